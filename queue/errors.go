@@ -1,0 +1,83 @@
+package queue
+
+import (
+	"errors"
+	"fmt"
+	"time"
+)
+
+// Errors of the store and of Enqueue. Test with errors.Is.
+var (
+	// ErrNotFound: no row has this ID (it never existed, or was purged).
+	ErrNotFound = errors.New("task not found")
+	// ErrIDConflict: the caller chose an ID that another task, or the same
+	// task with other arguments, has already.
+	ErrIDConflict = errors.New("this id belongs to another task already")
+	// ErrInvalid: the request cannot be accepted as it stands; nothing was
+	// stored. The message names the field and what it accepts.
+	ErrInvalid = errors.New("invalid request")
+	// ErrUnavailable: the database could not be reached, refused the work, or
+	// had no free connection in time. Nothing is known to be wrong with the
+	// request; try again.
+	ErrUnavailable = errors.New("database unavailable")
+	// ErrSchema: the tables are missing, or of an older version.
+	ErrSchema = errors.New("database schema is missing or behind (run: server migrate)")
+	// ErrClosed: the store has been closed.
+	ErrClosed = errors.New("store is closed")
+)
+
+// Why a claim was not given: the Reason of a NotClaimedError. Each maps to one
+// answer of the execute endpoint.
+var (
+	// ErrFinal: the task has ended, or was cancelled.
+	ErrFinal = errors.New("Task is not in READY status") //nolint:staticcheck // the text is the contract's
+	// ErrLeased: it is running elsewhere under a live lease.
+	ErrLeased = errors.New("task is running under a live lease")
+	// ErrNotDue: its run_after lies ahead.
+	ErrNotDue = errors.New("task is not due yet")
+	// ErrUnknownTask: no function is registered here under its name.
+	ErrUnknownTask = errors.New("task name is not registered in this version")
+	// ErrWorkerLost: its lease had expired and no attempt was left, so this
+	// claim has made it FAILED.
+	ErrWorkerLost = errors.New("the worker was lost on the last attempt")
+)
+
+// NotClaimedError says why a row was not claimed.
+type NotClaimedError struct {
+	Reason error // one of the errors above
+	Row    *Row  // the row as it is now
+	// Wait is how long until the lease expires (ErrLeased) or the task is due
+	// (ErrNotDue), by the database's clock.
+	Wait time.Duration
+}
+
+func (e *NotClaimedError) Error() string { return e.Reason.Error() }
+
+// Unwrap gives errors.Is the reason.
+func (e *NotClaimedError) Unwrap() error { return e.Reason }
+
+// How a claim can end other than by finishing the row.
+var (
+	// ErrLeaseLost: the row is no longer RUNNING under this claim: the lease
+	// expired and somebody else took it, or the task was cancelled. Nothing
+	// was written. It is also the cause of a task's cancelled context.
+	ErrLeaseLost = errors.New("the claim was lost")
+	// ErrFinishUnknown: the database could not say whether the finish was
+	// stored.
+	ErrFinishUnknown = errors.New("it is unknown whether the result was stored")
+	// ErrShutdown is the cause of a task's cancelled context when the process
+	// is stopping; the attempt is given back.
+	ErrShutdown = errors.New("the process is shutting down")
+	// ErrBusy: as many tasks are running here as the executor may run.
+	ErrBusy = errors.New("all task slots of this process are taken")
+)
+
+// invalidf returns an error that is ErrInvalid with a message of its own.
+func invalidf(format string, args ...any) error {
+	return &invalidError{fmt.Errorf(format, args...)}
+}
+
+type invalidError struct{ error }
+
+func (e *invalidError) Is(target error) bool { return target == ErrInvalid }
+func (e *invalidError) Unwrap() error        { return e.error }

@@ -1,0 +1,124 @@
+package queue
+
+import (
+	"encoding/json"
+	"time"
+
+	"github.com/google/uuid"
+)
+
+// Status is where a task stands. READY and RUNNING tasks are live; the other
+// three are final, and only an operator's retry of a FAILED task reopens one.
+type Status string
+
+// The states of a task. docs/design.md draws the legal transitions.
+const (
+	StatusReady      Status = "READY"
+	StatusRunning    Status = "RUNNING"
+	StatusSuccessful Status = "SUCCESSFUL"
+	StatusFailed     Status = "FAILED"
+	StatusCancelled  Status = "CANCELLED"
+)
+
+// Final reports whether the task has ended, well or badly.
+func (s Status) Final() bool {
+	return s == StatusSuccessful || s == StatusFailed || s == StatusCancelled
+}
+
+// Row is one task as the store keeps it. Its JSON form is the task result of
+// the HTTP API: fields tagged "-" are the system's own and stay inside.
+//
+// All times are UTC, from the database's clock, with microsecond precision; the
+// zero time means "not known (yet)".
+type Row struct {
+	ID       uuid.UUID `json:"id"`
+	Status   Status    `json:"status"`
+	Task     string    `json:"task_path"`
+	Queue    string    `json:"queue_name"`
+	Backend  string    `json:"backend_name"`
+	Priority int       `json:"priority"` // -100..100, higher first
+
+	// Attempts counts claims. It rises by one when the row is claimed and
+	// falls by one only when a claim is given back.
+	Attempts    int `json:"attempts"`
+	MaxAttempts int `json:"max_attempts"`
+
+	EnqueuedAt time.Time `json:"enqueued_at"`
+	// RunAfter is hard: no claim of any kind, on any attempt, runs before it.
+	RunAfter time.Time `json:"run_after,omitzero"`
+	// RetryAt is soft, the backoff of a plain retry: claims that pull and the
+	// sweeper wait for it; a delivery, whose queue has its own backoff, does not.
+	RetryAt         time.Time `json:"retry_at,omitzero"`
+	StartedAt       time.Time `json:"started_at,omitzero"` // first attempt
+	LastAttemptedAt time.Time `json:"last_attempted_at,omitzero"`
+	FinishedAt      time.Time `json:"finished_at,omitzero"`
+
+	// ReturnValue is set only when Status is SUCCESSFUL.
+	ReturnValue json.RawMessage `json:"return_value,omitempty"`
+	// Errors holds one record for each failed attempt, oldest first; of a long
+	// history the latest MaxErrors are kept.
+	Errors []AttemptError `json:"errors,omitempty"`
+	// WorkerIDs has one entry for each attempt, repeats kept.
+	WorkerIDs []string `json:"worker_ids,omitempty"`
+	// DispatchError says why the last attempt to create a Cloud Task for this
+	// row failed. A claim clears it.
+	DispatchError string `json:"dispatch_error,omitempty"`
+
+	// Args are the arguments: compact JSON, checked by CheckJSON.
+	Args json.RawMessage `json:"-"`
+	// Timeout is the limit this one enqueue asked for; 0 leaves it to the
+	// task's own limit, or the executor's.
+	Timeout time.Duration `json:"-"`
+
+	// ClaimID is random and new for each claim: it is the fence. It stays on
+	// the row afterwards, so that a worker whose commit was not acknowledged
+	// recognises its own finish.
+	ClaimID        uuid.UUID `json:"-"`
+	LeaseExpiresAt time.Time `json:"-"` // zero unless RUNNING
+	// Interruptions counts the attempts given back because the process stopped.
+	Interruptions int `json:"-"`
+
+	// DispatchDueAt is the time by which a READY row should have been claimed;
+	// past it the sweeper dispatches the row again.
+	DispatchDueAt time.Time `json:"-"`
+	DispatchTries int       `json:"-"` // how often the sweeper has done so
+}
+
+// Claim names one claim of one row: the right to finish it.
+type Claim struct {
+	ID      uuid.UUID // the row
+	ClaimID uuid.UUID // the fence
+}
+
+// Claim returns the claim under which the row was last handed out.
+func (r *Row) Claim() Claim { return Claim{ID: r.ID, ClaimID: r.ClaimID} }
+
+// AttemptError records why one attempt failed.
+type AttemptError struct {
+	// ExceptionClassPath is the type of the Go error, for example
+	// "*fs.PathError"; "WorkerLost" when the process that held the claim died.
+	ExceptionClassPath string `json:"exception_class_path"`
+	Message            string `json:"message"`
+	// Traceback is the stack for a panic, otherwise the wrapped chain, one
+	// error a line.
+	Traceback string    `json:"traceback"`
+	Attempt   int       `json:"attempt"`
+	At        time.Time `json:"at"`
+}
+
+// Limits of what a row keeps of its failures, so that neither the row nor the
+// write that records a failure can grow without bound.
+const (
+	MaxErrors         = 50    // records
+	maxMessageBytes   = 4096  // of AttemptError.Message
+	maxTracebackBytes = 16384 // of AttemptError.Traceback
+)
+
+// WithError returns the row's error history with e added, within MaxErrors.
+func (r *Row) WithError(e AttemptError) []AttemptError {
+	history := append(append([]AttemptError(nil), r.Errors...), e)
+	if over := len(history) - MaxErrors; over > 0 {
+		history = history[over:]
+	}
+	return history
+}
