@@ -1,0 +1,215 @@
+package queue
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"os"
+	"sync"
+	"time"
+
+	"github.com/google/uuid"
+)
+
+// ExecutorConfig says how a process runs tasks.
+type ExecutorConfig struct {
+	// Lease is how long a claim holds without a heartbeat; heartbeats come at a
+	// third of it. 0 means 60 s; less than a second is refused.
+	Lease time.Duration
+	// Timeout bounds attempts of tasks that set no limit of their own; 0: none.
+	Timeout time.Duration
+	// Concurrency is how many tasks run at once; 0 means 16.
+	Concurrency int
+	// WorkerID names this process in Row.WorkerIDs; empty means host, process
+	// ID and a random part.
+	WorkerID string
+}
+
+// Defaults of ExecutorConfig.
+const (
+	DefaultLease       = 60 * time.Second
+	DefaultConcurrency = 16
+)
+
+// earlyTolerance is how far ahead of its time a delivery still runs a task:
+// the clocks of the deliverer and the database differ.
+const earlyTolerance = 2 * time.Second
+
+// ErrNotArmed: a task that has to wait could not be dispatched for its time, so
+// whoever delivered it must deliver it again.
+var ErrNotArmed = errors.New("the task could not be armed for its time")
+
+// Executor turns the ID of a row into a run: it claims the row, calls the task's
+// function, and finishes the row under the same claim. All ways to run a task
+// end here. It is safe for concurrent use.
+type Executor struct {
+	cfg    ExecutorConfig
+	client *Client
+	store  Store
+	log    *slog.Logger
+	heart  heart
+
+	mu      sync.Mutex
+	running map[Claim]*running
+	taken   int           // slots: a task running, or a claim under way
+	freed   chan struct{} // gets a value when slots were given back
+	closing bool
+}
+
+// NewExecutor checks the configuration and fills in its defaults.
+func NewExecutor(c *Client, cfg ExecutorConfig) (*Executor, error) {
+	if cfg.Lease == 0 {
+		cfg.Lease = DefaultLease
+	}
+	if cfg.Lease < time.Second {
+		return nil, fmt.Errorf("queue: ExecutorConfig.Lease must be at least 1s, not %s", cfg.Lease)
+	}
+	if cfg.Concurrency == 0 {
+		cfg.Concurrency = DefaultConcurrency
+	}
+	if cfg.Concurrency < 0 || cfg.Timeout < 0 {
+		return nil, errors.New("queue: ExecutorConfig.Concurrency and Timeout must not be negative")
+	}
+	if cfg.WorkerID == "" {
+		host, _ := os.Hostname()
+		cfg.WorkerID = fmt.Sprintf("%s-%d-%s", host, os.Getpid(), uuid.NewString()[:8])
+	}
+	cfg.WorkerID = cleanText(cfg.WorkerID, 200)
+	e := &Executor{
+		cfg: cfg, client: c, store: c.cfg.Store, log: c.cfg.Logger,
+		running: make(map[Claim]*running), freed: make(chan struct{}, 1),
+	}
+	e.heart = heart{store: e.store, lease: cfg.Lease, log: e.log, outage: &c.outage, claims: make(map[Claim]*pulse)}
+	return e, nil
+}
+
+// RunOptions change how RunByID claims.
+type RunOptions struct {
+	// AllowRetry also runs a FAILED task again: an operator's wish.
+	AllowRetry bool
+}
+
+// RunByID is where a delivered ID becomes a run. It returns the Run when the
+// row was claimed, however the run ended. Otherwise it returns ErrNotFound, a
+// *NotClaimedError, ErrBusy, ErrShutdown, ErrNotArmed (a task that is not due
+// could not be dispatched again) or an error of Store.
+//
+// The run goes on when ctx ends: it is the claim that must be kept, not the
+// connection. It ends early only by the task's timeout, a lost claim or
+// Shutdown.
+func (e *Executor) RunByID(ctx context.Context, id uuid.UUID, opt RunOptions) (*Run, error) {
+	if _, err := e.reserve(1); err != nil {
+		return nil, err
+	}
+	defer e.unreserve(1)
+	ctx = context.WithoutCancel(ctx)
+	sent := time.Now()
+	row, err := e.claim(ctx, id, opt)
+	e.client.outage.observe(err)
+	if err != nil {
+		return nil, e.notClaimed(ctx, err)
+	}
+	return e.run(ctx, row, sent), nil
+}
+
+// statementTimeout bounds one call of the store where no caller's deadline does.
+const statementTimeout = 10 * time.Second
+
+func (e *Executor) claim(ctx context.Context, id uuid.UUID, opt RunOptions) (*Row, error) {
+	claimID, err := uuid.NewRandom()
+	if err != nil {
+		return nil, fmt.Errorf("claim: %w", err)
+	}
+	ctx, cancel := context.WithTimeout(ctx, statementTimeout)
+	defer cancel()
+	return e.store.Claim(ctx, id, ClaimRequest{
+		Tasks: e.client.registry.runnable, Worker: e.cfg.WorkerID, Lease: e.cfg.Lease,
+		ClaimID: claimID, Early: earlyTolerance, AllowRetry: opt.AllowRetry,
+	})
+}
+
+// notClaimed does what a refused claim asks for.
+func (e *Executor) notClaimed(ctx context.Context, err error) error {
+	var refused *NotClaimedError
+	if !errors.As(err, &refused) {
+		return err
+	}
+	row := refused.Row
+	switch refused.Reason {
+	case ErrNotDue:
+		// The ticket that came early is used up; the row needs another.
+		if armErr := e.arm(ctx, row); armErr != nil {
+			return fmt.Errorf("%w: %w", ErrNotArmed, armErr)
+		}
+	case ErrUnknownTask:
+		e.log.Warn("task name is not registered in this version; its row waits",
+			"task_id", row.ID, "task_path", row.Task, "queue_name", row.Queue)
+	case ErrWorkerLost:
+		e.log.Error("task failed: the worker was lost on its last attempt",
+			"task_id", row.ID, "task_path", row.Task, "attempt", row.Attempts, "max_attempts", row.MaxAttempts)
+	}
+	return err
+}
+
+// arm dispatches a row for its time, unless that is so far off that the sweeper
+// will do it.
+func (e *Executor) arm(ctx context.Context, row *Row) error {
+	if time.Until(row.RunAfter) >= ArmWithin {
+		return nil
+	}
+	return e.client.dispatch(ctx, row)
+}
+
+// run calls the function of a claimed row and settles the row. The lease began
+// no earlier than since.
+func (e *Executor) run(ctx context.Context, row *Row, since time.Time) *Run {
+	// The claim names only what is registered, so the lookup cannot miss.
+	d, _ := e.client.registry.lookup(row.Task)
+	timeout := e.timeout(row)
+	taskCtx, cancel := context.WithCancelCause(withTask(ctx, e.client, row))
+	defer cancel(nil)
+	r := &running{cancel: cancel, abandon: make(chan struct{})}
+	if timeout > 0 {
+		var stop context.CancelFunc
+		taskCtx, stop = context.WithTimeoutCause(taskCtx, timeout, &TimeoutError{Timeout: timeout})
+		defer stop()
+	}
+	e.enter(row.Claim(), r)
+	defer e.leave(row.Claim())
+	e.heart.add(row.Claim(), since, cancel)
+	defer e.heart.remove(row.Claim())
+
+	var overdue <-chan time.Time
+	if timeout > 0 {
+		overdue = time.After(timeout + e.cfg.Lease)
+	}
+	started := time.Now()
+	var res result
+	select {
+	case res = <-invoke(taskCtx, d, row):
+	case <-overdue: // long after its context ended
+		return e.abandoned(row, context.Cause(taskCtx))
+	case <-r.abandon: // Shutdown has given up on it
+		return e.abandoned(row, context.Cause(taskCtx))
+	}
+	run := e.settle(ctx, row, res, context.Cause(taskCtx))
+	run.Duration = time.Since(started)
+	e.logRun(run)
+	return run
+}
+
+// abandoned is the run of a function that does not heed its context. Its claim
+// is no longer renewed, so it runs out, and its finish will not be written.
+func (e *Executor) abandoned(row *Row, cause error) *Run {
+	e.log.Error("task does not return though its context has ended; its claim is left to run out",
+		"task_id", row.ID, "task_path", row.Task, "attempt", row.Attempts, "cause", cause)
+	return &Run{Row: row, Outcome: OutcomeAbandoned, Err: cause}
+}
+
+func (e *Executor) timeout(row *Row) time.Duration {
+	if d := e.client.timeout(row); d > 0 {
+		return d
+	}
+	return e.cfg.Timeout
+}

@@ -1,0 +1,94 @@
+package queue
+
+import (
+	"context"
+	"log/slog"
+	"sync"
+	"time"
+)
+
+// heart renews the leases of all claims that a process holds, with one
+// statement at each third of the lease while there are any. A claim that turns
+// out lost, or that could not be renewed until its lease was over, has its
+// function's context cancelled with ErrLeaseLost.
+type heart struct {
+	store  Store
+	lease  time.Duration
+	log    *slog.Logger
+	outage *outage
+
+	mu      sync.Mutex
+	claims  map[Claim]*pulse
+	beating bool
+}
+
+// pulse is what the heart knows of one claim.
+type pulse struct {
+	lost  context.CancelCauseFunc
+	until time.Time // by this process's monotonic clock, from before the renewal was sent
+}
+
+// add begins to renew a claim whose lease began no earlier than since.
+func (h *heart) add(c Claim, since time.Time, lost context.CancelCauseFunc) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	h.claims[c] = &pulse{lost: lost, until: since.Add(h.lease)}
+	if !h.beating {
+		h.beating = true
+		time.AfterFunc(h.lease/3, h.beat)
+	}
+}
+
+// remove stops renewing a claim.
+func (h *heart) remove(c Claim) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	delete(h.claims, c)
+}
+
+// beat renews all claims, and comes again while there are any.
+func (h *heart) beat() {
+	h.mu.Lock()
+	claims := make([]Claim, 0, len(h.claims))
+	for c := range h.claims {
+		claims = append(claims, c)
+	}
+	if len(claims) == 0 {
+		h.beating = false
+		h.mu.Unlock()
+		return
+	}
+	h.mu.Unlock()
+
+	sent := time.Now()
+	ctx, cancel := context.WithTimeout(context.Background(), h.lease/3)
+	lost, err := h.store.Heartbeat(ctx, h.lease, claims...)
+	cancel()
+	h.outage.observe(err)
+	h.note(claims, lost, sent, err)
+	time.AfterFunc(max(h.lease/3-time.Since(sent), h.lease/10), h.beat)
+}
+
+// note tells the claims how the renewal ended.
+func (h *heart) note(claims, lost []Claim, sent time.Time, err error) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	for _, c := range claims {
+		p := h.claims[c]
+		if p == nil {
+			continue // it has ended meanwhile
+		}
+		if err == nil {
+			p.until = sent.Add(h.lease)
+		} else if time.Now().After(p.until) {
+			h.log.Warn("lease ran out: the heartbeat did not get through", "task_id", c.ID, "error", err)
+			lost = append(lost, c)
+		}
+	}
+	for _, c := range lost {
+		if p := h.claims[c]; p != nil {
+			p.lost(ErrLeaseLost)
+			delete(h.claims, c)
+		}
+	}
+}

@@ -1,0 +1,51 @@
+package queue
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"runtime/debug"
+)
+
+// result is how one call of a task's function ended.
+type result struct {
+	value json.RawMessage
+	err   error
+}
+
+// errGoexit is the value of the PanicError for runtime.Goexit, which ends a
+// function without a panic and without a return.
+var errGoexit = errors.New("the task called runtime.Goexit (or FailNow of package testing)")
+
+// invoke runs the function in a goroutine of its own, since Goexit must not
+// take the caller's along and since a caller may have to go on before a function
+// that does not heed its context has returned. The channel gets one result.
+func invoke(ctx context.Context, d definition, row *Row) <-chan result {
+	done := make(chan result, 1)
+	go func() {
+		returned := false
+		var r result
+		defer func() {
+			if !returned {
+				value := recover()
+				if value == nil {
+					value = errGoexit
+				}
+				r = result{err: &PanicError{Value: value, Stack: debug.Stack()}}
+			}
+			done <- r
+		}()
+		r.value, r.err = d.run(ctx, row.Args)
+		returned = true
+	}()
+	return done
+}
+
+// checkResult refuses a return value that the row could not keep.
+func checkResult(value json.RawMessage, limit int) error {
+	if len(value) > limit {
+		return fmt.Errorf("the return value is %d bytes of JSON; at most %d are accepted", len(value), limit)
+	}
+	return CheckJSON("return value", value)
+}

@@ -1,0 +1,172 @@
+package queue
+
+import (
+	"context"
+	"errors"
+	"sync"
+	"time"
+)
+
+// LocalPoll is how often an idle Local asks the database whether another
+// process left it something to do. What this process enqueues or retries starts
+// at once, or at its time.
+const LocalPoll = 5 * time.Second
+
+// Local is the Dispatcher that runs tasks in this process: it claims what is due
+// in the store, highest priority first, whoever enqueued it and whenever, as
+// many at once as the Executor allows.
+//
+// Make one with NewLocal, give it to Config.Dispatcher, and call Run. What is dispatched before Run starts is not lost.
+type Local struct {
+	wake chan struct{} // has a value when due or alarm has changed
+
+	mu    sync.Mutex
+	due   bool      // something was dispatched that may be claimed now
+	alarm time.Time // the earliest known time at which a row becomes due; zero: none
+}
+
+// NewLocal returns a Local that does nothing until Run is called.
+func NewLocal() *Local { return &Local{wake: make(chan struct{}, 1)} }
+
+// Dispatch wakes Run now, or when the tickets are due. It never fails.
+func (l *Local) Dispatch(_ context.Context, tickets ...Ticket) error {
+	for _, ticket := range tickets {
+		l.wakeAt(ticket.DueAt)
+	}
+	return nil
+}
+
+// wakeAt makes Run look into the store at t, or at once if t is past.
+func (l *Local) wakeAt(t time.Time) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	switch {
+	case t.IsZero():
+		l.due = true
+	case l.alarm.IsZero() || t.Before(l.alarm):
+		l.alarm = t
+	default:
+		return
+	}
+	select {
+	case l.wake <- struct{}{}:
+	default:
+	}
+}
+
+// Run claims and runs what is due until ctx ends or the executor shuts down. It
+// does not wait for the tasks that then run: Executor.Shutdown does.
+func (l *Local) Run(ctx context.Context, e *Executor) {
+	claimable := false
+	var looked time.Time // when time's doing was last seen to
+	for ctx.Err() == nil {
+		var err error
+		if l.ring() || time.Since(looked) >= LocalPoll {
+			looked = time.Now()
+			claimable, err = l.look(ctx, e)
+		}
+		if claimable && err == nil {
+			claimable, err = l.claim(ctx, e)
+		}
+		switch {
+		case errors.Is(err, ErrShutdown):
+			return
+		case errors.Is(err, ErrBusy):
+			claimable = true
+			select {
+			case <-ctx.Done():
+			case <-e.freed:
+			}
+		case err != nil:
+			claimable = l.wait(ctx, time.Second) || claimable
+		case !claimable:
+			claimable = l.wait(ctx, LocalPoll-time.Since(looked))
+		}
+	}
+}
+
+// ring reports whether the alarm's time has come, and resets it if so.
+func (l *Local) ring() bool {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if l.alarm.IsZero() || time.Now().Before(l.alarm) {
+		return false
+	}
+	l.alarm = time.Time{}
+	return true
+}
+
+// wait returns when something was dispatched, which it reports, when the alarm
+// rings, or after pause.
+func (l *Local) wait(ctx context.Context, pause time.Duration) bool {
+	for {
+		l.mu.Lock()
+		due, alarm := l.due, l.alarm
+		l.due = false
+		l.mu.Unlock()
+		if due {
+			return true
+		}
+		until := pause
+		if !alarm.IsZero() {
+			until = min(pause, time.Until(alarm))
+		}
+		started := time.Now()
+		timer := time.NewTimer(until)
+		select {
+		case <-ctx.Done():
+			timer.Stop()
+			return false
+		case <-timer.C:
+			return false
+		case <-l.wake:
+			timer.Stop()
+			pause -= time.Since(started)
+		}
+	}
+}
+
+// look promotes what time has made claimable, and reports whether anything is.
+func (l *Local) look(ctx context.Context, e *Executor) (bool, error) {
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), statementTimeout)
+	defer cancel()
+	p, err := e.store.Promote(ctx, 1000)
+	e.client.outage.observe(err)
+	if err != nil {
+		return false, err
+	}
+	if p.Reclaimed > 0 || p.Failed > 0 {
+		e.log.Warn("leases had run out: their workers are gone", "ready_again", p.Reclaimed, "failed", p.Failed)
+	}
+	if p.Next > 0 {
+		l.wakeAt(time.Now().Add(p.Next))
+	}
+	return p.Claimable, nil
+}
+
+// claim fills the free slots with what is due, and reports whether there may be
+// more.
+func (l *Local) claim(ctx context.Context, e *Executor) (bool, error) {
+	n, err := e.reserve(e.cfg.Concurrency)
+	if err != nil {
+		return false, err
+	}
+	since := time.Now()
+	claimCtx, cancel := context.WithTimeout(context.WithoutCancel(ctx), statementTimeout)
+	defer cancel()
+	rows, err := e.store.ClaimNext(claimCtx, ClaimNextRequest{
+		Tasks: e.client.registry.runnable, Limit: n, Worker: e.cfg.WorkerID, Lease: e.cfg.Lease,
+	})
+	e.client.outage.observe(err)
+	e.unreserve(n - len(rows))
+	for _, row := range rows {
+		go func() {
+			defer e.unreserve(1)
+			run := e.run(context.WithoutCancel(ctx), row, since)
+			if run.Outcome == OutcomeFailed && run.Row.Status == StatusReady {
+				l.wakeAt(run.Row.RetryAt)
+			}
+		}()
+	}
+	return len(rows) == n, err
+}

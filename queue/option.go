@@ -1,0 +1,111 @@
+package queue
+
+import (
+	"regexp"
+	"time"
+
+	"github.com/google/uuid"
+)
+
+// Defaults of a task that says nothing else.
+const (
+	DefaultQueue       = "default"
+	DefaultBackend     = "default"
+	DefaultMaxAttempts = 10
+)
+
+// Bounds of the options; values outside are refused with ErrInvalid.
+const (
+	MinPriority      = -100
+	MaxPriority      = 100
+	MaxAttemptsLimit = 1000
+)
+
+// An Option sets how a task is enqueued and run. Given to NewTask or Declare it
+// is the task's default; given to Enqueue it overrides the default for one call.
+type Option func(*options)
+
+type options struct {
+	queue       string
+	backend     string
+	priority    int
+	maxAttempts int
+	timeout     time.Duration
+	delay       time.Duration
+	runAfter    time.Time
+	id          uuid.UUID
+	aliases     []string
+}
+
+func defaultOptions() options {
+	return options{queue: DefaultQueue, backend: DefaultBackend, maxAttempts: DefaultMaxAttempts}
+}
+
+// OnQueue names the queue: 1 to 100 letters, digits, "-", "_" or ".".
+func OnQueue(name string) Option { return func(o *options) { o.queue = name } }
+
+// OnBackend names the backend, one of those that the Client was made with.
+func OnBackend(name string) Option { return func(o *options) { o.backend = name } }
+
+// Priority orders tasks that are due: -100 to 100, higher first. Cloud Tasks
+// queues know no priorities: there it orders only what is pulled.
+func Priority(n int) Option { return func(o *options) { o.priority = n } }
+
+// MaxAttempts bounds how often the task is run until it is FAILED: 1 to 1000.
+func MaxAttempts(n int) Option { return func(o *options) { o.maxAttempts = n } }
+
+// Timeout bounds one attempt: its context ends after d, and if the function
+// then returns an error, the attempt failed with a *TimeoutError.
+func Timeout(d time.Duration) Option { return func(o *options) { o.timeout = d } }
+
+// Delay makes the task wait for d, by the database's clock, before it is due.
+func Delay(d time.Duration) Option {
+	return func(o *options) { o.delay, o.runAfter = d, time.Time{} }
+}
+
+// RunAfter is the time before which the task never runs, on any attempt.
+func RunAfter(t time.Time) Option {
+	return func(o *options) { o.runAfter, o.delay = t, 0 }
+}
+
+// WithID chooses the row's ID, so that the enqueue can be repeated when its
+// answer was lost: the same task and arguments under the same ID are stored
+// once; others are refused with ErrIDConflict. It belongs to one Enqueue.
+func WithID(id uuid.UUID) Option { return func(o *options) { o.id = id } }
+
+// Alias gives a task further names under which rows may have been stored, so
+// that it can be renamed while old rows wait. It belongs to NewTask or Declare.
+func Alias(names ...string) Option {
+	return func(o *options) { o.aliases = append(o.aliases, names...) }
+}
+
+var (
+	taskNamePattern  = regexp.MustCompile(`^[A-Za-z0-9_.:/-]{1,200}$`)
+	queueNamePattern = regexp.MustCompile(`^[A-Za-z0-9_.-]{1,100}$`)
+	// Every database and RFC 3339 can say these years.
+	earliestRunAfter = time.Date(1970, 1, 1, 0, 0, 0, 0, time.UTC)
+	latestRunAfter   = time.Date(9999, 12, 31, 23, 59, 59, 0, time.UTC)
+)
+
+const longestTimeout = 7 * 24 * time.Hour
+
+// check reports the first option that is out of its bounds.
+func (o *options) check() error {
+	switch {
+	case !queueNamePattern.MatchString(o.queue):
+		return invalidf(`queue_name %.120q: use 1 to 100 letters, digits, "-", "_" or "."`, o.queue)
+	case !queueNamePattern.MatchString(o.backend):
+		return invalidf(`backend_name %.120q: use 1 to 100 letters, digits, "-", "_" or "."`, o.backend)
+	case o.priority < MinPriority || o.priority > MaxPriority:
+		return invalidf("priority must be a whole number from %d to %d, not %d", MinPriority, MaxPriority, o.priority)
+	case o.maxAttempts < 1 || o.maxAttempts > MaxAttemptsLimit:
+		return invalidf("max_attempts must be a whole number from 1 to %d, not %d", MaxAttemptsLimit, o.maxAttempts)
+	case o.timeout < 0 || o.timeout > longestTimeout:
+		return invalidf("timeout must be between 0 (none) and %s, not %s", longestTimeout, o.timeout)
+	case o.delay < 0 || o.delay > latestRunAfter.Sub(earliestRunAfter):
+		return invalidf("delay must not be negative, not %s", o.delay)
+	case !o.runAfter.IsZero() && (o.runAfter.Before(earliestRunAfter) || o.runAfter.After(latestRunAfter)):
+		return invalidf("run_after must be between the years 1970 and 9999, not in %d", o.runAfter.Year())
+	}
+	return nil
+}

@@ -1,0 +1,121 @@
+package queue
+
+import (
+	"fmt"
+	"slices"
+	"strings"
+	"time"
+)
+
+// Registry knows the tasks of a program by their names. It does not change once
+// made, so it is safe for concurrent use.
+type Registry struct {
+	byName   map[string]definition // aliases too
+	runnable []string              // names and aliases that have a function, sorted
+}
+
+// NewRegistry lists the tasks that a program enqueues and runs. It panics when
+// two have the same name or alias, as http.ServeMux does for two equal patterns.
+func NewRegistry(defs ...Definition) *Registry {
+	r := &Registry{byName: make(map[string]definition)}
+	for _, def := range defs {
+		d := def.definition()
+		for _, name := range append([]string{d.name}, d.options.aliases...) {
+			if _, taken := r.byName[name]; taken {
+				panic(fmt.Sprintf("queue: two tasks are named %q", name))
+			}
+			r.byName[name] = d
+			if d.run != nil {
+				r.runnable = append(r.runnable, name)
+			}
+		}
+	}
+	slices.Sort(r.runnable)
+	return r
+}
+
+// TaskInfo describes one registered task.
+type TaskInfo struct {
+	Name        string        `json:"name"`
+	Aliases     []string      `json:"aliases,omitempty"`
+	Queue       string        `json:"queue_name"`
+	Backend     string        `json:"backend_name"`
+	Priority    int           `json:"priority"`
+	MaxAttempts int           `json:"max_attempts"`
+	Timeout     time.Duration `json:"-"` // 0: the executor's default
+	Runnable    bool          `json:"runnable"`
+}
+
+// Tasks describes the registered tasks in the order of their names.
+func (r *Registry) Tasks() []TaskInfo {
+	var infos []TaskInfo
+	for name, d := range r.byName {
+		if name != d.name {
+			continue // an alias
+		}
+		infos = append(infos, TaskInfo{
+			Name: d.name, Aliases: d.options.aliases, Queue: d.options.queue, Backend: d.options.backend,
+			Priority: d.options.priority, MaxAttempts: d.options.maxAttempts, Timeout: d.options.timeout,
+			Runnable: d.run != nil,
+		})
+	}
+	slices.SortFunc(infos, func(a, b TaskInfo) int { return strings.Compare(a.Name, b.Name) })
+	return infos
+}
+
+// Runnable returns the names and aliases of the tasks that have a function.
+func (r *Registry) Runnable() []string { return slices.Clone(r.runnable) }
+
+func (r *Registry) lookup(name string) (definition, bool) {
+	d, ok := r.byName[name]
+	return d, ok
+}
+
+// unknown is the refusal of a name that is not registered, with the names that
+// were probably meant.
+func (r *Registry) unknown(name string) error {
+	var near []string
+	for known := range r.byName {
+		if len(name) > 2*len(known) {
+			continue
+		}
+		if distance(name, known) <= 1+len(known)/4 || strings.Contains(known, name) && name != "" {
+			near = append(near, known)
+		}
+	}
+	slices.Sort(near)
+	if len(near) > 0 {
+		return invalidf("task %.200q is not registered; did you mean %s?", name, strings.Join(near, ", "))
+	}
+	all := make([]string, 0, len(r.byName))
+	for known := range r.byName {
+		all = append(all, known)
+	}
+	slices.Sort(all)
+	const most = 10
+	if rest := len(all) - most; rest > 0 {
+		all = append(all[:most], fmt.Sprintf("and %d more", rest))
+	}
+	return invalidf("task %.200q is not registered; registered: %s", name, strings.Join(all, ", "))
+}
+
+// distance is the number of single-byte edits between a and b (Levenshtein).
+func distance(a, b string) int {
+	row := make([]int, len(b)+1)
+	for j := range row {
+		row[j] = j
+	}
+	for i := range len(a) {
+		diagonal := row[0]
+		row[0] = i + 1
+		for j := range len(b) {
+			cost := diagonal
+			if a[i] != b[j] {
+				cost++
+			}
+			diagonal = row[j+1]
+			row[j+1] = min(cost, row[j]+1, row[j+1]+1)
+		}
+	}
+	return row[len(b)]
+}

@@ -1,0 +1,210 @@
+package queue
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"time"
+)
+
+// Outcome is how the run of a claimed row ended.
+type Outcome string
+
+// The outcomes. What became of the row stands in Run.Row.Status.
+const (
+	OutcomeSucceeded Outcome = "succeeded"
+	// OutcomeFailed: READY again for another attempt, or FAILED.
+	OutcomeFailed Outcome = "failed"
+	// OutcomeRescheduled: READY for the time that the task asked for; if
+	// Run.DispatchErr is set, it could not be dispatched for it.
+	OutcomeRescheduled Outcome = "rescheduled"
+	// OutcomeInterrupted: the process stops, and the claim was given back.
+	OutcomeInterrupted Outcome = "interrupted"
+	// OutcomeAbandoned: the function did not return in time; the row stays
+	// RUNNING until its lease is over.
+	OutcomeAbandoned Outcome = "abandoned"
+	// OutcomeLost: the claim was lost while it ran, and nothing was written.
+	// Run.Row is the row as somebody else left it.
+	OutcomeLost Outcome = "lost"
+	// OutcomeUnknown: the database did not say whether the end was stored.
+	OutcomeUnknown Outcome = "unknown"
+)
+
+// Run is one run of a claimed row.
+type Run struct {
+	Row         *Row // as it is after the run
+	Outcome     Outcome
+	Err         error // why the attempt failed, or why its end was not stored
+	DispatchErr error
+	Duration    time.Duration // of the function and of storing its result
+}
+
+// settle stores how a run ended, under its claim. cause is why the function's
+// context ended, if it did.
+func (e *Executor) settle(ctx context.Context, row *Row, res result, cause error) *Run {
+	err := res.err
+	if err == nil {
+		err = checkResult(res.value, e.client.cfg.MaxBytes)
+	}
+	var panicked *PanicError
+	var timeout *TimeoutError
+	switch {
+	case err == nil:
+		return e.succeed(ctx, row, res.value)
+	case errors.Is(cause, ErrLeaseLost):
+		return e.lost(ctx, row)
+	case errors.Is(cause, ErrShutdown) && !errors.As(err, &panicked):
+		return e.giveBack(ctx, row)
+	case errors.As(cause, &timeout) && (errors.Is(err, context.DeadlineExceeded) || errors.Is(err, context.Canceled)):
+		err = &TimeoutError{Timeout: timeout.Timeout, Err: err}
+	}
+	return e.fail(ctx, row, err)
+}
+
+func (e *Executor) succeed(ctx context.Context, row *Row, value json.RawMessage) *Run {
+	return e.finish(ctx, row, Finish{Status: StatusSuccessful, ReturnValue: value}, OutcomeSucceeded, nil)
+}
+
+// fail decides what follows a failed attempt: the end, another attempt at the
+// time the task asked for, or one after the backoff.
+func (e *Executor) fail(ctx context.Context, row *Row, err error) *Run {
+	var discard *discardError
+	var again *rescheduleError
+	asked := errors.As(err, &again)
+	if asked && again.err == nil { // Snooze
+		return e.again(ctx, row, Retry{RunIn: again.in, Refund: true}, err)
+	}
+	history := row.WithError(record(err, row.Attempts, time.Now()))
+	switch {
+	case errors.As(err, &discard), row.Attempts >= row.MaxAttempts:
+		return e.finish(ctx, row, Finish{Status: StatusFailed, Errors: history}, OutcomeFailed, err)
+	case asked:
+		return e.again(ctx, row, Retry{Errors: history, RunAfter: storable(again.at)}, err)
+	default:
+		return e.again(ctx, row, Retry{Errors: history, In: backoff(row.Attempts)}, err)
+	}
+}
+
+// storable brings a time that a task asked for into the range of all databases.
+func storable(t time.Time) time.Time {
+	if t.Before(earliestRunAfter) {
+		return earliestRunAfter
+	}
+	if t.After(latestRunAfter) {
+		return latestRunAfter
+	}
+	return t.UTC().Truncate(time.Microsecond)
+}
+
+func (e *Executor) finish(ctx context.Context, row *Row, f Finish, outcome Outcome, cause error) *Run {
+	err := e.persist(ctx, func(ctx context.Context) (err error) {
+		row.FinishedAt, err = e.store.Finish(ctx, row.Claim(), f)
+		return err
+	})
+	if err != nil {
+		return e.notStored(ctx, row, err)
+	}
+	row.Status, row.ReturnValue, row.LeaseExpiresAt = f.Status, f.ReturnValue, time.Time{}
+	if f.Errors != nil {
+		row.Errors = f.Errors
+	}
+	return &Run{Row: row, Outcome: outcome, Err: cause}
+}
+
+// again makes the row READY. A row with a hard time is also dispatched for it;
+// for a plain retry, whoever delivered this attempt delivers the next one.
+func (e *Executor) again(ctx context.Context, row *Row, r Retry, cause error) *Run {
+	hard := r.In == 0
+	r.Armed = e.client.cfg.Dispatcher != nil && max(r.RunIn, time.Until(r.RunAfter)) < ArmWithin
+	err := e.persist(ctx, func(ctx context.Context) error { return e.store.Retry(ctx, row.Claim(), r) })
+	if err != nil {
+		return e.notStored(ctx, row, err)
+	}
+	run := &Run{Row: e.reread(ctx, row), Outcome: OutcomeFailed, Err: cause}
+	if hard {
+		run.Outcome = OutcomeRescheduled
+		run.DispatchErr = e.arm(ctx, run.Row)
+	}
+	return run
+}
+
+func (e *Executor) giveBack(ctx context.Context, row *Row) *Run {
+	err := e.persist(ctx, func(ctx context.Context) error { return e.store.Release(ctx, row.Claim()) })
+	if err != nil {
+		return e.notStored(ctx, row, err)
+	}
+	return &Run{Row: e.reread(ctx, row), Outcome: OutcomeInterrupted, Err: ErrShutdown}
+}
+
+func (e *Executor) notStored(ctx context.Context, row *Row, err error) *Run {
+	if errors.Is(err, ErrLeaseLost) {
+		return e.lost(ctx, row)
+	}
+	return &Run{Row: row, Outcome: OutcomeUnknown, Err: err}
+}
+
+func (e *Executor) lost(ctx context.Context, row *Row) *Run {
+	return &Run{Row: e.reread(ctx, row), Outcome: OutcomeLost, Err: ErrLeaseLost}
+}
+
+// reread returns the row as it is now, or as it was if that cannot be had.
+func (e *Executor) reread(ctx context.Context, row *Row) *Row {
+	ctx, cancel := context.WithTimeout(ctx, statementTimeout)
+	defer cancel()
+	if now, err := e.client.Get(ctx, row.ID); err == nil {
+		return now
+	}
+	return row
+}
+
+// settleBudget is how long the end of a run is tried to be stored. What the
+// database did not acknowledge is asked again under the same claim, which tells
+// a finish that took effect from one that did not.
+const settleBudget = 15 * time.Second
+
+// persist calls write until the database has answered, or the budget is spent.
+func (e *Executor) persist(ctx context.Context, write func(context.Context) error) error {
+	giveUp := time.Now().Add(min(settleBudget, e.cfg.Lease))
+	for pause := 20 * time.Millisecond; ; pause = min(2*pause, time.Second) {
+		tryCtx, cancel := context.WithTimeout(ctx, statementTimeout)
+		err := write(tryCtx)
+		cancel()
+		e.client.outage.observe(err)
+		if err == nil || !errors.Is(err, ErrUnavailable) && !errors.Is(err, context.DeadlineExceeded) {
+			return err
+		}
+		if time.Now().Add(pause).After(giveUp) {
+			return fmt.Errorf("%w: %w", ErrFinishUnknown, err)
+		}
+		time.Sleep(pause)
+	}
+}
+
+// logRun writes the one line that each run leaves in the log.
+func (e *Executor) logRun(run *Run) {
+	row := run.Row
+	log := e.log.With("task_id", row.ID, "task_path", row.Task, "queue_name", row.Queue, "attempt", row.Attempts,
+		"max_attempts", row.MaxAttempts, "status", row.Status, "duration_ms", run.Duration.Milliseconds())
+	if run.Err != nil {
+		log = log.With("error_class", class(run.Err), "error", run.Err)
+	}
+	var p *PanicError
+	if errors.As(run.Err, &p) {
+		log = log.With("stack", string(p.Stack))
+	}
+	switch {
+	case run.Outcome == OutcomeSucceeded:
+		log.Info("task succeeded")
+	case run.Outcome == OutcomeFailed && row.Status == StatusFailed:
+		log.Error("task failed; no attempt is left, or the error is permanent")
+	case run.Outcome == OutcomeFailed:
+		log.Warn("task failed; it will be tried again")
+	case run.Outcome == OutcomeRescheduled && run.DispatchErr == nil:
+		log.Info("task runs again at its own time", "run_after", row.RunAfter)
+	case run.Outcome == OutcomeInterrupted:
+		log.Info("task interrupted; its attempt is given back")
+	default:
+		log.Error("task ended, but its result was not stored", "outcome", run.Outcome)
+	}
+}

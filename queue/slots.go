@@ -1,0 +1,115 @@
+package queue
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+)
+
+// running is one call of a function.
+type running struct {
+	cancel  context.CancelCauseFunc
+	abandon chan struct{} // closed when its return is no longer waited for
+}
+
+// reserve takes up to n slots and returns how many. With none free it returns
+// ErrBusy, and after Shutdown ErrShutdown.
+func (e *Executor) reserve(n int) (int, error) {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	if e.closing {
+		return 0, ErrShutdown
+	}
+	n = min(n, e.cfg.Concurrency-e.taken)
+	if n <= 0 {
+		return 0, ErrBusy
+	}
+	e.taken += n
+	return n, nil
+}
+
+// unreserve gives slots back.
+func (e *Executor) unreserve(n int) {
+	if n == 0 {
+		return
+	}
+	e.mu.Lock()
+	e.taken -= n
+	e.mu.Unlock()
+	select {
+	case e.freed <- struct{}{}:
+	default:
+	}
+}
+
+func (e *Executor) enter(c Claim, r *running) {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	e.running[c] = r
+}
+
+func (e *Executor) leave(c Claim) {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	delete(e.running, c)
+}
+
+// Shutdown stops claiming and waits for what is running. When ctx ends, the
+// contexts of the functions still running are cancelled with ErrShutdown, and
+// those that return within linger have their attempts given back; the claims of
+// the others are left to run out, and Shutdown says how many those are. It may
+// be called again with a ctx that has ended, to hurry an earlier call.
+func (e *Executor) Shutdown(ctx context.Context, linger time.Duration) error {
+	e.mu.Lock()
+	e.closing = true
+	e.mu.Unlock()
+	if e.drained(ctx) {
+		return nil
+	}
+	e.each(func(r *running) { r.cancel(ErrShutdown) })
+	lingering, cancel := context.WithTimeout(context.WithoutCancel(ctx), linger)
+	defer cancel()
+	if e.drained(lingering) {
+		return nil
+	}
+	left := e.each(func(r *running) {
+		select {
+		case <-r.abandon:
+		default:
+			close(r.abandon)
+		}
+	})
+	return fmt.Errorf("%d tasks did not return within %s of being told to stop: %w", left, linger, errAbandoned)
+}
+
+var errAbandoned = errors.New("their claims run out by themselves")
+
+// each calls f for each running task, and returns how many there are.
+func (e *Executor) each(f func(*running)) int {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	for _, r := range e.running {
+		f(r)
+	}
+	return len(e.running)
+}
+
+// drained waits until no slot is taken, and reports whether that was so before
+// ctx ended.
+func (e *Executor) drained(ctx context.Context) bool {
+	const look = 5 * time.Millisecond
+	for {
+		e.mu.Lock()
+		taken := e.taken
+		e.mu.Unlock()
+		if taken == 0 {
+			return true
+		}
+		select {
+		case <-ctx.Done():
+			return false
+		case <-time.After(look):
+		}
+	}
+}

@@ -1,0 +1,228 @@
+package queue
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/google/uuid"
+)
+
+// Func is what a task does. Its context ends when the task's timeout is over,
+// its claim is lost, or the process stops; context.Cause says which. An error
+// makes the task be tried again, unless Discard, RetryAt or Snooze says
+// otherwise. Side effects must bear running twice.
+type Func[In, Out any] func(ctx context.Context, in In) (Out, error)
+
+// Task is a typed task: In are its arguments and Out its return value, both as
+// encoding/json sees them. It is safe for concurrent use.
+type Task[In, Out any] struct {
+	def definition
+}
+
+// Definition is a *Task of any type, or what its Handle returned.
+type Definition interface {
+	definition() definition
+}
+
+// definition is a task without its types: how a name is run.
+type definition struct {
+	name    string
+	options options
+	// check reports arguments that the function's parameter cannot hold.
+	check func(args json.RawMessage) error
+	// run decodes, calls and encodes; nil for a task that is only declared.
+	run func(ctx context.Context, args json.RawMessage) (json.RawMessage, error)
+}
+
+func (d definition) definition() definition { return d }
+
+// NewTask defines a task. The name is stored with every row, so it must not
+// change while rows wait (Alias allows renames): 1 to 200 letters, digits,
+// or any of "_.:/-". NewTask panics when the name or a default is invalid.
+func NewTask[In, Out any](name string, fn Func[In, Out], defaults ...Option) *Task[In, Out] {
+	t := Declare[In, Out](name, defaults...)
+	t.def = bind(t.def, fn)
+	return t
+}
+
+// Declare defines a task whose function is bound later, with Handle: because it
+// needs dependencies, enqueues itself, or runs in another program. A registry
+// that is given the bare declaration can enqueue the task, but not run it.
+func Declare[In, Out any](name string, defaults ...Option) *Task[In, Out] {
+	o := defaultOptions()
+	for _, option := range defaults {
+		option(&o)
+	}
+	if err := o.check(); err != nil {
+		panic(fmt.Sprintf("queue: task %q: %v", name, err))
+	}
+	if o.id != uuid.Nil || o.delay != 0 || !o.runAfter.IsZero() {
+		panic(fmt.Sprintf("queue: task %q: WithID, Delay and RunAfter belong to Enqueue", name))
+	}
+	for _, n := range append([]string{name}, o.aliases...) {
+		if !taskNamePattern.MatchString(n) {
+			panic(fmt.Sprintf(`queue: task name %q: use 1 to 200 letters, digits or "_.:/-"`, n))
+		}
+	}
+	return &Task[In, Out]{def: definition{
+		name:    name,
+		options: o,
+		check: func(args json.RawMessage) error {
+			_, err := decode[In](args)
+			return err
+		},
+	}}
+}
+
+// Handle binds fn to the declared task, for a registry.
+func (t *Task[In, Out]) Handle(fn Func[In, Out]) Definition { return bind(t.def, fn) }
+
+func bind[In, Out any](d definition, fn Func[In, Out]) definition {
+	if fn == nil {
+		panic(fmt.Sprintf("queue: task %q: its function is nil", d.name))
+	}
+	d.run = func(ctx context.Context, args json.RawMessage) (json.RawMessage, error) {
+		in, err := decode[In](args)
+		if err != nil {
+			return nil, err
+		}
+		out, err := fn(ctx, in)
+		if err != nil {
+			return nil, err
+		}
+		return encode("return value", out)
+	}
+	return d
+}
+
+func (t *Task[In, Out]) definition() definition { return t.def }
+
+// Name returns the task's name.
+func (t *Task[In, Out]) Name() string { return t.def.name }
+
+// Enqueue stores the task with its arguments and sends it on its way. When it
+// returns without an error the task is durable: should sending have failed,
+// that is logged and noted on the row, and the sweeper does it later. Errors:
+// ErrInvalid, ErrIDConflict (with WithID), and those of Store.
+func (t *Task[In, Out]) Enqueue(ctx context.Context, c *Client, in In, opts ...Option) (*Handle, error) {
+	return c.Enqueue(ctx, t.def.name, in, opts...)
+}
+
+// Result returns what the task with this ID returned. Errors: ErrNotFound,
+// ErrPending while it has not ended, a *FailedError when it failed,
+// ErrCancelled, and ErrWrongTask when the ID is another task's.
+func (t *Task[In, Out]) Result(ctx context.Context, c *Client, id uuid.UUID) (Out, error) {
+	var out Out
+	row, err := c.Get(ctx, id)
+	if err != nil {
+		return out, err
+	}
+	if d, ok := c.registry.lookup(row.Task); row.Task != t.def.name && (!ok || d.name != t.def.name) {
+		return out, fmt.Errorf("%w: %s is a %s, not a %s", ErrWrongTask, id, row.Task, t.def.name)
+	}
+	if err := row.outcome(); err != nil {
+		return out, err
+	}
+	return decode[Out](row.ReturnValue)
+}
+
+// Wait is Result, once the task has ended. It looks at the row at growing
+// intervals, up to a second, until ctx ends.
+func (t *Task[In, Out]) Wait(ctx context.Context, c *Client, id uuid.UUID) (Out, error) {
+	if _, err := c.Wait(ctx, id); err != nil {
+		var out Out
+		return out, err
+	}
+	return t.Result(ctx, c, id)
+}
+
+// Errors of Result.
+var (
+	// ErrPending: the task is READY or RUNNING.
+	ErrPending = errors.New("task has not ended yet")
+	// ErrCancelled: the task was cancelled.
+	ErrCancelled = errors.New("task was cancelled")
+	// ErrWrongTask: the ID belongs to a task of another name.
+	ErrWrongTask = errors.New("another task's result")
+)
+
+// FailedError is the Result of a task that is FAILED.
+type FailedError struct{ Row *Row }
+
+func (e *FailedError) Error() string {
+	last := "no error recorded"
+	if n := len(e.Row.Errors); n > 0 {
+		last = e.Row.Errors[n-1].Message
+	}
+	return fmt.Sprintf("task %s failed on attempt %d of %d: %s", e.Row.ID, e.Row.Attempts, e.Row.MaxAttempts, last)
+}
+
+// outcome is nil when there is a return value to read.
+func (r *Row) outcome() error {
+	switch r.Status {
+	case StatusSuccessful:
+		return nil
+	case StatusFailed:
+		return &FailedError{Row: r}
+	case StatusCancelled:
+		return ErrCancelled
+	default:
+		return fmt.Errorf("%w: it is %s", ErrPending, r.Status)
+	}
+}
+
+// Wait polls a row until it has ended, and returns it.
+func (c *Client) Wait(ctx context.Context, id uuid.UUID) (*Row, error) {
+	const shortest, longest = 2 * time.Millisecond, time.Second
+	for pause := shortest; ; pause = min(pause*2, longest) {
+		row, err := c.Get(ctx, id)
+		if err != nil || row.Status.Final() {
+			return row, err
+		}
+		select {
+		case <-ctx.Done():
+			return nil, fmt.Errorf("waiting for task %s, which is %s: %w", id, row.Status, ctx.Err())
+		case <-time.After(pause):
+		}
+	}
+}
+
+// encode returns v as compact JSON, with <, > and & as they are.
+func encode(name string, v any) (json.RawMessage, error) {
+	if raw, ok := v.(json.RawMessage); ok && len(raw) == 0 {
+		return json.RawMessage("null"), nil
+	}
+	var b bytes.Buffer
+	e := json.NewEncoder(&b)
+	e.SetEscapeHTML(false)
+	if err := e.Encode(v); err != nil {
+		return nil, explainEncoding(name, v, err)
+	}
+	return bytes.TrimSuffix(b.Bytes(), []byte("\n")), nil
+}
+
+// decode reads arguments or a return value into T.
+func decode[T any](data json.RawMessage) (T, error) {
+	var v T
+	if len(data) == 0 {
+		return v, nil
+	}
+	if raw, ok := any(&v).(*json.RawMessage); ok {
+		*raw = data
+		return v, nil
+	}
+	if err := json.Unmarshal(data, &v); err != nil {
+		var typeErr *json.UnmarshalTypeError
+		if errors.As(err, &typeErr) && typeErr.Field != "" {
+			return v, fmt.Errorf("%s: cannot use a JSON %s as %s", typeErr.Field, typeErr.Value, typeErr.Type)
+		} else if typeErr != nil {
+			return v, fmt.Errorf("cannot use a JSON %s as %s", typeErr.Value, typeErr.Type)
+		}
+		return v, err
+	}
+	return v, nil
+}
