@@ -1,0 +1,92 @@
+package oidc
+
+import (
+	"slices"
+	"time"
+)
+
+const (
+	// skew is how far the issuer's clock may be ahead of ours. It is not granted to
+	// the expiry: idtoken does not either.
+	skew = 60 * time.Second
+	// maxLifetime caps expiry − issue. Google's tokens live one hour; whatever claims
+	// to live longer than this was not made for us.
+	maxLifetime = 2 * time.Hour
+)
+
+// claims is what a token says about itself.
+type claims struct {
+	issuer, audience, subject, email string
+	emailVerified                    bool
+	issued, notBefore, expires       int64 // Unix seconds; notBefore is issued if absent
+}
+
+// readClaims reads the claims and refuses missing and mistyped ones. The account is
+// looked at only after the signature, so that its absence is judged there.
+func readClaims(o object) (claims, error) {
+	var c claims
+	var ok bool
+	if c.issuer, ok = o.text("iss"); !ok {
+		return c, unauthenticated("token has no issuer (iss)")
+	}
+	if c.audience, ok = o.text("aud"); !ok {
+		return c, unauthenticated("token has no single audience (aud)")
+	}
+	if c.expires, ok = o.seconds("exp"); !ok {
+		return c, unauthenticated("token has no expiry (exp)")
+	}
+	if c.issued, ok = o.seconds("iat"); !ok {
+		return c, unauthenticated("token has no time of issue (iat)")
+	}
+	c.notBefore = c.issued
+	if _, given := o["nbf"]; given {
+		if c.notBefore, ok = o.seconds("nbf"); !ok {
+			return c, unauthenticated("token has a malformed start time (nbf)")
+		}
+	}
+	c.subject, _ = o.text("sub")
+	c.email, _ = o.text("email")
+	c.emailVerified = string(o["email_verified"]) == "true" // the string "true" keeps its quotes
+	return c, nil
+}
+
+// checkTime judges the claims that depend on the clock.
+func (c *claims) checkTime(now time.Time) error {
+	unix := now.Unix()
+	latest := unix + int64(skew/time.Second)
+	switch {
+	case unix >= c.expires:
+		return unauthenticated("token has expired")
+	case c.issued > latest:
+		return unauthenticated("token was issued in the future (iat)")
+	case c.notBefore > latest:
+		return unauthenticated("token is not valid yet (nbf)")
+	// A negative iat could make the subtraction overflow.
+	case c.issued < 0, c.expires-c.issued > int64(maxLifetime/time.Second):
+		return unauthenticated("token is valid for longer than %v", maxLifetime)
+	}
+	return nil
+}
+
+// checkAddress judges for whom and by whom the token was made.
+func (v *Verifier) checkAddress(c *claims) error {
+	if !slices.Contains(v.issuers, c.issuer) {
+		return unauthenticated("token has another issuer (iss)")
+	}
+	if !slices.Contains(v.audiences, c.audience) {
+		return unauthenticated("token is for another audience (aud); compare OIDC_AUDIENCE")
+	}
+	return nil
+}
+
+// checkAccount judges in whose name the token was made. It comes after the signature:
+// only the holder of a good token learns whether an account is on the list.
+func (v *Verifier) checkAccount(c *claims) error {
+	if c.email == "" || !c.emailVerified {
+		return unauthenticated("token has no verified e-mail address")
+	}
+	if !slices.Contains(v.emails, c.email) {
+		return &Error{kind: ErrForbidden, text: "this account may not call; see OIDC_SERVICE_ACCOUNT_EMAIL and OIDC_ALLOWED_EMAILS"}
+	}
+	return nil
+}
