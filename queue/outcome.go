@@ -97,20 +97,32 @@ func record(err error, attempt int, at time.Time) AttemptError {
 	}
 }
 
-// class is the type of the error that says most: below the wrappers of fmt and
-// of this package, the first that is a type of its own.
+// plain takes this package's own marks off an error.
+func plain(err error) error {
+	for {
+		switch e := err.(type) {
+		case *discardError:
+			err = e.error
+		case *invalidError:
+			err = e.error
+		case *rescheduleError:
+			if e.err == nil {
+				return err
+			}
+			err = e.err
+		default:
+			return err
+		}
+	}
+}
+
+// class is the type of the error that says most: the first below fmt's wrappers.
 func class(err error) string {
 	for {
-		switch err.(type) {
-		case *discardError, *rescheduleError:
-		default:
-			if name := reflect.TypeOf(err).String(); name != "*fmt.wrapError" {
-				return name
-			}
-		}
-		inner := errors.Unwrap(err)
-		if inner == nil {
-			return reflect.TypeOf(err).String()
+		err = plain(err)
+		name, inner := reflect.TypeOf(err).String(), errors.Unwrap(err)
+		if name != "*fmt.wrapError" || inner == nil {
+			return name
 		}
 		err = inner
 	}
@@ -118,20 +130,13 @@ func class(err error) string {
 
 // writeChain writes err and what it wraps, one error a line.
 func writeChain(b *strings.Builder, err error) {
-	switch e := err.(type) {
-	case nil:
-		return
-	case *discardError:
-		writeChain(b, e.error)
-		return
-	case *rescheduleError:
-		writeChain(b, e.err)
-		return
-	}
+	err = plain(err)
 	fmt.Fprintf(b, "%T: %v\n", err, err)
 	switch e := err.(type) {
 	case interface{ Unwrap() error }:
-		writeChain(b, e.Unwrap())
+		if inner := e.Unwrap(); inner != nil {
+			writeChain(b, inner)
+		}
 	case interface{ Unwrap() []error }:
 		for _, inner := range e.Unwrap() {
 			writeChain(b, inner)
