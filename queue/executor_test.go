@@ -94,6 +94,7 @@ func TestAttemptsThatEndBadlyAreRecorded(t *testing.T) {
 		"panic":            {func(context.Context) (any, error) { panic("boom") }, "*queue.PanicError", "panic: boom", "executor_test.go"},
 		"panic with error": {func(context.Context) (any, error) { var m map[string]int; m["a"] = 1; return nil, nil }, "*queue.PanicError", "panic: assignment to entry in nil map", "executor_test.go"},
 		"panic nil":        {func(context.Context) (any, error) { panic(nil) }, "*queue.PanicError", "panic called with nil argument", "executor_test.go"},
+		"typed nil error":  {func(context.Context) (any, error) { var e *fs.PathError; return nil, e }, "*queue.PanicError", "panic: runtime error: invalid memory address", ""},
 		"Goexit":           {func(context.Context) (any, error) { runtime.Goexit(); return nil, nil }, "*queue.PanicError", "runtime.Goexit", ""},
 		"cannot encode":    {func(context.Context) (any, error) { return []any{1, math.Inf(1)}, nil }, "*json.UnsupportedValueError", "return value[1] cannot be encoded as JSON", ""},
 		"too large":        {func(context.Context) (any, error) { return strings.Repeat("x", 2000), nil }, "", "the return value is 2002 bytes of JSON; at most 1000 are accepted", ""},

@@ -37,6 +37,9 @@ func invoke(ctx context.Context, d definition, row *Row) <-chan result {
 			done <- r
 		}()
 		r.value, r.err = d.run(ctx, row.Args)
+		if r.err != nil {
+			_ = r.err.Error() // a typed nil may panic: here that is the task's panic
+		}
 		returned = true
 	}()
 	return done

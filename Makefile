@@ -1,0 +1,59 @@
+# The commands of this project. `make help` lists them.
+
+GO      ?= go
+TOOLS   := $(CURDIR)/.tools
+# Tools are pinned here and built into .tools, apart from the module's own
+# dependencies.
+GOLANGCI_LINT_VERSION := v2.15.0
+GOLANGCI_LINT := $(TOOLS)/golangci-lint-$(GOLANGCI_LINT_VERSION)
+
+.PHONY: help
+help: ## List the commands.
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 14
+
+.PHONY: run
+run: ## Start the server on this machine: embedded database, direct execution.
+	$(GO) run ./cmd/server
+
+.PHONY: test
+test: deps vet lint build ## Everything that CI checks: vet, lint, build, all tests with the race detector.
+	$(GO) test -race ./...
+
+.PHONY: deps
+deps: ## Install what the tests need and this machine lacks (Debian; otherwise say what to install).
+	@./tools/deps.sh
+
+.PHONY: vet
+vet: ## Vet all packages and check the formatting.
+	$(GO) vet ./...
+	@unformatted=$$(gofmt -l $$(git ls-files '*.go')); \
+	if [ -n "$$unformatted" ]; then echo "gofmt would change:"; echo "$$unformatted"; exit 1; fi
+
+.PHONY: lint
+lint: $(GOLANGCI_LINT) ## Run the linters of .golangci.yml.
+	$(GOLANGCI_LINT) run
+
+$(GOLANGCI_LINT):
+	GOBIN=$(TOOLS) $(GO) install github.com/golangci/golangci-lint/v2/cmd/golangci-lint@$(GOLANGCI_LINT_VERSION)
+	mv $(TOOLS)/golangci-lint $@
+
+.PHONY: build
+build: ## Build the server into bin/, stripped.
+	$(GO) build -trimpath -ldflags="-s -w" -o bin/server ./cmd/server
+
+.PHONY: bench
+bench: ## Micro-benchmarks of the hot pieces, with allocations.
+	$(GO) test -run '^$$' -bench . -benchmem ./...
+
+.PHONY: fuzz
+fuzz: ## Fuzz each target for half a minute.
+	@./tools/fuzz.sh 30s
+
+.PHONY: cover
+cover: deps ## Test coverage by function, and cover.out.
+	$(GO) test -race -coverprofile=cover.out -coverpkg=./... ./...
+	$(GO) tool cover -func=cover.out | tail -n 1
+
+.PHONY: demo-push
+demo-push: ## The whole path on this machine: server, fake Cloud Tasks, one task delivered by HTTP with a verified token.
+	@./tools/demo-push.sh

@@ -1,0 +1,127 @@
+package httpapi
+
+import (
+	"context"
+	"errors"
+	"net/http"
+	"time"
+
+	"github.com/claimcheck-go/claimcheck/queue"
+)
+
+// Answer is what an endpoint says.
+type Answer struct {
+	Status int
+	Body   any // encodes as one JSON object
+	// RetryAfter asks the caller to wait that long; 0 says nothing.
+	RetryAfter time.Duration
+}
+
+// Bodies of Answer.
+type (
+	executed struct {
+		Executed bool       `json:"executed"`
+		Failed   bool       `json:"failed,omitempty"`
+		Result   *queue.Row `json:"result"`
+	}
+	notExecuted struct {
+		Executed bool   `json:"executed"` // always false
+		Reason   string `json:"reason"`
+	}
+	errorBody struct {
+		Error string `json:"error"`
+	}
+)
+
+// infraRetryAfter is the wait asked for when a part that tasks depend on is down.
+const infraRetryAfter = 5 * time.Second
+
+// ExecuteAnswer is what the execute endpoint says of a call of
+// queue.Executor.RunByID. Its caller is Cloud Tasks: 2xx deletes the message for
+// good, anything else is delivered again, and 429 and 503 slow the whole queue
+// down, so those two mean that no task is to blame.
+func ExecuteAnswer(run *queue.Run, err error, failOnError bool) Answer {
+	if err != nil {
+		return notRunAnswer(err)
+	}
+	switch run.Outcome {
+	case queue.OutcomeSucceeded:
+		return Answer{Status: http.StatusOK, Body: executed{Executed: true, Result: run.Row}}
+	case queue.OutcomeFailed:
+		if failOnError {
+			return Answer{Status: http.StatusInternalServerError, Body: executed{Executed: true, Failed: true, Result: run.Row}}
+		}
+		return Answer{Status: http.StatusOK, Body: executed{Executed: true, Result: run.Row}}
+	case queue.OutcomeRescheduled:
+		if run.DispatchErr != nil { // this message is the only one there is
+			return notRunAnswer(queue.ErrNotArmed)
+		}
+		return Answer{Status: http.StatusOK, Body: executed{Executed: true, Result: run.Row}}
+	case queue.OutcomeLost:
+		if run.Row.Status.Final() {
+			return notRunAnswer(queue.ErrFinal)
+		}
+		return Answer{Status: http.StatusConflict, Body: notExecuted{Reason: queue.ErrLeaseLost.Error()}}
+	case queue.OutcomeInterrupted, queue.OutcomeAbandoned:
+		return Answer{Status: http.StatusInternalServerError, Body: notExecuted{Reason: run.Err.Error()}}
+	default: // queue.OutcomeUnknown
+		return Answer{http.StatusServiceUnavailable, notExecuted{Reason: queue.ErrFinishUnknown.Error()}, infraRetryAfter}
+	}
+}
+
+// refusals are the answers for a row that was not claimed, by reason.
+var refusals = []struct {
+	reason error
+	status int
+}{
+	{queue.ErrFinal, http.StatusOK},
+	{queue.ErrWorkerLost, http.StatusOK},
+	{queue.ErrNotDue, http.StatusOK}, // it is armed again for its time
+	{queue.ErrLeased, http.StatusConflict},
+	{queue.ErrUnknownTask, http.StatusInternalServerError},
+	{queue.ErrShutdown, http.StatusInternalServerError},
+	{queue.ErrBusy, http.StatusTooManyRequests},
+	{queue.ErrNotArmed, http.StatusServiceUnavailable},
+}
+
+func notRunAnswer(err error) Answer {
+	for _, refusal := range refusals {
+		if !errors.Is(err, refusal.reason) {
+			continue
+		}
+		answer := Answer{Status: refusal.status, Body: notExecuted{Reason: refusal.reason.Error()}}
+		var claim *queue.NotClaimedError
+		switch {
+		case refusal.reason == queue.ErrLeased && errors.As(err, &claim):
+			answer.RetryAfter = claim.Wait
+		case refusal.reason == queue.ErrBusy:
+			answer.RetryAfter = time.Second
+		case refusal.status == http.StatusServiceUnavailable:
+			answer.RetryAfter = infraRetryAfter
+		}
+		return answer
+	}
+	return ErrorAnswer(err)
+}
+
+// ErrorAnswer is what every endpoint says when nothing was done.
+func ErrorAnswer(err error) Answer {
+	var body *bodyError
+	switch {
+	case errors.As(err, &body):
+		return Answer{Status: body.status, Body: errorBody{body.text}}
+	case errors.Is(err, queue.ErrInvalid):
+		return Answer{Status: http.StatusBadRequest, Body: errorBody{err.Error()}}
+	case errors.Is(err, queue.ErrNotFound):
+		return Answer{Status: http.StatusNotFound, Body: errorBody{"Task not found"}}
+	case errors.Is(err, queue.ErrIDConflict):
+		return Answer{Status: http.StatusConflict, Body: errorBody{queue.ErrIDConflict.Error()}}
+	case errors.Is(err, queue.ErrSchema):
+		return Answer{http.StatusServiceUnavailable, errorBody{queue.ErrSchema.Error()}, infraRetryAfter}
+	case errors.Is(err, queue.ErrUnavailable), errors.Is(err, queue.ErrClosed),
+		errors.Is(err, context.DeadlineExceeded), errors.Is(err, context.Canceled):
+		return Answer{http.StatusServiceUnavailable, errorBody{queue.ErrUnavailable.Error()}, infraRetryAfter}
+	default:
+		return Answer{Status: http.StatusInternalServerError, Body: errorBody{"internal error"}}
+	}
+}

@@ -1,0 +1,140 @@
+package httpapi
+
+import (
+	"crypto/sha256"
+	"crypto/subtle"
+	"errors"
+	"net"
+	"net/http"
+	"net/netip"
+	"net/url"
+	"strings"
+)
+
+// An Authenticator decides whether a request may call the API. Its error may
+// have a method HTTPStatus() int that says 401 (no or bad credentials), 403
+// (known, but not allowed) or 503 (cannot tell now); otherwise it means 401.
+// The error's text is shown to the caller. *oidc.Verifier is one.
+type Authenticator interface {
+	Authenticate(r *http.Request) error
+}
+
+// authError is a refusal with its status code.
+type authError struct {
+	status int
+	text   string
+}
+
+func (e *authError) Error() string   { return e.text }
+func (e *authError) HTTPStatus() int { return e.status }
+
+// authStatus is the status code that an Authenticator's error asks for.
+func authStatus(err error) int {
+	var coded interface{ HTTPStatus() int }
+	if errors.As(err, &coded) {
+		return coded.HTTPStatus()
+	}
+	return http.StatusUnauthorized
+}
+
+// AnyOf accepts what any of the given ones accepts. If none does, the caller
+// sees the refusal that says most: 503 before 403 before 401.
+func AnyOf(authenticators ...Authenticator) Authenticator { return anyOf(authenticators) }
+
+type anyOf []Authenticator
+
+func (a anyOf) Authenticate(r *http.Request) error {
+	var refusal error = &authError{http.StatusUnauthorized, "no credentials"}
+	for _, authenticator := range a {
+		err := authenticator.Authenticate(r)
+		if err == nil {
+			return nil
+		}
+		// 503 > 403 > 401; of equals the last, as the first one here is a placeholder.
+		if authStatus(err) >= authStatus(refusal) {
+			refusal = err
+		}
+	}
+	return refusal
+}
+
+// BearerToken accepts requests with "Authorization: Bearer secret". It panics
+// when the secret is empty, since that would let everybody in.
+func BearerToken(secret string) Authenticator {
+	if secret == "" {
+		panic("httpapi: BearerToken needs a secret")
+	}
+	return bearer(sha256.Sum256([]byte(secret)))
+}
+
+// bearer is the hash of the secret: comparing hashes takes the same time
+// whatever was sent.
+type bearer [sha256.Size]byte
+
+func (b bearer) Authenticate(r *http.Request) error {
+	headers := r.Header.Values("Authorization")
+	if len(headers) != 1 {
+		return &authError{http.StatusUnauthorized, "send one header Authorization: Bearer …"}
+	}
+	scheme, token, _ := strings.Cut(headers[0], " ")
+	sum := sha256.Sum256([]byte(strings.TrimSpace(token)))
+	if !strings.EqualFold(scheme, "Bearer") || subtle.ConstantTimeCompare(sum[:], b[:]) != 1 {
+		return &authError{http.StatusUnauthorized, "the bearer token is not accepted"}
+	}
+	return nil
+}
+
+// LoopbackOnly accepts whoever can reach a server that listens on a loopback
+// address: programs on the same machine. A page in the developer's browser is
+// none of them: a Host that is no loopback name (DNS rebinding) and requests
+// that the browser marks as cross-site are refused, whatever their method.
+func LoopbackOnly() Authenticator { return loopbackOnly{} }
+
+type loopbackOnly struct{}
+
+func (loopbackOnly) Authenticate(r *http.Request) error {
+	if !IsLoopback(hostname(r.Host)) {
+		return &authError{http.StatusForbidden, "without credentials only requests to a loopback host are accepted"}
+	}
+	crossSite := r.Header.Get("Sec-Fetch-Site") == "cross-site"
+	if origin := r.Header.Get("Origin"); origin != "" && r.Header.Get("Sec-Fetch-Site") == "" {
+		u, err := url.Parse(origin)
+		crossSite = err != nil || !IsLoopback(u.Hostname())
+	}
+	if crossSite {
+		return &authError{http.StatusForbidden, "cross-site requests are not accepted without credentials"}
+	}
+	return nil
+}
+
+// IsLoopback reports whether a host name or IP address means this machine.
+func IsLoopback(host string) bool {
+	host = strings.ToLower(strings.TrimSuffix(host, "."))
+	if host == "localhost" || strings.HasSuffix(host, ".localhost") {
+		return true
+	}
+	ip, err := netip.ParseAddr(host)
+	return err == nil && ip.Unmap().IsLoopback()
+}
+
+// hostname is a Host header without its port.
+func hostname(host string) string {
+	if name, _, err := net.SplitHostPort(host); err == nil {
+		return name
+	}
+	return strings.Trim(host, "[]")
+}
+
+// AppEngineQueue accepts deliveries of App Engine's own queue service, by the
+// header that App Engine takes off every request from outside. Anywhere else
+// anybody can send it, so use it on App Engine only.
+func AppEngineQueue() Authenticator { return appEngineQueue{} }
+
+type appEngineQueue struct{}
+
+func (appEngineQueue) Authenticate(r *http.Request) error {
+	if r.Header.Get("X-AppEngine-QueueName") == "" {
+		return &authError{http.StatusUnauthorized, "not a delivery by App Engine's queue service"}
+	}
+	return nil
+}

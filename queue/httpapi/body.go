@@ -1,0 +1,128 @@
+package httpapi
+
+import (
+	"bytes"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"net/http"
+	"slices"
+	"strings"
+	"time"
+	"unicode/utf8"
+)
+
+// bodyError is a body that is refused, with the status that says why.
+type bodyError struct {
+	status int
+	text   string
+}
+
+func (e *bodyError) Error() string { return e.text }
+
+func badRequest(format string, args ...any) error {
+	return &bodyError{http.StatusBadRequest, fmt.Sprintf(format, args...)}
+}
+
+var errNotJSON = &bodyError{http.StatusBadRequest, "Invalid JSON"}
+
+// bodyReadTimeout is how long a client may take to send its body.
+const bodyReadTimeout = 15 * time.Second
+
+// readBody reads a whole body of at most limit bytes.
+func readBody(w http.ResponseWriter, r *http.Request, limit int64) ([]byte, error) {
+	control := http.NewResponseController(w)
+	_ = control.SetReadDeadline(time.Now().Add(bodyReadTimeout)) // not supported by test recorders
+	body, err := io.ReadAll(http.MaxBytesReader(w, r.Body, limit))
+	_ = control.SetReadDeadline(time.Time{})
+	var tooLarge *http.MaxBytesError
+	if errors.As(err, &tooLarge) {
+		return nil, &bodyError{http.StatusRequestEntityTooLarge, fmt.Sprintf("the body is larger than %d bytes", limit)}
+	}
+	if err != nil {
+		return nil, badRequest("the body could not be read")
+	}
+	return body, nil
+}
+
+// decodeObject reads one JSON object into fields, pointers by name. It is
+// stricter than encoding/json: names match exactly, and neither unknown nor
+// repeated ones are passed over. An empty body counts as {}, null as absent.
+func decodeObject(body []byte, fields map[string]any) error {
+	if !utf8.Valid(body) {
+		return badRequest("the body must be UTF-8")
+	}
+	if len(bytes.TrimSpace(body)) == 0 {
+		return nil
+	}
+	if !json.Valid(body) {
+		return errNotJSON
+	}
+	d := json.NewDecoder(bytes.NewReader(body))
+	if first, err := d.Token(); err != nil || first != json.Delim('{') {
+		return errNotJSON
+	}
+	seen := make(map[string]bool, len(fields))
+	for d.More() {
+		token, err := d.Token()
+		name, isName := token.(string)
+		if err != nil || !isName {
+			return errNotJSON
+		}
+		into, known := fields[name]
+		if !known {
+			return badRequest("unknown field %.100q; accepted: %s", name, accepted(fields))
+		}
+		if seen[name] {
+			return badRequest("field %q is given twice", name)
+		}
+		seen[name] = true
+		var raw json.RawMessage
+		if err := d.Decode(&raw); err != nil {
+			return errNotJSON
+		}
+		if err := json.Unmarshal(raw, into); err != nil {
+			return badRequest("%s must be %s", name, wanted(into))
+		}
+	}
+	return nil
+}
+
+func accepted(fields map[string]any) string {
+	if len(fields) == 0 {
+		return "none"
+	}
+	names := make([]string, 0, len(fields))
+	for name := range fields {
+		names = append(names, name)
+	}
+	slices.Sort(names)
+	return strings.Join(names, ", ")
+}
+
+// wanted says what a field accepts.
+func wanted(into any) string {
+	switch into.(type) {
+	case *string, **string:
+		return "a string"
+	case *int, **int:
+		return "a whole number"
+	case *bool, **bool:
+		return "true or false"
+	default:
+		return "valid"
+	}
+}
+
+// queryBool reads a query parameter that is "true" or "false"; absent is false.
+func queryBool(r *http.Request, name string) (bool, error) {
+	switch value := strings.ToLower(r.URL.Query().Get(name)); value {
+	case "", "false":
+		return false, nil
+	case "true":
+		return true, nil
+	default:
+		return false, badRequest("%s must be true or false", name)
+	}
+}

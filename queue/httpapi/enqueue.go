@@ -1,0 +1,108 @@
+package httpapi
+
+import (
+	"encoding/json"
+	"net/http"
+	"time"
+
+	"github.com/google/uuid"
+
+	"github.com/claimcheck-go/claimcheck/queue"
+)
+
+// ParseEnqueue reads the body of /tasks/enqueue/. Its errors name the field and
+// what it accepts.
+func ParseEnqueue(body []byte) (queue.Request, error) {
+	var (
+		task, queueName, backend, runAfter, id *string
+		priority                               *int
+		args                                   json.RawMessage
+	)
+	err := decodeObject(body, map[string]any{
+		"task": &task, "args": &args, "queue_name": &queueName, "priority": &priority,
+		"run_after": &runAfter, "backend_name": &backend, "id": &id,
+	})
+	if err != nil {
+		return queue.Request{}, err
+	}
+	if task == nil || *task == "" {
+		return queue.Request{}, badRequest("task must be the name of a registered task")
+	}
+	request := queue.Request{Task: *task, Args: args}
+	set := func(o queue.Option) { request.Options = append(request.Options, o) }
+	if queueName != nil {
+		set(queue.OnQueue(*queueName))
+	}
+	if backend != nil {
+		set(queue.OnBackend(*backend))
+	}
+	if priority != nil {
+		set(queue.Priority(*priority))
+	}
+	if runAfter != nil {
+		t, err := time.Parse(time.RFC3339, *runAfter)
+		if err != nil {
+			return request, badRequest("run_after must be a time with an offset, as RFC 3339 writes it (2026-01-31T15:04:05Z), in the years 1970 to 9999")
+		}
+		set(queue.RunAfter(t))
+	}
+	if id != nil {
+		parsed, err := parseID(*id)
+		if err != nil || parsed == uuid.Nil {
+			return request, badRequest("id must be a UUID such as 01890a5d-ac96-774b-bcce-b302099a8057")
+		}
+		set(queue.WithID(parsed))
+	}
+	return request, nil
+}
+
+func (h *handler) enqueue(w http.ResponseWriter, r *http.Request, _ string) {
+	body, err := readBody(w, r, h.MaxBody)
+	if err != nil {
+		h.fail(w, r, err)
+		return
+	}
+	request, err := ParseEnqueue(body)
+	if err != nil {
+		h.fail(w, r, err)
+		return
+	}
+	handle, err := h.Client.Enqueue(r.Context(), request.Task, request.Args, request.Options...)
+	if err != nil {
+		h.fail(w, r, err)
+		return
+	}
+	status := http.StatusCreated
+	if handle.Existed {
+		status = http.StatusOK
+	}
+	writeJSON(w, status, resultBody{handle.Row})
+}
+
+// resultBody is the answer that carries one task.
+type resultBody struct {
+	Result *queue.Row `json:"result"`
+}
+
+func (h *handler) result(w http.ResponseWriter, r *http.Request, id string) {
+	taskID, err := parseID(id)
+	if err != nil {
+		h.fail(w, r, err)
+		return
+	}
+	row, err := h.Client.Get(r.Context(), taskID)
+	if err != nil {
+		h.fail(w, r, err)
+		return
+	}
+	writeJSON(w, http.StatusOK, resultBody{row})
+}
+
+// parseID reads a UUID in its usual form; nothing else is any task's ID.
+func parseID(s string) (uuid.UUID, error) {
+	id, err := uuid.Parse(s)
+	if err != nil || len(s) != len(id.String()) {
+		return uuid.Nil, queue.ErrNotFound
+	}
+	return id, nil
+}

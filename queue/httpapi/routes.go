@@ -1,0 +1,171 @@
+package httpapi
+
+import (
+	"encoding/json"
+	"errors"
+	"log/slog"
+	"math"
+	"net/http"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/claimcheck-go/claimcheck/queue"
+)
+
+// Config is what the handler is made of.
+type Config struct {
+	Client   *queue.Client   // required
+	Executor *queue.Executor // required
+	// Auth decides who may call; required, so that leaving it out fails closed.
+	Auth Authenticator
+
+	// ExecutePath is a further path, with {task_id}, at which deliveries arrive.
+	ExecutePath string
+	// MaxBody bounds a request's body in bytes; 0 means 1 MiB.
+	MaxBody int64
+	// BusyStatus answers a delivery when all slots are taken; 0 means 429. On
+	// App Engine, whose queues slow down for 503 only, it is 503.
+	BusyStatus int
+	// Logger gets what the caller is not told; nil means slog.Default().
+	Logger *slog.Logger
+}
+
+// handler serves the routes.
+type handler struct {
+	Config
+	execPrefix, execSuffix string
+}
+
+// New returns the handler of /tasks/*. It serves full paths, so mount it with
+// http.StripPrefix only under a prefix of your own. It is safe for concurrent
+// use, answers errors as {"error":"…"}, and never redirects.
+func New(cfg Config) (http.Handler, error) {
+	if cfg.Client == nil || cfg.Executor == nil || cfg.Auth == nil {
+		return nil, errors.New("httpapi: Config.Client, Config.Executor and Config.Auth are required")
+	}
+	if cfg.MaxBody == 0 {
+		cfg.MaxBody = 1 << 20
+	}
+	if cfg.BusyStatus == 0 {
+		cfg.BusyStatus = http.StatusTooManyRequests
+	}
+	if cfg.Logger == nil {
+		cfg.Logger = slog.Default()
+	}
+	h := &handler{Config: cfg}
+	if cfg.ExecutePath != "" {
+		var found bool
+		h.execPrefix, h.execSuffix, found = strings.Cut(cfg.ExecutePath, "{task_id}")
+		if !found || !strings.HasPrefix(cfg.ExecutePath, "/") {
+			return nil, errors.New("httpapi: Config.ExecutePath must begin with / and contain {task_id}")
+		}
+	}
+	return h, nil
+}
+
+// route is one endpoint. caller says who it is for.
+type route struct {
+	name   string // after /tasks/
+	hasID  bool   // followed by a task's ID
+	method string
+	caller string
+	serve  func(*handler, http.ResponseWriter, *http.Request, string)
+}
+
+// routes is every endpoint under /tasks/.
+var routes = []route{
+	{"execute", true, http.MethodPost, "Cloud Tasks", (*handler).execute},
+	{"enqueue", false, http.MethodPost, "programs", (*handler).enqueue},
+	{"result", true, http.MethodGet, "programs", (*handler).result},
+}
+
+// ServeHTTP authenticates first, so that strangers learn nothing, not even
+// which routes there are.
+func (h *handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	if err := h.Auth.Authenticate(r); err != nil {
+		h.refuse(w, err)
+		return
+	}
+	route, id, ok := h.match(r.URL.Path)
+	if !ok {
+		writeError(w, http.StatusNotFound, "no such endpoint")
+		return
+	}
+	if r.Method != route.method && (r.Method != http.MethodHead || route.method != http.MethodGet) {
+		w.Header().Set("Allow", route.method)
+		writeError(w, http.StatusMethodNotAllowed, "use "+route.method)
+		return
+	}
+	route.serve(h, w, r, id)
+}
+
+// match finds the route of a path, with or without its trailing slash.
+func (h *handler) match(path string) (route, string, bool) {
+	if h.execPrefix != "" {
+		if id, ok := strings.CutPrefix(path, h.execPrefix); ok {
+			id, ok = strings.CutSuffix(strings.TrimSuffix(id, "/"), strings.TrimSuffix(h.execSuffix, "/"))
+			if ok && id != "" && !strings.Contains(id, "/") {
+				return routes[0], id, true
+			}
+		}
+	}
+	rest, ok := strings.CutPrefix(path, "/tasks/")
+	if !ok {
+		return route{}, "", false
+	}
+	name, id, hasID := strings.Cut(strings.TrimSuffix(rest, "/"), "/")
+	for _, r := range routes {
+		if r.name == name && r.hasID == hasID {
+			return r, id, true
+		}
+	}
+	return route{}, "", false
+}
+
+// refuse answers a request that Auth did not accept.
+func (h *handler) refuse(w http.ResponseWriter, err error) {
+	status := authStatus(err)
+	switch status {
+	case http.StatusUnauthorized:
+		w.Header().Set("WWW-Authenticate", "Bearer")
+	case http.StatusServiceUnavailable:
+		w.Header().Set("Retry-After", seconds(infraRetryAfter))
+	}
+	writeError(w, status, err.Error())
+}
+
+// fail answers a request that did nothing.
+func (h *handler) fail(w http.ResponseWriter, r *http.Request, err error) {
+	h.write(w, r, ErrorAnswer(err), err)
+}
+
+// write sends an answer. What went wrong inside is for the log, not the caller.
+func (h *handler) write(w http.ResponseWriter, r *http.Request, a Answer, err error) {
+	if _, inside := a.Body.(errorBody); inside && a.Status >= 500 && !errors.Is(err, queue.ErrUnavailable) {
+		h.Logger.Error("request failed", "method", r.Method, "path", r.URL.Path, "error", err)
+	}
+	if a.RetryAfter > 0 {
+		w.Header().Set("Retry-After", seconds(a.RetryAfter))
+	}
+	writeJSON(w, a.Status, a.Body)
+}
+
+// seconds writes a duration for Retry-After, rounded up.
+func seconds(d time.Duration) string {
+	return strconv.Itoa(max(1, int(math.Ceil(d.Seconds()))))
+}
+
+func writeError(w http.ResponseWriter, status int, text string) {
+	writeJSON(w, status, errorBody{text})
+}
+
+func writeJSON(w http.ResponseWriter, status int, v any) {
+	w.Header().Set("Content-Type", "application/json")
+	w.Header().Set("X-Content-Type-Options", "nosniff")
+	w.Header().Set("Cache-Control", "no-store")
+	w.WriteHeader(status)
+	e := json.NewEncoder(w)
+	e.SetEscapeHTML(false)
+	_ = e.Encode(v) // the status is sent; a caller that has gone is not told
+}

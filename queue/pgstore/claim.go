@@ -1,0 +1,130 @@
+package pgstore
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"time"
+
+	"github.com/google/uuid"
+	"github.com/jackc/pgx/v5"
+
+	"github.com/claimcheck-go/claimcheck/queue"
+)
+
+// setClaimed hands a row to worker $1 for $2: a new claim, and with its ID a
+// new fence. max_attempts is too low only for a FAILED row that is tried again.
+const setClaimed = `status = 'RUNNING', hold = 0,
+	attempts = attempts + 1, max_attempts = greatest(max_attempts, attempts + 1),
+	worker_ids = worker_ids || $1::text, lease_expires_at = now() + $2::interval,
+	started_at = coalesce(started_at, now()), last_attempted_at = now(), finished_at = NULL,
+	retry_at = NULL, dispatch_error = NULL`
+
+// claimQuery is the whole claim. Index: the primary key.
+const claimQuery = `
+UPDATE claimcheck_tasks SET ` + setClaimed + `, claim_id = $3::uuid
+WHERE id = $4::uuid AND task_path = ANY($5::text[])
+	AND (status = 'READY' AND attempts < max_attempts AND (run_after IS NULL OR run_after <= now() + $6::interval)
+		OR status = 'RUNNING' AND attempts < max_attempts AND lease_expires_at <= now()
+		OR status = 'FAILED' AND $7::bool)
+RETURNING ` + columns
+
+// maxTries bounds how often a claim that missed is tried again because the row
+// has changed meanwhile.
+const maxTries = 10
+
+// Claim claims one row by its ID, for a delivery.
+func (s *Store) Claim(ctx context.Context, taskID uuid.UUID, req queue.ClaimRequest) (row *queue.Row, err error) {
+	err = s.on(ctx, "claim task", func(conn *pgx.Conn) error {
+		for range maxTries {
+			row, err = one(conn.QueryRow(ctx, claimQuery, req.Worker, req.Lease, uuidValue(req.ClaimID), uuidValue(taskID), req.Tasks, req.Early, req.AllowRetry))
+			if !errors.Is(err, pgx.ErrNoRows) {
+				return err
+			}
+			if err := refuse(ctx, conn, taskID, req); err != nil {
+				return err
+			}
+		}
+		return fmt.Errorf("claim task %s: %w: it keeps changing", taskID, queue.ErrUnavailable)
+	})
+	if err != nil {
+		return nil, err
+	}
+	return row, nil
+}
+
+// refuse says why a claim missed: nil if it would not miss now.
+func refuse(ctx context.Context, conn *pgx.Conn, taskID uuid.UUID, req queue.ClaimRequest) error {
+	row, now, err := load(ctx, conn, taskID)
+	if err != nil {
+		return err
+	}
+	refusal := queue.WhyNotClaimed(row, req, now)
+	if errors.Is(refusal, queue.ErrWorkerLost) {
+		if failed, err := loseWorker(ctx, conn, row, now); err != nil || !failed {
+			return err
+		}
+	}
+	return refusal
+}
+
+// loseWorkerQuery takes effect only on the row that was read. The claim ID
+// goes, so that the lost worker, should it come back, does not take this end
+// for its own. Index: the primary key.
+const loseWorkerQuery = `
+UPDATE claimcheck_tasks SET status = 'FAILED', hold = 0, finished_at = now(), errors = $2::text::json, lease_expires_at = NULL, claim_id = NULL
+WHERE id = $1::uuid AND status = $3::text AND attempts = $4::int4
+	AND claim_id IS NOT DISTINCT FROM $5::uuid AND lease_expires_at IS NOT DISTINCT FROM $6::timestamptz
+RETURNING ` + columns
+
+// loseWorker fails row, as it was read at now, because its lease has expired
+// with no attempt left. It reports false if the row has changed since.
+func loseWorker(ctx context.Context, q querier, row *queue.Row, now time.Time) (bool, error) {
+	history, err := errorsValue(row.WithError(row.WorkerLost(now)))
+	if err != nil {
+		return false, err
+	}
+	failed, err := one(q.QueryRow(ctx, loseWorkerQuery, uuidValue(row.ID), history, string(row.Status), int32(row.Attempts), uuidValue(row.ClaimID), timeValue(row.LeaseExpiresAt)))
+	if errors.Is(err, pgx.ErrNoRows) {
+		return false, nil
+	}
+	if err != nil {
+		return false, err
+	}
+	*row = *failed
+	return true, nil
+}
+
+// claimNextQuery takes the first claimable rows that nobody else holds.
+// Index: claimcheck_tasks_claim, from its start and in its order; then the
+// primary key (= ANY of an array is never planned as a scan of the table).
+const claimNextQuery = `
+UPDATE claimcheck_tasks SET ` + setClaimed + `, claim_id = gen_random_uuid()
+WHERE id = ANY(ARRAY(
+	SELECT id FROM claimcheck_tasks
+	WHERE status = 'READY' AND hold = 0 AND attempts < max_attempts AND task_path = ANY($3::text[])
+		AND (cardinality($4::text[]) = 0 OR queue_name = ANY($4::text[])) AND ($5::text = '' OR backend_name = $5::text)
+	ORDER BY priority DESC, enqueued_at, id
+	LIMIT $6::int8 FOR UPDATE SKIP LOCKED))
+RETURNING ` + columns
+
+// ClaimNext claims up to req.Limit rows that are READY and due.
+func (s *Store) ClaimNext(ctx context.Context, req queue.ClaimNextRequest) (rows []*queue.Row, err error) {
+	if len(req.Tasks) == 0 || req.Limit < 1 {
+		return nil, nil
+	}
+	err = s.on(ctx, "claim next tasks", func(conn *pgx.Conn) error {
+		rows, err = many(conn.Query(ctx, claimNextQuery, req.Worker, req.Lease, req.Tasks, append([]string{}, req.Queues...), req.Backend, req.Limit))
+		return err
+	})
+	if err != nil {
+		return nil, err
+	}
+	// An UPDATE returns its rows in no order.
+	slices.SortFunc(rows, func(a, b *queue.Row) int {
+		return cmp.Or(cmp.Compare(b.Priority, a.Priority), a.EnqueuedAt.Compare(b.EnqueuedAt), slices.Compare(a.ID[:], b.ID[:]))
+	})
+	return rows, nil
+}

@@ -1,0 +1,158 @@
+package pgstore
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/google/uuid"
+	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgtype"
+
+	"github.com/claimcheck-go/claimcheck/queue"
+)
+
+// The fence: a claim ends only while it holds.
+const underClaim = ` WHERE id = $1::uuid AND status = 'RUNNING' AND claim_id = $2::uuid`
+
+// missed says what it means that a statement under the fence changed nothing:
+// nil if the row shows that the same call took effect before, else
+// queue.ErrLeaseLost.
+func missed(ctx context.Context, q querier, claim queue.Claim, done func(queue.Status) bool) (*queue.Row, error) {
+	row, _, err := load(ctx, q, claim.ID)
+	if err == nil && row.ClaimID == claim.ClaimID && done(row.Status) {
+		return row, nil
+	}
+	if err == nil || errors.Is(err, queue.ErrNotFound) {
+		err = queue.ErrLeaseLost
+	}
+	return nil, err
+}
+
+// finishQuery: index: the primary key.
+const finishQuery = `
+UPDATE claimcheck_tasks SET status = $3::text, return_value = $4::text::json, errors = coalesce($5::text::json, errors),
+	finished_at = now(), lease_expires_at = NULL` + underClaim + `
+RETURNING finished_at`
+
+// Finish ends a claim for good and returns the time of it.
+func (s *Store) Finish(ctx context.Context, claim queue.Claim, f queue.Finish) (at time.Time, err error) {
+	history, err := errorsValue(f.Errors)
+	if err != nil {
+		return at, err
+	}
+	err = s.on(ctx, "finish task", func(conn *pgx.Conn) error {
+		err := conn.QueryRow(ctx, finishQuery, uuidValue(claim.ID), uuidValue(claim.ClaimID), string(f.Status), jsonValue(f.ReturnValue), history).Scan((*moment)(&at))
+		if !errors.Is(err, pgx.ErrNoRows) {
+			return err
+		}
+		row, err := missed(ctx, conn, claim, queue.Status.Final)
+		if err == nil {
+			at = row.FinishedAt
+		}
+		return err
+	})
+	return at, err
+}
+
+// refundIf gives the attempt back where a condition holds.
+func refundIf(condition string) string {
+	return fmt.Sprintf(`attempts = attempts - CASE WHEN %[1]s THEN 1 ELSE 0 END,
+	worker_ids = CASE WHEN %[1]s THEN worker_ids[:cardinality(worker_ids) - 1] ELSE worker_ids END,
+	started_at = CASE WHEN %[1]s AND attempts = 1 THEN NULL ELSE started_at END`, condition)
+}
+
+// The row's run_after, and its retry_at, from a retry on.
+const (
+	nextHard = `coalesce($5::timestamptz, now() + nullif($6::int8, 0) * interval '1 microsecond', run_after)`
+	nextSoft = `CASE WHEN $4::int8 > 0 THEN greatest(now() + $4::int8 * interval '1 microsecond', ` + nextHard + `) END`
+)
+
+// retryQuery: index: the primary key.
+var retryQuery = `
+UPDATE claimcheck_tasks SET status = 'READY', lease_expires_at = NULL, errors = coalesce($3::text::json, errors),
+	run_after = ` + nextHard + `, retry_at = ` + nextSoft + `,
+	hold = CASE WHEN coalesce(` + nextSoft + `, ` + nextHard + `) > now() THEN 1 ELSE 0 END,
+	dispatch_due_at = CASE WHEN $7::bool THEN greatest(now() + ` + interval(queue.LongestBackoff) + `, ` + nextHard + `) + ` + interval(queue.DispatchGrace) + `
+		ELSE greatest(now(), ` + nextHard + ` - ` + interval(queue.ArmWithin) + `) END,
+	` + refundIf(`$8::bool`) + underClaim
+
+// Retry ends a claim and makes the row READY again for a later attempt.
+func (s *Store) Retry(ctx context.Context, claim queue.Claim, r queue.Retry) error {
+	history, err := errorsValue(r.Errors)
+	if err != nil {
+		return err
+	}
+	return s.giveBack(ctx, "retry task", claim, retryQuery, history,
+		max(r.In.Microseconds(), 0), timeValue(r.RunAfter), max(r.RunIn.Microseconds(), 0), r.Armed, r.Refund)
+}
+
+// releaseQuery: index: the primary key. Where no attempt is left to give back,
+// the lease ends here and whoever finds it fails the row.
+var releaseQuery = fmt.Sprintf(`
+UPDATE claimcheck_tasks SET interruptions = interruptions + 1, %[1]s,
+	status = CASE WHEN %[2]s THEN 'RUNNING' ELSE 'READY' END, lease_expires_at = CASE WHEN %[2]s THEN now() END,
+	hold = CASE WHEN NOT (%[2]s) AND run_after > now() THEN 1 ELSE 0 END,
+	dispatch_due_at = now() + %[3]s`,
+	refundIf(interrupted), `NOT (`+interrupted+`) AND attempts >= max_attempts`, interval(queue.DispatchGrace)) + underClaim
+
+var interrupted = fmt.Sprintf(`interruptions < %d`, queue.MaxInterruptions)
+
+// Release gives a claim back because the process stops.
+func (s *Store) Release(ctx context.Context, claim queue.Claim) error {
+	return s.giveBack(ctx, "release task", claim, releaseQuery)
+}
+
+// giveBack runs a statement that makes a row READY again.
+func (s *Store) giveBack(ctx context.Context, op string, claim queue.Claim, query string, args ...any) error {
+	return s.on(ctx, op, func(conn *pgx.Conn) error {
+		tag, err := conn.Exec(ctx, query, append([]any{uuidValue(claim.ID), uuidValue(claim.ClaimID)}, args...)...)
+		if err == nil && tag.RowsAffected() == 0 {
+			_, err = missed(ctx, conn, claim, func(status queue.Status) bool { return status == queue.StatusReady })
+		}
+		return err
+	})
+}
+
+// heartbeatQuery: index: the primary key.
+const heartbeatQuery = `
+UPDATE claimcheck_tasks t SET lease_expires_at = now() + $3::interval
+FROM unnest($1::uuid[], $2::uuid[]) AS c(id, claim_id)
+WHERE t.id = c.id AND t.status = 'RUNNING' AND t.claim_id = c.claim_id
+RETURNING t.id`
+
+// Heartbeat makes the leases of the given claims end lease from now, and
+// returns those that are lost.
+func (s *Store) Heartbeat(ctx context.Context, lease time.Duration, claims ...queue.Claim) ([]queue.Claim, error) {
+	if len(claims) == 0 {
+		return nil, nil
+	}
+	ids, claimIDs := make([]pgtype.UUID, len(claims)), make([]pgtype.UUID, len(claims))
+	for i, claim := range claims {
+		ids[i], claimIDs[i] = uuidValue(claim.ID), uuidValue(claim.ClaimID)
+	}
+	held := make(map[uuid.UUID]bool, len(claims))
+	err := s.on(ctx, "heartbeat", func(conn *pgx.Conn) error {
+		result, err := conn.Query(ctx, heartbeatQuery, ids, claimIDs, lease)
+		if err != nil {
+			return err
+		}
+		var taskID uuid.UUID
+		_, err = pgx.ForEachRow(result, []any{(*id)(&taskID)}, func() error {
+			held[taskID] = true
+			return nil
+		})
+		return err
+	})
+	if err != nil {
+		return nil, err
+	}
+	var lost []queue.Claim
+	for _, claim := range claims {
+		if !held[claim.ID] {
+			lost = append(lost, claim)
+		}
+	}
+	return lost, nil
+}

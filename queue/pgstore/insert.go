@@ -1,0 +1,194 @@
+package pgstore
+
+import (
+	"context"
+	"fmt"
+	"time"
+
+	"github.com/google/uuid"
+	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgtype"
+
+	"github.com/claimcheck-go/claimcheck/queue"
+)
+
+// Insert stores rows in one transaction: all of them, or none. One row is one
+// statement; more go a thousand at a time.
+func (s *Store) Insert(ctx context.Context, rows ...*queue.NewRow) error {
+	if len(rows) == 0 {
+		return nil
+	}
+	var stored []inserted
+	err := s.on(ctx, "insert tasks", func(conn *pgx.Conn) (err error) {
+		if len(rows) == 1 {
+			stored, err = insert(ctx, conn, rows)
+			return err
+		}
+		return pgx.BeginFunc(ctx, conn, func(tx pgx.Tx) (err error) {
+			stored, err = insert(ctx, tx, rows)
+			return err
+		})
+	})
+	if err != nil {
+		return err
+	}
+	for i, row := range rows {
+		*row.Row, row.Existed = *stored[i].row, stored[i].existed
+	}
+	return nil
+}
+
+// inserted is a row as the database has it now.
+type inserted struct {
+	row     *queue.Row
+	existed bool
+}
+
+// insert stores rows within the caller's transaction, which must be rolled
+// back if it fails. It leaves rows as they are.
+func insert(ctx context.Context, q querier, rows []*queue.NewRow) ([]inserted, error) {
+	// The same ID twice in one call is the second time a row that exists.
+	stored := make(map[uuid.UUID]*queue.Row, len(rows))
+	missing := make([]*queue.NewRow, 0, len(rows))
+	for _, row := range rows {
+		if _, repeated := stored[row.ID]; !repeated {
+			stored[row.ID] = nil
+			missing = append(missing, row)
+		}
+	}
+	existed := make(map[uuid.UUID]bool)
+	for try := 0; len(missing) > 0; try++ {
+		if try == 3 {
+			return nil, fmt.Errorf("insert task %s: %w: it comes and goes", missing[0].ID, queue.ErrUnavailable)
+		}
+		if err := insertNew(ctx, q, missing, stored); err != nil {
+			return nil, err
+		}
+		if err := loadExisting(ctx, q, missing, stored, existed); err != nil {
+			return nil, err
+		}
+		var gone []*queue.NewRow // between the two statements, by a purge
+		for _, row := range missing {
+			if stored[row.ID] == nil {
+				gone = append(gone, row)
+			}
+		}
+		missing = gone
+	}
+	result := make([]inserted, len(rows))
+	for i, row := range rows {
+		old := stored[row.ID]
+		if existed[row.ID] && !queue.SameRequest(old, row.Row) {
+			return nil, fmt.Errorf("insert task %s: %w", row.ID, queue.ErrIDConflict)
+		}
+		result[i] = inserted{old, existed[row.ID]}
+		existed[row.ID] = true
+	}
+	return result, nil
+}
+
+// insertQuery inserts the rows whose IDs are free. Index: the primary key.
+var insertQuery = fmt.Sprintf(`
+INSERT INTO claimcheck_tasks
+	(id, task_path, queue_name, backend_name, priority, status, hold, args, run_after, enqueued_at, max_attempts, timeout_ms, dispatch_due_at)
+SELECT n.id, n.task, n.queue, n.backend, n.priority, 'READY', CASE WHEN due.at > now() THEN 1 ELSE 0 END, n.args::json, due.at, now(), n.max_attempts, nullif(n.timeout_ms, 0),
+	CASE WHEN n.armed THEN greatest(now(), due.at) + %s ELSE greatest(now(), due.at - %s) END
+FROM unnest($1::uuid[], $2::text[], $3::text[], $4::text[], $5::int2[], $6::text[], $7::timestamptz[], $8::int8[], $9::int4[], $10::int8[], $11::bool[])
+	AS n(id, task, queue, backend, priority, args, run_after, delay_us, max_attempts, timeout_ms, armed),
+	LATERAL (SELECT coalesce(n.run_after, now() + nullif(n.delay_us, 0) * interval '1 microsecond') AS at) AS due
+ON CONFLICT (id) DO NOTHING
+RETURNING id, enqueued_at, run_after, dispatch_due_at`, interval(queue.DispatchGrace), interval(queue.ArmWithin))
+
+// interval is d as SQL.
+func interval(d time.Duration) string { return fmt.Sprintf("interval '%d seconds'", int(d.Seconds())) }
+
+// chunk is how many rows, and bytes of arguments, go into one statement.
+const (
+	chunkRows  = 1000
+	chunkBytes = 8 << 20
+)
+
+// insertNew inserts those rows whose IDs are free, and adds them to stored.
+func insertNew(ctx context.Context, q querier, rows []*queue.NewRow, stored map[uuid.UUID]*queue.Row) error {
+	requests := make(map[uuid.UUID]*queue.NewRow, len(rows))
+	for _, row := range rows {
+		requests[row.ID] = row
+	}
+	for len(rows) > 0 {
+		n, size := 0, 0
+		for n < len(rows) && n < chunkRows && (n == 0 || size+len(rows[n].Args) <= chunkBytes) {
+			size += len(rows[n].Args)
+			n++
+		}
+		result, err := q.Query(ctx, insertQuery, insertValues(rows[:n])...)
+		if err != nil {
+			return err
+		}
+		var taskID uuid.UUID
+		var enqueuedAt, runAfter, dispatchDueAt time.Time
+		_, err = pgx.ForEachRow(result, []any{(*id)(&taskID), (*moment)(&enqueuedAt), (*moment)(&runAfter), (*moment)(&dispatchDueAt)}, func() error {
+			request := requests[taskID]
+			stored[taskID] = &queue.Row{
+				ID: taskID, Status: queue.StatusReady,
+				Task: request.Task, Queue: request.Queue, Backend: request.Backend, Priority: request.Priority,
+				Args: request.Args, Timeout: time.Duration(timeoutMillis(request)) * time.Millisecond, MaxAttempts: request.MaxAttempts,
+				EnqueuedAt: enqueuedAt, RunAfter: runAfter, DispatchDueAt: dispatchDueAt,
+			}
+			return nil
+		})
+		if err != nil {
+			return err
+		}
+		rows = rows[n:]
+	}
+	return nil
+}
+
+// insertValues are the parameters of insertQuery.
+func insertValues(rows []*queue.NewRow) []any {
+	n := len(rows)
+	var (
+		ids         = make([]pgtype.UUID, n)
+		tasks       = make([]string, n)
+		queues      = make([]string, n)
+		backends    = make([]string, n)
+		priorities  = make([]int16, n)
+		args        = make([]string, n)
+		runAfters   = make([]pgtype.Timestamptz, n)
+		delays      = make([]int64, n)
+		maxAttempts = make([]int32, n)
+		timeouts    = make([]int64, n)
+		armed       = make([]bool, n)
+	)
+	for i, row := range rows {
+		ids[i], tasks[i], queues[i], backends[i] = uuidValue(row.ID), row.Task, row.Queue, row.Backend
+		priorities[i], args[i], runAfters[i] = int16(row.Priority), string(row.Args), timeValue(row.RunAfter)
+		delays[i] = max(row.Delay.Microseconds(), 0)
+		maxAttempts[i], timeouts[i], armed[i] = int32(row.MaxAttempts), timeoutMillis(row), row.Armed
+	}
+	return []any{ids, tasks, queues, backends, priorities, args, runAfters, delays, maxAttempts, timeouts, armed}
+}
+
+// timeoutMillis rounds up, so that no limit becomes none.
+func timeoutMillis(row *queue.NewRow) int64 {
+	return (row.Timeout + time.Millisecond - 1).Milliseconds()
+}
+
+// loadExisting adds to stored those rows that were there before.
+func loadExisting(ctx context.Context, q querier, rows []*queue.NewRow, stored map[uuid.UUID]*queue.Row, existed map[uuid.UUID]bool) error {
+	var ids []pgtype.UUID
+	for _, row := range rows {
+		if stored[row.ID] == nil {
+			ids = append(ids, uuidValue(row.ID))
+		}
+	}
+	if len(ids) == 0 {
+		return nil
+	}
+	// Index: the primary key.
+	found, err := many(q.Query(ctx, `SELECT `+columns+` FROM claimcheck_tasks WHERE id = ANY($1::uuid[])`, ids))
+	for _, row := range found {
+		stored[row.ID], existed[row.ID] = row, true
+	}
+	return err
+}

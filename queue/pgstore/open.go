@@ -1,0 +1,171 @@
+package pgstore
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"fmt"
+	"net"
+	"net/url"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgconn"
+	"github.com/jackc/pgx/v5/pgxpool"
+
+	"github.com/claimcheck-go/claimcheck/queue"
+)
+
+// Config says which database to open, and how. Only URL is required.
+type Config struct {
+	// URL is postgres://user:password@host:port/database, with the parameters
+	// that libpq knows.
+	URL string
+	// MaxConns is the size of the pool; 10 by default.
+	MaxConns int
+	// Pooler says that a transaction pooler such as PgBouncer sits in
+	// between: statements are not prepared, which costs about twice the CPU.
+	Pooler bool
+	// DialFunc makes the connections in place of plain TCP, and encrypts
+	// them itself: the Cloud SQL connector's. The URL then gives only user,
+	// password and database.
+	DialFunc pgconn.DialFunc
+	// AcquireTimeout is how long a call waits for a free connection, and how
+	// long making one may take, before it fails with queue.ErrUnavailable;
+	// DefaultAcquireTimeout by default.
+	AcquireTimeout time.Duration
+}
+
+// Open connects to a database. It refuses one with synchronous_commit off. The
+// error of one that is down, or lets nobody in, is one line that says what to
+// check, and is queue.ErrUnavailable. No error contains the password.
+func Open(ctx context.Context, config Config) (*Store, error) {
+	poolConfig, err := config.pool()
+	if err != nil {
+		return nil, err
+	}
+	pool, err := pgxpool.NewWithConfig(ctx, poolConfig)
+	if err != nil {
+		return nil, fmt.Errorf("open PostgreSQL: %w", err)
+	}
+	s := New(pool)
+	s.acquireTimeout = cmp.Or(config.AcquireTimeout, DefaultAcquireTimeout)
+	if err := s.checkDurable(ctx); err != nil {
+		s.Close()
+		return nil, err
+	}
+	return s, nil
+}
+
+func (c Config) pool() (*pgxpool.Config, error) {
+	u, err := url.Parse(c.URL)
+	if err != nil || u.Scheme != "postgres" && u.Scheme != "postgresql" {
+		// What url.Parse says may quote the password.
+		return nil, errors.New("DATABASE_URL is not a PostgreSQL URL: it must look like postgres://user:password@host:5432/database, with special characters in the password percent-encoded (@ as %40, / as %2F)")
+	}
+	config, err := pgxpool.ParseConfig(c.URL)
+	if err != nil {
+		if cause := errors.Unwrap(err); cause != nil {
+			err = cause
+		}
+		password, _ := u.User.Password()
+		return nil, fmt.Errorf("DATABASE_URL is not a PostgreSQL URL: %s", withoutPassword(err.Error(), password))
+	}
+	config.MaxConns = int32(cmp.Or(c.MaxConns, 10))
+	conn := config.ConnConfig
+	if conn.ConnectTimeout == 0 {
+		conn.ConnectTimeout = cmp.Or(c.AcquireTimeout, DefaultAcquireTimeout)
+	}
+	if c.Pooler {
+		conn.DefaultQueryExecMode = pgx.QueryExecModeExec
+	}
+	if c.DialFunc != nil {
+		conn.DialFunc = c.DialFunc
+		conn.LookupFunc = func(_ context.Context, host string) ([]string, error) { return []string{host}, nil }
+		conn.TLSConfig, conn.Fallbacks = nil, nil
+	}
+	return config, nil
+}
+
+// checkDurable makes the first connection, and refuses a database that
+// acknowledges rows before they are safe.
+func (s *Store) checkDurable(ctx context.Context) error {
+	var setting string
+	err := s.on(ctx, "open PostgreSQL", func(conn *pgx.Conn) error {
+		return conn.QueryRow(ctx, "SHOW synchronous_commit").Scan(&setting)
+	})
+	if err != nil {
+		return err
+	}
+	if setting == "off" {
+		conn := s.pool.Config().ConnConfig
+		return fmt.Errorf("open %s: synchronous_commit is off there, so a crash of the server loses acknowledged tasks: set it to on (in postgresql.conf, or by ALTER DATABASE %s SET synchronous_commit = on, or ALTER ROLE %s …)",
+			s.where(), conn.Database, conn.User)
+	}
+	return nil
+}
+
+// outage is a failure of the database itself, told in one line.
+type outage struct {
+	text  string
+	cause error
+}
+
+func (e *outage) Error() string   { return e.text }
+func (e *outage) Unwrap() []error { return []error{queue.ErrUnavailable, e.cause} }
+
+// where names the database in messages.
+func (s *Store) where() string { return where(s.pool.Config().ConnConfig) }
+
+func where(c *pgx.ConnConfig) string {
+	return fmt.Sprintf("PostgreSQL at %s/%s as user %s", net.JoinHostPort(c.Host, strconv.Itoa(int(c.Port))), c.Database, c.User)
+}
+
+// explain says in one line what is wrong with the database, and what to check.
+func explain(c *pgx.ConnConfig, err error) string {
+	var pgErr *pgconn.PgError
+	var dns *net.DNSError
+	var connectErr *pgconn.ConnectError
+	said := func(format string, args ...any) string {
+		return where(c) + ": " + fmt.Sprintf(format, args...)
+	}
+	switch {
+	case errors.As(err, &pgErr) && (pgErr.Code == "28P01" || pgErr.Code == "28000"):
+		return said("the server refused this user or password (%s, SQLSTATE %s): check both in DATABASE_URL", pgErr.Message, pgErr.Code)
+	case pgErr != nil && pgErr.Code == "3D000":
+		return said("there is no such database: create it, or correct the name in DATABASE_URL")
+	case pgErr != nil:
+		return said("%s (SQLSTATE %s)", pgErr.Message, pgErr.Code)
+	case errors.As(err, &dns):
+		return said("the host name is not known: check it in DATABASE_URL")
+	case errors.As(err, &connectErr):
+		return said("it does not answer (%s): is it running, and are host and port in DATABASE_URL right?", innermost(err))
+	}
+	return said("the connection broke (%s)", innermost(err))
+}
+
+// innermost is the first cause at the bottom of err, in one line.
+func innermost(err error) string {
+	for {
+		switch wrapped := err.(type) {
+		case interface{ Unwrap() []error }:
+			err = wrapped.Unwrap()[0]
+			continue
+		case interface{ Unwrap() error }:
+			if cause := wrapped.Unwrap(); cause != nil {
+				err = cause
+				continue
+			}
+		}
+		return strings.Join(strings.Fields(err.Error()), " ")
+	}
+}
+
+func withoutPassword(text, password string) string {
+	if password == "" {
+		return text
+	}
+	return strings.ReplaceAll(text, password, "xxxxx")
+}

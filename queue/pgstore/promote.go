@@ -1,0 +1,150 @@
+package pgstore
+
+import (
+	"context"
+	"time"
+
+	"github.com/google/uuid"
+	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgtype"
+
+	"github.com/claimcheck-go/claimcheck/queue"
+)
+
+// Promote makes claimable what time has made so.
+func (s *Store) Promote(ctx context.Context, limit int) (queue.Promotion, error) {
+	var p queue.Promotion
+	err := s.on(ctx, "promote tasks", func(conn *pgx.Conn) error {
+		p = queue.Promotion{}
+		seen, err := probe(ctx, conn)
+		if err != nil {
+			return err
+		}
+		if passed(seen.held, seen.now) {
+			if p.Released, err = count(conn.Exec(ctx, releaseHoldsQuery, limit)); err != nil {
+				return err
+			}
+		}
+		if passed(seen.lease, seen.now) {
+			if p.Reclaimed, err = count(conn.Exec(ctx, reclaimQuery, limit)); err != nil {
+				return err
+			}
+			if p.Failed, err = loseWorkers(ctx, conn, limit); err != nil {
+				return err
+			}
+		}
+		if passed(seen.held, seen.now) || passed(seen.lease, seen.now) {
+			if seen, err = probe(ctx, conn); err != nil {
+				return err
+			}
+		}
+		p.Claimable, p.Next = seen.claimable, seen.next()
+		return nil
+	})
+	return p, err
+}
+
+// sight is what one look at the database shows.
+type sight struct {
+	now       time.Time
+	held      time.Time // when the next delayed row is due
+	lease     time.Time // when the next lease expires
+	claimable bool
+}
+
+func passed(t, now time.Time) bool { return !t.IsZero() && !t.After(now) }
+
+// next is how long until something is due, zero if nothing will be.
+func (s sight) next() time.Duration {
+	first := s.held
+	if first.IsZero() || !s.lease.IsZero() && s.lease.Before(first) {
+		first = s.lease
+	}
+	if first.IsZero() {
+		return 0
+	}
+	return max(first.Sub(s.now), time.Microsecond)
+}
+
+// probeQuery: indexes: the first entry of claimcheck_tasks_held, _lease and
+// _claim (ordered, so that none of the three is planned as a scan of the table).
+const probeQuery = `SELECT now(),
+	(SELECT coalesce(retry_at, run_after) FROM claimcheck_tasks WHERE status = 'READY' AND hold = 1
+		ORDER BY coalesce(retry_at, run_after) LIMIT 1),
+	(SELECT lease_expires_at FROM claimcheck_tasks WHERE status = 'RUNNING' ORDER BY lease_expires_at LIMIT 1),
+	coalesce((SELECT true FROM claimcheck_tasks WHERE status = 'READY' AND hold = 0 AND attempts < max_attempts
+		ORDER BY priority DESC, enqueued_at, id LIMIT 1), false)`
+
+func probe(ctx context.Context, q querier) (seen sight, err error) {
+	err = q.QueryRow(ctx, probeQuery).Scan((*moment)(&seen.now), (*moment)(&seen.held), (*moment)(&seen.lease), &seen.claimable)
+	return seen, err
+}
+
+// releaseHoldsQuery: index: claimcheck_tasks_held, then the primary key.
+const releaseHoldsQuery = `
+UPDATE claimcheck_tasks SET hold = 0 WHERE id = ANY(ARRAY(
+	SELECT id FROM claimcheck_tasks
+	WHERE status = 'READY' AND hold = 1 AND coalesce(retry_at, run_after) <= now()
+	ORDER BY coalesce(retry_at, run_after)
+	LIMIT $1::int8 FOR UPDATE SKIP LOCKED))`
+
+// reclaimQuery takes rows from claims whose lease has expired, and the claim
+// ID with them. The sweeper dispatches them at once.
+// Index: claimcheck_tasks_lease, then the primary key.
+const reclaimQuery = `
+UPDATE claimcheck_tasks SET status = 'READY', claim_id = NULL, lease_expires_at = NULL, dispatch_due_at = now() WHERE id = ANY(ARRAY(
+	SELECT id FROM claimcheck_tasks
+	WHERE status = 'RUNNING' AND lease_expires_at <= now() AND attempts < max_attempts
+	ORDER BY lease_expires_at
+	LIMIT $1::int8 FOR UPDATE SKIP LOCKED))`
+
+// lostQuery: index: claimcheck_tasks_lease.
+const lostQuery = `SELECT now(), ` + columns + ` FROM claimcheck_tasks
+	WHERE status = 'RUNNING' AND lease_expires_at <= now() AND attempts >= max_attempts
+	ORDER BY lease_expires_at
+	LIMIT $1::int8`
+
+// loseWorkers fails the rows whose lease has expired with no attempt left, one
+// by one, since each gets an error record of its own.
+func loseWorkers(ctx context.Context, q querier, limit int) (failed int, err error) {
+	result, err := q.Query(ctx, lostQuery, limit)
+	if err != nil {
+		return 0, err
+	}
+	var now time.Time
+	rows, err := pgx.CollectRows(result, func(result pgx.CollectableRow) (*queue.Row, error) { return one(result, (*moment)(&now)) })
+	if err != nil {
+		return 0, err
+	}
+	for _, row := range rows {
+		ok, err := loseWorker(ctx, q, row, now)
+		if err != nil {
+			return failed, err
+		}
+		if ok {
+			failed++
+		}
+	}
+	return failed, nil
+}
+
+func count(tag interface{ RowsAffected() int64 }, err error) (int, error) {
+	return int(tag.RowsAffected()), err
+}
+
+// dispatchFailedQuery: index: the primary key.
+const dispatchFailedQuery = `
+UPDATE claimcheck_tasks SET dispatch_error = $2::text, dispatch_due_at = now()
+WHERE id = ANY($1::uuid[]) AND status = 'READY'`
+
+// DispatchFailed notes on READY rows that creating their Cloud Tasks failed.
+func (s *Store) DispatchFailed(ctx context.Context, reason string, ids ...uuid.UUID) error {
+	values := make([]pgtype.UUID, len(ids))
+	for i, id := range ids {
+		values[i] = uuidValue(id)
+	}
+	return s.on(ctx, "note failed dispatch", func(conn *pgx.Conn) error {
+		_, err := conn.Exec(ctx, dispatchFailedQuery, values, reason)
+		return err
+	})
+}

@@ -1,0 +1,131 @@
+package pgstore
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/google/uuid"
+	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgtype"
+
+	"github.com/claimcheck-go/claimcheck/queue"
+)
+
+// columns are what a statement returns of a row, in the order of fields.
+const columns = `id, status, task_path, queue_name, backend_name, priority, attempts, max_attempts,
+	enqueued_at, run_after, retry_at, started_at, last_attempted_at, finished_at,
+	return_value, errors, worker_ids, coalesce(dispatch_error, ''), args, coalesce(timeout_ms, 0),
+	claim_id, lease_expires_at, interruptions, dispatch_due_at, dispatch_tries`
+
+// scanned is a row while it is being read.
+type scanned struct {
+	queue.Row
+	history []byte
+	timeout int64
+}
+
+func (r *scanned) fields() []any {
+	return []any{
+		(*id)(&r.ID), &r.Status, &r.Task, &r.Queue, &r.Backend, &r.Priority, &r.Attempts, &r.MaxAttempts,
+		(*moment)(&r.EnqueuedAt), (*moment)(&r.RunAfter), (*moment)(&r.RetryAt), (*moment)(&r.StartedAt), (*moment)(&r.LastAttemptedAt), (*moment)(&r.FinishedAt),
+		(*[]byte)(&r.ReturnValue), &r.history, &r.WorkerIDs, &r.DispatchError, (*[]byte)(&r.Args), &r.timeout,
+		(*id)(&r.ClaimID), (*moment)(&r.LeaseExpiresAt), &r.Interruptions, (*moment)(&r.DispatchDueAt), &r.DispatchTries,
+	}
+}
+
+func (r *scanned) row() (*queue.Row, error) {
+	r.Timeout = time.Duration(r.timeout) * time.Millisecond
+	if r.history != nil {
+		if err := json.Unmarshal(r.history, &r.Errors); err != nil {
+			return nil, fmt.Errorf("read the errors of task %s: %w", r.ID, err)
+		}
+	}
+	if len(r.WorkerIDs) == 0 {
+		r.WorkerIDs = nil
+	}
+	return &r.Row, nil
+}
+
+// one reads the row that a statement returns, or pgx.ErrNoRows. Columns that
+// come before those of the row go to first.
+func one(result pgx.Row, first ...any) (*queue.Row, error) {
+	var r scanned
+	if err := result.Scan(append(first, r.fields()...)...); err != nil {
+		return nil, err
+	}
+	return r.row()
+}
+
+// many reads the rows that a statement returns.
+func many(result pgx.Rows, err error) ([]*queue.Row, error) {
+	if err != nil {
+		return nil, err
+	}
+	return pgx.CollectRows(result, func(result pgx.CollectableRow) (*queue.Row, error) { return one(result) })
+}
+
+// Get returns one row, or queue.ErrNotFound.
+func (s *Store) Get(ctx context.Context, taskID uuid.UUID) (row *queue.Row, err error) {
+	err = s.on(ctx, "get task", func(conn *pgx.Conn) error {
+		row, _, err = load(ctx, conn, taskID)
+		return err
+	})
+	return row, err
+}
+
+// load reads one row, and the database's time.
+func load(ctx context.Context, q querier, taskID uuid.UUID) (row *queue.Row, now time.Time, err error) {
+	// Index: the primary key.
+	row, err = one(q.QueryRow(ctx, `SELECT now(), `+columns+` FROM claimcheck_tasks WHERE id = $1::uuid`, uuidValue(taskID)), (*moment)(&now))
+	if errors.Is(err, pgx.ErrNoRows) {
+		err = queue.ErrNotFound
+	}
+	return row, now, err
+}
+
+// moment scans a timestamptz; NULL is the zero time.
+type moment time.Time
+
+func (m *moment) ScanTimestamptz(v pgtype.Timestamptz) error {
+	*m = moment{}
+	if v.Valid {
+		*m = moment(v.Time.UTC())
+	}
+	return nil
+}
+
+// id scans a uuid; NULL is the zero UUID.
+type id uuid.UUID
+
+func (i *id) ScanUUID(v pgtype.UUID) error {
+	*i = v.Bytes
+	return nil
+}
+
+// The values of statements' parameters. Their Go types name the database's
+// types by themselves, which Config.Pooler needs.
+
+func uuidValue(id uuid.UUID) pgtype.UUID {
+	return pgtype.UUID{Bytes: id, Valid: id != uuid.Nil}
+}
+
+func timeValue(t time.Time) pgtype.Timestamptz {
+	return pgtype.Timestamptz{Time: t, Valid: !t.IsZero()}
+}
+
+// jsonValue is NULL for no JSON at all, which the value null is not.
+func jsonValue(data []byte) pgtype.Text {
+	return pgtype.Text{String: string(data), Valid: data != nil}
+}
+
+// errorsValue is NULL for nil, which leaves a row's errors as they are.
+func errorsValue(history []queue.AttemptError) (pgtype.Text, error) {
+	if history == nil {
+		return pgtype.Text{}, nil
+	}
+	data, err := json.Marshal(history)
+	return jsonValue(data), err
+}

@@ -1,0 +1,158 @@
+// Package pgstore keeps the rows of package queue in PostgreSQL, through pgx.
+//
+// On the path enqueue → row → ticket → delivery → claim → run → finish it is
+// the row, the claim and the finish: each of these three is one statement, and
+// so is everything else that happens often. The statements carry the
+// conditions themselves, so that concurrent callers, in this process and in
+// others, are kept apart by the database alone; Go asks why only after one of
+// them has missed.
+package pgstore
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"strings"
+	"sync/atomic"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgconn"
+	"github.com/jackc/pgx/v5/pgxpool"
+	"github.com/jackc/puddle/v2"
+
+	"github.com/claimcheck-go/claimcheck/queue"
+)
+
+var _ queue.Store = (*Store)(nil)
+
+// DefaultAcquireTimeout is how long a call waits for a free connection.
+const DefaultAcquireTimeout = 5 * time.Second
+
+// Store is a queue.Store. It is safe for concurrent use.
+type Store struct {
+	pool           *pgxpool.Pool
+	acquireTimeout time.Duration
+	closed         atomic.Bool
+}
+
+// New returns a Store on a pool of the caller's. Close closes the pool.
+func New(pool *pgxpool.Pool) *Store {
+	return &Store{pool: pool, acquireTimeout: DefaultAcquireTimeout}
+}
+
+// querier is a connection or a transaction.
+type querier interface {
+	Exec(ctx context.Context, sql string, args ...any) (pgconn.CommandTag, error)
+	Query(ctx context.Context, sql string, args ...any) (pgx.Rows, error)
+	QueryRow(ctx context.Context, sql string, args ...any) pgx.Row
+}
+
+// on runs do on a connection of the pool, and again if the first run failed on
+// a plan that a migration has made stale. It translates the error.
+func (s *Store) on(ctx context.Context, op string, do func(*pgx.Conn) error) error {
+	if s.closed.Load() {
+		return fmt.Errorf("%s: %w", op, queue.ErrClosed)
+	}
+	waiting, cancel := context.WithTimeout(ctx, s.acquireTimeout)
+	conn, err := s.pool.Acquire(waiting)
+	cancel()
+	if err != nil {
+		if ctx.Err() == nil && waiting.Err() != nil {
+			return fmt.Errorf("%s: %w: no connection to %s within %s (all %d in use, or it does not answer)",
+				op, queue.ErrUnavailable, s.where(), s.acquireTimeout, s.pool.Config().MaxConns)
+		}
+		return s.translate(ctx, op, err)
+	}
+	defer conn.Release()
+	if err = do(conn.Conn()); isStalePlan(err) {
+		err = do(conn.Conn())
+	}
+	if isCode(err, "25006") {
+		// This server is, or has become, a read-only replica: throw the
+		// connection away, so that the next one finds the primary.
+		conn.Conn().Close(ctx)
+	}
+	if err != nil && conn.Conn().IsClosed() {
+		return s.unavailable(ctx, op, err)
+	}
+	return s.translate(ctx, op, err)
+}
+
+// translate makes the driver's errors those of package queue; others pass.
+func (s *Store) translate(ctx context.Context, op string, err error) error {
+	var pgErr *pgconn.PgError
+	var connectErr *pgconn.ConnectError
+	switch {
+	case err == nil:
+		return nil
+	case errors.As(err, &connectErr):
+		return s.unavailable(ctx, op, err)
+	case !errors.As(err, &pgErr):
+		if s.closed.Load() || errors.Is(err, puddle.ErrClosedPool) {
+			return fmt.Errorf("%s: %w", op, queue.ErrClosed)
+		}
+		if ctx.Err() != nil && errors.Is(err, ctx.Err()) {
+			return fmt.Errorf("%s: %w", op, ctx.Err())
+		}
+		return err
+	case isUnavailable(pgErr.Code):
+		return s.unavailable(ctx, op, err)
+	case pgErr.Code == undefinedTable, pgErr.Code == "42703", pgErr.Code == "3F000": // undefined column, schema
+		return fmt.Errorf("%s: %w: %w", op, queue.ErrSchema, err)
+	}
+	return fmt.Errorf("%s: %w", op, err)
+}
+
+// unavailable is the error of a database that could not do its work, unless
+// the caller's context, or Close, was what stopped it.
+func (s *Store) unavailable(ctx context.Context, op string, err error) error {
+	switch {
+	case s.closed.Load():
+		return fmt.Errorf("%s: %w", op, queue.ErrClosed)
+	case ctx.Err() != nil:
+		return fmt.Errorf("%s: %w", op, ctx.Err())
+	}
+	return &outage{op + ": " + queue.ErrUnavailable.Error() + ": " + explain(s.pool.Config().ConnConfig, err), err}
+}
+
+const undefinedTable = "42P01"
+
+// isUnavailable tells the conditions of the server that pass, or that an
+// administrator ends, from faults of the request.
+func isUnavailable(code string) bool {
+	switch code[:2] {
+	case "08", // connection
+		"40", // deadlock, serialization
+		"53", // out of disk, memory, connections
+		"57", // shutdown, crash, cancelled by a timeout of the server
+		"58": // I/O
+		return true
+	}
+	return code == "25006" || code == "55P03" // read-only, lock timeout
+}
+
+func isCode(err error, code string) bool {
+	var pgErr *pgconn.PgError
+	return errors.As(err, &pgErr) && pgErr.Code == code
+}
+
+// isStalePlan reports whether a migration changed a table under a prepared
+// statement. The driver has forgotten that statement by now.
+func isStalePlan(err error) bool {
+	var pgErr *pgconn.PgError
+	return errors.As(err, &pgErr) && pgErr.Code == "0A000" && strings.Contains(pgErr.Message, "cached plan")
+}
+
+// Ping reports whether the database answers.
+func (s *Store) Ping(ctx context.Context) error {
+	return s.on(ctx, "ping", func(conn *pgx.Conn) error { return conn.Ping(ctx) })
+}
+
+// Close closes the pool, and waits for the calls under way. Later calls answer
+// queue.ErrClosed.
+func (s *Store) Close() error {
+	s.closed.Store(true)
+	s.pool.Close()
+	return nil
+}

@@ -1,0 +1,114 @@
+package sqlstore
+
+import (
+	"context"
+	"errors"
+	"time"
+
+	"github.com/google/uuid"
+
+	"github.com/claimcheck-go/claimcheck/queue"
+)
+
+// Claim claims one row by its ID, for a delivery.
+func (s *Store) Claim(ctx context.Context, id uuid.UUID, req queue.ClaimRequest) (*queue.Row, error) {
+	var row *queue.Row
+	var refusal error // an answer, not a failure: what the row became is kept
+	err := s.write(ctx, "claim task", func(ctx context.Context, tx querier, now time.Time) (err error) {
+		if row, err = load(ctx, tx, id); err != nil {
+			return err
+		}
+		refusal = queue.WhyNotClaimed(row, req, now)
+		switch {
+		case refusal == nil:
+			claim(row, now, req.ClaimID, req.Worker, req.Lease)
+		case errors.Is(refusal, queue.ErrWorkerLost):
+			loseWorker(row, now)
+		default:
+			return nil
+		}
+		return save(ctx, tx, row, now)
+	})
+	if err != nil {
+		return nil, err
+	}
+	if refusal != nil {
+		return nil, refusal
+	}
+	return row, nil
+}
+
+// ClaimNext claims up to req.Limit rows that are READY and due.
+func (s *Store) ClaimNext(ctx context.Context, req queue.ClaimNextRequest) ([]*queue.Row, error) {
+	if len(req.Tasks) == 0 || req.Limit < 1 {
+		return nil, nil
+	}
+	query, args := claimableQuery(req)
+	var rows []*queue.Row
+	err := s.write(ctx, "claim next tasks", func(ctx context.Context, tx querier, now time.Time) (err error) {
+		rows, err = list(ctx, tx, query, args...)
+		if err != nil {
+			return err
+		}
+		for _, row := range rows {
+			claim(row, now, uuid.New(), req.Worker, req.Lease)
+			if err := save(ctx, tx, row, now); err != nil {
+				return err
+			}
+		}
+		return nil
+	})
+	if err != nil {
+		return nil, err
+	}
+	return rows, nil
+}
+
+func claimableQuery(req queue.ClaimNextRequest) (string, []any) {
+	// Index: claimcheck_tasks_claim, from its start and in its order.
+	query := `SELECT ` + columns + ` FROM claimcheck_tasks
+		WHERE status = 'READY' AND hold = 0 AND attempts < max_attempts`
+	var args []any
+	oneOf := func(column string, names ...string) {
+		query += ` AND ` + column + ` IN (` + marks(len(names)) + `)`
+		for _, name := range names {
+			args = append(args, name)
+		}
+	}
+	oneOf("task_path", req.Tasks...)
+	if len(req.Queues) > 0 {
+		oneOf("queue_name", req.Queues...)
+	}
+	if req.Backend != "" {
+		oneOf("backend_name", req.Backend)
+	}
+	return query + ` ORDER BY priority DESC, enqueued_at, id LIMIT ?`, append(args, req.Limit)
+}
+
+// claim hands row to a worker: a new claim, and with it a new fence.
+func claim(row *queue.Row, now time.Time, claimID uuid.UUID, worker string, lease time.Duration) {
+	row.Status = queue.StatusRunning
+	row.Attempts++
+	row.MaxAttempts = max(row.MaxAttempts, row.Attempts) // less only for a FAILED row that is tried again
+	row.ClaimID = claimID
+	row.LeaseExpiresAt = now.Add(lease).Truncate(time.Microsecond)
+	row.WorkerIDs = append(row.WorkerIDs, worker)
+	if row.StartedAt.IsZero() {
+		row.StartedAt = now
+	}
+	row.LastAttemptedAt = now
+	row.FinishedAt = time.Time{}
+	row.RetryAt = time.Time{}
+	row.DispatchError = ""
+}
+
+// loseWorker fails a row whose lease has expired with no attempt left. The
+// claim ID goes, so that the lost worker, should it come back, does not take
+// this end for its own.
+func loseWorker(row *queue.Row, now time.Time) {
+	row.Errors = row.WithError(row.WorkerLost(now))
+	row.Status = queue.StatusFailed
+	row.FinishedAt = now
+	row.LeaseExpiresAt = time.Time{}
+	row.ClaimID = uuid.Nil
+}

@@ -1,0 +1,130 @@
+package sqlstore
+
+import (
+	"context"
+	"time"
+
+	"github.com/claimcheck-go/claimcheck/queue"
+)
+
+// underClaim lets change end the claim, if it still holds. Otherwise done says
+// whether the row shows that this very call took effect before; if not, the
+// answer is queue.ErrLeaseLost. It returns the row as it is afterwards.
+func (s *Store) underClaim(ctx context.Context, op string, claim queue.Claim, change func(*queue.Row, time.Time), done func(queue.Status) bool) (row *queue.Row, err error) {
+	err = s.write(ctx, op, func(ctx context.Context, tx querier, now time.Time) error {
+		row, err = load(ctx, tx, claim.ID)
+		switch {
+		case err == queue.ErrNotFound:
+			return queue.ErrLeaseLost
+		case err != nil:
+			return err
+		case row.ClaimID != claim.ClaimID:
+			return queue.ErrLeaseLost
+		case row.Status == queue.StatusRunning:
+			change(row, now)
+			return save(ctx, tx, row, now)
+		case done(row.Status):
+			return nil
+		}
+		return queue.ErrLeaseLost
+	})
+	return row, err
+}
+
+// Finish ends a claim for good and returns the time of it.
+func (s *Store) Finish(ctx context.Context, claim queue.Claim, f queue.Finish) (time.Time, error) {
+	row, err := s.underClaim(ctx, "finish task", claim, func(row *queue.Row, now time.Time) {
+		row.Status = f.Status
+		row.ReturnValue = f.ReturnValue
+		if f.Errors != nil {
+			row.Errors = f.Errors
+		}
+		row.FinishedAt = now
+		row.LeaseExpiresAt = time.Time{}
+	}, queue.Status.Final)
+	if err != nil {
+		return time.Time{}, err
+	}
+	return row.FinishedAt, nil
+}
+
+// Retry ends a claim and makes the row READY again for a later attempt.
+func (s *Store) Retry(ctx context.Context, claim queue.Claim, r queue.Retry) error {
+	_, err := s.underClaim(ctx, "retry task", claim, func(row *queue.Row, now time.Time) {
+		row.Status = queue.StatusReady
+		row.LeaseExpiresAt = time.Time{}
+		if r.Errors != nil {
+			row.Errors = r.Errors
+		}
+		if hard := hardTime(now, r.RunAfter, r.RunIn); !hard.IsZero() {
+			row.RunAfter = hard
+		}
+		if r.In > 0 {
+			row.RetryAt = later(now.Add(r.In).Truncate(time.Microsecond), row.RunAfter)
+		}
+		if r.Refund {
+			refund(row)
+		}
+		row.DispatchDueAt = parkedUntil(row, now)
+		if r.Armed {
+			row.DispatchDueAt = later(now.Add(queue.LongestBackoff), row.RunAfter).Add(queue.DispatchGrace)
+		}
+	}, isReady)
+	return err
+}
+
+// Release gives a claim back because the process stops.
+func (s *Store) Release(ctx context.Context, claim queue.Claim) error {
+	_, err := s.underClaim(ctx, "release task", claim, func(row *queue.Row, now time.Time) {
+		if row.Interruptions < queue.MaxInterruptions {
+			refund(row)
+		}
+		row.Interruptions++
+		if row.Attempts >= row.MaxAttempts {
+			// Nothing is left to give back: the lease ends here, and whoever
+			// finds it fails the row.
+			row.LeaseExpiresAt = now
+			return
+		}
+		row.Status = queue.StatusReady
+		row.LeaseExpiresAt = time.Time{}
+		row.DispatchDueAt = now.Add(queue.DispatchGrace)
+	}, isReady)
+	return err
+}
+
+func isReady(status queue.Status) bool { return status == queue.StatusReady }
+
+// refund makes the last attempt one that has not been.
+func refund(row *queue.Row) {
+	row.Attempts--
+	row.WorkerIDs = row.WorkerIDs[:len(row.WorkerIDs)-1]
+	if row.Attempts == 0 {
+		row.StartedAt = time.Time{}
+	}
+}
+
+// Heartbeat makes the leases of the given claims end lease from now, and
+// returns those that are lost.
+func (s *Store) Heartbeat(ctx context.Context, lease time.Duration, claims ...queue.Claim) (lost []queue.Claim, err error) {
+	err = s.write(ctx, "heartbeat", func(ctx context.Context, tx querier, now time.Time) error {
+		for _, claim := range claims {
+			// Index: the primary key.
+			result, err := tx.ExecContext(ctx, `UPDATE claimcheck_tasks SET lease_expires_at = ?
+				WHERE id = ? AND status = 'RUNNING' AND claim_id = ?`, micros(now.Add(lease)), claim.ID, claim.ClaimID)
+			if err != nil {
+				return err
+			}
+			if n, err := result.RowsAffected(); err != nil {
+				return err
+			} else if n == 0 {
+				lost = append(lost, claim)
+			}
+		}
+		return nil
+	})
+	if err != nil {
+		return nil, err
+	}
+	return lost, nil
+}

@@ -1,0 +1,193 @@
+package sqlstore
+
+import (
+	"context"
+	"database/sql"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"strings"
+	"time"
+
+	"github.com/google/uuid"
+
+	"github.com/claimcheck-go/claimcheck/queue"
+)
+
+// The columns of a row in two parts: what was asked for, which never changes,
+// and how it stands, which every change writes as a whole.
+const (
+	requestColumns = `id, task_path, queue_name, backend_name, priority, args, timeout_ms, enqueued_at`
+	stateColumns   = `status, hold, attempts, max_attempts, interruptions, run_after, retry_at, started_at, last_attempted_at,
+		finished_at, return_value, errors, worker_ids, dispatch_error, dispatch_due_at, dispatch_tries, claim_id, lease_expires_at`
+	columns = requestColumns + `, ` + stateColumns
+)
+
+func requestValues(row *queue.Row) []any {
+	return []any{
+		row.ID, row.Task, row.Queue, row.Backend, row.Priority, string(row.Args),
+		nonZero(row.Timeout.Milliseconds()), micros(row.EnqueuedAt),
+	}
+}
+
+// stateValues is the state of row at the database's time now.
+func stateValues(row *queue.Row, now time.Time) ([]any, error) {
+	workers, err := json.Marshal(append([]string{}, row.WorkerIDs...))
+	if err != nil {
+		return nil, err
+	}
+	var history any
+	if len(row.Errors) > 0 {
+		text, err := json.Marshal(row.Errors)
+		if err != nil {
+			return nil, err
+		}
+		history = string(text)
+	}
+	var value any
+	if row.ReturnValue != nil {
+		value = string(row.ReturnValue)
+	}
+	return []any{
+		row.Status, holdAt(row, now), row.Attempts, row.MaxAttempts, row.Interruptions, micros(row.RunAfter), micros(row.RetryAt),
+		micros(row.StartedAt), micros(row.LastAttemptedAt), micros(row.FinishedAt), value, history, string(workers),
+		nonZero(row.DispatchError), micros(row.DispatchDueAt), row.DispatchTries, nonZero(row.ClaimID), micros(row.LeaseExpiresAt),
+	}, nil
+}
+
+// Why a pull claim may not take a READY row now.
+const (
+	holdNone = 0
+	holdTime = 1 // its time has not come
+)
+
+func holdAt(row *queue.Row, now time.Time) int {
+	if row.Status == queue.StatusReady && (row.RunAfter.After(now) || row.RetryAt.After(now)) {
+		return holdTime
+	}
+	return holdNone
+}
+
+// scanRow reads columns.
+func scanRow(scan func(dest ...any) error) (*queue.Row, error) {
+	row := new(queue.Row)
+	var args, workers string
+	var value, history, dispatchError sql.NullString
+	var timeout sql.NullInt64
+	var hold int
+	err := scan(
+		&row.ID, &row.Task, &row.Queue, &row.Backend, &row.Priority, &args, &timeout, at(&row.EnqueuedAt),
+		&row.Status, &hold, &row.Attempts, &row.MaxAttempts, &row.Interruptions, at(&row.RunAfter), at(&row.RetryAt),
+		at(&row.StartedAt), at(&row.LastAttemptedAt), at(&row.FinishedAt), &value, &history, &workers,
+		&dispatchError, at(&row.DispatchDueAt), &row.DispatchTries, &row.ClaimID, at(&row.LeaseExpiresAt),
+	)
+	if err != nil {
+		return nil, err
+	}
+	row.Args = json.RawMessage(args)
+	row.Timeout = time.Duration(timeout.Int64) * time.Millisecond
+	row.DispatchError = dispatchError.String
+	if value.Valid {
+		row.ReturnValue = json.RawMessage(value.String)
+	}
+	if history.Valid {
+		if err := json.Unmarshal([]byte(history.String), &row.Errors); err != nil {
+			return nil, fmt.Errorf("read the errors of task %s: %w", row.ID, err)
+		}
+	}
+	if workers != "[]" {
+		if err := json.Unmarshal([]byte(workers), &row.WorkerIDs); err != nil {
+			return nil, fmt.Errorf("read the worker IDs of task %s: %w", row.ID, err)
+		}
+	}
+	return row, nil
+}
+
+// Get returns one row, or queue.ErrNotFound.
+func (s *Store) Get(ctx context.Context, id uuid.UUID) (row *queue.Row, err error) {
+	err = s.read(ctx, "get task", func(conn querier) error {
+		row, err = load(ctx, conn, id)
+		return err
+	})
+	return row, err
+}
+
+// load reads one row.
+func load(ctx context.Context, q querier, id uuid.UUID) (*queue.Row, error) {
+	// Index: the primary key.
+	row, err := scanRow(q.QueryRowContext(ctx, `SELECT `+columns+` FROM claimcheck_tasks WHERE id = ?`, id).Scan)
+	if errors.Is(err, sql.ErrNoRows) {
+		return nil, queue.ErrNotFound
+	}
+	return row, err
+}
+
+// list reads the rows that a query on columns finds.
+func list(ctx context.Context, q querier, query string, args ...any) ([]*queue.Row, error) {
+	rows, err := q.QueryContext(ctx, query, args...)
+	if err != nil {
+		return nil, err
+	}
+	defer rows.Close()
+	var found []*queue.Row
+	for rows.Next() {
+		row, err := scanRow(rows.Scan)
+		if err != nil {
+			return nil, err
+		}
+		found = append(found, row)
+	}
+	return found, rows.Err()
+}
+
+// Index: the primary key.
+var saveQuery = `UPDATE claimcheck_tasks SET ` + strings.ReplaceAll(stateColumns, `,`, ` = ?,`) + ` = ? WHERE id = ?`
+
+// save writes the state of a row that was read under the same write lock.
+func save(ctx context.Context, q querier, row *queue.Row, now time.Time) error {
+	values, err := stateValues(row, now)
+	if err != nil {
+		return err
+	}
+	_, err = q.ExecContext(ctx, saveQuery, append(values, row.ID)...)
+	return err
+}
+
+// marks is n placeholders.
+func marks(n int) string {
+	return strings.TrimSuffix(strings.Repeat("?, ", n), ", ")
+}
+
+// nonZero is v, or NULL for the zero value.
+func nonZero[T comparable](v T) any {
+	var zero T
+	if v == zero {
+		return nil
+	}
+	return v
+}
+
+// micros is how a time is stored.
+func micros(t time.Time) any {
+	if t.IsZero() {
+		return nil
+	}
+	return t.UnixMicro()
+}
+
+// at scans a stored time into t.
+func at(t *time.Time) *storedTime { return (*storedTime)(t) }
+
+type storedTime time.Time
+
+func (t *storedTime) Scan(value any) error {
+	switch v := value.(type) {
+	case nil:
+		*t = storedTime{}
+	case int64:
+		*t = storedTime(time.UnixMicro(v).UTC())
+	default:
+		return fmt.Errorf("a time is stored as %T", value)
+	}
+	return nil
+}
