@@ -30,7 +30,7 @@ var (
 // answer of the execute endpoint.
 var (
 	// ErrFinal: the task has ended, or was cancelled.
-	ErrFinal = errors.New("Task is not in READY status") //nolint:staticcheck // the text is the contract's
+	ErrFinal = errors.New("Task is not in READY status")
 	// ErrLeased: it is running elsewhere under a live lease.
 	ErrLeased = errors.New("task is running under a live lease")
 	// ErrNotDue: its run_after lies ahead.
@@ -68,6 +68,9 @@ var (
 	// ErrShutdown is the cause of a task's cancelled context when the process
 	// is stopping; the attempt is given back.
 	ErrShutdown = errors.New("the process is shutting down")
+	// ErrNotArmed: a task that has to wait could not be dispatched for its
+	// time, so whoever delivered it must deliver it again.
+	ErrNotArmed = errors.New("the task could not be armed for its time")
 	// ErrBusy: as many tasks are running here as the executor may run.
 	ErrBusy = errors.New("all task slots of this process are taken")
 )

@@ -36,10 +36,6 @@ const (
 // the clocks of the deliverer and the database differ.
 const earlyTolerance = 2 * time.Second
 
-// ErrNotArmed: a task that has to wait could not be dispatched for its time, so
-// whoever delivered it must deliver it again.
-var ErrNotArmed = errors.New("the task could not be armed for its time")
-
 // Executor turns the ID of a row into a run: it claims the row, calls the task's
 // function, and finishes the row under the same claim. All ways to run a task
 // end here. It is safe for concurrent use.

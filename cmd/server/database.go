@@ -1,0 +1,90 @@
+package main
+
+import (
+	"context"
+	"net/url"
+	"strings"
+
+	"github.com/claimcheck-go/claimcheck/internal/cloudsql"
+	"github.com/claimcheck-go/claimcheck/internal/migrate"
+	"github.com/claimcheck-go/claimcheck/queue"
+	"github.com/claimcheck-go/claimcheck/queue/pgstore"
+	"github.com/claimcheck-go/claimcheck/queue/sqlstore"
+)
+
+// defaultDatabase is where tasks are kept off Google Cloud when nothing is said.
+const defaultDatabase = "sqlite:claimcheck.db"
+
+// database is a store with what stands around it: its schema and its end.
+type database interface {
+	queue.Store
+	Migrate(ctx context.Context) ([]migrate.Migration, error)
+	MigrationStatus(ctx context.Context) ([]migrate.Migration, error)
+	CheckSchema(ctx context.Context) error
+	Close() error
+}
+
+// databaseURL is the setting, or its default where there is one.
+func (p *program) databaseURL() (string, error) {
+	if p.settings.DatabaseURL != "" {
+		return p.settings.DatabaseURL, nil
+	}
+	if p.onPlatform() {
+		return "", usagef("DATABASE_URL is required here, since the disk of Cloud Run and App Engine is not kept: postgres://USER:PASSWORD@HOST/NAME")
+	}
+	return defaultDatabase, nil
+}
+
+// openDatabase connects to the database that the settings name.
+func (p *program) openDatabase(ctx context.Context) (database, error) {
+	rawURL, err := p.databaseURL()
+	if err != nil {
+		return nil, err
+	}
+	scheme, _, _ := strings.Cut(rawURL, ":")
+	if p.settings.CloudSQLInstance != "" && scheme == "sqlite" {
+		return nil, usagef("CLOUD_SQL_INSTANCE needs DATABASE_URL=postgres://USER:PASSWORD@/NAME")
+	}
+	switch scheme {
+	case "sqlite":
+		return sqlstore.Open(ctx, rawURL, sqlstore.Config{})
+	case "postgres", "postgresql":
+		return p.openPostgres(ctx, rawURL)
+	default:
+		return nil, usagef("DATABASE_URL must begin with postgres://, sqlite:PATH or sqlite::memory:, not %.20q", scheme+":")
+	}
+}
+
+func (p *program) openPostgres(ctx context.Context, rawURL string) (database, error) {
+	s := p.settings
+	if s.DBMaxConns < 1 {
+		return nil, usagef("DB_MAX_CONNS must be at least 1, not %d", s.DBMaxConns)
+	}
+	if _, err := url.Parse(rawURL); err != nil {
+		return nil, usagef("DATABASE_URL is no URL such as postgres://USER:PASSWORD@HOST:5432/NAME; special characters in the password must be %%-encoded")
+	}
+	cfg := pgstore.Config{URL: rawURL, MaxConns: int32(min(s.DBMaxConns, 10000)), Pooler: s.DBPooler}
+	if s.CloudSQLInstance != "" {
+		dialer, err := cloudsql.New(cloudsql.Config{
+			Instance: s.CloudSQLInstance, IAMAuth: s.CloudSQLIAMAuth, PrivateIP: s.CloudSQLPrivateIP,
+		})
+		if err != nil {
+			return nil, usagef("CLOUD_SQL_INSTANCE: %w", err)
+		}
+		cfg.DialFunc = dialer.Dial
+	}
+	return pgstore.Open(ctx, cfg)
+}
+
+// describeDatabase is the URL for people: without password and parameters.
+func describeDatabase(rawURL string) string {
+	u, err := url.Parse(rawURL)
+	if err != nil || u.Opaque != "" || u.Host == "" && u.User == nil {
+		return rawURL // sqlite:PATH
+	}
+	u.RawQuery = ""
+	if u.User != nil {
+		u.User = url.User(u.User.Username())
+	}
+	return u.String()
+}

@@ -1,0 +1,115 @@
+package main
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"time"
+
+	"github.com/claimcheck-go/claimcheck/queue"
+)
+
+type enqueueCmd struct {
+	Name     string `arg:"" help:"The task's name; - reads one JSON object a line from standard input, each as the body of /tasks/enqueue/."`
+	Args     string `arg:"" optional:"" placeholder:"ARGS-JSON" help:"Its arguments as JSON. Default: null."`
+	Queue    string `placeholder:"NAME" help:"Queue, instead of the task's own."`
+	Priority *int   `placeholder:"N" help:"-100 to 100, higher first, instead of the task's own."`
+	RunAfter string `placeholder:"TIME" help:"Not before this time (RFC 3339), or this long from now (90s, 2h)."`
+	Backend  string `placeholder:"NAME" help:"Backend, instead of the task's own."`
+	ID       string `name:"id" placeholder:"UUID" help:"The task's ID: repeating the same enqueue then stores nothing new."`
+	Wait     bool   `help:"Wait for the end and print the result; fail if the task did. In local mode run the task here unless the server does."`
+	JSON     bool   `name:"json" help:"Print what the endpoint answers."`
+}
+
+// Run stores one task, or those on standard input.
+func (c *enqueueCmd) Run(ctx context.Context, p *program) error {
+	options, err := c.options()
+	if err != nil {
+		return err
+	}
+	if c.Name == "-" && (c.Args != "" || len(options) > 0 || c.Wait) {
+		return usagef("enqueue - takes everything from its lines: leave out other arguments, and of the flags all but --json")
+	}
+	parts, err := p.plan(ctx)
+	if err != nil {
+		return err
+	}
+	defer parts.close()
+	if err := p.open(ctx, parts, nil, false); err != nil {
+		return err
+	}
+	if c.Name == "-" {
+		return c.bulk(ctx, p, parts.client)
+	}
+	var args any
+	if c.Args != "" {
+		args = json.RawMessage(c.Args)
+		if !json.Valid([]byte(c.Args)) {
+			return usagef("ARGS-JSON is no JSON: %.60q; quote it for the shell, as in '{\"name\":\"value\"}'", c.Args)
+		}
+	}
+	handle, err := parts.client.Enqueue(ctx, c.Name, args, options...)
+	if err != nil {
+		return enqueueError(err)
+	}
+	if c.Wait {
+		return c.wait(ctx, p, parts, handle)
+	}
+	if c.JSON {
+		return p.printResult(handle.Row, true)
+	}
+	fmt.Fprintln(p.stdout, handle.ID)
+	return nil
+}
+
+func (c *enqueueCmd) options() ([]queue.Option, error) {
+	var options []queue.Option
+	if c.Queue != "" {
+		options = append(options, queue.OnQueue(c.Queue))
+	}
+	if c.Priority != nil {
+		options = append(options, queue.Priority(*c.Priority))
+	}
+	if c.Backend != "" {
+		options = append(options, queue.OnBackend(c.Backend))
+	}
+	if c.ID != "" {
+		id, err := parseTaskID(c.ID)
+		if err != nil {
+			return nil, usagef("--id: %w", err)
+		}
+		options = append(options, queue.WithID(id))
+	}
+	if c.RunAfter == "" {
+		return options, nil
+	}
+	if delay, err := time.ParseDuration(c.RunAfter); err == nil {
+		return append(options, queue.Delay(delay)), nil
+	}
+	at, err := time.Parse(time.RFC3339, c.RunAfter)
+	if err != nil {
+		return nil, usagef("--run-after must be a time such as 2026-01-31T15:04:05Z or a duration such as 90s or 2h, not %.60q", c.RunAfter)
+	}
+	return append(options, queue.RunAfter(at)), nil
+}
+
+// wait prints the end of the task.
+func (c *enqueueCmd) wait(ctx context.Context, p *program, parts *parts, handle *queue.Handle) error {
+	var row *queue.Row
+	var err error
+	if parts.mode == modeLocal {
+		row, err = p.runHere(ctx, parts, handle)
+	} else {
+		row, err = parts.client.Wait(ctx, handle.ID)
+	}
+	if err != nil {
+		return err
+	}
+	if err := p.printResult(row, c.JSON); err != nil {
+		return err
+	}
+	if row.Status != queue.StatusSuccessful {
+		return errSilent // the result says it
+	}
+	return nil
+}

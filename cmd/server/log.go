@@ -1,0 +1,37 @@
+package main
+
+import (
+	"log/slog"
+)
+
+// logger writes to standard error: text for people, or the fields that Cloud
+// Logging reads (severity, message, time) where it collects them.
+func (p *program) logger() *slog.Logger {
+	var level slog.Level
+	_ = level.UnmarshalText([]byte(p.settings.LogLevel)) // the grammar lists the levels
+	options := &slog.HandlerOptions{Level: level}
+	format := p.settings.LogFormat
+	if format == "json" || format == "auto" && p.onPlatform() {
+		options.ReplaceAttr = cloudLogging
+		return slog.New(slog.NewJSONHandler(p.stderr, options))
+	}
+	return slog.New(slog.NewTextHandler(p.stderr, options))
+}
+
+// cloudLogging renames slog's fields to those of
+// https://cloud.google.com/logging/docs/structured-logging.
+func cloudLogging(groups []string, a slog.Attr) slog.Attr {
+	if len(groups) > 0 {
+		return a
+	}
+	switch a.Key {
+	case slog.MessageKey:
+		a.Key = "message"
+	case slog.LevelKey:
+		a.Key = "severity"
+		if a.Value.String() == slog.LevelWarn.String() {
+			a.Value = slog.StringValue("WARNING")
+		}
+	}
+	return a
+}

@@ -1,0 +1,106 @@
+// Command server is claimcheck as a program: it serves /tasks/*, runs tasks
+// directly where there is no Cloud Tasks, and is the command line for both.
+//
+// The grammar of the command line and every setting are the structs in main.go
+// and settings.go; each subcommand has a file, and wire.go turns settings into
+// the parts they configure. To run tasks of your own, copy this package and
+// replace what tasks.go registers.
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"strings"
+
+	"github.com/alecthomas/kong"
+)
+
+// grammar is the whole command line.
+type grammar struct {
+	settings
+
+	Serve   serveCmd   `cmd:"" default:"withargs" help:"Serve /tasks/* over HTTP and, in local mode, run the tasks (the default command)."`
+	Enqueue enqueueCmd `cmd:"" help:"Store one task and send it on its way; or many, from standard input."`
+	Run     runCmd     `cmd:"" help:"Run one stored task now, in this process."`
+	Result  resultCmd  `cmd:"" help:"Print one task's result."`
+	Tasks   tasksCmd   `cmd:"" help:"List the registered tasks."`
+	Migrate migrateCmd `cmd:"" help:"Bring the database's schema up to date, or show what that takes."`
+}
+
+// program is what a command has of the world around it.
+type program struct {
+	settings *settings
+	getenv   func(string) string
+	stdin    io.Reader
+	stdout   io.Writer
+	stderr   io.Writer
+}
+
+// usageError is a mistake of whoever called the program: exit status 2, and
+// nothing was started.
+type usageError struct{ error }
+
+func (e usageError) Unwrap() error { return e.error }
+
+func usagef(format string, args ...any) error { return usageError{fmt.Errorf(format, args...)} }
+
+// errSilent ends a command with status 1 when all has been said already.
+var errSilent = errors.New("")
+
+func main() {
+	os.Exit(realMain(context.Background(), os.Args[1:], &program{
+		getenv: os.Getenv, stdin: os.Stdin, stdout: os.Stdout, stderr: os.Stderr,
+	}))
+}
+
+// realMain runs one command and returns the exit status: 0, 1 when it failed,
+// 2 when it was called wrongly.
+func realMain(ctx context.Context, args []string, p *program) int {
+	var g grammar
+	p.settings = &g.settings
+	exited, status := false, 0
+	parser, err := kong.New(&g,
+		kong.Name("server"),
+		kong.Description("Background tasks for serverless Go: rows in your database, tickets through Cloud Tasks."),
+		kong.UsageOnError(),
+		kong.DefaultEnvars("CLAIMCHECK"),
+		kong.ExplicitGroups(settingGroups),
+		kong.ConfigureHelp(kong.HelpOptions{Compact: true, FlagsLast: true}),
+		kong.Writers(p.stdout, p.stderr),
+		kong.Exit(func(code int) { exited, status = true, code }),
+		kong.BindTo(ctx, (*context.Context)(nil)),
+	)
+	if err != nil {
+		panic(err) // the grammar itself is wrong
+	}
+	command, err := parser.Parse(args)
+	if exited { // --help
+		return status
+	}
+	if err != nil {
+		fmt.Fprintf(p.stderr, "server: %s (server --help lists all settings)\n", oneLine(err))
+		return 2
+	}
+	err = command.Run(p)
+	var usage usageError
+	switch {
+	case err == nil:
+		return 0
+	case errors.Is(err, errSilent):
+		return 1
+	case errors.As(err, &usage):
+		fmt.Fprintf(p.stderr, "server: %s\n", oneLine(err))
+		return 2
+	default:
+		fmt.Fprintf(p.stderr, "server: %s\n", oneLine(err))
+		return 1
+	}
+}
+
+// oneLine is the text of an error without line breaks.
+func oneLine(err error) string {
+	return strings.ReplaceAll(strings.TrimSpace(err.Error()), "\n", "; ")
+}

@@ -1,0 +1,149 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"net/url"
+	"strings"
+	"time"
+
+	"github.com/claimcheck-go/claimcheck/cloudtasks"
+	"github.com/claimcheck-go/claimcheck/detect"
+)
+
+// The values of TASKS_MODE.
+const (
+	modeAuto       = "auto"
+	modeLocal      = "local"
+	modeCloudTasks = "cloudtasks"
+	modePull       = "pull"
+)
+
+func (p *program) detector() *detect.Detector {
+	return detect.New(detect.Config{
+		Getenv: p.getenv, CloudRunTag: p.settings.CloudRunTag, PinVersion: p.settings.AppEngineTarget,
+	})
+}
+
+// onPlatform reports whether this is Cloud Run or App Engine.
+func (p *program) onPlatform() bool { return p.detector().Platform() != detect.None }
+
+// mode is TASKS_MODE with auto resolved.
+func (p *program) mode() (string, error) {
+	s := p.settings
+	if s.CloudTasksEmulatorHost != "" && p.onPlatform() {
+		return "", usagef("CLOUD_TASKS_EMULATOR_HOST is refused on Cloud Run and App Engine: unset it")
+	}
+	if (s.OIDCIssuer != "" || s.OIDCCertsURL != "") && s.CloudTasksEmulatorHost == "" {
+		return "", usagef("OIDC_ISSUER and OIDC_CERTS_URL are an emulator's: they need CLOUD_TASKS_EMULATOR_HOST, so unset them")
+	}
+	switch {
+	case s.TasksMode != modeAuto:
+		return s.TasksMode, nil
+	case p.onPlatform() || s.CloudTasksEmulatorHost != "":
+		return modeCloudTasks, nil
+	default:
+		return modeLocal, nil
+	}
+}
+
+// defaultTimeout bounds tasks that set no limit: in cloudtasks mode they must
+// end before Cloud Tasks and the platform give up on the request.
+func (p *program) defaultTimeout(mode string) time.Duration {
+	if mode != modeCloudTasks {
+		return time.Duration(p.settings.TasksTimeout)
+	}
+	timeout := time.Duration(p.settings.TasksTimeout)
+	if timeout == 0 {
+		timeout = 9 * time.Minute
+	}
+	request := time.Duration(p.settings.RequestTimeout)
+	if request == 0 && p.detector().Platform() == detect.CloudRunService {
+		request = 300 * time.Second
+	}
+	if request > 0 {
+		// Leave a tenth, or ten seconds, for the result to be stored.
+		timeout = min(timeout, request-min(request/10, 10*time.Second))
+	}
+	return timeout
+}
+
+// target is where Cloud Tasks are created, and whom they call back as whom.
+type target struct {
+	config   cloudtasks.Config
+	audience []string // accepted; the first goes into tokens
+	emails   []string // who may call
+}
+
+// cloudTarget works out the target from settings and detection. The error names
+// everything that is missing at once.
+func (p *program) cloudTarget(ctx context.Context) (*target, error) {
+	s := p.settings
+	d := p.detector()
+	var missing []string
+	value := func(setting string, detected func(context.Context) (detect.Found, error)) string {
+		if setting != "" {
+			return setting
+		}
+		found, err := detected(ctx)
+		if err != nil {
+			var piece *detect.Error
+			if errors.As(err, &piece) {
+				missing = append(missing, piece.Setting)
+			} else {
+				missing = append(missing, err.Error())
+			}
+		}
+		return found.Value
+	}
+	t := &target{config: cloudtasks.Config{
+		Project:      value(s.CloudTasksProject, d.Project),
+		Location:     value(s.CloudTasksLocation, d.Location),
+		QueueAliases: s.TasksQueueAliases,
+		AllowHTTP:    s.CloudTasksEmulatorHost != "",
+	}}
+	if s.AppEngineTarget && d.Platform() == detect.AppEngine {
+		t.config.AppEngine = &cloudtasks.AppEngineTarget{
+			Service: p.getenv("GAE_SERVICE"), Version: p.getenv("GAE_VERSION"), HandlerPath: s.TaskHandlerPath,
+		}
+	} else {
+		t.config.HandlerURL = value(s.TaskHandlerURL, func(ctx context.Context) (detect.Found, error) {
+			origin, err := d.HandlerOrigin(ctx)
+			origin.Value += s.TaskHandlerPath
+			return origin, err
+		})
+		detectAccount := d.ServiceAccount
+		if d.Platform() != detect.AppEngine { // elsewhere the account must be said
+			detectAccount = func(context.Context) (detect.Found, error) {
+				return detect.Found{}, &detect.Error{Piece: "service account", Setting: "OIDC_SERVICE_ACCOUNT_EMAIL"}
+			}
+		}
+		t.config.ServiceAccountEmail = value(s.OIDCServiceAccountEmail, detectAccount)
+	}
+	if len(missing) > 0 {
+		return nil, usagef("cloudtasks mode needs settings that are neither given nor detected here: %s", strings.Join(missing, ", "))
+	}
+	t.audience = p.audiences(t.config.HandlerURL)
+	if len(t.audience) > 0 {
+		t.config.Audience = t.audience[0]
+	}
+	t.emails = p.emails(t.config.ServiceAccountEmail)
+	return t, nil
+}
+
+// audiences is OIDC_AUDIENCE, or the origin of the handler's URL.
+func (p *program) audiences(handlerURL string) []string {
+	if given := nonEmpty(p.settings.OIDCAudience); len(given) > 0 {
+		return given
+	}
+	u, err := url.Parse(handlerURL)
+	if err != nil || u.Host == "" {
+		return nil
+	}
+	return []string{u.Scheme + "://" + u.Host}
+}
+
+// emails are the accounts that may call.
+func (p *program) emails(signer string) []string {
+	return nonEmpty(append([]string{signer}, p.settings.OIDCAllowedEmails...))
+}

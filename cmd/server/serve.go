@@ -1,0 +1,184 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net"
+	"net/http"
+	"os/signal"
+	"runtime"
+	"strings"
+	"syscall"
+	"time"
+
+	"github.com/claimcheck-go/claimcheck/detect"
+	"github.com/claimcheck-go/claimcheck/queue"
+	"github.com/claimcheck-go/claimcheck/queue/httpapi"
+)
+
+type serveCmd struct {
+	Listen      string `placeholder:"HOST:PORT" help:"Address to listen on. Default: :$PORT on Cloud Run and App Engine, else 127.0.0.1:8080."`
+	Concurrency int    `placeholder:"N" help:"Tasks that run at once. Default: 80 on Cloud Run and App Engine, 4 per CPU in local mode."`
+	Migrate     bool   `help:"Bring the schema up to date first. Local mode always does."`
+}
+
+// When the platform stops an instance it kills it 10 s after SIGTERM. Of these,
+// running tasks get drainTime to end by themselves, and lingerTime to return
+// once their contexts are cancelled, so that their claims can be given back.
+const (
+	drainTime  = 6 * time.Second
+	lingerTime = 2 * time.Second
+)
+
+// Run serves until SIGTERM or SIGINT, and then drains.
+func (c *serveCmd) Run(ctx context.Context, p *program) error {
+	if c.Concurrency < 0 {
+		return usagef("--concurrency must be at least 1, not %d", c.Concurrency)
+	}
+	listen := c.listen(p)
+	parts, err := p.plan(ctx)
+	if err != nil {
+		return err
+	}
+	auth, err := p.authenticator(parts.mode, listen, parts.target)
+	if err != nil {
+		return err
+	}
+	local := queue.NewLocal()
+	defer parts.close()
+	if err := p.open(ctx, parts, local, c.Migrate); err != nil {
+		return err
+	}
+	executor, err := p.executor(parts, c.concurrency(p))
+	if err != nil {
+		return err
+	}
+	handler, err := p.handler(parts, executor, auth)
+	if err != nil {
+		return err
+	}
+	listener, err := net.Listen("tcp", listen)
+	if err != nil {
+		return fmt.Errorf("listen on %s: %w (--listen chooses another address)", listen, err)
+	}
+	p.announce(parts, listener.Addr())
+
+	ctx, stop := signal.NotifyContext(ctx, syscall.SIGTERM, syscall.SIGINT)
+	defer stop()
+	server := &http.Server{
+		Handler:           handler,
+		ReadHeaderTimeout: 10 * time.Second,
+		IdleTimeout:       2 * time.Minute,
+		MaxHeaderBytes:    64 << 10,
+	}
+	served := make(chan error, 1)
+	go func() { served <- server.Serve(listener) }()
+	if parts.mode == modeLocal {
+		go local.Run(ctx, executor)
+	}
+	select {
+	case err := <-served:
+		return fmt.Errorf("serve: %w", err)
+	case <-ctx.Done():
+	}
+	stop() // a second signal ends the process at once
+	return drain(parts, server, executor)
+}
+
+// drain stops taking work, lets what is running end, and gives back the rest.
+func drain(parts *parts, server *http.Server, executor *queue.Executor) error {
+	parts.log.Info("stopping: running tasks may end first", "for", drainTime.String())
+	draining, cancel := context.WithTimeout(context.Background(), drainTime)
+	defer cancel()
+	if err := executor.Shutdown(draining, lingerTime); err != nil {
+		parts.log.Error("stopped with tasks still running", "error", err)
+	}
+	// The answers of the runs above are on their way.
+	closing, cancelClose := context.WithTimeout(context.Background(), time.Second)
+	defer cancelClose()
+	if err := server.Shutdown(closing); err != nil && !errors.Is(err, context.DeadlineExceeded) {
+		return fmt.Errorf("closing the server: %w", err)
+	}
+	parts.log.Info("stopped")
+	return nil
+}
+
+func (c *serveCmd) listen(p *program) string {
+	switch port := p.getenv("PORT"); {
+	case c.Listen != "":
+		return c.Listen
+	case p.onPlatform() && port != "":
+		return ":" + port
+	case p.onPlatform():
+		return ":8080"
+	default:
+		return "127.0.0.1:8080"
+	}
+}
+
+func (c *serveCmd) concurrency(p *program) int {
+	switch {
+	case c.Concurrency > 0:
+		return c.Concurrency
+	case p.onPlatform():
+		return 80
+	default:
+		return 4 * runtime.NumCPU()
+	}
+}
+
+// handler is all that the server answers.
+func (p *program) handler(parts *parts, executor *queue.Executor, auth httpapi.Authenticator) (http.Handler, error) {
+	cfg := httpapi.Config{
+		Client: parts.client, Executor: executor, Auth: auth, Logger: parts.log,
+		ExecutePath: p.settings.TaskHandlerPath, MaxBody: int64(p.settings.TasksMaxBody),
+	}
+	if p.detector().Platform() == detect.AppEngine {
+		cfg.BusyStatus = http.StatusServiceUnavailable
+	}
+	api, err := httpapi.New(cfg)
+	if err != nil {
+		return nil, usagef("TASK_HANDLER_PATH: %w", err)
+	}
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		switch strings.TrimSuffix(r.URL.Path, "/") {
+		case "/health/live":
+			w.WriteHeader(http.StatusOK)
+		case "/health/ready":
+			ready(w, r, parts.db)
+		default:
+			api.ServeHTTP(w, r)
+		}
+	}), nil
+}
+
+// ready answers whether the database does, and says nothing else.
+func ready(w http.ResponseWriter, r *http.Request, db database) {
+	ctx, cancel := context.WithTimeout(r.Context(), 2*time.Second)
+	defer cancel()
+	if err := db.Ping(ctx); err != nil {
+		w.WriteHeader(http.StatusServiceUnavailable)
+		return
+	}
+	w.WriteHeader(http.StatusOK)
+}
+
+// announce logs the one line from which one sees what this server is.
+func (p *program) announce(parts *parts, address net.Addr) {
+	databaseURL, _ := p.databaseURL()
+	fields := []any{"mode", parts.mode, "listen", "http://" + address.String(), "database", describeDatabase(databaseURL)}
+	if t := parts.target; t != nil {
+		handler := t.config.HandlerURL
+		if t.config.AppEngine != nil {
+			handler = "App Engine " + t.config.AppEngine.Service + "/" + t.config.AppEngine.Version
+		}
+		fields = append(fields, "handler_url", handler, "audience", strings.Join(t.audience, ","),
+			"cloud_tasks", t.config.Project+"/"+t.config.Location)
+	}
+	queues := "all"
+	if len(parts.config.Queues) > 0 {
+		queues = strings.Join(parts.config.Queues, ",")
+	}
+	parts.log.Info("claimcheck is ready", append(fields, "queues", queues)...)
+}

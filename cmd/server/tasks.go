@@ -1,0 +1,73 @@
+package main
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/claimcheck-go/claimcheck/queue"
+)
+
+// The tasks that this program registers: five to try things with, and
+// webhook.deliver, which does real work. Replace them with your own.
+
+type sleepArgs struct {
+	DurationMS int64 `json:"duration_ms"`
+}
+
+type failArgs struct {
+	Message string `json:"message"`
+}
+
+type flakyArgs struct {
+	Failures int `json:"failures"`
+}
+
+type flakyResult struct {
+	Attempts int `json:"attempts"`
+}
+
+func registry(s *settings) (*queue.Registry, error) {
+	hook, err := newWebhook(s.WebhookSecret, nonEmpty(s.WebhookAllowHosts))
+	if err != nil {
+		return nil, usagef("WEBHOOK_SECRET: %w", err)
+	}
+	return queue.NewRegistry(
+		queue.NewTask("demo.echo", echo),
+		queue.NewTask("demo.sleep", sleep),
+		queue.NewTask("demo.fail", fail, queue.MaxAttempts(1)),
+		queue.NewTask("demo.flaky", flaky, queue.MaxAttempts(5)),
+		queue.NewTask("demo.panic", panics, queue.MaxAttempts(1)),
+		webhookDeliver.Handle(hook.deliver),
+	), nil
+}
+
+// echo returns its arguments unchanged.
+func echo(_ context.Context, args json.RawMessage) (json.RawMessage, error) { return args, nil }
+
+// sleep takes the given time, unless it is told to stop.
+func sleep(ctx context.Context, args sleepArgs) (any, error) {
+	select {
+	case <-time.After(time.Duration(args.DurationMS) * time.Millisecond):
+		return nil, nil
+	case <-ctx.Done():
+		return nil, context.Cause(ctx)
+	}
+}
+
+// fail always fails.
+func fail(_ context.Context, args failArgs) (any, error) { return nil, errors.New(args.Message) }
+
+// flaky fails its first attempts.
+func flaky(ctx context.Context, args flakyArgs) (flakyResult, error) {
+	info, _ := queue.InfoFrom(ctx)
+	if info.Attempt <= args.Failures {
+		return flakyResult{}, fmt.Errorf("failure %d of %d", info.Attempt, args.Failures)
+	}
+	return flakyResult{Attempts: info.Attempt}, nil
+}
+
+// panics does.
+func panics(context.Context, json.RawMessage) (any, error) { panic("demo.panic was asked for") }

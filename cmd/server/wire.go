@@ -1,0 +1,119 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"time"
+
+	apiv2 "cloud.google.com/go/cloudtasks/apiv2"
+
+	"github.com/claimcheck-go/claimcheck/cloudtasks"
+	"github.com/claimcheck-go/claimcheck/queue"
+)
+
+// parts are what most commands work with, made from the settings in two steps:
+// plan, which finds every mistake in them, and open, which touches the world.
+type parts struct {
+	mode   string
+	log    *slog.Logger
+	config queue.Config
+	target *target // in cloudtasks mode
+
+	tasks  *apiv2.Client // in cloudtasks mode
+	db     database
+	client *queue.Client
+}
+
+// plan resolves the settings. Its errors are usage errors; what is missing is
+// named all at once.
+func (p *program) plan(ctx context.Context) (*parts, error) {
+	mode, err := p.mode()
+	if err != nil {
+		return nil, err
+	}
+	parts := &parts{mode: mode, log: p.logger()}
+	reg, err := registry(p.settings)
+	problems := []error{err}
+	_, err = p.databaseURL()
+	problems = append(problems, err)
+	if mode == modeCloudTasks {
+		parts.target, err = p.cloudTarget(ctx)
+		problems = append(problems, err)
+	}
+	if lease := time.Duration(p.settings.TasksLease); lease < time.Second {
+		problems = append(problems, fmt.Errorf("TASKS_LEASE must be at least 1s, not %s", lease))
+	}
+	if err := errors.Join(problems...); err != nil {
+		return nil, usageError{err}
+	}
+	parts.config = queue.Config{
+		Registry: reg, Logger: parts.log, Queues: nonEmpty(p.settings.TasksQueues),
+		MaxBytes: int(p.settings.TasksMaxBody), DispatchTimeout: time.Duration(p.settings.TasksDispatchTimeout),
+	}
+	return parts, nil
+}
+
+// open connects the parts. In local mode local is the dispatcher, if this
+// process runs tasks; without one they are left to the process that does. The
+// schema is migrated where nobody else does, in local mode, or when asked;
+// otherwise somebody must have done it.
+func (p *program) open(ctx context.Context, parts *parts, local *queue.Local, migrate bool) (err error) {
+	switch {
+	case parts.mode == modeCloudTasks:
+		parts.config.Dispatcher, err = p.cloudDispatcher(ctx, parts)
+	case parts.mode == modeLocal && local != nil:
+		parts.config.Dispatcher = local
+	}
+	if err != nil {
+		return err
+	}
+	if parts.db, err = p.openDatabase(ctx); err != nil {
+		return err
+	}
+	if migrate || parts.mode == modeLocal {
+		_, err = parts.db.Migrate(ctx)
+	} else {
+		err = parts.db.CheckSchema(ctx)
+	}
+	if err != nil {
+		return err
+	}
+	parts.config.Store = parts.db
+	parts.client, err = queue.NewClient(parts.config)
+	return err
+}
+
+// cloudDispatcher makes the dispatcher over Cloud Tasks.
+func (p *program) cloudDispatcher(ctx context.Context, parts *parts) (queue.Dispatcher, error) {
+	var err error
+	parts.tasks, err = cloudtasks.Dial(ctx, cloudtasks.DialConfig{EmulatorHost: p.settings.CloudTasksEmulatorHost})
+	if err != nil {
+		return nil, fmt.Errorf("cloud tasks: %w", err)
+	}
+	dispatcher, err := cloudtasks.New(parts.tasks, parts.target.config)
+	var wrong *cloudtasks.ConfigError
+	if errors.As(err, &wrong) {
+		return nil, usageError{err}
+	}
+	return dispatcher, err
+}
+
+// executor makes the executor of this process.
+func (p *program) executor(parts *parts, concurrency int) (*queue.Executor, error) {
+	return queue.NewExecutor(parts.client, queue.ExecutorConfig{
+		Lease: time.Duration(p.settings.TasksLease), Timeout: p.defaultTimeout(parts.mode), Concurrency: concurrency,
+	})
+}
+
+func (parts *parts) close() {
+	if parts.db != nil {
+		if err := parts.db.Close(); err != nil {
+			parts.log.Warn("closing the database", "error", err)
+		}
+	}
+	if parts.tasks != nil {
+		_ = parts.tasks.Close()
+	}
+}
