@@ -1,0 +1,193 @@
+package cloudtasks
+
+import (
+	"fmt"
+	"maps"
+	"net/netip"
+	"net/url"
+	"regexp"
+	"slices"
+	"strings"
+)
+
+// taskIDPlaceholder stands for the row's ID in handler URLs and paths.
+const taskIDPlaceholder = "{task_id}"
+
+// DefaultHandlerPath is where the execute endpoint is, unless
+// TASK_HANDLER_PATH says otherwise.
+const DefaultHandlerPath = "/tasks/execute/" + taskIDPlaceholder + "/"
+
+// defaultConcurrency bounds the creates of one Dispatch. Many creates at once
+// are what makes the service answer DEADLINE_EXCEEDED.
+const defaultConcurrency = 32
+
+// maxURLLength is the service's limit for a task's URL.
+const maxURLLength = 2083
+
+// Config says where Cloud Tasks are created and whom they call. Comments name
+// the setting that a user sees for each field.
+type Config struct {
+	// Project and Location of the queues (CLOUD_TASKS_PROJECT,
+	// CLOUD_TASKS_LOCATION), like "acme-prod" and "europe-west1".
+	Project  string
+	Location string
+
+	// HandlerURL is the full URL of the execute endpoint, with {task_id} in its
+	// path and no query (TASK_HANDLER_URL). It must be https; http is accepted
+	// for loopback hosts, and for any host with AllowHTTP. Not used with
+	// AppEngine.
+	HandlerURL string
+	// AllowHTTP accepts an http HandlerURL: an emulator beside the server may
+	// call it by any name.
+	AllowHTTP bool
+
+	// ServiceAccountEmail is the account whose OIDC token deliveries carry
+	// (OIDC_SERVICE_ACCOUNT_EMAIL). Not used with AppEngine.
+	ServiceAccountEmail string
+	// Audience of that token (the first of OIDC_AUDIENCE); empty means the
+	// origin of HandlerURL. It is always sent: the service's own default is the
+	// whole URL, which differs for every task.
+	Audience string
+
+	// QueueAliases maps queue names of tasks to Cloud Tasks queue IDs
+	// (TASKS_QUEUE_ALIASES). A name without an alias is used as it is.
+	QueueAliases map[string]string
+
+	// AppEngine, if set, sends tasks to an App Engine service of the same
+	// project instead of to HandlerURL (APP_ENGINE_TARGET). App Engine marks
+	// such requests by X-AppEngine-* headers; they carry no OIDC token.
+	AppEngine *AppEngineTarget
+
+	// Concurrency is how many creates one Dispatch has in flight; 0 means 32.
+	Concurrency int
+}
+
+// AppEngineTarget says which part of the App Engine application gets the tasks.
+type AppEngineTarget struct {
+	// Service and Version; empty leaves the choice to App Engine at delivery
+	// time: its default service, and that service's default version.
+	Service string
+	Version string
+	// HandlerPath is the path of the execute endpoint, with {task_id}
+	// (TASK_HANDLER_PATH); empty means DefaultHandlerPath.
+	HandlerPath string
+}
+
+// ConfigError lists everything that is wrong with a Config, so that a user
+// mends it in one go.
+type ConfigError struct {
+	// Problems are single sentences; each begins with the name of its setting.
+	Problems []string
+}
+
+func (e *ConfigError) Error() string { return strings.Join(e.Problems, "; ") }
+
+// queueIDPattern and taskIDPattern are the service's own rules.
+var (
+	queueIDPattern  = regexp.MustCompile(`^[A-Za-z0-9-]{1,100}$`)
+	taskIDPattern   = regexp.MustCompile(`^[A-Za-z0-9_-]{1,500}$`)
+	projectPattern  = regexp.MustCompile(`^[A-Za-z0-9:.-]+$`)
+	locationPattern = regexp.MustCompile(`^[a-z0-9-]+$`)
+)
+
+// check returns cfg with its defaults filled in, or a *ConfigError.
+func (cfg Config) check() (Config, error) {
+	var problems []string
+	bad := func(setting, format string, args ...any) {
+		problems = append(problems, setting+" "+fmt.Sprintf(format, args...))
+	}
+	checkName := func(setting, value string, pattern *regexp.Regexp, want string) {
+		switch {
+		case value == "":
+			bad(setting, "is not set (it takes %s)", want)
+		case !pattern.MatchString(value):
+			bad(setting, "is %q (it takes %s)", value, want)
+		}
+	}
+	checkName("CLOUD_TASKS_PROJECT", cfg.Project, projectPattern, "a project ID like acme-prod")
+	checkName("CLOUD_TASKS_LOCATION", cfg.Location, locationPattern, "the queues' region, like europe-west1")
+
+	if cfg.AppEngine != nil {
+		target := *cfg.AppEngine
+		if target.HandlerPath == "" {
+			target.HandlerPath = DefaultHandlerPath
+		}
+		if problem := checkHandlerPath(target.HandlerPath); problem != "" {
+			bad("TASK_HANDLER_PATH", "%s", problem)
+		}
+		cfg.AppEngine = &target
+	} else {
+		origin, problem := checkHandlerURL(cfg.HandlerURL, cfg.AllowHTTP)
+		if problem != "" {
+			bad("TASK_HANDLER_URL", "%s", problem)
+		}
+		if cfg.Audience == "" {
+			cfg.Audience = origin
+		}
+		if email := cfg.ServiceAccountEmail; email == "" {
+			bad("OIDC_SERVICE_ACCOUNT_EMAIL", "is not set (it takes the e-mail of the service account that Cloud Tasks signs its requests as)")
+		} else if !strings.Contains(email, "@") || strings.ContainsAny(email, " \t\r\n,") {
+			bad("OIDC_SERVICE_ACCOUNT_EMAIL", "is %q (it takes one e-mail address)", email)
+		}
+	}
+
+	for _, name := range slices.Sorted(maps.Keys(cfg.QueueAliases)) {
+		if id := cfg.QueueAliases[name]; !queueIDPattern.MatchString(id) {
+			bad("TASKS_QUEUE_ALIASES", "maps %q to %q (a Cloud Tasks queue ID is 1 to 100 letters, digits and hyphens)", name, id)
+		}
+	}
+	cfg.QueueAliases = maps.Clone(cfg.QueueAliases)
+
+	if cfg.Concurrency <= 0 {
+		cfg.Concurrency = defaultConcurrency
+	}
+	if problems != nil {
+		return Config{}, &ConfigError{Problems: problems}
+	}
+	return cfg, nil
+}
+
+// checkHandlerURL returns the origin of a usable handler URL, or what is wrong
+// with it.
+func checkHandlerURL(raw string, allowHTTP bool) (origin, problem string) {
+	const want = "(it takes a full URL like https://host" + DefaultHandlerPath + ")"
+	if raw == "" {
+		return "", "is not set " + want
+	}
+	u, err := url.Parse(raw)
+	switch {
+	case err != nil, u.Host == "", u.Scheme != "https" && u.Scheme != "http":
+		return "", fmt.Sprintf("is %q %s", raw, want)
+	case u.User != nil:
+		return "", "carries a user name or password (leave it out, deliveries carry an OIDC token)"
+	case u.RawQuery != "" || u.ForceQuery || u.Fragment != "":
+		return "", fmt.Sprintf("is %q (leave out everything from ? or # on, the query is added for each task)", raw)
+	case u.Scheme == "http" && !allowHTTP && !isLoopback(u.Hostname()):
+		return "", fmt.Sprintf("is %q (use https, http would send tokens in the clear)", raw)
+	}
+	if problem := checkHandlerPath(u.Path); problem != "" {
+		return "", problem
+	}
+	return u.Scheme + "://" + u.Host, ""
+}
+
+// checkHandlerPath returns what is wrong with a path, or "".
+func checkHandlerPath(path string) string {
+	switch {
+	case strings.Count(path, taskIDPlaceholder) != 1:
+		return fmt.Sprintf("has the path %q (it must contain %s once)", path, taskIDPlaceholder)
+	case !strings.HasPrefix(path, "/") || strings.ContainsAny(path, " ?#"):
+		return fmt.Sprintf("has the path %q (it must begin with / and have no space, ? or #)", path)
+	case len(path) > maxURLLength/2:
+		return fmt.Sprintf("has a path of %d characters (Cloud Tasks accepts URLs of %d in all)", len(path), maxURLLength)
+	}
+	return ""
+}
+
+func isLoopback(host string) bool {
+	if host == "localhost" || strings.HasSuffix(host, ".localhost") {
+		return true
+	}
+	addr, err := netip.ParseAddr(host)
+	return err == nil && addr.IsLoopback()
+}

@@ -1,0 +1,121 @@
+package cloudtasks
+
+import (
+	"fmt"
+	"strings"
+	"time"
+
+	"cloud.google.com/go/cloudtasks/apiv2/cloudtaskspb"
+	"google.golang.org/protobuf/types/known/durationpb"
+	"google.golang.org/protobuf/types/known/timestamppb"
+
+	"github.com/claimcheck-go/claimcheck/queue"
+)
+
+// The service's limits for schedule_time and dispatch_deadline (whose lower one,
+// 15 s, is below deadlineMargin).
+const (
+	maxScheduleAhead     = 30 * 24 * time.Hour
+	maxHTTPDeadline      = 30 * time.Minute
+	maxAppEngineDeadline = 24*time.Hour + 15*time.Second
+)
+
+// deadlineMargin is what Cloud Tasks waits beyond a task's own timeout, so that
+// a task that times out still gets its failure stored and its answer read: a
+// handler's context ends before the dispatch deadline does.
+const deadlineMargin = 30 * time.Second
+
+// MaxTaskTimeout is the longest task timeout that still ends before the
+// service's longest dispatch deadline for HTTP targets (30 minutes). A longer
+// task runs on all the same, but Cloud Tasks takes it for failed and delivers
+// it again, to a row that is then still leased.
+const MaxTaskTimeout = maxHTTPDeadline - deadlineMargin
+
+// query goes on every handler URL: a failed run then answers 500, and the
+// queue's backoff times the retry.
+const query = "?fail_on_error=true"
+
+// newCreateTaskRequest builds what is asked of the service for one ticket. cfg
+// has been checked. It depends on nothing but its arguments.
+func newCreateTaskRequest(cfg Config, ticket queue.Ticket, now time.Time) (*cloudtaskspb.CreateTaskRequest, error) {
+	queueID, err := queueID(cfg.QueueAliases, ticket.Queue)
+	if err != nil {
+		return nil, err
+	}
+	parent := fmt.Sprintf("projects/%s/locations/%s/queues/%s", cfg.Project, cfg.Location, queueID)
+
+	task := &cloudtaskspb.Task{}
+	if cfg.AppEngine != nil {
+		task.MessageType = appEngineRequest(cfg.AppEngine, ticket)
+	} else {
+		task.MessageType = httpRequest(cfg, ticket)
+	}
+	if deadline := dispatchDeadline(ticket.Timeout, cfg.AppEngine != nil); deadline > 0 {
+		task.DispatchDeadline = durationpb.New(deadline)
+	}
+	if ticket.Name != "" {
+		if !taskIDPattern.MatchString(ticket.Name) {
+			return nil, fmt.Errorf("ticket name %q cannot be a Cloud Tasks task ID, which is 1 to 500 letters, digits, hyphens and underscores", ticket.Name)
+		}
+		task.Name = parent + "/tasks/" + ticket.Name
+	}
+	if ticket.DueAt.After(now) {
+		if ticket.DueAt.Sub(now) > maxScheduleAhead {
+			return nil, fmt.Errorf("due at %s, but Cloud Tasks schedules at most 30 days ahead; dispatch it within %d days of its time",
+				ticket.DueAt.UTC().Format(time.RFC3339), queue.ArmWithin/(24*time.Hour))
+		}
+		task.ScheduleTime = timestamppb.New(ticket.DueAt)
+	}
+	return &cloudtaskspb.CreateTaskRequest{Parent: parent, Task: task}, nil
+}
+
+func httpRequest(cfg Config, ticket queue.Ticket) *cloudtaskspb.Task_HttpRequest {
+	return &cloudtaskspb.Task_HttpRequest{HttpRequest: &cloudtaskspb.HttpRequest{
+		HttpMethod: cloudtaskspb.HttpMethod_POST,
+		Url:        strings.Replace(cfg.HandlerURL, taskIDPlaceholder, ticket.ID.String(), 1) + query,
+		AuthorizationHeader: &cloudtaskspb.HttpRequest_OidcToken{OidcToken: &cloudtaskspb.OidcToken{
+			ServiceAccountEmail: cfg.ServiceAccountEmail,
+			Audience:            cfg.Audience,
+		}},
+	}}
+}
+
+func appEngineRequest(target *AppEngineTarget, ticket queue.Ticket) *cloudtaskspb.Task_AppEngineHttpRequest {
+	request := &cloudtaskspb.AppEngineHttpRequest{
+		HttpMethod:  cloudtaskspb.HttpMethod_POST,
+		RelativeUri: strings.Replace(target.HandlerPath, taskIDPlaceholder, ticket.ID.String(), 1) + query,
+	}
+	if target.Service != "" || target.Version != "" {
+		request.AppEngineRouting = &cloudtaskspb.AppEngineRouting{Service: target.Service, Version: target.Version}
+	}
+	return &cloudtaskspb.Task_AppEngineHttpRequest{AppEngineHttpRequest: request}
+}
+
+// dispatchDeadline is how long Cloud Tasks waits for the handler: the task's
+// timeout and a margin, within the service's limits. A task without a timeout
+// gets the longest there is: a shorter one would only deliver it again while it
+// runs. On App Engine that is 0, the default of the service's scaling type.
+func dispatchDeadline(timeout time.Duration, appEngine bool) time.Duration {
+	longest := maxHTTPDeadline
+	if appEngine {
+		longest = maxAppEngineDeadline
+	}
+	switch {
+	case timeout <= 0 && appEngine:
+		return 0
+	case timeout <= 0, timeout > longest-deadlineMargin:
+		return longest
+	}
+	return timeout + deadlineMargin
+}
+
+// queueID returns the Cloud Tasks queue of a task's queue name.
+func queueID(aliases map[string]string, name string) (string, error) {
+	if id, ok := aliases[name]; ok {
+		return id, nil
+	}
+	if !queueIDPattern.MatchString(name) {
+		return "", fmt.Errorf("queue %q cannot be a Cloud Tasks queue, whose ID is 1 to 100 letters, digits and hyphens; choose another name, or give it an ID with TASKS_QUEUE_ALIASES (like %s=my-queue)", name, name)
+	}
+	return name, nil
+}

@@ -1,0 +1,99 @@
+package cloudtasks
+
+import (
+	"context"
+	"time"
+
+	"cloud.google.com/go/cloudtasks/apiv2/cloudtaskspb"
+	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/status"
+)
+
+// How creates are repeated. Google's client repeats none.
+const (
+	maxCreateCalls = 5
+	firstBackoff   = 100 * time.Millisecond
+	// quotaBackoff is where the backoff starts after RESOURCE_EXHAUSTED: quotas
+	// are counted over a minute, and quick repeats only use up more.
+	quotaBackoff = 500 * time.Millisecond
+	maxBackoff   = 4 * time.Second
+
+	// maxCallTime bounds one call. The service refuses deadlines over 30 s with
+	// INVALID_ARGUMENT.
+	maxCallTime = 10 * time.Second
+	// minCallTime is too little to split: the last call gets all that is left.
+	minCallTime = 500 * time.Millisecond
+)
+
+// create creates the task, or finds that a task of this name exists already.
+func (d *Dispatcher) create(ctx context.Context, request *cloudtaskspb.CreateTaskRequest) error {
+	for call := 1; ; call++ {
+		err := d.createOnce(ctx, request)
+		code := status.Code(err)
+		switch {
+		case err == nil:
+			return nil
+		case code == codes.AlreadyExists && request.GetTask().GetName() != "":
+			return nil // that is what the name is for
+		case !passing(code) || call == maxCreateCalls:
+			return err
+		case !sleep(ctx, d.backoff(code, call)):
+			return err // the service's answer says more than that time is up
+		}
+	}
+}
+
+// createOnce makes one call, which gets two thirds of the time that ctx has
+// left: one that hangs must leave time for another.
+func (d *Dispatcher) createOnce(ctx context.Context, request *cloudtaskspb.CreateTaskRequest) error {
+	limit := maxCallTime
+	if deadline, ok := ctx.Deadline(); ok {
+		if left := time.Until(deadline); left > minCallTime {
+			limit = min(limit, left*2/3)
+		}
+	}
+	ctx, cancel := context.WithTimeout(ctx, limit)
+	defer cancel()
+	_, err := d.client.CreateTask(ctx, request)
+	return err
+}
+
+// passing reports whether the same call may succeed a moment later. A create
+// that was stored although it failed (DEADLINE_EXCEEDED, UNAVAILABLE, INTERNAL
+// and UNKNOWN leave that open) is then stored twice, which the claim makes
+// harmless.
+func passing(code codes.Code) bool {
+	switch code {
+	case codes.Unavailable, codes.DeadlineExceeded, codes.ResourceExhausted,
+		codes.Aborted, codes.Internal, codes.Unknown:
+		return true
+	}
+	return false
+}
+
+// backoff is how long to wait after the nth call failed: exponential with full
+// jitter, so that callers that failed together do not come back together.
+func (d *Dispatcher) backoff(code codes.Code, call int) time.Duration {
+	ceiling := firstBackoff
+	if code == codes.ResourceExhausted {
+		ceiling = quotaBackoff
+	}
+	ceiling = min(maxBackoff, ceiling<<(call-1))
+	return time.Duration(d.random() * float64(ceiling))
+}
+
+// sleep waits for d and reports true, or reports false as soon as ctx ends; if
+// ctx is bound to end first, it does not wait at all.
+func sleep(ctx context.Context, d time.Duration) bool {
+	if deadline, ok := ctx.Deadline(); ok && time.Until(deadline) <= d {
+		return false
+	}
+	timer := time.NewTimer(d)
+	defer timer.Stop()
+	select {
+	case <-timer.C:
+		return ctx.Err() == nil
+	case <-ctx.Done():
+		return false
+	}
+}
