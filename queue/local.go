@@ -28,6 +28,25 @@ type Local struct {
 // NewLocal returns a Local that does nothing until Run is called.
 func NewLocal() *Local { return &Local{wake: make(chan struct{}, 1)} }
 
+// StartLocal makes a client whose tasks run in this process until ctx ends: the
+// short way, for small programs and tests. cfg.Dispatcher is set by it. Programs
+// that want to bound how many tasks run, or to drain them when they stop, use
+// NewLocal, NewExecutor and Executor.Shutdown.
+func StartLocal(ctx context.Context, cfg Config) (*Client, error) {
+	local := NewLocal()
+	cfg.Dispatcher = local
+	client, err := NewClient(cfg)
+	if err != nil {
+		return nil, err
+	}
+	executor, err := NewExecutor(client, ExecutorConfig{})
+	if err != nil {
+		return nil, err
+	}
+	go local.Run(ctx, executor)
+	return client, nil
+}
+
 // Dispatch wakes Run now, or when the tickets are due. It never fails.
 func (l *Local) Dispatch(_ context.Context, tickets ...Ticket) error {
 	for _, ticket := range tickets {

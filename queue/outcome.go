@@ -93,7 +93,7 @@ func record(err error, attempt int, at time.Time) AttemptError {
 		Message:            cleanText(err.Error(), maxMessageBytes),
 		Traceback:          cleanText(traceback.String(), maxTracebackBytes),
 		Attempt:            attempt,
-		At:                 at.UTC(),
+		At:                 at.UTC().Truncate(time.Microsecond),
 	}
 }
 

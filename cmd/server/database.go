@@ -63,7 +63,7 @@ func (p *program) openPostgres(ctx context.Context, rawURL string) (database, er
 	if _, err := url.Parse(rawURL); err != nil {
 		return nil, usagef("DATABASE_URL is no URL such as postgres://USER:PASSWORD@HOST:5432/NAME; special characters in the password must be %%-encoded")
 	}
-	cfg := pgstore.Config{URL: rawURL, MaxConns: int32(min(s.DBMaxConns, 10000)), Pooler: s.DBPooler}
+	cfg := pgstore.Config{URL: rawURL, MaxConns: s.DBMaxConns, Pooler: s.DBPooler}
 	if s.CloudSQLInstance != "" {
 		dialer, err := cloudsql.New(cloudsql.Config{
 			Instance: s.CloudSQLInstance, IAMAuth: s.CloudSQLIAMAuth, PrivateIP: s.CloudSQLPrivateIP,

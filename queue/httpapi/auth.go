@@ -38,22 +38,25 @@ func authStatus(err error) int {
 }
 
 // AnyOf accepts what any of the given ones accepts. If none does, the caller
-// sees the refusal that says most: 503 before 403 before 401.
+// sees the refusal that says most, 503 before 403 before 401, and of equals the
+// first.
 func AnyOf(authenticators ...Authenticator) Authenticator { return anyOf(authenticators) }
 
 type anyOf []Authenticator
 
 func (a anyOf) Authenticate(r *http.Request) error {
-	var refusal error = &authError{http.StatusUnauthorized, "no credentials"}
+	var refusal error
 	for _, authenticator := range a {
 		err := authenticator.Authenticate(r)
 		if err == nil {
 			return nil
 		}
-		// 503 > 403 > 401; of equals the last, as the first one here is a placeholder.
-		if authStatus(err) >= authStatus(refusal) {
+		if refusal == nil || authStatus(err) > authStatus(refusal) { // 503 > 403 > 401
 			refusal = err
 		}
+	}
+	if refusal == nil {
+		return &authError{http.StatusUnauthorized, "no way to authenticate is configured"}
 	}
 	return refusal
 }
