@@ -40,6 +40,11 @@ func (e *rescheduleError) Error() string {
 
 func (e *rescheduleError) Unwrap() error { return e.err }
 
+func snoozed(err error) bool {
+	var e *rescheduleError
+	return errors.As(err, &e) && e.err == nil
+}
+
 // TimeoutError is the failure of an attempt that ran into its time limit.
 type TimeoutError struct {
 	Timeout time.Duration

@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"log/slog"
 	"time"
 )
 
@@ -72,7 +73,7 @@ func (e *Executor) fail(ctx context.Context, row *Row, err error) *Run {
 	var discard *discardError
 	var again *rescheduleError
 	asked := errors.As(err, &again)
-	if asked && again.err == nil { // Snooze
+	if snoozed(err) {
 		return e.again(ctx, row, Retry{RunIn: again.in, Refund: true}, err)
 	}
 	history := row.WithError(record(err, row.Attempts, time.Now()))
@@ -200,8 +201,12 @@ func (e *Executor) logRun(run *Run) {
 		log.Error("task failed; no attempt is left, or the error is permanent")
 	case run.Outcome == OutcomeFailed:
 		log.Warn("task failed; it will be tried again")
-	case run.Outcome == OutcomeRescheduled && run.DispatchErr == nil:
-		log.Info("task runs again at its own time", "run_after", row.RunAfter)
+	case run.Outcome == OutcomeRescheduled:
+		level := slog.LevelWarn
+		if snoozed(run.Err) {
+			level = slog.LevelInfo
+		}
+		log.Log(context.Background(), level, "task runs again at the time it asked for", "run_after", row.RunAfter)
 	case run.Outcome == OutcomeInterrupted:
 		log.Info("task interrupted; its attempt is given back")
 	default:

@@ -4,7 +4,8 @@ import (
 	"context"
 	"fmt"
 	"text/tabwriter"
-	"time"
+
+	"github.com/claimcheck-go/claimcheck/queue"
 )
 
 type tasksCmd struct {
@@ -19,14 +20,22 @@ func (c *tasksCmd) Run(_ context.Context, p *program) error {
 	}
 	tasks := reg.Tasks()
 	if c.JSON {
-		return p.printJSON(map[string]any{"tasks": tasks})
+		type described struct {
+			queue.TaskInfo
+			TimeoutMS int64 `json:"timeout_ms,omitempty"`
+		}
+		list := make([]described, len(tasks))
+		for i, t := range tasks {
+			list[i] = described{t, t.Timeout.Milliseconds()}
+		}
+		return p.printJSON(map[string]any{"tasks": list})
 	}
 	w := tabwriter.NewWriter(p.stdout, 0, 0, 2, ' ', 0)
 	fmt.Fprintln(w, "NAME\tQUEUE\tPRIORITY\tATTEMPTS\tTIMEOUT")
 	for _, t := range tasks {
 		timeout := "default"
 		if t.Timeout > 0 {
-			timeout = t.Timeout.Round(time.Millisecond).String()
+			timeout = t.Timeout.String()
 		}
 		fmt.Fprintf(w, "%s\t%s\t%d\t%d\t%s\n", t.Name, t.Queue, t.Priority, t.MaxAttempts, timeout)
 	}

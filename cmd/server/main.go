@@ -13,6 +13,8 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"slices"
+	"strconv"
 	"strings"
 
 	"github.com/alecthomas/kong"
@@ -81,7 +83,7 @@ func realMain(ctx context.Context, args []string, p *program) int {
 		return status
 	}
 	if err != nil {
-		fmt.Fprintf(p.stderr, "server: %s (server --help lists all settings)\n", oneLine(err))
+		fmt.Fprintf(p.stderr, "server: %s (server --help lists all settings)\n", oneLine(explain(err, parser.Model.Children, args)))
 		return 2
 	}
 	err = command.Run(p)
@@ -98,6 +100,28 @@ func realMain(ctx context.Context, args []string, p *program) int {
 		fmt.Fprintf(p.stderr, "server: %s\n", oneLine(err))
 		return 1
 	}
+}
+
+// explain calls an argument without a command what it is: a command that does
+// not exist. The grammar takes it for an argument of the default command.
+func explain(err error, commands []*kong.Node, args []string) error {
+	word, found := strings.CutPrefix(err.Error(), "unexpected argument ")
+	if !found || word == "" {
+		return err
+	}
+	var near []string
+	for _, command := range commands {
+		if slices.Contains(args, command.Name) {
+			return err
+		}
+		if strings.HasPrefix(command.Name, word[:1]) {
+			near = append(near, strconv.Quote(command.Name))
+		}
+	}
+	if len(near) == 0 {
+		return fmt.Errorf("unknown command %q", word)
+	}
+	return fmt.Errorf("unknown command %q, did you mean %s?", word, strings.Join(near, " or "))
 }
 
 // oneLine is the text of an error without line breaks.

@@ -25,11 +25,11 @@ type settings struct {
 	TasksTimeout         duration `env:"TASKS_TIMEOUT" group:"tasks" placeholder:"9m" help:"How long a task may run that sets no limit itself. Default: 9m in cloudtasks mode, else none."`
 	TasksDispatchTimeout duration `env:"TASKS_DISPATCH_TIMEOUT" group:"tasks" default:"3s" help:"How long an enqueue may spend on creating the Cloud Task before it leaves that to the sweeper."`
 	TasksMaxBody         byteSize `env:"TASKS_MAX_BODY" group:"tasks" default:"1MiB" help:"Largest request body, arguments included."`
-	TasksQueues          []string `env:"TASKS_QUEUES" group:"tasks" placeholder:"NAME,…" help:"Allow-list of queue names; empty allows all."`
+	TasksQueues          []string `env:"TASKS_QUEUES" group:"tasks" placeholder:"NAME" help:"Allow-list of queue names; empty allows all."`
 
 	CloudTasksProject      string            `env:"CLOUD_TASKS_PROJECT" group:"cloud" placeholder:"PROJECT" help:"Project of the queues. Default: detected."`
 	CloudTasksLocation     string            `env:"CLOUD_TASKS_LOCATION" group:"cloud" placeholder:"REGION" help:"Location of the queues. Default: detected."`
-	TasksQueueAliases      map[string]string `env:"TASKS_QUEUE_ALIASES" group:"cloud" mapsep:"," placeholder:"NAME=QUEUE,…" help:"Cloud Tasks queue for each queue name that differs."`
+	TasksQueueAliases      map[string]string `env:"TASKS_QUEUE_ALIASES" group:"cloud" mapsep:"," placeholder:"NAME=QUEUE" help:"Cloud Tasks queue for each queue name that differs."`
 	TaskHandlerURL         string            `env:"TASK_HANDLER_URL" group:"cloud" placeholder:"URL" help:"Full URL of the execute endpoint, with {task_id}. Default: detected."`
 	TaskHandlerPath        string            `env:"TASK_HANDLER_PATH" group:"cloud" default:"/tasks/execute/{task_id}/" help:"Its path, with {task_id}."`
 	CloudRunTag            string            `env:"CLOUD_RUN_TAG" group:"cloud" placeholder:"TAG" help:"Traffic tag put into the detected handler URL."`
@@ -38,15 +38,15 @@ type settings struct {
 	CloudTasksEmulatorHost string            `env:"CLOUD_TASKS_EMULATOR_HOST" group:"cloud" placeholder:"HOST:PORT" help:"Emulator of Cloud Tasks, without credentials. Refused on Cloud Run and App Engine."`
 
 	OIDCServiceAccountEmail string   `env:"OIDC_SERVICE_ACCOUNT_EMAIL" name:"oidc-service-account-email" group:"auth" placeholder:"EMAIL" help:"Account that Cloud Tasks signs as, and that may call. Default: detected on App Engine."`
-	OIDCAudience            []string `env:"OIDC_AUDIENCE" name:"oidc-audience" group:"auth" placeholder:"URL,…" help:"Accepted audiences; the first goes into tokens. Default: scheme and host of the handler URL."`
-	OIDCAllowedEmails       []string `env:"OIDC_ALLOWED_EMAILS" name:"oidc-allowed-emails" group:"auth" placeholder:"EMAIL,…" help:"Further accounts that may call."`
+	OIDCAudience            []string `env:"OIDC_AUDIENCE" name:"oidc-audience" group:"auth" placeholder:"URL" help:"Accepted audiences; the first goes into tokens. Default: scheme and host of the handler URL."`
+	OIDCAllowedEmails       []string `env:"OIDC_ALLOWED_EMAILS" name:"oidc-allowed-emails" group:"auth" placeholder:"EMAIL" help:"Further accounts that may call."`
 	OIDCTrustPlatform       bool     `env:"OIDC_TRUST_PLATFORM" name:"oidc-trust-platform" group:"auth" help:"Accept tokens whose signature Cloud Run's IAM took off. Unsafe on a public service."`
 	OIDCIssuer              string   `env:"OIDC_ISSUER" name:"oidc-issuer" group:"auth" placeholder:"URL" help:"Issuer of an emulator's tokens. Only with CLOUD_TASKS_EMULATOR_HOST."`
 	OIDCCertsURL            string   `env:"OIDC_CERTS_URL" name:"oidc-certs-url" group:"auth" placeholder:"URL" help:"Keys of an emulator's tokens. Only with CLOUD_TASKS_EMULATOR_HOST."`
 	TaskAPIToken            string   `env:"TASK_API_TOKEN" name:"task-api-token" group:"auth" placeholder:"SECRET" help:"Shared secret, accepted as Authorization: Bearer."`
 
 	WebhookSecret     string   `env:"WEBHOOK_SECRET" group:"webhook" placeholder:"whsec_…" help:"Signs what webhook.deliver sends, as Standard Webhooks says."`
-	WebhookAllowHosts []string `env:"WEBHOOK_ALLOW_HOSTS" group:"webhook" placeholder:"HOST,…" help:"Hosts that webhook.deliver may reach though they are private or loopback."`
+	WebhookAllowHosts []string `env:"WEBHOOK_ALLOW_HOSTS" group:"webhook" placeholder:"HOST" help:"Hosts that webhook.deliver may reach though they are private or loopback."`
 
 	LogLevel  string `env:"LOG_LEVEL" group:"log" enum:"debug,info,warn,error" default:"info" help:"debug, info, warn or error."`
 	LogFormat string `env:"LOG_FORMAT" group:"log" enum:"auto,text,json" default:"auto" help:"auto, text or json (Cloud Logging fields). auto is json on Google Cloud."`

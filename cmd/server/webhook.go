@@ -85,9 +85,9 @@ func (w *webhook) deliver(ctx context.Context, args webhookArgs) (webhookResult,
 		return webhookResult{}, err
 	}
 	defer func() { _ = response.Body.Close() }()
-	if _, err := io.Copy(io.Discard, io.LimitReader(response.Body, maxWebhookAnswer)); err != nil && response.StatusCode/100 != 2 {
-		return webhookResult{}, fmt.Errorf("reading the answer %s: %w", response.Status, err)
-	}
+	// What the receiver says beyond its status does not matter; reading it lets
+	// the connection be used again.
+	_, _ = io.Copy(io.Discard, io.LimitReader(response.Body, maxWebhookAnswer))
 	return webhookResult{
 		Status:     response.StatusCode,
 		DurationMS: time.Since(started).Milliseconds(),

@@ -5,7 +5,6 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"io"
 	"log/slog"
 	"net/http"
 	"net/http/httptest"
@@ -44,7 +43,7 @@ func newAPI(t *testing.T, change func(*httpapi.Config, *queue.Config)) *api {
 		t.Fatal(err)
 	}
 	a := &api{t: t, store: store, block: make(chan struct{}), started: make(chan struct{}, 1)}
-	quiet := slog.New(slog.NewTextHandler(io.Discard, nil))
+	quiet := slog.New(slog.DiscardHandler)
 	clientCfg := queue.Config{Store: store, Logger: quiet, Registry: queue.NewRegistry(
 		queue.NewTask("t.echo", func(_ context.Context, in json.RawMessage) (json.RawMessage, error) { return in, nil }),
 		queue.NewTask("t.typed", func(_ context.Context, in struct{ N int }) (int, error) { return in.N, nil }),
