@@ -8,12 +8,15 @@ import (
 	"github.com/claimcheck-go/claimcheck/queue/httpapi"
 )
 
+// strongSecret is the length below which a shared secret is warned about.
+const strongSecret = 16
+
 // authenticator is who may call /tasks/*. Every way that is configured is open;
 // with none, only a local server on loopback serves at all.
-func (p *program) authenticator(mode, listen string, t *target) (httpapi.Authenticator, error) {
-	s := p.settings
+func (p *program) authenticator(parts *parts, listen string) (httpapi.Authenticator, error) {
+	s, t := p.settings, parts.target
 	var ways []httpapi.Authenticator
-	verifier, err := p.verifier(mode, t)
+	verifier, err := p.verifier(t)
 	if err != nil {
 		return nil, err
 	}
@@ -21,6 +24,9 @@ func (p *program) authenticator(mode, listen string, t *target) (httpapi.Authent
 		ways = append(ways, verifier)
 	}
 	if s.TaskAPIToken != "" {
+		if len(s.TaskAPIToken) < strongSecret {
+			parts.log.Warn("TASK_API_TOKEN is short enough to be guessed; use 32 random characters", "length", len(s.TaskAPIToken))
+		}
 		ways = append(ways, httpapi.BearerToken(s.TaskAPIToken))
 	}
 	if t != nil && t.config.AppEngine != nil && p.detector().Platform() == detect.AppEngine {
@@ -30,7 +36,7 @@ func (p *program) authenticator(mode, listen string, t *target) (httpapi.Authent
 		return httpapi.AnyOf(ways...), nil
 	}
 	host, _, err := net.SplitHostPort(listen)
-	if mode == modeLocal && err == nil && httpapi.IsLoopback(host) {
+	if parts.mode == modeLocal && err == nil && httpapi.IsLoopback(host) {
 		return httpapi.LoopbackOnly(), nil
 	}
 	return nil, usagef("refusing to start: nothing says who may call /tasks/* on %s. "+
@@ -38,10 +44,10 @@ func (p *program) authenticator(mode, listen string, t *target) (httpapi.Authent
 }
 
 // verifier accepts OIDC tokens; nil when no account is configured.
-func (p *program) verifier(mode string, t *target) (*oidc.Verifier, error) {
+func (p *program) verifier(t *target) (*oidc.Verifier, error) {
 	s := p.settings
 	audiences, emails := p.audiences(s.TaskHandlerURL), p.emails(s.OIDCServiceAccountEmail)
-	if mode == modeCloudTasks {
+	if t != nil {
 		audiences, emails = t.audience, t.emails
 	}
 	if len(emails) == 0 {

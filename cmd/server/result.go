@@ -26,7 +26,7 @@ func (c *resultCmd) Run(ctx context.Context, p *program) error {
 	if err != nil {
 		return err
 	}
-	parts, err := p.plan(ctx)
+	parts, err := p.plan(ctx, false)
 	if err != nil {
 		return err
 	}

@@ -21,7 +21,7 @@ func (c *runCmd) Run(ctx context.Context, p *program) error {
 	if err != nil {
 		return err
 	}
-	parts, err := p.plan(ctx)
+	parts, err := p.plan(ctx, true)
 	if err != nil {
 		return err
 	}

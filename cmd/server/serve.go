@@ -37,17 +37,17 @@ func (c *serveCmd) Run(ctx context.Context, p *program) error {
 		return usagef("--concurrency must be at least 1, not %d", c.Concurrency)
 	}
 	listen := c.listen(p)
-	parts, err := p.plan(ctx)
+	parts, err := p.plan(ctx, true)
 	if err != nil {
 		return err
 	}
-	auth, err := p.authenticator(parts.mode, listen, parts.target)
+	auth, err := p.authenticator(parts, listen)
 	if err != nil {
 		return err
 	}
 	local := queue.NewLocal()
 	defer parts.close()
-	if err := p.open(ctx, parts, local, c.Migrate); err != nil {
+	if err := p.open(ctx, parts, local, c.Migrate || parts.mode == modeLocal); err != nil {
 		return err
 	}
 	executor, err := p.executor(parts, c.concurrency(p))
@@ -58,7 +58,7 @@ func (c *serveCmd) Run(ctx context.Context, p *program) error {
 	if err != nil {
 		return err
 	}
-	listener, err := net.Listen("tcp", listen)
+	listener, err := new(net.ListenConfig).Listen(ctx, "tcp", listen)
 	if err != nil {
 		return fmt.Errorf("listen on %s: %w (--listen chooses another address)", listen, err)
 	}

@@ -11,6 +11,7 @@ import (
 
 	"github.com/claimcheck-go/claimcheck/cloudtasks"
 	"github.com/claimcheck-go/claimcheck/queue"
+	"github.com/claimcheck-go/claimcheck/queue/sqlstore"
 )
 
 // parts are what most commands work with, made from the settings in two steps:
@@ -27,8 +28,8 @@ type parts struct {
 }
 
 // plan resolves the settings. Its errors are usage errors; what is missing is
-// named all at once.
-func (p *program) plan(ctx context.Context) (*parts, error) {
+// named all at once. A command that dispatches nothing needs no target.
+func (p *program) plan(ctx context.Context, dispatches bool) (*parts, error) {
 	mode, err := p.mode()
 	if err != nil {
 		return nil, err
@@ -38,7 +39,7 @@ func (p *program) plan(ctx context.Context) (*parts, error) {
 	problems := []error{err}
 	_, err = p.databaseURL()
 	problems = append(problems, err)
-	if mode == modeCloudTasks {
+	if mode == modeCloudTasks && dispatches {
 		parts.target, err = p.cloudTarget(ctx)
 		problems = append(problems, err)
 	}
@@ -55,24 +56,24 @@ func (p *program) plan(ctx context.Context) (*parts, error) {
 	return parts, nil
 }
 
-// open connects the parts. In local mode local is the dispatcher, if this
-// process runs tasks; without one they are left to the process that does. The
-// schema is migrated where nobody else does, in local mode, or when asked;
-// otherwise somebody must have done it.
+// open connects the parts. In local mode local is the dispatcher of a process
+// that runs tasks; without one they are left to the process that does. The schema
+// is migrated when asked; otherwise somebody must have done it, except in an
+// SQLite file, which nobody else looks after.
 func (p *program) open(ctx context.Context, parts *parts, local *queue.Local, migrate bool) (err error) {
 	switch {
-	case parts.mode == modeCloudTasks:
-		parts.config.Dispatcher, err = p.cloudDispatcher(ctx, parts)
+	case parts.target != nil:
+		if parts.config.Dispatcher, err = p.cloudDispatcher(ctx, parts); err != nil {
+			return err
+		}
 	case parts.mode == modeLocal && local != nil:
 		parts.config.Dispatcher = local
-	}
-	if err != nil {
-		return err
 	}
 	if parts.db, err = p.openDatabase(ctx); err != nil {
 		return err
 	}
-	if migrate || parts.mode == modeLocal {
+	_, embedded := parts.db.(*sqlstore.Store)
+	if migrate || parts.mode == modeLocal && embedded {
 		_, err = parts.db.Migrate(ctx)
 	} else {
 		err = parts.db.CheckSchema(ctx)

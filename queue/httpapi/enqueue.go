@@ -1,6 +1,7 @@
 package httpapi
 
 import (
+	"context"
 	"encoding/json"
 	"net/http"
 	"time"
@@ -56,6 +57,9 @@ func ParseEnqueue(body []byte) (queue.Request, error) {
 	return request, nil
 }
 
+// databaseTimeout bounds what one request may ask of a database that hangs.
+const databaseTimeout = 15 * time.Second
+
 func (h *handler) enqueue(w http.ResponseWriter, r *http.Request, _ string) {
 	body, err := readBody(w, r, h.MaxBody)
 	if err != nil {
@@ -67,7 +71,9 @@ func (h *handler) enqueue(w http.ResponseWriter, r *http.Request, _ string) {
 		h.fail(w, r, err)
 		return
 	}
-	handle, err := h.Client.Enqueue(r.Context(), request.Task, request.Args, request.Options...)
+	ctx, cancel := context.WithTimeout(r.Context(), databaseTimeout)
+	defer cancel()
+	handle, err := h.Client.Enqueue(ctx, request.Task, request.Args, request.Options...)
 	if err != nil {
 		h.fail(w, r, err)
 		return
@@ -90,7 +96,9 @@ func (h *handler) result(w http.ResponseWriter, r *http.Request, id string) {
 		h.fail(w, r, err)
 		return
 	}
-	row, err := h.Client.Get(r.Context(), taskID)
+	ctx, cancel := context.WithTimeout(r.Context(), databaseTimeout)
+	defer cancel()
+	row, err := h.Client.Get(ctx, taskID)
 	if err != nil {
 		h.fail(w, r, err)
 		return
