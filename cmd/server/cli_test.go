@@ -67,6 +67,7 @@ func TestWrongCallsAreOneLineThatNamesTheSetting(t *testing.T) {
 		"priority must be a whole number from -100 to 100":           {"enqueue", "demo.echo", "--priority=101"},
 		"enqueue - takes everything from its lines":                  {"enqueue", "-", "--queue=x"},
 		"refusing to start":                                          {"--listen=0.0.0.0:0"},
+		"--listen must be HOST:PORT":                                 {"--listen=nonsense"},
 		"TASK_HANDLER_PATH":                                          {"--task-handler-path=/run/"},
 		"WEBHOOK_SECRET: must be whsec_":                             {"tasks", "--webhook-secret=?"},
 		"OIDC_AUDIENCE is required":                                  {"--oidc-allowed-emails=a@example.com"},
@@ -80,6 +81,22 @@ func TestWrongCallsAreOneLineThatNamesTheSetting(t *testing.T) {
 				t.Errorf("%v: status %d\n%s%s", args, status, stdout, stderr)
 			}
 		})
+	}
+}
+
+func TestDatabaseThatCannotBeOpenedIsOneLineWithoutThePassword(t *testing.T) {
+	for databaseURL, want := range map[string]string{
+		"postgres://u:s3cret@127.0.0.1:1/orders":  "127.0.0.1:1/orders",
+		"sqlite:" + t.TempDir() + "/missing/x.db": "/missing",
+	} {
+		for _, command := range [][]string{{"serve", "--listen=127.0.0.1:0"}, {"migrate"}, {"result", uuid.NewString()}, {"enqueue", "demo.echo"}} {
+			c := newCLI(t)
+			c.env["DATABASE_URL"] = databaseURL
+			status, stdout, stderr := c.call("", command...)
+			if status != 1 || !strings.Contains(stderr, want) || strings.Contains(stderr, "s3cret") || strings.Count(stderr, "\n") != 1 || stdout != "" {
+				t.Errorf("%v: status %d\n%s%s", command, status, stdout, stderr)
+			}
+		}
 	}
 }
 

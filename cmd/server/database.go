@@ -47,7 +47,7 @@ func (p *program) openDatabase(ctx context.Context) (database, error) {
 	}
 	switch scheme {
 	case "sqlite":
-		return sqlstore.Open(ctx, rawURL, sqlstore.Config{})
+		return opened(sqlstore.Open(ctx, rawURL, sqlstore.Config{}))
 	case "postgres", "postgresql":
 		return p.openPostgres(ctx, rawURL)
 	default:
@@ -73,7 +73,15 @@ func (p *program) openPostgres(ctx context.Context, rawURL string) (database, er
 		}
 		cfg.DialFunc = dialer.Dial
 	}
-	return pgstore.Open(ctx, cfg)
+	return opened(pgstore.Open(ctx, cfg))
+}
+
+// opened keeps a nil store from becoming a database that is not nil.
+func opened[S database](store S, err error) (database, error) {
+	if err != nil {
+		return nil, err
+	}
+	return store, nil
 }
 
 // describeDatabase is the URL for people: without password and parameters.

@@ -8,6 +8,7 @@ import (
 	"net/http"
 	"os/signal"
 	"runtime"
+	"strconv"
 	"strings"
 	"syscall"
 	"time"
@@ -37,6 +38,9 @@ func (c *serveCmd) Run(ctx context.Context, p *program) error {
 		return usagef("--concurrency must be at least 1, not %d", c.Concurrency)
 	}
 	listen := c.listen(p)
+	if err := checkListen(listen); err != nil {
+		return err
+	}
 	parts, err := p.plan(ctx, true)
 	if err != nil {
 		return err
@@ -115,6 +119,17 @@ func (c *serveCmd) listen(p *program) string {
 	default:
 		return "127.0.0.1:8080"
 	}
+}
+
+func checkListen(address string) error {
+	_, port, err := net.SplitHostPort(address)
+	if err == nil {
+		_, err = strconv.ParseUint(port, 10, 16)
+	}
+	if err != nil {
+		return usagef("--listen must be HOST:PORT such as 127.0.0.1:8080, not %q", address)
+	}
+	return nil
 }
 
 func (c *serveCmd) concurrency(p *program) int {
