@@ -71,7 +71,7 @@ func (p *program) openPostgres(ctx context.Context, rawURL string) (database, er
 		if err != nil {
 			return nil, usagef("CLOUD_SQL_INSTANCE: %w", err)
 		}
-		cfg.DialFunc = dialer.Dial
+		cfg.DialFunc, cfg.Name = dialer.Dial, "Cloud SQL instance "+s.CloudSQLInstance
 	}
 	return opened(pgstore.Open(ctx, cfg))
 }

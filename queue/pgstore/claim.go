@@ -75,7 +75,7 @@ func refuse(ctx context.Context, conn *pgx.Conn, taskID uuid.UUID, req queue.Cla
 // for its own. Index: the primary key.
 const loseWorkerQuery = `
 UPDATE claimcheck_tasks SET status = 'FAILED', hold = 0, finished_at = now(), errors = $2::text::json, lease_expires_at = NULL, claim_id = NULL
-WHERE id = $1::uuid AND status = $3::text AND attempts = $4::int4
+WHERE id = $1::uuid AND status = $3::text AND attempts = $4::int8
 	AND claim_id IS NOT DISTINCT FROM $5::uuid AND lease_expires_at IS NOT DISTINCT FROM $6::timestamptz
 RETURNING ` + columns
 
@@ -86,7 +86,7 @@ func loseWorker(ctx context.Context, q querier, row *queue.Row, now time.Time) (
 	if err != nil {
 		return false, err
 	}
-	failed, err := one(q.QueryRow(ctx, loseWorkerQuery, uuidValue(row.ID), history, string(row.Status), int32(row.Attempts), uuidValue(row.ClaimID), timeValue(row.LeaseExpiresAt)))
+	failed, err := one(q.QueryRow(ctx, loseWorkerQuery, uuidValue(row.ID), history, string(row.Status), row.Attempts, uuidValue(row.ClaimID), timeValue(row.LeaseExpiresAt)))
 	if errors.Is(err, pgx.ErrNoRows) {
 		return false, nil
 	}

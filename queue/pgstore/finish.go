@@ -21,7 +21,7 @@ const underClaim = ` WHERE id = $1::uuid AND status = 'RUNNING' AND claim_id = $
 // queue.ErrLeaseLost.
 func missed(ctx context.Context, q querier, claim queue.Claim, done func(queue.Status) bool) (*queue.Row, error) {
 	row, _, err := load(ctx, q, claim.ID)
-	if err == nil && row.ClaimID == claim.ClaimID && done(row.Status) {
+	if err == nil && row.ClaimID == claim.ClaimID && claim.ClaimID != uuid.Nil && done(row.Status) {
 		return row, nil
 	}
 	if err == nil || errors.Is(err, queue.ErrNotFound) {
@@ -120,7 +120,7 @@ const heartbeatQuery = `
 UPDATE claimcheck_tasks t SET lease_expires_at = now() + $3::interval
 FROM unnest($1::uuid[], $2::uuid[]) AS c(id, claim_id)
 WHERE t.id = c.id AND t.status = 'RUNNING' AND t.claim_id = c.claim_id
-RETURNING t.id`
+RETURNING t.id, t.claim_id`
 
 // Heartbeat makes the leases of the given claims end lease from now, and
 // returns those that are lost.
@@ -132,15 +132,15 @@ func (s *Store) Heartbeat(ctx context.Context, lease time.Duration, claims ...qu
 	for i, claim := range claims {
 		ids[i], claimIDs[i] = uuidValue(claim.ID), uuidValue(claim.ClaimID)
 	}
-	held := make(map[uuid.UUID]bool, len(claims))
+	held := make(map[queue.Claim]bool, len(claims))
 	err := s.on(ctx, "heartbeat", func(conn *pgx.Conn) error {
 		result, err := conn.Query(ctx, heartbeatQuery, ids, claimIDs, lease)
 		if err != nil {
 			return err
 		}
-		var taskID uuid.UUID
-		_, err = pgx.ForEachRow(result, []any{(*id)(&taskID)}, func() error {
-			held[taskID] = true
+		var claim queue.Claim
+		_, err = pgx.ForEachRow(result, []any{(*id)(&claim.ID), (*id)(&claim.ClaimID)}, func() error {
+			held[claim] = true
 			return nil
 		})
 		return err
@@ -150,7 +150,7 @@ func (s *Store) Heartbeat(ctx context.Context, lease time.Duration, claims ...qu
 	}
 	var lost []queue.Claim
 	for _, claim := range claims {
-		if !held[claim.ID] {
+		if !held[claim] {
 			lost = append(lost, claim)
 		}
 	}

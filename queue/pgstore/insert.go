@@ -93,7 +93,7 @@ INSERT INTO claimcheck_tasks
 	(id, task_path, queue_name, backend_name, priority, status, hold, args, run_after, enqueued_at, max_attempts, timeout_ms, dispatch_due_at)
 SELECT n.id, n.task, n.queue, n.backend, n.priority, 'READY', CASE WHEN due.at > now() THEN 1 ELSE 0 END, n.args::json, due.at, now(), n.max_attempts, nullif(n.timeout_ms, 0),
 	CASE WHEN n.armed THEN greatest(now(), due.at) + %s ELSE greatest(now(), due.at - %s) END
-FROM unnest($1::uuid[], $2::text[], $3::text[], $4::text[], $5::int2[], $6::text[], $7::timestamptz[], $8::int8[], $9::int4[], $10::int8[], $11::bool[])
+FROM unnest($1::uuid[], $2::text[], $3::text[], $4::text[], $5::int8[], $6::text[], $7::timestamptz[], $8::int8[], $9::int8[], $10::int8[], $11::bool[])
 	AS n(id, task, queue, backend, priority, args, run_after, delay_us, max_attempts, timeout_ms, armed),
 	LATERAL (SELECT coalesce(n.run_after, now() + nullif(n.delay_us, 0) * interval '1 microsecond') AS at) AS due
 ON CONFLICT (id) DO NOTHING
@@ -152,19 +152,19 @@ func insertValues(rows []*queue.NewRow) []any {
 		tasks       = make([]string, n)
 		queues      = make([]string, n)
 		backends    = make([]string, n)
-		priorities  = make([]int16, n)
+		priorities  = make([]int, n)
 		args        = make([]string, n)
 		runAfters   = make([]pgtype.Timestamptz, n)
 		delays      = make([]int64, n)
-		maxAttempts = make([]int32, n)
+		maxAttempts = make([]int, n)
 		timeouts    = make([]int64, n)
 		armed       = make([]bool, n)
 	)
 	for i, row := range rows {
 		ids[i], tasks[i], queues[i], backends[i] = uuidValue(row.ID), row.Task, row.Queue, row.Backend
-		priorities[i], args[i], runAfters[i] = int16(row.Priority), string(row.Args), timeValue(row.RunAfter)
+		priorities[i], args[i], runAfters[i] = row.Priority, string(row.Args), timeValue(row.RunAfter)
 		delays[i] = max(row.Delay.Microseconds(), 0)
-		maxAttempts[i], timeouts[i], armed[i] = int32(row.MaxAttempts), timeoutMillis(row), row.Armed
+		maxAttempts[i], timeouts[i], armed[i] = row.MaxAttempts, timeoutMillis(row), row.Armed
 	}
 	return []any{ids, tasks, queues, backends, priorities, args, runAfters, delays, maxAttempts, timeouts, armed}
 }

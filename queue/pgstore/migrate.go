@@ -81,7 +81,7 @@ func lockMigrations(ctx context.Context, db *sql.DB) (unlock func(), err error) 
 		return nil, err
 	}
 	if _, err := tx.ExecContext(ctx, "SET LOCAL idle_in_transaction_session_timeout = 0"); err != nil {
-		tx.Rollback()
+		_ = tx.Rollback()
 		return nil, err
 	}
 	tick := time.NewTicker(20 * time.Millisecond)
@@ -90,7 +90,7 @@ func lockMigrations(ctx context.Context, db *sql.DB) (unlock func(), err error) 
 		var locked bool
 		err := tx.QueryRowContext(ctx, "SELECT pg_try_advisory_xact_lock(hashtextextended('claimcheck_schema ' || current_schema(), 0))").Scan(&locked)
 		if err == nil && locked {
-			return func() { tx.Rollback() }, nil
+			return func() { _ = tx.Rollback() }, nil
 		}
 		if err == nil {
 			select {
@@ -100,7 +100,7 @@ func lockMigrations(ctx context.Context, db *sql.DB) (unlock func(), err error) 
 				err = ctx.Err()
 			}
 		}
-		tx.Rollback()
+		_ = tx.Rollback()
 		return nil, err
 	}
 }

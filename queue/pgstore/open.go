@@ -7,7 +7,6 @@ import (
 	"fmt"
 	"net"
 	"net/url"
-	"strconv"
 	"strings"
 	"time"
 
@@ -32,6 +31,9 @@ type Config struct {
 	// them itself: the Cloud SQL connector's. The URL then gives only user,
 	// password and database.
 	DialFunc pgconn.DialFunc
+	// Name says in messages what DialFunc connects to; by default that is host
+	// and port.
+	Name string
 	// AcquireTimeout is how long a call waits for a free connection, and how
 	// long making one may take, before it fails with queue.ErrUnavailable;
 	// DefaultAcquireTimeout by default.
@@ -51,9 +53,10 @@ func Open(ctx context.Context, config Config) (*Store, error) {
 		return nil, fmt.Errorf("open PostgreSQL: %w", err)
 	}
 	s := New(pool)
+	s.server, s.dialFunc = cmp.Or(config.Name, s.server), config.DialFunc != nil
 	s.acquireTimeout = cmp.Or(config.AcquireTimeout, DefaultAcquireTimeout)
 	if err := s.checkDurable(ctx); err != nil {
-		s.Close()
+		_ = s.Close()
 		return nil, err
 	}
 	return s, nil
@@ -67,13 +70,14 @@ func (c Config) pool() (*pgxpool.Config, error) {
 	}
 	config, err := pgxpool.ParseConfig(c.URL)
 	if err != nil {
-		if cause := errors.Unwrap(err); cause != nil {
-			err = cause
+		// It reads: cannot parse `URL`: reason.
+		reason := err.Error()[strings.LastIndex(err.Error(), "`")+1:]
+		if password, _ := u.User.Password(); password != "" {
+			reason = strings.ReplaceAll(reason, password, "xxxxx")
 		}
-		password, _ := u.User.Password()
-		return nil, fmt.Errorf("DATABASE_URL is not a PostgreSQL URL: %s", withoutPassword(err.Error(), password))
+		return nil, fmt.Errorf("DATABASE_URL is not a PostgreSQL URL%s", reason)
 	}
-	config.MaxConns = int32(cmp.Or(c.MaxConns, 10))
+	config.MaxConns = int32(cmp.Or(c.MaxConns, 10)) //nolint:gosec // nobody has two billion
 	conn := config.ConnConfig
 	if conn.ConnectTimeout == 0 {
 		conn.ConnectTimeout = cmp.Or(c.AcquireTimeout, DefaultAcquireTimeout)
@@ -117,19 +121,18 @@ func (e *outage) Error() string   { return e.text }
 func (e *outage) Unwrap() []error { return []error{queue.ErrUnavailable, e.cause} }
 
 // where names the database in messages.
-func (s *Store) where() string { return where(s.pool.Config().ConnConfig) }
-
-func where(c *pgx.ConnConfig) string {
-	return fmt.Sprintf("PostgreSQL at %s/%s as user %s", net.JoinHostPort(c.Host, strconv.Itoa(int(c.Port))), c.Database, c.User)
+func (s *Store) where() string {
+	c := s.pool.Config().ConnConfig
+	return fmt.Sprintf("PostgreSQL at %s/%s as user %s", s.server, c.Database, c.User)
 }
 
 // explain says in one line what is wrong with the database, and what to check.
-func explain(c *pgx.ConnConfig, err error) string {
+func (s *Store) explain(err error) string {
 	var pgErr *pgconn.PgError
 	var dns *net.DNSError
 	var connectErr *pgconn.ConnectError
 	said := func(format string, args ...any) string {
-		return where(c) + ": " + fmt.Sprintf(format, args...)
+		return s.where() + ": " + fmt.Sprintf(format, args...)
 	}
 	switch {
 	case errors.As(err, &pgErr) && (pgErr.Code == "28P01" || pgErr.Code == "28000"):
@@ -138,6 +141,9 @@ func explain(c *pgx.ConnConfig, err error) string {
 		return said("there is no such database: create it, or correct the name in DATABASE_URL")
 	case pgErr != nil:
 		return said("%s (SQLSTATE %s)", pgErr.Message, pgErr.Code)
+	case s.dialFunc && errors.As(err, &connectErr):
+		_, text, _ := strings.Cut(oneLine(err), "dial error: ") // before it stands an address that means nothing
+		return said("it cannot be reached: %s", cmp.Or(text, innermost(err)))
 	case errors.As(err, &dns):
 		return said("the host name is not known: check it in DATABASE_URL")
 	case errors.As(err, &connectErr):
@@ -146,7 +152,8 @@ func explain(c *pgx.ConnConfig, err error) string {
 	return said("the connection broke (%s)", innermost(err))
 }
 
-// innermost is the first cause at the bottom of err, in one line.
+// innermost is the first cause at the bottom of err: what is above it repeats
+// the addresses, once for each.
 func innermost(err error) string {
 	for {
 		switch wrapped := err.(type) {
@@ -159,13 +166,8 @@ func innermost(err error) string {
 				continue
 			}
 		}
-		return strings.Join(strings.Fields(err.Error()), " ")
+		return oneLine(err)
 	}
 }
 
-func withoutPassword(text, password string) string {
-	if password == "" {
-		return text
-	}
-	return strings.ReplaceAll(text, password, "xxxxx")
-}
+func oneLine(err error) string { return strings.Join(strings.Fields(err.Error()), " ") }

@@ -82,7 +82,8 @@ func probe(ctx context.Context, q querier) (seen sight, err error) {
 
 // releaseHoldsQuery: index: claimcheck_tasks_held, then the primary key.
 const releaseHoldsQuery = `
-UPDATE claimcheck_tasks SET hold = 0 WHERE id = ANY(ARRAY(
+UPDATE claimcheck_tasks SET hold = 0
+WHERE id = ANY(ARRAY(
 	SELECT id FROM claimcheck_tasks
 	WHERE status = 'READY' AND hold = 1 AND coalesce(retry_at, run_after) <= now()
 	ORDER BY coalesce(retry_at, run_after)
@@ -92,7 +93,9 @@ UPDATE claimcheck_tasks SET hold = 0 WHERE id = ANY(ARRAY(
 // ID with them. The sweeper dispatches them at once.
 // Index: claimcheck_tasks_lease, then the primary key.
 const reclaimQuery = `
-UPDATE claimcheck_tasks SET status = 'READY', claim_id = NULL, lease_expires_at = NULL, dispatch_due_at = now() WHERE id = ANY(ARRAY(
+UPDATE claimcheck_tasks SET status = 'READY', hold = CASE WHEN run_after > now() THEN 1 ELSE 0 END,
+	claim_id = NULL, lease_expires_at = NULL, dispatch_due_at = now()
+WHERE id = ANY(ARRAY(
 	SELECT id FROM claimcheck_tasks
 	WHERE status = 'RUNNING' AND lease_expires_at <= now() AND attempts < max_attempts
 	ORDER BY lease_expires_at

@@ -12,6 +12,8 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"net"
+	"strconv"
 	"strings"
 	"sync/atomic"
 	"time"
@@ -32,13 +34,20 @@ const DefaultAcquireTimeout = 5 * time.Second
 // Store is a queue.Store. It is safe for concurrent use.
 type Store struct {
 	pool           *pgxpool.Pool
+	server         string // for messages
+	dialFunc       bool   // connections are made by Config.DialFunc
 	acquireTimeout time.Duration
 	closed         atomic.Bool
 }
 
 // New returns a Store on a pool of the caller's. Close closes the pool.
 func New(pool *pgxpool.Pool) *Store {
-	return &Store{pool: pool, acquireTimeout: DefaultAcquireTimeout}
+	c := pool.Config().ConnConfig
+	return &Store{
+		pool:           pool,
+		server:         net.JoinHostPort(c.Host, strconv.Itoa(int(c.Port))),
+		acquireTimeout: DefaultAcquireTimeout,
+	}
 }
 
 // querier is a connection or a transaction.
@@ -56,9 +65,10 @@ func (s *Store) on(ctx context.Context, op string, do func(*pgx.Conn) error) err
 	}
 	waiting, cancel := context.WithTimeout(ctx, s.acquireTimeout)
 	conn, err := s.pool.Acquire(waiting)
+	late := waiting.Err() != nil
 	cancel()
 	if err != nil {
-		if ctx.Err() == nil && waiting.Err() != nil {
+		if late && ctx.Err() == nil {
 			return fmt.Errorf("%s: %w: no connection to %s within %s (all %d in use, or it does not answer)",
 				op, queue.ErrUnavailable, s.where(), s.acquireTimeout, s.pool.Config().MaxConns)
 		}
@@ -71,7 +81,7 @@ func (s *Store) on(ctx context.Context, op string, do func(*pgx.Conn) error) err
 	if isCode(err, "25006") {
 		// This server is, or has become, a read-only replica: throw the
 		// connection away, so that the next one finds the primary.
-		conn.Conn().Close(ctx)
+		_ = conn.Conn().Close(ctx)
 	}
 	if err != nil && conn.Conn().IsClosed() {
 		return s.unavailable(ctx, op, err)
@@ -86,7 +96,7 @@ func (s *Store) translate(ctx context.Context, op string, err error) error {
 	switch {
 	case err == nil:
 		return nil
-	case errors.As(err, &connectErr):
+	case errors.As(err, &connectErr), errors.Is(err, pgconn.ErrConnClosed):
 		return s.unavailable(ctx, op, err)
 	case !errors.As(err, &pgErr):
 		if s.closed.Load() || errors.Is(err, puddle.ErrClosedPool) {
@@ -98,6 +108,8 @@ func (s *Store) translate(ctx context.Context, op string, err error) error {
 		return err
 	case isUnavailable(pgErr.Code):
 		return s.unavailable(ctx, op, err)
+	case pgErr.Code == "26000", pgErr.Code == "42P05": // prepared statement missing, or there already
+		return fmt.Errorf("%s: %w (if a transaction pooler sits before the database, set DB_POOLER=true)", op, err)
 	case pgErr.Code == undefinedTable, pgErr.Code == "42703", pgErr.Code == "3F000": // undefined column, schema
 		return fmt.Errorf("%s: %w: %w", op, queue.ErrSchema, err)
 	}
@@ -113,7 +125,7 @@ func (s *Store) unavailable(ctx context.Context, op string, err error) error {
 	case ctx.Err() != nil:
 		return fmt.Errorf("%s: %w", op, ctx.Err())
 	}
-	return &outage{op + ": " + queue.ErrUnavailable.Error() + ": " + explain(s.pool.Config().ConnConfig, err), err}
+	return &outage{op + ": " + queue.ErrUnavailable.Error() + ": " + s.explain(err), err}
 }
 
 const undefinedTable = "42P01"

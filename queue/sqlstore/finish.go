@@ -4,6 +4,8 @@ import (
 	"context"
 	"time"
 
+	"github.com/google/uuid"
+
 	"github.com/claimcheck-go/claimcheck/queue"
 )
 
@@ -18,7 +20,7 @@ func (s *Store) underClaim(ctx context.Context, op string, claim queue.Claim, ch
 			return queue.ErrLeaseLost
 		case err != nil:
 			return err
-		case row.ClaimID != claim.ClaimID:
+		case row.ClaimID != claim.ClaimID || claim.ClaimID == uuid.Nil:
 			return queue.ErrLeaseLost
 		case row.Status == queue.StatusRunning:
 			change(row, now)

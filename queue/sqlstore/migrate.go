@@ -44,7 +44,7 @@ func (s *Store) lockMigrations(ctx context.Context) (unlock func(), err error) {
 	if _, err := lock.TryLockContext(ctx, 20*time.Millisecond); err != nil {
 		return nil, err
 	}
-	return func() { lock.Unlock() }, nil
+	return func() { _ = lock.Unlock() }, nil
 }
 
 // MigrationStatus returns all migrations, oldest first, applied or not.

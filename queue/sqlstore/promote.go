@@ -109,12 +109,14 @@ func (s sight) next() time.Duration {
 	return max(first.Sub(s.now), time.Microsecond)
 }
 
-// Indexes: the first entry of claimcheck_tasks_held, _lease and _claim.
+// Indexes: the first entry of claimcheck_tasks_held, _lease and _claim (ordered,
+// or SQLite takes another one and walks over what is held).
 const probeQuery = `SELECT
 	(SELECT coalesce(retry_at, run_after) FROM claimcheck_tasks WHERE status = 'READY' AND hold = 1
 		ORDER BY coalesce(retry_at, run_after) LIMIT 1),
 	(SELECT lease_expires_at FROM claimcheck_tasks WHERE status = 'RUNNING' ORDER BY lease_expires_at LIMIT 1),
-	EXISTS (SELECT 1 FROM claimcheck_tasks WHERE status = 'READY' AND hold = 0 AND attempts < max_attempts)`
+	(SELECT 1 FROM claimcheck_tasks WHERE status = 'READY' AND hold = 0 AND attempts < max_attempts
+		ORDER BY priority DESC, enqueued_at, id LIMIT 1) IS NOT NULL`
 
 func (s *Store) probe(ctx context.Context) (seen sight, err error) {
 	err = s.read(ctx, "promote tasks", func(conn querier) error {

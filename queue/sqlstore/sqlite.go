@@ -22,8 +22,20 @@ const readers = 4
 
 // Open opens, and if need be creates, the SQLite database that rawURL names:
 // "sqlite:PATH", or "sqlite::memory:" for one that lives and dies with the
-// Store. Call Migrate before the first use.
+// Store. Unless config.Migrate is set, call Migrate before the first use.
 func Open(ctx context.Context, rawURL string, config Config) (*Store, error) {
+	s, err := open(ctx, rawURL, config)
+	if err != nil || !config.Migrate {
+		return s, err
+	}
+	if _, err := s.Migrate(ctx); err != nil {
+		_ = s.Close()
+		return nil, err
+	}
+	return s, nil
+}
+
+func open(ctx context.Context, rawURL string, config Config) (*Store, error) {
 	if config.Now == nil {
 		config.Now = time.Now
 	}
@@ -48,18 +60,19 @@ func Open(ctx context.Context, rawURL string, config Config) (*Store, error) {
 		return nil, fmt.Errorf("open %s: there is no directory %s: create it, or name another path", s.name(), filepath.Dir(path))
 	}
 	file := (&url.URL{Scheme: "file", Opaque: (&url.URL{Path: path}).EscapedPath()}).String()
+	file += fmt.Sprintf("?_busy_timeout=%d", config.AcquireTimeout.Milliseconds()) // for other processes
 	// synchronous FULL: an acknowledged row survives a power cut.
-	s.writer, err = openSQLite(file+"?_busy_timeout=5000&_journal_mode=WAL&_synchronous=FULL", 1)
+	s.writer, err = openSQLite(file+"&_journal_mode=WAL&_synchronous=FULL", 1)
 	if err != nil {
 		return nil, fmt.Errorf("open %s: %w", s.name(), err)
 	}
-	s.reader, err = openSQLite(file+"?_busy_timeout=5000&_query_only=1", readers)
+	s.reader, err = openSQLite(file+"&_query_only=1", readers)
 	if err != nil {
 		s.writer.Close()
 		return nil, fmt.Errorf("open %s: %w", s.name(), err)
 	}
 	if err := s.reachable(ctx); err != nil {
-		s.Close()
+		_ = s.Close()
 		return nil, err
 	}
 	return s, nil
@@ -67,7 +80,7 @@ func Open(ctx context.Context, rawURL string, config Config) (*Store, error) {
 
 // reachable makes the first connection, the one that may write.
 func (s *Store) reachable(ctx context.Context) error {
-	return s.write(ctx, "open "+s.name(), func(context.Context, querier, time.Time) error { return nil })
+	return s.write(ctx, "open", func(context.Context, querier, time.Time) error { return nil })
 }
 
 func openSQLite(dsn string, conns int) (*sql.DB, error) {

@@ -29,6 +29,8 @@ type Config struct {
 	// AcquireTimeout is how long a call waits for its turn on the database
 	// before it fails with queue.ErrUnavailable; 5 s by default.
 	AcquireTimeout time.Duration
+	// Migrate makes Open bring the tables up to date.
+	Migrate bool
 }
 
 // Store is a queue.Store. It is safe for concurrent use.
@@ -55,7 +57,7 @@ func (s *Store) write(ctx context.Context, op string, change func(ctx context.Co
 		calm := context.WithoutCancel(ctx)
 		defer func() {
 			if err != nil {
-				conn.ExecContext(calm, "ROLLBACK") // it fails when the error has ended the transaction already
+				_, _ = conn.ExecContext(calm, "ROLLBACK") // it fails when the error has ended the transaction already
 			}
 		}()
 		if _, err := conn.ExecContext(ctx, "BEGIN IMMEDIATE"); err != nil {
@@ -81,11 +83,12 @@ func (s *Store) on(ctx context.Context, db *sql.DB, op string, do func(*sql.Conn
 	}
 	waiting, cancel := context.WithTimeout(ctx, s.config.AcquireTimeout)
 	conn, err := db.Conn(waiting)
+	late := waiting.Err() != nil
 	cancel()
 	if err == nil {
 		err = do(conn)
 		conn.Close()
-	} else if ctx.Err() == nil && waiting.Err() != nil {
+	} else if late && ctx.Err() == nil {
 		return fmt.Errorf("%s: %w: no turn on %s within %s", op, queue.ErrUnavailable, s.name(), s.config.AcquireTimeout)
 	}
 	return s.translate(ctx, op, err)

@@ -1,0 +1,177 @@
+// Package migrate brings a store's tables to the version its program needs.
+//
+// It stands before the path: `server migrate`, or the start of a program in
+// local mode, runs it once; afterwards only Version is asked. Stores embed
+// their SQL files and call it; which version a database has is kept in the
+// table claimcheck_schema.
+package migrate
+
+import (
+	"context"
+	"database/sql"
+	"errors"
+	"fmt"
+	"io/fs"
+	"path"
+	"strings"
+	"time"
+
+	"github.com/pressly/goose/v3"
+
+	"github.com/claimcheck-go/claimcheck/queue"
+)
+
+// versionTable keeps the versions that were applied.
+const versionTable = "claimcheck_schema"
+
+// Migration is one step of the schema.
+type Migration struct {
+	Version   int64
+	Name      string        // file name
+	AppliedAt time.Time     // zero while pending
+	Took      time.Duration // of one that Up has just applied
+}
+
+// Set is the migrations of one kind of database.
+type Set struct {
+	Files   fs.FS // NNNNN_name.sql, in the form of goose
+	Dialect goose.Dialect
+	// TableMissing tells the database's error for a table that does not exist
+	// from any other.
+	TableMissing func(error) bool
+}
+
+// Up applies what is pending and returns it. With nothing pending it is one
+// query; otherwise it runs under lock, which keeps other processes out until
+// unlock.
+func (s Set) Up(ctx context.Context, db *sql.DB, lock func(context.Context) (unlock func(), err error)) ([]Migration, error) {
+	if err := s.Check(ctx, db); !errors.Is(err, queue.ErrSchema) {
+		return nil, err
+	}
+	unlock, err := lock(ctx)
+	if err != nil {
+		return nil, fmt.Errorf("migrate: lock against other processes: %w", err)
+	}
+	defer unlock()
+	provider, err := s.provider(db)
+	if err != nil {
+		return nil, err
+	}
+	results, err := provider.Up(ctx)
+	if err != nil {
+		return nil, fmt.Errorf("migrate: %w", err)
+	}
+	applied := make([]Migration, len(results))
+	for i, r := range results {
+		applied[i] = Migration{Version: r.Source.Version, Name: path.Base(r.Source.Path), AppliedAt: time.Now().UTC(), Took: r.Duration}
+	}
+	return applied, nil
+}
+
+// Status returns all migrations, oldest first. It changes nothing.
+func (s Set) Status(ctx context.Context, db *sql.DB) ([]Migration, error) {
+	applied, err := s.applied(ctx, db)
+	if err != nil {
+		return nil, err
+	}
+	all, err := s.all(db)
+	for i := range all {
+		all[i].AppliedAt = applied[all[i].Version]
+	}
+	return all, err
+}
+
+// Check returns queue.ErrSchema unless every migration has been applied. A
+// database that is ahead is fine: schemas grow by adding, so an older program
+// runs beside a newer one.
+func (s Set) Check(ctx context.Context, db *sql.DB) error {
+	status, err := s.Status(ctx, db)
+	if err != nil {
+		return err
+	}
+	var have int64
+	for _, m := range status {
+		if m.AppliedAt.IsZero() {
+			return fmt.Errorf("%w: it has version %d, this program needs %d", queue.ErrSchema, have, status[len(status)-1].Version)
+		}
+		have = m.Version
+	}
+	return nil
+}
+
+// applied returns when each version was applied. It is not goose's own query,
+// which would create the version table.
+func (s Set) applied(ctx context.Context, db *sql.DB) (map[int64]time.Time, error) {
+	rows, err := db.QueryContext(ctx, "SELECT version_id, tstamp FROM "+versionTable)
+	if err != nil {
+		if s.TableMissing(err) {
+			return nil, nil
+		}
+		return nil, fmt.Errorf("read schema version: %w", err)
+	}
+	defer rows.Close()
+	applied := make(map[int64]time.Time)
+	for rows.Next() {
+		var version int64
+		var at time.Time
+		if err := rows.Scan(&version, &at); err != nil {
+			return nil, fmt.Errorf("read schema version: %w", err)
+		}
+		applied[version] = at.UTC()
+	}
+	if err := rows.Err(); err != nil {
+		return nil, fmt.Errorf("read schema version: %w", err)
+	}
+	return applied, nil
+}
+
+func (s Set) all(db *sql.DB) ([]Migration, error) {
+	provider, err := s.provider(db)
+	if err != nil {
+		return nil, err
+	}
+	var all []Migration
+	for _, source := range provider.ListSources() {
+		all = append(all, Migration{Version: source.Version, Name: path.Base(source.Path)})
+	}
+	return all, nil
+}
+
+func (s Set) provider(db *sql.DB) (*goose.Provider, error) {
+	provider, err := goose.NewProvider(s.Dialect, db, s.Files,
+		goose.WithTableName(versionTable),
+		goose.WithDisableGlobalRegistry(true),
+	)
+	if err != nil {
+		return nil, fmt.Errorf("migrate: %w", err)
+	}
+	return provider, nil
+}
+
+// SQL returns every migration as plain SQL, for people who run their own
+// migrations, with the version rows that Check looks for. createVersions
+// creates their table.
+func (s Set) SQL(createVersions string) string {
+	names, err := fs.Glob(s.Files, "*.sql")
+	if err != nil {
+		panic(err) // the pattern is right
+	}
+	var b strings.Builder
+	b.WriteString(createVersions + ";\n")
+	for _, name := range names {
+		data, err := fs.ReadFile(s.Files, name)
+		if err != nil {
+			panic(err) // the files are embedded
+		}
+		up, _, _ := strings.Cut(string(data), "-- +goose Down")
+		fmt.Fprintf(&b, "\n-- %s\n", name)
+		for line := range strings.Lines(up) {
+			if !strings.HasPrefix(line, "-- +goose") {
+				b.WriteString(line)
+			}
+		}
+		number, _, _ := strings.Cut(name, "_")
+		fmt.Fprintf(&b, "INSERT INTO %s (version_id, is_applied) VALUES (%s, true);\n", versionTable, strings.TrimLeft(number, "0"))
+	}
+	return b.String()
+}

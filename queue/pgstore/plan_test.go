@@ -1,0 +1,91 @@
+package pgstore
+
+import (
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/google/uuid"
+	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgtype"
+
+	"github.com/claimcheck-go/claimcheck/internal/testdb"
+)
+
+// backlog is 60,000 rows of every kind, most of them finished, and many that
+// stand in the way of a claim which does not use its index.
+const backlog = `
+INSERT INTO claimcheck_tasks (id, task_path, queue_name, backend_name, priority, status, hold, args, run_after, dispatch_due_at, enqueued_at, attempts, max_attempts, claim_id, lease_expires_at, finished_at)
+SELECT gen_random_uuid(), 't', 'q', 'b', n % 7, s.status, s.hold, '1', CASE WHEN s.hold = 1 THEN now() + n * interval '1 second' END,
+	now() + n * interval '1 second', now() - n * interval '1 second', 1, 3,
+	CASE WHEN s.status <> 'READY' THEN gen_random_uuid() END, CASE WHEN s.status = 'RUNNING' THEN now() + n * interval '1 second' END,
+	CASE WHEN s.status = 'SUCCESSFUL' THEN now() END
+FROM generate_series(1, 10000) AS n, (VALUES ('READY', 0), ('READY', 1), ('RUNNING', 0), ('SUCCESSFUL', 0), ('SUCCESSFUL', 0), ('SUCCESSFUL', 0)) AS s(status, hold);
+ANALYZE claimcheck_tasks`
+
+func TestEveryStatementUsesItsIndex(t *testing.T) {
+	url := testdb.Postgres(t)
+	s, err := Open(t.Context(), Config{URL: url})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = s.Close() }()
+	if _, err := s.Migrate(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	testdb.Exec(t, url, backlog)
+	conn, err := pgx.Connect(t.Context(), url)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = conn.Close(t.Context()) }()
+
+	one := uuidValue(uuid.New())
+	ids := []pgtype.UUID{one, uuidValue(uuid.New())}
+	const primaryKey, claim, held, lease = "claimcheck_tasks_pkey", "claimcheck_tasks_claim", "claimcheck_tasks_held", "claimcheck_tasks_lease"
+	for name, c := range map[string]struct {
+		query   string
+		args    []any
+		indexes []string
+	}{
+		"load":            {`SELECT ` + columns + ` FROM claimcheck_tasks WHERE id = $1::uuid`, []any{one}, []string{primaryKey}},
+		"load existing":   {`SELECT ` + columns + ` FROM claimcheck_tasks WHERE id = ANY($1::uuid[])`, []any{ids}, []string{primaryKey}},
+		"claim":           {claimQuery, []any{"w", time.Minute, one, one, []string{"t"}, time.Second, true}, []string{primaryKey}},
+		"claim next":      {claimNextQuery, []any{"w", time.Minute, []string{"t", "u"}, []string{"q"}, "b", 100}, []string{primaryKey, claim}},
+		"claim next, all": {claimNextQuery, []any{"w", time.Minute, []string{"t"}, []string{}, "", 1}, []string{primaryKey, claim}},
+		"lose worker":     {loseWorkerQuery, []any{one, "[]", "RUNNING", 1, one, timeValue(time.Now())}, []string{primaryKey}},
+		"finish":          {finishQuery, []any{one, one, "FAILED", jsonValue(nil), jsonValue(nil)}, []string{primaryKey}},
+		"retry":           {retryQuery, []any{one, one, jsonValue(nil), int64(1), timeValue(time.Time{}), int64(0), true, true}, []string{primaryKey}},
+		"release":         {releaseQuery, []any{one, one}, []string{primaryKey}},
+		"heartbeat":       {heartbeatQuery, []any{ids, ids, time.Minute}, []string{primaryKey}},
+		"probe":           {probeQuery, nil, []string{claim, held, lease}},
+		"release holds":   {releaseHoldsQuery, []any{100}, []string{primaryKey, held}},
+		"reclaim":         {reclaimQuery, []any{100}, []string{primaryKey, lease}},
+		"lost":            {lostQuery, []any{100}, []string{lease}},
+		"dispatch failed": {dispatchFailedQuery, []any{ids, "no"}, []string{primaryKey}},
+	} {
+		for _, mode := range []string{"force_custom_plan", "force_generic_plan"} {
+			if _, err := conn.Exec(t.Context(), "SET plan_cache_mode = "+mode); err != nil {
+				t.Fatal(err)
+			}
+			rows, err := conn.Query(t.Context(), "EXPLAIN "+c.query, c.args...)
+			if err != nil {
+				t.Fatal(err)
+			}
+			lines, err := pgx.CollectRows(rows, pgx.RowTo[string])
+			if err != nil {
+				t.Fatalf("%s: %v", name, err)
+			}
+			plan := strings.Join(lines, "\n")
+			for _, index := range c.indexes {
+				if !strings.Contains(plan, index) {
+					t.Errorf("%s, %s: %s is not used:\n%s", name, mode, index, plan)
+				}
+			}
+			// A sort would mean that the whole backlog is visited, and locked.
+			if strings.Contains(plan, "Seq Scan") || strings.Contains(plan, "Sort") {
+				t.Errorf("%s, %s: it visits the whole table:\n%s", name, mode, plan)
+			}
+		}
+	}
+}

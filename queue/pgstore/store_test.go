@@ -1,0 +1,47 @@
+package pgstore_test
+
+import (
+	"testing"
+
+	"github.com/claimcheck-go/claimcheck/internal/testdb"
+	"github.com/claimcheck-go/claimcheck/queue"
+	"github.com/claimcheck-go/claimcheck/queue/pgstore"
+	"github.com/claimcheck-go/claimcheck/queue/storetest"
+)
+
+func TestStore(t *testing.T) { runSuite(t, false) }
+
+func TestStoreForPooler(t *testing.T) { runSuite(t, true) }
+
+func runSuite(t *testing.T, pooler bool) {
+	config := pgstore.Config{URL: testdb.Postgres(t), Pooler: pooler}
+	migrated(t, config)
+	storetest.Run(t, storetest.Harness{
+		Open: func(t *testing.T) queue.Store {
+			testdb.Exec(t, config.URL, "TRUNCATE claimcheck_tasks")
+			return open(t, config)
+		},
+		OpenUnmigrated: func(t *testing.T) queue.Store {
+			return open(t, pgstore.Config{URL: testdb.Postgres(t), Pooler: pooler})
+		},
+	})
+}
+
+func open(t *testing.T, config pgstore.Config) *pgstore.Store {
+	t.Helper()
+	s, err := pgstore.Open(t.Context(), config)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = s.Close() })
+	return s
+}
+
+func migrated(t *testing.T, config pgstore.Config) *pgstore.Store {
+	t.Helper()
+	s := open(t, config)
+	if _, err := s.Migrate(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	return s
+}

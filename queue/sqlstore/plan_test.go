@@ -1,0 +1,79 @@
+package sqlstore
+
+import (
+	"strings"
+	"testing"
+
+	"github.com/claimcheck-go/claimcheck/queue"
+)
+
+func TestEveryStatementUsesItsIndex(t *testing.T) {
+	s, err := Open(t.Context(), "sqlite::memory:", Config{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = s.Close() }()
+	if _, err := s.Migrate(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	claimAll, claimAllArgs := claimableQuery(queue.ClaimNextRequest{Tasks: []string{"t"}, Limit: 1})
+	claimSome, claimSomeArgs := claimableQuery(queue.ClaimNextRequest{Tasks: []string{"t", "u"}, Queues: []string{"a", "b"}, Backend: "c", Limit: 1})
+	state := make([]any, strings.Count(saveQuery, "?"))
+	for name, c := range map[string]struct {
+		query   string
+		args    []any
+		indexes []string
+	}{
+		"load":       {`SELECT ` + columns + ` FROM claimcheck_tasks WHERE id = ?`, []any{"x"}, []string{"autoindex"}},
+		"save":       {saveQuery, state, []string{"autoindex"}},
+		"heartbeat":  {`UPDATE claimcheck_tasks SET lease_expires_at = ? WHERE id = ? AND status = 'RUNNING' AND claim_id = ?`, []any{1, "x", "y"}, []string{"autoindex"}},
+		"claim all":  {claimAll, claimAllArgs, []string{"claimcheck_tasks_claim"}},
+		"claim some": {claimSome, claimSomeArgs, []string{"claimcheck_tasks_claim"}},
+		"held":       {heldDue, []any{1, 1}, []string{"claimcheck_tasks_held"}},
+		"expired":    {leaseExpired, []any{1, 1}, []string{"claimcheck_tasks_lease"}},
+		"lost":       {workerLost, []any{1, 1}, []string{"claimcheck_tasks_lease"}},
+		"probe":      {probeQuery, nil, []string{"claimcheck_tasks_claim", "claimcheck_tasks_held", "claimcheck_tasks_lease"}},
+	} {
+		rows, err := s.reader.QueryContext(t.Context(), "EXPLAIN QUERY PLAN "+c.query, c.args...)
+		if err != nil {
+			t.Fatalf("%s: %v", name, err)
+		}
+		defer rows.Close()
+		var plan strings.Builder
+		for rows.Next() {
+			var id, parent, unused int
+			var detail string
+			if err := rows.Scan(&id, &parent, &unused, &detail); err != nil {
+				t.Fatal(err)
+			}
+			plan.WriteString(detail + "\n")
+		}
+		if err := rows.Err(); err != nil {
+			t.Fatal(err)
+		}
+		for _, index := range c.indexes {
+			if !strings.Contains(plan.String(), index) {
+				t.Errorf("%s: %s is not used:\n%s", name, index, plan.String())
+			}
+		}
+		for line := range strings.Lines(plan.String()) {
+			if strings.Contains(line, "TEMP B-TREE") || strings.HasPrefix(line, "SCAN claimcheck_tasks") && !strings.Contains(line, "INDEX") {
+				t.Errorf("%s: it visits the whole table:\n%s", name, plan.String())
+			}
+		}
+	}
+}
+
+func TestAnAcknowledgedRowIsOnDisk(t *testing.T) {
+	s, err := Open(t.Context(), "sqlite:"+t.TempDir()+"/tasks.db", Config{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = s.Close() }()
+	for pragma, want := range map[string]string{"journal_mode": "wal", "synchronous": "2", "busy_timeout": "5000"} {
+		var got string
+		if err := s.writer.QueryRowContext(t.Context(), "PRAGMA "+pragma).Scan(&got); err != nil || got != want {
+			t.Errorf("%s is %q, want %q (%v)", pragma, got, want, err)
+		}
+	}
+}

@@ -1,0 +1,46 @@
+package sqlstore_test
+
+import (
+	"path/filepath"
+	"testing"
+
+	"github.com/claimcheck-go/claimcheck/queue"
+	"github.com/claimcheck-go/claimcheck/queue/sqlstore"
+	"github.com/claimcheck-go/claimcheck/queue/storetest"
+)
+
+func TestFile(t *testing.T) {
+	storetest.Run(t, harness(func(t *testing.T) string { return "sqlite:" + filepath.Join(t.TempDir(), "tasks.db") }))
+}
+
+func TestMemory(t *testing.T) {
+	storetest.Run(t, harness(func(*testing.T) string { return "sqlite::memory:" }))
+}
+
+func harness(url func(t *testing.T) string) storetest.Harness {
+	open := func(t *testing.T) *sqlstore.Store { return open(t, url(t), sqlstore.Config{}) }
+	return storetest.Harness{
+		Open: func(t *testing.T) queue.Store {
+			s := open(t)
+			if _, err := s.Migrate(t.Context()); err != nil {
+				t.Fatal(err)
+			}
+			return s
+		},
+		OpenUnmigrated: func(t *testing.T) queue.Store { return open(t) },
+	}
+}
+
+func open(t *testing.T, url string, config sqlstore.Config) *sqlstore.Store {
+	t.Helper()
+	s, err := sqlstore.Open(t.Context(), url, config)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		if err := s.Close(); err != nil {
+			t.Error(err)
+		}
+	})
+	return s
+}
