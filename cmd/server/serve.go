@@ -49,9 +49,14 @@ func (c *serveCmd) Run(ctx context.Context, p *program) error {
 	if err != nil {
 		return err
 	}
+	ctx, stop := signal.NotifyContext(ctx, syscall.SIGTERM, syscall.SIGINT)
+	defer stop()
 	local := queue.NewLocal()
 	defer parts.close()
 	if err := p.open(ctx, parts, local, c.Migrate || parts.mode == modeLocal); err != nil {
+		if ctx.Err() != nil {
+			return nil // told to stop before it could start
+		}
 		return err
 	}
 	executor, err := p.executor(parts, c.concurrency(p))
@@ -68,8 +73,6 @@ func (c *serveCmd) Run(ctx context.Context, p *program) error {
 	}
 	p.announce(parts, listener.Addr())
 
-	ctx, stop := signal.NotifyContext(ctx, syscall.SIGTERM, syscall.SIGINT)
-	defer stop()
 	server := &http.Server{
 		Handler:           handler,
 		ReadHeaderTimeout: 10 * time.Second,

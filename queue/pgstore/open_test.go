@@ -105,7 +105,7 @@ func TestACallWaitsOnlySoLongForAConnection(t *testing.T) {
 	if !errors.Is(err, queue.ErrUnavailable) || errors.Is(err, context.DeadlineExceeded) {
 		t.Errorf("Ping: %v", err)
 	}
-	mentions(t, err, "20ms", "all 1 in use")
+	mentions(t, err, "20ms", "all 1 are in use")
 	ctx, cancel := context.WithTimeout(t.Context(), time.Millisecond)
 	defer cancel()
 	if err := s.Ping(ctx); !errors.Is(err, context.DeadlineExceeded) || errors.Is(err, queue.ErrUnavailable) {

@@ -69,8 +69,11 @@ func (s *Store) on(ctx context.Context, op string, do func(*pgx.Conn) error) err
 	cancel()
 	if err != nil {
 		if late && ctx.Err() == nil {
-			return fmt.Errorf("%s: %w: no connection to %s within %s (all %d in use, or it does not answer)",
-				op, queue.ErrUnavailable, s.where(), s.acquireTimeout, s.pool.Config().MaxConns)
+			why := "it does not answer"
+			if limit := s.pool.Config().MaxConns; s.pool.Stat().AcquiredConns() >= limit {
+				why = fmt.Sprintf("all %d are in use (DB_MAX_CONNS)", limit)
+			}
+			return fmt.Errorf("%s: %w: no connection to %s within %s: %s", op, queue.ErrUnavailable, s.where(), s.acquireTimeout, why)
 		}
 		return s.translate(ctx, op, err)
 	}
