@@ -97,6 +97,7 @@ func (l *Local) Run(ctx context.Context, e *Executor) {
 			case <-e.freed:
 			}
 		case err != nil:
+			looked = time.Time{} // it was not
 			claimable = l.wait(ctx, time.Second) || claimable
 		case !claimable:
 			claimable = l.wait(ctx, LocalPoll-time.Since(looked))
