@@ -1,0 +1,81 @@
+package queue
+
+import (
+	"context"
+	"time"
+
+	"github.com/google/uuid"
+)
+
+// Maintenance is what operators and schedules do with rows, beside the path: it
+// is part of Store, kept apart here because no task runs through it.
+type Maintenance interface {
+	// Cancel makes a READY or RUNNING row CANCELLED at once and takes its claim
+	// away, so that the finish of a running function is refused. For a row that
+	// is final already it changes nothing and returns false. The row is returned
+	// as it is afterwards; ErrNotFound if there is none.
+	Cancel(ctx context.Context, id uuid.UUID) (row *Row, cancelled bool, err error)
+
+	// Figures counts rows.
+	Figures(ctx context.Context, f Filter) (Figures, error)
+
+	// Purge deletes at most r.Limit final rows, those that finished first, and
+	// returns how many it deleted: fewer than r.Limit means that no more are
+	// there. Rows that somebody else has locked are passed over. Live rows are
+	// never deleted, whatever is asked.
+	Purge(ctx context.Context, r PurgeRequest) (int, error)
+	// CountPurgeable returns how many rows Purge would delete in all.
+	CountPurgeable(ctx context.Context, r PurgeRequest) (int, error)
+
+	// Requeue takes back RUNNING rows whose worker is gone: whose lease has
+	// expired and which were claimed longer ago than r.OlderThan, those whose
+	// leases expired first, at most r.Limit.
+	Requeue(ctx context.Context, r RequeueRequest) (Requeued, error)
+}
+
+// Filter chooses rows by where they are; empty fields choose all.
+type Filter struct {
+	Queue   string
+	Backend string
+}
+
+// Figures are counts of rows by state, at one moment of the database.
+type Figures struct {
+	Pending    int `json:"pending_count"` // READY and due (RetryAt included)
+	Running    int `json:"running_count"`
+	Successful int `json:"successful_count"`
+	Failed     int `json:"failed_count"`
+	Cancelled  int `json:"cancelled_count"`
+	Delayed    int `json:"delayed_count"` // READY and not due
+	// Since when the pending rows that have been due longest and shortest
+	// wait; zero when none is pending.
+	OldestPendingSince time.Time `json:"oldest_pending_waiting_since,omitzero"`
+	NewestPendingSince time.Time `json:"newest_pending_waiting_since,omitzero"`
+}
+
+// PurgeRequest chooses final rows.
+type PurgeRequest struct {
+	Statuses []Status      // final ones; others choose nothing
+	Age      time.Duration // finished at least this long ago, by the database's clock
+	Task     string        // empty: all names
+	Limit    int
+}
+
+// RequeueRequest chooses RUNNING rows whose lease has expired.
+type RequeueRequest struct {
+	Filter
+	OlderThan time.Duration // since they were claimed
+	// MaxAttempts overrides the rows' own limit for deciding whether an
+	// attempt is left; 0 does not. A row that goes back to READY gets at least
+	// one attempt more than it has used.
+	MaxAttempts int
+	MarkFailed  bool // FAILED in any case
+	Limit       int
+	DryRun      bool // only count
+}
+
+// Requeued is what Requeue did, or would do.
+type Requeued struct {
+	Ready  int // READY and due at once
+	Failed int // FAILED with a WorkerLost error
+}
