@@ -20,8 +20,8 @@ type Info struct {
 }
 
 type (
-	infoKey   struct{}
-	clientKey struct{}
+	infoKey     struct{}
+	executorKey struct{}
 )
 
 // InfoFrom returns the running task's Info. Outside a task it returns false.
@@ -34,13 +34,25 @@ func InfoFrom(ctx context.Context) (Info, bool) {
 // ClientFrom returns the client of the running task, with which it can enqueue
 // others; nil outside a task.
 func ClientFrom(ctx context.Context) *Client {
-	c, _ := ctx.Value(clientKey{}).(*Client)
-	return c
+	if e, ok := ctx.Value(executorKey{}).(*Executor); ok {
+		return e.client
+	}
+	return nil
+}
+
+// Stopping returns a channel that is closed when the process has been asked to
+// stop: a long task can come to a good end before its context is cancelled.
+// Outside a task it is nil.
+func Stopping(ctx context.Context) <-chan struct{} {
+	if e, ok := ctx.Value(executorKey{}).(*Executor); ok {
+		return e.stopping
+	}
+	return nil
 }
 
 // withTask puts what a task may ask for into its context.
-func withTask(ctx context.Context, c *Client, row *Row) context.Context {
-	ctx = context.WithValue(ctx, clientKey{}, c)
+func withTask(ctx context.Context, e *Executor, row *Row) context.Context {
+	ctx = context.WithValue(ctx, executorKey{}, e)
 	return context.WithValue(ctx, infoKey{}, Info{
 		ID: row.ID, Task: row.Task, Queue: row.Queue, Backend: row.Backend, Priority: row.Priority,
 		Attempt: row.Attempts, MaxAttempts: row.MaxAttempts, EnqueuedAt: row.EnqueuedAt,

@@ -46,11 +46,12 @@ type Executor struct {
 	log    *slog.Logger
 	heart  heart
 
-	mu      sync.Mutex
-	running map[Claim]*running
-	taken   int           // slots: a task running, or a claim under way
-	freed   chan struct{} // gets a value when slots were given back
-	closing bool
+	mu       sync.Mutex
+	running  map[Claim]*running
+	taken    int           // slots: a task running, or a claim under way
+	freed    chan struct{} // gets a value when slots were given back
+	closing  bool
+	stopping chan struct{} // closed when Shutdown begins
 }
 
 // NewExecutor checks the configuration and fills in its defaults.
@@ -74,7 +75,7 @@ func NewExecutor(c *Client, cfg ExecutorConfig) (*Executor, error) {
 	cfg.WorkerID = cleanText(cfg.WorkerID, 200)
 	e := &Executor{
 		cfg: cfg, client: c, store: c.cfg.Store, log: c.cfg.Logger,
-		running: make(map[Claim]*running), freed: make(chan struct{}, 1),
+		running: make(map[Claim]*running), freed: make(chan struct{}, 1), stopping: make(chan struct{}),
 	}
 	e.heart = heart{store: e.store, lease: cfg.Lease, log: e.log, outage: &c.outage, claims: make(map[Claim]*pulse)}
 	return e, nil
@@ -163,7 +164,7 @@ func (e *Executor) run(ctx context.Context, row *Row, since time.Time) *Run {
 	// The claim names only what is registered, so the lookup cannot miss.
 	d, _ := e.client.registry.lookup(row.Task)
 	timeout := e.timeout(row)
-	taskCtx, cancel := context.WithCancelCause(withTask(ctx, e.client, row))
+	taskCtx, cancel := context.WithCancelCause(withTask(ctx, e, row))
 	defer cancel(nil)
 	r := &running{cancel: cancel, abandon: make(chan struct{})}
 	if timeout > 0 {

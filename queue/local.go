@@ -146,47 +146,23 @@ func (l *Local) wait(ctx context.Context, pause time.Duration) bool {
 	}
 }
 
-// look promotes what time has made claimable, and reports whether anything is.
+// look promotes what is due, sets the alarm for what will be, and reports
+// whether anything can be claimed.
 func (l *Local) look(ctx context.Context, e *Executor) (bool, error) {
-	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), statementTimeout)
-	defer cancel()
-	p, err := e.store.Promote(ctx, 1000)
-	e.client.outage.observe(err)
-	if err != nil {
-		return false, err
-	}
-	if p.Reclaimed > 0 || p.Failed > 0 {
-		e.log.Warn("leases had run out: their workers are gone", "ready_again", p.Reclaimed, "failed", p.Failed)
-	}
+	p, err := e.look(ctx)
 	if p.Next > 0 {
 		l.wakeAt(time.Now().Add(p.Next))
 	}
-	return p.Claimable, nil
+	return p.Claimable, err
 }
 
 // claim fills the free slots with what is due, and reports whether there may be
 // more.
 func (l *Local) claim(ctx context.Context, e *Executor) (bool, error) {
-	n, err := e.reserve(e.cfg.Concurrency)
-	if err != nil {
-		return false, err
-	}
-	since := time.Now()
-	claimCtx, cancel := context.WithTimeout(context.WithoutCancel(ctx), statementTimeout)
-	defer cancel()
-	rows, err := e.store.ClaimNext(claimCtx, ClaimNextRequest{
-		Tasks: e.client.registry.runnable, Limit: n, Worker: e.cfg.WorkerID, Lease: e.cfg.Lease,
+	_, more, err := e.pull(ctx, From{}, e.cfg.Concurrency, func(run *Run) {
+		if run.Outcome == OutcomeFailed && run.Row.Status == StatusReady {
+			l.wakeAt(run.Row.RetryAt)
+		}
 	})
-	e.client.outage.observe(err)
-	e.unreserve(n - len(rows))
-	for _, row := range rows {
-		go func() {
-			defer e.unreserve(1)
-			run := e.run(context.WithoutCancel(ctx), row, since)
-			if run.Outcome == OutcomeFailed && run.Row.Status == StatusReady {
-				l.wakeAt(run.Row.RetryAt)
-			}
-		}()
-	}
-	return len(rows) == n, err
+	return more, err
 }

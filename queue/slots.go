@@ -62,7 +62,10 @@ func (e *Executor) leave(c Claim) {
 // be called again with a ctx that has ended, to hurry an earlier call.
 func (e *Executor) Shutdown(ctx context.Context, linger time.Duration) error {
 	e.mu.Lock()
-	e.closing = true
+	if !e.closing {
+		e.closing = true
+		close(e.stopping)
+	}
 	e.mu.Unlock()
 	if e.drained(ctx) {
 		return nil

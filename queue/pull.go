@@ -1,0 +1,100 @@
+package queue
+
+import (
+	"context"
+	"errors"
+	"time"
+)
+
+// From says where a pull takes tasks from; empty fields take from all.
+type From struct {
+	Queues  []string
+	Backend string
+}
+
+// promoteLimit is how many rows of a kind one look makes claimable.
+const promoteLimit = 1000
+
+// look promotes what time has made claimable, and says what is there.
+func (e *Executor) look(ctx context.Context) (Promotion, error) {
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), statementTimeout)
+	defer cancel()
+	p, err := e.store.Promote(ctx, promoteLimit)
+	e.client.outage.observe(err)
+	if p.Reclaimed > 0 || p.Failed > 0 {
+		e.log.Warn("leases had run out: their workers are gone", "ready_again", p.Reclaimed, "failed", p.Failed)
+	}
+	return p, err
+}
+
+// pull claims up to most tasks, as many as there are free slots, and starts
+// them; done is called with each run when it has ended and its slot is free. It
+// returns how many were started, and whether there may be more to claim.
+func (e *Executor) pull(ctx context.Context, from From, most int, done func(*Run)) (started int, more bool, err error) {
+	n, err := e.reserve(most)
+	if err != nil {
+		return 0, false, err
+	}
+	ctx = context.WithoutCancel(ctx)
+	since := time.Now()
+	rows, err := e.claimNext(ctx, from, n)
+	e.unreserve(n - len(rows))
+	for _, row := range rows {
+		go func() {
+			run := e.run(ctx, row, since)
+			e.unreserve(1)
+			done(run)
+		}()
+	}
+	return len(rows), len(rows) == n, err
+}
+
+func (e *Executor) claimNext(ctx context.Context, from From, n int) ([]*Row, error) {
+	ctx, cancel := context.WithTimeout(ctx, statementTimeout)
+	defer cancel()
+	rows, err := e.store.ClaimNext(ctx, ClaimNextRequest{
+		Tasks: e.client.registry.runnable, Queues: from.Queues, Backend: from.Backend,
+		Limit: n, Worker: e.cfg.WorkerID, Lease: e.cfg.Lease,
+	})
+	e.client.outage.observe(err)
+	return rows, err
+}
+
+// ProcessOne claims the task that comes next and runs it; nil when none is due.
+func (e *Executor) ProcessOne(ctx context.Context, from From) (*Run, error) {
+	if _, err := e.look(ctx); err != nil {
+		return nil, err
+	}
+	if _, err := e.reserve(1); err != nil {
+		return nil, err
+	}
+	defer e.unreserve(1)
+	ctx = context.WithoutCancel(ctx)
+	since := time.Now()
+	rows, err := e.claimNext(ctx, from, 1)
+	if err != nil || len(rows) == 0 {
+		return nil, err
+	}
+	return e.run(ctx, rows[0], since), nil
+}
+
+// Process runs up to most tasks that are due, one after the other in the order
+// of their claims, and returns their runs. It begins no further one once ctx has
+// ended or the process stops. An error comes with the runs before it.
+func (e *Executor) Process(ctx context.Context, most int, from From) ([]*Run, error) {
+	runs := []*Run{}
+	for len(runs) < most && ctx.Err() == nil {
+		run, err := e.ProcessOne(ctx, from)
+		if errors.Is(err, ErrShutdown) && len(runs) > 0 {
+			return runs, nil
+		}
+		if err != nil {
+			return runs, err
+		}
+		if run == nil {
+			break
+		}
+		runs = append(runs, run)
+	}
+	return runs, nil
+}

@@ -1,0 +1,138 @@
+package queue
+
+import (
+	"context"
+	"errors"
+	"math/rand/v2"
+	"time"
+)
+
+// WorkConfig says what a worker pulls, and when it ends.
+type WorkConfig struct {
+	From
+	// MaxTasks ends the worker after so many runs; 0 means no limit.
+	MaxTasks int
+	// Continuous keeps the worker looking when nothing is due, every Interval
+	// (0 means 5 s) and up to a tenth more, so that many do not look together.
+	Continuous bool
+	Interval   time.Duration
+	// OnRun is called after each run, by several goroutines at once; may be nil.
+	OnRun func(*Run)
+}
+
+// Worked counts what a worker has run.
+type Worked struct {
+	Runs   int
+	Failed int // runs that ended FAILED
+}
+
+// worker is the state of one call of Work.
+type worker struct {
+	e      *Executor
+	cfg    WorkConfig
+	ended  chan *Run
+	begun  int
+	worked Worked
+}
+
+// Work pulls tasks over the database and runs them, as many at once as the
+// executor allows, until nothing is due (unless Continuous), MaxTasks have been
+// begun, ctx ends, or the executor shuts down; then it waits for those still
+// running, which only Shutdown cuts short. When the database is down a
+// continuous worker goes on looking; any other returns the error.
+func (e *Executor) Work(ctx context.Context, cfg WorkConfig) (Worked, error) {
+	if cfg.Interval == 0 {
+		cfg.Interval = LocalPoll
+	}
+	w := &worker{e: e, cfg: cfg, ended: make(chan *Run, e.cfg.Concurrency)}
+	err := w.loop(ctx)
+	for w.worked.Runs < w.begun {
+		w.count(<-w.ended)
+	}
+	if errors.Is(err, ErrShutdown) {
+		err = nil
+	}
+	return w.worked, err
+}
+
+func (w *worker) loop(ctx context.Context) error {
+	var looked time.Time // when time's doing was last seen to
+	for ctx.Err() == nil && w.left() > 0 {
+		fresh := time.Since(looked) >= w.cfg.Interval
+		more, err := w.fill(ctx, fresh)
+		if fresh {
+			looked = time.Now()
+		}
+		switch {
+		case errors.Is(err, ErrBusy):
+			w.wait(ctx, w.e.freed)
+		case errors.Is(err, ErrUnavailable) && w.cfg.Continuous:
+			looked = time.Time{}
+			w.pause(ctx)
+		case err != nil:
+			return err
+		case more:
+		case w.worked.Runs < w.begun:
+			w.wait(ctx, nil)
+		case !fresh:
+			looked = time.Time{} // look once more before there is nothing
+		case !w.cfg.Continuous:
+			return nil
+		default:
+			looked = time.Time{}
+			w.pause(ctx)
+		}
+	}
+	return nil
+}
+
+// left is how many tasks may still be begun.
+func (w *worker) left() int {
+	if w.cfg.MaxTasks == 0 {
+		return w.e.cfg.Concurrency
+	}
+	return w.cfg.MaxTasks - w.begun
+}
+
+// fill starts what is due in the free slots, after a look at what time has made
+// due if asked, and reports whether there may be more.
+func (w *worker) fill(ctx context.Context, look bool) (more bool, err error) {
+	if look {
+		if _, err := w.e.look(ctx); err != nil {
+			return false, err
+		}
+	}
+	started, more, err := w.e.pull(ctx, w.cfg.From, w.left(), func(run *Run) { w.ended <- run })
+	w.begun += started
+	return more, err
+}
+
+// wait returns when a run has ended, when a slot was freed, or after the
+// interval, since other processes may have left something meanwhile.
+func (w *worker) wait(ctx context.Context, freed <-chan struct{}) {
+	select {
+	case run := <-w.ended:
+		w.count(run)
+	case <-freed:
+	case <-time.After(w.cfg.Interval):
+	case <-ctx.Done():
+	}
+}
+
+func (w *worker) count(run *Run) {
+	w.worked.Runs++
+	if run.Row.Status == StatusFailed && run.Outcome == OutcomeFailed {
+		w.worked.Failed++
+	}
+	if w.cfg.OnRun != nil {
+		w.cfg.OnRun(run)
+	}
+}
+
+func (w *worker) pause(ctx context.Context) {
+	select {
+	case <-ctx.Done():
+	case <-w.e.stopping:
+	case <-time.After(w.cfg.Interval + rand.N(w.cfg.Interval/10+1)):
+	}
+}
