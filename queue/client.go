@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"maps"
 	"slices"
 	"strings"
 	"time"
@@ -20,17 +21,27 @@ type Config struct {
 	// Dispatcher sends rows of the backend "default" on their way. Nil leaves
 	// them to workers that pull.
 	Dispatcher Dispatcher
+	// Queues is the allow-list of queue names of the backend "default"; empty
+	// allows every name.
+	Queues []string
+	// Backends are further backends by name, for tasks that are to travel
+	// another way.
+	Backends map[string]Backend
 	// DispatchTimeout bounds how long Enqueue spends on dispatching before it
 	// leaves that to the sweeper; 0 means 3 s.
 	DispatchTimeout time.Duration
-	// Queues is the allow-list of queue names; empty allows every name.
-	Queues []string
 	// MaxBytes bounds the arguments, and the return value, of one task in
 	// bytes of JSON; 0 means 1 MiB.
 	MaxBytes int
 
 	// Logger gets what nobody is told otherwise; nil means slog.Default().
 	Logger *slog.Logger
+}
+
+// Backend is one way for rows to travel.
+type Backend struct {
+	Dispatcher Dispatcher // nil: workers pull
+	Queues     []string   // allow-list of queue names; empty allows every name
 }
 
 // Defaults of Config.
@@ -43,6 +54,7 @@ const (
 type Client struct {
 	cfg      Config
 	registry *Registry
+	backends map[string]Backend // with the default one
 	outage   outage
 }
 
@@ -55,6 +67,13 @@ func NewClient(cfg Config) (*Client, error) {
 	if cfg.Registry == nil {
 		return nil, errors.New("queue: Config.Registry is required")
 	}
+	backends := map[string]Backend{DefaultBackend: {Dispatcher: cfg.Dispatcher, Queues: cfg.Queues}}
+	for name, backend := range cfg.Backends {
+		if name == DefaultBackend || !queueNamePattern.MatchString(name) {
+			return nil, fmt.Errorf(`queue: Config.Backends[%q]: use 1 to 100 letters, digits, "-", "_" or ".", and not %q, which Config.Dispatcher is`, name, DefaultBackend)
+		}
+		backends[name] = backend
+	}
 	if cfg.DispatchTimeout == 0 {
 		cfg.DispatchTimeout = DefaultDispatchTimeout
 	}
@@ -64,7 +83,7 @@ func NewClient(cfg Config) (*Client, error) {
 	if cfg.Logger == nil {
 		cfg.Logger = slog.Default()
 	}
-	return &Client{cfg: cfg, registry: cfg.Registry, outage: outage{log: cfg.Logger}}, nil
+	return &Client{cfg: cfg, registry: cfg.Registry, backends: backends, outage: outage{log: cfg.Logger}}, nil
 }
 
 // Registry returns the tasks that the client knows.
@@ -180,18 +199,19 @@ func (c *Client) newRow(request Request) (*NewRow, error) {
 		RunAfter: o.runAfter.UTC().Truncate(time.Microsecond), Args: args,
 	}
 	wait := max(o.delay, time.Until(o.runAfter))
-	return &NewRow{Row: row, Delay: o.delay, Armed: c.cfg.Dispatcher != nil && wait < ArmWithin}, nil
+	return &NewRow{Row: row, Delay: o.delay, Armed: c.backends[o.backend].Dispatcher != nil && wait < ArmWithin}, nil
 }
 
 // checkRoute refuses backends and queues that nobody would serve.
-func (c *Client) checkRoute(backend, queue string) error {
-	if backend != DefaultBackend {
-		return invalidf("backend_name %q is not known; known: %s", backend, DefaultBackend)
+func (c *Client) checkRoute(name, queue string) error {
+	backend, ok := c.backends[name]
+	if !ok {
+		return invalidf("backend_name %q is not known; known: %s", name, strings.Join(slices.Sorted(maps.Keys(c.backends)), ", "))
 	}
-	if len(c.cfg.Queues) > 0 && !slices.Contains(c.cfg.Queues, queue) {
-		return invalidf("queue_name %q is not allowed; allowed: %s", queue, strings.Join(c.cfg.Queues, ", "))
+	if len(backend.Queues) > 0 && !slices.Contains(backend.Queues, queue) {
+		return invalidf("queue_name %q is not allowed; allowed: %s", queue, strings.Join(backend.Queues, ", "))
 	}
-	if checker, ok := c.cfg.Dispatcher.(QueueChecker); ok {
+	if checker, ok := backend.Dispatcher.(QueueChecker); ok {
 		if err := checker.CheckQueue(queue); err != nil {
 			return invalidf("queue_name: %w", err)
 		}
@@ -199,50 +219,27 @@ func (c *Client) checkRoute(backend, queue string) error {
 	return nil
 }
 
+// HasBackend reports whether the client has a backend of this name.
+func (c *Client) HasBackend(name string) bool {
+	_, ok := c.backends[name]
+	return ok
+}
+
+// backendOf returns the name of the backend that has this dispatcher.
+func (c *Client) backendOf(d Dispatcher) string {
+	for name, backend := range c.backends {
+		if backend.Dispatcher == d {
+			return name
+		}
+	}
+	return DefaultBackend
+}
+
 // Get returns one task, or ErrNotFound.
 func (c *Client) Get(ctx context.Context, id uuid.UUID) (*Row, error) {
 	row, err := c.cfg.Store.Get(ctx, id)
 	c.outage.observe(err)
 	return row, err
-}
-
-// dispatch sends rows on their way. A failure is logged, noted on the rows and
-// left to the sweeper, and it is returned for callers that must answer for it.
-func (c *Client) dispatch(ctx context.Context, rows ...*Row) error {
-	if len(rows) == 0 || c.cfg.Dispatcher == nil {
-		return nil
-	}
-	// The rows are stored: whether the caller still waits does not matter.
-	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), c.cfg.DispatchTimeout)
-	defer cancel()
-	tickets := make([]Ticket, len(rows))
-	for i, row := range rows {
-		tickets[i] = Ticket{ID: row.ID, Queue: row.Queue, DueAt: row.RunAfter, Timeout: c.timeout(row)}
-	}
-	err := c.cfg.Dispatcher.Dispatch(ctx, tickets...)
-	if err == nil {
-		return nil
-	}
-	failed := make([]uuid.UUID, 0, len(rows))
-	reason := cleanText(err.Error(), maxMessageBytes)
-	var partly *DispatchError
-	isPartly := errors.As(err, &partly)
-	for _, row := range rows {
-		if isPartly && partly.Failed[row.ID] == nil {
-			continue
-		}
-		row.DispatchError = reason
-		failed = append(failed, row.ID)
-	}
-	c.cfg.Logger.Error("dispatch failed; the rows are stored and the sweeper will dispatch them",
-		"tasks", len(failed), "task_id", failed[0], "error", err)
-	noteCtx, cancelNote := context.WithTimeout(context.WithoutCancel(ctx), c.cfg.DispatchTimeout)
-	defer cancelNote()
-	if noteErr := c.cfg.Store.DispatchFailed(noteCtx, reason, failed...); noteErr != nil {
-		c.outage.observe(noteErr)
-		c.cfg.Logger.Warn("the failed dispatch could not be noted on the rows", "task_id", failed[0], "error", noteErr)
-	}
-	return err
 }
 
 // timeout is what the row, or its task, allows one attempt; 0 when neither does.

@@ -13,8 +13,8 @@ import (
 const LocalPoll = 5 * time.Second
 
 // Local is the Dispatcher that runs tasks in this process: it claims what is due
-// in the store, highest priority first, whoever enqueued it and whenever, as
-// many at once as the Executor allows.
+// in the store for its backend, highest priority first, whoever enqueued it and
+// whenever, as many at once as the Executor allows. A Local serves one backend.
 //
 // Make one with NewLocal, give it to Config.Dispatcher, and call Run. What is dispatched before Run starts is not lost.
 type Local struct {
@@ -159,7 +159,7 @@ func (l *Local) look(ctx context.Context, e *Executor) (bool, error) {
 // claim fills the free slots with what is due, and reports whether there may be
 // more.
 func (l *Local) claim(ctx context.Context, e *Executor) (bool, error) {
-	_, more, err := e.pull(ctx, From{}, e.cfg.Concurrency, func(run *Run) {
+	_, more, err := e.pull(ctx, From{Backend: e.client.backendOf(l)}, e.cfg.Concurrency, func(run *Run) {
 		if run.Outcome == OutcomeFailed && run.Row.Status == StatusReady {
 			l.wakeAt(run.Row.RetryAt)
 		}

@@ -2,6 +2,7 @@ package queue
 
 import (
 	"context"
+	"slices"
 	"time"
 
 	"github.com/google/uuid"
@@ -59,6 +60,17 @@ type PurgeRequest struct {
 	Age      time.Duration // finished at least this long ago, by the database's clock
 	Task     string        // empty: all names
 	Limit    int
+}
+
+// Final returns the final ones of r.Statuses, each once.
+func (r PurgeRequest) Final() []Status {
+	final := []Status{}
+	for _, status := range r.Statuses {
+		if status.Final() && !slices.Contains(final, status) {
+			final = append(final, status)
+		}
+	}
+	return final
 }
 
 // RequeueRequest chooses RUNNING rows whose lease has expired.

@@ -117,7 +117,7 @@ func (e *Executor) finish(ctx context.Context, row *Row, f Finish, outcome Outco
 // for a plain retry, whoever delivered this attempt delivers the next one.
 func (e *Executor) again(ctx context.Context, row *Row, r Retry, cause error) *Run {
 	hard := r.In == 0
-	r.Armed = e.client.cfg.Dispatcher != nil && max(r.RunIn, time.Until(r.RunAfter)) < ArmWithin
+	r.Armed = e.client.backends[row.Backend].Dispatcher != nil && max(r.RunIn, time.Until(r.RunAfter)) < ArmWithin
 	err := e.persist(ctx, func(ctx context.Context) error { return e.store.Retry(ctx, row.Claim(), r) })
 	if err != nil {
 		return e.notStored(ctx, row, err)

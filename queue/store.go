@@ -75,6 +75,8 @@ type Store interface {
 
 	// Ping reports whether the database answers.
 	Ping(ctx context.Context) error
+
+	Maintenance // what operators and schedules do
 }
 
 // MaxInterruptions is how often Release gives an attempt back to one row.

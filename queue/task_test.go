@@ -208,6 +208,42 @@ func TestResultSaysWhyThereIsNone(t *testing.T) {
 	}
 }
 
+func TestBackendsEachHaveTheirDispatcherAndQueues(t *testing.T) {
+	toDefault, toBulk := &recorder{}, &recorder{err: errors.New("quota")}
+	sys := newSystem(t, setup{dispatch: toDefault, client: queue.Config{
+		Queues:   []string{"default"},
+		Backends: map[string]queue.Backend{"bulk": {Dispatcher: toBulk, Queues: []string{"big"}}, "pulled": {}},
+	}}, queue.NewTask("t", nothing), queue.NewTask("big", nothing, queue.OnBackend("bulk"), queue.OnQueue("big")))
+	handles, err := sys.client.EnqueueMany(t.Context(), queue.Request{Task: "t"}, queue.Request{Task: "big"},
+		queue.Request{Task: "t", Options: []queue.Option{queue.OnBackend("pulled")}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if len(toDefault.sent()) != 1 || toDefault.sent()[0].ID != handles[0].ID || len(toBulk.sent()) != 1 || toBulk.sent()[0].ID != handles[1].ID {
+		t.Errorf("default got %v, bulk got %v", toDefault.sent(), toBulk.sent())
+	}
+	for i, want := range []struct{ backend, failure string }{{"default", ""}, {"bulk", "quota"}, {"pulled", ""}} {
+		if row := sys.row(handles[i].ID); row.Backend != want.backend || row.DispatchError != want.failure {
+			t.Errorf("%+v, want %+v", row, want)
+		}
+	}
+	for want, opts := range map[string][]queue.Option{
+		`backend_name "x" is not known; known: bulk, default, pulled`: {queue.OnBackend("x")},
+		`queue_name "big" is not allowed; allowed: default`:           {queue.OnQueue("big")},
+		`queue_name "default" is not allowed; allowed: big`:           {queue.OnBackend("bulk")},
+	} {
+		if _, err := sys.client.Enqueue(t.Context(), "t", nil, opts...); !errors.Is(err, queue.ErrInvalid) || err.Error() != want {
+			t.Errorf("got %v, want %s", err, want)
+		}
+	}
+	for _, name := range []string{"default", "", "a b"} {
+		cfg := queue.Config{Store: sys.store, Registry: sys.client.Registry(), Backends: map[string]queue.Backend{name: {}}}
+		if _, err := queue.NewClient(cfg); err == nil {
+			t.Errorf("a backend named %q was accepted", name)
+		}
+	}
+}
+
 func TestMistakesInDefinitionsPanic(t *testing.T) {
 	for name, define := range map[string]func(){
 		"bad name":     func() { queue.NewTask("a b", nothing) },

@@ -23,11 +23,16 @@ func (p *program) authenticator(parts *parts, listen string) (httpapi.Authentica
 	if verifier != nil {
 		ways = append(ways, verifier)
 	}
-	if s.TaskAPIToken != "" {
-		if len(s.TaskAPIToken) < strongSecret {
-			parts.log.Warn("TASK_API_TOKEN is short enough to be guessed; use 32 random characters", "length", len(s.TaskAPIToken))
+	for name, secret := range map[string]string{"TASK_API_TOKEN": s.TaskAPIToken, "TASK_HMAC_SECRET": s.TaskHMACSecret} {
+		if secret != "" && len(secret) < strongSecret {
+			parts.log.Warn(name+" is short enough to be guessed; use 32 random characters", "length", len(secret))
 		}
+	}
+	if s.TaskAPIToken != "" {
 		ways = append(ways, httpapi.BearerToken(s.TaskAPIToken))
+	}
+	if s.TaskHMACSecret != "" {
+		ways = append(ways, httpapi.HMAC(s.TaskHMACSecret, int64(s.TasksMaxBody)))
 	}
 	if t != nil && t.config.AppEngine != nil && p.detector().Platform() == detect.AppEngine {
 		ways = append(ways, httpapi.AppEngineQueue())
@@ -40,7 +45,16 @@ func (p *program) authenticator(parts *parts, listen string) (httpapi.Authentica
 		return httpapi.LoopbackOnly(), nil
 	}
 	return nil, usagef("refusing to start: nothing says who may call /tasks/* on %s. "+
-		"Set TASK_API_TOKEN, or OIDC_SERVICE_ACCOUNT_EMAIL with OIDC_AUDIENCE; or listen on 127.0.0.1 in local mode", listen)
+		"Set TASK_API_TOKEN or TASK_HMAC_SECRET, or OIDC_SERVICE_ACCOUNT_EMAIL with OIDC_AUDIENCE; or listen on 127.0.0.1 in local mode", listen)
+}
+
+// routeAuth is who may call the routes that differ from the others: App Engine's
+// cron service has no token, but a header that nobody else can send there.
+func (p *program) routeAuth(auth httpapi.Authenticator) map[string]httpapi.Authenticator {
+	if p.detector().Platform() != detect.AppEngine {
+		return nil
+	}
+	return map[string]httpapi.Authenticator{"purge": httpapi.AnyOf(auth, httpapi.AppEngineCron())}
 }
 
 // verifier accepts OIDC tokens; nil when no account is configured.

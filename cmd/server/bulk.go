@@ -107,8 +107,8 @@ func bulkError(err error, numbers []int, first, stored int) error {
 	return fmt.Errorf("lines from %d: %w; %d tasks of the lines before are stored", first, err, stored)
 }
 
-// enqueueError makes a refusal a usage error.
-func enqueueError(err error) error {
+// refused makes a refusal a usage error.
+func refused(err error) error {
 	if errors.Is(err, queue.ErrInvalid) || errors.Is(err, queue.ErrIDConflict) {
 		return usageError{err}
 	}

@@ -48,32 +48,44 @@ func (c *cli) ok(args ...string) string {
 
 func TestWrongCallsAreOneLineThatNamesTheSetting(t *testing.T) {
 	for want, args := range map[string][]string{
-		"unknown flag --nope":                                        {"--nope"},
-		`unknown command "serv", did you mean "serve"?`:              {"serv"},
-		"--tasks-lease: must be a duration such as 90s or 5m":        {"--tasks-lease", "x"},
-		"TASKS_LEASE must be at least 1s, not 10ms":                  {"--tasks-lease=10ms", "serve"},
-		"--tasks-mode must be one of":                                {"serve", "--tasks-mode=x"},
-		"--log-level must be one of":                                 {"tasks", "--log-level=loud"},
-		"--tasks-max-body: must be a size from 1B to 1GiB":           {"--tasks-max-body=much"},
-		"DB_MAX_CONNS must be at least 1, not 0":                     {"migrate", "--db-max-conns=0", "--database-url=postgres://localhost/x"},
-		"--concurrency must be at least 1, not -3":                   {"--concurrency=-3"},
-		"DATABASE_URL must begin with":                               {"migrate", "--database-url=oracle://x"},
-		"DATABASE_URL is no URL":                                     {"migrate", "--database-url=postgres://u:p%zz@h/d"},
-		"ID must be a UUID":                                          {"result", "7"},
-		"--id: ID must be a UUID":                                    {"enqueue", "demo.echo", "--id=7"},
-		"--run-after must be a time such as":                         {"enqueue", "demo.echo", "--run-after=soon"},
-		"ARGS-JSON is no JSON":                                       {"enqueue", "demo.echo", "{a"},
-		`task "demo.ecko" is not registered; did you mean demo.echo`: {"enqueue", "demo.ecko"},
-		"priority must be a whole number from -100 to 100":           {"enqueue", "demo.echo", "--priority=101"},
-		"enqueue - takes everything from its lines":                  {"enqueue", "-", "--queue=x"},
-		"refusing to start":                                          {"--listen=0.0.0.0:0"},
-		"--listen must be HOST:PORT":                                 {"--listen=nonsense"},
-		"TASK_HANDLER_PATH":                                          {"--task-handler-path=/run/"},
-		"WEBHOOK_SECRET: must be whsec_":                             {"tasks", "--webhook-secret=?"},
-		"OIDC_AUDIENCE is required":                                  {"--oidc-allowed-emails=a@example.com"},
-		"OIDC_ISSUER and OIDC_CERTS_URL are an emulator's":           {"--oidc-issuer=http://x"},
-		"CLOUD_SQL_INSTANCE needs DATABASE_URL":                      {"migrate", "--cloud-sql-instance=a:b:c"},
-		"CLOUD_SQL_INSTANCE:":                                        {"migrate", "--cloud-sql-instance=a", "--database-url=postgres://u@/d"},
+		"unknown flag --nope":                                            {"--nope"},
+		`unknown command "serv", did you mean "serve"?`:                  {"serv"},
+		"--tasks-lease: must be a duration such as 90s or 5m":            {"--tasks-lease", "x"},
+		"TASKS_LEASE must be at least 1s, not 10ms":                      {"--tasks-lease=10ms", "serve"},
+		"--older-than=15m":                                               {"requeue"},
+		"--older-than: must be a duration such as 90s or 5m, not \"15\"": {"requeue", "--older-than=15"},
+		"--interval: must be seconds such as 5 or 0.5":                   {"work", "--interval=often"},
+		"--interval must be more than 0":                                 {"work", "--interval=0"},
+		"--max-tasks must be 0 (no limit) or more":                       {"work", "--max-tasks=-1"},
+		"--empty-exit-code and --failed-exit-code":                       {"work", "--empty-exit-code=256"},
+		"--concurrency must be at least 1, not 0":                        {"work", "--concurrency=0"},
+		`--backend "x" is not known; known: default`:                     {"work", "--backend=x"},
+		`--backend "y" is not known; known: default`:                     {"status", "--backend=y"},
+		"--days must be from 0 to 36500":                                 {"purge", "--days=-1"},
+		"--batch-size must be from 1 to 10000":                           {"purge", "--batch-size=10001"},
+		"--status must list SUCCESSFUL, FAILED or CANCELLED":             {"purge", "--status=READY"},
+		"--tasks-mode must be one of":                                    {"serve", "--tasks-mode=x"},
+		"--log-level must be one of":                                     {"tasks", "--log-level=loud"},
+		"--tasks-max-body: must be a size from 1B to 1GiB":               {"--tasks-max-body=much"},
+		"DB_MAX_CONNS must be at least 1, not 0":                         {"migrate", "--db-max-conns=0", "--database-url=postgres://localhost/x"},
+		"--concurrency must be at least 1, not -3":                       {"--concurrency=-3"},
+		"DATABASE_URL must begin with":                                   {"migrate", "--database-url=oracle://x"},
+		"DATABASE_URL is no URL":                                         {"migrate", "--database-url=postgres://u:p%zz@h/d"},
+		"ID must be a UUID":                                              {"result", "7"},
+		"--id: ID must be a UUID":                                        {"enqueue", "demo.echo", "--id=7"},
+		"--run-after must be a time such as":                             {"enqueue", "demo.echo", "--run-after=soon"},
+		"ARGS-JSON is no JSON":                                           {"enqueue", "demo.echo", "{a"},
+		`task "demo.ecko" is not registered; did you mean demo.echo`:     {"enqueue", "demo.ecko"},
+		"priority must be a whole number from -100 to 100":               {"enqueue", "demo.echo", "--priority=101"},
+		"enqueue - takes everything from its lines":                      {"enqueue", "-", "--queue=x"},
+		"refusing to start":                                              {"--listen=0.0.0.0:0"},
+		"--listen must be HOST:PORT":                                     {"--listen=nonsense"},
+		"TASK_HANDLER_PATH":                                              {"--task-handler-path=/run/"},
+		"WEBHOOK_SECRET: must be whsec_":                                 {"tasks", "--webhook-secret=?"},
+		"OIDC_AUDIENCE is required":                                      {"--oidc-allowed-emails=a@example.com"},
+		"OIDC_ISSUER and OIDC_CERTS_URL are an emulator's":               {"--oidc-issuer=http://x"},
+		"CLOUD_SQL_INSTANCE needs DATABASE_URL":                          {"migrate", "--cloud-sql-instance=a:b:c"},
+		"CLOUD_SQL_INSTANCE:":                                            {"migrate", "--cloud-sql-instance=a", "--database-url=postgres://u@/d"},
 	} {
 		t.Run(want, func(t *testing.T) {
 			status, stdout, stderr := newCLI(t).call("", args...)
@@ -298,5 +310,55 @@ func TestDescribeDatabaseHidesThePassword(t *testing.T) {
 		if got := describeDatabase(in); got != want {
 			t.Errorf("%s is shown as %s, want %s", in, got, want)
 		}
+	}
+}
+
+func TestWorkRunsWhatIsDueAndSaysHowItWent(t *testing.T) {
+	c := newCLI(t)
+	if status, _, _ := c.call("", "work", "--empty-exit-code=3", "--failed-exit-code=4"); status != 3 {
+		t.Errorf("nothing to run: status %d, want 3", status)
+	}
+	for _, args := range [][]string{{"demo.echo", "1"}, {"demo.echo", "2", "--queue=emails"}, {"demo.fail", `{"message":"x"}`}, {"demo.echo", "3", "--run-after=1h"}} {
+		c.ok(append([]string{"enqueue"}, args...)...)
+	}
+	if status, _, stderr := c.call("", "work", "--queue=emails", "--empty-exit-code=3", "--failed-exit-code=4"); status != 0 {
+		t.Errorf("one that succeeds: status %d %s", status, stderr)
+	}
+	if status, _, _ := c.call("", "work", "--concurrency=3", "--interval=0.5", "--empty-exit-code=3", "--failed-exit-code=4"); status != 4 {
+		t.Errorf("one that fails: status %d, want 4", status)
+	}
+	if out := c.ok("status", "--json"); !strings.HasPrefix(out, `{"pending_count":0,"running_count":0,"successful_count":2,"failed_count":1,"cancelled_count":0,"delayed_count":1}`) {
+		t.Error(out)
+	}
+	if out := c.ok("status", "--queue=emails"); !strings.Contains(out, "successful  1") {
+		t.Error(out)
+	}
+}
+
+func TestPurgeAndRequeueFromTheCommandLine(t *testing.T) {
+	c := newCLI(t)
+	for range 3 {
+		c.ok("enqueue", "demo.echo")
+	}
+	c.ok("work", "--max-tasks=2")
+	for _, step := range []struct {
+		args string
+		want string
+	}{
+		{"purge --dry-run", "2 tasks would be deleted\n"},
+		{"purge --dry-run --json", `{"count":2,"dry_run":true}` + "\n"},
+		{"purge --days 1", "0 tasks deleted\n"},
+		{"purge --task demo.fail", "0 tasks deleted\n"},
+		{"purge --batch-size 1 --json", `{"deleted":2,"dry_run":false}` + "\n"},
+		{"purge --yes --status CANCELLED", "0 tasks deleted\n"},
+		{"requeue --older-than 1s", "0 tasks are READY again, 0 are FAILED\n"},
+		{"requeue --older-than 15m --mark-failed --dry-run", "0 tasks would be READY again, 0 would be FAILED\n"},
+	} {
+		if out := c.ok(strings.Fields(step.args)...); out != step.want {
+			t.Errorf("%s: %q, want %q", step.args, out, step.want)
+		}
+	}
+	if out := c.ok("status"); !strings.Contains(out, "pending               1") {
+		t.Error(out)
 	}
 }

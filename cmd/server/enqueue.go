@@ -50,7 +50,7 @@ func (c *enqueueCmd) Run(ctx context.Context, p *program) error {
 	}
 	handle, err := parts.client.Enqueue(ctx, c.Name, args, options...)
 	if err != nil {
-		return enqueueError(err)
+		return refused(err)
 	}
 	if c.Wait {
 		return c.wait(ctx, p, parts, handle)

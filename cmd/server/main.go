@@ -14,7 +14,6 @@ import (
 	"io"
 	"os"
 	"slices"
-	"strconv"
 	"strings"
 
 	"github.com/alecthomas/kong"
@@ -25,9 +24,13 @@ type grammar struct {
 	settings
 
 	Serve   serveCmd   `cmd:"" default:"withargs" help:"Serve /tasks/* over HTTP and, in local mode, run the tasks (the default command)."`
+	Work    workCmd    `cmd:"" help:"Pull tasks from the database and run them."`
 	Enqueue enqueueCmd `cmd:"" help:"Store one task and send it on its way; or many, from standard input."`
 	Run     runCmd     `cmd:"" help:"Run one stored task now, in this process."`
 	Result  resultCmd  `cmd:"" help:"Print one task's result."`
+	Status  statusCmd  `cmd:"" help:"Print how many tasks are pending, running and so on."`
+	Purge   purgeCmd   `cmd:"" help:"Delete finished tasks."`
+	Requeue requeueCmd `cmd:"" help:"Recover RUNNING tasks whose worker is gone."`
 	Tasks   tasksCmd   `cmd:"" help:"List the registered tasks."`
 	Migrate migrateCmd `cmd:"" help:"Bring the database's schema up to date, or show what that takes."`
 }
@@ -88,11 +91,14 @@ func realMain(ctx context.Context, args []string, p *program) int {
 	}
 	err = command.Run(p)
 	var usage usageError
+	var exit exitStatus
 	switch {
 	case err == nil:
 		return 0
 	case errors.Is(err, errSilent):
 		return 1
+	case errors.As(err, &exit):
+		return int(exit)
 	case errors.As(err, &usage):
 		fmt.Fprintf(p.stderr, "server: %s\n", oneLine(err))
 		return 2
@@ -109,19 +115,23 @@ func explain(err error, commands []*kong.Node, args []string) error {
 	if !found || word == "" {
 		return err
 	}
-	var near []string
+	near, most := "", 1
 	for _, command := range commands {
 		if slices.Contains(args, command.Name) {
 			return err
 		}
-		if strings.HasPrefix(command.Name, word[:1]) {
-			near = append(near, strconv.Quote(command.Name))
+		n := 0
+		for n < min(len(word), len(command.Name)) && word[n] == command.Name[n] {
+			n++
+		}
+		if n > most {
+			near, most = command.Name, n
 		}
 	}
-	if len(near) == 0 {
+	if near == "" {
 		return fmt.Errorf("unknown command %q", word)
 	}
-	return fmt.Errorf("unknown command %q, did you mean %s?", word, strings.Join(near, " or "))
+	return fmt.Errorf("unknown command %q, did you mean %q?", word, near)
 }
 
 // oneLine is the text of an error without line breaks.

@@ -57,15 +57,19 @@ func (p *program) defaultTimeout(mode string) time.Duration {
 	if timeout == 0 {
 		timeout = 9 * time.Minute
 	}
-	request := time.Duration(p.settings.RequestTimeout)
-	if request == 0 && p.detector().Platform() == detect.CloudRunService {
-		request = 300 * time.Second
-	}
-	if request > 0 {
+	if request := p.requestTimeout(); request > 0 {
 		// Leave a tenth, or ten seconds, for the result to be stored.
 		timeout = min(timeout, request-min(request/10, 10*time.Second))
 	}
 	return timeout
+}
+
+// requestTimeout is the platform's; 0 where there is none.
+func (p *program) requestTimeout() time.Duration {
+	if p.settings.RequestTimeout == 0 && p.detector().Platform() == detect.CloudRunService {
+		return 300 * time.Second
+	}
+	return time.Duration(p.settings.RequestTimeout)
 }
 
 // target is where Cloud Tasks are created, and whom they call back as whom.

@@ -26,14 +26,11 @@ func (c *resultCmd) Run(ctx context.Context, p *program) error {
 	if err != nil {
 		return err
 	}
-	parts, err := p.plan(ctx, false)
+	parts, err := p.connect(ctx)
 	if err != nil {
 		return err
 	}
 	defer parts.close()
-	if err := p.open(ctx, parts, nil, false); err != nil {
-		return err
-	}
 	row, err := parts.client.Get(ctx, id)
 	if errors.Is(err, queue.ErrNotFound) {
 		return fmt.Errorf("task %s not found: it never was in this database, or was purged", id)

@@ -149,8 +149,9 @@ func (c *serveCmd) concurrency(p *program) int {
 // handler is all that the server answers.
 func (p *program) handler(parts *parts, executor *queue.Executor, auth httpapi.Authenticator) (http.Handler, error) {
 	cfg := httpapi.Config{
-		Client: parts.client, Executor: executor, Auth: auth, Logger: parts.log,
-		ExecutePath: p.settings.TaskHandlerPath, MaxBody: int64(p.settings.TasksMaxBody),
+		Client: parts.client, Executor: executor, Auth: auth, RouteAuth: p.routeAuth(auth), Logger: parts.log,
+		RequestTimeout: p.requestTimeout(),
+		ExecutePath:    p.settings.TaskHandlerPath, MaxBody: int64(p.settings.TasksMaxBody),
 	}
 	if p.detector().Platform() == detect.AppEngine {
 		cfg.BusyStatus = http.StatusServiceUnavailable

@@ -44,6 +44,7 @@ type settings struct {
 	OIDCIssuer              string   `env:"OIDC_ISSUER" name:"oidc-issuer" group:"auth" placeholder:"URL" help:"Issuer of an emulator's tokens. Only with CLOUD_TASKS_EMULATOR_HOST."`
 	OIDCCertsURL            string   `env:"OIDC_CERTS_URL" name:"oidc-certs-url" group:"auth" placeholder:"URL" help:"Keys of an emulator's tokens. Only with CLOUD_TASKS_EMULATOR_HOST."`
 	TaskAPIToken            string   `env:"TASK_API_TOKEN" name:"task-api-token" group:"auth" placeholder:"SECRET" help:"Shared secret, accepted as Authorization: Bearer."`
+	TaskHMACSecret          string   `env:"TASK_HMAC_SECRET" name:"task-hmac-secret" group:"auth" placeholder:"SECRET" help:"Shared secret of requests signed with X-Task-Signature and X-Task-Timestamp."`
 
 	WebhookSecret     string   `env:"WEBHOOK_SECRET" group:"webhook" placeholder:"whsec_…" help:"Signs what webhook.deliver sends, as Standard Webhooks says."`
 	WebhookAllowHosts []string `env:"WEBHOOK_ALLOW_HOSTS" group:"webhook" placeholder:"HOST" help:"Hosts that webhook.deliver may reach though they are private or loopback."`

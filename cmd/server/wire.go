@@ -86,6 +86,20 @@ func (p *program) open(ctx context.Context, parts *parts, local *queue.Local, mi
 	return err
 }
 
+// connect is plan and open for a command that only looks at tasks or tidies
+// them up, and dispatches nothing.
+func (p *program) connect(ctx context.Context) (*parts, error) {
+	parts, err := p.plan(ctx, false)
+	if err != nil {
+		return nil, err
+	}
+	if err := p.open(ctx, parts, nil, false); err != nil {
+		parts.close()
+		return nil, err
+	}
+	return parts, nil
+}
+
 // cloudDispatcher makes the dispatcher over Cloud Tasks.
 func (p *program) cloudDispatcher(ctx context.Context, parts *parts) (queue.Dispatcher, error) {
 	var err error

@@ -131,13 +131,17 @@ func hostname(host string) string {
 // AppEngineQueue accepts deliveries of App Engine's own queue service, by the
 // header that App Engine takes off every request from outside. Anywhere else
 // anybody can send it, so use it on App Engine only.
-func AppEngineQueue() Authenticator { return appEngineQueue{} }
+func AppEngineQueue() Authenticator { return platformHeader("X-AppEngine-QueueName") }
 
-type appEngineQueue struct{}
+// AppEngineCron is the same for App Engine's cron service.
+func AppEngineCron() Authenticator { return platformHeader("X-Appengine-Cron") }
 
-func (appEngineQueue) Authenticate(r *http.Request) error {
-	if r.Header.Get("X-AppEngine-QueueName") == "" {
-		return &authError{http.StatusUnauthorized, "not a delivery by App Engine's queue service"}
+// platformHeader is a header that only the platform can set.
+type platformHeader string
+
+func (h platformHeader) Authenticate(r *http.Request) error {
+	if r.Header.Get(string(h)) == "" {
+		return &authError{http.StatusUnauthorized, "no credentials"}
 	}
 	return nil
 }

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"io"
 	"net/http"
+	"net/url"
 	"slices"
 	"strings"
 	"time"
@@ -33,7 +34,7 @@ const bodyReadTimeout = 15 * time.Second
 // readBody reads a whole body of at most limit bytes.
 func readBody(w http.ResponseWriter, r *http.Request, limit int64) ([]byte, error) {
 	control := http.NewResponseController(w)
-	_ = control.SetReadDeadline(time.Now().Add(bodyReadTimeout)) // not supported by test recorders
+	_ = control.SetReadDeadline(time.Now().Add(bodyReadTimeout))
 	body, err := io.ReadAll(http.MaxBytesReader(w, r.Body, limit))
 	_ = control.SetReadDeadline(time.Time{})
 	var tooLarge *http.MaxBytesError
@@ -101,9 +102,36 @@ func accepted(fields map[string]any) string {
 	return strings.Join(names, ", ")
 }
 
+// count is a whole number of at least least. Its zero value is "not given".
+type count struct {
+	value int
+	least int
+}
+
+// UnmarshalJSON reads the number; null leaves it as it is.
+func (c *count) UnmarshalJSON(data []byte) error {
+	if string(data) == "null" {
+		return nil
+	}
+	var n int
+	if err := json.Unmarshal(data, &n); err != nil {
+		return err
+	}
+	if n < c.least {
+		return errors.New("too small")
+	}
+	c.value = n
+	return nil
+}
+
 // wanted says what a field accepts.
 func wanted(into any) string {
-	switch into.(type) {
+	switch into := into.(type) {
+	case *count:
+		if into.least > 0 {
+			return "a positive integer"
+		}
+		return "a non-negative integer"
 	case *string, **string:
 		return "a string"
 	case *int, **int:
@@ -116,8 +144,8 @@ func wanted(into any) string {
 }
 
 // queryBool reads a query parameter that is "true" or "false"; absent is false.
-func queryBool(r *http.Request, name string) (bool, error) {
-	switch value := strings.ToLower(r.URL.Query().Get(name)); value {
+func queryBool(query url.Values, name string) (bool, error) {
+	switch value := strings.ToLower(query.Get(name)); value {
 	case "", "false":
 		return false, nil
 	case "true":

@@ -10,12 +10,12 @@ import (
 
 // execute takes a delivered ID to the executor.
 func (h *handler) execute(w http.ResponseWriter, r *http.Request, id string) {
-	failOnError, err := queryBool(r, "fail_on_error")
+	failOnError, err := queryBool(r.URL.Query(), "fail_on_error")
 	if err != nil {
 		h.fail(w, r, err)
 		return
 	}
-	allowRetry, err := queryBool(r, "allow_retry")
+	allowRetry, err := queryBool(r.URL.Query(), "allow_retry")
 	if err != nil {
 		h.fail(w, r, err)
 		return
@@ -40,11 +40,16 @@ func (h *handler) execute(w http.ResponseWriter, r *http.Request, id string) {
 		writeJSON(w, http.StatusOK, notExecuted{Reason: "Task not found"})
 		return
 	}
-	answer := ExecuteAnswer(run, err, failOnError)
+	h.write(w, r, h.busy(ExecuteAnswer(run, err, failOnError), err), err)
+}
+
+// busy gives the answer of a full process the status that this platform's
+// queues slow down for.
+func (h *handler) busy(answer Answer, err error) Answer {
 	if errors.Is(err, queue.ErrBusy) {
 		answer.Status = h.BusyStatus
 	}
-	h.write(w, r, answer, err)
+	return answer
 }
 
 // purgedAfter is how many deliveries of an unknown ID are refused, so that one

@@ -3,9 +3,11 @@ package httpapi
 import (
 	"encoding/json"
 	"errors"
+	"fmt"
 	"log/slog"
 	"math"
 	"net/http"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -19,11 +21,16 @@ type Config struct {
 	Executor *queue.Executor // required
 	// Auth decides who may call; required, so that leaving it out fails closed.
 	Auth Authenticator
+	// RouteAuth decides instead of Auth for the routes it names ("execute",
+	// "enqueue", "purge", …).
+	RouteAuth map[string]Authenticator
 
 	// ExecutePath is a further path, with {task_id}, at which deliveries arrive.
 	ExecutePath string
 	// MaxBody bounds a request's body in bytes; 0 means 1 MiB.
 	MaxBody int64
+	// RequestTimeout is the platform's: run and purge stop before it. 0: none.
+	RequestTimeout time.Duration
 	// BusyStatus answers a delivery when all slots are taken; 0 means 429. On
 	// App Engine, whose queues slow down for 503 only, it is 503.
 	BusyStatus int
@@ -53,6 +60,11 @@ func New(cfg Config) (http.Handler, error) {
 	if cfg.Logger == nil {
 		cfg.Logger = slog.Default()
 	}
+	for name, auth := range cfg.RouteAuth {
+		if auth == nil || !slices.ContainsFunc(routes, func(r route) bool { return r.name == name }) {
+			return nil, fmt.Errorf("httpapi: Config.RouteAuth[%q]: it must be the name of a route, and not nil", name)
+		}
+	}
 	h := &handler{Config: cfg}
 	if cfg.ExecutePath != "" {
 		var found bool
@@ -68,33 +80,60 @@ func New(cfg Config) (http.Handler, error) {
 type route struct {
 	name   string // after /tasks/
 	hasID  bool   // followed by a task's ID
-	method string
+	method string // POST also says that there is a body
+	get    bool   // GET too, with the parameters in the query
 	caller string
 	serve  func(*handler, http.ResponseWriter, *http.Request, string)
 }
 
 // routes is every endpoint under /tasks/.
 var routes = []route{
-	{"execute", true, http.MethodPost, "Cloud Tasks", (*handler).execute},
-	{"enqueue", false, http.MethodPost, "programs", (*handler).enqueue},
-	{"result", true, http.MethodGet, "programs", (*handler).result},
+	{"execute", true, http.MethodPost, false, "Cloud Tasks", (*handler).execute},
+	{"enqueue", false, http.MethodPost, false, "programs", (*handler).enqueue},
+	{"result", true, http.MethodGet, false, "programs", (*handler).result},
+	{"cancel", true, http.MethodPost, false, "programs", (*handler).cancel},
+	{"status", false, http.MethodGet, false, "programs, monitoring", (*handler).status},
+	{"run", false, http.MethodPost, false, "schedulers", (*handler).run},
+	{"run-one", false, http.MethodPost, false, "schedulers", (*handler).runOne},
+	{"purge", false, http.MethodPost, true, "schedulers; App Engine's cron by GET", (*handler).purge},
+	{"openapi.json", false, http.MethodGet, false, "programmers", (*handler).openapi},
+}
+
+func (r route) allows(method string) bool {
+	gets := r.get || r.method == http.MethodGet
+	return method == r.method || gets && method == http.MethodGet || r.method == http.MethodGet && method == http.MethodHead
+}
+
+func (r route) allowed() string {
+	if r.get {
+		return r.method + ", " + http.MethodGet
+	}
+	return r.method
 }
 
 // ServeHTTP authenticates first, so that strangers learn nothing, not even
 // which routes there are.
 func (h *handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
-	if err := h.Auth.Authenticate(r); err != nil {
+	route, id, ok := h.match(r.URL.Path)
+	auth := h.Auth
+	if own, limited := h.RouteAuth[route.name]; limited && ok {
+		auth = own
+	}
+	// A signature covers the body, so authentication may read it.
+	control := http.NewResponseController(w)
+	_ = control.SetReadDeadline(time.Now().Add(bodyReadTimeout)) // not supported by test recorders
+	if err := auth.Authenticate(r); err != nil {
 		h.refuse(w, err)
 		return
 	}
-	route, id, ok := h.match(r.URL.Path)
+	_ = control.SetReadDeadline(time.Time{})
 	if !ok {
 		writeError(w, http.StatusNotFound, "no such endpoint")
 		return
 	}
-	if r.Method != route.method && (r.Method != http.MethodHead || route.method != http.MethodGet) {
-		w.Header().Set("Allow", route.method)
-		writeError(w, http.StatusMethodNotAllowed, "use "+route.method)
+	if !route.allows(r.Method) {
+		w.Header().Set("Allow", route.allowed())
+		writeError(w, http.StatusMethodNotAllowed, "use "+route.allowed())
 		return
 	}
 	route.serve(h, w, r, id)
@@ -160,11 +199,15 @@ func writeError(w http.ResponseWriter, status int, text string) {
 	writeJSON(w, status, errorBody{text})
 }
 
-func writeJSON(w http.ResponseWriter, status int, v any) {
+func writeHeader(w http.ResponseWriter, status int) {
 	w.Header().Set("Content-Type", "application/json")
 	w.Header().Set("X-Content-Type-Options", "nosniff")
 	w.Header().Set("Cache-Control", "no-store")
 	w.WriteHeader(status)
+}
+
+func writeJSON(w http.ResponseWriter, status int, v any) {
+	writeHeader(w, status)
 	e := json.NewEncoder(w)
 	e.SetEscapeHTML(false)
 	_ = e.Encode(v) // the status is sent; a caller that has gone is not told

@@ -89,12 +89,14 @@ WHERE id = ANY(ARRAY(
 	ORDER BY coalesce(retry_at, run_after)
 	LIMIT $1::int8 FOR UPDATE SKIP LOCKED))`
 
-// reclaimQuery takes rows from claims whose lease has expired, and the claim
-// ID with them. The sweeper dispatches them at once.
-// Index: claimcheck_tasks_lease, then the primary key.
+// setReclaimed takes a row from a claim whose lease has expired, and the claim
+// ID with it. The sweeper dispatches it at once.
+const setReclaimed = `status = 'READY', hold = CASE WHEN run_after > now() THEN 1 ELSE 0 END,
+	claim_id = NULL, lease_expires_at = NULL, dispatch_due_at = now()`
+
+// reclaimQuery: index: claimcheck_tasks_lease, then the primary key.
 const reclaimQuery = `
-UPDATE claimcheck_tasks SET status = 'READY', hold = CASE WHEN run_after > now() THEN 1 ELSE 0 END,
-	claim_id = NULL, lease_expires_at = NULL, dispatch_due_at = now()
+UPDATE claimcheck_tasks SET ` + setReclaimed + `
 WHERE id = ANY(ARRAY(
 	SELECT id FROM claimcheck_tasks
 	WHERE status = 'RUNNING' AND lease_expires_at <= now() AND attempts < max_attempts

@@ -25,6 +25,12 @@ func (f *fixture) everyCall(ctx context.Context, claim queue.Claim) map[string]e
 	errs["Retry"] = f.store.Retry(ctx, claim, queue.Retry{})
 	errs["Release"] = f.store.Release(ctx, claim)
 	errs["DispatchFailed"] = f.store.DispatchFailed(ctx, "no", claim.ID)
+	_, errs["Figures"] = f.store.Figures(ctx, queue.Filter{})
+	_, errs["CountPurgeable"] = f.store.CountPurgeable(ctx, purgeRequest(finalStatuses...))
+	_, errs["Purge"] = f.store.Purge(ctx, purgeRequest(finalStatuses...))
+	_, errs["Requeue"] = f.store.Requeue(ctx, queue.RequeueRequest{Limit: 1, DryRun: true})
+	_, errs["Requeue, in earnest"] = f.store.Requeue(ctx, queue.RequeueRequest{Limit: 1})
+	_, _, errs["Cancel"] = f.store.Cancel(ctx, claim.ID)
 	errs["Ping"] = f.store.Ping(ctx)
 	return errs
 }

@@ -46,6 +46,10 @@ func Run(t *testing.T, h Harness) {
 		{"Promote", promoteTests},
 		{"GiveBack", giveBackTests},
 		{"Dispatch", dispatchTests},
+		{"Cancel", cancelTests},
+		{"Figures", figuresTests},
+		{"Purge", purgeTests},
+		{"Requeue", requeueTests},
 		{"Failure", failureTests},
 	} {
 		t.Run(concern.name, func(t *testing.T) {

@@ -1,0 +1,133 @@
+package main
+
+import (
+	"bytes"
+	"encoding/json"
+	"fmt"
+	"os/exec"
+	"strings"
+	"sync"
+	"syscall"
+	"testing"
+
+	"github.com/google/uuid"
+
+	"github.com/claimcheck-go/claimcheck/internal/testdb"
+	"github.com/claimcheck-go/claimcheck/queue"
+)
+
+func TestFourWorkersRunEachTaskOnce(t *testing.T) {
+	t.Parallel()
+	dir, env := t.TempDir(), []string{"DATABASE_URL=" + testdb.Postgres(t), "LOG_LEVEL=warn", "TASKS_MODE=pull"}
+	procRun(t, dir, env, "", "migrate")
+	var lines strings.Builder
+	const tasks = 400
+	for i := range tasks {
+		fmt.Fprintf(&lines, "{\"task\":\"demo.echo\",\"args\":%d,\"priority\":%d,\"queue_name\":\"q%d\"}\n", i, i%7-3, i%3)
+	}
+	ids := strings.Fields(procRun(t, dir, env, lines.String(), "enqueue", "-").stdout)
+	if len(ids) != tasks {
+		t.Fatalf("%d IDs", len(ids))
+	}
+	var all sync.WaitGroup
+	for range 4 {
+		all.Go(func() {
+			if r := procRun(t, dir, env, "", "work", "--concurrency=5"); r.status != 0 || r.stderr != "" {
+				t.Errorf("%+v", r)
+			}
+		})
+	}
+	all.Wait()
+	workers := make(map[string]int)
+	for _, id := range ids {
+		var answer struct{ Result queue.Row }
+		if err := json.Unmarshal([]byte(procRun(t, dir, env, "", "result", "--json", id).stdout), &answer); err != nil {
+			t.Fatal(err)
+		}
+		if row := answer.Result; row.Status != queue.StatusSuccessful || row.Attempts != 1 || len(row.WorkerIDs) != 1 {
+			t.Errorf("%+v", row)
+		} else {
+			workers[row.WorkerIDs[0]]++
+		}
+	}
+	t.Logf("tasks by worker: %v", workers)
+}
+
+// procWorker is a worker in the background.
+func procWorker(t *testing.T, dir string, env []string, args ...string) (*exec.Cmd, *procLog) {
+	t.Helper()
+	log := &procLog{}
+	worker := procCommand(t, procPatience, dir, env, append([]string{"work", "--continuous", "--interval=0.1"}, args...)...)
+	worker.Stdout, worker.Stderr = log, log
+	if err := worker.Start(); err != nil {
+		t.Fatal(err)
+	}
+	return worker, log
+}
+
+// procHeld enqueues a task that a receiver holds, and waits until it runs.
+func procHeld(t *testing.T, dir string, env []string, hook *procHook) uuid.UUID {
+	t.Helper()
+	args := fmt.Sprintf(`{"url":%q}`, hook.url)
+	id := uuid.MustParse(strings.TrimSpace(procRun(t, dir, env, "", "enqueue", "webhook.deliver", args).stdout))
+	hook.waitFor(t, id)
+	return id
+}
+
+func procRow(t *testing.T, dir string, env []string, id uuid.UUID) *queue.Row {
+	t.Helper()
+	var answer struct{ Result *queue.Row }
+	if err := json.Unmarshal([]byte(procRun(t, dir, env, "", "result", "--json", id.String()).stdout), &answer); err != nil {
+		t.Fatal(err)
+	}
+	return answer.Result
+}
+
+func TestStoppedWorkerFinishesItsTaskAndExitsWithZero(t *testing.T) {
+	t.Parallel()
+	hook := procNewHook(t)
+	hook.hold()
+	dir, env := t.TempDir(), hook.env()
+	worker, log := procWorker(t, dir, env)
+	id := procHeld(t, dir, env, hook)
+	_ = worker.Process.Signal(syscall.SIGTERM)
+	procWait(t, "the worker to heed the signal", func() bool { return strings.Contains(log.String(), "stopping") })
+	left := strings.TrimSpace(procRun(t, dir, env, "", "enqueue", "demo.echo").stdout)
+	hook.open()
+	if err := worker.Wait(); err != nil {
+		t.Errorf("%v\n%s", err, log)
+	}
+	if row := procRow(t, dir, env, id); row.Status != queue.StatusSuccessful || row.Attempts != 1 {
+		t.Errorf("%+v", row)
+	}
+	if row := procRow(t, dir, env, uuid.MustParse(left)); row.Attempts != 0 {
+		t.Errorf("a stopping worker claimed more: %+v", row)
+	}
+}
+
+func TestWorkerThatIsHurriedGivesItsTaskBackAndExitsWithOne(t *testing.T) {
+	t.Parallel()
+	for name, flags := range map[string][]string{"second signal": nil, "shutdown timeout": {"--shutdown-timeout=0.2"}} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			hook := procNewHook(t)
+			hook.hold()
+			dir, env := t.TempDir(), hook.env()
+			worker, log := procWorker(t, dir, env, flags...)
+			id := procHeld(t, dir, env, hook)
+			_ = worker.Process.Signal(syscall.SIGTERM)
+			procWait(t, "the worker to heed the signal", func() bool { return strings.Contains(log.String(), "stopping") })
+			if flags == nil {
+				_ = worker.Process.Signal(syscall.SIGTERM)
+			}
+			_ = worker.Wait()
+			if worker.ProcessState.ExitCode() != 1 || !bytes.Contains([]byte(log.String()), []byte("interrupted")) {
+				t.Errorf("exit status %d\n%s", worker.ProcessState.ExitCode(), log)
+			}
+			if row := procRow(t, dir, env, id); row.Status != queue.StatusReady || row.Attempts != 0 {
+				t.Errorf("%+v", row)
+			}
+			hook.open()
+		})
+	}
+}

@@ -1,0 +1,106 @@
+package main
+
+import (
+	"bufio"
+	"context"
+	"fmt"
+	"os/signal"
+	"strings"
+	"syscall"
+	"time"
+
+	"github.com/claimcheck-go/claimcheck/queue"
+	"github.com/claimcheck-go/claimcheck/queue/httpapi"
+)
+
+type purgeCmd struct {
+	Days      int    `default:"0" help:"Only tasks that finished more than so many days ago."`
+	Status    string `default:"SUCCESSFUL,FAILED" help:"Final statuses, comma-separated: SUCCESSFUL, FAILED, CANCELLED."`
+	Task      string `placeholder:"NAME" help:"Only tasks of this name."`
+	BatchSize int    `default:"1000" help:"How many to delete in one transaction, up to 10000."`
+	DryRun    bool   `help:"Only count."`
+	Yes       bool   `help:"Do not ask, on a terminal."`
+	JSON      bool   `name:"json" help:"Print what the endpoint answers."`
+}
+
+// Run deletes finished tasks, batch by batch; an interrupt ends it between two.
+func (c *purgeCmd) Run(ctx context.Context, p *program) error {
+	request, err := c.request()
+	if err != nil {
+		return err
+	}
+	parts, err := p.connect(ctx)
+	if err != nil {
+		return err
+	}
+	defer parts.close()
+	if c.DryRun || !c.Yes && !c.JSON && isTerminal(p.stdin) {
+		n, err := parts.client.CountPurgeable(ctx, request)
+		if err != nil || c.DryRun {
+			return c.counted(p, n, err)
+		}
+		if !p.confirm(fmt.Sprintf("Delete %d tasks (%s)?", n, c.Status)) {
+			return nil
+		}
+	}
+	ctx, stop := signal.NotifyContext(ctx, syscall.SIGTERM, syscall.SIGINT)
+	defer stop()
+	bar, shown := p.progress("tasks deleted"), 0
+	deleted, more, err := parts.client.Purge(ctx, request, func(deleted int) {
+		bar.add(deleted - shown)
+		shown = deleted
+	})
+	bar.end()
+	if err != nil {
+		return fmt.Errorf("%d tasks were deleted, then: %w", deleted, err)
+	}
+	if c.JSON {
+		return p.printJSON(struct {
+			Deleted int  `json:"deleted"`
+			DryRun  bool `json:"dry_run"`
+			More    bool `json:"more,omitempty"`
+		}{deleted, false, more})
+	}
+	fmt.Fprintf(p.stdout, "%d tasks deleted\n", deleted)
+	if more {
+		fmt.Fprintln(p.stdout, "stopped before the end; more are left")
+	}
+	return nil
+}
+
+func (c *purgeCmd) request() (queue.PurgeRequest, error) {
+	request := queue.PurgeRequest{
+		Statuses: httpapi.FinalStatuses(c.Status), Age: time.Duration(c.Days) * 24 * time.Hour, Task: c.Task, Limit: c.BatchSize,
+	}
+	switch {
+	case c.Days < 0 || c.Days > 36500:
+		return request, usagef("--days must be from 0 to 36500, not %d", c.Days)
+	case c.BatchSize < 1 || c.BatchSize > 10000:
+		return request, usagef("--batch-size must be from 1 to 10000, not %d", c.BatchSize)
+	case len(request.Statuses) != strings.Count(c.Status, ",")+1:
+		return request, usagef("--status must list SUCCESSFUL, FAILED or CANCELLED, each once, not %q", c.Status)
+	}
+	return request, nil
+}
+
+func (c *purgeCmd) counted(p *program, n int, err error) error {
+	if err != nil {
+		return err
+	}
+	if c.JSON {
+		return p.printJSON(struct {
+			Count  int  `json:"count"`
+			DryRun bool `json:"dry_run"`
+		}{n, true})
+	}
+	fmt.Fprintf(p.stdout, "%d tasks would be deleted\n", n)
+	return nil
+}
+
+// confirm asks on the terminal.
+func (p *program) confirm(question string) bool {
+	fmt.Fprintf(p.stderr, "%s [y/N] ", question)
+	answer, _ := bufio.NewReader(p.stdin).ReadString('\n')
+	answer = strings.ToLower(strings.TrimSpace(answer))
+	return answer == "y" || answer == "yes"
+}

@@ -1,0 +1,157 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"os/signal"
+	"strconv"
+	"syscall"
+	"time"
+
+	"github.com/claimcheck-go/claimcheck/queue"
+)
+
+type workCmd struct {
+	Queue           []string  `placeholder:"NAME" help:"Queues to pull from; repeatable. Default: all."`
+	Backend         string    `default:"default" help:"Backend to pull from."`
+	Continuous      bool      `help:"Keep looking when nothing is due. Otherwise end then."`
+	Interval        interval  `default:"5s" help:"How often to look when nothing is due."`
+	MaxTasks        int       `default:"0" help:"End after so many tasks; 0 is no limit."`
+	Concurrency     int       `default:"1" help:"Tasks that run at once."`
+	ShutdownTimeout *interval `placeholder:"0" help:"How long running tasks may go on after SIGTERM; 0 is as long as it takes. Default: 8s on Cloud Run and App Engine, else 0."`
+	EmptyExitCode   int       `default:"0" help:"Exit status when nothing was run."`
+	FailedExitCode  int       `default:"0" help:"Exit status when a task ended FAILED."`
+}
+
+// interval is a duration that may also be written as a number of seconds.
+type interval time.Duration
+
+// UnmarshalText reads a Go duration or seconds.
+func (i *interval) UnmarshalText(text []byte) error {
+	if seconds, err := strconv.ParseFloat(string(text), 64); err == nil && seconds >= 0 && seconds < 1e9 {
+		*i = interval(seconds * float64(time.Second))
+		return nil
+	}
+	var d duration
+	if err := d.UnmarshalText(text); err != nil {
+		return fmt.Errorf("must be seconds such as 5 or 0.5, or a duration such as 90s or 5m, not %q", text)
+	}
+	*i = interval(d)
+	return nil
+}
+
+// exitStatus ends a command with a status of its own, and says nothing.
+type exitStatus int
+
+func (e exitStatus) Error() string { return fmt.Sprintf("exit status %d", int(e)) }
+
+// Run pulls and runs tasks until there are none, or for ever.
+func (c *workCmd) Run(ctx context.Context, p *program) error {
+	if err := c.check(); err != nil {
+		return err
+	}
+	parts, err := p.plan(ctx, true)
+	if err != nil {
+		return err
+	}
+	defer parts.close()
+	if err := p.open(ctx, parts, nil, false); err != nil {
+		return err
+	}
+	if !parts.client.HasBackend(c.Backend) {
+		return usagef("--backend %q is not known; known: %s", c.Backend, queue.DefaultBackend)
+	}
+	executor, err := p.executor(parts, c.Concurrency)
+	if err != nil {
+		return err
+	}
+	ctx, stopped := c.stopOnSignal(ctx, p, parts, executor)
+	progress := p.progress("tasks run")
+	worked, err := executor.Work(ctx, queue.WorkConfig{
+		From: queue.From{Queues: nonEmpty(c.Queue), Backend: c.Backend}, MaxTasks: c.MaxTasks,
+		Continuous: c.Continuous, Interval: time.Duration(c.Interval), OnRun: func(*queue.Run) { progress.add(1) },
+	})
+	progress.end()
+	if err := stopped(); err != nil {
+		parts.log.Error("stopped before all tasks had ended; what did not return keeps its claim until the lease is over", "error", err)
+		return errSilent
+	}
+	if err != nil {
+		return err
+	}
+	parts.log.Info("work ends", "tasks_run", worked.Runs, "failed", worked.Failed)
+	switch {
+	case worked.Failed > 0 && c.FailedExitCode != 0:
+		return exitStatus(c.FailedExitCode)
+	case worked.Runs == 0 && c.EmptyExitCode != 0:
+		return exitStatus(c.EmptyExitCode)
+	}
+	return nil
+}
+
+func (c *workCmd) check() error {
+	switch {
+	case c.Concurrency < 1:
+		return usagef("--concurrency must be at least 1, not %d", c.Concurrency)
+	case c.MaxTasks < 0:
+		return usagef("--max-tasks must be 0 (no limit) or more, not %d", c.MaxTasks)
+	case c.Interval <= 0:
+		return usagef("--interval must be more than 0")
+	case min(c.EmptyExitCode, c.FailedExitCode) < 0 || max(c.EmptyExitCode, c.FailedExitCode) > 255:
+		return usagef("--empty-exit-code and --failed-exit-code must be from 0 to 255")
+	}
+	return nil
+}
+
+// errCutShort: tasks were interrupted, because the time was over or a second
+// signal came.
+var errCutShort = errors.New("tasks were interrupted")
+
+// stopOnSignal makes SIGTERM and SIGINT stop the worker: it claims nothing more,
+// and running tasks may end within the shutdown timeout; after it, or at a second
+// signal, their claims are given back. stopped waits for that, if a signal came,
+// and says whether anything was cut short.
+func (c *workCmd) stopOnSignal(ctx context.Context, p *program, parts *parts, e *queue.Executor) (_ context.Context, stopped func() error) {
+	timeout := time.Duration(0)
+	if p.onPlatform() {
+		timeout = 8 * time.Second
+	}
+	if c.ShutdownTimeout != nil {
+		timeout = time.Duration(*c.ShutdownTimeout)
+	}
+	signals := make(chan os.Signal, 2)
+	signal.Notify(signals, syscall.SIGTERM, os.Interrupt)
+	working, stop := context.WithCancel(ctx)
+	result := make(chan error, 1)
+	go func() {
+		select {
+		case <-working.Done(): // the work has ended by itself
+			result <- nil
+			return
+		case <-signals:
+		}
+		parts.log.Info("stopping: running tasks may end first")
+		stop()
+		draining, cut := context.WithCancel(ctx)
+		defer cut()
+		if timeout > 0 {
+			draining, cut = context.WithTimeout(draining, max(timeout-lingerTime, timeout/2))
+			defer cut()
+		}
+		go func() {
+			<-signals
+			cut()
+		}()
+		err := e.Shutdown(draining, lingerTime)
+		if err == nil && draining.Err() != nil {
+			err = errCutShort
+		}
+		result <- err
+	}()
+	return working, func() error {
+		stop()
+		return <-result
+	}
+}

@@ -1,0 +1,133 @@
+package httpapi
+
+import (
+	"net/http"
+	"net/url"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/claimcheck-go/claimcheck/queue"
+)
+
+// maxBatch is the largest batch_size of a purge.
+const maxBatch = 10000
+
+// maxDays keeps an age within what a time.Duration holds.
+const maxDays = 36500
+
+// purgeRequest is what a purge was asked for.
+type purgeRequest struct {
+	queue.PurgeRequest
+	dryRun bool
+}
+
+// purge deletes finished rows, as a JSON body asks, or a query: App Engine's
+// cron can only GET. It stops before the request's time is over.
+func (h *handler) purge(w http.ResponseWriter, r *http.Request, _ string) {
+	var request purgeRequest
+	var err error
+	if r.Method == http.MethodPost {
+		var body []byte
+		if body, err = readBody(w, r, h.MaxBody); err == nil {
+			request, err = purgeFromBody(body)
+		}
+	} else {
+		request, err = purgeFromQuery(r.URL.Query())
+	}
+	if err != nil {
+		h.fail(w, r, err)
+		return
+	}
+	ctx, cancel := h.within(r.Context(), h.RequestTimeout*3/4)
+	defer cancel()
+	if request.dryRun {
+		n, err := h.Client.CountPurgeable(ctx, request.PurgeRequest)
+		if err != nil {
+			h.fail(w, r, err)
+			return
+		}
+		writeJSON(w, http.StatusOK, struct {
+			Count  int  `json:"count"`
+			DryRun bool `json:"dry_run"`
+		}{n, true})
+		return
+	}
+	deleted, more, err := h.Client.Purge(ctx, request.PurgeRequest, nil)
+	if err != nil && deleted == 0 {
+		h.fail(w, r, err)
+		return
+	}
+	writeJSON(w, http.StatusOK, struct {
+		Deleted int  `json:"deleted"`
+		DryRun  bool `json:"dry_run"`
+		More    bool `json:"more,omitempty"`
+	}{deleted, false, more})
+}
+
+func purgeFromBody(body []byte) (purgeRequest, error) {
+	days, batch := count{}, count{value: queue.DefaultBatch, least: 1}
+	var status, task *string
+	var dryRun *bool
+	err := decodeObject(body, map[string]any{
+		"days": &days, "status": &status, "batch_size": &batch, "dry_run": &dryRun, "task": &task,
+	})
+	if err != nil {
+		return purgeRequest{}, err
+	}
+	return newPurgeRequest(days, batch, status, task, dryRun != nil && *dryRun)
+}
+
+func purgeFromQuery(query url.Values) (purgeRequest, error) {
+	days, batch := count{}, count{value: queue.DefaultBatch, least: 1}
+	for name, field := range map[string]*count{"days": &days, "batch_size": &batch} {
+		if value := given(query, name); value != nil {
+			if n, err := strconv.Atoi(*value); err != nil || n < field.least {
+				return purgeRequest{}, badRequest("%s must be %s", name, wanted(field))
+			} else {
+				field.value = n
+			}
+		}
+	}
+	dryRun, err := queryBool(query, "dry_run")
+	if err != nil {
+		return purgeRequest{}, err
+	}
+	return newPurgeRequest(days, batch, given(query, "status"), given(query, "task"), dryRun)
+}
+
+func newPurgeRequest(days, batch count, status, task *string, dryRun bool) (purgeRequest, error) {
+	request := purgeRequest{dryRun: dryRun}
+	switch {
+	case batch.value > maxBatch:
+		return request, badRequest("batch_size cannot exceed %d", maxBatch)
+	case days.value > maxDays:
+		return request, badRequest("days cannot exceed %d", maxDays)
+	}
+	request.Age, request.Limit = time.Duration(days.value)*24*time.Hour, batch.value
+	if task != nil {
+		request.Task = *task
+	}
+	if status == nil {
+		request.Statuses = []queue.Status{queue.StatusSuccessful, queue.StatusFailed}
+		return request, nil
+	}
+	if request.Statuses = FinalStatuses(*status); len(request.Statuses) == 0 {
+		return request, badRequest("No valid statuses specified")
+	}
+	return request, nil
+}
+
+// FinalStatuses are those statuses in a comma-separated list that a purge may
+// delete; other words are passed over.
+func FinalStatuses(list string) []queue.Status {
+	var statuses []queue.Status
+	for word := range strings.SplitSeq(list, ",") {
+		status := queue.Status(strings.ToUpper(strings.TrimSpace(word)))
+		if status.Final() && !slices.Contains(statuses, status) {
+			statuses = append(statuses, status)
+		}
+	}
+	return statuses
+}

@@ -1,0 +1,67 @@
+package httpapi
+
+import (
+	"context"
+	"net/http"
+	"net/url"
+
+	"github.com/claimcheck-go/claimcheck/queue"
+)
+
+// status answers with figures of a queue or of all.
+func (h *handler) status(w http.ResponseWriter, r *http.Request, _ string) {
+	query := r.URL.Query()
+	filter, err := h.filter(given(query, "queue_name"), given(query, "backend_name"))
+	if err != nil {
+		h.fail(w, r, err)
+		return
+	}
+	ctx, cancel := context.WithTimeout(r.Context(), databaseTimeout)
+	defer cancel()
+	figures, err := h.Client.Figures(ctx, filter)
+	if err != nil {
+		h.fail(w, r, err)
+		return
+	}
+	writeJSON(w, http.StatusOK, figures)
+}
+
+// given is a query parameter, nil if it is absent or empty.
+func given(query url.Values, name string) *string {
+	if value := query.Get(name); value != "" {
+		return &value
+	}
+	return nil
+}
+
+// cancel cancels a task that has not ended.
+func (h *handler) cancel(w http.ResponseWriter, r *http.Request, id string) {
+	body, err := readBody(w, r, h.MaxBody)
+	if err == nil {
+		err = decodeObject(body, nil)
+	}
+	if err != nil {
+		h.fail(w, r, err)
+		return
+	}
+	taskID, err := parseID(id)
+	if err != nil {
+		h.fail(w, r, err)
+		return
+	}
+	ctx, cancel := context.WithTimeout(r.Context(), databaseTimeout)
+	defer cancel()
+	row, cancelled, err := h.Client.Cancel(ctx, taskID)
+	if err != nil {
+		h.fail(w, r, err)
+		return
+	}
+	status := http.StatusOK
+	if !cancelled {
+		status = http.StatusConflict
+	}
+	writeJSON(w, status, struct {
+		Cancelled bool       `json:"cancelled"`
+		Result    *queue.Row `json:"result"`
+	}{cancelled, row})
+}

@@ -1,0 +1,103 @@
+package queue
+
+import (
+	"context"
+	"errors"
+	"math"
+	"time"
+
+	"github.com/google/uuid"
+)
+
+// Cancel makes a task CANCELLED unless it has ended; cancelled says whether it
+// did. The context of a function that is running ends with its next heartbeat,
+// and what it returns is not stored. ErrNotFound if there is no such task.
+func (c *Client) Cancel(ctx context.Context, id uuid.UUID) (row *Row, cancelled bool, err error) {
+	row, cancelled, err = c.cfg.Store.Cancel(ctx, id)
+	c.outage.observe(err)
+	return row, cancelled, err
+}
+
+// Figures counts tasks by state.
+func (c *Client) Figures(ctx context.Context, f Filter) (Figures, error) {
+	figures, err := c.cfg.Store.Figures(ctx, f)
+	c.outage.observe(err)
+	return figures, err
+}
+
+// PendingCount is how many tasks are READY and due.
+func (c *Client) PendingCount(ctx context.Context, f Filter) (int, error) {
+	figures, err := c.Figures(ctx, f)
+	return figures.Pending, err
+}
+
+// DefaultBatch is how many rows Purge and Requeue handle in one transaction
+// unless Limit says otherwise.
+const DefaultBatch = 1000
+
+// Purge deletes final rows in batches of r.Limit until none is left or ctx ends,
+// which more then says. progress, which may be nil, is told the count so far
+// after each batch.
+func (c *Client) Purge(ctx context.Context, r PurgeRequest, progress func(deleted int)) (deleted int, more bool, err error) {
+	if r.Limit == 0 {
+		r.Limit = DefaultBatch
+	}
+	for {
+		if ctx.Err() != nil {
+			return deleted, true, nil
+		}
+		// A batch that has begun ends: how much it deleted would not be known.
+		batchCtx, cancel := context.WithTimeout(context.WithoutCancel(ctx), purgeTimeout)
+		n, err := c.cfg.Store.Purge(batchCtx, r)
+		cancel()
+		c.outage.observe(err)
+		deleted += n
+		if err != nil {
+			return deleted, true, err
+		}
+		if progress != nil {
+			progress(deleted)
+		}
+		if n < r.Limit {
+			return deleted, false, nil
+		}
+	}
+}
+
+// purgeTimeout bounds one batch of Purge.
+const purgeTimeout = time.Minute
+
+// CountPurgeable is how many rows Purge would delete now.
+func (c *Client) CountPurgeable(ctx context.Context, r PurgeRequest) (int, error) {
+	n, err := c.cfg.Store.CountPurgeable(ctx, r)
+	c.outage.observe(err)
+	return n, err
+}
+
+// Requeue recovers RUNNING rows whose worker is gone, in batches of r.Limit,
+// and returns how many it handled when ctx ends or none is left. The sweeper, or
+// a worker that pulls, sees to those that are READY again.
+func (c *Client) Requeue(ctx context.Context, r RequeueRequest) (total Requeued, err error) {
+	switch {
+	case r.DryRun:
+		r.Limit = math.MaxInt32 // one count of all
+	case r.Limit == 0:
+		r.Limit = DefaultBatch
+	}
+	if r.OlderThan < 0 || r.MaxAttempts < 0 || r.MaxAttempts > MaxAttemptsLimit {
+		return total, invalidf("older_than must not be negative, and max_attempts must be from 1 to %d", MaxAttemptsLimit)
+	}
+	for ctx.Err() == nil {
+		n, err := c.cfg.Store.Requeue(ctx, r)
+		c.outage.observe(err)
+		total.Ready += n.Ready
+		total.Failed += n.Failed
+		if err != nil && !errors.Is(err, ctx.Err()) {
+			return total, err
+		}
+		if r.DryRun || n.Ready+n.Failed < r.Limit {
+			break
+		}
+	}
+	return total, nil
+}

@@ -1,0 +1,53 @@
+package pgstore
+
+import (
+	"context"
+
+	"github.com/jackc/pgx/v5"
+
+	"github.com/claimcheck-go/claimcheck/queue"
+)
+
+// purgeable are the rows with status s that may go.
+const purgeable = `FROM claimcheck_tasks WHERE status = s AND finished_at <= now() - $2::interval AND ($3::text = '' OR task_path = $3::text)`
+
+// purgeQuery takes the first rows of each status and deletes the first of all
+// these. Rows of the other statuses are locked with them for as long as it
+// runs: only what is locked is sure to be there to be deleted, and less than
+// the limit has to mean that there is no more.
+// Index: claimcheck_tasks_finished, from the start of each status and in its
+// order; then the primary key (= ANY of an array is never planned as a scan).
+const purgeQuery = `
+DELETE FROM claimcheck_tasks
+WHERE id = ANY(ARRAY(
+	SELECT first.id FROM unnest($1::text[]) AS s, LATERAL (
+		SELECT id, finished_at ` + purgeable + `
+		ORDER BY finished_at
+		LIMIT $4::int8 FOR UPDATE SKIP LOCKED) AS first
+	ORDER BY first.finished_at
+	LIMIT $4::int8))`
+
+// Purge deletes at most r.Limit final rows, those that finished first.
+func (s *Store) Purge(ctx context.Context, r queue.PurgeRequest) (deleted int, err error) {
+	statuses := r.Final()
+	if len(statuses) == 0 || r.Limit < 1 {
+		return 0, nil
+	}
+	err = s.on(ctx, "purge tasks", func(conn *pgx.Conn) error {
+		deleted, err = count(conn.Exec(ctx, purgeQuery, statuses, r.Age, r.Task, r.Limit))
+		return err
+	})
+	return deleted, err
+}
+
+// countPurgeableQuery: index: claimcheck_tasks_finished, the part that is old
+// enough.
+const countPurgeableQuery = `SELECT coalesce(sum(n), 0)::int8 FROM unnest($1::text[]) AS s, LATERAL (SELECT count(*) AS n ` + purgeable + `) AS old`
+
+// CountPurgeable returns how many rows Purge would delete in all.
+func (s *Store) CountPurgeable(ctx context.Context, r queue.PurgeRequest) (n int, err error) {
+	err = s.on(ctx, "count tasks to purge", func(conn *pgx.Conn) error {
+		return conn.QueryRow(ctx, countPurgeableQuery, r.Final(), r.Age, r.Task).Scan(&n)
+	})
+	return n, err
+}

@@ -1,0 +1,118 @@
+package pgstore
+
+import (
+	"context"
+	"errors"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgtype"
+
+	"github.com/claimcheck-go/claimcheck/queue"
+)
+
+// Requeue takes back RUNNING rows whose worker is gone. It looks first and acts
+// afterwards, on what has not changed meanwhile.
+func (s *Store) Requeue(ctx context.Context, r queue.RequeueRequest) (done queue.Requeued, err error) {
+	if r.Limit < 1 {
+		return done, nil
+	}
+	err = s.on(ctx, "requeue tasks", func(conn *pgx.Conn) error {
+		done = queue.Requeued{}
+		ready, failed, err := abandoned(ctx, conn, r)
+		if err != nil {
+			return err
+		}
+		if r.DryRun {
+			done = queue.Requeued{Ready: len(ready), Failed: len(failed)}
+			return nil
+		}
+		if done.Ready, err = requeue(ctx, conn, ready); err != nil {
+			return err
+		}
+		for _, held := range failed {
+			ok, err := abandon(ctx, conn, held)
+			if err != nil {
+				return err
+			}
+			if ok {
+				done.Failed++
+			}
+		}
+		return nil
+	})
+	return done, err
+}
+
+// hold is a claim with the end of its lease: as long as both are the same,
+// nothing has happened to the row.
+type hold struct {
+	queue.Claim
+	lease time.Time
+}
+
+// abandonedQuery: index: claimcheck_tasks_lease.
+func abandonedQuery(r queue.RequeueRequest) (string, []any) {
+	filter, args := within(r.Filter, 5)
+	return `SELECT id, claim_id, lease_expires_at, $1::bool OR attempts >= coalesce(nullif($2::int8, 0), max_attempts)
+FROM claimcheck_tasks
+WHERE status = 'RUNNING' AND lease_expires_at <= now() AND last_attempted_at <= now() - $3::interval` + filter + `
+ORDER BY lease_expires_at
+LIMIT $4::int8`, append([]any{r.MarkFailed, r.MaxAttempts, r.OlderThan, r.Limit}, args...)
+}
+
+// abandoned returns the claims to be taken back, by what is to become of their
+// rows.
+func abandoned(ctx context.Context, q querier, r queue.RequeueRequest) (ready, failed []hold, err error) {
+	query, args := abandonedQuery(r)
+	result, err := q.Query(ctx, query, args...)
+	if err != nil {
+		return nil, nil, err
+	}
+	var held hold
+	var fails bool
+	_, err = pgx.ForEachRow(result, []any{(*id)(&held.ID), (*id)(&held.ClaimID), (*moment)(&held.lease), &fails}, func() error {
+		if fails {
+			failed = append(failed, held)
+		} else {
+			ready = append(ready, held)
+		}
+		return nil
+	})
+	return ready, failed, err
+}
+
+// requeueQuery passes over rows that somebody has locked: they are changing,
+// and two that lock many rows would else wait for each other.
+// Index: the primary key.
+const requeueQuery = `
+UPDATE claimcheck_tasks SET ` + setReclaimed + `, max_attempts = greatest(max_attempts, attempts + 1)
+WHERE id = ANY(ARRAY(
+	SELECT t.id FROM unnest($1::uuid[], $2::uuid[], $3::timestamptz[]) AS c(id, claim_id, lease)
+	JOIN claimcheck_tasks t ON t.id = c.id
+	WHERE t.status = 'RUNNING' AND t.claim_id = c.claim_id AND t.lease_expires_at = c.lease
+	FOR UPDATE OF t SKIP LOCKED))`
+
+// requeue makes rows READY and counts them.
+func requeue(ctx context.Context, q querier, rows []hold) (int, error) {
+	if len(rows) == 0 {
+		return 0, nil
+	}
+	ids, claimIDs, leases := make([]pgtype.UUID, len(rows)), make([]pgtype.UUID, len(rows)), make([]pgtype.Timestamptz, len(rows))
+	for i, row := range rows {
+		ids[i], claimIDs[i], leases[i] = uuidValue(row.ID), uuidValue(row.ClaimID), timeValue(row.lease)
+	}
+	return count(q.Exec(ctx, requeueQuery, ids, claimIDs, leases))
+}
+
+// abandon fails one row. It reports false if the row has changed.
+func abandon(ctx context.Context, q querier, held hold) (bool, error) {
+	row, now, err := load(ctx, q, held.ID)
+	if errors.Is(err, queue.ErrNotFound) || err == nil && (row.Claim() != held.Claim || !row.LeaseExpiresAt.Equal(held.lease)) {
+		return false, nil
+	}
+	if err != nil {
+		return false, err
+	}
+	return loseWorker(ctx, q, row, now)
+}

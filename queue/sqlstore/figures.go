@@ -1,0 +1,93 @@
+package sqlstore
+
+import (
+	"context"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/claimcheck-go/claimcheck/queue"
+)
+
+// within is f as a condition to be appended, and its arguments.
+func within(f queue.Filter) (condition string, args []any) {
+	if f.Queue != "" {
+		condition += ` AND queue_name = ?`
+		args = append(args, f.Queue)
+	}
+	if f.Backend != "" {
+		condition += ` AND backend_name = ?`
+		args = append(args, f.Backend)
+	}
+	return condition, args
+}
+
+// waitingSince is since when a READY row that is due has been so.
+const waitingSince = `CASE WHEN coalesce(retry_at, run_after) > enqueued_at THEN coalesce(retry_at, run_after) ELSE enqueued_at END`
+
+const (
+	countOnly   = `count(*), NULL, NULL`
+	countSince  = `count(*), min(` + waitingSince + `), max(` + waitingSince + `)`
+	nextOfHeld  = `coalesce(retry_at, run_after)`
+	heldRows    = `status = 'READY' AND hold = 1 AND `
+	andFinished = ` AND finished_at IS NOT NULL`
+)
+
+// figured are the counts that Figures is made of: what is selected, of which
+// rows, whether these depend on the time, and where the count goes. Each has
+// its index: claimcheck_tasks_claim, _held, _lease and, for the final states,
+// _finished. Without a filter the last two need nothing of the table. What
+// Promote has not let go yet is pending all the same.
+var figured = []struct {
+	columns, rows string
+	timed         bool
+	count         func(*queue.Figures) *int
+}{
+	{countSince, `status = 'READY' AND hold = 0`, false, func(f *queue.Figures) *int { return &f.Pending }},
+	{countSince, heldRows + nextOfHeld + ` <= ?`, true, func(f *queue.Figures) *int { return &f.Pending }},
+	{countOnly, heldRows + nextOfHeld + ` > ?`, true, func(f *queue.Figures) *int { return &f.Delayed }},
+	{countOnly, `status = 'RUNNING'`, false, func(f *queue.Figures) *int { return &f.Running }},
+	{countOnly, `status = 'SUCCESSFUL'` + andFinished, false, func(f *queue.Figures) *int { return &f.Successful }},
+	{countOnly, `status = 'FAILED'` + andFinished, false, func(f *queue.Figures) *int { return &f.Failed }},
+	{countOnly, `status = 'CANCELLED'` + andFinished, false, func(f *queue.Figures) *int { return &f.Cancelled }},
+}
+
+// figuresQuery is all of figured in one statement, and therefore at one moment.
+// Its first column is the place in figured.
+func figuresQuery(f queue.Filter, now time.Time) (string, []any) {
+	filter, filterArgs := within(f)
+	var parts []string
+	var args []any
+	for i, part := range figured {
+		parts = append(parts, `SELECT `+strconv.Itoa(i)+`, `+part.columns+` FROM claimcheck_tasks WHERE `+part.rows+filter)
+		if part.timed {
+			args = append(args, micros(now))
+		}
+		args = append(args, filterArgs...)
+	}
+	return strings.Join(parts, ` UNION ALL `), args
+}
+
+// Figures counts rows.
+func (s *Store) Figures(ctx context.Context, f queue.Filter) (figures queue.Figures, err error) {
+	err = s.read(ctx, "count tasks", func(conn querier) error {
+		query, args := figuresQuery(f, s.now())
+		return each(ctx, conn, func(scan func(...any) error) error {
+			var place, n int
+			var oldest, newest time.Time
+			if err := scan(&place, &n, at(&oldest), at(&newest)); err != nil {
+				return err
+			}
+			*figured[place].count(&figures) += n
+			if since := figures.OldestPendingSince; since.IsZero() || !oldest.IsZero() && oldest.Before(since) {
+				figures.OldestPendingSince = oldest
+			}
+			figures.NewestPendingSince = later(figures.NewestPendingSince, newest)
+			return nil
+		}, query, args...)
+	})
+	if err != nil {
+		return queue.Figures{}, err
+	}
+	return figures, nil
+}

@@ -1,0 +1,143 @@
+package sqlstore
+
+import (
+	"context"
+	"slices"
+	"time"
+
+	"github.com/google/uuid"
+
+	"github.com/claimcheck-go/claimcheck/queue"
+)
+
+// purgeBatch is how many rows are deleted under one write lock, which nobody
+// else gets meanwhile.
+const purgeBatch = 500
+
+// Purge deletes at most r.Limit final rows, those that finished first.
+func (s *Store) Purge(ctx context.Context, r queue.PurgeRequest) (deleted int, err error) {
+	statuses := r.Final()
+	if len(statuses) == 0 {
+		return 0, nil
+	}
+	for deleted < r.Limit {
+		limit := min(purgeBatch, r.Limit-deleted)
+		n := 0
+		err := s.write(ctx, "purge tasks", func(ctx context.Context, tx querier, now time.Time) error {
+			ids, err := firstFinished(ctx, tx, now, r, limit)
+			if err == nil && len(ids) > 0 {
+				n, err = deleteFinal(ctx, tx, ids)
+			}
+			return err
+		})
+		if err != nil {
+			return deleted, err
+		}
+		deleted += n
+		if n < limit {
+			break
+		}
+	}
+	return deleted, nil
+}
+
+// firstFinishedQuery finds rows of one status. Index: claimcheck_tasks_finished,
+// from the start of the status and in its order.
+func firstFinishedQuery(task string) string {
+	query := `SELECT id, finished_at FROM claimcheck_tasks WHERE status = ? AND finished_at <= ?`
+	if task != "" {
+		query += ` AND task_path = ?`
+	}
+	return query + ` ORDER BY finished_at LIMIT ?`
+}
+
+// firstFinished returns the IDs of the rows that finished first, of all the
+// statuses together.
+func firstFinished(ctx context.Context, tx querier, now time.Time, r queue.PurgeRequest, limit int) ([]any, error) {
+	type finished struct {
+		id uuid.UUID
+		at time.Time
+	}
+	var first []finished
+	for _, status := range r.Final() {
+		args := []any{status, micros(now.Add(-r.Age))}
+		if r.Task != "" {
+			args = append(args, r.Task)
+		}
+		err := each(ctx, tx, func(scan func(...any) error) error {
+			var f finished
+			err := scan(&f.id, at(&f.at))
+			first = append(first, f)
+			return err
+		}, firstFinishedQuery(r.Task), append(args, limit)...)
+		if err != nil {
+			return nil, err
+		}
+	}
+	slices.SortStableFunc(first, func(a, b finished) int { return a.at.Compare(b.at) })
+	var ids []any
+	for _, f := range first[:min(limit, len(first))] {
+		ids = append(ids, f.id)
+	}
+	return ids, nil
+}
+
+// each calls do for each row that a query returns.
+func each(ctx context.Context, q querier, do func(scan func(...any) error) error, query string, args ...any) error {
+	rows, err := q.QueryContext(ctx, query, args...)
+	if err != nil {
+		return err
+	}
+	defer rows.Close()
+	for rows.Next() {
+		if err := do(rows.Scan); err != nil {
+			return err
+		}
+	}
+	return rows.Err()
+}
+
+// deleteFinalQuery deletes n rows, none of which may have been reopened.
+// Index: the primary key.
+func deleteFinalQuery(n int) string {
+	return `DELETE FROM claimcheck_tasks WHERE id IN (` + marks(n) + `) AND status IN ('SUCCESSFUL', 'FAILED', 'CANCELLED')`
+}
+
+func deleteFinal(ctx context.Context, tx querier, ids []any) (int, error) {
+	result, err := tx.ExecContext(ctx, deleteFinalQuery(len(ids)), ids...)
+	if err != nil {
+		return 0, err
+	}
+	n, err := result.RowsAffected()
+	return int(n), err
+}
+
+// countPurgeableQuery counts rows of one status. Index:
+// claimcheck_tasks_finished, the part that is old enough.
+func countPurgeableQuery(task string) string {
+	query := `SELECT count(*) FROM claimcheck_tasks WHERE status = ? AND finished_at <= ?`
+	if task != "" {
+		query += ` AND task_path = ?`
+	}
+	return query
+}
+
+// CountPurgeable returns how many rows Purge would delete in all.
+func (s *Store) CountPurgeable(ctx context.Context, r queue.PurgeRequest) (total int, err error) {
+	err = s.read(ctx, "count tasks to purge", func(conn querier) error {
+		before := micros(s.now().Add(-r.Age))
+		for _, status := range r.Final() {
+			args := []any{status, before}
+			if r.Task != "" {
+				args = append(args, r.Task)
+			}
+			var n int
+			if err := conn.QueryRowContext(ctx, countPurgeableQuery(r.Task), args...).Scan(&n); err != nil {
+				return err
+			}
+			total += n
+		}
+		return nil
+	})
+	return total, err
+}

@@ -1,0 +1,107 @@
+package storetest
+
+import (
+	"time"
+
+	"github.com/claimcheck-go/claimcheck/queue"
+)
+
+func (f *fixture) figures(filter queue.Filter) queue.Figures {
+	f.Helper()
+	figures, err := f.store.Figures(f.ctx, filter)
+	f.must(err)
+	return figures
+}
+
+// counts are figures without the times.
+func counts(figures queue.Figures) queue.Figures {
+	figures.OldestPendingSince, figures.NewestPendingSince = time.Time{}, time.Time{}
+	return figures
+}
+
+// oneOfEach puts a row of each state where changes say: two that are pending
+// and two that are delayed, one of each because of its retry.
+func (f *fixture) oneOfEach(changes ...func(*queue.NewRow)) {
+	f.Helper()
+	f.insert(changes...)
+	f.must(f.store.Retry(f.ctx, f.claimed(lease, changes...).Claim(), queue.Retry{}))
+	f.must(f.store.Retry(f.ctx, f.claimed(lease, changes...).Claim(), queue.Retry{In: time.Hour}))
+	f.insert(append(changes, delay(time.Hour))...)
+	f.claimed(lease, changes...)
+	f.claimed(expired, changes...)
+	f.finish(f.claimed(lease, changes...).Claim())
+	f.fail(f.claimed(lease, changes...).Claim())
+	f.cancel(f.insert(changes...).ID)
+}
+
+var each = queue.Figures{Pending: 2, Delayed: 2, Running: 2, Successful: 1, Failed: 1, Cancelled: 1}
+
+// times are figures of n times as many rows.
+func times(n int, f queue.Figures) queue.Figures {
+	return queue.Figures{Pending: n * f.Pending, Delayed: n * f.Delayed, Running: n * f.Running,
+		Successful: n * f.Successful, Failed: n * f.Failed, Cancelled: n * f.Cancelled}
+}
+
+var figuresTests = map[string]func(*fixture){
+	"with nothing there, all is zero": func(f *fixture) {
+		f.equal("figures", f.figures(queue.Filter{}), queue.Figures{})
+	},
+	"each state is counted": func(f *fixture) {
+		f.oneOfEach()
+		f.equal("figures", counts(f.figures(queue.Filter{})), each)
+	},
+	"only what the filter chooses is counted": func(f *fixture) {
+		f.oneOfEach(onQueue("a"), onBackend("one"))
+		f.oneOfEach(onQueue("a"), onBackend("two"))
+		f.oneOfEach(onQueue("b"), onBackend("two"))
+		for filter, want := range map[queue.Filter]queue.Figures{
+			{}:                           times(3, each),
+			{Queue: "a"}:                 times(2, each),
+			{Backend: "one"}:             each,
+			{Queue: "b", Backend: "two"}: each,
+			{Queue: "b", Backend: "one"}: {},
+			{Queue: "'"}:                 {},
+		} {
+			f.equal("figures", counts(f.figures(filter)), want)
+		}
+	},
+	"a delayed row is pending when its time has come, promoted or not": func(f *fixture) {
+		row := f.insert(delay(20 * time.Millisecond))
+		for f.figures(queue.Filter{}).Pending == 0 {
+			f.must(f.ctx.Err())
+		}
+		want := queue.Figures{Pending: 1, OldestPendingSince: row.RunAfter, NewestPendingSince: row.RunAfter}
+		f.equal("due", f.figures(queue.Filter{}), want)
+		f.equal("elsewhere", f.figures(queue.Filter{Queue: "other"}), queue.Figures{})
+		f.equal("promotion", f.promote(), queue.Promotion{Released: 1, Claimable: true})
+		f.equal("promoted", f.figures(queue.Filter{}), want)
+	},
+	"a retried row is pending when its retry is due": func(f *fixture) {
+		row := f.claimed(lease)
+		f.must(f.store.Retry(f.ctx, row.Claim(), queue.Retry{In: 20 * time.Millisecond}))
+		due := f.get(row.ID).RetryAt
+		for f.figures(queue.Filter{}).Pending == 0 {
+			f.must(f.ctx.Err())
+		}
+		f.equal("due", f.figures(queue.Filter{}), queue.Figures{Pending: 1, OldestPendingSince: due, NewestPendingSince: due})
+	},
+	"a row waits since it was enqueued, or was due later": func(f *fixture) {
+		first := f.insert(runAfter(time.Date(2020, 1, 1, 0, 0, 0, 0, time.UTC))) // due long before it came
+		one := f.figures(queue.Filter{})
+		f.equal("oldest of one", one.OldestPendingSince, first.EnqueuedAt)
+		f.equal("newest of one", one.NewestPendingSince, first.EnqueuedAt)
+		f.insert()
+		last := f.insert(onQueue("other"))
+		f.insert(delay(time.Hour))
+		f.claimed(lease)
+		figures := f.figures(queue.Filter{})
+		f.equal("oldest", figures.OldestPendingSince, first.EnqueuedAt)
+		f.equal("newest", figures.NewestPendingSince, last.EnqueuedAt)
+		f.equal("oldest there", f.figures(queue.Filter{Queue: "other"}).OldestPendingSince, last.EnqueuedAt)
+	},
+	"nothing pending waits since no time": func(f *fixture) {
+		f.insert(delay(time.Hour))
+		f.claimed(lease)
+		f.equal("figures", f.figures(queue.Filter{}), queue.Figures{Delayed: 1, Running: 1})
+	},
+}
