@@ -1,0 +1,66 @@
+// Package queuetest is for tests of programs that enqueue tasks: instead of a
+// dispatcher that sends tasks on their way, one that runs them inside Enqueue,
+// or one that only records them. The store is a real one; sqlstore's
+// "sqlite::memory:" takes milliseconds.
+package queuetest
+
+import (
+	"context"
+	"slices"
+	"sync"
+	"time"
+
+	"github.com/claimcheck-go/claimcheck/queue"
+)
+
+// Immediate makes a client that runs each task once inside its Enqueue, if it is
+// due: when Enqueue returns, the row shows how that attempt ended. The executor,
+// which it also returns, can run what is left, such as a second attempt.
+// cfg.Dispatcher is set by it.
+func Immediate(cfg queue.Config) (*queue.Client, *queue.Executor, error) {
+	d := &immediate{}
+	cfg.Dispatcher = d
+	client, err := queue.NewClient(cfg)
+	if err != nil {
+		return nil, nil, err
+	}
+	// Tasks that enqueue others run inside one another.
+	d.executor, err = queue.NewExecutor(client, queue.ExecutorConfig{Concurrency: 1000})
+	return client, d.executor, err
+}
+
+type immediate struct{ executor *queue.Executor }
+
+func (d *immediate) Dispatch(ctx context.Context, tickets ...queue.Ticket) error {
+	for _, ticket := range tickets {
+		if ticket.DueAt.After(time.Now()) {
+			continue
+		}
+		if _, err := d.executor.RunByID(ctx, ticket.ID, queue.RunOptions{}); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// Recorder is a queue.Dispatcher that runs nothing and remembers the tickets it
+// was given. Its zero value is ready; it is safe for concurrent use.
+type Recorder struct {
+	mu      sync.Mutex
+	tickets []queue.Ticket
+}
+
+// Dispatch records the tickets. It never fails.
+func (r *Recorder) Dispatch(_ context.Context, tickets ...queue.Ticket) error {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.tickets = append(r.tickets, tickets...)
+	return nil
+}
+
+// Tickets returns what was dispatched, oldest first.
+func (r *Recorder) Tickets() []queue.Ticket {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return slices.Clone(r.tickets)
+}
