@@ -116,8 +116,8 @@ func (c *Client) Enqueue(ctx context.Context, task string, args any, opts ...Opt
 }
 
 // EnqueueMany stores all requests in one transaction, or none of them, and then
-// dispatches them. An error that is ErrInvalid is a *RequestError that names
-// the request.
+// dispatches them. An error that is ErrInvalid or ErrIDConflict is a
+// *RequestError that names the request.
 func (c *Client) EnqueueMany(ctx context.Context, requests ...Request) ([]*Handle, error) {
 	rows := make([]*NewRow, len(requests))
 	for i, request := range requests {
@@ -129,6 +129,14 @@ func (c *Client) EnqueueMany(ctx context.Context, requests ...Request) ([]*Handl
 	}
 	err := c.cfg.Store.Insert(ctx, rows...)
 	c.outage.observe(err)
+	var conflict *IDConflictError
+	if errors.As(err, &conflict) {
+		last := len(rows) - 1 // the one that came too late
+		for rows[last].ID != conflict.ID && last > 0 {
+			last--
+		}
+		return nil, &RequestError{Index: last, Err: conflict}
+	}
 	if err != nil {
 		return nil, fmt.Errorf("enqueue: %w", err)
 	}

@@ -4,6 +4,8 @@ import (
 	"errors"
 	"fmt"
 	"time"
+
+	"github.com/google/uuid"
 )
 
 // Errors of the store and of Enqueue. Test with errors.Is.
@@ -74,6 +76,14 @@ var (
 	// ErrBusy: as many tasks are running here as the executor may run.
 	ErrBusy = errors.New("all task slots of this process are taken")
 )
+
+// IDConflictError is ErrIDConflict, and says which ID it is.
+type IDConflictError struct{ ID uuid.UUID }
+
+func (e *IDConflictError) Error() string { return "id " + e.ID.String() + ": " + ErrIDConflict.Error() }
+
+// Is reports whether target is ErrIDConflict.
+func (e *IDConflictError) Is(target error) bool { return target == ErrIDConflict }
 
 // invalidf returns an error that is ErrInvalid with a message of its own.
 func invalidf(format string, args ...any) error {

@@ -91,16 +91,21 @@ func TestAttemptsThatEndBadlyAreRecorded(t *testing.T) {
 		class, text string
 		trace       string
 	}{
-		"panic":            {func(context.Context) (any, error) { panic("boom") }, "*queue.PanicError", "panic: boom", "executor_test.go"},
-		"panic with error": {func(context.Context) (any, error) { panic(errors.New("assignment")) }, "*queue.PanicError", "panic: assignment", "executor_test.go"},
-		"panic nil":        {func(context.Context) (any, error) { panic(nil) }, "*queue.PanicError", "panic called with nil argument", "executor_test.go"},
-		"typed nil error":  {func(context.Context) (any, error) { var e *fs.PathError; return nil, e }, "*queue.PanicError", "panic: runtime error: invalid memory address", ""},
-		"Goexit":           {func(context.Context) (any, error) { runtime.Goexit(); return nil, nil }, "*queue.PanicError", "runtime.Goexit", ""},
-		"cannot encode":    {func(context.Context) (any, error) { return []any{1, math.Inf(1)}, nil }, "*json.UnsupportedValueError", "return value[1] cannot be encoded as JSON", ""},
-		"too large":        {func(context.Context) (any, error) { return strings.Repeat("x", 2000), nil }, "", "the return value is 2002 bytes of JSON; at most 1000 are accepted", ""},
-		"NUL in result":    {func(context.Context) (any, error) { return "a\x00", nil }, "", "return value contains U+0000", ""},
-		"NUL in error":     {func(context.Context) (any, error) { return nil, errors.New("a\x00\xff") }, "*errors.errorString", "a\uFFFD\uFFFD", ""},
-		"joined errors":    {func(context.Context) (any, error) { return nil, errors.Join(errors.New("a"), errors.New("b")) }, "*errors.joinError", "a\nb", "*errors.errorString: b"},
+		"panic":                             {func(context.Context) (any, error) { panic("boom") }, "*queue.PanicError", "panic: boom", "executor_test.go"},
+		"panic with error":                  {func(context.Context) (any, error) { panic(errors.New("assignment")) }, "*queue.PanicError", "panic: assignment", "executor_test.go"},
+		"panic nil":                         {func(context.Context) (any, error) { panic(nil) }, "*queue.PanicError", "panic called with nil argument", "executor_test.go"},
+		"typed nil error":                   {func(context.Context) (any, error) { var e *fs.PathError; return nil, e }, "*queue.PanicError", "panic: runtime error: invalid memory address", ""},
+		"error that panics when asked":      {func(context.Context) (any, error) { return nil, fmt.Errorf("save: %w", (*moody)(nil)) }, "*queue.PanicError", "panic: runtime error", "executor_test.go"},
+		"error that panics the second time": {func(context.Context) (any, error) { return nil, &moody{patience: 1} }, "", "", ""},
+		"panic with an error that panics":   {func(context.Context) (any, error) { panic((*moody)(nil)) }, "*queue.PanicError", "panic: ", ""},
+		"Discard nil":                       {func(context.Context) (any, error) { return nil, queue.Discard(nil) }, "", "discarded", ""},
+		"RetryAt nil, last attempt":         {func(context.Context) (any, error) { return nil, queue.RetryAt(time.Now(), nil) }, "", "to be tried again", ""},
+		"Goexit":                            {func(context.Context) (any, error) { runtime.Goexit(); return nil, nil }, "*queue.PanicError", "runtime.Goexit", ""},
+		"cannot encode":                     {func(context.Context) (any, error) { return []any{1, math.Inf(1)}, nil }, "*json.UnsupportedValueError", "return value[1] cannot be encoded as JSON", ""},
+		"too large":                         {func(context.Context) (any, error) { return strings.Repeat("x", 2000), nil }, "", "the return value is 2002 bytes of JSON; at most 1000 are accepted", ""},
+		"NUL in result":                     {func(context.Context) (any, error) { return "a\x00", nil }, "", "return value contains U+0000", ""},
+		"NUL in error":                      {func(context.Context) (any, error) { return nil, errors.New("a\x00\xff") }, "*errors.errorString", "a\uFFFD\uFFFD", ""},
+		"joined errors":                     {func(context.Context) (any, error) { return nil, errors.Join(errors.New("a"), errors.New("b")) }, "*errors.joinError", "a\nb", "*errors.errorString: b"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			sys := newSystem(t, setup{client: queue.Config{MaxBytes: 1000}}, task(c.f, queue.MaxAttempts(1)))
@@ -116,6 +121,24 @@ func TestAttemptsThatEndBadlyAreRecorded(t *testing.T) {
 			}
 		})
 	}
+}
+
+// moody is an error whose methods panic: on a nil pointer, or after a while.
+type moody struct{ patience int }
+
+func (m *moody) Error() string {
+	if m == nil {
+		return "fine so far"
+	}
+	if m.patience--; m.patience < 0 {
+		panic("no more")
+	}
+	return "moody"
+}
+
+func (m *moody) Unwrap() error {
+	_ = m.patience // panics on nil
+	return nil
 }
 
 func TestPanicsStackIsInTheLogToo(t *testing.T) {

@@ -10,8 +10,8 @@ import (
 
 // result is how one call of a task's function ended.
 type result struct {
-	value json.RawMessage
-	err   error
+	value   json.RawMessage
+	failure *failure // nil when it returned a value
 }
 
 // errGoexit is the value of the PanicError for runtime.Goexit, which ends a
@@ -20,7 +20,9 @@ var errGoexit = errors.New("the task called runtime.Goexit (or FailNow of packag
 
 // invoke runs the function in a goroutine of its own, since Goexit must not
 // take the caller's along and since a caller may have to go on before a function
-// that does not heed its context has returned. The channel gets one result.
+// that does not heed its context has returned. What an error means is found out
+// there too: its methods are the task's code as well, and may panic. The channel
+// gets one result.
 func invoke(ctx context.Context, d definition, row *Row) <-chan result {
 	done := make(chan result, 1)
 	go func() {
@@ -32,13 +34,14 @@ func invoke(ctx context.Context, d definition, row *Row) <-chan result {
 				if value == nil {
 					value = errGoexit
 				}
-				r = result{err: &PanicError{Value: value, Stack: debug.Stack()}}
+				r = result{failure: judge(&PanicError{Value: value, Stack: debug.Stack()})}
 			}
 			done <- r
 		}()
-		r.value, r.err = d.run(ctx, row.Args)
-		if r.err != nil {
-			_ = r.err.Error() // a typed nil may panic: here that is the task's panic
+		value, err := d.run(ctx, row.Args)
+		r = result{value: value}
+		if err != nil {
+			r.failure = judge(err)
 		}
 		returned = true
 	}()

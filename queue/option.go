@@ -84,7 +84,7 @@ var (
 	queueNamePattern = regexp.MustCompile(`^[A-Za-z0-9_.-]{1,100}$`)
 	// Every database and RFC 3339 can say these years.
 	earliestRunAfter = time.Date(1970, 1, 1, 0, 0, 0, 0, time.UTC)
-	latestRunAfter   = time.Date(9999, 12, 31, 23, 59, 59, 0, time.UTC)
+	latestRunAfter   = time.Date(9999, 12, 31, 23, 59, 59, 999_999_999, time.UTC)
 )
 
 const longestTimeout = 7 * 24 * time.Hour

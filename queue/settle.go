@@ -2,7 +2,6 @@ package queue
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -44,46 +43,40 @@ type Run struct {
 // settle stores how a run ended, under its claim. cause is why the function's
 // context ended, if it did.
 func (e *Executor) settle(ctx context.Context, row *Row, res result, cause error) *Run {
-	err := res.err
-	if err == nil {
-		err = checkResult(res.value, e.client.cfg.MaxBytes)
+	f := res.failure
+	if f == nil {
+		if err := checkResult(res.value, e.client.cfg.MaxBytes); err != nil {
+			f = judge(err)
+		}
 	}
-	var panicked *PanicError
 	var timeout *TimeoutError
 	switch {
-	case err == nil:
-		return e.succeed(ctx, row, res.value)
+	case f == nil:
+		return e.finish(ctx, row, Finish{Status: StatusSuccessful, ReturnValue: res.value}, OutcomeSucceeded, nil)
 	case errors.Is(cause, ErrLeaseLost):
 		return e.lost(ctx, row)
-	case errors.Is(cause, ErrShutdown) && !errors.As(err, &panicked):
+	case errors.Is(cause, ErrShutdown) && !f.panicked:
 		return e.giveBack(ctx, row)
-	case errors.As(cause, &timeout) && (errors.Is(err, context.DeadlineExceeded) || errors.Is(err, context.Canceled)):
-		err = &TimeoutError{Timeout: timeout.Timeout, Err: err}
+	case errors.As(cause, &timeout) && f.stopped:
+		f = timedOut(timeout.Timeout, f)
 	}
-	return e.fail(ctx, row, err)
-}
-
-func (e *Executor) succeed(ctx context.Context, row *Row, value json.RawMessage) *Run {
-	return e.finish(ctx, row, Finish{Status: StatusSuccessful, ReturnValue: value}, OutcomeSucceeded, nil)
+	return e.fail(ctx, row, f)
 }
 
 // fail decides what follows a failed attempt: the end, another attempt at the
 // time the task asked for, or one after the backoff.
-func (e *Executor) fail(ctx context.Context, row *Row, err error) *Run {
-	var discard *discardError
-	var again *rescheduleError
-	asked := errors.As(err, &again)
-	if snoozed(err) {
-		return e.again(ctx, row, Retry{RunIn: again.in, Refund: true}, err)
+func (e *Executor) fail(ctx context.Context, row *Row, f *failure) *Run {
+	if f.snoozed() {
+		return e.again(ctx, row, Retry{RunIn: f.again.in, Refund: true}, f)
 	}
-	history := row.WithError(record(err, row.Attempts, time.Now()))
+	history := row.WithError(f.record(row.Attempts, time.Now()))
 	switch {
-	case errors.As(err, &discard), row.Attempts >= row.MaxAttempts:
-		return e.finish(ctx, row, Finish{Status: StatusFailed, Errors: history}, OutcomeFailed, err)
-	case asked:
-		return e.again(ctx, row, Retry{Errors: history, RunAfter: storable(again.at)}, err)
+	case f.discard, row.Attempts >= row.MaxAttempts:
+		return e.finish(ctx, row, Finish{Status: StatusFailed, Errors: history}, OutcomeFailed, f)
+	case f.again != nil:
+		return e.again(ctx, row, Retry{Errors: history, RunAfter: storable(f.again.at)}, f)
 	default:
-		return e.again(ctx, row, Retry{Errors: history, In: backoff(row.Attempts)}, err)
+		return e.again(ctx, row, Retry{Errors: history, In: backoff(row.Attempts)}, f)
 	}
 }
 
@@ -98,7 +91,7 @@ func storable(t time.Time) time.Time {
 	return t.UTC().Truncate(time.Microsecond)
 }
 
-func (e *Executor) finish(ctx context.Context, row *Row, f Finish, outcome Outcome, cause error) *Run {
+func (e *Executor) finish(ctx context.Context, row *Row, f Finish, outcome Outcome, cause *failure) *Run {
 	err := e.persist(ctx, func(ctx context.Context) (err error) {
 		row.FinishedAt, err = e.store.Finish(ctx, row.Claim(), f)
 		return err
@@ -110,12 +103,16 @@ func (e *Executor) finish(ctx context.Context, row *Row, f Finish, outcome Outco
 	if f.Errors != nil {
 		row.Errors = f.Errors
 	}
-	return &Run{Row: row, Outcome: outcome, Err: cause}
+	run := &Run{Row: row, Outcome: outcome}
+	if cause != nil {
+		run.Err = cause
+	}
+	return run
 }
 
 // again makes the row READY. A row with a hard time is also dispatched for it;
 // for a plain retry, whoever delivered this attempt delivers the next one.
-func (e *Executor) again(ctx context.Context, row *Row, r Retry, cause error) *Run {
+func (e *Executor) again(ctx context.Context, row *Row, r Retry, cause *failure) *Run {
 	hard := r.In == 0
 	r.Armed = e.client.backends[row.Backend].Dispatcher != nil && max(r.RunIn, time.Until(r.RunAfter)) < ArmWithin
 	err := e.persist(ctx, func(ctx context.Context) error { return e.store.Retry(ctx, row.Claim(), r) })
@@ -187,12 +184,15 @@ func (e *Executor) logRun(run *Run) {
 	row := run.Row
 	log := e.log.With("task_id", row.ID, "task_path", row.Task, "queue_name", row.Queue, "attempt", row.Attempts,
 		"max_attempts", row.MaxAttempts, "status", row.Status, "duration_ms", run.Duration.Milliseconds())
-	if run.Err != nil {
-		log = log.With("error_class", class(run.Err), "error", run.Err)
-	}
-	var p *PanicError
-	if errors.As(run.Err, &p) {
-		log = log.With("stack", string(p.Stack))
+	var f *failure
+	switch {
+	case errors.As(run.Err, &f):
+		log = log.With("error_class", f.class, "error", f.text)
+		if f.panicked {
+			log = log.With("stack", f.trace)
+		}
+	case run.Err != nil:
+		log = log.With("error", run.Err)
 	}
 	switch {
 	case run.Outcome == OutcomeSucceeded:
@@ -203,7 +203,7 @@ func (e *Executor) logRun(run *Run) {
 		log.Warn("task failed; it will be tried again")
 	case run.Outcome == OutcomeRescheduled:
 		level := slog.LevelWarn
-		if snoozed(run.Err) {
+		if f != nil && f.snoozed() {
 			level = slog.LevelInfo
 		}
 		log.Log(context.Background(), level, "task runs again at the time it asked for", "run_after", row.RunAfter)

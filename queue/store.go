@@ -29,7 +29,7 @@ type Store interface {
 	// Insert stores rows in one transaction: all of them, or none. A row whose
 	// ID is stored already is not written: if the stored one is the same task
 	// with the same arguments (SameRequest), it is copied over *rows[i].Row and
-	// Existed is set; otherwise Insert fails with ErrIDConflict.
+	// Existed is set; otherwise Insert fails with an *IDConflictError.
 	Insert(ctx context.Context, rows ...*NewRow) error
 
 	// Get returns one row, or ErrNotFound.

@@ -1,7 +1,9 @@
 package main
 
 import (
+	"log/slog"
 	"net"
+	"strings"
 
 	"github.com/claimcheck-go/claimcheck/detect"
 	"github.com/claimcheck-go/claimcheck/oidc"
@@ -15,8 +17,9 @@ const strongSecret = 16
 // with none, only a local server on loopback serves at all.
 func (p *program) authenticator(parts *parts, listen string) (httpapi.Authenticator, error) {
 	s, t := p.settings, parts.target
+	s.TaskAPIToken, s.TaskHMACSecret = strings.TrimSpace(s.TaskAPIToken), strings.TrimSpace(s.TaskHMACSecret) // secret files end in a line break
 	var ways []httpapi.Authenticator
-	verifier, err := p.verifier(t)
+	verifier, err := p.verifier(t, parts.log)
 	if err != nil {
 		return nil, err
 	}
@@ -58,7 +61,7 @@ func (p *program) routeAuth(auth httpapi.Authenticator) map[string]httpapi.Authe
 }
 
 // verifier accepts OIDC tokens; nil when no account is configured.
-func (p *program) verifier(t *target) (*oidc.Verifier, error) {
+func (p *program) verifier(t *target, log *slog.Logger) (*oidc.Verifier, error) {
 	s := p.settings
 	audiences, emails := p.audiences(s.TaskHandlerURL), p.emails(s.OIDCServiceAccountEmail)
 	if t != nil {
@@ -72,7 +75,7 @@ func (p *program) verifier(t *target) (*oidc.Verifier, error) {
 	}
 	verifier, err := oidc.New(oidc.Config{
 		Audiences: audiences, Emails: emails, TrustPlatform: s.OIDCTrustPlatform,
-		Issuer: s.OIDCIssuer, CertsURL: s.OIDCCertsURL,
+		Issuer: s.OIDCIssuer, CertsURL: s.OIDCCertsURL, Logger: log,
 	})
 	if err != nil {
 		return nil, usagef("OIDC settings: %w", err)

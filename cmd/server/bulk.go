@@ -23,6 +23,8 @@ func (c *enqueueCmd) bulk(ctx context.Context, p *program, client *queue.Client)
 	var chunk []queue.Request
 	first, stored := 1, 0 // number of the chunk's first line
 	numbers := make([]int, 0, chunkSize)
+	shown := p.progress("tasks stored")
+	defer shown.end()
 	flush := func() error {
 		if len(chunk) == 0 {
 			return nil
@@ -32,6 +34,7 @@ func (c *enqueueCmd) bulk(ctx context.Context, p *program, client *queue.Client)
 			return bulkError(err, numbers, first, stored)
 		}
 		stored += len(handles)
+		shown.add(len(handles))
 		for _, handle := range handles {
 			if err := c.printHandle(p, handle); err != nil {
 				return err
@@ -100,9 +103,6 @@ func bulkError(err error, numbers []int, first, stored int) error {
 	var refused *queue.RequestError
 	if errors.As(err, &refused) {
 		return badLine(numbers[refused.Index], refused.Err, stored)
-	}
-	if errors.Is(err, queue.ErrIDConflict) {
-		return usagef("one of the lines from %d to %d: %w; %d tasks of the lines before are stored", first, numbers[len(numbers)-1], err, stored)
 	}
 	return fmt.Errorf("lines from %d: %w; %d tasks of the lines before are stored", first, err, stored)
 }

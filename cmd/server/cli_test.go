@@ -64,28 +64,35 @@ func TestWrongCallsAreOneLineThatNamesTheSetting(t *testing.T) {
 		"--days must be from 0 to 36500":                                 {"purge", "--days=-1"},
 		"--batch-size must be from 1 to 10000":                           {"purge", "--batch-size=10001"},
 		"--status must list SUCCESSFUL, FAILED or CANCELLED":             {"purge", "--status=READY"},
-		"--tasks-mode must be one of":                                    {"serve", "--tasks-mode=x"},
-		"--log-level must be one of":                                     {"tasks", "--log-level=loud"},
-		"--tasks-max-body: must be a size from 1B to 1GiB":               {"--tasks-max-body=much"},
-		"DB_MAX_CONNS must be at least 1, not 0":                         {"migrate", "--db-max-conns=0", "--database-url=postgres://localhost/x"},
-		"--concurrency must be at least 1, not -3":                       {"--concurrency=-3"},
-		"DATABASE_URL must begin with":                                   {"migrate", "--database-url=oracle://x"},
-		"DATABASE_URL is no URL":                                         {"migrate", "--database-url=postgres://u:p%zz@h/d"},
-		"ID must be a UUID":                                              {"result", "7"},
-		"--id: ID must be a UUID":                                        {"enqueue", "demo.echo", "--id=7"},
-		"--run-after must be a time such as":                             {"enqueue", "demo.echo", "--run-after=soon"},
-		"ARGS-JSON is no JSON":                                           {"enqueue", "demo.echo", "{a"},
-		`task "demo.ecko" is not registered; did you mean demo.echo`:     {"enqueue", "demo.ecko"},
-		"priority must be a whole number from -100 to 100":               {"enqueue", "demo.echo", "--priority=101"},
-		"enqueue - takes everything from its lines":                      {"enqueue", "-", "--queue=x"},
-		"refusing to start":                                              {"--listen=0.0.0.0:0"},
-		"--listen must be HOST:PORT":                                     {"--listen=nonsense"},
-		"TASK_HANDLER_PATH":                                              {"--task-handler-path=/run/"},
-		"WEBHOOK_SECRET: must be whsec_":                                 {"tasks", "--webhook-secret=?"},
-		"OIDC_AUDIENCE is required":                                      {"--oidc-allowed-emails=a@example.com"},
-		"OIDC_ISSUER and OIDC_CERTS_URL are an emulator's":               {"--oidc-issuer=http://x"},
-		"CLOUD_SQL_INSTANCE needs DATABASE_URL":                          {"migrate", "--cloud-sql-instance=a:b:c"},
-		"CLOUD_SQL_INSTANCE:":                                            {"migrate", "--cloud-sql-instance=a", "--database-url=postgres://u@/d"},
+		"sslmode":                                                    {"migrate", "--database-url=postgres://localhost/x?sslmode=bogus"},
+		"DATABASE_URL must be sqlite:PATH":                           {"migrate", "--database-url=sqlite:"},
+		"DB_MAX_CONNS must be from":                                  {"migrate", "--db-max-conns=2147483648", "--database-url=postgres://localhost/x"},
+		"put -- before arguments that begin with a dash":             {"enqueue", "demo.echo", "-5"},
+		"--id: ID must be a UUID such":                               {"enqueue", "demo.echo", "--id=00000000-0000-0000-0000-000000000000"},
+		"TASK_HANDLER_URL":                                           {"--tasks-mode=cloudtasks", "--task-handler-url=x{task_id}", "--cloud-tasks-project=p", "--cloud-tasks-location=l", "--oidc-service-account-email=a@b.c"},
+		"TASK_API_TOKEN or TASK_HMAC_SECRET":                         {"--tasks-mode=pull", "--task-api-token= ", "--task-hmac-secret=\n"},
+		"--tasks-mode must be one of":                                {"serve", "--tasks-mode=x"},
+		"--log-level must be one of":                                 {"tasks", "--log-level=loud"},
+		"--tasks-max-body: must be a size from 1B to 1GiB":           {"--tasks-max-body=much"},
+		"DB_MAX_CONNS must be from 1 to 10000, not 0":                {"migrate", "--db-max-conns=0", "--database-url=postgres://localhost/x"},
+		"--concurrency must be at least 1, not -3":                   {"--concurrency=-3"},
+		"DATABASE_URL must begin with":                               {"migrate", "--database-url=oracle://x"},
+		"DATABASE_URL is no URL":                                     {"migrate", "--database-url=postgres://u:p%zz@h/d"},
+		"ID must be a UUID":                                          {"result", "7"},
+		"--id: ID must be a UUID":                                    {"enqueue", "demo.echo", "--id=7"},
+		"--run-after must be a time such as":                         {"enqueue", "demo.echo", "--run-after=soon"},
+		"ARGS-JSON is no JSON":                                       {"enqueue", "demo.echo", "{a"},
+		`task "demo.ecko" is not registered; did you mean demo.echo`: {"enqueue", "demo.ecko"},
+		"priority must be a whole number from -100 to 100":           {"enqueue", "demo.echo", "--priority=101"},
+		"enqueue - takes everything from its lines":                  {"enqueue", "-", "--queue=x"},
+		"refusing to start":                                          {"--listen=0.0.0.0:0"},
+		"--listen must be HOST:PORT":                                 {"--listen=nonsense"},
+		"TASK_HANDLER_PATH":                                          {"--task-handler-path=/run/"},
+		"WEBHOOK_SECRET: must be whsec_":                             {"serve", "--webhook-secret=?"},
+		"OIDC_AUDIENCE is required":                                  {"--oidc-allowed-emails=a@example.com"},
+		"OIDC_ISSUER and OIDC_CERTS_URL are an emulator's":           {"--oidc-issuer=http://x"},
+		"CLOUD_SQL_INSTANCE needs DATABASE_URL":                      {"migrate", "--cloud-sql-instance=a:b:c"},
+		"CLOUD_SQL_INSTANCE:":                                        {"migrate", "--cloud-sql-instance=a", "--database-url=postgres://u@/d"},
 	} {
 		t.Run(want, func(t *testing.T) {
 			status, stdout, stderr := newCLI(t).call("", args...)
@@ -117,6 +124,26 @@ func TestBadVariableIsNamed(t *testing.T) {
 	c.env["TASKS_LEASE"] = "soon"
 	if status, _, stderr := c.call("", "tasks"); status != 2 || !strings.Contains(stderr, "TASKS_LEASE") || !strings.Contains(stderr, "must be a duration") {
 		t.Errorf("%d %s", status, stderr)
+	}
+}
+
+func TestEmptyVariableCountsAsNotSet(t *testing.T) {
+	c := newCLI(t)
+	for _, name := range []string{"TASKS_LEASE", "DB_MAX_CONNS", "TASKS_MODE", "OIDC_AUDIENCE", "LOG_FORMAT"} {
+		c.env[name] = ""
+	}
+	c.ok("enqueue", "demo.echo", "--wait")
+}
+
+func TestCommandsAskOnlyForWhatTheyUse(t *testing.T) {
+	c := newCLI(t)
+	id := strings.TrimSpace(c.ok("enqueue", "webhook.deliver", `{"url":"http://127.0.0.1:1/"}`))
+	c.env["WEBHOOK_SECRET"], c.env["TASKS_LEASE"], c.env["TASKS_MODE"] = "not base64!", "10ms", "cloudtasks"
+	for _, command := range [][]string{{"result", id}, {"tasks"}, {"status"}, {"purge"}, {"requeue", "--older-than=1m"}, {"migrate"}} {
+		c.ok(command...)
+	}
+	if status, _, stderr := c.call("", "run", id); status != 2 || !strings.Contains(stderr, "WEBHOOK_SECRET") || !strings.Contains(stderr, "TASKS_LEASE") || !strings.Contains(stderr, "CLOUD_TASKS_PROJECT") {
+		t.Errorf("run: %d %s", status, stderr)
 	}
 }
 
@@ -234,7 +261,8 @@ func TestBulkEnqueueKeepsWholeChunksAndNamesTheBadLine(t *testing.T) {
 		t.Fatalf("%d, %d IDs, %s", status, len(ids), stderr)
 	}
 	for bad, want := range map[string]string{
-		`{"task":"demo.ecko"}`:       `line 1501: task "demo.ecko" is not registered`,
+		`{"task":"demo.ecko"}`: `line 1501: task "demo.ecko" is not registered`,
+		`{"task":"demo.echo","id":"01890a5d-ac96-774b-bcce-b302099a8057","args":1}` + "\n" + `{"task":"demo.echo","id":"01890a5d-ac96-774b-bcce-b302099a8057","args":2}`: "line 1502: id 01890a5d-ac96-774b-bcce-b302099a8057",
 		`{"task":"demo.echo","x":1}`: `line 1501: unknown field "x"`,
 		`{"task":`:                   "line 1501: Invalid JSON",
 		`{"task":"demo.echo","args":"` + strings.Repeat("x", 2<<20) + `"}`: "line 1501: it is longer than 1048576 bytes",
@@ -303,7 +331,9 @@ func TestHelpShowsFlagsAndVariablesOnEveryLevel(t *testing.T) {
 func TestDescribeDatabaseHidesThePassword(t *testing.T) {
 	for in, want := range map[string]string{
 		"postgres://u:s3cret@h:5432/d?sslmode=require&password=s3cret": "postgres://u@h:5432/d",
-		"postgres://u:s3cret@/d?host=/cloudsql/x":                      "postgres://u@/d",
+		"postgres://u:s3cret@/d?host=/cloudsql/x":                      "postgres://u@/cloudsql/x/d",
+		"postgres:///cc?host=127.0.0.1&user=postgres&password=s3cret":  "postgres://127.0.0.1/cc",
+		"postgres://u:s3%zz@h/d":                                       "a URL that cannot be read",
 		"sqlite:claimcheck.db":                                         "sqlite:claimcheck.db",
 		"sqlite::memory:":                                              "sqlite::memory:",
 	} {

@@ -47,6 +47,9 @@ func (p *program) openDatabase(ctx context.Context) (database, error) {
 	}
 	switch scheme {
 	case "sqlite":
+		if strings.TrimPrefix(rawURL, "sqlite:") == "" {
+			return nil, usagef("DATABASE_URL must be sqlite:PATH or sqlite::memory:, not %q", rawURL)
+		}
 		return opened(sqlstore.Open(ctx, rawURL, sqlstore.Config{}))
 	case "postgres", "postgresql":
 		return p.openPostgres(ctx, rawURL)
@@ -55,10 +58,13 @@ func (p *program) openDatabase(ctx context.Context) (database, error) {
 	}
 }
 
+// maxConns is more than any database takes.
+const maxConns = 10000
+
 func (p *program) openPostgres(ctx context.Context, rawURL string) (database, error) {
 	s := p.settings
-	if s.DBMaxConns < 1 {
-		return nil, usagef("DB_MAX_CONNS must be at least 1, not %d", s.DBMaxConns)
+	if s.DBMaxConns < 1 || s.DBMaxConns > maxConns {
+		return nil, usagef("DB_MAX_CONNS must be from 1 to %d, not %d", maxConns, s.DBMaxConns)
 	}
 	if _, err := url.Parse(rawURL); err != nil {
 		return nil, usagef("DATABASE_URL is no URL such as postgres://USER:PASSWORD@HOST:5432/NAME; special characters in the password must be %%-encoded")
@@ -73,6 +79,9 @@ func (p *program) openPostgres(ctx context.Context, rawURL string) (database, er
 		}
 		cfg.DialFunc, cfg.Name = dialer.Dial, "Cloud SQL instance "+s.CloudSQLInstance
 	}
+	if err := cfg.Validate(); err != nil {
+		return nil, usageError{err}
+	}
 	return opened(pgstore.Open(ctx, cfg))
 }
 
@@ -84,15 +93,23 @@ func opened[S database](store S, err error) (database, error) {
 	return store, nil
 }
 
-// describeDatabase is the URL for people: without password and parameters.
+// describeDatabase is the URL for people: scheme, user, host and name, and
+// nothing else that a URL may hold.
 func describeDatabase(rawURL string) string {
+	if strings.HasPrefix(rawURL, "sqlite:") {
+		return rawURL
+	}
 	u, err := url.Parse(rawURL)
-	if err != nil || u.Opaque != "" || u.Host == "" && u.User == nil {
-		return rawURL // sqlite:PATH
+	if err != nil {
+		return "a URL that cannot be read"
 	}
-	u.RawQuery = ""
+	host := u.Host
+	if host == "" {
+		host = u.Query().Get("host") // a socket's directory, for one
+	}
+	user := ""
 	if u.User != nil {
-		u.User = url.User(u.User.Username())
+		user = u.User.Username() + "@"
 	}
-	return u.String()
+	return u.Scheme + "://" + user + host + u.Path
 }

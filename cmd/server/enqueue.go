@@ -30,7 +30,7 @@ func (c *enqueueCmd) Run(ctx context.Context, p *program) error {
 	if c.Name == "-" && (c.Args != "" || len(options) > 0 || c.Wait) {
 		return usagef("enqueue - takes everything from its lines: leave out other arguments, and of the flags all but --json")
 	}
-	parts, err := p.plan(ctx, true)
+	parts, err := p.plan(ctx, true, c.Wait)
 	if err != nil {
 		return err
 	}

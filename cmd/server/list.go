@@ -14,19 +14,16 @@ type tasksCmd struct {
 
 // Run lists what this program registers. It needs no database.
 func (c *tasksCmd) Run(_ context.Context, p *program) error {
-	reg, err := registry(p.settings)
-	if err != nil {
-		return err
-	}
-	tasks := reg.Tasks()
+	tasks := knownTasks().Tasks()
 	if c.JSON {
 		type described struct {
 			queue.TaskInfo
+			Runnable  bool  `json:"runnable"` // all of them are, where tasks are run
 			TimeoutMS int64 `json:"timeout_ms,omitempty"`
 		}
 		list := make([]described, len(tasks))
 		for i, t := range tasks {
-			list[i] = described{t, t.Timeout.Milliseconds()}
+			list[i] = described{t, true, t.Timeout.Milliseconds()}
 		}
 		return p.printJSON(map[string]any{"tasks": list})
 	}

@@ -81,6 +81,7 @@ func realMain(ctx context.Context, args []string, p *program) int {
 	if err != nil {
 		panic(err) // the grammar itself is wrong
 	}
+	unsetEmpty(parser.Model.Node)
 	command, err := parser.Parse(args)
 	if exited { // --help
 		return status
@@ -108,9 +109,27 @@ func realMain(ctx context.Context, args []string, p *program) int {
 	}
 }
 
+// unsetEmpty makes variables that are set to nothing count as not set, as
+// compose files write them.
+func unsetEmpty(node *kong.Node) {
+	for _, flag := range node.Flags {
+		for _, name := range flag.Envs {
+			if value, set := os.LookupEnv(name); set && value == "" {
+				_ = os.Unsetenv(name)
+			}
+		}
+	}
+	for _, child := range node.Children {
+		unsetEmpty(child)
+	}
+}
+
 // explain calls an argument without a command what it is: a command that does
 // not exist. The grammar takes it for an argument of the default command.
 func explain(err error, commands []*kong.Node, args []string) error {
+	if rest, found := strings.CutPrefix(err.Error(), "unknown flag -"); found && rest != "" && rest[0] >= '0' && rest[0] <= '9' {
+		return fmt.Errorf("%w; put -- before arguments that begin with a dash", err)
+	}
 	word, found := strings.CutPrefix(err.Error(), "unexpected argument ")
 	if !found || word == "" {
 		return err

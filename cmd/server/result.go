@@ -43,7 +43,7 @@ func (c *resultCmd) Run(ctx context.Context, p *program) error {
 
 func parseTaskID(s string) (uuid.UUID, error) {
 	id, err := uuid.Parse(s)
-	if err != nil {
+	if err != nil || id == uuid.Nil {
 		return id, usagef("ID must be a UUID such as 01890a5d-ac96-774b-bcce-b302099a8057, not %.100q", s)
 	}
 	return id, nil

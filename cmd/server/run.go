@@ -21,7 +21,7 @@ func (c *runCmd) Run(ctx context.Context, p *program) error {
 	if err != nil {
 		return err
 	}
-	parts, err := p.plan(ctx, true)
+	parts, err := p.plan(ctx, true, true)
 	if err != nil {
 		return err
 	}
@@ -33,7 +33,7 @@ func (c *runCmd) Run(ctx context.Context, p *program) error {
 	if err != nil {
 		return err
 	}
-	stop := giveBackOnSignal(ctx, executor)
+	_, stop := giveBackOnSignal(ctx, executor)
 	defer stop()
 	run, err := executor.RunByID(ctx, id, queue.RunOptions{AllowRetry: c.AllowRetry})
 	if c.JSON {

@@ -41,7 +41,7 @@ func (c *serveCmd) Run(ctx context.Context, p *program) error {
 	if err := checkListen(listen); err != nil {
 		return err
 	}
-	parts, err := p.plan(ctx, true)
+	parts, err := p.plan(ctx, true, true)
 	if err != nil {
 		return err
 	}
@@ -72,6 +72,7 @@ func (c *serveCmd) Run(ctx context.Context, p *program) error {
 		return fmt.Errorf("listen on %s: %w (--listen chooses another address)", listen, err)
 	}
 	p.announce(parts, listener.Addr())
+	p.warnOfLongTasks(parts)
 
 	server := &http.Server{
 		Handler:           handler,
@@ -161,6 +162,7 @@ func (p *program) handler(parts *parts, executor *queue.Executor, auth httpapi.A
 		return nil, usagef("TASK_HANDLER_PATH: %w", err)
 	}
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		httpapi.LimitBodyTime(w, r)
 		switch strings.TrimSuffix(r.URL.Path, "/") {
 		case "/health/live":
 			w.WriteHeader(http.StatusOK)
@@ -172,6 +174,17 @@ func (p *program) handler(parts *parts, executor *queue.Executor, auth httpapi.A
 	}), nil
 }
 
+// executePath is where deliveries arrive: the path of TASK_HANDLER_URL, if that
+// is given.
+func (p *program) executePath() string {
+	if _, rest, ok := strings.Cut(p.settings.TaskHandlerURL, "://"); ok {
+		if slash := strings.Index(rest, "/"); slash >= 0 {
+			return rest[slash:]
+		}
+	}
+	return p.settings.TaskHandlerPath
+}
+
 // ready answers whether the database does, and says nothing else.
 func ready(w http.ResponseWriter, r *http.Request, db database) {
 	ctx, cancel := context.WithTimeout(r.Context(), 2*time.Second)
@@ -181,6 +194,21 @@ func ready(w http.ResponseWriter, r *http.Request, db database) {
 		return
 	}
 	w.WriteHeader(http.StatusOK)
+}
+
+// warnOfLongTasks names the tasks that may run longer than the platform lets
+// their request.
+func (p *program) warnOfLongTasks(parts *parts) {
+	request := p.requestTimeout()
+	if parts.mode != modeCloudTasks || request == 0 {
+		return
+	}
+	for _, task := range parts.config.Registry.Tasks() {
+		if task.Timeout >= request {
+			parts.log.Warn("task may run longer than the platform's request timeout, and is then delivered again while it runs: raise REQUEST_TIMEOUT and the platform's, or lower the task's queue.Timeout",
+				"task_path", task.Name, "timeout", task.Timeout.String(), "request_timeout", request.String())
+		}
+	}
 }
 
 // announce logs the one line from which one sees what this server is.

@@ -29,19 +29,27 @@ type flakyResult struct {
 	Attempts int `json:"attempts"`
 }
 
+// registry is what this program runs.
 func registry(s *settings) (*queue.Registry, error) {
 	hook, err := newWebhook(s.WebhookSecret, nonEmpty(s.WebhookAllowHosts))
 	if err != nil {
 		return nil, usagef("WEBHOOK_SECRET: %w", err)
 	}
+	return registryWith(webhookDeliver.Handle(hook.deliver)), nil
+}
+
+// knownTasks are the same tasks for commands that run none.
+func knownTasks() *queue.Registry { return registryWith(webhookDeliver) }
+
+func registryWith(webhook queue.Definition) *queue.Registry {
 	return queue.NewRegistry(
 		queue.NewTask("demo.echo", echo),
 		queue.NewTask("demo.sleep", sleep),
 		queue.NewTask("demo.fail", fail, queue.MaxAttempts(1)),
 		queue.NewTask("demo.flaky", flaky, queue.MaxAttempts(5)),
 		queue.NewTask("demo.panic", panics, queue.MaxAttempts(1)),
-		webhookDeliver.Handle(hook.deliver),
-	), nil
+		webhook,
+	)
 }
 
 // echo returns its arguments unchanged.
@@ -49,6 +57,10 @@ func echo(_ context.Context, args json.RawMessage) (json.RawMessage, error) { re
 
 // sleep takes the given time, unless it is told to stop.
 func sleep(ctx context.Context, args sleepArgs) (any, error) {
+	const longest = 24 * 60 * 60 * 1000
+	if args.DurationMS < 0 || args.DurationMS > longest {
+		return nil, queue.Discard(fmt.Errorf("duration_ms must be from 0 to %d, not %d", longest, args.DurationMS))
+	}
 	select {
 	case <-time.After(time.Duration(args.DurationMS) * time.Millisecond):
 		return nil, nil

@@ -18,10 +18,10 @@ func (p *program) runHere(ctx context.Context, parts *parts, handle *queue.Handl
 	if err != nil {
 		return nil, err
 	}
-	stop := giveBackOnSignal(ctx, executor)
+	ctx, stop := giveBackOnSignal(ctx, executor)
 	defer stop()
 	for {
-		row, err := parts.client.Get(ctx, handle.ID)
+		row, err := parts.client.Get(context.WithoutCancel(ctx), handle.ID)
 		if err != nil || row.Status.Final() {
 			return row, err
 		}
@@ -55,21 +55,22 @@ func later(a, b time.Time) time.Time {
 func pause(ctx context.Context, d time.Duration) error {
 	select {
 	case <-ctx.Done():
-		return ctx.Err()
+		return errors.New("interrupted while waiting; the task stays stored")
 	case <-time.After(d):
 		return nil
 	}
 }
 
-// giveBackOnSignal makes the first SIGINT or SIGTERM stop the executor and give
-// its claim back; stop ends that. A second signal ends the process.
-func giveBackOnSignal(ctx context.Context, e *queue.Executor) (stop func()) {
+// giveBackOnSignal makes the first SIGINT or SIGTERM stop the executor, give its
+// claim back and end the context returned; stop ends that. A second signal ends
+// the process.
+func giveBackOnSignal(ctx context.Context, e *queue.Executor) (_ context.Context, stop func()) {
 	signalled, stopSignals := signal.NotifyContext(ctx, os.Interrupt, syscall.SIGTERM)
 	stopWatch := context.AfterFunc(signalled, func() {
 		stopSignals()
 		_ = e.Shutdown(signalled, lingerTime) // the run's outcome says how that went
 	})
-	return func() {
+	return signalled, func() {
 		stopWatch()
 		stopSignals()
 	}

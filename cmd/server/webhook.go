@@ -82,7 +82,11 @@ func (w *webhook) deliver(ctx context.Context, args webhookArgs) (webhookResult,
 		if errors.As(err, &blocked) {
 			return webhookResult{}, queue.Discard(blocked)
 		}
-		return webhookResult{}, err
+		var failed *url.Error // its text holds the URL, which may be a secret
+		if errors.As(err, &failed) {
+			err = failed.Err
+		}
+		return webhookResult{}, fmt.Errorf("POST to %s: %w", request.URL.Host, err)
 	}
 	defer func() { _ = response.Body.Close() }()
 	// What the receiver says beyond its status does not matter; reading it lets
@@ -117,7 +121,7 @@ func judge(response *http.Response, now time.Time) error {
 // nothing usable, 24 hours at most.
 func retryAfter(value string, now time.Time) time.Duration {
 	var wait time.Duration
-	if seconds, err := strconv.ParseInt(value, 10, 64); err == nil {
+	if seconds, err := strconv.ParseInt(value, 10, 64); err == nil || errors.Is(err, strconv.ErrRange) {
 		wait = time.Duration(min(seconds, int64(maxRetryAfter/time.Second))) * time.Second
 	} else if at, err := http.ParseTime(value); err == nil {
 		wait = at.Sub(now)

@@ -166,15 +166,19 @@ func TestWebhookAnswersThatComeAgainAndThoseThatDoNot(t *testing.T) {
 	}
 	gone := newReceiver(t, 200)
 	gone.Close()
-	if row := deliver(t, "", []string{gone.host()}, webhookArgs{URL: gone.URL}, 1); row.Status != queue.StatusReady {
+	row := deliver(t, "", []string{gone.host()}, webhookArgs{URL: gone.URL + "/services/SEKRET?token=SEKRET"}, 1)
+	if row.Status != queue.StatusReady {
 		t.Errorf("nobody listens: row is %s, want another attempt", row.Status)
+	}
+	if e := row.Errors[0]; strings.Contains(e.Message+e.Traceback, "SEKRET") || !strings.Contains(e.Message, gone.host()) {
+		t.Errorf("the record shows the URL's secrets, or not the host: %+v", e)
 	}
 }
 
 func TestWebhookHonoursRetryAfterUpToADay(t *testing.T) {
 	now := time.Date(2026, 1, 2, 3, 4, 5, 0, time.UTC)
 	for value, want := range map[string]time.Duration{
-		"": 0, "nonsense": 0, "0": 0, "-5": 0, "90": 90 * time.Second, "86400": 24 * time.Hour, "99999999999": 24 * time.Hour, "1e9": 0,
+		"": 0, "nonsense": 0, "0": 0, "-5": 0, "90": 90 * time.Second, "86400": 24 * time.Hour, "99999999999": 24 * time.Hour, "99999999999999999999": 24 * time.Hour, "-99999999999999999999": 0, "1e9": 0,
 		"Fri, 02 Jan 2026 03:06:05 GMT": 2 * time.Minute, "Fri, 02 Jan 2026 03:00:00 GMT": 0, "Sat, 02 Jan 2027 03:06:05 GMT": 24 * time.Hour,
 	} {
 		if got := retryAfter(value, now); got != want {
@@ -273,11 +277,16 @@ func TestDemoTasks(t *testing.T) {
 	}
 	stopped, stop := context.WithCancelCause(t.Context())
 	stop(queue.ErrShutdown)
-	if _, err := sleep(stopped, sleepArgs{DurationMS: 1 << 40}); !errors.Is(err, queue.ErrShutdown) {
+	if _, err := sleep(stopped, sleepArgs{DurationMS: 60_000}); !errors.Is(err, queue.ErrShutdown) {
 		t.Errorf("sleep: %v", err)
 	}
 	if _, err := sleep(t.Context(), sleepArgs{DurationMS: 1}); err != nil {
 		t.Errorf("sleep: %v", err)
+	}
+	for _, ms := range []int64{-1, 1 << 62} {
+		if _, err := sleep(t.Context(), sleepArgs{DurationMS: ms}); err == nil {
+			t.Errorf("sleep of %d ms was accepted", ms)
+		}
 	}
 	defer func() {
 		if text := fmt.Sprint(recover()); !strings.Contains(text, "asked for") {

@@ -28,23 +28,28 @@ type parts struct {
 }
 
 // plan resolves the settings. Its errors are usage errors; what is missing is
-// named all at once. A command that dispatches nothing needs no target.
-func (p *program) plan(ctx context.Context, dispatches bool) (*parts, error) {
+// named all at once. A command that dispatches nothing needs no target, and one
+// that runs no task none of the settings for that.
+func (p *program) plan(ctx context.Context, dispatches, runs bool) (*parts, error) {
 	mode, err := p.mode()
 	if err != nil {
 		return nil, err
 	}
 	parts := &parts{mode: mode, log: p.logger()}
-	reg, err := registry(p.settings)
-	problems := []error{err}
+	var problems []error
+	reg := knownTasks()
+	if runs {
+		reg, err = registry(p.settings)
+		problems = append(problems, err)
+		if lease := time.Duration(p.settings.TasksLease); lease < time.Second {
+			problems = append(problems, fmt.Errorf("TASKS_LEASE must be at least 1s, not %s", lease))
+		}
+	}
 	_, err = p.databaseURL()
 	problems = append(problems, err)
 	if mode == modeCloudTasks && dispatches {
 		parts.target, err = p.cloudTarget(ctx)
 		problems = append(problems, err)
-	}
-	if lease := time.Duration(p.settings.TasksLease); lease < time.Second {
-		problems = append(problems, fmt.Errorf("TASKS_LEASE must be at least 1s, not %s", lease))
 	}
 	if err := errors.Join(problems...); err != nil {
 		return nil, usageError{err}
@@ -89,7 +94,7 @@ func (p *program) open(ctx context.Context, parts *parts, local *queue.Local, mi
 // connect is plan and open for a command that only looks at tasks or tidies
 // them up, and dispatches nothing.
 func (p *program) connect(ctx context.Context) (*parts, error) {
-	parts, err := p.plan(ctx, false)
+	parts, err := p.plan(ctx, false, false)
 	if err != nil {
 		return nil, err
 	}
@@ -107,12 +112,7 @@ func (p *program) cloudDispatcher(ctx context.Context, parts *parts) (queue.Disp
 	if err != nil {
 		return nil, fmt.Errorf("cloud tasks: %w", err)
 	}
-	dispatcher, err := cloudtasks.New(parts.tasks, parts.target.config)
-	var wrong *cloudtasks.ConfigError
-	if errors.As(err, &wrong) {
-		return nil, usageError{err}
-	}
-	return dispatcher, err
+	return cloudtasks.New(parts.tasks, parts.target.config)
 }
 
 // executor makes the executor of this process.

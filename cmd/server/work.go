@@ -52,7 +52,7 @@ func (c *workCmd) Run(ctx context.Context, p *program) error {
 	if err := c.check(); err != nil {
 		return err
 	}
-	parts, err := p.plan(ctx, true)
+	parts, err := p.plan(ctx, true, true)
 	if err != nil {
 		return err
 	}

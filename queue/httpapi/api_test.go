@@ -181,6 +181,7 @@ func TestEnqueueRefusesBadBodiesAndStoresNothing(t *testing.T) {
 		`{"task":"t.echo","run_after":"tomorrow"}`:                        "400 run_after",
 		`{"task":"t.echo","run_after":1}`:                                 "400 run_after must be a string",
 		`{"task":"t.echo","run_after":"300000-01-01T00:00:00Z"}`:          "400 run_after must be a time with an offset, as RFC 3339 writes it (2026-01-31T15:04:05Z), in the years 1970 to 9999",
+		`{"task":"t.echo","run_after":"0001-01-01T00:00:00Z"}`:            "400 run_after must be a time",
 		`{"task":"t.echo","run_after":"1960-01-01T00:00:00Z"}`:            "400 run_after must be between the years 1970 and 9999",
 		`{"task":"t.echo","id":"7"}`:                                      "400 id must be a UUID",
 		`{"task":"t.echo","id":"{6ba7b810-9dad-11d1-80b4-00c04fd430c8}"}`: "400 id must be a UUID",

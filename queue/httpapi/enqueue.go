@@ -42,7 +42,7 @@ func ParseEnqueue(body []byte) (queue.Request, error) {
 	}
 	if runAfter != nil {
 		t, err := time.Parse(time.RFC3339, *runAfter)
-		if err != nil {
+		if err != nil || t.IsZero() {
 			return request, badRequest("run_after must be a time with an offset, as RFC 3339 writes it (2026-01-31T15:04:05Z), in the years 1970 to 9999")
 		}
 		set(queue.RunAfter(t))

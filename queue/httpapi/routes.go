@@ -114,19 +114,16 @@ func (r route) allowed() string {
 // ServeHTTP authenticates first, so that strangers learn nothing, not even
 // which routes there are.
 func (h *handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	LimitBodyTime(w, r) // authentication may read the body too: a signature covers it
 	route, id, ok := h.match(r.URL.Path)
 	auth := h.Auth
 	if own, limited := h.RouteAuth[route.name]; limited && ok {
 		auth = own
 	}
-	// A signature covers the body, so authentication may read it.
-	control := http.NewResponseController(w)
-	_ = control.SetReadDeadline(time.Now().Add(bodyReadTimeout)) // not supported by test recorders
 	if err := auth.Authenticate(r); err != nil {
 		h.refuse(w, err)
 		return
 	}
-	_ = control.SetReadDeadline(time.Time{})
 	if !ok {
 		writeError(w, http.StatusNotFound, "no such endpoint")
 		return

@@ -79,7 +79,7 @@ func insert(ctx context.Context, q querier, rows []*queue.NewRow) ([]inserted, e
 	for i, row := range rows {
 		old := stored[row.ID]
 		if existed[row.ID] && !queue.SameRequest(old, row.Row) {
-			return nil, fmt.Errorf("insert task %s: %w", row.ID, queue.ErrIDConflict)
+			return nil, &queue.IDConflictError{ID: row.ID}
 		}
 		result[i] = inserted{old, existed[row.ID]}
 		existed[row.ID] = true

@@ -62,6 +62,12 @@ func Open(ctx context.Context, config Config) (*Store, error) {
 	return s, nil
 }
 
+// Validate reports what is wrong with the configuration; it contacts nothing.
+func (c Config) Validate() error {
+	_, err := c.pool()
+	return err
+}
+
 func (c Config) pool() (*pgxpool.Config, error) {
 	u, err := url.Parse(c.URL)
 	if err != nil || u.Scheme != "postgres" && u.Scheme != "postgresql" {
