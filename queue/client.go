@@ -34,8 +34,18 @@ type Config struct {
 	// bytes of JSON; 0 means 1 MiB.
 	MaxBytes int
 
+	// Hooks are told how tasks go along.
+	Hooks Hooks
 	// Logger gets what nobody is told otherwise; nil means slog.Default().
 	Logger *slog.Logger
+}
+
+// Hooks are called as tasks go along, where they happen: quickly, by many
+// goroutines at once, and without changing the row. Each may be nil.
+type Hooks struct {
+	Enqueued func(ctx context.Context, row *Row) // stored, not yet dispatched
+	Started  func(ctx context.Context, row *Row) // claimed, before its function is called
+	Finished func(ctx context.Context, run *Run) // after its end, whatever it was, has been stored
 }
 
 // Backend is one way for rows to travel.
@@ -145,6 +155,9 @@ func (c *Client) EnqueueMany(ctx context.Context, requests ...Request) ([]*Handl
 	var dispatch []*Row
 	for i, row := range rows {
 		handles[i] = &Handle{ID: row.ID, Row: row.Row, Existed: row.Existed}
+		if hook := c.cfg.Hooks.Enqueued; hook != nil && !row.Existed {
+			hook(ctx, row.Row)
+		}
 		// A repeated enqueue may be one whose first process died before it
 		// dispatched; the claim makes a second ticket harmless.
 		if row.Armed && row.Status == StatusReady {

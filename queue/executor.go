@@ -177,6 +177,9 @@ func (e *Executor) run(ctx context.Context, row *Row, since time.Time) *Run {
 	e.heart.add(row.Claim(), since, cancel)
 	defer e.heart.remove(row.Claim())
 
+	if hook := e.client.cfg.Hooks.Started; hook != nil {
+		hook(ctx, row)
+	}
 	var overdue <-chan time.Time
 	if timeout > 0 {
 		overdue = time.After(timeout + e.cfg.Lease)
@@ -193,6 +196,9 @@ func (e *Executor) run(ctx context.Context, row *Row, since time.Time) *Run {
 	run := e.settle(ctx, row, res, context.Cause(taskCtx))
 	run.Duration = time.Since(started)
 	e.logRun(run)
+	if hook := e.client.cfg.Hooks.Finished; hook != nil {
+		hook(ctx, run)
+	}
 	return run
 }
 

@@ -14,11 +14,13 @@ import (
 
 	"github.com/claimcheck-go/claimcheck/internal/testdb"
 	"github.com/claimcheck-go/claimcheck/queue"
+	"github.com/claimcheck-go/claimcheck/queue/pgstore"
 )
 
 func TestFourWorkersRunEachTaskOnce(t *testing.T) {
 	t.Parallel()
-	dir, env := t.TempDir(), []string{"DATABASE_URL=" + testdb.Postgres(t), "LOG_LEVEL=warn", "TASKS_MODE=pull"}
+	databaseURL := testdb.Postgres(t)
+	dir, env := t.TempDir(), []string{"DATABASE_URL=" + databaseURL, "LOG_LEVEL=warn", "TASKS_MODE=pull"}
 	procRun(t, dir, env, "", "migrate")
 	var lines strings.Builder
 	const tasks = 400
@@ -38,13 +40,18 @@ func TestFourWorkersRunEachTaskOnce(t *testing.T) {
 		})
 	}
 	all.Wait()
+	store, err := pgstore.Open(t.Context(), pgstore.Config{URL: databaseURL})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = store.Close() }()
 	workers := make(map[string]int)
 	for _, id := range ids {
-		var answer struct{ Result queue.Row }
-		if err := json.Unmarshal([]byte(procRun(t, dir, env, "", "result", "--json", id).stdout), &answer); err != nil {
+		row, err := store.Get(t.Context(), uuid.MustParse(id))
+		if err != nil {
 			t.Fatal(err)
 		}
-		if row := answer.Result; row.Status != queue.StatusSuccessful || row.Attempts != 1 || len(row.WorkerIDs) != 1 {
+		if row.Status != queue.StatusSuccessful || row.Attempts != 1 || len(row.WorkerIDs) != 1 {
 			t.Errorf("%+v", row)
 		} else {
 			workers[row.WorkerIDs[0]]++
