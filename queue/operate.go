@@ -44,7 +44,7 @@ func (c *Client) Purge(ctx context.Context, r PurgeRequest, progress func(delete
 	}
 	for {
 		if ctx.Err() != nil {
-			return deleted, true, nil
+			return deleted, true, nil //nolint:nilerr // that time is over is what more says
 		}
 		// A batch that has begun ends: how much it deleted would not be known.
 		batchCtx, cancel := context.WithTimeout(context.WithoutCancel(ctx), purgeTimeout)

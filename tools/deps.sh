@@ -15,6 +15,11 @@ has_postgres() {
 }
 [ -n "${CLAIMCHECK_TEST_POSTGRES:-}" ] || has_postgres || missing+=(postgresql)
 
+# MariaDB likewise. Some tests stop and crash a server, so that these programs
+# are needed even if CLAIMCHECK_TEST_MYSQL names one.
+has() { command -v "$1" >/dev/null || [ -x "/usr/sbin/$1" ]; }
+{ has mariadbd && has mariadb-install-db; } || missing+=(mariadb-server)
+
 [ ${#missing[@]} -eq 0 ] && exit 0
 
 if [ "$(id -u)" = 0 ]; then
@@ -32,7 +37,18 @@ if command -v apt-get >/dev/null && [ "${sudo[0]:-}" != false ]; then
 	"${sudo[@]}" mkdir -p /etc/postgresql-common
 	[ -e /etc/postgresql-common/createcluster.conf ] ||
 		echo 'create_main_cluster = false' | "${sudo[@]}" tee /etc/postgresql-common/createcluster.conf >/dev/null
+	# The same for MariaDB: nothing that apt-get installs here is started, now or
+	# when the machine boots.
+	policy=/usr/sbin/policy-rc.d
+	if [ ! -e "$policy" ]; then
+		printf '#!/bin/sh\nexit 101\n' | "${sudo[@]}" tee "$policy" >/dev/null
+		"${sudo[@]}" chmod +x "$policy"
+		trap '"${sudo[@]}" rm -f "$policy"' EXIT
+	fi
 	"${sudo[@]}" apt-get install -y -qq --no-install-recommends "${missing[@]}" >/dev/null
+	case " ${missing[*]} " in *" mariadb-server "*)
+		! command -v systemctl >/dev/null || "${sudo[@]}" systemctl disable --quiet mariadb 2>/dev/null || true ;;
+	esac
 else
 	echo "the tests need: ${missing[*]}" >&2
 	echo "install them (Debian: apt-get install ${missing[*]}), or name a PostgreSQL superuser URL in CLAIMCHECK_TEST_POSTGRES" >&2

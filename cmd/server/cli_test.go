@@ -64,8 +64,9 @@ func TestWrongCallsAreOneLineThatNamesTheSetting(t *testing.T) {
 		"--days must be from 0 to 36500":                                 {"purge", "--days=-1"},
 		"--batch-size must be from 1 to 10000":                           {"purge", "--batch-size=10001"},
 		"--status must list SUCCESSFUL, FAILED or CANCELLED":             {"purge", "--status=READY"},
-		"sslmode":                                                    {"migrate", "--database-url=postgres://localhost/x?sslmode=bogus"},
-		"DATABASE_URL must be sqlite:PATH":                           {"migrate", "--database-url=sqlite:"},
+		"DATABASE_URL: the parameter \"nonsense\" is not known":          {"migrate", "--database-url=mysql://u:s3cret@h/d?nonsense=1"},
+		"sslmode": {"migrate", "--database-url=postgres://localhost/x?sslmode=bogus"},
+		"DATABASE_URL: a SQLite database is named sqlite:PATH":       {"migrate", "--database-url=sqlite:"},
 		"DB_MAX_CONNS must be from":                                  {"migrate", "--db-max-conns=2147483648", "--database-url=postgres://localhost/x"},
 		"put -- before arguments that begin with a dash":             {"enqueue", "demo.echo", "-5"},
 		"--id: ID must be a UUID such":                               {"enqueue", "demo.echo", "--id=00000000-0000-0000-0000-000000000000"},
@@ -77,7 +78,7 @@ func TestWrongCallsAreOneLineThatNamesTheSetting(t *testing.T) {
 		"DB_MAX_CONNS must be from 1 to 10000, not 0":                {"migrate", "--db-max-conns=0", "--database-url=postgres://localhost/x"},
 		"--concurrency must be at least 1, not -3":                   {"--concurrency=-3"},
 		"DATABASE_URL must begin with":                               {"migrate", "--database-url=oracle://x"},
-		"DATABASE_URL is no URL":                                     {"migrate", "--database-url=postgres://u:p%zz@h/d"},
+		"DATABASE_URL is not a PostgreSQL URL":                       {"migrate", "--database-url=postgres://u:p%zz@h/d"},
 		"ID must be a UUID":                                          {"result", "7"},
 		"--id: ID must be a UUID":                                    {"enqueue", "demo.echo", "--id=7"},
 		"--run-after must be a time such as":                         {"enqueue", "demo.echo", "--run-after=soon"},
@@ -306,6 +307,9 @@ func TestMigrateUpStatusSQL(t *testing.T) {
 		t.Error(out)
 	}
 	if out := c.ok("migrate", "sql"); !strings.Contains(out, "CREATE TABLE claimcheck_tasks") || strings.Contains(out, "goose") {
+		t.Error(out)
+	}
+	if out := c.ok("migrate", "sql", "--database-url=mysql://localhost/x"); !strings.Contains(out, "ENGINE") && !strings.Contains(out, "utf8mb4") {
 		t.Error(out)
 	}
 	if out := c.ok("migrate", "sql", "--database-url=postgres://localhost/x"); !strings.Contains(out, "timestamptz") {

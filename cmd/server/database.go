@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"net"
 	"net/url"
 	"strings"
 
@@ -41,48 +42,51 @@ func (p *program) openDatabase(ctx context.Context) (database, error) {
 	if err != nil {
 		return nil, err
 	}
-	scheme, _, _ := strings.Cut(rawURL, ":")
-	if p.settings.CloudSQLInstance != "" && scheme == "sqlite" {
-		return nil, usagef("CLOUD_SQL_INSTANCE needs DATABASE_URL=postgres://USER:PASSWORD@/NAME")
+	if max := p.settings.DBMaxConns; max < 1 || max > maxConns {
+		return nil, usagef("DB_MAX_CONNS must be from 1 to %d, not %d", maxConns, max)
 	}
-	switch scheme {
-	case "sqlite":
-		if strings.TrimPrefix(rawURL, "sqlite:") == "" {
-			return nil, usagef("DATABASE_URL must be sqlite:PATH or sqlite::memory:, not %q", rawURL)
-		}
-		return opened(sqlstore.Open(ctx, rawURL, sqlstore.Config{}))
+	dial, name, err := p.dialer(rawURL)
+	if err != nil {
+		return nil, err
+	}
+	switch scheme, _, _ := strings.Cut(rawURL, ":"); scheme {
 	case "postgres", "postgresql":
-		return p.openPostgres(ctx, rawURL)
+		cfg := pgstore.Config{URL: rawURL, MaxConns: p.settings.DBMaxConns, Pooler: p.settings.DBPooler, DialFunc: dial, Name: name}
+		if err := cfg.Validate(); err != nil {
+			return nil, usageError{err}
+		}
+		return opened(pgstore.Open(ctx, cfg))
+	case "mysql", "sqlite":
+		cfg := sqlstore.Config{MaxConns: p.settings.DBMaxConns, DialFunc: dial, Name: name}
+		if err := sqlstore.Validate(rawURL, cfg); err != nil {
+			return nil, usagef("DATABASE_URL: %s", strings.TrimPrefix(err.Error(), "DATABASE_URL: "))
+		}
+		return opened(sqlstore.Open(ctx, rawURL, cfg))
 	default:
-		return nil, usagef("DATABASE_URL must begin with postgres://, sqlite:PATH or sqlite::memory:, not %.20q", scheme+":")
+		return nil, usagef("DATABASE_URL must begin with postgres://, mysql://, sqlite:PATH or sqlite::memory:, not %.20q", scheme+":")
 	}
 }
 
 // maxConns is more than any database takes.
 const maxConns = 10000
 
-func (p *program) openPostgres(ctx context.Context, rawURL string) (database, error) {
+// dialer connects through the Cloud SQL connector, if that is configured; name
+// is what it connects to.
+func (p *program) dialer(rawURL string) (dial func(ctx context.Context, network, address string) (net.Conn, error), name string, err error) {
 	s := p.settings
-	if s.DBMaxConns < 1 || s.DBMaxConns > maxConns {
-		return nil, usagef("DB_MAX_CONNS must be from 1 to %d, not %d", maxConns, s.DBMaxConns)
+	if s.CloudSQLInstance == "" {
+		return nil, "", nil
 	}
-	if _, err := url.Parse(rawURL); err != nil {
-		return nil, usagef("DATABASE_URL is no URL such as postgres://USER:PASSWORD@HOST:5432/NAME; special characters in the password must be %%-encoded")
+	if strings.HasPrefix(rawURL, "sqlite:") {
+		return nil, "", usagef("CLOUD_SQL_INSTANCE needs DATABASE_URL=postgres://USER:PASSWORD@/NAME, or mysql://")
 	}
-	cfg := pgstore.Config{URL: rawURL, MaxConns: s.DBMaxConns, Pooler: s.DBPooler}
-	if s.CloudSQLInstance != "" {
-		dialer, err := cloudsql.New(cloudsql.Config{
-			Instance: s.CloudSQLInstance, IAMAuth: s.CloudSQLIAMAuth, PrivateIP: s.CloudSQLPrivateIP,
-		})
-		if err != nil {
-			return nil, usagef("CLOUD_SQL_INSTANCE: %w", err)
-		}
-		cfg.DialFunc, cfg.Name = dialer.Dial, "Cloud SQL instance "+s.CloudSQLInstance
+	connector, err := cloudsql.New(cloudsql.Config{
+		Instance: s.CloudSQLInstance, IAMAuth: s.CloudSQLIAMAuth, PrivateIP: s.CloudSQLPrivateIP,
+	})
+	if err != nil {
+		return nil, "", usagef("CLOUD_SQL_INSTANCE: %w", err)
 	}
-	if err := cfg.Validate(); err != nil {
-		return nil, usageError{err}
-	}
-	return opened(pgstore.Open(ctx, cfg))
+	return connector.Dial, "Cloud SQL instance " + s.CloudSQLInstance, nil
 }
 
 // opened keeps a nil store from becoming a database that is not nil.
@@ -105,7 +109,7 @@ func describeDatabase(rawURL string) string {
 	}
 	host := u.Host
 	if host == "" {
-		host = u.Query().Get("host") // a socket's directory, for one
+		host = u.Query().Get("host") + u.Query().Get("socket") // a socket, or its directory
 	}
 	user := ""
 	if u.User != nil {

@@ -22,8 +22,11 @@ func (c *migrateCmd) Run(ctx context.Context, p *program) error {
 	}
 	if c.Action == "sql" {
 		sql := pgstore.MigrationSQL
-		if strings.HasPrefix(databaseURL, "sqlite:") {
+		switch {
+		case strings.HasPrefix(databaseURL, "sqlite:"):
 			sql = sqlstore.MigrationSQL
+		case strings.HasPrefix(databaseURL, "mysql:"):
+			sql = sqlstore.MySQLMigrationSQL
 		}
 		fmt.Fprint(p.stdout, sql())
 		return nil

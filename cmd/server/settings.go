@@ -12,7 +12,7 @@ import (
 // settings are the flags and variables that all commands share. A command uses,
 // and insists on, only those that it needs.
 type settings struct {
-	DatabaseURL string `env:"DATABASE_URL" group:"database" placeholder:"URL" help:"postgres://…, sqlite:PATH or sqlite::memory:. Off Google Cloud the default is sqlite:claimcheck.db."`
+	DatabaseURL string `env:"DATABASE_URL" group:"database" placeholder:"URL" help:"postgres://…, mysql://…, sqlite:PATH or sqlite::memory:. Off Google Cloud the default is sqlite:claimcheck.db."`
 	DBMaxConns  int    `env:"DB_MAX_CONNS" name:"db-max-conns" group:"database" default:"10" help:"Connections in the pool."`
 	DBPooler    bool   `env:"DB_POOLER" name:"db-pooler" group:"database" help:"A transaction pooler (PgBouncer) sits before the database: prepare no statements."`
 

@@ -77,8 +77,8 @@ func (p *program) open(ctx context.Context, parts *parts, local *queue.Local, mi
 	if parts.db, err = p.openDatabase(ctx); err != nil {
 		return err
 	}
-	_, embedded := parts.db.(*sqlstore.Store)
-	if migrate || parts.mode == modeLocal && embedded {
+	embedded, ok := parts.db.(*sqlstore.Store)
+	if migrate || parts.mode == modeLocal && ok && embedded.Embedded() {
 		_, err = parts.db.Migrate(ctx)
 	} else {
 		err = parts.db.CheckSchema(ctx)

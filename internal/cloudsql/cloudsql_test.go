@@ -16,6 +16,7 @@ import (
 	"github.com/claimcheck-go/claimcheck/internal/testdb"
 	"github.com/claimcheck-go/claimcheck/queue"
 	"github.com/claimcheck-go/claimcheck/queue/pgstore"
+	"github.com/claimcheck-go/claimcheck/queue/sqlstore"
 )
 
 func TestAStoreWorksThroughTheConnector(t *testing.T) {
@@ -70,6 +71,41 @@ func TestAStoreWorksThroughTheConnector(t *testing.T) {
 	}
 }
 
+func TestAMySQLStoreWorksThroughTheConnector(t *testing.T) {
+	config := cloudsql.Config{Instance: "my-project:europe-west1:mysql"}
+	databaseURL := testdb.MariaDB(t)
+	fake := newFake(t, config.Instance, databaseURL)
+	connector, err := cloudsql.New(config, fake.options(config)...)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = connector.Close() }()
+	s, err := sqlstore.Open(t.Context(), throughConnector(t, databaseURL), sqlstore.Config{
+		DialFunc: connector.Dial, Name: "Cloud SQL instance " + config.Instance, MaxConns: 2, Migrate: true,
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = s.Close() }()
+	row := &queue.NewRow{Row: &queue.Row{ID: uuid.Must(uuid.NewV7()), Task: "t", Args: json.RawMessage(`1`), MaxAttempts: 1}}
+	if err := s.Insert(t.Context(), row); err != nil {
+		t.Fatal(err)
+	}
+	if got := fake.dialed.Load(); got != publicIP+":3307" {
+		t.Errorf("dialed %v", got)
+	}
+	// Connections that broke on the way, which nobody can tell before they are
+	// used, are replaced.
+	fake.cut()
+	if _, err := s.Get(t.Context(), row.ID); err != nil {
+		t.Errorf("Get: %v", err)
+	}
+	fake.cut()
+	if _, err := s.Claim(t.Context(), row.ID, queue.ClaimRequest{Tasks: []string{"t"}, Worker: "w", Lease: time.Minute, ClaimID: uuid.New()}); err != nil {
+		t.Errorf("Claim: %v", err)
+	}
+}
+
 func TestAnInstanceThatCannotBeReachedIsOneLine(t *testing.T) {
 	fake := newFake(t, "my-project:europe-west1:tasks", testdb.Postgres(t))
 	config := cloudsql.Config{Instance: "my-project:europe-west1:missing"}
@@ -79,6 +115,11 @@ func TestAnInstanceThatCannotBeReachedIsOneLine(t *testing.T) {
 	}
 	defer func() { _ = connector.Close() }()
 	_, err = pgstore.Open(t.Context(), pgstore.Config{URL: "postgres://app:s3cret@/tasks", DialFunc: connector.Dial, Name: "Cloud SQL instance " + config.Instance})
+	if !errors.Is(err, queue.ErrUnavailable) || !strings.Contains(err.Error(), config.Instance+"/tasks as user app") || strings.ContainsAny(err.Error(), "\n\t") || strings.Contains(err.Error(), "s3cret") {
+		t.Errorf("Open: %v", err)
+	}
+	t.Log(err)
+	_, err = sqlstore.Open(t.Context(), "mysql://app:s3cret@/tasks", sqlstore.Config{DialFunc: connector.Dial, Name: "Cloud SQL instance " + config.Instance})
 	if !errors.Is(err, queue.ErrUnavailable) || !strings.Contains(err.Error(), config.Instance+"/tasks as user app") || strings.ContainsAny(err.Error(), "\n\t") || strings.Contains(err.Error(), "s3cret") {
 		t.Errorf("Open: %v", err)
 	}

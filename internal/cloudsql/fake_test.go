@@ -18,6 +18,7 @@ import (
 	"net/http/httptest"
 	"net/url"
 	"strings"
+	"sync"
 	"sync/atomic"
 	"testing"
 	"time"
@@ -27,12 +28,12 @@ const publicIP, privateIP = "203.0.113.7", "10.0.0.7"
 
 // fake is a Cloud SQL instance: an Admin API that knows it, and its proxy,
 // which wants a certificate of that API and passes everything on to a real
-// PostgreSQL.
+// database.
 type fake struct {
 	instance   string // without project and region
 	project    string
 	region     string
-	target     string // host:port of PostgreSQL
+	target     string // host:port of the database
 	ca         *x509.Certificate
 	key        *ecdsa.PrivateKey
 	api        *httptest.Server
@@ -40,6 +41,9 @@ type fake struct {
 	calls      atomic.Int64
 	dialed     atomic.Value // string
 	loginToken atomic.Value // string
+
+	mu    sync.Mutex
+	conns []net.Conn // to the database
 }
 
 func newFake(t *testing.T, name, databaseURL string) *fake {
@@ -154,6 +158,9 @@ func (f *fake) serve() {
 			if err != nil {
 				return
 			}
+			f.mu.Lock()
+			f.conns = append(f.conns, server)
+			f.mu.Unlock()
 			go func() {
 				_, _ = io.Copy(server, client)
 				_ = server.Close()
@@ -161,6 +168,16 @@ func (f *fake) serve() {
 			_, _ = io.Copy(client, server)
 		}()
 	}
+}
+
+// cut ends all connections.
+func (f *fake) cut() {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	for _, conn := range f.conns {
+		_ = conn.Close()
+	}
+	f.conns = nil
 }
 
 // throughConnector is databaseURL without host and port.

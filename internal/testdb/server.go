@@ -4,10 +4,8 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"net"
 	"os"
 	"os/exec"
-	"os/user"
 	"path/filepath"
 	"strconv"
 	"strings"
@@ -24,13 +22,9 @@ const PasswordRole = "needs_password"
 
 // Server is a PostgreSQL server of one test.
 type Server struct {
-	bin   string // directory of the programs
-	dir   string // holds data, socket and log
-	port  int
-	owner *syscall.Credential // who runs the server, if not this process's user
-
-	guard *exec.Cmd // the shell that runs the server; nil while it is stopped
-	life  *os.File  // the pipe to it: when this end closes, the server ends
+	*guarded
+	bin  string // directory of the programs
+	port int
 }
 
 // StartPostgres starts a server that lasts until the test ends.
@@ -67,33 +61,9 @@ func (s *Server) Crash(tb testing.TB) { tb.Helper(); s.end(tb, syscall.SIGQUIT) 
 
 func (s *Server) end(tb testing.TB, signal syscall.Signal) {
 	tb.Helper()
-	if s.guard == nil {
-		return
+	if err := s.guarded.end(s.postmaster, signal); err != nil {
+		tb.Fatal(err)
 	}
-	pid, err := s.postmaster()
-	if err == nil {
-		err = syscall.Kill(pid, signal)
-	}
-	if err != nil {
-		tb.Fatalf("test PostgreSQL: cannot end it: %v", err)
-	}
-	_ = s.guard.Wait() // it was killed
-	s.letGo()
-}
-
-// letGo closes this end of the pipe, which ends the server if it still runs.
-func (s *Server) letGo() {
-	_ = s.life.Close()
-	_ = s.guard.Wait()
-	s.guard, s.life = nil, nil
-}
-
-// remove ends the server and deletes its files.
-func (s *Server) remove() {
-	if s.guard != nil {
-		s.letGo()
-	}
-	_ = os.RemoveAll(s.dir) // the guard has done so, unless it could not
 }
 
 // newServer makes an empty database cluster.
@@ -106,11 +76,11 @@ func newServer() (*Server, error) {
 	if err != nil {
 		return nil, fmt.Errorf("test PostgreSQL: %w", err)
 	}
-	dir, err := os.MkdirTemp("", "claimcheck-postgres-")
+	g, err := newGuarded("PostgreSQL", "QUIT", "postgres")
 	if err != nil {
-		return nil, fmt.Errorf("test PostgreSQL: %w", err)
+		return nil, err
 	}
-	s := &Server{bin: bin, dir: dir, port: port}
+	s := &Server{guarded: g, bin: bin, port: port}
 	if err := s.initialise(); err != nil {
 		s.remove()
 		return nil, err
@@ -119,12 +89,6 @@ func newServer() (*Server, error) {
 }
 
 func (s *Server) initialise() error {
-	// PostgreSQL refuses to run as root.
-	if os.Getuid() == 0 {
-		if err := s.dropPrivileges(); err != nil {
-			return err
-		}
-	}
 	initdb := s.command(filepath.Join(s.bin, "initdb"),
 		"-D", s.data(), "-U", "postgres", "-A", "trust", "-E", "UTF8", "--locale=C.UTF-8", "--no-sync", "--no-instructions")
 	if out, err := initdb.CombinedOutput(); err != nil {
@@ -137,72 +101,11 @@ func (s *Server) initialise() error {
 	return nil
 }
 
-// dropPrivileges picks an ordinary user and gives the directory to them.
-func (s *Server) dropPrivileges() error {
-	for _, name := range []string{"postgres", "nobody"} {
-		u, err := user.Lookup(name)
-		if err != nil {
-			continue
-		}
-		uid, err1 := strconv.ParseUint(u.Uid, 10, 32)
-		gid, err2 := strconv.ParseUint(u.Gid, 10, 32)
-		if err := errors.Join(err1, err2, os.Chown(s.dir, int(uid), int(gid))); err != nil {
-			return fmt.Errorf("test PostgreSQL: run as %s: %w", name, err)
-		}
-		s.owner = &syscall.Credential{Uid: uint32(uid), Gid: uint32(gid)}
-		return nil
-	}
-	return errors.New("test PostgreSQL: it cannot run as root, and there is no user postgres or nobody to run it as")
-}
-
 func (s *Server) data() string { return filepath.Join(s.dir, "data") }
 
-// command is a program that runs as the server's user, in a process group of
-// its own so that Ctrl-C in a terminal does not reach it first.
-func (s *Server) command(name string, args ...string) *exec.Cmd {
-	cmd := exec.Command(name, args...)
-	cmd.Dir = s.dir
-	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true, Credential: s.owner}
-	return cmd
-}
-
-// guardScript runs the server ("$@") until it ends by itself or standard input
-// does, which is when the test process has let go of it or died. In the latter
-// case nobody else is left to remove its directory ($0).
-const guardScript = `
-exec 3<&0
-"$@" 3<&- & server=$!
-{ read -r _ <&3; kill -QUIT "$server"; } 2>/dev/null & watch=$!
-exec 3<&-
-wait "$server"
-kill "$watch" 2>/dev/null || rm -rf "$0"
-`
-
 func (s *Server) start() error {
-	log, err := os.Create(filepath.Join(s.dir, "log"))
-	if err != nil {
-		return fmt.Errorf("test PostgreSQL: %w", err)
-	}
-	defer func() { _ = log.Close() }()
-	stdin, life, err := os.Pipe()
-	if err != nil {
-		return fmt.Errorf("test PostgreSQL: %w", err)
-	}
-	defer func() { _ = stdin.Close() }()
-	cmd := s.command("/bin/sh", "-c", guardScript, s.dir,
-		filepath.Join(s.bin, "postgres"), "-D", s.data(), "-k", s.dir, "-p", strconv.Itoa(s.port),
+	return s.guarded.start(s.ready, filepath.Join(s.bin, "postgres"), "-D", s.data(), "-k", s.dir, "-p", strconv.Itoa(s.port),
 		"-c", "listen_addresses=127.0.0.1", "-c", "fsync=off", "-c", "max_connections=200")
-	cmd.Stdin, cmd.Stdout, cmd.Stderr = stdin, log, log
-	if err := cmd.Start(); err != nil {
-		_ = life.Close()
-		return fmt.Errorf("test PostgreSQL: %w", err)
-	}
-	s.guard, s.life = cmd, life
-	if err := s.ready(); err != nil {
-		text, _ := os.ReadFile(log.Name())
-		return fmt.Errorf("test PostgreSQL does not answer: %w\n%s", err, text)
-	}
-	return nil
 }
 
 // ready waits until the server answers.
@@ -232,15 +135,6 @@ func (s *Server) postmaster() (int, error) {
 	}
 	first, _, _ := strings.Cut(string(text), "\n")
 	return strconv.Atoi(first)
-}
-
-func freePort() (int, error) {
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		return 0, err
-	}
-	defer func() { _ = l.Close() }()
-	return l.Addr().(*net.TCPAddr).Port, nil
 }
 
 // findPrograms returns the directory of initdb and postgres: on PATH, where

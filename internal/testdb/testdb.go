@@ -1,11 +1,12 @@
-// Package testdb gives tests a PostgreSQL of their own. It is no part of the
-// path; tests of everything that needs a real database use it.
+// Package testdb gives tests a PostgreSQL or MariaDB of their own. It is no part
+// of the path; tests of everything that needs a real database use it.
 //
-// Postgres returns the URL of an empty schema on a server that the test
-// process shares; StartPostgres starts a server that one test may stop and
-// crash. Both run the PostgreSQL programs that are installed, in a temporary
-// directory, and end with the test process, even if that is killed. A missing
-// PostgreSQL fails the test: nothing is skipped.
+// Postgres returns the URL of an empty schema, and MariaDB that of an empty
+// database, on a server that the test process shares; StartPostgres and
+// StartMariaDB start a server that one test may stop and crash. All run the
+// programs that are installed, as an ordinary user in a temporary directory, and
+// end with the test process, even if that is killed. A missing program fails the
+// test: nothing is skipped.
 package testdb
 
 import (

@@ -24,9 +24,9 @@ func within(f queue.Filter, number int) (condition string, args []any) {
 
 // figuresQuery counts the rows of each state by its own index, in one statement
 // and therefore at one moment. Whether Promote has let go what is due makes no
-// difference. Indexes: claimcheck_tasks_claim, _held, _lease and, for each of
-// the final states, _finished. Without a filter the last two need nothing of
-// the table.
+// difference. Indexes: claimcheck_tasks_claim (or _dispatch, the database
+// chooses), _held, _lease and, for each of the final states, _finished. Without
+// a filter the last two need nothing of the table.
 func figuresQuery(f queue.Filter) (string, []any) {
 	filter, args := within(f, 1)
 	final := func(status queue.Status) string {

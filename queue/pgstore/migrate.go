@@ -73,8 +73,8 @@ func (s *Store) ownDB() *sql.DB {
 
 // lockMigrations keeps other processes out by an advisory lock. It belongs to a
 // transaction, not to a session: it then works through a transaction pooler
-// too, and nothing can leave it behind. It is polled, since waiting inside the
-// database would hold up CREATE INDEX CONCURRENTLY.
+// too, and nothing can leave it behind. Those that wait for it keep transactions
+// open, so no migration can use CREATE INDEX CONCURRENTLY (see 00002).
 func lockMigrations(ctx context.Context, db *sql.DB) (unlock func(), err error) {
 	tx, err := db.BeginTx(ctx, nil)
 	if err != nil {

@@ -10,6 +10,7 @@ import (
 	"github.com/jackc/pgx/v5/pgtype"
 
 	"github.com/claimcheck-go/claimcheck/internal/testdb"
+	"github.com/claimcheck-go/claimcheck/queue"
 )
 
 // backlog is 60,000 rows of every kind, most of them finished, and many that
@@ -42,7 +43,12 @@ func TestEveryStatementUsesItsIndex(t *testing.T) {
 
 	one := uuidValue(uuid.New())
 	ids := []pgtype.UUID{one, uuidValue(uuid.New())}
-	const primaryKey, claim, held, lease = "claimcheck_tasks_pkey", "claimcheck_tasks_claim", "claimcheck_tasks_held", "claimcheck_tasks_lease"
+	const primaryKey, claim, held, lease, finished = "claimcheck_tasks_pkey", "claimcheck_tasks_claim", "claimcheck_tasks_held", "claimcheck_tasks_lease", "claimcheck_tasks_finished"
+	const sortOfFirst = "Sort Key: first.finished_at"
+	figures, _ := figuresQuery(queue.Filter{})
+	figuresOfQueue, _ := figuresQuery(queue.Filter{Queue: "rare"})
+	abandonedAll, abandonedArgs := abandonedQuery(queue.RequeueRequest{Limit: 100})
+	abandonedSome, abandonedSomeArgs := abandonedQuery(queue.RequeueRequest{Limit: 100, Filter: queue.Filter{Queue: "q", Backend: "b"}})
 	for name, c := range map[string]struct {
 		query   string
 		args    []any
@@ -62,6 +68,15 @@ func TestEveryStatementUsesItsIndex(t *testing.T) {
 		"release holds":   {releaseHoldsQuery, []any{100}, []string{primaryKey, held}},
 		"reclaim":         {reclaimQuery, []any{100}, []string{primaryKey, lease}},
 		"lost":            {lostQuery, []any{100}, []string{lease}},
+		"cancel":          {cancelQuery, []any{one}, []string{primaryKey}},
+		"purge":           {purgeQuery, []any{[]string{"SUCCESSFUL", "FAILED"}, time.Hour, "", 1000}, []string{primaryKey, finished}},
+		"purge a task":    {purgeQuery, []any{[]string{"SUCCESSFUL"}, time.Hour, "t", 1000}, []string{primaryKey, finished}},
+		"count purgeable": {countPurgeableQuery, []any{[]string{"SUCCESSFUL"}, time.Hour, ""}, []string{finished}},
+		"figures":         {figures, nil, []string{held, lease, finished}},
+		"figures, queue":  {figuresOfQueue, []any{"rare"}, []string{held, lease, finished}},
+		"abandoned":       {abandonedAll, abandonedArgs, []string{lease}},
+		"abandoned, some": {abandonedSome, abandonedSomeArgs, []string{lease}},
+		"requeue":         {requeueQuery, []any{ids, ids, []pgtype.Timestamptz{timeValue(time.Now())}}, []string{primaryKey}},
 		"dispatch failed": {dispatchFailedQuery, []any{ids, "no"}, []string{primaryKey}},
 	} {
 		for _, mode := range []string{"force_custom_plan", "force_generic_plan"} {
@@ -82,8 +97,9 @@ func TestEveryStatementUsesItsIndex(t *testing.T) {
 					t.Errorf("%s, %s: %s is not used:\n%s", name, mode, index, plan)
 				}
 			}
-			// A sort would mean that the whole backlog is visited, and locked.
-			if strings.Contains(plan, "Seq Scan") || strings.Contains(plan, "Sort") {
+			// A sort would mean that the whole backlog is visited, and locked; but
+			// for that of the first rows of each status by purge.
+			if strings.Contains(plan, "Seq Scan") || strings.Contains(strings.ReplaceAll(plan, sortOfFirst, ""), "Sort Key") {
 				t.Errorf("%s, %s: it visits the whole table:\n%s", name, mode, plan)
 			}
 		}

@@ -29,7 +29,7 @@ WHERE id = ANY(ARRAY(
 
 // Purge deletes at most r.Limit final rows, those that finished first.
 func (s *Store) Purge(ctx context.Context, r queue.PurgeRequest) (deleted int, err error) {
-	statuses := r.Final()
+	statuses := finalNames(r)
 	if len(statuses) == 0 || r.Limit < 1 {
 		return 0, nil
 	}
@@ -40,6 +40,16 @@ func (s *Store) Purge(ctx context.Context, r queue.PurgeRequest) (deleted int, e
 	return deleted, err
 }
 
+// finalNames are the statuses as strings, a type that names the database's by
+// itself.
+func finalNames(r queue.PurgeRequest) []string {
+	names := []string{}
+	for _, status := range r.Final() {
+		names = append(names, string(status))
+	}
+	return names
+}
+
 // countPurgeableQuery: index: claimcheck_tasks_finished, the part that is old
 // enough.
 const countPurgeableQuery = `SELECT coalesce(sum(n), 0)::int8 FROM unnest($1::text[]) AS s, LATERAL (SELECT count(*) AS n ` + purgeable + `) AS old`
@@ -47,7 +57,7 @@ const countPurgeableQuery = `SELECT coalesce(sum(n), 0)::int8 FROM unnest($1::te
 // CountPurgeable returns how many rows Purge would delete in all.
 func (s *Store) CountPurgeable(ctx context.Context, r queue.PurgeRequest) (n int, err error) {
 	err = s.on(ctx, "count tasks to purge", func(conn *pgx.Conn) error {
-		return conn.QueryRow(ctx, countPurgeableQuery, r.Final(), r.Age, r.Task).Scan(&n)
+		return conn.QueryRow(ctx, countPurgeableQuery, finalNames(r), r.Age, r.Task).Scan(&n)
 	})
 	return n, err
 }

@@ -43,7 +43,7 @@ func (s *Store) ClaimNext(ctx context.Context, req queue.ClaimNextRequest) ([]*q
 	if len(req.Tasks) == 0 || req.Limit < 1 {
 		return nil, nil
 	}
-	query, args := claimableQuery(req)
+	query, args := s.dialect.claimable(req)
 	var rows []*queue.Row
 	err := s.write(ctx, "claim next tasks", func(ctx context.Context, tx querier, now time.Time) (err error) {
 		rows, err = list(ctx, tx, query, args...)
@@ -64,10 +64,10 @@ func (s *Store) ClaimNext(ctx context.Context, req queue.ClaimNextRequest) ([]*q
 	return rows, nil
 }
 
-func claimableQuery(req queue.ClaimNextRequest) (string, []any) {
+func (d *dialect) claimable(req queue.ClaimNextRequest) (string, []any) {
 	// Index: claimcheck_tasks_claim, from its start and in its order.
-	query := `SELECT ` + columns + ` FROM claimcheck_tasks
-		WHERE status = 'READY' AND hold = 0 AND attempts < max_attempts`
+	query := `SELECT ` + columns + ` FROM claimcheck_tasks` + d.useIndex("claimcheck_tasks_claim") + `
+		WHERE ` + d.free + ` AND attempts < max_attempts`
 	var args []any
 	oneOf := func(column string, names ...string) {
 		query += ` AND ` + column + ` IN (` + marks(len(names)) + `)`
@@ -82,7 +82,7 @@ func claimableQuery(req queue.ClaimNextRequest) (string, []any) {
 	if req.Backend != "" {
 		oneOf("backend_name", req.Backend)
 	}
-	return query + ` ORDER BY priority DESC, enqueued_at, id LIMIT ?`, append(args, req.Limit)
+	return query + ` ORDER BY ` + d.freeOrder + ` LIMIT ?`, append(args, req.Limit)
 }
 
 // claim hands row to a worker: a new claim, and with it a new fence.

@@ -35,8 +35,8 @@ const (
 
 // figured are the counts that Figures is made of: what is selected, of which
 // rows, whether these depend on the time, and where the count goes. Each has
-// its index: claimcheck_tasks_claim, _held, _lease and, for the final states,
-// _finished. Without a filter the last two need nothing of the table. What
+// its index: claimcheck_tasks_claim (or _dispatch, the database chooses), _held,
+// _lease and, for the final states, _finished. Without a filter the last two need nothing of the table. What
 // Promote has not let go yet is pending all the same.
 var figured = []struct {
 	columns, rows string
@@ -71,7 +71,11 @@ func figuresQuery(f queue.Filter, now time.Time) (string, []any) {
 // Figures counts rows.
 func (s *Store) Figures(ctx context.Context, f queue.Filter) (figures queue.Figures, err error) {
 	err = s.read(ctx, "count tasks", func(conn querier) error {
-		query, args := figuresQuery(f, s.now())
+		now, err := conn.now(ctx)
+		if err != nil {
+			return err
+		}
+		query, args := figuresQuery(f, now)
 		return each(ctx, conn, func(scan func(...any) error) error {
 			var place, n int
 			var oldest, newest time.Time

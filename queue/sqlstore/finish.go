@@ -110,6 +110,7 @@ func refund(row *queue.Row) {
 // returns those that are lost.
 func (s *Store) Heartbeat(ctx context.Context, lease time.Duration, claims ...queue.Claim) (lost []queue.Claim, err error) {
 	err = s.write(ctx, "heartbeat", func(ctx context.Context, tx querier, now time.Time) error {
+		lost = nil
 		for _, claim := range claims {
 			// Index: the primary key.
 			result, err := tx.ExecContext(ctx, `UPDATE claimcheck_tasks SET lease_expires_at = ?

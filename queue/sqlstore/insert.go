@@ -2,7 +2,7 @@ package sqlstore
 
 import (
 	"context"
-	"fmt"
+	"strings"
 	"time"
 
 	"github.com/claimcheck-go/claimcheck/queue"
@@ -37,26 +37,60 @@ type inserted struct {
 // back if it fails. It leaves rows as they are.
 func insert(ctx context.Context, tx querier, now time.Time, rows []*queue.NewRow) ([]inserted, error) {
 	result := make([]inserted, len(rows))
-	for i, row := range rows {
-		fresh := newRow(row, now)
-		isNew, err := insertOne(ctx, tx, fresh, now)
-		if err != nil {
+	for start := 0; start < len(rows); {
+		n := batchLength(rows[start:], tx.store.dialect.batch)
+		for i, row := range rows[start : start+n] {
+			result[start+i].row = newRow(row, now)
+		}
+		if err := insertBatch(ctx, tx, now, rows[start:start+n], result[start:start+n]); err != nil {
 			return nil, err
+		}
+		start += n
+	}
+	return result, nil
+}
+
+// batchBytes bounds the arguments that one INSERT of several rows carries: the
+// smallest max_allowed_packet in use is 1 MiB.
+const batchBytes = 256 << 10
+
+// batchLength is how many of rows go into one INSERT.
+func batchLength(rows []*queue.NewRow, limit int) int {
+	size, n := 0, 0
+	for n < min(len(rows), limit) && (n == 0 || size+len(rows[n].Args) <= batchBytes) {
+		size += len(rows[n].Args)
+		n++
+	}
+	return n
+}
+
+// insertBatch stores rows in one statement; if some of them exist, it looks at
+// each.
+func insertBatch(ctx context.Context, tx querier, now time.Time, rows []*queue.NewRow, result []inserted) error {
+	if len(rows) > 1 {
+		if isNew, err := insertRows(ctx, tx, now, result); err != nil || isNew {
+			return err
+		}
+	}
+	for i, row := range rows {
+		isNew, err := insertRows(ctx, tx, now, result[i:i+1])
+		if err != nil {
+			return err
 		}
 		if isNew {
-			result[i].row = fresh
 			continue
 		}
-		old, err := load(ctx, tx, row.ID)
+		// Not load: a row that is not to be changed is not locked either.
+		old, err := loadBy(ctx, tx, loadQuery, row.ID)
 		if err != nil {
-			return nil, err
+			return err
 		}
 		if !queue.SameRequest(old, row.Row) {
-			return nil, fmt.Errorf("insert task %s: %w", row.ID, queue.ErrIDConflict)
+			return &queue.IDConflictError{ID: row.ID}
 		}
 		result[i] = inserted{old, true}
 	}
-	return result, nil
+	return nil
 }
 
 // newRow is the row that a request becomes at the database's time now.
@@ -95,17 +129,27 @@ func later(a, b time.Time) time.Time {
 	return b
 }
 
-func insertOne(ctx context.Context, tx querier, row *queue.Row, now time.Time) (isNew bool, err error) {
-	state, err := stateValues(row, now)
-	if err != nil {
-		return false, err
+// insertRows stores rows, or none of them and returns false if one exists.
+func insertRows(ctx context.Context, tx querier, now time.Time, rows []inserted) (areNew bool, err error) {
+	var values []any
+	var tuples []string
+	for _, r := range rows {
+		state, err := stateValues(r.row, now)
+		if err != nil {
+			return false, err
+		}
+		before := len(values)
+		values = append(append(values, requestValues(r.row)...), state...)
+		tuples = append(tuples, `(`+marks(len(values)-before)+`)`)
 	}
-	values := append(requestValues(row), state...)
 	// Index: the primary key.
-	result, err := tx.ExecContext(ctx, `INSERT INTO claimcheck_tasks (`+columns+`) VALUES (`+marks(len(values))+`) ON CONFLICT (id) DO NOTHING`, values...)
+	result, err := tx.ExecContext(ctx, `INSERT INTO claimcheck_tasks (`+columns+`) VALUES `+strings.Join(tuples, `, `)+tx.store.dialect.onDuplicate, values...)
 	if err != nil {
+		if tx.store.backend.duplicate(err) {
+			return false, nil
+		}
 		return false, err
 	}
 	n, err := result.RowsAffected()
-	return n == 1, err
+	return n == int64(len(rows)), err
 }

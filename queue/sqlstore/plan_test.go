@@ -3,6 +3,7 @@ package sqlstore
 import (
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/claimcheck-go/claimcheck/queue"
 )
@@ -16,23 +17,33 @@ func TestEveryStatementUsesItsIndex(t *testing.T) {
 	if _, err := s.Migrate(t.Context()); err != nil {
 		t.Fatal(err)
 	}
-	claimAll, claimAllArgs := claimableQuery(queue.ClaimNextRequest{Tasks: []string{"t"}, Limit: 1})
-	claimSome, claimSomeArgs := claimableQuery(queue.ClaimNextRequest{Tasks: []string{"t", "u"}, Queues: []string{"a", "b"}, Backend: "c", Limit: 1})
+	claimAll, claimAllArgs := sqliteDialect.claimable(queue.ClaimNextRequest{Tasks: []string{"t"}, Limit: 1})
+	claimSome, claimSomeArgs := sqliteDialect.claimable(queue.ClaimNextRequest{Tasks: []string{"t", "u"}, Queues: []string{"a", "b"}, Backend: "c", Limit: 1})
+	figures, figuresArgs := figuresQuery(queue.Filter{}, time.Now())
+	figuresSome, figuresSomeArgs := figuresQuery(queue.Filter{Queue: "a", Backend: "c"}, time.Now())
+	abandoned, abandonedArgs := abandonedRows(queue.RequeueRequest{Filter: queue.Filter{Queue: "a"}}, time.Now(), 1)
 	state := make([]any, strings.Count(saveQuery, "?"))
 	for name, c := range map[string]struct {
 		query   string
 		args    []any
 		indexes []string
 	}{
-		"load":       {`SELECT ` + columns + ` FROM claimcheck_tasks WHERE id = ?`, []any{"x"}, []string{"autoindex"}},
-		"save":       {saveQuery, state, []string{"autoindex"}},
-		"heartbeat":  {`UPDATE claimcheck_tasks SET lease_expires_at = ? WHERE id = ? AND status = 'RUNNING' AND claim_id = ?`, []any{1, "x", "y"}, []string{"autoindex"}},
-		"claim all":  {claimAll, claimAllArgs, []string{"claimcheck_tasks_claim"}},
-		"claim some": {claimSome, claimSomeArgs, []string{"claimcheck_tasks_claim"}},
-		"held":       {heldDue, []any{1, 1}, []string{"claimcheck_tasks_held"}},
-		"expired":    {leaseExpired, []any{1, 1}, []string{"claimcheck_tasks_lease"}},
-		"lost":       {workerLost, []any{1, 1}, []string{"claimcheck_tasks_lease"}},
-		"probe":      {probeQuery, nil, []string{"claimcheck_tasks_claim", "claimcheck_tasks_held", "claimcheck_tasks_lease"}},
+		"load":          {`SELECT ` + columns + ` FROM claimcheck_tasks WHERE id = ?`, []any{"x"}, []string{"autoindex"}},
+		"save":          {saveQuery, state, []string{"autoindex"}},
+		"heartbeat":     {`UPDATE claimcheck_tasks SET lease_expires_at = ? WHERE id = ? AND status = 'RUNNING' AND claim_id = ?`, []any{1, "x", "y"}, []string{"autoindex"}},
+		"claim all":     {claimAll, claimAllArgs, []string{"claimcheck_tasks_claim"}},
+		"claim some":    {claimSome, claimSomeArgs, []string{"claimcheck_tasks_claim"}},
+		"held":          {sqliteDialect.heldDue(), []any{1, 1}, []string{"claimcheck_tasks_held"}},
+		"expired":       {sqliteDialect.leaseExpired(), []any{1, 1}, []string{"claimcheck_tasks_lease"}},
+		"lost":          {sqliteDialect.workerLost(), []any{1, 1}, []string{"claimcheck_tasks_lease"}},
+		"probe":         {sqliteDialect.probe(), []any{1}, []string{"claimcheck_tasks_claim", "claimcheck_tasks_held", "claimcheck_tasks_lease"}},
+		"figures":       {figures, figuresArgs, []string{"claimcheck_tasks_held", "claimcheck_tasks_lease", "COVERING INDEX claimcheck_tasks_finished"}},
+		"figures, some": {figuresSome, figuresSomeArgs, []string{"claimcheck_tasks_held", "claimcheck_tasks_lease", "claimcheck_tasks_finished"}},
+		"purge":         {firstFinishedQuery(""), []any{"FAILED", 1, 1}, []string{"claimcheck_tasks_finished"}},
+		"purge a task":  {firstFinishedQuery("t"), []any{"FAILED", 1, "t", 1}, []string{"claimcheck_tasks_finished"}},
+		"delete":        {deleteFinalQuery(2), []any{"x", "y"}, []string{"autoindex"}},
+		"purgeable":     {countPurgeableQuery(""), []any{"FAILED", 1}, []string{"claimcheck_tasks_finished"}},
+		"abandoned":     {`SELECT ` + columns + abandoned, abandonedArgs, []string{"claimcheck_tasks_lease"}},
 	} {
 		rows, err := s.reader.QueryContext(t.Context(), "EXPLAIN QUERY PLAN "+c.query, c.args...)
 		if err != nil {

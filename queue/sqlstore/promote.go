@@ -1,6 +1,7 @@
 package sqlstore
 
 import (
+	"cmp"
 	"context"
 	"time"
 
@@ -31,35 +32,38 @@ func (s *Store) Promote(ctx context.Context, limit int) (queue.Promotion, error)
 // promoteDue handles what is due, at most limit rows of each kind.
 func (s *Store) promoteDue(ctx context.Context, limit int) (p queue.Promotion, err error) {
 	err = s.write(ctx, "promote tasks", func(ctx context.Context, tx querier, now time.Time) error {
-		p.Released, err = changeAll(ctx, tx, now, limit, heldDue, func(*queue.Row, time.Time) {})
+		p.Released, err = changeAll(ctx, tx, now, limit, s.dialect.heldDue(), func(*queue.Row, time.Time) {})
 		if err != nil {
 			return err
 		}
-		p.Reclaimed, err = changeAll(ctx, tx, now, limit, leaseExpired, reclaim)
+		p.Reclaimed, err = changeAll(ctx, tx, now, limit, s.dialect.leaseExpired(), reclaim)
 		if err != nil {
 			return err
 		}
-		p.Failed, err = changeAll(ctx, tx, now, limit, workerLost, loseWorker)
+		p.Failed, err = changeAll(ctx, tx, now, limit, s.dialect.workerLost(), loseWorker)
 		return err
 	})
 	return p, err
 }
 
 // The rows that time has changed, until now and at most so many.
-const (
-	// Index: claimcheck_tasks_held.
-	heldDue = `SELECT ` + columns + ` FROM claimcheck_tasks
-		WHERE status = 'READY' AND hold = 1 AND coalesce(retry_at, run_after) <= ?
-		ORDER BY coalesce(retry_at, run_after) LIMIT ?`
-	// Index: claimcheck_tasks_lease.
-	leaseExpired = `SELECT ` + columns + ` FROM claimcheck_tasks
-		WHERE status = 'RUNNING' AND lease_expires_at <= ? AND attempts < max_attempts
+
+// Index: claimcheck_tasks_held.
+func (d *dialect) heldDue() string {
+	return `SELECT ` + columns + ` FROM claimcheck_tasks` + d.useIndex("claimcheck_tasks_held") + `
+		WHERE ` + d.held + ` AND ` + d.heldUntil + ` <= ?
+		ORDER BY ` + d.heldUntil + ` LIMIT ?`
+}
+
+func (d *dialect) leaseExpired() string { return d.expired(`attempts < max_attempts`) }
+func (d *dialect) workerLost() string   { return d.expired(`attempts >= max_attempts`) }
+
+// Index: claimcheck_tasks_lease.
+func (d *dialect) expired(which string) string {
+	return `SELECT ` + columns + ` FROM claimcheck_tasks` + d.useIndex("claimcheck_tasks_lease") + `
+		WHERE status = 'RUNNING' AND lease_expires_at <= ? AND ` + which + `
 		ORDER BY lease_expires_at LIMIT ?`
-	// Index: claimcheck_tasks_lease.
-	workerLost = `SELECT ` + columns + ` FROM claimcheck_tasks
-		WHERE status = 'RUNNING' AND lease_expires_at <= ? AND attempts >= max_attempts
-		ORDER BY lease_expires_at LIMIT ?`
-)
+}
 
 // changeAll changes the rows that query finds, and counts them.
 func changeAll(ctx context.Context, tx querier, now time.Time, limit int, query string, change func(*queue.Row, time.Time)) (int, error) {
@@ -111,17 +115,23 @@ func (s sight) next() time.Duration {
 
 // Indexes: the first entry of claimcheck_tasks_held, _lease and _claim (ordered,
 // or SQLite takes another one and walks over what is held).
-const probeQuery = `SELECT
-	(SELECT coalesce(retry_at, run_after) FROM claimcheck_tasks WHERE status = 'READY' AND hold = 1
-		ORDER BY coalesce(retry_at, run_after) LIMIT 1),
-	(SELECT lease_expires_at FROM claimcheck_tasks WHERE status = 'RUNNING' ORDER BY lease_expires_at LIMIT 1),
-	(SELECT 1 FROM claimcheck_tasks WHERE status = 'READY' AND hold = 0 AND attempts < max_attempts
-		ORDER BY priority DESC, enqueued_at, id LIMIT 1) IS NOT NULL`
+func (d *dialect) probe() string {
+	return `SELECT ` + cmp.Or(d.clock, `?`) + `,
+	(SELECT ` + d.heldUntil + ` FROM claimcheck_tasks` + d.useIndex("claimcheck_tasks_held") + ` WHERE ` + d.held + `
+		ORDER BY ` + d.heldUntil + ` LIMIT 1),
+	(SELECT lease_expires_at FROM claimcheck_tasks` + d.useIndex("claimcheck_tasks_lease") + ` WHERE status = 'RUNNING' AND lease_expires_at IS NOT NULL
+		ORDER BY lease_expires_at LIMIT 1),
+	(SELECT 1 FROM claimcheck_tasks` + d.useIndex("claimcheck_tasks_claim") + ` WHERE ` + d.free + ` AND attempts < max_attempts
+		ORDER BY ` + d.freeOrder + ` LIMIT 1) IS NOT NULL`
+}
 
 func (s *Store) probe(ctx context.Context) (seen sight, err error) {
 	err = s.read(ctx, "promote tasks", func(conn querier) error {
-		seen.now = s.now()
-		return conn.QueryRowContext(ctx, probeQuery).Scan(at(&seen.held), at(&seen.lease), &seen.claimable)
+		var clock []any
+		if s.dialect.clock == "" {
+			clock = append(clock, micros(s.now()))
+		}
+		return conn.QueryRowContext(ctx, s.dialect.probe(), clock...).Scan(at(&seen.now), at(&seen.held), at(&seen.lease), &seen.claimable)
 	})
 	return seen, err
 }

@@ -69,7 +69,7 @@ func firstFinished(ctx context.Context, tx querier, now time.Time, r queue.Purge
 			err := scan(&f.id, at(&f.at))
 			first = append(first, f)
 			return err
-		}, firstFinishedQuery(r.Task), append(args, limit)...)
+		}, firstFinishedQuery(r.Task)+tx.store.dialect.lockRows, append(args, limit)...)
 		if err != nil {
 			return nil, err
 		}
@@ -125,7 +125,11 @@ func countPurgeableQuery(task string) string {
 // CountPurgeable returns how many rows Purge would delete in all.
 func (s *Store) CountPurgeable(ctx context.Context, r queue.PurgeRequest) (total int, err error) {
 	err = s.read(ctx, "count tasks to purge", func(conn querier) error {
-		before := micros(s.now().Add(-r.Age))
+		now, err := conn.now(ctx)
+		if err != nil {
+			return err
+		}
+		before := micros(now.Add(-r.Age))
 		for _, status := range r.Final() {
 			args := []any{status, before}
 			if r.Task != "" {

@@ -79,7 +79,11 @@ func mayRunAgain(r queue.RequeueRequest, attempts, maxAttempts int) bool {
 // abandoned counts what Requeue would do.
 func (s *Store) abandoned(ctx context.Context, r queue.RequeueRequest) (would queue.Requeued, err error) {
 	err = s.read(ctx, "requeue tasks", func(conn querier) error {
-		query, args := abandonedRows(r, s.now(), max(r.Limit, 0))
+		now, err := conn.now(ctx)
+		if err != nil {
+			return err
+		}
+		query, args := abandonedRows(r, now, max(r.Limit, 0))
 		return each(ctx, conn, func(scan func(...any) error) error {
 			var attempts, maxAttempts int
 			err := scan(&attempts, &maxAttempts)

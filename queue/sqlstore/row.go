@@ -112,18 +112,33 @@ func (s *Store) Get(ctx context.Context, id uuid.UUID) (row *queue.Row, err erro
 	return row, err
 }
 
-// load reads one row.
+// load reads one row, and locks it in a transaction.
 func load(ctx context.Context, q querier, id uuid.UUID) (*queue.Row, error) {
-	// Index: the primary key.
-	row, err := scanRow(q.QueryRowContext(ctx, `SELECT `+columns+` FROM claimcheck_tasks WHERE id = ?`, id).Scan)
+	query := loadQuery
+	if q.locks {
+		query += q.store.dialect.lockRow
+	}
+	return loadBy(ctx, q, query, id)
+}
+
+// Index: the primary key.
+const loadQuery = `SELECT ` + columns + ` FROM claimcheck_tasks WHERE id = ?`
+
+// loadBy reads the one row that a query like loadQuery finds.
+func loadBy(ctx context.Context, q querier, query string, id uuid.UUID) (*queue.Row, error) {
+	row, err := scanRow(q.QueryRowContext(ctx, query, id).Scan)
 	if errors.Is(err, sql.ErrNoRows) {
 		return nil, queue.ErrNotFound
 	}
 	return row, err
 }
 
-// list reads the rows that a query on columns finds.
+// list reads the rows that a query on columns finds. In a transaction it locks
+// them, and passes over those that somebody else has locked.
 func list(ctx context.Context, q querier, query string, args ...any) ([]*queue.Row, error) {
+	if q.locks {
+		query += q.store.dialect.lockRows
+	}
 	rows, err := q.QueryContext(ctx, query, args...)
 	if err != nil {
 		return nil, err
@@ -143,7 +158,7 @@ func list(ctx context.Context, q querier, query string, args ...any) ([]*queue.R
 // Index: the primary key.
 var saveQuery = `UPDATE claimcheck_tasks SET ` + strings.ReplaceAll(stateColumns, `,`, ` = ?,`) + ` = ? WHERE id = ?`
 
-// save writes the state of a row that was read under the same write lock.
+// save writes the state of a row that was read in the same transaction.
 func save(ctx context.Context, q querier, row *queue.Row, now time.Time) error {
 	values, err := stateValues(row, now)
 	if err != nil {

@@ -11,65 +11,66 @@ import (
 	"strings"
 	"time"
 
+	"github.com/gofrs/flock"
+	"github.com/pressly/goose/v3"
 	"modernc.org/sqlite"
 	sqlite3 "modernc.org/sqlite/lib"
 
+	"github.com/claimcheck-go/claimcheck/internal/migrate"
 	"github.com/claimcheck-go/claimcheck/queue"
 )
 
 // readers is how many connections may read at once, beside the one that writes.
 const readers = 4
 
-// Open opens, and if need be creates, the SQLite database that rawURL names:
-// "sqlite:PATH", or "sqlite::memory:" for one that lives and dies with the
-// Store. Unless config.Migrate is set, call Migrate before the first use.
-func Open(ctx context.Context, rawURL string, config Config) (*Store, error) {
-	s, err := open(ctx, rawURL, config)
-	if err != nil || !config.Migrate {
-		return s, err
-	}
-	if _, err := s.Migrate(ctx); err != nil {
-		_ = s.Close()
-		return nil, err
-	}
-	return s, nil
+// sqliteDialect is SQLite's: its write lock is that of the whole database, and
+// partial indexes serve the conditions.
+var sqliteDialect = dialect{
+	begin:       "BEGIN IMMEDIATE",
+	onDuplicate: " ON CONFLICT (id) DO NOTHING",
+	batch:       1,
+	free:        "status = 'READY' AND hold = 0",
+	freeOrder:   "priority DESC, enqueued_at, id",
+	held:        "status = 'READY' AND hold = 1",
+	heldUntil:   "coalesce(retry_at, run_after)",
+	useIndex:    func(string) string { return "" },
 }
 
-func open(ctx context.Context, rawURL string, config Config) (*Store, error) {
-	if config.Now == nil {
-		config.Now = time.Now
-	}
-	if config.AcquireTimeout == 0 {
-		config.AcquireTimeout = 5 * time.Second
-	}
+// sqliteFile is the backend.
+type sqliteFile struct {
+	path string // empty when the database is in memory
+}
+
+func openFile(ctx context.Context, rawURL string, config Config) (*Store, error) {
 	path, err := parseURL(rawURL)
 	if err != nil {
 		return nil, err
 	}
-	s := &Store{config: config, path: path}
+	file := sqliteFile{path}
+	s := &Store{config: config, dialect: &sqliteDialect, backend: file}
 	if path == "" {
 		// Each connection to :memory: is a database of its own.
 		s.writer, err = openSQLite("file::memory:", 1)
 		s.reader = s.writer
 		if err != nil {
-			return nil, fmt.Errorf("open %s: %w", s.name(), err)
+			return nil, fmt.Errorf("open %s: %w", file.name(), err)
 		}
 		return s, nil
 	}
 	if info, err := os.Stat(filepath.Dir(path)); err != nil || !info.IsDir() {
-		return nil, fmt.Errorf("open %s: there is no directory %s: create it, or name another path", s.name(), filepath.Dir(path))
+		return nil, fmt.Errorf("open %s: there is no directory %s: create it, or name another path", file.name(), filepath.Dir(path))
 	}
-	file := (&url.URL{Scheme: "file", Opaque: (&url.URL{Path: path}).EscapedPath()}).String()
-	file += fmt.Sprintf("?_busy_timeout=%d", config.AcquireTimeout.Milliseconds()) // for other processes
+	dsn := (&url.URL{Scheme: "file", Opaque: (&url.URL{Path: path}).EscapedPath()}).String()
+	dsn += fmt.Sprintf("?_busy_timeout=%d", config.AcquireTimeout.Milliseconds()) // for other processes
 	// synchronous FULL: an acknowledged row survives a power cut.
-	s.writer, err = openSQLite(file+"&_journal_mode=WAL&_synchronous=FULL", 1)
+	s.writer, err = openSQLite(dsn+"&_journal_mode=WAL&_synchronous=FULL", 1)
 	if err != nil {
-		return nil, fmt.Errorf("open %s: %w", s.name(), err)
+		return nil, fmt.Errorf("open %s: %w", file.name(), err)
 	}
-	s.reader, err = openSQLite(file+"&_query_only=1", readers)
+	s.reader, err = openSQLite(dsn+"&_query_only=1", readers)
 	if err != nil {
 		s.writer.Close()
-		return nil, fmt.Errorf("open %s: %w", s.name(), err)
+		return nil, fmt.Errorf("open %s: %w", file.name(), err)
 	}
 	if err := s.reachable(ctx); err != nil {
 		_ = s.Close()
@@ -106,42 +107,57 @@ func parseURL(rawURL string) (string, error) {
 	return path, nil
 }
 
-// name says in messages which database this is.
-func (s *Store) name() string {
-	if s.path == "" {
+func (f sqliteFile) name() string {
+	if f.path == "" {
 		return "SQLite database in memory"
 	}
-	return "SQLite database " + s.path
+	return "SQLite database " + f.path
 }
 
-// translate makes the driver's errors those of package queue; others pass.
-func (s *Store) translate(ctx context.Context, op string, err error) error {
+func (f sqliteFile) translate(ctx context.Context, op string, err error) error {
 	var failure *sqlite.Error
 	switch {
-	case err == nil:
-		return nil
-	case s.closed.Load():
-		return fmt.Errorf("%s: %w", op, queue.ErrClosed)
 	case errors.Is(err, context.Canceled), errors.Is(err, context.DeadlineExceeded):
 		return fmt.Errorf("%s: %w", op, err)
 	case !errors.As(err, &failure):
 		return err
 	case ctx.Err() != nil:
 		return fmt.Errorf("%s: %w", op, ctx.Err())
-	case tableMissing(err):
+	case f.tableMissing(err):
 		return fmt.Errorf("%s: %w: %w", op, queue.ErrSchema, err)
 	}
 	switch failure.Code() & 0xff {
 	case sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED, sqlite3.SQLITE_PROTOCOL, sqlite3.SQLITE_NOMEM, sqlite3.SQLITE_FULL,
 		sqlite3.SQLITE_IOERR, sqlite3.SQLITE_READONLY, sqlite3.SQLITE_CANTOPEN, sqlite3.SQLITE_INTERRUPT:
-		return fmt.Errorf("%s: %w: %s: %w", op, queue.ErrUnavailable, s.name(), err)
+		return fmt.Errorf("%s: %w: %s: %w", op, queue.ErrUnavailable, f.name(), err)
 	}
-	return fmt.Errorf("%s: %s: %w", op, s.name(), err)
+	return fmt.Errorf("%s: %s: %w", op, f.name(), err)
 }
 
-// tableMissing reports whether err says that a table or column does not exist,
-// for which SQLite has no code.
-func tableMissing(err error) bool {
+// A file has no duplicates to ask about, no deadlocks and no broken connections.
+func (sqliteFile) duplicate(error) bool { return false }
+func (sqliteFile) mayRepeat(error) bool { return false }
+func (sqliteFile) broken(error) bool    { return false }
+
+// tableMissing goes by the text, since SQLite has no code for it.
+func (sqliteFile) tableMissing(err error) bool {
 	text := err.Error()
 	return strings.Contains(text, "no such table") || strings.Contains(text, "no such column") || strings.Contains(text, "has no column named")
+}
+
+func (sqliteFile) migrations() migrate.Set {
+	return migrate.Set{Files: migrationFiles("migrations"), Dialect: goose.DialectSQLite3}
+}
+
+// lockMigrations locks a file beside the database. A database in memory has no
+// other process.
+func (f sqliteFile) lockMigrations(ctx context.Context) (unlock func(), err error) {
+	if f.path == "" {
+		return func() {}, nil
+	}
+	lock := flock.New(f.path + ".lock")
+	if _, err := lock.TryLockContext(ctx, 20*time.Millisecond); err != nil {
+		return nil, err
+	}
+	return func() { _ = lock.Unlock() }, nil
 }

@@ -1,18 +1,22 @@
-// Package sqlstore keeps the rows of package queue in SQLite, through
-// database/sql. It is what a fresh clone and a laptop run on: no server, one
-// file.
+// Package sqlstore keeps the rows of package queue in SQLite, or in MySQL or
+// MariaDB, through database/sql. SQLite is what a fresh clone and a laptop run
+// on: no server, one file.
 //
 // On the path enqueue → row → ticket → delivery → claim → run → finish it is
-// the row, the claim and the finish. Every change works the same way: take the
-// database's write lock, read the row, decide in Go, write its state back. The
-// SQL is therefore plain, and what a claim or a finish means stands in Go
-// (claim.go, finish.go).
+// the row, the claim and the finish. Every change works the same way: lock the
+// row (SQLite: the database), read it, decide in Go, write its state back. The
+// SQL is therefore plain and the same for all, but for what dialect names, and
+// what a claim or a finish means stands in Go (claim.go, finish.go).
 package sqlstore
 
 import (
 	"context"
 	"database/sql"
+	"database/sql/driver"
+	"errors"
 	"fmt"
+	"math/rand/v2"
+	"net"
 	"sync/atomic"
 	"time"
 
@@ -23,78 +27,183 @@ var _ queue.Store = (*Store)(nil)
 
 // Config are the settings of a Store; the zero value is good.
 type Config struct {
-	// Now is the database's clock. SQLite lives in this process, so it is the
-	// host's: time.Now by default.
+	// Now is the clock of SQLite, which lives in this process: time.Now by
+	// default. MySQL has its own.
 	Now func() time.Time
-	// AcquireTimeout is how long a call waits for its turn on the database
-	// before it fails with queue.ErrUnavailable; 5 s by default.
+	// AcquireTimeout is how long a call waits for its turn on the database, and
+	// how long making a connection may take, before it fails with
+	// queue.ErrUnavailable; 5 s by default.
 	AcquireTimeout time.Duration
 	// Migrate makes Open bring the tables up to date.
 	Migrate bool
+
+	// MaxConns is the size of the pool of MySQL connections; 10 by default.
+	MaxConns int
+	// DialFunc makes the connections to MySQL in place of plain TCP, and
+	// encrypts them itself: the Cloud SQL connector's. The URL then gives only
+	// user, password and database.
+	DialFunc func(ctx context.Context, network, address string) (net.Conn, error)
+	// Name says in messages what DialFunc connects to; by default that is host
+	// and port.
+	Name string
 }
 
 // Store is a queue.Store. It is safe for concurrent use.
 type Store struct {
-	config Config
-	path   string  // of the database file, empty when it is in memory
-	writer *sql.DB // one connection: several would only fight for the lock
-	reader *sql.DB // the same as writer for a database in memory
-	closed atomic.Bool
+	config  Config
+	dialect *dialect
+	backend backend
+	writer  *sql.DB // SQLite: one connection, since several would only fight for the lock
+	reader  *sql.DB // the same as writer, except for an SQLite file
+	closed  atomic.Bool
 }
 
-// querier is a connection or a transaction.
-type querier interface {
-	ExecContext(ctx context.Context, query string, args ...any) (sql.Result, error)
-	QueryContext(ctx context.Context, query string, args ...any) (*sql.Rows, error)
-	QueryRowContext(ctx context.Context, query string, args ...any) *sql.Row
+// Embedded reports whether the database is a part of this process, which nobody
+// else looks after: SQLite, and not MySQL.
+func (s *Store) Embedded() bool { return s.dialect == &sqliteDialect }
+
+// querier is a connection, in a transaction of write or without one.
+type querier struct {
+	*sql.Conn
+	store *Store
+	locks bool // within write
 }
 
-// write runs change in one transaction that holds the write lock from its
-// start, at the database's time now. The context is watched until the lock is
-// there; what follows takes microseconds and is not interrupted.
+// write runs change in one transaction at the database's time now. Rows that
+// load and list read in it are locked until its end. If another transaction
+// was in the way and the database undid this one, change runs again.
 func (s *Store) write(ctx context.Context, op string, change func(ctx context.Context, tx querier, now time.Time) error) error {
-	return s.on(ctx, s.writer, op, func(conn *sql.Conn) (err error) {
-		calm := context.WithoutCancel(ctx)
-		defer func() {
-			if err != nil {
-				_, _ = conn.ExecContext(calm, "ROLLBACK") // it fails when the error has ended the transaction already
+	return s.on(ctx, s.writer, op, func(conn *sql.Conn) error {
+		for start, try := time.Now(), 1; ; try++ {
+			err := s.transact(ctx, querier{conn, s, true}, change)
+			if err == nil || try == 10 || !s.backend.mayRepeat(err) || time.Since(start) > s.config.AcquireTimeout {
+				return err
 			}
-		}()
-		if _, err := conn.ExecContext(ctx, "BEGIN IMMEDIATE"); err != nil {
-			return err
+			select {
+			case <-ctx.Done():
+				return ctx.Err()
+			case <-time.After(rand.N(time.Duration(try) * 5 * time.Millisecond)):
+			}
 		}
-		if err := change(calm, conn, s.now()); err != nil {
-			return err
-		}
-		_, err = conn.ExecContext(calm, "COMMIT")
-		return err
 	})
+}
+
+// errNotBegun marks the error of a transaction, or query, that had done nothing
+// yet: it may be tried on another connection.
+var errNotBegun = errors.New("nothing was done")
+
+func (s *Store) transact(ctx context.Context, tx querier, change func(ctx context.Context, tx querier, now time.Time) error) (err error) {
+	calm := context.WithoutCancel(ctx)
+	defer func() {
+		if err != nil {
+			ending, cancel := context.WithTimeout(calm, s.config.AcquireTimeout)
+			defer cancel()
+			_, _ = tx.ExecContext(ending, "ROLLBACK") // it fails when the error has ended the transaction already
+		}
+	}()
+	if _, err := tx.ExecContext(ctx, s.dialect.begin); err != nil {
+		return errors.Join(errNotBegun, err)
+	}
+	if s.Embedded() {
+		ctx = calm // what follows takes microseconds
+	}
+	now, err := tx.now(ctx)
+	if err != nil {
+		return err
+	}
+	if err := change(ctx, tx, now); err != nil {
+		return err
+	}
+	_, err = tx.ExecContext(ctx, "COMMIT")
+	return err
 }
 
 // read runs one query, outside any transaction.
 func (s *Store) read(ctx context.Context, op string, query func(conn querier) error) error {
-	return s.on(ctx, s.reader, op, func(conn *sql.Conn) error { return query(conn) })
+	return s.on(ctx, s.reader, op, func(conn *sql.Conn) error {
+		err := query(querier{conn, s, false})
+		if err != nil && s.backend.broken(err) {
+			err = errors.Join(errNotBegun, err)
+		}
+		return err
+	})
 }
 
-// on runs do on a connection of db and translates its error.
+// on runs do on a connection of db and translates its error. Connections that
+// the server has closed in the meantime are replaced.
 func (s *Store) on(ctx context.Context, db *sql.DB, op string, do func(*sql.Conn) error) error {
-	if s.closed.Load() {
+	for try := 0; ; try++ {
+		if s.closed.Load() {
+			return fmt.Errorf("%s: %w", op, queue.ErrClosed)
+		}
+		conn, err := s.acquire(ctx, db, op)
+		if err != nil {
+			return err
+		}
+		err = do(conn)
+		broken := err != nil && s.backend.broken(err)
+		if broken {
+			_ = conn.Raw(func(any) error { return driver.ErrBadConn }) // the pool forgets it
+		}
+		conn.Close()
+		if again := broken && errors.Is(err, errNotBegun) && ctx.Err() == nil && try <= db.Stats().MaxOpenConnections; !again {
+			return s.translate(ctx, op, withoutMark(err))
+		}
+	}
+}
+
+// withoutMark takes errNotBegun off.
+func withoutMark(err error) error {
+	if errors.Is(err, errNotBegun) {
+		if joined, ok := err.(interface{ Unwrap() []error }); ok {
+			return joined.Unwrap()[1]
+		}
+	}
+	return err
+}
+
+func (s *Store) acquire(ctx context.Context, db *sql.DB, op string) (*sql.Conn, error) {
+	waiting, cancel := context.WithTimeout(ctx, s.config.AcquireTimeout)
+	defer cancel()
+	conn, err := db.Conn(waiting)
+	switch {
+	case err == nil:
+		return conn, nil
+	case waiting.Err() == nil || ctx.Err() != nil:
+		return nil, s.translate(ctx, op, err)
+	case db.Stats().InUse >= db.Stats().MaxOpenConnections:
+		return nil, fmt.Errorf("%s: %w: no turn on %s within %s%s", op, queue.ErrUnavailable, s.backend.name(), s.config.AcquireTimeout, s.allInUse(db))
+	}
+	return nil, fmt.Errorf("%s: %w: no connection to %s within %s: it does not answer", op, queue.ErrUnavailable, s.backend.name(), s.config.AcquireTimeout)
+}
+
+func (s *Store) allInUse(db *sql.DB) string {
+	if s.Embedded() {
+		return ""
+	}
+	return fmt.Sprintf(": all %d connections are in use (DB_MAX_CONNS)", db.Stats().MaxOpenConnections)
+}
+
+func (s *Store) translate(ctx context.Context, op string, err error) error {
+	switch {
+	case err == nil:
+		return nil
+	case s.closed.Load():
 		return fmt.Errorf("%s: %w", op, queue.ErrClosed)
 	}
-	waiting, cancel := context.WithTimeout(ctx, s.config.AcquireTimeout)
-	conn, err := db.Conn(waiting)
-	late := waiting.Err() != nil
-	cancel()
-	if err == nil {
-		err = do(conn)
-		conn.Close()
-	} else if late && ctx.Err() == nil {
-		return fmt.Errorf("%s: %w: no turn on %s within %s", op, queue.ErrUnavailable, s.name(), s.config.AcquireTimeout)
-	}
-	return s.translate(ctx, op, err)
+	return s.backend.translate(ctx, op, err)
 }
 
 // now is the database's time, as precise as it is kept.
+func (q querier) now(ctx context.Context) (now time.Time, err error) {
+	if q.store.dialect.clock == "" {
+		return q.store.now(), nil
+	}
+	err = q.QueryRowContext(ctx, "SELECT "+q.store.dialect.clock).Scan(at(&now))
+	return now, err
+}
+
+// now is the time of a database within this process.
 func (s *Store) now() time.Time { return s.config.Now().UTC().Truncate(time.Microsecond) }
 
 // Ping reports whether the database answers.
@@ -113,11 +222,11 @@ func (s *Store) Close() error {
 	}
 	if s.reader != s.writer {
 		if err := s.reader.Close(); err != nil {
-			return fmt.Errorf("close %s: %w", s.name(), err)
+			return fmt.Errorf("close %s: %w", s.backend.name(), err)
 		}
 	}
 	if err := s.writer.Close(); err != nil {
-		return fmt.Errorf("close %s: %w", s.name(), err)
+		return fmt.Errorf("close %s: %w", s.backend.name(), err)
 	}
 	return nil
 }

@@ -4,6 +4,7 @@ import (
 	"path/filepath"
 	"testing"
 
+	"github.com/claimcheck-go/claimcheck/internal/testdb"
 	"github.com/claimcheck-go/claimcheck/queue"
 	"github.com/claimcheck-go/claimcheck/queue/sqlstore"
 	"github.com/claimcheck-go/claimcheck/queue/storetest"
@@ -15,6 +16,10 @@ func TestFile(t *testing.T) {
 
 func TestMemory(t *testing.T) {
 	storetest.Run(t, harness(func(*testing.T) string { return "sqlite::memory:" }))
+}
+
+func TestMariaDB(t *testing.T) {
+	storetest.Run(t, harness(func(t *testing.T) string { return testdb.MariaDB(t) }))
 }
 
 func harness(url func(t *testing.T) string) storetest.Harness {

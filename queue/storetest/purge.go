@@ -100,8 +100,10 @@ var purgeTests = map[string]func(*fixture){
 		r.Age = time.Hour
 		f.equal("after an hour", f.purge(r), 0)
 		r.Age = 20 * time.Millisecond
-		for f.purge(r) == 0 { // the database's clock says when
-			f.must(f.ctx.Err())
+		for deleted := 0; deleted < 3; { // the database's clock says when
+			n, err := f.store.Purge(f.ctx, r)
+			f.must(err)
+			deleted += n
 		}
 	},
 	"rows without an age go at once": func(f *fixture) {

@@ -32,7 +32,7 @@ func (f *fixture) failedAsLost(id uuid.UUID, message string) {
 		f.Fatalf("%+v", row)
 	}
 	last := lastError(row)
-	if last.ExceptionClassPath != "WorkerLost" || last.Attempt != row.Attempts || !last.At.Equal(row.FinishedAt) && row.FinishedAt.Sub(last.At).Abs() > time.Minute || !strings.Contains(last.Message, message) {
+	if last.ExceptionClassPath != "WorkerLost" || last.Attempt != row.Attempts || row.FinishedAt.Sub(last.At).Abs() > time.Minute || !strings.Contains(last.Message, message) {
 		f.Errorf("error: %+v", last)
 	}
 }
@@ -77,8 +77,10 @@ var requeueTests = map[string]func(*fixture){
 		f.equal("after an hour", f.requeue(r), queue.Requeued{})
 		f.unchanged(row)
 		r.OlderThan = 20 * time.Millisecond
-		for f.requeue(r).Ready == 0 { // the database's clock says when
-			f.must(f.ctx.Err())
+		for ready := 0; ready == 0; { // the database's clock says when
+			done, err := f.store.Requeue(f.ctx, r)
+			f.must(err)
+			ready = done.Ready
 		}
 	},
 	"it is the last claim whose age counts": func(f *fixture) {

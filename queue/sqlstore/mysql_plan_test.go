@@ -1,0 +1,140 @@
+package sqlstore
+
+import (
+	"database/sql"
+	"encoding/json"
+	"fmt"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/google/uuid"
+
+	"github.com/claimcheck-go/claimcheck/internal/testdb"
+	"github.com/claimcheck-go/claimcheck/queue"
+)
+
+// TestEveryMySQLStatementUsesItsIndex looks at a table of 50,000 rows: most
+// of them finished, a backlog that waits, and some that run.
+func TestEveryMySQLStatementUsesItsIndex(t *testing.T) {
+	s, err := Open(t.Context(), testdb.MariaDB(t), Config{Migrate: true})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = s.Close() }()
+	fill(t, s, 50_000)
+
+	state := make([]any, strings.Count(saveQuery, "?"))
+	for i := range state {
+		state[i] = "1"
+	}
+	claimAll, claimAllArgs := mysqlDialect.claimable(queue.ClaimNextRequest{Tasks: []string{"t"}, Limit: 10})
+	claimSome, claimSomeArgs := mysqlDialect.claimable(queue.ClaimNextRequest{Tasks: []string{"t", "u"}, Queues: []string{"a", "b"}, Backend: "c", Limit: 10})
+	abandoned, abandonedArgs := abandonedRows(queue.RequeueRequest{}, time.Now(), 100)
+	now := time.Now().UnixMicro()
+	const forUpdate, skipLocked = " FOR UPDATE", " FOR UPDATE SKIP LOCKED"
+	for name, c := range map[string]struct {
+		query string
+		args  []any
+		index string
+	}{
+		"load":       {loadQuery + forUpdate, []any{uuid.New()}, ""}, // no row: decided before any index is chosen
+		"save":       {saveQuery, state, "PRIMARY"},
+		"heartbeat":  {`UPDATE claimcheck_tasks SET lease_expires_at = ? WHERE id = ? AND status = 'RUNNING' AND claim_id = ?`, []any{1, uuid.New(), uuid.New()}, "PRIMARY"},
+		"claim all":  {claimAll + skipLocked, claimAllArgs, "claimcheck_tasks_claim"},
+		"claim some": {claimSome + skipLocked, claimSomeArgs, "claimcheck_tasks_claim"},
+		"held":       {mysqlDialect.heldDue() + skipLocked, []any{now, 100}, "claimcheck_tasks_held"},
+		"expired":    {mysqlDialect.leaseExpired() + skipLocked, []any{now, 100}, "claimcheck_tasks_lease"},
+		"lost":       {mysqlDialect.workerLost() + skipLocked, []any{now, 100}, "claimcheck_tasks_lease"},
+		"requeue":    {`SELECT ` + columns + abandoned + skipLocked, abandonedArgs, "claimcheck_tasks_lease"},
+		"purge":      {firstFinishedQuery("") + skipLocked, []any{"FAILED", now, 500}, "claimcheck_tasks_finished"},
+		"probe":      {mysqlDialect.probe(), nil, "claimcheck_tasks_claim claimcheck_tasks_held claimcheck_tasks_lease"},
+	} {
+		keys, extra := explain(t, s.writer, c.query, c.args...)
+		if c.index != "" && keys != c.index {
+			t.Errorf("%s: index %q is used, not %q", name, keys, c.index)
+		}
+		if strings.Contains(extra, "filesort") || strings.Contains(extra, "temporary") {
+			t.Errorf("%s: %s", name, extra)
+		}
+	}
+
+	start := time.Now()
+	if rows, err := s.ClaimNext(t.Context(), queue.ClaimNextRequest{Tasks: []string{"t"}, Limit: 10, Worker: "w", Lease: time.Minute}); err != nil || len(rows) != 10 {
+		t.Fatalf("ClaimNext: %d rows, %v", len(rows), err)
+	}
+	t.Logf("ClaimNext of 10: %s", time.Since(start))
+}
+
+// explain returns the indexes that a statement uses, sorted, and the remarks.
+func explain(t *testing.T, db *sql.DB, query string, args ...any) (keys, extra string) {
+	t.Helper()
+	rows, err := db.QueryContext(t.Context(), "EXPLAIN "+query, args...)
+	if err != nil {
+		t.Fatalf("%s: %v", query, err)
+	}
+	defer rows.Close()
+	names, err := rows.Columns()
+	if err != nil {
+		t.Fatal(err)
+	}
+	var used []string
+	for rows.Next() {
+		values := make([]sql.NullString, len(names))
+		dest := make([]any, len(names))
+		for i := range values {
+			dest[i] = &values[i]
+		}
+		if err := rows.Scan(dest...); err != nil {
+			t.Fatal(err)
+		}
+		for i, name := range names {
+			switch {
+			case name == "key" && values[i].Valid:
+				used = append(used, values[i].String)
+			case name == "Extra":
+				extra += values[i].String + "; "
+			}
+		}
+	}
+	if err := rows.Err(); err != nil {
+		t.Fatal(err)
+	}
+	slices.Sort(used)
+	return strings.Join(used, " "), extra
+}
+
+// fill stores rows, of which nine in ten are finished, and the rest is READY,
+// waiting for its time, or RUNNING.
+func fill(t *testing.T, s *Store, total int) {
+	t.Helper()
+	start := time.Now()
+	for range total / 5000 {
+		rows := make([]*queue.NewRow, 5000)
+		for i := range rows {
+			rows[i] = &queue.NewRow{Row: &queue.Row{
+				ID: uuid.Must(uuid.NewV7()), Task: "t", Queue: "q", Backend: "b", Priority: i % 5, Args: json.RawMessage(`{}`), MaxAttempts: 3,
+			}}
+			if i%100 == 1 {
+				rows[i].Delay = time.Hour
+			}
+		}
+		if err := s.Insert(t.Context(), rows...); err != nil {
+			t.Fatal(err)
+		}
+	}
+	t.Logf("%d rows inserted in %s", total, time.Since(start))
+	for _, change := range []string{
+		"SET status = 'SUCCESSFUL', finished_at = enqueued_at WHERE hold = 0 AND RIGHT(id, 1) < 'e'",
+		"SET status = 'RUNNING', lease_expires_at = enqueued_at + 60000000, last_attempted_at = enqueued_at WHERE status = 'READY' AND hold = 0 AND RIGHT(id, 2) = 'ff'",
+	} {
+		if _, err := s.writer.ExecContext(t.Context(), "UPDATE claimcheck_tasks "+change); err != nil {
+			t.Fatal(err)
+		}
+	}
+	var unused [4]sql.NullString
+	if err := s.writer.QueryRowContext(t.Context(), "ANALYZE TABLE claimcheck_tasks").Scan(&unused[0], &unused[1], &unused[2], &unused[3]); err != nil {
+		t.Fatal(fmt.Errorf("analyze: %w", err))
+	}
+}

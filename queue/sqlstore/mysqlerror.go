@@ -1,0 +1,116 @@
+package sqlstore
+
+import (
+	"context"
+	"crypto/tls"
+	"database/sql/driver"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"slices"
+	"strings"
+
+	"github.com/go-sql-driver/mysql"
+
+	"github.com/claimcheck-go/claimcheck/queue"
+)
+
+// The numbers of errors, as the servers document them.
+var (
+	mysqlDuplicate = []uint16{1062}
+	mysqlSchema    = []uint16{1146, 1054, 1176} // no such table, column, index
+	mysqlRefused   = []uint16{1045, 1698, 1044, 1251, 1862, 4151}
+	mysqlReadOnly  = []uint16{1290, 1836, 1792}
+	// Deadlock, lock wait, and a row that has changed since it was read.
+	mysqlInTheWay = []uint16{1213, 1205, 1020}
+	mysqlTooLarge = []uint16{1153, 1301}
+	// Conditions of the server that pass, or that an administrator ends.
+	mysqlUnavailable = []uint16{
+		1040, 1203, 1226, // too many connections
+		1021, 1114, 1037, 1038, 1041, 1135, // out of disk, memory, threads
+		1030, 1180, 1026, // storage engine, commit
+		1053, 1077, 1079, 1927, 1152, 1158, 1159, 1160, 1161, 4031, // shutdown, connection ended
+		1317, 1969, 3024, // cut off by a limit of the server
+		1129, 1130, // this host is not let in
+		1047, 1049, // a cluster that is not ready; no such database
+		3572, 3100, // not waited for a lock; replication
+	}
+)
+
+func isMySQL(err error, numbers ...[]uint16) bool {
+	var failure *mysql.MySQLError
+	return errors.As(err, &failure) && slices.Contains(slices.Concat(numbers...), failure.Number)
+}
+
+func (*mysqlServer) duplicate(err error) bool    { return isMySQL(err, mysqlDuplicate) }
+func (*mysqlServer) mayRepeat(err error) bool    { return isMySQL(err, mysqlInTheWay) }
+func (*mysqlServer) tableMissing(err error) bool { return isMySQL(err, mysqlSchema) }
+
+// broken also covers a server that has become a read-only replica: the next
+// connection finds the one that has taken over.
+func (*mysqlServer) broken(err error) bool {
+	var network net.Error
+	return errors.Is(err, driver.ErrBadConn) || errors.Is(err, mysql.ErrInvalidConn) || errors.Is(err, io.EOF) ||
+		errors.Is(err, mysql.ErrMalformPkt) || errors.As(err, &network) || isMySQL(err, mysqlReadOnly)
+}
+
+func (m *mysqlServer) translate(ctx context.Context, op string, err error) error {
+	var failure *mysql.MySQLError
+	var connect *connectError
+	switch {
+	case ctx.Err() != nil && (errors.Is(err, ctx.Err()) || m.broken(err) || errors.As(err, &connect) || errors.As(err, &failure)):
+		return fmt.Errorf("%s: %w", op, ctx.Err())
+	case errors.Is(err, mysql.ErrPktTooLarge), isMySQL(err, mysqlTooLarge):
+		return fmt.Errorf("%s: %s: the task is larger than the server takes: raise its max_allowed_packet, or make the arguments or the result smaller: %w", op, m.name(), err)
+	case isMySQL(err, mysqlSchema):
+		return fmt.Errorf("%s: %w: %w", op, queue.ErrSchema, err)
+	case errors.As(err, &connect), m.broken(err), isMySQL(err, mysqlUnavailable, mysqlRefused, mysqlInTheWay):
+		return &outage{op + ": " + queue.ErrUnavailable.Error() + ": " + m.name() + ": " + m.explain(err), err}
+	case errors.As(err, &failure):
+		return fmt.Errorf("%s: %s: %w", op, m.name(), err)
+	}
+	return err
+}
+
+// outage is a failure of the database itself, told in one line.
+type outage struct {
+	text  string
+	cause error
+}
+
+func (e *outage) Error() string   { return e.text }
+func (e *outage) Unwrap() []error { return []error{queue.ErrUnavailable, e.cause} }
+
+// explain says in one line what is wrong with the server, and what to check.
+func (m *mysqlServer) explain(err error) string {
+	var failure *mysql.MySQLError
+	var dns *net.DNSError
+	var certificate *tls.CertificateVerificationError
+	var connect *connectError
+	cause := oneLine(err)
+	switch {
+	case isMySQL(err, mysqlRefused):
+		errors.As(err, &failure)
+		return fmt.Sprintf("the server refused this user or password (%s, error %d): check both in DATABASE_URL, and what the user may do", oneLine(errors.New(failure.Message)), failure.Number)
+	case isMySQL(err, []uint16{1049}):
+		return "there is no such database: create it, or correct the name in DATABASE_URL"
+	case isMySQL(err, []uint16{1040, 1203, 1226}):
+		return cause + ": raise its limit, or lower DB_MAX_CONNS"
+	case isMySQL(err, mysqlReadOnly):
+		return "the server is read-only (" + cause + ")"
+	case errors.As(err, &failure):
+		return cause
+	case errors.As(err, &connect) && m.dialed:
+		return "it cannot be reached: " + cause
+	case errors.As(err, &dns):
+		return "the host name is not known: check it in DATABASE_URL"
+	case errors.As(err, &certificate), errors.Is(err, mysql.ErrNoTLS):
+		return "no encrypted connection (" + cause + "): check tls in DATABASE_URL"
+	case errors.As(err, &connect):
+		return "it does not answer (" + cause + "): is it running, and are host and port in DATABASE_URL right?"
+	}
+	return "the connection broke (" + cause + ")"
+}
+
+func oneLine(err error) string { return strings.Join(strings.Fields(err.Error()), " ") }
