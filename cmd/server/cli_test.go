@@ -396,3 +396,16 @@ func TestPurgeAndRequeueFromTheCommandLine(t *testing.T) {
 		t.Error(out)
 	}
 }
+
+func TestDeliveriesArriveAtThePathOfTheHandlerURL(t *testing.T) {
+	for handlerURL, want := range map[string]string{
+		"":                                    "/tasks/execute/{task_id}/",
+		"https://x.example/hooks/{task_id}":   "/hooks/{task_id}",
+		"https://x.example/a/b/{task_id}/run": "/a/b/{task_id}/run",
+	} {
+		p := &program{settings: &settings{TaskHandlerURL: handlerURL, TaskHandlerPath: "/tasks/execute/{task_id}/"}}
+		if got := p.executePath(); got != want {
+			t.Errorf("%s: %s, want %s", handlerURL, got, want)
+		}
+	}
+}

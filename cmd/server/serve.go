@@ -152,7 +152,7 @@ func (p *program) handler(parts *parts, executor *queue.Executor, auth httpapi.A
 	cfg := httpapi.Config{
 		Client: parts.client, Executor: executor, Auth: auth, RouteAuth: p.routeAuth(auth), Logger: parts.log,
 		RequestTimeout: p.requestTimeout(),
-		ExecutePath:    p.settings.TaskHandlerPath, MaxBody: int64(p.settings.TasksMaxBody),
+		ExecutePath:    p.executePath(), MaxBody: int64(p.settings.TasksMaxBody),
 	}
 	if p.detector().Platform() == detect.AppEngine {
 		cfg.BusyStatus = http.StatusServiceUnavailable
