@@ -21,6 +21,14 @@ type enqueueCmd struct {
 	JSON     bool   `name:"json" help:"Print what the endpoint answers."`
 }
 
+// Help shows examples.
+func (*enqueueCmd) Help() string {
+	return `Examples:
+  server enqueue demo.echo '{"hello":"world"}' --wait
+  server enqueue demo.echo --run-after 2h --queue emails --priority 10
+  server enqueue - < tasks.jsonl`
+}
+
 // Run stores one task, or those on standard input.
 func (c *enqueueCmd) Run(ctx context.Context, p *program) error {
 	options, err := c.options()

@@ -23,6 +23,13 @@ type purgeCmd struct {
 	JSON      bool   `name:"json" help:"Print what the endpoint answers."`
 }
 
+// Help shows examples.
+func (*purgeCmd) Help() string {
+	return `Examples:
+  server purge --days 30 --dry-run
+  server purge --days 7 --status SUCCESSFUL --yes`
+}
+
 // Run deletes finished tasks, batch by batch; an interrupt ends it between two.
 func (c *purgeCmd) Run(ctx context.Context, p *program) error {
 	request, err := c.request()

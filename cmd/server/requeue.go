@@ -18,6 +18,13 @@ type requeueCmd struct {
 	DryRun      bool      `help:"Only count."`
 }
 
+// Help shows examples.
+func (*requeueCmd) Help() string {
+	return `Examples:
+  server requeue --older-than 15m --dry-run
+  server requeue --older-than 1h --mark-failed`
+}
+
 // Run recovers tasks whose worker is gone: back to READY, or FAILED where no
 // attempt is left.
 func (c *requeueCmd) Run(ctx context.Context, p *program) error {

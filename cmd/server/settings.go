@@ -34,7 +34,7 @@ type settings struct {
 	TaskHandlerPath        string            `env:"TASK_HANDLER_PATH" group:"cloud" default:"/tasks/execute/{task_id}/" help:"Its path, with {task_id}."`
 	CloudRunTag            string            `env:"CLOUD_RUN_TAG" group:"cloud" placeholder:"TAG" help:"Traffic tag put into the detected handler URL."`
 	AppEngineTarget        bool              `env:"APP_ENGINE_TARGET" group:"cloud" help:"On App Engine: deliver to this version and service instead of to a URL."`
-	RequestTimeout         duration          `env:"REQUEST_TIMEOUT" group:"cloud" placeholder:"300s" help:"The platform's request timeout; tasks are stopped before it. Default: 300s on Cloud Run."`
+	RequestTimeout         duration          `env:"REQUEST_TIMEOUT" group:"cloud" placeholder:"300s" help:"The platform's request timeout; run, purge and tasks without a limit of their own end before it. Default: 300s on Cloud Run."`
 	CloudTasksEmulatorHost string            `env:"CLOUD_TASKS_EMULATOR_HOST" group:"cloud" placeholder:"HOST:PORT" help:"Emulator of Cloud Tasks, without credentials. Refused on Cloud Run and App Engine."`
 
 	OIDCServiceAccountEmail string   `env:"OIDC_SERVICE_ACCOUNT_EMAIL" name:"oidc-service-account-email" group:"auth" placeholder:"EMAIL" help:"Account that Cloud Tasks signs as, and that may call. Default: detected on App Engine."`

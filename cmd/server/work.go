@@ -47,6 +47,14 @@ type exitStatus int
 
 func (e exitStatus) Error() string { return fmt.Sprintf("exit status %d", int(e)) }
 
+// Help shows examples.
+func (*workCmd) Help() string {
+	return `Examples:
+  server work --queue emails --queue default --concurrency 10
+  server work --continuous --interval 2
+  server work --max-tasks 100 --failed-exit-code 1`
+}
+
 // Run pulls and runs tasks until there are none, or for ever.
 func (c *workCmd) Run(ctx context.Context, p *program) error {
 	if err := c.check(); err != nil {
