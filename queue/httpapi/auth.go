@@ -61,6 +61,37 @@ func (a anyOf) Authenticate(r *http.Request) error {
 	return refusal
 }
 
+// Require returns ordinary middleware for routes of your own: only requests that
+// auth accepts get through, others are answered as on /tasks/*. It panics if auth
+// is nil.
+func Require(auth Authenticator) func(http.Handler) http.Handler {
+	if auth == nil {
+		panic("httpapi: Require needs an Authenticator")
+	}
+	return func(next http.Handler) http.Handler {
+		return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+			LimitBodyTime(w, r)
+			if err := auth.Authenticate(r); err != nil {
+				refuse(w, err)
+				return
+			}
+			next.ServeHTTP(w, r)
+		})
+	}
+}
+
+// refuse answers a request that was not accepted.
+func refuse(w http.ResponseWriter, err error) {
+	status := authStatus(err)
+	switch status {
+	case http.StatusUnauthorized:
+		w.Header().Set("WWW-Authenticate", "Bearer")
+	case http.StatusServiceUnavailable:
+		w.Header().Set("Retry-After", seconds(infraRetryAfter))
+	}
+	writeError(w, status, err.Error())
+}
+
 // BearerToken accepts requests with "Authorization: Bearer secret". It panics
 // when the secret is empty, since that would let everybody in.
 func BearerToken(secret string) Authenticator {

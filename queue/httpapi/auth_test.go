@@ -134,3 +134,29 @@ func TestBearerTokenNeedsASecret(t *testing.T) {
 	}()
 	httpapi.BearerToken("")
 }
+
+func TestRequireGuardsRoutesOfOnesOwn(t *testing.T) {
+	own := http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(http.StatusTeapot) })
+	for _, c := range []struct {
+		auth   httpapi.Authenticator
+		status int
+		header string
+	}{
+		{allowAll{}, http.StatusTeapot, ""},
+		{refusal(401), 401, "WWW-Authenticate"},
+		{refusal(403), 403, ""},
+		{refusal(503), 503, "Retry-After"},
+	} {
+		w := httptest.NewRecorder()
+		httpapi.Require(c.auth)(own).ServeHTTP(w, httptest.NewRequest("GET", "/", nil))
+		if w.Code != c.status || c.header != "" && w.Header().Get(c.header) == "" {
+			t.Errorf("%v: %d %v", c.auth, w.Code, w.Header())
+		}
+	}
+	defer func() {
+		if recover() == nil {
+			t.Error("middleware without an authenticator lets everybody in")
+		}
+	}()
+	httpapi.Require(nil)
+}

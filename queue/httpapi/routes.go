@@ -121,7 +121,7 @@ func (h *handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		auth = own
 	}
 	if err := auth.Authenticate(r); err != nil {
-		h.refuse(w, err)
+		refuse(w, err)
 		return
 	}
 	if !ok {
@@ -157,18 +157,6 @@ func (h *handler) match(path string) (route, string, bool) {
 		}
 	}
 	return route{}, "", false
-}
-
-// refuse answers a request that Auth did not accept.
-func (h *handler) refuse(w http.ResponseWriter, err error) {
-	status := authStatus(err)
-	switch status {
-	case http.StatusUnauthorized:
-		w.Header().Set("WWW-Authenticate", "Bearer")
-	case http.StatusServiceUnavailable:
-		w.Header().Set("Retry-After", seconds(infraRetryAfter))
-	}
-	writeError(w, status, err.Error())
 }
 
 // fail answers a request that did nothing.
