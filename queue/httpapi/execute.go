@@ -5,6 +5,8 @@ import (
 	"net/http"
 	"strconv"
 
+	"github.com/google/uuid"
+
 	"github.com/claimcheck-go/claimcheck/queue"
 )
 
@@ -20,15 +22,7 @@ func (h *handler) execute(w http.ResponseWriter, r *http.Request, id string) {
 		h.fail(w, r, err)
 		return
 	}
-	body, err := readBody(w, r, h.MaxBody)
-	if err == nil {
-		err = decodeObject(body, nil) // everything is in the URL
-	}
-	if err != nil {
-		h.fail(w, r, err)
-		return
-	}
-	taskID, err := parseID(id)
+	taskID, err := h.bareTaskID(w, r, id)
 	if err != nil {
 		h.fail(w, r, err)
 		return
@@ -41,6 +35,19 @@ func (h *handler) execute(w http.ResponseWriter, r *http.Request, id string) {
 		return
 	}
 	h.write(w, r, h.busy(ExecuteAnswer(run, err, failOnError), err), err)
+}
+
+// bareTaskID reads a request that says everything in its URL: the task's ID, and
+// a body without fields.
+func (h *handler) bareTaskID(w http.ResponseWriter, r *http.Request, id string) (uuid.UUID, error) {
+	body, err := readBody(w, r, h.MaxBody)
+	if err == nil {
+		err = decodeObject(body, nil)
+	}
+	if err != nil {
+		return uuid.Nil, err
+	}
+	return parseID(id)
 }
 
 // busy gives the answer of a full process the status that this platform's

@@ -36,15 +36,7 @@ func given(query url.Values, name string) *string {
 
 // cancel cancels a task that has not ended.
 func (h *handler) cancel(w http.ResponseWriter, r *http.Request, id string) {
-	body, err := readBody(w, r, h.MaxBody)
-	if err == nil {
-		err = decodeObject(body, nil)
-	}
-	if err != nil {
-		h.fail(w, r, err)
-		return
-	}
-	taskID, err := parseID(id)
+	taskID, err := h.bareTaskID(w, r, id)
 	if err != nil {
 		h.fail(w, r, err)
 		return
