@@ -14,7 +14,7 @@ import (
 // cancelQuery takes the claim ID with the claim, so that the function that may
 // be running does not take this end for its own. Index: the primary key.
 const cancelQuery = `
-UPDATE claimcheck_tasks SET status = 'CANCELLED', hold = 0, finished_at = now(), lease_expires_at = NULL, claim_id = NULL
+UPDATE claimcheck_tasks SET status = 'CANCELLED', hold = NULL, finished_at = now(), lease_expires_at = NULL, claim_id = NULL
 WHERE id = $1::uuid AND status IN ('READY', 'RUNNING')
 RETURNING ` + columns
 

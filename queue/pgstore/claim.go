@@ -16,7 +16,7 @@ import (
 
 // setClaimed hands a row to worker $1 for $2: a new claim, and with its ID a
 // new fence. max_attempts is too low only for a FAILED row that is tried again.
-const setClaimed = `status = 'RUNNING', hold = 0,
+const setClaimed = `status = 'RUNNING', hold = NULL,
 	attempts = attempts + 1, max_attempts = greatest(max_attempts, attempts + 1),
 	worker_ids = worker_ids || $1::text, lease_expires_at = now() + $2::interval,
 	started_at = coalesce(started_at, now()), last_attempted_at = now(), finished_at = NULL,
@@ -74,7 +74,7 @@ func refuse(ctx context.Context, conn *pgx.Conn, taskID uuid.UUID, req queue.Cla
 // goes, so that the lost worker, should it come back, does not take this end
 // for its own. Index: the primary key.
 const loseWorkerQuery = `
-UPDATE claimcheck_tasks SET status = 'FAILED', hold = 0, finished_at = now(), errors = $2::text::json, lease_expires_at = NULL, claim_id = NULL
+UPDATE claimcheck_tasks SET status = 'FAILED', hold = NULL, finished_at = now(), errors = $2::text::json, lease_expires_at = NULL, claim_id = NULL
 WHERE id = $1::uuid AND status = $3::text AND attempts = $4::int8
 	AND claim_id IS NOT DISTINCT FROM $5::uuid AND lease_expires_at IS NOT DISTINCT FROM $6::timestamptz
 RETURNING ` + columns
@@ -104,7 +104,7 @@ const claimNextQuery = `
 UPDATE claimcheck_tasks SET ` + setClaimed + `, claim_id = gen_random_uuid()
 WHERE id = ANY(ARRAY(
 	SELECT id FROM claimcheck_tasks
-	WHERE status = 'READY' AND hold = 0 AND attempts < max_attempts AND task_path = ANY($3::text[])
+	WHERE hold = 0 AND attempts < max_attempts AND task_path = ANY($3::text[])
 		AND (cardinality($4::text[]) = 0 OR queue_name = ANY($4::text[])) AND ($5::text = '' OR backend_name = $5::text)
 	ORDER BY priority DESC, enqueued_at, id
 	LIMIT $6::int8 FOR UPDATE SKIP LOCKED))

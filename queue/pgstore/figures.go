@@ -24,8 +24,7 @@ func within(f queue.Filter, number int) (condition string, args []any) {
 
 // figuresQuery counts the rows of each state by its own index, in one statement
 // and therefore at one moment. Whether Promote has let go what is due makes no
-// difference. Indexes: claimcheck_tasks_claim (or _dispatch, the database
-// chooses), _held, _lease and, for each of the final states, _finished. Without
+// difference. Indexes: claimcheck_tasks_claim, _held, _lease and, for each of the final states, _finished. Without
 // a filter the last two need nothing of the table.
 func figuresQuery(f queue.Filter) (string, []any) {
 	filter, args := within(f, 1)
@@ -34,7 +33,7 @@ func figuresQuery(f queue.Filter) (string, []any) {
 	}
 	waiting := func(hold string) string {
 		return `(SELECT count(*) AS n, min(greatest(enqueued_at, coalesce(retry_at, run_after))) AS oldest, max(greatest(enqueued_at, coalesce(retry_at, run_after))) AS newest
-		FROM claimcheck_tasks WHERE status = 'READY' AND ` + hold + filter + `)`
+		FROM claimcheck_tasks WHERE ` + hold + filter + `)`
 	}
 	return `SELECT free.n + due.n, least(free.oldest, due.oldest), greatest(free.newest, due.newest), later.n,
 	(SELECT count(*) FROM claimcheck_tasks WHERE status = 'RUNNING'` + filter + `),
@@ -43,7 +42,7 @@ func figuresQuery(f queue.Filter) (string, []any) {
 	` + final(queue.StatusCancelled) + `
 FROM ` + waiting(`hold = 0`) + ` AS free,
 	` + waiting(`hold = 1 AND coalesce(retry_at, run_after) <= now()`) + ` AS due,
-	(SELECT count(*) AS n FROM claimcheck_tasks WHERE status = 'READY' AND hold = 1 AND coalesce(retry_at, run_after) > now()` + filter + `) AS later`, args
+	(SELECT count(*) AS n FROM claimcheck_tasks WHERE hold = 1 AND coalesce(retry_at, run_after) > now()` + filter + `) AS later`, args
 }
 
 // Figures counts rows.

@@ -93,7 +93,7 @@ func (s *Store) Retry(ctx context.Context, claim queue.Claim, r queue.Retry) err
 var releaseQuery = fmt.Sprintf(`
 UPDATE claimcheck_tasks SET interruptions = interruptions + 1, %[1]s,
 	status = CASE WHEN %[2]s THEN 'RUNNING' ELSE 'READY' END, lease_expires_at = CASE WHEN %[2]s THEN now() END,
-	hold = CASE WHEN NOT (%[2]s) AND run_after > now() THEN 1 ELSE 0 END,
+	hold = CASE WHEN %[2]s THEN NULL WHEN run_after > now() THEN 1 ELSE 0 END,
 	dispatch_due_at = now() + %[3]s`,
 	refundIf(interrupted), `NOT (`+interrupted+`) AND attempts >= max_attempts`, interval(queue.DispatchGrace)) + underClaim
 

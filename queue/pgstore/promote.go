@@ -69,10 +69,10 @@ func (s sight) next() time.Duration {
 // probeQuery: indexes: the first entry of claimcheck_tasks_held, _lease and
 // _claim (ordered, so that none of the three is planned as a scan of the table).
 const probeQuery = `SELECT now(),
-	(SELECT coalesce(retry_at, run_after) FROM claimcheck_tasks WHERE status = 'READY' AND hold = 1
+	(SELECT coalesce(retry_at, run_after) FROM claimcheck_tasks WHERE hold = 1
 		ORDER BY coalesce(retry_at, run_after) LIMIT 1),
 	(SELECT lease_expires_at FROM claimcheck_tasks WHERE status = 'RUNNING' ORDER BY lease_expires_at LIMIT 1),
-	coalesce((SELECT true FROM claimcheck_tasks WHERE status = 'READY' AND hold = 0 AND attempts < max_attempts
+	coalesce((SELECT true FROM claimcheck_tasks WHERE hold = 0 AND attempts < max_attempts
 		ORDER BY priority DESC, enqueued_at, id LIMIT 1), false)`
 
 func probe(ctx context.Context, q querier) (seen sight, err error) {
@@ -85,7 +85,7 @@ const releaseHoldsQuery = `
 UPDATE claimcheck_tasks SET hold = 0
 WHERE id = ANY(ARRAY(
 	SELECT id FROM claimcheck_tasks
-	WHERE status = 'READY' AND hold = 1 AND coalesce(retry_at, run_after) <= now()
+	WHERE hold = 1 AND coalesce(retry_at, run_after) <= now()
 	ORDER BY coalesce(retry_at, run_after)
 	LIMIT $1::int8 FOR UPDATE SKIP LOCKED))`
 

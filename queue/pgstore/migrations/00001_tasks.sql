@@ -7,7 +7,7 @@ CREATE TABLE claimcheck_tasks (
     backend_name      text        NOT NULL,
     priority          smallint    NOT NULL,
     status            text        NOT NULL,
-    hold              smallint    NOT NULL,          -- why a pull claim may not take a READY row now: 0 none, 1 its time has not come
+    hold              smallint,                      -- why a pull claim may not take a READY row now: 0 nothing, 1 its time has not come; NULL unless READY
     args              json        NOT NULL,
     run_after         timestamptz,                   -- hard: nobody runs it before
     retry_at          timestamptz,                   -- soft: a delivery may; never earlier than run_after
@@ -29,12 +29,14 @@ CREATE TABLE claimcheck_tasks (
     errors            json                           -- the whole list
 );
 
--- Pull claims take the first rows of this index.
+-- Pull claims take the first rows of this index. They and the next index are
+-- found by hold alone: a condition on status would also fit the last one, which
+-- the planner then takes, and sorts, when its statistics are old.
 CREATE INDEX claimcheck_tasks_claim ON claimcheck_tasks (priority DESC, enqueued_at, id)
-    WHERE status = 'READY' AND hold = 0;
+    WHERE hold = 0;
 -- Rows that wait for their time, the next one first.
 CREATE INDEX claimcheck_tasks_held ON claimcheck_tasks (coalesce(retry_at, run_after))
-    WHERE status = 'READY' AND hold = 1;
+    WHERE hold = 1;
 -- Leases, the first to expire first.
 CREATE INDEX claimcheck_tasks_lease ON claimcheck_tasks (lease_expires_at)
     WHERE status = 'RUNNING';
