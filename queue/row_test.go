@@ -9,7 +9,7 @@ import (
 func TestHistoryKeepsTheLatestErrorsWithinBounds(t *testing.T) {
 	row := &Row{}
 	for attempt := 1; attempt <= 3*MaxErrors; attempt++ {
-		f := judge(&PanicError{Value: strings.Repeat("x", 1<<20), Stack: make([]byte, 1<<20)})
+		f := judge(&PanicError{Value: strings.Repeat("x", 1<<15), Stack: make([]byte, 1<<15)})
 		row.Errors = row.WithError(f.record(attempt, time.Now()))
 	}
 	size := 0
