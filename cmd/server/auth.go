@@ -16,8 +16,15 @@ const strongSecret = 16
 // authenticator is who may call /tasks/*. Every way that is configured is open;
 // with none, only a local server on loopback serves at all.
 func (p *program) authenticator(parts *parts, listen string) (httpapi.Authenticator, error) {
-	s, t := p.settings, parts.target
-	s.TaskAPIToken, s.TaskHMACSecret = strings.TrimSpace(s.TaskAPIToken), strings.TrimSpace(s.TaskHMACSecret) // secret files end in a line break
+	t := parts.target
+	token, err := secret(parts.log, "TASK_API_TOKEN", p.settings.TaskAPIToken)
+	if err != nil {
+		return nil, err
+	}
+	hmacSecret, err := secret(parts.log, "TASK_HMAC_SECRET", p.settings.TaskHMACSecret)
+	if err != nil {
+		return nil, err
+	}
 	var ways []httpapi.Authenticator
 	verifier, err := p.verifier(t, parts.log)
 	if err != nil {
@@ -26,16 +33,11 @@ func (p *program) authenticator(parts *parts, listen string) (httpapi.Authentica
 	if verifier != nil {
 		ways = append(ways, verifier)
 	}
-	for name, secret := range map[string]string{"TASK_API_TOKEN": s.TaskAPIToken, "TASK_HMAC_SECRET": s.TaskHMACSecret} {
-		if secret != "" && len(secret) < strongSecret {
-			parts.log.Warn(name+" is short enough to be guessed; use 32 random characters", "length", len(secret))
-		}
+	if token != "" {
+		ways = append(ways, httpapi.BearerToken(token))
 	}
-	if s.TaskAPIToken != "" {
-		ways = append(ways, httpapi.BearerToken(s.TaskAPIToken))
-	}
-	if s.TaskHMACSecret != "" {
-		ways = append(ways, httpapi.HMAC(s.TaskHMACSecret, int64(s.TasksMaxBody)))
+	if hmacSecret != "" {
+		ways = append(ways, httpapi.HMAC(hmacSecret, int64(p.settings.TasksMaxBody)))
 	}
 	if t != nil && t.config.AppEngine != nil && p.detector().Platform() == detect.AppEngine {
 		ways = append(ways, httpapi.AppEngineQueue())
@@ -49,6 +51,20 @@ func (p *program) authenticator(parts *parts, listen string) (httpapi.Authentica
 	}
 	return nil, usagef("refusing to start: nothing says who may call /tasks/* on %s. "+
 		"Set TASK_API_TOKEN or TASK_HMAC_SECRET, or OIDC_SERVICE_ACCOUNT_EMAIL with OIDC_AUDIENCE; or listen on 127.0.0.1 in local mode", listen)
+}
+
+// secret is a shared secret without the white space around it, since files of
+// secrets end in a line break. A blank one is refused: whoever set it does not
+// mean that everybody may call.
+func secret(log *slog.Logger, name, value string) (string, error) {
+	trimmed := strings.TrimSpace(value)
+	switch {
+	case value != "" && trimmed == "":
+		return "", usagef("%s is blank: set a secret of 32 random characters, or unset it", name)
+	case trimmed != "" && len(trimmed) < strongSecret:
+		log.Warn(name+" is short enough to be guessed; use 32 random characters", "length", len(trimmed))
+	}
+	return trimmed, nil
 }
 
 // routeAuth is who may call the routes that differ from the others: App Engine's

@@ -5,6 +5,7 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
+	"log/slog"
 	"path/filepath"
 	"strings"
 	"testing"
@@ -71,7 +72,9 @@ func TestWrongCallsAreOneLineThatNamesTheSetting(t *testing.T) {
 		"put -- before arguments that begin with a dash":             {"enqueue", "demo.echo", "-5"},
 		"--id: ID must be a UUID such":                               {"enqueue", "demo.echo", "--id=00000000-0000-0000-0000-000000000000"},
 		"TASK_HANDLER_URL":                                           {"--tasks-mode=cloudtasks", "--task-handler-url=x{task_id}", "--cloud-tasks-project=p", "--cloud-tasks-location=l", "--oidc-service-account-email=a@b.c"},
-		"TASK_API_TOKEN or TASK_HMAC_SECRET":                         {"--tasks-mode=pull", "--task-api-token= ", "--task-hmac-secret=\n"},
+		"TASK_API_TOKEN is blank":                                    {"--task-api-token= "}, // in local mode too, which would else be open
+		"TASK_HMAC_SECRET is blank":                                  {"--tasks-mode=pull", "--task-hmac-secret=\n\t"},
+		"Set TASK_API_TOKEN or TASK_HMAC_SECRET":                     {"--tasks-mode=pull"},
 		"--tasks-mode must be one of":                                {"serve", "--tasks-mode=x"},
 		"--log-level must be one of":                                 {"tasks", "--log-level=loud"},
 		"--tasks-max-body: must be a size from 1B to 1GiB":           {"--tasks-max-body=much"},
@@ -407,5 +410,11 @@ func TestDeliveriesArriveAtThePathOfTheHandlerURL(t *testing.T) {
 		if got := p.executePath(); got != want {
 			t.Errorf("%s: %s, want %s", handlerURL, got, want)
 		}
+	}
+}
+
+func TestSecretOfAFileIsTakenWithoutItsLineBreak(t *testing.T) {
+	if got, err := secret(slog.New(slog.DiscardHandler), "TASK_API_TOKEN", " 0123456789abcdef\n"); err != nil || got != "0123456789abcdef" {
+		t.Errorf("%q, %v", got, err)
 	}
 }

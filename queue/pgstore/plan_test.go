@@ -1,6 +1,7 @@
 package pgstore
 
 import (
+	"context"
 	"strings"
 	"testing"
 	"time"
@@ -24,7 +25,9 @@ SELECT gen_random_uuid(), 't', 'q', 'b', n % 7, s.status, s.hold, '1', CASE WHEN
 FROM generate_series(1, 10000) AS n, (VALUES ('READY', 0), ('READY', 1), ('RUNNING', NULL), ('SUCCESSFUL', NULL), ('SUCCESSFUL', NULL), ('SUCCESSFUL', NULL)) AS s(status, hold);
 ANALYZE claimcheck_tasks`
 
-func TestEveryStatementUsesItsIndex(t *testing.T) {
+// planned is a connection to a migrated database with the given rows.
+func planned(t *testing.T, rows string) *pgx.Conn {
+	t.Helper()
 	url := testdb.Postgres(t)
 	s, err := Open(t.Context(), Config{URL: url})
 	if err != nil {
@@ -34,12 +37,31 @@ func TestEveryStatementUsesItsIndex(t *testing.T) {
 	if _, err := s.Migrate(t.Context()); err != nil {
 		t.Fatal(err)
 	}
-	testdb.Exec(t, url, backlog)
+	testdb.Exec(t, url, rows)
 	conn, err := pgx.Connect(t.Context(), url)
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer func() { _ = conn.Close(t.Context()) }()
+	t.Cleanup(func() { _ = conn.Close(context.WithoutCancel(t.Context())) })
+	return conn
+}
+
+// explain is the plan of a statement.
+func explain(t *testing.T, conn *pgx.Conn, query string, args []any) string {
+	t.Helper()
+	rows, err := conn.Query(t.Context(), "EXPLAIN "+query, args...)
+	if err != nil {
+		t.Fatal(err)
+	}
+	lines, err := pgx.CollectRows(rows, pgx.RowTo[string])
+	if err != nil {
+		t.Fatalf("%s: %v", query, err)
+	}
+	return strings.Join(lines, "\n")
+}
+
+func TestEveryStatementUsesItsIndex(t *testing.T) {
+	conn := planned(t, backlog)
 
 	one := uuidValue(uuid.New())
 	ids := []pgtype.UUID{one, uuidValue(uuid.New())}
@@ -83,15 +105,7 @@ func TestEveryStatementUsesItsIndex(t *testing.T) {
 			if _, err := conn.Exec(t.Context(), "SET plan_cache_mode = "+mode); err != nil {
 				t.Fatal(err)
 			}
-			rows, err := conn.Query(t.Context(), "EXPLAIN "+c.query, c.args...)
-			if err != nil {
-				t.Fatal(err)
-			}
-			lines, err := pgx.CollectRows(rows, pgx.RowTo[string])
-			if err != nil {
-				t.Fatalf("%s: %v", name, err)
-			}
-			plan := strings.Join(lines, "\n")
+			plan := explain(t, conn, c.query, c.args)
 			for _, index := range c.indexes {
 				if !strings.Contains(plan, index) {
 					t.Errorf("%s, %s: %s is not used:\n%s", name, mode, index, plan)
@@ -109,26 +123,12 @@ func TestEveryStatementUsesItsIndex(t *testing.T) {
 // A queue fills up between two ANALYZEs: to the planner there is no READY row
 // when the claims come.
 func TestClaimsUseTheirIndexWhenStatisticsAreOld(t *testing.T) {
-	url := testdb.Postgres(t)
-	s, err := Open(t.Context(), Config{URL: url})
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer func() { _ = s.Close() }()
-	if _, err := s.Migrate(t.Context()); err != nil {
-		t.Fatal(err)
-	}
-	testdb.Exec(t, url, `
+	conn := planned(t, `
 INSERT INTO claimcheck_tasks (id, task_path, queue_name, backend_name, priority, status, args, dispatch_due_at, enqueued_at, attempts, max_attempts, claim_id, finished_at)
 SELECT gen_random_uuid(), 't', 'q', 'b', 0, 'SUCCESSFUL', '1', now(), now(), 1, 3, gen_random_uuid(), now() FROM generate_series(1, 50000);
 ANALYZE claimcheck_tasks;
 INSERT INTO claimcheck_tasks (id, task_path, queue_name, backend_name, priority, status, hold, args, run_after, dispatch_due_at, enqueued_at, attempts, max_attempts)
 SELECT gen_random_uuid(), 't', 'q', 'b', 0, 'READY', n % 2, '1', CASE WHEN n % 2 = 1 THEN now() END, now(), now(), 0, 3 FROM generate_series(1, 20000) AS n`)
-	conn, err := pgx.Connect(t.Context(), url)
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer func() { _ = conn.Close(t.Context()) }()
 	for name, c := range map[string]struct {
 		query string
 		args  []any
@@ -138,15 +138,7 @@ SELECT gen_random_uuid(), 't', 'q', 'b', 0, 'READY', n % 2, '1', CASE WHEN n % 2
 		"probe":         {probeQuery, nil, "claimcheck_tasks_claim"},
 		"release holds": {releaseHoldsQuery, []any{100}, "claimcheck_tasks_held"},
 	} {
-		rows, err := conn.Query(t.Context(), "EXPLAIN "+c.query, c.args...)
-		if err != nil {
-			t.Fatal(err)
-		}
-		lines, err := pgx.CollectRows(rows, pgx.RowTo[string])
-		if err != nil {
-			t.Fatal(err)
-		}
-		if plan := strings.Join(lines, "\n"); !strings.Contains(plan, c.index) || strings.Contains(plan, "Sort Key") {
+		if plan := explain(t, conn, c.query, c.args); !strings.Contains(plan, c.index) || strings.Contains(plan, "Sort Key") {
 			t.Errorf("%s does not go by %s:\n%s", name, c.index, plan)
 		}
 	}
