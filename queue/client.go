@@ -129,6 +129,19 @@ func (c *Client) Enqueue(ctx context.Context, task string, args any, opts ...Opt
 // dispatches them. An error that is ErrInvalid or ErrIDConflict is a
 // *RequestError that names the request.
 func (c *Client) EnqueueMany(ctx context.Context, requests ...Request) ([]*Handle, error) {
+	rows, err := c.newRows(requests)
+	if err != nil {
+		return nil, err
+	}
+	handles, err := c.inserted(rows, c.cfg.Store.Insert(ctx, rows...))
+	if err == nil {
+		c.goOut(ctx, handles)
+	}
+	return handles, err
+}
+
+// newRows checks all requests and makes the rows of them.
+func (c *Client) newRows(requests []Request) ([]*NewRow, error) {
 	rows := make([]*NewRow, len(requests))
 	for i, request := range requests {
 		row, err := c.newRow(request)
@@ -137,7 +150,11 @@ func (c *Client) EnqueueMany(ctx context.Context, requests ...Request) ([]*Handl
 		}
 		rows[i] = row
 	}
-	err := c.cfg.Store.Insert(ctx, rows...)
+	return rows, nil
+}
+
+// inserted is what became of rows that were inserted with the given error.
+func (c *Client) inserted(rows []*NewRow, err error) ([]*Handle, error) {
 	c.outage.observe(err)
 	var conflict *IDConflictError
 	if errors.As(err, &conflict) {
@@ -150,22 +167,27 @@ func (c *Client) EnqueueMany(ctx context.Context, requests ...Request) ([]*Handl
 	if err != nil {
 		return nil, fmt.Errorf("enqueue: %w", err)
 	}
-
 	handles := make([]*Handle, len(rows))
-	var dispatch []*Row
 	for i, row := range rows {
 		handles[i] = &Handle{ID: row.ID, Row: row.Row, Existed: row.Existed}
-		if hook := c.cfg.Hooks.Enqueued; hook != nil && !row.Existed {
-			hook(ctx, row.Row)
+	}
+	return handles, nil
+}
+
+// goOut dispatches what has been stored for good.
+func (c *Client) goOut(ctx context.Context, handles []*Handle) {
+	var rows []*Row
+	for _, h := range handles {
+		if hook := c.cfg.Hooks.Enqueued; hook != nil && !h.Existed {
+			hook(ctx, h.Row)
 		}
 		// A repeated enqueue may be one whose first process died before it
 		// dispatched; the claim makes a second ticket harmless.
-		if row.Armed && row.Status == StatusReady {
-			dispatch = append(dispatch, row.Row)
+		if h.Row.Status == StatusReady && time.Until(h.Row.RunAfter) < ArmWithin {
+			rows = append(rows, h.Row)
 		}
 	}
-	_ = c.dispatch(ctx, dispatch...) // logged, on the row, and the sweeper's
-	return handles, nil
+	_ = c.dispatch(ctx, rows...) // logged, on the row, and the sweeper's
 }
 
 // RequestError says which request of EnqueueMany was refused, and why.
@@ -219,8 +241,7 @@ func (c *Client) newRow(request Request) (*NewRow, error) {
 		Priority: o.priority, MaxAttempts: o.maxAttempts, Timeout: o.timeout,
 		RunAfter: o.runAfter.UTC().Truncate(time.Microsecond), Args: args,
 	}
-	wait := max(o.delay, time.Until(o.runAfter))
-	return &NewRow{Row: row, Delay: o.delay, Armed: c.backends[o.backend].Dispatcher != nil && wait < ArmWithin}, nil
+	return &NewRow{Row: row, Delay: o.delay, Armed: c.armed(o.backend, max(o.delay, time.Until(o.runAfter)))}, nil
 }
 
 // checkRoute refuses backends and queues that nobody would serve.

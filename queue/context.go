@@ -20,8 +20,8 @@ type Info struct {
 }
 
 type (
-	infoKey     struct{}
-	executorKey struct{}
+	infoKey    struct{}
+	runningKey struct{}
 )
 
 // InfoFrom returns the running task's Info. Outside a task it returns false.
@@ -34,8 +34,8 @@ func InfoFrom(ctx context.Context) (Info, bool) {
 // ClientFrom returns the client of the running task, with which it can enqueue
 // others; nil outside a task.
 func ClientFrom(ctx context.Context) *Client {
-	if e, ok := ctx.Value(executorKey{}).(*Executor); ok {
-		return e.client
+	if r, ok := ctx.Value(runningKey{}).(*running); ok {
+		return r.executor.client
 	}
 	return nil
 }
@@ -44,15 +44,15 @@ func ClientFrom(ctx context.Context) *Client {
 // stop: a long task can come to a good end before its context is cancelled.
 // Outside a task it is nil.
 func Stopping(ctx context.Context) <-chan struct{} {
-	if e, ok := ctx.Value(executorKey{}).(*Executor); ok {
-		return e.stopping
+	if r, ok := ctx.Value(runningKey{}).(*running); ok {
+		return r.executor.stopping
 	}
 	return nil
 }
 
 // withTask puts what a task may ask for into its context.
-func withTask(ctx context.Context, e *Executor, row *Row) context.Context {
-	ctx = context.WithValue(ctx, executorKey{}, e)
+func withTask(ctx context.Context, r *running, row *Row) context.Context {
+	ctx = context.WithValue(ctx, runningKey{}, r)
 	return context.WithValue(ctx, infoKey{}, Info{
 		ID: row.ID, Task: row.Task, Queue: row.Queue, Backend: row.Backend, Priority: row.Priority,
 		Attempt: row.Attempts, MaxAttempts: row.MaxAttempts, EnqueuedAt: row.EnqueuedAt,

@@ -3,9 +3,22 @@ package queue
 import (
 	"context"
 	"errors"
+	"time"
 
 	"github.com/google/uuid"
 )
+
+// armed reports whether somebody sees to a row of this backend that is due in
+// wait: this client with a ticket, or workers that pull. Otherwise it is the
+// sweeper's.
+func (c *Client) armed(backend string, wait time.Duration) bool {
+	return wait < ArmWithin || c.backends[backend].Dispatcher == nil
+}
+
+// ticket is what goes out for a row.
+func (c *Client) ticket(row *Row) Ticket {
+	return Ticket{ID: row.ID, Queue: row.Queue, DueAt: row.RunAfter, Timeout: c.timeout(row)}
+}
 
 // dispatch sends rows on their way, each through its backend. A failure is
 // logged, noted on the rows and left to the sweeper; it is returned for callers
@@ -23,27 +36,27 @@ func (c *Client) dispatch(ctx context.Context, rows ...*Row) error {
 		if dispatcher == nil { // workers pull, or the backend is another program's
 			continue
 		}
-		if err := c.send(ctx, dispatcher, rows); err != nil {
+		tickets := make([]Ticket, len(rows))
+		for i, row := range rows {
+			tickets[i] = c.ticket(row)
+		}
+		if _, err := c.send(ctx, dispatcher, rows, tickets); err != nil {
 			errs = append(errs, err)
-			c.noteFailure(ctx, rows, err)
 		}
 	}
 	return errors.Join(errs...)
 }
 
-func (c *Client) send(ctx context.Context, d Dispatcher, rows []*Row) error {
-	ctx, cancel := context.WithTimeout(ctx, c.cfg.DispatchTimeout)
+// send hands the tickets of rows to the dispatcher, and puts a failure into the
+// log and on the rows that it concerns, which it returns.
+func (c *Client) send(ctx context.Context, d Dispatcher, rows []*Row, tickets []Ticket) (refused map[uuid.UUID]bool, err error) {
+	dispatching, cancel := context.WithTimeout(ctx, c.cfg.DispatchTimeout)
 	defer cancel()
-	tickets := make([]Ticket, len(rows))
-	for i, row := range rows {
-		tickets[i] = Ticket{ID: row.ID, Queue: row.Queue, DueAt: row.RunAfter, Timeout: c.timeout(row)}
+	err = d.Dispatch(dispatching, tickets...)
+	if err == nil {
+		return nil, nil
 	}
-	return d.Dispatch(ctx, tickets...)
-}
-
-// noteFailure puts a failed dispatch into the log and on the rows it concerns.
-func (c *Client) noteFailure(ctx context.Context, rows []*Row, err error) {
-	failed := make([]uuid.UUID, 0, len(rows))
+	refused = make(map[uuid.UUID]bool)
 	reason := cleanText(err.Error(), maxMessageBytes)
 	var partly *DispatchError
 	isPartly := errors.As(err, &partly)
@@ -52,17 +65,27 @@ func (c *Client) noteFailure(ctx context.Context, rows []*Row, err error) {
 			continue
 		}
 		row.DispatchError = reason
-		failed = append(failed, row.ID)
+		refused[row.ID] = true
 	}
-	if len(failed) == 0 {
-		return
+	if len(refused) == 0 {
+		return nil, nil
+	}
+	c.noteRefused(ctx, reason, refused)
+	return refused, err
+}
+
+// noteRefused puts a failed dispatch into the log and on the rows.
+func (c *Client) noteRefused(ctx context.Context, reason string, refused map[uuid.UUID]bool) {
+	ids := make([]uuid.UUID, 0, len(refused))
+	for id := range refused {
+		ids = append(ids, id)
 	}
 	c.cfg.Logger.Error("dispatch failed; the rows are stored and the sweeper will dispatch them",
-		"tasks", len(failed), "task_id", failed[0], "error", err)
+		"tasks", len(ids), "task_id", ids[0], "error", reason)
 	ctx, cancel := context.WithTimeout(ctx, c.cfg.DispatchTimeout)
 	defer cancel()
-	if noteErr := c.cfg.Store.DispatchFailed(ctx, reason, failed...); noteErr != nil {
-		c.outage.observe(noteErr)
-		c.cfg.Logger.Warn("the failed dispatch could not be noted on the rows", "task_id", failed[0], "error", noteErr)
+	if err := c.cfg.Store.DispatchFailed(ctx, reason, ids...); err != nil {
+		c.outage.observe(err)
+		c.cfg.Logger.Warn("the failed dispatch could not be noted on the rows", "task_id", ids[0], "error", err)
 	}
 }

@@ -164,18 +164,19 @@ func (e *Executor) run(ctx context.Context, row *Row, since time.Time) *Run {
 	// The claim names only what is registered, so the lookup cannot miss.
 	d, _ := e.client.registry.lookup(row.Task)
 	timeout := e.timeout(row)
-	taskCtx, cancel := context.WithCancelCause(withTask(ctx, e, row))
+	r := &running{executor: e, claim: row.Claim(), abandon: make(chan struct{})}
+	taskCtx, cancel := context.WithCancelCause(withTask(ctx, r, row))
 	defer cancel(nil)
-	r := &running{cancel: cancel, abandon: make(chan struct{})}
+	r.cancel = cancel
 	if timeout > 0 {
 		var stop context.CancelFunc
 		taskCtx, stop = context.WithTimeoutCause(taskCtx, timeout, &TimeoutError{Timeout: timeout})
 		defer stop()
 	}
-	e.enter(row.Claim(), r)
-	defer e.leave(row.Claim())
-	e.heart.add(row.Claim(), since, cancel)
-	defer e.heart.remove(row.Claim())
+	e.enter(r)
+	defer e.leave(r)
+	e.heart.add(r.claim, since, cancel)
+	defer e.heart.remove(r.claim)
 
 	if hook := e.client.cfg.Hooks.Started; hook != nil {
 		hook(ctx, row)
@@ -193,7 +194,7 @@ func (e *Executor) run(ctx context.Context, row *Row, since time.Time) *Run {
 	case <-r.abandon: // Shutdown has given up on it
 		return e.abandoned(row, context.Cause(taskCtx))
 	}
-	run := e.settle(ctx, row, res, context.Cause(taskCtx))
+	run := e.settle(ctx, r, row, res, context.Cause(taskCtx))
 	run.Duration = time.Since(started)
 	e.logRun(run)
 	if hook := e.client.cfg.Hooks.Finished; hook != nil {

@@ -284,8 +284,8 @@ func TestHeartbeatsKeepALongTasksClaim(t *testing.T) {
 // frozen is a store whose heartbeats do not get through.
 type frozen struct{ queue.Store }
 
-func (frozen) Heartbeat(context.Context, time.Duration, ...queue.Claim) ([]queue.Claim, error) {
-	return nil, fmt.Errorf("%w: frozen", queue.ErrUnavailable)
+func (frozen) Heartbeat(context.Context, time.Duration, ...queue.Claim) (renewed, lost []queue.Claim, err error) {
+	return nil, nil, fmt.Errorf("%w: frozen", queue.ErrUnavailable)
 }
 
 func TestZombieIsToldAndItsFinishRefused(t *testing.T) {

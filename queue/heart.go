@@ -3,6 +3,7 @@ package queue
 import (
 	"context"
 	"log/slog"
+	"slices"
 	"sync"
 	"time"
 )
@@ -62,25 +63,24 @@ func (h *heart) beat() {
 
 	sent := time.Now()
 	ctx, cancel := context.WithTimeout(context.Background(), h.lease/3)
-	lost, err := h.store.Heartbeat(ctx, h.lease, claims...)
+	renewed, lost, err := h.store.Heartbeat(ctx, h.lease, claims...)
 	cancel()
 	h.outage.observe(err)
-	h.note(claims, lost, sent, err)
+	h.note(claims, renewed, lost, sent, err)
 	time.AfterFunc(max(h.lease/3-time.Since(sent), h.lease/10), h.beat)
 }
 
 // note tells the claims how the renewal ended.
-func (h *heart) note(claims, lost []Claim, sent time.Time, err error) {
+func (h *heart) note(claims, renewed, lost []Claim, sent time.Time, err error) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
-	for _, c := range claims {
-		p := h.claims[c]
-		if p == nil {
-			continue // it has ended meanwhile
-		}
-		if err == nil {
+	for _, c := range renewed {
+		if p := h.claims[c]; p != nil {
 			p.until = sent.Add(h.lease)
-		} else if time.Now().After(p.until) {
+		}
+	}
+	for _, c := range claims {
+		if p := h.claims[c]; p != nil && time.Now().After(p.until) && !slices.Contains(lost, c) {
 			h.log.Warn("lease ran out: the heartbeat did not get through", "task_id", c.ID, "error", err)
 			lost = append(lost, c)
 		}

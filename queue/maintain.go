@@ -52,6 +52,10 @@ type Figures struct {
 	// wait; zero when none is pending.
 	OldestPendingSince time.Time `json:"oldest_pending_waiting_since,omitzero"`
 	NewestPendingSince time.Time `json:"newest_pending_waiting_since,omitzero"`
+	// READY rows that should have been claimed or dispatched by now, and since
+	// when the first of them has been due.
+	Stranded            int       `json:"stranded_count"`
+	OldestStrandedSince time.Time `json:"oldest_stranded_since,omitzero"`
 }
 
 // PurgeRequest chooses final rows.

@@ -42,7 +42,15 @@ type Run struct {
 
 // settle stores how a run ended, under its claim. cause is why the function's
 // context ended, if it did.
-func (e *Executor) settle(ctx context.Context, row *Row, res result, cause error) *Run {
+func (e *Executor) settle(ctx context.Context, r *running, row *Row, res result, cause error) *Run {
+	if r.completed.Load() {
+		if run := e.ifCompleted(ctx, row); run != nil {
+			return run
+		}
+		if res.failure == nil {
+			res.failure = judge(errNotCommitted)
+		}
+	}
 	f := res.failure
 	if f == nil {
 		if err := checkResult(res.value, e.client.cfg.MaxBytes); err != nil {
@@ -114,7 +122,7 @@ func (e *Executor) finish(ctx context.Context, row *Row, f Finish, outcome Outco
 // for a plain retry, whoever delivered this attempt delivers the next one.
 func (e *Executor) again(ctx context.Context, row *Row, r Retry, cause *failure) *Run {
 	hard := r.In == 0
-	r.Armed = e.client.backends[row.Backend].Dispatcher != nil && max(r.RunIn, time.Until(r.RunAfter)) < ArmWithin
+	r.Armed = e.client.armed(row.Backend, max(r.RunIn, time.Until(r.RunAfter)))
 	err := e.persist(ctx, func(ctx context.Context) error { return e.store.Retry(ctx, row.Claim(), r) })
 	if err != nil {
 		return e.notStored(ctx, row, err)

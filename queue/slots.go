@@ -4,13 +4,17 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"sync/atomic"
 	"time"
 )
 
 // running is one call of a function.
 type running struct {
-	cancel  context.CancelCauseFunc
-	abandon chan struct{} // closed when its return is no longer waited for
+	executor  *Executor
+	claim     Claim
+	cancel    context.CancelCauseFunc
+	abandon   chan struct{} // closed when its return is no longer waited for
+	completed atomic.Bool   // CompleteTx has written its success, in a transaction that may or may not commit
 }
 
 // reserve takes up to n slots and returns how many. With none free it returns
@@ -43,16 +47,16 @@ func (e *Executor) unreserve(n int) {
 	}
 }
 
-func (e *Executor) enter(c Claim, r *running) {
+func (e *Executor) enter(r *running) {
 	e.mu.Lock()
 	defer e.mu.Unlock()
-	e.running[c] = r
+	e.running[r.claim] = r
 }
 
-func (e *Executor) leave(c Claim) {
+func (e *Executor) leave(r *running) {
 	e.mu.Lock()
 	defer e.mu.Unlock()
-	delete(e.running, c)
+	delete(e.running, r.claim)
 }
 
 // Shutdown stops claiming and waits for what is running. When ctx ends, the

@@ -50,9 +50,10 @@ type Store interface {
 	// most limit rows of each kind. With nothing to do it is one statement.
 	Promote(ctx context.Context, limit int) (Promotion, error)
 
-	// Heartbeat makes the leases of the given claims end lease from now, and
-	// returns those that are lost.
-	Heartbeat(ctx context.Context, lease time.Duration, claims ...Claim) (lost []Claim, err error)
+	// Heartbeat makes the leases of the given claims end lease from now. It
+	// returns those that it renewed and those that are lost; one that is neither
+	// is locked by another transaction now, its own CompleteTx perhaps.
+	Heartbeat(ctx context.Context, lease time.Duration, claims ...Claim) (renewed, lost []Claim, err error)
 
 	// Finish ends a claim for good and returns the time of it. Repeating a
 	// Finish that took effect succeeds, so it may be tried again when its
@@ -69,14 +70,12 @@ type Store interface {
 	// that has happened MaxInterruptions times.
 	Release(ctx context.Context, claim Claim) error
 
-	// DispatchFailed notes on READY rows that creating their Cloud Tasks
-	// failed, and makes them due for the sweeper now.
-	DispatchFailed(ctx context.Context, reason string, ids ...uuid.UUID) error
-
 	// Ping reports whether the database answers.
 	Ping(ctx context.Context) error
 
-	Maintenance // what operators and schedules do
+	Transactional // enqueueing and finishing within a caller's transaction
+	Outbox        // what the sweeper works on
+	Maintenance   // what operators and schedules do
 }
 
 // MaxInterruptions is how often Release gives an attempt back to one row.

@@ -73,7 +73,8 @@ func (p *program) routeAuth(auth httpapi.Authenticator) map[string]httpapi.Authe
 	if p.detector().Platform() != detect.AppEngine {
 		return nil
 	}
-	return map[string]httpapi.Authenticator{"purge": httpapi.AnyOf(auth, httpapi.AppEngineCron())}
+	cron := httpapi.AnyOf(auth, httpapi.AppEngineCron())
+	return map[string]httpapi.Authenticator{"purge": cron, "sweep": cron}
 }
 
 // verifier accepts OIDC tokens; nil when no account is configured.

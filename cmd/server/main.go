@@ -31,6 +31,7 @@ type grammar struct {
 	Status  statusCmd  `cmd:"" help:"Print how many tasks are pending, running and so on."`
 	Purge   purgeCmd   `cmd:"" help:"Delete finished tasks."`
 	Requeue requeueCmd `cmd:"" help:"Recover RUNNING tasks whose worker is gone."`
+	Sweep   sweepCmd   `cmd:"" help:"One pass of the sweeper: dispatch stranded tasks, take back those whose worker is gone."`
 	Tasks   tasksCmd   `cmd:"" help:"List the registered tasks."`
 	Migrate migrateCmd `cmd:"" help:"Bring the database's schema up to date, or show what that takes."`
 }

@@ -84,6 +84,7 @@ func (c *serveCmd) Run(ctx context.Context, p *program) error {
 	go func() { served <- server.Serve(listener) }()
 	if parts.mode == modeLocal {
 		go local.Run(ctx, executor)
+		defer p.sweepAlong(ctx, parts.client)()
 	}
 	select {
 	case err := <-served:

@@ -22,6 +22,7 @@ type settings struct {
 
 	TasksMode            string   `env:"TASKS_MODE" group:"tasks" enum:"auto,local,cloudtasks,pull" default:"auto" help:"auto, local (run in this process), cloudtasks, or pull (only store). auto is cloudtasks on Cloud Run and App Engine or with an emulator, else local."`
 	TasksLease           duration `env:"TASKS_LEASE" group:"tasks" default:"60s" help:"How long a claim holds without a heartbeat; at least 1s."`
+	TasksSweepInterval   duration `env:"TASKS_SWEEP_INTERVAL" group:"tasks" default:"30s" help:"How often local and worker modes sweep; 0 never."`
 	TasksTimeout         duration `env:"TASKS_TIMEOUT" group:"tasks" placeholder:"9m" help:"How long a task may run that sets no limit itself. Default: 9m in cloudtasks mode, else none."`
 	TasksDispatchTimeout duration `env:"TASKS_DISPATCH_TIMEOUT" group:"tasks" default:"3s" help:"How long an enqueue may spend on creating the Cloud Task before it leaves that to the sweeper."`
 	TasksMaxBody         byteSize `env:"TASKS_MAX_BODY" group:"tasks" default:"1MiB" help:"Largest request body, arguments included."`

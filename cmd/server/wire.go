@@ -44,6 +44,9 @@ func (p *program) plan(ctx context.Context, dispatches, runs bool) (*parts, erro
 		if lease := time.Duration(p.settings.TasksLease); lease < time.Second {
 			problems = append(problems, fmt.Errorf("TASKS_LEASE must be at least 1s, not %s", lease))
 		}
+		if interval := time.Duration(p.settings.TasksSweepInterval); interval != 0 && interval < time.Second {
+			problems = append(problems, fmt.Errorf("TASKS_SWEEP_INTERVAL must be 0 (never) or at least 1s, not %s", interval))
+		}
 	}
 	_, err = p.databaseURL()
 	problems = append(problems, err)

@@ -76,6 +76,9 @@ func (c *workCmd) Run(ctx context.Context, p *program) error {
 		return err
 	}
 	ctx, stopped := c.stopOnSignal(ctx, p, parts, executor)
+	if c.Continuous {
+		defer p.sweepAlong(ctx, parts.client)()
+	}
 	progress := p.progress("tasks run")
 	worked, err := executor.Work(ctx, queue.WorkConfig{
 		From: queue.From{Queues: nonEmpty(c.Queue), Backend: c.Backend}, MaxTasks: c.MaxTasks,

@@ -9,6 +9,7 @@ import (
 	"net/http"
 	"net/url"
 	"slices"
+	"strconv"
 	"strings"
 	"time"
 	"unicode/utf8"
@@ -127,6 +128,20 @@ func (c *count) UnmarshalJSON(data []byte) error {
 	}
 	if n < c.least {
 		return errors.New("too small")
+	}
+	c.value = n
+	return nil
+}
+
+// fromQuery reads the number from a query parameter, if it is given.
+func (c *count) fromQuery(query url.Values, name string) error {
+	value := given(query, name)
+	if value == nil {
+		return nil
+	}
+	n, err := strconv.Atoi(*value)
+	if err != nil || n < c.least {
+		return badRequest("%s must be %s", name, wanted(c))
 	}
 	c.value = n
 	return nil

@@ -83,12 +83,12 @@ func TestDocumentDescribesItselfAndEveryRoute(t *testing.T) {
 	}
 	paths := got.body["paths"].(map[string]any)
 	for _, path := range []string{"/tasks/enqueue/", "/tasks/result/{task_id}/", "/tasks/cancel/{task_id}/", "/tasks/execute/{task_id}/",
-		"/tasks/run/", "/tasks/run-one/", "/tasks/status/", "/tasks/purge/", "/tasks/openapi.json"} {
+		"/tasks/run/", "/tasks/run-one/", "/tasks/status/", "/tasks/purge/", "/tasks/sweep/", "/tasks/openapi.json"} {
 		if paths[path] == nil {
 			t.Errorf("%s is not described", path)
 		}
 	}
-	if len(paths) != 9 {
+	if len(paths) != 10 {
 		t.Errorf("%d paths are described", len(paths))
 	}
 }

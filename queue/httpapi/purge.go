@@ -4,7 +4,6 @@ import (
 	"net/http"
 	"net/url"
 	"slices"
-	"strconv"
 	"strings"
 	"time"
 
@@ -82,12 +81,8 @@ func purgeFromBody(body []byte) (purgeRequest, error) {
 func purgeFromQuery(query url.Values) (purgeRequest, error) {
 	days, batch := count{}, count{value: queue.DefaultBatch, least: 1}
 	for name, field := range map[string]*count{"days": &days, "batch_size": &batch} {
-		if value := given(query, name); value != nil {
-			if n, err := strconv.Atoi(*value); err != nil || n < field.least {
-				return purgeRequest{}, badRequest("%s must be %s", name, wanted(field))
-			} else {
-				field.value = n
-			}
+		if err := field.fromQuery(query, name); err != nil {
+			return purgeRequest{}, err
 		}
 	}
 	dryRun, err := queryBool(query, "dry_run")

@@ -96,6 +96,7 @@ var routes = []route{
 	{"run", false, http.MethodPost, false, "schedulers", (*handler).run},
 	{"run-one", false, http.MethodPost, false, "schedulers", (*handler).runOne},
 	{"purge", false, http.MethodPost, true, "schedulers; App Engine's cron by GET", (*handler).purge},
+	{"sweep", false, http.MethodPost, true, "schedulers; App Engine's cron by GET", (*handler).sweep},
 	{"openapi.json", false, http.MethodGet, false, "programmers", (*handler).openapi},
 }
 

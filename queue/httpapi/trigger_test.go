@@ -51,7 +51,7 @@ func TestRunBeginsNothingInTheSecondHalfOfTheRequest(t *testing.T) {
 func TestStatusCounts(t *testing.T) {
 	a := newAPI(t, nil)
 	a.expect("empty", a.do("GET", "/tasks/status/", ""), 200,
-		`{"pending_count":0,"running_count":0,"successful_count":0,"failed_count":0,"cancelled_count":0,"delayed_count":0}`)
+		`{"pending_count":0,"running_count":0,"successful_count":0,"failed_count":0,"cancelled_count":0,"delayed_count":0,"stranded_count":0}`)
 	a.enqueue(`{"task":"t.echo","queue_name":"emails"}`)
 	a.deliver(a.enqueue(`{"task":"t.echo"}`))
 	a.deliver(a.enqueue(`{"task":"t.discard"}`))

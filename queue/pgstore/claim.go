@@ -20,7 +20,7 @@ const setClaimed = `status = 'RUNNING', hold = NULL,
 	attempts = attempts + 1, max_attempts = greatest(max_attempts, attempts + 1),
 	worker_ids = worker_ids || $1::text, lease_expires_at = now() + $2::interval,
 	started_at = coalesce(started_at, now()), last_attempted_at = now(), finished_at = NULL,
-	retry_at = NULL, dispatch_error = NULL`
+	retry_at = NULL, dispatch_error = NULL, dispatch_tries = 0`
 
 // claimQuery is the whole claim. Index: the primary key.
 const claimQuery = `

@@ -24,7 +24,7 @@ func within(f queue.Filter, number int) (condition string, args []any) {
 
 // figuresQuery counts the rows of each state by its own index, in one statement
 // and therefore at one moment. Whether Promote has let go what is due makes no
-// difference. Indexes: claimcheck_tasks_claim, _held, _lease and, for each of the final states, _finished. Without
+// difference. Indexes: claimcheck_tasks_claim, _held, _outbox, _lease and, for each of the final states, _finished. Without
 // a filter the last two need nothing of the table.
 func figuresQuery(f queue.Filter) (string, []any) {
 	filter, args := within(f, 1)
@@ -36,23 +36,25 @@ func figuresQuery(f queue.Filter) (string, []any) {
 		FROM claimcheck_tasks WHERE ` + hold + filter + `)`
 	}
 	return `SELECT free.n + due.n, least(free.oldest, due.oldest), greatest(free.newest, due.newest), later.n,
+	stranded.n, stranded.oldest,
 	(SELECT count(*) FROM claimcheck_tasks WHERE status = 'RUNNING'` + filter + `),
 	` + final(queue.StatusSuccessful) + `,
 	` + final(queue.StatusFailed) + `,
 	` + final(queue.StatusCancelled) + `
 FROM ` + waiting(`hold = 0`) + ` AS free,
 	` + waiting(`hold = 1 AND coalesce(retry_at, run_after) <= now()`) + ` AS due,
-	(SELECT count(*) AS n FROM claimcheck_tasks WHERE hold = 1 AND coalesce(retry_at, run_after) > now()` + filter + `) AS later`, args
+	(SELECT count(*) AS n FROM claimcheck_tasks WHERE hold = 1 AND coalesce(retry_at, run_after) > now()` + filter + `) AS later,
+	(SELECT count(*) AS n, min(least(dispatch_due_at, greatest(enqueued_at, coalesce(retry_at, run_after)))) AS oldest FROM claimcheck_tasks WHERE status = 'READY' AND dispatch_due_at <= now()` + filter + `) AS stranded`, args
 }
 
 // Figures counts rows.
 func (s *Store) Figures(ctx context.Context, f queue.Filter) (figures queue.Figures, err error) {
 	query, args := figuresQuery(f)
 	err = s.on(ctx, "count tasks", func(conn *pgx.Conn) error {
-		var oldest, newest moment
-		err := conn.QueryRow(ctx, query, args...).Scan(&figures.Pending, &oldest, &newest, &figures.Delayed,
+		var oldest, newest, stranded moment
+		err := conn.QueryRow(ctx, query, args...).Scan(&figures.Pending, &oldest, &newest, &figures.Delayed, &figures.Stranded, &stranded,
 			&figures.Running, &figures.Successful, &figures.Failed, &figures.Cancelled)
-		figures.OldestPendingSince, figures.NewestPendingSince = time.Time(oldest), time.Time(newest)
+		figures.OldestPendingSince, figures.NewestPendingSince, figures.OldestStrandedSince = time.Time(oldest), time.Time(newest), time.Time(stranded)
 		return err
 	})
 	if err != nil {

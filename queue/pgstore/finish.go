@@ -8,7 +8,6 @@ import (
 
 	"github.com/google/uuid"
 	"github.com/jackc/pgx/v5"
-	"github.com/jackc/pgx/v5/pgtype"
 
 	"github.com/claimcheck-go/claimcheck/queue"
 )
@@ -38,21 +37,26 @@ RETURNING finished_at`
 
 // Finish ends a claim for good and returns the time of it.
 func (s *Store) Finish(ctx context.Context, claim queue.Claim, f queue.Finish) (at time.Time, err error) {
+	err = s.on(ctx, "finish task", func(conn *pgx.Conn) error {
+		at, err = finish(ctx, conn, claim, f)
+		return err
+	})
+	return at, err
+}
+
+func finish(ctx context.Context, q querier, claim queue.Claim, f queue.Finish) (at time.Time, err error) {
 	history, err := errorsValue(f.Errors)
 	if err != nil {
 		return at, err
 	}
-	err = s.on(ctx, "finish task", func(conn *pgx.Conn) error {
-		err := conn.QueryRow(ctx, finishQuery, uuidValue(claim.ID), uuidValue(claim.ClaimID), string(f.Status), jsonValue(f.ReturnValue), history).Scan((*moment)(&at))
-		if !errors.Is(err, pgx.ErrNoRows) {
-			return err
-		}
-		row, err := missed(ctx, conn, claim, queue.Status.Final)
-		if err == nil {
-			at = row.FinishedAt
-		}
-		return err
-	})
+	err = q.QueryRow(ctx, finishQuery, uuidValue(claim.ID), uuidValue(claim.ClaimID), string(f.Status), jsonValue(f.ReturnValue), history).Scan((*moment)(&at))
+	if !errors.Is(err, pgx.ErrNoRows) {
+		return at, err
+	}
+	row, err := missed(ctx, q, claim, queue.Status.Final)
+	if err == nil {
+		at = row.FinishedAt
+	}
 	return at, err
 }
 
@@ -113,46 +117,4 @@ func (s *Store) giveBack(ctx context.Context, op string, claim queue.Claim, quer
 		}
 		return err
 	})
-}
-
-// heartbeatQuery: index: the primary key.
-const heartbeatQuery = `
-UPDATE claimcheck_tasks t SET lease_expires_at = now() + $3::interval
-FROM unnest($1::uuid[], $2::uuid[]) AS c(id, claim_id)
-WHERE t.id = c.id AND t.status = 'RUNNING' AND t.claim_id = c.claim_id
-RETURNING t.id, t.claim_id`
-
-// Heartbeat makes the leases of the given claims end lease from now, and
-// returns those that are lost.
-func (s *Store) Heartbeat(ctx context.Context, lease time.Duration, claims ...queue.Claim) ([]queue.Claim, error) {
-	if len(claims) == 0 {
-		return nil, nil
-	}
-	ids, claimIDs := make([]pgtype.UUID, len(claims)), make([]pgtype.UUID, len(claims))
-	for i, claim := range claims {
-		ids[i], claimIDs[i] = uuidValue(claim.ID), uuidValue(claim.ClaimID)
-	}
-	held := make(map[queue.Claim]bool, len(claims))
-	err := s.on(ctx, "heartbeat", func(conn *pgx.Conn) error {
-		result, err := conn.Query(ctx, heartbeatQuery, ids, claimIDs, lease)
-		if err != nil {
-			return err
-		}
-		var claim queue.Claim
-		_, err = pgx.ForEachRow(result, []any{(*id)(&claim.ID), (*id)(&claim.ClaimID)}, func() error {
-			held[claim] = true
-			return nil
-		})
-		return err
-	})
-	if err != nil {
-		return nil, err
-	}
-	var lost []queue.Claim
-	for _, claim := range claims {
-		if !held[claim] {
-			lost = append(lost, claim)
-		}
-	}
-	return lost, nil
 }

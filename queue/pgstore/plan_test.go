@@ -99,6 +99,9 @@ func TestEveryStatementUsesItsIndex(t *testing.T) {
 		"abandoned":       {abandonedAll, abandonedArgs, []string{lease}},
 		"abandoned, some": {abandonedSome, abandonedSomeArgs, []string{lease}},
 		"requeue":         {requeueQuery, []any{ids, ids, []pgtype.Timestamptz{timeValue(time.Now())}}, []string{primaryKey}},
+		"still held":      {stillHeldQuery, []any{ids, ids}, []string{primaryKey}},
+		"stranded queues": {strandedQueuesQuery, []any{"b"}, []string{"claimcheck_tasks_outbox"}},
+		"take stranded":   {takeStrandedQuery, []any{"b", "q", timeValue(time.Now()), 100}, []string{primaryKey, "claimcheck_tasks_outbox"}},
 		"dispatch failed": {dispatchFailedQuery, []any{ids, "no"}, []string{primaryKey}},
 	} {
 		for _, mode := range []string{"force_custom_plan", "force_generic_plan"} {

@@ -4,9 +4,7 @@ import (
 	"context"
 	"time"
 
-	"github.com/google/uuid"
 	"github.com/jackc/pgx/v5"
-	"github.com/jackc/pgx/v5/pgtype"
 
 	"github.com/claimcheck-go/claimcheck/queue"
 )
@@ -135,21 +133,4 @@ func loseWorkers(ctx context.Context, q querier, limit int) (failed int, err err
 
 func count(tag interface{ RowsAffected() int64 }, err error) (int, error) {
 	return int(tag.RowsAffected()), err
-}
-
-// dispatchFailedQuery: index: the primary key.
-const dispatchFailedQuery = `
-UPDATE claimcheck_tasks SET dispatch_error = $2::text, dispatch_due_at = now()
-WHERE id = ANY($1::uuid[]) AND status = 'READY'`
-
-// DispatchFailed notes on READY rows that creating their Cloud Tasks failed.
-func (s *Store) DispatchFailed(ctx context.Context, reason string, ids ...uuid.UUID) error {
-	values := make([]pgtype.UUID, len(ids))
-	for i, id := range ids {
-		values[i] = uuidValue(id)
-	}
-	return s.on(ctx, "note failed dispatch", func(conn *pgx.Conn) error {
-		_, err := conn.Exec(ctx, dispatchFailedQuery, values, reason)
-		return err
-	})
 }

@@ -26,7 +26,7 @@ func TestAWorkerIsNotLostOnOldNews(t *testing.T) {
 	for name, meanwhile := range map[string]func(queue.Claim) error{
 		"nothing": func(queue.Claim) error { return nil },
 		"a heartbeat": func(c queue.Claim) error {
-			_, err := s.Heartbeat(t.Context(), time.Minute, c)
+			_, _, err := s.Heartbeat(t.Context(), time.Minute, c)
 			return err
 		},
 		"its finish": func(c queue.Claim) error {

@@ -1,7 +1,10 @@
 package pgstore_test
 
 import (
+	"context"
 	"testing"
+
+	"github.com/jackc/pgx/v5"
 
 	"github.com/claimcheck-go/claimcheck/internal/testdb"
 	"github.com/claimcheck-go/claimcheck/queue"
@@ -20,6 +23,18 @@ func runSuite(t *testing.T, pooler bool) {
 		Open: func(t *testing.T) queue.Store {
 			testdb.Exec(t, config.URL, "TRUNCATE claimcheck_tasks")
 			return open(t, config)
+		},
+		Begin: func(t *testing.T, _ queue.Store) queue.Tx {
+			conn, err := pgx.Connect(t.Context(), config.URL)
+			if err != nil {
+				t.Fatal(err)
+			}
+			t.Cleanup(func() { _ = conn.Close(context.WithoutCancel(t.Context())) })
+			tx, err := conn.Begin(t.Context())
+			if err != nil {
+				t.Fatal(err)
+			}
+			return pgstore.Tx(tx)
 		},
 		OpenUnmigrated: func(t *testing.T) queue.Store {
 			return open(t, pgstore.Config{URL: testdb.Postgres(t), Pooler: pooler})

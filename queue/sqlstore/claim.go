@@ -99,7 +99,7 @@ func claim(row *queue.Row, now time.Time, claimID uuid.UUID, worker string, leas
 	row.LastAttemptedAt = now
 	row.FinishedAt = time.Time{}
 	row.RetryAt = time.Time{}
-	row.DispatchError = ""
+	row.DispatchError, row.DispatchTries = "", 0
 }
 
 // loseWorker fails a row whose lease has expired with no attempt left. The

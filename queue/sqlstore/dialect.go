@@ -29,6 +29,9 @@ type dialect struct {
 	freeOrder string
 	held      string // READY, and waits for its time
 	heldUntil string // that time
+	readyOf   string // READY, and of the backend that is its parameter
+	// dispatchDue is when a READY row should have been claimed.
+	dispatchDue string
 	// useIndex follows the table's name where a choice of the database's own
 	// would lock or walk over rows that are not asked for.
 	useIndex func(name string) string

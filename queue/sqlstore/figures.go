@@ -25,6 +25,9 @@ func within(f queue.Filter) (condition string, args []any) {
 // waitingSince is since when a READY row that is due has been so.
 const waitingSince = `CASE WHEN coalesce(retry_at, run_after) > enqueued_at THEN coalesce(retry_at, run_after) ELSE enqueued_at END`
 
+// strandedSince is since when a stranded row has been due, or was to be armed.
+const strandedSince = `CASE WHEN dispatch_due_at < ` + waitingSince + ` THEN dispatch_due_at ELSE ` + waitingSince + ` END`
+
 const (
 	countOnly   = `count(*), NULL, NULL`
 	countSince  = `count(*), min(` + waitingSince + `), max(` + waitingSince + `)`
@@ -35,8 +38,8 @@ const (
 
 // figured are the counts that Figures is made of: what is selected, of which
 // rows, whether these depend on the time, and where the count goes. Each has
-// its index: claimcheck_tasks_claim (or _dispatch, the database chooses), _held,
-// _lease and, for the final states, _finished. Without a filter the last two need nothing of the table. What
+// its index: claimcheck_tasks_claim, _outbox or _finished for what is READY (the
+// database chooses), _held, _lease and, for the final states, _finished. Without a filter the last two need nothing of the table. What
 // Promote has not let go yet is pending all the same.
 var figured = []struct {
 	columns, rows string
@@ -46,6 +49,7 @@ var figured = []struct {
 	{countSince, `status = 'READY' AND hold = 0`, false, func(f *queue.Figures) *int { return &f.Pending }},
 	{countSince, heldRows + nextOfHeld + ` <= ?`, true, func(f *queue.Figures) *int { return &f.Pending }},
 	{countOnly, heldRows + nextOfHeld + ` > ?`, true, func(f *queue.Figures) *int { return &f.Delayed }},
+	{`count(*), min(` + strandedSince + `), NULL`, `status = 'READY' AND dispatch_due_at <= ?`, true, func(f *queue.Figures) *int { return &f.Stranded }},
 	{countOnly, `status = 'RUNNING'`, false, func(f *queue.Figures) *int { return &f.Running }},
 	{countOnly, `status = 'SUCCESSFUL'` + andFinished, false, func(f *queue.Figures) *int { return &f.Successful }},
 	{countOnly, `status = 'FAILED'` + andFinished, false, func(f *queue.Figures) *int { return &f.Failed }},
@@ -82,7 +86,12 @@ func (s *Store) Figures(ctx context.Context, f queue.Filter) (figures queue.Figu
 			if err := scan(&place, &n, at(&oldest), at(&newest)); err != nil {
 				return err
 			}
-			*figured[place].count(&figures) += n
+			count := figured[place].count(&figures)
+			*count += n
+			if count == &figures.Stranded {
+				figures.OldestStrandedSince = oldest
+				return nil
+			}
 			if since := figures.OldestPendingSince; since.IsZero() || !oldest.IsZero() && oldest.Before(since) {
 				figures.OldestPendingSince = oldest
 			}

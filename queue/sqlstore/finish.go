@@ -12,47 +12,55 @@ import (
 // underClaim lets change end the claim, if it still holds. Otherwise done says
 // whether the row shows that this very call took effect before; if not, the
 // answer is queue.ErrLeaseLost. It returns the row as it is afterwards.
-func (s *Store) underClaim(ctx context.Context, op string, claim queue.Claim, change func(*queue.Row, time.Time), done func(queue.Status) bool) (row *queue.Row, err error) {
+func underClaim(ctx context.Context, tx querier, now time.Time, claim queue.Claim, change func(*queue.Row, time.Time), done func(queue.Status) bool) (*queue.Row, error) {
+	row, err := load(ctx, tx, claim.ID)
+	switch {
+	case err == queue.ErrNotFound:
+		return nil, queue.ErrLeaseLost
+	case err != nil:
+		return nil, err
+	case row.ClaimID != claim.ClaimID || claim.ClaimID == uuid.Nil:
+		return nil, queue.ErrLeaseLost
+	case row.Status == queue.StatusRunning:
+		change(row, now)
+		return row, save(ctx, tx, row, now)
+	case done(row.Status):
+		return row, nil
+	}
+	return nil, queue.ErrLeaseLost
+}
+
+// end is underClaim in a transaction of its own.
+func (s *Store) end(ctx context.Context, op string, claim queue.Claim, change func(*queue.Row, time.Time), done func(queue.Status) bool) (row *queue.Row, err error) {
 	err = s.write(ctx, op, func(ctx context.Context, tx querier, now time.Time) error {
-		row, err = load(ctx, tx, claim.ID)
-		switch {
-		case err == queue.ErrNotFound:
-			return queue.ErrLeaseLost
-		case err != nil:
-			return err
-		case row.ClaimID != claim.ClaimID || claim.ClaimID == uuid.Nil:
-			return queue.ErrLeaseLost
-		case row.Status == queue.StatusRunning:
-			change(row, now)
-			return save(ctx, tx, row, now)
-		case done(row.Status):
-			return nil
-		}
-		return queue.ErrLeaseLost
+		row, err = underClaim(ctx, tx, now, claim, change, done)
+		return err
 	})
 	return row, err
 }
 
 // Finish ends a claim for good and returns the time of it.
 func (s *Store) Finish(ctx context.Context, claim queue.Claim, f queue.Finish) (time.Time, error) {
-	row, err := s.underClaim(ctx, "finish task", claim, func(row *queue.Row, now time.Time) {
-		row.Status = f.Status
-		row.ReturnValue = f.ReturnValue
-		if f.Errors != nil {
-			row.Errors = f.Errors
-		}
-		row.FinishedAt = now
-		row.LeaseExpiresAt = time.Time{}
-	}, queue.Status.Final)
+	row, err := s.end(ctx, "finish task", claim, func(row *queue.Row, now time.Time) { finish(row, now, f) }, queue.Status.Final)
 	if err != nil {
 		return time.Time{}, err
 	}
 	return row.FinishedAt, nil
 }
 
+func finish(row *queue.Row, now time.Time, f queue.Finish) {
+	row.Status = f.Status
+	row.ReturnValue = f.ReturnValue
+	if f.Errors != nil {
+		row.Errors = f.Errors
+	}
+	row.FinishedAt = now
+	row.LeaseExpiresAt = time.Time{}
+}
+
 // Retry ends a claim and makes the row READY again for a later attempt.
 func (s *Store) Retry(ctx context.Context, claim queue.Claim, r queue.Retry) error {
-	_, err := s.underClaim(ctx, "retry task", claim, func(row *queue.Row, now time.Time) {
+	_, err := s.end(ctx, "retry task", claim, func(row *queue.Row, now time.Time) {
 		row.Status = queue.StatusReady
 		row.LeaseExpiresAt = time.Time{}
 		if r.Errors != nil {
@@ -77,7 +85,7 @@ func (s *Store) Retry(ctx context.Context, claim queue.Claim, r queue.Retry) err
 
 // Release gives a claim back because the process stops.
 func (s *Store) Release(ctx context.Context, claim queue.Claim) error {
-	_, err := s.underClaim(ctx, "release task", claim, func(row *queue.Row, now time.Time) {
+	_, err := s.end(ctx, "release task", claim, func(row *queue.Row, now time.Time) {
 		if row.Interruptions < queue.MaxInterruptions {
 			refund(row)
 		}
@@ -104,30 +112,4 @@ func refund(row *queue.Row) {
 	if row.Attempts == 0 {
 		row.StartedAt = time.Time{}
 	}
-}
-
-// Heartbeat makes the leases of the given claims end lease from now, and
-// returns those that are lost.
-func (s *Store) Heartbeat(ctx context.Context, lease time.Duration, claims ...queue.Claim) (lost []queue.Claim, err error) {
-	err = s.write(ctx, "heartbeat", func(ctx context.Context, tx querier, now time.Time) error {
-		lost = nil
-		for _, claim := range claims {
-			// Index: the primary key.
-			result, err := tx.ExecContext(ctx, `UPDATE claimcheck_tasks SET lease_expires_at = ?
-				WHERE id = ? AND status = 'RUNNING' AND claim_id = ?`, micros(now.Add(lease)), claim.ID, claim.ClaimID)
-			if err != nil {
-				return err
-			}
-			if n, err := result.RowsAffected(); err != nil {
-				return err
-			} else if n == 0 {
-				lost = append(lost, claim)
-			}
-		}
-		return nil
-	})
-	if err != nil {
-		return nil, err
-	}
-	return lost, nil
 }

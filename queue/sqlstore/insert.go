@@ -82,6 +82,11 @@ func insertBatch(ctx context.Context, tx querier, now time.Time, rows []*queue.N
 		}
 		// Not load: a row that is not to be changed is not locked either.
 		old, err := loadBy(ctx, tx, loadQuery, row.ID)
+		if err == queue.ErrNotFound {
+			// A caller's transaction sees what was there when it began, unless
+			// it locks.
+			old, err = load(ctx, tx, row.ID)
+		}
 		if err != nil {
 			return err
 		}

@@ -30,7 +30,8 @@ var mysqlDialect = dialect{
 	freeOrder: "claim_order, enqueued_at, id",
 	held:      "held_until IS NOT NULL",
 	heldUntil: "held_until",
-	useIndex:  func(name string) string { return " FORCE INDEX (" + name + ")" },
+	readyOf:   "dispatch_backend = ?", dispatchDue: "dispatch_until",
+	useIndex: func(name string) string { return " FORCE INDEX (" + name + ")" },
 }
 
 // mysqlServer is the backend.

@@ -200,7 +200,7 @@ func TestADeadlockIsTriedAgain(t *testing.T) {
 			mine := []queue.Claim{claims[i%2], claims[1-i%2]}
 			group.Go(func() {
 				for range 5 {
-					if lost, err := s.Heartbeat(t.Context(), time.Minute, mine...); err != nil || len(lost) > 0 {
+					if _, lost, err := s.Heartbeat(t.Context(), time.Minute, mine...); err != nil || len(lost) > 0 {
 						t.Errorf("Heartbeat: %v, %v", lost, err)
 					}
 				}

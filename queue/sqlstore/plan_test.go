@@ -30,7 +30,12 @@ func TestEveryStatementUsesItsIndex(t *testing.T) {
 	}{
 		"load":          {`SELECT ` + columns + ` FROM claimcheck_tasks WHERE id = ?`, []any{"x"}, []string{"autoindex"}},
 		"save":          {saveQuery, state, []string{"autoindex"}},
-		"heartbeat":     {`UPDATE claimcheck_tasks SET lease_expires_at = ? WHERE id = ? AND status = 'RUNNING' AND claim_id = ?`, []any{1, "x", "y"}, []string{"autoindex"}},
+		"under claim":   {underClaimQuery, []any{"x", "y"}, []string{"autoindex"}},
+		"renew":         {renewQuery, []any{1, "x"}, []string{"autoindex"}},
+		"not sent":      {dispatchFailedQuery, []any{"no", 1, "x"}, []string{"autoindex"}},
+		"next queue":    {sqliteDialect.nextQueue(), []any{"b", "q"}, []string{"COVERING INDEX claimcheck_tasks_outbox"}},
+		"since":         {sqliteDialect.strandedSince(), []any{"b", "q"}, []string{"COVERING INDEX claimcheck_tasks_outbox"}},
+		"stranded":      {sqliteDialect.stranded(), []any{"b", "q", 1, 1, 1}, []string{"INDEX claimcheck_tasks_outbox"}},
 		"claim all":     {claimAll, claimAllArgs, []string{"claimcheck_tasks_claim"}},
 		"claim some":    {claimSome, claimSomeArgs, []string{"claimcheck_tasks_claim"}},
 		"held":          {sqliteDialect.heldDue(), []any{1, 1}, []string{"claimcheck_tasks_held"}},

@@ -135,17 +135,3 @@ func (s *Store) probe(ctx context.Context) (seen sight, err error) {
 	})
 	return seen, err
 }
-
-// DispatchFailed notes on READY rows that creating their Cloud Tasks failed.
-func (s *Store) DispatchFailed(ctx context.Context, reason string, ids ...uuid.UUID) error {
-	return s.write(ctx, "note failed dispatch", func(ctx context.Context, tx querier, now time.Time) error {
-		for _, id := range ids {
-			// Index: the primary key.
-			if _, err := tx.ExecContext(ctx, `UPDATE claimcheck_tasks SET dispatch_error = ?, dispatch_due_at = ?
-				WHERE id = ? AND status = 'READY'`, reason, micros(now), id); err != nil {
-				return err
-			}
-		}
-		return nil
-	})
-}

@@ -33,6 +33,8 @@ var sqliteDialect = dialect{
 	freeOrder:   "priority DESC, enqueued_at, id",
 	held:        "status = 'READY' AND hold = 1",
 	heldUntil:   "coalesce(retry_at, run_after)",
+	readyOf:     "status = 'READY' AND backend_name = ?",
+	dispatchDue: "dispatch_due_at",
 	useIndex:    func(string) string { return "" },
 }
 

@@ -62,11 +62,19 @@ type Store struct {
 // else looks after: SQLite, and not MySQL.
 func (s *Store) Embedded() bool { return s.dialect == &sqliteDialect }
 
-// querier is a connection, in a transaction of write or without one.
+// querier is a connection, in a transaction of write or without one, or a
+// transaction of the caller's.
 type querier struct {
-	*sql.Conn
+	runner
 	store *Store
-	locks bool // within write
+	locks bool // in a transaction
+}
+
+// runner is a *sql.Conn or a *sql.Tx.
+type runner interface {
+	ExecContext(ctx context.Context, query string, args ...any) (sql.Result, error)
+	QueryContext(ctx context.Context, query string, args ...any) (*sql.Rows, error)
+	QueryRowContext(ctx context.Context, query string, args ...any) *sql.Row
 }
 
 // write runs change in one transaction at the database's time now. Rows that

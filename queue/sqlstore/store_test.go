@@ -32,6 +32,13 @@ func harness(url func(t *testing.T) string) storetest.Harness {
 			}
 			return s
 		},
+		Begin: func(t *testing.T, store queue.Store) queue.Tx {
+			tx, err := store.(*sqlstore.Store).DB().BeginTx(t.Context(), nil)
+			if err != nil {
+				t.Fatal(err)
+			}
+			return sqlstore.Tx(tx)
+		},
 		OpenUnmigrated: func(t *testing.T) queue.Store { return open(t) },
 	}
 }

@@ -89,7 +89,7 @@ var cancelTests = map[string]func(*fixture){
 	"other claims of the process hold on": func(f *fixture) {
 		kept, lostOne := f.claimed(lease), f.claimed(lease)
 		f.cancel(lostOne.ID)
-		lost, err := f.store.Heartbeat(f.ctx, lease, kept.Claim(), lostOne.Claim())
+		_, lost, err := f.store.Heartbeat(f.ctx, lease, kept.Claim(), lostOne.Claim())
 		f.must(err)
 		f.equal("lost", lost, []queue.Claim{lostOne.Claim()})
 		f.finish(kept.Claim())

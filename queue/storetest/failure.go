@@ -5,6 +5,7 @@ import (
 	"errors"
 	"io"
 	"sync"
+	"time"
 
 	"github.com/google/uuid"
 
@@ -20,11 +21,13 @@ func (f *fixture) everyCall(ctx context.Context, claim queue.Claim) map[string]e
 	_, errs["Claim"] = f.store.Claim(ctx, claim.ID, claimRequest(lease))
 	_, errs["ClaimNext"] = f.store.ClaimNext(ctx, queue.ClaimNextRequest{Tasks: []string{taskName}, Limit: 1, Worker: "w", Lease: lease})
 	_, errs["Promote"] = f.store.Promote(ctx, 10)
-	_, errs["Heartbeat"] = f.store.Heartbeat(ctx, expired, claim)
+	_, _, errs["Heartbeat"] = f.store.Heartbeat(ctx, expired, claim)
 	_, errs["Finish"] = f.store.Finish(ctx, claim, queue.Finish{Status: queue.StatusSuccessful})
 	errs["Retry"] = f.store.Retry(ctx, claim, queue.Retry{})
 	errs["Release"] = f.store.Release(ctx, claim)
 	errs["DispatchFailed"] = f.store.DispatchFailed(ctx, "no", claim.ID)
+	_, errs["StrandedQueues"] = f.store.StrandedQueues(ctx, "default")
+	_, errs["TakeStranded"] = f.store.TakeStranded(ctx, queue.StrandedQueue{Backend: "default", Queue: "default", At: time.Now()}, 1)
 	_, errs["Figures"] = f.store.Figures(ctx, queue.Filter{})
 	_, errs["CountPurgeable"] = f.store.CountPurgeable(ctx, purgeRequest(finalStatuses...))
 	_, errs["Purge"] = f.store.Purge(ctx, purgeRequest(finalStatuses...))

@@ -30,9 +30,10 @@ func (f *fixture) refusesAll(claim queue.Claim) {
 			f.Errorf("%s under a lost claim: %v", what, err)
 		}
 	}
-	lost, err := f.store.Heartbeat(f.ctx, time.Hour, claim)
+	renewed, lost, err := f.store.Heartbeat(f.ctx, time.Hour, claim)
 	f.must(err)
 	f.equal("lost", lost, []queue.Claim{claim})
+	f.equal("renewed", renewed, []queue.Claim(nil))
 	if before != nil {
 		f.unchanged(before)
 	}
@@ -81,7 +82,7 @@ var fenceTests = map[string]func(*fixture){
 	},
 	"an expired lease that nobody took still holds": func(f *fixture) {
 		row := f.claimed(expired)
-		lost, err := f.store.Heartbeat(f.ctx, lease, row.Claim())
+		_, lost, err := f.store.Heartbeat(f.ctx, lease, row.Claim())
 		f.must(err)
 		f.equal("lost", lost, []queue.Claim(nil))
 		f.refused(row.ID, queue.ErrLeased)
@@ -123,11 +124,12 @@ var fenceTests = map[string]func(*fixture){
 		stolen := f.claimed(expired)
 		owner := f.claim(stolen.ID, lease)
 		f.finish(ended.Claim())
-		lost, err := f.store.Heartbeat(f.ctx, time.Hour, ended.Claim(), kept.Claim(), stolen.Claim(), owner.Claim())
+		renewed, lost, err := f.store.Heartbeat(f.ctx, time.Hour, ended.Claim(), kept.Claim(), stolen.Claim(), owner.Claim())
 		f.must(err)
 		f.equal("lost", lost, []queue.Claim{ended.Claim(), stolen.Claim()})
+		f.equal("renewed", renewed, []queue.Claim{kept.Claim(), owner.Claim()})
 		f.between("lease", f.get(kept.ID).LeaseExpiresAt.Sub(f.now()), 59*time.Minute, time.Hour)
-		_, err = f.store.Heartbeat(f.ctx, lease)
+		_, _, err = f.store.Heartbeat(f.ctx, lease)
 		f.must(err)
 	},
 }

@@ -247,10 +247,10 @@ func (m *model) heartbeat(t *rapid.T) {
 	if lapsed {
 		length = expired
 	}
-	lost, err := m.f.store.Heartbeat(m.f.ctx, length, claim)
+	renewed, lost, err := m.f.store.Heartbeat(m.f.ctx, length, claim)
 	m.check(err)
-	if (len(lost) == 0) != (row != nil) {
-		t.Fatalf("Heartbeat: lost %v of %+v", lost, row)
+	if (len(lost) == 0) != (row != nil) || (len(renewed) == 1) != (row != nil) {
+		t.Fatalf("Heartbeat: renewed %v, lost %v of %+v", renewed, lost, row)
 	}
 	if row != nil {
 		row.expired = lapsed

@@ -1,12 +1,20 @@
 package storetest
 
 import (
+	"bytes"
+	"slices"
 	"time"
 
 	"github.com/google/uuid"
 
 	"github.com/claimcheck-go/claimcheck/queue"
 )
+
+// sorted sorts IDs.
+func sorted(list []uuid.UUID) []uuid.UUID {
+	slices.SortFunc(list, func(a, b uuid.UUID) int { return bytes.Compare(a[:], b[:]) })
+	return list
+}
 
 func ids(rows []*queue.Row) []uuid.UUID {
 	var list []uuid.UUID

@@ -28,6 +28,8 @@ type Harness struct {
 	Open func(t *testing.T) queue.Store
 	// OpenUnmigrated returns a store whose tables do not exist.
 	OpenUnmigrated func(t *testing.T) queue.Store
+	// Begin begins a transaction of a caller's in the store's database.
+	Begin func(t *testing.T, store queue.Store) queue.Tx
 }
 
 // Run runs the suite. Stores that have a Close method are closed by it, too.
@@ -46,6 +48,8 @@ func Run(t *testing.T, h Harness) {
 		{"Promote", promoteTests},
 		{"GiveBack", giveBackTests},
 		{"Dispatch", dispatchTests},
+		{"Outbox", outboxTests},
+		{"Tx", txTests},
 		{"Cancel", cancelTests},
 		{"Figures", figuresTests},
 		{"Purge", purgeTests},
@@ -54,12 +58,12 @@ func Run(t *testing.T, h Harness) {
 	} {
 		t.Run(concern.name, func(t *testing.T) {
 			for name, test := range concern.tests {
-				t.Run(name, func(t *testing.T) { test(newFixture(t, h.Open(t))) })
+				t.Run(name, func(t *testing.T) { test(newFixture(t, h, h.Open(t))) })
 			}
 		})
 	}
-	t.Run("Unmigrated", func(t *testing.T) { testUnmigrated(newFixture(t, h.OpenUnmigrated(t))) })
-	t.Run("Model", func(t *testing.T) { testModel(newFixture(t, h.Open(t))) })
+	t.Run("Unmigrated", func(t *testing.T) { testUnmigrated(newFixture(t, h, h.OpenUnmigrated(t))) })
+	t.Run("Model", func(t *testing.T) { testModel(newFixture(t, h, h.Open(t))) })
 }
 
 // What most tests use.
@@ -74,12 +78,13 @@ type fixture struct {
 	*testing.T
 	ctx   context.Context
 	store queue.Store
+	begin func(*testing.T, queue.Store) queue.Tx
 }
 
-func newFixture(t *testing.T, store queue.Store) *fixture {
+func newFixture(t *testing.T, h Harness, store queue.Store) *fixture {
 	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
 	t.Cleanup(cancel)
-	return &fixture{T: t, ctx: ctx, store: store}
+	return &fixture{T: t, ctx: ctx, store: store, begin: h.Begin}
 }
 
 // request is a new row, as changes make it.
@@ -120,7 +125,7 @@ func timeout(d time.Duration) func(*queue.NewRow) { return func(r *queue.NewRow)
 // now is the database's time.
 func (f *fixture) now() time.Time {
 	f.Helper()
-	return f.insert(withTask("what time is it"), delay(24*time.Hour)).EnqueuedAt
+	return f.insert(withTask("what time is it"), delay(24*time.Hour), armed).EnqueuedAt
 }
 
 func (f *fixture) get(id uuid.UUID) *queue.Row {

@@ -1,0 +1,92 @@
+package pgstore
+
+import (
+	"context"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgtype"
+
+	"github.com/claimcheck-go/claimcheck/queue"
+)
+
+// heartbeatQuery renews the claims that hold, but waits for none: a row that a
+// task keeps locked in its CompleteTx must not hold up the others. Index: the
+// primary key.
+const heartbeatQuery = `
+WITH held AS MATERIALIZED (
+	SELECT t.id FROM unnest($1::uuid[], $2::uuid[]) AS c(id, claim_id)
+	JOIN claimcheck_tasks t ON t.id = c.id AND t.claim_id = c.claim_id AND t.status = 'RUNNING'
+	FOR UPDATE OF t SKIP LOCKED
+)
+UPDATE claimcheck_tasks t SET lease_expires_at = now() + $3::interval
+FROM held WHERE t.id = held.id
+RETURNING t.id, t.claim_id`
+
+// stillHeldQuery finds those of some claims that hold. Index: the primary key.
+const stillHeldQuery = `
+SELECT t.id, t.claim_id FROM unnest($1::uuid[], $2::uuid[]) AS c(id, claim_id)
+JOIN claimcheck_tasks t ON t.id = c.id AND t.claim_id = c.claim_id AND t.status = 'RUNNING'`
+
+// Heartbeat makes the leases of the given claims end lease from now, and
+// returns those that it renewed and those that are lost.
+func (s *Store) Heartbeat(ctx context.Context, lease time.Duration, claims ...queue.Claim) (renewed, lost []queue.Claim, err error) {
+	if len(claims) == 0 {
+		return nil, nil, nil
+	}
+	err = s.on(ctx, "heartbeat", func(conn *pgx.Conn) error {
+		ids, claimIDs := claimValues(claims)
+		held, err := claimSet(conn.Query(ctx, heartbeatQuery, ids, claimIDs, lease))
+		if err != nil {
+			return err
+		}
+		var rest []queue.Claim
+		renewed, rest = split(claims, held)
+		if lost = rest; len(rest) == 0 {
+			return nil
+		}
+		ids, claimIDs = claimValues(rest)
+		if held, err = claimSet(conn.Query(ctx, stillHeldQuery, ids, claimIDs)); err != nil {
+			return err
+		}
+		_, lost = split(rest, held)
+		return nil
+	})
+	if err != nil {
+		return nil, nil, err
+	}
+	return renewed, lost, nil
+}
+
+func claimValues(claims []queue.Claim) (ids, claimIDs []pgtype.UUID) {
+	for _, claim := range claims {
+		ids, claimIDs = append(ids, uuidValue(claim.ID)), append(claimIDs, uuidValue(claim.ClaimID))
+	}
+	return ids, claimIDs
+}
+
+// claimSet reads the claims that a statement returns.
+func claimSet(result pgx.Rows, err error) (map[queue.Claim]bool, error) {
+	if err != nil {
+		return nil, err
+	}
+	set := make(map[queue.Claim]bool)
+	var claim queue.Claim
+	_, err = pgx.ForEachRow(result, []any{(*id)(&claim.ID), (*id)(&claim.ClaimID)}, func() error {
+		set[claim] = true
+		return nil
+	})
+	return set, err
+}
+
+// split tells those of claims that are in set from the others.
+func split(claims []queue.Claim, set map[queue.Claim]bool) (in, out []queue.Claim) {
+	for _, claim := range claims {
+		if set[claim] {
+			in = append(in, claim)
+		} else {
+			out = append(out, claim)
+		}
+	}
+	return in, out
+}

@@ -1,0 +1,60 @@
+package pgstore
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+
+	"github.com/claimcheck-go/claimcheck/queue"
+)
+
+// Tx makes a pgx transaction what queue.Client.InTx, EnqueueTx and
+// queue.CompleteTx take. The transaction must be in the database, and see the
+// schema, of the Client's Store; it may be of another pool.
+func Tx(tx pgx.Tx) queue.Tx { return callersTx{tx} }
+
+type callersTx struct{ pgx.Tx }
+
+// InsertTx is Insert as a part of tx.
+func (s *Store) InsertTx(ctx context.Context, tx queue.Tx, rows ...*queue.NewRow) error {
+	var stored []inserted
+	err := s.in(ctx, "insert tasks", tx, func(tx pgx.Tx) (err error) {
+		stored, err = insert(ctx, tx, rows)
+		return err
+	})
+	if err != nil {
+		return err
+	}
+	for i, row := range rows {
+		*row.Row, row.Existed = *stored[i].row, stored[i].existed
+	}
+	return nil
+}
+
+// FinishTx is Finish as a part of tx.
+func (s *Store) FinishTx(ctx context.Context, tx queue.Tx, claim queue.Claim, f queue.Finish) (at time.Time, err error) {
+	err = s.in(ctx, "finish task", tx, func(tx pgx.Tx) error {
+		at, err = finish(ctx, tx, claim, f)
+		return err
+	})
+	return at, err
+}
+
+// in runs do in the caller's transaction and translates its error.
+func (s *Store) in(ctx context.Context, op string, tx queue.Tx, do func(pgx.Tx) error) error {
+	own, ok := tx.(callersTx)
+	if !ok {
+		return fmt.Errorf("%s: %w: tx must be what pgstore.Tx returns, not %T", op, queue.ErrInvalid, tx)
+	}
+	err := do(own.Tx)
+	if errors.Is(err, pgx.ErrTxClosed) {
+		return fmt.Errorf("%s: %w: %w", op, queue.ErrInvalid, err)
+	}
+	if err != nil && own.Conn().IsClosed() {
+		return s.unavailable(ctx, op, err)
+	}
+	return s.translate(ctx, op, err)
+}

@@ -1,0 +1,75 @@
+package sqlstore
+
+import (
+	"context"
+	"database/sql"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/claimcheck-go/claimcheck/queue"
+)
+
+// Tx makes a transaction of database/sql what queue.Client.InTx, EnqueueTx and
+// queue.CompleteTx take. It must be in the database of the Client's Store; it
+// may be of another pool. An SQLite file has one writer at a time: until the
+// transaction ends, nothing else is enqueued, claimed or finished, not even by
+// the same process, and for :memory: it must be begun on Store.DB.
+func Tx(tx *sql.Tx) queue.Tx { return callersTx{tx} }
+
+type callersTx struct{ *sql.Tx }
+
+func (t callersTx) Commit(context.Context) error   { return t.Tx.Commit() }
+func (t callersTx) Rollback(context.Context) error { return t.Tx.Rollback() }
+
+// DB is the store's own pool, on which the caller may begin transactions. For
+// SQLite it has one connection, the one that writes.
+func (s *Store) DB() *sql.DB { return s.writer }
+
+// InsertTx is Insert as a part of tx.
+func (s *Store) InsertTx(ctx context.Context, tx queue.Tx, rows ...*queue.NewRow) error {
+	var stored []inserted
+	err := s.in(ctx, "insert tasks", tx, func(tx querier, now time.Time) (err error) {
+		stored, err = insert(ctx, tx, now, rows)
+		return err
+	})
+	if err != nil {
+		return err
+	}
+	for i, row := range rows {
+		*row.Row, row.Existed = *stored[i].row, stored[i].existed
+	}
+	return nil
+}
+
+// FinishTx is Finish as a part of tx.
+func (s *Store) FinishTx(ctx context.Context, tx queue.Tx, claim queue.Claim, f queue.Finish) (at time.Time, err error) {
+	err = s.in(ctx, "finish task", tx, func(tx querier, now time.Time) error {
+		row, err := underClaim(ctx, tx, now, claim, func(row *queue.Row, now time.Time) { finish(row, now, f) }, queue.Status.Final)
+		if err == nil {
+			at = row.FinishedAt
+		}
+		return err
+	})
+	return at, err
+}
+
+// in runs do in the caller's transaction and translates its error.
+func (s *Store) in(ctx context.Context, op string, tx queue.Tx, do func(tx querier, now time.Time) error) error {
+	own, ok := tx.(callersTx)
+	if !ok {
+		return fmt.Errorf("%s: %w: tx must be what sqlstore.Tx returns, not %T", op, queue.ErrInvalid, tx)
+	}
+	if s.closed.Load() {
+		return fmt.Errorf("%s: %w", op, queue.ErrClosed)
+	}
+	q := querier{own.Tx, s, true}
+	now, err := q.now(ctx)
+	if err == nil {
+		err = do(q, now)
+	}
+	if errors.Is(err, sql.ErrTxDone) {
+		return fmt.Errorf("%s: %w: %w", op, queue.ErrInvalid, err)
+	}
+	return s.translate(ctx, op, err)
+}

@@ -1,0 +1,194 @@
+package queue
+
+import (
+	"context"
+	"crypto/sha256"
+	"errors"
+	"fmt"
+	"log/slog"
+	"maps"
+	"slices"
+	"time"
+)
+
+// DefaultSweepLimit is how many rows one sweep handles, of each kind, unless
+// told otherwise.
+const DefaultSweepLimit = 500
+
+// sweepBudget is how long one sweep goes on to dispatch.
+const sweepBudget = 30 * time.Second
+
+// Swept is what one sweep did.
+type Swept struct {
+	Dispatched int `json:"dispatched"` // stranded rows that got a new ticket
+	Reclaimed  int `json:"reclaimed"`  // rows whose lease had expired, READY again
+	Armed      int `json:"armed"`      // rows that got a ticket for a time ahead
+	Failed     int `json:"failed"`     // rows whose lease had expired with no attempt left
+	Errors     int `json:"errors"`     // tickets that the dispatcher refused; their rows are the next sweep's
+}
+
+// NothingWorked reports whether tickets were refused and none was accepted.
+func (s Swept) NothingWorked() bool { return s.Errors > 0 && s.Dispatched+s.Armed == 0 }
+
+// Sweep sees once to what any step of the path may have left behind when it
+// died: it takes back rows whose lease has expired, fails those that have no
+// attempt left, and dispatches READY rows that should have been claimed by now,
+// among them far-future ones whose time has come nearer. It handles at most
+// limit rows of each kind (0 means DefaultSweepLimit), a fair share of each
+// queue, and ends with ctx or after half a minute. Any number of sweeps may run
+// at the same time, here and elsewhere.
+//
+// Refused tickets are counted, logged and noted on their rows; the error is the
+// store's. What was done before an error is returned with it.
+func (c *Client) Sweep(ctx context.Context, limit int) (Swept, error) {
+	if limit == 0 {
+		limit = DefaultSweepLimit
+	}
+	if limit < 0 {
+		return Swept{}, invalidf("limit must be positive, not %d", limit)
+	}
+	ctx, cancel := context.WithTimeout(ctx, sweepBudget)
+	defer cancel()
+	s := &sweep{client: c, left: limit}
+	err := s.run(ctx, limit)
+	c.outage.observe(err)
+	if s.done != (Swept{}) {
+		c.cfg.Logger.Log(ctx, s.level(), "swept", "dispatched", s.done.Dispatched, "reclaimed", s.done.Reclaimed,
+			"armed", s.done.Armed, "failed", s.done.Failed, "errors", s.done.Errors)
+	}
+	if err != nil && ctx.Err() != nil && errors.Is(err, ctx.Err()) {
+		err = nil // its time was over; the next one goes on
+	}
+	return s.done, err
+}
+
+// SweepEvery sweeps now and then at every interval until ctx ends.
+func (c *Client) SweepEvery(ctx context.Context, interval time.Duration) {
+	ticker := time.NewTicker(interval)
+	defer ticker.Stop()
+	for {
+		_, err := c.Sweep(ctx, 0)
+		if err != nil && !errors.Is(err, ErrUnavailable) { // that, outage logs once
+			c.cfg.Logger.Error("sweep failed", "error", err)
+		}
+		select {
+		case <-ctx.Done():
+			return
+		case <-ticker.C:
+		}
+	}
+}
+
+// sweep is one pass.
+type sweep struct {
+	client *Client
+	left   int // rows that may still be dispatched
+	done   Swept
+}
+
+func (s *sweep) level() slog.Level {
+	if s.done.Errors > 0 || s.done.Failed > 0 {
+		return slog.LevelWarn
+	}
+	return slog.LevelInfo
+}
+
+func (s *sweep) run(ctx context.Context, limit int) error {
+	store := s.client.cfg.Store
+	p, err := store.Promote(ctx, limit)
+	s.done.Reclaimed, s.done.Failed = p.Reclaimed, p.Failed
+	if err != nil {
+		return err
+	}
+	for _, name := range slices.Sorted(maps.Keys(s.client.backends)) {
+		dispatcher := s.client.outboxOf(name)
+		if dispatcher == nil {
+			continue
+		}
+		queues, err := store.StrandedQueues(ctx, name)
+		if err != nil {
+			return err
+		}
+		if err := s.queues(ctx, dispatcher, queues); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// outboxOf returns the dispatcher of a backend whose rows need one: not of those
+// that are pulled, by workers or by a Local, which look by themselves.
+func (c *Client) outboxOf(backend string) Dispatcher {
+	if _, looks := c.backends[backend].Dispatcher.(*Local); looks {
+		return nil
+	}
+	return c.backends[backend].Dispatcher
+}
+
+// A queue's first batch is small, to find out whether the dispatcher takes its
+// tickets at all.
+const (
+	firstBatch   = 3
+	longestBatch = 100
+)
+
+// queues dispatches the stranded rows of some queues, in turns so that one with
+// many does not keep the others waiting, until none is left. A queue of which a
+// whole first batch, or a later one, was refused is left for this pass.
+func (s *sweep) queues(ctx context.Context, d Dispatcher, queues []StrandedQueue) error {
+	for size := firstBatch; len(queues) > 0; size = min(2*size, longestBatch) {
+		var again []StrandedQueue
+		for i, q := range queues {
+			share := (s.left + len(queues) - i - 1) / (len(queues) - i)
+			n := min(size, share)
+			if n == 0 {
+				return nil
+			}
+			more, err := s.batch(ctx, d, q, n)
+			if err != nil {
+				return err
+			}
+			if more {
+				again = append(again, q)
+			}
+		}
+		queues = again
+	}
+	return nil
+}
+
+// batch dispatches up to n rows of a queue, and reports whether to go on with
+// it.
+func (s *sweep) batch(ctx context.Context, d Dispatcher, q StrandedQueue, n int) (more bool, err error) {
+	rows, err := s.client.cfg.Store.TakeStranded(ctx, q, n)
+	if err != nil || len(rows) == 0 {
+		return false, err
+	}
+	s.left -= len(rows)
+	tickets := make([]Ticket, len(rows))
+	for i, row := range rows {
+		tickets[i] = s.client.ticket(row)
+		tickets[i].Name = ticketName(row)
+	}
+	refused, _ := s.client.send(context.WithoutCancel(ctx), d, rows, tickets) // logged, and on the rows
+	now := time.Now()
+	for _, row := range rows {
+		switch {
+		case refused[row.ID]:
+			s.done.Errors++
+		case row.RunAfter.After(now):
+			s.done.Armed++
+		default:
+			s.done.Dispatched++
+		}
+	}
+	return len(rows) == n && len(refused) < len(rows), nil
+}
+
+// ticketName names the ticket of a stranded row, so that creating it twice
+// creates it once; each further time it is dispatched, the name is another one.
+// It begins with a hash, since Cloud Tasks is slower with names in sequence.
+func ticketName(row *Row) string {
+	state := fmt.Sprintf("%s-%d-%d-%d", row.ID, row.Attempts, row.Interruptions, row.DispatchTries)
+	return fmt.Sprintf("%x", sha256.Sum256([]byte(state)))[:8] + "-" + state
+}

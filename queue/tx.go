@@ -1,0 +1,115 @@
+package queue
+
+import (
+	"context"
+	"fmt"
+	"time"
+)
+
+// Tx is a transaction of the caller's in the database of the Client's Store:
+// what pgstore.Tx makes of a pgx.Tx, and sqlstore.Tx of a *sql.Tx.
+type Tx interface {
+	Commit(ctx context.Context) error
+	Rollback(ctx context.Context) error
+}
+
+// Transactional is what a Store does within a caller's transaction. A Tx of
+// another kind of store is refused with ErrInvalid. It is part of Store.
+type Transactional interface {
+	// InsertTx is Insert as a part of tx, which must be rolled back if it fails.
+	// The times are those that the database gives tx: PostgreSQL's are of its
+	// beginning.
+	InsertTx(ctx context.Context, tx Tx, rows ...*NewRow) error
+	// FinishTx is Finish as a part of tx: it takes effect with its commit, and
+	// keeps the row locked until then.
+	FinishTx(ctx context.Context, tx Tx, claim Claim, f Finish) (time.Time, error)
+}
+
+// EnqueueTx is Enqueue as a part of the caller's transaction: the row exists if
+// tx commits, and nothing goes out before. Within Client.InTx it goes out right
+// after the commit; otherwise the caller calls Client.Dispatch then, or leaves
+// it to the sweeper. If it fails, tx must be rolled back.
+func (t *Task[In, Out]) EnqueueTx(ctx context.Context, c *Client, tx Tx, in In, opts ...Option) (*Handle, error) {
+	return c.EnqueueTx(ctx, tx, t.def.name, in, opts...)
+}
+
+// EnqueueTx is Task.EnqueueTx for a task known by its name only.
+func (c *Client) EnqueueTx(ctx context.Context, tx Tx, task string, args any, opts ...Option) (*Handle, error) {
+	handles, err := c.EnqueueManyTx(ctx, tx, Request{Task: task, Args: args, Options: opts})
+	if err != nil {
+		return nil, err
+	}
+	return handles[0], nil
+}
+
+// EnqueueManyTx is EnqueueMany as a part of the caller's transaction, as
+// Task.EnqueueTx says.
+func (c *Client) EnqueueManyTx(ctx context.Context, tx Tx, requests ...Request) ([]*Handle, error) {
+	rows, err := c.newRows(requests)
+	if err != nil {
+		return nil, err
+	}
+	own, followed := tx.(*followedTx)
+	if followed {
+		tx = own.Tx
+	} else {
+		for _, row := range rows { // nobody is known to dispatch it
+			row.Armed = false
+		}
+	}
+	err = c.cfg.Store.InsertTx(ctx, tx, rows...)
+	handles, err := c.inserted(rows, err)
+	if followed {
+		own.handles = append(own.handles, handles...)
+	}
+	return handles, err
+}
+
+// followedTx is a transaction after whose commit InTx dispatches.
+type followedTx struct {
+	Tx
+	handles []*Handle
+}
+
+// InTx calls fn, commits tx, and dispatches what fn has enqueued through the Tx
+// that it is given. If fn fails or panics, tx is rolled back and nothing goes
+// out. tx has been begun by the caller, who writes his own changes through the
+// driver's transaction in it:
+//
+//	tx, err := pool.Begin(ctx)
+//	…
+//	err = client.InTx(ctx, pgstore.Tx(tx), func(q queue.Tx) error {
+//		if _, err := tx.Exec(ctx, "INSERT INTO users …"); err != nil {
+//			return err
+//		}
+//		_, err := SendWelcome.EnqueueTx(ctx, client, q, args)
+//		return err
+//	})
+//
+// When the commit fails it may still have taken effect, if the connection was
+// lost; the sweeper then dispatches what is there.
+func (c *Client) InTx(ctx context.Context, tx Tx, fn func(tx Tx) error) error {
+	own := &followedTx{Tx: tx}
+	committed := false
+	defer func() {
+		if !committed { // fn failed or panicked, or the commit failed
+			ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), statementTimeout)
+			defer cancel()
+			_ = tx.Rollback(ctx) // the connection may be lost; then the database does it
+		}
+	}()
+	if err := fn(own); err != nil {
+		return err
+	}
+	if err := tx.Commit(ctx); err != nil {
+		return fmt.Errorf("commit: %w", err)
+	}
+	committed = true
+	c.goOut(ctx, own.handles)
+	return nil
+}
+
+// Dispatch sends tasks on their way that EnqueueTx stored in a transaction of
+// the caller's, once that has committed. What fails is logged, noted on the
+// rows and left to the sweeper.
+func (c *Client) Dispatch(ctx context.Context, handles ...*Handle) { c.goOut(ctx, handles) }
