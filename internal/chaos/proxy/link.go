@@ -1,0 +1,68 @@
+package proxy
+
+import (
+	"bufio"
+	"net"
+	"sync/atomic"
+)
+
+// link is one connection through the proxy.
+type link struct {
+	proxy          *Proxy
+	client, server net.Conn
+	dark           atomic.Bool // nothing gets through any more
+
+	// MySQL: the client's last command is the COMMIT of a transaction that
+	// has changed something.
+	wrote      bool // only up looks at it
+	committing atomic.Bool
+}
+
+// reset breaks the connection on both sides without a farewell. A second call
+// does nothing.
+func (l *link) reset() {
+	for _, conn := range []net.Conn{l.client, l.server} {
+		if tcp, ok := conn.(*net.TCPConn); ok {
+			_ = tcp.SetLinger(0) // close sends a reset
+		}
+		_ = conn.Close()
+	}
+}
+
+// up passes on what the client sends, until the connection breaks.
+func (l *link) up() {
+	if l.proxy.protocol == MySQL {
+		l.upMySQL()
+		return
+	}
+	buffer := make([]byte, 32<<10)
+	for {
+		n, err := l.client.Read(buffer)
+		if !l.dark.Load() && n > 0 {
+			if _, err := l.server.Write(buffer[:n]); err != nil {
+				return
+			}
+		}
+		if err != nil {
+			return
+		}
+	}
+}
+
+// down passes on what the server sends, message by message, until the connection
+// breaks or is to be cut.
+func (l *link) down() {
+	in, out := bufio.NewReaderSize(l.server, 32<<10), bufio.NewWriterSize(l.client, 32<<10)
+	pass := l.passPostgres
+	if l.proxy.protocol == MySQL {
+		pass = l.passMySQL
+	}
+	for pass(in, out) == nil {
+		if l.dark.Load() {
+			out.Reset(l.client) // what has not left yet never does
+		}
+		if in.Buffered() == 0 && out.Flush() != nil {
+			return
+		}
+	}
+}
