@@ -1,0 +1,160 @@
+// Package books is the database of the chaos run as a team would use it: the
+// store of claimcheck's rows, and tables of the business's own beside it, which
+// change in the same transactions.
+package books
+
+import (
+	"context"
+	"database/sql"
+	"fmt"
+	"net/url"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/go-sql-driver/mysql"
+	"github.com/google/uuid"
+	"github.com/jackc/pgx/v5/pgxpool"
+	_ "github.com/jackc/pgx/v5/stdlib" // OpenDB's driver for PostgreSQL
+
+	"github.com/claimcheck-go/claimcheck/queue"
+	"github.com/claimcheck-go/claimcheck/queue/pgstore"
+	"github.com/claimcheck-go/claimcheck/queue/sqlstore"
+)
+
+// Conns is how many connections one process keeps, to the store and for the
+// business together.
+const Conns = 14
+
+const (
+	storeConns    = 10
+	businessConns = Conns - storeConns
+)
+
+// Books is an open database.
+type Books struct {
+	Store queue.Store
+	begin func(context.Context) (*Tx, error)
+	close []func()
+}
+
+// Tx is a transaction of the business. Whoever begins it ends it.
+type Tx struct {
+	queue.Tx
+	exec func(ctx context.Context, query string, args ...any) error
+}
+
+// Open opens the database that url names: postgres, mysql or sqlite. Its schema
+// must be up to date.
+func Open(ctx context.Context, databaseURL string) (*Books, error) {
+	if strings.HasPrefix(databaseURL, "postgres:") {
+		return openPostgres(ctx, databaseURL)
+	}
+	return openSQL(ctx, databaseURL)
+}
+
+// Close closes the connections.
+func (b *Books) Close() {
+	for _, end := range b.close {
+		end()
+	}
+}
+
+// Begin begins a transaction.
+func (b *Books) Begin(ctx context.Context) (*Tx, error) { return b.begin(ctx) }
+
+// Post writes the one line of the ledger that a ledger task is about.
+func (tx *Tx) Post(ctx context.Context, task uuid.UUID, attempt int, worker string) error {
+	return tx.exec(ctx, `INSERT INTO chaos_ledger (task_id, attempt, worker) VALUES (?, ?, ?)`, task.String(), attempt, worker)
+}
+
+// Order writes the business row with which a task is enqueued.
+func (tx *Tx) Order(ctx context.Context, task uuid.UUID) error {
+	return tx.exec(ctx, `INSERT INTO chaos_orders (task_id) VALUES (?)`, task.String())
+}
+
+func openPostgres(ctx context.Context, databaseURL string) (*Books, error) {
+	store, err := pgstore.Open(ctx, pgstore.Config{URL: databaseURL, MaxConns: storeConns, AcquireTimeout: 2 * time.Second})
+	if err != nil {
+		return nil, err
+	}
+	config, err := pgxpool.ParseConfig(databaseURL)
+	if err != nil {
+		return nil, fmt.Errorf("books: %w", err)
+	}
+	config.MaxConns = businessConns
+	pool, err := pgxpool.NewWithConfig(ctx, config)
+	if err != nil {
+		return nil, fmt.Errorf("books: %w", err)
+	}
+	begin := func(ctx context.Context) (*Tx, error) {
+		tx, err := pool.Begin(ctx)
+		if err != nil {
+			return nil, err
+		}
+		return &Tx{pgstore.Tx(tx), func(ctx context.Context, query string, args ...any) error {
+			_, err := tx.Exec(ctx, numbered(query), args...)
+			return err
+		}}, nil
+	}
+	return &Books{store, begin, []func(){pool.Close, func() { _ = store.Close() }}}, nil
+}
+
+// numbered writes the marks for parameters as PostgreSQL does.
+func numbered(query string) string {
+	var b strings.Builder
+	for n, part := range strings.Split(query, "?") {
+		if n > 0 {
+			b.WriteString("$" + strconv.Itoa(n))
+		}
+		b.WriteString(part)
+	}
+	return b.String()
+}
+
+func openSQL(ctx context.Context, databaseURL string) (*Books, error) {
+	store, err := sqlstore.Open(ctx, databaseURL, sqlstore.Config{MaxConns: storeConns, AcquireTimeout: 2 * time.Second})
+	if err != nil {
+		return nil, err
+	}
+	db, err := OpenDB(databaseURL)
+	if err != nil {
+		return nil, err
+	}
+	db.SetMaxOpenConns(businessConns)
+	db.SetMaxIdleConns(businessConns)
+	begin := func(ctx context.Context) (*Tx, error) {
+		tx, err := db.BeginTx(ctx, nil)
+		if err != nil {
+			return nil, err
+		}
+		return &Tx{sqlstore.Tx(tx), func(ctx context.Context, query string, args ...any) error {
+			_, err := tx.ExecContext(ctx, query, args...)
+			return err
+		}}, nil
+	}
+	return &Books{store, begin, []func(){func() { _ = db.Close() }, func() { _ = store.Close() }}}, nil
+}
+
+// OpenDB opens a database with database/sql alone, beside any store.
+func OpenDB(databaseURL string) (*sql.DB, error) {
+	switch scheme, path, _ := strings.Cut(databaseURL, ":"); scheme {
+	case "postgres":
+		return sql.Open("pgx", databaseURL)
+	case "sqlite":
+		return sql.Open("sqlite", "file:"+path+"?_txlock=immediate&_pragma=busy_timeout(5000)&_pragma=synchronous(full)")
+	}
+	u, err := url.Parse(databaseURL)
+	if err != nil {
+		return nil, fmt.Errorf("books: %w", err)
+	}
+	config := mysql.NewConfig()
+	config.Net, config.Addr, config.User, config.DBName = "tcp", u.Host, u.User.Username(), strings.TrimPrefix(u.Path, "/")
+	config.InterpolateParams, config.MultiStatements, config.Logger = true, true, &mysql.NopLogger{}
+	config.Timeout = 2 * time.Second
+	connector, err := mysql.NewConnector(config)
+	if err != nil {
+		return nil, fmt.Errorf("books: %w", err)
+	}
+	return sql.OpenDB(connector), nil
+}

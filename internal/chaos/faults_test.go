@@ -1,0 +1,185 @@
+package chaos
+
+import (
+	"context"
+	"maps"
+	"math/rand/v2"
+	"sync"
+	"syscall"
+	"time"
+)
+
+// tally counts what has happened to the system, by name.
+type tally struct {
+	mu     sync.Mutex
+	counts map[string]int
+}
+
+func (y *tally) add(what string, n int) {
+	y.mu.Lock()
+	defer y.mu.Unlock()
+	y.counts[what] += n
+}
+
+func (y *tally) all() map[string]int {
+	y.mu.Lock()
+	defer y.mu.Unlock()
+	return maps.Clone(y.counts)
+}
+
+// fault is one kind of thing that goes wrong. strike makes it happen; what it
+// takes longer to undo goes on in wg.
+type fault struct {
+	name   string
+	weight int // how often it comes in one deck
+	strike func(r *run, random *rand.Rand, wg *sync.WaitGroup)
+}
+
+// Faults of processes exist everywhere.
+var processFaults = []fault{
+	{"SIGKILL", 3, (*run).kill},
+	{"SIGSTOP past the lease", 2, (*run).pause},
+	{"SIGTERM", 1, (*run).terminate},
+}
+
+// Faults of a database behind a network.
+var networkFaults = []fault{
+	{"database crash", 1, (*run).crash},
+	{"ended sessions", 1, (*run).endSessions},
+	{"reset connections", 2, (*run).reset},
+	{"blackhole", 1, (*run).blackhole},
+	{"cut after commit", 3, (*run).cut},
+	{"Cloud Tasks outage", 1, (*run).refuse},
+}
+
+// faults are those that exist at the run's site.
+func (r *run) faults() []fault {
+	if r.site.proxy == nil {
+		return processFaults
+	}
+	return append(append([]fault{}, processFaults...), networkFaults...)
+}
+
+// strike lets faults happen until ctx ends: from a shuffled deck in which each
+// is as often as it weighs, then from the next deck. The time between two is such
+// that at least two decks are played.
+func (r *run) strike(ctx context.Context) {
+	random := r.options.random(1)
+	var wg sync.WaitGroup
+	defer wg.Wait()
+	var deck []fault
+	for _, f := range r.faults() {
+		for range f.weight {
+			deck = append(deck, f)
+		}
+	}
+	pause := min(time.Second, r.options.duration/time.Duration(2*len(deck)+1))
+	tick := time.NewTicker(pause)
+	defer tick.Stop()
+	for {
+		random.Shuffle(len(deck), func(i, j int) { deck[i], deck[j] = deck[j], deck[i] })
+		for _, f := range deck {
+			select {
+			case <-ctx.Done():
+				return
+			case <-tick.C:
+				f.strike(r, random, &wg)
+			}
+		}
+	}
+}
+
+// victim is a worker that no other fault has hold of, from a random one on, or
+// nil. It is the fault's until busy is unlocked.
+func (r *run) victim(random *rand.Rand) *worker {
+	first := random.IntN(len(r.workers))
+	for i := range r.workers {
+		if w := r.workers[(first+i)%len(r.workers)]; w.busy.TryLock() {
+			return w
+		}
+	}
+	return nil
+}
+
+// restart starts a worker that has ended.
+func (r *run) restart(w *worker) {
+	if err := w.start(); err != nil {
+		r.mu.Lock()
+		defer r.mu.Unlock()
+		r.violations = append(r.violations, violation{rule: ruleStarts, text: err.Error()})
+	}
+}
+
+func (r *run) kill(random *rand.Rand, wg *sync.WaitGroup) {
+	r.replace("SIGKILL", syscall.SIGKILL, random, wg)
+}
+func (r *run) terminate(random *rand.Rand, wg *sync.WaitGroup) {
+	r.replace("SIGTERM", syscall.SIGTERM, random, wg)
+}
+
+// replace ends a worker by a signal and starts another in its place.
+func (r *run) replace(name string, signal syscall.Signal, random *rand.Rand, wg *sync.WaitGroup) {
+	w := r.victim(random)
+	if w == nil {
+		return
+	}
+	r.tally.add(name, 1)
+	wg.Go(func() {
+		defer w.busy.Unlock()
+		w.end(signal)
+		r.restart(w)
+	})
+}
+
+// pause stops a worker for longer than its leases last, and lets it go on: what
+// it was doing is somebody else's by then.
+func (r *run) pause(random *rand.Rand, wg *sync.WaitGroup) {
+	w := r.victim(random)
+	if w == nil {
+		return
+	}
+	r.tally.add("SIGSTOP past the lease", 1)
+	w.signal(syscall.SIGSTOP)
+	wg.Go(func() {
+		defer w.busy.Unlock()
+		time.Sleep(r.options.lease + r.options.lease/2)
+		w.signal(syscall.SIGCONT)
+	})
+}
+
+// crash is not undone beside other faults, but here: the next one strikes a
+// database that has just come back.
+func (r *run) crash(*rand.Rand, *sync.WaitGroup) {
+	r.site.crash()
+	r.tally.add("database crash", 1)
+}
+
+func (r *run) endSessions(random *rand.Rand, _ *sync.WaitGroup) {
+	ctx, cancel := context.WithTimeout(context.Background(), patience)
+	defer cancel()
+	n, err := r.site.terminate(ctx, 5, random)
+	if err == nil {
+		r.tally.add("ended sessions", n)
+	}
+}
+
+func (r *run) reset(random *rand.Rand, _ *sync.WaitGroup) {
+	r.tally.add("reset connections", r.site.proxy.Reset(0.3, random))
+}
+
+func (r *run) blackhole(random *rand.Rand, _ *sync.WaitGroup) {
+	r.tally.add("blackhole", r.site.proxy.Blackhole(0.5, r.options.lease*4/3, random))
+}
+
+// cut is counted by the proxy, which knows when it has happened.
+func (r *run) cut(*rand.Rand, *sync.WaitGroup) { r.site.proxy.CutAfterCommit(4) }
+
+// refuse makes Cloud Tasks refuse everything for longer than an enqueue waits.
+func (r *run) refuse(_ *rand.Rand, wg *sync.WaitGroup) {
+	r.tally.add("Cloud Tasks outage", 1)
+	r.cloud.outage(true)
+	wg.Go(func() {
+		time.Sleep(time.Second)
+		r.cloud.outage(false)
+	})
+}

@@ -1,0 +1,51 @@
+package chaos
+
+import (
+	"flag"
+	"math/rand/v2"
+	"testing"
+	"time"
+)
+
+var (
+	seedFlag     = flag.Uint64("chaos.seed", 0, "seed of the choice of faults and tasks; 0 draws one")
+	durationFlag = flag.Duration("chaos.duration", 0, "how long faults strike; 0 is a short time that fits into the other tests")
+	rateFlag     = flag.Float64("chaos.rate", 60, "tasks that the producers try to enqueue in a second")
+	fsyncFlag    = flag.Bool("chaos.fsync", false, "let the databases force their commits to disk")
+	logsFlag     = flag.String("chaos.logs", "", "directory for the logs of the workers; none are kept without it")
+)
+
+// options are what one run is told.
+type options struct {
+	seed     uint64
+	duration time.Duration // how long faults strike
+	drain    time.Duration // how long the rest may take
+	rate     float64       // tasks enqueued in a second
+	lease    time.Duration
+	worker   string // the program
+
+	// For mutations.
+	noSweeper   bool
+	lazyCommits bool // PostgreSQL: synchronous_commit is off
+	impatient   bool // look at the audit while it runs, and end at the first violation
+}
+
+// newOptions are those of the flags.
+func newOptions(t *testing.T, short time.Duration) options {
+	t.Helper()
+	o := options{
+		seed: *seedFlag, duration: *durationFlag, drain: time.Minute, rate: *rateFlag,
+		lease: 1500 * time.Millisecond, worker: workerProgram(t),
+	}
+	if o.seed == 0 {
+		o.seed = rand.Uint64()
+	}
+	if o.duration == 0 {
+		o.duration = short
+	}
+	return o
+}
+
+// random is a source of choices of its own for each part of a run, so that how
+// often one part asks changes nothing for the others.
+func (o options) random(part uint64) *rand.Rand { return rand.New(rand.NewPCG(o.seed, part)) }

@@ -1,0 +1,246 @@
+package chaos
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"math/rand/v2"
+	"net/http"
+	"sync"
+	"time"
+
+	"github.com/google/uuid"
+
+	"github.com/claimcheck-go/claimcheck/internal/chaos/tasks"
+	"github.com/claimcheck-go/claimcheck/queue"
+)
+
+// promise is what a producer was told about one task.
+type promise struct {
+	task       string
+	acked      bool // it was told that the task is stored
+	business   bool // enqueued in a transaction of the business
+	rolledBack bool // which was rolled back
+}
+
+// promises are those of all producers.
+type promises struct {
+	mu  sync.Mutex
+	all map[uuid.UUID]promise
+	ids []uuid.UUID // in order
+}
+
+func (p *promises) set(id uuid.UUID, what promise) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if _, known := p.all[id]; !known {
+		p.ids = append(p.ids, id)
+	}
+	p.all[id] = what
+}
+
+// recent is one of the tasks enqueued last, or uuid.Nil.
+func (p *promises) recent(random *rand.Rand) uuid.UUID {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	last := p.ids[max(0, len(p.ids)-100):]
+	if len(last) == 0 {
+		return uuid.Nil
+	}
+	return last[random.IntN(len(last))]
+}
+
+// producer enqueues tasks, one after the other.
+type producer struct {
+	run    *run
+	random *rand.Rand
+	pace   time.Duration // between two tasks
+}
+
+// request is one task to be enqueued.
+type request struct {
+	id    uuid.UUID
+	name  string
+	args  tasks.Args
+	delay time.Duration
+}
+
+// mixture is how often each task is enqueued.
+var mixture = []struct {
+	name   string
+	weight int
+	millis int // at most
+}{
+	{tasks.Ledger.Name(), 40, 100}, {tasks.Plain.Name(), 17, 40}, {tasks.Long.Name(), 6, 1500}, {tasks.Flaky.Name(), 10, 20},
+	{tasks.Stubborn.Name(), 10, 600}, {tasks.Patient.Name(), 8, 500}, {tasks.Poison.Name(), 3, 20}, {tasks.Once.Name(), 6, 1200},
+}
+
+// next draws a task.
+func (p *producer) next() request {
+	id, err := uuid.NewV7()
+	if err != nil {
+		panic(err) // no randomness
+	}
+	at := p.random.IntN(100)
+	for _, kind := range mixture {
+		if at -= kind.weight; at < 0 {
+			r := request{id: id, name: kind.name, args: tasks.Args{Millis: p.random.IntN(kind.millis), Failures: p.random.IntN(3)}}
+			if p.random.IntN(10) == 0 {
+				r.delay = time.Duration(500+p.random.IntN(2500)) * time.Millisecond
+			}
+			return r
+		}
+	}
+	panic("the weights do not make 100")
+}
+
+// produce enqueues until ctx ends, each task until its answer is known.
+func (p *producer) produce(ctx context.Context, enqueue func(request) error) {
+	for ctx.Err() == nil {
+		r := p.next()
+		p.run.promises.set(r.id, promise{task: r.name})
+		for try := time.Now(); ; {
+			err := enqueue(r)
+			if err == nil {
+				p.run.promises.set(r.id, promise{task: r.name, acked: true})
+				break
+			}
+			var refused *refusedError
+			if errors.As(err, &refused) || errors.Is(err, queue.ErrInvalid) || errors.Is(err, queue.ErrIDConflict) {
+				p.run.broken("an enqueue may be repeated", r.id, err.Error())
+				break
+			}
+			if time.Since(try) > p.run.options.drain {
+				break // never acknowledged, so nothing is promised
+			}
+			p.rest(context.WithoutCancel(ctx), 100*time.Millisecond)
+		}
+		p.rest(ctx, p.pace)
+	}
+}
+
+// rest waits for about d.
+func (p *producer) rest(ctx context.Context, d time.Duration) {
+	select {
+	case <-ctx.Done():
+	case <-time.After(d/2 + time.Duration(p.random.Int64N(int64(d)))):
+	}
+}
+
+// refusedError is an answer that will not change.
+type refusedError struct {
+	status int
+	text   string
+}
+
+func (e *refusedError) Error() string { return fmt.Sprintf("%d %s", e.status, e.text) }
+
+// byHTTP enqueues at the front.
+func (p *producer) byHTTP(r request) error {
+	body := map[string]any{"task": r.name, "args": r.args, "id": r.id}
+	if r.delay > 0 {
+		body["run_after"] = time.Now().Add(r.delay).Format(time.RFC3339Nano)
+	}
+	status, text, err := p.run.post("/tasks/enqueue/", body)
+	switch {
+	case err != nil:
+		return err
+	case status == http.StatusOK || status == http.StatusCreated:
+		return nil
+	case status == http.StatusBadRequest || status == http.StatusConflict || status == http.StatusNotFound:
+		return &refusedError{status, text}
+	}
+	return fmt.Errorf("%d %s", status, text)
+}
+
+// byGo enqueues with a client of this process.
+func (p *producer) byGo(r request) error {
+	ctx, cancel := context.WithTimeout(context.Background(), patience)
+	defer cancel()
+	_, err := p.run.client.Enqueue(ctx, r.name, r.args, r.enqueueOptions()...)
+	return err
+}
+
+func (r request) enqueueOptions() []queue.Option {
+	options := []queue.Option{queue.WithID(r.id)}
+	if r.delay > 0 {
+		options = append(options, queue.Delay(r.delay))
+	}
+	return options
+}
+
+// sell enqueues tasks in transactions of the business until ctx ends, some of
+// which it rolls back. It repeats none: whether one with an unknown end took
+// place is for the order and the task to agree on.
+func (p *producer) sell(ctx context.Context) {
+	for ctx.Err() == nil {
+		r := p.next()
+		rollBack := p.random.IntN(4) == 0
+		p.run.promises.set(r.id, promise{task: r.name, business: true, rolledBack: rollBack})
+		if p.order(r, rollBack, p.random.IntN(2) == 0) == nil {
+			p.run.promises.set(r.id, promise{task: r.name, business: true, rolledBack: rollBack, acked: !rollBack})
+		}
+		p.rest(ctx, p.pace)
+	}
+}
+
+// order writes one order with its task; follow dispatches the task at once,
+// which is the sweeper's otherwise.
+func (p *producer) order(r request, rollBack, follow bool) error {
+	ctx, cancel := context.WithTimeout(context.Background(), patience)
+	defer cancel()
+	tx, err := p.run.books.Begin(ctx)
+	if err != nil {
+		return err
+	}
+	enqueue := func(q queue.Tx) error {
+		if err := tx.Order(ctx, r.id); err != nil {
+			return err
+		}
+		_, err := p.run.client.EnqueueTx(ctx, q, r.name, r.args, r.enqueueOptions()...)
+		if err == nil && rollBack {
+			err = errRolledBack
+		}
+		return err
+	}
+	if follow {
+		err = p.run.client.InTx(ctx, tx.Tx, enqueue)
+	} else if err = enqueue(tx.Tx); err == nil {
+		err = tx.Commit(ctx)
+	} else {
+		_ = tx.Rollback(context.WithoutCancel(ctx)) // if that fails too, the connection is lost and the database does it
+	}
+	if errors.Is(err, errRolledBack) {
+		return nil
+	}
+	return err
+}
+
+var errRolledBack = errors.New("the business has changed its mind")
+
+// post sends a request to the front.
+func (r *run) post(path string, body any) (status int, text string, err error) {
+	encoded, err := json.Marshal(body)
+	if err != nil {
+		return 0, "", err
+	}
+	request, err := http.NewRequest(http.MethodPost, r.front.URL+path, bytes.NewReader(encoded))
+	if err != nil {
+		return 0, "", err
+	}
+	request.Header.Set("Authorization", "Bearer "+token)
+	request.Header.Set("Content-Type", "application/json")
+	response, err := r.http.Do(request)
+	if err != nil {
+		return 0, "", err
+	}
+	defer response.Body.Close()
+	var answer bytes.Buffer
+	_, err = answer.ReadFrom(response.Body)
+	return response.StatusCode, answer.String(), err
+}
+
+// token is the shared secret of the harness and the workers.
+const token = "the-run-itself-calls-with-this-0123456789"

@@ -1,0 +1,207 @@
+package chaos
+
+import (
+	"context"
+	"fmt"
+	"log/slog"
+	"net/http"
+	"sync"
+	"syscall"
+	"testing"
+	"time"
+
+	"github.com/google/uuid"
+
+	"github.com/claimcheck-go/claimcheck/cloudtasks"
+	"github.com/claimcheck-go/claimcheck/internal/chaos/books"
+	"github.com/claimcheck-go/claimcheck/internal/chaos/tasks"
+	"github.com/claimcheck-go/claimcheck/queue"
+)
+
+// run is one run under way.
+type run struct {
+	t       *testing.T
+	options options
+	site    *site
+	cloud   *cloud // nil where tasks run in the workers themselves
+	front   *front
+	workers []*worker
+	books   *books.Books  // of producers in this process; nil without Cloud Tasks
+	client  *queue.Client // likewise
+	http    *http.Client
+
+	promises promises
+	tally    tally
+	baseline []figures // of the workers, before the load
+
+	mu         sync.Mutex
+	violations []violation // that were noticed under way
+}
+
+// broken notes a violation that was noticed under way.
+func (r *run) broken(rule string, id uuid.UUID, text string) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.violations = append(r.violations, violation{rule: rule, id: id.String(), text: text})
+}
+
+// start starts all that a run needs. The test's end ends it.
+func start(t *testing.T, o options, s *site, workers int) *run {
+	t.Helper()
+	r := &run{
+		t: t, options: o, site: s, front: newFront(workers),
+		http:     &http.Client{Timeout: patience + time.Second, Transport: &http.Transport{MaxIdleConnsPerHost: 20}},
+		promises: promises{all: make(map[uuid.UUID]promise)}, tally: tally{counts: make(map[string]int)},
+	}
+	t.Cleanup(func() { r.front.close(); r.http.CloseIdleConnections() })
+	args := []string{"-database", s.url, "-lease", o.lease.String(), "-token", token}
+	if s.proxy != nil {
+		r.cloud = newCloud(t, o.seed)
+		args = append(args, "-cloudtasks", r.cloud.api, "-front", r.front.URL, "-issuer", r.cloud.certs.URL, "-account", account)
+		if !o.lazyCommits { // which the store refuses, unless it is mutated
+			r.enqueueHere()
+		}
+	}
+	for i := range workers {
+		w := &worker{name: fmt.Sprintf("w%d", i), program: o.worker, args: args, number: i, front: r.front}
+		r.workers = append(r.workers, w)
+		t.Cleanup(func() { w.end(syscall.SIGKILL) })
+		if err := w.start(); err != nil {
+			t.Fatal(err)
+		}
+		use, err := w.figures()
+		if err != nil {
+			t.Fatal(err)
+		}
+		r.baseline = append(r.baseline, use)
+	}
+	return r
+}
+
+// enqueueHere makes the client of the producers in this process.
+func (r *run) enqueueHere() {
+	r.t.Helper()
+	ctx := context.Background()
+	var err error
+	if r.books, err = books.Open(ctx, r.site.url); err != nil {
+		r.t.Fatal(err)
+	}
+	r.t.Cleanup(r.books.Close)
+	connection, err := cloudtasks.Dial(ctx, cloudtasks.DialConfig{EmulatorHost: r.cloud.api})
+	if err != nil {
+		r.t.Fatal(err)
+	}
+	r.t.Cleanup(func() { _ = connection.Close() })
+	dispatcher, err := cloudtasks.New(connection, cloudtasks.Config{
+		Project: "chaos", Location: "europe-west1", HandlerURL: r.front.URL + cloudtasks.DefaultHandlerPath, ServiceAccountEmail: account,
+	})
+	if err != nil {
+		r.t.Fatal(err)
+	}
+	r.client, err = queue.NewClient(queue.Config{
+		Store: r.books.Store, Registry: tasks.Declared(), Dispatcher: dispatcher,
+		DispatchTimeout: 500 * time.Millisecond, Logger: slog.New(slog.DiscardHandler),
+	})
+	if err != nil {
+		r.t.Fatal(err)
+	}
+}
+
+// execute makes a run from its beginning to its verdict.
+func (r *run) execute() *verdict {
+	began := time.Now()
+	load, stopLoad := context.WithCancel(context.Background())
+	always, stopAll := context.WithCancel(context.Background())
+	defer stopAll()
+	defer stopLoad()
+	var producers, servants sync.WaitGroup
+	r.produce(load, &producers)
+	r.operate(load, &producers)
+	r.serve(always, &servants)
+
+	striking, stopStriking := context.WithTimeout(load, r.options.duration)
+	defer stopStriking()
+	if r.options.impatient {
+		servants.Go(func() { r.watch(always, stopStriking) })
+	}
+	r.strike(striking)
+	stopLoad()
+	if r.cloud != nil {
+		r.cloud.calm()
+	}
+	faultsEnded := time.Now()
+	v := &verdict{run: r, began: began}
+	producers.Wait()
+	r.drain()
+	v.drained = time.Since(faultsEnded)
+	stopAll()
+	servants.Wait()
+	r.settle(v)
+	return v
+}
+
+// produce starts the producers: eight, of which half enqueue by HTTP, and the
+// others, where this process can, in Go and in transactions of the business.
+func (r *run) produce(ctx context.Context, wg *sync.WaitGroup) {
+	const producers = 8
+	for i := range producers {
+		p := &producer{run: r, random: r.options.random(100 + uint64(i)), pace: time.Duration(producers / r.options.rate * float64(time.Second))}
+		switch {
+		case r.client == nil || i < 4:
+			wg.Go(func() { p.produce(ctx, p.byHTTP) })
+		case i < 6:
+			wg.Go(func() { p.produce(ctx, p.byGo) })
+		default:
+			wg.Go(func() { p.sell(ctx) })
+		}
+	}
+}
+
+// operate starts the operators.
+func (r *run) operate(ctx context.Context, wg *sync.WaitGroup) {
+	random := r.options.random(200)
+	wg.Go(func() { r.every(ctx, 400*time.Millisecond, func(ctx context.Context) { r.cancelOne(ctx, random) }) })
+	wg.Go(func() { r.every(ctx, 3*time.Second, r.requeue) })
+}
+
+// serve starts what the rest of a run needs too: time, and two sweepers.
+func (r *run) serve(ctx context.Context, wg *sync.WaitGroup) {
+	wg.Go(func() { r.every(ctx, time.Second, r.age) })
+	if !r.options.noSweeper {
+		wg.Go(func() { r.every(ctx, 700*time.Millisecond, r.sweepByHTTP) })
+		wg.Go(func() { r.every(ctx, 900*time.Millisecond, r.sweepByGo) })
+	}
+}
+
+// every calls do at each interval until ctx ends.
+func (r *run) every(ctx context.Context, interval time.Duration, do func(context.Context)) {
+	tick := time.NewTicker(interval)
+	defer tick.Stop()
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case <-tick.C:
+			do(ctx)
+		}
+	}
+}
+
+// drain waits until all rows are final, as long as the options allow.
+func (r *run) drain() {
+	deadline := time.After(r.options.drain)
+	tick := time.NewTicker(100 * time.Millisecond)
+	defer tick.Stop()
+	for {
+		var live int
+		err := r.site.db.QueryRow(`SELECT count(*) FROM claimcheck_tasks WHERE status IN ('READY', 'RUNNING')`).Scan(&live)
+		if err == nil && live == 0 {
+			return
+		}
+		select {
+		case <-deadline:
+			return // settle says what is left
+		case <-tick.C:
+		}
+	}
+}

@@ -1,0 +1,138 @@
+// Package tasks is what the chaos run enqueues. Each result, and each failure,
+// says which attempt in which process it is of: whoever writes the end of
+// somebody else's attempt is found out by that.
+package tasks
+
+import (
+	"context"
+	"fmt"
+	"math/rand/v2"
+	"time"
+
+	"github.com/claimcheck-go/claimcheck/internal/chaos/books"
+	"github.com/claimcheck-go/claimcheck/queue"
+)
+
+// Args are the arguments of every task.
+type Args struct {
+	Millis   int `json:"millis"`   // how long it takes
+	Failures int `json:"failures"` // attempts of Flaky that fail first
+}
+
+// Result is what every task returns.
+type Result struct {
+	Attempt int    `json:"attempt"`
+	Worker  string `json:"worker"`
+}
+
+// The tasks.
+var (
+	// Ledger writes one row of the business in the transaction that finishes it.
+	Ledger = queue.Declare[Args, Result]("chaos.ledger")
+	Plain  = queue.Declare[Args, Result]("chaos.plain")
+	// Long is Plain for longer than a process gets to drain: it is given back.
+	Long  = queue.Declare[Args, Result]("chaos.long")
+	Flaky = queue.Declare[Args, Result]("chaos.flaky")
+	// Stubborn pays no heed to its context: of those whose process is stopped
+	// for longer than a lease, it is the zombie.
+	Stubborn = queue.Declare[Args, Result]("chaos.stubborn")
+	// Patient asks for a time of its own now and then.
+	Patient = queue.Declare[Args, Result]("chaos.patient", queue.MaxAttempts(30))
+	Poison  = queue.Declare[Args, Result]("chaos.poison", queue.MaxAttempts(3))
+	// Once has a single attempt: should its worker die, it is FAILED.
+	Once = queue.Declare[Args, Result]("chaos.once", queue.MaxAttempts(1))
+)
+
+// Declared is the registry of programs that only enqueue.
+func Declared() *queue.Registry {
+	return queue.NewRegistry(Ledger, Plain, Long, Flaky, Stubborn, Patient, Poison, Once)
+}
+
+// Runner runs the tasks in one process.
+type Runner struct {
+	Worker string // its name, which the executor has too
+	Books  *books.Books
+}
+
+// Registry is the registry of a process that runs the tasks.
+func (r *Runner) Registry() *queue.Registry {
+	return queue.NewRegistry(
+		Ledger.Handle(r.ledger), Plain.Handle(r.plain), Long.Handle(r.plain), Flaky.Handle(r.flaky),
+		Stubborn.Handle(r.stubborn), Patient.Handle(r.patient), Poison.Handle(r.poison), Once.Handle(r.stubborn),
+	)
+}
+
+// result is that of the attempt that runs under ctx.
+func (r *Runner) result(ctx context.Context) Result {
+	info, _ := queue.InfoFrom(ctx)
+	return Result{Attempt: info.Attempt, Worker: r.Worker}
+}
+
+// failure is a failure of this attempt.
+func (r *Runner) failure(ctx context.Context) error {
+	return fmt.Errorf("attempt %d failed in %s", r.result(ctx).Attempt, r.Worker)
+}
+
+// work takes the task's time, and stops when it is told to.
+func work(ctx context.Context, in Args) error {
+	select {
+	case <-ctx.Done():
+		return context.Cause(ctx)
+	case <-time.After(time.Duration(in.Millis) * time.Millisecond):
+		return nil
+	}
+}
+
+func (r *Runner) ledger(ctx context.Context, in Args) (Result, error) {
+	info, _ := queue.InfoFrom(ctx)
+	tx, err := r.Books.Begin(ctx)
+	if err != nil {
+		return Result{}, err
+	}
+	defer func() { _ = tx.Rollback(context.WithoutCancel(ctx)) }()
+	if err := work(ctx, in); err != nil {
+		return Result{}, err
+	}
+	if err := tx.Post(ctx, info.ID, info.Attempt, r.Worker); err != nil {
+		return Result{}, err
+	}
+	out := r.result(ctx)
+	if err := queue.CompleteTx(ctx, tx.Tx, out); err != nil {
+		return Result{}, err
+	}
+	return out, tx.Commit(ctx)
+}
+
+func (r *Runner) plain(ctx context.Context, in Args) (Result, error) {
+	return r.result(ctx), work(ctx, in)
+}
+
+func (r *Runner) flaky(ctx context.Context, in Args) (Result, error) {
+	if r.result(ctx).Attempt <= in.Failures {
+		return Result{}, r.failure(ctx)
+	}
+	return r.result(ctx), work(ctx, in)
+}
+
+func (r *Runner) stubborn(ctx context.Context, in Args) (Result, error) {
+	<-time.After(time.Duration(in.Millis) * time.Millisecond)
+	return r.result(ctx), nil
+}
+
+func (r *Runner) patient(ctx context.Context, in Args) (Result, error) {
+	wait := time.Duration(in.Millis) * time.Millisecond
+	switch rand.IntN(3) {
+	case 0:
+		return Result{}, queue.RetryAt(time.Now().Add(wait), r.failure(ctx))
+	case 1:
+		return Result{}, queue.Snooze(wait)
+	}
+	return r.result(ctx), nil
+}
+
+func (r *Runner) poison(ctx context.Context, in Args) (Result, error) {
+	if err := work(ctx, in); err != nil {
+		return Result{}, err
+	}
+	return Result{}, r.failure(ctx)
+}
