@@ -22,7 +22,9 @@
 #ifndef FAULTS
 #define FAULTS 2 /* crashes, lost answers and messages, refused creates, snoozes */
 #endif
+#ifndef MAX_TICKETS
 #define MAX_TICKETS 2
+#endif
 
 /* The row: the columns of claimcheck_tasks that the protocol reads. */
 mtype:state = { ABSENT, READY, RUNNING, SUCCESSFUL, FAILED, CANCELLED };
@@ -38,6 +40,7 @@ bit early;          /* run_after > now() */
 byte tickets;         /* Cloud Tasks that exist; all say the same: this row's ID */
 byte faults = FAULTS; /* how many may still happen */
 byte mine[WORKERS];   /* the claim that a worker believes to hold; 0: none */
+bit lost[WORKERS];    /* its function's context has ended with ErrLeaseLost */
 byte seen;            /* the claim on the row that the sweeper has read */
 
 /* Ghosts: what the properties speak of, and no code knows. */
@@ -63,7 +66,7 @@ inline commit() {
 	:: else
 	fi;
 	if
-	:: FINAL(status) -> overdue = 0; early = 0
+	:: FINAL(status) -> attempts = 0; interruptions = 0; overdue = 0; early = 0 /* nobody reads them any more */
 	:: else
 	fi
 }
@@ -148,17 +151,17 @@ byte token[WORKERS];
 /* A duplicate is refused while the row runs elsewhere:
  * queue/httpapi/answer.go refusals, ErrLeased is 409. */
 #ifdef NO_409
-#define DUPLICATE answered
+#define KEEPS_DUPLICATE false
 #else
-#define DUPLICATE idle
+#define KEEPS_DUPLICATE true
 #endif
 
 /* A run that asked for its own time, and has no ticket for it, keeps the message
  * that it came with: queue/httpapi/answer.go, ErrNotArmed is 503. */
 #ifdef NO_503
-#define UNARMED answered
+#define KEEPS_UNARMED false
 #else
-#define UNARMED idle
+#define KEEPS_UNARMED true
 #endif
 
 /* CompleteTx commits the function's own writes with the finish. */
@@ -257,7 +260,7 @@ inline heartbeat(w) {
 	begin();
 	if
 	:: MAY_RENEW(w) -> wrote(w); expired = 0
-	:: else -> lost = 1
+	:: else -> lost[w] = 1
 	fi;
 	commit()
 }
@@ -301,111 +304,139 @@ inline try_claim(w) {
 	commit()
 }
 
+/* An answer with 2xx deletes the message; any other, or none, does not. */
+inline answer_2xx(armed) {
+	VIOLATED_IF(message_thrown_away, !FINAL(status) && !armed);
+	if
+	:: tickets > 0 -> tickets--
+	:: faults > 0 -> faults-- /* the answer is lost, or never sent */
+	:: tickets == 0
+	fi
+}
+
+/* The end of a process, or of what it knows of a run. */
+inline forget(w) {
+	mine[w] = 0; lost[w] = 0; reply = NOTHING
+#ifdef ATTEMPT_NUMBER_AS_FENCE
+	; TOKEN(w) = 0
+#endif
+}
+
+/* Executor.lost: the claim is no longer ours. */
+inline answer_lost() {
+	if
+	:: FINAL(status) -> answer_2xx(0)
+	:: else -> skip /* 409 */
+	fi
+}
+
+/* Executor.arm after a run or a claim that came too early, and the answer. */
+inline arm() {
+	if
+	:: create(); answer_2xx(1)
+	:: faults > 0 -> faults--; dispatch_failed(); answer_unarmed()
+	:: faults > 0 -> faults--; create(); dispatch_failed(); answer_unarmed() /* stored, but answered with an error */
+	:: faults > 0 -> faults-- /* crash */
+	fi
+}
+
+inline answer_unarmed() {
+	if
+	:: KEEPS_UNARMED -> skip /* 503 */
+	:: else -> answer_2xx(0)
+	fi
+}
+
 /*
  * The processes.
  */
 mtype:answer = { NOTHING, NOT_FOUND, ENDED, ELSEWHERE, NOT_DUE, CLAIMED, DONE, LOST };
 
 /* A process that runs tasks: Executor.RunByID, and httpapi.ExecuteAnswer. It
- * takes one delivery at a time. A crash is a goto idle, where it knows nothing;
- * the message is delivered again, as is one that was not answered with 2xx. */
+ * takes one delivery at a time. After a crash it knows nothing; the message is
+ * delivered again, as is one that was not answered with 2xx. */
 proctype Worker(byte w) {
 	mtype:answer reply;
-	bit lost, beaten, armed, stored;
-idle:
-	atomic {
-		mine[w] = 0; reply = NOTHING; lost = 0; beaten = 0; armed = 0; stored = 0;
-#ifdef ATTEMPT_NUMBER_AS_FENCE
-		TOKEN(w) = 0;
-#endif
+end: idle:
+	atomic { tickets > 0 ->
+		try_claim(w);
+		if
+		:: reply == NOT_FOUND -> skip /* 404 */
+		:: reply == ENDED -> answer_2xx(0)
+		:: reply == ELSEWHERE && KEEPS_DUPLICATE -> skip /* 409 */
+		:: reply == ELSEWHERE && !KEEPS_DUPLICATE -> answer_2xx(0)
+		:: reply == NOT_DUE -> goto unarmed
+		:: reply == CLAIMED -> reply = NOTHING; goto running
+		fi;
+		forget(w); goto idle
 	}
-end:	tickets > 0; /* a delivery; the message stays until it is answered with 2xx */
-	d_step { try_claim(w) };
+running: /* Executor.run. The function ends some time, or its claim is abandoned. */
 	if
-	:: reply == NOT_FOUND -> goto idle
-	:: reply == ENDED -> goto answered
-	:: reply == ELSEWHERE -> goto DUPLICATE
-	:: reply == NOT_DUE -> goto arm
-	:: reply == CLAIMED
-	fi;
-
-running: /* Executor.run; the function ends some time, or its claim is abandoned */
-	if
-	:: !beaten -> d_step { beaten = 1; heartbeat(w) }; goto running
-	:: !beaten -> atomic { beaten = 1; lost = 1 }; goto running /* queue/heart.go note: no heartbeat got through */
 	:: goto succeeds
-	:: goto fails
-	:: !lost && attempts < MAX_ATTEMPTS -> d_step { retry(w, 0, 0) }; goto retried /* a plain retry is answered 500 */
-	:: !lost && attempts < MAX_ATTEMPTS -> d_step { retry(w, 1, 0) }; goto rescheduled /* RetryAt */
-	:: !lost && faults > 0 -> d_step { faults--; retry(w, 1, 1) }; goto rescheduled /* Snooze */
-	:: !lost -> d_step { release(w) }; goto idle /* Shutdown, and the function has returned */
-	:: lost -> reply = LOST; goto settled /* it heeded its context: queue/settle.go, ErrLeaseLost */
-	:: faults > 0 -> faults--; goto idle /* crash */
+	:: !lost[w] -> goto fails
+	:: atomic { !lost[w] && attempts < MAX_ATTEMPTS -> /* a plain retry is answered 500 */
+		retry(w, 0, 0);
+		if
+		:: reply == LOST -> answer_lost()
+		:: else
+		fi;
+		forget(w); goto idle }
+	:: atomic { !lost[w] && attempts < MAX_ATTEMPTS -> retry(w, 1, 0); goto again } /* RetryAt */
+	:: atomic { !lost[w] && faults > 0 -> faults--; retry(w, 1, 1); goto again } /* Snooze */
+	:: atomic { !lost[w] -> release(w); forget(w); goto idle } /* Shutdown, and the function has returned: 500 */
+	:: atomic { lost[w] -> answer_lost(); forget(w); goto idle } /* it heeded its context */
+	:: atomic { faults > 0 -> faults--; forget(w); goto idle } /* crash */
 	fi;
 
 succeeds:
 #ifdef FINISH_OUTSIDE_TX
-	if
-	:: !stored -> d_step { stored = 1; begin(); ledger++; commit() };
+	atomic { begin(); ledger++; commit();
 		if
 		:: skip
-		:: faults > 0 -> faults--; goto idle
-		fi
-	:: else
-	fi;
+		:: faults > 0 -> faults--; forget(w); goto idle
+		fi };
 #endif
 	atomic { finish(w, SUCCESSFUL);
 		if
-		:: goto settled
-		:: faults > 0 -> faults--; goto succeeds /* the answer was lost: persist asks again */
-		fi
-	};
+		:: goto ended
+		:: faults > 0 -> faults--; reply = NOTHING; goto succeeds /* the answer was lost: persist asks again */
+		fi };
 
 fails: /* a permanent error, or the last attempt */
 	atomic { finish(w, FAILED);
 		if
-		:: goto settled
-		:: faults > 0 -> faults--; goto fails
-		fi
-	};
+		:: goto ended
+		:: faults > 0 -> faults--; reply = NOTHING; goto fails
+		fi };
 
-settled:
-	if
-	:: reply == DONE -> d_step { VIOLATED_IF(foreign_end_taken_for_own, finisher != mine[w]) }; goto answered
-	:: reply == LOST -> d_step { VIOLATED_IF(own_end_denied, finisher == mine[w]) };
+ended:
+	atomic {
 		if
-		:: FINAL(status) -> goto answered
-		:: else -> goto idle /* 409 */
-		fi
-	fi;
+		:: reply == DONE -> VIOLATED_IF(foreign_end_taken_for_own, finisher != mine[w]); answer_2xx(0)
+		:: reply == LOST -> VIOLATED_IF(own_end_denied, finisher == mine[w]); answer_lost()
+		fi;
+		forget(w); goto idle }
 
-retried:
-	if
-	:: reply == DONE -> goto idle /* 500 */
-	:: reply == LOST -> goto settled
-	fi;
+again:
+	atomic {
+		if
+		:: reply == LOST -> answer_lost(); forget(w); goto idle
+		:: else -> forget(w)
+		fi };
+unarmed:
+	atomic { forget(w); arm(); goto idle }
+}
 
-rescheduled:
-	if
-	:: reply == DONE
-	:: reply == LOST -> goto settled
-	fi;
-
-arm: /* Executor.arm */
-	if
-	:: atomic { create(); armed = 1 }; goto answered
-	:: faults > 0 -> d_step { faults--; dispatch_failed() }; goto UNARMED
-	:: faults > 0 -> d_step { faults--; create(); dispatch_failed(); armed = 1 }; goto UNARMED /* stored, but answered with an error */
-	:: faults > 0 -> faults--; goto idle /* crash */
-	fi;
-
-answered: /* with 2xx */
-	if
-	:: d_step {
-		VIOLATED_IF(message_thrown_away, !FINAL(status) && !armed);
-		tickets = tickets - (tickets > 0) }; goto idle
-	:: faults > 0 -> faults--; goto idle /* the answer is lost, or never sent */
-	fi
+/* queue/heart.go: while a claim is held, its lease is renewed; and who cannot
+ * renew it in time gives it up. */
+proctype Heart(byte w) {
+end:	do
+	:: atomic { mine[w] != 0 && !lost[w] ->
+		if
+		:: heartbeat(w)
+		:: lost[w] = 1 /* no heartbeat got through */
+		fi }
+	od
 }
 
 /* Client.Enqueue. Who gets no answer may repeat it with the same ID. */
@@ -458,33 +489,32 @@ end:	do
 	od
 }
 
-/* The database's clock, and Cloud Tasks forgetting a message: its queue was
- * purged, its retries are used up, or it is 31 days old. */
+/* The database's clock. */
 proctype Time() {
 end:	do
 	:: d_step { status == RUNNING && !expired -> expired = 1 }
 	:: d_step { status == READY && early -> early = 0 }
 	:: d_step { status == READY && !early && !overdue -> overdue = 1 }
-	:: d_step { tickets > 0 && faults > 0 -> faults--; tickets-- }
 	od
 }
 
-/* Client.Cancel: cancelQuery. */
-proctype Operator() {
-	if
+/* Client.Cancel: cancelQuery. And Cloud Tasks forgets a message: its queue was
+ * purged, its retries are used up, or it is 31 days old. */
+proctype Trouble() {
+end:	do
 	:: d_step { status == READY || status == RUNNING -> begin(); status = CANCELLED; take_claim_id(); commit() }
-	:: skip
-	fi
+	:: d_step { tickets > 0 && faults > 0 -> faults--; tickets-- }
+	od
 }
 
 init {
 	atomic {
 		byte w = 0;
 		do
-		:: w < WORKERS -> run Worker(w); w++
+		:: w < WORKERS -> run Worker(w); run Heart(w); w++
 		:: else -> break
 		od;
-		run Enqueue(); run Time(); run Operator();
+		run Enqueue(); run Time(); run Trouble();
 #ifndef NO_SWEEPER
 		run Sweeper();
 #endif

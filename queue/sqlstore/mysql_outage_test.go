@@ -5,6 +5,7 @@ import (
 	"database/sql"
 	"errors"
 	"net/url"
+	"slices"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -187,21 +188,16 @@ func TestADeadlockIsTriedAgain(t *testing.T) {
 		}
 		// Both ways at once: the store locks one and then two, the others the
 		// other way around. One of them is undone by the server.
-		var claims []queue.Claim
-		for _, row := range []*queue.NewRow{one, two} {
-			req := claimRequest()
-			if _, err := s.Claim(t.Context(), row.ID, req); err != nil {
-				t.Fatal(err)
-			}
-			claims = append(claims, queue.Claim{ID: row.ID, ClaimID: req.ClaimID})
-		}
 		var group sync.WaitGroup
 		for i := range 8 {
-			mine := []queue.Claim{claims[i%2], claims[1-i%2]}
+			ids := []uuid.UUID{one.ID, two.ID}
+			if i%2 == 1 {
+				slices.Reverse(ids)
+			}
 			group.Go(func() {
 				for range 5 {
-					if _, lost, err := s.Heartbeat(t.Context(), time.Minute, mine...); err != nil || len(lost) > 0 {
-						t.Errorf("Heartbeat: %v, %v", lost, err)
+					if err := s.DispatchFailed(t.Context(), "no", ids...); err != nil {
+						t.Errorf("DispatchFailed: %v", err)
 					}
 				}
 			})

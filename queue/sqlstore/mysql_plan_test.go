@@ -41,7 +41,11 @@ func TestEveryMySQLStatementUsesItsIndex(t *testing.T) {
 	}{
 		"load":       {loadQuery + forUpdate, []any{uuid.New()}, ""}, // no row: decided before any index is chosen
 		"save":       {saveQuery, state, "PRIMARY"},
-		"heartbeat":  {`UPDATE claimcheck_tasks SET lease_expires_at = ? WHERE id = ? AND status = 'RUNNING' AND claim_id = ?`, []any{1, uuid.New(), uuid.New()}, "PRIMARY"},
+		"renew":      {renewQuery, []any{1, uuid.New()}, "PRIMARY"},
+		"not sent":   {dispatchFailedQuery, []any{"no", 1, uuid.New()}, "PRIMARY"},
+		"next queue": {mysqlDialect.nextQueue(), []any{"b", ""}, "claimcheck_tasks_outbox"},
+		"since":      {mysqlDialect.strandedSince(), []any{"b", "q"}, "claimcheck_tasks_outbox"},
+		"stranded":   {mysqlDialect.stranded() + skipLocked, []any{"b", "q", now, now, 100}, "claimcheck_tasks_outbox"},
 		"claim all":  {claimAll + skipLocked, claimAllArgs, "claimcheck_tasks_claim"},
 		"claim some": {claimSome + skipLocked, claimSomeArgs, "claimcheck_tasks_claim"},
 		"held":       {mysqlDialect.heldDue() + skipLocked, []any{now, 100}, "claimcheck_tasks_held"},

@@ -35,7 +35,7 @@ var sqliteDialect = dialect{
 	heldUntil:   "coalesce(retry_at, run_after)",
 	readyOf:     "status = 'READY' AND backend_name = ?",
 	dispatchDue: "dispatch_due_at",
-	useIndex:    func(string) string { return "" },
+	useIndex:    func(name string) string { return " INDEXED BY " + name },
 }
 
 // sqliteFile is the backend.
