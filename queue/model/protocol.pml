@@ -449,11 +449,11 @@ proctype Enqueue() {
 again:
 	if
 	:: status != READY /* Existed, and somebody has it already */
-	:: status == READY -> create()
-	:: faults > 0 -> d_step { faults--; dispatch_failed() }
-	:: faults > 0 -> d_step { faults--; create(); dispatch_failed() }
-	:: faults > 0 -> faults-- /* crash, or DispatchFailed did not get through either */
-	:: faults > 0 -> faults--; goto again
+	:: d_step { status == READY -> create() }
+	:: d_step { faults > 0 -> faults--; dispatch_failed() }
+	:: d_step { faults > 0 -> faults--; create(); dispatch_failed() }
+	:: d_step { faults > 0 -> faults-- } /* crash, or DispatchFailed did not get through either */
+	:: atomic { faults > 0 -> faults--; goto again }
 	fi;
 over:	skip
 }
@@ -478,9 +478,9 @@ end:	do
 #ifndef NO_REDISPATCH
 	:: d_step { status == READY && overdue -> overdue = 0 };
 		if
-		:: create()
-		:: faults > 0 -> d_step { faults--; dispatch_failed() }
-		:: faults > 0 -> faults-- /* crash between the two */
+		:: d_step { true -> create() }
+		:: d_step { faults > 0 -> faults--; dispatch_failed() }
+		:: d_step { faults > 0 -> faults-- } /* crash between the two */
 		fi
 #endif
 #ifdef NO_SWEEPER

@@ -1,0 +1,240 @@
+package queue_test
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"maps"
+	"slices"
+	"strings"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/google/uuid"
+
+	"github.com/claimcheck-go/claimcheck/queue"
+)
+
+func (s *system) sweep(limit int, want queue.Swept) {
+	s.t.Helper()
+	got, err := s.client.Sweep(s.t.Context(), limit)
+	if err != nil || got != want {
+		s.t.Errorf("swept %+v, %v; want %+v", got, err, want)
+	}
+}
+
+// byQueue refuses the tickets of some queues, and one task by its ID.
+type byQueue struct {
+	recorder
+	down map[string]bool
+	one  uuid.UUID
+}
+
+func (q *byQueue) Dispatch(ctx context.Context, tickets ...queue.Ticket) error {
+	_ = q.recorder.Dispatch(ctx, tickets...)
+	time.Sleep(time.Millisecond)
+	failed := make(map[uuid.UUID]error)
+	for _, ticket := range tickets {
+		if q.down[ticket.Queue] || ticket.ID == q.one {
+			failed[ticket.ID] = errors.New("refused")
+		}
+	}
+	if len(failed) > 0 {
+		return &queue.DispatchError{Failed: failed}
+	}
+	return nil
+}
+
+// of counts the tickets of each queue.
+func of(tickets []queue.Ticket) map[string]int {
+	n := make(map[string]int)
+	for _, ticket := range tickets {
+		n[ticket.Queue]++
+	}
+	return n
+}
+
+func TestARowWhoseTicketWasRefusedIsSwept(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		out := &recorder{err: errors.New("quota")}
+		sys := newSystem(t, setup{dispatch: out}, queue.NewTask("t", nothing))
+		id := sys.enqueue("t", nil, queue.Timeout(time.Minute))
+		sys.sweep(0, queue.Swept{Errors: 1})
+		if n := len(out.sent()); n != 2 {
+			t.Errorf("%d tickets", n)
+		}
+		out.err = nil
+		sys.sweep(0, queue.Swept{Dispatched: 1})
+		last := out.sent()[2]
+		if last.ID != id || last.Timeout != time.Minute || !strings.Contains(last.Name, id.String()) {
+			t.Errorf("ticket %+v", last)
+		}
+		sys.sweep(0, queue.Swept{})
+		sys.run(id)
+		time.Sleep(24 * time.Hour)
+		sys.sweep(0, queue.Swept{})
+	})
+}
+
+func TestARowThatNobodyClaimsIsSweptAtGrowingTimes(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		out := &recorder{}
+		sys := newSystem(t, setup{dispatch: out}, queue.NewTask("t", nothing))
+		sys.enqueue("t", nil)
+		start := time.Now()
+		var at []time.Duration
+		names := make(map[string]bool)
+		for time.Since(start) < 48*time.Hour {
+			before := len(out.sent())
+			if _, err := sys.client.Sweep(t.Context(), 0); err != nil {
+				t.Fatal(err)
+			}
+			for _, ticket := range out.sent()[before:] {
+				at = append(at, time.Since(start).Round(time.Minute))
+				names[ticket.Name] = true
+			}
+			time.Sleep(time.Minute)
+		}
+		want := []time.Duration{5 * time.Minute, 15 * time.Minute, 35 * time.Minute, 75 * time.Minute, 155 * time.Minute, 315 * time.Minute}
+		for last := want[5]; last+6*time.Hour < 48*time.Hour; {
+			last += min(6*time.Hour, 2*(last-want[4]))
+			want = append(want, last)
+		}
+		if !slices.Equal(at[:6], want[:6]) || len(at) != len(names) || len(at) > 14 {
+			t.Errorf("swept at %v under %d names, want %v", at, len(names), want)
+		}
+	})
+}
+
+func TestAFarFutureRowIsArmedOnce(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		out := &recorder{}
+		sys := newSystem(t, setup{dispatch: out}, queue.NewTask("t", nothing))
+		sys.enqueue("t", nil, queue.Delay(40*24*time.Hour))
+		due := time.Now().Add(40 * 24 * time.Hour)
+		sys.sweep(0, queue.Swept{})
+		time.Sleep(15 * 24 * time.Hour)
+		sys.sweep(0, queue.Swept{Armed: 1})
+		if sent := out.sent(); len(sent) != 1 || !sent[0].DueAt.Equal(due) {
+			t.Errorf("%+v", sent)
+		}
+		time.Sleep(25 * 24 * time.Hour)
+		sys.sweep(0, queue.Swept{}) // its Cloud Task has its grace
+	})
+}
+
+func TestALostWorkersRowIsReclaimedAndDispatchedAtOnce(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		out := &recorder{}
+		sys := newSystem(t, setup{dispatch: out}, queue.NewTask("t", nothing))
+		sys.crash(sys.enqueue("t", nil))
+		sys.crash(sys.enqueue("t", nil, queue.MaxAttempts(1)))
+		sys.sweep(0, queue.Swept{})
+		time.Sleep(queue.DefaultLease)
+		sys.sweep(0, queue.Swept{Reclaimed: 1, Dispatched: 1, Failed: 1})
+		if n := len(out.sent()); n != 3 {
+			t.Errorf("%d tickets", n)
+		}
+	})
+}
+
+// crash claims a row and says no more.
+func (s *system) crash(id uuid.UUID) {
+	s.t.Helper()
+	_, err := s.store.Claim(s.t.Context(), id, queue.ClaimRequest{Tasks: []string{"t"}, Worker: "gone", Lease: queue.DefaultLease, ClaimID: uuid.New()})
+	if err != nil {
+		s.t.Fatal(err)
+	}
+}
+
+func TestASweepIsFairAndLeavesAFailingQueue(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		out := &byQueue{down: map[string]bool{"busy": true, "broken": true, "small": true}}
+		sys := newSystem(t, setup{dispatch: out}, queue.NewTask("t", nothing))
+		for range 300 {
+			sys.enqueue("t", nil, queue.OnQueue("busy"))
+		}
+		for range 50 {
+			sys.enqueue("t", nil, queue.OnQueue("broken"))
+		}
+		for range 5 {
+			sys.enqueue("t", nil, queue.OnQueue("small"))
+		}
+		out.tickets, out.down = nil, map[string]bool{"broken": true}
+		sys.sweep(100, queue.Swept{Dispatched: 97, Errors: 3})
+		if got := of(out.sent()); !maps.Equal(got, map[string]int{"busy": 92, "broken": 3, "small": 5}) {
+			t.Errorf("tickets %v", got)
+		}
+		out.tickets, out.down = nil, nil
+		sys.sweep(10_000, queue.Swept{Dispatched: 258})
+	})
+}
+
+func TestOneRefusedRowDoesNotStopItsQueue(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		out := &byQueue{down: map[string]bool{"default": true}}
+		sys := newSystem(t, setup{dispatch: out}, queue.NewTask("t", nothing))
+		out.one = sys.enqueue("t", nil)
+		for range 20 {
+			sys.enqueue("t", nil)
+		}
+		out.down = nil
+		sys.sweep(0, queue.Swept{Dispatched: 20, Errors: 1})
+	})
+}
+
+func TestSweepLeavesPulledBackendsAlone(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		sys := newSystem(t, setup{dispatch: queue.NewLocal()}, queue.NewTask("t", nothing))
+		id := sys.enqueue("t", nil)
+		time.Sleep(time.Hour)
+		sys.sweep(0, queue.Swept{})
+		if row := sys.row(id); row.DispatchTries != 0 {
+			t.Errorf("%+v", row)
+		}
+		sys.crash(id)
+		time.Sleep(time.Hour)
+		sys.sweep(0, queue.Swept{Reclaimed: 1})
+	})
+}
+
+func TestSweepSaysWhatStoppedIt(t *testing.T) {
+	sys := newSystem(t, setup{dispatch: &recorder{}}, queue.NewTask("t", nothing))
+	if _, err := sys.client.Sweep(t.Context(), -1); !errors.Is(err, queue.ErrInvalid) {
+		t.Errorf("negative: %v", err)
+	}
+	broken := newSystem(t, setup{store: noPromotion{sys.store}, dispatch: &recorder{}}, queue.NewTask("t", nothing))
+	if _, err := broken.client.Sweep(t.Context(), 0); !errors.Is(err, queue.ErrUnavailable) {
+		t.Errorf("database down: %v", err)
+	}
+	ended, cancel := context.WithCancel(t.Context())
+	cancel()
+	if got, err := sys.client.Sweep(ended, 0); err != nil || got != (queue.Swept{}) {
+		t.Errorf("no time: %+v, %v", got, err)
+	}
+}
+
+// noPromotion is a store whose database is down.
+type noPromotion struct{ queue.Store }
+
+func (noPromotion) Promote(context.Context, int) (queue.Promotion, error) {
+	return queue.Promotion{}, fmt.Errorf("%w: down", queue.ErrUnavailable)
+}
+
+func TestSweepEverySweepsUntilItsContextEnds(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		out := &recorder{err: errors.New("quota")}
+		sys := newSystem(t, setup{dispatch: out}, queue.NewTask("t", nothing))
+		sys.enqueue("t", nil)
+		ctx, cancel := context.WithCancel(t.Context())
+		go sys.client.SweepEvery(ctx, time.Minute)
+		time.Sleep(150 * time.Second)
+		cancel()
+		synctest.Wait()
+		time.Sleep(time.Hour)
+		if n := len(out.sent()); n != 1+3 {
+			t.Errorf("%d tickets", n)
+		}
+	})
+}
