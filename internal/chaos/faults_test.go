@@ -4,6 +4,7 @@ import (
 	"context"
 	"maps"
 	"math/rand/v2"
+	"slices"
 	"sync"
 	"syscall"
 	"time"
@@ -39,7 +40,7 @@ type fault struct {
 var processFaults = []fault{
 	{"SIGKILL", 3, (*run).kill},
 	{"SIGSTOP past the lease", 2, (*run).pause},
-	{"SIGTERM", 1, (*run).terminate},
+	{"SIGTERM", 2, (*run).terminate},
 }
 
 // Faults of a database behind a network.
@@ -52,12 +53,16 @@ var networkFaults = []fault{
 	{"Cloud Tasks outage", 1, (*run).refuse},
 }
 
-// faults are those that exist at the run's site.
+// faults are those that exist at the run's site, and that it is to have.
 func (r *run) faults() []fault {
-	if r.site.proxy == nil {
-		return processFaults
+	all := processFaults
+	if r.site.proxy != nil {
+		all = slices.Concat(processFaults, networkFaults)
 	}
-	return append(append([]fault{}, processFaults...), networkFaults...)
+	if len(r.options.only) == 0 {
+		return all
+	}
+	return slices.DeleteFunc(slices.Clone(all), func(f fault) bool { return !slices.Contains(r.options.only, f.name) })
 }
 
 // strike lets faults happen until ctx ends: from a shuffled deck in which each
@@ -73,7 +78,10 @@ func (r *run) strike(ctx context.Context) {
 			deck = append(deck, f)
 		}
 	}
-	pause := min(time.Second, r.options.duration/time.Duration(2*len(deck)+1))
+	pause := r.options.pace
+	if pause == 0 {
+		pause = min(500*time.Millisecond, r.options.duration/time.Duration(2*len(deck)+1))
+	}
 	tick := time.NewTicker(pause)
 	defer tick.Stop()
 	for {
@@ -139,10 +147,11 @@ func (r *run) pause(random *rand.Rand, wg *sync.WaitGroup) {
 		return
 	}
 	r.tally.add("SIGSTOP past the lease", 1)
+	stopped := r.options.lease + time.Duration(random.Int64N(int64(r.options.lease)))
 	w.signal(syscall.SIGSTOP)
 	wg.Go(func() {
 		defer w.busy.Unlock()
-		time.Sleep(r.options.lease + r.options.lease/2)
+		time.Sleep(stopped)
 		w.signal(syscall.SIGCONT)
 	})
 }

@@ -26,8 +26,10 @@ type options struct {
 
 	// For mutations.
 	noSweeper   bool
-	lazyCommits bool // PostgreSQL: synchronous_commit is off
-	impatient   bool // look at the audit while it runs, and end at the first violation
+	lazyCommits bool          // PostgreSQL: synchronous_commit is off
+	impatient   bool          // judge while it runs, and end at the first violation
+	only        []string      // faults; empty: all
+	pace        time.Duration // between two faults; 0: as fits the duration
 }
 
 // newOptions are those of the flags.

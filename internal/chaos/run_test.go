@@ -36,6 +36,7 @@ type run struct {
 
 	mu         sync.Mutex
 	violations []violation // that were noticed under way
+	caught     []violation // what an impatient run was stopped for
 }
 
 // broken notes a violation that was noticed under way.
@@ -121,10 +122,12 @@ func (r *run) execute() *verdict {
 
 	striking, stopStriking := context.WithTimeout(load, r.options.duration)
 	defer stopStriking()
+	var watching sync.WaitGroup
 	if r.options.impatient {
-		servants.Go(func() { r.watch(always, stopStriking) })
+		watching.Go(func() { r.watch(striking, stopStriking) })
 	}
 	r.strike(striking)
+	watching.Wait()
 	stopLoad()
 	if r.cloud != nil {
 		r.cloud.calm()
@@ -132,7 +135,9 @@ func (r *run) execute() *verdict {
 	faultsEnded := time.Now()
 	v := &verdict{run: r, began: began}
 	producers.Wait()
-	r.drain()
+	if len(r.caught) == 0 { // else what follows would only be more of it
+		r.drain()
+	}
 	v.drained = time.Since(faultsEnded)
 	stopAll()
 	servants.Wait()

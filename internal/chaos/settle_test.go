@@ -37,6 +37,7 @@ type stored struct {
 // state is everything that is judged, read in this order while nothing changes,
 // or while more is coming in.
 type state struct {
+	ends     map[string]string // what answers said has become of tasks for good
 	promises map[uuid.UUID]promise
 	ledger   map[uuid.UUID][]tasks.Result
 	orders   map[uuid.UUID]bool
@@ -45,6 +46,9 @@ type state struct {
 }
 
 func (r *run) readState(ctx context.Context) (s state, err error) {
+	r.front.mu.Lock()
+	s.ends = maps.Clone(r.front.ends)
+	r.front.mu.Unlock()
 	r.promises.mu.Lock()
 	s.promises = maps.Clone(r.promises.all)
 	r.promises.mu.Unlock()
@@ -112,7 +116,7 @@ func (r *run) settle(v *verdict) {
 // watch judges while the run goes on, as far as that can be judged by then, and
 // stops the run at the first violation.
 func (r *run) watch(ctx context.Context, stop func()) {
-	r.every(ctx, 2*time.Second, func(ctx context.Context) {
+	r.every(ctx, time.Second, func(ctx context.Context) {
 		s, err := r.readState(ctx)
 		if err != nil {
 			return // the database is down just now
@@ -120,10 +124,24 @@ func (r *run) watch(ctx context.Context, stop func()) {
 		v := &verdict{run: r, violations: judge(s.entries)}
 		v.promises(s)
 		v.lines(s)
+		v.answers(s)
+		v.split(ctx)
 		if len(v.violations) > 0 {
+			r.mu.Lock()
+			r.caught = v.violations
+			r.mu.Unlock()
 			stop()
 		}
 	})
+}
+
+// split looks, in one statement and so at one moment, for successes without
+// their line in the ledger.
+func (v *verdict) split(ctx context.Context) {
+	var id uuid.UUID
+	_ = each(ctx, v.run.site.db, `SELECT t.id FROM claimcheck_tasks t LEFT JOIN chaos_ledger l ON l.task_id = `+v.run.site.id+`
+		WHERE t.status = 'SUCCESSFUL' AND t.task_path = '`+tasks.Ledger.Name()+`' AND l.seq IS NULL`,
+		func() { v.broken(ruleLedger, id, "it is successful, and there is no line") }, &id) // or the database is down just now
 }
 
 // broken notes a violation.
@@ -198,10 +216,7 @@ func (v *verdict) successes(s state) {
 
 // answers holds what deliveries and cancels were told against what is there.
 func (v *verdict) answers(s state) {
-	f := v.run.front
-	f.mu.Lock()
-	defer f.mu.Unlock()
-	for text, status := range f.ends {
+	for text, status := range s.ends {
 		id, err := uuid.Parse(text)
 		if row := s.rows[id]; err != nil || row.status != status {
 			v.broken(ruleAnswer, id, "answered %s, and is %q", status, row.status)

@@ -29,9 +29,8 @@ type site struct {
 	// of them in place of %d, ends it.
 	sessions, end string
 	// age makes time pass for rows that wait for the sweeper: see run.age.
-	age string
-	// value is the return value of a row as text.
-	value string
+	age       string
+	value, id string // columns of the task table, as text
 }
 
 // aging is how much faster than a clock time passes for rows that wait for the
@@ -146,7 +145,7 @@ func newPostgres(t *testing.T, o options) *site {
 		end:      `SELECT pg_terminate_backend(%d)`,
 		age: fmt.Sprintf(`UPDATE claimcheck_tasks SET dispatch_due_at = dispatch_due_at - interval '%d seconds'
 			WHERE status = 'READY' AND coalesce(run_after, now()) <= now() AND dispatch_due_at > now()`, aging),
-		value: `return_value::text`,
+		value: `return_value::text`, id: `t.id::text`,
 	}
 	p, u := through(t, direct, proxy.Postgres)
 	s.proxy = p

@@ -34,6 +34,10 @@ const (
 // Books is an open database.
 type Books struct {
 	Store queue.Store
+	// OneWriter says that a transaction keeps everybody else from writing, so
+	// that it must not last.
+	OneWriter bool
+
 	begin func(context.Context) (*Tx, error)
 	close []func()
 }
@@ -97,7 +101,7 @@ func openPostgres(ctx context.Context, databaseURL string) (*Books, error) {
 			return err
 		}}, nil
 	}
-	return &Books{store, begin, []func(){pool.Close, func() { _ = store.Close() }}}, nil
+	return &Books{Store: store, begin: begin, close: []func(){pool.Close, func() { _ = store.Close() }}}, nil
 }
 
 // numbered writes the marks for parameters as PostgreSQL does.
@@ -133,7 +137,10 @@ func openSQL(ctx context.Context, databaseURL string) (*Books, error) {
 			return err
 		}}, nil
 	}
-	return &Books{store, begin, []func(){func() { _ = db.Close() }, func() { _ = store.Close() }}}, nil
+	return &Books{
+		Store: store, OneWriter: store.Embedded(), begin: begin,
+		close: []func(){func() { _ = db.Close() }, func() { _ = store.Close() }},
+	}, nil
 }
 
 // OpenDB opens a database with database/sql alone, beside any store.

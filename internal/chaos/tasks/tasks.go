@@ -16,7 +16,7 @@ import (
 // Args are the arguments of every task.
 type Args struct {
 	Millis   int `json:"millis"`   // how long it takes
-	Failures int `json:"failures"` // attempts of Flaky that fail first
+	Failures int `json:"failures"` // attempts of Flaky and Stubborn that fail first
 }
 
 // Result is what every task returns.
@@ -58,7 +58,7 @@ type Runner struct {
 func (r *Runner) Registry() *queue.Registry {
 	return queue.NewRegistry(
 		Ledger.Handle(r.ledger), Plain.Handle(r.plain), Long.Handle(r.plain), Flaky.Handle(r.flaky),
-		Stubborn.Handle(r.stubborn), Patient.Handle(r.patient), Poison.Handle(r.poison), Once.Handle(r.stubborn),
+		Stubborn.Handle(r.stubborn), Patient.Handle(r.patient), Poison.Handle(r.poison), Once.Handle(r.once),
 	)
 }
 
@@ -85,6 +85,12 @@ func work(ctx context.Context, in Args) error {
 
 func (r *Runner) ledger(ctx context.Context, in Args) (Result, error) {
 	info, _ := queue.InfoFrom(ctx)
+	if r.Books.OneWriter {
+		if err := work(ctx, in); err != nil {
+			return Result{}, err
+		}
+		in.Millis = 0
+	}
 	tx, err := r.Books.Begin(ctx)
 	if err != nil {
 		return Result{}, err
@@ -116,7 +122,15 @@ func (r *Runner) flaky(ctx context.Context, in Args) (Result, error) {
 
 func (r *Runner) stubborn(ctx context.Context, in Args) (Result, error) {
 	<-time.After(time.Duration(in.Millis) * time.Millisecond)
+	if r.result(ctx).Attempt <= in.Failures {
+		return Result{}, r.failure(ctx)
+	}
 	return r.result(ctx), nil
+}
+
+// once is stubborn, and never fails by itself.
+func (r *Runner) once(ctx context.Context, in Args) (Result, error) {
+	return r.stubborn(ctx, Args{Millis: in.Millis})
 }
 
 func (r *Runner) patient(ctx context.Context, in Args) (Result, error) {

@@ -1,0 +1,152 @@
+package chaos
+
+import (
+	"flag"
+	"fmt"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/claimcheck-go/claimcheck/internal/mutate"
+)
+
+var mutationsFlag = flag.Bool("chaos.mutations", false, "run all mutations, not only the fastest")
+
+// mutation is the product without one of its guards. A run must notice.
+type mutation struct {
+	name   string
+	fast   bool // noticed within seconds, so that every run of the tests can afford it
+	edits  []mutate.Edit
+	change func(*options)
+}
+
+// stops are the faults that make zombies.
+var stops = []string{"SIGSTOP past the lease"}
+
+var mutations = []mutation{
+	{
+		name:   "nothing (the control)",
+		change: func(o *options) { o.duration = 15 * time.Second },
+	},
+	{
+		name: "no lease check in the claim", fast: true,
+		edits: []mutate.Edit{{
+			File: "queue/pgstore/claim.go",
+			Old:  "OR status = 'RUNNING' AND attempts < max_attempts AND lease_expires_at <= now()",
+			New:  "OR status = 'RUNNING' AND attempts < max_attempts",
+		}},
+	},
+	{
+		name: "a split transaction",
+		edits: []mutate.Edit{{
+			File: "queue/complete.go",
+			Old:  "_, err = r.executor.store.FinishTx(ctx, tx, r.claim, ",
+			New:  "_, err = r.executor.store.Finish(ctx, r.claim, ",
+		}},
+	},
+	{
+		name: "no finish fence",
+		edits: []mutate.Edit{{
+			File: "queue/pgstore/finish.go",
+			Old:  "finished_at = now(), lease_expires_at = NULL` + underClaim + `",
+			New:  "finished_at = now(), lease_expires_at = NULL WHERE id = $1::uuid AND status = 'RUNNING' AND $2::uuid IS NOT NULL",
+		}},
+		change: func(o *options) { o.only = stops },
+	},
+	{
+		name: "no fence for retries",
+		edits: []mutate.Edit{{
+			File: "queue/pgstore/finish.go",
+			Old:  "refundIf(`$8::bool`) + underClaim",
+			New:  "refundIf(`$8::bool`) + ` WHERE id = $1::uuid AND $2::uuid IS NOT NULL`",
+		}},
+		change: func(o *options) { o.only = stops },
+	},
+	{
+		name: "a sweeper that acts on what it read",
+		edits: []mutate.Edit{{
+			File: "queue/pgstore/promote.go",
+			Old:  "if p.Reclaimed, err = count(conn.Exec(ctx, reclaimQuery, limit)); err != nil {",
+			New: "var expired string\n" +
+				"if err = conn.QueryRow(ctx, `SELECT coalesce(string_agg(id::text, ','), '') FROM claimcheck_tasks\n" +
+				"	WHERE status = 'RUNNING' AND lease_expires_at <= now() AND attempts < max_attempts`).Scan(&expired); err != nil {\n" +
+				"	return err\n" +
+				"}\n" +
+				"time.Sleep(20 * time.Millisecond)\n" +
+				"if p.Reclaimed, err = count(conn.Exec(ctx, `UPDATE claimcheck_tasks SET `+setReclaimed+`\n" +
+				"	WHERE id = ANY(string_to_array($1, ',')::uuid[])`, expired)); err != nil {",
+		}},
+		change: func(o *options) { o.only = []string{"SIGKILL", "SIGSTOP past the lease"} },
+	},
+	{
+		name:   "no sweeper",
+		change: func(o *options) { o.noSweeper, o.duration, o.drain = true, 5*time.Second, 10*time.Second },
+	},
+	{
+		name: "synchronous_commit = off",
+		edits: []mutate.Edit{{ // or the store refuses it
+			File: "queue/pgstore/open.go",
+			Old:  `if setting == "off" {`,
+			New:  `if setting == "none" {`,
+		}},
+		change: func(o *options) {
+			o.lazyCommits, o.only = true, []string{"database crash"}
+			o.duration, o.pace = 9*time.Second, 2*time.Second
+		},
+	},
+}
+
+// longestMutation is how long a run may need to notice.
+const longestMutation = time.Minute
+
+// TestMutations shows that the run notices when a guard is gone: each mutation
+// must break a rule, and the product as it is none.
+func TestMutations(t *testing.T) {
+	var results strings.Builder
+	for i, m := range mutations {
+		if !m.fast && !*mutationsFlag {
+			continue
+		}
+		t.Run(m.name, func(t *testing.T) {
+			began := time.Now()
+			caught := m.run(t, i)
+			fmt.Fprintf(&results, "  %-36s %s, after %s\n", m.name, caught, time.Since(began).Round(100*time.Millisecond))
+		})
+	}
+	t.Logf("mutations:\n%s", &results)
+}
+
+// run runs the mutated product until a rule is broken, and says which.
+func (m mutation) run(t *testing.T, number int) (caught string) {
+	o := newOptions(t, longestMutation)
+	o.duration, o.impatient = longestMutation, true
+	if m.change != nil {
+		m.change(&o)
+	}
+	if m.edits != nil {
+		o.worker = filepath.Join(programs, fmt.Sprintf("mutant%d", number))
+		mutate.Build(t, "./internal/chaos/worker", o.worker, m.edits)
+	}
+	r := start(t, o, newPostgres(t, o), 3)
+	v := r.execute()
+	broken := r.caught
+	if len(broken) == 0 {
+		broken = v.violations
+	}
+	if number == 0 {
+		v.report(t)
+		return "holds"
+	}
+	if len(broken) == 0 {
+		v.report(t)
+		t.Errorf("the run did not notice (-chaos.seed=%d)", o.seed)
+		return "NOT CAUGHT"
+	}
+	rules := make(map[string]int)
+	for _, x := range broken {
+		rules[x.rule]++
+	}
+	t.Logf("seed %d, first: %+v", o.seed, broken[0])
+	return fmt.Sprintf("caught by %q (%d)", broken[0].rule, rules[broken[0].rule])
+}
