@@ -8,6 +8,7 @@ import (
 	"regexp"
 	"slices"
 	"strings"
+	"time"
 )
 
 // taskIDPlaceholder stands for the row's ID in handler URLs and paths.
@@ -57,6 +58,10 @@ type Config struct {
 	// project instead of to HandlerURL (APP_ENGINE_TARGET). App Engine marks
 	// such requests by X-AppEngine-* headers; they carry no OIDC token.
 	AppEngine *AppEngineTarget
+
+	// RequestTimeout is how long the platform lets a request to the handler
+	// take (REQUEST_TIMEOUT); 0 means that only Cloud Tasks bounds it.
+	RequestTimeout time.Duration
 
 	// Concurrency is how many creates one Dispatch has in flight; 0 means 32.
 	Concurrency int

@@ -31,8 +31,9 @@ type Dispatcher struct {
 }
 
 var (
-	_ queue.Dispatcher   = (*Dispatcher)(nil)
-	_ queue.QueueChecker = (*Dispatcher)(nil)
+	_ queue.Dispatcher     = (*Dispatcher)(nil)
+	_ queue.QueueChecker   = (*Dispatcher)(nil)
+	_ queue.TimeoutChecker = (*Dispatcher)(nil)
 )
 
 // New returns a Dispatcher that creates tasks through client. The error is a
@@ -52,6 +53,9 @@ func (d *Dispatcher) CheckQueue(name string) error {
 	_, err := queueID(d.cfg.QueueAliases, name)
 	return err
 }
+
+// CheckTimeout is Config.CheckTimeout.
+func (d *Dispatcher) CheckTimeout(timeout time.Duration) error { return d.cfg.CheckTimeout(timeout) }
 
 // Dispatch creates a Cloud Task for each ticket, up to Config.Concurrency at a
 // time. Calls that failed in a way that may pass are repeated until ctx ends,

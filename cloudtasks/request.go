@@ -31,6 +31,31 @@ const deadlineMargin = 30 * time.Second
 // it again, to a row that is then still leased.
 const MaxTaskTimeout = maxHTTPDeadline - deadlineMargin
 
+// CheckTimeout says whether a task may take so long: its context must end
+// before Cloud Tasks gives up on the delivery, and before the platform ends the
+// request (RequestTimeout), or it would be delivered again while it runs.
+func (cfg Config) CheckTimeout(timeout time.Duration) error {
+	longest, because := MaxTaskTimeout, "Cloud Tasks waits 30m for an answer"
+	if cfg.AppEngine != nil {
+		longest, because = maxAppEngineDeadline-deadlineMargin, "Cloud Tasks waits 24h for App Engine"
+	}
+	if limit := cfg.RequestTimeout - RequestMargin(cfg.RequestTimeout); cfg.RequestTimeout > 0 && limit < longest {
+		longest, because = limit, fmt.Sprintf("REQUEST_TIMEOUT is %s", cfg.RequestTimeout)
+	}
+	if timeout <= longest {
+		return nil
+	}
+	return fmt.Errorf("a timeout of %s is longer than the %s that a task may take here (%s, less a margin to store the result): "+
+		"lower queue.Timeout and let the task go on with queue.Snooze, raise REQUEST_TIMEOUT and the platform's timeout, or put it on a backend that workers pull from (queue.OnBackend)",
+		timeout, longest, because)
+}
+
+// RequestMargin is what a task leaves of a request's time, so that its result
+// can be stored: a tenth, or ten seconds.
+func RequestMargin(requestTimeout time.Duration) time.Duration {
+	return min(requestTimeout/10, 10*time.Second)
+}
+
 // query goes on every handler URL: a failed run then answers 500, and the
 // queue's backoff times the retry.
 const query = "?fail_on_error=true"

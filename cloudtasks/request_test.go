@@ -154,3 +154,23 @@ func TestTaskTimeoutEndsBeforeDispatchDeadline(t *testing.T) {
 		}
 	}
 }
+
+func TestTimeoutsThatNoDeliveryLastsForAreRefused(t *testing.T) {
+	for _, c := range []struct {
+		config  Config
+		longest time.Duration
+	}{
+		{Config{}, MaxTaskTimeout},
+		{Config{RequestTimeout: time.Hour}, MaxTaskTimeout},
+		{Config{RequestTimeout: 300 * time.Second}, 290 * time.Second},
+		{Config{RequestTimeout: 10 * time.Second}, 9 * time.Second},
+		{Config{AppEngine: &AppEngineTarget{}}, 24*time.Hour - 15*time.Second},
+	} {
+		for timeout, refused := range map[time.Duration]bool{0: false, c.longest: false, c.longest + 1: true} {
+			err := c.config.CheckTimeout(timeout)
+			if (err != nil) != refused || refused && !strings.Contains(err.Error(), "queue.OnBackend") {
+				t.Errorf("%+v with %s: %v", c.config, timeout, err)
+			}
+		}
+	}
+}

@@ -26,6 +26,14 @@ type QueueChecker interface {
 	CheckQueue(name string) error
 }
 
+// A TimeoutChecker is a Dispatcher that cannot let a task run for any time it
+// likes: it gives up on a delivery that takes longer. NewClient asks it about
+// the registered tasks, and Enqueue about an option of its own. The error says
+// what is possible, and what to do instead.
+type TimeoutChecker interface {
+	CheckTimeout(timeout time.Duration) error
+}
+
 // Ticket is what travels in place of the task (the Claim Check pattern): the
 // row's ID and how to deliver it, nothing of its name or arguments.
 type Ticket struct {

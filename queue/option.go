@@ -35,6 +35,7 @@ type options struct {
 	runAfter    time.Time
 	id          uuid.UUID
 	aliases     []string
+	backoff     func(attempt int) time.Duration
 }
 
 func defaultOptions() options {
@@ -77,6 +78,14 @@ func WithID(id uuid.UUID) Option { return func(o *options) { o.id = id } }
 // that it can be renamed while old rows wait. It belongs to NewTask or Declare.
 func Alias(names ...string) Option {
 	return func(o *options) { o.aliases = append(o.aliases, names...) }
+}
+
+// Backoff gives a task a backoff of its own: after its attempt number n (1 for
+// the first) fails, it runs again in next(n), not before, wherever it runs; the
+// queue's backoff then has no part in it. Exponential makes such functions. A
+// next that panics counts as the usual backoff. It belongs to NewTask or Declare.
+func Backoff(next func(attempt int) time.Duration) Option {
+	return func(o *options) { o.backoff = next }
 }
 
 var (

@@ -67,13 +67,22 @@ type PanicError struct {
 
 func (e *PanicError) Error() string { return fmt.Sprintf("panic: %v", e.Value) }
 
+// Exponential is a function for Backoff: first, doubled after each attempt,
+// longest at most, and up to a tenth more, so that what failed together does not
+// return together.
+func Exponential(first, longest time.Duration) func(attempt int) time.Duration {
+	first = max(first, 0)
+	return func(attempt int) time.Duration {
+		d := first
+		for ; attempt > 1 && d < longest; attempt-- {
+			d *= 2
+		}
+		d = min(d, longest)
+		return d + rand.N(max(d/10, 1))
+	}
+}
+
 // backoff is how long a plain retry waits after the given attempt, where no
 // queue has a backoff of its own: 1 s, doubled each time, 5 minutes at most,
 // and up to a tenth more so that what failed together does not return together.
-func backoff(attempt int) time.Duration {
-	d := LongestBackoff
-	if attempt < 10 {
-		d = min(d, time.Second<<(attempt-1))
-	}
-	return d + rand.N(d/10)
-}
+var backoff = Exponential(time.Second, LongestBackoff)

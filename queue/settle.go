@@ -83,9 +83,24 @@ func (e *Executor) fail(ctx context.Context, row *Row, f *failure) *Run {
 		return e.finish(ctx, row, Finish{Status: StatusFailed, Errors: history}, OutcomeFailed, f)
 	case f.again != nil:
 		return e.again(ctx, row, Retry{Errors: history, RunAfter: storable(f.again.at)}, f)
-	default:
-		return e.again(ctx, row, Retry{Errors: history, In: backoff(row.Attempts)}, f)
 	}
+	if d, _ := e.client.registry.lookup(row.Task); d.options.backoff != nil {
+		if wait, ok := e.ownBackoff(d, row.Attempts); ok {
+			return e.again(ctx, row, Retry{Errors: history, RunIn: wait}, f)
+		}
+	}
+	return e.again(ctx, row, Retry{Errors: history, In: backoff(row.Attempts)}, f)
+}
+
+// ownBackoff asks the task's own function, which may panic.
+func (e *Executor) ownBackoff(d definition, attempt int) (wait time.Duration, ok bool) {
+	defer func() {
+		if value := recover(); value != nil {
+			e.log.Error("the task's Backoff panicked; the usual backoff is taken", "task_path", d.name, "panic", value)
+		}
+	}()
+	// At least a microsecond: none would be no time of its own.
+	return max(d.options.backoff(attempt), time.Microsecond), true
 }
 
 // storable brings a time that a task asked for into the range of all databases.

@@ -89,14 +89,18 @@ func TestWrongCallsAreOneLineThatNamesTheSetting(t *testing.T) {
 		`task "demo.ecko" is not registered; did you mean demo.echo`: {"enqueue", "demo.ecko"},
 		"priority must be a whole number from -100 to 100":           {"enqueue", "demo.echo", "--priority=101"},
 		"enqueue - takes everything from its lines":                  {"enqueue", "-", "--queue=x"},
-		"refusing to start":                                          {"--listen=0.0.0.0:0"},
-		"--listen must be HOST:PORT":                                 {"--listen=nonsense"},
-		"TASK_HANDLER_PATH":                                          {"--task-handler-path=/run/"},
-		"WEBHOOK_SECRET: must be whsec_":                             {"serve", "--webhook-secret=?"},
-		"OIDC_AUDIENCE is required":                                  {"--oidc-allowed-emails=a@example.com"},
-		"OIDC_ISSUER and OIDC_CERTS_URL are an emulator's":           {"--oidc-issuer=http://x"},
-		"CLOUD_SQL_INSTANCE needs DATABASE_URL":                      {"migrate", "--cloud-sql-instance=a:b:c"},
-		"CLOUD_SQL_INSTANCE:":                                        {"migrate", "--cloud-sql-instance=a", "--database-url=postgres://u@/d"},
+		"TASKS_SWEEP_INTERVAL must be 0 (never) or at least 1s":      {"--tasks-sweep-interval=10ms"},
+		"--limit must be from 1 to 10000, not 0":                     {"sweep", "--limit=0"},
+		"task webhook.deliver: a timeout of 30s is longer than the 27s that a task may take here": {"--tasks-mode=cloudtasks", "--task-handler-url=https://h/{task_id}",
+			"--cloud-tasks-project=p", "--cloud-tasks-location=l", "--oidc-service-account-email=a@b.c", "--request-timeout=30s"},
+		"refusing to start":                                {"--listen=0.0.0.0:0"},
+		"--listen must be HOST:PORT":                       {"--listen=nonsense"},
+		"TASK_HANDLER_PATH":                                {"--task-handler-path=/run/"},
+		"WEBHOOK_SECRET: must be whsec_":                   {"serve", "--webhook-secret=?"},
+		"OIDC_AUDIENCE is required":                        {"--oidc-allowed-emails=a@example.com"},
+		"OIDC_ISSUER and OIDC_CERTS_URL are an emulator's": {"--oidc-issuer=http://x"},
+		"CLOUD_SQL_INSTANCE needs DATABASE_URL":            {"migrate", "--cloud-sql-instance=a:b:c"},
+		"CLOUD_SQL_INSTANCE:":                              {"migrate", "--cloud-sql-instance=a", "--database-url=postgres://u@/d"},
 	} {
 		t.Run(want, func(t *testing.T) {
 			status, stdout, stderr := newCLI(t).call("", args...)
@@ -389,6 +393,8 @@ func TestPurgeAndRequeueFromTheCommandLine(t *testing.T) {
 		{"purge --batch-size 1 --json", `{"deleted":2,"dry_run":false}` + "\n"},
 		{"purge --yes --status CANCELLED", "0 tasks deleted\n"},
 		{"requeue --older-than 1s", "0 tasks are READY again, 0 are FAILED\n"},
+		{"sweep", "0 dispatched, 0 reclaimed, 0 armed, 0 failed, 0 errors\n"},
+		{"sweep --limit 10000 --json", `{"dispatched":0,"reclaimed":0,"armed":0,"failed":0,"errors":0}` + "\n"},
 		{"requeue --older-than 15m --mark-failed --dry-run", "0 tasks would be READY again, 0 would be FAILED\n"},
 	} {
 		if out := c.ok(strings.Fields(step.args)...); out != step.want {

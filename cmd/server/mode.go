@@ -58,8 +58,7 @@ func (p *program) defaultTimeout(mode string) time.Duration {
 		timeout = 9 * time.Minute
 	}
 	if request := p.requestTimeout(); request > 0 {
-		// Leave a tenth, or ten seconds, for the result to be stored.
-		timeout = min(timeout, request-min(request/10, 10*time.Second))
+		timeout = min(timeout, request-cloudtasks.RequestMargin(request))
 	}
 	return timeout
 }
@@ -105,6 +104,8 @@ func (p *program) cloudTarget(ctx context.Context) (*target, error) {
 		Location:     value(s.CloudTasksLocation, d.Location),
 		QueueAliases: s.TasksQueueAliases,
 		AllowHTTP:    s.CloudTasksEmulatorHost != "",
+
+		RequestTimeout: p.requestTimeout(),
 	}}
 	if s.AppEngineTarget && d.Platform() == detect.AppEngine {
 		t.config.AppEngine = &cloudtasks.AppEngineTarget{

@@ -72,7 +72,6 @@ func (c *serveCmd) Run(ctx context.Context, p *program) error {
 		return fmt.Errorf("listen on %s: %w (--listen chooses another address)", listen, err)
 	}
 	p.announce(parts, listener.Addr())
-	p.warnOfLongTasks(parts)
 
 	server := &http.Server{
 		Handler:           handler,
@@ -195,21 +194,6 @@ func ready(w http.ResponseWriter, r *http.Request, db database) {
 		return
 	}
 	w.WriteHeader(http.StatusOK)
-}
-
-// warnOfLongTasks names the tasks that may run longer than the platform lets
-// their request.
-func (p *program) warnOfLongTasks(parts *parts) {
-	request := p.requestTimeout()
-	if parts.mode != modeCloudTasks || request == 0 {
-		return
-	}
-	for _, task := range parts.config.Registry.Tasks() {
-		if task.Timeout >= request {
-			parts.log.Warn("task may run longer than the platform's request timeout, and is then delivered again while it runs: raise REQUEST_TIMEOUT and the platform's, or lower the task's queue.Timeout",
-				"task_path", task.Name, "timeout", task.Timeout.String(), "request_timeout", request.String())
-		}
-	}
 }
 
 // announce logs the one line from which one sees what this server is.

@@ -37,6 +37,7 @@ func (c *statusCmd) Run(ctx context.Context, p *program) error {
 		value any
 	}{
 		{"pending", figures.Pending}, {"delayed", figures.Delayed}, {"running", figures.Running},
+		{"stranded", figures.Stranded}, {"oldest stranded since", when(figures.OldestStrandedSince)},
 		{"successful", figures.Successful}, {"failed", figures.Failed}, {"cancelled", figures.Cancelled},
 		{"oldest pending since", when(figures.OldestPendingSince)}, {"newest pending since", when(figures.NewestPendingSince)},
 	} {

@@ -53,6 +53,9 @@ func (p *program) plan(ctx context.Context, dispatches, runs bool) (*parts, erro
 	if mode == modeCloudTasks && dispatches {
 		parts.target, err = p.cloudTarget(ctx)
 		problems = append(problems, err)
+		if err == nil {
+			problems = append(problems, checkTimeouts(reg, parts.target))
+		}
 	}
 	if err := errors.Join(problems...); err != nil {
 		return nil, usageError{err}
@@ -62,6 +65,18 @@ func (p *program) plan(ctx context.Context, dispatches, runs bool) (*parts, erro
 		MaxBytes: int(p.settings.TasksMaxBody), DispatchTimeout: time.Duration(p.settings.TasksDispatchTimeout),
 	}
 	return parts, nil
+}
+
+// checkTimeouts refuses tasks that may take longer than their delivery; it is
+// what queue.NewClient does too, but only once the database is open.
+func checkTimeouts(reg *queue.Registry, t *target) error {
+	var problems []error
+	for _, task := range reg.Tasks() {
+		if err := t.config.CheckTimeout(task.Timeout); err != nil {
+			problems = append(problems, fmt.Errorf("task %s: %w", task.Name, err))
+		}
+	}
+	return errors.Join(problems...)
 }
 
 // open connects the parts. In local mode local is the dispatcher of a process

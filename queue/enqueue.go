@@ -1,0 +1,162 @@
+package queue
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/google/uuid"
+)
+
+// Handle is what Enqueue returns.
+type Handle struct {
+	ID  uuid.UUID
+	Row *Row // as stored
+	// Existed reports that the same task was stored under this ID before.
+	Existed bool
+}
+
+// Request is one task to be enqueued by name.
+type Request struct {
+	Task string
+	// Args is anything that encoding/json encodes; a json.RawMessage goes in
+	// as it is. Nil is JSON's null.
+	Args    any
+	Options []Option
+}
+
+// Enqueue is Task.Enqueue for a task known by its name only.
+func (c *Client) Enqueue(ctx context.Context, task string, args any, opts ...Option) (*Handle, error) {
+	handles, err := c.EnqueueMany(ctx, Request{Task: task, Args: args, Options: opts})
+	if err != nil {
+		return nil, err
+	}
+	return handles[0], nil
+}
+
+// EnqueueMany stores all requests in one transaction, or none of them, and then
+// dispatches them. An error that is ErrInvalid or ErrIDConflict is a
+// *RequestError that names the request.
+func (c *Client) EnqueueMany(ctx context.Context, requests ...Request) ([]*Handle, error) {
+	rows, err := c.newRows(requests)
+	if err != nil {
+		return nil, err
+	}
+	handles, err := c.inserted(rows, c.cfg.Store.Insert(ctx, rows...))
+	if err == nil {
+		c.goOut(ctx, handles)
+	}
+	return handles, err
+}
+
+// newRows checks all requests and makes the rows of them.
+func (c *Client) newRows(requests []Request) ([]*NewRow, error) {
+	rows := make([]*NewRow, len(requests))
+	for i, request := range requests {
+		row, err := c.newRow(request)
+		if err != nil {
+			return nil, &RequestError{Index: i, Err: err}
+		}
+		rows[i] = row
+	}
+	return rows, nil
+}
+
+// inserted is what became of rows that were inserted with the given error.
+func (c *Client) inserted(rows []*NewRow, err error) ([]*Handle, error) {
+	c.outage.observe(err)
+	var conflict *IDConflictError
+	if errors.As(err, &conflict) {
+		last := len(rows) - 1 // the one that came too late
+		for rows[last].ID != conflict.ID && last > 0 {
+			last--
+		}
+		return nil, &RequestError{Index: last, Err: conflict}
+	}
+	if err != nil {
+		return nil, fmt.Errorf("enqueue: %w", err)
+	}
+	handles := make([]*Handle, len(rows))
+	for i, row := range rows {
+		handles[i] = &Handle{ID: row.ID, Row: row.Row, Existed: row.Existed}
+	}
+	return handles, nil
+}
+
+// goOut dispatches what has been stored for good.
+func (c *Client) goOut(ctx context.Context, handles []*Handle) {
+	var rows []*Row
+	for _, h := range handles {
+		if hook := c.cfg.Hooks.Enqueued; hook != nil && !h.Existed {
+			hook(ctx, h.Row)
+		}
+		// A repeated enqueue may be one whose first process died before it
+		// dispatched; the claim makes a second ticket harmless.
+		if h.Row.Status == StatusReady && time.Until(h.Row.RunAfter) < ArmWithin {
+			rows = append(rows, h.Row)
+		}
+	}
+	_ = c.dispatch(ctx, rows...) // logged, on the row, and the sweeper's
+}
+
+// RequestError says which request of EnqueueMany was refused, and why.
+type RequestError struct {
+	Index int // of the request, from 0
+	Err   error
+}
+
+func (e *RequestError) Error() string { return e.Err.Error() }
+
+// Unwrap returns the reason.
+func (e *RequestError) Unwrap() error { return e.Err }
+
+// newRow checks a request and makes the row of it.
+func (c *Client) newRow(request Request) (*NewRow, error) {
+	d, ok := c.registry.lookup(request.Task)
+	if !ok {
+		return nil, c.registry.unknown(request.Task)
+	}
+	o := d.options
+	o.timeout, o.backoff, o.aliases = 0, nil, nil // the row keeps only what this call asks for
+	for _, option := range request.Options {
+		option(&o)
+	}
+	if err := o.check(); err != nil {
+		return nil, err
+	}
+	if o.backoff != nil || o.aliases != nil {
+		return nil, invalidf("Backoff and Alias belong to the task (NewTask, Declare), not to one Enqueue")
+	}
+	if err := c.checkRoute(o.backend, o.queue); err != nil {
+		return nil, err
+	}
+	if err := c.checkTimeout(o.backend, cmp.Or(o.timeout, d.options.timeout)); err != nil {
+		return nil, invalidf("timeout: %w", err)
+	}
+	args, err := encode("args", request.Args)
+	if err != nil {
+		return nil, err
+	}
+	if len(args) > c.cfg.MaxBytes {
+		return nil, invalidf("args are %d bytes of JSON; at most %d are accepted", len(args), c.cfg.MaxBytes)
+	}
+	if err := CheckJSON("args", args); err != nil {
+		return nil, err
+	}
+	if err := d.check(args); err != nil {
+		return nil, invalidf("args of %s: %w", d.name, err)
+	}
+	if o.id == uuid.Nil {
+		if o.id, err = uuid.NewV7(); err != nil {
+			return nil, fmt.Errorf("enqueue: %w", err)
+		}
+	}
+	row := &Row{
+		ID: o.id, Task: request.Task, Queue: o.queue, Backend: o.backend,
+		Priority: o.priority, MaxAttempts: o.maxAttempts, Timeout: o.timeout,
+		RunAfter: o.runAfter.UTC().Truncate(time.Microsecond), Args: args,
+	}
+	return &NewRow{Row: row, Delay: o.delay, Armed: c.armed(o.backend, max(o.delay, time.Until(o.runAfter)))}, nil
+}
