@@ -24,6 +24,7 @@ func runSuite(t *testing.T, pooler bool) {
 			testdb.Exec(t, config.URL, "TRUNCATE claimcheck_tasks")
 			return open(t, config)
 		},
+		Second: func(t *testing.T, _ queue.Store) queue.Store { return open(t, config) },
 		Begin: func(t *testing.T, _ queue.Store) queue.Tx {
 			conn, err := pgx.Connect(t.Context(), config.URL)
 			if err != nil {

@@ -15,7 +15,9 @@ func TestFile(t *testing.T) {
 }
 
 func TestMemory(t *testing.T) {
-	storetest.Run(t, harness(func(*testing.T) string { return "sqlite::memory:" }))
+	h := harness(func(*testing.T) string { return "sqlite::memory:" })
+	h.Second = nil // each store is a database of its own
+	storetest.Run(t, h)
 }
 
 func TestMariaDB(t *testing.T) {
@@ -23,14 +25,23 @@ func TestMariaDB(t *testing.T) {
 }
 
 func harness(url func(t *testing.T) string) storetest.Harness {
-	open := func(t *testing.T) *sqlstore.Store { return open(t, url(t), sqlstore.Config{}) }
+	urls := map[queue.Store]string{}
+	fresh := func(t *testing.T) *sqlstore.Store {
+		at := url(t)
+		s := open(t, at, sqlstore.Config{})
+		urls[s] = at
+		return s
+	}
 	return storetest.Harness{
 		Open: func(t *testing.T) queue.Store {
-			s := open(t)
+			s := fresh(t)
 			if _, err := s.Migrate(t.Context()); err != nil {
 				t.Fatal(err)
 			}
 			return s
+		},
+		Second: func(t *testing.T, store queue.Store) queue.Store {
+			return open(t, urls[store], sqlstore.Config{})
 		},
 		Begin: func(t *testing.T, store queue.Store) queue.Tx {
 			tx, err := store.(*sqlstore.Store).DB().BeginTx(t.Context(), nil)
@@ -39,7 +50,7 @@ func harness(url func(t *testing.T) string) storetest.Harness {
 			}
 			return sqlstore.Tx(tx)
 		},
-		OpenUnmigrated: func(t *testing.T) queue.Store { return open(t) },
+		OpenUnmigrated: func(t *testing.T) queue.Store { return fresh(t) },
 	}
 }
 

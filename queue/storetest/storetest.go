@@ -30,6 +30,9 @@ type Harness struct {
 	OpenUnmigrated func(t *testing.T) queue.Store
 	// Begin begins a transaction of a caller's in the store's database.
 	Begin func(t *testing.T, store queue.Store) queue.Tx
+	// Second returns another store on the database of one that Open returned, as
+	// another process has it; nil where a database has only one store.
+	Second func(t *testing.T, store queue.Store) queue.Store
 }
 
 // Run runs the suite. Stores that have a Close method are closed by it, too.
@@ -64,6 +67,7 @@ func Run(t *testing.T, h Harness) {
 	}
 	t.Run("Unmigrated", func(t *testing.T) { testUnmigrated(newFixture(t, h, h.OpenUnmigrated(t))) })
 	t.Run("Model", func(t *testing.T) { testModel(newFixture(t, h, h.Open(t))) })
+	t.Run("Linear", func(t *testing.T) { testLinear(newFixture(t, h, h.Open(t))) })
 }
 
 // What most tests use.
@@ -76,15 +80,16 @@ const (
 // fixture is one test's store, and short ways to use it.
 type fixture struct {
 	*testing.T
-	ctx   context.Context
-	store queue.Store
-	begin func(*testing.T, queue.Store) queue.Tx
+	ctx    context.Context
+	store  queue.Store
+	begin  func(*testing.T, queue.Store) queue.Tx
+	second func(*testing.T, queue.Store) queue.Store // may be nil
 }
 
 func newFixture(t *testing.T, h Harness, store queue.Store) *fixture {
 	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
 	t.Cleanup(cancel)
-	return &fixture{T: t, ctx: ctx, store: store, begin: h.Begin}
+	return &fixture{T: t, ctx: ctx, store: store, begin: h.Begin, second: h.Second}
 }
 
 // request is a new row, as changes make it.
