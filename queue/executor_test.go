@@ -158,6 +158,9 @@ func TestTheTasksWordOnWhatFollows(t *testing.T) {
 		check   func(row *queue.Row) bool
 		tickets int
 	}{
+		"Cancel": {fmt.Errorf("x: %w", queue.Cancel(errors.New("gone"))), queue.OutcomeCancelled, func(r *queue.Row) bool {
+			return r.Status == queue.StatusCancelled && r.Attempts == 1 && len(r.Errors) == 1 && r.Errors[0].Message == "x: gone" && !r.FinishedAt.IsZero()
+		}, 0},
 		"Discard": {fmt.Errorf("x: %w", queue.Discard(errors.New("bad"))), queue.OutcomeFailed, func(r *queue.Row) bool {
 			return r.Status == queue.StatusFailed && len(r.Errors) == 1 && r.Errors[0].ExceptionClassPath == "*errors.errorString"
 		}, 0},

@@ -18,6 +18,7 @@ type failure struct {
 	class    string // type of the error that says most
 	trace    string // stack, or the wrapped chain
 	discard  bool
+	cancel   bool
 	again    *rescheduleError // the task asked for its own next time
 	stopped  bool             // it says that its context has ended
 	panicked bool
@@ -32,6 +33,8 @@ func judge(err error) *failure {
 	f.text, f.class = cleanText(err.Error(), maxMessageBytes), cleanText(class(err), 200)
 	var discard *discardError
 	f.discard = errors.As(err, &discard)
+	var cancel *cancelError
+	f.cancel = errors.As(err, &cancel)
 	errors.As(err, &f.again)
 	if p, ok := err.(*PanicError); ok {
 		f.panicked, f.trace = true, cleanText(string(p.Stack), maxTracebackBytes)
@@ -64,6 +67,8 @@ func plain(err error) error {
 	for {
 		switch e := err.(type) {
 		case *discardError:
+			err = e.error
+		case *cancelError:
 			err = e.error
 		case *invalidError:
 			err = e.error

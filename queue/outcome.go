@@ -16,6 +16,15 @@ func Discard(err error) error {
 	return &discardError{err}
 }
 
+// Cancel makes the task CANCELLED: it turned out that it is not wanted any more.
+// err, which is kept on the row, says why.
+func Cancel(err error) error {
+	if err == nil {
+		err = errors.New("cancelled by the task")
+	}
+	return &cancelError{err}
+}
+
 // RetryAt makes a failed attempt be tried again at t, not before, instead of
 // after the usual backoff. The attempt counts.
 func RetryAt(t time.Time, err error) error {
@@ -34,6 +43,10 @@ func Snooze(d time.Duration) error {
 type discardError struct{ error }
 
 func (e *discardError) Unwrap() error { return e.error }
+
+type cancelError struct{ error }
+
+func (e *cancelError) Unwrap() error { return e.error }
 
 type rescheduleError struct {
 	err    error

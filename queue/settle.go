@@ -16,6 +16,8 @@ const (
 	OutcomeSucceeded Outcome = "succeeded"
 	// OutcomeFailed: READY again for another attempt, or FAILED.
 	OutcomeFailed Outcome = "failed"
+	// OutcomeCancelled: the task asked for it.
+	OutcomeCancelled Outcome = "cancelled"
 	// OutcomeRescheduled: READY for the time that the task asked for; if
 	// Run.DispatchErr is set, it could not be dispatched for it.
 	OutcomeRescheduled Outcome = "rescheduled"
@@ -79,6 +81,8 @@ func (e *Executor) fail(ctx context.Context, row *Row, f *failure) *Run {
 	}
 	history := row.WithError(f.record(row.Attempts, time.Now()))
 	switch {
+	case f.cancel:
+		return e.finish(ctx, row, Finish{Status: StatusCancelled, Errors: history}, OutcomeCancelled, f)
 	case f.discard, row.Attempts >= row.MaxAttempts:
 		return e.finish(ctx, row, Finish{Status: StatusFailed, Errors: history}, OutcomeFailed, f)
 	case f.again != nil:
@@ -224,6 +228,8 @@ func (e *Executor) logRun(run *Run) {
 		log.Error("task failed; no attempt is left, or the error is permanent")
 	case run.Outcome == OutcomeFailed:
 		log.Warn("task failed; it will be tried again")
+	case run.Outcome == OutcomeCancelled:
+		log.Info("task cancelled itself")
 	case run.Outcome == OutcomeRescheduled:
 		level := slog.LevelWarn
 		if f != nil && f.snoozed() {

@@ -141,9 +141,9 @@ type Promotion struct {
 
 // Finish is the end of a task.
 type Finish struct {
-	Status      Status          // SUCCESSFUL or FAILED
+	Status      Status          // a final one
 	ReturnValue json.RawMessage // SUCCESSFUL only
-	Errors      []AttemptError  // FAILED: the whole history; otherwise it stays as it is
+	Errors      []AttemptError  // the whole history; nil leaves it as it is
 }
 
 // Retry is a return to READY. At most one of In, RunAfter and RunIn is set.

@@ -13,7 +13,7 @@ import (
 
 // Func is what a task does. Its context ends when the task's timeout is over,
 // its claim is lost, or the process stops; context.Cause says which. An error
-// makes the task be tried again, unless Discard, RetryAt or Snooze says
+// makes the task be tried again, unless Discard, Cancel, RetryAt or Snooze says
 // otherwise. Side effects must bear running twice.
 type Func[In, Out any] func(ctx context.Context, in In) (Out, error)
 

@@ -45,7 +45,7 @@ func ExecuteAnswer(run *queue.Run, err error, failOnError bool) Answer {
 		return notRunAnswer(err)
 	}
 	switch run.Outcome {
-	case queue.OutcomeSucceeded:
+	case queue.OutcomeSucceeded, queue.OutcomeCancelled:
 		return Answer{Status: http.StatusOK, Body: executed{Executed: true, Result: run.Row}}
 	case queue.OutcomeFailed:
 		if failOnError {

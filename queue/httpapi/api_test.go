@@ -49,6 +49,7 @@ func newAPI(t *testing.T, change func(*httpapi.Config, *queue.Config)) *api {
 		queue.NewTask("t.typed", func(_ context.Context, in struct{ N int }) (int, error) { return in.N, nil }),
 		queue.NewTask("t.fail", func(context.Context, any) (any, error) { return nil, errors.New("no luck") }, queue.MaxAttempts(2)),
 		queue.NewTask("t.discard", func(context.Context, any) (any, error) { return nil, queue.Discard(errors.New("never")) }),
+		queue.NewTask("t.cancel", func(context.Context, any) (any, error) { return nil, queue.Cancel(errors.New("gone")) }),
 		queue.NewTask("t.snooze", func(context.Context, any) (any, error) { return nil, queue.Snooze(time.Hour) }),
 		queue.Declare[any, any]("t.elsewhere"),
 		queue.NewTask("t.block", func(ctx context.Context, _ any) (any, error) {

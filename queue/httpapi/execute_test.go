@@ -48,6 +48,10 @@ func TestExecuteAnswersAsTheTableSays(t *testing.T) {
 	a.expect("permanent failure", a.deliver(id), 500, `"status":"FAILED"`)
 	a.expect("after it", a.deliver(id), 200, `"executed":false`)
 
+	id = a.enqueue(`{"task":"t.cancel"}`)
+	a.expect("not wanted any more", a.deliver(id), 200, `"status":"CANCELLED"`)
+	a.expect("after it", a.deliver(id), 200, `"executed":false`)
+
 	id = a.enqueue(`{"task":"t.snooze"}`)
 	a.expect("own next time", a.deliver(id), 200, `{"executed":true,"result":{`)
 	a.expect("before that time", a.deliver(id), 200, `{"executed":false,"reason":"task is not due yet"}`)
