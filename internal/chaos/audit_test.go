@@ -4,7 +4,6 @@ import (
 	"context"
 	"database/sql"
 	"encoding/json"
-	"time"
 )
 
 // entry is one transition of a row, as the database's trigger saw it: a pair is
@@ -79,6 +78,3 @@ func (e *entry) failure() (last struct {
 	}
 	return last
 }
-
-// took is how long after first this entry came.
-func (e *entry) took(first int64) time.Duration { return time.Duration(e.at-first) * time.Microsecond }

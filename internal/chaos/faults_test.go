@@ -2,31 +2,12 @@ package chaos
 
 import (
 	"context"
-	"maps"
 	"math/rand/v2"
 	"slices"
 	"sync"
 	"syscall"
 	"time"
 )
-
-// tally counts what has happened to the system, by name.
-type tally struct {
-	mu     sync.Mutex
-	counts map[string]int
-}
-
-func (y *tally) add(what string, n int) {
-	y.mu.Lock()
-	defer y.mu.Unlock()
-	y.counts[what] += n
-}
-
-func (y *tally) all() map[string]int {
-	y.mu.Lock()
-	defer y.mu.Unlock()
-	return maps.Clone(y.counts)
-}
 
 // fault is one kind of thing that goes wrong. strike makes it happen; what it
 // takes longer to undo goes on in wg.
@@ -65,9 +46,10 @@ func (r *run) faults() []fault {
 	return slices.DeleteFunc(slices.Clone(all), func(f fault) bool { return !slices.Contains(r.options.only, f.name) })
 }
 
-// strike lets faults happen until ctx ends: from a shuffled deck in which each
-// is as often as it weighs, then from the next deck. The time between two is such
-// that at least two decks are played.
+// strike lets faults happen: from a shuffled deck in which each is as often as it
+// weighs, then from the next deck, as long as the options say. The first deck is
+// played to its end, and if something that must happen has not by the end of the
+// time, more decks are, for as long again. Ending ctx ends it at once.
 func (r *run) strike(ctx context.Context) {
 	random := r.options.random(1)
 	var wg sync.WaitGroup
@@ -84,9 +66,14 @@ func (r *run) strike(ctx context.Context) {
 	}
 	tick := time.NewTicker(pause)
 	defer tick.Stop()
-	for {
+	began := time.Now()
+	for round := 0; ; round++ {
 		random.Shuffle(len(deck), func(i, j int) { deck[i], deck[j] = deck[j], deck[i] })
 		for _, f := range deck {
+			spent := time.Since(began)
+			if round > 0 && spent > r.options.duration && (spent > 2*r.options.duration || r.complete(ctx)) {
+				return
+			}
 			select {
 			case <-ctx.Done():
 				return
@@ -97,16 +84,18 @@ func (r *run) strike(ctx context.Context) {
 	}
 }
 
-// victim is a worker that no other fault has hold of, from a random one on, or
-// nil. It is the fault's until busy is unlocked.
-func (r *run) victim(random *rand.Rand) *worker {
-	first := random.IntN(len(r.workers))
-	for i := range r.workers {
-		if w := r.workers[(first+i)%len(r.workers)]; w.busy.TryLock() {
-			return w
+// victim waits for one of some workers that no other fault has hold of, and
+// prefers a random one. It is the fault's until busy is unlocked.
+func victim(workers []*worker, random *rand.Rand) *worker {
+	first := random.IntN(len(workers))
+	for {
+		for i := range workers {
+			if w := workers[(first+i)%len(workers)]; w.busy.TryLock() {
+				return w
+			}
 		}
+		time.Sleep(10 * time.Millisecond) // the others are about to let go
 	}
-	return nil
 }
 
 // restart starts a worker that has ended.
@@ -127,10 +116,11 @@ func (r *run) terminate(random *rand.Rand, wg *sync.WaitGroup) {
 
 // replace ends a worker by a signal and starts another in its place.
 func (r *run) replace(name string, signal syscall.Signal, random *rand.Rand, wg *sync.WaitGroup) {
-	w := r.victim(random)
-	if w == nil {
-		return
+	mortal := r.workers
+	if r.elder() != nil {
+		mortal = mortal[1:]
 	}
+	w := victim(mortal, random)
 	r.tally.add(name, 1)
 	wg.Go(func() {
 		defer w.busy.Unlock()
@@ -142,10 +132,7 @@ func (r *run) replace(name string, signal syscall.Signal, random *rand.Rand, wg 
 // pause stops a worker for longer than its leases last, and lets it go on: what
 // it was doing is somebody else's by then.
 func (r *run) pause(random *rand.Rand, wg *sync.WaitGroup) {
-	w := r.victim(random)
-	if w == nil {
-		return
-	}
+	w := victim(r.workers, random)
 	r.tally.add("SIGSTOP past the lease", 1)
 	stopped := r.options.lease + time.Duration(random.Int64N(int64(r.options.lease)))
 	w.signal(syscall.SIGSTOP)

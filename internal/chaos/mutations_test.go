@@ -119,8 +119,8 @@ func TestMutations(t *testing.T) {
 
 // run runs the mutated product until a rule is broken, and says which.
 func (m mutation) run(t *testing.T, number int) (caught string) {
-	o := newOptions(t, longestMutation)
-	o.duration, o.impatient = longestMutation, true
+	o := newOptions(t, longestMutation, 0)
+	o.duration, o.impatient, o.soak = longestMutation, true, false
 	if m.change != nil {
 		m.change(&o)
 	}

@@ -11,7 +11,7 @@ var (
 	seedFlag     = flag.Uint64("chaos.seed", 0, "seed of the choice of faults and tasks; 0 draws one")
 	durationFlag = flag.Duration("chaos.duration", 0, "how long faults strike; 0 is a short time that fits into the other tests")
 	rateFlag     = flag.Float64("chaos.rate", 60, "tasks that the producers try to enqueue in a second")
-	fsyncFlag    = flag.Bool("chaos.fsync", false, "let the databases force their commits to disk")
+	soakFlag     = flag.Duration("chaos.soak", 0, "how long all databases together are put to a soak: commits forced to disk, and a worker that lives through it whose memory must stay flat")
 	logsFlag     = flag.String("chaos.logs", "", "directory for the logs of the workers; none are kept without it")
 )
 
@@ -23,6 +23,7 @@ type options struct {
 	rate     float64       // tasks enqueued in a second
 	lease    time.Duration
 	worker   string // the program
+	soak     bool
 
 	// For mutations.
 	noSweeper   bool
@@ -32,17 +33,21 @@ type options struct {
 	pace        time.Duration // between two faults; 0: as fits the duration
 }
 
-// newOptions are those of the flags.
-func newOptions(t *testing.T, short time.Duration) options {
+// newOptions are those of the flags. short is how long the run is beside other
+// tests, and share its part of a soak.
+func newOptions(t *testing.T, short time.Duration, share float64) options {
 	t.Helper()
 	o := options{
-		seed: *seedFlag, duration: *durationFlag, drain: time.Minute, rate: *rateFlag,
+		seed: *seedFlag, duration: *durationFlag, drain: time.Minute, rate: *rateFlag, soak: *soakFlag > 0,
 		lease: 1500 * time.Millisecond, worker: workerProgram(t),
 	}
 	if o.seed == 0 {
 		o.seed = rand.Uint64()
 	}
-	if o.duration == 0 {
+	switch {
+	case o.soak:
+		o.duration = time.Duration(share * float64(*soakFlag))
+	case o.duration == 0:
 		o.duration = short
 	}
 	return o

@@ -73,8 +73,8 @@ var mixture = []struct {
 	weight int
 	millis int // at most
 }{
-	{tasks.Ledger.Name(), 40, 100}, {tasks.Plain.Name(), 13, 40}, {tasks.Long.Name(), 8, 1500}, {tasks.Flaky.Name(), 10, 20},
-	{tasks.Stubborn.Name(), 12, 1200}, {tasks.Patient.Name(), 8, 500}, {tasks.Poison.Name(), 3, 20}, {tasks.Once.Name(), 6, 1200},
+	{tasks.Ledger.Name(), 40, 100}, {tasks.Plain.Name(), 11, 40}, {tasks.Long.Name(), 8, 2000}, {tasks.Flaky.Name(), 10, 20},
+	{tasks.Stubborn.Name(), 12, 1200}, {tasks.Patient.Name(), 8, 500}, {tasks.Poison.Name(), 3, 20}, {tasks.Once.Name(), 8, 1500},
 }
 
 // next draws a task.

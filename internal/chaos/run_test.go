@@ -33,6 +33,7 @@ type run struct {
 	promises promises
 	tally    tally
 	baseline []figures // of the workers, before the load
+	samples  []figures // of the elder
 
 	mu         sync.Mutex
 	violations []violation // that were noticed under way
@@ -110,7 +111,6 @@ func (r *run) enqueueHere() {
 
 // execute makes a run from its beginning to its verdict.
 func (r *run) execute() *verdict {
-	began := time.Now()
 	load, stopLoad := context.WithCancel(context.Background())
 	always, stopAll := context.WithCancel(context.Background())
 	defer stopAll()
@@ -120,20 +120,21 @@ func (r *run) execute() *verdict {
 	r.operate(load, &producers)
 	r.serve(always, &servants)
 
-	striking, stopStriking := context.WithTimeout(load, r.options.duration)
+	striking, stopStriking := context.WithCancel(load)
 	defer stopStriking()
 	var watching sync.WaitGroup
 	if r.options.impatient {
 		watching.Go(func() { r.watch(striking, stopStriking) })
 	}
 	r.strike(striking)
+	stopStriking()
 	watching.Wait()
 	stopLoad()
 	if r.cloud != nil {
 		r.cloud.calm()
 	}
 	faultsEnded := time.Now()
-	v := &verdict{run: r, began: began}
+	v := &verdict{run: r}
 	producers.Wait()
 	if len(r.caught) == 0 { // else what follows would only be more of it
 		r.drain()
@@ -172,6 +173,9 @@ func (r *run) operate(ctx context.Context, wg *sync.WaitGroup) {
 // serve starts what the rest of a run needs too: time, and two sweepers.
 func (r *run) serve(ctx context.Context, wg *sync.WaitGroup) {
 	wg.Go(func() { r.every(ctx, time.Second, r.age) })
+	if r.elder() != nil {
+		wg.Go(func() { r.every(ctx, time.Second, r.sample) })
+	}
 	if !r.options.noSweeper {
 		wg.Go(func() { r.every(ctx, 700*time.Millisecond, r.sweepByHTTP) })
 		wg.Go(func() { r.every(ctx, 900*time.Millisecond, r.sweepByGo) })

@@ -92,7 +92,7 @@ func each(ctx context.Context, db *sql.DB, query string, then func(), dest ...an
 
 // settle draws up the account of a run that is over.
 func (r *run) settle(v *verdict) {
-	ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
+	ctx, cancel := context.WithTimeout(context.Background(), 5*time.Minute)
 	defer cancel()
 	s, err := r.readState(ctx)
 	if err != nil {
@@ -110,7 +110,11 @@ func (r *run) settle(v *verdict) {
 	v.rows(s)
 	v.answers(s)
 	v.workers()
-	v.faults()
+	v.flat()
+	v.counts = r.counts(s)
+	for _, what := range r.missing(v.counts) {
+		v.broken(ruleFaults, uuid.Nil, "this has not happened: %s", what)
+	}
 }
 
 // watch judges while the run goes on, as far as that can be judged by then, and

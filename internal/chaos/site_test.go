@@ -1,6 +1,7 @@
 package chaos
 
 import (
+	"cmp"
 	"context"
 	"database/sql"
 	"fmt"
@@ -8,12 +9,9 @@ import (
 	"net/url"
 	"strings"
 	"testing"
-	"time"
 
 	"github.com/claimcheck-go/claimcheck/internal/chaos/books"
 	"github.com/claimcheck-go/claimcheck/internal/chaos/proxy"
-	"github.com/claimcheck-go/claimcheck/internal/testdb"
-	"github.com/claimcheck-go/claimcheck/queue/pgstore"
 )
 
 // site is the database of one run.
@@ -51,9 +49,35 @@ func tables(serial, text string) []string {
 	}
 }
 
-// telling are the columns of which a change is a transition: not those of
-// heartbeats and of dispatching.
-var telling = []string{"status", "attempts", "claim_id", "interruptions", "finished_at"}
+// changed is the condition that an update is a transition, which heartbeats and
+// dispatching are not; differs compares two columns, NULL being a value.
+func changed(differs string) string {
+	var changes []string
+	for _, column := range []string{"status", "attempts", "claim_id", "interruptions", "finished_at"} {
+		changes = append(changes, fmt.Sprintf(differs, "OLD."+column, "NEW."+column))
+	}
+	return strings.Join(changes, " OR ")
+}
+
+// noting is the statement of a trigger that writes the audit, for databases whose
+// times are microseconds already. before and now are OLD and NEW, or empty where
+// there is no such row.
+func noting(clock, before, now string) string {
+	column := func(row, name, none string) string {
+		if row == "" {
+			return none
+		}
+		return "coalesce(" + row + "." + name + ", " + none + ")"
+	}
+	values := []string{clock, cmp.Or(now, before) + ".id", cmp.Or(now, before) + ".task_path"}
+	for _, c := range [][2]string{{"status", "''"}, {"attempts", "0"}, {"claim_id", "''"}, {"lease_expires_at", "0"}, {"interruptions", "0"}} {
+		values = append(values, column(before, c[0], c[1]), column(now, c[0], c[1]))
+	}
+	for _, c := range [][2]string{{"max_attempts", "0"}, {"run_after", "0"}, {"worker_ids", "''"}, {"return_value", "''"}, {"errors", "''"}} {
+		values = append(values, column(now, c[0], c[1]))
+	}
+	return `INSERT INTO chaos_audit (` + auditColumns + `) SELECT ` + strings.Join(values, ", ")
+}
 
 // execAll runs statements.
 func execAll(t *testing.T, db *sql.DB, statements ...string) {
@@ -95,19 +119,9 @@ func through(t *testing.T, databaseURL string, protocol proxy.Protocol) (*proxy.
 
 // terminate ends up to most sessions, and returns how many.
 func (s *site) terminate(ctx context.Context, most int, choice *rand.Rand) (n int, err error) {
-	rows, err := s.db.QueryContext(ctx, s.sessions)
-	if err != nil {
-		return 0, err
-	}
 	var all []int
-	for rows.Next() {
-		var session int
-		if err := rows.Scan(&session); err != nil {
-			return 0, err
-		}
-		all = append(all, session)
-	}
-	if err := rows.Err(); err != nil {
+	var session int
+	if err := each(ctx, s.db, s.sessions, func() { all = append(all, session) }, &session); err != nil {
 		return 0, err
 	}
 	choice.Shuffle(len(all), func(i, j int) { all[i], all[j] = all[j], all[i] })
@@ -117,67 +131,4 @@ func (s *site) terminate(ctx context.Context, most int, choice *rand.Rand) (n in
 		}
 	}
 	return n, nil
-}
-
-// newPostgres is a PostgreSQL server of the run's own.
-func newPostgres(t *testing.T, o options) *site {
-	t.Helper()
-	server := testdb.StartPostgres(t)
-	direct := server.URL("postgres")
-	ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
-	defer cancel()
-	store, err := pgstore.Open(ctx, pgstore.Config{URL: direct})
-	if err == nil {
-		_, err = store.Migrate(ctx)
-		_ = store.Close()
-	}
-	if err != nil {
-		t.Fatal(err)
-	}
-	query := url.Values{"application_name": {"chaos"}, "sslmode": {"disable"}}
-	if o.lazyCommits {
-		query.Set("synchronous_commit", "off")
-	}
-	s := &site{
-		name: "PostgreSQL", db: openDB(t, direct+"?"+strings.Replace(query.Encode(), "=chaos", "=harness", 1)),
-		crash:    func() { server.Crash(t); server.Start(t) },
-		sessions: `SELECT pid FROM pg_stat_activity WHERE application_name = 'chaos' ORDER BY pid`,
-		end:      `SELECT pg_terminate_backend(%d)`,
-		age: fmt.Sprintf(`UPDATE claimcheck_tasks SET dispatch_due_at = dispatch_due_at - interval '%d seconds'
-			WHERE status = 'READY' AND coalesce(run_after, now()) <= now() AND dispatch_due_at > now()`, aging),
-		value: `return_value::text`, id: `t.id::text`,
-	}
-	p, u := through(t, direct, proxy.Postgres)
-	s.proxy = p
-	if o.lazyCommits { // what nobody forces out stays in memory for long
-		execAll(t, s.db, `ALTER SYSTEM SET wal_writer_delay = '10s'`, `SELECT pg_reload_conf()`)
-	}
-	u.RawQuery = query.Encode()
-	s.url = u.String()
-	execAll(t, s.db, append(tables("BIGSERIAL PRIMARY KEY", "TEXT"), postgresTriggers()...)...)
-	return s
-}
-
-func postgresTriggers() []string {
-	changes := make([]string, len(telling))
-	for i, column := range telling {
-		changes[i] = fmt.Sprintf("OLD.%[1]s IS DISTINCT FROM NEW.%[1]s", column)
-	}
-	return []string{
-		`CREATE FUNCTION chaos_us(timestamptz) RETURNS bigint LANGUAGE sql IMMUTABLE AS
-			$$ SELECT coalesce((extract(epoch FROM $1) * 1000000)::bigint, 0) $$`,
-		`CREATE FUNCTION chaos_note() RETURNS trigger LANGUAGE plpgsql AS $$
-		BEGIN
-			INSERT INTO chaos_audit (` + auditColumns + `) VALUES (
-				chaos_us(clock_timestamp()), coalesce(NEW.id, OLD.id), coalesce(NEW.task_path, OLD.task_path),
-				coalesce(OLD.status, ''), coalesce(NEW.status, ''), coalesce(OLD.attempts, 0), coalesce(NEW.attempts, 0),
-				coalesce(OLD.claim_id::text, ''), coalesce(NEW.claim_id::text, ''), chaos_us(OLD.lease_expires_at), chaos_us(NEW.lease_expires_at),
-				coalesce(OLD.interruptions, 0), coalesce(NEW.interruptions, 0), coalesce(NEW.max_attempts, 0), chaos_us(NEW.run_after),
-				coalesce(array_to_json(NEW.worker_ids)::text, ''), coalesce(NEW.return_value::text, ''), coalesce(NEW.errors::text, ''));
-			RETURN NULL;
-		END $$`,
-		`CREATE TRIGGER chaos_rows AFTER INSERT OR DELETE ON claimcheck_tasks FOR EACH ROW EXECUTE FUNCTION chaos_note()`,
-		`CREATE TRIGGER chaos_changes AFTER UPDATE ON claimcheck_tasks FOR EACH ROW
-			WHEN (` + strings.Join(changes, " OR ") + `) EXECUTE FUNCTION chaos_note()`,
-	}
 }

@@ -1,7 +1,6 @@
 package chaos
 
 import (
-	"cmp"
 	"fmt"
 	"maps"
 	"slices"
@@ -15,17 +14,17 @@ import (
 // verdict is what a run has come to.
 type verdict struct {
 	run        *run
-	began      time.Time
 	drained    time.Duration // from the last fault to the last row's end
 	state      state
 	counts     map[string]int
 	use        []figures // of the workers, at the end
+	elder      string    // what became of the worker that lived through it
 	violations []violation
 }
 
 // spare is how many goroutines, or descriptors, a worker may have more than at
-// its beginning, beside its connections to the database: those of callers that
-// are still open.
+// its beginning, beside its connections to the database, each of which is a
+// descriptor and may be a goroutine: those of callers that are still open.
 const spare = 12
 
 // workers looks at how the processes have been, and what they use now that they
@@ -46,7 +45,7 @@ func (v *verdict) workers() {
 		for deadline := time.Now().Add(10 * time.Second); !settled && time.Now().Before(deadline); {
 			r.front.transport.CloseIdleConnections()
 			use, err = w.figures()
-			settled = err == nil && use.Goroutines <= was.Goroutines+spare && use.Descriptors <= was.Descriptors+connections+spare
+			settled = err == nil && use.Goroutines <= was.Goroutines+connections+spare && use.Descriptors <= was.Descriptors+connections+spare
 			if !settled {
 				time.Sleep(100 * time.Millisecond) // a look each time, as long as it may take
 			}
@@ -56,72 +55,6 @@ func (v *verdict) workers() {
 			v.broken(ruleFlat, uuid.Nil, "%s: %+v at first, %+v at the end, %v", w.name, was, use, err)
 		}
 	}
-}
-
-// faults counts what has happened, and names what has not.
-func (v *verdict) faults() {
-	r := v.run
-	v.counts = r.tally.all()
-	want := []string{"cancel"}
-	for _, f := range r.faults() {
-		want = append(want, f.name)
-	}
-	if r.cloud != nil {
-		cut := 0
-		for command, n := range r.site.proxy.Cuts() {
-			cut += n
-			v.counts["cut after "+command] = n
-		}
-		v.counts["cut after commit"] = cut
-		for fault := range cloudFaults {
-			v.counts["Cloud Tasks: "+string(fault)] = r.cloud.Stats().Faults[fault]
-			want = append(want, "Cloud Tasks: "+string(fault))
-		}
-		want = append(want, "requeue")
-	}
-	v.effects()
-	want = append(want, "taken over", "given back", "worker lost")
-	for _, what := range want {
-		if v.counts[what] == 0 && !r.options.impatient {
-			v.broken(ruleFaults, uuid.Nil, "this has not happened: %s", what)
-		}
-	}
-}
-
-// effects counts what the faults have led to.
-func (v *verdict) effects() {
-	f := v.run.front
-	f.mu.Lock()
-	v.counts["finish refused, said so"] = f.refused
-	f.mu.Unlock()
-	for i := range v.state.entries {
-		e := &v.state.entries[i]
-		switch {
-		case e.claimed() && e.status[0] == "RUNNING", e.status == [2]string{"RUNNING", "READY"} && e.claim[1] == "":
-			v.counts["taken over"]++
-		case e.interruptions[1] > e.interruptions[0]:
-			v.counts["given back"]++
-		case e.status[1] == "FAILED" && e.claim[1] == "":
-			v.counts["worker lost"]++
-		}
-	}
-	for _, p := range v.state.promises {
-		if p.rolledBack {
-			v.counts["rolled back"]++
-		}
-	}
-}
-
-// first is the violation that came first, with how long after the run's
-// beginning it was, or was seen.
-func (v *verdict) first() (violation, time.Duration) {
-	earliest := slices.MinFunc(v.violations, func(a, b violation) int {
-		return cmp.Compare(cmp.Or(a.at, 1<<62), cmp.Or(b.at, 1<<62))
-	})
-	if earliest.at == 0 || len(v.state.entries) == 0 {
-		return earliest, time.Since(v.began)
-	}
-	return earliest, time.Duration(earliest.at-v.state.entries[0].at) * time.Microsecond
 }
 
 // report prints the account, and fails the test if it does not come out even.
@@ -138,6 +71,7 @@ func (v *verdict) report(t *testing.T) {
 	table(&b, "tasks", ends)
 	fmt.Fprintf(&b, "%d tasks, %d transitions; drained in %s; workers %+v, at first %+v\n",
 		len(v.state.rows), len(v.state.entries), v.drained.Round(10*time.Millisecond), v.use, r.baseline)
+	b.WriteString(v.elder)
 	broken := make(map[string]int)
 	for _, x := range v.violations {
 		if broken[x.rule]++; broken[x.rule] <= 3 {

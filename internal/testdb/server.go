@@ -23,14 +23,16 @@ const PasswordRole = "needs_password"
 // Server is a PostgreSQL server of one test.
 type Server struct {
 	*guarded
-	bin  string // directory of the programs
-	port int
+	bin     string // directory of the programs
+	port    int
+	options []string
 }
 
-// StartPostgres starts a server that lasts until the test ends.
-func StartPostgres(tb testing.TB) *Server {
+// StartPostgres starts a server that lasts until the test ends, with options for
+// postgres.
+func StartPostgres(tb testing.TB, options ...string) *Server {
 	tb.Helper()
-	s, err := newServer()
+	s, err := newServer(options...)
 	if err != nil {
 		tb.Fatal(err)
 	}
@@ -67,7 +69,7 @@ func (s *Server) end(tb testing.TB, signal syscall.Signal) {
 }
 
 // newServer makes an empty database cluster.
-func newServer() (*Server, error) {
+func newServer(options ...string) (*Server, error) {
 	bin, err := findPrograms()
 	if err != nil {
 		return nil, err
@@ -80,7 +82,7 @@ func newServer() (*Server, error) {
 	if err != nil {
 		return nil, err
 	}
-	s := &Server{guarded: g, bin: bin, port: port}
+	s := &Server{guarded: g, bin: bin, port: port, options: options}
 	if err := s.initialise(); err != nil {
 		s.remove()
 		return nil, err
@@ -104,8 +106,11 @@ func (s *Server) initialise() error {
 func (s *Server) data() string { return filepath.Join(s.dir, "data") }
 
 func (s *Server) start() error {
-	return s.guarded.start(s.ready, filepath.Join(s.bin, "postgres"), "-D", s.data(), "-k", s.dir, "-p", strconv.Itoa(s.port),
-		"-c", "listen_addresses=127.0.0.1", "-c", "fsync=off", "-c", "max_connections=200")
+	args := append([]string{
+		"-D", s.data(), "-k", s.dir, "-p", strconv.Itoa(s.port),
+		"-c", "listen_addresses=127.0.0.1", "-c", "fsync=off", "-c", "max_connections=200",
+	}, s.options...)
+	return s.guarded.start(s.ready, filepath.Join(s.bin, "postgres"), args...)
 }
 
 // ready waits until the server answers.

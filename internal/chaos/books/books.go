@@ -158,7 +158,10 @@ func OpenDB(databaseURL string) (*sql.DB, error) {
 	config := mysql.NewConfig()
 	config.Net, config.Addr, config.User, config.DBName = "tcp", u.Host, u.User.Username(), strings.TrimPrefix(u.Path, "/")
 	config.InterpolateParams, config.MultiStatements, config.Logger = true, true, &mysql.NopLogger{}
-	config.Timeout = 2 * time.Second
+	config.Timeout, config.Params = 2*time.Second, make(map[string]string)
+	for name, values := range u.Query() {
+		config.Params[name] = values[0]
+	}
 	connector, err := mysql.NewConnector(config)
 	if err != nil {
 		return nil, fmt.Errorf("books: %w", err)

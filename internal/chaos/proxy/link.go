@@ -21,6 +21,7 @@ type link struct {
 // reset breaks the connection on both sides without a farewell. A second call
 // does nothing.
 func (l *link) reset() {
+	l.proxy.forget(l)
 	for _, conn := range []net.Conn{l.client, l.server} {
 		if tcp, ok := conn.(*net.TCPConn); ok {
 			_ = tcp.SetLinger(0) // close sends a reset

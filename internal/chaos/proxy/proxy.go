@@ -165,7 +165,11 @@ func (p *Proxy) serve(client net.Conn) {
 	pumps.Go(func() { l.up(); l.reset() })
 	pumps.Go(func() { l.down(); l.reset() })
 	pumps.Wait()
+}
+
+// forget takes a connection that breaks off the list.
+func (p *Proxy) forget(l *link) {
 	p.mu.Lock()
+	defer p.mu.Unlock()
 	delete(p.links, l)
-	p.mu.Unlock()
 }
