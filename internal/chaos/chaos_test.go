@@ -11,7 +11,7 @@ import (
 const connections = books.Conns
 
 func TestChaosPostgres(t *testing.T) {
-	o := newOptions(t, 25*time.Second, 0.6)
+	o := newOptions(t, 20*time.Second, 0.6)
 	start(t, o, newPostgres(t, o), 3).execute().report(t)
 }
 
