@@ -99,6 +99,8 @@ func TestLoopbackIsOpenToProgramsButNotToWebPages(t *testing.T) {
 		{"old browser, own origin", "localhost:8080", map[string]string{"Origin": "http://127.0.0.1:8080"}, true},
 		{"DNS rebinding", "evil.example:8080", nil, false},
 		{"rebinding that looks local", "localhost.evil.example", nil, false},
+		{"a port that is none", "localhost:8080.evil.example", nil, false},
+		{"an empty port", "localhost:", nil, true},
 		{"address of the network", "192.168.1.7:8080", nil, false},
 		{"no host", "", nil, false},
 	} {
