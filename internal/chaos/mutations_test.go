@@ -17,8 +17,9 @@ var mutationsFlag = flag.Bool("chaos.mutations", false, "run all mutations, not 
 // mutation is the product without one of its guards. A run must notice.
 type mutation struct {
 	name   string
-	fast   bool     // noticed within seconds, so that every run of the tests can afford it
-	breaks []string // the rules of which it must break one; none: it breaks nothing
+	fast   bool                            // noticed within seconds, so that every run of the tests can afford it
+	breaks []string                        // the rules of which it must break one; none: it breaks nothing
+	site   func(*testing.T, options) *site // nil: PostgreSQL
 	edits  []mutate.Edit
 	change func(*options)
 }
@@ -104,6 +105,21 @@ var mutations = []mutation{
 			o.duration, o.pace = 9*time.Second, 2*time.Second
 		},
 	},
+	{
+		name: "MariaDB: no finish fence", site: newMariaDB,
+		breaks: []string{ruleFence, ruleFinal},
+		edits: []mutate.Edit{{
+			File: "queue/sqlstore/finish.go",
+			Old:  "case row.ClaimID != claim.ClaimID || claim.ClaimID == uuid.Nil:",
+			New:  "case claim.ClaimID == uuid.Nil:",
+		}},
+		change: func(o *options) { o.only = stops },
+	},
+	{
+		name: "MariaDB: rows are not locked", site: newMariaDB,
+		breaks: []string{ruleLease, ruleAttempts, ruleFence, ruleFinal},
+		edits:  []mutate.Edit{{File: "queue/sqlstore/mysql.go", Old: `" FOR UPDATE",`, New: `"",`}},
+	},
 }
 
 // longestMutation is how long a run may need to notice.
@@ -137,7 +153,11 @@ func (m mutation) run(t *testing.T, number int) string {
 		o.worker = filepath.Join(programs, fmt.Sprintf("mutant%d", number))
 		mutate.Build(t, "./internal/chaos/worker", o.worker, m.edits)
 	}
-	r := start(t, o, newPostgres(t, o), 3)
+	database := newPostgres
+	if m.site != nil {
+		database = m.site
+	}
+	r := start(t, o, database(t, o), 3)
 	v := r.execute()
 	broken := r.caught
 	if len(broken) == 0 {

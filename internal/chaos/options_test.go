@@ -9,8 +9,8 @@ import (
 
 var (
 	seedFlag     = flag.Uint64("chaos.seed", 0, "seed of the choice of faults and tasks; 0 draws one")
-	durationFlag = flag.Duration("chaos.duration", 0, "how long faults strike; 0 is a short time that fits into the other tests")
-	rateFlag     = flag.Float64("chaos.rate", 60, "tasks that the producers try to enqueue in a second")
+	durationFlag = flag.Duration("chaos.duration", 0, "how long faults strike on PostgreSQL (half of it on MariaDB, a quarter on SQLite); 0 is a short time that fits into the other tests")
+	rateFlag     = flag.Float64("chaos.rate", 100, "tasks that the producers try to enqueue in a second")
 	soakFlag     = flag.Duration("chaos.soak", 0, "how long all databases together are put to a soak: commits forced to disk, and a worker that lives through it whose memory must stay flat")
 	logsFlag     = flag.String("chaos.logs", "", "directory for the logs of the workers; none are kept without it")
 )
@@ -33,12 +33,20 @@ type options struct {
 	pace        time.Duration // between two faults; 0: as fits the duration
 }
 
+// The parts that the databases have of the durations in the flags.
+const (
+	postgresShare = 1.0
+	mariaDBShare  = 0.5
+	sqliteShare   = 0.25
+	allShares     = postgresShare + mariaDBShare + sqliteShare
+)
+
 // newOptions are those of the flags. short is how long the run is beside other
-// tests, and share its part of a soak.
+// tests, and share its part of the durations in the flags.
 func newOptions(t *testing.T, short time.Duration, share float64) options {
 	t.Helper()
 	o := options{
-		seed: *seedFlag, duration: *durationFlag, drain: time.Minute, rate: *rateFlag, soak: *soakFlag > 0,
+		seed: *seedFlag, duration: time.Duration(share * float64(*durationFlag)), drain: time.Minute, rate: *rateFlag, soak: *soakFlag > 0,
 		lease: 1500 * time.Millisecond, worker: workerProgram(t),
 	}
 	if o.seed == 0 {
@@ -46,7 +54,7 @@ func newOptions(t *testing.T, short time.Duration, share float64) options {
 	}
 	switch {
 	case o.soak:
-		o.duration = time.Duration(share * float64(*soakFlag))
+		o.duration = time.Duration(share / allShares * float64(*soakFlag))
 	case o.duration == 0:
 		o.duration = short
 	}
