@@ -19,7 +19,7 @@ import (
 
 // api is a handler on a fresh database, with a few tasks.
 type api struct {
-	t       *testing.T
+	t       testing.TB
 	handler http.Handler
 	client  *queue.Client
 	exec    *queue.Executor
@@ -32,7 +32,7 @@ type allowAll struct{}
 
 func (allowAll) Authenticate(*http.Request) error { return nil }
 
-func newAPI(t *testing.T, change func(*httpapi.Config, *queue.Config)) *api {
+func newAPI(t testing.TB, change func(*httpapi.Config, *queue.Config)) *api {
 	t.Helper()
 	store, err := sqlstore.Open(t.Context(), "sqlite::memory:", sqlstore.Config{})
 	if err != nil {

@@ -40,7 +40,7 @@ var described = sync.OnceValues(func() (routers.Router, error) {
 // holdAgainstDocument checks an answer, and a request that was accepted, against
 // openapi.json. What the document does not describe must not be answered with
 // success.
-func holdAgainstDocument(t *testing.T, r *http.Request, body string, w *httptest.ResponseRecorder) {
+func holdAgainstDocument(t testing.TB, r *http.Request, body string, w *httptest.ResponseRecorder) {
 	t.Helper()
 	router, err := described()
 	if err != nil {
