@@ -49,6 +49,10 @@ bench: ## Micro-benchmarks of the hot pieces, with allocations.
 fuzz: ## Fuzz each target for half a minute.
 	@./tools/fuzz.sh 30s
 
+.PHONY: model
+model: ## Check the protocol's model, and that it fails without any one guard (about a minute; installs spin).
+	@./tools/model.sh
+
 .PHONY: cover
 cover: deps ## Test coverage by function, and cover.out.
 	$(GO) test -race -coverprofile=cover.out -coverpkg=./... ./...
