@@ -1,6 +1,7 @@
 package queue
 
 import (
+	"cmp"
 	"fmt"
 	"slices"
 	"time"
@@ -41,15 +42,22 @@ func WhyNotClaimed(row *Row, req ClaimRequest, now time.Time) error {
 // WorkerLost is the error record of a row whose lease expired on its last
 // attempt, seen at the database's time now.
 func (r *Row) WorkerLost(now time.Time) AttemptError {
-	worker := "unknown"
-	if n := len(r.WorkerIDs); n > 0 {
-		worker = r.WorkerIDs[n-1]
-	}
+	worker := cmp.Or(r.worker(), "unknown")
 	return AttemptError{
 		ExceptionClassPath: "WorkerLost",
 		Message: fmt.Sprintf("worker %s was lost during attempt %d of %d: its lease ended at %s",
 			worker, r.Attempts, r.MaxAttempts, r.LeaseExpiresAt.UTC().Format(time.RFC3339)),
-		Attempt: r.Attempts,
-		At:      now.UTC(),
+		Attempt:   r.Attempts,
+		At:        now.UTC(),
+		StartedAt: r.LastAttemptedAt,
+		WorkerID:  r.worker(),
 	}
+}
+
+// worker is who has, or had, the latest attempt.
+func (r *Row) worker() string {
+	if n := len(r.WorkerIDs); n > 0 {
+		return r.WorkerIDs[n-1]
+	}
+	return ""
 }

@@ -54,11 +54,12 @@ func timedOut(after time.Duration, f *failure) *failure {
 
 func (f *failure) snoozed() bool { return f.again != nil && f.again.snooze }
 
-// record is the failure as the row keeps it.
-func (f *failure) record(attempt int, at time.Time) AttemptError {
+// record is the failure of a row's attempt as the row keeps it.
+func (f *failure) record(row *Row, at time.Time) AttemptError {
 	return AttemptError{
 		ExceptionClassPath: f.class, Message: f.text, Traceback: f.trace,
-		Attempt: attempt, At: at.UTC().Truncate(time.Microsecond),
+		Attempt: row.Attempts, At: at.UTC().Truncate(time.Microsecond),
+		StartedAt: row.LastAttemptedAt, WorkerID: row.worker(),
 	}
 }
 

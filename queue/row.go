@@ -64,6 +64,10 @@ type Row struct {
 	// row failed. A claim clears it.
 	DispatchError string `json:"dispatch_error,omitempty"`
 
+	// ErrorGroup and ErrorText are LastError of Errors, for lists.
+	ErrorGroup string `json:"-"`
+	ErrorText  string `json:"-"`
+
 	// Args are the arguments: compact JSON, checked by CheckJSON.
 	Args json.RawMessage `json:"-"`
 	// Timeout is the limit this one enqueue asked for; 0 leaves it to the
@@ -104,6 +108,9 @@ type AttemptError struct {
 	Traceback string    `json:"traceback"`
 	Attempt   int       `json:"attempt"`
 	At        time.Time `json:"at"`
+	// StartedAt is when the attempt was claimed, by WorkerID.
+	StartedAt time.Time `json:"started_at,omitzero"`
+	WorkerID  string    `json:"worker_id,omitempty"`
 }
 
 // Limits of what a row keeps of its failures, so that neither the row nor the

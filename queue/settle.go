@@ -79,7 +79,7 @@ func (e *Executor) fail(ctx context.Context, row *Row, f *failure) *Run {
 	if f.snoozed() {
 		return e.again(ctx, row, Retry{RunIn: f.again.in, Refund: true}, f)
 	}
-	history := row.WithError(f.record(row.Attempts, time.Now()))
+	history := row.WithError(f.record(row, time.Now()))
 	switch {
 	case f.cancel:
 		return e.finish(ctx, row, Finish{Status: StatusCancelled, Errors: history}, OutcomeCancelled, f)

@@ -76,6 +76,7 @@ type Store interface {
 	Transactional // enqueueing and finishing within a caller's transaction
 	Outbox        // what the sweeper works on
 	Maintenance   // what operators and schedules do
+	Board         // what people see, and do to many rows
 }
 
 // MaxInterruptions is how often Release gives an attempt back to one row.

@@ -95,6 +95,9 @@ func (s *sweep) level() slog.Level {
 
 func (s *sweep) run(ctx context.Context, limit int) error {
 	store := s.client.cfg.Store
+	if err := store.Mark(ctx, MarkSwept); err != nil {
+		return err
+	}
 	p, err := store.Promote(ctx, limit)
 	s.done.Reclaimed, s.done.Failed = p.Reclaimed, p.Failed
 	if err != nil {

@@ -11,10 +11,13 @@ import (
 	"github.com/claimcheck-go/claimcheck/queue"
 )
 
-// cancelQuery takes the claim ID with the claim, so that the function that may
-// be running does not take this end for its own. Index: the primary key.
+// setCancelled takes the claim ID with the claim, so that the function that may
+// be running does not take this end for its own.
+const setCancelled = `status = 'CANCELLED', hold = NULL, finished_at = now(), lease_expires_at = NULL, claim_id = NULL`
+
+// cancelQuery: index: the primary key.
 const cancelQuery = `
-UPDATE claimcheck_tasks SET status = 'CANCELLED', hold = NULL, finished_at = now(), lease_expires_at = NULL, claim_id = NULL
+UPDATE claimcheck_tasks SET ` + setCancelled + `
 WHERE id = $1::uuid AND status IN ('READY', 'RUNNING')
 RETURNING ` + columns
 

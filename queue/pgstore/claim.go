@@ -74,7 +74,8 @@ func refuse(ctx context.Context, conn *pgx.Conn, taskID uuid.UUID, req queue.Cla
 // goes, so that the lost worker, should it come back, does not take this end
 // for its own. Index: the primary key.
 const loseWorkerQuery = `
-UPDATE claimcheck_tasks SET status = 'FAILED', hold = NULL, finished_at = now(), errors = $2::text::json, lease_expires_at = NULL, claim_id = NULL
+UPDATE claimcheck_tasks SET status = 'FAILED', hold = NULL, finished_at = now(), errors = $2::text::json, error_group = $7::text, error_text = $8::text,
+	lease_expires_at = NULL, claim_id = NULL
 WHERE id = $1::uuid AND status = $3::text AND attempts = $4::int8
 	AND claim_id IS NOT DISTINCT FROM $5::uuid AND lease_expires_at IS NOT DISTINCT FROM $6::timestamptz
 RETURNING ` + columns
@@ -86,7 +87,7 @@ func loseWorker(ctx context.Context, q querier, row *queue.Row, now time.Time) (
 	if err != nil {
 		return false, err
 	}
-	failed, err := one(q.QueryRow(ctx, loseWorkerQuery, uuidValue(row.ID), history, string(row.Status), row.Attempts, uuidValue(row.ClaimID), timeValue(row.LeaseExpiresAt)))
+	failed, err := one(q.QueryRow(ctx, loseWorkerQuery, uuidValue(row.ID), history.list, string(row.Status), row.Attempts, uuidValue(row.ClaimID), timeValue(row.LeaseExpiresAt), history.group, history.text))
 	if errors.Is(err, pgx.ErrNoRows) {
 		return false, nil
 	}

@@ -32,7 +32,7 @@ func missed(ctx context.Context, q querier, claim queue.Claim, done func(queue.S
 // finishQuery: index: the primary key.
 const finishQuery = `
 UPDATE claimcheck_tasks SET status = $3::text, return_value = $4::text::json, errors = coalesce($5::text::json, errors),
-	finished_at = now(), lease_expires_at = NULL` + underClaim + `
+	error_group = coalesce($6::text, error_group), error_text = coalesce($7::text, error_text), finished_at = now(), lease_expires_at = NULL` + underClaim + `
 RETURNING finished_at`
 
 // Finish ends a claim for good and returns the time of it.
@@ -49,7 +49,7 @@ func finish(ctx context.Context, q querier, claim queue.Claim, f queue.Finish) (
 	if err != nil {
 		return at, err
 	}
-	err = q.QueryRow(ctx, finishQuery, uuidValue(claim.ID), uuidValue(claim.ClaimID), string(f.Status), jsonValue(f.ReturnValue), history).Scan((*moment)(&at))
+	err = q.QueryRow(ctx, finishQuery, uuidValue(claim.ID), uuidValue(claim.ClaimID), string(f.Status), jsonValue(f.ReturnValue), history.list, history.group, history.text).Scan((*moment)(&at))
 	if !errors.Is(err, pgx.ErrNoRows) {
 		return at, err
 	}
@@ -76,7 +76,7 @@ const (
 // retryQuery: index: the primary key.
 var retryQuery = `
 UPDATE claimcheck_tasks SET status = 'READY', lease_expires_at = NULL, errors = coalesce($3::text::json, errors),
-	run_after = ` + nextHard + `, retry_at = ` + nextSoft + `,
+	error_group = coalesce($9::text, error_group), error_text = coalesce($10::text, error_text), run_after = ` + nextHard + `, retry_at = ` + nextSoft + `,
 	hold = CASE WHEN coalesce(` + nextSoft + `, ` + nextHard + `) > now() THEN 1 ELSE 0 END,
 	dispatch_due_at = CASE WHEN $7::bool THEN greatest(now() + ` + interval(queue.LongestBackoff) + `, ` + nextHard + `) + ` + interval(queue.DispatchGrace) + `
 		ELSE greatest(now(), ` + nextHard + ` - ` + interval(queue.ArmWithin) + `) END,
@@ -88,8 +88,8 @@ func (s *Store) Retry(ctx context.Context, claim queue.Claim, r queue.Retry) err
 	if err != nil {
 		return err
 	}
-	return s.giveBack(ctx, "retry task", claim, retryQuery, history,
-		max(r.In.Microseconds(), 0), timeValue(r.RunAfter), max(r.RunIn.Microseconds(), 0), r.Armed, r.Refund)
+	return s.giveBack(ctx, "retry task", claim, retryQuery, history.list,
+		max(r.In.Microseconds(), 0), timeValue(r.RunAfter), max(r.RunIn.Microseconds(), 0), r.Armed, r.Refund, history.group, history.text)
 }
 
 // releaseQuery: index: the primary key. Where no attempt is left to give back,

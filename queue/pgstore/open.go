@@ -14,6 +14,7 @@ import (
 	"github.com/jackc/pgx/v5/pgconn"
 	"github.com/jackc/pgx/v5/pgxpool"
 
+	"github.com/claimcheck-go/claimcheck/internal/dburl"
 	"github.com/claimcheck-go/claimcheck/queue"
 )
 
@@ -70,9 +71,9 @@ func (c Config) Validate() error {
 
 func (c Config) pool() (*pgxpool.Config, error) {
 	u, err := url.Parse(c.URL)
-	if err != nil || u.Scheme != "postgres" && u.Scheme != "postgresql" {
+	if err != nil || u.Scheme != "postgres" && u.Scheme != "postgresql" || dburl.Misread(c.URL) {
 		// What url.Parse says may quote the password.
-		return nil, errors.New("DATABASE_URL is not a PostgreSQL URL: it must look like postgres://user:password@host:5432/database, with special characters in the password percent-encoded (@ as %40, / as %2F)")
+		return nil, errors.New("DATABASE_URL is not a PostgreSQL URL: it must look like postgres://user:password@host:5432/database, with special characters in the password percent-encoded (@ as %40, / as %2F, ? as %3F, # as %23)")
 	}
 	config, err := pgxpool.ParseConfig(c.URL)
 	if err != nil {

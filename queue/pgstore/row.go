@@ -15,10 +15,16 @@ import (
 )
 
 // columns are what a statement returns of a row, in the order of fields.
-const columns = `id, status, task_path, queue_name, backend_name, priority, attempts, max_attempts,
-	enqueued_at, run_after, retry_at, started_at, last_attempted_at, finished_at,
-	return_value, errors, worker_ids, coalesce(dispatch_error, ''), args, coalesce(timeout_ms, 0),
-	claim_id, lease_expires_at, interruptions, dispatch_due_at, dispatch_tries`
+const (
+	columns = headColumns + `, return_value, errors, args` + tailColumns
+	// lightColumns leave out what may be long.
+	lightColumns = headColumns + `, NULL::json, NULL::json, NULL::json` + tailColumns
+
+	headColumns = `id, status, task_path, queue_name, backend_name, priority, attempts, max_attempts,
+	enqueued_at, run_after, retry_at, started_at, last_attempted_at, finished_at`
+	tailColumns = `, worker_ids, coalesce(dispatch_error, ''), coalesce(timeout_ms, 0),
+	claim_id, lease_expires_at, interruptions, dispatch_due_at, dispatch_tries, coalesce(error_group, ''), coalesce(error_text, '')`
+)
 
 // scanned is a row while it is being read.
 type scanned struct {
@@ -31,8 +37,8 @@ func (r *scanned) fields() []any {
 	return []any{
 		(*id)(&r.ID), &r.Status, &r.Task, &r.Queue, &r.Backend, &r.Priority, &r.Attempts, &r.MaxAttempts,
 		(*moment)(&r.EnqueuedAt), (*moment)(&r.RunAfter), (*moment)(&r.RetryAt), (*moment)(&r.StartedAt), (*moment)(&r.LastAttemptedAt), (*moment)(&r.FinishedAt),
-		(*[]byte)(&r.ReturnValue), &r.history, &r.WorkerIDs, &r.DispatchError, (*[]byte)(&r.Args), &r.timeout,
-		(*id)(&r.ClaimID), (*moment)(&r.LeaseExpiresAt), &r.Interruptions, (*moment)(&r.DispatchDueAt), &r.DispatchTries,
+		(*[]byte)(&r.ReturnValue), &r.history, (*[]byte)(&r.Args), &r.WorkerIDs, &r.DispatchError, &r.timeout,
+		(*id)(&r.ClaimID), (*moment)(&r.LeaseExpiresAt), &r.Interruptions, (*moment)(&r.DispatchDueAt), &r.DispatchTries, &r.ErrorGroup, &r.ErrorText,
 	}
 }
 
@@ -121,11 +127,15 @@ func jsonValue(data []byte) pgtype.Text {
 	return pgtype.Text{String: string(data), Valid: data != nil}
 }
 
-// errorsValue is NULL for nil, which leaves a row's errors as they are.
-func errorsValue(history []queue.AttemptError) (pgtype.Text, error) {
+// historyValues are a list of errors and what is kept of the last beside it. All
+// are NULL for nil, which leaves a row's errors as they are.
+type historyValues struct{ list, group, text pgtype.Text }
+
+func errorsValue(history []queue.AttemptError) (v historyValues, err error) {
 	if history == nil {
-		return pgtype.Text{}, nil
+		return v, nil
 	}
 	data, err := json.Marshal(history)
-	return jsonValue(data), err
+	group, text := queue.LastError(history)
+	return historyValues{jsonValue(data), jsonValue([]byte(group)), jsonValue([]byte(text))}, err
 }

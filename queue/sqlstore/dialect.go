@@ -27,9 +27,13 @@ type dialect struct {
 	// Conditions on rows that indexes are made for, and their order.
 	free      string // READY, and a pull claim may take it now
 	freeOrder string
-	held      string // READY, and waits for its time
-	heldUntil string // that time
-	readyOf   string // READY, and of the backend that is its parameter
+	// freeReverse is the same the other way around; freeAfter and freeBefore are
+	// what comes after a cursor in either.
+	freeReverse, freeAfter, freeBefore string
+	held                               string // READY, and waits for its time
+	heldUntil                          string // that time
+	keyColumns                         string // what views order by beside columns, to be appended
+	readyOf                            string // READY, and of the backend that is its parameter
 	// dispatchDue is when a READY row should have been claimed.
 	dispatchDue string
 	// useIndex follows the table's name where a choice of the database's own

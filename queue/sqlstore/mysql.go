@@ -21,16 +21,20 @@ import (
 // instead of partial indexes there are columns that are NULL for the rows that
 // an index is not about.
 var mysqlDialect = dialect{
-	begin:     "START TRANSACTION",
-	lockRow:   " FOR UPDATE",
-	lockRows:  " FOR UPDATE SKIP LOCKED",
-	clock:     "TIMESTAMPDIFF(MICROSECOND, '1970-01-01', UTC_TIMESTAMP(6))",
-	batch:     100,
-	free:      "claim_order IS NOT NULL",
-	freeOrder: "claim_order, enqueued_at, id",
-	held:      "held_until IS NOT NULL",
-	heldUntil: "held_until",
-	readyOf:   "dispatch_backend = ?", dispatchDue: "dispatch_until",
+	begin:       "START TRANSACTION",
+	lockRow:     " FOR UPDATE",
+	lockRows:    " FOR UPDATE SKIP LOCKED",
+	clock:       "TIMESTAMPDIFF(MICROSECOND, '1970-01-01', UTC_TIMESTAMP(6))",
+	batch:       100,
+	free:        "claim_order IS NOT NULL",
+	freeOrder:   "claim_order, enqueued_at, id",
+	freeReverse: "claim_order DESC, enqueued_at DESC, id DESC",
+	freeAfter:   "claim_order >= - :priority AND (claim_order > - :priority OR enqueued_at >= :at AND (enqueued_at > :at OR id > :id))",
+	freeBefore:  "claim_order <= - :priority AND (claim_order < - :priority OR enqueued_at <= :at AND (enqueued_at < :at OR id < :id))",
+	keyColumns:  ", claim_order, held_until",
+	held:        "held_until IS NOT NULL",
+	heldUntil:   "held_until",
+	readyOf:     "dispatch_backend = ?", dispatchDue: "dispatch_until",
 	useIndex: func(name string) string { return " FORCE INDEX (" + name + ")" },
 }
 

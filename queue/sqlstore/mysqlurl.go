@@ -10,9 +10,11 @@ import (
 	"time"
 
 	"github.com/go-sql-driver/mysql"
+
+	"github.com/claimcheck-go/claimcheck/internal/dburl"
 )
 
-const mysqlForm = "it must look like mysql://user:password@host:3306/name, with special characters in the password percent-encoded (@ as %40, / as %2F)"
+const mysqlForm = "it must look like mysql://user:password@host:3306/name, with special characters in the password percent-encoded (@ as %40, / as %2F, ? as %3F, # as %23)"
 
 // parseMySQL reads a mysql: URL. Its parameters are:
 //
@@ -26,7 +28,7 @@ const mysqlForm = "it must look like mysql://user:password@host:3306/name, with 
 // contain the password.
 func parseMySQL(rawURL string, dialed bool) (*mysql.Config, error) {
 	u, err := url.Parse(rawURL)
-	if err != nil || u.Scheme != "mysql" || u.Opaque != "" {
+	if err != nil || u.Scheme != "mysql" || u.Opaque != "" || dburl.Misread(rawURL) {
 		return nil, errors.New("DATABASE_URL is not a MySQL URL: " + mysqlForm)
 	}
 	query, err := url.ParseQuery(u.RawQuery)
@@ -45,8 +47,6 @@ func parseMySQL(rawURL string, dialed bool) (*mysql.Config, error) {
 		return nil, errors.New("DATABASE_URL names no user: " + mysqlForm)
 	case config.DBName == "" || strings.Contains(config.DBName, "/"):
 		return nil, errors.New("DATABASE_URL names no database, or one with a slash: " + mysqlForm)
-	case u.Fragment != "":
-		return nil, errors.New("DATABASE_URL contains #, which must be written %23")
 	case dialed:
 		config.Net, config.Addr = "tcp", net.JoinHostPort("localhost", "3306")
 		config.TLSConfig = "" // the dialer encrypts, so the password may be sent as it is

@@ -19,7 +19,7 @@ import (
 const (
 	requestColumns = `id, task_path, queue_name, backend_name, priority, args, timeout_ms, enqueued_at`
 	stateColumns   = `status, hold, attempts, max_attempts, interruptions, run_after, retry_at, started_at, last_attempted_at,
-		finished_at, return_value, errors, worker_ids, dispatch_error, dispatch_due_at, dispatch_tries, claim_id, lease_expires_at`
+		finished_at, return_value, errors, error_group, error_text, worker_ids, dispatch_error, dispatch_due_at, dispatch_tries, claim_id, lease_expires_at`
 	columns = requestColumns + `, ` + stateColumns
 )
 
@@ -44,13 +44,14 @@ func stateValues(row *queue.Row, now time.Time) ([]any, error) {
 		}
 		history = string(text)
 	}
+	row.ErrorGroup, row.ErrorText = queue.LastError(row.Errors)
 	var value any
 	if row.ReturnValue != nil {
 		value = string(row.ReturnValue)
 	}
 	return []any{
 		row.Status, holdAt(row, now), row.Attempts, row.MaxAttempts, row.Interruptions, micros(row.RunAfter), micros(row.RetryAt),
-		micros(row.StartedAt), micros(row.LastAttemptedAt), micros(row.FinishedAt), value, history, string(workers),
+		micros(row.StartedAt), micros(row.LastAttemptedAt), micros(row.FinishedAt), value, history, nonZero(row.ErrorGroup), nonZero(row.ErrorText), string(workers),
 		nonZero(row.DispatchError), micros(row.DispatchDueAt), row.DispatchTries, nonZero(row.ClaimID), micros(row.LeaseExpiresAt),
 	}, nil
 }
@@ -72,13 +73,13 @@ func holdAt(row *queue.Row, now time.Time) int {
 func scanRow(scan func(dest ...any) error) (*queue.Row, error) {
 	row := new(queue.Row)
 	var args, workers string
-	var value, history, dispatchError sql.NullString
+	var value, history, group, text, dispatchError sql.NullString
 	var timeout sql.NullInt64
 	var hold int
 	err := scan(
 		&row.ID, &row.Task, &row.Queue, &row.Backend, &row.Priority, &args, &timeout, at(&row.EnqueuedAt),
 		&row.Status, &hold, &row.Attempts, &row.MaxAttempts, &row.Interruptions, at(&row.RunAfter), at(&row.RetryAt),
-		at(&row.StartedAt), at(&row.LastAttemptedAt), at(&row.FinishedAt), &value, &history, &workers,
+		at(&row.StartedAt), at(&row.LastAttemptedAt), at(&row.FinishedAt), &value, &history, &group, &text, &workers,
 		&dispatchError, at(&row.DispatchDueAt), &row.DispatchTries, &row.ClaimID, at(&row.LeaseExpiresAt),
 	)
 	if err != nil {
@@ -86,7 +87,7 @@ func scanRow(scan func(dest ...any) error) (*queue.Row, error) {
 	}
 	row.Args = json.RawMessage(args)
 	row.Timeout = time.Duration(timeout.Int64) * time.Millisecond
-	row.DispatchError = dispatchError.String
+	row.DispatchError, row.ErrorGroup, row.ErrorText = dispatchError.String, group.String, text.String
 	if value.Valid {
 		row.ReturnValue = json.RawMessage(value.String)
 	}

@@ -15,6 +15,7 @@ var giveBackTests = map[string]func(*fixture){
 		got := f.get(row.ID)
 		want := *row
 		want.Status, want.LeaseExpiresAt, want.Errors, want.DispatchDueAt = queue.StatusReady, time.Time{}, failures(1), got.DispatchDueAt
+		want.ErrorGroup, want.ErrorText = queue.LastError(failures(1))
 		f.equal("row", *got, want)
 		f.equal("claimable", ids(f.claimNext(10)), []uuid.UUID{row.ID})
 	},

@@ -53,6 +53,8 @@ func Run(t *testing.T, h Harness) {
 		{"Dispatch", dispatchTests},
 		{"Outbox", outboxTests},
 		{"Tx", txTests},
+		{"Board", boardTests},
+		{"Act", actTests},
 		{"Cancel", cancelTests},
 		{"Figures", figuresTests},
 		{"Purge", purgeTests},

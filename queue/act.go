@@ -1,0 +1,127 @@
+package queue
+
+import (
+	"context"
+	"fmt"
+	"slices"
+	"time"
+
+	"github.com/google/uuid"
+)
+
+// ActRequest asks for an action on all rows that are chosen.
+type ActRequest struct {
+	Action Action
+	Selection
+	Actor  string // who asks, for the audit log
+	Target string // what is chosen, in words, for the audit log
+}
+
+// Acted is what an action did.
+type Acted struct {
+	Done         int  // rows changed
+	Undispatched int  // of these, rows whose tickets were refused; the sweeper sees to them
+	More         bool // it stopped before all were done
+}
+
+// actBatch is how many rows one transaction of Act changes.
+const actBatch = 200
+
+// Act does something to all rows that are chosen and that the action is for, in
+// batches, and dispatches those that may run again. Rows that it makes run and
+// that fail meanwhile are not chosen again. It stops when ctx ends, which
+// Acted.More then says. progress, which may be nil, is told the count so far.
+// The action stands in the audit log from before its first change.
+func (c *Client) Act(ctx context.Context, r ActRequest, progress func(done int)) (acted Acted, err error) {
+	entry := AuditEntry{Actor: r.Actor, Action: string(r.Action), Target: r.Target}
+	if len(r.IDs) == 1 {
+		entry.Task = r.IDs[0]
+	}
+	if err := r.Selection.Check(); err != nil {
+		return acted, err
+	}
+	if !slices.Contains(Actions, r.Action) {
+		return acted, invalidf("action %.40q is not known; known: %v", r.Action, Actions)
+	}
+	if entry.ID, err = uuid.NewV7(); err != nil {
+		return acted, fmt.Errorf("act: %w", err)
+	}
+	before, err := c.note(ctx, entry)
+	if err != nil {
+		return acted, err
+	}
+	defer func() {
+		entry.Done, entry.Failed, entry.Ended = acted.Done, acted.Undispatched, err == nil && !acted.More
+		ending, cancel := context.WithTimeout(context.WithoutCancel(ctx), statementTimeout)
+		defer cancel()
+		if _, noteErr := c.note(ending, entry); noteErr != nil {
+			c.cfg.Logger.Warn("the end of an action is missing in the audit log", "action", r.Action, "actor", r.Actor, "done", acted.Done, "error", noteErr)
+		}
+	}()
+	for {
+		if ctx.Err() != nil {
+			acted.More = true
+			return acted, nil //nolint:nilerr // that time is over is what More says
+		}
+		n, err := c.actBatch(ctx, r, before, &acted)
+		if err != nil {
+			acted.More = true
+			return acted, err
+		}
+		if progress != nil {
+			progress(acted.Done)
+		}
+		if n < actBatch {
+			return acted, nil
+		}
+	}
+}
+
+// actBatch changes and dispatches one batch. It ends even if ctx does: how much
+// was done would not be known.
+func (c *Client) actBatch(ctx context.Context, r ActRequest, before time.Time, acted *Acted) (int, error) {
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), time.Minute)
+	defer cancel()
+	rows, err := c.cfg.Store.Act(ctx, r.Action, r.Selection, before, actBatch)
+	c.outage.observe(err)
+	acted.Done += len(rows)
+	if err != nil {
+		return 0, err
+	}
+	if r.Action != ActionCancel {
+		_ = c.dispatch(ctx, rows...) // logged, and on the rows
+		for _, row := range rows {
+			if row.DispatchError != "" {
+				acted.Undispatched++
+			}
+		}
+	}
+	return len(rows), nil
+}
+
+func (c *Client) note(ctx context.Context, e AuditEntry) (time.Time, error) {
+	e.Actor, e.Target = cleanText(e.Actor, 200), cleanText(e.Target, 1000)
+	at, err := c.cfg.Store.Note(ctx, e)
+	c.outage.observe(err)
+	return at, err
+}
+
+// Note keeps in the audit log that somebody did something to one task.
+func (c *Client) Note(ctx context.Context, actor, action string, task uuid.UUID, target string) error {
+	id, err := uuid.NewV7()
+	if err != nil {
+		return fmt.Errorf("note: %w", err)
+	}
+	_, err = c.note(ctx, AuditEntry{ID: id, Actor: actor, Action: action, Task: task, Target: target, Done: 1, Ended: true})
+	return err
+}
+
+// CountMatching counts the rows that an action would change, most at most.
+func (c *Client) CountMatching(ctx context.Context, a Action, s Selection, most int) (int, error) {
+	n, err := c.cfg.Store.CountMatching(ctx, a, s, most)
+	c.outage.observe(err)
+	return n, err
+}
+
+// Board returns the store as people look at it.
+func (c *Client) Board() Board { return c.cfg.Store }

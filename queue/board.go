@@ -1,0 +1,161 @@
+package queue
+
+import (
+	"context"
+	"time"
+
+	"github.com/google/uuid"
+)
+
+// Board is what people who look after tasks see of a Store, and do to many rows
+// at once. It is part of Store.
+type Board interface {
+	// List returns a page of rows. It looks at no more than ListWindow rows at
+	// a time, so that it takes the same time on any table: a page may be short,
+	// or empty, and more may follow all the same.
+	List(ctx context.Context, r ListRequest) (ListPage, error)
+
+	// CountMatching counts the rows that an action would change, most at most.
+	CountMatching(ctx context.Context, a Action, s Selection, most int) (int, error)
+	// Act changes up to limit rows that are chosen and that the action is for.
+	// What it returns are the rows as they are afterwards, in no order; fewer
+	// than limit means that no more are there. Rows locked by somebody else are
+	// passed over. Rows that have failed, or been made due, after before, which
+	// is a time of the database, are left alone, so that repeating it ends.
+	Act(ctx context.Context, a Action, s Selection, before time.Time, limit int) ([]*Row, error)
+
+	// Queues returns the figures of each queue that has live rows.
+	Queues(ctx context.Context) ([]QueueFigures, error)
+	// History counts the rows that have ended since then by hour.
+	History(ctx context.Context, since time.Time) ([]HourFigures, error)
+	// Failures groups the rows that have FAILED since then, the largest groups
+	// first. It looks at the latest FailuresWindow of them.
+	Failures(ctx context.Context, since time.Time, limit int) ([]FailureGroup, error)
+
+	// Mark notes under a name that something happened now. Marks returns when
+	// each last did.
+	Mark(ctx context.Context, name string) error
+	Marks(ctx context.Context) (map[string]time.Time, error)
+
+	// Note keeps an entry of the audit log: a new one, or, if its ID exists, its
+	// Done, Failed and Ended. It returns when the entry was made. Notes returns
+	// the latest before a time, or of all; those about one task if id is not zero.
+	Note(ctx context.Context, e AuditEntry) (time.Time, error)
+	Notes(ctx context.Context, id uuid.UUID, before time.Time, limit int) ([]AuditEntry, error)
+}
+
+// MarkSwept is the mark of the sweeper.
+const MarkSwept = "swept"
+
+// Bounds of what one look at the board takes.
+const (
+	ListWindow     = 20_000
+	FailuresWindow = 50_000
+)
+
+// View is which rows are listed, and in which order.
+type View string
+
+// The views. Each has an index that gives its rows in its order.
+const (
+	ViewAll        View = "all"        // the latest IDs first
+	ViewPending    View = "pending"    // READY and claimable, in the order of claims
+	ViewDelayed    View = "delayed"    // READY and not due, the next one first
+	ViewRunning    View = "running"    // the lease that ends next first
+	ViewSuccessful View = "successful" // the latest end first, and so the next two
+	ViewFailed     View = "failed"
+	ViewCancelled  View = "cancelled"
+)
+
+// Views lists the views in the order in which people look at them.
+var Views = []View{ViewAll, ViewPending, ViewDelayed, ViewRunning, ViewFailed, ViewSuccessful, ViewCancelled}
+
+// Selection chooses rows; what is empty chooses all.
+type Selection struct {
+	IDs      []uuid.UUID // at most 1000
+	View     View        // empty: ViewAll
+	Queue    string
+	Backend  string
+	Task     string // the whole name, or its beginning and a *
+	Priority *int
+	// Enqueued at or after Since, and before Until.
+	Since, Until time.Time
+	Group        string // AttemptError.Group of the last error
+	Error        string // part of the last error's type or text, in any case
+	Stranded     bool   // READY, and past DispatchDueAt
+}
+
+// ListRequest asks for a page.
+type ListRequest struct {
+	Selection
+	Reverse bool   // the view's order the other way around
+	After   string // ListPage.Next of the page before; empty: from the start
+	Limit   int
+}
+
+// ListPage is a page of rows without their Args, ReturnValue and Errors.
+type ListPage struct {
+	Rows []*Row
+	Next string // After of the next page; empty: there is none
+	// Partial says that the page ends because ListWindow rows were looked at.
+	Partial bool
+}
+
+// Action is what can be done to many rows at once.
+type Action string
+
+// The actions.
+const (
+	// ActionRun makes READY rows due now, whatever time they waited for.
+	ActionRun Action = "run"
+	// ActionRetry makes FAILED rows READY, with at least one attempt left.
+	ActionRetry Action = "retry"
+	// ActionRequeue takes back RUNNING rows whose lease has expired, whatever
+	// attempts are left.
+	ActionRequeue Action = "requeue"
+	// ActionCancel makes READY and RUNNING rows CANCELLED.
+	ActionCancel Action = "cancel"
+)
+
+// Actions lists the actions.
+var Actions = []Action{ActionRun, ActionRetry, ActionRequeue, ActionCancel}
+
+// QueueFigures are figures of one queue.
+type QueueFigures struct {
+	Backend, Queue string
+	Pending        int // READY and due
+	Delayed        int // READY and not due
+	Running        int
+	Stranded       int
+	OldestSince    time.Time // since when the oldest pending row has been due
+	// Ended in the last hour.
+	Succeeded, Failed int
+}
+
+// HourFigures counts the rows that ended within an hour.
+type HourFigures struct {
+	Hour              time.Time // its beginning, UTC
+	Succeeded, Failed int
+}
+
+// FailureGroup is FAILED rows of one task with the same kind of error.
+type FailureGroup struct {
+	Task  string
+	Group string // AttemptError.Group
+	Count int
+	Last  time.Time // of the latest
+	Error string    // the text of one
+}
+
+// AuditEntry is one action of somebody.
+type AuditEntry struct {
+	ID     uuid.UUID // version 7
+	At     time.Time // set by the store
+	Actor  string    // who, as far as is known
+	Action string
+	Task   uuid.UUID // zero: of many
+	Target string    // what was chosen, in words
+	Done   int       // rows changed
+	Failed int       // rows that could not be dispatched, or were passed over
+	Ended  bool
+}

@@ -1,0 +1,76 @@
+package pgstore
+
+import (
+	"context"
+	"fmt"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+
+	"github.com/claimcheck-go/claimcheck/queue"
+)
+
+// deed is how a queue.Action is done: the rows that it is for, and that it has
+// not been done to since $1 already, and what it sets.
+type deed struct{ rows, set string }
+
+var grace = interval(queue.DispatchGrace)
+
+var deeds = map[queue.Action]deed{
+	queue.ActionRun: {`status = 'READY' AND (hold = 1 OR dispatch_due_at <= $1::timestamptz + ` + grace + `)`,
+		`hold = 0, run_after = NULL, retry_at = NULL, dispatch_due_at = now() + ` + grace},
+	queue.ActionRetry: {`status = 'FAILED' AND finished_at <= $1::timestamptz`,
+		`status = 'READY', hold = CASE WHEN run_after > now() THEN 1 ELSE 0 END, finished_at = NULL, claim_id = NULL, retry_at = NULL,
+	max_attempts = greatest(max_attempts, attempts + 1), dispatch_tries = 0, dispatch_due_at = now() + ` + grace},
+	queue.ActionRequeue: {`status = 'RUNNING' AND lease_expires_at <= now() AND $1::timestamptz IS NOT NULL`,
+		setReclaimed + `, max_attempts = greatest(max_attempts, attempts + 1)`},
+	queue.ActionCancel: {`status IN ('READY', 'RUNNING') AND $1::timestamptz IS NOT NULL`, setCancelled},
+}
+
+// aimed appends the rows that an action would change.
+func (s *statement) aimed(a queue.Action, selection queue.Selection, before time.Time) error {
+	d, ok := deeds[a]
+	if !ok {
+		return fmt.Errorf("%w: action %q is not known", queue.ErrInvalid, a)
+	}
+	if err := selection.Check(); err != nil {
+		return err
+	}
+	s.args = append(s.args, timeValue(before)) // $1
+	s.add(` FROM claimcheck_tasks WHERE ` + d.rows + ` AND ` + views[selection.View].rows)
+	s.ids(selection.IDs)
+	s.chosen(selection)
+	return nil
+}
+
+// CountMatching counts the rows that an action would change, most at most.
+func (s *Store) CountMatching(ctx context.Context, a queue.Action, selection queue.Selection, most int) (n int, err error) {
+	var q statement
+	q.text = `SELECT count(*) FROM (SELECT 1`
+	if err := q.aimed(a, selection, forever); err != nil {
+		return 0, err
+	}
+	q.add(` LIMIT %s::int8) AS rows`, most)
+	err = s.on(ctx, "count tasks", func(conn *pgx.Conn) error {
+		return conn.QueryRow(ctx, q.text, q.args...).Scan(&n)
+	})
+	return n, err
+}
+
+// forever is after all times.
+var forever = time.Date(9999, 1, 1, 0, 0, 0, 0, time.UTC)
+
+// Act changes up to limit rows that are chosen and that the action is for.
+func (s *Store) Act(ctx context.Context, a queue.Action, selection queue.Selection, before time.Time, limit int) (rows []*queue.Row, err error) {
+	var q statement
+	q.text = `UPDATE claimcheck_tasks SET ` + deeds[a].set + ` WHERE id = ANY(ARRAY(SELECT id`
+	if err := q.aimed(a, selection, before); err != nil {
+		return nil, err
+	}
+	q.add(` LIMIT %s::int8 FOR UPDATE SKIP LOCKED)) RETURNING `+columns, limit)
+	err = s.on(ctx, string(a)+" tasks", func(conn *pgx.Conn) error {
+		rows, err = many(conn.Query(ctx, q.text, q.args...))
+		return err
+	})
+	return rows, err
+}

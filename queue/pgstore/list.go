@@ -1,0 +1,199 @@
+package pgstore
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"strings"
+
+	"github.com/google/uuid"
+	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgtype"
+
+	"github.com/claimcheck-go/claimcheck/queue"
+)
+
+// view is how a queue.View is found: its rows, the columns of its order, both
+// ways, and what comes after a cursor in it. Each has an index in this order, or
+// from its end.
+type view struct {
+	rows           string
+	order, reverse string
+	after, before  string // :id, :at and :priority are the cursor's
+	key            string // what is at and priority
+}
+
+var views = map[queue.View]view{
+	queue.ViewAll: {`true`, `id DESC`, `id`, `id < :id`, `id > :id`, `enqueued_at, 0`},
+	queue.ViewPending: {`hold = 0`, `priority DESC, enqueued_at, id`, `priority, enqueued_at DESC, id DESC`,
+		`priority <= :priority AND (priority < :priority OR (enqueued_at, id) > (:at, :id))`,
+		`priority >= :priority AND (priority > :priority OR (enqueued_at, id) < (:at, :id))`, `enqueued_at, priority`},
+	queue.ViewDelayed: {`hold = 1`, `coalesce(retry_at, run_after), id`, `coalesce(retry_at, run_after) DESC, id DESC`,
+		`(coalesce(retry_at, run_after), id) > (:at, :id)`, `(coalesce(retry_at, run_after), id) < (:at, :id)`, `coalesce(retry_at, run_after), 0`},
+	queue.ViewRunning: {`status = 'RUNNING'`, `lease_expires_at, id`, `lease_expires_at DESC, id DESC`,
+		`(lease_expires_at, id) > (:at, :id)`, `(lease_expires_at, id) < (:at, :id)`, `lease_expires_at, 0`},
+	queue.ViewSuccessful: finishedView(queue.StatusSuccessful),
+	queue.ViewFailed:     finishedView(queue.StatusFailed),
+	queue.ViewCancelled:  finishedView(queue.StatusCancelled),
+}
+
+func finishedView(status queue.Status) view {
+	return view{`status = '` + string(status) + `' AND finished_at IS NOT NULL`, `finished_at DESC, id DESC`, `finished_at, id`,
+		`(finished_at, id) < (:at, :id)`, `(finished_at, id) > (:at, :id)`, `finished_at, 0`}
+}
+
+// statement is SQL that is being put together, with its parameters.
+type statement struct {
+	text string
+	args []any
+}
+
+// add appends text, in which each %s stands for the parameter of this type that
+// comes next.
+func (s *statement) add(text string, args ...any) {
+	for _, arg := range args {
+		s.args = append(s.args, arg)
+		text = strings.Replace(text, "%s", fmt.Sprintf("$%d", len(s.args)), 1)
+	}
+	s.text += text
+}
+
+// named is add for text with the parameters of a cursor.
+func (s *statement) named(text string, c queue.Cursor) {
+	for _, p := range []struct {
+		name, cast string
+		value      any
+	}{{":id", "uuid", uuidValue(c.ID)}, {":at", "timestamptz", timeValue(c.At)}, {":priority", "int8", c.Priority}} {
+		if strings.Contains(text, p.name) {
+			s.args = append(s.args, p.value)
+			text = strings.ReplaceAll(text, p.name, fmt.Sprintf("$%d::%s", len(s.args), p.cast))
+		}
+	}
+	s.text += text
+}
+
+// chosen appends what a selection asks beyond its view and its IDs, and reports
+// whether that is anything.
+func (s *statement) chosen(selection queue.Selection) bool {
+	before := len(s.text)
+	if selection.Queue != "" {
+		s.add(` AND queue_name = %s::text`, selection.Queue)
+	}
+	if selection.Backend != "" {
+		s.add(` AND backend_name = %s::text`, selection.Backend)
+	}
+	if prefix, ok := strings.CutSuffix(selection.Task, "*"); ok {
+		s.add(` AND starts_with(task_path, %s::text)`, prefix)
+	} else if selection.Task != "" {
+		s.add(` AND task_path = %s::text`, selection.Task)
+	}
+	if selection.Priority != nil {
+		s.add(` AND priority = %s::int8`, *selection.Priority)
+	}
+	if !selection.Since.IsZero() {
+		s.add(` AND enqueued_at >= %s::timestamptz`, timeValue(selection.Since))
+	}
+	if !selection.Until.IsZero() {
+		s.add(` AND enqueued_at < %s::timestamptz`, timeValue(selection.Until))
+	}
+	if selection.Group != "" {
+		s.add(` AND error_group = %s::text`, selection.Group)
+	}
+	if selection.Error != "" {
+		s.add(` AND position(lower(%s::text) IN lower(error_text)) > 0`, selection.Error)
+	}
+	if selection.Stranded {
+		s.add(` AND status = 'READY' AND dispatch_due_at <= now()`)
+	}
+	return len(s.text) > before
+}
+
+// window appends the rows of a list from its cursor on, in its order.
+func (s *statement) window(r queue.ListRequest) error {
+	v := views[r.View]
+	order, beyond := v.order, v.after
+	if r.Reverse {
+		order, beyond = v.reverse, v.before
+	}
+	s.add(` FROM claimcheck_tasks WHERE ` + v.rows)
+	s.ids(r.IDs)
+	if r.After != "" {
+		cursor, err := queue.ParseCursor(r.After)
+		if err != nil {
+			return err
+		}
+		s.named(` AND `+beyond, cursor)
+	}
+	s.add(` ORDER BY ` + order)
+	return nil
+}
+
+// ids appends that a row must be one of these, if there are any.
+func (s *statement) ids(list []uuid.UUID) {
+	if len(list) == 0 {
+		return
+	}
+	values := make([]pgtype.UUID, len(list))
+	for i, id := range list {
+		values[i] = uuidValue(id)
+	}
+	s.add(` AND id = ANY(%s::uuid[])`, values)
+}
+
+// listQueries are the page, and the last row of the window in which it is looked
+// for, if there may be rows beyond it.
+func listQueries(r queue.ListRequest) (page, last statement, err error) {
+	page.add(`SELECT ` + lightColumns + ` FROM (SELECT *`)
+	if err := page.window(r); err != nil {
+		return page, last, err
+	}
+	page.add(fmt.Sprintf(` LIMIT %d) AS rows WHERE true`, queue.ListWindow))
+	filtered := page.chosen(r.Selection)
+	v := views[r.View]
+	order := v.order
+	if r.Reverse {
+		order = v.reverse
+	}
+	page.add(` ORDER BY `+order+` LIMIT %s::int8`, r.Limit+1)
+	if filtered {
+		last.add(`SELECT id, ` + v.key)
+		err = last.window(r)
+		last.add(fmt.Sprintf(` OFFSET %d LIMIT 1`, queue.ListWindow-1))
+	}
+	return page, last, err
+}
+
+// List returns a page of rows. Indexes: claimcheck_tasks_claim, _held, _lease,
+// _finished or the primary key, each in its order.
+func (s *Store) List(ctx context.Context, r queue.ListRequest) (page queue.ListPage, err error) {
+	if err := r.Check(); err != nil {
+		return page, err
+	}
+	query, last, err := listQueries(r)
+	if err != nil {
+		return page, err
+	}
+	err = s.on(ctx, "list tasks", func(conn *pgx.Conn) error {
+		page = queue.ListPage{}
+		rows, err := many(conn.Query(ctx, query.text, query.args...))
+		if err != nil {
+			return err
+		}
+		if page.Rows = rows; len(rows) > r.Limit {
+			page.Rows = rows[:r.Limit]
+			page.Next = queue.CursorOf(r.View, rows[r.Limit-1]).String()
+			return nil
+		}
+		if last.text == "" {
+			return nil
+		}
+		var end queue.Cursor
+		err = conn.QueryRow(ctx, last.text, last.args...).Scan((*id)(&end.ID), (*moment)(&end.At), &end.Priority)
+		if errors.Is(err, pgx.ErrNoRows) {
+			return nil // the window was not the limit
+		}
+		page.Next, page.Partial = end.String(), err == nil
+		return err
+	})
+	return page, err
+}

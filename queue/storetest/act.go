@@ -1,0 +1,131 @@
+package storetest
+
+import (
+	"errors"
+	"time"
+
+	"github.com/google/uuid"
+
+	"github.com/claimcheck-go/claimcheck/queue"
+)
+
+func isInvalid(err error) bool { return errors.Is(err, queue.ErrInvalid) }
+
+// act does an action until no row is left, two at a time, and returns the IDs.
+// Before it counts them.
+func (f *fixture) act(a queue.Action, s queue.Selection) []uuid.UUID {
+	f.Helper()
+	before := f.now() // which is a row too
+	want, err := f.store.CountMatching(f.ctx, a, s, 100)
+	f.must(err)
+	var all []uuid.UUID
+	for {
+		rows, err := f.store.Act(f.ctx, a, s, before, 2)
+		f.must(err)
+		for _, row := range rows {
+			f.unchanged(row)
+		}
+		all = append(all, ids(rows)...)
+		if len(rows) < 2 {
+			break
+		}
+	}
+	f.equal("counted", want, len(all))
+	return sorted(all)
+}
+
+// oneOf is a row of each kind that actions tell apart.
+func (f *fixture) oneOf() map[string]*queue.Row {
+	done := f.claimed(lease)
+	f.finish(done.Claim())
+	cancelled := f.insert()
+	f.cancel(cancelled.ID)
+	return map[string]*queue.Row{
+		"pending": f.insert(armed), "delayed": f.insert(delay(time.Hour)), "running": f.claimed(lease),
+		"expired": f.claimed(expired), "failed": f.failed("x", "y", maxAttempts(1)), "done": f.get(done.ID), "cancelled": f.get(cancelled.ID),
+	}
+}
+
+// actTests are about what people do to many rows.
+var actTests = map[string]func(*fixture){
+	"each action is for its rows": func(f *fixture) {
+		for action, kinds := range map[queue.Action][]string{
+			queue.ActionRun:     {"pending", "delayed"},
+			queue.ActionRetry:   {"failed"},
+			queue.ActionRequeue: {"expired"},
+			queue.ActionCancel:  {"pending", "delayed", "running", "expired"},
+		} {
+			rows := f.oneOf()
+			var chosen, want []uuid.UUID
+			for _, row := range rows {
+				chosen = append(chosen, row.ID)
+			}
+			for _, kind := range kinds {
+				want = append(want, rows[kind].ID)
+				delete(rows, kind)
+			}
+			f.equal(string(action), f.act(action, queue.Selection{IDs: chosen}), sorted(want))
+			for _, row := range rows {
+				f.unchanged(row)
+			}
+		}
+	},
+	"run makes a row due": func(f *fixture) {
+		row := f.insert(delay(time.Hour))
+		f.act(queue.ActionRun, queue.Selection{View: queue.ViewDelayed})
+		got := f.get(row.ID)
+		if !got.RunAfter.IsZero() || !got.RetryAt.IsZero() || got.DispatchDueAt.Sub(row.EnqueuedAt) < queue.DispatchGrace {
+			f.Errorf("%+v", got)
+		}
+		f.equal("claimable", ids(f.claimNext(10)), []uuid.UUID{row.ID})
+	},
+	"retry gives an attempt and keeps the errors": func(f *fixture) {
+		row := f.failed("x", "y", maxAttempts(1))
+		f.act(queue.ActionRetry, queue.Selection{})
+		got := f.get(row.ID)
+		want := *row
+		want.Status, want.MaxAttempts, want.FinishedAt, want.ClaimID, want.DispatchDueAt = queue.StatusReady, 2, time.Time{}, uuid.Nil, got.DispatchDueAt
+		f.equal("row", *got, want)
+		f.refusesAll(row.Claim())
+		f.equal("claimable", ids(f.claimNext(10)), []uuid.UUID{row.ID})
+	},
+	"retry leaves alone what failed since": func(f *fixture) {
+		before := f.now()
+		row := f.failed("x", "y")
+		rows, err := f.store.Act(f.ctx, queue.ActionRetry, queue.Selection{}, before, 10)
+		f.must(err)
+		f.equal("rows", rows, []*queue.Row(nil))
+		f.unchanged(row)
+	},
+	"requeue takes the claim and gives an attempt": func(f *fixture) {
+		row := f.claimed(expired, maxAttempts(1))
+		f.act(queue.ActionRequeue, queue.Selection{View: queue.ViewRunning})
+		f.refusesAll(row.Claim())
+		got := f.get(row.ID)
+		f.equal("status and attempts", []any{got.Status, got.Attempts, got.MaxAttempts}, []any{queue.StatusReady, 1, 2})
+	},
+	"cancel takes the claim": func(f *fixture) {
+		row := f.claimed(lease)
+		f.act(queue.ActionCancel, queue.Selection{})
+		f.refusesAll(row.Claim())
+		f.equal("status", f.get(row.ID).Status, queue.StatusCancelled)
+	},
+	"only what is selected, and no more than counted": func(f *fixture) {
+		for range 5 {
+			f.failed("x", "y", onQueue("a"))
+		}
+		other := f.failed("x", "y", onQueue("b"))
+		n, err := f.store.CountMatching(f.ctx, queue.ActionRetry, queue.Selection{View: queue.ViewFailed, Queue: "a"}, 3)
+		f.must(err)
+		f.equal("counted", n, 3)
+		f.equal("acted", len(f.act(queue.ActionRetry, queue.Selection{View: queue.ViewFailed, Queue: "a", Error: "X: Y"})), 5)
+		f.unchanged(other)
+	},
+	"unknown actions and views are refused": func(f *fixture) {
+		_, err := f.store.Act(f.ctx, "delete", queue.Selection{}, f.now(), 1)
+		_, err2 := f.store.CountMatching(f.ctx, queue.ActionRun, queue.Selection{View: "x"}, 1)
+		if !isInvalid(err) || !isInvalid(err2) {
+			f.Errorf("%v, %v", err, err2)
+		}
+	},
+}
