@@ -2,6 +2,7 @@ package chaos
 
 import (
 	"context"
+	"fmt"
 	"math/rand/v2"
 	"net/http"
 	"strings"
@@ -14,9 +15,22 @@ import (
 
 // age stands for the passing of time: a READY row is given minutes until the
 // sweeper dispatches it again, and a run has not got them. So every second its
-// time comes two minutes nearer.
+// time comes two minutes nearer. Rows that somebody has locked are passed over:
+// time waits for nobody, and nobody must wait for it.
 func (r *run) age(ctx context.Context) {
-	_, _ = r.site.db.ExecContext(ctx, r.site.age) // the next one comes in a second
+	tx, err := r.site.db.BeginTx(ctx, nil)
+	if err != nil {
+		return // the database is down; the next one comes in a second
+	}
+	defer func() { _ = tx.Rollback() }() // after the commit it does nothing
+	var ids []string
+	var id string
+	if err := each(ctx, tx, r.site.waiting, func() { ids = append(ids, "'"+id+"'") }, &id); err != nil || len(ids) == 0 {
+		return
+	}
+	if _, err := tx.ExecContext(ctx, fmt.Sprintf(r.site.older, strings.Join(ids, ", "))); err == nil {
+		_ = tx.Commit() // or not
+	}
 }
 
 const sweepLimit = 50

@@ -74,8 +74,13 @@ func (r *run) readState(ctx context.Context) (s state, err error) {
 	return s, err
 }
 
+// querier is a database or a transaction.
+type querier interface {
+	QueryContext(ctx context.Context, query string, args ...any) (*sql.Rows, error)
+}
+
 // each scans each row that a query finds into dest, and calls then.
-func each(ctx context.Context, db *sql.DB, query string, then func(), dest ...any) error {
+func each(ctx context.Context, db querier, query string, then func(), dest ...any) error {
 	rows, err := db.QueryContext(ctx, query)
 	if err != nil {
 		return err

@@ -41,8 +41,9 @@ func newPostgres(t *testing.T, o options) *site {
 		crash:    func() { server.Crash(t); server.Start(t) },
 		sessions: `SELECT pid FROM pg_stat_activity WHERE application_name = 'chaos' ORDER BY pid`,
 		end:      `SELECT pg_terminate_backend(%d)`,
-		age: fmt.Sprintf(`UPDATE claimcheck_tasks SET dispatch_due_at = dispatch_due_at - interval '%d seconds'
-			WHERE status = 'READY' AND coalesce(run_after, now()) <= now() AND dispatch_due_at > now()`, aging),
+		waiting: `SELECT id FROM claimcheck_tasks WHERE status = 'READY' AND coalesce(run_after, now()) <= now() AND dispatch_due_at > now()
+			FOR UPDATE SKIP LOCKED`,
+		older: fmt.Sprintf(`UPDATE claimcheck_tasks SET dispatch_due_at = dispatch_due_at - interval '%d seconds' WHERE id IN (%%s)`, aging),
 		value: `return_value::text`, id: `t.id::text`,
 	}
 	p, u := through(t, direct, proxy.Postgres)

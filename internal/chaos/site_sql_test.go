@@ -25,12 +25,8 @@ func migrateSQL(t *testing.T, databaseURL string) {
 	_ = store.Close()
 }
 
-// ageMicros makes time pass for the rows that condition finds, where times are
-// microseconds.
-func ageMicros(clock, condition string) string {
-	return fmt.Sprintf(`UPDATE claimcheck_tasks SET dispatch_due_at = dispatch_due_at - %d WHERE %s > %s AND coalesce(run_after, 0) <= %[3]s`,
-		aging*1_000_000, condition, clock)
-}
+// olderMicros is site.older where times are microseconds.
+var olderMicros = fmt.Sprintf(`UPDATE claimcheck_tasks SET dispatch_due_at = dispatch_due_at - %d WHERE id IN (%%s)`, aging*1_000_000)
 
 // newMariaDB is a MariaDB server of the run's own. Workers have a user of their
 // own, by which their sessions are found.
@@ -52,8 +48,10 @@ func newMariaDB(t *testing.T, o options) *site {
 		crash:    func() { server.Crash(t); server.Start(t) },
 		sessions: `SELECT id FROM information_schema.processlist WHERE user = 'chaos' ORDER BY id`,
 		end:      `KILL %d`,
-		age:      ageMicros(clock, "dispatch_until"),
-		value:    "return_value", id: "t.id",
+		waiting: `SELECT id FROM claimcheck_tasks WHERE dispatch_until > ` + clock + ` AND coalesce(run_after, 0) <= ` + clock + `
+			FOR UPDATE SKIP LOCKED`,
+		older: olderMicros,
+		value: "return_value", id: "t.id",
 	}
 	execAll(t, s.db, tables("BIGINT AUTO_INCREMENT PRIMARY KEY", "LONGTEXT")...)
 	execAll(t, s.db,
@@ -72,8 +70,9 @@ func newSQLite(t *testing.T) *site {
 	migrateSQL(t, databaseURL)
 	s := &site{
 		name: "SQLite", db: openDB(t, databaseURL), url: databaseURL,
-		age:   ageMicros(clock, "status = 'READY' AND dispatch_due_at"),
-		value: "return_value", id: "t.id",
+		waiting: `SELECT id FROM claimcheck_tasks WHERE status = 'READY' AND dispatch_due_at > ` + clock + ` AND coalesce(run_after, 0) <= ` + clock,
+		older:   olderMicros,
+		value:   "return_value", id: "t.id",
 	}
 	execAll(t, s.db, tables("INTEGER PRIMARY KEY AUTOINCREMENT", "TEXT")...)
 	execAll(t, s.db,

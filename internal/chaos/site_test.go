@@ -26,8 +26,10 @@ type site struct {
 	// sessions lists the connections of workers and producers, and end, with one
 	// of them in place of %d, ends it.
 	sessions, end string
-	// age makes time pass for rows that wait for the sweeper: see run.age.
-	age       string
+	// waiting lists the rows that wait for the sweeper to find them stranded, and
+	// older, with a list of them in place of %s, makes time pass for them.
+	waiting, older string
+
 	value, id string // columns of the task table, as text
 }
 
