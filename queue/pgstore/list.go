@@ -111,9 +111,9 @@ func (s *statement) chosen(selection queue.Selection) bool {
 // window appends the rows of a list from its cursor on, in its order.
 func (s *statement) window(r queue.ListRequest) error {
 	v := views[r.View]
-	order, beyond := v.order, v.after
+	beyond := v.after
 	if r.Reverse {
-		order, beyond = v.reverse, v.before
+		beyond = v.before
 	}
 	s.add(` FROM claimcheck_tasks WHERE ` + v.rows)
 	s.ids(r.IDs)
@@ -124,8 +124,15 @@ func (s *statement) window(r queue.ListRequest) error {
 		}
 		s.named(` AND `+beyond, cursor)
 	}
-	s.add(` ORDER BY ` + order)
+	s.add(` ORDER BY ` + order(r))
 	return nil
+}
+
+func order(r queue.ListRequest) string {
+	if r.Reverse {
+		return views[r.View].reverse
+	}
+	return views[r.View].order
 }
 
 // ids appends that a row must be one of these, if there are any.
@@ -140,26 +147,27 @@ func (s *statement) ids(list []uuid.UUID) {
 	s.add(` AND id = ANY(%s::uuid[])`, values)
 }
 
-// listQueries are the page, and the last row of the window in which it is looked
-// for, if there may be rows beyond it.
+// listQueries are the page, and, if the selection asks more than its view, the
+// last row of the window in which it is looked for.
 func listQueries(r queue.ListRequest) (page, last statement, err error) {
+	var filter statement
+	if !filter.chosen(r.Selection) {
+		page.add(`SELECT ` + lightColumns)
+		err = page.window(r)
+		page.add(` LIMIT %s::int8`, r.Limit+1)
+		return page, last, err
+	}
 	page.add(`SELECT ` + lightColumns + ` FROM (SELECT *`)
-	if err := page.window(r); err != nil {
+	if err = page.window(r); err != nil {
 		return page, last, err
 	}
 	page.add(fmt.Sprintf(` LIMIT %d) AS rows WHERE true`, queue.ListWindow))
-	filtered := page.chosen(r.Selection)
-	v := views[r.View]
-	order := v.order
-	if r.Reverse {
-		order = v.reverse
-	}
-	page.add(` ORDER BY `+order+` LIMIT %s::int8`, r.Limit+1)
-	if filtered {
-		last.add(`SELECT id, ` + v.key)
-		err = last.window(r)
-		last.add(fmt.Sprintf(` OFFSET %d LIMIT 1`, queue.ListWindow-1))
-	}
+	page.chosen(r.Selection)
+	page.add(` ORDER BY `+order(r)+` LIMIT %s::int8`, r.Limit+1)
+
+	last.add(`SELECT id, ` + views[r.View].key)
+	err = last.window(r)
+	last.add(fmt.Sprintf(` OFFSET %d LIMIT 1`, queue.ListWindow-1))
 	return page, last, err
 }
 

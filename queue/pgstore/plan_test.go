@@ -21,7 +21,7 @@ INSERT INTO claimcheck_tasks (id, task_path, queue_name, backend_name, priority,
 SELECT gen_random_uuid(), 't', 'q', 'b', n % 7, s.status, s.hold, '1', CASE WHEN s.hold = 1 THEN now() + n * interval '1 second' END,
 	now() + n * interval '1 second', now() - n * interval '1 second', 1, 3,
 	CASE WHEN s.status <> 'READY' THEN gen_random_uuid() END, CASE WHEN s.status = 'RUNNING' THEN now() + n * interval '1 second' END,
-	CASE WHEN s.status = 'SUCCESSFUL' THEN now() END
+	CASE WHEN s.status = 'SUCCESSFUL' THEN now() - n * interval '1 second' END
 FROM generate_series(1, 10000) AS n, (VALUES ('READY', 0), ('READY', 1), ('RUNNING', NULL), ('SUCCESSFUL', NULL), ('SUCCESSFUL', NULL), ('SUCCESSFUL', NULL)) AS s(status, hold);
 ANALYZE claimcheck_tasks`
 

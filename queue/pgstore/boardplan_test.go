@@ -1,0 +1,54 @@
+package pgstore
+
+import (
+	"fmt"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/google/uuid"
+
+	"github.com/claimcheck-go/claimcheck/queue"
+)
+
+// What people look at goes by an index too: from the start, from the end, and
+// from the middle. (A list with a filter looks for it in a window of 20,000 rows,
+// which is half of the table here, and may well be sorted.)
+func TestTheBoardUsesItsIndexes(t *testing.T) {
+	conn := planned(t, backlog)
+	check := func(name string, q statement, index string) {
+		t.Helper()
+		plan := explain(t, conn, q.text, q.args)
+		// An incremental sort is that of rows with the same time.
+		if !strings.Contains(plan, index) || strings.Contains(plan, "Seq Scan") || strings.Contains(strings.ReplaceAll(plan, "Incremental Sort", ""), "Sort  (") {
+			t.Errorf("%s does not go by %s:\n%s\n%s", name, index, q.text, plan)
+		}
+	}
+	past, future := time.Now().Add(-5000*time.Second), time.Now().Add(5000*time.Second)
+	for view, c := range map[queue.View]struct {
+		index  string
+		middle time.Time
+	}{
+		queue.ViewAll: {"claimcheck_tasks_pkey", past}, queue.ViewPending: {"claimcheck_tasks_claim", past}, queue.ViewDelayed: {"claimcheck_tasks_held", future},
+		queue.ViewRunning: {"claimcheck_tasks_lease", future}, queue.ViewSuccessful: {"claimcheck_tasks_finished", past},
+	} {
+		for _, after := range []string{"", queue.Cursor{ID: uuid.New(), At: c.middle, Priority: 3}.String()} {
+			for _, reverse := range []bool{false, true} {
+				page, _, err := listQueries(queue.ListRequest{Selection: queue.Selection{View: view}, Limit: 50, Reverse: reverse, After: after})
+				if err != nil {
+					t.Fatal(err)
+				}
+				check(fmt.Sprintf("%s, after %q, reverse %t", view, after, reverse), page, c.index)
+			}
+		}
+	}
+	check("notes", notesQuery(uuid.Nil, time.Now(), 10), "claimcheck_audit_at")
+	for index, q := range map[string]statement{
+		"claimcheck_tasks_finished": {historyQuery, []any{timeValue(time.Now().Add(-time.Minute))}},
+		"claimcheck_audit_task":     notesQuery(uuid.New(), time.Time{}, 10),
+	} {
+		if plan := explain(t, conn, q.text, q.args); !strings.Contains(plan, index) || strings.Contains(plan, "Seq Scan") {
+			t.Errorf("%s is not used:\n%s", index, plan)
+		}
+	}
+}
