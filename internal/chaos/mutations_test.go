@@ -52,7 +52,7 @@ var mutations = []mutation{
 	},
 	{
 		name:   "no finish fence",
-		breaks: []string{ruleFence, ruleFinal},
+		breaks: []string{ruleFence, ruleFinal, ruleLedger},
 		edits: []mutate.Edit{{
 			File: "queue/pgstore/finish.go",
 			Old:  "finished_at = now(), lease_expires_at = NULL` + underClaim + `",
@@ -62,7 +62,7 @@ var mutations = []mutation{
 	},
 	{
 		name:   "no fence for retries",
-		breaks: []string{ruleFence, ruleFinal},
+		breaks: []string{ruleFence, ruleFinal, ruleLedger},
 		edits: []mutate.Edit{{
 			File: "queue/pgstore/finish.go",
 			Old:  "refundIf(`$8::bool`) + underClaim",
@@ -107,7 +107,7 @@ var mutations = []mutation{
 	},
 	{
 		name: "MariaDB: no finish fence", site: newMariaDB,
-		breaks: []string{ruleFence, ruleFinal},
+		breaks: []string{ruleFence, ruleFinal, ruleLedger},
 		edits: []mutate.Edit{{
 			File: "queue/sqlstore/finish.go",
 			Old:  "case row.ClaimID != claim.ClaimID || claim.ClaimID == uuid.Nil:",
