@@ -53,6 +53,19 @@ fuzz: ## Fuzz each target for half a minute.
 model: ## Check the protocol's model, and that it fails without any one guard (about a minute; installs spin).
 	@./tools/model.sh
 
+.PHONY: chaos
+chaos: deps ## A minute of everything failing on PostgreSQL, less on the others, and whether the account comes out even.
+	$(GO) test ./internal/chaos -run 'TestChaos|TestJudge' -v -count=1 -timeout 20m -chaos.duration=60s -chaos.rate=200
+
+.PHONY: chaos-mutations
+chaos-mutations: deps ## Take the product's guards away, one at a time: the chaos run must notice each.
+	$(GO) test ./internal/chaos -run TestMutations -v -count=1 -timeout 1h -chaos.mutations
+
+SOAK ?= 30m
+.PHONY: soak
+soak: deps ## The chaos run for SOAK (30m) on all databases with fsync, memory and descriptors watched; then the mutations.
+	$(GO) test ./internal/chaos -run 'TestChaos|TestMutations' -v -count=1 -timeout 0 -chaos.soak=$(SOAK) -chaos.mutations
+
 .PHONY: cover
 cover: deps ## Test coverage by function, and cover.out.
 	$(GO) test -race -coverprofile=cover.out -coverpkg=./... ./...
