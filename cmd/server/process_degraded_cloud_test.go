@@ -1,6 +1,7 @@
 package main
 
 import (
+	"fmt"
 	"net/http"
 	"net/http/httptest"
 	"strings"
@@ -79,6 +80,7 @@ func hanging(d *degraded) func() {
 func (d *degraded) cloudFault(t *testing.T, fault cloudFault) {
 	d.t, d.procServer.t, d.cloud.t = t, t, t
 	stored, fresh := d.waiting(), uuid.New()
+	later := d.enqueue(`{"task":"demo.echo","run_after":"` + time.Now().Add(time.Hour).Format(time.RFC3339) + `"}`).ID
 	logged := len(d.log.String())
 	end := fault.begin(d)
 
@@ -106,12 +108,20 @@ func (d *degraded) cloudFault(t *testing.T, fault cloudFault) {
 		t.Errorf("%d lines tell of two refusals:\n%s", n, log)
 	}
 
+	// A delivery before its time must come again if it cannot be armed.
+	early, armed := 503, 1
+	if fault.queue != "default" { // in which it is
+		early, armed = 200, 0
+	}
+	d.want("execute of what is not due", procExecute(d.procServer, later, d.cloud.bearer(procAccount)), early)
+
 	end()
 	swept = d.do(http.MethodPost, "/tasks/sweep/", "")
 	d.want("sweep", swept, 200)
-	if !strings.Contains(swept.text, `"dispatched":1,`) || !strings.Contains(swept.text, `"errors":0`) {
-		t.Errorf("swept %s", swept.text)
+	if want := fmt.Sprintf(`{"dispatched":1,"reclaimed":0,"armed":%d,"failed":0,"errors":0}`, armed); strings.TrimSpace(swept.text) != want {
+		t.Errorf("swept %s, want %s", swept.text, want)
 	}
+	d.want("execute of what is not due", procExecute(d.procServer, later, d.cloud.bearer(procAccount)), 200)
 	if row := d.wantEnd(fresh, queue.StatusSuccessful, 1); row.DispatchError != "" {
 		t.Errorf("dispatch_error %q stays", row.DispatchError)
 	}
