@@ -3,6 +3,8 @@ package main
 import (
 	"context"
 	"io"
+	"net/http"
+	"net/http/httptest"
 	"net/url"
 	"strings"
 	"testing"
@@ -34,6 +36,8 @@ func variables(f *testing.F) []string {
 // settings are read and judged as serve does; nothing is opened.
 func FuzzSettings(f *testing.F) {
 	names := variables(f)
+	metadata := httptest.NewServer(http.NotFoundHandler()) // it knows nothing, but at once
+	f.Cleanup(metadata.Close)
 	number := func(name string) uint8 {
 		for i := range names {
 			if names[i] == name {
@@ -53,7 +57,7 @@ func FuzzSettings(f *testing.F) {
 		if strings.Contains(v1+v2+v3, "\x00") {
 			return // no environment holds that
 		}
-		env := map[string]string{"GCE_METADATA_HOST": "127.0.0.1:1"}
+		env := map[string]string{"GCE_METADATA_HOST": strings.TrimPrefix(metadata.URL, "http://")}
 		for name, value := range map[string]string{names[int(n1)%len(names)]: v1, names[int(n2)%len(names)]: v2, names[int(n3)%len(names)]: v3} {
 			env[name] = value
 			t.Setenv(name, value)
