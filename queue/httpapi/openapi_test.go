@@ -46,7 +46,7 @@ func holdAgainstDocument(t testing.TB, r *http.Request, body string, w *httptest
 	if err != nil {
 		t.Fatalf("openapi.json: %v", err)
 	}
-	path := r.URL.Path
+	path := r.URL.EscapedPath()
 	if !strings.HasSuffix(path, "/") && !strings.HasSuffix(path, ".json") {
 		path += "/"
 	}
