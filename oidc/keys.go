@@ -40,6 +40,7 @@ const (
 // at a time: on serverless platforms nothing runs reliably between requests.
 type keySource struct {
 	url    string
+	parse  func(body []byte) (map[string][]byte, error)
 	client *http.Client
 	logger *slog.Logger
 	now    func() time.Time
@@ -52,7 +53,7 @@ type keySource struct {
 	fetching chan struct{}     // closed at the end of the running fetch; nil: none runs
 }
 
-func newKeySource(certs string, client *http.Client, logger *slog.Logger, now func() time.Time) (*keySource, error) {
+func newKeySource(certs string, parse func([]byte) (map[string][]byte, error), client *http.Client, logger *slog.Logger, now func() time.Time) (*keySource, error) {
 	u, err := url.Parse(certs)
 	if err != nil || u.Host == "" || u.Scheme != "https" && u.Scheme != "http" {
 		return nil, fmt.Errorf("oidc: OIDC_CERTS_URL %q is not an http or https URL", certs)
@@ -62,7 +63,7 @@ func newKeySource(certs string, client *http.Client, logger *slog.Logger, now fu
 		own = *client
 	}
 	own.CheckRedirect = func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }
-	return &keySource{url: certs, client: &own, logger: logger, now: now}, nil
+	return &keySource{url: certs, parse: parse, client: &own, logger: logger, now: now}, nil
 }
 
 // find returns the key set that holds only the key kid. Not finding it is a bad
@@ -157,7 +158,7 @@ func (s *keySource) fetch(ctx context.Context) (keys map[string][]byte, fresh ti
 	if len(body) > maxKeySet {
 		return nil, 0, errors.New("key set is too large")
 	}
-	keys, err = parseKeySet(body)
+	keys, err = s.parse(body)
 	return keys, freshness(response.Header), err
 }
 

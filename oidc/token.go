@@ -20,11 +20,15 @@ type parsed struct {
 	kid     string
 	claims  claims
 	removed bool // the signature was replaced by removedSignature
+
+	signed    string // header and payload
+	signature []byte
 }
 
-// parse takes a token apart and refuses every shape that Google does not produce.
-// It is stricter than idtoken's parser, so that both see the same token.
-func parse(token string) (*parsed, error) {
+// parse takes a token apart and refuses every shape that Google does not produce,
+// and every algorithm but one. It is stricter than idtoken's parser, so that both
+// see the same token.
+func parse(token, algorithm string) (*parsed, error) {
 	if len(token) > maxToken {
 		return nil, unauthenticated("token is longer than %d bytes", maxToken)
 	}
@@ -38,8 +42,8 @@ func parse(token string) (*parsed, error) {
 	}
 	// The algorithm is fixed: "none", HS256 keyed with the public key, and the ES256 of
 	// other Google products (on which idtoken can panic) end here.
-	if alg, ok := header.text("alg"); !ok || alg != "RS256" {
-		return nil, unauthenticated("token is not signed with RS256")
+	if alg, ok := header.text("alg"); !ok || alg != algorithm {
+		return nil, unauthenticated("token is not signed with %s", algorithm)
 	}
 	kid, ok := header.text("kid")
 	if !ok || kid == "" {
@@ -56,10 +60,11 @@ func parse(token string) (*parsed, error) {
 	if segments[2] == removedSignature {
 		return &parsed{kid: kid, claims: c, removed: true}, nil
 	}
-	if signature, err := decodeSegment(segments[2]); err != nil || len(signature) == 0 {
+	signature, err := decodeSegment(segments[2])
+	if err != nil || len(signature) == 0 {
 		return nil, unauthenticated("token signature is missing or not base64url")
 	}
-	return &parsed{kid: kid, claims: c}, nil
+	return &parsed{kid: kid, claims: c, signed: segments[0] + "." + segments[1], signature: signature}, nil
 }
 
 func decodeSegment(s string) ([]byte, error) {

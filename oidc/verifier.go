@@ -83,7 +83,7 @@ func New(config Config) (*Verifier, error) {
 	if logger == nil {
 		logger = slog.Default()
 	}
-	keys, err := newKeySource(certs, config.HTTPClient, logger, now)
+	keys, err := newKeySource(certs, parseKeySet, config.HTTPClient, logger, now)
 	if err != nil {
 		return nil, err
 	}
@@ -134,7 +134,7 @@ func (v *Verifier) Verify(ctx context.Context, token string) (identity *Identity
 	if known, ok := v.verified.get(hash, v.now()); ok {
 		return &known, nil
 	}
-	p, err := parse(token)
+	p, err := parse(token, "RS256")
 	if err != nil {
 		return nil, err
 	}

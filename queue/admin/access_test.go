@@ -1,0 +1,112 @@
+package admin
+
+import (
+	"errors"
+	"net/http"
+	"net/http/httptest"
+	"strings"
+	"testing"
+	"testing/synctest"
+	"time"
+)
+
+// login tries a token and returns the session's cookie, nil if it was refused.
+func login(access Access, token string, header ...string) *http.Cookie {
+	w, r := httptest.NewRecorder(), httptest.NewRequest(http.MethodPost, "/admin/login", nil)
+	if len(header) > 0 {
+		r.Header.Set(header[0], header[1])
+	}
+	if !access.(loginer).Login(w, r, token) {
+		return nil
+	}
+	return w.Result().Cookies()[0]
+}
+
+func with(cookie *http.Cookie) *http.Request {
+	r := httptest.NewRequest(http.MethodGet, "/admin/", nil)
+	if cookie != nil {
+		r.AddCookie(cookie)
+	}
+	return r
+}
+
+func TestTokensBeginSessions(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		access := Tokens("secret-of-admins", "secret-of-guests")
+		for token, want := range map[string]Person{
+			"secret-of-admins":    {Name: "admin"},
+			" secret-of-admins\n": {Name: "admin"},
+			"secret-of-guests":    {Name: "read-only", ReadOnly: true},
+		} {
+			cookie := login(access, token)
+			if cookie == nil || !cookie.HttpOnly || cookie.SameSite != http.SameSiteLaxMode || cookie.Secure {
+				t.Fatalf("%q: %+v", token, cookie)
+			}
+			if got, err := access.Identify(with(cookie)); err != nil || got != want {
+				t.Errorf("%q: %+v, %v", token, got, err)
+			}
+			// Another instance knows it too; one with other secrets does not.
+			if _, err := Tokens("secret-of-admins", "secret-of-guests").Identify(with(cookie)); err != nil {
+				t.Errorf("another instance: %v", err)
+			}
+			if _, err := Tokens("new", "newer").Identify(with(cookie)); !errors.Is(err, ErrLogin) {
+				t.Errorf("other secrets: %v", err)
+			}
+			time.Sleep(sessionLength)
+			if _, err := access.Identify(with(cookie)); !errors.Is(err, ErrLogin) {
+				t.Errorf("after its time: %v", err)
+			}
+		}
+		if cookie := login(access, "secret-of-admins", "X-Forwarded-Proto", "https"); !cookie.Secure {
+			t.Error("behind TLS the cookie is not secure")
+		}
+	})
+}
+
+func TestTokensRefuseOthers(t *testing.T) {
+	access := Tokens("secret-of-admins", "")
+	for _, token := range []string{"", " ", "secret", "secret-of-admins2"} {
+		if login(access, token) != nil {
+			t.Errorf("%q is let in", token)
+		}
+	}
+	guest := login(Tokens("x", "secret-of-admins"), "secret-of-admins") // signed with the same secret
+	sound := login(access, "secret-of-admins")
+	parts := strings.Split(sound.Value, ".")
+	for name, value := range map[string]string{
+		"nothing": "", "another role": guest.Value, "a longer session": parts[0] + ".9999999999." + parts[2],
+		"a renamed one": "read-only." + parts[1] + "." + parts[2], "no time": parts[0] + ".x." + parts[2], "no signature": parts[0] + "." + parts[1] + ".",
+	} {
+		if _, err := access.Identify(with(&http.Cookie{Name: sessionCookie, Value: value})); !errors.Is(err, ErrLogin) {
+			t.Errorf("%s: %v", name, err)
+		}
+	}
+	if _, err := access.Identify(with(nil)); !errors.Is(err, ErrLogin) {
+		t.Errorf("no cookie: %v", err)
+	}
+}
+
+func TestGuessingIsSlow(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		access := Tokens("secret-of-admins", "")
+		for range 20 {
+			login(access, "guess")
+		}
+		if login(access, "secret-of-admins") != nil {
+			t.Error("it may be guessed at any speed")
+		}
+		time.Sleep(time.Second)
+		if login(access, "secret-of-admins") == nil {
+			t.Error("who knows it is kept out")
+		}
+	})
+}
+
+func TestOpenAndClosed(t *testing.T) {
+	if who, err := Open("local").Identify(with(nil)); err != nil || who != (Person{Name: "local"}) {
+		t.Errorf("%+v, %v", who, err)
+	}
+	if _, err := Closed("set ADMIN_TOKEN").Identify(with(nil)); !errors.Is(err, ErrForbidden) || err.Error() != "set ADMIN_TOKEN" {
+		t.Errorf("got %v", err)
+	}
+}
