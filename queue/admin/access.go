@@ -67,7 +67,7 @@ type loginer interface {
 // ADMIN_READONLY_TOKEN); an empty one is nobody's. Sessions last twelve hours, on
 // every instance that has the same secrets, and end when these change.
 func Tokens(admin, readOnly string) Access {
-	t := &tokens{limiter: rate.NewLimiter(2, 10)}
+	t := &tokens{limiter: rate.NewLimiter(20, 50)}
 	for _, role := range []role{{"admin", admin, false}, {"read-only", readOnly, true}} {
 		if role.secret != "" {
 			t.roles = append(t.roles, role)
