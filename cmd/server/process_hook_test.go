@@ -16,6 +16,8 @@ type procHook struct {
 	mu   sync.Mutex
 	hits map[string]int // by the task's ID
 	gate chan struct{}  // requests wait until it is closed; nil: they do not
+	// first answers the first request of each task; nil: with 200.
+	first http.HandlerFunc
 }
 
 func procNewHook(t *testing.T) *procHook {
@@ -26,17 +28,20 @@ func procNewHook(t *testing.T) *procHook {
 	return h
 }
 
-func (h *procHook) ServeHTTP(_ http.ResponseWriter, r *http.Request) {
+func (h *procHook) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	_, _ = io.Copy(io.Discard, r.Body) // only then the server notices that the client has gone
 	h.mu.Lock()
 	h.hits[r.Header.Get("webhook-id")]++
-	gate := h.gate
+	gate, isFirst := h.gate, h.hits[r.Header.Get("webhook-id")] == 1
 	h.mu.Unlock()
 	if gate != nil {
 		select {
 		case <-gate:
 		case <-r.Context().Done():
 		}
+	}
+	if isFirst && h.first != nil {
+		h.first(w, r)
 	}
 }
 

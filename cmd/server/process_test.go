@@ -56,12 +56,16 @@ var procBuild = sync.OnceValues(func() (string, error) {
 
 // procCommand is the binary with a clean environment, killed when the test ends
 // or, if there is a limit, after that. PATH is there because every environment
-// has one; HOME keeps credentials of this machine out.
+// has one; HOME keeps credentials of this machine out. An environment may name
+// another binary.
 func procCommand(t *testing.T, limit time.Duration, dir string, env []string, args ...string) *exec.Cmd {
 	t.Helper()
-	binary, err := procBuild()
-	if err != nil {
-		t.Fatal(err)
+	binary := procOtherBinary(env)
+	if binary == "" {
+		var err error
+		if binary, err = procBuild(); err != nil {
+			t.Fatal(err)
+		}
 	}
 	ctx := t.Context()
 	if limit > 0 {
@@ -292,22 +296,4 @@ func procWait(t *testing.T, what string, done func() bool) {
 		case <-time.After(10 * time.Millisecond):
 		}
 	}
-}
-
-// procLog collects what a process writes.
-type procLog struct {
-	mu   sync.Mutex
-	text bytes.Buffer
-}
-
-func (l *procLog) Write(p []byte) (int, error) {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	return l.text.Write(p)
-}
-
-func (l *procLog) String() string {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	return l.text.String()
 }
