@@ -136,27 +136,36 @@ func (f *fortress) endpoints(credentials http.Header) []endpoint {
 	maps.Copy(r.Header, credentials)
 	w := httptest.NewRecorder()
 	f.handler.ServeHTTP(w, r)
-	var document struct {
-		Paths map[string]map[string]any `json:"paths"`
-	}
-	if err := json.Unmarshal(w.Body.Bytes(), &document); err != nil || len(document.Paths) < 10 {
-		f.t.Fatalf("%d paths: %v", len(document.Paths), err)
-	}
 	id := f.rows["waiting"].ID.String()
 	endpoints := []endpoint{{"POST", "/tasks/unknown/", "{}"}, {"GET", "/", ""}, {"DELETE", "/tasks/purge/", ""}, {"POST", "/hook/" + id, ""}}
-	for _, path := range slices.Sorted(maps.Keys(document.Paths)) {
-		for method := range document.Paths[path] {
-			t := endpoint{method: strings.ToUpper(method), path: strings.ReplaceAll(path, "{task_id}", id)}
-			if strings.Contains(path, "enqueue") {
-				t.body = `{"task":"demo.echo"}`
-			}
-			endpoints = append(endpoints, t)
-			if short := strings.TrimSuffix(t.path, "/"); short != t.path {
-				endpoints = append(endpoints, endpoint{t.method, short, t.body})
-			}
+	for _, e := range described(f.t, w.Body.Bytes(), id) {
+		endpoints = append(endpoints, e)
+		if short := strings.TrimSuffix(e.path, "/"); short != e.path {
+			endpoints = append(endpoints, endpoint{e.method, short, e.body})
 		}
 	}
 	return append(endpoints, endpoint{"POST", "/tasks/execute/" + id + "/?allow_retry=true&fail_on_error=true", ""})
+}
+
+// described is every route in the server's own document, for one task.
+func described(t *testing.T, document []byte, id string) (endpoints []endpoint) {
+	t.Helper()
+	var api struct {
+		Paths map[string]map[string]any `json:"paths"`
+	}
+	if err := json.Unmarshal(document, &api); err != nil || len(api.Paths) < 10 {
+		t.Fatalf("%d paths: %v", len(api.Paths), err)
+	}
+	for _, path := range slices.Sorted(maps.Keys(api.Paths)) {
+		for method := range api.Paths[path] {
+			e := endpoint{method: strings.ToUpper(method), path: strings.ReplaceAll(path, "{task_id}", id)}
+			if strings.Contains(path, "enqueue") {
+				e.body = `{"task":"demo.echo"}`
+			}
+			endpoints = append(endpoints, e)
+		}
+	}
+	return endpoints
 }
 
 // attack is what a stranger sends along.

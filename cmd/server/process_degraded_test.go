@@ -119,7 +119,7 @@ func procLock(t *testing.T, url string) {
 	}
 }
 
-// request is one that stores a task, or the same once more.
+// store is the request that stores a task, or the same once more.
 func (d *degraded) store(id uuid.UUID, more string) procReply {
 	d.t.Helper()
 	return d.do(http.MethodPost, "/tasks/enqueue/", `{"task":"demo.echo","id":"`+id.String()+`"`+more+`}`)
@@ -169,6 +169,14 @@ func (d *degraded) databaseFault(t *testing.T, fault databaseFault) {
 	d.want("enqueue", d.store(fresh, ""), 503)
 	d.probe(fault.ready)
 	d.want("status", d.do(http.MethodGet, "/tasks/status/", ""), fault.reads)
+	if fault.ready == 503 { // nothing can be done at all
+		document := d.do(http.MethodGet, "/tasks/openapi.json", "")
+		for _, e := range described(t, []byte(document.text), stored.String()) {
+			if e.path != "/tasks/openapi.json" {
+				d.want(e.String(), d.do(e.method, e.path, e.body), 503)
+			}
+		}
+	}
 
 	fault.end(d)
 	procWait(t, "the same request to succeed", func() bool { return d.store(fresh, "").status == http.StatusCreated })
