@@ -160,6 +160,7 @@ func TestEnqueueRefusesBadBodiesAndStoresNothing(t *testing.T) {
 		`[]`:                                   "400 Invalid JSON",
 		`"t.echo"`:                             "400 Invalid JSON",
 		`null`:                                 "400 Invalid JSON",
+		"\u00a0":                               "400 Invalid JSON",
 		`{"task":"t.echo"} {}`:                 "400 Invalid JSON",
 		`{"task":"t.echo"}x`:                   "400 Invalid JSON",
 		"{\"task\":\"\xff\"}":                  "400 the body must be UTF-8",

@@ -63,7 +63,7 @@ func decodeObject(body []byte, fields map[string]any) error {
 	if !utf8.Valid(body) {
 		return badRequest("the body must be UTF-8")
 	}
-	if len(bytes.TrimSpace(body)) == 0 {
+	if len(bytes.Trim(body, " \t\r\n")) == 0 { // the white space of JSON, and no other
 		return nil
 	}
 	if !json.Valid(body) {
