@@ -50,7 +50,7 @@ func New(client TaskCreator, cfg Config) (*Dispatcher, error) {
 // alias, or its name, can be a Cloud Tasks queue ID. It does not ask the
 // service whether the queue exists.
 func (d *Dispatcher) CheckQueue(name string) error {
-	_, err := queueID(d.cfg.QueueAliases, name)
+	_, err := d.cfg.QueueID(name)
 	return err
 }
 

@@ -63,7 +63,7 @@ const query = "?fail_on_error=true"
 // newCreateTaskRequest builds what is asked of the service for one ticket. cfg
 // has been checked. It depends on nothing but its arguments.
 func newCreateTaskRequest(cfg Config, ticket queue.Ticket, now time.Time) (*cloudtaskspb.CreateTaskRequest, error) {
-	queueID, err := queueID(cfg.QueueAliases, ticket.Queue)
+	queueID, err := cfg.QueueID(ticket.Queue)
 	if err != nil {
 		return nil, err
 	}
@@ -134,9 +134,9 @@ func dispatchDeadline(timeout time.Duration, appEngine bool) time.Duration {
 	return timeout + deadlineMargin
 }
 
-// queueID returns the Cloud Tasks queue of a task's queue name.
-func queueID(aliases map[string]string, name string) (string, error) {
-	if id, ok := aliases[name]; ok {
+// QueueID returns the Cloud Tasks queue of a task's queue name.
+func (cfg Config) QueueID(name string) (string, error) {
+	if id, ok := cfg.QueueAliases[name]; ok {
 		return id, nil
 	}
 	if !queueIDPattern.MatchString(name) {
