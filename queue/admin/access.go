@@ -56,6 +56,39 @@ type refusal struct{ text string }
 func (r *refusal) Error() string        { return r.text }
 func (r *refusal) Is(target error) bool { return target == ErrForbidden }
 
+// FirstOf lets in whom any of the ways does, asked in this order. If none does,
+// the answer is that of the last.
+func FirstOf(ways ...Access) Access { return firstOf(ways) }
+
+type firstOf []Access
+
+func (f firstOf) Identify(r *http.Request) (who Person, err error) {
+	err = ErrForbidden
+	for _, way := range f {
+		if who, err = way.Identify(r); err == nil {
+			return who, nil
+		}
+	}
+	return Person{}, err
+}
+
+func (f firstOf) Login(w http.ResponseWriter, r *http.Request, token string) bool {
+	for _, way := range f {
+		if l, ok := way.(loginer); ok {
+			return l.Login(w, r, token)
+		}
+	}
+	return false
+}
+
+func (f firstOf) Logout(w http.ResponseWriter, r *http.Request) {
+	for _, way := range f {
+		if l, ok := way.(loginer); ok {
+			l.Logout(w, r)
+		}
+	}
+}
+
 // loginer is an Access with a login form.
 type loginer interface {
 	// Login checks a token and begins a session, whose cookie it sets.

@@ -110,3 +110,18 @@ func TestOpenAndClosed(t *testing.T) {
 		t.Errorf("got %v", err)
 	}
 }
+
+func TestFirstOfAsksEach(t *testing.T) {
+	access := FirstOf(Closed("not through the proxy"), Tokens("secret-of-admins", ""))
+	if _, err := access.Identify(with(nil)); !errors.Is(err, ErrLogin) {
+		t.Errorf("got %v", err)
+	}
+	if cookie := login(access, "secret-of-admins"); cookie == nil {
+		t.Error("nobody can log in")
+	} else if who, err := access.Identify(with(cookie)); err != nil || who.Name != "admin" {
+		t.Errorf("%+v, %v", who, err)
+	}
+	if who, err := FirstOf(Open("proxy"), Tokens("secret-of-admins", "")).Identify(with(nil)); err != nil || who.Name != "proxy" {
+		t.Errorf("%+v, %v", who, err)
+	}
+}
