@@ -21,8 +21,10 @@ func TestOneServerLivesThroughEveryDegradedDependency(t *testing.T) {
 	t.Parallel()
 	d := &degraded{t: t, cloud: procNewCloud(t), postgres: testdb.StartPostgres(t)}
 	d.url = d.postgres.URL("postgres")
+	d.sql("CREATE ROLE app LOGIN; GRANT CREATE ON SCHEMA public TO app")
+	app := strings.Replace(d.url, "postgres@", "app@", 1)
 	// One connection, so that every request meets the fault on the same one.
-	d.procServer = d.cloud.serve(t.TempDir(), d.cloud.env("DATABASE_URL="+d.url+"?statement_timeout=300",
+	d.procServer = d.cloud.serve(t.TempDir(), d.cloud.env("DATABASE_URL="+app+"?statement_timeout=300",
 		"DB_MAX_CONNS=1", "TASKS_DISPATCH_TIMEOUT=1s"))
 	for _, fault := range databaseFaults {
 		t.Run("database "+fault.name, func(t *testing.T) { d.databaseFault(t, fault) })
@@ -55,7 +57,7 @@ var databaseFaults = []databaseFault{
 		name:  "stopped",
 		begin: func(d *degraded) { d.postgres.Stop(d.t) },
 		end:   func(d *degraded) { d.postgres.Start(d.t) },
-		reads: 503, ready: 503, says: `PostgreSQL at 127\.0\.0\.1:\d+/postgres as user postgres`,
+		reads: 503, ready: 503, says: `PostgreSQL at 127\.0\.0\.1:\d+/postgres as user app`,
 	},
 	{
 		name: "read-only", // as after a failover: 25006
@@ -79,6 +81,15 @@ var databaseFaults = []databaseFault{
 		},
 		end:   func(d *degraded) { d.sql("DROP FUNCTION full_disk CASCADE") },
 		reads: 200, ready: 200, says: `No space left on device \(SQLSTATE 53100\)`,
+	},
+	{
+		name: "out of connections", // 53300, once those that there were are gone
+		begin: func(d *degraded) {
+			d.sql("ALTER ROLE app CONNECTION LIMIT 0")
+			d.sql("SELECT pg_terminate_backend(pid, 10000) FROM pg_stat_activity WHERE usename = 'app'")
+		},
+		end:   func(d *degraded) { d.sql("ALTER ROLE app CONNECTION LIMIT -1") },
+		reads: 503, ready: 503, says: `(SQLSTATE 57P01|SQLSTATE 53300|the connection broke)`,
 	},
 	{
 		name:  "slow", // beyond the statement_timeout of its URL: 57014
