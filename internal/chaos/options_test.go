@@ -12,6 +12,7 @@ var (
 	durationFlag = flag.Duration("chaos.duration", 0, "how long faults strike on PostgreSQL (half of it on MariaDB, a quarter on SQLite); 0 is a short time that fits into the other tests")
 	rateFlag     = flag.Float64("chaos.rate", 100, "tasks that the producers try to enqueue in a second")
 	soakFlag     = flag.Duration("chaos.soak", 0, "how long all databases together are put to a soak: commits forced to disk, and a worker that lives through it whose memory must stay flat")
+	raceFlag     = flag.Bool("chaos.race", false, "build the workers with the race detector")
 	logsFlag     = flag.String("chaos.logs", "", "directory for the logs of the workers; none are kept without it")
 )
 

@@ -33,7 +33,11 @@ func TestMain(m *testing.M) {
 // buildWorker builds the worker when the first test asks for it.
 var buildWorker = sync.OnceValues(func() (string, error) {
 	program := filepath.Join(programs, "worker")
-	if out, err := exec.Command("go", "build", "-o", program, "./worker").CombinedOutput(); err != nil {
+	args := []string{"build", "-o", program}
+	if *raceFlag {
+		args = append(args, "-race")
+	}
+	if out, err := exec.Command("go", append(args, "./worker")...).CombinedOutput(); err != nil {
 		return "", fmt.Errorf("build: %w\n%s", err, out)
 	}
 	return program, nil
@@ -73,6 +77,7 @@ func (w *worker) start() error {
 	// In a group of its own: if the test dies while it is stopped, the kernel
 	// hangs up on it.
 	command.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
+	command.Env = append(os.Environ(), "GORACE=halt_on_error=1") // a race is an end that nobody asked for
 	stdin, err := command.StdinPipe()
 	if err != nil {
 		return err

@@ -32,6 +32,7 @@ const (
 type stored struct {
 	task, status, value string
 	attempts            int
+	tries               int // of the sweeper, since the last claim
 }
 
 // state is everything that is judged, read in this order while nothing changes,
@@ -65,8 +66,8 @@ func (r *run) readState(ctx context.Context) (s state, err error) {
 		return s, err
 	}
 	var row stored
-	err = each(ctx, db, `SELECT id, task_path, status, attempts, coalesce(`+r.site.value+`, '') FROM claimcheck_tasks`,
-		func() { s.rows[id] = row }, &id, &row.task, &row.status, &row.attempts, &row.value)
+	err = each(ctx, db, `SELECT id, task_path, status, attempts, dispatch_tries, coalesce(`+r.site.value+`, '') FROM claimcheck_tasks`,
+		func() { s.rows[id] = row }, &id, &row.task, &row.status, &row.attempts, &row.tries, &row.value)
 	if err != nil {
 		return s, err
 	}
@@ -188,7 +189,7 @@ func (v *verdict) rows(s state) {
 	}
 	for id, row := range s.rows {
 		if !final(row.status) {
-			v.broken(ruleEnded, id, "%s is %s after %d attempts", row.task, row.status, row.attempts)
+			v.broken(ruleEnded, id, "%+v", row)
 		}
 		if _, known := s.promises[id]; !known {
 			v.broken(ruleKnown, id, "%s is %s", row.task, row.status)
