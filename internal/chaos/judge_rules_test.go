@@ -63,6 +63,7 @@ func TestJudgeFindsEachRuleBroken(t *testing.T) {
 		"the failure of another attempt":  {ruleFence, func(h []entry) []entry { h[4].failures = `[{"attempt":2,"message":""}]`; return h }},
 		"the failure of another worker":   {ruleFence, func(h []entry) []entry { h[4].failures = strings.Replace(h[4].failures, "w1", "w9", 1); return h }},
 		"a cancelled row with a claim":    {ruleFence, func(h []entry) []entry { h[7].status[1] = "CANCELLED"; return h }},
+		"a READY row that changes":        {ruleLegal, func(h []entry) []entry { e := h[4]; e.status[0] = "READY"; return append(h[:5:5], e) }},
 		"FAILED without a claim":          {ruleLegal, func(h []entry) []entry { h[1].status[1] = "FAILED"; return h }},
 	} {
 		found := make(map[string]bool)

@@ -83,9 +83,9 @@ func (j *court) hear(e *entry) {
 		j.want(e.interruptions[1] == e.interruptions[0]+1, ruleLegal)
 		j.want(e.attempts[0] == e.attempts[1], ruleAttempts)
 	default:
-		j.want(e.status[1] == "CANCELLED" || e.status == [2]string{"READY", "READY"}, ruleLegal)
+		j.want(e.status[1] == "CANCELLED", ruleLegal)
 		j.want(e.attempts[0] == e.attempts[1], ruleAttempts)
-		j.want(e.claim[1] == "" || e.claim[1] == e.claim[0] && e.status[1] == "READY", ruleFence)
+		j.want(e.claim[1] == "", ruleFence)
 	}
 }
 
