@@ -62,7 +62,7 @@ var mutations = []mutation{
 	},
 	{
 		name:   "no fence for retries",
-		breaks: []string{ruleFence, ruleFinal, ruleLedger},
+		breaks: []string{ruleFence, ruleFinal, ruleAttempts, ruleLegal},
 		edits: []mutate.Edit{{
 			File: "queue/pgstore/finish.go",
 			Old:  "refundIf(`$8::bool`) + underClaim",
