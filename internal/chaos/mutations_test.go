@@ -9,6 +9,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/claimcheck-go/claimcheck/internal/chaos/tasks"
 	"github.com/claimcheck-go/claimcheck/internal/mutate"
 )
 
@@ -24,8 +25,12 @@ type mutation struct {
 	change func(*options)
 }
 
-// stops are the faults that make zombies.
-var stops = []string{"SIGSTOP past the lease"}
+// zombies makes a run all about workers that wake up when their tasks are
+// somebody else's, and end them all the same.
+func zombies(o *options) {
+	o.only = []string{"SIGSTOP past the lease"}
+	o.mixture, o.rate = []kind{{tasks.Stubborn.Name(), 100, 3000}}, 25
+}
 
 var mutations = []mutation{
 	{
@@ -58,7 +63,7 @@ var mutations = []mutation{
 			Old:  "finished_at = now(), lease_expires_at = NULL` + underClaim + `",
 			New:  "finished_at = now(), lease_expires_at = NULL WHERE id = $1::uuid AND status = 'RUNNING' AND $2::uuid IS NOT NULL",
 		}},
-		change: func(o *options) { o.only = stops },
+		change: zombies,
 	},
 	{
 		name:   "no fence for retries",
@@ -68,7 +73,7 @@ var mutations = []mutation{
 			Old:  "refundIf(`$8::bool`) + underClaim",
 			New:  "refundIf(`$8::bool`) + ` WHERE id = $1::uuid AND $2::uuid IS NOT NULL`",
 		}},
-		change: func(o *options) { o.only = stops },
+		change: zombies,
 	},
 	{
 		name:   "a sweeper that acts on what it read",
@@ -113,7 +118,7 @@ var mutations = []mutation{
 			Old:  "case row.ClaimID != claim.ClaimID || claim.ClaimID == uuid.Nil:",
 			New:  "case claim.ClaimID == uuid.Nil:",
 		}},
-		change: func(o *options) { o.only = stops },
+		change: zombies,
 	},
 	{
 		name: "MariaDB: rows are not locked", site: newMariaDB,

@@ -24,6 +24,7 @@ type options struct {
 	rate     float64       // tasks enqueued in a second
 	lease    time.Duration
 	worker   string // the program
+	mixture  []kind
 	soak     bool
 
 	// For mutations.
@@ -48,7 +49,7 @@ func newOptions(t *testing.T, short time.Duration, share float64) options {
 	t.Helper()
 	o := options{
 		seed: *seedFlag, duration: time.Duration(share * float64(*durationFlag)), drain: time.Minute, rate: *rateFlag, soak: *soakFlag > 0,
-		lease: 1500 * time.Millisecond, worker: workerProgram(t),
+		lease: 1500 * time.Millisecond, worker: workerProgram(t), mixture: mixture,
 	}
 	if o.seed == 0 {
 		o.seed = rand.Uint64()

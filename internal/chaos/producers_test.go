@@ -67,12 +67,16 @@ type request struct {
 	delay time.Duration
 }
 
-// mixture is how often each task is enqueued.
-var mixture = []struct {
+// kind is how often a task is enqueued, of a hundred, and how long it takes at
+// most.
+type kind struct {
 	name   string
 	weight int
-	millis int // at most
-}{
+	millis int
+}
+
+// mixture is what is enqueued.
+var mixture = []kind{
 	{tasks.Ledger.Name(), 40, 100}, {tasks.Plain.Name(), 11, 40}, {tasks.Long.Name(), 8, 2000}, {tasks.Flaky.Name(), 10, 20},
 	{tasks.Stubborn.Name(), 12, 1200}, {tasks.Patient.Name(), 8, 500}, {tasks.Poison.Name(), 3, 20}, {tasks.Once.Name(), 8, 1500},
 }
@@ -84,7 +88,7 @@ func (p *producer) next() request {
 		panic(err) // no randomness
 	}
 	at := p.random.IntN(100)
-	for _, kind := range mixture {
+	for _, kind := range p.run.options.mixture {
 		if at -= kind.weight; at < 0 {
 			r := request{id: id, name: kind.name, args: tasks.Args{Millis: p.random.IntN(kind.millis), Failures: p.random.IntN(3)}}
 			if p.random.IntN(10) == 0 {
