@@ -80,9 +80,12 @@ func (c *Client) Act(ctx context.Context, r ActRequest, progress func(done int))
 // actBatch changes and dispatches one batch. It ends even if ctx does: how much
 // was done would not be known.
 func (c *Client) actBatch(ctx context.Context, r ActRequest, before time.Time, acted *Acted) (int, error) {
-	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), time.Minute)
-	defer cancel()
-	rows, err := c.cfg.Store.Act(ctx, r.Action, r.Selection, before, actBatch)
+	ctx = context.WithoutCancel(ctx)
+	var rows []*Row
+	err := within(ctx, batchTimeout, func(ctx context.Context) (err error) {
+		rows, err = c.cfg.Store.Act(ctx, r.Action, r.Selection, before, actBatch)
+		return err
+	})
 	c.outage.observe(err)
 	acted.Done += len(rows)
 	if err != nil {
@@ -119,7 +122,7 @@ func (c *Client) Note(ctx context.Context, actor, action string, task uuid.UUID,
 // CountMatching counts the rows that an action would change, most at most.
 func (c *Client) CountMatching(ctx context.Context, a Action, s Selection, most int) (int, error) {
 	n, err := c.cfg.Store.CountMatching(ctx, a, s, most)
-	c.outage.observe(err)
+	c.outage.observeRead(err)
 	return n, err
 }
 

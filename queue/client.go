@@ -148,8 +148,12 @@ func (c *Client) backendOf(d Dispatcher) string {
 
 // Get returns one task, or ErrNotFound.
 func (c *Client) Get(ctx context.Context, id uuid.UUID) (*Row, error) {
-	row, err := c.cfg.Store.Get(ctx, id)
-	c.outage.observe(err)
+	var row *Row
+	err := within(ctx, statementTimeout, func(ctx context.Context) (err error) {
+		row, err = c.cfg.Store.Get(ctx, id)
+		return err
+	})
+	c.outage.observeRead(err)
 	return row, err
 }
 

@@ -44,7 +44,9 @@ func (c *Client) EnqueueMany(ctx context.Context, requests ...Request) ([]*Handl
 	if err != nil {
 		return nil, err
 	}
-	handles, err := c.inserted(rows, c.cfg.Store.Insert(ctx, rows...))
+	limit := statementTimeout * time.Duration(1+len(rows)/1000)
+	err = within(ctx, limit, func(ctx context.Context) error { return c.cfg.Store.Insert(ctx, rows...) })
+	handles, err := c.inserted(rows, err)
 	if err == nil {
 		c.goOut(ctx, handles)
 	}

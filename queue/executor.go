@@ -118,12 +118,15 @@ func (e *Executor) claim(ctx context.Context, id uuid.UUID, opt RunOptions) (*Ro
 	if err != nil {
 		return nil, fmt.Errorf("claim: %w", err)
 	}
-	ctx, cancel := context.WithTimeout(ctx, statementTimeout)
-	defer cancel()
-	return e.store.Claim(ctx, id, ClaimRequest{
-		Tasks: e.client.registry.runnable, Worker: e.cfg.WorkerID, Lease: e.cfg.Lease,
-		ClaimID: claimID, Early: earlyTolerance, AllowRetry: opt.AllowRetry,
+	var row *Row
+	err = within(ctx, statementTimeout, func(ctx context.Context) (err error) {
+		row, err = e.store.Claim(ctx, id, ClaimRequest{
+			Tasks: e.client.registry.runnable, Worker: e.cfg.WorkerID, Lease: e.cfg.Lease,
+			ClaimID: claimID, Early: earlyTolerance, AllowRetry: opt.AllowRetry,
+		})
+		return err
 	})
+	return row, err
 }
 
 // notClaimed does what a refused claim asks for.

@@ -62,9 +62,11 @@ func (h *heart) beat() {
 	h.mu.Unlock()
 
 	sent := time.Now()
-	ctx, cancel := context.WithTimeout(context.Background(), h.lease/3)
-	renewed, lost, err := h.store.Heartbeat(ctx, h.lease, claims...)
-	cancel()
+	var renewed, lost []Claim
+	err := within(context.Background(), h.lease/3, func(ctx context.Context) (err error) {
+		renewed, lost, err = h.store.Heartbeat(ctx, h.lease, claims...)
+		return err
+	})
 	h.outage.observe(err)
 	h.note(claims, renewed, lost, sent, err)
 	time.AfterFunc(max(h.lease/3-time.Since(sent), h.lease/10), h.beat)

@@ -21,7 +21,7 @@ func (c *Client) Cancel(ctx context.Context, id uuid.UUID) (row *Row, cancelled 
 // Figures counts tasks by state.
 func (c *Client) Figures(ctx context.Context, f Filter) (Figures, error) {
 	figures, err := c.cfg.Store.Figures(ctx, f)
-	c.outage.observe(err)
+	c.outage.observeRead(err)
 	return figures, err
 }
 
@@ -47,9 +47,11 @@ func (c *Client) Purge(ctx context.Context, r PurgeRequest, progress func(delete
 			return deleted, true, nil //nolint:nilerr // that time is over is what more says
 		}
 		// A batch that has begun ends: how much it deleted would not be known.
-		batchCtx, cancel := context.WithTimeout(context.WithoutCancel(ctx), purgeTimeout)
-		n, err := c.cfg.Store.Purge(batchCtx, r)
-		cancel()
+		var n int
+		err := within(context.WithoutCancel(ctx), batchTimeout, func(ctx context.Context) (err error) {
+			n, err = c.cfg.Store.Purge(ctx, r)
+			return err
+		})
 		c.outage.observe(err)
 		deleted += n
 		if err != nil {
@@ -64,13 +66,13 @@ func (c *Client) Purge(ctx context.Context, r PurgeRequest, progress func(delete
 	}
 }
 
-// purgeTimeout bounds one batch of Purge.
-const purgeTimeout = time.Minute
+// batchTimeout bounds one batch of what handles many rows.
+const batchTimeout = time.Minute
 
 // CountPurgeable is how many rows Purge would delete now.
 func (c *Client) CountPurgeable(ctx context.Context, r PurgeRequest) (int, error) {
 	n, err := c.cfg.Store.CountPurgeable(ctx, r)
-	c.outage.observe(err)
+	c.outage.observeRead(err)
 	return n, err
 }
 

@@ -1,7 +1,9 @@
 package queue
 
 import (
+	"context"
 	"errors"
+	"fmt"
 	"log/slog"
 	"sync"
 	"time"
@@ -10,13 +12,21 @@ import (
 // outage says once that the database has gone, and once that it is back,
 // however many calls fail in between.
 type outage struct {
-	log   *slog.Logger
-	mu    sync.Mutex
-	since time.Time // zero while all is well
+	log *slog.Logger
+
+	mu     sync.Mutex
+	since  time.Time // zero while all is well
+	writes bool      // a write has failed, so that only a write shows that it is back
 }
 
-// observe takes note of how one call to the store ended.
-func (o *outage) observe(err error) {
+// observe takes note of how a call that writes has ended.
+func (o *outage) observe(err error) { o.note(err, true) }
+
+// observeRead takes note of how a call has ended that reads, or had nothing to
+// write: it may succeed while the database is read-only or full.
+func (o *outage) observeRead(err error) { o.note(err, false) }
+
+func (o *outage) note(err error, write bool) {
 	down := errors.Is(err, ErrUnavailable)
 	if err != nil && !down {
 		return
@@ -24,11 +34,26 @@ func (o *outage) observe(err error) {
 	o.mu.Lock()
 	defer o.mu.Unlock()
 	switch {
-	case down && o.since.IsZero():
-		o.since = time.Now()
-		o.log.Error("database unavailable; trying on", "error", err)
-	case !down && !o.since.IsZero():
+	case down:
+		o.writes = o.writes || write
+		if o.since.IsZero() {
+			o.since = time.Now()
+			o.log.Error("database unavailable; trying on", "error", err)
+		}
+	case !o.since.IsZero() && (write || !o.writes):
 		o.log.Info("database is back", "after", time.Since(o.since).Round(time.Millisecond).String())
-		o.since = time.Time{}
+		o.since, o.writes = time.Time{}, false
 	}
+}
+
+// within calls the store with a limit of our own. If that is what ended the call,
+// and not the caller's context, the database is unavailable.
+func within(ctx context.Context, limit time.Duration, call func(context.Context) error) error {
+	limited, cancel := context.WithTimeout(ctx, limit)
+	defer cancel()
+	err := call(limited)
+	if err != nil && ctx.Err() == nil && limited.Err() != nil && errors.Is(err, context.DeadlineExceeded) {
+		return fmt.Errorf("%w: no answer within %s: %w", ErrUnavailable, limit, err)
+	}
+	return err
 }

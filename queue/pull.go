@@ -17,10 +17,12 @@ const promoteLimit = 1000
 
 // look promotes what time has made claimable, and says what is there.
 func (e *Executor) look(ctx context.Context) (Promotion, error) {
-	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), statementTimeout)
-	defer cancel()
-	p, err := e.store.Promote(ctx, promoteLimit)
-	e.client.outage.observe(err)
+	var p Promotion
+	err := within(context.WithoutCancel(ctx), statementTimeout, func(ctx context.Context) (err error) {
+		p, err = e.store.Promote(ctx, promoteLimit)
+		return err
+	})
+	e.client.outage.observeRead(err) // with nothing to do it is one
 	if p.Reclaimed > 0 || p.Failed > 0 {
 		e.log.Warn("leases had run out: their workers are gone", "ready_again", p.Reclaimed, "failed", p.Failed)
 	}
@@ -50,11 +52,13 @@ func (e *Executor) pull(ctx context.Context, from From, most int, done func(*Run
 }
 
 func (e *Executor) claimNext(ctx context.Context, from From, n int) ([]*Row, error) {
-	ctx, cancel := context.WithTimeout(ctx, statementTimeout)
-	defer cancel()
-	rows, err := e.store.ClaimNext(ctx, ClaimNextRequest{
-		Tasks: e.client.registry.runnable, Queues: from.Queues, Backend: from.Backend,
-		Limit: n, Worker: e.cfg.WorkerID, Lease: e.cfg.Lease,
+	var rows []*Row
+	err := within(ctx, statementTimeout, func(ctx context.Context) (err error) {
+		rows, err = e.store.ClaimNext(ctx, ClaimNextRequest{
+			Tasks: e.client.registry.runnable, Queues: from.Queues, Backend: from.Backend,
+			Limit: n, Worker: e.cfg.WorkerID, Lease: e.cfg.Lease,
+		})
+		return err
 	})
 	e.client.outage.observe(err)
 	return rows, err

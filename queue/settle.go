@@ -175,8 +175,6 @@ func (e *Executor) lost(ctx context.Context, row *Row) *Run {
 
 // reread returns the row as it is now, or as it was if that cannot be had.
 func (e *Executor) reread(ctx context.Context, row *Row) *Row {
-	ctx, cancel := context.WithTimeout(ctx, statementTimeout)
-	defer cancel()
 	if now, err := e.client.Get(ctx, row.ID); err == nil {
 		return now
 	}
@@ -192,11 +190,9 @@ const settleBudget = 15 * time.Second
 func (e *Executor) persist(ctx context.Context, write func(context.Context) error) error {
 	giveUp := time.Now().Add(min(settleBudget, e.cfg.Lease))
 	for pause := 20 * time.Millisecond; ; pause = min(2*pause, time.Second) {
-		tryCtx, cancel := context.WithTimeout(ctx, statementTimeout)
-		err := write(tryCtx)
-		cancel()
+		err := within(ctx, statementTimeout, write)
 		e.client.outage.observe(err)
-		if err == nil || !errors.Is(err, ErrUnavailable) && !errors.Is(err, context.DeadlineExceeded) {
+		if err == nil || !errors.Is(err, ErrUnavailable) {
 			return err
 		}
 		if time.Now().Add(pause).After(giveUp) {

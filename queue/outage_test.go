@@ -1,0 +1,61 @@
+package queue_test
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"strings"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/google/uuid"
+
+	"github.com/claimcheck-go/claimcheck/queue"
+)
+
+// readOnly is a database in a read-only window: it can be read, not written.
+type readOnly struct{ queue.Store }
+
+func (readOnly) Insert(context.Context, ...*queue.NewRow) error {
+	return fmt.Errorf("insert tasks: %w: read-only", queue.ErrUnavailable)
+}
+
+func TestAReadOnlyWindowIsOneOutage(t *testing.T) {
+	sys := newSystem(t, setup{store: readOnly{newStore(t)}}, task(func(context.Context) (any, error) { return nil, nil }))
+	for range 3 {
+		if _, err := sys.client.Enqueue(t.Context(), "t", nil); !errors.Is(err, queue.ErrUnavailable) {
+			t.Fatal(err)
+		}
+		if _, err := sys.client.Figures(t.Context(), queue.Filter{}); err != nil { // as a monitor asks
+			t.Fatal(err)
+		}
+	}
+	if begun, ended := strings.Count(sys.log.String(), `msg="database unavailable`), strings.Count(sys.log.String(), "database is back"); begun != 1 || ended != 0 {
+		t.Errorf("%d lines say that it has gone, %d that it is back:\n%s", begun, ended, sys.log)
+	}
+}
+
+// hanging does not answer.
+type hanging struct{ queue.Store }
+
+func (hanging) Claim(ctx context.Context, _ uuid.UUID, _ queue.ClaimRequest) (*queue.Row, error) {
+	<-ctx.Done()
+	return nil, fmt.Errorf("claim task: %w", ctx.Err())
+}
+
+func TestADatabaseThatHangsIsAnOutage(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		sys := newSystem(t, setup{store: hanging{newStore(t)}}, task(func(context.Context) (any, error) { return nil, nil }))
+		for range 3 {
+			begun := time.Now()
+			_, err := sys.exec.RunByID(t.Context(), uuid.New(), queue.RunOptions{})
+			if !errors.Is(err, queue.ErrUnavailable) || time.Since(begun) > 10*time.Second {
+				t.Errorf("after %s: %v", time.Since(begun), err)
+			}
+		}
+		if begun := strings.Count(sys.log.String(), `msg="database unavailable`); begun != 1 {
+			t.Errorf("%d lines say that it has gone:\n%s", begun, sys.log)
+		}
+	})
+}
