@@ -11,9 +11,9 @@
 #include "row.pml"
 #include "statements.pml"
 
-/* How a run ends. When the store's answer is lost, persist in queue/settle.go
- * asks again: the process goes to a state in which it does only that. (Macros,
- * since an inline takes no label.) */
+/* How a run ends. When the store's answer is lost, or its statement on the way
+ * there, persist in queue/settle.go asks again: the process goes to a state in
+ * which it does only that. (Macros, since an inline takes no label.) */
 #define END(statement, answer, repeat) \
 	statement; \
 	if \
@@ -58,6 +58,12 @@ running: /* Executor.run: the function ends some time */
 	:: atomic { !lost[w] -> RELEASES(releases) } /* Shutdown in slots.go, once it has returned */
 	:: atomic { lost[w] -> answer_lost(); forget(w); goto idle } /* it heeded its context */
 	:: atomic { faults > 0 -> faults--; forget(w); goto idle } /* crash */
+	:: atomic { faults > 0 -> faults--; goto succeeds } /* the statement did not arrive: so below */
+	:: atomic { !lost[w] && faults > 0 -> faults--; goto fails }
+	:: atomic { !lost[w] && faults > 0 && attempts < MAX_ATTEMPTS -> faults--; goto retries }
+	:: atomic { !lost[w] && faults > 0 && attempts < MAX_ATTEMPTS -> faults--; goto retries_at }
+	:: atomic { !lost[w] && faults > 1 -> faults = faults - 2; goto snoozes }
+	:: atomic { !lost[w] && faults > 0 -> faults--; goto releases }
 	fi;
 
 succeeds:
