@@ -1,0 +1,105 @@
+// Package admin is the pages that people who look after tasks open: what is
+// stuck and why, and the way to run it again. It stands above queue, of which it
+// uses the Client and its Board, and knows no store.
+//
+// New makes one http.Handler of it, to be mounted under a prefix of the caller's
+// choice. Templates, styles and scripts are embedded; a page asks the database at
+// most four things, works without JavaScript, and loads nothing from elsewhere.
+package admin
+
+import (
+	"context"
+	"errors"
+	"log/slog"
+	"net/http"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/claimcheck-go/claimcheck/queue"
+)
+
+// Config is what the pages are made of.
+type Config struct {
+	Client *queue.Client // required
+	// Access decides who may open the pages; required, so that leaving it out
+	// fails closed.
+	Access Access
+	// Prefix is the path under which the handler is mounted, with or without
+	// http.StripPrefix; empty means /admin, and / means none.
+	Prefix string
+	// Logger gets what people are not told; nil means slog.Default().
+	Logger *slog.Logger
+
+	// Redact says of which tasks arguments and results are never shown.
+	Redact func(task string) bool
+	// Links are places elsewhere that tell more of a task: its logs, its trace.
+	Links func(*queue.Row) []Link
+
+	// Mode is how tasks travel, in a word, for the foot of the pages.
+	Mode string
+	// Dispatches says that a program, and not only workers that pull, sends
+	// tasks on their way.
+	Dispatches bool
+	// SweepEvery is how often somebody is expected to sweep: a warning comes
+	// when nobody has for three times as long. 0: nobody is expected to.
+	SweepEvery time.Duration
+	// CheckSchema reports a schema that is behind; nil: it is not asked. It is
+	// asked until it answers nil, at most once in a minute.
+	CheckSchema func(ctx context.Context) error
+}
+
+// Link leads from a task to a page elsewhere.
+type Link struct {
+	Name string // what is there
+	URL  string // http or https; others are left out
+}
+
+// handler serves the pages.
+type handler struct {
+	Config
+	board     *boardCache
+	names     map[string]string // the registered names, by themselves and their aliases
+	csrf      *http.CrossOriginProtection
+	templates func() (templates, error) // parsed when first needed
+	assets    func() (*assets, error)
+	now       func() time.Time
+	budget    time.Duration // for what one request may do to many tasks
+}
+
+// actBudget is how long one request works on many tasks before the page shows
+// how far it is, and the next request goes on.
+const actBudget = 5 * time.Second
+
+// New returns the handler of the pages. It is safe for concurrent use, asks
+// Access about every request but those for styles and scripts, changes nothing
+// on GET, and refuses what other sites' pages send.
+func New(cfg Config) (http.Handler, error) {
+	if cfg.Client == nil || cfg.Access == nil {
+		return nil, errors.New("admin: Config.Client and Config.Access are required")
+	}
+	if cfg.Prefix == "" {
+		cfg.Prefix = "/admin"
+	}
+	cfg.Prefix = strings.TrimRight(cfg.Prefix, "/")
+	if cfg.Prefix != "" && !strings.HasPrefix(cfg.Prefix, "/") {
+		return nil, errors.New("admin: Config.Prefix must begin with /")
+	}
+	if cfg.Logger == nil {
+		cfg.Logger = slog.Default()
+	}
+	if cfg.Redact == nil {
+		cfg.Redact = func(string) bool { return false }
+	}
+	h := &handler{Config: cfg, csrf: http.NewCrossOriginProtection(), now: time.Now, budget: actBudget}
+	h.board = newBoardCache(cfg)
+	h.names = make(map[string]string)
+	for _, info := range cfg.Client.Registry().Tasks() {
+		for _, name := range append(info.Aliases, info.Name) {
+			h.names[name] = info.Name
+		}
+	}
+	h.assets = sync.OnceValues(loadAssets)
+	h.templates = sync.OnceValues(h.parse)
+	return h, nil
+}

@@ -1,0 +1,168 @@
+package admin
+
+import (
+	"fmt"
+	"net/http"
+	"net/url"
+	"slices"
+	"strings"
+
+	"github.com/google/uuid"
+
+	"github.com/claimcheck-go/claimcheck/queue"
+)
+
+// Bounds of what a confirmation looks at.
+const (
+	countMost   = 100_000 // more than this is said as "or more"
+	sampleRows  = 20
+	sampleShown = 5
+)
+
+// order is an action on some tasks, as a form says it.
+type order struct {
+	Action    queue.Action
+	Selection queue.Selection
+	Words     string     // what is chosen
+	Fields    url.Values // that say the same again
+	Picked    int        // tasks chosen one by one; 0: all that match
+}
+
+// readOrder reads which action is to be done to which tasks: to those picked
+// (do=ACTION and pick=ID, many times), or to all that match (all=ACTION and the
+// fields of a filter).
+func (h *handler) readOrder(v *visit) (order, error) {
+	form := v.r.Form
+	if all := form.Get("all"); all != "" {
+		f := parseFilter(form, v.now)
+		for _, problem := range f.Wrong { // one is enough: nothing is done
+			return order{}, &pageError{http.StatusBadRequest, "The filter is not understood", problem}
+		}
+		o := order{Action: queue.Action(all), Selection: f.Selection, Words: f.String(), Fields: f.fixed()}
+		o.Fields.Set("all", all)
+		return o.checked()
+	}
+	o := order{Action: queue.Action(form.Get("do")), Fields: url.Values{"do": {form.Get("do")}}}
+	for _, text := range form["pick"] {
+		id, err := uuid.Parse(text)
+		if err != nil {
+			return order{}, &pageError{http.StatusBadRequest, "No such task", "One of the IDs is none."}
+		}
+		if !slices.Contains(o.Selection.IDs, id) {
+			o.Selection.IDs = append(o.Selection.IDs, id)
+			o.Fields.Add("pick", id.String())
+		}
+	}
+	if o.Picked = len(o.Selection.IDs); o.Picked == 0 {
+		return order{}, &pageError{http.StatusBadRequest, "No task is selected", "Go back and tick the tasks, or choose all that match."}
+	}
+	if o.Words = count(o.Picked, "selected task"); o.Picked == 1 {
+		o.Words = "task " + o.Selection.IDs[0].String()
+	}
+	return o.checked()
+}
+
+func (o order) checked() (order, error) {
+	if _, ok := deeds[o.Action]; !ok {
+		return order{}, &pageError{http.StatusBadRequest, "No such action", "Actions are run, retry, requeue and cancel."}
+	}
+	return o, o.Selection.Check()
+}
+
+// deed is an action in words.
+type deed struct {
+	Verb     string // Retry
+	Means    string // what it does
+	Are      string // what the tasks are afterwards
+	Passed   string // why others were passed over
+	Danger   bool
+	suits    func(*queue.Row) bool
+	dispatch bool
+}
+
+var deeds = map[queue.Action]deed{
+	queue.ActionRun: {
+		Verb: "Run now", Are: "dispatched and may run now", Passed: "were not READY, or had been made due already", dispatch: true,
+		Means: "READY tasks become due now, whatever time they were to wait for, and are dispatched again. Nothing runs inside this page.",
+		suits: func(row *queue.Row) bool { return row.Status == queue.StatusReady },
+	},
+	queue.ActionRetry: {
+		Verb: "Retry", Are: "READY again", Passed: "were not FAILED any more", dispatch: true,
+		Means: "FAILED tasks become READY, with at least one attempt left, and are dispatched again. Their errors are kept. What an attempt did before it failed may be done twice.",
+		suits: func(row *queue.Row) bool { return row.Status == queue.StatusFailed },
+	},
+	queue.ActionRequeue: {
+		Verb: "Requeue", Are: "READY again", Passed: "still had a live claim, or were not RUNNING", dispatch: true,
+		Means: "RUNNING tasks whose claim has run out are taken from their worker and dispatched again. Tasks whose worker is alive are left alone.",
+		suits: func(row *queue.Row) bool { return row.Status == queue.StatusRunning },
+	},
+	queue.ActionCancel: {
+		Verb: "Cancel", Are: "CANCELLED", Passed: "had ended already", Danger: true,
+		Means: "READY and RUNNING tasks become CANCELLED, for good: retry does not reopen them. A function that is running is told to stop, and what it returns is not kept.",
+		suits: func(row *queue.Row) bool { return !row.Status.Final() },
+	},
+}
+
+// confirmPage asks before many tasks are changed.
+type confirmPage struct {
+	layout
+	Order  order
+	Deed   deed
+	Count  int
+	Many   bool // there are at least Count
+	Sample []rowLine
+	Button string
+	Hidden []field
+	Back   string
+}
+
+// confirm counts what an action would change, and shows some of it. It changes
+// nothing, so it is an ordinary page that can be reloaded.
+func (h *handler) confirm(v *visit) error {
+	if err := v.r.ParseForm(); err != nil {
+		return &pageError{http.StatusBadRequest, "The address is not understood", err.Error()}
+	}
+	if v.person.ReadOnly {
+		return errReadOnly
+	}
+	o, err := h.readOrder(v)
+	if err != nil {
+		return err
+	}
+	ctx := v.r.Context()
+	n, err := h.Client.CountMatching(ctx, o.Action, o.Selection, countMost)
+	if err != nil {
+		return err
+	}
+	page := confirmPage{layout: h.layout(v, "Confirm", "/tasks"), Order: o, Deed: deeds[o.Action], Count: n, Many: n >= countMost, Back: h.back(v)}
+	if n > 0 {
+		listed, err := h.Client.Board().List(ctx, queue.ListRequest{Selection: o.Selection, Limit: sampleRows})
+		if err != nil {
+			return err
+		}
+		fitting := slices.DeleteFunc(listed.Rows, func(row *queue.Row) bool { return !page.Deed.suits(row) })
+		page.Sample = h.rowLines(fitting[:min(sampleShown, len(fitting))], v.now)
+	}
+	page.Button = fmt.Sprintf("%s %s", page.Deed.Verb, count(n, "task"))
+	if o.Action == queue.ActionRun {
+		page.Button = fmt.Sprintf("Run %s now", count(n, "task"))
+	}
+	page.Hidden = append(fields(o.Fields), field{"expected", fmt.Sprint(n)}, field{"back", page.Back})
+	return h.render(v, http.StatusOK, "confirm", page)
+}
+
+// fields are values as hidden fields of a form.
+func fields(values url.Values) (list []field) {
+	for name, all := range values {
+		for _, value := range all {
+			list = append(list, field{name, value})
+		}
+	}
+	slices.SortFunc(list, func(a, b field) int {
+		if a.Name != b.Name {
+			return strings.Compare(a.Name, b.Name)
+		}
+		return strings.Compare(a.Value, b.Value)
+	})
+	return list
+}

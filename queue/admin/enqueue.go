@@ -1,0 +1,198 @@
+package admin
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"net/http"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/google/uuid"
+
+	"github.com/claimcheck-go/claimcheck/queue"
+)
+
+// enqueuePage is the form that enqueues a task.
+type enqueuePage struct {
+	layout
+	Info     queue.TaskInfo
+	From     string // ID of the task that it repeats
+	FromURL  string
+	Redacted bool // the arguments of that task may not be shown
+	ID       string
+	Fields   enqueueFields
+	Wrong    map[string]string // by field; "" is the whole form
+	List     string
+}
+
+// enqueueFields are what is typed into the form, as it was typed.
+type enqueueFields struct {
+	Args, Queue, Backend, Priority, When string
+}
+
+// enqueueForm shows the form of a registered name, filled with what the name's
+// defaults are, or with an earlier task.
+func (h *handler) enqueueForm(v *visit) error {
+	info, err := h.info(v.rest)
+	if err != nil {
+		return err
+	}
+	page, err := h.newEnqueuePage(v, info)
+	if err != nil {
+		return err
+	}
+	page.Fields = enqueueFields{Args: "{}", Queue: info.Queue, Backend: info.Backend, Priority: strconv.Itoa(info.Priority)}
+	if from := v.r.FormValue("from"); from != "" {
+		id, err := uuid.Parse(from)
+		if err != nil {
+			return queue.ErrNotFound
+		}
+		row, err := h.Client.Get(v.r.Context(), id)
+		if err != nil {
+			return err
+		}
+		page.fill(h, row)
+	}
+	return h.render(v, http.StatusOK, "enqueue", page)
+}
+
+// newEnqueuePage is an empty form. Its ID becomes the task's, so that sending it
+// twice enqueues one task.
+func (h *handler) newEnqueuePage(v *visit, info queue.TaskInfo) (*enqueuePage, error) {
+	id, err := uuid.NewV7()
+	if err != nil {
+		return nil, err
+	}
+	return &enqueuePage{
+		layout: h.layout(v, "Enqueue "+info.Name, "/types"), Info: info, ID: id.String(),
+		Wrong: map[string]string{}, List: h.link("/tasks", "task", info.Name),
+	}, nil
+}
+
+// fill takes over what an earlier task had.
+func (p *enqueuePage) fill(h *handler, row *queue.Row) {
+	p.From, p.FromURL = row.ID.String(), h.link("/tasks/"+row.ID.String())
+	p.Fields.Queue, p.Fields.Priority = row.Queue, strconv.Itoa(row.Priority)
+	if h.Client.HasBackend(row.Backend) {
+		p.Fields.Backend = row.Backend
+	}
+	if p.Redacted = h.Redact(row.Task); !p.Redacted && h.names[row.Task] == p.Info.Name {
+		p.Fields.Args = pretty(row.Args, true).Text
+	}
+}
+
+// info describes a registered name.
+func (h *handler) info(name string) (queue.TaskInfo, error) {
+	for _, info := range h.Client.Registry().Tasks() {
+		if info.Name == name {
+			return info, nil
+		}
+	}
+	return queue.TaskInfo{}, &pageError{http.StatusNotFound, "No such task type", fmt.Sprintf("No task named %.200q is registered in this program.", name)}
+}
+
+// enqueue stores what the form says, or shows it again with what is wrong.
+func (h *handler) enqueue(v *visit) error {
+	info, err := h.info(v.r.PostFormValue("task"))
+	if err != nil {
+		return err
+	}
+	page, err := h.newEnqueuePage(v, info)
+	if err != nil {
+		return err
+	}
+	page.Nav, page.Self = "/types", h.link("/types/"+info.Name)
+	page.Fields = enqueueFields{
+		Args: v.r.PostFormValue("args"), Queue: strings.TrimSpace(v.r.PostFormValue("queue")), Backend: v.r.PostFormValue("backend"),
+		Priority: strings.TrimSpace(v.r.PostFormValue("priority")), When: strings.TrimSpace(v.r.PostFormValue("when")),
+	}
+	id, err := uuid.Parse(v.r.PostFormValue("id"))
+	if err == nil {
+		page.ID = id.String()
+	} else {
+		id = uuid.MustParse(page.ID)
+	}
+	options := page.options()
+	if len(page.Wrong) == 0 {
+		handle, err := h.Client.Enqueue(v.r.Context(), info.Name, json.RawMessage(page.Fields.Args), append(options, queue.WithID(id))...)
+		switch {
+		case err == nil:
+			return h.enqueued(v, handle)
+		case errors.Is(err, queue.ErrIDConflict):
+			page.Wrong[""] = "This form was sent before, with other arguments, and that task is stored. Open the form anew to enqueue another."
+		case errors.Is(err, queue.ErrInvalid):
+			page.Wrong[wrongField(err.Error())] = capitalized(err.Error())
+		default:
+			return err
+		}
+	}
+	return h.render(v, http.StatusUnprocessableEntity, "enqueue", page)
+}
+
+// enqueued notes who did it, and shows the task.
+func (h *handler) enqueued(v *visit, handle *queue.Handle) error {
+	h.board.forget()
+	said := notice{Text: "Enqueued. The task is stored, and its ticket is on its way.", Good: true}
+	switch {
+	case handle.Existed:
+		said.Text = "It was enqueued already: this is the task."
+	case handle.Row.DispatchError != "":
+		said = notice{Text: "Enqueued. Its ticket could not be created; the sweeper tries again."}
+	}
+	if !handle.Existed {
+		if err := h.Client.Note(v.r.Context(), v.person.Name, "enqueue", handle.ID, handle.Row.Task); err != nil {
+			h.Logger.Error("an enqueue is missing in the audit log", "task_id", handle.ID, "actor", v.person.Name, "error", err)
+		}
+	}
+	h.leaveNotice(v, said)
+	http.Redirect(v.w, v.r, h.link("/tasks/"+handle.ID.String()), http.StatusSeeOther)
+	return nil
+}
+
+// options are what the form asks beyond arguments; what is wrong is noted at its
+// field.
+func (p *enqueuePage) options() (options []queue.Option) {
+	if problem := badJSON(p.Fields.Args); problem != "" {
+		p.Wrong["args"] = problem
+	}
+	if p.Fields.Queue != "" {
+		options = append(options, queue.OnQueue(p.Fields.Queue))
+	}
+	if p.Fields.Backend != "" {
+		options = append(options, queue.OnBackend(p.Fields.Backend))
+	}
+	if text := p.Fields.Priority; text != "" {
+		n, err := strconv.Atoi(text)
+		if err != nil {
+			p.Wrong["priority"] = "Priority is a whole number from -100 to 100."
+		}
+		options = append(options, queue.Priority(n))
+	}
+	if text := p.Fields.When; text != "" {
+		if wait, ok := parseSpan(text); ok {
+			options = append(options, queue.Delay(wait))
+		} else if at, ok := parseTime(text); ok {
+			options = append(options, queue.RunAfter(at))
+		} else {
+			p.Wrong["when"] = "Write how long to wait (90s, 15m, 2h, 3d) or a time in UTC, such as " + time.Now().UTC().Add(time.Hour).Format("2006-01-02 15:04") + "."
+		}
+	}
+	return options
+}
+
+// wrongField is the field of the form that a refusal begins with.
+func wrongField(refusal string) string {
+	for _, f := range []struct{ says, field string }{
+		{"args", "args"}, {"queue_name", "queue"}, {"backend_name", "backend"}, {"priority", "priority"}, {"run_after", "when"}, {"delay", "when"},
+	} {
+		if strings.HasPrefix(refusal, f.says) {
+			return f.field
+		}
+	}
+	return ""
+}
+
+// capitalized makes the first letter of a sentence a capital.
+func capitalized(text string) string { return strings.ToUpper(text[:1]) + text[1:] }

@@ -1,0 +1,198 @@
+package admin
+
+import (
+	"fmt"
+	"net/url"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/google/uuid"
+
+	"github.com/claimcheck-go/claimcheck/queue"
+)
+
+// filter is what a list of tasks is narrowed to, as its address says it.
+type filter struct {
+	queue.Selection
+	Reverse bool
+	Written url.Values        // the fields as they were written, without empty ones
+	Wrong   map[string]string // what is wrong with a field, by its name
+}
+
+// filterFields are the fields of an address that choose tasks, in the order in
+// which they are said.
+var filterFields = []string{"view", "task", "queue", "backend", "group", "error", "id", "since", "until", "priority", "stranded"}
+
+// maxFilterIDs bounds the IDs in one field.
+const maxFilterIDs = 100
+
+// parseFilter reads a filter. What is wrong with a field is noted, and the field
+// left out: a page shows both.
+func parseFilter(query url.Values, now time.Time) filter {
+	f := filter{Written: url.Values{}, Wrong: map[string]string{}, Reverse: query.Get("order") == "reverse"}
+	for _, name := range filterFields {
+		if value := strings.TrimSpace(query.Get(name)); value != "" {
+			f.Written.Set(name, value)
+		}
+	}
+	get := f.Written.Get
+	f.View, f.Task, f.Queue, f.Backend = queue.View(get("view")), get("task"), get("queue"), get("backend")
+	f.Group, f.Error, f.Stranded = get("group"), get("error"), get("stranded") != ""
+	if err := f.Check(); err != nil { // of what is read so far, only the view can be wrong
+		f.Wrong["view"] = err.Error()
+		f.View = queue.ViewAll
+	}
+	f.Since = f.time("since", now)
+	f.Until = f.time("until", now)
+	if text := get("priority"); text != "" {
+		if n, err := strconv.Atoi(text); err == nil {
+			f.Priority = &n
+		} else {
+			f.Wrong["priority"] = "Priority is a whole number, such as 10 or -5."
+		}
+	}
+	for _, text := range strings.FieldsFunc(get("id"), func(r rune) bool { return r == ',' || r == ' ' || r == '\n' || r == '\r' || r == '\t' }) {
+		id, err := uuid.Parse(text)
+		switch {
+		case err != nil:
+			f.Wrong["id"] = fmt.Sprintf("%.60q is not a whole task ID.", text)
+		case len(f.IDs) < maxFilterIDs:
+			f.IDs = append(f.IDs, id)
+		default:
+			f.Wrong["id"] = fmt.Sprintf("At most %d IDs can be looked for at once.", maxFilterIDs)
+		}
+	}
+	return f
+}
+
+// OK reports whether every field was understood: only then may all that match
+// be acted on.
+func (f filter) OK() bool { return len(f.Wrong) == 0 }
+
+// time reads a field that is a time, or how long ago one was.
+func (f filter) time(name string, now time.Time) time.Time {
+	text := f.Written.Get(name)
+	if text == "" {
+		return time.Time{}
+	}
+	if ago, ok := parseSpan(text); ok {
+		return now.Add(-ago)
+	}
+	if t, ok := parseTime(text); ok {
+		return t
+	}
+	f.Wrong[name] = "Write a time in UTC, such as 2026-01-31 15:04, or how long ago: 90m, 12h, 7d."
+	return time.Time{}
+}
+
+// parseSpan reads a length of time: what time.ParseDuration does, and days.
+func parseSpan(text string) (time.Duration, bool) {
+	if days, ok := strings.CutSuffix(text, "d"); ok {
+		n, err := strconv.ParseFloat(days, 64)
+		return time.Duration(n * 24 * float64(time.Hour)), err == nil && n >= 0 && n < 100_000
+	}
+	d, err := time.ParseDuration(text)
+	return d, err == nil && d >= 0
+}
+
+// parseTime reads a time, in UTC unless it says otherwise.
+func parseTime(text string) (time.Time, bool) {
+	for _, form := range []string{time.RFC3339, "2006-01-02T15:04:05", "2006-01-02T15:04", "2006-01-02 15:04:05", "2006-01-02 15:04", time.DateOnly} {
+		if t, err := time.Parse(form, text); err == nil {
+			return t.UTC(), true
+		}
+	}
+	return time.Time{}, false
+}
+
+// fixed is the filter with times that do not move on, for what is confirmed now
+// and done later.
+func (f filter) fixed() url.Values {
+	values := url.Values{}
+	for name := range f.Written {
+		values.Set(name, f.Written.Get(name))
+	}
+	for name, t := range map[string]time.Time{"since": f.Since, "until": f.Until} {
+		if !t.IsZero() {
+			values.Set(name, t.Format(time.RFC3339Nano))
+		}
+	}
+	return values
+}
+
+// narrowed reports whether anything beyond the view is chosen.
+func (f filter) narrowed() bool {
+	for name := range f.Written {
+		if name != "view" {
+			return true
+		}
+	}
+	return false
+}
+
+// chip is one part of a filter in words, and the address without it.
+type chip struct{ Words, Without string }
+
+// chips are the parts of a filter beyond its view.
+func (f filter) chips(h *handler) []chip {
+	var chips []chip
+	for _, name := range filterFields[1:] {
+		if !f.Written.Has(name) || f.Wrong[name] != "" {
+			continue
+		}
+		rest := url.Values{}
+		for other := range f.Written {
+			if other != name {
+				rest.Set(other, f.Written.Get(other))
+			}
+		}
+		chips = append(chips, chip{f.part(name), h.link("/tasks") + "?" + rest.Encode()})
+	}
+	return chips
+}
+
+// part says one field in words.
+func (f filter) part(name string) string {
+	value := clip(f.Written.Get(name), 120)
+	switch name {
+	case "task":
+		return "named " + value
+	case "queue":
+		return "in queue " + value
+	case "backend":
+		return "of backend " + value
+	case "group":
+		return "failing with " + value
+	case "error":
+		return "with “" + value + "” in the error"
+	case "id":
+		return count(len(f.IDs), "ID")
+	case "since":
+		return "enqueued since " + f.Since.Format("2006-01-02 15:04:05 UTC")
+	case "until":
+		return "enqueued before " + f.Until.Format("2006-01-02 15:04:05 UTC")
+	case "priority":
+		return "of priority " + value
+	default:
+		return "stranded"
+	}
+}
+
+// String says in words what is chosen: for people, and for the audit log.
+func (f filter) String() string {
+	said := "tasks"
+	if f.View != queue.ViewAll {
+		said = string(f.View) + " tasks"
+	}
+	var parts []string
+	for _, name := range filterFields[1:] {
+		if f.Written.Has(name) {
+			parts = append(parts, f.part(name))
+		}
+	}
+	if len(parts) == 0 {
+		return "all " + said
+	}
+	return said + " " + strings.Join(parts, ", ")
+}

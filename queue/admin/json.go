@@ -1,0 +1,55 @@
+package admin
+
+import (
+	"bytes"
+	"encoding/json"
+	"errors"
+	"fmt"
+
+	"github.com/dustin/go-humanize"
+)
+
+// shownJSON bounds how much of arguments or a result a page shows at first.
+const shownJSON = 16 << 10
+
+// document is JSON as a page shows it.
+type document struct {
+	Text     string // empty: there is none
+	Size     string // of the whole, if more is there than Text
+	Redacted bool
+}
+
+// pretty is JSON with a member a line. Numbers stay as they were written: they
+// are never made floating-point.
+func pretty(raw json.RawMessage, whole bool) document {
+	if len(raw) == 0 {
+		return document{}
+	}
+	var out bytes.Buffer
+	if json.Indent(&out, raw, "", "  ") != nil {
+		out.Reset()
+		out.Write(raw)
+	}
+	text := out.String()
+	if whole || len(text) <= shownJSON {
+		return document{Text: text}
+	}
+	return document{Text: clip(text, shownJSON), Size: humanize.IBytes(uint64(len(raw)))}
+}
+
+// badJSON says where a text stops being JSON; empty if it is.
+func badJSON(text string) string {
+	var syntax *json.SyntaxError
+	var ignored json.RawMessage
+	err := json.Unmarshal([]byte(text), &ignored)
+	if err == nil {
+		return ""
+	}
+	if !errors.As(err, &syntax) {
+		return err.Error()
+	}
+	before := text[:min(len(text), max(0, int(syntax.Offset)-1))]
+	line := bytes.Count([]byte(before), []byte("\n")) + 1
+	column := len([]rune(before[bytes.LastIndexByte([]byte(before), '\n')+1:])) + 1
+	return fmt.Sprintf("This is not JSON: %s (line %d, column %d).", syntax.Error(), line, column)
+}

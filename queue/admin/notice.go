@@ -1,0 +1,48 @@
+package admin
+
+import (
+	"encoding/base64"
+	"encoding/json"
+	"net/http"
+)
+
+// notice is what the page after a redirect says of what was done.
+type notice struct {
+	Text string `json:"t"`
+	Good bool   `json:"g"`
+	URL  string `json:"u,omitempty"` // of what it is about
+}
+
+const (
+	noticeCookie = "claimcheck_notice"
+	noticeAge    = 60 // seconds
+)
+
+// leaveNotice keeps a notice for the next page, in a cookie: no server-side
+// state, so that any instance can show it. It is text, and shown as such.
+func (h *handler) leaveNotice(v *visit, n notice) {
+	data, _ := json.Marshal(n) // it cannot fail
+	h.setNotice(v, base64.RawURLEncoding.EncodeToString(data), noticeAge)
+}
+
+func (h *handler) setNotice(v *visit, value string, age int) {
+	http.SetCookie(v.w, &http.Cookie{
+		Name: noticeCookie, Value: value, Path: h.Prefix + "/", MaxAge: age, HttpOnly: true, SameSite: http.SameSiteStrictMode,
+		Secure: v.r.TLS != nil || v.r.Header.Get("X-Forwarded-Proto") == "https",
+	})
+}
+
+// takeNotice returns the notice that was left for this page, once.
+func (h *handler) takeNotice(v *visit) *notice {
+	cookie, err := v.r.Cookie(noticeCookie)
+	if err != nil || v.r.Method != http.MethodGet {
+		return nil
+	}
+	h.setNotice(v, "", -1)
+	var n notice
+	data, err := base64.RawURLEncoding.DecodeString(cookie.Value)
+	if err != nil || json.Unmarshal(data, &n) != nil || n.Text == "" {
+		return nil
+	}
+	return &n
+}

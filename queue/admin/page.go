@@ -1,0 +1,163 @@
+package admin
+
+import (
+	"bytes"
+	"compress/gzip"
+	"embed"
+	"errors"
+	"fmt"
+	"html/template"
+	"net/http"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/dustin/go-humanize"
+)
+
+//go:embed templates
+var templateFiles embed.FS
+
+// templates are the pages by name.
+type templates map[string]*template.Template
+
+// layout is what every page has.
+type layout struct {
+	words
+	Title  string
+	Nav    string // the current entry of the navigation
+	Self   string // the page's address
+	Person Person
+	Logout bool
+	Notice *notice
+	Every  int  // seconds between two looks at what may have changed; 0: never
+	Again  bool // look again at once, since not all is counted yet
+	Mode   string
+}
+
+// CanAct reports whether the person may change anything.
+func (l layout) CanAct() bool { return l.Person.Name != "" && !l.Person.ReadOnly }
+
+// layout of one page, with what was said to be shown on it.
+func (h *handler) layout(v *visit, title, nav string) layout {
+	_, canLogout := h.Access.(loginer)
+	return layout{
+		words: words{now: v.now}, Title: title, Nav: nav, Self: h.self(v), Person: v.person,
+		Logout: canLogout, Notice: h.takeNotice(v), Mode: h.Mode,
+	}
+}
+
+// parse reads the templates: each page with the layout and the parts.
+func (h *handler) parse() (templates, error) {
+	base, err := template.New("layout.html").Funcs(template.FuncMap{
+		"url": h.link, "asset": h.assetURL, "lower": strings.ToLower, "add": func(a, b int) int { return a + b },
+		"num": func(n int) string { return humanize.Comma(int64(n)) },
+	}).ParseFS(templateFiles, "templates/layout.html", "templates/parts.html")
+	if err != nil {
+		return nil, err
+	}
+	entries, err := templateFiles.ReadDir("templates")
+	if err != nil {
+		return nil, err
+	}
+	pages := make(templates)
+	for _, entry := range entries {
+		page, err := base.Clone()
+		if err == nil {
+			page, err = page.ParseFS(templateFiles, "templates/"+entry.Name())
+		}
+		if err != nil {
+			return nil, err
+		}
+		pages[strings.TrimSuffix(entry.Name(), ".html")] = page
+	}
+	return pages, nil
+}
+
+// render sends a page. It is made in memory first, so that an error in the
+// middle of it is an error page and not half a page.
+func (h *handler) render(v *visit, status int, name string, data any) error {
+	pages, err := h.templates()
+	if err != nil {
+		return err
+	}
+	var page bytes.Buffer
+	if err := pages[name].ExecuteTemplate(&page, "page", data); err != nil {
+		return fmt.Errorf("page %s: %w", name, err)
+	}
+	v.w.Header().Set("Content-Type", "text/html; charset=utf-8")
+	h.send(v, status, page.Bytes())
+	return nil
+}
+
+// worthGzip is the size from which a page is sent compressed.
+const worthGzip = 1024
+
+func (h *handler) send(v *visit, status int, body []byte) {
+	v.w.Header().Add("Vary", "Accept-Encoding")
+	if len(body) >= worthGzip && acceptsGzip(v.r) {
+		var packed bytes.Buffer
+		z := gzip.NewWriter(&packed)
+		_, _ = z.Write(body) // to memory
+		_ = z.Close()
+		body = packed.Bytes()
+		v.w.Header().Set("Content-Encoding", "gzip")
+	}
+	v.w.Header().Set("Content-Length", strconv.Itoa(len(body)))
+	v.w.WriteHeader(status)
+	if v.r.Method != http.MethodHead {
+		_, _ = v.w.Write(body) // a browser that has gone is not told
+	}
+}
+
+// acceptsGzip reports whether the browser says that it can read gzip.
+func acceptsGzip(r *http.Request) bool {
+	for _, coding := range strings.Split(r.Header.Get("Accept-Encoding"), ",") {
+		name, quality, _ := strings.Cut(strings.ReplaceAll(coding, " ", ""), ";q=")
+		if name == "gzip" {
+			q, err := strconv.ParseFloat(quality, 64)
+			return quality == "" || err == nil && q > 0
+		}
+	}
+	return false
+}
+
+// errorPage is what the template error shows.
+type errorPage struct {
+	layout
+	Text string
+}
+
+// fail shows an error. What people are not told goes to the log.
+func (h *handler) fail(v *visit, err error) {
+	told := explain(err)
+	if told.status == http.StatusInternalServerError {
+		h.Logger.Error("admin page failed", "method", v.r.Method, "path", v.path, "error", err)
+	}
+	page := errorPage{h.layout(v, told.title, ""), told.text}
+	if told.status == http.StatusServiceUnavailable {
+		v.w.Header().Set("Retry-After", strconv.Itoa(int(unavailableRetry.Seconds())))
+	}
+	if err := h.render(v, told.status, "error", page); err != nil {
+		h.Logger.Error("admin page failed", "method", v.r.Method, "path", v.path, "error", err)
+		http.Error(v.w, "internal error", http.StatusInternalServerError)
+	}
+}
+
+// unavailableRetry is when to ask again if the database is away.
+const unavailableRetry = 5 * time.Second
+
+// strange answers somebody who was not let in.
+func (h *handler) strange(v *visit, err error) error {
+	if _, ok := h.Access.(loginer); ok && errors.Is(err, ErrLogin) {
+		return h.loginPage(v, http.StatusUnauthorized, "")
+	}
+	status, title := http.StatusForbidden, "You are not let in"
+	var coded interface{ HTTPStatus() int }
+	if errors.As(err, &coded) {
+		status = coded.HTTPStatus()
+	} else if errors.Is(err, ErrLogin) {
+		status = http.StatusUnauthorized
+	}
+	return &pageError{status, title, err.Error()}
+}

@@ -1,0 +1,133 @@
+package admin
+
+import (
+	"fmt"
+	"time"
+
+	"github.com/claimcheck-go/claimcheck/queue"
+)
+
+// rowLine is a task in a list.
+type rowLine struct {
+	*queue.Row
+	URL   string
+	State state
+	Flags []string // what is wrong with it beyond its state
+}
+
+// state is where a task stands, in a word or two, and since or until when.
+type state struct {
+	Kind string // class of its colour and name of its icon: ready, delayed, running, lost, …
+	Name string // READY, RUNNING, …
+	Verb string // what the time means
+	At   time.Time
+}
+
+// stateOf says where a task stands.
+func stateOf(row *queue.Row, now time.Time) state {
+	s := state{Name: string(row.Status), At: row.FinishedAt, Verb: "ended"}
+	switch row.Status {
+	case queue.StatusReady:
+		s.Kind, s.Verb, s.At = "ready", "waiting since", row.EnqueuedAt
+		due := dueAt(row)
+		if due.After(now) {
+			s.Kind, s.Verb = "delayed", "due"
+		}
+		if !due.IsZero() {
+			s.At = due
+		}
+	case queue.StatusRunning:
+		s.Kind, s.Verb, s.At = "running", "started", row.LastAttemptedAt
+		if row.LeaseExpiresAt.Before(now) {
+			s.Kind, s.Verb, s.At = "lost", "worker lost", row.LeaseExpiresAt
+		}
+	case queue.StatusSuccessful:
+		s.Kind = "successful"
+	case queue.StatusFailed:
+		s.Kind = "failed"
+	default:
+		s.Kind = "cancelled"
+	}
+	return s
+}
+
+// dueAt is when a READY task may be claimed by everybody; zero: at once.
+func dueAt(row *queue.Row) time.Time {
+	if !row.RetryAt.IsZero() {
+		return row.RetryAt
+	}
+	return row.RunAfter
+}
+
+// flags are what is wrong with a task that its state does not say.
+func (h *handler) flags(row *queue.Row, now time.Time) (flags []string) {
+	if row.Status.Final() {
+		return nil
+	}
+	if !h.registered(row.Task) {
+		flags = append(flags, "name not registered here")
+	}
+	if row.Status == queue.StatusReady && !row.DispatchDueAt.IsZero() && !row.DispatchDueAt.After(now) {
+		flags = append(flags, "stranded")
+	}
+	if row.DispatchError != "" {
+		flags = append(flags, "ticket refused: "+clip(row.DispatchError, 160))
+	}
+	return flags
+}
+
+func (h *handler) rowLines(rows []*queue.Row, now time.Time) []rowLine {
+	lines := make([]rowLine, len(rows))
+	for i, row := range rows {
+		lines[i] = rowLine{Row: row, URL: h.link("/tasks/" + row.ID.String()), State: stateOf(row, now), Flags: h.flags(row, now)}
+	}
+	return lines
+}
+
+// LastError is the last error, cut for a list.
+func (l rowLine) LastError() string { return clip(l.ErrorText, 240) }
+
+// why says in a sentence or two why a task is where it is, and what comes next.
+func (h *handler) why(row *queue.Row, now time.Time) string {
+	tries := fmt.Sprintf("attempt %d of %d", row.Attempts, row.MaxAttempts)
+	took := span(row.FinishedAt.Sub(row.LastAttemptedAt))
+	switch s := stateOf(row, now); s.Kind {
+	case "ready":
+		return h.whyReady(row, now)
+	case "delayed":
+		if row.Attempts > 0 {
+			return fmt.Sprintf("It runs again in %s: %d of %d attempts are used.", span(s.At.Sub(now)), row.Attempts, row.MaxAttempts)
+		}
+		return fmt.Sprintf("It is not due before %s from now.", span(s.At.Sub(now)))
+	case "running":
+		return fmt.Sprintf("%s runs since %s. Its claim is kept until %s from now unless the worker renews it.",
+			capitalized(tries), span(now.Sub(row.LastAttemptedAt)), span(row.LeaseExpiresAt.Sub(now)))
+	case "lost":
+		return fmt.Sprintf("Its worker stopped during %s without finishing: the claim ran out %s ago. The next delivery, worker or sweep takes it back.",
+			tries, span(now.Sub(row.LeaseExpiresAt)))
+	case "successful":
+		return fmt.Sprintf("Done on %s, in %s.", tries, took)
+	case "failed":
+		if row.Attempts < row.MaxAttempts {
+			return fmt.Sprintf("It FAILED for good on %s: the error said that trying again is of no use, or it was given up.", tries)
+		}
+		return fmt.Sprintf("It FAILED: all %s are used. Retry gives it one more.", count(row.MaxAttempts, "attempt"))
+	default:
+		return "It was cancelled and will not run again. Enqueue it again if it should."
+	}
+}
+
+// whyReady says what a task that is due waits for.
+func (h *handler) whyReady(row *queue.Row, now time.Time) string {
+	waits := span(now.Sub(stateOf(row, now).At))
+	switch {
+	case !h.registered(row.Task):
+		return "It cannot run: no program here registers this name. It waits until one that does is deployed."
+	case row.DispatchError != "":
+		return "It waits for " + waits + ": its ticket could not be created. The sweeper tries again."
+	case row.DispatchDueAt.After(now):
+		return fmt.Sprintf("It waits for %s to be claimed. If nobody has in %s, the sweeper dispatches it again.", waits, span(row.DispatchDueAt.Sub(now)))
+	default:
+		return fmt.Sprintf("It is stranded: it waits for %s and should have been claimed %s ago. The sweeper dispatches it again.", waits, span(now.Sub(row.DispatchDueAt)))
+	}
+}

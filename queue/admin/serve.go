@@ -1,0 +1,179 @@
+package admin
+
+import (
+	"errors"
+	"net/http"
+	"net/url"
+	"strings"
+	"time"
+
+	"github.com/claimcheck-go/claimcheck/queue"
+)
+
+// visit is one request of somebody who was let in.
+type visit struct {
+	w      http.ResponseWriter
+	r      *http.Request
+	person Person
+	path   string // below the prefix
+	rest   string // of the path, below the route's
+	now    time.Time
+}
+
+// route is one page, or one thing that can be done.
+type route struct {
+	path   string
+	method string // GET, or POST for what changes something
+	below  bool   // the path has a rest
+	serve  func(*handler, *visit) error
+}
+
+var routes = []route{
+	{"/", http.MethodGet, false, (*handler).overview},
+	{"/tasks", http.MethodGet, false, (*handler).tasks},
+	{"/tasks/", http.MethodGet, true, (*handler).task},
+	{"/queues", http.MethodGet, false, (*handler).queues},
+	{"/types", http.MethodGet, false, (*handler).types},
+	{"/types/", http.MethodGet, true, (*handler).enqueueForm},
+	{"/workers", http.MethodGet, false, (*handler).workers},
+	{"/audit", http.MethodGet, false, (*handler).audit},
+	{"/confirm", http.MethodGet, false, (*handler).confirm},
+	{"/act", http.MethodPost, false, (*handler).act},
+	{"/enqueue", http.MethodPost, false, (*handler).enqueue},
+}
+
+// maxForm bounds what a form may send: arguments of a task, with room for their
+// encoding.
+const maxForm = 4 << 20
+
+// ServeHTTP lets nobody in before it looks at what is asked for.
+func (h *handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	setHeaders(w.Header())
+	path := r.URL.Path
+	if rest, under := strings.CutPrefix(path, h.Prefix); under && (rest == "" || rest[0] == '/') {
+		path = rest
+	}
+	if name, ok := strings.CutPrefix(path, assetPath); ok {
+		h.serveAsset(w, r, name)
+		return
+	}
+	v := &visit{w: w, r: r, path: path, now: h.now()}
+	if err := h.serve(v); err != nil {
+		h.fail(v, err)
+	}
+}
+
+// serve checks who asks, and from where, and then answers.
+func (h *handler) serve(v *visit) (err error) {
+	if v.r.Method != http.MethodGet && v.r.Method != http.MethodHead {
+		if err := h.csrf.Check(v.r); err != nil {
+			return &pageError{http.StatusForbidden, "Refused", "This request came from a page of another site. Nothing was done."}
+		}
+		v.r.Body = http.MaxBytesReader(v.w, v.r.Body, maxForm)
+		if err := v.r.ParseForm(); err != nil {
+			return &pageError{http.StatusBadRequest, "The form could not be read", err.Error()}
+		}
+	}
+	if handled, err := h.session(v); handled {
+		return err
+	}
+	if v.person, err = h.Access.Identify(v.r); err != nil {
+		return h.strange(v, err)
+	}
+	if v.path == "" {
+		http.Redirect(v.w, v.r, h.Prefix+"/", http.StatusMovedPermanently)
+		return nil
+	}
+	return h.dispatch(v)
+}
+
+// dispatch finds the route of a path, with or without a trailing slash.
+func (h *handler) dispatch(v *visit) error {
+	trimmed := strings.TrimSuffix(v.path, "/")
+	for _, route := range routes {
+		rest, found := strings.CutPrefix(v.path, route.path)
+		switch {
+		case route.below && (!found || strings.Trim(rest, "/") == ""),
+			!route.below && v.path != route.path && trimmed != route.path:
+			continue
+		case route.method == http.MethodGet && v.r.Method != http.MethodGet && v.r.Method != http.MethodHead,
+			route.method == http.MethodPost && v.r.Method != http.MethodPost:
+			v.w.Header().Set("Allow", route.method)
+			return &pageError{http.StatusMethodNotAllowed, "Not possible this way", "Use " + route.method + "."}
+		case route.method == http.MethodPost && v.person.ReadOnly:
+			return errReadOnly
+		}
+		v.rest = strings.TrimSuffix(rest, "/")
+		return route.serve(h, v)
+	}
+	return &pageError{http.StatusNotFound, "No such page", "Nothing is at this address."}
+}
+
+// setHeaders lets pages load only what comes from here, and nobody frame them.
+func setHeaders(header http.Header) {
+	header.Set("Content-Security-Policy", "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; "+
+		"connect-src 'self'; form-action 'self'; base-uri 'none'; frame-ancestors 'none'")
+	header.Set("X-Frame-Options", "DENY")
+	header.Set("X-Content-Type-Options", "nosniff")
+	// Not no-referrer: with it browsers say of a form's origin only "null".
+	header.Set("Referrer-Policy", "same-origin")
+	header.Set("Cache-Control", "no-store")
+}
+
+// link is the address of a page, with the parameters that have a value.
+func (h *handler) link(path string, pairs ...string) string {
+	query := url.Values{}
+	for i := 0; i+1 < len(pairs); i += 2 {
+		if pairs[i+1] != "" {
+			query.Add(pairs[i], pairs[i+1])
+		}
+	}
+	return (&url.URL{Path: h.Prefix + path, RawQuery: query.Encode()}).String()
+}
+
+// self is the address that was asked for.
+func (h *handler) self(v *visit) string {
+	return (&url.URL{Path: h.Prefix + v.path, RawQuery: v.r.URL.RawQuery}).String()
+}
+
+// back is where a form says it came from, if that is one of these pages.
+func (h *handler) back(v *visit) string {
+	given := v.r.FormValue("back")
+	u, err := url.Parse(given)
+	if err != nil || u.IsAbs() || u.Host != "" || u.User != nil || strings.ContainsAny(given, "\\\r\n\t") ||
+		strings.HasPrefix(given, "//") || !strings.HasPrefix(u.Path, h.Prefix+"/") {
+		return h.link("/")
+	}
+	return u.String()
+}
+
+// pageError is a refusal, or a failure, as it is shown.
+type pageError struct {
+	status      int
+	title, text string
+}
+
+func (e *pageError) Error() string { return e.title + ": " + e.text }
+
+var errReadOnly = &pageError{http.StatusForbidden, "You may look, not change", "You are logged in read-only. Nothing was done."}
+
+// explain is what people are told of an error.
+func explain(err error) *pageError {
+	var page *pageError
+	var tooLarge *http.MaxBytesError
+	switch {
+	case errors.As(err, &page):
+		return page
+	case errors.As(err, &tooLarge):
+		return &pageError{http.StatusRequestEntityTooLarge, "Too long", "The form is larger than is accepted. Nothing was done."}
+	case errors.Is(err, queue.ErrNotFound):
+		return &pageError{http.StatusNotFound, "No such task", "No task has this ID. It may have been purged."}
+	case errors.Is(err, queue.ErrInvalid):
+		return &pageError{http.StatusBadRequest, "That cannot be done", err.Error()}
+	case errors.Is(err, queue.ErrSchema):
+		return &pageError{http.StatusServiceUnavailable, "The database is behind", "Its tables are missing or old. Run: server migrate"}
+	case errors.Is(err, queue.ErrUnavailable), errors.Is(err, queue.ErrClosed):
+		return &pageError{http.StatusServiceUnavailable, "The database does not answer", "Nothing is known of the tasks until it does. Try again in a moment."}
+	}
+	return &pageError{http.StatusInternalServerError, "Something went wrong", "The log of this program says what."}
+}

@@ -1,0 +1,113 @@
+// What the pages do beyond forms and links. Without it everything still works.
+"use strict";
+(() => {
+  const root = document.documentElement;
+  root.classList.add("js");
+
+  // The part that lives is looked at again while the page is visible, unless
+  // somebody is choosing tasks or typing in it, or has paused it.
+  const live = () => document.getElementById("live");
+  const pause = document.getElementById("pause");
+  let looked = Date.now();
+  const paused = () => pause && pause.getAttribute("aria-pressed") === "true";
+  const busy = () => {
+    const part = live(), at = document.activeElement;
+    return part.querySelector("[name=pick]:checked") ||
+      part.contains(at) && at.matches("input:not([type=checkbox]), textarea, select");
+  };
+  const look = () => {
+    looked = Date.now();
+    htmx.trigger(live(), "refresh");
+  };
+  const tick = () => {
+    if (!live() || document.hidden || paused() || busy()) return;
+    if (Date.now() - looked >= live().dataset.every * 1000) look();
+  };
+  if (live()) {
+    setInterval(tick, 1000);
+    document.addEventListener("visibilitychange", tick);
+    // Not all was counted yet: the rest comes at once, a few times at most.
+    let again = 5;
+    const more = () => {
+      if (live().hasAttribute("data-again") && again-- > 0) look();
+    };
+    document.addEventListener("htmx:after:swap", more);
+    addEventListener("load", more);
+  }
+  if (pause) {
+    pause.addEventListener("click", () => {
+      const now = !paused();
+      pause.setAttribute("aria-pressed", now);
+      pause.textContent = now ? "Paused: go on" : "Pause";
+    });
+  }
+
+  // Lists: how many are selected, and all at once.
+  const count = (list) => {
+    const boxes = [...list.querySelectorAll("[name=pick]")];
+    const picked = boxes.filter((box) => box.checked).length;
+    for (const says of list.querySelectorAll("[data-picked]")) {
+      says.textContent = picked ? picked + " selected" : "selected";
+      says.parentElement.disabled = !picked;
+    }
+    const all = list.querySelector("[data-all]");
+    if (all) {
+      all.checked = picked > 0 && picked === boxes.length;
+      all.indeterminate = picked > 0 && picked < boxes.length;
+    }
+  };
+  const countAll = () => document.querySelectorAll("[data-list]").forEach(count);
+  document.addEventListener("change", (event) => {
+    const list = event.target.closest("[data-list]");
+    if (!list) return;
+    if (event.target.matches("[data-all]")) {
+      for (const box of list.querySelectorAll("[name=pick]")) box.checked = event.target.checked;
+    }
+    count(list);
+  });
+  document.addEventListener("htmx:after:swap", countAll);
+  addEventListener("pageshow", countAll);
+
+  // A form that changes something is sent once. The button is disabled after
+  // its name has gone into what is sent.
+  document.addEventListener("submit", (event) => {
+    const button = event.submitter;
+    if (event.target.method !== "post" || !button) return;
+    setTimeout(() => {
+      button.disabled = true;
+      if (button.dataset.busy) button.textContent = button.dataset.busy;
+    });
+  });
+
+  // Empty fields of a filter stay out of the address.
+  document.addEventListener("submit", (event) => {
+    if (!event.target.matches(".filters, .find")) return;
+    for (const field of event.target.querySelectorAll("input[name]")) {
+      if (!field.value.trim()) field.disabled = true;
+    }
+  });
+  addEventListener("pageshow", () => {
+    for (const field of document.querySelectorAll(".filters input, .find input")) field.disabled = false;
+  });
+
+  document.addEventListener("click", (event) => {
+    const button = event.target.closest("[data-copy]");
+    if (!button || !navigator.clipboard) return;
+    navigator.clipboard.writeText(button.dataset.copy).then(() => {
+      const before = button.innerHTML;
+      button.textContent = "Copied";
+      setTimeout(() => { button.innerHTML = before; }, 1500);
+    });
+  });
+
+  // What was done, or is wrong, is read out first.
+  const first = document.querySelector("[data-focus]");
+  if (first) first.focus();
+
+  // An action on many tasks goes on by itself.
+  const going = document.querySelector("[data-continue]");
+  if (going) {
+    const next = setTimeout(() => going.requestSubmit(going.querySelector("button")), 300);
+    going.querySelector("[data-stop]").addEventListener("click", () => clearTimeout(next));
+  }
+})();

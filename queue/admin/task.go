@@ -1,0 +1,135 @@
+package admin
+
+import (
+	"net/http"
+	"net/url"
+
+	"github.com/google/uuid"
+
+	"github.com/claimcheck-go/claimcheck/queue"
+)
+
+// taskPage is all that is known of one task.
+type taskPage struct {
+	layout
+	Row      *queue.Row
+	State    state
+	Flags    []string
+	Why      string
+	Attempts []attempt
+	Lost     int // attempts that are not shown, since they are too many
+	Args     document
+	Result   document
+	Whole    string // address of the page with all of what is long
+	Known    bool   // its name is registered here
+	Actions  []taskAction
+	Links    []Link
+	Curls    []curl
+	Again    string // address of the form with its arguments
+	Kind     string // address of the tasks of its name
+	Queue    string // address of the tasks of its queue
+	Same     string // address of the tasks that fail in the same way
+	Audit    []auditLine
+}
+
+// taskAction is a button.
+type taskAction struct {
+	Name   string
+	Action queue.Action
+	URL    string // of a confirmation; empty: the button does it
+}
+
+// auditShown is how many entries of the audit log a task's page has.
+const auditShown = 20
+
+func (h *handler) task(v *visit) error {
+	id, err := uuid.Parse(v.rest)
+	if err != nil {
+		return queue.ErrNotFound
+	}
+	ctx := v.r.Context()
+	row, err := h.Client.Get(ctx, id)
+	if err != nil {
+		return err
+	}
+	notes, err := h.Client.Board().Notes(ctx, id, v.now.AddDate(100, 0, 0), auditShown)
+	if err != nil {
+		return err
+	}
+	whole := v.r.FormValue("whole") != ""
+	page := taskPage{
+		layout: h.layout(v, row.Task, "/tasks"), Row: row, State: stateOf(row, v.now), Flags: h.flags(row, v.now), Why: h.why(row, v.now),
+		Whole: h.link("/tasks/"+id.String(), "whole", "1"), Known: h.registered(row.Task), Audit: h.auditLines(notes),
+		Kind: h.link("/tasks", "task", row.Task), Queue: h.link("/tasks", "queue", row.Queue, "backend", row.Backend),
+	}
+	page.Attempts, page.Lost = attempts(row, whole)
+	h.show(&page, whole)
+	if row.Status == queue.StatusFailed && row.ErrorGroup != "" {
+		page.Same = h.link("/tasks", "view", string(queue.ViewFailed), "task", row.Task, "group", row.ErrorGroup)
+	}
+	if page.CanAct() {
+		page.Actions = h.taskActions(page.State, row)
+	}
+	if page.Known {
+		page.Again = h.link("/types/"+h.names[row.Task], "from", id.String())
+	}
+	if !row.Status.Final() {
+		page.Every = 5
+	}
+	return h.render(v, http.StatusOK, "task", page)
+}
+
+// show adds what the task was given and returned, and the ways elsewhere.
+func (h *handler) show(page *taskPage, whole bool) {
+	row := page.Row
+	redacted := h.Redact(row.Task)
+	if redacted {
+		page.Args, page.Result = document{Redacted: true}, document{Redacted: len(row.ReturnValue) > 0}
+	} else {
+		page.Args, page.Result = pretty(row.Args, whole), pretty(row.ReturnValue, whole)
+	}
+	page.Curls = curls(row, redacted)
+	if h.Links == nil {
+		return
+	}
+	for _, link := range h.Links(row) {
+		if u, err := url.Parse(link.URL); err == nil && (u.Scheme == "https" || u.Scheme == "http") {
+			page.Links = append(page.Links, link)
+		}
+	}
+}
+
+// taskActions are the buttons that suit a task's state.
+func (h *handler) taskActions(s state, row *queue.Row) []taskAction {
+	id := row.ID.String()
+	cancel := taskAction{"Cancel", queue.ActionCancel, h.link("/confirm", "do", string(queue.ActionCancel), "pick", id, "back", h.link("/tasks/"+id))}
+	switch s.Kind {
+	case "ready", "delayed":
+		return []taskAction{{"Run now", queue.ActionRun, ""}, cancel}
+	case "lost":
+		return []taskAction{{"Requeue", queue.ActionRequeue, ""}, cancel}
+	case "running":
+		return []taskAction{cancel}
+	case "failed":
+		return []taskAction{{"Retry", queue.ActionRetry, ""}}
+	}
+	return nil
+}
+
+// labelled is a document with what names it, and where all of it is.
+type labelled struct {
+	Doc          document
+	Label, Whole string
+}
+
+// Doc is what the template of a document needs.
+func (p taskPage) Doc(d document, label, whole string) labelled { return labelled{d, label, whole} }
+
+// auditLog is what the table of the audit log needs.
+type auditLog struct {
+	words
+	Entries []auditLine
+}
+
+// Log is the audit log of the task.
+func (p taskPage) Log(entries []auditLine) auditLog { return auditLog{p.words, entries} }

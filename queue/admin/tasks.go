@@ -1,0 +1,160 @@
+package admin
+
+import (
+	"net/http"
+	"net/url"
+
+	"github.com/claimcheck-go/claimcheck/queue"
+)
+
+// listPageSize is how many tasks a page lists.
+const listPageSize = 50
+
+// tasksPage is a list of tasks.
+type tasksPage struct {
+	layout
+	Filter  filter
+	Tabs    []tab
+	Chips   []chip
+	Actions []bulkAction
+	Hidden  []field // the filter, for the form of actions
+	Tasks   []string
+	Queues  []string
+	Rows    []rowLine
+	More    bool   // open the further fields
+	Next    string // address of the next page
+	First   string // address of the first page; empty: this is it
+	Turned  string // address of the other order
+	Partial bool   // the page ends because enough rows were looked at
+	Window  int
+}
+
+// tab is a view.
+type tab struct {
+	Name, URL string
+	Current   bool
+	Count     int // -1: not known
+}
+
+// field is a hidden field of a form.
+type field struct{ Name, Value string }
+
+// bulkAction is an action that suits a view.
+type bulkAction struct {
+	Action queue.Action
+	Name   string
+}
+
+// actionsFor are the actions for the rows of a view.
+func actionsFor(view queue.View) []bulkAction {
+	run, retry := bulkAction{queue.ActionRun, "Run now"}, bulkAction{queue.ActionRetry, "Retry"}
+	requeue, cancel := bulkAction{queue.ActionRequeue, "Requeue"}, bulkAction{queue.ActionCancel, "Cancel"}
+	switch view {
+	case queue.ViewPending, queue.ViewDelayed:
+		return []bulkAction{run, cancel}
+	case queue.ViewRunning:
+		return []bulkAction{requeue, cancel}
+	case queue.ViewFailed:
+		return []bulkAction{retry}
+	case queue.ViewSuccessful, queue.ViewCancelled:
+		return nil
+	}
+	return []bulkAction{retry, run, requeue, cancel}
+}
+
+// tasks lists tasks. A whole ID alone leads to its task.
+func (h *handler) tasks(v *visit) error {
+	query := v.r.URL.Query()
+	f := parseFilter(query, v.now)
+	if len(f.IDs) == 1 && f.OK() && len(f.Written) == 1 {
+		http.Redirect(v.w, v.r, h.link("/tasks/"+f.IDs[0].String()), http.StatusSeeOther)
+		return nil
+	}
+	page := tasksPage{layout: h.layout(v, "Tasks", "/tasks"), Filter: f, Window: queue.ListWindow}
+	status := http.StatusOK
+	if f.OK() {
+		listed, err := h.Client.Board().List(v.r.Context(), queue.ListRequest{
+			Selection: f.Selection, Reverse: f.Reverse, After: query.Get("after"), Limit: listPageSize,
+		})
+		if err != nil {
+			return err
+		}
+		page.Rows, page.Partial = h.rowLines(listed.Rows, v.now), listed.Partial
+		if listed.Next != "" {
+			page.Next = h.with(query, "after", listed.Next)
+		}
+	} else {
+		status = http.StatusBadRequest
+	}
+	if query.Get("after") != "" {
+		page.First = h.with(query, "after", "")
+	} else {
+		page.Every = 10
+	}
+	page.Turned = h.with(query, "after", "", "order", map[bool]string{false: "reverse", true: ""}[f.Reverse])
+	h.furnish(&page)
+	return h.render(v, status, "tasks", page)
+}
+
+// furnish adds what a list has besides its rows.
+func (h *handler) furnish(page *tasksPage) {
+	f := page.Filter
+	page.Chips = f.chips(h)
+	if f.OK() {
+		page.Actions = actionsFor(f.View)
+	}
+	for name := range f.fixed() {
+		page.Hidden = append(page.Hidden, field{name, f.Written.Get(name)})
+	}
+	for _, name := range []string{"id", "since", "until", "priority", "backend", "stranded"} {
+		page.More = page.More || f.Written.Has(name)
+	}
+	for _, info := range h.Client.Registry().Tasks() {
+		page.Tasks = append(page.Tasks, info.Name)
+	}
+	queues := h.board.known(page.now)
+	counts := map[queue.View]int{}
+	for _, q := range queues {
+		page.Queues = append(page.Queues, q.Queue)
+		counts[queue.ViewPending] += q.Pending
+		counts[queue.ViewDelayed] += q.Delayed
+		counts[queue.ViewRunning] += q.Running
+	}
+	for _, view := range queue.Views {
+		t := tab{Name: viewNames[view], Current: f.View == view, Count: -1}
+		values := f.fixed()
+		for name := range values {
+			values.Set(name, f.Written.Get(name))
+		}
+		values.Set("view", string(view))
+		t.URL = h.link("/tasks") + "?" + values.Encode()
+		if n, known := counts[view]; known && !f.narrowed() {
+			t.Count = n
+		}
+		page.Tabs = append(page.Tabs, t)
+	}
+}
+
+var viewNames = map[queue.View]string{
+	queue.ViewAll: "All", queue.ViewPending: "Pending", queue.ViewDelayed: "Delayed", queue.ViewRunning: "Running",
+	queue.ViewFailed: "Failed", queue.ViewSuccessful: "Successful", queue.ViewCancelled: "Cancelled",
+}
+
+// with is the address of the list with some parameters changed; empty ones go.
+func (h *handler) with(query url.Values, pairs ...string) string {
+	changed := url.Values{}
+	for _, name := range append([]string{"order", "after"}, filterFields...) {
+		if value := query.Get(name); value != "" {
+			changed.Set(name, value)
+		}
+	}
+	for i := 0; i+1 < len(pairs); i += 2 {
+		if changed.Set(pairs[i], pairs[i+1]); pairs[i+1] == "" {
+			changed.Del(pairs[i])
+		}
+	}
+	if encoded := changed.Encode(); encoded != "" {
+		return h.link("/tasks") + "?" + encoded
+	}
+	return h.link("/tasks")
+}

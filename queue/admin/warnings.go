@@ -1,0 +1,153 @@
+package admin
+
+import (
+	"cmp"
+	"fmt"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/claimcheck-go/claimcheck/queue"
+)
+
+// warning is something that does not mend itself, why, and what helps.
+type warning struct {
+	Title, Why string
+	Show       string // address of the rows; empty: there is nothing to show
+	Act        string // address of the confirmation; empty: nothing to be done here
+	ActName    string
+}
+
+// unserved is how long the oldest task of a queue waits until it counts as a
+// queue that nobody serves, if nothing runs there either.
+const unserved = 5 * time.Minute
+
+// warnings is what is wrong with the board, the worst first.
+func (h *handler) warnings(b boardView, t totals, now time.Time) (list []warning) {
+	if b.SchemaErr != nil {
+		list = append(list, warning{Title: "The database schema is behind", Why: b.SchemaErr.Error()})
+	}
+	if w, ok := h.sweeperWarning(b.Marks, now); ok {
+		list = append(list, w)
+	}
+	if t.Stranded > 0 {
+		list = append(list, h.strandedWarning(b.Stranded, t.Stranded))
+	}
+	if w, ok := h.expiredWarning(b.Running, now); ok {
+		list = append(list, w)
+	}
+	list = append(list, h.unknownWarnings(b)...)
+	for _, q := range b.Queues {
+		if q.Pending > 0 && q.Running == 0 && q.Succeeded+q.Failed == 0 && now.Sub(q.OldestSince) > unserved {
+			list = append(list, warning{
+				Title: fmt.Sprintf("Nobody serves queue %s", q.Queue),
+				Why: fmt.Sprintf("%s %s due, the oldest for %s, and none was run in the last hour. Is the name right, and does a worker or a Cloud Tasks queue exist for it?",
+					count(q.Pending, "task"), isAre(q.Pending), span(now.Sub(q.OldestSince))),
+				Show: h.link("/tasks", "view", string(queue.ViewPending), "queue", q.Queue, "backend", q.Backend),
+			})
+		}
+	}
+	return list
+}
+
+// sweeperWarning is given when nobody has swept for three times as long as is
+// expected.
+func (h *handler) sweeperWarning(marks map[string]time.Time, now time.Time) (warning, bool) {
+	last, seen := marks[queue.MarkSwept]
+	if h.SweepEvery == 0 || marks == nil || seen && now.Sub(last) <= 3*h.SweepEvery {
+		return warning{}, false
+	}
+	w := warning{Title: "The sweeper has never been seen"}
+	if seen {
+		w.Title = "The sweeper was last seen " + span(now.Sub(last)) + " ago"
+	}
+	w.Why = fmt.Sprintf("It should come every %s. Until it does, tasks whose ticket was lost, or whose worker stopped, stay where they are. "+
+		"Check the schedule that calls /tasks/sweep/, or run: server sweep", span(h.SweepEvery))
+	return w, true
+}
+
+// strandedWarning says why rows wait that should have been claimed, as far as
+// some of them tell.
+func (h *handler) strandedWarning(rows []*queue.Row, n int) warning {
+	w := warning{
+		Title:   fmt.Sprintf("%s should have been claimed by now", count(n, "task")),
+		Show:    h.link("/tasks", "view", string(queue.ViewPending), "stranded", "1"),
+		ActName: "Dispatch them again",
+		Act:     h.link("/confirm", "view", string(queue.ViewPending), "stranded", "1", "all", string(queue.ActionRun)),
+	}
+	reasons := make(map[string]int)
+	for _, row := range rows {
+		switch {
+		case row.DispatchError != "":
+			reasons["Their tickets could not be created: "+clip(row.DispatchError, 200)]++
+		case !h.registered(row.Task):
+			reasons["No program here knows tasks named "+clip(row.Task, 80)+"."]++
+		default:
+			reasons["Nobody came for them in queue "+row.Queue+": their tickets were lost, the queue is paused or slow, or no worker is up."]++
+		}
+	}
+	w.Why = most(reasons)
+	return w
+}
+
+// most is the reason with the highest count.
+func most(reasons map[string]int) (reason string) {
+	for text, n := range reasons {
+		if best := reasons[reason]; n > best || n == best && text < reason {
+			reason = text
+		}
+	}
+	if more := len(reasons) - 1; more > 0 {
+		reason += fmt.Sprintf(" (and %s)", count(more, "other reason"))
+	}
+	return reason
+}
+
+// expiredWarning tells of tasks whose worker is gone.
+func (h *handler) expiredWarning(running []*queue.Row, now time.Time) (warning, bool) {
+	expired := 0
+	for _, row := range running {
+		if row.LeaseExpiresAt.Before(now) {
+			expired++
+		}
+	}
+	if expired == 0 {
+		return warning{}, false
+	}
+	some := count(expired, "task")
+	if expired == boardRows {
+		some += " or more"
+	}
+	return warning{
+		Title: fmt.Sprintf("%s %s lost %s worker", some, hasHave(expired), map[bool]string{true: "its", false: "their"}[expired == 1]),
+		Why: fmt.Sprintf("The worker stopped without finishing; the first claim ran out %s ago. The sweeper, a worker or the next delivery takes them back; you can do it now.",
+			span(now.Sub(running[0].LeaseExpiresAt))),
+		Show:    h.link("/tasks", "view", string(queue.ViewRunning)),
+		Act:     h.link("/confirm", "view", string(queue.ViewRunning), "all", string(queue.ActionRequeue)),
+		ActName: "Requeue them",
+	}, true
+}
+
+// unknownWarnings tell of rows that cannot be run, since their names are not
+// registered: those among the rows that the board has looked at.
+func (h *handler) unknownWarnings(b boardView) (list []warning) {
+	found := make(map[string]int)
+	for _, row := range slices.Concat(b.Stranded, b.Running) {
+		if !h.registered(row.Task) {
+			found[row.Task]++
+		}
+	}
+	var names []string
+	for name := range found {
+		names = append(names, name)
+	}
+	slices.SortFunc(names, func(a, b string) int { return cmp.Or(found[b]-found[a], strings.Compare(a, b)) })
+	for _, name := range names[:min(3, len(names))] {
+		list = append(list, warning{
+			Title: "No task named " + clip(name, 80) + " is registered here",
+			Why:   "Rows of this name wait until a program that knows the name is deployed. If it was renamed, queue.Alias keeps the old name working.",
+			Show:  h.link("/tasks", "task", name),
+		})
+	}
+	return list
+}

@@ -1,0 +1,101 @@
+package admin
+
+import (
+	"fmt"
+	"strings"
+	"time"
+
+	"github.com/dustin/go-humanize"
+)
+
+// words says times as people do, seen from one moment.
+type words struct{ now time.Time }
+
+// moment is a time as a page shows it.
+type moment struct {
+	ISO   string // for programs; empty if the time is not known
+	UTC   string
+	Words string // 5 min ago, in 3 h
+}
+
+// When is a time, in words.
+func (w words) When(t time.Time) moment {
+	if t.IsZero() {
+		return moment{}
+	}
+	m := moment{ISO: t.UTC().Format(time.RFC3339Nano), UTC: t.UTC().Format("2006-01-02 15:04:05 UTC")}
+	switch d := w.now.Sub(t); {
+	case d < -time.Second:
+		m.Words = "in " + span(-d)
+	case d < time.Second:
+		m.Words = "now"
+	default:
+		m.Words = span(d) + " ago"
+	}
+	return m
+}
+
+// Since is how long ago a time was.
+func (w words) Since(t time.Time) string { return span(max(0, w.now.Sub(t))) }
+
+// span is a length of time in one unit, or two where one would be too rough.
+func span(d time.Duration) string {
+	const day = 24 * time.Hour
+	two := func(unit, part time.Duration, unitName, partName string) string {
+		whole, rest := d/unit, d%unit/part
+		if rest == 0 || whole >= 10 {
+			return fmt.Sprintf("%d %s", whole, unitName)
+		}
+		return fmt.Sprintf("%d %s %d %s", whole, unitName, rest, partName)
+	}
+	switch {
+	case d < 0:
+		return "0 s"
+	case d < time.Second:
+		return fmt.Sprintf("%d ms", d.Milliseconds())
+	case d < 10*time.Second:
+		return strings.TrimSuffix(fmt.Sprintf("%.1f", d.Truncate(100*time.Millisecond).Seconds()), ".0") + " s"
+	case d < time.Minute:
+		return fmt.Sprintf("%d s", d/time.Second)
+	case d < time.Hour:
+		return two(time.Minute, time.Second, "min", "s")
+	case d < day:
+		return two(time.Hour, time.Minute, "h", "min")
+	default:
+		return two(day, time.Hour, "d", "h")
+	}
+}
+
+// count is a number of things: 1 task, 1,204 tasks.
+func count(n int, thing string) string {
+	if n == 1 {
+		return "1 " + thing
+	}
+	return humanize.Comma(int64(n)) + " " + thing + "s"
+}
+
+// isAre and hasHave bend a verb to a number.
+func isAre(n int) string {
+	if n == 1 {
+		return "is"
+	}
+	return "are"
+}
+
+func hasHave(n int) string {
+	if n == 1 {
+		return "has"
+	}
+	return "have"
+}
+
+// clip cuts a text that is longer than most bytes, between characters.
+func clip(text string, most int) string {
+	if len(text) <= most {
+		return text
+	}
+	for most > 0 && text[most]&0xC0 == 0x80 { // within a character
+		most--
+	}
+	return text[:most] + "…"
+}
