@@ -18,6 +18,7 @@ import (
 	"github.com/google/uuid"
 
 	"github.com/claimcheck-go/claimcheck/queue"
+	"github.com/claimcheck-go/claimcheck/queue/httpapi"
 )
 
 // The attack_*_test.go files try to get past the server's front door, with the
@@ -55,6 +56,10 @@ func newFortress(t *testing.T, flags ...string) *fortress {
 	if err != nil {
 		t.Fatal(err)
 	}
+	access, err := p.adminAccess(parts, "127.0.0.1:8080", auth == httpapi.LoopbackOnly())
+	if err != nil {
+		t.Fatal(err)
+	}
 	if err := p.open(t.Context(), parts, queue.NewLocal(), true); err != nil {
 		t.Fatal(err)
 	}
@@ -62,7 +67,7 @@ func newFortress(t *testing.T, flags ...string) *fortress {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if f.handler, err = p.handler(parts, executor, auth); err != nil {
+	if f.handler, err = p.handler(parts, executor, auth, access); err != nil {
 		t.Fatal(err)
 	}
 	f.store = parts.db

@@ -15,6 +15,7 @@ import (
 
 	"github.com/claimcheck-go/claimcheck/detect"
 	"github.com/claimcheck-go/claimcheck/queue"
+	"github.com/claimcheck-go/claimcheck/queue/admin"
 	"github.com/claimcheck-go/claimcheck/queue/httpapi"
 )
 
@@ -49,6 +50,10 @@ func (c *serveCmd) Run(ctx context.Context, p *program) error {
 	if err != nil {
 		return err
 	}
+	access, err := p.adminAccess(parts, listen, auth == httpapi.LoopbackOnly())
+	if err != nil {
+		return err
+	}
 	ctx, stop := signal.NotifyContext(ctx, syscall.SIGTERM, syscall.SIGINT)
 	defer stop()
 	local := queue.NewLocal()
@@ -63,7 +68,7 @@ func (c *serveCmd) Run(ctx context.Context, p *program) error {
 	if err != nil {
 		return err
 	}
-	handler, err := p.handler(parts, executor, auth)
+	handler, err := p.handler(parts, executor, auth, access)
 	if err != nil {
 		return err
 	}
@@ -148,7 +153,7 @@ func (c *serveCmd) concurrency(p *program) int {
 }
 
 // handler is all that the server answers.
-func (p *program) handler(parts *parts, executor *queue.Executor, auth httpapi.Authenticator) (http.Handler, error) {
+func (p *program) handler(parts *parts, executor *queue.Executor, auth httpapi.Authenticator, access admin.Access) (http.Handler, error) {
 	cfg := httpapi.Config{
 		Client: parts.client, Executor: executor, Auth: auth, RouteAuth: p.routeAuth(auth), Logger: parts.log,
 		RequestTimeout: p.requestTimeout(),
@@ -161,13 +166,19 @@ func (p *program) handler(parts *parts, executor *queue.Executor, auth httpapi.A
 	if err != nil {
 		return nil, usagef("TASK_HANDLER_PATH: %w", err)
 	}
+	pages, err := p.adminPages(parts, access)
+	if err != nil {
+		return nil, err
+	}
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		httpapi.LimitBodyTime(w, r)
-		switch strings.TrimSuffix(r.URL.Path, "/") {
-		case "/health/live":
+		switch path := strings.TrimSuffix(r.URL.Path, "/"); {
+		case path == "/health/live":
 			w.WriteHeader(http.StatusOK)
-		case "/health/ready":
+		case path == "/health/ready":
 			ready(w, r, parts.db)
+		case isAdmin(r.URL.Path):
+			pages.ServeHTTP(w, r)
 		default:
 			api.ServeHTTP(w, r)
 		}

@@ -47,6 +47,11 @@ type settings struct {
 	TaskAPIToken            string   `env:"TASK_API_TOKEN" name:"task-api-token" group:"auth" placeholder:"SECRET" help:"Shared secret, accepted as Authorization: Bearer."`
 	TaskHMACSecret          string   `env:"TASK_HMAC_SECRET" name:"task-hmac-secret" group:"auth" placeholder:"SECRET" help:"Shared secret of requests signed with X-Task-Signature and X-Task-Timestamp."`
 
+	AdminToken         string   `env:"ADMIN_TOKEN" group:"admin" placeholder:"SECRET" help:"Who has it may log in to /admin/."`
+	AdminReadonlyToken string   `env:"ADMIN_READONLY_TOKEN" group:"admin" placeholder:"SECRET" help:"Who has it may log in to /admin/, and change nothing."`
+	IAPAudience        []string `env:"IAP_AUDIENCE" name:"iap-audience" group:"admin" placeholder:"AUDIENCE" help:"Let in whom Identity-Aware Proxy names in tokens for this audience, such as /projects/123/locations/europe-west1/services/admin."`
+	AdminRedact        []string `env:"ADMIN_REDACT" group:"admin" placeholder:"TASK" help:"Tasks whose arguments and results the pages never show."`
+
 	WebhookSecret     string   `env:"WEBHOOK_SECRET" group:"webhook" placeholder:"whsec_…" help:"Signs what webhook.deliver sends, as Standard Webhooks says."`
 	WebhookAllowHosts []string `env:"WEBHOOK_ALLOW_HOSTS" group:"webhook" placeholder:"HOST" help:"Hosts that webhook.deliver may reach though they are private or loopback."`
 
@@ -59,6 +64,7 @@ var settingGroups = []kong.Group{
 	{Key: "tasks", Title: "Tasks:"},
 	{Key: "cloud", Title: "Cloud Tasks:"},
 	{Key: "auth", Title: "Who may call /tasks/*:"},
+	{Key: "admin", Title: "Who may open /admin/:"},
 	{Key: "webhook", Title: "webhook.deliver:"},
 	{Key: "log", Title: "Log:"},
 }
