@@ -62,21 +62,21 @@ var failpoints = []mutate.Edit{
 	after("queue/doc.go", "\npackage queue", failpoint),
 
 	// Enqueue.
-	before("queue/enqueue.go", "handles, err := c.inserted(rows, c.cfg.Store.Insert(ctx, rows...))", `Failpoint("insert")`),
-	before("queue/enqueue.go", "c.goOut(ctx, handles)\n\t}\n\treturn handles, err", `Failpoint("inserted")`),
-	after("queue/enqueue.go", `Failpoint("inserted")`+"\nc.goOut(ctx, handles)", `Failpoint("created")`),
+	after("queue/pgstore/insert.go", "func (s *Store) Insert(ctx context.Context, rows ...*queue.NewRow) error {", `queue.Failpoint("insert")`),
+	after("queue/enqueue.go", "func (c *Client) goOut(ctx context.Context, handles []*Handle) {", `Failpoint("inserted")`),
+	before("queue/enqueue.go", "_ = c.dispatch(ctx, rows...)", `defer Failpoint("created")`),
 
 	// A delivery.
-	before("queue/executor.go", "row, err := e.claim(ctx, id, opt)", `Failpoint("delivered")`),
-	before("queue/executor.go", "started := time.Now()\n\tvar res result", `Failpoint("claimed")`),
+	after("queue/executor.go", "func (e *Executor) claim(ctx context.Context, id uuid.UUID, opt RunOptions) (*Row, error) {", `Failpoint("delivered")`),
+	after("queue/executor.go", "func (e *Executor) run(ctx context.Context, row *Row, since time.Time) *Run {", `Failpoint("claimed")`),
 	after("cmd/server/webhook.go", "defer func() { _ = response.Body.Close() }()", `queue.Failpoint("running")`),
-	before("queue/executor.go", "run := e.settle(ctx, r, row, res, context.Cause(taskCtx))", `Failpoint("returned")`),
-	before("queue/httpapi/execute.go", "h.write(w, r, h.busy(ExecuteAnswer(run, err, failOnError), err), err)", `queue.Failpoint("finished")`),
-	before("queue/settle.go", "run := &Run{Row: e.reread(ctx, row), Outcome: OutcomeFailed, Err: cause}", `Failpoint("retried")`),
-	before("queue/settle.go", "run.DispatchErr = e.arm(ctx, run.Row)", `Failpoint("rescheduled")`),
+	before("queue/executor.go", "run := e.settle(", `Failpoint("returned")`),
+	before("queue/httpapi/execute.go", "h.write(w, r, h.busy(", `queue.Failpoint("finished")`),
+	before("queue/settle.go", "run := &Run{Row: e.reread(ctx, row), Outcome: OutcomeFailed", `Failpoint("retried")`),
+	before("queue/settle.go", "run.DispatchErr = e.arm(", `Failpoint("rescheduled")`),
 
 	// The sweeper.
-	before("queue/sweep.go", "refused, _ := s.client.send(context.WithoutCancel(ctx), d, rows, tickets)", `Failpoint("swept")`),
+	before("queue/sweep.go", "refused, _ := s.client.send(", `Failpoint("swept")`),
 
 	// CompleteTx.
 	after("cmd/server/tasks.go", `queue.NewTask("demo.echo", echo),`, `queue.NewTask("ledger", ledger),`),
