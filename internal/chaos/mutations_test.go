@@ -29,7 +29,7 @@ type mutation struct {
 // somebody else's, and end them all the same.
 func zombies(o *options) {
 	o.only = []string{"SIGSTOP past the lease"}
-	o.mixture, o.rate = []kind{{tasks.Stubborn.Name(), 100, 3000}}, 25
+	o.mixture, o.rate = []kind{{tasks.Stubborn.Name(), 100, 3000}}, 6 // more would take all slots
 }
 
 var mutations = []mutation{
