@@ -189,9 +189,10 @@ func (s *sweep) batch(ctx context.Context, d Dispatcher, q StrandedQueue, n int)
 }
 
 // ticketName names the ticket of a stranded row, so that creating it twice
-// creates it once; each further time it is dispatched, the name is another one.
-// It begins with a hash, since Cloud Tasks is slower with names in sequence.
+// creates it once, and that it is another one after each claim and each time that
+// it is swept: Cloud Tasks keeps a name taken for days. It begins with a hash,
+// since names in sequence slow the service down.
 func ticketName(row *Row) string {
-	state := fmt.Sprintf("%s-%d-%d-%d", row.ID, row.Attempts, row.Interruptions, row.DispatchTries)
-	return fmt.Sprintf("%x", sha256.Sum256([]byte(state)))[:8] + "-" + state
+	state := fmt.Sprint(row.ID, row.Attempts, row.DispatchTries, row.LastAttemptedAt.UnixMicro(), row.RunAfter.UnixMicro())
+	return fmt.Sprintf("%x-%s", sha256.Sum256([]byte(state)), row.ID)
 }

@@ -238,3 +238,26 @@ func TestSweepEverySweepsUntilItsContextEnds(t *testing.T) {
 		}
 	})
 }
+
+// A name stays taken in Cloud Tasks for days after its task is gone.
+func TestNoTwoTicketsOfTheSweeperHaveTheSameName(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		out := &recorder{}
+		sys := newSystem(t, setup{dispatch: out}, task(func(context.Context) (any, error) {
+			return nil, queue.Snooze(queue.ArmWithin + time.Hour) // an attempt given back
+		}))
+		id := sys.enqueue("t", nil)
+		names := make(map[string]bool)
+		for range 3 {
+			sys.run(id)
+			before := len(out.sent())
+			time.Sleep(2 * time.Hour)
+			sys.sweep(0, queue.Swept{Armed: 1})
+			names[out.sent()[before].Name] = true
+			time.Sleep(queue.ArmWithin)
+		}
+		if len(names) != 3 {
+			t.Errorf("names %v", names)
+		}
+	})
+}
