@@ -25,11 +25,12 @@ func (r *run) sample(context.Context) {
 	}
 }
 
-// What a worker may use more at the end of a soak than in its second quarter: the
-// first fills its caches and pools.
+// What a worker under load may use more at the end of a soak than in its second
+// quarter: the first fills its caches and pools, and how many requests wait varies
+// from one minute to another. Once it is idle it is held to spare.
 const (
 	moreMemory = 16 << 20
-	moreOthers = 10
+	moreOthers = 60
 )
 
 // flat compares what the elder used early and late.
