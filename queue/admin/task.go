@@ -25,7 +25,7 @@ type taskPage struct {
 	Actions  []taskAction
 	Links    []Link
 	Curls    []curl
-	Again    string // address of the form with its arguments
+	Repeat   string // address of the form with its arguments
 	Kind     string // address of the tasks of its name
 	Queue    string // address of the tasks of its queue
 	Same     string // address of the tasks that fail in the same way
@@ -71,7 +71,7 @@ func (h *handler) task(v *visit) error {
 		page.Actions = h.taskActions(page.State, row)
 	}
 	if page.Known {
-		page.Again = h.link("/types/"+h.names[row.Task], "from", id.String())
+		page.Repeat = h.link("/types/"+h.names[row.Task], "from", id.String())
 	}
 	if !row.Status.Final() {
 		page.Every = 5

@@ -78,8 +78,8 @@ func Fill(ctx context.Context, db *sql.DB, now time.Time, successful int) error 
 // successes are made by the database itself: there may be many.
 func (d *data) successes(n int) error {
 	_, err := d.tx.ExecContext(d.ctx, `
-WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < ?),
-ended(i, at) AS (SELECT i, ? - abs((i * 2654435761) % 86400000) * 1000 - (abs((i * 40503) % 3)) * (abs((i * 7919) % 20000000)) FROM n)
+WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < ?1),
+ended(i, at) AS (SELECT i, ?2 - abs((i * 2654435761) % (3600000 * (6 + i % 19))) * 1000 FROM n)
 INSERT INTO claimcheck_tasks (id, task_path, queue_name, backend_name, priority, args, enqueued_at, status, hold, attempts, max_attempts,
 	started_at, last_attempted_at, finished_at, return_value, worker_ids, dispatch_due_at)
 SELECT printf('%08x-%04x-7%03x-8%03x-%012x', (at / 1000) >> 16, (at / 1000) & 65535, i & 4095, (i >> 12) & 4095, i * 48271),
@@ -94,7 +94,7 @@ SELECT printf('%08x-%04x-7%03x-8%03x-%012x', (at / 1000) >> 16, (at / 1000) & 65
 // task is one row to be written, with what differs from the usual.
 func (d *data) task(name, queueName string, args string, change func(*queue.Row)) error {
 	d.n++
-	at := d.now.Add(-time.Duration(d.n) * time.Second)
+	at := d.now.Add(-time.Duration(d.n%240) * time.Second)
 	row := &queue.Row{
 		ID: idAt(at, d.n), Task: name, Queue: queueName, Backend: "default", Args: json.RawMessage(args), MaxAttempts: 8,
 		Status: queue.StatusReady, EnqueuedAt: at, DispatchDueAt: at.Add(queue.DispatchGrace),
