@@ -83,7 +83,11 @@ func (h *heart) note(claims, renewed, lost []Claim, sent time.Time, err error) {
 	}
 	for _, c := range claims {
 		if p := h.claims[c]; p != nil && time.Now().After(p.until) && !slices.Contains(lost, c) {
-			h.log.Warn("lease ran out: the heartbeat did not get through", "task_id", c.ID, "error", err)
+			why := "its row stayed locked"
+			if err != nil {
+				why = err.Error()
+			}
+			h.log.Warn("lease ran out: it could not be renewed", "task_id", c.ID, "error", why)
 			lost = append(lost, c)
 		}
 	}
