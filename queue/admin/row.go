@@ -71,7 +71,7 @@ func (h *handler) flags(row *queue.Row, now time.Time) (flags []string) {
 		flags = append(flags, "stranded")
 	}
 	if row.DispatchError != "" {
-		flags = append(flags, "ticket refused: "+clip(row.DispatchError, 160))
+		flags = append(flags, "ticket refused")
 	}
 	return flags
 }
@@ -84,8 +84,13 @@ func (h *handler) rowLines(rows []*queue.Row, now time.Time) []rowLine {
 	return lines
 }
 
-// LastError is the last error, cut for a list.
-func (l rowLine) LastError() string { return clip(l.ErrorText, 240) }
+// LastError is why it failed last, or why its ticket was refused, cut for a list.
+func (l rowLine) LastError() string {
+	if l.DispatchError != "" && !l.Status.Final() {
+		return clip(l.DispatchError, 240)
+	}
+	return clip(l.ErrorText, 240)
+}
 
 // why says in a sentence or two why a task is where it is, and what comes next.
 func (h *handler) why(row *queue.Row, now time.Time) string {

@@ -105,6 +105,9 @@ func (h *handler) taskActions(s state, row *queue.Row) []taskAction {
 	cancel := taskAction{"Cancel", queue.ActionCancel, h.link("/confirm", "do", string(queue.ActionCancel), "pick", id, "back", h.link("/tasks/"+id))}
 	switch s.Kind {
 	case "ready", "delayed":
+		if !h.registered(row.Task) { // it would not run
+			return []taskAction{cancel}
+		}
 		return []taskAction{{"Run now", queue.ActionRun, ""}, cancel}
 	case "lost":
 		return []taskAction{{"Requeue", queue.ActionRequeue, ""}, cancel}

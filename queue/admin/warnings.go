@@ -83,11 +83,19 @@ func (h *handler) strandedWarning(rows []*queue.Row, n int) warning {
 		case !h.registered(row.Task):
 			reasons["No program here knows tasks named "+clip(row.Task, 80)+"."]++
 		default:
-			reasons["Nobody came for them in queue "+row.Queue+": their tickets were lost, the queue is paused or slow, or no worker is up."]++
+			reasons["Nobody came for them in queue "+row.Queue+": "+h.nobodyCame()]++
 		}
 	}
 	w.Why = most(reasons)
 	return w
+}
+
+// nobodyCame is why a task that is due may not have been claimed.
+func (h *handler) nobodyCame() string {
+	if h.Dispatches {
+		return "their tickets were lost, the queue is paused or slow, or the program refuses its deliveries."
+	}
+	return "no worker that pulls from it is up, or all are busy."
 }
 
 // most is the reason with the highest count.
