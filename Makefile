@@ -42,7 +42,15 @@ build: ## Build the server into bin/, stripped.
 	$(GO) build -trimpath -ldflags="-s -w" -o bin/server ./cmd/server
 
 .PHONY: bench
-bench: ## Micro-benchmarks of the hot pieces, with allocations.
+bench: ## Speed beside River, Asynq and two yardsticks, on servers of its own: the table, and bench/results.json.
+	cd bench && $(GO) run .
+
+.PHONY: bench-quick
+bench-quick: ## The same with fewer and shorter runs.
+	cd bench && $(GO) run . -quick
+
+.PHONY: bench-micro
+bench-micro: ## Micro-benchmarks of the hot pieces, with allocations.
 	$(GO) test -run '^$$' -bench . -benchmem ./...
 
 .PHONY: fuzz

@@ -1,0 +1,89 @@
+package probe
+
+import (
+	"context"
+	"errors"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+)
+
+// Figures are the results of one measurement, by metric.
+type Figures map[string]float64
+
+// Meter measures a stretch of work. Its own connection is made before.
+type Meter struct {
+	pid  int
+	conn *pgx.Conn // nil where there is no PostgreSQL
+	from reading
+}
+
+type reading struct {
+	at             time.Time
+	server, client time.Duration
+	wal            int64 // bytes of log since the cluster was made
+}
+
+// NewMeter measures the server with this process ID; url may be empty.
+func NewMeter(ctx context.Context, pid int, url string) (*Meter, error) {
+	m := &Meter{pid: pid}
+	if url == "" {
+		return m, nil
+	}
+	var err error
+	m.conn, err = pgx.Connect(ctx, url)
+	return m, err
+}
+
+// Close ends the meter's connection.
+func (m *Meter) Close(ctx context.Context) {
+	if m.conn != nil {
+		_ = m.conn.Close(ctx)
+	}
+}
+
+func (m *Meter) read(ctx context.Context) (r reading, err error) {
+	if m.conn != nil {
+		err = m.conn.QueryRow(ctx, "SELECT (pg_current_wal_insert_lsn() - '0/0')::int8").Scan(&r.wal)
+	}
+	var err1, err2 error
+	r.server, err1 = ServerCPU(m.pid)
+	r.client, err2 = ClientCPU()
+	r.at = time.Now()
+	return r, errors.Join(err, err1, err2)
+}
+
+// Start begins the stretch.
+func (m *Meter) Start(ctx context.Context) (err error) {
+	m.from, err = m.read(ctx)
+	return err
+}
+
+// Stop ends the stretch, in which n tasks were dealt with.
+func (m *Meter) Stop(ctx context.Context, n int) (Figures, error) {
+	if n == 0 {
+		return nil, errors.New("nothing was done in the time of the measurement")
+	}
+	end := time.Now()
+	to, err := m.read(ctx)
+	if err != nil {
+		return nil, err
+	}
+	peak, err := PeakRSS()
+	if err != nil {
+		return nil, err
+	}
+	tasks := float64(n)
+	f := Figures{
+		"per_s":         tasks / end.Sub(m.from.at).Seconds(),
+		"server_cpu_us": micros(to.server-m.from.server) / tasks,
+		"client_cpu_us": micros(to.client-m.from.client) / tasks,
+		"peak_rss_mb":   float64(peak) / (1 << 20),
+	}
+	if m.conn != nil {
+		f["wal_bytes"] = float64(to.wal-m.from.wal) / tasks
+	}
+	return f, nil
+}
+
+func micros(d time.Duration) float64 { return float64(d) / float64(time.Microsecond) }

@@ -1,0 +1,103 @@
+package report
+
+import (
+	"fmt"
+	"io"
+	"slices"
+	"text/tabwriter"
+)
+
+// target is what one figure of claimcheck's is to be as a multiple of another.
+type target struct {
+	scenario, metric string
+	versus           string  // the other system
+	baseline         string  // the other scenario; empty: the same
+	atMost           bool    // else at least
+	ratio            float64 // of claimcheck's figure to the other
+}
+
+func atLeast(scenario, metric string, ratio float64, versus string) target {
+	return target{scenario: scenario, metric: metric, ratio: ratio, versus: versus}
+}
+
+func atMost(scenario, metric string, ratio float64, versus string) target {
+	return target{scenario: scenario, metric: metric, ratio: ratio, versus: versus, atMost: true}
+}
+
+// flat says that a figure does not suffer from what lies in the table.
+func flat(scenario string) []target {
+	const allowed = 0.9
+	return []target{
+		{scenario: scenario, metric: "per_s", ratio: allowed, versus: "claimcheck", baseline: "backlog-10k"},
+		{scenario: scenario, metric: "claim_p99_ms", ratio: 1 / allowed, versus: "claimcheck", baseline: "backlog-10k", atMost: true},
+	}
+}
+
+// targets are those of the project.
+var targets = slices.Concat([]target{
+	atLeast("enqueue-16", "per_s", 3, "river"),
+	atLeast("enqueue-16", "per_s", 1.2, "bare"),
+	atLeast("enqueue-16", "per_s", 1, "asynq-fsync"),
+	atMost("enqueue-16", "wal_bytes", 0.6, "river"),
+	atMost("enqueue-1", "p50_ms", 1.15, "bare"),
+	atMost("enqueue-1", "p50_ms", 0.5, "river"),
+	atLeast("batch-1000", "per_s", 3, "river"),
+	atLeast("batch-1000", "per_s", 0.9, "ideal"),
+	atLeast("drain-50k", "per_s", 5, "river"),
+	atLeast("drain-50k", "per_s", 3.5, "river-bench"),
+	atLeast("drain-50k", "per_s", 0.8, "ideal"),
+	atMost("drain-50k", "server_cpu_us", 0.3, "river"),
+	atMost("drain-50k", "peak_rss_mb", 1, "river"),
+	atLeast("push-1", "per_s", 1, "bare"),
+	atLeast("push-8", "per_s", 1.2, "bare"),
+	atLeast("push-64", "per_s", 2.5, "bare"),
+	atLeast("push-256", "per_s", 4, "bare"),
+	atMost("push-64", "p99_ms", 0.5, "bare"),
+	atMost("idle-start", "p50_ms", 1, "river"),
+	atMost("idle-start-worker", "p50_ms", 1, "river"),
+	atLeast("purge", "per_s", 8, "river"),
+}, flat("backlog-1m"), flat("finished-10m"), flat("delayed-1m"), flat("unknown-1m"))
+
+// band is what a ratio of 1 may be missed by: it means that nobody is worse.
+const band = 0.05
+
+// Judge prints the targets whose figures were measured.
+func Judge(w io.Writer, results []Result) error {
+	fmt.Fprintln(w, "\nTargets (claimcheck's median as a multiple of the other's)")
+	table := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
+	for _, t := range targets {
+		baseline := t.scenario
+		if t.baseline != "" {
+			baseline = t.baseline
+		}
+		ours, ok1 := find(results, t.scenario, "claimcheck", t.metric)
+		theirs, ok2 := find(results, baseline, t.versus, t.metric)
+		if !ok1 || !ok2 || theirs == 0 {
+			continue
+		}
+		versus, sign := t.versus, "≥"
+		if t.baseline != "" {
+			versus = "its own " + t.baseline
+		}
+		if t.atMost {
+			sign = "≤"
+		}
+		verdict := "met"
+		if !t.met(ours / theirs) {
+			verdict = "MISSED"
+		}
+		fmt.Fprintf(table, "  %s\t%s\t%s %s × %s\t%.2f\t%s\n", t.scenario, t.metric, sign, Number(t.ratio), versus, ours/theirs, verdict)
+	}
+	return table.Flush()
+}
+
+func (t target) met(ratio float64) bool {
+	slack := 0.0
+	if t.ratio == 1 {
+		slack = band
+	}
+	if t.atMost {
+		return ratio <= t.ratio+slack
+	}
+	return ratio >= t.ratio-slack
+}

@@ -1,0 +1,127 @@
+package run
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"path/filepath"
+	"slices"
+
+	"github.com/claimcheck-go/claimcheck/bench/internal/report"
+	"github.com/claimcheck-go/claimcheck/bench/internal/scenario"
+	"github.com/claimcheck-go/claimcheck/bench/internal/system"
+)
+
+// Plan is what to measure.
+type Plan struct {
+	Scenarios []string // empty: all that are not long
+	Systems   []string // empty: all
+	Runs      int
+	Size      scenario.Size
+	Dir       string // where the servers keep their data; empty: the default for temporary files
+	Profiles  string // a directory for CPU profiles of the last runs; empty: none
+	Log       io.Writer
+}
+
+// Run carries it out. Results come also with an error, which then says what was
+// left out.
+func (p Plan) Run(ctx context.Context) ([]report.Result, error) {
+	scenarios, err := p.scenarios()
+	if err != nil {
+		return nil, err
+	}
+	if err := p.checkSystems(); err != nil {
+		return nil, err
+	}
+	servers, err := p.startServers(ctx, scenarios)
+	if err != nil {
+		return nil, err
+	}
+	defer servers.stop()
+	p.describe(ctx, servers)
+	var all report.Collected
+	var failures error
+	for _, sc := range scenarios {
+		err := p.measure(ctx, servers, sc, &all)
+		failures = errors.Join(failures, err)
+		if ctx.Err() != nil {
+			break
+		}
+	}
+	return all.Results(), failures
+}
+
+// measure runs one scenario: all systems in turn, and that again for each run,
+// each time beginning with another, so that what happens to the machine
+// meanwhile happens to all of them.
+func (p Plan) measure(ctx context.Context, servers *servers, sc scenario.Scenario, all *report.Collected) error {
+	var failures error
+	var ready []*site
+	for _, name := range sc.Systems {
+		if len(p.Systems) > 0 && !slices.Contains(p.Systems, name) {
+			continue
+		}
+		site, err := servers.site(sc, name, p.Size)
+		if errors.Is(err, errNoServer) {
+			continue // said at the start
+		}
+		if err == nil {
+			err = site.prepare(ctx)
+		}
+		if err != nil {
+			failures = errors.Join(failures, err)
+			continue
+		}
+		defer site.remove(context.WithoutCancel(ctx))
+		ready = append(ready, site)
+	}
+	for run := range p.Runs {
+		for i := range ready {
+			site := ready[(run+i)%len(ready)]
+			profile := ""
+			if p.Profiles != "" {
+				profile = filepath.Join(p.Profiles, sc.Name+"-"+site.system.Name+".pprof")
+			}
+			f, err := site.measure(ctx, profile)
+			if err != nil {
+				failures = errors.Join(failures, err)
+				fmt.Fprintf(p.Log, "  %s, %s, run %d: FAILED\n", sc.Name, site.system.Name, run+1)
+				continue
+			}
+			all.Add(sc.Name, site.system.Name, f)
+			what := "per_s"
+			if _, ok := f[what]; !ok {
+				what = "p50_ms"
+			}
+			fmt.Fprintf(p.Log, "  %s, %s, run %d: %s %s\n", sc.Name, site.system.Name, run+1, report.Number(f[what]), what)
+		}
+	}
+	return failures
+}
+
+// scenarios are those of the plan.
+func (p Plan) scenarios() ([]scenario.Scenario, error) {
+	var chosen []scenario.Scenario
+	for _, name := range p.Scenarios {
+		sc, err := scenario.Named(name)
+		if err != nil {
+			return nil, err
+		}
+		chosen = append(chosen, sc)
+	}
+	if len(p.Scenarios) == 0 {
+		chosen = slices.DeleteFunc(scenario.All(), func(sc scenario.Scenario) bool { return sc.Long })
+	}
+	return chosen, nil
+}
+
+// checkSystems refuses names that no system has.
+func (p Plan) checkSystems() error {
+	for _, name := range p.Systems {
+		if _, err := system.Named(name); err != nil {
+			return err
+		}
+	}
+	return nil
+}

@@ -1,0 +1,128 @@
+package scenario
+
+import (
+	"context"
+	"fmt"
+	"time"
+
+	"golang.org/x/sync/errgroup"
+
+	"github.com/claimcheck-go/claimcheck/bench/internal/probe"
+	"github.com/claimcheck-go/claimcheck/bench/internal/system"
+)
+
+// pending fills the database with n tasks that are due.
+func pending(n int) func(context.Context, system.Session, Size) error {
+	return func(ctx context.Context, s system.Session, size Size) error { return store(ctx, s, size.rows(n, 100)) }
+}
+
+// among fills the database with tasks that are due, and with many of a kind
+// that no claim is to take.
+func among(others int, kind system.Kind, n int) func(context.Context, system.Session, Size) error {
+	return func(ctx context.Context, s system.Session, size Size) error {
+		f, err := as[system.Filler](s)
+		if err != nil {
+			return err
+		}
+		err = inBatches(size.rows(others, 100), func(n int) error { return f.Fill(ctx, n, kind) })
+		if err != nil {
+			return err
+		}
+		return store(ctx, s, size.rows(n, 100))
+	}
+}
+
+// finished fills the database with old tasks that have ended, and with n that
+// are due.
+func finished(old, n int) func(context.Context, system.Session, Size) error {
+	return func(ctx context.Context, s system.Session, size Size) error {
+		p, err := as[system.Purger](s)
+		if err != nil {
+			return err
+		}
+		if err := store(ctx, s, size.rows(old, 100)); err != nil {
+			return err
+		}
+		if err := p.FinishAll(ctx); err != nil || n == 0 {
+			return err
+		}
+		return store(ctx, s, size.rows(n, 100))
+	}
+}
+
+func inBatches(n int, do func(n int) error) error {
+	const batch = 1000
+	for ; n > 0; n -= batch {
+		if err := do(min(n, batch)); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// store enqueues n tasks the fastest way that the system has.
+func store(ctx context.Context, s system.Session, n int) error {
+	if b, ok := s.(system.Batcher); ok {
+		return inBatches(n, func(n int) error { return b.EnqueueBatch(ctx, n) })
+	}
+	e, err := as[system.Enqueuer](s)
+	if err != nil {
+		return err
+	}
+	const callers = 16
+	group, ctx := errgroup.WithContext(ctx)
+	for i := range callers {
+		group.Go(func() error {
+			for range (n + i) / callers { // these add up to n
+				if err := e.Enqueue(ctx); err != nil {
+					return err
+				}
+			}
+			return nil
+		})
+	}
+	return group.Wait()
+}
+
+// drain runs n of the tasks that are pending.
+func drain(n int) func(context.Context, system.Session, *probe.Meter, Size) (probe.Figures, error) {
+	return func(ctx context.Context, s system.Session, m *probe.Meter, size Size) (probe.Figures, error) {
+		d, err := as[system.Drainer](s)
+		if err != nil {
+			return nil, err
+		}
+		tasks := size.rows(n, 100)
+		var claims probe.Latencies
+		if err := m.Start(ctx); err != nil {
+			return nil, err
+		}
+		if err := d.Drain(ctx, tasks, func(took time.Duration) { claims.Add(took) }); err != nil {
+			return nil, err
+		}
+		f, err := m.Stop(ctx, tasks)
+		if err == nil {
+			claims.Into(f, "claim_")
+		}
+		return f, err
+	}
+}
+
+// purge deletes what has ended.
+func purge(ctx context.Context, s system.Session, m *probe.Meter, size Size) (probe.Figures, error) {
+	p, err := as[system.Purger](s)
+	if err != nil {
+		return nil, err
+	}
+	if err := m.Start(ctx); err != nil {
+		return nil, err
+	}
+	deleted, err := p.Purge(ctx)
+	if err != nil {
+		return nil, err
+	}
+	f, err := m.Stop(ctx, deleted)
+	if want := size.rows(200_000, 100); err == nil && deleted != want {
+		err = fmt.Errorf("%d rows were deleted, not %d", deleted, want)
+	}
+	return f, err
+}

@@ -1,0 +1,90 @@
+package server
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"time"
+)
+
+// ErrNoRedis says that redis-server is not installed.
+var ErrNoRedis = errors.New("redis-server is not installed (Debian: apt-get install --no-install-recommends redis-server)")
+
+// Redis is a private Redis server.
+type Redis struct {
+	*Guarded
+	Addr string
+}
+
+// StartRedis starts a server below parent, with Redis's own defaults; with fsync
+// it appends every write to a log and syncs that before it answers.
+func StartRedis(ctx context.Context, parent string, fsync bool) (*Redis, error) {
+	program, err := exec.LookPath("redis-server")
+	if err != nil {
+		return nil, ErrNoRedis
+	}
+	port, err := freePort()
+	if err != nil {
+		return nil, err
+	}
+	g, err := newGuarded(parent, "redis")
+	if err != nil {
+		return nil, err
+	}
+	r := &Redis{g, net.JoinHostPort("127.0.0.1", strconv.Itoa(port))}
+	args := []string{"--port", strconv.Itoa(port), "--bind", "127.0.0.1", "--dir", g.Dir, "--pidfile", filepath.Join(g.Dir, "pid")}
+	if fsync {
+		args = append(args, "--appendonly", "yes", "--appendfsync", "always")
+	}
+	if err = r.start(program, args...); err == nil {
+		err = r.await(ctx)
+	}
+	if err != nil {
+		err = r.failed("Redis", err)
+		r.Stop()
+		return nil, err
+	}
+	return r, nil
+}
+
+func (r *Redis) await(ctx context.Context) error {
+	ctx, cancel := context.WithTimeout(ctx, 10*time.Second)
+	defer cancel()
+	for {
+		conn, err := net.DialTimeout("tcp", r.Addr, time.Second)
+		if err == nil {
+			return conn.Close()
+		}
+		select {
+		case <-ctx.Done():
+			return err
+		case <-time.After(20 * time.Millisecond):
+		}
+	}
+}
+
+// RedisVersion is what the installed redis-server says of itself.
+func RedisVersion() (string, error) {
+	out, err := exec.Command("redis-server", "--version").Output()
+	if err != nil {
+		return "", fmt.Errorf("%w: %w", ErrNoRedis, err)
+	}
+	var version string
+	_, err = fmt.Sscanf(string(out), "Redis server v=%s", &version)
+	return version, err
+}
+
+// PID is the server's process.
+func (r *Redis) PID() (int, error) {
+	text, err := os.ReadFile(filepath.Join(r.Dir, "pid"))
+	if err != nil {
+		return 0, err
+	}
+	return strconv.Atoi(strings.TrimSpace(string(text)))
+}

@@ -1,0 +1,130 @@
+package system
+
+import (
+	"context"
+	"errors"
+	"net/http"
+	"net/http/httptest"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+
+	"github.com/claimcheck-go/claimcheck/cloudtasks/cloudtaskstest"
+	"github.com/claimcheck-go/claimcheck/oidc"
+	"github.com/claimcheck-go/claimcheck/queue"
+	"github.com/claimcheck-go/claimcheck/queue/httpapi"
+)
+
+// Whose tokens the handler accepts.
+const (
+	account  = "tasks@bench.iam.gserviceaccount.com"
+	audience = "https://bench.example.com"
+)
+
+// Deliveries serves the routes that the server has, behind the verification of
+// tokens. The issuer stands in this process but is asked for its keys only once.
+func (p *product) Deliveries(ctx context.Context) (http.Handler, http.Header, []string, error) {
+	issuer, err := cloudtaskstest.New(cloudtaskstest.Config{})
+	if err != nil {
+		return nil, nil, nil, err
+	}
+	token, err := issuer.Token(account, audience)
+	if err != nil {
+		return nil, nil, nil, err
+	}
+	certs := httptest.NewServer(issuer.Certs())
+	verifier, err := oidc.New(oidc.Config{
+		Audiences: []string{audience}, Emails: []string{account},
+		Issuer: "https://accounts.google.com", CertsURL: certs.URL, Logger: quiet(),
+	})
+	if err != nil {
+		return nil, nil, nil, err
+	}
+	handler, err := httpapi.New(httpapi.Config{Client: p.client, Executor: p.executor, Auth: verifier, Logger: quiet()})
+	if err != nil {
+		return nil, nil, nil, err
+	}
+	ids, err := list(ctx, p.url, `SELECT id::text FROM claimcheck_tasks WHERE status = 'READY'`)
+	return handler, http.Header{"Authorization": {"Bearer " + token}}, ids, err
+}
+
+// list returns the one column of a query.
+func list(ctx context.Context, url, sql string) ([]string, error) {
+	conn, err := pgx.Connect(ctx, url)
+	if err != nil {
+		return nil, err
+	}
+	defer conn.Close(ctx)
+	rows, err := conn.Query(ctx, sql)
+	if err != nil {
+		return nil, err
+	}
+	return pgx.CollectRows(rows, pgx.RowTo[string])
+}
+
+// Start makes a worker that waits: in local mode as a queue.Local in the process
+// that enqueues, else as `server work --continuous` on a store of its own.
+func (p *product) Start(ctx context.Context, mode StartMode, started func()) (Running, error) {
+	receipts := queue.NewTask(taskName, func(context.Context, order) (any, error) {
+		started()
+		return nil, nil
+	})
+	ctx, cancel := context.WithCancel(ctx)
+	r := &productRunning{client: p.client, cancel: cancel, ended: make(chan error, 1)}
+	config := queue.Config{Store: p.store, Registry: queue.NewRegistry(receipts), Logger: quiet()}
+	if mode == Local {
+		local := queue.NewLocal()
+		config.Dispatcher = local
+		executor, client, err := newWorker(config)
+		if err != nil {
+			return nil, err
+		}
+		r.client = client
+		go func() {
+			local.Run(ctx, executor)
+			r.ended <- executor.Shutdown(context.WithoutCancel(ctx), time.Second)
+		}()
+		return r, nil
+	}
+	store, err := openStore(ctx, p.url)
+	if err != nil {
+		return nil, err
+	}
+	config.Store = store
+	executor, _, err := newWorker(config)
+	if err != nil {
+		return nil, err
+	}
+	go func() {
+		_, err := executor.Work(ctx, queue.WorkConfig{Continuous: true})
+		r.ended <- errors.Join(err, store.Close())
+	}()
+	return r, nil
+}
+
+func newWorker(config queue.Config) (*queue.Executor, *queue.Client, error) {
+	client, err := queue.NewClient(config)
+	if err != nil {
+		return nil, nil, err
+	}
+	executor, err := queue.NewExecutor(client, queue.ExecutorConfig{})
+	return executor, client, err
+}
+
+type productRunning struct {
+	client *queue.Client
+	cancel context.CancelFunc
+	ended  chan error
+}
+
+// Enqueue stores one task.
+func (r *productRunning) Enqueue(ctx context.Context) error {
+	_, err := r.client.Enqueue(ctx, taskName, sample)
+	return err
+}
+
+// Stop ends the worker.
+func (r *productRunning) Stop(context.Context) error {
+	r.cancel()
+	return <-r.ended
+}
