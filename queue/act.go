@@ -37,7 +37,7 @@ func (c *Client) Act(ctx context.Context, r ActRequest, progress func(done int))
 	if len(r.IDs) == 1 {
 		entry.Task = r.IDs[0]
 	}
-	if err := r.Selection.Check(); err != nil {
+	if err := r.Check(); err != nil {
 		return acted, err
 	}
 	if !slices.Contains(Actions, r.Action) {

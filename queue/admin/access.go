@@ -173,7 +173,7 @@ func (t *tokens) Login(w http.ResponseWriter, r *http.Request, token string) boo
 func (t *tokens) Logout(w http.ResponseWriter, r *http.Request) { setSession(w, r, "", -1) }
 
 func setSession(w http.ResponseWriter, r *http.Request, value string, maxAge int) {
-	http.SetCookie(w, &http.Cookie{
+	http.SetCookie(w, &http.Cookie{ //nolint:gosec // secure wherever there is TLS
 		Name: sessionCookie, Value: value, Path: "/", MaxAge: maxAge, HttpOnly: true, SameSite: http.SameSiteLaxMode,
 		// Cloud Run and App Engine speak plain HTTP to the process.
 		Secure: r.TLS != nil || r.Header.Get("X-Forwarded-Proto") == "https",
