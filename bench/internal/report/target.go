@@ -63,8 +63,8 @@ const band = 0.05
 
 // Judge prints the targets whose figures were measured.
 func Judge(w io.Writer, results []Result) error {
-	fmt.Fprintln(w, "\nTargets (claimcheck's median as a multiple of the other's)")
 	table := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
+	heading := "\nTargets (claimcheck's median as a multiple of the other's)\n"
 	for _, t := range targets {
 		baseline := t.scenario
 		if t.baseline != "" {
@@ -86,7 +86,8 @@ func Judge(w io.Writer, results []Result) error {
 		if !t.met(ours / theirs) {
 			verdict = "MISSED"
 		}
-		fmt.Fprintf(table, "  %s\t%s\t%s %s × %s\t%.2f\t%s\n", t.scenario, t.metric, sign, Number(t.ratio), versus, ours/theirs, verdict)
+		fmt.Fprintf(table, "%s  %s\t%s\t%s %s × %s\t%.2f\t%s\n", heading, t.scenario, t.metric, sign, Number(t.ratio), versus, ours/theirs, verdict)
+		heading = ""
 	}
 	return table.Flush()
 }

@@ -85,7 +85,7 @@ func (j job) do(ctx context.Context) (f probe.Figures, err error) {
 			return nil, err
 		}
 	}
-	session, err := sys.Open(ctx, system.Target{URL: j.URL, Slots: sc.Slots})
+	session, err := sys.Open(ctx, system.Target{URL: j.URL, Slots: sc.Slots, Info: sc.Info})
 	if err != nil {
 		return nil, err
 	}

@@ -24,7 +24,7 @@ func among(others int, kind system.Kind, n int) func(context.Context, system.Ses
 		if err != nil {
 			return err
 		}
-		err = inBatches(size.rows(others, 100), func(n int) error { return f.Fill(ctx, n, kind) })
+		err = inBatches(ctx, size.rows(others, 100), func(ctx context.Context, n int) error { return f.Fill(ctx, n, kind) })
 		if err != nil {
 			return err
 		}
@@ -50,20 +50,23 @@ func finished(old, n int) func(context.Context, system.Session, Size) error {
 	}
 }
 
-func inBatches(n int, do func(n int) error) error {
-	const batch = 1000
-	for ; n > 0; n -= batch {
-		if err := do(min(n, batch)); err != nil {
-			return err
-		}
+// inBatches calls do for n tasks in all, twice at a time: database and client
+// then both have something to do.
+func inBatches(ctx context.Context, n int, do func(ctx context.Context, n int) error) error {
+	const batch, lanes = 1000, 2
+	group, ctx := errgroup.WithContext(ctx)
+	group.SetLimit(lanes)
+	for ; n > 0 && ctx.Err() == nil; n -= batch {
+		size := min(n, batch)
+		group.Go(func() error { return do(ctx, size) })
 	}
-	return nil
+	return group.Wait()
 }
 
 // store enqueues n tasks the fastest way that the system has.
 func store(ctx context.Context, s system.Session, n int) error {
 	if b, ok := s.(system.Batcher); ok {
-		return inBatches(n, func(n int) error { return b.EnqueueBatch(ctx, n) })
+		return inBatches(ctx, n, b.EnqueueBatch)
 	}
 	e, err := as[system.Enqueuer](s)
 	if err != nil {

@@ -31,6 +31,7 @@ type Scenario struct {
 	Systems []string
 	Long    bool // left out of a quick run
 	Slots   int  // tasks that run at once
+	Info    bool // log what is no problem too
 	// Prepare fills the database; nil leaves the tables empty.
 	Prepare func(ctx context.Context, s system.Session, size Size) error
 	// Measure runs on what was prepared.
@@ -38,8 +39,8 @@ type Scenario struct {
 }
 
 var (
-	everybody = []string{"claimcheck", "river", "asynq", "asynq-fsync", "bare", "ideal"}
-	workers   = []string{"claimcheck", "river", "river-bench", "asynq", "asynq-fsync", "bare", "ideal"}
+	everybody = []string{"claimcheck", "river", "asynq", "asynq-fsync", "dbos", "bare", "ideal"}
+	workers   = []string{"claimcheck", "river", "river-bench", "asynq", "asynq-fsync", "dbos", "bare", "ideal"}
 	postgres  = []string{"claimcheck", "river", "bare", "ideal"}
 	pushers   = []string{"claimcheck", "bare", "ideal"}
 	product   = []string{"claimcheck"}
@@ -55,6 +56,7 @@ func All() []Scenario {
 		{Name: "enqueue-16", Systems: everybody, Measure: enqueue(16)},
 		{Name: "batch-1000", Systems: postgres, Measure: batches(1000)},
 		{Name: "drain-50k", Systems: workers, Slots: slots, Prepare: pending(50_000), Measure: drain(50_000)},
+		{Name: "drain-50k-info", Systems: product, Slots: slots, Info: true, Prepare: pending(50_000), Measure: drain(50_000)},
 		pushed(1, 2_000),
 		pushed(8, 10_000),
 		pushed(64, 20_000),

@@ -79,7 +79,7 @@ func (a *asynqSession) Drain(ctx context.Context, n int, _ func(time.Duration)) 
 	return ctx.Err()
 }
 
-// Start makes a worker that waits; it blocks in Redis in either mode.
+// Start makes a worker that waits; it polls in either mode.
 func (a *asynqSession) Start(_ context.Context, _ StartMode, started func()) (Running, error) {
 	server := a.newServer()
 	return asynqRunning{a, server}, server.Start(asynq.HandlerFunc(func(context.Context, *asynq.Task) error {

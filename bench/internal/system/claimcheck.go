@@ -4,6 +4,8 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
+	"log/slog"
 	"time"
 
 	"github.com/jackc/pgx/v5"
@@ -65,7 +67,11 @@ func openClaimcheck(ctx context.Context, t Target) (Session, error) {
 	}
 	receipts := queue.NewTask(taskName, func(context.Context, order) (any, error) { return nil, nil })
 	p := &product{url: t.URL, store: store}
-	p.client, err = queue.NewClient(queue.Config{Store: store, Registry: queue.NewRegistry(receipts), Logger: quiet()})
+	log := quiet()
+	if t.Info {
+		log = slog.New(slog.NewJSONHandler(io.Discard, nil)) // lines are made, and written nowhere
+	}
+	p.client, err = queue.NewClient(queue.Config{Store: store, Registry: queue.NewRegistry(receipts), Logger: log})
 	if err == nil {
 		p.executor, err = queue.NewExecutor(p.client, queue.ExecutorConfig{Concurrency: t.Slots})
 	}

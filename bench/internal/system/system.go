@@ -34,6 +34,7 @@ type System struct {
 type Target struct {
 	URL   string // of the database, or the address of Redis
 	Slots int    // tasks that run at once
+	Info  bool   // log what is no problem too; claimcheck only
 }
 
 // Session is a system that is open. What it can do beyond this it shows by the
@@ -109,7 +110,7 @@ type Purger interface {
 
 // All are the systems, in the order of tables.
 func All() []System {
-	return []System{claimcheck(), river("river"), river("river-bench"), asynqOn("asynq", Redis), asynqOn("asynq-fsync", RedisFsync), bare(), ideal()}
+	return []System{claimcheck(), river("river"), river("river-bench"), asynqOn("asynq", Redis), asynqOn("asynq-fsync", RedisFsync), dbos(), bare(), ideal()}
 }
 
 // Named returns the system of this name.
