@@ -3,6 +3,7 @@ package system
 import (
 	"context"
 	"fmt"
+	"math/rand/v2"
 	"time"
 
 	"github.com/jackc/pgx/v5"
@@ -24,7 +25,7 @@ func river(name string) System {
 		if name == "river" {
 			// As many at once as the others, and the shortest pauses that River accepts
 			// between two fetches: by default it is 100 ms.
-			r.cooldown, r.poll, r.slots = riverqueue.FetchCooldownMin, riverqueue.FetchPollIntervalDefault, t.Slots
+			r.cooldown, r.poll, r.slots, r.pauses = riverqueue.FetchCooldownMin, riverqueue.FetchPollIntervalDefault, t.Slots, true
 		}
 		r.inserter, err = riverqueue.NewClient(riverpgxv5.New(pool), &riverqueue.Config{Logger: quiet()})
 		return r, err
@@ -50,6 +51,7 @@ type riverSession struct {
 	inserter       *riverqueue.Client[pgx.Tx]
 	cooldown, poll time.Duration
 	slots          int
+	pauses         bool // of the cleaner
 	draining       *riverqueue.Client[pgx.Tx]
 }
 
@@ -156,12 +158,11 @@ func (r *riverSession) FinishAll(ctx context.Context) error {
 	return err
 }
 
-// Purge runs the statement of River's cleaner in its batches, without the pauses
-// that it makes between them.
-func (r *riverSession) Purge(ctx context.Context) (int, error) {
-	const batch = 10_000
+// Purge runs the statement of River's cleaner in its batches, with the pauses
+// that the cleaner makes between them; river-bench leaves these out.
+func (r *riverSession) Purge(ctx context.Context) (deleted int, err error) {
+	const batch, shortest, longest = 10_000, 50 * time.Millisecond, time.Second
 	horizon := time.Now().Add(-24 * time.Hour)
-	deleted := 0
 	for {
 		n, err := riverpgxv5.New(r.pool).GetExecutor().JobDeleteBefore(ctx, &riverdriver.JobDeleteBeforeParams{
 			CompletedDoDelete: true, CompletedFinalizedAtHorizon: horizon,
@@ -172,6 +173,9 @@ func (r *riverSession) Purge(ctx context.Context) (int, error) {
 		deleted += n
 		if err != nil || n < batch {
 			return deleted, err
+		}
+		if r.pauses {
+			time.Sleep(shortest + rand.N(longest-shortest))
 		}
 	}
 }
