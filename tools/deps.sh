@@ -20,6 +20,16 @@ has_postgres() {
 has() { command -v "$1" >/dev/null || [ -x "/usr/sbin/$1" ]; }
 { has mariadbd && has mariadb-install-db; } || missing+=(mariadb-server)
 
+# The admin's pages are looked at in a real browser.
+has_browser() {
+	local name
+	for name in chromium chromium-browser google-chrome google-chrome-stable; do
+		! command -v "$name" >/dev/null || return 0
+	done
+	return 1
+}
+has_browser || missing+=(chromium)
+
 [ ${#missing[@]} -eq 0 ] && exit 0
 
 if [ "$(id -u)" = 0 ]; then

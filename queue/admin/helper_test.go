@@ -133,6 +133,8 @@ type countingStore struct {
 	mu    sync.Mutex
 	calls []string
 	err   error // of everything, if it is set
+
+	afterAct func() // called after each batch of an action; may be nil
 }
 
 func (c *countingStore) count(name string) error {
@@ -140,6 +142,13 @@ func (c *countingStore) count(name string) error {
 	defer c.mu.Unlock()
 	c.calls = append(c.calls, name)
 	return c.err
+}
+
+// onAct has something done after each batch of an action.
+func (c *countingStore) onAct(do func()) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.afterAct = do
 }
 
 // asked returns what was asked since it was last called.
@@ -217,4 +226,14 @@ func (c *countingStore) CountMatching(ctx context.Context, a queue.Action, s que
 		return 0, err
 	}
 	return c.Store.CountMatching(ctx, a, s, most)
+}
+
+func (c *countingStore) Act(ctx context.Context, a queue.Action, s queue.Selection, before time.Time, limit int) ([]*queue.Row, error) {
+	rows, err := c.Store.Act(ctx, a, s, before, limit)
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.afterAct != nil {
+		c.afterAct()
+	}
+	return rows, err
 }

@@ -1,6 +1,7 @@
 package admin
 
 import (
+	"context"
 	"errors"
 	"net/http"
 	"net/url"
@@ -174,6 +175,8 @@ func explain(err error) *pageError {
 		return &pageError{http.StatusServiceUnavailable, "The database is behind", "Its tables are missing or old. Run: server migrate"}
 	case errors.Is(err, queue.ErrUnavailable), errors.Is(err, queue.ErrClosed):
 		return &pageError{http.StatusServiceUnavailable, "The database does not answer", "Nothing is known of the tasks until it does. Try again in a moment."}
+	case errors.Is(err, context.DeadlineExceeded), errors.Is(err, context.Canceled):
+		return &pageError{http.StatusServiceUnavailable, "It took too long", "The database was not done in time. Try again in a moment."}
 	}
 	return &pageError{http.StatusInternalServerError, "Something went wrong", "The log of this program says what."}
 }

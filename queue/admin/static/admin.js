@@ -4,6 +4,11 @@
   const root = document.documentElement;
   root.classList.add("js");
 
+  // htmx moves elements with moveBefore where there is one. In Chromium 156 a
+  // page whose list was clicked and then lost a row by it stops answering, so
+  // htmx is left its older way, insertBefore.
+  for (const kind of [Element, Document, DocumentFragment]) delete kind.prototype.moveBefore;
+
   // The part that lives is looked at again while the page is visible, unless
   // somebody is choosing tasks or typing in it, or has paused it.
   const live = () => document.getElementById("live");

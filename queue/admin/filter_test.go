@@ -1,0 +1,156 @@
+package admin_test
+
+import (
+	"fmt"
+	"regexp"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/google/uuid"
+
+	"github.com/claimcheck-go/claimcheck/queue"
+)
+
+var pickedID = regexp.MustCompile(`name="pick" value="([^"]*)"`)
+
+// listed is the IDs of a list's page.
+func listed(body string) (ids []string) {
+	for _, m := range pickedID.FindAllStringSubmatch(body, -1) {
+		ids = append(ids, m[1])
+	}
+	return ids
+}
+
+func TestFiltersChooseTasks(t *testing.T) {
+	s := newSite(t, nil)
+	welcome := s.enqueue("emails.send_welcome", `{}`)
+	receipt := s.enqueue("emails.send_receipt", `{}`, queue.Priority(7))
+	hook := s.enqueue("webhook.deliver", `{}`, queue.Delay(time.Hour))
+	soon := time.Now().UTC().Add(time.Minute).Format("2006-01-02T15:04:05Z")
+	for query, want := range map[string][]uuid.UUID{
+		"":                                     {hook, receipt, welcome},
+		"order=reverse":                        {welcome, receipt, hook},
+		"task=emails.*":                        {receipt, welcome},
+		"task=emails.send_receipt":             {receipt},
+		"queue=webhooks":                       {hook},
+		"view=delayed":                         {hook},
+		"view=pending":                         {welcome, receipt}, // priority first
+		"priority=7":                           {receipt},
+		"since=1h":                             {hook, receipt, welcome},
+		"until=1h":                             nil,
+		"until=" + soon:                        {hook, receipt, welcome},
+		"since=" + soon:                        nil,
+		"backend=other":                        nil,
+		"view=failed":                          nil,
+		"stranded=1":                           nil,
+		"error=timeout":                        nil,
+		"task=+emails.*+&queue=":               {receipt, welcome},
+		fmt.Sprintf("id=%s,%s", hook, receipt): {hook, receipt},
+	} {
+		var ids []string
+		for _, id := range want {
+			ids = append(ids, id.String())
+		}
+		w := s.get("/admin/tasks?" + query)
+		if got := listed(w.Body.String()); w.Code != 200 || strings.Join(got, " ") != strings.Join(ids, " ") {
+			t.Errorf("%s: %d\n got %v\nwant %v", query, w.Code, got, ids)
+		}
+	}
+	// One ID alone leads to its task.
+	if w := s.get("/admin/tasks?id=" + hook.String()); w.Header().Get("Location") != "/admin/tasks/"+hook.String() {
+		t.Errorf("an ID leads to %q", w.Header().Get("Location"))
+	}
+}
+
+func TestWrongFiltersSayWhatIsWrongAndListNothing(t *testing.T) {
+	s := newSite(t, nil)
+	s.enqueue("emails.send_welcome", `{}`)
+	for query, says := range map[string]string{
+		"since=yesterday":  "Write a time in UTC",
+		"until=-1h":        "Write a time in UTC",
+		"priority=high":    "Priority is a whole number",
+		"id=123":           "is not a whole task ID",
+		"view=everything":  "is not known",
+		"after=%00garbage": "after must be",
+	} {
+		w := s.get("/admin/tasks?" + query)
+		if body := w.Body.String(); w.Code != 400 || !strings.Contains(body, says) || len(listed(body)) > 0 || strings.Contains(body, `name="all"`) {
+			t.Errorf("%s: %d %s", query, w.Code, body[strings.Index(body, "<main"):])
+		}
+	}
+}
+
+func TestListsArePaged(t *testing.T) {
+	s := newSite(t, nil).fill(10)
+	seen := map[string]bool{}
+	path, pages := "/admin/tasks?view=failed&task=billing.*", 0
+	next := regexp.MustCompile(`href="([^"]*)" rel="next"`)
+	for path != "" {
+		body := s.get(path).Body.String()
+		for _, id := range listed(body) {
+			if seen[id] {
+				t.Fatalf("%s is listed twice", id)
+			}
+			seen[id] = true
+		}
+		if pages > 0 && !strings.Contains(body, "First page") {
+			t.Error("no way back to the first page")
+		}
+		path, pages = match(next, body), pages+1
+	}
+	if len(seen) != 371 || pages != 8 {
+		t.Errorf("%d tasks on %d pages", len(seen), pages)
+	}
+}
+
+// hostile is text that must be inert wherever it comes from.
+const hostile = `"><script>alert(1)</script><img src=x onerror=alert(2)>'{{.}}`
+
+func TestHostileTextIsInert(t *testing.T) {
+	s := newSite(t, nil)
+	name, kind := "evil"+hostile, "*evil.Error"+hostile
+	id := uuid.Must(uuid.NewV7())
+	group, text := queue.LastError([]queue.AttemptError{{ExceptionClassPath: kind, Message: hostile}})
+	now := time.Now().UnixMicro()
+	insert := `INSERT INTO claimcheck_tasks (id, task_path, queue_name, backend_name, priority, args, enqueued_at, status, hold, attempts, max_attempts,
+		last_attempted_at, finished_at, errors, error_group, error_text, worker_ids, dispatch_error, dispatch_due_at, lease_expires_at)
+		VALUES (?, ?, ?, 'default', 0, ?, ?, ?, 0, 1, 1, ?, ?, ?, ?, ?, ?, ?, 0, ?)`
+	args := `{"a":` + quoted(hostile) + `}`
+	history := `[{"exception_class_path":` + quoted(kind) + `,"message":` + quoted(hostile) + `,"traceback":` + quoted("stack "+hostile) + `,"attempt":1,"at":"2026-01-01T00:00:00Z"}]`
+	for i, status := range []string{"FAILED", "READY", "RUNNING"} {
+		if i > 0 {
+			id = uuid.Must(uuid.NewV7())
+		}
+		var finished, lease any
+		switch status {
+		case "FAILED":
+			finished = now
+		case "RUNNING":
+			lease = 1
+		}
+		if _, err := s.db.Exec(insert, id.String(), name, "queue"+hostile, args, now, status, now, finished, history, group, text, `[`+quoted("worker"+hostile)+`]`, hostile, lease); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := s.client.Note(t.Context(), hostile, hostile, id, hostile); err != nil {
+		t.Fatal(err)
+	}
+	failed := s.someRow(queue.Selection{View: queue.ViewFailed}).ID.String()
+	q := strings.NewReplacer("%", "%25", "&", "%26", "#", "%23", " ", "+", "+", "%2B").Replace(hostile)
+	for _, path := range []string{
+		"/admin/", "/admin/tasks", "/admin/tasks?view=failed", "/admin/tasks/" + failed, "/admin/tasks/" + id.String(), "/admin/queues", "/admin/workers", "/admin/audit",
+		"/admin/tasks?task=" + q + "&queue=" + q + "&error=" + q + "&group=" + q + "&since=" + q + "&id=" + q + "&priority=" + q + "&view=" + q,
+		"/admin/confirm?do=retry&pick=" + failed, "/admin/confirm?all=retry&view=failed&error=" + q[:10] + "&back=" + q, "/admin/types/" + strings.ReplaceAll(q, "+", "%20"),
+	} {
+		body := s.get(path).Body.String()
+		for _, live := range []string{"<script>alert", "<img", "onerror=alert(2)>'"} {
+			if strings.Contains(body, live) {
+				t.Errorf("%s has %q", path, live)
+			}
+		}
+	}
+	if body := s.get("/admin/tasks/" + failed).Body.String(); !strings.Contains(body, "&lt;script&gt;alert(1)") {
+		t.Error("the text is not shown at all")
+	}
+}
