@@ -368,7 +368,7 @@ func TestWorkRunsWhatIsDueAndSaysHowItWent(t *testing.T) {
 	if status, _, _ := c.call("", "work", "--concurrency=3", "--interval=0.5", "--empty-exit-code=3", "--failed-exit-code=4"); status != 4 {
 		t.Errorf("one that fails: status %d, want 4", status)
 	}
-	if out := c.ok("status", "--json"); !strings.HasPrefix(out, `{"pending_count":0,"running_count":0,"successful_count":2,"failed_count":1,"cancelled_count":0,"delayed_count":1}`) {
+	if out := c.ok("status", "--json"); !strings.HasPrefix(out, `{"pending_count":0,"running_count":0,"successful_count":2,"failed_count":1,"cancelled_count":0,"delayed_count":1,"stranded_count":0}`) {
 		t.Error(out)
 	}
 	if out := c.ok("status", "--queue=emails"); !strings.Contains(out, "successful  1") {
