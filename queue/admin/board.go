@@ -47,6 +47,7 @@ type boardCache struct {
 type part[T any] struct {
 	value T
 	at    time.Time // zero: it is not known
+	stale bool      // something was changed since
 }
 
 // boardView is the board as one page shows it: nil is what is not known yet.
@@ -70,7 +71,7 @@ func newBoardCache(cfg Config) *boardCache {
 func (b *boardCache) forget() {
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	b.queues.at, b.failures.at, b.stranded.at, b.running.at = time.Time{}, time.Time{}, time.Time{}, time.Time{}
+	b.queues.stale, b.failures.stale, b.stranded.stale, b.running.stale = true, true, true, true
 }
 
 // known is what is known of the queues, without asking.
@@ -152,20 +153,20 @@ type refresh struct {
 // much. A part that is a little old stays until then; one that is too old goes.
 func renew[T any](r *refresh, p *part[T], keep time.Duration, statements int, ask func() (T, error)) {
 	age := r.now.Sub(p.at)
-	if r.err != nil || age < keep {
+	if r.err != nil || age < keep && !p.stale {
 		return
 	}
 	if statements <= r.left {
 		r.left -= statements
 		value, err := ask()
 		if err == nil {
-			p.value, p.at = value, r.now
+			*p = part[T]{value: value, at: r.now}
 			return
 		}
 		r.err = err
 	}
 	if age > tooOld {
 		*p = part[T]{}
-		r.more = true
 	}
+	r.more = r.more || p.stale || p.at.IsZero()
 }
