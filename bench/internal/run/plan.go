@@ -67,13 +67,16 @@ func (p Plan) measure(ctx context.Context, servers *servers, sc scenario.Scenari
 			continue // said at the start
 		}
 		if err == nil {
+			defer site.remove(context.WithoutCancel(ctx))
 			err = site.prepare(ctx)
+		}
+		if ctx.Err() != nil {
+			return errors.Join(failures, ctx.Err())
 		}
 		if err != nil {
 			failures = errors.Join(failures, err)
 			continue
 		}
-		defer site.remove(context.WithoutCancel(ctx))
 		ready = append(ready, site)
 	}
 	for run := range p.Runs {
@@ -84,6 +87,9 @@ func (p Plan) measure(ctx context.Context, servers *servers, sc scenario.Scenari
 				profile = filepath.Join(p.Profiles, sc.Name+"-"+site.system.Name+".pprof")
 			}
 			f, err := site.measure(ctx, profile)
+			if ctx.Err() != nil {
+				return errors.Join(failures, ctx.Err())
+			}
 			if err != nil {
 				failures = errors.Join(failures, err)
 				fmt.Fprintf(p.Log, "  %s, %s, run %d: FAILED\n", sc.Name, site.system.Name, run+1)
