@@ -40,7 +40,7 @@ func match(pattern *regexp.Regexp, body string) string {
 
 // What the on-call engineer does, without JavaScript: overview, button, button.
 func TestRetryAllOfAKindInTwoClicks(t *testing.T) {
-	s := newSite(t, nil).fill(50)
+	s := newNight(t, nil)
 	overview := s.get("/admin/").Body.String()
 	link := regexp.MustCompile(`href="(/admin/confirm\?[^"]*)">Retry all 371<`).FindStringSubmatch(overview)
 	if link == nil {
@@ -80,7 +80,7 @@ func (r *refusing) Dispatch(_ context.Context, tickets ...queue.Ticket) error {
 }
 
 func TestResultsAreSaidInWords(t *testing.T) {
-	s := newSite(t, func(_ *admin.Config, q *queue.Config) { q.Dispatcher = &refusing{2} }).fill(10)
+	s := newNight(t, func(_ *admin.Config, q *queue.Config) { q.Dispatcher = &refusing{2} })
 	page, err := s.client.Board().List(t.Context(), queue.ListRequest{Selection: queue.Selection{View: queue.ViewFailed, Task: "webhook.deliver"}, Limit: 10})
 	if err != nil {
 		t.Fatal(err)
@@ -101,7 +101,7 @@ func TestResultsAreSaidInWords(t *testing.T) {
 }
 
 func TestEachActionDoesWhatItIsFor(t *testing.T) {
-	s := newSite(t, nil).fill(10)
+	s := newNight(t, nil)
 	for _, c := range []struct {
 		do   string
 		of   queue.Selection
@@ -122,7 +122,7 @@ func TestEachActionDoesWhatItIsFor(t *testing.T) {
 }
 
 func TestConfirmationSaysWhenThereIsNothingToDo(t *testing.T) {
-	s := newSite(t, nil).fill(10)
+	s := newNight(t, nil)
 	body := s.get("/admin/confirm?all=retry&view=failed&task=no.such.task").Body.String()
 	if match(firstH1, body) != "Nothing to do" || strings.Contains(body, "/admin/act") {
 		t.Errorf("%s", body)
@@ -140,7 +140,7 @@ func TestConfirmationSaysWhenThereIsNothingToDo(t *testing.T) {
 
 // A filter that says "since 2h" means the same two hours when it is applied.
 func TestConfirmedTimesDoNotMoveOn(t *testing.T) {
-	s := newSite(t, nil).fill(10)
+	s := newNight(t, nil)
 	form := formOf(s.get("/admin/confirm?all=retry&view=failed&since=2h").Body.String())
 	if since := form.Get("since"); !strings.HasSuffix(since, "Z") {
 		t.Errorf("since is %q", since)
@@ -149,7 +149,7 @@ func TestConfirmedTimesDoNotMoveOn(t *testing.T) {
 
 // An action that takes longer than a request may goes on with the next.
 func TestLongActionsGoOn(t *testing.T) {
-	s := newSite(t, nil).fill(10)
+	s := newNight(t, nil)
 	form := formOf(s.get("/admin/confirm?all=retry&view=failed&task=billing.charge_card").Body.String())
 	act := func(ctx context.Context) *httptest.ResponseRecorder {
 		r := httptest.NewRequest(http.MethodPost, "http://tasks.example/admin/act", strings.NewReader(form.Encode())).WithContext(ctx)

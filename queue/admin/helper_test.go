@@ -4,10 +4,12 @@ import (
 	"context"
 	"database/sql"
 	"encoding/json"
+	"errors"
 	"log/slog"
 	"net/http"
 	"net/http/httptest"
 	"net/url"
+	"os"
 	"path/filepath"
 	"strings"
 	"sync"
@@ -35,7 +37,49 @@ type site struct {
 // newSite makes the pages with demodata's names; change may be nil.
 func newSite(t testing.TB, change func(*admin.Config, *queue.Config)) *site {
 	t.Helper()
+	return openSite(t, filepath.Join(t.TempDir(), "tasks.db"), change)
+}
+
+// newNight is newSite on a bad night.
+func newNight(t testing.TB, change func(*admin.Config, *queue.Config)) *site {
+	t.Helper()
+	data, err := night()
+	if err != nil {
+		t.Fatal(err)
+	}
 	path := filepath.Join(t.TempDir(), "tasks.db")
+	if err := os.WriteFile(path, data, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	return openSite(t, path, change)
+}
+
+// night is a database file of a bad night. Making it takes longer than all else,
+// so that it is made once.
+var night = sync.OnceValues(func() ([]byte, error) {
+	folder, err := os.MkdirTemp("", "claimcheck-admin")
+	if err != nil {
+		return nil, err
+	}
+	defer func() { _ = os.RemoveAll(folder) }()
+	path := filepath.Join(folder, "night.db")
+	store, err := sqlstore.Open(context.Background(), "sqlite:"+path, sqlstore.Config{Migrate: true})
+	if err != nil {
+		return nil, err
+	}
+	db, err := sql.Open("sqlite", path)
+	if err == nil {
+		err = demodata.Fill(context.Background(), db, time.Now(), 300)
+	}
+	// The last to close a file puts all of it into one.
+	if err := errors.Join(err, store.Close(), db.Close()); err != nil {
+		return nil, err
+	}
+	return os.ReadFile(path)
+})
+
+func openSite(t testing.TB, path string, change func(*admin.Config, *queue.Config)) *site {
+	t.Helper()
 	store, err := sqlstore.Open(t.Context(), "sqlite:"+path, sqlstore.Config{Migrate: true})
 	if err != nil {
 		t.Fatal(err)
@@ -59,15 +103,6 @@ func newSite(t testing.TB, change func(*admin.Config, *queue.Config)) *site {
 	cfg.Client = s.client
 	if s.handler, err = admin.New(cfg); err != nil {
 		t.Fatal(err)
-	}
-	return s
-}
-
-// fill makes a bad night with that many successful tasks before it.
-func (s *site) fill(successful int) *site {
-	s.t.Helper()
-	if err := demodata.Fill(s.t.Context(), s.db, time.Now(), successful); err != nil {
-		s.t.Fatal(err)
 	}
 	return s
 }

@@ -151,7 +151,7 @@ func (looker) Identify(*http.Request) (admin.Person, error) {
 }
 
 func TestReadOnlyPersonsHaveNoButtons(t *testing.T) {
-	s := newSite(t, func(c *admin.Config, _ *queue.Config) { c.Access = looker{} }).fill(10)
+	s := newNight(t, func(c *admin.Config, _ *queue.Config) { c.Access = looker{} })
 	failed := s.someRow(queue.Selection{View: queue.ViewFailed})
 	for _, path := range append(everyPage, "/admin/tasks?view=failed", "/admin/tasks/"+failed.ID.String()) {
 		w := s.get(path)

@@ -136,7 +136,7 @@ func TestPagesAreFewStatementsOnManyRows(t *testing.T) {
 
 // What is known is good for all tabs together.
 func TestManyTabsAskOnce(t *testing.T) {
-	s := newSite(t, func(c *admin.Config, _ *queue.Config) { c.SweepEvery = 30 * time.Second }).fill(10)
+	s := newNight(t, func(c *admin.Config, _ *queue.Config) { c.SweepEvery = 30 * time.Second })
 	for range 10 {
 		s.get("/admin/")
 		s.get("/admin/queues")
