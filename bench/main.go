@@ -58,9 +58,9 @@ func command(args []string) error {
 
 func parse(args []string) (plan run.Plan, out string, err error) {
 	flags := flag.NewFlagSet("bench", flag.ContinueOnError)
-	quick := flags.Bool("quick", false, "fewer and shorter runs: 3 of 2 s")
-	runs := flags.Int("runs", 5, "how often everything is measured")
-	seconds := flags.Float64("seconds", 4, "how long scenarios last that run for a time")
+	quick := flags.Bool("quick", false, "fewer and shorter runs: 2 of 1 s")
+	runs := flags.Int("runs", 3, "how often everything is measured")
+	seconds := flags.Float64("seconds", 2, "how long scenarios last that run for a time")
 	scale := flags.Float64("scale", 1, "factor for the number of tasks in all other scenarios")
 	scenarios := flags.String("scenarios", "", "only these, separated by commas; finished-10m runs only if it is named")
 	systems := flags.String("systems", "", "only these of "+strings.Join(system.Names(), ","))
@@ -74,7 +74,7 @@ func parse(args []string) (plan run.Plan, out string, err error) {
 		return plan, "", errors.New("see -help: there are only flags, and their numbers are positive")
 	}
 	if *quick {
-		*runs, *seconds = 3, 2
+		*runs, *seconds = 2, 1
 	}
 	plan.Scenarios, plan.Systems = split(*scenarios), split(*systems)
 	plan.Runs, plan.Size, plan.Log = *runs, scenario.Size{Seconds: *seconds, Scale: *scale}, os.Stderr

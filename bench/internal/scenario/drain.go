@@ -13,7 +13,7 @@ import (
 
 // pending fills the database with n tasks that are due.
 func pending(n int) func(context.Context, system.Session, Size) error {
-	return func(ctx context.Context, s system.Session, size Size) error { return store(ctx, s, size.rows(n, 100)) }
+	return func(ctx context.Context, s system.Session, size Size) error { return store(ctx, s, size.rows(n)) }
 }
 
 // among fills the database with tasks that are due, and with many of a kind
@@ -24,11 +24,11 @@ func among(others int, kind system.Kind, n int) func(context.Context, system.Ses
 		if err != nil {
 			return err
 		}
-		err = inBatches(ctx, size.rows(others, 100), func(ctx context.Context, n int) error { return f.Fill(ctx, n, kind) })
+		err = inBatches(ctx, size.rows(others), func(ctx context.Context, n int) error { return f.Fill(ctx, n, kind) })
 		if err != nil {
 			return err
 		}
-		return store(ctx, s, size.rows(n, 100))
+		return store(ctx, s, size.rows(n))
 	}
 }
 
@@ -40,13 +40,13 @@ func finished(old, n int) func(context.Context, system.Session, Size) error {
 		if err != nil {
 			return err
 		}
-		if err := store(ctx, s, size.rows(old, 100)); err != nil {
+		if err := store(ctx, s, size.rows(old)); err != nil {
 			return err
 		}
 		if err := p.FinishAll(ctx); err != nil || n == 0 {
 			return err
 		}
-		return store(ctx, s, size.rows(n, 100))
+		return store(ctx, s, size.rows(n))
 	}
 }
 
@@ -94,7 +94,7 @@ func drain(n int) func(context.Context, system.Session, *probe.Meter, Size) (pro
 		if err != nil {
 			return nil, err
 		}
-		tasks := size.rows(n, 100)
+		tasks := size.rows(n)
 		var claims probe.Latencies
 		if err := m.Start(ctx); err != nil {
 			return nil, err
@@ -124,7 +124,7 @@ func purge(ctx context.Context, s system.Session, m *probe.Meter, size Size) (pr
 		return nil, err
 	}
 	f, err := m.Stop(ctx, deleted)
-	if want := size.rows(200_000, 100); err == nil && deleted != want {
+	if want := size.rows(200_000); err == nil && deleted != want {
 		err = fmt.Errorf("%d rows were deleted, not %d", deleted, want)
 	}
 	return f, err

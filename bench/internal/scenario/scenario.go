@@ -20,8 +20,8 @@ type Size struct {
 	Scale   float64 // of the counts of all others
 }
 
-// rows scales a count; never below least.
-func (s Size) rows(n, least int) int { return max(least, int(float64(n)*s.Scale)) }
+// rows scales a count, to a hundred at the least.
+func (s Size) rows(n int) int { return max(100, int(float64(n)*s.Scale)) }
 
 func (s Size) duration() time.Duration { return time.Duration(s.Seconds * float64(time.Second)) }
 
