@@ -24,20 +24,18 @@
     looked = Date.now();
     htmx.trigger(live(), "refresh");
   };
+  let again = 5; // looks that come at once, since not all was counted yet
   const tick = () => {
     if (!live() || document.hidden || paused() || busy()) return;
-    if (Date.now() - looked >= live().dataset.every * 1000) look();
+    const more = live().hasAttribute("data-again") && again > 0;
+    if (Date.now() - looked < (more ? 200 : live().dataset.every * 1000)) return;
+    if (more) again--;
+    look();
   };
   if (live()) {
     setInterval(tick, 1000);
+    setTimeout(tick, 250); // htmx is ready by then
     document.addEventListener("visibilitychange", tick);
-    // Not all was counted yet: the rest comes at once, a few times at most.
-    let again = 5;
-    const more = () => {
-      if (live().hasAttribute("data-again") && again-- > 0) look();
-    };
-    document.addEventListener("htmx:after:swap", more);
-    addEventListener("load", more);
   }
   if (pause) {
     pause.addEventListener("click", () => {
