@@ -30,7 +30,7 @@ func (e *Executor) look(ctx context.Context) (Promotion, error) {
 }
 
 // pull claims up to most tasks, as many as there are free slots, and starts
-// them; done is called with each run when it has ended and its slot is free. It
+// them; done is called with each run when it has ended, before its slot is free. It
 // returns how many were started, and whether there may be more to claim.
 func (e *Executor) pull(ctx context.Context, from From, most int, done func(*Run)) (started int, more bool, err error) {
 	n, err := e.reserve(most)
@@ -43,9 +43,8 @@ func (e *Executor) pull(ctx context.Context, from From, most int, done func(*Run
 	e.unreserve(n - len(rows))
 	for _, row := range rows {
 		go func() {
-			run := e.run(ctx, row, since)
+			done(e.run(ctx, row, since))
 			e.unreserve(1)
-			done(run)
 		}()
 	}
 	return len(rows), len(rows) == n, err

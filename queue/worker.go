@@ -58,6 +58,7 @@ func (e *Executor) Work(ctx context.Context, cfg WorkConfig) (Worked, error) {
 func (w *worker) loop(ctx context.Context) error {
 	var looked time.Time // when time's doing was last seen to
 	for ctx.Err() == nil && w.left() > 0 {
+		w.countEnded()
 		fresh := time.Since(looked) >= w.cfg.Interval
 		more, err := w.fill(ctx, fresh)
 		if fresh {
@@ -116,6 +117,18 @@ func (w *worker) wait(ctx context.Context, freed <-chan struct{}) {
 	case <-freed:
 	case <-time.After(w.cfg.Interval):
 	case <-ctx.Done():
+	}
+}
+
+// countEnded counts the runs that have ended by now.
+func (w *worker) countEnded() {
+	for {
+		select {
+		case run := <-w.ended:
+			w.count(run)
+		default:
+			return
+		}
 	}
 }
 

@@ -164,3 +164,29 @@ func TestProcessRunsOneAfterTheOtherInClaimOrder(t *testing.T) {
 		}
 	})
 }
+
+// A run that has ended is counted before long: thousands of them once waited for
+// it, each with its goroutine and its row.
+func TestWorkCountsRunsAsTheyEnd(t *testing.T) {
+	const slots, total = 4, 2000
+	var begun, counted, most atomic.Int64
+	sys := newSystem(t, setup{exec: queue.ExecutorConfig{Concurrency: slots}}, task(func(context.Context) (any, error) {
+		most.Store(max(most.Load(), begun.Add(1)-counted.Load()))
+		return nil, nil
+	}))
+	requests := make([]queue.Request, total)
+	for i := range requests {
+		requests[i].Task = "t"
+	}
+	if _, err := sys.client.EnqueueMany(t.Context(), requests...); err != nil {
+		t.Fatal(err)
+	}
+	worked, err := sys.exec.Work(t.Context(), queue.WorkConfig{OnRun: func(*queue.Run) { counted.Add(1) }})
+	if err != nil || worked.Runs != total {
+		t.Fatalf("%+v, %v", worked, err)
+	}
+	// Those running, those in the channel, and one that is being counted.
+	if n := most.Load(); n > 2*slots+1 {
+		t.Errorf("%d runs had begun and were not counted", n)
+	}
+}
