@@ -95,11 +95,14 @@ func (s *sweep) level() slog.Level {
 
 func (s *sweep) run(ctx context.Context, limit int) error {
 	store := s.client.cfg.Store
-	if err := store.Mark(ctx, MarkSwept); err != nil {
+	err := within(ctx, statementTimeout*time.Duration(1+limit/1000), func(ctx context.Context) error {
+		if err := store.Mark(ctx, MarkSwept); err != nil {
+			return err
+		}
+		p, err := store.Promote(ctx, limit)
+		s.done.Reclaimed, s.done.Failed = p.Reclaimed, p.Failed
 		return err
-	}
-	p, err := store.Promote(ctx, limit)
-	s.done.Reclaimed, s.done.Failed = p.Reclaimed, p.Failed
+	})
 	if err != nil {
 		return err
 	}
@@ -108,7 +111,11 @@ func (s *sweep) run(ctx context.Context, limit int) error {
 		if dispatcher == nil {
 			continue
 		}
-		queues, err := store.StrandedQueues(ctx, name)
+		var queues []StrandedQueue
+		err := within(ctx, statementTimeout, func(ctx context.Context) (err error) {
+			queues, err = store.StrandedQueues(ctx, name)
+			return err
+		})
 		if err != nil {
 			return err
 		}
@@ -163,7 +170,11 @@ func (s *sweep) queues(ctx context.Context, d Dispatcher, queues []StrandedQueue
 // batch dispatches up to n rows of a queue, and reports whether to go on with
 // it.
 func (s *sweep) batch(ctx context.Context, d Dispatcher, q StrandedQueue, n int) (more bool, err error) {
-	rows, err := s.client.cfg.Store.TakeStranded(ctx, q, n)
+	var rows []*Row
+	err = within(ctx, statementTimeout, func(ctx context.Context) (err error) {
+		rows, err = s.client.cfg.Store.TakeStranded(ctx, q, n)
+		return err
+	})
 	if err != nil || len(rows) == 0 {
 		return false, err
 	}

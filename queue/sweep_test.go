@@ -261,3 +261,25 @@ func TestNoTwoTicketsOfTheSweeperHaveTheSameName(t *testing.T) {
 		}
 	})
 }
+
+// stuck is a store that does not answer the sweeper.
+type stuck struct{ queue.Store }
+
+func (stuck) Promote(ctx context.Context, _ int) (queue.Promotion, error) {
+	<-ctx.Done()
+	return queue.Promotion{}, fmt.Errorf("promote tasks: %w", ctx.Err())
+}
+
+func TestASweepOfADatabaseThatHangsSaysSo(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		sys := newSystem(t, setup{store: stuck{newStore(t)}, dispatch: &recorder{}}, queue.NewTask("t", nothing))
+		if _, err := sys.client.Sweep(t.Context(), 0); !errors.Is(err, queue.ErrUnavailable) {
+			t.Errorf("got %v", err)
+		}
+		ctx, cancel := context.WithTimeout(t.Context(), time.Second)
+		defer cancel()
+		if _, err := sys.client.Sweep(ctx, 0); err != nil { // the caller's time was over, that is all
+			t.Errorf("no time: %v", err)
+		}
+	})
+}
