@@ -94,18 +94,25 @@ func (x *table) test() {
 		x.Errorf("after it: %v", err)
 	}
 
+	// A client whose connection breaks may open another for a moment, to cancel
+	// what it was doing: so there may be more than one.
 	choice := rand.New(rand.NewPCG(1, 1))
-	if n := x.proxy.Reset(1, choice); n != 1 {
+	conn, err := x.through.Conn(x.Context())
+	if err != nil {
+		x.Fatal(err)
+	}
+	if n := x.proxy.Reset(1, choice); n < 1 {
 		x.Errorf("%d connections were reset", n)
 	}
-	if n := x.proxy.Blackhole(1, time.Second, choice); n != 0 {
-		x.Errorf("%d connections are in the dark, after the reset", n)
+	if conn.PingContext(x.Context()) == nil {
+		x.Error("the connection works after its reset")
 	}
+	_ = conn.Close()
 	if err := x.through.Ping(); err != nil {
 		x.Fatal(err)
 	}
 	began := time.Now()
-	if n := x.proxy.Blackhole(1, 300*time.Millisecond, choice); n != 1 {
+	if n := x.proxy.Blackhole(1, 300*time.Millisecond, choice); n < 1 {
 		x.Errorf("%d connections are in the dark", n)
 	}
 	if err := x.insert(); err == nil && time.Since(began) < 300*time.Millisecond {
