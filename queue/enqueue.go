@@ -150,7 +150,8 @@ func (c *Client) newRow(request Request) (*NewRow, error) {
 	if err := d.check(args); err != nil {
 		return nil, invalidf("args of %s: %w", d.name, err)
 	}
-	if o.id == uuid.Nil {
+	fresh := o.id == uuid.Nil
+	if fresh {
 		if o.id, err = uuid.NewV7(); err != nil {
 			return nil, fmt.Errorf("enqueue: %w", err)
 		}
@@ -160,5 +161,5 @@ func (c *Client) newRow(request Request) (*NewRow, error) {
 		Priority: o.priority, MaxAttempts: o.maxAttempts, Timeout: o.timeout,
 		RunAfter: o.runAfter.UTC().Truncate(time.Microsecond), Args: args,
 	}
-	return &NewRow{Row: row, Delay: o.delay, Armed: c.armed(o.backend, max(o.delay, time.Until(o.runAfter)))}, nil
+	return &NewRow{Row: row, Delay: o.delay, FreshID: fresh, Armed: c.armed(o.backend, max(o.delay, time.Until(o.runAfter)))}, nil
 }

@@ -102,6 +102,9 @@ type NewRow struct {
 	// is DispatchGrace after the later of now and RunAfter. Otherwise it is the
 	// later of now and RunAfter less ArmWithin: the sweeper sees to it.
 	Armed bool
+	// FreshID says that the ID was made for this row, so that nobody else can be
+	// inserting it: a store may insert the row together with those of others.
+	FreshID bool
 	// Existed is set by Insert.
 	Existed bool
 }

@@ -60,8 +60,12 @@ var mutations = []mutation{
 		breaks: []string{ruleFence, ruleFinal, ruleLedger},
 		edits: []mutate.Edit{{
 			File: "queue/pgstore/finish.go",
-			Old:  "finished_at = now(), lease_expires_at = NULL` + underClaim + `",
-			New:  "finished_at = now(), lease_expires_at = NULL WHERE id = $1::uuid AND status = 'RUNNING' AND $2::uuid IS NOT NULL",
+			Old:  "`$7::text`) + underClaim + `",
+			New:  "`$7::text`) + ` WHERE id = $1::uuid AND status = 'RUNNING' AND $2::uuid IS NOT NULL",
+		}, {
+			File: "queue/pgstore/together.go",
+			Old:  "status = 'RUNNING' AND claim_id = c.fence",
+			New:  "status = 'RUNNING' AND c.fence IS NOT NULL",
 		}},
 		change: zombies,
 	},

@@ -22,24 +22,41 @@ const setClaimed = `status = 'RUNNING', hold = NULL,
 	started_at = coalesce(started_at, now()), last_attempted_at = now(), finished_at = NULL,
 	retry_at = NULL, dispatch_error = NULL, dispatch_tries = 0`
 
-// claimQuery is the whole claim. Index: the primary key.
-const claimQuery = `
-UPDATE claimcheck_tasks SET ` + setClaimed + `, claim_id = $3::uuid
-WHERE id = $4::uuid AND task_path = ANY($5::text[])
-	AND (status = 'READY' AND attempts < max_attempts AND (run_after IS NULL OR run_after <= now() + $6::interval)
+// claimable are the rows that a delivery may claim: $3 are the names that it can
+// run, $4 is how early it may come. FAILED ones only if allowed.
+func claimable(allowRetry string) string {
+	return `task_path = ANY($3::text[])
+	AND (status = 'READY' AND attempts < max_attempts AND (run_after IS NULL OR run_after <= now() + $4::interval)
 		OR status = 'RUNNING' AND attempts < max_attempts AND lease_expires_at <= now()
-		OR status = 'FAILED' AND $7::bool)
+		OR status = 'FAILED' AND ` + allowRetry + `)`
+}
+
+// claimQuery is the whole claim. Index: the primary key.
+var claimQuery = `
+UPDATE claimcheck_tasks SET ` + setClaimed + `, claim_id = $6::uuid
+WHERE id = $5::uuid AND ` + claimable(`$7::bool`) + `
 RETURNING ` + columns
 
 // maxTries bounds how often a claim that missed is tried again because the row
 // has changed meanwhile.
 const maxTries = 10
 
+// claimOf is a delivery that asks for its row.
+type claimOf struct {
+	id uuid.UUID
+	queue.ClaimRequest
+}
+
 // Claim claims one row by its ID, for a delivery.
-func (s *Store) Claim(ctx context.Context, taskID uuid.UUID, req queue.ClaimRequest) (row *queue.Row, err error) {
+func (s *Store) Claim(ctx context.Context, taskID uuid.UUID, req queue.ClaimRequest) (*queue.Row, error) {
+	return s.claims.do(ctx, claimOf{taskID, req})
+}
+
+func (s *Store) claimOne(ctx context.Context, c claimOf) (row *queue.Row, err error) {
+	taskID, req := c.id, c.ClaimRequest
 	err = s.on(ctx, "claim task", func(conn *pgx.Conn) error {
 		for range maxTries {
-			row, err = one(conn.QueryRow(ctx, claimQuery, req.Worker, req.Lease, uuidValue(req.ClaimID), uuidValue(taskID), req.Tasks, req.Early, req.AllowRetry))
+			row, err = one(conn.QueryRow(ctx, claimQuery, req.Worker, req.Lease, req.Tasks, req.Early, uuidValue(taskID), uuidValue(req.ClaimID), req.AllowRetry))
 			if !errors.Is(err, pgx.ErrNoRows) {
 				return err
 			}

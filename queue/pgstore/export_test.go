@@ -12,3 +12,6 @@ func NewWithTimeout(pool *pgxpool.Pool, acquire time.Duration) *Store {
 	s.acquireTimeout = acquire
 	return s
 }
+
+// AloneUpTo sets how many concurrent callers have statements of their own.
+func (s *Store) AloneUpTo(callers int) { s.merge(callers) }

@@ -29,16 +29,33 @@ func missed(ctx context.Context, q querier, claim queue.Claim, done func(queue.S
 	return nil, err
 }
 
+// setFinished ends a claim with these values; an error that is NULL leaves the
+// row's errors as they are.
+func setFinished(status, value, history, group, text string) string {
+	return fmt.Sprintf(`status = %s, return_value = %s::json, errors = coalesce(%s::json, errors),
+	error_group = coalesce(%s, error_group), error_text = coalesce(%s, error_text), finished_at = now(), lease_expires_at = NULL`,
+		status, value, history, group, text)
+}
+
 // finishQuery: index: the primary key.
-const finishQuery = `
-UPDATE claimcheck_tasks SET status = $3::text, return_value = $4::text::json, errors = coalesce($5::text::json, errors),
-	error_group = coalesce($6::text, error_group), error_text = coalesce($7::text, error_text), finished_at = now(), lease_expires_at = NULL` + underClaim + `
+var finishQuery = `
+UPDATE claimcheck_tasks SET ` + setFinished(`$3::text`, `$4::text`, `$5::text`, `$6::text`, `$7::text`) + underClaim + `
 RETURNING finished_at`
 
+// finishOf is the end of a claim.
+type finishOf struct {
+	queue.Claim
+	queue.Finish
+}
+
 // Finish ends a claim for good and returns the time of it.
-func (s *Store) Finish(ctx context.Context, claim queue.Claim, f queue.Finish) (at time.Time, err error) {
+func (s *Store) Finish(ctx context.Context, claim queue.Claim, f queue.Finish) (time.Time, error) {
+	return s.finishes.do(ctx, finishOf{claim, f})
+}
+
+func (s *Store) finishOne(ctx context.Context, f finishOf) (at time.Time, err error) {
 	err = s.on(ctx, "finish task", func(conn *pgx.Conn) error {
-		at, err = finish(ctx, conn, claim, f)
+		at, err = finish(ctx, conn, f.Claim, f.Finish)
 		return err
 	})
 	return at, err

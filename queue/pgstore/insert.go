@@ -2,6 +2,7 @@ package pgstore
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"time"
 
@@ -13,22 +14,34 @@ import (
 )
 
 // Insert stores rows in one transaction: all of them, or none. One row is one
-// statement; more go a thousand at a time.
+// statement, or a part of one; more go a thousand at a time.
 func (s *Store) Insert(ctx context.Context, rows ...*queue.NewRow) error {
-	if len(rows) == 0 {
-		return nil
+	if len(rows) == 1 {
+		do := s.insertOne
+		if rows[0].FreshID { // any other may have to wait for whoever inserts the same ID
+			do = s.inserts.do
+		}
+		stored, err := do(ctx, rows[0])
+		return hand(rows, err, stored)
 	}
 	var stored []inserted
-	err := s.on(ctx, "insert tasks", func(conn *pgx.Conn) (err error) {
-		if len(rows) == 1 {
-			stored, err = insert(ctx, conn, rows)
-			return err
-		}
+	err := s.on(ctx, "insert tasks", func(conn *pgx.Conn) error {
 		return pgx.BeginFunc(ctx, conn, func(tx pgx.Tx) (err error) {
 			stored, err = insert(ctx, tx, rows)
 			return err
 		})
 	})
+	return hand(rows, err, stored...)
+}
+
+// inserted is a row as the database has it now.
+type inserted struct {
+	row     *queue.Row
+	existed bool
+}
+
+// hand gives the callers their rows, unless there was an error.
+func hand(rows []*queue.NewRow, err error, stored ...inserted) error {
 	if err != nil {
 		return err
 	}
@@ -38,10 +51,25 @@ func (s *Store) Insert(ctx context.Context, rows ...*queue.NewRow) error {
 	return nil
 }
 
-// inserted is a row as the database has it now.
-type inserted struct {
-	row     *queue.Row
-	existed bool
+// insertOne stores one row.
+func (s *Store) insertOne(ctx context.Context, row *queue.NewRow) (stored inserted, err error) {
+	err = s.on(ctx, "insert tasks", func(conn *pgx.Conn) error {
+		var t times
+		err := conn.QueryRow(ctx, insertOneQuery, uuidValue(row.ID), row.Task, row.Queue, row.Backend, row.Priority, string(row.Args),
+			timeValue(row.RunAfter), delayMicros(row), row.MaxAttempts, timeoutMillis(row), row.Armed).Scan(t.fields()...)
+		if err == nil {
+			stored = inserted{row: t.row(row)}
+		}
+		if !errors.Is(err, pgx.ErrNoRows) {
+			return err
+		}
+		all, err := insert(ctx, conn, []*queue.NewRow{row})
+		if err == nil {
+			stored = all[0]
+		}
+		return err
+	})
+	return stored, err
 }
 
 // insert stores rows within the caller's transaction, which must be rolled
@@ -87,17 +115,46 @@ func insert(ctx context.Context, q querier, rows []*queue.NewRow) ([]inserted, e
 	return result, nil
 }
 
-// insertQuery inserts the rows whose IDs are free. Index: the primary key.
-var insertQuery = fmt.Sprintf(`
+// insertColumns and insertFrom make a row n, whose time is due, one of the table.
+const insertColumns = `
 INSERT INTO claimcheck_tasks
 	(id, task_path, queue_name, backend_name, priority, status, hold, args, run_after, enqueued_at, max_attempts, timeout_ms, dispatch_due_at)
+`
+
+var insertFrom = fmt.Sprintf(`
 SELECT n.id, n.task, n.queue, n.backend, n.priority, 'READY', CASE WHEN due.at > now() THEN 1 ELSE 0 END, n.args::json, due.at, now(), n.max_attempts, nullif(n.timeout_ms, 0),
 	CASE WHEN n.armed THEN greatest(now(), due.at) + %s ELSE greatest(now(), due.at - %s) END
-FROM unnest($1::uuid[], $2::text[], $3::text[], $4::text[], $5::int8[], $6::text[], $7::timestamptz[], $8::int8[], $9::int8[], $10::int8[], $11::bool[])
-	AS n(id, task, queue, backend, priority, args, run_after, delay_us, max_attempts, timeout_ms, armed),
+FROM %%s AS n(id, task, queue, backend, priority, args, run_after, delay_us, max_attempts, timeout_ms, armed),
 	LATERAL (SELECT coalesce(n.run_after, now() + nullif(n.delay_us, 0) * interval '1 microsecond') AS at) AS due
 ON CONFLICT (id) DO NOTHING
-RETURNING id, enqueued_at, run_after, dispatch_due_at`, interval(queue.DispatchGrace), interval(queue.ArmWithin))
+RETURNING `, interval(queue.DispatchGrace), interval(queue.ArmWithin))
+
+// The inserts store rows whose IDs are free. Index: the primary key.
+var (
+	insertOneQuery = insertColumns + fmt.Sprintf(insertFrom,
+		`(VALUES ($1::uuid, $2::text, $3::text, $4::text, $5::int8, $6::text, $7::timestamptz, $8::int8, $9::int8, $10::int8, $11::bool))`) +
+		`enqueued_at, run_after, dispatch_due_at`
+	insertQuery = insertColumns + fmt.Sprintf(insertFrom,
+		`unnest($1::uuid[], $2::text[], $3::text[], $4::text[], $5::int8[], $6::text[], $7::timestamptz[], $8::int8[], $9::int8[], $10::int8[], $11::bool[])`) +
+		`id, enqueued_at, run_after, dispatch_due_at`
+)
+
+// times are what the database adds to a row.
+type times struct{ enqueuedAt, runAfter, dispatchDueAt time.Time }
+
+func (t *times) fields() []any {
+	return []any{(*moment)(&t.enqueuedAt), (*moment)(&t.runAfter), (*moment)(&t.dispatchDueAt)}
+}
+
+// row is the row that a request has become.
+func (t *times) row(request *queue.NewRow) *queue.Row {
+	return &queue.Row{
+		ID: request.ID, Status: queue.StatusReady,
+		Task: request.Task, Queue: request.Queue, Backend: request.Backend, Priority: request.Priority,
+		Args: request.Args, Timeout: time.Duration(timeoutMillis(request)) * time.Millisecond, MaxAttempts: request.MaxAttempts,
+		EnqueuedAt: t.enqueuedAt, RunAfter: t.runAfter, DispatchDueAt: t.dispatchDueAt,
+	}
+}
 
 // interval is d as SQL.
 func interval(d time.Duration) string { return fmt.Sprintf("interval '%d seconds'", int(d.Seconds())) }
@@ -125,15 +182,9 @@ func insertNew(ctx context.Context, q querier, rows []*queue.NewRow, stored map[
 			return err
 		}
 		var taskID uuid.UUID
-		var enqueuedAt, runAfter, dispatchDueAt time.Time
-		_, err = pgx.ForEachRow(result, []any{(*id)(&taskID), (*moment)(&enqueuedAt), (*moment)(&runAfter), (*moment)(&dispatchDueAt)}, func() error {
-			request := requests[taskID]
-			stored[taskID] = &queue.Row{
-				ID: taskID, Status: queue.StatusReady,
-				Task: request.Task, Queue: request.Queue, Backend: request.Backend, Priority: request.Priority,
-				Args: request.Args, Timeout: time.Duration(timeoutMillis(request)) * time.Millisecond, MaxAttempts: request.MaxAttempts,
-				EnqueuedAt: enqueuedAt, RunAfter: runAfter, DispatchDueAt: dispatchDueAt,
-			}
+		var t times
+		_, err = pgx.ForEachRow(result, append([]any{(*id)(&taskID)}, t.fields()...), func() error {
+			stored[taskID] = t.row(requests[taskID])
 			return nil
 		})
 		if err != nil {
@@ -163,11 +214,13 @@ func insertValues(rows []*queue.NewRow) []any {
 	for i, row := range rows {
 		ids[i], tasks[i], queues[i], backends[i] = uuidValue(row.ID), row.Task, row.Queue, row.Backend
 		priorities[i], args[i], runAfters[i] = row.Priority, string(row.Args), timeValue(row.RunAfter)
-		delays[i] = max(row.Delay.Microseconds(), 0)
+		delays[i] = delayMicros(row)
 		maxAttempts[i], timeouts[i], armed[i] = row.MaxAttempts, timeoutMillis(row), row.Armed
 	}
 	return []any{ids, tasks, queues, backends, priorities, args, runAfters, delays, maxAttempts, timeouts, armed}
 }
+
+func delayMicros(row *queue.NewRow) int64 { return max(row.Delay.Microseconds(), 0) }
 
 // timeoutMillis rounds up, so that no limit becomes none.
 func timeoutMillis(row *queue.NewRow) int64 {

@@ -71,6 +71,11 @@ func TestEveryStatementUsesItsIndex(t *testing.T) {
 	figuresOfQueue, _ := figuresQuery(queue.Filter{Queue: "rare"})
 	abandonedAll, abandonedArgs := abandonedQuery(queue.RequeueRequest{Limit: 100})
 	abandonedSome, abandonedSomeArgs := abandonedQuery(queue.RequeueRequest{Limit: 100, Filter: queue.Filter{Queue: "q", Backend: "b"}})
+	end := finishOf{queue.Claim{ID: uuid.New(), ClaimID: uuid.New()}, queue.Finish{Status: queue.StatusSuccessful}}
+	twoFinishes, err := finishValues([]finishOf{end, end})
+	if err != nil {
+		t.Fatal(err)
+	}
 	for name, c := range map[string]struct {
 		query   string
 		args    []any
@@ -78,7 +83,9 @@ func TestEveryStatementUsesItsIndex(t *testing.T) {
 	}{
 		"load":            {`SELECT ` + columns + ` FROM claimcheck_tasks WHERE id = $1::uuid`, []any{one}, []string{primaryKey}},
 		"load existing":   {`SELECT ` + columns + ` FROM claimcheck_tasks WHERE id = ANY($1::uuid[])`, []any{ids}, []string{primaryKey}},
-		"claim":           {claimQuery, []any{"w", time.Minute, one, one, []string{"t"}, time.Second, true}, []string{primaryKey}},
+		"claim":           {claimQuery, []any{"w", time.Minute, []string{"t"}, time.Second, one, one, true}, []string{primaryKey}},
+		"claim many":      {claimManyQuery, []any{"w", time.Minute, []string{"t"}, time.Second, ids, ids, []bool{true, false}}, []string{primaryKey}},
+		"finish many":     {finishManyQuery, twoFinishes, []string{primaryKey}},
 		"claim next":      {claimNextQuery, []any{"w", time.Minute, []string{"t", "u"}, []string{"q"}, "b", 100}, []string{primaryKey, claim}},
 		"claim next, all": {claimNextQuery, []any{"w", time.Minute, []string{"t"}, []string{}, "", 1}, []string{primaryKey, claim}},
 		"lose worker":     {loseWorkerQuery, []any{one, "[]", "RUNNING", 1, one, timeValue(time.Now()), "g", "t"}, []string{primaryKey}},

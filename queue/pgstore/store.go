@@ -38,16 +38,23 @@ type Store struct {
 	dialFunc       bool   // connections are made by Config.DialFunc
 	acquireTimeout time.Duration
 	closed         atomic.Bool
+
+	// What concurrent callers ask for goes together.
+	inserts  merger[*queue.NewRow, inserted]
+	claims   merger[claimOf, *queue.Row]
+	finishes merger[finishOf, time.Time]
 }
 
 // New returns a Store on a pool of the caller's. Close closes the pool.
 func New(pool *pgxpool.Pool) *Store {
 	c := pool.Config().ConnConfig
-	return &Store{
+	s := &Store{
 		pool:           pool,
 		server:         net.JoinHostPort(c.Host, strconv.Itoa(int(c.Port))),
 		acquireTimeout: DefaultAcquireTimeout,
 	}
+	s.merge(aloneUpTo)
+	return s
 }
 
 // querier is a connection or a transaction.

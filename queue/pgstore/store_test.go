@@ -12,11 +12,20 @@ import (
 	"github.com/claimcheck-go/claimcheck/queue/storetest"
 )
 
-func TestStore(t *testing.T) { runSuite(t, false) }
+func TestStore(t *testing.T) { runSuite(t, false, open) }
 
-func TestStoreForPooler(t *testing.T) { runSuite(t, true) }
+func TestStoreForPooler(t *testing.T) { runSuite(t, true, open) }
 
-func runSuite(t *testing.T, pooler bool) {
+// Here each call goes through a merged statement.
+func TestStoreMerged(t *testing.T) {
+	runSuite(t, false, func(t *testing.T, config pgstore.Config) *pgstore.Store {
+		s := open(t, config)
+		s.AloneUpTo(0)
+		return s
+	})
+}
+
+func runSuite(t *testing.T, pooler bool, open func(*testing.T, pgstore.Config) *pgstore.Store) {
 	config := pgstore.Config{URL: testdb.Postgres(t), Pooler: pooler}
 	migrated(t, config)
 	storetest.Run(t, storetest.Harness{

@@ -25,13 +25,7 @@ func (s *Store) InsertTx(ctx context.Context, tx queue.Tx, rows ...*queue.NewRow
 		stored, err = insert(ctx, tx, rows)
 		return err
 	})
-	if err != nil {
-		return err
-	}
-	for i, row := range rows {
-		*row.Row, row.Existed = *stored[i].row, stored[i].existed
-	}
-	return nil
+	return hand(rows, err, stored...)
 }
 
 // FinishTx is Finish as a part of tx.

@@ -99,7 +99,7 @@ func request(changes ...func(*queue.NewRow)) *queue.NewRow {
 	r := &queue.NewRow{Row: &queue.Row{
 		ID: uuid.Must(uuid.NewV7()), Task: taskName, Queue: "default", Backend: "default",
 		Args: json.RawMessage(`{}`), MaxAttempts: 10,
-	}}
+	}, FreshID: true}
 	for _, change := range changes {
 		change(r)
 	}

@@ -1,0 +1,192 @@
+package pgstore
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"sync"
+	"time"
+
+	"github.com/claimcheck-go/claimcheck/queue"
+)
+
+const (
+	// aloneUpTo is how many concurrent callers are better off with a statement
+	// each than with one for all of them.
+	aloneUpTo = 4
+	// mergeLimit is how many calls one statement answers at most.
+	mergeLimit = 500
+	// mergeTimeout bounds a merged statement, which heeds no caller's context.
+	mergeTimeout = 10 * time.Second
+)
+
+// merger answers what many callers ask for at the same time with few
+// statements, and so with few commits. While at most aloneUpTo callers are
+// there each has a statement of its own; above that, whatever is waiting goes
+// together as soon as the statement before it has ended. Nobody waits for a
+// timer, and nobody is answered before the commit.
+//
+// Callers do not feel each other: one whose context ends leaves, and the others
+// stay; one that the merged statement could not serve, or all of them if it
+// failed for another reason than the database's being down, get a statement of
+// their own after all.
+type merger[Q, A any] struct {
+	op   string // for the error of a context that has ended
+	one  func(context.Context, Q) (A, error)
+	many func(context.Context, []Q) ([]merged[A], error)
+	size func(Q) int // bytes that the statement carries for it
+	// undo takes back what was done for a caller that has gone; may be nil.
+	undo func(Q, A)
+
+	alone    int // aloneUpTo, but in tests
+	mu       sync.Mutex
+	callers  int
+	waiting  []*call[Q, A]
+	flushing bool
+}
+
+// merged is the part of one caller in the answer to a merged statement.
+type merged[A any] struct {
+	answer A
+	served bool // if not, it needs a statement of its own
+}
+
+// call is one caller that waits.
+type call[Q, A any] struct {
+	request Q
+	done    chan struct{}
+	merged[A]
+	err  error
+	gone bool
+}
+
+func (m *merger[Q, A]) do(ctx context.Context, request Q) (A, error) {
+	c := m.join(request)
+	defer m.leave()
+	if c == nil {
+		return m.one(ctx, request)
+	}
+	select {
+	case <-c.done:
+	case <-ctx.Done():
+		if m.withdraw(c) {
+			var none A
+			return none, fmt.Errorf("%s: %w", m.op, ctx.Err())
+		}
+	}
+	if c.err == nil && !c.served {
+		return m.one(ctx, request)
+	}
+	return c.answer, c.err
+}
+
+// join returns the call to wait for, or nil for a caller that goes alone.
+func (m *merger[Q, A]) join(request Q) *call[Q, A] {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	m.callers++
+	if m.callers <= m.alone {
+		return nil
+	}
+	c := &call[Q, A]{request: request, done: make(chan struct{})}
+	m.waiting = append(m.waiting, c)
+	if !m.flushing {
+		m.flushing = true
+		go m.flush()
+	}
+	return c
+}
+
+func (m *merger[Q, A]) leave() {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	m.callers--
+}
+
+// withdraw reports whether the caller left before it was answered.
+func (m *merger[Q, A]) withdraw(c *call[Q, A]) bool {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	select {
+	case <-c.done:
+		return false
+	default:
+		c.gone = true
+		return true
+	}
+}
+
+// flush serves those who wait until nobody does.
+func (m *merger[Q, A]) flush() {
+	for calls := m.take(); len(calls) > 0; calls = m.take() {
+		requests := make([]Q, len(calls))
+		for i, c := range calls {
+			requests[i] = c.request
+		}
+		ctx, cancel := context.WithTimeout(context.Background(), mergeTimeout)
+		answers, err := m.many(ctx, requests)
+		cancel()
+		switch {
+		case err == nil:
+		case errors.Is(err, context.DeadlineExceeded):
+			err = fmt.Errorf("%s: %w: no answer within %s", m.op, queue.ErrUnavailable, mergeTimeout)
+		case !concernsAll(err):
+			answers, err = make([]merged[A], len(calls)), nil // each finds out alone
+		}
+		m.answer(calls, answers, err)
+	}
+}
+
+// take returns the calls that go into one statement: at least one, if any waits
+// that has not gone.
+func (m *merger[Q, A]) take() []*call[Q, A] {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	var calls []*call[Q, A]
+	n, size := 0, 0
+	for ; n < len(m.waiting) && len(calls) < mergeLimit; n++ {
+		c := m.waiting[n]
+		if c.gone {
+			continue
+		}
+		if size += m.size(c.request); size > chunkBytes && len(calls) > 0 {
+			break
+		}
+		calls = append(calls, c)
+	}
+	if m.waiting = m.waiting[n:]; len(m.waiting) == 0 {
+		m.waiting = nil
+	}
+	m.flushing = len(calls) > 0
+	return calls
+}
+
+// answer tells the callers what became of their requests, and undoes what was
+// done for those that have gone.
+func (m *merger[Q, A]) answer(calls []*call[Q, A], answers []merged[A], err error) {
+	m.mu.Lock()
+	var gone []*call[Q, A]
+	for i, c := range calls {
+		if c.err = err; err == nil {
+			c.merged = answers[i]
+		}
+		close(c.done)
+		if c.gone && c.served {
+			gone = append(gone, c)
+		}
+	}
+	m.mu.Unlock()
+	if m.undo == nil {
+		return
+	}
+	for _, c := range gone {
+		m.undo(c.request, c.answer)
+	}
+}
+
+// concernsAll tells an error of the database from one that a single request may
+// have caused, by what it holds or by what it waits for.
+func concernsAll(err error) bool {
+	contended := isCode(err, "40P01") || isCode(err, "40001") || isCode(err, "55P03")
+	return !contended && (errors.Is(err, queue.ErrUnavailable) || errors.Is(err, queue.ErrClosed) || errors.Is(err, queue.ErrSchema))
+}

@@ -1,0 +1,199 @@
+package pgstore
+
+import (
+	"context"
+	"errors"
+	"slices"
+	"strings"
+	"sync"
+	"testing"
+	"testing/synctest"
+
+	"github.com/jackc/pgx/v5/pgconn"
+
+	"github.com/claimcheck-go/claimcheck/queue"
+)
+
+// shop is a merger whose statements wait to be told how to end. A request is a
+// number, and its answer the number in words.
+type shop struct {
+	merger[int, string]
+	mu      sync.Mutex
+	batches [][]int
+	alone   []int
+	undone  []int
+	let     chan struct{} // a merged statement ends for each value
+	fails   error
+	refuses int // the request that a merged statement does not serve
+}
+
+func newShop(alone int) *shop {
+	s := &shop{let: make(chan struct{}, 100)}
+	s.merger = merger[int, string]{
+		op: "sell", alone: alone,
+		size: func(n int) int { return n },
+		one: func(_ context.Context, n int) (string, error) {
+			s.mu.Lock()
+			defer s.mu.Unlock()
+			s.alone = append(s.alone, n)
+			return "alone", nil
+		},
+		many: func(_ context.Context, all []int) ([]merged[string], error) {
+			<-s.let
+			s.mu.Lock()
+			defer s.mu.Unlock()
+			s.batches = append(s.batches, all)
+			answers := make([]merged[string], len(all))
+			for i, n := range all {
+				answers[i] = merged[string]{"together", n != s.refuses}
+			}
+			return answers, s.fails
+		},
+		undo: func(n int, _ string) {
+			s.mu.Lock()
+			defer s.mu.Unlock()
+			s.undone = append(s.undone, n)
+		},
+	}
+	return s
+}
+
+// ask starts a caller; what it is told comes later.
+func (s *shop) ask(ctx context.Context, n int) *told {
+	t := &told{}
+	go func() { t.answer, t.err = s.do(ctx, n) }()
+	synctest.Wait() // for it to be served, or to wait
+	return t
+}
+
+type told struct {
+	answer string
+	err    error
+}
+
+func TestMergerPutsTogetherWhatWaits(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := newShop(0)
+		callers := []*told{s.ask(t.Context(), 1), s.ask(t.Context(), 2), s.ask(t.Context(), 3)}
+		s.let <- struct{}{}
+		s.let <- struct{}{}
+		synctest.Wait()
+		for i, c := range callers {
+			if c.answer != "together" || c.err != nil {
+				t.Errorf("caller %d: %+v", i, c)
+			}
+		}
+		if len(s.batches) != 2 || !slices.Equal(s.batches[1], []int{2, 3}) {
+			t.Errorf("statements for %v", s.batches)
+		}
+	})
+}
+
+func TestMergerLeavesFewCallersAlone(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := newShop(1)
+		if c := s.ask(t.Context(), 1); c.answer != "alone" {
+			t.Errorf("the only caller: %+v", c)
+		}
+	})
+}
+
+func TestMergerBoundsAStatement(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := newShop(0)
+		s.ask(t.Context(), 1)
+		for _, size := range []int{chunkBytes - 1, 1, 1, 2 * chunkBytes, 5} {
+			s.ask(t.Context(), size)
+		}
+		for range mergeLimit {
+			s.ask(t.Context(), 0)
+		}
+		for range 6 {
+			s.let <- struct{}{}
+		}
+		synctest.Wait()
+		var lengths []int
+		for _, batch := range s.batches {
+			lengths = append(lengths, len(batch))
+		}
+		if want := []int{1, 2, 1, 1, mergeLimit, 1}; !slices.Equal(lengths, want) {
+			t.Errorf("statements for %v; want %v", lengths, want)
+		}
+	})
+}
+
+func TestMergerLetsACallerGo(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := newShop(0)
+		ctx, cancel := context.WithCancel(t.Context())
+		underWay, other := s.ask(ctx, 1), s.ask(t.Context(), 2)
+		waiting := s.ask(ctx, 3)
+		cancel()
+		synctest.Wait()
+		for _, c := range []*told{underWay, waiting} {
+			if !errors.Is(c.err, context.Canceled) || !strings.HasPrefix(c.err.Error(), "sell: ") {
+				t.Errorf("a caller that has gone: %+v", c)
+			}
+		}
+		s.let <- struct{}{}
+		s.let <- struct{}{}
+		synctest.Wait()
+		if other.answer != "together" {
+			t.Errorf("the caller that stayed: %+v", other)
+		}
+		if len(s.batches) != 2 || !slices.Equal(s.batches[1], []int{2}) {
+			t.Errorf("statements for %v", s.batches)
+		}
+		if !slices.Equal(s.undone, []int{1}) {
+			t.Errorf("undone: %v", s.undone)
+		}
+	})
+}
+
+func TestMergerKeepsErrorsApart(t *testing.T) {
+	deadlock := &outage{"", &pgconn.PgError{Code: "40P01"}}
+	for name, c := range map[string]struct {
+		fails error
+		alone bool
+	}{
+		"one's own fault":  {errors.New("bad row"), true},
+		"a deadlock":       {deadlock, true},
+		"the database":     {&outage{"down", nil}, false},
+		"no tables":        {queue.ErrSchema, false},
+		"it never answers": {context.DeadlineExceeded, false},
+	} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				s := newShop(0)
+				s.fails, s.refuses = c.fails, -1
+				callers := []*told{s.ask(t.Context(), 1), s.ask(t.Context(), 2), s.ask(t.Context(), 3)}
+				s.let <- struct{}{}
+				s.let <- struct{}{}
+				synctest.Wait()
+				for _, caller := range callers {
+					if alone := caller.answer == "alone" && caller.err == nil; alone != c.alone {
+						t.Errorf("%+v", caller)
+					}
+					if !c.alone && !errors.Is(caller.err, queue.ErrUnavailable) && !errors.Is(caller.err, queue.ErrSchema) {
+						t.Errorf("error %v", caller.err)
+					}
+				}
+			})
+		})
+	}
+}
+
+func TestMergerSendsAloneWhatIsNotServed(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := newShop(0)
+		s.refuses = 3
+		s.ask(t.Context(), 1)
+		two, three := s.ask(t.Context(), 2), s.ask(t.Context(), 3)
+		s.let <- struct{}{}
+		s.let <- struct{}{}
+		synctest.Wait()
+		if two.answer != "together" || three.answer != "alone" {
+			t.Errorf("%+v, %+v", two, three)
+		}
+	})
+}

@@ -1,0 +1,211 @@
+package pgstore_test
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/google/uuid"
+	"github.com/jackc/pgx/v5"
+
+	"github.com/claimcheck-go/claimcheck/internal/testdb"
+	"github.com/claimcheck-go/claimcheck/queue"
+	"github.com/claimcheck-go/claimcheck/queue/pgstore"
+)
+
+// crowd is a store on which every call is a part of a merged statement.
+func crowd(t *testing.T) (*pgstore.Store, pgstore.Config) {
+	config := pgstore.Config{URL: testdb.Postgres(t)}
+	s := migrated(t, config)
+	s.AloneUpTo(0)
+	return s, config
+}
+
+// together calls do for each number below n at the same time. The first of them
+// has a statement to itself, as a rule, and the rest the next one.
+func together(n int, do func(i int)) {
+	var wg sync.WaitGroup
+	for i := range n {
+		wg.Go(func() { do(i) })
+	}
+	wg.Wait()
+}
+
+func stored(t *testing.T, s *pgstore.Store, n int) []*queue.NewRow {
+	t.Helper()
+	rows := make([]*queue.NewRow, n)
+	for i := range rows {
+		rows[i] = &queue.NewRow{FreshID: true, Row: &queue.Row{
+			ID: uuid.Must(uuid.NewV7()), Task: "t", Queue: "q", Backend: "b", Args: json.RawMessage(`1`), MaxAttempts: 3,
+		}}
+	}
+	if err := s.Insert(t.Context(), rows...); err != nil {
+		t.Fatal(err)
+	}
+	return rows
+}
+
+func claimBy(id uuid.UUID) queue.ClaimRequest {
+	return queue.ClaimRequest{Tasks: []string{"t"}, Worker: "w", Lease: time.Minute, ClaimID: id}
+}
+
+func TestABadRowFailsAlone(t *testing.T) {
+	s, _ := crowd(t)
+	errs := make([]error, 60)
+	together(len(errs), func(i int) {
+		row := &queue.NewRow{FreshID: true, Row: &queue.Row{ID: uuid.Must(uuid.NewV7()), Task: "t", Args: json.RawMessage(`1`), MaxAttempts: 1}}
+		if i%20 == 7 {
+			row.Args = json.RawMessage(`{`)
+		}
+		errs[i] = s.Insert(t.Context(), row)
+	})
+	for i, err := range errs {
+		if (err != nil) != (i%20 == 7) {
+			t.Errorf("caller %d: %v", i, err)
+		}
+	}
+}
+
+// Two deliveries of one ID arrive together, and a zombie finishes together with
+// the claim that took its row.
+func TestRivalsInOneStatement(t *testing.T) {
+	s, _ := crowd(t)
+	for range 20 {
+		row := stored(t, s, 1)[0]
+		claims := []uuid.UUID{uuid.New(), uuid.New(), uuid.New()}
+		won := make([]bool, len(claims))
+		together(len(claims), func(i int) {
+			_, err := s.Claim(t.Context(), row.ID, claimBy(claims[i]))
+			var refused *queue.NotClaimedError
+			if won[i] = err == nil; err != nil && (!errors.As(err, &refused) || refused.Reason != queue.ErrLeased) {
+				t.Errorf("a second delivery: %v", err)
+			}
+		})
+		winners := 0
+		for i, fence := range claims {
+			if won[i] {
+				winners++
+				if now, err := s.Get(t.Context(), row.ID); err != nil || now.ClaimID != fence || now.Attempts != 1 {
+					t.Errorf("the row of the winner: %+v, %v", now, err)
+				}
+			}
+		}
+		if winners != 1 {
+			t.Fatalf("%d claims on one row", winners)
+		}
+		together(len(claims), func(i int) {
+			_, err := s.Finish(t.Context(), queue.Claim{ID: row.ID, ClaimID: claims[i]}, queue.Finish{Status: queue.StatusSuccessful})
+			if won[i] && err != nil || !won[i] && !errors.Is(err, queue.ErrLeaseLost) {
+				t.Errorf("claim %d (holds: %v): %v", i, won[i], err)
+			}
+		})
+	}
+}
+
+// A transaction of somebody else holds one row.
+func TestALockedRowHoldsUpNobodyElse(t *testing.T) {
+	s, config := crowd(t)
+	rows := stored(t, s, 20)
+	conn, err := pgx.Connect(t.Context(), config.URL)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = conn.Close(context.WithoutCancel(t.Context())) }()
+	lock := func(do func()) {
+		tx, err := conn.Begin(t.Context())
+		if err != nil {
+			t.Fatal(err)
+		}
+		if _, err := tx.Exec(t.Context(), `SELECT FROM claimcheck_tasks WHERE id = $1 FOR UPDATE`, rows[7].ID); err != nil {
+			t.Fatal(err)
+		}
+		do()
+		if err := tx.Rollback(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+	}
+	// each does its part for all rows but the locked one, before it is unlocked.
+	each := func(do func(row *queue.NewRow) error) {
+		var last sync.WaitGroup
+		lock(func() {
+			var others sync.WaitGroup
+			for i, row := range rows {
+				wg := &others
+				if i == 7 {
+					wg = &last
+				}
+				wg.Go(func() {
+					if err := do(row); err != nil {
+						t.Errorf("row %d: %v", i, err)
+					}
+				})
+			}
+			others.Wait()
+		})
+		last.Wait()
+	}
+	fence := uuid.New()
+	each(func(row *queue.NewRow) error {
+		_, err := s.Claim(t.Context(), row.ID, claimBy(fence))
+		return err
+	})
+	each(func(row *queue.NewRow) error {
+		_, err := s.Finish(t.Context(), queue.Claim{ID: row.ID, ClaimID: fence}, queue.Finish{Status: queue.StatusSuccessful, ReturnValue: json.RawMessage(`2`)})
+		return err
+	})
+	for _, row := range rows {
+		if now, err := s.Get(t.Context(), row.ID); err != nil || now.Status != queue.StatusSuccessful || string(now.ReturnValue) != "2" {
+			t.Errorf("%+v, %v", now, err)
+		}
+	}
+}
+
+// The caller of a claim goes while the statement is under way.
+func TestTheClaimOfACallerThatHasGoneIsGivenBack(t *testing.T) {
+	s, config := crowd(t)
+	row := stored(t, s, 1)[0]
+	conn, err := pgx.Connect(t.Context(), config.URL)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = conn.Close(context.WithoutCancel(t.Context())) }()
+	tx, err := conn.Begin(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := tx.Exec(t.Context(), `LOCK TABLE claimcheck_tasks`); err != nil {
+		t.Fatal(err)
+	}
+	ctx, cancel := context.WithCancel(t.Context())
+	answer := make(chan error)
+	go func() {
+		_, err := s.Claim(ctx, row.ID, claimBy(uuid.New()))
+		answer <- err
+	}()
+	untilOneWaits(t, tx)
+	cancel()
+	if err := <-answer; !errors.Is(err, context.Canceled) {
+		t.Errorf("the caller got %v", err)
+	}
+	if err := tx.Rollback(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	for now := row.Row; now.Status != queue.StatusReady || now.Interruptions != 1; {
+		if now, err = s.Get(t.Context(), row.ID); err != nil {
+			t.Fatal(err)
+		}
+	}
+}
+
+// untilOneWaits returns when a connection waits for a lock.
+func untilOneWaits(t *testing.T, tx pgx.Tx) {
+	t.Helper()
+	for waiting := 0; waiting == 0; {
+		if err := tx.QueryRow(t.Context(), `SELECT count(*) FROM pg_stat_activity WHERE wait_event_type = 'Lock' AND datname = current_database()`).Scan(&waiting); err != nil {
+			t.Fatal(err)
+		}
+	}
+}
