@@ -51,8 +51,10 @@ type Config struct {
 	Audience string
 
 	// QueueAliases maps queue names of tasks to Cloud Tasks queue IDs
-	// (TASKS_QUEUE_ALIASES). A name without an alias is used as it is.
-	QueueAliases map[string]string
+	// (TASKS_QUEUE_ALIASES). A name without an alias is used as it is. Several
+	// IDs share the tickets of a name, each getting about as many, which lifts
+	// the service's limits for one queue; see QueueID.
+	QueueAliases map[string][]string
 
 	// AppEngine, if set, sends tasks to an App Engine service of the same
 	// project instead of to HandlerURL (APP_ENGINE_TARGET). App Engine marks
@@ -136,12 +138,13 @@ func (cfg Config) check() (Config, error) {
 		}
 	}
 
-	for _, name := range slices.Sorted(maps.Keys(cfg.QueueAliases)) {
-		if id := cfg.QueueAliases[name]; !queueIDPattern.MatchString(id) {
-			bad("TASKS_QUEUE_ALIASES", "maps %q to %q (a Cloud Tasks queue ID is 1 to 100 letters, digits and hyphens)", name, id)
-		}
+	for _, problem := range checkAliases(cfg.QueueAliases) {
+		bad("TASKS_QUEUE_ALIASES", "%s", problem)
 	}
 	cfg.QueueAliases = maps.Clone(cfg.QueueAliases)
+	for name, ids := range cfg.QueueAliases {
+		cfg.QueueAliases[name] = slices.Clone(ids)
+	}
 
 	if cfg.Concurrency <= 0 {
 		cfg.Concurrency = defaultConcurrency

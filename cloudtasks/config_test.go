@@ -13,7 +13,7 @@ func testConfig() Config {
 		Location:            "europe-west1",
 		HandlerURL:          "https://worker-123.europe-west1.run.app/tasks/execute/{task_id}/",
 		ServiceAccountEmail: "tasks@acme-prod.iam.gserviceaccount.com",
-		QueueAliases:        map[string]string{"emails": "prod-emails"},
+		QueueAliases:        map[string][]string{"emails": {"prod-emails"}},
 	}
 }
 
@@ -44,7 +44,11 @@ func TestNewRefusesWrongSettings(t *testing.T) {
 		{"location", func(c *Config) { c.Location = "projects/1/regions/europe-west1" }, "CLOUD_TASKS_LOCATION", "europe-west1"},
 		{"account", func(c *Config) { c.ServiceAccountEmail = "tasks" }, "OIDC_SERVICE_ACCOUNT_EMAIL", "e-mail"},
 		{"two accounts", func(c *Config) { c.ServiceAccountEmail = "a@x,b@x" }, "OIDC_SERVICE_ACCOUNT_EMAIL", "one e-mail"},
-		{"alias", func(c *Config) { c.QueueAliases = map[string]string{"emails": "prod_emails"} }, "TASKS_QUEUE_ALIASES", "prod_emails"},
+		{"alias", func(c *Config) { c.QueueAliases = map[string][]string{"emails": {"prod_emails"}} }, "TASKS_QUEUE_ALIASES", "prod_emails"},
+		{"second alias", func(c *Config) { c.QueueAliases = map[string][]string{"emails": {"a", ""}} }, "TASKS_QUEUE_ALIASES", `maps "emails" to ""`},
+		{"alias twice", func(c *Config) { c.QueueAliases = map[string][]string{"emails": {"a", "b", "a"}} }, "TASKS_QUEUE_ALIASES", `maps "emails" to "a" twice`},
+		{"alias of nothing", func(c *Config) { c.QueueAliases = map[string][]string{"emails": {}} }, "TASKS_QUEUE_ALIASES", "emails=QUEUE"},
+		{"too many aliases", func(c *Config) { c.QueueAliases = map[string][]string{"emails": shardNames(201)} }, "TASKS_QUEUE_ALIASES", "201 Cloud Tasks queues (at most 200"},
 		{"no placeholder", func(c *Config) { c.HandlerURL = "https://host/tasks/execute/" }, "TASK_HANDLER_URL", "{task_id}"},
 		{"two placeholders", func(c *Config) { c.HandlerURL += "{task_id}" }, "TASK_HANDLER_URL", "once"},
 		{"placeholder in the host", func(c *Config) { c.HandlerURL = "https://{task_id}.host/" }, "TASK_HANDLER_URL", "full URL"},
@@ -84,6 +88,10 @@ func TestNewAccepts(t *testing.T) {
 		"loopback name":    func(c *Config) { c.HandlerURL = "http://localhost:8080/{task_id}" },
 		"loopback address": func(c *Config) { c.HandlerURL = "http://[::1]:8080/x/{task_id}/y" },
 		"http if allowed":  func(c *Config) { c.HandlerURL, c.AllowHTTP = "http://app:8080/{task_id}/", true },
+		"a Cloud Tasks queue of two queues": func(c *Config) {
+			c.QueueAliases = map[string][]string{"emails": {"shared"}, "default": {"shared"}}
+		},
+		"as many aliases as there may be": func(c *Config) { c.QueueAliases = map[string][]string{"emails": shardNames(200)} },
 		"project of a domain": func(c *Config) {
 			c.Project = "example.com:acme"
 		},

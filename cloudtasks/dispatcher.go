@@ -34,6 +34,7 @@ var (
 	_ queue.Dispatcher     = (*Dispatcher)(nil)
 	_ queue.QueueChecker   = (*Dispatcher)(nil)
 	_ queue.TimeoutChecker = (*Dispatcher)(nil)
+	_ queue.Sharder        = (*Dispatcher)(nil)
 )
 
 // New returns a Dispatcher that creates tasks through client. The error is a
@@ -46,11 +47,11 @@ func New(client TaskCreator, cfg Config) (*Dispatcher, error) {
 	return &Dispatcher{client: client, cfg: cfg, now: time.Now, random: rand.Float64}, nil
 }
 
-// CheckQueue says whether tasks of this queue can be dispatched: whether its
-// alias, or its name, can be a Cloud Tasks queue ID. It does not ask the
+// CheckQueue says whether tasks of this queue can be dispatched: whether it
+// has aliases, or its name can be a Cloud Tasks queue ID. It does not ask the
 // service whether the queue exists.
 func (d *Dispatcher) CheckQueue(name string) error {
-	_, err := d.cfg.QueueID(name)
+	_, err := d.cfg.QueueIDs(name)
 	return err
 }
 

@@ -63,7 +63,7 @@ const query = "?fail_on_error=true"
 // newCreateTaskRequest builds what is asked of the service for one ticket. cfg
 // has been checked. It depends on nothing but its arguments.
 func newCreateTaskRequest(cfg Config, ticket queue.Ticket, now time.Time) (*cloudtaskspb.CreateTaskRequest, error) {
-	queueID, err := cfg.QueueID(ticket.Queue)
+	queueID, err := cfg.QueueID(ticket.Queue, ticket.ID)
 	if err != nil {
 		return nil, err
 	}
@@ -132,15 +132,4 @@ func dispatchDeadline(timeout time.Duration, appEngine bool) time.Duration {
 		return longest
 	}
 	return timeout + deadlineMargin
-}
-
-// QueueID returns the Cloud Tasks queue of a task's queue name.
-func (cfg Config) QueueID(name string) (string, error) {
-	if id, ok := cfg.QueueAliases[name]; ok {
-		return id, nil
-	}
-	if !queueIDPattern.MatchString(name) {
-		return "", fmt.Errorf("queue %q cannot be a Cloud Tasks queue, whose ID is 1 to 100 letters, digits and hyphens; choose another name, or give it an ID with TASKS_QUEUE_ALIASES (like %s=my-queue)", name, name)
-	}
-	return name, nil
 }

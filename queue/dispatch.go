@@ -3,6 +3,7 @@ package queue
 import (
 	"context"
 	"errors"
+	"slices"
 	"time"
 
 	"github.com/google/uuid"
@@ -57,29 +58,70 @@ func (c *Client) send(ctx context.Context, d Dispatcher, rows []*Row, tickets []
 		return nil, nil
 	}
 	refused = make(map[uuid.UUID]bool)
-	reason := cleanText(err.Error(), maxMessageBytes)
-	var partly *DispatchError
-	isPartly := errors.As(err, &partly)
-	for _, row := range rows {
-		if isPartly && partly.Failed[row.ID] == nil {
-			continue
+	reasons := make(map[uuid.UUID]string)
+	for _, part := range refusals(d, tickets, err) {
+		reason := cleanText(part.err.Error(), maxMessageBytes)
+		for _, id := range part.ids {
+			refused[id], reasons[id] = true, reason
 		}
-		row.DispatchError = reason
-		refused[row.ID] = true
+		c.noteRefused(ctx, reason, part.ids)
 	}
 	if len(refused) == 0 {
 		return nil, nil
 	}
-	c.noteRefused(ctx, reason, refused)
+	for _, row := range rows {
+		if refused[row.ID] {
+			row.DispatchError = reasons[row.ID]
+		}
+	}
 	return refused, err
 }
 
-// noteRefused puts a failed dispatch into the log and on the rows.
-func (c *Client) noteRefused(ctx context.Context, reason string, refused map[uuid.UUID]bool) {
-	ids := make([]uuid.UUID, 0, len(refused))
-	for id := range refused {
-		ids = append(ids, id)
+// refusal is what a failed dispatch says of the tickets of one shard.
+type refusal struct {
+	shard string
+	ids   []uuid.UUID
+	err   error
+}
+
+// refusals takes the error of a dispatch apart: what is to be mended may differ
+// from shard to shard, and a row shall tell of its own.
+func refusals(d Dispatcher, tickets []Ticket, err error) []refusal {
+	var partly *DispatchError
+	if !errors.As(err, &partly) {
+		all := refusal{err: err}
+		for _, ticket := range tickets {
+			all.ids = append(all.ids, ticket.ID)
+		}
+		return []refusal{all}
 	}
+	var parts []refusal
+	for _, ticket := range tickets {
+		if partly.Failed[ticket.ID] == nil {
+			continue
+		}
+		name, _ := shard(d, ticket)
+		i := slices.IndexFunc(parts, func(r refusal) bool { return r.shard == name })
+		if i < 0 {
+			i, parts = len(parts), append(parts, refusal{shard: name, err: err})
+		}
+		parts[i].ids = append(parts[i].ids, ticket.ID)
+	}
+	if len(parts) == 1 {
+		return parts
+	}
+	for i, part := range parts {
+		failed := make(map[uuid.UUID]error, len(part.ids))
+		for _, id := range part.ids {
+			failed[id] = partly.Failed[id]
+		}
+		parts[i].err = &DispatchError{Failed: failed}
+	}
+	return parts
+}
+
+// noteRefused puts a failed dispatch into the log and on the rows.
+func (c *Client) noteRefused(ctx context.Context, reason string, ids []uuid.UUID) {
 	c.cfg.Logger.Error("dispatch failed; the rows are stored and the sweeper will dispatch them",
 		"tasks", len(ids), "task_id", ids[0], "error", reason)
 	ctx, cancel := context.WithTimeout(ctx, c.cfg.DispatchTimeout)

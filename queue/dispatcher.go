@@ -34,6 +34,23 @@ type TimeoutChecker interface {
 	CheckTimeout(timeout time.Duration) error
 }
 
+// A Sharder is a Dispatcher that sends the tickets of one queue through several
+// channels, of which one may fail while the others work. A failure is noted for
+// each channel apart, and the sweeper gives a queue up only when all refuse.
+type Sharder interface {
+	// Shard names the channel that a ticket goes through, always the same for
+	// one row, and says how many its queue has.
+	Shard(Ticket) (name string, of int)
+}
+
+// shard asks a dispatcher, if it is one that has shards.
+func shard(d Dispatcher, ticket Ticket) (name string, of int) {
+	if sharder, ok := d.(Sharder); ok {
+		return sharder.Shard(ticket)
+	}
+	return "", 1
+}
+
 // Ticket is what travels in place of the task (the Claim Check pattern): the
 // row's ID and how to deliver it, nothing of its name or arguments.
 type Ticket struct {

@@ -9,6 +9,8 @@ import (
 	"maps"
 	"slices"
 	"time"
+
+	"github.com/google/uuid"
 )
 
 // DefaultSweepLimit is how many rows one sweep handles, of each kind, unless
@@ -144,8 +146,14 @@ const (
 
 // queues dispatches the stranded rows of some queues, in turns so that one with
 // many does not keep the others waiting, until none is left. A queue of which a
-// whole first batch, or a later one, was refused is left for this pass.
+// whole first batch, or a later one, was refused is left for this pass; one with
+// several shards only when all of them have refused: the refused rows of one,
+// which are in front, must not keep the others' waiting.
 func (s *sweep) queues(ctx context.Context, d Dispatcher, queues []StrandedQueue) error {
+	refusing := make(map[StrandedQueue]map[string]bool, len(queues))
+	for _, q := range queues {
+		refusing[q] = make(map[string]bool)
+	}
 	for size := firstBatch; len(queues) > 0; size = min(2*size, longestBatch) {
 		var again []StrandedQueue
 		for i, q := range queues {
@@ -154,7 +162,7 @@ func (s *sweep) queues(ctx context.Context, d Dispatcher, queues []StrandedQueue
 			if n == 0 {
 				return nil
 			}
-			more, err := s.batch(ctx, d, q, n)
+			more, err := s.batch(ctx, d, q, n, refusing[q])
 			if err != nil {
 				return err
 			}
@@ -168,8 +176,8 @@ func (s *sweep) queues(ctx context.Context, d Dispatcher, queues []StrandedQueue
 }
 
 // batch dispatches up to n rows of a queue, and reports whether to go on with
-// it.
-func (s *sweep) batch(ctx context.Context, d Dispatcher, q StrandedQueue, n int) (more bool, err error) {
+// it. In refusing are the shards that take nothing.
+func (s *sweep) batch(ctx context.Context, d Dispatcher, q StrandedQueue, n int, refusing map[string]bool) (more bool, err error) {
 	var rows []*Row
 	err = within(ctx, statementTimeout, func(ctx context.Context) (err error) {
 		rows, err = s.client.cfg.Store.TakeStranded(ctx, q, n)
@@ -196,7 +204,25 @@ func (s *sweep) batch(ctx context.Context, d Dispatcher, q StrandedQueue, n int)
 			s.done.Dispatched++
 		}
 	}
-	return len(rows) == n && len(refused) < len(rows), nil
+	shards := noteRefusing(refusing, d, tickets, refused)
+	return len(rows) == n && (len(refused) < len(rows) || len(refusing) < shards), nil
+}
+
+// noteRefusing keeps in refusing the shards that refused all that this batch had
+// for them, and returns how many shards the queue has.
+func noteRefusing(refusing map[string]bool, d Dispatcher, tickets []Ticket, refused map[uuid.UUID]bool) (shards int) {
+	accepting := make(map[string]bool)
+	for _, ticket := range tickets {
+		name, of := shard(d, ticket)
+		shards = of
+		if refused[ticket.ID] {
+			refusing[name] = true
+		} else {
+			accepting[name] = true
+		}
+	}
+	maps.DeleteFunc(refusing, func(name string, _ bool) bool { return accepting[name] })
+	return shards
 }
 
 // ticketName names the ticket of a stranded row, so that creating it twice

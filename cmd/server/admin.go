@@ -42,7 +42,7 @@ func (t *target) links(row *queue.Row) []admin.Link {
 	project := "?project=" + url.QueryEscape(t.config.Project)
 	query := url.PathEscape(fmt.Sprintf(`jsonPayload.task_id="%s"`, row.ID))
 	links := []admin.Link{{Name: "Cloud Logging", URL: "https://console.cloud.google.com/logs/query;query=" + query + ";duration=P7D" + project}}
-	if id, err := t.config.QueueID(row.Queue); err == nil {
+	if id, err := t.config.QueueID(row.Queue, row.ID); err == nil {
 		links = append(links, admin.Link{Name: "Cloud Tasks queue " + id,
 			URL: "https://console.cloud.google.com/cloudtasks/queue/" + url.PathEscape(t.config.Location) + "/" + url.PathEscape(id) + "/tasks" + project})
 	}

@@ -9,12 +9,10 @@ import (
 	"testing"
 	"time"
 
-	"cloud.google.com/go/cloudtasks/apiv2/cloudtaskspb"
 	"github.com/google/uuid"
 	"github.com/jackc/pgx/v5"
 	"google.golang.org/grpc/codes"
 
-	"github.com/claimcheck-go/claimcheck/cloudtasks"
 	"github.com/claimcheck-go/claimcheck/cloudtasks/cloudtaskstest"
 	"github.com/claimcheck-go/claimcheck/internal/testdb"
 	"github.com/claimcheck-go/claimcheck/queue"
@@ -47,20 +45,7 @@ func refusing(code codes.Code) func(*degraded) func() {
 
 // missingQueue leaves it missing, until somebody does what the log says.
 func missingQueue(d *degraded) func() {
-	return func() {
-		client, err := cloudtasks.Dial(d.t.Context(), cloudtasks.DialConfig{EmulatorHost: d.cloud.api})
-		if err != nil {
-			d.t.Fatal(err)
-		}
-		defer func() { _ = client.Close() }()
-		const location = "projects/proc/locations/europe-west1"
-		_, err = client.CreateQueue(d.t.Context(), &cloudtaskspb.CreateQueueRequest{
-			Parent: location, Queue: &cloudtaskspb.Queue{Name: location + "/queues/late"},
-		})
-		if err != nil {
-			d.t.Fatal(err)
-		}
-	}
+	return func() { d.cloud.createQueue("late") }
 }
 
 // hanging does not answer at all. What was asked meanwhile is refused at last.

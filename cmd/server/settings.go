@@ -28,15 +28,15 @@ type settings struct {
 	TasksMaxBody         byteSize `env:"TASKS_MAX_BODY" group:"tasks" default:"1MiB" help:"Largest request body, arguments included."`
 	TasksQueues          []string `env:"TASKS_QUEUES" group:"tasks" placeholder:"NAME" help:"Allow-list of queue names; empty allows all."`
 
-	CloudTasksProject      string            `env:"CLOUD_TASKS_PROJECT" group:"cloud" placeholder:"PROJECT" help:"Project of the queues. Default: detected."`
-	CloudTasksLocation     string            `env:"CLOUD_TASKS_LOCATION" group:"cloud" placeholder:"REGION" help:"Location of the queues. Default: detected."`
-	TasksQueueAliases      map[string]string `env:"TASKS_QUEUE_ALIASES" group:"cloud" mapsep:"," placeholder:"NAME=QUEUE" help:"Cloud Tasks queue for each queue name that differs."`
-	TaskHandlerURL         string            `env:"TASK_HANDLER_URL" group:"cloud" placeholder:"URL" help:"Full URL of the execute endpoint, with {task_id}. Default: detected."`
-	TaskHandlerPath        string            `env:"TASK_HANDLER_PATH" group:"cloud" default:"/tasks/execute/{task_id}/" help:"Its path, with {task_id}."`
-	CloudRunTag            string            `env:"CLOUD_RUN_TAG" group:"cloud" placeholder:"TAG" help:"Traffic tag put into the detected handler URL."`
-	AppEngineTarget        bool              `env:"APP_ENGINE_TARGET" group:"cloud" help:"On App Engine: deliver to this version and service instead of to a URL."`
-	RequestTimeout         duration          `env:"REQUEST_TIMEOUT" group:"cloud" placeholder:"300s" help:"The platform's request timeout; run, purge and tasks without a limit of their own end before it. Default: 300s on Cloud Run."`
-	CloudTasksEmulatorHost string            `env:"CLOUD_TASKS_EMULATOR_HOST" group:"cloud" placeholder:"HOST:PORT" help:"Emulator of Cloud Tasks, without credentials. Refused on Cloud Run and App Engine."`
+	CloudTasksProject      string       `env:"CLOUD_TASKS_PROJECT" group:"cloud" placeholder:"PROJECT" help:"Project of the queues. Default: detected."`
+	CloudTasksLocation     string       `env:"CLOUD_TASKS_LOCATION" group:"cloud" placeholder:"REGION" help:"Location of the queues. Default: detected."`
+	TasksQueueAliases      queueAliases `env:"TASKS_QUEUE_ALIASES" group:"cloud" placeholder:"NAME=QUEUE,…" help:"Cloud Tasks queue for each queue name that differs; a name given several times is spread over its queues."`
+	TaskHandlerURL         string       `env:"TASK_HANDLER_URL" group:"cloud" placeholder:"URL" help:"Full URL of the execute endpoint, with {task_id}. Default: detected."`
+	TaskHandlerPath        string       `env:"TASK_HANDLER_PATH" group:"cloud" default:"/tasks/execute/{task_id}/" help:"Its path, with {task_id}."`
+	CloudRunTag            string       `env:"CLOUD_RUN_TAG" group:"cloud" placeholder:"TAG" help:"Traffic tag put into the detected handler URL."`
+	AppEngineTarget        bool         `env:"APP_ENGINE_TARGET" group:"cloud" help:"On App Engine: deliver to this version and service instead of to a URL."`
+	RequestTimeout         duration     `env:"REQUEST_TIMEOUT" group:"cloud" placeholder:"300s" help:"The platform's request timeout; run, purge and tasks without a limit of their own end before it. Default: 300s on Cloud Run."`
+	CloudTasksEmulatorHost string       `env:"CLOUD_TASKS_EMULATOR_HOST" group:"cloud" placeholder:"HOST:PORT" help:"Emulator of Cloud Tasks, without credentials. Refused on Cloud Run and App Engine."`
 
 	OIDCServiceAccountEmail string   `env:"OIDC_SERVICE_ACCOUNT_EMAIL" name:"oidc-service-account-email" group:"auth" placeholder:"EMAIL" help:"Account that Cloud Tasks signs as, and that may call. Default: detected on App Engine."`
 	OIDCAudience            []string `env:"OIDC_AUDIENCE" name:"oidc-audience" group:"auth" placeholder:"URL" help:"Accepted audiences; the first goes into tokens. Default: scheme and host of the handler URL."`
@@ -92,6 +92,26 @@ func (b *byteSize) UnmarshalText(text []byte) error {
 		return fmt.Errorf("must be a size from 1B to 1GiB such as 512KiB, not %q", text)
 	}
 	*b = byteSize(n)
+	return nil
+}
+
+// queueAliases are the Cloud Tasks queues of each queue name.
+type queueAliases map[string][]string
+
+// UnmarshalText adds to them what a list of pairs says; a name may stand in it
+// more than once.
+func (a *queueAliases) UnmarshalText(text []byte) error {
+	for _, pair := range nonEmpty(strings.Split(string(text), ",")) {
+		name, id, found := strings.Cut(pair, "=")
+		name, id = strings.TrimSpace(name), strings.TrimSpace(id)
+		if !found || name == "" || id == "" {
+			return fmt.Errorf("must be pairs such as default=prod-default,emails=prod-emails, not %q", pair)
+		}
+		if *a == nil {
+			*a = queueAliases{}
+		}
+		(*a)[name] = append((*a)[name], id)
+	}
 	return nil
 }
 

@@ -1,0 +1,106 @@
+package cloudtasks
+
+import (
+	"fmt"
+	"maps"
+	"slices"
+
+	"github.com/google/uuid"
+
+	"github.com/claimcheck-go/claimcheck/queue"
+)
+
+// maxShards is how many Cloud Tasks queues one queue of tasks may have. The
+// service takes 6 million calls a minute of a project, and dispatches at most 500
+// tasks a second from a queue: a project cannot fill more than 200.
+const maxShards = 200
+
+// checkAliases returns what is wrong with aliases, as sentences that go on from
+// the name of the setting.
+func checkAliases(aliases map[string][]string) (problems []string) {
+	for _, name := range slices.Sorted(maps.Keys(aliases)) {
+		ids := aliases[name]
+		switch {
+		case len(ids) == 0:
+			problems = append(problems, fmt.Sprintf("maps %q to nothing (it takes %s=QUEUE)", name, name))
+		case len(ids) > maxShards:
+			problems = append(problems, fmt.Sprintf("maps %q to %d Cloud Tasks queues (at most %d: the service takes no more calls of a project than they dispatch)", name, len(ids), maxShards))
+		}
+		for i, id := range ids {
+			switch {
+			case !queueIDPattern.MatchString(id):
+				problems = append(problems, fmt.Sprintf("maps %q to %q (a Cloud Tasks queue ID is 1 to 100 letters, digits and hyphens)", name, id))
+			case slices.Contains(ids[:i], id):
+				problems = append(problems, fmt.Sprintf("maps %q to %q twice (each of its Cloud Tasks queues once)", name, id))
+			}
+		}
+	}
+	return problems
+}
+
+// QueueIDs returns the Cloud Tasks queues that share the tickets of a queue of
+// tasks; without an alias it is the one of the same name.
+func (cfg Config) QueueIDs(name string) ([]string, error) {
+	if ids := cfg.QueueAliases[name]; len(ids) > 0 {
+		return ids, nil
+	}
+	if !queueIDPattern.MatchString(name) {
+		return nil, fmt.Errorf("queue %q cannot be a Cloud Tasks queue, whose ID is 1 to 100 letters, digits and hyphens; choose another name, or give it an ID with TASKS_QUEUE_ALIASES (like %s=my-queue)", name, name)
+	}
+	return []string{name}, nil
+}
+
+// QueueID returns the Cloud Tasks queue that the tickets of a task go through.
+// It depends on nothing but the task's ID and the names of the queues, in any
+// order: all tickets of a row, whoever sends them and when, meet in one queue,
+// where a name is known to be taken. Another queue more takes its share from
+// each of the others, and changes nothing else.
+func (cfg Config) QueueID(name string, task uuid.UUID) (string, error) {
+	ids, err := cfg.QueueIDs(name)
+	if err != nil {
+		return "", err
+	}
+	best, most := ids[0], uint64(0)
+	if len(ids) == 1 {
+		return best, nil
+	}
+	for _, id := range ids {
+		// Two queues never have the same weight, but for one chance in 2⁶⁴, where
+		// the order of names decides.
+		if weight := weigh(id, task); weight > most || weight == most && id < best {
+			best, most = id, weight
+		}
+	}
+	return best, nil
+}
+
+// weigh says how much a queue wants a task; the one that wants it most gets it
+// (rendezvous hashing). It is FNV-1a over the queue's ID and all bytes of the
+// task's, since those of a UUIDv7 begin with the time. FNV leaves the last bytes
+// in the low bits, and so the finalizer of MurmurHash3 spreads them over all.
+func weigh(queueID string, task uuid.UUID) uint64 {
+	const offset, prime = 14695981039346656037, 1099511628211
+	h := uint64(offset)
+	for i := range len(queueID) {
+		h = (h ^ uint64(queueID[i])) * prime
+	}
+	for _, b := range task {
+		h = (h ^ uint64(b)) * prime
+	}
+	h ^= h >> 33
+	h *= 0xff51afd7ed558ccd
+	h ^= h >> 33
+	h *= 0xc4ceb9fe1a85ec53
+	return h ^ h>>33
+}
+
+// Shard names the Cloud Tasks queue that a ticket goes through, and says how
+// many its queue has.
+func (d *Dispatcher) Shard(ticket queue.Ticket) (name string, of int) {
+	ids, err := d.cfg.QueueIDs(ticket.Queue)
+	if err != nil {
+		return "", 1 // Dispatch says why
+	}
+	name, _ = d.cfg.QueueID(ticket.Queue, ticket.ID)
+	return name, len(ids)
+}
