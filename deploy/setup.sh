@@ -1,0 +1,229 @@
+#!/usr/bin/env bash
+# Sets a Google Cloud project up for claimcheck: APIs, accounts and what each may
+# do, queues, database, secrets, scheduler. It can be run again at any time: what is
+# there stays, what is missing is made.
+#
+#   deploy/setup.sh --project my-project --region europe-west1 --dry-run
+#
+# --help lists the options. deploy/terraform is the same for Terraform.
+set -euo pipefail
+here=$(cd "$(dirname "$0")" && pwd)
+# shellcheck source=deploy/lib/gcloud.sh
+. "$here/lib/gcloud.sh"
+
+usage() {
+	cat <<'TEXT'
+usage: deploy/setup.sh --project PROJECT --region REGION [options]
+
+  --platform cloud-run|app-engine  where the server runs; cloud-run unless given
+  --service NAME             name of the service, and the beginning of all other names; claimcheck
+  --queues NAME,NAME…        the queues; default
+  --database-url-file FILE   a file that holds the URL of a database that exists; without it a
+                             Cloud SQL instance is made, which takes minutes and costs money
+  --sql-tier TIER            machine of that instance; db-custom-1-3840
+  --purge-days DAYS          after how many days finished tasks are deleted; 30
+  --dry-run                  print every command for an empty project, and run none
+TEXT
+}
+
+project='' region='' platform=cloud-run service=claimcheck queues=default url_file='' tier=db-custom-1-3840 purge_days=30 dry_run=''
+while [ $# -gt 0 ]; do
+	case $1 in
+	--dry-run) dry_run=yes ;;
+	--help | -h)
+		usage
+		exit 0
+		;;
+	--project | --region | --platform | --service | --queues | --database-url-file | --sql-tier | --purge-days)
+		[ $# -ge 2 ] || die "$1 needs a value"
+		case $1 in
+		--project) project=$2 ;;
+		--region) region=$2 ;;
+		--platform) platform=$2 ;;
+		--service) service=$2 ;;
+		--queues) queues=$2 ;;
+		--database-url-file) url_file=$2 ;;
+		--sql-tier) tier=$2 ;;
+		--purge-days) purge_days=$2 ;;
+		esac
+		shift
+		;;
+	*) die "unknown option $1 (--help lists them)" ;;
+	esac
+	shift
+done
+
+# Everything is checked before anything is done, by the rules of what it names.
+check() {
+	[[ $2 =~ ^($3)$ ]] || die "$1 must be $4, not '$2'"
+}
+check --project "$project" '[a-z][a-z0-9-]{4,28}[a-z0-9]' "a project ID such as my-project"
+check --region "$region" '[a-z]+-[a-z]+[0-9]+' "a region such as europe-west1"
+check --platform "$platform" 'cloud-run|app-engine' "cloud-run or app-engine"
+check --service "$service" '[a-z][a-z0-9-]{0,20}[a-z0-9]' "2 to 22 small letters, digits and hyphens, a letter first"
+check --queues "$queues" '[A-Za-z0-9-]{1,100}(,[A-Za-z0-9-]{1,100})*' "queue names of letters, digits and hyphens with commas between"
+check --sql-tier "$tier" '[a-z0-9-]+' "a machine such as db-custom-1-3840"
+check --purge-days "$purge_days" '[0-9]{1,5}' "a number of days"
+if [ -n "$url_file" ]; then
+	[ -s "$url_file" ] || die "--database-url-file: $url_file cannot be read, or is empty"
+	[ "$platform" = cloud-run ] || die "--database-url-file is for Cloud Run: App Engine has no secrets, DATABASE_URL goes into app.yaml"
+fi
+[ -n "$dry_run" ] || command -v gcloud >/dev/null || die "gcloud is not installed: https://cloud.google.com/sdk/docs/install"
+
+in=(--project="$project")
+changes=0
+runtime=$service-run@$project.iam.gserviceaccount.com
+invoker=$service-invoker@$project.iam.gserviceaccount.com
+builder=$service-build@$project.iam.gserviceaccount.com
+sql=$service-db
+bucket=gs://$project-$service-build
+number=PROJECT_NUMBER
+[ -n "$dry_run" ] || number=$(ask projects describe "$project" --format='value(projectNumber)') || exit 1
+url=https://$service-$number.$region.run.app
+IFS=, read -r -a queue_names <<<"$queues"
+
+apis() {
+	local api enabled='' missing=()
+	[ -n "$dry_run" ] || enabled=$(ask services list --enabled "${in[@]}" --format='value(config.name)') || exit 1
+	for api in "$@"; do
+		grep -Fxq -- "$api.googleapis.com" <<<"$enabled" || missing+=("$api.googleapis.com")
+	done
+	[ ${#missing[@]} -eq 0 ] || change services enable "${missing[@]}" "${in[@]}"
+}
+
+accounts() {
+	account "$service-run" "claimcheck: the server"
+	account "$service-invoker" "claimcheck: calls the server, for Cloud Tasks and Cloud Scheduler"
+	# The server has Cloud Tasks sign as the invoker.
+	bind roles/iam.serviceAccountUser "$runtime" iam service-accounts -- "$invoker" "${in[@]}"
+}
+
+# Attempts are counted in the row, so that a message is never given up by the
+# queue; a backoff of at most 300 s is what the server counts with.
+retry=(--max-attempts=-1 --min-backoff=5s --max-backoff=300s --max-doublings=6
+	--max-dispatches-per-second=500 --max-concurrent-dispatches=500)
+retry_fields='value[separator=","](retryConfig.maxAttempts,retryConfig.minBackoff,retryConfig.maxBackoff,retryConfig.maxDoublings)'
+
+make_queues() {
+	local queue at settings
+	for queue in "${queue_names[@]}"; do
+		at=("$queue" "${in[@]}" --location="$region")
+		if lacks "$queue" tasks queues list "${in[@]}" --location="$region" --format='value(name.basename())'; then
+			change tasks queues create "${at[@]}" "${retry[@]}"
+		else
+			settings=$(ask tasks queues describe "${at[@]}" --format="$retry_fields") || exit 1
+			[ "$settings" = -1,5s,300s,6 ] || change tasks queues update "${at[@]}" "${retry[@]}"
+		fi
+		bind roles/cloudtasks.enqueuer "$runtime" tasks queues -- "${at[@]}"
+	done
+}
+
+make_database() {
+	local at=("${in[@]}" --instance="$sql")
+	if lacks "$sql" sql instances list "${in[@]}" --format='value(name)'; then
+		change sql instances create "$sql" "${in[@]}" --region="$region" --edition=enterprise --database-version=POSTGRES_16 \
+			--tier="$tier" --storage-auto-increase --backup --enable-point-in-time-recovery \
+			--database-flags=max_connections=100,cloudsql.iam_authentication=on --deletion-protection
+	fi
+	if lacks claimcheck sql databases list "${at[@]}" --format='value(name)'; then
+		change sql databases create claimcheck "${at[@]}"
+	fi
+	bind roles/cloudsql.client "$runtime" projects -- "$project"
+	if [ "$platform" = app-engine ]; then
+		bind roles/cloudsql.instanceUser "$runtime" projects -- "$project"
+		if lacks "${runtime%.gserviceaccount.com}" sql users list "${at[@]}" --format='value(name)'; then
+			change sql users create "${runtime%.gserviceaccount.com}" "${at[@]}" --type=cloud_iam_service_account
+		fi
+	fi
+}
+
+# database_url makes the database's user and prints the URL with its password,
+# which is kept nowhere else. It only runs while the secret has no version.
+database_url() {
+	local at=("${in[@]}" --instance="$sql") password=
+	if [ -n "$url_file" ]; then
+		tr -d ' \r\n' <"$url_file"
+		return
+	fi
+	password=$(random)
+	if lacks claimcheck sql users list "${at[@]}" --format='value(name)'; then
+		change sql users create claimcheck "${at[@]}" --flags-file=<(printf -- '--password: %s\n' "$password")
+	else
+		change sql users set-password claimcheck "${at[@]}" --flags-file=<(printf -- '--password: %s\n' "$password")
+	fi
+	printf 'postgres://claimcheck:%s@/claimcheck?host=/cloudsql/%s:%s:%s' "$password" "$project" "$region" "$sql"
+}
+
+make_secrets() {
+	secret "$service-database-url" database_url
+	secret "$service-admin-token" random
+	local name
+	for name in "$service-database-url" "$service-admin-token"; do
+		bind roles/secretmanager.secretAccessor "$runtime" secrets -- "$name" "${in[@]}"
+	done
+}
+
+# The service is made once with Google's sample image and the account that may do
+# least, so that there is something to give roles on; deploy/release.sh gives it
+# its content.
+make_service() {
+	local at=("$service" "${in[@]}" --region="$region")
+	if lacks "$service" run services list "${in[@]}" --region="$region" --format='value(metadata.name)'; then
+		change run deploy "${at[@]}" --image=us-docker.pkg.dev/cloudrun/container/hello --no-allow-unauthenticated \
+			--service-account="$invoker" --max-instances=1
+	fi
+	bind roles/run.invoker "$invoker" run services -- "${at[@]}"
+}
+
+make_jobs() {
+	job "$service-sweep" '* * * * *' /tasks/sweep/ '{}'
+	job "$service-purge" '17 3 * * *' /tasks/purge/ "{\"days\":$purge_days}"
+}
+
+job() {
+	lacks "$1" scheduler jobs list "${in[@]}" --location="$region" --format='value(name.basename())' || return 0
+	change scheduler jobs create http "$1" "${in[@]}" --location="$region" --schedule="$2" --time-zone=Etc/UTC \
+		--uri="$url$3" --http-method=POST --headers=Content-Type=application/json --message-body="$4" \
+		--oidc-service-account-email="$invoker" --oidc-token-audience="$url" --attempt-deadline=600s
+}
+
+make_build() {
+	account "$service-build" "claimcheck: builds and releases the server"
+	local repository=("$service" "${in[@]}" --location="$region")
+	if lacks "$service" artifacts repositories list "${in[@]}" --location="$region" --format='value(name.basename())'; then
+		change artifacts repositories create "${repository[@]}" --repository-format=docker
+	fi
+	if lacks "${bucket#gs://}" storage buckets list "${in[@]}" --format='value(name)'; then
+		change storage buckets create "$bucket" "${in[@]}" --location="$region" --uniform-bucket-level-access --public-access-prevention
+	fi
+	bind roles/artifactregistry.writer "$builder" artifacts repositories -- "${repository[@]}"
+	bind roles/storage.objectViewer "$builder" storage buckets -- "$bucket"
+	bind roles/logging.logWriter "$builder" projects -- "$project"
+	bind roles/run.developer "$builder" projects -- "$project"
+	# It deploys what runs as the server, and asks as the invoker whether it works.
+	bind roles/iam.serviceAccountUser "$builder" iam service-accounts -- "$runtime" "${in[@]}"
+	bind roles/iam.serviceAccountOpenIdTokenCreator "$builder" iam service-accounts -- "$invoker" "${in[@]}"
+}
+
+if [ "$platform" = cloud-run ]; then
+	apis iam iamcredentials cloudtasks cloudscheduler secretmanager run artifactregistry cloudbuild sqladmin
+	accounts
+	make_queues
+	[ -n "$url_file" ] || make_database
+	make_secrets
+	make_service
+	make_jobs
+	make_build
+else
+	apis iam cloudtasks sqladmin appengine cloudbuild
+	accounts
+	make_queues
+	make_database
+fi
+if [ -n "$dry_run" ]; then
+	echo "# nothing was run"
+elif [ "$changes" -eq 0 ]; then
+	echo "all of it was there already; nothing was changed"
+else
+	echo "done: $changes changes"
+fi
