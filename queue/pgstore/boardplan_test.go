@@ -18,10 +18,11 @@ func TestTheBoardUsesItsIndexes(t *testing.T) {
 	conn := planned(t, backlog)
 	check := func(name string, q statement, index string) {
 		t.Helper()
-		plan := explain(t, conn, q.text, q.args)
-		// An incremental sort is that of rows with the same time.
-		if !strings.Contains(plan, index) || strings.Contains(plan, "Seq Scan") || strings.Contains(strings.ReplaceAll(plan, "Incremental Sort", ""), "Sort  (") {
-			t.Errorf("%s does not go by %s:\n%s\n%s", name, index, q.text, plan)
+		for _, plan := range explain(t, conn, q.text, q.args) {
+			// An incremental sort is that of rows with the same time.
+			if !strings.Contains(plan, index) || strings.Contains(plan, "Seq Scan") || strings.Contains(strings.ReplaceAll(plan, "Incremental Sort", ""), "Sort  (") {
+				t.Errorf("%s does not go by %s:\n%s\n%s", name, index, q.text, plan)
+			}
 		}
 	}
 	past, future := time.Now().Add(-5000*time.Second), time.Now().Add(5000*time.Second)
@@ -47,8 +48,10 @@ func TestTheBoardUsesItsIndexes(t *testing.T) {
 		"claimcheck_tasks_finished": {historyQuery, []any{timeValue(time.Now().Add(-time.Minute))}},
 		"claimcheck_audit_task":     notesQuery(uuid.New(), time.Time{}, 10),
 	} {
-		if plan := explain(t, conn, q.text, q.args); !strings.Contains(plan, index) || strings.Contains(plan, "Seq Scan") {
-			t.Errorf("%s is not used:\n%s", index, plan)
+		for _, plan := range explain(t, conn, q.text, q.args) {
+			if !strings.Contains(plan, index) || strings.Contains(plan, "Seq Scan") {
+				t.Errorf("%s is not used:\n%s", index, plan)
+			}
 		}
 	}
 }

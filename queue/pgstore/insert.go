@@ -14,7 +14,7 @@ import (
 )
 
 // Insert stores rows in one transaction: all of them, or none. One row is one
-// statement, or a part of one; more go a thousand at a time.
+// statement, or a part of one.
 func (s *Store) Insert(ctx context.Context, rows ...*queue.NewRow) error {
 	if len(rows) == 1 {
 		do := s.insertOne
@@ -25,7 +25,12 @@ func (s *Store) Insert(ctx context.Context, rows ...*queue.NewRow) error {
 		return hand(rows, err, stored)
 	}
 	var stored []inserted
-	err := s.on(ctx, "insert tasks", func(conn *pgx.Conn) error {
+	err := s.on(ctx, "insert tasks", func(conn *pgx.Conn) (err error) {
+		if len(rows) >= copyFrom && allFresh(rows) {
+			if stored, err = insertCopy(ctx, conn, rows); !errors.Is(err, errNotCopied) {
+				return err
+			}
+		}
 		return pgx.BeginFunc(ctx, conn, func(tx pgx.Tx) (err error) {
 			stored, err = insert(ctx, tx, rows)
 			return err
@@ -45,8 +50,8 @@ func hand(rows []*queue.NewRow, err error, stored ...inserted) error {
 	if err != nil {
 		return err
 	}
-	for i, row := range rows {
-		*row.Row, row.Existed = *stored[i].row, stored[i].existed
+	for i, s := range stored {
+		*rows[i].Row, rows[i].Existed = *s.row, s.existed
 	}
 	return nil
 }

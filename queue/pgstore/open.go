@@ -91,6 +91,8 @@ func (c Config) pool() (*pgxpool.Config, error) {
 	}
 	if c.Pooler {
 		conn.DefaultQueryExecMode = pgx.QueryExecModeExec
+	} else {
+		config.AfterConnect = planOnce
 	}
 	if c.DialFunc != nil {
 		conn.DialFunc = c.DialFunc
@@ -98,6 +100,14 @@ func (c Config) pool() (*pgxpool.Config, error) {
 		conn.TLSConfig, conn.Fallbacks = nil, nil
 	}
 	return config, nil
+}
+
+// planOnce lets the server plan each prepared statement once: their plans do not
+// depend on the parameters, but the server goes on planning those that take
+// arrays, which costs more than to run them.
+func planOnce(ctx context.Context, conn *pgx.Conn) error {
+	_, err := conn.Exec(ctx, `SET plan_cache_mode = force_generic_plan`)
+	return err
 }
 
 // checkDurable makes the first connection, and refuses a database that

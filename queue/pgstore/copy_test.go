@@ -1,0 +1,105 @@
+package pgstore_test
+
+import (
+	"encoding/json"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+	"github.com/google/uuid"
+
+	"github.com/claimcheck-go/claimcheck/internal/testdb"
+	"github.com/claimcheck-go/claimcheck/queue"
+	"github.com/claimcheck-go/claimcheck/queue/pgstore"
+)
+
+// assorted are n rows of every kind there is.
+func assorted(n int) []*queue.NewRow {
+	rows := make([]*queue.NewRow, n)
+	for i := range rows {
+		rows[i] = &queue.NewRow{FreshID: true, Armed: i%2 == 0, Row: &queue.Row{
+			ID: uuid.Must(uuid.NewV7()), Task: "t", Queue: "q", Backend: "b", Priority: i%7 - 3,
+			Args: json.RawMessage(`{"a": "ü", "b":[1,  2]}`), MaxAttempts: 1 + i%5, Timeout: time.Duration(i%3) * 1500 * time.Microsecond,
+		}}
+		switch i % 5 {
+		case 1:
+			rows[i].Delay = 90 * time.Second
+		case 2:
+			rows[i].Delay = 60 * 24 * time.Hour
+		case 3:
+			rows[i].RunAfter = time.Date(2001, 2, 3, 4, 5, 6, 7000, time.UTC)
+		case 4:
+			rows[i].RunAfter = time.Date(2999, 2, 3, 4, 5, 6, 7000, time.UTC)
+		}
+	}
+	return rows
+}
+
+// What a large batch stores, and answers, is what one row alone would be.
+func TestALargeBatchIsLikeSingleRows(t *testing.T) {
+	config := pgstore.Config{URL: testdb.Postgres(t)}
+	s := migrated(t, config)
+	batch, singles := assorted(120), assorted(120)
+	if err := s.Insert(t.Context(), batch...); err != nil {
+		t.Fatal(err)
+	}
+	for i, single := range singles {
+		if err := s.Insert(t.Context(), single); err != nil {
+			t.Fatal(err)
+		}
+		stored, err := s.Get(t.Context(), batch[i].ID)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if diff := cmp.Diff(stored, batch[i].Row); diff != "" {
+			t.Errorf("row %d: stored (-) and answered (+):\n%s", i, diff)
+		}
+		if diff := cmp.Diff(apart(single.Row), apart(batch[i].Row)); diff != "" {
+			t.Errorf("row %d: alone (-) and in the batch (+):\n%s", i, diff)
+		}
+	}
+	claimable := func(rows []*queue.NewRow) (n int) {
+		for _, row := range rows {
+			if !row.RunAfter.After(row.EnqueuedAt) {
+				n++
+			}
+		}
+		return n
+	}
+	claimed, err := s.ClaimNext(t.Context(), queue.ClaimNextRequest{Tasks: []string{"t"}, Limit: 1000, Worker: "w", Lease: time.Minute})
+	if want := claimable(batch) + claimable(singles); err != nil || len(claimed) != want {
+		t.Errorf("%d rows claimed, %v; want %d", len(claimed), err, want)
+	}
+}
+
+// apart is a row without what makes it differ from its twin: ID and times, but
+// for how far these are apart.
+func apart(row *queue.Row) queue.Row {
+	r := *row
+	r.ID = uuid.Nil
+	for _, at := range []*time.Time{&r.RunAfter, &r.DispatchDueAt} {
+		if !at.IsZero() && at.Sub(r.EnqueuedAt).Abs() < 365*24*time.Hour {
+			*at = time.Time{}.Add(at.Sub(row.EnqueuedAt))
+		}
+	}
+	r.EnqueuedAt = time.Time{}
+	return r
+}
+
+// An ID that was said to be fresh is not.
+func TestALargeBatchWithARowThatExists(t *testing.T) {
+	s := migrated(t, pgstore.Config{URL: testdb.Postgres(t)})
+	batch := assorted(120)
+	again := *batch[77].Row
+	if err := s.Insert(t.Context(), &queue.NewRow{Row: &again}); err != nil {
+		t.Fatal(err)
+	}
+	if err := s.Insert(t.Context(), batch...); err != nil {
+		t.Fatal(err)
+	}
+	for i, row := range batch {
+		if row.Existed != (i == 77) || row.EnqueuedAt.IsZero() {
+			t.Errorf("row %d: existed %t, enqueued at %s", i, row.Existed, row.EnqueuedAt)
+		}
+	}
+}
