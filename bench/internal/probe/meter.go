@@ -24,7 +24,8 @@ type reading struct {
 	wal            int64 // bytes of log since the cluster was made
 }
 
-// NewMeter measures the server with this process ID; url may be empty.
+// NewMeter measures the server with this process ID; 0 says that the database is
+// a part of this process. url may be empty.
 func NewMeter(ctx context.Context, pid int, url string) (*Meter, error) {
 	m := &Meter{pid: pid}
 	if url == "" {
@@ -47,7 +48,9 @@ func (m *Meter) read(ctx context.Context) (r reading, err error) {
 		err = m.conn.QueryRow(ctx, "SELECT (pg_current_wal_insert_lsn() - '0/0')::int8").Scan(&r.wal)
 	}
 	var err1, err2 error
-	r.server, err1 = ServerCPU(m.pid)
+	if m.pid != 0 {
+		r.server, err1 = ServerCPU(m.pid)
+	}
 	r.client, err2 = ClientCPU()
 	r.at = time.Now()
 	return r, errors.Join(err, err1, err2)
@@ -76,9 +79,11 @@ func (m *Meter) Stop(ctx context.Context, n int) (Figures, error) {
 	tasks := float64(n)
 	f := Figures{
 		"per_s":         tasks / end.Sub(m.from.at).Seconds(),
-		"server_cpu_us": micros(to.server-m.from.server) / tasks,
 		"client_cpu_us": micros(to.client-m.from.client) / tasks,
 		"peak_rss_mb":   float64(peak) / (1 << 20),
+	}
+	if m.pid != 0 {
+		f["server_cpu_us"] = micros(to.server-m.from.server) / tasks
 	}
 	if m.conn != nil {
 		f["wal_bytes"] = float64(to.wal-m.from.wal) / tasks

@@ -22,7 +22,8 @@ type Result struct {
 
 // Metrics are the metrics in the order of tables.
 var Metrics = []string{
-	"per_s", "p50_ms", "p99_ms", "claim_p50_ms", "claim_p99_ms", "wal_bytes", "server_cpu_us", "client_cpu_us", "peak_rss_mb",
+	"per_s", "alone_per_s", "purged_per_s", "p50_ms", "p99_ms", "claim_p50_ms", "claim_p99_ms",
+	"wal_bytes", "server_cpu_us", "client_cpu_us", "peak_rss_mb", "rss_mb",
 }
 
 // Collected is what was measured so far.

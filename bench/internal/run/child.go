@@ -29,6 +29,7 @@ type job struct {
 	URL              string
 	ServerPID        int
 	Size             scenario.Size
+	Program          string // the product's, if it is built
 	Profile          string // where a CPU profile goes; empty: none
 }
 
@@ -76,7 +77,7 @@ func (j job) do(ctx context.Context) (f probe.Figures, err error) {
 	if err != nil {
 		return nil, err
 	}
-	sys, err := system.Named(j.System)
+	sys, err := system.Named(j.System, sc.Server)
 	if err != nil {
 		return nil, err
 	}
@@ -85,7 +86,7 @@ func (j job) do(ctx context.Context) (f probe.Figures, err error) {
 			return nil, err
 		}
 	}
-	session, err := sys.Open(ctx, system.Target{URL: j.URL, Slots: sc.Slots, Info: sc.Info})
+	session, err := sys.Open(ctx, system.Target{URL: j.URL, Slots: sc.Slots, Binary: j.Program})
 	if err != nil {
 		return nil, err
 	}

@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"runtime"
 	"runtime/debug"
@@ -12,35 +13,66 @@ import (
 	"syscall"
 	"time"
 
+	"github.com/claimcheck-go/claimcheck/bench/internal/report"
 	"github.com/claimcheck-go/claimcheck/bench/internal/server"
+	"github.com/claimcheck-go/claimcheck/bench/internal/system"
 )
 
-// describe prints what the figures depend on.
-func (p Plan) describe(ctx context.Context, s *servers) {
+// machine is what the figures depend on.
+func (p Plan) machine(ctx context.Context, s *servers) report.Machine {
 	load, _ := os.ReadFile("/proc/loadavg")
-	fmt.Fprintf(p.Log, "%s; %s, %d cores; load before: %s\n", time.Now().UTC().Format("2006-01-02 15:04 MST"), processor(), runtime.NumCPU(), strings.TrimSpace(string(load)))
-	version, err := s.postgres.Version(ctx)
-	if err != nil {
-		version = err.Error()
+	m := report.Machine{
+		Date: time.Now().UTC().Format("2006-01-02 15:04 MST"), Revision: revision(ctx),
+		Processor: processor(), Cores: runtime.NumCPU(), Load: strings.TrimSpace(string(load)),
+		Versions: append([]string{runtime.Version()}, s.versions(ctx)...), Settings: server.Settings,
+		Command: p.Command, Sizes: fmt.Sprintf("%d runs, %v s where a scenario runs for a time", p.Runs, p.Size.Seconds),
 	}
-	fmt.Fprintf(p.Log, "%s; PostgreSQL %s (%s)\n", runtime.Version(), version, strings.Join(server.Settings, ", "))
-	if len(s.redis) > 0 {
-		version, err := server.RedisVersion()
-		if err != nil {
-			version = err.Error()
-		}
-		fmt.Fprintf(p.Log, "Redis %s\n", version)
+	if p.Size.Scale != 1 {
+		m.Warnings = append(m.Warnings, fmt.Sprintf("all counts are %v of what the scenarios' names say", p.Size.Scale))
 	}
-	fmt.Fprintf(p.Log, "peers: %s\n", strings.Join(peers(), ", "))
 	took, err := fsyncTime(p.Dir)
 	switch {
 	case err != nil:
-		fmt.Fprintf(p.Log, "fsync: %v\n", err)
+		m.Fsync = err.Error()
 	case onMemory(p.Dir):
-		fmt.Fprintln(p.Log, "WARNING: the data lies in memory (tmpfs), where fsync does nothing: name a directory on a disk with -dir")
+		m.Warnings = append(m.Warnings, "the data lies in memory (tmpfs), where fsync does nothing: name a directory on a disk with -dir")
 	default:
-		fmt.Fprintf(p.Log, "writing 8 kB and fsync: median %s of 50\n", took.Round(time.Microsecond))
+		m.Fsync = fmt.Sprintf("median %s of 50", took.Round(time.Microsecond))
 	}
+	return m
+}
+
+// versions are those of the servers, and of the other systems.
+func (s *servers) versions(ctx context.Context) []string {
+	var all []string
+	add := func(name, version string, err error) {
+		if err != nil {
+			version = err.Error()
+		}
+		all = append(all, name+" "+version)
+	}
+	if postgres, ok := s.storage[system.Postgres].(postgresStorage); ok {
+		version, err := postgres.Version(ctx)
+		add("PostgreSQL", version, err)
+	}
+	if mariadb, ok := s.storage[system.MariaDB].(mariadbStorage); ok {
+		version, err := mariadb.Version(ctx)
+		add("MariaDB", version, err)
+	}
+	if s.storage[system.Redis] != nil || s.storage[system.RedisFsync] != nil {
+		version, err := server.RedisVersion()
+		add("Redis", version, err)
+	}
+	return append(all, peers()...)
+}
+
+// revision is the commit of the code, marked if the tree has changes.
+func revision(ctx context.Context) string {
+	out, err := exec.CommandContext(ctx, "git", "describe", "--always", "--dirty", "--abbrev=12").Output()
+	if err != nil {
+		return ""
+	}
+	return strings.TrimSpace(string(out))
 }
 
 func processor() string {
@@ -56,8 +88,8 @@ func peers() []string {
 	info, _ := debug.ReadBuildInfo()
 	for _, module := range info.Deps {
 		switch module.Path {
-		case "github.com/riverqueue/river", "github.com/hibiken/asynq", "github.com/dbos-inc/dbos-transact-golang", "github.com/jackc/pgx/v5":
-			versions = append(versions, module.Path+" "+module.Version)
+		case "github.com/riverqueue/river", "github.com/hibiken/asynq", "github.com/dbos-inc/dbos-transact-golang", "github.com/jackc/pgx/v5", "github.com/go-sql-driver/mysql", "modernc.org/sqlite":
+			versions = append(versions, strings.TrimPrefix(strings.TrimSuffix(module.Path, "/v5"), "github.com/")+" "+module.Version)
 		}
 	}
 	return versions

@@ -7,6 +7,7 @@ import (
 	"io"
 	"path/filepath"
 	"slices"
+	"time"
 
 	"github.com/claimcheck-go/claimcheck/bench/internal/report"
 	"github.com/claimcheck-go/claimcheck/bench/internal/scenario"
@@ -15,41 +16,48 @@ import (
 
 // Plan is what to measure.
 type Plan struct {
-	Scenarios []string // empty: all that are not long
+	Scenarios []string // empty: all
+	Short     bool     // then without the long ones
 	Systems   []string // empty: all
 	Runs      int
 	Size      scenario.Size
 	Dir       string // where the servers keep their data; empty: the default for temporary files
 	Profiles  string // a directory for CPU profiles of the last runs; empty: none
+	Command   string // by which it is run
 	Log       io.Writer
 }
 
-// Run carries it out. Results come also with an error, which then says what was
-// left out.
-func (p Plan) Run(ctx context.Context) ([]report.Result, error) {
+// Run carries it out, and says what the results depend on. Results come also with
+// an error, which then says what was left out.
+func (p Plan) Run(ctx context.Context) ([]report.Result, report.Machine, error) {
 	scenarios, err := p.scenarios()
 	if err != nil {
-		return nil, err
+		return nil, report.Machine{}, err
 	}
 	if err := p.checkSystems(); err != nil {
-		return nil, err
+		return nil, report.Machine{}, err
 	}
 	servers, err := p.startServers(ctx, scenarios)
 	if err != nil {
-		return nil, err
+		return nil, report.Machine{}, err
 	}
 	defer servers.stop()
-	p.describe(ctx, servers)
+	began := time.Now()
+	machine := p.machine(ctx, servers)
+	fmt.Fprintln(p.Log, machine)
 	var all report.Collected
 	var failures error
 	for _, sc := range scenarios {
+		began := time.Now()
 		err := p.measure(ctx, servers, sc, &all)
+		fmt.Fprintf(p.Log, "%s took %s\n", sc.Name, time.Since(began).Round(time.Second))
 		failures = errors.Join(failures, err)
 		if ctx.Err() != nil {
 			break
 		}
 	}
-	return all.Results(), failures
+	machine.Took = time.Since(began).Round(time.Second).String()
+	return all.Results(), machine, failures
 }
 
 // measure runs one scenario: all systems in turn, and that again for each run,
@@ -58,14 +66,8 @@ func (p Plan) Run(ctx context.Context) ([]report.Result, error) {
 func (p Plan) measure(ctx context.Context, servers *servers, sc scenario.Scenario, all *report.Collected) error {
 	var failures error
 	var ready []*site
-	for _, name := range sc.Systems {
-		if len(p.Systems) > 0 && !slices.Contains(p.Systems, name) {
-			continue
-		}
+	for _, name := range p.systems(sc) {
 		site, err := servers.site(sc, name, p.Size)
-		if errors.Is(err, errNoServer) {
-			continue // said at the start
-		}
 		if err == nil {
 			defer site.remove(context.WithoutCancel(ctx))
 			err = site.prepare(ctx)
@@ -84,7 +86,7 @@ func (p Plan) measure(ctx context.Context, servers *servers, sc scenario.Scenari
 			site := ready[(run+i)%len(ready)]
 			profile := ""
 			if p.Profiles != "" {
-				profile = filepath.Join(p.Profiles, sc.Name+"-"+site.system.Name+".pprof")
+				profile = filepath.Join(p.Profiles, sc.Name+"-"+site.System+".pprof")
 			}
 			f, err := site.measure(ctx, profile)
 			if ctx.Err() != nil {
@@ -92,15 +94,15 @@ func (p Plan) measure(ctx context.Context, servers *servers, sc scenario.Scenari
 			}
 			if err != nil {
 				failures = errors.Join(failures, err)
-				fmt.Fprintf(p.Log, "  %s, %s, run %d: FAILED\n", sc.Name, site.system.Name, run+1)
+				fmt.Fprintf(p.Log, "  %s, %s, run %d: FAILED\n", sc.Name, site.System, run+1)
 				continue
 			}
-			all.Add(sc.Name, site.system.Name, f)
+			all.Add(sc.Name, site.System, f)
 			what := "per_s"
 			if _, ok := f[what]; !ok {
 				what = "p50_ms"
 			}
-			fmt.Fprintf(p.Log, "  %s, %s, run %d: %s %s\n", sc.Name, site.system.Name, run+1, report.Number(f[what]), what)
+			fmt.Fprintf(p.Log, "  %s, %s, run %d: %s %s\n", sc.Name, site.System, run+1, report.Number(f[what]), what)
 		}
 	}
 	return failures
@@ -117,7 +119,7 @@ func (p Plan) scenarios() ([]scenario.Scenario, error) {
 		chosen = append(chosen, sc)
 	}
 	if len(p.Scenarios) == 0 {
-		chosen = slices.DeleteFunc(scenario.All(), func(sc scenario.Scenario) bool { return sc.Long })
+		chosen = slices.DeleteFunc(scenario.All(), func(sc scenario.Scenario) bool { return sc.Long && p.Short })
 	}
 	return chosen, nil
 }
@@ -125,7 +127,7 @@ func (p Plan) scenarios() ([]scenario.Scenario, error) {
 // checkSystems refuses names that no system has.
 func (p Plan) checkSystems() error {
 	for _, name := range p.Systems {
-		if _, err := system.Named(name); err != nil {
+		if _, err := system.Named(name, ""); err != nil {
 			return err
 		}
 	}

@@ -2,163 +2,83 @@ package run
 
 import (
 	"context"
-	"errors"
-	"fmt"
-	"net"
-	"slices"
 	"strings"
 
 	"github.com/claimcheck-go/claimcheck/bench/internal/probe"
 	"github.com/claimcheck-go/claimcheck/bench/internal/scenario"
-	"github.com/claimcheck-go/claimcheck/bench/internal/server"
 	"github.com/claimcheck-go/claimcheck/bench/internal/system"
 )
-
-// errNoServer says that the server a system needs is not installed.
-var errNoServer = errors.New("its server is not installed")
-
-// servers are those that a run has started.
-type servers struct {
-	postgres *server.Postgres
-	redis    map[system.Server]*server.Redis
-}
-
-// startServers starts what the plan needs. A Redis that is not installed is
-// said and left out.
-func (p Plan) startServers(ctx context.Context, scenarios []scenario.Scenario) (*servers, error) {
-	postgres, err := server.StartPostgres(ctx, p.Dir)
-	if err != nil {
-		return nil, err
-	}
-	s := &servers{postgres, make(map[system.Server]*server.Redis)}
-	for _, sys := range system.All() {
-		wanted := slices.ContainsFunc(scenarios, func(sc scenario.Scenario) bool { return slices.Contains(sc.Systems, sys.Name) }) &&
-			(len(p.Systems) == 0 || slices.Contains(p.Systems, sys.Name))
-		if sys.Server == system.Postgres || !wanted {
-			continue
-		}
-		redis, err := server.StartRedis(ctx, p.Dir, sys.Server == system.RedisFsync)
-		if errors.Is(err, server.ErrNoRedis) {
-			fmt.Fprintf(p.Log, "SKIPPED: %s: %v\n", sys.Name, err)
-			continue
-		}
-		if err != nil {
-			s.stop()
-			return nil, err
-		}
-		s.redis[sys.Server] = redis
-	}
-	return s, nil
-}
-
-func (s *servers) stop() {
-	for _, redis := range s.redis {
-		redis.Stop()
-	}
-	s.postgres.Stop()
-}
 
 // site is where one system is measured in one scenario.
 type site struct {
 	job
-	system   system.System
-	postgres *server.Postgres
-	redis    *server.Redis // instead
+	storage storage
+	inPlace bool
 }
 
-// The databases of a site: the one that is prepared, and the copy of it that a
-// measurement works on.
-const (
-	copied = "bench_run"
-	master = "bench_master_"
-)
+// copied is the database that a measurement works on, the copy of the one that
+// was prepared.
+const copied = "bench_run"
 
 func (s *servers) site(sc scenario.Scenario, name string, size scenario.Size) (*site, error) {
-	sys, err := system.Named(name)
+	sys, err := system.Named(name, sc.Server)
 	if err != nil {
 		return nil, err
 	}
-	at := &site{job: job{Scenario: sc.Name, System: name, Size: size}, system: sys}
-	if sys.Server == system.Postgres {
-		at.postgres, at.URL = s.postgres, s.postgres.URL(copied)
-		at.ServerPID, err = s.postgres.PID()
-		return at, err
+	size.Slow = sys.Slow
+	at := &site{
+		job:     job{Scenario: sc.Name, System: name, Size: size, Program: s.program},
+		storage: s.storage[sys.Server], inPlace: sc.InPlace,
 	}
-	at.redis = s.redis[sys.Server]
-	if at.redis == nil {
-		return nil, errNoServer
-	}
-	at.URL = at.redis.Addr
-	at.ServerPID, err = at.redis.PID()
+	at.ServerPID, err = at.storage.PID()
 	return at, err
 }
 
-func (s *site) master() string { return master + strings.ReplaceAll(s.System, "-", "_") }
+// master is the database that is prepared.
+func (s *site) master() string { return "bench_master_" + strings.ReplaceAll(s.System, "-", "_") }
 
-// prepare fills the master database, and leaves it as autovacuum would after a
-// while. Redis is filled before each measurement.
+// prepare fills the master, if it is of use.
 func (s *site) prepare(ctx context.Context) error {
-	if s.postgres == nil {
+	if !s.inPlace && !s.storage.copies() {
 		return nil
 	}
-	if err := s.postgres.Exec(ctx, "postgres", "CREATE DATABASE "+s.master()); err != nil {
+	return s.fill(ctx, s.master())
+}
+
+// fill makes a database as the scenario wants it.
+func (s *site) fill(ctx context.Context, name string) (err error) {
+	if s.URL, err = s.storage.empty(ctx, name); err != nil {
 		return err
 	}
 	filling := s.job
-	filling.Prepare, filling.URL = true, s.postgres.URL(s.master())
+	filling.Prepare = true
 	if _, err := filling.spawn(ctx); err != nil {
 		return err
 	}
-	return s.postgres.Exec(ctx, s.master(), "VACUUM FULL", "VACUUM ANALYZE")
+	return s.storage.settle(ctx, name)
 }
 
-// remove drops the master database.
+// remove drops what was prepared.
 func (s *site) remove(ctx context.Context) {
-	if s.postgres != nil {
-		_ = s.postgres.Exec(ctx, "postgres", "DROP DATABASE IF EXISTS "+s.master()+" WITH (FORCE)")
-	}
+	s.storage.drop(ctx, s.master())
+	s.storage.drop(ctx, copied)
 }
 
-// measure measures once, on a fresh copy.
+// measure measures once, on a database as it was prepared.
 func (s *site) measure(ctx context.Context, profile string) (probe.Figures, error) {
-	if err := s.reset(ctx); err != nil {
+	var err error
+	switch {
+	case s.inPlace:
+		err = s.storage.settle(ctx, s.master())
+	case !s.storage.copies():
+		err = s.fill(ctx, copied)
+	default:
+		s.URL, err = s.storage.replicate(ctx, s.master(), copied)
+	}
+	if err != nil {
 		return nil, err
 	}
 	measuring := s.job
 	measuring.Profile = profile
 	return measuring.spawn(ctx)
-}
-
-func (s *site) reset(ctx context.Context) error {
-	if s.postgres != nil {
-		// The checkpoint comes first: the copy is in the log whole, so that the
-		// measurement need not write whole pages again, as right after a checkpoint.
-		return s.postgres.Exec(ctx, "postgres", "DROP DATABASE IF EXISTS "+copied+" WITH (FORCE)", "CHECKPOINT",
-			"CREATE DATABASE "+copied+" TEMPLATE "+s.master())
-	}
-	if err := flush(s.redis.Addr); err != nil {
-		return err
-	}
-	filling := s.job
-	filling.Prepare = true
-	_, err := filling.spawn(ctx)
-	return err
-}
-
-// flush empties a Redis.
-func flush(addr string) error {
-	conn, err := net.Dial("tcp", addr)
-	if err != nil {
-		return err
-	}
-	defer conn.Close()
-	if _, err := conn.Write([]byte("FLUSHALL SYNC\r\n")); err != nil {
-		return err
-	}
-	answer := make([]byte, 64)
-	n, err := conn.Read(answer)
-	if err == nil && !strings.HasPrefix(string(answer[:n]), "+OK") {
-		err = fmt.Errorf("empty Redis: %s", answer[:n])
-	}
-	return err
 }

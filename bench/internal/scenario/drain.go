@@ -2,7 +2,6 @@ package scenario
 
 import (
 	"context"
-	"fmt"
 	"time"
 
 	"golang.org/x/sync/errgroup"
@@ -13,41 +12,53 @@ import (
 
 // pending fills the database with n tasks that are due.
 func pending(n int) func(context.Context, system.Session, Size) error {
-	return func(ctx context.Context, s system.Session, size Size) error { return store(ctx, s, size.rows(n)) }
+	return func(ctx context.Context, s system.Session, size Size) error {
+		if f, ok := s.(system.Filler); ok {
+			return f.Fill(ctx, size.rows(n), system.Due)
+		}
+		return store(ctx, s, size.rows(n))
+	}
 }
+
+// due is how many tasks runs that work in place find among others: more than
+// they take in all.
+const due = 50_000
 
 // among fills the database with tasks that are due, and with many of a kind
 // that no claim is to take.
-func among(others int, kind system.Kind, n int) func(context.Context, system.Session, Size) error {
+func among(others int, kind system.Kind) func(context.Context, system.Session, Size) error {
 	return func(ctx context.Context, s system.Session, size Size) error {
-		f, err := as[system.Filler](s)
-		if err != nil {
+		if err := fill(ctx, s, size.rows(others), kind); err != nil {
 			return err
 		}
-		err = inBatches(ctx, size.rows(others), func(ctx context.Context, n int) error { return f.Fill(ctx, n, kind) })
-		if err != nil {
+		return store(ctx, s, size.rows(due))
+	}
+}
+
+// finished fills the database with old tasks that have ended.
+func finished(n int) func(context.Context, system.Session, Size) error {
+	return func(ctx context.Context, s system.Session, size Size) error {
+		return fill(ctx, s, size.rows(n), system.Finished)
+	}
+}
+
+// mixed fills the database with old tasks that have ended, and with n that are
+// due.
+func mixed(old, n int) func(context.Context, system.Session, Size) error {
+	return func(ctx context.Context, s system.Session, size Size) error {
+		if err := fill(ctx, s, size.rows(old), system.Finished); err != nil {
 			return err
 		}
 		return store(ctx, s, size.rows(n))
 	}
 }
 
-// finished fills the database with old tasks that have ended, and with n that
-// are due.
-func finished(old, n int) func(context.Context, system.Session, Size) error {
-	return func(ctx context.Context, s system.Session, size Size) error {
-		p, err := as[system.Purger](s)
-		if err != nil {
-			return err
-		}
-		if err := store(ctx, s, size.rows(old)); err != nil {
-			return err
-		}
-		if err := p.FinishAll(ctx); err != nil || n == 0 {
-			return err
-		}
-		return store(ctx, s, size.rows(n))
+func fill(ctx context.Context, s system.Session, n int, kind system.Kind) error {
+	f, err := as[system.Filler](s)
+	if err != nil {
+		return err
 	}
+	return f.Fill(ctx, n, kind)
 }
 
 // inBatches calls do for n tasks in all, twice at a time: database and client
@@ -87,6 +98,9 @@ func store(ctx context.Context, s system.Session, n int) error {
 	return group.Wait()
 }
 
+// slowShare is the part that slow systems drain: one in so many.
+const slowShare = 5
+
 // drain runs n of the tasks that are pending.
 func drain(n int) func(context.Context, system.Session, *probe.Meter, Size) (probe.Figures, error) {
 	return func(ctx context.Context, s system.Session, m *probe.Meter, size Size) (probe.Figures, error) {
@@ -95,6 +109,9 @@ func drain(n int) func(context.Context, system.Session, *probe.Meter, Size) (pro
 			return nil, err
 		}
 		tasks := size.rows(n)
+		if size.Slow {
+			tasks = max(100, tasks/slowShare)
+		}
 		var claims probe.Latencies
 		if err := m.Start(ctx); err != nil {
 			return nil, err
@@ -108,24 +125,4 @@ func drain(n int) func(context.Context, system.Session, *probe.Meter, Size) (pro
 		}
 		return f, err
 	}
-}
-
-// purge deletes what has ended.
-func purge(ctx context.Context, s system.Session, m *probe.Meter, size Size) (probe.Figures, error) {
-	p, err := as[system.Purger](s)
-	if err != nil {
-		return nil, err
-	}
-	if err := m.Start(ctx); err != nil {
-		return nil, err
-	}
-	deleted, err := p.Purge(ctx)
-	if err != nil {
-		return nil, err
-	}
-	f, err := m.Stop(ctx, deleted)
-	if want := size.rows(200_000); err == nil && deleted != want {
-		err = fmt.Errorf("%d rows were deleted, not %d", deleted, want)
-	}
-	return f, err
 }

@@ -18,10 +18,18 @@ import (
 type Size struct {
 	Seconds float64 // of scenarios that run for a time
 	Scale   float64 // of the counts of all others
+	Slow    bool    // the system is one that drains less than others
 }
 
-// rows scales a count, to a hundred at the least.
-func (s Size) rows(n int) int { return max(100, int(float64(n)*s.Scale)) }
+// rows scales a count: to a hundred at the least, and to whole thousands above
+// one, by which systems fill their tables.
+func (s Size) rows(n int) int {
+	n = max(100, int(float64(n)*s.Scale))
+	if n > 1000 {
+		n -= n % 1000
+	}
+	return n
+}
 
 func (s Size) duration() time.Duration { return time.Duration(s.Seconds * float64(time.Second)) }
 
@@ -29,9 +37,13 @@ func (s Size) duration() time.Duration { return time.Duration(s.Seconds * float6
 type Scenario struct {
 	Name    string
 	Systems []string
-	Long    bool // left out of a quick run
-	Slots   int  // tasks that run at once
-	Info    bool // log what is no problem too
+	Server  system.Server // empty: each system's own
+	Long    bool          // left out of a quick run
+	Slots   int           // tasks that run at once
+	Program bool          // starts the server's program
+	// InPlace makes all runs work on what was prepared, one after the other: a
+	// copy for each would take longer than all else.
+	InPlace bool
 	// Prepare fills the database; nil leaves the tables empty.
 	Prepare func(ctx context.Context, s system.Session, size Size) error
 	// Measure runs on what was prepared.
@@ -39,36 +51,52 @@ type Scenario struct {
 }
 
 var (
-	everybody = []string{"claimcheck", "river", "asynq", "asynq-fsync", "dbos", "bare", "ideal"}
-	workers   = []string{"claimcheck", "river", "river-bench", "asynq", "asynq-fsync", "dbos", "bare", "ideal"}
+	enqueuers = []string{"claimcheck", "claimcheck-pooler", "river", "asynq", "asynq-fsync", "dbos", "bare", "ideal"}
+	workers   = []string{"claimcheck", "claimcheck-info", "claimcheck-pooler", "river", "river-bench", "asynq", "asynq-fsync", "dbos", "bare", "ideal"}
 	postgres  = []string{"claimcheck", "river", "bare", "ideal"}
 	pushers   = []string{"claimcheck", "bare", "ideal"}
+	starters  = []string{"claimcheck", "river", "asynq"}
+	backlogs  = []string{"claimcheck", "river", "ideal"}
+	purgers   = []string{"claimcheck", "river", "river-bench", "bare", "ideal"}
+	yardstick = []string{"claimcheck", "bare"}
 	product   = []string{"claimcheck"}
 )
 
-// slots is `work --concurrency 100`.
-const slots = 100
+// slots is `work --concurrency 100`; embedded databases have what local mode has.
+const (
+	slots         = 100
+	embeddedSlots = queue.DefaultConcurrency
+)
 
 // All are the scenarios in the order in which they run.
 func All() []Scenario {
 	return []Scenario{
-		{Name: "enqueue-1", Systems: everybody, Measure: enqueue(1)},
-		{Name: "enqueue-16", Systems: everybody, Measure: enqueue(16)},
+		{Name: "enqueue-1", Systems: enqueuers, Measure: enqueue(1)},
+		{Name: "enqueue-16", Systems: enqueuers, Measure: enqueue(16)},
 		{Name: "batch-1000", Systems: postgres, Measure: batches(1000)},
+		{Name: "create-task", Systems: yardstick, Server: system.CloudTasks, Measure: create},
 		{Name: "drain-50k", Systems: workers, Slots: slots, Prepare: pending(50_000), Measure: drain(50_000)},
-		{Name: "drain-50k-info", Systems: product, Slots: slots, Info: true, Prepare: pending(50_000), Measure: drain(50_000)},
 		pushed(1, 2_000),
 		pushed(8, 10_000),
 		pushed(64, 20_000),
 		pushed(256, 25_000),
-		{Name: "idle-start", Systems: []string{"claimcheck", "river", "asynq"}, Slots: queue.DefaultConcurrency, Measure: idle(system.Local, 50)},
-		{Name: "idle-start-worker", Systems: []string{"claimcheck", "river", "asynq"}, Slots: queue.DefaultConcurrency, Measure: idle(system.Remote, 5)},
-		{Name: "backlog-10k", Systems: []string{"claimcheck", "river", "ideal"}, Slots: slots, Prepare: pending(10_000), Measure: drain(5_000)},
-		{Name: "backlog-1m", Systems: []string{"claimcheck", "river", "ideal"}, Slots: slots, Prepare: pending(1_000_000), Measure: drain(5_000)},
-		{Name: "delayed-1m", Systems: product, Slots: slots, Prepare: among(1_000_000, system.Delayed, 10_000), Measure: drain(5_000)},
-		{Name: "unknown-1m", Systems: product, Slots: slots, Prepare: among(1_000_000, system.Unknown, 10_000), Measure: drain(5_000)},
-		{Name: "finished-10m", Systems: product, Slots: slots, Long: true, Prepare: finished(10_000_000, 10_000), Measure: drain(5_000)},
-		{Name: "purge", Systems: []string{"claimcheck", "river", "river-bench", "bare", "ideal"}, Prepare: finished(200_000, 0), Measure: purge},
+		{Name: "idle-start", Systems: starters, Slots: queue.DefaultConcurrency, Measure: idle(system.Local, 25)},
+		{Name: "idle-start-sqlite", Systems: product, Server: system.SQLite, Slots: embeddedSlots, Measure: idle(system.Local, 25)},
+		{Name: "idle-start-mariadb", Systems: product, Server: system.MariaDB, Slots: embeddedSlots, Measure: idle(system.Local, 25)},
+		{Name: "idle-start-worker", Systems: starters, Slots: queue.DefaultConcurrency, Measure: idle(system.Remote, 4)},
+		{Name: "backlog-10k", Systems: backlogs, Slots: slots, Prepare: pending(10_000), Measure: drain(5_000)},
+		{Name: "backlog-1m", Systems: backlogs, Slots: slots, InPlace: true, Prepare: pending(1_000_000), Measure: drain(5_000)},
+		{Name: "delayed-1m", Systems: product, Slots: slots, InPlace: true, Prepare: among(1_000_000, system.Delayed), Measure: drain(5_000)},
+		{Name: "unknown-1m", Systems: product, Slots: slots, InPlace: true, Prepare: among(1_000_000, system.Unknown), Measure: drain(5_000)},
+		{Name: "finished-10m", Systems: product, Slots: slots, Long: true, InPlace: true, Prepare: among(10_000_000, system.Finished), Measure: drain(5_000)},
+		{Name: "purge", Systems: purgers, Prepare: finished(purgeable), Measure: purge},
+		{Name: "purge-beside", Systems: product, Slots: slots, Prepare: mixed(600_000, besideRounds*2*besideTasks), Measure: purgeBeside},
+		{Name: "sqlite-enqueue", Systems: yardstick, Server: system.SQLite, Measure: enqueue(16)},
+		{Name: "sqlite-drain", Systems: yardstick, Server: system.SQLite, Slots: embeddedSlots, Prepare: pending(3_000), Measure: drain(3_000)},
+		{Name: "mariadb-enqueue", Systems: yardstick, Server: system.MariaDB, Measure: enqueue(16)},
+		{Name: "mariadb-drain", Systems: yardstick, Server: system.MariaDB, Slots: embeddedSlots, Prepare: pending(3_000), Measure: drain(3_000)},
+		{Name: "cold-start", Systems: product, Server: system.SQLite, Program: true, Measure: coldStart},
+		{Name: "cold-start-postgres", Systems: product, Program: true, Measure: coldStart},
 	}
 }
 

@@ -151,5 +151,5 @@ func postgresPrograms() (string, error) {
 			return dir, nil
 		}
 	}
-	return "", errors.New("PostgreSQL's programs initdb and postgres are missing: apt-get install postgresql")
+	return "", errors.New("there is no initdb and postgres")
 }

@@ -2,7 +2,6 @@ package server
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"net"
 	"os"
@@ -12,9 +11,6 @@ import (
 	"strings"
 	"time"
 )
-
-// ErrNoRedis says that redis-server is not installed.
-var ErrNoRedis = errors.New("redis-server is not installed (Debian: apt-get install --no-install-recommends redis-server)")
 
 // Redis is a private Redis server.
 type Redis struct {
@@ -27,7 +23,7 @@ type Redis struct {
 func StartRedis(ctx context.Context, parent string, fsync bool) (*Redis, error) {
 	program, err := exec.LookPath("redis-server")
 	if err != nil {
-		return nil, ErrNoRedis
+		return nil, err
 	}
 	port, err := freePort()
 	if err != nil {
@@ -69,11 +65,29 @@ func (r *Redis) await(ctx context.Context) error {
 	}
 }
 
+// Flush empties the server.
+func (r *Redis) Flush() error {
+	conn, err := net.Dial("tcp", r.Addr)
+	if err != nil {
+		return err
+	}
+	defer conn.Close()
+	if _, err := conn.Write([]byte("FLUSHALL SYNC\r\n")); err != nil {
+		return err
+	}
+	answer := make([]byte, 64)
+	n, err := conn.Read(answer)
+	if err == nil && !strings.HasPrefix(string(answer[:n]), "+OK") {
+		err = fmt.Errorf("empty Redis: %s", answer[:n])
+	}
+	return err
+}
+
 // RedisVersion is what the installed redis-server says of itself.
 func RedisVersion() (string, error) {
 	out, err := exec.Command("redis-server", "--version").Output()
 	if err != nil {
-		return "", fmt.Errorf("%w: %w", ErrNoRedis, err)
+		return "", err
 	}
 	var version string
 	_, err = fmt.Sscanf(string(out), "Redis server v=%s", &version)

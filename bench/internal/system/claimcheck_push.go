@@ -23,7 +23,7 @@ const (
 
 // Deliveries serves the routes that the server has, behind the verification of
 // tokens. The issuer stands in this process but is asked for its keys only once.
-func (p *product) Deliveries(ctx context.Context) (http.Handler, http.Header, []string, error) {
+func (p *postgresProduct) Deliveries(ctx context.Context) (http.Handler, http.Header, []string, error) {
 	issuer, err := cloudtaskstest.New(cloudtaskstest.Config{})
 	if err != nil {
 		return nil, nil, nil, err
@@ -44,7 +44,7 @@ func (p *product) Deliveries(ctx context.Context) (http.Handler, http.Header, []
 	if err != nil {
 		return nil, nil, nil, err
 	}
-	ids, err := list(ctx, p.url, `SELECT id::text FROM claimcheck_tasks WHERE status = 'READY'`)
+	ids, err := list(ctx, p.URL, `SELECT id::text FROM claimcheck_tasks WHERE status = 'READY'`)
 	return handler, http.Header{"Authorization": {"Bearer " + token}}, ids, err
 }
 
@@ -86,7 +86,7 @@ func (p *product) Start(ctx context.Context, mode StartMode, started func()) (Ru
 		}()
 		return r, nil
 	}
-	store, err := openStore(ctx, p.url)
+	store, err := p.open(ctx, p.URL)
 	if err != nil {
 		return nil, err
 	}

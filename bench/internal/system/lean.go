@@ -72,10 +72,24 @@ func (l *lean) Close(context.Context) error {
 	return nil
 }
 
-// FinishAll makes every task a finished one of two days ago.
-func (l *lean) FinishAll(ctx context.Context) error {
-	return exec(ctx, l.url, `UPDATE lean_tasks SET status = 2, attempts = 1, claim_id = gen_random_uuid(), result = 'null',
-		finished_at = now() - interval '2 days'`)
+// Fill stores n tasks of a kind.
+func (l *lean) Fill(ctx context.Context, n int, kind Kind) error {
+	base, copies := portions(n)
+	if err := l.insertBatch(ctx, base); err != nil {
+		return err
+	}
+	switch kind {
+	case Due:
+	case Finished:
+		err := exec(ctx, l.url, `UPDATE lean_tasks SET status = 2, attempts = 1, claim_id = gen_random_uuid(), result = 'null',
+			finished_at = now() - interval '2 days'`)
+		if err != nil {
+			return err
+		}
+	default:
+		return fmt.Errorf("there are no tasks of the kind %q", kind)
+	}
+	return multiply(ctx, l.url, "lean_tasks", copies, map[string]string{"id": newUUID, "enqueued_at": "clock_timestamp()"})
 }
 
 // Purge deletes in batches.

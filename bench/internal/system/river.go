@@ -21,7 +21,7 @@ func river(name string) System {
 			return nil, err
 		}
 		// The settings of River's own benchmark: `river bench` of its command line.
-		r := &riverSession{pool: pool, cooldown: 2 * time.Millisecond, poll: 20 * time.Millisecond, slots: 2000}
+		r := &riverSession{url: t.URL, pool: pool, cooldown: 2 * time.Millisecond, poll: 20 * time.Millisecond, slots: 2000}
 		if name == "river" {
 			// As many at once as the others, and the shortest pauses that River accepts
 			// between two fetches: by default it is 100 ms.
@@ -47,6 +47,7 @@ func setupRiver(ctx context.Context, url string) error {
 }
 
 type riverSession struct {
+	url            string
 	pool           *pgxpool.Pool
 	inserter       *riverqueue.Client[pgx.Tx]
 	cooldown, poll time.Duration
@@ -151,11 +152,25 @@ type riverRunning struct {
 // Stop ends the worker.
 func (r riverRunning) Stop(ctx context.Context) error { return r.client.Stop(ctx) }
 
-// FinishAll makes every task a finished one of two days ago.
-func (r *riverSession) FinishAll(ctx context.Context) error {
-	_, err := r.pool.Exec(ctx, `UPDATE river_job SET state = 'completed', attempt = 1, attempted_by = '{worker}',
-		attempted_at = now() - interval '2 days', finalized_at = now() - interval '2 days'`)
-	return err
+// Fill stores n tasks of a kind.
+func (r *riverSession) Fill(ctx context.Context, n int, kind Kind) error {
+	base, copies := portions(n)
+	if err := r.EnqueueBatch(ctx, base); err != nil {
+		return err
+	}
+	switch kind {
+	case Due:
+	case Finished:
+		_, err := r.pool.Exec(ctx, `UPDATE river_job SET state = 'completed', attempt = 1, attempted_by = '{worker}',
+			attempted_at = now() - interval '2 days', finalized_at = now() - interval '2 days'`)
+		if err != nil {
+			return err
+		}
+	default:
+		return fmt.Errorf("there are no tasks of the kind %q", kind)
+	}
+	// An empty expression leaves the ID to its sequence.
+	return multiply(ctx, r.url, "river_job", copies, map[string]string{"id": "", "created_at": "clock_timestamp()"})
 }
 
 // Purge runs the statement of River's cleaner in its batches, with the pauses

@@ -19,12 +19,16 @@ const (
 	Postgres   Server = "postgres"
 	Redis      Server = "redis"
 	RedisFsync Server = "redis-fsync"
+	MariaDB    Server = "mariadb"
+	SQLite     Server = "sqlite"
+	CloudTasks Server = "cloudtasks" // the fake
 )
 
 // System is one way to keep background tasks.
 type System struct {
 	Name   string
 	Server Server
+	Slow   bool // drains a fifth of what others do, since it takes so long
 	// Setup makes the tables; nil if there are none.
 	Setup func(ctx context.Context, url string) error
 	Open  func(ctx context.Context, t Target) (Session, error)
@@ -32,9 +36,9 @@ type System struct {
 
 // Target says what a session works on.
 type Target struct {
-	URL   string // of the database, or the address of Redis
-	Slots int    // tasks that run at once
-	Info  bool   // log what is no problem too; claimcheck only
+	URL    string // of the database, or the address of Redis or of the fake
+	Slots  int    // tasks that run at once
+	Binary string // the server's program, where a scenario starts it
 }
 
 // Session is a system that is open. What it can do beyond this it shows by the
@@ -53,19 +57,20 @@ type Batcher interface {
 	EnqueueBatch(ctx context.Context, n int) error
 }
 
-// Filler stores n tasks of a kind that pull claims are not to take: delayed
-// ones of high priority, or such of a name that nobody knows.
+// Filler stores n tasks of a kind as fast as the database can.
 type Filler interface {
 	Fill(ctx context.Context, n int, kind Kind) error
 }
 
-// Kind is a kind of tasks that only lie there.
+// Kind is a kind of tasks that lie there.
 type Kind string
 
-// The kinds.
+// The kinds. Only the first is for pull claims to take.
 const (
-	Delayed Kind = "delayed"
-	Unknown Kind = "unknown"
+	Due      Kind = "due"
+	Delayed  Kind = "delayed"  // and of high priority
+	Unknown  Kind = "unknown"  // of a name that nobody knows, and of high priority
+	Finished Kind = "finished" // two days ago
 )
 
 // Drainer runs n of the tasks that are pending and returns when their ends are
@@ -103,22 +108,53 @@ const (
 
 // Purger deletes finished tasks.
 type Purger interface {
-	// FinishAll makes every task a finished one of some days ago.
-	FinishAll(ctx context.Context) error
 	Purge(ctx context.Context) (deleted int, err error)
+}
+
+// PurgingDrainer runs n tasks while it purges, until the one or the other ends.
+type PurgingDrainer interface {
+	Drainer
+	DrainPurging(ctx context.Context, n int) (Shared, error)
+}
+
+// Shared is what two kinds of work beside each other did in a time.
+type Shared struct {
+	Runs, Deleted int
+	Took          time.Duration
+}
+
+// Creator creates Cloud Tasks.
+type Creator interface {
+	// Concurrencies are those that Create is to be tried with; the best counts.
+	Concurrencies() []int
+	Create(ctx context.Context, n, concurrency int) error
+	// Forget deletes what was created.
+	Forget(ctx context.Context) error
+}
+
+// Launcher starts the server's program.
+type Launcher interface {
+	// Launch returns how long it took to the first answer, and the bytes of
+	// memory that the process has after resting.
+	Launch(ctx context.Context, rest time.Duration) (first time.Duration, rss int64, err error)
 }
 
 // All are the systems, in the order of tables.
 func All() []System {
-	return []System{claimcheck(), river("river"), river("river-bench"), asynqOn("asynq", Redis), asynqOn("asynq-fsync", RedisFsync), dbos(), bare(), ideal()}
+	return []System{
+		claimcheck("claimcheck", false, false), claimcheck("claimcheck-info", true, false), claimcheck("claimcheck-pooler", false, true),
+		river("river"), river("river-bench"), asynqOn("asynq", Redis), asynqOn("asynq-fsync", RedisFsync), dbos(), bare(), ideal(),
+		embedded(SQLite), bareSQL(SQLite), embedded(MariaDB), bareSQL(MariaDB), dispatcher(), bareClient(),
+	}
 }
 
-// Named returns the system of this name.
-func Named(name string) (System, error) {
+// Named returns the system of this name on a server; without one, on that where
+// it is measured most.
+func Named(name string, server Server) (System, error) {
 	all := All()
-	i := slices.IndexFunc(all, func(s System) bool { return s.Name == name })
+	i := slices.IndexFunc(all, func(s System) bool { return s.Name == name && (server == "" || s.Server == server) })
 	if i < 0 {
-		return System{}, fmt.Errorf("there is no system %q", name)
+		return System{}, fmt.Errorf("there is no system %q %s", name, server)
 	}
 	return all[i], nil
 }
@@ -127,7 +163,9 @@ func Named(name string) (System, error) {
 func Names() []string {
 	var names []string
 	for _, s := range All() {
-		names = append(names, s.Name)
+		if !slices.Contains(names, s.Name) {
+			names = append(names, s.Name)
+		}
 	}
 	return names
 }

@@ -1,0 +1,87 @@
+package system
+
+import (
+	"context"
+	"errors"
+	"time"
+
+	"github.com/claimcheck-go/claimcheck/queue"
+	"github.com/claimcheck-go/claimcheck/queue/pgstore"
+	"github.com/claimcheck-go/claimcheck/queue/sqlstore"
+)
+
+// store is a store of the product's that tells how long claims take.
+type store interface {
+	queue.Store
+	Close() error
+	timeClaims(claimed func(time.Duration))
+}
+
+// timer passes on how long claims took that found something.
+type timer struct{ claimed func(time.Duration) }
+
+func (t *timer) timeClaims(claimed func(time.Duration)) { t.claimed = claimed }
+
+func (t *timer) time(claim func() ([]*queue.Row, error)) ([]*queue.Row, error) {
+	began := time.Now()
+	rows, err := claim()
+	if len(rows) > 0 {
+		timed(t.claimed, began)
+	}
+	return rows, err
+}
+
+// Each store is embedded as it is, so that it keeps all that it can do.
+type (
+	timedPostgres struct {
+		*pgstore.Store
+		timer
+	}
+	timedSQL struct {
+		*sqlstore.Store
+		timer
+	}
+)
+
+// ClaimNext is the store's, timed.
+func (s *timedPostgres) ClaimNext(ctx context.Context, req queue.ClaimNextRequest) ([]*queue.Row, error) {
+	return s.time(func() ([]*queue.Row, error) { return s.Store.ClaimNext(ctx, req) })
+}
+
+// ClaimNext is the store's, timed.
+func (s *timedSQL) ClaimNext(ctx context.Context, req queue.ClaimNextRequest) ([]*queue.Row, error) {
+	return s.time(func() ([]*queue.Row, error) { return s.Store.ClaimNext(ctx, req) })
+}
+
+func openPostgres(ctx context.Context, url string, pooler bool) (store, error) {
+	s, err := pgstore.Open(ctx, pgstore.Config{URL: url, MaxConns: poolSize, Pooler: pooler})
+	if err != nil {
+		return nil, err
+	}
+	return &timedPostgres{Store: s}, nil
+}
+
+func openSQL(ctx context.Context, url string) (store, error) {
+	s, err := sqlstore.Open(ctx, url, sqlstore.Config{MaxConns: poolSize})
+	if err != nil {
+		return nil, err
+	}
+	return &timedSQL{Store: s}, nil
+}
+
+func migratePostgres(ctx context.Context, url string) error {
+	s, err := pgstore.Open(ctx, pgstore.Config{URL: url})
+	if err != nil {
+		return err
+	}
+	_, err = s.Migrate(ctx)
+	return errors.Join(err, s.Close())
+}
+
+func migrateSQL(ctx context.Context, url string) error {
+	s, err := sqlstore.Open(ctx, url, sqlstore.Config{Migrate: true})
+	if err != nil {
+		return err
+	}
+	return s.Close()
+}
