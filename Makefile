@@ -42,16 +42,33 @@ build: ## Build the server into bin/, stripped.
 	$(GO) build -trimpath -ldflags="-s -w" -o bin/server ./cmd/server
 
 .PHONY: bench
-bench: ## Speed beside River, Asynq and two yardsticks, on servers of its own: the table, and bench/results.json.
+bench: ## Speed beside River, Asynq, DBOS and two yardsticks, on servers of its own: a table, bench/results.json (about ten minutes).
 	cd bench && $(GO) run .
 
 .PHONY: bench-quick
-bench-quick: ## The same with fewer and shorter runs.
+bench-quick: ## The same with fewer and shorter runs, without the ten million rows: bench/results-part.json.
 	cd bench && $(GO) run . -quick
+
+.PHONY: bench-publish
+bench-publish: ## Write docs/benchmarks.md and its charts from bench/results.json.
+	cd bench && $(GO) run . -publish
+
+.PHONY: bench-deps
+bench-deps: ## What each dependency adds to the server's start and size: a table, bench/dependencies.json.
+	cd bench && $(GO) run . -deps
 
 .PHONY: bench-micro
 bench-micro: ## Micro-benchmarks of the hot pieces, with allocations.
 	$(GO) test -run '^$$' -bench . -benchmem ./...
+	cd bench && $(GO) test -run '^$$' -bench . -benchmem ./internal/micro
+
+.PHONY: bench-compare
+bench-compare: ## Micro-benchmarks of BASE=revision and of the tree in turn, compared by benchstat.
+	@./bench/compare.sh $(BASE)
+
+.PHONY: bench-test
+bench-test: $(GOLANGCI_LINT) ## Vet, lint and test the benchmark's own module.
+	cd bench && $(GO) vet ./... && $(GOLANGCI_LINT) run ./... && $(GO) test ./...
 
 .PHONY: fuzz
 fuzz: ## Fuzz each target for half a minute.

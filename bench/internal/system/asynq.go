@@ -65,7 +65,7 @@ func (a *asynqSession) Drain(ctx context.Context, n int, _ func(time.Duration)) 
 		return ctx.Err()
 	}
 	inspector := asynq.NewInspector(a.options)
-	defer inspector.Close()
+	defer func() { _ = inspector.Close() }()
 	for ctx.Err() == nil {
 		info, err := inspector.GetQueueInfo("default")
 		if err != nil {

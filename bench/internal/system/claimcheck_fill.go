@@ -89,7 +89,7 @@ func (p *postgresProduct) DrainPurging(ctx context.Context, n int) (s Shared, er
 	case err = <-worked:
 		s = seen()
 		stop()
-		<-purged // it was told to end, and says so
+		_ = <-purged // it was told to end, and says so
 	case err = <-purged:
 		s = seen()
 		if workErr := <-worked; err == nil {
