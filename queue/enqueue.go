@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"reflect"
 	"time"
 
 	"github.com/google/uuid"
@@ -125,8 +126,10 @@ func (c *Client) newRow(request Request) (*NewRow, error) {
 	for _, option := range request.Options {
 		option(&o)
 	}
-	if err := o.check(); err != nil {
-		return nil, err
+	if len(request.Options) > 0 { // the task's own were checked when it was declared
+		if err := o.check(); err != nil {
+			return nil, err
+		}
 	}
 	if o.backoff != nil || o.aliases != nil {
 		return nil, invalidf("Backoff and Alias belong to the task (NewTask, Declare), not to one Enqueue")
@@ -147,8 +150,10 @@ func (c *Client) newRow(request Request) (*NewRow, error) {
 	if err := CheckJSON("args", args); err != nil {
 		return nil, err
 	}
-	if err := d.check(args); err != nil {
-		return nil, invalidf("args of %s: %w", d.name, err)
+	if d.plain == nil || reflect.TypeOf(request.Args) != d.plain {
+		if err := d.check(args); err != nil {
+			return nil, invalidf("args of %s: %w", d.name, err)
+		}
 	}
 	fresh := o.id == uuid.Nil
 	if fresh {

@@ -45,10 +45,12 @@ type Executor struct {
 	store  Store
 	log    *slog.Logger
 	heart  heart
+	gang   gang // for the tasks
 
 	mu       sync.Mutex
 	running  map[Claim]*running
 	taken    int           // slots: a task running, or a claim under way
+	settling int           // of these, tasks whose end is being stored
 	freed    chan struct{} // gets a value when slots were given back
 	closing  bool
 	stopping chan struct{} // closed when Shutdown begins
@@ -191,15 +193,15 @@ func (e *Executor) run(ctx context.Context, row *Row, since time.Time) *Run {
 	started := time.Now()
 	var res result
 	select {
-	case res = <-invoke(taskCtx, d, row):
+	case res = <-e.invoke(taskCtx, d, row):
 	case <-overdue: // long after its context ended
 		return e.abandoned(row, context.Cause(taskCtx))
 	case <-r.abandon: // Shutdown has given up on it
 		return e.abandoned(row, context.Cause(taskCtx))
 	}
-	run := e.settle(ctx, r, row, res, context.Cause(taskCtx))
+	run := e.settled(ctx, r, row, res, context.Cause(taskCtx))
 	run.Duration = time.Since(started)
-	e.logRun(run)
+	e.logRun(ctx, run)
 	if hook := e.client.cfg.Hooks.Finished; hook != nil {
 		hook(ctx, run)
 	}

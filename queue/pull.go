@@ -33,7 +33,7 @@ func (e *Executor) look(ctx context.Context) (Promotion, error) {
 // them; done is called with each run when it has ended, before its slot is free. It
 // returns how many were started, and whether there may be more to claim.
 func (e *Executor) pull(ctx context.Context, from From, most int, done func(*Run)) (started int, more bool, err error) {
-	n, err := e.reserve(most)
+	n, err := e.reserveSome(most)
 	if err != nil {
 		return 0, false, err
 	}
@@ -42,10 +42,10 @@ func (e *Executor) pull(ctx context.Context, from From, most int, done func(*Run
 	rows, err := e.claimNext(ctx, from, n)
 	e.unreserve(n - len(rows))
 	for _, row := range rows {
-		go func() {
+		e.gang.run(func() {
 			done(e.run(ctx, row, since))
 			e.unreserve(1)
-		}()
+		})
 	}
 	return len(rows), len(rows) == n, err
 }

@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"log/slog"
 	"time"
 )
 
@@ -199,42 +198,5 @@ func (e *Executor) persist(ctx context.Context, write func(context.Context) erro
 			return fmt.Errorf("%w: %w", ErrFinishUnknown, err)
 		}
 		time.Sleep(pause)
-	}
-}
-
-// logRun writes the one line that each run leaves in the log.
-func (e *Executor) logRun(run *Run) {
-	row := run.Row
-	log := e.log.With("task_id", row.ID, "task_path", row.Task, "queue_name", row.Queue, "attempt", row.Attempts,
-		"max_attempts", row.MaxAttempts, "status", row.Status, "duration_ms", run.Duration.Milliseconds())
-	var f *failure
-	switch {
-	case errors.As(run.Err, &f):
-		log = log.With("error_class", f.class, "error", f.text)
-		if f.panicked {
-			log = log.With("stack", f.trace)
-		}
-	case run.Err != nil:
-		log = log.With("error", run.Err)
-	}
-	switch {
-	case run.Outcome == OutcomeSucceeded:
-		log.Info("task succeeded")
-	case run.Outcome == OutcomeFailed && row.Status == StatusFailed:
-		log.Error("task failed; no attempt is left, or the error is permanent")
-	case run.Outcome == OutcomeFailed:
-		log.Warn("task failed; it will be tried again")
-	case run.Outcome == OutcomeCancelled:
-		log.Info("task cancelled itself")
-	case run.Outcome == OutcomeRescheduled:
-		level := slog.LevelWarn
-		if f != nil && f.snoozed() {
-			level = slog.LevelInfo
-		}
-		log.Log(context.Background(), level, "task runs again at the time it asked for", "run_after", row.RunAfter)
-	case run.Outcome == OutcomeInterrupted:
-		log.Info("task interrupted; its attempt is given back")
-	default:
-		log.Error("task ended, but its result was not stored", "outcome", run.Outcome)
 	}
 }

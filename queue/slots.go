@@ -19,14 +19,28 @@ type running struct {
 
 // reserve takes up to n slots and returns how many. With none free it returns
 // ErrBusy, and after Shutdown ErrShutdown.
-func (e *Executor) reserve(n int) (int, error) {
+func (e *Executor) reserve(n int) (int, error) { return e.reserveAtLeast(1, n) }
+
+// reserveSome is reserve for a claim of many rows. While runs are settling, which
+// takes but a moment, it waits with ErrBusy for half of all slots to be free:
+// one claim of many rows costs little more than one of a single row.
+func (e *Executor) reserveSome(n int) (int, error) {
+	return e.reserveAtLeast(max(1, min(n, e.cfg.Concurrency/2)), n)
+}
+
+// reserveAtLeast takes up to n slots: at least so many as long as runs are
+// settling.
+func (e *Executor) reserveAtLeast(least, n int) (int, error) {
 	e.mu.Lock()
 	defer e.mu.Unlock()
 	if e.closing {
 		return 0, ErrShutdown
 	}
+	if e.settling == 0 {
+		least = 1
+	}
 	n = min(n, e.cfg.Concurrency-e.taken)
-	if n <= 0 {
+	if n < least {
 		return 0, ErrBusy
 	}
 	e.taken += n
@@ -41,10 +55,28 @@ func (e *Executor) unreserve(n int) {
 	e.mu.Lock()
 	e.taken -= n
 	e.mu.Unlock()
+	e.noteFreed()
+}
+
+func (e *Executor) noteFreed() {
 	select {
 	case e.freed <- struct{}{}:
 	default:
 	}
+}
+
+// settled is settle, seen by reserveSome.
+func (e *Executor) settled(ctx context.Context, r *running, row *Row, res result, cause error) *Run {
+	e.mu.Lock()
+	e.settling++
+	e.mu.Unlock()
+	defer func() {
+		e.mu.Lock()
+		e.settling--
+		e.mu.Unlock()
+		e.noteFreed()
+	}()
+	return e.settle(ctx, r, row, res, cause)
 }
 
 func (e *Executor) enter(r *running) {

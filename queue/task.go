@@ -6,6 +6,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"reflect"
 	"time"
 
 	"github.com/google/uuid"
@@ -34,6 +35,8 @@ type definition struct {
 	options options
 	// check reports arguments that the function's parameter cannot hold.
 	check func(args json.RawMessage) error
+	// plain is the type of arguments that need no check; may be nil.
+	plain reflect.Type
 	// run decodes, calls and encodes; nil for a task that is only declared.
 	run func(ctx context.Context, args json.RawMessage) (json.RawMessage, error)
 }
@@ -71,6 +74,7 @@ func Declare[In, Out any](name string, defaults ...Option) *Task[In, Out] {
 	return &Task[In, Out]{def: definition{
 		name:    name,
 		options: o,
+		plain:   plainType[In](),
 		check: func(args json.RawMessage) error {
 			_, err := decode[In](args)
 			return err

@@ -45,6 +45,19 @@ func TestTypedTaskFromEnqueueToResult(t *testing.T) {
 	}
 }
 
+// loud is written as a string, which it cannot be read from.
+type loud struct{}
+
+func (loud) MarshalJSON() ([]byte, error) { return []byte(`"loud"`), nil }
+
+func TestArgumentsThatCannotBeReadBackAreRefused(t *testing.T) {
+	task := queue.NewTask("t", func(context.Context, struct{ Voice loud }) (any, error) { return nil, nil })
+	sys := newSystem(t, setup{}, task)
+	if _, err := task.Enqueue(t.Context(), sys.client, struct{ Voice loud }{}); !errors.Is(err, queue.ErrInvalid) {
+		t.Errorf("got %v", err)
+	}
+}
+
 func TestOptionsOfOneCallOverrideTheTasks(t *testing.T) {
 	task := queue.NewTask("t", nothing, queue.OnQueue("a"), queue.Priority(10), queue.MaxAttempts(3), queue.Timeout(time.Minute))
 	sys := newSystem(t, setup{}, task)
