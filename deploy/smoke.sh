@@ -46,7 +46,8 @@ echo "the database answers"
 call POST /tasks/enqueue/ '{"task":"demo.echo","args":"smoke"}'
 expect 201
 id=$(grep -oE '"id": ?"[0-9a-f-]{36}"' "$body" | head -n 1 | grep -oE '[0-9a-f-]{36}') || die "no task in: $(head -c 500 "$body")"
-echo "stored task $id"
+if grep -q '"dispatch_error"' "$body"; then die "stored, but Cloud Tasks refused it: $(head -c 1000 "$body")"; fi
+echo "task $id is stored and with Cloud Tasks"
 
 # This revision runs it, unless Cloud Tasks' own delivery was faster.
 call POST "/tasks/execute/$id/?fail_on_error=true"
@@ -55,7 +56,6 @@ for _ in $(seq 30); do
 	call GET "/tasks/result/$id/"
 	expect 200
 	if grep -q '"SUCCESSFUL"' "$body"; then
-		if grep -q '"dispatch_error"' "$body"; then die "it ran, but Cloud Tasks refused it: $(head -c 1000 "$body")"; fi
 		echo "task $id was run"
 		exit 0
 	fi

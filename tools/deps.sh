@@ -30,6 +30,9 @@ has_browser() {
 }
 has_browser || missing+=(chromium)
 
+# The scripts for Google Cloud are checked.
+command -v shellcheck >/dev/null || missing+=(shellcheck)
+
 [ ${#missing[@]} -eq 0 ] && exit 0
 
 if [ "$(id -u)" = 0 ]; then
