@@ -70,6 +70,10 @@ bench-compare: ## Micro-benchmarks of BASE=revision and of the tree in turn, com
 bench-test: $(GOLANGCI_LINT) ## Vet, lint and test the benchmark's own module.
 	cd bench && $(GO) vet ./... && $(GOLANGCI_LINT) run ./... && $(GO) test ./...
 
+.PHONY: bench-simulate
+bench-simulate: ## What systems of several sizes can do, and what limits them, simulated: the tables of docs/scaling.md.
+	cd bench && $(GO) run ./simulate
+
 .PHONY: fuzz
 fuzz: ## Fuzz each target for half a minute.
 	@./tools/fuzz.sh 30s
