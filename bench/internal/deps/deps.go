@@ -81,9 +81,9 @@ func measure(ctx context.Context, dir string) (costs Costs, err error) {
 		return costs, fmt.Errorf("go version -m: %w", err)
 	}
 	modules := newModules(string(build))
-	symbols, err := exec.CommandContext(ctx, "go", "tool", "nm", "-size", plain).Output()
+	symbols, err := readSymbols(plain)
 	if err != nil {
-		return costs, fmt.Errorf("go tool nm: %w", err)
+		return costs, err
 	}
 	all := make(map[string]*Cost)
 	at := func(module string) *Cost {
@@ -92,9 +92,12 @@ func measure(ctx context.Context, dir string) (costs Costs, err error) {
 		}
 		return all[module]
 	}
-	for module, size := range modules.sizes(string(symbols)) {
+	rest := costs.BinaryMB
+	for module, size := range modules.sizes(symbols) {
 		at(module).BinaryMB = mega(size)
+		rest -= mega(size)
 	}
+	at(shared).BinaryMB = rest
 	inits, err := trace(ctx, stripped)
 	if err != nil {
 		return costs, err

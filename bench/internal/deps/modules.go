@@ -1,9 +1,8 @@
 package deps
 
 import (
-	"bufio"
+	"debug/elf"
 	"slices"
-	"strconv"
 	"strings"
 )
 
@@ -11,7 +10,7 @@ import (
 const (
 	product  = "github.com/claimcheck-go/claimcheck"
 	standard = "Go's standard library and runtime"
-	shared   = "tables of the linker, for all"
+	shared   = "names of types, tables of functions and lines, for all"
 )
 
 // modules are the paths of those in a program, the longest first.
@@ -43,29 +42,45 @@ func (m modules) of(symbol string) string {
 	return standard
 }
 
-// sizes adds up what go tool nm -size prints: address, size, kind, name.
-func (m modules) sizes(text string) map[string]int64 {
+// symbol is a part of the program's file.
+type symbol struct {
+	name string
+	size int64
+}
+
+// readSymbols reads those that take room in the file, and not only in memory.
+func readSymbols(path string) ([]symbol, error) {
+	file, err := elf.Open(path)
+	if err != nil {
+		return nil, err
+	}
+	defer file.Close()
+	all, err := file.Symbols()
+	if err != nil {
+		return nil, err
+	}
+	var some []symbol
+	for _, s := range all {
+		if i := int(s.Section); i > 0 && i < len(file.Sections) && file.Sections[i].Type != elf.SHT_NOBITS {
+			some = append(some, symbol{s.Name, int64(s.Size)})
+		}
+	}
+	return some, nil
+}
+
+// sizes adds symbols up by module. Names of types and tables begin with what
+// they are.
+func (m modules) sizes(symbols []symbol) map[string]int64 {
 	sizes := make(map[string]int64)
-	lines := bufio.NewScanner(strings.NewReader(text))
-	lines.Buffer(nil, 1<<20)
-	for lines.Scan() {
-		fields := strings.Fields(lines.Text())
-		if len(fields) < 4 || strings.ContainsAny(fields[2], "UBbNn") { // undefined, or no bytes of the file
-			continue
-		}
-		size, err := strconv.ParseInt(fields[1], 10, 64)
-		if err != nil {
-			continue
-		}
-		name := strings.Join(fields[3:], " ")
-		if strings.HasPrefix(name, "runtime.pclntab") || strings.HasPrefix(name, "go:") && !strings.HasPrefix(name, "go:itab.") {
-			sizes[shared] += size
-			continue
-		}
+	for _, s := range symbols {
+		name := s.name
 		for _, prefix := range []string{"type:.eq.", "type:.hash.", "type:", "go:itab."} {
 			name = strings.TrimPrefix(name, prefix)
 		}
-		sizes[m.of(strings.TrimLeft(name, "*[]"))] += size
+		if strings.HasPrefix(name, "go:") || strings.HasPrefix(name, "runtime.findfunctab") || strings.HasPrefix(name, "runtime.typelink") {
+			continue // of the linker
+		}
+		sizes[m.of(strings.TrimLeft(name, "*[]"))] += s.size
 	}
 	return sizes
 }

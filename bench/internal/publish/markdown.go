@@ -23,7 +23,7 @@ func markdown(results []report.Result, m report.Machine, costs *deps.Costs, char
 			row(v.Scenario, v.Metric, v.Target, report.Number(v.Value), said)
 		}
 	})
-	b.WriteString("### Charts\n\nThe thin line is the range over all runs.\n\n")
+	b.WriteString("### Charts\n\nBlue is claimcheck, grey are its peers, and the faintest bars are the yardsticks. The thin line is the range over all runs.\n\n")
 	for _, p := range charts {
 		fmt.Fprintf(&b, "![%s](images/%s)\n\n", p.title, p.file())
 	}

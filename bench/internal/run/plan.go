@@ -67,6 +67,7 @@ func (p Plan) measure(ctx context.Context, servers *servers, sc scenario.Scenari
 	var failures error
 	var ready []*site
 	for _, name := range p.systems(sc) {
+		began := time.Now()
 		site, err := servers.site(sc, name, p.Size)
 		if err == nil {
 			defer site.remove(context.WithoutCancel(ctx))
@@ -80,6 +81,7 @@ func (p Plan) measure(ctx context.Context, servers *servers, sc scenario.Scenari
 			continue
 		}
 		ready = append(ready, site)
+		fmt.Fprintf(p.Log, "  %s, %s, prepared in %s\n", sc.Name, site.System, time.Since(began).Round(100*time.Millisecond))
 	}
 	for run := range p.Runs {
 		for i := range ready {
