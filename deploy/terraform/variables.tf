@@ -1,0 +1,71 @@
+variable "project" {
+  description = "Project ID."
+  type        = string
+}
+
+variable "region" {
+  description = "Region of the service, the queues and the database; on App Engine that of the application."
+  type        = string
+}
+
+variable "platform" {
+  description = "Where the server runs: cloud-run or app-engine."
+  type        = string
+  default     = "cloud-run"
+  validation {
+    condition     = contains(["cloud-run", "app-engine"], var.platform)
+    error_message = "platform must be cloud-run or app-engine."
+  }
+}
+
+variable "service" {
+  description = "Name of the service, and the beginning of all other names."
+  type        = string
+  default     = "claimcheck"
+  validation {
+    condition     = can(regex("^[a-z][a-z0-9-]{0,20}[a-z0-9]$", var.service))
+    error_message = "service must be 2 to 22 small letters, digits and hyphens, a letter first."
+  }
+}
+
+variable "queues" {
+  description = "The queues."
+  type        = set(string)
+  default     = ["default"]
+  validation {
+    condition     = alltrue([for queue in var.queues : can(regex("^[A-Za-z0-9-]{1,100}$", queue))])
+    error_message = "A queue's name is 1 to 100 letters, digits and hyphens."
+  }
+}
+
+variable "create_database" {
+  description = "Make a Cloud SQL instance. Without it database_url names the database."
+  type        = bool
+  default     = true
+}
+
+variable "database_url" {
+  description = "URL of a database that exists, for create_database = false. It is kept in Secret Manager only."
+  type        = string
+  default     = null
+  ephemeral   = true
+  sensitive   = true
+}
+
+variable "sql_tier" {
+  description = "Machine of the Cloud SQL instance."
+  type        = string
+  default     = "db-custom-1-3840"
+}
+
+variable "secret_version" {
+  description = "Raise it to have new passwords made, or another database_url taken."
+  type        = number
+  default     = 1
+}
+
+variable "purge_days" {
+  description = "After how many days finished tasks are deleted."
+  type        = number
+  default     = 30
+}
