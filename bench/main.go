@@ -105,7 +105,7 @@ func parse(args []string) (o options, err error) {
 	}
 	if o.out == "" {
 		o.out = fullResults
-		if *scale != 1 || *scenarios != "" || *systems != "" {
+		if *runs < 3 || *seconds < 1 || *scale != 1 || *scenarios != "" || *systems != "" {
 			o.out = "results-part.json"
 		}
 	}

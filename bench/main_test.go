@@ -12,6 +12,8 @@ func TestPartsDoNotOverwriteTheResults(t *testing.T) {
 		{nil, "results.json"},
 		{[]string{"-runs", "5", "-seconds", "3"}, "results.json"},
 		{[]string{"-quick"}, "results-part.json"},
+		{[]string{"-runs", "1"}, "results-part.json"},
+		{[]string{"-seconds", "0.5"}, "results-part.json"},
 		{[]string{"-scale", "0.1"}, "results-part.json"},
 		{[]string{"-scenarios", "purge"}, "results-part.json"},
 		{[]string{"-systems", "river"}, "results-part.json"},

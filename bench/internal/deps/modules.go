@@ -54,7 +54,7 @@ func readSymbols(path string) ([]symbol, error) {
 	if err != nil {
 		return nil, err
 	}
-	defer file.Close()
+	defer func() { _ = file.Close() }()
 	all, err := file.Symbols()
 	if err != nil {
 		return nil, err

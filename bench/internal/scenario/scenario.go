@@ -51,6 +51,7 @@ type Scenario struct {
 }
 
 var (
+	alone     = []string{"claimcheck", "river", "asynq", "asynq-fsync", "dbos", "bare", "ideal"}
 	enqueuers = []string{"claimcheck", "claimcheck-pooler", "river", "asynq", "asynq-fsync", "dbos", "bare", "ideal"}
 	workers   = []string{"claimcheck", "claimcheck-info", "claimcheck-pooler", "river", "river-bench", "asynq", "asynq-fsync", "dbos", "bare", "ideal"}
 	postgres  = []string{"claimcheck", "river", "bare", "ideal"}
@@ -74,7 +75,7 @@ const (
 // All are the scenarios in the order in which they run.
 func All() []Scenario {
 	return []Scenario{
-		{Name: "enqueue-1", Systems: enqueuers, Measure: enqueue(1)},
+		{Name: "enqueue-1", Systems: alone, Measure: enqueue(1)},
 		{Name: "enqueue-16", Systems: enqueuers, Measure: enqueue(16)},
 		{Name: "batch-1000", Systems: postgres, Measure: batches(1000)},
 		{Name: "create-task", Systems: yardstick, Server: system.CloudTasks, Measure: create},

@@ -2,6 +2,7 @@ package system
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"sync/atomic"
 	"time"
@@ -89,7 +90,9 @@ func (p *postgresProduct) DrainPurging(ctx context.Context, n int) (s Shared, er
 	case err = <-worked:
 		s = seen()
 		stop()
-		_ = <-purged // it was told to end, and says so
+		if purgeErr := <-purged; err == nil && !errors.Is(purgeErr, context.Canceled) {
+			err = purgeErr
+		}
 	case err = <-purged:
 		s = seen()
 		if workErr := <-worked; err == nil {
