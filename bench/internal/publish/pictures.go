@@ -22,6 +22,8 @@ var pictures = []picture{
 	{"push", "Deliveries over HTTP: tasks a second, by connections (more is better)", "per_s", []string{"push-1", "push-8", "push-64", "push-256"}},
 	{"backlog", "Tasks a second beside what else lies in the table (more is better)", "per_s",
 		[]string{"backlog-10k", "backlog-1m", "delayed-1m", "unknown-1m", "finished-10m"}},
+	{"claims", "One claim beside what else lies in the table: ms, 99th percentile (less is better)", "claim_p99_ms",
+		[]string{"backlog-10k", "backlog-1m", "delayed-1m", "unknown-1m", "finished-10m"}},
 	{"idle", "From enqueue to start on an idle worker: ms, median (less is better)", "p50_ms",
 		[]string{"idle-start", "idle-start-sqlite", "idle-start-mariadb"}},
 	{"purge", "Deleting what has finished: rows a second (more is better)", "per_s", []string{"purge"}},

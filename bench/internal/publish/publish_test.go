@@ -5,10 +5,12 @@ import (
 	"errors"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 
 	"github.com/claimcheck-go/claimcheck/bench/internal/report"
+	"github.com/claimcheck-go/claimcheck/bench/internal/scenario"
 )
 
 // The documents say what the results say, and nothing else.
@@ -64,6 +66,20 @@ func TestFilesAreThePageAndItsCharts(t *testing.T) {
 	}
 	if strings.Contains(got, "old") {
 		t.Error("what stood there before is still there")
+	}
+}
+
+// A chart of what is not measured would never be drawn.
+func TestChartsAreOfWhatIsMeasured(t *testing.T) {
+	for _, p := range pictures {
+		for _, name := range p.scenarios {
+			if _, err := scenario.Named(name); err != nil {
+				t.Errorf("%s: %v", p.name, err)
+			}
+		}
+		if !slices.Contains(report.Metrics, p.metric) {
+			t.Errorf("%s: there is no metric %s", p.name, p.metric)
+		}
 	}
 }
 
