@@ -64,6 +64,9 @@ func command(args []string) error {
 	if len(results) == 0 {
 		return failures
 	}
+	if failures != nil {
+		machine.Warnings = append(machine.Warnings, "some measurements failed and are left out")
+	}
 	return errors.Join(failures, report.Table(os.Stdout, results), report.Judge(os.Stdout, results),
 		report.Write(o.out, results), report.WriteMachine(o.out, machine))
 }
