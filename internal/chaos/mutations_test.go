@@ -64,8 +64,8 @@ var mutations = []mutation{
 			New:  "`$7::text`) + ` WHERE id = $1::uuid AND status = 'RUNNING' AND $2::uuid IS NOT NULL",
 		}, {
 			File: "queue/pgstore/together.go",
-			Old:  "status = 'RUNNING' AND claim_id = c.fence",
-			New:  "status = 'RUNNING' AND c.fence IS NOT NULL",
+			Old:  "AND claim_id = c.fence FOR UPDATE",
+			New:  "AND c.fence IS NOT NULL FOR UPDATE",
 		}},
 		change: zombies,
 	},

@@ -16,7 +16,7 @@ import (
 const heartbeatQuery = `
 WITH held AS MATERIALIZED (
 	SELECT t.id FROM unnest($1::uuid[], $2::uuid[]) AS c(id, claim_id)
-	JOIN claimcheck_tasks t ON t.id = c.id AND t.claim_id = c.claim_id AND t.status = 'RUNNING'
+	JOIN claimcheck_tasks t ON t.id = c.id AND t.claim_id = c.claim_id AND ` + isRunning + `
 	FOR UPDATE OF t SKIP LOCKED
 )
 UPDATE claimcheck_tasks t SET lease_expires_at = now() + $3::interval
@@ -26,7 +26,7 @@ RETURNING t.id, t.claim_id`
 // stillHeldQuery finds those of some claims that hold. Index: the primary key.
 const stillHeldQuery = `
 SELECT t.id, t.claim_id FROM unnest($1::uuid[], $2::uuid[]) AS c(id, claim_id)
-JOIN claimcheck_tasks t ON t.id = c.id AND t.claim_id = c.claim_id AND t.status = 'RUNNING'`
+JOIN claimcheck_tasks t ON t.id = c.id AND t.claim_id = c.claim_id AND ` + isRunning
 
 // Heartbeat makes the leases of the given claims end lease from now, and
 // returns those that it renewed and those that are lost.

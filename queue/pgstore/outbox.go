@@ -14,7 +14,7 @@ import (
 // dispatchFailedQuery: index: the primary key.
 const dispatchFailedQuery = `
 UPDATE claimcheck_tasks SET dispatch_error = $2::text, dispatch_due_at = now(), dispatch_tries = greatest(dispatch_tries - 1, 0)
-WHERE id = ANY($1::uuid[]) AND status = 'READY'`
+WHERE id = ANY($1::uuid[]) AND ` + isReady
 
 // DispatchFailed notes on READY rows that creating their Cloud Tasks failed.
 func (s *Store) DispatchFailed(ctx context.Context, reason string, ids ...uuid.UUID) error {

@@ -78,6 +78,16 @@ func explain(t *testing.T, conn *pgx.Conn, query string, args []any) (plans [2]s
 	return plans
 }
 
+func twoFinishes(t *testing.T) []any {
+	t.Helper()
+	end := finishOf{queue.Claim{ID: uuid.New(), ClaimID: uuid.New()}, queue.Finish{Status: queue.StatusSuccessful}}
+	values, err := finishValues([]finishOf{end, end})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return values
+}
+
 func TestEveryStatementUsesItsIndex(t *testing.T) {
 	conn := planned(t, backlog)
 
@@ -89,11 +99,6 @@ func TestEveryStatementUsesItsIndex(t *testing.T) {
 	figuresOfQueue, _ := figuresQuery(queue.Filter{Queue: "rare"})
 	abandonedAll, abandonedArgs := abandonedQuery(queue.RequeueRequest{Limit: 100})
 	abandonedSome, abandonedSomeArgs := abandonedQuery(queue.RequeueRequest{Limit: 100, Filter: queue.Filter{Queue: "q", Backend: "b"}})
-	end := finishOf{queue.Claim{ID: uuid.New(), ClaimID: uuid.New()}, queue.Finish{Status: queue.StatusSuccessful}}
-	twoFinishes, err := finishValues([]finishOf{end, end})
-	if err != nil {
-		t.Fatal(err)
-	}
 	for name, c := range map[string]struct {
 		query   string
 		args    []any
@@ -103,7 +108,7 @@ func TestEveryStatementUsesItsIndex(t *testing.T) {
 		"load existing":   {`SELECT ` + columns + ` FROM claimcheck_tasks WHERE id = ANY($1::uuid[])`, []any{ids}, []string{primaryKey}},
 		"claim":           {claimQuery, []any{"w", time.Minute, []string{"t"}, time.Second, one, one, true}, []string{primaryKey}},
 		"claim many":      {claimManyQuery, []any{"w", time.Minute, []string{"t"}, time.Second, ids, ids, []bool{true, false}}, []string{primaryKey}},
-		"finish many":     {finishManyQuery, twoFinishes, []string{primaryKey}},
+		"finish many":     {finishManyQuery, twoFinishes(t), []string{primaryKey}},
 		"claim next":      {claimNextQuery, []any{"w", time.Minute, []string{"t", "u"}, []string{"q"}, "b", 100}, []string{primaryKey, claim}},
 		"claim next, all": {claimNextQuery, []any{"w", time.Minute, []string{"t"}, []string{}, "", 1}, []string{primaryKey, claim}},
 		"lose worker":     {loseWorkerQuery, []any{one, "[]", "RUNNING", 1, one, timeValue(time.Now()), "g", "t"}, []string{primaryKey}},
@@ -144,26 +149,41 @@ func TestEveryStatementUsesItsIndex(t *testing.T) {
 	}
 }
 
-// A queue fills up between two ANALYZEs: to the planner there is no READY row
-// when the claims come.
-func TestClaimsUseTheirIndexWhenStatisticsAreOld(t *testing.T) {
+// A queue fills up between two ANALYZEs: to the planner there is no READY row, and
+// no RUNNING one, when the claims and their ends come.
+func TestStatementsUseTheirIndexWhenStatisticsAreOld(t *testing.T) {
 	conn := planned(t, `
 INSERT INTO claimcheck_tasks (id, task_path, queue_name, backend_name, priority, status, args, dispatch_due_at, enqueued_at, attempts, max_attempts, claim_id, finished_at)
 SELECT gen_random_uuid(), 't', 'q', 'b', 0, 'SUCCESSFUL', '1', now(), now(), 1, 3, gen_random_uuid(), now() FROM generate_series(1, 50000);
 ANALYZE claimcheck_tasks;
 INSERT INTO claimcheck_tasks (id, task_path, queue_name, backend_name, priority, status, hold, args, run_after, dispatch_due_at, enqueued_at, attempts, max_attempts)
-SELECT gen_random_uuid(), 't', 'q', 'b', 0, 'READY', n % 2, '1', CASE WHEN n % 2 = 1 THEN now() END, now(), now(), 0, 3 FROM generate_series(1, 20000) AS n`)
+SELECT gen_random_uuid(), 't', 'q', 'b', 0, 'READY', n % 2, '1', CASE WHEN n % 2 = 1 THEN now() END, now(), now(), 0, 3 FROM generate_series(1, 20000) AS n;
+INSERT INTO claimcheck_tasks (id, task_path, queue_name, backend_name, priority, status, args, dispatch_due_at, enqueued_at, attempts, max_attempts, claim_id, lease_expires_at)
+SELECT gen_random_uuid(), 't', 'q', 'b', 0, 'RUNNING', '1', now(), now(), 1, 3, gen_random_uuid(), now() FROM generate_series(1, 1000) AS n`)
+	ids := []pgtype.UUID{uuidValue(uuid.New()), uuidValue(uuid.New())}
 	for name, c := range map[string]struct {
 		query string
 		args  []any
 		index string
 	}{
-		"claim next":    {claimNextQuery, []any{"w", time.Minute, []string{"t", "u"}, []string{}, "", 20}, "claimcheck_tasks_claim"},
-		"probe":         {probeQuery, nil, "claimcheck_tasks_claim"},
-		"release holds": {releaseHoldsQuery, []any{100}, "claimcheck_tasks_held"},
+		"claim":           {claimQuery, []any{"w", time.Minute, []string{"t"}, time.Second, ids[0], ids[1], true}, "claimcheck_tasks_pkey"},
+		"claim many":      {claimManyQuery, []any{"w", time.Minute, []string{"t"}, time.Second, ids, ids, []bool{true, false}}, "claimcheck_tasks_pkey"},
+		"finish":          {finishQuery, []any{ids[0], ids[1], "FAILED", jsonValue(nil), jsonValue(nil), jsonValue(nil), jsonValue(nil)}, "claimcheck_tasks_pkey"},
+		"finish many":     {finishManyQuery, twoFinishes(t), "claimcheck_tasks_pkey"},
+		"retry":           {retryQuery, []any{ids[0], ids[1], jsonValue(nil), int64(1), timeValue(time.Time{}), int64(0), true, true, jsonValue(nil), jsonValue(nil)}, "claimcheck_tasks_pkey"},
+		"release":         {releaseQuery, []any{ids[0], ids[1]}, "claimcheck_tasks_pkey"},
+		"heartbeat":       {heartbeatQuery, []any{ids, ids, time.Minute}, "claimcheck_tasks_pkey"},
+		"still held":      {stillHeldQuery, []any{ids, ids}, "claimcheck_tasks_pkey"},
+		"requeue":         {requeueQuery, []any{ids, ids, []pgtype.Timestamptz{timeValue(time.Now())}}, "claimcheck_tasks_pkey"},
+		"cancel":          {cancelQuery, []any{ids[0]}, "claimcheck_tasks_pkey"},
+		"dispatch failed": {dispatchFailedQuery, []any{ids, "no"}, "claimcheck_tasks_pkey"},
+		"claim next":      {claimNextQuery, []any{"w", time.Minute, []string{"t", "u"}, []string{}, "", 20}, "claimcheck_tasks_claim"},
+		"probe":           {probeQuery, nil, "claimcheck_tasks_claim"},
+		"release holds":   {releaseHoldsQuery, []any{100}, "claimcheck_tasks_held"},
 	} {
 		for _, plan := range explain(t, conn, c.query, c.args) {
-			if !strings.Contains(plan, c.index) || strings.Contains(plan, "Sort Key") {
+			lease := c.index == "claimcheck_tasks_pkey" && strings.Contains(plan, "using claimcheck_tasks_lease")
+			if !strings.Contains(plan, c.index) || lease || strings.Contains(plan, "Sort Key") {
 				t.Errorf("%s does not go by %s:\n%s", name, c.index, plan)
 			}
 		}

@@ -90,7 +90,7 @@ UPDATE claimcheck_tasks SET ` + setReclaimed + `, max_attempts = greatest(max_at
 WHERE id = ANY(ARRAY(
 	SELECT t.id FROM unnest($1::uuid[], $2::uuid[], $3::timestamptz[]) AS c(id, claim_id, lease)
 	JOIN claimcheck_tasks t ON t.id = c.id
-	WHERE t.status = 'RUNNING' AND t.claim_id = c.claim_id AND t.lease_expires_at = c.lease
+	WHERE ` + isRunning + ` AND t.claim_id = c.claim_id AND t.lease_expires_at = c.lease
 	FOR UPDATE OF t SKIP LOCKED))`
 
 // requeue makes rows READY and counts them.

@@ -110,7 +110,7 @@ var finishManyQuery = fmt.Sprintf(`
 WITH held AS MATERIALIZED (
 	SELECT t.id AS task, c.* FROM unnest($1::uuid[], $2::uuid[], $3::text[], $4::text[], $5::text[], $6::text[], $7::text[])
 			AS c(wanted, fence, ended, value, history, error, message),
-		LATERAL (SELECT id FROM claimcheck_tasks WHERE id = c.wanted AND status = 'RUNNING' AND claim_id = c.fence FOR UPDATE SKIP LOCKED) AS t
+		LATERAL (SELECT id FROM claimcheck_tasks WHERE id = c.wanted AND `+isRunning+` AND claim_id = c.fence FOR UPDATE SKIP LOCKED) AS t
 )
 UPDATE claimcheck_tasks SET %s
 FROM held WHERE id = held.task
