@@ -2,6 +2,8 @@ package main
 
 import (
 	"bytes"
+	"fmt"
+	"os"
 	"strings"
 	"testing"
 	"time"
@@ -60,5 +62,27 @@ func TestExamplesAreATable(t *testing.T) {
 			t.Errorf("two are called %q", example.Name)
 		}
 		names[example.Name] = true
+	}
+}
+
+// What docs/scaling.md prints of the examples is what they are now. Their
+// simulations are left out here, as they take a minute.
+func TestScalingPageShowsTheseExamples(t *testing.T) {
+	page, err := os.ReadFile("../../docs/scaling.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, example := range sim.Examples() {
+		limit, most := sim.Least(sim.Capacity(example.Config))
+		line := fmt.Sprintf("\n| %s | %.0f | ", example.Name, most)
+		_, rest, found := strings.Cut(string(page), line)
+		rest, _, _ = strings.Cut(rest, "\n")
+		if !found || !strings.Contains(rest, string(limit)) {
+			t.Errorf("the page has no line %q with the limit %s: make bench-simulate", line, limit)
+		}
+	}
+	var table bytes.Buffer
+	if err := timeline(&table); err != nil || !strings.Contains(string(page), table.String()) {
+		t.Errorf("the page has another timeline, or %v", err)
 	}
 }
