@@ -45,7 +45,6 @@ type Executor struct {
 	store  Store
 	log    *slog.Logger
 	heart  heart
-	gang   gang // for the tasks
 
 	mu       sync.Mutex
 	running  map[Claim]*running
@@ -193,7 +192,7 @@ func (e *Executor) run(ctx context.Context, row *Row, since time.Time) *Run {
 	started := time.Now()
 	var res result
 	select {
-	case res = <-e.invoke(taskCtx, d, row):
+	case res = <-invoke(taskCtx, d, row):
 	case <-overdue: // long after its context ended
 		return e.abandoned(row, context.Cause(taskCtx))
 	case <-r.abandon: // Shutdown has given up on it

@@ -23,9 +23,9 @@ var errGoexit = errors.New("the task called runtime.Goexit (or FailNow of packag
 // that does not heed its context has returned. What an error means is found out
 // there too: its methods are the task's code as well, and may panic. The channel
 // gets one result.
-func (e *Executor) invoke(ctx context.Context, d definition, row *Row) <-chan result {
+func invoke(ctx context.Context, d definition, row *Row) <-chan result {
 	done := make(chan result, 1)
-	e.gang.run(func() {
+	go func() {
 		returned := false
 		var r result
 		defer func() {
@@ -44,7 +44,7 @@ func (e *Executor) invoke(ctx context.Context, d definition, row *Row) <-chan re
 			r.failure = judge(err)
 		}
 		returned = true
-	})
+	}()
 	return done
 }
 

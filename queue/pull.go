@@ -42,10 +42,10 @@ func (e *Executor) pull(ctx context.Context, from From, most int, done func(*Run
 	rows, err := e.claimNext(ctx, from, n)
 	e.unreserve(n - len(rows))
 	for _, row := range rows {
-		e.gang.run(func() {
+		go func() {
 			done(e.run(ctx, row, since))
 			e.unreserve(1)
-		})
+		}()
 	}
 	return len(rows), len(rows) == n, err
 }
