@@ -18,16 +18,18 @@ func (s *Store) Promote(ctx context.Context, limit int) (queue.Promotion, error)
 		if err != nil {
 			return err
 		}
-		if passed(seen.held, seen.now) {
-			if p.Released, err = count(conn.Exec(ctx, releaseHoldsQuery, limit)); err != nil {
+		// In this order no row is changed twice, however often others claim it
+		// in between.
+		if passed(seen.lease, seen.now) {
+			if p.Failed, err = loseWorkers(ctx, conn, limit); err != nil {
 				return err
 			}
-		}
-		if passed(seen.lease, seen.now) {
 			if p.Reclaimed, err = count(conn.Exec(ctx, reclaimQuery, limit)); err != nil {
 				return err
 			}
-			if p.Failed, err = loseWorkers(ctx, conn, limit); err != nil {
+		}
+		if passed(seen.held, seen.now) {
+			if p.Released, err = count(conn.Exec(ctx, releaseHoldsQuery, limit)); err != nil {
 				return err
 			}
 		}
