@@ -25,6 +25,8 @@ type Maintenance interface {
 	// there. Rows that somebody else has locked are passed over. Live rows are
 	// never deleted, whatever is asked.
 	Purge(ctx context.Context, r PurgeRequest) (int, error)
+	// Working reports whether any row is RUNNING.
+	Working(ctx context.Context) (bool, error)
 	// CountPurgeable returns how many rows Purge would delete in all.
 	CountPurgeable(ctx context.Context, r PurgeRequest) (int, error)
 

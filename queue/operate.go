@@ -37,7 +37,8 @@ const DefaultBatch = 1000
 
 // Purge deletes final rows in batches of r.Limit until none is left or ctx ends,
 // which more then says. progress, which may be nil, is told the count so far
-// after each batch.
+// after each batch. While tasks run it leaves them most of the database: after
+// each batch it waits for twice as long as that took.
 func (c *Client) Purge(ctx context.Context, r PurgeRequest, progress func(deleted int)) (deleted int, more bool, err error) {
 	if r.Limit == 0 {
 		r.Limit = DefaultBatch
@@ -48,6 +49,7 @@ func (c *Client) Purge(ctx context.Context, r PurgeRequest, progress func(delete
 		}
 		// A batch that has begun ends: how much it deleted would not be known.
 		var n int
+		began := time.Now()
 		err := within(context.WithoutCancel(ctx), batchTimeout, func(ctx context.Context) (err error) {
 			n, err = c.cfg.Store.Purge(ctx, r)
 			return err
@@ -63,6 +65,23 @@ func (c *Client) Purge(ctx context.Context, r PurgeRequest, progress func(delete
 		if n < r.Limit {
 			return deleted, false, nil
 		}
+		c.makeWay(ctx, 2*time.Since(began))
+	}
+}
+
+// makeWay waits, if tasks run, or until ctx ends.
+func (c *Client) makeWay(ctx context.Context, pause time.Duration) {
+	working := false
+	err := within(ctx, statementTimeout, func(ctx context.Context) (err error) {
+		working, err = c.cfg.Store.Working(ctx)
+		return err
+	})
+	if err == nil && !working {
+		return
+	}
+	select {
+	case <-ctx.Done():
+	case <-time.After(pause):
 	}
 }
 

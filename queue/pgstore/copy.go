@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgtype"
 
 	"github.com/claimcheck-go/claimcheck/queue"
 )
@@ -19,7 +20,7 @@ var errNotCopied = errors.New("an ID exists, or COPY is not allowed")
 
 var copyColumns = []string{
 	"id", "task_path", "queue_name", "backend_name", "priority", "status", "hold", "args",
-	"run_after", "enqueued_at", "max_attempts", "timeout_ms", "dispatch_due_at",
+	"run_after", "enqueued_at", "max_attempts", "timeout_ms", "dispatch_due_at", "trace_context",
 }
 
 // allFresh reports whether no row can be there already.
@@ -85,6 +86,6 @@ func copyValues(row *queue.Row) []any {
 	}
 	return []any{
 		uuidValue(row.ID), row.Task, row.Queue, row.Backend, row.Priority, string(row.Status), hold, []byte(row.Args),
-		timeValue(row.RunAfter), row.EnqueuedAt, row.MaxAttempts, timeout, row.DispatchDueAt,
+		timeValue(row.RunAfter), row.EnqueuedAt, row.MaxAttempts, timeout, row.DispatchDueAt, pgtype.Text{String: row.TraceContext, Valid: row.TraceContext != ""},
 	}
 }

@@ -61,7 +61,7 @@ func (s *Store) insertOne(ctx context.Context, row *queue.NewRow) (stored insert
 	err = s.on(ctx, "insert tasks", func(conn *pgx.Conn) error {
 		var t times
 		err := conn.QueryRow(ctx, insertOneQuery, uuidValue(row.ID), row.Task, row.Queue, row.Backend, row.Priority, string(row.Args),
-			timeValue(row.RunAfter), delayMicros(row), row.MaxAttempts, timeoutMillis(row), row.Armed).Scan(t.fields()...)
+			timeValue(row.RunAfter), delayMicros(row), row.MaxAttempts, timeoutMillis(row), row.Armed, row.TraceContext).Scan(t.fields()...)
 		if err == nil {
 			stored = inserted{row: t.row(row)}
 		}
@@ -123,13 +123,13 @@ func insert(ctx context.Context, q querier, rows []*queue.NewRow) ([]inserted, e
 // insertColumns and insertFrom make a row n, whose time is due, one of the table.
 const insertColumns = `
 INSERT INTO claimcheck_tasks
-	(id, task_path, queue_name, backend_name, priority, status, hold, args, run_after, enqueued_at, max_attempts, timeout_ms, dispatch_due_at)
+	(id, task_path, queue_name, backend_name, priority, status, hold, args, run_after, enqueued_at, max_attempts, timeout_ms, dispatch_due_at, trace_context)
 `
 
 var insertFrom = fmt.Sprintf(`
 SELECT n.id, n.task, n.queue, n.backend, n.priority, 'READY', CASE WHEN due.at > now() THEN 1 ELSE 0 END, n.args::json, due.at, now(), n.max_attempts, nullif(n.timeout_ms, 0),
-	CASE WHEN n.armed THEN greatest(now(), due.at) + %s ELSE greatest(now(), due.at - %s) END
-FROM %%s AS n(id, task, queue, backend, priority, args, run_after, delay_us, max_attempts, timeout_ms, armed),
+	CASE WHEN n.armed THEN greatest(now(), due.at) + %s ELSE greatest(now(), due.at - %s) END, nullif(n.trace, '')
+FROM %%s AS n(id, task, queue, backend, priority, args, run_after, delay_us, max_attempts, timeout_ms, armed, trace),
 	LATERAL (SELECT coalesce(n.run_after, now() + nullif(n.delay_us, 0) * interval '1 microsecond') AS at) AS due
 ON CONFLICT (id) DO NOTHING
 RETURNING `, interval(queue.DispatchGrace), interval(queue.ArmWithin))
@@ -137,10 +137,10 @@ RETURNING `, interval(queue.DispatchGrace), interval(queue.ArmWithin))
 // The inserts store rows whose IDs are free. Index: the primary key.
 var (
 	insertOneQuery = insertColumns + fmt.Sprintf(insertFrom,
-		`(VALUES ($1::uuid, $2::text, $3::text, $4::text, $5::int8, $6::text, $7::timestamptz, $8::int8, $9::int8, $10::int8, $11::bool))`) +
+		`(VALUES ($1::uuid, $2::text, $3::text, $4::text, $5::int8, $6::text, $7::timestamptz, $8::int8, $9::int8, $10::int8, $11::bool, $12::text))`) +
 		`enqueued_at, run_after, dispatch_due_at`
 	insertQuery = insertColumns + fmt.Sprintf(insertFrom,
-		`unnest($1::uuid[], $2::text[], $3::text[], $4::text[], $5::int8[], $6::text[], $7::timestamptz[], $8::int8[], $9::int8[], $10::int8[], $11::bool[])`) +
+		`unnest($1::uuid[], $2::text[], $3::text[], $4::text[], $5::int8[], $6::text[], $7::timestamptz[], $8::int8[], $9::int8[], $10::int8[], $11::bool[], $12::text[])`) +
 		`id, enqueued_at, run_after, dispatch_due_at`
 )
 
@@ -157,7 +157,7 @@ func (t *times) row(request *queue.NewRow) *queue.Row {
 		ID: request.ID, Status: queue.StatusReady,
 		Task: request.Task, Queue: request.Queue, Backend: request.Backend, Priority: request.Priority,
 		Args: request.Args, Timeout: time.Duration(timeoutMillis(request)) * time.Millisecond, MaxAttempts: request.MaxAttempts,
-		EnqueuedAt: t.enqueuedAt, RunAfter: t.runAfter, DispatchDueAt: t.dispatchDueAt,
+		EnqueuedAt: t.enqueuedAt, RunAfter: t.runAfter, DispatchDueAt: t.dispatchDueAt, TraceContext: request.TraceContext,
 	}
 }
 
@@ -215,14 +215,15 @@ func insertValues(rows []*queue.NewRow) []any {
 		maxAttempts = make([]int, n)
 		timeouts    = make([]int64, n)
 		armed       = make([]bool, n)
+		traces      = make([]string, n)
 	)
 	for i, row := range rows {
 		ids[i], tasks[i], queues[i], backends[i] = uuidValue(row.ID), row.Task, row.Queue, row.Backend
 		priorities[i], args[i], runAfters[i] = row.Priority, string(row.Args), timeValue(row.RunAfter)
 		delays[i] = delayMicros(row)
-		maxAttempts[i], timeouts[i], armed[i] = row.MaxAttempts, timeoutMillis(row), row.Armed
+		maxAttempts[i], timeouts[i], armed[i], traces[i] = row.MaxAttempts, timeoutMillis(row), row.Armed, row.TraceContext
 	}
-	return []any{ids, tasks, queues, backends, priorities, args, runAfters, delays, maxAttempts, timeouts, armed}
+	return []any{ids, tasks, queues, backends, priorities, args, runAfters, delays, maxAttempts, timeouts, armed, traces}
 }
 
 func delayMicros(row *queue.NewRow) int64 { return max(row.Delay.Microseconds(), 0) }

@@ -123,6 +123,7 @@ func TestEveryStatementUsesItsIndex(t *testing.T) {
 		"cancel":          {cancelQuery, []any{one}, []string{primaryKey}},
 		"purge":           {purgeQuery, []any{[]string{"SUCCESSFUL", "FAILED"}, time.Hour, "", 1000}, []string{primaryKey, finished}},
 		"purge a task":    {purgeQuery, []any{[]string{"SUCCESSFUL"}, time.Hour, "t", 1000}, []string{primaryKey, finished}},
+		"working":         {workingQuery, nil, []string{lease}},
 		"count purgeable": {countPurgeableQuery, []any{[]string{"SUCCESSFUL"}, time.Hour, ""}, []string{finished}},
 		"figures":         {figures, nil, []string{claim, held, lease, finished}},
 		"figures, queue":  {figuresOfQueue, []any{"rare"}, []string{claim, held, lease, finished}},

@@ -40,6 +40,17 @@ func (s *Store) Purge(ctx context.Context, r queue.PurgeRequest) (deleted int, e
 	return deleted, err
 }
 
+// workingQuery: index: the first entry of claimcheck_tasks_lease.
+const workingQuery = `SELECT coalesce((SELECT true FROM claimcheck_tasks WHERE status = 'RUNNING' ORDER BY lease_expires_at LIMIT 1), false)`
+
+// Working reports whether any row is RUNNING.
+func (s *Store) Working(ctx context.Context) (working bool, err error) {
+	err = s.on(ctx, "look for running tasks", func(conn *pgx.Conn) error {
+		return conn.QueryRow(ctx, workingQuery).Scan(&working)
+	})
+	return working, err
+}
+
 // finalNames are the statuses as strings, a type that names the database's by
 // itself.
 func finalNames(r queue.PurgeRequest) []string {

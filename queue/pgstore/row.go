@@ -23,7 +23,8 @@ const (
 	headColumns = `id, status, task_path, queue_name, backend_name, priority, attempts, max_attempts,
 	enqueued_at, run_after, retry_at, started_at, last_attempted_at, finished_at`
 	tailColumns = `, worker_ids, coalesce(dispatch_error, ''), coalesce(timeout_ms, 0),
-	claim_id, lease_expires_at, interruptions, dispatch_due_at, dispatch_tries, coalesce(error_group, ''), coalesce(error_text, '')`
+	claim_id, lease_expires_at, interruptions, dispatch_due_at, dispatch_tries, coalesce(error_group, ''), coalesce(error_text, ''),
+	coalesce(trace_context, '')`
 )
 
 // scanned is a row while it is being read.
@@ -39,6 +40,7 @@ func (r *scanned) fields() []any {
 		(*moment)(&r.EnqueuedAt), (*moment)(&r.RunAfter), (*moment)(&r.RetryAt), (*moment)(&r.StartedAt), (*moment)(&r.LastAttemptedAt), (*moment)(&r.FinishedAt),
 		(*[]byte)(&r.ReturnValue), &r.history, (*[]byte)(&r.Args), &r.WorkerIDs, &r.DispatchError, &r.timeout,
 		(*id)(&r.ClaimID), (*moment)(&r.LeaseExpiresAt), &r.Interruptions, (*moment)(&r.DispatchDueAt), &r.DispatchTries, &r.ErrorGroup, &r.ErrorText,
+		&r.TraceContext,
 	}
 }
 

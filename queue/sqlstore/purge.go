@@ -41,6 +41,16 @@ func (s *Store) Purge(ctx context.Context, r queue.PurgeRequest) (deleted int, e
 	return deleted, nil
 }
 
+// Working reports whether any row is RUNNING.
+func (s *Store) Working(ctx context.Context) (working bool, err error) {
+	err = s.read(ctx, "look for running tasks", func(conn querier) error {
+		// Index: claimcheck_tasks_lease.
+		return conn.QueryRowContext(ctx, `SELECT EXISTS (SELECT 1 FROM claimcheck_tasks`+s.dialect.useIndex("claimcheck_tasks_lease")+`
+			WHERE status = 'RUNNING' AND lease_expires_at IS NOT NULL)`).Scan(&working)
+	})
+	return working, err
+}
+
 // firstFinishedQuery finds rows of one status. Index: claimcheck_tasks_finished,
 // from the start of the status and in its order.
 func firstFinishedQuery(task string) string {

@@ -53,6 +53,22 @@ func (f *fixture) finalRows(changes ...func(*queue.NewRow)) []*queue.Row {
 }
 
 var purgeTests = map[string]func(*fixture){
+	"a store with a RUNNING row is working": func(f *fixture) {
+		working := func(want bool) {
+			f.Helper()
+			got, err := f.store.Working(f.ctx)
+			f.must(err)
+			f.equal("working", got, want)
+		}
+		working(false)
+		row := f.insert()
+		f.finalRows()
+		working(false)
+		claim := f.claim(row.ID, lease).Claim()
+		working(true)
+		f.finish(claim)
+		working(false)
+	},
 	"with nothing there, nothing is deleted": func(f *fixture) {
 		f.equal("deleted", f.purge(purgeRequest(finalStatuses...)), 0)
 	},
