@@ -40,14 +40,6 @@ type Config struct {
 	Logger *slog.Logger
 }
 
-// Hooks are called as tasks go along, where they happen: quickly, by many
-// goroutines at once, and without changing the row. Each may be nil.
-type Hooks struct {
-	Enqueued func(ctx context.Context, row *Row) // stored, not yet dispatched
-	Started  func(ctx context.Context, row *Row) // claimed, before its function is called
-	Finished func(ctx context.Context, run *Run) // after its end, whatever it was, has been stored
-}
-
 // Backend is one way for rows to travel.
 type Backend struct {
 	Dispatcher Dispatcher // nil: workers pull
@@ -66,6 +58,7 @@ type Client struct {
 	registry *Registry
 	backends map[string]Backend // with the default one
 	outage   outage
+	bell     bell
 }
 
 // NewClient checks the configuration, and the registered tasks against it, and

@@ -35,6 +35,7 @@ func (c *Client) dispatch(ctx context.Context, rows ...*Row) error {
 	for name, rows := range byBackend {
 		dispatcher := c.backends[name].Dispatcher
 		if dispatcher == nil { // workers pull, or the backend is another program's
+			c.wakeWorkers(ctx, rows)
 			continue
 		}
 		tickets := make([]Ticket, len(rows))
@@ -55,6 +56,7 @@ func (c *Client) send(ctx context.Context, d Dispatcher, rows []*Row, tickets []
 	defer cancel()
 	err = d.Dispatch(dispatching, tickets...)
 	if err == nil {
+		c.dispatched(ctx, rows, func(*Row) error { return nil })
 		return nil, nil
 	}
 	refused = make(map[uuid.UUID]bool)
@@ -66,6 +68,12 @@ func (c *Client) send(ctx context.Context, d Dispatcher, rows []*Row, tickets []
 		}
 		c.noteRefused(ctx, reason, part.ids)
 	}
+	c.dispatched(ctx, rows, func(row *Row) error {
+		if refused[row.ID] {
+			return err
+		}
+		return nil
+	})
 	if len(refused) == 0 {
 		return nil, nil
 	}

@@ -45,12 +45,14 @@ func (c *Client) EnqueueMany(ctx context.Context, requests ...Request) ([]*Handl
 	if err != nil {
 		return nil, err
 	}
+	ctx, ended := c.enqueuing(ctx, rows)
 	limit := statementTimeout * time.Duration(1+len(rows)/1000)
 	err = within(ctx, limit, func(ctx context.Context) error { return c.cfg.Store.Insert(ctx, rows...) })
 	handles, err := c.inserted(rows, err)
 	if err == nil {
 		c.goOut(ctx, handles)
 	}
+	ended(err)
 	return handles, err
 }
 

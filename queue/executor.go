@@ -165,6 +165,18 @@ func (e *Executor) arm(ctx context.Context, row *Row) error {
 // run calls the function of a claimed row and settles the row. The lease began
 // no earlier than since.
 func (e *Executor) run(ctx context.Context, row *Row, since time.Time) *Run {
+	if hook := e.client.cfg.Hooks.Running; hook != nil {
+		ctx = hook(ctx, row)
+	}
+	run := e.call(ctx, row, since)
+	if hook := e.client.cfg.Hooks.Finished; hook != nil {
+		hook(ctx, run)
+	}
+	return run
+}
+
+// call is run between its hooks.
+func (e *Executor) call(ctx context.Context, row *Row, since time.Time) *Run {
 	// The claim names only what is registered, so the lookup cannot miss.
 	d, _ := e.client.registry.lookup(row.Task)
 	timeout := e.timeout(row)
@@ -194,25 +206,22 @@ func (e *Executor) run(ctx context.Context, row *Row, since time.Time) *Run {
 	select {
 	case res = <-invoke(taskCtx, d, row):
 	case <-overdue: // long after its context ended
-		return e.abandoned(row, context.Cause(taskCtx))
+		return e.abandoned(ctx, row, time.Since(started), context.Cause(taskCtx))
 	case <-r.abandon: // Shutdown has given up on it
-		return e.abandoned(row, context.Cause(taskCtx))
+		return e.abandoned(ctx, row, time.Since(started), context.Cause(taskCtx))
 	}
 	run := e.settled(ctx, r, row, res, context.Cause(taskCtx))
 	run.Duration = time.Since(started)
 	e.logRun(ctx, run)
-	if hook := e.client.cfg.Hooks.Finished; hook != nil {
-		hook(ctx, run)
-	}
 	return run
 }
 
 // abandoned is the run of a function that does not heed its context. Its claim
 // is no longer renewed, so it runs out, and its finish will not be written.
-func (e *Executor) abandoned(row *Row, cause error) *Run {
-	e.log.Error("task does not return though its context has ended; its claim is left to run out",
+func (e *Executor) abandoned(ctx context.Context, row *Row, after time.Duration, cause error) *Run {
+	e.log.ErrorContext(ctx, "task does not return though its context has ended; its claim is left to run out",
 		"task_id", row.ID, "task_path", row.Task, "attempt", row.Attempts, "cause", cause)
-	return &Run{Row: row, Outcome: OutcomeAbandoned, Err: cause}
+	return &Run{Row: row, Outcome: OutcomeAbandoned, Err: cause, Duration: after}
 }
 
 func (e *Executor) timeout(row *Row) time.Duration {

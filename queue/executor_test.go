@@ -8,7 +8,6 @@ import (
 	"io/fs"
 	"math"
 	"runtime"
-	"slices"
 	"strings"
 	"sync/atomic"
 	"testing"
@@ -435,23 +434,5 @@ func TestExecutorRefusesSenselessSettings(t *testing.T) {
 	}
 	if _, err := sys.exec.RunByID(t.Context(), uuid.New(), queue.RunOptions{}); !errors.Is(err, queue.ErrNotFound) {
 		t.Errorf("unknown ID: %v", err)
-	}
-}
-
-func TestHooksAreToldInOrder(t *testing.T) {
-	var told []string
-	sys := newSystem(t, setup{client: queue.Config{Hooks: queue.Hooks{
-		Enqueued: func(_ context.Context, row *queue.Row) { told = append(told, "enqueued "+string(row.Status)) },
-		Started:  func(_ context.Context, row *queue.Row) { told = append(told, "started "+string(row.Status)) },
-		Finished: func(_ context.Context, run *queue.Run) {
-			told = append(told, "finished "+string(run.Outcome)+" "+string(run.Row.Status))
-		},
-	}}}, task(func(context.Context) (any, error) { told = append(told, "runs"); return nil, nil }))
-	id := uuid.New()
-	sys.enqueue("t", nil, queue.WithID(id))
-	sys.enqueue("t", nil, queue.WithID(id)) // stored already: nothing to tell
-	sys.run(id)
-	if want := []string{"enqueued READY", "started RUNNING", "runs", "finished succeeded SUCCESSFUL"}; !slices.Equal(told, want) {
-		t.Errorf("told %q, want %q", told, want)
 	}
 }

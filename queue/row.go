@@ -74,6 +74,10 @@ type Row struct {
 	// task's own limit, or the executor's.
 	Timeout time.Duration `json:"-"`
 
+	// TraceContext is the trace that the task was enqueued in, as the Enqueuing
+	// hook has left it there; empty when nobody traces. Stores keep it as it is.
+	TraceContext string `json:"-"`
+
 	// ClaimID is random and new for each claim: it is the fence. It stays on
 	// the row afterwards, so that a worker whose commit was not acknowledged
 	// recognises its own finish.
@@ -119,6 +123,9 @@ const (
 	MaxErrors         = 50    // records
 	maxMessageBytes   = 4096  // of AttemptError.Message
 	maxTracebackBytes = 16384 // of AttemptError.Traceback
+	// MaxTraceContext holds a W3C traceparent and the 512 bytes of tracestate
+	// that everybody has to pass on.
+	MaxTraceContext = 600
 )
 
 // WithError returns the row's error history with e added, within MaxErrors.

@@ -103,6 +103,7 @@ func (s *sweep) run(ctx context.Context, limit int) error {
 		}
 		p, err := store.Promote(ctx, limit)
 		s.done.Reclaimed, s.done.Failed = p.Reclaimed, p.Failed
+		s.client.promoted(ctx, p)
 		return err
 	})
 	if err != nil {

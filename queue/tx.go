@@ -57,8 +57,10 @@ func (c *Client) EnqueueManyTx(ctx context.Context, tx Tx, requests ...Request) 
 			row.Armed = false
 		}
 	}
+	ctx, ended := c.enqueuing(ctx, rows)
 	err = c.cfg.Store.InsertTx(ctx, tx, rows...)
 	handles, err := c.inserted(rows, err)
+	ended(err)
 	if followed {
 		own.handles = append(own.handles, handles...)
 	}

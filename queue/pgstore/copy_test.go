@@ -55,6 +55,9 @@ func TestALargeBatchIsLikeSingleRows(t *testing.T) {
 		if diff := cmp.Diff(stored, batch[i].Row); diff != "" {
 			t.Errorf("row %d: stored (-) and answered (+):\n%s", i, diff)
 		}
+		if batch[i].TraceContext == "" {
+			testdb.Exec(t, config.URL, "DO $$ BEGIN ASSERT (SELECT trace_context IS NULL FROM claimcheck_tasks WHERE id = '"+single.ID.String()+"' AND EXISTS (SELECT FROM claimcheck_tasks WHERE id = '"+batch[i].ID.String()+"' AND trace_context IS NULL)); END $$")
+		}
 		if diff := cmp.Diff(apart(single.Row), apart(batch[i].Row)); diff != "" {
 			t.Errorf("row %d: alone (-) and in the batch (+):\n%s", i, diff)
 		}

@@ -104,7 +104,7 @@ func newRow(request *queue.NewRow, now time.Time) *queue.Row {
 		ID: request.ID, Status: queue.StatusReady,
 		Task: request.Task, Queue: request.Queue, Backend: request.Backend, Priority: request.Priority,
 		Args: request.Args, Timeout: (request.Timeout + time.Millisecond - 1).Truncate(time.Millisecond), MaxAttempts: request.MaxAttempts,
-		EnqueuedAt: now, RunAfter: hardTime(now, request.RunAfter, request.Delay),
+		EnqueuedAt: now, RunAfter: hardTime(now, request.RunAfter, request.Delay), TraceContext: request.TraceContext,
 	}
 	row.DispatchDueAt = parkedUntil(row, now)
 	if request.Armed {

@@ -17,7 +17,7 @@ import (
 // The columns of a row in two parts: what was asked for, which never changes,
 // and how it stands, which every change writes as a whole.
 const (
-	requestColumns = `id, task_path, queue_name, backend_name, priority, args, timeout_ms, enqueued_at`
+	requestColumns = `id, task_path, queue_name, backend_name, priority, args, timeout_ms, enqueued_at, trace_context`
 	stateColumns   = `status, hold, attempts, max_attempts, interruptions, run_after, retry_at, started_at, last_attempted_at,
 		finished_at, return_value, errors, error_group, error_text, worker_ids, dispatch_error, dispatch_due_at, dispatch_tries, claim_id, lease_expires_at`
 	columns = requestColumns + `, ` + stateColumns
@@ -26,7 +26,7 @@ const (
 func requestValues(row *queue.Row) []any {
 	return []any{
 		row.ID, row.Task, row.Queue, row.Backend, row.Priority, string(row.Args),
-		nonZero(row.Timeout.Milliseconds()), micros(row.EnqueuedAt),
+		nonZero(row.Timeout.Milliseconds()), micros(row.EnqueuedAt), nonZero(row.TraceContext),
 	}
 }
 
@@ -73,11 +73,11 @@ func holdAt(row *queue.Row, now time.Time) int {
 func scanRow(scan func(dest ...any) error) (*queue.Row, error) {
 	row := new(queue.Row)
 	var args, workers string
-	var value, history, group, text, dispatchError sql.NullString
+	var value, history, group, text, dispatchError, trace sql.NullString
 	var timeout sql.NullInt64
 	var hold int
 	err := scan(
-		&row.ID, &row.Task, &row.Queue, &row.Backend, &row.Priority, &args, &timeout, at(&row.EnqueuedAt),
+		&row.ID, &row.Task, &row.Queue, &row.Backend, &row.Priority, &args, &timeout, at(&row.EnqueuedAt), &trace,
 		&row.Status, &hold, &row.Attempts, &row.MaxAttempts, &row.Interruptions, at(&row.RunAfter), at(&row.RetryAt),
 		at(&row.StartedAt), at(&row.LastAttemptedAt), at(&row.FinishedAt), &value, &history, &group, &text, &workers,
 		&dispatchError, at(&row.DispatchDueAt), &row.DispatchTries, &row.ClaimID, at(&row.LeaseExpiresAt),
@@ -87,7 +87,7 @@ func scanRow(scan func(dest ...any) error) (*queue.Row, error) {
 	}
 	row.Args = json.RawMessage(args)
 	row.Timeout = time.Duration(timeout.Int64) * time.Millisecond
-	row.DispatchError, row.ErrorGroup, row.ErrorText = dispatchError.String, group.String, text.String
+	row.DispatchError, row.ErrorGroup, row.ErrorText, row.TraceContext = dispatchError.String, group.String, text.String, trace.String
 	if value.Valid {
 		row.ReturnValue = json.RawMessage(value.String)
 	}

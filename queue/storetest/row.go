@@ -100,6 +100,43 @@ var rowTests = map[string]func(*fixture){
 			f.Errorf("Claim: %v", err)
 		}
 	},
+	"a trace stays with its row": func(f *fixture) {
+		const trace = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01 vendor=a:b@c"
+		longest := trace + strings.Repeat("x", queue.MaxTraceContext-len(trace))
+		for _, trace := range []string{"", trace, longest} {
+			alone, one, two := request(), request(), request()
+			for _, r := range []*queue.NewRow{alone, one} {
+				r.TraceContext = trace
+			}
+			f.must(f.store.Insert(f.ctx, alone))
+			f.must(f.store.Insert(f.ctx, one, two))
+			again := request(withID(alone.ID)) // the trace is no part of what was asked for
+			f.must(f.store.Insert(f.ctx, again))
+			tx := f.begin(f.T, f.store)
+			inTx := request()
+			inTx.TraceContext = trace
+			f.must(f.store.InsertTx(f.ctx, tx, inTx))
+			f.must(tx.Commit(f.ctx))
+			next := make(map[uuid.UUID]string)
+			for _, row := range f.claimNext(10) {
+				next[row.ID] = row.TraceContext
+			}
+			for _, row := range []*queue.Row{alone.Row, one.Row, again.Row, inTx.Row} {
+				if got := f.get(row.ID).TraceContext; got != trace || row.TraceContext != trace || next[row.ID] != trace {
+					f.Errorf("inserted %q, stored %q, claimed %q, want %q", row.TraceContext, got, next[row.ID], trace)
+				}
+			}
+			if got := f.get(two.ID).TraceContext; got != "" {
+				f.Errorf("another row of the batch has %q", got)
+			}
+			delivered := f.insert(func(r *queue.NewRow) { r.TraceContext = trace })
+			claimed := f.claim(delivered.ID, lease)
+			f.finish(claimed.Claim())
+			if got := f.get(delivered.ID).TraceContext; got != trace || claimed.TraceContext != trace {
+				f.Errorf("claimed %q, finished %q, want %q", claimed.TraceContext, got, trace)
+			}
+		}
+	},
 	"the database answers a ping": func(f *fixture) { f.must(f.store.Ping(f.ctx)) },
 }
 

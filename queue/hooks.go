@@ -1,0 +1,76 @@
+package queue
+
+import "context"
+
+// Hooks are called as tasks go along, where they happen: quickly, by many
+// goroutines at once, and without changing the row. Each may be nil, and costs
+// nothing then. Package queue/telemetry fills them in with OpenTelemetry.
+type Hooks struct {
+	// Enqueuing is called before rows are stored, all of one call together. It
+	// may set their TraceContext, which is all that it may change. The context
+	// that it returns is that of storing and dispatching them; ended is called
+	// after that, with the error of storing them.
+	Enqueuing func(ctx context.Context, rows []*Row) (_ context.Context, ended func(error))
+	Enqueued  func(ctx context.Context, row *Row) // stored, not yet dispatched
+	// Dispatched is called when a ticket has gone out for a row, or was refused
+	// with err.
+	Dispatched func(ctx context.Context, row *Row, err error)
+
+	// Running is called for a claimed row before Started. The context that it
+	// returns is that of the function, of the log, and of the next two hooks.
+	Running  func(ctx context.Context, row *Row) context.Context
+	Started  func(ctx context.Context, row *Row) // claimed, before its function is called
+	Finished func(ctx context.Context, run *Run) // after its end, whatever it was, has been stored, or the run has been given up
+
+	// Promoted is called when Promote found leases that had run out: their
+	// workers are gone.
+	Promoted func(ctx context.Context, p Promotion)
+}
+
+// enqueuing tells the hook, if there is one, that rows are about to be stored.
+func (c *Client) enqueuing(ctx context.Context, rows []*NewRow) (_ context.Context, ended func(error)) {
+	hook := c.cfg.Hooks.Enqueuing
+	if hook == nil {
+		return ctx, func(error) {}
+	}
+	plain := make([]*Row, len(rows))
+	for i, row := range rows {
+		plain[i] = row.Row
+	}
+	ctx, ended = hook(ctx, plain)
+	for _, row := range plain {
+		if !storableTrace(row.TraceContext) {
+			row.TraceContext = ""
+		}
+	}
+	return ctx, ended
+}
+
+// storableTrace refuses what a database might: a trace that cannot be followed is
+// no reason for a task not to be stored.
+func storableTrace(s string) bool {
+	for i := range len(s) {
+		if s[i] < ' ' || s[i] > '~' {
+			return false
+		}
+	}
+	return len(s) <= MaxTraceContext
+}
+
+// dispatched tells the hook, if there is one, which of rows have gone out.
+func (c *Client) dispatched(ctx context.Context, rows []*Row, refused func(*Row) error) {
+	hook := c.cfg.Hooks.Dispatched
+	if hook == nil {
+		return
+	}
+	for _, row := range rows {
+		hook(ctx, row, refused(row))
+	}
+}
+
+// promoted tells the hook, if there is one, of workers that are gone.
+func (c *Client) promoted(ctx context.Context, p Promotion) {
+	if hook := c.cfg.Hooks.Promoted; hook != nil && p.Reclaimed+p.Failed > 0 {
+		hook(ctx, p)
+	}
+}

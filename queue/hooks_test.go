@@ -1,0 +1,86 @@
+package queue_test
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/google/uuid"
+
+	"github.com/claimcheck-go/claimcheck/queue"
+)
+
+func TestHooksAreToldInOrder(t *testing.T) {
+	var told []string
+	type key struct{}
+	in := func(ctx context.Context) string { s, _ := ctx.Value(key{}).(string); return s }
+	sys := newSystem(t, setup{dispatch: &recorder{}, client: queue.Config{Hooks: queue.Hooks{
+		Enqueuing: func(ctx context.Context, rows []*queue.Row) (context.Context, func(error)) {
+			rows[0].TraceContext = "trace"
+			return context.WithValue(ctx, key{}, "E"), func(err error) { told = append(told, fmt.Sprint("ended ", err)) }
+		},
+		Enqueued: func(ctx context.Context, row *queue.Row) {
+			told = append(told, in(ctx)+" enqueued "+string(row.Status))
+		},
+		Dispatched: func(ctx context.Context, _ *queue.Row, err error) {
+			told = append(told, fmt.Sprint(in(ctx), " dispatched ", err))
+		},
+		Running: func(ctx context.Context, row *queue.Row) context.Context {
+			return context.WithValue(ctx, key{}, "R "+row.TraceContext)
+		},
+		Started: func(ctx context.Context, row *queue.Row) { told = append(told, in(ctx)+" started "+string(row.Status)) },
+		Finished: func(ctx context.Context, run *queue.Run) {
+			told = append(told, in(ctx)+" finished "+string(run.Outcome)+" "+string(run.Row.Status))
+		},
+	}}}, task(func(ctx context.Context) (any, error) { told = append(told, in(ctx)+" runs"); return nil, nil }))
+	id := uuid.New()
+	sys.enqueue("t", nil, queue.WithID(id))
+	sys.enqueue("t", nil, queue.WithID(id)) // stored already, so that only its ticket goes out again
+	sys.run(id)
+	want := []string{"E enqueued READY", "E dispatched <nil>", "ended <nil>", "E dispatched <nil>", "ended <nil>",
+		"R trace started RUNNING", "R trace runs", "R trace finished succeeded SUCCESSFUL"}
+	if !slices.Equal(told, want) {
+		t.Errorf("told %q, want %q", told, want)
+	}
+}
+
+func TestHooksAreToldOfTroubleToo(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var told []string
+		tell := func(format string, args ...any) { told = append(told, fmt.Sprintf(format, args...)) }
+		out := &recorder{err: errors.New("refused")}
+		sys := newSystem(t, setup{dispatch: out, client: queue.Config{Hooks: queue.Hooks{
+			Enqueuing: func(ctx context.Context, rows []*queue.Row) (context.Context, func(error)) {
+				rows[0].TraceContext = "line\nbreak" // not for every database
+				return ctx, func(err error) { tell("ended %v", errors.Is(err, queue.ErrIDConflict)) }
+			},
+			Dispatched: func(_ context.Context, _ *queue.Row, err error) { tell("dispatched %v", err) },
+			Finished:   func(_ context.Context, run *queue.Run) { tell("%s after %s", run.Outcome, run.Duration) },
+			Promoted:   func(_ context.Context, p queue.Promotion) { tell("%d reclaimed, %d failed", p.Reclaimed, p.Failed) },
+		}}}, queue.NewTask("t", func(context.Context, any) (any, error) { time.Sleep(time.Hour); return nil, nil }, queue.Timeout(time.Second)))
+		id := uuid.New()
+		sys.enqueue("t", nil, queue.WithID(id))
+		if got := sys.row(id).TraceContext; got != "" {
+			t.Errorf("%q was stored", got)
+		}
+		if _, err := sys.client.Enqueue(t.Context(), "t", "other", queue.WithID(id)); err == nil {
+			t.Error("there is no conflict")
+		}
+		out.err = nil
+		sys.run(id) // heeds no context, so its lease runs out
+		for range 2 {
+			time.Sleep(time.Hour)
+			if _, err := sys.client.Sweep(t.Context(), 0); err != nil {
+				t.Error(err)
+			}
+		}
+		want := []string{"dispatched refused", "ended false", "ended true", "abandoned after 1m1s", "1 reclaimed, 0 failed", "dispatched <nil>", "dispatched <nil>"}
+		if !slices.Equal(told, want) {
+			t.Errorf("told %q, want %q", told, want)
+		}
+	})
+}
