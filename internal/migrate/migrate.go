@@ -99,6 +99,17 @@ func (s Set) Check(ctx context.Context, db *sql.DB) error {
 	return nil
 }
 
+// Newest returns the newest version that was applied, which may be one of a
+// newer program; 0 is none.
+func (s Set) Newest(ctx context.Context, db *sql.DB) (int64, error) {
+	applied, err := s.applied(ctx, db)
+	var newest int64
+	for version := range applied {
+		newest = max(newest, version)
+	}
+	return newest, err
+}
+
 // applied returns when each version was applied. It is not goose's own query,
 // which would create the version table.
 func (s Set) applied(ctx context.Context, db *sql.DB) (map[int64]time.Time, error) {

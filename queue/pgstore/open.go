@@ -45,17 +45,10 @@ type Config struct {
 // error of one that is down, or lets nobody in, is one line that says what to
 // check, and is queue.ErrUnavailable. No error contains the password.
 func Open(ctx context.Context, config Config) (*Store, error) {
-	poolConfig, err := config.pool()
+	s, err := OpenUnchecked(ctx, config)
 	if err != nil {
 		return nil, err
 	}
-	pool, err := pgxpool.NewWithConfig(ctx, poolConfig)
-	if err != nil {
-		return nil, fmt.Errorf("open PostgreSQL: %w", err)
-	}
-	s := New(pool)
-	s.server, s.dialFunc = cmp.Or(config.Name, s.server), config.DialFunc != nil
-	s.acquireTimeout = cmp.Or(config.AcquireTimeout, DefaultAcquireTimeout)
 	if err := s.checkDurable(ctx); err != nil {
 		_ = s.Close()
 		return nil, err

@@ -47,6 +47,19 @@ type mysqlServer struct {
 }
 
 func openMySQL(ctx context.Context, rawURL string, config Config) (*Store, error) {
+	s, err := connectMySQL(rawURL, config)
+	if err != nil {
+		return nil, err
+	}
+	if err := s.checkVersion(ctx); err != nil {
+		_ = s.Close()
+		return nil, err
+	}
+	return s, nil
+}
+
+// connectMySQL contacts nothing yet.
+func connectMySQL(rawURL string, config Config) (*Store, error) {
 	parsed, err := parseMySQL(rawURL, config.DialFunc != nil)
 	if err != nil {
 		return nil, err
@@ -70,12 +83,7 @@ func openMySQL(ctx context.Context, rawURL string, config Config) (*Store, error
 	db := sql.OpenDB(server.connector)
 	db.SetMaxOpenConns(config.MaxConns)
 	db.SetMaxIdleConns(config.MaxConns)
-	s := &Store{config: config, dialect: &mysqlDialect, backend: server, writer: db, reader: db}
-	if err := s.checkVersion(ctx); err != nil {
-		_ = s.Close()
-		return nil, err
-	}
-	return s, nil
+	return &Store{config: config, dialect: &mysqlDialect, backend: server, writer: db, reader: db}, nil
 }
 
 // session sets what every connection works under.

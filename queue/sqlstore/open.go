@@ -17,11 +17,7 @@ import (
 // The error of a server that is down, or lets nobody in, is one line that says
 // what to check, and is queue.ErrUnavailable. No error contains the password.
 func Open(ctx context.Context, rawURL string, config Config) (*Store, error) {
-	if config.Now == nil {
-		config.Now = time.Now
-	}
-	config.AcquireTimeout = cmp.Or(config.AcquireTimeout, 5*time.Second)
-	config.MaxConns = cmp.Or(config.MaxConns, 10)
+	config = config.withDefaults()
 	s, err := open(ctx, rawURL, config)
 	if err != nil || !config.Migrate {
 		return s, err
@@ -31,6 +27,15 @@ func Open(ctx context.Context, rawURL string, config Config) (*Store, error) {
 		return nil, err
 	}
 	return s, nil
+}
+
+func (config Config) withDefaults() Config {
+	if config.Now == nil {
+		config.Now = time.Now
+	}
+	config.AcquireTimeout = cmp.Or(config.AcquireTimeout, 5*time.Second)
+	config.MaxConns = cmp.Or(config.MaxConns, 10)
+	return config
 }
 
 // Validate reports what is wrong with rawURL, as Open would, without opening

@@ -1,0 +1,193 @@
+// Package doctor runs checks of an installation, beside each other where they
+// can be and in order where one needs another: `server doctor` fills it.
+//
+// A check whose needs are not met is skipped and says so, so that one fault is
+// one failing line.
+package doctor
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"strings"
+	"sync"
+	"time"
+)
+
+// Status is how a check ended.
+type Status string
+
+// The statuses.
+const (
+	OK      Status = "ok"
+	Warn    Status = "warn"    // it works, but not as it should
+	Fail    Status = "fail"    // it does not work
+	Skipped Status = "skipped" // it was not looked at; the detail says why
+)
+
+// Finding is what a check saw, and what mends it.
+type Finding struct {
+	Status Status
+	Detail string
+	Mend   string // a command, or a setting and its value
+}
+
+// Okf is a finding that needs no mending.
+func Okf(format string, args ...any) Finding { return Finding{OK, fmt.Sprintf(format, args...), ""} }
+
+// Warnf is a finding that should be mended.
+func Warnf(mend, format string, args ...any) Finding {
+	return Finding{Warn, fmt.Sprintf(format, args...), mend}
+}
+
+// Failf is a finding that must be mended.
+func Failf(mend, format string, args ...any) Finding {
+	return Finding{Fail, fmt.Sprintf(format, args...), mend}
+}
+
+// Skipf says why nothing was looked at.
+func Skipf(format string, args ...any) Finding {
+	return Finding{Skipped, fmt.Sprintf(format, args...), ""}
+}
+
+// Check is one question to an installation.
+type Check struct {
+	Name string
+	// Needs are the checks without whose success this one says nothing. Names
+	// that no check has are met.
+	Needs []string
+	// Skip, if not empty, is why the question does not arise here.
+	Skip string
+	// Look answers it; it heeds the context.
+	Look func(ctx context.Context) Finding
+}
+
+// Result is the answer to one check.
+type Result struct {
+	Check  string `json:"check"`
+	Status Status `json:"status"`
+	Detail string `json:"detail"`
+	Mend   string `json:"mend"`
+}
+
+// Limits bound how long one check, and all together, may take.
+type Limits struct{ Each, All time.Duration }
+
+// grace is what a check has to return once its context has ended.
+const grace = time.Second
+
+// errLate is why a check's context ended.
+var errLate = errors.New("time is up")
+
+// run is a check under way. result is written before done is closed.
+type run struct {
+	Check
+	done   chan struct{}
+	result Result
+}
+
+// Run answers all checks and returns once each has its result, in the order of
+// the checks, in which report gets them too, each as soon as those before it are
+// there. A check stands behind those it needs.
+func Run(ctx context.Context, limits Limits, checks []Check, report func(Result)) []Result {
+	ctx, cancel := context.WithTimeoutCause(ctx, limits.All, errLate)
+	defer cancel()
+	runs := make([]*run, len(checks))
+	known := make(map[string]*run, len(checks))
+	var group sync.WaitGroup
+	for i, check := range checks {
+		r := &run{Check: check, done: make(chan struct{})}
+		var needs []*run
+		for _, name := range check.Needs {
+			if need, ok := known[name]; ok {
+				needs = append(needs, need)
+			}
+		}
+		runs[i], known[check.Name] = r, r
+		group.Go(func() {
+			defer close(r.done)
+			found := r.answer(ctx, limits.Each, needs)
+			r.result = Result{Check: check.Name, Status: found.Status, Detail: oneLine(found.Detail), Mend: oneLine(found.Mend)}
+		})
+	}
+	results := make([]Result, len(runs))
+	for i, r := range runs {
+		<-r.done
+		results[i] = r.result
+		report(r.result)
+	}
+	group.Wait()
+	return results
+}
+
+// answer waits for what the check needs, and looks.
+func (r *run) answer(ctx context.Context, limit time.Duration, needs []*run) Finding {
+	if r.Skip != "" {
+		return Finding{Skipped, r.Skip, ""}
+	}
+	for _, need := range needs {
+		<-need.done
+		if s := need.result.Status; s == Fail || s == Skipped {
+			return Skipf("it needs %s", need.Name)
+		}
+	}
+	if ctx.Err() != nil {
+		return ended(ctx)
+	}
+	bounded, cancel := context.WithTimeout(ctx, limit)
+	defer cancel()
+	answer := make(chan Finding, 1)
+	go func() { answer <- r.Look(bounded) }()
+	var found Finding
+	select {
+	case found = <-answer:
+	case <-bounded.Done():
+		select {
+		case found = <-answer:
+		case <-time.After(grace):
+			found = Failf("", "it does not return")
+		}
+	}
+	switch {
+	case found.Status != Fail || bounded.Err() == nil:
+		return found
+	case ctx.Err() != nil:
+		return ended(ctx)
+	}
+	late := fmt.Sprintf("no answer within %s", limit)
+	if text := strings.ReplaceAll(found.Detail, context.DeadlineExceeded.Error(), late); text != found.Detail {
+		found.Detail = text
+	} else {
+		found.Detail = late + ": " + found.Detail
+	}
+	return found
+}
+
+// ended is the finding of a check that was cut short with all the others.
+func ended(ctx context.Context) Finding {
+	if errors.Is(context.Cause(ctx), errLate) {
+		return Failf("", "there was no time left to look")
+	}
+	return Skipf("interrupted")
+}
+
+// Failed reports whether a result is a failure.
+func Failed(results []Result) bool {
+	for _, r := range results {
+		if r.Status == Fail {
+			return true
+		}
+	}
+	return false
+}
+
+// Summary counts the results.
+func Summary(results []Result) string {
+	count := make(map[Status]int)
+	for _, r := range results {
+		count[r.Status]++
+	}
+	return fmt.Sprintf("%d ok, %d to look at, %d failed, %d skipped", count[OK], count[Warn], count[Fail], count[Skipped])
+}
+
+func oneLine(text string) string { return strings.Join(strings.Fields(text), " ") }
