@@ -15,7 +15,7 @@ type Config struct {
 	// is unset takes the service's defaults.
 	Queues []*cloudtaskspb.Queue
 	// AutoCreate, if set, makes a queue come into being when a task is created
-	// in it and AutoCreate returns true for its ID. The real service has none
+	// in it, or it is asked for, and AutoCreate returns true for its ID. The real service has none
 	// of that. AnyQueue accepts all.
 	AutoCreate func(queueID string) bool
 

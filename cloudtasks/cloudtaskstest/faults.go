@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/status"
 )
 
 // Fault is a kind of thing that goes wrong.
@@ -24,6 +25,10 @@ const (
 	// LoseAnswer throws a handler's answer away: the attempt failed, although
 	// the handler may have succeeded.
 	LoseAnswer Fault = "lose_answer"
+	// RefuseDelete answers DeleteTask with Faults.Code and deletes nothing.
+	RefuseDelete Fault = "refuse_delete"
+	// RefuseGetQueue answers GetQueue with Faults.Code.
+	RefuseGetQueue Fault = "refuse_get_queue"
 	// Delay holds a delivery back for up to Faults.MaxDelay.
 	Delay Fault = "delay"
 )
@@ -35,12 +40,14 @@ type Faults struct {
 	// Seed makes the choices repeatable (as far as the order of the calls is);
 	// 0 is a seed like any other.
 	Seed uint64
-	// Decide, if set, is asked instead of Rates; taskName is the full name. It
-	// is called under the Server's lock, so it must not call the Server.
+	// Decide, if set, is asked instead of Rates; taskName is the full name (the
+	// queue's, for RefuseGetQueue). It is called under the Server's lock, so it must not call the Server.
 	Decide func(fault Fault, taskName string) bool
 
-	// Code of creates that fail; 0 means UNAVAILABLE.
+	// Code of calls that fail; 0 means UNAVAILABLE.
 	Code codes.Code
+	// Text of calls that are refused; empty means one that says it was a fault.
+	Text string
 	// MaxDelay bounds Delay, which is uniform below it; 0 means a second.
 	MaxDelay time.Duration
 }
@@ -69,6 +76,9 @@ func newFaultSource(f Faults) faultSource {
 	if f.MaxDelay == 0 {
 		f.MaxDelay = time.Second
 	}
+	if f.Text == "" {
+		f.Text = "cloudtaskstest: refused (fault)"
+	}
 	f.Rates = maps.Clone(f.Rates)
 	return faultSource{Faults: f, rand: rand.New(rand.NewPCG(f.Seed, 0)), counts: map[Fault]int{}}
 }
@@ -85,6 +95,14 @@ func (f *faultSource) strikes(fault Fault, taskName string) bool {
 		f.counts[fault]++
 	}
 	return strikes
+}
+
+// refuses returns the error of a call that a fault refuses, or nil.
+func (f *faultSource) refuses(fault Fault, name string) error {
+	if !f.strikes(fault, name) {
+		return nil
+	}
+	return status.Error(f.Code, f.Text)
 }
 
 // delay is how long a delivery is held back; mostly not at all.

@@ -5,7 +5,10 @@ import (
 	"testing"
 	"time"
 
+	"cloud.google.com/go/cloudtasks/apiv2/cloudtaskspb"
 	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/status"
+	"google.golang.org/protobuf/types/known/timestamppb"
 
 	"github.com/claimcheck-go/claimcheck/cloudtasks/cloudtaskstest"
 )
@@ -117,4 +120,36 @@ func TestStatusIsJSON(t *testing.T) {
 			fx.Errorf("got %s, want %s", got, want)
 		}
 	})
+}
+
+func TestRefusedCalls(t *testing.T) {
+	srv, client := cloudtaskstest.Start(t, cloudtaskstest.Config{AutoCreate: func(id string) bool { return id == "made" }})
+	const made = "projects/p/locations/l/queues/made"
+	if q, err := client.GetQueue(t.Context(), &cloudtaskspb.GetQueueRequest{Name: made}); err != nil || q.GetName() != made {
+		t.Errorf("a queue that comes into being when it is asked for: %v, %v", q, err)
+	}
+	if _, err := client.GetQueue(t.Context(), &cloudtaskspb.GetQueueRequest{Name: "projects/p/locations/l/queues/other"}); status.Code(err) != codes.NotFound {
+		t.Errorf("a queue that does not exist: %v", err)
+	}
+	created, err := client.CreateTask(t.Context(), &cloudtaskspb.CreateTaskRequest{Parent: made, Task: &cloudtaskspb.Task{
+		ScheduleTime: timestamppb.New(time.Now().Add(time.Hour)),
+		MessageType:  &cloudtaskspb.Task_HttpRequest{HttpRequest: &cloudtaskspb.HttpRequest{Url: "http://127.0.0.1:1/"}},
+	}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	srv.SetFaults(cloudtaskstest.Faults{
+		Rates: map[cloudtaskstest.Fault]float64{cloudtaskstest.RefuseDelete: 1, cloudtaskstest.RefuseGetQueue: 1},
+		Code:  codes.PermissionDenied, Text: "not you",
+	})
+	_, getErr := client.GetQueue(t.Context(), &cloudtaskspb.GetQueueRequest{Name: made})
+	deleteErr := client.DeleteTask(t.Context(), &cloudtaskspb.DeleteTaskRequest{Name: created.GetName()})
+	for _, err := range []error{getErr, deleteErr} {
+		if status.Code(err) != codes.PermissionDenied || status.Convert(err).Message() != "not you" {
+			t.Error(err)
+		}
+	}
+	if len(srv.Tasks()) != 1 {
+		t.Error("it was deleted all the same")
+	}
 }

@@ -60,6 +60,15 @@ func (a *api) withQueue(name string, f func(*queue) error) (*cloudtaskspb.Queue,
 }
 
 func (a *api) GetQueue(_ context.Context, r *cloudtaskspb.GetQueueRequest) (*cloudtaskspb.Queue, error) {
+	a.s.mu.Lock()
+	_, err := a.s.queueOf(r.GetName())
+	if err == nil {
+		err = a.s.faults.refuses(RefuseGetQueue, r.GetName())
+	}
+	a.s.mu.Unlock()
+	if err != nil {
+		return nil, err
+	}
 	return a.withQueue(r.GetName(), func(*queue) error { return nil })
 }
 

@@ -50,8 +50,8 @@ func (s *Server) create(ctx context.Context, r *cloudtaskspb.CreateTaskRequest) 
 	if _, exists := q.tasks[pb.GetName()]; exists || s.names.held(pb.GetName(), now) {
 		return nil, errTaskExists
 	}
-	if s.faults.strikes(RefuseCreate, pb.GetName()) {
-		return nil, status.Error(s.faults.Code, "cloudtaskstest: refused (fault)")
+	if err := s.faults.refuses(RefuseCreate, pb.GetName()); err != nil {
+		return nil, err
 	}
 	t := &task{queue: q, pb: pb, named: r.GetTask().GetName() != "", index: -1, expires: now.Add(keptFor)}
 	q.tasks[t.name()] = t
@@ -200,6 +200,9 @@ func (a *api) DeleteTask(_ context.Context, r *cloudtaskspb.DeleteTaskRequest) (
 	defer a.s.mu.Unlock()
 	t, err := a.s.taskNamed(r.GetName())
 	if err != nil {
+		return nil, err
+	}
+	if err := a.s.faults.refuses(RefuseDelete, r.GetName()); err != nil {
 		return nil, err
 	}
 	t.queue.remove(t)
