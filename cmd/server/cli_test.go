@@ -97,6 +97,7 @@ func TestWrongCallsAreOneLineThatNamesTheSetting(t *testing.T) {
 		"--listen must be HOST:PORT":                       {"--listen=nonsense"},
 		"TASK_HANDLER_PATH":                                {"--task-handler-path=/run/"},
 		"WEBHOOK_SECRET: must be whsec_":                   {"serve", "--webhook-secret=?"},
+		"WEBHOOK_SECRET: must be whsec":                    {"serve", "--webhook-secret=?", "--tasks-mode=cloudtasks", "--task-handler-url=https://h/{task_id}", "--cloud-tasks-project=p", "--cloud-tasks-location=l", "--oidc-service-account-email=a@b.c"},
 		"OIDC_AUDIENCE is required":                        {"--oidc-allowed-emails=a@example.com"},
 		"OIDC_ISSUER and OIDC_CERTS_URL are an emulator's": {"--oidc-issuer=http://x"},
 		"CLOUD_SQL_INSTANCE needs DATABASE_URL":            {"migrate", "--cloud-sql-instance=a:b:c"},

@@ -7,6 +7,7 @@ import (
 	"strings"
 
 	"github.com/claimcheck-go/claimcheck/internal/cloudsql"
+	"github.com/claimcheck-go/claimcheck/internal/dbfacts"
 	"github.com/claimcheck-go/claimcheck/internal/migrate"
 	"github.com/claimcheck-go/claimcheck/queue"
 	"github.com/claimcheck-go/claimcheck/queue/pgstore"
@@ -22,6 +23,8 @@ type database interface {
 	Migrate(ctx context.Context) ([]migrate.Migration, error)
 	MigrationStatus(ctx context.Context) ([]migrate.Migration, error)
 	CheckSchema(ctx context.Context) error
+	SchemaVersion(ctx context.Context) (int64, error)
+	Inspect(ctx context.Context) (dbfacts.Facts, error)
 	Close() error
 }
 
@@ -38,6 +41,17 @@ func (p *program) databaseURL() (string, error) {
 
 // openDatabase connects to the database that the settings name.
 func (p *program) openDatabase(ctx context.Context) (database, error) {
+	open, err := p.databaseOpener(false)
+	if err != nil {
+		return nil, err
+	}
+	return open(ctx)
+}
+
+// databaseOpener judges the settings of the database, and returns what opens it.
+// Unchecked, one is opened too that would be refused for its own settings or its
+// version: for doctor, which says so.
+func (p *program) databaseOpener(unchecked bool) (open func(context.Context) (database, error), err error) {
 	rawURL, err := p.databaseURL()
 	if err != nil {
 		return nil, err
@@ -55,13 +69,19 @@ func (p *program) openDatabase(ctx context.Context) (database, error) {
 		if err := cfg.Validate(); err != nil {
 			return nil, usageError{err}
 		}
-		return opened(pgstore.Open(ctx, cfg))
+		if unchecked {
+			return func(ctx context.Context) (database, error) { return opened(pgstore.OpenUnchecked(ctx, cfg)) }, nil
+		}
+		return func(ctx context.Context) (database, error) { return opened(pgstore.Open(ctx, cfg)) }, nil
 	case "mysql", "sqlite":
 		cfg := sqlstore.Config{MaxConns: p.settings.DBMaxConns, DialFunc: dial, Name: name}
 		if err := sqlstore.Validate(rawURL, cfg); err != nil {
 			return nil, usagef("DATABASE_URL: %s", strings.TrimPrefix(err.Error(), "DATABASE_URL: "))
 		}
-		return opened(sqlstore.Open(ctx, rawURL, cfg))
+		if unchecked {
+			return func(ctx context.Context) (database, error) { return opened(sqlstore.OpenUnchecked(ctx, rawURL, cfg)) }, nil
+		}
+		return func(ctx context.Context) (database, error) { return opened(sqlstore.Open(ctx, rawURL, cfg)) }, nil
 	default:
 		return nil, usagef("DATABASE_URL must begin with postgres://, mysql://, sqlite:PATH or sqlite::memory:, not %.20q", scheme+":")
 	}

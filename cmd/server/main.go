@@ -34,11 +34,13 @@ type grammar struct {
 	Sweep   sweepCmd   `cmd:"" help:"One pass of the sweeper: dispatch stranded tasks, take back those whose worker is gone."`
 	Tasks   tasksCmd   `cmd:"" help:"List the registered tasks."`
 	Migrate migrateCmd `cmd:"" help:"Bring the database's schema up to date, or show what that takes."`
+	Doctor  doctorCmd  `cmd:"" help:"Check the settings, the database, the queues, the accounts and the URL, and say how to mend what is wrong."`
 }
 
 // program is what a command has of the world around it.
 type program struct {
 	settings *settings
+	given    givenSettings
 	getenv   func(string) string
 	stdin    io.Reader
 	stdout   io.Writer
@@ -91,6 +93,7 @@ func realMain(ctx context.Context, args []string, p *program) int {
 		fmt.Fprintf(p.stderr, "server: %s (server --help lists all settings)\n", oneLine(explain(err, parser.Model.Children, args)))
 		return 2
 	}
+	p.given = givenIn(command)
 	err = command.Run(p)
 	var usage usageError
 	var exit exitStatus

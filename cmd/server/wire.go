@@ -39,8 +39,10 @@ func (p *program) plan(ctx context.Context, dispatches, runs bool) (*parts, erro
 	var problems []error
 	reg := knownTasks()
 	if runs {
-		reg, err = registry(p.settings)
-		problems = append(problems, err)
+		runnable, err := registry(p.settings)
+		if problems = append(problems, err); err == nil {
+			reg = runnable
+		}
 		if lease := time.Duration(p.settings.TasksLease); lease < time.Second {
 			problems = append(problems, fmt.Errorf("TASKS_LEASE must be at least 1s, not %s", lease))
 		}
