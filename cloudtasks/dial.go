@@ -6,6 +6,7 @@ import (
 	"net"
 
 	apiv2 "cloud.google.com/go/cloudtasks/apiv2"
+	"go.opentelemetry.io/contrib/instrumentation/google.golang.org/grpc/otelgrpc"
 	"google.golang.org/api/option"
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/credentials/insecure"
@@ -34,7 +35,8 @@ func Dial(ctx context.Context, cfg DialConfig) (*apiv2.Client, error) {
 	if _, port, err := net.SplitHostPort(cfg.EmulatorHost); err != nil || port == "" {
 		return nil, fmt.Errorf("CLOUD_TASKS_EMULATOR_HOST is %q; it takes host:port, like 127.0.0.1:8123", cfg.EmulatorHost)
 	}
-	conn, err := grpc.NewClient(cfg.EmulatorHost, grpc.WithTransportCredentials(insecure.NewCredentials()))
+	conn, err := grpc.NewClient(cfg.EmulatorHost, grpc.WithTransportCredentials(insecure.NewCredentials()),
+		grpc.WithStatsHandler(otelgrpc.NewClientHandler())) // as the client makes it for the service
 	if err != nil {
 		return nil, fmt.Errorf("dial the emulator at CLOUD_TASKS_EMULATOR_HOST=%s: %w", cfg.EmulatorHost, err)
 	}

@@ -1,6 +1,9 @@
 package queue
 
-import "context"
+import (
+	"context"
+	"time"
+)
 
 // Hooks are called as tasks go along, where they happen: quickly, by many
 // goroutines at once, and without changing the row. Each may be nil, and costs
@@ -73,4 +76,16 @@ func (c *Client) promoted(ctx context.Context, p Promotion) {
 	if hook := c.cfg.Hooks.Promoted; hook != nil && p.Reclaimed+p.Failed > 0 {
 		hook(ctx, p)
 	}
+}
+
+// PoolStats says how the connections of a Store are used.
+type PoolStats struct {
+	Max, InUse, Idle int
+	Waits            int64         // calls that found no free connection, so far
+	Waited           time.Duration // in all
+}
+
+// Pooled is a Store that has a pool of connections.
+type Pooled interface {
+	Pool() PoolStats
 }

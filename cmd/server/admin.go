@@ -15,6 +15,7 @@ import (
 	"github.com/claimcheck-go/claimcheck/queue"
 	"github.com/claimcheck-go/claimcheck/queue/admin"
 	"github.com/claimcheck-go/claimcheck/queue/httpapi"
+	"github.com/claimcheck-go/claimcheck/queue/telemetry"
 )
 
 // cloudSweepInterval is how often a scheduler is told to call /tasks/sweep/.
@@ -42,6 +43,9 @@ func (t *target) links(row *queue.Row) []admin.Link {
 	project := "?project=" + url.QueryEscape(t.config.Project)
 	query := url.PathEscape(fmt.Sprintf(`jsonPayload.task_id="%s"`, row.ID))
 	links := []admin.Link{{Name: "Cloud Logging", URL: "https://console.cloud.google.com/logs/query;query=" + query + ";duration=P7D" + project}}
+	if id := telemetry.TraceID(row); id != "" {
+		links = append(links, admin.Link{Name: "Cloud Trace", URL: "https://console.cloud.google.com/traces/list" + project + "&tid=" + id})
+	}
 	if id, err := t.config.QueueID(row.Queue, row.ID); err == nil {
 		links = append(links, admin.Link{Name: "Cloud Tasks queue " + id,
 			URL: "https://console.cloud.google.com/cloudtasks/queue/" + url.PathEscape(t.config.Location) + "/" + url.PathEscape(id) + "/tasks" + project})

@@ -10,12 +10,15 @@ func (p *program) logger() *slog.Logger {
 	var level slog.Level
 	_ = level.UnmarshalText([]byte(p.settings.LogLevel)) // the grammar lists the levels
 	options := &slog.HandlerOptions{Level: level}
-	format := p.settings.LogFormat
-	if format == "json" || format == "auto" && p.onPlatform() {
+	if p.logsJSON() {
 		options.ReplaceAttr = cloudLogging
-		return slog.New(slog.NewJSONHandler(p.stderr, options))
+		return slog.New(&cloudHandler{base: slog.NewJSONHandler(p.stderr, options), project: p.logProject()})
 	}
 	return slog.New(slog.NewTextHandler(p.stderr, options))
+}
+
+func (p *program) logsJSON() bool {
+	return p.settings.LogFormat == "json" || p.settings.LogFormat == "auto" && p.onPlatform()
 }
 
 // cloudLogging renames slog's fields to those of

@@ -17,6 +17,7 @@ import (
 	"github.com/claimcheck-go/claimcheck/queue"
 	"github.com/claimcheck-go/claimcheck/queue/admin"
 	"github.com/claimcheck-go/claimcheck/queue/httpapi"
+	"github.com/claimcheck-go/claimcheck/queue/telemetry"
 )
 
 type serveCmd struct {
@@ -68,6 +69,11 @@ func (c *serveCmd) Run(ctx context.Context, p *program) error {
 	if err != nil {
 		return err
 	}
+	stopMetrics, err := p.serveMetrics(ctx, parts)
+	if err != nil {
+		return err
+	}
+	defer stopMetrics()
 	handler, err := p.handler(parts, executor, auth, access)
 	if err != nil {
 		return err
@@ -102,6 +108,8 @@ func (c *serveCmd) Run(ctx context.Context, p *program) error {
 // drain stops taking work, lets what is running end, and gives back the rest.
 func drain(parts *parts, server *http.Server, executor *queue.Executor) error {
 	parts.log.Info("stopping: running tasks may end first", "for", drainTime.String())
+	flushing, cancelFlush := context.WithTimeout(context.Background(), drainTime+lingerTime+flushTime*3/4)
+	defer cancelFlush()
 	draining, cancel := context.WithTimeout(context.Background(), drainTime)
 	defer cancel()
 	if err := executor.Shutdown(draining, lingerTime); err != nil {
@@ -113,6 +121,7 @@ func drain(parts *parts, server *http.Server, executor *queue.Executor) error {
 	if err := server.Shutdown(closing); err != nil && !errors.Is(err, context.DeadlineExceeded) {
 		return fmt.Errorf("closing the server: %w", err)
 	}
+	parts.flush(flushing)
 	parts.log.Info("stopped")
 	return nil
 }
@@ -162,6 +171,12 @@ func (p *program) handler(parts *parts, executor *queue.Executor, auth httpapi.A
 	if p.detector().Platform() == detect.AppEngine {
 		cfg.BusyStatus = http.StatusServiceUnavailable
 	}
+	switch {
+	case parts.observer != nil:
+		cfg.Around = parts.observer.Around
+	case p.logsJSON():
+		cfg.Around = telemetry.Receive
+	}
 	api, err := httpapi.New(cfg)
 	if err != nil {
 		return nil, usagef("TASK_HANDLER_PATH: %w", err)
@@ -170,6 +185,10 @@ func (p *program) handler(parts *parts, executor *queue.Executor, auth httpapi.A
 	if err != nil {
 		return nil, err
 	}
+	metrics := api // which knows no such page
+	if p.settings.Metrics.where == pageOn {
+		metrics = httpapi.Require(auth)(getOnly(parts.observer.handler()))
+	}
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		httpapi.LimitBodyTime(w, r)
 		switch path := strings.TrimSuffix(r.URL.Path, "/"); {
@@ -177,6 +196,8 @@ func (p *program) handler(parts *parts, executor *queue.Executor, auth httpapi.A
 			w.WriteHeader(http.StatusOK)
 		case path == "/health/ready":
 			ready(w, r, parts.db)
+		case path == "/metrics":
+			metrics.ServeHTTP(w, r)
 		case isAdmin(r.URL.Path):
 			pages.ServeHTTP(w, r)
 		default:

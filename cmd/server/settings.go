@@ -55,6 +55,9 @@ type settings struct {
 	WebhookSecret     string   `env:"WEBHOOK_SECRET" group:"webhook" placeholder:"whsec_…" help:"Signs what webhook.deliver sends, as Standard Webhooks says."`
 	WebhookAllowHosts []string `env:"WEBHOOK_ALLOW_HOSTS" group:"webhook" placeholder:"HOST" help:"Hosts that webhook.deliver may reach though they are private or loopback."`
 
+	Metrics       metricsPage `env:"METRICS" group:"telemetry" default:"off" placeholder:"WHERE" help:"GET /metrics for Prometheus: off; on, for whoever may call /tasks/*; or HOST:PORT, a listener of its own that asks nobody who they are."`
+	TraceDatabase bool        `env:"TRACE_DATABASE" group:"telemetry" help:"With traces (OTEL_EXPORTER_OTLP_ENDPOINT): spans for what a task's enqueue and run ask of the database."`
+
 	LogLevel  string `env:"LOG_LEVEL" group:"log" enum:"debug,info,warn,error" default:"info" help:"debug, info, warn or error."`
 	LogFormat string `env:"LOG_FORMAT" group:"log" enum:"auto,text,json" default:"auto" help:"auto, text or json (Cloud Logging fields). auto is json on Google Cloud."`
 }
@@ -66,6 +69,7 @@ var settingGroups = []kong.Group{
 	{Key: "auth", Title: "Who may call /tasks/*:"},
 	{Key: "admin", Title: "Who may open /admin/:"},
 	{Key: "webhook", Title: "webhook.deliver:"},
+	{Key: "telemetry", Title: "Telemetry (OpenTelemetry's OTEL_* variables count too; nothing is exported unless one names an endpoint):"},
 	{Key: "log", Title: "Log:"},
 }
 

@@ -22,6 +22,10 @@ type parts struct {
 	config queue.Config
 	target *target // in cloudtasks mode
 
+	exports  exports
+	observer *observer // nil: nothing is exported
+	runs     bool      // this process runs tasks
+
 	tasks  *apiv2.Client // in cloudtasks mode
 	db     database
 	client *queue.Client
@@ -35,7 +39,7 @@ func (p *program) plan(ctx context.Context, dispatches, runs bool) (*parts, erro
 	if err != nil {
 		return nil, err
 	}
-	parts := &parts{mode: mode, log: p.logger()}
+	parts := &parts{mode: mode, log: p.logger(), runs: runs}
 	var problems []error
 	reg := knownTasks()
 	if runs {
@@ -49,6 +53,10 @@ func (p *program) plan(ctx context.Context, dispatches, runs bool) (*parts, erro
 		if interval := time.Duration(p.settings.TasksSweepInterval); interval != 0 && interval < time.Second {
 			problems = append(problems, fmt.Errorf("TASKS_SWEEP_INTERVAL must be 0 (never) or at least 1s, not %s", interval))
 		}
+	}
+	if runs || dispatches {
+		parts.exports, err = p.exports()
+		problems = append(problems, err)
 	}
 	_, err = p.databaseURL()
 	problems = append(problems, err)
@@ -86,6 +94,9 @@ func checkTimeouts(reg *queue.Registry, t *target) error {
 // is migrated when asked; otherwise somebody must have done it, except in an
 // SQLite file, which nobody else looks after.
 func (p *program) open(ctx context.Context, parts *parts, local *queue.Local, migrate bool) (err error) {
+	if parts.observer, err = p.observe(ctx, parts.exports, parts.log); err != nil {
+		return err
+	}
 	switch {
 	case parts.target != nil:
 		if parts.config.Dispatcher, err = p.cloudDispatcher(ctx, parts); err != nil {
@@ -107,6 +118,12 @@ func (p *program) open(ctx context.Context, parts *parts, local *queue.Local, mi
 		return err
 	}
 	parts.config.Store = parts.db
+	if parts.observer != nil {
+		if err := p.observeStore(parts); err != nil {
+			return err
+		}
+		parts.config.Hooks = parts.observer.Hooks()
+	}
 	parts.client, err = queue.NewClient(parts.config)
 	return err
 }
@@ -142,7 +159,21 @@ func (p *program) executor(parts *parts, concurrency int) (*queue.Executor, erro
 	})
 }
 
+// flushTime is how long the end of a command waits for its telemetry to go out.
+const flushTime = 2 * time.Second
+
+// flush exports what telemetry is left, until ctx ends.
+func (parts *parts) flush(ctx context.Context) {
+	if err := parts.observer.shutdown(ctx); err != nil {
+		parts.log.Warn("some telemetry was not exported", "error", err)
+	}
+	parts.observer = nil
+}
+
 func (parts *parts) close() {
+	flushing, cancel := context.WithTimeout(context.Background(), flushTime)
+	defer cancel()
+	parts.flush(flushing)
 	if parts.db != nil {
 		if err := parts.db.Close(); err != nil {
 			parts.log.Warn("closing the database", "error", err)

@@ -60,6 +60,9 @@ func (c *workCmd) Run(ctx context.Context, p *program) error {
 	if err := c.check(); err != nil {
 		return err
 	}
+	if p.settings.Metrics.where == pageOn {
+		return usagef("METRICS=on is for serve: a worker has no listener, so give METRICS a HOST:PORT such as 127.0.0.1:9464, or turn it off")
+	}
 	parts, err := p.plan(ctx, true, true)
 	if err != nil {
 		return err
@@ -68,6 +71,11 @@ func (c *workCmd) Run(ctx context.Context, p *program) error {
 	if err := p.open(ctx, parts, nil, false); err != nil {
 		return err
 	}
+	stopMetrics, err := p.serveMetrics(ctx, parts)
+	if err != nil {
+		return err
+	}
+	defer stopMetrics()
 	if !parts.client.HasBackend(c.Backend) {
 		return usagef("--backend %q is not known; known: %s", c.Backend, queue.DefaultBackend)
 	}

@@ -34,6 +34,9 @@ type Config struct {
 	// BusyStatus answers a delivery when all slots are taken; 0 means 429. On
 	// App Engine, whose queues slow down for 503 only, it is 503.
 	BusyStatus int
+	// Around wraps the serving of each request that was let in, for telemetry;
+	// route is its pattern, such as /tasks/execute/{task_id}/. May be nil.
+	Around func(route string, next http.HandlerFunc) http.HandlerFunc
 	// Logger gets what the caller is not told; nil means slog.Default().
 	Logger *slog.Logger
 }
@@ -100,6 +103,13 @@ var routes = []route{
 	{"openapi.json", false, http.MethodGet, false, "programmers", (*handler).openapi},
 }
 
+func (r route) pattern() string {
+	if r.hasID {
+		return "/tasks/" + r.name + "/{task_id}/"
+	}
+	return "/tasks/" + r.name + "/"
+}
+
 func (r route) allows(method string) bool {
 	gets := r.get || r.method == http.MethodGet
 	return method == r.method || gets && method == http.MethodGet || r.method == http.MethodGet && method == http.MethodHead
@@ -134,7 +144,11 @@ func (h *handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		writeError(w, http.StatusMethodNotAllowed, "use "+route.allowed())
 		return
 	}
-	route.serve(h, w, r, id)
+	serve := func(w http.ResponseWriter, r *http.Request) { route.serve(h, w, r, id) }
+	if h.Around != nil {
+		serve = h.Around(route.pattern(), serve)
+	}
+	serve(w, r)
 }
 
 // match finds the route of a path, with or without its trailing slash.
@@ -168,7 +182,7 @@ func (h *handler) fail(w http.ResponseWriter, r *http.Request, err error) {
 // write sends an answer. What went wrong inside is for the log, not the caller.
 func (h *handler) write(w http.ResponseWriter, r *http.Request, a Answer, err error) {
 	if _, inside := a.Body.(errorBody); inside && a.Status >= 500 && !errors.Is(err, queue.ErrUnavailable) {
-		h.Logger.Error("request failed", "method", r.Method, "path", r.URL.Path, "error", err)
+		h.Logger.ErrorContext(r.Context(), "request failed", "method", r.Method, "path", r.URL.Path, "error", err)
 	}
 	if a.RetryAfter > 0 {
 		w.Header().Set("Retry-After", seconds(a.RetryAfter))

@@ -38,6 +38,7 @@ type Store struct {
 	dialFunc       bool   // connections are made by Config.DialFunc
 	acquireTimeout time.Duration
 	closed         atomic.Bool
+	observe        func(ctx context.Context, op string) (ended func(error)) // nil: nobody does
 
 	// What concurrent callers ask for goes together.
 	inserts  merger[*queue.NewRow, inserted]
@@ -66,7 +67,11 @@ type querier interface {
 
 // on runs do on a connection of the pool, and again if the first run failed on
 // a plan that a migration has made stale. It translates the error.
-func (s *Store) on(ctx context.Context, op string, do func(*pgx.Conn) error) error {
+func (s *Store) on(ctx context.Context, op string, do func(*pgx.Conn) error) (err error) {
+	if s.observe != nil {
+		ended := s.observe(ctx, op)
+		defer func() { ended(err) }()
+	}
 	if s.closed.Load() {
 		return fmt.Errorf("%s: %w", op, queue.ErrClosed)
 	}

@@ -56,6 +56,7 @@ type Store struct {
 	writer  *sql.DB // SQLite: one connection, since several would only fight for the lock
 	reader  *sql.DB // the same as writer, except for an SQLite file
 	closed  atomic.Bool
+	observe func(ctx context.Context, op string) (ended func(error)) // nil: nobody does
 }
 
 // Embedded reports whether the database is a part of this process, which nobody
@@ -139,7 +140,11 @@ func (s *Store) read(ctx context.Context, op string, query func(conn querier) er
 
 // on runs do on a connection of db and translates its error. Connections that
 // the server has closed in the meantime are replaced.
-func (s *Store) on(ctx context.Context, db *sql.DB, op string, do func(*sql.Conn) error) error {
+func (s *Store) on(ctx context.Context, db *sql.DB, op string, do func(*sql.Conn) error) (err error) {
+	if s.observe != nil {
+		ended := s.observe(ctx, op)
+		defer func() { ended(err) }()
+	}
 	for try := 0; ; try++ {
 		if s.closed.Load() {
 			return fmt.Errorf("%s: %w", op, queue.ErrClosed)
