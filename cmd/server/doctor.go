@@ -3,6 +3,7 @@ package main
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"net/http"
 	"os/signal"
@@ -86,11 +87,16 @@ func (c *doctorCmd) Run(ctx context.Context, p *program) error {
 	defer stop()
 	e := p.examine(ctx, c)
 	defer e.close()
-	return c.print(p, e.run(ctx, func(r doctor.Result) {
+	results := e.run(ctx, func(r doctor.Result) {
 		if !c.JSON {
 			fmt.Fprintln(p.stdout, doctorLine(r))
 		}
-	}))
+	})
+	err := c.print(p, results)
+	if err == nil && ctx.Err() != nil {
+		err = errors.New("interrupted before everything was looked at")
+	}
+	return err
 }
 
 func (c *doctorCmd) print(p *program, results []doctor.Result) error {

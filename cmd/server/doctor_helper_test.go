@@ -237,3 +237,31 @@ func statusOf(results []doctor.Result, check string) doctor.Status {
 	}
 	return ""
 }
+
+func detailOf(results []doctor.Result, check string) string {
+	for _, r := range results {
+		if r.Check == check {
+			return r.Detail
+		}
+	}
+	return ""
+}
+
+// safe takes away what the servers of tests do without.
+func safe(f *dbfacts.Facts) {
+	for i := range f.Durability {
+		f.Durability[i].Loses = ""
+	}
+}
+
+// replaceQueue puts another queue in the place of the first.
+func (p *patient) replaceQueue(q *cloudtaskspb.Queue) {
+	p.t.Helper()
+	fake, err := cloudtaskstest.New(cloudtaskstest.Config{Issuer: p.certs.URL, Queues: []*cloudtaskspb.Queue{q}})
+	if err != nil {
+		p.t.Fatal(err)
+	}
+	p.t.Cleanup(fake.Close)
+	p.fake = fake
+	p.stubs = func(e *examination) { e.dial = fake.Client }
+}

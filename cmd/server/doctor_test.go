@@ -1,76 +1,21 @@
 package main
 
 import (
-	"encoding/json"
+	"context"
 	"errors"
 	"net/http"
-	"net/url"
-	"os"
 	"strings"
 	"testing"
 	"time"
 
+	apiv2 "cloud.google.com/go/cloudtasks/apiv2"
 	"cloud.google.com/go/cloudtasks/apiv2/cloudtaskspb"
 	"google.golang.org/grpc/codes"
 	"google.golang.org/protobuf/types/known/durationpb"
 
 	"github.com/claimcheck-go/claimcheck/cloudtasks/cloudtaskstest"
-	"github.com/claimcheck-go/claimcheck/internal/dbfacts"
-	"github.com/claimcheck-go/claimcheck/internal/doctor"
 	"github.com/claimcheck-go/claimcheck/internal/testdb"
 )
-
-// safe takes away what the servers of tests do without.
-func safe(f *dbfacts.Facts) {
-	for i := range f.Durability {
-		f.Durability[i].Loses = ""
-	}
-}
-
-func TestDoctorFindsNothingWhereNothingIsWrong(t *testing.T) {
-	for name, databaseURL := range map[string]func(testing.TB) string{
-		"PostgreSQL": testdb.Postgres, "MariaDB": testdb.MariaDB, "SQLite": nil,
-	} {
-		t.Run(name, func(t *testing.T) {
-			p := newPatient(t)
-			if databaseURL != nil {
-				p.keep(databaseURL(t))
-			}
-			p.facts = safe
-			results := p.wants()
-			for _, r := range results {
-				if r.Status == doctor.Skipped && name == "PostgreSQL" {
-					t.Errorf("skipped: %+v", r)
-				}
-			}
-			if len(p.fake.Tasks()) != 0 {
-				t.Error("it left a Cloud Task behind")
-			}
-		})
-	}
-}
-
-func TestDoctorOnCloudRun(t *testing.T) {
-	p := newPatient(t)
-	p.keep(testdb.Postgres(t))
-	p.facts = safe
-	p.onCloudRun()
-	results := p.wants()
-	text := ""
-	for _, r := range results {
-		text += doctorLine(r) + "\n"
-	}
-	for _, part := range []string{
-		"Cloud Run service api, revision api-00001-abc", "proc (metadata project/project-id)", "europe-west1 (metadata instance/region)",
-		"https://api-123456789.europe-west1.run.app/tasks/execute/{task_id}/ (variable K_SERVICE",
-		"cloudtasks (auto: Cloud Run service)", "runs as run@proc.iam.gserviceaccount.com; deliveries are signed as " + procAccount,
-		procAccount + " (variable OIDC_SERVICE_ACCOUNT_EMAIL)", "at https://www.googleapis.com/oauth2/v3/certs",
-	} {
-		if !strings.Contains(text, part) {
-			t.Errorf("it does not say %q:\n%s", part, text)
-		}
-	}
-}
 
 // Each fault is named by the check that is for it, and by no other.
 func TestDoctorNamesEachSingleFault(t *testing.T) {
@@ -145,6 +90,12 @@ func TestDoctorNamesEachSingleFault(t *testing.T) {
 		{"Cloud Tasks down", set("CLOUD_TASKS_EMULATOR_HOST", "127.0.0.1:1"), "fail queues: connection refused … start the emulator"},
 		{"API not enabled", refuses(cloudtaskstest.RefuseGetQueue, codes.PermissionDenied, "Cloud Tasks API has not been used in project proc before or it is disabled."), "fail queues: gcloud services enable cloudtasks.googleapis.com --project=proc"},
 		{"no credentials", refuses(cloudtaskstest.RefuseGetQueue, codes.Unauthenticated, "who?"), "fail queues: gcloud auth application-default login"},
+		{"Cloud Tasks broken", refuses(cloudtaskstest.RefuseGetQueue, codes.Internal, "oops"), "fail queues: queue default … oops … let this network reach"},
+		{"no account at all", func(p *patient) {
+			p.stubs = func(e *examination) {
+				e.dial = func(context.Context) (*apiv2.Client, error) { return nil, errors.New("no credentials found") }
+			}
+		}, "fail queues: no credentials found … gcloud auth application-default login"},
 		{"no look at queues", refuses(cloudtaskstest.RefuseGetQueue, codes.PermissionDenied, `lacks IAM permission "cloudtasks.queues.get"`), "warn queues: may not look at default … roles/cloudtasks.viewer"},
 		{"few attempts", queueIs(func(q *cloudtaskspb.Queue) { q.RetryConfig.MaxAttempts = 3 }), "warn queue retries: gives up after 3 deliveries, and tasks have up to 10 attempts … gcloud tasks queues update default --location=europe-west1 --project=proc --max-attempts=-1"},
 		{"short retry duration", queueIs(func(q *cloudtaskspb.Queue) { q.RetryConfig.MaxRetryDuration = durationpb.New(time.Hour) }), "warn queue retries: gives up after 1h0m0s … --max-retry-duration=0s"},
@@ -161,6 +112,9 @@ func TestDoctorNamesEachSingleFault(t *testing.T) {
 		{"create fails", refuses(cloudtaskstest.RefuseCreate, codes.FailedPrecondition, "disabled"), "fail create task: the project's App Engine application"},
 		{"no deleting", refuses(cloudtaskstest.RefuseDelete, codes.PermissionDenied, "no"), "warn create task: it stays there … claimcheck-doctor- … roles/cloudtasks.taskDeleter"},
 		{"keys down", func(p *patient) { p.env["OIDC_CERTS_URL"] = "http://127.0.0.1:1/certs" }, "fail keys: connection refused … let this network reach http://127.0.0.1:1/certs"},
+		{"no keys", func(p *patient) {
+			p.certs.Config.Handler = http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { _, _ = w.Write([]byte(`{"keys":[]}`)) })
+		}, "fail keys: "},
 		{"another audience", set("OIDC_AUDIENCE", "https://other.example"), "warn audience: custom audience … OIDC_AUDIENCE=http://127.0.0.1"},
 
 		// The handler.
@@ -188,261 +142,5 @@ func TestDoctorNamesEachSingleFault(t *testing.T) {
 				}
 			}
 		})
-	}
-}
-
-// replaceQueue puts another queue in the place of the first.
-func (p *patient) replaceQueue(q *cloudtaskspb.Queue) {
-	p.t.Helper()
-	fake, err := cloudtaskstest.New(cloudtaskstest.Config{Issuer: p.certs.URL, Queues: []*cloudtaskspb.Queue{q}})
-	if err != nil {
-		p.t.Fatal(err)
-	}
-	p.t.Cleanup(fake.Close)
-	p.fake = fake
-	p.stubs = func(e *examination) { e.dial = fake.Client }
-}
-
-func TestDoctorTellsWhoRefusedStrangers(t *testing.T) {
-	p := newPatient(t)
-	if results := p.wants(); !strings.Contains(detailOf(results, "strangers"), "401 by the server itself") {
-		t.Error(detailOf(results, "strangers"))
-	}
-	p.execute = func(w http.ResponseWriter, _ *http.Request) { http.Error(w, "<html>Forbidden", http.StatusForbidden) }
-	p.live = p.execute
-	results := p.wants()
-	if text := detailOf(results, "strangers"); !strings.Contains(text, "403 by what stands before the server, such as Cloud Run's IAM") {
-		t.Error(text)
-	}
-	if text := detailOf(results, "handler"); !strings.Contains(text, "403 from what stands before") {
-		t.Error(text)
-	}
-}
-
-func detailOf(results []doctor.Result, check string) string {
-	for _, r := range results {
-		if r.Check == check {
-			return r.Detail
-		}
-	}
-	return ""
-}
-
-func TestDoctorNamesFaultsOfThePlatform(t *testing.T) {
-	for _, tc := range []struct {
-		fault string
-		env   []string
-		want  string
-	}{
-		{"no database", []string{"DATABASE_URL", ""}, "fail DATABASE_URL: is required here"},
-		{"SQLite on a disk that is not kept", []string{"DATABASE_URL", "sqlite:t.db"}, "fail DATABASE_URL: is not kept … postgres://USER"},
-		{"emulator", []string{"CLOUD_TASKS_EMULATOR_HOST", "127.0.0.1:1"}, "fail CLOUD_TASKS_EMULATOR_HOST: is refused on Cloud Run"},
-		{"issuer of an emulator", []string{"OIDC_ISSUER", "http://x"}, "fail OIDC_ISSUER: are an emulator's"},
-		{"no account", []string{"OIDC_SERVICE_ACCOUNT_EMAIL", ""}, "fail OIDC_SERVICE_ACCOUNT_EMAIL: elsewhere the account must be said"},
-		{"short requests", []string{"REQUEST_TIMEOUT", ""}, "warn timeouts: Cloud Run's default counts … gcloud run services update api --timeout=570 --update-env-vars=REQUEST_TIMEOUT=9m30s"},
-		{"tag as audience", []string{"CLOUD_RUN_TAG", "green", "OIDC_AUDIENCE", "https://green---api-123456789.europe-west1.run.app"}, "warn audience: traffic tag … OIDC_AUDIENCE=https://api-123456789.europe-west1.run.app"},
-		{"audiences the wrong way around", []string{"OIDC_AUDIENCE", "https://x.example,https://api-123456789.europe-west1.run.app"}, "warn audience: OIDC_AUDIENCE=https://api-123456789.europe-west1.run.app,https://x.example"},
-		{"metadata down", []string{"GCE_METADATA_HOST", "127.0.0.1:1"}, "fail platform: metadata server does not answer … CLOUD_TASKS_PROJECT=my-project CLOUD_TASKS_LOCATION=europe-west1 TASK_HANDLER_URL="},
-	} {
-		t.Run(tc.fault, func(t *testing.T) {
-			p := newPatient(t)
-			p.keep(testdb.Postgres(t))
-			p.facts = safe
-			p.onCloudRun(tc.env...)
-			p.wants(tc.want)
-		})
-	}
-}
-
-func TestDoctorNamesFaultsOfTheDatabase(t *testing.T) {
-	facts := func(change func(*dbfacts.Facts)) func(*patient, string) {
-		return func(p *patient, _ string) {
-			p.facts = func(f *dbfacts.Facts) { safe(f); change(f) }
-		}
-	}
-	with := func(parameter, value string) func(*patient, string) {
-		return func(p *patient, databaseURL string) {
-			u, _ := url.Parse(databaseURL)
-			query := u.Query()
-			query.Set(parameter, value)
-			u.RawQuery = query.Encode()
-			p.env["DATABASE_URL"] = u.String()
-			p.facts = func(f *dbfacts.Facts) {
-				for i := range f.Durability[1:] {
-					f.Durability[i+1].Loses = ""
-				}
-			}
-		}
-	}
-	sql := func(statement string) func(*patient, string) {
-		return func(p *patient, databaseURL string) { testdb.Exec(p.t, databaseURL, statement) }
-	}
-	for _, tc := range []struct {
-		fault string
-		make  func(*patient, string)
-		want  []string
-	}{
-		{"down", func(p *patient, _ string) { p.env["DATABASE_URL"] = "postgres://u:s3cret-pass@127.0.0.1:1/d" }, []string{"fail database: does not answer … is it running"}},
-		{"no such database", func(p *patient, databaseURL string) {
-			u, _ := url.Parse(databaseURL)
-			u.Path = "/nowhere"
-			p.env["DATABASE_URL"] = u.String()
-		}, []string{"fail database: there is no such database"}},
-		{"replica", with("default_transaction_read_only", "on"), []string{"fail database: takes no writes … the primary"}},
-		{"too old", facts(func(f *dbfacts.Facts) { f.TooOld, f.Version = true, "12.1" }), []string{"fail version: PostgreSQL 12.1 is older than 14 … upgrade to PostgreSQL 14"}},
-		{"acknowledged rows are lost", with("synchronous_commit", "off"), []string{"fail durability: synchronous_commit = off … SET synchronous_commit = on"}},
-		{"standby may lack rows", with("synchronous_commit", "local"), []string{"warn durability: synchronous_commit = local"}},
-		{"pool too large", func(p *patient, _ string) { p.env["DB_MAX_CONNS"], p.facts = "150", safe }, []string{"warn connections: a pool of 150 … no room for a second instance … DB_MAX_CONNS=98"}},
-		{"too many instances", func(p *patient, _ string) { p.args, p.facts = []string{"--max-instances=30", "--concurrency=20"}, safe }, []string{"warn connections: 30 instances want 300 … DB_MAX_CONNS=3"}},
-		{"too many during a release", func(p *patient, _ string) { p.args, p.facts = []string{"--max-instances=10"}, safe }, []string{"warn connections: 200 while a release runs … DB_MAX_CONNS=9"}},
-		{"user limit", facts(func(f *dbfacts.Facts) { f.UserLimit = 15 }), []string{"warn connections: the limit of this user"}},
-		{"pooler", facts(func(f *dbfacts.Facts) { f.Pooled = true }), []string{"warn pooler: DB_POOLER=true"}},
-		{"schema behind", func(p *patient, databaseURL string) {
-			sql("DELETE FROM claimcheck_schema WHERE version_id = (SELECT max(version_id) FROM claimcheck_schema)")(p, databaseURL)
-			p.facts = safe
-		}, []string{"fail schema: 1 of … server migrate"}},
-		{"no schema", func(p *patient, _ string) { p.env["DATABASE_URL"], p.facts = testdb.Postgres(p.t), safe }, []string{"fail schema: server migrate"}},
-		{"clock of the database", facts(func(f *dbfacts.Facts) { f.Now = f.Now.Add(-10 * time.Second) }), []string{"warn database clock: behind … NTP"}},
-		{"wrong hour", facts(func(f *dbfacts.Facts) { f.Now = f.Now.Add(5 * time.Minute) }), []string{"fail database clock: ahead"}},
-		{"never swept", func(p *patient, databaseURL string) {
-			sql("DELETE FROM claimcheck_marks")(p, databaseURL)
-			p.facts = safe
-		}, []string{"warn sweeper: never been seen … gcloud scheduler jobs create http claimcheck-sweep --location=europe-west1 --project=proc … /tasks/sweep/ … --oidc-service-account-email=" + procAccount}},
-		{"not swept lately", facts(func(f *dbfacts.Facts) { f.Now = f.Now.Add(20 * time.Minute) }), []string{"warn sweeper: 20m", "fail database clock: ahead"}},
-	} {
-		t.Run(tc.fault, func(t *testing.T) {
-			p := newPatient(t)
-			databaseURL := testdb.Postgres(t)
-			p.keep(databaseURL)
-			tc.make(p, databaseURL)
-			for _, r := range p.wants(tc.want...) {
-				if strings.Contains(r.Detail, "s3cret-pass") {
-					t.Errorf("%+v tells the password", r)
-				}
-			}
-		})
-	}
-}
-
-func TestDoctorSeesANewerSchemaAndAPoolerThatIsAllowedFor(t *testing.T) {
-	p := newPatient(t)
-	databaseURL := testdb.Postgres(t)
-	p.keep(databaseURL)
-	testdb.Exec(t, databaseURL, "INSERT INTO claimcheck_schema (version_id, is_applied) VALUES (4711, true)")
-	p.env["DB_POOLER"] = "true"
-	p.facts = func(f *dbfacts.Facts) { safe(f); f.Pooled = true }
-	results := p.wants()
-	for check, text := range map[string]string{"schema": "version 4711, ahead of this program's", "pooler": "no statement is prepared", "connections": "through a pooler"} {
-		if said := detailOf(results, check); !strings.Contains(said, text) {
-			t.Errorf("%s: %s", check, said)
-		}
-	}
-}
-
-// What depends on a fault is skipped and names it, down to the root.
-func TestDoctorSkipsWhatItCannotKnow(t *testing.T) {
-	p := newPatient(t)
-	p.keep(testdb.Postgres(t))
-	p.env["DATABASE_URL"] = "postgres://u@127.0.0.1:1/d"
-	p.handler.Close()
-	p.env["TASKS_QUEUES"] = "nowhere"
-	results := p.wants("fail database: 127.0.0.1:1", "fail handler: refused", "fail queues: nowhere")
-	for check, need := range map[string]string{
-		"version": "database", "schema": "database", "sweeper": "schema", "strangers": "handler", "clock": "handler",
-		"queue retries": "queues", "queue rates": "queues", "create task": "queues", "act as": "create task",
-	} {
-		if statusOf(results, check) != doctor.Skipped || detailOf(results, check) != "it needs "+need {
-			t.Errorf("%s: %s %s", check, statusOf(results, check), detailOf(results, check))
-		}
-	}
-}
-
-func TestDoctorInAnEmptyDirectory(t *testing.T) {
-	t.Chdir(t.TempDir())
-	c := &cli{t: t, env: map[string]string{}}
-	out := c.ok("doctor")
-	for _, part := range []string{"local (auto", "sqlite:claimcheck.db (default)", "does not exist yet", "local mode", " 0 to look at, 0 failed, "} {
-		if !strings.Contains(out, part) {
-			t.Errorf("it does not say %q:\n%s", part, out)
-		}
-	}
-	if _, err := os.Stat("claimcheck.db"); !errors.Is(err, os.ErrNotExist) {
-		t.Errorf("it made the database: %v", err)
-	}
-	c.ok("enqueue", "demo.echo")
-	if out := c.ok("doctor"); !strings.Contains(out, "up to date") || !strings.Contains(out, "SQLite 3") {
-		t.Error(out)
-	}
-}
-
-func TestDoctorCallsAsACommand(t *testing.T) {
-	t.Chdir(t.TempDir())
-	c := &cli{t: t, env: map[string]string{"TASKS_MODE": "cloudtasks", "TASK_API_TOKEN": patientSecret}}
-	status, out, stderr := c.call("", "doctor", "--json", "--tasks-queues=default")
-	var results []map[string]string
-	if err := json.Unmarshal([]byte(out), &results); err != nil || status != 1 || stderr != "" {
-		t.Fatalf("%d %v\n%s%s", status, err, out, stderr)
-	}
-	seen := map[string]map[string]string{}
-	for _, r := range results {
-		seen[r["check"]] = r
-		if len(r) != 4 {
-			t.Errorf("%v", r)
-		}
-	}
-	for check, detail := range map[string]string{
-		"TASKS_MODE": "cloudtasks (variable TASKS_MODE)", "TASKS_QUEUES": "default (flag --tasks-queues)",
-		"TASK_API_TOKEN": "set, 32 characters (variable TASK_API_TOKEN)",
-	} {
-		if seen[check]["detail"] != detail || seen[check]["status"] != "ok" {
-			t.Errorf("%s: %v", check, seen[check])
-		}
-	}
-	for _, missing := range []string{"CLOUD_TASKS_PROJECT", "CLOUD_TASKS_LOCATION", "TASK_HANDLER_URL", "OIDC_SERVICE_ACCOUNT_EMAIL"} {
-		if seen[missing]["status"] != "fail" || !strings.Contains(seen[missing]["mend"], missing+"=") {
-			t.Errorf("%s: %v", missing, seen[missing])
-		}
-	}
-	if strings.Contains(out, patientSecret) {
-		t.Error("it tells the secret")
-	}
-	for want, args := range map[string][]string{
-		"--max-instances": {"doctor", "--max-instances=-1"}, "--tasks-lease": {"doctor", "--tasks-lease=soon"},
-	} {
-		if status, _, stderr := c.call("", args...); status != 2 || !strings.Contains(stderr, want) {
-			t.Errorf("%v: %d %s", args, status, stderr)
-		}
-	}
-}
-
-func TestDoctorInPullMode(t *testing.T) {
-	t.Chdir(t.TempDir())
-	c := &cli{t: t, env: map[string]string{"TASKS_MODE": "pull"}}
-	status, out, _ := c.call("", "doctor")
-	if status != 1 || !strings.Contains(out, "warn     access") || !strings.Contains(out, "fail     schema") || !strings.Contains(out, "pull mode") {
-		t.Errorf("%d\n%s", status, out)
-	}
-	c.ok("migrate")
-	c.env["OIDC_ALLOWED_EMAILS"], c.env["OIDC_AUDIENCE"] = "a@b.c", "https://x.example"
-	_, out, _ = c.call("", "doctor")
-	if !strings.Contains(out, "OIDC tokens of a@b.c") || strings.Contains(out, "warn     access") {
-		t.Error(out)
-	}
-}
-
-// No setting whose name says that it is secret is printed.
-func TestDoctorPrintsNoSecret(t *testing.T) {
-	c := &cli{t: t, env: map[string]string{"DATABASE_URL": "postgres://u:" + patientSecret + "@127.0.0.1:1/d?sslpassword=" + patientSecret}}
-	t.Chdir(t.TempDir())
-	for _, name := range []string{"TASK_API_TOKEN", "TASK_HMAC_SECRET", "ADMIN_TOKEN", "WEBHOOK_SECRET"} {
-		c.env[name] = patientSecret
-	}
-	c.env["ADMIN_READONLY_TOKEN"] = patientSecret + "x"
-	c.env["TASK_HANDLER_URL"] = "https://u:" + patientSecret + "@h/{task_id}"
-	for _, args := range [][]string{{"doctor"}, {"doctor", "--json"}, {"doctor", "--tasks-mode=cloudtasks"}} {
-		_, out, stderr := c.call("", args...)
-		if strings.Contains(out+stderr, patientSecret) || !strings.Contains(out, "ADMIN_TOKEN") {
-			t.Errorf("%v:\n%s%s", args, out, stderr)
-		}
 	}
 }
