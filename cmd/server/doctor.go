@@ -56,6 +56,7 @@ type examination struct {
 	detector  *detect.Detector
 	runsAs    string // the account of this process, where the platform tells
 	problems  map[string]doctor.Finding
+	others    []string          // those that are not of our settings
 	detected  map[string]string // settings that nobody gave: where they were found
 	undecided map[string]bool   // settings that the metadata server kept for itself
 	silent    error             // why it did

@@ -153,22 +153,29 @@ func (e *examination) setAside() {
 // settingName finds names of settings in a text.
 var settingName = regexp.MustCompile(`[A-Z][A-Z_]{3,}[A-Z]`)
 
-// blame lays each problem of an error at the setting that it names first.
+// blame lays each problem of an error at the setting, or other variable, that it
+// names first.
 func (e *examination) blame(err error) {
 	for _, text := range problemsOf(err) {
 		if strings.HasPrefix(text, "task ") {
 			continue // the check "timeouts" says so
 		}
-		for _, name := range settingName.FindAllString(text, -1) {
-			g, known := e.setting(name)
-			if !known {
-				continue
+		found := doctor.Failf("see what it says", "%s", text)
+		name := "settings" // it names none
+		for _, named := range settingName.FindAllString(text, -1) {
+			g, known := e.setting(named)
+			if known || strings.Contains(named, "_") {
+				name, found.Mend = named, strings.TrimSuffix("correct "+named+" ("+g.flag+")", " ()")
+				break
 			}
-			if _, said := e.problems[name]; !said {
-				e.problems[name] = doctor.Failf(fmt.Sprintf("correct %s (%s)", name, g.flag), "%s", text)
-			}
-			break
 		}
+		if _, said := e.problems[name]; said {
+			continue
+		}
+		if _, known := e.setting(name); !known {
+			e.others = append(e.others, name)
+		}
+		e.problems[name] = found
 	}
 }
 
@@ -217,6 +224,9 @@ func (e *examination) settingChecks() []doctor.Check {
 			check.Needs = []string{"platform"}
 		}
 		checks = append(checks, check)
+	}
+	for _, name := range e.others {
+		checks = append(checks, doctor.Check{Name: name, Look: func(context.Context) doctor.Finding { return e.problems[name] }})
 	}
 	return checks
 }

@@ -66,6 +66,7 @@ func TestDoctorNamesEachSingleFault(t *testing.T) {
 		{"bad alias", set("TASKS_QUEUE_ALIASES", "default=a_b"), "fail TASKS_QUEUE_ALIASES: letters, digits and hyphens"},
 		{"bad lease", set("TASKS_LEASE", "10ms"), "fail TASKS_LEASE: at least 1s"},
 		{"bad sweep interval", set("TASKS_SWEEP_INTERVAL", "1ms"), "fail TASKS_SWEEP_INTERVAL: at least 1s"},
+		{"bad exporter", set("OTEL_TRACES_EXPORTER", "carrier-pigeon"), "fail OTEL_TRACES_EXPORTER: must be otlp or none … correct OTEL_TRACES_EXPORTER"},
 		{"bad webhook secret", set("WEBHOOK_SECRET", "?"), "fail WEBHOOK_SECRET: must be whsec_"},
 		{"pool of none", set("DB_MAX_CONNS", "0"), "fail DB_MAX_CONNS: from 1 to 10000"},
 		{"strange database", set("DATABASE_URL", "oracle://u:s3cret-pass@x"), "fail DATABASE_URL: must begin with postgres://"},
