@@ -13,26 +13,40 @@ import (
 )
 
 // Instrument is one metric.
-type Instrument struct{ Name, Unit, Description string }
+type Instrument struct {
+	Name, Unit  string
+	Kind        Kind
+	Description string
+}
+
+// Kind is how a metric counts.
+type Kind string
+
+// The kinds.
+const (
+	Counter   Kind = "counter"
+	Histogram Kind = "histogram"
+	Gauge     Kind = "gauge"
+)
 
 // The metrics. docs/telemetry.md lists them, and tests hold it, the dashboard and
 // the alerts against this.
 var (
-	enqueuedMetric   = Instrument{"claimcheck.enqueued", "{task}", "Tasks that were stored."}
-	dispatchedMetric = Instrument{"claimcheck.dispatched", "{ticket}", "Tickets that went out, or were refused."}
-	runsMetric       = Instrument{"claimcheck.runs", "{run}", "Runs by how they ended."}
-	durationMetric   = Instrument{"claimcheck.run.duration", "s", "How long runs took, storing their ends included."}
-	waitMetric       = Instrument{"claimcheck.queue.wait", "s", "From when a task was due to its first claim."}
-	lostMetric       = Instrument{"claimcheck.lease.lost", "{lease}", "Runs that ended after somebody else had taken their claim."}
-	expiredMetric    = Instrument{"claimcheck.lease.expired", "{lease}", "Leases that were found to have run out: their workers are gone."}
-	tasksMetric      = Instrument{"claimcheck.tasks", "{task}", "Tasks that have not ended, by state."}
-	oldestMetric     = Instrument{"claimcheck.oldest_due.age", "s", "How long the task has been due that waits longest."}
-	strandedMetric   = Instrument{"claimcheck.stranded", "{task}", "Tasks that should have been claimed or dispatched by now."}
-	figuresMetric    = Instrument{"claimcheck.figures.up", "{answer}", "1 if the database could be asked for the gauges, else 0."}
-	poolMetric       = Instrument{"claimcheck.pool.connections", "{connection}", "Database connections of this process, by state."}
-	poolMaxMetric    = Instrument{"claimcheck.pool.max", "{connection}", "Database connections that this process may have."}
-	poolWaitsMetric  = Instrument{"claimcheck.pool.waits", "{wait}", "Calls that had to wait for a free connection."}
-	poolWaitMetric   = Instrument{"claimcheck.pool.wait.duration", "s", "How long they waited in all."}
+	enqueuedMetric   = Instrument{"claimcheck.enqueued", "{task}", Counter, "Tasks that were stored."}
+	dispatchedMetric = Instrument{"claimcheck.dispatched", "{ticket}", Counter, "Tickets that went out, or were refused."}
+	runsMetric       = Instrument{"claimcheck.runs", "{run}", Counter, "Runs by how they ended."}
+	durationMetric   = Instrument{"claimcheck.run.duration", "s", Histogram, "How long runs took, storing their ends included."}
+	waitMetric       = Instrument{"claimcheck.queue.wait", "s", Histogram, "From when a task was due to its first claim."}
+	lostMetric       = Instrument{"claimcheck.lease.lost", "{lease}", Counter, "Runs that ended after somebody else had taken their claim."}
+	expiredMetric    = Instrument{"claimcheck.lease.expired", "{lease}", Counter, "Leases that were found to have run out: their workers are gone."}
+	tasksMetric      = Instrument{"claimcheck.tasks", "{task}", Gauge, "Tasks that have not ended, by state."}
+	oldestMetric     = Instrument{"claimcheck.oldest_due.age", "s", Gauge, "How long the task has been due that waits longest."}
+	strandedMetric   = Instrument{"claimcheck.stranded", "{task}", Gauge, "Tasks that should have been claimed or dispatched by now."}
+	figuresMetric    = Instrument{"claimcheck.figures.up", "{answer}", Gauge, "1 if the database could be asked for the gauges, else 0."}
+	poolMetric       = Instrument{"claimcheck.pool.connections", "{connection}", Gauge, "Database connections of this process, by state."}
+	poolMaxMetric    = Instrument{"claimcheck.pool.max", "{connection}", Gauge, "Database connections that this process may have."}
+	poolWaitsMetric  = Instrument{"claimcheck.pool.waits", "{wait}", Counter, "Calls that had to wait for a free connection."}
+	poolWaitMetric   = Instrument{"claimcheck.pool.wait.duration", "s", Counter, "How long they waited in all."}
 )
 
 // Instruments lists the metrics.
@@ -79,7 +93,15 @@ func newFigures(m metric.Meter) (*figures, error) {
 		losses: counter(lostMetric), expiries: counter(expiredMetric),
 		durations: histogram(durationMetric), waits: histogram(waitMetric),
 	}
-	return f, errors.Join(errs...)
+	if err := errors.Join(errs...); err != nil {
+		return nil, err
+	}
+	// These are alerted on, and only what has been 0 is seen to rise.
+	f.losses.Add(context.Background(), 0)
+	for _, result := range []string{"reclaimed", "failed"} {
+		f.expiries.Add(context.Background(), 0, metric.WithAttributes(resultKey.String(result)))
+	}
+	return f, nil
 }
 
 // of are the attributes of a task's figures.
@@ -122,15 +144,13 @@ func (f *figures) finished(ctx context.Context, run *queue.Run) {
 	f.durations.Record(ctx, run.Duration.Seconds(), of(run.Row, outcome))
 	// A task that somebody cancelled loses its claim too, as was wanted.
 	if errors.Is(run.Err, queue.ErrLeaseLost) && run.Row.Status != queue.StatusCancelled {
-		f.losses.Add(ctx, 1, of(run.Row))
+		f.losses.Add(ctx, 1)
 	}
 }
 
 func (f *figures) promoted(ctx context.Context, p queue.Promotion) {
 	for result, n := range map[string]int{"reclaimed": p.Reclaimed, "failed": p.Failed} {
-		if n > 0 {
-			f.expiries.Add(ctx, int64(n), metric.WithAttributes(resultKey.String(result)))
-		}
+		f.expiries.Add(ctx, int64(n), metric.WithAttributes(resultKey.String(result)))
 	}
 }
 
