@@ -159,7 +159,7 @@ func TestTheAlertsAskForMetricsThatThereAre(t *testing.T) {
 			Enabled                         bool
 			Documentation                   struct{ Content string }
 			Conditions                      []struct {
-				DisplayName                       string
+				DisplayName                      string
 				ConditionPrometheusQueryLanguage struct{ Query, Duration, EvaluationInterval, AlertRule string }
 			}
 		}

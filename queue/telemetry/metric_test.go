@@ -6,6 +6,7 @@ import (
 	"net/http"
 	"sync/atomic"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/google/uuid"
@@ -100,11 +101,15 @@ func TestEveryMetricIsListed(t *testing.T) {
 type counting struct {
 	queue.Store
 	asked atomic.Int64
+	takes time.Duration
 	fail  bool
 }
 
 func (c *counting) Queues(ctx context.Context) ([]queue.QueueFigures, error) {
 	c.asked.Add(1)
+	if c.takes > 0 {
+		time.Sleep(c.takes)
+	}
 	if _, limited := ctx.Deadline(); !limited {
 		return nil, errors.New("it may take for ever")
 	}
@@ -143,6 +148,26 @@ func TestTheDatabaseIsAskedForGaugesNowAndThen(t *testing.T) {
 	s.expect(0, "claimcheck.oldest_due.age", "queue=ahead")
 	if n := store.asked.Load(); n != 1 {
 		t.Errorf("it was asked %d times", n)
+	}
+}
+
+func TestTheDatabaseIsAskedLessOftenTheLongerItTakes(t *testing.T) {
+	for took, again := range map[time.Duration]time.Duration{0: 10 * time.Second, time.Second: 20 * time.Second} {
+		synctest.Test(t, func(t *testing.T) {
+			store := &counting{takes: took}
+			s := watched(t, store)
+			begun := time.Now()
+			for _, step := range []struct {
+				at    time.Duration
+				asked int64
+			}{{0, 1}, {again - time.Millisecond, 1}, {again, 2}} {
+				time.Sleep(time.Until(begun.Add(step.at)))
+				s.collected()
+				if n := store.asked.Load(); n != step.asked {
+					t.Errorf("if it takes %s, it was asked %d times after %s, want %d", took, n, step.at, step.asked)
+				}
+			}
+		})
 	}
 }
 
