@@ -46,6 +46,7 @@ func newProject(t *testing.T) *fakeProject {
 func (p *fakeProject) run(env []string, script string, args ...string) result {
 	p.t.Helper()
 	return run(p.t, append([]string{
+		"GORACE=atexit_sleep_ms=0", // the race detector would have each call wait for a second
 		"PATH=" + p.dir + ":" + os.Getenv("PATH"), "FAKE_GCLOUD=" + p.dir, "FAKE_GCLOUD_FAIL=" + p.fail, "SETUP_PAUSE=0",
 	}, env...), script, args...)
 }
