@@ -181,6 +181,9 @@ func TestSetupStopsAtTheFirstRefusalAndGoesOnLater(t *testing.T) {
 		if last := calls[len(calls)-1]; !strings.Contains(last, fail) {
 			t.Errorf("%s: it went on with %s", fail, last)
 		}
+		if fail != "sql users create" && fail != "run deploy" {
+			continue // what has been made by then differs most in these
+		}
 		p.fail = ""
 		if got := p.run(nil, "deploy/setup.sh", projectArgs...); got.status != 0 {
 			t.Errorf("%s: the next run: %s", fail, got.stderr)
