@@ -58,6 +58,7 @@ type Client struct {
 	registry *Registry
 	backends map[string]Backend // with the default one
 	outage   outage
+	bell     bell
 }
 
 // NewClient checks the configuration, and the registered tasks against it, and

@@ -35,6 +35,7 @@ func (c *Client) dispatch(ctx context.Context, rows ...*Row) error {
 	for name, rows := range byBackend {
 		dispatcher := c.backends[name].Dispatcher
 		if dispatcher == nil { // workers pull, or the backend is another program's
+			c.wakeWorkers(ctx, rows)
 			continue
 		}
 		tickets := make([]Ticket, len(rows))

@@ -192,6 +192,7 @@ func (s *sweep) batch(ctx context.Context, d Dispatcher, q StrandedQueue, n int,
 	for i, row := range rows {
 		tickets[i] = s.client.ticket(row)
 		tickets[i].Name = ticketName(row)
+		tickets[i].Anywhere = s.client.anywhere(row)
 	}
 	refused, _ := s.client.send(context.WithoutCancel(ctx), d, rows, tickets) // logged, and on the rows
 	now := time.Now()
@@ -207,6 +208,15 @@ func (s *sweep) batch(ctx context.Context, d Dispatcher, q StrandedQueue, n int,
 	}
 	shards := noteRefusing(refusing, d, tickets, refused)
 	return len(rows) == n && (len(refused) < len(rows) || len(refusing) < shards), nil
+}
+
+// anywhere reports whether the ticket of a stranded row may go to any version:
+// where this one does not know the task, and every other time. So neither a
+// version that is gone, nor one that is the only one to know the task and has no
+// traffic, keeps a row waiting for good.
+func (c *Client) anywhere(row *Row) bool {
+	_, known := c.registry.lookup(row.Task)
+	return !known || row.DispatchTries%2 == 0
 }
 
 // noteRefusing keeps in refusing the shards that refused all that this batch had

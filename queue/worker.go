@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"math/rand/v2"
+	"sync"
 	"time"
 )
 
@@ -14,6 +15,7 @@ type WorkConfig struct {
 	MaxTasks int
 	// Continuous keeps the worker looking when nothing is due, every Interval
 	// (0 means 5 s) and up to a tenth more, so that many do not look together.
+	// A Store that is a Waker wakes it before that.
 	Continuous bool
 	Interval   time.Duration
 	// OnRun is called after each run, by several goroutines at once; may be nil.
@@ -31,6 +33,7 @@ type worker struct {
 	e      *Executor
 	cfg    WorkConfig
 	ended  chan *Run
+	woken  chan struct{} // gets a value when another process has left something
 	begun  int
 	worked Worked
 }
@@ -44,8 +47,15 @@ func (e *Executor) Work(ctx context.Context, cfg WorkConfig) (Worked, error) {
 	if cfg.Interval == 0 {
 		cfg.Interval = LocalPoll
 	}
-	w := &worker{e: e, cfg: cfg, ended: make(chan *Run, e.cfg.Concurrency)}
+	w := &worker{e: e, cfg: cfg, ended: make(chan *Run, e.cfg.Concurrency), woken: make(chan struct{}, 1)}
+	listening, stop := context.WithCancel(ctx)
+	var listener sync.WaitGroup
+	if cfg.Continuous {
+		listener.Go(func() { e.listen(listening, w.woken, cfg.Interval) })
+	}
 	err := w.loop(ctx)
+	stop()
+	listener.Wait()
 	for w.worked.Runs < w.begun {
 		w.count(<-w.ended)
 	}
@@ -69,7 +79,7 @@ func (w *worker) loop(ctx context.Context) error {
 			w.wait(ctx, w.e.freed)
 		case errors.Is(err, ErrUnavailable) && w.cfg.Continuous:
 			looked = time.Time{}
-			w.pause(ctx)
+			w.pause(ctx, nil)
 		case err != nil:
 			return err
 		case more:
@@ -80,8 +90,9 @@ func (w *worker) loop(ctx context.Context) error {
 		case !w.cfg.Continuous:
 			return nil
 		default:
-			looked = time.Time{}
-			w.pause(ctx)
+			if woken := w.pause(ctx, w.woken); !woken {
+				looked = time.Time{}
+			}
 		}
 	}
 	return nil
@@ -142,10 +153,14 @@ func (w *worker) count(run *Run) {
 	}
 }
 
-func (w *worker) pause(ctx context.Context) {
+// pause waits for the interval, and reports whether it was woken before.
+func (w *worker) pause(ctx context.Context, woken <-chan struct{}) bool {
 	select {
 	case <-ctx.Done():
 	case <-w.e.stopping:
+	case <-woken:
+		return true
 	case <-time.After(w.cfg.Interval + rand.N(w.cfg.Interval/10+1)):
 	}
+	return false
 }

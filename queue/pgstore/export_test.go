@@ -1,8 +1,10 @@
 package pgstore
 
 import (
+	"context"
 	"time"
 
+	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgxpool"
 )
 
@@ -15,3 +17,12 @@ func NewWithTimeout(pool *pgxpool.Pool, acquire time.Duration) *Store {
 
 // AloneUpTo sets how many concurrent callers have statements of their own.
 func (s *Store) AloneUpTo(callers int) { s.merge(callers) }
+
+// Listening reports whether a connection to the database waits for signals.
+func (s *Store) Listening(ctx context.Context) (listening bool, err error) {
+	err = s.on(ctx, "look for listeners", func(conn *pgx.Conn) error {
+		return conn.QueryRow(ctx, `SELECT EXISTS (SELECT FROM pg_stat_activity
+			WHERE query LIKE 'LISTEN %' AND state = 'idle' AND datname = current_database())`).Scan(&listening)
+	})
+	return listening, err
+}
