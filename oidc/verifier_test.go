@@ -8,6 +8,7 @@ import (
 	"crypto/x509"
 	"encoding/pem"
 	"errors"
+	"net/http/httptest"
 	"strings"
 	"testing"
 	"time"
@@ -176,6 +177,16 @@ func TestTrustPlatformStillChecksClaims(t *testing.T) {
 		if _, err := v.Verify(context.Background(), removed(c)); !errors.Is(err, want) {
 			t.Errorf("error %v, want %v", err, want)
 		}
+	}
+	// Where the platform has looked at another header, it has taken nothing off.
+	r := httptest.NewRequest("POST", "/", nil)
+	r.Header.Set("Authorization", "Bearer "+removed(claims))
+	if err := v.Authenticate(r); err != nil {
+		t.Error(err)
+	}
+	r.Header.Set("X-Serverless-Authorization", "Bearer of-somebody-else")
+	if err := v.Authenticate(r); !errors.Is(err, ErrUnauthenticated) {
+		t.Errorf("error %v", err)
 	}
 	// Trust in the platform is no trust in a wrong signature.
 	forged := signWith(t, jwt.SigningMethodRS256, secondKey(), "first", claims)
