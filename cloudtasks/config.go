@@ -35,8 +35,9 @@ type Config struct {
 
 	// HandlerURL is the full URL of the execute endpoint, with {task_id} in its
 	// path and no query (TASK_HANDLER_URL). It must be https; http is accepted
-	// for loopback hosts, and for any host with AllowHTTP. Not used with
-	// AppEngine.
+	// for loopback hosts, and for any host with AllowHTTP. If its host is that of
+	// a Cloud Run traffic tag, tickets that may go anywhere leave the tag out.
+	// Not used with AppEngine.
 	HandlerURL string
 	// AllowHTTP accepts an http HandlerURL: an emulator beside the server may
 	// call it by any name.
@@ -46,7 +47,7 @@ type Config struct {
 	// (OIDC_SERVICE_ACCOUNT_EMAIL). Not used with AppEngine.
 	ServiceAccountEmail string
 	// Audience of that token (the first of OIDC_AUDIENCE); empty means the
-	// origin of HandlerURL. It is always sent: the service's own default is the
+	// origin of HandlerURL, without a traffic tag. It is always sent: the service's own default is the
 	// whole URL, which differs for every task.
 	Audience string
 
@@ -72,7 +73,8 @@ type Config struct {
 // AppEngineTarget says which part of the App Engine application gets the tasks.
 type AppEngineTarget struct {
 	// Service and Version; empty leaves the choice to App Engine at delivery
-	// time: its default service, and that service's default version.
+	// time: its default service, and that service's default version. Tickets
+	// that may go anywhere leave the version out.
 	Service string
 	Version string
 	// HandlerPath is the path of the execute endpoint, with {task_id}
@@ -129,7 +131,7 @@ func (cfg Config) check() (Config, error) {
 			bad("TASK_HANDLER_URL", "%s", problem)
 		}
 		if cfg.Audience == "" {
-			cfg.Audience = origin
+			cfg.Audience = WithoutTag(origin)
 		}
 		if email := cfg.ServiceAccountEmail; email == "" {
 			bad("OIDC_SERVICE_ACCOUNT_EMAIL", "is not set (it takes the e-mail of the service account that Cloud Tasks signs its requests as)")

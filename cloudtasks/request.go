@@ -95,9 +95,13 @@ func newCreateTaskRequest(cfg Config, ticket queue.Ticket, now time.Time) (*clou
 }
 
 func httpRequest(cfg Config, ticket queue.Ticket) *cloudtaskspb.Task_HttpRequest {
+	handlerURL := cfg.HandlerURL
+	if ticket.Anywhere {
+		handlerURL = WithoutTag(handlerURL)
+	}
 	return &cloudtaskspb.Task_HttpRequest{HttpRequest: &cloudtaskspb.HttpRequest{
 		HttpMethod: cloudtaskspb.HttpMethod_POST,
-		Url:        strings.Replace(cfg.HandlerURL, taskIDPlaceholder, ticket.ID.String(), 1) + query,
+		Url:        strings.Replace(handlerURL, taskIDPlaceholder, ticket.ID.String(), 1) + query,
 		AuthorizationHeader: &cloudtaskspb.HttpRequest_OidcToken{OidcToken: &cloudtaskspb.OidcToken{
 			ServiceAccountEmail: cfg.ServiceAccountEmail,
 			Audience:            cfg.Audience,
@@ -110,8 +114,12 @@ func appEngineRequest(target *AppEngineTarget, ticket queue.Ticket) *cloudtasksp
 		HttpMethod:  cloudtaskspb.HttpMethod_POST,
 		RelativeUri: strings.Replace(target.HandlerPath, taskIDPlaceholder, ticket.ID.String(), 1) + query,
 	}
-	if target.Service != "" || target.Version != "" {
-		request.AppEngineRouting = &cloudtaskspb.AppEngineRouting{Service: target.Service, Version: target.Version}
+	version := target.Version
+	if ticket.Anywhere {
+		version = ""
+	}
+	if target.Service != "" || version != "" {
+		request.AppEngineRouting = &cloudtaskspb.AppEngineRouting{Service: target.Service, Version: version}
 	}
 	return &cloudtaskspb.Task_AppEngineHttpRequest{AppEngineHttpRequest: request}
 }

@@ -12,6 +12,7 @@ import (
 
 	"github.com/google/uuid"
 
+	"github.com/claimcheck-go/claimcheck/cloudtasks"
 	"github.com/claimcheck-go/claimcheck/internal/doctor"
 )
 
@@ -49,12 +50,7 @@ func (e *examination) handlerOrigin(ctx context.Context) string {
 // a traffic tag.
 func (e *examination) checkAudience(ctx context.Context) doctor.Finding {
 	origin, first := e.handlerOrigin(ctx), firstIn(e.target.audience)
-	untagged := origin
-	if scheme, host, found := strings.Cut(origin, "://"); found && strings.HasSuffix(host, ".run.app") {
-		if _, service, tagged := strings.Cut(host, "---"); tagged {
-			untagged = scheme + "://" + service
-		}
-	}
+	untagged := cloudtasks.WithoutTag(origin)
 	switch {
 	case first == untagged:
 		return doctor.Okf("%s, that of the handler", first)

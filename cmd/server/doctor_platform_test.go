@@ -60,6 +60,7 @@ func TestDoctorNamesFaultsOfThePlatform(t *testing.T) {
 		{"no account", []string{"OIDC_SERVICE_ACCOUNT_EMAIL", ""}, "fail OIDC_SERVICE_ACCOUNT_EMAIL: elsewhere the account must be said"},
 		{"short requests", []string{"REQUEST_TIMEOUT", ""}, "warn timeouts: Cloud Run's default counts … gcloud run services update api --timeout=570 --update-env-vars=REQUEST_TIMEOUT=9m30s"},
 		{"tag as audience", []string{"CLOUD_RUN_TAG", "green", "OIDC_AUDIENCE", "https://green---api-123456789.europe-west1.run.app"}, "warn audience: traffic tag … OIDC_AUDIENCE=https://api-123456789.europe-west1.run.app"},
+		{"tag", []string{"CLOUD_RUN_TAG", "green"}, "ok audience: https://api-123456789.europe-west1.run.app, that of the handler"},
 		{"audiences the wrong way around", []string{"OIDC_AUDIENCE", "https://x.example,https://api-123456789.europe-west1.run.app"}, "warn audience: OIDC_AUDIENCE=https://api-123456789.europe-west1.run.app,https://x.example"},
 		{"metadata down", []string{"GCE_METADATA_HOST", "127.0.0.1:1"}, "fail platform: metadata server does not answer … CLOUD_TASKS_PROJECT=my-project CLOUD_TASKS_LOCATION=europe-west1 TASK_HANDLER_URL="},
 	} {

@@ -139,7 +139,8 @@ func (p *program) cloudTarget(ctx context.Context) (*target, error) {
 	return t, nil
 }
 
-// audiences is OIDC_AUDIENCE, or the origin of the handler's URL.
+// audiences is OIDC_AUDIENCE, or the origin of the handler's URL: without its
+// traffic tag, which is what tokens must be for, and with it.
 func (p *program) audiences(handlerURL string) []string {
 	if given := nonEmpty(p.settings.OIDCAudience); len(given) > 0 {
 		return given
@@ -148,7 +149,11 @@ func (p *program) audiences(handlerURL string) []string {
 	if err != nil || u.Host == "" {
 		return nil
 	}
-	return []string{u.Scheme + "://" + u.Host}
+	origin := u.Scheme + "://" + u.Host
+	if service := cloudtasks.WithoutTag(origin); service != origin {
+		return []string{service, origin}
+	}
+	return []string{origin}
 }
 
 // emails are the accounts that may call.

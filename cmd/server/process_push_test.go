@@ -37,6 +37,7 @@ type procCloud struct {
 	front *httptest.Server
 	down  atomic.Bool             // the keys' endpoint answers 503
 	proxy atomic.Pointer[url.URL] // the server behind the front end
+	green atomic.Pointer[url.URL] // the one that has the traffic tag green
 
 	mu         sync.Mutex
 	deliveries []procDelivery
@@ -63,7 +64,7 @@ func procNewCloud(t *testing.T) *procCloud {
 	c.front = httptest.NewServer(http.HandlerFunc(c.forward))
 	t.Cleanup(c.front.Close)
 	var err error
-	c.Server, err = cloudtaskstest.New(cloudtaskstest.Config{Issuer: c.certs.URL, Queues: []*cloudtaskspb.Queue{{
+	c.Server, err = cloudtaskstest.New(cloudtaskstest.Config{Issuer: c.certs.URL, Transport: procNetwork{c}, Queues: []*cloudtaskspb.Queue{{
 		Name:        "projects/proc/locations/europe-west1/queues/default",
 		RetryConfig: &cloudtaskspb.RetryConfig{MaxBackoff: durationpb.New(500 * time.Millisecond)},
 	}}})
@@ -85,8 +86,12 @@ func (c *procCloud) forward(w http.ResponseWriter, r *http.Request) {
 	body, _ := io.ReadAll(r.Body)
 	r.Body = io.NopCloser(strings.NewReader(string(body)))
 	answer := &procStatus{ResponseWriter: w}
-	if server := c.proxy.Load(); server == nil {
-		answer.WriteHeader(http.StatusBadGateway)
+	server, gone := c.proxy.Load(), http.StatusBadGateway
+	if strings.HasPrefix(r.Host, "green---") {
+		server, gone = c.green.Load(), http.StatusNotFound
+	}
+	if server == nil {
+		answer.WriteHeader(gone)
 	} else {
 		proxy := httputil.NewSingleHostReverseProxy(server)
 		proxy.ErrorLog = log.New(io.Discard, "", 0) // a server that is gone is no news here

@@ -33,13 +33,13 @@ type settings struct {
 	TasksQueueAliases      queueAliases `env:"TASKS_QUEUE_ALIASES" group:"cloud" placeholder:"NAME=QUEUE,…" help:"Cloud Tasks queue for each queue name that differs; a name given several times is spread over its queues."`
 	TaskHandlerURL         string       `env:"TASK_HANDLER_URL" group:"cloud" placeholder:"URL" help:"Full URL of the execute endpoint, with {task_id}. Default: detected."`
 	TaskHandlerPath        string       `env:"TASK_HANDLER_PATH" group:"cloud" default:"/tasks/execute/{task_id}/" help:"Its path, with {task_id}."`
-	CloudRunTag            string       `env:"CLOUD_RUN_TAG" group:"cloud" placeholder:"TAG" help:"Traffic tag put into the detected handler URL."`
+	CloudRunTag            string       `env:"CLOUD_RUN_TAG" group:"cloud" placeholder:"TAG" help:"Traffic tag put into the detected handler URL: tasks come back to the revision that has it. Its audience stays the service's."`
 	AppEngineTarget        bool         `env:"APP_ENGINE_TARGET" group:"cloud" help:"On App Engine: deliver to this version and service instead of to a URL."`
 	RequestTimeout         duration     `env:"REQUEST_TIMEOUT" group:"cloud" placeholder:"300s" help:"The platform's request timeout; run, purge and tasks without a limit of their own end before it. Default: 300s on Cloud Run."`
 	CloudTasksEmulatorHost string       `env:"CLOUD_TASKS_EMULATOR_HOST" group:"cloud" placeholder:"HOST:PORT" help:"Emulator of Cloud Tasks, without credentials. Refused on Cloud Run and App Engine."`
 
 	OIDCServiceAccountEmail string   `env:"OIDC_SERVICE_ACCOUNT_EMAIL" name:"oidc-service-account-email" group:"auth" placeholder:"EMAIL" help:"Account that Cloud Tasks signs as, and that may call. Default: detected on App Engine."`
-	OIDCAudience            []string `env:"OIDC_AUDIENCE" name:"oidc-audience" group:"auth" placeholder:"URL" help:"Accepted audiences; the first goes into tokens. Default: scheme and host of the handler URL."`
+	OIDCAudience            []string `env:"OIDC_AUDIENCE" name:"oidc-audience" group:"auth" placeholder:"URL" help:"Accepted audiences; the first goes into tokens. Default: scheme and host of the handler URL, without a traffic tag."`
 	OIDCAllowedEmails       []string `env:"OIDC_ALLOWED_EMAILS" name:"oidc-allowed-emails" group:"auth" placeholder:"EMAIL" help:"Further accounts that may call."`
 	OIDCTrustPlatform       bool     `env:"OIDC_TRUST_PLATFORM" name:"oidc-trust-platform" group:"auth" help:"Accept tokens whose signature Cloud Run's IAM took off. Unsafe on a public service."`
 	OIDCIssuer              string   `env:"OIDC_ISSUER" name:"oidc-issuer" group:"auth" placeholder:"URL" help:"Issuer of an emulator's tokens. Only with CLOUD_TASKS_EMULATOR_HOST."`
