@@ -61,6 +61,10 @@ type call[Q, A any] struct {
 }
 
 func (m *merger[Q, A]) do(ctx context.Context, request Q) (A, error) {
+	if err := ctx.Err(); err != nil { // or it might be served before it is seen to have gone
+		var none A
+		return none, fmt.Errorf("%s: %w", m.op, err)
+	}
 	c := m.join(request)
 	defer m.leave()
 	if c == nil {

@@ -150,6 +150,18 @@ func TestMergerLetsACallerGo(t *testing.T) {
 	})
 }
 
+func TestMergerDoesNothingForACallerThatHadGoneBefore(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := newShop(0)
+		s.let <- struct{}{}
+		ctx, cancel := context.WithCancel(t.Context())
+		cancel()
+		if c := s.ask(ctx, 1); !errors.Is(c.err, context.Canceled) || len(s.batches) != 0 {
+			t.Errorf("%+v; statements for %v", c, s.batches)
+		}
+	})
+}
+
 func TestMergerKeepsErrorsApart(t *testing.T) {
 	deadlock := &outage{"", &pgconn.PgError{Code: "40P01"}}
 	for name, c := range map[string]struct {
