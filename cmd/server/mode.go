@@ -48,9 +48,10 @@ func (p *program) mode() (string, error) {
 }
 
 // defaultTimeout bounds tasks that set no limit: in cloudtasks mode they must
-// end before Cloud Tasks and the platform give up on the request.
+// end before Cloud Tasks and the platform give up on the request, which a Cloud
+// Run job has not.
 func (p *program) defaultTimeout(mode string) time.Duration {
-	if mode != modeCloudTasks {
+	if mode != modeCloudTasks || p.detector().Platform() == detect.CloudRunJob {
 		return time.Duration(p.settings.TasksTimeout)
 	}
 	timeout := time.Duration(p.settings.TasksTimeout)

@@ -35,6 +35,7 @@ type settings struct {
 	TaskHandlerPath        string       `env:"TASK_HANDLER_PATH" group:"cloud" default:"/tasks/execute/{task_id}/" help:"Its path, with {task_id}."`
 	CloudRunTag            string       `env:"CLOUD_RUN_TAG" group:"cloud" placeholder:"TAG" help:"Traffic tag put into the detected handler URL: tasks come back to the revision that has it. Its audience stays the service's."`
 	AppEngineTarget        bool         `env:"APP_ENGINE_TARGET" group:"cloud" help:"On App Engine: deliver to this version and service instead of to a URL."`
+	JobsName               string       `env:"JOBS_NAME" group:"cloud" placeholder:"JOB" help:"Cloud Run job, by its name or as projects/…/locations/…/jobs/…, that runs the tasks of the backend jobs."`
 	RequestTimeout         duration     `env:"REQUEST_TIMEOUT" group:"cloud" placeholder:"300s" help:"The platform's request timeout; run, purge and tasks without a limit of their own end before it. Default: 300s on Cloud Run."`
 	CloudTasksEmulatorHost string       `env:"CLOUD_TASKS_EMULATOR_HOST" group:"cloud" placeholder:"HOST:PORT" help:"Emulator of Cloud Tasks, without credentials. Refused on Cloud Run and App Engine."`
 

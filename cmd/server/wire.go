@@ -8,6 +8,7 @@ import (
 	"time"
 
 	apiv2 "cloud.google.com/go/cloudtasks/apiv2"
+	run "cloud.google.com/go/run/apiv2"
 
 	"github.com/claimcheck-go/claimcheck/cloudtasks"
 	"github.com/claimcheck-go/claimcheck/queue"
@@ -26,7 +27,9 @@ type parts struct {
 	observer *observer // nil: nothing is exported
 	runs     bool      // this process runs tasks
 
-	tasks  *apiv2.Client // in cloudtasks mode
+	job    string          // the Cloud Run job of the backend "jobs"; empty: there is none
+	jobs   *run.JobsClient // if there is one
+	tasks  *apiv2.Client   // in cloudtasks mode
 	db     database
 	client *queue.Client
 }
@@ -60,6 +63,10 @@ func (p *program) plan(ctx context.Context, dispatches, runs bool) (*parts, erro
 	}
 	_, err = p.databaseURL()
 	problems = append(problems, err)
+	if dispatches {
+		parts.job, err = p.jobName(ctx)
+		problems = append(problems, err)
+	}
 	if mode == modeCloudTasks && dispatches {
 		parts.target, err = p.cloudTarget(ctx)
 		problems = append(problems, err)
@@ -82,6 +89,9 @@ func (p *program) plan(ctx context.Context, dispatches, runs bool) (*parts, erro
 func checkTimeouts(reg *queue.Registry, t *target) error {
 	var problems []error
 	for _, task := range reg.Tasks() {
+		if task.Backend != queue.DefaultBackend {
+			continue
+		}
 		if err := t.config.CheckTimeout(task.Timeout); err != nil {
 			problems = append(problems, fmt.Errorf("task %s: %w", task.Name, err))
 		}
@@ -104,6 +114,9 @@ func (p *program) open(ctx context.Context, parts *parts, local *queue.Local, mi
 		}
 	case parts.mode == modeLocal && local != nil:
 		parts.config.Dispatcher = local
+	}
+	if err = parts.openJobs(ctx); err != nil {
+		return err
 	}
 	if parts.db, err = p.openDatabase(ctx); err != nil {
 		return err
@@ -181,5 +194,8 @@ func (parts *parts) close() {
 	}
 	if parts.tasks != nil {
 		_ = parts.tasks.Close()
+	}
+	if parts.jobs != nil {
+		_ = parts.jobs.Close()
 	}
 }
