@@ -14,6 +14,9 @@ const (
 	// aloneUpTo is how many concurrent callers are better off with a statement
 	// each than with one for all of them.
 	aloneUpTo = 4
+	// mergeLanes is how many merged statements of a kind are under way at once:
+	// while one waits for the disk, the next is on its way.
+	mergeLanes = 2
 	// mergeLimit is how many calls one statement answers at most.
 	mergeLimit = 500
 	// mergeTimeout bounds a merged statement, which heeds no caller's context.
@@ -23,7 +26,7 @@ const (
 // merger answers what many callers ask for at the same time with few
 // statements, and so with few commits. While at most aloneUpTo callers are
 // there each has a statement of its own; above that, whatever is waiting goes
-// together as soon as the statement before it has ended. Nobody waits for a
+// together as soon as one of the statements before it has ended. Nobody waits for a
 // timer, and nobody is answered before the commit.
 //
 // Callers do not feel each other: one whose context ends leaves, and the others
@@ -39,10 +42,11 @@ type merger[Q, A any] struct {
 	undo func(Q, A)
 
 	alone    int // aloneUpTo, but in tests
+	lanes    int // mergeLanes, but in tests
 	mu       sync.Mutex
 	callers  int
 	waiting  []*call[Q, A]
-	flushing bool
+	flushing int // merged statements under way
 }
 
 // merged is the part of one caller in the answer to a merged statement.
@@ -94,8 +98,8 @@ func (m *merger[Q, A]) join(request Q) *call[Q, A] {
 	}
 	c := &call[Q, A]{request: request, done: make(chan struct{})}
 	m.waiting = append(m.waiting, c)
-	if !m.flushing {
-		m.flushing = true
+	if m.flushing < m.lanes {
+		m.flushing++
 		go m.flush()
 	}
 	return c
@@ -161,7 +165,9 @@ func (m *merger[Q, A]) take() []*call[Q, A] {
 	if m.waiting = m.waiting[n:]; len(m.waiting) == 0 {
 		m.waiting = nil
 	}
-	m.flushing = len(calls) > 0
+	if len(calls) == 0 {
+		m.flushing--
+	}
 	return calls
 }
 

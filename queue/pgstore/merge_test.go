@@ -30,7 +30,7 @@ type shop struct {
 func newShop(alone int) *shop {
 	s := &shop{let: make(chan struct{}, 100)}
 	s.merger = merger[int, string]{
-		op: "sell", alone: alone,
+		op: "sell", alone: alone, lanes: 1,
 		size: func(n int) int { return n },
 		one: func(_ context.Context, n int) (string, error) {
 			s.mu.Lock()
@@ -85,6 +85,27 @@ func TestMergerPutsTogetherWhatWaits(t *testing.T) {
 		}
 		if len(s.batches) != 2 || !slices.Equal(s.batches[1], []int{2, 3}) {
 			t.Errorf("statements for %v", s.batches)
+		}
+	})
+}
+
+func TestMergerHasSeveralStatementsUnderWay(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := newShop(0)
+		s.lanes = 2
+		callers := []*told{s.ask(t.Context(), 1), s.ask(t.Context(), 2), s.ask(t.Context(), 3), s.ask(t.Context(), 4)}
+		for range 3 {
+			s.let <- struct{}{}
+		}
+		synctest.Wait()
+		for i, c := range callers {
+			if c.answer != "together" {
+				t.Errorf("caller %d: %+v", i, c)
+			}
+		}
+		both := slices.ContainsFunc(s.batches, func(batch []int) bool { return slices.Equal(batch, []int{3, 4}) })
+		if len(s.batches) != 3 || !both || s.flushing != 0 {
+			t.Errorf("statements for %v, %d under way", s.batches, s.flushing)
 		}
 	})
 }
