@@ -29,7 +29,7 @@ func scripts(t *testing.T) []string {
 
 func TestShellcheckHasNothingToSay(t *testing.T) {
 	if _, err := exec.LookPath("shellcheck"); err != nil {
-		t.Skip("shellcheck is not installed; tools/deps.sh does that")
+		t.Fatal("shellcheck is not installed: run make deps")
 	}
 	if got := run(t, nil, "shellcheck", append([]string{"-x"}, scripts(t)...)...); got.status != 0 {
 		t.Error(got.stdout)
