@@ -73,7 +73,7 @@ func newPatient(t *testing.T) *patient {
 	if err != nil {
 		t.Fatal(err)
 	}
-	go func() { _ = p.fake.Serve(listener) }()
+	go func(fake *cloudtaskstest.Server) { _ = fake.Serve(listener) }(p.fake) // a test may replace p.fake
 	p.env = map[string]string{
 		"TASKS_MODE": "cloudtasks", "CLOUD_TASKS_PROJECT": "proc", "CLOUD_TASKS_LOCATION": "europe-west1",
 		"TASK_HANDLER_URL": p.handler.URL + "/tasks/execute/{task_id}/", "OIDC_SERVICE_ACCOUNT_EMAIL": procAccount,
