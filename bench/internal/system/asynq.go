@@ -11,7 +11,7 @@ import (
 
 // asynqOn is Asynq on Redis, with or without an fsync for every write.
 func asynqOn(name string, server Server) System {
-	return System{Name: name, Server: server, Open: func(_ context.Context, t Target) (Session, error) {
+	return System{Name: name, Server: server, Slow: server == RedisFsync, Open: func(_ context.Context, t Target) (Session, error) {
 		options := asynq.RedisClientOpt{Addr: t.URL, PoolSize: max(poolSize, 2*t.Slots)}
 		return &asynqSession{options: options, client: asynq.NewClient(options), slots: t.Slots}, nil
 	}}
