@@ -27,8 +27,8 @@ func mend(code codes.Code, cfg Config, queueID string) string {
 		return fmt.Sprintf("the queue or the service account does not exist; create the queue with `gcloud tasks queues create %s --location=%s --project=%s` (one made a minute ago may still be unknown), or check CLOUD_TASKS_PROJECT, CLOUD_TASKS_LOCATION, TASKS_QUEUE_ALIASES%s",
 			queueID, cfg.Location, cfg.Project, cfg.account(" and OIDC_SERVICE_ACCOUNT_EMAIL"))
 	case codes.PermissionDenied:
-		return fmt.Sprintf("this process's account needs roles/cloudtasks.enqueuer on project %s%s; the Cloud Tasks API must be enabled there",
-			cfg.Project, cfg.account(" and roles/iam.serviceAccountUser (iam.serviceAccounts.actAs) on "+cfg.ServiceAccountEmail))
+		return fmt.Sprintf("this process's account needs roles/cloudtasks.enqueuer on the queue (`gcloud tasks queues add-iam-policy-binding %s --location=%s --project=%s --member=serviceAccount:ACCOUNT --role=roles/cloudtasks.enqueuer`)%s; the Cloud Tasks API must be enabled in project %s",
+			queueID, cfg.Location, cfg.Project, cfg.account(" and roles/iam.serviceAccountUser (iam.serviceAccounts.actAs) on "+cfg.ServiceAccountEmail), cfg.Project)
 	case codes.Unauthenticated:
 		return "no valid credentials; on Google Cloud give the service a service account, elsewhere run `gcloud auth application-default login`"
 	case codes.InvalidArgument:

@@ -17,7 +17,8 @@ func TestExplainNamesCauseAndMend(t *testing.T) {
 	}{
 		{codes.NotFound, []string{"gcloud tasks queues create prod-emails --location=europe-west1 --project=acme-prod",
 			"service account", "a minute ago", "TASKS_QUEUE_ALIASES", "OIDC_SERVICE_ACCOUNT_EMAIL"}},
-		{codes.PermissionDenied, []string{"roles/cloudtasks.enqueuer", "roles/iam.serviceAccountUser",
+		{codes.PermissionDenied, []string{"roles/cloudtasks.enqueuer on the queue",
+			"gcloud tasks queues add-iam-policy-binding prod-emails --location=europe-west1 --project=acme-prod --member=serviceAccount:ACCOUNT --role=roles/cloudtasks.enqueuer", "roles/iam.serviceAccountUser",
 			"iam.serviceAccounts.actAs", "tasks@acme-prod.iam.gserviceaccount.com"}},
 		{codes.Unauthenticated, []string{"gcloud auth application-default login"}},
 		{codes.InvalidArgument, []string{"TASK_HANDLER_URL"}},
