@@ -68,6 +68,7 @@ func (s *Store) Act(ctx context.Context, a queue.Action, selection queue.Selecti
 		return nil, err
 	}
 	q.add(` LIMIT %s::int8 FOR UPDATE SKIP LOCKED)) RETURNING `+columns, limit)
+	defer s.lines.forget()
 	err = s.on(ctx, string(a)+" tasks", func(conn *pgx.Conn) error {
 		rows, err = many(conn.Query(ctx, q.text, q.args...))
 		return err

@@ -1,11 +1,9 @@
 package pgstore
 
 import (
-	"cmp"
 	"context"
 	"errors"
 	"fmt"
-	"slices"
 	"time"
 
 	"github.com/google/uuid"
@@ -113,36 +111,4 @@ func loseWorker(ctx context.Context, q querier, row *queue.Row, now time.Time) (
 	}
 	*row = *failed
 	return true, nil
-}
-
-// claimNextQuery takes the first claimable rows that nobody else holds.
-// Index: claimcheck_tasks_claim, from its start and in its order; then the
-// primary key (= ANY of an array is never planned as a scan of the table).
-const claimNextQuery = `
-UPDATE claimcheck_tasks SET ` + setClaimed + `, claim_id = gen_random_uuid()
-WHERE id = ANY(ARRAY(
-	SELECT id FROM claimcheck_tasks
-	WHERE hold = 0 AND attempts < max_attempts AND task_path = ANY($3::text[])
-		AND (cardinality($4::text[]) = 0 OR queue_name = ANY($4::text[])) AND ($5::text = '' OR backend_name = $5::text)
-	ORDER BY priority DESC, enqueued_at, id
-	LIMIT $6::int8 FOR UPDATE SKIP LOCKED))
-RETURNING ` + columns
-
-// ClaimNext claims up to req.Limit rows that are READY and due.
-func (s *Store) ClaimNext(ctx context.Context, req queue.ClaimNextRequest) (rows []*queue.Row, err error) {
-	if len(req.Tasks) == 0 || req.Limit < 1 {
-		return nil, nil
-	}
-	err = s.on(ctx, "claim next tasks", func(conn *pgx.Conn) error {
-		rows, err = many(conn.Query(ctx, claimNextQuery, req.Worker, req.Lease, req.Tasks, append([]string{}, req.Queues...), req.Backend, req.Limit))
-		return err
-	})
-	if err != nil {
-		return nil, err
-	}
-	// An UPDATE returns its rows in no order.
-	slices.SortFunc(rows, func(a, b *queue.Row) int {
-		return cmp.Or(cmp.Compare(b.Priority, a.Priority), a.EnqueuedAt.Compare(b.EnqueuedAt), slices.Compare(a.ID[:], b.ID[:]))
-	})
-	return rows, nil
 }

@@ -135,6 +135,7 @@ func (s *Store) Release(ctx context.Context, claim queue.Claim) error {
 
 // giveBack runs a statement that makes a row READY again.
 func (s *Store) giveBack(ctx context.Context, op string, claim queue.Claim, query string, args ...any) error {
+	defer s.lines.forget()
 	return s.on(ctx, op, func(conn *pgx.Conn) error {
 		tag, err := conn.Exec(ctx, query, append([]any{uuidValue(claim.ID), uuidValue(claim.ClaimID)}, args...)...)
 		if err == nil && tag.RowsAffected() == 0 {

@@ -12,6 +12,11 @@ import (
 // Promote makes claimable what time has made so.
 func (s *Store) Promote(ctx context.Context, limit int) (queue.Promotion, error) {
 	var p queue.Promotion
+	defer func() {
+		if p.Released+p.Reclaimed > 0 {
+			s.lines.forget()
+		}
+	}()
 	err := s.on(ctx, "promote tasks", func(conn *pgx.Conn) error {
 		p = queue.Promotion{}
 		seen, err := probe(ctx, conn)

@@ -17,6 +17,7 @@ func (s *Store) Requeue(ctx context.Context, r queue.RequeueRequest) (done queue
 	if r.Limit < 1 {
 		return done, nil
 	}
+	defer s.lines.forget()
 	err = s.on(ctx, "requeue tasks", func(conn *pgx.Conn) error {
 		done = queue.Requeued{}
 		ready, failed, err := abandoned(ctx, conn, r)

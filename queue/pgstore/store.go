@@ -44,6 +44,8 @@ type Store struct {
 	inserts  merger[*queue.NewRow, inserted]
 	claims   merger[claimOf, *queue.Row]
 	finishes merger[finishOf, time.Time]
+
+	lines lines
 }
 
 // New returns a Store on a pool of the caller's. Close closes the pool.

@@ -1,0 +1,225 @@
+package pgstore
+
+import (
+	"context"
+	"fmt"
+	"regexp"
+	"strconv"
+	"testing"
+	"time"
+
+	"github.com/google/uuid"
+	"github.com/jackc/pgx/v5"
+
+	"github.com/claimcheck-go/claimcheck/internal/testdb"
+	"github.com/claimcheck-go/claimcheck/queue"
+)
+
+// someFence is a fence as claims have them.
+const someFence = "00000000-0000-4000-"
+
+// lineOf returns a Store whose table has n rows of the name known, the first of
+// them the oldest.
+func lineOf(t *testing.T, n int) (*Store, string) {
+	t.Helper()
+	url := testdb.Postgres(t)
+	s, err := Open(t.Context(), Config{URL: url})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = s.Close() })
+	if _, err := s.Migrate(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	addRows(t, url, "known", 0, n, 0)
+	return s, url
+}
+
+// addRows adds rows that are due, the first so many seconds after a certain time.
+func addRows(t *testing.T, url, name string, priority, n, after int) {
+	t.Helper()
+	testdb.Exec(t, url, fmt.Sprintf(`
+INSERT INTO claimcheck_tasks (id, task_path, queue_name, backend_name, priority, status, hold, args, dispatch_due_at, enqueued_at, max_attempts)
+SELECT gen_random_uuid(), '%s', 'q', 'b', %d, 'READY', 0, '1', now(), timestamptz '2026-01-02 00:00Z' + (%d + n) * interval '1 second', 3 FROM generate_series(0, %d) AS n`,
+		name, priority, after, n-1))
+}
+
+// claimSeconds claims rows and says when they were enqueued, in seconds after
+// that time, and with which priority.
+func claimSeconds(t *testing.T, s *Store, limit int) (got []string) {
+	t.Helper()
+	rows, err := s.ClaimNext(t.Context(), queue.ClaimNextRequest{Tasks: []string{"known"}, Limit: limit, Worker: "w", Lease: time.Minute})
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, row := range rows {
+		got = append(got, fmt.Sprintf("%d/%d", row.Priority, int(row.EnqueuedAt.Sub(time.Date(2026, 1, 2, 0, 0, 0, 0, time.UTC)).Seconds())))
+	}
+	return got
+}
+
+func expectSeconds(t *testing.T, got []string, want ...string) {
+	t.Helper()
+	if fmt.Sprint(got) != fmt.Sprint(want) {
+		t.Errorf("claimed %v, want %v", got, want)
+	}
+}
+
+// remembering returns a Store that has claimed the first rows of its line, and
+// will begin after them for as long as the test runs.
+func remembering(t *testing.T) (*Store, string) {
+	t.Helper()
+	s, url := lineOf(t, 20)
+	for i := range longLine + 1 {
+		expectSeconds(t, claimSeconds(t, s, 1), "0/"+strconv.Itoa(i))
+	}
+	for _, known := range s.lines.all {
+		if known.until.IsZero() {
+			t.Fatal("nothing is remembered")
+		}
+		known.until = time.Now().Add(time.Hour)
+	}
+	return s, url
+}
+
+func TestClaimsOfALongLineBeginWhereTheLastOneDid(t *testing.T) {
+	s, url := remembering(t)
+	addRows(t, url, "known", 0, 2, -10) // before all others
+	expectSeconds(t, claimSeconds(t, s, 2), "0/9", "0/10")
+	t.Run("higher priority comes first all the same", func(t *testing.T) {
+		addRows(t, url, "known", 5, 2, 100)
+		expectSeconds(t, claimSeconds(t, s, 1), "5/100")
+		expectSeconds(t, claimSeconds(t, s, 2), "5/101", "0/11")
+	})
+	t.Run("lower priority comes last", func(t *testing.T) {
+		addRows(t, url, "known", -5, 2, 0)
+		expectSeconds(t, claimSeconds(t, s, 9), "0/12", "0/13", "0/14", "0/15", "0/16", "0/17", "0/18", "0/19", "-5/0")
+	})
+	t.Run("the end of the line leads back to the beginning", func(t *testing.T) {
+		expectSeconds(t, claimSeconds(t, s, 3), "-5/1", "0/-10", "0/-9")
+	})
+}
+
+func TestClaimsBeginAtTheBeginningAgain(t *testing.T) {
+	for name, happens := range map[string]func(ctx context.Context, s *Store) error{
+		"after a while": func(_ context.Context, s *Store) error { s.lines.all[0].until = time.Now(); return nil },
+		"when somebody retries tasks": func(ctx context.Context, s *Store) error {
+			_, err := s.Act(ctx, queue.ActionRetry, queue.Selection{IDs: []uuid.UUID{uuid.New()}}, time.Time{}, 10)
+			return err
+		},
+		"when claims are taken back": func(ctx context.Context, s *Store) error {
+			_, err := s.Requeue(ctx, queue.RequeueRequest{Limit: 1})
+			return err
+		},
+		"when a claim is given back": func(ctx context.Context, s *Store) error {
+			_ = s.Release(ctx, queue.Claim{ID: uuid.New(), ClaimID: uuid.New()})
+			return nil
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			s, url := remembering(t)
+			addRows(t, url, "known", 0, 1, -10)
+			if err := happens(t.Context(), s); err != nil {
+				t.Fatal(err)
+			}
+			expectSeconds(t, claimSeconds(t, s, 1), "0/-10")
+		})
+	}
+}
+
+func TestOtherRequestsHaveLinesOfTheirOwn(t *testing.T) {
+	s, url := remembering(t)
+	addRows(t, url, "known", 0, 1, -10)
+	rows, err := s.ClaimNext(t.Context(), queue.ClaimNextRequest{Tasks: []string{"known"}, Queues: []string{"q"}, Limit: 1, Worker: "w", Lease: time.Minute})
+	if err != nil || len(rows) != 1 || rows[0].EnqueuedAt.Year() != 2026 || rows[0].EnqueuedAt.Month() != time.January || rows[0].EnqueuedAt.Day() != 1 {
+		t.Errorf("%v, %v", rows, err)
+	}
+	for i := range 2 * manyLines {
+		if _, err := s.ClaimNext(t.Context(), queue.ClaimNextRequest{Tasks: []string{strconv.Itoa(i)}, Limit: 1, Worker: "w", Lease: time.Minute}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if len(s.lines.all) > manyLines {
+		t.Errorf("%d lines are kept", len(s.lines.all))
+	}
+}
+
+// Rows that this process does not know cost one slow walk, not each claim one.
+func TestASlowWalkIsNotRepeated(t *testing.T) {
+	var l lines
+	req := queue.ClaimNextRequest{Tasks: []string{"known"}, Limit: 1}
+	rows := []*queue.Row{{ID: uuid.New(), Priority: 3, EnqueuedAt: time.Now()}}
+	now := time.Now()
+	l.walked(req, rows, slowWalk/2, now)
+	if _, known := l.start(req, now); known {
+		t.Error("a quick walk is remembered at once")
+	}
+	l.walked(req, rows, 2*slowWalk, now)
+	from, known := l.start(req, now.Add(39*slowWalk))
+	if !known || from.above || from.id != rows[0].ID || from.priority != 3 {
+		t.Errorf("%+v, %t", from, known)
+	}
+	l.forget()
+	if _, known := l.start(req, now.Add(39*slowWalk)); !known {
+		t.Error("a slow walk is forgotten")
+	}
+	if _, known := l.start(req, now.Add(41*slowWalk)); known {
+		t.Error("it is remembered for too long")
+	}
+	l.walked(req, nil, 2*slowWalk, now)
+	if _, known := l.start(req, now); known {
+		t.Error("the end of the line is a place to begin")
+	}
+}
+
+// What is before the place is not even looked at.
+func TestClaimsFromAPlaceReadOnlyWhatIsThere(t *testing.T) {
+	s, url := lineOf(t, 1000)
+	addRows(t, url, "unknown", 5, 20000, 0)
+	testdb.Exec(t, url, `VACUUM ANALYZE claimcheck_tasks`)
+	var id uuid.UUID
+	var at time.Time
+	err := s.on(t.Context(), "look", func(conn *pgx.Conn) error {
+		return conn.QueryRow(t.Context(), `SELECT id, enqueued_at FROM claimcheck_tasks WHERE task_path = 'known' ORDER BY enqueued_at LIMIT 1`).Scan((*[16]byte)(&id), &at)
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	args := []any{"w", time.Minute, []string{"known"}, []string{}, "", 10, someFence}
+	whole := pagesOf(t, s, claimNextQuery, args...)
+	from := pagesOf(t, s, claimFromQuery, append(args, 0, timeValue(at), uuidValue(id), false)...)
+	if whole < 200 || from > whole/2 {
+		t.Errorf("%d pages from the place, %d from the beginning", from, whole)
+	}
+}
+
+// pagesOf returns how many pages a statement reads; what it changes is undone.
+func pagesOf(t *testing.T, s *Store, query string, args ...any) (pages int) {
+	t.Helper()
+	err := s.on(t.Context(), "explain", func(conn *pgx.Conn) error {
+		tx, err := conn.Begin(t.Context())
+		if err != nil {
+			return err
+		}
+		defer func() { _ = tx.Rollback(t.Context()) }()
+		rows, err := tx.Query(t.Context(), `EXPLAIN (ANALYZE, BUFFERS) `+query, args...)
+		if err != nil {
+			return err
+		}
+		lines, err := pgx.CollectRows(rows, pgx.RowTo[string])
+		if err != nil {
+			return err
+		}
+		for _, line := range lines {
+			if found := regexp.MustCompile(`Buffers: shared hit=(\d+)`).FindStringSubmatch(line); found != nil {
+				pages, err = strconv.Atoi(found[1])
+				return err // the first line is the whole statement's
+			}
+		}
+		return fmt.Errorf("no buffers in %q", lines)
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return pages
+}
