@@ -90,11 +90,14 @@ var mutations = []mutation{
 				"	WHERE status = 'RUNNING' AND lease_expires_at <= now() AND attempts < max_attempts`).Scan(&expired); err != nil {\n" +
 				"	return err\n" +
 				"}\n" +
-				"time.Sleep(20 * time.Millisecond)\n" +
+				"time.Sleep(300 * time.Millisecond)\n" +
 				"if p.Reclaimed, err = count(conn.Exec(ctx, `UPDATE claimcheck_tasks SET `+setReclaimed+`\n" +
 				"	WHERE id = ANY(string_to_array($1, ',')::uuid[])`, expired)); err != nil {",
 		}},
-		change: func(o *options) { o.only = []string{"SIGKILL", "SIGSTOP past the lease"} },
+		change: func(o *options) {
+			o.only, o.workersSweep = []string{"SIGKILL", "SIGSTOP past the lease"}, true
+			o.pace = time.Second // sweeps too must find a worker that is up
+		},
 	},
 	{
 		name:   "no sweeper",

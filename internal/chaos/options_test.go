@@ -28,11 +28,12 @@ type options struct {
 	soak     bool
 
 	// For mutations.
-	noSweeper   bool
-	lazyCommits bool          // PostgreSQL: synchronous_commit is off
-	impatient   bool          // judge while it runs, and end at the first violation
-	only        []string      // faults; empty: all
-	pace        time.Duration // between two faults; 0: as fits the duration
+	noSweeper    bool
+	workersSweep bool          // and not this process beside them, which is never mutated
+	lazyCommits  bool          // PostgreSQL: synchronous_commit is off
+	impatient    bool          // judge while it runs, and end at the first violation
+	only         []string      // faults; empty: all
+	pace         time.Duration // between two faults; 0: as fits the duration
 }
 
 // The parts that the databases have of the durations in the flags.

@@ -170,7 +170,8 @@ func (r *run) operate(ctx context.Context, wg *sync.WaitGroup) {
 	wg.Go(func() { r.every(ctx, 3*time.Second, r.requeue) })
 }
 
-// serve starts what the rest of a run needs too: time, and two sweepers.
+// serve starts what the rest of a run needs too: time, and two sweepers,
+// of which one runs in this process.
 func (r *run) serve(ctx context.Context, wg *sync.WaitGroup) {
 	wg.Go(func() { r.every(ctx, time.Second, r.age) })
 	if r.elder() != nil {
@@ -178,6 +179,8 @@ func (r *run) serve(ctx context.Context, wg *sync.WaitGroup) {
 	}
 	if !r.options.noSweeper {
 		wg.Go(func() { r.every(ctx, 700*time.Millisecond, r.sweepByHTTP) })
+	}
+	if !r.options.noSweeper && !r.options.workersSweep {
 		wg.Go(func() { r.every(ctx, 900*time.Millisecond, r.sweepByGo) })
 	}
 }
