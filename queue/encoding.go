@@ -1,11 +1,46 @@
 package queue
 
 import (
+	"bytes"
 	"encoding/json"
 	"fmt"
 	"reflect"
 	"strings"
+	"sync"
 )
+
+// encoder is an encoder and what it writes to, which are kept for the next value.
+type encoder struct {
+	text bytes.Buffer
+	json *json.Encoder
+}
+
+var encoders = sync.Pool{New: func() any {
+	e := &encoder{}
+	e.json = json.NewEncoder(&e.text)
+	e.json.SetEscapeHTML(false)
+	return e
+}}
+
+// keptEncoder is how large a buffer may have grown and still be kept.
+const keptEncoder = 64 << 10
+
+// encode returns v as compact JSON, with <, > and & as they are.
+func encode(name string, v any) (json.RawMessage, error) {
+	if raw, ok := v.(json.RawMessage); ok && len(raw) == 0 {
+		return json.RawMessage("null"), nil
+	}
+	e := encoders.Get().(*encoder)
+	e.text.Reset()
+	if err := e.json.Encode(v); err != nil {
+		return nil, explainEncoding(name, v, err)
+	}
+	text := bytes.Clone(bytes.TrimSuffix(e.text.Bytes(), []byte("\n")))
+	if e.text.Cap() <= keptEncoder {
+		encoders.Put(e)
+	}
+	return text, nil
+}
 
 // explainEncoding names the place inside v that could not be encoded, which
 // encoding/json's own error does not.

@@ -1,10 +1,13 @@
 package queue
 
 import (
+	"bufio"
 	"cmp"
 	"context"
+	"crypto/rand"
 	"errors"
 	"fmt"
+	"io"
 	"reflect"
 	"time"
 
@@ -56,17 +59,33 @@ func (c *Client) EnqueueMany(ctx context.Context, requests ...Request) ([]*Handl
 	return handles, err
 }
 
-// newRows checks all requests and makes the rows of them.
+// newRows checks all requests and makes the rows of them. The rows of one call
+// are one piece of memory.
 func (c *Client) newRows(requests []Request) ([]*NewRow, error) {
 	rows := make([]*NewRow, len(requests))
+	made := make([]struct {
+		new NewRow
+		row Row
+	}, len(requests))
+	random := randomness(len(requests))
 	for i, request := range requests {
-		row, err := c.newRow(request)
-		if err != nil {
+		made[i].new.Row = &made[i].row
+		rows[i] = &made[i].new
+		if err := c.newRow(rows[i], request, random); err != nil {
 			return nil, &RequestError{Index: i, Err: err}
 		}
-		rows[i] = row
 	}
 	return rows, nil
+}
+
+// randomness is the system's, read for up to n UUIDs at a time: to ask for each
+// would cost more than to make the rest of it.
+func randomness(n int) io.Reader {
+	if n == 1 {
+		return rand.Reader
+	}
+	const most = 256
+	return bufio.NewReaderSize(rand.Reader, min(n, most)*len(uuid.UUID{}))
 }
 
 // inserted is what became of rows that were inserted with the given error.
@@ -83,23 +102,24 @@ func (c *Client) inserted(rows []*NewRow, err error) ([]*Handle, error) {
 	if err != nil {
 		return nil, fmt.Errorf("enqueue: %w", err)
 	}
-	handles := make([]*Handle, len(rows))
+	handles, made := make([]*Handle, len(rows)), make([]Handle, len(rows))
 	for i, row := range rows {
-		handles[i] = &Handle{ID: row.ID, Row: row.Row, Existed: row.Existed}
+		made[i] = Handle{ID: row.ID, Row: row.Row, Existed: row.Existed}
+		handles[i] = &made[i]
 	}
 	return handles, nil
 }
 
 // goOut dispatches what has been stored for good.
 func (c *Client) goOut(ctx context.Context, handles []*Handle) {
-	var rows []*Row
+	now, rows := time.Now(), make([]*Row, 0, len(handles))
 	for _, h := range handles {
 		if hook := c.cfg.Hooks.Enqueued; hook != nil && !h.Existed {
 			hook(ctx, h.Row)
 		}
 		// A repeated enqueue may be one whose first process died before it
 		// dispatched; the claim makes a second ticket harmless.
-		if h.Row.Status == StatusReady && time.Until(h.Row.RunAfter) < ArmWithin {
+		if h.Row.Status == StatusReady && h.Row.RunAfter.Sub(now) < ArmWithin {
 			rows = append(rows, h.Row)
 		}
 	}
@@ -117,56 +137,78 @@ func (e *RequestError) Error() string { return e.Err.Error() }
 // Unwrap returns the reason.
 func (e *RequestError) Unwrap() error { return e.Err }
 
-// newRow checks a request and makes the row of it.
-func (c *Client) newRow(request Request) (*NewRow, error) {
+// newRow checks a request and fills in the row of it.
+func (c *Client) newRow(row *NewRow, request Request, random io.Reader) error {
 	d, ok := c.registry.lookup(request.Task)
 	if !ok {
-		return nil, c.registry.unknown(request.Task)
+		return c.registry.unknown(request.Task)
 	}
-	o := d.options
-	o.timeout, o.backoff, o.aliases = 0, nil, nil // the row keeps only what this call asks for
-	for _, option := range request.Options {
-		option(&o)
-	}
-	if len(request.Options) > 0 { // the task's own were checked when it was declared
-		if err := o.check(); err != nil {
-			return nil, err
-		}
-	}
-	if o.backoff != nil || o.aliases != nil {
-		return nil, invalidf("Backoff and Alias belong to the task (NewTask, Declare), not to one Enqueue")
+	o, err := d.optionsOf(request)
+	if err != nil {
+		return err
 	}
 	if err := c.checkRoute(o.backend, o.queue); err != nil {
-		return nil, err
+		return err
 	}
 	if err := c.checkTimeout(o.backend, cmp.Or(o.timeout, d.options.timeout)); err != nil {
-		return nil, invalidf("timeout: %w", err)
+		return invalidf("timeout: %w", err)
 	}
 	args, err := encode("args", request.Args)
 	if err != nil {
-		return nil, err
+		return err
 	}
 	if len(args) > c.cfg.MaxBytes {
-		return nil, invalidf("args are %d bytes of JSON; at most %d are accepted", len(args), c.cfg.MaxBytes)
+		return invalidf("args are %d bytes of JSON; at most %d are accepted", len(args), c.cfg.MaxBytes)
 	}
-	if err := CheckJSON("args", args); err != nil {
-		return nil, err
+	if err := checkEncoded(args); err != nil {
+		return err
 	}
 	if d.plain == nil || reflect.TypeOf(request.Args) != d.plain {
 		if err := d.check(args); err != nil {
-			return nil, invalidf("args of %s: %w", d.name, err)
+			return invalidf("args of %s: %w", d.name, err)
 		}
 	}
-	fresh := o.id == uuid.Nil
-	if fresh {
-		if o.id, err = uuid.NewV7(); err != nil {
-			return nil, fmt.Errorf("enqueue: %w", err)
+	row.FreshID = o.id == uuid.Nil
+	if row.FreshID {
+		if o.id, err = uuid.NewV7FromReader(random); err != nil {
+			return fmt.Errorf("enqueue: %w", err)
 		}
 	}
-	row := &Row{
+	wait := o.delay
+	if !o.runAfter.IsZero() {
+		wait = time.Until(o.runAfter)
+	}
+	row.Delay, row.Armed = o.delay, c.armed(o.backend, wait)
+	*row.Row = Row{
 		ID: o.id, Task: request.Task, Queue: o.queue, Backend: o.backend,
 		Priority: o.priority, MaxAttempts: o.maxAttempts, Timeout: o.timeout,
 		RunAfter: o.runAfter.UTC().Truncate(time.Microsecond), Args: args,
 	}
-	return &NewRow{Row: row, Delay: o.delay, FreshID: fresh, Armed: c.armed(o.backend, max(o.delay, time.Until(o.runAfter)))}, nil
+	return nil
+}
+
+// optionsOf are the task's options with those of the request, checked. A timeout,
+// a backoff or aliases are there only if this call asks for them: the row keeps
+// nothing else.
+func (d *definition) optionsOf(request Request) (options, error) {
+	o := d.options
+	o.timeout, o.backoff, o.aliases = 0, nil, nil
+	if len(request.Options) == 0 { // the task's own were checked when it was declared
+		return o, nil
+	}
+	return o.with(request.Options)
+}
+
+// with is a copy of the options with more of them, checked.
+func (o options) with(more []Option) (options, error) {
+	for _, option := range more {
+		option(&o)
+	}
+	if err := o.check(); err != nil {
+		return o, err
+	}
+	if o.backoff != nil || o.aliases != nil {
+		return o, invalidf("Backoff and Alias belong to the task (NewTask, Declare), not to one Enqueue")
+	}
+	return o, nil
 }

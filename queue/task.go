@@ -1,7 +1,6 @@
 package queue
 
 import (
-	"bytes"
 	"context"
 	"encoding/json"
 	"errors"
@@ -193,20 +192,6 @@ func (c *Client) Wait(ctx context.Context, id uuid.UUID) (*Row, error) {
 		case <-time.After(pause):
 		}
 	}
-}
-
-// encode returns v as compact JSON, with <, > and & as they are.
-func encode(name string, v any) (json.RawMessage, error) {
-	if raw, ok := v.(json.RawMessage); ok && len(raw) == 0 {
-		return json.RawMessage("null"), nil
-	}
-	var b bytes.Buffer
-	e := json.NewEncoder(&b)
-	e.SetEscapeHTML(false)
-	if err := e.Encode(v); err != nil {
-		return nil, explainEncoding(name, v, err)
-	}
-	return bytes.TrimSuffix(b.Bytes(), []byte("\n")), nil
 }
 
 // decode reads arguments or a return value into T.
