@@ -18,23 +18,28 @@ usage: deploy/setup.sh --project PROJECT --region REGION [options]
   --platform cloud-run|app-engine  where the server runs; cloud-run unless given
   --service NAME             name of the service, and the beginning of all other names; claimcheck
   --queues NAME,NAME…        the queues; default
+  --shards NAME=N,NAME=N…    N queues more for each of these queues, 2 to 200, named NAME-0, NAME-1…,
+                             and the TASKS_QUEUE_ALIASES that spreads its tasks over them
   --database-url-file FILE   a file that holds the URL of a database that exists; without it a
                              Cloud SQL instance is made, which takes minutes and costs money
   --sql-tier TIER            machine of that instance; db-custom-1-3840
   --purge-days DAYS          after how many days finished tasks are deleted; 30
+  --no-doctor                without the role to look at the queues' settings, which only
+                             "server doctor" needs; one that was given stays
   --dry-run                  print every command for an empty project, and run none
 TEXT
 }
 
-project='' region='' platform=cloud-run service=claimcheck queues=default url_file='' tier=db-custom-1-3840 purge_days=30 dry_run=''
+project='' region='' platform=cloud-run service=claimcheck queues=default shards='' doctor=yes url_file='' tier=db-custom-1-3840 purge_days=30 dry_run=''
 while [ $# -gt 0 ]; do
 	case $1 in
 	--dry-run) dry_run=yes ;;
+	--no-doctor) doctor='' ;;
 	--help | -h)
 		usage
 		exit 0
 		;;
-	--project | --region | --platform | --service | --queues | --database-url-file | --sql-tier | --purge-days)
+	--project | --region | --platform | --service | --queues | --shards | --database-url-file | --sql-tier | --purge-days)
 		[ $# -ge 2 ] || die "$1 needs a value"
 		case $1 in
 		--project) project=$2 ;;
@@ -42,6 +47,7 @@ while [ $# -gt 0 ]; do
 		--platform) platform=$2 ;;
 		--service) service=$2 ;;
 		--queues) queues=$2 ;;
+		--shards) shards=$2 ;;
 		--database-url-file) url_file=$2 ;;
 		--sql-tier) tier=$2 ;;
 		--purge-days) purge_days=$2 ;;
@@ -62,8 +68,26 @@ check --region "$region" '[a-z]+-[a-z]+[0-9]+' "a region such as europe-west1"
 check --platform "$platform" 'cloud-run|app-engine' "cloud-run or app-engine"
 check --service "$service" '[a-z][a-z0-9-]{0,20}[a-z0-9]' "2 to 22 small letters, digits and hyphens, a letter first"
 check --queues "$queues" '[A-Za-z0-9-]{1,100}(,[A-Za-z0-9-]{1,100})*' "queue names of letters, digits and hyphens with commas between"
+check --shards "$shards" '|[A-Za-z0-9-]{1,96}=[0-9]+(,[A-Za-z0-9-]{1,96}=[0-9]+)*' "names of queues with numbers, such as emails=4,reports=2"
 check --sql-tier "$tier" '[a-z0-9-]+' "a machine such as db-custom-1-3840"
 check --purge-days "$purge_days" '[0-9]{1,5}' "a number of days"
+
+IFS=, read -r -a queue_names <<<"$queues"
+# The queue that is to be spread stays: what it holds it still delivers.
+aliases=''
+if [ -n "$shards" ]; then
+	IFS=, read -r -a spread <<<"$shards"
+	for each in "${spread[@]}"; do
+		name=${each%=*} n=${each#*=}
+		[[ ,$queues, = *,"$name",* ]] || die "--shards: $name is not one of --queues"
+		[[ $n =~ ^[1-9][0-9]{0,2}$ && $n -ge 2 && $n -le 200 ]] || die "--shards: $name must have 2 to 200 shards, not $n"
+		for ((i = 0; i < n; i++)); do
+			queue_names+=("$name-$i")
+			aliases+=${aliases:+,}$name=$name-$i
+		done
+	done
+	[ "$(printf '%s\n' "${queue_names[@]}" | sort | uniq -d)" = '' ] || die "--shards: a queue would be there twice"
+fi
 if [ -n "$url_file" ]; then
 	[ -s "$url_file" ] || die "--database-url-file: $url_file cannot be read, or is empty"
 	[ "$platform" = cloud-run ] || die "--database-url-file is for Cloud Run: App Engine has no secrets, DATABASE_URL goes into app.yaml"
@@ -80,7 +104,6 @@ bucket=gs://$project-$service-build
 number=PROJECT_NUMBER
 [ -n "$dry_run" ] || number=$(ask projects describe "$project" --format='value(projectNumber)') || exit 1
 url=https://$service-$number.$region.run.app
-IFS=, read -r -a queue_names <<<"$queues"
 
 apis() {
 	local api enabled='' missing=()
@@ -115,6 +138,7 @@ make_queues() {
 			[ "$settings" = -1,5s,300s,6 ] || change tasks queues update "${at[@]}" "${retry[@]}"
 		fi
 		bind roles/cloudtasks.enqueuer "$runtime" tasks queues -- "${at[@]}"
+		[ -z "$doctor" ] || bind roles/cloudtasks.viewer "$runtime" tasks queues -- "${at[@]}"
 	done
 }
 
@@ -220,6 +244,7 @@ else
 	make_queues
 	make_database
 fi
+[ -z "$aliases" ] || echo "# give the server TASKS_QUEUE_ALIASES=$aliases"
 if [ -n "$dry_run" ]; then
 	echo "# nothing was run"
 elif [ "$changes" -eq 0 ]; then

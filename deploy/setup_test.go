@@ -41,6 +41,7 @@ func TestSetupMakesAFreshProjectReadyAndASecondRunChangesNothing(t *testing.T) {
 	for _, queue := range []string{"default", "emails"} {
 		wantCall(t, calls, "tasks queues create "+queue, "--max-attempts=-1 --min-backoff=5s --max-backoff=300s --max-doublings=6", "--location=europe-west1")
 		wantCall(t, calls, "tasks queues add-iam-policy-binding "+queue, "--member="+run, "--role=roles/cloudtasks.enqueuer")
+		wantCall(t, calls, "tasks queues add-iam-policy-binding "+queue, "--member="+run, "--role=roles/cloudtasks.viewer")
 	}
 	wantCall(t, calls, "iam service-accounts add-iam-policy-binding "+invoker, "--member="+run, "--role=roles/iam.serviceAccountUser")
 	wantCall(t, calls, "run services add-iam-policy-binding claimcheck", "--member=serviceAccount:"+invoker, "--role=roles/run.invoker")
@@ -149,6 +150,37 @@ func TestSetupForAppEngineLogsInWithoutAPassword(t *testing.T) {
 	}
 }
 
+func TestSetupMakesShards(t *testing.T) {
+	p := newProject(t)
+	args := setupArgs("--queues", "default,emails", "--shards", "emails=3")
+	got := p.run(nil, "deploy/setup.sh", args...)
+	const aliases = "TASKS_QUEUE_ALIASES=emails=emails-0,emails=emails-1,emails=emails-2\n"
+	if got.status != 0 || !strings.Contains(got.stdout, aliases) {
+		t.Fatalf("%d %s%s", got.status, got.stdout, got.stderr)
+	}
+	if made, want := p.state().Things["tasks queues"], []string{"default", "emails", "emails-0", "emails-1", "emails-2"}; !slices.Equal(made, want) {
+		t.Errorf("made %q, want %q", made, want)
+	}
+	for _, shard := range []string{"emails-0", "emails-2"} {
+		wantCall(t, p.changes(), "tasks queues create "+shard, "--max-attempts=-1 --min-backoff=5s --max-backoff=300s --max-doublings=6")
+		wantCall(t, p.changes(), "tasks queues add-iam-policy-binding "+shard, "--role=roles/cloudtasks.enqueuer")
+	}
+	before := len(p.changes())
+	if again := p.run(nil, "deploy/setup.sh", args...); !strings.Contains(again.stdout, aliases) || len(p.changes()) != before {
+		t.Errorf("%s\nthe second run did %q", again.stdout, p.changes()[before:])
+	}
+}
+
+func TestSetupWithoutDoctorGivesNoRoleToLook(t *testing.T) {
+	p := newProject(t)
+	if got := p.run(nil, "deploy/setup.sh", setupArgs("--no-doctor")...); got.status != 0 {
+		t.Fatal(got.stderr)
+	}
+	if all := strings.Join(p.changes(), "\n"); strings.Contains(all, "cloudtasks.viewer") || !strings.Contains(all, "cloudtasks.enqueuer") {
+		t.Error(all)
+	}
+}
+
 func TestSetupMendsTheRetrySettingsOfAQueue(t *testing.T) {
 	p := newProject(t)
 	if got := p.run(nil, "deploy/setup.sh", projectArgs...); got.status != 0 {
@@ -211,6 +243,14 @@ func TestSetupRefusesWhatCannotBeANameBeforeItDoesAnything(t *testing.T) {
 		{"--queues must be", setupArgs("--queues", "a_b")},
 		{"--queues must be", setupArgs("--queues", "a,,b")},
 		{"--queues must be", setupArgs("--queues", "default\nevil")},
+		{"--shards must be", setupArgs("--shards", "default")},
+		{"--shards must be", setupArgs("--shards", "default=4;id")},
+		{"--shards: emails is not one of --queues", setupArgs("--shards", "emails=4")},
+		{"--shards: default must have 2 to 200 shards, not 1", setupArgs("--shards", "default=1")},
+		{"--shards: default must have 2 to 200 shards, not 201", setupArgs("--shards", "default=201")},
+		{"--shards: default must have 2 to 200 shards, not 010", setupArgs("--shards", "default=010")},
+		{"--shards: a queue would be there twice", setupArgs("--shards", "default=2,default=3")},
+		{"--shards: a queue would be there twice", setupArgs("--queues", "a,a-1", "--shards", "a=2")},
 		{"--platform must be", setupArgs("--platform", "kubernetes")},
 		{"--purge-days must be", setupArgs("--purge-days", "-1")},
 		{"--sql-tier must be", setupArgs("--sql-tier", "a b")},

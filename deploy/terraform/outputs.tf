@@ -27,3 +27,8 @@ output "database_user" {
   description = "The database's user on App Engine, for DATABASE_URL."
   value       = local.app_engine ? replace(local.iam_user, "@", "%40") : null
 }
+
+output "queue_aliases" {
+  description = "TASKS_QUEUE_ALIASES, with which the server uses the shards; empty without any."
+  value       = join(",", [for shard in local.shards : "${shard.queue}=${shard.name}"])
+}

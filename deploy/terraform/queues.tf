@@ -1,7 +1,13 @@
+locals {
+  shards = flatten([for queue, n in var.shards : [for i in range(n) : { queue = queue, name = "${queue}-${i}" }]])
+  # The queue that is spread stays: what it holds it still delivers.
+  queues = setunion(var.queues, [for shard in local.shards : shard.name])
+}
+
 # Attempts are counted in the row, so that a message is never given up by the
 # queue; a backoff of at most 300 s is what the server counts with.
 resource "google_cloud_tasks_queue" "queues" {
-  for_each = var.queues
+  for_each = local.queues
   project  = var.project
   location = var.region
   name     = each.key
@@ -20,10 +26,19 @@ resource "google_cloud_tasks_queue" "queues" {
 }
 
 resource "google_cloud_tasks_queue_iam_member" "runtime_enqueues" {
-  for_each = var.queues
+  for_each = local.queues
   project  = var.project
   location = var.region
   name     = google_cloud_tasks_queue.queues[each.key].name
   role     = "roles/cloudtasks.enqueuer"
+  member   = google_service_account.runtime.member
+}
+
+resource "google_cloud_tasks_queue_iam_member" "runtime_looks" {
+  for_each = var.doctor ? local.queues : toset([])
+  project  = var.project
+  location = var.region
+  name     = google_cloud_tasks_queue.queues[each.key].name
+  role     = "roles/cloudtasks.viewer"
   member   = google_service_account.runtime.member
 }

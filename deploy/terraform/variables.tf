@@ -38,6 +38,22 @@ variable "queues" {
   }
 }
 
+variable "shards" {
+  description = "How many queues more, named NAME-0, NAME-1…, some of the queues get. The output queue_aliases is what the server needs to use them."
+  type        = map(number)
+  default     = {}
+  validation {
+    condition     = alltrue([for queue, n in var.shards : contains(var.queues, queue) && n >= 2 && n <= 200 && floor(n) == n])
+    error_message = "shards takes names of queues, with 2 to 200 for each."
+  }
+}
+
+variable "doctor" {
+  description = "Let the server look at the queues' settings, which only its command doctor needs."
+  type        = bool
+  default     = true
+}
+
 variable "create_database" {
   description = "Make a Cloud SQL instance. Without it database_url names the database."
   type        = bool
