@@ -3,10 +3,11 @@ package pgstore
 import (
 	"context"
 	"errors"
+	"math"
 	"time"
 
+	"github.com/google/uuid"
 	"github.com/jackc/pgx/v5"
-	"github.com/jackc/pgx/v5/pgtype"
 
 	"github.com/claimcheck-go/claimcheck/queue"
 )
@@ -18,41 +19,42 @@ const copyFrom = 100
 // errNotCopied says that rows must be inserted the general way.
 var errNotCopied = errors.New("an ID exists, or COPY is not allowed")
 
-var copyColumns = []string{
-	"id", "task_path", "queue_name", "backend_name", "priority", "status", "hold", "args",
-	"run_after", "enqueued_at", "max_attempts", "timeout_ms", "dispatch_due_at", "trace_context",
-}
-
-// allFresh reports whether no row can be there already.
-func allFresh(rows []*queue.NewRow) bool {
+// copyable reports whether no row can be there already, and all have a binary
+// form; what is wrong with any other is found out the general way.
+func copyable(rows []*queue.NewRow) bool {
 	for _, row := range rows {
-		if !row.FreshID {
+		if !row.FreshID || row.ID == uuid.Nil || row.Priority != int(int16(row.Priority)) || row.MaxAttempts != int(int32(row.MaxAttempts)) || len(row.Args) > math.MaxInt32 { //nolint:gosec // that is the question
 			return false
 		}
 	}
 	return true
 }
 
-// insertCopy stores rows whose IDs are free, in one transaction. COPY evaluates
-// no expressions, so the times come from the database's clock first.
-func insertCopy(ctx context.Context, conn *pgx.Conn, rows []*queue.NewRow) ([]inserted, error) {
-	stored := make([]inserted, len(rows))
+// insertCopy stores rows whose IDs are free, in one transaction, and makes them
+// what the database has. COPY evaluates no expressions, so the times come from
+// the database's clock first.
+func insertCopy(ctx context.Context, conn *pgx.Conn, rows []*queue.NewRow) error {
+	var now time.Time
 	err := pgx.BeginFunc(ctx, conn, func(tx pgx.Tx) error {
-		var now time.Time
 		if err := tx.QueryRow(ctx, `SELECT now()`).Scan((*moment)(&now)); err != nil {
 			return err
 		}
-		_, err := tx.CopyFrom(ctx, pgx.Identifier{"claimcheck_tasks"}, copyColumns, pgx.CopyFromSlice(len(rows), func(i int) ([]any, error) {
-			t := timesAt(now, rows[i])
-			stored[i].row = t.row(rows[i])
-			return copyValues(stored[i].row), nil
-		}))
+		stream := newCopyStream(now, rows)
+		defer stream.stop()
+		_, err := conn.PgConn().CopyFrom(ctx, stream, copyStatement)
 		return err
 	})
 	if isCode(err, "23505") || isCode(err, "0A000") { // unique violation; row-level security
-		return nil, errNotCopied
+		return errNotCopied
 	}
-	return stored, err
+	if err != nil {
+		return err
+	}
+	for _, row := range rows {
+		t := timesAt(now, row)
+		*row.Row = t.added(row.Row)
+	}
+	return nil
 }
 
 // timesAt says of a new row what insertFrom says in SQL.
@@ -72,20 +74,4 @@ func timesAt(now time.Time, row *queue.NewRow) times {
 		t.dispatchDueAt = now
 	}
 	return t
-}
-
-// copyValues are the values of copyColumns.
-func copyValues(row *queue.Row) []any {
-	hold := 0
-	if row.RunAfter.After(row.EnqueuedAt) {
-		hold = 1
-	}
-	var timeout *int64
-	if millis := row.Timeout.Milliseconds(); millis > 0 {
-		timeout = &millis
-	}
-	return []any{
-		uuidValue(row.ID), row.Task, row.Queue, row.Backend, row.Priority, string(row.Status), hold, []byte(row.Args),
-		timeValue(row.RunAfter), row.EnqueuedAt, row.MaxAttempts, timeout, row.DispatchDueAt, pgtype.Text{String: row.TraceContext, Valid: row.TraceContext != ""},
-	}
 }

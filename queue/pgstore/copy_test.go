@@ -1,8 +1,14 @@
 package pgstore_test
 
 import (
+	"bytes"
 	"encoding/json"
+	"errors"
+	"io"
+	"math"
+	"strings"
 	"testing"
+	"testing/iotest"
 	"time"
 
 	"github.com/google/go-cmp/cmp"
@@ -105,5 +111,80 @@ func TestALargeBatchWithARowThatExists(t *testing.T) {
 		if row.Existed != (i == 77) || row.EnqueuedAt.IsZero() {
 			t.Errorf("row %d: existed %t, enqueued at %s", i, row.Existed, row.EnqueuedAt)
 		}
+	}
+}
+
+// Rows that are longer than what the driver reads at once, too.
+func TestALargeBatchWithLargeArguments(t *testing.T) {
+	s := migrated(t, pgstore.Config{URL: testdb.Postgres(t)})
+	batch := assorted(120)
+	for i, row := range batch {
+		row.Args = json.RawMessage(`"` + strings.Repeat("ä", i*i*6) + `"`)
+	}
+	if err := s.Insert(t.Context(), batch...); err != nil {
+		t.Fatal(err)
+	}
+	for i, row := range batch {
+		if stored, err := s.Get(t.Context(), row.ID); err != nil || !bytes.Equal(stored.Args, row.Args) {
+			t.Errorf("row %d: %v, %d bytes of arguments; want %d", i, err, len(stored.Args), len(row.Args))
+		}
+	}
+}
+
+// One row that the table cannot hold is an error, and all are as they were.
+func TestALargeBatchWithARowThatDoesNotFit(t *testing.T) {
+	s := migrated(t, pgstore.Config{URL: testdb.Postgres(t)})
+	for name, spoil := range map[string]func(*queue.NewRow){
+		"a priority beyond 16 bits":  func(row *queue.NewRow) { row.Priority = math.MaxInt16 + 1 },
+		"a priority below 16 bits":   func(row *queue.NewRow) { row.Priority = math.MinInt16 - 1 },
+		"more attempts than 32 bits": func(row *queue.NewRow) { row.MaxAttempts = math.MaxInt32 + 1 },
+		"no ID":                      func(row *queue.NewRow) { row.ID = uuid.Nil },
+		"no arguments":               func(row *queue.NewRow) { row.Args = nil },
+		"arguments that are no JSON": func(row *queue.NewRow) { row.Args = json.RawMessage(`{`) },
+		"a name that is no UTF-8":    func(row *queue.NewRow) { row.Task = "\xff" },
+	} {
+		batch := assorted(120)
+		spoil(batch[111])
+		before := *batch[0].Row
+		if err := s.Insert(t.Context(), batch...); err == nil {
+			t.Errorf("%s was stored", name)
+		}
+		if diff := cmp.Diff(before, *batch[0].Row); diff != "" {
+			t.Errorf("%s: before (-) and after (+):\n%s", name, diff)
+		}
+		if _, err := s.Get(t.Context(), batch[0].ID); !errors.Is(err, queue.ErrNotFound) {
+			t.Errorf("%s: a row of the batch: %v", name, err)
+		}
+	}
+}
+
+func TestACopyIsTheSameHoweverItIsRead(t *testing.T) {
+	rows, now := assorted(20), time.Date(2026, 1, 2, 3, 4, 5, 0, time.UTC)
+	whole, err := io.ReadAll(pgstore.NewCopyStream(now, rows))
+	if err != nil || len(whole) < 20*100 {
+		t.Fatalf("%d bytes, %v", len(whole), err)
+	}
+	for _, n := range []int{1, 19, 20, 300, len(whole) - 1, len(whole), len(whole) + 1} {
+		var read bytes.Buffer
+		stream := struct{ io.Reader }{pgstore.NewCopyStream(now, rows)} // it might have a WriteTo
+		if _, err := io.CopyBuffer(struct{ io.Writer }{&read}, stream, make([]byte, n)); err != nil || !bytes.Equal(read.Bytes(), whole) {
+			t.Errorf("%d bytes at a time: %d bytes, %v; want %d", n, read.Len(), err, len(whole))
+		}
+	}
+	if err := iotest.TestReader(pgstore.NewCopyStream(now, rows), whole); err != nil {
+		t.Error(err)
+	}
+}
+
+// A driver that has lost the connection may still read when Insert has returned,
+// and the rows are the caller's again.
+func TestACopyThatHasBeenStoppedReadsNoRows(t *testing.T) {
+	stream := pgstore.NewCopyStream(time.Now(), assorted(20))
+	if _, err := stream.Read(make([]byte, 300)); err != nil {
+		t.Fatal(err)
+	}
+	stream.Stop()
+	if n, err := stream.Read(make([]byte, 300)); n != 0 || err == nil || err == io.EOF { //nolint:errorlint // as the driver compares it
+		t.Errorf("%d bytes, %v", n, err)
 	}
 }

@@ -26,3 +26,9 @@ func (s *Store) Listening(ctx context.Context) (listening bool, err error) {
 	})
 	return listening, err
 }
+
+// NewCopyStream is what COPY reads.
+var NewCopyStream = newCopyStream
+
+// Stop is what ends it.
+func (s *copyStream) Stop() { s.stop() }

@@ -26,8 +26,8 @@ func (s *Store) Insert(ctx context.Context, rows ...*queue.NewRow) error {
 	}
 	var stored []inserted
 	err := s.on(ctx, "insert tasks", func(conn *pgx.Conn) (err error) {
-		if len(rows) >= copyFrom && allFresh(rows) {
-			if stored, err = insertCopy(ctx, conn, rows); !errors.Is(err, errNotCopied) {
+		if len(rows) >= copyFrom && copyable(rows) {
+			if err := insertCopy(ctx, conn, rows); !errors.Is(err, errNotCopied) {
 				return err
 			}
 		}
@@ -61,7 +61,7 @@ func (s *Store) insertOne(ctx context.Context, row *queue.NewRow) (stored insert
 	err = s.on(ctx, "insert tasks", func(conn *pgx.Conn) error {
 		var t times
 		err := conn.QueryRow(ctx, insertOneQuery, uuidValue(row.ID), row.Task, row.Queue, row.Backend, row.Priority, string(row.Args),
-			timeValue(row.RunAfter), delayMicros(row), row.MaxAttempts, timeoutMillis(row), row.Armed, row.TraceContext).Scan(t.fields()...)
+			timeValue(row.RunAfter), delayMicros(row), row.MaxAttempts, timeoutMillis(row.Row), row.Armed, row.TraceContext).Scan(t.fields()...)
 		if err == nil {
 			stored = inserted{row: t.row(row)}
 		}
@@ -153,7 +153,13 @@ func (t *times) fields() []any {
 
 // row is the row that a request has become.
 func (t *times) row(request *queue.NewRow) *queue.Row {
-	return &queue.Row{
+	row := t.added(request.Row)
+	return &row
+}
+
+// added is a request's row with what the database adds.
+func (t *times) added(request *queue.Row) queue.Row {
+	return queue.Row{
 		ID: request.ID, Status: queue.StatusReady,
 		Task: request.Task, Queue: request.Queue, Backend: request.Backend, Priority: request.Priority,
 		Args: request.Args, Timeout: time.Duration(timeoutMillis(request)) * time.Millisecond, MaxAttempts: request.MaxAttempts,
@@ -221,7 +227,7 @@ func insertValues(rows []*queue.NewRow) []any {
 		ids[i], tasks[i], queues[i], backends[i] = uuidValue(row.ID), row.Task, row.Queue, row.Backend
 		priorities[i], args[i], runAfters[i] = row.Priority, string(row.Args), timeValue(row.RunAfter)
 		delays[i] = delayMicros(row)
-		maxAttempts[i], timeouts[i], armed[i], traces[i] = row.MaxAttempts, timeoutMillis(row), row.Armed, row.TraceContext
+		maxAttempts[i], timeouts[i], armed[i], traces[i] = row.MaxAttempts, timeoutMillis(row.Row), row.Armed, row.TraceContext
 	}
 	return []any{ids, tasks, queues, backends, priorities, args, runAfters, delays, maxAttempts, timeouts, armed, traces}
 }
@@ -229,7 +235,7 @@ func insertValues(rows []*queue.NewRow) []any {
 func delayMicros(row *queue.NewRow) int64 { return max(row.Delay.Microseconds(), 0) }
 
 // timeoutMillis rounds up, so that no limit becomes none.
-func timeoutMillis(row *queue.NewRow) int64 {
+func timeoutMillis(row *queue.Row) int64 {
 	return (row.Timeout + time.Millisecond - 1).Milliseconds()
 }
 
