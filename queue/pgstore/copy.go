@@ -12,8 +12,7 @@ import (
 	"github.com/claimcheck-go/claimcheck/queue"
 )
 
-// copyFrom is from how many rows on COPY is cheaper than an INSERT, in spite of
-// its further round trip.
+// copyFrom is from how many rows on COPY is cheaper than an INSERT.
 const copyFrom = 100
 
 // errNotCopied says that rows must be inserted the general way.
@@ -23,7 +22,8 @@ var errNotCopied = errors.New("an ID exists, or COPY is not allowed")
 // form; what is wrong with any other is found out the general way.
 func copyable(rows []*queue.NewRow) bool {
 	for _, row := range rows {
-		if !row.FreshID || row.ID == uuid.Nil || row.Priority != int(int16(row.Priority)) || row.MaxAttempts != int(int32(row.MaxAttempts)) || len(row.Args) > math.MaxInt32 { //nolint:gosec // that is the question
+		fits := row.Priority == int(int16(row.Priority)) && row.MaxAttempts == int(int32(row.MaxAttempts)) && len(row.Args) <= math.MaxInt32 //nolint:gosec // that is the question
+		if !row.FreshID || row.ID == uuid.Nil || !fits {
 			return false
 		}
 	}
@@ -31,19 +31,15 @@ func copyable(rows []*queue.NewRow) bool {
 }
 
 // insertCopy stores rows whose IDs are free, in one transaction, and makes them
-// what the database has. COPY evaluates no expressions, so the times come from
-// the database's clock first.
+// what the database has.
 func insertCopy(ctx context.Context, conn *pgx.Conn, rows []*queue.NewRow) error {
-	var now time.Time
-	err := pgx.BeginFunc(ctx, conn, func(tx pgx.Tx) error {
-		if err := tx.QueryRow(ctx, `SELECT now()`).Scan((*moment)(&now)); err != nil {
-			return err
-		}
-		stream := newCopyStream(now, rows)
-		defer stream.stop()
-		_, err := conn.PgConn().CopyFrom(ctx, stream, copyStatement)
-		return err
-	})
+	now, err := beginAt(ctx, conn)
+	if err == nil {
+		err = copyAndCommit(ctx, conn, newCopyStream(now, rows))
+	}
+	if err != nil && !conn.IsClosed() {
+		_, _ = conn.Exec(ctx, `ROLLBACK`) // if that fails too, the pool throws the connection away
+	}
 	if isCode(err, "23505") || isCode(err, "0A000") { // unique violation; row-level security
 		return errNotCopied
 	}
@@ -52,9 +48,30 @@ func insertCopy(ctx context.Context, conn *pgx.Conn, rows []*queue.NewRow) error
 	}
 	for _, row := range rows {
 		t := timesAt(now, row)
-		*row.Row = t.added(row.Row)
+		*row.Row, row.Existed = t.added(row.Row), false
 	}
 	return nil
+}
+
+// beginAt begins a transaction and asks for its time, both at once: COPY
+// evaluates no expressions.
+func beginAt(ctx context.Context, conn *pgx.Conn) (now time.Time, err error) {
+	batch := &pgx.Batch{}
+	batch.Queue(`BEGIN`)
+	batch.Queue(`SELECT now()`).QueryRow(func(row pgx.Row) error { return row.Scan((*moment)(&now)) })
+	err = conn.SendBatch(ctx, batch).Close()
+	return now, err
+}
+
+// copyAndCommit saves a round trip too. The server does not come to the COMMIT
+// if the COPY has failed.
+func copyAndCommit(ctx context.Context, conn *pgx.Conn, stream *copyStream) error {
+	defer stream.stop()
+	done, err := conn.PgConn().CopyFrom(ctx, stream, copyStatement+`; COMMIT`)
+	if err == nil && done.String() != "COMMIT" {
+		err = pgx.ErrTxCommitRollback
+	}
+	return err
 }
 
 // timesAt says of a new row what insertFrom says in SQL.

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"io"
 	"math"
+	"net/url"
 	"strings"
 	"testing"
 	"testing/iotest"
@@ -44,7 +45,14 @@ func assorted(n int) []*queue.NewRow {
 
 // What a large batch stores, and answers, is what one row alone would be.
 func TestALargeBatchIsLikeSingleRows(t *testing.T) {
-	config := pgstore.Config{URL: testdb.Postgres(t)}
+	for name, pooler := range map[string]bool{"direct": false, "pooler": true} {
+		t.Run(name, func(t *testing.T) {
+			largeBatchIsLikeSingleRows(t, pgstore.Config{URL: testdb.Postgres(t), Pooler: pooler})
+		})
+	}
+}
+
+func largeBatchIsLikeSingleRows(t *testing.T, config pgstore.Config) {
 	s := migrated(t, config)
 	batch, singles := assorted(120), assorted(120)
 	if err := s.Insert(t.Context(), batch...); err != nil {
@@ -114,6 +122,36 @@ func TestALargeBatchWithARowThatExists(t *testing.T) {
 	}
 }
 
+// Row-level security forbids COPY, though not INSERT.
+func TestALargeBatchUnderRowLevelSecurity(t *testing.T) {
+	admin := testdb.Postgres(t)
+	migrated(t, pgstore.Config{URL: admin})
+	u, err := url.Parse(admin)
+	if err != nil {
+		t.Fatal(err)
+	}
+	query := u.Query()
+	role := "limited_" + strings.ReplaceAll(uuid.NewString(), "-", "")
+	testdb.Exec(t, admin, "CREATE ROLE "+role)
+	t.Cleanup(func() { testdb.Exec(t, admin, "DROP OWNED BY "+role+"; DROP ROLE "+role) })
+	testdb.Exec(t, admin, `ALTER TABLE claimcheck_tasks ENABLE ROW LEVEL SECURITY;
+		CREATE POLICY everything ON claimcheck_tasks USING (true);
+		GRANT USAGE ON SCHEMA `+query.Get("search_path")+" TO "+role+`;
+		GRANT ALL ON claimcheck_tasks TO `+role)
+	query.Set("role", role)
+	u.RawQuery = query.Encode()
+	s := open(t, pgstore.Config{URL: u.String(), MaxConns: 1})
+	for range 2 {
+		batch := assorted(120)
+		if err := s.Insert(t.Context(), batch...); err != nil {
+			t.Fatal(err)
+		}
+		if _, err := s.Get(t.Context(), batch[119].ID); err != nil {
+			t.Error(err)
+		}
+	}
+}
+
 // Rows that are longer than what the driver reads at once, too.
 func TestALargeBatchWithLargeArguments(t *testing.T) {
 	s := migrated(t, pgstore.Config{URL: testdb.Postgres(t)})
@@ -137,7 +175,7 @@ func TestALargeBatchWithARowThatDoesNotFit(t *testing.T) {
 	for name, spoil := range map[string]func(*queue.NewRow){
 		"a priority beyond 16 bits":  func(row *queue.NewRow) { row.Priority = math.MaxInt16 + 1 },
 		"a priority below 16 bits":   func(row *queue.NewRow) { row.Priority = math.MinInt16 - 1 },
-		"more attempts than 32 bits": func(row *queue.NewRow) { row.MaxAttempts = math.MaxInt32 + 1 },
+		"more attempts than 32 bits": func(row *queue.NewRow) { row.MaxAttempts = math.MaxInt },
 		"no ID":                      func(row *queue.NewRow) { row.ID = uuid.Nil },
 		"no arguments":               func(row *queue.NewRow) { row.Args = nil },
 		"arguments that are no JSON": func(row *queue.NewRow) { row.Args = json.RawMessage(`{`) },
