@@ -13,6 +13,7 @@ import (
 
 	apiv2 "cloud.google.com/go/cloudtasks/apiv2"
 	"cloud.google.com/go/cloudtasks/apiv2/cloudtaskspb"
+	run "cloud.google.com/go/run/apiv2"
 
 	"github.com/claimcheck-go/claimcheck/cloudtasks"
 	"github.com/claimcheck-go/claimcheck/detect"
@@ -63,9 +64,10 @@ type examination struct {
 	target    *target           // in cloudtasks mode
 
 	// The ways out of this process.
-	dial    func(context.Context) (*apiv2.Client, error)
-	http    *http.Client
-	inspect func(context.Context, database) (dbfacts.Facts, error)
+	dial     func(context.Context) (*apiv2.Client, error)
+	dialJobs func(context.Context) (*run.JobsClient, error)
+	http     *http.Client
+	inspect  func(context.Context, database) (dbfacts.Facts, error)
 
 	db       database
 	file     string // the SQLite file that is not there yet
@@ -73,6 +75,8 @@ type examination struct {
 	tasks    *apiv2.Client
 	queues   []*cloudtaskspb.Queue // those that could be looked at
 	createAs error                 // why Cloud Tasks may not sign as the account
+	jobs     *run.JobsClient
+	job      string // its full name
 	skew     clockReading
 }
 
@@ -134,7 +138,8 @@ func (p *program) examine(ctx context.Context, cmd *doctorCmd) *examination {
 	e := &examination{
 		program: &inner, cmd: cmd, detector: p.detector(),
 		problems: map[string]doctor.Finding{}, detected: map[string]string{}, undecided: map[string]bool{},
-		http: &http.Client{CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }},
+		http:     &http.Client{CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }},
+		dialJobs: dialJobs,
 		inspect: func(ctx context.Context, db database) (dbfacts.Facts, error) {
 			return db.Inspect(ctx)
 		},
@@ -175,6 +180,7 @@ func (e *examination) checks() []doctor.Check {
 		Needs: []string{"TASKS_MODE", "TASK_API_TOKEN", "TASK_HMAC_SECRET", "OIDC_SERVICE_ACCOUNT_EMAIL", "OIDC_AUDIENCE", "OIDC_ALLOWED_EMAILS", "OIDC_ISSUER", "OIDC_CERTS_URL", "TASK_HANDLER_URL"}})
 	checks = append(checks, e.databaseChecks()...)
 	checks = append(checks, e.cloudChecks()...)
+	checks = append(checks, e.jobChecks()...)
 	checks = append(checks, e.handlerChecks()...)
 	return append(checks, doctor.Check{Name: "sweeper", Skip: e.notIn(modeCloudTasks), Needs: []string{"schema"}, Look: e.checkSweeper})
 }
@@ -196,5 +202,8 @@ func (e *examination) close() {
 	}
 	if e.tasks != nil {
 		_ = e.tasks.Close()
+	}
+	if e.jobs != nil {
+		_ = e.jobs.Close()
 	}
 }

@@ -21,6 +21,7 @@ func TestDoctorFindsNothingWhereNothingIsWrong(t *testing.T) {
 				p.keep(databaseURL(t))
 			}
 			p.facts = safe
+			p.employ(procJob)
 			results := p.wants()
 			for _, r := range results {
 				if r.Status == doctor.Skipped && name == "PostgreSQL" {

@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"maps"
+	"regexp"
 	"slices"
 	"strings"
 	"sync"
@@ -93,6 +94,9 @@ func (e *examination) checkRates(context.Context) doctor.Finding {
 	return doctor.Okf("%s; %d instances run %d at once", seen, e.cmd.MaxInstances, room)
 }
 
+// probeName finds the Cloud Task that could not be deleted.
+var probeName = regexp.MustCompile(cloudtasks.ProbePrefix + "[0-9a-f-]{36}")
+
 // checkCreate creates a Cloud Task in every queue and deletes it.
 func (e *examination) checkCreate(ctx context.Context) doctor.Finding {
 	ids, _ := e.queueIDs() // checkQueues has said what is wrong with them
@@ -120,9 +124,13 @@ func (e *examination) checkCreate(ctx context.Context) doctor.Finding {
 			return found
 		}
 	}
-	if ids := slices.Sorted(maps.Keys(stayed)); len(ids) > 0 {
-		return doctor.Warnf(fmt.Sprintf("gcloud projects add-iam-policy-binding %s --member=serviceAccount:%s --role=roles/cloudtasks.taskDeleter, which only doctor needs; or gcloud tasks delete the task", e.settings.CloudTasksProject, e.account()),
-			"created, but it stays there until its delivery, in 25 days, finds nothing to do: %s", stayed[ids[0]])
+	if left := slices.Sorted(maps.Keys(stayed)); len(left) > 0 {
+		var mends []string
+		for _, id := range left {
+			mends = append(mends, fmt.Sprintf("gcloud tasks delete %s --queue=%s --location=%s --project=%s", probeName.FindString(stayed[id].Error()), id, e.settings.CloudTasksLocation, e.settings.CloudTasksProject))
+		}
+		return doctor.Warnf("leave it there, or as yourself: "+strings.Join(mends, "; "),
+			"created, but it stays there until its delivery, in 25 days, finds nothing to do: %s", stayed[left[0]])
 	}
 	return doctor.Okf("created and deleted one in %s", strings.Join(ids, ", "))
 }

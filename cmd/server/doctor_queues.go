@@ -153,7 +153,10 @@ func (e *examination) judgeQueues(told []string, failed map[string]error) doctor
 	case len(bad) > 0:
 		return doctor.Failf(strings.Join(mends, "; "), "%s", strings.Join(bad, "; "))
 	case len(hidden) > 0:
-		return doctor.Warnf(fmt.Sprintf("gcloud projects add-iam-policy-binding %s --member=serviceAccount:%s --role=roles/cloudtasks.viewer", e.settings.CloudTasksProject, e.account()),
+		for _, id := range hidden {
+			mends = append(mends, fmt.Sprintf("gcloud tasks queues add-iam-policy-binding %s%s --member=serviceAccount:%s --role=roles/cloudtasks.viewer", id, at, e.account()))
+		}
+		return doctor.Warnf(strings.Join(mends, "; "),
 			"this account may not look at %s, which only doctor needs", strings.Join(hidden, ", "))
 	}
 	return doctor.Okf("%s", strings.Join(told, "; "))

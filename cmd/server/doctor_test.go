@@ -97,7 +97,7 @@ func TestDoctorNamesEachSingleFault(t *testing.T) {
 				e.dial = func(context.Context) (*apiv2.Client, error) { return nil, errors.New("no credentials found") }
 			}
 		}, "fail queues: no credentials found … gcloud auth application-default login"},
-		{"no look at queues", refuses(cloudtaskstest.RefuseGetQueue, codes.PermissionDenied, `lacks IAM permission "cloudtasks.queues.get"`), "warn queues: may not look at default … roles/cloudtasks.viewer"},
+		{"no look at queues", refuses(cloudtaskstest.RefuseGetQueue, codes.PermissionDenied, `lacks IAM permission "cloudtasks.queues.get"`), "warn queues: may not look at default … gcloud tasks queues add-iam-policy-binding default --location=europe-west1 --project=proc --member=serviceAccount:ACCOUNT --role=roles/cloudtasks.viewer"},
 		{"few attempts", queueIs(func(q *cloudtaskspb.Queue) { q.RetryConfig.MaxAttempts = 3 }), "warn queue retries: gives up after 3 deliveries, and tasks have up to 10 attempts … gcloud tasks queues update default --location=europe-west1 --project=proc --max-attempts=-1"},
 		{"short retry duration", queueIs(func(q *cloudtaskspb.Queue) { q.RetryConfig.MaxRetryDuration = durationpb.New(time.Hour) }), "warn queue retries: gives up after 1h0m0s … --max-retry-duration=0s"},
 		{"quick retries", queueIs(func(q *cloudtaskspb.Queue) { q.RetryConfig.MinBackoff = durationpb.New(100 * time.Millisecond) }), "warn queue retries: 100ms at first … --min-backoff=5s"},
@@ -111,7 +111,7 @@ func TestDoctorNamesEachSingleFault(t *testing.T) {
 		{"no actAs", refuses(cloudtaskstest.RefuseCreate, codes.PermissionDenied, `lacks IAM permission "iam.serviceAccounts.actAs" for the resource`), "fail act as: gcloud iam service-accounts add-iam-policy-binding " + procAccount + " --project=proc … roles/iam.serviceAccountUser"},
 		{"account does not exist", refuses(cloudtaskstest.RefuseCreate, codes.NotFound, "Requested entity was not found."), "fail act as: there is no account " + procAccount + " … gcloud iam service-accounts create tasks --project=proc"},
 		{"create fails", refuses(cloudtaskstest.RefuseCreate, codes.FailedPrecondition, "disabled"), "fail create task: the project's App Engine application"},
-		{"no deleting", refuses(cloudtaskstest.RefuseDelete, codes.PermissionDenied, "no"), "warn create task: it stays there … claimcheck-doctor- … roles/cloudtasks.taskDeleter"},
+		{"no deleting", refuses(cloudtaskstest.RefuseDelete, codes.PermissionDenied, "no"), "warn create task: it stays there … as yourself: gcloud tasks delete claimcheck-doctor- … --queue=default --location=europe-west1 --project=proc"},
 		{"keys down", func(p *patient) { p.env["OIDC_CERTS_URL"] = "http://127.0.0.1:1/certs" }, "fail keys: connection refused … let this network reach http://127.0.0.1:1/certs"},
 		{"no keys", func(p *patient) {
 			p.certs.Config.Handler = http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { _, _ = w.Write([]byte(`{"keys":[]}`)) })
