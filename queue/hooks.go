@@ -30,6 +30,81 @@ type Hooks struct {
 	Promoted func(ctx context.Context, p Promotion)
 }
 
+// JoinHooks makes one Hooks of several, such as one's own and those of package
+// queue/telemetry. They are called in this order, each with the context that the
+// one before has returned; ended and Finished, which end what another hook has
+// begun, in the opposite order. So the first is around the others: a span that it
+// begins is still open in all of them.
+func JoinHooks(hooks ...Hooks) Hooks {
+	var joined Hooks
+	for _, next := range hooks {
+		joined = Hooks{
+			Enqueuing:  enqueuingInTurn(joined.Enqueuing, next.Enqueuing),
+			Enqueued:   inTurn(joined.Enqueued, next.Enqueued),
+			Dispatched: dispatchedInTurn(joined.Dispatched, next.Dispatched),
+			Running:    runningInTurn(joined.Running, next.Running),
+			Started:    inTurn(joined.Started, next.Started),
+			Finished:   inTurn(next.Finished, joined.Finished),
+			Promoted:   inTurn(joined.Promoted, next.Promoted),
+		}
+	}
+	return joined
+}
+
+// inTurn makes one hook of two. What neither has stays nil, and costs nothing.
+func inTurn[T any](first, then func(context.Context, T)) func(context.Context, T) {
+	if first == nil {
+		return then
+	}
+	if then == nil {
+		return first
+	}
+	return func(ctx context.Context, about T) {
+		first(ctx, about)
+		then(ctx, about)
+	}
+}
+
+func dispatchedInTurn(first, then func(context.Context, *Row, error)) func(context.Context, *Row, error) {
+	if first == nil {
+		return then
+	}
+	if then == nil {
+		return first
+	}
+	return func(ctx context.Context, row *Row, err error) {
+		first(ctx, row, err)
+		then(ctx, row, err)
+	}
+}
+
+func runningInTurn(first, then func(context.Context, *Row) context.Context) func(context.Context, *Row) context.Context {
+	if first == nil {
+		return then
+	}
+	if then == nil {
+		return first
+	}
+	return func(ctx context.Context, row *Row) context.Context { return then(first(ctx, row), row) }
+}
+
+func enqueuingInTurn(first, then func(context.Context, []*Row) (context.Context, func(error))) func(context.Context, []*Row) (context.Context, func(error)) {
+	if first == nil {
+		return then
+	}
+	if then == nil {
+		return first
+	}
+	return func(ctx context.Context, rows []*Row) (context.Context, func(error)) {
+		ctx, endFirst := first(ctx, rows)
+		ctx, endThen := then(ctx, rows)
+		return ctx, func(err error) {
+			endThen(err)
+			endFirst(err)
+		}
+	}
+}
+
 // enqueuing tells the hook, if there is one, that rows are about to be stored.
 func (c *Client) enqueuing(ctx context.Context, rows []*NewRow) (_ context.Context, ended func(error)) {
 	hook := c.cfg.Hooks.Enqueuing

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"reflect"
 	"slices"
 	"testing"
 	"testing/synctest"
@@ -45,6 +46,58 @@ func TestHooksAreToldInOrder(t *testing.T) {
 		"R trace started RUNNING", "R trace runs", "R trace finished succeeded SUCCESSFUL"}
 	if !slices.Equal(told, want) {
 		t.Errorf("told %q, want %q", told, want)
+	}
+}
+
+// tellingHooks note each call under a name, and in which contexts it is.
+func tellingHooks(name string, told *[]string) queue.Hooks {
+	type key struct{}
+	inside := func(ctx context.Context) string { s, _ := ctx.Value(key{}).(string); return s }
+	tell := func(ctx context.Context, what string) { *told = append(*told, name+" "+what+" in "+inside(ctx)) }
+	within := func(ctx context.Context) context.Context { return context.WithValue(ctx, key{}, inside(ctx)+name) }
+	return queue.Hooks{
+		Enqueuing: func(ctx context.Context, _ []*queue.Row) (context.Context, func(error)) {
+			tell(ctx, "enqueuing")
+			return within(ctx), func(err error) { tell(ctx, fmt.Sprint("ended ", err)) }
+		},
+		Enqueued:   func(ctx context.Context, _ *queue.Row) { tell(ctx, "enqueued") },
+		Dispatched: func(ctx context.Context, _ *queue.Row, err error) { tell(ctx, fmt.Sprint("dispatched ", err)) },
+		Running:    func(ctx context.Context, _ *queue.Row) context.Context { tell(ctx, "running"); return within(ctx) },
+		Started:    func(ctx context.Context, _ *queue.Row) { tell(ctx, "started") },
+		Finished:   func(ctx context.Context, _ *queue.Run) { tell(ctx, "finished") },
+		Promoted:   func(ctx context.Context, _ queue.Promotion) { tell(ctx, "promoted") },
+	}
+}
+
+func TestJoinedHooksAreCalledInTurn(t *testing.T) {
+	var told []string
+	// Those that have nothing to say are passed over wherever they stand.
+	hooks := queue.JoinHooks(queue.Hooks{}, tellingHooks("a", &told), queue.Hooks{}, tellingHooks("b", &told), queue.Hooks{})
+	ctx, ended := hooks.Enqueuing(t.Context(), nil)
+	hooks.Enqueued(ctx, nil)
+	hooks.Dispatched(ctx, nil, errors.New("refused"))
+	ended(nil)
+	ctx = hooks.Running(t.Context(), nil)
+	hooks.Started(ctx, nil)
+	hooks.Finished(ctx, nil)
+	hooks.Promoted(t.Context(), queue.Promotion{})
+	want := []string{
+		"a enqueuing in ", "b enqueuing in a", "a enqueued in ab", "b enqueued in ab", "a dispatched refused in ab", "b dispatched refused in ab",
+		"b ended <nil> in a", "a ended <nil> in ", "a running in ", "b running in a", "a started in ab", "b started in ab",
+		"b finished in ab", "a finished in ab", "a promoted in ", "b promoted in ",
+	}
+	if !slices.Equal(told, want) {
+		t.Errorf("told %q\nwant %q", told, want)
+	}
+}
+
+// A hook that nobody has stays nil, and one that is new is not forgotten.
+func TestJoinedHooksAreThoseThatThereAre(t *testing.T) {
+	none, all := reflect.ValueOf(queue.JoinHooks(queue.Hooks{}, queue.Hooks{})), reflect.ValueOf(queue.JoinHooks(queue.Hooks{}, tellingHooks("", new([]string))))
+	for i := range none.NumField() {
+		if name := none.Type().Field(i).Name; !none.Field(i).IsNil() || all.Field(i).IsNil() {
+			t.Errorf("%s: of none %v, of one %v", name, none.Field(i), all.Field(i))
+		}
 	}
 }
 
