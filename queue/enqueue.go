@@ -160,7 +160,7 @@ func (c *Client) newRow(row *NewRow, request Request, random io.Reader) error {
 	if len(args) > c.cfg.MaxBytes {
 		return invalidf("args are %d bytes of JSON; at most %d are accepted", len(args), c.cfg.MaxBytes)
 	}
-	if err := checkEncoded(args); err != nil {
+	if err := checkEncoded("args", args); err != nil {
 		return err
 	}
 	if d.plain == nil || reflect.TypeOf(request.Args) != d.plain {

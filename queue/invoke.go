@@ -53,5 +53,5 @@ func checkResult(value json.RawMessage, limit int) error {
 	if len(value) > limit {
 		return fmt.Errorf("the return value is %d bytes of JSON; at most %d are accepted", len(value), limit)
 	}
-	return CheckJSON("return value", value)
+	return checkEncoded("return value", value)
 }

@@ -32,14 +32,14 @@ func CheckJSON(name string, data []byte) error {
 	return walkJSON(name, data)
 }
 
-// checkEncoded is CheckJSON for args that encode returned. They are known to be JSON,
+// checkEncoded is CheckJSON for what encode returned. It is known to be JSON,
 // since encoding/json checks what a json.RawMessage or a MarshalJSON gives it,
 // but not to be UTF-8, which it takes from them as it is.
-func checkEncoded(args []byte) error {
-	if utf8.Valid(args) && isPlainJSON(args) {
+func checkEncoded(name string, data []byte) error {
+	if utf8.Valid(data) && isPlainJSON(data) {
 		return nil
 	}
-	return CheckJSON("args", args)
+	return CheckJSON(name, data)
 }
 
 // longestPlainNumber is how many bytes a number without an exponent may have

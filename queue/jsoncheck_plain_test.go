@@ -48,7 +48,7 @@ func TestPlainJSONIsWhatTheWalkAccepts(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		for name, err := range map[string]error{"CheckJSON": CheckJSON("args", []byte(text)), "checkEncoded": checkEncoded(encoded)} {
+		for name, err := range map[string]error{"CheckJSON": CheckJSON("args", []byte(text)), "checkEncoded": checkEncoded("args", encoded)} {
 			if (err == nil) != (refusal == nil) || err != nil && err.Error() != refusal.Error() {
 				t.Fatalf("%s: %s says %v, the walk %v", text, name, err, refusal)
 			}
@@ -78,7 +78,7 @@ func TestEncodeRefusesWhatIsNotJSON(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		if err := checkEncoded(data); !errors.Is(err, ErrInvalid) {
+		if err := checkEncoded("args", data); !errors.Is(err, ErrInvalid) {
 			t.Errorf("%q is not UTF-8: %v", data, err)
 		}
 	}
@@ -90,7 +90,7 @@ func TestUsualArgumentsAreCheckedWithoutAllocations(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if n := testing.AllocsPerRun(100, func() { err = checkEncoded(data) }); n != 0 || err != nil {
+	if n := testing.AllocsPerRun(100, func() { err = checkEncoded("args", data) }); n != 0 || err != nil {
 		t.Errorf("%s: %v, with %v allocations", data, err, n)
 	}
 }

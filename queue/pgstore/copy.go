@@ -13,7 +13,7 @@ import (
 )
 
 // copyFrom is from how many rows on COPY is cheaper than an INSERT.
-const copyFrom = 100
+const copyFrom = 20
 
 // errNotCopied says that rows must be inserted the general way.
 var errNotCopied = errors.New("an ID exists, or COPY is not allowed")
