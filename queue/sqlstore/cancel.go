@@ -12,6 +12,7 @@ import (
 // Cancel makes a READY or RUNNING row CANCELLED.
 func (s *Store) Cancel(ctx context.Context, id uuid.UUID) (row *queue.Row, cancelled bool, err error) {
 	err = s.write(ctx, "cancel task", func(ctx context.Context, tx querier, now time.Time) error {
+		cancelled = false // it may be another try
 		row, err = load(ctx, tx, id)
 		if err != nil || row.Status.Final() {
 			return err

@@ -18,6 +18,9 @@ type dialect struct {
 	// clock is the database's time in microseconds. Empty: this process is the
 	// database, its time a parameter.
 	clock string
+	// stamp is clock in an INSERT or UPDATE, which then tells the value as its
+	// insert ID: see alone.go. Empty: there is no such thing.
+	stamp string
 	// onDuplicate follows an INSERT, which then does nothing if the ID exists.
 	// Empty: it fails, and backend.duplicate knows the error.
 	onDuplicate string

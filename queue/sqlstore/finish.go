@@ -31,17 +31,38 @@ func underClaim(ctx context.Context, tx querier, now time.Time, claim queue.Clai
 }
 
 // end is underClaim in a transaction of its own.
-func (s *Store) end(ctx context.Context, op string, claim queue.Claim, change func(*queue.Row, time.Time), done func(queue.Status) bool) (row *queue.Row, err error) {
-	err = s.write(ctx, op, func(ctx context.Context, tx querier, now time.Time) error {
-		row, err = underClaim(ctx, tx, now, claim, change, done)
+func (s *Store) end(ctx context.Context, op string, claim queue.Claim, change func(*queue.Row, time.Time), done func(queue.Status) bool) error {
+	return s.write(ctx, op, func(ctx context.Context, tx querier, now time.Time) error {
+		_, err := underClaim(ctx, tx, now, claim, change, done)
 		return err
 	})
-	return row, err
 }
 
 // Finish ends a claim for good and returns the time of it.
 func (s *Store) Finish(ctx context.Context, claim queue.Claim, f queue.Finish) (time.Time, error) {
-	row, err := s.end(ctx, "finish task", claim, func(row *queue.Row, now time.Time) { finish(row, now, f) }, queue.Status.Final)
+	var at time.Time
+	change := func(ctx context.Context, tx querier, now time.Time) (err error) {
+		at, err = finishIn(ctx, tx, now, claim, f)
+		return err
+	}
+	var err error
+	if s.dialect.stamp == "" {
+		err = s.write(ctx, "finish task", change)
+	} else {
+		_, err = s.alone(ctx, "finish task", func(conn querier) (done bool, err error) {
+			at, done, err = finishAlone(ctx, conn, claim, f)
+			return done, err
+		}, change)
+	}
+	if err != nil {
+		return time.Time{}, err
+	}
+	return at, nil
+}
+
+// finishIn is Finish within a transaction.
+func finishIn(ctx context.Context, tx querier, now time.Time, claim queue.Claim, f queue.Finish) (time.Time, error) {
+	row, err := underClaim(ctx, tx, now, claim, func(row *queue.Row, now time.Time) { finish(row, now, f) }, queue.Status.Final)
 	if err != nil {
 		return time.Time{}, err
 	}
@@ -60,7 +81,7 @@ func finish(row *queue.Row, now time.Time, f queue.Finish) {
 
 // Retry ends a claim and makes the row READY again for a later attempt.
 func (s *Store) Retry(ctx context.Context, claim queue.Claim, r queue.Retry) error {
-	_, err := s.end(ctx, "retry task", claim, func(row *queue.Row, now time.Time) {
+	return s.end(ctx, "retry task", claim, func(row *queue.Row, now time.Time) {
 		row.Status = queue.StatusReady
 		row.LeaseExpiresAt = time.Time{}
 		if r.Errors != nil {
@@ -80,12 +101,11 @@ func (s *Store) Retry(ctx context.Context, claim queue.Claim, r queue.Retry) err
 			row.DispatchDueAt = later(now.Add(queue.LongestBackoff), row.RunAfter).Add(queue.DispatchGrace)
 		}
 	}, isReady)
-	return err
 }
 
 // Release gives a claim back because the process stops.
 func (s *Store) Release(ctx context.Context, claim queue.Claim) error {
-	_, err := s.end(ctx, "release task", claim, func(row *queue.Row, now time.Time) {
+	return s.end(ctx, "release task", claim, func(row *queue.Row, now time.Time) {
 		if row.Interruptions < queue.MaxInterruptions {
 			refund(row)
 		}
@@ -100,7 +120,6 @@ func (s *Store) Release(ctx context.Context, claim queue.Claim) error {
 		row.LeaseExpiresAt = time.Time{}
 		row.DispatchDueAt = now.Add(queue.DispatchGrace)
 	}, isReady)
-	return err
 }
 
 func isReady(status queue.Status) bool { return status == queue.StatusReady }

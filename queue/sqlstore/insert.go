@@ -14,17 +14,27 @@ func (s *Store) Insert(ctx context.Context, rows ...*queue.NewRow) error {
 		return nil
 	}
 	var stored []inserted
-	err := s.write(ctx, "insert tasks", func(ctx context.Context, tx querier, now time.Time) (err error) {
-		stored, err = insert(ctx, tx, now, rows)
-		return err
-	})
+	var err error
+	if s.insertsAlone(rows) {
+		stored, err = s.insertAlone(ctx, rows)
+	} else {
+		err = s.write(ctx, "insert tasks", func(ctx context.Context, tx querier, now time.Time) (err error) {
+			stored, err = insert(ctx, tx, now, rows)
+			return err
+		})
+	}
 	if err != nil {
 		return err
 	}
+	keep(rows, stored)
+	return nil
+}
+
+// keep tells the caller what was stored.
+func keep(rows []*queue.NewRow, stored []inserted) {
 	for i, row := range rows {
 		*row.Row, row.Existed = *stored[i].row, stored[i].existed
 	}
-	return nil
 }
 
 // inserted is a row as the database has it now.

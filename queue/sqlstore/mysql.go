@@ -24,7 +24,8 @@ var mysqlDialect = dialect{
 	begin:       "START TRANSACTION",
 	lockRow:     " FOR UPDATE",
 	lockRows:    " FOR UPDATE SKIP LOCKED",
-	clock:       "TIMESTAMPDIFF(MICROSECOND, '1970-01-01', UTC_TIMESTAMP(6))",
+	clock:       mysqlClock,
+	stamp:       "LAST_INSERT_ID(" + mysqlClock + ")",
 	batch:       100,
 	free:        "claim_order IS NOT NULL",
 	freeOrder:   "claim_order, enqueued_at, id",
@@ -37,6 +38,8 @@ var mysqlDialect = dialect{
 	readyOf:     "dispatch_backend = ?", dispatchDue: "dispatch_until",
 	useIndex: func(name string) string { return " FORCE INDEX (" + name + ")" },
 }
+
+const mysqlClock = "TIMESTAMPDIFF(MICROSECOND, '1970-01-01', UTC_TIMESTAMP(6))"
 
 // mysqlServer is the backend.
 type mysqlServer struct {
@@ -99,6 +102,9 @@ func session(c *mysql.Config, acquireTimeout time.Duration) {
 		// Strict: a value that does not fit is an error, and not cut off.
 		"sql_mode":  "'STRICT_ALL_TABLES,NO_ENGINE_SUBSTITUTION'",
 		"time_zone": "'+00:00'",
+		// A statement outside a transaction is one of its own, whatever the
+		// server's default is.
+		"autocommit": "1",
 		// Rows are locked for milliseconds; whoever waits longer meets somebody
 		// who is stuck.
 		"innodb_lock_wait_timeout": strconv.Itoa(max(1, int(math.Ceil(acquireTimeout.Seconds()/2)))),

@@ -90,6 +90,9 @@ func TestConnectionsThatTheServerClosedAreReplaced(t *testing.T) {
 		if err := s.Insert(t.Context(), task(0)); err != nil {
 			t.Errorf("Insert: %v", err)
 		}
+		if err := s.DispatchFailed(t.Context(), "no", uuid.New()); err != nil {
+			t.Errorf("DispatchFailed: %v", err)
+		}
 	}
 }
 

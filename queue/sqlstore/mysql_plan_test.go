@@ -41,6 +41,7 @@ func TestEveryMySQLStatementUsesItsIndex(t *testing.T) {
 	}{
 		"load":       {loadQuery + forUpdate, []any{uuid.New()}, ""}, // no row: decided before any index is chosen
 		"save":       {saveQuery, state, "PRIMARY"},
+		"finish":     {mysqlDialect.finishQuery(false), []any{"FAILED", nil, uuid.New(), uuid.New()}, "PRIMARY"},
 		"renew":      {renewQuery, []any{1, uuid.New()}, "PRIMARY"},
 		"not sent":   {dispatchFailedQuery, []any{"no", 1, uuid.New()}, "PRIMARY"},
 		"next queue": {mysqlDialect.nextQueue(), []any{"b", ""}, "claimcheck_tasks_outbox"},
@@ -69,6 +70,31 @@ func TestEveryMySQLStatementUsesItsIndex(t *testing.T) {
 		t.Fatalf("ClaimNext: %d rows, %v", len(rows), err)
 	}
 	t.Logf("ClaimNext of 10: %s", time.Since(start))
+}
+
+// TestAFinishIsFoundByItsID looks at a table where nothing but one task is.
+func TestAFinishIsFoundByItsID(t *testing.T) {
+	s, err := Open(t.Context(), testdb.MariaDB(t), Config{Migrate: true})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = s.Close() }()
+	row := &queue.NewRow{Row: &queue.Row{ID: uuid.New(), Task: "t", Args: json.RawMessage(`{}`), MaxAttempts: 3}}
+	if err := s.Insert(t.Context(), row); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := s.Claim(t.Context(), row.ID, queue.ClaimRequest{Tasks: []string{"t"}, Worker: "w", Lease: time.Minute, ClaimID: uuid.New()}); err != nil {
+		t.Fatal(err)
+	}
+	analyze(t, s)
+	for _, history := range []bool{false, true} {
+		query := mysqlDialect.finishQuery(history)
+		args := make([]any, strings.Count(query, "?"))
+		args[0], args[len(args)-2], args[len(args)-1] = "FAILED", row.ID, uuid.New()
+		if keys, _ := explain(t, s.writer, query, args...); keys != "PRIMARY" {
+			t.Errorf("history %v: index %q is used", history, keys)
+		}
+	}
 }
 
 // explain returns the indexes that a statement uses, sorted, and the remarks.
@@ -137,6 +163,11 @@ func fill(t *testing.T, s *Store, total int) {
 			t.Fatal(err)
 		}
 	}
+	analyze(t, s)
+}
+
+func analyze(t *testing.T, s *Store) {
+	t.Helper()
 	var unused [4]sql.NullString
 	if err := s.writer.QueryRowContext(t.Context(), "ANALYZE TABLE claimcheck_tasks").Scan(&unused[0], &unused[1], &unused[2], &unused[3]); err != nil {
 		t.Fatal(fmt.Errorf("analyze: %w", err))

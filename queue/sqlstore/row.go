@@ -36,24 +36,33 @@ func stateValues(row *queue.Row, now time.Time) ([]any, error) {
 	if err != nil {
 		return nil, err
 	}
-	var history any
-	if len(row.Errors) > 0 {
-		text, err := json.Marshal(row.Errors)
-		if err != nil {
-			return nil, err
-		}
-		history = string(text)
+	history, err := historyValue(row.Errors)
+	if err != nil {
+		return nil, err
 	}
 	row.ErrorGroup, row.ErrorText = queue.LastError(row.Errors)
-	var value any
-	if row.ReturnValue != nil {
-		value = string(row.ReturnValue)
-	}
 	return []any{
 		row.Status, holdAt(row, now), row.Attempts, row.MaxAttempts, row.Interruptions, micros(row.RunAfter), micros(row.RetryAt),
-		micros(row.StartedAt), micros(row.LastAttemptedAt), micros(row.FinishedAt), value, history, nonZero(row.ErrorGroup), nonZero(row.ErrorText), string(workers),
+		micros(row.StartedAt), micros(row.LastAttemptedAt), micros(row.FinishedAt), resultValue(row.ReturnValue), history, nonZero(row.ErrorGroup), nonZero(row.ErrorText), string(workers),
 		nonZero(row.DispatchError), micros(row.DispatchDueAt), row.DispatchTries, nonZero(row.ClaimID), micros(row.LeaseExpiresAt),
 	}, nil
+}
+
+// historyValue is how a list of errors is stored.
+func historyValue(errors []queue.AttemptError) (any, error) {
+	if len(errors) == 0 {
+		return nil, nil
+	}
+	text, err := json.Marshal(errors)
+	return string(text), err
+}
+
+// resultValue is how a return value is stored.
+func resultValue(result json.RawMessage) any {
+	if result == nil {
+		return nil
+	}
+	return string(result)
 }
 
 // Why a pull claim may not take a READY row now.

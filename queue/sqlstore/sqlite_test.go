@@ -20,7 +20,7 @@ import (
 )
 
 func task(delay time.Duration) *queue.NewRow {
-	return &queue.NewRow{Row: &queue.Row{ID: uuid.Must(uuid.NewV7()), Task: "t", Args: json.RawMessage(`1`), MaxAttempts: 3}, Delay: delay}
+	return &queue.NewRow{Row: &queue.Row{ID: uuid.Must(uuid.NewV7()), Task: "t", Args: json.RawMessage(`1`), MaxAttempts: 3}, Delay: delay, FreshID: true}
 }
 
 func migrated(t *testing.T, url string, config sqlstore.Config) *sqlstore.Store {

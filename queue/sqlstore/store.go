@@ -6,7 +6,8 @@
 // the row, the claim and the finish. Every change works the same way: lock the
 // row (SQLite: the database), read it, decide in Go, write its state back. The
 // SQL is therefore plain and the same for all, but for what dialect names, and
-// what a claim or a finish means stands in Go (claim.go, finish.go).
+// what a claim or a finish means stands in Go (claim.go, finish.go). On MySQL
+// one statement is tried first for a new row and for a finish (alone.go).
 package sqlstore
 
 import (
@@ -81,27 +82,33 @@ type runner interface {
 // write runs change in one transaction at the database's time now. Rows that
 // load and list read in it are locked until its end. If another transaction
 // was in the way and the database undid this one, change runs again.
-func (s *Store) write(ctx context.Context, op string, change func(ctx context.Context, tx querier, now time.Time) error) error {
-	return s.on(ctx, s.writer, op, func(conn *sql.Conn) error {
-		for start, try := time.Now(), 1; ; try++ {
-			err := s.transact(ctx, querier{conn, s, true}, change)
-			if err == nil || try == 10 || !s.backend.mayRepeat(err) || time.Since(start) > s.config.AcquireTimeout {
-				return err
-			}
-			select {
-			case <-ctx.Done():
-				return ctx.Err()
-			case <-time.After(rand.N(time.Duration(try) * 5 * time.Millisecond)):
-			}
+func (s *Store) write(ctx context.Context, op string, change changer) error {
+	return s.on(ctx, s.writer, op, func(conn *sql.Conn) error { return s.repeat(ctx, conn, change) })
+}
+
+// changer is what a transaction does at the database's time now.
+type changer func(ctx context.Context, tx querier, now time.Time) error
+
+func (s *Store) repeat(ctx context.Context, conn *sql.Conn, change changer) error {
+	for start, try := time.Now(), 1; ; try++ {
+		err := s.transact(ctx, querier{conn, s, true}, change)
+		if err == nil || try == 10 || !s.backend.mayRepeat(err) || time.Since(start) > s.config.AcquireTimeout {
+			return err
 		}
-	})
+		select {
+		case <-ctx.Done():
+			return ctx.Err()
+		case <-time.After(rand.N(time.Duration(try) * 5 * time.Millisecond)):
+		}
+	}
 }
 
 // errNotBegun marks the error of a transaction, or query, that had done nothing
-// yet: it may be tried on another connection.
+// yet, or whose successor finds out what it did: it may be tried on another
+// connection.
 var errNotBegun = errors.New("nothing was done")
 
-func (s *Store) transact(ctx context.Context, tx querier, change func(ctx context.Context, tx querier, now time.Time) error) (err error) {
+func (s *Store) transact(ctx context.Context, tx querier, change changer) (err error) {
 	calm := context.WithoutCancel(ctx)
 	defer func() {
 		if err != nil {

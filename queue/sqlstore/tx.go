@@ -36,19 +36,14 @@ func (s *Store) InsertTx(ctx context.Context, tx queue.Tx, rows ...*queue.NewRow
 	if err != nil {
 		return err
 	}
-	for i, row := range rows {
-		*row.Row, row.Existed = *stored[i].row, stored[i].existed
-	}
+	keep(rows, stored)
 	return nil
 }
 
 // FinishTx is Finish as a part of tx.
 func (s *Store) FinishTx(ctx context.Context, tx queue.Tx, claim queue.Claim, f queue.Finish) (at time.Time, err error) {
-	err = s.in(ctx, "finish task", tx, func(tx querier, now time.Time) error {
-		row, err := underClaim(ctx, tx, now, claim, func(row *queue.Row, now time.Time) { finish(row, now, f) }, queue.Status.Final)
-		if err == nil {
-			at = row.FinishedAt
-		}
+	err = s.in(ctx, "finish task", tx, func(tx querier, now time.Time) (err error) {
+		at, err = finishIn(ctx, tx, now, claim, f)
 		return err
 	})
 	return at, err
