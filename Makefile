@@ -42,7 +42,7 @@ build: ## Build the server into bin/, stripped.
 	$(GO) build -trimpath -ldflags="-s -w" -o bin/server ./cmd/server
 
 .PHONY: bench
-bench: ## Speed beside River, Asynq, DBOS and two yardsticks, on servers of its own: a table, bench/results.json (about ten minutes).
+bench: ## Speed beside River, Asynq, DBOS and two yardsticks, on servers of its own: a table, bench/results.json (a quarter of an hour).
 	cd bench && $(GO) run .
 
 .PHONY: bench-quick

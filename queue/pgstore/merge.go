@@ -12,11 +12,15 @@ import (
 
 const (
 	// aloneUpTo is how many concurrent callers are better off with a statement
-	// each than with one for all of them.
+	// each than with one for all of them, unless they are the first of a crowd:
+	// then only one is.
 	aloneUpTo = 4
-	// mergeLanes is how many merged statements of a kind are under way at once:
-	// while one waits for the disk, the next is on its way.
-	mergeLanes = 2
+	// insertLanes and changeLanes are how many merged statements of a kind are
+	// under way at once. Callers that do nothing but insert would with one wait
+	// for the disk twice. Claims and finishes come from tasks that run in between;
+	// with two they cost half as much again.
+	insertLanes = 2
+	changeLanes = 1
 	// mergeLimit is how many calls one statement answers at most.
 	mergeLimit = 500
 	// mergeTimeout bounds a merged statement, which heeds no caller's context.
@@ -27,7 +31,9 @@ const (
 // statements, and so with few commits. While at most aloneUpTo callers are
 // there each has a statement of its own; above that, whatever is waiting goes
 // together as soon as one of the statements before it has ended. Nobody waits for a
-// timer, and nobody is answered before the commit.
+// timer, and nobody is answered before the commit. Callers come in crowds: if the
+// last statement that was merged answered many, only a caller who is by himself
+// has one of his own.
 //
 // Callers do not feel each other: one whose context ends leaves, and the others
 // stay; one that the merged statement could not serve, or all of them if it
@@ -42,11 +48,12 @@ type merger[Q, A any] struct {
 	undo func(Q, A)
 
 	alone    int // aloneUpTo, but in tests
-	lanes    int // mergeLanes, but in tests
+	lanes    int
 	mu       sync.Mutex
 	callers  int
 	waiting  []*call[Q, A]
 	flushing int // merged statements under way
+	crowd    int // how many the last one answered
 }
 
 // merged is the part of one caller in the answer to a merged statement.
@@ -93,7 +100,7 @@ func (m *merger[Q, A]) join(request Q) *call[Q, A] {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	m.callers++
-	if m.callers <= m.alone {
+	if m.callers <= m.alone && (m.crowd < m.alone || m.callers == 1) {
 		return nil
 	}
 	c := &call[Q, A]{request: request, done: make(chan struct{})}
@@ -167,7 +174,9 @@ func (m *merger[Q, A]) take() []*call[Q, A] {
 	}
 	if len(calls) == 0 {
 		m.flushing--
+		return nil
 	}
+	m.crowd = len(calls)
 	return calls
 }
 

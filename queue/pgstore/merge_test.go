@@ -119,6 +119,49 @@ func TestMergerLeavesFewCallersAlone(t *testing.T) {
 	})
 }
 
+// A batch of runs ends nearly at once, call after call: the first ones would
+// else all be alone.
+func TestMergerLeavesOnlyTheFirstOfACrowdAlone(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := newShop(3)
+		alone := make(chan struct{})
+		s.one = func(context.Context, int) (string, error) {
+			<-alone
+			return "alone", nil
+		}
+		answers := func(n int) (got []string) {
+			var callers []*told
+			for i := range n {
+				callers = append(callers, s.ask(t.Context(), i))
+			}
+			for range n {
+				s.let <- struct{}{}
+			}
+			synctest.Wait()
+			close(alone)
+			synctest.Wait()
+			alone = make(chan struct{})
+			for len(s.let) > 0 {
+				<-s.let
+			}
+			for _, c := range callers {
+				got = append(got, c.answer)
+			}
+			return got
+		}
+		if got := answers(2); !slices.Equal(got, []string{"alone", "alone"}) {
+			t.Errorf("two: %v", got)
+		}
+		s.crowd = 3 // answered together before
+		if got := answers(2); !slices.Equal(got, []string{"alone", "together"}) {
+			t.Errorf("two after a crowd: %v", got)
+		}
+		if got := answers(2); !slices.Equal(got, []string{"alone", "alone"}) {
+			t.Errorf("two after one: %v", got)
+		}
+	})
+}
+
 func TestMergerBoundsAStatement(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		s := newShop(0)

@@ -21,11 +21,11 @@ import (
 
 // merge sets up the mergers, which come in above so many callers.
 func (s *Store) merge(alone int) {
-	s.inserts = merger[*queue.NewRow, inserted]{op: "insert tasks", one: s.insertOne, many: s.insertMany, alone: alone, lanes: mergeLanes,
+	s.inserts = merger[*queue.NewRow, inserted]{op: "insert tasks", one: s.insertOne, many: s.insertMany, alone: alone, lanes: insertLanes,
 		size: func(row *queue.NewRow) int { return len(row.Args) }}
-	s.claims = merger[claimOf, *queue.Row]{op: "claim task", one: s.claimOne, many: s.claimMany, undo: s.unclaim, alone: alone, lanes: mergeLanes,
+	s.claims = merger[claimOf, *queue.Row]{op: "claim task", one: s.claimOne, many: s.claimMany, undo: s.unclaim, alone: alone, lanes: changeLanes,
 		size: func(claimOf) int { return 0 }}
-	s.finishes = merger[finishOf, time.Time]{op: "finish task", one: s.finishOne, many: s.finishMany, alone: alone, lanes: mergeLanes,
+	s.finishes = merger[finishOf, time.Time]{op: "finish task", one: s.finishOne, many: s.finishMany, alone: alone, lanes: changeLanes,
 		size: func(f finishOf) int { return len(f.ReturnValue) }}
 }
 

@@ -99,7 +99,7 @@ func store(ctx context.Context, s system.Session, n int) error {
 }
 
 // slowShare is the part that slow systems drain: one in so many.
-const slowShare = 5
+const slowShare = 10
 
 // drain runs n of the tasks that are pending.
 func drain(n int) func(context.Context, system.Session, *probe.Meter, Size) (probe.Figures, error) {

@@ -28,7 +28,7 @@ const (
 type System struct {
 	Name   string
 	Server Server
-	Slow   bool // drains a fifth of what others do, since it takes so long
+	Slow   bool // drains a tenth of what others do, since it takes so long
 	// Setup makes the tables; nil if there are none.
 	Setup func(ctx context.Context, url string) error
 	Open  func(ctx context.Context, t Target) (Session, error)
