@@ -13,11 +13,23 @@ import (
 // pending fills the database with n tasks that are due.
 func pending(n int) func(context.Context, system.Session, Size) error {
 	return func(ctx context.Context, s system.Session, size Size) error {
-		if f, ok := s.(system.Filler); ok {
-			return f.Fill(ctx, size.rows(n), system.Due)
-		}
-		return store(ctx, s, size.rows(n))
+		return storeDue(ctx, s, size.rows(n))
 	}
+}
+
+// allOf fills the database with the tasks that drain runs, and no more: not
+// every system stops after so many.
+func allOf(n int) func(context.Context, system.Session, Size) error {
+	return func(ctx context.Context, s system.Session, size Size) error {
+		return storeDue(ctx, s, size.drained(n))
+	}
+}
+
+func storeDue(ctx context.Context, s system.Session, n int) error {
+	if f, ok := s.(system.Filler); ok {
+		return f.Fill(ctx, n, system.Due)
+	}
+	return store(ctx, s, n)
 }
 
 // due is how many tasks runs that work in place find among others: more than
@@ -101,6 +113,14 @@ func store(ctx context.Context, s system.Session, n int) error {
 // slowShare is the part that slow systems drain: one in so many.
 const slowShare = 10
 
+// drained is how many of n tasks a system drains.
+func (s Size) drained(n int) int {
+	if s.Slow {
+		n /= slowShare
+	}
+	return s.rows(n)
+}
+
 // drain runs n of the tasks that are pending.
 func drain(n int) func(context.Context, system.Session, *probe.Meter, Size) (probe.Figures, error) {
 	return func(ctx context.Context, s system.Session, m *probe.Meter, size Size) (probe.Figures, error) {
@@ -108,10 +128,7 @@ func drain(n int) func(context.Context, system.Session, *probe.Meter, Size) (pro
 		if err != nil {
 			return nil, err
 		}
-		tasks := size.rows(n)
-		if size.Slow {
-			tasks = max(100, tasks/slowShare)
-		}
+		tasks := size.drained(n)
 		var claims probe.Latencies
 		if err := m.Start(ctx); err != nil {
 			return nil, err

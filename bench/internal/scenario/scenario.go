@@ -79,7 +79,7 @@ func All() []Scenario {
 		{Name: "enqueue-16", Systems: enqueuers, Measure: enqueue(16)},
 		{Name: "batch-1000", Systems: postgres, Measure: batches(1000)},
 		{Name: "create-task", Systems: yardstick, Server: system.CloudTasks, Measure: create},
-		{Name: "drain-50k", Systems: workers, Slots: slots, Prepare: pending(50_000), Measure: drain(50_000)},
+		{Name: "drain-50k", Systems: workers, Slots: slots, Prepare: allOf(50_000), Measure: drain(50_000)},
 		pushed(1, 2_000),
 		pushed(8, 10_000),
 		pushed(64, 20_000),

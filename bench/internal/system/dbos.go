@@ -113,9 +113,9 @@ func (d *dbosSession) Drain(ctx context.Context, n int, _ func(time.Duration)) (
 	}
 	defer conn.Close(ctx)
 	for {
-		var open int
-		err := conn.QueryRow(ctx, `SELECT count(*) FROM dbos.workflow_status WHERE status IN ('ENQUEUED', 'PENDING')`).Scan(&open)
-		if err != nil || open == 0 {
+		var ended int
+		err := conn.QueryRow(ctx, `SELECT count(*) FROM dbos.workflow_status WHERE status = 'SUCCESS'`).Scan(&ended)
+		if err != nil || ended >= n {
 			return err
 		}
 		time.Sleep(5 * time.Millisecond)
