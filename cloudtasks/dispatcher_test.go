@@ -119,6 +119,26 @@ func TestBackoffIsJittered(t *testing.T) {
 	}
 }
 
+// The last call may get less time than an answer takes. What the service said
+// before then tells more than that there was no time left.
+func TestDispatchReportsTheLastAnswerThatThereWas(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		client := &stub{answer: func(ctx context.Context, n int, _ *cloudtaskspb.CreateTaskRequest) error {
+			if n == 1 {
+				return status.Error(codes.Unavailable, "no")
+			}
+			<-ctx.Done()
+			return status.FromContextError(ctx.Err()).Err()
+		}}
+		ctx, cancel := context.WithTimeout(t.Context(), time.Second)
+		defer cancel()
+		err := newDispatcher(t, client).Dispatch(ctx, ticket())
+		if code := codeOf(t, err); code != codes.Unavailable || len(client.calls) < 2 {
+			t.Errorf("code %s after %d calls, want that of the first", code, len(client.calls))
+		}
+	})
+}
+
 // A call that hangs must leave time for another, within the caller's deadline.
 func TestDispatchSplitsTheCallersDeadline(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {

@@ -27,18 +27,20 @@ const (
 
 // create creates the task, or finds that a task of this name exists already.
 func (d *Dispatcher) create(ctx context.Context, request *cloudtaskspb.CreateTaskRequest) error {
+	var answered error // what the service said last, if it said anything
 	for call := 1; ; call++ {
 		err := d.createOnce(ctx, request)
 		code := status.Code(err)
+		if err != nil && (code != codes.DeadlineExceeded || answered == nil) {
+			answered = err
+		}
 		switch {
 		case err == nil:
 			return nil
 		case code == codes.AlreadyExists && request.GetTask().GetName() != "":
 			return nil // that is what the name is for
-		case !passing(code) || call == maxCreateCalls:
-			return err
-		case !sleep(ctx, d.backoff(code, call)):
-			return err // the service's answer says more than that time is up
+		case !passing(code) || call == maxCreateCalls || !sleep(ctx, d.backoff(code, call)):
+			return answered // it tells more than that time is up
 		}
 	}
 }
