@@ -1,21 +1,21 @@
 package deploy_test
 
 import (
-	"bytes"
 	"context"
 	"io"
 	"maps"
-	"net"
 	"net/http"
 	"net/http/httptest"
 	"os"
 	"os/exec"
 	"path/filepath"
+	"strconv"
 	"strings"
-	"sync"
 	"syscall"
 	"testing"
 	"time"
+
+	"github.com/claimcheck-go/claimcheck/internal/testproc"
 )
 
 // metadata is Google Cloud's metadata server, as far as the server asks it.
@@ -44,40 +44,19 @@ func metadata(t *testing.T) (host string) {
 // freeAddress is an address on loopback that nobody listens on.
 func freeAddress(t *testing.T) (address, port string) {
 	t.Helper()
-	listener, err := net.Listen("tcp", "127.0.0.1:0")
+	free, err := testproc.FreePort()
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer func() { _ = listener.Close() }()
-	address = listener.Addr().String()
-	_, port, _ = net.SplitHostPort(address)
-	return address, port
-}
-
-// log is what a process writes, while it writes.
-type log struct {
-	mu   sync.Mutex
-	text bytes.Buffer
-}
-
-func (l *log) Write(p []byte) (int, error) {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	return l.text.Write(p)
-}
-
-func (l *log) String() string {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	return l.text.String()
+	port = strconv.Itoa(free)
+	return "127.0.0.1:" + port, port
 }
 
 // serve starts a command that serves at an address, waits until it is ready, and
 // ends it with the test, which fails unless it drains and exits with 0.
-func serve(t *testing.T, address string, cmd *exec.Cmd) *log {
+func serve(t *testing.T, address string, cmd *exec.Cmd) *testproc.Log {
 	t.Helper()
-	output := &log{}
-	cmd.Stdout, cmd.Stderr = output, output
+	output := testproc.NewLog(t, cmd)
 	if err := cmd.Start(); err != nil {
 		t.Fatal(err)
 	}

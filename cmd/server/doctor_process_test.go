@@ -14,6 +14,7 @@ import (
 	"cloud.google.com/go/cloudtasks/apiv2/cloudtaskspb"
 
 	"github.com/claimcheck-go/claimcheck/internal/testdb"
+	"github.com/claimcheck-go/claimcheck/internal/testproc"
 	"github.com/claimcheck-go/claimcheck/queue"
 )
 
@@ -49,8 +50,7 @@ func TestDoctorIsInterrupted(t *testing.T) {
 	}
 	defer func() { _ = silent.Close() }()
 	command := procCommand(t, procPatience, t.TempDir(), []string{"DATABASE_URL=postgres://u@" + silent.Addr().String() + "/d?sslmode=disable"}, "doctor")
-	var out procLog
-	command.Stdout, command.Stderr = &out, &out
+	out := testproc.NewLog(t, command)
 	if err := command.Start(); err != nil {
 		t.Fatal(err)
 	}

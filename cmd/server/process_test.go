@@ -18,6 +18,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/claimcheck-go/claimcheck/internal/testproc"
 	"github.com/claimcheck-go/claimcheck/queue"
 )
 
@@ -116,7 +117,7 @@ func (r procResult) wantRefusal(t *testing.T, status int, texts ...string) {
 type procServer struct {
 	t       *testing.T
 	command *exec.Cmd
-	log     *procLog
+	log     *testproc.Log
 	ended   chan struct{} // closed when the process is gone
 	url     string
 	token   string // sent along when it is not empty
@@ -127,14 +128,14 @@ type procServer struct {
 func procServe(t *testing.T, dir string, env []string, args ...string) *procServer {
 	t.Helper()
 	args = append([]string{"serve", "--listen", "127.0.0.1:0"}, args...)
-	s := &procServer{t: t, log: &procLog{}, ended: make(chan struct{})}
+	s := &procServer{t: t, ended: make(chan struct{})}
 	for _, variable := range env {
 		if token, ok := strings.CutPrefix(variable, "TASK_API_TOKEN="); ok {
 			s.token = token
 		}
 	}
 	s.command = procCommand(t, 0, dir, env, args...)
-	s.command.Stdout, s.command.Stderr = s.log, s.log
+	s.log = testproc.NewLog(t, s.command)
 	if err := s.command.Start(); err != nil {
 		t.Fatal(err)
 	}

@@ -13,6 +13,7 @@ import (
 	"github.com/google/uuid"
 
 	"github.com/claimcheck-go/claimcheck/internal/testdb"
+	"github.com/claimcheck-go/claimcheck/internal/testproc"
 	"github.com/claimcheck-go/claimcheck/queue"
 	"github.com/claimcheck-go/claimcheck/queue/pgstore"
 )
@@ -61,11 +62,10 @@ func TestFourWorkersRunEachTaskOnce(t *testing.T) {
 }
 
 // procWorker is a worker in the background.
-func procWorker(t *testing.T, dir string, env []string, args ...string) (*exec.Cmd, *procLog) {
+func procWorker(t *testing.T, dir string, env []string, args ...string) (*exec.Cmd, *testproc.Log) {
 	t.Helper()
-	log := &procLog{}
 	worker := procCommand(t, procPatience, dir, env, append([]string{"work", "--continuous", "--interval=0.1"}, args...)...)
-	worker.Stdout, worker.Stderr = log, log
+	log := testproc.NewLog(t, worker)
 	if err := worker.Start(); err != nil {
 		t.Fatal(err)
 	}

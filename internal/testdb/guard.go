@@ -3,7 +3,6 @@ package testdb
 import (
 	"errors"
 	"fmt"
-	"net"
 	"os"
 	"os/exec"
 	"os/user"
@@ -137,13 +136,4 @@ func (g *guarded) remove() {
 		g.letGo()
 	}
 	_ = os.RemoveAll(g.dir) // the guard has done so, unless it could not
-}
-
-func freePort() (int, error) {
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		return 0, err
-	}
-	defer func() { _ = l.Close() }()
-	return l.Addr().(*net.TCPAddr).Port, nil
 }

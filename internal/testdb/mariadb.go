@@ -17,6 +17,8 @@ import (
 	"time"
 
 	"github.com/go-sql-driver/mysql"
+
+	"github.com/claimcheck-go/claimcheck/internal/testproc"
 )
 
 // MySQLVariable names a server (as mysql://root:password@host:port/) for
@@ -124,7 +126,7 @@ func newMariaDB(options ...string) (*MariaDBServer, error) {
 	if err := errors.Join(err1, err2); err != nil {
 		return nil, fmt.Errorf("these tests need MariaDB's programs (%w): apt-get install mariadb-server, or set %s to root's URL of a server", err, MySQLVariable)
 	}
-	port, err := freePort()
+	port, err := testproc.FreePort()
 	if err != nil {
 		return nil, fmt.Errorf("test MariaDB: %w", err)
 	}

@@ -14,6 +14,8 @@ import (
 	"time"
 
 	"github.com/jackc/pgx/v5"
+
+	"github.com/claimcheck-go/claimcheck/internal/testproc"
 )
 
 // PasswordRole is the one role that the servers ask for a password; tests that
@@ -74,7 +76,7 @@ func newServer(options ...string) (*Server, error) {
 	if err != nil {
 		return nil, err
 	}
-	port, err := freePort()
+	port, err := testproc.FreePort()
 	if err != nil {
 		return nil, fmt.Errorf("test PostgreSQL: %w", err)
 	}
