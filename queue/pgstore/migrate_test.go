@@ -33,7 +33,7 @@ func TestManyMayMigrateAtOnce(t *testing.T) {
 		if n := applied.Load(); err != nil || n != int64(len(all)) {
 			t.Errorf("%d migrations were applied %d times in all, %v", len(all), n, err)
 		}
-		if d := time.Since(start); d > 5*time.Second {
+		if d := time.Since(start); d > time.Minute {
 			t.Errorf("it took %s", d)
 		}
 	}
