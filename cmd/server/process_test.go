@@ -27,7 +27,7 @@ import (
 // talks to them and sees to their end.
 
 // procPatience is how long a condition is waited for.
-const procPatience = 20 * time.Second
+const procPatience = time.Minute
 
 // procToken is a shared secret that the server has nothing against.
 const procToken = "TASK_API_TOKEN=0123456789abcdefghijklmnopqrstuv"

@@ -114,7 +114,7 @@ func endsWithItsTest(t *testing.T, kind string) {
 
 func wait(t *testing.T, what string, done func() bool) {
 	t.Helper()
-	deadline := time.After(20 * time.Second)
+	deadline := time.After(time.Minute)
 	for !done() {
 		select {
 		case <-deadline:
