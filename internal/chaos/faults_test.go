@@ -49,7 +49,8 @@ func (r *run) faults() []fault {
 // strike lets faults happen: from a shuffled deck in which each is as often as it
 // weighs, then from the next deck, as long as the options say. The first deck is
 // played to its end, and if something that must happen has not by the end of the
-// time, more decks are, for as long again. Ending ctx ends it at once.
+// time, more decks are, for as long again or a minute: a busy machine does little
+// in ten seconds. Ending ctx ends it at once.
 func (r *run) strike(ctx context.Context) {
 	random := r.options.random(1)
 	var wg sync.WaitGroup
@@ -66,12 +67,12 @@ func (r *run) strike(ctx context.Context) {
 	}
 	tick := time.NewTicker(pause)
 	defer tick.Stop()
-	began := time.Now()
+	began, most := time.Now(), r.options.duration+max(r.options.duration, time.Minute)
 	for round := 0; ; round++ {
 		random.Shuffle(len(deck), func(i, j int) { deck[i], deck[j] = deck[j], deck[i] })
 		for _, f := range deck {
 			spent := time.Since(began)
-			if round > 0 && spent > r.options.duration && (spent > 2*r.options.duration || r.complete(ctx)) {
+			if round > 0 && spent > r.options.duration && (spent > most || r.complete(ctx)) {
 				return
 			}
 			select {
