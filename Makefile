@@ -17,7 +17,7 @@ run: ## Start the server on this machine: embedded database, direct execution.
 
 .PHONY: test
 test: deps vet lint build ## Everything that CI checks: vet, lint, build, all tests with the race detector.
-	$(GO) test -race ./...
+	$(GO) test -race -timeout 30m ./...
 
 .PHONY: deps
 deps: ## Install what the tests need and this machine lacks (Debian; otherwise say what to install).
@@ -97,7 +97,7 @@ soak: deps ## The chaos run for SOAK (30m) on all databases with fsync, memory a
 
 .PHONY: cover
 cover: deps ## Test coverage by function, and cover.out.
-	$(GO) test -race -coverprofile=cover.out -coverpkg=./... ./...
+	$(GO) test -race -timeout 30m -coverprofile=cover.out -coverpkg=./... ./...
 	$(GO) tool cover -func=cover.out | tail -n 1
 
 .PHONY: demo-push

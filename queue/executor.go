@@ -19,7 +19,9 @@ type ExecutorConfig struct {
 	Lease time.Duration
 	// Timeout bounds attempts of tasks that set no limit of their own; 0: none.
 	Timeout time.Duration
-	// Concurrency is how many tasks run at once; 0 means 16.
+	// Concurrency is how many functions run at once; 0 means 16. From ten on, a
+	// worker that sees them return within milliseconds claims up to four times
+	// as many tasks ahead, and gives back those that have to wait for long.
 	Concurrency int
 	// WorkerID names this process in Row.WorkerIDs; empty means host, process
 	// ID and a random part.
@@ -48,9 +50,12 @@ type Executor struct {
 
 	mu       sync.Mutex
 	running  map[Claim]*running
-	taken    int           // slots: a task running, or a claim under way
+	taken    int           // tasks that are claimed, or that a claim under way may find
+	calling  int           // of these, tasks whose functions run: those that have a slot
 	settling int           // of these, tasks whose end is being stored
-	freed    chan struct{} // gets a value when slots were given back
+	line     []waiting     // of these, tasks that wait for a slot
+	usual    time.Duration // that functions have taken lately
+	freed    chan struct{} // gets a value when taken has gone down
 	closing  bool
 	stopping chan struct{} // closed when Shutdown begins
 }
@@ -76,7 +81,7 @@ func NewExecutor(c *Client, cfg ExecutorConfig) (*Executor, error) {
 	cfg.WorkerID = cleanText(cfg.WorkerID, 200)
 	e := &Executor{
 		cfg: cfg, client: c, store: c.cfg.Store, log: c.cfg.Logger,
-		running: make(map[Claim]*running), freed: make(chan struct{}, 1), stopping: make(chan struct{}),
+		running: make(map[Claim]*running), usual: usualAtFirst, freed: make(chan struct{}, 1), stopping: make(chan struct{}),
 	}
 	e.heart = heart{store: e.store, lease: cfg.Lease, log: e.log, outage: &c.outage, claims: make(map[Claim]*pulse)}
 	return e, nil
@@ -97,7 +102,7 @@ type RunOptions struct {
 // connection. It ends early only by the task's timeout, a lost claim or
 // Shutdown.
 func (e *Executor) RunByID(ctx context.Context, id uuid.UUID, opt RunOptions) (*Run, error) {
-	if _, err := e.reserve(1); err != nil {
+	if err := e.reserve(); err != nil {
 		return nil, err
 	}
 	defer e.unreserve(1)
@@ -106,6 +111,7 @@ func (e *Executor) RunByID(ctx context.Context, id uuid.UUID, opt RunOptions) (*
 	row, err := e.claim(ctx, id, opt)
 	e.client.outage.observe(err)
 	if err != nil {
+		e.returned(unknownTime)
 		return nil, e.notClaimed(ctx, err)
 	}
 	return e.run(ctx, row, sent), nil
@@ -203,11 +209,16 @@ func (e *Executor) call(ctx context.Context, row *Row, since time.Time) *Run {
 	}
 	started := time.Now()
 	var res result
+	abandon := false
 	select {
 	case res = <-invoke(taskCtx, d, row):
 	case <-overdue: // long after its context ended
-		return e.abandoned(ctx, row, time.Since(started), context.Cause(taskCtx))
+		abandon = true
 	case <-r.abandon: // Shutdown has given up on it
+		abandon = true
+	}
+	e.returned(time.Since(started))
+	if abandon {
 		return e.abandoned(ctx, row, time.Since(started), context.Cause(taskCtx))
 	}
 	run := e.settled(ctx, r, row, res, context.Cause(taskCtx))

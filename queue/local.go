@@ -156,10 +156,14 @@ func (l *Local) look(ctx context.Context, e *Executor) (bool, error) {
 	return p.Claimable, err
 }
 
-// claim fills the free slots with what is due, and reports whether there may be
+// claim begins what is due and what there is room for, and reports whether there may be
 // more.
 func (l *Local) claim(ctx context.Context, e *Executor) (bool, error) {
-	_, more, err := e.pull(ctx, From{Backend: e.client.backendOf(l)}, e.cfg.Concurrency, func(run *Run) {
+	_, more, err := e.pull(ctx, From{Backend: e.client.backendOf(l)}, e.mostRoom(), func(run *Run) {
+		if run == nil {
+			l.wakeAt(time.Time{}) // somebody must run it
+			return
+		}
 		if run.Outcome == OutcomeFailed && run.Row.Status == StatusReady {
 			l.wakeAt(run.Row.RetryAt)
 		}

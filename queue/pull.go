@@ -30,10 +30,11 @@ func (e *Executor) look(ctx context.Context) (Promotion, error) {
 	return p, err
 }
 
-// pull claims up to most tasks, as many as there are free slots, and starts
-// them; done is called with each run when it has ended, before its slot is free. It
-// returns how many were started, and whether there may be more to claim.
-func (e *Executor) pull(ctx context.Context, from From, most int, done func(*Run)) (started int, more bool, err error) {
+// pull claims up to most tasks, as many as there is room for, and begins them;
+// done is called with each run when it has ended, before its room is free, and
+// with nil for a task that was given back. It returns how many were claimed, and
+// whether there may be more.
+func (e *Executor) pull(ctx context.Context, from From, most int, done func(*Run)) (claimed int, more bool, err error) {
 	n, err := e.reserveSome(most)
 	if err != nil {
 		return 0, false, err
@@ -42,12 +43,7 @@ func (e *Executor) pull(ctx context.Context, from From, most int, done func(*Run
 	since := time.Now()
 	rows, err := e.claimNext(ctx, from, n)
 	e.unreserve(n - len(rows))
-	for _, row := range rows {
-		go func() {
-			done(e.run(ctx, row, since))
-			e.unreserve(1)
-		}()
-	}
+	e.begin(ctx, rows, since, done)
 	return len(rows), len(rows) == n, err
 }
 
@@ -69,7 +65,7 @@ func (e *Executor) ProcessOne(ctx context.Context, from From) (*Run, error) {
 	if _, err := e.look(ctx); err != nil {
 		return nil, err
 	}
-	if _, err := e.reserve(1); err != nil {
+	if err := e.reserve(); err != nil {
 		return nil, err
 	}
 	defer e.unreserve(1)
@@ -77,6 +73,7 @@ func (e *Executor) ProcessOne(ctx context.Context, from From) (*Run, error) {
 	since := time.Now()
 	rows, err := e.claimNext(ctx, from, 1)
 	if err != nil || len(rows) == 0 {
+		e.returned(unknownTime)
 		return nil, err
 	}
 	return e.run(ctx, rows[0], since), nil

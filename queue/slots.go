@@ -17,29 +17,39 @@ type running struct {
 	completed atomic.Bool   // CompleteTx has written its success, in a transaction that may or may not commit
 }
 
-// reserve takes up to n slots and returns how many. With none free it returns
-// ErrBusy, and after Shutdown ErrShutdown.
-func (e *Executor) reserve(n int) (int, error) { return e.reserveAtLeast(1, n) }
-
-// reserveSome is reserve for a claim of many rows. While runs are settling, which
-// takes but a moment, it waits with ErrBusy for half of all slots to be free:
-// one claim of many rows costs little more than one of a single row.
-func (e *Executor) reserveSome(n int) (int, error) {
-	return e.reserveAtLeast(max(1, min(n, e.cfg.Concurrency/2)), n)
+// reserve takes a slot for a task that is yet to be claimed. With none free it
+// returns ErrBusy, and after Shutdown ErrShutdown. The slot is given up by
+// returned, and what it counts for by unreserve.
+func (e *Executor) reserve() error {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	if e.closing {
+		return ErrShutdown
+	}
+	if e.taken >= e.cfg.Concurrency {
+		return ErrBusy
+	}
+	e.taken++
+	e.calling++
+	return nil
 }
 
-// reserveAtLeast takes up to n slots: at least so many as long as runs are
-// settling.
-func (e *Executor) reserveAtLeast(least, n int) (int, error) {
+// reserveSome makes room for a claim of up to most rows, and returns for how
+// many: for as many as there are free slots and may wait for one (see ahead).
+// While runs are settling, which takes but a moment, it waits with ErrBusy for
+// half of that to be free: one claim of many rows costs little more than one of a
+// single row.
+func (e *Executor) reserveSome(most int) (int, error) {
 	e.mu.Lock()
 	defer e.mu.Unlock()
 	if e.closing {
 		return 0, ErrShutdown
 	}
-	if e.settling == 0 {
-		least = 1
+	room, least := e.cfg.Concurrency+e.ahead(), 1
+	if e.settling > 0 {
+		least = max(1, min(most, room/2))
 	}
-	n = min(n, e.cfg.Concurrency-e.taken)
+	n := min(most, room-e.taken)
 	if n < least {
 		return 0, ErrBusy
 	}
@@ -47,7 +57,18 @@ func (e *Executor) reserveAtLeast(least, n int) (int, error) {
 	return n, nil
 }
 
-// unreserve gives slots back.
+// returned gives up the slot of a function that has returned after a time, to
+// the next task that waits for one.
+func (e *Executor) returned(after time.Duration) {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	e.calling--
+	e.noteTime(after)
+	e.callNext()
+}
+
+// unreserve takes n tasks from those that count, whether they have ended or were
+// not claimed after all.
 func (e *Executor) unreserve(n int) {
 	if n == 0 {
 		return
@@ -101,6 +122,7 @@ func (e *Executor) Shutdown(ctx context.Context, linger time.Duration) error {
 	if !e.closing {
 		e.closing = true
 		close(e.stopping)
+		e.handBackAll()
 	}
 	e.mu.Unlock()
 	if e.drained(ctx) {

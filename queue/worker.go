@@ -34,7 +34,7 @@ type worker struct {
 	cfg    WorkConfig
 	ended  chan *Run
 	woken  chan struct{} // gets a value when another process has left something
-	begun  int
+	begun  int // tasks that were claimed and not given back
 	worked Worked
 }
 
@@ -47,7 +47,7 @@ func (e *Executor) Work(ctx context.Context, cfg WorkConfig) (Worked, error) {
 	if cfg.Interval == 0 {
 		cfg.Interval = LocalPoll
 	}
-	w := &worker{e: e, cfg: cfg, ended: make(chan *Run, e.cfg.Concurrency), woken: make(chan struct{}, 1)}
+	w := &worker{e: e, cfg: cfg, ended: make(chan *Run, e.mostRoom()), woken: make(chan struct{}, 1)}
 	listening, stop := context.WithCancel(ctx)
 	var listener sync.WaitGroup
 	if cfg.Continuous {
@@ -101,7 +101,7 @@ func (w *worker) loop(ctx context.Context) error {
 // left is how many tasks may still be begun.
 func (w *worker) left() int {
 	if w.cfg.MaxTasks == 0 {
-		return w.e.cfg.Concurrency
+		return w.e.mostRoom()
 	}
 	return w.cfg.MaxTasks - w.begun
 }
@@ -114,8 +114,8 @@ func (w *worker) fill(ctx context.Context, look bool) (more bool, err error) {
 			return false, err
 		}
 	}
-	started, more, err := w.e.pull(ctx, w.cfg.From, w.left(), func(run *Run) { w.ended <- run })
-	w.begun += started
+	claimed, more, err := w.e.pull(ctx, w.cfg.From, w.left(), func(run *Run) { w.ended <- run })
+	w.begun += claimed
 	return more, err
 }
 
@@ -144,6 +144,10 @@ func (w *worker) countEnded() {
 }
 
 func (w *worker) count(run *Run) {
+	if run == nil { // it was given back
+		w.begun--
+		return
+	}
 	w.worked.Runs++
 	if run.Row.Status == StatusFailed && run.Outcome == OutcomeFailed {
 		w.worked.Failed++
