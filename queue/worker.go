@@ -34,7 +34,7 @@ type worker struct {
 	cfg    WorkConfig
 	ended  chan *Run
 	woken  chan struct{} // gets a value when another process has left something
-	begun  int // tasks that were claimed and not given back
+	begun  int           // tasks that were claimed and not given back
 	worked Worked
 }
 
