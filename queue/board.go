@@ -20,8 +20,9 @@ type Board interface {
 	// Act changes up to limit rows that are chosen and that the action is for.
 	// What it returns are the rows as they are afterwards, in no order; fewer
 	// than limit means that no more are there. Rows locked by somebody else are
-	// passed over. Rows that have failed, or been made due, after before, which
-	// is a time of the database, are left alone, so that repeating it ends.
+	// passed over. Rows that have been enqueued, failed, been made due, been
+	// refused by a dispatcher or begun to run after before, which is a time of
+	// the database, are left alone, so that repeating it ends.
 	Act(ctx context.Context, a Action, s Selection, before time.Time, limit int) ([]*Row, error)
 
 	// Queues returns the figures of each queue that has live rows.

@@ -3,6 +3,8 @@ package sqlstore
 import (
 	"context"
 	"fmt"
+	"strconv"
+	"strings"
 	"time"
 
 	"github.com/google/uuid"
@@ -11,17 +13,20 @@ import (
 )
 
 // deed is how a queue.Action is done: the rows that it is for, and that it has
-// not been done to since a time already, and what becomes of one.
+// not been done to since $before already, and what becomes of one.
 type deed struct {
-	rows   string
+	rows   string // with names for times
 	change func(row *queue.Row, now time.Time)
 }
 
 var deeds = map[queue.Action]deed{
-	queue.ActionRun:     {`status = 'READY' AND (hold = 1 OR dispatch_due_at <= ? + ` + fmt.Sprint(queue.DispatchGrace.Microseconds()) + `)`, makeDue},
-	queue.ActionRetry:   {`status = 'FAILED' AND finished_at <= ?`, reopen},
-	queue.ActionRequeue: {`status = 'RUNNING' AND lease_expires_at <= ?`, takeBack},
-	queue.ActionCancel:  {`status IN ('READY', 'RUNNING') AND enqueued_at <= ?`, cancel},
+	// Not what was made due since, nor what was since refused or has run.
+	queue.ActionRun: {`status = 'READY' AND NOT (hold = 0 AND dispatch_due_at > $before + $grace AND dispatch_due_at <= $now + $grace)
+		AND NOT (dispatch_error IS NOT NULL AND dispatch_due_at > $before AND dispatch_due_at <= $now)
+		AND (last_attempted_at IS NULL OR last_attempted_at < $before)`, makeDue},
+	queue.ActionRetry:   {`status = 'FAILED' AND finished_at <= $before`, reopen},
+	queue.ActionRequeue: {`status = 'RUNNING' AND lease_expires_at <= $now`, takeBack},
+	queue.ActionCancel:  {`status IN ('READY', 'RUNNING') AND enqueued_at <= $before`, cancel},
 }
 
 // makeDue lets a READY row run now.
@@ -54,10 +59,9 @@ func (s *Store) aimed(q *statement, a queue.Action, selection queue.Selection, b
 	if err := selection.Check(); err != nil {
 		return err
 	}
-	if a == queue.ActionRequeue { // what a lease has ended by is the database's now
-		before = now
-	}
-	q.add(` FROM claimcheck_tasks WHERE `+d.rows+` AND `+s.dialect.view(selection.View).rows, micros(before))
+	times := strings.NewReplacer("$before", strconv.FormatInt(before.UnixMicro(), 10), "$now", strconv.FormatInt(now.UnixMicro(), 10),
+		"$grace", strconv.FormatInt(queue.DispatchGrace.Microseconds(), 10))
+	q.add(` FROM claimcheck_tasks WHERE ` + times.Replace(d.rows) + ` AND ` + s.dialect.view(selection.View).rows)
 	q.ids(selection)
 	q.chosen(selection, now)
 	return nil

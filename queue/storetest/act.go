@@ -79,6 +79,33 @@ var actTests = map[string]func(*fixture){
 		}
 		f.equal("claimable", ids(f.claimNext(10)), []uuid.UUID{row.ID})
 	},
+	"run leaves alone what could not be dispatched since": func(f *fixture) {
+		row, pending, before := f.insert(delay(time.Hour)), f.insert(), f.now()
+		for want := []int{2, 0}; len(want) > 0; want = want[1:] {
+			rows, err := f.store.Act(f.ctx, queue.ActionRun, queue.Selection{IDs: []uuid.UUID{row.ID, pending.ID}}, before, 10)
+			f.must(err)
+			f.equal("made due", len(rows), want[0])
+			f.must(f.store.DispatchFailed(f.ctx, "no", row.ID, pending.ID))
+		}
+		f.equal("chosen by another action", len(f.act(queue.ActionRun, queue.Selection{IDs: []uuid.UUID{row.ID, pending.ID}})), 2)
+	},
+	"run leaves alone what has run since": func(f *fixture) {
+		row, before := f.insert(delay(time.Hour)), f.now()
+		for want := []int{1, 0}; len(want) > 0; want = want[1:] {
+			rows, err := f.store.Act(f.ctx, queue.ActionRun, queue.Selection{IDs: []uuid.UUID{row.ID}}, before, 10)
+			f.must(err)
+			f.equal("made due", len(rows), want[0])
+			if len(rows) > 0 {
+				f.retried(row, queue.Retry{In: time.Hour})
+			}
+		}
+	},
+	"run takes what was swept and has long to wait": func(f *fixture) {
+		row := f.insert()
+		_, at := f.stranded()
+		f.takeStranded("default", at, 1)
+		f.equal("rows", f.act(queue.ActionRun, queue.Selection{View: queue.ViewPending}), []uuid.UUID{row.ID})
+	},
 	"retry gives an attempt and keeps the errors": func(f *fixture) {
 		row := f.failed("x", "y", maxAttempts(1))
 		f.act(queue.ActionRetry, queue.Selection{})
@@ -109,6 +136,14 @@ var actTests = map[string]func(*fixture){
 		f.act(queue.ActionCancel, queue.Selection{})
 		f.refusesAll(row.Claim())
 		f.equal("status", f.get(row.ID).Status, queue.StatusCancelled)
+	},
+	"cancel leaves alone what was enqueued since": func(f *fixture) {
+		before := f.now()
+		row := f.insert()
+		rows, err := f.store.Act(f.ctx, queue.ActionCancel, queue.Selection{IDs: []uuid.UUID{row.ID}}, before, 10)
+		f.must(err)
+		f.equal("rows", rows, []*queue.Row(nil))
+		f.unchanged(row)
 	},
 	"only what is selected, and no more than counted": func(f *fixture) {
 		for range 5 {
