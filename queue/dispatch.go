@@ -16,6 +16,14 @@ func (c *Client) armed(backend string, wait time.Duration) bool {
 	return wait < ArmWithin || c.backends[backend].Dispatcher == nil
 }
 
+// parked reports whether the row is left to the sweeper until it comes nearer.
+// The database's clock has a part in RunAfter, so that the time alone may say
+// something else than armed did when the row was stored.
+func (r *Row) parked(now time.Time) bool {
+	armed := r.DispatchDueAt.After(r.RunAfter)
+	return !armed && r.RunAfter.Sub(now) >= ArmWithin
+}
+
 // ticket is what goes out for a row.
 func (c *Client) ticket(row *Row) Ticket {
 	return Ticket{ID: row.ID, Queue: row.Queue, DueAt: row.RunAfter, Timeout: c.timeout(row)}

@@ -119,7 +119,7 @@ func (c *Client) goOut(ctx context.Context, handles []*Handle) {
 		}
 		// A repeated enqueue may be one whose first process died before it
 		// dispatched; the claim makes a second ticket harmless.
-		if h.Row.Status == StatusReady && h.Row.RunAfter.Sub(now) < ArmWithin {
+		if h.Row.Status == StatusReady && !h.Row.parked(now) {
 			rows = append(rows, h.Row)
 		}
 	}

@@ -57,6 +57,7 @@ type Executor struct {
 	usual    time.Duration // that functions have taken lately
 	freed    chan struct{} // gets a value when taken has gone down
 	closing  bool
+	hurried  bool          // Shutdown has told the functions to stop
 	stopping chan struct{} // closed when Shutdown begins
 }
 
@@ -145,8 +146,14 @@ func (e *Executor) notClaimed(ctx context.Context, err error) error {
 	row := refused.Row
 	switch refused.Reason {
 	case ErrNotDue:
-		// The ticket that came early is used up; the row needs another.
-		if armErr := e.arm(ctx, row); armErr != nil {
+		// The ticket that came early is used up; the row needs another. Where the
+		// database's clock is far behind, a ticket for the row's time would come
+		// as early again.
+		later := *row
+		if at := time.Now().Add(refused.Wait); at.Sub(row.RunAfter) > earlyTolerance {
+			later.RunAfter = at
+		}
+		if armErr := e.arm(ctx, &later); armErr != nil {
 			return fmt.Errorf("%w: %w", ErrNotArmed, armErr)
 		}
 	case ErrUnknownTask:
@@ -162,7 +169,7 @@ func (e *Executor) notClaimed(ctx context.Context, err error) error {
 // arm dispatches a row for its time, unless that is so far off that the sweeper
 // will do it.
 func (e *Executor) arm(ctx context.Context, row *Row) error {
-	if time.Until(row.RunAfter) >= ArmWithin {
+	if row.parked(time.Now()) {
 		return nil
 	}
 	return e.client.dispatch(ctx, row)

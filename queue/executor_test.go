@@ -315,6 +315,7 @@ func TestZombieIsToldAndItsFinishRefused(t *testing.T) {
 				time.Sleep(3*time.Second + time.Millisecond) // the lease has ended
 				stolen := make(chan *queue.Run)
 				go func() { stolen <- other.run(id) }()
+				synctest.Wait()
 				run := <-done
 				if run.Outcome != queue.OutcomeLost || heeds && !errors.Is(cause, queue.ErrLeaseLost) {
 					t.Errorf("zombie: %+v, cause %v", run, cause)

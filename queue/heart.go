@@ -3,7 +3,6 @@ package queue
 import (
 	"context"
 	"log/slog"
-	"slices"
 	"sync"
 	"time"
 )
@@ -18,9 +17,11 @@ type heart struct {
 	log    *slog.Logger
 	outage *outage
 
-	mu      sync.Mutex
-	claims  map[Claim]*pulse
-	beating bool
+	mu       sync.Mutex
+	claims   map[Claim]*pulse
+	beating  bool
+	watching bool
+	why      string // the last renewal did not renew all
 }
 
 // pulse is what the heart knows of one claim.
@@ -37,6 +38,10 @@ func (h *heart) add(c Claim, since time.Time, lost context.CancelCauseFunc) {
 	if !h.beating {
 		h.beating = true
 		time.AfterFunc(h.lease/3, h.beat)
+	}
+	if !h.watching {
+		h.watching = true
+		time.AfterFunc(h.lease, h.watch)
 	}
 }
 
@@ -68,12 +73,12 @@ func (h *heart) beat() {
 		return err
 	})
 	h.outage.observe(err)
-	h.note(claims, renewed, lost, sent, err)
+	h.note(renewed, lost, sent, err)
 	time.AfterFunc(max(h.lease/3-time.Since(sent), h.lease/10), h.beat)
 }
 
-// note tells the claims how the renewal ended.
-func (h *heart) note(claims, renewed, lost []Claim, sent time.Time, err error) {
+// note keeps how a renewal ended, and tells those that have lost their claims.
+func (h *heart) note(renewed, lost []Claim, sent time.Time, err error) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	for _, c := range renewed {
@@ -81,20 +86,35 @@ func (h *heart) note(claims, renewed, lost []Claim, sent time.Time, err error) {
 			p.until = sent.Add(h.lease)
 		}
 	}
-	for _, c := range claims {
-		if p := h.claims[c]; p != nil && time.Now().After(p.until) && !slices.Contains(lost, c) {
-			why := "its row stayed locked"
-			if err != nil {
-				why = err.Error()
-			}
-			h.log.Warn("lease ran out: it could not be renewed", "task_id", c.ID, "error", why)
-			lost = append(lost, c)
-		}
-	}
 	for _, c := range lost {
 		if p := h.claims[c]; p != nil {
 			p.lost(ErrLeaseLost)
 			delete(h.claims, c)
 		}
+	}
+	h.why = "its row stayed locked"
+	if err != nil {
+		h.why = err.Error()
+	}
+}
+
+// watch tells those whose leases are over without having been renewed, and comes
+// again when the next one is, while there are any. It does so apart from beat,
+// which may be waiting for an answer.
+func (h *heart) watch() {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	next := h.lease
+	for c, p := range h.claims {
+		if left := time.Until(p.until); left > 0 {
+			next = min(next, left)
+			continue
+		}
+		h.log.Warn("lease ran out: it could not be renewed", "task_id", c.ID, "error", h.why)
+		p.lost(ErrLeaseLost)
+		delete(h.claims, c)
+	}
+	if h.watching = len(h.claims) > 0; h.watching {
+		time.AfterFunc(next, h.watch)
 	}
 }

@@ -7,6 +7,8 @@ import (
 	"testing/synctest"
 	"time"
 
+	"github.com/google/uuid"
+
 	"github.com/claimcheck-go/claimcheck/queue"
 )
 
@@ -123,5 +125,44 @@ func TestTimedOutTaskThatDoesNotReturnIsAbandonedAfterALease(t *testing.T) {
 			t.Errorf("%+v after %s", run, time.Since(start))
 		}
 		close(end)
+	})
+}
+
+// slowClaims is a store whose answer to a claim is held up.
+type slowClaims struct {
+	queue.Store
+	claimed, answer chan struct{}
+}
+
+func (s slowClaims) Claim(ctx context.Context, id uuid.UUID, r queue.ClaimRequest) (*queue.Row, error) {
+	row, err := s.Store.Claim(ctx, id, r)
+	close(s.claimed)
+	<-s.answer
+	return row, err
+}
+
+func TestShutdownTellsATaskWhoseClaimWasUnderWay(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		store := slowClaims{newStore(t), make(chan struct{}), make(chan struct{})}
+		sys := newSystem(t, setup{store: store}, task(func(ctx context.Context) (any, error) {
+			<-ctx.Done()
+			return nil, context.Cause(ctx)
+		}))
+		id := sys.enqueue("t", nil)
+		ran := make(chan *queue.Run, 1)
+		go func() { ran <- sys.run(id) }()
+		<-store.claimed
+		ended, cancel := context.WithCancel(t.Context())
+		cancel()
+		down := make(chan error, 1)
+		go func() { down <- sys.exec.Shutdown(ended, time.Minute) }()
+		synctest.Wait() // all that run have been told
+		close(store.answer)
+		if err := <-down; err != nil {
+			t.Error(err)
+		}
+		if run, row := <-ran, sys.row(id); run.Outcome != queue.OutcomeInterrupted || row.Status != queue.StatusReady || row.Attempts != 0 {
+			t.Errorf("%+v, %+v", run, row)
+		}
 	})
 }

@@ -104,6 +104,9 @@ func (e *Executor) enter(r *running) {
 	e.mu.Lock()
 	defer e.mu.Unlock()
 	e.running[r.claim] = r
+	if e.hurried { // its claim was under way when the others were told
+		r.cancel(ErrShutdown)
+	}
 }
 
 func (e *Executor) leave(r *running) {
@@ -128,6 +131,9 @@ func (e *Executor) Shutdown(ctx context.Context, linger time.Duration) error {
 	if e.drained(ctx) {
 		return nil
 	}
+	e.mu.Lock()
+	e.hurried = true
+	e.mu.Unlock()
 	e.each(func(r *running) { r.cancel(ErrShutdown) })
 	lingering, cancel := context.WithTimeout(context.WithoutCancel(ctx), linger)
 	defer cancel()
