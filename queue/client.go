@@ -61,8 +61,9 @@ type Client struct {
 	bell     bell
 }
 
-// NewClient checks the configuration, and the registered tasks against it, and
-// fills in its defaults. It opens nothing and starts nothing.
+// NewClient checks the configuration, and whether its backends can let the
+// registered tasks run as long as they may, and fills in its defaults. It opens
+// nothing and starts nothing.
 func NewClient(cfg Config) (*Client, error) {
 	if cfg.Store == nil {
 		return nil, errors.New("queue: Config.Store is required")
@@ -77,6 +78,16 @@ func NewClient(cfg Config) (*Client, error) {
 		}
 		backends[name] = backend
 	}
+	for name, backend := range backends {
+		for _, queue := range backend.Queues {
+			if !queueNamePattern.MatchString(queue) {
+				return nil, fmt.Errorf(`queue: Queues of backend %q: %.120q is no queue name: use 1 to 100 letters, digits, "-", "_" or "."`, name, queue)
+			}
+		}
+	}
+	if cfg.DispatchTimeout < 0 || cfg.MaxBytes < 0 {
+		return nil, errors.New("queue: Config.DispatchTimeout and MaxBytes must not be negative")
+	}
 	if cfg.DispatchTimeout == 0 {
 		cfg.DispatchTimeout = DefaultDispatchTimeout
 	}
@@ -86,6 +97,7 @@ func NewClient(cfg Config) (*Client, error) {
 	if cfg.Logger == nil {
 		cfg.Logger = slog.Default()
 	}
+	cfg.Hooks = cfg.Hooks.guarded(cfg.Logger)
 	c := &Client{cfg: cfg, registry: cfg.Registry, backends: backends, outage: outage{log: cfg.Logger}}
 	for _, task := range cfg.Registry.Tasks() {
 		if err := c.checkTimeout(task.Backend, task.Timeout); err != nil {

@@ -9,6 +9,7 @@ import (
 	"fmt"
 	"io"
 	"reflect"
+	"slices"
 	"time"
 
 	"github.com/google/uuid"
@@ -113,7 +114,17 @@ func (c *Client) inserted(rows []*NewRow, err error) ([]*Handle, error) {
 // goOut dispatches what has been stored for good.
 func (c *Client) goOut(ctx context.Context, handles []*Handle) {
 	now, rows := time.Now(), make([]*Row, 0, len(handles))
+	var seen map[uuid.UUID]bool
+	if slices.ContainsFunc(handles, func(h *Handle) bool { return h.Existed }) { // twice in this call, maybe
+		seen = make(map[uuid.UUID]bool, len(handles))
+	}
 	for _, h := range handles {
+		if seen[h.ID] {
+			continue
+		}
+		if seen != nil {
+			seen[h.ID] = true
+		}
 		if hook := c.cfg.Hooks.Enqueued; hook != nil && !h.Existed {
 			hook(ctx, h.Row)
 		}

@@ -7,7 +7,7 @@ import (
 
 // Hooks are called as tasks go along, where they happen: quickly, by many
 // goroutines at once, and without changing the row. Each may be nil, and costs
-// nothing then. Package queue/telemetry fills them in with OpenTelemetry.
+// nothing then; one that panics is logged, and the task goes on. Package queue/telemetry fills them in with OpenTelemetry.
 type Hooks struct {
 	// Enqueuing is called before rows are stored, all of one call together. It
 	// may set their TraceContext, which is all that it may change. The context

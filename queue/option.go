@@ -34,6 +34,7 @@ type options struct {
 	delay       time.Duration
 	runAfter    time.Time
 	id          uuid.UUID
+	withID      bool // id was asked for
 	aliases     []string
 	backoff     func(attempt int) time.Duration
 }
@@ -56,7 +57,8 @@ func Priority(n int) Option { return func(o *options) { o.priority = n } }
 func MaxAttempts(n int) Option { return func(o *options) { o.maxAttempts = n } }
 
 // Timeout bounds one attempt: its context ends after d, and if the function
-// then returns an error, the attempt failed with a *TimeoutError.
+// then returns an error, the attempt failed with a *TimeoutError. 0 is no limit;
+// given to Enqueue it leaves the task's.
 func Timeout(d time.Duration) Option { return func(o *options) { o.timeout = d } }
 
 // Delay makes the task wait for d, by the database's clock, before it is due.
@@ -71,8 +73,11 @@ func RunAfter(t time.Time) Option {
 
 // WithID chooses the row's ID, so that the enqueue can be repeated when its
 // answer was lost: the same task and arguments under the same ID are stored
-// once; others are refused with ErrIDConflict. It belongs to one Enqueue.
-func WithID(id uuid.UUID) Option { return func(o *options) { o.id = id } }
+// once; others are refused with ErrIDConflict. The ID of zeros is refused: it
+// stands for none. It belongs to one Enqueue.
+func WithID(id uuid.UUID) Option {
+	return func(o *options) { o.id, o.withID = id, true }
+}
 
 // Alias gives a task further names under which rows may have been stored, so
 // that it can be renamed while old rows wait. It belongs to NewTask or Declare.
@@ -110,7 +115,9 @@ func (o *options) check() error {
 	case o.maxAttempts < 1 || o.maxAttempts > MaxAttemptsLimit:
 		return invalidf("max_attempts must be a whole number from 1 to %d, not %d", MaxAttemptsLimit, o.maxAttempts)
 	case o.timeout < 0 || o.timeout > longestTimeout:
-		return invalidf("timeout must be between 0 (none) and %s, not %s", longestTimeout, o.timeout)
+		return invalidf("timeout must be between 0 (no limit, or in an Enqueue that of the task) and %s, not %s", longestTimeout, o.timeout)
+	case o.withID && o.id == uuid.Nil:
+		return invalidf("id must be a UUID that is not all zeros")
 	case o.delay < 0 || o.delay > latestRunAfter.Sub(earliestRunAfter):
 		return invalidf("delay must not be negative, not %s", o.delay)
 	case !o.runAfter.IsZero() && (o.runAfter.Before(earliestRunAfter) || o.runAfter.After(latestRunAfter)):

@@ -62,7 +62,7 @@ func Declare[In, Out any](name string, defaults ...Option) *Task[In, Out] {
 	if err := o.check(); err != nil {
 		panic(fmt.Sprintf("queue: task %q: %v", name, err))
 	}
-	if o.id != uuid.Nil || o.delay != 0 || !o.runAfter.IsZero() {
+	if o.withID || o.delay != 0 || !o.runAfter.IsZero() {
 		panic(fmt.Sprintf("queue: task %q: WithID, Delay and RunAfter belong to Enqueue", name))
 	}
 	for _, n := range append([]string{name}, o.aliases...) {

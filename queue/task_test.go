@@ -98,6 +98,7 @@ func TestEnqueueRefusesAndNamesTheField(t *testing.T) {
 		"backend":          {"any", nil, []queue.Option{queue.OnBackend("bulk")}, `backend_name "bulk" is not known; known: default`},
 		"negative delay":   {"any", nil, []queue.Option{queue.Delay(-1)}, "delay must not be negative"},
 		"negative timeout": {"any", nil, []queue.Option{queue.Timeout(-1)}, "timeout"},
+		"ID of zeros":      {"any", nil, []queue.Option{queue.WithID(uuid.Nil)}, "id must be a UUID that is not all zeros"},
 		"year 300000":      {"any", nil, []queue.Option{queue.RunAfter(time.Date(300000, 1, 1, 0, 0, 0, 0, time.UTC))}, "run_after must be between the years 1970 and 9999, not in 300000"},
 		"NUL":              {"any", map[string]any{"user": user{Name: "a\x00"}}, nil, "args.user.Name contains U+0000"},
 		"channel":          {"any", map[string]any{"user": []any{1, user{Photo: make(chan int)}}}, nil, "args.user[1].photo cannot be encoded"},
@@ -154,6 +155,24 @@ func TestRepeatedEnqueueUnderOneIDIsOneTask(t *testing.T) {
 	}
 	if _, err := sys.client.Enqueue(t.Context(), "t", 3, queue.WithID(id)); !errors.Is(err, queue.ErrIDConflict) {
 		t.Errorf("other arguments: %v, want ErrIDConflict", err)
+	}
+	same := queue.Request{Task: "t", Options: []queue.Option{queue.WithID(uuid.New())}}
+	if _, err := sys.client.EnqueueMany(t.Context(), same, queue.Request{Task: "t"}, same); err != nil || len(sent.sent()) != 4 {
+		t.Errorf("twice in one call: %v, %d tickets, want 2 more", err, len(sent.sent()))
+	}
+}
+
+func TestNewClientRefusesWhatNoEnqueueCouldUse(t *testing.T) {
+	for name, cfg := range map[string]queue.Config{
+		"queues":                        {Queues: []string{"default", "a b"}},
+		"\"b\"":                         {Backends: map[string]queue.Backend{"b": {Queues: []string{""}}}},
+		"MaxBytes must not be negative": {MaxBytes: -1},
+		"DispatchTimeout and":           {DispatchTimeout: -1},
+	} {
+		cfg.Store, cfg.Registry = newStore(t), queue.NewRegistry()
+		if _, err := queue.NewClient(cfg); err == nil || !strings.Contains(strings.ToLower(err.Error()), strings.ToLower(name)) {
+			t.Errorf("%s: %v", name, err)
+		}
 	}
 }
 
