@@ -84,7 +84,7 @@ func (l *Local) Run(ctx context.Context, e *Executor) {
 			looked = time.Now()
 			claimable, err = l.look(ctx, e)
 		}
-		if claimable && err == nil {
+		if claimable || err != nil { // something may be claimable all the same
 			claimable, err = l.claim(ctx, e)
 		}
 		switch {

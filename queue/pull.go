@@ -1,6 +1,7 @@
 package queue
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"time"
@@ -62,9 +63,7 @@ func (e *Executor) claimNext(ctx context.Context, from From, n int) ([]*Row, err
 
 // ProcessOne claims the task that comes next and runs it; nil when none is due.
 func (e *Executor) ProcessOne(ctx context.Context, from From) (*Run, error) {
-	if _, err := e.look(ctx); err != nil {
-		return nil, err
-	}
+	_, lookErr := e.look(ctx) // which does not keep it from what can be claimed
 	if err := e.reserve(); err != nil {
 		return nil, err
 	}
@@ -74,7 +73,7 @@ func (e *Executor) ProcessOne(ctx context.Context, from From) (*Run, error) {
 	rows, err := e.claimNext(ctx, from, 1)
 	if err != nil || len(rows) == 0 {
 		e.returned(unknownTime)
-		return nil, err
+		return nil, cmp.Or(err, lookErr)
 	}
 	return e.run(ctx, rows[0], since), nil
 }

@@ -107,15 +107,18 @@ func (w *worker) left() int {
 }
 
 // fill starts what is due in the free slots, after a look at what time has made
-// due if asked, and reports whether there may be more.
+// due if asked, and reports whether there may be more. A look that fails does not
+// keep it from what can be claimed.
 func (w *worker) fill(ctx context.Context, look bool) (more bool, err error) {
+	var lookErr error
 	if look {
-		if _, err := w.e.look(ctx); err != nil {
-			return false, err
-		}
+		_, lookErr = w.e.look(ctx)
 	}
 	claimed, more, err := w.e.pull(ctx, w.cfg.From, w.left(), func(run *Run) { w.ended <- run })
 	w.begun += claimed
+	if err == nil && claimed == 0 {
+		err = lookErr
+	}
 	return more, err
 }
 

@@ -190,3 +190,28 @@ func TestWorkCountsRunsAsTheyEnd(t *testing.T) {
 		t.Errorf("%d runs had begun and were not counted", n)
 	}
 }
+
+// What time has made due may take the database too long; what is due is claimed
+// all the same.
+func TestWorkGoesOnWhenTheLookFails(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		local := queue.NewLocal()
+		sys := newSystem(t, setup{store: noPromotion{newStore(t)}, dispatch: local}, queue.NewTask("t", nothing))
+		for range 3 {
+			sys.enqueue("t", nil)
+		}
+		if run, err := sys.exec.ProcessOne(t.Context(), queue.From{}); err != nil || run == nil {
+			t.Errorf("ProcessOne: %+v, %v", run, err)
+		}
+		if worked, err := sys.exec.Work(t.Context(), queue.WorkConfig{MaxTasks: 2}); err != nil || worked.Runs != 2 {
+			t.Errorf("Work: %+v, %v", worked, err)
+		}
+		if run, err := sys.exec.ProcessOne(t.Context(), queue.From{}); !errors.Is(err, queue.ErrUnavailable) {
+			t.Errorf("with nothing to claim: %+v, %v", run, err)
+		}
+		sys.startLocal(local)
+		if row := sys.wait(sys.enqueue("t", nil)); row.Status != queue.StatusSuccessful {
+			t.Errorf("Local: %+v", row)
+		}
+	})
+}
