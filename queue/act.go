@@ -13,6 +13,7 @@ import (
 type ActRequest struct {
 	Action Action
 	Selection
+	Most   int    // how many rows are changed at most; 0: all that there are
 	Actor  string // who asks, for the audit log
 	Target string // what is chosen, in words, for the audit log
 }
@@ -40,6 +41,9 @@ func (c *Client) Act(ctx context.Context, r ActRequest, progress func(done int))
 	if err := r.Check(); err != nil {
 		return acted, err
 	}
+	if r.Most < 0 {
+		return acted, invalidf("Most must not be negative, not %d", r.Most)
+	}
 	if !slices.Contains(Actions, r.Action) {
 		return acted, invalidf("action %.40q is not known; known: %v", r.Action, Actions)
 	}
@@ -63,7 +67,11 @@ func (c *Client) Act(ctx context.Context, r ActRequest, progress func(done int))
 			acted.More = true
 			return acted, nil //nolint:nilerr // that time is over is what More says
 		}
-		n, err := c.actBatch(ctx, r, before, &acted)
+		limit := actBatch
+		if r.Most > 0 {
+			limit = min(limit, r.Most-acted.Done)
+		}
+		n, err := c.actBatch(ctx, r, before, limit, &acted)
 		if err != nil {
 			acted.More = true
 			return acted, err
@@ -71,7 +79,7 @@ func (c *Client) Act(ctx context.Context, r ActRequest, progress func(done int))
 		if progress != nil {
 			progress(acted.Done)
 		}
-		if n < actBatch {
+		if n < limit || acted.Done == r.Most {
 			return acted, nil
 		}
 	}
@@ -79,11 +87,11 @@ func (c *Client) Act(ctx context.Context, r ActRequest, progress func(done int))
 
 // actBatch changes and dispatches one batch. It ends even if ctx does: how much
 // was done would not be known.
-func (c *Client) actBatch(ctx context.Context, r ActRequest, before time.Time, acted *Acted) (int, error) {
+func (c *Client) actBatch(ctx context.Context, r ActRequest, before time.Time, limit int, acted *Acted) (int, error) {
 	ctx = context.WithoutCancel(ctx)
 	var rows []*Row
 	err := within(ctx, batchTimeout, func(ctx context.Context) (err error) {
-		rows, err = c.cfg.Store.Act(ctx, r.Action, r.Selection, before, actBatch)
+		rows, err = c.cfg.Store.Act(ctx, r.Action, r.Selection, before, limit)
 		return err
 	})
 	c.outage.observe(err)

@@ -57,6 +57,41 @@ func TestActSaysWhatWasNotDispatched(t *testing.T) {
 	}
 }
 
+// What was enqueued after somebody has said yes to a number is not changed too.
+func TestActChangesNoMoreThanAsked(t *testing.T) {
+	sys := newSystem(t, setup{}, queue.NewTask("t", nothing))
+	for range 250 {
+		sys.enqueue("t", nil)
+	}
+	for _, c := range []struct{ most, want int }{{3, 3}, {200, 200}, {40, 40}, {0, 7}, {5, 0}} {
+		acted, err := sys.client.Act(t.Context(), queue.ActRequest{Action: queue.ActionCancel, Most: c.most}, nil)
+		if err != nil || acted != (queue.Acted{Done: c.want}) {
+			t.Errorf("most %d: %+v, %v", c.most, acted, err)
+		}
+	}
+	if _, err := sys.client.Act(t.Context(), queue.ActRequest{Action: queue.ActionCancel, Most: -1}, nil); !errors.Is(err, queue.ErrInvalid) {
+		t.Errorf("negative: %v", err)
+	}
+}
+
+func TestARowTellsOfNoOtherTask(t *testing.T) {
+	out := &sharded{of: 1, down: map[string]bool{"shard-0": true}}
+	sys := newSystem(t, setup{dispatch: out}, queue.NewTask("t", nothing))
+	requests := make([]queue.Request, 3)
+	for i := range requests {
+		requests[i].Task = "t"
+	}
+	handles, err := sys.client.EnqueueMany(t.Context(), requests...)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, h := range handles {
+		if said := sys.row(h.ID).DispatchError; said != "shard-0 does not exist" {
+			t.Errorf("%q", said)
+		}
+	}
+}
+
 func TestActStopsWithItsContext(t *testing.T) {
 	sys := newSystem(t, setup{}, queue.NewTask("t", nothing))
 	sys.enqueue("t", nil)

@@ -70,7 +70,7 @@ func (c *Client) send(ctx context.Context, d Dispatcher, rows []*Row, tickets []
 	refused = make(map[uuid.UUID]bool)
 	reasons := make(map[uuid.UUID]string)
 	for _, part := range refusals(d, tickets, err) {
-		reason := cleanText(part.err.Error(), maxMessageBytes)
+		reason := cleanText(part.reason(), maxMessageBytes)
 		for _, id := range part.ids {
 			refused[id], reasons[id] = true, reason
 		}
@@ -98,6 +98,18 @@ type refusal struct {
 	shard string
 	ids   []uuid.UUID
 	err   error
+}
+
+// reason is what the rows say: the cause without the ID of one of them, so that
+// many that were refused for one reason are seen to be that.
+func (r refusal) reason() string {
+	var partly *DispatchError
+	if errors.As(r.err, &partly) {
+		if cause := partly.Failed[r.ids[0]]; cause != nil {
+			return cause.Error()
+		}
+	}
+	return r.err.Error()
 }
 
 // refusals takes the error of a dispatch apart: what is to be mended may differ

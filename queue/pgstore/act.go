@@ -21,9 +21,9 @@ var deeds = map[queue.Action]deed{
 	queue.ActionRun: {`status = 'READY' AND NOT (hold = 0 AND dispatch_due_at > $1::timestamptz + ` + grace + ` AND dispatch_due_at <= now() + ` + grace + `)
 		AND NOT (dispatch_error IS NOT NULL AND dispatch_due_at > $1::timestamptz AND dispatch_due_at <= now())
 		AND (last_attempted_at IS NULL OR last_attempted_at < $1::timestamptz)`,
-		`hold = 0, run_after = NULL, retry_at = NULL, dispatch_due_at = now() + ` + grace},
+		`hold = 0, run_after = NULL, retry_at = now(), dispatch_due_at = now() + ` + grace},
 	queue.ActionRetry: {`status = 'FAILED' AND finished_at <= $1::timestamptz`,
-		`status = 'READY', hold = CASE WHEN run_after > now() THEN 1 ELSE 0 END, finished_at = NULL, claim_id = NULL, retry_at = NULL,
+		`status = 'READY', hold = CASE WHEN run_after > now() THEN 1 ELSE 0 END, finished_at = NULL, claim_id = NULL, retry_at = greatest(now(), run_after),
 	max_attempts = greatest(max_attempts, attempts + 1), dispatch_tries = 0, dispatch_due_at = now() + ` + grace},
 	queue.ActionRequeue: {`status = 'RUNNING' AND lease_expires_at <= now() AND $1::timestamptz IS NOT NULL`,
 		setReclaimed + `, max_attempts = greatest(max_attempts, attempts + 1)`},

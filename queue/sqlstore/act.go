@@ -31,14 +31,14 @@ var deeds = map[queue.Action]deed{
 
 // makeDue lets a READY row run now.
 func makeDue(row *queue.Row, now time.Time) {
-	row.RunAfter, row.RetryAt = time.Time{}, time.Time{}
+	row.RunAfter, row.RetryAt = time.Time{}, now // since when it waits
 	row.DispatchDueAt = now.Add(queue.DispatchGrace)
 }
 
 // reopen makes a FAILED row READY.
 func reopen(row *queue.Row, now time.Time) {
 	row.Status = queue.StatusReady
-	row.FinishedAt, row.RetryAt = time.Time{}, time.Time{}
+	row.FinishedAt, row.RetryAt = time.Time{}, later(now, row.RunAfter)
 	row.ClaimID = uuid.Nil
 	row.MaxAttempts = max(row.MaxAttempts, row.Attempts+1)
 	row.DispatchTries, row.DispatchDueAt = 0, now.Add(queue.DispatchGrace)

@@ -74,9 +74,10 @@ var actTests = map[string]func(*fixture){
 		row := f.insert(delay(time.Hour))
 		f.act(queue.ActionRun, queue.Selection{View: queue.ViewDelayed})
 		got := f.get(row.ID)
-		if !got.RunAfter.IsZero() || !got.RetryAt.IsZero() || got.DispatchDueAt.Sub(row.EnqueuedAt) < queue.DispatchGrace {
+		if !got.RunAfter.IsZero() || got.RetryAt.Before(row.EnqueuedAt) || got.DispatchDueAt.Sub(row.EnqueuedAt) < queue.DispatchGrace {
 			f.Errorf("%+v", got)
 		}
+		f.equal("waiting since", f.figures(queue.Filter{}).OldestPendingSince.Equal(got.RetryAt), true)
 		f.equal("claimable", ids(f.claimNext(10)), []uuid.UUID{row.ID})
 	},
 	"run leaves alone what could not be dispatched since": func(f *fixture) {
@@ -112,6 +113,8 @@ var actTests = map[string]func(*fixture){
 		got := f.get(row.ID)
 		want := *row
 		want.Status, want.MaxAttempts, want.FinishedAt, want.ClaimID, want.DispatchDueAt = queue.StatusReady, 2, time.Time{}, uuid.Nil, got.DispatchDueAt
+		want.RetryAt = got.RetryAt
+		f.between("due since", got.RetryAt.Sub(row.FinishedAt), 0, time.Minute)
 		f.equal("row", *got, want)
 		f.refusesAll(row.Claim())
 		f.equal("claimable", ids(f.claimNext(10)), []uuid.UUID{row.ID})
