@@ -1,6 +1,7 @@
 package deploy_test
 
 import (
+	"encoding/base64"
 	"encoding/json"
 	"fmt"
 	"io"
@@ -160,9 +161,9 @@ func (s *fakeState) answer(args []string) ([]string, error) {
 			return nil, fmt.Errorf("ALREADY_EXISTS: %s %s", kind, name)
 		}
 		s.Things[kind] = append(s.Things[kind], name)
-		s.Settings[kind+" "+name] = strings.Join([]string{flags["--max-attempts"], flags["--min-backoff"], flags["--max-backoff"], flags["--max-doublings"]}, ",")
+		s.Settings[kind+" "+name] = described(kind, flags)
 	case "update":
-		s.Settings[kind+" "+names[0]] = strings.Join([]string{flags["--max-attempts"], flags["--min-backoff"], flags["--max-backoff"], flags["--max-doublings"]}, ",")
+		s.Settings[kind+" "+names[len(names)-1]] = described(kind, flags)
 	case "add":
 		value, err := io.ReadAll(os.Stdin)
 		s.Secrets[names[0]] = string(value)
@@ -193,6 +194,15 @@ func (s *fakeState) answer(args []string) ([]string, error) {
 		return []string{os.Getenv("FAKE_TOKEN")}, nil
 	}
 	return nil, nil
+}
+
+// described is what is shown of a thing, as far as it is asked for.
+func described(kind string, flags map[string]string) string {
+	if kind == "scheduler jobs" {
+		return base64.StdEncoding.EncodeToString([]byte(flags["--message-body"]))
+	}
+	limit := strings.TrimPrefix(flags["--max-retry-duration"], "0s") // none is not shown
+	return strings.Join([]string{flags["--max-attempts"], flags["--min-backoff"], flags["--max-backoff"], flags["--max-doublings"], limit}, ",")
 }
 
 func (s *fakeState) readFile(path string) {

@@ -30,7 +30,7 @@ usage: deploy/setup.sh --project PROJECT --region REGION [options]
 TEXT
 }
 
-project='' region='' platform=cloud-run service=claimcheck queues=default shards='' doctor=yes url_file='' tier=db-custom-1-3840 purge_days=30 dry_run=''
+project='' region='' platform=cloud-run service=claimcheck queues=default shards='' doctor=yes url_file='' tier=db-custom-1-3840 purge_days='' dry_run=''
 while [ $# -gt 0 ]; do
 	case $1 in
 	--dry-run) dry_run=yes ;;
@@ -70,7 +70,7 @@ check --service "$service" '[a-z][a-z0-9-]{0,20}[a-z0-9]' "2 to 22 small letters
 check --queues "$queues" '[A-Za-z0-9-]{1,100}(,[A-Za-z0-9-]{1,100})*' "queue names of letters, digits and hyphens with commas between"
 check --shards "$shards" '|[A-Za-z0-9-]{1,96}=[0-9]+(,[A-Za-z0-9-]{1,96}=[0-9]+)*' "names of queues with numbers, such as emails=4,reports=2"
 check --sql-tier "$tier" '[a-z0-9-]+' "a machine such as db-custom-1-3840"
-check --purge-days "$purge_days" '[0-9]{1,5}' "a number of days"
+check --purge-days "$purge_days" '[0-9]{0,5}' "a number of days"
 
 IFS=, read -r -a queue_names <<<"$queues"
 # The queue that is to be spread stays: what it holds it still delivers.
@@ -92,6 +92,7 @@ if [ -n "$url_file" ]; then
 	[ -s "$url_file" ] || die "--database-url-file: $url_file cannot be read, or is empty"
 	[ "$platform" = cloud-run ] || die "--database-url-file is for Cloud Run: App Engine has no secrets, DATABASE_URL goes into app.yaml"
 fi
+[ -z "$purge_days" ] || [ "$platform" = cloud-run ] || die "--purge-days is for Cloud Run: on App Engine the days stand in cron.yaml"
 [ -n "$dry_run" ] || command -v gcloud >/dev/null || die "gcloud is not installed: https://cloud.google.com/sdk/docs/install"
 
 in=(--project="$project")
@@ -122,20 +123,24 @@ accounts() {
 }
 
 # Attempts are counted in the row, so that a message is never given up by the
-# queue; a backoff of at most 300 s is what the server counts with.
-retry=(--max-attempts=-1 --min-backoff=5s --max-backoff=300s --max-doublings=6
-	--max-dispatches-per-second=500 --max-concurrent-dispatches=500)
-retry_fields='value[separator=","](retryConfig.maxAttempts,retryConfig.minBackoff,retryConfig.maxBackoff,retryConfig.maxDoublings)'
+# queue; a backoff of at most 300 s is what the server counts with. The rates of a
+# queue that exists are its owner's.
+retry=(--max-attempts=-1 --max-retry-duration=0s --min-backoff=5s --max-backoff=300s --max-doublings=6)
+rates=(--max-dispatches-per-second=500 --max-concurrent-dispatches=500)
+retry_fields='value[separator=","](retryConfig.maxAttempts,retryConfig.minBackoff,retryConfig.maxBackoff,retryConfig.maxDoublings,retryConfig.maxRetryDuration)'
 
 make_queues() {
 	local queue at settings
 	for queue in "${queue_names[@]}"; do
 		at=("$queue" "${in[@]}" --location="$region")
 		if lacks "$queue" tasks queues list "${in[@]}" --location="$region" --format='value(name.basename())'; then
-			change tasks queues create "${at[@]}" "${retry[@]}"
+			change tasks queues create "${at[@]}" "${retry[@]}" "${rates[@]}"
 		else
 			settings=$(ask tasks queues describe "${at[@]}" --format="$retry_fields") || exit 1
-			[ "$settings" = -1,5s,300s,6 ] || change tasks queues update "${at[@]}" "${retry[@]}"
+			case $settings in
+			-1,5s,300s,6, | -1,5s,300s,6,0s) ;; # no limit is not shown
+			*) change tasks queues update "${at[@]}" "${retry[@]}" ;;
+			esac
 		fi
 		bind roles/cloudtasks.enqueuer "$runtime" tasks queues -- "${at[@]}"
 		[ -z "$doctor" ] || bind roles/cloudtasks.viewer "$runtime" tasks queues -- "${at[@]}"
@@ -201,7 +206,16 @@ make_service() {
 
 make_jobs() {
 	job "$service-sweep" '* * * * *' /tasks/sweep/ '{}'
-	job "$service-purge" '17 3 * * *' /tasks/purge/ "{\"days\":$purge_days}"
+	job "$service-purge" '17 3 * * *' /tasks/purge/ "{\"days\":${purge_days:-30}}"
+	[ -z "$purge_days" ] || keep_for "$service-purge" "{\"days\":$purge_days}"
+}
+
+# keep_for gives a job that was there before the body that was asked for.
+keep_for() {
+	[ -z "$dry_run" ] || return 0
+	local body at=("${in[@]}" --location="$region")
+	body=$(ask scheduler jobs describe "$1" "${at[@]}" --format='value(httpTarget.body)') || exit 1
+	[ "$(base64 -d <<<"$body")" = "$2" ] || change scheduler jobs update http "$1" "${at[@]}" --message-body="$2"
 }
 
 job() {
@@ -239,7 +253,7 @@ if [ "$platform" = cloud-run ]; then
 	make_jobs
 	make_build
 else
-	apis iam cloudtasks sqladmin appengine cloudbuild
+	apis iam iamcredentials cloudtasks sqladmin appengine cloudbuild
 	accounts
 	make_queues
 	make_database

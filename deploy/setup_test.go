@@ -39,7 +39,7 @@ func TestSetupMakesAFreshProjectReadyAndASecondRunChangesNothing(t *testing.T) {
 		wantCall(t, calls, "services enable ", " "+api+".googleapis.com")
 	}
 	for _, queue := range []string{"default", "emails"} {
-		wantCall(t, calls, "tasks queues create "+queue, "--max-attempts=-1 --min-backoff=5s --max-backoff=300s --max-doublings=6", "--location=europe-west1")
+		wantCall(t, calls, "tasks queues create "+queue, "--max-attempts=-1 --max-retry-duration=0s --min-backoff=5s --max-backoff=300s --max-doublings=6", "--max-dispatches-per-second=500", "--location=europe-west1")
 		wantCall(t, calls, "tasks queues add-iam-policy-binding "+queue, "--member="+run, "--role=roles/cloudtasks.enqueuer")
 		wantCall(t, calls, "tasks queues add-iam-policy-binding "+queue, "--member="+run, "--role=roles/cloudtasks.viewer")
 	}
@@ -162,7 +162,7 @@ func TestSetupMakesShards(t *testing.T) {
 		t.Errorf("made %q, want %q", made, want)
 	}
 	for _, shard := range []string{"emails-0", "emails-2"} {
-		wantCall(t, p.changes(), "tasks queues create "+shard, "--max-attempts=-1 --min-backoff=5s --max-backoff=300s --max-doublings=6")
+		wantCall(t, p.changes(), "tasks queues create "+shard, "--max-attempts=-1 --max-retry-duration=0s --min-backoff=5s --max-backoff=300s --max-doublings=6")
 		wantCall(t, p.changes(), "tasks queues add-iam-policy-binding "+shard, "--role=roles/cloudtasks.enqueuer")
 	}
 	before := len(p.changes())
@@ -186,18 +186,48 @@ func TestSetupMendsTheRetrySettingsOfAQueue(t *testing.T) {
 	if got := p.run(nil, "deploy/setup.sh", projectArgs...); got.status != 0 {
 		t.Fatal(got.stderr)
 	}
-	s := p.state()
-	before := len(p.changes())
-	s.Settings["tasks queues default"] = "100,0.100s,3600s,16" // the service's own defaults
-	p.store(s)
-	if got := p.run(nil, "deploy/setup.sh", projectArgs...); got.status != 0 {
-		t.Fatal(got.stderr)
+	for _, settings := range []string{
+		"100,0.100s,3600s,16,", // the service's own defaults
+		"-1,5s,300s,6,3600s",   // which gives messages up after an hour
+	} {
+		s := p.state()
+		before := len(p.changes())
+		s.Settings["tasks queues default"] = settings
+		p.store(s)
+		if got := p.run(nil, "deploy/setup.sh", projectArgs...); got.status != 0 {
+			t.Fatal(got.stderr)
+		}
+		calls := p.changes()[before:]
+		if len(calls) != 1 {
+			t.Fatalf("%q", calls)
+		}
+		wantCall(t, calls, "tasks queues update default", "--max-attempts=-1 --max-retry-duration=0s --min-backoff=5s --max-backoff=300s --max-doublings=6")
+		if strings.Contains(calls[0], "dispatches") {
+			t.Errorf("it takes away the rates that somebody has set: %s", calls[0])
+		}
 	}
-	calls := p.changes()[before:]
-	if len(calls) != 1 {
-		t.Fatalf("%q", calls)
+}
+
+func TestSetupChangesHowLongTasksAreKept(t *testing.T) {
+	p := newProject(t)
+	for _, c := range []struct {
+		args    []string
+		changes int
+	}{
+		{projectArgs, -1}, {setupArgs("--purge-days", "30"), 0}, {setupArgs("--purge-days", "90"), 1}, {projectArgs, 0}, {setupArgs("--purge-days", "90"), 0},
+	} {
+		before := len(p.changes())
+		if got := p.run(nil, "deploy/setup.sh", c.args...); got.status != 0 {
+			t.Fatal(got.stderr)
+		}
+		calls := p.changes()[before:]
+		if c.changes >= 0 && len(calls) != c.changes {
+			t.Errorf("%q did %q", c.args, calls)
+		}
+		if c.changes == 1 {
+			wantCall(t, calls, "scheduler jobs update http claimcheck-purge", `--message-body={"days":90}`)
+		}
 	}
-	wantCall(t, calls, "tasks queues update default", "--max-attempts=-1 --min-backoff=5s --max-backoff=300s --max-doublings=6")
 }
 
 func TestSetupStopsAtTheFirstRefusalAndGoesOnLater(t *testing.T) {
@@ -259,6 +289,7 @@ func TestSetupRefusesWhatCannotBeANameBeforeItDoesAnything(t *testing.T) {
 		{"--database-url-file", setupArgs("--database-url-file", empty+".gone")},
 		{"--database-url-file", setupArgs("--database-url-file", empty)},
 		{"is for Cloud Run", setupArgs("--platform", "app-engine", "--database-url-file", "/etc/hosts")},
+		{"--purge-days is for Cloud Run", setupArgs("--platform", "app-engine", "--purge-days", "7")},
 	} {
 		p := newProject(t)
 		got := p.run(nil, "deploy/setup.sh", c.args...)
