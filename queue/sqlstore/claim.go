@@ -14,8 +14,9 @@ import (
 func (s *Store) Claim(ctx context.Context, id uuid.UUID, req queue.ClaimRequest) (*queue.Row, error) {
 	var row *queue.Row
 	var refusal error // an answer, not a failure: what the row became is kept
-	err := s.write(ctx, "claim task", func(ctx context.Context, tx querier, now time.Time) (err error) {
-		if row, err = load(ctx, tx, id); err != nil {
+	err := s.transaction(ctx, "claim task", func(ctx context.Context, tx querier) (err error) {
+		var now time.Time
+		if row, now, err = loadNow(ctx, tx, id); err != nil {
 			return err
 		}
 		refusal = queue.WhyNotClaimed(row, req, now)

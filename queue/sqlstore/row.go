@@ -131,6 +131,16 @@ func load(ctx context.Context, q querier, id uuid.UUID) (*queue.Row, error) {
 	return loadBy(ctx, q, query, id)
 }
 
+// loadNow locks and reads one row, and only then asks for the time: the row may
+// have been waited for, and a lease counted from before that could be over when
+// it begins.
+func loadNow(ctx context.Context, tx querier, id uuid.UUID) (row *queue.Row, now time.Time, err error) {
+	if row, err = load(ctx, tx, id); err == nil {
+		now, err = tx.now(ctx)
+	}
+	return row, now, err
+}
+
 // Index: the primary key.
 const loadQuery = `SELECT ` + columns + ` FROM claimcheck_tasks WHERE id = ?`
 
