@@ -60,9 +60,12 @@ func (s *Store) Finish(ctx context.Context, claim queue.Claim, f queue.Finish) (
 	return at, nil
 }
 
-// finishIn is Finish within a transaction.
+// finishIn is Finish within a transaction. A row that ended in another status
+// than this call stores was ended by another call under the same claim, such as
+// a CompleteTx that its worker took for undone: that one stands.
 func finishIn(ctx context.Context, tx querier, claim queue.Claim, f queue.Finish) (time.Time, error) {
-	row, err := underClaim(ctx, tx, claim, func(row *queue.Row, now time.Time) { finish(row, now, f) }, queue.Status.Final)
+	row, err := underClaim(ctx, tx, claim, func(row *queue.Row, now time.Time) { finish(row, now, f) },
+		func(status queue.Status) bool { return status == f.Status })
 	if err != nil {
 		return time.Time{}, err
 	}
