@@ -102,14 +102,3 @@ func claim(row *queue.Row, now time.Time, claimID uuid.UUID, worker string, leas
 	row.RetryAt = time.Time{}
 	row.DispatchError, row.DispatchTries = "", 0
 }
-
-// loseWorker fails a row whose lease has expired with no attempt left. The
-// claim ID goes, so that the lost worker, should it come back, does not take
-// this end for its own.
-func loseWorker(row *queue.Row, now time.Time) {
-	row.Errors = row.WithError(row.WorkerLost(now))
-	row.Status = queue.StatusFailed
-	row.FinishedAt = now
-	row.LeaseExpiresAt = time.Time{}
-	row.ClaimID = uuid.Nil
-}

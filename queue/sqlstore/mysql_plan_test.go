@@ -52,6 +52,9 @@ func TestEveryMySQLStatementUsesItsIndex(t *testing.T) {
 		"held":       {mysqlDialect.heldDue() + skipLocked, []any{now, 100}, "claimcheck_tasks_held"},
 		"expired":    {mysqlDialect.leaseExpired() + skipLocked, []any{now, 100}, "claimcheck_tasks_lease"},
 		"lost":       {mysqlDialect.workerLost() + skipLocked, []any{now, 100}, "claimcheck_tasks_lease"},
+		"release":    {mysqlDialect.updateQuery(setReleased, manyRows), someIDs(manyRows), "PRIMARY"},
+		"reclaim":    {mysqlDialect.updateQuery(setReclaimed, manyRows), append([]any{now, now, now}, someIDs(manyRows)...), "PRIMARY"},
+		"lose":       {mysqlDialect.updateQuery(setLost(1), 1), []any{now, "x", "e", "x", "e", "x", "e", "x"}, "PRIMARY"},
 		"requeue":    {`SELECT ` + columns + abandoned + skipLocked, abandonedArgs, "claimcheck_tasks_lease"},
 		"purge":      {firstFinishedQuery("") + skipLocked, []any{"FAILED", now, 500}, "claimcheck_tasks_finished"},
 		"probe":      {mysqlDialect.probe(), nil, "claimcheck_tasks_claim claimcheck_tasks_held claimcheck_tasks_lease"},
@@ -95,6 +98,14 @@ func TestAFinishIsFoundByItsID(t *testing.T) {
 			t.Errorf("history %v: index %q is used", history, keys)
 		}
 	}
+}
+
+func someIDs(n int) []any {
+	ids := make([]any, n)
+	for i := range ids {
+		ids[i] = uuid.Must(uuid.NewV7())
+	}
+	return ids
 }
 
 // explain returns the indexes that a statement uses, sorted, and the remarks.

@@ -23,6 +23,10 @@ const (
 	columns = requestColumns + `, ` + stateColumns
 )
 
+// historyColumns are columns without the arguments and the result, which may be
+// long: for rows whose errors are gone on with.
+var historyColumns = strings.NewReplacer(" args,", " '' AS args,", " return_value,", " NULL AS return_value,").Replace(columns)
+
 func requestValues(row *queue.Row) []any {
 	return []any{
 		row.ID, row.Task, row.Queue, row.Backend, row.Priority, string(row.Args),
