@@ -10,31 +10,40 @@ import (
 	"github.com/claimcheck-go/claimcheck/queue/sqlstore"
 )
 
-// whileLocked begins do, which waits for the rows that tx has locked, and
-// returns the time of the database while it did so. It ends tx.
-func whileLocked(t *testing.T, db *sql.DB, tx *sql.Tx, do func()) (waited time.Time) {
+// whileWaiting begins do, which has to wait for a row that db has locked, and
+// calls then while it does so. then lets go of the row.
+func whileWaiting(t *testing.T, db *sql.DB, do, then func()) {
 	t.Helper()
 	done := make(chan struct{})
 	go func() {
 		defer close(done)
 		do()
 	}()
+	var name string
 	for waiting := 0; waiting == 0; {
-		err := db.QueryRowContext(t.Context(), `SELECT count(*) FROM information_schema.processlist
-			WHERE db = DATABASE() AND id <> CONNECTION_ID() AND info LIKE '%claimcheck_tasks%'`).Scan(&waiting)
-		if err != nil {
+		if err := db.QueryRowContext(t.Context(), "SHOW GLOBAL STATUS LIKE 'Innodb_row_lock_current_waits'").Scan(&name, &waiting); err != nil {
 			t.Fatal(err)
 		}
 	}
-	var now int64
-	if err := db.QueryRowContext(t.Context(), `SELECT TIMESTAMPDIFF(MICROSECOND, '1970-01-01', UTC_TIMESTAMP(6))`).Scan(&now); err != nil {
-		t.Fatal(err)
-	}
-	if err := tx.Commit(); err != nil {
-		t.Fatal(err)
-	}
+	then()
 	<-done
-	return time.UnixMicro(now)
+}
+
+// whileLocked is whileWaiting for the rows that tx has locked, and returns a
+// time of the database while it did so.
+func whileLocked(t *testing.T, db *sql.DB, tx *sql.Tx, do func()) (waited time.Time) {
+	t.Helper()
+	whileWaiting(t, db, do, func() {
+		var now int64
+		if err := db.QueryRowContext(t.Context(), `SELECT TIMESTAMPDIFF(MICROSECOND, '1970-01-01', UTC_TIMESTAMP(6))`).Scan(&now); err != nil {
+			t.Fatal(err)
+		}
+		if err := tx.Commit(); err != nil {
+			t.Fatal(err)
+		}
+		waited = time.UnixMicro(now)
+	})
+	return waited
 }
 
 func TestTheTimeIsTakenWhenTheRowIsLocked(t *testing.T) {

@@ -9,6 +9,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/google/go-cmp/cmp"
 	"github.com/google/uuid"
 
 	"github.com/claimcheck-go/claimcheck/internal/testdb"
@@ -161,5 +162,57 @@ func TestALongHistoryOfFailuresIsGoneOnWith(t *testing.T) {
 				}
 			}
 		})
+	}
+}
+
+func TestADispatchThatFailedIsNotedOnManyRowsAtOnce(t *testing.T) {
+	s, wire := recording(t, testdb.MariaDB(t))
+	ids := insertMany(t, s, "t", 1200, 0)
+	ended, err := s.Claim(t.Context(), ids[0], claimRequest())
+	if err != nil {
+		t.Fatal(err)
+	}
+	atMost(t, wire.during(func() { err = s.DispatchFailed(t.Context(), "no", ids...) }), 6)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for i, id := range []uuid.UUID{ended.ID, ids[1], ids[600], ids[1199]} {
+		row, err := s.Get(t.Context(), id)
+		if err != nil || (row.DispatchError == "no") != (i > 0) {
+			t.Errorf("%+v, %v", row, err)
+		}
+	}
+	if err := s.DispatchFailed(t.Context(), "no"); err != nil {
+		t.Errorf("of no rows: %v", err)
+	}
+}
+
+func TestTheSweepTakesFewRoundTrips(t *testing.T) {
+	s, wire := recording(t, testdb.MariaDB(t))
+	for _, name := range []string{"a", "b", "c"} {
+		insertMany(t, s, name, 100, 0)
+	}
+	if _, err := s.DB().ExecContext(t.Context(), "UPDATE claimcheck_tasks SET queue_name = task_path"); err != nil {
+		t.Fatal(err)
+	}
+	var queues []queue.StrandedQueue
+	var err error
+	atMost(t, wire.during(func() { queues, err = s.StrandedQueues(t.Context(), "b") }), 5) // the time, each queue, the end
+	if err != nil || len(queues) != 3 {
+		t.Fatalf("StrandedQueues: %v, %v", queues, err)
+	}
+	var rows []*queue.Row
+	atMost(t, wire.during(func() { rows, err = s.TakeStranded(t.Context(), queues[1], 100) }), 5)
+	if err != nil || len(rows) != 100 {
+		t.Fatalf("TakeStranded: %d rows, %v", len(rows), err)
+	}
+	for _, row := range rows[98:] {
+		stored, err := s.Get(t.Context(), row.ID)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if diff := cmp.Diff(stored, row); diff != "" || row.DispatchTries != 1 {
+			t.Errorf("stored and told (-+):\n%s", diff)
+		}
 	}
 }
