@@ -21,6 +21,11 @@ func whileWaiting(t *testing.T, db *sql.DB, do, then func()) {
 	}()
 	var name string
 	for waiting := 0; waiting == 0; {
+		select {
+		case <-done:
+			t.Fatal("it did not wait")
+		default:
+		}
 		if err := db.QueryRowContext(t.Context(), "SHOW GLOBAL STATUS LIKE 'Innodb_row_lock_current_waits'").Scan(&name, &waiting); err != nil {
 			t.Fatal(err)
 		}

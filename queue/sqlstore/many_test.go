@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"path/filepath"
 	"runtime"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -213,6 +214,37 @@ func TestTheSweepTakesFewRoundTrips(t *testing.T) {
 		}
 		if diff := cmp.Diff(stored, row); diff != "" || row.DispatchTries != 1 {
 			t.Errorf("stored and told (-+):\n%s", diff)
+		}
+	}
+}
+
+func TestAHeartbeatOfManyTakesFewRoundTrips(t *testing.T) {
+	s, wire := recording(t, testdb.MariaDB(t))
+	ids := insertMany(t, s, "t", 600, 0)
+	rows, err := s.ClaimNext(t.Context(), queue.ClaimNextRequest{Tasks: []string{"t"}, Limit: len(ids), Worker: "w", Lease: time.Minute})
+	if err != nil || len(rows) != len(ids) {
+		t.Fatalf("ClaimNext: %d rows, %v", len(rows), err)
+	}
+	claims := make([]queue.Claim, len(rows))
+	for i, row := range rows {
+		claims[i] = row.Claim()
+	}
+	claims[7].ClaimID, claims[9].ID = claims[8].ClaimID, claims[8].ID // neither is a claim that was given
+	var renewed, lost []queue.Claim
+	atMost(t, wire.during(func() { renewed, lost, err = s.Heartbeat(t.Context(), time.Hour, claims...) }), 8)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if diff := cmp.Diff(lost, []queue.Claim{claims[7], claims[9]}); diff != "" {
+		t.Errorf("lost and expected (-+):\n%s", diff)
+	}
+	if want := slices.Concat(claims[:7], claims[8:9], claims[10:]); !slices.Equal(renewed, want) {
+		t.Errorf("%d renewed, not the %d expected, or in another order", len(renewed), len(want))
+	}
+	for i, hour := range map[int]bool{0: true, 7: false, 8: true, 9: false, 599: true} {
+		row, err := s.Get(t.Context(), rows[i].ID)
+		if err != nil || row.LeaseExpiresAt.After(rows[i].LeaseExpiresAt.Add(30*time.Minute)) != hour {
+			t.Errorf("claim %d: its lease ends at %s, %v", i, row.LeaseExpiresAt, err)
 		}
 	}
 }

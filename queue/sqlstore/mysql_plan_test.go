@@ -42,7 +42,8 @@ func TestEveryMySQLStatementUsesItsIndex(t *testing.T) {
 		"load":       {loadQuery + forUpdate, []any{uuid.New()}, ""}, // no row: decided before any index is chosen
 		"save":       {saveQuery, state, "PRIMARY"},
 		"finish":     {mysqlDialect.finishQuery(false), []any{"FAILED", nil, uuid.New(), uuid.New()}, "PRIMARY"},
-		"renew":      {renewQuery, []any{1, uuid.New()}, "PRIMARY"},
+		"holding":    {mysqlDialect.holdingQuery(manyRows) + skipLocked, someIDs(2 * manyRows), "PRIMARY"},
+		"renew":      {mysqlDialect.updateQuery(setRenewed, manyRows), append([]any{now}, someIDs(manyRows)...), "PRIMARY"},
 		"not sent":   {mysqlDialect.dispatchFailedQuery(manyRows), append([]any{"no", 1}, someIDs(manyRows)...), "PRIMARY"},
 		"next queue": {mysqlDialect.nextQueue(), []any{"b", ""}, "claimcheck_tasks_outbox"},
 		"stranded":   {mysqlDialect.stranded() + skipLocked, []any{"b", "q", now, now, 100}, "claimcheck_tasks_outbox"},

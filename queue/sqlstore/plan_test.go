@@ -30,8 +30,8 @@ func TestEveryStatementUsesItsIndex(t *testing.T) {
 	}{
 		"load":          {`SELECT ` + columns + ` FROM claimcheck_tasks WHERE id = ?`, []any{"x"}, []string{"autoindex"}},
 		"save":          {saveQuery, state, []string{"autoindex"}},
-		"under claim":   {underClaimQuery, []any{"x", "y"}, []string{"autoindex"}},
-		"renew":         {renewQuery, []any{1, "x"}, []string{"autoindex"}},
+		"holding":       {sqliteDialect.holdingQuery(1), []any{"x", "y"}, []string{"autoindex"}},
+		"renew":         {sqliteDialect.updateQuery(setRenewed, 2), []any{1, "x", "y"}, []string{"autoindex"}},
 		"not sent":      {sqliteDialect.dispatchFailedQuery(2), []any{"no", 1, "x", "y"}, []string{"autoindex"}},
 		"next queue":    {sqliteDialect.nextQueue(), []any{"b", "q"}, []string{"COVERING INDEX claimcheck_tasks_outbox"}},
 		"stranded":      {sqliteDialect.stranded(), []any{"b", "q", 1, 1, 1}, []string{"INDEX claimcheck_tasks_outbox"}},
