@@ -16,10 +16,10 @@ import (
 // as its insert ID. Where it does not take effect, the transaction that locks,
 // reads and decides follows it, and knows why.
 
-// alone runs statement, and then change in a transaction unless statement is
+// alone runs statement, and then otherwise in a transaction unless statement is
 // done. If the connection was lost in between, so that statement may have taken
-// effect, change must find that out.
-func (s *Store) alone(ctx context.Context, op string, statement func(conn querier) (done bool, err error), change changer) (lost bool, err error) {
+// effect, otherwise must find that out.
+func (s *Store) alone(ctx context.Context, op string, statement func(conn querier) (done bool, err error), otherwise work) (lost bool, err error) {
 	tried := false
 	err = s.on(ctx, s.writer, op, func(conn *sql.Conn) error {
 		if !tried {
@@ -34,7 +34,7 @@ func (s *Store) alone(ctx context.Context, op string, statement func(conn querie
 				return err
 			}
 		}
-		return s.repeat(ctx, conn, change)
+		return s.repeat(ctx, conn, otherwise)
 	})
 	return lost, err
 }
@@ -58,10 +58,10 @@ func (s *Store) insertAlone(ctx context.Context, rows []*queue.NewRow) (stored [
 	lost, err := s.alone(ctx, "insert tasks", func(conn querier) (done bool, err error) {
 		stored, err = insertFresh(ctx, conn, rows)
 		return err == nil, err
-	}, func(ctx context.Context, tx querier, now time.Time) (err error) {
+	}, atNow(func(ctx context.Context, tx querier, now time.Time) (err error) {
 		stored, err = insert(ctx, tx, now, rows)
 		return err
-	})
+	}))
 	if lost && err == nil {
 		for i := range stored {
 			stored[i].existed = false // what was there came from the first statement

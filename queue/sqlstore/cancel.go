@@ -11,9 +11,10 @@ import (
 
 // Cancel makes a READY or RUNNING row CANCELLED.
 func (s *Store) Cancel(ctx context.Context, id uuid.UUID) (row *queue.Row, cancelled bool, err error) {
-	err = s.write(ctx, "cancel task", func(ctx context.Context, tx querier, now time.Time) error {
+	err = s.transaction(ctx, "cancel task", func(ctx context.Context, tx querier) (err error) {
 		cancelled = false // it may be another try
-		row, err = load(ctx, tx, id)
+		var now time.Time
+		row, now, err = loadNow(ctx, tx, id)
 		if err != nil || row.Status.Final() {
 			return err
 		}

@@ -14,8 +14,9 @@ import (
 func (s *Store) Claim(ctx context.Context, id uuid.UUID, req queue.ClaimRequest) (*queue.Row, error) {
 	var row *queue.Row
 	var refusal error // an answer, not a failure: what the row became is kept
-	err := s.write(ctx, "claim task", func(ctx context.Context, tx querier, now time.Time) (err error) {
-		if row, err = load(ctx, tx, id); err != nil {
+	err := s.transaction(ctx, "claim task", func(ctx context.Context, tx querier) (err error) {
+		var now time.Time
+		if row, now, err = loadNow(ctx, tx, id); err != nil {
 			return err
 		}
 		refusal = queue.WhyNotClaimed(row, req, now)
@@ -100,15 +101,4 @@ func claim(row *queue.Row, now time.Time, claimID uuid.UUID, worker string, leas
 	row.FinishedAt = time.Time{}
 	row.RetryAt = time.Time{}
 	row.DispatchError, row.DispatchTries = "", 0
-}
-
-// loseWorker fails a row whose lease has expired with no attempt left. The
-// claim ID goes, so that the lost worker, should it come back, does not take
-// this end for its own.
-func loseWorker(row *queue.Row, now time.Time) {
-	row.Errors = row.WithError(row.WorkerLost(now))
-	row.Status = queue.StatusFailed
-	row.FinishedAt = now
-	row.LeaseExpiresAt = time.Time{}
-	row.ClaimID = uuid.Nil
 }

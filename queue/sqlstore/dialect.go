@@ -39,6 +39,8 @@ type dialect struct {
 	readyOf                            string // READY, and of the backend that is its parameter
 	// dispatchDue is when a READY row should have been claimed.
 	dispatchDue string
+	// byID follows the table's name in a change of rows by their IDs.
+	byID string
 	// useIndex follows the table's name where a choice of the database's own
 	// would lock or walk over rows that are not asked for.
 	useIndex func(name string) string

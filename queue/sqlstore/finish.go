@@ -12,8 +12,8 @@ import (
 // underClaim lets change end the claim, if it still holds. Otherwise done says
 // whether the row shows that this very call took effect before; if not, the
 // answer is queue.ErrLeaseLost. It returns the row as it is afterwards.
-func underClaim(ctx context.Context, tx querier, now time.Time, claim queue.Claim, change func(*queue.Row, time.Time), done func(queue.Status) bool) (*queue.Row, error) {
-	row, err := load(ctx, tx, claim.ID)
+func underClaim(ctx context.Context, tx querier, claim queue.Claim, change func(*queue.Row, time.Time), done func(queue.Status) bool) (*queue.Row, error) {
+	row, now, err := loadNow(ctx, tx, claim.ID)
 	switch {
 	case err == queue.ErrNotFound:
 		return nil, queue.ErrLeaseLost
@@ -32,8 +32,8 @@ func underClaim(ctx context.Context, tx querier, now time.Time, claim queue.Clai
 
 // end is underClaim in a transaction of its own.
 func (s *Store) end(ctx context.Context, op string, claim queue.Claim, change func(*queue.Row, time.Time), done func(queue.Status) bool) error {
-	return s.write(ctx, op, func(ctx context.Context, tx querier, now time.Time) error {
-		_, err := underClaim(ctx, tx, now, claim, change, done)
+	return s.transaction(ctx, op, func(ctx context.Context, tx querier) error {
+		_, err := underClaim(ctx, tx, claim, change, done)
 		return err
 	})
 }
@@ -41,18 +41,18 @@ func (s *Store) end(ctx context.Context, op string, claim queue.Claim, change fu
 // Finish ends a claim for good and returns the time of it.
 func (s *Store) Finish(ctx context.Context, claim queue.Claim, f queue.Finish) (time.Time, error) {
 	var at time.Time
-	change := func(ctx context.Context, tx querier, now time.Time) (err error) {
-		at, err = finishIn(ctx, tx, now, claim, f)
+	end := func(ctx context.Context, tx querier) (err error) {
+		at, err = finishIn(ctx, tx, claim, f)
 		return err
 	}
 	var err error
 	if s.dialect.stamp == "" {
-		err = s.write(ctx, "finish task", change)
+		err = s.transaction(ctx, "finish task", end)
 	} else {
 		_, err = s.alone(ctx, "finish task", func(conn querier) (done bool, err error) {
 			at, done, err = finishAlone(ctx, conn, claim, f)
 			return done, err
-		}, change)
+		}, end)
 	}
 	if err != nil {
 		return time.Time{}, err
@@ -60,9 +60,12 @@ func (s *Store) Finish(ctx context.Context, claim queue.Claim, f queue.Finish) (
 	return at, nil
 }
 
-// finishIn is Finish within a transaction.
-func finishIn(ctx context.Context, tx querier, now time.Time, claim queue.Claim, f queue.Finish) (time.Time, error) {
-	row, err := underClaim(ctx, tx, now, claim, func(row *queue.Row, now time.Time) { finish(row, now, f) }, queue.Status.Final)
+// finishIn is Finish within a transaction. A row that ended in another status
+// than this call stores was ended by another call under the same claim, such as
+// a CompleteTx that its worker took for undone: that one stands.
+func finishIn(ctx context.Context, tx querier, claim queue.Claim, f queue.Finish) (time.Time, error) {
+	row, err := underClaim(ctx, tx, claim, func(row *queue.Row, now time.Time) { finish(row, now, f) },
+		func(status queue.Status) bool { return status == f.Status })
 	if err != nil {
 		return time.Time{}, err
 	}

@@ -2,18 +2,11 @@ package sqlstore
 
 import (
 	"context"
-	"database/sql"
-	"errors"
 	"time"
 
-	"github.com/claimcheck-go/claimcheck/queue"
-)
+	"github.com/google/uuid"
 
-// underClaimQuery finds the row of a claim that holds, renewQuery renews it.
-// Index: the primary key.
-const (
-	underClaimQuery = `SELECT id FROM claimcheck_tasks WHERE id = ? AND status = 'RUNNING' AND claim_id = ?`
-	renewQuery      = `UPDATE claimcheck_tasks SET lease_expires_at = ? WHERE id = ?`
+	"github.com/claimcheck-go/claimcheck/queue"
 )
 
 // Heartbeat makes the leases of the given claims end lease from now, and
@@ -23,25 +16,11 @@ const (
 func (s *Store) Heartbeat(ctx context.Context, lease time.Duration, claims ...queue.Claim) (renewed, lost []queue.Claim, err error) {
 	err = s.write(ctx, "heartbeat", func(ctx context.Context, tx querier, now time.Time) error {
 		renewed, lost = nil, nil
-		for _, claim := range claims {
-			free, err := holds(ctx, tx, claim, s.dialect.lockRows)
-			if err == nil && free {
-				renewed = append(renewed, claim)
-				_, err = tx.ExecContext(ctx, renewQuery, micros(now.Add(lease)), claim.ID)
-			}
-			if err != nil {
-				return err
-			}
-			if free {
-				continue
-			}
-			if held, err := holds(ctx, tx, claim, ""); err != nil {
-				return err
-			} else if !held {
-				lost = append(lost, claim)
-			}
-		}
-		return nil
+		return inChunks(claims, func(some []queue.Claim) error {
+			kept, gone, err := renew(ctx, tx, now.Add(lease), some)
+			renewed, lost = append(renewed, kept...), append(lost, gone...)
+			return err
+		})
 	})
 	if err != nil {
 		return nil, nil, err
@@ -49,12 +28,62 @@ func (s *Store) Heartbeat(ctx context.Context, lease time.Duration, claims ...qu
 	return renewed, lost, nil
 }
 
-// holds reports whether a claim holds and its row can be locked as asked.
-func holds(ctx context.Context, tx querier, claim queue.Claim, lock string) (bool, error) {
-	var id string
-	err := tx.QueryRowContext(ctx, underClaimQuery+lock, claim.ID, claim.ClaimID).Scan(&id)
-	if errors.Is(err, sql.ErrNoRows) {
-		return false, nil
+// renew is Heartbeat of claims that fit into one statement.
+func renew(ctx context.Context, tx querier, until time.Time, claims []queue.Claim) (renewed, lost []queue.Claim, err error) {
+	free, err := holding(ctx, tx, claims, tx.store.dialect.lockRows)
+	if err != nil {
+		return nil, nil, err
 	}
-	return err == nil, err
+	var ids []any
+	var others []queue.Claim
+	for _, claim := range claims {
+		if free[claim] {
+			renewed, ids = append(renewed, claim), append(ids, claim.ID)
+		} else {
+			others = append(others, claim)
+		}
+	}
+	if len(ids) > 0 {
+		if err := update(ctx, tx, ids, setRenewed, micros(until)); err != nil {
+			return nil, nil, err
+		}
+	}
+	if len(others) == 0 {
+		return renewed, nil, nil
+	}
+	locked, err := holding(ctx, tx, others, "")
+	if err != nil {
+		return nil, nil, err
+	}
+	for _, claim := range others {
+		if !locked[claim] {
+			lost = append(lost, claim)
+		}
+	}
+	return renewed, lost, nil
+}
+
+const setRenewed = `lease_expires_at = ?`
+
+// holdingQuery finds the rows of n claims that hold. Index: the primary key.
+func (d *dialect) holdingQuery(n int) string {
+	return `SELECT id, claim_id FROM claimcheck_tasks` + d.byID + `
+		WHERE id IN (` + marks(n) + `) AND status = 'RUNNING' AND claim_id IN (` + marks(n) + `)`
+}
+
+// holding returns which of the claims hold and have a row that can be locked as
+// asked.
+func holding(ctx context.Context, tx querier, claims []queue.Claim, lock string) (map[queue.Claim]bool, error) {
+	var ids, fences []any
+	for _, claim := range claims {
+		ids, fences = append(ids, claim.ID), append(fences, claim.ClaimID)
+	}
+	found := make(map[queue.Claim]bool, len(claims))
+	err := each(ctx, tx, func(scan func(...any) error) error {
+		var id, fence uuid.UUID
+		err := scan(&id, &fence)
+		found[queue.Claim{ID: id, ClaimID: fence}] = true
+		return err
+	}, tx.store.dialect.holdingQuery(len(claims))+lock, append(ids, fences...)...)
+	return found, err
 }

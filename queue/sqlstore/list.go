@@ -12,7 +12,7 @@ import (
 )
 
 // lightColumns are columns without what may be long.
-var lightColumns = strings.NewReplacer(" args,", " '' AS args,", " return_value,", " NULL AS return_value,", " errors,", " NULL AS errors,").Replace(columns)
+var lightColumns = strings.NewReplacer(" errors,", " NULL AS errors,").Replace(historyColumns)
 
 // view is how a queue.View is found: its rows, its index, the columns of its
 // order, both ways, and what comes after a cursor in it. The index has this

@@ -36,6 +36,7 @@ var mysqlDialect = dialect{
 	held:        "held_until IS NOT NULL",
 	heldUntil:   "held_until",
 	readyOf:     "dispatch_backend = ?", dispatchDue: "dispatch_until",
+	byID:     " FORCE INDEX (PRIMARY)",
 	useIndex: func(name string) string { return " FORCE INDEX (" + name + ")" },
 }
 

@@ -42,16 +42,20 @@ func TestEveryMySQLStatementUsesItsIndex(t *testing.T) {
 		"load":       {loadQuery + forUpdate, []any{uuid.New()}, ""}, // no row: decided before any index is chosen
 		"save":       {saveQuery, state, "PRIMARY"},
 		"finish":     {mysqlDialect.finishQuery(false), []any{"FAILED", nil, uuid.New(), uuid.New()}, "PRIMARY"},
-		"renew":      {renewQuery, []any{1, uuid.New()}, "PRIMARY"},
-		"not sent":   {dispatchFailedQuery, []any{"no", 1, uuid.New()}, "PRIMARY"},
+		"holding":    {mysqlDialect.holdingQuery(manyRows) + skipLocked, someIDs(2 * manyRows), "PRIMARY"},
+		"renew":      {mysqlDialect.updateQuery(setRenewed, manyRows), append([]any{now}, someIDs(manyRows)...), "PRIMARY"},
+		"not sent":   {mysqlDialect.dispatchFailedQuery(manyRows), append([]any{"no", 1}, someIDs(manyRows)...), "PRIMARY"},
 		"next queue": {mysqlDialect.nextQueue(), []any{"b", ""}, "claimcheck_tasks_outbox"},
-		"since":      {mysqlDialect.strandedSince(), []any{"b", "q"}, "claimcheck_tasks_outbox"},
 		"stranded":   {mysqlDialect.stranded() + skipLocked, []any{"b", "q", now, now, 100}, "claimcheck_tasks_outbox"},
+		"take":       {mysqlDialect.updateQuery(setTaken(1), 1), []any{"x", now, "x"}, "PRIMARY"},
 		"claim all":  {claimAll + skipLocked, claimAllArgs, "claimcheck_tasks_claim"},
 		"claim some": {claimSome + skipLocked, claimSomeArgs, "claimcheck_tasks_claim"},
 		"held":       {mysqlDialect.heldDue() + skipLocked, []any{now, 100}, "claimcheck_tasks_held"},
 		"expired":    {mysqlDialect.leaseExpired() + skipLocked, []any{now, 100}, "claimcheck_tasks_lease"},
 		"lost":       {mysqlDialect.workerLost() + skipLocked, []any{now, 100}, "claimcheck_tasks_lease"},
+		"release":    {mysqlDialect.updateQuery(setReleased, manyRows), someIDs(manyRows), "PRIMARY"},
+		"reclaim":    {mysqlDialect.updateQuery(setReclaimed, manyRows), append([]any{now, now, now}, someIDs(manyRows)...), "PRIMARY"},
+		"lose":       {mysqlDialect.updateQuery(setLost(1), 1), []any{now, "x", "e", "x", "e", "x", "e", "x"}, "PRIMARY"},
 		"requeue":    {`SELECT ` + columns + abandoned + skipLocked, abandonedArgs, "claimcheck_tasks_lease"},
 		"purge":      {firstFinishedQuery("") + skipLocked, []any{"FAILED", now, 500}, "claimcheck_tasks_finished"},
 		"probe":      {mysqlDialect.probe(), nil, "claimcheck_tasks_claim claimcheck_tasks_held claimcheck_tasks_lease"},
@@ -95,6 +99,14 @@ func TestAFinishIsFoundByItsID(t *testing.T) {
 			t.Errorf("history %v: index %q is used", history, keys)
 		}
 	}
+}
+
+func someIDs(n int) []any {
+	ids := make([]any, n)
+	for i := range ids {
+		ids[i] = uuid.Must(uuid.NewV7())
+	}
+	return ids
 }
 
 // explain returns the indexes that a statement uses, sorted, and the remarks.

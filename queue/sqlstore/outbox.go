@@ -11,34 +11,32 @@ import (
 	"github.com/claimcheck-go/claimcheck/queue"
 )
 
-// dispatchFailedQuery: index: the primary key.
-const dispatchFailedQuery = `UPDATE claimcheck_tasks SET dispatch_error = ?, dispatch_due_at = ?,
-	dispatch_tries = CASE WHEN dispatch_tries > 0 THEN dispatch_tries - 1 ELSE 0 END
-	WHERE id = ? AND status = 'READY'`
+// dispatchFailedQuery is about n rows.
+func (d *dialect) dispatchFailedQuery(n int) string {
+	return d.updateQuery(`dispatch_error = ?, dispatch_due_at = ?,
+		dispatch_tries = CASE WHEN dispatch_tries > 0 THEN dispatch_tries - 1 ELSE 0 END`, n) + ` AND status = 'READY'`
+}
 
 // DispatchFailed notes on READY rows that creating their Cloud Tasks failed.
 func (s *Store) DispatchFailed(ctx context.Context, reason string, ids ...uuid.UUID) error {
 	return s.write(ctx, "note failed dispatch", func(ctx context.Context, tx querier, now time.Time) error {
-		for _, id := range ids {
-			if _, err := tx.ExecContext(ctx, dispatchFailedQuery, reason, micros(now), id); err != nil {
-				return err
+		return inChunks(ids, func(some []uuid.UUID) error {
+			args := []any{reason, micros(now)}
+			for _, id := range some {
+				args = append(args, id)
 			}
-		}
-		return nil
+			_, err := tx.ExecContext(ctx, s.dialect.dispatchFailedQuery(len(some)), args...)
+			return err
+		})
 	})
 }
 
-// nextQueue finds the first queue after another that has READY rows.
-// strandedSince is when the first row of a queue became stranded, and stranded
-// are the first rows that were so by a time. Index of all three:
-// claimcheck_tasks_outbox, the first entry of the queue, or as many as are asked
-// for, in its order.
+// nextQueue finds the first queue after another that has READY rows, and when
+// its first row became, or becomes, stranded. stranded are the first rows of a
+// queue that were so by a time. Index of both: claimcheck_tasks_outbox, the first
+// entry of the queue, or as many as are asked for, in its order.
 func (d *dialect) nextQueue() string {
-	return d.outbox(`queue_name`) + ` AND queue_name > ? ORDER BY queue_name LIMIT 1`
-}
-
-func (d *dialect) strandedSince() string {
-	return d.outbox(d.dispatchDue) + ` AND queue_name = ? ORDER BY ` + d.dispatchDue + ` LIMIT 1`
+	return d.outbox(`queue_name, `+d.dispatchDue) + ` AND queue_name > ? ORDER BY queue_name, ` + d.dispatchDue + ` LIMIT 1`
 }
 
 func (d *dialect) stranded() string {
@@ -50,22 +48,18 @@ func (d *dialect) outbox(what string) string {
 	return `SELECT ` + what + ` FROM claimcheck_tasks` + d.useIndex("claimcheck_tasks_outbox") + ` WHERE ` + d.readyOf
 }
 
-// StrandedQueues returns the queues of a backend that have stranded rows.
+// StrandedQueues returns the queues of a backend that have stranded rows. It
+// goes from queue to queue: one statement for all would read every entry of the
+// index wherever the planner does not know that it can leap.
 func (s *Store) StrandedQueues(ctx context.Context, backend string) (queues []queue.StrandedQueue, err error) {
 	err = s.read(ctx, "look for stranded tasks", func(conn querier) error {
 		queues = nil
 		now, err := conn.now(ctx)
 		for name := ""; err == nil; {
-			if err = conn.QueryRowContext(ctx, s.dialect.nextQueue(), backend, name).Scan(&name); err != nil {
-				break
-			}
 			var since time.Time
-			err = conn.QueryRowContext(ctx, s.dialect.strandedSince(), backend, name).Scan(at(&since))
+			err = conn.QueryRowContext(ctx, s.dialect.nextQueue(), backend, name).Scan(&name, at(&since))
 			if err == nil && !since.After(now) {
 				queues = append(queues, queue.StrandedQueue{Backend: backend, Queue: name, At: now})
-			}
-			if errors.Is(err, sql.ErrNoRows) {
-				err = nil // claimed between the two
 			}
 		}
 		if errors.Is(err, sql.ErrNoRows) {
@@ -83,14 +77,21 @@ func (s *Store) TakeStranded(ctx context.Context, q queue.StrandedQueue, limit i
 		if err != nil {
 			return err
 		}
-		for _, row := range rows {
-			row.DispatchDueAt = later(now, row.RunAfter).Add(queue.StrandedPause(row.DispatchTries))
-			row.DispatchTries++
-			if err := save(ctx, tx, row, now); err != nil {
-				return err
+		return inChunks(rows, func(some []*queue.Row) error {
+			var ids, due []any
+			for _, row := range some {
+				row.DispatchDueAt = later(now, row.RunAfter).Add(queue.StrandedPause(row.DispatchTries))
+				row.DispatchTries++
+				ids, due = append(ids, row.ID), append(due, row.ID, micros(row.DispatchDueAt))
 			}
-		}
-		return nil
+			return update(ctx, tx, ids, setTaken(len(some)), due...)
+		})
 	})
 	return rows, err
+}
+
+// setTaken notes that n rows are dispatched again, and until when each is left
+// alone.
+func setTaken(n int) string {
+	return `dispatch_tries = dispatch_tries + 1, dispatch_due_at = ` + byRow(n)
 }

@@ -11,14 +11,13 @@ import (
 )
 
 // Promote makes claimable what time has made so.
-func (s *Store) Promote(ctx context.Context, limit int) (queue.Promotion, error) {
-	var p queue.Promotion
+func (s *Store) Promote(ctx context.Context, limit int) (p queue.Promotion, err error) {
 	seen, err := s.probe(ctx)
 	if err != nil {
 		return p, err
 	}
-	if seen.due() {
-		if p, err = s.promoteDue(ctx, limit); err != nil {
+	if passed(seen.lease, seen.now) || passed(seen.held, seen.now) {
+		if err := s.promoteDue(ctx, seen, limit, &p); err != nil {
 			return p, err
 		}
 		if seen, err = s.probe(ctx); err != nil {
@@ -29,56 +28,92 @@ func (s *Store) Promote(ctx context.Context, limit int) (queue.Promotion, error)
 	return p, nil
 }
 
-// promoteDue handles what is due, at most limit rows of each kind.
-func (s *Store) promoteDue(ctx context.Context, limit int) (p queue.Promotion, err error) {
-	err = s.write(ctx, "promote tasks", func(ctx context.Context, tx querier, now time.Time) error {
-		p.Released, err = changeAll(ctx, tx, now, limit, s.dialect.heldDue(), func(*queue.Row, time.Time) {})
-		if err != nil {
+// promoteDue handles what is due, at most limit rows of each kind, and notes in
+// p what it has done even if it fails. In this order no row is changed twice,
+// however often others claim it in between.
+func (s *Store) promoteDue(ctx context.Context, seen sight, limit int, p *queue.Promotion) (err error) {
+	if passed(seen.lease, seen.now) {
+		if p.Failed, err = s.inBatches(ctx, limit, lostBatch, loseWorkers); err != nil {
 			return err
 		}
-		p.Reclaimed, err = changeAll(ctx, tx, now, limit, s.dialect.leaseExpired(), reclaim)
-		if err != nil {
+		if p.Reclaimed, err = s.inBatches(ctx, limit, manyRows, reclaimAll); err != nil {
 			return err
 		}
-		p.Failed, err = changeAll(ctx, tx, now, limit, s.dialect.workerLost(), loseWorker)
-		return err
-	})
-	return p, err
+	}
+	if passed(seen.held, seen.now) {
+		p.Released, err = s.inBatches(ctx, limit, manyRows, releaseAll)
+	}
+	return err
+}
+
+// lostBatch is how many rows are failed together: each gets a record of its own.
+const lostBatch = 50
+
+// inBatches changes up to limit rows in transactions of at most size: what is
+// done stays done when the time is over before the rest is, and nobody waits for
+// all of them. change changes up to n rows and counts them.
+func (s *Store) inBatches(ctx context.Context, limit, size int, change func(ctx context.Context, tx querier, now time.Time, n int) (int, error)) (done int, err error) {
+	for done < limit {
+		batch := min(size, limit-done)
+		n := 0
+		err := s.write(ctx, "promote tasks", func(ctx context.Context, tx querier, now time.Time) (err error) {
+			n, err = change(ctx, tx, now, batch)
+			return err
+		})
+		if err != nil {
+			return done, err
+		}
+		done += n
+		if n < batch {
+			break
+		}
+	}
+	return done, nil
 }
 
 // The rows that time has changed, until now and at most so many.
 
 // Index: claimcheck_tasks_held.
 func (d *dialect) heldDue() string {
-	return `SELECT ` + columns + ` FROM claimcheck_tasks` + d.useIndex("claimcheck_tasks_held") + `
+	return `SELECT id FROM claimcheck_tasks` + d.useIndex("claimcheck_tasks_held") + `
 		WHERE ` + d.held + ` AND ` + d.heldUntil + ` <= ?
 		ORDER BY ` + d.heldUntil + ` LIMIT ?`
 }
 
-func (d *dialect) leaseExpired() string { return d.expired(`attempts < max_attempts`) }
-func (d *dialect) workerLost() string   { return d.expired(`attempts >= max_attempts`) }
+func (d *dialect) leaseExpired() string { return d.expired(`id`, `attempts < max_attempts`) }
+func (d *dialect) workerLost() string   { return d.expired(historyColumns, `attempts >= max_attempts`) }
 
 // Index: claimcheck_tasks_lease.
-func (d *dialect) expired(which string) string {
-	return `SELECT ` + columns + ` FROM claimcheck_tasks` + d.useIndex("claimcheck_tasks_lease") + `
+func (d *dialect) expired(what, which string) string {
+	return `SELECT ` + what + ` FROM claimcheck_tasks` + d.useIndex("claimcheck_tasks_lease") + `
 		WHERE status = 'RUNNING' AND lease_expires_at <= ? AND ` + which + `
 		ORDER BY lease_expires_at LIMIT ?`
 }
 
-// changeAll changes the rows that query finds, and counts them.
-func changeAll(ctx context.Context, tx querier, now time.Time, limit int, query string, change func(*queue.Row, time.Time)) (int, error) {
-	rows, err := list(ctx, tx, query, micros(now), limit)
-	if err != nil {
+// releaseAll lets go what waited for its time.
+func releaseAll(ctx context.Context, tx querier, now time.Time, n int) (int, error) {
+	ids, err := lockedIDs(ctx, tx, tx.store.dialect.heldDue(), micros(now), n)
+	if err != nil || len(ids) == 0 {
 		return 0, err
 	}
-	for _, row := range rows {
-		change(row, now)
-		if err := save(ctx, tx, row, now); err != nil {
-			return 0, err
-		}
-	}
-	return len(rows), nil
+	return len(ids), update(ctx, tx, ids, setReleased)
 }
+
+const setReleased = `hold = 0`
+
+// reclaimAll is reclaim of many rows.
+func reclaimAll(ctx context.Context, tx querier, now time.Time, n int) (int, error) {
+	ids, err := lockedIDs(ctx, tx, tx.store.dialect.leaseExpired(), micros(now), n)
+	if err != nil || len(ids) == 0 {
+		return 0, err
+	}
+	return len(ids), update(ctx, tx, ids, setReclaimed, micros(now), micros(now), micros(now))
+}
+
+// setReclaimed is what reclaim, and holdAt, make of a row; the three parameters
+// are now.
+const setReclaimed = `status = 'READY', hold = CASE WHEN run_after > ? OR retry_at > ? THEN 1 ELSE 0 END,
+	claim_id = NULL, lease_expires_at = NULL, dispatch_due_at = ?`
 
 // reclaim takes a row from a claim whose lease has expired; the claim ID goes
 // with it. The sweeper dispatches it at once.
@@ -97,9 +132,7 @@ type sight struct {
 	claimable bool
 }
 
-func (s sight) due() bool {
-	return !s.held.IsZero() && !s.held.After(s.now) || !s.lease.IsZero() && !s.lease.After(s.now)
-}
+func passed(t, now time.Time) bool { return !t.IsZero() && !t.After(now) }
 
 // next is how long until something is due, zero if nothing will be.
 func (s sight) next() time.Duration {

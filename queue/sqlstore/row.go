@@ -23,6 +23,10 @@ const (
 	columns = requestColumns + `, ` + stateColumns
 )
 
+// historyColumns are columns without the arguments and the result, which may be
+// long: for rows whose errors are gone on with.
+var historyColumns = strings.NewReplacer(" args,", " '' AS args,", " return_value,", " NULL AS return_value,").Replace(columns)
+
 func requestValues(row *queue.Row) []any {
 	return []any{
 		row.ID, row.Task, row.Queue, row.Backend, row.Priority, string(row.Args),
@@ -129,6 +133,16 @@ func load(ctx context.Context, q querier, id uuid.UUID) (*queue.Row, error) {
 		query += q.store.dialect.lockRow
 	}
 	return loadBy(ctx, q, query, id)
+}
+
+// loadNow locks and reads one row, and only then asks for the time: the row may
+// have been waited for, and a lease counted from before that could be over when
+// it begins.
+func loadNow(ctx context.Context, tx querier, id uuid.UUID) (row *queue.Row, now time.Time, err error) {
+	if row, err = load(ctx, tx, id); err == nil {
+		now, err = tx.now(ctx)
+	}
+	return row, now, err
 }
 
 // Index: the primary key.

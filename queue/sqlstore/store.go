@@ -6,8 +6,9 @@
 // the row, the claim and the finish. Every change works the same way: lock the
 // row (SQLite: the database), read it, decide in Go, write its state back. The
 // SQL is therefore plain and the same for all, but for what dialect names, and
-// what a claim or a finish means stands in Go (claim.go, finish.go). On MySQL
-// one statement is tried first for a new row and for a finish (alone.go).
+// what a claim or a finish means stands in Go (claim.go, finish.go). Where many
+// rows are changed in the same way, one statement writes them (many.go), and on
+// MySQL one is tried first for a new row and for a finish (alone.go).
 package sqlstore
 
 import (
@@ -83,15 +84,35 @@ type runner interface {
 // load and list read in it are locked until its end. If another transaction
 // was in the way and the database undid this one, change runs again.
 func (s *Store) write(ctx context.Context, op string, change changer) error {
-	return s.on(ctx, s.writer, op, func(conn *sql.Conn) error { return s.repeat(ctx, conn, change) })
+	return s.transaction(ctx, op, atNow(change))
 }
 
 // changer is what a transaction does at the database's time now.
 type changer func(ctx context.Context, tx querier, now time.Time) error
 
-func (s *Store) repeat(ctx context.Context, conn *sql.Conn, change changer) error {
+// atNow asks for the time at the beginning of the transaction: what may have to
+// wait for a row later on takes loadNow.
+func atNow(change changer) work {
+	return func(ctx context.Context, tx querier) error {
+		now, err := tx.now(ctx)
+		if err != nil {
+			return err
+		}
+		return change(ctx, tx, now)
+	}
+}
+
+// work is what a transaction does.
+type work func(ctx context.Context, tx querier) error
+
+// transaction is write without asking for the time.
+func (s *Store) transaction(ctx context.Context, op string, do work) error {
+	return s.on(ctx, s.writer, op, func(conn *sql.Conn) error { return s.repeat(ctx, conn, do) })
+}
+
+func (s *Store) repeat(ctx context.Context, conn *sql.Conn, do work) error {
 	for start, try := time.Now(), 1; ; try++ {
-		err := s.transact(ctx, querier{conn, s, true}, change)
+		err := s.transact(ctx, querier{conn, s, true}, do)
 		if err == nil || try == 10 || !s.backend.mayRepeat(err) || time.Since(start) > s.config.AcquireTimeout {
 			return err
 		}
@@ -108,7 +129,7 @@ func (s *Store) repeat(ctx context.Context, conn *sql.Conn, change changer) erro
 // connection.
 var errNotBegun = errors.New("nothing was done")
 
-func (s *Store) transact(ctx context.Context, tx querier, change changer) (err error) {
+func (s *Store) transact(ctx context.Context, tx querier, do work) (err error) {
 	calm := context.WithoutCancel(ctx)
 	defer func() {
 		if err != nil {
@@ -123,11 +144,7 @@ func (s *Store) transact(ctx context.Context, tx querier, change changer) (err e
 	if s.Embedded() {
 		ctx = calm // what follows takes microseconds
 	}
-	now, err := tx.now(ctx)
-	if err != nil {
-		return err
-	}
-	if err := change(ctx, tx, now); err != nil {
+	if err := do(ctx, tx); err != nil {
 		return err
 	}
 	_, err = tx.ExecContext(ctx, "COMMIT")

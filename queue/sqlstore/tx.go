@@ -29,10 +29,10 @@ func (s *Store) DB() *sql.DB { return s.writer }
 // InsertTx is Insert as a part of tx.
 func (s *Store) InsertTx(ctx context.Context, tx queue.Tx, rows ...*queue.NewRow) error {
 	var stored []inserted
-	err := s.in(ctx, "insert tasks", tx, func(tx querier, now time.Time) (err error) {
+	err := s.in(ctx, "insert tasks", tx, atNow(func(ctx context.Context, tx querier, now time.Time) (err error) {
 		stored, err = insert(ctx, tx, now, rows)
 		return err
-	})
+	}))
 	if err != nil {
 		return err
 	}
@@ -42,15 +42,15 @@ func (s *Store) InsertTx(ctx context.Context, tx queue.Tx, rows ...*queue.NewRow
 
 // FinishTx is Finish as a part of tx.
 func (s *Store) FinishTx(ctx context.Context, tx queue.Tx, claim queue.Claim, f queue.Finish) (at time.Time, err error) {
-	err = s.in(ctx, "finish task", tx, func(tx querier, now time.Time) (err error) {
-		at, err = finishIn(ctx, tx, now, claim, f)
+	err = s.in(ctx, "finish task", tx, func(ctx context.Context, tx querier) (err error) {
+		at, err = finishIn(ctx, tx, claim, f)
 		return err
 	})
 	return at, err
 }
 
 // in runs do in the caller's transaction and translates its error.
-func (s *Store) in(ctx context.Context, op string, tx queue.Tx, do func(tx querier, now time.Time) error) error {
+func (s *Store) in(ctx context.Context, op string, tx queue.Tx, do work) error {
 	own, ok := tx.(callersTx)
 	if !ok {
 		return fmt.Errorf("%s: %w: tx must be what sqlstore.Tx returns, not %T", op, queue.ErrInvalid, tx)
@@ -58,11 +58,7 @@ func (s *Store) in(ctx context.Context, op string, tx queue.Tx, do func(tx queri
 	if s.closed.Load() {
 		return fmt.Errorf("%s: %w", op, queue.ErrClosed)
 	}
-	q := querier{own.Tx, s, true}
-	now, err := q.now(ctx)
-	if err == nil {
-		err = do(q, now)
-	}
+	err := do(ctx, querier{own.Tx, s, true})
 	if errors.Is(err, sql.ErrTxDone) {
 		return fmt.Errorf("%s: %w: %w", op, queue.ErrInvalid, err)
 	}

@@ -1,0 +1,92 @@
+package sqlstore_test
+
+import (
+	"database/sql"
+	"testing"
+	"time"
+
+	"github.com/claimcheck-go/claimcheck/internal/testdb"
+	"github.com/claimcheck-go/claimcheck/queue"
+	"github.com/claimcheck-go/claimcheck/queue/sqlstore"
+)
+
+// whileWaiting begins do, which has to wait for a row that db has locked, and
+// calls then while it does so. then lets go of the row.
+func whileWaiting(t *testing.T, db *sql.DB, do, then func()) {
+	t.Helper()
+	done := make(chan struct{})
+	go func() {
+		defer close(done)
+		do()
+	}()
+	var name string
+	for waiting := 0; waiting == 0; {
+		select {
+		case <-done:
+			t.Fatal("it did not wait")
+		default:
+		}
+		if err := db.QueryRowContext(t.Context(), "SHOW GLOBAL STATUS LIKE 'Innodb_row_lock_current_waits'").Scan(&name, &waiting); err != nil {
+			t.Fatal(err)
+		}
+	}
+	then()
+	<-done
+}
+
+// whileLocked is whileWaiting for the rows that tx has locked, and returns a
+// time of the database while it did so.
+func whileLocked(t *testing.T, db *sql.DB, tx *sql.Tx, do func()) (waited time.Time) {
+	t.Helper()
+	whileWaiting(t, db, do, func() {
+		var now int64
+		if err := db.QueryRowContext(t.Context(), `SELECT TIMESTAMPDIFF(MICROSECOND, '1970-01-01', UTC_TIMESTAMP(6))`).Scan(&now); err != nil {
+			t.Fatal(err)
+		}
+		if err := tx.Commit(); err != nil {
+			t.Fatal(err)
+		}
+		waited = time.UnixMicro(now)
+	})
+	return waited
+}
+
+func TestTheTimeIsTakenWhenTheRowIsLocked(t *testing.T) {
+	databaseURL := testdb.MariaDB(t)
+	s, db := migrated(t, databaseURL, sqlstore.Config{}), raw(t, databaseURL)
+	row := task(0)
+	if err := s.Insert(t.Context(), row); err != nil {
+		t.Fatal(err)
+	}
+	locked := func() *sql.Tx {
+		tx, err := db.Begin()
+		if err != nil {
+			t.Fatal(err)
+		}
+		if _, err := tx.Exec("UPDATE claimcheck_tasks SET priority = priority + 1"); err != nil {
+			t.Fatal(err)
+		}
+		return tx
+	}
+	var claimed *queue.Row
+	var err error
+	req := claimRequest()
+	waited := whileLocked(t, db, locked(), func() { claimed, err = s.Claim(t.Context(), row.ID, req) })
+	if err != nil {
+		t.Fatal(err)
+	}
+	if claimed.LeaseExpiresAt.Before(waited.Add(req.Lease)) {
+		t.Errorf("the claim waited until %s for the row, and its lease of %s ends at %s", waited, req.Lease, claimed.LeaseExpiresAt)
+	}
+	waited = whileLocked(t, db, locked(), func() { err = s.Retry(t.Context(), claimed.Claim(), queue.Retry{In: time.Hour}) })
+	if err != nil {
+		t.Fatal(err)
+	}
+	if got, err := s.Get(t.Context(), row.ID); err != nil || got.RetryAt.Before(waited.Add(time.Hour)) {
+		t.Errorf("the retry waited until %s for the row, and an hour later is %s: %v", waited, got.RetryAt, err)
+	}
+	waited = whileLocked(t, db, locked(), func() { row.Row, _, err = s.Cancel(t.Context(), row.ID) })
+	if err != nil || row.FinishedAt.Before(waited) {
+		t.Errorf("the cancel waited until %s for the row, which ended at %s: %v", waited, row.FinishedAt, err)
+	}
+}
