@@ -2,7 +2,9 @@ package sqlstore
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
+	"slices"
 	"time"
 
 	"github.com/google/uuid"
@@ -53,16 +55,34 @@ func (s *Store) ClaimNext(ctx context.Context, req queue.ClaimNextRequest) ([]*q
 		}
 		for _, row := range rows {
 			claim(row, now, uuid.New(), req.Worker, req.Lease)
-			if err := save(ctx, tx, row, now); err != nil {
-				return err
-			}
 		}
-		return nil
+		return inChunks(rows, func(some []*queue.Row) error { return saveClaims(ctx, tx, some, now) })
 	})
 	if err != nil {
 		return nil, err
 	}
 	return rows, nil
+}
+
+// saveClaims is save of rows that were READY and have just been claimed.
+func saveClaims(ctx context.Context, tx querier, rows []*queue.Row, now time.Time) error {
+	if len(rows) == 1 {
+		return save(ctx, tx, rows[0], now)
+	}
+	var ids, fences, workers []any
+	for _, row := range rows {
+		names, err := json.Marshal(row.WorkerIDs)
+		if err != nil {
+			return err
+		}
+		ids = append(ids, row.ID)
+		fences = append(fences, row.ID, row.ClaimID)
+		workers = append(workers, row.ID, string(names))
+	}
+	set := `status = ?, hold = ?, attempts = attempts + 1, claim_id = ` + byRow(len(rows)) + `, lease_expires_at = ?, worker_ids = ` + byRow(len(rows)) + `,
+		started_at = coalesce(started_at, ?), last_attempted_at = ?, retry_at = NULL, dispatch_error = NULL, dispatch_tries = 0`
+	return update(ctx, tx, ids, set, slices.Concat([]any{queue.StatusRunning, holdNone}, fences,
+		[]any{micros(rows[0].LeaseExpiresAt)}, workers, []any{micros(now), micros(now)})...)
 }
 
 func (d *dialect) claimable(req queue.ClaimNextRequest) (string, []any) {

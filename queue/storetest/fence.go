@@ -92,9 +92,13 @@ var fenceTests = map[string]func(*fixture){
 		row := f.claimed(lease)
 		at := f.finish(row.Claim())
 		before := f.get(row.ID)
-		again, err := f.store.Finish(f.ctx, row.Claim(), queue.Finish{Status: queue.StatusFailed, Errors: failures(1)})
-		f.must(err)
-		f.equal("time", again, at)
+		f.equal("time", f.finish(row.Claim()), at)
+		f.unchanged(before)
+		for _, other := range []queue.Status{queue.StatusFailed, queue.StatusCancelled} {
+			if _, err := f.store.Finish(f.ctx, row.Claim(), queue.Finish{Status: other, Errors: failures(1)}); !errors.Is(err, queue.ErrLeaseLost) {
+				f.Errorf("Finish as %s of what is SUCCESSFUL: %v", other, err)
+			}
+		}
 		f.unchanged(before)
 		if err := f.store.Retry(f.ctx, row.Claim(), queue.Retry{}); !errors.Is(err, queue.ErrLeaseLost) {
 			f.Errorf("Retry after Finish: %v", err)

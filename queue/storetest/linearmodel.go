@@ -156,7 +156,11 @@ func fenced(s rowState, in call) (rowState, outcome) {
 		return s, lost
 	}
 	if s.Status != queue.StatusRunning { // a repetition of what took effect succeeds
-		if in.op == "finish" && s.Status.Final() || (in.op == "retry" || in.op == "release") && s.Status == queue.StatusReady {
+		ended := queue.StatusSuccessful
+		if in.failed {
+			ended = queue.StatusFailed
+		}
+		if in.op == "finish" && s.Status == ended || (in.op == "retry" || in.op == "release") && s.Status == queue.StatusReady {
 			return s, outcome{took: true}
 		}
 		return s, lost
