@@ -26,7 +26,17 @@ func (s *Store) merge(l limits) {
 	s.claims = merger[claimOf, *queue.Row]{op: "claim task", one: s.claimOne, many: s.claimMany, undo: s.unclaim, limits: l, lanes: changeLanes,
 		size: func(claimOf) int { return 0 }}
 	s.finishes = merger[finishOf, time.Time]{op: "finish task", one: s.finishOne, many: s.finishMany, limits: l, lanes: changeLanes,
-		size: func(f finishOf) int { return len(f.ReturnValue) }}
+		size: func(f finishOf) int { return len(f.ReturnValue) + historySize(f.Errors) }}
+}
+
+// historySize is about how many bytes a list of errors becomes, which is not
+// encoded twice for it.
+func historySize(history []queue.AttemptError) (size int) {
+	const names = 160 // of the fields, and the times
+	for _, e := range history {
+		size += names + len(e.ExceptionClassPath) + len(e.Message) + len(e.Traceback) + len(e.WorkerID)
+	}
+	return size
 }
 
 // insertMany stores rows of different callers in one statement.
