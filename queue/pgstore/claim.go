@@ -93,22 +93,25 @@ UPDATE claimcheck_tasks SET status = 'FAILED', hold = NULL, finished_at = now(),
 	lease_expires_at = NULL, claim_id = NULL
 WHERE id = $1::uuid AND status = $3::text AND attempts = $4::int8
 	AND claim_id IS NOT DISTINCT FROM $5::uuid AND lease_expires_at IS NOT DISTINCT FROM $6::timestamptz
-RETURNING ` + columns
+RETURNING finished_at`
 
 // loseWorker fails row, as it was read at now, because its lease has expired
 // with no attempt left. It reports false if the row has changed since.
 func loseWorker(ctx context.Context, q querier, row *queue.Row, now time.Time) (bool, error) {
-	history, err := errorsValue(row.WithError(row.WorkerLost(now)))
+	all := row.WithError(row.WorkerLost(now))
+	history, err := errorsValue(all)
 	if err != nil {
 		return false, err
 	}
-	failed, err := one(q.QueryRow(ctx, loseWorkerQuery, uuidValue(row.ID), history.list, string(row.Status), row.Attempts, uuidValue(row.ClaimID), timeValue(row.LeaseExpiresAt), history.group, history.text))
+	var at moment
+	err = q.QueryRow(ctx, loseWorkerQuery, uuidValue(row.ID), history.list, string(row.Status), row.Attempts, uuidValue(row.ClaimID), timeValue(row.LeaseExpiresAt), history.group, history.text).Scan(&at)
 	if errors.Is(err, pgx.ErrNoRows) {
 		return false, nil
 	}
 	if err != nil {
 		return false, err
 	}
-	*row = *failed
+	row.Status, row.FinishedAt, row.LeaseExpiresAt, row.ClaimID = queue.StatusFailed, time.Time(at), time.Time{}, uuid.Nil
+	row.Errors, row.ErrorGroup, row.ErrorText = all, history.group.String, history.text.String
 	return true, nil
 }

@@ -16,7 +16,15 @@ func NewWithTimeout(pool *pgxpool.Pool, acquire time.Duration) *Store {
 }
 
 // AloneUpTo sets how many concurrent callers have statements of their own.
-func (s *Store) AloneUpTo(callers int) { s.merge(callers) }
+func (s *Store) AloneUpTo(callers int) {
+	l := usualLimits
+	l.alone = callers
+	s.merge(l)
+}
+
+// MergeAll makes every call a part of a merged statement, and sets how long others
+// wait for one that is silent, and its own callers.
+func (s *Store) MergeAll(patience, timeout time.Duration) { s.merge(limits{0, patience, timeout}) }
 
 // Listening reports whether a connection to the database waits for signals.
 func (s *Store) Listening(ctx context.Context) (listening bool, err error) {

@@ -78,7 +78,9 @@ func finish(ctx context.Context, q querier, claim queue.Claim, f queue.Finish) (
 	if !errors.Is(err, pgx.ErrNoRows) {
 		return at, err
 	}
-	row, err := missed(ctx, q, claim, queue.Status.Final)
+	// Only the same end is this call repeated: a row that CompleteTx made SUCCESSFUL
+	// has not FAILED, though it is final under the same claim.
+	row, err := missed(ctx, q, claim, func(status queue.Status) bool { return status == f.Status })
 	if err == nil {
 		at = row.FinishedAt
 	}

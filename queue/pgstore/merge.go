@@ -23,9 +23,30 @@ const (
 	changeLanes = 1
 	// mergeLimit is how many calls one statement answers at most.
 	mergeLimit = 500
-	// mergeTimeout bounds a merged statement, which heeds no caller's context.
-	mergeTimeout = 10 * time.Second
+	// mergePatience is how long a merged statement may be without an answer before
+	// those that are not in it go on without it: its connection may have fallen
+	// silent, which is not found out before mergeTimeout.
+	mergePatience = time.Second
+	// extraLanes are how many such statements are made up for by others; with more
+	// of them nobody waits for anybody.
+	extraLanes = 4
+	// mergeTimeout bounds a merged statement, which heeds no caller's context. Its
+	// callers then go alone, on other connections, and must have time left for
+	// that: they have ten seconds as a rule, and the end of a run is tried for
+	// fifteen. Only here can an insert be asked for again, since an Enqueue that is
+	// repeated makes another task. What was stored although the answer was lost is
+	// not stored twice: a finish is recognised by its claim, a row by its ID, and a
+	// claim that took effect refuses its repetition, until its lease ends.
+	mergeTimeout = 4 * time.Second
 )
+
+// limits are those of a merger that tests may want to be others.
+type limits struct {
+	alone             int
+	patience, timeout time.Duration
+}
+
+var usualLimits = limits{aloneUpTo, mergePatience, mergeTimeout}
 
 // merger answers what many callers ask for at the same time with few
 // statements, and so with few commits. While at most aloneUpTo callers are
@@ -37,8 +58,9 @@ const (
 //
 // Callers do not feel each other: one whose context ends leaves, and the others
 // stay; one that the merged statement could not serve, or all of them if it
-// failed for another reason than the database's being down, get a statement of
-// their own after all.
+// failed for another reason than the database's being down, or did not end, get a
+// statement of their own after all. A statement without an answer holds up those
+// that are in it, for so long, and those that are not, for less.
 type merger[Q, A any] struct {
 	op   string // for the error of a context that has ended
 	one  func(context.Context, Q) (A, error)
@@ -47,12 +69,13 @@ type merger[Q, A any] struct {
 	// undo takes back what was done for a caller that has gone; may be nil.
 	undo func(Q, A)
 
-	alone    int // aloneUpTo, but in tests
+	limits
 	lanes    int
 	mu       sync.Mutex
 	callers  int
 	waiting  []*call[Q, A]
 	flushing int // merged statements under way
+	silent   int // those of them that have had no answer for longer than patience
 	crowd    int // how many the last one answered
 }
 
@@ -105,11 +128,27 @@ func (m *merger[Q, A]) join(request Q) *call[Q, A] {
 	}
 	c := &call[Q, A]{request: request, done: make(chan struct{})}
 	m.waiting = append(m.waiting, c)
-	if m.flushing < m.lanes {
+	m.serve()
+	return c
+}
+
+// most is how many merged statements may be under way. m.mu is held.
+func (m *merger[Q, A]) most() int { return m.lanes + min(m.silent, extraLanes) }
+
+// serve sees to it that those who wait do so for a statement that is not silent.
+// m.mu is held.
+func (m *merger[Q, A]) serve() {
+	switch {
+	case len(m.waiting) == 0:
+	case m.flushing < m.most():
 		m.flushing++
 		go m.flush()
+	case m.silent == m.lanes+extraLanes:
+		for _, c := range m.waiting {
+			close(c.done) // not served: it goes alone
+		}
+		m.waiting = nil
 	}
-	return c
 }
 
 func (m *merger[Q, A]) leave() {
@@ -138,25 +177,47 @@ func (m *merger[Q, A]) flush() {
 		for i, c := range calls {
 			requests[i] = c.request
 		}
-		ctx, cancel := context.WithTimeout(context.Background(), mergeTimeout)
-		answers, err := m.many(ctx, requests)
-		cancel()
-		switch {
-		case err == nil:
-		case errors.Is(err, context.DeadlineExceeded):
-			err = fmt.Errorf("%s: %w: no answer within %s", m.op, queue.ErrUnavailable, mergeTimeout)
-		case !concernsAll(err):
+		answers, err := m.send(requests)
+		if err != nil && !concernsAll(err) {
 			answers, err = make([]merged[A], len(calls)), nil // each finds out alone
 		}
 		m.answer(calls, answers, err)
 	}
 }
 
+// send sends one merged statement. While that is silent, others make up for it.
+func (m *merger[Q, A]) send(requests []Q) ([]merged[A], error) {
+	ctx, cancel := context.WithTimeout(context.Background(), m.timeout)
+	defer cancel()
+	var ended, silent bool
+	timer := time.AfterFunc(m.patience, func() {
+		m.mu.Lock()
+		defer m.mu.Unlock()
+		if silent = !ended; silent {
+			m.silent++
+			m.serve()
+		}
+	})
+	answers, err := m.many(ctx, requests)
+	timer.Stop()
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if ended = true; silent {
+		m.silent--
+	}
+	return answers, err
+}
+
 // take returns the calls that go into one statement: at least one, if any waits
-// that has not gone.
+// that has not gone. None means that this lane ends: nobody waits, or it made up
+// for a silent one that has ended.
 func (m *merger[Q, A]) take() []*call[Q, A] {
 	m.mu.Lock()
 	defer m.mu.Unlock()
+	if m.flushing > m.most() {
+		m.flushing--
+		return nil
+	}
 	var calls []*call[Q, A]
 	n, size := 0, 0
 	for ; n < len(m.waiting) && len(calls) < mergeLimit; n++ {

@@ -8,6 +8,7 @@ import (
 	"sync"
 	"testing"
 	"testing/synctest"
+	"time"
 
 	"github.com/jackc/pgx/v5/pgconn"
 
@@ -23,14 +24,16 @@ type shop struct {
 	alone   []int
 	undone  []int
 	let     chan struct{} // a merged statement ends for each value
+	mute    int           // but those of requests below this one are silent
+	speak   chan struct{} // until this is closed
 	fails   error
 	refuses int // the request that a merged statement does not serve
 }
 
 func newShop(alone int) *shop {
-	s := &shop{let: make(chan struct{}, 100)}
+	s := &shop{let: make(chan struct{}, 100), speak: make(chan struct{})}
 	s.merger = merger[int, string]{
-		op: "sell", alone: alone, lanes: 1,
+		op: "sell", limits: limits{alone, time.Second, time.Hour}, lanes: 1,
 		size: func(n int) int { return n },
 		one: func(_ context.Context, n int) (string, error) {
 			s.mu.Lock()
@@ -39,7 +42,11 @@ func newShop(alone int) *shop {
 			return "alone", nil
 		},
 		many: func(_ context.Context, all []int) ([]merged[string], error) {
-			<-s.let
+			if all[0] < s.mute {
+				<-s.speak
+			} else {
+				<-s.let
+			}
 			s.mu.Lock()
 			defer s.mu.Unlock()
 			s.batches = append(s.batches, all)
@@ -236,7 +243,7 @@ func TestMergerKeepsErrorsApart(t *testing.T) {
 		"a deadlock":       {deadlock, true},
 		"the database":     {&outage{"down", nil}, false},
 		"no tables":        {queue.ErrSchema, false},
-		"it never answers": {context.DeadlineExceeded, false},
+		"it never answers": {context.DeadlineExceeded, true},
 	} {
 		t.Run(name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {

@@ -173,6 +173,37 @@ func TestASlowWalkIsNotRepeated(t *testing.T) {
 	}
 }
 
+// A busy pool is no slow walk: for its sake a row of higher priority would be left
+// out.
+func TestAWaitForAConnectionIsNoSlowWalk(t *testing.T) {
+	_, url := lineOf(t, 2)
+	s, err := Open(t.Context(), Config{URL: url, MaxConns: 1})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = s.Close() }()
+	claimSeconds(t, s, 1) // once, so that the statement is prepared
+	s.lines.all = nil
+	conn, err := s.pool.Acquire(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	var released time.Time
+	s.Observe(func(context.Context, string) func(error) {
+		time.AfterFunc(4*slowWalk, func() {
+			released = time.Now()
+			conn.Release()
+		})
+		return func(error) {}
+	})
+	claimSeconds(t, s, 1)
+	ended := time.Now()
+	// However slow the machine is, the walk took no longer than this.
+	if until := ended.Add(max(walkAgain, walkShare*ended.Sub(released))); s.lines.all[0].until.After(until) {
+		t.Errorf("remembered until %s after the claim, which took at most %s with its connection", s.lines.all[0].until.Sub(ended), ended.Sub(released))
+	}
+}
+
 // What is before the place is not even looked at.
 func TestClaimsFromAPlaceReadOnlyWhatIsThere(t *testing.T) {
 	s, url := lineOf(t, 1000)

@@ -109,33 +109,50 @@ WHERE id = ANY(ARRAY(
 	LIMIT $1::int8 FOR UPDATE SKIP LOCKED))`
 
 // lostQuery: index: claimcheck_tasks_lease.
-const lostQuery = `SELECT now(), ` + columns + ` FROM claimcheck_tasks
+const lostQuery = `SELECT now(), ` + historyColumns + ` FROM claimcheck_tasks
 	WHERE status = 'RUNNING' AND lease_expires_at <= now() AND attempts >= max_attempts
 	ORDER BY lease_expires_at
 	LIMIT $1::int8`
 
+// lostChunk is how many of them are in memory at once: each may have a megabyte
+// of errors.
+const lostChunk = 20
+
 // loseWorkers fails the rows whose lease has expired with no attempt left, one
 // by one, since each gets an error record of its own.
 func loseWorkers(ctx context.Context, q querier, limit int) (failed int, err error) {
+	for limit > 0 {
+		read, n, err := loseSome(ctx, q, min(limit, lostChunk))
+		failed += n
+		if err != nil || read < lostChunk {
+			return failed, err
+		}
+		limit -= read
+	}
+	return failed, nil
+}
+
+// loseSome says how many rows it has read, and how many of them it has failed.
+func loseSome(ctx context.Context, q querier, limit int) (read, failed int, err error) {
 	result, err := q.Query(ctx, lostQuery, limit)
 	if err != nil {
-		return 0, err
+		return 0, 0, err
 	}
 	var now time.Time
 	rows, err := pgx.CollectRows(result, func(result pgx.CollectableRow) (*queue.Row, error) { return one(result, (*moment)(&now)) })
 	if err != nil {
-		return 0, err
+		return 0, 0, err
 	}
 	for _, row := range rows {
 		ok, err := loseWorker(ctx, q, row, now)
 		if err != nil {
-			return failed, err
+			return len(rows), failed, err
 		}
 		if ok {
 			failed++
 		}
 	}
-	return failed, nil
+	return len(rows), failed, nil
 }
 
 func count(tag interface{ RowsAffected() int64 }, err error) (int, error) {

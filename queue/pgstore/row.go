@@ -19,6 +19,8 @@ const (
 	columns = headColumns + `, return_value, errors, args` + tailColumns
 	// lightColumns leave out what may be long.
 	lightColumns = headColumns + `, NULL::json, NULL::json, NULL::json` + tailColumns
+	// historyColumns leave out all of it but the errors.
+	historyColumns = headColumns + `, NULL::json, errors, NULL::json` + tailColumns
 
 	headColumns = `id, status, task_path, queue_name, backend_name, priority, attempts, max_attempts,
 	enqueued_at, run_after, retry_at, started_at, last_attempted_at, finished_at`

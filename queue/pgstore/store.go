@@ -56,7 +56,7 @@ func New(pool *pgxpool.Pool) *Store {
 		server:         net.JoinHostPort(c.Host, strconv.Itoa(int(c.Port))),
 		acquireTimeout: DefaultAcquireTimeout,
 	}
-	s.merge(aloneUpTo)
+	s.merge(usualLimits)
 	return s
 }
 

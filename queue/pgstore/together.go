@@ -19,14 +19,24 @@ import (
 // Rows are taken in the order of their IDs, so that two such statements do not
 // lock each other out.
 
-// merge sets up the mergers, which come in above so many callers.
-func (s *Store) merge(alone int) {
-	s.inserts = merger[*queue.NewRow, inserted]{op: "insert tasks", one: s.insertOne, many: s.insertMany, alone: alone, lanes: insertLanes,
+// merge sets up the mergers.
+func (s *Store) merge(l limits) {
+	s.inserts = merger[*queue.NewRow, inserted]{op: "insert tasks", one: s.insertOne, many: s.insertMany, limits: l, lanes: insertLanes,
 		size: func(row *queue.NewRow) int { return len(row.Args) }}
-	s.claims = merger[claimOf, *queue.Row]{op: "claim task", one: s.claimOne, many: s.claimMany, undo: s.unclaim, alone: alone, lanes: changeLanes,
+	s.claims = merger[claimOf, *queue.Row]{op: "claim task", one: s.claimOne, many: s.claimMany, undo: s.unclaim, limits: l, lanes: changeLanes,
 		size: func(claimOf) int { return 0 }}
-	s.finishes = merger[finishOf, time.Time]{op: "finish task", one: s.finishOne, many: s.finishMany, alone: alone, lanes: changeLanes,
-		size: func(f finishOf) int { return len(f.ReturnValue) }}
+	s.finishes = merger[finishOf, time.Time]{op: "finish task", one: s.finishOne, many: s.finishMany, limits: l, lanes: changeLanes,
+		size: func(f finishOf) int { return len(f.ReturnValue) + historySize(f.Errors) }}
+}
+
+// historySize is about how many bytes a list of errors becomes, which is not
+// encoded twice for it.
+func historySize(history []queue.AttemptError) (size int) {
+	const names = 160 // of the fields, and the times
+	for _, e := range history {
+		size += names + len(e.ExceptionClassPath) + len(e.Message) + len(e.Traceback) + len(e.WorkerID)
+	}
+	return size
 }
 
 // insertMany stores rows of different callers in one statement.
@@ -95,11 +105,13 @@ func alike(a, b queue.ClaimRequest) bool {
 	return a.Worker == b.Worker && a.Lease == b.Lease && a.Early == b.Early && slices.Equal(a.Tasks, b.Tasks)
 }
 
+const unclaimTimeout = 10 * time.Second
+
 // unclaim gives back a claim whose caller has gone. If it fails, the lease runs
 // out.
 func (s *Store) unclaim(_ claimOf, row *queue.Row) {
 	go func() {
-		ctx, cancel := context.WithTimeout(context.Background(), mergeTimeout)
+		ctx, cancel := context.WithTimeout(context.Background(), unclaimTimeout)
 		defer cancel()
 		_ = s.Release(ctx, row.Claim())
 	}()

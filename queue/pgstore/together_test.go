@@ -105,6 +105,44 @@ func TestRivalsInOneStatement(t *testing.T) {
 	}
 }
 
+func TestAnotherEndIsNotTheSameFinishRepeated(t *testing.T) {
+	for name, alone := range map[string]int{"a statement of its own": 1, "a merged statement": 0} {
+		t.Run(name, func(t *testing.T) {
+			s, config := crowd(t)
+			s.AloneUpTo(alone)
+			row, fence := stored(t, s, 1)[0], uuid.New()
+			if _, err := s.Claim(t.Context(), row.ID, claimBy(fence)); err != nil {
+				t.Fatal(err)
+			}
+			conn, err := pgx.Connect(t.Context(), config.URL)
+			if err != nil {
+				t.Fatal(err)
+			}
+			defer func() { _ = conn.Close(context.WithoutCancel(t.Context())) }()
+			tx, err := conn.Begin(t.Context())
+			if err != nil {
+				t.Fatal(err)
+			}
+			claim := queue.Claim{ID: row.ID, ClaimID: fence}
+			ended, err := s.FinishTx(t.Context(), pgstore.Tx(tx), claim, queue.Finish{Status: queue.StatusSuccessful})
+			if err != nil {
+				t.Fatal(err)
+			}
+			if err := tx.Commit(t.Context()); err != nil {
+				t.Fatal(err)
+			}
+			for _, status := range []queue.Status{queue.StatusFailed, queue.StatusCancelled} {
+				if _, err := s.Finish(t.Context(), claim, queue.Finish{Status: status}); !errors.Is(err, queue.ErrLeaseLost) {
+					t.Errorf("%s: %v", status, err)
+				}
+			}
+			if at, err := s.Finish(t.Context(), claim, queue.Finish{Status: queue.StatusSuccessful}); err != nil || !at.Equal(ended) {
+				t.Errorf("the same again: ended at %s and %s, %v", ended, at, err)
+			}
+		})
+	}
+}
+
 // A transaction of somebody else holds one row.
 func TestALockedRowHoldsUpNobodyElse(t *testing.T) {
 	s, config := crowd(t)
