@@ -165,15 +165,3 @@ func wanted(into any) string {
 		return "valid"
 	}
 }
-
-// queryBool reads a query parameter that is "true" or "false"; absent is false.
-func queryBool(query url.Values, name string) (bool, error) {
-	switch value := strings.ToLower(query.Get(name)); value {
-	case "", "false":
-		return false, nil
-	case "true":
-		return true, nil
-	default:
-		return false, badRequest("%s must be true or false", name)
-	}
-}
