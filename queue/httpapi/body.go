@@ -45,9 +45,9 @@ func LimitBodyTime(w http.ResponseWriter, r *http.Request) {
 // readBody reads a whole body of at most limit bytes.
 func readBody(w http.ResponseWriter, r *http.Request, limit int64) ([]byte, error) {
 	body, err := io.ReadAll(http.MaxBytesReader(w, r.Body, limit))
-	var tooLarge *http.MaxBytesError
-	if errors.As(err, &tooLarge) {
-		return nil, &bodyError{http.StatusRequestEntityTooLarge, fmt.Sprintf("the body is larger than %d bytes", limit)}
+	var over *http.MaxBytesError
+	if errors.As(err, &over) {
+		return nil, &bodyError{http.StatusRequestEntityTooLarge, tooLarge(limit)}
 	}
 	if err != nil {
 		return nil, badRequest("the body could not be read")
@@ -55,6 +55,8 @@ func readBody(w http.ResponseWriter, r *http.Request, limit int64) ([]byte, erro
 	_ = http.NewResponseController(w).SetReadDeadline(time.Time{})
 	return body, nil
 }
+
+func tooLarge(limit int64) string { return fmt.Sprintf("the body is larger than %d bytes", limit) }
 
 // decodeObject reads one JSON object into fields, pointers by name. It is
 // stricter than encoding/json: names match exactly, and neither unknown nor
