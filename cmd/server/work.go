@@ -2,7 +2,6 @@ package main
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"os"
 	"os/signal"
@@ -94,7 +93,7 @@ func (c *workCmd) Run(ctx context.Context, p *program) error {
 	})
 	progress.end()
 	if err := stopped(); err != nil {
-		parts.log.Error("stopped before all tasks had ended; what did not return keeps its claim until the lease is over", "error", err)
+		parts.log.Error("stopped with tasks still running; they keep their claims until their leases are over", "error", err)
 		return errSilent
 	}
 	if err != nil {
@@ -124,14 +123,10 @@ func (c *workCmd) check() error {
 	return nil
 }
 
-// errCutShort: tasks were interrupted, because the time was over or a second
-// signal came.
-var errCutShort = errors.New("tasks were interrupted")
-
 // stopOnSignal makes SIGTERM and SIGINT stop the worker: it claims nothing more,
 // and running tasks may end within the shutdown timeout; after it, or at a second
 // signal, their claims are given back. stopped waits for that, if a signal came,
-// and says whether anything was cut short.
+// and fails if functions did not return, so that their claims could not be.
 func (c *workCmd) stopOnSignal(ctx context.Context, p *program, parts *parts, e *queue.Executor) (_ context.Context, stopped func() error) {
 	timeout := time.Duration(0)
 	if p.onPlatform() {
@@ -163,11 +158,7 @@ func (c *workCmd) stopOnSignal(ctx context.Context, p *program, parts *parts, e 
 			<-signals
 			cut()
 		}()
-		err := e.Shutdown(draining, lingerTime)
-		if err == nil && draining.Err() != nil {
-			err = errCutShort
-		}
-		result <- err
+		result <- e.Shutdown(draining, lingerTime)
 	}()
 	return working, func() error {
 		stop()
