@@ -25,7 +25,8 @@ type Config struct {
 	// "enqueue", "purge", …).
 	RouteAuth map[string]Authenticator
 
-	// ExecutePath is a further path, with {task_id}, at which deliveries arrive.
+	// ExecutePath is a further path, with {task_id}, at which deliveries arrive;
+	// CheckExecutePath says which it can be.
 	ExecutePath string
 	// MaxBody bounds a request's body in bytes; 0 means 1 MiB.
 	MaxBody int64
@@ -70,11 +71,10 @@ func New(cfg Config) (http.Handler, error) {
 	}
 	h := &handler{Config: cfg}
 	if cfg.ExecutePath != "" {
-		var found bool
-		h.execPrefix, h.execSuffix, found = strings.Cut(cfg.ExecutePath, "{task_id}")
-		if !found || !strings.HasPrefix(cfg.ExecutePath, "/") {
-			return nil, errors.New("httpapi: Config.ExecutePath must begin with / and contain {task_id}")
+		if err := CheckExecutePath(cfg.ExecutePath); err != nil {
+			return nil, fmt.Errorf("httpapi: Config.ExecutePath %w", err)
 		}
+		h.execPrefix, h.execSuffix, _ = strings.Cut(cfg.ExecutePath, taskIDPlaceholder)
 	}
 	return h, nil
 }
