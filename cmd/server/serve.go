@@ -47,6 +47,9 @@ func (c *serveCmd) Run(ctx context.Context, p *program) error {
 	if err != nil {
 		return err
 	}
+	if err := p.checkExecutePath(); err != nil {
+		return err
+	}
 	auth, err := p.authenticator(parts, listen)
 	if err != nil {
 		return err
@@ -179,7 +182,7 @@ func (p *program) handler(parts *parts, executor *queue.Executor, auth httpapi.A
 	}
 	api, err := httpapi.New(cfg)
 	if err != nil {
-		return nil, usagef("TASK_HANDLER_PATH: %w", err)
+		return nil, err
 	}
 	pages, err := p.adminPages(parts, access)
 	if err != nil {
