@@ -27,7 +27,11 @@ func badRequest(format string, args ...any) error {
 	return &bodyError{http.StatusBadRequest, fmt.Sprintf(format, args...)}
 }
 
-var errNotJSON = &bodyError{http.StatusBadRequest, "Invalid JSON"}
+// Refusals whose texts are promised.
+var (
+	errNotJSON = &bodyError{http.StatusBadRequest, "Invalid JSON"}
+	errBackend = &bodyError{http.StatusBadRequest, "Invalid backend name"}
+)
 
 // bodyReadTimeout is how long a client may take to send its body.
 const bodyReadTimeout = 15 * time.Second

@@ -11,16 +11,16 @@ import (
 // checkParameters refuses what the route would pass over: a parameter in the
 // wrong place, one that it does not know, one that is given twice. A purge whose
 // filter got lost would delete everything.
-func (rt route) checkParameters(w http.ResponseWriter, r *http.Request) error {
+func (r route) checkParameters(w http.ResponseWriter, req *http.Request) error {
 	accepted := "none"
-	if len(rt.params) > 0 {
-		accepted = strings.Join(rt.params, ", ")
+	if len(r.params) > 0 {
+		accepted = strings.Join(r.params, ", ")
 	}
-	query, err := url.ParseQuery(r.URL.RawQuery)
+	query, err := url.ParseQuery(req.URL.RawQuery)
 	if err != nil {
-		return badRequest("the query %.100q cannot be read: it must be name=value pairs with & in between, percent-encoded; accepted: %s", r.URL.RawQuery, accepted)
+		return badRequest("the query %.100q cannot be read: it must be name=value pairs with & in between, percent-encoded; accepted: %s", req.URL.RawQuery, accepted)
 	}
-	hasBody := r.Method == http.MethodPost
+	hasBody := req.Method == http.MethodPost
 	names := make([]string, 0, len(query))
 	for name := range query {
 		names = append(names, name)
@@ -29,9 +29,9 @@ func (rt route) checkParameters(w http.ResponseWriter, r *http.Request) error {
 	for _, name := range names {
 		values := query[name]
 		switch {
-		case hasBody && !rt.queryToo:
+		case hasBody && !r.queryToo:
 			return badRequest("the query parameter %.100q is not read with POST, whose parameters are fields of its JSON body; accepted there: %s", name, accepted)
-		case !slices.Contains(rt.params, name):
+		case !slices.Contains(r.params, name):
 			return badRequest("unknown query parameter %.100q; accepted: %s", name, accepted)
 		case len(values) > 1:
 			return badRequest("the query parameter %q is given twice; give it once", name)
@@ -42,8 +42,8 @@ func (rt route) checkParameters(w http.ResponseWriter, r *http.Request) error {
 	if hasBody {
 		return nil // its own reader judges it
 	}
-	if _, err := readBody(w, r, 0); err != nil {
-		return badRequest("%s takes no body; its parameters stand in the query; accepted: %s", r.Method, accepted)
+	if _, err := readBody(w, req, 0); err != nil {
+		return badRequest("%s takes no body; its parameters stand in the query; accepted: %s", req.Method, accepted)
 	}
 	return nil
 }
