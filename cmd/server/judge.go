@@ -9,6 +9,7 @@ import (
 	"strconv"
 	"strings"
 
+	"github.com/claimcheck-go/claimcheck/queue"
 	"github.com/claimcheck-go/claimcheck/queue/httpapi"
 )
 
@@ -46,6 +47,23 @@ func (p *program) checkQueues(parts *parts) error {
 		}
 	}
 	return errors.Join(problems...)
+}
+
+// checkBackend judges --backend, and with --json says what the endpoints do. A
+// command that dispatches nothing knows the backend "jobs" by its setting alone.
+func (p *program) checkBackend(parts *parts, name string, asJSON bool) error {
+	known := queue.DefaultBackend
+	if p.settings.JobsName != "" {
+		known += ", " + jobsBackend
+	}
+	if parts.client.HasBackend(name) || name == jobsBackend && p.settings.JobsName != "" {
+		return nil
+	}
+	err := usagef("--backend %q is not known; known: %s", name, known)
+	if asJSON {
+		err = errors.Join(p.printJSON(map[string]string{"error": "Invalid backend name"}), err)
+	}
+	return err
 }
 
 // checkEmulator judges CLOUD_TASKS_EMULATOR_HOST.

@@ -137,3 +137,33 @@ func TestWorkerThatIsHurriedGivesItsTaskBackAndExitsWithZero(t *testing.T) {
 		})
 	}
 }
+
+// Who stops waiting has the ID all the same: the row is stored.
+func TestStoppedWaitPrintsTheIDOfTheStoredTask(t *testing.T) {
+	t.Parallel()
+	for mode, count := range map[string]string{"local": `"running_count":1`, "pull": `"pending_count":1`} {
+		t.Run(mode, func(t *testing.T) {
+			t.Parallel()
+			dir, env := t.TempDir(), []string{"TASKS_MODE=" + mode}
+			procRun(t, dir, env, "", "migrate")
+			waiting := procCommand(t, procPatience, dir, env, "enqueue", "demo.sleep", `{"duration_ms":600000}`, "--wait")
+			var out, errs strings.Builder
+			waiting.Stdout, waiting.Stderr = &out, &errs
+			if err := waiting.Start(); err != nil {
+				t.Fatal(err)
+			}
+			procWait(t, "the task to be stored", func() bool {
+				return strings.Contains(procRun(t, dir, env, "", "status", "--json").stdout, count)
+			})
+			_ = waiting.Process.Signal(syscall.SIGTERM)
+			_ = waiting.Wait()
+			id, err := uuid.Parse(strings.TrimSpace(out.String()))
+			if err != nil || waiting.ProcessState.ExitCode() != 1 || !strings.Contains(errs.String(), "interrupted while waiting; the task stays stored") {
+				t.Fatalf("exit status %d, stdout %q\n%s", waiting.ProcessState.ExitCode(), out.String(), errs.String())
+			}
+			if row := procRow(t, dir, env, id); row.Status != queue.StatusReady || row.Attempts != 0 {
+				t.Errorf("%+v", row)
+			}
+		})
+	}
+}

@@ -59,7 +59,7 @@ func (c *purgeCmd) Run(ctx context.Context, p *program) error {
 	})
 	bar.end()
 	if err != nil {
-		return fmt.Errorf("%d tasks were deleted, then: %w", deleted, err)
+		return p.inJSON(c.JSON, fmt.Errorf("%d tasks were deleted, then: %w", deleted, err))
 	}
 	if c.JSON {
 		return p.printJSON(struct {
@@ -92,7 +92,7 @@ func (c *purgeCmd) request() (queue.PurgeRequest, error) {
 
 func (c *purgeCmd) counted(p *program, n int, err error) error {
 	if err != nil {
-		return err
+		return p.inJSON(c.JSON, err)
 	}
 	if c.JSON {
 		return p.printJSON(struct {

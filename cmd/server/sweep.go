@@ -39,7 +39,7 @@ func (c *sweepCmd) Run(ctx context.Context, p *program) error {
 	}
 	swept, err := parts.client.Sweep(ctx, c.Limit)
 	if err != nil {
-		return err
+		return p.inJSON(c.JSON, err)
 	}
 	if c.JSON {
 		err = p.printJSON(swept)

@@ -75,8 +75,8 @@ func (c *workCmd) Run(ctx context.Context, p *program) error {
 		return err
 	}
 	defer stopMetrics()
-	if !parts.client.HasBackend(c.Backend) {
-		return usagef("--backend %q is not known; known: %s", c.Backend, queue.DefaultBackend)
+	if err := p.checkBackend(parts, c.Backend, false); err != nil {
+		return err
 	}
 	executor, err := p.executor(parts, c.Concurrency)
 	if err != nil {
