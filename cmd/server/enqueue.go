@@ -16,7 +16,7 @@ type enqueueCmd struct {
 	Name     string  `arg:"" help:"The task's name; - reads one JSON object a line from standard input, each as the body of /tasks/enqueue/."`
 	Args     string  `arg:"" optional:"" placeholder:"ARGS-JSON" help:"Its arguments as JSON. Default: null."`
 	Queue    *string `placeholder:"NAME" help:"Queue, instead of the task's own."`
-	Priority *int    `placeholder:"N" help:"-100 to 100, higher first, instead of the task's own."`
+	Priority *int    `placeholder:"N" accepts:"from -100 to 100" help:"-100 to 100, higher first, instead of the task's own."`
 	RunAfter string  `placeholder:"TIME" help:"Not before this time (RFC 3339), or this long from now (90s, 2h)."`
 	Backend  *string `placeholder:"NAME" help:"Backend, instead of the task's own."`
 	ID       *string `name:"id" placeholder:"UUID" help:"The task's ID: repeating the same enqueue then stores nothing new."`

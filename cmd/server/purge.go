@@ -14,10 +14,10 @@ import (
 )
 
 type purgeCmd struct {
-	Days      int    `default:"0" help:"Only tasks that finished more than so many days ago."`
+	Days      int    `default:"0" accepts:"from 0 to 36500" help:"Only tasks that finished more than so many days ago."`
 	Status    string `default:"SUCCESSFUL,FAILED" help:"Final statuses, comma-separated: SUCCESSFUL, FAILED, CANCELLED."`
 	Task      string `placeholder:"NAME" help:"Only tasks of this name."`
-	BatchSize int    `default:"1000" help:"How many to delete in one transaction, up to 10000."`
+	BatchSize int    `default:"1000" accepts:"from 1 to 10000" help:"How many to delete in one transaction, up to 10000."`
 	DryRun    bool   `help:"Only count."`
 	Yes       bool   `help:"Do not ask, on a terminal."`
 	JSON      bool   `name:"json" help:"Print what the endpoint answers."`

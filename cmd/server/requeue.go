@@ -13,9 +13,9 @@ type requeueCmd struct {
 	OlderThan   *age   `required:"" placeholder:"15m" help:"Only tasks claimed longer ago than this; a unit is required."`
 	Queue       string `placeholder:"NAME" help:"Queue. Default: all."`
 	Backend     string `placeholder:"NAME" help:"Backend. Default: all."`
-	MaxAttempts *int   `placeholder:"N" help:"Attempts after which a task is FAILED. Default: the task's own."`
+	MaxAttempts *int   `placeholder:"N" accepts:"of at least 1" help:"Attempts after which a task is FAILED. Default: the task's own."`
 	MarkFailed  bool   `help:"Make them FAILED in any case."`
-	BatchSize   int    `default:"1000" help:"How many to handle in one transaction, up to 10000."`
+	BatchSize   int    `default:"1000" accepts:"from 1 to 10000" help:"How many to handle in one transaction, up to 10000."`
 	DryRun      bool   `help:"Only count."`
 }
 

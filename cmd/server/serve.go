@@ -22,7 +22,7 @@ import (
 
 type serveCmd struct {
 	Listen      string `placeholder:"HOST:PORT" help:"Address to listen on. Default: :$PORT on Cloud Run and App Engine, else 127.0.0.1:8080."`
-	Concurrency int    `placeholder:"N" help:"Tasks that run at once. Default: 80 on Cloud Run and App Engine, 4 per CPU in local mode."`
+	Concurrency int    `placeholder:"N" accepts:"of at least 1" help:"Tasks that run at once. Default: 80 on Cloud Run and App Engine, 4 per CPU in local mode."`
 	Migrate     bool   `help:"Bring the schema up to date first. Local mode always does."`
 }
 

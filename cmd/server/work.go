@@ -17,11 +17,11 @@ type workCmd struct {
 	Backend         string    `default:"default" help:"Backend to pull from."`
 	Continuous      bool      `help:"Keep looking when nothing is due. Otherwise end then."`
 	Interval        interval  `default:"5s" help:"How often to look when nothing is due."`
-	MaxTasks        int       `default:"0" help:"End after so many tasks; 0 is no limit."`
-	Concurrency     int       `default:"1" help:"Tasks that run at once."`
+	MaxTasks        int       `default:"0" accepts:"of 0 (no limit) or more" help:"End after so many tasks; 0 is no limit."`
+	Concurrency     int       `default:"1" accepts:"of at least 1" help:"Tasks that run at once."`
 	ShutdownTimeout *interval `placeholder:"0" help:"How long running tasks may go on after SIGTERM; 0 is as long as it takes. Default: 8s on Cloud Run and App Engine, else 0."`
-	EmptyExitCode   int       `default:"0" help:"Exit status when nothing was run."`
-	FailedExitCode  int       `default:"0" help:"Exit status when a task ended FAILED."`
+	EmptyExitCode   int       `default:"0" accepts:"from 0 to 255" help:"Exit status when nothing was run."`
+	FailedExitCode  int       `default:"0" accepts:"from 0 to 255" help:"Exit status when a task ended FAILED."`
 }
 
 // interval is a duration that may also be written as a number of seconds.
