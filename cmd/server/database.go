@@ -64,8 +64,8 @@ func (p *program) openDatabase(ctx context.Context) (database, error) {
 // nil if nothing does. SQLite itself knows only that it could not open it. Whether
 // a directory takes files is tried: permissions are not all that decides it.
 func fileProblem(rawURL string) error {
-	path, err := sqlstore.FilePath(rawURL)
-	if err != nil || path == "" || !strings.HasPrefix(rawURL, "sqlite:") {
+	path, _ := sqlstore.FilePath(rawURL)
+	if path == "" { // another database, or one in memory
 		return nil
 	}
 	dir := filepath.Dir(path)
@@ -80,7 +80,7 @@ func fileProblem(rawURL string) error {
 		return fmt.Errorf("the directory %s, where SQLite keeps files beside the database, is not writable by this user (uid %d): %w", dir, os.Getuid(), errors.Unwrap(err))
 	}
 	_, _ = tried.Close(), os.Remove(tried.Name())
-	file, err := os.OpenFile(path, os.O_RDWR, 0)
+	file, err := os.OpenFile(path, os.O_RDWR, 0) //nolint:gosec // the operator names it
 	switch {
 	case err == nil:
 		return file.Close()
