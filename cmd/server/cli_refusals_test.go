@@ -28,6 +28,7 @@ func TestWrongCallsAreOneLineThatNamesTheSetting(t *testing.T) {
 		`not ""`:                                                                            {"enqueue", "demo.echo", "--id="},
 		"queue_name":                                                                        {"enqueue", "demo.echo", "--queue="},
 		`--backend "" is not known`:                                                         {"enqueue", "demo.echo", "--backend="},
+		"--task must be the name of a task; leave it out for all":                           {"purge", "--task="},
 		"--days must be from 0 to 36500":                                                    {"purge", "--days=-1"},
 		"--batch-size must be from 1 to 10000":                                              {"purge", "--batch-size=10001"},
 		"--status must list SUCCESSFUL, FAILED or CANCELLED":                                {"purge", "--status=READY"},
