@@ -69,6 +69,9 @@ func (p *program) adminAccess(parts *parts, listen string, tasksAreOpen bool) (a
 	if token != "" && token == readOnly {
 		return nil, usagef("ADMIN_TOKEN and ADMIN_READONLY_TOKEN must differ")
 	}
+	if err := setButEmpty("IAP_AUDIENCE", s.IAPAudience, "audiences such as /projects/123/locations/europe-west1/services/admin"); err != nil {
+		return nil, err
+	}
 	var ways []admin.Access
 	if audiences := nonEmpty(s.IAPAudience); len(audiences) > 0 {
 		proxy, err := oidc.NewIAP(oidc.IAPConfig{Audiences: audiences, Logger: parts.log})

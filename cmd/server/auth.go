@@ -80,6 +80,9 @@ func (p *program) routeAuth(auth httpapi.Authenticator) map[string]httpapi.Authe
 // verifier accepts OIDC tokens; nil when no account is configured.
 func (p *program) verifier(t *target, log *slog.Logger) (*oidc.Verifier, error) {
 	s := p.settings
+	if err := p.checkCallers(); err != nil {
+		return nil, err
+	}
 	audiences, emails := p.audiences(s.TaskHandlerURL), p.emails(s.OIDCServiceAccountEmail)
 	if t != nil {
 		audiences, emails = t.audience, t.emails

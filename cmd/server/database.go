@@ -2,8 +2,12 @@ package main
 
 import (
 	"context"
+	"errors"
+	"fmt"
 	"net"
 	"net/url"
+	"os"
+	"path/filepath"
 	"strings"
 
 	"github.com/claimcheck-go/claimcheck/internal/cloudsql"
@@ -45,7 +49,46 @@ func (p *program) openDatabase(ctx context.Context) (database, error) {
 	if err != nil {
 		return nil, err
 	}
-	return open(ctx)
+	db, err := open(ctx)
+	if err != nil {
+		rawURL, _ := p.databaseURL()
+		if problem := fileProblem(rawURL); problem != nil && !strings.Contains(err.Error(), problem.Error()) {
+			err = fmt.Errorf("%w: %w", err, problem)
+		}
+		return nil, err
+	}
+	return db, nil
+}
+
+// fileProblem says what keeps this process from using the SQLite file of a URL;
+// nil if nothing does. SQLite itself knows only that it could not open it. Whether
+// a directory takes files is tried: permissions are not all that decides it.
+func fileProblem(rawURL string) error {
+	path, _ := sqlstore.FilePath(rawURL)
+	if path == "" { // another database, or one in memory
+		return nil
+	}
+	dir := filepath.Dir(path)
+	if info, err := os.Stat(path); err == nil && info.IsDir() {
+		return fmt.Errorf("%s is a directory: let DATABASE_URL name a file in it", path)
+	}
+	if info, err := os.Stat(dir); err != nil || !info.IsDir() {
+		return fmt.Errorf("there is no directory %s: create it, or name another path", dir)
+	}
+	tried, err := os.CreateTemp(dir, ".claimcheck-*")
+	if err != nil {
+		return fmt.Errorf("the directory %s, where SQLite keeps files beside the database, is not writable by this user (uid %d): %w", dir, os.Getuid(), errors.Unwrap(err))
+	}
+	_, _ = tried.Close(), os.Remove(tried.Name())
+	file, err := os.OpenFile(path, os.O_RDWR, 0) //nolint:gosec // the operator names it
+	switch {
+	case err == nil:
+		return file.Close()
+	case os.IsNotExist(err):
+		return nil
+	default:
+		return fmt.Errorf("%s is not writable by this user (uid %d): %w", path, os.Getuid(), errors.Unwrap(err))
+	}
 }
 
 // databaseOpener judges the settings of the database, and returns what opens it.
@@ -74,9 +117,15 @@ func (p *program) databaseOpener(unchecked bool) (open func(context.Context) (da
 		}
 		return func(ctx context.Context) (database, error) { return opened(pgstore.Open(ctx, cfg)) }, nil
 	case "mysql", "sqlite":
+		if scheme == "sqlite" && strings.Contains(rawURL, "?") {
+			return nil, usagef("DATABASE_URL: a SQLite database takes no parameters, and %.200q would be the name of a file: leave out everything from ? on", strings.TrimPrefix(rawURL, "sqlite:"))
+		}
 		cfg := sqlstore.Config{MaxConns: p.settings.DBMaxConns, DialFunc: dial, Name: name}
 		if err := sqlstore.Validate(rawURL, cfg); err != nil {
-			return nil, usagef("DATABASE_URL: %s", strings.TrimPrefix(err.Error(), "DATABASE_URL: "))
+			if strings.HasPrefix(err.Error(), "DATABASE_URL") {
+				return nil, usageError{err}
+			}
+			return nil, usagef("DATABASE_URL: %w", err)
 		}
 		if unchecked {
 			return func(ctx context.Context) (database, error) { return opened(sqlstore.OpenUnchecked(ctx, rawURL, cfg)) }, nil

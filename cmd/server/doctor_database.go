@@ -70,6 +70,9 @@ func (e *examination) checkDatabase(ctx context.Context) doctor.Finding {
 	if err != nil {
 		return doctor.Failf("set DATABASE_URL", "%s", err)
 	}
+	if problem := fileProblem(rawURL); problem != nil {
+		return doctor.Failf("let this user write there, or let DATABASE_URL name a path where it may", "%s", problem)
+	}
 	if e.file != "" {
 		return doctor.Okf("%s does not exist yet: the first command that needs it makes it", e.file)
 	}

@@ -2,6 +2,8 @@ package main
 
 import (
 	"net/url"
+	"os"
+	"regexp"
 	"strings"
 	"testing"
 	"time"
@@ -100,5 +102,31 @@ func TestDoctorSeesANewerSchemaAndAPoolerThatIsAllowedFor(t *testing.T) {
 		if said := detailOf(results, check); !strings.Contains(said, text) {
 			t.Errorf("%s: %s", check, said)
 		}
+	}
+}
+
+// A directory that takes no files, not even root's, and other places where SQLite
+// only says that it is "unable to open database file (14)".
+func TestSQLiteFileThatCannotBeMade(t *testing.T) {
+	if _, err := os.Stat("/proc/self"); err != nil {
+		t.Skip("there is no /proc here")
+	}
+	dir := t.TempDir()
+	for path, want := range map[string]string{
+		"/proc/x.db": "the directory /proc, where SQLite keeps files beside the database, is not writable by this user",
+		dir:          dir + " is a directory: let DATABASE_URL name a file in it",
+	} {
+		c := newCLI(t)
+		c.env["DATABASE_URL"] = "sqlite:" + path
+		if status, _, stderr := c.call("", "serve", "--listen=127.0.0.1:0"); status != 1 || !strings.Contains(stderr, want) || strings.Count(stderr, "\n") != 1 {
+			t.Errorf("serve: status %d %s", status, stderr)
+		}
+		status, stdout, _ := c.call("", "doctor")
+		if line := regexp.MustCompile("(?m)^fail +database .*$").FindString(stdout); status != 1 || !strings.Contains(line, want) || !strings.Contains(line, "DATABASE_URL") {
+			t.Errorf("doctor: status %d\n%s", status, stdout)
+		}
+	}
+	if left, err := os.ReadDir(dir); err != nil || len(left) > 0 {
+		t.Errorf("%v is left, %v", left, err)
 	}
 }

@@ -33,7 +33,7 @@ func (e *examination) cloudChecks() []doctor.Check {
 		keysSkip = "no account's tokens are accepted"
 	}
 	account := []string{"OIDC_SERVICE_ACCOUNT_EMAIL", "OIDC_AUDIENCE", "OIDC_ALLOWED_EMAILS", "OIDC_ISSUER", "OIDC_CERTS_URL", "CLOUD_TASKS_EMULATOR_HOST"}
-	queues := []string{"CLOUD_TASKS_PROJECT", "CLOUD_TASKS_LOCATION", "TASKS_QUEUE_ALIASES", "CLOUD_TASKS_EMULATOR_HOST", "OIDC_ISSUER"}
+	queues := []string{"CLOUD_TASKS_PROJECT", "CLOUD_TASKS_LOCATION", "TASKS_QUEUES", "TASKS_QUEUE_ALIASES", "CLOUD_TASKS_EMULATOR_HOST", "OIDC_ISSUER"}
 	actAs := doctor.Check{Name: "act as", Skip: skip, Needs: []string{"create task"}, Look: e.checkActAs}
 	if e.target != nil && e.target.config.AppEngine != nil {
 		actAs.Skip = "App Engine's deliveries carry no token"

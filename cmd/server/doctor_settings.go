@@ -3,7 +3,6 @@ package main
 import (
 	"context"
 	"errors"
-	"fmt"
 	"log/slog"
 	"net"
 	"regexp"
@@ -38,9 +37,11 @@ func (e *examination) detect(ctx context.Context) {
 		e.runsAs = found.Value
 	}
 	s, d := e.settings, e.detector
-	if s.TaskHandlerURL == "" && strings.Count(s.TaskHandlerPath, "{task_id}") != 1 {
-		e.blame(fmt.Errorf("TASK_HANDLER_PATH must contain {task_id} once, not be %q", s.TaskHandlerPath))
-		s.TaskHandlerPath = cloudtasks.DefaultHandlerPath
+	if err := e.checkExecutePath(); err != nil {
+		e.blame(err)
+		if s.TaskHandlerURL == "" {
+			s.TaskHandlerPath = cloudtasks.DefaultHandlerPath
+		}
 	}
 	if e.mode != modeCloudTasks {
 		return
@@ -96,6 +97,7 @@ func (e *examination) piece(ctx context.Context, name string, setting *string, a
 func (e *examination) judge(ctx context.Context) {
 	_, err := e.plan(ctx, true, true)
 	e.blame(err)
+	e.blame(e.checkCallers())
 	if e.mode == modeCloudTasks {
 		e.setAside()
 		e.target, _ = e.cloudTarget(ctx)
@@ -147,6 +149,9 @@ func (e *examination) setAside() {
 	}
 	if _, wrong := e.problems["TASKS_QUEUE_ALIASES"]; wrong {
 		s.TasksQueueAliases = nil
+	}
+	if _, wrong := e.problems["OIDC_AUDIENCE"]; wrong {
+		s.OIDCAudience = nil
 	}
 }
 

@@ -64,6 +64,8 @@ func TestDoctorNamesEachSingleFault(t *testing.T) {
 		{"handler URL without ID", set("TASK_HANDLER_URL", "https://h/run/"), "fail TASK_HANDLER_URL: must contain {task_id} once"},
 		{"two accounts", set("OIDC_SERVICE_ACCOUNT_EMAIL", "a@b.c,d@e.f"), "fail OIDC_SERVICE_ACCOUNT_EMAIL: one e-mail address"},
 		{"bad alias", set("TASKS_QUEUE_ALIASES", "default=a_b"), "fail TASKS_QUEUE_ALIASES: letters, digits and hyphens"},
+		{"audience of nothing", set("OIDC_AUDIENCE", ","), "fail OIDC_AUDIENCE: is set but names nothing"},
+		{"handler over another route", set("TASK_HANDLER_URL", "https://h/tasks/cancel/{task_id}/"), "fail TASK_HANDLER_URL: which takes requests for /tasks/cancel/{task_id}/"},
 		{"bad lease", set("TASKS_LEASE", "10ms"), "fail TASKS_LEASE: at least 1s"},
 		{"bad sweep interval", set("TASKS_SWEEP_INTERVAL", "1ms"), "fail TASKS_SWEEP_INTERVAL: at least 1s"},
 		{"bad exporter", set("OTEL_TRACES_EXPORTER", "carrier-pigeon"), "fail OTEL_TRACES_EXPORTER: must be otlp or none … correct OTEL_TRACES_EXPORTER"},
@@ -85,7 +87,7 @@ func TestDoctorNamesEachSingleFault(t *testing.T) {
 		// Queues.
 		{"no queue", set("TASKS_QUEUES", "default,reports"), "fail queues: reports does not exist … gcloud tasks queues create reports --location=europe-west1 --project=proc --max-attempts=-1"},
 		{"no shard", set("TASKS_QUEUE_ALIASES", "default=default,default=default-2"), "fail queues: default-2 does not exist"},
-		{"queue without alias", set("TASKS_QUEUES", "default,e_mails"), "fail queues: e_mails … TASKS_QUEUE_ALIASES"},
+		{"queue without alias", set("TASKS_QUEUES", "default,e_mails"), "fail TASKS_QUEUES: e_mails … TASKS_QUEUE_ALIASES"},
 		{"paused queue", queueIs(func(q *cloudtaskspb.Queue) { q.State = cloudtaskspb.Queue_PAUSED }), "fail queues: default is PAUSED … gcloud tasks queues resume default"},
 		{"disabled queue", queueIs(func(q *cloudtaskspb.Queue) { q.State = cloudtaskspb.Queue_DISABLED }), "fail queues: default is DISABLED"},
 		{"Cloud Tasks down", set("CLOUD_TASKS_EMULATOR_HOST", "127.0.0.1:1"), "fail queues: connection refused … start the emulator"},

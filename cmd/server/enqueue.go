@@ -3,22 +3,25 @@ package main
 import (
 	"context"
 	"encoding/json"
-	"fmt"
+	"errors"
+	"os"
+	"os/signal"
+	"syscall"
 	"time"
 
 	"github.com/claimcheck-go/claimcheck/queue"
 )
 
 type enqueueCmd struct {
-	Name     string `arg:"" help:"The task's name; - reads one JSON object a line from standard input, each as the body of /tasks/enqueue/."`
-	Args     string `arg:"" optional:"" placeholder:"ARGS-JSON" help:"Its arguments as JSON. Default: null."`
-	Queue    string `placeholder:"NAME" help:"Queue, instead of the task's own."`
-	Priority *int   `placeholder:"N" help:"-100 to 100, higher first, instead of the task's own."`
-	RunAfter string `placeholder:"TIME" help:"Not before this time (RFC 3339), or this long from now (90s, 2h)."`
-	Backend  string `placeholder:"NAME" help:"Backend, instead of the task's own."`
-	ID       string `name:"id" placeholder:"UUID" help:"The task's ID: repeating the same enqueue then stores nothing new."`
-	Wait     bool   `help:"Wait for the end and print the result; fail if the task did. In local mode run the task here unless the server does."`
-	JSON     bool   `name:"json" help:"Print what the endpoint answers."`
+	Name     string  `arg:"" help:"The task's name; - reads one JSON object a line from standard input, each as the body of /tasks/enqueue/."`
+	Args     string  `arg:"" optional:"" placeholder:"ARGS-JSON" help:"Its arguments as JSON. Default: null."`
+	Queue    *string `placeholder:"NAME" help:"Queue, instead of the task's own."`
+	Priority *int    `placeholder:"N" accepts:"from -100 to 100" help:"-100 to 100, higher first, instead of the task's own."`
+	RunAfter string  `placeholder:"TIME" help:"Not before this time (RFC 3339), or this long from now (90s, 2h)."`
+	Backend  *string `placeholder:"NAME" help:"Backend, instead of the task's own."`
+	ID       *string `name:"id" placeholder:"UUID" help:"The task's ID: repeating the same enqueue then stores nothing new."`
+	Wait     bool    `help:"Wait for the end and print the result; fail if the task did. In local mode run the task here unless the server does."`
+	JSON     bool    `name:"json" help:"Print what the endpoint answers."`
 }
 
 // Help shows examples.
@@ -49,40 +52,54 @@ func (c *enqueueCmd) Run(ctx context.Context, p *program) error {
 	if c.Name == "-" {
 		return c.bulk(ctx, p, parts.client)
 	}
-	var args any
-	if c.Args != "" {
-		args = json.RawMessage(c.Args)
-		if !json.Valid([]byte(c.Args)) {
-			return usagef("ARGS-JSON is no JSON: %.60q; quote it for the shell, as in '{\"name\":\"value\"}'", c.Args)
+	args, err := c.arguments()
+	if err != nil {
+		return err
+	}
+	if c.Backend != nil {
+		if err := p.checkBackend(parts, *c.Backend, c.JSON); err != nil {
+			return err
 		}
 	}
+	waiting, stop := ctx, func() {}
+	if c.Wait { // from here on a signal ends the waiting, and the ID is printed
+		waiting, stop = signal.NotifyContext(ctx, os.Interrupt, syscall.SIGTERM)
+		context.AfterFunc(waiting, stop) // a second one ends the process
+	}
+	defer stop()
 	handle, err := parts.client.Enqueue(ctx, c.Name, args, options...)
 	if err != nil {
-		return refused(err)
+		return p.inJSON(c.JSON, refused(err))
 	}
 	if c.Wait {
-		return c.wait(ctx, p, parts, handle)
+		return c.wait(waiting, p, parts, handle)
 	}
-	if c.JSON {
-		return p.printResult(handle.Row, true)
+	return c.printHandle(p, handle)
+}
+
+func (c *enqueueCmd) arguments() (any, error) {
+	if c.Args == "" {
+		return nil, nil
 	}
-	fmt.Fprintln(p.stdout, handle.ID)
-	return nil
+	if !json.Valid([]byte(c.Args)) {
+		return nil, usagef("ARGS-JSON is no JSON: %.60q; quote it for the shell, as in '{\"name\":\"value\"}'", c.Args)
+	}
+	return json.RawMessage(c.Args), nil
 }
 
 func (c *enqueueCmd) options() ([]queue.Option, error) {
 	var options []queue.Option
-	if c.Queue != "" {
-		options = append(options, queue.OnQueue(c.Queue))
+	if c.Queue != nil {
+		options = append(options, queue.OnQueue(*c.Queue))
 	}
 	if c.Priority != nil {
 		options = append(options, queue.Priority(*c.Priority))
 	}
-	if c.Backend != "" {
-		options = append(options, queue.OnBackend(c.Backend))
+	if c.Backend != nil {
+		options = append(options, queue.OnBackend(*c.Backend))
 	}
-	if c.ID != "" {
-		id, err := parseTaskID(c.ID)
+	if c.ID != nil {
+		id, err := parseTaskID(*c.ID)
 		if err != nil {
 			return nil, usagef("--id: %w", err)
 		}
@@ -101,7 +118,8 @@ func (c *enqueueCmd) options() ([]queue.Option, error) {
 	return append(options, queue.RunAfter(at)), nil
 }
 
-// wait prints the end of the task.
+// wait prints the end of the task, or the ID of one whose end it could not wait
+// for: it is stored, and will run.
 func (c *enqueueCmd) wait(ctx context.Context, p *program, parts *parts, handle *queue.Handle) error {
 	var row *queue.Row
 	var err error
@@ -110,8 +128,11 @@ func (c *enqueueCmd) wait(ctx context.Context, p *program, parts *parts, handle 
 	} else {
 		row, err = parts.client.Wait(ctx, handle.ID)
 	}
+	if ctx.Err() != nil && err != nil {
+		err = errInterrupted
+	}
 	if err != nil {
-		return err
+		return errors.Join(c.printHandle(p, handle), err)
 	}
 	if err := p.printResult(row, c.JSON); err != nil {
 		return err

@@ -13,6 +13,7 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"reflect"
 	"slices"
 	"strings"
 
@@ -75,6 +76,7 @@ func realMain(ctx context.Context, args []string, p *program) int {
 		kong.Description("Background tasks for serverless Go: rows in your database, tickets through Cloud Tasks."),
 		kong.UsageOnError(),
 		kong.DefaultEnvars("CLAIMCHECK"),
+		kong.KindMapper(reflect.Int, wholeNumber),
 		kong.ExplicitGroups(settingGroups),
 		kong.ConfigureHelp(kong.HelpOptions{Compact: true, FlagsLast: true}),
 		kong.Writers(p.stdout, p.stderr),
@@ -85,6 +87,7 @@ func realMain(ctx context.Context, args []string, p *program) int {
 		panic(err) // the grammar itself is wrong
 	}
 	unsetEmpty(parser.Model.Node)
+	args = joinNegatives(args, parser.Model.Node)
 	command, err := parser.Parse(args)
 	if exited { // --help
 		return status

@@ -129,8 +129,16 @@ func (p *program) cloudTarget(ctx context.Context) (*target, error) {
 	if len(missing) > 0 {
 		return nil, usagef("cloudtasks mode needs settings that are neither given nor detected here: %s", strings.Join(missing, ", "))
 	}
+	if s.TaskHandlerURL == "" {
+		if err := p.checkExecutePath(); err != nil {
+			return nil, err
+		}
+	}
 	if _, err := cloudtasks.New(nil, t.config); err != nil { // only to judge the settings
 		return nil, usageError{err}
+	}
+	if err := p.checkCallers(); err != nil {
+		return nil, err
 	}
 	t.audience = p.audiences(t.config.HandlerURL)
 	if len(t.audience) > 0 {

@@ -1,7 +1,6 @@
 package main
 
 import (
-	"bytes"
 	"encoding/json"
 	"fmt"
 	"os/exec"
@@ -112,7 +111,7 @@ func TestStoppedWorkerFinishesItsTaskAndExitsWithZero(t *testing.T) {
 	}
 }
 
-func TestWorkerThatIsHurriedGivesItsTaskBackAndExitsWithOne(t *testing.T) {
+func TestWorkerThatIsHurriedGivesItsTaskBackAndExitsWithZero(t *testing.T) {
 	t.Parallel()
 	for name, flags := range map[string][]string{"second signal": nil, "shutdown timeout": {"--shutdown-timeout=0.2"}} {
 		t.Run(name, func(t *testing.T) {
@@ -128,13 +127,43 @@ func TestWorkerThatIsHurriedGivesItsTaskBackAndExitsWithOne(t *testing.T) {
 				_ = worker.Process.Signal(syscall.SIGTERM)
 			}
 			_ = worker.Wait()
-			if worker.ProcessState.ExitCode() != 1 || !bytes.Contains([]byte(log.String()), []byte("interrupted")) {
+			if text := log.String(); worker.ProcessState.ExitCode() != 0 || !strings.Contains(text, "interrupted") || strings.Contains(text, "keep") {
 				t.Errorf("exit status %d\n%s", worker.ProcessState.ExitCode(), log)
 			}
 			if row := procRow(t, dir, env, id); row.Status != queue.StatusReady || row.Attempts != 0 {
 				t.Errorf("%+v", row)
 			}
 			hook.open()
+		})
+	}
+}
+
+// Who stops waiting has the ID all the same: the row is stored.
+func TestStoppedWaitPrintsTheIDOfTheStoredTask(t *testing.T) {
+	t.Parallel()
+	for mode, count := range map[string]string{"local": `"running_count":1`, "pull": `"pending_count":1`} {
+		t.Run(mode, func(t *testing.T) {
+			t.Parallel()
+			dir, env := t.TempDir(), []string{"TASKS_MODE=" + mode}
+			procRun(t, dir, env, "", "migrate")
+			waiting := procCommand(t, procPatience, dir, env, "enqueue", "demo.sleep", `{"duration_ms":600000}`, "--wait")
+			var out, errs strings.Builder
+			waiting.Stdout, waiting.Stderr = &out, &errs
+			if err := waiting.Start(); err != nil {
+				t.Fatal(err)
+			}
+			procWait(t, "the task to be stored", func() bool {
+				return strings.Contains(procRun(t, dir, env, "", "status", "--json").stdout, count)
+			})
+			_ = waiting.Process.Signal(syscall.SIGTERM)
+			_ = waiting.Wait()
+			id, err := uuid.Parse(strings.TrimSpace(out.String()))
+			if err != nil || waiting.ProcessState.ExitCode() != 1 || !strings.Contains(errs.String(), "interrupted while waiting; the task stays stored") {
+				t.Fatalf("exit status %d, stdout %q\n%s", waiting.ProcessState.ExitCode(), out.String(), errs.String())
+			}
+			if row := procRow(t, dir, env, id); row.Status != queue.StatusReady || row.Attempts != 0 {
+				t.Errorf("%+v", row)
+			}
 		})
 	}
 }

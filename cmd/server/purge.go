@@ -14,13 +14,13 @@ import (
 )
 
 type purgeCmd struct {
-	Days      int    `default:"0" help:"Only tasks that finished more than so many days ago."`
-	Status    string `default:"SUCCESSFUL,FAILED" help:"Final statuses, comma-separated: SUCCESSFUL, FAILED, CANCELLED."`
-	Task      string `placeholder:"NAME" help:"Only tasks of this name."`
-	BatchSize int    `default:"1000" help:"How many to delete in one transaction, up to 10000."`
-	DryRun    bool   `help:"Only count."`
-	Yes       bool   `help:"Do not ask, on a terminal."`
-	JSON      bool   `name:"json" help:"Print what the endpoint answers."`
+	Days      int     `default:"0" accepts:"from 0 to 36500" help:"Only tasks that finished more than so many days ago."`
+	Status    string  `default:"SUCCESSFUL,FAILED" help:"Final statuses, comma-separated: SUCCESSFUL, FAILED, CANCELLED."`
+	Task      *string `placeholder:"NAME" help:"Only tasks of this name."`
+	BatchSize int     `default:"1000" accepts:"from 1 to 10000" help:"How many to delete in one transaction, up to 10000."`
+	DryRun    bool    `help:"Only count."`
+	Yes       bool    `help:"Do not ask, on a terminal."`
+	JSON      bool    `name:"json" help:"Print what the endpoint answers."`
 }
 
 // Help shows examples.
@@ -59,7 +59,7 @@ func (c *purgeCmd) Run(ctx context.Context, p *program) error {
 	})
 	bar.end()
 	if err != nil {
-		return fmt.Errorf("%d tasks were deleted, then: %w", deleted, err)
+		return p.inJSON(c.JSON, fmt.Errorf("%d tasks were deleted, then: %w", deleted, err))
 	}
 	if c.JSON {
 		return p.printJSON(struct {
@@ -77,9 +77,14 @@ func (c *purgeCmd) Run(ctx context.Context, p *program) error {
 
 func (c *purgeCmd) request() (queue.PurgeRequest, error) {
 	request := queue.PurgeRequest{
-		Statuses: httpapi.FinalStatuses(c.Status), Age: time.Duration(c.Days) * 24 * time.Hour, Task: c.Task, Limit: c.BatchSize,
+		Statuses: httpapi.FinalStatuses(c.Status), Age: time.Duration(c.Days) * 24 * time.Hour, Limit: c.BatchSize,
+	}
+	if c.Task != nil {
+		request.Task = *c.Task
 	}
 	switch {
+	case c.Task != nil && *c.Task == "": // of a variable that is not set
+		return request, usagef("--task must be the name of a task; leave it out for all")
 	case c.Days < 0 || c.Days > 36500:
 		return request, usagef("--days must be from 0 to 36500, not %d", c.Days)
 	case c.BatchSize < 1 || c.BatchSize > 10000:
@@ -92,7 +97,7 @@ func (c *purgeCmd) request() (queue.PurgeRequest, error) {
 
 func (c *purgeCmd) counted(p *program, n int, err error) error {
 	if err != nil {
-		return err
+		return p.inJSON(c.JSON, err)
 	}
 	if c.JSON {
 		return p.printJSON(struct {

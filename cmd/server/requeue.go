@@ -3,19 +3,31 @@ package main
 import (
 	"context"
 	"fmt"
+	"strings"
 	"time"
 
 	"github.com/claimcheck-go/claimcheck/queue"
 )
 
 type requeueCmd struct {
-	OlderThan   *duration `required:"" placeholder:"15m" help:"Only tasks claimed longer ago than this; a unit is required."`
-	Queue       string    `placeholder:"NAME" help:"Queue. Default: all."`
-	Backend     string    `placeholder:"NAME" help:"Backend. Default: all."`
-	MaxAttempts int       `placeholder:"N" help:"Attempts after which a task is FAILED. Default: the task's own."`
-	MarkFailed  bool      `help:"Make them FAILED in any case."`
-	BatchSize   int       `default:"1000" help:"How many to handle in one transaction, up to 10000."`
-	DryRun      bool      `help:"Only count."`
+	OlderThan   *age   `required:"" placeholder:"15m" help:"Only tasks claimed longer ago than this; a unit is required."`
+	Queue       string `placeholder:"NAME" help:"Queue. Default: all."`
+	Backend     string `placeholder:"NAME" help:"Backend. Default: all."`
+	MaxAttempts *int   `placeholder:"N" accepts:"of at least 1" help:"Attempts after which a task is FAILED. Default: the task's own."`
+	MarkFailed  bool   `help:"Make them FAILED in any case."`
+	BatchSize   int    `default:"1000" accepts:"from 1 to 10000" help:"How many to handle in one transaction, up to 10000."`
+	DryRun      bool   `help:"Only count."`
+}
+
+// age is a duration that nobody gives without its unit, not even 0.
+type age duration
+
+// UnmarshalText reads a Go duration.
+func (a *age) UnmarshalText(text []byte) error {
+	if strings.Trim(string(text), "+-0") == "" {
+		return fmt.Errorf("must be a duration such as 90s or 5m, not %q: the unit is required", text)
+	}
+	return (*duration)(a).UnmarshalText(text)
 }
 
 // Help shows examples.
@@ -31,14 +43,25 @@ func (c *requeueCmd) Run(ctx context.Context, p *program) error {
 	if c.BatchSize < 1 || c.BatchSize > 10000 {
 		return usagef("--batch-size must be from 1 to 10000, not %d", c.BatchSize)
 	}
+	maxAttempts := 0 // the row's own
+	if c.MaxAttempts != nil {
+		if maxAttempts = *c.MaxAttempts; maxAttempts < 1 || maxAttempts > queue.MaxAttemptsLimit {
+			return usagef("--max-attempts must be from 1 to %d, not %d", queue.MaxAttemptsLimit, maxAttempts)
+		}
+	}
 	parts, err := p.connect(ctx)
 	if err != nil {
 		return err
 	}
 	defer parts.close()
+	if c.Backend != "" {
+		if err := p.checkBackend(parts, c.Backend, false); err != nil {
+			return err
+		}
+	}
 	n, err := parts.client.Requeue(ctx, queue.RequeueRequest{
 		Filter: queue.Filter{Queue: c.Queue, Backend: c.Backend}, OlderThan: time.Duration(*c.OlderThan),
-		MaxAttempts: c.MaxAttempts, MarkFailed: c.MarkFailed, Limit: c.BatchSize, DryRun: c.DryRun,
+		MaxAttempts: maxAttempts, MarkFailed: c.MarkFailed, Limit: c.BatchSize, DryRun: c.DryRun,
 	})
 	if err != nil {
 		return refused(err)

@@ -13,6 +13,7 @@ import (
 	"github.com/google/uuid"
 
 	"github.com/claimcheck-go/claimcheck/queue"
+	"github.com/claimcheck-go/claimcheck/queue/httpapi"
 )
 
 type resultCmd struct {
@@ -32,13 +33,23 @@ func (c *resultCmd) Run(ctx context.Context, p *program) error {
 	}
 	defer parts.close()
 	row, err := parts.client.Get(ctx, id)
-	if errors.Is(err, queue.ErrNotFound) {
+	if err == nil {
+		return p.printResult(row, c.JSON)
+	}
+	if err = p.inJSON(c.JSON, err); errors.Is(err, queue.ErrNotFound) {
 		return fmt.Errorf("task %s not found: it never was in this database, or was purged", id)
 	}
-	if err != nil {
+	return err
+}
+
+// inJSON prints what the endpoints answer to an error, with --json, and returns
+// it: what the command itself says of it goes to stderr all the same, and may say
+// more.
+func (p *program) inJSON(asJSON bool, err error) error {
+	if !asJSON || err == nil {
 		return err
 	}
-	return p.printResult(row, c.JSON)
+	return errors.Join(p.printJSON(httpapi.ErrorAnswer(err).Body), err)
 }
 
 func parseTaskID(s string) (uuid.UUID, error) {

@@ -22,7 +22,7 @@ import (
 
 type serveCmd struct {
 	Listen      string `placeholder:"HOST:PORT" help:"Address to listen on. Default: :$PORT on Cloud Run and App Engine, else 127.0.0.1:8080."`
-	Concurrency int    `placeholder:"N" help:"Tasks that run at once. Default: 80 on Cloud Run and App Engine, 4 per CPU in local mode."`
+	Concurrency int    `placeholder:"N" accepts:"of at least 1" help:"Tasks that run at once. Default: 80 on Cloud Run and App Engine, 4 per CPU in local mode."`
 	Migrate     bool   `help:"Bring the schema up to date first. Local mode always does."`
 }
 
@@ -45,6 +45,9 @@ func (c *serveCmd) Run(ctx context.Context, p *program) error {
 	}
 	parts, err := p.plan(ctx, true, true)
 	if err != nil {
+		return err
+	}
+	if err := p.checkExecutePath(); err != nil {
 		return err
 	}
 	auth, err := p.authenticator(parts, listen)
@@ -179,7 +182,7 @@ func (p *program) handler(parts *parts, executor *queue.Executor, auth httpapi.A
 	}
 	api, err := httpapi.New(cfg)
 	if err != nil {
-		return nil, usagef("TASK_HANDLER_PATH: %w", err)
+		return nil, err
 	}
 	pages, err := p.adminPages(parts, access)
 	if err != nil {

@@ -21,12 +21,12 @@ func (c *statusCmd) Run(ctx context.Context, p *program) error {
 		return err
 	}
 	defer parts.close()
-	if !parts.client.HasBackend(c.Backend) {
-		return usagef("--backend %q is not known; known: %s", c.Backend, queue.DefaultBackend)
+	if err := p.checkBackend(parts, c.Backend, c.JSON); err != nil {
+		return err
 	}
 	figures, err := parts.client.Figures(ctx, queue.Filter{Queue: c.Queue, Backend: c.Backend})
 	if err != nil {
-		return err
+		return p.inJSON(c.JSON, err)
 	}
 	if c.JSON {
 		return p.printJSON(figures)

@@ -9,7 +9,7 @@ import (
 )
 
 type sweepCmd struct {
-	Limit int  `default:"500" help:"How many tasks of each kind to handle at most, up to 10000."`
+	Limit int  `default:"500" accepts:"from 1 to 10000" help:"How many tasks of each kind to handle at most, up to 10000."`
 	JSON  bool `name:"json" help:"Print what the endpoint answers."`
 }
 
@@ -39,7 +39,7 @@ func (c *sweepCmd) Run(ctx context.Context, p *program) error {
 	}
 	swept, err := parts.client.Sweep(ctx, c.Limit)
 	if err != nil {
-		return err
+		return p.inJSON(c.JSON, err)
 	}
 	if c.JSON {
 		err = p.printJSON(swept)

@@ -31,6 +31,9 @@ type flakyResult struct {
 
 // registry is what this program runs.
 func registry(s *settings) (*queue.Registry, error) {
+	if err := checkAllowedHosts(s.WebhookAllowHosts); err != nil {
+		return nil, err
+	}
 	hook, err := newWebhook(s.WebhookSecret, nonEmpty(s.WebhookAllowHosts))
 	if err != nil {
 		return nil, usagef("WEBHOOK_SECRET: %w", err)

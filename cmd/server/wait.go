@@ -45,6 +45,8 @@ func (p *program) runHere(ctx context.Context, parts *parts, handle *queue.Handl
 	}
 }
 
+var errInterrupted = errors.New("interrupted while waiting; the task stays stored")
+
 func later(a, b time.Time) time.Time {
 	if a.After(b) {
 		return a
@@ -55,7 +57,7 @@ func later(a, b time.Time) time.Time {
 func pause(ctx context.Context, d time.Duration) error {
 	select {
 	case <-ctx.Done():
-		return errors.New("interrupted while waiting; the task stays stored")
+		return errInterrupted
 	case <-time.After(d):
 		return nil
 	}

@@ -68,11 +68,15 @@ func (p *program) plan(ctx context.Context, dispatches, runs bool) (*parts, erro
 		problems = append(problems, err)
 	}
 	if mode == modeCloudTasks && dispatches {
+		problems = append(problems, p.checkEmulator())
 		parts.target, err = p.cloudTarget(ctx)
 		problems = append(problems, err)
 		if err == nil {
 			problems = append(problems, checkTimeouts(reg, parts.target))
 		}
+	}
+	if dispatches {
+		problems = append(problems, p.checkQueues(parts))
 	}
 	if err := errors.Join(problems...); err != nil {
 		return nil, usageError{err}

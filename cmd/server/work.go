@@ -2,7 +2,6 @@ package main
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"os"
 	"os/signal"
@@ -18,11 +17,11 @@ type workCmd struct {
 	Backend         string    `default:"default" help:"Backend to pull from."`
 	Continuous      bool      `help:"Keep looking when nothing is due. Otherwise end then."`
 	Interval        interval  `default:"5s" help:"How often to look when nothing is due."`
-	MaxTasks        int       `default:"0" help:"End after so many tasks; 0 is no limit."`
-	Concurrency     int       `default:"1" help:"Tasks that run at once."`
+	MaxTasks        int       `default:"0" accepts:"of 0 (no limit) or more" help:"End after so many tasks; 0 is no limit."`
+	Concurrency     int       `default:"1" accepts:"of at least 1" help:"Tasks that run at once."`
 	ShutdownTimeout *interval `placeholder:"0" help:"How long running tasks may go on after SIGTERM; 0 is as long as it takes. Default: 8s on Cloud Run and App Engine, else 0."`
-	EmptyExitCode   int       `default:"0" help:"Exit status when nothing was run."`
-	FailedExitCode  int       `default:"0" help:"Exit status when a task ended FAILED."`
+	EmptyExitCode   int       `default:"0" accepts:"from 0 to 255" help:"Exit status when nothing was run."`
+	FailedExitCode  int       `default:"0" accepts:"from 0 to 255" help:"Exit status when a task ended FAILED."`
 }
 
 // interval is a duration that may also be written as a number of seconds.
@@ -76,8 +75,8 @@ func (c *workCmd) Run(ctx context.Context, p *program) error {
 		return err
 	}
 	defer stopMetrics()
-	if !parts.client.HasBackend(c.Backend) {
-		return usagef("--backend %q is not known; known: %s", c.Backend, queue.DefaultBackend)
+	if err := p.checkBackend(parts, c.Backend, false); err != nil {
+		return err
 	}
 	executor, err := p.executor(parts, c.Concurrency)
 	if err != nil {
@@ -94,7 +93,7 @@ func (c *workCmd) Run(ctx context.Context, p *program) error {
 	})
 	progress.end()
 	if err := stopped(); err != nil {
-		parts.log.Error("stopped before all tasks had ended; what did not return keeps its claim until the lease is over", "error", err)
+		parts.log.Error("stopped with tasks still running; they keep their claims until their leases are over", "error", err)
 		return errSilent
 	}
 	if err != nil {
@@ -124,14 +123,10 @@ func (c *workCmd) check() error {
 	return nil
 }
 
-// errCutShort: tasks were interrupted, because the time was over or a second
-// signal came.
-var errCutShort = errors.New("tasks were interrupted")
-
 // stopOnSignal makes SIGTERM and SIGINT stop the worker: it claims nothing more,
 // and running tasks may end within the shutdown timeout; after it, or at a second
 // signal, their claims are given back. stopped waits for that, if a signal came,
-// and says whether anything was cut short.
+// and fails if functions did not return, so that their claims could not be.
 func (c *workCmd) stopOnSignal(ctx context.Context, p *program, parts *parts, e *queue.Executor) (_ context.Context, stopped func() error) {
 	timeout := time.Duration(0)
 	if p.onPlatform() {
@@ -163,11 +158,7 @@ func (c *workCmd) stopOnSignal(ctx context.Context, p *program, parts *parts, e 
 			<-signals
 			cut()
 		}()
-		err := e.Shutdown(draining, lingerTime)
-		if err == nil && draining.Err() != nil {
-			err = errCutShort
-		}
-		result <- err
+		result <- e.Shutdown(draining, lingerTime)
 	}()
 	return working, func() error {
 		stop()

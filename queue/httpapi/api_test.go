@@ -178,7 +178,7 @@ func TestEnqueueRefusesBadBodiesAndStoresNothing(t *testing.T) {
 		`{"task":"t.echo","priority":101}`:     "400 priority must be a whole number from -100 to 100, not 101",
 		`{"task":"t.echo","queue_name":"x"}`:   `400 queue_name "x" is not allowed; allowed: default`,
 		`{"task":"t.echo","queue_name":""}`:    "400 queue_name",
-		`{"task":"t.echo","backend_name":"x"}`: `400 backend_name "x" is not known; known: default`,
+		`{"task":"t.echo","backend_name":"x"}`: "400 Invalid backend name",
 		`{"task":"t.echo","run_after":"2030-01-01T00:00:00"}`:             "400 run_after must be a time with an offset",
 		`{"task":"t.echo","run_after":"tomorrow"}`:                        "400 run_after",
 		`{"task":"t.echo","run_after":1}`:                                 "400 run_after must be a string",

@@ -13,7 +13,8 @@ import (
 
 // An Authenticator decides whether a request may call the API. Its error may
 // have a method HTTPStatus() int that says 401 (no or bad credentials), 403
-// (known, but not allowed) or 503 (cannot tell now); otherwise it means 401.
+// (known, but not allowed), 413 (a body too large to verify) or 503 (cannot tell
+// now); otherwise it means 401.
 // The error's text is shown to the caller. *oidc.Verifier is one.
 type Authenticator interface {
 	Authenticate(r *http.Request) error
@@ -38,8 +39,8 @@ func authStatus(err error) int {
 }
 
 // AnyOf accepts what any of the given ones accepts. If none does, the caller
-// sees the refusal that says most, 503 before 403 before 401, and of equals the
-// first.
+// sees the refusal that says most, 503 before 413 before 403 before 401, and of
+// equals the first.
 func AnyOf(authenticators ...Authenticator) Authenticator { return anyOf(authenticators) }
 
 type anyOf []Authenticator
@@ -51,7 +52,7 @@ func (a anyOf) Authenticate(r *http.Request) error {
 		if err == nil {
 			return nil
 		}
-		if refusal == nil || authStatus(err) > authStatus(refusal) { // 503 > 403 > 401
+		if refusal == nil || authStatus(err) > authStatus(refusal) { // 503 > 413 > 403 > 401
 			refusal = err
 		}
 	}

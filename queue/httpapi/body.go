@@ -27,7 +27,11 @@ func badRequest(format string, args ...any) error {
 	return &bodyError{http.StatusBadRequest, fmt.Sprintf(format, args...)}
 }
 
-var errNotJSON = &bodyError{http.StatusBadRequest, "Invalid JSON"}
+// Refusals whose texts are promised.
+var (
+	errNotJSON = &bodyError{http.StatusBadRequest, "Invalid JSON"}
+	errBackend = &bodyError{http.StatusBadRequest, "Invalid backend name"}
+)
 
 // bodyReadTimeout is how long a client may take to send its body.
 const bodyReadTimeout = 15 * time.Second
@@ -45,9 +49,9 @@ func LimitBodyTime(w http.ResponseWriter, r *http.Request) {
 // readBody reads a whole body of at most limit bytes.
 func readBody(w http.ResponseWriter, r *http.Request, limit int64) ([]byte, error) {
 	body, err := io.ReadAll(http.MaxBytesReader(w, r.Body, limit))
-	var tooLarge *http.MaxBytesError
-	if errors.As(err, &tooLarge) {
-		return nil, &bodyError{http.StatusRequestEntityTooLarge, fmt.Sprintf("the body is larger than %d bytes", limit)}
+	var over *http.MaxBytesError
+	if errors.As(err, &over) {
+		return nil, &bodyError{http.StatusRequestEntityTooLarge, tooLarge(limit)}
 	}
 	if err != nil {
 		return nil, badRequest("the body could not be read")
@@ -55,6 +59,8 @@ func readBody(w http.ResponseWriter, r *http.Request, limit int64) ([]byte, erro
 	_ = http.NewResponseController(w).SetReadDeadline(time.Time{})
 	return body, nil
 }
+
+func tooLarge(limit int64) string { return fmt.Sprintf("the body is larger than %d bytes", limit) }
 
 // decodeObject reads one JSON object into fields, pointers by name. It is
 // stricter than encoding/json: names match exactly, and neither unknown nor
@@ -163,17 +169,5 @@ func wanted(into any) string {
 		return "true or false"
 	default:
 		return "valid"
-	}
-}
-
-// queryBool reads a query parameter that is "true" or "false"; absent is false.
-func queryBool(query url.Values, name string) (bool, error) {
-	switch value := strings.ToLower(query.Get(name)); value {
-	case "", "false":
-		return false, nil
-	case "true":
-		return true, nil
-	default:
-		return false, badRequest("%s must be true or false", name)
 	}
 }

@@ -14,20 +14,26 @@ import (
 // ParseEnqueue reads the body of /tasks/enqueue/. Its errors name the field and
 // what it accepts.
 func ParseEnqueue(body []byte) (queue.Request, error) {
+	request, _, err := parseEnqueue(body)
+	return request, err
+}
+
+// parseEnqueue also returns the backend that was asked for, nil if none was.
+func parseEnqueue(body []byte) (_ queue.Request, backend *string, _ error) {
 	var (
-		task, queueName, backend, runAfter, id *string
-		priority                               *int
-		args                                   json.RawMessage
+		task, queueName, runAfter, id *string
+		priority                      *int
+		args                          json.RawMessage
 	)
 	err := decodeObject(body, map[string]any{
 		"task": &task, "args": &args, "queue_name": &queueName, "priority": &priority,
 		"run_after": &runAfter, "backend_name": &backend, "id": &id,
 	})
 	if err != nil {
-		return queue.Request{}, err
+		return queue.Request{}, nil, err
 	}
 	if task == nil || *task == "" {
-		return queue.Request{}, badRequest("task must be the name of a registered task")
+		return queue.Request{}, nil, badRequest("task must be the name of a registered task")
 	}
 	request := queue.Request{Task: *task, Args: args}
 	set := func(o queue.Option) { request.Options = append(request.Options, o) }
@@ -43,18 +49,18 @@ func ParseEnqueue(body []byte) (queue.Request, error) {
 	if runAfter != nil {
 		t, err := time.Parse(time.RFC3339, *runAfter)
 		if err != nil || t.IsZero() {
-			return request, badRequest("run_after must be a time with an offset, as RFC 3339 writes it (2026-01-31T15:04:05Z), in the years 1970 to 9999")
+			return request, nil, badRequest("run_after must be a time with an offset, as RFC 3339 writes it (2026-01-31T15:04:05Z), in the years 1970 to 9999")
 		}
 		set(queue.RunAfter(t))
 	}
 	if id != nil {
 		parsed, err := parseID(*id)
 		if err != nil || parsed == uuid.Nil {
-			return request, badRequest("id must be a UUID such as 01890a5d-ac96-774b-bcce-b302099a8057")
+			return request, nil, badRequest("id must be a UUID such as 01890a5d-ac96-774b-bcce-b302099a8057")
 		}
 		set(queue.WithID(parsed))
 	}
-	return request, nil
+	return request, backend, nil
 }
 
 // databaseTimeout bounds what one request may ask of a database that hangs.
@@ -66,7 +72,10 @@ func (h *handler) enqueue(w http.ResponseWriter, r *http.Request, _ string) {
 		h.fail(w, r, err)
 		return
 	}
-	request, err := ParseEnqueue(body)
+	request, backend, err := parseEnqueue(body)
+	if err == nil && backend != nil && !h.Client.HasBackend(*backend) {
+		err = errBackend // as on the other endpoints
+	}
 	if err != nil {
 		h.fail(w, r, err)
 		return

@@ -77,7 +77,8 @@ func FuzzHMAC(f *testing.F) {
 		}
 		if err != nil {
 			status := err.(interface{ HTTPStatus() int }).HTTPStatus()
-			if status != http.StatusUnauthorized || strings.Contains(err.Error(), secret) {
+			tooLarge := status == http.StatusRequestEntityTooLarge && len(body) > 200
+			if status != http.StatusUnauthorized && !tooLarge || strings.Contains(err.Error(), secret) {
 				t.Errorf("%v: %d", err, status)
 			}
 			return

@@ -7,6 +7,7 @@ import (
 	"encoding/hex"
 	"io"
 	"net/http"
+	"net/url"
 	"strconv"
 	"sync"
 	"time"
@@ -35,7 +36,9 @@ func Sign(secret string, timestamp int64, method, path string, body []byte) stri
 
 // HMAC accepts requests that are signed with a shared secret, of at most maxBody
 // bytes, within 300 s of their timestamp. A signature is good once per process.
-// It panics when the secret is empty.
+// The path signed is that of the request line as this server received it: under
+// http.StripPrefix with the prefix, behind a proxy what the proxy sent on. It
+// panics when the secret is empty.
 func HMAC(secret string, maxBody int64) Authenticator {
 	if secret == "" {
 		panic("httpapi: HMAC needs a secret")
@@ -67,18 +70,32 @@ func (s *signed) Authenticate(r *http.Request) error {
 		io.Reader
 		io.Closer
 	}{io.MultiReader(bytes.NewReader(body), r.Body), r.Body}
-	if err != nil || int64(len(body)) > s.maxBody {
-		return &authError{http.StatusUnauthorized, "the signed body cannot be read, or is too large"}
+	if int64(len(body)) > s.maxBody {
+		return &authError{http.StatusRequestEntityTooLarge, tooLarge(s.maxBody)}
 	}
-	path := r.URL.EscapedPath()
-	if r.URL.RawQuery != "" {
-		path += "?" + r.URL.RawQuery
+	if err != nil {
+		return &authError{http.StatusUnauthorized, "the signed body cannot be read"}
 	}
-	want := Sign(s.secret, timestamp, r.Method, path, body)
+	want := Sign(s.secret, timestamp, r.Method, sentPath(r), body)
 	if !hmac.Equal([]byte(signature), []byte(want)) {
 		return &authError{http.StatusUnauthorized, "the signature is not right"}
 	}
-	return s.once(want, time.Unix(timestamp, 0).Add(signatureWindow), now)
+	// The whole seconds compared above let it pass for up to one longer.
+	return s.once(want, time.Unix(timestamp, 0).Add(signatureWindow+time.Second), now)
+}
+
+// sentPath is the path of the request line, with its query: what the client
+// signed. r.URL may have lost a part of it to http.StripPrefix since.
+func sentPath(r *http.Request) string {
+	sent := r.URL
+	if u, err := url.ParseRequestURI(r.RequestURI); err == nil {
+		sent = u
+	}
+	path := sent.EscapedPath()
+	if sent.RawQuery != "" {
+		path += "?" + sent.RawQuery
+	}
+	return path
 }
 
 // once accepts a signature the first time.

@@ -10,6 +10,7 @@ import (
 	"testing/synctest"
 	"time"
 
+	"github.com/claimcheck-go/claimcheck/queue"
 	"github.com/claimcheck-go/claimcheck/queue/httpapi"
 )
 
@@ -61,8 +62,8 @@ func TestHMACRefuses(t *testing.T) {
 		for name, spoil := range map[string]func(*http.Request) *http.Request{
 			"other secret": func(*http.Request) *http.Request { return signedRequest("other", now, "POST", "/x", "") },
 			"other method": func(r *http.Request) *http.Request { r.Method = "PUT"; return r },
-			"other path":   func(r *http.Request) *http.Request { r.URL.Path = "/tasks/purge/"; return r },
-			"other query":  func(r *http.Request) *http.Request { r.URL.RawQuery = "a=2"; return r },
+			"other path":   func(r *http.Request) *http.Request { r.RequestURI = "/tasks/purge/?a=1"; return r },
+			"other query":  func(r *http.Request) *http.Request { r.RequestURI = "/tasks/run/?a=2"; return r },
 			"other body":   func(r *http.Request) *http.Request { r.Body = io.NopCloser(strings.NewReader("[]")); return r },
 			"other time": func(r *http.Request) *http.Request {
 				r.Header.Set(httpapi.TimestampHeader, strconv.FormatInt(now.Unix()+1, 10))
@@ -91,4 +92,54 @@ func TestHMACRefuses(t *testing.T) {
 			t.Errorf("the refused ones used up the signature: %v", err)
 		}
 	})
+}
+
+// What is signed is what was sent, whatever middleware made of it since.
+func TestHMACSignsThePathThatWasSent(t *testing.T) {
+	auth := httpapi.HMAC("s3cret", 100)
+	var refused error
+	handler := http.StripPrefix("/jobs", http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) { refused = auth.Authenticate(r) }))
+	for _, target := range []string{"/jobs/tasks/run/", "/jobs/tasks/result/a%2Fb%20c/?x=%20&y", "/jobs/tasks/run-one/?", "//jobs/tasks/run/"} {
+		signedAs := strings.TrimSuffix(target, "?")
+		r := signedRequest("s3cret", time.Now(), "POST", signedAs, "{}")
+		r.RequestURI = target
+		if strings.HasPrefix(target, "//") {
+			refused = auth.Authenticate(r)
+		} else {
+			handler.ServeHTTP(httptest.NewRecorder(), r)
+		}
+		if refused != nil {
+			t.Errorf("%s: %v", target, refused)
+		}
+	}
+	stripped := signedRequest("s3cret", time.Now(), "POST", "/tasks/run/", "{}")
+	stripped.RequestURI = "/jobs/tasks/run/"
+	if auth.Authenticate(stripped) == nil {
+		t.Error("a signature of the path without its prefix was accepted")
+	}
+	proxied := signedRequest("s3cret", time.Now(), "POST", "/tasks/sweep/", "{}")
+	proxied.RequestURI = "http://localhost/tasks/sweep/" // as a client of a proxy writes it
+	made := signedRequest("s3cret", time.Now(), "POST", "/tasks/purge/", "{}")
+	made.RequestURI = "" // made by the program itself
+	for name, r := range map[string]*http.Request{"absolute": proxied, "none": made} {
+		if err := auth.Authenticate(r); err != nil {
+			t.Errorf("%s: %v", name, err)
+		}
+	}
+}
+
+func TestSignedBodyOverTheLimitIsTooLarge(t *testing.T) {
+	for name, auth := range map[string]httpapi.Authenticator{
+		"alone":      httpapi.HMAC("s3cret", 100),
+		"of several": httpapi.AnyOf(httpapi.BearerToken("x"), httpapi.HMAC("s3cret", 100)),
+	} {
+		a := newAPI(t, func(c *httpapi.Config, _ *queue.Config) { c.Auth, c.MaxBody = auth, 100 })
+		r := signedRequest("s3cret", time.Now(), "POST", "/tasks/run/", strings.Repeat(" ", 101))
+		w := httptest.NewRecorder()
+		a.handler.ServeHTTP(w, r)
+		holdAgainstDocument(t, r, "", w)
+		if w.Code != http.StatusRequestEntityTooLarge || !strings.Contains(w.Body.String(), "larger than 100 bytes") {
+			t.Errorf("%s: %d %s", name, w.Code, w.Body)
+		}
+	}
 }

@@ -102,6 +102,10 @@ func newPurgeRequest(days, batch count, status, task *string, dryRun bool) (purg
 	}
 	request.Age, request.Limit = time.Duration(days.value)*24*time.Hour, batch.value
 	if task != nil {
+		// An empty name comes of a variable that is not set, and is not all tasks.
+		if *task == "" {
+			return request, badRequest("task must be the name of a task; leave it out for all")
+		}
 		request.Task = *task
 	}
 	if status == nil {

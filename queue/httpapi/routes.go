@@ -25,7 +25,8 @@ type Config struct {
 	// "enqueue", "purge", …).
 	RouteAuth map[string]Authenticator
 
-	// ExecutePath is a further path, with {task_id}, at which deliveries arrive.
+	// ExecutePath is a further path, with {task_id}, at which deliveries arrive;
+	// CheckExecutePath says which it can be.
 	ExecutePath string
 	// MaxBody bounds a request's body in bytes; 0 means 1 MiB.
 	MaxBody int64
@@ -70,11 +71,10 @@ func New(cfg Config) (http.Handler, error) {
 	}
 	h := &handler{Config: cfg}
 	if cfg.ExecutePath != "" {
-		var found bool
-		h.execPrefix, h.execSuffix, found = strings.Cut(cfg.ExecutePath, "{task_id}")
-		if !found || !strings.HasPrefix(cfg.ExecutePath, "/") {
-			return nil, errors.New("httpapi: Config.ExecutePath must begin with / and contain {task_id}")
+		if err := CheckExecutePath(cfg.ExecutePath); err != nil {
+			return nil, fmt.Errorf("httpapi: Config.ExecutePath %w", err)
 		}
+		h.execPrefix, h.execSuffix, _ = strings.Cut(cfg.ExecutePath, taskIDPlaceholder)
 	}
 	return h, nil
 }
@@ -85,22 +85,27 @@ type route struct {
 	hasID  bool   // followed by a task's ID
 	method string // POST also says that there is a body
 	get    bool   // GET too, with the parameters in the query
-	caller string
-	serve  func(*handler, http.ResponseWriter, *http.Request, string)
+	// params are the names of its parameters: fields of the JSON body of a POST,
+	// else of the query. A POST with queryToo has them in its query instead, since
+	// Cloud Tasks is given nothing but a URL.
+	params   []string
+	queryToo bool
+	caller   string
+	serve    func(*handler, http.ResponseWriter, *http.Request, string)
 }
 
 // routes is every endpoint under /tasks/.
 var routes = []route{
-	{"execute", true, http.MethodPost, false, "Cloud Tasks", (*handler).execute},
-	{"enqueue", false, http.MethodPost, false, "programs", (*handler).enqueue},
-	{"result", true, http.MethodGet, false, "programs", (*handler).result},
-	{"cancel", true, http.MethodPost, false, "programs", (*handler).cancel},
-	{"status", false, http.MethodGet, false, "programs, monitoring", (*handler).status},
-	{"run", false, http.MethodPost, false, "schedulers", (*handler).run},
-	{"run-one", false, http.MethodPost, false, "schedulers", (*handler).runOne},
-	{"purge", false, http.MethodPost, true, "schedulers; App Engine's cron by GET", (*handler).purge},
-	{"sweep", false, http.MethodPost, true, "schedulers; App Engine's cron by GET", (*handler).sweep},
-	{"openapi.json", false, http.MethodGet, false, "programmers", (*handler).openapi},
+	{"execute", true, http.MethodPost, false, []string{"allow_retry", "fail_on_error"}, true, "Cloud Tasks", (*handler).execute},
+	{"enqueue", false, http.MethodPost, false, []string{"args", "backend_name", "id", "priority", "queue_name", "run_after", "task"}, false, "programs", (*handler).enqueue},
+	{"result", true, http.MethodGet, false, nil, false, "programs", (*handler).result},
+	{"cancel", true, http.MethodPost, false, nil, false, "programs", (*handler).cancel},
+	{"status", false, http.MethodGet, false, []string{"backend_name", "queue_name"}, false, "programs, monitoring", (*handler).status},
+	{"run", false, http.MethodPost, false, []string{"backend_name", "max_tasks", "queue_name"}, false, "schedulers", (*handler).run},
+	{"run-one", false, http.MethodPost, false, []string{"backend_name", "queue_name"}, false, "schedulers", (*handler).runOne},
+	{"purge", false, http.MethodPost, true, []string{"batch_size", "days", "dry_run", "status", "task"}, false, "schedulers; App Engine's cron by GET", (*handler).purge},
+	{"sweep", false, http.MethodPost, true, []string{"limit"}, false, "schedulers; App Engine's cron by GET", (*handler).sweep},
+	{"openapi.json", false, http.MethodGet, false, nil, false, "programmers", (*handler).openapi},
 }
 
 func (r route) pattern() string {
@@ -144,7 +149,13 @@ func (h *handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		writeError(w, http.StatusMethodNotAllowed, "use "+route.allowed())
 		return
 	}
-	serve := func(w http.ResponseWriter, r *http.Request) { route.serve(h, w, r, id) }
+	serve := func(w http.ResponseWriter, r *http.Request) {
+		if err := route.checkParameters(w, r); err != nil {
+			h.fail(w, r, err)
+			return
+		}
+		route.serve(h, w, r, id)
+	}
 	if h.Around != nil {
 		serve = h.Around(route.pattern(), serve)
 	}

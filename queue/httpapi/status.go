@@ -3,7 +3,6 @@ package httpapi
 import (
 	"context"
 	"net/http"
-	"net/url"
 
 	"github.com/claimcheck-go/claimcheck/queue"
 )
@@ -24,14 +23,6 @@ func (h *handler) status(w http.ResponseWriter, r *http.Request, _ string) {
 		return
 	}
 	writeJSON(w, http.StatusOK, figures)
-}
-
-// given is a query parameter, nil if it is absent or empty.
-func given(query url.Values, name string) *string {
-	if value := query.Get(name); value != "" {
-		return &value
-	}
-	return nil
 }
 
 // cancel cancels a task that has not ended.

@@ -102,7 +102,7 @@ func (h *handler) filter(queueName, backend *string) (queue.Filter, error) {
 		f.Backend = *backend
 	}
 	if !h.Client.HasBackend(f.Backend) {
-		return f, badRequest("Invalid backend name")
+		return f, errBackend
 	}
 	return f, nil
 }

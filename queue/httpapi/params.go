@@ -1,0 +1,73 @@
+package httpapi
+
+import (
+	"net/http"
+	"net/url"
+	"slices"
+	"strings"
+	"unicode/utf8"
+)
+
+// checkParameters refuses what the route would pass over: a parameter in the
+// wrong place, one that it does not know, one that is given twice. A purge whose
+// filter got lost would delete everything.
+func (r route) checkParameters(w http.ResponseWriter, req *http.Request) error {
+	accepted := "none"
+	if len(r.params) > 0 {
+		accepted = strings.Join(r.params, ", ")
+	}
+	query, err := url.ParseQuery(req.URL.RawQuery)
+	if err != nil {
+		return badRequest("the query %.100q cannot be read: it must be name=value pairs with & in between, percent-encoded; accepted: %s", req.URL.RawQuery, accepted)
+	}
+	hasBody := req.Method == http.MethodPost
+	names := make([]string, 0, len(query))
+	for name := range query {
+		names = append(names, name)
+	}
+	slices.Sort(names) // which one is named is always the same
+	for _, name := range names {
+		values := query[name]
+		switch {
+		case hasBody && !r.queryToo:
+			return badRequest("the query parameter %.100q is not read with POST, whose parameters are fields of its JSON body; accepted there: %s", name, accepted)
+		case !slices.Contains(r.params, name):
+			return badRequest("unknown query parameter %.100q; accepted: %s", name, accepted)
+		case len(values) > 1:
+			return badRequest("the query parameter %q is given twice; give it once", name)
+		case !utf8.ValidString(values[0]) || strings.Contains(values[0], "\x00"):
+			return badRequest("the query parameter %q must be UTF-8 without U+0000", name)
+		}
+	}
+	if hasBody {
+		return nil // its own reader judges it
+	}
+	if _, err := readBody(w, req, 0); err != nil {
+		return badRequest("%s takes no body; its parameters stand in the query; accepted: %s", req.Method, accepted)
+	}
+	return nil
+}
+
+// given is a query parameter, nil if it is absent.
+func given(query url.Values, name string) *string {
+	if values, ok := query[name]; ok {
+		return &values[0]
+	}
+	return nil
+}
+
+// queryBool reads a query parameter that is "true" or "false"; absent is false.
+func queryBool(query url.Values, name string) (bool, error) {
+	value := given(query, name)
+	if value == nil {
+		return false, nil
+	}
+	switch strings.ToLower(*value) {
+	case "false":
+		return false, nil
+	case "true":
+		return true, nil
+	default:
+		return false, badRequest("%s must be true or false", name)
+	}
+}
