@@ -74,6 +74,7 @@ func TestDoctorNamesEachSingleFault(t *testing.T) {
 		{"strange database", set("DATABASE_URL", "oracle://u:s3cret-pass@x"), "fail DATABASE_URL: must begin with postgres://"},
 		{"strange Cloud SQL", set("CLOUD_SQL_INSTANCE", "a"), "fail CLOUD_SQL_INSTANCE: CLOUD_SQL_INSTANCE"},
 		{"blank token", set("TASK_API_TOKEN", " "), "fail TASK_API_TOKEN: is blank"},
+		{"token that is a word", set("TASK_API_TOKEN", "short"), "warn TASK_API_TOKEN: set, 5 characters … short enough to be guessed … openssl rand -hex 32"},
 		{"weak token", set("TASK_API_TOKEN", "hunter2"), "warn TASK_API_TOKEN: set, 7 characters … short enough to be guessed … openssl rand -hex 32"},
 		{"same admin tokens", func(p *patient) { p.env["ADMIN_TOKEN"], p.env["ADMIN_READONLY_TOKEN"] = patientSecret, patientSecret }, "fail ADMIN_TOKEN: must differ"},
 		{"issuer without keys", set("OIDC_CERTS_URL", ""), "fail OIDC_ISSUER: must be given together"},
