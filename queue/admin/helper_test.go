@@ -124,10 +124,16 @@ func (s *site) get(path string, header ...string) *httptest.ResponseRecorder {
 
 // post sends a form as a browser does that shows one of the pages.
 func (s *site) post(path string, form url.Values, header ...string) *httptest.ResponseRecorder {
-	r := httptest.NewRequest(http.MethodPost, "http://tasks.example"+path, strings.NewReader(form.Encode()))
+	r := formRequest(form)
+	r.URL.Path = path
+	return s.do(r, append([]string{"Sec-Fetch-Site", "same-origin"}, header...)...)
+}
+
+// formRequest asks for an action.
+func formRequest(form url.Values) *http.Request {
+	r := httptest.NewRequest(http.MethodPost, "http://tasks.example/admin/act", strings.NewReader(form.Encode()))
 	r.Header.Set("Content-Type", "application/x-www-form-urlencoded")
-	r.Header.Set("Sec-Fetch-Site", "same-origin")
-	return s.do(r, header...)
+	return r
 }
 
 func (s *site) do(r *http.Request, header ...string) *httptest.ResponseRecorder {
