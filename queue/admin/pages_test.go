@@ -31,6 +31,7 @@ func TestInChromium(t *testing.T) {
 		"without JavaScript": testWithoutJavaScript,
 		"looks again":        testLooksAgain,
 		"goes on by itself":  testGoesOn,
+		"keeps what it has":  testKeepsWhatItHas,
 		"hostile text":       testHostileText,
 		"another site":       testAnotherSite,
 		"transfer":           testTransfer,

@@ -88,7 +88,7 @@ func (h *handler) tasks(v *visit) error {
 	}
 	if query.Get("after") != "" {
 		page.First = h.with(query, "after", "")
-	} else {
+	} else if f.OK() { // what is not understood will not be by itself
 		page.Every = 10
 	}
 	page.Turned = h.with(query, "after", "", "order", map[bool]string{false: "reverse", true: ""}[f.Reverse])

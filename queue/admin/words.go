@@ -35,6 +35,9 @@ func (w words) When(t time.Time) moment {
 	return m
 }
 
+// Clock is the moment itself.
+func (w words) Clock() string { return w.now.UTC().Format("15:04:05 UTC") }
+
 // Since is how long ago a time was.
 func (w words) Since(t time.Time) string { return span(max(0, w.now.Sub(t))) }
 
