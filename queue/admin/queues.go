@@ -28,7 +28,7 @@ func (h *handler) queues(v *visit) error {
 	if err != nil {
 		return err
 	}
-	page := queuesPage{layout: h.layout(v, "Queues", "/queues"), Queues: h.queueLines(board.Queues, v.now)}
+	page := queuesPage{layout: h.layout(v, "Queues", "/queues"), Queues: h.queueLines(board.Queues, board.QueuesAt)}
 	page.Every = 10
 	page.Backends = manyBackends(board.Queues)
 	return h.render(v, http.StatusOK, "queues", page)

@@ -22,27 +22,28 @@ type warning struct {
 // queue that nobody serves, if nothing runs there either.
 const unserved = 5 * time.Minute
 
-// warnings is what is wrong with the board, the worst first.
+// warnings is what is wrong with the board, the worst first. What is late is so
+// at the time at which that was read: what is old by now is no fault of theirs.
 func (h *handler) warnings(b boardView, t totals, now time.Time) (list []warning) {
 	if b.SchemaErr != nil {
 		list = append(list, warning{Title: "The database schema is behind", Why: b.SchemaErr.Error()})
 	}
-	if w, ok := h.sweeperWarning(b.Marks, now); ok {
+	if w, ok := h.sweeperWarning(b.Marks, b.MarksAt); ok {
 		list = append(list, w)
 	}
 	if t.Stranded > 0 {
 		list = append(list, h.strandedWarning(b.Stranded, t.Stranded))
 	}
-	if w, ok := h.expiredWarning(b.Running, now); ok {
+	if w, ok := h.expiredWarning(b.Running, b.RunningAt); ok {
 		list = append(list, w)
 	}
 	list = append(list, h.unknownWarnings(b)...)
 	for _, q := range b.Queues {
-		if q.Pending > 0 && q.Running == 0 && q.Succeeded+q.Failed == 0 && now.Sub(q.OldestSince) > unserved {
+		if q.Pending > 0 && q.Running == 0 && q.Succeeded+q.Failed == 0 && b.QueuesAt.Sub(q.OldestSince) > unserved {
 			list = append(list, warning{
 				Title: fmt.Sprintf("Nobody serves queue %s", q.Queue),
 				Why: fmt.Sprintf("%s %s due, the oldest for %s, and none was run in the last hour. Is the name right, and does a worker or a Cloud Tasks queue exist for it?",
-					count(q.Pending, "task"), isAre(q.Pending), span(now.Sub(q.OldestSince))),
+					count(q.Pending, "task"), isAre(q.Pending), span(b.QueuesAt.Sub(q.OldestSince))),
 				Show: h.link("/tasks", "view", string(queue.ViewPending), "queue", q.Queue, "backend", q.Backend),
 			})
 		}
