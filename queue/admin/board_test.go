@@ -145,6 +145,24 @@ func TestOldPartsRaiseNoAlarm(t *testing.T) {
 	}
 }
 
+// Warnings are told as of when each part was read.
+func TestWarningsAreOfTheTimeOfReading(t *testing.T) {
+	then := time.Now()
+	h, _ := newFakeBoard(then)
+	view := boardView{
+		Marks: map[string]time.Time{queue.MarkSwept: then.Add(-20 * time.Second)}, MarksAt: then,
+		Running: []*queue.Row{{Task: "a", LeaseExpiresAt: then.Add(time.Minute)}}, RunningAt: then,
+		Queues: []queue.QueueFigures{{Queue: "q", Pending: 1, OldestSince: then.Add(-time.Minute)}}, QueuesAt: then,
+	}
+	if found := h.warnings(view, sum(view), then.Add(9*time.Minute)); len(found) > 0 {
+		t.Errorf("false alarms: %+v", found)
+	}
+	view.MarksAt, view.RunningAt, view.QueuesAt = then.Add(9*time.Minute), then.Add(9*time.Minute), then.Add(9*time.Minute)
+	if found := h.warnings(view, sum(view), then.Add(9*time.Minute)); len(found) != 3 {
+		t.Errorf("%d warnings: %+v", len(found), found)
+	}
+}
+
 // After an action its effect is looked at first.
 func TestWhatWasChangedComesFirst(t *testing.T) {
 	now := time.Now()
