@@ -6,8 +6,6 @@ import (
 	"net/http"
 	"strconv"
 
-	"github.com/dustin/go-humanize"
-
 	"github.com/claimcheck-go/claimcheck/queue"
 )
 
@@ -140,14 +138,14 @@ func (so progress) notice(o order) notice {
 		n.Text = "Nothing was changed"
 	}
 	if so.Undispatched > 0 {
-		n.Text += fmt.Sprintf(", %s of them could not be dispatched (the sweeper will)", humanize.Comma(int64(so.Undispatched)))
+		n.Text += fmt.Sprintf(", %s of them could not be dispatched (the sweeper will)", num(so.Undispatched))
 	}
 	if skipped > 0 {
-		n.Text += fmt.Sprintf(", %s skipped: they %s", humanize.Comma(int64(skipped)), d.Passed)
+		n.Text += fmt.Sprintf(", %s skipped: they %s", num(skipped), d.Passed)
 	}
 	n.Text += "."
 	if so.Beyond > 0 && so.Done > 0 {
-		n.Text += fmt.Sprintf(" %s more matched by then: they were not confirmed, and are left as they were.", humanize.Comma(int64(so.Beyond)))
+		n.Text += fmt.Sprintf(" %s more matched by then: they were not confirmed, and are left as they were.", num(so.Beyond))
 	}
 	return n
 }

@@ -29,6 +29,7 @@ import (
 type site struct {
 	t       testing.TB
 	handler http.Handler
+	cfg     admin.Config
 	client  *queue.Client
 	store   *countingStore
 	db      *sql.DB // the same database, for what no API makes
@@ -104,7 +105,19 @@ func openSite(t testing.TB, path string, change func(*admin.Config, *queue.Confi
 	if s.handler, err = admin.New(cfg); err != nil {
 		t.Fatal(err)
 	}
+	s.cfg = cfg
 	return s
+}
+
+// anew is the same pages with nothing known yet.
+func (s *site) anew() *site {
+	s.t.Helper()
+	again := *s
+	var err error
+	if again.handler, err = admin.New(s.cfg); err != nil {
+		s.t.Fatal(err)
+	}
+	return &again
 }
 
 // enqueue stores a task with arguments.

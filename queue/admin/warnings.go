@@ -32,7 +32,7 @@ func (h *handler) warnings(b boardView, t totals, now time.Time) (list []warning
 		list = append(list, w)
 	}
 	if t.Stranded > 0 {
-		list = append(list, h.strandedWarning(b.Stranded, t.Stranded))
+		list = append(list, h.strandedWarning(b.Stranded, t.Stranded, now))
 	}
 	if w, ok := h.expiredWarning(b.Running, b.RunningAt); ok {
 		list = append(list, w)
@@ -65,51 +65,6 @@ func (h *handler) sweeperWarning(marks map[string]time.Time, now time.Time) (war
 	w.Why = fmt.Sprintf("It should come every %s. Until it does, tasks whose ticket was lost, or whose worker stopped, stay where they are. "+
 		"Check the schedule that calls /tasks/sweep/, or run: server sweep", span(h.SweepEvery))
 	return w, true
-}
-
-// strandedWarning says why rows wait that should have been claimed, as far as
-// some of them tell.
-func (h *handler) strandedWarning(rows []*queue.Row, n int) warning {
-	w := warning{
-		Title:   fmt.Sprintf("%s should have been claimed by now", count(n, "task")),
-		Show:    h.link("/tasks", "view", string(queue.ViewPending), "stranded", "1"),
-		ActName: "Dispatch them again",
-		Act:     h.link("/confirm", "view", string(queue.ViewPending), "stranded", "1", "all", string(queue.ActionRun)),
-	}
-	reasons := make(map[string]int)
-	for _, row := range rows {
-		switch {
-		case row.DispatchError != "":
-			reasons["Their tickets could not be created: "+clip(row.DispatchError, 200)]++
-		case !h.registered(row.Task):
-			reasons["No program here knows tasks named "+clip(row.Task, 80)+"."]++
-		default:
-			reasons["Nobody came for them in queue "+row.Queue+": "+h.nobodyCame()]++
-		}
-	}
-	w.Why = most(reasons)
-	return w
-}
-
-// nobodyCame is why a task that is due may not have been claimed.
-func (h *handler) nobodyCame() string {
-	if h.Dispatches {
-		return "their tickets were lost, the queue is paused or slow, or the program refuses its deliveries."
-	}
-	return "no worker that pulls from it is up, or all are busy."
-}
-
-// most is the reason with the highest count.
-func most(reasons map[string]int) (reason string) {
-	for text, n := range reasons {
-		if best := reasons[reason]; n > best || n == best && text < reason {
-			reason = text
-		}
-	}
-	if more := len(reasons) - 1; more > 0 {
-		reason += fmt.Sprintf(" (and %s)", count(more, "other reason"))
-	}
-	return reason
 }
 
 // expiredWarning tells of tasks whose worker is gone.

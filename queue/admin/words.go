@@ -74,8 +74,11 @@ func count(n int, thing string) string {
 	if n == 1 {
 		return "1 " + thing
 	}
-	return humanize.Comma(int64(n)) + " " + thing + "s"
+	return num(n) + " " + thing + "s"
 }
+
+// num is a number as people write it: 38,200.
+func num(n int) string { return humanize.Comma(int64(n)) }
 
 // isAre and hasHave bend a verb to a number.
 func isAre(n int) string {
