@@ -182,3 +182,13 @@ func TestWhatWasChangedComesFirst(t *testing.T) {
 		t.Errorf("asked: %v", b.asked)
 	}
 }
+
+// Numbers in notices are written as everywhere on the pages.
+func TestNumbersOfNotices(t *testing.T) {
+	so := progress{Expected: 60_000, Done: 21_800, Undispatched: 1_200, Beyond: 5_000}
+	want := "21,800 tasks are READY again, 1,200 of them could not be dispatched (the sweeper will), 38,200 skipped: they were not FAILED any more. " +
+		"5,000 more matched by then: they were not confirmed, and are left as they were."
+	if got := so.notice(order{Action: queue.ActionRetry}).Text; got != want {
+		t.Errorf("got  %q\nwant %q", got, want)
+	}
+}

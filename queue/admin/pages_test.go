@@ -35,6 +35,7 @@ func TestInChromium(t *testing.T) {
 		"hostile text":       testHostileText,
 		"another site":       testAnotherSite,
 		"transfer":           testTransfer,
+		"long names":         testLongNames,
 	} {
 		t.Run(name, func(t *testing.T) { test(t, browser) })
 	}
