@@ -62,9 +62,7 @@ func (h *handler) act(v *visit) error {
 	if o.Picked == 0 && so.Expected == 0 {
 		return &pageError{http.StatusBadRequest, "Not confirmed", "How many tasks were confirmed is not said. Nothing was done: go back, and choose again."}
 	}
-	ctx, cancel := context.WithTimeout(v.r.Context(), h.budget)
-	defer cancel()
-	more, err := h.carryOn(ctx, v, o, &so)
+	more, err := h.carryOn(v, o, &so)
 	if err != nil {
 		return h.stopped(o, so, err)
 	}
@@ -82,7 +80,8 @@ func (h *handler) act(v *visit) error {
 // carryOn does what one request has time for, and never more than was
 // confirmed: what came to match since, or fails anew meanwhile, would be changed
 // unseen. It reports whether something is left to do.
-func (h *handler) carryOn(ctx context.Context, v *visit, o order, so *progress) (more bool, err error) {
+func (h *handler) carryOn(v *visit, o order, so *progress) (more bool, err error) {
+	ctx := v.r.Context()
 	r := queue.ActRequest{Action: o.Action, Selection: o.Selection, Actor: v.person.Name, Target: o.Words}
 	if so.bounded() {
 		if r.Most = so.left(); r.Most == 0 { // a form that was sent again
@@ -96,6 +95,8 @@ func (h *handler) carryOn(ctx context.Context, v *visit, o order, so *progress) 
 			so.Beyond = max(0, n-so.Expected)
 		}
 	}
+	ctx, cancel := context.WithTimeout(ctx, h.budget)
+	defer cancel()
 	acted, err := h.Client.Act(ctx, r, nil)
 	h.board.forget()
 	so.Done += acted.Done

@@ -31,6 +31,14 @@ func (d *doors) Identify(r *http.Request) (admin.Person, error) {
 func testKeepsWhatItHas(t *testing.T, browser context.Context) {
 	door := &doors{Access: admin.Open("ops")}
 	s := newNight(t, func(c *admin.Config, _ *queue.Config) { c.Access = door })
+	pages, proxy := s.handler, atomic.Bool{}
+	s.handler = http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if proxy.Load() {
+			_, _ = w.Write([]byte("<!doctype html><title>Log in first</title>"))
+			return
+		}
+		pages.ServeHTTP(w, r)
+	})
 	b := newTab(t, browser, s)
 	b.open("/admin/tasks?view=failed&task=reports.*")
 	rows := eval[int](b, `document.querySelectorAll("tbody tr").length`)
@@ -45,6 +53,7 @@ func testKeepsWhatItHas(t *testing.T, browser context.Context) {
 	}{
 		{"database", "Not reachable (the answer was 503); trying again. Shown as of ", func() { s.store.fail(queue.ErrUnavailable) }, func() { s.store.fail(nil) }},
 		{"session", "Your session has ended. Shown as of ", func() { door.closed.Store(true) }, func() { door.closed.Store(false) }},
+		{"proxy's session", "Your session has ended. Shown as of ", func() { proxy.Store(true) }, func() { proxy.Store(false) }},
 		{"network", "Not reachable; trying again. Shown as of ", func() { offline(true) }, func() { offline(false) }},
 	} {
 		c.fail()
@@ -57,7 +66,7 @@ func testKeepsWhatItHas(t *testing.T, browser context.Context) {
 		if n := eval[int](b, `document.querySelectorAll("#live tbody tr").length`); n != rows {
 			t.Errorf("%s: %d tasks are shown, not %d", c.name, n, rows)
 		}
-		if link := eval[bool](b, `!!document.querySelector("#away a[href]:not([hidden])")`); link != (c.name == "session") {
+		if link := eval[bool](b, `!!document.querySelector("#away a[href]:not([hidden])")`); link != strings.HasSuffix(c.name, "session") {
 			t.Errorf("%s: link: %v", c.name, link)
 		}
 		b.audited(c.name)
