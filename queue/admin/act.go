@@ -11,9 +11,33 @@ import (
 
 // progress is how far an action on many tasks is, over all requests of it.
 type progress struct {
-	Expected     int // when it was confirmed; 0: not counted
+	Expected     int // as many as were confirmed; 0: tasks that were picked
 	Done         int
 	Undispatched int
+	Beyond       int // those that matched at the first request, and were not confirmed
+}
+
+// readProgress reads what the confirmation, or the request before, put into its
+// form.
+func readProgress(v *visit) progress {
+	return progress{
+		Expected: formNumber(v, "expected"), Done: formNumber(v, "done"),
+		Undispatched: formNumber(v, "undispatched"), Beyond: formNumber(v, "beyond"),
+	}
+}
+
+// bounded reports whether exactly so many were confirmed: not "countMost or
+// more", and not tasks that were picked one by one.
+func (so progress) bounded() bool { return so.Expected > 0 && so.Expected < countMost }
+
+// left is how many may still be changed.
+func (so progress) left() int { return max(0, so.Expected-so.Done) }
+
+func (so progress) fields() []field {
+	return []field{
+		{"expected", fmt.Sprint(so.Expected)}, {"done", fmt.Sprint(so.Done)},
+		{"undispatched", fmt.Sprint(so.Undispatched)}, {"beyond", fmt.Sprint(so.Beyond)},
+	}
 }
 
 // progressPage shows how far an action is, and goes on.
@@ -34,28 +58,50 @@ func (h *handler) act(v *visit) error {
 	if err != nil {
 		return err
 	}
-	so := progress{Expected: formNumber(v, "expected"), Done: formNumber(v, "done"), Undispatched: formNumber(v, "undispatched")}
-	ctx, cancel := context.WithTimeout(v.r.Context(), h.budget)
-	defer cancel()
-	acted, err := h.Client.Act(ctx, queue.ActRequest{Action: o.Action, Selection: o.Selection, Actor: v.person.Name, Target: o.Words}, nil)
-	h.board.forget()
-	so.Done += acted.Done
-	so.Undispatched += acted.Undispatched
+	so := readProgress(v)
+	if o.Picked == 0 && so.Expected == 0 {
+		return &pageError{http.StatusBadRequest, "Not confirmed", "How many tasks were confirmed is not said. Nothing was done: go back, and choose again."}
+	}
+	more, err := h.carryOn(v, o, &so)
 	if err != nil {
 		return h.stopped(o, so, err)
 	}
-	// Tasks that fail anew meanwhile would match again: what was confirmed bounds it.
-	reached := so.Expected > 0 && so.Expected < countMost && so.Done >= so.Expected
-	if acted.More && acted.Done > 0 && !reached {
+	if more {
 		page := progressPage{layout: h.layout(v, deeds[o.Action].Verb, "/tasks"), Deed: deeds[o.Action], Words: o.Words, So: so, Back: h.back(v)}
 		page.Most = max(so.Expected, so.Done)
-		page.Hidden = append(fields(o.Fields), field{"expected", fmt.Sprint(so.Expected)}, field{"done", fmt.Sprint(so.Done)},
-			field{"undispatched", fmt.Sprint(so.Undispatched)}, field{"back", page.Back})
+		page.Hidden = append(append(fields(o.Fields), so.fields()...), field{"back", page.Back})
 		return h.render(v, http.StatusOK, "progress", page)
 	}
 	h.leaveNotice(v, so.notice(o))
 	http.Redirect(v.w, v.r, h.back(v), http.StatusSeeOther)
 	return nil
+}
+
+// carryOn does what one request has time for, and never more than was
+// confirmed: what came to match since, or fails anew meanwhile, would be changed
+// unseen. It reports whether something is left to do.
+func (h *handler) carryOn(v *visit, o order, so *progress) (more bool, err error) {
+	ctx := v.r.Context()
+	r := queue.ActRequest{Action: o.Action, Selection: o.Selection, Actor: v.person.Name, Target: o.Words}
+	if so.bounded() {
+		if r.Most = so.left(); r.Most == 0 { // a form that was sent again
+			return false, nil
+		}
+		if so.Done == 0 {
+			n, err := h.Client.CountMatching(ctx, o.Action, o.Selection, countMost)
+			if err != nil {
+				return false, err
+			}
+			so.Beyond = max(0, n-so.Expected)
+		}
+	}
+	ctx, cancel := context.WithTimeout(ctx, h.budget)
+	defer cancel()
+	acted, err := h.Client.Act(ctx, r, nil)
+	h.board.forget()
+	so.Done += acted.Done
+	so.Undispatched += acted.Undispatched
+	return acted.More && acted.Done > 0 && (!so.bounded() || so.left() > 0), err
 }
 
 // stopped says of an action that could not go on how far it came.
@@ -93,11 +139,14 @@ func (so progress) notice(o order) notice {
 		n.Text = "Nothing was changed"
 	}
 	if so.Undispatched > 0 {
-		n.Text += fmt.Sprintf(", %d of them could not be dispatched (the sweeper will)", so.Undispatched)
+		n.Text += fmt.Sprintf(", %s of them could not be dispatched (the sweeper will)", num(so.Undispatched))
 	}
 	if skipped > 0 {
-		n.Text += fmt.Sprintf(", %d skipped: they %s", skipped, d.Passed)
+		n.Text += fmt.Sprintf(", %s skipped: they %s", num(skipped), d.Passed)
 	}
 	n.Text += "."
+	if so.Beyond > 0 && so.Done > 0 {
+		n.Text += fmt.Sprintf(" %s more matched by then: they were not confirmed, and are left as they were.", num(so.Beyond))
+	}
 	return n
 }

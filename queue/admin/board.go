@@ -2,6 +2,7 @@ package admin
 
 import (
 	"context"
+	"slices"
 	"sync"
 	"time"
 
@@ -12,6 +13,7 @@ import (
 // than this together.
 const (
 	keepFigures = 5 * time.Second
+	keepRows    = 10 * time.Second
 	keepMarks   = 15 * time.Second
 	keepHistory = time.Minute
 	keepSchema  = time.Minute
@@ -36,27 +38,26 @@ type boardCache struct {
 	mu        sync.Mutex // also lets only one request ask
 	queues    part[[]queue.QueueFigures]
 	failures  part[[]queue.FailureGroup]
-	stranded  part[[]*queue.Row]
+	pending   part[[]*queue.Row] // stranded rows that are due
+	delayed   part[[]*queue.Row] // stranded rows that wait for their time
 	running   part[[]*queue.Row]
 	marks     part[map[string]time.Time]
 	history   part[[]queue.HourFigures]
 	schemaErr part[error]
-}
 
-// part is one thing that is known, and since when.
-type part[T any] struct {
-	value T
-	at    time.Time // zero: it is not known
-	stale bool      // something was changed since
+	from map[queue.View]string // where stranded rows are looked for next
 }
 
 // boardView is the board as one page shows it: nil is what is not known yet.
 type boardView struct {
 	Queues    []queue.QueueFigures
+	QueuesAt  time.Time // what is wrong is told from when it was read: it may be mended by now
 	Failures  []queue.FailureGroup
-	Stranded  []*queue.Row
+	Stranded  []*queue.Row // some of them
 	Running   []*queue.Row
+	RunningAt time.Time
 	Marks     map[string]time.Time // nil: not known
+	MarksAt   time.Time
 	History   []queue.HourFigures
 	Counted   bool // History is known
 	SchemaErr error
@@ -64,14 +65,16 @@ type boardView struct {
 }
 
 func newBoardCache(cfg Config) *boardCache {
-	return &boardCache{board: cfg.Client.Board(), schema: cfg.CheckSchema, sweeps: cfg.SweepEvery > 0}
+	return &boardCache{board: cfg.Client.Board(), schema: cfg.CheckSchema, sweeps: cfg.SweepEvery > 0, from: make(map[queue.View]string)}
 }
 
 // forget makes the next look a new one, after something was changed here.
 func (b *boardCache) forget() {
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	b.queues.stale, b.failures.stale, b.stranded.stale, b.running.stale = true, true, true, true
+	for _, r := range []*read{&b.queues.read, &b.failures.read, &b.pending.read, &b.delayed.read, &b.running.read} {
+		r.stale = true
+	}
 }
 
 // known is what is known of the queues, without asking.
@@ -92,81 +95,72 @@ func (b *boardCache) look(ctx context.Context, now time.Time) (boardView, error)
 	defer cancel()
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	r := refresh{now: now, left: boardStatements}
-	renew(&r, &b.queues, keepFigures, 1, func() ([]queue.QueueFigures, error) { return b.board.Queues(ctx) })
-	renew(&r, &b.failures, keepFigures, 1, func() ([]queue.FailureGroup, error) {
-		return b.board.Failures(ctx, time.Unix(0, 0), boardGroups)
-	})
-	var stranded, running int
-	for _, q := range b.queues.value {
-		stranded, running = stranded+q.Stranded, running+q.Running
+	partial, err := renew(func() []errand { return b.errands(ctx, now) }, now, boardStatements)
+	return boardView{
+		Queues: b.queues.value, QueuesAt: b.queues.at, Failures: b.failures.value,
+		Stranded: slices.Concat(b.pending.value, b.delayed.value), Running: b.running.value, RunningAt: b.running.at,
+		Marks: b.marks.value, MarksAt: b.marks.at, History: b.history.value, Counted: !b.history.at.IsZero(),
+		SchemaErr: b.schemaErr.value, Partial: partial,
+	}, err
+}
+
+// errands are the parts that are needed, in the order of a first look.
+func (b *boardCache) errands(ctx context.Context, now time.Time) []errand {
+	list := []errand{
+		errandFor(&b.queues, keepFigures, 1, func() ([]queue.QueueFigures, error) { return b.board.Queues(ctx) }),
+		errandFor(&b.failures, keepFigures, 1, func() ([]queue.FailureGroup, error) {
+			return b.board.Failures(ctx, time.Unix(0, 0), boardGroups)
+		}),
 	}
-	b.renewRows(ctx, &r, stranded > 0, running > 0)
+	list[0].told, list[1].told = true, true
 	if b.sweeps {
-		renew(&r, &b.marks, keepMarks, 1, func() (map[string]time.Time, error) { return b.board.Marks(ctx) })
+		list = append(list, errandFor(&b.marks, keepMarks, 1, func() (map[string]time.Time, error) { return b.board.Marks(ctx) }))
 	}
 	if b.schema != nil {
-		renew(&r, &b.schemaErr, keepSchema, 1, func() (error, error) { return b.schema(ctx), nil })
-		if !b.schemaErr.at.IsZero() && b.schemaErr.value == nil {
-			b.schema = nil
-		}
+		list = append(list, errandFor(&b.schemaErr, keepSchema, 1, func() (error, error) {
+			behind := b.schema(ctx)
+			if behind == nil { // it does not fall behind again
+				b.schema = nil
+			}
+			return behind, nil
+		}))
 	}
-	renew(&r, &b.history, keepHistory, 1, func() ([]queue.HourFigures, error) {
-		return b.board.History(ctx, now.Add(-chartHours*time.Hour).Truncate(time.Hour).Add(time.Hour))
-	})
-	return boardView{
-		Queues: b.queues.value, Failures: b.failures.value, Stranded: b.stranded.value, Running: b.running.value,
-		Marks: b.marks.value, History: b.history.value, Counted: !b.history.at.IsZero(), SchemaErr: b.schemaErr.value, Partial: r.more,
-	}, r.err
+	return append(append(list, b.rowErrands(ctx)...),
+		errandFor(&b.history, keepHistory, 1, func() ([]queue.HourFigures, error) {
+			return b.board.History(ctx, now.Add(-chartHours*time.Hour).Truncate(time.Hour).Add(time.Hour))
+		}))
 }
 
-// renewRows looks at some of the rows that are stranded, and at those whose
-// lease ends first, if there are any.
-func (b *boardCache) renewRows(ctx context.Context, r *refresh, stranded, running bool) {
-	rows := func(s queue.Selection) ([]*queue.Row, error) {
-		page, err := b.board.List(ctx, queue.ListRequest{Selection: s, Limit: boardRows})
-		return page.Rows, err
+// rowErrands look at the rows whose lease ends first, and at some of those that
+// are stranded, if there are any.
+func (b *boardCache) rowErrands(ctx context.Context) (list []errand) {
+	var t totals
+	for _, q := range b.queues.value {
+		t.Stranded, t.Running, t.Pending = t.Stranded+q.Stranded, t.Running+q.Running, t.Pending+q.Pending
 	}
-	if stranded {
-		renew(r, &b.stranded, keepFigures, 2, func() ([]*queue.Row, error) {
-			return rows(queue.Selection{View: queue.ViewPending, Stranded: true})
-		})
-	} else {
-		b.stranded = part[[]*queue.Row]{}
-	}
-	if running {
-		renew(r, &b.running, keepFigures, 1, func() ([]*queue.Row, error) { return rows(queue.Selection{View: queue.ViewRunning}) })
-	} else {
-		b.running = part[[]*queue.Row]{}
-	}
-}
-
-// refresh is one look: what it may still ask, and what became of it.
-type refresh struct {
-	now  time.Time
-	left int  // statements
-	more bool // something is not known yet
-	err  error
-}
-
-// renew asks for a part that is older than it may be, if the look may ask that
-// much. A part that is a little old stays until then; one that is too old goes.
-func renew[T any](r *refresh, p *part[T], keep time.Duration, statements int, ask func() (T, error)) {
-	age := r.now.Sub(p.at)
-	if r.err != nil || age < keep && !p.stale {
-		return
-	}
-	if statements <= r.left {
-		r.left -= statements
-		value, err := ask()
-		if err == nil {
-			*p = part[T]{value: value, at: r.now}
+	add := func(p *part[[]*queue.Row], needed bool, cost int, ask func() ([]*queue.Row, error)) {
+		e := errandFor(p, keepRows, cost, ask)
+		if !needed {
+			e.drop()
 			return
 		}
-		r.err = err
+		list = append(list, e)
 	}
-	if age > tooOld {
-		*p = part[T]{}
+	add(&b.running, t.Running > 0, 1, func() ([]*queue.Row, error) {
+		page, err := b.board.List(ctx, queue.ListRequest{Selection: queue.Selection{View: queue.ViewRunning}, Limit: boardRows})
+		return page.Rows, err
+	})
+	add(&b.pending, t.Stranded > 0 && t.Pending > 0, 2, func() ([]*queue.Row, error) { return b.stranded(ctx, queue.ViewPending) })
+	add(&b.delayed, t.Stranded > 0, 2, func() ([]*queue.Row, error) { return b.stranded(ctx, queue.ViewDelayed) })
+	return list
+}
+
+// stranded looks for stranded rows in a view. If none is in as many rows as one
+// look goes through, the next look goes on from there.
+func (b *boardCache) stranded(ctx context.Context, view queue.View) ([]*queue.Row, error) {
+	page, err := b.board.List(ctx, queue.ListRequest{Selection: queue.Selection{View: view, Stranded: true}, After: b.from[view], Limit: boardRows})
+	if err == nil && len(page.Rows) == 0 {
+		b.from[view] = page.Next
 	}
-	r.more = r.more || p.stale || p.at.IsZero()
+	return page.Rows, err
 }

@@ -143,9 +143,13 @@ func (h *handler) confirm(v *visit) error {
 		fitting := slices.DeleteFunc(listed.Rows, func(row *queue.Row) bool { return !page.Deed.suits(row) })
 		page.Sample = h.rowLines(fitting[:min(sampleShown, len(fitting))], v.now)
 	}
-	page.Button = fmt.Sprintf("%s %s", page.Deed.Verb, count(n, "task"))
+	tasks := count(n, "task")
+	if page.Many { // then all that match are changed, and the button must not say less
+		tasks += " or more"
+	}
+	page.Button = page.Deed.Verb + " " + tasks
 	if o.Action == queue.ActionRun {
-		page.Button = fmt.Sprintf("Run %s now", count(n, "task"))
+		page.Button = "Run " + tasks + " now"
 	}
 	page.Hidden = append(fields(o.Fields), field{"expected", fmt.Sprint(n)}, field{"back", page.Back})
 	return h.render(v, http.StatusOK, "confirm", page)

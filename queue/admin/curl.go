@@ -38,7 +38,7 @@ func curls(row *queue.Row, redacted bool) []curl {
 		return list
 	}
 	return append(list, curl{"curl-enqueue", "Enqueue the same again",
-		post + `-H "Content-Type: application/json" -d ` + shellQuote(string(body)) + ` "$BASE_URL/tasks/enqueue/"`})
+		post + `-H "Content-Type: application/json" -d ` + shellQuote(escaped(string(body))) + ` "$BASE_URL/tasks/enqueue/"`})
 }
 
 // shellQuote makes any text one word of a POSIX shell.

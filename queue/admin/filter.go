@@ -2,10 +2,13 @@ package admin
 
 import (
 	"fmt"
+	"maps"
 	"net/url"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
+	"unicode/utf8"
 
 	"github.com/google/uuid"
 
@@ -32,10 +35,16 @@ const maxFilterIDs = 100
 func parseFilter(query url.Values, now time.Time) filter {
 	f := filter{Written: url.Values{}, Wrong: map[string]string{}, Reverse: query.Get("order") == "reverse"}
 	for _, name := range filterFields {
-		if value := strings.TrimSpace(query.Get(name)); value != "" {
+		value := strings.TrimSpace(query.Get(name))
+		if !utf8.ValidString(value) || strings.ContainsRune(value, 0) {
+			f.Wrong[name] = "This is no text: it has bytes in it that no name and no error can have."
+			value = strings.ToValidUTF8(strings.ReplaceAll(value, "\x00", "\uFFFD"), "\uFFFD")
+		}
+		if value != "" {
 			f.Written.Set(name, value)
 		}
 	}
+	f.refuseUnknown(query)
 	get := f.Written.Get
 	f.View, f.Task, f.Queue, f.Backend = queue.View(get("view")), get("task"), get("queue"), get("backend")
 	f.Group, f.Error, f.Stranded = get("group"), get("error"), get("stranded") != ""
@@ -66,9 +75,34 @@ func parseFilter(query url.Values, now time.Time) filter {
 	return f
 }
 
+// beside are parameters of an address that choose no tasks: of these pages'
+// lists and forms, and those that a proxy in front of them leaves there.
+var beside = []string{"order", "after", "all", "do", "pick", "back", "expected", "done", "undispatched", "beyond", "authuser"}
+
+// refuseUnknown notes parameters that nobody knows: "status=FAILED" would else
+// choose all tasks.
+func (f filter) refuseUnknown(query url.Values) {
+	for _, name := range slices.Sorted(maps.Keys(query)) {
+		if !slices.Contains(filterFields, name) && !slices.Contains(beside, name) && !strings.HasPrefix(name, "gcp-iap-") {
+			f.Wrong[""] = fmt.Sprintf("There is no filter %.40q. Known are: %s.", name, strings.Join(filterFields, ", "))
+			return
+		}
+	}
+}
+
 // OK reports whether every field was understood: only then may all that match
 // be acted on.
 func (f filter) OK() bool { return len(f.Wrong) == 0 }
+
+// Elsewhere is what is wrong with what has no field on the page.
+func (f filter) Elsewhere() (problems []string) {
+	for _, name := range []string{"", "view", "group", "stranded"} {
+		if problem := f.Wrong[name]; problem != "" {
+			problems = append(problems, problem)
+		}
+	}
+	return problems
+}
 
 // time reads a field that is a time, or how long ago one was.
 func (f filter) time(name string, now time.Time) time.Time {

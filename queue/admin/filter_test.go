@@ -2,6 +2,7 @@ package admin_test
 
 import (
 	"fmt"
+	"net/url"
 	"regexp"
 	"strings"
 	"testing"
@@ -73,10 +74,44 @@ func TestWrongFiltersSayWhatIsWrongAndListNothing(t *testing.T) {
 		"id=123":           "is not a whole task ID",
 		"view=everything":  "is not known",
 		"after=%00garbage": "after must be",
+		"task=%00":         `id="w-task">This is no text`,
+		"task=a%ffb":       `id="w-task">This is no text`,
+		"queue=%00x":       `id="w-queue">This is no text`,
+		"error=%c3%28":     `id="w-error">This is no text`,
+		"backend=%00":      `id="w-backend">This is no text`,
+		"group=%00":        "This is no text",
+		"status=FAILED":    "There is no filter &#34;status&#34;. Known are: view, task, queue",
+		"Task=emails.*":    "There is no filter &#34;Task&#34;",
 	} {
 		w := s.get("/admin/tasks?" + query)
 		if body := w.Body.String(); w.Code != 400 || !strings.Contains(body, says) || len(listed(body)) > 0 || strings.Contains(body, `name="all"`) {
 			t.Errorf("%s: %d %s", query, w.Code, body[strings.Index(body, "<main"):])
+		}
+	}
+}
+
+// What is no text, or no filter, is refused before anything is done or noted.
+func TestActionsRefuseFiltersThatAreNone(t *testing.T) {
+	s := newSite(t, nil)
+	s.enqueue("emails.send_welcome", `{}`)
+	for _, query := range []string{"task=%00", "task=%ff", "error=%00", "queue=%00", "group=%00", "status=FAILED"} {
+		if w := s.get("/admin/confirm?all=cancel&" + query); w.Code != 400 {
+			t.Errorf("confirm %s: %d", query, w.Code)
+		}
+		form, err := url.ParseQuery("all=cancel&expected=1&" + query)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if w := s.post("/admin/act", form); w.Code != 400 {
+			t.Errorf("act %s: %d", query, w.Code)
+		}
+	}
+	if notes, err := s.client.Board().Notes(t.Context(), uuid.Nil, time.Time{}, 9); err != nil || len(notes) > 0 {
+		t.Errorf("the audit log: %v %v", notes, err)
+	}
+	for _, query := range []string{"order=reverse&after=", "gcp-iap-mode=SESSION_REFRESH", "authuser=1", "back=/admin/"} {
+		if w := s.get("/admin/tasks?" + query); w.Code != 200 {
+			t.Errorf("%s: %d", query, w.Code)
 		}
 	}
 }

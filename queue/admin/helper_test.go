@@ -29,6 +29,7 @@ import (
 type site struct {
 	t       testing.TB
 	handler http.Handler
+	cfg     admin.Config
 	client  *queue.Client
 	store   *countingStore
 	db      *sql.DB // the same database, for what no API makes
@@ -104,7 +105,19 @@ func openSite(t testing.TB, path string, change func(*admin.Config, *queue.Confi
 	if s.handler, err = admin.New(cfg); err != nil {
 		t.Fatal(err)
 	}
+	s.cfg = cfg
 	return s
+}
+
+// anew is the same pages with nothing known yet.
+func (s *site) anew() *site {
+	s.t.Helper()
+	again := *s
+	var err error
+	if again.handler, err = admin.New(s.cfg); err != nil {
+		s.t.Fatal(err)
+	}
+	return &again
 }
 
 // enqueue stores a task with arguments.
@@ -124,10 +137,16 @@ func (s *site) get(path string, header ...string) *httptest.ResponseRecorder {
 
 // post sends a form as a browser does that shows one of the pages.
 func (s *site) post(path string, form url.Values, header ...string) *httptest.ResponseRecorder {
-	r := httptest.NewRequest(http.MethodPost, "http://tasks.example"+path, strings.NewReader(form.Encode()))
+	r := formRequest(form)
+	r.URL.Path = path
+	return s.do(r, append([]string{"Sec-Fetch-Site", "same-origin"}, header...)...)
+}
+
+// formRequest asks for an action.
+func formRequest(form url.Values) *http.Request {
+	r := httptest.NewRequest(http.MethodPost, "http://tasks.example/admin/act", strings.NewReader(form.Encode()))
 	r.Header.Set("Content-Type", "application/x-www-form-urlencoded")
-	r.Header.Set("Sec-Fetch-Site", "same-origin")
-	return s.do(r, header...)
+	return r
 }
 
 func (s *site) do(r *http.Request, header ...string) *httptest.ResponseRecorder {

@@ -63,7 +63,7 @@ func (h *handler) overview(v *visit) error {
 	if board.Counted {
 		page.Charts = newCharts(board.History, v.now)
 	}
-	page.Queues, page.Backends = h.queueLines(board.Queues, v.now), manyBackends(board.Queues)
+	page.Queues, page.Backends = h.queueLines(board.Queues, board.QueuesAt), manyBackends(board.Queues)
 	page.say()
 	return h.render(v, http.StatusOK, "overview", page)
 }

@@ -11,8 +11,6 @@ import (
 	"strconv"
 	"strings"
 	"time"
-
-	"github.com/dustin/go-humanize"
 )
 
 //go:embed templates
@@ -51,7 +49,7 @@ func (h *handler) layout(v *visit, title, nav string) layout {
 func (h *handler) parse() (templates, error) {
 	base, err := template.New("layout.html").Funcs(template.FuncMap{
 		"url": h.link, "asset": h.assetURL, "lower": strings.ToLower, "add": func(a, b int) int { return a + b },
-		"num": func(n int) string { return humanize.Comma(int64(n)) },
+		"num": num, "count": count,
 	}).ParseFS(templateFiles, "templates/layout.html", "templates/parts.html")
 	if err != nil {
 		return nil, err
@@ -86,7 +84,7 @@ func (h *handler) render(v *visit, status int, name string, data any) error {
 		return fmt.Errorf("page %s: %w", name, err)
 	}
 	v.w.Header().Set("Content-Type", "text/html; charset=utf-8")
-	h.send(v, status, page.Bytes())
+	h.send(v, status, visible(page.Bytes()))
 	return nil
 }
 

@@ -31,9 +31,11 @@ func TestInChromium(t *testing.T) {
 		"without JavaScript": testWithoutJavaScript,
 		"looks again":        testLooksAgain,
 		"goes on by itself":  testGoesOn,
+		"keeps what it has":  testKeepsWhatItHas,
 		"hostile text":       testHostileText,
 		"another site":       testAnotherSite,
 		"transfer":           testTransfer,
+		"long names":         testLongNames,
 	} {
 		t.Run(name, func(t *testing.T) { test(t, browser) })
 	}
@@ -65,6 +67,7 @@ func testEveryPage(t *testing.T, browser context.Context) {
 		{"failed", "/admin/tasks?view=failed&task=reports.*"},
 		{"filtered", "/admin/tasks?view=failed&task=billing.*&error=5003&since=12h&priority=0"},
 		{"nothing", "/admin/tasks?task=no.such&until=long+ago"},
+		{"refused", "/admin/tasks?status=FAILED&task=%ffx&backend=%00"},
 		{"task-failed", "/admin/tasks/" + failed.ID.String()},
 		{"task-panic", "/admin/tasks/" + panicked.ID.String()},
 		{"task-stranded", "/admin/tasks/" + s.someRow(queue.Selection{View: queue.ViewPending, Stranded: true}).ID.String()},

@@ -28,7 +28,7 @@ func (h *handler) queues(v *visit) error {
 	if err != nil {
 		return err
 	}
-	page := queuesPage{layout: h.layout(v, "Queues", "/queues"), Queues: h.queueLines(board.Queues, v.now)}
+	page := queuesPage{layout: h.layout(v, "Queues", "/queues"), Queues: h.queueLines(board.Queues, board.QueuesAt)}
 	page.Every = 10
 	page.Backends = manyBackends(board.Queues)
 	return h.render(v, http.StatusOK, "queues", page)
@@ -53,7 +53,7 @@ func (h *handler) queueLines(queues []queue.QueueFigures, now time.Time) []queue
 			QueueFigures: q,
 			Late:         !q.OldestSince.IsZero() && now.Sub(q.OldestSince) > unserved,
 			PendingURL:   list(queue.ViewPending), DelayedURL: list(queue.ViewDelayed), RunningURL: list(queue.ViewRunning),
-			StrandedURL: list(queue.ViewPending, "stranded", "1"), FailedURL: list(queue.ViewFailed),
+			StrandedURL: list("", "stranded", "1"), FailedURL: list(queue.ViewFailed),
 		}
 		if ended := q.Succeeded + q.Failed; ended > 0 {
 			lines[i].Rate = fmt.Sprintf("%.1f %%", 100*float64(q.Failed)/float64(ended))

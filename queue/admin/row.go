@@ -116,6 +116,9 @@ func (h *handler) why(row *queue.Row, now time.Time) string {
 		if row.Attempts < row.MaxAttempts {
 			return fmt.Sprintf("It FAILED for good on %s: the error said that trying again is of no use, or it was given up.", tries)
 		}
+		if row.MaxAttempts == 1 {
+			return "It FAILED: its only attempt is used. Retry gives it one more."
+		}
 		return fmt.Sprintf("It FAILED: all %s are used. Retry gives it one more.", count(row.MaxAttempts, "attempt"))
 	default:
 		return "It was cancelled and will not run again. Enqueue it again if it should."

@@ -17,6 +17,7 @@ type tasksPage struct {
 	Tabs    []tab
 	Chips   []chip
 	Actions []bulkAction
+	Whole   bool    // they may be done to all that match
 	Hidden  []field // the filter, for the form of actions
 	Tasks   []string
 	Queues  []string
@@ -45,11 +46,11 @@ type bulkAction struct {
 	Name   string
 }
 
-// actionsFor are the actions for the rows of a view.
-func actionsFor(view queue.View) []bulkAction {
+// actionsFor are the actions for the rows of a view, or for stranded ones.
+func actionsFor(f filter) []bulkAction {
 	run, retry := bulkAction{queue.ActionRun, "Run now"}, bulkAction{queue.ActionRetry, "Retry"}
 	requeue, cancel := bulkAction{queue.ActionRequeue, "Requeue"}, bulkAction{queue.ActionCancel, "Cancel"}
-	switch view {
+	switch f.View {
 	case queue.ViewPending, queue.ViewDelayed:
 		return []bulkAction{run, cancel}
 	case queue.ViewRunning:
@@ -58,6 +59,9 @@ func actionsFor(view queue.View) []bulkAction {
 		return []bulkAction{retry}
 	case queue.ViewSuccessful, queue.ViewCancelled:
 		return nil
+	}
+	if f.Stranded {
+		return []bulkAction{run, cancel}
 	}
 	return []bulkAction{retry, run, requeue, cancel}
 }
@@ -73,7 +77,7 @@ func (h *handler) tasks(v *visit) error {
 	page := tasksPage{layout: h.layout(v, "Tasks", "/tasks"), Filter: f, Window: queue.ListWindow}
 	status := http.StatusOK
 	if f.OK() {
-		listed, err := h.Client.Board().List(v.r.Context(), queue.ListRequest{
+		listed, err := h.list(v.r.Context(), queue.ListRequest{
 			Selection: f.Selection, Reverse: f.Reverse, After: query.Get("after"), Limit: listPageSize,
 		})
 		if err != nil {
@@ -88,7 +92,7 @@ func (h *handler) tasks(v *visit) error {
 	}
 	if query.Get("after") != "" {
 		page.First = h.with(query, "after", "")
-	} else {
+	} else if f.OK() { // what is not understood will not be by itself
 		page.Every = 10
 	}
 	page.Turned = h.with(query, "after", "", "order", map[bool]string{false: "reverse", true: ""}[f.Reverse])
@@ -101,7 +105,8 @@ func (h *handler) furnish(page *tasksPage) {
 	f := page.Filter
 	page.Chips = f.chips(h)
 	if f.OK() {
-		page.Actions = actionsFor(f.View)
+		page.Actions = actionsFor(f)
+		page.Whole = f.Stranded || f.View != queue.ViewAll && f.View != ""
 	}
 	for name := range f.fixed() {
 		page.Hidden = append(page.Hidden, field{name, f.Written.Get(name)})

@@ -22,27 +22,28 @@ type warning struct {
 // queue that nobody serves, if nothing runs there either.
 const unserved = 5 * time.Minute
 
-// warnings is what is wrong with the board, the worst first.
+// warnings is what is wrong with the board, the worst first. What is late is so
+// at the time at which that was read: what is old by now is no fault of theirs.
 func (h *handler) warnings(b boardView, t totals, now time.Time) (list []warning) {
 	if b.SchemaErr != nil {
 		list = append(list, warning{Title: "The database schema is behind", Why: b.SchemaErr.Error()})
 	}
-	if w, ok := h.sweeperWarning(b.Marks, now); ok {
+	if w, ok := h.sweeperWarning(b.Marks, b.MarksAt); ok {
 		list = append(list, w)
 	}
 	if t.Stranded > 0 {
-		list = append(list, h.strandedWarning(b.Stranded, t.Stranded))
+		list = append(list, h.strandedWarning(b.Stranded, t.Stranded, now))
 	}
-	if w, ok := h.expiredWarning(b.Running, now); ok {
+	if w, ok := h.expiredWarning(b.Running, b.RunningAt); ok {
 		list = append(list, w)
 	}
 	list = append(list, h.unknownWarnings(b)...)
 	for _, q := range b.Queues {
-		if q.Pending > 0 && q.Running == 0 && q.Succeeded+q.Failed == 0 && now.Sub(q.OldestSince) > unserved {
+		if q.Pending > 0 && q.Running == 0 && q.Succeeded+q.Failed == 0 && b.QueuesAt.Sub(q.OldestSince) > unserved {
 			list = append(list, warning{
 				Title: fmt.Sprintf("Nobody serves queue %s", q.Queue),
 				Why: fmt.Sprintf("%s %s due, the oldest for %s, and none was run in the last hour. Is the name right, and does a worker or a Cloud Tasks queue exist for it?",
-					count(q.Pending, "task"), isAre(q.Pending), span(now.Sub(q.OldestSince))),
+					count(q.Pending, "task"), isAre(q.Pending), span(b.QueuesAt.Sub(q.OldestSince))),
 				Show: h.link("/tasks", "view", string(queue.ViewPending), "queue", q.Queue, "backend", q.Backend),
 			})
 		}
@@ -64,51 +65,6 @@ func (h *handler) sweeperWarning(marks map[string]time.Time, now time.Time) (war
 	w.Why = fmt.Sprintf("It should come every %s. Until it does, tasks whose ticket was lost, or whose worker stopped, stay where they are. "+
 		"Check the schedule that calls /tasks/sweep/, or run: server sweep", span(h.SweepEvery))
 	return w, true
-}
-
-// strandedWarning says why rows wait that should have been claimed, as far as
-// some of them tell.
-func (h *handler) strandedWarning(rows []*queue.Row, n int) warning {
-	w := warning{
-		Title:   fmt.Sprintf("%s should have been claimed by now", count(n, "task")),
-		Show:    h.link("/tasks", "view", string(queue.ViewPending), "stranded", "1"),
-		ActName: "Dispatch them again",
-		Act:     h.link("/confirm", "view", string(queue.ViewPending), "stranded", "1", "all", string(queue.ActionRun)),
-	}
-	reasons := make(map[string]int)
-	for _, row := range rows {
-		switch {
-		case row.DispatchError != "":
-			reasons["Their tickets could not be created: "+clip(row.DispatchError, 200)]++
-		case !h.registered(row.Task):
-			reasons["No program here knows tasks named "+clip(row.Task, 80)+"."]++
-		default:
-			reasons["Nobody came for them in queue "+row.Queue+": "+h.nobodyCame()]++
-		}
-	}
-	w.Why = most(reasons)
-	return w
-}
-
-// nobodyCame is why a task that is due may not have been claimed.
-func (h *handler) nobodyCame() string {
-	if h.Dispatches {
-		return "their tickets were lost, the queue is paused or slow, or the program refuses its deliveries."
-	}
-	return "no worker that pulls from it is up, or all are busy."
-}
-
-// most is the reason with the highest count.
-func most(reasons map[string]int) (reason string) {
-	for text, n := range reasons {
-		if best := reasons[reason]; n > best || n == best && text < reason {
-			reason = text
-		}
-	}
-	if more := len(reasons) - 1; more > 0 {
-		reason += fmt.Sprintf(" (and %s)", count(more, "other reason"))
-	}
-	return reason
 }
 
 // expiredWarning tells of tasks whose worker is gone.

@@ -35,6 +35,9 @@ func (w words) When(t time.Time) moment {
 	return m
 }
 
+// Clock is the moment itself.
+func (w words) Clock() string { return w.now.UTC().Format("15:04:05 UTC") }
+
 // Since is how long ago a time was.
 func (w words) Since(t time.Time) string { return span(max(0, w.now.Sub(t))) }
 
@@ -71,8 +74,11 @@ func count(n int, thing string) string {
 	if n == 1 {
 		return "1 " + thing
 	}
-	return humanize.Comma(int64(n)) + " " + thing + "s"
+	return num(n) + " " + thing + "s"
 }
+
+// num is a number as people write it: 38,200.
+func num(n int) string { return humanize.Comma(int64(n)) }
 
 // isAre and hasHave bend a verb to a number.
 func isAre(n int) string {

@@ -32,6 +32,46 @@
     if (more) again--;
     look();
   };
+
+  // A look that fails leaves what is shown, says so, and is tried again: at the
+  // worst moment an old page is worth more than none.
+  const away = document.getElementById("away");
+  const say = (text, link) => {
+    const [says, leads] = away.children;
+    text = text && text + " Shown as of " + live().dataset.at + ". ";
+    if (says.textContent === text) return; // it is read out once
+    says.textContent = text;
+    leads.textContent = link || "";
+    leads.hidden = !link;
+    leads.href = location.href;
+    away.hidden = !text;
+  };
+  const failed = (status) => {
+    if (status === 401) {
+      say("Your session has ended.", "Log in again");
+    } else if (status === 404) {
+      say("This is not there any more.");
+    } else if (status === 403) {
+      say("You are not let in any more.");
+    } else {
+      say("Not reachable" + (status ? " (the answer was " + status + ")" : "") + "; trying again.");
+    }
+  };
+  document.addEventListener("htmx:after:request", (event) => {
+    if (!live() || event.target !== live()) return;
+    const { response, text } = event.detail.ctx;
+    // An answer without the part is not this page: a proxy's login, perhaps.
+    if (response.status === 200 && text.includes('id="live"')) {
+      say("");
+      return;
+    }
+    event.preventDefault(); // nothing is swapped
+    failed(response.status === 200 ? 401 : response.status);
+  });
+  document.addEventListener("htmx:error", (event) => {
+    if (event.target === live()) failed(0); // no answer at all
+  });
+
   if (live()) {
     setInterval(tick, 1000);
     setTimeout(tick, 250); // htmx is ready by then

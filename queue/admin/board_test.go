@@ -1,0 +1,194 @@
+package admin
+
+import (
+	"context"
+	"errors"
+	"maps"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/claimcheck-go/claimcheck/queue"
+)
+
+// fakeBoard is a board on which everything has to be looked at.
+type fakeBoard struct {
+	queue.Board
+	now   time.Time
+	swept time.Time
+	asked map[string]time.Time // when each was last
+	spent int                  // statements
+}
+
+func (b *fakeBoard) ask(what string, statements int) {
+	b.asked[what] = b.now
+	b.spent += statements
+}
+
+func (b *fakeBoard) Queues(context.Context) ([]queue.QueueFigures, error) {
+	b.ask("queues", 1)
+	return []queue.QueueFigures{{Queue: "default", Backend: "default", Pending: 9, Delayed: 2, Running: 3, Stranded: 4, Succeeded: 1, OldestSince: b.now}}, nil
+}
+
+func (b *fakeBoard) Failures(context.Context, time.Time, int) ([]queue.FailureGroup, error) {
+	b.ask("failures", 1)
+	return nil, nil
+}
+
+func (b *fakeBoard) List(_ context.Context, r queue.ListRequest) (queue.ListPage, error) {
+	statements := 1
+	if r.Stranded {
+		statements = 2
+	}
+	b.ask(string(r.View), statements)
+	return queue.ListPage{Rows: []*queue.Row{{Task: "a", Status: queue.StatusReady, LeaseExpiresAt: b.now.Add(time.Minute)}}}, nil
+}
+
+func (b *fakeBoard) Marks(context.Context) (map[string]time.Time, error) {
+	b.ask("marks", 1)
+	return map[string]time.Time{queue.MarkSwept: b.swept}, nil
+}
+
+func (b *fakeBoard) History(context.Context, time.Time) ([]queue.HourFigures, error) {
+	b.ask("history", 1)
+	return nil, nil
+}
+
+// newFakeBoard is a handler with a board that is swept, and has a schema that is
+// behind.
+func newFakeBoard(now time.Time) (*handler, *fakeBoard) {
+	b := &fakeBoard{now: now, asked: make(map[string]time.Time)}
+	h := &handler{Config: Config{SweepEvery: 30 * time.Second}, names: map[string]string{"a": "a"}}
+	h.board = &boardCache{board: b, sweeps: true, from: make(map[queue.View]string), schema: func(context.Context) error {
+		b.ask("schema", 1)
+		return errors.New("schema 3, want 4")
+	}}
+	return h, b
+}
+
+var allParts = []string{"delayed", "failures", "history", "marks", "pending", "queues", "running", "schema"}
+
+// Reloads every 6 s, which is longer than figures are good for: all parts are
+// there after three, and none is left to grow old.
+func TestPartsAreRenewedInTurn(t *testing.T) {
+	now := time.Now()
+	h, b := newFakeBoard(now)
+	for i := range 200 {
+		b.now, b.swept, b.spent = now, now.Add(-20*time.Second), 0
+		view, err := h.board.look(t.Context(), now)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if b.spent > 4 {
+			t.Errorf("look %d: %d statements", i, b.spent)
+		}
+		for _, w := range h.warnings(view, sum(view), now) {
+			if strings.Contains(w.Title, "sweeper") || strings.Contains(w.Title, "worker") {
+				t.Errorf("look %d: false alarm: %s", i, w.Title)
+			}
+		}
+		if i < 2 {
+			now = now.Add(6 * time.Second)
+			continue
+		}
+		if got := slices.Sorted(maps.Keys(b.asked)); !slices.Equal(got, allParts) || view.Partial {
+			t.Fatalf("after look %d only %v, wanting %v", i, got, view.Partial)
+		}
+		for what, at := range b.asked {
+			most := 30 * time.Second
+			if what == "history" || what == "schema" {
+				most = 90 * time.Second
+			}
+			if age := now.Sub(at); age > most {
+				t.Errorf("look %d: %s is %v old", i, what, age)
+			}
+		}
+		now = now.Add(6 * time.Second)
+	}
+}
+
+// What was read long ago is no fault of now; what is wrong then is seen soon.
+func TestOldPartsRaiseNoAlarm(t *testing.T) {
+	now := time.Now()
+	h, b := newFakeBoard(now)
+	b.swept = now.Add(-10 * time.Second)
+	for range 3 {
+		if _, err := h.board.look(t.Context(), now); err != nil {
+			t.Fatal(err)
+		}
+	}
+	titles := func() (said string) {
+		view, err := h.board.look(t.Context(), now)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, w := range h.warnings(view, sum(view), now) {
+			said += w.Title + "\n"
+		}
+		return said
+	}
+	now = now.Add(8 * time.Minute) // nobody looked; everything went well
+	b.now, b.swept = now, now.Add(-10*time.Second)
+	for i := range 3 {
+		if said := titles(); strings.Contains(said, "sweeper") || strings.Contains(said, "worker") || strings.Contains(said, "Nobody serves") {
+			t.Errorf("look %d: false alarm:\n%s", i, said)
+		}
+	}
+	for range 10 { // the sweeper stops: three minutes of reloads
+		now = now.Add(18 * time.Second)
+		b.now = now
+		_ = titles()
+	}
+	if said := titles(); !strings.Contains(said, "The sweeper was last seen") {
+		t.Errorf("a real fault is hidden:\n%s", said)
+	}
+}
+
+// Warnings are told as of when each part was read.
+func TestWarningsAreOfTheTimeOfReading(t *testing.T) {
+	then := time.Now()
+	h, _ := newFakeBoard(then)
+	view := boardView{
+		Marks: map[string]time.Time{queue.MarkSwept: then.Add(-20 * time.Second)}, MarksAt: then,
+		Running: []*queue.Row{{Task: "a", LeaseExpiresAt: then.Add(time.Minute)}}, RunningAt: then,
+		Queues: []queue.QueueFigures{{Queue: "q", Pending: 1, OldestSince: then.Add(-time.Minute)}}, QueuesAt: then,
+	}
+	if found := h.warnings(view, sum(view), then.Add(9*time.Minute)); len(found) > 0 {
+		t.Errorf("false alarms: %+v", found)
+	}
+	view.MarksAt, view.RunningAt, view.QueuesAt = then.Add(9*time.Minute), then.Add(9*time.Minute), then.Add(9*time.Minute)
+	if found := h.warnings(view, sum(view), then.Add(9*time.Minute)); len(found) != 3 {
+		t.Errorf("%d warnings: %+v", len(found), found)
+	}
+}
+
+// After an action its effect is looked at first.
+func TestWhatWasChangedComesFirst(t *testing.T) {
+	now := time.Now()
+	h, b := newFakeBoard(now)
+	for range 3 {
+		if _, err := h.board.look(t.Context(), now); err != nil {
+			t.Fatal(err)
+		}
+	}
+	now = now.Add(time.Second)
+	b.now = now
+	h.board.forget()
+	if _, err := h.board.look(t.Context(), now); err != nil {
+		t.Fatal(err)
+	}
+	if !b.asked["queues"].Equal(now) || !b.asked["failures"].Equal(now) {
+		t.Errorf("asked: %v", b.asked)
+	}
+}
+
+// Numbers in notices are written as everywhere on the pages.
+func TestNumbersOfNotices(t *testing.T) {
+	so := progress{Expected: 60_000, Done: 21_800, Undispatched: 1_200, Beyond: 5_000}
+	want := "21,800 tasks are READY again, 1,200 of them could not be dispatched (the sweeper will), 38,200 skipped: they were not FAILED any more. " +
+		"5,000 more matched by then: they were not confirmed, and are left as they were."
+	if got := so.notice(order{Action: queue.ActionRetry}).Text; got != want {
+		t.Errorf("got  %q\nwant %q", got, want)
+	}
+}
