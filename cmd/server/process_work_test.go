@@ -68,6 +68,11 @@ func procWorker(t *testing.T, dir string, env []string, args ...string) (*exec.C
 	if err := worker.Start(); err != nil {
 		t.Fatal(err)
 	}
+	t.Cleanup(func() {
+		if t.Failed() {
+			t.Logf("log of the worker:\n%s", log)
+		}
+	})
 	return worker, log
 }
 

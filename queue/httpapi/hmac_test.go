@@ -134,12 +134,14 @@ func TestSignedBodyOverTheLimitIsTooLarge(t *testing.T) {
 		"of several": httpapi.AnyOf(httpapi.BearerToken("x"), httpapi.HMAC("s3cret", 100)),
 	} {
 		a := newAPI(t, func(c *httpapi.Config, _ *queue.Config) { c.Auth, c.MaxBody = auth, 100 })
-		r := signedRequest("s3cret", time.Now(), "POST", "/tasks/run/", strings.Repeat(" ", 101))
-		w := httptest.NewRecorder()
-		a.handler.ServeHTTP(w, r)
-		holdAgainstDocument(t, r, "", w)
-		if w.Code != http.StatusRequestEntityTooLarge || !strings.Contains(w.Body.String(), "larger than 100 bytes") {
-			t.Errorf("%s: %d %s", name, w.Code, w.Body)
+		for method, path := range map[string]string{"POST": "/tasks/run/", "GET": "/tasks/status/"} {
+			r := signedRequest("s3cret", time.Now(), method, path, strings.Repeat(" ", 101))
+			w := httptest.NewRecorder()
+			a.handler.ServeHTTP(w, r)
+			holdAgainstDocument(t, r, "", w)
+			if w.Code != http.StatusRequestEntityTooLarge || !strings.Contains(w.Body.String(), "larger than 100 bytes") {
+				t.Errorf("%s: %s: %d %s", name, method, w.Code, w.Body)
+			}
 		}
 	}
 }
