@@ -33,7 +33,8 @@ func TestFunctionsAreToldWhenTheirLeasesAreOver(t *testing.T) {
 					return nil, context.Cause(ctx)
 				}))
 				for range 3 {
-					go sys.run(sys.enqueue("t", nil))
+					id := sys.enqueue("t", nil)
+					go func() { _, _ = sys.exec.RunByID(context.Background(), id, queue.RunOptions{}) }()
 					time.Sleep(7 * time.Second)
 				}
 				for range 3 {

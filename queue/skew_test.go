@@ -19,7 +19,7 @@ func TestEarlyDeliveryIsArmedForTheDatabasesTime(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		defer store.Close()
+		defer func() { _ = store.Close() }()
 		sent := &recorder{}
 		sys := newSystem(t, setup{store: store, dispatch: sent}, task(func(context.Context) (any, error) { return nil, nil }))
 		at := time.Now().Add(time.Minute)
@@ -45,7 +45,7 @@ func TestADelayThatIsArmedHasATicket(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer store.Close()
+	defer func() { _ = store.Close() }()
 	sent := &recorder{}
 	sys := newSystem(t, setup{store: store, dispatch: sent}, task(func(context.Context) (any, error) { return nil, nil }))
 	row := sys.row(sys.enqueue("t", nil, queue.Delay(queue.ArmWithin-time.Second)))
