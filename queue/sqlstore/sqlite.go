@@ -84,9 +84,24 @@ func openFile(ctx context.Context, rawURL string, config Config) (*Store, error)
 	return s, nil
 }
 
-// reachable makes the first connection, the one that may write.
+// reachable makes the first connection, the one that may write. Several processes
+// may do so at once with a file that is new: to make it a WAL database takes it
+// for oneself, and then SQLite does not wait for the others as it does otherwise
+// (https://www.sqlite.org/wal.html).
 func (s *Store) reachable(ctx context.Context) error {
-	return s.write(ctx, "open", func(context.Context, querier, time.Time) error { return nil })
+	const pause = 10 * time.Millisecond
+	for giveUp := time.Now().Add(s.config.AcquireTimeout); ; {
+		err := s.write(ctx, "open", func(context.Context, querier, time.Time) error { return nil })
+		var failure *sqlite.Error
+		if !errors.As(err, &failure) || failure.Code()&0xff != sqlite3.SQLITE_BUSY || time.Now().After(giveUp) {
+			return err
+		}
+		select {
+		case <-ctx.Done():
+			return err
+		case <-time.After(pause):
+		}
+	}
 }
 
 func openSQLite(dsn string, conns int) (*sql.DB, error) {

@@ -114,6 +114,27 @@ func TestManyMayMigrateAtOnce(t *testing.T) {
 	}
 }
 
+// A worker and a command that are started together make the file together.
+func TestManyMayOpenANewFileAtOnce(t *testing.T) {
+	for range 10 {
+		url := "sqlite:" + filepath.Join(t.TempDir(), "tasks.db")
+		var group sync.WaitGroup
+		for range 8 {
+			group.Go(func() {
+				s, err := sqlstore.Open(t.Context(), url, sqlstore.Config{Migrate: true})
+				if err != nil {
+					t.Error(err)
+					return
+				}
+				if err := s.Close(); err != nil {
+					t.Error(err)
+				}
+			})
+		}
+		group.Wait()
+	}
+}
+
 func TestMigrationStatus(t *testing.T) {
 	s := open(t, "sqlite::memory:", sqlstore.Config{})
 	for _, pending := range []bool{true, false} {
