@@ -87,7 +87,7 @@ type route struct {
 	get    bool   // GET too, with the parameters in the query
 	// params are the names of its parameters: fields of the JSON body of a POST,
 	// else of the query. A POST with queryToo has them in its query instead, since
-	// Cloud Tasks is given nothing but a URL.
+	// Cloud Tasks is given nothing but a URL, among others.
 	params   []string
 	queryToo bool
 	caller   string
