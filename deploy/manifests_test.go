@@ -216,7 +216,7 @@ func TestCronAsksForWhatTheServerAnswersByGET(t *testing.T) {
 }
 
 func TestQueuesAreSetUpAlikeEverywhere(t *testing.T) {
-	match := regexp.MustCompile(`--max-attempts=(\S+) --min-backoff=(\d+)s --max-backoff=(\d+)s --max-doublings=(\d+)`).FindStringSubmatch(read(t, "deploy/setup.sh"))
+	match := regexp.MustCompile(`--max-attempts=(\S+) --max-retry-duration=0s --min-backoff=(\d+)s --max-backoff=(\d+)s --max-doublings=(\d+)`).FindStringSubmatch(read(t, "deploy/setup.sh"))
 	if match == nil {
 		t.Fatal("setup.sh has no retry settings")
 	}
