@@ -20,7 +20,7 @@ type ExecutorConfig struct {
 	// Timeout bounds attempts of tasks that set no limit of their own; 0: none.
 	Timeout time.Duration
 	// Concurrency is how many functions run at once; 0 means 16. From ten on, a
-	// worker that sees them return within milliseconds claims up to four times
+	// worker that sees them return within milliseconds claims up to twice
 	// as many tasks ahead, and gives back those that have to wait for long.
 	Concurrency int
 	// WorkerID names this process in Row.WorkerIDs; empty means host, process
