@@ -100,6 +100,10 @@ cover: deps ## Test coverage by function, and cover.out.
 	$(GO) test -race -timeout 30m -coverprofile=cover.out -coverpkg=./... ./...
 	$(GO) tool cover -func=cover.out | tail -n 1
 
+.PHONY: fresh
+fresh: ## The README's two commands on a bare Debian with only Go, git and make (root; a quarter of an hour and more).
+	@./tools/fresh.sh
+
 .PHONY: demo-push
 demo-push: ## The whole path on this machine: server, fake Cloud Tasks, one task delivered by HTTP with a verified token.
 	@./tools/demo-push.sh

@@ -30,8 +30,9 @@ has_browser() {
 }
 has_browser || missing+=(chromium)
 
-# The scripts for Google Cloud are checked.
+# The scripts for Google Cloud are checked, and run: they call curl.
 command -v shellcheck >/dev/null || missing+=(shellcheck)
+command -v curl >/dev/null || missing+=(curl)
 
 [ ${#missing[@]} -eq 0 ] && exit 0
 
