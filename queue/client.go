@@ -33,6 +33,9 @@ type Config struct {
 	// MaxBytes bounds the arguments, and the return value, of one task in
 	// bytes of JSON; 0 means 1 MiB.
 	MaxBytes int
+	// StrictArgs makes every task refuse arguments with unknown fields, as the
+	// option StrictArgs does for one.
+	StrictArgs bool
 
 	// Hooks are told how tasks go along.
 	Hooks Hooks
@@ -109,6 +112,9 @@ func NewClient(cfg Config) (*Client, error) {
 
 // Registry returns the tasks that the client knows.
 func (c *Client) Registry() *Registry { return c.registry }
+
+// StrictArgs reports whether every task refuses arguments with unknown fields.
+func (c *Client) StrictArgs() bool { return c.cfg.StrictArgs }
 
 // checkRoute refuses backends and queues that nobody would serve.
 func (c *Client) checkRoute(name, queue string) error {

@@ -10,6 +10,7 @@ import (
 	"io"
 	"reflect"
 	"slices"
+	"strings"
 	"time"
 
 	"github.com/google/uuid"
@@ -21,6 +22,9 @@ type Handle struct {
 	Row *Row // as stored
 	// Existed reports that the same task was stored under this ID before.
 	Existed bool
+	// Warnings list the fields of the arguments that the task's type does not
+	// have, so that it runs without them. StrictArgs refuses such arguments.
+	Warnings []string
 }
 
 // Request is one task to be enqueued by name.
@@ -105,7 +109,7 @@ func (c *Client) inserted(rows []*NewRow, err error) ([]*Handle, error) {
 	}
 	handles, made := make([]*Handle, len(rows)), make([]Handle, len(rows))
 	for i, row := range rows {
-		made[i] = Handle{ID: row.ID, Row: row.Row, Existed: row.Existed}
+		made[i] = Handle{ID: row.ID, Row: row.Row, Existed: row.Existed, Warnings: row.warnings}
 		handles[i] = &made[i]
 	}
 	return handles, nil
@@ -178,6 +182,10 @@ func (c *Client) newRow(row *NewRow, request Request, random io.Reader) error {
 		if err := d.check(args); err != nil {
 			return invalidf("args of %s: %w", d.name, err)
 		}
+		row.warnings = unknownFields("args", d.in, args)
+		if len(row.warnings) > 0 && (c.cfg.StrictArgs || d.options.strictArgs) {
+			return invalidf("args of %s: %s", d.name, strings.Join(row.warnings, "; "))
+		}
 	}
 	row.FreshID = o.id == uuid.Nil
 	if row.FreshID {
@@ -203,7 +211,7 @@ func (c *Client) newRow(row *NewRow, request Request, random io.Reader) error {
 // nothing else.
 func (d *definition) optionsOf(request Request) (options, error) {
 	o := d.options
-	o.timeout, o.backoff, o.aliases = 0, nil, nil
+	o.timeout, o.backoff, o.aliases, o.strictArgs = 0, nil, nil, false
 	if len(request.Options) == 0 { // the task's own were checked when it was declared
 		return o, nil
 	}
@@ -218,8 +226,8 @@ func (o options) with(more []Option) (options, error) {
 	if err := o.check(); err != nil {
 		return o, err
 	}
-	if o.backoff != nil || o.aliases != nil {
-		return o, invalidf("Backoff and Alias belong to the task (NewTask, Declare), not to one Enqueue")
+	if o.backoff != nil || o.aliases != nil || o.strictArgs {
+		return o, invalidf("Backoff, Alias and StrictArgs belong to the task (NewTask, Declare), not to one Enqueue")
 	}
 	return o, nil
 }

@@ -37,6 +37,7 @@ type options struct {
 	withID      bool // id was asked for
 	aliases     []string
 	backoff     func(attempt int) time.Duration
+	strictArgs  bool
 }
 
 func defaultOptions() options {

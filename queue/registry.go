@@ -44,6 +44,7 @@ type TaskInfo struct {
 	MaxAttempts int           `json:"max_attempts"`
 	Timeout     time.Duration `json:"-"` // 0: the executor's default
 	Runnable    bool          `json:"runnable"`
+	StrictArgs  bool          `json:"strict_args,omitempty"` // arguments with unknown fields are refused
 }
 
 // Tasks describes the registered tasks in the order of their names.
@@ -56,7 +57,7 @@ func (r *Registry) Tasks() []TaskInfo {
 		infos = append(infos, TaskInfo{
 			Name: d.name, Aliases: d.options.aliases, Queue: d.options.queue, Backend: d.options.backend,
 			Priority: d.options.priority, MaxAttempts: d.options.maxAttempts, Timeout: d.options.timeout,
-			Runnable: d.run != nil,
+			Runnable: d.run != nil, StrictArgs: d.options.strictArgs,
 		})
 	}
 	slices.SortFunc(infos, func(a, b TaskInfo) int { return strings.Compare(a.Name, b.Name) })

@@ -107,6 +107,8 @@ type NewRow struct {
 	FreshID bool
 	// Existed is set by Insert.
 	Existed bool
+
+	warnings []string // of Handle
 }
 
 // ClaimRequest says who claims, and what it can run.

@@ -36,6 +36,8 @@ type definition struct {
 	check func(args json.RawMessage) error
 	// plain is the type of arguments that need no check; may be nil.
 	plain reflect.Type
+	// in is the type of the function's parameter.
+	in reflect.Type
 	// run decodes, calls and encodes; nil for a task that is only declared.
 	run func(ctx context.Context, args json.RawMessage) (json.RawMessage, error)
 }
@@ -44,7 +46,9 @@ func (d definition) definition() definition { return d }
 
 // NewTask defines a task. The name is stored with every row, so it must not
 // change while rows wait (Alias allows renames): 1 to 200 letters, digits,
-// or any of "_.:/-". NewTask panics when the name or a default is invalid.
+// or any of "_.:/-". NewTask panics when the name or a default is invalid, and
+// when In or Out is, or contains, a struct with only unexported fields, whose
+// values JSON would lose.
 func NewTask[In, Out any](name string, fn Func[In, Out], defaults ...Option) *Task[In, Out] {
 	t := Declare[In, Out](name, defaults...)
 	t.def = bind(t.def, fn)
@@ -70,10 +74,13 @@ func Declare[In, Out any](name string, defaults ...Option) *Task[In, Out] {
 			panic(fmt.Sprintf(`queue: task name %q: use 1 to 200 letters, digits or "_.:/-"`, n))
 		}
 	}
+	checkKept[In](name, "args")
+	checkKept[Out](name, "return value")
 	return &Task[In, Out]{def: definition{
 		name:    name,
 		options: o,
 		plain:   plainType[In](),
+		in:      reflect.TypeFor[In](),
 		check: func(args json.RawMessage) error {
 			_, err := decode[In](args)
 			return err

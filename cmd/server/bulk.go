@@ -35,7 +35,8 @@ func (c *enqueueCmd) bulk(ctx context.Context, p *program, client *queue.Client)
 		}
 		stored += len(handles)
 		shown.add(len(handles))
-		for _, handle := range handles {
+		for i, handle := range handles {
+			p.warnArgs(fmt.Sprintf("line %d: ", numbers[i]), handle)
 			if err := c.printHandle(p, handle); err != nil {
 				return err
 			}
@@ -72,10 +73,17 @@ func (c *enqueueCmd) bulk(ctx context.Context, p *program, client *queue.Client)
 
 func (c *enqueueCmd) printHandle(p *program, handle *queue.Handle) error {
 	if c.JSON {
-		return p.printResult(handle.Row, true)
+		return p.printJSON(httpapi.EnqueueBody{Result: handle.Row, Warnings: handle.Warnings})
 	}
 	_, err := fmt.Fprintln(p.stdout, handle.ID)
 	return err
+}
+
+// warnArgs reports the fields of the arguments that the task ignores.
+func (p *program) warnArgs(where string, handle *queue.Handle) {
+	for _, warning := range handle.Warnings {
+		fmt.Fprintf(p.stderr, "server: warning: %s%s; %s ignores it (TASKS_STRICT_ARGS=true refuses such arguments)\n", where, warning, handle.Row.Task)
+	}
 }
 
 // readLine reads one line of at most limit bytes, without its end.

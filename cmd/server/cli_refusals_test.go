@@ -103,3 +103,28 @@ func TestWrongCallsAreOneLineThatNamesTheSetting(t *testing.T) {
 		})
 	}
 }
+
+// A misspelt field of the arguments is reported, or refused with
+// TASKS_STRICT_ARGS; in both cases its path and the likely name are shown.
+func TestMisspeltArgumentFields(t *testing.T) {
+	const want = "unknown field args.duration; did you mean duration_ms?"
+	c := newCLI(t)
+	status, stdout, stderr := c.call("", "enqueue", "demo.sleep", `{"duration":1}`)
+	if status != 0 || len(strings.TrimSpace(stdout)) != 36 || !strings.HasPrefix(stderr, "server: warning: "+want) {
+		t.Errorf("status %d\n%s%s", status, stdout, stderr)
+	}
+	status, stdout, stderr = c.call("", "enqueue", "demo.sleep", `{"duration":1}`, "--json")
+	if status != 0 || !strings.Contains(stdout, `"warnings":["`+want+`"]`) || !strings.Contains(stderr, want) {
+		t.Errorf("--json: status %d\n%s%s", status, stdout, stderr)
+	}
+	lines := `{"task":"demo.sleep","args":{"duration_ms":1}}` + "\n\n" + `{"task":"demo.sleep","args":{"duration":1}}` + "\n"
+	status, stdout, stderr = c.call(lines, "enqueue", "-")
+	if status != 0 || strings.Count(stdout, "\n") != 2 || !strings.HasPrefix(stderr, "server: warning: line 3: "+want) {
+		t.Errorf("bulk: status %d\n%s%s", status, stdout, stderr)
+	}
+	c.env["TASKS_STRICT_ARGS"] = "true"
+	status, stdout, stderr = c.call("", "enqueue", "demo.sleep", `{"duration":1}`)
+	if status != 2 || stdout != "" || !strings.Contains(stderr, "args of demo.sleep: "+want) {
+		t.Errorf("strict: status %d\n%s%s", status, stdout, stderr)
+	}
+}

@@ -71,6 +71,7 @@ func (c *enqueueCmd) Run(ctx context.Context, p *program) error {
 	if err != nil {
 		return p.inJSON(c.JSON, refused(err))
 	}
+	p.warnArgs("", handle)
 	if c.Wait {
 		return c.wait(waiting, p, parts, handle)
 	}

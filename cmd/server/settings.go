@@ -26,6 +26,7 @@ type settings struct {
 	TasksTimeout         duration `env:"TASKS_TIMEOUT" group:"tasks" placeholder:"9m" help:"How long a task may run that sets no limit itself. Default: 9m in cloudtasks mode, else none."`
 	TasksDispatchTimeout duration `env:"TASKS_DISPATCH_TIMEOUT" group:"tasks" default:"3s" help:"How long an enqueue may spend on creating the Cloud Task before it leaves that to the sweeper."`
 	TasksMaxBody         byteSize `env:"TASKS_MAX_BODY" group:"tasks" default:"1MiB" help:"Largest request body, arguments included."`
+	TasksStrictArgs      bool     `env:"TASKS_STRICT_ARGS" group:"tasks" help:"Refuse arguments with fields that the task's type does not have, instead of warning about them."`
 	TasksQueues          []string `env:"TASKS_QUEUES" group:"tasks" placeholder:"NAME" help:"Allow-list of queue names; empty allows all."`
 
 	CloudTasksProject      string       `env:"CLOUD_TASKS_PROJECT" group:"cloud" placeholder:"PROJECT" help:"Project of the queues. Default: detected."`

@@ -83,7 +83,7 @@ func (p *program) plan(ctx context.Context, dispatches, runs bool) (*parts, erro
 	}
 	parts.config = queue.Config{
 		Registry: reg, Logger: parts.log, Queues: nonEmpty(p.settings.TasksQueues),
-		MaxBytes: int(p.settings.TasksMaxBody), DispatchTimeout: time.Duration(p.settings.TasksDispatchTimeout),
+		MaxBytes: int(p.settings.TasksMaxBody), StrictArgs: p.settings.TasksStrictArgs, DispatchTimeout: time.Duration(p.settings.TasksDispatchTimeout),
 	}
 	return parts, nil
 }

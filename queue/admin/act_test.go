@@ -173,3 +173,31 @@ func TestLongActionsGoOn(t *testing.T) {
 		t.Errorf("at the end: %q", said)
 	}
 }
+
+// The form stores arguments with fields that the type does not have, and says
+// that the task ignores them; a strict client's form refuses them at the field.
+func TestEnqueueFormNamesFieldsThatTheTypeLacks(t *testing.T) {
+	const want = "unknown field args.nn; did you mean n?"
+	typed := func(_ *admin.Config, q *queue.Config) {
+		q.Registry = queue.NewRegistry(queue.NewTask("typed", func(context.Context, struct {
+			N int `json:"n"`
+		}) (any, error) {
+			return nil, nil
+		}))
+	}
+	form := url.Values{"task": {"typed"}, "args": {`{"nn":1}`}}
+	s := newSite(t, typed)
+	if page := s.follow(s.post("/admin/enqueue", form)).Body.String(); !strings.Contains(page, "The task ignores some of its arguments: "+want) {
+		t.Errorf("no warning: %s", page)
+	}
+	if page := s.get("/admin/types/typed").Body.String(); !strings.Contains(page, "named in a warning") {
+		t.Errorf("the form does not say what becomes of unknown fields: %s", page)
+	}
+	strict := newSite(t, func(c *admin.Config, q *queue.Config) {
+		typed(c, q)
+		q.StrictArgs = true
+	})
+	if w := strict.post("/admin/enqueue", form); w.Code != http.StatusUnprocessableEntity || !strings.Contains(w.Body.String(), "Args of typed: "+want) {
+		t.Errorf("strict: %d %s", w.Code, w.Body)
+	}
+}

@@ -25,6 +25,7 @@ type enqueuePage struct {
 	Fields   enqueueFields
 	Wrong    map[string]string // by field; "" is the whole form
 	List     string
+	Strict   bool // unknown fields are refused
 }
 
 // enqueueFields are what is typed into the form, as it was typed.
@@ -67,7 +68,7 @@ func (h *handler) newEnqueuePage(v *visit, info queue.TaskInfo) (*enqueuePage, e
 	}
 	return &enqueuePage{
 		layout: h.layout(v, "Enqueue "+info.Name, "/types"), Info: info, ID: id.String(),
-		Wrong: map[string]string{}, List: h.link("/tasks", "task", info.Name),
+		Wrong: map[string]string{}, List: h.link("/tasks", "task", info.Name), Strict: info.StrictArgs || h.Client.StrictArgs(),
 	}, nil
 }
 
@@ -141,6 +142,9 @@ func (h *handler) enqueued(v *visit, handle *queue.Handle) error {
 	case handle.Row.DispatchError != "":
 		said = notice{Text: "Enqueued. Its ticket could not be created; the sweeper tries again."}
 	}
+	if len(handle.Warnings) > 0 {
+		said = notice{Text: said.Text + " The task ignores some of its arguments: " + clip(strings.Join(handle.Warnings, "; "), maxNotice)}
+	}
 	if !handle.Existed {
 		if err := h.Client.Note(v.r.Context(), v.person.Name, "enqueue", handle.ID, handle.Row.Task); err != nil {
 			h.Logger.Error("an enqueue is missing in the audit log", "task_id", handle.ID, "actor", v.person.Name, "error", err)
@@ -181,6 +185,9 @@ func (p *enqueuePage) options() (options []queue.Option) {
 	}
 	return options
 }
+
+// maxNotice bounds what a notice quotes, since a cookie holds 4 kB.
+const maxNotice = 1000
 
 // wrongField is the field of the form that a refusal begins with.
 func wrongField(refusal string) string {

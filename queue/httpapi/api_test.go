@@ -283,3 +283,20 @@ func FuzzParseEnqueue(f *testing.F) {
 		}
 	})
 }
+
+// A misspelt field would run with its zero value: the answer says so beside the
+// result, and a strict client refuses it.
+func TestEnqueueWarnsAboutFieldsThatTheTaskIgnores(t *testing.T) {
+	const body, want = `{"task":"t.typed","args":{"N":1,"nn":2}}`, "unknown field args.nn; did you mean N?"
+	answer := newAPI(t, nil).do("POST", "/tasks/enqueue/", body)
+	if warnings, _ := answer.body["warnings"].([]any); answer.status != http.StatusCreated || len(warnings) != 1 || warnings[0] != want {
+		t.Errorf("%d %s", answer.status, answer.text)
+	}
+	if answer := newAPI(t, nil).do("POST", "/tasks/enqueue/", `{"task":"t.typed","args":{"n":1}}`); answer.body["warnings"] != nil {
+		t.Errorf("warnings without a reason: %s", answer.text)
+	}
+	strict := newAPI(t, func(_ *httpapi.Config, q *queue.Config) { q.StrictArgs = true })
+	if answer := strict.do("POST", "/tasks/enqueue/", body); answer.status != http.StatusBadRequest || answer.body["error"] != "args of t.typed: "+want {
+		t.Errorf("strict: %d %s", answer.status, answer.text)
+	}
+}

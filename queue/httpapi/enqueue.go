@@ -91,7 +91,13 @@ func (h *handler) enqueue(w http.ResponseWriter, r *http.Request, _ string) {
 	if handle.Existed {
 		status = http.StatusOK
 	}
-	writeJSON(w, status, resultBody{handle.Row})
+	writeJSON(w, status, EnqueueBody{handle.Row, handle.Warnings})
+}
+
+// EnqueueBody is the answer of /tasks/enqueue/.
+type EnqueueBody struct {
+	Result   *queue.Row `json:"result"`
+	Warnings []string   `json:"warnings,omitempty"` // Handle.Warnings
 }
 
 // resultBody is the answer that carries one task.
