@@ -81,7 +81,7 @@ func (e *endpoint) keySet() string {
 	var set webKeySet
 	for kid, key := range e.keys {
 		set.Keys = append(set.Keys, webKey{
-			Kid: kid, Kty: "RSA", Alg: "RS256", Use: "sig",
+			purpose: purpose{Alg: "RS256", Use: "sig"}, Kid: kid, Kty: "RSA",
 			N: base64.RawURLEncoding.EncodeToString(key.N.Bytes()),
 			E: base64.RawURLEncoding.EncodeToString(big.NewInt(int64(key.E)).Bytes()),
 		})

@@ -132,8 +132,11 @@ func parseECKeySet(body []byte) (map[string][]byte, error) {
 	}
 	keys := make(map[string][]byte)
 	for _, raw := range set.Keys {
-		var key struct{ Kid, Kty, Crv, Alg, X, Y string }
-		if json.Unmarshal(raw, &key) != nil || key.Kid == "" || key.Kty != "EC" || key.Crv != "P-256" || key.Alg != "" && key.Alg != "ES256" {
+		var key struct {
+			purpose
+			Kid, Kty, Crv, X, Y string
+		}
+		if json.Unmarshal(raw, &key) != nil || key.Kid == "" || key.Kty != "EC" || key.Crv != "P-256" || !key.verifies("ES256") {
 			continue
 		}
 		x, errX := base64.RawURLEncoding.DecodeString(key.X)

@@ -10,6 +10,7 @@ import (
 	"io"
 	"math/big"
 	"net/http"
+	"slices"
 )
 
 // The sizes of RSA keys that are used: below, forgery is affordable; above,
@@ -21,12 +22,37 @@ const (
 
 // webKey is an RSA key of a JSON Web Key Set (RFC 7517).
 type webKey struct {
+	purpose
 	Kid string `json:"kid"`
 	Kty string `json:"kty"`
-	Use string `json:"use,omitempty"`
-	Alg string `json:"alg,omitempty"`
 	N   string `json:"n"`
 	E   string `json:"e"`
+}
+
+// purpose is what a key set says a key is for; all of it is optional.
+type purpose struct {
+	Use    string   `json:"use,omitempty"`
+	KeyOps []string `json:"key_ops,omitempty"`
+	Alg    string   `json:"alg,omitempty"`
+}
+
+// registeredAlgorithms are what RFC 7518 registers: a key that states one of them
+// is for no other.
+var registeredAlgorithms = []string{
+	"RS256", "ES256", "RS384", "RS512", "PS256", "PS384", "PS512", "RSA1_5", "RSA-OAEP", "RSA-OAEP-256", "RSA-OAEP-384", "RSA-OAEP-512",
+	"ES384", "ES512", "ES256K", "ECDH-ES", "ECDH-ES+A128KW", "ECDH-ES+A192KW", "ECDH-ES+A256KW",
+	"HS256", "HS384", "HS512", "dir", "none",
+}
+
+// verifies reports whether a key may verify signatures made with algorithm. A
+// key that is stated for something else may not. An alg that no standard
+// registers says nothing: the most used emulator of Cloud Tasks publishes
+// "RSA256". The token's own alg is checked whatever its key says.
+func (p purpose) verifies(algorithm string) bool {
+	if p.Use != "" && p.Use != "sig" || len(p.KeyOps) > 0 && !slices.Contains(p.KeyOps, "verify") {
+		return false
+	}
+	return p.Alg == algorithm || !slices.Contains(registeredAlgorithms, p.Alg)
 }
 
 type webKeySet struct {
@@ -50,6 +76,7 @@ func parseKeySet(body []byte) (map[string][]byte, error) {
 		if json.Unmarshal(raw, &key) != nil || !key.usable() {
 			continue
 		}
+		key.purpose = purpose{Use: "sig", Alg: "RS256"} // all that idtoken need know
 		single, err := json.Marshal(webKeySet{Keys: []webKey{key}})
 		if err != nil {
 			return nil, fmt.Errorf("key set: %w", err)
@@ -63,7 +90,7 @@ func parseKeySet(body []byte) (map[string][]byte, error) {
 }
 
 func (k webKey) usable() bool {
-	if k.Kid == "" || k.Kty != "RSA" || k.Use != "" && k.Use != "sig" || k.Alg != "" && k.Alg != "RS256" {
+	if k.Kid == "" || k.Kty != "RSA" || !k.verifies("RS256") {
 		return false
 	}
 	n, err := base64.RawURLEncoding.DecodeString(k.N)

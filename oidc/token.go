@@ -45,6 +45,10 @@ func parse(token, algorithm string) (*parsed, error) {
 	if alg, ok := header.text("alg"); !ok || alg != algorithm {
 		return nil, unauthenticated("token is not signed with %s", algorithm)
 	}
+	// An extension listed in crit must be understood (RFC 7515), and none is.
+	if _, given := header["crit"]; given {
+		return nil, unauthenticated("token requires an extension (crit) that is not supported")
+	}
 	kid, ok := header.text("kid")
 	if !ok || kid == "" {
 		return nil, unauthenticated("token does not name its key")

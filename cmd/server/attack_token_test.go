@@ -156,6 +156,8 @@ func (f *forger) tokens() []attack {
 		{name: "null payload", header: f.raw(header, "null")},
 		{name: "nothing in it", header: f.raw("{}", "{}")},
 		{name: "two algs", header: f.raw(`{"alg":"none",`+header[1:], string(payload))},
+		{name: "a critical extension", header: f.raw(`{"crit":["b64"],"b64":true,`+header[1:], string(payload))},
+		{name: "a critical extension that is empty", header: f.raw(`{"crit":[],`+header[1:], string(payload))},
 		{name: "no signature", header: authorization(unsigned)},
 		{name: "signature taken off", header: authorization(unsigned + "SIGNATURE_REMOVED_BY_GOOGLE")},
 		{name: "enormous token", header: authorization("Bearer " + strings.Repeat("ey.", 30_000))},

@@ -83,6 +83,9 @@ func (p *program) verifier(t *target, log *slog.Logger) (*oidc.Verifier, error) 
 	if err := p.checkCallers(); err != nil {
 		return nil, err
 	}
+	if err := p.checkTrustPlatform(); err != nil {
+		return nil, err
+	}
 	audiences, emails := p.audiences(s.TaskHandlerURL), p.emails(s.OIDCServiceAccountEmail)
 	if t != nil {
 		audiences, emails = t.audience, t.emails

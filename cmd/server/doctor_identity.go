@@ -39,6 +39,9 @@ func (e *examination) checkPlatform(context.Context) doctor.Finding {
 func (e *examination) checkAccess(context.Context) doctor.Finding {
 	listen := (&serveCmd{}).listen(e.program)
 	_, err := e.authenticator(&parts{mode: e.mode, target: e.target, log: slog.New(slog.DiscardHandler)}, listen)
+	if trust := e.checkTrustPlatform(); trust != nil {
+		return doctor.Failf("unset OIDC_TRUST_PLATFORM", "%s", trust)
+	}
 	if err != nil && e.mode == modePull {
 		return doctor.Warnf("TASK_API_TOKEN=$(openssl rand -hex 32)", "serve refuses to start, since nothing says who may call /tasks/*; work needs nobody")
 	}

@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/claimcheck-go/claimcheck/queue"
+	"github.com/claimcheck-go/claimcheck/queue/httpapi"
 )
 
 type enqueueCmd struct {
@@ -112,7 +113,7 @@ func (c *enqueueCmd) options() ([]queue.Option, error) {
 	if delay, err := time.ParseDuration(c.RunAfter); err == nil {
 		return append(options, queue.Delay(delay)), nil
 	}
-	at, err := time.Parse(time.RFC3339, c.RunAfter)
+	at, err := httpapi.ParseTime(c.RunAfter)
 	if err != nil {
 		return nil, usagef("--run-after must be a time such as 2026-01-31T15:04:05Z or a duration such as 90s or 2h, not %.60q", c.RunAfter)
 	}

@@ -9,6 +9,7 @@ import (
 	"strconv"
 	"strings"
 
+	"github.com/claimcheck-go/claimcheck/detect"
 	"github.com/claimcheck-go/claimcheck/queue"
 	"github.com/claimcheck-go/claimcheck/queue/httpapi"
 )
@@ -85,6 +86,16 @@ func (p *program) checkCallers() error {
 		setButEmpty("OIDC_ALLOWED_EMAILS", p.settings.OIDCAllowedEmails, "e-mail addresses of accounts"))
 	if err != nil {
 		return usageError{err}
+	}
+	return nil
+}
+
+// checkTrustPlatform refuses to trust a platform that is not there: only Cloud
+// Run's IAM verifies tokens before it removes their signatures. Anywhere else
+// such a token is one that its sender wrote.
+func (p *program) checkTrustPlatform() error {
+	if p.settings.OIDCTrustPlatform && p.detector().Platform() != detect.CloudRunService {
+		return usagef("OIDC_TRUST_PLATFORM=true is accepted on Cloud Run services only, whose IAM verifies tokens before it removes their signatures: unset it here")
 	}
 	return nil
 }

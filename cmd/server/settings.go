@@ -43,7 +43,7 @@ type settings struct {
 	OIDCServiceAccountEmail string   `env:"OIDC_SERVICE_ACCOUNT_EMAIL" name:"oidc-service-account-email" group:"auth" placeholder:"EMAIL" help:"Account that Cloud Tasks signs as, and that may call. Default: detected on App Engine."`
 	OIDCAudience            []string `env:"OIDC_AUDIENCE" name:"oidc-audience" group:"auth" placeholder:"URL" help:"Accepted audiences; the first goes into tokens. Default: scheme and host of the handler URL, without a traffic tag."`
 	OIDCAllowedEmails       []string `env:"OIDC_ALLOWED_EMAILS" name:"oidc-allowed-emails" group:"auth" placeholder:"EMAIL" help:"Further accounts that may call."`
-	OIDCTrustPlatform       bool     `env:"OIDC_TRUST_PLATFORM" name:"oidc-trust-platform" group:"auth" help:"Accept tokens whose signature Cloud Run's IAM took off. Unsafe on a public service."`
+	OIDCTrustPlatform       bool     `env:"OIDC_TRUST_PLATFORM" name:"oidc-trust-platform" group:"auth" help:"Accept tokens whose signature Cloud Run's IAM removed. Unsafe on a public service; refused anywhere but on Cloud Run."`
 	OIDCIssuer              string   `env:"OIDC_ISSUER" name:"oidc-issuer" group:"auth" placeholder:"URL" help:"Issuer of an emulator's tokens. Only with CLOUD_TASKS_EMULATOR_HOST."`
 	OIDCCertsURL            string   `env:"OIDC_CERTS_URL" name:"oidc-certs-url" group:"auth" placeholder:"URL" help:"Keys of an emulator's tokens. Only with CLOUD_TASKS_EMULATOR_HOST."`
 	TaskAPIToken            string   `env:"TASK_API_TOKEN" name:"task-api-token" group:"auth" placeholder:"SECRET" help:"Shared secret, accepted as Authorization: Bearer."`

@@ -261,6 +261,11 @@ func TestPublicAddresses(t *testing.T) {
 		"198.18.0.1": false, "192.0.2.1": false, "203.0.113.9": false,
 		"::1": false, "::": false, "fe80::1": false, "fd00:ec2::254": false, "ff02::1": false, "::ffff:10.0.0.1": false,
 		"64:ff9b::a00:1": false, "2002:a00:1::": false, "2001:db8::1": false,
+		"::127.0.0.1": false, "::ffff:0:127.0.0.1": false, "::ffff:0:8.8.8.8": false, "100::1": false, "100:0:0:1::1": false,
+		"3fff::1": false, "192.88.99.1": false, "192.31.196.1": false, "192.52.193.1": false, "192.175.48.1": false, "198.51.100.1": false,
+		"192.0.0.9": false, "64:ff9b:1::1": false, "2001::1": false, "2001:2::1": false, "2001:10::1": false, "2001:20::1": false, "2001:30::1": false,
+		"2620:4f:8000::1": false, "5f00::1": false, "fec0::1": false, "4000::1": false, "::ffff:169.254.169.254": false, "fe80::1%eth0": false,
+		"::ffff:8.8.8.8": true, "2a00:1450:4001::200e": true, "203.0.114.1": true, "100.63.255.255": true, "100.128.0.1": true,
 	} {
 		if got := public(netip.MustParseAddr(address)); got != want {
 			t.Errorf("public(%s) = %t, want %t", address, got, want)

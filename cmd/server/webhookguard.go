@@ -10,6 +10,8 @@ import (
 	"strings"
 	"syscall"
 	"time"
+
+	"code.dny.dev/ssrf"
 )
 
 // Whoever may enqueue webhook.deliver chooses the address that this server
@@ -63,33 +65,13 @@ func guardedTransport(allowed []string) *http.Transport {
 	}
 }
 
-// notPublic are the blocks that netip's own methods do not know: shared address
-// space, documentation, benchmarks, reserved, and the IPv6 blocks that embed
-// IPv4 addresses (RFC 6890, RFC 6052, RFC 3056).
-var notPublic = []netip.Prefix{
-	netip.MustParsePrefix("0.0.0.0/8"),
-	netip.MustParsePrefix("100.64.0.0/10"),
-	netip.MustParsePrefix("192.0.0.0/24"),
-	netip.MustParsePrefix("192.0.2.0/24"),
-	netip.MustParsePrefix("198.18.0.0/15"),
-	netip.MustParsePrefix("198.51.100.0/24"),
-	netip.MustParsePrefix("203.0.113.0/24"),
-	netip.MustParsePrefix("240.0.0.0/4"),
-	netip.MustParsePrefix("64:ff9b::/96"),
-	netip.MustParsePrefix("64:ff9b:1::/48"),
-	netip.MustParsePrefix("2002::/16"),
-	netip.MustParsePrefix("2001::/23"),
-	netip.MustParsePrefix("2001:db8::/32"),
-	netip.MustParsePrefix("fec0::/10"),
-}
+// special knows every block of the IANA special-purpose address registries, and
+// of IPv6 admits global unicast (2000::/3) only: what embeds an IPv4 address
+// (::127.0.0.1, ::ffff:0:127.0.0.1, 64:ff9b::/96, 2002::/16) is outside of it or
+// denied. Ports and networks are not its concern here.
+var special = ssrf.New(ssrf.WithAnyPort(), ssrf.WithAnyNetwork())
 
 // public reports whether an address is one that anybody on the internet has.
 // The metadata server's, 169.254.169.254 and fd00:ec2::254, are link-local and
-// private.
-func public(ip netip.Addr) bool {
-	ip = ip.Unmap()
-	if !ip.IsGlobalUnicast() || ip.IsPrivate() || ip.IsLinkLocalUnicast() || ip.IsLoopback() {
-		return false
-	}
-	return !slices.ContainsFunc(notPublic, func(block netip.Prefix) bool { return block.Contains(ip) })
-}
+// private. An IPv4-mapped address is dialled as the IPv4 address that it is.
+func public(ip netip.Addr) bool { return special.SafeAddr(ip.Unmap().WithZone("")) == nil }

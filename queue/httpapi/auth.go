@@ -119,10 +119,11 @@ func (b bearer) Authenticate(r *http.Request) error {
 	return nil
 }
 
-// LoopbackOnly accepts whoever can reach a server that listens on a loopback
-// address: programs on the same machine. A page in the developer's browser is
-// none of them: a Host that is no loopback name (DNS rebinding) and requests
-// that the browser marks as cross-site are refused, whatever their method.
+// LoopbackOnly accepts every program that can reach a server that listens on a
+// loopback address: programs on the same machine. A page in the developer's
+// browser is none of them: a Host that is no loopback name (DNS rebinding) and
+// requests that the browser marks as coming from another origin are refused,
+// whatever their method. Another port of this machine is another origin.
 func LoopbackOnly() Authenticator { return loopbackOnly{} }
 
 type loopbackOnly struct{}
@@ -131,15 +132,24 @@ func (loopbackOnly) Authenticate(r *http.Request) error {
 	if !IsLoopback(hostname(r.Host)) {
 		return &authError{http.StatusForbidden, "without credentials only requests to a loopback host are accepted"}
 	}
-	crossSite := r.Header.Get("Sec-Fetch-Site") == "cross-site"
-	if origin := r.Header.Get("Origin"); origin != "" && r.Header.Get("Sec-Fetch-Site") == "" {
-		u, err := url.Parse(origin)
-		crossSite = err != nil || !IsLoopback(u.Hostname())
-	}
-	if crossSite {
-		return &authError{http.StatusForbidden, "cross-site requests are not accepted without credentials"}
+	if !fromSameOrigin(r) {
+		return &authError{http.StatusForbidden, "requests from pages of another origin (Sec-Fetch-Site, Origin) are not accepted without credentials"}
 	}
 	return nil
+}
+
+// fromSameOrigin reports whether a request does not come from a page of another
+// origin, as far as its browser says. "none" is the user's own doing.
+func fromSameOrigin(r *http.Request) bool {
+	if sites := r.Header.Values("Sec-Fetch-Site"); len(sites) > 0 {
+		return len(sites) == 1 && (sites[0] == "same-origin" || sites[0] == "none")
+	}
+	origin := r.Header.Get("Origin") // all that old browsers send
+	if origin == "" {
+		return true
+	}
+	u, err := url.Parse(origin)
+	return err == nil && strings.EqualFold(u.Host, r.Host)
 }
 
 // IsLoopback reports whether a host name or IP address means this machine.

@@ -60,6 +60,22 @@ func readBody(w http.ResponseWriter, r *http.Request, limit int64) ([]byte, erro
 	return body, nil
 }
 
+// checkEncoding refuses a body that is compressed: it would be read as JSON that
+// is none, and decompressing it makes a small request a large one.
+func checkEncoding(r *http.Request) error {
+	if r.ContentLength == 0 {
+		return nil
+	}
+	for _, list := range r.Header.Values("Content-Encoding") {
+		for coding := range strings.SplitSeq(list, ",") {
+			if coding = strings.TrimSpace(coding); coding != "" && !strings.EqualFold(coding, "identity") {
+				return &bodyError{http.StatusUnsupportedMediaType, fmt.Sprintf("Content-Encoding %.60q is not supported: send the body without compression", coding)}
+			}
+		}
+	}
+	return nil
+}
+
 func tooLarge(limit int64) string { return fmt.Sprintf("the body is larger than %d bytes", limit) }
 
 // decodeObject reads one JSON object into fields, pointers by name. It is

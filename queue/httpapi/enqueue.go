@@ -3,7 +3,10 @@ package httpapi
 import (
 	"context"
 	"encoding/json"
+	"fmt"
 	"net/http"
+	"regexp"
+	"strings"
 	"time"
 
 	"github.com/google/uuid"
@@ -47,7 +50,7 @@ func parseEnqueue(body []byte) (_ queue.Request, backend *string, _ error) {
 		set(queue.Priority(*priority))
 	}
 	if runAfter != nil {
-		t, err := time.Parse(time.RFC3339, *runAfter)
+		t, err := ParseTime(*runAfter)
 		if err != nil || t.IsZero() {
 			return request, nil, badRequest("run_after must be a time with an offset, as RFC 3339 writes it (2026-01-31T15:04:05Z), in the years 1970 to 9999")
 		}
@@ -61,6 +64,20 @@ func parseEnqueue(body []byte) (_ queue.Request, backend *string, _ error) {
 		set(queue.WithID(parsed))
 	}
 	return request, backend, nil
+}
+
+// rfc3339 is the grammar of RFC 3339, section 5.6. [time.Parse] also takes a
+// decimal comma, hours of one digit and offsets of 24 hours, and refuses the
+// lower-case letters that the RFC allows.
+var rfc3339 = regexp.MustCompile(`^\d{4}-\d\d-\d\d[Tt]\d\d:\d\d:\d\d(\.\d+)?([Zz]|[+-]([01]\d|2[0-3]):[0-5]\d)$`)
+
+// ParseTime reads a time as RFC 3339 writes it: exactly its grammar, letters in
+// either case.
+func ParseTime(text string) (time.Time, error) {
+	if !rfc3339.MatchString(text) {
+		return time.Time{}, fmt.Errorf("%.60q is not a time as RFC 3339 writes it (2026-01-31T15:04:05Z)", text)
+	}
+	return time.Parse(time.RFC3339, strings.ToUpper(text))
 }
 
 // databaseTimeout bounds what one request may ask of a database that hangs.

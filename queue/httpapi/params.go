@@ -43,7 +43,7 @@ func (r route) checkParameters(w http.ResponseWriter, req *http.Request) error {
 		}
 	}
 	if hasBody {
-		return nil // its own reader judges it
+		return checkEncoding(req) // its own reader judges the rest
 	}
 	if _, err := readBody(w, req, 0); err != nil {
 		return badRequest("%s takes no body; its parameters stand in the query; accepted: %s", req.Method, accepted)

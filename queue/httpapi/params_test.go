@@ -13,7 +13,7 @@ func TestParametersAreNeverPassedOver(t *testing.T) {
 	a := newAPI(t, nil)
 	a.deliver(a.enqueue(`{"task":"t.echo"}`))
 	const id = "01890a5d-ac96-774b-bcce-b302099a8057"
-	const purge = "batch_size, days, dry_run, status, task"
+	const purge = "batch_size, days, dry_run, status, task, task_path"
 	inBody := func(name, accepted string) string {
 		return fmt.Sprintf("the query parameter %q is not read with POST, whose parameters are fields of its JSON body; accepted there: %s", name, accepted)
 	}

@@ -67,11 +67,14 @@ func (h *handler) purge(w http.ResponseWriter, r *http.Request, _ string) {
 
 func purgeFromBody(body []byte) (purgeRequest, error) {
 	days, batch := count{}, count{value: queue.DefaultBatch, least: 1}
-	var status, task *string
+	var status, task, taskPath *string
 	var dryRun *bool
 	err := decodeObject(body, map[string]any{
-		"days": &days, "status": &status, "batch_size": &batch, "dry_run": &dryRun, "task": &task,
+		"days": &days, "status": &status, "batch_size": &batch, "dry_run": &dryRun, "task": &task, "task_path": &taskPath,
 	})
+	if err == nil {
+		task, err = sameTask(task, taskPath)
+	}
 	if err != nil {
 		return purgeRequest{}, err
 	}
@@ -89,7 +92,29 @@ func purgeFromQuery(query url.Values) (purgeRequest, error) {
 	if err != nil {
 		return purgeRequest{}, err
 	}
-	return newPurgeRequest(days, batch, given(query, "status"), given(query, "task"), dryRun)
+	task, err := sameTask(given(query, "task"), given(query, "task_path"))
+	if err != nil {
+		return purgeRequest{}, err
+	}
+	return newPurgeRequest(days, batch, given(query, "status"), task, dryRun)
+}
+
+// sameTask returns the task that is named by task, by task_path, or by both
+// alike; nil if by neither. task_path is the field's name in task results.
+func sameTask(task, taskPath *string) (*string, error) {
+	for name, value := range map[string]*string{"task": task, "task_path": taskPath} {
+		// An empty name comes of a variable that is not set, and is not all tasks.
+		if value != nil && *value == "" {
+			return nil, badRequest("%s must be the name of a task; leave it out for all", name)
+		}
+	}
+	if task != nil && taskPath != nil && *task != *taskPath {
+		return nil, badRequest("task and task_path name different tasks: give one of them")
+	}
+	if task == nil {
+		return taskPath, nil
+	}
+	return task, nil
 }
 
 func newPurgeRequest(days, batch count, status, task *string, dryRun bool) (purgeRequest, error) {
@@ -102,10 +127,6 @@ func newPurgeRequest(days, batch count, status, task *string, dryRun bool) (purg
 	}
 	request.Age, request.Limit = time.Duration(days.value)*24*time.Hour, batch.value
 	if task != nil {
-		// An empty name comes of a variable that is not set, and is not all tasks.
-		if *task == "" {
-			return request, badRequest("task must be the name of a task; leave it out for all")
-		}
 		request.Task = *task
 	}
 	if status == nil {

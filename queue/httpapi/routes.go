@@ -103,7 +103,7 @@ var routes = []route{
 	{"status", false, http.MethodGet, false, []string{"backend_name", "queue_name"}, false, "programs, monitoring", (*handler).status},
 	{"run", false, http.MethodPost, false, []string{"backend_name", "max_tasks", "queue_name"}, false, "schedulers", (*handler).run},
 	{"run-one", false, http.MethodPost, false, []string{"backend_name", "queue_name"}, false, "schedulers", (*handler).runOne},
-	{"purge", false, http.MethodPost, true, []string{"batch_size", "days", "dry_run", "status", "task"}, false, "schedulers; App Engine's cron by GET", (*handler).purge},
+	{"purge", false, http.MethodPost, true, []string{"batch_size", "days", "dry_run", "status", "task", "task_path"}, false, "schedulers; App Engine's cron by GET", (*handler).purge},
 	{"sweep", false, http.MethodPost, true, []string{"limit"}, false, "schedulers; App Engine's cron by GET", (*handler).sweep},
 	{"openapi.json", false, http.MethodGet, false, nil, false, "programmers", (*handler).openapi},
 }
