@@ -22,6 +22,10 @@ var (
 	// had no free connection in time. Nothing is known to be wrong with the
 	// request; try again.
 	ErrUnavailable = errors.New("database unavailable")
+	// ErrNoEffect, in an ErrUnavailable of Claim or ClaimNext: the database was not
+	// asked, or it refused, so nothing was claimed. Without it the claim may have
+	// been made although its answer did not arrive.
+	ErrNoEffect = errors.New("nothing was changed")
 	// ErrSchema: the tables are missing, or of an older version.
 	ErrSchema = errors.New("database schema is missing or behind (run: server migrate)")
 	// ErrClosed: the store has been closed.
@@ -53,7 +57,16 @@ type NotClaimedError struct {
 	Wait time.Duration
 }
 
-func (e *NotClaimedError) Error() string { return e.Reason.Error() }
+// Error is the reason. Where the row has FAILED with what its last attempt left
+// behind, it says that instead of calling its worker lost.
+func (e *NotClaimedError) Error() string {
+	if e.Reason == ErrWorkerLost && e.Row != nil {
+		if n := len(e.Row.Errors); n > 0 && e.Row.Errors[n-1].ExceptionClassPath != workerLostClass {
+			return "no attempt is left, and the last one failed: " + e.Row.Errors[n-1].Message
+		}
+	}
+	return e.Reason.Error()
+}
 
 // Unwrap gives errors.Is the reason.
 func (e *NotClaimedError) Unwrap() error { return e.Reason }

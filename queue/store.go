@@ -3,6 +3,7 @@ package queue
 import (
 	"context"
 	"encoding/json"
+	"slices"
 	"time"
 
 	"github.com/google/uuid"
@@ -17,14 +18,16 @@ import (
 //   - A claim is one conditional update: READY and due, or RUNNING with an
 //     expired lease, and attempts left, becomes RUNNING with one attempt more,
 //     a new lease and a fresh random claim ID.
-//   - Finish, Retry, Release and Heartbeat take effect only while the row is
+//   - Finish, Retry, Release, Unclaim, NoteErrors and Heartbeat take effect only while the row is
 //     still RUNNING under the caller's claim ID, and otherwise answer
 //     ErrLeaseLost and write nothing.
 //
 // Every method is safe for concurrent use and returns an error that is
 // ErrUnavailable when the database is the problem (unreachable, read-only, out
 // of space, no free connection), ErrSchema when the tables are missing,
-// ErrClosed after Close, and the context's error when that ended first.
+// ErrClosed after Close, and the context's error when that ended first. With
+// ErrUnavailable it is open whether a change was made, unless the error is also
+// ErrNoEffect.
 type Store interface {
 	// Insert stores rows in one transaction: all of them, or none. A row whose
 	// ID is stored already is not written: if the stored one is the same task
@@ -36,13 +39,21 @@ type Store interface {
 	Get(ctx context.Context, id uuid.UUID) (*Row, error)
 
 	// Claim claims one row by its ID, for a delivery. It answers ErrNotFound,
-	// or a *NotClaimedError that says why not. It ignores RetryAt.
+	// or a *NotClaimedError that says why not. It ignores RetryAt. Repeating a
+	// Claim under the same ClaimID returns the row that the first one claimed, and
+	// never claims a row for the second time (see ClaimRequest.Holds and Spent).
 	Claim(ctx context.Context, id uuid.UUID, req ClaimRequest) (*Row, error)
 
 	// ClaimNext claims up to req.Limit rows that are READY and due (RetryAt
-	// included), highest priority first, then first come. Rows locked by
-	// somebody else are passed over. None is an empty slice, no error.
+	// included), highest priority first, then first come. Rows that another
+	// transaction has locked are skipped. None is an empty slice, no error. It may
+	// return rows together with an error: they are claimed, and there may be more
+	// that Claimed finds.
 	ClaimNext(ctx context.Context, req ClaimNextRequest) ([]*Row, error)
+
+	// Claimed returns the claims of a ClaimNext with this fence whose rows are
+	// still RUNNING under them: what it claimed, should its answer have been lost.
+	Claimed(ctx context.Context, fence uuid.UUID) ([]Claim, error)
 
 	// Promote makes claimable what time has made so: delayed rows that are due
 	// now, and rows whose lease has expired, which go back to READY, or become
@@ -65,10 +76,22 @@ type Store interface {
 	// again in between.
 	Retry(ctx context.Context, claim Claim, r Retry) error
 
-	// Release gives a claim back because the process stops: READY and due at
+	// Release gives back a claim whose function was interrupted: READY and due at
 	// once, and the attempt is not counted, its worker ID taken off, unless
 	// that has happened MaxInterruptions times.
 	Release(ctx context.Context, claim Claim) error
+
+	// Unclaim gives back claims whose functions never began: as Release, but it
+	// counts as no interruption and works however often it happens. A first
+	// attempt leaves no trace in the row's times. Claims that do not hold any more
+	// are skipped.
+	Unclaim(ctx context.Context, claims ...Claim) error
+
+	// NoteErrors stores the error history of a row that stays RUNNING under its
+	// claim; an empty one removes it. Should the lease expire with no attempt left,
+	// a last record of this attempt is kept instead of a WorkerLost error
+	// (Row.LostErrors). ErrLeaseLost as for Finish.
+	NoteErrors(ctx context.Context, claim Claim, history []AttemptError) error
 
 	// Ping reports whether the database answers.
 	Ping(ctx context.Context) error
@@ -130,7 +153,33 @@ type ClaimNextRequest struct {
 	Backend string   // empty: all
 	Limit   int
 	Worker  string
-	Lease   time.Duration // every row gets a fresh random claim ID
+	Lease   time.Duration
+	// Fence is fresh and random: the claim IDs are made of it and of the rows' IDs
+	// (PullClaimID), so that Claimed finds them. The zero value lets the store
+	// choose one.
+	Fence uuid.UUID
+	// Ahead says how many of Limit are claimed ahead of a free slot, and may have to
+	// wait in this process. The rows beyond the first Limit-Ahead must be on their
+	// first attempt of several, and not be in NotAhead: a process that dies costs
+	// what waits in it one attempt, once, and never the last. The claim ends before
+	// the first row that must not be claimed ahead, which is first in line for the
+	// next free slot.
+	Ahead    int
+	NotAhead []uuid.UUID
+}
+
+// Free is how many rows are claimed for free slots.
+func (r *ClaimNextRequest) Free() int { return max(0, r.Limit-r.Ahead) }
+
+// Claimable returns the rows that may be claimed, out of up to Limit READY ones
+// in claim order.
+func (r *ClaimNextRequest) Claimable(rows []*Row) []*Row {
+	for i, row := range rows {
+		if i >= r.Free() && (row.Attempts > 0 || row.MaxAttempts < 2 || slices.Contains(r.NotAhead, row.ID)) {
+			return rows[:i]
+		}
+	}
+	return rows
 }
 
 // Promotion is what Promote did, and what it saw.
@@ -149,12 +198,12 @@ type Promotion struct {
 type Finish struct {
 	Status      Status          // a final one
 	ReturnValue json.RawMessage // SUCCESSFUL only
-	Errors      []AttemptError  // the whole history; nil leaves it as it is
+	Errors      []AttemptError  // the whole history; nil leaves it as it is, an empty one removes it
 }
 
 // Retry is a return to READY. At most one of In, RunAfter and RunIn is set.
 type Retry struct {
-	Errors []AttemptError // the whole history; nil leaves it as it is
+	Errors []AttemptError // as in Finish
 	// In sets RetryAt to this long from now: the soft time of a plain retry.
 	In time.Duration
 	// RunAfter, or RunIn from now, is the hard time that the task asked for.

@@ -24,7 +24,7 @@ var deeds = map[queue.Action]deed{
 		`hold = 0, run_after = NULL, retry_at = now(), dispatch_due_at = now() + ` + grace},
 	queue.ActionRetry: {`status = 'FAILED' AND finished_at <= $1::timestamptz`,
 		`status = 'READY', hold = CASE WHEN run_after > now() THEN 1 ELSE 0 END, finished_at = NULL, claim_id = NULL, retry_at = greatest(now(), run_after),
-	max_attempts = greatest(max_attempts, attempts + 1), dispatch_tries = 0, dispatch_due_at = now() + ` + grace},
+	max_attempts = greatest(max_attempts, attempts + 1), interruptions = 0, dispatch_tries = 0, dispatch_due_at = now() + ` + grace},
 	queue.ActionRequeue: {`status = 'RUNNING' AND lease_expires_at <= now() AND $1::timestamptz IS NOT NULL`,
 		setReclaimed + `, max_attempts = greatest(max_attempts, attempts + 1)`},
 	queue.ActionCancel: {`status IN ('READY', 'RUNNING') AND enqueued_at <= $1::timestamptz`, setCancelled},

@@ -13,12 +13,14 @@ import (
 )
 
 // setClaimed hands a row to worker $1 for $2: a new claim, and with its ID a
-// new fence. max_attempts is too low only for a FAILED row that is tried again.
+// new fence. max_attempts is too low only for a FAILED row that an operator
+// retries; that row also starts without interruptions.
 const setClaimed = `status = 'RUNNING', hold = NULL,
 	attempts = attempts + 1, max_attempts = greatest(max_attempts, attempts + 1),
 	worker_ids = worker_ids || $1::text, lease_expires_at = now() + $2::interval,
 	started_at = coalesce(started_at, now()), last_attempted_at = now(), finished_at = NULL,
-	retry_at = NULL, dispatch_error = NULL, dispatch_tries = 0`
+	retry_at = NULL, dispatch_error = NULL, dispatch_tries = 0,
+	interruptions = CASE WHEN status = 'FAILED' THEN 0 ELSE interruptions END`
 
 // claimable are the rows that a delivery may claim: $3 are the names that it can
 // run, $4 is how early it may come. FAILED ones only if allowed.
@@ -29,10 +31,11 @@ func claimable(allowRetry string) string {
 		OR status = 'FAILED' AND ` + allowRetry + `)`
 }
 
-// claimQuery is the whole claim. Index: the primary key.
+// claimQuery is the whole claim. It never makes the claim $6 for the second time
+// (queue.ClaimRequest.Spent). Index: the primary key.
 var claimQuery = `
 UPDATE claimcheck_tasks SET ` + setClaimed + `, claim_id = $6::uuid
-WHERE id = $5::uuid AND ` + claimable(`$7::bool`) + `
+WHERE id = $5::uuid AND claim_id IS DISTINCT FROM $6::uuid AND ` + claimable(`$7::bool`) + `
 RETURNING ` + columns
 
 // maxTries bounds how often a claim that missed is tried again because the row
@@ -58,7 +61,7 @@ func (s *Store) claimOne(ctx context.Context, c claimOf) (row *queue.Row, err er
 			if !errors.Is(err, pgx.ErrNoRows) {
 				return err
 			}
-			if err := refuse(ctx, conn, taskID, req); err != nil {
+			if row, err = whyNot(ctx, conn, taskID, req); row != nil || err != nil {
 				return err
 			}
 		}
@@ -70,19 +73,23 @@ func (s *Store) claimOne(ctx context.Context, c claimOf) (row *queue.Row, err er
 	return row, nil
 }
 
-// refuse says why a claim missed: nil if it would not miss now.
-func refuse(ctx context.Context, conn *pgx.Conn, taskID uuid.UUID, req queue.ClaimRequest) error {
+// whyNot says why a claim missed, or returns the row if an earlier copy of the
+// same request claimed it; neither if it would not miss now.
+func whyNot(ctx context.Context, conn *pgx.Conn, taskID uuid.UUID, req queue.ClaimRequest) (*queue.Row, error) {
 	row, now, err := load(ctx, conn, taskID)
 	if err != nil {
-		return err
+		return nil, err
+	}
+	if req.Holds(row) {
+		return row, nil
 	}
 	refusal := queue.WhyNotClaimed(row, req, now)
 	if errors.Is(refusal, queue.ErrWorkerLost) {
 		if failed, err := loseWorker(ctx, conn, row, now); err != nil || !failed {
-			return err
+			return nil, err
 		}
 	}
-	return refusal
+	return nil, refusal
 }
 
 // loseWorkerQuery takes effect only on the row that was read. The claim ID
@@ -98,7 +105,7 @@ RETURNING finished_at`
 // loseWorker fails row, as it was read at now, because its lease has expired
 // with no attempt left. It reports false if the row has changed since.
 func loseWorker(ctx context.Context, q querier, row *queue.Row, now time.Time) (bool, error) {
-	all := row.WithError(row.WorkerLost(now))
+	all := row.LostErrors(now)
 	history, err := errorsValue(all)
 	if err != nil {
 		return false, err

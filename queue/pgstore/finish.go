@@ -1,9 +1,11 @@
 package pgstore
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"time"
 
 	"github.com/google/uuid"
@@ -37,12 +39,17 @@ func missed(ctx context.Context, q querier, claim queue.Claim, done func(queue.S
 	return nil, err
 }
 
-// setFinished ends a claim with these values; an error that is NULL leaves the
-// row's errors as they are.
+// setErrors sets the error history: NULL leaves it as it is, an empty list
+// removes it.
+func setErrors(history, group, text string) string {
+	return fmt.Sprintf(`errors = CASE WHEN %[1]s = '[]' THEN NULL ELSE coalesce(%[1]s::json, errors) END,
+	error_group = nullif(coalesce(%[2]s, error_group), ''), error_text = nullif(coalesce(%[3]s, error_text), '')`, history, group, text)
+}
+
+// setFinished ends a claim with these values.
 func setFinished(status, value, history, group, text string) string {
-	return fmt.Sprintf(`status = %s, return_value = %s::json, errors = coalesce(%s::json, errors),
-	error_group = coalesce(%s, error_group), error_text = coalesce(%s, error_text), finished_at = now(), lease_expires_at = NULL`,
-		status, value, history, group, text)
+	return fmt.Sprintf(`status = %s, return_value = %s::json, finished_at = now(), lease_expires_at = NULL, `, status, value) +
+		setErrors(history, group, text)
 }
 
 // finishQuery: index: the primary key.
@@ -102,8 +109,7 @@ const (
 
 // retryQuery: index: the primary key.
 var retryQuery = `
-UPDATE claimcheck_tasks SET status = 'READY', lease_expires_at = NULL, errors = coalesce($3::text::json, errors),
-	error_group = coalesce($9::text, error_group), error_text = coalesce($10::text, error_text), run_after = ` + nextHard + `, retry_at = ` + nextSoft + `,
+UPDATE claimcheck_tasks SET status = 'READY', lease_expires_at = NULL, ` + setErrors(`$3::text`, `$9::text`, `$10::text`) + `, run_after = ` + nextHard + `, retry_at = ` + nextSoft + `,
 	hold = CASE WHEN coalesce(` + nextSoft + `, ` + nextHard + `) > now() THEN 1 ELSE 0 END,
 	dispatch_due_at = CASE WHEN $7::bool THEN greatest(now() + ` + interval(queue.LongestBackoff) + `, ` + nextHard + `) + ` + interval(queue.DispatchGrace) + `
 		ELSE greatest(now(), ` + nextHard + ` - ` + interval(queue.ArmWithin) + `) END,
@@ -130,9 +136,55 @@ UPDATE claimcheck_tasks SET interruptions = interruptions + 1, %[1]s,
 
 var interrupted = fmt.Sprintf(`interruptions < %d`, queue.MaxInterruptions)
 
-// Release gives a claim back because the process stops.
+// Release gives back a claim whose function was interrupted.
 func (s *Store) Release(ctx context.Context, claim queue.Claim) error {
 	return s.giveBack(ctx, "release task", claim, releaseQuery)
+}
+
+// unclaimQuery: index: the primary key. It waits for locked rows, in the order of
+// their IDs: nobody else is going to give them back.
+var unclaimQuery = `
+WITH held AS MATERIALIZED (
+	SELECT t.id AS task FROM unnest($1::uuid[], $2::uuid[]) AS c(wanted, fence),
+		LATERAL (SELECT id FROM claimcheck_tasks WHERE id = c.wanted AND ` + isRunning + ` AND claim_id = c.fence FOR UPDATE) AS t
+)
+UPDATE claimcheck_tasks SET status = 'READY', lease_expires_at = NULL, hold = CASE WHEN run_after > now() THEN 1 ELSE 0 END,
+	last_attempted_at = CASE WHEN attempts = 1 THEN NULL ELSE last_attempted_at END,
+	dispatch_due_at = now() + ` + interval(queue.DispatchGrace) + `, ` + refundIf(`true`) + `
+FROM held WHERE id = held.task`
+
+// Unclaim gives back claims whose functions never began.
+func (s *Store) Unclaim(ctx context.Context, claims ...queue.Claim) error {
+	if len(claims) == 0 {
+		return nil
+	}
+	ordered := slices.Clone(claims)
+	slices.SortFunc(ordered, func(a, b queue.Claim) int { return bytes.Compare(a.ID[:], b.ID[:]) })
+	ids, fences := claimValues(ordered)
+	defer s.lines.forget()
+	return s.on(ctx, "unclaim tasks", func(conn *pgx.Conn) error {
+		_, err := conn.Exec(ctx, unclaimQuery, ids, fences)
+		return err
+	})
+}
+
+// noteErrorsQuery: index: the primary key.
+var noteErrorsQuery = `
+UPDATE claimcheck_tasks SET ` + setErrors(`$3::text`, `$4::text`, `$5::text`) + underClaim
+
+// NoteErrors stores the error history of a row that stays RUNNING.
+func (s *Store) NoteErrors(ctx context.Context, claim queue.Claim, history []queue.AttemptError) error {
+	values, err := errorsValue(append([]queue.AttemptError{}, history...))
+	if err != nil {
+		return err
+	}
+	return s.on(ctx, "note errors", func(conn *pgx.Conn) error {
+		tag, err := conn.Exec(ctx, noteErrorsQuery, uuidValue(claim.ID), uuidValue(claim.ClaimID), values.list, values.group, values.text)
+		if err == nil && tag.RowsAffected() == 0 {
+			err = queue.ErrLeaseLost
+		}
+		return err
+	})
 }
 
 // giveBack runs a statement that makes a row READY again.

@@ -91,7 +91,7 @@ func (l *lines) walked(req queue.ClaimNextRequest, rows []*queue.Row, took time.
 	defer l.mu.Unlock()
 	known := l.of(req)
 	known.until = time.Time{}
-	if len(rows) < req.Limit {
+	if len(rows) == 0 || !satisfied(req, rows) {
 		known.full = 0
 		return
 	}

@@ -4,6 +4,8 @@ import (
 	"bytes"
 	"cmp"
 	"context"
+	"fmt"
+	"maps"
 	"slices"
 	"time"
 
@@ -18,41 +20,60 @@ func (s *Store) ClaimNext(ctx context.Context, req queue.ClaimNextRequest) ([]*q
 	if len(req.Tasks) == 0 || req.Limit < 1 {
 		return nil, nil
 	}
+	if req.Fence == uuid.Nil {
+		req.Fence = uuid.New()
+	}
 	var rows []*queue.Row
 	if from, known := s.lines.start(req, time.Now()); known {
 		var err error
+		req.Fence[7] &^= 1
 		if rows, err = s.claimFrom(ctx, req, from); err != nil {
 			return nil, err
 		}
-		if len(rows) == req.Limit {
+		if len(rows) > 0 {
 			s.lines.advance(req, rows)
+		}
+		if satisfied(req, rows) {
 			return rows, nil
 		}
+		req.Ahead = min(req.Ahead, req.Limit-len(rows))
 		req.Limit -= len(rows)
 	}
+	req.Fence[7] |= 1
 	more, took, err := s.claimNext(ctx, req, claimNextQuery)
-	if err != nil && len(rows) == 0 {
-		return nil, err
+	if err == nil {
+		s.lines.walked(req, more, took, time.Now())
 	}
-	s.lines.walked(req, more, took, time.Now())
-	return append(rows, more...), nil // what is claimed is the caller's, whatever became of the rest
+	return append(rows, more...), err
+}
+
+// satisfied reports whether a claim found as many rows as it wanted, or ended
+// before a row that must not be claimed ahead, as far as can be told.
+func satisfied(req queue.ClaimNextRequest, rows []*queue.Row) bool {
+	return len(rows) == req.Limit || req.Ahead > 0 && len(rows) >= req.Free()
 }
 
 // claimNext claims rows with one of the two statements below, and says how long
 // that took: not the wait for a connection, which tells nothing of the walk.
-func (s *Store) claimNext(ctx context.Context, req queue.ClaimNextRequest, query string, more ...any) (rows []*queue.Row, took time.Duration, err error) {
-	fence := uuid.NewString()[:fencePrefix]
-	args := append([]any{req.Worker, req.Lease, req.Tasks, append([]string{}, req.Queues...), req.Backend, req.Limit, fence}, more...)
+func (s *Store) claimNext(ctx context.Context, req queue.ClaimNextRequest, query ahead, more ...any) (rows []*queue.Row, took time.Duration, err error) {
+	args := append([]any{req.Worker, req.Lease, req.Tasks, append([]string{}, req.Queues...), req.Backend, req.Limit, req.Fence.String()[:fencePrefix]}, more...)
+	text := query.none
+	if req.Ahead > 0 {
+		args, text = append(args, req.Free(), uuidValues(req.NotAhead)), query.some
+	}
 	err = s.on(ctx, "claim next tasks", func(conn *pgx.Conn) error {
 		began := time.Now()
-		rows, err = many(conn.Query(ctx, query, args...))
+		rows, err = many(conn.Query(ctx, text, args...))
 		took = time.Since(began)
 		return err
 	})
+	if err != nil {
+		return nil, took, err
+	}
 	slices.SortFunc(rows, func(a, b *queue.Row) int { // an UPDATE returns its rows in no order
 		return cmp.Or(cmp.Compare(b.Priority, a.Priority), a.EnqueuedAt.Compare(b.EnqueuedAt), bytes.Compare(a.ID[:], b.ID[:]))
 	})
-	return rows, took, err
+	return rows, took, nil
 }
 
 func (s *Store) claimFrom(ctx context.Context, req queue.ClaimNextRequest, from start) ([]*queue.Row, error) {
@@ -60,37 +81,75 @@ func (s *Store) claimFrom(ctx context.Context, req queue.ClaimNextRequest, from 
 	return rows, err
 }
 
-// fencePrefix is how much of a claim ID is new with each claim, 60 random bits.
-// The rest is the end of the row's own ID: to draw a random one for each row
-// took PostgreSQL a fifth of the whole claim.
+// fencePrefix is how much of a claim ID the fence gives, 59 random bits and one
+// that tells the two statements of a claim apart. The rest is the end of the row's
+// own ID, as queue.PullClaimID has it: to draw a random one for each row took
+// PostgreSQL a fifth of the whole claim.
 const fencePrefix = len("00000000-0000-4000-")
 
 // first are the first rows that may be claimed and that nobody else holds.
 func first(condition string) string {
 	return `
-	SELECT id FROM claimcheck_tasks
+	SELECT id, attempts, max_attempts FROM claimcheck_tasks
 	WHERE hold = 0 AND attempts < max_attempts AND task_path = ANY($3::text[])
 		AND (cardinality($4::text[]) = 0 OR queue_name = ANY($4::text[])) AND ($5::text = '' OR backend_name = $5::text)` + condition + `
 	ORDER BY priority DESC, enqueued_at, id
 	LIMIT $6::int8 FOR UPDATE SKIP LOCKED`
 }
 
-func claimRows(ids string) string {
-	return `
+// ahead is a claim in two forms: for free slots only, and also ahead of them. The
+// second ends before the first row that must not be claimed ahead, as
+// queue.ClaimNextRequest.Claimable does: that row stays locked until the end of
+// the statement, and is not changed.
+type ahead struct{ none, some string }
+
+// claimRows claims candidates, which come in claim order. Of the two parameters
+// that the second form has after the first p, one is how many rows free slots are
+// for, the other the rows that must not be claimed ahead.
+func claimRows(candidates string, p int) ahead {
+	update := func(ids string) string {
+		return `
 UPDATE claimcheck_tasks SET ` + setClaimed + `, claim_id = ($7::text || right(id::text, 17))::uuid
 WHERE id = ANY(ARRAY(` + ids + `))
 RETURNING ` + columns
+	}
+	return ahead{
+		none: update(`SELECT id FROM (` + candidates + `) AS found`),
+		some: update(fmt.Sprintf(`
+	SELECT id FROM (
+		SELECT id, bool_and(n <= $%d::int8 OR attempts = 0 AND max_attempts > 1 AND id <> ALL($%d::uuid[])) OVER (ROWS UNBOUNDED PRECEDING) AS may
+		FROM (SELECT *, row_number() OVER () AS n FROM (`+candidates+`) AS found) AS numbered) AS judged
+	WHERE may`, p+1, p+2)),
+	}
 }
 
 // Both take their rows from claimcheck_tasks_claim, in its order, and then by
 // the primary key (= ANY of an array is never planned as a scan of the table).
 var (
-	claimNextQuery = claimRows(first(""))
+	claimNextQuery = claimRows(first(""), 7)
 	// claimFromQuery leaves out what is before the row ($8, $9, $10), or, unless
 	// $11, only what is before it with its own priority.
 	claimFromQuery = claimRows(`
-	SELECT id FROM (` + first(` AND $11::bool AND priority > $8::int8`) + `) AS above
-	UNION ALL SELECT id FROM (` + first(` AND priority = $8::int8 AND (enqueued_at, id) >= ($9::timestamptz, $10::uuid)`) + `) AS here
-	UNION ALL SELECT id FROM (` + first(` AND priority < $8::int8`) + `) AS below
-	LIMIT $6::int8`)
+	SELECT * FROM (`+first(` AND $11::bool AND priority > $8::int8`)+`) AS above
+	UNION ALL SELECT * FROM (`+first(` AND priority = $8::int8 AND (enqueued_at, id) >= ($9::timestamptz, $10::uuid)`)+`) AS here
+	UNION ALL SELECT * FROM (`+first(` AND priority < $8::int8`)+`) AS below
+	LIMIT $6::int8`, 11)
 )
+
+// claimedQuery finds the rows that are RUNNING under claim IDs between two.
+// Index: claimcheck_tasks_lease.
+const claimedQuery = `
+SELECT id, claim_id FROM claimcheck_tasks
+WHERE status = 'RUNNING' AND claim_id >= $1::uuid AND claim_id <= $2::uuid
+ORDER BY lease_expires_at`
+
+// Claimed returns the claims that hold under a fence.
+func (s *Store) Claimed(ctx context.Context, fence uuid.UUID) (claims []queue.Claim, err error) {
+	first, last := queue.PullClaimIDs(fence)
+	err = s.on(ctx, "look for claimed tasks", func(conn *pgx.Conn) error {
+		set, err := claimSet(conn.Query(ctx, claimedQuery, uuidValue(first), uuidValue(last)))
+		claims = slices.Collect(maps.Keys(set))
+		return err
+	})
+	return claims, err
+}

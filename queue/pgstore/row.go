@@ -122,6 +122,14 @@ func uuidValue(id uuid.UUID) pgtype.UUID {
 	return pgtype.UUID{Bytes: id, Valid: id != uuid.Nil}
 }
 
+func uuidValues(ids []uuid.UUID) []pgtype.UUID {
+	values := make([]pgtype.UUID, len(ids))
+	for i, id := range ids {
+		values[i] = uuidValue(id)
+	}
+	return values
+}
+
 func timeValue(t time.Time) pgtype.Timestamptz {
 	return pgtype.Timestamptz{Time: t, Valid: !t.IsZero()}
 }

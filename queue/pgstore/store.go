@@ -81,7 +81,8 @@ func (s *Store) on(ctx context.Context, op string, do func(*pgx.Conn) error) (er
 	conn, err := s.pool.Acquire(waiting)
 	late := waiting.Err() != nil
 	cancel()
-	if err != nil {
+	if err != nil { // nothing was sent
+		defer func() { err = noEffect(err) }()
 		if late && ctx.Err() == nil {
 			why := "it does not answer"
 			if limit := s.pool.Config().MaxConns; s.pool.Stat().AcquiredConns() >= limit {
@@ -103,8 +104,22 @@ func (s *Store) on(ctx context.Context, op string, do func(*pgx.Conn) error) (er
 	if err != nil && conn.Conn().IsClosed() {
 		return s.unavailable(ctx, op, err)
 	}
-	return s.translate(ctx, op, err)
+	return noEffect(s.translate(ctx, op, err)) // the server's own answer: it has undone the statement
 }
+
+// noEffect marks an error that says that the database is the problem, and after
+// which nothing was changed.
+func noEffect(err error) error {
+	if errors.Is(err, queue.ErrUnavailable) {
+		return &harmless{err}
+	}
+	return err
+}
+
+// harmless is an error that is queue.ErrNoEffect, too.
+type harmless struct{ error }
+
+func (e *harmless) Unwrap() []error { return []error{e.error, queue.ErrNoEffect} }
 
 // translate makes the driver's errors those of package queue; others pass.
 func (s *Store) translate(ctx context.Context, op string, err error) error {

@@ -23,7 +23,7 @@ import (
 func (s *Store) merge(l limits) {
 	s.inserts = merger[*queue.NewRow, inserted]{op: "insert tasks", one: s.insertOne, many: s.insertMany, limits: l, lanes: insertLanes,
 		size: func(row *queue.NewRow) int { return len(row.Args) }}
-	s.claims = merger[claimOf, *queue.Row]{op: "claim task", one: s.claimOne, many: s.claimMany, undo: s.unclaim, limits: l, lanes: changeLanes,
+	s.claims = merger[claimOf, *queue.Row]{op: "claim task", one: s.claimOne, many: s.claimMany, undo: s.undoClaim, limits: l, lanes: changeLanes,
 		size: func(claimOf) int { return 0 }}
 	s.finishes = merger[finishOf, time.Time]{op: "finish task", one: s.finishOne, many: s.finishMany, limits: l, lanes: changeLanes,
 		size: func(f finishOf) int { return len(f.ReturnValue) + historySize(f.Errors) }}
@@ -63,7 +63,7 @@ func (s *Store) insertMany(ctx context.Context, rows []*queue.NewRow) ([]merged[
 var claimManyQuery = `
 WITH free AS MATERIALIZED (
 	SELECT t.id AS task, c.fence FROM unnest($5::uuid[], $6::uuid[], $7::bool[]) AS c(task, fence, again),
-		LATERAL (SELECT id FROM claimcheck_tasks WHERE id = c.task AND ` + claimable(`c.again`) + ` FOR UPDATE SKIP LOCKED) AS t
+		LATERAL (SELECT id FROM claimcheck_tasks WHERE id = c.task AND claim_id IS DISTINCT FROM c.fence AND ` + claimable(`c.again`) + ` FOR UPDATE SKIP LOCKED) AS t
 )
 UPDATE claimcheck_tasks SET ` + setClaimed + `, claim_id = free.fence
 FROM free WHERE id = free.task
@@ -105,15 +105,15 @@ func alike(a, b queue.ClaimRequest) bool {
 	return a.Worker == b.Worker && a.Lease == b.Lease && a.Early == b.Early && slices.Equal(a.Tasks, b.Tasks)
 }
 
-const unclaimTimeout = 10 * time.Second
+const undoTimeout = 10 * time.Second
 
-// unclaim gives back a claim whose caller has gone. If it fails, the lease runs
-// out.
-func (s *Store) unclaim(_ claimOf, row *queue.Row) {
+// undoClaim gives back a claim whose caller has gone, and whose function has
+// therefore not begun. If it fails, the lease runs out.
+func (s *Store) undoClaim(_ claimOf, row *queue.Row) {
 	go func() {
-		ctx, cancel := context.WithTimeout(context.Background(), unclaimTimeout)
+		ctx, cancel := context.WithTimeout(context.Background(), undoTimeout)
 		defer cancel()
-		_ = s.Release(ctx, row.Claim())
+		_ = s.Unclaim(ctx, row.Claim())
 	}()
 }
 

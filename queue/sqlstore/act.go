@@ -41,6 +41,7 @@ func reopen(row *queue.Row, now time.Time) {
 	row.FinishedAt, row.RetryAt = time.Time{}, later(now, row.RunAfter)
 	row.ClaimID = uuid.Nil
 	row.MaxAttempts = max(row.MaxAttempts, row.Attempts+1)
+	row.Interruptions = 0
 	row.DispatchTries, row.DispatchDueAt = 0, now.Add(queue.DispatchGrace)
 }
 

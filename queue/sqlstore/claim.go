@@ -21,6 +21,9 @@ func (s *Store) Claim(ctx context.Context, id uuid.UUID, req queue.ClaimRequest)
 		if row, now, err = loadNow(ctx, tx, id); err != nil {
 			return err
 		}
+		if refusal = nil; req.Holds(row) {
+			return nil // an earlier copy of the same request claimed it
+		}
 		refusal = queue.WhyNotClaimed(row, req, now)
 		switch {
 		case refusal == nil:
@@ -46,6 +49,9 @@ func (s *Store) ClaimNext(ctx context.Context, req queue.ClaimNextRequest) ([]*q
 	if len(req.Tasks) == 0 || req.Limit < 1 {
 		return nil, nil
 	}
+	if req.Fence == uuid.Nil {
+		req.Fence = uuid.New()
+	}
 	query, args := s.dialect.claimable(req)
 	var rows []*queue.Row
 	err := s.write(ctx, "claim next tasks", func(ctx context.Context, tx querier, now time.Time) (err error) {
@@ -53,8 +59,9 @@ func (s *Store) ClaimNext(ctx context.Context, req queue.ClaimNextRequest) ([]*q
 		if err != nil {
 			return err
 		}
+		rows = req.Claimable(rows) // the others are unlocked as they were
 		for _, row := range rows {
-			claim(row, now, uuid.New(), req.Worker, req.Lease)
+			claim(row, now, queue.PullClaimID(req.Fence, row.ID), req.Worker, req.Lease)
 		}
 		return inChunks(rows, func(some []*queue.Row) error { return saveClaims(ctx, tx, some, now) })
 	})
@@ -62,6 +69,28 @@ func (s *Store) ClaimNext(ctx context.Context, req queue.ClaimNextRequest) ([]*q
 		return nil, err
 	}
 	return rows, nil
+}
+
+// claimed finds the rows that are RUNNING under claim IDs between two. Index:
+// claimcheck_tasks_lease.
+func (d *dialect) claimed() string {
+	return `SELECT id, claim_id FROM claimcheck_tasks` + d.useIndex("claimcheck_tasks_lease") + `
+		WHERE status = 'RUNNING' AND lease_expires_at IS NOT NULL AND claim_id BETWEEN ? AND ?`
+}
+
+// Claimed returns the claims that hold under a fence.
+func (s *Store) Claimed(ctx context.Context, fence uuid.UUID) (claims []queue.Claim, err error) {
+	first, last := queue.PullClaimIDs(fence)
+	err = s.read(ctx, "look for claimed tasks", func(conn querier) error {
+		claims = nil
+		return each(ctx, conn, func(scan func(...any) error) error {
+			var claim queue.Claim
+			err := scan(&claim.ID, &claim.ClaimID)
+			claims = append(claims, claim)
+			return err
+		}, s.dialect.claimed(), first, last)
+	})
+	return claims, err
 }
 
 // saveClaims is save of rows that were READY and have just been claimed.
@@ -108,6 +137,9 @@ func (d *dialect) claimable(req queue.ClaimNextRequest) (string, []any) {
 
 // claim hands row to a worker: a new claim, and with it a new fence.
 func claim(row *queue.Row, now time.Time, claimID uuid.UUID, worker string, lease time.Duration) {
+	if row.Status == queue.StatusFailed { // an operator retries it
+		row.Interruptions = 0
+	}
 	row.Status = queue.StatusRunning
 	row.Attempts++
 	row.MaxAttempts = max(row.MaxAttempts, row.Attempts) // less only for a FAILED row that is tried again

@@ -2,6 +2,8 @@ package sqlstore
 
 import (
 	"context"
+	"encoding/json"
+	"slices"
 	"time"
 
 	"github.com/google/uuid"
@@ -106,7 +108,7 @@ func (s *Store) Retry(ctx context.Context, claim queue.Claim, r queue.Retry) err
 	}, isReady)
 }
 
-// Release gives a claim back because the process stops.
+// Release gives back a claim whose function was interrupted.
 func (s *Store) Release(ctx context.Context, claim queue.Claim) error {
 	return s.end(ctx, "release task", claim, func(row *queue.Row, now time.Time) {
 		if row.Interruptions < queue.MaxInterruptions {
@@ -123,6 +125,75 @@ func (s *Store) Release(ctx context.Context, claim queue.Claim) error {
 		row.LeaseExpiresAt = time.Time{}
 		row.DispatchDueAt = now.Add(queue.DispatchGrace)
 	}, isReady)
+}
+
+// Unclaim gives back claims whose functions never began.
+func (s *Store) Unclaim(ctx context.Context, claims ...queue.Claim) error {
+	return inChunks(claims, func(some []queue.Claim) error {
+		return s.write(ctx, "unclaim tasks", func(ctx context.Context, tx querier, now time.Time) error {
+			return unclaim(ctx, tx, now, some)
+		})
+	})
+}
+
+// setUnclaimed is what Unclaim makes of n rows; the last two parameters are now,
+// and DispatchGrace later. attempts comes after what reads it, since MySQL reads
+// what the assignments to the left have set.
+func setUnclaimed(n int) string {
+	return `status = 'READY', lease_expires_at = NULL, worker_ids = ` + byRow(n) + `,
+		last_attempted_at = CASE WHEN attempts = 1 THEN NULL ELSE last_attempted_at END,
+		started_at = CASE WHEN attempts = 1 THEN NULL ELSE started_at END,
+		attempts = attempts - 1, hold = CASE WHEN run_after > ? THEN 1 ELSE 0 END, dispatch_due_at = ?`
+}
+
+// unclaim is Unclaim of claims that fit into one statement. Rows are locked in the
+// order of their IDs, and waited for: nobody else is going to give them back.
+func unclaim(ctx context.Context, tx querier, now time.Time, claims []queue.Claim) error {
+	ids := make([]any, 0, 2*len(claims))
+	fences := make([]any, 0, len(claims))
+	for _, claim := range claims {
+		ids, fences = append(ids, claim.ID), append(fences, claim.ClaimID)
+	}
+	var held, workers []any
+	err := each(ctx, tx, func(scan func(...any) error) error {
+		var id, fence uuid.UUID
+		var names string
+		if err := scan(&id, &fence, &names); err != nil {
+			return err
+		}
+		if !slices.Contains(claims, queue.Claim{ID: id, ClaimID: fence}) {
+			return nil
+		}
+		left, err := withoutLast(names)
+		held, workers = append(held, id), append(workers, id, left)
+		return err
+	}, tx.store.dialect.heldQuery(len(claims))+tx.store.dialect.lockRow, append(ids, fences...)...)
+	if err != nil || len(held) == 0 {
+		return err
+	}
+	return update(ctx, tx, held, setUnclaimed(len(held)), append(workers, micros(now), micros(now.Add(queue.DispatchGrace)))...)
+}
+
+// heldQuery is holdingQuery with the workers. Index: the primary key.
+func (d *dialect) heldQuery(n int) string {
+	return `SELECT id, claim_id, worker_ids FROM claimcheck_tasks` + d.byID + `
+		WHERE id IN (` + marks(n) + `) AND status = 'RUNNING' AND claim_id IN (` + marks(n) + `) ORDER BY id`
+}
+
+// withoutLast takes the last off a list of workers.
+func withoutLast(names string) (string, error) {
+	var workers []string
+	if err := json.Unmarshal([]byte(names), &workers); err != nil {
+		return "", err
+	}
+	left, err := json.Marshal(append([]string{}, workers[:max(0, len(workers)-1)]...))
+	return string(left), err
+}
+
+// NoteErrors stores the error history of a row that stays RUNNING.
+func (s *Store) NoteErrors(ctx context.Context, claim queue.Claim, history []queue.AttemptError) error {
+	return s.end(ctx, "note errors", claim, func(row *queue.Row, _ time.Time) { row.Errors = history },
+		func(queue.Status) bool { return false })
 }
 
 func isReady(status queue.Status) bool { return status == queue.StatusReady }

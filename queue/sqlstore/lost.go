@@ -15,7 +15,7 @@ import (
 // claim ID goes, so that the lost worker, should it come back, does not take
 // this end for its own.
 func loseWorker(row *queue.Row, now time.Time) {
-	row.Errors = row.WithError(row.WorkerLost(now))
+	row.Errors = row.LostErrors(now)
 	row.Status = queue.StatusFailed
 	row.FinishedAt = now
 	row.LeaseExpiresAt = time.Time{}

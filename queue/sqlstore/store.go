@@ -175,7 +175,7 @@ func (s *Store) on(ctx context.Context, db *sql.DB, op string, do func(*sql.Conn
 		}
 		conn, err := s.acquire(ctx, db, op)
 		if err != nil {
-			return err
+			return noEffect(err)
 		}
 		err = do(conn)
 		broken := err != nil && s.backend.broken(err)
@@ -184,10 +184,28 @@ func (s *Store) on(ctx context.Context, db *sql.DB, op string, do func(*sql.Conn
 		}
 		conn.Close()
 		if again := broken && errors.Is(err, errNotBegun) && ctx.Err() == nil && try <= db.Stats().MaxOpenConnections; !again {
-			return s.translate(ctx, op, withoutMark(err))
+			translated := s.translate(ctx, op, withoutMark(err))
+			if broken && !errors.Is(err, errNotBegun) {
+				return translated // it may have committed
+			}
+			return noEffect(translated)
 		}
 	}
 }
+
+// noEffect marks an error that says that the database is the problem, and after
+// which nothing was changed.
+func noEffect(err error) error {
+	if errors.Is(err, queue.ErrUnavailable) {
+		return &harmless{err}
+	}
+	return err
+}
+
+// harmless is an error that is queue.ErrNoEffect, too.
+type harmless struct{ error }
+
+func (e *harmless) Unwrap() []error { return []error{e.error, queue.ErrNoEffect} }
 
 // withoutMark takes errNotBegun off.
 func withoutMark(err error) error {

@@ -70,6 +70,22 @@ var actTests = map[string]func(*fixture){
 			}
 		}
 	},
+	"an operator's retry starts without interruptions": func(f *fixture) {
+		spent := func() *queue.Row {
+			row := f.insert(maxAttempts(1))
+			for range queue.MaxInterruptions {
+				f.must(f.store.Release(f.ctx, f.claim(row.ID, lease).Claim()))
+			}
+			f.fail(f.claim(row.ID, lease).Claim())
+			return f.get(row.ID)
+		}
+		bulk, single := spent(), spent()
+		f.equal("interruptions before", bulk.Interruptions, queue.MaxInterruptions)
+		f.act(queue.ActionRetry, queue.Selection{IDs: []uuid.UUID{bulk.ID}})
+		f.equal("bulk action", f.get(bulk.ID).Interruptions, 0)
+		f.equal("claim that allows a retry", f.claim(single.ID, lease, allowRetry).Interruptions, 0)
+		f.equal("as stored", f.get(single.ID).Interruptions, 0)
+	},
 	"run makes a row due": func(f *fixture) {
 		row := f.insert(delay(time.Hour))
 		f.act(queue.ActionRun, queue.Selection{View: queue.ViewDelayed})

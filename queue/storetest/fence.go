@@ -24,12 +24,14 @@ func (f *fixture) refusesAll(claim queue.Claim) {
 			return err
 		},
 		"Retry":   func() error { return f.store.Retry(f.ctx, claim, queue.Retry{Errors: failures(1), In: time.Hour}) },
-		"Release": func() error { return f.store.Release(f.ctx, claim) },
+		"Release":    func() error { return f.store.Release(f.ctx, claim) },
+		"NoteErrors": func() error { return f.store.NoteErrors(f.ctx, claim, failures(1)) },
 	} {
 		if err := try(); !errors.Is(err, queue.ErrLeaseLost) {
 			f.Errorf("%s under a lost claim: %v", what, err)
 		}
 	}
+	f.must(f.store.Unclaim(f.ctx, claim))
 	renewed, lost, err := f.store.Heartbeat(f.ctx, time.Hour, claim)
 	f.must(err)
 	f.equal("lost", lost, []queue.Claim{claim})

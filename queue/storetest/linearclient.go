@@ -27,7 +27,7 @@ func (c *client) call() {
 	case n < 13:
 		c.next()
 	case n < 35:
-		c.underClaim([]string{"finish", "retry", "heartbeat", "release"}[n%4])
+		c.underClaim([]string{"finish", "retry", "heartbeat", "release", "unclaim"}[n%5])
 	case n < 37:
 		c.get()
 	case n < 38:
@@ -107,6 +107,8 @@ func (c *client) underClaim(op string) {
 		err = c.store.Retry(c.ctx, claim, r)
 	case "release":
 		err = c.store.Release(c.ctx, claim)
+	case "unclaim":
+		err = c.store.Unclaim(c.ctx, claim)
 	case "heartbeat":
 		var renewed, lost []queue.Claim
 		renewed, lost, err = c.store.Heartbeat(c.ctx, length(in.lapsed), claim)

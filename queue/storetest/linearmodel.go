@@ -98,6 +98,8 @@ func step(s rowState, in call, out outcome) []rowState {
 		}
 	case "promote", "requeue":
 		return reclaimed(s, in, out)
+	case "unclaim": // which does not say what it did
+		next, want.took = s.unclaimed(in), true
 	default: // under a claim
 		next, want = fenced(s, in)
 	}
@@ -109,10 +111,24 @@ func step(s rowState, in call, out outcome) []rowState {
 
 // given is the row claimed.
 func (s rowState) given(in call) rowState {
+	if s.Status == queue.StatusFailed {
+		s.Interruptions = 0
+	}
 	s.Status, s.Fence, s.Lapsed, s.Soft = queue.StatusRunning, in.fence, in.lapsed, false
 	s.Attempts++
 	s.Workers++
 	s.MaxAttempts = max(s.MaxAttempts, s.Attempts)
+	return s
+}
+
+// unclaimed is the row after its claim was given back, if it was held.
+func (s rowState) unclaimed(in call) rowState {
+	if s.Status != queue.StatusRunning || s.Fence != in.fence {
+		return s
+	}
+	s = s.end(queue.StatusReady)
+	s.Attempts--
+	s.Workers--
 	return s
 }
 

@@ -40,7 +40,7 @@ func testModel(f *fixture) {
 		m := &model{f: f, t: t, task: "model." + uuid.NewString(), rows: make(map[uuid.UUID]*modelRow)}
 		t.Repeat(map[string]func(*rapid.T){
 			"insert": m.insert, "claim": m.claim, "next": m.next, "promote": m.promote,
-			"finish": m.finish, "retry": m.retry, "release": m.release, "heartbeat": m.heartbeat,
+			"finish": m.finish, "retry": m.retry, "release": m.release, "unclaim": m.unclaim, "heartbeat": m.heartbeat,
 			"cancel": m.cancel, "requeue": m.requeue,
 			"": m.compare,
 		})
@@ -106,6 +106,9 @@ func (m *model) pickClaim(t *rapid.T) (queue.Claim, *modelRow) {
 }
 
 func (m *model) give(row *modelRow, claim queue.Claim, expired bool) {
+	if row.Status == queue.StatusFailed {
+		row.Interruptions = 0
+	}
 	m.take(row)
 	row.Status, row.expired, row.claim, row.Soft = queue.StatusRunning, expired, claim, false
 	row.Attempts++

@@ -128,6 +128,16 @@ func (m *model) release(t *rapid.T) {
 	}
 }
 
+func (m *model) unclaim(t *rapid.T) {
+	claim, row := m.pickClaim(t)
+	m.check(m.f.store.Unclaim(m.f.ctx, claim))
+	if row != nil {
+		row.Status = queue.StatusReady
+		row.Attempts--
+		row.Workers--
+	}
+}
+
 func (m *model) heartbeat(t *rapid.T) {
 	claim, row := m.pickClaim(t)
 	length, lapsed := lease, rapid.Bool().Draw(t, "lapsed")
