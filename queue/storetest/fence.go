@@ -23,7 +23,7 @@ func (f *fixture) refusesAll(claim queue.Claim) {
 			_, err := f.store.Finish(f.ctx, claim, queue.Finish{Status: queue.StatusFailed, Errors: failures(1)})
 			return err
 		},
-		"Retry":   func() error { return f.store.Retry(f.ctx, claim, queue.Retry{Errors: failures(1), In: time.Hour}) },
+		"Retry":      func() error { return f.store.Retry(f.ctx, claim, queue.Retry{Errors: failures(1), In: time.Hour}) },
 		"Release":    func() error { return f.store.Release(f.ctx, claim) },
 		"NoteErrors": func() error { return f.store.NoteErrors(f.ctx, claim, failures(1)) },
 	} {
