@@ -19,9 +19,10 @@ help: ## List the commands.
 run: ## Start the server on this machine: embedded database, direct execution.
 	$(GO) run ./cmd/server
 
+# Tests of real processes mostly wait, so more of them run at once than there are cores.
 .PHONY: test
 test: deps vet lint build ## Everything that CI checks: vet, lint, build, all tests with the race detector.
-	$(GO) test $(RACE) -timeout 30m ./...
+	$(GO) test $(RACE) -parallel 6 -timeout 30m ./...
 
 .PHONY: deps
 deps: ## Install what the tests need and this machine lacks (Debian; otherwise say what to install).
