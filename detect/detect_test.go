@@ -96,9 +96,9 @@ func TestPieces(t *testing.T) {
 		"host":     func(d *detect.Detector) (detect.Found, error) { return d.HandlerHost(ctx) },
 		"account":  func(d *detect.Detector) (detect.Found, error) { return d.ServiceAccount(ctx) },
 	}
-	settings := map[string]string{
-		"project": "CLOUD_TASKS_PROJECT", "location": "CLOUD_TASKS_LOCATION",
-		"host": "TASK_HANDLER_URL", "account": "OIDC_SERVICE_ACCOUNT_EMAIL",
+	remedies := map[string]string{
+		"project": "set the variable GOOGLE_CLOUD_PROJECT", "location": "set the variable CLOUD_RUN_REGION",
+		"host": "give the URL", "account": "give the account",
 	}
 	long := strings.Repeat("a", 54)
 	for _, tc := range []struct {
@@ -188,8 +188,8 @@ func TestPieces(t *testing.T) {
 			if !errors.Is(err, detect.ErrNotDetected) || !errors.As(err, &missing) {
 				t.Fatalf("got %v, %v; want an error that is ErrNotDetected", found, err)
 			}
-			if missing.Setting != settings[tc.question] || !strings.HasSuffix(err.Error(), "; set "+missing.Setting) || !strings.Contains(err.Error(), text) {
-				t.Errorf("error %q does not say %q and name %s", err, text, settings[tc.question])
+			if !strings.HasPrefix(missing.Remedy(), remedies[tc.question]) || !strings.HasSuffix(err.Error(), "; "+missing.Remedy()) || !strings.Contains(err.Error(), text) {
+				t.Errorf("error %q does not say %q and %s", err, text, remedies[tc.question])
 			}
 			if found != (detect.Found{}) {
 				t.Errorf("found %v beside the error", found)

@@ -9,8 +9,8 @@
 //
 // it supplies what Enqueue needs to address a task (project, location, URL,
 // signing account) and the default audience that package oidc asks for. It is
-// read once at start; explicit settings win over it, so every error names the
-// setting that would do instead.
+// read once at start; what the program is given explicitly wins over it, so every
+// error says how to give it.
 //
 // Two sources are asked, in this order: environment variables, then the metadata
 // server. The metadata server is asked only when a variable says that this is

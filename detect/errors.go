@@ -6,16 +6,35 @@ import "errors"
 // asked for could not be found.
 var ErrNotDetected = errors.New("not detected")
 
-// Error says which piece is missing, why, and which setting supplies it.
-type Error struct {
-	Piece   string // what is missing: "project", "location", "handler host", "service account"
-	Setting string // the setting that supplies it, such as "CLOUD_TASKS_PROJECT"
-	Err     error  // why it could not be found
+// The pieces of an [Error].
+const (
+	PieceProject        = "project"
+	PieceLocation       = "location"
+	PieceHandlerHost    = "handler host"
+	PieceServiceAccount = "service account"
+)
+
+// remedies say how the caller of this package supplies a piece.
+var remedies = map[string]string{
+	PieceProject:        "set the variable GOOGLE_CLOUD_PROJECT, or name the project where it is needed (cloudtasks.Config.Project)",
+	PieceLocation:       "set the variable CLOUD_RUN_REGION, or name the location where it is needed (cloudtasks.Config.Location)",
+	PieceHandlerHost:    "give the URL where it is needed (cloudtasks.Config.HandlerURL)",
+	PieceServiceAccount: "give the account where it is needed (cloudtasks.Config.ServiceAccountEmail)",
 }
 
-// Error reads "PIECE not detected: REASON; set SETTING".
+// Error says which piece is missing, why, and how to supply it. A program with
+// settings of its own uses Piece and Err, and names those.
+type Error struct {
+	Piece string // what is missing: one of the constants above
+	Err   error  // why it could not be found
+}
+
+// Remedy says how the caller of this package supplies the piece.
+func (e *Error) Remedy() string { return remedies[e.Piece] }
+
+// Error reads "PIECE not detected: REASON; REMEDY".
 func (e *Error) Error() string {
-	return e.Piece + " not detected: " + e.Err.Error() + "; set " + e.Setting
+	return e.Piece + " not detected: " + e.Err.Error() + "; " + e.Remedy()
 }
 
 // Is reports whether target is [ErrNotDetected].

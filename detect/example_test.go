@@ -30,5 +30,5 @@ func ExampleDetector_Project() {
 	_, err := d.Project(context.Background())
 	fmt.Println(err)
 	// Output:
-	// project not detected: variable GOOGLE_CLOUD_PROJECT is not set; no variable says that this is Cloud Run or App Engine, so the metadata server was not asked; set CLOUD_TASKS_PROJECT
+	// project not detected: variable GOOGLE_CLOUD_PROJECT is not set; no variable says that this is Cloud Run or App Engine, so the metadata server was not asked; set the variable GOOGLE_CLOUD_PROJECT, or name the project where it is needed (cloudtasks.Config.Project)
 }

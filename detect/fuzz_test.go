@@ -40,7 +40,7 @@ func FuzzEnvironment(f *testing.F) {
 		} {
 			var named *detect.Error
 			switch {
-			case r.Err != nil && (!errors.As(r.Err, &named) || named.Setting == "" || strings.ContainsAny(r.Err.Error(), "\r\n")):
+			case r.Err != nil && (!errors.As(r.Err, &named) || named.Remedy() == "" || strings.ContainsAny(r.Err.Error(), "\r\n")):
 				t.Errorf("%s: %q", question, r.Err)
 			case r.Err == nil && (r.Value == "" || r.Source == "" || strings.Trim(r.Value, "abcdefghijklmnopqrstuvwxyz0123456789"+r.allowed) != ""):
 				t.Errorf("%s: %q from %q", question, r.Value, r.Source)

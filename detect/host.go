@@ -12,11 +12,11 @@ const maxLabel = 63
 
 // HandlerHost returns the host name under which the platform serves this process;
 // it is always reached with https. Cloud Run services and App Engine have one, jobs
-// and worker pools do not. The error is an [*Error] naming TASK_HANDLER_URL.
+// and worker pools do not. The error is an [*Error].
 func (d *Detector) HandlerHost(ctx context.Context) (Found, error) {
 	f, err := d.handlerHost(ctx)
 	if err != nil {
-		return Found{}, &Error{Piece: "handler host", Setting: "TASK_HANDLER_URL", Err: err}
+		return Found{}, &Error{Piece: PieceHandlerHost, Err: err}
 	}
 	return f, nil
 }

@@ -9,11 +9,11 @@ import (
 // Location returns the region, which is also the Cloud Tasks location, such as
 // "us-central1": CLOUD_RUN_REGION if somebody set it (the platform does not), else
 // the metadata server's region, else the region of its zone. The error is an
-// [*Error] naming CLOUD_TASKS_LOCATION.
+// [*Error].
 func (d *Detector) Location(ctx context.Context) (Found, error) {
 	f, err := d.region(ctx)
 	if err != nil {
-		return Found{}, &Error{Piece: "location", Setting: "CLOUD_TASKS_LOCATION", Err: err}
+		return Found{}, &Error{Piece: PieceLocation, Err: err}
 	}
 	return f, nil
 }

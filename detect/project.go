@@ -9,11 +9,11 @@ import (
 // Project returns the project ID under which Cloud Tasks queues are addressed:
 // GOOGLE_CLOUD_PROJECT if somebody set it (Cloud Run does not, App Engine does),
 // else GAE_APPLICATION without its partition, else the metadata server's answer.
-// The error is an [*Error] naming CLOUD_TASKS_PROJECT.
+// The error is an [*Error].
 func (d *Detector) Project(ctx context.Context) (Found, error) {
 	f, err := d.firstProject(ctx, d.variable("GOOGLE_CLOUD_PROJECT"), d.application())
 	if err != nil {
-		return Found{}, &Error{Piece: "project", Setting: "CLOUD_TASKS_PROJECT", Err: err}
+		return Found{}, &Error{Piece: PieceProject, Err: err}
 	}
 	return f, nil
 }
@@ -76,11 +76,11 @@ func (d *Detector) projectNumber(ctx context.Context) (string, error) {
 // ServiceAccount returns the e-mail address of the account that the code runs as
 // unless it was deployed with another one: PROJECT@appspot.gserviceaccount.com on
 // App Engine, the metadata server's default account elsewhere. The error is an
-// [*Error] naming OIDC_SERVICE_ACCOUNT_EMAIL.
+// [*Error].
 func (d *Detector) ServiceAccount(ctx context.Context) (Found, error) {
 	f, err := d.serviceAccount(ctx)
 	if err != nil {
-		return Found{}, &Error{Piece: "service account", Setting: "OIDC_SERVICE_ACCOUNT_EMAIL", Err: err}
+		return Found{}, &Error{Piece: PieceServiceAccount, Err: err}
 	}
 	return f, nil
 }

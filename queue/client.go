@@ -60,6 +60,7 @@ type Client struct {
 	cfg      Config
 	registry *Registry
 	backends map[string]Backend // with the default one
+	followed followedTxs
 	outage   outage
 	bell     bell
 }
@@ -68,11 +69,8 @@ type Client struct {
 // registered tasks run as long as they may, and fills in its defaults. It opens
 // nothing and starts nothing.
 func NewClient(cfg Config) (*Client, error) {
-	if cfg.Store == nil {
-		return nil, errors.New("queue: Config.Store is required")
-	}
-	if cfg.Registry == nil {
-		return nil, errors.New("queue: Config.Registry is required")
+	if err := cfg.required(); err != nil {
+		return nil, err
 	}
 	backends := map[string]Backend{DefaultBackend: {Dispatcher: cfg.Dispatcher, Queues: cfg.Queues}}
 	for name, backend := range cfg.Backends {
@@ -80,6 +78,9 @@ func NewClient(cfg Config) (*Client, error) {
 			return nil, fmt.Errorf(`queue: Config.Backends[%q]: use 1 to 100 letters, digits, "-", "_" or ".", and not %q, which Config.Dispatcher is`, name, DefaultBackend)
 		}
 		backends[name] = backend
+	}
+	if err := checkDispatchers(backends); err != nil {
+		return nil, err
 	}
 	for name, backend := range backends {
 		for _, queue := range backend.Queues {
@@ -107,6 +108,11 @@ func NewClient(cfg Config) (*Client, error) {
 			return nil, fmt.Errorf("queue: task %q: %w", task.Name, err)
 		}
 	}
+	for _, backend := range backends {
+		if local, ok := backend.Dispatcher.(*Local); ok {
+			local.logTo(cfg.Logger)
+		}
+	}
 	return c, nil
 }
 
@@ -120,7 +126,7 @@ func (c *Client) StrictArgs() bool { return c.cfg.StrictArgs }
 func (c *Client) checkRoute(name, queue string) error {
 	backend, ok := c.backends[name]
 	if !ok {
-		return invalidf("backend_name %q is not known; known: %s", name, strings.Join(slices.Sorted(maps.Keys(c.backends)), ", "))
+		return invalidf("backend_name %q is not known; known: %s", name, c.backendNames())
 	}
 	if len(backend.Queues) > 0 && !slices.Contains(backend.Queues, queue) {
 		return invalidf("queue_name %q is not allowed; allowed: %s", queue, strings.Join(backend.Queues, ", "))
@@ -147,6 +153,20 @@ func (c *Client) HasBackend(name string) bool {
 	return ok
 }
 
+func (c *Client) backendNames() string {
+	return strings.Join(slices.Sorted(maps.Keys(c.backends)), ", ")
+}
+
+// dispatchesTo reports whether a backend has this dispatcher.
+func (c *Client) dispatchesTo(d Dispatcher) bool {
+	for _, backend := range c.backends {
+		if backend.Dispatcher == d {
+			return true
+		}
+	}
+	return false
+}
+
 // backendOf returns the name of the backend that has this dispatcher.
 func (c *Client) backendOf(d Dispatcher) string {
 	for name, backend := range c.backends {
@@ -159,6 +179,9 @@ func (c *Client) backendOf(d Dispatcher) string {
 
 // Get returns one task, or ErrNotFound.
 func (c *Client) Get(ctx context.Context, id uuid.UUID) (*Row, error) {
+	if err := c.check(); err != nil {
+		return nil, err
+	}
 	var row *Row
 	err := within(ctx, statementTimeout, func(ctx context.Context) (err error) {
 		row, err = c.cfg.Store.Get(ctx, id)

@@ -31,6 +31,9 @@ func CompleteTx(ctx context.Context, tx Tx, out any) error {
 	if !ok {
 		return invalidf("CompleteTx needs the context of a running task")
 	}
+	if err := checkTx(tx); err != nil {
+		return err
+	}
 	value, err := encode("return value", out)
 	if err != nil {
 		return err

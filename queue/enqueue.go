@@ -49,6 +49,9 @@ func (c *Client) Enqueue(ctx context.Context, task string, args any, opts ...Opt
 // dispatches them. An error that is ErrInvalid or ErrIDConflict is a
 // *RequestError that names the request.
 func (c *Client) EnqueueMany(ctx context.Context, requests ...Request) ([]*Handle, error) {
+	if err := c.check(); err != nil {
+		return nil, err
+	}
 	rows, err := c.newRows(requests)
 	if err != nil {
 		return nil, err

@@ -63,6 +63,9 @@ type Executor struct {
 
 // NewExecutor checks the configuration and fills in its defaults.
 func NewExecutor(c *Client, cfg ExecutorConfig) (*Executor, error) {
+	if err := c.check(); err != nil {
+		return nil, err
+	}
 	if cfg.Lease == 0 {
 		cfg.Lease = DefaultLease
 	}

@@ -3,6 +3,9 @@ package queue
 import (
 	"context"
 	"errors"
+	"fmt"
+	"log/slog"
+	"strings"
 	"sync"
 	"time"
 )
@@ -16,27 +19,44 @@ const LocalPoll = 5 * time.Second
 // in the store for its backend, highest priority first, whoever enqueued it and
 // whenever, as many at once as the Executor allows. A Local serves one backend.
 //
-// Make one with NewLocal, give it to Config.Dispatcher, and call Run. What is dispatched before Run starts is not lost.
+// Make one with NewLocal, give it to Config.Dispatcher, and call Run. What is
+// dispatched before Run starts is not lost; if Run has not been called a second
+// later, the client's logger gets a warning.
 type Local struct {
 	wake chan struct{} // has a value when due or alarm has changed
 
 	mu    sync.Mutex
 	due   bool      // something was dispatched that may be claimed now
 	alarm time.Time // the earliest known time at which a row becomes due; zero: none
+
+	log     *slog.Logger
+	running bool // Run is
+	begun   bool // Run was called
+	checked bool // whether Run was called is being checked, or was
 }
 
 // NewLocal returns a Local that does nothing until Run is called.
 func NewLocal() *Local { return &Local{wake: make(chan struct{}, 1)} }
 
 // StartLocal makes a client whose tasks run in this process until ctx ends: the
-// short way, for small programs and tests. cfg.Dispatcher is set by it. Programs
-// that want to bound how many tasks run, or to drain them when they stop, use
-// NewLocal, NewExecutor and Executor.Shutdown.
+// short way, for small programs and tests. It sets cfg.Dispatcher, which must be
+// nil. The store's tables must exist (ErrSchema), and at least one task must have
+// a function. Programs that bound how many tasks run, or drain them when they
+// stop, use NewLocal, NewExecutor and Executor.Shutdown.
 func StartLocal(ctx context.Context, cfg Config) (*Client, error) {
+	if cfg.Dispatcher != nil {
+		return nil, fmt.Errorf("queue: StartLocal sets Config.Dispatcher and must not get one (%T): leave it nil, or use NewClient", cfg.Dispatcher)
+	}
 	local := NewLocal()
 	cfg.Dispatcher = local
 	client, err := NewClient(cfg)
 	if err != nil {
+		return nil, err
+	}
+	if len(cfg.Registry.runnable) == 0 {
+		return nil, errNothingRunnable
+	}
+	if err := checkMigrated(ctx, cfg.Store); err != nil {
 		return nil, err
 	}
 	executor, err := NewExecutor(client, ExecutorConfig{})
@@ -47,8 +67,73 @@ func StartLocal(ctx context.Context, cfg Config) (*Client, error) {
 	return client, nil
 }
 
+// checkMigrated refuses a store without tables, or with old ones. Any other
+// trouble of the database may pass, and is Run's to wait for.
+func checkMigrated(ctx context.Context, store Store) error {
+	checker, ok := store.(interface{ CheckSchema(context.Context) error })
+	if !ok {
+		return nil
+	}
+	err := within(ctx, statementTimeout, checker.CheckSchema)
+	if errors.Is(err, ErrSchema) {
+		return fmt.Errorf("queue: StartLocal: %w; call the store's Migrate before StartLocal", err)
+	}
+	return nil
+}
+
+func (l *Local) logTo(log *slog.Logger) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if l.log == nil {
+		l.log = log
+	}
+}
+
+// runWithin is how long after the first dispatch Run should have been called.
+const runWithin = time.Second
+
+// expectRun warns when something was dispatched and Run is never called.
+func (l *Local) expectRun() {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if l.begun || l.checked || l.log == nil {
+		return
+	}
+	l.checked = true
+	time.AfterFunc(runWithin, func() {
+		l.mu.Lock()
+		defer l.mu.Unlock()
+		if !l.begun {
+			l.log.Warn("tasks wait for this process and nothing runs them: call Local.Run with an Executor, or use StartLocal")
+		}
+	})
+}
+
+// start marks the Local as running. It panics for what could never work.
+func (l *Local) start(e *Executor) {
+	if e == nil {
+		panic("queue: Local.Run: the Executor is nil: check the error of NewExecutor")
+	}
+	if !e.client.dispatchesTo(l) {
+		panic("queue: Local.Run: the Executor's Client does not dispatch to this Local: set it as Config.Dispatcher, or as the Dispatcher of a Backend")
+	}
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if l.running {
+		panic("queue: Local.Run is running already: call it once for each Local, with one Executor")
+	}
+	l.running, l.begun = true, true
+}
+
+func (l *Local) stop() {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.running = false
+}
+
 // Dispatch wakes Run now, or when the tickets are due. It never fails.
 func (l *Local) Dispatch(_ context.Context, tickets ...Ticket) error {
+	l.expectRun()
 	for _, ticket := range tickets {
 		l.wakeAt(ticket.DueAt)
 	}
@@ -74,8 +159,15 @@ func (l *Local) wakeAt(t time.Time) {
 }
 
 // Run claims and runs what is due until ctx ends or the executor shuts down. It
-// does not wait for the tasks that then run: Executor.Shutdown does.
+// does not wait for the tasks that then run: Executor.Shutdown does. It panics
+// when it is running already, and when the Executor's Client does not have this
+// Local for a Dispatcher. Tasks that are declared without a function are logged.
 func (l *Local) Run(ctx context.Context, e *Executor) {
+	l.start(e)
+	defer l.stop()
+	if names := e.client.registry.declaredOnly(e.client.backendOf(l)); len(names) > 0 {
+		e.log.Warn("tasks without a function are stored and not run by this process: give NewRegistry what their Handle returns", "tasks", strings.Join(names, ", "))
+	}
 	claimable := false
 	var looked time.Time // when time's doing was last seen to
 	for ctx.Err() == nil {

@@ -1,6 +1,7 @@
 package queue
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"math"
@@ -13,6 +14,9 @@ import (
 // did. The context of a function that is running ends with its next heartbeat,
 // and what it returns is not stored. ErrNotFound if there is no such task.
 func (c *Client) Cancel(ctx context.Context, id uuid.UUID) (row *Row, cancelled bool, err error) {
+	if err := c.check(); err != nil {
+		return nil, false, err
+	}
 	row, cancelled, err = c.cfg.Store.Cancel(ctx, id)
 	c.outage.observe(err)
 	return row, cancelled, err
@@ -20,6 +24,9 @@ func (c *Client) Cancel(ctx context.Context, id uuid.UUID) (row *Row, cancelled 
 
 // Figures counts tasks by state.
 func (c *Client) Figures(ctx context.Context, f Filter) (Figures, error) {
+	if err := c.check(); err != nil {
+		return Figures{}, err
+	}
 	figures, err := c.cfg.Store.Figures(ctx, f)
 	c.outage.observeRead(err)
 	return figures, err
@@ -40,6 +47,9 @@ const DefaultBatch = 1000
 // after each batch. While tasks run it leaves them most of the database: after
 // each batch it waits for twice as long as that took.
 func (c *Client) Purge(ctx context.Context, r PurgeRequest, progress func(deleted int)) (deleted int, more bool, err error) {
+	if err := cmp.Or(c.check(), r.check()); err != nil {
+		return 0, false, err
+	}
 	if r.Limit == 0 {
 		r.Limit = DefaultBatch
 	}
@@ -69,6 +79,17 @@ func (c *Client) Purge(ctx context.Context, r PurgeRequest, progress func(delete
 	}
 }
 
+// check refuses a request that would choose nothing, whatever is stored.
+func (r PurgeRequest) check() error {
+	if len(r.Final()) == 0 {
+		return invalidf("PurgeRequest.Statuses must name at least one of %s, %s and %s, not %v", StatusSuccessful, StatusFailed, StatusCancelled, r.Statuses)
+	}
+	if r.Age < 0 || r.Limit < 0 {
+		return invalidf("PurgeRequest.Age and Limit must not be negative")
+	}
+	return nil
+}
+
 // makeWay waits, if tasks run, or until ctx ends.
 func (c *Client) makeWay(ctx context.Context, pause time.Duration) {
 	working := false
@@ -90,6 +111,9 @@ const batchTimeout = time.Minute
 
 // CountPurgeable is how many rows Purge would delete now.
 func (c *Client) CountPurgeable(ctx context.Context, r PurgeRequest) (int, error) {
+	if err := cmp.Or(c.check(), r.check()); err != nil {
+		return 0, err
+	}
 	n, err := c.cfg.Store.CountPurgeable(ctx, r)
 	c.outage.observeRead(err)
 	return n, err
@@ -99,6 +123,9 @@ func (c *Client) CountPurgeable(ctx context.Context, r PurgeRequest) (int, error
 // and returns how many it handled when ctx ends or none is left. The sweeper, or
 // a worker that pulls, sees to those that are READY again.
 func (c *Client) Requeue(ctx context.Context, r RequeueRequest) (total Requeued, err error) {
+	if err := c.check(); err != nil {
+		return total, err
+	}
 	switch {
 	case r.DryRun:
 		r.Limit = math.MaxInt32 // one count of all

@@ -62,14 +62,15 @@ func MaxAttempts(n int) Option { return func(o *options) { o.maxAttempts = n } }
 // given to Enqueue it leaves the task's.
 func Timeout(d time.Duration) Option { return func(o *options) { o.timeout = d } }
 
-// Delay makes the task wait for d, by the database's clock, before it is due.
+// Delay makes the task wait for d, by the database's clock, before it is due. It
+// is refused together with RunAfter.
 func Delay(d time.Duration) Option {
-	return func(o *options) { o.delay, o.runAfter = d, time.Time{} }
+	return func(o *options) { o.delay = d }
 }
 
 // RunAfter is the time before which the task never runs, on any attempt.
 func RunAfter(t time.Time) Option {
-	return func(o *options) { o.runAfter, o.delay = t, 0 }
+	return func(o *options) { o.runAfter = t }
 }
 
 // WithID chooses the row's ID, so that the enqueue can be repeated when its
@@ -121,6 +122,8 @@ func (o *options) check() error {
 		return invalidf("id must be a UUID that is not all zeros")
 	case o.delay < 0 || o.delay > latestRunAfter.Sub(earliestRunAfter):
 		return invalidf("delay must not be negative, not %s", o.delay)
+	case o.delay != 0 && !o.runAfter.IsZero():
+		return invalidf("delay and run_after exclude each other: leave out queue.Delay or queue.RunAfter")
 	case !o.runAfter.IsZero() && (o.runAfter.Before(earliestRunAfter) || o.runAfter.After(latestRunAfter)):
 		return invalidf("run_after must be between the years 1970 and 9999, not in %d", o.runAfter.Year())
 	}

@@ -63,6 +63,9 @@ func (e *Executor) claimNext(ctx context.Context, from From, n int) ([]*Row, err
 
 // ProcessOne claims the task that comes next and runs it; nil when none is due.
 func (e *Executor) ProcessOne(ctx context.Context, from From) (*Run, error) {
+	if err := e.checkPull(from); err != nil {
+		return nil, err
+	}
 	_, lookErr := e.look(ctx) // which does not keep it from what can be claimed
 	if err := e.reserve(); err != nil {
 		return nil, err

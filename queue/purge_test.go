@@ -37,7 +37,7 @@ func TestPurgeMakesWayForTasks(t *testing.T) {
 				t.Fatal(err)
 			}
 			began := time.Now()
-			deleted, more, err := client.Purge(t.Context(), queue.PurgeRequest{Limit: 100}, nil)
+			deleted, more, err := client.Purge(t.Context(), queue.PurgeRequest{Statuses: []queue.Status{queue.StatusFailed}, Limit: 100}, nil)
 			if took := time.Since(began); deleted != 901 || more || err != nil || took != c.want {
 				t.Errorf("working %t: %d deleted, more %t, %v in %s; want %s", c.working, deleted, more, err, took, c.want)
 			}
@@ -54,7 +54,7 @@ func TestPurgeDoesNotWaitBeyondItsTime(t *testing.T) {
 		}
 		ctx, cancel := context.WithTimeout(t.Context(), 2*time.Second)
 		defer cancel()
-		if deleted, more, err := client.Purge(ctx, queue.PurgeRequest{Limit: 100}, nil); deleted != 100 || !more || err != nil {
+		if deleted, more, err := client.Purge(ctx, queue.PurgeRequest{Statuses: []queue.Status{queue.StatusFailed}, Limit: 100}, nil); deleted != 100 || !more || err != nil {
 			t.Errorf("%d deleted, more %t, %v", deleted, more, err)
 		}
 	})

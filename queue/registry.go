@@ -18,8 +18,14 @@ type Registry struct {
 // two have the same name or alias, as http.ServeMux does for two equal patterns.
 func NewRegistry(defs ...Definition) *Registry {
 	r := &Registry{byName: make(map[string]definition)}
-	for _, def := range defs {
+	for i, def := range defs {
+		if isNil(def) {
+			panic(fmt.Sprintf("queue: NewRegistry: definition %d is nil: make it with NewTask or Declare", i+1))
+		}
 		d := def.definition()
+		if d.name == "" {
+			panic(fmt.Sprintf("queue: NewRegistry: definition %d has no name: make it with NewTask or Declare", i+1))
+		}
 		for _, name := range append([]string{d.name}, d.options.aliases...) {
 			if _, taken := r.byName[name]; taken {
 				panic(fmt.Sprintf("queue: two tasks are named %q", name))

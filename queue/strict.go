@@ -65,6 +65,26 @@ func (w *unknownWalk) member(path string, t reflect.Type, key string, value json
 	}
 }
 
+// fitsNoField reports whether data is an object with members of which t, a
+// struct with fields, has none: it is another type's.
+func fitsNoField(t reflect.Type, data json.RawMessage) bool {
+	for t.Kind() == reflect.Pointer && !decodesItself(t) {
+		t = t.Elem()
+	}
+	if t.Kind() != reflect.Struct || decodesItself(t) || len(data) == 0 {
+		return false
+	}
+	fields := jsonFieldsOf(t)
+	known, members := 0, 0
+	eachMember(data, func(key string, _ json.RawMessage) {
+		members++
+		if _, ok := fields.find(key); ok {
+			known++
+		}
+	})
+	return members > 0 && known == 0 && len(fields) > 0
+}
+
 // eachMember calls f for the members of a JSON object, and not at all for any
 // other value.
 func eachMember(data json.RawMessage, f func(key string, value json.RawMessage)) {

@@ -43,6 +43,9 @@ func (s Swept) NothingWorked() bool { return s.Errors > 0 && s.Dispatched+s.Arme
 // Refused tickets are counted, logged and noted on their rows; the error is the
 // store's. What was done before an error is returned with it.
 func (c *Client) Sweep(ctx context.Context, limit int) (Swept, error) {
+	if err := c.check(); err != nil {
+		return Swept{}, err
+	}
 	if limit == 0 {
 		limit = DefaultSweepLimit
 	}
@@ -64,8 +67,12 @@ func (c *Client) Sweep(ctx context.Context, limit int) (Swept, error) {
 	return s.done, err
 }
 
-// SweepEvery sweeps now and then at every interval until ctx ends.
+// SweepEvery sweeps now and then at every interval until ctx ends. It panics when
+// the interval is not positive.
 func (c *Client) SweepEvery(ctx context.Context, interval time.Duration) {
+	if interval <= 0 {
+		panic(fmt.Sprintf("queue: SweepEvery: the interval must be positive, not %s", interval))
+	}
 	ticker := time.NewTicker(interval)
 	defer ticker.Stop()
 	for {

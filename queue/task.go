@@ -124,7 +124,8 @@ func (t *Task[In, Out]) Enqueue(ctx context.Context, c *Client, in In, opts ...O
 
 // Result returns what the task with this ID returned. Errors: ErrNotFound,
 // ErrPending while it has not ended, a *FailedError when it failed,
-// ErrCancelled, and ErrWrongTask when the ID is another task's.
+// ErrCancelled, and ErrWrongTask when the ID is another task's. A return value
+// that Out cannot hold is an error, and so is an object with none of its fields.
 func (t *Task[In, Out]) Result(ctx context.Context, c *Client, id uuid.UUID) (Out, error) {
 	var out Out
 	row, err := c.Get(ctx, id)
@@ -137,7 +138,14 @@ func (t *Task[In, Out]) Result(ctx context.Context, c *Client, id uuid.UUID) (Ou
 	if err := row.outcome(); err != nil {
 		return out, err
 	}
-	return decode[Out](row.ReturnValue)
+	out, err = decode[Out](row.ReturnValue)
+	if err == nil && fitsNoField(reflect.TypeFor[Out](), row.ReturnValue) {
+		err = errors.New("it has none of the type's fields")
+	}
+	if err != nil {
+		return out, fmt.Errorf("the return value of task %s (%s) is no %s: %w", id, row.Task, reflect.TypeFor[Out](), err)
+	}
+	return out, nil
 }
 
 // Wait is Result, once the task has ended. It looks at the row at growing

@@ -1,8 +1,10 @@
 package queue
 
 import (
+	"cmp"
 	"context"
 	"fmt"
+	"sync"
 	"time"
 )
 
@@ -45,11 +47,17 @@ func (c *Client) EnqueueTx(ctx context.Context, tx Tx, task string, args any, op
 // EnqueueManyTx is EnqueueMany as a part of the caller's transaction, as
 // Task.EnqueueTx says.
 func (c *Client) EnqueueManyTx(ctx context.Context, tx Tx, requests ...Request) ([]*Handle, error) {
+	if err := cmp.Or(c.check(), checkTx(tx)); err != nil {
+		return nil, err
+	}
 	rows, err := c.newRows(requests)
 	if err != nil {
 		return nil, err
 	}
 	own, followed := tx.(*followedTx)
+	if !followed && c.followed.has(tx) {
+		return nil, invalidf("within InTx, enqueue with the Tx that InTx gives to its function, and not with the one that InTx was called with: nothing would dispatch the task after the commit")
+	}
 	if followed {
 		tx = own.Tx
 	} else {
@@ -91,6 +99,12 @@ type followedTx struct {
 // When the commit fails it may still have taken effect, if the connection was
 // lost; the sweeper then dispatches what is there.
 func (c *Client) InTx(ctx context.Context, tx Tx, fn func(tx Tx) error) error {
+	if err := cmp.Or(c.check(), checkTx(tx)); err != nil {
+		return err
+	}
+	if _, nested := tx.(*followedTx); nested {
+		return invalidf("InTx within InTx would commit the outer transaction: use the Tx of the outer one")
+	}
 	own := &followedTx{Tx: tx}
 	committed := false
 	defer func() {
@@ -100,7 +114,7 @@ func (c *Client) InTx(ctx context.Context, tx Tx, fn func(tx Tx) error) error {
 			_ = tx.Rollback(ctx) // the connection may be lost; then the database does it
 		}
 	}()
-	if err := fn(own); err != nil {
+	if err := c.followed.during(tx, func() error { return fn(own) }); err != nil {
 		return err
 	}
 	if err := tx.Commit(ctx); err != nil {
@@ -109,6 +123,54 @@ func (c *Client) InTx(ctx context.Context, tx Tx, fn func(tx Tx) error) error {
 	committed = true
 	c.goOut(ctx, own.handles)
 	return nil
+}
+
+// Identified is a Tx that can say which transaction it is: two of them are of one
+// transaction if their identities are equal. The stores' are.
+type Identified interface {
+	// Transaction returns something comparable that no other transaction has
+	// until this one has ended.
+	Transaction() any
+}
+
+// followedTxs are the transactions that InTx is about to commit.
+type followedTxs struct {
+	mu    sync.Mutex
+	count map[any]int
+}
+
+// has reports whether tx is one of them.
+func (f *followedTxs) has(tx Tx) bool {
+	own, ok := tx.(Identified)
+	if !ok {
+		return false
+	}
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	return f.count[own.Transaction()] > 0
+}
+
+// during calls fn while tx is one of them. It is none any more when tx ends: the
+// next transaction may have the same identity.
+func (f *followedTxs) during(tx Tx, fn func() error) error {
+	own, ok := tx.(Identified)
+	if !ok {
+		return fn()
+	}
+	key := own.Transaction()
+	add := func(n int) {
+		f.mu.Lock()
+		defer f.mu.Unlock()
+		if f.count == nil {
+			f.count = make(map[any]int)
+		}
+		if f.count[key] += n; f.count[key] == 0 {
+			delete(f.count, key)
+		}
+	}
+	add(1)
+	defer add(-1)
+	return fn()
 }
 
 // Dispatch sends tasks on their way that EnqueueTx stored in a transaction of

@@ -42,8 +42,13 @@ type worker struct {
 // executor allows, until nothing is due (unless Continuous), MaxTasks have been
 // begun, ctx ends, or the executor shuts down; then it waits for those still
 // running, which only Shutdown cuts short. When the database is down a
-// continuous worker goes on looking; any other returns the error.
+// continuous worker goes on looking; any other returns the error. A backend that
+// the client does not have, and negative bounds, are ErrInvalid; a registry
+// without functions is an error.
 func (e *Executor) Work(ctx context.Context, cfg WorkConfig) (Worked, error) {
+	if err := e.checkWork(cfg); err != nil {
+		return Worked{}, err
+	}
 	if cfg.Interval == 0 {
 		cfg.Interval = LocalPoll
 	}

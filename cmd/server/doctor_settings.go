@@ -60,7 +60,7 @@ func (e *examination) detect(ctx context.Context) {
 		if d.Platform() == detect.AppEngine {
 			return d.ServiceAccount(ctx)
 		}
-		return detect.Found{}, &detect.Error{Setting: "OIDC_SERVICE_ACCOUNT_EMAIL", Err: errors.New("it is detected on App Engine only; elsewhere the account must be said")}
+		return detect.Found{}, errors.New("it is detected on App Engine only; elsewhere the account must be said")
 	})
 }
 

@@ -2,7 +2,6 @@ package main
 
 import (
 	"context"
-	"errors"
 	"net/url"
 	"strings"
 	"time"
@@ -85,24 +84,19 @@ func (p *program) cloudTarget(ctx context.Context) (*target, error) {
 	s := p.settings
 	d := p.detector()
 	var missing []string
-	value := func(setting string, detected func(context.Context) (detect.Found, error)) string {
+	value := func(name, setting string, detected func(context.Context) (detect.Found, error)) string {
 		if setting != "" {
 			return setting
 		}
 		found, err := detected(ctx)
 		if err != nil {
-			var piece *detect.Error
-			if errors.As(err, &piece) {
-				missing = append(missing, piece.Setting)
-			} else {
-				missing = append(missing, err.Error())
-			}
+			missing = append(missing, name)
 		}
 		return found.Value
 	}
 	t := &target{config: cloudtasks.Config{
-		Project:      value(s.CloudTasksProject, d.Project),
-		Location:     value(s.CloudTasksLocation, d.Location),
+		Project:      value("CLOUD_TASKS_PROJECT", s.CloudTasksProject, d.Project),
+		Location:     value("CLOUD_TASKS_LOCATION", s.CloudTasksLocation, d.Location),
 		QueueAliases: s.TasksQueueAliases,
 		AllowHTTP:    s.CloudTasksEmulatorHost != "",
 
@@ -113,7 +107,7 @@ func (p *program) cloudTarget(ctx context.Context) (*target, error) {
 			Service: p.getenv("GAE_SERVICE"), Version: p.getenv("GAE_VERSION"), HandlerPath: s.TaskHandlerPath,
 		}
 	} else {
-		t.config.HandlerURL = value(s.TaskHandlerURL, func(ctx context.Context) (detect.Found, error) {
+		t.config.HandlerURL = value("TASK_HANDLER_URL", s.TaskHandlerURL, func(ctx context.Context) (detect.Found, error) {
 			origin, err := d.HandlerOrigin(ctx)
 			origin.Value += s.TaskHandlerPath
 			return origin, err
@@ -121,10 +115,10 @@ func (p *program) cloudTarget(ctx context.Context) (*target, error) {
 		detectAccount := d.ServiceAccount
 		if d.Platform() != detect.AppEngine { // elsewhere the account must be said
 			detectAccount = func(context.Context) (detect.Found, error) {
-				return detect.Found{}, &detect.Error{Piece: "service account", Setting: "OIDC_SERVICE_ACCOUNT_EMAIL"}
+				return detect.Found{}, detect.ErrNotDetected
 			}
 		}
-		t.config.ServiceAccountEmail = value(s.OIDCServiceAccountEmail, detectAccount)
+		t.config.ServiceAccountEmail = value("OIDC_SERVICE_ACCOUNT_EMAIL", s.OIDCServiceAccountEmail, detectAccount)
 	}
 	if len(missing) > 0 {
 		return nil, usagef("cloudtasks mode needs settings that are neither given nor detected here: %s", strings.Join(missing, ", "))

@@ -48,8 +48,12 @@ type Store struct {
 	lines lines
 }
 
-// New returns a Store on a pool of the caller's. Close closes the pool.
+// New returns a Store on a pool of the caller's. Close closes the pool. A nil pool
+// panics.
 func New(pool *pgxpool.Pool) *Store {
+	if pool == nil {
+		panic("pgstore: New: the pool is nil: check the error of pgxpool.New")
+	}
 	c := pool.Config().ConnConfig
 	s := &Store{
 		pool:           pool,

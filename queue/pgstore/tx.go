@@ -13,10 +13,20 @@ import (
 
 // Tx makes a pgx transaction what queue.Client.InTx, EnqueueTx and
 // queue.CompleteTx take. The transaction must be in the database, and see the
-// schema, of the Client's Store; it may be of another pool.
-func Tx(tx pgx.Tx) queue.Tx { return callersTx{tx} }
+// schema, of the Client's Store; it may be of another pool. That of a nil tx is
+// nil, and refused.
+func Tx(tx pgx.Tx) queue.Tx {
+	if tx == nil {
+		return nil
+	}
+	return callersTx{tx}
+}
 
 type callersTx struct{ pgx.Tx }
+
+// Transaction is the connection, which has one transaction at a time, with its
+// savepoints.
+func (t callersTx) Transaction() any { return t.Conn() }
 
 // InsertTx is Insert as a part of tx.
 func (s *Store) InsertTx(ctx context.Context, tx queue.Tx, rows ...*queue.NewRow) error {

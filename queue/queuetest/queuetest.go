@@ -6,6 +6,7 @@ package queuetest
 
 import (
 	"context"
+	"errors"
 	"slices"
 	"sync"
 	"time"
@@ -16,8 +17,11 @@ import (
 // Immediate makes a client that runs each task once inside its Enqueue, if it is
 // due: when Enqueue returns, the row shows how that attempt ended. The executor,
 // which it also returns, can run what is left, such as a second attempt.
-// cfg.Dispatcher is set by it.
+// It sets cfg.Dispatcher, which must be nil.
 func Immediate(cfg queue.Config) (*queue.Client, *queue.Executor, error) {
+	if cfg.Dispatcher != nil {
+		return nil, nil, errors.New("queuetest: Immediate sets Config.Dispatcher: leave it nil")
+	}
 	d := &immediate{}
 	cfg.Dispatcher = d
 	client, err := queue.NewClient(cfg)

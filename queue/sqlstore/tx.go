@@ -15,9 +15,18 @@ import (
 // may be of another pool. An SQLite file has one writer at a time: until the
 // transaction ends, nothing else is enqueued, claimed or finished, not even by
 // the same process, and for :memory: it must be begun on Store.DB.
-func Tx(tx *sql.Tx) queue.Tx { return callersTx{tx} }
+// That of a nil tx is nil, and refused.
+func Tx(tx *sql.Tx) queue.Tx {
+	if tx == nil {
+		return nil
+	}
+	return callersTx{tx}
+}
 
 type callersTx struct{ *sql.Tx }
+
+// Transaction is the transaction itself.
+func (t callersTx) Transaction() any { return t.Tx }
 
 func (t callersTx) Commit(context.Context) error   { return t.Tx.Commit() }
 func (t callersTx) Rollback(context.Context) error { return t.Tx.Rollback() }
