@@ -58,14 +58,8 @@ func (t *target) links(row *queue.Row) []admin.Link {
 // else to nobody.
 func (p *program) adminAccess(parts *parts, listen string, tasksAreOpen bool) (admin.Access, error) {
 	s := p.settings
-	token, err := secret(parts.log, "ADMIN_TOKEN", s.AdminToken)
-	if err != nil {
-		return nil, err
-	}
-	readOnly, err := secret(parts.log, "ADMIN_READONLY_TOKEN", s.AdminReadonlyToken)
-	if err != nil {
-		return nil, err
-	}
+	token := secret(parts.log, "ADMIN_TOKEN", s.AdminToken)
+	readOnly := secret(parts.log, "ADMIN_READONLY_TOKEN", s.AdminReadonlyToken)
 	if token != "" && token == readOnly {
 		return nil, usagef("ADMIN_TOKEN and ADMIN_READONLY_TOKEN must differ")
 	}

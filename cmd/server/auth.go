@@ -3,7 +3,6 @@ package main
 import (
 	"log/slog"
 	"net"
-	"strings"
 
 	"github.com/claimcheck-go/claimcheck/detect"
 	"github.com/claimcheck-go/claimcheck/oidc"
@@ -17,14 +16,8 @@ const strongSecret = 16
 // with none, only a local server on loopback serves at all.
 func (p *program) authenticator(parts *parts, listen string) (httpapi.Authenticator, error) {
 	t := parts.target
-	token, err := secret(parts.log, "TASK_API_TOKEN", p.settings.TaskAPIToken)
-	if err != nil {
-		return nil, err
-	}
-	hmacSecret, err := secret(parts.log, "TASK_HMAC_SECRET", p.settings.TaskHMACSecret)
-	if err != nil {
-		return nil, err
-	}
+	token := secret(parts.log, "TASK_API_TOKEN", p.settings.TaskAPIToken)
+	hmacSecret := secret(parts.log, "TASK_HMAC_SECRET", p.settings.TaskHMACSecret)
 	var ways []httpapi.Authenticator
 	verifier, err := p.verifier(t, parts.log)
 	if err != nil {
@@ -53,18 +46,13 @@ func (p *program) authenticator(parts *parts, listen string) (httpapi.Authentica
 		"Set TASK_API_TOKEN or TASK_HMAC_SECRET, or OIDC_SERVICE_ACCOUNT_EMAIL with OIDC_AUDIENCE; or listen on 127.0.0.1 in local mode", listen)
 }
 
-// secret is a shared secret without the white space around it, since files of
-// secrets end in a line break. A blank one is refused: whoever set it does not
-// mean that everybody may call.
-func secret(log *slog.Logger, name, value string) (string, error) {
-	trimmed := strings.TrimSpace(value)
-	switch {
-	case value != "" && trimmed == "":
-		return "", usagef("%s is blank: set a secret of 32 random characters, or unset it", name)
-	case trimmed != "" && len(trimmed) < strongSecret:
-		log.Warn(name+" is short enough to be guessed; use 32 random characters", "length", len(trimmed))
+// secret is a shared secret; one that is short enough to be guessed is warned
+// about.
+func secret(log *slog.Logger, name, value string) string {
+	if value != "" && len(value) < strongSecret {
+		log.Warn(name+" is short enough to be guessed; use 32 random characters", "length", len(value))
 	}
-	return trimmed, nil
+	return value
 }
 
 // routeAuth is who may call the routes that differ from the others: App Engine's

@@ -5,7 +5,6 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
-	"log/slog"
 	"path/filepath"
 	"strings"
 	"testing"
@@ -352,11 +351,5 @@ func TestDeliveriesArriveAtThePathOfTheHandlerURL(t *testing.T) {
 		if got := p.executePath(); got != want {
 			t.Errorf("%s: %s, want %s", handlerURL, got, want)
 		}
-	}
-}
-
-func TestSecretOfAFileIsTakenWithoutItsLineBreak(t *testing.T) {
-	if got, err := secret(slog.New(slog.DiscardHandler), "TASK_API_TOKEN", " 0123456789abcdef\n"); err != nil || got != "0123456789abcdef" {
-		t.Errorf("%q, %v", got, err)
 	}
 }

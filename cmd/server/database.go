@@ -12,6 +12,7 @@ import (
 
 	"github.com/claimcheck-go/claimcheck/internal/cloudsql"
 	"github.com/claimcheck-go/claimcheck/internal/dbfacts"
+	"github.com/claimcheck-go/claimcheck/internal/dburl"
 	"github.com/claimcheck-go/claimcheck/internal/migrate"
 	"github.com/claimcheck-go/claimcheck/queue"
 	"github.com/claimcheck-go/claimcheck/queue/pgstore"
@@ -32,10 +33,15 @@ type database interface {
 	Close() error
 }
 
-// databaseURL is the setting, or its default where there is one.
+// databaseURL is the setting in its canonical form, or its default where there is
+// one.
 func (p *program) databaseURL() (string, error) {
 	if p.settings.DatabaseURL != "" {
-		return p.settings.DatabaseURL, nil
+		rawURL, err := dburl.Canonical(p.settings.DatabaseURL)
+		if err != nil {
+			return "", usagef("DATABASE_URL: %w", err)
+		}
+		return rawURL, nil
 	}
 	if p.onPlatform() {
 		return "", usagef("DATABASE_URL is required here, since the disk of Cloud Run and App Engine is not kept: postgres://USER:PASSWORD@HOST/NAME")
@@ -106,8 +112,8 @@ func (p *program) databaseOpener(unchecked bool) (open func(context.Context) (da
 	if err != nil {
 		return nil, err
 	}
-	switch scheme, _, _ := strings.Cut(rawURL, ":"); scheme {
-	case "postgres", "postgresql":
+	switch scheme := dburl.Scheme(rawURL); scheme {
+	case "postgres":
 		cfg := pgstore.Config{URL: rawURL, MaxConns: p.settings.DBMaxConns, Pooler: p.settings.DBPooler, DialFunc: dial, Name: name}
 		if err := cfg.Validate(); err != nil {
 			return nil, usageError{err}
@@ -132,8 +138,21 @@ func (p *program) databaseOpener(unchecked bool) (open func(context.Context) (da
 		}
 		return func(ctx context.Context) (database, error) { return opened(sqlstore.Open(ctx, rawURL, cfg)) }, nil
 	default:
-		return nil, usagef("DATABASE_URL must begin with postgres://, mysql://, sqlite:PATH or sqlite::memory:, not %.20q", scheme+":")
+		return nil, usageError{unknownDatabase(rawURL)}
 	}
+}
+
+// unknownDatabase says how a database is named. It quotes no more of the URL than
+// its scheme or a path, since what else it holds may be a password.
+func unknownDatabase(rawURL string) error {
+	const must = "DATABASE_URL must begin with postgres://, mysql://, mariadb://, sqlite:PATH or sqlite::memory:"
+	if form := dburl.Suggestion(rawURL); form != "" {
+		return fmt.Errorf("%s: write %s", must, form)
+	}
+	if scheme := dburl.Scheme(rawURL); scheme != "" && strings.Contains(rawURL, "://") {
+		return fmt.Errorf("%s, not %.20q", must, scheme+":")
+	}
+	return errors.New(must)
 }
 
 // maxConns is more than any database takes.
@@ -171,6 +190,10 @@ func opened[S database](store S, err error) (database, error) {
 func describeDatabase(rawURL string) string {
 	if strings.HasPrefix(rawURL, "sqlite:") {
 		return rawURL
+	}
+	rawURL, err := dburl.Canonical(rawURL)
+	if err != nil {
+		return "a URL that cannot be read"
 	}
 	u, err := url.Parse(rawURL)
 	if err != nil {

@@ -164,13 +164,13 @@ func (p *patient) examine() []doctor.Result {
 	if err != nil {
 		p.t.Fatal(err)
 	}
-	unsetEmpty(parser.Model.Node)
-	command, err := parser.Parse(append([]string{"doctor"}, p.args...))
+	in := readInputs(append([]string{"doctor"}, p.args...), parser.Model.Node)
+	command, err := parser.Parse(in.args)
 	if err != nil {
 		p.t.Fatal(err)
 	}
 	e := (&program{
-		settings: &g.settings, given: givenIn(command), stdout: io.Discard, stderr: io.Discard,
+		settings: &g.settings, given: givenIn(command), blank: in.checkBlank(command), stdout: io.Discard, stderr: io.Discard,
 		getenv: func(name string) string { return p.env[name] },
 	}).examine(p.t.Context(), &g.Doctor)
 	defer e.close()

@@ -5,7 +5,6 @@ import (
 	"errors"
 	"log/slog"
 	"net"
-	"regexp"
 	"strings"
 
 	"github.com/claimcheck-go/claimcheck/cloudtasks"
@@ -95,6 +94,7 @@ func (e *examination) piece(ctx context.Context, name string, setting *string, a
 
 // judge finds everything that is wrong with the settings, as serve would.
 func (e *examination) judge(ctx context.Context) {
+	e.blame(e.blank)
 	_, err := e.plan(ctx, true, true)
 	e.blame(err)
 	e.blame(e.checkCallers())
@@ -109,12 +109,6 @@ func (e *examination) judge(ctx context.Context) {
 		client, err := e.dial(ctx)
 		if e.blame(err); err == nil {
 			_ = client.Close()
-		}
-	}
-	for _, g := range e.given {
-		if g.secret != "" {
-			_, err := secret(quiet.log, g.name, g.secret)
-			e.blame(err)
 		}
 	}
 	_, err = e.adminAccess(quiet, "127.0.0.1:0", false)
@@ -154,9 +148,6 @@ func (e *examination) setAside() {
 		s.OIDCAudience = nil
 	}
 }
-
-// settingName finds names of settings in a text.
-var settingName = regexp.MustCompile(`[A-Z][A-Z_]{3,}[A-Z]`)
 
 // blame lays each problem of an error at the setting, or other variable, that it
 // names first.

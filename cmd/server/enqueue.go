@@ -7,7 +7,6 @@ import (
 	"os"
 	"os/signal"
 	"syscall"
-	"time"
 
 	"github.com/claimcheck-go/claimcheck/queue"
 	"github.com/claimcheck-go/claimcheck/queue/httpapi"
@@ -18,7 +17,7 @@ type enqueueCmd struct {
 	Args     string  `arg:"" optional:"" placeholder:"ARGS-JSON" help:"Its arguments as JSON. Default: null."`
 	Queue    *string `placeholder:"NAME" help:"Queue, instead of the task's own."`
 	Priority *int    `placeholder:"N" accepts:"from -100 to 100" help:"-100 to 100, higher first, instead of the task's own."`
-	RunAfter string  `placeholder:"TIME" help:"Not before this time (RFC 3339), or this long from now (90s, 2h)."`
+	RunAfter string  `placeholder:"TIME" help:"Not before this time (RFC 3339), or this long from now (90s, 2h; a number is seconds)."`
 	Backend  *string `placeholder:"NAME" help:"Backend, instead of the task's own."`
 	ID       *string `name:"id" placeholder:"UUID" help:"The task's ID: repeating the same enqueue then stores nothing new."`
 	Wait     bool    `help:"Wait for the end and print the result; fail if the task did. In local mode run the task here unless the server does."`
@@ -110,12 +109,12 @@ func (c *enqueueCmd) options() ([]queue.Option, error) {
 	if c.RunAfter == "" {
 		return options, nil
 	}
-	if delay, err := time.ParseDuration(c.RunAfter); err == nil {
+	if delay, err := parseDuration(c.RunAfter); err == nil {
 		return append(options, queue.Delay(delay)), nil
 	}
 	at, err := httpapi.ParseTime(c.RunAfter)
 	if err != nil {
-		return nil, usagef("--run-after must be a time such as 2026-01-31T15:04:05Z or a duration such as 90s or 2h, not %.60q", c.RunAfter)
+		return nil, usagef("--run-after must be a time such as 2026-01-31T15:04:05Z, a duration such as 90s or 2h, or a number of seconds, not %.60q", c.RunAfter)
 	}
 	return append(options, queue.RunAfter(at)), nil
 }

@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"errors"
 	"io"
 	"net/http"
 	"net/http/httptest"
@@ -81,13 +82,16 @@ func parsed(env map[string]string, args []string) (p *program, command string, e
 	if err != nil {
 		return nil, "", err
 	}
-	unsetEmpty(parser.Model.Node)
-	found, err := parser.Parse(args)
+	in := readInputs(args, parser.Model.Node)
+	found, err := parser.Parse(in.args)
 	if exited {
 		return nil, "", nil // --help
 	}
 	if err != nil {
-		return nil, "", explain(err, parser.Model.Children, args)
+		return nil, "", errors.New(in.attribute(explain(err, parser.Model.Children, in.args)))
+	}
+	if err := in.checkBlank(found); err != nil {
+		return nil, "", err
 	}
 	getenv := func(name string) string { return env[name] }
 	return &program{settings: &g.settings, getenv: getenv, stdin: strings.NewReader(""), stdout: io.Discard, stderr: io.Discard}, found.Command(), nil

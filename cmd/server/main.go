@@ -42,6 +42,7 @@ type grammar struct {
 type program struct {
 	settings *settings
 	given    givenSettings
+	blank    error // settings of white space alone
 	getenv   func(string) string
 	stdin    io.Reader
 	stdout   io.Writer
@@ -86,18 +87,22 @@ func realMain(ctx context.Context, args []string, p *program) int {
 	if err != nil {
 		panic(err) // the grammar itself is wrong
 	}
-	unsetEmpty(parser.Model.Node)
-	args = joinNegatives(args, parser.Model.Node)
-	command, err := parser.Parse(args)
+	in := readInputs(args, parser.Model.Node)
+	command, err := parser.Parse(in.args)
 	if exited { // --help
 		return status
 	}
 	if err != nil {
-		fmt.Fprintf(p.stderr, "server: %s (server --help lists all settings)\n", oneLine(explain(err, parser.Model.Children, args)))
+		fmt.Fprintf(p.stderr, "server: %s (server --help lists all settings)\n", in.attribute(explain(err, parser.Model.Children, in.args)))
 		return 2
 	}
 	p.given = givenIn(command)
-	err = command.Run(p)
+	getenv := p.getenv
+	p.getenv = func(name string) string { return strings.TrimSpace(getenv(name)) }
+	p.blank = in.checkBlank(command)
+	if err = p.blank; err == nil || command.Command() == "doctor" { // which lists what is wrong
+		err = command.Run(p)
+	}
 	var usage usageError
 	var exit exitStatus
 	switch {
@@ -108,26 +113,11 @@ func realMain(ctx context.Context, args []string, p *program) int {
 	case errors.As(err, &exit):
 		return int(exit)
 	case errors.As(err, &usage):
-		fmt.Fprintf(p.stderr, "server: %s\n", oneLine(err))
+		fmt.Fprintf(p.stderr, "server: %s\n", in.attribute(err))
 		return 2
 	default:
 		fmt.Fprintf(p.stderr, "server: %s\n", oneLine(err))
 		return 1
-	}
-}
-
-// unsetEmpty makes variables that are set to nothing count as not set, as
-// compose files write them.
-func unsetEmpty(node *kong.Node) {
-	for _, flag := range node.Flags {
-		for _, name := range flag.Envs {
-			if value, set := os.LookupEnv(name); set && value == "" {
-				_ = os.Unsetenv(name)
-			}
-		}
-	}
-	for _, child := range node.Children {
-		unsetEmpty(child)
 	}
 }
 

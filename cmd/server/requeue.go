@@ -20,14 +20,16 @@ type requeueCmd struct {
 }
 
 // age is a duration that nobody gives without its unit, not even 0.
-type age duration
+type age time.Duration
 
 // UnmarshalText reads a Go duration.
 func (a *age) UnmarshalText(text []byte) error {
-	if strings.Trim(string(text), "+-0") == "" {
+	parsed, err := time.ParseDuration(string(text))
+	if err != nil || parsed < 0 || strings.Trim(string(text), "+-0") == "" {
 		return fmt.Errorf("must be a duration such as 90s or 5m, not %q: the unit is required", text)
 	}
-	return (*duration)(a).UnmarshalText(text)
+	*a = age(parsed)
+	return nil
 }
 
 // Help shows examples.

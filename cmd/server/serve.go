@@ -22,7 +22,7 @@ import (
 
 type serveCmd struct {
 	Listen      string `placeholder:"HOST:PORT" help:"Address to listen on. Default: :$PORT on Cloud Run and App Engine, else 127.0.0.1:8080."`
-	Concurrency int    `placeholder:"N" accepts:"of at least 1" help:"Tasks that run at once. Default: 80 on Cloud Run and App Engine, 4 per CPU in local mode."`
+	Concurrency *int   `placeholder:"N" accepts:"of at least 1" help:"Tasks that run at once. Default: 80 on Cloud Run and App Engine, 4 per CPU in local mode."`
 	Migrate     bool   `help:"Bring the schema up to date first. Local mode always does."`
 }
 
@@ -36,8 +36,8 @@ const (
 
 // Run serves until SIGTERM or SIGINT, and then drains.
 func (c *serveCmd) Run(ctx context.Context, p *program) error {
-	if c.Concurrency < 0 {
-		return usagef("--concurrency must be at least 1, not %d", c.Concurrency)
+	if c.Concurrency != nil && *c.Concurrency < 1 {
+		return usagef("--concurrency must be at least 1, not %d: leave it out for the default", *c.Concurrency)
 	}
 	listen := c.listen(p)
 	if err := checkListen(listen); err != nil {
@@ -155,8 +155,8 @@ func checkListen(address string) error {
 
 func (c *serveCmd) concurrency(p *program) int {
 	switch {
-	case c.Concurrency > 0:
-		return c.Concurrency
+	case c.Concurrency != nil:
+		return *c.Concurrency
 	case p.onPlatform():
 		return 80
 	default:

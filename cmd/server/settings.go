@@ -2,6 +2,8 @@ package main
 
 import (
 	"fmt"
+	"math"
+	"strconv"
 	"strings"
 	"time"
 
@@ -12,7 +14,7 @@ import (
 // settings are the flags and variables that all commands share. A command uses,
 // and insists on, only those that it needs.
 type settings struct {
-	DatabaseURL string `env:"DATABASE_URL" group:"database" placeholder:"URL" help:"postgres://…, mysql://…, sqlite:PATH or sqlite::memory:. Off Google Cloud the default is sqlite:claimcheck.db."`
+	DatabaseURL string `env:"DATABASE_URL" group:"database" placeholder:"URL" help:"postgres://…, mysql://…, mariadb://…, sqlite:PATH or sqlite::memory:. Off Google Cloud the default is sqlite:claimcheck.db."`
 	DBMaxConns  int    `env:"DB_MAX_CONNS" name:"db-max-conns" group:"database" default:"10" accepts:"from 1 to 10000" help:"Connections in the pool."`
 	DBPooler    bool   `env:"DB_POOLER" name:"db-pooler" group:"database" help:"A transaction pooler (PgBouncer) sits before the database: prepare no statements."`
 
@@ -78,14 +80,22 @@ var settingGroups = []kong.Group{
 // duration is a time.Duration whose refusal says what is accepted.
 type duration time.Duration
 
-// UnmarshalText reads a Go duration.
+// UnmarshalText reads a Go duration, or a number of seconds.
 func (d *duration) UnmarshalText(text []byte) error {
-	parsed, err := time.ParseDuration(string(text))
+	parsed, err := parseDuration(string(text))
 	if err != nil || parsed < 0 {
-		return fmt.Errorf("must be a duration such as 90s or 5m, not %q", text)
+		return fmt.Errorf("must be a duration such as 90s or 5m, or a number of seconds, not %q", text)
 	}
 	*d = duration(parsed)
 	return nil
+}
+
+// parseDuration reads a Go duration. A number without a unit is seconds.
+func parseDuration(text string) (time.Duration, error) {
+	if seconds, err := strconv.ParseFloat(text, 64); err == nil && math.Abs(seconds) < 1e9 {
+		return time.Duration(seconds * float64(time.Second)), nil
+	}
+	return time.ParseDuration(text)
 }
 
 // byteSize is a number of bytes, written as 512KiB or 1000000.

@@ -5,7 +5,6 @@ import (
 	"fmt"
 	"os"
 	"os/signal"
-	"strconv"
 	"syscall"
 	"time"
 
@@ -16,29 +15,12 @@ type workCmd struct {
 	Queue           []string  `placeholder:"NAME" help:"Queues to pull from; repeatable. Default: all."`
 	Backend         string    `default:"default" help:"Backend to pull from."`
 	Continuous      bool      `help:"Keep looking when nothing is due. Otherwise end then."`
-	Interval        interval  `default:"5s" help:"How often to look when nothing is due."`
+	Interval        duration  `default:"5s" help:"How often to look when nothing is due."`
 	MaxTasks        int       `default:"0" accepts:"of 0 (no limit) or more" help:"End after so many tasks; 0 is no limit."`
 	Concurrency     int       `default:"1" accepts:"of at least 1" help:"Tasks that run at once."`
-	ShutdownTimeout *interval `placeholder:"0" help:"How long running tasks may go on after SIGTERM; 0 is as long as it takes. Default: 8s on Cloud Run and App Engine, else 0."`
+	ShutdownTimeout *duration `placeholder:"0" help:"How long running tasks may go on after SIGTERM; 0 is as long as it takes. Default: 8s on Cloud Run and App Engine, else 0."`
 	EmptyExitCode   int       `default:"0" accepts:"from 0 to 255" help:"Exit status when nothing was run."`
 	FailedExitCode  int       `default:"0" accepts:"from 0 to 255" help:"Exit status when a task ended FAILED."`
-}
-
-// interval is a duration that may also be written as a number of seconds.
-type interval time.Duration
-
-// UnmarshalText reads a Go duration or seconds.
-func (i *interval) UnmarshalText(text []byte) error {
-	if seconds, err := strconv.ParseFloat(string(text), 64); err == nil && seconds >= 0 && seconds < 1e9 {
-		*i = interval(seconds * float64(time.Second))
-		return nil
-	}
-	var d duration
-	if err := d.UnmarshalText(text); err != nil {
-		return fmt.Errorf("must be seconds such as 5 or 0.5, or a duration such as 90s or 5m, not %q", text)
-	}
-	*i = interval(d)
-	return nil
 }
 
 // exitStatus ends a command with a status of its own, and says nothing.

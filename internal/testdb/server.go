@@ -48,6 +48,9 @@ func (s *Server) URL(database string) string {
 	return fmt.Sprintf("postgres://postgres@127.0.0.1:%d/%s", s.port, database)
 }
 
+// Socket returns the path of the server's socket.
+func (s *Server) Socket() string { return filepath.Join(s.dir, ".s.PGSQL."+strconv.Itoa(s.port)) }
+
 // Start starts the server again after Stop or Crash, on the same port.
 func (s *Server) Start(tb testing.TB) {
 	tb.Helper()

@@ -21,7 +21,9 @@ import (
 // Config says which database to open, and how. Only URL is required.
 type Config struct {
 	// URL is postgres://user:password@host:port/database, with the parameters
-	// that libpq knows.
+	// that libpq knows; for a Unix socket,
+	// postgres://user:password@/database?host=/directory, or
+	// postgres://user:password@//directory/database.
 	URL string
 	// MaxConns is the size of the pool; 10 by default.
 	MaxConns int
@@ -63,12 +65,20 @@ func (c Config) Validate() error {
 }
 
 func (c Config) pool() (*pgxpool.Config, error) {
-	u, err := url.Parse(c.URL)
-	if err != nil || u.Scheme != "postgres" && u.Scheme != "postgresql" || dburl.Misread(c.URL) {
-		// What url.Parse says may quote the password.
-		return nil, errors.New("DATABASE_URL is not a PostgreSQL URL: it must look like postgres://user:password@host:5432/database, with special characters in the password percent-encoded (@ as %40, / as %2F, ? as %3F, # as %23)")
+	rawURL, err := dburl.Canonical(c.URL)
+	if err != nil {
+		return nil, fmt.Errorf("DATABASE_URL: %w", err)
 	}
-	config, err := pgxpool.ParseConfig(c.URL)
+	switch dburl.Scheme(rawURL) {
+	case "mysql", "sqlite": // mariadb is mysql by now
+		return nil, fmt.Errorf("package pgstore is for PostgreSQL: open a %s: URL with package sqlstore", dburl.Scheme(rawURL))
+	}
+	u, err := url.Parse(rawURL)
+	if err != nil || u.Scheme != "postgres" || dburl.Misread(rawURL) {
+		// What url.Parse says may quote the password.
+		return nil, errors.New("DATABASE_URL is not a PostgreSQL URL: it must look like postgres://user:password@host:5432/database, or postgres://user:password@/database?host=/directory for a socket, with special characters in the password percent-encoded (@ as %40, / as %2F, ? as %3F, # as %23)")
+	}
+	config, err := pgxpool.ParseConfig(rawURL)
 	if err != nil {
 		// It reads: cannot parse `URL`: reason.
 		reason := err.Error()[strings.LastIndex(err.Error(), "`")+1:]

@@ -65,11 +65,14 @@ func TestOpenSaysWhatIsWrong(t *testing.T) {
 
 func TestOpenRefusesBadURLs(t *testing.T) {
 	for _, url := range []string{
-		"", "tasks.db", "mysql://root:s3cret@localhost/x", "host=localhost password=s3cret",
+		"", "tasks.db", "postgres://u:s3cret@//cloudsql/p:r:i", "host=localhost password=s3cret",
 		"postgres://u:s3cret/x@host/db", "postgres://u:s3cret%zz@host/db", "postgres://u:s3cret@host:port/db",
 		"postgres://u:s3cret@host/db?sslmode=s3cret", "postgres://u:s3cret@host/db?connect_timeout=soon",
 	} {
 		mentions(t, refused(t, pgstore.Config{URL: url}), "DATABASE_URL")
+	}
+	for _, url := range []string{"mysql://root:s3cret@localhost/x", "mariadb://root:s3cret@localhost/x", "sqlite:x.db"} {
+		mentions(t, refused(t, pgstore.Config{URL: url}), "package sqlstore")
 	}
 }
 

@@ -67,7 +67,7 @@ func TestMySQLOpenSaysWhatIsWrong(t *testing.T) {
 			}
 		})
 	}
-	for _, url := range []string{"mysql://app:right@" + base + "/tasks", "mysql://app:right@/tasks?socket=" + server.Socket()} {
+	for _, url := range []string{"mysql://app:right@" + base + "/tasks", "mariadb://app:right@" + base + "/tasks", "mysql://app:right@/tasks?socket=" + server.Socket()} {
 		if err := migrated(t, url, sqlstore.Config{MaxConns: 1}).Insert(t.Context(), task(0)); err != nil {
 			t.Error(err)
 		}
@@ -94,6 +94,8 @@ func TestMySQLOpenRefusesBadURLs(t *testing.T) {
 		"mysql://u:s3cret@host/db?tls=true&tls=false": "twice",
 		"mysql://u:s3cret@host/db#x":                  "%23",
 		"mysql://u:s3cret@host/db?tls=%zz":            "well formed",
+		"mariadb://u:s3cret@host":                     "no database",
+		"mysql://u:s3cret@unix(/cloudsql/p:r:i)":      "no database",
 	} {
 		mentions(t, refused(t, url), "DATABASE_URL", word)
 		mentions(t, sqlstore.Validate(url, sqlstore.Config{}), "DATABASE_URL", word)

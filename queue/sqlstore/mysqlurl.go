@@ -18,7 +18,8 @@ const mysqlForm = "it must look like mysql://user:password@host:3306/name, with 
 
 // parseMySQL reads a mysql: URL. Its parameters are:
 //
-//	socket        path of a Unix socket, in place of host and port
+//	socket        path of a Unix socket, in place of host and port; also
+//	              unix_socket, or //path/name or unix(path)/name after the @
 //	tls           true, false, skip-verify, or preferred
 //	timeout       for making a connection, such as 5s
 //	readTimeout   for an answer of the server, for one network read
@@ -27,6 +28,10 @@ const mysqlForm = "it must look like mysql://user:password@host:3306/name, with 
 // With a dialer the URL needs no host. No error quotes the URL, which may
 // contain the password.
 func parseMySQL(rawURL string, dialed bool) (*mysql.Config, error) {
+	rawURL, err := dburl.Canonical(rawURL)
+	if err != nil {
+		return nil, fmt.Errorf("DATABASE_URL: %w", err)
+	}
 	u, err := url.Parse(rawURL)
 	if err != nil || u.Scheme != "mysql" || u.Opaque != "" || dburl.Misread(rawURL) {
 		return nil, errors.New("DATABASE_URL is not a MySQL URL: " + mysqlForm)

@@ -4,14 +4,15 @@ import (
 	"cmp"
 	"context"
 	"errors"
-	"strings"
 	"time"
+
+	"github.com/claimcheck-go/claimcheck/internal/dburl"
 )
 
 // Open opens a database: "sqlite:PATH", which is created if need be,
 // "sqlite::memory:" for one that lives and dies with the Store, or
-// "mysql://user:password@host:3306/name" for MySQL 8 or MariaDB 10.6 and
-// later, with the parameters that parseMySQL names. Unless config.Migrate is
+// "mysql://user:password@host:3306/name" for MySQL 8 or MariaDB 10.6 and later
+// ("mariadb://" means the same), with the parameters that parseMySQL names. Unless config.Migrate is
 // set, call Migrate before the first use.
 //
 // The error of a server that is down, or lets nobody in, is one line that says
@@ -41,27 +42,35 @@ func (config Config) withDefaults() Config {
 // Validate reports what is wrong with rawURL, as Open would, without opening
 // anything.
 func Validate(rawURL string, config Config) (err error) {
-	scheme, _, _ := strings.Cut(rawURL, ":")
-	switch scheme {
+	switch dburl.Scheme(rawURL) {
 	case "sqlite":
 		_, err = parseURL(rawURL)
-	case "mysql":
+	case "mysql", "mariadb":
 		_, err = parseMySQL(rawURL, config.DialFunc != nil)
 	default:
-		err = errNoDatabase
+		err = noDatabase(rawURL)
 	}
 	return err
 }
 
-var errNoDatabase = errors.New("a database is named sqlite:PATH or sqlite::memory:, or mysql://user:password@host:3306/name")
+// noDatabase says what to write instead of a URL that is of no database here.
+func noDatabase(rawURL string) error {
+	const forms = "sqlite:PATH, sqlite::memory: or mysql://user:password@host:3306/name" //nolint:gosec // a form, not a password
+	if scheme := dburl.Scheme(rawURL); scheme == "postgres" || scheme == "postgresql" {
+		return errors.New("package sqlstore is for SQLite, MySQL and MariaDB (" + forms + "): open a PostgreSQL URL with package pgstore")
+	}
+	if form := dburl.Suggestion(rawURL); form != "" {
+		return errors.New("the URL must begin with its scheme: write " + form)
+	}
+	return errors.New("the URL must have the form " + forms)
+}
 
 func open(ctx context.Context, rawURL string, config Config) (*Store, error) {
-	scheme, _, _ := strings.Cut(rawURL, ":")
-	switch scheme {
+	switch dburl.Scheme(rawURL) {
 	case "sqlite":
 		return openFile(ctx, rawURL, config)
-	case "mysql":
+	case "mysql", "mariadb":
 		return openMySQL(ctx, rawURL, config)
 	}
-	return nil, errNoDatabase
+	return nil, noDatabase(rawURL)
 }

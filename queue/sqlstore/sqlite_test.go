@@ -39,9 +39,11 @@ func TestOpenSaysWhatIsWrong(t *testing.T) {
 		t.Fatal(err)
 	}
 	for url, mentions := range map[string]string{
-		"":                                      "sqlite:PATH or sqlite::memory:",
+		"":                                      "sqlite:PATH, sqlite::memory: or mysql://",
 		"sqlite:":                               "sqlite:PATH or sqlite::memory:",
-		"tasks.db":                              "sqlite:PATH or sqlite::memory:",
+		"tasks.db":                              "write sqlite:tasks.db",
+		"postgres://u:s3cret@h/x":               "with package pgstore",
+		"postgres://":                           "with package pgstore",
 		"sqlite:" + dir + "/missing/tasks.db":   "there is no directory " + dir + "/missing",
 		"sqlite:" + notADatabase + "/tasks.db":  "there is no directory " + notADatabase,
 		"sqlite:" + notADatabase:                notADatabase,
