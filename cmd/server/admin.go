@@ -75,7 +75,7 @@ func (p *program) adminAccess(parts *parts, listen string, tasksAreOpen bool) (a
 		ways = append(ways, iapAccess{proxy})
 	}
 	if token != "" || readOnly != "" {
-		ways = append(ways, admin.Tokens(token, readOnly))
+		ways = append(ways, admin.Tokens(token, readOnly, admin.ClientAddress(p.clientAddress())))
 	}
 	if len(ways) > 0 {
 		return admin.FirstOf(ways...), nil

@@ -64,17 +64,15 @@ func (p *program) serveMetrics(ctx context.Context, parts *parts) (stop func(), 
 		return nil, fmt.Errorf("listen on %s: %w (METRICS chooses another address)", where, err)
 	}
 	page := parts.observer.handler()
-	server := &http.Server{
-		ReadHeaderTimeout: 10 * time.Second, ReadTimeout: 10 * time.Second, MaxHeaderBytes: 16 << 10,
-		Handler: http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-			if r.URL.Path != "/metrics" {
-				http.NotFound(w, r)
-				return
-			}
-			page.ServeHTTP(w, r)
-		}),
-	}
-	go func() { _ = server.Serve(listener) }()
+	server := newHTTPServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if r.URL.Path != "/metrics" {
+			http.NotFound(w, r)
+			return
+		}
+		page.ServeHTTP(w, r)
+	}))
+	server.ReadTimeout, server.MaxHeaderBytes = headerTime, 16<<10
+	go func() { _ = server.Serve(limitWrites(listener, writeTime)) }()
 	parts.log.Info("metrics are served, to everybody who can reach this address", "listen", "http://"+listener.Addr().String()+"/metrics")
 	return func() { _ = server.Close() }, nil
 }

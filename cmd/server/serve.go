@@ -87,14 +87,9 @@ func (c *serveCmd) Run(ctx context.Context, p *program) error {
 	}
 	p.announce(parts, listener.Addr())
 
-	server := &http.Server{
-		Handler:           handler,
-		ReadHeaderTimeout: 10 * time.Second,
-		IdleTimeout:       2 * time.Minute,
-		MaxHeaderBytes:    64 << 10,
-	}
+	server := newHTTPServer(handler)
 	served := make(chan error, 1)
-	go func() { served <- server.Serve(listener) }()
+	go func() { served <- server.Serve(limitWrites(listener, writeTime)) }()
 	if parts.mode == modeLocal {
 		go local.Run(ctx, executor)
 		defer p.sweepAlong(ctx, parts.client)()

@@ -7,11 +7,12 @@ import (
 	"encoding/base64"
 	"errors"
 	"net/http"
+	"net/netip"
 	"strconv"
 	"strings"
 	"time"
 
-	"golang.org/x/time/rate"
+	"github.com/google/uuid"
 )
 
 // Access decides who may open the pages. An error of Identify is ErrLogin,
@@ -26,6 +27,8 @@ type Access interface {
 type Person struct {
 	Name     string // for the audit log
 	ReadOnly bool   // sees everything and changes nothing
+
+	session uuid.UUID // that can be ended; zero: there is none
 }
 
 // Errors of Access.
@@ -72,35 +75,43 @@ func (f firstOf) Identify(r *http.Request) (who Person, err error) {
 	return Person{}, err
 }
 
-func (f firstOf) Login(w http.ResponseWriter, r *http.Request, token string) bool {
-	for _, way := range f {
-		if l, ok := way.(loginer); ok {
-			return l.Login(w, r, token)
-		}
-	}
-	return false
-}
-
-func (f firstOf) Logout(w http.ResponseWriter, r *http.Request) {
-	for _, way := range f {
-		if l, ok := way.(loginer); ok {
-			l.Logout(w, r)
-		}
-	}
-}
-
 // loginer is an Access with a login form.
 type loginer interface {
-	// Login checks a token and begins a session, whose cookie it sets.
-	Login(w http.ResponseWriter, r *http.Request, token string) bool
-	Logout(w http.ResponseWriter, r *http.Request)
+	Access
+	// login begins a session, whose cookie it sets, if the token is right. The
+	// error is a *wrongToken.
+	login(w http.ResponseWriter, r *http.Request, token string) error
+	// logout ends the session in its browser.
+	logout(w http.ResponseWriter, r *http.Request)
+}
+
+// withLogin returns the first way that has a login form.
+func withLogin(access Access) (loginer, bool) {
+	switch access := access.(type) {
+	case loginer:
+		return access, true
+	case firstOf:
+		for _, way := range access {
+			if l, ok := withLogin(way); ok {
+				return l, true
+			}
+		}
+	}
+	return nil, false
 }
 
 // Tokens lets in who logs in with one of two secrets (ADMIN_TOKEN,
 // ADMIN_READONLY_TOKEN); an empty one is nobody's. Sessions last twelve hours, on
-// every instance that has the same secrets, and end when these change.
-func Tokens(admin, readOnly string) Access {
-	t := &tokens{limiter: rate.NewLimiter(20, 50)}
+// every instance that has the same secrets, and end when these change, and with
+// the logout, which is kept in the audit log.
+//
+// Wrong tokens are limited by the address that they come from, as [ClientAddress]
+// finds it; a right one is never refused for what came from elsewhere.
+func Tokens(admin, readOnly string, options ...TokensOption) Access {
+	t := &tokens{guesses: newGuesses(), address: remoteAddress}
+	for _, option := range options {
+		option(t)
+	}
 	for _, role := range []role{{"admin", admin, false}, {"read-only", readOnly, true}} {
 		if role.secret != "" {
 			t.roles = append(t.roles, role)
@@ -117,7 +128,26 @@ type role struct {
 
 type tokens struct {
 	roles   []role
-	limiter *rate.Limiter // of guesses, by everybody together
+	guesses *guesses
+	address func(*http.Request) netip.Addr
+}
+
+// TokensOption changes what [Tokens] returns.
+type TokensOption func(*tokens)
+
+// ClientAddress says how the address of a client is found where a proxy stands in
+// front. It must return what the proxy says, never what the client can write. The
+// zero Addr means that it is not known. Default: the connection's address.
+func ClientAddress(address func(*http.Request) netip.Addr) TokensOption {
+	return func(t *tokens) { t.address = address }
+}
+
+func remoteAddress(r *http.Request) netip.Addr {
+	at, err := netip.ParseAddrPort(r.RemoteAddr)
+	if err != nil {
+		return netip.Addr{}
+	}
+	return at.Addr()
 }
 
 const (
@@ -125,52 +155,63 @@ const (
 	sessionLength = 12 * time.Hour
 )
 
+// Identify reads the session's cookie: role.session.expiry.signature.
 func (t *tokens) Identify(r *http.Request) (Person, error) {
 	cookie, err := r.Cookie(sessionCookie)
 	if err != nil {
 		return Person{}, ErrLogin
 	}
-	name, rest, _ := strings.Cut(cookie.Value, ".")
-	expires, signature, _ := strings.Cut(rest, ".")
-	seconds, err := strconv.ParseInt(expires, 10, 64)
+	parts := strings.Split(cookie.Value, ".")
+	if len(parts) != 4 {
+		return Person{}, ErrLogin
+	}
+	seconds, err := strconv.ParseInt(parts[2], 10, 64)
 	if err != nil || time.Now().Unix() >= seconds {
 		return Person{}, ErrLogin
 	}
 	for _, role := range t.roles {
-		if role.name == name && hmac.Equal([]byte(signature), []byte(role.sign(expires))) {
-			return Person{Name: role.name, ReadOnly: role.readOnly}, nil
+		content := strings.Join(parts[:3], ".")
+		if role.name == parts[0] && hmac.Equal([]byte(parts[3]), []byte(role.sign(content))) {
+			session, err := uuid.Parse(parts[1])
+			if err != nil {
+				return Person{}, ErrLogin
+			}
+			return Person{Name: role.name, ReadOnly: role.readOnly, session: session}, nil
 		}
 	}
 	return Person{}, ErrLogin
 }
 
-// sign makes the signature of a session that ends at expires.
-func (r role) sign(expires string) string {
+// sign makes the signature of a session.
+func (r role) sign(content string) string {
 	key := sha256.Sum256([]byte("claimcheck admin session\n" + r.secret))
 	mac := hmac.New(sha256.New, key[:])
-	mac.Write([]byte(r.name + "." + expires))
+	mac.Write([]byte(content))
 	return base64.RawURLEncoding.EncodeToString(mac.Sum(nil))
 }
 
-// Login begins a session if the token is one of the secrets.
-func (t *tokens) Login(w http.ResponseWriter, r *http.Request, token string) bool {
-	if !t.limiter.Allow() {
-		return false
-	}
-	given := sha256.Sum256([]byte(strings.TrimSpace(token)))
-	for _, role := range t.roles {
+func (t *tokens) login(w http.ResponseWriter, r *http.Request, token string) error {
+	given, known := sha256.Sum256([]byte(strings.TrimSpace(token))), -1
+	for i, role := range t.roles { // each of them, so that all take the same time
 		want := sha256.Sum256([]byte(role.secret))
 		if subtle.ConstantTimeCompare(given[:], want[:]) == 1 {
-			expires := strconv.FormatInt(time.Now().Add(sessionLength).Unix(), 10)
-			setSession(w, r, role.name+"."+expires+"."+role.sign(expires), int(sessionLength.Seconds()))
-			return true
+			known = i
 		}
 	}
-	return false
+	if err := t.guesses.judge(t.address(r), known >= 0); err != nil {
+		return err
+	}
+	session, err := uuid.NewRandom()
+	if err != nil {
+		return err
+	}
+	role := t.roles[known]
+	content := role.name + "." + session.String() + "." + strconv.FormatInt(time.Now().Add(sessionLength).Unix(), 10)
+	setSession(w, r, content+"."+role.sign(content), int(sessionLength.Seconds()))
+	return nil
 }
 
-// Logout ends a session in its browser.
-func (t *tokens) Logout(w http.ResponseWriter, r *http.Request) { setSession(w, r, "", -1) }
+func (t *tokens) logout(w http.ResponseWriter, r *http.Request) { setSession(w, r, "", -1) }
 
 func setSession(w http.ResponseWriter, r *http.Request, value string, maxAge int) {
 	http.SetCookie(w, &http.Cookie{ //nolint:gosec // secure wherever there is TLS

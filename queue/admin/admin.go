@@ -59,6 +59,7 @@ type Link struct {
 type handler struct {
 	Config
 	board     *boardCache
+	sessions  *sessions
 	names     map[string]string // the registered names, by themselves and their aliases
 	csrf      *http.CrossOriginProtection
 	templates func() (templates, error) // parsed when first needed
@@ -93,6 +94,7 @@ func New(cfg Config) (http.Handler, error) {
 	}
 	h := &handler{Config: cfg, csrf: http.NewCrossOriginProtection(), now: time.Now, budget: actBudget}
 	h.board = newBoardCache(cfg)
+	h.sessions = newSessions(cfg.Client, time.Now)
 	h.names = make(map[string]string)
 	for _, info := range cfg.Client.Registry().Tasks() {
 		for _, name := range append(info.Aliases, info.Name) {

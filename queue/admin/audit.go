@@ -56,6 +56,10 @@ func (h *handler) auditLines(entries []queue.AuditEntry) []auditLine {
 	lines := make([]auditLine, len(entries))
 	for i, e := range entries {
 		lines[i] = auditLine{AuditEntry: e, Result: count(e.Done, "task")}
+		if e.Action == actionLogout { // of a session, which is no task
+			lines[i].Result = "ended"
+			continue
+		}
 		if e.Task != uuid.Nil {
 			lines[i].Task = h.link("/tasks/" + e.Task.String())
 		}

@@ -1,7 +1,13 @@
 package admin
 
 import (
+	"errors"
+	"io"
 	"net/http"
+	"net/url"
+	"strconv"
+	"strings"
+	"time"
 )
 
 // loginForm is the page of who has not logged in.
@@ -11,10 +17,16 @@ type loginForm struct {
 	Wrong string
 }
 
-// session handles logging in and out, which nobody need be let in for. It
-// reports whether that was what was asked.
+// Bounds of what is read from someone who has not logged in.
+const (
+	maxLogin = 4 << 10
+	maxNext  = 1000 // an address to return to; three times as long in a form, in which a token must fit too
+)
+
+// session handles logging in and out, which needs no session. It reports whether
+// that was what was asked.
 func (h *handler) session(v *visit) (handled bool, err error) {
-	access, ok := h.Access.(loginer)
+	access, ok := withLogin(h.Access)
 	if !ok || v.path != "/login" && v.path != "/logout" {
 		return false, nil
 	}
@@ -23,24 +35,71 @@ func (h *handler) session(v *visit) (handled bool, err error) {
 		return true, nil
 	}
 	if v.path == "/logout" {
-		access.Logout(v.w, v.r)
+		h.endSession(v, access)
+		access.logout(v.w, v.r)
 		http.Redirect(v.w, v.r, h.link("/"), http.StatusSeeOther)
 		return true, nil
 	}
-	if !access.Login(v.w, v.r, v.r.PostFormValue("token")) {
-		h.Logger.Warn("login to the admin's pages refused", "remote", v.r.RemoteAddr)
-		return true, h.loginPage(v, http.StatusUnauthorized, "This token is not accepted. Wait a moment after many tries.")
+	form, err := readLogin(v)
+	if err != nil {
+		return true, err
 	}
-	http.Redirect(v.w, v.r, h.back(v), http.StatusSeeOther)
-	return true, nil
+	back := h.safe(form.Get("back"))
+	err = access.login(v.w, v.r, form.Get("token"))
+	var wrong *wrongToken
+	switch {
+	case err == nil:
+		http.Redirect(v.w, v.r, back, http.StatusSeeOther)
+		return true, nil
+	case !errors.As(err, &wrong):
+		return true, err
+	}
+	if wrong.counted {
+		h.Logger.Warn("login to the admin pages refused", "remote", v.r.RemoteAddr, "reason", wrong.text)
+	}
+	if wrong.wait > 0 {
+		v.w.Header().Set("Retry-After", strconv.Itoa(int(wrong.wait/time.Second)))
+	}
+	return true, h.loginPage(v, wrong.status, wrong.text, back)
 }
 
-// loginPage asks for the token, and remembers what was asked for.
-func (h *handler) loginPage(v *visit, status int, wrong string) error {
-	page := loginForm{layout: h.layout(v, "Log in", ""), Wrong: wrong, Next: h.self(v)}
-	if v.r.Method != http.MethodGet {
-		page.Next = h.back(v)
+// readLogin reads the login form, and no more than such a form can have.
+func readLogin(v *visit) (url.Values, error) {
+	if mediaType, _, _ := strings.Cut(v.r.Header.Get("Content-Type"), ";"); !strings.EqualFold(strings.TrimSpace(mediaType), "application/x-www-form-urlencoded") {
+		return nil, &pageError{http.StatusUnsupportedMediaType, "The form could not be read", "Send it as application/x-www-form-urlencoded."}
+	}
+	if v.r.ContentLength > maxLogin {
+		return nil, &http.MaxBytesError{Limit: maxLogin}
+	}
+	body, err := io.ReadAll(http.MaxBytesReader(v.w, v.r.Body, maxLogin))
+	if err != nil {
+		return nil, unreadable(err)
+	}
+	form, err := url.ParseQuery(string(body))
+	if err != nil {
+		return nil, unreadable(err)
+	}
+	return form, nil
+}
+
+// loginPage asks for the token, and then returns to next.
+func (h *handler) loginPage(v *visit, status int, wrong, next string) error {
+	page := loginForm{layout: h.layout(v, "Log in", ""), Wrong: wrong, Next: next}
+	if len(page.Next) > maxNext {
+		page.Next = h.link("/")
 	}
 	page.Logout = false
 	return h.render(v, status, "login", page)
+}
+
+// wanted is the page to return to after the login: what was asked for, or, since
+// a form cannot be sent again, the page that has it.
+func (h *handler) wanted(v *visit) string {
+	if v.r.Method == http.MethodGet || v.r.Method == http.MethodHead {
+		return h.self(v)
+	}
+	if u, err := url.Parse(v.r.Referer()); err == nil && u.Host == v.r.Host {
+		return h.safe(u.RequestURI())
+	}
+	return h.link("/")
 }

@@ -38,7 +38,7 @@ func (l layout) CanAct() bool { return l.Person.Name != "" && !l.Person.ReadOnly
 
 // layout of one page, with what was said to be shown on it.
 func (h *handler) layout(v *visit, title, nav string) layout {
-	_, canLogout := h.Access.(loginer)
+	_, canLogout := withLogin(h.Access)
 	return layout{
 		words: words{now: v.now}, Title: title, Nav: nav, Self: h.self(v), Person: v.person,
 		Logout: canLogout, Notice: h.takeNotice(v), Mode: h.Mode,
@@ -93,7 +93,8 @@ const worthGzip = 1024
 
 func (h *handler) send(v *visit, status int, body []byte) {
 	v.w.Header().Add("Vary", "Accept-Encoding")
-	if len(body) >= worthGzip && acceptsGzip(v.r) {
+	// Not for strangers: packing takes a megabyte, and their pages are small.
+	if v.person.Name != "" && len(body) >= worthGzip && acceptsGzip(v.r) {
 		var packed bytes.Buffer
 		z := gzip.NewWriter(&packed)
 		_, _ = z.Write(body) // to memory
@@ -110,7 +111,7 @@ func (h *handler) send(v *visit, status int, body []byte) {
 
 // acceptsGzip reports whether the browser says that it can read gzip.
 func acceptsGzip(r *http.Request) bool {
-	for _, coding := range strings.Split(r.Header.Get("Accept-Encoding"), ",") {
+	for coding := range strings.SplitSeq(r.Header.Get("Accept-Encoding"), ",") {
 		name, quality, _ := strings.Cut(strings.ReplaceAll(coding, " ", ""), ";q=")
 		if name == "gzip" {
 			q, err := strconv.ParseFloat(quality, 64)
@@ -147,8 +148,12 @@ const unavailableRetry = 5 * time.Second
 
 // strange answers somebody who was not let in.
 func (h *handler) strange(v *visit, err error) error {
-	if _, ok := h.Access.(loginer); ok && errors.Is(err, ErrLogin) {
-		return h.loginPage(v, http.StatusUnauthorized, "")
+	var unknown *unknownSession
+	if errors.As(err, &unknown) {
+		return unknown.error
+	}
+	if _, ok := withLogin(h.Access); ok && errors.Is(err, ErrLogin) {
+		return h.loginPage(v, http.StatusUnauthorized, "", h.wanted(v))
 	}
 	status, title := http.StatusForbidden, "You are not let in"
 	var coded interface{ HTTPStatus() int }

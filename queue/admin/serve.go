@@ -5,8 +5,11 @@ import (
 	"errors"
 	"net/http"
 	"net/url"
+	"path"
 	"strings"
 	"time"
+
+	"github.com/google/uuid"
 
 	"github.com/claimcheck-go/claimcheck/queue"
 )
@@ -50,42 +53,78 @@ const maxForm = 4 << 20
 // ServeHTTP lets nobody in before it looks at what is asked for.
 func (h *handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	setHeaders(w.Header())
-	path := r.URL.Path
-	if rest, under := strings.CutPrefix(path, h.Prefix); under && (rest == "" || rest[0] == '/') {
-		path = rest
+	asked := r.URL.Path
+	if rest, under := strings.CutPrefix(asked, h.Prefix); under && (rest == "" || rest[0] == '/') {
+		asked = rest
 	}
-	if name, ok := strings.CutPrefix(path, assetPath); ok {
+	if name, ok := strings.CutPrefix(asked, assetPath); ok {
 		h.serveAsset(w, r, name)
 		return
 	}
-	v := &visit{w: w, r: r, path: path, now: h.now()}
+	v := &visit{w: w, r: r, path: asked, now: h.now()}
 	if err := h.serve(v); err != nil {
 		h.fail(v, err)
 	}
 }
 
-// serve checks who asks, and from where, and then answers.
+// serve checks where a request comes from and whose it is, and only then reads
+// it and answers.
 func (h *handler) serve(v *visit) (err error) {
-	if v.r.Method != http.MethodGet && v.r.Method != http.MethodHead {
+	changes := v.r.Method != http.MethodGet && v.r.Method != http.MethodHead
+	if changes {
 		if err := h.csrf.Check(v.r); err != nil {
 			return &pageError{http.StatusForbidden, "Refused", "This request came from a page of another site. Nothing was done."}
 		}
-		v.r.Body = http.MaxBytesReader(v.w, v.r.Body, maxForm)
-		if err := v.r.ParseForm(); err != nil {
-			return &pageError{http.StatusBadRequest, "The form could not be read", err.Error()}
-		}
+	} else {
+		v.r.Body = http.NoBody // what is asked for is in the address
 	}
 	if handled, err := h.session(v); handled {
 		return err
 	}
-	if v.person, err = h.Access.Identify(v.r); err != nil {
+	if err := h.identify(v); err != nil {
 		return h.strange(v, err)
 	}
 	if v.path == "" {
 		http.Redirect(v.w, v.r, h.Prefix+"/", http.StatusMovedPermanently)
 		return nil
 	}
+	if changes {
+		if coding := v.r.Header.Get("Content-Encoding"); coding != "" && !strings.EqualFold(coding, "identity") {
+			return &pageError{http.StatusUnsupportedMediaType, "The form could not be read", "Send it without compression."}
+		}
+		v.r.Body = http.MaxBytesReader(v.w, v.r.Body, maxForm)
+		if err := v.r.ParseForm(); err != nil {
+			return unreadable(err)
+		}
+	}
 	return h.dispatch(v)
+}
+
+// identify finds out whose request it is. Until it returns nil, v has no person.
+func (h *handler) identify(v *visit) error {
+	person, err := h.Access.Identify(v.r)
+	if err != nil {
+		return err
+	}
+	if person.session != uuid.Nil {
+		switch ended, err := h.sessions.check(v.r.Context(), person.session); {
+		case err != nil:
+			return &unknownSession{err}
+		case ended:
+			return ErrLogin
+		}
+	}
+	v.person = person
+	return nil
+}
+
+// unreadable is the refusal of a form that could not be read.
+func unreadable(err error) error {
+	var tooLarge *http.MaxBytesError
+	if errors.As(err, &tooLarge) {
+		return err
+	}
+	return &pageError{http.StatusBadRequest, "The form could not be read", err.Error()}
 }
 
 // dispatch finds the route of a path, with or without a trailing slash.
@@ -138,11 +177,16 @@ func (h *handler) self(v *visit) string {
 }
 
 // back is where a form says it came from, if that is one of these pages.
-func (h *handler) back(v *visit) string {
-	given := v.r.FormValue("back")
-	u, err := url.Parse(given)
-	if err != nil || u.IsAbs() || u.Host != "" || u.User != nil || strings.ContainsAny(given, "\\\r\n\t") ||
-		strings.HasPrefix(given, "//") || !strings.HasPrefix(u.Path, h.Prefix+"/") {
+func (h *handler) back(v *visit) string { return h.safe(v.r.FormValue("back")) }
+
+// safe is an address if it is that of one of these pages, else that of the first.
+// A browser resolves .. and decodes %2e before it asks, so that they could lead
+// out of the prefix.
+func (h *handler) safe(address string) string {
+	u, err := url.Parse(address)
+	if err != nil || u.IsAbs() || u.Host != "" || u.User != nil || strings.ContainsAny(address, "\\\r\n\t") ||
+		!strings.HasPrefix(u.Path, h.Prefix+"/") || strings.ContainsAny(u.Path, "\\\r\n\t") ||
+		path.Clean(u.Path) != strings.TrimSuffix(u.Path, "/") && u.Path != "/" {
 		return h.link("/")
 	}
 	return u.String()

@@ -204,7 +204,9 @@ func TestLogin(t *testing.T) {
 func TestFormsLeadOnlyToThesePages(t *testing.T) {
 	s := newSite(t, nil)
 	id := s.enqueue("search.reindex", `{}`).String()
-	for _, back := range []string{"https://evil.example/", "//evil.example/admin/", "/admin", "/other/", `/admin/\evil`, "javascript:alert(1)", "/admin/%0d%0aX:y", "///admin/", "http:/admin/"} {
+	for _, back := range []string{"https://evil.example/", "//evil.example/admin/", "/admin", "/other/", `/admin/\evil`, "javascript:alert(1)", "/admin/%0d%0aX:y", "///admin/", "http:/admin/",
+		"/admin/../../x", "/admin/../admin/../x", "/admin/..", "/admin/./x", "/admin/%2e%2e/x", "/admin/%2E%2e/%2e%2e/x", "/admin/..%2fx", "/admin/tasks/../../../x",
+		"/admin//evil.example", "/admin/%5c%5cevil.example", "/admin/%2fevil.example", "/admin/..;/x/..", "/admin/x/..?a=b", "/admin/../#x", "/..//evil.example/admin/"} {
 		w := s.post("/admin/act", url.Values{"do": {"run"}, "pick": {id}, "back": {back}})
 		if got := w.Header().Get("Location"); got != "/admin/" && back != "/admin/%0d%0aX:y" || strings.ContainsAny(got, "\r\n") {
 			t.Errorf("%q leads to %q", back, got)

@@ -1,6 +1,7 @@
 package httpapi
 
 import (
+	"cmp"
 	"crypto/sha256"
 	"crypto/subtle"
 	"errors"
@@ -8,13 +9,14 @@ import (
 	"net/http"
 	"net/netip"
 	"net/url"
+	"slices"
 	"strings"
 )
 
 // An Authenticator decides whether a request may call the API. Its error may
 // have a method HTTPStatus() int that says 401 (no or bad credentials), 403
-// (known, but not allowed), 413 (a body too large to verify) or 503 (cannot tell
-// now); otherwise it means 401.
+// (known, but not allowed), 413 (a body too large to verify), 429 (too many to
+// verify at once) or 503 (cannot tell now); otherwise it means 401.
 // The error's text is shown to the caller. *oidc.Verifier is one.
 type Authenticator interface {
 	Authenticate(r *http.Request) error
@@ -39,9 +41,29 @@ func authStatus(err error) int {
 }
 
 // AnyOf accepts what any of the given ones accepts. If none does, the caller
-// sees the refusal that says most, 503 before 413 before 403 before 401, and of
-// equals the first.
-func AnyOf(authenticators ...Authenticator) Authenticator { return anyOf(authenticators) }
+// sees the refusal that says most, 503 before 429 before 413 before 403 before
+// 401, and of equals the first. [HMAC], which reads bodies, is asked last, so
+// that a request with other credentials never depends on it.
+func AnyOf(authenticators ...Authenticator) Authenticator {
+	var all anyOf
+	for _, authenticator := range authenticators {
+		if several, nested := authenticator.(anyOf); nested {
+			all = append(all, several...)
+		} else {
+			all = append(all, authenticator)
+		}
+	}
+	slices.SortStableFunc(all, func(a, b Authenticator) int { return cmp.Compare(readsBody(a), readsBody(b)) })
+	return all
+}
+
+// readsBody is 1 for what reads a request's body, else 0.
+func readsBody(a Authenticator) int {
+	if _, reads := a.(*signed); reads {
+		return 1
+	}
+	return 0
+}
 
 type anyOf []Authenticator
 
@@ -52,7 +74,7 @@ func (a anyOf) Authenticate(r *http.Request) error {
 		if err == nil {
 			return nil
 		}
-		if refusal == nil || authStatus(err) > authStatus(refusal) { // 503 > 413 > 403 > 401
+		if refusal == nil || authStatus(err) > authStatus(refusal) { // 503 > 429 > 413 > 403 > 401
 			refusal = err
 		}
 	}
@@ -89,6 +111,8 @@ func refuse(w http.ResponseWriter, err error) {
 		w.Header().Set("WWW-Authenticate", "Bearer")
 	case http.StatusServiceUnavailable:
 		w.Header().Set("Retry-After", seconds(infraRetryAfter))
+	case http.StatusTooManyRequests:
+		w.Header().Set("Retry-After", seconds(budgetWait))
 	}
 	writeError(w, status, err.Error())
 }

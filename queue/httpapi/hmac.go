@@ -5,11 +5,11 @@ import (
 	"crypto/hmac"
 	"crypto/sha256"
 	"encoding/hex"
+	"errors"
 	"io"
 	"net/http"
 	"net/url"
 	"strconv"
-	"sync"
 	"time"
 )
 
@@ -19,19 +19,20 @@ const (
 	TimestampHeader = "X-Task-Timestamp" // Unix seconds
 )
 
-// Limits of signed requests.
-const (
-	signatureWindow = 300 * time.Second // a timestamp may be off by this, either way
-	maxRemembered   = 100_000           // signatures, against replays
-)
+// signatureWindow is how far a timestamp may be off, either way.
+const signatureWindow = 300 * time.Second
 
 // Sign is the signature of a request: the hex HMAC-SHA256 of timestamp, method,
 // path (with ?query when there is one) and body, a line break between each two.
 func Sign(secret string, timestamp int64, method, path string, body []byte) string {
+	return hex.EncodeToString(sum(secret, timestamp, method, path, body))
+}
+
+func sum(secret string, timestamp int64, method, path string, body []byte) []byte {
 	mac := hmac.New(sha256.New, []byte(secret))
 	_, _ = io.WriteString(mac, strconv.FormatInt(timestamp, 10)+"\n"+method+"\n"+path+"\n")
 	mac.Write(body)
-	return hex.EncodeToString(mac.Sum(nil))
+	return mac.Sum(nil)
 }
 
 // HMAC accepts requests that are signed with a shared secret, of at most maxBody
@@ -39,49 +40,110 @@ func Sign(secret string, timestamp int64, method, path string, body []byte) stri
 // The path signed is that of the request line as this server received it: under
 // http.StripPrefix with the prefix, behind a proxy what the proxy sent on. It
 // panics when the secret is empty.
+//
+// A body must be read before its signature can be verified. All bodies that are
+// being read take a bounded amount of memory together, whoever sends them; beyond
+// it a request waits for two seconds and is then refused with 429. Accepted
+// signatures take about 32 MB at most: when that is full, the oldest are
+// forgotten, and requests as old as those are refused with 401.
 func HMAC(secret string, maxBody int64) Authenticator {
 	if secret == "" {
 		panic("httpapi: HMAC needs a secret")
 	}
-	return &signed{secret: secret, maxBody: maxBody, used: make(map[string]time.Time)}
+	return &signed{secret: secret, maxBody: maxBody, bodies: newBodyBudget(maxBody), used: newReplays(maxRemembered)}
 }
 
 type signed struct {
 	secret  string
 	maxBody int64
-
-	mu   sync.Mutex
-	used map[string]time.Time // signature → when it may be forgotten
+	bodies  *bodyBudget
+	used    *replays
 }
 
+// Authenticate looks at the headers first: only a request whose signature could
+// be right has its body read.
 func (s *signed) Authenticate(r *http.Request) error {
-	signature, stamp := r.Header.Get(SignatureHeader), r.Header.Get(TimestampHeader)
-	if signature == "" || stamp == "" || len(r.Header.Values(SignatureHeader)) != 1 || len(r.Header.Values(TimestampHeader)) != 1 {
-		return &authError{http.StatusUnauthorized, "send one header " + SignatureHeader + " and one " + TimestampHeader}
+	signature, timestamp, err := readSignature(r, time.Now())
+	if err != nil {
+		return err
 	}
-	timestamp, err := strconv.ParseInt(stamp, 10, 64)
-	now := time.Now()
-	if err != nil || timestamp < now.Add(-signatureWindow).Unix() || timestamp > now.Add(signatureWindow).Unix() {
-		return &authError{http.StatusUnauthorized, TimestampHeader + " must be Unix seconds, at most 300 off"}
+	if err := s.used.check(timestamp, signature); err != nil {
+		return err
 	}
-	body, err := io.ReadAll(io.LimitReader(r.Body, s.maxBody+1))
-	// Whoever handles the request reads the body again, and judges its size.
+	if r.ContentLength > s.maxBody {
+		return &authError{http.StatusRequestEntityTooLarge, tooLarge(s.maxBody)}
+	}
+	release, err := s.bodies.acquire(r.Context(), r.ContentLength)
+	if err != nil {
+		return err
+	}
+	defer release()
+	sent := r.Body
+	r.Body = goneBody{} // of a request that is refused nothing is kept
+	body, err := readSigned(sent, r.ContentLength, s.maxBody)
+	if err != nil {
+		return err
+	}
+	if !hmac.Equal(signature[:], sum(s.secret, timestamp, r.Method, sentPath(r), body)) {
+		return &authError{http.StatusUnauthorized, "the signature is not right"}
+	}
+	if err := s.used.add(timestamp, signature, time.Now()); err != nil {
+		return err
+	}
+	// The handler reads the body again.
 	r.Body = struct {
 		io.Reader
 		io.Closer
-	}{io.MultiReader(bytes.NewReader(body), r.Body), r.Body}
-	if int64(len(body)) > s.maxBody {
-		return &authError{http.StatusRequestEntityTooLarge, tooLarge(s.maxBody)}
+	}{io.MultiReader(bytes.NewReader(body), sent), sent}
+	return nil
+}
+
+// goneBody is what is left of a body whose signature was refused. Reading it
+// fails: to a caller with a way in of its own it must not look empty.
+type goneBody struct{}
+
+func (goneBody) Read([]byte) (int, error) {
+	return 0, errors.New("the body was read to verify its signature")
+}
+func (goneBody) Close() error { return nil }
+
+// signature is an HMAC-SHA256.
+type signature [sha256.Size]byte
+
+// readSignature reads the two headers, and refuses what cannot be right whatever
+// the body is.
+func readSignature(r *http.Request, now time.Time) (sig signature, timestamp int64, err error) {
+	signatures, stamps := r.Header.Values(SignatureHeader), r.Header.Values(TimestampHeader)
+	if len(signatures) != 1 || len(stamps) != 1 || signatures[0] == "" || stamps[0] == "" {
+		return sig, 0, &authError{http.StatusUnauthorized, "send one header " + SignatureHeader + " and one " + TimestampHeader}
 	}
-	if err != nil {
-		return &authError{http.StatusUnauthorized, "the signed body cannot be read"}
+	timestamp, err = strconv.ParseInt(stamps[0], 10, 64)
+	if err != nil || timestamp < now.Add(-signatureWindow).Unix() || timestamp > now.Add(signatureWindow).Unix() {
+		return sig, 0, &authError{http.StatusUnauthorized, TimestampHeader + " must be Unix seconds, at most 300 off"}
 	}
-	want := Sign(s.secret, timestamp, r.Method, sentPath(r), body)
-	if !hmac.Equal([]byte(signature), []byte(want)) {
-		return &authError{http.StatusUnauthorized, "the signature is not right"}
+	raw, err := hex.DecodeString(signatures[0])
+	if err != nil || copy(sig[:], raw) != len(sig) || len(raw) != len(sig) {
+		return sig, 0, &authError{http.StatusUnauthorized, SignatureHeader + " must be 64 hexadecimal digits"}
 	}
-	// The whole seconds compared above let it pass for up to one longer.
-	return s.once(want, time.Unix(timestamp, 0).Add(signatureWindow+time.Second), now)
+	return sig, timestamp, nil
+}
+
+// readSigned reads a whole body of at most limit bytes; length is -1 if it was
+// not announced.
+func readSigned(sent io.Reader, length, limit int64) (body []byte, err error) {
+	if length >= 0 {
+		body = make([]byte, length) // as much as was acquired, and not what growing it would take
+		_, err = io.ReadFull(sent, body)
+	} else {
+		body, err = io.ReadAll(io.LimitReader(sent, limit+1))
+	}
+	switch {
+	case err != nil:
+		return nil, &authError{http.StatusUnauthorized, "the signed body cannot be read"}
+	case int64(len(body)) > limit:
+		return nil, &authError{http.StatusRequestEntityTooLarge, tooLarge(limit)}
+	}
+	return body, nil
 }
 
 // sentPath is the path of the request line, with its query: what the client
@@ -96,25 +158,4 @@ func sentPath(r *http.Request) string {
 		path += "?" + sent.RawQuery
 	}
 	return path
-}
-
-// once accepts a signature the first time.
-func (s *signed) once(signature string, until, now time.Time) error {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	if _, used := s.used[signature]; used {
-		return &authError{http.StatusUnauthorized, "this signature was used before"}
-	}
-	if len(s.used) >= maxRemembered {
-		for old, expires := range s.used {
-			if expires.Before(now) {
-				delete(s.used, old)
-			}
-		}
-	}
-	if len(s.used) >= maxRemembered {
-		return &authError{http.StatusServiceUnavailable, "too many signed requests at once"}
-	}
-	s.used[signature] = until
-	return nil
 }

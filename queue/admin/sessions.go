@@ -1,0 +1,96 @@
+package admin
+
+import (
+	"context"
+	"slices"
+	"sync"
+	"time"
+
+	"github.com/google/uuid"
+
+	"github.com/claimcheck-go/claimcheck/queue"
+)
+
+// actionLogout is the audit log's entry that ends a session.
+const actionLogout = "logout"
+
+const (
+	// sessionFresh is how long a session that was found to be going on is not
+	// looked up again: so long may a logout on another instance go unnoticed.
+	sessionFresh = 10 * time.Second
+	maxSessions  = 4096 // remembered of either kind; the audit log knows the others
+	logoutTime   = 5 * time.Second
+)
+
+// sessions knows which sessions were ended. A cookie says for itself that it is
+// genuine and for how long; that its session was ended is in the audit log, so
+// that every instance learns it, and one that starts later too. It is safe for
+// concurrent use.
+type sessions struct {
+	client *queue.Client
+	now    func() time.Time
+
+	mu    sync.Mutex
+	ended map[uuid.UUID]struct{}
+	alive map[uuid.UUID]time.Time // until when that need not be looked up
+}
+
+func newSessions(client *queue.Client, now func() time.Time) *sessions {
+	return &sessions{client: client, now: now, ended: make(map[uuid.UUID]struct{}), alive: make(map[uuid.UUID]time.Time)}
+}
+
+// unknownSession: whether a session was ended cannot be found out now.
+type unknownSession struct{ error }
+
+// check reports whether a session was ended.
+func (s *sessions) check(ctx context.Context, id uuid.UUID) (ended bool, err error) {
+	s.mu.Lock()
+	_, ended = s.ended[id]
+	fresh := s.now().Before(s.alive[id])
+	s.mu.Unlock()
+	if ended || fresh {
+		return ended, nil
+	}
+	notes, err := s.client.Board().Notes(ctx, id, time.Time{}, 2)
+	if err != nil {
+		return false, err
+	}
+	ended = slices.ContainsFunc(notes, func(e queue.AuditEntry) bool { return e.Action == actionLogout })
+	s.remember(id, ended)
+	return ended, nil
+}
+
+func (s *sessions) remember(id uuid.UUID, ended bool) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if len(s.ended) >= maxSessions {
+		clear(s.ended)
+	}
+	if len(s.alive) >= maxSessions {
+		clear(s.alive)
+	}
+	if _, already := s.ended[id]; ended || already {
+		s.ended[id] = struct{}{}
+		delete(s.alive, id)
+		return
+	}
+	s.alive[id] = s.now().Add(sessionFresh)
+}
+
+// endSession ends the session of a request, if it has one: here at once, and
+// elsewhere through the audit log.
+func (h *handler) endSession(v *visit, access Access) {
+	person, err := access.Identify(v.r)
+	if err != nil || person.session == uuid.Nil {
+		return
+	}
+	ctx, cancel := context.WithTimeout(v.r.Context(), logoutTime)
+	defer cancel()
+	if ended, err := h.sessions.check(ctx, person.session); err == nil && ended {
+		return
+	}
+	h.sessions.remember(person.session, true)
+	if err := h.Client.Note(ctx, person.Name, actionLogout, person.session, "its session"); err != nil {
+		h.Logger.Error("logout is not in the audit log: until it expires, other instances accept the session's cookie", "actor", person.Name, "error", err)
+	}
+}
