@@ -112,7 +112,11 @@ func (c *Client) actBatch(ctx context.Context, r ActRequest, before time.Time, l
 
 func (c *Client) note(ctx context.Context, e AuditEntry) (time.Time, error) {
 	e.Actor, e.Target = cleanText(e.Actor, 200), cleanText(e.Target, 1000)
-	at, err := c.cfg.Store.Note(ctx, e)
+	var at time.Time
+	err := within(ctx, statementTimeout, func(ctx context.Context) (err error) {
+		at, err = c.cfg.Store.Note(ctx, e)
+		return err
+	})
 	c.outage.observe(err)
 	return at, err
 }
@@ -129,7 +133,11 @@ func (c *Client) Note(ctx context.Context, actor, action string, task uuid.UUID,
 
 // CountMatching counts the rows that an action would change, most at most.
 func (c *Client) CountMatching(ctx context.Context, a Action, s Selection, most int) (int, error) {
-	n, err := c.cfg.Store.CountMatching(ctx, a, s, most)
+	var n int
+	err := within(ctx, statementTimeout, func(ctx context.Context) (err error) {
+		n, err = c.cfg.Store.CountMatching(ctx, a, s, most)
+		return err
+	})
 	c.outage.observeRead(err)
 	return n, err
 }

@@ -17,7 +17,10 @@ func (c *Client) Cancel(ctx context.Context, id uuid.UUID) (row *Row, cancelled 
 	if err := c.check(); err != nil {
 		return nil, false, err
 	}
-	row, cancelled, err = c.cfg.Store.Cancel(ctx, id)
+	err = within(ctx, statementTimeout, func(ctx context.Context) (err error) {
+		row, cancelled, err = c.cfg.Store.Cancel(ctx, id)
+		return err
+	})
 	c.outage.observe(err)
 	return row, cancelled, err
 }
@@ -27,7 +30,11 @@ func (c *Client) Figures(ctx context.Context, f Filter) (Figures, error) {
 	if err := c.check(); err != nil {
 		return Figures{}, err
 	}
-	figures, err := c.cfg.Store.Figures(ctx, f)
+	var figures Figures
+	err := within(ctx, statementTimeout, func(ctx context.Context) (err error) {
+		figures, err = c.cfg.Store.Figures(ctx, f)
+		return err
+	})
 	c.outage.observeRead(err)
 	return figures, err
 }
@@ -43,7 +50,8 @@ func (c *Client) PendingCount(ctx context.Context, f Filter) (int, error) {
 const DefaultBatch = 1000
 
 // Purge deletes final rows in batches of r.Limit until none is left or ctx ends,
-// which more then says. progress, which may be nil, is told the count so far
+// which more then says. A batch under way when ctx is cancelled is cancelled too;
+// when its deadline passes the batch ends first. progress, which may be nil, is told the count so far
 // after each batch. While tasks run it leaves them most of the database: after
 // each batch it waits for twice as long as that took.
 func (c *Client) Purge(ctx context.Context, r PurgeRequest, progress func(deleted int)) (deleted int, more bool, err error) {
@@ -57,15 +65,12 @@ func (c *Client) Purge(ctx context.Context, r PurgeRequest, progress func(delete
 		if ctx.Err() != nil {
 			return deleted, true, nil //nolint:nilerr // that time is over is what more says
 		}
-		// A batch that has begun ends: how much it deleted would not be known.
-		var n int
 		began := time.Now()
-		err := within(context.WithoutCancel(ctx), batchTimeout, func(ctx context.Context) (err error) {
-			n, err = c.cfg.Store.Purge(ctx, r)
-			return err
-		})
-		c.outage.observe(err)
+		n, err := c.purgeBatch(ctx, r)
 		deleted += n
+		if err != nil && errors.Is(ctx.Err(), context.Canceled) {
+			return deleted, true, nil // that was the caller's wish
+		}
 		if err != nil {
 			return deleted, true, err
 		}
@@ -88,6 +93,25 @@ func (r PurgeRequest) check() error {
 		return invalidf("PurgeRequest.Age and Limit must not be negative")
 	}
 	return nil
+}
+
+// purgeBatch deletes one batch. The deadline of ctx does not cut it off, since how
+// much it deleted would not be known; a caller that has gone does.
+func (c *Client) purgeBatch(ctx context.Context, r PurgeRequest) (n int, err error) {
+	batch, cancel := context.WithCancel(context.WithoutCancel(ctx))
+	defer cancel()
+	stop := context.AfterFunc(ctx, func() {
+		if errors.Is(ctx.Err(), context.Canceled) {
+			cancel()
+		}
+	})
+	defer stop()
+	err = within(batch, statementTimeout, func(ctx context.Context) (err error) {
+		n, err = c.cfg.Store.Purge(ctx, r)
+		return err
+	})
+	c.outage.observe(err)
+	return n, err
 }
 
 // makeWay waits, if tasks run, or until ctx ends.
@@ -114,7 +138,11 @@ func (c *Client) CountPurgeable(ctx context.Context, r PurgeRequest) (int, error
 	if err := cmp.Or(c.check(), r.check()); err != nil {
 		return 0, err
 	}
-	n, err := c.cfg.Store.CountPurgeable(ctx, r)
+	var n int
+	err := within(ctx, statementTimeout, func(ctx context.Context) (err error) {
+		n, err = c.cfg.Store.CountPurgeable(ctx, r)
+		return err
+	})
 	c.outage.observeRead(err)
 	return n, err
 }
@@ -136,7 +164,11 @@ func (c *Client) Requeue(ctx context.Context, r RequeueRequest) (total Requeued,
 		return total, invalidf("older_than must not be negative, and max_attempts must be from 1 to %d", MaxAttemptsLimit)
 	}
 	for ctx.Err() == nil {
-		n, err := c.cfg.Store.Requeue(ctx, r)
+		var n Requeued
+		err := within(ctx, statementTimeout, func(ctx context.Context) (err error) {
+			n, err = c.cfg.Store.Requeue(ctx, r)
+			return err
+		})
 		c.outage.observe(err)
 		total.Ready += n.Ready
 		total.Failed += n.Failed

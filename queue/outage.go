@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"strings"
 	"sync"
 	"time"
 )
@@ -47,13 +48,27 @@ func (o *outage) note(err error, write bool) {
 }
 
 // within calls the store with a limit of our own. If that is what ended the call,
-// and not the caller's context, the database is unavailable.
+// and not the caller's context, the error says so, and is ErrUnavailable.
 func within(ctx context.Context, limit time.Duration, call func(context.Context) error) error {
 	limited, cancel := context.WithTimeout(ctx, limit)
 	defer cancel()
 	err := call(limited)
 	if err != nil && ctx.Err() == nil && limited.Err() != nil && errors.Is(err, context.DeadlineExceeded) {
-		return fmt.Errorf("%w: no answer within %s: %w", ErrUnavailable, limit, err)
+		return &noAnswerError{limit, err}
 	}
 	return err
 }
+
+// noAnswerError is a call of the store that took too long. The store has
+// cancelled its statement.
+type noAnswerError struct {
+	limit time.Duration
+	cause error // what was called, and that its time was over
+}
+
+func (e *noAnswerError) Error() string {
+	call := strings.TrimSuffix(e.cause.Error(), ": "+context.DeadlineExceeded.Error())
+	return fmt.Sprintf("%s: the database did not answer within %s: it is overloaded or unreachable, or another transaction has locked what the statement needs", call, e.limit)
+}
+
+func (e *noAnswerError) Unwrap() []error { return []error{ErrUnavailable, e.cause} }

@@ -119,6 +119,10 @@ func (w *worker) fill(ctx context.Context, look bool) (more bool, err error) {
 	if look {
 		_, lookErr = w.e.look(ctx)
 	}
+	var noAnswer *noAnswerError
+	if !w.cfg.Continuous && errors.As(lookErr, &noAnswer) { // once is enough to end
+		return false, lookErr
+	}
 	claimed, more, err := w.e.pull(ctx, w.cfg.From, w.left(), func(run *Run) { w.ended <- run })
 	w.begun += claimed
 	if err == nil && claimed == 0 {

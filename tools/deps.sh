@@ -15,6 +15,9 @@ has_postgres() {
 }
 [ -n "${CLAIMCHECK_TEST_POSTGRES:-}" ] || has_postgres || missing+=(postgresql)
 
+# The transaction pooler that many put before PostgreSQL.
+{ command -v pgbouncer >/dev/null || [ -x /usr/sbin/pgbouncer ]; } || missing+=(pgbouncer)
+
 # MariaDB likewise. Some tests stop and crash a server, so that these programs
 # are needed even if CLAIMCHECK_TEST_MYSQL names one.
 has() { command -v "$1" >/dev/null || [ -x "/usr/sbin/$1" ]; }

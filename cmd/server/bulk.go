@@ -18,7 +18,7 @@ const chunkSize = 1000
 // bulk enqueues one task for each line of standard input, in chunks. At a bad
 // line the chunks before it stay stored, and nothing of its own chunk is.
 func (c *enqueueCmd) bulk(ctx context.Context, p *program, client *queue.Client) error {
-	lines := bufio.NewReader(p.stdin)
+	lines := bufio.NewReader(p.input(ctx))
 	limit := int(p.settings.TasksMaxBody)
 	var chunk []queue.Request
 	first, stored := 1, 0 // number of the chunk's first line
@@ -48,6 +48,9 @@ func (c *enqueueCmd) bulk(ctx context.Context, p *program, client *queue.Client)
 		line, err := readLine(lines, limit)
 		if errors.Is(err, io.EOF) && len(line) == 0 {
 			return flush()
+		}
+		if ctx.Err() != nil {
+			return fmt.Errorf("line %d: %w; %d tasks of the lines before are stored", first, ctx.Err(), stored)
 		}
 		if err != nil && !errors.Is(err, io.EOF) {
 			return badLine(number, err, stored)

@@ -9,6 +9,7 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"time"
 
 	"github.com/claimcheck-go/claimcheck/internal/cloudsql"
 	"github.com/claimcheck-go/claimcheck/internal/dbfacts"
@@ -183,6 +184,23 @@ func opened[S database](store S, err error) (database, error) {
 		return nil, err
 	}
 	return store, nil
+}
+
+// closeTime bounds the end of the connections, which includes that statements cut
+// off are cancelled on the server: one that does not answer would keep the process
+// for longer than a platform waits.
+const closeTime = 2 * time.Second
+
+// closeDatabase closes db, or leaves that to the end of the process.
+func closeDatabase(db database, patience time.Duration) error {
+	closed := make(chan error, 1)
+	go func() { closed <- db.Close() }()
+	select {
+	case err := <-closed:
+		return err
+	case <-time.After(patience):
+		return nil
+	}
 }
 
 // describeDatabase is the URL for people: scheme, user, host and name, and

@@ -204,7 +204,7 @@ func (e *examination) notIn(mode string) string {
 
 func (e *examination) close() {
 	if e.db != nil {
-		_ = e.db.Close()
+		_ = closeDatabase(e.db, closeTime)
 	}
 	if e.tasks != nil {
 		_ = e.tasks.Close()

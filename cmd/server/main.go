@@ -82,7 +82,6 @@ func realMain(ctx context.Context, args []string, p *program) int {
 		kong.ConfigureHelp(kong.HelpOptions{Compact: true, FlagsLast: true}),
 		kong.Writers(p.stdout, p.stderr),
 		kong.Exit(func(code int) { exited, status = true, code }),
-		kong.BindTo(ctx, (*context.Context)(nil)),
 	)
 	if err != nil {
 		panic(err) // the grammar itself is wrong
@@ -97,11 +96,14 @@ func realMain(ctx context.Context, args []string, p *program) int {
 		return 2
 	}
 	p.given = givenIn(command)
+	ctx, stop := interruptible(ctx, command)
+	defer stop()
+	command.BindTo(ctx, (*context.Context)(nil))
 	getenv := p.getenv
 	p.getenv = func(name string) string { return strings.TrimSpace(getenv(name)) }
 	p.blank = in.checkBlank(command)
 	if err = p.blank; err == nil || command.Command() == "doctor" { // which lists what is wrong
-		err = command.Run(p)
+		err = afterSignal(ctx, command.Run(p))
 	}
 	var usage usageError
 	var exit exitStatus

@@ -35,7 +35,7 @@ func (c *migrateCmd) Run(ctx context.Context, p *program) error {
 	if err != nil {
 		return err
 	}
-	defer func() { _ = db.Close() }()
+	defer func() { _ = closeDatabase(db, closeTime) }()
 	if c.Action == "status" {
 		return c.status(ctx, p, db)
 	}

@@ -10,6 +10,7 @@ import (
 
 	"github.com/google/uuid"
 
+	"github.com/claimcheck-go/claimcheck/internal/testproc"
 	"github.com/claimcheck-go/claimcheck/queue"
 )
 
@@ -73,16 +74,51 @@ func TestTaskOfAKilledServerIsReclaimed(t *testing.T) {
 	}
 }
 
-func TestSecondSignalEndsTheServerAtOnce(t *testing.T) {
+func TestSecondSignalReleasesWhatIsRunningAndEndsTheProcess(t *testing.T) {
 	t.Parallel()
-	s := procServe(t, t.TempDir(), nil)
-	id := s.enqueue(`{"task":"demo.sleep","args":{"duration_ms":60000}}`).ID
-	procWait(t, "the sleep to begin", func() bool { return s.task(id).Status == queue.StatusRunning })
-	s.signal(syscall.SIGTERM)
-	procWait(t, "the server to drain", func() bool { return strings.Contains(s.log.String(), "stopping") })
-	status, took := s.end(syscall.SIGTERM)
-	if !status.Signaled() || status.Signal() != syscall.SIGTERM || took > drainTime/2 {
-		t.Errorf("ended with %v after %s", status, took)
+	for _, c := range []struct {
+		name string
+		args []string
+		env  []string
+	}{
+		{"serve", []string{"serve", "--listen", "127.0.0.1:0"}, nil},
+		{"work", []string{"work", "--continuous", "--concurrency", "2", "--shutdown-timeout", "0"}, []string{"TASKS_MODE=pull"}},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			t.Parallel()
+			dir := t.TempDir()
+			if result := procRun(t, dir, nil, "", "migrate"); result.status != 0 {
+				t.Fatalf("migrate: %+v", result)
+			}
+			stored := procRun(t, dir, nil, "", "enqueue", "demo.sleep", `{"duration_ms":60000}`)
+			id, err := uuid.Parse(strings.TrimSpace(stored.stdout))
+			if err != nil {
+				t.Fatalf("enqueue: %+v: %v", stored, err)
+			}
+			command := procCommand(t, 0, dir, c.env, c.args...)
+			log := testproc.NewLog(t, command)
+			if err := command.Start(); err != nil {
+				t.Fatal(err)
+			}
+			procWait(t, "the sleep to begin", func() bool { return procStored(t, dir, nil, id).Status == queue.StatusRunning })
+			signal := func() {
+				if err := command.Process.Signal(syscall.SIGTERM); err != nil {
+					t.Fatal(err)
+				}
+			}
+			signal()
+			procWait(t, "it to drain", func() bool { return strings.Contains(log.String(), "stopping") })
+			began := time.Now()
+			signal()
+			err = command.Wait()
+			if took := time.Since(began); err != nil || took > 3*time.Second {
+				t.Errorf("ended with %v after %s: %s", err, took, log)
+			}
+			row := procStored(t, dir, nil, id)
+			if row.Status != queue.StatusReady || row.Attempts != 0 || len(row.WorkerIDs) != 0 || len(row.Errors) != 0 {
+				t.Errorf("the task that was cut off: %+v", row)
+			}
+		})
 	}
 }
 

@@ -3,10 +3,9 @@ package main
 import (
 	"bufio"
 	"context"
+	"errors"
 	"fmt"
-	"os/signal"
 	"strings"
-	"syscall"
 	"time"
 
 	"github.com/claimcheck-go/claimcheck/queue"
@@ -30,7 +29,8 @@ func (*purgeCmd) Help() string {
   server purge --days 7 --status SUCCESSFUL --yes`
 }
 
-// Run deletes finished tasks, batch by batch; an interrupt ends it between two.
+// Run deletes finished tasks, batch by batch. A signal cancels the batch under
+// way; those before it stay deleted.
 func (c *purgeCmd) Run(ctx context.Context, p *program) error {
 	request, err := c.request()
 	if err != nil {
@@ -46,12 +46,10 @@ func (c *purgeCmd) Run(ctx context.Context, p *program) error {
 		if err != nil || c.DryRun {
 			return c.counted(p, n, err)
 		}
-		if !p.confirm(fmt.Sprintf("Delete %d tasks (%s)?", n, c.Status)) {
-			return nil
+		if !p.confirm(ctx, fmt.Sprintf("Delete %d tasks (%s)?", n, c.Status)) {
+			return ctx.Err()
 		}
 	}
-	ctx, stop := signal.NotifyContext(ctx, syscall.SIGTERM, syscall.SIGINT)
-	defer stop()
 	bar, shown := p.progress("tasks deleted"), 0
 	deleted, more, err := parts.client.Purge(ctx, request, func(deleted int) {
 		bar.add(deleted - shown)
@@ -61,18 +59,25 @@ func (c *purgeCmd) Run(ctx context.Context, p *program) error {
 	if err != nil {
 		return p.inJSON(c.JSON, fmt.Errorf("%d tasks were deleted, then: %w", deleted, err))
 	}
+	return c.purged(p, deleted, more)
+}
+
+// purged prints how many were deleted. If more are left, a signal was the reason.
+func (c *purgeCmd) purged(p *program, deleted int, more bool) error {
+	var err error
 	if c.JSON {
-		return p.printJSON(struct {
+		err = p.printJSON(struct {
 			Deleted int  `json:"deleted"`
 			DryRun  bool `json:"dry_run"`
 			More    bool `json:"more,omitempty"`
 		}{deleted, false, more})
+	} else {
+		_, err = fmt.Fprintf(p.stdout, "%d tasks deleted\n", deleted)
 	}
-	fmt.Fprintf(p.stdout, "%d tasks deleted\n", deleted)
-	if more {
-		fmt.Fprintln(p.stdout, "stopped before the end; more are left")
+	if err == nil && more {
+		err = errors.New("interrupted before the end: more are left")
 	}
-	return nil
+	return err
 }
 
 func (c *purgeCmd) request() (queue.PurgeRequest, error) {
@@ -110,9 +115,9 @@ func (c *purgeCmd) counted(p *program, n int, err error) error {
 }
 
 // confirm asks on the terminal.
-func (p *program) confirm(question string) bool {
+func (p *program) confirm(ctx context.Context, question string) bool {
 	fmt.Fprintf(p.stderr, "%s [y/N] ", question)
-	answer, _ := bufio.NewReader(p.stdin).ReadString('\n')
+	answer, _ := bufio.NewReader(p.input(ctx)).ReadString('\n')
 	answer = strings.ToLower(strings.TrimSpace(answer))
 	return answer == "y" || answer == "yes"
 }

@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"strings"
 	"time"
@@ -66,12 +67,23 @@ func (c *requeueCmd) Run(ctx context.Context, p *program) error {
 		MaxAttempts: maxAttempts, MarkFailed: c.MarkFailed, Limit: c.BatchSize, DryRun: c.DryRun,
 	})
 	if err != nil {
-		return refused(err)
+		return requeueError(n, err)
 	}
 	are := "are"
 	if c.DryRun {
 		are = "would be"
 	}
 	fmt.Fprintf(p.stdout, "%d tasks %s READY again, %d %s FAILED\n", n.Ready, are, n.Failed, are)
+	if ctx.Err() != nil {
+		return errors.New("interrupted before the end: there may be more")
+	}
 	return nil
+}
+
+// requeueError says what was done before the error.
+func requeueError(n queue.Requeued, err error) error {
+	if n.Ready+n.Failed > 0 {
+		err = fmt.Errorf("%d tasks are READY again and %d FAILED, then: %w", n.Ready, n.Failed, err)
+	}
+	return refused(err)
 }

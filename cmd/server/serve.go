@@ -6,11 +6,10 @@ import (
 	"fmt"
 	"net"
 	"net/http"
-	"os/signal"
+	"os"
 	"runtime"
 	"strconv"
 	"strings"
-	"syscall"
 	"time"
 
 	"github.com/claimcheck-go/claimcheck/detect"
@@ -58,7 +57,7 @@ func (c *serveCmd) Run(ctx context.Context, p *program) error {
 	if err != nil {
 		return err
 	}
-	ctx, stop := signal.NotifyContext(ctx, syscall.SIGTERM, syscall.SIGINT)
+	ctx, signals, stop := untilSignal(ctx)
 	defer stop()
 	local := queue.NewLocal()
 	defer parts.close()
@@ -99,26 +98,29 @@ func (c *serveCmd) Run(ctx context.Context, p *program) error {
 		return fmt.Errorf("serve: %w", err)
 	case <-ctx.Done():
 	}
-	stop() // a second signal ends the process at once
-	return drain(parts, server, executor)
+	return drain(parts, server, executor, signals)
 }
 
-// drain stops taking work, lets what is running end, and gives back the rest.
-func drain(parts *parts, server *http.Server, executor *queue.Executor) error {
+// drain stops taking work, lets what is running end, and gives back the rest; a
+// second signal skips the wait.
+func drain(parts *parts, server *http.Server, executor *queue.Executor, signals <-chan os.Signal) error {
 	parts.log.Info("stopping: running tasks may end first", "for", drainTime.String())
 	flushing, cancelFlush := context.WithTimeout(context.Background(), drainTime+lingerTime+flushTime*3/4)
 	defer cancelFlush()
 	draining, cancel := context.WithTimeout(context.Background(), drainTime)
 	defer cancel()
+	context.AfterFunc(parts.hurryOn(draining, signals), cancel)
 	if err := executor.Shutdown(draining, lingerTime); err != nil {
 		parts.log.Error("stopped with tasks still running", "error", err)
 	}
 	// The answers of the runs above are on their way.
-	closing, cancelClose := context.WithTimeout(context.Background(), time.Second)
+	closing, cancelClose := context.WithTimeout(context.Background(), parts.endTime(time.Second))
 	defer cancelClose()
 	if err := server.Shutdown(closing); err != nil && !errors.Is(err, context.DeadlineExceeded) {
 		return fmt.Errorf("closing the server: %w", err)
 	}
+	flushing, cancelFlush = context.WithTimeout(flushing, parts.endTime(flushTime))
+	defer cancelFlush()
 	parts.flush(flushing)
 	parts.log.Info("stopped")
 	return nil

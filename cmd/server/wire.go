@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"sync/atomic"
 	"time"
 
 	apiv2 "cloud.google.com/go/cloudtasks/apiv2"
@@ -26,6 +27,8 @@ type parts struct {
 	exports  exports
 	observer *observer // nil: nothing is exported
 	runs     bool      // this process runs tasks
+
+	hurried atomic.Bool // a second signal has come
 
 	job    string          // the Cloud Run job of the backend "jobs"; empty: there is none
 	jobs   *run.JobsClient // if there is one
@@ -152,6 +155,8 @@ func (p *program) connect(ctx context.Context) (*parts, error) {
 	if err != nil {
 		return nil, err
 	}
+	// It returns every error of the database, and ends then: nothing is retried.
+	parts.config.Logger = slog.New(slog.DiscardHandler)
 	if err := p.open(ctx, parts, nil, false); err != nil {
 		parts.close()
 		return nil, err
@@ -188,11 +193,11 @@ func (parts *parts) flush(ctx context.Context) {
 }
 
 func (parts *parts) close() {
-	flushing, cancel := context.WithTimeout(context.Background(), flushTime)
+	flushing, cancel := context.WithTimeout(context.Background(), parts.endTime(flushTime))
 	defer cancel()
 	parts.flush(flushing)
 	if parts.db != nil {
-		if err := parts.db.Close(); err != nil {
+		if err := closeDatabase(parts.db, parts.endTime(closeTime)); err != nil {
 			parts.log.Warn("closing the database", "error", err)
 		}
 	}

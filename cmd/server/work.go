@@ -2,10 +2,8 @@ package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
-	"os"
-	"os/signal"
-	"syscall"
 	"time"
 
 	"github.com/claimcheck-go/claimcheck/queue"
@@ -117,29 +115,22 @@ func (c *workCmd) stopOnSignal(ctx context.Context, p *program, parts *parts, e 
 	if c.ShutdownTimeout != nil {
 		timeout = time.Duration(*c.ShutdownTimeout)
 	}
-	signals := make(chan os.Signal, 2)
-	signal.Notify(signals, syscall.SIGTERM, os.Interrupt)
-	working, stop := context.WithCancel(ctx)
+	working, signals, stop := untilSignal(ctx)
 	result := make(chan error, 1)
 	go func() {
-		select {
-		case <-working.Done(): // the work has ended by itself
+		<-working.Done()
+		if !errors.Is(context.Cause(working), errSignal) { // the work has ended by itself
 			result <- nil
 			return
-		case <-signals:
 		}
 		parts.log.Info("stopping: running tasks may end first")
-		stop()
 		draining, cut := context.WithCancel(ctx)
 		defer cut()
 		if timeout > 0 {
 			draining, cut = context.WithTimeout(draining, max(timeout-lingerTime, timeout/2))
 			defer cut()
 		}
-		go func() {
-			<-signals
-			cut()
-		}()
+		context.AfterFunc(parts.hurryOn(draining, signals), cut)
 		result <- e.Shutdown(draining, lingerTime)
 	}()
 	return working, func() error {

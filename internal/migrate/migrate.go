@@ -39,27 +39,37 @@ type Set struct {
 	// TableMissing tells the database's error for a table that does not exist
 	// from any other.
 	TableMissing func(error) bool
+	// Bound runs a read of the versions, which may be the first statement of a
+	// process, with the store's limit for one; nil: without a limit.
+	Bound func(ctx context.Context, read func(context.Context) error) error
 }
 
+// Lock keeps other processes out until unlock, which also makes what was done in
+// db permanent, or, without commit, undoes it where the database can.
+type Lock func(context.Context) (db *sql.DB, unlock func(commit bool) error, err error)
+
 // Up applies what is pending and returns it. With nothing pending it is one
-// query; otherwise it runs under lock, which keeps other processes out until
-// unlock.
-func (s Set) Up(ctx context.Context, db *sql.DB, lock func(context.Context) (unlock func(), err error)) ([]Migration, error) {
+// query on db; otherwise it runs under lock, in the database that lock returns.
+func (s Set) Up(ctx context.Context, db *sql.DB, lock Lock) ([]Migration, error) {
 	if err := s.Check(ctx, db); !errors.Is(err, queue.ErrSchema) {
 		return nil, err
 	}
-	unlock, err := lock(ctx)
+	locked, unlock, err := lock(ctx)
 	if err != nil {
 		return nil, fmt.Errorf("migrate: lock against other processes: %w", err)
 	}
-	defer unlock()
-	provider, err := s.provider(db)
+	var results []*goose.MigrationResult
+	provider, err := s.provider(locked)
+	if err == nil {
+		if results, err = provider.Up(ctx); err != nil {
+			err = fmt.Errorf("migrate: %w", err)
+		}
+	}
+	if unlockErr := unlock(err == nil); err == nil && unlockErr != nil {
+		err = fmt.Errorf("migrate: commit: %w", unlockErr)
+	}
 	if err != nil {
 		return nil, err
-	}
-	results, err := provider.Up(ctx)
-	if err != nil {
-		return nil, fmt.Errorf("migrate: %w", err)
 	}
 	applied := make([]Migration, len(results))
 	for i, r := range results {
@@ -112,7 +122,18 @@ func (s Set) Newest(ctx context.Context, db *sql.DB) (int64, error) {
 
 // applied returns when each version was applied. It is not goose's own query,
 // which would create the version table.
-func (s Set) applied(ctx context.Context, db *sql.DB) (map[int64]time.Time, error) {
+func (s Set) applied(ctx context.Context, db *sql.DB) (applied map[int64]time.Time, err error) {
+	if s.Bound == nil {
+		return s.read(ctx, db)
+	}
+	err = s.Bound(ctx, func(ctx context.Context) (err error) {
+		applied, err = s.read(ctx, db)
+		return err
+	})
+	return applied, err
+}
+
+func (s Set) read(ctx context.Context, db *sql.DB) (map[int64]time.Time, error) {
 	rows, err := db.QueryContext(ctx, "SELECT version_id, tstamp FROM "+versionTable)
 	if err != nil {
 		if s.TableMissing(err) {

@@ -5,6 +5,7 @@ import (
 	"context"
 	"fmt"
 	"strconv"
+	"sync/atomic"
 	"time"
 
 	"github.com/jackc/pgx/v5"
@@ -24,11 +25,21 @@ func OpenUnchecked(ctx context.Context, config Config) (*Store, error) {
 	if err != nil {
 		return nil, err
 	}
+	accepted := new(atomic.Bool)
+	afterConnect := poolConfig.AfterConnect
+	poolConfig.AfterConnect = func(ctx context.Context, conn *pgx.Conn) error {
+		accepted.Store(true)
+		if afterConnect == nil {
+			return nil
+		}
+		return afterConnect(ctx, conn)
+	}
 	pool, err := pgxpool.NewWithConfig(ctx, poolConfig)
 	if err != nil {
 		return nil, fmt.Errorf("open PostgreSQL: %w", err)
 	}
 	s := New(pool)
+	s.accepted, s.pooler = accepted, config.Pooler
 	s.server, s.dialFunc = cmp.Or(config.Name, s.server), config.DialFunc != nil
 	s.acquireTimeout = cmp.Or(config.AcquireTimeout, DefaultAcquireTimeout)
 	return s, nil
@@ -96,6 +107,6 @@ func (s *Store) durability(commit, fsync, pages string) []dbfacts.Setting {
 func (s *Store) SchemaVersion(ctx context.Context) (int64, error) {
 	db := stdlib.OpenDBFromPool(s.pool)
 	defer db.Close()
-	version, err := migrations().Newest(ctx, db)
+	version, err := s.migrations().Newest(ctx, db)
 	return version, s.translate(ctx, "schema version", err)
 }

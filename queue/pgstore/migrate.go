@@ -2,10 +2,8 @@ package pgstore
 
 import (
 	"context"
-	"database/sql"
 	"embed"
 	"io/fs"
-	"time"
 
 	"github.com/jackc/pgx/v5/stdlib"
 	"github.com/pressly/goose/v3"
@@ -31,21 +29,31 @@ func migrations() migrate.Set {
 	}
 }
 
+// migrations are those of this store, which bounds the wait for its connections.
+func (s *Store) migrations() migrate.Set {
+	set := migrations()
+	set.Bound = func(ctx context.Context, do func(context.Context) error) error {
+		return s.firstAnswer(ctx, "read schema version", do)
+	}
+	return set
+}
+
 // Migrate brings the tables to the version that this program needs, and
-// returns what it applied. Several processes may do so at once; when nothing
-// is pending it costs one query. It uses connections of its own, two at most.
+// returns what it applied: all that was pending, or nothing. Several processes
+// may do so at once; when nothing is pending it costs one query. It needs one
+// connection, also of a transaction pooler.
 func (s *Store) Migrate(ctx context.Context) ([]Migration, error) {
-	db := s.ownDB()
+	db := stdlib.OpenDBFromPool(s.pool)
 	defer db.Close()
-	applied, err := migrations().Up(ctx, db, func(ctx context.Context) (func(), error) { return lockMigrations(ctx, db) })
+	applied, err := s.migrations().Up(ctx, db, s.lockMigrations)
 	return applied, s.translate(ctx, "migrate", err)
 }
 
 // MigrationStatus returns all migrations, oldest first, applied or not.
 func (s *Store) MigrationStatus(ctx context.Context) ([]Migration, error) {
-	db := s.ownDB()
+	db := stdlib.OpenDBFromPool(s.pool)
 	defer db.Close()
-	status, err := migrations().Status(ctx, db)
+	status, err := s.migrations().Status(ctx, db)
 	return status, s.translate(ctx, "migration status", err)
 }
 
@@ -54,55 +62,7 @@ func (s *Store) MigrationStatus(ctx context.Context) ([]Migration, error) {
 func (s *Store) CheckSchema(ctx context.Context) error {
 	db := stdlib.OpenDBFromPool(s.pool)
 	defer db.Close()
-	return s.translate(ctx, "check schema", migrations().Check(ctx, db))
-}
-
-// ownDB opens connections beside the pool, so that migrating works with a pool
-// of one.
-func (s *Store) ownDB() *sql.DB {
-	config := s.pool.Config()
-	var options []stdlib.OptionOpenDB
-	if config.BeforeConnect != nil {
-		options = append(options, stdlib.OptionBeforeConnect(config.BeforeConnect))
-	}
-	if config.AfterConnect != nil {
-		options = append(options, stdlib.OptionAfterConnect(config.AfterConnect))
-	}
-	return stdlib.OpenDB(*config.ConnConfig, options...)
-}
-
-// lockMigrations keeps other processes out by an advisory lock. It belongs to a
-// transaction, not to a session: it then works through a transaction pooler
-// too, and nothing can leave it behind. Those that wait for it keep transactions
-// open, so no migration can use CREATE INDEX CONCURRENTLY (see 00002).
-func lockMigrations(ctx context.Context, db *sql.DB) (unlock func(), err error) {
-	tx, err := db.BeginTx(ctx, nil)
-	if err != nil {
-		return nil, err
-	}
-	if _, err := tx.ExecContext(ctx, "SET LOCAL idle_in_transaction_session_timeout = 0"); err != nil {
-		_ = tx.Rollback()
-		return nil, err
-	}
-	tick := time.NewTicker(20 * time.Millisecond)
-	defer tick.Stop()
-	for {
-		var locked bool
-		err := tx.QueryRowContext(ctx, "SELECT pg_try_advisory_xact_lock(hashtextextended('claimcheck_schema ' || current_schema(), 0))").Scan(&locked)
-		if err == nil && locked {
-			return func() { _ = tx.Rollback() }, nil
-		}
-		if err == nil {
-			select {
-			case <-tick.C:
-				continue
-			case <-ctx.Done():
-				err = ctx.Err()
-			}
-		}
-		_ = tx.Rollback()
-		return nil, err
-	}
+	return s.translate(ctx, "check schema", s.migrations().Check(ctx, db))
 }
 
 // MigrationSQL is all migrations as plain SQL, for people who run their own.

@@ -52,10 +52,22 @@ func Open(ctx context.Context, config Config) (*Store, error) {
 		return nil, err
 	}
 	if err := s.checkDurable(ctx); err != nil {
-		_ = s.Close()
+		s.abandon()
 		return nil, err
 	}
 	return s, nil
+}
+
+// abandon closes a store that could not be opened. A connection that waits for a
+// pooler takes 15 s to close, which is left to the background.
+func (s *Store) abandon() {
+	const patience = time.Second
+	closed := make(chan struct{})
+	go func() { defer close(closed); _ = s.Close() }()
+	select {
+	case <-closed:
+	case <-time.After(patience):
+	}
 }
 
 // Validate reports what is wrong with the configuration; it contacts nothing.
@@ -117,8 +129,10 @@ func planOnce(ctx context.Context, conn *pgx.Conn) error {
 // acknowledges rows before they are safe.
 func (s *Store) checkDurable(ctx context.Context) error {
 	var setting string
-	err := s.on(ctx, "open PostgreSQL", func(conn *pgx.Conn) error {
-		return conn.QueryRow(ctx, "SHOW synchronous_commit").Scan(&setting)
+	err := s.firstAnswer(ctx, "open PostgreSQL", func(ctx context.Context) error {
+		return s.on(ctx, "open PostgreSQL", func(conn *pgx.Conn) error {
+			return conn.QueryRow(ctx, "SHOW synchronous_commit").Scan(&setting)
+		})
 	})
 	if err != nil {
 		return err
@@ -129,6 +143,26 @@ func (s *Store) checkDurable(ctx context.Context) error {
 			s.where(), conn.Database, conn.User)
 	}
 	return nil
+}
+
+// firstAnswer runs do, which makes a connection or is its first statement, and
+// gives both together the acquire timeout: a pooler accepts connections while it
+// has none to the server to give, and lets their first statement wait.
+func (s *Store) firstAnswer(ctx context.Context, op string, do func(context.Context) error) error {
+	limited, cancel := context.WithTimeout(ctx, s.acquireTimeout)
+	defer cancel()
+	err := do(limited)
+	if err == nil || ctx.Err() != nil || limited.Err() == nil || !errors.Is(err, context.DeadlineExceeded) {
+		return err
+	}
+	why := "it does not answer"
+	switch {
+	case s.accepted.Load() && s.pooler:
+		why = "the pooler accepts connections and has none to the server to give (PgBouncer: SHOW POOLS says how many clients wait, default_pool_size how many are served)"
+	case s.accepted.Load():
+		why = "it accepted the connection and did not answer the first statement; if a pooler sits in between, it may have no connection to the server to give"
+	}
+	return &outage{fmt.Sprintf("%s: %s: no connection to %s within %s: %s", op, queue.ErrUnavailable, s.where(), s.acquireTimeout, why), err}
 }
 
 // outage is a failure of the database itself, told in one line.

@@ -34,8 +34,10 @@ const DefaultAcquireTimeout = 5 * time.Second
 // Store is a queue.Store. It is safe for concurrent use.
 type Store struct {
 	pool           *pgxpool.Pool
-	server         string // for messages
-	dialFunc       bool   // connections are made by Config.DialFunc
+	server         string       // for messages
+	dialFunc       bool         // connections are made by Config.DialFunc
+	pooler         bool         // Config.Pooler
+	accepted       *atomic.Bool // a connection was made once
 	acquireTimeout time.Duration
 	closed         atomic.Bool
 	observe        func(ctx context.Context, op string) (ended func(error)) // nil: nobody does
@@ -59,6 +61,7 @@ func New(pool *pgxpool.Pool) *Store {
 		pool:           pool,
 		server:         net.JoinHostPort(c.Host, strconv.Itoa(int(c.Port))),
 		acquireTimeout: DefaultAcquireTimeout,
+		accepted:       new(atomic.Bool),
 	}
 	s.merge(usualLimits)
 	return s

@@ -2,6 +2,7 @@ package sqlstore
 
 import (
 	"context"
+	"database/sql"
 	"embed"
 	"io/fs"
 
@@ -25,6 +26,9 @@ func migrationFiles(dir string) fs.FS {
 func (s *Store) migrations() migrate.Set {
 	set := s.backend.migrations()
 	set.TableMissing = s.backend.tableMissing
+	set.Bound = func(ctx context.Context, do func(context.Context) error) error {
+		return s.firstAnswer(ctx, "read schema version", do)
+	}
 	return set
 }
 
@@ -32,7 +36,10 @@ func (s *Store) migrations() migrate.Set {
 // returns what it applied. Several processes may do so at once; when nothing
 // is pending it costs one query.
 func (s *Store) Migrate(ctx context.Context) ([]Migration, error) {
-	applied, err := s.migrations().Up(ctx, s.writer, s.backend.lockMigrations)
+	applied, err := s.migrations().Up(ctx, s.writer, func(ctx context.Context) (*sql.DB, func(bool) error, error) {
+		unlock, err := s.backend.lockMigrations(ctx)
+		return s.writer, func(bool) error { unlock(); return nil }, err
+	})
 	return applied, s.translate(ctx, "migrate", err)
 }
 

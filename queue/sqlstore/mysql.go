@@ -4,7 +4,6 @@ import (
 	"context"
 	"crypto/md5" //nolint:gosec // shortens a name
 	"database/sql"
-	"database/sql/driver"
 	"fmt"
 	"math"
 	"strconv"
@@ -45,7 +44,7 @@ const mysqlClock = "TIMESTAMPDIFF(MICROSECOND, '1970-01-01', UTC_TIMESTAMP(6))"
 // mysqlServer is the backend.
 type mysqlServer struct {
 	config    *mysql.Config
-	connector driver.Connector
+	connector *connector
 	where     string // host and port, socket, or Config.Name
 	dialed    bool   // by Config.DialFunc
 }
@@ -83,12 +82,16 @@ func connectMySQL(rawURL string, config Config) (*Store, error) {
 	if err != nil {
 		return nil, fmt.Errorf("DATABASE_URL: %w", err)
 	}
-	server.connector = connector{base}
+	server.connector = &connector{Connector: base, slots: make(chan struct{}, mostKills)}
 	db := sql.OpenDB(server.connector)
 	db.SetMaxOpenConns(config.MaxConns)
 	db.SetMaxIdleConns(config.MaxConns)
 	return &Store{config: config, dialect: &mysqlDialect, backend: server, writer: db, reader: db}, nil
 }
+
+// tableLockWait is how many seconds a statement waits for a table; the server's
+// own limit is a day or more.
+const tableLockWait = 8
 
 // session sets what every connection works under.
 func session(c *mysql.Config, acquireTimeout time.Duration) {
@@ -108,39 +111,20 @@ func session(c *mysql.Config, acquireTimeout time.Duration) {
 		"autocommit": "1",
 		// Rows are locked for milliseconds; whoever waits longer meets somebody
 		// who is stuck.
+		// A table that another transaction or LOCK TABLES holds.
+		"lock_wait_timeout":        strconv.Itoa(tableLockWait),
 		"innodb_lock_wait_timeout": strconv.Itoa(max(1, int(math.Ceil(acquireTimeout.Seconds()/2)))),
 	}
 }
-
-// connector makes connections whose transactions see what others have
-// committed, and lock no more than the rows that they read.
-type connector struct{ driver.Connector }
-
-func (c connector) Connect(ctx context.Context) (driver.Conn, error) {
-	conn, err := c.Connector.Connect(ctx)
-	if err != nil {
-		return nil, &connectError{err}
-	}
-	// There is no variable for it that both MySQL 8 and MariaDB 10 know.
-	if _, err := conn.(driver.ExecerContext).ExecContext(ctx, "SET SESSION TRANSACTION ISOLATION LEVEL READ COMMITTED", nil); err != nil {
-		_ = conn.Close()
-		return nil, &connectError{err}
-	}
-	return conn, nil
-}
-
-// connectError is what kept a connection from being made.
-type connectError struct{ cause error }
-
-func (e *connectError) Error() string { return e.cause.Error() }
-func (e *connectError) Unwrap() error { return e.cause }
 
 // checkVersion makes the first connection, and refuses a server that does not
 // know SKIP LOCKED.
 func (s *Store) checkVersion(ctx context.Context) error {
 	var version string
-	err := s.read(ctx, "open", func(conn querier) error {
-		return conn.QueryRowContext(ctx, "SELECT VERSION()").Scan(&version)
+	err := s.firstAnswer(ctx, "open", func(ctx context.Context) error {
+		return s.read(ctx, "open", func(conn querier) error {
+			return conn.QueryRowContext(ctx, "SELECT VERSION()").Scan(&version)
+		})
 	})
 	if err != nil {
 		return err

@@ -232,6 +232,27 @@ func (s *Store) acquire(ctx context.Context, db *sql.DB, op string) (*sql.Conn, 
 	return nil, fmt.Errorf("%s: %w: no connection to %s within %s: it does not answer", op, queue.ErrUnavailable, s.backend.name(), s.config.AcquireTimeout)
 }
 
+// firstAnswer runs do, which makes a connection or is its first statement, and
+// gives both together the acquire timeout: a proxy accepts connections while it
+// has none to the server to give, and lets their first statement wait.
+func (s *Store) firstAnswer(ctx context.Context, op string, do func(context.Context) error) error {
+	server, ok := s.backend.(*mysqlServer)
+	if !ok { // SQLite waits for its lock no longer than that
+		return do(ctx)
+	}
+	limited, cancel := context.WithTimeout(ctx, s.config.AcquireTimeout)
+	defer cancel()
+	err := do(limited)
+	if err == nil || ctx.Err() != nil || limited.Err() == nil || !errors.Is(err, context.DeadlineExceeded) {
+		return err
+	}
+	why := "it does not answer"
+	if server.connector.accepted.Load() {
+		why = "it accepted the connection and did not answer the first statement"
+	}
+	return fmt.Errorf("%s: %w: no connection to %s within %s: %s", op, queue.ErrUnavailable, s.backend.name(), s.config.AcquireTimeout, why)
+}
+
 func (s *Store) allInUse(db *sql.DB) string {
 	if s.Embedded() {
 		return ""
@@ -274,6 +295,9 @@ func (s *Store) Ping(ctx context.Context) error {
 func (s *Store) Close() error {
 	if s.closed.Swap(true) {
 		return nil
+	}
+	if server, ok := s.backend.(*mysqlServer); ok {
+		server.connector.kills.Wait()
 	}
 	if s.reader != s.writer {
 		if err := s.reader.Close(); err != nil {
