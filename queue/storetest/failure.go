@@ -81,11 +81,12 @@ var failureTests = map[string]func(*fixture){
 			if err != nil && !errors.Is(err, context.Canceled) {
 				f.Fatalf("Insert: %v", err)
 			}
-			found := 0
-			for _, row := range rows {
-				if _, err := f.store.Get(f.ctx, row.ID); err == nil {
-					found++
+			found := f.countStored(rows)
+			for range 100 { // a commit under way may take effect between two reads
+				if found == 0 || found == len(rows) {
+					break
 				}
+				found = f.countStored(rows)
 			}
 			if found != 0 && found != len(rows) || err == nil && found == 0 {
 				f.Fatalf("%d of %d rows are stored; Insert: %v", found, len(rows), err)
@@ -102,6 +103,15 @@ var failureTests = map[string]func(*fixture){
 		f.allAre(f.everyCall(f.ctx, row.Claim()), queue.ErrClosed)
 		f.must(closer.Close())
 	},
+}
+
+func (f *fixture) countStored(rows []*queue.NewRow) (found int) {
+	for _, row := range rows {
+		if _, err := f.store.Get(f.ctx, row.ID); err == nil {
+			found++
+		}
+	}
+	return found
 }
 
 func testUnmigrated(f *fixture) {
