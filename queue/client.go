@@ -61,6 +61,7 @@ type Client struct {
 	registry *Registry
 	backends map[string]Backend // with the default one
 	followed followedTxs
+	seen     lastLook
 	outage   outage
 	bell     bell
 }

@@ -192,7 +192,7 @@ func (l *Local) Run(ctx context.Context, e *Executor) {
 			looked = time.Time{} // it was not
 			claimable = l.wait(ctx, time.Second) || claimable
 		case !claimable:
-			claimable = l.wait(ctx, LocalPoll-time.Since(looked))
+			claimable = l.wait(ctx, idlePause(LocalPoll)-time.Since(looked))
 		}
 	}
 }

@@ -24,6 +24,9 @@ func (e *Executor) look(ctx context.Context) (Promotion, error) {
 		return err
 	})
 	e.client.outage.observeRead(err) // with nothing to do it is one
+	if err == nil {
+		e.client.seen.note(p)
+	}
 	e.client.promoted(ctx, p)
 	if p.Reclaimed > 0 || p.Failed > 0 {
 		e.log.Warn("leases had run out: their workers are gone", "ready_again", p.Reclaimed, "failed", p.Failed)

@@ -52,9 +52,15 @@ func (c *Client) Sweep(ctx context.Context, limit int) (Swept, error) {
 	if limit < 0 {
 		return Swept{}, invalidf("limit must be positive, not %d", limit)
 	}
+	return c.sweep(ctx, limit, false)
+}
+
+// sweep is one pass. One in the background leaves out what the executors of this
+// process have just looked at.
+func (c *Client) sweep(ctx context.Context, limit int, background bool) (Swept, error) {
 	ctx, cancel := context.WithTimeout(ctx, sweepBudget)
 	defer cancel()
-	s := &sweep{client: c, left: limit}
+	s := &sweep{client: c, left: limit, background: background}
 	err := s.run(ctx, limit)
 	c.outage.observe(err)
 	if s.done != (Swept{}) {
@@ -76,7 +82,7 @@ func (c *Client) SweepEvery(ctx context.Context, interval time.Duration) {
 	ticker := time.NewTicker(interval)
 	defer ticker.Stop()
 	for {
-		_, err := c.Sweep(ctx, 0)
+		_, err := c.sweep(ctx, DefaultSweepLimit, true)
 		if err != nil && !errors.Is(err, ErrUnavailable) { // that, outage logs once
 			c.cfg.Logger.Error("sweep failed", "error", err)
 		}
@@ -90,9 +96,10 @@ func (c *Client) SweepEvery(ctx context.Context, interval time.Duration) {
 
 // sweep is one pass.
 type sweep struct {
-	client *Client
-	left   int // rows that may still be dispatched
-	done   Swept
+	client     *Client
+	left       int  // rows that may still be dispatched
+	background bool // it is one of many
+	done       Swept
 }
 
 func (s *sweep) level() slog.Level {
@@ -103,10 +110,18 @@ func (s *sweep) level() slog.Level {
 }
 
 func (s *sweep) run(ctx context.Context, limit int) error {
-	store := s.client.cfg.Store
+	store, seen := s.client.cfg.Store, &s.client.seen
+	mark := !s.background || seen.markDue()
+	looked, nothing := seen.fresh()
 	err := within(ctx, statementTimeout*time.Duration(1+limit/1000), func(ctx context.Context) error {
-		if err := store.Mark(ctx, MarkSwept); err != nil {
-			return err
+		if mark {
+			if err := store.Mark(ctx, MarkSwept); err != nil {
+				return err
+			}
+			seen.noteMark()
+		}
+		if s.background && looked {
+			return nil
 		}
 		p, err := store.Promote(ctx, limit)
 		s.done.Reclaimed, s.done.Failed = p.Reclaimed, p.Failed
@@ -115,6 +130,9 @@ func (s *sweep) run(ctx context.Context, limit int) error {
 	})
 	if err != nil {
 		return err
+	}
+	if nothing && !mark {
+		return nil
 	}
 	for _, name := range slices.Sorted(maps.Keys(s.client.backends)) {
 		dispatcher := s.client.outboxOf(name)

@@ -3,7 +3,6 @@ package queue
 import (
 	"context"
 	"errors"
-	"math/rand/v2"
 	"sync"
 	"time"
 )
@@ -117,7 +116,10 @@ func (w *worker) left() int {
 func (w *worker) fill(ctx context.Context, look bool) (more bool, err error) {
 	var lookErr error
 	if look {
-		_, lookErr = w.e.look(ctx)
+		var seen Promotion
+		if seen, lookErr = w.e.look(ctx); lookErr == nil && !seen.Claimable {
+			return false, nil
+		}
 	}
 	var noAnswer *noAnswerError
 	if !w.cfg.Continuous && errors.As(lookErr, &noAnswer) { // once is enough to end
@@ -176,7 +178,7 @@ func (w *worker) pause(ctx context.Context, woken <-chan struct{}) bool {
 	case <-w.e.stopping:
 	case <-woken:
 		return true
-	case <-time.After(w.cfg.Interval + rand.N(w.cfg.Interval/10+1)):
+	case <-time.After(idlePause(w.cfg.Interval)):
 	}
 	return false
 }

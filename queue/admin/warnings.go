@@ -55,7 +55,7 @@ func (h *handler) warnings(b boardView, t totals, now time.Time) (list []warning
 // expected.
 func (h *handler) sweeperWarning(marks map[string]time.Time, now time.Time) (warning, bool) {
 	last, seen := marks[queue.MarkSwept]
-	if h.SweepEvery == 0 || marks == nil || seen && now.Sub(last) <= 3*h.SweepEvery {
+	if h.SweepEvery == 0 || marks == nil || seen && now.Sub(last) <= 3*h.SweepEvery+queue.MarkEvery {
 		return warning{}, false
 	}
 	w := warning{Title: "The sweeper has never been seen"}

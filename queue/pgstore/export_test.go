@@ -2,6 +2,7 @@ package pgstore
 
 import (
 	"context"
+	"testing"
 	"time"
 
 	"github.com/jackc/pgx/v5"
@@ -40,3 +41,43 @@ var NewCopyStream = newCopyStream
 
 // Stop is what ends it.
 func (s *copyStream) Stop() { s.stop() }
+
+// ShouldPing is what the pool asks before it uses a connection.
+var ShouldPing = shouldPing
+
+// OpenIdle opens a store whose connections count as idle for that long at each use.
+func OpenIdle(t testing.TB, url string, idle time.Duration) *Store {
+	config, err := Config{URL: url}.pool()
+	if err != nil {
+		t.Fatal(err)
+	}
+	config.ShouldPing = func(ctx context.Context, p pgxpool.ShouldPingParams) bool {
+		p.IdleDuration += idle
+		return shouldPing(ctx, p)
+	}
+	pool, err := pgxpool.NewWithConfig(t.Context(), config)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(pool.Close)
+	return New(pool)
+}
+
+// Backends returns the process IDs of the pool's idle connections at the server.
+func (s *Store) Backends(t testing.TB) (pids []uint32) {
+	for _, conn := range s.pool.AcquireAllIdle(t.Context()) {
+		pids = append(pids, conn.Conn().PgConn().PID())
+		conn.Release()
+	}
+	return pids
+}
+
+// BreakIdle closes the sockets of the pool's idle connections, and counts them.
+func (s *Store) BreakIdle(t testing.TB) (n int) {
+	for _, conn := range s.pool.AcquireAllIdle(t.Context()) {
+		_ = conn.Conn().PgConn().Conn().Close()
+		conn.Release()
+		n++
+	}
+	return n
+}

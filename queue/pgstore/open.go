@@ -100,6 +100,7 @@ func (c Config) pool() (*pgxpool.Config, error) {
 		return nil, fmt.Errorf("DATABASE_URL is not a PostgreSQL URL%s", reason)
 	}
 	config.MaxConns = int32(cmp.Or(c.MaxConns, 10)) //nolint:gosec // nobody has two billion
+	config.ShouldPing = shouldPing
 	conn := config.ConnConfig
 	if conn.ConnectTimeout == 0 {
 		conn.ConnectTimeout = cmp.Or(c.AcquireTimeout, DefaultAcquireTimeout)
@@ -115,6 +116,29 @@ func (c Config) pool() (*pgxpool.Config, error) {
 		conn.TLSConfig, conn.Fallbacks = nil, nil
 	}
 	return config, nil
+}
+
+// A connection that has been idle for longer than checkAfter is looked at before
+// it is used, and one that has been for longer than pingAfter is asked: looking
+// does not notice a peer that went away without a word.
+const (
+	checkAfter = time.Second
+	pingAfter  = time.Minute
+)
+
+// shouldPing reports whether the pool pings a connection before it is used, and
+// replaces it if it does not answer. By default the pool pings each one that has
+// been idle for a second, which for a worker that has nothing to do is a statement
+// beside each of its own. Reading tells without a statement that the server closed
+// the connection, or has said that it will.
+func shouldPing(_ context.Context, p pgxpool.ShouldPingParams) bool {
+	switch {
+	case p.IdleDuration <= checkAfter:
+		return false
+	case p.IdleDuration > pingAfter:
+		return true
+	}
+	return p.Conn.PgConn().CheckConn() != nil //nolint:staticcheck // Ping is what it replaces here: it does notice a closed connection
 }
 
 // planOnce lets the server plan each prepared statement once: their plans do not

@@ -74,8 +74,8 @@ type querier interface {
 	QueryRow(ctx context.Context, sql string, args ...any) pgx.Row
 }
 
-// on runs do on a connection of the pool, and again if the first run failed on
-// a plan that a migration has made stale. It translates the error.
+// on runs do on a connection of the pool, and again on another one if the first
+// had died while it was idle and nothing was sent. It translates the error.
 func (s *Store) on(ctx context.Context, op string, do func(*pgx.Conn) error) (err error) {
 	if s.observe != nil {
 		ended := s.observe(ctx, op)
@@ -84,6 +84,17 @@ func (s *Store) on(ctx context.Context, op string, do func(*pgx.Conn) error) (er
 	if s.closed.Load() {
 		return fmt.Errorf("%s: %w", op, queue.ErrClosed)
 	}
+	unsent, err := s.once(ctx, op, do)
+	if unsent && ctx.Err() == nil {
+		_, err = s.once(ctx, op, do)
+	}
+	return err
+}
+
+// once runs do on one connection, and again if the first run failed on a plan
+// that a migration has made stale. unsent reports that the connection was closed
+// before anything was sent.
+func (s *Store) once(ctx context.Context, op string, do func(*pgx.Conn) error) (unsent bool, err error) {
 	waiting, cancel := context.WithTimeout(ctx, s.acquireTimeout)
 	conn, err := s.pool.Acquire(waiting)
 	late := waiting.Err() != nil
@@ -95,9 +106,9 @@ func (s *Store) on(ctx context.Context, op string, do func(*pgx.Conn) error) (er
 			if limit := s.pool.Config().MaxConns; s.pool.Stat().AcquiredConns() >= limit {
 				why = fmt.Sprintf("all %d are in use (DB_MAX_CONNS)", limit)
 			}
-			return fmt.Errorf("%s: %w: no connection to %s within %s: %s", op, queue.ErrUnavailable, s.where(), s.acquireTimeout, why)
+			return false, fmt.Errorf("%s: %w: no connection to %s within %s: %s", op, queue.ErrUnavailable, s.where(), s.acquireTimeout, why)
 		}
-		return s.translate(ctx, op, err)
+		return false, s.translate(ctx, op, err)
 	}
 	defer conn.Release()
 	if err = do(conn.Conn()); isStalePlan(err) {
@@ -109,9 +120,10 @@ func (s *Store) on(ctx context.Context, op string, do func(*pgx.Conn) error) (er
 		_ = conn.Conn().Close(ctx)
 	}
 	if err != nil && conn.Conn().IsClosed() {
-		return s.unavailable(ctx, op, err)
+		unsent = pgconn.SafeToRetry(err)
+		return unsent, s.unavailable(ctx, op, err)
 	}
-	return noEffect(s.translate(ctx, op, err)) // the server's own answer: it has undone the statement
+	return false, noEffect(s.translate(ctx, op, err)) // the server's own answer: it has undone the statement
 }
 
 // noEffect marks an error that says that the database is the problem, and after
