@@ -93,7 +93,14 @@ func TestWrongCallsAreOneLineThatNamesTheSetting(t *testing.T) {
 		"OIDC_AUDIENCE is required":                                                                   {"--oidc-allowed-emails=a@example.com"},
 		"OIDC_ISSUER and OIDC_CERTS_URL are an emulator's":                                            {"--oidc-issuer=http://x"},
 		"CLOUD_SQL_INSTANCE needs DATABASE_URL":                                                       {"migrate", "--cloud-sql-instance=a:b:c"},
-		"CLOUD_SQL_INSTANCE:":                                                                         {"migrate", "--cloud-sql-instance=a", "--database-url=postgres://u@/d"},
+		"CLOUD_SQL_INSTANCE and ALLOYDB_INSTANCE exclude each other":                                  {"migrate", "--cloud-sql-instance=a:b:c", "--alloydb-instance=" + alloyInstance, "--database-url=postgres://u@/d"},
+		"ALLOYDB_INSTANCE needs DATABASE_URL=postgres://":                                             {"migrate", "--alloydb-instance=" + alloyInstance, "--database-url=mysql://u@/d"},
+		"ALLOYDB_INSTANCE: \"a:b:c\" is no AlloyDB instance":                                          {"migrate", "--alloydb-instance=a:b:c", "--database-url=postgres://u@/d"},
+		"ALLOYDB_IAM_AUTH needs ALLOYDB_INSTANCE":                                                     {"migrate", "--alloydb-iam-auth", "--database-url=postgres://u@/d"},
+		"ALLOYDB_ADDRESS": {"migrate", "--alloydb-address=vpc"},
+		"ALLOYDB_IAM_AUTH: in DATABASE_URL the user of a service account is only a part of its e-mail: write run%40p.iam": {"migrate", "--alloydb-iam-auth", "--alloydb-instance=" + alloyInstance, "--database-url=postgres://run%40p.iam.gserviceaccount.com@/d"},
+		"CLOUD_SQL_IAM_AUTH: in DATABASE_URL the user of a service account is only a part of its e-mail: write run (":     {"migrate", "--cloud-sql-iam-auth", "--cloud-sql-instance=a:b:c", "--database-url=mysql://run%40p.iam.gserviceaccount.com@/d"},
+		"CLOUD_SQL_INSTANCE:": {"migrate", "--cloud-sql-instance=a", "--database-url=postgres://u@/d"},
 	} {
 		t.Run(want, func(t *testing.T) {
 			status, stdout, stderr := newCLI(t).call("", args...)
@@ -128,3 +135,5 @@ func TestMisspeltArgumentFields(t *testing.T) {
 		t.Errorf("strict: status %d\n%s%s", status, stdout, stderr)
 	}
 }
+
+const alloyInstance = "projects/p/locations/r/clusters/c/instances/i"

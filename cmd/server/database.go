@@ -4,14 +4,12 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"net"
 	"net/url"
 	"os"
 	"path/filepath"
 	"strings"
 	"time"
 
-	"github.com/claimcheck-go/claimcheck/internal/cloudsql"
 	"github.com/claimcheck-go/claimcheck/internal/dbfacts"
 	"github.com/claimcheck-go/claimcheck/internal/dburl"
 	"github.com/claimcheck-go/claimcheck/internal/migrate"
@@ -158,25 +156,6 @@ func unknownDatabase(rawURL string) error {
 
 // maxConns is more than any database takes.
 const maxConns = 10000
-
-// dialer connects through the Cloud SQL connector, if that is configured; name
-// is what it connects to.
-func (p *program) dialer(rawURL string) (dial func(ctx context.Context, network, address string) (net.Conn, error), name string, err error) {
-	s := p.settings
-	if s.CloudSQLInstance == "" {
-		return nil, "", nil
-	}
-	if strings.HasPrefix(rawURL, "sqlite:") {
-		return nil, "", usagef("CLOUD_SQL_INSTANCE needs DATABASE_URL=postgres://USER:PASSWORD@/NAME, or mysql://")
-	}
-	connector, err := cloudsql.New(cloudsql.Config{
-		Instance: s.CloudSQLInstance, IAMAuth: s.CloudSQLIAMAuth, PrivateIP: s.CloudSQLPrivateIP,
-	})
-	if err != nil {
-		return nil, "", usagef("CLOUD_SQL_INSTANCE: %w", err)
-	}
-	return connector.Dial, "Cloud SQL instance " + s.CloudSQLInstance, nil
-}
 
 // opened keeps a nil store from becoming a database that is not nil.
 func opened[S database](store S, err error) (database, error) {

@@ -39,7 +39,7 @@ func (e *examination) databaseChecks() []doctor.Check {
 	}
 	return []doctor.Check{
 		{Name: "database", Look: e.checkDatabase,
-			Needs: []string{"DATABASE_URL", "DB_MAX_CONNS", "CLOUD_SQL_INSTANCE", "CLOUD_SQL_IAM_AUTH", "CLOUD_SQL_PRIVATE_IP"}},
+			Needs: []string{"DATABASE_URL", "DB_MAX_CONNS", "CLOUD_SQL_INSTANCE", "CLOUD_SQL_IAM_AUTH", "CLOUD_SQL_PRIVATE_IP", "ALLOYDB_INSTANCE", "ALLOYDB_IAM_AUTH", "ALLOYDB_ADDRESS"}},
 		version,
 		server("durability", e.checkDurability),
 		server("connections", e.checkConnections),
@@ -90,6 +90,8 @@ func (e *examination) checkDatabase(ctx context.Context) doctor.Finding {
 	at := describeDatabase(rawURL)
 	if e.settings.CloudSQLInstance != "" {
 		at += " through the connector to " + e.settings.CloudSQLInstance
+	} else if e.settings.AlloyDBInstance != "" {
+		at += " through the connector to " + e.settings.AlloyDBInstance
 	}
 	if e.facts.ReadOnly {
 		return doctor.Failf("let DATABASE_URL name the primary", "%s answers, but takes no writes: a replica, or set to read-only", at)

@@ -105,3 +105,17 @@ func TestDoctorOnAppEngine(t *testing.T) {
 	testdb.Exec(t, databaseURL, "DELETE FROM claimcheck_marks")
 	p.wants("warn sweeper: gcloud app deploy cron.yaml")
 }
+
+// Queues may be in another region than the service; doctor says that they are.
+func TestDoctorSaysThatTheQueuesAreInAnotherRegion(t *testing.T) {
+	for location, apart := range map[string]bool{"europe-west4": true, "europe-west1": false} {
+		p := newPatient(t)
+		p.keep(testdb.Postgres(t))
+		p.facts = safe
+		p.onCloudRun("CLOUD_TASKS_LOCATION", location)
+		detail := detailOf(p.examine(), "CLOUD_TASKS_LOCATION")
+		if !strings.HasPrefix(detail, location) || strings.Contains(detail, "this service runs in europe-west1, so that each delivery") != apart {
+			t.Errorf("queues in %s: %q", location, detail)
+		}
+	}
+}

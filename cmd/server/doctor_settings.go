@@ -216,6 +216,9 @@ func (e *examination) settingChecks() []doctor.Check {
 			continue
 		}
 		check := doctor.Check{Name: g.name, Look: func(context.Context) doctor.Finding { return found }}
+		if g.name == "CLOUD_TASKS_LOCATION" && !wrong && g.source != "" && e.onPlatform() {
+			check.Look = func(ctx context.Context) doctor.Finding { return e.locationFinding(ctx, found) }
+		}
 		if e.undecided[g.name] {
 			check.Needs = []string{"platform"}
 		}
@@ -225,6 +228,17 @@ func (e *examination) settingChecks() []doctor.Check {
 		checks = append(checks, doctor.Check{Name: name, Look: func(context.Context) doctor.Finding { return e.problems[name] }})
 	}
 	return checks
+}
+
+// locationFinding adds to the location of the queues, which was given, that this
+// service runs elsewhere: that works, and every delivery goes from one region to
+// the other.
+func (e *examination) locationFinding(ctx context.Context, found doctor.Finding) doctor.Finding {
+	own, err := e.detector.Location(ctx)
+	if err == nil && own.Value != e.settings.CloudTasksLocation {
+		found.Detail += "; this service runs in " + own.Value + ", so that each delivery goes from region to region"
+	}
+	return found
 }
 
 // settingFinding says what a setting that is right is, and where that came from;

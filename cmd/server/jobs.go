@@ -24,8 +24,12 @@ func (p *program) jobName(ctx context.Context) (string, error) {
 		if err != nil {
 			return "", usagef("JOBS_NAME is the name of a job alone, and its project is neither given nor detected here: write projects/PROJECT/locations/REGION/jobs/%s", name)
 		}
-		location, err := said(ctx, s.CloudTasksLocation, d.Location)
-		if err != nil {
+		// The job is where the service is; queues may be in another region.
+		location := s.CloudTasksLocation
+		if found, err := d.Location(ctx); err == nil {
+			location = found.Value
+		}
+		if location == "" {
 			return "", usagef("JOBS_NAME is the name of a job alone, and its region is neither given nor detected here: write projects/PROJECT/locations/REGION/jobs/%s", name)
 		}
 		name = cloudrunjobs.FullName(project, location, name)

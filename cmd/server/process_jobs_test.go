@@ -267,6 +267,17 @@ func TestJobNames(t *testing.T) {
 	}
 }
 
+// The queues may be in another region than the service, which its job is beside.
+func TestJobIsInTheRegionOfTheService(t *testing.T) {
+	env := map[string]string{"K_SERVICE": "api", "CLOUD_RUN_REGION": "europe-west1"}
+	p := &program{getenv: func(name string) string { return env[name] }, settings: &settings{
+		JobsName: "long", CloudTasksProject: "proc", CloudTasksLocation: "europe-west4",
+	}}
+	if got, err := p.jobName(t.Context()); got != procJob || err != nil {
+		t.Errorf("%q, %v; want %q", got, err, procJob)
+	}
+}
+
 // In a job there is no request whose end a task must not outlast, and the time
 // limits of tasks that do not travel through Cloud Tasks are not its business.
 func TestJobsHaveNoRequestTimeout(t *testing.T) {

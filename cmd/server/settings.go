@@ -22,6 +22,10 @@ type settings struct {
 	CloudSQLIAMAuth   bool   `env:"CLOUD_SQL_IAM_AUTH" name:"cloud-sql-iam-auth" group:"database" help:"Log in to Cloud SQL with IAM instead of a password."`
 	CloudSQLPrivateIP bool   `env:"CLOUD_SQL_PRIVATE_IP" name:"cloud-sql-private-ip" group:"database" help:"Dial the instance's private address."`
 
+	AlloyDBInstance string `env:"ALLOYDB_INSTANCE" name:"alloydb-instance" group:"database" placeholder:"NAME" help:"Dial through the AlloyDB connector to projects/P/locations/R/clusters/C/instances/I; DATABASE_URL then gives user and database."`
+	AlloyDBIAMAuth  bool   `env:"ALLOYDB_IAM_AUTH" name:"alloydb-iam-auth" group:"database" help:"Log in to AlloyDB with IAM instead of a password."`
+	AlloyDBAddress  string `env:"ALLOYDB_ADDRESS" name:"alloydb-address" group:"database" enum:"private,public,psc" default:"private" help:"Address of the instance to dial: private, public or psc (Private Service Connect)."`
+
 	TasksMode            string   `env:"TASKS_MODE" group:"tasks" enum:"auto,local,cloudtasks,pull" default:"auto" help:"auto, local (run in this process), cloudtasks, or pull (only store). auto is cloudtasks on Cloud Run and App Engine or with an emulator, else local."`
 	TasksLease           duration `env:"TASKS_LEASE" group:"tasks" default:"60s" help:"How long a claim holds without a heartbeat; at least 1s."`
 	TasksSweepInterval   duration `env:"TASKS_SWEEP_INTERVAL" group:"tasks" default:"30s" help:"How often local and worker modes sweep; 0 never."`
