@@ -123,7 +123,7 @@ func (c Config) pool() (*pgxpool.Config, error) {
 // does not notice a peer that went away without a word.
 const (
 	checkAfter = time.Second
-	pingAfter  = time.Minute
+	pingAfter  = 5 * time.Minute
 )
 
 // shouldPing reports whether the pool pings a connection before it is used, and
