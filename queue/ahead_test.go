@@ -175,7 +175,7 @@ func TestWhatWaitsForLongIsGivenBack(t *testing.T) {
 		c := newCrowd(t, setup{})
 		long := c.briefThenLong()
 		c.work()
-		time.Sleep(500 * time.Millisecond)
+		time.Sleep(100 * time.Millisecond)
 		synctest.Wait()
 		if states := c.states(long); states[queue.StatusRunning] <= aheadSlots {
 			t.Fatalf("nothing was claimed ahead: %v", states)
@@ -217,7 +217,7 @@ func TestShutdownGivesBackWhatWaits(t *testing.T) {
 		c := newCrowd(t, setup{})
 		long := c.briefThenLong()
 		c.work()
-		time.Sleep(500 * time.Millisecond)
+		time.Sleep(100 * time.Millisecond)
 		synctest.Wait()
 		ended, cancel := context.WithCancel(t.Context())
 		cancel()

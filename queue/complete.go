@@ -25,7 +25,8 @@ import (
 // ctx is the task's own; outside a task the error is ErrInvalid. out is the
 // return value, as the task's own would be. ErrLeaseLost means that the row is
 // somebody else's by now. After any error tx must be rolled back, and if tx does
-// not commit the attempt has failed.
+// not commit the attempt has failed. An out that cannot be stored, because it is
+// larger than Config.MaxBytes for instance, is a permanent error (Discard).
 func CompleteTx(ctx context.Context, tx Tx, out any) error {
 	r, ok := ctx.Value(runningKey{}).(*running)
 	if !ok {
@@ -35,17 +36,17 @@ func CompleteTx(ctx context.Context, tx Tx, out any) error {
 		return err
 	}
 	value, err := encode("return value", out)
-	if err != nil {
-		return err
+	if err == nil {
+		err = checkResult(value, r.executor.client.cfg.MaxBytes)
 	}
-	if err := checkResult(value, r.executor.client.cfg.MaxBytes); err != nil {
-		return err
+	if err != nil {
+		return Discard(err)
 	}
 	if followed, ok := tx.(*followedTx); ok {
 		tx = followed.Tx
 	}
 	r.completed.Store(true)
-	_, err = r.executor.store.FinishTx(ctx, tx, r.claim, Finish{Status: StatusSuccessful, ReturnValue: value})
+	_, err = r.executor.store.FinishTx(ctx, tx, r.claim, Finish{Status: StatusSuccessful, ReturnValue: value, Errors: r.kept()})
 	r.executor.client.outage.observe(err)
 	if err != nil {
 		return fmt.Errorf("complete: %w", err)

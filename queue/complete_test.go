@@ -76,7 +76,7 @@ func TestCompleteTxCommitsSuccessWithTheTasksOwnWrites(t *testing.T) {
 	f = func(ctx context.Context, tx *sql.Tx) (string, error) {
 		return "", queue.CompleteTx(ctx, sqlstore.Tx(tx), strings.Repeat("x", queue.DefaultMaxBytes))
 	}
-	run = l.runs(queue.OutcomeFailed, queue.StatusReady, 3)
+	run = l.runs(queue.OutcomeFailed, queue.StatusFailed, 3)
 	if got := run.Row.Errors[0].Message; !strings.Contains(got, "at most 1048576") {
 		t.Errorf("error %q", got)
 	}

@@ -21,7 +21,8 @@ type ExecutorConfig struct {
 	Timeout time.Duration
 	// Concurrency is how many functions run at once; 0 means 16. From ten on, a
 	// worker that sees them return within milliseconds claims up to twice
-	// as many tasks ahead, and gives back those that have to wait for long.
+	// as many tasks ahead, and gives back those that have waited for a quarter of a
+	// second, which counts as nothing.
 	Concurrency int
 	// WorkerID names this process in Row.WorkerIDs; empty means host, process
 	// ID and a random part.
@@ -53,12 +54,17 @@ type Executor struct {
 	taken    int           // tasks that are claimed, or that a claim under way may find
 	calling  int           // of these, tasks whose functions run: those that have a slot
 	settling int           // of these, tasks whose end is being stored
-	line     []waiting     // of these, tasks that wait for a slot
-	usual    time.Duration // that functions have taken lately
+	buffer   []waiting     // of these, tasks that wait for a slot
+	usual    time.Duration // that functions have taken lately; unknownTime: none has returned
 	freed    chan struct{} // gets a value when taken has gone down
 	closing  bool
 	hurried  bool          // Shutdown has told the functions to stop
 	stopping chan struct{} // closed when Shutdown begins
+	hurry    chan struct{} // closed when hurried
+
+	aheadSpent bool         // nothing more is claimed ahead until a function returns
+	bounced    []uuid.UUID  // tasks that waited here in vain, the latest last
+	lostClaims []*lostClaim // claims whose answers were lost, and that are looked for
 }
 
 // NewExecutor checks the configuration and fills in its defaults.
@@ -85,7 +91,8 @@ func NewExecutor(c *Client, cfg ExecutorConfig) (*Executor, error) {
 	cfg.WorkerID = cleanText(cfg.WorkerID, 200)
 	e := &Executor{
 		cfg: cfg, client: c, store: c.cfg.Store, log: c.cfg.Logger,
-		running: make(map[Claim]*running), usual: usualAtFirst, freed: make(chan struct{}, 1), stopping: make(chan struct{}),
+		running: make(map[Claim]*running), usual: unknownTime, freed: make(chan struct{}, 1),
+		stopping: make(chan struct{}), hurry: make(chan struct{}),
 	}
 	e.heart = heart{store: e.store, lease: cfg.Lease, log: e.log, outage: &c.outage, claims: make(map[Claim]*pulse)}
 	return e, nil
@@ -115,11 +122,15 @@ func (e *Executor) RunByID(ctx context.Context, id uuid.UUID, opt RunOptions) (*
 	row, err := e.claim(ctx, id, opt)
 	e.client.outage.observe(err)
 	if err != nil {
-		e.returned(unknownTime)
+		e.returned(nil, unknownTime)
 		return nil, e.notClaimed(ctx, err)
 	}
 	return e.run(ctx, row, sent), nil
 }
+
+// claimBudget is how long a claim whose answer was lost is repeated, at most half a
+// lease: it must hold until then if it was made.
+const claimBudget = 3 * time.Second
 
 // statementTimeout bounds one call of the store where no caller's deadline does.
 const statementTimeout = 10 * time.Second
@@ -129,15 +140,31 @@ func (e *Executor) claim(ctx context.Context, id uuid.UUID, opt RunOptions) (*Ro
 	if err != nil {
 		return nil, fmt.Errorf("claim: %w", err)
 	}
-	var row *Row
-	err = within(ctx, statementTimeout, func(ctx context.Context) (err error) {
-		row, err = e.store.Claim(ctx, id, ClaimRequest{
-			Tasks: e.client.registry.runnable, Worker: e.cfg.WorkerID, Lease: e.cfg.Lease,
-			ClaimID: claimID, Early: earlyTolerance, AllowRetry: opt.AllowRetry,
+	req := ClaimRequest{
+		Tasks: e.client.registry.runnable, Worker: e.cfg.WorkerID, Lease: e.cfg.Lease,
+		ClaimID: claimID, Early: earlyTolerance, AllowRetry: opt.AllowRetry,
+	}
+	giveUp := time.Now().Add(min(claimBudget, e.cfg.Lease/2))
+	lost := false
+	for pause := 20 * time.Millisecond; ; pause *= 2 {
+		sent := time.Now()
+		var row *Row
+		err := within(ctx, statementTimeout, func(ctx context.Context) (err error) {
+			row, err = e.store.Claim(ctx, id, req)
+			return err
 		})
-		return err
-	})
-	return row, err
+		if lost = lost || effectUnknown(err); err == nil || !lost {
+			return row, err
+		}
+		if errors.Is(err, ErrUnavailable) && time.Until(giveUp) > pause {
+			time.Sleep(pause)
+			if time.Now().Before(giveUp) {
+				continue // the store recognises the claim by its ID
+			}
+		}
+		e.recoverLater(lostClaim{claim: Claim{ID: id, ClaimID: claimID}, sent: sent})
+		return nil, err
+	}
 }
 
 // notClaimed does what a refused claim asks for.
@@ -196,7 +223,7 @@ func (e *Executor) call(ctx context.Context, row *Row, since time.Time) *Run {
 	// The claim names only what is registered, so the lookup cannot miss.
 	d, _ := e.client.registry.lookup(row.Task)
 	timeout := e.timeout(row)
-	r := &running{executor: e, claim: row.Claim(), abandon: make(chan struct{})}
+	r := &running{executor: e, claim: row.Claim(), errors: row.Errors, abandon: make(chan struct{})}
 	taskCtx, cancel := context.WithCancelCause(withTask(ctx, r, row))
 	defer cancel(nil)
 	r.cancel = cancel
@@ -213,28 +240,59 @@ func (e *Executor) call(ctx context.Context, row *Row, since time.Time) *Run {
 	if hook := e.client.cfg.Hooks.Started; hook != nil {
 		hook(ctx, row)
 	}
-	var overdue <-chan time.Time
-	if timeout > 0 {
-		overdue = time.After(timeout + e.cfg.Lease)
-	}
 	started := time.Now()
-	var res result
-	abandon := false
-	select {
-	case res = <-invoke(taskCtx, d, row):
-	case <-overdue: // long after its context ended
-		abandon = true
-	case <-r.abandon: // Shutdown has given up on it
-		abandon = true
-	}
-	e.returned(time.Since(started))
-	if abandon {
+	res, returned := e.await(taskCtx, ctx, r, row, invoke(taskCtx, d, row), timeout)
+	e.returned(r, time.Since(started))
+	if !returned {
 		return e.abandoned(ctx, row, time.Since(started), context.Cause(taskCtx))
 	}
 	run := e.settled(ctx, r, row, res, context.Cause(taskCtx))
 	run.Duration = time.Since(started)
 	e.logRun(ctx, run)
 	return run
+}
+
+// noteAfter is how long after its time limit a function may return without its
+// timeout having been noted under the claim.
+const noteAfter = 100 * time.Millisecond
+
+// await returns the result of a function, or false for one that does not heed its
+// context: long after its time limit, or when Shutdown no longer waits for it.
+func (e *Executor) await(taskCtx, ctx context.Context, r *running, row *Row, done <-chan result, timeout time.Duration) (result, bool) {
+	var late, overdue <-chan time.Time
+	if timeout > 0 {
+		late, overdue = time.After(timeout+noteAfter), time.After(timeout+e.cfg.Lease)
+	}
+	for {
+		select {
+		case res := <-done:
+			return res, true
+		case <-late:
+			var cause *TimeoutError
+			if errors.As(context.Cause(taskCtx), &cause) {
+				e.noteTimeout(ctx, r, row, timeout)
+			}
+		case <-overdue:
+			return result{}, false
+		case <-r.abandon:
+			return result{}, false
+		}
+	}
+}
+
+// noteTimeout stores that the attempt has timed out, while its function goes on:
+// should that never return, the row says what happened once its lease expires. It
+// does not wait for the database. What ends the claim writes its own history.
+func (e *Executor) noteTimeout(ctx context.Context, r *running, row *Row, timeout time.Duration) {
+	r.noted.Store(true)
+	history := row.WithError(notReturned(timeout).record(row, time.Now()))
+	go func() {
+		err := e.persist(ctx, func(ctx context.Context) error { return e.store.NoteErrors(ctx, r.claim, history) })
+		if err != nil && !errors.Is(err, ErrLeaseLost) {
+			e.log.WarnContext(ctx, "could not store that a task has timed out, while its function goes on",
+				"task_id", row.ID, "task_path", row.Task, "attempt", row.Attempts, "error", err)
+		}
+	}()
 }
 
 // abandoned is the run of a function that does not heed its context. Its claim

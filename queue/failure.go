@@ -52,6 +52,14 @@ func timedOut(after time.Duration, f *failure) *failure {
 	return &failure{err: err, text: err.Error(), class: "*queue.TimeoutError", trace: cleanText("*queue.TimeoutError: "+err.Error()+"\n"+f.trace, maxTracebackBytes)}
 }
 
+// notReturned is the failure of a function that goes on though its time is over.
+func notReturned(after time.Duration) *failure {
+	f := judge(&TimeoutError{Timeout: after})
+	f.text += "; the function did not return"
+	f.trace = "*queue.TimeoutError: " + f.text
+	return f
+}
+
 func (f *failure) snoozed() bool { return f.again != nil && f.again.snooze }
 
 // record is the failure of a row's attempt as the row keeps it.

@@ -106,12 +106,18 @@ func (s *system) startLocal(local *queue.Local) {
 	s.t.Cleanup(func() {
 		stop()
 		<-done
-		ended, cancel := context.WithCancel(context.Background())
-		cancel()
-		if err := s.exec.Shutdown(ended, time.Minute); err != nil {
-			s.t.Error(err)
-		}
+		s.shutdown()
 	})
+}
+
+// shutdown ends what runs.
+func (s *system) shutdown() {
+	s.t.Helper()
+	ended, cancel := context.WithCancel(context.Background())
+	cancel()
+	if err := s.exec.Shutdown(ended, time.Minute); err != nil {
+		s.t.Error(err)
+	}
 }
 
 // lockedBuffer collects a log.

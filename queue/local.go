@@ -30,9 +30,10 @@ type Local struct {
 	alarm time.Time // the earliest known time at which a row becomes due; zero: none
 
 	log     *slog.Logger
-	running bool // Run is
-	begun   bool // Run was called
-	checked bool // whether Run was called is being checked, or was
+	running bool          // Run is
+	begun   bool          // Run was called
+	checked bool          // whether Run was called is being checked, or was
+	backOff time.Duration // only Run uses it; see next
 }
 
 // NewLocal returns a Local that does nothing until Run is called.
@@ -243,9 +244,25 @@ func (l *Local) wait(ctx context.Context, pause time.Duration) bool {
 func (l *Local) look(ctx context.Context, e *Executor) (bool, error) {
 	p, err := e.look(ctx)
 	if p.Next > 0 {
-		l.wakeAt(time.Now().Add(p.Next))
+		l.wakeAt(time.Now().Add(l.next(p)))
 	}
 	return p.Claimable, err
+}
+
+// longestBackOff is how long Run waits for a row that stays locked: less than
+// LocalPoll, since what becomes due meanwhile is not known.
+const longestBackOff = time.Second
+
+// next is how long after a promotion to look again. A row that is due but was not
+// promoted is locked by another transaction: it is waited for, longer each time.
+func (l *Local) next(p Promotion) time.Duration {
+	const due = time.Millisecond
+	if p.Next > due || p.Released+p.Reclaimed+p.Failed > 0 {
+		l.backOff = 0
+		return p.Next
+	}
+	l.backOff = min(max(2*l.backOff, 10*time.Millisecond), longestBackOff)
+	return l.backOff
 }
 
 // claim begins what is due and what there is room for, and reports whether there may be

@@ -4,7 +4,10 @@ import (
 	"cmp"
 	"context"
 	"errors"
+	"fmt"
 	"time"
+
+	"github.com/google/uuid"
 )
 
 // From says where a pull takes tasks from; empty fields take from all.
@@ -36,31 +39,45 @@ func (e *Executor) look(ctx context.Context) (Promotion, error) {
 
 // pull claims up to most tasks, as many as there is room for, and begins them;
 // done is called with each run when it has ended, before its room is free, and
-// with nil for a task that was given back. It returns how many were claimed, and
+// with nil for a task that was given back because it waited for too long. It returns how many were claimed, and
 // whether there may be more.
 func (e *Executor) pull(ctx context.Context, from From, most int, done func(*Run)) (claimed int, more bool, err error) {
-	n, err := e.reserveSome(most)
+	r, err := e.reserveSome(most)
 	if err != nil {
 		return 0, false, err
 	}
 	ctx = context.WithoutCancel(ctx)
 	since := time.Now()
-	rows, err := e.claimNext(ctx, from, n)
-	e.unreserve(n - len(rows))
+	rows, err := e.claimNext(ctx, from, r)
+	more = e.filled(r, len(rows))
 	e.begin(ctx, rows, since, done)
-	return len(rows), len(rows) == n, err
+	return len(rows), more, err
 }
 
-func (e *Executor) claimNext(ctx context.Context, from From, n int) ([]*Row, error) {
+// claimNext claims what there is room for. Should the answer be lost, what was
+// claimed is looked for and given back, in the background.
+func (e *Executor) claimNext(ctx context.Context, from From, r room) ([]*Row, error) {
+	fence, err := uuid.NewRandom()
+	if err != nil {
+		return nil, fmt.Errorf("claim: %w", err)
+	}
 	var rows []*Row
-	err := within(ctx, statementTimeout, func(ctx context.Context) (err error) {
+	sent := time.Now()
+	err = within(ctx, statementTimeout, func(ctx context.Context) (err error) {
 		rows, err = e.store.ClaimNext(ctx, ClaimNextRequest{
 			Tasks: e.client.registry.runnable, Queues: from.Queues, Backend: from.Backend,
-			Limit: n, Worker: e.cfg.WorkerID, Lease: e.cfg.Lease,
+			Limit: r.limit, Ahead: r.ahead, NotAhead: r.notAhead, Fence: fence, Worker: e.cfg.WorkerID, Lease: e.cfg.Lease,
 		})
 		return err
 	})
 	e.client.outage.observe(err)
+	if effectUnknown(err) {
+		lost := lostClaim{fence: fence, sent: sent}
+		for _, row := range rows {
+			lost.known = append(lost.known, row.Claim())
+		}
+		e.recoverLater(lost)
+	}
 	return rows, err
 }
 
@@ -76,9 +93,9 @@ func (e *Executor) ProcessOne(ctx context.Context, from From) (*Run, error) {
 	defer e.unreserve(1)
 	ctx = context.WithoutCancel(ctx)
 	since := time.Now()
-	rows, err := e.claimNext(ctx, from, 1)
+	rows, err := e.claimNext(ctx, from, room{limit: 1})
 	if err != nil || len(rows) == 0 {
-		e.returned(unknownTime)
+		e.returned(nil, unknownTime)
 		return nil, cmp.Or(err, lookErr)
 	}
 	return e.run(ctx, rows[0], since), nil

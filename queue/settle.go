@@ -20,7 +20,7 @@ const (
 	// OutcomeRescheduled: READY for the time that the task asked for; if
 	// Run.DispatchErr is set, it could not be dispatched for it.
 	OutcomeRescheduled Outcome = "rescheduled"
-	// OutcomeInterrupted: the process stops, and the claim was given back.
+	// OutcomeInterrupted: the process stops, and the claim was given back (Release).
 	OutcomeInterrupted Outcome = "interrupted"
 	// OutcomeAbandoned: the function did not return in time; the row stays
 	// RUNNING until its lease is over.
@@ -55,13 +55,13 @@ func (e *Executor) settle(ctx context.Context, r *running, row *Row, res result,
 	f := res.failure
 	if f == nil {
 		if err := checkResult(res.value, e.client.cfg.MaxBytes); err != nil {
-			f = judge(err)
+			f = judge(Discard(err)) // another attempt would only repeat its side effects
 		}
 	}
 	var timeout *TimeoutError
 	switch {
 	case f == nil:
-		return e.finish(ctx, row, Finish{Status: StatusSuccessful, ReturnValue: res.value}, OutcomeSucceeded, nil)
+		return e.finish(ctx, row, Finish{Status: StatusSuccessful, ReturnValue: res.value, Errors: r.kept()}, OutcomeSucceeded, nil)
 	case errors.Is(cause, ErrLeaseLost):
 		return e.lost(ctx, row)
 	case errors.Is(cause, ErrShutdown) && !f.panicked:
@@ -69,14 +69,14 @@ func (e *Executor) settle(ctx context.Context, r *running, row *Row, res result,
 	case errors.As(cause, &timeout) && f.stopped:
 		f = timedOut(timeout.Timeout, f)
 	}
-	return e.fail(ctx, row, f)
+	return e.fail(ctx, r, row, f)
 }
 
 // fail decides what follows a failed attempt: the end, another attempt at the
 // time the task asked for, or one after the backoff.
-func (e *Executor) fail(ctx context.Context, row *Row, f *failure) *Run {
+func (e *Executor) fail(ctx context.Context, r *running, row *Row, f *failure) *Run {
 	if f.snoozed() {
-		return e.again(ctx, row, Retry{RunIn: f.again.in, Refund: true}, f)
+		return e.again(ctx, row, Retry{RunIn: f.again.in, Refund: true, Errors: r.kept()}, f)
 	}
 	history := row.WithError(f.record(row, time.Now()))
 	switch {

@@ -13,8 +13,22 @@ type running struct {
 	executor  *Executor
 	claim     Claim
 	cancel    context.CancelCauseFunc
-	abandon   chan struct{} // closed when its return is no longer waited for
-	completed atomic.Bool   // CompleteTx has written its success, in a transaction that may or may not commit
+	abandon   chan struct{}  // closed when its return is no longer waited for
+	completed atomic.Bool    // CompleteTx has written its success, in a transaction that may or may not commit
+	noted     atomic.Bool    // its timeout may stand in the row's errors already
+	errors    []AttemptError // the row's, without that
+
+	began    time.Time // executor.mu is held, also for returned
+	returned bool
+}
+
+// kept is the error history to store with an end that adds none to it: nil, which
+// leaves the row's as it is, unless it has to go back to what it was.
+func (r *running) kept() []AttemptError {
+	if !r.noted.Load() {
+		return nil
+	}
+	return append([]AttemptError{}, r.errors...)
 }
 
 // reserve takes a slot for a task that is yet to be claimed. With none free it
@@ -34,35 +48,16 @@ func (e *Executor) reserve() error {
 	return nil
 }
 
-// reserveSome makes room for a claim of up to most rows, and returns for how
-// many: for as many as there are free slots and may wait for one (see ahead).
-// While runs are settling, which takes but a moment, it waits with ErrBusy for
-// half of that to be free: one claim of many rows costs little more than one of a
-// single row.
-func (e *Executor) reserveSome(most int) (int, error) {
+// returned gives up a slot to the next task that waits for one: that of a function
+// that has returned after a time, or of one that was not claimed after all.
+func (e *Executor) returned(r *running, after time.Duration) {
 	e.mu.Lock()
 	defer e.mu.Unlock()
-	if e.closing {
-		return 0, ErrShutdown
+	if r != nil {
+		r.returned = true
 	}
-	room, least := e.cfg.Concurrency+e.ahead(), 1
-	if e.settling > 0 {
-		least = max(1, min(most, room/2))
-	}
-	n := min(most, room-e.taken)
-	if n < least {
-		return 0, ErrBusy
-	}
-	e.taken += n
-	return n, nil
-}
-
-// returned gives up the slot of a function that has returned after a time, to
-// the next task that waits for one.
-func (e *Executor) returned(after time.Duration) {
-	e.mu.Lock()
-	defer e.mu.Unlock()
 	e.calling--
+	e.aheadSpent = false
 	e.noteTime(after)
 	e.callNext()
 }
@@ -104,6 +99,8 @@ func (e *Executor) enter(r *running) {
 	e.mu.Lock()
 	defer e.mu.Unlock()
 	e.running[r.claim] = r
+	r.began = time.Now()
+	e.forgetBounced(r.claim.ID)
 	if e.hurried { // its claim was under way when the others were told
 		r.cancel(ErrShutdown)
 	}
@@ -125,14 +122,17 @@ func (e *Executor) Shutdown(ctx context.Context, linger time.Duration) error {
 	if !e.closing {
 		e.closing = true
 		close(e.stopping)
-		e.handBackAll()
+		e.unclaimFirst(len(e.buffer))
 	}
 	e.mu.Unlock()
 	if e.drained(ctx) {
 		return nil
 	}
 	e.mu.Lock()
-	e.hurried = true
+	if !e.hurried {
+		e.hurried = true
+		close(e.hurry)
+	}
 	e.mu.Unlock()
 	e.each(func(r *running) { r.cancel(ErrShutdown) })
 	lingering, cancel := context.WithTimeout(context.WithoutCancel(ctx), linger)
@@ -147,8 +147,14 @@ func (e *Executor) Shutdown(ctx context.Context, linger time.Duration) error {
 			close(r.abandon)
 		}
 	})
+	if left == 0 {
+		return fmt.Errorf("within %s, %w", linger, errNotSettled)
+	}
 	return fmt.Errorf("%d tasks did not return within %s of being told to stop: %w", left, linger, errAbandoned)
 }
+
+// errNotSettled: the functions have returned, and the database does not answer.
+var errNotSettled = errors.New("some claims could neither be ended nor given back: they expire with their leases")
 
 var errAbandoned = errors.New("their claims run out by themselves")
 
@@ -162,15 +168,15 @@ func (e *Executor) each(f func(*running)) int {
 	return len(e.running)
 }
 
-// drained waits until no slot is taken, and reports whether that was so before
-// ctx ended.
+// drained waits until no slot is taken and no lost claim is looked for, and reports
+// whether that was so before ctx ended.
 func (e *Executor) drained(ctx context.Context) bool {
 	const look = 5 * time.Millisecond
 	for {
 		e.mu.Lock()
-		taken := e.taken
+		left := e.taken + len(e.lostClaims)
 		e.mu.Unlock()
-		if taken == 0 {
+		if left == 0 {
 			return true
 		}
 		select {

@@ -104,7 +104,11 @@ func bind[In, Out any](d definition, fn Func[In, Out]) definition {
 		if err != nil {
 			return nil, err
 		}
-		return encode("return value", out)
+		value, err := encode("return value", out)
+		if err != nil {
+			err = Discard(err) // another attempt would only repeat its side effects
+		}
+		return value, err
 	}
 	return d
 }

@@ -3,6 +3,7 @@ package queue
 import (
 	"context"
 	"errors"
+	"slices"
 	"sync"
 	"time"
 )
@@ -55,23 +56,25 @@ func (b *bell) ring(signal func()) {
 
 // wakeWorkers tells those who pull that rows may be due.
 func (c *Client) wakeWorkers(ctx context.Context, rows []*Row) {
+	if slices.ContainsFunc(rows, func(row *Row) bool { return !row.RunAfter.After(row.EnqueuedAt) }) {
+		c.wake(ctx)
+	}
+}
+
+// wake signals the workers of all processes, where the store can.
+func (c *Client) wake(ctx context.Context) {
 	waker, ok := c.cfg.Store.(Waker)
 	if !ok {
 		return
 	}
-	for _, row := range rows {
-		if !row.RunAfter.After(row.EnqueuedAt) {
-			ctx = context.WithoutCancel(ctx)
-			c.bell.ring(func() {
-				ctx, cancel := context.WithTimeout(ctx, c.cfg.DispatchTimeout)
-				defer cancel()
-				if err := waker.Wake(ctx); err != nil {
-					c.cfg.Logger.Debug("workers were not woken; they will look by themselves", "error", err)
-				}
-			})
-			return
+	ctx = context.WithoutCancel(ctx)
+	c.bell.ring(func() {
+		ctx, cancel := context.WithTimeout(ctx, c.cfg.DispatchTimeout)
+		defer cancel()
+		if err := waker.Wake(ctx); err != nil {
+			c.cfg.Logger.Debug("workers were not woken; they will look by themselves", "error", err)
 		}
-	}
+	})
 }
 
 // listen fills ch when the store's Waker signals, until ctx ends.

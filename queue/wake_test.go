@@ -71,6 +71,10 @@ func (w *wakeable) ClaimNext(context.Context, queue.ClaimNextRequest) ([]*queue.
 	}
 }
 
+func (w *wakeable) Heartbeat(_ context.Context, _ time.Duration, claims ...queue.Claim) (renewed, lost []queue.Claim, err error) {
+	return claims, nil, nil
+}
+
 func (w *wakeable) Finish(context.Context, queue.Claim, queue.Finish) (time.Time, error) {
 	return time.Now(), nil
 }

@@ -80,7 +80,7 @@ func (w *worker) loop(ctx context.Context) error {
 		}
 		switch {
 		case errors.Is(err, ErrBusy):
-			w.wait(ctx, w.e.freed)
+			w.wait(ctx, w.e.freed, nil)
 		case errors.Is(err, ErrUnavailable) && w.cfg.Continuous:
 			looked = time.Time{}
 			w.pause(ctx, nil)
@@ -88,7 +88,7 @@ func (w *worker) loop(ctx context.Context) error {
 			return err
 		case more:
 		case w.worked.Runs < w.begun:
-			w.wait(ctx, nil)
+			w.wait(ctx, nil, w.woken) // there are free slots
 		case !fresh:
 			looked = time.Time{} // look once more before there is nothing
 		case !w.cfg.Continuous:
@@ -133,10 +133,12 @@ func (w *worker) fill(ctx context.Context, look bool) (more bool, err error) {
 	return more, err
 }
 
-// wait returns when a run has ended, when a slot was freed, or after the
-// interval, since other processes may have left something meanwhile.
-func (w *worker) wait(ctx context.Context, freed <-chan struct{}) {
+// wait returns when a run has ended, when a slot was freed, when another process
+// has enqueued something, or after the interval, since that may be so without a
+// signal.
+func (w *worker) wait(ctx context.Context, freed, woken <-chan struct{}) {
 	select {
+	case <-woken:
 	case run := <-w.ended:
 		w.count(run)
 	case <-freed:
@@ -158,7 +160,7 @@ func (w *worker) countEnded() {
 }
 
 func (w *worker) count(run *Run) {
-	if run == nil { // it was given back
+	if run == nil { // it waited for too long, and was given back
 		w.begun--
 		return
 	}

@@ -56,6 +56,7 @@ running: /* Executor.run: the function ends some time */
 	:: atomic { !lost[w] && attempts < MAX_ATTEMPTS -> RESCHEDULES(0, retries_at) } /* RetryAt */
 	:: atomic { !lost[w] && faults > 0 -> faults--; RESCHEDULES(1, snoozes) } /* Snooze */
 	:: atomic { !lost[w] -> RELEASES(releases) } /* Shutdown in slots.go, once it has returned */
+	:: atomic { faults > 0 -> faults--; unclaim(w); forget(w); goto idle } /* the claim's answer was lost, or it waited in vain: it has not begun; 503 */
 	:: atomic { lost[w] -> answer_lost(); forget(w); goto idle } /* it heeded its context */
 	:: atomic { faults > 0 -> faults--; forget(w); goto idle } /* crash */
 	:: atomic { faults > 0 -> faults--; goto succeeds } /* the statement did not arrive: so below */

@@ -97,7 +97,7 @@ byte token[WORKERS];
 #endif
 #define UNDER_CLAIM(w) (status == RUNNING && claim == TOKEN(w))
 
-/* Finish, Retry, Release and Heartbeat ask for it: underClaim in
+/* Finish, Retry, Release, Unclaim and Heartbeat ask for it: underClaim in
  * queue/pgstore/finish.go, heartbeatQuery in heartbeat.go, and the same in
  * queue/sqlstore. */
 #ifdef NO_FINISH_FENCE

@@ -110,6 +110,17 @@ inline release(w) {
 	commit()
 }
 
+/* Store.Unclaim: unclaimQuery. It counts as no interruption, and does not say
+ * whether the claim still held. */
+inline unclaim(w) {
+	begin();
+	if
+	:: MAY_RELEASE(w) -> writes(w); overdue = 0; attempts--; status = READY
+	:: else
+	fi;
+	commit()
+}
+
 /* Store.Heartbeat: heartbeatQuery. It renews also a lease that has ended, as
  * long as nobody has taken the row. */
 inline heartbeat(w) {

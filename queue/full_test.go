@@ -1,0 +1,451 @@
+package queue_test
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+	"sync/atomic"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/google/uuid"
+
+	"github.com/claimcheck-go/claimcheck/queue"
+)
+
+// slowAndBrief are tasks of an hour ("long") and of no time ("brief").
+func slowAndBrief() []queue.Definition {
+	return []queue.Definition{
+		queue.NewTask("long", func(ctx context.Context, _ any) (any, error) {
+			select {
+			case <-ctx.Done():
+				return nil, context.Cause(ctx)
+			case <-time.After(time.Hour):
+				return nil, nil
+			}
+		}),
+		queue.NewTask("brief", func(context.Context, any) (any, error) { return nil, nil }),
+	}
+}
+
+// startWork runs a continuous worker until the test ends.
+func (s *system) startWork() {
+	ctx, stop := context.WithCancel(s.t.Context())
+	done := make(chan error)
+	go func() {
+		_, err := s.exec.Work(ctx, queue.WorkConfig{Continuous: true})
+		done <- err
+	}()
+	s.t.Cleanup(func() {
+		stop()
+		s.shutdown()
+		if err := <-done; err != nil {
+			s.t.Error(err)
+		}
+	})
+}
+
+// learnBrief lets an executor see many brief tasks, after which it claims ahead.
+func (s *system) learnBrief() {
+	for range 300 {
+		s.enqueue("brief", nil)
+	}
+	time.Sleep(10 * time.Second)
+}
+
+// A full worker must not touch what it cannot run: until slots are free, a brief
+// task is as it was enqueued, whatever the worker has seen before.
+func TestAFullWorkerLeavesWaitingTasksAlone(t *testing.T) {
+	for _, local := range []bool{false, true} {
+		for _, slots := range []int{11, 24, 100} {
+			for _, learned := range []bool{false, true} {
+				t.Run(fmt.Sprintf("local %t, %d slots, learned %t", local, slots, learned), func(t *testing.T) {
+					synctest.Test(t, func(t *testing.T) {
+						s := setup{exec: queue.ExecutorConfig{Concurrency: slots}}
+						var dispatcher *queue.Local
+						if local {
+							dispatcher = queue.NewLocal()
+							s.dispatch = dispatcher
+						}
+						sys := newSystem(t, s, slowAndBrief()...)
+						if local {
+							sys.startLocal(dispatcher)
+						} else {
+							sys.startWork()
+						}
+						if learned {
+							sys.learnBrief()
+						}
+						for range slots {
+							sys.enqueue("long", nil, queue.Priority(1))
+						}
+						ids := []uuid.UUID{sys.enqueue("brief", nil), sys.enqueue("brief", nil, queue.MaxAttempts(1))}
+						for range 50 {
+							time.Sleep(time.Minute)
+							for _, id := range ids {
+								if row := sys.row(id); row.Status != queue.StatusReady || row.Attempts != 0 || row.Interruptions != 0 || len(row.Errors) != 0 {
+									t.Fatalf("%+v", row)
+								}
+							}
+						}
+						for _, id := range ids {
+							if row := sys.wait(id); row.Status != queue.StatusSuccessful || row.Attempts != 1 || row.Interruptions != 0 {
+								t.Errorf("%+v", row)
+							}
+						}
+					})
+				})
+			}
+		}
+	}
+}
+
+func TestAnIdleWorkerRunsWhatAFullOneCannot(t *testing.T) {
+	for _, slots := range []int{11, 24, 100} {
+		t.Run(fmt.Sprint(slots), func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				full := newSystem(t, setup{exec: queue.ExecutorConfig{Concurrency: slots, WorkerID: "full"}}, slowAndBrief()...)
+				full.startWork()
+				full.learnBrief()
+				for range slots {
+					full.enqueue("long", nil)
+				}
+				// While the long ones have only just begun, the full worker may take some ahead.
+				time.Sleep(2 * queue.LocalPoll)
+				for range slots {
+					full.enqueue("brief", nil)
+				}
+				idle := newSystem(t, setup{store: full.store, exec: queue.ExecutorConfig{WorkerID: "idle"}}, slowAndBrief()...)
+				idle.startWork()
+				var ids []uuid.UUID
+				for range 20 {
+					ids = append(ids, full.enqueue("brief", nil))
+				}
+				began := time.Now()
+				for _, id := range ids {
+					row := full.wait(id)
+					if waited := time.Since(began); row.Status != queue.StatusSuccessful || !slices.Equal(row.WorkerIDs, []string{"idle"}) || waited > 2*queue.LocalPoll {
+						t.Fatalf("after %s: %+v", waited, row)
+					}
+				}
+			})
+		})
+	}
+}
+
+// counted is a store that counts what is given back, by row.
+type counted struct {
+	queue.Store
+	unclaims map[uuid.UUID]int
+}
+
+func (c *counted) Unclaim(ctx context.Context, claims ...queue.Claim) error {
+	for _, claim := range claims {
+		c.unclaims[claim.ID]++
+	}
+	return c.Store.Unclaim(ctx, claims...)
+}
+
+// Brief and long tasks in turns deceive the executor time and again; yet no task is
+// claimed in vain twice.
+func TestNoTaskWaitsInVainTwice(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		store := &counted{Store: newStore(t), unclaims: make(map[uuid.UUID]int)}
+		sys := newSystem(t, setup{store: store, exec: queue.ExecutorConfig{Concurrency: 11}}, append(slowAndBrief(),
+			queue.NewTask("second", func(context.Context, any) (any, error) { time.Sleep(time.Second); return nil, nil }))...)
+		var ids []uuid.UUID
+		for range 20 {
+			for range 200 {
+				ids = append(ids, sys.enqueue("brief", nil))
+			}
+			for range 40 {
+				ids = append(ids, sys.enqueue("second", nil))
+			}
+		}
+		if _, err := sys.exec.Work(t.Context(), queue.WorkConfig{}); err != nil {
+			t.Fatal(err)
+		}
+		if len(store.unclaims) == 0 {
+			t.Error("nothing was given back: the test shows nothing")
+		}
+		for id, n := range store.unclaims {
+			if n > 1 {
+				t.Errorf("%s was given back %d times", id, n)
+			}
+		}
+		for _, id := range ids {
+			if row := sys.row(id); row.Status != queue.StatusSuccessful || row.Attempts != 1 || row.Interruptions != 0 {
+				t.Fatalf("%+v", row)
+			}
+		}
+	})
+}
+
+// A row on its last attempt is claimed only for a free slot, and is not overtaken
+// for ever by those behind it.
+func TestLastAttemptsAreNotClaimedAheadAndNotOvertaken(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		store := &aheadWatch{Store: newStore(t)}
+		var began atomic.Int32
+		var position int32
+		sys := newSystem(t, setup{store: store, exec: queue.ExecutorConfig{Concurrency: 10}},
+			queue.NewTask("t", func(context.Context, any) (any, error) { began.Add(1); time.Sleep(time.Millisecond); return nil, nil }),
+			queue.NewTask("once", func(context.Context, any) (any, error) { position = began.Load(); return nil, nil }, queue.MaxAttempts(1)))
+		for i := range 1000 {
+			if i == 500 {
+				sys.enqueue("once", nil)
+			}
+			sys.enqueue("t", nil)
+		}
+		if _, err := sys.exec.Work(t.Context(), queue.WorkConfig{}); err != nil {
+			t.Fatal(err)
+		}
+		if !store.ahead.Load() {
+			t.Error("nothing was claimed ahead: the test shows nothing")
+		}
+		if position < 480 || position > 550 {
+			t.Errorf("it was enqueued in place 500, and began in place %d", position)
+		}
+	})
+}
+
+// aheadWatch is a store that notes whether a claim was ahead of free slots.
+type aheadWatch struct {
+	queue.Store
+	ahead atomic.Bool
+}
+
+func (a *aheadWatch) ClaimNext(ctx context.Context, r queue.ClaimNextRequest) ([]*queue.Row, error) {
+	rows, err := a.Store.ClaimNext(ctx, r)
+	for i, row := range rows {
+		if i < r.Free() {
+			continue
+		}
+		a.ahead.Store(true)
+		if row.MaxAttempts < 2 {
+			return rows, errors.New("a last attempt was claimed ahead")
+		}
+	}
+	return rows, err
+}
+
+// mute is a store whose claims take effect, but whose first answers are lost.
+type mute struct {
+	queue.Store
+	lost atomic.Int32 // answers that still get lost
+}
+
+func (m *mute) lose() error {
+	if m.lost.Add(-1) >= 0 {
+		return fmt.Errorf("%w: the connection broke", queue.ErrUnavailable)
+	}
+	return nil
+}
+
+func (m *mute) ClaimNext(ctx context.Context, r queue.ClaimNextRequest) ([]*queue.Row, error) {
+	rows, err := m.Store.ClaimNext(ctx, r)
+	if err == nil && len(rows) > 0 && m.lose() != nil {
+		return nil, fmt.Errorf("%w: the connection broke", queue.ErrUnavailable)
+	}
+	return rows, err
+}
+
+func (m *mute) Claim(ctx context.Context, id uuid.UUID, r queue.ClaimRequest) (*queue.Row, error) {
+	row, err := m.Store.Claim(ctx, id, r)
+	if err == nil {
+		if err := m.lose(); err != nil {
+			return nil, err
+		}
+	}
+	return row, err
+}
+
+func TestWhatALostAnswerClaimedIsRunAllTheSame(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		store := &mute{Store: newStore(t)}
+		store.lost.Store(3)
+		sys := newSystem(t, setup{store: store}, task(func(context.Context) (any, error) { return nil, nil }))
+		sys.startWork()
+		began := time.Now()
+		var ids []uuid.UUID
+		for range 60 {
+			ids = append(ids, sys.enqueue("t", nil, queue.MaxAttempts(1)))
+		}
+		for _, id := range ids {
+			if row := sys.wait(id); row.Status != queue.StatusSuccessful || row.Attempts != 1 || row.Interruptions != 0 {
+				t.Fatalf("%+v", row)
+			}
+		}
+		if waited := time.Since(began); waited > 5*queue.LocalPoll {
+			t.Errorf("it took %s", waited)
+		}
+	})
+}
+
+func TestADeliveryRecognisesItsOwnClaim(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		store := &mute{Store: newStore(t)}
+		sys := newSystem(t, setup{store: store}, task(func(context.Context) (any, error) { return "ran", nil }))
+		id := sys.enqueue("t", nil, queue.MaxAttempts(1))
+		store.lost.Store(2)
+		if run := sys.run(id); run.Outcome != queue.OutcomeSucceeded || run.Row.Attempts != 1 {
+			t.Errorf("%+v", run)
+		}
+
+		// With no answer for long the delivery is refused, and the claim given back.
+		id = sys.enqueue("t", nil, queue.MaxAttempts(1))
+		store.lost.Store(1000)
+		if _, err := sys.exec.RunByID(t.Context(), id, queue.RunOptions{}); !errors.Is(err, queue.ErrUnavailable) {
+			t.Errorf("got %v", err)
+		}
+		store.lost.Store(0)
+		time.Sleep(time.Second)
+		synctest.Wait()
+		if row := sys.row(id); row.Status != queue.StatusReady || row.Attempts != 0 || row.Interruptions != 0 {
+			t.Errorf("%+v", row)
+		}
+		if err := sys.exec.Shutdown(t.Context(), time.Second); err != nil { // waits until the claim cannot be on its way any more
+			t.Error(err)
+		}
+	})
+}
+
+func TestASignalIsHeardWhileATaskRuns(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		store := newWakeable()
+		started := make(chan time.Time, 10)
+		begin := func() { started <- time.Now() }
+		sys := newSystem(t, setup{store: store},
+			queue.NewTask("long", func(context.Context, any) (any, error) { begin(); time.Sleep(time.Hour); return nil, nil }),
+			queue.NewTask("t", func(context.Context, any) (any, error) { begin(); return nil, nil }))
+		sys.enqueue("long", nil)
+		ctx, stop := context.WithCancel(t.Context())
+		ended := make(chan error)
+		go func() {
+			_, err := sys.exec.Work(ctx, queue.WorkConfig{Continuous: true, Interval: 24 * time.Hour})
+			ended <- err
+		}()
+		<-started
+		for range 3 {
+			time.Sleep(time.Minute)
+			began := time.Now()
+			sys.enqueue("t", nil)
+			if waited := (<-started).Sub(began); waited > time.Second {
+				t.Errorf("beside a long task it began after %s", waited)
+			}
+		}
+		stop()
+		if err := <-ended; err != nil {
+			t.Error(err)
+		}
+	})
+}
+
+// lockedRow is a store with a row that is due and that another transaction has
+// locked: promotion sees it and cannot change it.
+type lockedRow struct {
+	queue.Store
+	looks atomic.Int32
+}
+
+func (l *lockedRow) Promote(ctx context.Context, limit int) (queue.Promotion, error) {
+	l.looks.Add(1)
+	p, err := l.Store.Promote(ctx, limit)
+	p.Next = time.Microsecond
+	return p, err
+}
+
+func TestLocalDoesNotSpinOnALockedRow(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		store := &lockedRow{Store: newStore(t)}
+		sys, local := localSystem(t, setup{store: store}, task(func(context.Context) (any, error) { return nil, nil }))
+		sys.startLocal(local)
+		time.Sleep(time.Minute)
+		if n := store.looks.Load(); n > 80 {
+			t.Errorf("%d looks in a minute", n)
+		}
+		began := time.Now()
+		if row := sys.wait(sys.enqueue("t", nil)); row.StartedAt.Sub(began) > 100*time.Millisecond {
+			t.Errorf("a task that is dispatched beside it began after %s", row.StartedAt.Sub(began))
+		}
+		began = time.Now()
+		if row := sys.wait(sys.enqueue("t", nil, queue.Delay(3*time.Second))); row.StartedAt.Sub(began) > 5*time.Second {
+			t.Errorf("a delayed task beside it began after %s", row.StartedAt.Sub(began))
+		}
+	})
+}
+
+func TestAResultThatCannotBeStoredIsNotRetried(t *testing.T) {
+	for name, out := range map[string]any{
+		"at most 1048576": strings.Repeat("x", queue.DefaultMaxBytes),
+		"return value":    func() {},
+	} {
+		sys := newSystem(t, setup{}, task(func(context.Context) (any, error) { return out, nil }))
+		run := sys.run(sys.enqueue("t", nil))
+		if row := run.Row; row.Status != queue.StatusFailed || row.Attempts != 1 || len(row.Errors) != 1 || !strings.Contains(row.Errors[0].Message, name) {
+			t.Errorf("%s: %+v", name, row)
+		}
+	}
+}
+
+// ignorant is a system whose task takes a time and does not heed its context; what
+// it then returns is next.
+func ignorant(t *testing.T, takes time.Duration, next func() (any, error)) *system {
+	return newSystem(t, setup{exec: queue.ExecutorConfig{Timeout: 10 * time.Second, Lease: 6 * time.Second}},
+		task(func(context.Context) (any, error) { time.Sleep(takes); return next() }))
+}
+
+func TestATimeoutIsNotedWhileTheFunctionGoesOn(t *testing.T) {
+	timedOut := func(row *queue.Row) bool {
+		return len(row.Errors) == 1 && row.Errors[0].ExceptionClassPath == "*queue.TimeoutError" && strings.Contains(row.Errors[0].Message, "timed out after 10s")
+	}
+	for _, attempts := range []int{1, 2} {
+		synctest.Test(t, func(t *testing.T) {
+			sys := ignorant(t, time.Hour, func() (any, error) { return nil, nil })
+			id := sys.enqueue("t", nil, queue.MaxAttempts(attempts))
+			done := make(chan *queue.Run)
+			go func() { done <- sys.run(id) }()
+			time.Sleep(11 * time.Second)
+			if row := sys.row(id); row.Status != queue.StatusRunning || !timedOut(row) {
+				t.Errorf("while it runs: %+v", row)
+			}
+			if run := <-done; run.Outcome != queue.OutcomeAbandoned {
+				t.Errorf("%+v", run)
+			}
+			time.Sleep(10 * time.Second) // the lease expires
+			if _, err := sys.store.Promote(t.Context(), 10); err != nil {
+				t.Fatal(err)
+			}
+			row, want := sys.row(id), queue.StatusFailed
+			if attempts > 1 {
+				want = queue.StatusReady
+			}
+			if row.Status != want || !timedOut(row) {
+				t.Errorf("%d attempts: %+v", attempts, row)
+			}
+			time.Sleep(2 * time.Hour) // the function returns
+		})
+	}
+}
+
+func TestANoteGoesWhenTheFunctionReturnsAfterAll(t *testing.T) {
+	for what, next := range map[string]func() (any, error){
+		"success": func() (any, error) { return "late", nil },
+		"failure": func() (any, error) { return nil, errors.New("late") },
+		"snooze":  func() (any, error) { return nil, queue.Snooze(time.Minute) },
+	} {
+		synctest.Test(t, func(t *testing.T) {
+			sys := ignorant(t, 12*time.Second, next)
+			id := sys.enqueue("t", nil)
+			run := sys.run(id)
+			row := sys.row(id)
+			want := map[string]int{"failure": 1}[what]
+			if run.Outcome == queue.OutcomeAbandoned || row.Status == queue.StatusRunning || len(row.Errors) != want || want == 1 && !strings.HasSuffix(row.Errors[0].Message, "late") {
+				t.Errorf("%s: %s, %+v", what, run.Outcome, row)
+			}
+		})
+	}
+}
