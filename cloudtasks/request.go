@@ -31,17 +31,24 @@ const deadlineMargin = 30 * time.Second
 // it again, to a row that is then still leased.
 const MaxTaskTimeout = maxHTTPDeadline - deadlineMargin
 
-// CheckTimeout says whether a task may take so long: its context must end
+// LongestTimeout is the longest that a task may take: its context must end
 // before Cloud Tasks gives up on the delivery, and before the platform ends the
-// request (RequestTimeout), or it would be delivered again while it runs.
-func (cfg Config) CheckTimeout(timeout time.Duration) error {
-	longest, because := MaxTaskTimeout, "Cloud Tasks waits 30m for an answer"
+// request (RequestTimeout), or it would be delivered again while it runs. It also
+// returns what limits it.
+func (cfg Config) LongestTimeout() (longest time.Duration, because string) {
+	longest, because = MaxTaskTimeout, "Cloud Tasks waits 30m for an answer"
 	if cfg.AppEngine != nil {
 		longest, because = maxAppEngineDeadline-deadlineMargin, "Cloud Tasks waits 24h for App Engine"
 	}
 	if limit := cfg.RequestTimeout - RequestMargin(cfg.RequestTimeout); cfg.RequestTimeout > 0 && limit < longest {
 		longest, because = limit, fmt.Sprintf("REQUEST_TIMEOUT is %s", cfg.RequestTimeout)
 	}
+	return longest, because
+}
+
+// CheckTimeout refuses a task that may take longer than [Config.LongestTimeout].
+func (cfg Config) CheckTimeout(timeout time.Duration) error {
+	longest, because := cfg.LongestTimeout()
 	if timeout <= longest {
 		return nil
 	}

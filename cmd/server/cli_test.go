@@ -236,8 +236,8 @@ func TestTasksListsWhatIsRegisteredWithoutADatabase(t *testing.T) {
 
 func TestMigrateUpStatusSQL(t *testing.T) {
 	c := newCLI(t)
-	if out := c.ok("migrate", "status"); !strings.Contains(out, "pending") {
-		t.Error(out)
+	if status, stdout, stderr := c.call("", "migrate", "status"); status != 1 || stdout != "" || !strings.Contains(stderr, "server migrate") {
+		t.Errorf("%d %s%s", status, stdout, stderr)
 	}
 	if out := c.ok("migrate"); !strings.Contains(out, "applied") {
 		t.Error(out)

@@ -5,8 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"net/url"
-	"os"
-	"path/filepath"
 	"strings"
 	"time"
 
@@ -48,15 +46,26 @@ func (p *program) databaseURL() (string, error) {
 	return defaultDatabase, nil
 }
 
+// opening says how a database is opened.
+type opening struct {
+	unchecked bool // also one that would be refused for its own settings or version: for doctor, which says so
+	existing  bool // a SQLite file is not created
+}
+
 // openDatabase connects to the database that the settings name.
-func (p *program) openDatabase(ctx context.Context) (database, error) {
-	open, err := p.databaseOpener(false)
+func (p *program) openDatabase(ctx context.Context, how opening) (database, error) {
+	open, err := p.databaseOpener(how)
 	if err != nil {
 		return nil, err
 	}
+	rawURL, _ := p.databaseURL()
+	if how.existing {
+		if err := p.checkExists(rawURL); err != nil {
+			return nil, err
+		}
+	}
 	db, err := open(ctx)
 	if err != nil {
-		rawURL, _ := p.databaseURL()
 		if problem := fileProblem(rawURL); problem != nil && !strings.Contains(err.Error(), problem.Error()) {
 			err = fmt.Errorf("%w: %w", err, problem)
 		}
@@ -65,41 +74,8 @@ func (p *program) openDatabase(ctx context.Context) (database, error) {
 	return db, nil
 }
 
-// fileProblem says what keeps this process from using the SQLite file of a URL;
-// nil if nothing does. SQLite itself knows only that it could not open it. Whether
-// a directory takes files is tried: permissions are not all that decides it.
-func fileProblem(rawURL string) error {
-	path, _ := sqlstore.FilePath(rawURL)
-	if path == "" { // another database, or one in memory
-		return nil
-	}
-	dir := filepath.Dir(path)
-	if info, err := os.Stat(path); err == nil && info.IsDir() {
-		return fmt.Errorf("%s is a directory: let DATABASE_URL name a file in it", path)
-	}
-	if info, err := os.Stat(dir); err != nil || !info.IsDir() {
-		return fmt.Errorf("there is no directory %s: create it, or name another path", dir)
-	}
-	tried, err := os.CreateTemp(dir, ".claimcheck-*")
-	if err != nil {
-		return fmt.Errorf("the directory %s, where SQLite keeps files beside the database, is not writable by this user (uid %d): %w", dir, os.Getuid(), errors.Unwrap(err))
-	}
-	_, _ = tried.Close(), os.Remove(tried.Name())
-	file, err := os.OpenFile(path, os.O_RDWR, 0) //nolint:gosec // the operator names it
-	switch {
-	case err == nil:
-		return file.Close()
-	case os.IsNotExist(err):
-		return nil
-	default:
-		return fmt.Errorf("%s is not writable by this user (uid %d): %w", path, os.Getuid(), errors.Unwrap(err))
-	}
-}
-
 // databaseOpener judges the settings of the database, and returns what opens it.
-// Unchecked, one is opened too that would be refused for its own settings or its
-// version: for doctor, which says so.
-func (p *program) databaseOpener(unchecked bool) (open func(context.Context) (database, error), err error) {
+func (p *program) databaseOpener(how opening) (open func(context.Context) (database, error), err error) {
 	rawURL, err := p.databaseURL()
 	if err != nil {
 		return nil, err
@@ -117,7 +93,7 @@ func (p *program) databaseOpener(unchecked bool) (open func(context.Context) (da
 		if err := cfg.Validate(); err != nil {
 			return nil, usageError{err}
 		}
-		if unchecked {
+		if how.unchecked {
 			return func(ctx context.Context) (database, error) { return opened(pgstore.OpenUnchecked(ctx, cfg)) }, nil
 		}
 		return func(ctx context.Context) (database, error) { return opened(pgstore.Open(ctx, cfg)) }, nil
@@ -125,14 +101,14 @@ func (p *program) databaseOpener(unchecked bool) (open func(context.Context) (da
 		if scheme == "sqlite" && strings.Contains(rawURL, "?") {
 			return nil, usagef("DATABASE_URL: a SQLite database takes no parameters, and %.200q would be the name of a file: leave out everything from ? on", strings.TrimPrefix(rawURL, "sqlite:"))
 		}
-		cfg := sqlstore.Config{MaxConns: p.settings.DBMaxConns, DialFunc: dial, Name: name}
+		cfg := sqlstore.Config{MaxConns: p.settings.DBMaxConns, DialFunc: dial, Name: name, Existing: how.existing}
 		if err := sqlstore.Validate(rawURL, cfg); err != nil {
 			if strings.HasPrefix(err.Error(), "DATABASE_URL") {
 				return nil, usageError{err}
 			}
 			return nil, usagef("DATABASE_URL: %w", err)
 		}
-		if unchecked {
+		if how.unchecked {
 			return func(ctx context.Context) (database, error) { return opened(sqlstore.OpenUnchecked(ctx, rawURL, cfg)) }, nil
 		}
 		return func(ctx context.Context) (database, error) { return opened(sqlstore.Open(ctx, rawURL, cfg)) }, nil

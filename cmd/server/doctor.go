@@ -134,7 +134,7 @@ func doctorLine(r doctor.Result) string {
 func (p *program) examine(ctx context.Context, cmd *doctorCmd) *examination {
 	completed := *p.settings
 	inner := *p
-	inner.settings = &completed
+	inner.settings, inner.examines = &completed, true
 	e := &examination{
 		program: &inner, cmd: cmd, detector: p.detector(),
 		problems: map[string]doctor.Finding{}, detected: map[string]string{}, undecided: map[string]bool{},
@@ -182,6 +182,7 @@ func (e *examination) run(ctx context.Context, report func(doctor.Result)) []doc
 func (e *examination) checks() []doctor.Check {
 	checks := []doctor.Check{{Name: "platform", Look: e.checkPlatform}}
 	checks = append(checks, e.settingChecks()...)
+	checks = append(checks, doctor.Check{Name: "variables", Look: e.checkVariables})
 	checks = append(checks, doctor.Check{Name: "access", Look: e.checkAccess,
 		Needs: []string{"TASKS_MODE", "TASK_API_TOKEN", "TASK_HMAC_SECRET", "OIDC_SERVICE_ACCOUNT_EMAIL", "OIDC_AUDIENCE", "OIDC_ALLOWED_EMAILS", "OIDC_ISSUER", "OIDC_CERTS_URL", "TASK_HANDLER_URL"}})
 	checks = append(checks, e.databaseChecks()...)

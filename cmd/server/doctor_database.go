@@ -3,14 +3,11 @@ package main
 import (
 	"context"
 	"fmt"
-	"os"
-	"path/filepath"
 	"strings"
 	"time"
 
 	"github.com/claimcheck-go/claimcheck/internal/doctor"
 	"github.com/claimcheck-go/claimcheck/queue"
-	"github.com/claimcheck-go/claimcheck/queue/sqlstore"
 )
 
 // databaseChecks are those of the database. An SQLite file that does not exist
@@ -49,22 +46,6 @@ func (e *examination) databaseChecks() []doctor.Check {
 	}
 }
 
-// missingFile is the SQLite file of a URL, if it does not exist in a directory
-// that does.
-func missingFile(rawURL string) string {
-	path, err := sqlstore.FilePath(rawURL)
-	if err != nil || path == "" {
-		return ""
-	}
-	if _, err := os.Stat(path); !os.IsNotExist(err) {
-		return ""
-	}
-	if info, err := os.Stat(filepath.Dir(path)); err != nil || !info.IsDir() {
-		return ""
-	}
-	return path
-}
-
 func (e *examination) checkDatabase(ctx context.Context) doctor.Finding {
 	rawURL, err := e.databaseURL()
 	if err != nil {
@@ -77,7 +58,7 @@ func (e *examination) checkDatabase(ctx context.Context) doctor.Finding {
 		return doctor.Okf("%s does not exist yet: the first command that needs it makes it", e.file)
 	}
 	const mend = "start it, or correct DATABASE_URL"
-	open, err := e.databaseOpener(true)
+	open, err := e.databaseOpener(opening{unchecked: true})
 	if err != nil {
 		return doctor.Failf(mend, "%s", err)
 	}
@@ -176,7 +157,7 @@ func (e *examination) checkPooler(context.Context) doctor.Finding {
 // checkSchema compares the tables with what this program needs.
 func (e *examination) checkSchema(ctx context.Context) doctor.Finding {
 	bySelf := e.mode == modeLocal // serve migrates then
-	if e.file != "" || strings.HasSuffix(e.settings.DatabaseURL, ":memory:") {
+	if rawURL, _ := e.databaseURL(); e.file != "" || isMemory(rawURL) {
 		if bySelf {
 			return doctor.Okf("the tables are made with the database")
 		}

@@ -106,7 +106,7 @@ func (p *patient) keep(databaseURL string) {
 
 func openFor(t *testing.T, databaseURL string) database {
 	t.Helper()
-	db, err := (&program{settings: &settings{DatabaseURL: databaseURL, DBMaxConns: 2}}).openDatabase(t.Context())
+	db, err := (&program{settings: &settings{DatabaseURL: databaseURL, DBMaxConns: 2}}).openDatabase(t.Context(), opening{})
 	if err != nil {
 		t.Fatal(err)
 	}

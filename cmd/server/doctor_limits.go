@@ -29,9 +29,6 @@ func (e *examination) checkTimeLimits(context.Context) doctor.Finding {
 	if wanted == 0 {
 		wanted = 9 * time.Minute
 	}
-	if err := e.target.config.CheckTimeout(limit); err != nil {
-		return doctor.Warnf(fmt.Sprintf("TASKS_TIMEOUT=%s", cloudtasks.MaxTaskTimeout), "TASKS_TIMEOUT: %s", err)
-	}
 	if limit < wanted {
 		needs := (wanted + 30*time.Second).Truncate(time.Second)
 		mend := fmt.Sprintf("give requests %s on the platform, and REQUEST_TIMEOUT=%s", needs, needs)

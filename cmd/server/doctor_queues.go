@@ -41,7 +41,7 @@ func (e *examination) cloudChecks() []doctor.Check {
 	return []doctor.Check{
 		{Name: "identity", Skip: skip, Needs: account, Look: e.checkIdentity},
 		{Name: "keys", Skip: keysSkip, Needs: account, Look: e.checkKeys},
-		{Name: "timeouts", Skip: skip, Needs: []string{"TASKS_MODE"}, Look: e.checkTimeLimits},
+		{Name: "timeouts", Skip: skip, Needs: []string{"TASKS_MODE", "TASKS_TIMEOUT"}, Look: e.checkTimeLimits},
 		{Name: "queues", Skip: skip, Needs: queues, Look: e.checkQueues},
 		{Name: "queue retries", Skip: skip, Needs: []string{"queues"}, Look: e.checkRetries},
 		{Name: "queue rates", Skip: skip, Needs: []string{"queues"}, Look: e.checkRates},

@@ -102,7 +102,7 @@ func (e *examination) judge(ctx context.Context) {
 		e.setAside()
 		e.target, _ = e.cloudTarget(ctx)
 	}
-	_, err = e.databaseOpener(true)
+	_, err = e.databaseOpener(opening{unchecked: true})
 	e.blame(err)
 	quiet := &parts{mode: e.mode, target: e.target, log: slog.New(slog.DiscardHandler)}
 	if e.mode == modeCloudTasks && e.settings.CloudTasksEmulatorHost != "" {
@@ -239,6 +239,18 @@ func (e *examination) locationFinding(ctx context.Context, found doctor.Finding)
 		found.Detail += "; this service runs in " + own.Value + ", so that each delivery goes from region to region"
 	}
 	return found
+}
+
+// checkVariables warns about variables that look like settings.
+func (e *examination) checkVariables(context.Context) doctor.Finding {
+	var texts, names []string
+	for _, m := range e.lookalikes {
+		texts, names = append(texts, m.String()), append(names, m.name)
+	}
+	if len(texts) == 0 {
+		return doctor.Okf("no variable looks like a misspelt setting")
+	}
+	return doctor.Warnf("correct or unset "+strings.Join(names, ", "), "%s", strings.Join(texts, "; "))
 }
 
 // settingFinding says what a setting that is right is, and where that came from;

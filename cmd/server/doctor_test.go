@@ -135,7 +135,7 @@ func TestDoctorNamesEachSingleFault(t *testing.T) {
 		{"clock ahead", dated(-90 * time.Second), "fail clock: ahead … NTP"},
 		{"request ends early", set("REQUEST_TIMEOUT", "300s"), "warn timeouts: REQUEST_TIMEOUT 5m0s is less than tasks want (9m0s) … they end after 4m50s … REQUEST_TIMEOUT=9m30s"},
 		{"request ends before a task", set("REQUEST_TIMEOUT", "30s"), "fail timeouts: task webhook.deliver: a timeout of 30s is longer"},
-		{"tasks outlast Cloud Tasks", set("TASKS_TIMEOUT", "1h"), "warn timeouts: Cloud Tasks waits 30m … TASKS_TIMEOUT=29m30s"},
+		{"tasks outlast Cloud Tasks", set("TASKS_TIMEOUT", "1h"), "fail TASKS_TIMEOUT: at most 29m30s here, not 1h0m0s (Cloud Tasks waits 30m"},
 	} {
 		t.Run(tc.fault, func(t *testing.T) {
 			p := newPatient(t)

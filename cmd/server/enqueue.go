@@ -41,6 +41,9 @@ func (c *enqueueCmd) Run(ctx context.Context, p *program) error {
 	if c.Name == "-" && (c.Args != "" || len(options) > 0 || c.Wait) {
 		return usagef("enqueue - takes everything from its lines: leave out other arguments, and of the flags all but --json")
 	}
+	if err := p.checkKept(); err != nil {
+		return err
+	}
 	parts, err := p.plan(ctx, true, c.Wait)
 	if err != nil {
 		return err

@@ -51,13 +51,14 @@ func (p *program) checkQueues(parts *parts) error {
 }
 
 // checkBackend judges --backend, and with --json says what the endpoints do. A
-// command that dispatches nothing knows the backend "jobs" by its setting alone.
+// command that dispatches nothing knows the backend "jobs" by its setting alone, and
+// needs no parts.
 func (p *program) checkBackend(parts *parts, name string, asJSON bool) error {
 	known := queue.DefaultBackend
 	if p.settings.JobsName != "" {
 		known += ", " + jobsBackend
 	}
-	if parts.client.HasBackend(name) || name == jobsBackend && p.settings.JobsName != "" {
+	if name == queue.DefaultBackend || parts != nil && parts.client.HasBackend(name) || name == jobsBackend && p.settings.JobsName != "" {
 		return nil
 	}
 	err := usagef("--backend %q is not known; known: %s", name, known)

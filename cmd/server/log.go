@@ -9,6 +9,10 @@ import (
 func (p *program) logger() *slog.Logger {
 	var level slog.Level
 	_ = level.UnmarshalText([]byte(p.settings.LogLevel)) // the grammar lists the levels
+	return p.loggerFrom(level)
+}
+
+func (p *program) loggerFrom(level slog.Level) *slog.Logger {
 	options := &slog.HandlerOptions{Level: level}
 	if p.logsJSON() {
 		options.ReplaceAttr = cloudLogging

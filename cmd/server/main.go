@@ -43,10 +43,15 @@ type program struct {
 	settings *settings
 	given    givenSettings
 	blank    error // settings of white space alone
-	getenv   func(string) string
-	stdin    io.Reader
-	stdout   io.Writer
-	stderr   io.Writer
+
+	lookalikes []misspelt // variables that are set and look like settings
+	works      bool       // this is work, which pulls
+	examines   bool       // this is doctor, which judges the settings of serve
+
+	getenv func(string) string
+	stdin  io.Reader
+	stdout io.Writer
+	stderr io.Writer
 }
 
 // usageError is a mistake of whoever called the program: exit status 2, and
@@ -91,6 +96,10 @@ func realMain(ctx context.Context, args []string, p *program) int {
 	if exited { // --help
 		return status
 	}
+	p.lookalikes = p.misspelt(parser.Model.Node)
+	getenv := p.getenv
+	p.getenv = func(name string) string { return strings.TrimSpace(getenv(name)) }
+	p.warnMisspelt()
 	if err != nil {
 		fmt.Fprintf(p.stderr, "server: %s (server --help lists all settings)\n", in.attribute(explain(err, parser.Model.Children, in.args)))
 		return 2
@@ -99,8 +108,6 @@ func realMain(ctx context.Context, args []string, p *program) int {
 	ctx, stop := interruptible(ctx, command)
 	defer stop()
 	command.BindTo(ctx, (*context.Context)(nil))
-	getenv := p.getenv
-	p.getenv = func(name string) string { return strings.TrimSpace(getenv(name)) }
 	p.blank = in.checkBlank(command)
 	if err = p.blank; err == nil || command.Command() == "doctor" { // which lists what is wrong
 		err = afterSignal(ctx, command.Run(p))

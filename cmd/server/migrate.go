@@ -31,7 +31,10 @@ func (c *migrateCmd) Run(ctx context.Context, p *program) error {
 		fmt.Fprint(p.stdout, sql())
 		return nil
 	}
-	db, err := p.openDatabase(ctx)
+	if err := p.checkKept(); err != nil {
+		return err
+	}
+	db, err := p.openDatabase(ctx, opening{existing: c.Action == "status"})
 	if err != nil {
 		return err
 	}
@@ -51,6 +54,9 @@ func (c *migrateCmd) Run(ctx context.Context, p *program) error {
 
 func (c *migrateCmd) status(ctx context.Context, p *program, db database) error {
 	migrations, err := db.MigrationStatus(ctx)
+	if err == nil {
+		p.nameDatabase(false)
+	}
 	for _, m := range migrations {
 		state := "pending"
 		if !m.AppliedAt.IsZero() {

@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"fmt"
 	"net/url"
 	"strings"
 	"time"
@@ -39,6 +40,8 @@ func (p *program) mode() (string, error) {
 	switch {
 	case s.TasksMode != modeAuto:
 		return s.TasksMode, nil
+	case p.onlyPulls():
+		return modePull, nil
 	case p.onPlatform() || s.CloudTasksEmulatorHost != "":
 		return modeCloudTasks, nil
 	default:
@@ -46,17 +49,49 @@ func (p *program) mode() (string, error) {
 	}
 }
 
-// defaultTimeout bounds tasks that set no limit: in cloudtasks mode they must
-// end before Cloud Tasks and the platform give up on the request, which a Cloud
-// Run job has not.
-func (p *program) defaultTimeout(mode string) time.Duration {
-	if mode != modeCloudTasks || p.detector().Platform() == detect.CloudRunJob {
-		return time.Duration(p.settings.TasksTimeout)
+// onlyPulls reports whether tasks are only pulled here though this is Cloud Run: a
+// worker pool and work in a job have no URL for deliveries, and nothing names one.
+func (p *program) onlyPulls() bool {
+	if p.settings.TaskHandlerURL != "" {
+		return false
 	}
+	switch p.detector().Platform() {
+	case detect.CloudRunWorkerPool:
+		return true
+	case detect.CloudRunJob:
+		return p.works
+	}
+	return false
+}
+
+// hasDeliveries reports whether this process runs tasks for requests of Cloud
+// Tasks. Cloud Run jobs and worker pools get none; doctor judges for serve.
+func (p *program) hasDeliveries(mode string) bool {
+	platform := p.detector().Platform()
+	return mode == modeCloudTasks && (p.examines || !p.works && platform != detect.CloudRunJob && platform != detect.CloudRunWorkerPool)
+}
+
+// checkTimeout refuses a TASKS_TIMEOUT that no delivery lasts for.
+func (p *program) checkTimeout(t *target) error {
 	timeout := time.Duration(p.settings.TasksTimeout)
-	if timeout == 0 {
-		timeout = 9 * time.Minute
+	longest, because := t.config.LongestTimeout()
+	if !p.hasDeliveries(modeCloudTasks) || timeout <= longest {
+		return nil
 	}
+	return fmt.Errorf("TASKS_TIMEOUT must be at most %s here, not %s (%s, less a margin to store the result): lower it and let long tasks go on with queue.Snooze, raise REQUEST_TIMEOUT and the platform's timeout if they are what limits it, or run long tasks with work",
+		longest, timeout, because)
+}
+
+// defaultTimeout bounds tasks that set no limit: in cloudtasks mode they must
+// end before Cloud Tasks and the platform give up on the request. Cloud Run jobs
+// and worker pools have no request.
+func (p *program) defaultTimeout(mode string) time.Duration {
+	platform := p.detector().Platform()
+	noRequest := !p.examines && (platform == detect.CloudRunJob || platform == detect.CloudRunWorkerPool)
+	if timeout := time.Duration(p.settings.TasksTimeout); timeout > 0 || mode != modeCloudTasks || noRequest {
+		return timeout
+	}
+	timeout := 9 * time.Minute
 	if request := p.requestTimeout(); request > 0 {
 		timeout = min(timeout, request-cloudtasks.RequestMargin(request))
 	}

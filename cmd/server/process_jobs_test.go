@@ -286,7 +286,12 @@ func TestJobsHaveNoRequestTimeout(t *testing.T) {
 	if got := p.defaultTimeout(modeCloudTasks); got != 0 {
 		t.Errorf("in a job: %s", got)
 	}
+	env["CLOUD_RUN_WORKER_POOL"] = env["CLOUD_RUN_JOB"]
 	delete(env, "CLOUD_RUN_JOB")
+	if got := p.defaultTimeout(modeCloudTasks); got != 0 {
+		t.Errorf("in a worker pool: %s", got)
+	}
+	delete(env, "CLOUD_RUN_WORKER_POOL")
 	if got := p.defaultTimeout(modeCloudTasks); got != 9*time.Minute {
 		t.Errorf("elsewhere: %s", got)
 	}

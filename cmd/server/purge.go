@@ -15,7 +15,7 @@ import (
 type purgeCmd struct {
 	Days      int     `default:"0" accepts:"from 0 to 36500" help:"Only tasks that finished more than so many days ago."`
 	Status    string  `default:"SUCCESSFUL,FAILED" help:"Final statuses, comma-separated: SUCCESSFUL, FAILED, CANCELLED."`
-	Task      *string `placeholder:"NAME" help:"Only tasks of this name."`
+	Task      *string `aliases:"task-path" placeholder:"NAME" help:"Only tasks of this name (also --task-path)."`
 	BatchSize int     `default:"1000" accepts:"from 1 to 10000" help:"How many to delete in one transaction, up to 10000."`
 	DryRun    bool    `help:"Only count."`
 	Yes       bool    `help:"Do not ask, on a terminal."`
@@ -110,6 +110,7 @@ func (c *purgeCmd) counted(p *program, n int, err error) error {
 			DryRun bool `json:"dry_run"`
 		}{n, true})
 	}
+	p.nameDatabase(false)
 	fmt.Fprintf(p.stdout, "%d tasks would be deleted\n", n)
 	return nil
 }

@@ -52,16 +52,16 @@ func (c *requeueCmd) Run(ctx context.Context, p *program) error {
 			return usagef("--max-attempts must be from 1 to %d, not %d", queue.MaxAttemptsLimit, maxAttempts)
 		}
 	}
+	if c.Backend != "" {
+		if err := p.checkBackend(nil, c.Backend, false); err != nil {
+			return err
+		}
+	}
 	parts, err := p.connect(ctx)
 	if err != nil {
 		return err
 	}
 	defer parts.close()
-	if c.Backend != "" {
-		if err := p.checkBackend(parts, c.Backend, false); err != nil {
-			return err
-		}
-	}
 	n, err := parts.client.Requeue(ctx, queue.RequeueRequest{
 		Filter: queue.Filter{Queue: c.Queue, Backend: c.Backend}, OlderThan: time.Duration(*c.OlderThan),
 		MaxAttempts: maxAttempts, MarkFailed: c.MarkFailed, Limit: c.BatchSize, DryRun: c.DryRun,
@@ -71,6 +71,7 @@ func (c *requeueCmd) Run(ctx context.Context, p *program) error {
 	}
 	are := "are"
 	if c.DryRun {
+		p.nameDatabase(false)
 		are = "would be"
 	}
 	fmt.Fprintf(p.stdout, "%d tasks %s READY again, %d %s FAILED\n", n.Ready, are, n.Failed, are)

@@ -34,10 +34,12 @@ func (c *resultCmd) Run(ctx context.Context, p *program) error {
 	defer parts.close()
 	row, err := parts.client.Get(ctx, id)
 	if err == nil {
+		p.nameDatabase(c.JSON)
 		return p.printResult(row, c.JSON)
 	}
 	if err = p.inJSON(c.JSON, err); errors.Is(err, queue.ErrNotFound) {
-		return fmt.Errorf("task %s not found: it never was in this database, or was purged", id)
+		rawURL, _ := p.databaseURL()
+		return fmt.Errorf("task %s not found: it never was in this database (%s), or was purged", id, describeDatabase(rawURL))
 	}
 	return err
 }

@@ -21,10 +21,14 @@ func (c *runCmd) Run(ctx context.Context, p *program) error {
 	if err != nil {
 		return err
 	}
+	if err := p.checkKept(); err != nil {
+		return err
+	}
 	parts, err := p.plan(ctx, true, true)
 	if err != nil {
 		return err
 	}
+	parts.existing = true // a new one has no such task
 	defer parts.close()
 	if err := p.open(ctx, parts, nil, false); err != nil {
 		return err

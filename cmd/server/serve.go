@@ -84,7 +84,7 @@ func (c *serveCmd) Run(ctx context.Context, p *program) error {
 	if err != nil {
 		return fmt.Errorf("listen on %s: %w (--listen chooses another address)", listen, err)
 	}
-	p.announce(parts, listener.Addr())
+	p.announce(parts, listener.Addr(), auth == httpapi.LoopbackOnly())
 
 	server := newHTTPServer(handler)
 	served := make(chan error, 1)
@@ -229,7 +229,7 @@ func ready(w http.ResponseWriter, r *http.Request, db database) {
 }
 
 // announce logs the one line from which one sees what this server is.
-func (p *program) announce(parts *parts, address net.Addr) {
+func (p *program) announce(parts *parts, address net.Addr, open bool) {
 	databaseURL, _ := p.databaseURL()
 	fields := []any{"mode", parts.mode, "listen", "http://" + address.String(), "database", describeDatabase(databaseURL)}
 	if t := parts.target; t != nil {
@@ -244,5 +244,9 @@ func (p *program) announce(parts *parts, address net.Addr) {
 	if len(parts.config.Queues) > 0 {
 		queues = strings.Join(parts.config.Queues, ",")
 	}
-	parts.log.Info("claimcheck is ready", append(fields, "queues", queues)...)
+	fields = append(fields, "queues", queues)
+	if open {
+		fields = append(fields, "access", "open to every program on this machine; TASK_API_TOKEN closes it")
+	}
+	parts.log.Info("claimcheck is ready", fields...)
 }

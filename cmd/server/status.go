@@ -16,14 +16,14 @@ type statusCmd struct {
 
 // Run prints the figures.
 func (c *statusCmd) Run(ctx context.Context, p *program) error {
+	if err := p.checkBackend(nil, c.Backend, c.JSON); err != nil {
+		return err
+	}
 	parts, err := p.connect(ctx)
 	if err != nil {
 		return err
 	}
 	defer parts.close()
-	if err := p.checkBackend(parts, c.Backend, c.JSON); err != nil {
-		return err
-	}
 	figures, err := parts.client.Figures(ctx, queue.Filter{Queue: c.Queue, Backend: c.Backend})
 	if err != nil {
 		return p.inJSON(c.JSON, err)
@@ -31,6 +31,7 @@ func (c *statusCmd) Run(ctx context.Context, p *program) error {
 	if c.JSON {
 		return p.printJSON(figures)
 	}
+	p.nameDatabase(false)
 	w := tabwriter.NewWriter(p.stdout, 0, 0, 2, ' ', 0)
 	for _, line := range []struct {
 		name  string

@@ -29,6 +29,9 @@ func (c *sweepCmd) Run(ctx context.Context, p *program) error {
 	if c.Limit < 1 || c.Limit > 10000 {
 		return usagef("--limit must be from 1 to 10000, not %d", c.Limit)
 	}
+	if err := p.checkKept(); err != nil {
+		return err
+	}
 	parts, err := p.plan(ctx, true, false)
 	if err != nil {
 		return err

@@ -13,6 +13,10 @@ import (
 // The tasks that this program registers: five to try things with, and
 // webhook.deliver, which does real work. Replace them with your own.
 
+// ownVariables are the variables that these tasks read by themselves and whose
+// names look like settings. Others that do are warned about as misspelt.
+var ownVariables []string
+
 type sleepArgs struct {
 	DurationMS int64 `json:"duration_ms"`
 }

@@ -27,6 +27,7 @@ type parts struct {
 	exports  exports
 	observer *observer // nil: nothing is exported
 	runs     bool      // this process runs tasks
+	existing bool      // the database must exist, with its tables
 
 	hurried atomic.Bool // a second signal has come
 
@@ -76,6 +77,9 @@ func (p *program) plan(ctx context.Context, dispatches, runs bool) (*parts, erro
 		problems = append(problems, err)
 		if err == nil {
 			problems = append(problems, checkTimeouts(reg, parts.target))
+			if runs {
+				problems = append(problems, p.checkTimeout(parts.target))
+			}
 		}
 	}
 	if dispatches {
@@ -125,11 +129,11 @@ func (p *program) open(ctx context.Context, parts *parts, local *queue.Local, mi
 	if err = parts.openJobs(ctx); err != nil {
 		return err
 	}
-	if parts.db, err = p.openDatabase(ctx); err != nil {
+	if parts.db, err = p.openDatabase(ctx, opening{existing: parts.existing}); err != nil {
 		return err
 	}
 	embedded, ok := parts.db.(*sqlstore.Store)
-	if migrate || parts.mode == modeLocal && ok && embedded.Embedded() {
+	if migrate || parts.mode == modeLocal && ok && embedded.Embedded() && !parts.existing {
 		_, err = parts.db.Migrate(ctx)
 	} else {
 		err = parts.db.CheckSchema(ctx)
@@ -149,14 +153,18 @@ func (p *program) open(ctx context.Context, parts *parts, local *queue.Local, mi
 }
 
 // connect is plan and open for a command that only looks at tasks or tidies
-// them up, and dispatches nothing.
+// them up, and dispatches nothing. It creates neither a database nor tables.
 func (p *program) connect(ctx context.Context) (*parts, error) {
 	parts, err := p.plan(ctx, false, false)
+	if err == nil {
+		err = p.checkKept()
+	}
 	if err != nil {
 		return nil, err
 	}
 	// It returns every error of the database, and ends then: nothing is retried.
 	parts.config.Logger = slog.New(slog.DiscardHandler)
+	parts.existing = true
 	if err := p.open(ctx, parts, nil, false); err != nil {
 		parts.close()
 		return nil, err

@@ -42,9 +42,18 @@ func (c *workCmd) Run(ctx context.Context, p *program) error {
 	if p.settings.Metrics.where == pageOn {
 		return usagef("METRICS=on is for serve: a worker has no listener, so give METRICS a HOST:PORT such as 127.0.0.1:9464, or turn it off")
 	}
+	p.works = true
+	if !c.Continuous {
+		if err := p.checkKept(); err != nil {
+			return err
+		}
+	}
 	parts, err := p.plan(ctx, true, true)
 	if err != nil {
 		return err
+	}
+	if rawURL, _ := p.databaseURL(); isMemory(rawURL) {
+		parts.log.Warn("no other process can store tasks in a database in memory: this worker gets none", "database", rawURL)
 	}
 	defer parts.close()
 	if err := p.open(ctx, parts, nil, false); err != nil {

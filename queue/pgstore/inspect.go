@@ -49,7 +49,7 @@ func OpenUnchecked(ctx context.Context, config Config) (*Store, error) {
 func (s *Store) Inspect(ctx context.Context) (dbfacts.Facts, error) {
 	f := dbfacts.Facts{Product: "PostgreSQL", Oldest: strconv.Itoa(oldest)}
 	var number int
-	var commit, fsync, pages string
+	var commit, fsync, pages, setting string
 	var backend uint32
 	err := s.on(ctx, "inspect", func(conn *pgx.Conn) error {
 		f.Asked = time.Now()
@@ -67,6 +67,9 @@ func (s *Store) Inspect(ctx context.Context) (dbfacts.Facts, error) {
 		f.Answered = time.Now()
 		// A pooler gives its clients process IDs of its own, to cancel by.
 		f.Pooled = backend != conn.PgConn().PID()
+		if err == nil {
+			err = s.askSettings(ctx, conn, &setting)
+		}
 		return err
 	})
 	if err != nil {

@@ -150,12 +150,12 @@ func planOnce(ctx context.Context, conn *pgx.Conn) error {
 }
 
 // checkDurable makes the first connection, and refuses a database that
-// acknowledges rows before they are safe.
+// acknowledges rows before they are safe, or has no schema for the tables.
 func (s *Store) checkDurable(ctx context.Context) error {
 	var setting string
 	err := s.firstAnswer(ctx, "open PostgreSQL", func(ctx context.Context) error {
 		return s.on(ctx, "open PostgreSQL", func(conn *pgx.Conn) error {
-			return conn.QueryRow(ctx, "SHOW synchronous_commit").Scan(&setting)
+			return s.askSettings(ctx, conn, &setting)
 		})
 	})
 	if err != nil {

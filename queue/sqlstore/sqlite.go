@@ -65,8 +65,14 @@ func openFile(ctx context.Context, rawURL string, config Config) (*Store, error)
 	if info, err := os.Stat(filepath.Dir(path)); err != nil || !info.IsDir() {
 		return nil, fmt.Errorf("open %s: there is no directory %s: create it, or name another path", file.name(), filepath.Dir(path))
 	}
+	if _, err := os.Stat(path); config.Existing && os.IsNotExist(err) {
+		return nil, fmt.Errorf("open %s: the file does not exist", file.name())
+	}
 	dsn := (&url.URL{Scheme: "file", Opaque: (&url.URL{Path: path}).EscapedPath()}).String()
 	dsn += fmt.Sprintf("?_busy_timeout=%d", config.AcquireTimeout.Milliseconds()) // for other processes
+	if config.Existing {
+		dsn += "&mode=rw" // the file may have been removed since
+	}
 	// synchronous FULL: an acknowledged row survives a power cut.
 	s.writer, err = openSQLite(dsn+"&_journal_mode=WAL&_synchronous=FULL", 1)
 	if err != nil {

@@ -38,6 +38,9 @@ type Config struct {
 	AcquireTimeout time.Duration
 	// Migrate makes Open bring the tables up to date.
 	Migrate bool
+	// Existing makes Open refuse a SQLite file that does not exist, instead of
+	// creating it.
+	Existing bool
 
 	// MaxConns is the size of the pool of MySQL connections; 10 by default.
 	MaxConns int
