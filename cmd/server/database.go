@@ -122,7 +122,7 @@ func (p *program) databaseOpener(how opening) (open func(context.Context) (datab
 func unknownDatabase(rawURL string) error {
 	const must = "DATABASE_URL must begin with postgres://, mysql://, mariadb://, sqlite:PATH or sqlite::memory:"
 	if form := dburl.Suggestion(rawURL); form != "" {
-		return fmt.Errorf("%s: write %s", must, form)
+		return fmt.Errorf("%s; write %s", must, form)
 	}
 	if scheme := dburl.Scheme(rawURL); scheme != "" && strings.Contains(rawURL, "://") {
 		return fmt.Errorf("%s, not %.20q", must, scheme+":")

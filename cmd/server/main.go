@@ -46,7 +46,7 @@ type program struct {
 
 	lookalikes []misspelt // variables that are set and look like settings
 	works      bool       // this is work, which pulls
-	examines   bool       // this is doctor, which judges the settings of serve
+	examines   bool       // this is doctor, which checks the settings of serve
 
 	getenv func(string) string
 	stdin  io.Reader

@@ -65,13 +65,13 @@ func (p *program) onlyPulls() bool {
 }
 
 // hasDeliveries reports whether this process runs tasks for requests of Cloud
-// Tasks. Cloud Run jobs and worker pools get none; doctor judges for serve.
+// Tasks. Cloud Run jobs and worker pools get none; doctor checks for serve.
 func (p *program) hasDeliveries(mode string) bool {
 	platform := p.detector().Platform()
 	return mode == modeCloudTasks && (p.examines || !p.works && platform != detect.CloudRunJob && platform != detect.CloudRunWorkerPool)
 }
 
-// checkTimeout refuses a TASKS_TIMEOUT that no delivery lasts for.
+// checkTimeout refuses a TASKS_TIMEOUT that is longer than a delivery lasts.
 func (p *program) checkTimeout(t *target) error {
 	timeout := time.Duration(p.settings.TasksTimeout)
 	longest, because := t.config.LongestTimeout()

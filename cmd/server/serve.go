@@ -246,7 +246,7 @@ func (p *program) announce(parts *parts, address net.Addr, open bool) {
 	}
 	fields = append(fields, "queues", queues)
 	if open {
-		fields = append(fields, "access", "open to every program on this machine; TASK_API_TOKEN closes it")
+		fields = append(fields, "access", "open to every program on this machine; set TASK_API_TOKEN to require a credential")
 	}
 	parts.log.Info("claimcheck is ready", fields...)
 }

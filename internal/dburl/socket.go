@@ -7,7 +7,7 @@ import (
 	"strings"
 )
 
-// The ways in which people write a Unix socket, in place of host and port.
+// Forms of a Unix socket in place of host and port.
 var (
 	socketFile = regexp.MustCompile(`^(/.*)/\.s\.PGSQL\.(\d+)$`)
 	inCloudSQL = regexp.MustCompile(`^(.*/cloudsql/[^/]+)/\.s\.MYSQL(\.\d+)?$`)
@@ -27,7 +27,8 @@ var errNoName = errors.New("the URL names a socket and no database: put /NAME af
 //	mysql://user:password@unix(/cloudsql/P:R:I)/name
 //	mysql://user:password@/name?unix_socket=/cloudsql/P:R:I
 //
-// What it does not know stays as it is, for the driver to judge.
+// Any other URL is returned unchanged; the driver reports what it does not
+// understand.
 func Canonical(rawURL string) (string, error) {
 	scheme, rest, found := strings.Cut(rawURL, "://")
 	if !found {
@@ -57,7 +58,7 @@ func Canonical(rawURL string) (string, error) {
 	}
 	values, err := url.ParseQuery(query)
 	if err != nil {
-		return rawURL, nil //nolint:nilerr // the driver says what it does not understand
+		return rawURL, nil //nolint:nilerr // the driver reports it
 	}
 	if !found {
 		return fromParameters(rawURL, scheme, user, location, values), nil
@@ -85,7 +86,7 @@ func splitSocket(location string) (socket, port, name string, found bool, err er
 			return "", "", "", false, errNoName
 		}
 		if socket, err = url.PathUnescape(socket); err != nil {
-			return "", "", "", false, nil //nolint:nilerr // the driver judges it
+			return "", "", "", false, nil //nolint:nilerr // the driver reports it
 		}
 		return socket, "", name, true, nil
 	}
@@ -103,7 +104,7 @@ func splitSocket(location string) (socket, port, name string, found bool, err er
 			host, port = host[:colon], host[colon+1:]
 		}
 		if socket, err = url.PathUnescape(host); err != nil {
-			return "", "", "", false, nil //nolint:nilerr // the driver judges it
+			return "", "", "", false, nil //nolint:nilerr // the driver reports it
 		}
 	} else {
 		return "", "", "", false, nil

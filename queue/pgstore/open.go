@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"net"
 	"net/url"
+	"strconv"
 	"strings"
 	"time"
 
@@ -198,6 +199,14 @@ type outage struct {
 func (e *outage) Error() string   { return e.text }
 func (e *outage) Unwrap() []error { return []error{queue.ErrUnavailable, e.cause} }
 
+// serverName names a server in messages: host and port, or the socket.
+func serverName(host string, port uint16) string {
+	if network, address := pgconn.NetworkAddress(host, port); network == "unix" {
+		return address
+	}
+	return net.JoinHostPort(host, strconv.Itoa(int(port)))
+}
+
 // where names the database in messages.
 func (s *Store) where() string {
 	c := s.pool.Config().ConnConfig
@@ -224,6 +233,8 @@ func (s *Store) explain(err error) string {
 		return said("it cannot be reached: %s", cmp.Or(text, innermost(err)))
 	case errors.As(err, &dns):
 		return said("the host name is not known: check it in DATABASE_URL")
+	case errors.As(err, &connectErr) && strings.HasPrefix(s.server, "/"):
+		return said("it does not answer (%s): is it running, and is the socket in DATABASE_URL right? (On Cloud Run the service's Cloud SQL connections must name the instance.)", innermost(err))
 	case errors.As(err, &connectErr):
 		return said("it does not answer (%s): is it running, and are host and port in DATABASE_URL right?", innermost(err))
 	}

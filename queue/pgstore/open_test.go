@@ -51,6 +51,7 @@ func TestOpenSaysWhatIsWrong(t *testing.T) {
 		"no password":    {"postgres://" + testdb.PasswordRole + "@" + base + "postgres", []string{base + "postgres"}},
 		"no database":    {"postgres://postgres:s3cret@" + base + "nowhere", []string{base + "nowhere", "no such database", "create it"}},
 		"no server":      {"postgres://postgres:s3cret@127.0.0.1:1/x", []string{"127.0.0.1:1/x", "does not answer", "connection refused", "is it running"}},
+		"no socket":      {"postgres://postgres:s3cret@//nowhere/p:r:i/x", []string{"/nowhere/p:r:i/.s.PGSQL.5432/x", "no such file", "is the socket", "Cloud SQL connections"}},
 		"no host":        {"postgres://postgres:s3cret@nowhere.invalid/x", []string{"nowhere.invalid:5432/x", "host name"}},
 	} {
 		t.Run(name, func(t *testing.T) {

@@ -12,8 +12,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"net"
-	"strconv"
 	"strings"
 	"sync/atomic"
 	"time"
@@ -59,7 +57,7 @@ func New(pool *pgxpool.Pool) *Store {
 	c := pool.Config().ConnConfig
 	s := &Store{
 		pool:           pool,
-		server:         net.JoinHostPort(c.Host, strconv.Itoa(int(c.Port))),
+		server:         serverName(c.Host, c.Port),
 		acquireTimeout: DefaultAcquireTimeout,
 		accepted:       new(atomic.Bool),
 	}

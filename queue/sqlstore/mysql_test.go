@@ -56,7 +56,7 @@ func TestMySQLOpenSaysWhatIsWrong(t *testing.T) {
 		"no database":    {"mysql://app:right@" + base + "/nowhere", []string{base + "/nowhere", "no such database", "create it"}},
 		"no server":      {"mysql://app:s3cret@127.0.0.1:1/tasks", []string{"127.0.0.1:1/tasks", "does not answer", "connection refused", "is it running"}},
 		"no host":        {"mysql://app:s3cret@nowhere.invalid/tasks", []string{"nowhere.invalid:3306/tasks", "host name"}},
-		"no socket":      {"mysql://app:s3cret@/tasks?socket=/nowhere/socket", []string{"/nowhere/socket", "no such file"}},
+		"no socket":      {"mysql://app:s3cret@/tasks?socket=/nowhere/socket", []string{"/nowhere/socket", "no such file", "is the socket", "Cloud SQL connections"}},
 		"no encryption":  {"mysql://app:right@" + base + "/tasks?tls=true", []string{"encrypted", "tls in DATABASE_URL"}},
 	} {
 		t.Run(name, func(t *testing.T) {

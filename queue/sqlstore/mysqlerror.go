@@ -107,6 +107,8 @@ func (m *mysqlServer) explain(err error) string {
 		return "the host name is not known: check it in DATABASE_URL"
 	case errors.As(err, &certificate), errors.Is(err, mysql.ErrNoTLS):
 		return "no encrypted connection (" + cause + "): check tls in DATABASE_URL"
+	case errors.As(err, &connect) && m.config.Net == "unix":
+		return "it does not answer (" + cause + "): is it running, and is the socket in DATABASE_URL right? (On Cloud Run the service's Cloud SQL connections must name the instance.)"
 	case errors.As(err, &connect):
 		return "it does not answer (" + cause + "): is it running, and are host and port in DATABASE_URL right?"
 	}
