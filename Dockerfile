@@ -1,14 +1,24 @@
 # The server as one static binary in an image without a shell, for Cloud Run.
-# Pin both images by digest where builds must be repeatable.
+# `make pin-images` pins both base images by digest, and Dependabot renews the digests.
 FROM golang:1.26 AS build
 WORKDIR /src
-# Modules change less often than code: this layer is found again by the next build.
+# Modules change less often than code: the next build reuses this layer.
 COPY go.mod go.sum ./
 RUN go mod download && go mod verify
 COPY . .
-RUN CGO_ENABLED=0 go build -trimpath -ldflags="-s -w" -o /out/server ./cmd/server
+# The build has no repository from which the go command could read these.
+ARG VERSION=
+ARG REVISION=
+RUN CGO_ENABLED=0 go build -trimpath -ldflags="-s -w -X github.com/claimcheck-go/claimcheck/internal/version.version=$VERSION -X github.com/claimcheck-go/claimcheck/internal/version.revision=$REVISION" -o /out/server ./cmd/server
 
-FROM gcr.io/distroless/static-debian12:nonroot
+FROM gcr.io/distroless/static-debian13:nonroot
+ARG VERSION=unknown
+ARG REVISION=unknown
+LABEL org.opencontainers.image.title="claimcheck" \
+      org.opencontainers.image.source="https://github.com/claimcheck-go/claimcheck" \
+      org.opencontainers.image.licenses="MIT" \
+      org.opencontainers.image.version="$VERSION" \
+      org.opencontainers.image.revision="$REVISION"
 COPY --from=build /out/server /server
 # 65532, by number so that a platform can see that it is not root.
 USER 65532:65532

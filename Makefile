@@ -46,6 +46,19 @@ $(GOLANGCI_LINT):
 build: ## Build the server into bin/, stripped.
 	$(GO) build -trimpath -ldflags="-s -w" -o bin/server ./cmd/server
 
+.PHONY: gcloud-test
+gcloud-test: ## Run the deployment scripts with the real gcloud against an imitation of Google's APIs (a few minutes).
+	@command -v gcloud >/dev/null || { echo "gcloud is not installed: https://cloud.google.com/sdk/docs/install" >&2; exit 1; }
+	$(GO) test ./deploy -run 'TestEveryGcloudCommandIsAccepted|TestRealGcloud' -v -count=1 -timeout 20m -gcloud.runs
+
+.PHONY: gcloud-record
+gcloud-record: ## Record what the installed gcloud accepts, for the tests where there is none.
+	$(GO) test ./deploy -run TestEveryGcloudCommandIsAccepted -count=1 -timeout 20m -gcloud.record
+
+.PHONY: pin-images
+pin-images: ## Pin the base images of the Dockerfile by digest.
+	@./tools/pin-images.sh
+
 .PHONY: bench
 bench: ## Speed beside River, Asynq, DBOS and two yardsticks, on servers of its own: a table, bench/results.json (a quarter of an hour).
 	cd bench && $(GO) run .

@@ -51,7 +51,7 @@ func TestBuildGivesTheReleaseAllThatItAsksFor(t *testing.T) {
 		name, _, _ := strings.Cut(pair, "=")
 		given[name] = true
 	}
-	for _, name := range []string{"PROJECT_ID", "PROJECT_NUMBER", "REGION", "SERVICE", "IMAGE", "QUEUES", "CLOUD_SQL_INSTANCE"} {
+	for _, name := range []string{"PROJECT_ID", "PROJECT_NUMBER", "REGION", "SERVICE", "IMAGE", "QUEUES", "QUEUE_ALIASES", "MANIFEST", "CLOUD_SQL_INSTANCE"} {
 		if !given[name] || !strings.Contains(release, name) {
 			t.Errorf("%s: given %t", name, given[name])
 		}
@@ -73,6 +73,25 @@ func TestBuildGivesTheReleaseAllThatItAsksFor(t *testing.T) {
 	for _, step := range build.Steps {
 		if len(step.Args) == 2 && step.Args[0] == "deploy/release.sh" && !strings.Contains(release, step.Args[1]+"() {") {
 			t.Errorf("release.sh has no step %s", step.Args[1])
+		}
+	}
+}
+
+// A package's tests may take longer than the ten minutes that go allows by default.
+func TestBuildTestsWithATimeLimitOfItsOwn(t *testing.T) {
+	build := decode[buildConfig](t, read(t, "cloudbuild.yaml"))
+	step := build.Steps[0]
+	limit := regexp.MustCompile(`go test [^&]*-timeout (\S+)`).FindStringSubmatch(strings.Join(step.Args, " "))
+	if limit == nil || span(t, limit[1]) < 20*time.Minute || span(t, limit[1]) >= span(t, step.Timeout) {
+		t.Errorf("%q, and the step may take %s", step.Args, step.Timeout)
+	}
+	if !strings.Contains(read(t, "Makefile"), "-timeout "+limit[1]+" ./...") {
+		t.Error("make test has another limit")
+	}
+	// Both builds of the image name the version and the commit.
+	for _, step := range build.Steps {
+		if strings.HasPrefix(step.ID, "build") && (!slices.Contains(step.Args, "--build-arg=VERSION=${_VERSION}") || !slices.Contains(step.Args, "--build-arg=REVISION=${_REVISION}")) {
+			t.Errorf("%s: %q", step.ID, step.Args)
 		}
 	}
 }

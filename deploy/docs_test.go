@@ -1,7 +1,6 @@
 package deploy_test
 
 import (
-	"io/fs"
 	"os"
 	"path/filepath"
 	"regexp"
@@ -10,24 +9,18 @@ import (
 	"testing"
 )
 
-var pages = []string{"docs/deploy-cloud-run.md", "docs/deploy-app-engine.md", "docs/security.md", "docs/operations.md"}
+var pages = []string{"docs/deploy-cloud-run.md", "docs/deploy-app-engine.md", "docs/security.md", "docs/operations.md", "docs/teardown.md", "docs/long-tasks.md"}
 
 // source is all of the product's code, without tests.
 func source(t *testing.T) string {
 	t.Helper()
 	var text strings.Builder
-	for _, dir := range []string{"cmd", "queue", "cloudtasks", "detect", "oidc", "internal"} {
-		err := filepath.WalkDir(filepath.Join("..", dir), func(path string, entry fs.DirEntry, err error) error {
-			if err != nil || entry.IsDir() || !strings.HasSuffix(path, ".go") || strings.HasSuffix(path, "_test.go") {
-				return err
-			}
-			file, err := os.ReadFile(path)
-			text.Write(file)
-			return err
-		})
+	for _, path := range goFiles(t, "cmd", "queue", "cloudtasks", "detect", "oidc", "internal") {
+		file, err := os.ReadFile(path)
 		if err != nil {
 			t.Fatal(err)
 		}
+		text.Write(file)
 	}
 	return text.String()
 }
@@ -67,7 +60,7 @@ func TestSettingsNamedInTheDocsExist(t *testing.T) {
 	for _, command := range []string{"work", "enqueue", "run", "status", "purge", "requeue", "sweep", "doctor"} {
 		known = append(known, all(`\(\$(CLAIMCHECK_[A-Z_]+)\)`, run(t, nil, server(t), command, "--help").stdout)...)
 	}
-	known = append(known, "PROJECT_NUMBER", "PROJECT_ID", "REGION_ID", "SIGNATURE_REMOVED_BY_GOOGLE", "SHORT_SHA")
+	known = append(known, "PROJECT_NUMBER", "PROJECT_ID", "REGION_ID", "SIGNATURE_REMOVED_BY_GOOGLE", "SHORT_SHA", "COMMIT_SHA")
 	for _, page := range pages {
 		for _, name := range all("`(?:[^`]*[^A-Z_a-z`])?([A-Z]+(?:_[A-Z]+)+)", read(t, page)) {
 			if !slices.Contains(known, name) {

@@ -1,15 +1,19 @@
 #!/usr/bin/env bash
-# The steps of a release to Cloud Run, in the order in which cloudbuild.yaml takes
-# them; each can be taken by hand too:
+# The steps of a release to Cloud Run, in the order of cloudbuild.yaml; each can
+# also be run by hand:
 #
-#   deploy/release.sh migrate     brings the schema up to date, as a Cloud Run job
-#   deploy/release.sh candidate   makes the new revision, without traffic
-#   deploy/release.sh smoke       asks it whether it works
+#   deploy/release.sh migrate     brings the schema up to date, with a Cloud Run job
+#   deploy/release.sh candidate   creates the new revision, without traffic
+#   deploy/release.sh smoke       checks that it works
 #   deploy/release.sh traffic     gives it the traffic
 #
-# The environment says what and where: PROJECT_ID, PROJECT_NUMBER, REGION, SERVICE,
-# IMAGE, QUEUES (comma-separated) and, unless the database is elsewhere,
-# CLOUD_SQL_INSTANCE.
+# The environment gives PROJECT_ID, PROJECT_NUMBER, REGION, SERVICE, IMAGE, QUEUES
+# (comma-separated); QUEUE_ALIASES, which is default=SERVICE unless set; and, unless
+# the database is elsewhere, CLOUD_SQL_INSTANCE.
+#
+# The first release applies service.yaml. Later ones change the image only, so that
+# traffic tags stay, and settings made with `gcloud run services update`, too;
+# MANIFEST=apply applies service.yaml again.
 set -euo pipefail
 here=$(cd "$(dirname "$0")" && pwd)
 
@@ -22,6 +26,10 @@ for name in PROJECT_ID PROJECT_NUMBER REGION SERVICE; do
 	[ -n "${!name:-}" ] || die "$name is not set"
 done
 [[ $PROJECT_NUMBER =~ ^[0-9]+$ ]] || die "PROJECT_NUMBER must be the project's number, not $PROJECT_NUMBER"
+case ${MANIFEST:=keep} in
+keep | apply) ;;
+*) die "MANIFEST must be keep or apply, not $MANIFEST" ;;
+esac
 runtime=$SERVICE-run@$PROJECT_ID.iam.gserviceaccount.com
 invoker=$SERVICE-invoker@$PROJECT_ID.iam.gserviceaccount.com
 host=$SERVICE-$PROJECT_NUMBER.$REGION.run.app
@@ -35,57 +43,105 @@ migrate() {
 		--max-retries=0 --task-timeout=15m --execute-now --wait
 }
 
-# serving prints the revisions that have traffic, as "REVISION,PERCENT" lines;
-# nothing when there is no such service yet.
-serving() {
-	local services traffic
-	services=$(gcloud run services list "${where[@]}" --format='value(metadata.name)') || return
-	grep -Fxq -- "$SERVICE" <<<"$services" || return 0
-	traffic=$(gcloud run services describe "$SERVICE" "${where[@]}" --flatten='status.traffic[]' \
-		--format='csv[no-heading](status.traffic.revisionName,status.traffic.percent)') || return
-	grep -E ',[1-9][0-9]*$' <<<"$traffic" || true
+exists() {
+	local services
+	services=$(gcloud run services list "${where[@]}" --format='value(metadata.name)') || die "the services could not be listed"
+	grep -Fxq -- "$SERVICE" <<<"$services"
 }
 
-# manifest prints service.yaml for this release. Its traffic stays with the
-# revisions that have it; the new one is reached by the tag "candidate" only.
-manifest() {
-	local lines values without=cloudsql-instances
-	lines=$(serving) || die "which revisions have the traffic could not be found out"
-	values=(SERVICE="$SERVICE" IMAGE="${IMAGE:?IMAGE is not set}" QUEUES="${QUEUES:?QUEUES is not set}"
+# live prints a field of the service.
+live() {
+	gcloud run services describe "$SERVICE" "${where[@]}" --format="value($1)" || die "$1 of the service could not be read"
+}
+
+# traffic_lines prints the service's traffic as "REVISION,PERCENT,TAG" lines.
+traffic_lines() {
+	gcloud run services describe "$SERVICE" "${where[@]}" --flatten='status.traffic[]' \
+		--format='csv[no-heading](status.traffic.revisionName,status.traffic.percent,status.traffic.tag)' ||
+		die "the service's traffic could not be read"
+}
+
+# rendered prints service.yaml for this release, up to its traffic.
+rendered() {
+	local values without=cloudsql-instances
+	values=(SERVICE="$SERVICE" IMAGE="$1" QUEUES="${QUEUES:?QUEUES is not set}" MANIFEST_HASH="$2"
+		QUEUE_ALIASES="${QUEUE_ALIASES:-default=$SERVICE}"
 		RUNTIME_ACCOUNT="$runtime" INVOKER_ACCOUNT="$invoker" SERVICE_URL="https://$host")
 	if [ -n "${CLOUD_SQL_INSTANCE:-}" ]; then
 		values+=(CLOUD_SQL_INSTANCE="$CLOUD_SQL_INSTANCE")
 		without='^$'
 	fi
 	"$here/render.sh" <(grep -v -- "$without" "$here/../service.yaml") "${values[@]}" | sed '/^  traffic:/,$d'
-	echo '  traffic:'
-	local revision percent
-	while IFS=, read -r revision percent; do
-		[ -n "$revision" ] || continue
-		printf '    - revisionName: %s\n      percent: %s\n' "$revision" "$percent"
-	done <<<"$lines"
-	printf '    - latestRevision: true\n      percent: %s\n      tag: candidate\n' "$([ -n "$lines" ] && echo 0 || echo 100)"
 }
 
-candidate() {
+# manifest TRAFFIC HASH prints service.yaml with the traffic that the revisions have
+# and every tag where it is; "candidate" moves to the new revision.
+manifest() {
+	local revision percent tag
+	rendered "$IMAGE" "$2"
+	echo '  traffic:'
+	while IFS=, read -r revision percent tag; do
+		[ "$tag" != candidate ] || tag=
+		if [ -z "$revision" ] || [ "${percent:-0}$tag" = 0 ]; then continue; fi
+		printf '    - revisionName: %s\n      percent: %s\n' "$revision" "${percent:-0}"
+		[ -z "$tag" ] || printf '      tag: %s\n' "$tag"
+	done <<<"$1"
+	printf '    - latestRevision: true\n      percent: %s\n      tag: candidate\n' "$([ -n "$1" ] && echo 0 || echo 100)"
+}
+
+# replace applies service.yaml.
+replace() {
 	local file
 	file=$(mktemp)
 	# shellcheck disable=SC2064 # the name as it is now
 	trap "rm -f '$file'" EXIT
-	manifest >"$file"
+	manifest "$@" >"$file"
 	gcloud run services replace "$file" "${where[@]}"
+}
+
+candidate() {
+	local hash applied=
+	: "${IMAGE:?IMAGE is not set}"
+	hash=$(rendered IMAGE HASH | sha256sum | cut -c 1-16)
+	if ! exists; then
+		replace '' "$hash"
+		return
+	fi
+	applied=$(live metadata.labels.claimcheck-manifest) || exit 1
+	if [ -z "$applied" ] || [ "$MANIFEST" = apply ]; then
+		local lines
+		lines=$(traffic_lines) || exit 1
+		replace "$lines" "$hash"
+		return
+	fi
+	[ "$applied" = "$hash" ] || cat <<-TEXT
+		service.yaml, or a value in it, has changed since it was last applied to the service. This release changes the
+		image only. MANIFEST=apply (in Cloud Build: _MANIFEST=apply) applies service.yaml; it keeps the traffic and the
+		tags, and drops other settings that service.yaml does not have.
+	TEXT
+	gcloud run services update "$SERVICE" "${where[@]}" --image="$IMAGE" --no-traffic --tag=candidate
 }
 
 smoke() {
 	local token
-	# The audience is the service's own URL: Cloud Run accepts no tag's.
-	token=$(gcloud auth print-identity-token --impersonate-service-account="$invoker" \
-		--audiences="https://$host" --include-email --quiet)
+	# The audience is the URL of the service: Cloud Run accepts no tag's URL.
+	token=$("$here/token.sh" "$invoker" "https://$host")
 	TOKEN=$token "$here/smoke.sh" "${CANDIDATE_URL:-https://candidate---$host}"
 }
 
+# traffic sends everything to the candidate. As long as that is the latest revision,
+# the traffic follows the latest one, so that `gcloud run services update` takes
+# effect at once.
 traffic() {
-	gcloud run services update-traffic "$SERVICE" "${where[@]}" --to-tags=candidate=100
+	local latest lines
+	latest=$(live status.latestCreatedRevisionName) || exit 1
+	lines=$(traffic_lines) || exit 1
+	if grep -Eq "^$latest,[0-9]*,candidate\$" <<<"$lines"; then
+		gcloud run services update-traffic "$SERVICE" "${where[@]}" --to-latest
+	else
+		echo "$latest is newer than the candidate: the traffic is pinned to the candidate"
+		gcloud run services update-traffic "$SERVICE" "${where[@]}" --to-tags=candidate=100
+	fi
 }
 
 case ${1:-} in

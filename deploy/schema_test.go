@@ -38,6 +38,7 @@ type knativeService struct {
 
 type knativeMetadata struct {
 	Name        string            `yaml:"name"`
+	Labels      map[string]string `yaml:"labels"`
 	Annotations map[string]string `yaml:"annotations"`
 }
 

@@ -1,11 +1,11 @@
 #!/usr/bin/env bash
-# Sets a Google Cloud project up for claimcheck: APIs, accounts and what each may
-# do, queues, database, secrets, scheduler. It can be run again at any time: what is
-# there stays, what is missing is made.
+# Sets a Google Cloud project up for claimcheck: APIs, accounts and their roles,
+# queues, database, secrets, scheduler. It can be run again at any time: it keeps
+# what exists and creates what is missing. docs/teardown.md removes it all.
 #
 #   deploy/setup.sh --project my-project --region europe-west1 --dry-run
 #
-# --help lists the options. deploy/terraform is the same for Terraform.
+# --help lists the options. deploy/terraform does the same with Terraform.
 set -euo pipefail
 here=$(cd "$(dirname "$0")" && pwd)
 # shellcheck source=deploy/lib/gcloud.sh
@@ -16,16 +16,16 @@ usage() {
 usage: deploy/setup.sh --project PROJECT --region REGION [options]
 
   --platform cloud-run|app-engine  where the server runs; cloud-run unless given
-  --service NAME             name of the service, and the beginning of all other names; claimcheck
-  --queues NAME,NAME…        the queues; default
-  --shards NAME=N,NAME=N…    N queues more for each of these queues, 2 to 200, named NAME-0, NAME-1…,
-                             and the TASKS_QUEUE_ALIASES that spreads its tasks over them
-  --database-url-file FILE   a file that holds the URL of a database that exists; without it a
-                             Cloud SQL instance is made, which takes minutes and costs money
-  --sql-tier TIER            machine of that instance; db-custom-1-3840
+  --service NAME             name of the service, and the prefix of all other names; claimcheck
+  --queues NAME,NAME…        the queues of your tasks; default. The Cloud Tasks queue for "default" is
+                             named like the service, the others are named like the queue
+  --shards NAME=N,NAME=N…    N more Cloud Tasks queues, 2 to 200, for each of these queues
+  --database-url-file FILE   a file that holds the URL of an existing database; without it the script
+                             creates a Cloud SQL instance, which takes minutes and costs money
+  --sql-tier TIER            machine type of that instance; db-custom-1-3840
   --purge-days DAYS          after how many days finished tasks are deleted; 30
-  --no-doctor                without the role to look at the queues' settings, which only
-                             "server doctor" needs; one that was given stays
+  --no-doctor                do not grant the role to read the queues' settings, which only
+                             "server doctor" needs; a role that was granted stays
   --dry-run                  print every command for an empty project, and run none
 TEXT
 }
@@ -59,22 +59,30 @@ while [ $# -gt 0 ]; do
 	shift
 done
 
-# Everything is checked before anything is done, by the rules of what it names.
-check() {
-	[[ $2 =~ ^($3)$ ]] || die "$1 must be $4, not '$2'"
-}
+# All options are checked before the first command, by Google Cloud's own rules.
 check --project "$project" '[a-z][a-z0-9-]{4,28}[a-z0-9]' "a project ID such as my-project"
 check --region "$region" '[a-z]+-[a-z]+[0-9]+' "a region such as europe-west1"
 check --platform "$platform" 'cloud-run|app-engine' "cloud-run or app-engine"
-check --service "$service" '[a-z][a-z0-9-]{0,20}[a-z0-9]' "2 to 22 small letters, digits and hyphens, a letter first"
+check --service "$service" '[a-z][a-z0-9-]{0,20}[a-z0-9]' "2 to 22 lower-case letters, digits and hyphens, a letter first"
 check --queues "$queues" '[A-Za-z0-9-]{1,100}(,[A-Za-z0-9-]{1,100})*' "queue names of letters, digits and hyphens with commas between"
 check --shards "$shards" '|[A-Za-z0-9-]{1,96}=[0-9]+(,[A-Za-z0-9-]{1,96}=[0-9]+)*' "names of queues with numbers, such as emails=4,reports=2"
 check --sql-tier "$tier" '[a-z0-9-]+' "a machine such as db-custom-1-3840"
 check --purge-days "$purge_days" '[0-9]{0,5}' "a number of days"
 
-IFS=, read -r -a queue_names <<<"$queues"
-# The queue that is to be spread stays: what it holds it still delivers.
-aliases=''
+# cloud_queue prints the Cloud Tasks queue of a task queue. The name "default"
+# belongs to App Engine, so that "default" gets the name of the service.
+cloud_queue() {
+	if [ "$1" = default ]; then echo "$service"; else echo "$1"; fi
+}
+
+# A queue that is sharded keeps its first Cloud Tasks queue, which still delivers
+# the tasks that it holds.
+IFS=, read -r -a task_queues <<<"$queues"
+queue_names=() aliases=''
+for name in "${task_queues[@]}"; do
+	queue_names+=("$(cloud_queue "$name")")
+	[[ $name != default || ,$shards, = *,default=* ]] || aliases=default=$service
+done
 if [ -n "$shards" ]; then
 	IFS=, read -r -a spread <<<"$shards"
 	for each in "${spread[@]}"; do
@@ -82,17 +90,18 @@ if [ -n "$shards" ]; then
 		[[ ,$queues, = *,"$name",* ]] || die "--shards: $name is not one of --queues"
 		[[ $n =~ ^[1-9][0-9]{0,2}$ && $n -ge 2 && $n -le 200 ]] || die "--shards: $name must have 2 to 200 shards, not $n"
 		for ((i = 0; i < n; i++)); do
-			queue_names+=("$name-$i")
-			aliases+=${aliases:+,}$name=$name-$i
+			queue_names+=("$(cloud_queue "$name")-$i")
+			aliases+=${aliases:+,}$name=$(cloud_queue "$name")-$i
 		done
 	done
-	[ "$(printf '%s\n' "${queue_names[@]}" | sort | uniq -d)" = '' ] || die "--shards: a queue would be there twice"
 fi
+double=$(printf '%s\n' "${queue_names[@]}" | sort | uniq -d | head -n 1)
+[ -z "$double" ] || die "--queues and --shards: the Cloud Tasks queue $double would be used twice"
 if [ -n "$url_file" ]; then
 	[ -s "$url_file" ] || die "--database-url-file: $url_file cannot be read, or is empty"
-	[ "$platform" = cloud-run ] || die "--database-url-file is for Cloud Run: App Engine has no secrets, DATABASE_URL goes into app.yaml"
+	[ "$platform" = cloud-run ] || die "--database-url-file is for Cloud Run: App Engine has no secrets; set DATABASE_URL in app.yaml"
 fi
-[ -z "$purge_days" ] || [ "$platform" = cloud-run ] || die "--purge-days is for Cloud Run: on App Engine the days stand in cron.yaml"
+[ -z "$purge_days" ] || [ "$platform" = cloud-run ] || die "--purge-days is for Cloud Run: on App Engine cron.yaml says how many days"
 [ -n "$dry_run" ] || command -v gcloud >/dev/null || die "gcloud is not installed: https://cloud.google.com/sdk/docs/install"
 
 in=(--project="$project")
@@ -118,13 +127,12 @@ apis() {
 accounts() {
 	account "$service-run" "claimcheck: the server"
 	account "$service-invoker" "claimcheck: calls the server, for Cloud Tasks and Cloud Scheduler"
-	# The server has Cloud Tasks sign as the invoker.
+	# Cloud Tasks signs the server's tasks as the invoker.
 	bind roles/iam.serviceAccountUser "$runtime" iam service-accounts -- "$invoker" "${in[@]}"
 }
 
-# Attempts are counted in the row, so that a message is never given up by the
-# queue; a backoff of at most 300 s is what the server counts with. The rates of a
-# queue that exists are its owner's.
+# The row counts the attempts, so the queue must never drop a task; the server
+# relies on a backoff of at most 300 s. The rates of an existing queue stay.
 retry=(--max-attempts=-1 --max-retry-duration=0s --min-backoff=5s --max-backoff=300s --max-doublings=6)
 rates=(--max-dispatches-per-second=500 --max-concurrent-dispatches=500)
 retry_fields='value[separator=","](retryConfig.maxAttempts,retryConfig.minBackoff,retryConfig.maxBackoff,retryConfig.maxDoublings,retryConfig.maxRetryDuration)'
@@ -138,7 +146,7 @@ make_queues() {
 		else
 			settings=$(ask tasks queues describe "${at[@]}" --format="$retry_fields") || exit 1
 			case $settings in
-			-1,5s,300s,6, | -1,5s,300s,6,0s) ;; # no limit is not shown
+			-1,5s,300s,6, | -1,5s,300s,6,0s) ;; # gcloud does not show an unlimited duration
 			*) change tasks queues update "${at[@]}" "${retry[@]}" ;;
 			esac
 		fi
@@ -166,8 +174,8 @@ make_database() {
 	fi
 }
 
-# database_url makes the database's user and prints the URL with its password,
-# which is kept nowhere else. It only runs while the secret has no version.
+# database_url creates the database's user and prints the URL with its password,
+# which is stored in the secret only. It runs only while the secret has no version.
 database_url() {
 	local at=("${in[@]}" --instance="$sql") password=
 	if [ -n "$url_file" ]; then
@@ -192,9 +200,9 @@ make_secrets() {
 	done
 }
 
-# The service is made once with Google's sample image and the account that may do
-# least, so that there is something to give roles on; deploy/release.sh gives it
-# its content.
+# The service is created once with Google's sample image and the account with the
+# fewest roles, because roles need a service to be granted on. The first release
+# replaces all of it.
 make_service() {
 	local at=("$service" "${in[@]}" --region="$region")
 	if lacks "$service" run services list "${in[@]}" --region="$region" --format='value(metadata.name)'; then
@@ -210,7 +218,7 @@ make_jobs() {
 	[ -z "$purge_days" ] || keep_for "$service-purge" "{\"days\":$purge_days}"
 }
 
-# keep_for gives a job that was there before the body that was asked for.
+# keep_for sets the body of a job that existed before.
 keep_for() {
 	[ -z "$dry_run" ] || return 0
 	local body at=("${in[@]}" --location="$region")
@@ -238,13 +246,13 @@ make_build() {
 	bind roles/storage.objectViewer "$builder" storage buckets -- "$bucket"
 	bind roles/logging.logWriter "$builder" projects -- "$project"
 	bind roles/run.developer "$builder" projects -- "$project"
-	# It deploys what runs as the server, and asks as the invoker whether it works.
+	# It deploys revisions that run as the server, and calls them as the invoker.
 	bind roles/iam.serviceAccountUser "$builder" iam service-accounts -- "$runtime" "${in[@]}"
 	bind roles/iam.serviceAccountOpenIdTokenCreator "$builder" iam service-accounts -- "$invoker" "${in[@]}"
 }
 
 if [ "$platform" = cloud-run ]; then
-	apis iam iamcredentials cloudtasks cloudscheduler secretmanager run artifactregistry cloudbuild sqladmin
+	apis iam iamcredentials cloudtasks cloudscheduler secretmanager run artifactregistry cloudbuild sqladmin sql-component
 	accounts
 	make_queues
 	[ -n "$url_file" ] || make_database
@@ -253,16 +261,16 @@ if [ "$platform" = cloud-run ]; then
 	make_jobs
 	make_build
 else
-	apis iam iamcredentials cloudtasks sqladmin appengine cloudbuild
+	apis iam iamcredentials cloudtasks sqladmin sql-component appengine cloudbuild
 	accounts
 	make_queues
 	make_database
 fi
-[ -z "$aliases" ] || echo "# give the server TASKS_QUEUE_ALIASES=$aliases"
+echo "# the server's settings: TASKS_QUEUES=$queues${aliases:+ TASKS_QUEUE_ALIASES=$aliases}"
 if [ -n "$dry_run" ]; then
 	echo "# nothing was run"
 elif [ "$changes" -eq 0 ]; then
-	echo "all of it was there already; nothing was changed"
+	echo "everything exists already; nothing was changed"
 else
 	echo "done: $changes changes"
 fi

@@ -7,6 +7,8 @@ import (
 	"slices"
 	"strings"
 	"testing"
+
+	"github.com/claimcheck-go/claimcheck/deploy/internal/gcloudfake"
 )
 
 var projectArgs = []string{"--project", "my-project", "--region", "europe-west1"}
@@ -35,10 +37,10 @@ func TestSetupMakesAFreshProjectReadyAndASecondRunChangesNothing(t *testing.T) {
 	}
 	calls := p.changes()
 	const run, invoker, build = "serviceAccount:claimcheck-run@my-project.iam.gserviceaccount.com", "claimcheck-invoker@my-project.iam.gserviceaccount.com", "serviceAccount:claimcheck-build@my-project.iam.gserviceaccount.com"
-	for _, api := range []string{"run", "cloudtasks", "cloudscheduler", "secretmanager", "sqladmin", "artifactregistry", "cloudbuild", "iam", "iamcredentials"} {
+	for _, api := range []string{"run", "cloudtasks", "cloudscheduler", "secretmanager", "sqladmin", "artifactregistry", "cloudbuild", "iam", "iamcredentials", "sql-component"} {
 		wantCall(t, calls, "services enable ", " "+api+".googleapis.com")
 	}
-	for _, queue := range []string{"default", "emails"} {
+	for _, queue := range []string{"claimcheck", "emails"} {
 		wantCall(t, calls, "tasks queues create "+queue, "--max-attempts=-1 --max-retry-duration=0s --min-backoff=5s --max-backoff=300s --max-doublings=6", "--max-dispatches-per-second=500", "--location=europe-west1")
 		wantCall(t, calls, "tasks queues add-iam-policy-binding "+queue, "--member="+run, "--role=roles/cloudtasks.enqueuer")
 		wantCall(t, calls, "tasks queues add-iam-policy-binding "+queue, "--member="+run, "--role=roles/cloudtasks.viewer")
@@ -93,7 +95,7 @@ func TestSetupPutsTheDatabasesPasswordIntoTheSecretAndNowhereElse(t *testing.T) 
 		t.Errorf("the admin's token is %q", token)
 	}
 	for _, secret := range []string{url[1], token} {
-		if strings.Contains(strings.Join(s.Calls, "\n")+got.stdout+got.stderr, secret) {
+		if strings.Contains(strings.Join(p.calls(), "\n")+got.stdout+got.stderr, secret) {
 			t.Error("a secret is in the arguments or in the output")
 		}
 	}
@@ -124,7 +126,7 @@ func TestSetupTakesADatabaseThatExists(t *testing.T) {
 	if secret := p.state().Secrets["claimcheck-database-url"]; secret != "postgres://u:hidden-password@db.example/tasks" {
 		t.Errorf("the secret is %q", secret)
 	}
-	all := strings.Join(p.state().Calls, "\n")
+	all := strings.Join(p.calls(), "\n")
 	if strings.Contains(all+got.stdout+got.stderr, "hidden-password") {
 		t.Error("the password is in the arguments or in the output")
 	}
@@ -154,11 +156,11 @@ func TestSetupMakesShards(t *testing.T) {
 	p := newProject(t)
 	args := setupArgs("--queues", "default,emails", "--shards", "emails=3")
 	got := p.run(nil, "deploy/setup.sh", args...)
-	const aliases = "TASKS_QUEUE_ALIASES=emails=emails-0,emails=emails-1,emails=emails-2\n"
+	const aliases = " TASKS_QUEUE_ALIASES=default=claimcheck,emails=emails-0,emails=emails-1,emails=emails-2\n"
 	if got.status != 0 || !strings.Contains(got.stdout, aliases) {
 		t.Fatalf("%d %s%s", got.status, got.stdout, got.stderr)
 	}
-	if made, want := p.state().Things["tasks queues"], []string{"default", "emails", "emails-0", "emails-1", "emails-2"}; !slices.Equal(made, want) {
+	if made, want := p.state().Resources["tasks queues"], []string{"claimcheck", "emails", "emails-0", "emails-1", "emails-2"}; !slices.Equal(made, want) {
 		t.Errorf("made %q, want %q", made, want)
 	}
 	for _, shard := range []string{"emails-0", "emails-2"} {
@@ -181,7 +183,7 @@ func TestSetupWithoutDoctorGivesNoRoleToLook(t *testing.T) {
 	}
 }
 
-func TestSetupMendsTheRetrySettingsOfAQueue(t *testing.T) {
+func TestSetupFixesTheRetrySettingsOfAQueue(t *testing.T) {
 	p := newProject(t)
 	if got := p.run(nil, "deploy/setup.sh", projectArgs...); got.status != 0 {
 		t.Fatal(got.stderr)
@@ -192,7 +194,7 @@ func TestSetupMendsTheRetrySettingsOfAQueue(t *testing.T) {
 	} {
 		s := p.state()
 		before := len(p.changes())
-		s.Settings["tasks queues default"] = settings
+		s.Described["tasks queues claimcheck "+gcloudfake.RetryFormat] = settings
 		p.store(s)
 		if got := p.run(nil, "deploy/setup.sh", projectArgs...); got.status != 0 {
 			t.Fatal(got.stderr)
@@ -201,7 +203,7 @@ func TestSetupMendsTheRetrySettingsOfAQueue(t *testing.T) {
 		if len(calls) != 1 {
 			t.Fatalf("%q", calls)
 		}
-		wantCall(t, calls, "tasks queues update default", "--max-attempts=-1 --max-retry-duration=0s --min-backoff=5s --max-backoff=300s --max-doublings=6")
+		wantCall(t, calls, "tasks queues update claimcheck", "--max-attempts=-1 --max-retry-duration=0s --min-backoff=5s --max-backoff=300s --max-doublings=6")
 		if strings.Contains(calls[0], "dispatches") {
 			t.Errorf("it takes away the rates that somebody has set: %s", calls[0])
 		}
@@ -236,10 +238,10 @@ func TestSetupStopsAtTheFirstRefusalAndGoesOnLater(t *testing.T) {
 		p := newProject(t)
 		p.fail = fail
 		got := p.run(nil, "deploy/setup.sh", projectArgs...)
-		if got.status != 1 || !strings.Contains(got.stderr, "setup.sh: this was refused: gcloud ") || !strings.Contains(got.stderr, "PERMISSION_DENIED") {
+		if got.status != 1 || !strings.Contains(got.stderr, "setup.sh: this command failed: gcloud ") || !strings.Contains(got.stderr, "PERMISSION_DENIED") {
 			t.Errorf("%s: %d %s", fail, got.status, got.stderr)
 		}
-		calls := p.state().Calls
+		calls := p.calls()
 		if last := calls[len(calls)-1]; !strings.Contains(last, fail) {
 			t.Errorf("%s: it went on with %s", fail, last)
 		}
@@ -279,8 +281,10 @@ func TestSetupRefusesWhatCannotBeANameBeforeItDoesAnything(t *testing.T) {
 		{"--shards: default must have 2 to 200 shards, not 1", setupArgs("--shards", "default=1")},
 		{"--shards: default must have 2 to 200 shards, not 201", setupArgs("--shards", "default=201")},
 		{"--shards: default must have 2 to 200 shards, not 010", setupArgs("--shards", "default=010")},
-		{"--shards: a queue would be there twice", setupArgs("--shards", "default=2,default=3")},
-		{"--shards: a queue would be there twice", setupArgs("--queues", "a,a-1", "--shards", "a=2")},
+		{"--queues and --shards: the Cloud Tasks queue", setupArgs("--shards", "default=2,default=3")},
+		{"--queues and --shards: the Cloud Tasks queue", setupArgs("--queues", "a,a-1", "--shards", "a=2")},
+		{"queue claimcheck would be used twice", setupArgs("--queues", "default,claimcheck")},
+		{"queue emails would be used twice", setupArgs("--queues", "emails,emails")},
 		{"--platform must be", setupArgs("--platform", "kubernetes")},
 		{"--purge-days must be", setupArgs("--purge-days", "-1")},
 		{"--sql-tier must be", setupArgs("--sql-tier", "a b")},
@@ -296,7 +300,7 @@ func TestSetupRefusesWhatCannotBeANameBeforeItDoesAnything(t *testing.T) {
 		if got.status != 1 || !strings.Contains(got.stderr, c.want) {
 			t.Errorf("%q: %d %s", c.args, got.status, got.stderr)
 		}
-		if calls := p.state().Calls; len(calls) > 0 {
+		if calls := p.calls(); len(calls) > 0 {
 			t.Errorf("%q: it called %q", c.args, calls)
 		}
 	}
@@ -306,7 +310,7 @@ func TestSetupsDryRunPrintsEveryCommandAndRunsNone(t *testing.T) {
 	for _, platform := range []string{"cloud-run", "app-engine"} {
 		p := newProject(t)
 		dry := p.run(nil, "deploy/setup.sh", setupArgs("--platform", platform, "--dry-run")...)
-		if calls := p.state().Calls; dry.status != 0 || len(calls) > 0 {
+		if calls := p.calls(); dry.status != 0 || len(calls) > 0 {
 			t.Fatalf("%d %s: it called %q", dry.status, dry.stderr, calls)
 		}
 		wet := p.run(nil, "deploy/setup.sh", setupArgs("--platform", platform)...)

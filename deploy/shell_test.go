@@ -8,11 +8,11 @@ import (
 	"testing"
 )
 
-// scripts are the shell scripts for Google Cloud.
+// scripts are the shell scripts for Google Cloud and for development.
 func scripts(t *testing.T) []string {
 	t.Helper()
 	var found []string
-	for _, pattern := range []string{"../deploy/*.sh", "../deploy/lib/*.sh"} {
+	for _, pattern := range []string{"../deploy/*.sh", "../deploy/lib/*.sh", "../tools/*.sh"} {
 		files, err := filepath.Glob(pattern)
 		if err != nil {
 			t.Fatal(err)
@@ -21,7 +21,7 @@ func scripts(t *testing.T) []string {
 			found = append(found, strings.TrimPrefix(file, "../"))
 		}
 	}
-	if len(found) < 5 {
+	if len(found) < 11 {
 		t.Fatalf("%q", found)
 	}
 	return found

@@ -1,11 +1,12 @@
 #!/usr/bin/env bash
-# Asks a revision that has no traffic yet whether it works:
+# Checks that a revision works, before it gets traffic:
 #
 #   TOKEN=… deploy/smoke.sh https://candidate---claimcheck-123.europe-west1.run.app
 #
-# A stranger must be turned away, the database must answer, and a task must go all
-# the way: stored, given to Cloud Tasks, claimed, run, finished. The token is an
-# OIDC token of the account that Cloud Tasks signs as.
+# A request without a token must be refused, the database must answer, and a task
+# must take the whole path: stored, dispatched to Cloud Tasks, claimed, run, finished.
+# The token is an OIDC token of the account that Cloud Tasks signs as; deploy/token.sh
+# prints one.
 set -euo pipefail
 
 url=${1:?"usage: TOKEN=… deploy/smoke.sh URL"}
@@ -19,7 +20,7 @@ die() {
 }
 
 # call METHOD PATH [BODY] leaves the answer in $body and its status in $status. The
-# token goes through a file descriptor: arguments can be seen by others.
+# token goes through a file descriptor: other users of the machine can read arguments.
 call() {
 	status=$(curl -sS -m 60 -o "$body" -w '%{http_code}' -X "$1" "$url$2" \
 		-K <(printf 'header = "Authorization: Bearer %s"\n' "$TOKEN") \
@@ -33,10 +34,10 @@ expect() {
 	die "expected $*, got $status: $(head -c 500 "$body")"
 }
 
-stranger=$(curl -sS -m 60 -o /dev/null -w '%{http_code}' "$url/health/live") || die "$url: no answer"
-case $stranger in
-401 | 403) echo "a stranger is turned away ($stranger)" ;;
-*) die "a stranger got $stranger: the service is public. With OIDC_TRUST_PLATFORM anybody could make a token: take allUsers out of its run.invoker role" ;;
+anonymous=$(curl -sS -m 60 -o /dev/null -w '%{http_code}' "$url/health/live") || die "$url: no answer"
+case $anonymous in
+401 | 403) echo "a request without a token is refused ($anonymous)" ;;
+*) die "a request without a token got $anonymous: the service is public. With OIDC_TRUST_PLATFORM anyone can forge a token: remove allUsers from the service's roles/run.invoker" ;;
 esac
 
 call GET /health/ready
@@ -47,16 +48,16 @@ call POST /tasks/enqueue/ '{"task":"demo.echo","args":"smoke"}'
 expect 201
 id=$(grep -oE '"id": ?"[0-9a-f-]{36}"' "$body" | head -n 1 | grep -oE '[0-9a-f-]{36}') || die "no task in: $(head -c 500 "$body")"
 if grep -q '"dispatch_error"' "$body"; then die "stored, but Cloud Tasks refused it: $(head -c 1000 "$body")"; fi
-echo "task $id is stored and with Cloud Tasks"
+echo "task $id is stored and dispatched to Cloud Tasks"
 
-# This revision runs it, unless Cloud Tasks' own delivery was faster.
+# This revision runs it, unless the delivery of Cloud Tasks was faster.
 call POST "/tasks/execute/$id/?fail_on_error=true"
 expect 200 409
 for _ in $(seq 30); do
 	call GET "/tasks/result/$id/"
 	expect 200
 	if grep -q '"SUCCESSFUL"' "$body"; then
-		echo "task $id was run"
+		echo "task $id succeeded"
 		exit 0
 	fi
 	sleep 1

@@ -9,12 +9,14 @@ import (
 	"net/url"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 
 	"cloud.google.com/go/cloudtasks/apiv2/cloudtaskspb"
 
 	"github.com/claimcheck-go/claimcheck/cloudtasks/cloudtaskstest"
+	"github.com/claimcheck-go/claimcheck/deploy/internal/gcloudfake"
 )
 
 const smokeToken = "0123456789abcdef0123456789abcdef"
@@ -64,15 +66,73 @@ func candidate(t *testing.T, public bool, queues ...string) (front string) {
 	return iam.URL
 }
 
+// iamCredentials is the IAM Credentials API, which has one service account and takes
+// one access token.
+func iamCredentials(t *testing.T, accessToken, idToken string) (url string, requests *[]string) {
+	t.Helper()
+	requests = new([]string)
+	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		body, _ := io.ReadAll(r.Body)
+		*requests = append(*requests, r.Method+" "+r.URL.Path+" "+string(body))
+		w.Header().Set("Content-Type", "application/json; charset=UTF-8")
+		switch {
+		case r.Header.Get("Authorization") != "Bearer "+accessToken:
+			w.WriteHeader(http.StatusForbidden)
+			_, _ = io.WriteString(w, `{"error":{"code":403,"message":"Permission 'iam.serviceAccounts.getOpenIdToken' denied on resource (or it may not exist).","status":"PERMISSION_DENIED"}}`)
+		case !strings.HasSuffix(r.URL.Path, "/claimcheck-invoker@my-project.iam.gserviceaccount.com:generateIdToken"):
+			w.WriteHeader(http.StatusNotFound)
+			_, _ = io.WriteString(w, `{"error":{"code":404,"message":"Not found; Gaia id not found for email","status":"NOT_FOUND"}}`)
+		default:
+			_, _ = io.WriteString(w, "{\n  \"token\": \""+idToken+"\"\n}\n")
+		}
+	}))
+	t.Cleanup(server.Close)
+	return server.URL, requests
+}
+
 func TestSmokeSendsATaskAllTheWay(t *testing.T) {
 	p := newProject(t)
-	got := p.run(append([]string{"CANDIDATE_URL=" + candidate(t, false, "default"), "FAKE_TOKEN=" + smokeToken}, releaseEnv...), "deploy/release.sh", "smoke")
-	if got.status != 0 || !strings.Contains(got.stdout, " was run") {
+	iam, requests := iamCredentials(t, "access", smokeToken)
+	got := p.run(append([]string{"CANDIDATE_URL=" + candidate(t, false, "default"), "IAMCREDENTIALS_URL=" + iam, gcloudfake.EnvToken + "=access"}, releaseEnv...), "deploy/release.sh", "smoke")
+	if got.status != 0 || !strings.Contains(got.stdout, " succeeded") {
 		t.Fatalf("%d %s%s", got.status, got.stdout, got.stderr)
 	}
-	// The audience is the service's URL and not the tag's, and the token says who it is of.
-	wantCall(t, p.state().Calls, "print-identity-token --impersonate-service-account=claimcheck-invoker@my-project.iam.gserviceaccount.com "+
-		"--audiences=https://claimcheck-123456789.europe-west1.run.app ", "--include-email")
+	// The audience is the service's URL and not the tag's, and the token says whose it
+	// is. The caller's own access token is enough: it never asks for one of the invoker.
+	want := "POST /v1/projects/-/serviceAccounts/claimcheck-invoker@my-project.iam.gserviceaccount.com:generateIdToken " +
+		`{"audience":"https://claimcheck-123456789.europe-west1.run.app","includeEmail":true}`
+	if !slices.Equal(*requests, []string{want}) {
+		t.Errorf("%q", *requests)
+	}
+	if calls := p.calls(); !slices.Equal(calls, []string{"auth print-access-token --quiet"}) {
+		t.Errorf("%q", calls)
+	}
+}
+
+func TestTokenSaysWhyThereIsNone(t *testing.T) {
+	iam, _ := iamCredentials(t, "access", smokeToken)
+	gone, _ := freeAddress(t)
+	const invoker, audience = "claimcheck-invoker@my-project.iam.gserviceaccount.com", "https://claimcheck-123456789.europe-west1.run.app"
+	for name, c := range map[string]struct {
+		url, token, fail string
+		args             []string
+		want             string
+	}{
+		"no role":       {iam, "another-secret", "", []string{invoker, audience}, "needs roles/iam.serviceAccountOpenIdTokenCreator"},
+		"no account":    {iam, "access", "", []string{"x" + invoker, audience}, "there is no service account x" + invoker},
+		"not logged in": {iam, "access", "print-access-token", []string{invoker, audience}, "gcloud auth login"},
+		"no answer":     {"http://" + gone, "access", "", []string{invoker, audience}, "does not answer"},
+		"no audience":   {iam, "access", "", []string{invoker}, "usage: deploy/token.sh"},
+		"no e-mail":     {iam, "access", "", []string{"claimcheck-invoker", audience}, "must be an e-mail address, not 'claimcheck-invoker'"},
+		"no URL":        {iam, "access", "", []string{invoker, `x"`}, "the audience must be a URL"},
+	} {
+		p := newProject(t)
+		p.fail = c.fail
+		got := p.run([]string{"IAMCREDENTIALS_URL=" + c.url, gcloudfake.EnvToken + "=" + c.token}, "deploy/token.sh", c.args...)
+		if got.status == 0 || !strings.Contains(got.stderr, c.want) || got.stdout != "" || strings.Contains(got.stderr, "another-secret") {
+			t.Errorf("%s: %d %s%s", name, got.status, got.stdout, got.stderr)
+		}
+	}
 }
 
 func TestSmokeFailsWhereSomethingIsWrong(t *testing.T) {

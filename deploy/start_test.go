@@ -132,6 +132,7 @@ func TestServerStartsWithWhatTheManifestsSay(t *testing.T) {
 		"Cloud Run": {cloudRun, []string{"K_SERVICE=claimcheck", "K_REVISION=claimcheck-1"}, container.Args, []string{
 			`"handler_url":"https://claimcheck-123456789.europe-west1.run.app/tasks/execute/{task_id}/"`,
 			`"audience":"https://claimcheck-123456789.europe-west1.run.app"`, `"cloud_tasks":"my-project/europe-west1"`, `"queues":"default,emails"`,
+			`"version":"v0.0.0-test","revision":"0123abc"`,
 		}},
 		"App Engine": {appEngine, []string{"GAE_APPLICATION=e~my-project", "GAE_ENV=standard", "GAE_SERVICE=default", "GAE_VERSION=v1", "GOOGLE_CLOUD_PROJECT=my-project"}, nil, []string{
 			`"handler_url":"https://my-project.ew.r.appspot.com/tasks/execute/{task_id}/"`, `"audience":"https://my-project.ew.r.appspot.com"`,

@@ -58,11 +58,11 @@ func TestTerraformAndSetupMakeTheSame(t *testing.T) {
 	}
 	same("roles", all(`"(roles/[a-zA-Z.]+)"`, tf), all(`(roles/[a-zA-Z.]+) "\$`, sh))
 	var apis []string
-	for _, line := range all(`(?m)^\tapis ([a-z ]+)$`, sh) {
+	for _, line := range all(`(?m)^\tapis ([a-z -]+)$`, sh) {
 		apis = append(apis, strings.Fields(line)...)
 	}
 	slices.Sort(apis)
-	same("APIs", all(`"([a-z]+)",?`, regexp.MustCompile(`(?s)apis = local.*?\n\s+\] : \[[^\]]*\]`).FindString(tf)), slices.Compact(apis))
+	same("APIs", all(`"([a-z-]+)",?`, regexp.MustCompile(`(?s)apis = local.*?\n\s+\] : \[[^\]]*\]`).FindString(tf)), slices.Compact(apis))
 	for _, c := range []struct{ what, tf, sh string }{
 		{"attempts", `max_attempts\s+= (-?\d+)`, `--max-attempts=(-?\d+)`},
 		{"first backoff", `min_backoff\s+= "(\d+s)"`, `--min-backoff=(\d+s)`},
@@ -79,6 +79,19 @@ func TestTerraformAndSetupMakeTheSame(t *testing.T) {
 		{"accounts", `account_id\s+= "\$\{var.service\}-([a-z]+)"`, `account "\$service-([a-z]+)"`},
 	} {
 		same(c.what, all(c.tf, tf), all(c.sh, sh))
+	}
+	if !strings.Contains(sh, `if [ "$1" = default ]; then echo "$service"`) || !strings.Contains(tf, `queue == "default" ? var.service : queue`) {
+		t.Error("the Cloud Tasks queue of default has not the service's name in both")
+	}
+	// A run that stops in between must not leave a user with a password that is stored
+	// nowhere: the secret comes first, and the user's password is read from it.
+	for _, part := range []string{
+		`password_wo         = regex("^postgres://claimcheck:([^@]+)@", ephemeral.google_secret_manager_secret_version.database_url[0].secret_data)[0]`,
+		`version = google_secret_manager_secret_version.database_url[0].version`, "password_wo_version = var.secret_version", "secret_data_wo_version = var.secret_version",
+	} {
+		if !strings.Contains(tf, part) {
+			t.Errorf("Terraform has no %s", part)
+		}
 	}
 	// A purge works for three quarters of a request, so that its scheduler must
 	// wait as long as the platform does.

@@ -72,6 +72,7 @@ INSIDE
 [ $# -gt 0 ] || set -- make test
 # A process namespace, so that nothing survives; a mount namespace, so that
 # nothing stays mounted.
+# shellcheck disable=SC2016 # expanded by the inner shell
 unshare --mount --pid --fork --kill-child bash -euo pipefail -c '
 	root=$1
 	shift

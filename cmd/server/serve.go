@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"github.com/claimcheck-go/claimcheck/detect"
+	"github.com/claimcheck-go/claimcheck/internal/version"
 	"github.com/claimcheck-go/claimcheck/queue"
 	"github.com/claimcheck-go/claimcheck/queue/admin"
 	"github.com/claimcheck-go/claimcheck/queue/httpapi"
@@ -231,7 +232,8 @@ func ready(w http.ResponseWriter, r *http.Request, db database) {
 // announce logs the one line from which one sees what this server is.
 func (p *program) announce(parts *parts, address net.Addr, open bool) {
 	databaseURL, _ := p.databaseURL()
-	fields := []any{"mode", parts.mode, "listen", "http://" + address.String(), "database", describeDatabase(databaseURL)}
+	build := version.Get()
+	fields := []any{"version", build.Version, "revision", build.Revision, "mode", parts.mode, "listen", "http://" + address.String(), "database", describeDatabase(databaseURL)}
 	if t := parts.target; t != nil {
 		handler := t.config.HandlerURL
 		if t.config.AppEngine != nil {

@@ -151,6 +151,7 @@ var resources = map[string]string{
 	"google_sql_user":                                "name instance | project type host password password_wo password_wo_version deletion_policy",
 	"google_secret_manager_secret":                   "secret_id replication{auto} | project labels annotations",
 	"google_secret_manager_secret_version":           "secret | enabled secret_data secret_data_wo secret_data_wo_version deletion_policy",
+	"ephemeral google_secret_manager_secret_version": "secret | project version",
 	"google_secret_manager_secret_iam_member":        "secret_id role member | project condition",
 	"google_cloud_run_v2_service":                    "name location template{service_account,scaling,max_instance_count,containers,image} | project ingress deletion_protection",
 	"google_cloud_run_v2_service_iam_member":         "name role member | project location condition",
@@ -167,7 +168,10 @@ func TestResourcesHaveTheArgumentsThatTheirProvidersDocument(t *testing.T) {
 		if block.Type != "resource" && block.Type != "data" && block.Type != "ephemeral" {
 			continue
 		}
-		arguments, ok := resources[block.Labels[0]]
+		arguments, ok := resources[block.Type+" "+block.Labels[0]]
+		if !ok {
+			arguments, ok = resources[block.Labels[0]]
+		}
 		if !ok {
 			t.Errorf("%v: of a type that is not listed here", block.Labels)
 			continue

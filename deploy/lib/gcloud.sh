@@ -1,18 +1,23 @@
 # shellcheck shell=bash
-# shellcheck disable=SC2154 # dry_run, in and project are the script's
-# What deploy/setup.sh says to gcloud, and how: nothing is made that is there
-# already, every change is shown before it is made, and the first refusal ends
-# the script. With $dry_run nothing is called at all.
+# shellcheck disable=SC2154 # dry_run, in and project belong to the script
+# How deploy/setup.sh and deploy/alerts.sh call gcloud: a resource that exists is
+# not created again, every change is printed before it is made, and the first
+# command that fails ends the script. With $dry_run gcloud is never called.
 
 die() {
-	echo "setup.sh: $*" >&2
+	echo "${0##*/}: $*" >&2
 	exit 1
 }
 
-# What is shown goes to where the script's output goes, also from within $(…).
+# check OPTION VALUE PATTERN DESCRIPTION ends the script unless the whole value matches.
+check() {
+	[[ $2 =~ ^($3)$ ]] || die "$1 must be $4, not '$2'"
+}
+
+# Commands are printed to the script's own output, also from within $(…).
 exec 3>&1
 
-# show prints a command as it would be typed.
+# show prints a command in a form that can be pasted.
 show() {
 	local word line=
 	for word in "$@"; do
@@ -27,18 +32,18 @@ change() {
 	show gcloud "$@" >&3
 	[ -z "$dry_run" ] || return 0
 	gcloud "$@" --quiet >/dev/null ||
-		die "this was refused: $(show gcloud "$@"). Mend what gcloud says above and run the script again: it goes on where it stopped"
+		die "this command failed: $(show gcloud "$@"). Fix what gcloud reports above and run the script again: it continues where it stopped"
 	changes=$((changes + 1))
 }
 
-# ask prints what a gcloud command that changes nothing answers. A refusal is an
-# error, and not taken for "there is none".
+# ask prints the output of a gcloud command that changes nothing. A failure is an
+# error; it never counts as an empty answer.
 ask() {
-	gcloud "$@" --quiet || die "this was refused: $(show gcloud "$@"). Does this account have the roles to set the project up (roles/owner will do)?"
+	gcloud "$@" --quiet || die "this command failed: $(show gcloud "$@"). Does this account have the roles to set the project up (roles/owner is enough)?"
 }
 
-# lacks NAME COMMAND… says whether NAME is not among the lines that a gcloud
-# command answers. In a dry run everything lacks.
+# lacks NAME COMMAND… reports whether no line of a gcloud command's output equals
+# NAME. In a dry run everything is lacking.
 lacks() {
 	local name=$1 lines
 	shift
@@ -47,8 +52,9 @@ lacks() {
 	! grep -Fxq -- "$name" <<<"$lines"
 }
 
-# bind ROLE ACCOUNT GROUP… -- RESOURCE FLAGS… gives a service account a role on
-# one resource, unless it has it.
+# bind ROLE ACCOUNT GROUP… -- RESOURCE FLAGS… grants a role on one resource to a
+# service account, unless it has it without a condition. The policy is filtered
+# here: `gcloud storage buckets get-iam-policy` has no --filter.
 bind() {
 	local role=$1 member=serviceAccount:$2 group=()
 	shift 2
@@ -57,9 +63,10 @@ bind() {
 		shift
 	done
 	shift
-	if lacks "$role" "${group[@]}" get-iam-policy "$@" --flatten='bindings[].members' \
-		--filter="bindings.members=$member AND bindings.role=$role" --format='value(bindings.role)'; then
-		# Policies with conditions ask for one otherwise.
+	if lacks "$role $member " "${group[@]}" get-iam-policy "$@" --flatten='bindings[].members' \
+		--format='value[separator=" "](bindings.role,bindings.members,bindings.condition.expression)'; then
+		# Where a policy has conditions, gcloud requires an answer to whether this
+		# binding has one.
 		if [ "${group[0]}" = projects ]; then set -- "$@" --condition=None; fi
 		change "${group[@]}" add-iam-policy-binding "$@" --member="$member" --role="$role"
 	fi
@@ -68,9 +75,9 @@ bind() {
 # random prints a secret of 48 characters.
 random() { od -An -vtx1 -N24 /dev/urandom | tr -d ' \n'; }
 
-# secret NAME VALUE-COMMAND… puts what a command prints into Secret Manager,
-# unless the secret has a version. It goes through a pipe: arguments can be seen
-# by others.
+# secret NAME VALUE-COMMAND… stores the output of a command in Secret Manager,
+# unless the secret has a version. The value goes through a pipe: other users of
+# the machine can read arguments.
 secret() {
 	local name=$1 versions value=
 	shift
@@ -85,13 +92,13 @@ secret() {
 	change secrets versions add "$name" "${in[@]}" --data-file=- < <(printf %s "$value")
 }
 
-# account NAME DESCRIPTION makes a service account.
+# account NAME DESCRIPTION creates a service account.
 account() {
 	local email=$1@$project.iam.gserviceaccount.com
 	if lacks "$email" iam service-accounts list "${in[@]}" --format='value(email)'; then
 		change iam service-accounts create "$1" "${in[@]}" --display-name="$2"
-		# A new account is not known everywhere at once, and the next commands
-		# give it roles.
+		# A new account takes a while to be visible everywhere, and the next
+		# commands grant roles to it.
 		[ -n "$dry_run" ] || sleep "${SETUP_PAUSE:-10}"
 	fi
 }

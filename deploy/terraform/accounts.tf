@@ -2,8 +2,9 @@ locals {
   cloud_run  = var.platform == "cloud-run"
   app_engine = var.platform == "app-engine"
   apis = local.cloud_run ? [
-    "iam", "iamcredentials", "cloudtasks", "cloudscheduler", "secretmanager", "run", "artifactregistry", "cloudbuild", "sqladmin",
-  ] : ["iam", "cloudtasks", "sqladmin", "appengine", "cloudbuild"]
+    "iam", "iamcredentials", "cloudtasks", "cloudscheduler", "secretmanager", "run", "artifactregistry", "cloudbuild",
+    "sqladmin", "sql-component",
+  ] : ["iam", "iamcredentials", "cloudtasks", "sqladmin", "sql-component", "appengine", "cloudbuild"]
 }
 
 data "google_project" "project" {
@@ -33,7 +34,7 @@ resource "google_service_account" "invoker" {
   depends_on   = [google_project_service.apis]
 }
 
-# The server has Cloud Tasks sign as the invoker.
+# Cloud Tasks signs the server's tasks as the invoker.
 resource "google_service_account_iam_member" "runtime_acts_as_invoker" {
   service_account_id = google_service_account.invoker.name
   role               = "roles/iam.serviceAccountUser"

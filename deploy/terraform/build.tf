@@ -1,4 +1,4 @@
-# What cloudbuild.yaml runs as, keeps its images in, and reads its source from.
+# The account, the image repository and the source bucket of cloudbuild.yaml.
 resource "google_service_account" "build" {
   count        = local.cloud_run ? 1 : 0
   project      = var.project
@@ -48,7 +48,7 @@ resource "google_project_iam_member" "build" {
   member   = google_service_account.build[0].member
 }
 
-# It deploys what runs as the server, and asks as the invoker whether it works.
+# It deploys revisions that run as the server, and calls them as the invoker.
 resource "google_service_account_iam_member" "build_deploys_as_runtime" {
   count              = local.cloud_run ? 1 : 0
   service_account_id = google_service_account.runtime.name

@@ -44,12 +44,22 @@ ephemeral "random_password" "database" {
   special = false
 }
 
+# The secret comes first, and the user's password is read from it: an ephemeral
+# password is another one in every run, so that a run that stops between the two would
+# otherwise leave a user with a password that is stored nowhere.
+ephemeral "google_secret_manager_secret_version" "database_url" {
+  count   = local.cloud_run && var.create_database ? 1 : 0
+  project = var.project
+  secret  = google_secret_manager_secret.secrets["database-url"].secret_id
+  version = google_secret_manager_secret_version.database_url[0].version
+}
+
 resource "google_sql_user" "claimcheck" {
   count               = local.cloud_run && var.create_database ? 1 : 0
   project             = var.project
   instance            = google_sql_database_instance.database[0].name
   name                = "claimcheck"
-  password_wo         = ephemeral.random_password.database.result
+  password_wo         = regex("^postgres://claimcheck:([^@]+)@", ephemeral.google_secret_manager_secret_version.database_url[0].secret_data)[0]
   password_wo_version = var.secret_version
 }
 

@@ -29,6 +29,6 @@ output "database_user" {
 }
 
 output "queue_aliases" {
-  description = "TASKS_QUEUE_ALIASES, with which the server uses the shards; empty without any."
-  value       = join(",", [for shard in local.shards : "${shard.queue}=${shard.name}"])
+  description = "TASKS_QUEUE_ALIASES: the Cloud Tasks queue of each task queue that has another name there."
+  value       = join(",", local.aliases)
 }

@@ -1,11 +1,19 @@
 locals {
-  shards = flatten([for queue, n in var.shards : [for i in range(n) : { queue = queue, name = "${queue}-${i}" }]])
-  # The queue that is spread stays: what it holds it still delivers.
-  queues = setunion(var.queues, [for shard in local.shards : shard.name])
+  # The Cloud Tasks queue of each task queue. The name "default" belongs to App
+  # Engine, so that "default" gets the name of the service.
+  cloud_queues = { for queue in var.queues : queue => queue == "default" ? var.service : queue }
+  shards       = flatten([for queue, n in var.shards : [for i in range(n) : { queue = queue, name = "${local.cloud_queues[queue]}-${i}" }]])
+  # A queue that is sharded keeps its first Cloud Tasks queue, which still delivers
+  # the tasks that it holds.
+  queues = setunion(values(local.cloud_queues), [for shard in local.shards : shard.name])
+  aliases = concat(
+    [for queue, name in local.cloud_queues : "${queue}=${name}" if queue != name && !contains(keys(var.shards), queue)],
+    [for shard in local.shards : "${shard.queue}=${shard.name}"],
+  )
 }
 
-# Attempts are counted in the row, so that a message is never given up by the
-# queue; a backoff of at most 300 s is what the server counts with.
+# The row counts the attempts, so the queue must never drop a task; the server
+# relies on a backoff of at most 300 s.
 resource "google_cloud_tasks_queue" "queues" {
   for_each = local.queues
   project  = var.project

@@ -6,9 +6,9 @@ locals {
   } : {}
 }
 
-# The service is made once with Google's sample image and the account that may do
-# least, so that there is something to give roles on; deploy/release.sh gives it
-# its content, which Terraform then leaves alone.
+# The service is created once with Google's sample image and the account with the
+# fewest roles, because roles need a service to be granted on. The first release
+# replaces all of it, and Terraform ignores those changes.
 resource "google_cloud_run_v2_service" "server" {
   count               = local.cloud_run ? 1 : 0
   project             = var.project

@@ -19,27 +19,31 @@ variable "platform" {
 }
 
 variable "service" {
-  description = "Name of the service, and the beginning of all other names."
+  description = "Name of the service, and the prefix of all other names."
   type        = string
   default     = "claimcheck"
   validation {
     condition     = can(regex("^[a-z][a-z0-9-]{0,20}[a-z0-9]$", var.service))
-    error_message = "service must be 2 to 22 small letters, digits and hyphens, a letter first."
+    error_message = "service must be 2 to 22 lower-case letters, digits and hyphens, a letter first."
   }
 }
 
 variable "queues" {
-  description = "The queues."
+  description = "The queues of your tasks. The Cloud Tasks queue for default is named like the service, the others are named like the queue."
   type        = set(string)
   default     = ["default"]
   validation {
     condition     = alltrue([for queue in var.queues : can(regex("^[A-Za-z0-9-]{1,100}$", queue))])
     error_message = "A queue's name is 1 to 100 letters, digits and hyphens."
   }
+  validation {
+    condition     = !contains(var.queues, "default") || !contains(var.queues, var.service)
+    error_message = "queues must not have both default and the name of the service: they would share a Cloud Tasks queue."
+  }
 }
 
 variable "shards" {
-  description = "How many queues more, named NAME-0, NAME-1…, some of the queues get. The output queue_aliases is what the server needs to use them."
+  description = "How many more Cloud Tasks queues a queue gets. The server needs the output queue_aliases to use them."
   type        = map(number)
   default     = {}
   validation {
@@ -49,19 +53,19 @@ variable "shards" {
 }
 
 variable "doctor" {
-  description = "Let the server look at the queues' settings, which only its command doctor needs."
+  description = "Let the server read the queues' settings, which only its command doctor needs."
   type        = bool
   default     = true
 }
 
 variable "create_database" {
-  description = "Make a Cloud SQL instance. Without it database_url names the database."
+  description = "Create a Cloud SQL instance. Without it database_url names the database."
   type        = bool
   default     = true
 }
 
 variable "database_url" {
-  description = "URL of a database that exists, for create_database = false. It is kept in Secret Manager only."
+  description = "URL of an existing database, for create_database = false. Only Secret Manager stores it."
   type        = string
   default     = null
   ephemeral   = true
@@ -75,7 +79,7 @@ variable "sql_tier" {
 }
 
 variable "secret_version" {
-  description = "Raise it to have new passwords made, or another database_url taken."
+  description = "Raise it to generate new passwords, or to store another database_url."
   type        = number
   default     = 1
 }
