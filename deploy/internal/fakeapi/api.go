@@ -109,6 +109,7 @@ func (a *API) serve(w http.ResponseWriter, r *http.Request) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	api, _, _ := strings.Cut(r.URL.Host, ".")
+	api = api[strings.LastIndex(api, "-")+1:] // europe-west1-run is a regional endpoint
 	path := stripVersion(strings.TrimPrefix(r.URL.Path, "/"))
 	if rest, ok := strings.CutPrefix(path, "projects/-/"); ok { // whichever project it is in
 		path = "projects/my-project/" + rest
