@@ -60,7 +60,7 @@ func TestSettingsNamedInTheDocsExist(t *testing.T) {
 	for _, command := range []string{"work", "enqueue", "run", "status", "purge", "requeue", "sweep", "doctor"} {
 		known = append(known, all(`\(\$(CLAIMCHECK_[A-Z_]+)\)`, run(t, nil, server(t), command, "--help").stdout)...)
 	}
-	known = append(known, "PROJECT_NUMBER", "PROJECT_ID", "REGION_ID", "SIGNATURE_REMOVED_BY_GOOGLE", "SHORT_SHA", "COMMIT_SHA")
+	known = append(known, "PROJECT_NUMBER", "PROJECT_ID", "REGION_ID", "SIGNATURE_REMOVED_BY_GOOGLE", "SHORT_SHA", "COMMIT_SHA", "OTHER_REGION", "IAM_BASED")
 	for _, page := range pages {
 		for _, name := range all("`(?:[^`]*[^A-Z_a-z`])?([A-Z]+(?:_[A-Z]+)+)", read(t, page)) {
 			if !slices.Contains(known, name) {

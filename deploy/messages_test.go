@@ -36,6 +36,7 @@ func codeCommands(t *testing.T, real *gcloudfake.Real) []invocation {
 		texts[dir] = p.texts()
 		for _, text := range texts[dir] {
 			for _, after := range strings.Split(text, "gcloud ")[1:] {
+				after, _, _ = strings.Cut(after, "`")
 				prefixes = append(prefixes, nameWords(words(after)))
 			}
 		}

@@ -105,6 +105,7 @@ func spanCommands(t *testing.T) []invocation {
 		text := regexp.MustCompile(`\n\s*# ?`).ReplaceAllString(shellBlock.ReplaceAllString(read(t, file), ""), " ")
 		for _, match := range codeSpan.FindAllStringSubmatch(text, -1) {
 			span, _, _ := strings.Cut(match[1], "…")
+			span = regexp.MustCompile(`\$[A-Z_]+`).ReplaceAllString(span, unknown)
 			found = append(found, invocation{where: file, args: words(span), partial: true})
 		}
 	}

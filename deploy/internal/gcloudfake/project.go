@@ -17,7 +17,7 @@ const (
 	EnvDir   = "FAKE_GCLOUD"       // the directory of the state
 	EnvFail  = "FAKE_GCLOUD_FAIL"  // a command that contains this text is refused
 	EnvToken = "FAKE_GCLOUD_TOKEN" //nolint:gosec // the name of a variable, with the access token
-	EnvPath  = "FAKE_GCLOUD_PATH"  // the PATH with a real gcloud whose grammar is used instead of the record
+	EnvPath  = "FAKE_GCLOUD_PATH"  // the PATH with a real gcloud that knows what the record refuses
 )
 
 // Project is a Google Cloud project as the scripts see it through gcloud: list and
@@ -96,11 +96,16 @@ func (p *Project) run(args []string) (lines []string, status int, err error) {
 	return lines, 1, err
 }
 
-// grammar returns the recorded grammar, or that of a real gcloud.
+// grammar returns the recorded grammar, or that of a real gcloud for a command that the
+// record refuses.
 func grammar(args []string) (Grammar, error) {
+	recorded, err := Recorded()
+	if err != nil {
+		return Grammar{}, err
+	}
 	path := os.Getenv(EnvPath)
-	if path == "" {
-		return Recorded()
+	if _, err := recorded.Parse(args); err == nil || path == "" {
+		return recorded, nil //nolint:nilerr // the caller parses again
 	}
 	if err := os.Setenv("PATH", path); err != nil {
 		return Grammar{}, err
