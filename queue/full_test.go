@@ -136,11 +136,16 @@ func TestAnIdleWorkerRunsWhatAFullOneCannot(t *testing.T) {
 	}
 }
 
-// counted is a store that counts what is given back, by row.
+// counted is a store that counts what is given back, by row, and signals.
 type counted struct {
 	queue.Store
 	unclaims map[uuid.UUID]int
+	wakes    atomic.Int32
 }
+
+func (c *counted) Wake(context.Context) error { c.wakes.Add(1); return nil }
+
+func (c *counted) Listen(ctx context.Context, _ func()) error { <-ctx.Done(); return ctx.Err() }
 
 func (c *counted) Unclaim(ctx context.Context, claims ...queue.Claim) error {
 	for _, claim := range claims {
@@ -165,11 +170,16 @@ func TestNoTaskWaitsInVainTwice(t *testing.T) {
 				ids = append(ids, sys.enqueue("second", nil))
 			}
 		}
+		time.Sleep(time.Second)
+		store.wakes.Store(0)
 		if _, err := sys.exec.Work(t.Context(), queue.WorkConfig{}); err != nil {
 			t.Fatal(err)
 		}
 		if len(store.unclaims) == 0 {
 			t.Error("nothing was given back: the test shows nothing")
+		}
+		if store.wakes.Load() == 0 {
+			t.Error("no other worker was woken for what was given back")
 		}
 		for id, n := range store.unclaims {
 			if n > 1 {

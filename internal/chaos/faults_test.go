@@ -32,6 +32,7 @@ var networkFaults = []fault{
 	{"blackhole", 1, (*run).blackhole},
 	{"cut after commit", 3, (*run).cut},
 	{"Cloud Tasks outage", 1, (*run).refuse},
+	{"locked rows", 1, (*run).lock},
 }
 
 // faults are those that exist at the run's site, and that it is to have.
@@ -170,6 +171,31 @@ func (r *run) blackhole(random *rand.Rand, _ *sync.WaitGroup) {
 
 // cut is counted by the proxy, which knows when it has happened.
 func (r *run) cut(*rand.Rand, *sync.WaitGroup) { r.site.proxy.CutAfterCommit(4) }
+
+// lock keeps a tenth of the live rows locked for a while, as a forgotten transaction
+// of an operator does. All others must go on.
+func (r *run) lock(random *rand.Rand, wg *sync.WaitGroup) {
+	wg.Go(func() {
+		ctx, cancel := context.WithTimeout(context.Background(), 2*r.options.lease+patience)
+		defer cancel()
+		tx, err := r.site.db.BeginTx(ctx, nil)
+		if err != nil {
+			return // the database is down just now
+		}
+		defer func() { _ = tx.Rollback() }()
+		locked := 0
+		var id string
+		err = each(ctx, tx, `SELECT id FROM claimcheck_tasks WHERE status IN ('READY', 'RUNNING') ORDER BY id LIMIT 20 FOR UPDATE SKIP LOCKED`, func() { locked++ }, &id)
+		if err != nil || locked == 0 {
+			return
+		}
+		r.tally.add("locked rows", locked)
+		select {
+		case <-ctx.Done():
+		case <-time.After(r.options.lease + time.Duration(random.Int64N(int64(r.options.lease)))):
+		}
+	})
+}
 
 // refuse makes Cloud Tasks refuse everything for longer than an enqueue waits.
 func (r *run) refuse(_ *rand.Rand, wg *sync.WaitGroup) {

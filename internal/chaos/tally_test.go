@@ -47,6 +47,8 @@ func (r *run) counts(s state) map[string]int {
 			counts["taken over"]++
 		case e.interruptions[1] > e.interruptions[0]:
 			counts["given back"]++
+		case e.status == [2]string{"RUNNING", "READY"} && e.attempts[1] < e.attempts[0]:
+			counts["unclaimed or snoozed"]++
 		case e.status[1] == "FAILED" && e.claim[1] == "":
 			counts["worker lost"]++
 		}

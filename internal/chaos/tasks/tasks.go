@@ -7,6 +7,8 @@ import (
 	"context"
 	"fmt"
 	"math/rand/v2"
+	"os"
+	"syscall"
 	"time"
 
 	"github.com/claimcheck-go/claimcheck/internal/chaos/books"
@@ -41,11 +43,13 @@ var (
 	Poison  = queue.Declare[Args, Result]("chaos.poison", queue.MaxAttempts(3))
 	// Once has a single attempt: should its worker die, it is FAILED.
 	Once = queue.Declare[Args, Result]("chaos.once", queue.MaxAttempts(1))
+	// Bomb kills the process that runs it.
+	Bomb = queue.Declare[Args, Result]("chaos.bomb", queue.MaxAttempts(2))
 )
 
 // Declared is the registry of programs that only enqueue.
 func Declared() *queue.Registry {
-	return queue.NewRegistry(Ledger, Plain, Long, Flaky, Stubborn, Patient, Poison, Once)
+	return queue.NewRegistry(Ledger, Plain, Long, Flaky, Stubborn, Patient, Poison, Once, Bomb)
 }
 
 // Runner runs the tasks in one process.
@@ -59,6 +63,7 @@ func (r *Runner) Registry() *queue.Registry {
 	return queue.NewRegistry(
 		Ledger.Handle(r.ledger), Plain.Handle(r.plain), Long.Handle(r.plain), Flaky.Handle(r.flaky),
 		Stubborn.Handle(r.stubborn), Patient.Handle(r.patient), Poison.Handle(r.poison), Once.Handle(r.once),
+		Bomb.Handle(r.bomb),
 	)
 }
 
@@ -149,4 +154,13 @@ func (r *Runner) poison(ctx context.Context, in Args) (Result, error) {
 		return Result{}, err
 	}
 	return Result{}, r.failure(ctx)
+}
+
+// bomb does not return.
+func (r *Runner) bomb(ctx context.Context, _ Args) (Result, error) {
+	if err := syscall.Kill(os.Getpid(), syscall.SIGKILL); err != nil {
+		return Result{}, err
+	}
+	<-ctx.Done()
+	return Result{}, context.Cause(ctx)
 }
