@@ -138,6 +138,8 @@ func TestRealGcloudReleasesKeepTagsAndSettings(t *testing.T) {
 		}
 		return output
 	}
+	// Without the sql-component API, gcloud asks whether to enable it.
+	c.run(nil, "gcloud", "services", "enable", "run.googleapis.com", "sqladmin.googleapis.com", "sql-component.googleapis.com", "--project=my-project", "--quiet")
 	gcloud("run", "deploy", "claimcheck", "--image=us-docker.pkg.dev/cloudrun/container/hello", "--no-allow-unauthenticated")
 	release("one", "migrate", "candidate", "traffic")
 	image := func() any { return at(c.api.Get(service), "spec", "template", "spec", "containers", 0, "image") }

@@ -174,12 +174,12 @@ make_database() {
 	fi
 }
 
-# database_url creates the database's user and prints the URL with its password,
-# which is stored in the secret only. It runs only while the secret has no version.
+# database_url creates the database's user and leaves the URL with its password in
+# $value; only the secret stores it. It runs only while the secret has no version.
 database_url() {
 	local at=("${in[@]}" --instance="$sql") password=
 	if [ -n "$url_file" ]; then
-		tr -d ' \r\n' <"$url_file"
+		value=$(tr -d ' \r\n' <"$url_file")
 		return
 	fi
 	password=$(random)
@@ -188,12 +188,16 @@ database_url() {
 	else
 		change sql users set-password claimcheck "${at[@]}" --flags-file=<(printf -- '--password: %s\n' "$password")
 	fi
-	printf 'postgres://claimcheck:%s@/claimcheck?host=/cloudsql/%s:%s:%s' "$password" "$project" "$region" "$sql"
+	value="postgres://claimcheck:$password@/claimcheck?host=/cloudsql/$project:$region:$sql"
+}
+
+admin_token() {
+	value=$(random)
 }
 
 make_secrets() {
 	secret "$service-database-url" database_url
-	secret "$service-admin-token" random
+	secret "$service-admin-token" admin_token
 	local name
 	for name in "$service-database-url" "$service-admin-token"; do
 		bind roles/secretmanager.secretAccessor "$runtime" secrets -- "$name" "${in[@]}"

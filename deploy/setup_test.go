@@ -1,6 +1,7 @@
 package deploy_test
 
 import (
+	"fmt"
 	"os"
 	"path/filepath"
 	"regexp"
@@ -32,10 +33,13 @@ func wantCall(t *testing.T, calls []string, parts ...string) {
 
 func TestSetupMakesAFreshProjectReadyAndASecondRunChangesNothing(t *testing.T) {
 	p := newProject(t)
-	if got := p.run(nil, "deploy/setup.sh", setupArgs("--queues", "default,emails")...); got.status != 0 || !strings.Contains(got.stdout, "done: ") {
+	if got := p.run(nil, "deploy/setup.sh", setupArgs("--queues", "default,emails")...); got.status != 0 || !strings.Contains(got.stdout, fmt.Sprintf("done: %d changes\n", len(p.changes()))) {
 		t.Fatalf("%d %s%s", got.status, got.stdout, got.stderr)
 	}
 	calls := p.changes()
+	if !strings.Contains(p.run(nil, "deploy/setup.sh", setupArgs("--queues", "default,emails", "--dry-run")...).stdout, "TASKS_QUEUES=default,emails TASKS_QUEUE_ALIASES=default=claimcheck\n") {
+		t.Error("the server's settings are not printed")
+	}
 	const run, invoker, build = "serviceAccount:claimcheck-run@my-project.iam.gserviceaccount.com", "claimcheck-invoker@my-project.iam.gserviceaccount.com", "serviceAccount:claimcheck-build@my-project.iam.gserviceaccount.com"
 	for _, api := range []string{"run", "cloudtasks", "cloudscheduler", "secretmanager", "sqladmin", "artifactregistry", "cloudbuild", "iam", "iamcredentials", "sql-component"} {
 		wantCall(t, calls, "services enable ", " "+api+".googleapis.com")

@@ -75,12 +75,11 @@ bind() {
 # random prints a secret of 48 characters.
 random() { od -An -vtx1 -N24 /dev/urandom | tr -d ' \n'; }
 
-# secret NAME VALUE-COMMAND… stores the output of a command in Secret Manager,
-# unless the secret has a version. The value goes through a pipe: other users of
-# the machine can read arguments.
+# secret NAME FUNCTION stores the value that a function leaves in $value in Secret
+# Manager, unless the secret has a version. The value goes through a pipe: other users
+# of the machine can read arguments.
 secret() {
 	local name=$1 versions value=
-	shift
 	if lacks "$name" secrets list "${in[@]}" --format='value(name.basename())'; then
 		change secrets create "$name" "${in[@]}" --replication-policy=automatic
 	fi
@@ -88,7 +87,7 @@ secret() {
 		versions=$(ask secrets versions list "$name" "${in[@]}" --filter=state=ENABLED --limit=1 --format='value(name)') || exit 1
 		[ -z "$versions" ] || return 0
 	fi
-	value=$("$@") || exit 1
+	"$2"
 	change secrets versions add "$name" "${in[@]}" --data-file=- < <(printf %s "$value")
 }
 
