@@ -167,6 +167,8 @@ func TestPieces(t *testing.T) {
 		{question: "host", name: "App Engine without a project", env: env{"GAE_ENV": "standard"}, want: "error: metadata project/project-id: not defined"},
 
 		{question: "account", name: "Cloud Run", env: service, metadata: metadata, want: "123456789-compute@developer.gserviceaccount.com (metadata instance/service-accounts/default/email)"},
+		{question: "account", name: "App Engine, as metadata says", env: standard, metadata: metadata.with("instance/service-accounts/default/email", "app@staging.iam.gserviceaccount.com"),
+			want: "app@staging.iam.gserviceaccount.com (metadata instance/service-accounts/default/email)"},
 		{question: "account", name: "App Engine", env: standard, want: "staging@appspot.gserviceaccount.com (App Engine's default account for the project in variable GAE_APPLICATION)"},
 		{question: "account", name: "domain-scoped", env: env{"GAE_APPLICATION": "s~example.com:shop"}, want: "shop.example.com@appspot.gserviceaccount.com (App Engine's default account for the project in variable GAE_APPLICATION)"},
 		{question: "account", name: "App Engine without a project", env: env{"GAE_ENV": "standard"}, want: "error: metadata project/project-id: not defined"},
@@ -208,6 +210,22 @@ func TestEnvironmentGathersWhatItCan(t *testing.T) {
 	}
 	if !errors.Is(e.HandlerHost.Err, detect.ErrNotDetected) {
 		t.Errorf("a job has a host: %+v", e.HandlerHost)
+	}
+}
+
+// App Engine's host without its region part, and its default account, may be wrong.
+func TestGuessesSayThatTheyAre(t *testing.T) {
+	d := detect.New(detect.Config{Getenv: standard.get, Metadata: answering(env{})})
+	origin, err := d.HandlerOrigin(t.Context())
+	account, accountErr := d.ServiceAccount(t.Context())
+	if err != nil || accountErr != nil || !origin.Guessed || !account.Guessed {
+		t.Errorf("%+v, %v; %+v, %v", origin, err, account, accountErr)
+	}
+	d = detect.New(detect.Config{Getenv: standard.get, Metadata: answering(metadata), AppEngineHost: "staging.uc.r.appspot.com"})
+	origin, err = d.HandlerOrigin(t.Context())
+	account, accountErr = d.ServiceAccount(t.Context())
+	if err != nil || accountErr != nil || origin.Guessed || account.Guessed {
+		t.Errorf("%+v, %v; %+v, %v", origin, err, account, accountErr)
 	}
 }
 

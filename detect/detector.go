@@ -57,6 +57,9 @@ type Found struct {
 	// Source is meant for people: "variable GOOGLE_CLOUD_PROJECT",
 	// "metadata instance/region".
 	Source string
+	// Guessed says that the value follows a rule that does not hold for every
+	// application: App Engine's old host names, its default account.
+	Guessed bool
 }
 
 // Result is what one question brought: either Found or Err is set.

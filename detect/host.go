@@ -28,7 +28,7 @@ func (d *Detector) HandlerOrigin(ctx context.Context) (Found, error) {
 	if err != nil {
 		return Found{}, err
 	}
-	return Found{Value: "https://" + f.Value, Source: f.Source}, nil
+	return Found{Value: "https://" + f.Value, Source: f.Source, Guessed: f.Guessed}, nil
 }
 
 func (d *Detector) handlerHost(ctx context.Context) (Found, error) {
@@ -84,6 +84,7 @@ func (d *Detector) appEngineHost(ctx context.Context) (Found, error) {
 		return Found{}, err
 	}
 	source := project.Source
+	guessed := d.config.AppEngineHost == "" && !strings.Contains(project.Value, ":")
 	if d.config.AppEngineHost != "" {
 		source = "the application's default host"
 	}
@@ -101,7 +102,7 @@ func (d *Detector) appEngineHost(ctx context.Context) (Found, error) {
 	if err := checkLabel(label); err != nil {
 		return Found{}, err
 	}
-	return Found{Value: host, Source: source}, nil
+	return Found{Value: host, Source: source, Guessed: guessed}, nil
 }
 
 // defaultHost returns the host of the default service: given if that belongs to the

@@ -73,10 +73,9 @@ func (d *Detector) projectNumber(ctx context.Context) (string, error) {
 	return f.Value, nil
 }
 
-// ServiceAccount returns the e-mail address of the account that the code runs as
-// unless it was deployed with another one: PROJECT@appspot.gserviceaccount.com on
-// App Engine, the metadata server's default account elsewhere. The error is an
-// [*Error].
+// ServiceAccount returns the e-mail address of the account that the code runs as,
+// as the metadata server says. On App Engine, where that does not answer, it is
+// guessed: PROJECT@appspot.gserviceaccount.com. The error is an [*Error].
 func (d *Detector) ServiceAccount(ctx context.Context) (Found, error) {
 	f, err := d.serviceAccount(ctx)
 	if err != nil {
@@ -86,16 +85,22 @@ func (d *Detector) ServiceAccount(ctx context.Context) (Found, error) {
 }
 
 func (d *Detector) serviceAccount(ctx context.Context) (Found, error) {
-	if d.Platform() == AppEngine {
-		project, err := d.ownProject(ctx)
-		if err != nil {
-			return Found{}, err
-		}
-		return Found{
-			Value:  dotted(project.Value) + "@appspot.gserviceaccount.com",
-			Source: "App Engine's default account for the project in " + project.Source,
-		}, nil
+	f, err := d.metadataAccount(ctx)
+	if err == nil || d.Platform() != AppEngine {
+		return f, err
 	}
+	project, err := d.ownProject(ctx)
+	if err != nil {
+		return Found{}, err
+	}
+	return Found{
+		Value:   dotted(project.Value) + "@appspot.gserviceaccount.com",
+		Source:  "App Engine's default account for the project in " + project.Source,
+		Guessed: true,
+	}, nil
+}
+
+func (d *Detector) metadataAccount(ctx context.Context) (Found, error) {
 	f, err := d.fromMetadata(ctx, "instance/service-accounts/default/email")
 	if err != nil {
 		return Found{}, err

@@ -27,6 +27,8 @@ type database interface {
 	CheckSchema(ctx context.Context) error
 	SchemaVersion(ctx context.Context) (int64, error)
 	Inspect(ctx context.Context) (dbfacts.Facts, error)
+	MissingRights(ctx context.Context) ([]string, error)
+	CheckIntegrity(ctx context.Context, full bool) ([]string, error)
 	Close() error
 }
 

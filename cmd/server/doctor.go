@@ -6,9 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
-	"os/signal"
 	"strings"
-	"syscall"
 	"time"
 
 	apiv2 "cloud.google.com/go/cloudtasks/apiv2"
@@ -22,9 +20,12 @@ import (
 )
 
 type doctorCmd struct {
-	MaxInstances int  `placeholder:"N" help:"Instances that may run at once, to judge connections and queues by. Default: not known."`
-	Concurrency  int  `default:"80" help:"Tasks that one instance runs at once, as serve has it."`
-	JSON         bool `name:"json" help:"Print a list of {check, status, detail, mend}."`
+	MaxInstances   int      `placeholder:"N" help:"Instances that may run at once, to judge connections and queues by. Default: not known."`
+	Concurrency    int      `default:"80" help:"Tasks that one instance runs at once, as serve has it."`
+	Deliver        bool     `help:"Make one real delivery: enqueue a probe task that does nothing, and wait until the running service has run it."`
+	DeliverTimeout duration `default:"60s" placeholder:"60s" help:"How long --deliver waits; a bare number is seconds."`
+	Integrity      bool     `help:"SQLite: look through the whole file (integrity_check), however long that takes."`
+	JSON           bool     `name:"json" help:"Print a list of {check, status, detail, mend}."`
 }
 
 // Help says what it does to the world, and shows examples.
@@ -36,12 +37,14 @@ run it where serve runs (as a Cloud Run job, for example), or with its settings.
 
 In cloudtasks mode it creates a Cloud Task named claimcheck-doctor-… in every
 queue, due in 25 days, and deletes it at once; and it sends one request without
-credentials to the handler, which must refuse it. It changes nothing else, and
-makes no SQLite file that is not there.
+credentials to the handler, which must refuse it. With --deliver it stores and
+dispatches one task, claimcheck.probe, which does nothing, and removes it again.
+It changes nothing else, and makes no SQLite file that is not there.
 
 Examples:
   server doctor
   server doctor --max-instances 10 --json
+  server doctor --deliver
   TASKS_MODE=cloudtasks server doctor    # what is missing for it`
 }
 
@@ -59,6 +62,7 @@ type examination struct {
 	problems  map[string]doctor.Finding
 	others    []string          // those that are not of our settings
 	detected  map[string]string // settings that nobody gave: where they were found
+	guessed   map[string]bool   // of these, those that may be wrong
 	undecided map[string]bool   // settings that the metadata server kept for itself
 	silent    error             // why it did
 	target    *target           // in cloudtasks mode
@@ -66,8 +70,10 @@ type examination struct {
 	// The ways out of this process.
 	dial     func(context.Context) (*apiv2.Client, error)
 	dialJobs func(context.Context) (*run.JobsClient, error)
-	http     *http.Client
-	inspect  func(context.Context, database) (dbfacts.Facts, error)
+	// Makes the client of Cloud Run's services.
+	dialServices func(context.Context) (*run.ServicesClient, error)
+	http         *http.Client
+	inspect      func(context.Context, database) (dbfacts.Facts, error)
 
 	db       database
 	file     string // the SQLite file that is not there yet
@@ -88,8 +94,9 @@ func (c *doctorCmd) Run(ctx context.Context, p *program) error {
 	if c.Concurrency < 1 {
 		return usagef("--concurrency must be at least 1, not %d", c.Concurrency)
 	}
-	ctx, stop := signal.NotifyContext(ctx, syscall.SIGTERM, syscall.SIGINT)
-	defer stop()
+	if c.DeliverTimeout <= 0 {
+		return usagef("--deliver-timeout must be more than 0")
+	}
 	e := p.examine(ctx, c)
 	defer e.close()
 	results := e.run(ctx, func(r doctor.Result) {
@@ -137,9 +144,9 @@ func (p *program) examine(ctx context.Context, cmd *doctorCmd) *examination {
 	inner.settings, inner.examines = &completed, true
 	e := &examination{
 		program: &inner, cmd: cmd, detector: p.detector(),
-		problems: map[string]doctor.Finding{}, detected: map[string]string{}, undecided: map[string]bool{},
+		problems: map[string]doctor.Finding{}, detected: map[string]string{}, undecided: map[string]bool{}, guessed: map[string]bool{},
 		http:     &http.Client{CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }},
-		dialJobs: dialJobs,
+		dialJobs: dialJobs, dialServices: dialServices,
 		inspect: func(ctx context.Context, db database) (dbfacts.Facts, error) {
 			return db.Inspect(ctx)
 		},
@@ -175,7 +182,13 @@ func (e *examination) run(ctx context.Context, report func(doctor.Result)) []doc
 			return found
 		}
 	}
-	return doctor.Run(ctx, doctorLimits, checks, report)
+	limits := doctorLimits
+	for _, check := range checks {
+		if check.Skip == "" {
+			limits.All += check.Limit
+		}
+	}
+	return doctor.Run(ctx, limits, checks, report)
 }
 
 // checks are all of them, in the order in which they are printed.
@@ -189,6 +202,7 @@ func (e *examination) checks() []doctor.Check {
 	checks = append(checks, e.cloudChecks()...)
 	checks = append(checks, e.jobChecks()...)
 	checks = append(checks, e.handlerChecks()...)
+	checks = append(checks, e.deliverCheck())
 	return append(checks, doctor.Check{Name: "sweeper", Skip: e.notIn(modeCloudTasks), Needs: []string{"schema"}, Look: e.checkSweeper})
 }
 

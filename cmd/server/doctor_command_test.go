@@ -24,7 +24,8 @@ func TestDoctorFindsNothingWhereNothingIsWrong(t *testing.T) {
 			p.employ(procJob)
 			results := p.wants()
 			for _, r := range results {
-				if r.Status == doctor.Skipped && name == "PostgreSQL" {
+				expected := r.Check == "integrity" || r.Check == "invoker" || r.Check == "delivery" // for SQLite, for Cloud Run, on request
+				if r.Status == doctor.Skipped && name == "PostgreSQL" && !expected {
 					t.Errorf("skipped: %+v", r)
 				}
 			}

@@ -6,6 +6,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/claimcheck-go/claimcheck/cloudtasks"
 	"github.com/claimcheck-go/claimcheck/internal/doctor"
 	"github.com/claimcheck-go/claimcheck/queue"
 )
@@ -34,6 +35,16 @@ func (e *examination) databaseChecks() []doctor.Check {
 	if e.file != "" {
 		version.Skip, schema.Needs = "there is no database yet", []string{"database"}
 	}
+	integrity := doctor.Check{Name: "integrity", Needs: []string{"database"}, Look: e.checkIntegrity}
+	switch {
+	case !embedded:
+		integrity.Skip = "a server watches over its files"
+	case e.file != "" || strings.HasSuffix(rawURL, ":memory:"):
+		integrity.Skip = "there is no file yet"
+	}
+	if e.cmd.Integrity {
+		integrity.Limit = 10 * time.Minute
+	}
 	return []doctor.Check{
 		{Name: "database", Look: e.checkDatabase,
 			Needs: []string{"DATABASE_URL", "DB_MAX_CONNS", "CLOUD_SQL_INSTANCE", "CLOUD_SQL_IAM_AUTH", "CLOUD_SQL_PRIVATE_IP", "ALLOYDB_INSTANCE", "ALLOYDB_IAM_AUTH", "ALLOYDB_ADDRESS"}},
@@ -42,6 +53,8 @@ func (e *examination) databaseChecks() []doctor.Check {
 		server("connections", e.checkConnections),
 		pooler,
 		schema,
+		{Name: "rights", Needs: []string{"database", "schema"}, Look: e.checkRights},
+		integrity,
 		server("database clock", e.checkDatabaseClock),
 	}
 }
@@ -209,9 +222,13 @@ func (e *examination) checkSweeper(ctx context.Context) doctor.Finding {
 	if err != nil {
 		return doctor.Failf("", "%s", err)
 	}
-	origin := e.handlerOrigin(ctx)
+	origin := cloudtasks.WithoutTag(e.handlerOrigin(ctx)) // a tag's revision may go
+	account := e.settings.OIDCServiceAccountEmail
+	if account == "" || account == standIns["OIDC_SERVICE_ACCOUNT_EMAIL"] {
+		account = "ACCOUNT_THAT_MAY_CALL"
+	}
 	mend := fmt.Sprintf("gcloud scheduler jobs create http claimcheck-sweep --location=%s --project=%s --schedule='* * * * *' --uri=%s/tasks/sweep/ --http-method=POST --oidc-service-account-email=%s --oidc-token-audience=%s",
-		e.settings.CloudTasksLocation, e.settings.CloudTasksProject, origin, e.settings.OIDCServiceAccountEmail, firstIn(e.target.audience))
+		e.settings.CloudTasksLocation, e.settings.CloudTasksProject, origin, account, firstIn(e.target.audience))
 	if e.target.config.AppEngine != nil {
 		mend = "gcloud app deploy cron.yaml"
 	}

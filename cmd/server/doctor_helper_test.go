@@ -137,6 +137,7 @@ func (p *patient) onCloudRun(more ...string) {
 	p.stubs = func(e *examination) {
 		e.dial = p.fake.Client
 		e.http.Transport = redirected{p}
+		e.dialServices = p.openService
 	}
 }
 

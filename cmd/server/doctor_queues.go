@@ -35,8 +35,10 @@ func (e *examination) cloudChecks() []doctor.Check {
 	account := []string{"OIDC_SERVICE_ACCOUNT_EMAIL", "OIDC_AUDIENCE", "OIDC_ALLOWED_EMAILS", "OIDC_ISSUER", "OIDC_CERTS_URL", "CLOUD_TASKS_EMULATOR_HOST"}
 	queues := []string{"CLOUD_TASKS_PROJECT", "CLOUD_TASKS_LOCATION", "TASKS_QUEUES", "TASKS_QUEUE_ALIASES", "CLOUD_TASKS_EMULATOR_HOST", "OIDC_ISSUER"}
 	actAs := doctor.Check{Name: "act as", Skip: skip, Needs: []string{"create task"}, Look: e.checkActAs}
+	invoker := doctor.Check{Name: "invoker", Skip: skip, Needs: []string{"TASK_HANDLER_URL", "OIDC_SERVICE_ACCOUNT_EMAIL", "CLOUD_TASKS_PROJECT", "CLOUD_TASKS_LOCATION"}, Look: e.checkInvoker}
 	if e.target != nil && e.target.config.AppEngine != nil {
 		actAs.Skip = "App Engine's deliveries carry no token"
+		invoker.Skip = actAs.Skip
 	}
 	return []doctor.Check{
 		{Name: "identity", Skip: skip, Needs: account, Look: e.checkIdentity},
@@ -45,8 +47,10 @@ func (e *examination) cloudChecks() []doctor.Check {
 		{Name: "queues", Skip: skip, Needs: queues, Look: e.checkQueues},
 		{Name: "queue retries", Skip: skip, Needs: []string{"queues"}, Look: e.checkRetries},
 		{Name: "queue rates", Skip: skip, Needs: []string{"queues"}, Look: e.checkRates},
+		{Name: "queue target", Skip: skip, Needs: []string{"queues"}, Look: e.checkQueueTarget},
 		{Name: "create task", Skip: skip, Needs: []string{"queues", "TASK_HANDLER_URL", "TASK_HANDLER_PATH", "OIDC_SERVICE_ACCOUNT_EMAIL"}, Look: e.checkCreate},
 		actAs,
+		invoker,
 	}
 }
 

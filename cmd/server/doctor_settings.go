@@ -78,6 +78,7 @@ func (e *examination) piece(ctx context.Context, name string, setting *string, a
 	found, err := ask(ctx)
 	if err == nil {
 		*setting, e.detected[name] = found.Value, found.Source
+		e.guessed[name] = found.Guessed
 		return
 	}
 	*setting = standIns[name]
@@ -274,12 +275,21 @@ func (e *examination) settingFinding(g givenSetting) doctor.Finding {
 	case e.detected[g.name] != "":
 		source = e.detected[g.name]
 		value = e.detectedValue(g.name)
+		if e.guessed[g.name] {
+			return doctor.Warnf(guessMends[g.name], "%s (guessed from %s)", value, source)
+		}
 	case source == "":
 		return doctor.Finding{}
 	case g.secret != "" && g.name != "WEBHOOK_SECRET" && len(strings.TrimSpace(g.secret)) < strongSecret:
 		return doctor.Warnf(g.name+"=$(openssl rand -hex 32)", "%s (%s): short enough to be guessed", value, source)
 	}
 	return doctor.Okf("%s (%s)", value, source)
+}
+
+// guessMends say how to replace a guess by what is so.
+var guessMends = map[string]string{
+	"TASK_HANDLER_URL":           "set TASK_HANDLER_URL=https://HOST/tasks/execute/{task_id}/ with the host that `gcloud app describe --format='value(defaultHostname)'` prints: those of applications made since February 2020 carry REGION_ID.r",
+	"OIDC_SERVICE_ACCOUNT_EMAIL": "set OIDC_SERVICE_ACCOUNT_EMAIL to the account that the version runs as: `gcloud app versions describe VERSION --service=SERVICE --format='value(serviceAccount)'`",
 }
 
 func (e *examination) detectedValue(name string) string {

@@ -3,6 +3,7 @@ package main
 import (
 	"context"
 	"fmt"
+	"slices"
 	"text/tabwriter"
 
 	"github.com/claimcheck-go/claimcheck/queue"
@@ -14,7 +15,7 @@ type tasksCmd struct {
 
 // Run lists what this program registers. It needs no database.
 func (c *tasksCmd) Run(_ context.Context, p *program) error {
-	tasks := knownTasks().Tasks()
+	tasks := slices.DeleteFunc(knownTasks().Tasks(), func(t queue.TaskInfo) bool { return t.Name == probeTask }) // doctor's own
 	if c.JSON {
 		type described struct {
 			queue.TaskInfo

@@ -56,6 +56,7 @@ func registryWith(webhook queue.Definition) *queue.Registry {
 		queue.NewTask("demo.flaky", flaky, queue.MaxAttempts(5)),
 		queue.NewTask("demo.panic", panics, queue.MaxAttempts(1)),
 		webhook,
+		queue.NewTask(probeTask, probe, queue.MaxAttempts(3)),
 	)
 }
 

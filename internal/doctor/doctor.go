@@ -6,6 +6,7 @@
 package doctor
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -58,6 +59,8 @@ type Check struct {
 	Needs []string
 	// Skip, if not empty, is why the question does not arise here.
 	Skip string
+	// Limit, if not 0, is how long it may take, in place of Limits.Each.
+	Limit time.Duration
 	// Look answers it; it heeds the context.
 	Look func(ctx context.Context) Finding
 }
@@ -106,7 +109,7 @@ func Run(ctx context.Context, limits Limits, checks []Check, report func(Result)
 		runs[i], known[check.Name] = r, r
 		group.Go(func() {
 			defer close(r.done)
-			found := r.answer(ctx, limits.Each, needs)
+			found := r.answer(ctx, cmp.Or(r.Limit, limits.Each), needs)
 			r.result = Result{Check: check.Name, Status: found.Status, Detail: oneLine(found.Detail), Mend: oneLine(found.Mend)}
 		})
 	}

@@ -1,0 +1,32 @@
+package pgstore
+
+import (
+	"context"
+
+	"github.com/jackc/pgx/v5"
+)
+
+// rightsQuery lists what the current role may not do with the tables.
+const rightsQuery = `SELECT right_name || ' on ' || table_name
+FROM unnest(ARRAY['claimcheck_tasks', 'claimcheck_marks', 'claimcheck_audit']) AS table_name,
+	unnest(ARRAY['SELECT', 'INSERT', 'UPDATE', 'DELETE']) AS right_name
+WHERE to_regclass(table_name) IS NOT NULL AND NOT has_table_privilege(table_name, right_name)
+	AND NOT (table_name <> 'claimcheck_tasks' AND right_name = 'DELETE')
+ORDER BY table_name, right_name`
+
+// MissingRights lists what the current role may not do with the tables and has
+// to, such as "INSERT on claimcheck_tasks".
+func (s *Store) MissingRights(ctx context.Context) (missing []string, err error) {
+	err = s.on(ctx, "look at privileges", func(conn *pgx.Conn) error {
+		rows, err := conn.Query(ctx, rightsQuery)
+		if err != nil {
+			return err
+		}
+		missing, err = pgx.CollectRows(rows, pgx.RowTo[string])
+		return err
+	})
+	return missing, err
+}
+
+// CheckIntegrity finds nothing: a server watches over its files by itself.
+func (*Store) CheckIntegrity(context.Context, bool) ([]string, error) { return nil, nil }
