@@ -224,7 +224,7 @@ func TestWorkRefusesWhatWouldNeverRun(t *testing.T) {
 	sys := newSystem(t, setup{}, queue.NewTask("t", nothing))
 	for want, cfg := range map[string]queue.WorkConfig{
 		`backend_name "standard" is not known; known: default`: {From: queue.From{Backend: "standard"}, Continuous: true},
-		"MaxTasks and Interval must not be negative":          {MaxTasks: -1},
+		"MaxTasks and Interval must not be negative":           {MaxTasks: -1},
 	} {
 		if _, err := sys.exec.Work(t.Context(), cfg); !errors.Is(err, queue.ErrInvalid) || !strings.Contains(err.Error(), want) {
 			t.Errorf("got %v, want %q", err, want)

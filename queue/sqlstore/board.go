@@ -3,6 +3,7 @@ package sqlstore
 import (
 	"cmp"
 	"context"
+	"database/sql"
 	"fmt"
 	"slices"
 	"time"
@@ -129,6 +130,17 @@ func (s *Store) Failures(ctx context.Context, since time.Time, limit int) (group
 
 // Mark notes under a name that something happened now.
 func (s *Store) Mark(ctx context.Context, name string) error {
+	if s.dialect.mark != "" {
+		repeat := false // another transaction was in the way
+		err := s.on(ctx, s.writer, "mark", func(conn *sql.Conn) error {
+			_, err := conn.ExecContext(ctx, s.dialect.mark, name)
+			repeat = err != nil && s.backend.mayRepeat(err)
+			return err
+		})
+		if !repeat {
+			return err
+		}
+	}
 	return s.write(ctx, "mark", func(ctx context.Context, tx querier, now time.Time) error {
 		return put(ctx, tx, statement{`UPDATE claimcheck_marks SET at = ? WHERE name = ?`, []any{micros(now), name}},
 			statement{`INSERT INTO claimcheck_marks (name, at) VALUES (?, ?)`, []any{name, micros(now)}})

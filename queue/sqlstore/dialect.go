@@ -24,6 +24,9 @@ type dialect struct {
 	// onDuplicate follows an INSERT, which then does nothing if the ID exists.
 	// Empty: it fails, and backend.duplicate knows the error.
 	onDuplicate string
+	// mark notes under a name that something happened now. Empty: that takes a
+	// transaction, which costs nothing where this process is the database.
+	mark string
 	// batch is how many rows one INSERT may store.
 	batch int
 

@@ -25,6 +25,7 @@ var mysqlDialect = dialect{
 	lockRows:    " FOR UPDATE SKIP LOCKED",
 	clock:       mysqlClock,
 	stamp:       "LAST_INSERT_ID(" + mysqlClock + ")",
+	mark:        "INSERT INTO claimcheck_marks (name, at) VALUES (?, " + mysqlClock + ") ON DUPLICATE KEY UPDATE at = VALUES(at)",
 	batch:       100,
 	free:        "claim_order IS NOT NULL",
 	freeOrder:   "claim_order, enqueued_at, id",
