@@ -114,6 +114,8 @@ func (a *API) serve(w http.ResponseWriter, r *http.Request) {
 	if rest, ok := strings.CutPrefix(path, "projects/-/"); ok { // whichever project it is in
 		path = "projects/my-project/" + rest
 	}
+	// Cloud Run names the project by its number, too.
+	path = strings.Replace(path, "namespaces/123456789/", "namespaces/my-project/", 1)
 	request := Request{API: api, Method: r.Method, Path: path}
 	a.requests = append(a.requests, request)
 	var body Object
