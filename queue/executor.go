@@ -190,7 +190,7 @@ func (e *Executor) notClaimed(ctx context.Context, err error) error {
 		e.log.Warn("task name is not registered in this version; its row waits",
 			"task_id", row.ID, "task_path", row.Task, "queue_name", row.Queue)
 	case ErrWorkerLost:
-		e.log.Error("task failed: the worker was lost on its last attempt",
+		e.log.Error("task failed: its lease expired on its last attempt", "error", refused.Error(),
 			"task_id", row.ID, "task_path", row.Task, "attempt", row.Attempts, "max_attempts", row.MaxAttempts)
 	}
 	return err

@@ -94,6 +94,8 @@ func notRunAnswer(err error) Answer {
 		switch {
 		case refusal.reason == queue.ErrLeased && errors.As(err, &claim):
 			answer.RetryAfter = claim.Wait
+		case refusal.reason == queue.ErrWorkerLost && errors.As(err, &claim):
+			answer.Body = notExecuted{Reason: claim.Error()} // the last attempt may have left another reason
 		case refusal.reason == queue.ErrBusy:
 			answer.RetryAfter = time.Second
 		case refusal.status == http.StatusServiceUnavailable:
