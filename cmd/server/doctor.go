@@ -203,15 +203,15 @@ func (e *examination) checks() []doctor.Check {
 	checks = append(checks, e.jobChecks()...)
 	checks = append(checks, e.handlerChecks()...)
 	checks = append(checks, e.deliverCheck())
-	return append(checks, doctor.Check{Name: "sweeper", Skip: e.notIn(modeCloudTasks), Needs: []string{"schema"}, Look: e.checkSweeper})
+	return append(checks, doctor.Check{Name: "sweeper", Skip: e.noCloudTasks(), Needs: []string{"schema"}, Look: e.checkSweeper})
 }
 
-// notIn is why a check of one mode is skipped in this one.
-func (e *examination) notIn(mode string) string {
+// noCloudTasks is why a check of cloudtasks mode is skipped; empty: it is not.
+func (e *examination) noCloudTasks() string {
 	switch {
-	case e.mode != mode:
+	case e.mode != modeCloudTasks:
 		return e.mode + " mode"
-	case mode == modeCloudTasks && e.target == nil:
+	case e.target == nil:
 		return "the settings do not say where tasks go"
 	}
 	return ""

@@ -37,7 +37,7 @@ func (e *examination) deliverCheck() doctor.Check {
 	case !e.cmd.Deliver:
 		check.Skip = "--deliver makes one"
 	case e.mode == modeCloudTasks && e.target == nil:
-		check.Skip = e.notIn(modeCloudTasks)
+		check.Skip = e.noCloudTasks()
 	case e.mode != modeCloudTasks: // whose checks are skipped
 		check.Needs = check.Needs[:4]
 	}

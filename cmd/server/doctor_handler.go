@@ -18,7 +18,7 @@ import (
 
 // handlerChecks are those of the handler's URL, from outside.
 func (e *examination) handlerChecks() []doctor.Check {
-	skip := e.notIn(modeCloudTasks)
+	skip := e.noCloudTasks()
 	handler := []string{"TASK_HANDLER_URL", "TASK_HANDLER_PATH"}
 	audience := doctor.Check{Name: "audience", Skip: skip, Needs: append(handler[:2:2], "OIDC_AUDIENCE"), Look: e.checkAudience}
 	if e.target != nil && e.target.config.AppEngine != nil {

@@ -24,7 +24,7 @@ import (
 
 // cloudChecks are those of accounts and Cloud Tasks.
 func (e *examination) cloudChecks() []doctor.Check {
-	skip := e.notIn(modeCloudTasks)
+	skip := e.noCloudTasks()
 	keysSkip := skip
 	if e.mode != modeCloudTasks && len(e.callers()) > 0 && len(e.audiences(e.settings.TaskHandlerURL)) > 0 {
 		keysSkip = "" // tokens are accepted in the other modes too
