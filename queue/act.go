@@ -22,8 +22,16 @@ type ActRequest struct {
 type Acted struct {
 	Done         int  // rows changed
 	Undispatched int  // of these, rows whose tickets were refused; the sweeper sees to them
+	Locked       int  // rows that another transaction had locked, up to lockedMost; they were not changed
 	More         bool // it stopped before all were done
 }
+
+// lockedMost bounds the count of locked rows.
+const lockedMost = 1000
+
+// lockPatience is how long an action goes on trying for rows that another
+// transaction has locked: most are for milliseconds, by a heartbeat for example.
+const lockPatience = time.Second
 
 // actBatch is how many rows one transaction of Act changes.
 const actBatch = 200
@@ -55,13 +63,14 @@ func (c *Client) Act(ctx context.Context, r ActRequest, progress func(done int))
 		return acted, err
 	}
 	defer func() {
-		entry.Done, entry.Failed, entry.Ended = acted.Done, acted.Undispatched, err == nil && !acted.More
+		entry.Done, entry.Failed, entry.Ended = acted.Done, acted.Undispatched+acted.Locked, err == nil && !acted.More
 		ending, cancel := context.WithTimeout(context.WithoutCancel(ctx), statementTimeout)
 		defer cancel()
 		if _, noteErr := c.note(ending, entry); noteErr != nil {
 			c.cfg.Logger.Warn("the end of an action is missing in the audit log", "action", r.Action, "actor", r.Actor, "done", acted.Done, "error", noteErr)
 		}
 	}()
+	var lockedSince time.Time
 	for {
 		if ctx.Err() != nil {
 			acted.More = true
@@ -79,10 +88,43 @@ func (c *Client) Act(ctx context.Context, r ActRequest, progress func(done int))
 		if progress != nil {
 			progress(acted.Done)
 		}
-		if n < limit || acted.Done == r.Most {
+		if acted.Done == r.Most && r.Most > 0 {
 			return acted, nil
 		}
+		if n == limit {
+			continue
+		}
+		if acted.Locked = c.locked(ctx, r, before, acted.Done); acted.Locked == 0 {
+			return acted, nil
+		}
+		if n > 0 || lockedSince.IsZero() {
+			lockedSince = time.Now()
+		}
+		if time.Since(lockedSince) > lockPatience {
+			return acted, nil
+		}
+		select {
+		case <-ctx.Done():
+		case <-time.After(lockPatience / 10):
+		}
 	}
+}
+
+// locked counts the rows that an action is for and that it has not changed: they
+// are locked by another transaction. If they cannot be counted, there are none to
+// tell of.
+func (c *Client) locked(ctx context.Context, r ActRequest, before time.Time, done int) int {
+	most := lockedMost
+	if r.Most > 0 {
+		most = min(most, r.Most-done)
+	}
+	n := 0
+	err := within(context.WithoutCancel(ctx), statementTimeout, func(ctx context.Context) (err error) {
+		n, err = c.cfg.Store.CountMatching(ctx, r.Action, r.Selection, before, most)
+		return err
+	})
+	c.outage.observeRead(err)
+	return n
 }
 
 // actBatch changes and dispatches one batch. It ends even if ctx does: how much
@@ -135,7 +177,7 @@ func (c *Client) Note(ctx context.Context, actor, action string, task uuid.UUID,
 func (c *Client) CountMatching(ctx context.Context, a Action, s Selection, most int) (int, error) {
 	var n int
 	err := within(ctx, statementTimeout, func(ctx context.Context) (err error) {
-		n, err = c.cfg.Store.CountMatching(ctx, a, s, most)
+		n, err = c.cfg.Store.CountMatching(ctx, a, s, time.Time{}, most)
 		return err
 	})
 	c.outage.observeRead(err)

@@ -16,11 +16,13 @@ type Board interface {
 	List(ctx context.Context, r ListRequest) (ListPage, error)
 
 	// CountMatching counts the rows that an action would change, most at most.
-	CountMatching(ctx context.Context, a Action, s Selection, most int) (int, error)
+	// before is as in Act; zero is no limit.
+	CountMatching(ctx context.Context, a Action, s Selection, before time.Time, most int) (int, error)
 	// Act changes up to limit rows that are chosen and that the action is for.
-	// What it returns are the rows as they are afterwards, in no order; fewer
-	// than limit means that no more are there. Rows locked by somebody else are
-	// passed over. Rows that have been enqueued, failed, been made due, been
+	// It returns the rows as they are afterwards, in no order and without their
+	// Args, ReturnValue and Errors, which may be long; fewer than limit means that
+	// no more are there. Rows that another transaction has locked are skipped. Rows
+	// that have been enqueued, failed, been made due, been
 	// refused by a dispatcher or begun to run after before, which is a time of
 	// the database, are left alone, so that repeating it ends.
 	Act(ctx context.Context, a Action, s Selection, before time.Time, limit int) ([]*Row, error)
@@ -157,6 +159,6 @@ type AuditEntry struct {
 	Task   uuid.UUID // zero: of many
 	Target string    // what was chosen, in words
 	Done   int       // rows changed
-	Failed int       // rows that could not be dispatched, or were passed over
+	Failed int       // rows that could not be dispatched, or were locked and not changed
 	Ended  bool
 }

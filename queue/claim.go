@@ -90,10 +90,11 @@ func (r *Row) LostErrors(now time.Time) []AttemptError {
 }
 
 // noted reports whether the history of a RUNNING row holds a record of the attempt
-// that runs.
+// that runs. Attempts that are given back leave their numbers to others, so that
+// the time of the claim has to be the same, too.
 func (r *Row) noted() bool {
 	n := len(r.Errors)
-	return r.Status == StatusRunning && n > 0 && r.Errors[n-1].Attempt == r.Attempts
+	return r.Status == StatusRunning && n > 0 && r.Errors[n-1].Attempt == r.Attempts && r.Errors[n-1].StartedAt.Equal(r.LastAttemptedAt)
 }
 
 const workerLostClass = "WorkerLost"

@@ -18,19 +18,58 @@ var (
 	// ErrInvalid: the request cannot be accepted as it stands; nothing was
 	// stored. The message names the field and what it accepts.
 	ErrInvalid = errors.New("invalid request")
-	// ErrUnavailable: the database could not be reached, refused the work, or
-	// had no free connection in time. Nothing is known to be wrong with the
-	// request; try again.
+	// ErrUnavailable: the database could not do the work now. Nothing is known
+	// to be wrong with the request; retry it. ErrLocked, ErrContended, ErrNoAnswer
+	// and ErrPoolExhausted are ErrUnavailable too, and say more precisely why; an
+	// error that is none of them is a database that cannot be reached, or that
+	// refuses the work (a restart, a failover, a full disk).
 	ErrUnavailable = errors.New("database unavailable")
 	// ErrNoEffect, in an ErrUnavailable of Claim or ClaimNext: the database was not
 	// asked, or it refused, so nothing was claimed. Without it the claim may have
 	// been made although its answer did not arrive.
 	ErrNoEffect = errors.New("nothing was changed")
+	// ErrTooLarge: the row is larger than the database accepts, such as MySQL's
+	// max_allowed_packet. Nothing was stored, and a retry would not help.
+	ErrTooLarge = errors.New("larger than the database accepts")
 	// ErrSchema: the tables are missing, or of an older version.
 	ErrSchema = errors.New("database schema is missing or behind (run: server migrate)")
 	// ErrClosed: the store has been closed.
 	ErrClosed = errors.New("store is closed")
 )
+
+// Kinds of ErrUnavailable that are not an outage of the database.
+var (
+	// ErrLocked: another transaction has locked the row, so nothing was changed.
+	// It is also the Reason of a NotClaimedError.
+	ErrLocked error = transientError("the row is locked by another transaction")
+	// ErrContended: the database gave the statement up because of other
+	// transactions (deadlock, serialization failure, lock wait) or of a time limit
+	// of the server. Nothing was changed.
+	ErrContended error = transientError("the database gave the statement up because of other transactions or a time limit")
+	// ErrNoAnswer: the database did not answer in time; whether it did the work
+	// is unknown.
+	ErrNoAnswer error = transientError("the database did not answer in time")
+	// ErrPoolExhausted: all connections of this process were in use for too long.
+	ErrPoolExhausted error = transientError("no free database connection")
+)
+
+// transientError is an error that is ErrUnavailable.
+type transientError string
+
+func (e transientError) Error() string      { return string(e) }
+func (transientError) Is(target error) bool { return target == ErrUnavailable }
+
+// UnavailableReason returns the sentinel that says most precisely why err is
+// ErrUnavailable or ErrClosed; nil for any other error. Its text contains nothing
+// of the database or of its address.
+func UnavailableReason(err error) error {
+	for _, reason := range []error{ErrLocked, ErrContended, ErrNoAnswer, ErrPoolExhausted, ErrClosed, ErrUnavailable} {
+		if errors.Is(err, reason) {
+			return reason
+		}
+	}
+	return nil
+}
 
 // Why a claim was not given: the Reason of a NotClaimedError. Each maps to one
 // answer of the execute endpoint.

@@ -357,7 +357,7 @@ func TestFinishWhoseAnswerWasLostIsRecognised(t *testing.T) {
 	if run.Outcome != queue.OutcomeSucceeded || !run.Row.FinishedAt.Equal(sys.row(id).FinishedAt) {
 		t.Errorf("%+v", run)
 	}
-	if log := sys.log.String(); strings.Count(log, `msg="database unavailable`) != 1 || strings.Count(log, `msg="database is back`) != 1 {
+	if log := sys.log.String(); strings.Count(log, `msg="database unavailable`) != 1 || strings.Count(log, `msg="database calls succeed again`) != 1 {
 		t.Errorf("an outage should be one line when it starts and one when it ends:\n%s", log)
 	}
 }

@@ -14,7 +14,8 @@ type Maintenance interface {
 	// Cancel makes a READY or RUNNING row CANCELLED at once and takes its claim
 	// away, so that the finish of a running function is refused. For a row that
 	// is final already it changes nothing and returns false. The row is returned
-	// as it is afterwards; ErrNotFound if there is none.
+	// as it is afterwards; ErrNotFound if there is none. ErrLocked, within a few
+	// seconds and with the row as it was, if another transaction has locked it.
 	Cancel(ctx context.Context, id uuid.UUID) (row *Row, cancelled bool, err error)
 
 	// Figures counts rows.

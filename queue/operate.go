@@ -12,7 +12,9 @@ import (
 
 // Cancel makes a task CANCELLED unless it has ended; cancelled says whether it
 // did. The context of a function that is running ends with its next heartbeat,
-// and what it returns is not stored. ErrNotFound if there is no such task.
+// and what it returns is not stored. ErrNotFound if there is no such task. ErrLocked
+// comes with the row as it was: another transaction has locked it, and nothing was
+// changed.
 func (c *Client) Cancel(ctx context.Context, id uuid.UUID) (row *Row, cancelled bool, err error) {
 	if err := c.check(); err != nil {
 		return nil, false, err

@@ -31,7 +31,7 @@ func TestAReadOnlyWindowIsOneOutage(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	if begun, ended := strings.Count(sys.log.String(), `msg="database unavailable`), strings.Count(sys.log.String(), "database is back"); begun != 1 || ended != 0 {
+	if begun, ended := strings.Count(sys.log.String(), `msg="database unavailable`), strings.Count(sys.log.String(), "database calls succeed again"); begun != 1 || ended != 0 {
 		t.Errorf("%d lines say that it has gone, %d that it is back:\n%s", begun, ended, sys.log)
 	}
 }
@@ -54,7 +54,7 @@ func TestADatabaseThatHangsIsAnOutage(t *testing.T) {
 				t.Errorf("after %s: %v", time.Since(begun), err)
 			}
 		}
-		if begun := strings.Count(sys.log.String(), `msg="database unavailable`); begun != 1 {
+		if begun := strings.Count(sys.log.String(), `msg="the database did not answer in time; retrying"`); begun != 1 {
 			t.Errorf("%d lines say that it has gone:\n%s", begun, sys.log)
 		}
 		sys.shutdown() // until then it looks for what the lost answers may have claimed

@@ -12,7 +12,7 @@ import (
 type Outbox interface {
 	// DispatchFailed notes on READY rows that creating their Cloud Tasks
 	// failed, makes them due for the sweeper now, and takes back what
-	// TakeStranded counted.
+	// TakeStranded counted. Rows that another transaction has locked are skipped.
 	DispatchFailed(ctx context.Context, reason string, ids ...uuid.UUID) error
 
 	// StrandedQueues returns the queues of a backend that have stranded rows:
@@ -22,8 +22,10 @@ type Outbox interface {
 	// TakeStranded takes up to limit stranded rows of a queue for dispatching,
 	// those that have been so longest first: it moves their DispatchDueAt on, by
 	// StrandedPause of the times that this has happened since the last claim, and
-	// counts. Rows locked by somebody else are passed over, and so are those
-	// that became stranded after q.At, and those not due for ArmWithin.
+	// counts, and clears their DispatchError. Rows that another transaction has
+	// locked are skipped, and so are those that became stranded after q.At, and
+	// those not due for ArmWithin. The rows come without their Args, ReturnValue
+	// and Errors, which may be long.
 	TakeStranded(ctx context.Context, q StrandedQueue, limit int) ([]*Row, error)
 }
 

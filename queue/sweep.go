@@ -41,7 +41,8 @@ func (s Swept) NothingWorked() bool { return s.Errors > 0 && s.Dispatched+s.Arme
 // at the same time, here and elsewhere.
 //
 // Refused tickets are counted, logged and noted on their rows; the error is the
-// store's. What was done before an error is returned with it.
+// store's. A part of the sweep that fails does not stop the others, and what was
+// done is returned with the error.
 func (c *Client) Sweep(ctx context.Context, limit int) (Swept, error) {
 	if err := c.check(); err != nil {
 		return Swept{}, err
@@ -67,9 +68,6 @@ func (c *Client) sweep(ctx context.Context, limit int, background bool) (Swept, 
 		c.cfg.Logger.Log(ctx, s.level(), "swept", "dispatched", s.done.Dispatched, "reclaimed", s.done.Reclaimed,
 			"armed", s.done.Armed, "failed", s.done.Failed, "errors", s.done.Errors)
 	}
-	if err != nil && ctx.Err() != nil && errors.Is(err, ctx.Err()) {
-		err = nil // its time was over; the next one goes on
-	}
 	return s.done, err
 }
 
@@ -83,7 +81,7 @@ func (c *Client) SweepEvery(ctx context.Context, interval time.Duration) {
 	defer ticker.Stop()
 	for {
 		_, err := c.sweep(ctx, DefaultSweepLimit, true)
-		if err != nil && !errors.Is(err, ErrUnavailable) { // that, outage logs once
+		if err != nil && !errors.Is(err, ErrUnavailable) { // that, outage logs
 			c.cfg.Logger.Error("sweep failed", "error", err)
 		}
 		select {
@@ -100,6 +98,7 @@ type sweep struct {
 	left       int  // rows that may still be dispatched
 	background bool // it is one of many
 	done       Swept
+	failed     error // of the store
 }
 
 func (s *sweep) level() slog.Level {
@@ -113,13 +112,10 @@ func (s *sweep) run(ctx context.Context, limit int) error {
 	store, seen := s.client.cfg.Store, &s.client.seen
 	mark := !s.background || seen.markDue()
 	looked, nothing := seen.fresh()
-	err := within(ctx, statementTimeout*time.Duration(1+limit/1000), func(ctx context.Context) error {
-		if mark {
-			if err := store.Mark(ctx, MarkSwept); err != nil {
-				return err
-			}
-			seen.noteMark()
-		}
+	if mark && s.try(ctx, within(ctx, statementTimeout, func(ctx context.Context) error { return store.Mark(ctx, MarkSwept) })) {
+		seen.noteMark()
+	}
+	promote := func(ctx context.Context) error {
 		if s.background && looked {
 			return nil
 		}
@@ -127,11 +123,9 @@ func (s *sweep) run(ctx context.Context, limit int) error {
 		s.done.Reclaimed, s.done.Failed = p.Reclaimed, p.Failed
 		s.client.promoted(ctx, p)
 		return err
-	})
-	if err != nil {
-		return err
 	}
-	if nothing && !mark {
+	s.try(ctx, within(ctx, statementTimeout*time.Duration(1+limit/1000), promote))
+	if s.failed == nil && nothing && !mark {
 		return nil
 	}
 	for _, name := range slices.Sorted(maps.Keys(s.client.backends)) {
@@ -144,14 +138,27 @@ func (s *sweep) run(ctx context.Context, limit int) error {
 			queues, err = store.StrandedQueues(ctx, name)
 			return err
 		})
-		if err != nil {
-			return err
-		}
-		if err := s.queues(ctx, dispatcher, queues); err != nil {
-			return err
+		if s.try(ctx, err) {
+			s.queues(ctx, dispatcher, queues)
 		}
 	}
-	return nil
+	return s.failed
+}
+
+// try keeps the error of one part of the sweep, which does not stop the others,
+// and reports whether there was none. That the time of the sweep is over is no
+// error: the next one goes on.
+func (s *sweep) try(ctx context.Context, err error) bool {
+	switch {
+	case err == nil:
+		return true
+	case ctx.Err() != nil && errors.Is(err, ctx.Err()):
+	case s.failed == nil:
+		s.failed = err
+	default:
+		s.failed = fmt.Errorf("%w; %w", s.failed, err)
+	}
+	return false
 }
 
 // outboxOf returns the dispatcher of a backend whose rows need one: not of those
@@ -175,7 +182,7 @@ const (
 // whole first batch, or a later one, was refused is left for this pass; one with
 // several shards only when all of them have refused: the refused rows of one,
 // which are in front, must not keep the others' waiting.
-func (s *sweep) queues(ctx context.Context, d Dispatcher, queues []StrandedQueue) error {
+func (s *sweep) queues(ctx context.Context, d Dispatcher, queues []StrandedQueue) {
 	refusing := make(map[StrandedQueue]map[string]bool, len(queues))
 	for _, q := range queues {
 		refusing[q] = make(map[string]bool)
@@ -186,19 +193,15 @@ func (s *sweep) queues(ctx context.Context, d Dispatcher, queues []StrandedQueue
 			share := (s.left + len(queues) - i - 1) / (len(queues) - i)
 			n := min(size, share)
 			if n == 0 {
-				return nil
+				return
 			}
 			more, err := s.batch(ctx, d, q, n, refusing[q])
-			if err != nil {
-				return err
-			}
-			if more {
+			if s.try(ctx, err) && more {
 				again = append(again, q)
 			}
 		}
 		queues = again
 	}
-	return nil
 }
 
 // batch dispatches up to n rows of a queue, and reports whether to go on with

@@ -82,8 +82,8 @@ func (p *program) databaseOpener(how opening) (open func(context.Context) (datab
 	if err != nil {
 		return nil, err
 	}
-	if max := p.settings.DBMaxConns; max < 1 || max > maxConns {
-		return nil, usagef("DB_MAX_CONNS must be from 1 to %d, not %d", maxConns, max)
+	if max := p.settings.DBMaxConns; max < 2 || max > maxConns {
+		return nil, usagef("DB_MAX_CONNS must be from 2 to %d, not %d: one connection is kept for heartbeats and results", maxConns, max)
 	}
 	dial, name, err := p.dialer(rawURL)
 	if err != nil {

@@ -70,7 +70,7 @@ func TestDoctorNamesEachSingleFault(t *testing.T) {
 		{"bad sweep interval", set("TASKS_SWEEP_INTERVAL", "1ms"), "fail TASKS_SWEEP_INTERVAL: at least 1s"},
 		{"bad exporter", set("OTEL_TRACES_EXPORTER", "carrier-pigeon"), "fail OTEL_TRACES_EXPORTER: must be otlp or none … correct OTEL_TRACES_EXPORTER"},
 		{"bad webhook secret", set("WEBHOOK_SECRET", "?"), "fail WEBHOOK_SECRET: must be whsec_"},
-		{"pool of none", set("DB_MAX_CONNS", "0"), "fail DB_MAX_CONNS: from 1 to 10000"},
+		{"pool of one", set("DB_MAX_CONNS", "1"), "fail DB_MAX_CONNS: from 2 to 10000"},
 		{"strange database", set("DATABASE_URL", "oracle://u:s3cret-pass@x"), "fail DATABASE_URL: must begin with postgres://"},
 		{"strange Cloud SQL", set("CLOUD_SQL_INSTANCE", "a"), "fail CLOUD_SQL_INSTANCE: CLOUD_SQL_INSTANCE"},
 		{"blank token", set("TASK_API_TOKEN", " "), "fail TASK_API_TOKEN: is blank"},

@@ -113,12 +113,12 @@ func (d *degraded) cloudFault(t *testing.T, fault cloudFault) {
 func TestAPoolWithoutAFreeConnectionIs503AndRecovers(t *testing.T) {
 	t.Parallel()
 	url := testdb.StartPostgres(t).URL("postgres")
-	s := procServe(t, t.TempDir(), []string{"DATABASE_URL=" + url, "TASKS_MODE=pull", "DB_MAX_CONNS=1", procToken}, "--migrate")
+	s := procServe(t, t.TempDir(), []string{"DATABASE_URL=" + url, "TASKS_MODE=pull", "DB_MAX_CONNS=2", procToken}, "--migrate")
 	id := s.enqueue(`{"task":"demo.echo"}`).ID
 	procLock(t, url)
 
-	// One request waits for the lock with the only connection, the others for
-	// that connection.
+	// One request waits for the lock with the only connection that it may have, the
+	// others for that connection: the other one is kept for heartbeats.
 	var held, starved procReply
 	var requests sync.WaitGroup
 	requests.Go(func() { held = procExecute(s, id, nil) })
@@ -130,9 +130,9 @@ func TestAPoolWithoutAFreeConnectionIs503AndRecovers(t *testing.T) {
 		}
 	}
 	requests.Wait()
-	for what, reply := range map[string]procReply{"execute": held, "enqueue": starved} {
-		if reply.status != 503 || reply.header.Get("Retry-After") == "" || reply.body.Error != "database unavailable" {
-			t.Errorf("%s: %d %s", what, reply.status, reply.text)
+	for why, reply := range map[error]procReply{queue.ErrNoAnswer: held, queue.ErrPoolExhausted: starved} {
+		if reply.status != 503 || reply.header.Get("Retry-After") == "" || reply.body.Error != why.Error() {
+			t.Errorf("%s: %d %s", why, reply.status, reply.text)
 		}
 	}
 	testdb.Exec(t, url, terminateLockers)
@@ -141,7 +141,7 @@ func TestAPoolWithoutAFreeConnectionIs503AndRecovers(t *testing.T) {
 	}
 	s.wantEnd(id, queue.StatusSuccessful, 1)
 	log := s.log.String()
-	if strings.Count(log, "database unavailable; trying on") != 1 || strings.Count(log, "database is back") != 1 || !strings.Contains(log, "all 1 are in use (DB_MAX_CONNS)") {
+	if strings.Count(log, "no free database connection; retrying") != 1 || strings.Count(log, "database calls succeed again") != 1 || !strings.Contains(log, "all 2 are in use (DB_MAX_CONNS)") {
 		t.Errorf("log:\n%s", log)
 	}
 }

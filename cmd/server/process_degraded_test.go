@@ -25,7 +25,7 @@ func TestOneServerLivesThroughEveryDegradedDependency(t *testing.T) {
 	app := strings.Replace(d.url, "postgres@", "app@", 1)
 	// One connection, so that every request meets the fault on the same one.
 	d.procServer = d.cloud.serve(t.TempDir(), d.cloud.env("DATABASE_URL="+app+"?statement_timeout=300",
-		"DB_MAX_CONNS=1", "TASKS_DISPATCH_TIMEOUT=1s"))
+		"DB_MAX_CONNS=2", "TASKS_DISPATCH_TIMEOUT=1s"))
 	for _, fault := range databaseFaults {
 		t.Run("database "+fault.name, func(t *testing.T) { d.databaseFault(t, fault) })
 	}
@@ -50,6 +50,7 @@ type databaseFault struct {
 	reads      int    // the answer of /tasks/status/
 	ready      int    // and of /health/ready
 	says       string // in the line of the log that tells of it
+	contended  bool   // the database is well, and gives statements up
 }
 
 var databaseFaults = []databaseFault{
@@ -95,7 +96,7 @@ var databaseFaults = []databaseFault{
 		name:  "slow", // beyond the statement_timeout of its URL: 57014
 		begin: func(d *degraded) { d.lock() },
 		end:   func(d *degraded) { d.sql(terminateLockers) },
-		reads: 503, ready: 200, says: `statement timeout \(SQLSTATE 57014\)`,
+		reads: 503, ready: 200, says: `statement timeout \(SQLSTATE 57014\)`, contended: true,
 	},
 }
 
@@ -199,10 +200,16 @@ func (d *degraded) databaseFault(t *testing.T, fault databaseFault) {
 	d.wantEnd(stored, queue.StatusSuccessful, 1)
 
 	log := d.log.String()[logged:]
-	if begun, ended := strings.Count(log, "database unavailable; trying on"), strings.Count(log, "database is back"); begun != 1 || ended != 1 {
+	if fault.contended {
+		if !regexp.MustCompile(`level=WARN msg="database statement gave way to other transactions; retrying" error=.*`+fault.says).MatchString(log) || strings.Contains(log, "level=ERROR") {
+			t.Errorf("the log does not say %s, and nothing else:\n%s", fault.says, log)
+		}
+		return
+	}
+	if begun, ended := strings.Count(log, "database unavailable; retrying"), strings.Count(log, "database calls succeed again"); begun != 1 || ended != 1 {
 		t.Errorf("%d lines at the beginning and %d at the end:\n%s", begun, ended, log)
 	}
-	if !regexp.MustCompile(`level=ERROR msg="database unavailable; trying on" error=.*` + fault.says).MatchString(log) {
+	if !regexp.MustCompile(`level=ERROR msg="database unavailable; retrying" error=.*` + fault.says).MatchString(log) {
 		t.Errorf("the log does not say %s:\n%s", fault.says, log)
 	}
 	if strings.Contains(log, "panic") || strings.Count(log, "level=ERROR") != 1 {

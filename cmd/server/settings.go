@@ -15,7 +15,7 @@ import (
 // and insists on, only those that it needs.
 type settings struct {
 	DatabaseURL string `env:"DATABASE_URL" group:"database" placeholder:"URL" help:"postgres://…, mysql://…, mariadb://…, sqlite:PATH or sqlite::memory:. Off Google Cloud the default is sqlite:claimcheck.db."`
-	DBMaxConns  int    `env:"DB_MAX_CONNS" name:"db-max-conns" group:"database" default:"10" accepts:"from 1 to 10000" help:"Connections in the pool."`
+	DBMaxConns  int    `env:"DB_MAX_CONNS" name:"db-max-conns" group:"database" default:"10" accepts:"from 2 to 10000" help:"Connections in the pool; one is kept for heartbeats and results."`
 	DBPooler    bool   `env:"DB_POOLER" name:"db-pooler" group:"database" help:"A transaction pooler (PgBouncer) sits before the database: prepare no statements."`
 
 	CloudSQLInstance  string `env:"CLOUD_SQL_INSTANCE" name:"cloud-sql-instance" group:"database" placeholder:"PROJECT:REGION:INSTANCE" help:"Dial through the Cloud SQL connector; DATABASE_URL then gives user and database."`

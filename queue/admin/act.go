@@ -14,6 +14,7 @@ type progress struct {
 	Expected     int // as many as were confirmed; 0: tasks that were picked
 	Done         int
 	Undispatched int
+	Locked       int // rows of the last request that another transaction had locked
 	Beyond       int // those that matched at the first request, and were not confirmed
 }
 
@@ -101,6 +102,7 @@ func (h *handler) carryOn(v *visit, o order, so *progress) (more bool, err error
 	h.board.forget()
 	so.Done += acted.Done
 	so.Undispatched += acted.Undispatched
+	so.Locked = acted.Locked
 	return acted.More && acted.Done > 0 && (!so.bounded() || so.left() > 0), err
 }
 
@@ -129,7 +131,7 @@ func (so progress) notice(o order) notice {
 	expected := max(so.Expected, o.Picked)
 	skipped := 0
 	if expected < countMost {
-		skipped = max(0, expected-so.Done)
+		skipped = max(0, expected-so.Done-so.Locked)
 	}
 	n := notice{Good: so.Undispatched == 0 && so.Done > 0}
 	switch {
@@ -140,6 +142,10 @@ func (so progress) notice(o order) notice {
 	}
 	if so.Undispatched > 0 {
 		n.Text += fmt.Sprintf(", %s of them could not be dispatched (the sweeper will)", num(so.Undispatched))
+	}
+	if so.Locked > 0 {
+		n.Good = false
+		n.Text += fmt.Sprintf(", %s locked by another transaction and not changed: try again when that has ended", num(so.Locked))
 	}
 	if skipped > 0 {
 		n.Text += fmt.Sprintf(", %s skipped: they %s", num(skipped), d.Passed)

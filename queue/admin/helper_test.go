@@ -275,11 +275,11 @@ func (c *countingStore) Notes(ctx context.Context, id uuid.UUID, before time.Tim
 	return c.Store.Notes(ctx, id, before, limit)
 }
 
-func (c *countingStore) CountMatching(ctx context.Context, a queue.Action, s queue.Selection, most int) (int, error) {
+func (c *countingStore) CountMatching(ctx context.Context, a queue.Action, s queue.Selection, before time.Time, most int) (int, error) {
 	if err := c.count("CountMatching"); err != nil {
 		return 0, err
 	}
-	return c.Store.CountMatching(ctx, a, s, most)
+	return c.Store.CountMatching(ctx, a, s, before, most)
 }
 
 func (c *countingStore) Act(ctx context.Context, a queue.Action, s queue.Selection, before time.Time, limit int) ([]*queue.Row, error) {

@@ -217,6 +217,14 @@ func explain(err error) *pageError {
 		return &pageError{http.StatusBadRequest, "That cannot be done", err.Error()}
 	case errors.Is(err, queue.ErrSchema):
 		return &pageError{http.StatusServiceUnavailable, "The database is behind", "Its tables are missing or old. Run: server migrate"}
+	case errors.Is(err, queue.ErrLocked):
+		return &pageError{http.StatusConflict, "The task is locked", "Another transaction has locked it. It was not changed: try again when that has ended."}
+	case errors.Is(err, queue.ErrContended):
+		return &pageError{http.StatusServiceUnavailable, "The database was busy", "It gave up because of other transactions or a time limit. Nothing was changed: try again in a moment."}
+	case errors.Is(err, queue.ErrPoolExhausted):
+		return &pageError{http.StatusServiceUnavailable, "No database connection was free", "All connections of this process are in use (DB_MAX_CONNS). Try again in a moment."}
+	case errors.Is(err, queue.ErrTooLarge):
+		return &pageError{http.StatusRequestEntityTooLarge, "Too large", "The database does not accept a task of this size. Nothing was done."}
 	case errors.Is(err, queue.ErrUnavailable), errors.Is(err, queue.ErrClosed):
 		return &pageError{http.StatusServiceUnavailable, "The database does not answer", "Nothing is known of the tasks until it does. Try again in a moment."}
 	case errors.Is(err, context.DeadlineExceeded), errors.Is(err, context.Canceled):

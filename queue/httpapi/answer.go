@@ -78,6 +78,7 @@ var refusals = []struct {
 	{queue.ErrWorkerLost, http.StatusOK},
 	{queue.ErrNotDue, http.StatusOK}, // it is armed again for its time
 	{queue.ErrLeased, http.StatusConflict},
+	{queue.ErrLocked, http.StatusConflict}, // not 503, which slows the whole queue down
 	{queue.ErrUnknownTask, http.StatusInternalServerError},
 	{queue.ErrShutdown, http.StatusInternalServerError},
 	{queue.ErrBusy, http.StatusTooManyRequests},
@@ -92,7 +93,7 @@ func notRunAnswer(err error) Answer {
 		answer := Answer{Status: refusal.status, Body: notExecuted{Reason: refusal.reason.Error()}}
 		var claim *queue.NotClaimedError
 		switch {
-		case refusal.reason == queue.ErrLeased && errors.As(err, &claim):
+		case (refusal.reason == queue.ErrLeased || refusal.reason == queue.ErrLocked) && errors.As(err, &claim):
 			answer.RetryAfter = claim.Wait
 		case refusal.reason == queue.ErrWorkerLost && errors.As(err, &claim):
 			answer.Body = notExecuted{Reason: claim.Error()} // the last attempt may have left another reason
@@ -120,9 +121,14 @@ func ErrorAnswer(err error) Answer {
 		return Answer{Status: http.StatusConflict, Body: errorBody{queue.ErrIDConflict.Error()}}
 	case errors.Is(err, queue.ErrSchema):
 		return Answer{http.StatusServiceUnavailable, errorBody{queue.ErrSchema.Error()}, infraRetryAfter}
-	case errors.Is(err, queue.ErrUnavailable), errors.Is(err, queue.ErrClosed),
-		errors.Is(err, context.DeadlineExceeded), errors.Is(err, context.Canceled):
-		return Answer{http.StatusServiceUnavailable, errorBody{queue.ErrUnavailable.Error()}, infraRetryAfter}
+	case errors.Is(err, queue.ErrTooLarge):
+		return Answer{Status: http.StatusRequestEntityTooLarge, Body: errorBody{queue.ErrTooLarge.Error()}}
+	case errors.Is(err, queue.ErrLocked):
+		return Answer{http.StatusConflict, errorBody{queue.ErrLocked.Error()}, time.Second}
+	case queue.UnavailableReason(err) != nil:
+		return Answer{http.StatusServiceUnavailable, errorBody{queue.UnavailableReason(err).Error()}, infraRetryAfter}
+	case errors.Is(err, context.DeadlineExceeded), errors.Is(err, context.Canceled):
+		return Answer{http.StatusServiceUnavailable, errorBody{queue.ErrNoAnswer.Error()}, infraRetryAfter}
 	default:
 		return Answer{Status: http.StatusInternalServerError, Body: errorBody{"internal error"}}
 	}

@@ -2,7 +2,9 @@ package httpapi
 
 import (
 	"context"
+	"errors"
 	"net/http"
+	"time"
 
 	"github.com/claimcheck-go/claimcheck/queue"
 )
@@ -35,16 +37,21 @@ func (h *handler) cancel(w http.ResponseWriter, r *http.Request, id string) {
 	ctx, cancel := context.WithTimeout(r.Context(), databaseTimeout)
 	defer cancel()
 	row, cancelled, err := h.Client.Cancel(ctx, taskID)
-	if err != nil {
-		h.fail(w, r, err)
-		return
+	answer := Answer{Status: http.StatusOK, Body: cancelBody{Cancelled: cancelled, Result: row}}
+	switch {
+	case errors.Is(err, queue.ErrLocked):
+		answer = Answer{http.StatusConflict, cancelBody{Error: queue.ErrLocked.Error() + ": nothing was changed, retry when that has ended", Result: row}, time.Second}
+	case err != nil:
+		answer = ErrorAnswer(err)
+	case !cancelled:
+		answer.Status = http.StatusConflict
 	}
-	status := http.StatusOK
-	if !cancelled {
-		status = http.StatusConflict
-	}
-	writeJSON(w, status, struct {
-		Cancelled bool       `json:"cancelled"`
-		Result    *queue.Row `json:"result"`
-	}{cancelled, row})
+	h.write(w, r, answer, err)
+}
+
+// cancelBody is the answer of cancel.
+type cancelBody struct {
+	Cancelled bool       `json:"cancelled"`
+	Error     string     `json:"error,omitempty"`
+	Result    *queue.Row `json:"result"`
 }

@@ -21,10 +21,10 @@ var deeds = map[queue.Action]deed{
 	queue.ActionRun: {`status = 'READY' AND NOT (hold = 0 AND dispatch_due_at > $1::timestamptz + ` + grace + ` AND dispatch_due_at <= now() + ` + grace + `)
 		AND NOT (dispatch_error IS NOT NULL AND dispatch_due_at > $1::timestamptz AND dispatch_due_at <= now())
 		AND (last_attempted_at IS NULL OR last_attempted_at < $1::timestamptz)`,
-		`hold = 0, run_after = NULL, retry_at = now(), dispatch_due_at = now() + ` + grace},
+		`hold = 0, run_after = NULL, retry_at = now(), dispatch_error = NULL, dispatch_due_at = now() + ` + grace},
 	queue.ActionRetry: {`status = 'FAILED' AND finished_at <= $1::timestamptz`,
 		`status = 'READY', hold = CASE WHEN run_after > now() THEN 1 ELSE 0 END, finished_at = NULL, claim_id = NULL, retry_at = greatest(now(), run_after),
-	max_attempts = greatest(max_attempts, attempts + 1), interruptions = 0, dispatch_tries = 0, dispatch_due_at = now() + ` + grace},
+	max_attempts = greatest(max_attempts, attempts + 1), interruptions = 0, dispatch_tries = 0, dispatch_error = NULL, dispatch_due_at = now() + ` + grace},
 	queue.ActionRequeue: {`status = 'RUNNING' AND lease_expires_at <= now() AND $1::timestamptz IS NOT NULL`,
 		setReclaimed + `, max_attempts = greatest(max_attempts, attempts + 1)`},
 	queue.ActionCancel: {`status IN ('READY', 'RUNNING') AND enqueued_at <= $1::timestamptz`, setCancelled},
@@ -47,10 +47,13 @@ func (s *statement) aimed(a queue.Action, selection queue.Selection, before time
 }
 
 // CountMatching counts the rows that an action would change, most at most.
-func (s *Store) CountMatching(ctx context.Context, a queue.Action, selection queue.Selection, most int) (n int, err error) {
+func (s *Store) CountMatching(ctx context.Context, a queue.Action, selection queue.Selection, before time.Time, most int) (n int, err error) {
+	if before.IsZero() {
+		before = forever
+	}
 	var q statement
 	q.text = `SELECT count(*) FROM (SELECT 1`
-	if err := q.aimed(a, selection, forever); err != nil {
+	if err := q.aimed(a, selection, before); err != nil {
 		return 0, err
 	}
 	q.add(` LIMIT %s::int8) AS rows`, most)
@@ -70,7 +73,7 @@ func (s *Store) Act(ctx context.Context, a queue.Action, selection queue.Selecti
 	if err := q.aimed(a, selection, before); err != nil {
 		return nil, err
 	}
-	q.add(` LIMIT %s::int8 FOR UPDATE SKIP LOCKED)) RETURNING `+columns, limit)
+	q.add(` LIMIT %s::int8 FOR UPDATE SKIP LOCKED)) RETURNING `+lightColumns, limit)
 	defer s.lines.forget()
 	err = s.on(ctx, string(a)+" tasks", func(conn *pgx.Conn) error {
 		rows, err = many(conn.Query(ctx, q.text, q.args...))

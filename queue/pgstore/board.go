@@ -105,10 +105,20 @@ func (s *Store) Failures(ctx context.Context, since time.Time, limit int) (group
 	return groups, err
 }
 
+// The mark is left alone while another transaction has it locked, which is as a
+// rule another Mark.
+const (
+	markQuery    = `UPDATE claimcheck_marks SET at = now() WHERE name = (SELECT name FROM claimcheck_marks WHERE name = $1::text FOR UPDATE SKIP LOCKED)`
+	newMarkQuery = `INSERT INTO claimcheck_marks (name, at) VALUES ($1::text, now()) ON CONFLICT (name) DO NOTHING`
+)
+
 // Mark notes under a name that something happened now.
 func (s *Store) Mark(ctx context.Context, name string) error {
 	return s.on(ctx, "mark", func(conn *pgx.Conn) error {
-		_, err := conn.Exec(ctx, `INSERT INTO claimcheck_marks (name, at) VALUES ($1::text, now()) ON CONFLICT (name) DO UPDATE SET at = now()`, name)
+		n, err := count(conn.Exec(ctx, markQuery, name))
+		if err == nil && n == 0 {
+			_, err = conn.Exec(ctx, newMarkQuery, name)
+		}
 		return err
 	})
 }

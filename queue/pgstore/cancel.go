@@ -8,6 +8,7 @@ import (
 	"github.com/google/uuid"
 	"github.com/jackc/pgx/v5"
 
+	"github.com/claimcheck-go/claimcheck/internal/rowlock"
 	"github.com/claimcheck-go/claimcheck/queue"
 )
 
@@ -16,15 +17,16 @@ import (
 const setCancelled = `status = 'CANCELLED', hold = NULL, finished_at = now(), lease_expires_at = NULL, claim_id = NULL`
 
 // cancelQuery: index: the primary key.
-const cancelQuery = `
+var cancelQuery = `
 UPDATE claimcheck_tasks SET ` + setCancelled + `
-WHERE id = $1::uuid AND status IN ('READY', 'RUNNING')
+WHERE id = ` + freeRow(`id = $1::uuid AND status IN ('READY', 'RUNNING')`) + `
 RETURNING ` + columns
 
-// Cancel makes a READY or RUNNING row CANCELLED.
+// Cancel makes a READY or RUNNING row CANCELLED. The error of one that another
+// transaction has locked comes with the row as it was before.
 func (s *Store) Cancel(ctx context.Context, taskID uuid.UUID) (row *queue.Row, cancelled bool, err error) {
-	err = s.on(ctx, "cancel task", func(conn *pgx.Conn) error {
-		for range maxTries {
+	err = rowlock.Retry(ctx, rowlock.Cancel, func() error {
+		return s.on(ctx, "cancel task", func(conn *pgx.Conn) error {
 			row, err = one(conn.QueryRow(ctx, cancelQuery, uuidValue(taskID)))
 			cancelled = err == nil
 			if !errors.Is(err, pgx.ErrNoRows) {
@@ -34,12 +36,11 @@ func (s *Store) Cancel(ctx context.Context, taskID uuid.UUID) (row *queue.Row, c
 			if err != nil || row.Status.Final() {
 				return err
 			}
-			// It was reopened between the two statements.
-		}
-		return fmt.Errorf("cancel task %s: %w: it keeps changing", taskID, queue.ErrUnavailable)
+			return fmt.Errorf("cancel task %s: %w", taskID, queue.ErrLocked) // or it was reopened just now
+		})
 	})
-	if err != nil {
+	if err != nil && !errors.Is(err, queue.ErrLocked) {
 		return nil, false, err
 	}
-	return row, cancelled, nil
+	return row, cancelled, err
 }

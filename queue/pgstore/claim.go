@@ -3,12 +3,12 @@ package pgstore
 import (
 	"context"
 	"errors"
-	"fmt"
 	"time"
 
 	"github.com/google/uuid"
 	"github.com/jackc/pgx/v5"
 
+	"github.com/claimcheck-go/claimcheck/internal/rowlock"
 	"github.com/claimcheck-go/claimcheck/queue"
 )
 
@@ -17,7 +17,7 @@ import (
 // retries; that row also starts without interruptions.
 const setClaimed = `status = 'RUNNING', hold = NULL,
 	attempts = attempts + 1, max_attempts = greatest(max_attempts, attempts + 1),
-	worker_ids = worker_ids || $1::text, lease_expires_at = now() + $2::interval,
+	worker_ids = CASE WHEN array_ndims(worker_ids) > 1 THEN '{}' ELSE worker_ids END || $1::text, lease_expires_at = now() + $2::interval,
 	started_at = coalesce(started_at, now()), last_attempted_at = now(), finished_at = NULL,
 	retry_at = NULL, dispatch_error = NULL, dispatch_tries = 0,
 	interruptions = CASE WHEN status = 'FAILED' THEN 0 ELSE interruptions END`
@@ -31,16 +31,19 @@ func claimable(allowRetry string) string {
 		OR status = 'FAILED' AND ` + allowRetry + `)`
 }
 
+// freeRow is the ID of one row that no other transaction has locked, and locks it: a
+// statement on it never waits inside the database, where it would hold a
+// connection.
+func freeRow(condition string) string {
+	return `(SELECT id FROM claimcheck_tasks WHERE ` + condition + ` FOR UPDATE SKIP LOCKED)`
+}
+
 // claimQuery is the whole claim. It never makes the claim $6 for the second time
 // (queue.ClaimRequest.Spent). Index: the primary key.
 var claimQuery = `
 UPDATE claimcheck_tasks SET ` + setClaimed + `, claim_id = $6::uuid
-WHERE id = $5::uuid AND claim_id IS DISTINCT FROM $6::uuid AND ` + claimable(`$7::bool`) + `
+WHERE id = ` + freeRow(`id = $5::uuid AND claim_id IS DISTINCT FROM $6::uuid AND `+claimable(`$7::bool`)) + `
 RETURNING ` + columns
-
-// maxTries bounds how often a claim that missed is tried again because the row
-// has changed meanwhile.
-const maxTries = 10
 
 // claimOf is a delivery that asks for its row.
 type claimOf struct {
@@ -55,17 +58,15 @@ func (s *Store) Claim(ctx context.Context, taskID uuid.UUID, req queue.ClaimRequ
 
 func (s *Store) claimOne(ctx context.Context, c claimOf) (row *queue.Row, err error) {
 	taskID, req := c.id, c.ClaimRequest
-	err = s.on(ctx, "claim task", func(conn *pgx.Conn) error {
-		for range maxTries {
+	err = rowlock.Retry(ctx, rowlock.Claim, func() error {
+		return s.on(ctx, "claim task", func(conn *pgx.Conn) error {
 			row, err = one(conn.QueryRow(ctx, claimQuery, req.Worker, req.Lease, req.Tasks, req.Early, uuidValue(taskID), uuidValue(req.ClaimID), req.AllowRetry))
 			if !errors.Is(err, pgx.ErrNoRows) {
 				return err
 			}
-			if row, err = whyNot(ctx, conn, taskID, req); row != nil || err != nil {
-				return err
-			}
-		}
-		return fmt.Errorf("claim task %s: %w: it keeps changing", taskID, queue.ErrUnavailable)
+			row, err = whyNot(ctx, conn, taskID, req)
+			return err
+		})
 	})
 	if err != nil {
 		return nil, err
@@ -73,8 +74,9 @@ func (s *Store) claimOne(ctx context.Context, c claimOf) (row *queue.Row, err er
 	return row, nil
 }
 
-// whyNot says why a claim missed, or returns the row if an earlier copy of the
-// same request claimed it; neither if it would not miss now.
+// whyNot says why a claim missed: because the row is locked, if it would not miss
+// as the row was before. It returns the row if an earlier copy of the same request
+// claimed it.
 func whyNot(ctx context.Context, conn *pgx.Conn, taskID uuid.UUID, req queue.ClaimRequest) (*queue.Row, error) {
 	row, now, err := load(ctx, conn, taskID)
 	if err != nil {
@@ -83,11 +85,19 @@ func whyNot(ctx context.Context, conn *pgx.Conn, taskID uuid.UUID, req queue.Cla
 	if req.Holds(row) {
 		return row, nil
 	}
+	locked := &queue.NotClaimedError{Reason: queue.ErrLocked, Row: row, Wait: rowlock.RetryAfter}
 	refusal := queue.WhyNotClaimed(row, req, now)
 	if errors.Is(refusal, queue.ErrWorkerLost) {
-		if failed, err := loseWorker(ctx, conn, row, now); err != nil || !failed {
+		failed, err := loseWorker(ctx, conn, row, now)
+		if err != nil {
 			return nil, err
 		}
+		if !failed {
+			return nil, locked
+		}
+	}
+	if refusal == nil {
+		return nil, locked
 	}
 	return nil, refusal
 }
@@ -95,15 +105,15 @@ func whyNot(ctx context.Context, conn *pgx.Conn, taskID uuid.UUID, req queue.Cla
 // loseWorkerQuery takes effect only on the row that was read. The claim ID
 // goes, so that the lost worker, should it come back, does not take this end
 // for its own. Index: the primary key.
-const loseWorkerQuery = `
+var loseWorkerQuery = `
 UPDATE claimcheck_tasks SET status = 'FAILED', hold = NULL, finished_at = now(), errors = $2::text::json, error_group = $7::text, error_text = $8::text,
 	lease_expires_at = NULL, claim_id = NULL
-WHERE id = $1::uuid AND status = $3::text AND attempts = $4::int8
-	AND claim_id IS NOT DISTINCT FROM $5::uuid AND lease_expires_at IS NOT DISTINCT FROM $6::timestamptz
+WHERE id = ` + freeRow(`id = $1::uuid AND status = $3::text AND attempts = $4::int8
+	AND claim_id IS NOT DISTINCT FROM $5::uuid AND lease_expires_at IS NOT DISTINCT FROM $6::timestamptz`) + `
 RETURNING finished_at`
 
 // loseWorker fails row, as it was read at now, because its lease has expired
-// with no attempt left. It reports false if the row has changed since.
+// with no attempt left. It reports false if the row has changed since, or is locked.
 func loseWorker(ctx context.Context, q querier, row *queue.Row, now time.Time) (bool, error) {
 	all := row.LostErrors(now)
 	history, err := errorsValue(all)

@@ -57,7 +57,7 @@ func insertCopy(ctx context.Context, conn *pgx.Conn, rows []*queue.NewRow) error
 // evaluates no expressions.
 func beginAt(ctx context.Context, conn *pgx.Conn) (now time.Time, err error) {
 	batch := &pgx.Batch{}
-	batch.Queue(`BEGIN`)
+	batch.Queue(`BEGIN ISOLATION LEVEL READ COMMITTED`)
 	batch.Queue(`SELECT now()`).QueryRow(func(row pgx.Row) error { return row.Scan((*moment)(&now)) })
 	err = conn.SendBatch(ctx, batch).Close()
 	return now, err

@@ -140,7 +140,7 @@ func TestALargeBatchUnderRowLevelSecurity(t *testing.T) {
 		GRANT ALL ON claimcheck_tasks TO `+role)
 	query.Set("role", role)
 	u.RawQuery = query.Encode()
-	s := open(t, pgstore.Config{URL: u.String(), MaxConns: 1})
+	s := open(t, pgstore.Config{URL: u.String(), MaxConns: 2})
 	for range 2 {
 		batch := assorted(120)
 		if err := s.Insert(t.Context(), batch...); err != nil {

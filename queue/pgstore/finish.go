@@ -11,6 +11,7 @@ import (
 	"github.com/google/uuid"
 	"github.com/jackc/pgx/v5"
 
+	"github.com/claimcheck-go/claimcheck/internal/rowlock"
 	"github.com/claimcheck-go/claimcheck/queue"
 )
 
@@ -22,16 +23,26 @@ const (
 	isRunning = `status || '' = 'RUNNING'`
 )
 
-// The fence: a claim ends only while it holds.
-const underClaim = ` WHERE id = $1::uuid AND ` + isRunning + ` AND claim_id = $2::uuid`
+// The fence: a claim ends only while it holds. underClaim waits for a row that is
+// locked, as a caller's transaction may do; underFreeClaim skips it.
+const (
+	holds      = `id = $1::uuid AND ` + isRunning + ` AND claim_id = $2::uuid`
+	underClaim = ` WHERE ` + holds
+)
+
+var underFreeClaim = ` WHERE id = ` + freeRow(holds)
 
 // missed says what it means that a statement under the fence changed nothing:
-// nil if the row shows that the same call took effect before, else
-// queue.ErrLeaseLost.
+// nil if the row shows that the same call took effect before, queue.ErrLocked if
+// the claim holds still, else queue.ErrLeaseLost.
 func missed(ctx context.Context, q querier, claim queue.Claim, done func(queue.Status) bool) (*queue.Row, error) {
 	row, _, err := load(ctx, q, claim.ID)
-	if err == nil && row.ClaimID == claim.ClaimID && claim.ClaimID != uuid.Nil && done(row.Status) {
+	held := err == nil && row.ClaimID == claim.ClaimID && claim.ClaimID != uuid.Nil
+	switch {
+	case held && done(row.Status):
 		return row, nil
+	case held && row.Status == queue.StatusRunning:
+		return nil, fmt.Errorf("task %s: %w", claim.ID, queue.ErrLocked)
 	}
 	if err == nil || errors.Is(err, queue.ErrNotFound) {
 		err = queue.ErrLeaseLost
@@ -52,10 +63,17 @@ func setFinished(status, value, history, group, text string) string {
 		setErrors(history, group, text)
 }
 
-// finishQuery: index: the primary key.
-var finishQuery = `
-UPDATE claimcheck_tasks SET ` + setFinished(`$3::text`, `$4::text`, `$5::text`, `$6::text`, `$7::text`) + underClaim + `
+// finishQuery is Finish, finishTxQuery FinishTx. Index: the primary key.
+var (
+	finishQuery   = finishWhere(underFreeClaim)
+	finishTxQuery = finishWhere(underClaim)
+)
+
+func finishWhere(where string) string {
+	return `
+UPDATE claimcheck_tasks SET ` + setFinished(`$3::text`, `$4::text`, `$5::text`, `$6::text`, `$7::text`) + where + `
 RETURNING finished_at`
+}
 
 // finishOf is the end of a claim.
 type finishOf struct {
@@ -69,19 +87,21 @@ func (s *Store) Finish(ctx context.Context, claim queue.Claim, f queue.Finish) (
 }
 
 func (s *Store) finishOne(ctx context.Context, f finishOf) (at time.Time, err error) {
-	err = s.on(ctx, "finish task", func(conn *pgx.Conn) error {
-		at, err = finish(ctx, conn, f.Claim, f.Finish)
-		return err
+	err = rowlock.Retry(ctx, rowlock.Finish, func() error {
+		return s.with(ctx, "finish task", use{urgent: true}, func(conn *pgx.Conn) error {
+			at, err = finish(ctx, conn, finishQuery, f.Claim, f.Finish)
+			return err
+		})
 	})
 	return at, err
 }
 
-func finish(ctx context.Context, q querier, claim queue.Claim, f queue.Finish) (at time.Time, err error) {
+func finish(ctx context.Context, q querier, query string, claim queue.Claim, f queue.Finish) (at time.Time, err error) {
 	history, err := errorsValue(f.Errors)
 	if err != nil {
 		return at, err
 	}
-	err = q.QueryRow(ctx, finishQuery, uuidValue(claim.ID), uuidValue(claim.ClaimID), string(f.Status), jsonValue(f.ReturnValue), history.list, history.group, history.text).Scan((*moment)(&at))
+	err = q.QueryRow(ctx, query, uuidValue(claim.ID), uuidValue(claim.ClaimID), string(f.Status), jsonValue(f.ReturnValue), history.list, history.group, history.text).Scan((*moment)(&at))
 	if !errors.Is(err, pgx.ErrNoRows) {
 		return at, err
 	}
@@ -113,7 +133,7 @@ UPDATE claimcheck_tasks SET status = 'READY', lease_expires_at = NULL, ` + setEr
 	hold = CASE WHEN coalesce(` + nextSoft + `, ` + nextHard + `) > now() THEN 1 ELSE 0 END,
 	dispatch_due_at = CASE WHEN $7::bool THEN greatest(now() + ` + interval(queue.LongestBackoff) + `, ` + nextHard + `) + ` + interval(queue.DispatchGrace) + `
 		ELSE greatest(now(), ` + nextHard + ` - ` + interval(queue.ArmWithin) + `) END,
-	` + refundIf(`$8::bool`) + underClaim
+	` + refundIf(`$8::bool`) + underFreeClaim
 
 // Retry ends a claim and makes the row READY again for a later attempt.
 func (s *Store) Retry(ctx context.Context, claim queue.Claim, r queue.Retry) error {
@@ -132,7 +152,7 @@ UPDATE claimcheck_tasks SET interruptions = interruptions + 1, %[1]s,
 	status = CASE WHEN %[2]s THEN 'RUNNING' ELSE 'READY' END, lease_expires_at = CASE WHEN %[2]s THEN now() END,
 	hold = CASE WHEN %[2]s THEN NULL WHEN run_after > now() THEN 1 ELSE 0 END,
 	dispatch_due_at = now() + %[3]s`,
-	refundIf(interrupted), `NOT (`+interrupted+`) AND attempts >= max_attempts`, interval(queue.DispatchGrace)) + underClaim
+	refundIf(interrupted), `NOT (`+interrupted+`) AND attempts >= max_attempts`, interval(queue.DispatchGrace)) + underFreeClaim
 
 var interrupted = fmt.Sprintf(`interruptions < %d`, queue.MaxInterruptions)
 
@@ -190,11 +210,13 @@ func (s *Store) NoteErrors(ctx context.Context, claim queue.Claim, history []que
 // giveBack runs a statement that makes a row READY again.
 func (s *Store) giveBack(ctx context.Context, op string, claim queue.Claim, query string, args ...any) error {
 	defer s.lines.forget()
-	return s.on(ctx, op, func(conn *pgx.Conn) error {
-		tag, err := conn.Exec(ctx, query, append([]any{uuidValue(claim.ID), uuidValue(claim.ClaimID)}, args...)...)
-		if err == nil && tag.RowsAffected() == 0 {
-			_, err = missed(ctx, conn, claim, func(status queue.Status) bool { return status == queue.StatusReady })
-		}
-		return err
+	return rowlock.Retry(ctx, rowlock.Finish, func() error {
+		return s.with(ctx, op, use{urgent: true}, func(conn *pgx.Conn) error {
+			tag, err := conn.Exec(ctx, query, append([]any{uuidValue(claim.ID), uuidValue(claim.ClaimID)}, args...)...)
+			if err == nil && tag.RowsAffected() == 0 {
+				_, err = missed(ctx, conn, claim, func(status queue.Status) bool { return status == queue.StatusReady })
+			}
+			return err
+		})
 	})
 }

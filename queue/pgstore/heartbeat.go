@@ -34,7 +34,7 @@ func (s *Store) Heartbeat(ctx context.Context, lease time.Duration, claims ...qu
 	if len(claims) == 0 {
 		return nil, nil, nil
 	}
-	err = s.on(ctx, "heartbeat", func(conn *pgx.Conn) error {
+	err = s.with(ctx, "heartbeat", use{urgent: true}, func(conn *pgx.Conn) error {
 		ids, claimIDs := claimValues(claims)
 		held, err := claimSet(conn.Query(ctx, heartbeatQuery, ids, claimIDs, lease))
 		if err != nil {

@@ -25,13 +25,13 @@ func (s *Store) Insert(ctx context.Context, rows ...*queue.NewRow) error {
 		return hand(rows, err, stored)
 	}
 	var stored []inserted
-	err := s.on(ctx, "insert tasks", func(conn *pgx.Conn) (err error) {
+	err := s.with(ctx, "insert tasks", use{ownTransaction: true}, func(conn *pgx.Conn) (err error) {
 		if len(rows) >= copyFrom && copyable(rows) {
 			if err := insertCopy(ctx, conn, rows); !errors.Is(err, errNotCopied) {
 				return err
 			}
 		}
-		return pgx.BeginFunc(ctx, conn, func(tx pgx.Tx) (err error) {
+		return pgx.BeginTxFunc(ctx, conn, readCommitted, func(tx pgx.Tx) (err error) {
 			stored, err = insert(ctx, tx, rows)
 			return err
 		})
@@ -74,6 +74,15 @@ func (s *Store) insertOne(ctx context.Context, row *queue.NewRow) (stored insert
 		}
 		return err
 	})
+	return stored, err
+}
+
+// insertAgain is insertOne of a row that a merged statement may have stored
+// before its answer was lost. The ID was made for this call, so that a row that
+// exists is this call's, and new.
+func (s *Store) insertAgain(ctx context.Context, row *queue.NewRow) (inserted, error) {
+	stored, err := s.insertOne(ctx, row)
+	stored.existed = false
 	return stored, err
 }
 

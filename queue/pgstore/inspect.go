@@ -40,6 +40,7 @@ func OpenUnchecked(ctx context.Context, config Config) (*Store, error) {
 	}
 	s := New(pool)
 	s.accepted, s.pooler = accepted, config.Pooler
+	s.sessionSet = !config.Pooler
 	s.server, s.dialFunc = cmp.Or(config.Name, s.server), config.DialFunc != nil
 	s.acquireTimeout = cmp.Or(config.AcquireTimeout, DefaultAcquireTimeout)
 	return s, nil

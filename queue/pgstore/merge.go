@@ -65,7 +65,10 @@ type merger[Q, A any] struct {
 	op   string // for the error of a context that has ended
 	one  func(context.Context, Q) (A, error)
 	many func(context.Context, []Q) ([]merged[A], error)
-	size func(Q) int // bytes that the statement carries for it
+	// again is one for a request that a merged statement may have done although its
+	// answer was lost; nil: one recognises that by itself.
+	again func(context.Context, Q) (A, error)
+	size  func(Q) int // bytes that the statement carries for it
 	// undo takes back what was done for a caller that has gone; may be nil.
 	undo func(Q, A)
 
@@ -81,8 +84,9 @@ type merger[Q, A any] struct {
 
 // merged is the part of one caller in the answer to a merged statement.
 type merged[A any] struct {
-	answer A
-	served bool // if not, it needs a statement of its own
+	answer  A
+	served  bool // if not, it needs a statement of its own
+	unknown bool // whether it was served: the merged statement failed
 }
 
 // call is one caller that waits.
@@ -112,10 +116,13 @@ func (m *merger[Q, A]) do(ctx context.Context, request Q) (A, error) {
 			return none, fmt.Errorf("%s: %w", m.op, ctx.Err())
 		}
 	}
-	if c.err == nil && !c.served {
-		return m.one(ctx, request)
+	switch {
+	case c.err != nil || c.served:
+		return c.answer, c.err
+	case c.unknown && m.again != nil:
+		return m.again(ctx, request)
 	}
-	return c.answer, c.err
+	return m.one(ctx, request)
 }
 
 // join returns the call to wait for, or nil for a caller that goes alone.
@@ -180,6 +187,9 @@ func (m *merger[Q, A]) flush() {
 		answers, err := m.send(requests)
 		if err != nil && !concernsAll(err) {
 			answers, err = make([]merged[A], len(calls)), nil // each finds out alone
+			for i := range answers {
+				answers[i].unknown = true
+			}
 		}
 		m.answer(calls, answers, err)
 	}
@@ -267,6 +277,5 @@ func (m *merger[Q, A]) answer(calls []*call[Q, A], answers []merged[A], err erro
 // concernsAll tells an error of the database from one that a single request may
 // have caused, by what it holds or by what it waits for.
 func concernsAll(err error) bool {
-	contended := isCode(err, "40P01") || isCode(err, "40001") || isCode(err, "55P03")
-	return !contended && (errors.Is(err, queue.ErrUnavailable) || errors.Is(err, queue.ErrClosed) || errors.Is(err, queue.ErrSchema))
+	return !errors.Is(err, queue.ErrContended) && (errors.Is(err, queue.ErrUnavailable) || errors.Is(err, queue.ErrClosed) || errors.Is(err, queue.ErrSchema))
 }

@@ -52,7 +52,7 @@ func newShop(alone int) *shop {
 			s.batches = append(s.batches, all)
 			answers := make([]merged[string], len(all))
 			for i, n := range all {
-				answers[i] = merged[string]{"together", n != s.refuses}
+				answers[i] = merged[string]{answer: "together", served: n != s.refuses}
 			}
 			return answers, s.fails
 		},
@@ -234,14 +234,14 @@ func TestMergerDoesNothingForACallerThatHadGoneBefore(t *testing.T) {
 }
 
 func TestMergerKeepsErrorsApart(t *testing.T) {
-	deadlock := &outage{"", &pgconn.PgError{Code: "40P01"}}
+	deadlock := &outage{"", queue.ErrContended, &pgconn.PgError{Code: "40P01"}}
 	for name, c := range map[string]struct {
 		fails error
 		alone bool
 	}{
 		"one's own fault":  {errors.New("bad row"), true},
 		"a deadlock":       {deadlock, true},
-		"the database":     {&outage{"down", nil}, false},
+		"the database":     {&outage{"down", queue.ErrUnavailable, nil}, false},
 		"no tables":        {queue.ErrSchema, false},
 		"it never answers": {context.DeadlineExceeded, true},
 	} {

@@ -18,7 +18,7 @@ func TestManyMayMigrateAtOnce(t *testing.T) {
 		var applied atomic.Int64
 		var group sync.WaitGroup
 		for range 8 {
-			s := open(t, pgstore.Config{URL: url, MaxConns: 1, Pooler: pooler})
+			s := open(t, pgstore.Config{URL: url, MaxConns: 2, Pooler: pooler})
 			group.Go(func() {
 				done, err := s.Migrate(t.Context())
 				if err != nil {

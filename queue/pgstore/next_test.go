@@ -177,7 +177,7 @@ func TestASlowWalkIsNotRepeated(t *testing.T) {
 // out.
 func TestAWaitForAConnectionIsNoSlowWalk(t *testing.T) {
 	_, url := lineOf(t, 2)
-	s, err := Open(t.Context(), Config{URL: url, MaxConns: 1})
+	s, err := Open(t.Context(), Config{URL: url, MaxConns: 2})
 	if err != nil {
 		t.Fatal(err)
 	}

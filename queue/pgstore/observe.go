@@ -17,8 +17,9 @@ func (s *Store) Observe(observe func(ctx context.Context, op string) (ended func
 // Pool says how the connections are used.
 func (s *Store) Pool() queue.PoolStats {
 	stats := s.pool.Stat()
+	waits, waited := s.reserve.Waits()
 	return queue.PoolStats{
 		Max: int(stats.MaxConns()), InUse: int(stats.AcquiredConns()), Idle: int(stats.IdleConns()),
-		Waits: stats.EmptyAcquireCount(), Waited: stats.EmptyAcquireWaitTime(),
+		Waits: stats.EmptyAcquireCount() + waits, Waited: stats.EmptyAcquireWaitTime() + waited,
 	}
 }

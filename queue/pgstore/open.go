@@ -16,6 +16,8 @@ import (
 	"github.com/jackc/pgx/v5/pgxpool"
 
 	"github.com/claimcheck-go/claimcheck/internal/dburl"
+	"github.com/claimcheck-go/claimcheck/internal/reserve"
+	"github.com/claimcheck-go/claimcheck/internal/tlserror"
 	"github.com/claimcheck-go/claimcheck/queue"
 )
 
@@ -26,7 +28,9 @@ type Config struct {
 	// postgres://user:password@/database?host=/directory, or
 	// postgres://user:password@//directory/database.
 	URL string
-	// MaxConns is the size of the pool; 10 by default.
+	// MaxConns is the size of the pool; 10 by default, and at least 2: one
+	// connection is kept for heartbeats and for storing results. Listen uses one
+	// beside the pool.
 	MaxConns int
 	// Pooler says that a transaction pooler such as PgBouncer sits in
 	// between: statements are not prepared, which costs about twice the CPU.
@@ -100,6 +104,9 @@ func (c Config) pool() (*pgxpool.Config, error) {
 		}
 		return nil, fmt.Errorf("DATABASE_URL is not a PostgreSQL URL%s", reason)
 	}
+	if c.MaxConns != 0 && c.MaxConns < reserve.MinConns {
+		return nil, fmt.Errorf("pgstore: Config.MaxConns must be at least %d, not %d: one connection is kept for heartbeats and for storing results", reserve.MinConns, c.MaxConns)
+	}
 	config.MaxConns = int32(cmp.Or(c.MaxConns, 10)) //nolint:gosec // nobody has two billion
 	config.ShouldPing = shouldPing
 	conn := config.ConnConfig
@@ -109,7 +116,7 @@ func (c Config) pool() (*pgxpool.Config, error) {
 	if c.Pooler {
 		conn.DefaultQueryExecMode = pgx.QueryExecModeExec
 	} else {
-		config.AfterConnect = planOnce
+		config.AfterConnect = session
 	}
 	if c.DialFunc != nil {
 		conn.DialFunc = c.DialFunc
@@ -142,11 +149,12 @@ func shouldPing(_ context.Context, p pgxpool.ShouldPingParams) bool {
 	return p.Conn.PgConn().CheckConn() != nil //nolint:staticcheck // Ping is what it replaces here: it does notice a closed connection
 }
 
-// planOnce lets the server plan each prepared statement once: their plans do not
-// depend on the parameters, but the server goes on planning those that take
-// arrays, which costs more than to run them.
-func planOnce(ctx context.Context, conn *pgx.Conn) error {
-	_, err := conn.Exec(ctx, `SET plan_cache_mode = force_generic_plan`)
+// session sets what the statements rely on. plan_cache_mode: the plans of
+// prepared statements do not depend on the parameters, but the server goes on
+// planning those that take arrays, which costs more than to run them. The
+// isolation level may be another one by default for this role or database.
+func session(ctx context.Context, conn *pgx.Conn) error {
+	_, err := conn.Exec(ctx, `SET plan_cache_mode = force_generic_plan; SET default_transaction_isolation = 'read committed'`)
 	return err
 }
 
@@ -187,17 +195,27 @@ func (s *Store) firstAnswer(ctx context.Context, op string, do func(context.Cont
 	case s.accepted.Load():
 		why = "it accepted the connection and did not answer the first statement; if a pooler sits in between, it may have no connection to the server to give"
 	}
-	return &outage{fmt.Sprintf("%s: %s: no connection to %s within %s: %s", op, queue.ErrUnavailable, s.where(), s.acquireTimeout, why), err}
+	return &outage{fmt.Sprintf("%s: %s: no connection to %s within %s: %s", op, queue.ErrUnavailable, s.where(), s.acquireTimeout, why), queue.ErrUnavailable, err}
 }
 
-// outage is a failure of the database itself, told in one line.
+// outage is a failure of the database itself, told in one line. kind is
+// queue.ErrUnavailable, or one that says more.
 type outage struct {
-	text  string
-	cause error
+	text        string
+	kind, cause error
 }
 
 func (e *outage) Error() string   { return e.text }
-func (e *outage) Unwrap() []error { return []error{queue.ErrUnavailable, e.cause} }
+func (e *outage) Unwrap() []error { return []error{e.kind, e.cause} }
+
+// contention says what a statement was given up for.
+func (s *Store) contention(err *pgconn.PgError) string {
+	text := fmt.Sprintf("%s (SQLSTATE %s)", err.Message, err.Code)
+	if err.Code == "57014" && strings.Contains(err.Message, "statement timeout") {
+		text += ": statement_timeout of this role or database is too short for it"
+	}
+	return text
+}
 
 // serverName names a server in messages: host and port, or the socket.
 func serverName(host string, port uint16) string {
@@ -222,10 +240,14 @@ func (s *Store) explain(err error) string {
 		return s.where() + ": " + fmt.Sprintf(format, args...)
 	}
 	switch {
-	case errors.As(err, &pgErr) && (pgErr.Code == "28P01" || pgErr.Code == "28000"):
+	case errors.As(err, &pgErr) && pgErr.Code == "28000" && strings.Contains(pgErr.Message, "pg_hba.conf"):
+		return said("the server does not let this user in from here, or not in this way (%s, SQLSTATE %s): check its pg_hba.conf, and sslmode in DATABASE_URL", pgErr.Message, pgErr.Code)
+	case pgErr != nil && (pgErr.Code == "28P01" || pgErr.Code == "28000"):
 		return said("the server refused this user or password (%s, SQLSTATE %s): check both in DATABASE_URL", pgErr.Message, pgErr.Code)
 	case pgErr != nil && pgErr.Code == "3D000":
 		return said("there is no such database: create it, or correct the name in DATABASE_URL")
+	case pgErr != nil && pgErr.Code == "25006":
+		return said("it accepts no writes (%s, SQLSTATE %s): it is a standby, or default_transaction_read_only is on for it, this database or this role", pgErr.Message, pgErr.Code)
 	case pgErr != nil:
 		return said("%s (SQLSTATE %s)", pgErr.Message, pgErr.Code)
 	case s.dialFunc && errors.As(err, &connectErr):
@@ -233,6 +255,8 @@ func (s *Store) explain(err error) string {
 		return said("it cannot be reached: %s", cmp.Or(text, innermost(err)))
 	case errors.As(err, &dns):
 		return said("the host name is not known: check it in DATABASE_URL")
+	case tlserror.Is(err), errors.As(err, &connectErr) && strings.Contains(err.Error(), "server refused TLS connection"):
+		return said("no encrypted connection (%s): check sslmode and sslrootcert in DATABASE_URL", innermost(err))
 	case errors.As(err, &connectErr) && strings.HasPrefix(s.server, "/"):
 		return said("it does not answer (%s): is it running, and is the socket in DATABASE_URL right? (On Cloud Run the service's Cloud SQL connections must name the instance.)", innermost(err))
 	case errors.As(err, &connectErr):

@@ -64,7 +64,7 @@ func TestAStoreOutlivesItsServer(t *testing.T) {
 
 func TestAKilledConnectionIsReplaced(t *testing.T) {
 	url := testdb.Postgres(t)
-	s := migrated(t, pgstore.Config{URL: url + "&application_name=victim", MaxConns: 1})
+	s := migrated(t, pgstore.Config{URL: url + "&application_name=victim", MaxConns: 2})
 	testdb.Exec(t, url, `SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE application_name = 'victim'`)
 	eventually(t, func() error { return s.Insert(t.Context(), task()) })
 }
@@ -134,7 +134,7 @@ func TestAStatementThatTheServerCutsOffIsUnavailable(t *testing.T) {
 
 func TestAMigrationUnderARunningStoreIsHarmless(t *testing.T) {
 	url := testdb.Postgres(t)
-	s := migrated(t, pgstore.Config{URL: url, MaxConns: 1})
+	s := migrated(t, pgstore.Config{URL: url, MaxConns: 2})
 	insertAndClaim := func() {
 		t.Helper()
 		row := task()

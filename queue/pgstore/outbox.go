@@ -14,7 +14,7 @@ import (
 // dispatchFailedQuery: index: the primary key.
 const dispatchFailedQuery = `
 UPDATE claimcheck_tasks SET dispatch_error = $2::text, dispatch_due_at = now(), dispatch_tries = greatest(dispatch_tries - 1, 0)
-WHERE id = ANY($1::uuid[]) AND ` + isReady
+WHERE id = ANY(ARRAY(SELECT id FROM claimcheck_tasks WHERE id = ANY($1::uuid[]) AND ` + isReady + ` FOR UPDATE SKIP LOCKED))`
 
 // DispatchFailed notes on READY rows that creating their Cloud Tasks failed.
 func (s *Store) DispatchFailed(ctx context.Context, reason string, ids ...uuid.UUID) error {
@@ -61,11 +61,13 @@ func (s *Store) StrandedQueues(ctx context.Context, backend string) (queues []qu
 	return queues, err
 }
 
-// takeStrandedQuery decides under the row's lock whether it is still stranded.
+// takeStrandedQuery decides under the row's lock whether it is still stranded. It
+// clears the error of the dispatch before, which DispatchFailed notes again if
+// this one fails too, and returns nothing that may be long.
 // Indexes: claimcheck_tasks_outbox, from the start of the queue and in its
 // order; then the primary key.
 var takeStrandedQuery = fmt.Sprintf(`
-UPDATE claimcheck_tasks SET dispatch_tries = dispatch_tries + 1,
+UPDATE claimcheck_tasks SET dispatch_tries = dispatch_tries + 1, dispatch_error = NULL,
 	dispatch_due_at = greatest(now(), run_after) + least(%s * 2 ^ least(dispatch_tries, 30), %s)
 WHERE id = ANY(ARRAY(
 	SELECT id FROM claimcheck_tasks
@@ -73,7 +75,7 @@ WHERE id = ANY(ARRAY(
 		AND (run_after IS NULL OR run_after <= now() + %s)
 	ORDER BY dispatch_due_at
 	LIMIT $4::int8 FOR UPDATE SKIP LOCKED))
-RETURNING `+columns, interval(queue.FirstStrandedPause), interval(queue.LongestStrandedPause), interval(queue.ArmWithin))
+RETURNING `+lightColumns, interval(queue.FirstStrandedPause), interval(queue.LongestStrandedPause), interval(queue.ArmWithin))
 
 // TakeStranded takes up to limit stranded rows of a queue for dispatching.
 func (s *Store) TakeStranded(ctx context.Context, q queue.StrandedQueue, limit int) (rows []*queue.Row, err error) {

@@ -43,7 +43,7 @@ func planned(t *testing.T, rows string) *pgx.Conn {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { _ = conn.Close(context.WithoutCancel(t.Context())) })
-	if err := planOnce(t.Context(), conn); err != nil { // as the store's connections do
+	if err := session(t.Context(), conn); err != nil { // as the store's connections do
 		t.Fatal(err)
 	}
 	return conn

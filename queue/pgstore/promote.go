@@ -6,47 +6,54 @@ import (
 
 	"github.com/jackc/pgx/v5"
 
+	"github.com/claimcheck-go/claimcheck/internal/onelineerror"
 	"github.com/claimcheck-go/claimcheck/queue"
 )
 
-// Promote makes claimable what time has made so.
-func (s *Store) Promote(ctx context.Context, limit int) (queue.Promotion, error) {
-	var p queue.Promotion
-	defer func() {
-		if p.Released+p.Reclaimed > 0 {
-			s.lines.forget()
-		}
-	}()
-	err := s.on(ctx, "promote tasks", func(conn *pgx.Conn) error {
-		p = queue.Promotion{}
-		seen, err := probe(ctx, conn)
-		if err != nil {
+// Promote makes due and expired rows claimable. Its parts do not depend on each
+// other: when one fails, the others are done all the same.
+func (s *Store) Promote(ctx context.Context, limit int) (p queue.Promotion, err error) {
+	seen, err := s.probe(ctx)
+	if err != nil {
+		return p, err
+	}
+	var errs []error
+	part := func(n *int, do func(conn *pgx.Conn) (int, error)) {
+		err := s.on(ctx, "promote tasks", func(conn *pgx.Conn) (err error) {
+			*n, err = do(conn)
 			return err
+		})
+		errs = append(errs, err)
+	}
+	// In this order no row is changed twice, however often others claim it in
+	// between.
+	lease, held := passed(seen.lease, seen.now), passed(seen.held, seen.now)
+	if lease {
+		part(&p.Failed, func(conn *pgx.Conn) (int, error) { return loseWorkers(ctx, conn, limit) })
+		part(&p.Reclaimed, func(conn *pgx.Conn) (int, error) { return count(conn.Exec(ctx, reclaimQuery, limit)) })
+	}
+	if held {
+		part(&p.Released, func(conn *pgx.Conn) (int, error) { return count(conn.Exec(ctx, releaseHoldsQuery, limit)) })
+	}
+	if p.Released+p.Reclaimed > 0 {
+		s.lines.forget()
+	}
+	if lease || held {
+		again, err := s.probe(ctx)
+		if errs = append(errs, err); err == nil {
+			seen = again
 		}
-		// In this order no row is changed twice, however often others claim it
-		// in between.
-		if passed(seen.lease, seen.now) {
-			if p.Failed, err = loseWorkers(ctx, conn, limit); err != nil {
-				return err
-			}
-			if p.Reclaimed, err = count(conn.Exec(ctx, reclaimQuery, limit)); err != nil {
-				return err
-			}
-		}
-		if passed(seen.held, seen.now) {
-			if p.Released, err = count(conn.Exec(ctx, releaseHoldsQuery, limit)); err != nil {
-				return err
-			}
-		}
-		if passed(seen.held, seen.now) || passed(seen.lease, seen.now) {
-			if seen, err = probe(ctx, conn); err != nil {
-				return err
-			}
-		}
-		p.Claimable, p.Next = seen.claimable, seen.next()
-		return nil
+	}
+	p.Claimable, p.Next = seen.claimable, seen.next()
+	return p, onelineerror.Join(errs...)
+}
+
+func (s *Store) probe(ctx context.Context) (seen sight, err error) {
+	err = s.on(ctx, "promote tasks", func(conn *pgx.Conn) error {
+		seen, err = probe(ctx, conn)
+		return err
 	})
-	return p, err
+	return seen, err
 }
 
 // sight is what one look at the database shows.
@@ -108,11 +115,12 @@ WHERE id = ANY(ARRAY(
 	ORDER BY lease_expires_at
 	LIMIT $1::int8 FOR UPDATE SKIP LOCKED))`
 
-// lostQuery: index: claimcheck_tasks_lease.
+// lostQuery skips locked rows, since those behind them must be found. Index:
+// claimcheck_tasks_lease.
 const lostQuery = `SELECT now(), ` + historyColumns + ` FROM claimcheck_tasks
 	WHERE status = 'RUNNING' AND lease_expires_at <= now() AND attempts >= max_attempts
 	ORDER BY lease_expires_at
-	LIMIT $1::int8`
+	LIMIT $1::int8 FOR UPDATE SKIP LOCKED`
 
 // lostChunk is how many of them are in memory at once: each may have a megabyte
 // of errors.

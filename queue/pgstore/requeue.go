@@ -55,11 +55,15 @@ type hold struct {
 // abandonedQuery: index: claimcheck_tasks_lease.
 func abandonedQuery(r queue.RequeueRequest) (string, []any) {
 	filter, args := within(r.Filter, 5)
+	lock := ` FOR UPDATE SKIP LOCKED` // those behind locked rows must be found
+	if r.DryRun {
+		lock = ""
+	}
 	return `SELECT id, claim_id, lease_expires_at, $1::bool OR attempts >= coalesce(nullif($2::int8, 0), max_attempts)
 FROM claimcheck_tasks
 WHERE status = 'RUNNING' AND lease_expires_at <= now() AND last_attempted_at <= now() - $3::interval` + filter + `
 ORDER BY lease_expires_at
-LIMIT $4::int8`, append([]any{r.MarkFailed, r.MaxAttempts, r.OlderThan, r.Limit}, args...)
+LIMIT $4::int8` + lock, append([]any{r.MarkFailed, r.MaxAttempts, r.OlderThan, r.Limit}, args...)
 }
 
 // abandoned returns the claims to be taken back, by what is to become of their

@@ -21,6 +21,7 @@ import (
 	"github.com/jackc/pgx/v5/pgxpool"
 	"github.com/jackc/puddle/v2"
 
+	"github.com/claimcheck-go/claimcheck/internal/reserve"
 	"github.com/claimcheck-go/claimcheck/queue"
 )
 
@@ -38,6 +39,9 @@ type Store struct {
 	accepted       *atomic.Bool // a connection was made once
 	acquireTimeout time.Duration
 	closed         atomic.Bool
+	reserve        *reserve.Reserve
+	sessionSet     bool                                                     // connections have the settings of session
+	explicit       atomic.Bool                                              // transactions name their isolation level: see isolation.go
 	observe        func(ctx context.Context, op string) (ended func(error)) // nil: nobody does
 
 	// What concurrent callers ask for goes together.
@@ -60,6 +64,7 @@ func New(pool *pgxpool.Pool) *Store {
 		server:         serverName(c.Host, c.Port),
 		acquireTimeout: DefaultAcquireTimeout,
 		accepted:       new(atomic.Bool),
+		reserve:        reserve.Of(int(pool.Config().MaxConns)),
 	}
 	s.merge(usualLimits)
 	return s
@@ -72,9 +77,23 @@ type querier interface {
 	QueryRow(ctx context.Context, sql string, args ...any) pgx.Row
 }
 
-// on runs do on a connection of the pool, and again on another one if the first
+// use is how a call uses the pool.
+type use struct {
+	// urgent calls may take the connection that is kept for heartbeats and for
+	// what ends a claim: they never wait behind other calls.
+	urgent bool
+	// ownTransaction says that the call begins a transaction by itself.
+	ownTransaction bool
+}
+
+// on is with for an ordinary call.
+func (s *Store) on(ctx context.Context, op string, do func(*pgx.Conn) error) error {
+	return s.with(ctx, op, use{}, do)
+}
+
+// with runs do on a connection of the pool, and again on another one if the first
 // had died while it was idle and nothing was sent. It translates the error.
-func (s *Store) on(ctx context.Context, op string, do func(*pgx.Conn) error) (err error) {
+func (s *Store) with(ctx context.Context, op string, u use, do func(*pgx.Conn) error) (err error) {
 	if s.observe != nil {
 		ended := s.observe(ctx, op)
 		defer func() { ended(err) }()
@@ -82,35 +101,26 @@ func (s *Store) on(ctx context.Context, op string, do func(*pgx.Conn) error) (er
 	if s.closed.Load() {
 		return fmt.Errorf("%s: %w", op, queue.ErrClosed)
 	}
-	unsent, err := s.once(ctx, op, do)
+	unsent, err := s.once(ctx, op, u, do)
 	if unsent && ctx.Err() == nil {
-		_, err = s.once(ctx, op, do)
+		_, err = s.once(ctx, op, u, do)
 	}
 	return err
 }
 
 // once runs do on one connection, and again if the first run failed on a plan
-// that a migration has made stale. unsent reports that the connection was closed
-// before anything was sent.
-func (s *Store) once(ctx context.Context, op string, do func(*pgx.Conn) error) (unsent bool, err error) {
-	waiting, cancel := context.WithTimeout(ctx, s.acquireTimeout)
-	conn, err := s.pool.Acquire(waiting)
-	late := waiting.Err() != nil
-	cancel()
-	if err != nil { // nothing was sent
-		defer func() { err = noEffect(err) }()
-		if late && ctx.Err() == nil {
-			why := "it does not answer"
-			if limit := s.pool.Config().MaxConns; s.pool.Stat().AcquiredConns() >= limit {
-				why = fmt.Sprintf("all %d are in use (DB_MAX_CONNS)", limit)
-			}
-			return false, fmt.Errorf("%s: %w: no connection to %s within %s: %s", op, queue.ErrUnavailable, s.where(), s.acquireTimeout, why)
-		}
-		return false, s.translate(ctx, op, err)
+// that a migration has made stale, or on an isolation level that the session has
+// from its role or database. unsent reports that the connection was closed before
+// anything was sent.
+func (s *Store) once(ctx context.Context, op string, u use, do func(*pgx.Conn) error) (unsent bool, err error) {
+	conn, release, err := s.acquire(ctx, op, u.urgent)
+	if err != nil {
+		return false, noEffect(err) // nothing was sent
 	}
-	defer conn.Release()
-	if err = do(conn.Conn()); isStalePlan(err) {
-		err = do(conn.Conn())
+	defer release()
+	explicit := s.explicit.Load()
+	if err = s.isolated(ctx, conn.Conn(), u, explicit, do); isStalePlan(err) || s.mustIsolate(err, u, explicit) {
+		err = s.isolated(ctx, conn.Conn(), u, s.explicit.Load(), do)
 	}
 	if isCode(err, "25006") {
 		// This server is, or has become, a read-only replica: throw the
@@ -138,6 +148,36 @@ type harmless struct{ error }
 
 func (e *harmless) Unwrap() []error { return []error{e.error, queue.ErrNoEffect} }
 
+// acquire takes a connection of the pool, and returns what gives it back.
+func (s *Store) acquire(ctx context.Context, op string, urgent bool) (conn *pgxpool.Conn, release func(), err error) {
+	waiting, cancel := context.WithTimeout(ctx, s.acquireTimeout)
+	defer cancel()
+	leave, err := s.reserve.Enter(waiting, urgent)
+	if err != nil {
+		if ctx.Err() != nil {
+			return nil, nil, s.translate(ctx, op, ctx.Err())
+		}
+		return nil, nil, s.poolExhausted(op)
+	}
+	conn, err = s.pool.Acquire(waiting)
+	if err == nil {
+		return conn, func() { conn.Release(); leave() }, nil
+	}
+	leave()
+	switch late := waiting.Err() != nil && ctx.Err() == nil; {
+	case late && s.pool.Stat().AcquiredConns() >= s.pool.Config().MaxConns:
+		return nil, nil, s.poolExhausted(op)
+	case late:
+		return nil, nil, fmt.Errorf("%s: %w: no connection to %s within %s: it does not answer", op, queue.ErrUnavailable, s.where(), s.acquireTimeout)
+	}
+	return nil, nil, s.translate(ctx, op, err)
+}
+
+// poolExhausted is the error of a call that got no connection in time.
+func (s *Store) poolExhausted(op string) error {
+	return fmt.Errorf("%s: %w to %s within %s: all %d are in use (DB_MAX_CONNS)", op, queue.ErrPoolExhausted, s.where(), s.acquireTimeout, s.pool.Config().MaxConns)
+}
+
 // translate makes the driver's errors those of package queue; others pass.
 func (s *Store) translate(ctx context.Context, op string, err error) error {
 	var pgErr *pgconn.PgError
@@ -155,8 +195,15 @@ func (s *Store) translate(ctx context.Context, op string, err error) error {
 			return fmt.Errorf("%s: %w", op, ctx.Err())
 		}
 		return err
+	case isContended(pgErr.Code):
+		if ctx.Err() != nil {
+			return fmt.Errorf("%s: %w", op, ctx.Err())
+		}
+		return &outage{op + ": " + s.where() + ": " + s.contention(pgErr), queue.ErrContended, err}
 	case isUnavailable(pgErr.Code):
 		return s.unavailable(ctx, op, err)
+	case pgErr.Code == "54000": // program limit exceeded: a value of a gigabyte
+		return fmt.Errorf("%s: %w: %w", op, queue.ErrTooLarge, err)
 	case pgErr.Code == "26000", pgErr.Code == "42P05": // prepared statement missing, or there already
 		return fmt.Errorf("%s: %w (if a transaction pooler sits before the database, set DB_POOLER=true)", op, err)
 	case pgErr.Code == undefinedTable, pgErr.Code == "42703", pgErr.Code == "3F000": // undefined column, schema
@@ -174,23 +221,35 @@ func (s *Store) unavailable(ctx context.Context, op string, err error) error {
 	case ctx.Err() != nil:
 		return fmt.Errorf("%s: %w", op, ctx.Err())
 	}
-	return &outage{op + ": " + queue.ErrUnavailable.Error() + ": " + s.explain(err), err}
+	return &outage{op + ": " + queue.ErrUnavailable.Error() + ": " + s.explain(err), queue.ErrUnavailable, err}
 }
 
 const undefinedTable = "42P01"
+
+// isContended reports whether the server gave a statement up because of other
+// transactions or of a time limit, while it is well itself.
+func isContended(code string) bool {
+	switch code {
+	case "40001", "40P01", // serialization failure, deadlock
+		"55P03",          // lock timeout, or a lock that is not waited for
+		"57014", "25P04": // cancelled by statement_timeout, by transaction_timeout
+		return true
+	}
+	return false
+}
 
 // isUnavailable tells the conditions of the server that pass, or that an
 // administrator ends, from faults of the request.
 func isUnavailable(code string) bool {
 	switch code[:2] {
 	case "08", // connection
-		"40", // deadlock, serialization
+		"40", // the transaction was rolled back
 		"53", // out of disk, memory, connections
-		"57", // shutdown, crash, cancelled by a timeout of the server
+		"57", // shutdown, crash
 		"58": // I/O
 		return true
 	}
-	return code == "25006" || code == "55P03" // read-only, lock timeout
+	return code == "25006" || code == "25P03" // read-only; idle in a transaction for too long
 }
 
 func isCode(err error, code string) bool {

@@ -21,7 +21,7 @@ import (
 
 // merge sets up the mergers.
 func (s *Store) merge(l limits) {
-	s.inserts = merger[*queue.NewRow, inserted]{op: "insert tasks", one: s.insertOne, many: s.insertMany, limits: l, lanes: insertLanes,
+	s.inserts = merger[*queue.NewRow, inserted]{op: "insert tasks", one: s.insertOne, again: s.insertAgain, many: s.insertMany, limits: l, lanes: insertLanes,
 		size: func(row *queue.NewRow) int { return len(row.Args) }}
 	s.claims = merger[claimOf, *queue.Row]{op: "claim task", one: s.claimOne, many: s.claimMany, undo: s.undoClaim, limits: l, lanes: changeLanes,
 		size: func(claimOf) int { return 0 }}
@@ -50,7 +50,7 @@ func (s *Store) insertMany(ctx context.Context, rows []*queue.NewRow) ([]merged[
 		for i, row := range rows {
 			// The same ID twice is the second time a row that exists.
 			if stored[row.ID] != nil {
-				answers[i] = merged[inserted]{inserted{row: stored[row.ID]}, true}
+				answers[i] = merged[inserted]{answer: inserted{row: stored[row.ID]}, served: true}
 				delete(stored, row.ID)
 			}
 		}
@@ -94,7 +94,7 @@ func (s *Store) claimMany(ctx context.Context, claims []claimOf) ([]merged[*queu
 	answers := make([]merged[*queue.Row], len(claims))
 	for i, c := range claims {
 		if row := claimed[queue.Claim{ID: c.id, ClaimID: c.ClaimID}]; row != nil {
-			answers[i] = merged[*queue.Row]{row, true}
+			answers[i] = merged[*queue.Row]{answer: row, served: true}
 		}
 	}
 	return answers, nil
@@ -137,7 +137,7 @@ func (s *Store) finishMany(ctx context.Context, finishes []finishOf) ([]merged[t
 		return nil, err
 	}
 	ended := make(map[queue.Claim]time.Time, len(ordered))
-	err = s.on(ctx, "finish tasks", func(conn *pgx.Conn) error {
+	err = s.with(ctx, "finish tasks", use{urgent: true}, func(conn *pgx.Conn) error {
 		result, err := conn.Query(ctx, finishManyQuery, values...)
 		if err != nil {
 			return err
@@ -156,7 +156,7 @@ func (s *Store) finishMany(ctx context.Context, finishes []finishOf) ([]merged[t
 	answers := make([]merged[time.Time], len(finishes))
 	for i, f := range finishes {
 		if at, ok := ended[f.Claim]; ok {
-			answers[i] = merged[time.Time]{at, true}
+			answers[i] = merged[time.Time]{answer: at, served: true}
 		}
 	}
 	return answers, nil

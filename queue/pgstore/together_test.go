@@ -231,7 +231,7 @@ func TestTheClaimOfACallerThatHasGoneIsGivenBack(t *testing.T) {
 	if err := tx.Rollback(t.Context()); err != nil {
 		t.Fatal(err)
 	}
-	for now := row.Row; now.Status != queue.StatusReady || now.Interruptions != 1; {
+	for now := row.Row; now.Status != queue.StatusReady || len(now.WorkerIDs) != 0; {
 		if now, err = s.Get(t.Context(), row.ID); err != nil {
 			t.Fatal(err)
 		}

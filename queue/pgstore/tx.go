@@ -41,7 +41,7 @@ func (s *Store) InsertTx(ctx context.Context, tx queue.Tx, rows ...*queue.NewRow
 // FinishTx is Finish as a part of tx.
 func (s *Store) FinishTx(ctx context.Context, tx queue.Tx, claim queue.Claim, f queue.Finish) (at time.Time, err error) {
 	err = s.in(ctx, "finish task", tx, func(tx pgx.Tx) error {
-		at, err = finish(ctx, tx, claim, f)
+		at, err = finish(ctx, tx, finishTxQuery, claim, f)
 		return err
 	})
 	return at, err
@@ -56,6 +56,9 @@ func (s *Store) in(ctx context.Context, op string, tx queue.Tx, do func(pgx.Tx) 
 	err := do(own.Tx)
 	if errors.Is(err, pgx.ErrTxClosed) {
 		return fmt.Errorf("%s: %w: %w", op, queue.ErrInvalid, err)
+	}
+	if isCode(err, "40001") {
+		return fmt.Errorf("%s: %w: the row has changed since this transaction began (heartbeats renew the lease), which its isolation level does not allow: begin it with READ COMMITTED, or make this its first statement: %w", op, queue.ErrContended, err)
 	}
 	if err != nil && own.Conn().IsClosed() {
 		return s.unavailable(ctx, op, err)

@@ -32,6 +32,7 @@ var deeds = map[queue.Action]deed{
 // makeDue lets a READY row run now.
 func makeDue(row *queue.Row, now time.Time) {
 	row.RunAfter, row.RetryAt = time.Time{}, now // since when it waits
+	row.DispatchError = ""
 	row.DispatchDueAt = now.Add(queue.DispatchGrace)
 }
 
@@ -42,7 +43,7 @@ func reopen(row *queue.Row, now time.Time) {
 	row.ClaimID = uuid.Nil
 	row.MaxAttempts = max(row.MaxAttempts, row.Attempts+1)
 	row.Interruptions = 0
-	row.DispatchTries, row.DispatchDueAt = 0, now.Add(queue.DispatchGrace)
+	row.DispatchError, row.DispatchTries, row.DispatchDueAt = "", 0, now.Add(queue.DispatchGrace)
 }
 
 // takeBack is reclaim of a row whatever attempts are left.
@@ -72,14 +73,17 @@ func (s *Store) aimed(q *statement, a queue.Action, selection queue.Selection, b
 var forever = time.Date(9999, 1, 1, 0, 0, 0, 0, time.UTC)
 
 // CountMatching counts the rows that an action would change, most at most.
-func (s *Store) CountMatching(ctx context.Context, a queue.Action, selection queue.Selection, most int) (n int, err error) {
+func (s *Store) CountMatching(ctx context.Context, a queue.Action, selection queue.Selection, before time.Time, most int) (n int, err error) {
+	if before.IsZero() {
+		before = forever
+	}
 	err = s.read(ctx, "count tasks", func(conn querier) error {
 		now, err := conn.now(ctx)
 		if err != nil {
 			return err
 		}
 		q := statement{text: `SELECT count(*) FROM (SELECT 1 AS one`}
-		if err := s.aimed(&q, a, selection, forever, now); err != nil {
+		if err := s.aimed(&q, a, selection, before, now); err != nil {
 			return err
 		}
 		q.add(` LIMIT ?) AS aimed`, most)
@@ -91,7 +95,7 @@ func (s *Store) CountMatching(ctx context.Context, a queue.Action, selection que
 // Act changes up to limit rows that are chosen and that the action is for.
 func (s *Store) Act(ctx context.Context, a queue.Action, selection queue.Selection, before time.Time, limit int) (rows []*queue.Row, err error) {
 	err = s.write(ctx, string(a)+" tasks", func(ctx context.Context, tx querier, now time.Time) error {
-		q := statement{text: `SELECT ` + columns}
+		q := statement{text: `SELECT ` + lightColumns} // no arguments, results or errors, which may be long
 		if err := s.aimed(&q, a, selection, before, now); err != nil {
 			return err
 		}
@@ -101,7 +105,7 @@ func (s *Store) Act(ctx context.Context, a queue.Action, selection queue.Selecti
 		}
 		for _, row := range rows {
 			deeds[a].change(row, now)
-			if err := save(ctx, tx, row, now); err != nil {
+			if err := saveLight(ctx, tx, row, now); err != nil {
 				return err
 			}
 		}

@@ -19,12 +19,12 @@ import (
 // alone runs statement, and then otherwise in a transaction unless statement is
 // done. If the connection was lost in between, so that statement may have taken
 // effect, otherwise must find that out.
-func (s *Store) alone(ctx context.Context, op string, statement func(conn querier) (done bool, err error), otherwise work) (lost bool, err error) {
+func (s *Store) alone(ctx context.Context, op string, urgent bool, statement func(conn querier) (done bool, err error), otherwise work) (lost bool, err error) {
 	tried := false
-	err = s.on(ctx, s.writer, op, func(conn *sql.Conn) error {
+	err = s.with(ctx, s.writer, op, urgent, func(conn *sql.Conn) error {
 		if !tried {
 			tried = true
-			done, err := statement(querier{conn, s, false})
+			done, err := statement(querier{conn, s, false, false})
 			switch lost = err != nil && s.backend.broken(err); {
 			case done:
 				return nil
@@ -55,7 +55,7 @@ func (s *Store) insertsAlone(rows []*queue.NewRow) bool {
 
 // insertAlone is Insert of such rows.
 func (s *Store) insertAlone(ctx context.Context, rows []*queue.NewRow) (stored []inserted, err error) {
-	lost, err := s.alone(ctx, "insert tasks", func(conn querier) (done bool, err error) {
+	lost, err := s.alone(ctx, "insert tasks", false, func(conn querier) (done bool, err error) {
 		stored, err = insertFresh(ctx, conn, rows)
 		return err == nil, err
 	}, atNow(func(ctx context.Context, tx querier, now time.Time) (err error) {

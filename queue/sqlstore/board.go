@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"context"
 	"database/sql"
+	"errors"
 	"fmt"
 	"slices"
 	"time"
@@ -142,6 +143,20 @@ func (s *Store) Mark(ctx context.Context, name string) error {
 		}
 	}
 	return s.write(ctx, "mark", func(ctx context.Context, tx querier, now time.Time) error {
+		const find = `SELECT name FROM claimcheck_marks WHERE name = ?`
+		free, err := lockedIDs(ctx, tx, find, name)
+		if err != nil {
+			return err
+		}
+		if len(free) == 0 {
+			// A mark that another transaction has locked is left alone: as a rule
+			// that one is another Mark.
+			var there string
+			err := tx.QueryRowContext(ctx, find, name).Scan(&there)
+			if !errors.Is(err, sql.ErrNoRows) {
+				return err
+			}
+		}
 		return put(ctx, tx, statement{`UPDATE claimcheck_marks SET at = ? WHERE name = ?`, []any{micros(now), name}},
 			statement{`INSERT INTO claimcheck_marks (name, at) VALUES (?, ?)`, []any{name, micros(now)}})
 	})

@@ -2,30 +2,41 @@ package sqlstore
 
 import (
 	"context"
+	"errors"
+	"fmt"
 	"time"
 
 	"github.com/google/uuid"
 
+	"github.com/claimcheck-go/claimcheck/internal/rowlock"
 	"github.com/claimcheck-go/claimcheck/queue"
 )
 
-// Cancel makes a READY or RUNNING row CANCELLED.
+// Cancel makes a READY or RUNNING row CANCELLED. The error of one that another
+// transaction has locked comes with the row as it was before.
 func (s *Store) Cancel(ctx context.Context, id uuid.UUID) (row *queue.Row, cancelled bool, err error) {
-	err = s.transaction(ctx, "cancel task", func(ctx context.Context, tx querier) (err error) {
-		cancelled = false // it may be another try
-		var now time.Time
-		row, now, err = loadNow(ctx, tx, id)
-		if err != nil || row.Status.Final() {
-			return err
-		}
-		cancel(row, now)
-		cancelled = true
-		return save(ctx, tx, row, now)
+	err = rowlock.Retry(ctx, rowlock.Cancel, func() error {
+		return s.transaction(ctx, "cancel task", func(ctx context.Context, tx querier) (err error) {
+			cancelled = false // it may be another try
+			var now time.Time
+			row, now, err = loadNow(ctx, tx, id)
+			switch {
+			case errors.Is(err, queue.ErrLocked) && row.Status.Final():
+				return nil
+			case errors.Is(err, queue.ErrLocked):
+				return fmt.Errorf("cancel %w", err)
+			case err != nil || row.Status.Final():
+				return err
+			}
+			cancel(row, now)
+			cancelled = true
+			return save(ctx, tx, row, now)
+		})
 	})
-	if err != nil {
+	if err != nil && !errors.Is(err, queue.ErrLocked) {
 		return nil, false, err
 	}
-	return row, cancelled, nil
+	return row, cancelled, err
 }
 
 // cancel ends a live row. The claim ID goes, so that the function that may be

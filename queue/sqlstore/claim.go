@@ -9,39 +9,53 @@ import (
 
 	"github.com/google/uuid"
 
+	"github.com/claimcheck-go/claimcheck/internal/rowlock"
 	"github.com/claimcheck-go/claimcheck/queue"
 )
 
 // Claim claims one row by its ID, for a delivery.
 func (s *Store) Claim(ctx context.Context, id uuid.UUID, req queue.ClaimRequest) (*queue.Row, error) {
 	var row *queue.Row
+	err := rowlock.Retry(ctx, rowlock.Claim, func() (err error) {
+		row, err = s.claimByID(ctx, id, req)
+		return err
+	})
+	if err != nil {
+		return nil, err
+	}
+	return row, nil
+}
+
+func (s *Store) claimByID(ctx context.Context, id uuid.UUID, req queue.ClaimRequest) (row *queue.Row, err error) {
 	var refusal error // an answer, not a failure: what the row became is kept
-	err := s.transaction(ctx, "claim task", func(ctx context.Context, tx querier) (err error) {
+	err = s.transaction(ctx, "claim task", func(ctx context.Context, tx querier) (err error) {
 		var now time.Time
-		if row, now, err = loadNow(ctx, tx, id); err != nil {
+		row, now, err = loadNow(ctx, tx, id)
+		locked := errors.Is(err, queue.ErrLocked)
+		if err != nil && !locked {
 			return err
 		}
 		if refusal = nil; req.Holds(row) {
 			return nil // an earlier copy of the same request claimed it
 		}
 		refusal = queue.WhyNotClaimed(row, req, now)
-		switch {
+		switch lost := errors.Is(refusal, queue.ErrWorkerLost); {
+		case locked && (refusal == nil || lost):
+			refusal = &queue.NotClaimedError{Reason: queue.ErrLocked, Row: row, Wait: rowlock.RetryAfter}
+			return nil
 		case refusal == nil:
 			claim(row, now, req.ClaimID, req.Worker, req.Lease)
-		case errors.Is(refusal, queue.ErrWorkerLost):
+		case lost:
 			loseWorker(row, now)
 		default:
 			return nil
 		}
 		return save(ctx, tx, row, now)
 	})
-	if err != nil {
-		return nil, err
+	if err == nil {
+		err = refusal
 	}
-	if refusal != nil {
-		return nil, refusal
-	}
-	return row, nil
+	return row, err
 }
 
 // ClaimNext claims up to req.Limit rows that are READY and due.

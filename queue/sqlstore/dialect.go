@@ -11,9 +11,10 @@ import (
 type dialect struct {
 	// begin starts a transaction in which rows can be locked.
 	begin string
-	// lockRow and lockRows follow a SELECT of rows that are to be changed: of
-	// one, waiting for it, and of many, passing over those that somebody else
-	// has. SQLite locks the whole database instead.
+	// lockRow and lockRows follow a SELECT of rows that are to be changed: of one
+	// in a caller's transaction, which waits for it, and of any others, which skips
+	// those that another transaction has locked. SQLite locks the whole database
+	// instead.
 	lockRow, lockRows string
 	// clock is the database's time in microseconds. Empty: this process is the
 	// database, its time a parameter.

@@ -3,11 +3,13 @@ package sqlstore
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"slices"
 	"time"
 
 	"github.com/google/uuid"
 
+	"github.com/claimcheck-go/claimcheck/internal/rowlock"
 	"github.com/claimcheck-go/claimcheck/queue"
 )
 
@@ -19,10 +21,12 @@ func underClaim(ctx context.Context, tx querier, claim queue.Claim, change func(
 	switch {
 	case err == queue.ErrNotFound:
 		return nil, queue.ErrLeaseLost
-	case err != nil:
+	case err != nil && !errors.Is(err, queue.ErrLocked):
 		return nil, err
 	case row.ClaimID != claim.ClaimID || claim.ClaimID == uuid.Nil:
 		return nil, queue.ErrLeaseLost
+	case row.Status == queue.StatusRunning && err != nil:
+		return nil, err // locked
 	case row.Status == queue.StatusRunning:
 		change(row, now)
 		return row, save(ctx, tx, row, now)
@@ -34,9 +38,11 @@ func underClaim(ctx context.Context, tx querier, claim queue.Claim, change func(
 
 // end is underClaim in a transaction of its own.
 func (s *Store) end(ctx context.Context, op string, claim queue.Claim, change func(*queue.Row, time.Time), done func(queue.Status) bool) error {
-	return s.transaction(ctx, op, func(ctx context.Context, tx querier) error {
-		_, err := underClaim(ctx, tx, claim, change, done)
-		return err
+	return rowlock.Retry(ctx, rowlock.Finish, func() error {
+		return s.urgently(ctx, op, func(ctx context.Context, tx querier) error {
+			_, err := underClaim(ctx, tx, claim, change, done)
+			return err
+		})
 	})
 }
 
@@ -47,15 +53,16 @@ func (s *Store) Finish(ctx context.Context, claim queue.Claim, f queue.Finish) (
 		at, err = finishIn(ctx, tx, claim, f)
 		return err
 	}
-	var err error
-	if s.dialect.stamp == "" {
-		err = s.transaction(ctx, "finish task", end)
-	} else {
-		_, err = s.alone(ctx, "finish task", func(conn querier) (done bool, err error) {
+	err := rowlock.Retry(ctx, rowlock.Finish, func() error {
+		if s.dialect.stamp == "" {
+			return s.urgently(ctx, "finish task", end)
+		}
+		_, err := s.alone(ctx, "finish task", true, func(conn querier) (done bool, err error) {
 			at, done, err = finishAlone(ctx, conn, claim, f)
 			return done, err
 		}, end)
-	}
+		return err
+	})
 	if err != nil {
 		return time.Time{}, err
 	}

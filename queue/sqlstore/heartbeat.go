@@ -14,14 +14,14 @@ import (
 // that is locked: one that a task keeps so in its CompleteTx must not hold up
 // the others.
 func (s *Store) Heartbeat(ctx context.Context, lease time.Duration, claims ...queue.Claim) (renewed, lost []queue.Claim, err error) {
-	err = s.write(ctx, "heartbeat", func(ctx context.Context, tx querier, now time.Time) error {
+	err = s.urgently(ctx, "heartbeat", atNow(func(ctx context.Context, tx querier, now time.Time) error {
 		renewed, lost = nil, nil
 		return inChunks(claims, func(some []queue.Claim) error {
 			kept, gone, err := renew(ctx, tx, now.Add(lease), some)
 			renewed, lost = append(renewed, kept...), append(lost, gone...)
 			return err
 		})
-	})
+	}))
 	if err != nil {
 		return nil, nil, err
 	}

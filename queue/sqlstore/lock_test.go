@@ -1,7 +1,10 @@
 package sqlstore_test
 
 import (
+	"context"
 	"database/sql"
+	"runtime"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -34,26 +37,44 @@ func whileWaiting(t *testing.T, db *sql.DB, do, then func()) {
 	<-done
 }
 
-// whileLocked is whileWaiting for the rows that tx has locked, and returns a
-// time of the database while it did so.
-func whileLocked(t *testing.T, db *sql.DB, tx *sql.Tx, do func()) (waited time.Time) {
+// whileLocked begins do, which has to try again because of the rows that tx has
+// locked, and commits tx when calls shows that it has. It returns a time of the
+// database before that.
+func whileLocked(t *testing.T, db *sql.DB, tx *sql.Tx, calls *atomic.Int64, do func()) (waited time.Time) {
 	t.Helper()
-	whileWaiting(t, db, do, func() {
-		var now int64
-		if err := db.QueryRowContext(t.Context(), `SELECT TIMESTAMPDIFF(MICROSECOND, '1970-01-01', UTC_TIMESTAMP(6))`).Scan(&now); err != nil {
-			t.Fatal(err)
+	calls.Store(0)
+	done := make(chan struct{})
+	go func() {
+		defer close(done)
+		do()
+	}()
+	for calls.Load() < 2 {
+		select {
+		case <-done:
+			t.Fatal("it did not wait for the row")
+		default:
+			runtime.Gosched()
 		}
-		if err := tx.Commit(); err != nil {
-			t.Fatal(err)
-		}
-		waited = time.UnixMicro(now)
-	})
-	return waited
+	}
+	var now int64
+	if err := db.QueryRowContext(t.Context(), `SELECT TIMESTAMPDIFF(MICROSECOND, '1970-01-01', UTC_TIMESTAMP(6))`).Scan(&now); err != nil {
+		t.Fatal(err)
+	}
+	if err := tx.Commit(); err != nil {
+		t.Fatal(err)
+	}
+	<-done
+	return time.UnixMicro(now)
 }
 
 func TestTheTimeIsTakenWhenTheRowIsLocked(t *testing.T) {
 	databaseURL := testdb.MariaDB(t)
 	s, db := migrated(t, databaseURL, sqlstore.Config{}), raw(t, databaseURL)
+	var calls atomic.Int64
+	s.Observe(func(context.Context, string) func(error) {
+		calls.Add(1)
+		return func(error) {}
+	})
 	row := task(0)
 	if err := s.Insert(t.Context(), row); err != nil {
 		t.Fatal(err)
@@ -71,21 +92,21 @@ func TestTheTimeIsTakenWhenTheRowIsLocked(t *testing.T) {
 	var claimed *queue.Row
 	var err error
 	req := claimRequest()
-	waited := whileLocked(t, db, locked(), func() { claimed, err = s.Claim(t.Context(), row.ID, req) })
+	waited := whileLocked(t, db, locked(), &calls, func() { claimed, err = s.Claim(t.Context(), row.ID, req) })
 	if err != nil {
 		t.Fatal(err)
 	}
 	if claimed.LeaseExpiresAt.Before(waited.Add(req.Lease)) {
 		t.Errorf("the claim waited until %s for the row, and its lease of %s ends at %s", waited, req.Lease, claimed.LeaseExpiresAt)
 	}
-	waited = whileLocked(t, db, locked(), func() { err = s.Retry(t.Context(), claimed.Claim(), queue.Retry{In: time.Hour}) })
+	waited = whileLocked(t, db, locked(), &calls, func() { err = s.Retry(t.Context(), claimed.Claim(), queue.Retry{In: time.Hour}) })
 	if err != nil {
 		t.Fatal(err)
 	}
 	if got, err := s.Get(t.Context(), row.ID); err != nil || got.RetryAt.Before(waited.Add(time.Hour)) {
 		t.Errorf("the retry waited until %s for the row, and an hour later is %s: %v", waited, got.RetryAt, err)
 	}
-	waited = whileLocked(t, db, locked(), func() { row.Row, _, err = s.Cancel(t.Context(), row.ID) })
+	waited = whileLocked(t, db, locked(), &calls, func() { row.Row, _, err = s.Cancel(t.Context(), row.ID) })
 	if err != nil || row.FinishedAt.Before(waited) {
 		t.Errorf("the cancel waited until %s for the row, which ended at %s: %v", waited, row.FinishedAt, err)
 	}

@@ -55,3 +55,12 @@ func inChunks[T any](values []T, do func(some []T) error) error {
 	}
 	return nil
 }
+
+// anys are values as parameters.
+func anys[T any](values []T) []any {
+	list := make([]any, len(values))
+	for i, value := range values {
+		list[i] = value
+	}
+	return list
+}

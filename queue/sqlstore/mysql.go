@@ -5,7 +5,6 @@ import (
 	"crypto/md5" //nolint:gosec // shortens a name
 	"database/sql"
 	"fmt"
-	"math"
 	"strconv"
 	"strings"
 	"time"
@@ -14,6 +13,7 @@ import (
 	"github.com/pressly/goose/v3"
 
 	"github.com/claimcheck-go/claimcheck/internal/migrate"
+	"github.com/claimcheck-go/claimcheck/internal/reserve"
 )
 
 // mysqlDialect is that of MySQL and MariaDB: rows are locked one by one, and
@@ -68,6 +68,9 @@ func connectMySQL(rawURL string, config Config) (*Store, error) {
 	if err != nil {
 		return nil, err
 	}
+	if err := config.checkConns(); err != nil {
+		return nil, err
+	}
 	server := &mysqlServer{config: parsed, where: parsed.Addr}
 	if config.DialFunc != nil {
 		parsed.DialFunc, server.dialed = config.DialFunc, true
@@ -78,7 +81,7 @@ func connectMySQL(rawURL string, config Config) (*Store, error) {
 	if parsed.Timeout == 0 {
 		parsed.Timeout = config.AcquireTimeout
 	}
-	session(parsed, config.AcquireTimeout)
+	session(parsed)
 	base, err := mysql.NewConnector(parsed)
 	if err != nil {
 		return nil, fmt.Errorf("DATABASE_URL: %w", err)
@@ -87,7 +90,7 @@ func connectMySQL(rawURL string, config Config) (*Store, error) {
 	db := sql.OpenDB(server.connector)
 	db.SetMaxOpenConns(config.MaxConns)
 	db.SetMaxIdleConns(config.MaxConns)
-	return &Store{config: config, dialect: &mysqlDialect, backend: server, writer: db, reader: db}, nil
+	return &Store{config: config, dialect: &mysqlDialect, backend: server, writer: db, reader: db, reserve: reserve.Of(config.MaxConns)}, nil
 }
 
 // tableLockWait is how many seconds a statement waits for a table; the server's
@@ -95,7 +98,7 @@ func connectMySQL(rawURL string, config Config) (*Store, error) {
 const tableLockWait = 8
 
 // session sets what every connection works under.
-func session(c *mysql.Config, acquireTimeout time.Duration) {
+func session(c *mysql.Config) {
 	c.ClientFoundRows = true   // an UPDATE that changes nothing has found its row all the same
 	c.InterpolateParams = true // one round trip for a statement, not two
 	c.ParseTime = true         // goose's times
@@ -110,11 +113,12 @@ func session(c *mysql.Config, acquireTimeout time.Duration) {
 		// A statement outside a transaction is one of its own, whatever the
 		// server's default is.
 		"autocommit": "1",
-		// Rows are locked for milliseconds; whoever waits longer meets somebody
-		// who is stuck.
+		// Rows are locked for milliseconds. Only a finish, and an insert under an
+		// ID that another transaction is inserting, wait for one that stays locked,
+		// and hold a connection meanwhile: as briefly as MySQL can.
+		"innodb_lock_wait_timeout": "1",
 		// A table that another transaction or LOCK TABLES holds.
-		"lock_wait_timeout":        strconv.Itoa(tableLockWait),
-		"innodb_lock_wait_timeout": strconv.Itoa(max(1, int(math.Ceil(acquireTimeout.Seconds()/2)))),
+		"lock_wait_timeout": strconv.Itoa(tableLockWait),
 	}
 }
 

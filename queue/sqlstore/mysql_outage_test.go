@@ -98,7 +98,7 @@ func TestConnectionsThatTheServerClosedAreReplaced(t *testing.T) {
 func TestAReadOnlyMySQLServerIsUnavailable(t *testing.T) {
 	_, url := dedicated(t)
 	testdb.ExecMySQL(t, url, "CREATE USER app; GRANT ALL ON tasks.* TO app")
-	s := migrated(t, strings.Replace(url, "root@", "app@", 1), sqlstore.Config{MaxConns: 1})
+	s := migrated(t, strings.Replace(url, "root@", "app@", 1), sqlstore.Config{MaxConns: 2})
 	connections := func() (n int) {
 		var name string
 		if err := raw(t, url).QueryRow("SHOW GLOBAL STATUS LIKE 'Connections'").Scan(&name, &n); err != nil {
@@ -131,7 +131,7 @@ func TestTooManyMySQLConnectionsAreUnavailable(t *testing.T) {
 	server := testdb.StartMariaDB(t, "--max-connections=10")
 	testdb.ExecMySQL(t, server.URL(""), "CREATE DATABASE tasks; CREATE USER app; GRANT ALL ON tasks.* TO app")
 	url := strings.Replace(server.URL("tasks"), "root@", "app@", 1)
-	s := migrated(t, url, sqlstore.Config{MaxConns: 1})
+	s := migrated(t, url, sqlstore.Config{MaxConns: 2})
 	other := raw(t, url)
 	for {
 		conn, err := other.Conn(t.Context())
@@ -188,7 +188,8 @@ func TestADeadlockIsTriedAgain(t *testing.T) {
 		weights[i] = task(0)
 		weights[i].Task = "weight"
 	}
-	if err := s.Insert(t.Context(), append(weights, one, two)...); err != nil {
+	one.FreshID, two.FreshID = false, false
+	if err := s.Insert(t.Context(), weights...); err != nil {
 		t.Fatal(err)
 	}
 	tx, err := db.Begin()
@@ -206,21 +207,27 @@ func TestADeadlockIsTriedAgain(t *testing.T) {
 	for _, row := range weights {
 		lock("id = ?", row.ID.String())
 	}
-	lock("id = ?", two.ID.String())
-	var noted error
-	whileWaiting(t, db, func() { noted = s.DispatchFailed(t.Context(), "no", one.ID, two.ID) }, func() {
-		lock("id = ?", one.ID.String())
+	insert := func(row *queue.NewRow) {
+		t.Helper()
+		if err := s.InsertTx(t.Context(), sqlstore.Tx(tx), row); err != nil {
+			t.Fatal(err)
+		}
+	}
+	again := func(row *queue.NewRow) *queue.NewRow {
+		copied := *row.Row
+		return &queue.NewRow{Row: &copied}
+	}
+	oneAgain, twoAgain := again(one), again(two)
+	insert(two)
+	var inserted error
+	whileWaiting(t, db, func() { inserted = s.Insert(t.Context(), oneAgain, twoAgain) }, func() {
+		insert(one)
 		if err := tx.Commit(); err != nil {
 			t.Fatal(err)
 		}
 	})
-	if noted != nil {
-		t.Errorf("DispatchFailed: %v", noted)
-	}
-	for _, row := range []*queue.NewRow{one, two} {
-		if stored, err := s.Get(t.Context(), row.ID); err != nil || stored.DispatchError != "no" {
-			t.Errorf("%+v, %v", stored, err)
-		}
+	if inserted != nil || !oneAgain.Existed || !twoAgain.Existed {
+		t.Errorf("Insert: %v; existed: %v, %v", inserted, oneAgain.Existed, twoAgain.Existed)
 	}
 	var name string
 	var n int64
@@ -277,7 +284,7 @@ func TestManyMayMigrateMySQLAtOnce(t *testing.T) {
 	var applied sync.Map
 	var group sync.WaitGroup
 	for range 8 {
-		s := open(t, url, sqlstore.Config{MaxConns: 1})
+		s := open(t, url, sqlstore.Config{MaxConns: 2})
 		group.Go(func() {
 			done, err := s.Migrate(t.Context())
 			if err != nil {

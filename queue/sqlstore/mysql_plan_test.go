@@ -44,7 +44,7 @@ func TestEveryMySQLStatementUsesItsIndex(t *testing.T) {
 		"finish":     {mysqlDialect.finishQuery(false), []any{"FAILED", nil, uuid.New(), uuid.New()}, "PRIMARY"},
 		"holding":    {mysqlDialect.holdingQuery(manyRows) + skipLocked, someIDs(2 * manyRows), "PRIMARY"},
 		"renew":      {mysqlDialect.updateQuery(setRenewed, manyRows), append([]any{now}, someIDs(manyRows)...), "PRIMARY"},
-		"not sent":   {mysqlDialect.dispatchFailedQuery(manyRows), append([]any{"no", 1}, someIDs(manyRows)...), "PRIMARY"},
+		"not sent":   {mysqlDialect.readyQuery(manyRows) + skipLocked, someIDs(manyRows), "PRIMARY"},
 		"next queue": {mysqlDialect.nextQueue(), []any{"b", ""}, "claimcheck_tasks_outbox"},
 		"stranded":   {mysqlDialect.stranded() + skipLocked, []any{"b", "q", now, now, 100}, "claimcheck_tasks_outbox"},
 		"take":       {mysqlDialect.updateQuery(setTaken(1), 1), []any{"x", now, "x"}, "PRIMARY"},

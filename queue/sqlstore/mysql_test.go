@@ -68,7 +68,7 @@ func TestMySQLOpenSaysWhatIsWrong(t *testing.T) {
 		})
 	}
 	for _, url := range []string{"mysql://app:right@" + base + "/tasks", "mariadb://app:right@" + base + "/tasks", "mysql://app:right@/tasks?socket=" + server.Socket()} {
-		if err := migrated(t, url, sqlstore.Config{MaxConns: 1}).Insert(t.Context(), task(0)); err != nil {
+		if err := migrated(t, url, sqlstore.Config{MaxConns: 2}).Insert(t.Context(), task(0)); err != nil {
 			t.Error(err)
 		}
 	}

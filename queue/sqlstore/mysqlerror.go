@@ -2,7 +2,6 @@ package sqlstore
 
 import (
 	"context"
-	"crypto/tls"
 	"database/sql/driver"
 	"errors"
 	"fmt"
@@ -13,6 +12,7 @@ import (
 
 	"github.com/go-sql-driver/mysql"
 
+	"github.com/claimcheck-go/claimcheck/internal/tlserror"
 	"github.com/claimcheck-go/claimcheck/queue"
 )
 
@@ -22,8 +22,12 @@ var (
 	mysqlSchema    = []uint16{1146, 1054, 1176} // no such table, column, index
 	mysqlRefused   = []uint16{1045, 1698, 1044, 1251, 1862, 4151}
 	mysqlReadOnly  = []uint16{1290, 1836, 1792}
-	// Deadlock, lock wait, and a row that has changed since it was read.
+	// A row that has changed since it was read, and with it deadlocks and lock
+	// waits.
+	mysqlChanged  = []uint16{1020}
 	mysqlInTheWay = []uint16{1213, 1205, 1020}
+	// A lock that is not waited for, and statements cut off by a time limit.
+	mysqlGivenUp  = []uint16{3572, 1317, 1969, 3024}
 	mysqlTooLarge = []uint16{1153, 1301}
 	// Conditions of the server that pass, or that an administrator ends.
 	mysqlUnavailable = []uint16{
@@ -31,10 +35,9 @@ var (
 		1021, 1114, 1037, 1038, 1041, 1135, // out of disk, memory, threads
 		1030, 1180, 1026, // storage engine, commit
 		1053, 1077, 1079, 1927, 1152, 1158, 1159, 1160, 1161, 4031, // shutdown, connection ended
-		1317, 1969, 3024, // cut off by a limit of the server
 		1129, 1130, // this host is not let in
 		1047, 1049, // a cluster that is not ready; no such database
-		3572, 3100, // not waited for a lock; replication
+		3100, // replication
 	}
 )
 
@@ -61,32 +64,42 @@ func (m *mysqlServer) translate(ctx context.Context, op string, err error) error
 	switch {
 	case ctx.Err() != nil && (errors.Is(err, ctx.Err()) || m.broken(err) || errors.As(err, &connect) || errors.As(err, &failure)):
 		return fmt.Errorf("%s: %w", op, ctx.Err())
-	case errors.Is(err, mysql.ErrPktTooLarge), isMySQL(err, mysqlTooLarge):
-		return fmt.Errorf("%s: %s: the task is larger than the server takes: raise its max_allowed_packet, or make the arguments or the result smaller: %w", op, m.name(), err)
+	case tooLarge(err):
+		return fmt.Errorf("%s: %w: %s accepts no larger packets: raise its max_allowed_packet, or make the arguments or the result smaller: %w", op, queue.ErrTooLarge, m.name(), err)
+	case isMySQL(err, mysqlInTheWay, mysqlGivenUp):
+		return &outage{op + ": " + m.name() + ": " + oneLine(err), queue.ErrContended, err}
 	case isMySQL(err, mysqlSchema):
 		return fmt.Errorf("%s: %w: %w", op, queue.ErrSchema, err)
-	case errors.As(err, &connect), m.broken(err), isMySQL(err, mysqlUnavailable, mysqlRefused, mysqlInTheWay):
-		return &outage{op + ": " + queue.ErrUnavailable.Error() + ": " + m.name() + ": " + m.explain(err), err}
+	case errors.As(err, &connect), m.broken(err), isMySQL(err, mysqlUnavailable, mysqlRefused):
+		return &outage{op + ": " + queue.ErrUnavailable.Error() + ": " + m.name() + ": " + m.explain(err), queue.ErrUnavailable, err}
 	case errors.As(err, &failure):
 		return fmt.Errorf("%s: %s: %w", op, m.name(), err)
 	}
 	return err
 }
 
-// outage is a failure of the database itself, told in one line.
+// tooLarge reports whether a statement was larger than max_allowed_packet. MariaDB
+// has an error of no particular number for parameters that are sent apart.
+func tooLarge(err error) bool {
+	var failure *mysql.MySQLError
+	return errors.Is(err, mysql.ErrPktTooLarge) || isMySQL(err, mysqlTooLarge) ||
+		errors.As(err, &failure) && failure.Number == 1105 && strings.Contains(failure.Message, "max_allowed_packet")
+}
+
+// outage is a failure of the database itself, told in one line. kind is
+// queue.ErrUnavailable, or one that says more.
 type outage struct {
-	text  string
-	cause error
+	text        string
+	kind, cause error
 }
 
 func (e *outage) Error() string   { return e.text }
-func (e *outage) Unwrap() []error { return []error{queue.ErrUnavailable, e.cause} }
+func (e *outage) Unwrap() []error { return []error{e.kind, e.cause} }
 
 // explain says in one line what is wrong with the server, and what to check.
 func (m *mysqlServer) explain(err error) string {
 	var failure *mysql.MySQLError
 	var dns *net.DNSError
-	var certificate *tls.CertificateVerificationError
 	var connect *connectError
 	cause := oneLine(err)
 	switch {
@@ -105,7 +118,7 @@ func (m *mysqlServer) explain(err error) string {
 		return "it cannot be reached: " + cause
 	case errors.As(err, &dns):
 		return "the host name is not known: check it in DATABASE_URL"
-	case errors.As(err, &certificate), errors.Is(err, mysql.ErrNoTLS):
+	case tlserror.Is(err), errors.Is(err, mysql.ErrNoTLS):
 		return "no encrypted connection (" + cause + "): check tls in DATABASE_URL"
 	case errors.As(err, &connect) && m.config.Net == "unix":
 		return "it does not answer (" + cause + "): is it running, and is the socket in DATABASE_URL right? (On Cloud Run the service's Cloud SQL connections must name the instance.)"

@@ -4,9 +4,11 @@ import (
 	"cmp"
 	"context"
 	"errors"
+	"fmt"
 	"time"
 
 	"github.com/claimcheck-go/claimcheck/internal/dburl"
+	"github.com/claimcheck-go/claimcheck/internal/reserve"
 )
 
 // Open opens a database: "sqlite:PATH", which is created if need be,
@@ -46,7 +48,9 @@ func Validate(rawURL string, config Config) (err error) {
 	case "sqlite":
 		_, err = parseURL(rawURL)
 	case "mysql", "mariadb":
-		_, err = parseMySQL(rawURL, config.DialFunc != nil)
+		if _, err = parseMySQL(rawURL, config.DialFunc != nil); err == nil {
+			err = config.checkConns()
+		}
 	default:
 		err = noDatabase(rawURL)
 	}
@@ -63,6 +67,14 @@ func noDatabase(rawURL string) error {
 		return errors.New("the URL must begin with its scheme: write " + form)
 	}
 	return errors.New("the URL must have the form " + forms)
+}
+
+// checkConns refuses a pool that has no connection to keep for heartbeats.
+func (config Config) checkConns() error {
+	if config.MaxConns != 0 && config.MaxConns < reserve.MinConns {
+		return fmt.Errorf("sqlstore: Config.MaxConns must be at least %d, not %d: one connection is kept for heartbeats and for storing results", reserve.MinConns, config.MaxConns)
+	}
+	return nil
 }
 
 func open(ctx context.Context, rawURL string, config Config) (*Store, error) {

@@ -11,22 +11,22 @@ import (
 	"github.com/claimcheck-go/claimcheck/queue"
 )
 
-// dispatchFailedQuery is about n rows.
-func (d *dialect) dispatchFailedQuery(n int) string {
-	return d.updateQuery(`dispatch_error = ?, dispatch_due_at = ?,
-		dispatch_tries = CASE WHEN dispatch_tries > 0 THEN dispatch_tries - 1 ELSE 0 END`, n) + ` AND status = 'READY'`
+// readyQuery finds those of n rows that are READY. Index: the primary key.
+func (d *dialect) readyQuery(n int) string {
+	return `SELECT id FROM claimcheck_tasks` + d.byID + ` WHERE id IN (` + marks(n) + `) AND status = 'READY'`
 }
+
+const setRefused = `dispatch_error = ?, dispatch_due_at = ?, dispatch_tries = CASE WHEN dispatch_tries > 0 THEN dispatch_tries - 1 ELSE 0 END`
 
 // DispatchFailed notes on READY rows that creating their Cloud Tasks failed.
 func (s *Store) DispatchFailed(ctx context.Context, reason string, ids ...uuid.UUID) error {
 	return s.write(ctx, "note failed dispatch", func(ctx context.Context, tx querier, now time.Time) error {
 		return inChunks(ids, func(some []uuid.UUID) error {
-			args := []any{reason, micros(now)}
-			for _, id := range some {
-				args = append(args, id)
+			free, err := lockedIDs(ctx, tx, s.dialect.readyQuery(len(some)), anys(some)...)
+			if err != nil || len(free) == 0 {
+				return err
 			}
-			_, err := tx.ExecContext(ctx, s.dialect.dispatchFailedQuery(len(some)), args...)
-			return err
+			return update(ctx, tx, free, setRefused, reason, micros(now))
 		})
 	})
 }
@@ -40,7 +40,7 @@ func (d *dialect) nextQueue() string {
 }
 
 func (d *dialect) stranded() string {
-	return d.outbox(columns) + ` AND queue_name = ? AND ` + d.dispatchDue + ` <= ? AND (run_after IS NULL OR run_after <= ?)
+	return d.outbox(lightColumns) + ` AND queue_name = ? AND ` + d.dispatchDue + ` <= ? AND (run_after IS NULL OR run_after <= ?)
 		ORDER BY ` + d.dispatchDue + ` LIMIT ?`
 }
 
@@ -82,6 +82,7 @@ func (s *Store) TakeStranded(ctx context.Context, q queue.StrandedQueue, limit i
 			for _, row := range some {
 				row.DispatchDueAt = later(now, row.RunAfter).Add(queue.StrandedPause(row.DispatchTries))
 				row.DispatchTries++
+				row.DispatchError = ""
 				ids, due = append(ids, row.ID), append(due, row.ID, micros(row.DispatchDueAt))
 			}
 			return update(ctx, tx, ids, setTaken(len(some)), due...)
@@ -91,7 +92,8 @@ func (s *Store) TakeStranded(ctx context.Context, q queue.StrandedQueue, limit i
 }
 
 // setTaken notes that n rows are dispatched again, and until when each is left
-// alone.
+// alone. It clears the error of the dispatch before, which DispatchFailed notes
+// again if this one fails too.
 func setTaken(n int) string {
-	return `dispatch_tries = dispatch_tries + 1, dispatch_due_at = ` + byRow(n)
+	return `dispatch_tries = dispatch_tries + 1, dispatch_error = NULL, dispatch_due_at = ` + byRow(n)
 }

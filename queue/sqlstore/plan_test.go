@@ -32,7 +32,7 @@ func TestEveryStatementUsesItsIndex(t *testing.T) {
 		"save":          {saveQuery, state, []string{"autoindex"}},
 		"holding":       {sqliteDialect.holdingQuery(1), []any{"x", "y"}, []string{"autoindex"}},
 		"renew":         {sqliteDialect.updateQuery(setRenewed, 2), []any{1, "x", "y"}, []string{"autoindex"}},
-		"not sent":      {sqliteDialect.dispatchFailedQuery(2), []any{"no", 1, "x", "y"}, []string{"autoindex"}},
+		"not sent":      {sqliteDialect.readyQuery(2), []any{"x", "y"}, []string{"autoindex"}},
 		"next queue":    {sqliteDialect.nextQueue(), []any{"b", "q"}, []string{"COVERING INDEX claimcheck_tasks_outbox"}},
 		"stranded":      {sqliteDialect.stranded(), []any{"b", "q", 1, 1, 1}, []string{"INDEX claimcheck_tasks_outbox"}},
 		"take":          {sqliteDialect.updateQuery(setTaken(1), 1), []any{"x", 1, "x"}, []string{"autoindex"}},

@@ -7,43 +7,42 @@ import (
 
 	"github.com/google/uuid"
 
+	"github.com/claimcheck-go/claimcheck/internal/onelineerror"
 	"github.com/claimcheck-go/claimcheck/queue"
 )
 
-// Promote makes claimable what time has made so.
+// Promote makes due and expired rows claimable.
 func (s *Store) Promote(ctx context.Context, limit int) (p queue.Promotion, err error) {
 	seen, err := s.probe(ctx)
 	if err != nil {
 		return p, err
 	}
 	if passed(seen.lease, seen.now) || passed(seen.held, seen.now) {
-		if err := s.promoteDue(ctx, seen, limit, &p); err != nil {
-			return p, err
+		err = s.promoteDue(ctx, seen, limit, &p)
+		again, probeErr := s.probe(ctx)
+		if probeErr == nil {
+			seen = again
 		}
-		if seen, err = s.probe(ctx); err != nil {
-			return p, err
-		}
+		err = onelineerror.Join(err, probeErr)
 	}
 	p.Claimable, p.Next = seen.claimable, seen.next()
-	return p, nil
+	return p, err
 }
 
 // promoteDue handles what is due, at most limit rows of each kind, and notes in
-// p what it has done even if it fails. In this order no row is changed twice,
-// however often others claim it in between.
-func (s *Store) promoteDue(ctx context.Context, seen sight, limit int, p *queue.Promotion) (err error) {
+// p what it has done even if it fails. Its parts do not depend on each other:
+// when one fails, the others are done all the same. In this order no row is
+// changed twice, however often others claim it in between.
+func (s *Store) promoteDue(ctx context.Context, seen sight, limit int, p *queue.Promotion) error {
+	var lost, reclaimed, released error
 	if passed(seen.lease, seen.now) {
-		if p.Failed, err = s.inBatches(ctx, limit, lostBatch, loseWorkers); err != nil {
-			return err
-		}
-		if p.Reclaimed, err = s.inBatches(ctx, limit, manyRows, reclaimAll); err != nil {
-			return err
-		}
+		p.Failed, lost = s.inBatches(ctx, limit, lostBatch, loseWorkers)
+		p.Reclaimed, reclaimed = s.inBatches(ctx, limit, manyRows, reclaimAll)
 	}
 	if passed(seen.held, seen.now) {
-		p.Released, err = s.inBatches(ctx, limit, manyRows, releaseAll)
+		p.Released, released = s.inBatches(ctx, limit, manyRows, releaseAll)
 	}
-	return err
+	return onelineerror.Join(lost, reclaimed, released)
 }
 
 // lostBatch is how many rows are failed together: each gets a record of its own.

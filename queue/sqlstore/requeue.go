@@ -4,6 +4,8 @@ import (
 	"context"
 	"time"
 
+	"github.com/google/uuid"
+
 	"github.com/claimcheck-go/claimcheck/queue"
 )
 
@@ -48,7 +50,7 @@ func abandonedRows(r queue.RequeueRequest, now time.Time, limit int) (rows strin
 // requeueAll handles at most limit rows.
 func requeueAll(ctx context.Context, tx querier, now time.Time, r queue.RequeueRequest, limit int) (done queue.Requeued, err error) {
 	query, args := abandonedRows(r, now, limit)
-	rows, err := list(ctx, tx, `SELECT `+columns+query, args...)
+	rows, err := list(ctx, tx, `SELECT `+lightColumns+query, args...) // no arguments or errors, which may be long
 	if err != nil {
 		return done, err
 	}
@@ -57,15 +59,27 @@ func requeueAll(ctx context.Context, tx querier, now time.Time, r queue.RequeueR
 			reclaim(row, now)
 			row.MaxAttempts = max(row.MaxAttempts, row.Attempts+1)
 			done.Ready++
+			err = saveLight(ctx, tx, row, now)
 		} else {
-			loseWorker(row, now)
 			done.Failed++
+			err = abandon(ctx, tx, row.ID, now)
 		}
-		if err := save(ctx, tx, row, now); err != nil {
+		if err != nil {
 			return done, err
 		}
 	}
 	return done, nil
+}
+
+// abandon is loseWorker of a row that this transaction has locked. It reads the
+// errors, to which one is added.
+func abandon(ctx context.Context, tx querier, id uuid.UUID, now time.Time) error {
+	row, err := loadBy(ctx, tx, `SELECT `+historyColumns+` FROM claimcheck_tasks WHERE id = ?`, id)
+	if err != nil {
+		return err
+	}
+	loseWorker(row, now)
+	return save(ctx, tx, row, now) // a RUNNING row has no result that it could lose
 }
 
 // mayRunAgain decides what becomes of a row.

@@ -1,11 +1,13 @@
 package sqlstore
 
 import (
+	"cmp"
 	"context"
 	"database/sql"
 	"encoding/json"
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 	"time"
 
@@ -126,23 +128,38 @@ func (s *Store) Get(ctx context.Context, id uuid.UUID) (row *queue.Row, err erro
 	return row, err
 }
 
-// load reads one row, and locks it in a transaction.
+// load reads one row, and locks it in a transaction. Only a caller's transaction
+// waits for a row that is locked: the store's own would hold a connection
+// meanwhile. There the error is queue.ErrLocked, and comes with the row as it was
+// before.
 func load(ctx context.Context, q querier, id uuid.UUID) (*queue.Row, error) {
-	query := loadQuery
-	if q.locks {
-		query += q.store.dialect.lockRow
+	switch {
+	case !q.locks:
+		return loadBy(ctx, q, loadQuery, id)
+	case q.callers:
+		return loadBy(ctx, q, loadQuery+q.store.dialect.lockRow, id)
 	}
-	return loadBy(ctx, q, query, id)
+	lock := q.store.dialect.lockRows
+	row, err := loadBy(ctx, q, loadQuery+lock, id)
+	if err != queue.ErrNotFound || lock == "" {
+		return row, err
+	}
+	if row, err = loadBy(ctx, q, loadQuery, id); err != nil {
+		return nil, err
+	}
+	return row, fmt.Errorf("task %s: %w", id, queue.ErrLocked)
 }
 
 // loadNow locks and reads one row, and only then asks for the time: the row may
 // have been waited for, and a lease counted from before that could be over when
-// it begins.
+// it begins. A row that is locked comes with the error, as from load.
 func loadNow(ctx context.Context, tx querier, id uuid.UUID) (row *queue.Row, now time.Time, err error) {
-	if row, err = load(ctx, tx, id); err == nil {
-		now, err = tx.now(ctx)
+	row, err = load(ctx, tx, id)
+	if row == nil {
+		return nil, now, err
 	}
-	return row, now, err
+	now, nowErr := tx.now(ctx)
+	return row, now, cmp.Or(err, nowErr)
 }
 
 // Index: the primary key.
@@ -191,6 +208,30 @@ func save(ctx context.Context, q querier, row *queue.Row, now time.Time) error {
 	_, err = q.ExecContext(ctx, saveQuery, append(values, row.ID)...)
 	return err
 }
+
+// saveLight is save of a row that was read without its result and its errors,
+// which stay as they are.
+func saveLight(ctx context.Context, q querier, row *queue.Row, now time.Time) error {
+	group, text := row.ErrorGroup, row.ErrorText
+	values, err := stateValues(row, now)
+	if err != nil {
+		return err
+	}
+	row.ErrorGroup, row.ErrorText = group, text
+	set, kept := make([]string, 0, len(stateNames)), make([]any, 0, len(stateNames)+1)
+	for i, name := range stateNames {
+		if !slices.Contains(longNames, name) {
+			set, kept = append(set, name+` = ?`), append(kept, values[i])
+		}
+	}
+	_, err = q.ExecContext(ctx, `UPDATE claimcheck_tasks SET `+strings.Join(set, `, `)+` WHERE id = ?`, append(kept, row.ID)...)
+	return err
+}
+
+var (
+	stateNames = strings.Fields(strings.ReplaceAll(stateColumns, ",", " "))
+	longNames  = []string{"return_value", "errors", "error_group", "error_text"}
+)
 
 // marks is n placeholders.
 func marks(n int) string {

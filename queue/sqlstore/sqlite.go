@@ -17,6 +17,7 @@ import (
 	sqlite3 "modernc.org/sqlite/lib"
 
 	"github.com/claimcheck-go/claimcheck/internal/migrate"
+	"github.com/claimcheck-go/claimcheck/internal/reserve"
 	"github.com/claimcheck-go/claimcheck/queue"
 )
 
@@ -52,7 +53,7 @@ func openFile(ctx context.Context, rawURL string, config Config) (*Store, error)
 		return nil, err
 	}
 	file := sqliteFile{path}
-	s := &Store{config: config, dialect: &sqliteDialect, backend: file}
+	s := &Store{config: config, dialect: &sqliteDialect, backend: file, reserve: &reserve.Reserve{}}
 	if path == "" {
 		// Each connection to :memory: is a database of its own.
 		s.writer, err = openSQLite("file::memory:", 1)
@@ -153,7 +154,11 @@ func (f sqliteFile) translate(ctx context.Context, op string, err error) error {
 		return fmt.Errorf("%s: %w: %w", op, queue.ErrSchema, err)
 	}
 	switch failure.Code() & 0xff {
-	case sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED, sqlite3.SQLITE_PROTOCOL, sqlite3.SQLITE_NOMEM, sqlite3.SQLITE_FULL,
+	case sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED:
+		return fmt.Errorf("%s: %w: %s: another connection, maybe of another process, keeps it locked: %w", op, queue.ErrContended, f.name(), err)
+	case sqlite3.SQLITE_TOOBIG:
+		return fmt.Errorf("%s: %w: %s: %w", op, queue.ErrTooLarge, f.name(), err)
+	case sqlite3.SQLITE_PROTOCOL, sqlite3.SQLITE_NOMEM, sqlite3.SQLITE_FULL,
 		sqlite3.SQLITE_IOERR, sqlite3.SQLITE_READONLY, sqlite3.SQLITE_CANTOPEN, sqlite3.SQLITE_INTERRUPT:
 		return fmt.Errorf("%s: %w: %s: %w", op, queue.ErrUnavailable, f.name(), err)
 	}

@@ -22,6 +22,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	"github.com/claimcheck-go/claimcheck/internal/reserve"
 	"github.com/claimcheck-go/claimcheck/queue"
 )
 
@@ -42,7 +43,8 @@ type Config struct {
 	// creating it.
 	Existing bool
 
-	// MaxConns is the size of the pool of MySQL connections; 10 by default.
+	// MaxConns is the size of the pool of MySQL connections; 10 by default, and at
+	// least 2: one connection is kept for heartbeats and for storing results.
 	MaxConns int
 	// DialFunc makes the connections to MySQL in place of plain TCP, and
 	// encrypts them itself: the Cloud SQL connector's. The URL then gives only
@@ -60,6 +62,7 @@ type Store struct {
 	backend backend
 	writer  *sql.DB // SQLite: one connection, since several would only fight for the lock
 	reader  *sql.DB // the same as writer, except for an SQLite file
+	reserve *reserve.Reserve
 	closed  atomic.Bool
 	observe func(ctx context.Context, op string) (ended func(error)) // nil: nobody does
 }
@@ -72,8 +75,9 @@ func (s *Store) Embedded() bool { return s.dialect == &sqliteDialect }
 // transaction of the caller's.
 type querier struct {
 	runner
-	store *Store
-	locks bool // in a transaction
+	store   *Store
+	locks   bool // in a transaction
+	callers bool // which is a caller's
 }
 
 // runner is a *sql.Conn or a *sql.Tx.
@@ -113,9 +117,15 @@ func (s *Store) transaction(ctx context.Context, op string, do work) error {
 	return s.on(ctx, s.writer, op, func(conn *sql.Conn) error { return s.repeat(ctx, conn, do) })
 }
 
+// urgently is transaction for a heartbeat, and for what ends a claim: it does not
+// wait behind other calls.
+func (s *Store) urgently(ctx context.Context, op string, do work) error {
+	return s.with(ctx, s.writer, op, true, func(conn *sql.Conn) error { return s.repeat(ctx, conn, do) })
+}
+
 func (s *Store) repeat(ctx context.Context, conn *sql.Conn, do work) error {
 	for start, try := time.Now(), 1; ; try++ {
-		err := s.transact(ctx, querier{conn, s, true}, do)
+		err := s.transact(ctx, querier{conn, s, true, false}, do)
 		if err == nil || try == 10 || !s.backend.mayRepeat(err) || time.Since(start) > s.config.AcquireTimeout {
 			return err
 		}
@@ -157,7 +167,7 @@ func (s *Store) transact(ctx context.Context, tx querier, do work) (err error) {
 // read runs one query, outside any transaction.
 func (s *Store) read(ctx context.Context, op string, query func(conn querier) error) error {
 	return s.on(ctx, s.reader, op, func(conn *sql.Conn) error {
-		err := query(querier{conn, s, false})
+		err := query(querier{conn, s, false, false})
 		if err != nil && s.backend.broken(err) {
 			err = errors.Join(errNotBegun, err)
 		}
@@ -165,9 +175,15 @@ func (s *Store) read(ctx context.Context, op string, query func(conn querier) er
 	})
 }
 
-// on runs do on a connection of db and translates its error. Connections that
-// the server has closed in the meantime are replaced.
-func (s *Store) on(ctx context.Context, db *sql.DB, op string, do func(*sql.Conn) error) (err error) {
+// on is with for an ordinary call.
+func (s *Store) on(ctx context.Context, db *sql.DB, op string, do func(*sql.Conn) error) error {
+	return s.with(ctx, db, op, false, do)
+}
+
+// with runs do on a connection of db and translates its error. Connections that
+// the server has closed in the meantime are replaced. An urgent call may take the
+// connection that is kept for heartbeats and for what ends a claim.
+func (s *Store) with(ctx context.Context, db *sql.DB, op string, urgent bool, do func(*sql.Conn) error) (err error) {
 	if s.observe != nil {
 		ended := s.observe(ctx, op)
 		defer func() { ended(err) }()
@@ -176,7 +192,7 @@ func (s *Store) on(ctx context.Context, db *sql.DB, op string, do func(*sql.Conn
 		if s.closed.Load() {
 			return fmt.Errorf("%s: %w", op, queue.ErrClosed)
 		}
-		conn, err := s.acquire(ctx, db, op)
+		conn, release, err := s.acquire(ctx, db, op, urgent)
 		if err != nil {
 			return noEffect(err)
 		}
@@ -185,7 +201,7 @@ func (s *Store) on(ctx context.Context, db *sql.DB, op string, do func(*sql.Conn
 		if broken {
 			_ = conn.Raw(func(any) error { return driver.ErrBadConn }) // the pool forgets it
 		}
-		conn.Close()
+		release()
 		if again := broken && errors.Is(err, errNotBegun) && ctx.Err() == nil && try <= db.Stats().MaxOpenConnections; !again {
 			translated := s.translate(ctx, op, withoutMark(err))
 			if broken && !errors.Is(err, errNotBegun) {
@@ -220,19 +236,29 @@ func withoutMark(err error) error {
 	return err
 }
 
-func (s *Store) acquire(ctx context.Context, db *sql.DB, op string) (*sql.Conn, error) {
+// acquire takes a connection of db, and returns what gives it back.
+func (s *Store) acquire(ctx context.Context, db *sql.DB, op string, urgent bool) (conn *sql.Conn, release func(), err error) {
 	waiting, cancel := context.WithTimeout(ctx, s.config.AcquireTimeout)
 	defer cancel()
-	conn, err := db.Conn(waiting)
-	switch {
-	case err == nil:
-		return conn, nil
-	case waiting.Err() == nil || ctx.Err() != nil:
-		return nil, s.translate(ctx, op, err)
-	case db.Stats().InUse >= db.Stats().MaxOpenConnections:
-		return nil, fmt.Errorf("%s: %w: no turn on %s within %s%s", op, queue.ErrUnavailable, s.backend.name(), s.config.AcquireTimeout, s.allInUse(db))
+	leave, err := s.reserve.Enter(waiting, urgent)
+	if err != nil {
+		if ctx.Err() != nil {
+			return nil, nil, s.translate(ctx, op, ctx.Err())
+		}
+		return nil, nil, s.exhausted(db, op)
 	}
-	return nil, fmt.Errorf("%s: %w: no connection to %s within %s: it does not answer", op, queue.ErrUnavailable, s.backend.name(), s.config.AcquireTimeout)
+	conn, err = db.Conn(waiting)
+	if err == nil {
+		return conn, func() { _ = conn.Close(); leave() }, nil
+	}
+	leave()
+	switch {
+	case waiting.Err() == nil || ctx.Err() != nil:
+		return nil, nil, s.translate(ctx, op, err)
+	case db.Stats().InUse >= db.Stats().MaxOpenConnections:
+		return nil, nil, s.exhausted(db, op)
+	}
+	return nil, nil, fmt.Errorf("%s: %w: no connection to %s within %s: it does not answer", op, queue.ErrUnavailable, s.backend.name(), s.config.AcquireTimeout)
 }
 
 // firstAnswer runs do, which makes a connection or is its first statement, and
@@ -256,11 +282,12 @@ func (s *Store) firstAnswer(ctx context.Context, op string, do func(context.Cont
 	return fmt.Errorf("%s: %w: no connection to %s within %s: %s", op, queue.ErrUnavailable, s.backend.name(), s.config.AcquireTimeout, why)
 }
 
-func (s *Store) allInUse(db *sql.DB) string {
+// exhausted is the error of a call that got no connection in time.
+func (s *Store) exhausted(db *sql.DB, op string) error {
 	if s.Embedded() {
-		return ""
+		return fmt.Errorf("%s: %w: no turn on %s within %s", op, queue.ErrContended, s.backend.name(), s.config.AcquireTimeout)
 	}
-	return fmt.Sprintf(": all %d connections are in use (DB_MAX_CONNS)", db.Stats().MaxOpenConnections)
+	return fmt.Errorf("%s: %w to %s within %s: all %d are in use (DB_MAX_CONNS)", op, queue.ErrPoolExhausted, s.backend.name(), s.config.AcquireTimeout, db.Stats().MaxOpenConnections)
 }
 
 func (s *Store) translate(ctx context.Context, op string, err error) error {

@@ -67,9 +67,12 @@ func (s *Store) in(ctx context.Context, op string, tx queue.Tx, do work) error {
 	if s.closed.Load() {
 		return fmt.Errorf("%s: %w", op, queue.ErrClosed)
 	}
-	err := do(ctx, querier{own.Tx, s, true})
+	err := do(ctx, querier{own.Tx, s, true, true})
 	if errors.Is(err, sql.ErrTxDone) {
 		return fmt.Errorf("%s: %w: %w", op, queue.ErrInvalid, err)
+	}
+	if isMySQL(err, mysqlChanged) {
+		return fmt.Errorf("%s: %w: the row has changed since this transaction began (heartbeats renew the lease), which its isolation level does not allow: begin it with READ COMMITTED, or make this its first statement: %w", op, queue.ErrContended, err)
 	}
 	return s.translate(ctx, op, err)
 }

@@ -32,7 +32,7 @@ func (f *fixture) everyCall(ctx context.Context, claim queue.Claim) map[string]e
 	_, errs["StrandedQueues"] = f.store.StrandedQueues(ctx, "default")
 	_, errs["TakeStranded"] = f.store.TakeStranded(ctx, queue.StrandedQueue{Backend: "default", Queue: "default", At: time.Now()}, 1)
 	_, errs["List"] = f.store.List(ctx, queue.ListRequest{Limit: 1})
-	_, errs["CountMatching"] = f.store.CountMatching(ctx, queue.ActionCancel, queue.Selection{}, 1)
+	_, errs["CountMatching"] = f.store.CountMatching(ctx, queue.ActionCancel, queue.Selection{}, time.Time{}, 1)
 	_, errs["Act"] = f.store.Act(ctx, queue.ActionCancel, queue.Selection{}, time.Now(), 1)
 	_, errs["Queues"] = f.store.Queues(ctx)
 	_, errs["History"] = f.store.History(ctx, time.Now())

@@ -203,18 +203,18 @@ var lostAnswerTests = map[string]func(*fixture){
 }
 
 // history is a list of errors whose last is of an attempt.
-func history(attempt int) []queue.AttemptError {
+func history(row *queue.Row) []queue.AttemptError {
 	list := failures(2)
-	list[1].Attempt = attempt
+	list[1].Attempt, list[1].StartedAt = row.Attempts, row.LastAttemptedAt
 	return list
 }
 
 var noteTests = map[string]func(*fixture){
 	"a note changes the errors of a running row and nothing else": func(f *fixture) {
 		row := f.claimed(lease)
-		f.must(f.store.NoteErrors(f.ctx, row.Claim(), history(1)))
+		f.must(f.store.NoteErrors(f.ctx, row.Claim(), history(row)))
 		want := *row
-		want.Errors = history(1)
+		want.Errors = history(row)
 		want.ErrorGroup, want.ErrorText = queue.LastError(want.Errors)
 		f.unchanged(&want)
 		f.must(f.store.NoteErrors(f.ctx, row.Claim(), nil))
@@ -231,12 +231,12 @@ var noteTests = map[string]func(*fixture){
 		}
 		for how, do := range lose {
 			row := f.claimed(expired, maxAttempts(1))
-			f.must(f.store.NoteErrors(f.ctx, row.Claim(), history(1)))
+			f.must(f.store.NoteErrors(f.ctx, row.Claim(), history(row)))
 			do(row)
 			if got := f.get(row.ID); !isLost(got) {
 				f.Errorf("%s: %+v", how, got)
 			} else {
-				f.equal(how, got.Errors, history(1))
+				f.equal(how, got.Errors, history(row))
 			}
 		}
 	},
@@ -251,9 +251,9 @@ var noteTests = map[string]func(*fixture){
 	},
 	"a noted row with attempts left is READY again with the note": func(f *fixture) {
 		row := f.claimed(expired)
-		f.must(f.store.NoteErrors(f.ctx, row.Claim(), history(1)))
+		f.must(f.store.NoteErrors(f.ctx, row.Claim(), history(row)))
 		f.equal("promotion", f.promote().Reclaimed, 1)
-		f.equal("errors", f.get(row.ID).Errors, history(1))
+		f.equal("errors", f.get(row.ID).Errors, history(row))
 	},
 	"what ends the claim replaces the note, or removes it": func(f *fixture) {
 		empty := []queue.AttemptError{}
@@ -271,7 +271,7 @@ var noteTests = map[string]func(*fixture){
 			},
 		} {
 			row := f.claimed(lease)
-			f.must(f.store.NoteErrors(f.ctx, row.Claim(), history(1)))
+			f.must(f.store.NoteErrors(f.ctx, row.Claim(), history(row)))
 			f.must(end(row.Claim()))
 			if got := f.get(row.ID); len(got.Errors) != 0 || got.ErrorGroup != "" || got.ErrorText != "" || got.Status == queue.StatusRunning {
 				f.Errorf("%s: %+v", what, got)

@@ -1,0 +1,55 @@
+// Package reserve keeps a connection of a pool free for calls that must not wait.
+package reserve
+
+import (
+	"context"
+	"sync/atomic"
+	"time"
+)
+
+// MinConns is the smallest pool: one connection of it is kept for heartbeats and
+// for what ends a claim.
+const MinConns = 2
+
+// Reserve keeps one connection of a pool free for urgent calls: all others share
+// one connection less than the pool has. Claims and inserts that wait for each
+// other can then never cost a running task its lease. The zero value reserves
+// nothing. It is safe for concurrent use.
+type Reserve struct {
+	ordinary chan struct{} // holds a value for each ordinary call that has, or is getting, a connection
+	waits    atomic.Int64
+	waited   atomic.Int64 // nanoseconds
+}
+
+// Of returns the reserve of a pool of so many connections. A pool of one has none.
+func Of(conns int) *Reserve { return &Reserve{ordinary: make(chan struct{}, max(1, conns-1))} }
+
+// Waits returns how often calls have waited, and for how long in all.
+func (r *Reserve) Waits() (n int64, waited time.Duration) {
+	return r.waits.Load(), time.Duration(r.waited.Load())
+}
+
+// Enter lets a call have a connection, and returns what it calls afterwards. The
+// error is ctx's.
+func (r *Reserve) Enter(ctx context.Context, urgent bool) (leave func(), err error) {
+	if urgent || r.ordinary == nil {
+		return func() {}, nil
+	}
+	leave = func() { <-r.ordinary }
+	select {
+	case r.ordinary <- struct{}{}:
+		return leave, nil
+	default:
+	}
+	began := time.Now()
+	defer func() {
+		r.waits.Add(1)
+		r.waited.Add(int64(time.Since(began)))
+	}()
+	select {
+	case r.ordinary <- struct{}{}:
+		return leave, nil
+	case <-ctx.Done():
+		return nil, ctx.Err()
+	}
+}
