@@ -104,7 +104,10 @@ func spanCommands(t *testing.T) []invocation {
 	for _, file := range files {
 		text := regexp.MustCompile(`\n\s*# ?`).ReplaceAllString(shellBlock.ReplaceAllString(read(t, file), ""), " ")
 		for _, match := range codeSpan.FindAllStringSubmatch(text, -1) {
-			span, _, _ := strings.Cut(match[1], "…")
+			span, _, cut := strings.Cut(match[1], "…")
+			if cut { // in the middle of a word, perhaps
+				span = span[:strings.LastIndex(" "+span, " ")]
+			}
 			span = regexp.MustCompile(`\$[A-Z_]+`).ReplaceAllString(span, unknown)
 			found = append(found, invocation{where: file, args: words(span), partial: true})
 		}

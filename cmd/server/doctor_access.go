@@ -70,7 +70,7 @@ func (e *examination) checkQueueTarget(context.Context) doctor.Finding {
 		id := lastPart(q.GetName())
 		if text := redirection(q.GetHttpTarget()); text != "" && e.target.config.AppEngine == nil {
 			bad = append(bad, id+" "+text)
-			mends = append(mends, "gcloud tasks queues update "+id+at+" --clear-http-uri-override --clear-http-oidc-token-settings --clear-http-method-override")
+			mends = append(mends, "gcloud tasks queues update "+id+at+" --clear-http-uri-override --clear-http-oidc-service-account-email-override --clear-http-oidc-token-audience-override --clear-http-method-override")
 		}
 		if r := q.GetAppEngineRoutingOverride(); r.GetHost()+r.GetService()+r.GetVersion()+r.GetInstance() != "" && e.target.config.AppEngine != nil {
 			bad = append(bad, fmt.Sprintf("%s sends every delivery to %s %s %s of App Engine", id, r.GetService(), r.GetVersion(), r.GetInstance()))
