@@ -249,6 +249,15 @@ var noteTests = map[string]func(*fixture){
 			f.Errorf("%+v", got)
 		}
 	},
+	"a record under a number that was refunded does not hide a lost worker": func(f *fixture) {
+		row := f.claimed(lease, maxAttempts(1))
+		f.must(f.store.Retry(f.ctx, row.Claim(), queue.Retry{Errors: history(row), Refund: true}))
+		f.claim(row.ID, expired)
+		f.promote()
+		if got := f.get(row.ID); !isLost(got) || len(got.Errors) != 3 || lastError(got).ExceptionClassPath != "WorkerLost" {
+			f.Errorf("%+v", got)
+		}
+	},
 	"a noted row with attempts left is READY again with the note": func(f *fixture) {
 		row := f.claimed(expired)
 		f.must(f.store.NoteErrors(f.ctx, row.Claim(), history(row)))
