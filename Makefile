@@ -111,7 +111,7 @@ chaos-mutations: deps ## Take the product's guards away, one at a time: the chao
 SOAK ?= 30m
 .PHONY: soak
 soak: deps ## The chaos run for SOAK (30m) on all databases with fsync, memory and descriptors watched; then the mutations.
-	$(GO) test ./internal/chaos -run 'TestChaos|TestMutations' -v -count=1 -timeout 0 -chaos.soak=$(SOAK) -chaos.mutations
+	$(GO) test ./internal/chaos -run 'TestChaos|TestABomb|TestNoTaskIsLost|TestMutations' -v -count=1 -timeout 0 -chaos.soak=$(SOAK) -chaos.mutations
 
 .PHONY: cover
 cover: deps ## Test coverage by function, and cover.out.
