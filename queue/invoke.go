@@ -25,6 +25,10 @@ var errGoexit = errors.New("the task called runtime.Goexit (or FailNow of packag
 // gets one result.
 func invoke(ctx context.Context, d definition, row *Row) <-chan result {
 	done := make(chan result, 1)
+	if row.Invalid != nil {
+		done <- result{failure: notCalled(row)}
+		return done
+	}
 	go func() {
 		returned := false
 		var r result

@@ -68,6 +68,10 @@ type Row struct {
 	ErrorGroup string `json:"-"`
 	ErrorText  string `json:"-"`
 
+	// Invalid is an *InvalidColumnError if the store could not decode a column: such a
+	// row fails when it is run, without its function being called.
+	Invalid error `json:"-"`
+
 	// Args are the arguments: compact JSON, checked by CheckJSON.
 	Args json.RawMessage `json:"-"`
 	// Timeout is the limit this one enqueue asked for; 0 leaves it to the

@@ -14,10 +14,11 @@ import (
 
 // setClaimed hands a row to worker $1 for $2: a new claim, and with its ID a
 // new fence. max_attempts is too low only for a FAILED row that an operator
-// retries; that row also starts without interruptions.
+// retries; that row also starts without interruptions. Nothing can be appended to an
+// array of two dimensions, which the executor finds invalid (queue.Row.Invalid).
 const setClaimed = `status = 'RUNNING', hold = NULL,
 	attempts = attempts + 1, max_attempts = greatest(max_attempts, attempts + 1),
-	worker_ids = CASE WHEN array_ndims(worker_ids) > 1 THEN '{}' ELSE worker_ids END || $1::text, lease_expires_at = now() + $2::interval,
+	worker_ids = CASE WHEN array_ndims(worker_ids) > 1 THEN worker_ids ELSE worker_ids || $1::text END, lease_expires_at = now() + $2::interval,
 	started_at = coalesce(started_at, now()), last_attempted_at = now(), finished_at = NULL,
 	retry_at = NULL, dispatch_error = NULL, dispatch_tries = 0,
 	interruptions = CASE WHEN status = 'FAILED' THEN 0 ELSE interruptions END`

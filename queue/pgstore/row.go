@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"slices"
 	"time"
 
 	"github.com/google/uuid"
@@ -33,6 +34,7 @@ const (
 type scanned struct {
 	queue.Row
 	history []byte
+	workers pgtype.Array[pgtype.Text]
 	timeout int64
 }
 
@@ -40,23 +42,38 @@ func (r *scanned) fields() []any {
 	return []any{
 		(*id)(&r.ID), &r.Status, &r.Task, &r.Queue, &r.Backend, &r.Priority, &r.Attempts, &r.MaxAttempts,
 		(*moment)(&r.EnqueuedAt), (*moment)(&r.RunAfter), (*moment)(&r.RetryAt), (*moment)(&r.StartedAt), (*moment)(&r.LastAttemptedAt), (*moment)(&r.FinishedAt),
-		(*[]byte)(&r.ReturnValue), &r.history, (*[]byte)(&r.Args), &r.WorkerIDs, &r.DispatchError, &r.timeout,
+		(*[]byte)(&r.ReturnValue), &r.history, (*[]byte)(&r.Args), &r.workers, &r.DispatchError, &r.timeout,
 		(*id)(&r.ClaimID), (*moment)(&r.LeaseExpiresAt), &r.Interruptions, (*moment)(&r.DispatchDueAt), &r.DispatchTries, &r.ErrorGroup, &r.ErrorText,
 		&r.TraceContext,
 	}
 }
 
-func (r *scanned) row() (*queue.Row, error) {
+// row is the row that was read. What is not as it must be is noted in its Invalid.
+func (r *scanned) row() *queue.Row {
 	r.Timeout = time.Duration(r.timeout) * time.Millisecond
-	if r.history != nil {
-		if err := json.Unmarshal(r.history, &r.Errors); err != nil {
-			return nil, fmt.Errorf("read the errors of task %s: %w", r.ID, err)
+	r.DecodeErrors(r.history)
+	for _, name := range r.workers.Elements {
+		r.WorkerIDs = append(r.WorkerIDs, name.String)
+	}
+	isNull := func(name pgtype.Text) bool { return !name.Valid }
+	if len(r.workers.Dims) > 1 || slices.ContainsFunc(r.workers.Elements, isNull) {
+		r.WorkerIDs = nil
+		r.SetInvalid("worker_ids", fmt.Sprintf("%d dimensions, %q", len(r.workers.Dims), texts(r.workers.Elements)), errWorkers)
+	}
+	return &r.Row
+}
+
+var errWorkers = errors.New("it must be an array of one dimension without NULL")
+
+// texts are values for a message.
+func texts(values []pgtype.Text) []string {
+	list := make([]string, len(values))
+	for i, value := range values {
+		if list[i] = value.String; !value.Valid {
+			list[i] = "NULL"
 		}
 	}
-	if len(r.WorkerIDs) == 0 {
-		r.WorkerIDs = nil
-	}
-	return &r.Row, nil
+	return list
 }
 
 // one reads the row that a statement returns, or pgx.ErrNoRows. Columns that
@@ -66,7 +83,7 @@ func one(result pgx.Row, first ...any) (*queue.Row, error) {
 	if err := result.Scan(append(first, r.fields()...)...); err != nil {
 		return nil, err
 	}
-	return r.row()
+	return r.row(), nil
 }
 
 // many reads the rows that a statement returns.

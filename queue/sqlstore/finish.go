@@ -187,11 +187,12 @@ func (d *dialect) heldQuery(n int) string {
 		WHERE id IN (` + marks(n) + `) AND status = 'RUNNING' AND claim_id IN (` + marks(n) + `) ORDER BY id`
 }
 
-// withoutLast takes the last off a list of workers.
+// withoutLast removes the last of a list of workers. What is not a list stays as it
+// is: the row's next run reports it.
 func withoutLast(names string) (string, error) {
-	var workers []string
-	if err := json.Unmarshal([]byte(names), &workers); err != nil {
-		return "", err
+	workers, ok := decodeWorkers(names)
+	if !ok {
+		return names, nil
 	}
 	left, err := json.Marshal(append([]string{}, workers[:max(0, len(workers)-1)]...))
 	return string(left), err
@@ -208,7 +209,7 @@ func isReady(status queue.Status) bool { return status == queue.StatusReady }
 // refund makes the last attempt one that has not been.
 func refund(row *queue.Row) {
 	row.Attempts--
-	row.WorkerIDs = row.WorkerIDs[:len(row.WorkerIDs)-1]
+	row.WorkerIDs = row.WorkerIDs[:max(0, len(row.WorkerIDs)-1)]
 	if row.Attempts == 0 {
 		row.StartedAt = time.Time{}
 	}

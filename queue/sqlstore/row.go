@@ -87,36 +87,60 @@ func holdAt(row *queue.Row, now time.Time) int {
 // scanRow reads columns.
 func scanRow(scan func(dest ...any) error) (*queue.Row, error) {
 	row := new(queue.Row)
-	var args, workers string
-	var value, history, group, text, dispatchError, trace sql.NullString
+	var args string
+	var claimID, workers, value, history, group, text, dispatchError, trace sql.NullString
 	var timeout sql.NullInt64
 	var hold int
 	err := scan(
 		&row.ID, &row.Task, &row.Queue, &row.Backend, &row.Priority, &args, &timeout, at(&row.EnqueuedAt), &trace,
 		&row.Status, &hold, &row.Attempts, &row.MaxAttempts, &row.Interruptions, at(&row.RunAfter), at(&row.RetryAt),
 		at(&row.StartedAt), at(&row.LastAttemptedAt), at(&row.FinishedAt), &value, &history, &group, &text, &workers,
-		&dispatchError, at(&row.DispatchDueAt), &row.DispatchTries, &row.ClaimID, at(&row.LeaseExpiresAt),
+		&dispatchError, at(&row.DispatchDueAt), &row.DispatchTries, &claimID, at(&row.LeaseExpiresAt),
 	)
 	if err != nil {
 		return nil, err
 	}
-	row.Args = json.RawMessage(args)
 	row.Timeout = time.Duration(timeout.Int64) * time.Millisecond
 	row.DispatchError, row.ErrorGroup, row.ErrorText, row.TraceContext = dispatchError.String, group.String, text.String, trace.String
-	if value.Valid {
-		row.ReturnValue = json.RawMessage(value.String)
-	}
 	if history.Valid {
-		if err := json.Unmarshal([]byte(history.String), &row.Errors); err != nil {
-			return nil, fmt.Errorf("read the errors of task %s: %w", row.ID, err)
+		row.DecodeErrors([]byte(history.String))
+	}
+	var ok bool
+	if row.WorkerIDs, ok = decodeWorkers(workers.String); !ok {
+		row.SetInvalid("worker_ids", workers.String, errors.New("it must be a JSON list of texts"))
+	}
+	if claimID.String != "" {
+		if row.ClaimID, err = uuid.Parse(claimID.String); err != nil {
+			row.SetInvalid("claim_id", claimID.String, errors.New("it must be a UUID"))
 		}
 	}
-	if workers != "[]" {
-		if err := json.Unmarshal([]byte(workers), &row.WorkerIDs); err != nil {
-			return nil, fmt.Errorf("read the worker IDs of task %s: %w", row.ID, err)
-		}
+	row.Args = document(row, "args", args)
+	if value.Valid {
+		row.ReturnValue = document(row, "return_value", value.String)
 	}
 	return row, nil
+}
+
+// decodeWorkers decodes a list of workers, nil for an empty one.
+func decodeWorkers(names string) (workers []string, ok bool) {
+	if names == "" || names == "[]" {
+		return nil, true
+	}
+	if json.Unmarshal([]byte(names), &workers) != nil {
+		return nil, false
+	}
+	return workers, true
+}
+
+// document is the JSON that a column holds, or its text as a JSON string if that is
+// invalid. It is empty where the column was not read.
+func document(row *queue.Row, column, text string) json.RawMessage {
+	if text == "" || json.Valid([]byte(text)) {
+		return json.RawMessage(text)
+	}
+	row.SetInvalid(column, text, errors.New("it must be JSON"))
+	quoted, _ := json.Marshal(text) // a string can be encoded
+	return quoted
 }
 
 // Get returns one row, or queue.ErrNotFound.
@@ -209,8 +233,8 @@ func save(ctx context.Context, q querier, row *queue.Row, now time.Time) error {
 	return err
 }
 
-// saveLight is save of a row that was read without its result and its errors,
-// which stay as they are.
+// saveLight is save of a row that was read without its result and its errors. They
+// stay as they are, and so do the workers, which may be invalid.
 func saveLight(ctx context.Context, q querier, row *queue.Row, now time.Time) error {
 	group, text := row.ErrorGroup, row.ErrorText
 	values, err := stateValues(row, now)
@@ -230,7 +254,7 @@ func saveLight(ctx context.Context, q querier, row *queue.Row, now time.Time) er
 
 var (
 	stateNames = strings.Fields(strings.ReplaceAll(stateColumns, ",", " "))
-	longNames  = []string{"return_value", "errors", "error_group", "error_text"}
+	longNames  = []string{"return_value", "errors", "error_group", "error_text", "worker_ids"}
 )
 
 // marks is n placeholders.
