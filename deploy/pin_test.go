@@ -6,11 +6,14 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"sync/atomic"
 	"testing"
 )
 
 func TestPinImagesWritesTheRegistrysDigests(t *testing.T) {
+	var current atomic.Value // the registry's digest
 	digest := "sha256:" + strings.Repeat("a", 64)
+	current.Store(digest)
 	registry := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		if r.Method != http.MethodHead || !strings.Contains(r.Header.Get("Accept"), "image.index") {
 			w.WriteHeader(http.StatusBadRequest)
@@ -18,7 +21,7 @@ func TestPinImagesWritesTheRegistrysDigests(t *testing.T) {
 		}
 		switch r.URL.Path {
 		case "/v2/golang/manifests/1.26", "/v2/distroless/static-debian13/manifests/nonroot":
-			w.Header().Set("Docker-Content-Digest", digest)
+			w.Header().Set("Docker-Content-Digest", current.Load().(string))
 		default:
 			w.WriteHeader(http.StatusNotFound)
 		}
@@ -41,7 +44,7 @@ func TestPinImagesWritesTheRegistrysDigests(t *testing.T) {
 		if got.status != 0 || err != nil || string(pinned) != want {
 			t.Fatalf("%d %s%s\n%s", got.status, got.stdout, got.stderr, pinned)
 		}
-		digest = "sha256:" + strings.Repeat("b", 64)
+		current.Store("sha256:" + strings.Repeat("b", 64))
 		want = strings.ReplaceAll(want, strings.Repeat("a", 64), strings.Repeat("b", 64))
 	}
 	gone := strings.ReplaceAll(text, "debian13", "debian99")

@@ -135,7 +135,7 @@ func TestOldPartsRaiseNoAlarm(t *testing.T) {
 			t.Errorf("look %d: false alarm:\n%s", i, said)
 		}
 	}
-	for range 10 { // the sweeper stops: three minutes of reloads
+	for range 17 { // the sweeper stops: five minutes of reloads
 		now = now.Add(18 * time.Second)
 		b.now = now
 		_ = titles()

@@ -188,6 +188,11 @@ func TestAWaitForAConnectionIsNoSlowWalk(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
+	other, err := s.pool.Acquire(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer other.Release()
 	var released time.Time
 	s.Observe(func(context.Context, string) func(error) {
 		time.AfterFunc(4*slowWalk, func() {
