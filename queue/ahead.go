@@ -11,9 +11,9 @@ import (
 // A claim of many rows costs little more than one of a single row. So where many
 // tasks run at once and their functions take next to no time, more are claimed
 // than there are free slots: about as many as run within aheadTime. They wait in a
-// buffer of this process, and begin as functions return. Should these take longer
-// all of a sudden, what has waited for long is given back, so that another process
-// can run it, and is not claimed ahead here again.
+// buffer of this process, and begin as functions return. Should these suddenly
+// take longer, claims that have waited for long are undone: another process can run
+// those tasks, and this one does not claim them ahead again.
 //
 // A slot counts only while it turns over: one whose function has been running for
 // longer than turnover will not be free in the next moment.

@@ -51,7 +51,7 @@ func (r *ClaimRequest) Holds(row *Row) bool {
 
 // Spent reports whether the claim that the request asks for was made before and
 // has ended. It must not be made again: a copy of the request that arrives late
-// would claim a row that nobody is going to run.
+// would claim a row that no process would run.
 func (r *ClaimRequest) Spent(row *Row) bool {
 	reopens := row.Status == StatusReady || row.Status == StatusFailed && r.AllowRetry
 	return reopens && row.ClaimID == r.ClaimID && r.ClaimID != uuid.Nil

@@ -10,7 +10,7 @@ import (
 )
 
 // lostClaim is a claim that may have been made although its answer did not
-// arrive. Nobody here runs what it claimed, so that it is given back.
+// arrive. No goroutine of this process runs what it claimed, so the claims are undone.
 type lostClaim struct {
 	sent  time.Time // the request, the last one if it was repeated
 	claim Claim     // of a row known by its ID, or else

@@ -53,7 +53,7 @@ const DefaultBatch = 1000
 
 // Purge deletes final rows in batches of r.Limit until none is left or ctx ends,
 // which more then says. A batch under way when ctx is cancelled is cancelled too;
-// when its deadline passes the batch ends first. progress, which may be nil, is told the count so far
+// when its deadline passes the batch ends first. progress, which may be nil, receives the count so far
 // after each batch. While tasks run it leaves them most of the database: after
 // each batch it waits for twice as long as that took.
 func (c *Client) Purge(ctx context.Context, r PurgeRequest, progress func(deleted int)) (deleted int, more bool, err error) {

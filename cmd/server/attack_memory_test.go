@@ -177,7 +177,7 @@ func TestStrangersDoNotFillTheMemory(t *testing.T) {
 	})
 }
 
-// Whoever guesses, also from the same machine, does not keep the operator out.
+// Guesses, from the same machine too, do not lock the operator out.
 func TestGuessersDoNotKeepTheOperatorOut(t *testing.T) {
 	t.Parallel()
 	s := procServe(t, t.TempDir(), []string{"TASKS_MODE=pull", procToken, "ADMIN_TOKEN=" + attackAdminToken}, "--migrate")

@@ -20,8 +20,8 @@ func tryFrom(access Access, address, token string) error {
 	return l.login(httptest.NewRecorder(), r, token)
 }
 
-// Whoever guesses keeps out nobody but themselves: not where addresses tell
-// clients apart, and not where they do not, as behind a proxy on the same machine.
+// A guesser does not lock the operator out, where addresses distinguish clients and
+// where they do not, as behind a proxy on the same machine.
 func TestGuessingByOthersLocksNobodyOut(t *testing.T) {
 	for name, c := range map[string]struct{ guesser, operator string }{
 		"elsewhere":                {"203.0.113.7", "198.51.100.9"},
@@ -51,8 +51,8 @@ func TestGuessingByOthersLocksNobodyOut(t *testing.T) {
 	}
 }
 
-// One address tries twenty tokens, and then one in six seconds; it is told so, and
-// waiting is enough.
+// One address tries twenty tokens, and then one in six seconds; the answer says
+// so, and waiting is enough.
 func TestOneAddressGuessesSlowly(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		access := Tokens("secret-of-admins", "")

@@ -67,7 +67,7 @@ func TestLogoutEndsTheSession(t *testing.T) {
 	}
 }
 
-// A stranger's logout ends nobody's session.
+// A logout without a session ends no session.
 func TestLogoutNeedsTheSession(t *testing.T) {
 	s := newSite(t, func(c *admin.Config, _ *queue.Config) { c.Access = admin.Tokens("right-token-of-admins", "") })
 	cookie := s.post("/admin/login", url.Values{"token": {"right-token-of-admins"}}).Result().Cookies()[0]

@@ -42,7 +42,7 @@ func sum(secret string, timestamp int64, method, path string, body []byte) []byt
 // panics when the secret is empty.
 //
 // A body must be read before its signature can be verified. All bodies that are
-// being read take a bounded amount of memory together, whoever sends them; beyond
+// being read take a bounded amount of memory together, whatever their sender; beyond
 // it a request waits for two seconds and is then refused with 429. Accepted
 // signatures take about 32 MB at most: when that is full, the oldest are
 // forgotten, and requests as old as those are refused with 401.

@@ -31,7 +31,7 @@ func newReplays(limit int) *replays {
 
 var (
 	errReplayed  = &authError{http.StatusUnauthorized, "this signature was used before"}
-	errForgotten = &authError{http.StatusUnauthorized, TimestampHeader + " is older than the signatures that are remembered: sign the request anew"}
+	errForgotten = &authError{http.StatusUnauthorized, TimestampHeader + " is older than the signatures that are remembered: sign the request again"}
 )
 
 // check reports whether a signature may still be used.

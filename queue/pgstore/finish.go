@@ -162,7 +162,7 @@ func (s *Store) Release(ctx context.Context, claim queue.Claim) error {
 }
 
 // unclaimQuery: index: the primary key. It waits for locked rows, in the order of
-// their IDs: nobody else is going to give them back.
+// their IDs: no other process undoes these claims.
 var unclaimQuery = `
 WITH held AS MATERIALIZED (
 	SELECT t.id AS task FROM unnest($1::uuid[], $2::uuid[]) AS c(wanted, fence),

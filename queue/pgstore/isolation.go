@@ -12,7 +12,7 @@ import (
 // (session, in open.go). Through a transaction pooler nothing can be set for a
 // session. There each transaction names its level, from the first statement on
 // that failed because of the default: this costs two round trips more, and
-// nobody pays them who has PostgreSQL's own default.
+// a database with PostgreSQL's own default does not pay them.
 
 var readCommitted = pgx.TxOptions{IsoLevel: pgx.ReadCommitted}
 

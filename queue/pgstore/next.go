@@ -48,7 +48,7 @@ func (s *Store) ClaimNext(ctx context.Context, req queue.ClaimNextRequest) ([]*q
 }
 
 // satisfied reports whether a claim found as many rows as it wanted, or ended
-// before a row that must not be claimed ahead, as far as can be told.
+// before a row that must not be claimed ahead, as far as is known.
 func satisfied(req queue.ClaimNextRequest, rows []*queue.Row) bool {
 	return len(rows) == req.Limit || req.Ahead > 0 && len(rows) >= req.Free()
 }

@@ -198,7 +198,7 @@ func (s *Store) firstAnswer(ctx context.Context, op string, do func(context.Cont
 	return &outage{fmt.Sprintf("%s: %s: no connection to %s within %s: %s", op, queue.ErrUnavailable, s.where(), s.acquireTimeout, why), queue.ErrUnavailable, err}
 }
 
-// outage is a failure of the database itself, told in one line. kind is
+// outage is a failure of the database itself, in one line. kind is
 // queue.ErrUnavailable, or one that says more.
 type outage struct {
 	text        string

@@ -154,7 +154,7 @@ func setUnclaimed(n int) string {
 }
 
 // unclaim is Unclaim of claims that fit into one statement. Rows are locked in the
-// order of their IDs, and waited for: nobody else is going to give them back.
+// order of their IDs, and waited for: no other process undoes these claims.
 func unclaim(ctx context.Context, tx querier, now time.Time, claims []queue.Claim) error {
 	ids := make([]any, 0, 2*len(claims))
 	fences := make([]any, 0, len(claims))

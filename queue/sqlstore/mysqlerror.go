@@ -86,7 +86,7 @@ func tooLarge(err error) bool {
 		errors.As(err, &failure) && failure.Number == 1105 && strings.Contains(failure.Message, "max_allowed_packet")
 }
 
-// outage is a failure of the database itself, told in one line. kind is
+// outage is a failure of the database itself, in one line. kind is
 // queue.ErrUnavailable, or one that says more.
 type outage struct {
 	text        string
