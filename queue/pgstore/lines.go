@@ -18,8 +18,9 @@ import (
 // for a while where they found their first row, and begin there.
 //
 // What comes to lie before that place is found when the while is over, or as soon
-// as the line ends. Only a row of a higher priority is looked for at once, unless
-// it is there that the walk takes so long.
+// as the line ends. Only rows of a higher priority are looked for at once. When a
+// claim was slow, that part is measured by itself, and left out for a while only if
+// it is slow itself.
 const (
 	walkAgain = 250 * time.Millisecond // how long a place is remembered,
 	walkShare = 20                     // or so many times as long as the walk took,
@@ -34,7 +35,7 @@ type start struct {
 	priority   int
 	enqueuedAt time.Time
 	id         uuid.UUID
-	above      bool // rows of higher priority are looked for too
+	above      bool // rows of higher priority are looked for, too
 }
 
 // line is what is known of the rows that one kind of requests asks for.
@@ -44,6 +45,8 @@ type line struct {
 	full          int // claims in a row that found as many as they wanted
 	start         start
 	until         time.Time // that start holds
+	slow          bool      // the walk to start is slow
+	aboveFrom     time.Time // when rows of higher priority are looked for again
 }
 
 // lines are the lines of a Store, for concurrent use.
@@ -72,7 +75,9 @@ func (l *lines) start(req queue.ClaimNextRequest, now time.Time) (start, bool) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	known := l.of(req)
-	return known.start, now.Before(known.until)
+	from := known.start
+	from.above = !now.Before(known.aboveFrom)
+	return from, now.Before(known.until)
 }
 
 // advance notes what a claim found that began at the start.
@@ -85,23 +90,43 @@ func (l *lines) advance(req queue.ClaimNextRequest, rows []*queue.Row) {
 	}
 }
 
-// walked notes what a claim found that began at the beginning.
-func (l *lines) walked(req queue.ClaimNextRequest, rows []*queue.Row, took time.Duration, now time.Time) {
+// walked notes what a claim found that began at the beginning. It reports whether
+// that was a slow walk to a place that is remembered: until the rest of it is
+// measured (measured), rows of higher priority count as slow, too.
+func (l *lines) walked(req queue.ClaimNextRequest, rows []*queue.Row, took time.Duration, now time.Time) (measure bool) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	known := l.of(req)
 	known.until = time.Time{}
 	if len(rows) == 0 || !satisfied(req, rows) {
 		known.full = 0
-		return
+		return false
 	}
 	known.full++
-	if known.full < longLine && took < slowWalk {
-		return
+	known.slow = took >= slowWalk
+	if known.full < longLine && !known.slow {
+		return false
 	}
 	known.begin(rows[0])
-	known.start.above = took < slowWalk
 	known.until = now.Add(min(max(walkAgain, walkShare*took), walkMost))
+	known.skipAbove(took, now)
+	return known.slow
+}
+
+// measured notes how long it took to look for rows of higher priority.
+func (l *lines) measured(req queue.ClaimNextRequest, took time.Duration, now time.Time) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.of(req).skipAbove(took, now)
+}
+
+// skipAbove lets claims leave out the rows of higher priority for a while, if it
+// is slow to look for them.
+func (l *line) skipAbove(took time.Duration, now time.Time) {
+	l.aboveFrom = time.Time{}
+	if took >= slowWalk {
+		l.aboveFrom = now.Add(min(walkShare*took, walkMost))
+	}
 }
 
 func (l *line) begin(row *queue.Row) {
@@ -114,7 +139,7 @@ func (l *lines) forget() {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	for _, known := range l.all {
-		if known.start.above {
+		if !known.slow {
 			known.until = time.Time{}
 		}
 	}

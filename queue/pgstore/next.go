@@ -25,13 +25,17 @@ func (s *Store) ClaimNext(ctx context.Context, req queue.ClaimNextRequest) ([]*q
 	}
 	var rows []*queue.Row
 	if from, known := s.lines.start(req, time.Now()); known {
+		var took time.Duration
 		var err error
 		req.Fence[7] &^= 1
-		if rows, err = s.claimFrom(ctx, req, from); err != nil {
+		if rows, took, err = s.claimFrom(ctx, req, from); err != nil {
 			return nil, err
 		}
 		if len(rows) > 0 {
 			s.lines.advance(req, rows)
+		}
+		if from.above && took >= slowWalk {
+			s.measureAbove(ctx, req)
 		}
 		if satisfied(req, rows) {
 			return rows, nil
@@ -41,8 +45,8 @@ func (s *Store) ClaimNext(ctx context.Context, req queue.ClaimNextRequest) ([]*q
 	}
 	req.Fence[7] |= 1
 	more, took, err := s.claimNext(ctx, req, claimNextQuery)
-	if err == nil {
-		s.lines.walked(req, more, took, time.Now())
+	if err == nil && s.lines.walked(req, more, took, time.Now()) {
+		s.measureAbove(ctx, req)
 	}
 	return append(rows, more...), err
 }
@@ -76,9 +80,25 @@ func (s *Store) claimNext(ctx context.Context, req queue.ClaimNextRequest, query
 	return rows, took, nil
 }
 
-func (s *Store) claimFrom(ctx context.Context, req queue.ClaimNextRequest, from start) ([]*queue.Row, error) {
-	rows, _, err := s.claimNext(ctx, req, claimFromQuery, from.priority, timeValue(from.enqueuedAt), uuidValue(from.id), from.above)
-	return rows, err
+func (s *Store) claimFrom(ctx context.Context, req queue.ClaimNextRequest, from start) ([]*queue.Row, time.Duration, error) {
+	return s.claimNext(ctx, req, claimFromQuery, from.priority, timeValue(from.enqueuedAt), uuidValue(from.id), from.above)
+}
+
+// measureAbove measures how long it takes to look for the rows of higher priority
+// than those that were just claimed. It is a part of that walk, so it takes no
+// longer. Should it fail, the whole walk counts.
+func (s *Store) measureAbove(ctx context.Context, req queue.ClaimNextRequest) {
+	from, _ := s.lines.start(req, time.Now())
+	var took time.Duration
+	err := s.on(ctx, "measure a claim", func(conn *pgx.Conn) error {
+		began := time.Now()
+		_, err := conn.Exec(ctx, aboveQuery, req.Tasks, append([]string{}, req.Queues...), req.Backend, from.priority, req.Limit)
+		took = time.Since(began)
+		return err
+	})
+	if err == nil {
+		s.lines.measured(req, took, time.Now())
+	}
 }
 
 // fencePrefix is how much of a claim ID the fence gives, 59 random bits and one
@@ -87,12 +107,18 @@ func (s *Store) claimFrom(ctx context.Context, req queue.ClaimNextRequest, from 
 // PostgreSQL a fifth of the whole claim.
 const fencePrefix = len("00000000-0000-4000-")
 
+// wanted are the rows that a request asks for. Parameter p are the names of their
+// tasks, followed by the queues and the backend.
+func wanted(p int) string {
+	return fmt.Sprintf(`hold = 0 AND attempts < max_attempts AND task_path = ANY($%[1]d::text[])
+		AND (cardinality($%[2]d::text[]) = 0 OR queue_name = ANY($%[2]d::text[])) AND ($%[3]d::text = '' OR backend_name = $%[3]d::text)`, p, p+1, p+2)
+}
+
 // first are the first rows that may be claimed and that nobody else holds.
 func first(condition string) string {
 	return `
 	SELECT id, attempts, max_attempts FROM claimcheck_tasks
-	WHERE hold = 0 AND attempts < max_attempts AND task_path = ANY($3::text[])
-		AND (cardinality($4::text[]) = 0 OR queue_name = ANY($4::text[])) AND ($5::text = '' OR backend_name = $5::text)` + condition + `
+	WHERE ` + wanted(3) + condition + `
 	ORDER BY priority DESC, enqueued_at, id
 	LIMIT $6::int8 FOR UPDATE SKIP LOCKED`
 }
@@ -135,6 +161,15 @@ var (
 	UNION ALL SELECT * FROM (`+first(` AND priority < $8::int8`)+`) AS below
 	LIMIT $6::int8`, 11)
 )
+
+// aboveQuery looks for rows of higher priority as claimFromQuery does, and claims
+// none. Index: claimcheck_tasks_claim.
+var aboveQuery = `
+SELECT count(*) FROM (
+	SELECT id FROM claimcheck_tasks
+	WHERE ` + wanted(1) + ` AND priority > $4::int8
+	ORDER BY priority DESC, enqueued_at, id
+	LIMIT $5::int8) AS above`
 
 // claimedQuery finds the rows that are RUNNING under claim IDs between two.
 // Index: claimcheck_tasks_lease.

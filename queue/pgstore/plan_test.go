@@ -112,6 +112,7 @@ func TestEveryStatementUsesItsIndex(t *testing.T) {
 		"claim next":      {claimNextQuery.none, []any{"w", time.Minute, []string{"t", "u"}, []string{"q"}, "b", 100, someFence}, []string{primaryKey, claim}},
 		"claim next, all": {claimNextQuery.none, []any{"w", time.Minute, []string{"t"}, []string{}, "", 1, someFence}, []string{primaryKey, claim}},
 		"claim from":      {claimFromQuery.none, []any{"w", time.Minute, []string{"t"}, []string{}, "", 1, someFence, 3, timeValue(time.Now()), one, true}, []string{primaryKey, claim}},
+		"measure a claim": {aboveQuery, []any{[]string{"t"}, []string{}, "", 3, 10}, []string{claim}},
 		"claim ahead":     {claimNextQuery.some, []any{"w", time.Minute, []string{"t", "u"}, []string{"q"}, "b", 100, someFence, 10, ids}, []string{primaryKey, claim}},
 		"ahead from":      {claimFromQuery.some, []any{"w", time.Minute, []string{"t"}, []string{}, "", 1, someFence, 3, timeValue(time.Now()), one, true, 0, ids}, []string{primaryKey, claim}},
 		"claimed":         {claimedQuery, []any{one, one}, []string{lease}},
