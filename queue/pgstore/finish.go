@@ -161,36 +161,61 @@ func (s *Store) Release(ctx context.Context, claim queue.Claim) error {
 	return s.giveBack(ctx, "release task", claim, releaseQuery)
 }
 
-// unclaimQuery: index: the primary key. It waits for locked rows, in the order of
-// their IDs: no other process undoes these claims.
+// unclaimQuery skips locked rows, which delay neither the others nor the connection.
+// Index: the primary key.
 var unclaimQuery = `
 WITH held AS MATERIALIZED (
-	SELECT t.id AS task FROM unnest($1::uuid[], $2::uuid[]) AS c(wanted, fence),
-		LATERAL (SELECT id FROM claimcheck_tasks WHERE id = c.wanted AND ` + isRunning + ` AND claim_id = c.fence FOR UPDATE) AS t
+	SELECT t.id AS task, c.fence FROM unnest($1::uuid[], $2::uuid[]) AS c(wanted, fence),
+		LATERAL (SELECT id FROM claimcheck_tasks WHERE id = c.wanted AND ` + isRunning + ` AND claim_id = c.fence FOR UPDATE SKIP LOCKED) AS t
 )
 UPDATE claimcheck_tasks SET status = 'READY', lease_expires_at = NULL, hold = CASE WHEN run_after > now() THEN 1 ELSE 0 END,
 	last_attempted_at = CASE WHEN attempts = 1 THEN NULL ELSE last_attempted_at END,
 	dispatch_due_at = now() + ` + interval(queue.DispatchGrace) + `, ` + refundIf(`true`) + `
-FROM held WHERE id = held.task`
+FROM held WHERE id = held.task
+RETURNING id, held.fence`
 
-// Unclaim gives back claims whose functions never began.
+// Unclaim gives back claims whose functions never began. Rows that another
+// transaction has locked are retried; the error of those that stay so is
+// queue.ErrLocked, and the others are given back all the same.
 func (s *Store) Unclaim(ctx context.Context, claims ...queue.Claim) error {
-	if len(claims) == 0 {
-		return nil
-	}
-	ordered := slices.Clone(claims)
-	slices.SortFunc(ordered, func(a, b queue.Claim) int { return bytes.Compare(a.ID[:], b.ID[:]) })
-	ids, fences := claimValues(ordered)
+	left := slices.Clone(claims)
+	slices.SortFunc(left, func(a, b queue.Claim) int { return bytes.Compare(a.ID[:], b.ID[:]) })
 	defer s.lines.forget()
-	return s.on(ctx, "unclaim tasks", func(conn *pgx.Conn) error {
-		_, err := conn.Exec(ctx, unclaimQuery, ids, fences)
-		return err
+	return rowlock.Retry(ctx, rowlock.Finish, func() error {
+		if len(left) == 0 {
+			return nil
+		}
+		var locked []queue.Claim
+		err := s.with(ctx, "unclaim tasks", use{urgent: true}, func(conn *pgx.Conn) (err error) {
+			locked, err = unclaim(ctx, conn, left)
+			return err
+		})
+		if err != nil {
+			return err
+		}
+		if left = locked; len(left) > 0 {
+			return fmt.Errorf("unclaim %d tasks, the first of them %s: %w", len(left), left[0].ID, queue.ErrLocked)
+		}
+		return nil
 	})
+}
+
+// unclaim gives claims back, and returns those that hold still because their rows
+// are locked.
+func unclaim(ctx context.Context, q querier, claims []queue.Claim) (locked []queue.Claim, err error) {
+	ids, fences := claimValues(claims)
+	done, err := claimSet(q.Query(ctx, unclaimQuery, ids, fences))
+	if err != nil {
+		return nil, err
+	}
+	_, rest := split(claims, done)
+	locked, _, err = stillHeld(ctx, q, rest)
+	return locked, err
 }
 
 // noteErrorsQuery: index: the primary key.
 var noteErrorsQuery = `
-UPDATE claimcheck_tasks SET ` + setErrors(`$3::text`, `$4::text`, `$5::text`) + underClaim
+UPDATE claimcheck_tasks SET ` + setErrors(`$3::text`, `$4::text`, `$5::text`) + underFreeClaim
 
 // NoteErrors stores the error history of a row that stays RUNNING.
 func (s *Store) NoteErrors(ctx context.Context, claim queue.Claim, history []queue.AttemptError) error {
@@ -198,23 +223,23 @@ func (s *Store) NoteErrors(ctx context.Context, claim queue.Claim, history []que
 	if err != nil {
 		return err
 	}
-	return s.on(ctx, "note errors", func(conn *pgx.Conn) error {
-		tag, err := conn.Exec(ctx, noteErrorsQuery, uuidValue(claim.ID), uuidValue(claim.ClaimID), values.list, values.group, values.text)
-		if err == nil && tag.RowsAffected() == 0 {
-			err = queue.ErrLeaseLost
-		}
-		return err
-	})
+	return s.changeClaimed(ctx, "note errors", claim, func(queue.Status) bool { return false }, noteErrorsQuery, values.list, values.group, values.text)
 }
 
 // giveBack runs a statement that makes a row READY again.
 func (s *Store) giveBack(ctx context.Context, op string, claim queue.Claim, query string, args ...any) error {
 	defer s.lines.forget()
+	return s.changeClaimed(ctx, op, claim, func(status queue.Status) bool { return status == queue.StatusReady }, query, args...)
+}
+
+// changeClaimed runs a statement on a free row under its claim. done is as in
+// missed.
+func (s *Store) changeClaimed(ctx context.Context, op string, claim queue.Claim, done func(queue.Status) bool, query string, args ...any) error {
 	return rowlock.Retry(ctx, rowlock.Finish, func() error {
 		return s.with(ctx, op, use{urgent: true}, func(conn *pgx.Conn) error {
 			tag, err := conn.Exec(ctx, query, append([]any{uuidValue(claim.ID), uuidValue(claim.ClaimID)}, args...)...)
 			if err == nil && tag.RowsAffected() == 0 {
-				_, err = missed(ctx, conn, claim, func(status queue.Status) bool { return status == queue.StatusReady })
+				_, err = missed(ctx, conn, claim, done)
 			}
 			return err
 		})

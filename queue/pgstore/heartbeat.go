@@ -45,17 +45,28 @@ func (s *Store) Heartbeat(ctx context.Context, lease time.Duration, claims ...qu
 		if lost = rest; len(rest) == 0 {
 			return nil
 		}
-		ids, claimIDs = claimValues(rest)
-		if held, err = claimSet(conn.Query(ctx, stillHeldQuery, ids, claimIDs)); err != nil {
-			return err
-		}
-		_, lost = split(rest, held)
-		return nil
+		_, lost, err = stillHeld(ctx, conn, rest)
+		return err
 	})
 	if err != nil {
 		return nil, nil, err
 	}
 	return renewed, lost, nil
+}
+
+// stillHeld tells those of claims that hold, since their rows were locked, from
+// those that are lost.
+func stillHeld(ctx context.Context, q querier, claims []queue.Claim) (held, lost []queue.Claim, err error) {
+	if len(claims) == 0 {
+		return nil, nil, nil
+	}
+	ids, claimIDs := claimValues(claims)
+	set, err := claimSet(q.Query(ctx, stillHeldQuery, ids, claimIDs))
+	if err != nil {
+		return nil, nil, err
+	}
+	held, lost = split(claims, set)
+	return held, lost, nil
 }
 
 func claimValues(claims []queue.Claim) (ids, claimIDs []pgtype.UUID) {

@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
+	"fmt"
 	"slices"
 	"time"
 
@@ -134,12 +135,29 @@ func (s *Store) Release(ctx context.Context, claim queue.Claim) error {
 	}, isReady)
 }
 
-// Unclaim gives back claims whose functions never began.
+// Unclaim gives back claims whose functions never began. Rows that another
+// transaction has locked are retried; the error of those that stay so is
+// queue.ErrLocked, and the others are given back all the same.
 func (s *Store) Unclaim(ctx context.Context, claims ...queue.Claim) error {
-	return inChunks(claims, func(some []queue.Claim) error {
-		return s.write(ctx, "unclaim tasks", func(ctx context.Context, tx querier, now time.Time) error {
-			return unclaim(ctx, tx, now, some)
+	left := claims
+	return rowlock.Retry(ctx, rowlock.Finish, func() error {
+		var locked []queue.Claim
+		err := inChunks(left, func(some []queue.Claim) error {
+			var rest []queue.Claim
+			err := s.urgently(ctx, "unclaim tasks", atNow(func(ctx context.Context, tx querier, now time.Time) (err error) {
+				rest, err = unclaim(ctx, tx, now, some)
+				return err
+			}))
+			locked = append(locked, rest...)
+			return err
 		})
+		if err != nil {
+			return err
+		}
+		if left = locked; len(left) > 0 {
+			return fmt.Errorf("unclaim %d tasks, the first of them %s: %w", len(left), left[0].ID, queue.ErrLocked)
+		}
+		return nil
 	})
 }
 
@@ -153,32 +171,50 @@ func setUnclaimed(n int) string {
 		attempts = attempts - 1, hold = CASE WHEN run_after > ? THEN 1 ELSE 0 END, dispatch_due_at = ?`
 }
 
-// unclaim is Unclaim of claims that fit into one statement. Rows are locked in the
-// order of their IDs, and waited for: no other process undoes these claims.
-func unclaim(ctx context.Context, tx querier, now time.Time, claims []queue.Claim) error {
+// unclaim gives back claims that fit into one statement, and returns those that
+// hold still because their rows are locked.
+func unclaim(ctx context.Context, tx querier, now time.Time, claims []queue.Claim) (locked []queue.Claim, err error) {
 	ids := make([]any, 0, 2*len(claims))
 	fences := make([]any, 0, len(claims))
 	for _, claim := range claims {
 		ids, fences = append(ids, claim.ID), append(fences, claim.ClaimID)
 	}
 	var held, workers []any
-	err := each(ctx, tx, func(scan func(...any) error) error {
+	rest := slices.Clone(claims)
+	err = each(ctx, tx, func(scan func(...any) error) error {
 		var id, fence uuid.UUID
 		var names string
 		if err := scan(&id, &fence, &names); err != nil {
 			return err
 		}
-		if !slices.Contains(claims, queue.Claim{ID: id, ClaimID: fence}) {
+		claim := queue.Claim{ID: id, ClaimID: fence}
+		if !slices.Contains(rest, claim) {
 			return nil
 		}
+		rest = slices.DeleteFunc(rest, func(other queue.Claim) bool { return other == claim })
 		left, err := withoutLast(names)
 		held, workers = append(held, id), append(workers, id, left)
 		return err
-	}, tx.store.dialect.heldQuery(len(claims))+tx.store.dialect.lockRow, append(ids, fences...)...)
-	if err != nil || len(held) == 0 {
-		return err
+	}, tx.store.dialect.heldQuery(len(claims))+tx.store.dialect.lockRows, append(ids, fences...)...)
+	if err != nil {
+		return nil, err
 	}
-	return update(ctx, tx, held, setUnclaimed(len(held)), append(workers, micros(now), micros(now.Add(queue.DispatchGrace)))...)
+	if len(held) > 0 {
+		err := update(ctx, tx, held, setUnclaimed(len(held)), append(workers, micros(now), micros(now.Add(queue.DispatchGrace)))...)
+		if err != nil {
+			return nil, err
+		}
+	}
+	return stillHeld(ctx, tx, rest)
+}
+
+// stillHeld returns those of claims that hold, whether their rows are locked or not.
+func stillHeld(ctx context.Context, tx querier, claims []queue.Claim) (held []queue.Claim, err error) {
+	if len(claims) == 0 {
+		return nil, nil
+	}
+	found, err := holding(ctx, tx, claims, "")
+	return slices.DeleteFunc(claims, func(claim queue.Claim) bool { return !found[claim] }), err
 }
 
 // heldQuery is holdingQuery with the workers. Index: the primary key.
