@@ -70,7 +70,7 @@ func TestDeliveriesOfLockedRowsLeaveThePoolToOthers(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			databaseURL := database.start(t)
-			s := procServe(t, t.TempDir(), []string{"DATABASE_URL=" + databaseURL, "TASKS_MODE=pull", "DB_MAX_CONNS=4", "TASKS_LEASE=3s", "TASKS_CONCURRENCY=16", procToken, "ADMIN_TOKEN=" + attackAdminToken}, "--migrate")
+			s := procServe(t, t.TempDir(), []string{"DATABASE_URL=" + databaseURL, "TASKS_MODE=pull", "DB_MAX_CONNS=4", "TASKS_LEASE=3s", procToken, "ADMIN_TOKEN=" + attackAdminToken}, "--migrate", "--concurrency=16")
 			var rows []*queue.Row
 			for range 4 {
 				rows = append(rows, s.enqueue(`{"task":"demo.echo"}`))
