@@ -105,8 +105,8 @@ func (r *Row) WorkerLost(now time.Time) AttemptError {
 	worker := cmp.Or(r.worker(), "unknown")
 	return AttemptError{
 		ExceptionClassPath: workerLostClass,
-		Message: fmt.Sprintf("worker %s was lost during attempt %d of %d: its lease ended at %s",
-			worker, r.Attempts, r.MaxAttempts, r.LeaseExpiresAt.UTC().Format(time.RFC3339)),
+		Message: fmt.Sprintf("the lease of worker %s expired at %s during attempt %d of %d, and no result was stored; the worker may be gone",
+			worker, r.LeaseExpiresAt.UTC().Format(time.RFC3339), r.Attempts, r.MaxAttempts),
 		Attempt:   r.Attempts,
 		At:        now.UTC(),
 		StartedAt: r.LastAttemptedAt,

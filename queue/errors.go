@@ -84,7 +84,7 @@ var (
 	ErrUnknownTask = errors.New("task name is not registered in this version")
 	// ErrWorkerLost: its lease had expired and no attempt was left, so this
 	// claim has made it FAILED.
-	ErrWorkerLost = errors.New("the worker was lost on the last attempt")
+	ErrWorkerLost = errors.New("the lease expired on the last attempt, and no result was stored")
 )
 
 // NotClaimedError says why a row was not claimed.

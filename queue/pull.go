@@ -32,7 +32,7 @@ func (e *Executor) look(ctx context.Context) (Promotion, error) {
 	}
 	e.client.promoted(ctx, p)
 	if p.Reclaimed > 0 || p.Failed > 0 {
-		e.log.Warn("leases had run out: their workers are gone", "ready_again", p.Reclaimed, "failed", p.Failed)
+		e.log.Warn("leases expired without a result; the workers may be gone", "ready_again", p.Reclaimed, "failed", p.Failed)
 	}
 	return p, err
 }

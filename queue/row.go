@@ -108,7 +108,7 @@ func (r *Row) Claim() Claim { return Claim{ID: r.ID, ClaimID: r.ClaimID} }
 // AttemptError records why one attempt failed.
 type AttemptError struct {
 	// ExceptionClassPath is the type of the Go error, for example
-	// "*fs.PathError"; "WorkerLost" when the process that held the claim died.
+	// "*fs.PathError"; "WorkerLost" when the lease expired without a result.
 	ExceptionClassPath string `json:"exception_class_path"`
 	Message            string `json:"message"`
 	// Traceback is the stack for a panic, otherwise the wrapped chain, one

@@ -31,8 +31,8 @@ type grammar struct {
 	Result  resultCmd  `cmd:"" help:"Print one task's result."`
 	Status  statusCmd  `cmd:"" help:"Print how many tasks are pending, running and so on."`
 	Purge   purgeCmd   `cmd:"" help:"Delete finished tasks."`
-	Requeue requeueCmd `cmd:"" help:"Recover RUNNING tasks whose worker is gone."`
-	Sweep   sweepCmd   `cmd:"" help:"One pass of the sweeper: dispatch stranded tasks, take back those whose worker is gone."`
+	Requeue requeueCmd `cmd:"" help:"Recover RUNNING tasks whose lease has expired."`
+	Sweep   sweepCmd   `cmd:"" help:"One pass of the sweeper: dispatch stranded tasks, take back those whose lease has expired."`
 	Tasks   tasksCmd   `cmd:"" help:"List the registered tasks."`
 	Migrate migrateCmd `cmd:"" help:"Bring the database's schema up to date, or show what that takes."`
 	Doctor  doctorCmd  `cmd:"" help:"Check the settings, the database, the queues, the accounts and the URL, and say how to mend what is wrong."`

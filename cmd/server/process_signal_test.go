@@ -69,7 +69,7 @@ func TestTaskOfAKilledServerIsReclaimed(t *testing.T) {
 	if len(row.WorkerIDs) != 2 || row.WorkerIDs[0] == row.WorkerIDs[1] {
 		t.Errorf("worker_ids %v", row.WorkerIDs)
 	}
-	if !strings.Contains(s.log.String(), "their workers are gone") {
+	if !strings.Contains(s.log.String(), "the workers may be gone") {
 		t.Error("the log does not tell of the lost worker")
 	}
 }

@@ -40,7 +40,7 @@ func (*requeueCmd) Help() string {
   server requeue --older-than 1h --mark-failed`
 }
 
-// Run recovers tasks whose worker is gone: back to READY, or FAILED where no
+// Run recovers tasks whose lease has expired: back to READY, or FAILED where no
 // attempt is left.
 func (c *requeueCmd) Run(ctx context.Context, p *program) error {
 	if c.BatchSize < 1 || c.BatchSize > 10000 {

@@ -108,7 +108,7 @@ func (h *handler) why(row *queue.Row, now time.Time) string {
 		return fmt.Sprintf("%s runs since %s. Its claim is kept until %s from now unless the worker renews it.",
 			capitalized(tries), span(now.Sub(row.LastAttemptedAt)), span(row.LeaseExpiresAt.Sub(now)))
 	case "lost":
-		return fmt.Sprintf("Its worker stopped during %s without finishing: the claim ran out %s ago. The next delivery, worker or sweep takes it back.",
+		return fmt.Sprintf("No result of %s was stored, and its lease expired %s ago: the worker may be gone. The next delivery, worker or sweep takes it back.",
 			tries, span(now.Sub(row.LeaseExpiresAt)))
 	case "successful":
 		return fmt.Sprintf("Done on %s, in %s.", tries, took)

@@ -225,8 +225,10 @@ func explain(err error) *pageError {
 		return &pageError{http.StatusServiceUnavailable, "No database connection was free", "All connections of this process are in use (DB_MAX_CONNS). Try again in a moment."}
 	case errors.Is(err, queue.ErrTooLarge):
 		return &pageError{http.StatusRequestEntityTooLarge, "Too large", "The database does not accept a task of this size. Nothing was done."}
+	case errors.Is(err, queue.ErrNoAnswer):
+		return &pageError{http.StatusServiceUnavailable, "The database did not answer in time", "Whether anything was changed is unknown. Try again in a moment."}
 	case errors.Is(err, queue.ErrUnavailable), errors.Is(err, queue.ErrClosed):
-		return &pageError{http.StatusServiceUnavailable, "The database does not answer", "Nothing is known of the tasks until it does. Try again in a moment."}
+		return &pageError{http.StatusServiceUnavailable, "The database is unavailable", "Nothing is known of the tasks until it works again: the log of this program says what is wrong. Try again in a moment."}
 	case errors.Is(err, context.DeadlineExceeded), errors.Is(err, context.Canceled):
 		return &pageError{http.StatusServiceUnavailable, "It took too long", "The database was not done in time. Try again in a moment."}
 	}

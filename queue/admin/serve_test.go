@@ -220,7 +220,8 @@ func TestFailuresAreExplained(t *testing.T) {
 		status int
 		says   string
 	}{
-		queue.ErrUnavailable:           {503, "The database does not answer"},
+		queue.ErrUnavailable:           {503, "The database is unavailable"},
+		queue.ErrNoAnswer:              {503, "The database did not answer in time"},
 		queue.ErrSchema:                {503, "server migrate"},
 		errors.New("secret: dsn=p4ss"): {500, "The log of this program says what"},
 	} {

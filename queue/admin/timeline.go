@@ -85,7 +85,7 @@ func (a *attempt) last(row *queue.Row, failed bool) {
 func (a *attempt) failed(e queue.AttemptError) {
 	a.Kind, a.Outcome, a.Ended = "failed", "failed", e.At
 	if e.ExceptionClassPath == "WorkerLost" {
-		a.Kind, a.Outcome = "lost", "lost its worker"
+		a.Kind, a.Outcome = "lost", "ended without a result"
 	}
 	if !e.StartedAt.IsZero() {
 		a.Started = e.StartedAt

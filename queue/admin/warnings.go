@@ -67,7 +67,7 @@ func (h *handler) sweeperWarning(marks map[string]time.Time, now time.Time) (war
 	return w, true
 }
 
-// expiredWarning tells of tasks whose worker is gone.
+// expiredWarning reports tasks whose lease has expired.
 func (h *handler) expiredWarning(running []*queue.Row, now time.Time) (warning, bool) {
 	expired := 0
 	for _, row := range running {
@@ -83,8 +83,8 @@ func (h *handler) expiredWarning(running []*queue.Row, now time.Time) (warning, 
 		some += " or more"
 	}
 	return warning{
-		Title: fmt.Sprintf("%s %s lost %s worker", some, hasHave(expired), map[bool]string{true: "its", false: "their"}[expired == 1]),
-		Why: fmt.Sprintf("The worker stopped without finishing; the first claim ran out %s ago. The sweeper, a worker or the next delivery takes them back; you can do it now.",
+		Title: fmt.Sprintf("The %s of %s %s expired", map[bool]string{true: "lease", false: "leases"}[expired == 1], some, hasHave(expired)),
+		Why: fmt.Sprintf("No result was stored in time, so the worker may be gone; the first lease expired %s ago. The sweeper, a worker or the next delivery takes them back; you can do it now.",
 			span(now.Sub(running[0].LeaseExpiresAt))),
 		Show:    h.link("/tasks", "view", string(queue.ViewRunning)),
 		Act:     h.link("/confirm", "view", string(queue.ViewRunning), "all", string(queue.ActionRequeue)),

@@ -65,6 +65,9 @@ func ExecuteAnswer(run *queue.Run, err error, failOnError bool) Answer {
 	case queue.OutcomeInterrupted, queue.OutcomeAbandoned:
 		return Answer{Status: http.StatusInternalServerError, Body: notExecuted{Reason: run.Err.Error()}}
 	default: // queue.OutcomeUnknown
+		if errors.Is(run.Err, queue.ErrLocked) { // another transaction is to blame, and not the database
+			return Answer{http.StatusConflict, notExecuted{Reason: queue.ErrLocked.Error()}, infraRetryAfter}
+		}
 		return Answer{http.StatusServiceUnavailable, notExecuted{Reason: queue.ErrFinishUnknown.Error()}, infraRetryAfter}
 	}
 }

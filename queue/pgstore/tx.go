@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"strings"
 	"time"
 
 	"github.com/jackc/pgx/v5"
@@ -57,11 +58,14 @@ func (s *Store) in(ctx context.Context, op string, tx queue.Tx, do func(pgx.Tx) 
 	if errors.Is(err, pgx.ErrTxClosed) {
 		return fmt.Errorf("%s: %w: %w", op, queue.ErrInvalid, err)
 	}
-	if isCode(err, "40001") {
+	if isCode(err, "40001") && strings.Contains(err.Error(), "concurrent") { // and not a conflict between other statements
 		return fmt.Errorf("%s: %w: the row has changed since this transaction began (heartbeats renew the lease), which its isolation level does not allow: begin it with READ COMMITTED, or make this its first statement: %w", op, queue.ErrContended, err)
 	}
 	if err != nil && own.Conn().IsClosed() {
 		return s.unavailable(ctx, op, err)
 	}
-	return s.translate(ctx, op, err)
+	if err = s.translate(ctx, op, err); errors.Is(err, queue.ErrContended) {
+		return fmt.Errorf("%w: roll the transaction back and repeat it", err)
+	}
+	return err
 }

@@ -117,7 +117,7 @@ var claimTests = map[string]func(*fixture){
 		}
 		f.equal("errors before", lost.Errors[:1], failures(1))
 		last := lastError(lost)
-		if last.ExceptionClassPath != "WorkerLost" || last.Attempt != 2 || !strings.Contains(last.Message, "worker w was lost during attempt 2 of 2") {
+		if last.ExceptionClassPath != "WorkerLost" || last.Attempt != 2 || !strings.Contains(last.Message, "lease of worker w expired") {
 			f.Errorf("error: %+v", last)
 		}
 		f.refused(row.ID, queue.ErrFinal)

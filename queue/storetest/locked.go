@@ -3,7 +3,6 @@ package storetest
 import (
 	"context"
 	"errors"
-	"fmt"
 	"testing"
 	"time"
 
@@ -197,6 +196,6 @@ func (l *lockedRows) crowd() {
 func wrong(f *fixture, call string, err error) {
 	f.Helper()
 	if !errors.Is(err, queue.ErrLocked) || !errors.Is(err, queue.ErrUnavailable) && call != "Claim" && call != "Claim of an expired row" {
-		f.Error(fmt.Sprintf("%s of a locked row: %v", call, err))
+		f.Errorf("%s of a locked row: %v", call, err)
 	}
 }

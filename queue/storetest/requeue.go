@@ -58,7 +58,7 @@ var requeueTests = map[string]func(*fixture){
 		f.must(f.store.Retry(f.ctx, row.Claim(), queue.Retry{Errors: failures(1)}))
 		row = f.claim(row.ID, expired)
 		f.equal("requeued", f.requeue(queue.RequeueRequest{Limit: 10}), queue.Requeued{Failed: 1})
-		f.failedAsLost(row.ID, "worker w was lost during attempt 2 of 2")
+		f.failedAsLost(row.ID, "during attempt 2 of 2, and no result was stored")
 		f.equal("errors before", f.get(row.ID).Errors[:1], failures(1))
 		f.refusesAll(row.Claim())
 	},

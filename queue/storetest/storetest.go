@@ -63,6 +63,7 @@ func Run(t *testing.T, h Harness) {
 		{"Figures", figuresTests},
 		{"Purge", purgeTests},
 		{"Requeue", requeueTests},
+		{"Large", largeTests},
 		{"Failure", failureTests},
 	} {
 		t.Run(concern.name, func(t *testing.T) {

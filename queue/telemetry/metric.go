@@ -38,7 +38,7 @@ var (
 	durationMetric   = Instrument{"claimcheck.run.duration", "s", Histogram, "How long runs took, storing their ends included."}
 	waitMetric       = Instrument{"claimcheck.queue.wait", "s", Histogram, "From when a task was due to its first claim."}
 	lostMetric       = Instrument{"claimcheck.lease.lost", "{lease}", Counter, "Runs that ended after somebody else had taken their claim."}
-	expiredMetric    = Instrument{"claimcheck.lease.expired", "{lease}", Counter, "Leases that were found to have run out: their workers are gone."}
+	expiredMetric    = Instrument{"claimcheck.lease.expired", "{lease}", Counter, "Leases that were found expired without a result; the workers may be gone."}
 	tasksMetric      = Instrument{"claimcheck.tasks", "{task}", Gauge, "Tasks that have not ended, by state."}
 	oldestMetric     = Instrument{"claimcheck.oldest_due.age", "s", Gauge, "How long the task has been due that waits longest."}
 	strandedMetric   = Instrument{"claimcheck.stranded", "{task}", Gauge, "Tasks that should have been claimed or dispatched by now."}

@@ -28,7 +28,7 @@ var failed = []failure{
 		"550 5.1.1 mailbox %d does not exist", "", 42, 1, 11 * time.Minute, 17 * time.Minute},
 	{"reports.render_pdf", "reports", `{"report":"monthly","month":"2026-10"}`, "panic",
 		"runtime error: index out of range [%d] with length 12", stack, 7, 2, 25 * time.Minute, 40 * time.Minute},
-	{"reports.legacy_export", "reports", `{}`, "WorkerLost", "worker web-00041-x2p/3 was lost during attempt 2 of 2: its lease ended %d s before", "", 3, 2, 2 * time.Hour, time.Hour},
+	{"reports.legacy_export", "reports", `{}`, "WorkerLost", "the lease of worker web-00041-x2p/3 expired %d s before during attempt 2 of 2, and no result was stored; the worker may be gone", "", 3, 2, 2 * time.Hour, time.Hour},
 	{"search.reindex", "default", `{"index":"products"}`, "*url.Error", "Get https://search.internal/%d: context deadline exceeded", "", 19, 8, 9 * 24 * time.Hour, time.Hour},
 }
 
