@@ -42,8 +42,9 @@ func authStatus(err error) int {
 
 // AnyOf accepts what any of the given ones accepts. If none does, the caller
 // sees the refusal that says most, 503 before 429 before 413 before 403 before
-// 401, and of equals the first. [HMAC], which reads bodies, is asked last, so
-// that a request with other credentials never depends on it.
+// 401, and of equals the first; a signed request without the header
+// Authorization sees [HMAC]'s. HMAC, which reads bodies, is asked last, so that
+// a request with other credentials never depends on it.
 func AnyOf(authenticators ...Authenticator) Authenticator {
 	var all anyOf
 	for _, authenticator := range authenticators {
@@ -74,7 +75,8 @@ func (a anyOf) Authenticate(r *http.Request) error {
 		if err == nil {
 			return nil
 		}
-		if refusal == nil || authStatus(err) > authStatus(refusal) { // 503 > 429 > 413 > 403 > 401
+		more := refusal == nil || authStatus(err) > authStatus(refusal) // 503 > 429 > 413 > 403 > 401
+		if more || authStatus(err) == authStatus(refusal) && readsBody(authenticator) == 1 && onlySigned(r) {
 			refusal = err
 		}
 	}
@@ -82,6 +84,12 @@ func (a anyOf) Authenticate(r *http.Request) error {
 		return &authError{http.StatusUnauthorized, "no way to authenticate is configured"}
 	}
 	return refusal
+}
+
+// onlySigned reports whether a signature is the only credential that r carries.
+func onlySigned(r *http.Request) bool {
+	sent := len(r.Header.Values(SignatureHeader)) > 0 || len(r.Header.Values(TimestampHeader)) > 0
+	return sent && len(r.Header.Values("Authorization")) == 0
 }
 
 // Require returns ordinary middleware for routes of your own: only requests that
