@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"net"
 	"net/url"
+	"regexp"
 	"strconv"
 	"strings"
 	"time"
@@ -239,6 +240,7 @@ func (s *Store) explain(err error) string {
 	said := func(format string, args ...any) string {
 		return s.where() + ": " + fmt.Sprintf(format, args...)
 	}
+	cause := lastAttempt(err)
 	switch {
 	case errors.As(err, &pgErr) && pgErr.Code == "28000" && strings.Contains(pgErr.Message, "pg_hba.conf"):
 		return said("the server does not let this user in from here, or not in this way (%s, SQLSTATE %s): check its pg_hba.conf, and sslmode in DATABASE_URL", pgErr.Message, pgErr.Code)
@@ -255,14 +257,47 @@ func (s *Store) explain(err error) string {
 		return said("it cannot be reached: %s", cmp.Or(text, innermost(err)))
 	case errors.As(err, &dns):
 		return said("the host name is not known: check it in DATABASE_URL")
-	case tlserror.Is(err), errors.As(err, &connectErr) && strings.Contains(err.Error(), "server refused TLS connection"):
-		return said("no encrypted connection (%s): check sslmode and sslrootcert in DATABASE_URL", innermost(err))
+	case tlserror.Is(cause), errors.As(err, &connectErr) && strings.Contains(cause.Error(), refusedTLS):
+		return said("no encrypted connection (%s): check sslmode and sslrootcert in DATABASE_URL", innermost(cause))
+	case errors.As(err, &connectErr) && otherProtocol.MatchString(cause.Error()):
+		return said("what answers there is not PostgreSQL: are host and port in DATABASE_URL right?")
 	case errors.As(err, &connectErr) && strings.HasPrefix(s.server, "/"):
-		return said("it does not answer (%s): is it running, and is the socket in DATABASE_URL right? (On Cloud Run the service's Cloud SQL connections must name the instance.)", innermost(err))
+		return said("it does not answer (%s): is it running, and is the socket in DATABASE_URL right? (On Cloud Run the service's Cloud SQL connections must name the instance.)", innermost(cause))
 	case errors.As(err, &connectErr):
-		return said("it does not answer (%s): is it running, and are host and port in DATABASE_URL right?", innermost(err))
+		return said("it does not answer (%s): is it running, and are host and port in DATABASE_URL right?", innermost(cause))
 	}
 	return said("the connection broke (%s)", innermost(err))
+}
+
+// refusedTLS is the text of the driver's error when a server has no TLS.
+const refusedTLS = "server refused TLS connection"
+
+// otherProtocol matches the driver's errors when the peer does not speak
+// PostgreSQL's protocol.
+var otherProtocol = regexp.MustCompile("received unexpected message|unknown message type")
+
+// lastAttempt is err without the attempts that the server refused to encrypt, if
+// another attempt followed: with sslmode=prefer, the default, one without TLS
+// does, and its error is the cause.
+func lastAttempt(err error) error {
+	var connectErr *pgconn.ConnectError
+	if !errors.As(err, &connectErr) {
+		return err
+	}
+	attempts, several := connectErr.Unwrap().(interface{ Unwrap() []error })
+	if !several {
+		return err
+	}
+	var others []error
+	for _, attempt := range attempts.Unwrap() {
+		if !strings.Contains(attempt.Error(), refusedTLS) {
+			others = append(others, attempt)
+		}
+	}
+	if len(others) == 0 {
+		return err
+	}
+	return errors.Join(others...)
 }
 
 // innermost is the first cause at the bottom of err: what is above it repeats

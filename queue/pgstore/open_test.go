@@ -3,6 +3,7 @@ package pgstore_test
 import (
 	"context"
 	"errors"
+	"net"
 	"strings"
 	"testing"
 	"time"
@@ -62,6 +63,63 @@ func TestOpenSaysWhatIsWrong(t *testing.T) {
 			}
 		})
 	}
+}
+
+// TestOpenDoesNotBlameTLS: an attempt without TLS follows one that the server
+// does not encrypt, and what fails then is not TLS.
+func TestOpenDoesNotBlameTLS(t *testing.T) {
+	for name, c := range map[string]struct {
+		answer   string // to the attempt without TLS; none leaves it waiting
+		mode     string
+		mentions string
+	}{
+		"another protocol": {"Y\x00\x00\x00\x04", "prefer", "what answers there is not PostgreSQL"},
+		"no answer":        {"", "prefer", "does not answer"},
+		"TLS required":     {"", "require", "no encrypted connection"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			err := refused(t, pgstore.Config{URL: "postgres://u@" + withoutTLS(t, c.answer) + "/d?sslmode=" + c.mode, AcquireTimeout: time.Second})
+			mentions(t, err, c.mentions)
+			if c.mode != "require" && strings.Contains(err.Error(), "encrypted") {
+				t.Errorf("TLS is blamed: %v", err)
+			}
+		})
+	}
+}
+
+// withoutTLS is the address of a server that refuses TLS, and sends answer to what
+// comes without it.
+func withoutTLS(t *testing.T, answer string) string {
+	t.Helper()
+	listener, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = listener.Close() })
+	go func() {
+		for {
+			conn, err := listener.Accept()
+			if err != nil {
+				return
+			}
+			go func() {
+				defer func() { _ = conn.Close() }()
+				packet := make([]byte, 1024)
+				for {
+					n, err := conn.Read(packet)
+					if err != nil {
+						return
+					}
+					reply := answer
+					if n == 8 { // SSLRequest
+						reply = "N"
+					}
+					_, _ = conn.Write([]byte(reply))
+				}
+			}()
+		}
+	}()
+	return listener.Addr().String()
 }
 
 func TestOpenRefusesBadURLs(t *testing.T) {
