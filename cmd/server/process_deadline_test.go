@@ -126,7 +126,7 @@ func TestEveryCommandEndsWhenAStatementHasNoAnswer(t *testing.T) {
 func TestSignalCancelsTheStatementOfACommand(t *testing.T) {
 	t.Parallel()
 	eachLocked(t, func(t *testing.T, locked lockedTable) {
-		for _, args := range []string{"purge", "purge --dry-run", "status", "requeue --older-than 15m", "enqueue demo.echo", "migrate"} {
+		for _, args := range []string{"purge", "purge --dry-run", "status", "requeue --older-than 15m", "sweep", "enqueue demo.echo", "migrate"} {
 			if args == "migrate" { // it wants the table again
 				if _, err := locked.monitor.ExecContext(t.Context(), "DELETE FROM claimcheck_schema WHERE version_id > 1"); err != nil {
 					t.Fatal(err)

@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"time"
 
@@ -50,7 +51,11 @@ func (c *sweepCmd) Run(ctx context.Context, p *program) error {
 		_, err = fmt.Fprintf(p.stdout, "%d dispatched, %d reclaimed, %d armed, %d failed, %d errors\n",
 			swept.Dispatched, swept.Reclaimed, swept.Armed, swept.Failed, swept.Errors)
 	}
-	if err == nil && swept.NothingWorked() {
+	switch {
+	case err != nil:
+	case ctx.Err() != nil:
+		err = errors.New("interrupted before the end: there may be more")
+	case swept.NothingWorked():
 		err = errSilent // the log says why
 	}
 	return err
