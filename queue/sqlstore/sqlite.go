@@ -8,6 +8,7 @@ import (
 	"net/url"
 	"os"
 	"path/filepath"
+	"regexp"
 	"strings"
 	"time"
 
@@ -121,6 +122,10 @@ func openSQLite(dsn string, conns int) (*sql.DB, error) {
 	return db, nil
 }
 
+// misnamedMemory are the paths that other programs' URLs of a database in memory
+// turn into, such as SQLAlchemy's sqlite:///:memory:.
+var misnamedMemory = regexp.MustCompile(`(?i)^(file)?[:/]*(:memory:?|memory:)$`)
+
 // parseURL returns the path in a sqlite: URL, empty for :memory:.
 func parseURL(rawURL string) (string, error) {
 	path, ok := strings.CutPrefix(rawURL, "sqlite:")
@@ -130,6 +135,8 @@ func parseURL(rawURL string) (string, error) {
 		return "", errors.New("a SQLite database is named sqlite:PATH or sqlite::memory:")
 	case path == ":memory:":
 		return "", nil
+	case misnamedMemory.MatchString(path):
+		return "", fmt.Errorf("%q would be the name of a file: a database in memory is named sqlite::memory:", path)
 	}
 	return path, nil
 }

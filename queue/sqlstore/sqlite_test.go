@@ -41,6 +41,9 @@ func TestOpenSaysWhatIsWrong(t *testing.T) {
 	for url, mentions := range map[string]string{
 		"":                                      "sqlite:PATH, sqlite::memory: or mysql://",
 		"sqlite:":                               "sqlite:PATH or sqlite::memory:",
+		"sqlite:///:memory:":                    "is named sqlite::memory:",
+		"sqlite::memory":                        "is named sqlite::memory:",
+		"sqlite:file::memory:":                  "is named sqlite::memory:",
 		"tasks.db":                              "write sqlite:tasks.db",
 		"postgres://u:s3cret@h/x":               "with package pgstore",
 		"postgres://":                           "with package pgstore",
