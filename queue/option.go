@@ -125,7 +125,7 @@ func (o *options) check() error {
 	case o.delay != 0 && !o.runAfter.IsZero():
 		return invalidf("delay and run_after exclude each other: leave out queue.Delay or queue.RunAfter")
 	case !o.runAfter.IsZero() && (o.runAfter.Before(earliestRunAfter) || o.runAfter.After(latestRunAfter)):
-		return invalidf("run_after must be between the years 1970 and 9999, not in %d", o.runAfter.Year())
+		return invalidf("run_after must be between the years 1970 and 9999, not in %d", o.runAfter.UTC().Year())
 	}
 	return nil
 }

@@ -99,6 +99,7 @@ func TestEnqueueRefusesAndNamesTheField(t *testing.T) {
 		"negative delay":   {"any", nil, []queue.Option{queue.Delay(-1)}, "delay must not be negative"},
 		"negative timeout": {"any", nil, []queue.Option{queue.Timeout(-1)}, "timeout"},
 		"ID of zeros":      {"any", nil, []queue.Option{queue.WithID(uuid.Nil)}, "id must be a UUID that is not all zeros"},
+		"year 10000":       {"any", nil, []queue.Option{queue.RunAfter(time.Date(9999, 12, 31, 23, 0, 0, 0, time.FixedZone("", -7200)))}, "not in 10000"},
 		"year 300000":      {"any", nil, []queue.Option{queue.RunAfter(time.Date(300000, 1, 1, 0, 0, 0, 0, time.UTC))}, "run_after must be between the years 1970 and 9999, not in 300000"},
 		"NUL":              {"any", map[string]any{"user": user{Name: "a\x00"}}, nil, "args.user.Name contains U+0000"},
 		"channel":          {"any", map[string]any{"user": []any{1, user{Photo: make(chan int)}}}, nil, "args.user[1].photo cannot be encoded"},

@@ -22,6 +22,8 @@ func TestWrongCallsAreOneLineThatNamesTheSetting(t *testing.T) {
 		`--backend "y" is not known; known: default`:                                              {"status", "--backend=y"},
 		`--backend "nope" is not known; known: default`:                                           {"requeue", "--older-than=1m", "--backend=nope"},
 		`--backend "z" is not known; known: default`:                                              {"enqueue", "demo.echo", "--backend=z"},
+		`--older-than: must be a duration such as 90s, 5m or 48h, not "-5m"`:                      {"requeue", "--older-than=-5m"},
+		`--older-than: must be a duration such as 90s, 5m or 48h, not "1d"`:                       {"requeue", "--older-than=1d"},
 		`--older-than: must be a duration such as 90s or 5m, not "0": the unit is required`:       {"requeue", "--older-than=0"},
 		"--max-attempts must be from 1 to ":                                                       {"requeue", "--older-than=1m", "--max-attempts=0"},
 		", not 2147483648":                                                                        {"requeue", "--older-than=1m", "--max-attempts=2147483648"},

@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"strings"
 	"time"
@@ -70,16 +71,15 @@ func (e *examination) checkDatabase(ctx context.Context) doctor.Finding {
 	if e.file != "" {
 		return doctor.Okf("%s does not exist yet: the first command that needs it makes it", e.file)
 	}
-	const mend = "start it, or correct DATABASE_URL"
 	open, err := e.databaseOpener(opening{unchecked: true})
 	if err != nil {
-		return doctor.Failf(mend, "%s", err)
+		return doctor.Failf("correct DATABASE_URL", "%s", err)
 	}
 	if e.db, err = open(ctx); err != nil {
-		return doctor.Failf(mend, "%s", err)
+		return doctor.Failf(openFix(err), "%s", err)
 	}
 	if e.facts, err = e.inspect(ctx, e.db); err != nil {
-		return doctor.Failf(mend, "%s", err)
+		return doctor.Failf(openFix(err), "%s", err)
 	}
 	at := describeDatabase(rawURL)
 	if e.settings.CloudSQLInstance != "" {
@@ -91,6 +91,15 @@ func (e *examination) checkDatabase(ctx context.Context) doctor.Finding {
 		return doctor.Failf("let DATABASE_URL name the primary", "%s answers, but takes no writes: a replica, or set to read-only", at)
 	}
 	return doctor.Okf("%s answers", at)
+}
+
+// openFix is the fix for a database that cannot be opened. One that answered runs,
+// and err says what is wrong with it.
+func openFix(err error) string {
+	if errors.Is(err, queue.ErrUnavailable) {
+		return "start it, or correct DATABASE_URL"
+	}
+	return "change what the message names, or correct DATABASE_URL"
 }
 
 func (e *examination) checkVersion(context.Context) doctor.Finding {

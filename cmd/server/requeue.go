@@ -27,7 +27,10 @@ type age time.Duration
 func (a *age) UnmarshalText(text []byte) error {
 	parsed, err := time.ParseDuration(string(text))
 	if err != nil || parsed < 0 || strings.Trim(string(text), "+-0") == "" {
-		return fmt.Errorf("must be a duration such as 90s or 5m, not %q: the unit is required", text)
+		if strings.Trim(string(text), "0123456789.+-") == "" {
+			return fmt.Errorf("must be a duration such as 90s or 5m, not %q: the unit is required", text)
+		}
+		return fmt.Errorf("must be a duration such as 90s, 5m or 48h, not %q", text)
 	}
 	*a = age(parsed)
 	return nil
