@@ -22,6 +22,9 @@ import (
 	"github.com/claimcheck-go/claimcheck/queue/sqlstore"
 )
 
+// grantMend gives the database's user the rights that the server needs.
+const grantMend = "GRANT SELECT, INSERT, UPDATE, DELETE on the claimcheck_ tables to the user of DATABASE_URL"
+
 // checkRights reports whether the database's user may write to the tables.
 func (e *examination) checkRights(ctx context.Context) doctor.Finding {
 	if e.db == nil || strings.HasSuffix(e.settings.DatabaseURL, ":memory:") {
@@ -32,7 +35,7 @@ func (e *examination) checkRights(ctx context.Context) doctor.Finding {
 	case err != nil:
 		return doctor.Failf("let this user write to the tables", "%s", err)
 	case len(missing) > 0:
-		return doctor.Failf("GRANT SELECT, INSERT, UPDATE, DELETE on the claimcheck_ tables to the user of DATABASE_URL", "this user lacks %s", strings.Join(missing, ", "))
+		return doctor.Failf(grantMend, "this user lacks %s", strings.Join(missing, ", "))
 	}
 	return doctor.Okf("this user may read and write the tables")
 }

@@ -31,8 +31,10 @@ func TestDoctorSeesThatARoleMayOnlyRead(t *testing.T) {
 	p.keep(databaseURL)
 	p.facts = safe
 	p.wants()
-	testdb.Exec(t, databaseURL, `CREATE ROLE reader LOGIN; GRANT SELECT ON ALL TABLES IN SCHEMA public TO reader`)
+	testdb.Exec(t, databaseURL, `CREATE ROLE reader LOGIN`)
 	p.env["DATABASE_URL"] = strings.Replace(databaseURL, "postgres@", "reader@", 1)
+	p.wants("fail schema: permission denied … GRANT SELECT, INSERT, UPDATE, DELETE on the claimcheck_ tables")
+	testdb.Exec(t, databaseURL, `GRANT SELECT ON ALL TABLES IN SCHEMA public TO reader`)
 	p.wants("fail rights: INSERT on claimcheck_tasks … UPDATE on claimcheck_tasks … GRANT SELECT, INSERT")
 }
 

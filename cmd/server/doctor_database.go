@@ -176,6 +176,15 @@ func (e *examination) checkPooler(context.Context) doctor.Finding {
 	return doctor.Okf("none sits in between; statements are prepared")
 }
 
+// schemaMend is what to do when the schema's version cannot be read. PostgreSQL says
+// "permission denied for table", MySQL "SELECT command denied to user".
+func schemaMend(err error) string {
+	if text := err.Error(); strings.Contains(text, "permission denied") || strings.Contains(text, "command denied") {
+		return grantMend
+	}
+	return "correct what the error names"
+}
+
 // checkSchema compares the tables with what this program needs.
 func (e *examination) checkSchema(ctx context.Context) doctor.Finding {
 	bySelf := e.mode == modeLocal // serve migrates then
@@ -187,11 +196,11 @@ func (e *examination) checkSchema(ctx context.Context) doctor.Finding {
 	}
 	all, err := e.db.MigrationStatus(ctx)
 	if err != nil {
-		return doctor.Failf("", "%s", err)
+		return doctor.Failf(schemaMend(err), "%s", err)
 	}
 	newest, err := e.db.SchemaVersion(ctx)
 	if err != nil {
-		return doctor.Failf("", "%s", err)
+		return doctor.Failf(schemaMend(err), "%s", err)
 	}
 	pending := 0
 	for _, m := range all {

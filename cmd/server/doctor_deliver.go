@@ -6,6 +6,8 @@ import (
 	"fmt"
 	"log/slog"
 	"regexp"
+	"slices"
+	"strings"
 	"sync"
 	"time"
 
@@ -40,6 +42,10 @@ func (e *examination) deliverCheck() doctor.Check {
 		check.Skip = e.noCloudTasks()
 	case e.mode != modeCloudTasks: // whose checks are skipped
 		check.Needs = check.Needs[:4]
+	}
+	if rawURL, _ := e.databaseURL(); e.file != "" || isMemory(rawURL) {
+		// Then rights is skipped, and a delivery that was asked for must not be.
+		check.Needs = slices.DeleteFunc(check.Needs, func(name string) bool { return name == "rights" })
 	}
 	return check
 }
@@ -80,12 +86,12 @@ func (c *probeCreator) task() string {
 // checkDelivery enqueues the probe as any task is enqueued, and waits for the
 // running service, or worker, to have run it.
 func (e *examination) checkDelivery(ctx context.Context) doctor.Finding {
-	if e.db == nil {
-		return doctor.Skipf("there is no database yet")
+	if rawURL, _ := e.databaseURL(); e.file != "" || isMemory(rawURL) {
+		return doctor.Failf("start serve with this database", "not created: there is no database yet")
 	}
 	d := &delivery{examination: e}
 	if err := d.enqueue(ctx); err != nil {
-		return doctor.Failf("see what it says", "not created: %s", err)
+		return doctor.Failf("correct what the error names", "not created: %s", err)
 	}
 	began := time.Now()
 	waiting, cancel := context.WithTimeout(ctx, time.Duration(e.cmd.DeliverTimeout))
@@ -96,7 +102,7 @@ func (e *examination) checkDelivery(ctx context.Context) doctor.Finding {
 	defer cancelEnd()
 	if err == nil && row.Status == queue.StatusSuccessful {
 		d.forget(ending)
-		return doctor.Okf("%s: created, delivered, authenticated, claimed by %s and finished in %s", d.handle.ID, last(row.WorkerIDs), took)
+		return doctor.Okf("%s: created%s, claimed by %s and finished in %s", d.handle.ID, d.delivered(), last(row.WorkerIDs), took)
 	}
 	found := d.stuck(ending, took, err)
 	d.withdraw(ending)
@@ -141,13 +147,22 @@ func (d *delivery) stuck(ctx context.Context, took time.Duration, waited error) 
 	case row.Status == queue.StatusFailed:
 		return doctor.Failf("look at the log of the server", "%s: claimed by %s, and FAILED: %s", d.handle.ID, last(row.WorkerIDs), row.Errors[len(row.Errors)-1].Message)
 	case len(row.WorkerIDs) > 0:
-		return doctor.Failf("look at the log of that server", "%s, delivered, authenticated and claimed by %s, which has not finished it (%s)", where, last(row.WorkerIDs), row.Status)
+		return doctor.Failf("look at the log of that server", "%s%s, claimed by %s, which has not finished it (%s)", where, d.delivered(), last(row.WorkerIDs), row.Status)
 	case d.mode == modeLocal:
 		return doctor.Failf("start serve with this database", "%s, not claimed: no server in local mode runs with this database", where)
 	case d.mode == modePull:
 		return doctor.Failf("start work --continuous with this database, for queue "+row.Queue, "%s, not claimed: no worker pulls from queue %s of this database", where, row.Queue)
 	}
 	return d.stuckInQueue(ctx, where)
+}
+
+// delivered names the steps before the claim, which only cloudtasks mode has: in the
+// other modes a process takes the row from the database.
+func (d *delivery) delivered() string {
+	if d.mode == modeCloudTasks {
+		return ", delivered, authenticated"
+	}
+	return ""
 }
 
 // stuckInQueue asks Cloud Tasks what has become of the probe.
@@ -168,7 +183,7 @@ func (d *delivery) stuckInQueue(ctx context.Context, where string) doctor.Findin
 	answered := last.GetResponseStatus()
 	switch code := answerCode(answered); {
 	case task.GetDispatchCount() == 0:
-		return doctor.Failf("look at the queue: gcloud tasks queues describe "+lastPart(parentQueue(name)), "%s, not delivered: Cloud Tasks has made no attempt", where)
+		return doctor.Failf("look at the queue: "+describeCommand(name), "%s, not delivered: Cloud Tasks has made no attempt", where)
 	case task.GetResponseCount() == 0:
 		return doctor.Failf("let TASK_HANDLER_URL be reachable from Cloud Tasks (host, TLS, ingress, firewall)",
 			"%s, not delivered: %d attempts, none of which was answered: %s", where, task.GetDispatchCount(), answered.GetMessage())
@@ -200,14 +215,14 @@ func answerCode(answered *rpcstatus.Status) codes.Code {
 	return codes.Code(answered.GetCode()) //nolint:gosec // codes are small
 }
 
-// parentQueue is the queue of a Cloud Task's name.
-func parentQueue(task string) string {
-	for range 2 {
-		if i := len(task) - len(lastPart(task)) - 1; i > 0 {
-			task = task[:i]
-		}
+// describeCommand is the command that shows the queue of a Cloud Task,
+// projects/P/locations/L/queues/Q/tasks/T.
+func describeCommand(task string) string {
+	parts := strings.Split(task, "/")
+	if len(parts) < 6 {
+		return "gcloud tasks queues describe"
 	}
-	return task
+	return fmt.Sprintf("gcloud tasks queues describe %s --location=%s --project=%s", parts[5], parts[3], parts[1])
 }
 
 // forget deletes the rows of probes that have arrived.

@@ -56,6 +56,14 @@ func TestDoctorDeliversThroughTheRunningService(t *testing.T) {
 	}
 }
 
+// The queue is named with its location and project: gcloud's own defaults may be others.
+func TestQueueOfACloudTask(t *testing.T) {
+	const task = "projects/proj/locations/europe-west1/queues/emails/tasks/123"
+	if got := describeCommand(task); got != "gcloud tasks queues describe emails --location=europe-west1 --project=proj" {
+		t.Error(got)
+	}
+}
+
 // In the other modes the probe is for the server, or a worker, on this database.
 func TestDoctorDeliversWithoutCloudTasks(t *testing.T) {
 	t.Parallel()
@@ -69,10 +77,15 @@ func TestDoctorDeliversWithoutCloudTasks(t *testing.T) {
 		t.Run(tc.mode, func(t *testing.T) {
 			t.Parallel()
 			dir, env := t.TempDir(), []string{"TASKS_MODE=" + tc.mode, procToken}
+			// Without a database no delivery can be made, which is not success.
+			result := procRun(t, dir, env, "", "doctor", "--deliver", "--deliver-timeout", "1")
+			if line := deliveryLine(result); result.status != 1 || tc.mode == "local" && (!strings.HasPrefix(line, "fail") || !strings.Contains(line, "not created: there is no database yet  → start serve")) {
+				t.Errorf("without a database: status %d: %s", result.status, line)
+			}
 			if result := procRun(t, dir, env, "", "migrate"); result.status != 0 {
 				t.Fatalf("migrate: %+v", result)
 			}
-			result := procRun(t, dir, env, "", "doctor", "--deliver", "--deliver-timeout", "1")
+			result = procRun(t, dir, env, "", "doctor", "--deliver", "--deliver-timeout", "1")
 			if line := deliveryLine(result); result.status != 1 || !strings.Contains(line, tc.nobody) {
 				t.Errorf("status %d: %s", result.status, line)
 			}
@@ -82,7 +95,7 @@ func TestDoctorDeliversWithoutCloudTasks(t *testing.T) {
 			}
 			defer func() { _ = command.Process.Kill(); _ = command.Wait() }()
 			result = procRun(t, dir, env, "", "doctor", "--deliver")
-			if line := deliveryLine(result); result.status != 0 || !strings.HasPrefix(line, "ok") || !strings.Contains(line, "claimed by") {
+			if line := deliveryLine(result); result.status != 0 || !strings.HasPrefix(line, "ok") || !strings.Contains(line, ": created, claimed by") {
 				t.Errorf("status %d: %s", result.status, line)
 			}
 		})
