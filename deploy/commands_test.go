@@ -154,6 +154,25 @@ func TestEveryGcloudCommandIsAccepted(t *testing.T) {
 	}
 }
 
+// Without --region gcloud asks, or fails; without --project it may change another project.
+func TestCloudRunCommandsNameTheirProjectAndRegion(t *testing.T) {
+	checked := 0
+	for _, c := range slices.Concat(blockCommands(t), spanCommands(t)) {
+		if !strings.HasPrefix(c.where, "docs/deploy-cloud-run.md") || c.args[0] != "run" || len(c.args) < 4 || strings.HasPrefix(c.args[3], "-") {
+			continue // a command without the name of a resource is not meant to be pasted
+		}
+		checked++
+		for _, flag := range []string{"--project=", "--region="} {
+			if !slices.ContainsFunc(c.args, func(arg string) bool { return strings.HasPrefix(arg, flag) }) {
+				t.Errorf("%s: gcloud %s lacks %s", c.where, strings.Join(c.args, " "), flag)
+			}
+		}
+	}
+	if checked < 5 {
+		t.Errorf("only %d commands were found", checked)
+	}
+}
+
 // checkWithGcloud checks commands with gcloud's parser, and the record with it.
 func checkWithGcloud(t *testing.T, real *gcloudfake.Real, commands []invocation) {
 	t.Helper()
