@@ -43,7 +43,7 @@ func (o *outage) note(err error, write bool) {
 	case reason == ErrContended:
 		if time.Since(o.contended) > contentionPause {
 			o.contended = time.Now()
-			o.log.Warn("database statement gave way to other transactions; retrying", "error", err)
+			o.log.Warn("the database gave a statement up; retrying", "error", err)
 		}
 	case reason != nil:
 		o.writes = o.writes || write
