@@ -26,7 +26,7 @@ import (
 // return value, as the task's own would be. ErrLeaseLost means that the row is
 // somebody else's by now. After any error tx must be rolled back, and if tx does
 // not commit the attempt has failed. An out that cannot be stored, because it is
-// larger than Config.MaxBytes for instance, is a permanent error (Discard).
+// larger than Config.MaxBytes or than the database accepts for instance, is a permanent error (Discard).
 func CompleteTx(ctx context.Context, tx Tx, out any) error {
 	r, ok := ctx.Value(runningKey{}).(*running)
 	if !ok {
@@ -48,6 +48,9 @@ func CompleteTx(ctx context.Context, tx Tx, out any) error {
 	r.completed.Store(true)
 	_, err = r.executor.store.FinishTx(ctx, tx, r.claim, Finish{Status: StatusSuccessful, ReturnValue: value, Errors: r.kept()})
 	r.executor.client.outage.observe(err)
+	if errors.Is(err, ErrTooLarge) {
+		return Discard(fmt.Errorf("complete: %w", err))
+	}
 	if err != nil {
 		return fmt.Errorf("complete: %w", err)
 	}

@@ -122,9 +122,17 @@ func (e *Executor) finish(ctx context.Context, row *Row, f Finish, outcome Outco
 		row.FinishedAt, err = e.store.Finish(ctx, row.Claim(), f)
 		return err
 	})
+	if errors.Is(err, ErrTooLarge) {
+		return e.refused(ctx, row, f, err)
+	}
 	if err != nil {
 		return e.notStored(ctx, row, err)
 	}
+	return e.finished(row, f, outcome, cause)
+}
+
+// finished is the run of a row whose end is stored.
+func (e *Executor) finished(row *Row, f Finish, outcome Outcome, cause *failure) *Run {
 	row.Status, row.ReturnValue, row.LeaseExpiresAt = f.Status, f.ReturnValue, time.Time{}
 	if f.Errors != nil {
 		row.Errors = f.Errors
@@ -142,6 +150,9 @@ func (e *Executor) again(ctx context.Context, row *Row, r Retry, cause *failure)
 	hard := r.In == 0
 	r.Armed = e.client.armed(row.Backend, max(r.RunIn, time.Until(r.RunAfter)))
 	err := e.persist(ctx, func(ctx context.Context) error { return e.store.Retry(ctx, row.Claim(), r) })
+	if errors.Is(err, ErrTooLarge) {
+		return e.refused(ctx, row, Finish{Errors: r.Errors}, err)
+	}
 	if err != nil {
 		return e.notStored(ctx, row, err)
 	}

@@ -7,6 +7,8 @@ import (
 	"strings"
 	"time"
 
+	"github.com/dustin/go-humanize"
+
 	"github.com/claimcheck-go/claimcheck/cloudtasks"
 	"github.com/claimcheck-go/claimcheck/internal/doctor"
 	"github.com/claimcheck-go/claimcheck/queue"
@@ -27,9 +29,12 @@ func (e *examination) databaseChecks() []doctor.Check {
 		}
 		return check
 	}
-	pooler := server("pooler", e.checkPooler)
+	pooler, packet := server("pooler", e.checkPooler), server("packet size", e.checkPacketSize)
+	packet.Needs = append(packet.Needs, "TASKS_MAX_BODY")
 	if strings.HasPrefix(rawURL, "mysql:") {
 		pooler.Skip = "for PostgreSQL only"
+	} else if !embedded {
+		packet.Skip = "for MySQL and MariaDB only"
 	}
 	schema := doctor.Check{Name: "schema", Needs: []string{"database", "version"}, Look: e.checkSchema}
 	version := doctor.Check{Name: "version", Needs: []string{"database"}, Look: e.checkVersion}
@@ -52,6 +57,7 @@ func (e *examination) databaseChecks() []doctor.Check {
 		version,
 		server("durability", e.checkDurability),
 		server("connections", e.checkConnections),
+		packet,
 		pooler,
 		schema,
 		{Name: "rights", Needs: []string{"database", "schema"}, Look: e.checkRights},
@@ -162,6 +168,20 @@ func (e *examination) checkConnections(context.Context) doctor.Finding {
 		return doctor.Warnf(mend(1), "%s: there is no room for a second instance", seen)
 	}
 	return doctor.Okf("%s: room for %d instances, or %d while a release runs (--max-instances says how many there are)", seen, fit, fit/2)
+}
+
+// checkPacketSize compares the largest statement that the server takes with the
+// largest task: quotes and backslashes are sent as two bytes each.
+func (e *examination) checkPacketSize(context.Context) doctor.Finding {
+	const rest = 64 << 10 // of a statement
+	body, packet := int64(e.settings.TasksMaxBody), e.facts.MaxPacket
+	needs := 2*body + rest
+	seen := fmt.Sprintf("max_allowed_packet is %s, TASKS_MAX_BODY %s", humanize.IBytes(uint64(packet)), humanize.IBytes(uint64(body)))
+	if packet >= needs {
+		return doctor.Okf("%s", seen)
+	}
+	return doctor.Warnf(fmt.Sprintf("SET GLOBAL max_allowed_packet = %d (and in my.cnf or the instance's flags), or a smaller TASKS_MAX_BODY", needs),
+		"%s: the server refuses tasks and results of that size (413 at enqueue; a result that is too large fails its task)", seen)
 }
 
 func (e *examination) checkPooler(context.Context) doctor.Finding {

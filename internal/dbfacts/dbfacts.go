@@ -23,6 +23,10 @@ type Facts struct {
 	// limit of its own). In use are Connections now. All 0: it does not count.
 	MaxConnections, Reserved, UserLimit, Connections int
 
+	// MaxPacket is how many bytes it takes in one statement; 0: there is no limit
+	// of that kind.
+	MaxPacket int64
+
 	// Pooled says that a connection pooler sits in between.
 	Pooled bool
 

@@ -39,9 +39,9 @@ func inspectMySQL(ctx context.Context, conn querier, f *dbfacts.Facts) error {
 	var flush, syncBinlog, binlog, connected string
 	var ignored string
 	f.Asked = time.Now()
-	err := conn.QueryRowContext(ctx, `SELECT VERSION(), @@max_connections, @@max_user_connections, @@read_only,
+	err := conn.QueryRowContext(ctx, `SELECT VERSION(), @@max_connections, @@max_user_connections, @@read_only, @@max_allowed_packet,
   @@innodb_flush_log_at_trx_commit, @@sync_binlog, @@log_bin, `+conn.store.dialect.clock).Scan(
-		&f.Version, &f.MaxConnections, &f.UserLimit, &f.ReadOnly, &flush, &syncBinlog, &binlog, at(&f.Now))
+		&f.Version, &f.MaxConnections, &f.UserLimit, &f.ReadOnly, &f.MaxPacket, &flush, &syncBinlog, &binlog, at(&f.Now))
 	f.Answered = time.Now()
 	if err != nil {
 		return err
