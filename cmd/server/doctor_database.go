@@ -174,9 +174,9 @@ func (e *examination) checkConnections(context.Context) doctor.Finding {
 // largest task: quotes and backslashes are sent as two bytes each.
 func (e *examination) checkPacketSize(context.Context) doctor.Finding {
 	const rest = 64 << 10 // of a statement
-	body, packet := int64(e.settings.TasksMaxBody), e.facts.MaxPacket
+	body, packet := uint64(max(0, e.settings.TasksMaxBody)), e.facts.MaxPacket
 	needs := 2*body + rest
-	seen := fmt.Sprintf("max_allowed_packet is %s, TASKS_MAX_BODY %s", humanize.IBytes(uint64(packet)), humanize.IBytes(uint64(body)))
+	seen := fmt.Sprintf("max_allowed_packet is %s, TASKS_MAX_BODY %s", humanize.IBytes(packet), humanize.IBytes(body))
 	if packet >= needs {
 		return doctor.Okf("%s", seen)
 	}

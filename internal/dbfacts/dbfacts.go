@@ -25,7 +25,7 @@ type Facts struct {
 
 	// MaxPacket is how many bytes it takes in one statement; 0: there is no limit
 	// of that kind.
-	MaxPacket int64
+	MaxPacket uint64
 
 	// Pooled says that a connection pooler sits in between.
 	Pooled bool
