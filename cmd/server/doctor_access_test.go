@@ -247,4 +247,18 @@ func TestDoctorsSweeperCommandCanBeUsed(t *testing.T) {
 			t.Errorf("%+v", r)
 		}
 	}
+	// Wrong settings, too.
+	p = newPatient(t)
+	p.keep(databaseURL)
+	testdb.Exec(t, databaseURL, "DELETE FROM claimcheck_marks")
+	p.facts = safe
+	p.env["TASK_HANDLER_URL"], p.env["CLOUD_TASKS_LOCATION"] = p.handler.URL+"/tasks/", ""
+	for _, r := range p.examine() {
+		if strings.Contains(r.Mend+r.Detail, "missing") {
+			t.Errorf("%+v", r)
+		}
+		if r.Check == "sweeper" && !strings.Contains(r.Mend, "--location=LOCATION --project=proc ") {
+			t.Error(r.Mend)
+		}
+	}
 }

@@ -250,6 +250,15 @@ func (e *examination) checkDatabaseClock(context.Context) doctor.Finding {
 		"tasks with a time of their own run that much early or late, and their deliveries come twice")
 }
 
+// known is the value of a setting for a command, or a placeholder where the setting
+// is missing or wrong.
+func known(setting, value, placeholder string) string {
+	if value == "" || value == standIns[setting] {
+		return placeholder
+	}
+	return value
+}
+
 // checkSweeper asks when the sweeper was last seen; a scheduler calls it every
 // minute.
 func (e *examination) checkSweeper(ctx context.Context) doctor.Finding {
@@ -260,13 +269,16 @@ func (e *examination) checkSweeper(ctx context.Context) doctor.Finding {
 	if err != nil {
 		return doctor.Failf("", "%s", err)
 	}
-	origin := cloudtasks.WithoutTag(e.handlerOrigin(ctx)) // a tag's revision may go
-	account := e.settings.OIDCServiceAccountEmail
-	if account == "" || account == standIns["OIDC_SERVICE_ACCOUNT_EMAIL"] {
-		account = "ACCOUNT_THAT_MAY_CALL"
+	origin, audience := cloudtasks.WithoutTag(e.handlerOrigin(ctx)), firstIn(e.target.audience) // a tag's revision may go
+	if e.settings.TaskHandlerURL == standIns["TASK_HANDLER_URL"] {
+		if audience == origin {
+			audience = "URL_OF_THE_SERVICE"
+		}
+		origin = "URL_OF_THE_SERVICE"
 	}
 	mend := fmt.Sprintf("gcloud scheduler jobs create http claimcheck-sweep --location=%s --project=%s --schedule='* * * * *' --uri=%s/tasks/sweep/ --http-method=POST --oidc-service-account-email=%s --oidc-token-audience=%s",
-		e.settings.CloudTasksLocation, e.settings.CloudTasksProject, origin, account, firstIn(e.target.audience))
+		known("CLOUD_TASKS_LOCATION", e.settings.CloudTasksLocation, "LOCATION"), known("CLOUD_TASKS_PROJECT", e.settings.CloudTasksProject, "PROJECT"),
+		origin, known("OIDC_SERVICE_ACCOUNT_EMAIL", e.settings.OIDCServiceAccountEmail, "ACCOUNT_THAT_MAY_CALL"), audience)
 	if e.target.config.AppEngine != nil {
 		mend = "gcloud app deploy cron.yaml"
 	}

@@ -186,10 +186,13 @@ func (d *delivery) stuckInQueue(ctx context.Context, where string) doctor.Findin
 		return doctor.Failf("look at the queue: "+describeCommand(name), "%s, not delivered: Cloud Tasks has made no attempt", where)
 	case task.GetResponseCount() == 0:
 		return doctor.Failf("let TASK_HANDLER_URL be reachable from Cloud Tasks (host, TLS, ingress, firewall)",
-			"%s, not delivered: %d attempts, none of which was answered: %s", where, task.GetDispatchCount(), answered.GetMessage())
+			"%s, not delivered: %d attempts, none of which was answered%s", where, task.GetDispatchCount(), prefixed(": ", answered.GetMessage()))
 	case code == codes.Unauthenticated, code == codes.PermissionDenied:
 		return doctor.Failf("compare OIDC_SERVICE_ACCOUNT_EMAIL and OIDC_AUDIENCE with the running service's; with Cloud Run's IAM give the account roles/run.invoker",
 			"%s, delivered %d times, not authenticated: the last answer was %s", where, task.GetResponseCount(), answered.GetMessage())
+	case redirect.MatchString(answered.GetMessage()):
+		return doctor.Failf("let TASK_HANDLER_URL name the address that it is redirected to: Cloud Tasks follows no redirect",
+			"%s, delivered %d times, not claimed: the last answer was %s", where, task.GetResponseCount(), answered.GetMessage())
 	case code == codes.NotFound:
 		return doctor.Failf("let TASK_HANDLER_URL and DATABASE_URL be the same where the server runs",
 			"%s, delivered %d times, not claimed: the last answer was %s: no handler is at that path, or the service uses another database", where, task.GetResponseCount(), answered.GetMessage())
@@ -199,7 +202,18 @@ func (d *delivery) stuckInQueue(ctx context.Context, where string) doctor.Findin
 	}
 }
 
-var httpStatus = regexp.MustCompile(`\b[1-5]\d\d\b`)
+// prefixed is a text with something before it, or nothing.
+func prefixed(prefix, text string) string {
+	if text == "" {
+		return ""
+	}
+	return prefix + text
+}
+
+var (
+	httpStatus = regexp.MustCompile(`\b[1-5]\d\d\b`)
+	redirect   = regexp.MustCompile(`\b3\d\d\b`)
+)
 
 // answerCode is the meaning of a delivery's answer: by its HTTP status, which
 // Cloud Tasks keeps in the text, or else by the code.

@@ -1,6 +1,8 @@
 package main
 
 import (
+	"net/http"
+	"net/http/httptest"
 	"strings"
 	"testing"
 
@@ -99,5 +101,19 @@ func TestDoctorDeliversWithoutCloudTasks(t *testing.T) {
 				t.Errorf("status %d: %s", result.status, line)
 			}
 		})
+	}
+}
+
+// A redirect is none of the server's answers: its log has nothing about it.
+func TestDoctorSaysWhatRedirectsADelivery(t *testing.T) {
+	t.Parallel()
+	c := procNewCloud(t)
+	database := "DATABASE_URL=" + testdb.Postgres(t)
+	c.serve(t.TempDir(), c.env(database))
+	other := httptest.NewServer(http.RedirectHandler(c.front.URL+"/health/live", http.StatusFound))
+	defer other.Close()
+	result := procRun(t, t.TempDir(), c.env(database, "TASK_HANDLER_URL="+other.URL+"/tasks/execute/{task_id}/"), "", "doctor", "--deliver", "--deliver-timeout", "2")
+	if line := deliveryLine(result); result.status != 1 || !strings.Contains(line, "HTTP status code 302") || !strings.HasSuffix(line, "→ let TASK_HANDLER_URL name the address that it is redirected to: Cloud Tasks follows no redirect") {
+		t.Errorf("status %d: %s", result.status, line)
 	}
 }

@@ -118,7 +118,7 @@ func (e *examination) checkHandler(ctx context.Context) doctor.Finding {
 	case status == http.StatusUnauthorized, status == http.StatusForbidden:
 		return doctor.Okf("GET %s: %d from what stands before the server, such as Cloud Run's IAM, which this look cannot pass", live, status)
 	case status >= 300 && status < 400:
-		return doctor.Failf("let TASK_HANDLER_URL begin with "+got.header.Get("Location"), "GET %s is redirected (%d); Cloud Tasks takes that for a failure", live, status)
+		return doctor.Failf("let TASK_HANDLER_URL begin with "+strings.TrimSuffix(got.header.Get("Location"), "/health/live")+", not with "+origin, "GET %s is redirected (%d); Cloud Tasks takes that for a failure", live, status)
 	case status == http.StatusNotFound:
 		return doctor.Failf(mend, "GET %s: 404, so something else is there, or a service or a traffic tag that is gone", live)
 	default:

@@ -34,7 +34,7 @@ func TestDoctorNamesEachSingleFault(t *testing.T) {
 	}
 	answers := func(status int, body string) http.HandlerFunc {
 		return func(w http.ResponseWriter, _ *http.Request) {
-			w.Header().Set("Location", "https://elsewhere.example/")
+			w.Header().Set("Location", "https://elsewhere.example/health/live")
 			w.WriteHeader(status)
 			_, _ = w.Write([]byte(body))
 		}
@@ -125,7 +125,7 @@ func TestDoctorNamesEachSingleFault(t *testing.T) {
 		{"handler down", func(p *patient) { p.handler.Close() }, "fail handler: connection refused … deploy the server there"},
 		{"something else there", live(http.StatusNotFound), "fail handler: 404, so something else is there"},
 		{"handler broken", live(http.StatusInternalServerError), "fail handler: 500"},
-		{"handler moved", live(http.StatusMovedPermanently), "fail handler: redirected (301) … https://elsewhere.example/"},
+		{"handler moved", live(http.StatusMovedPermanently), "fail handler: redirected (301) … let TASK_HANDLER_URL begin with https://elsewhere.example, not with http://127.0.0.1"},
 		{"open to strangers", execute(http.StatusOK, "{}"), "fail strangers: 200, so anybody may run tasks"},
 		{"open to strangers, and empty", execute(http.StatusNotFound, `{"error":"Task not found"}`), "fail strangers: 404, so anybody may run tasks"},
 		{"another path", execute(http.StatusNotFound, "404 page not found"), "fail strangers: no handler is there … TASK_HANDLER_PATH"},
