@@ -108,6 +108,31 @@ func (s *procServer) wantsFlooded(what string, statuses map[int]int, allowed ...
 	}
 }
 
+// wantsConnections opens n connections that send an unfinished head and no more,
+// waits until the server has cut off the first one, and checks the memory.
+func (s *procServer) wantsConnections(n int, head []byte) {
+	s.t.Helper()
+	conns := make([]net.Conn, n)
+	for i := range conns {
+		conn, err := net.Dial("tcp", strings.TrimPrefix(s.url, "http://"))
+		if err != nil {
+			s.t.Fatal(err)
+		}
+		defer func() { _ = conn.Close() }()
+		_ = conn.SetDeadline(time.Now().Add(procPatience))
+		if _, err := conn.Write(head); err != nil {
+			s.t.Fatal(err)
+		}
+		conns[i] = conn
+	}
+	_, _ = io.ReadAll(conns[0])
+	if peak := s.peak(); peak > maxResident {
+		s.t.Errorf("%d connections: the process took %d MB, more than %d", n, peak, maxResident)
+	} else {
+		s.t.Logf("%d connections: peak %d MB", n, peak)
+	}
+}
+
 func posting(path, contentType string, length int, header ...string) string {
 	head := "POST " + path + " HTTP/1.1\r\nHost: localhost\r\nContent-Type: " + contentType + "\r\n"
 	if length >= 0 {
@@ -150,6 +175,14 @@ func TestStrangersDoNotFillTheMemory(t *testing.T) {
 			s.wantsFlooded("headers", s.flood(posting("/tasks/enqueue/", form, 0, manyHeaders...), nil, nil), 401, 431)
 		})
 	}
+	t.Run("connections", func(t *testing.T) {
+		t.Parallel()
+		s := procServe(t, t.TempDir(), []string{"TASKS_MODE=pull", procToken}, "--migrate")
+		s.wantsConnections(1500, []byte("GET /health/live HTTP/1.1\r\nHost: localhost\r\nX-Filler: "+strings.Repeat("x", 30<<10)))
+		if reply := s.do(http.MethodGet, "/health/live", ""); reply.status != http.StatusOK {
+			t.Errorf("afterwards: %d", reply.status)
+		}
+	})
 	t.Run("signatures", func(t *testing.T) {
 		t.Parallel()
 		s := procServe(t, t.TempDir(), []string{"TASKS_MODE=pull", procToken, "TASK_HMAC_SECRET=" + attackHMAC}, "--migrate")

@@ -10,6 +10,8 @@ import (
 	"strings"
 	"time"
 
+	"golang.org/x/net/netutil"
+
 	"github.com/claimcheck-go/claimcheck/detect"
 )
 
@@ -20,7 +22,12 @@ const (
 	writeTime  = 30 * time.Second // in which a client must take writeChunk of an answer
 	writeChunk = 16 << 10
 	headerTime = 10 * time.Second
-	maxHeaders = 64 << 10 // bytes
+	maxHeaders = 32 << 10 // bytes
+
+	// maxPeers is how many connections are open at once; Cloud Run sends an instance
+	// 1,000 requests at the most. Further ones wait in the listener's backlog, where
+	// they take none of the process's memory.
+	maxPeers = 1000
 )
 
 // newHTTPServer makes a server that holds no connection for a client that sends
@@ -28,6 +35,11 @@ const (
 // run for half an hour before it writes: see limitWrites.
 func newHTTPServer(handler http.Handler) *http.Server {
 	return &http.Server{Handler: handler, ReadHeaderTimeout: headerTime, IdleTimeout: idleTime, MaxHeaderBytes: maxHeaders}
+}
+
+// limitPeers returns a listener with the limits above.
+func limitPeers(listener net.Listener) net.Listener {
+	return limitWrites(netutil.LimitListener(listener, maxPeers), writeTime)
 }
 
 // limitWrites returns a listener whose connections end once their peer has taken

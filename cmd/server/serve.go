@@ -89,7 +89,7 @@ func (c *serveCmd) Run(ctx context.Context, p *program) error {
 
 	server := newHTTPServer(handler)
 	served := make(chan error, 1)
-	go func() { served <- server.Serve(limitWrites(listener, writeTime)) }()
+	go func() { served <- server.Serve(limitPeers(listener)) }()
 	if parts.mode == modeLocal {
 		go local.Run(ctx, executor)
 		defer p.sweepAlong(ctx, parts.client)()
