@@ -43,13 +43,13 @@ func (o *outage) note(err error, write bool) {
 	case reason == ErrContended:
 		if time.Since(o.contended) > contentionPause {
 			o.contended = time.Now()
-			o.log.Warn("the database gave a statement up; retrying", "error", err)
+			o.log.Warn("the database gave up a statement", "error", err)
 		}
 	case reason != nil:
 		o.writes = o.writes || write
 		if o.since.IsZero() {
 			o.since = time.Now()
-			o.log.Error(reason.Error()+"; retrying", "error", err)
+			o.log.Error(reason.Error(), "error", err)
 		}
 	case !o.since.IsZero() && (write || !o.writes):
 		o.log.Info("database calls succeed again", "after", time.Since(o.since).Round(time.Millisecond).String())

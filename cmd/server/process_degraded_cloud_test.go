@@ -141,7 +141,7 @@ func TestAPoolWithoutAFreeConnectionIs503AndRecovers(t *testing.T) {
 	}
 	s.wantEnd(id, queue.StatusSuccessful, 1)
 	log := s.log.String()
-	if strings.Count(log, "no free database connection; retrying") != 1 || strings.Count(log, "database calls succeed again") != 1 || !strings.Contains(log, "all 2 are in use (DB_MAX_CONNS)") {
+	if strings.Count(log, `msg="no free database connection"`) != 1 || strings.Count(log, "database calls succeed again") != 1 || !strings.Contains(log, "all 2 are in use (DB_MAX_CONNS)") {
 		t.Errorf("log:\n%s", log)
 	}
 }

@@ -173,7 +173,7 @@ func TestServerOutlivesADatabaseOutage(t *testing.T) {
 	s.wantEnd(running, queue.StatusSuccessful, 1)
 	s.wantEnd(s.enqueue(`{"task":"demo.echo"}`).ID, queue.StatusSuccessful, 1)
 	log := s.log.String()
-	if begun, ended := strings.Count(log, "database unavailable; retrying"), strings.Count(log, "database calls succeed again"); begun != 1 || ended != 1 {
+	if begun, ended := strings.Count(log, `msg="database unavailable"`), strings.Count(log, "database calls succeed again"); begun != 1 || ended != 1 {
 		t.Errorf("the log has %d lines at the outage's beginning and %d at its end", begun, ended)
 	}
 	address, _ := url.Parse(postgres.URL("postgres"))
