@@ -170,6 +170,10 @@ func (s *Store) acquire(ctx context.Context, op string, urgent bool) (conn *pgxp
 	case late:
 		return nil, nil, fmt.Errorf("%s: %w: no connection to %s within %s: it does not answer", op, queue.ErrUnavailable, s.where(), s.acquireTimeout)
 	}
+	var pgErr *pgconn.PgError
+	if !errors.As(err, &pgErr) && !errors.Is(err, puddle.ErrClosedPool) {
+		return nil, nil, s.unavailable(ctx, op, err) // it broke while it was set up, perhaps
+	}
 	return nil, nil, s.translate(ctx, op, err)
 }
 
