@@ -147,6 +147,9 @@ func shouldPing(_ context.Context, p pgxpool.ShouldPingParams) bool {
 	case p.IdleDuration > pingAfter:
 		return true
 	}
+	if quiet, known := isQuiet(p.Conn.PgConn().Conn()); known {
+		return !quiet
+	}
 	return p.Conn.PgConn().CheckConn() != nil //nolint:staticcheck // Ping is what it replaces here: it does notice a closed connection
 }
 

@@ -1,0 +1,36 @@
+//go:build linux || darwin || freebsd || netbsd || openbsd
+
+package pgstore
+
+import (
+	"crypto/tls"
+	"errors"
+	"net"
+	"syscall"
+)
+
+// isQuiet looks at the socket of an idle connection without waiting and without
+// reading: a server that closed it, or said that it will, has left something there.
+// known is false where the socket cannot be reached, as with a custom dialer.
+// The driver's CheckConn waits for a millisecond instead, in which a busy machine may
+// not come to read at all.
+func isQuiet(conn net.Conn) (quiet, known bool) {
+	if encrypted, ok := conn.(*tls.Conn); ok {
+		conn = encrypted.NetConn()
+	}
+	socket, ok := conn.(syscall.Conn)
+	if !ok {
+		return false, false
+	}
+	raw, err := socket.SyscallConn()
+	if err != nil {
+		return false, true
+	}
+	var peeked error
+	err = raw.Read(func(fd uintptr) bool {
+		var first [1]byte
+		_, _, peeked = syscall.Recvfrom(int(fd), first[:], syscall.MSG_PEEK|syscall.MSG_DONTWAIT) //nolint:gosec // a file descriptor is an int
+		return true
+	})
+	return err == nil && (errors.Is(peeked, syscall.EAGAIN) || errors.Is(peeked, syscall.EWOULDBLOCK)), true
+}
