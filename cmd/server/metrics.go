@@ -71,7 +71,7 @@ func (p *program) serveMetrics(ctx context.Context, parts *parts) (stop func(), 
 		}
 		page.ServeHTTP(w, r)
 	}))
-	server.ReadTimeout, server.MaxHeaderBytes = headerTime, 16<<10
+	server.ReadTimeout = headerTime
 	go func() { _ = server.Serve(limitPeers(listener)) }()
 	parts.log.Info("metrics are served, to everybody who can reach this address", "listen", "http://"+listener.Addr().String()+"/metrics")
 	return func() { _ = server.Close() }, nil

@@ -22,7 +22,7 @@ const (
 	writeTime  = 30 * time.Second // in which a client must take writeChunk of an answer
 	writeChunk = 16 << 10
 	headerTime = 10 * time.Second
-	maxHeaders = 32 << 10 // bytes
+	maxHeaders = 16 << 10 // bytes
 
 	// maxPeers is how many connections are open at once; Cloud Run sends an instance
 	// 1,000 requests at the most. Further ones wait in the listener's backlog, where
