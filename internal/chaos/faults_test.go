@@ -175,6 +175,7 @@ func (r *run) cut(*rand.Rand, *sync.WaitGroup) { r.site.proxy.CutAfterCommit(4) 
 // lock keeps a tenth of the live rows locked for a while, as a forgotten transaction
 // of an operator does. All others must go on.
 func (r *run) lock(random *rand.Rand, wg *sync.WaitGroup) {
+	pause := r.options.lease + time.Duration(random.Int64N(int64(r.options.lease))) // random is not for the goroutine
 	wg.Go(func() {
 		ctx, cancel := context.WithTimeout(context.Background(), 2*r.options.lease+patience)
 		defer cancel()
@@ -192,7 +193,7 @@ func (r *run) lock(random *rand.Rand, wg *sync.WaitGroup) {
 		r.tally.add("locked rows", locked)
 		select {
 		case <-ctx.Done():
-		case <-time.After(r.options.lease + time.Duration(random.Int64N(int64(r.options.lease)))):
+		case <-time.After(pause):
 		}
 	})
 }
