@@ -63,6 +63,9 @@ func newCrowd(t *testing.T, s setup) *crowd {
 			info, _ := queue.InfoFrom(ctx)
 			times, _ := c.ran.LoadOrStore(info.ID, new(atomic.Int64))
 			times.(*atomic.Int64).Add(1)
+			if takes == 0 { // timers that have expired already, many at once, crash the race detector of Go 1.26 in a bubble (see golang/go#78156)
+				return nil, nil
+			}
 			select {
 			case <-ctx.Done():
 				return nil, context.Cause(ctx)
