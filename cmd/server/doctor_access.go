@@ -50,12 +50,12 @@ func (e *examination) checkIntegrity(ctx context.Context) doctor.Finding {
 		return doctor.Skipf("%s has %d MiB; --integrity looks through it", path, info.Size()>>20)
 	}
 	problems, err := e.db.CheckIntegrity(ctx, e.cmd.Integrity)
-	const mend = "restore a backup, or try: sqlite3 FILE .recover"
+	const fix = "restore a backup, or try: sqlite3 FILE .recover"
 	switch {
 	case err != nil:
-		return doctor.Failf(mend, "%s", err)
+		return doctor.Failf(fix, "%s", err)
 	case len(problems) > 0:
-		return doctor.Failf(mend, "the file is damaged: %s", strings.Join(problems, "; "))
+		return doctor.Failf(fix, "the file is damaged: %s", strings.Join(problems, "; "))
 	case e.cmd.Integrity:
 		return doctor.Okf("integrity_check found nothing")
 	}
@@ -68,20 +68,20 @@ func (e *examination) checkQueueTarget(context.Context) doctor.Finding {
 		return doctor.Skipf("no queue could be looked at")
 	}
 	at := fmt.Sprintf(" --location=%s --project=%s", e.settings.CloudTasksLocation, e.settings.CloudTasksProject)
-	var bad, mends []string
+	var bad, fixes []string
 	for _, q := range e.queues {
 		id := lastPart(q.GetName())
 		if text := redirection(q.GetHttpTarget()); text != "" && e.target.config.AppEngine == nil {
 			bad = append(bad, id+" "+text)
-			mends = append(mends, "gcloud tasks queues update "+id+at+" --clear-http-uri-override --clear-http-oidc-service-account-email-override --clear-http-oidc-token-audience-override --clear-http-method-override")
+			fixes = append(fixes, "gcloud tasks queues update "+id+at+" --clear-http-uri-override --clear-http-oidc-service-account-email-override --clear-http-oidc-token-audience-override --clear-http-method-override")
 		}
 		if r := q.GetAppEngineRoutingOverride(); r.GetHost()+r.GetService()+r.GetVersion()+r.GetInstance() != "" && e.target.config.AppEngine != nil {
 			bad = append(bad, fmt.Sprintf("%s sends every delivery to %s %s %s of App Engine", id, r.GetService(), r.GetVersion(), r.GetInstance()))
-			mends = append(mends, "gcloud tasks queues update "+id+at+" --clear-routing-override")
+			fixes = append(fixes, "gcloud tasks queues update "+id+at+" --clear-routing-override")
 		}
 	}
 	if len(bad) > 0 {
-		return doctor.Failf(strings.Join(mends, "; "), "%s", strings.Join(bad, "; "))
+		return doctor.Failf(strings.Join(fixes, "; "), "%s", strings.Join(bad, "; "))
 	}
 	return doctor.Okf("no queue has a target of its own")
 }
