@@ -7,7 +7,7 @@ import (
 
 // Hooks are called as tasks go along, where they happen: quickly, by many
 // goroutines at once, and without changing the row. Each may be nil, and costs
-// nothing then; one that panics is logged, and the task goes on. Package queue/telemetry fills them in with OpenTelemetry.
+// nothing then; one that panics is logged, and the task goes on. Package server/telemetry fills them in with OpenTelemetry.
 type Hooks struct {
 	// Enqueuing is called before rows are stored, all of one call together. It
 	// may set their TraceContext, which is all that it may change. The context
@@ -31,7 +31,7 @@ type Hooks struct {
 }
 
 // JoinHooks makes one Hooks of several, such as one's own and those of package
-// queue/telemetry. They are called in this order, each with the context that the
+// server/telemetry. They are called in this order, each with the context that the
 // one before has returned; ended and Finished, which end what another hook has
 // begun, in the opposite order. So the first is around the others: a span that it
 // begins is still open in all of them.

@@ -10,12 +10,7 @@ import (
 	"github.com/claimcheck-go/claimcheck/queue"
 )
 
-// The tasks that this program registers: five to try things with, and
-// webhook.deliver, which does real work. Replace them with your own.
-
-// ownVariables are the variables that these tasks read by themselves and whose
-// names look like settings. Others that do are warned about as misspelt.
-var ownVariables []string
+// The tasks that this program registers to try things with.
 
 type sleepArgs struct {
 	DurationMS int64 `json:"duration_ms"`
@@ -33,31 +28,12 @@ type flakyResult struct {
 	Attempts int `json:"attempts"`
 }
 
-// registry is what this program runs.
-func registry(s *settings) (*queue.Registry, error) {
-	if err := checkAllowedHosts(s.WebhookAllowHosts); err != nil {
-		return nil, err
-	}
-	hook, err := newWebhook(s.WebhookSecret, nonEmpty(s.WebhookAllowHosts))
-	if err != nil {
-		return nil, usagef("WEBHOOK_SECRET: %w", err)
-	}
-	return registryWith(webhookDeliver.Handle(hook.deliver)), nil
-}
-
-// knownTasks are the same tasks for commands that run none.
-func knownTasks() *queue.Registry { return registryWith(webhookDeliver) }
-
-func registryWith(webhook queue.Definition) *queue.Registry {
-	return queue.NewRegistry(
-		queue.NewTask("demo.echo", echo),
-		queue.NewTask("demo.sleep", sleep),
-		queue.NewTask("demo.fail", fail, queue.MaxAttempts(1)),
-		queue.NewTask("demo.flaky", flaky, queue.MaxAttempts(5)),
-		queue.NewTask("demo.panic", panics, queue.MaxAttempts(1)),
-		webhook,
-		queue.NewTask(probeTask, probe, queue.MaxAttempts(3)),
-	)
+var tasks = []queue.Definition{
+	queue.NewTask("demo.echo", echo),
+	queue.NewTask("demo.sleep", sleep),
+	queue.NewTask("demo.fail", fail, queue.MaxAttempts(1)),
+	queue.NewTask("demo.flaky", flaky, queue.MaxAttempts(5)),
+	queue.NewTask("demo.panic", panics, queue.MaxAttempts(1)),
 }
 
 // echo returns its arguments unchanged.

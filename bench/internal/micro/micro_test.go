@@ -16,7 +16,7 @@ import (
 
 	"github.com/claimcheck-go/claimcheck/cloudtasks"
 	"github.com/claimcheck-go/claimcheck/queue"
-	"github.com/claimcheck-go/claimcheck/queue/httpapi"
+	"github.com/claimcheck-go/claimcheck/server/httpapi"
 	"github.com/claimcheck-go/claimcheck/queue/sqlstore"
 )
 

@@ -12,7 +12,7 @@ import (
 	"github.com/claimcheck-go/claimcheck/cloudtasks/cloudtaskstest"
 	"github.com/claimcheck-go/claimcheck/oidc"
 	"github.com/claimcheck-go/claimcheck/queue"
-	"github.com/claimcheck-go/claimcheck/queue/httpapi"
+	"github.com/claimcheck-go/claimcheck/server/httpapi"
 )
 
 // Whose tokens the handler accepts.

@@ -7,7 +7,7 @@ import (
 	"github.com/claimcheck-go/claimcheck/cloudtasks"
 	"github.com/claimcheck-go/claimcheck/oidc"
 	"github.com/claimcheck-go/claimcheck/queue"
-	"github.com/claimcheck-go/claimcheck/queue/httpapi"
+	"github.com/claimcheck-go/claimcheck/server/httpapi"
 )
 
 // cloud is what a worker must know of Cloud Tasks.

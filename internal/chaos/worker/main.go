@@ -20,7 +20,7 @@ import (
 	"github.com/claimcheck-go/claimcheck/internal/chaos/books"
 	"github.com/claimcheck-go/claimcheck/internal/chaos/tasks"
 	"github.com/claimcheck-go/claimcheck/queue"
-	"github.com/claimcheck-go/claimcheck/queue/httpapi"
+	"github.com/claimcheck-go/claimcheck/server/httpapi"
 )
 
 // settings are the flags.

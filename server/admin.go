@@ -1,0 +1,121 @@
+package server
+
+import (
+	"cmp"
+	"errors"
+	"fmt"
+	"net"
+	"net/http"
+	"net/url"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/claimcheck-go/claimcheck/oidc"
+	"github.com/claimcheck-go/claimcheck/queue"
+	"github.com/claimcheck-go/claimcheck/server/admin"
+	"github.com/claimcheck-go/claimcheck/server/httpapi"
+	"github.com/claimcheck-go/claimcheck/server/telemetry"
+)
+
+// cloudSweepInterval is how often a scheduler is told to call /tasks/sweep/.
+const cloudSweepInterval = time.Minute
+
+// adminPages is the handler of /admin/.
+func (p *program) adminPages(parts *parts, access admin.Access) (http.Handler, error) {
+	cfg := admin.Config{
+		Client: parts.client, Access: access, Logger: parts.log, Mode: parts.mode, CheckSchema: parts.db.CheckSchema,
+		Dispatches: parts.mode != modePull,
+		Redact:     func(task string) bool { return slices.Contains(p.settings.AdminRedact, task) },
+	}
+	switch parts.mode {
+	case modeLocal:
+		cfg.SweepEvery = time.Duration(p.settings.TasksSweepInterval)
+	case modeCloudTasks:
+		cfg.SweepEvery = cloudSweepInterval
+		cfg.Links = parts.target.links
+	}
+	return admin.New(cfg)
+}
+
+// links lead to what Google Cloud's console knows of a task.
+func (t *target) links(row *queue.Row) []admin.Link {
+	project := "?project=" + url.QueryEscape(t.config.Project)
+	query := url.PathEscape(fmt.Sprintf(`jsonPayload.task_id="%s"`, row.ID))
+	links := []admin.Link{{Name: "Cloud Logging", URL: "https://console.cloud.google.com/logs/query;query=" + query + ";duration=P7D" + project}}
+	if id := telemetry.TraceID(row); id != "" {
+		links = append(links, admin.Link{Name: "Cloud Trace", URL: "https://console.cloud.google.com/traces/list" + project + "&tid=" + id})
+	}
+	if id, err := t.config.QueueID(row.Queue, row.ID); err == nil {
+		links = append(links, admin.Link{Name: "Cloud Tasks queue " + id,
+			URL: "https://console.cloud.google.com/cloudtasks/queue/" + url.PathEscape(t.config.Location) + "/" + url.PathEscape(id) + "/tasks" + project})
+	}
+	return links
+}
+
+// adminAccess is who may open /admin/: whoever one of the configured ways lets
+// in. Without any it is open to this machine in local mode while /tasks/* is, and
+// else to nobody.
+func (p *program) adminAccess(parts *parts, listen string, tasksAreOpen bool) (admin.Access, error) {
+	s := p.settings
+	token := secret(parts.log, "ADMIN_TOKEN", s.AdminToken)
+	readOnly := secret(parts.log, "ADMIN_READONLY_TOKEN", s.AdminReadonlyToken)
+	if token != "" && token == readOnly {
+		return nil, usagef("ADMIN_TOKEN and ADMIN_READONLY_TOKEN must differ")
+	}
+	if err := setButEmpty("IAP_AUDIENCE", s.IAPAudience, "audiences such as /projects/123/locations/europe-west1/services/admin"); err != nil {
+		return nil, err
+	}
+	var ways []admin.Access
+	if audiences := nonEmpty(s.IAPAudience); len(audiences) > 0 {
+		proxy, err := oidc.NewIAP(oidc.IAPConfig{Audiences: audiences, Logger: parts.log})
+		if err != nil {
+			return nil, usagef("IAP_AUDIENCE: %w", err)
+		}
+		ways = append(ways, iapAccess{proxy})
+	}
+	if token != "" || readOnly != "" {
+		ways = append(ways, admin.Tokens(token, readOnly, admin.ClientAddress(p.clientAddress())))
+	}
+	if len(ways) > 0 {
+		return admin.FirstOf(ways...), nil
+	}
+	host, _, err := net.SplitHostPort(listen)
+	if tasksAreOpen && parts.mode == modeLocal && err == nil && httpapi.IsLoopback(host) {
+		return localAccess{}, nil
+	}
+	return admin.Closed("the admin pages are closed: set ADMIN_TOKEN, ADMIN_READONLY_TOKEN or IAP_AUDIENCE"), nil
+}
+
+// iapAccess lets in whom Identity-Aware Proxy names.
+type iapAccess struct{ *oidc.IAP }
+
+func (a iapAccess) Identify(r *http.Request) (admin.Person, error) {
+	who, err := a.IAP.Identify(r)
+	if err != nil {
+		return admin.Person{}, err
+	}
+	return admin.Person{Name: cmp.Or(who.Email, who.Subject)}, nil
+}
+
+// localAccess lets in everybody on this machine. A page of another site may link
+// here, which changes nothing, and do no more.
+type localAccess struct{}
+
+var errNotLocal = errors.New("without ADMIN_TOKEN only requests from this machine are accepted")
+
+func (localAccess) Identify(r *http.Request) (admin.Person, error) {
+	linked := r.Method == http.MethodGet && r.Header.Get("Sec-Fetch-Mode") == "navigate" && r.Header.Get("Sec-Fetch-Dest") == "document"
+	if linked {
+		r = r.Clone(r.Context())
+		r.Header.Del("Sec-Fetch-Site")
+		r.Header.Del("Origin")
+	}
+	if err := httpapi.LoopbackOnly().Authenticate(r); err != nil {
+		return admin.Person{}, fmt.Errorf("%w (%w)", errNotLocal, err)
+	}
+	return admin.Person{Name: "local"}, nil
+}
+
+// isAdmin reports whether a path is one of the pages.
+func isAdmin(path string) bool { return path == "/admin" || strings.HasPrefix(path, "/admin/") }

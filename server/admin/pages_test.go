@@ -1,0 +1,111 @@
+package admin_test
+
+import (
+	"context"
+	"testing"
+	"time"
+
+	"github.com/google/uuid"
+
+	"github.com/claimcheck-go/claimcheck/queue"
+	"github.com/claimcheck-go/claimcheck/server/admin"
+)
+
+// someRow is the first task of a view, that a selection chooses.
+func (s *site) someRow(selection queue.Selection) *queue.Row {
+	s.t.Helper()
+	page, err := s.client.Board().List(s.t.Context(), queue.ListRequest{Selection: selection, Limit: 1})
+	if err != nil || len(page.Rows) == 0 {
+		s.t.Fatalf("no row: %v", err)
+	}
+	return page.Rows[0]
+}
+
+// TestInChromium is what only a browser can tell.
+func TestInChromium(t *testing.T) {
+	browser := startBrowser(t)
+	for name, test := range map[string]func(*testing.T, context.Context){
+		"every page":         testEveryPage,
+		"retry all":          testRetryAll,
+		"select some":        testSelectSome,
+		"without JavaScript": testWithoutJavaScript,
+		"looks again":        testLooksAgain,
+		"goes on by itself":  testGoesOn,
+		"keeps what it has":  testKeepsWhatItHas,
+		"hostile text":       testHostileText,
+		"another site":       testAnotherSite,
+		"transfer":           testTransfer,
+		"long names":         testLongNames,
+	} {
+		t.Run(name, func(t *testing.T) { test(t, browser) })
+	}
+}
+
+// Each page, light and dark, wide and on a phone: nothing is wrong in the
+// browser's eyes or axe's, and nothing is wider than the window.
+func testEveryPage(t *testing.T, browser context.Context) {
+	s := newNight(t, func(c *admin.Config, _ *queue.Config) {
+		c.SweepEvery = 30 * time.Second
+		c.Links = func(row *queue.Row) []admin.Link {
+			return []admin.Link{{Name: "Cloud Logging", URL: "https://console.cloud.google.com/logs/query;query=" + row.ID.String()}}
+		}
+	})
+	failed := s.someRow(queue.Selection{View: queue.ViewFailed, Task: "webhook.deliver"})
+	panicked := s.someRow(queue.Selection{View: queue.ViewFailed, Task: "reports.render_pdf"})
+	for _, action := range []queue.Action{queue.ActionRetry, queue.ActionRun} {
+		if _, err := s.client.Act(t.Context(), queue.ActRequest{Action: action, Actor: "dana@example.com", Target: "tasks named emails.*",
+			Selection: queue.Selection{Task: "emails.send_receipt", Error: "mailbox 5003"}}, nil); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := s.client.Note(t.Context(), "sam@example.com", "enqueue", failed.ID, failed.Task); err != nil {
+		t.Fatal(err)
+	}
+	pages := []struct{ name, path string }{
+		{"overview", "/admin/"},
+		{"tasks", "/admin/tasks?error=5003"},
+		{"failed", "/admin/tasks?view=failed&task=reports.*"},
+		{"filtered", "/admin/tasks?view=failed&task=billing.*&error=5003&since=12h&priority=0"},
+		{"nothing", "/admin/tasks?task=no.such&until=long+ago"},
+		{"refused", "/admin/tasks?status=FAILED&task=%ffx&backend=%00"},
+		{"task-failed", "/admin/tasks/" + failed.ID.String()},
+		{"task-panic", "/admin/tasks/" + panicked.ID.String()},
+		{"task-stranded", "/admin/tasks/" + s.someRow(queue.Selection{View: queue.ViewPending, Stranded: true}).ID.String()},
+		{"task-running", "/admin/tasks/" + s.someRow(queue.Selection{View: queue.ViewRunning}).ID.String()},
+		{"queues", "/admin/queues"},
+		{"types", "/admin/types"},
+		{"enqueue", "/admin/types/billing.charge_card?from=" + s.someRow(queue.Selection{View: queue.ViewFailed, Task: "billing.charge_card"}).ID.String()},
+		{"workers", "/admin/workers"},
+		{"audit", "/admin/audit"},
+		{"confirm", "/admin/confirm?all=retry&view=failed&task=billing.charge_card"},
+		{"missing", "/admin/tasks/" + uuid.NewString()},
+	}
+	b := newTab(t, browser, s)
+	for _, page := range pages {
+		for _, look := range []struct {
+			name          string
+			dark          bool
+			width, height int64
+		}{{"", false, 1280, 900}, {"-dark", true, 1280, 900}, {"-phone", false, 390, 844}, {"-phone-dark", true, 390, 844}} {
+			b.look(look.dark, look.width, look.height)
+			if look.name == "" {
+				b.open(page.path)
+				b.until(`!document.querySelector("[data-again]")`)
+			}
+			name := page.name + look.name
+			b.fits(name)
+			switch look.name {
+			case "":
+				b.audited(name)
+			case "-dark": // the colours are all that differs, and these pages have all of them
+				switch page.name {
+				case "overview", "failed", "nothing", "task-panic", "confirm":
+					b.audited(name, "color-contrast")
+				}
+			}
+			b.picture(name, true)
+		}
+	}
+	b.ignore("404")
+	b.ignore("400")
+}

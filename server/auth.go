@@ -1,0 +1,95 @@
+package server
+
+import (
+	"log/slog"
+	"net"
+
+	"github.com/claimcheck-go/claimcheck/detect"
+	"github.com/claimcheck-go/claimcheck/oidc"
+	"github.com/claimcheck-go/claimcheck/server/httpapi"
+)
+
+// strongSecret is the length below which a shared secret is warned about.
+const strongSecret = 16
+
+// authenticator is who may call /tasks/*. Every way that is configured is open;
+// with none, only a local server on loopback serves at all.
+func (p *program) authenticator(parts *parts, listen string) (httpapi.Authenticator, error) {
+	t := parts.target
+	token := secret(parts.log, "TASK_API_TOKEN", p.settings.TaskAPIToken)
+	hmacSecret := secret(parts.log, "TASK_HMAC_SECRET", p.settings.TaskHMACSecret)
+	var ways []httpapi.Authenticator
+	verifier, err := p.verifier(t, parts.log)
+	if err != nil {
+		return nil, err
+	}
+	if verifier != nil {
+		ways = append(ways, verifier)
+	}
+	if token != "" {
+		ways = append(ways, httpapi.BearerToken(token))
+	}
+	if hmacSecret != "" {
+		ways = append(ways, httpapi.HMAC(hmacSecret, int64(p.settings.TasksMaxBody)))
+	}
+	if t != nil && t.config.AppEngine != nil && p.detector().Platform() == detect.AppEngine {
+		ways = append(ways, httpapi.AppEngineQueue())
+	}
+	if len(ways) > 0 {
+		return httpapi.AnyOf(ways...), nil
+	}
+	host, _, err := net.SplitHostPort(listen)
+	if parts.mode == modeLocal && err == nil && httpapi.IsLoopback(host) {
+		return httpapi.LoopbackOnly(), nil
+	}
+	return nil, usagef("refusing to start: nothing says who may call /tasks/* on %s. "+
+		"Set TASK_API_TOKEN or TASK_HMAC_SECRET, or OIDC_SERVICE_ACCOUNT_EMAIL with OIDC_AUDIENCE; or listen on 127.0.0.1 in local mode", listen)
+}
+
+// secret is a shared secret; one that is short enough to be guessed is warned
+// about.
+func secret(log *slog.Logger, name, value string) string {
+	if value != "" && len(value) < strongSecret {
+		log.Warn(name+" is short enough to be guessed; use 32 random characters", "length", len(value))
+	}
+	return value
+}
+
+// routeAuth is who may call the routes that differ from the others: App Engine's
+// cron service has no token, but a header that nobody else can send there.
+func (p *program) routeAuth(auth httpapi.Authenticator) map[string]httpapi.Authenticator {
+	if p.detector().Platform() != detect.AppEngine {
+		return nil
+	}
+	cron := httpapi.AnyOf(auth, httpapi.AppEngineCron())
+	return map[string]httpapi.Authenticator{"purge": cron, "sweep": cron}
+}
+
+// verifier accepts OIDC tokens; nil when no account is configured.
+func (p *program) verifier(t *target, log *slog.Logger) (*oidc.Verifier, error) {
+	s := p.settings
+	if err := p.checkCallers(); err != nil {
+		return nil, err
+	}
+	if err := p.checkTrustPlatform(); err != nil {
+		return nil, err
+	}
+	audiences, emails := p.audiences(s.TaskHandlerURL), p.emails(s.OIDCServiceAccountEmail)
+	if t != nil {
+		audiences, emails = t.audience, t.emails
+	}
+	if len(emails) == 0 {
+		return nil, nil
+	}
+	if len(audiences) == 0 {
+		return nil, usagef("OIDC_AUDIENCE is required with OIDC_SERVICE_ACCOUNT_EMAIL or OIDC_ALLOWED_EMAILS: the URL that callers get their tokens for")
+	}
+	verifier, err := oidc.New(oidc.Config{
+		Audiences: audiences, Emails: emails, TrustPlatform: s.OIDCTrustPlatform,
+		Issuer: s.OIDCIssuer, CertsURL: s.OIDCCertsURL, Logger: log,
+	})
+	if err != nil {
+		return nil, usagef("OIDC settings: %w", err)
+	}
+	return verifier, nil
+}

@@ -1,0 +1,266 @@
+package server
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"regexp"
+	"slices"
+	"strings"
+	"sync"
+	"time"
+
+	apiv2 "cloud.google.com/go/cloudtasks/apiv2"
+	"cloud.google.com/go/cloudtasks/apiv2/cloudtaskspb"
+	"github.com/googleapis/gax-go/v2"
+	rpcstatus "google.golang.org/genproto/googleapis/rpc/status"
+	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/status"
+
+	"github.com/claimcheck-go/claimcheck/cloudtasks"
+	"github.com/claimcheck-go/claimcheck/queue"
+	"github.com/claimcheck-go/claimcheck/server/internal/doctor"
+)
+
+// probeTask is the task that doctor --deliver has delivered. Every server of this
+// program knows it; it does nothing.
+const probeTask = "claimcheck.probe"
+
+func probe(context.Context, struct{}) (struct{}, error) { return struct{}{}, nil }
+
+// deliverCheck makes one real delivery, when that is asked for.
+func (e *examination) deliverCheck() doctor.Check {
+	check := doctor.Check{
+		Name: "delivery", Needs: []string{"schema", "rights", "TASKS_MODE", "TASKS_QUEUES", "create task", "act as"},
+		Limit: time.Duration(e.cmd.DeliverTimeout) + deliverMargin, Look: e.checkDelivery,
+	}
+	switch {
+	case !e.cmd.Deliver:
+		check.Skip = "--deliver makes one"
+	case e.mode == modeCloudTasks && e.target == nil:
+		check.Skip = e.noCloudTasks()
+	case e.mode != modeCloudTasks: // whose checks are skipped
+		check.Needs = check.Needs[:4]
+	}
+	if rawURL, _ := e.databaseURL(); e.file != "" || isMemory(rawURL) {
+		// Then rights is skipped, and a delivery that was asked for must not be.
+		check.Needs = slices.DeleteFunc(check.Needs, func(name string) bool { return name == "rights" })
+	}
+	return check
+}
+
+// deliverMargin is what a delivery check has beside the time it waits.
+const deliverMargin = 10 * time.Second
+
+// delivery is one probe on its way.
+type delivery struct {
+	*examination
+	client  *queue.Client
+	handle  *queue.Handle
+	creator *probeCreator // in cloudtasks mode
+}
+
+// probeCreator keeps the name of the Cloud Task that it creates.
+type probeCreator struct {
+	cloudtasks.TaskCreator
+	mu   sync.Mutex
+	name string
+}
+
+// CreateTask creates a Cloud Task.
+func (c *probeCreator) CreateTask(ctx context.Context, request *cloudtaskspb.CreateTaskRequest, options ...gax.CallOption) (*cloudtaskspb.Task, error) {
+	task, err := c.TaskCreator.CreateTask(ctx, request, options...)
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.name = task.GetName()
+	return task, err
+}
+
+func (c *probeCreator) task() string {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.name
+}
+
+// checkDelivery enqueues the probe as any task is enqueued, and waits for the
+// running service, or worker, to have run it.
+func (e *examination) checkDelivery(ctx context.Context) doctor.Finding {
+	if rawURL, _ := e.databaseURL(); e.file != "" || isMemory(rawURL) {
+		return doctor.Failf("start serve with this database", "not created: there is no database yet")
+	}
+	d := &delivery{examination: e}
+	if err := d.enqueue(ctx); err != nil {
+		return doctor.Failf("correct what the error names", "not created: %s", err)
+	}
+	began := time.Now()
+	waiting, cancel := context.WithTimeout(ctx, time.Duration(e.cmd.DeliverTimeout))
+	defer cancel()
+	row, err := d.client.Wait(waiting, d.handle.ID)
+	took := time.Since(began).Round(time.Millisecond)
+	ending, cancelEnd := context.WithTimeout(context.WithoutCancel(ctx), deliverMargin/2)
+	defer cancelEnd()
+	if err == nil && row.Status == queue.StatusSuccessful {
+		d.forget(ending)
+		return doctor.Okf("%s: created%s, claimed by %s and finished in %s", d.handle.ID, d.delivered(), last(row.WorkerIDs), took)
+	}
+	found := d.stuck(ending, took, err)
+	d.withdraw(ending)
+	return found
+}
+
+func (d *delivery) enqueue(ctx context.Context) (err error) {
+	config := queue.Config{
+		Store: d.db, Registry: d.knownTasks(), Queues: nonEmpty(d.settings.TasksQueues), Logger: slog.New(slog.DiscardHandler),
+		DispatchTimeout: time.Duration(d.settings.TasksDispatchTimeout),
+	}
+	if d.mode == modeCloudTasks {
+		d.creator = &probeCreator{TaskCreator: d.tasks}
+		if config.Dispatcher, err = cloudtasks.New(d.creator, d.target.config); err != nil {
+			return err
+		}
+	}
+	if d.client, err = queue.NewClient(config); err != nil {
+		return err
+	}
+	options := []queue.Option{queue.MaxAttempts(3)}
+	if len(config.Queues) > 0 {
+		options = append(options, queue.OnQueue(config.Queues[0]))
+	}
+	if d.handle, err = d.client.Enqueue(ctx, probeTask, nil, options...); err != nil {
+		return err
+	}
+	if text := d.handle.Row.DispatchError; text != "" {
+		d.withdraw(ctx)
+		return errors.New(text)
+	}
+	return nil
+}
+
+// stuck says how far the probe has come.
+func (d *delivery) stuck(ctx context.Context, took time.Duration, waited error) doctor.Finding {
+	row, err := d.client.Get(ctx, d.handle.ID)
+	where := fmt.Sprintf("%s: not finished after %s: created", d.handle.ID, took)
+	switch {
+	case err != nil:
+		return doctor.Failf("look at the database", "%s, and then its row could not be read: %s (%v)", where, err, waited)
+	case row.Status == queue.StatusFailed:
+		return doctor.Failf("look at the log of the server", "%s: claimed by %s, and FAILED: %s", d.handle.ID, last(row.WorkerIDs), row.Errors[len(row.Errors)-1].Message)
+	case len(row.WorkerIDs) > 0:
+		return doctor.Failf("look at the log of that server", "%s%s, claimed by %s, which has not finished it (%s)", where, d.delivered(), last(row.WorkerIDs), row.Status)
+	case d.mode == modeLocal:
+		return doctor.Failf("start serve with this database", "%s, not claimed: no server in local mode runs with this database", where)
+	case d.mode == modePull:
+		return doctor.Failf("start work --continuous with this database, for queue "+row.Queue, "%s, not claimed: no worker pulls from queue %s of this database", where, row.Queue)
+	}
+	return d.stuckInQueue(ctx, where)
+}
+
+// delivered names the steps before the claim, which only cloudtasks mode has: in the
+// other modes a process takes the row from the database.
+func (d *delivery) delivered() string {
+	if d.mode == modeCloudTasks {
+		return ", delivered, authenticated"
+	}
+	return ""
+}
+
+// stuckInQueue asks Cloud Tasks what has become of the probe.
+func (d *delivery) stuckInQueue(ctx context.Context, where string) doctor.Finding {
+	name := d.creator.task()
+	task, err := d.tasks.GetTask(ctx, &cloudtaskspb.GetTaskRequest{Name: name}, gax.WithRetry(nil))
+	switch code := status.Code(err); {
+	case code == codes.NotFound:
+		return doctor.Failf("let the service at TASK_HANDLER_URL use this database, and see whether something before it answers 2xx by itself",
+			"%s, and Cloud Tasks has no such task any more: its delivery was answered 2xx, but nothing claimed the row in this database (a service that uses another database answers 404, and from the sixth delivery on 200)", where)
+	case code == codes.PermissionDenied:
+		return doctor.Failf("look at the log of the server; to let doctor see more, give its account roles/cloudtasks.viewer on the queue",
+			"%s, not claimed; this account may not look at the Cloud Task %s", where, name)
+	case err != nil:
+		return doctor.Failf("look at the log of the server", "%s, not claimed; the Cloud Task could not be looked at: %s", where, err)
+	}
+	last := task.GetLastAttempt()
+	answered := last.GetResponseStatus()
+	switch code := answerCode(answered); {
+	case task.GetDispatchCount() == 0:
+		return doctor.Failf("look at the queue: "+describeCommand(name), "%s, not delivered: Cloud Tasks has made no attempt", where)
+	case task.GetResponseCount() == 0:
+		return doctor.Failf("let TASK_HANDLER_URL be reachable from Cloud Tasks (host, TLS, ingress, firewall)",
+			"%s, not delivered: %d attempts, none of which was answered%s", where, task.GetDispatchCount(), prefixed(": ", answered.GetMessage()))
+	case code == codes.Unauthenticated, code == codes.PermissionDenied:
+		return doctor.Failf("compare OIDC_SERVICE_ACCOUNT_EMAIL and OIDC_AUDIENCE with the running service's; with Cloud Run's IAM give the account roles/run.invoker",
+			"%s, delivered %d times, not authenticated: the last answer was %s", where, task.GetResponseCount(), answered.GetMessage())
+	case redirect.MatchString(answered.GetMessage()):
+		return doctor.Failf("let TASK_HANDLER_URL name the address that it is redirected to: Cloud Tasks follows no redirect",
+			"%s, delivered %d times, not claimed: the last answer was %s", where, task.GetResponseCount(), answered.GetMessage())
+	case code == codes.NotFound:
+		return doctor.Failf("let TASK_HANDLER_URL and DATABASE_URL be the same where the server runs",
+			"%s, delivered %d times, not claimed: the last answer was %s: no handler is at that path, or the service uses another database", where, task.GetResponseCount(), answered.GetMessage())
+	default:
+		return doctor.Failf("look at the log of the server; one of an older version does not know the task "+probeTask,
+			"%s, delivered %d times, not claimed: the last answer was %s", where, task.GetResponseCount(), answered.GetMessage())
+	}
+}
+
+// prefixed is a text with something before it, or nothing.
+func prefixed(prefix, text string) string {
+	if text == "" {
+		return ""
+	}
+	return prefix + text
+}
+
+var (
+	httpStatus = regexp.MustCompile(`\b[1-5]\d\d\b`)
+	redirect   = regexp.MustCompile(`\b3\d\d\b`)
+)
+
+// answerCode is the meaning of a delivery's answer: by its HTTP status, which
+// Cloud Tasks keeps in the text, or else by the code.
+func answerCode(answered *rpcstatus.Status) codes.Code {
+	switch httpStatus.FindString(answered.GetMessage()) {
+	case "401":
+		return codes.Unauthenticated
+	case "403":
+		return codes.PermissionDenied
+	case "404":
+		return codes.NotFound
+	}
+	return codes.Code(answered.GetCode()) //nolint:gosec // codes are small
+}
+
+// describeCommand is the command that shows the queue of a Cloud Task,
+// projects/P/locations/L/queues/Q/tasks/T.
+func describeCommand(task string) string {
+	parts := strings.Split(task, "/")
+	if len(parts) < 6 {
+		return "gcloud tasks queues describe"
+	}
+	return fmt.Sprintf("gcloud tasks queues describe %s --location=%s --project=%s", parts[5], parts[3], parts[1])
+}
+
+// forget deletes the rows of probes that have arrived.
+func (d *delivery) forget(ctx context.Context) {
+	_, _, _ = d.client.Purge(ctx, queue.PurgeRequest{Statuses: []queue.Status{queue.StatusSuccessful}, Task: probeTask}, nil)
+}
+
+// withdraw cancels the probe and takes its Cloud Task away. The row stays, so that
+// a delivery under way finds that it is over.
+func (d *delivery) withdraw(ctx context.Context) {
+	_, _, _ = d.client.Cancel(ctx, d.handle.ID)
+	if d.creator != nil && d.creator.task() != "" {
+		_ = deleteTask(ctx, d.tasks, d.creator.task()) // refused where this account may not; its delivery is answered 200
+	}
+}
+
+func deleteTask(ctx context.Context, client *apiv2.Client, name string) error {
+	return client.DeleteTask(ctx, &cloudtaskspb.DeleteTaskRequest{Name: name}, gax.WithRetry(nil))
+}
+
+// last is the last of a list, or a dash.
+func last(list []string) string {
+	if len(list) == 0 {
+		return "-"
+	}
+	return list[len(list)-1]
+}

@@ -1,0 +1,268 @@
+package server
+
+import (
+	"context"
+	"fmt"
+	"io"
+	"maps"
+	"net"
+	"net/http"
+	"net/http/httptest"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"cloud.google.com/go/cloudtasks/apiv2/cloudtaskspb"
+	"github.com/alecthomas/kong"
+	"google.golang.org/protobuf/types/known/durationpb"
+
+	"github.com/claimcheck-go/claimcheck/cloudtasks/cloudtaskstest"
+	"github.com/claimcheck-go/claimcheck/internal/dbfacts"
+	"github.com/claimcheck-go/claimcheck/queue"
+	"github.com/claimcheck-go/claimcheck/server/internal/doctor"
+)
+
+// patient is an installation in cloudtasks mode in which all is well, until a
+// test changes that.
+type patient struct {
+	t       *testing.T
+	fake    *cloudtaskstest.Server
+	certs   *httptest.Server
+	handler *httptest.Server
+	env     map[string]string
+	args    []string
+	stubs   func(*examination)
+	facts   func(*dbfacts.Facts)
+
+	live, execute http.HandlerFunc
+}
+
+const (
+	patientQueue  = "projects/proc/locations/europe-west1/queues/default"
+	patientSecret = "0123456789abcdefghijklmnopqrstuv"
+)
+
+// goodQueue is a queue as the set-up makes it.
+func goodQueue(name string) *cloudtaskspb.Queue {
+	return &cloudtaskspb.Queue{
+		Name: name, RateLimits: &cloudtaskspb.RateLimits{MaxConcurrentDispatches: 500},
+		RetryConfig: &cloudtaskspb.RetryConfig{MaxAttempts: -1, MaxDoublings: 6, MinBackoff: durationpb.New(5 * time.Second), MaxBackoff: durationpb.New(300 * time.Second)},
+	}
+}
+
+// newPatient keeps its tasks in an SQLite file, which is quick.
+func newPatient(t *testing.T) *patient {
+	t.Helper()
+	p := &patient{t: t}
+	p.certs = httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { p.fake.Certs().ServeHTTP(w, r) }))
+	t.Cleanup(p.certs.Close)
+	p.live = func(http.ResponseWriter, *http.Request) {}
+	p.execute = refuseStranger
+	p.handler = httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if r.URL.Path == "/health/live" {
+			p.live(w, r)
+			return
+		}
+		p.execute(w, r)
+	}))
+	t.Cleanup(p.handler.Close)
+	p.fake, _ = cloudtaskstest.Start(t, cloudtaskstest.Config{Issuer: p.certs.URL, Queues: []*cloudtaskspb.Queue{goodQueue(patientQueue)}})
+	listener, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	go func(fake *cloudtaskstest.Server) { _ = fake.Serve(listener) }(p.fake) // a test may replace p.fake
+	p.env = map[string]string{
+		"TASKS_MODE": "cloudtasks", "CLOUD_TASKS_PROJECT": "proc", "CLOUD_TASKS_LOCATION": "europe-west1",
+		"TASK_HANDLER_URL": p.handler.URL + "/tasks/execute/{task_id}/", "OIDC_SERVICE_ACCOUNT_EMAIL": procAccount,
+		"CLOUD_TASKS_EMULATOR_HOST": listener.Addr().String(), "OIDC_ISSUER": p.certs.URL, "OIDC_CERTS_URL": p.certs.URL,
+		"TASK_API_TOKEN": patientSecret,
+	}
+	p.keep("sqlite:" + filepath.Join(t.TempDir(), "t.db"))
+	return p
+}
+
+// refuseStranger answers as the server does.
+func refuseStranger(w http.ResponseWriter, _ *http.Request) {
+	w.WriteHeader(http.StatusUnauthorized)
+	_, _ = io.WriteString(w, `{"error":"no Authorization header"}`)
+}
+
+// keep lets the tasks be in a database, which it makes ready.
+func (p *patient) keep(databaseURL string) {
+	p.t.Helper()
+	p.env["DATABASE_URL"] = databaseURL
+	db := openFor(p.t, databaseURL)
+	defer func() { _ = db.Close() }()
+	if _, err := db.Migrate(p.t.Context()); err != nil {
+		p.t.Fatal(err)
+	}
+	if err := db.Mark(p.t.Context(), queue.MarkSwept); err != nil {
+		p.t.Fatal(err)
+	}
+}
+
+func openFor(t *testing.T, databaseURL string) database {
+	t.Helper()
+	db, err := (&program{definitions: testTasks, settings: &settings{DatabaseURL: databaseURL, DBMaxConns: 2}}).openDatabase(t.Context(), opening{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return db
+}
+
+// onCloudRun moves the patient to Cloud Run, with a metadata server beside it.
+// Cloud Tasks and the web are reached by stubs.
+func (p *patient) onCloudRun(more ...string) {
+	p.t.Helper()
+	metadata := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		w.Header().Set("Metadata-Flavor", "Google")
+		answers := map[string]string{
+			"project/project-id": "proc", "project/numeric-project-id": "123456789",
+			"instance/region":                         "projects/123456789/regions/europe-west1",
+			"instance/service-accounts/default/email": "run@proc.iam.gserviceaccount.com",
+		}
+		_, _ = io.WriteString(w, answers[strings.TrimPrefix(r.URL.Path, "/computeMetadata/v1/")])
+	}))
+	p.t.Cleanup(metadata.Close)
+	p.env = map[string]string{
+		"K_SERVICE": "api", "K_REVISION": "api-00001-abc", "PORT": "8080", "DATABASE_URL": p.env["DATABASE_URL"], "GCE_METADATA_HOST": strings.TrimPrefix(metadata.URL, "http://"),
+		"OIDC_SERVICE_ACCOUNT_EMAIL": procAccount, "REQUEST_TIMEOUT": "600s",
+	}
+	for i := 0; i < len(more); i += 2 {
+		p.env[more[i]] = more[i+1]
+	}
+	p.stubs = func(e *examination) {
+		e.dial = p.fake.Client
+		e.http.Transport = redirected{p}
+		e.dialServices = p.openService
+	}
+}
+
+// redirected sends every request to the patient's servers.
+type redirected struct{ *patient }
+
+func (r redirected) RoundTrip(request *http.Request) (*http.Response, error) {
+	request = request.Clone(request.Context())
+	request.URL.Scheme = "http"
+	request.URL.Host = strings.TrimPrefix(r.handler.URL, "http://")
+	if strings.Contains(request.Host, "googleapis") {
+		request.URL.Host = strings.TrimPrefix(r.certs.URL, "http://")
+	}
+	return http.DefaultTransport.RoundTrip(request)
+}
+
+// examine runs doctor.
+func (p *patient) examine() []doctor.Result {
+	p.t.Helper()
+	for name, value := range p.env { // kong reads the process's environment
+		p.t.Setenv(name, value)
+	}
+	var g grammar
+	parser, err := kong.New(&g, kong.DefaultEnvars("CLAIMCHECK"), kong.ExplicitGroups(settingGroups))
+	if err != nil {
+		p.t.Fatal(err)
+	}
+	in := readInputs(append([]string{"doctor"}, p.args...), parser.Model.Node)
+	command, err := parser.Parse(in.args)
+	if err != nil {
+		p.t.Fatal(err)
+	}
+	e := (&program{definitions: testTasks,
+		settings: &g.settings, given: givenIn(command), blank: in.checkBlank(command), stdout: io.Discard, stderr: io.Discard,
+		getenv: func(name string) string { return p.env[name] },
+	}).examine(p.t.Context(), &g.Doctor)
+	defer e.close()
+	if p.facts != nil {
+		e.inspect = func(ctx context.Context, db database) (dbfacts.Facts, error) {
+			facts, err := db.Inspect(ctx)
+			p.facts(&facts)
+			return facts, err
+		}
+	}
+	if p.stubs != nil {
+		p.stubs(e)
+	}
+	return e.run(p.t.Context(), func(doctor.Result) {})
+}
+
+// wants checks that exactly these checks fail or warn. Each is "fail NAME: part
+// of detail or mend", and parts are separated by " … ".
+func (p *patient) wants(want ...string) []doctor.Result {
+	p.t.Helper()
+	results := p.examine()
+	expected := make(map[string]string)
+	for _, w := range want {
+		name, text, _ := strings.Cut(w, ": ")
+		expected[name] = text
+	}
+	for _, r := range results {
+		name := fmt.Sprintf("%s %s", r.Status, r.Check)
+		text, found := expected[name]
+		delete(expected, name)
+		said := r.Detail + " → " + r.Mend
+		if !found && (r.Status == doctor.Fail || r.Status == doctor.Warn) {
+			p.t.Errorf("unexpected: %s: %s", name, said)
+		}
+		for part := range strings.SplitSeq(text, " … ") {
+			if found && !strings.Contains(said, part) {
+				p.t.Errorf("%s says %q, which lacks %q", name, said, part)
+			}
+		}
+		if found && r.Status == doctor.Fail && r.Mend == "" {
+			p.t.Errorf("%s has no mend", name)
+		}
+		if strings.Contains(said, patientSecret) {
+			p.t.Errorf("%s tells the secret", name)
+		}
+	}
+	for _, name := range slices.Sorted(maps.Keys(expected)) {
+		p.t.Errorf("missing: %s: %s", name, expected[name])
+	}
+	if p.t.Failed() {
+		for _, r := range results {
+			p.t.Log(doctorLine(r))
+		}
+	}
+	return results
+}
+
+// status is how one check ended.
+func statusOf(results []doctor.Result, check string) doctor.Status {
+	for _, r := range results {
+		if r.Check == check {
+			return r.Status
+		}
+	}
+	return ""
+}
+
+func detailOf(results []doctor.Result, check string) string {
+	for _, r := range results {
+		if r.Check == check {
+			return r.Detail
+		}
+	}
+	return ""
+}
+
+// safe takes away what the servers of tests do without.
+func safe(f *dbfacts.Facts) {
+	for i := range f.Durability {
+		f.Durability[i].Loses = ""
+	}
+}
+
+// replaceQueue puts another queue in the place of the first.
+func (p *patient) replaceQueue(q *cloudtaskspb.Queue) {
+	p.t.Helper()
+	fake, err := cloudtaskstest.New(cloudtaskstest.Config{Issuer: p.certs.URL, Queues: []*cloudtaskspb.Queue{q}})
+	if err != nil {
+		p.t.Fatal(err)
+	}
+	p.t.Cleanup(fake.Close)
+	p.fake = fake
+	p.stubs = func(e *examination) { e.dial = fake.Client }
+}

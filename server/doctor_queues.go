@@ -1,0 +1,224 @@
+package server
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"fmt"
+	"maps"
+	"slices"
+	"strings"
+	"sync"
+	"time"
+
+	"cloud.google.com/go/cloudtasks/apiv2/cloudtaskspb"
+	"github.com/googleapis/gax-go/v2"
+	"golang.org/x/sync/errgroup"
+	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/status"
+
+	"github.com/claimcheck-go/claimcheck/cloudtasks"
+	"github.com/claimcheck-go/claimcheck/queue"
+	"github.com/claimcheck-go/claimcheck/server/internal/doctor"
+)
+
+// cloudChecks are those of accounts and Cloud Tasks.
+func (e *examination) cloudChecks() []doctor.Check {
+	skip := e.noCloudTasks()
+	keysSkip := skip
+	if e.mode != modeCloudTasks && len(e.callers()) > 0 && len(e.audiences(e.settings.TaskHandlerURL)) > 0 {
+		keysSkip = "" // tokens are accepted in the other modes too
+	}
+	if e.target != nil && e.target.config.AppEngine != nil && len(e.callers()) == 0 {
+		keysSkip = "no account's tokens are accepted"
+	}
+	account := []string{"OIDC_SERVICE_ACCOUNT_EMAIL", "OIDC_AUDIENCE", "OIDC_ALLOWED_EMAILS", "OIDC_ISSUER", "OIDC_CERTS_URL", "CLOUD_TASKS_EMULATOR_HOST"}
+	queues := []string{"CLOUD_TASKS_PROJECT", "CLOUD_TASKS_LOCATION", "TASKS_QUEUES", "TASKS_QUEUE_ALIASES", "CLOUD_TASKS_EMULATOR_HOST", "OIDC_ISSUER"}
+	actAs := doctor.Check{Name: "act as", Skip: skip, Needs: []string{"create task"}, Look: e.checkActAs}
+	invoker := doctor.Check{Name: "invoker", Skip: skip, Needs: []string{"TASK_HANDLER_URL", "OIDC_SERVICE_ACCOUNT_EMAIL", "CLOUD_TASKS_PROJECT", "CLOUD_TASKS_LOCATION"}, Look: e.checkInvoker}
+	if e.target != nil && e.target.config.AppEngine != nil {
+		actAs.Skip = "App Engine's deliveries carry no token"
+		invoker.Skip = actAs.Skip
+	}
+	return []doctor.Check{
+		{Name: "identity", Skip: skip, Needs: account, Look: e.checkIdentity},
+		{Name: "keys", Skip: keysSkip, Needs: account, Look: e.checkKeys},
+		{Name: "timeouts", Skip: skip, Needs: []string{"TASKS_MODE", "TASKS_TIMEOUT"}, Look: e.checkTimeLimits},
+		{Name: "queues", Skip: skip, Needs: queues, Look: e.checkQueues},
+		{Name: "queue retries", Skip: skip, Needs: []string{"queues"}, Look: e.checkRetries},
+		{Name: "queue rates", Skip: skip, Needs: []string{"queues"}, Look: e.checkRates},
+		{Name: "queue target", Skip: skip, Needs: []string{"queues"}, Look: e.checkQueueTarget},
+		{Name: "create task", Skip: skip, Needs: []string{"queues", "TASK_HANDLER_URL", "TASK_HANDLER_PATH", "OIDC_SERVICE_ACCOUNT_EMAIL"}, Look: e.checkCreate},
+		actAs,
+		invoker,
+	}
+}
+
+// queueIDs are the Cloud Tasks queues that tasks of this program may go through:
+// of the allow-list, or without one of the registered tasks and of the aliases.
+func (e *examination) queueIDs() ([]string, error) {
+	names := nonEmpty(e.settings.TasksQueues)
+	if len(names) == 0 {
+		names = slices.Collect(maps.Keys(e.settings.TasksQueueAliases))
+		for _, task := range e.knownTasks().Tasks() {
+			names = append(names, task.Queue)
+		}
+	}
+	var ids []string
+	var problems []error
+	for _, name := range names {
+		of, err := e.target.config.QueueIDs(name)
+		ids, problems = append(ids, of...), append(problems, err)
+	}
+	slices.Sort(ids)
+	return slices.Compact(ids), errors.Join(problems...)
+}
+
+// calls is how many calls to Cloud Tasks are made at once.
+const calls = 16
+
+// checkQueues looks at every queue.
+func (e *examination) checkQueues(ctx context.Context) doctor.Finding {
+	ids, err := e.queueIDs()
+	if err != nil {
+		return doctor.Failf("correct TASKS_QUEUES or TASKS_QUEUE_ALIASES", "%s", err)
+	}
+	if e.tasks, err = e.dial(ctx); err != nil {
+		return doctor.Failf("gcloud auth application-default login", "%s", err)
+	}
+	var mu sync.Mutex
+	seen, failed := map[string]*cloudtaskspb.Queue{}, map[string]error{}
+	var group errgroup.Group
+	group.SetLimit(calls)
+	for _, id := range ids {
+		group.Go(func() error {
+			q, err := e.tasks.GetQueue(ctx, &cloudtaskspb.GetQueueRequest{Name: e.queueName(id)}, gax.WithRetry(nil))
+			mu.Lock()
+			defer mu.Unlock()
+			if seen[id] = q; err != nil {
+				failed[id] = err
+				delete(seen, id)
+			}
+			return nil
+		})
+	}
+	_ = group.Wait()
+	var told []string
+	for _, id := range slices.Sorted(maps.Keys(seen)) {
+		e.queues = append(e.queues, seen[id])
+		told = append(told, describeQueue(id, seen[id]))
+	}
+	return e.judgeQueues(told, failed)
+}
+
+func (e *examination) queueName(id string) string {
+	return fmt.Sprintf("projects/%s/locations/%s/queues/%s", e.settings.CloudTasksProject, e.settings.CloudTasksLocation, id)
+}
+
+func describeQueue(id string, q *cloudtaskspb.Queue) string {
+	text := id + " " + q.GetState().String()
+	if ratio := q.GetStackdriverLoggingConfig().GetSamplingRatio(); ratio > 0 {
+		text += fmt.Sprintf(", logs %.3g%%", ratio*100)
+	}
+	return text
+}
+
+// judgeQueues fails for queues that do not exist or do not run, and warns of
+// those that this account may use but not look at.
+func (e *examination) judgeQueues(told []string, failed map[string]error) doctor.Finding {
+	at := fmt.Sprintf(" --location=%s --project=%s", e.settings.CloudTasksLocation, e.settings.CloudTasksProject)
+	var bad, mends, hidden []string
+	for _, id := range slices.Sorted(maps.Keys(failed)) {
+		err := failed[id]
+		switch code := status.Code(err); {
+		case code == codes.NotFound:
+			bad = append(bad, id+" does not exist")
+			mends = append(mends, "gcloud tasks queues create "+id+at+goodRetries)
+		case code == codes.PermissionDenied && cloudtasks.WhyRefused(err) == cloudtasks.RefusedDisabled:
+			return doctor.Failf("gcloud services enable cloudtasks.googleapis.com --project="+e.settings.CloudTasksProject, "the Cloud Tasks API is not enabled: %s", err)
+		case code == codes.PermissionDenied:
+			hidden = append(hidden, id)
+		case code == codes.Unavailable && e.settings.CloudTasksEmulatorHost != "":
+			return doctor.Failf("start the emulator, or correct CLOUD_TASKS_EMULATOR_HOST", "%s", err)
+		case code == codes.Unauthenticated:
+			return doctor.Failf("give the service an account; elsewhere gcloud auth application-default login", "%s", err)
+		default:
+			return doctor.Failf("let this network reach cloudtasks.googleapis.com", "queue %s: %s", id, err)
+		}
+	}
+	for _, q := range e.queues {
+		if q.GetState() != cloudtaskspb.Queue_RUNNING {
+			id := lastPart(q.GetName())
+			bad = append(bad, fmt.Sprintf("%s is %s, so nothing is delivered", id, q.GetState()))
+			mends = append(mends, "gcloud tasks queues resume "+id+at)
+		}
+	}
+	switch {
+	case len(bad) > 0:
+		return doctor.Failf(strings.Join(mends, "; "), "%s", strings.Join(bad, "; "))
+	case len(hidden) > 0:
+		for _, id := range hidden {
+			mends = append(mends, fmt.Sprintf("gcloud tasks queues add-iam-policy-binding %s%s --member=serviceAccount:%s --role=roles/cloudtasks.viewer", id, at, e.account()))
+		}
+		return doctor.Warnf(strings.Join(mends, "; "),
+			"this account may not look at %s, which only doctor needs", strings.Join(hidden, ", "))
+	}
+	return doctor.Okf("%s", strings.Join(told, "; "))
+}
+
+func lastPart(name string) string { return name[strings.LastIndexByte(name, '/')+1:] }
+
+// account is who this process runs as, as far as it can be known.
+func (e *examination) account() string { return cmp.Or(e.runsAs, "ACCOUNT") }
+
+// goodRetries are the retry settings that the server counts with.
+const goodRetries = " --max-attempts=-1 --max-retry-duration=0s --min-backoff=5s --max-backoff=300s --max-doublings=6"
+
+// checkRetries judges the queues' retries. Attempts are counted in the row: a
+// queue that gives up earlier leaves the rest to the sweeper, and one that waits
+// for longer than the server counts with keeps tasks waiting.
+func (e *examination) checkRetries(context.Context) doctor.Finding {
+	var attempts int32
+	for _, task := range e.knownTasks().Tasks() {
+		attempts = max(attempts, int32(task.MaxAttempts)) //nolint:gosec // it is small
+	}
+	return e.eachQueue("update", goodRetries, func(q *cloudtaskspb.Queue) (bad []string) {
+		r := q.GetRetryConfig()
+		least, most := r.GetMinBackoff().AsDuration(), r.GetMaxBackoff().AsDuration()
+		if n := r.GetMaxAttempts(); n != -1 && n < attempts {
+			bad = append(bad, fmt.Sprintf("gives up after %d deliveries, and tasks have up to %d attempts", n, attempts))
+		}
+		if d := r.GetMaxRetryDuration().AsDuration(); d > 0 {
+			bad = append(bad, fmt.Sprintf("gives up after %s", d))
+		}
+		if least < time.Second || least > time.Minute {
+			bad = append(bad, fmt.Sprintf("tries again after %s at first, and 5s is good", least))
+		}
+		if most > queue.LongestBackoff {
+			bad = append(bad, fmt.Sprintf("waits up to %s between deliveries, and the server counts with %s", most, queue.LongestBackoff))
+		}
+		return bad
+	})
+}
+
+// eachQueue collects what is wrong with the queues that could be looked at.
+func (e *examination) eachQueue(verb, mend string, judge func(*cloudtaskspb.Queue) []string) doctor.Finding {
+	var bad, mends, fine []string
+	for _, q := range e.queues {
+		id := lastPart(q.GetName())
+		if found := judge(q); len(found) > 0 {
+			bad = append(bad, id+" "+strings.Join(found, ", "))
+			mends = append(mends, fmt.Sprintf("gcloud tasks queues %s %s --location=%s --project=%s%s", verb, id, e.settings.CloudTasksLocation, e.settings.CloudTasksProject, mend))
+			continue
+		}
+		r := q.GetRetryConfig()
+		fine = append(fine, fmt.Sprintf("%s waits %s to %s, for ever", id, r.GetMinBackoff().AsDuration(), r.GetMaxBackoff().AsDuration()))
+	}
+	switch {
+	case len(e.queues) == 0:
+		return doctor.Skipf("no queue could be looked at")
+	case len(bad) > 0:
+		return doctor.Warnf(strings.Join(mends, "; "), "%s", strings.Join(bad, "; "))
+	}
+	return doctor.Okf("%s", strings.Join(fine, "; "))
+}

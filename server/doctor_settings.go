@@ -1,0 +1,305 @@
+package server
+
+import (
+	"context"
+	"errors"
+	"log/slog"
+	"net"
+	"strings"
+
+	"github.com/claimcheck-go/claimcheck/cloudtasks"
+	"github.com/claimcheck-go/claimcheck/detect"
+	"github.com/claimcheck-go/claimcheck/server/internal/doctor"
+)
+
+// judgeMode resolves TASKS_MODE. A setting that the mode refuses is blamed and
+// set aside, so that the rest can be looked at.
+func (e *examination) judgeMode() {
+	mode, err := e.program.mode()
+	if err != nil && e.onPlatform() && e.settings.CloudTasksEmulatorHost != "" {
+		e.blame(err)
+		e.settings.CloudTasksEmulatorHost = ""
+		mode, err = e.program.mode()
+	}
+	if err != nil {
+		e.blame(err)
+		e.settings.OIDCIssuer, e.settings.OIDCCertsURL = "", ""
+		mode, _ = e.program.mode()
+	}
+	e.mode = mode
+}
+
+// detect fills in what cloudtasks mode needs and nobody gave. What is nowhere to
+// be found gets a stand-in.
+func (e *examination) detect(ctx context.Context) {
+	if found, err := e.detector.ServiceAccount(ctx); err == nil && e.detector.Platform() != detect.AppEngine {
+		e.runsAs = found.Value
+	}
+	s, d := e.settings, e.detector
+	if err := e.checkExecutePath(); err != nil {
+		e.blame(err)
+		if s.TaskHandlerURL == "" {
+			s.TaskHandlerPath = cloudtasks.DefaultHandlerPath
+		}
+	}
+	if e.mode != modeCloudTasks {
+		return
+	}
+	e.piece(ctx, "CLOUD_TASKS_PROJECT", &s.CloudTasksProject, d.Project)
+	e.piece(ctx, "CLOUD_TASKS_LOCATION", &s.CloudTasksLocation, d.Location)
+	if s.AppEngineTarget && d.Platform() == detect.AppEngine {
+		return
+	}
+	e.piece(ctx, "TASK_HANDLER_URL", &s.TaskHandlerURL, func(ctx context.Context) (detect.Found, error) {
+		origin, err := d.HandlerOrigin(ctx)
+		origin.Value += s.TaskHandlerPath
+		return origin, err
+	})
+	e.piece(ctx, "OIDC_SERVICE_ACCOUNT_EMAIL", &s.OIDCServiceAccountEmail, func(ctx context.Context) (detect.Found, error) {
+		if d.Platform() == detect.AppEngine {
+			return d.ServiceAccount(ctx)
+		}
+		return detect.Found{}, errors.New("it is detected on App Engine only; elsewhere the account must be said")
+	})
+}
+
+// settingExamples say what a missing setting takes.
+var settingExamples = map[string]string{
+	"CLOUD_TASKS_PROJECT":        "CLOUD_TASKS_PROJECT=my-project",
+	"CLOUD_TASKS_LOCATION":       "CLOUD_TASKS_LOCATION=europe-west1",
+	"TASK_HANDLER_URL":           "TASK_HANDLER_URL=https://HOST/tasks/execute/{task_id}/",
+	"OIDC_SERVICE_ACCOUNT_EMAIL": "OIDC_SERVICE_ACCOUNT_EMAIL=ACCOUNT@PROJECT.iam.gserviceaccount.com",
+}
+
+func (e *examination) piece(ctx context.Context, name string, setting *string, ask func(context.Context) (detect.Found, error)) {
+	if *setting != "" {
+		return
+	}
+	found, err := ask(ctx)
+	if err == nil {
+		*setting, e.detected[name] = found.Value, found.Source
+		e.guessed[name] = found.Guessed
+		return
+	}
+	*setting = standIns[name]
+	var piece *detect.Error
+	if errors.As(err, &piece) {
+		err = piece.Err
+	}
+	var network net.Error
+	if e.onPlatform() && (errors.Is(err, context.DeadlineExceeded) || errors.As(err, &network)) {
+		e.undecided[name], e.silent = true, err
+	}
+	e.problems[name] = doctor.Failf("set "+settingExamples[name], "neither given nor detected: %s", err)
+}
+
+// judge finds everything that is wrong with the settings, as serve would.
+func (e *examination) judge(ctx context.Context) {
+	e.blame(e.blank)
+	_, err := e.plan(ctx, true, true)
+	e.blame(err)
+	e.blame(e.checkCallers())
+	if e.mode == modeCloudTasks {
+		e.setAside()
+		e.target, _ = e.cloudTarget(ctx)
+	}
+	_, err = e.databaseOpener(opening{unchecked: true})
+	e.blame(err)
+	quiet := &parts{mode: e.mode, target: e.target, log: slog.New(slog.DiscardHandler)}
+	if e.mode == modeCloudTasks && e.settings.CloudTasksEmulatorHost != "" {
+		client, err := e.dial(ctx)
+		if e.blame(err); err == nil {
+			_ = client.Close()
+		}
+	}
+	_, err = e.adminAccess(quiet, "127.0.0.1:0", false)
+	e.blame(err)
+	if e.target != nil {
+		_, err = e.verifier(e.target, quiet.log)
+		e.blame(err)
+	}
+	if e.onPlatform() && strings.HasPrefix(e.settings.DatabaseURL, "sqlite:") {
+		e.problems["DATABASE_URL"] = doctor.Failf("set DATABASE_URL=postgres://USER:PASSWORD@HOST/NAME",
+			"%s: the disk of %s is not kept, and with it all tasks are lost", e.settings.DatabaseURL, e.detector.Platform())
+	}
+}
+
+// standIns are values that pass for settings that do not: so what else is wrong
+// is found too. No check that would use them is run.
+var standIns = map[string]string{
+	"CLOUD_TASKS_PROJECT": "missing", "CLOUD_TASKS_LOCATION": "missing",
+	"TASK_HANDLER_URL": "https://missing.invalid/{task_id}", "OIDC_SERVICE_ACCOUNT_EMAIL": "missing@missing.invalid",
+}
+
+// setAside puts stand-ins in the place of what is wrong about the target.
+func (e *examination) setAside() {
+	s := e.settings
+	for name, setting := range map[string]*string{
+		"CLOUD_TASKS_PROJECT": &s.CloudTasksProject, "CLOUD_TASKS_LOCATION": &s.CloudTasksLocation,
+		"TASK_HANDLER_URL": &s.TaskHandlerURL, "OIDC_SERVICE_ACCOUNT_EMAIL": &s.OIDCServiceAccountEmail,
+	} {
+		if _, wrong := e.problems[name]; wrong {
+			*setting = standIns[name]
+		}
+	}
+	if _, wrong := e.problems["TASKS_QUEUE_ALIASES"]; wrong {
+		s.TasksQueueAliases = nil
+	}
+	if _, wrong := e.problems["OIDC_AUDIENCE"]; wrong {
+		s.OIDCAudience = nil
+	}
+}
+
+// blame lays each problem of an error at the setting, or other variable, that it
+// names first.
+func (e *examination) blame(err error) {
+	for _, text := range problemsOf(err) {
+		if strings.HasPrefix(text, "task ") {
+			continue // the check "timeouts" says so
+		}
+		found := doctor.Failf("see what it says", "%s", text)
+		name := "settings" // it names none
+		for _, named := range settingName.FindAllString(text, -1) {
+			g, known := e.setting(named)
+			if known || strings.Contains(named, "_") {
+				name, found.Mend = named, strings.TrimSuffix("correct "+named+" ("+g.flag+")", " ()")
+				break
+			}
+		}
+		if _, said := e.problems[name]; said {
+			continue
+		}
+		if _, known := e.setting(name); !known {
+			e.others = append(e.others, name)
+		}
+		e.problems[name] = found
+	}
+}
+
+// problemsOf takes apart what was joined.
+func problemsOf(err error) []string {
+	switch err := err.(type) {
+	case nil:
+		return nil
+	case usageError:
+		return problemsOf(err.error)
+	case *cloudtasks.ConfigError:
+		return err.Problems
+	case interface{ Unwrap() []error }:
+		var all []string
+		for _, one := range err.Unwrap() {
+			all = append(all, problemsOf(one)...)
+		}
+		return all
+	}
+	return []string{err.Error()}
+}
+
+func (e *examination) setting(name string) (givenSetting, bool) {
+	for _, g := range e.given {
+		if g.name == name {
+			return g, true
+		}
+	}
+	return givenSetting{}, false
+}
+
+// settingChecks are a line for each setting that was given or detected, or is
+// wrong.
+func (e *examination) settingChecks() []doctor.Check {
+	var checks []doctor.Check
+	for _, g := range e.given {
+		found, wrong := e.problems[g.name]
+		if !wrong {
+			found = e.settingFinding(g)
+		}
+		if found.Detail == "" {
+			continue
+		}
+		check := doctor.Check{Name: g.name, Look: func(context.Context) doctor.Finding { return found }}
+		if g.name == "CLOUD_TASKS_LOCATION" && !wrong && g.source != "" && e.onPlatform() {
+			check.Look = func(ctx context.Context) doctor.Finding { return e.locationFinding(ctx, found) }
+		}
+		if e.undecided[g.name] {
+			check.Needs = []string{"platform"}
+		}
+		checks = append(checks, check)
+	}
+	for _, name := range e.others {
+		checks = append(checks, doctor.Check{Name: name, Look: func(context.Context) doctor.Finding { return e.problems[name] }})
+	}
+	return checks
+}
+
+// locationFinding adds to the location of the queues, which was given, that this
+// service runs elsewhere: that works, and every delivery goes from one region to
+// the other.
+func (e *examination) locationFinding(ctx context.Context, found doctor.Finding) doctor.Finding {
+	own, err := e.detector.Location(ctx)
+	if err == nil && own.Value != e.settings.CloudTasksLocation {
+		found.Detail += "; this service runs in " + own.Value + ", so that each delivery goes from region to region"
+	}
+	return found
+}
+
+// checkVariables warns about variables that look like settings.
+func (e *examination) checkVariables(context.Context) doctor.Finding {
+	var texts, names []string
+	for _, m := range e.lookalikes {
+		texts, names = append(texts, m.String()), append(names, m.name)
+	}
+	if len(texts) == 0 {
+		return doctor.Okf("no variable looks like a misspelt setting")
+	}
+	return doctor.Warnf("correct or unset "+strings.Join(names, ", "), "%s", strings.Join(texts, "; "))
+}
+
+// settingFinding says what a setting that is right is, and where that came from;
+// empty if nobody set it.
+func (e *examination) settingFinding(g givenSetting) doctor.Finding {
+	value, source := g.value, g.source
+	switch {
+	case g.name == "TASKS_MODE" && e.settings.TasksMode == modeAuto:
+		value, source = e.mode, "auto: neither Cloud Run nor App Engine, and no emulator"
+		if e.onPlatform() {
+			source = "auto: " + e.detector.Platform().String()
+		} else if e.mode == modeCloudTasks {
+			source = "auto: an emulator is named"
+		}
+	case g.name == "DATABASE_URL":
+		if source == "" {
+			source = "default"
+		}
+		rawURL, _ := e.databaseURL()
+		value = describeDatabase(rawURL)
+	case e.detected[g.name] != "":
+		source = e.detected[g.name]
+		value = e.detectedValue(g.name)
+		if e.guessed[g.name] {
+			return doctor.Warnf(guessMends[g.name], "%s (guessed from %s)", value, source)
+		}
+	case source == "":
+		return doctor.Finding{}
+	case g.secret != "" && g.name != "WEBHOOK_SECRET" && len(strings.TrimSpace(g.secret)) < strongSecret:
+		return doctor.Warnf(g.name+"=$(openssl rand -hex 32)", "%s (%s): short enough to be guessed", value, source)
+	}
+	return doctor.Okf("%s (%s)", value, source)
+}
+
+// guessMends say how to replace a guess by what is so.
+var guessMends = map[string]string{
+	"TASK_HANDLER_URL":           "set TASK_HANDLER_URL=https://HOST/tasks/execute/{task_id}/ with the host that `gcloud app describe --format='value(defaultHostname)'` prints: those of applications made since February 2020 carry REGION_ID.r",
+	"OIDC_SERVICE_ACCOUNT_EMAIL": "set OIDC_SERVICE_ACCOUNT_EMAIL to the account that the version runs as: `gcloud app versions describe VERSION --service=SERVICE --format='value(serviceAccount)'`",
+}
+
+func (e *examination) detectedValue(name string) string {
+	switch name {
+	case "CLOUD_TASKS_PROJECT":
+		return e.settings.CloudTasksProject
+	case "CLOUD_TASKS_LOCATION":
+		return e.settings.CloudTasksLocation
+	case "TASK_HANDLER_URL":
+		return e.settings.TaskHandlerURL
+	}
+	return e.settings.OIDCServiceAccountEmail
+}

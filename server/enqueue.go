@@ -1,0 +1,148 @@
+package server
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"os"
+	"os/signal"
+	"syscall"
+
+	"github.com/claimcheck-go/claimcheck/queue"
+	"github.com/claimcheck-go/claimcheck/server/httpapi"
+)
+
+type enqueueCmd struct {
+	Name     string  `arg:"" help:"The task's name; - reads one JSON object a line from standard input, each as the body of /tasks/enqueue/."`
+	Args     string  `arg:"" optional:"" placeholder:"ARGS-JSON" help:"Its arguments as JSON. Default: null."`
+	Queue    *string `placeholder:"NAME" help:"Queue, instead of the task's own."`
+	Priority *int    `placeholder:"N" accepts:"from -100 to 100" help:"-100 to 100, higher first, instead of the task's own."`
+	RunAfter string  `placeholder:"TIME" help:"Not before this time (RFC 3339), or this long from now (90s, 2h; a number is seconds)."`
+	Backend  *string `placeholder:"NAME" help:"Backend, instead of the task's own."`
+	ID       *string `name:"id" placeholder:"UUID" help:"The task's ID: repeating the same enqueue then stores nothing new."`
+	Wait     bool    `help:"Wait for the end and print the result; fail if the task did. In local mode run the task here unless the server does."`
+	JSON     bool    `name:"json" help:"Print what the endpoint answers."`
+}
+
+// Help shows examples.
+func (*enqueueCmd) Help() string {
+	return `Examples:
+  server enqueue demo.echo '{"hello":"world"}' --wait
+  server enqueue demo.echo --run-after 2h --queue emails --priority 10
+  server enqueue - < tasks.jsonl`
+}
+
+// Run stores one task, or those on standard input.
+func (c *enqueueCmd) Run(ctx context.Context, p *program) error {
+	options, err := c.options()
+	if err != nil {
+		return err
+	}
+	if c.Name == "-" && (c.Args != "" || len(options) > 0 || c.Wait) {
+		return usagef("enqueue - takes everything from its lines: leave out other arguments, and of the flags all but --json")
+	}
+	if err := p.checkKept(); err != nil {
+		return err
+	}
+	parts, err := p.plan(ctx, true, c.Wait)
+	if err != nil {
+		return err
+	}
+	defer parts.close()
+	if err := p.open(ctx, parts, nil, false); err != nil {
+		return err
+	}
+	if c.Name == "-" {
+		return c.bulk(ctx, p, parts.client)
+	}
+	args, err := c.arguments()
+	if err != nil {
+		return err
+	}
+	if c.Backend != nil {
+		if err := p.checkBackend(parts, *c.Backend, c.JSON); err != nil {
+			return err
+		}
+	}
+	waiting, stop := ctx, func() {}
+	if c.Wait { // from here on a signal ends the waiting, and the ID is printed
+		waiting, stop = signal.NotifyContext(ctx, os.Interrupt, syscall.SIGTERM)
+		context.AfterFunc(waiting, stop) // a second one ends the process
+	}
+	defer stop()
+	handle, err := parts.client.Enqueue(ctx, c.Name, args, options...)
+	if err != nil {
+		return p.inJSON(c.JSON, refused(err))
+	}
+	p.warnArgs("", handle)
+	if c.Wait {
+		return c.wait(waiting, p, parts, handle)
+	}
+	return c.printHandle(p, handle)
+}
+
+func (c *enqueueCmd) arguments() (any, error) {
+	if c.Args == "" {
+		return nil, nil
+	}
+	if !json.Valid([]byte(c.Args)) {
+		return nil, usagef("ARGS-JSON is no JSON: %.60q; quote it for the shell, as in '{\"name\":\"value\"}'", c.Args)
+	}
+	return json.RawMessage(c.Args), nil
+}
+
+func (c *enqueueCmd) options() ([]queue.Option, error) {
+	var options []queue.Option
+	if c.Queue != nil {
+		options = append(options, queue.OnQueue(*c.Queue))
+	}
+	if c.Priority != nil {
+		options = append(options, queue.Priority(*c.Priority))
+	}
+	if c.Backend != nil {
+		options = append(options, queue.OnBackend(*c.Backend))
+	}
+	if c.ID != nil {
+		id, err := parseTaskID(*c.ID)
+		if err != nil {
+			return nil, usagef("--id: %w", err)
+		}
+		options = append(options, queue.WithID(id))
+	}
+	if c.RunAfter == "" {
+		return options, nil
+	}
+	if delay, err := parseDuration(c.RunAfter); err == nil {
+		return append(options, queue.Delay(delay)), nil
+	}
+	at, err := httpapi.ParseTime(c.RunAfter)
+	if err != nil {
+		return nil, usagef("--run-after must be a time such as 2026-01-31T15:04:05Z, a duration such as 90s or 2h, or a number of seconds, not %.60q", c.RunAfter)
+	}
+	return append(options, queue.RunAfter(at)), nil
+}
+
+// wait prints the end of the task, or the ID of one whose end it could not wait
+// for: it is stored, and will run.
+func (c *enqueueCmd) wait(ctx context.Context, p *program, parts *parts, handle *queue.Handle) error {
+	var row *queue.Row
+	var err error
+	if parts.mode == modeLocal {
+		row, err = p.runHere(ctx, parts, handle)
+	} else {
+		row, err = parts.client.Wait(ctx, handle.ID)
+	}
+	if ctx.Err() != nil && err != nil {
+		err = errInterrupted
+	}
+	if err != nil {
+		return errors.Join(c.printHandle(p, handle), err)
+	}
+	if err := p.printResult(row, c.JSON); err != nil {
+		return err
+	}
+	if row.Status != queue.StatusSuccessful {
+		return errSilent // the result says it
+	}
+	return nil
+}

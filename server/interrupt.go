@@ -1,0 +1,150 @@
+package server
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"os/signal"
+	"syscall"
+	"time"
+
+	"github.com/alecthomas/kong"
+)
+
+// drainer is a command that goes on until a signal, and then drains. Every other
+// command ends by itself, and a signal cancels what it is doing.
+type drainer interface{ drains() }
+
+func (*serveCmd) drains() {}
+func (*workCmd) drains()  {}
+
+// interruptible returns a context that SIGINT and SIGTERM cancel, which cancels
+// the statement under way, in the database too. A second signal ends the process.
+func interruptible(ctx context.Context, command *kong.Context) (_ context.Context, stop context.CancelFunc) {
+	if node := command.Selected(); node != nil && node.Target.CanAddr() {
+		if _, drains := node.Target.Addr().Interface().(drainer); drains {
+			return ctx, func() {}
+		}
+	}
+	ctx, stop = signal.NotifyContext(ctx, os.Interrupt, syscall.SIGTERM)
+	context.AfterFunc(ctx, stop)
+	return ctx, stop
+}
+
+// errSignal is why the context of untilSignal ends.
+var errSignal = errors.New("signal")
+
+// untilSignal returns a context that the first SIGINT or SIGTERM ends, and the
+// channel on which the second comes. stop ends the context, and lets any further
+// signal end the process.
+func untilSignal(ctx context.Context) (_ context.Context, signals <-chan os.Signal, stop func()) {
+	received := make(chan os.Signal, 2)
+	signal.Notify(received, os.Interrupt, syscall.SIGTERM)
+	ctx, cancel := context.WithCancelCause(ctx)
+	go func() {
+		select {
+		case <-ctx.Done():
+		case <-received:
+			cancel(errSignal)
+		}
+	}()
+	return ctx, received, func() {
+		cancel(nil)
+		signal.Stop(received)
+	}
+}
+
+// hurryOn returns a context that ends when, while the process drains, a second
+// signal comes: then what can be released is released, and the process ends. A
+// third ends it at once.
+func (parts *parts) hurryOn(draining context.Context, signals <-chan os.Signal) context.Context {
+	hurried, hurry := context.WithCancel(context.Background())
+	go func() {
+		select {
+		case <-draining.Done():
+		case <-signals:
+			signal.Reset(os.Interrupt, syscall.SIGTERM)
+			parts.hurried.Store(true)
+			parts.log.Warn("second signal: releasing what is running", "within", lingerTime.String())
+			hurry()
+		}
+	}()
+	return hurried
+}
+
+// hurriedTime bounds each step after the release when a second signal has come.
+const hurriedTime = 300 * time.Millisecond
+
+// endTime is how long a step of the process's end may take.
+func (parts *parts) endTime(usual time.Duration) time.Duration {
+	if parts.hurried.Load() {
+		return hurriedTime
+	}
+	return usual
+}
+
+// afterSignal is the error of a command that a signal has ended: what it was
+// doing was cancelled, and did not fail.
+func afterSignal(ctx context.Context, err error) error {
+	if err == nil || ctx.Err() == nil || !errors.Is(err, context.Canceled) {
+		return err
+	}
+	return fmt.Errorf("interrupted: %w", err)
+}
+
+// input is standard input until ctx ends.
+func (p *program) input(ctx context.Context) io.Reader { return &input{ctx: ctx, from: p.stdin} }
+
+// input reads in a goroutine of its own, which a signal leaves behind: a read
+// from a terminal or a pipe cannot be cancelled.
+type input struct {
+	ctx  context.Context //nolint:containedctx // io.Reader has no parameter for it
+	from io.Reader
+	read chan inputRead
+	rest []byte
+	err  error
+}
+
+type inputRead struct {
+	data []byte
+	err  error
+}
+
+// Read returns the context's error once it has ended.
+func (i *input) Read(p []byte) (int, error) {
+	if i.read == nil {
+		i.read = make(chan inputRead)
+		go i.readAll()
+	}
+	for len(i.rest) == 0 && i.err == nil {
+		select {
+		case <-i.ctx.Done():
+			return 0, i.ctx.Err()
+		case r := <-i.read:
+			i.rest, i.err = r.data, r.err
+		}
+	}
+	n := copy(p, i.rest)
+	i.rest = i.rest[n:]
+	if n == 0 {
+		return 0, i.err
+	}
+	return n, nil
+}
+
+func (i *input) readAll() {
+	for {
+		data := make([]byte, 64<<10)
+		n, err := i.from.Read(data)
+		select {
+		case i.read <- inputRead{data[:n], err}:
+		case <-i.ctx.Done():
+			return
+		}
+		if err != nil {
+			return
+		}
+	}
+}

@@ -1,0 +1,171 @@
+// Package server turns tasks into a program: it serves /tasks/* and /admin/, runs
+// tasks directly where there is no Cloud Tasks, pulls them as a worker, and has the
+// command line for all of that.
+//
+// The grammar of the command line and every setting are the structs in main.go
+// and settings.go; each subcommand has a file, and wire.go turns settings into
+// the parts they configure.
+package server
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"reflect"
+	"slices"
+	"strings"
+
+	"github.com/alecthomas/kong"
+
+	"github.com/claimcheck-go/claimcheck/queue"
+)
+
+// grammar is the whole command line.
+type grammar struct {
+	settings
+
+	Serve   serveCmd   `cmd:"" default:"withargs" help:"Serve /tasks/* over HTTP and, in local mode, run the tasks (the default command)."`
+	Work    workCmd    `cmd:"" help:"Pull tasks from the database and run them."`
+	Enqueue enqueueCmd `cmd:"" help:"Store one task and send it on its way; or many, from standard input."`
+	Run     runCmd     `cmd:"" help:"Run one stored task now, in this process."`
+	Result  resultCmd  `cmd:"" help:"Print one task's result."`
+	Status  statusCmd  `cmd:"" help:"Print how many tasks are pending, running and so on."`
+	Purge   purgeCmd   `cmd:"" help:"Delete finished tasks."`
+	Requeue requeueCmd `cmd:"" help:"Recover RUNNING tasks whose lease has expired."`
+	Sweep   sweepCmd   `cmd:"" help:"One pass of the sweeper: dispatch stranded tasks, take back those whose lease has expired."`
+	Tasks   tasksCmd   `cmd:"" help:"List the registered tasks."`
+	Migrate migrateCmd `cmd:"" help:"Bring the database's schema up to date, or show what that takes."`
+	Doctor  doctorCmd  `cmd:"" help:"Check the settings, the database, the queues, the accounts and the URL, and say how to mend what is wrong."`
+}
+
+// program is what a command has of the world around it.
+type program struct {
+	definitions []queue.Definition // the tasks of this program
+
+	settings *settings
+	given    givenSettings
+	blank    error // settings of white space alone
+
+	lookalikes []misspelt // variables that are set and look like settings
+	works      bool       // this is work, which pulls
+	examines   bool       // this is doctor, which checks the settings of serve
+
+	getenv func(string) string
+	stdin  io.Reader
+	stdout io.Writer
+	stderr io.Writer
+}
+
+// usageError is a mistake of whoever called the program: exit status 2, and
+// nothing was started.
+type usageError struct{ error }
+
+func (e usageError) Unwrap() error { return e.error }
+
+func usagef(format string, args ...any) error { return usageError{fmt.Errorf(format, args...)} }
+
+// errSilent ends a command with status 1 when all has been said already.
+var errSilent = errors.New("")
+
+// Main runs the whole command line with these tasks, and ends the process.
+func Main(tasks ...queue.Definition) {
+	os.Exit(realMain(context.Background(), os.Args[1:], &program{
+		definitions: tasks,
+		getenv:      os.Getenv, stdin: os.Stdin, stdout: os.Stdout, stderr: os.Stderr,
+	}))
+}
+
+// realMain runs one command and returns the exit status: 0, 1 when it failed,
+// 2 when it was called wrongly.
+func realMain(ctx context.Context, args []string, p *program) int {
+	var g grammar
+	p.settings = &g.settings
+	exited, status := false, 0
+	parser, err := kong.New(&g,
+		kong.Name("server"),
+		kong.Description("Background tasks for serverless Go: rows in your database, tickets through Cloud Tasks."),
+		kong.UsageOnError(),
+		kong.DefaultEnvars("CLAIMCHECK"),
+		kong.KindMapper(reflect.Int, wholeNumber),
+		kong.ExplicitGroups(settingGroups),
+		kong.ConfigureHelp(kong.HelpOptions{Compact: true, FlagsLast: true}),
+		kong.Writers(p.stdout, p.stderr),
+		kong.Exit(func(code int) { exited, status = true, code }),
+	)
+	if err != nil {
+		panic(err) // the grammar itself is wrong
+	}
+	in := readInputs(args, parser.Model.Node)
+	command, err := parser.Parse(in.args)
+	if exited { // --help
+		return status
+	}
+	p.lookalikes = p.misspelt(parser.Model.Node)
+	getenv := p.getenv
+	p.getenv = func(name string) string { return strings.TrimSpace(getenv(name)) }
+	p.warnMisspelt()
+	if err != nil {
+		fmt.Fprintf(p.stderr, "server: %s (server --help lists all settings)\n", in.attribute(explain(err, parser.Model.Children, in.args)))
+		return 2
+	}
+	p.given = givenIn(command)
+	ctx, stop := interruptible(ctx, command)
+	defer stop()
+	command.BindTo(ctx, (*context.Context)(nil))
+	p.blank = in.checkBlank(command)
+	if err = p.blank; err == nil || command.Command() == "doctor" { // which lists what is wrong
+		err = afterSignal(ctx, command.Run(p))
+	}
+	var usage usageError
+	var exit exitStatus
+	switch {
+	case err == nil:
+		return 0
+	case errors.Is(err, errSilent):
+		return 1
+	case errors.As(err, &exit):
+		return int(exit)
+	case errors.As(err, &usage):
+		fmt.Fprintf(p.stderr, "server: %s\n", in.attribute(err))
+		return 2
+	default:
+		fmt.Fprintf(p.stderr, "server: %s\n", oneLine(err))
+		return 1
+	}
+}
+
+// explain calls an argument without a command what it is: a command that does
+// not exist. The grammar takes it for an argument of the default command.
+func explain(err error, commands []*kong.Node, args []string) error {
+	if rest, found := strings.CutPrefix(err.Error(), "unknown flag -"); found && rest != "" && rest[0] >= '0' && rest[0] <= '9' {
+		return fmt.Errorf("%w; put -- before arguments that begin with a dash", err)
+	}
+	word, found := strings.CutPrefix(err.Error(), "unexpected argument ")
+	if !found || word == "" {
+		return err
+	}
+	near, most := "", 1
+	for _, command := range commands {
+		if slices.Contains(args, command.Name) {
+			return err
+		}
+		n := 0
+		for n < min(len(word), len(command.Name)) && word[n] == command.Name[n] {
+			n++
+		}
+		if n > most {
+			near, most = command.Name, n
+		}
+	}
+	if near == "" {
+		return fmt.Errorf("unknown command %q", word)
+	}
+	return fmt.Errorf("unknown command %q, did you mean %q?", word, near)
+}
+
+// oneLine is the text of an error without line breaks.
+func oneLine(err error) string {
+	return strings.ReplaceAll(strings.TrimSpace(err.Error()), "\n", "; ")
+}

@@ -1,0 +1,78 @@
+package server
+
+import (
+	"context"
+	"fmt"
+	"net"
+	"net/http"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus/promhttp"
+)
+
+// metricsPage says where GET /metrics is served.
+type metricsPage struct {
+	where string // empty: nowhere; pageOn; else the address of a listener of its own
+}
+
+const pageOn = "on"
+
+// UnmarshalText reads the setting.
+func (m *metricsPage) UnmarshalText(text []byte) error {
+	switch where := string(text); where {
+	case "off", "false", "":
+		m.where = ""
+	case pageOn, "true":
+		m.where = pageOn
+	default:
+		if _, _, err := net.SplitHostPort(where); err != nil || checkListen(where) != nil {
+			return fmt.Errorf("must be off, on, or HOST:PORT such as 127.0.0.1:9464, not %q", where)
+		}
+		m.where = where
+	}
+	return nil
+}
+
+// handler is the page.
+func (o *observer) handler() http.Handler {
+	return promhttp.HandlerFor(o.page, promhttp.HandlerOpts{
+		ErrorHandling: promhttp.ContinueOnError, MaxRequestsInFlight: 4, Timeout: 10 * time.Second,
+	})
+}
+
+// getOnly refuses other methods, as everywhere.
+func getOnly(next http.Handler) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if r.Method != http.MethodGet && r.Method != http.MethodHead {
+			w.Header().Set("Allow", http.MethodGet)
+			w.WriteHeader(http.StatusMethodNotAllowed)
+			return
+		}
+		next.ServeHTTP(w, r)
+	})
+}
+
+// serveMetrics serves the page on a listener of its own, if that is asked for,
+// until the returned function is called. Who can reach that address may read it.
+func (p *program) serveMetrics(ctx context.Context, parts *parts) (stop func(), err error) {
+	where := p.settings.Metrics.where
+	if where == "" || where == pageOn {
+		return func() {}, nil
+	}
+	listener, err := new(net.ListenConfig).Listen(ctx, "tcp", where)
+	if err != nil {
+		return nil, fmt.Errorf("listen on %s: %w (METRICS chooses another address)", where, err)
+	}
+	page := parts.observer.handler()
+	server := newHTTPServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if r.URL.Path != "/metrics" {
+			http.NotFound(w, r)
+			return
+		}
+		page.ServeHTTP(w, r)
+	}))
+	server.ReadTimeout = headerTime
+	go func() { _ = server.Serve(limitPeers(listener)) }()
+	parts.log.Info("metrics are served, to everybody who can reach this address", "listen", "http://"+listener.Addr().String()+"/metrics")
+	return func() { _ = server.Close() }, nil
+}

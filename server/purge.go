@@ -1,0 +1,124 @@
+package server
+
+import (
+	"bufio"
+	"context"
+	"errors"
+	"fmt"
+	"strings"
+	"time"
+
+	"github.com/claimcheck-go/claimcheck/queue"
+	"github.com/claimcheck-go/claimcheck/server/httpapi"
+)
+
+type purgeCmd struct {
+	Days      int     `default:"0" accepts:"from 0 to 36500" help:"Only tasks that finished more than so many days ago."`
+	Status    string  `default:"SUCCESSFUL,FAILED" help:"Final statuses, comma-separated: SUCCESSFUL, FAILED, CANCELLED."`
+	Task      *string `aliases:"task-path" placeholder:"NAME" help:"Only tasks of this name (also --task-path)."`
+	BatchSize int     `default:"1000" accepts:"from 1 to 10000" help:"How many to delete in one transaction, up to 10000."`
+	DryRun    bool    `help:"Only count."`
+	Yes       bool    `help:"Do not ask, on a terminal."`
+	JSON      bool    `name:"json" help:"Print what the endpoint answers."`
+}
+
+// Help shows examples.
+func (*purgeCmd) Help() string {
+	return `Examples:
+  server purge --days 30 --dry-run
+  server purge --days 7 --status SUCCESSFUL --yes`
+}
+
+// Run deletes finished tasks, batch by batch. A signal cancels the batch under
+// way; those before it stay deleted.
+func (c *purgeCmd) Run(ctx context.Context, p *program) error {
+	request, err := c.request()
+	if err != nil {
+		return err
+	}
+	parts, err := p.connect(ctx)
+	if err != nil {
+		return err
+	}
+	defer parts.close()
+	if c.DryRun || !c.Yes && !c.JSON && isTerminal(p.stdin) {
+		n, err := parts.client.CountPurgeable(ctx, request)
+		if err != nil || c.DryRun {
+			return c.counted(p, n, err)
+		}
+		if !p.confirm(ctx, fmt.Sprintf("Delete %d tasks (%s)?", n, c.Status)) {
+			return ctx.Err()
+		}
+	}
+	bar, shown := p.progress("tasks deleted"), 0
+	deleted, more, err := parts.client.Purge(ctx, request, func(deleted int) {
+		bar.add(deleted - shown)
+		shown = deleted
+	})
+	bar.end()
+	if err != nil {
+		return p.inJSON(c.JSON, fmt.Errorf("%d tasks were deleted, then: %w", deleted, err))
+	}
+	return c.purged(p, deleted, more)
+}
+
+// purged prints how many were deleted. If more are left, a signal was the reason.
+func (c *purgeCmd) purged(p *program, deleted int, more bool) error {
+	var err error
+	if c.JSON {
+		err = p.printJSON(struct {
+			Deleted int  `json:"deleted"`
+			DryRun  bool `json:"dry_run"`
+			More    bool `json:"more,omitempty"`
+		}{deleted, false, more})
+	} else {
+		_, err = fmt.Fprintf(p.stdout, "%d tasks deleted\n", deleted)
+	}
+	if err == nil && more {
+		err = errors.New("interrupted before the end: more are left")
+	}
+	return err
+}
+
+func (c *purgeCmd) request() (queue.PurgeRequest, error) {
+	request := queue.PurgeRequest{
+		Statuses: httpapi.FinalStatuses(c.Status), Age: time.Duration(c.Days) * 24 * time.Hour, Limit: c.BatchSize,
+	}
+	if c.Task != nil {
+		request.Task = *c.Task
+	}
+	switch {
+	case c.Task != nil && *c.Task == "": // of a variable that is not set
+		return request, usagef("--task must be the name of a task; leave it out for all")
+	case c.Days < 0 || c.Days > 36500:
+		return request, usagef("--days must be from 0 to 36500, not %d", c.Days)
+	case c.BatchSize < 1 || c.BatchSize > 10000:
+		return request, usagef("--batch-size must be from 1 to 10000, not %d", c.BatchSize)
+	case len(request.Statuses) != strings.Count(c.Status, ",")+1:
+		return request, usagef("--status must list SUCCESSFUL, FAILED or CANCELLED, each once, not %q", c.Status)
+	}
+	return request, nil
+}
+
+func (c *purgeCmd) counted(p *program, n int, err error) error {
+	if err != nil {
+		return p.inJSON(c.JSON, err)
+	}
+	if c.JSON {
+		return p.printJSON(struct {
+			Count  int  `json:"count"`
+			DryRun bool `json:"dry_run"`
+		}{n, true})
+	}
+	p.nameDatabase(false)
+	fmt.Fprintf(p.stdout, "%d tasks would be deleted\n", n)
+	return nil
+}
+
+// confirm asks on the terminal.
+func (p *program) confirm(ctx context.Context, question string) bool {
+	fmt.Fprintf(p.stderr, "%s [y/N] ", question)
+	answer, _ := bufio.NewReader(p.input(ctx)).ReadString('\n')
+	answer = strings.ToLower(strings.TrimSpace(answer))
+	return answer == "y" || answer == "yes"
+}

@@ -1,0 +1,82 @@
+package server
+
+import (
+	"context"
+	"errors"
+	"fmt"
+
+	"github.com/claimcheck-go/claimcheck/queue"
+	"github.com/claimcheck-go/claimcheck/server/httpapi"
+)
+
+type runCmd struct {
+	ID         string `arg:"" help:"The task's ID."`
+	AllowRetry bool   `help:"Run a FAILED task again."`
+	JSON       bool   `name:"json" help:"Print what the execute endpoint answers."`
+}
+
+// Run claims and runs one task; its failing, or not being run, is a failure.
+func (c *runCmd) Run(ctx context.Context, p *program) error {
+	id, err := parseTaskID(c.ID)
+	if err != nil {
+		return err
+	}
+	if err := p.checkKept(); err != nil {
+		return err
+	}
+	parts, err := p.plan(ctx, true, true)
+	if err != nil {
+		return err
+	}
+	parts.existing = true // a new one has no such task
+	defer parts.close()
+	if err := p.open(ctx, parts, nil, false); err != nil {
+		return err
+	}
+	executor, err := p.executor(parts, 1)
+	if err != nil {
+		return err
+	}
+	_, stop := giveBackOnSignal(ctx, executor)
+	defer stop()
+	run, err := executor.RunByID(ctx, id, queue.RunOptions{AllowRetry: c.AllowRetry})
+	if c.JSON {
+		if printErr := p.printJSON(httpapi.ExecuteAnswer(run, err, false).Body); printErr != nil {
+			return printErr
+		}
+		if err != nil || run.Outcome != queue.OutcomeSucceeded {
+			return errSilent
+		}
+		return nil
+	}
+	if err != nil {
+		return notRun(err)
+	}
+	if err := p.printResult(run.Row, false); err != nil {
+		return err
+	}
+	if run.Outcome != queue.OutcomeSucceeded {
+		return fmt.Errorf("the task was not successful: %w", run.Err)
+	}
+	return nil
+}
+
+// notRun says why a task was not run, and what to do about it.
+func notRun(err error) error {
+	var refused *queue.NotClaimedError
+	if !errors.As(err, &refused) {
+		return err
+	}
+	switch {
+	case errors.Is(err, queue.ErrFinal) && refused.Row.Status == queue.StatusFailed:
+		return fmt.Errorf("not run: the task is FAILED (--allow-retry runs it again)")
+	case errors.Is(err, queue.ErrFinal):
+		return fmt.Errorf("not run: the task is %s", refused.Row.Status)
+	case errors.Is(err, queue.ErrLeased):
+		return fmt.Errorf("not run: %w, which ends in %s", err, refused.Wait.Round(1e9))
+	case errors.Is(err, queue.ErrNotDue):
+		return fmt.Errorf("not run: the task is due at %s", when(refused.Row.RunAfter))
+	default:
+		return fmt.Errorf("not run: %w", err)
+	}
+}

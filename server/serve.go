@@ -1,0 +1,254 @@
+package server
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net"
+	"net/http"
+	"os"
+	"runtime"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/claimcheck-go/claimcheck/detect"
+	"github.com/claimcheck-go/claimcheck/internal/version"
+	"github.com/claimcheck-go/claimcheck/queue"
+	"github.com/claimcheck-go/claimcheck/server/admin"
+	"github.com/claimcheck-go/claimcheck/server/httpapi"
+	"github.com/claimcheck-go/claimcheck/server/telemetry"
+)
+
+type serveCmd struct {
+	Listen      string `placeholder:"HOST:PORT" help:"Address to listen on. Default: :$PORT on Cloud Run and App Engine, else 127.0.0.1:8080."`
+	Concurrency *int   `placeholder:"N" accepts:"of at least 1" help:"Tasks that run at once. Default: 80 on Cloud Run and App Engine, 4 per CPU in local mode."`
+	Migrate     bool   `help:"Bring the schema up to date first. Local mode always does."`
+}
+
+// When the platform stops an instance it kills it 10 s after SIGTERM. Of these,
+// running tasks get drainTime to end by themselves, and lingerTime to return
+// once their contexts are cancelled, so that their claims can be given back.
+const (
+	drainTime  = 6 * time.Second
+	lingerTime = 2 * time.Second
+)
+
+// Run serves until SIGTERM or SIGINT, and then drains.
+func (c *serveCmd) Run(ctx context.Context, p *program) error {
+	if c.Concurrency != nil && *c.Concurrency < 1 {
+		return usagef("--concurrency must be at least 1, not %d: leave it out for the default", *c.Concurrency)
+	}
+	listen := c.listen(p)
+	if err := checkListen(listen); err != nil {
+		return err
+	}
+	parts, err := p.plan(ctx, true, true)
+	if err != nil {
+		return err
+	}
+	if err := p.checkExecutePath(); err != nil {
+		return err
+	}
+	auth, err := p.authenticator(parts, listen)
+	if err != nil {
+		return err
+	}
+	access, err := p.adminAccess(parts, listen, auth == httpapi.LoopbackOnly())
+	if err != nil {
+		return err
+	}
+	ctx, signals, stop := untilSignal(ctx)
+	defer stop()
+	local := queue.NewLocal()
+	defer parts.close()
+	if err := p.open(ctx, parts, local, c.Migrate || parts.mode == modeLocal); err != nil {
+		if ctx.Err() != nil {
+			return nil // told to stop before it could start
+		}
+		return err
+	}
+	executor, err := p.executor(parts, c.concurrency(p))
+	if err != nil {
+		return err
+	}
+	stopMetrics, err := p.serveMetrics(ctx, parts)
+	if err != nil {
+		return err
+	}
+	defer stopMetrics()
+	handler, err := p.handler(parts, executor, auth, access)
+	if err != nil {
+		return err
+	}
+	listener, err := new(net.ListenConfig).Listen(ctx, "tcp", listen)
+	if err != nil {
+		return fmt.Errorf("listen on %s: %w (--listen chooses another address)", listen, err)
+	}
+	p.announce(parts, listener.Addr(), auth == httpapi.LoopbackOnly())
+
+	server := newHTTPServer(handler)
+	served := make(chan error, 1)
+	go func() { served <- server.Serve(limitPeers(listener)) }()
+	if parts.mode == modeLocal {
+		go local.Run(ctx, executor)
+		defer p.sweepAlong(ctx, parts.client)()
+	}
+	select {
+	case err := <-served:
+		return fmt.Errorf("serve: %w", err)
+	case <-ctx.Done():
+	}
+	return drain(parts, server, executor, signals)
+}
+
+// drain stops taking work, lets what is running end, and gives back the rest; a
+// second signal skips the wait.
+func drain(parts *parts, server *http.Server, executor *queue.Executor, signals <-chan os.Signal) error {
+	parts.log.Info("stopping: running tasks may end first", "for", drainTime.String())
+	flushing, cancelFlush := context.WithTimeout(context.Background(), drainTime+lingerTime+flushTime*3/4)
+	defer cancelFlush()
+	draining, cancel := context.WithTimeout(context.Background(), drainTime)
+	defer cancel()
+	context.AfterFunc(parts.hurryOn(draining, signals), cancel)
+	if err := executor.Shutdown(draining, lingerTime); err != nil {
+		parts.log.Error("stopped with tasks still running", "error", err)
+	}
+	// The answers of the runs above are on their way.
+	closing, cancelClose := context.WithTimeout(context.Background(), parts.endTime(time.Second))
+	defer cancelClose()
+	if err := server.Shutdown(closing); err != nil && !errors.Is(err, context.DeadlineExceeded) {
+		return fmt.Errorf("closing the server: %w", err)
+	}
+	flushing, cancelFlush = context.WithTimeout(flushing, parts.endTime(flushTime))
+	defer cancelFlush()
+	parts.flush(flushing)
+	parts.log.Info("stopped")
+	return nil
+}
+
+func (c *serveCmd) listen(p *program) string {
+	switch port := p.getenv("PORT"); {
+	case c.Listen != "":
+		return c.Listen
+	case p.onPlatform() && port != "":
+		return ":" + port
+	case p.onPlatform():
+		return ":8080"
+	default:
+		return "127.0.0.1:8080"
+	}
+}
+
+func checkListen(address string) error {
+	_, port, err := net.SplitHostPort(address)
+	if err == nil {
+		_, err = strconv.ParseUint(port, 10, 16)
+	}
+	if err != nil {
+		return usagef("--listen must be HOST:PORT such as 127.0.0.1:8080, not %q", address)
+	}
+	return nil
+}
+
+func (c *serveCmd) concurrency(p *program) int {
+	switch {
+	case c.Concurrency != nil:
+		return *c.Concurrency
+	case p.onPlatform():
+		return 80
+	default:
+		return 4 * runtime.NumCPU()
+	}
+}
+
+// handler is all that the server answers.
+func (p *program) handler(parts *parts, executor *queue.Executor, auth httpapi.Authenticator, access admin.Access) (http.Handler, error) {
+	cfg := httpapi.Config{
+		Client: parts.client, Executor: executor, Auth: auth, RouteAuth: p.routeAuth(auth), Logger: parts.log,
+		RequestTimeout: p.requestTimeout(),
+		ExecutePath:    p.executePath(), MaxBody: int64(p.settings.TasksMaxBody),
+	}
+	if p.detector().Platform() == detect.AppEngine {
+		cfg.BusyStatus = http.StatusServiceUnavailable
+	}
+	switch {
+	case parts.observer != nil:
+		cfg.Around = parts.observer.Around
+	case p.logsJSON():
+		cfg.Around = telemetry.Receive
+	}
+	api, err := httpapi.New(cfg)
+	if err != nil {
+		return nil, err
+	}
+	pages, err := p.adminPages(parts, access)
+	if err != nil {
+		return nil, err
+	}
+	metrics := api // which knows no such page
+	if p.settings.Metrics.where == pageOn {
+		metrics = httpapi.Require(auth)(getOnly(parts.observer.handler()))
+	}
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		httpapi.LimitBodyTime(w, r)
+		switch path := strings.TrimSuffix(r.URL.Path, "/"); {
+		case path == "/health/live":
+			w.WriteHeader(http.StatusOK)
+		case path == "/health/ready":
+			ready(w, r, parts.db)
+		case path == "/metrics":
+			metrics.ServeHTTP(w, r)
+		case isAdmin(r.URL.Path):
+			pages.ServeHTTP(w, r)
+		default:
+			api.ServeHTTP(w, r)
+		}
+	}), nil
+}
+
+// executePath is where deliveries arrive: the path of TASK_HANDLER_URL, if that
+// is given.
+func (p *program) executePath() string {
+	if _, rest, ok := strings.Cut(p.settings.TaskHandlerURL, "://"); ok {
+		if slash := strings.Index(rest, "/"); slash >= 0 {
+			return rest[slash:]
+		}
+	}
+	return p.settings.TaskHandlerPath
+}
+
+// ready answers whether the database does, and says nothing else.
+func ready(w http.ResponseWriter, r *http.Request, db database) {
+	ctx, cancel := context.WithTimeout(r.Context(), 2*time.Second)
+	defer cancel()
+	if err := db.Ping(ctx); err != nil {
+		w.WriteHeader(http.StatusServiceUnavailable)
+		return
+	}
+	w.WriteHeader(http.StatusOK)
+}
+
+// announce logs the one line from which one sees what this server is.
+func (p *program) announce(parts *parts, address net.Addr, open bool) {
+	databaseURL, _ := p.databaseURL()
+	build := version.Get()
+	fields := []any{"version", build.Version, "revision", build.Revision, "mode", parts.mode, "listen", "http://" + address.String(), "database", describeDatabase(databaseURL)}
+	if t := parts.target; t != nil {
+		handler := t.config.HandlerURL
+		if t.config.AppEngine != nil {
+			handler = "App Engine " + t.config.AppEngine.Service + "/" + t.config.AppEngine.Version
+		}
+		fields = append(fields, "handler_url", handler, "audience", strings.Join(t.audience, ","),
+			"cloud_tasks", t.config.Project+"/"+t.config.Location)
+	}
+	queues := "all"
+	if len(parts.config.Queues) > 0 {
+		queues = strings.Join(parts.config.Queues, ",")
+	}
+	fields = append(fields, "queues", queues)
+	if open {
+		fields = append(fields, "access", "open to every program on this machine; set TASK_API_TOKEN to require a credential")
+	}
+	parts.log.Info("claimcheck is ready", fields...)
+}

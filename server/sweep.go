@@ -1,0 +1,81 @@
+package server
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/claimcheck-go/claimcheck/queue"
+)
+
+type sweepCmd struct {
+	Limit int  `default:"500" accepts:"from 1 to 10000" help:"How many tasks of each kind to handle at most, up to 10000."`
+	JSON  bool `name:"json" help:"Print what the endpoint answers."`
+}
+
+// Help shows examples.
+func (*sweepCmd) Help() string {
+	return `Dispatches tasks that should have been claimed by now, takes back those whose
+lease has expired, and gives far-future tasks their Cloud Task. Any number may
+run at the same time.
+
+Examples:
+  server sweep
+  server sweep --limit 10000 --json`
+}
+
+// Run does one pass of the sweeper; it fails if nothing but errors came of it.
+func (c *sweepCmd) Run(ctx context.Context, p *program) error {
+	if c.Limit < 1 || c.Limit > 10000 {
+		return usagef("--limit must be from 1 to 10000, not %d", c.Limit)
+	}
+	if err := p.checkKept(); err != nil {
+		return err
+	}
+	parts, err := p.plan(ctx, true, false)
+	if err != nil {
+		return err
+	}
+	defer parts.close()
+	if err := p.open(ctx, parts, nil, false); err != nil {
+		return err
+	}
+	swept, err := parts.client.Sweep(ctx, c.Limit)
+	if err != nil {
+		return p.inJSON(c.JSON, err)
+	}
+	if c.JSON {
+		err = p.printJSON(swept)
+	} else {
+		_, err = fmt.Fprintf(p.stdout, "%d dispatched, %d reclaimed, %d armed, %d failed, %d errors\n",
+			swept.Dispatched, swept.Reclaimed, swept.Armed, swept.Failed, swept.Errors)
+	}
+	switch {
+	case err != nil:
+	case ctx.Err() != nil:
+		err = errors.New("interrupted before the end: there may be more")
+	case swept.NothingWorked():
+		err = errSilent // the log says why
+	}
+	return err
+}
+
+// sweepAlong sweeps at every TASKS_SWEEP_INTERVAL until ctx ends, or the
+// returned function is called, which waits for the sweep under way.
+func (p *program) sweepAlong(ctx context.Context, client *queue.Client) (stop func()) {
+	interval := time.Duration(p.settings.TasksSweepInterval)
+	if interval == 0 {
+		return func() {}
+	}
+	ctx, cancel := context.WithCancel(ctx)
+	done := make(chan struct{})
+	go func() {
+		defer close(done)
+		client.SweepEvery(ctx, interval)
+	}()
+	return func() {
+		cancel()
+		<-done
+	}
+}

@@ -1,0 +1,149 @@
+package server
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/claimcheck-go/claimcheck/queue"
+)
+
+type workCmd struct {
+	Queue           []string  `placeholder:"NAME" help:"Queues to pull from; repeatable. Default: all."`
+	Backend         string    `default:"default" help:"Backend to pull from."`
+	Continuous      bool      `help:"Keep looking when nothing is due. Otherwise end then."`
+	Interval        duration  `default:"5s" help:"How often to look when nothing is due."`
+	MaxTasks        int       `default:"0" accepts:"of 0 (no limit) or more" help:"End after so many tasks; 0 is no limit."`
+	Concurrency     int       `default:"1" accepts:"of at least 1" help:"Tasks that run at once."`
+	ShutdownTimeout *duration `placeholder:"0" help:"How long running tasks may go on after SIGTERM; 0 is as long as it takes. Default: 8s on Cloud Run and App Engine, else 0."`
+	EmptyExitCode   int       `default:"0" accepts:"from 0 to 255" help:"Exit status when nothing was run."`
+	FailedExitCode  int       `default:"0" accepts:"from 0 to 255" help:"Exit status when a task ended FAILED."`
+}
+
+// exitStatus ends a command with a status of its own, and says nothing.
+type exitStatus int
+
+func (e exitStatus) Error() string { return fmt.Sprintf("exit status %d", int(e)) }
+
+// Help shows examples.
+func (*workCmd) Help() string {
+	return `Examples:
+  server work --queue emails --queue default --concurrency 10
+  server work --continuous --interval 2
+  server work --max-tasks 100 --failed-exit-code 1`
+}
+
+// Run pulls and runs tasks until there are none, or for ever.
+func (c *workCmd) Run(ctx context.Context, p *program) error {
+	if err := c.check(); err != nil {
+		return err
+	}
+	if p.settings.Metrics.where == pageOn {
+		return usagef("METRICS=on is for serve: a worker has no listener, so give METRICS a HOST:PORT such as 127.0.0.1:9464, or turn it off")
+	}
+	p.works = true
+	if !c.Continuous {
+		if err := p.checkKept(); err != nil {
+			return err
+		}
+	}
+	parts, err := p.plan(ctx, true, true)
+	if err != nil {
+		return err
+	}
+	if rawURL, _ := p.databaseURL(); isMemory(rawURL) {
+		parts.log.Warn("no other process can store tasks in a database in memory: this worker gets none", "database", rawURL)
+	}
+	defer parts.close()
+	if err := p.open(ctx, parts, nil, false); err != nil {
+		return err
+	}
+	stopMetrics, err := p.serveMetrics(ctx, parts)
+	if err != nil {
+		return err
+	}
+	defer stopMetrics()
+	if err := p.checkBackend(parts, c.Backend, false); err != nil {
+		return err
+	}
+	executor, err := p.executor(parts, c.Concurrency)
+	if err != nil {
+		return err
+	}
+	ctx, stopped := c.stopOnSignal(ctx, p, parts, executor)
+	if c.Continuous {
+		defer p.sweepAlong(ctx, parts.client)()
+	}
+	progress := p.progress("tasks run")
+	worked, err := executor.Work(ctx, queue.WorkConfig{
+		From: queue.From{Queues: nonEmpty(c.Queue), Backend: c.Backend}, MaxTasks: c.MaxTasks,
+		Continuous: c.Continuous, Interval: time.Duration(c.Interval), OnRun: func(*queue.Run) { progress.add(1) },
+	})
+	progress.end()
+	if err := stopped(); err != nil {
+		parts.log.Error("stopped with tasks still running; they keep their claims until their leases are over", "error", err)
+		return errSilent
+	}
+	if err != nil {
+		return err
+	}
+	parts.log.Info("work ends", "tasks_run", worked.Runs, "failed", worked.Failed)
+	switch {
+	case worked.Failed > 0 && c.FailedExitCode != 0:
+		return exitStatus(c.FailedExitCode)
+	case worked.Runs == 0 && c.EmptyExitCode != 0:
+		return exitStatus(c.EmptyExitCode)
+	}
+	return nil
+}
+
+func (c *workCmd) check() error {
+	switch {
+	case c.Concurrency < 1:
+		return usagef("--concurrency must be at least 1, not %d", c.Concurrency)
+	case c.MaxTasks < 0:
+		return usagef("--max-tasks must be 0 (no limit) or more, not %d", c.MaxTasks)
+	case c.Interval <= 0:
+		return usagef("--interval must be more than 0")
+	case min(c.EmptyExitCode, c.FailedExitCode) < 0 || max(c.EmptyExitCode, c.FailedExitCode) > 255:
+		return usagef("--empty-exit-code and --failed-exit-code must be from 0 to 255")
+	}
+	return nil
+}
+
+// stopOnSignal makes SIGTERM and SIGINT stop the worker: it claims nothing more,
+// and running tasks may end within the shutdown timeout; after it, or at a second
+// signal, their claims are given back. stopped waits for that, if a signal came,
+// and fails if functions did not return, so that their claims could not be.
+func (c *workCmd) stopOnSignal(ctx context.Context, p *program, parts *parts, e *queue.Executor) (_ context.Context, stopped func() error) {
+	timeout := time.Duration(0)
+	if p.onPlatform() {
+		timeout = 8 * time.Second
+	}
+	if c.ShutdownTimeout != nil {
+		timeout = time.Duration(*c.ShutdownTimeout)
+	}
+	working, signals, stop := untilSignal(ctx)
+	result := make(chan error, 1)
+	go func() {
+		<-working.Done()
+		if !errors.Is(context.Cause(working), errSignal) { // the work has ended by itself
+			result <- nil
+			return
+		}
+		parts.log.Info("stopping: running tasks may end first")
+		draining, cut := context.WithCancel(ctx)
+		defer cut()
+		if timeout > 0 {
+			draining, cut = context.WithTimeout(draining, max(timeout-lingerTime, timeout/2))
+			defer cut()
+		}
+		context.AfterFunc(parts.hurryOn(draining, signals), cut)
+		result <- e.Shutdown(draining, lingerTime)
+	}()
+	return working, func() error {
+		stop()
+		return <-result
+	}
+}
