@@ -103,7 +103,7 @@ func newCreateTaskRequest(cfg Config, ticket queue.Ticket, now time.Time) (*clou
 
 func httpRequest(cfg Config, ticket queue.Ticket) *cloudtaskspb.Task_HttpRequest {
 	handlerURL := cfg.HandlerURL
-	if ticket.Anywhere {
+	if ticket.AnyVersion {
 		handlerURL = WithoutTag(handlerURL)
 	}
 	return &cloudtaskspb.Task_HttpRequest{HttpRequest: &cloudtaskspb.HttpRequest{
@@ -122,7 +122,7 @@ func appEngineRequest(target *AppEngineTarget, ticket queue.Ticket) *cloudtasksp
 		RelativeUri: strings.Replace(target.HandlerPath, taskIDPlaceholder, ticket.ID.String(), 1) + query,
 	}
 	version := target.Version
-	if ticket.Anywhere {
+	if ticket.AnyVersion {
 		version = ""
 	}
 	if target.Service != "" || version != "" {

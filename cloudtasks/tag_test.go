@@ -31,7 +31,7 @@ func TestTicketsArePinnedUnlessTheyMayGoAnywhere(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		request, err := newCreateTaskRequest(cfg, queue.Ticket{ID: testID, Queue: "default", Anywhere: anywhere}, testNow)
+		request, err := newCreateTaskRequest(cfg, queue.Ticket{ID: testID, Queue: "default", AnyVersion: anywhere}, testNow)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -47,7 +47,7 @@ func TestTicketsArePinnedUnlessTheyMayGoAnywhere(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		request, err := newCreateTaskRequest(cfg, queue.Ticket{ID: testID, Queue: "default", Anywhere: anywhere}, testNow)
+		request, err := newCreateTaskRequest(cfg, queue.Ticket{ID: testID, Queue: "default", AnyVersion: anywhere}, testNow)
 		if err != nil {
 			t.Fatal(err)
 		}

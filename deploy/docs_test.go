@@ -15,7 +15,7 @@ var pages = []string{"docs/deploy-cloud-run.md", "docs/deploy-app-engine.md", "d
 func source(t *testing.T) string {
 	t.Helper()
 	var text strings.Builder
-	for _, path := range goFiles(t, "cmd", "queue", "cloudtasks", "detect", "oidc", "internal") {
+	for _, path := range goFiles(t, "server", "queue", "cloudtasks", "detect", "oidc", "internal") {
 		file, err := os.ReadFile(path)
 		if err != nil {
 			t.Fatal(err)

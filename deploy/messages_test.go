@@ -19,7 +19,7 @@ import (
 func codeCommands(t *testing.T, real *gcloudfake.Real) []invocation {
 	t.Helper()
 	packages := map[string]*messages{}
-	for _, path := range goFiles(t, "cmd", "cloudtasks", "cloudrunjobs", "detect", "internal", "oidc", "queue") {
+	for _, path := range goFiles(t, "server", "cloudtasks", "cloudrunjobs", "detect", "internal", "oidc", "queue") {
 		file, err := parser.ParseFile(token.NewFileSet(), path, nil, parser.SkipObjectResolution)
 		if err != nil {
 			t.Fatal(err)

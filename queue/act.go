@@ -18,8 +18,8 @@ type ActRequest struct {
 	Target string // what is chosen, in words, for the audit log
 }
 
-// Acted is what an action did.
-type Acted struct {
+// ActionResult is what an action did.
+type ActionResult struct {
 	Done         int  // rows changed
 	Undispatched int  // of these, rows whose tickets were refused; the sweeper sees to them
 	Locked       int  // rows that another transaction had locked, up to lockedMost; they were not changed
@@ -39,9 +39,9 @@ const actBatch = 200
 // Act does something to all rows that are chosen and that the action is for, in
 // batches, and dispatches those that may run again. Rows that it makes run and
 // that fail meanwhile are not chosen again. It stops when ctx ends, which
-// Acted.More then says. progress, which may be nil, is told the count so far.
+// ActionResult.More then says. progress, which may be nil, is told the count so far.
 // The action stands in the audit log from before its first change.
-func (c *Client) Act(ctx context.Context, r ActRequest, progress func(done int)) (acted Acted, err error) {
+func (c *Client) Act(ctx context.Context, r ActRequest, progress func(done int)) (acted ActionResult, err error) {
 	entry := AuditEntry{Actor: r.Actor, Action: string(r.Action), Target: r.Target}
 	if len(r.IDs) == 1 {
 		entry.Task = r.IDs[0]
@@ -129,7 +129,7 @@ func (c *Client) locked(ctx context.Context, r ActRequest, before time.Time, don
 
 // actBatch changes and dispatches one batch. It ends even if ctx does: how much
 // was done would not be known.
-func (c *Client) actBatch(ctx context.Context, r ActRequest, before time.Time, limit int, acted *Acted) (int, error) {
+func (c *Client) actBatch(ctx context.Context, r ActRequest, before time.Time, limit int, acted *ActionResult) (int, error) {
 	ctx = context.WithoutCancel(ctx)
 	var rows []*Row
 	err := within(ctx, batchTimeout, func(ctx context.Context) (err error) {
@@ -156,15 +156,15 @@ func (c *Client) note(ctx context.Context, e AuditEntry) (time.Time, error) {
 	e.Actor, e.Target = cleanText(e.Actor, 200), cleanText(e.Target, 1000)
 	var at time.Time
 	err := within(ctx, statementTimeout, func(ctx context.Context) (err error) {
-		at, err = c.cfg.Store.Note(ctx, e)
+		at, err = c.cfg.Store.RecordAudit(ctx, e)
 		return err
 	})
 	c.outage.observe(err)
 	return at, err
 }
 
-// Note keeps in the audit log that somebody did something to one task.
-func (c *Client) Note(ctx context.Context, actor, action string, task uuid.UUID, target string) error {
+// RecordAudit keeps in the audit log that somebody did something to one task.
+func (c *Client) RecordAudit(ctx context.Context, actor, action string, task uuid.UUID, target string) error {
 	id, err := uuid.NewV7()
 	if err != nil {
 		return fmt.Errorf("note: %w", err)

@@ -25,7 +25,7 @@ func TestActRetriesAllAndDispatchesThem(t *testing.T) {
 	out.tickets = nil
 	var seen []int
 	acted, err := sys.client.Act(t.Context(), queue.ActRequest{Action: queue.ActionRetry, Actor: "ann", Target: "FAILED"}, func(done int) { seen = append(seen, done) })
-	if err != nil || acted != (queue.Acted{Done: total}) || len(seen) != 3 || seen[2] != total {
+	if err != nil || acted != (queue.ActionResult{Done: total}) || len(seen) != 3 || seen[2] != total {
 		t.Errorf("%+v, %v, progress %v", acted, err, seen)
 	}
 	for _, ticket := range out.sent() {
@@ -34,7 +34,7 @@ func TestActRetriesAllAndDispatchesThem(t *testing.T) {
 	if len(ids) != 0 || sys.row(waiting).Status != queue.StatusReady {
 		t.Errorf("%d rows were not dispatched", len(ids))
 	}
-	notes, err := sys.client.Board().Notes(t.Context(), uuid.Nil, time.Time{}, 10)
+	notes, err := sys.client.Board().AuditLog(t.Context(), uuid.Nil, time.Time{}, 10)
 	if err != nil || len(notes) != 1 || notes[0].Actor != "ann" || notes[0].Action != "retry" || notes[0].Done != total || !notes[0].Ended {
 		t.Errorf("audit %+v, %v", notes, err)
 	}
@@ -45,13 +45,13 @@ func TestActSaysWhatWasNotDispatched(t *testing.T) {
 	sys := newSystem(t, setup{dispatch: out}, queue.NewTask("t", nothing))
 	id := sys.enqueue("t", nil)
 	acted, err := sys.client.Act(t.Context(), queue.ActRequest{Action: queue.ActionRun, Selection: queue.Selection{IDs: []uuid.UUID{id}}}, nil)
-	if err != nil || acted != (queue.Acted{Done: 1, Undispatched: 1}) {
+	if err != nil || acted != (queue.ActionResult{Done: 1, Undispatched: 1}) {
 		t.Errorf("%+v, %v", acted, err)
 	}
-	if acted, err = sys.client.Act(t.Context(), queue.ActRequest{Action: queue.ActionCancel}, nil); err != nil || acted != (queue.Acted{Done: 1}) {
+	if acted, err = sys.client.Act(t.Context(), queue.ActRequest{Action: queue.ActionCancel}, nil); err != nil || acted != (queue.ActionResult{Done: 1}) {
 		t.Errorf("%+v, %v", acted, err)
 	}
-	notes, err := sys.client.Board().Notes(t.Context(), id, time.Time{}, 10)
+	notes, err := sys.client.Board().AuditLog(t.Context(), id, time.Time{}, 10)
 	if err != nil || len(notes) != 1 || notes[0].Failed != 1 {
 		t.Errorf("audit of the task: %+v, %v", notes, err)
 	}
@@ -65,7 +65,7 @@ func TestActChangesNoMoreThanAsked(t *testing.T) {
 	}
 	for _, c := range []struct{ most, want int }{{3, 3}, {200, 200}, {40, 40}, {0, 7}, {5, 0}} {
 		acted, err := sys.client.Act(t.Context(), queue.ActRequest{Action: queue.ActionCancel, Most: c.most}, nil)
-		if err != nil || acted != (queue.Acted{Done: c.want}) {
+		if err != nil || acted != (queue.ActionResult{Done: c.want}) {
 			t.Errorf("most %d: %+v, %v", c.most, acted, err)
 		}
 	}

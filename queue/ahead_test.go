@@ -49,7 +49,7 @@ type crowd struct {
 	atOnce  atomic.Int64
 	most    atomic.Int64 // functions that ran at once
 	ran     sync.Map     // how often, by ID
-	worked  queue.Worked
+	worked  queue.WorkResult
 	stopped chan struct{} // closed when Work has returned
 }
 

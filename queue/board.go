@@ -28,27 +28,27 @@ type Board interface {
 	Act(ctx context.Context, a Action, s Selection, before time.Time, limit int) ([]*Row, error)
 
 	// Queues returns the figures of each queue that has live rows.
-	Queues(ctx context.Context) ([]QueueFigures, error)
+	Queues(ctx context.Context) ([]QueueStats, error)
 	// History counts the rows that have ended since then by hour.
-	History(ctx context.Context, since time.Time) ([]HourFigures, error)
+	History(ctx context.Context, since time.Time) ([]HourStats, error)
 	// Failures groups the rows that have FAILED since then, the largest groups
 	// first. It looks at the latest FailuresWindow of them.
 	Failures(ctx context.Context, since time.Time, limit int) ([]FailureGroup, error)
 
-	// Mark notes under a name that something happened now. Marks returns when
+	// Touch notes under a name that something happened now. Touched returns when
 	// each last did.
-	Mark(ctx context.Context, name string) error
-	Marks(ctx context.Context) (map[string]time.Time, error)
+	Touch(ctx context.Context, name string) error
+	Touched(ctx context.Context) (map[string]time.Time, error)
 
-	// Note keeps an entry of the audit log: a new one, or, if its ID exists, its
-	// Done, Failed and Ended. It returns when the entry was made. Notes returns
+	// RecordAudit keeps an entry of the audit log: a new one, or, if its ID exists, its
+	// Done, Failed and Ended. It returns when the entry was made. AuditLog returns
 	// the latest before a time, or of all; those about one task if id is not zero.
-	Note(ctx context.Context, e AuditEntry) (time.Time, error)
-	Notes(ctx context.Context, id uuid.UUID, before time.Time, limit int) ([]AuditEntry, error)
+	RecordAudit(ctx context.Context, e AuditEntry) (time.Time, error)
+	AuditLog(ctx context.Context, id uuid.UUID, before time.Time, limit int) ([]AuditEntry, error)
 }
 
-// MarkSwept is the mark of the sweeper.
-const MarkSwept = "swept"
+// TouchSwept is the mark of the sweeper.
+const TouchSwept = "swept"
 
 // Bounds of what one look at the board takes.
 const (
@@ -123,8 +123,8 @@ const (
 // Actions lists the actions.
 var Actions = []Action{ActionRun, ActionRetry, ActionRequeue, ActionCancel}
 
-// QueueFigures are figures of one queue.
-type QueueFigures struct {
+// QueueStats are figures of one queue.
+type QueueStats struct {
 	Backend, Queue string
 	Pending        int // READY and due
 	Delayed        int // READY and not due
@@ -135,8 +135,8 @@ type QueueFigures struct {
 	Succeeded, Failed int
 }
 
-// HourFigures counts the rows that ended within an hour.
-type HourFigures struct {
+// HourStats counts the rows that ended within an hour.
+type HourStats struct {
 	Hour              time.Time // its beginning, UTC
 	Succeeded, Failed int
 }

@@ -63,10 +63,10 @@ type Ticket struct {
 	// Name makes repeated dispatches of the same state of a row one; empty
 	// leaves it to the claim to make duplicates harmless.
 	Name string
-	// Anywhere asks a dispatcher that pins tickets to the version of the program
+	// AnyVersion asks a dispatcher that pins tickets to the version of the program
 	// that made them not to pin this one: an earlier ticket came to nothing, so
 	// that version may be gone, or this one does not know the task.
-	Anywhere bool
+	AnyVersion bool
 }
 
 // DispatchError says which tickets of one Dispatch failed.

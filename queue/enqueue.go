@@ -200,7 +200,7 @@ func (c *Client) newRow(row *NewRow, request Request, random io.Reader) error {
 	if !o.runAfter.IsZero() {
 		wait = time.Until(o.runAfter)
 	}
-	row.Delay, row.Armed = o.delay, c.armed(o.backend, wait)
+	row.Delay, row.WillDispatch = o.delay, c.armed(o.backend, wait)
 	*row.Row = Row{
 		ID: o.id, Task: request.Task, Queue: o.queue, Backend: o.backend,
 		Priority: o.priority, MaxAttempts: o.maxAttempts, Timeout: o.timeout,

@@ -364,7 +364,7 @@ type lockedRow struct {
 	looks atomic.Int32
 }
 
-func (l *lockedRow) Promote(ctx context.Context, limit int) (queue.Promotion, error) {
+func (l *lockedRow) Promote(ctx context.Context, limit int) (queue.PromoteResult, error) {
 	l.looks.Add(1)
 	p, err := l.Store.Promote(ctx, limit)
 	p.Next = time.Microsecond

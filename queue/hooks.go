@@ -27,7 +27,7 @@ type Hooks struct {
 
 	// Promoted is called when Promote found leases that had run out: their
 	// workers are gone.
-	Promoted func(ctx context.Context, p Promotion)
+	Promoted func(ctx context.Context, p PromoteResult)
 }
 
 // JoinHooks makes one Hooks of several, such as one's own and those of package
@@ -147,7 +147,7 @@ func (c *Client) dispatched(ctx context.Context, rows []*Row, refused func(*Row)
 }
 
 // promoted tells the hook, if there is one, of workers that are gone.
-func (c *Client) promoted(ctx context.Context, p Promotion) {
+func (c *Client) promoted(ctx context.Context, p PromoteResult) {
 	if hook := c.cfg.Hooks.Promoted; hook != nil && p.Reclaimed+p.Failed > 0 {
 		hook(ctx, p)
 	}

@@ -65,7 +65,7 @@ func tellingHooks(name string, told *[]string) queue.Hooks {
 		Running:    func(ctx context.Context, _ *queue.Row) context.Context { tell(ctx, "running"); return within(ctx) },
 		Started:    func(ctx context.Context, _ *queue.Row) { tell(ctx, "started") },
 		Finished:   func(ctx context.Context, _ *queue.Run) { tell(ctx, "finished") },
-		Promoted:   func(ctx context.Context, _ queue.Promotion) { tell(ctx, "promoted") },
+		Promoted:   func(ctx context.Context, _ queue.PromoteResult) { tell(ctx, "promoted") },
 	}
 }
 
@@ -80,7 +80,7 @@ func TestJoinedHooksAreCalledInTurn(t *testing.T) {
 	ctx = hooks.Running(t.Context(), nil)
 	hooks.Started(ctx, nil)
 	hooks.Finished(ctx, nil)
-	hooks.Promoted(t.Context(), queue.Promotion{})
+	hooks.Promoted(t.Context(), queue.PromoteResult{})
 	want := []string{
 		"a enqueuing in ", "b enqueuing in a", "a enqueued in ab", "b enqueued in ab", "a dispatched refused in ab", "b dispatched refused in ab",
 		"b ended <nil> in a", "a ended <nil> in ", "a running in ", "b running in a", "a started in ab", "b started in ab",
@@ -113,7 +113,7 @@ func TestHooksAreToldOfTroubleToo(t *testing.T) {
 			},
 			Dispatched: func(_ context.Context, _ *queue.Row, err error) { tell("dispatched %v", err) },
 			Finished:   func(_ context.Context, run *queue.Run) { tell("%s after %s", run.Outcome, run.Duration) },
-			Promoted:   func(_ context.Context, p queue.Promotion) { tell("%d reclaimed, %d failed", p.Reclaimed, p.Failed) },
+			Promoted:   func(_ context.Context, p queue.PromoteResult) { tell("%d reclaimed, %d failed", p.Reclaimed, p.Failed) },
 		}}}, queue.NewTask("t", func(context.Context, any) (any, error) { time.Sleep(time.Hour); return nil, nil }, queue.Timeout(time.Second)))
 		id := uuid.New()
 		sys.enqueue("t", nil, queue.WithID(id))

@@ -14,9 +14,9 @@ func idlePause(interval time.Duration) time.Duration {
 	return interval + interval/10 - rand.N(interval/100+1)
 }
 
-// MarkEvery is how often SweepEvery notes that it sweeps (MarkSwept), so that the
+// TouchEvery is how often SweepEvery notes that it sweeps (TouchSwept), so that the
 // mark may be older than the last sweep by this much. A single Sweep always does.
-const MarkEvery = 2 * time.Minute
+const TouchEvery = 2 * time.Minute
 
 // freshLook is for how long a background sweep relies on a look of this process.
 const freshLook = 2 * LocalPoll
@@ -30,7 +30,7 @@ type lastLook struct {
 	marked  time.Time // when this process last noted that it sweeps
 }
 
-func (l *lastLook) note(p Promotion) {
+func (l *lastLook) note(p PromoteResult) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	l.at = time.Now()
@@ -50,7 +50,7 @@ func (l *lastLook) fresh() (fresh, nothing bool) {
 func (l *lastLook) markDue() bool {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	return l.marked.IsZero() || time.Since(l.marked) >= MarkEvery
+	return l.marked.IsZero() || time.Since(l.marked) >= TouchEvery
 }
 
 func (l *lastLook) noteMark() {

@@ -29,7 +29,7 @@ func (s *askedStore) note(what string) {
 	s.calls = append(s.calls, asked{what, time.Now()})
 }
 
-func (s *askedStore) Promote(ctx context.Context, limit int) (queue.Promotion, error) {
+func (s *askedStore) Promote(ctx context.Context, limit int) (queue.PromoteResult, error) {
 	s.note("promote")
 	return s.Store.Promote(ctx, limit)
 }
@@ -39,9 +39,9 @@ func (s *askedStore) ClaimNext(ctx context.Context, r queue.ClaimNextRequest) ([
 	return s.Store.ClaimNext(ctx, r)
 }
 
-func (s *askedStore) Mark(ctx context.Context, name string) error {
+func (s *askedStore) Touch(ctx context.Context, name string) error {
 	s.note("mark")
-	return s.Store.Mark(ctx, name)
+	return s.Store.Touch(ctx, name)
 }
 
 func (s *askedStore) StrandedQueues(ctx context.Context, backend string) ([]queue.StrandedQueue, error) {

@@ -255,7 +255,7 @@ const longestBackOff = time.Second
 
 // next is how long after a promotion to look again. A row that is due but was not
 // promoted is locked by another transaction: it is waited for, longer each time.
-func (l *Local) next(p Promotion) time.Duration {
+func (l *Local) next(p PromoteResult) time.Duration {
 	const due = time.Millisecond
 	if p.Next > due || p.Released+p.Reclaimed+p.Failed > 0 {
 		l.backOff = 0

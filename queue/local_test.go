@@ -181,12 +181,12 @@ type flickering struct {
 	claims int
 }
 
-func (f *flickering) Promote(ctx context.Context, limit int) (queue.Promotion, error) {
+func (f *flickering) Promote(ctx context.Context, limit int) (queue.PromoteResult, error) {
 	f.mu.Lock()
 	f.asked++
 	f.mu.Unlock()
 	if f.down.Load() {
-		return queue.Promotion{}, queue.ErrUnavailable
+		return queue.PromoteResult{}, queue.ErrUnavailable
 	}
 	return f.Store.Promote(ctx, limit)
 }

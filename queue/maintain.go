@@ -18,8 +18,8 @@ type Maintenance interface {
 	// seconds and with the row as it was, if another transaction has locked it.
 	Cancel(ctx context.Context, id uuid.UUID) (row *Row, cancelled bool, err error)
 
-	// Figures counts rows.
-	Figures(ctx context.Context, f Filter) (Figures, error)
+	// Stats counts rows.
+	Stats(ctx context.Context, f Filter) (Stats, error)
 
 	// Purge deletes at most r.Limit final rows, those that finished first, and
 	// returns how many it deleted: fewer than r.Limit means that no more are
@@ -34,7 +34,7 @@ type Maintenance interface {
 	// Requeue takes back RUNNING rows whose worker is gone: whose lease has
 	// expired and which were claimed longer ago than r.OlderThan, those whose
 	// leases expired first, at most r.Limit.
-	Requeue(ctx context.Context, r RequeueRequest) (Requeued, error)
+	Requeue(ctx context.Context, r RequeueRequest) (RequeueResult, error)
 }
 
 // Filter chooses rows by where they are; empty fields choose all.
@@ -43,8 +43,8 @@ type Filter struct {
 	Backend string
 }
 
-// Figures are counts of rows by state, at one moment of the database.
-type Figures struct {
+// Stats are counts of rows by state, at one moment of the database.
+type Stats struct {
 	Pending    int `json:"pending_count"` // READY and due (RetryAt included)
 	Running    int `json:"running_count"`
 	Successful int `json:"successful_count"`
@@ -93,8 +93,8 @@ type RequeueRequest struct {
 	DryRun      bool // only count
 }
 
-// Requeued is what Requeue did, or would do.
-type Requeued struct {
+// RequeueResult is what Requeue did, or would do.
+type RequeueResult struct {
 	Ready  int // READY and due at once
 	Failed int // FAILED with a WorkerLost error
 }

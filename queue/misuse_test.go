@@ -83,7 +83,7 @@ func TestNilClientIsAnError(t *testing.T) {
 		"Wait":    func(c *queue.Client) error { _, err := task.Wait(ctx, c, id); return err },
 		"Get":     func(c *queue.Client) error { _, err := c.Get(ctx, id); return err },
 		"Cancel":  func(c *queue.Client) error { _, _, err := c.Cancel(ctx, id); return err },
-		"Figures": func(c *queue.Client) error { _, err := c.Figures(ctx, queue.Filter{}); return err },
+		"Stats":   func(c *queue.Client) error { _, err := c.Stats(ctx, queue.Filter{}); return err },
 		"InTx":    func(c *queue.Client) error { return c.InTx(ctx, tx, func(queue.Tx) error { return nil }) },
 		"Requeue": func(c *queue.Client) error { _, err := c.Requeue(ctx, queue.RequeueRequest{}); return err },
 		"Sweep":   func(c *queue.Client) error { _, err := c.Sweep(ctx, 0); return err },

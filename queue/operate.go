@@ -27,14 +27,14 @@ func (c *Client) Cancel(ctx context.Context, id uuid.UUID) (row *Row, cancelled 
 	return row, cancelled, err
 }
 
-// Figures counts tasks by state.
-func (c *Client) Figures(ctx context.Context, f Filter) (Figures, error) {
+// Stats counts tasks by state.
+func (c *Client) Stats(ctx context.Context, f Filter) (Stats, error) {
 	if err := c.check(); err != nil {
-		return Figures{}, err
+		return Stats{}, err
 	}
-	var figures Figures
+	var figures Stats
 	err := within(ctx, statementTimeout, func(ctx context.Context) (err error) {
-		figures, err = c.cfg.Store.Figures(ctx, f)
+		figures, err = c.cfg.Store.Stats(ctx, f)
 		return err
 	})
 	c.outage.observeRead(err)
@@ -43,7 +43,7 @@ func (c *Client) Figures(ctx context.Context, f Filter) (Figures, error) {
 
 // PendingCount is how many tasks are READY and due.
 func (c *Client) PendingCount(ctx context.Context, f Filter) (int, error) {
-	figures, err := c.Figures(ctx, f)
+	figures, err := c.Stats(ctx, f)
 	return figures.Pending, err
 }
 
@@ -152,7 +152,7 @@ func (c *Client) CountPurgeable(ctx context.Context, r PurgeRequest) (int, error
 // Requeue recovers RUNNING rows whose worker is gone, in batches of r.Limit,
 // and returns how many it handled when ctx ends or none is left. The sweeper, or
 // a worker that pulls, sees to those that are READY again.
-func (c *Client) Requeue(ctx context.Context, r RequeueRequest) (total Requeued, err error) {
+func (c *Client) Requeue(ctx context.Context, r RequeueRequest) (total RequeueResult, err error) {
 	if err := c.check(); err != nil {
 		return total, err
 	}
@@ -166,7 +166,7 @@ func (c *Client) Requeue(ctx context.Context, r RequeueRequest) (total Requeued,
 		return total, invalidf("older_than must not be negative, and max_attempts must be from 1 to %d", MaxAttemptsLimit)
 	}
 	for ctx.Err() == nil {
-		var n Requeued
+		var n RequeueResult
 		err := within(ctx, statementTimeout, func(ctx context.Context) (err error) {
 			n, err = c.cfg.Store.Requeue(ctx, r)
 			return err

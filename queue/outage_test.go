@@ -27,7 +27,7 @@ func TestAReadOnlyWindowIsOneOutage(t *testing.T) {
 		if _, err := sys.client.Enqueue(t.Context(), "t", nil); !errors.Is(err, queue.ErrUnavailable) {
 			t.Fatal(err)
 		}
-		if _, err := sys.client.Figures(t.Context(), queue.Filter{}); err != nil { // as a monitor asks
+		if _, err := sys.client.Stats(t.Context(), queue.Filter{}); err != nil { // as a monitor asks
 			t.Fatal(err)
 		}
 	}

@@ -20,8 +20,8 @@ type From struct {
 const promoteLimit = 1000
 
 // look promotes what time has made claimable, and says what is there.
-func (e *Executor) look(ctx context.Context) (Promotion, error) {
-	var p Promotion
+func (e *Executor) look(ctx context.Context) (PromoteResult, error) {
+	var p PromoteResult
 	err := within(context.WithoutCancel(ctx), statementTimeout, func(ctx context.Context) (err error) {
 		p, err = e.store.Promote(ctx, promoteLimit)
 		return err

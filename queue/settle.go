@@ -148,7 +148,7 @@ func (e *Executor) finished(row *Row, f Finish, outcome Outcome, cause *failure)
 // for a plain retry, whoever delivered this attempt delivers the next one.
 func (e *Executor) again(ctx context.Context, row *Row, r Retry, cause *failure) *Run {
 	hard := r.In == 0
-	r.Armed = e.client.armed(row.Backend, max(r.RunIn, time.Until(r.RunAfter)))
+	r.WillDispatch = e.client.armed(row.Backend, max(r.RunIn, time.Until(r.RunAfter)))
 	err := e.persist(ctx, func(ctx context.Context) error { return e.store.Retry(ctx, row.Claim(), r) })
 	if errors.Is(err, ErrTooLarge) {
 		return e.refused(ctx, row, Finish{Errors: r.Errors}, err)

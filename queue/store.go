@@ -59,7 +59,7 @@ type Store interface {
 	// now, and rows whose lease has expired, which go back to READY, or become
 	// FAILED with a WorkerLost error when no attempt is left. It handles at
 	// most limit rows of each kind. With nothing to do it is one statement.
-	Promote(ctx context.Context, limit int) (Promotion, error)
+	Promote(ctx context.Context, limit int) (PromoteResult, error)
 
 	// Heartbeat makes the leases of the given claims end lease from now. It
 	// returns those that it renewed and those that are lost; one that is neither
@@ -121,10 +121,10 @@ type NewRow struct {
 	*Row
 	// Delay sets RunAfter to this long from now; used when RunAfter is zero.
 	Delay time.Duration
-	// Armed says that the caller goes on to dispatch the row, so DispatchDueAt
+	// WillDispatch says that the caller goes on to dispatch the row, so DispatchDueAt
 	// is DispatchGrace after the later of now and RunAfter. Otherwise it is the
 	// later of now and RunAfter less ArmWithin: the sweeper sees to it.
-	Armed bool
+	WillDispatch bool
 	// FreshID says that the ID was made for this row, so that nobody else can be
 	// inserting it: a store may insert the row together with those of others.
 	FreshID bool
@@ -182,8 +182,8 @@ func (r *ClaimNextRequest) Claimable(rows []*Row) []*Row {
 	return rows
 }
 
-// Promotion is what Promote did, and what it saw.
-type Promotion struct {
+// PromoteResult is what Promote did, and what it saw.
+type PromoteResult struct {
 	Released  int // delayed rows that became claimable
 	Reclaimed int // rows whose lease had expired, READY again
 	Failed    int // rows whose lease had expired with no attempt left
@@ -211,6 +211,6 @@ type Retry struct {
 	RunIn    time.Duration
 	// Refund does not count the attempt and takes its worker ID off.
 	Refund bool
-	// Armed is as in NewRow. The queue's own backoff is allowed for.
-	Armed bool
+	// WillDispatch is as in NewRow. The queue's own backoff is allowed for.
+	WillDispatch bool
 }

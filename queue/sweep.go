@@ -20,8 +20,8 @@ const DefaultSweepLimit = 500
 // sweepBudget is how long one sweep goes on to dispatch.
 const sweepBudget = 30 * time.Second
 
-// Swept is what one sweep did.
-type Swept struct {
+// SweepResult is what one sweep did.
+type SweepResult struct {
 	Dispatched int `json:"dispatched"` // stranded rows that got a new ticket
 	Reclaimed  int `json:"reclaimed"`  // rows whose lease had expired, READY again
 	Armed      int `json:"armed"`      // rows that got a ticket for a time ahead
@@ -30,7 +30,7 @@ type Swept struct {
 }
 
 // NothingWorked reports whether tickets were refused and none was accepted.
-func (s Swept) NothingWorked() bool { return s.Errors > 0 && s.Dispatched+s.Armed == 0 }
+func (s SweepResult) NothingWorked() bool { return s.Errors > 0 && s.Dispatched+s.Armed == 0 }
 
 // Sweep sees once to what any step of the path may have left behind when it
 // died: it takes back rows whose lease has expired, fails those that have no
@@ -43,28 +43,28 @@ func (s Swept) NothingWorked() bool { return s.Errors > 0 && s.Dispatched+s.Arme
 // Refused tickets are counted, logged and noted on their rows; the error is the
 // store's. A part of the sweep that fails does not stop the others, and what was
 // done is returned with the error.
-func (c *Client) Sweep(ctx context.Context, limit int) (Swept, error) {
+func (c *Client) Sweep(ctx context.Context, limit int) (SweepResult, error) {
 	if err := c.check(); err != nil {
-		return Swept{}, err
+		return SweepResult{}, err
 	}
 	if limit == 0 {
 		limit = DefaultSweepLimit
 	}
 	if limit < 0 {
-		return Swept{}, invalidf("limit must be positive, not %d", limit)
+		return SweepResult{}, invalidf("limit must be positive, not %d", limit)
 	}
 	return c.sweep(ctx, limit, false)
 }
 
 // sweep is one pass. One in the background leaves out what the executors of this
 // process have just looked at.
-func (c *Client) sweep(ctx context.Context, limit int, background bool) (Swept, error) {
+func (c *Client) sweep(ctx context.Context, limit int, background bool) (SweepResult, error) {
 	ctx, cancel := context.WithTimeout(ctx, sweepBudget)
 	defer cancel()
 	s := &sweep{client: c, left: limit, background: background}
 	err := s.run(ctx, limit)
 	c.outage.observe(err)
-	if s.done != (Swept{}) {
+	if s.done != (SweepResult{}) {
 		c.cfg.Logger.Log(ctx, s.level(), "swept", "dispatched", s.done.Dispatched, "reclaimed", s.done.Reclaimed,
 			"armed", s.done.Armed, "failed", s.done.Failed, "errors", s.done.Errors)
 	}
@@ -97,7 +97,7 @@ type sweep struct {
 	client     *Client
 	left       int  // rows that may still be dispatched
 	background bool // it is one of many
-	done       Swept
+	done       SweepResult
 	failed     error // of the store
 }
 
@@ -112,7 +112,7 @@ func (s *sweep) run(ctx context.Context, limit int) error {
 	store, seen := s.client.cfg.Store, &s.client.seen
 	mark := !s.background || seen.markDue()
 	looked, nothing := seen.fresh()
-	if mark && s.try(ctx, within(ctx, statementTimeout, func(ctx context.Context) error { return store.Mark(ctx, MarkSwept) })) {
+	if mark && s.try(ctx, within(ctx, statementTimeout, func(ctx context.Context) error { return store.Touch(ctx, TouchSwept) })) {
 		seen.noteMark()
 	}
 	promote := func(ctx context.Context) error {
@@ -220,7 +220,7 @@ func (s *sweep) batch(ctx context.Context, d Dispatcher, q StrandedQueue, n int,
 	for i, row := range rows {
 		tickets[i] = s.client.ticket(row)
 		tickets[i].Name = ticketName(row)
-		tickets[i].Anywhere = s.client.anywhere(row)
+		tickets[i].AnyVersion = s.client.anywhere(row)
 	}
 	refused, _ := s.client.send(context.WithoutCancel(ctx), d, rows, tickets) // logged, and on the rows
 	now := time.Now()

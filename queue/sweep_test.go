@@ -16,7 +16,7 @@ import (
 	"github.com/claimcheck-go/claimcheck/queue"
 )
 
-func (s *system) sweep(limit int, want queue.Swept) {
+func (s *system) sweep(limit int, want queue.SweepResult) {
 	s.t.Helper()
 	got, err := s.client.Sweep(s.t.Context(), limit)
 	if err != nil || got != want {
@@ -60,20 +60,20 @@ func TestARowWhoseTicketWasRefusedIsSwept(t *testing.T) {
 		out := &recorder{err: errors.New("quota")}
 		sys := newSystem(t, setup{dispatch: out}, queue.NewTask("t", nothing))
 		id := sys.enqueue("t", nil, queue.Timeout(time.Minute))
-		sys.sweep(0, queue.Swept{Errors: 1})
+		sys.sweep(0, queue.SweepResult{Errors: 1})
 		if n := len(out.sent()); n != 2 {
 			t.Errorf("%d tickets", n)
 		}
 		out.err = nil
-		sys.sweep(0, queue.Swept{Dispatched: 1})
+		sys.sweep(0, queue.SweepResult{Dispatched: 1})
 		last := out.sent()[2]
 		if last.ID != id || last.Timeout != time.Minute || !strings.Contains(last.Name, id.String()) {
 			t.Errorf("ticket %+v", last)
 		}
-		sys.sweep(0, queue.Swept{})
+		sys.sweep(0, queue.SweepResult{})
 		sys.run(id)
 		time.Sleep(24 * time.Hour)
-		sys.sweep(0, queue.Swept{})
+		sys.sweep(0, queue.SweepResult{})
 	})
 }
 
@@ -113,14 +113,14 @@ func TestAFarFutureRowIsArmedOnce(t *testing.T) {
 		sys := newSystem(t, setup{dispatch: out}, queue.NewTask("t", nothing))
 		sys.enqueue("t", nil, queue.Delay(40*24*time.Hour))
 		due := time.Now().Add(40 * 24 * time.Hour)
-		sys.sweep(0, queue.Swept{})
+		sys.sweep(0, queue.SweepResult{})
 		time.Sleep(15 * 24 * time.Hour)
-		sys.sweep(0, queue.Swept{Armed: 1})
+		sys.sweep(0, queue.SweepResult{Armed: 1})
 		if sent := out.sent(); len(sent) != 1 || !sent[0].DueAt.Equal(due) {
 			t.Errorf("%+v", sent)
 		}
 		time.Sleep(25 * 24 * time.Hour)
-		sys.sweep(0, queue.Swept{}) // its Cloud Task has its grace
+		sys.sweep(0, queue.SweepResult{}) // its Cloud Task has its grace
 	})
 }
 
@@ -130,9 +130,9 @@ func TestALostWorkersRowIsReclaimedAndDispatchedAtOnce(t *testing.T) {
 		sys := newSystem(t, setup{dispatch: out}, queue.NewTask("t", nothing))
 		sys.crash(sys.enqueue("t", nil))
 		sys.crash(sys.enqueue("t", nil, queue.MaxAttempts(1)))
-		sys.sweep(0, queue.Swept{})
+		sys.sweep(0, queue.SweepResult{})
 		time.Sleep(queue.DefaultLease)
-		sys.sweep(0, queue.Swept{Reclaimed: 1, Dispatched: 1, Failed: 1})
+		sys.sweep(0, queue.SweepResult{Reclaimed: 1, Dispatched: 1, Failed: 1})
 		if n := len(out.sent()); n != 3 {
 			t.Errorf("%d tickets", n)
 		}
@@ -162,12 +162,12 @@ func TestASweepIsFairAndLeavesAFailingQueue(t *testing.T) {
 			sys.enqueue("t", nil, queue.OnQueue("small"))
 		}
 		out.tickets, out.down = nil, map[string]bool{"broken": true}
-		sys.sweep(100, queue.Swept{Dispatched: 97, Errors: 3})
+		sys.sweep(100, queue.SweepResult{Dispatched: 97, Errors: 3})
 		if got := of(out.sent()); !maps.Equal(got, map[string]int{"busy": 92, "broken": 3, "small": 5}) {
 			t.Errorf("tickets %v", got)
 		}
 		out.tickets, out.down = nil, nil
-		sys.sweep(10_000, queue.Swept{Dispatched: 258})
+		sys.sweep(10_000, queue.SweepResult{Dispatched: 258})
 	})
 }
 
@@ -180,7 +180,7 @@ func TestOneRefusedRowDoesNotStopItsQueue(t *testing.T) {
 			sys.enqueue("t", nil)
 		}
 		out.down = nil
-		sys.sweep(0, queue.Swept{Dispatched: 20, Errors: 1})
+		sys.sweep(0, queue.SweepResult{Dispatched: 20, Errors: 1})
 	})
 }
 
@@ -230,7 +230,7 @@ func TestARefusingShardDoesNotKeepTheOthersWaiting(t *testing.T) {
 			sys.enqueue("t", nil, queue.WithID(shardID(1)))
 		}
 		out.down = map[string]bool{"shard-0": true}
-		sys.sweep(0, queue.Swept{Dispatched: 5, Errors: 40})
+		sys.sweep(0, queue.SweepResult{Dispatched: 5, Errors: 40})
 
 		// When no shard takes anything, the queue is left alone as before.
 		out.down["shard-1"] = true
@@ -274,13 +274,13 @@ func TestSweepLeavesPulledBackendsAlone(t *testing.T) {
 		sys := newSystem(t, setup{dispatch: queue.NewLocal()}, queue.NewTask("t", nothing))
 		id := sys.enqueue("t", nil)
 		time.Sleep(time.Hour)
-		sys.sweep(0, queue.Swept{})
+		sys.sweep(0, queue.SweepResult{})
 		if row := sys.row(id); row.DispatchTries != 0 {
 			t.Errorf("%+v", row)
 		}
 		sys.crash(id)
 		time.Sleep(time.Hour)
-		sys.sweep(0, queue.Swept{Reclaimed: 1})
+		sys.sweep(0, queue.SweepResult{Reclaimed: 1})
 	})
 }
 
@@ -295,7 +295,7 @@ func TestSweepSaysWhatStoppedIt(t *testing.T) {
 	}
 	ended, cancel := context.WithCancel(t.Context())
 	cancel()
-	if got, err := sys.client.Sweep(ended, 0); err != nil || got != (queue.Swept{}) {
+	if got, err := sys.client.Sweep(ended, 0); err != nil || got != (queue.SweepResult{}) {
 		t.Errorf("no time: %+v, %v", got, err)
 	}
 }
@@ -303,8 +303,8 @@ func TestSweepSaysWhatStoppedIt(t *testing.T) {
 // noPromotion is a store whose database is down.
 type noPromotion struct{ queue.Store }
 
-func (noPromotion) Promote(context.Context, int) (queue.Promotion, error) {
-	return queue.Promotion{}, fmt.Errorf("%w: down", queue.ErrUnavailable)
+func (noPromotion) Promote(context.Context, int) (queue.PromoteResult, error) {
+	return queue.PromoteResult{}, fmt.Errorf("%w: down", queue.ErrUnavailable)
 }
 
 func TestSweepEverySweepsUntilItsContextEnds(t *testing.T) {
@@ -337,7 +337,7 @@ func TestNoTwoTicketsOfTheSweeperHaveTheSameName(t *testing.T) {
 			sys.run(id)
 			before := len(out.sent())
 			time.Sleep(2 * time.Hour)
-			sys.sweep(0, queue.Swept{Armed: 1})
+			sys.sweep(0, queue.SweepResult{Armed: 1})
 			names[out.sent()[before].Name] = true
 			time.Sleep(queue.ArmWithin)
 		}
@@ -350,9 +350,9 @@ func TestNoTwoTicketsOfTheSweeperHaveTheSameName(t *testing.T) {
 // stuck is a store that does not answer the sweeper.
 type stuck struct{ queue.Store }
 
-func (stuck) Promote(ctx context.Context, _ int) (queue.Promotion, error) {
+func (stuck) Promote(ctx context.Context, _ int) (queue.PromoteResult, error) {
 	<-ctx.Done()
-	return queue.Promotion{}, fmt.Errorf("promote tasks: %w", ctx.Err())
+	return queue.PromoteResult{}, fmt.Errorf("promote tasks: %w", ctx.Err())
 }
 
 func TestASweepOfADatabaseThatHangsSaysSo(t *testing.T) {

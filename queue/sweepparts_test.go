@@ -35,7 +35,7 @@ func TestAPartOfASweepThatFailsDoesNotStopTheOthers(t *testing.T) {
 	if err == nil || !strings.Contains(err.Error(), "not this row") {
 		t.Errorf("error: %v", err)
 	}
-	if want := (queue.Swept{Reclaimed: 1, Dispatched: 2}); swept != want {
+	if want := (queue.SweepResult{Reclaimed: 1, Dispatched: 2}); swept != want {
 		t.Errorf("swept %+v, want %+v", swept, want)
 	}
 }
@@ -54,9 +54,9 @@ func TestDispatchErrorIsThatOfTheLastTicket(t *testing.T) {
 	}
 	want("first refusal")
 	out.err = errors.New("second refusal")
-	sys.sweep(0, queue.Swept{Errors: 1})
+	sys.sweep(0, queue.SweepResult{Errors: 1})
 	want("second refusal")
 	out.err = nil
-	sys.sweep(0, queue.Swept{Dispatched: 1})
+	sys.sweep(0, queue.SweepResult{Dispatched: 1})
 	want("")
 }

@@ -62,7 +62,7 @@ func (c *Client) EnqueueManyTx(ctx context.Context, tx Tx, requests ...Request) 
 		tx = own.Tx
 	} else {
 		for _, row := range rows { // nobody is known to dispatch it
-			row.Armed = false
+			row.WillDispatch = false
 		}
 	}
 	ctx, ended := c.enqueuing(ctx, rows)

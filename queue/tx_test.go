@@ -77,7 +77,7 @@ func TestEnqueueTxGoesOutWithTheCommit(t *testing.T) {
 	if sent := out.sent(); len(sent) != 1 || sent[0].ID != handle.ID || len(hooked) != 1 || hooked[0] != handle.ID {
 		t.Errorf("sent %v, hooked %v, want %s", sent, hooked, handle.ID)
 	}
-	l.sweep(0, queue.Swept{})
+	l.sweep(0, queue.SweepResult{})
 	l.run(handle.ID)
 }
 
@@ -141,7 +141,7 @@ func TestEnqueueTxInABareTransactionIsTheSweepersOrTheCallers(t *testing.T) {
 	if n := len(out.sent()); n != 2 {
 		t.Errorf("%d tickets", n)
 	}
-	l.sweep(0, queue.Swept{Dispatched: 2}) // as if nobody had
+	l.sweep(0, queue.SweepResult{Dispatched: 2}) // as if nobody had
 }
 
 func TestEnqueueTxRefusesBadRequests(t *testing.T) {

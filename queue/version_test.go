@@ -15,7 +15,7 @@ func TestTicketsOfStrandedRowsMayGoAnywhere(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		anywhere := func(out *recorder) (got []bool) {
 			for _, ticket := range out.sent() {
-				got = append(got, ticket.Anywhere)
+				got = append(got, ticket.AnyVersion)
 			}
 			return got
 		}
@@ -24,7 +24,7 @@ func TestTicketsOfStrandedRowsMayGoAnywhere(t *testing.T) {
 		sys.enqueue("t", nil)
 		for range 3 {
 			time.Sleep(24 * time.Hour)
-			sys.sweep(0, queue.Swept{Dispatched: 1})
+			sys.sweep(0, queue.SweepResult{Dispatched: 1})
 		}
 		if got := anywhere(out); !slices.Equal(got, []bool{false, false, true, false}) {
 			t.Errorf("a version that knows the task: %v", got)

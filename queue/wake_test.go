@@ -57,8 +57,8 @@ func (w *wakeable) Insert(_ context.Context, rows ...*queue.NewRow) error {
 	return nil
 }
 
-func (w *wakeable) Promote(context.Context, int) (queue.Promotion, error) {
-	return queue.Promotion{}, nil
+func (w *wakeable) Promote(context.Context, int) (queue.PromoteResult, error) {
+	return queue.PromoteResult{}, nil
 }
 
 func (w *wakeable) ClaimNext(context.Context, queue.ClaimNextRequest) ([]*queue.Row, error) {

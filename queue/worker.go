@@ -21,8 +21,8 @@ type WorkConfig struct {
 	OnRun func(*Run)
 }
 
-// Worked counts what a worker has run.
-type Worked struct {
+// WorkResult counts what a worker has run.
+type WorkResult struct {
 	Runs   int
 	Failed int // runs that ended FAILED
 }
@@ -34,7 +34,7 @@ type worker struct {
 	ended  chan *Run
 	woken  chan struct{} // gets a value when another process has left something
 	begun  int           // tasks that were claimed and not given back
-	worked Worked
+	worked WorkResult
 }
 
 // Work pulls tasks over the database and runs them, as many at once as the
@@ -44,9 +44,9 @@ type worker struct {
 // continuous worker goes on looking; any other returns the error. A backend that
 // the client does not have, and negative bounds, are ErrInvalid; a registry
 // without functions is an error.
-func (e *Executor) Work(ctx context.Context, cfg WorkConfig) (Worked, error) {
+func (e *Executor) Work(ctx context.Context, cfg WorkConfig) (WorkResult, error) {
 	if err := e.checkWork(cfg); err != nil {
-		return Worked{}, err
+		return WorkResult{}, err
 	}
 	if cfg.Interval == 0 {
 		cfg.Interval = LocalPoll
@@ -116,7 +116,7 @@ func (w *worker) left() int {
 func (w *worker) fill(ctx context.Context, look bool) (more bool, err error) {
 	var lookErr error
 	if look {
-		var seen Promotion
+		var seen PromoteResult
 		if seen, lookErr = w.e.look(ctx); lookErr == nil && !seen.Claimable {
 			return false, nil
 		}

@@ -68,7 +68,7 @@ func TestContinuousWorkLooksEveryIntervalWithJitter(t *testing.T) {
 		var ran atomic.Int32
 		sys := newSystem(t, setup{store: store}, task(func(context.Context) (any, error) { ran.Add(1); return nil, nil }))
 		ctx, stop := context.WithCancel(t.Context())
-		done := make(chan queue.Worked)
+		done := make(chan queue.WorkResult)
 		go func() {
 			worked, err := sys.exec.Work(ctx, queue.WorkConfig{Continuous: true, Interval: 10 * time.Second})
 			if err != nil {
@@ -119,7 +119,7 @@ func TestWorkStopsWithTheExecutorAndTasksCanAsk(t *testing.T) {
 			return "came to an end", nil
 		}))
 		id, left := sys.enqueue("t", nil), sys.enqueue("t", nil)
-		done := make(chan queue.Worked)
+		done := make(chan queue.WorkResult)
 		go func() {
 			worked, err := sys.exec.Work(t.Context(), queue.WorkConfig{Continuous: true})
 			if err != nil {

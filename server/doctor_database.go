@@ -265,7 +265,7 @@ func (e *examination) checkSweeper(ctx context.Context) doctor.Finding {
 	if e.db == nil {
 		return doctor.Skipf("there is no database yet")
 	}
-	marks, err := e.db.Marks(ctx)
+	marks, err := e.db.Touched(ctx)
 	if err != nil {
 		return doctor.Failf("", "%s", err)
 	}
@@ -282,7 +282,7 @@ func (e *examination) checkSweeper(ctx context.Context) doctor.Finding {
 	if e.target.config.AppEngine != nil {
 		mend = "gcloud app deploy cron.yaml"
 	}
-	swept, seen := marks[queue.MarkSwept]
+	swept, seen := marks[queue.TouchSwept]
 	if !seen {
 		return doctor.Warnf(mend, "it has never been seen: tasks whose ticket was lost wait for ever")
 	}

@@ -99,7 +99,7 @@ func (p *patient) keep(databaseURL string) {
 	if _, err := db.Migrate(p.t.Context()); err != nil {
 		p.t.Fatal(err)
 	}
-	if err := db.Mark(p.t.Context(), queue.MarkSwept); err != nil {
+	if err := db.Touch(p.t.Context(), queue.TouchSwept); err != nil {
 		p.t.Fatal(err)
 	}
 }

@@ -94,7 +94,7 @@ func TestDoctorIsDocumented(t *testing.T) {
 	p := newPatient(t)
 	p.keep(testdb.Postgres(t))
 	p.facts = safe
-	page, err := os.ReadFile("../../docs/doctor.md")
+	page, err := os.ReadFile("../docs/doctor.md")
 	if err != nil {
 		t.Fatal(err)
 	}

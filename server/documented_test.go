@@ -14,7 +14,7 @@ import (
 // sectionOf is a section of a page of the repository.
 func sectionOf(t *testing.T, path, heading string) string {
 	t.Helper()
-	text, err := os.ReadFile("../../" + path)
+	text, err := os.ReadFile("../" + path)
 	if err != nil {
 		t.Fatal(err)
 	}

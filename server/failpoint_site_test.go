@@ -167,10 +167,10 @@ func (f *failSite) ledger(id uuid.UUID) (n int) {
 }
 
 // sweep sweeps once, by a process of its own.
-func (f *failSite) sweep(want queue.Swept) {
+func (f *failSite) sweep(want queue.SweepResult) {
 	f.t.Helper()
 	result := procRun(f.t, f.dir, f.settings, "", "sweep", "--json")
-	var swept queue.Swept
+	var swept queue.SweepResult
 	if err := json.Unmarshal([]byte(result.stdout), &swept); err != nil || result.status != 0 || swept != want {
 		f.t.Errorf("swept %+v, want %+v", result, want)
 	}

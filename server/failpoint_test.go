@@ -54,9 +54,9 @@ func diesInserted(f *failSite) {
 	f.wantStored(id, queue.StatusReady, 0)
 	f.wantCreated(0)
 	s := f.restart()
-	f.sweep(queue.Swept{}) // a slow Cloud Tasks is given five minutes
+	f.sweep(queue.SweepResult{}) // a slow Cloud Tasks is given five minutes
 	f.age()
-	f.sweep(queue.Swept{Dispatched: 1})
+	f.sweep(queue.SweepResult{Dispatched: 1})
 	f.wantSuccess(s, id, 1, 1)
 }
 
@@ -96,9 +96,9 @@ func diesSweeping(f *failSite) {
 	}
 	f.wantStored(id, queue.StatusReady, 0)
 	f.wantCreated(0)
-	f.sweep(queue.Swept{})
+	f.sweep(queue.SweepResult{})
 	f.age()
-	f.sweep(queue.Swept{Dispatched: 1})
+	f.sweep(queue.SweepResult{Dispatched: 1})
 	f.wantSuccess(f.restart(), id, 1, 1)
 	f.wantCreated(1)
 }

@@ -27,7 +27,7 @@ import (
 // of its own so that its dependencies stay out of ours.
 const (
 	publicEmulator = "github.com/aertje/cloud-tasks-emulator"
-	emulatorModule = "../../tools/emulator"
+	emulatorModule = "../tools/emulator"
 )
 
 // buildPublicEmulator builds it as it is published, but for the address at which

@@ -167,7 +167,7 @@ func (s *jobSite) waitFor(id uuid.UUID, status queue.Status, attempts int) *queu
 }
 
 // sweep sweeps once, after the time in which the sweeper leaves rows alone.
-func (s *jobSite) sweep(want queue.Swept) {
+func (s *jobSite) sweep(want queue.SweepResult) {
 	s.t.Helper()
 	testdb.Exec(s.t, s.database, "UPDATE claimcheck_tasks SET dispatch_due_at = now() WHERE status = 'READY'")
 	if swept, err := s.client.Sweep(s.t.Context(), 0); err != nil || swept != want {
@@ -185,7 +185,7 @@ func TestJobsRunATaskAgainAfterAFailure(t *testing.T) {
 	if grace := time.Until(row.DispatchDueAt); grace <= 0 || grace > queue.LongestBackoff+queue.DispatchGrace {
 		t.Errorf("the sweeper comes back to it in %s", grace)
 	}
-	s.sweep(queue.Swept{Dispatched: 1})
+	s.sweep(queue.SweepResult{Dispatched: 1})
 	s.waitFor(id, queue.StatusSuccessful, 2)
 	s.wantEnded(1, 0)
 }
@@ -199,7 +199,7 @@ func TestJobsWaitForTheirTime(t *testing.T) {
 		t.Errorf("the sweeper comes back to it %s after its time: %+v", late, row)
 	}
 	testdb.Exec(t, s.database, "UPDATE claimcheck_tasks SET run_after = now(), hold = 0")
-	s.sweep(queue.Swept{Dispatched: 1})
+	s.sweep(queue.SweepResult{Dispatched: 1})
 	s.waitFor(id, queue.StatusSuccessful, 1)
 	s.wantEnded(0)
 }

@@ -85,7 +85,7 @@ func (c *requeueCmd) Run(ctx context.Context, p *program) error {
 }
 
 // requeueError says what was done before the error.
-func requeueError(n queue.Requeued, err error) error {
+func requeueError(n queue.RequeueResult, err error) error {
 	if n.Ready+n.Failed > 0 {
 		err = fmt.Errorf("%d tasks are READY again and %d FAILED, then: %w", n.Ready, n.Failed, err)
 	}

@@ -24,7 +24,7 @@ func (c *statusCmd) Run(ctx context.Context, p *program) error {
 		return err
 	}
 	defer parts.close()
-	figures, err := parts.client.Figures(ctx, queue.Filter{Queue: c.Queue, Backend: c.Backend})
+	figures, err := parts.client.Stats(ctx, queue.Filter{Queue: c.Queue, Backend: c.Backend})
 	if err != nil {
 		return p.inJSON(c.JSON, err)
 	}

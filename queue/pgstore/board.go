@@ -34,14 +34,14 @@ FROM live FULL JOIN running USING (backend_name, queue_name) FULL JOIN ended USI
 ORDER BY backend_name, queue_name`
 
 // Queues returns the figures of each queue that has live rows, or had lately.
-func (s *Store) Queues(ctx context.Context) (queues []queue.QueueFigures, err error) {
+func (s *Store) Queues(ctx context.Context) (queues []queue.QueueStats, err error) {
 	err = s.on(ctx, "count tasks by queue", func(conn *pgx.Conn) error {
 		queues = nil
 		result, err := conn.Query(ctx, queuesQuery)
 		if err != nil {
 			return err
 		}
-		var q queue.QueueFigures
+		var q queue.QueueStats
 		_, err = pgx.ForEachRow(result, []any{
 			&q.Backend, &q.Queue, &q.Pending, &q.Delayed, &q.Running, &q.Stranded, (*moment)(&q.OldestSince), &q.Succeeded, &q.Failed,
 		}, func() error {
@@ -60,14 +60,14 @@ FROM claimcheck_tasks WHERE status IN ('SUCCESSFUL', 'FAILED') AND finished_at I
 GROUP BY 1 ORDER BY 1`
 
 // History counts the rows that have ended since then by hour.
-func (s *Store) History(ctx context.Context, since time.Time) (hours []queue.HourFigures, err error) {
+func (s *Store) History(ctx context.Context, since time.Time) (hours []queue.HourStats, err error) {
 	err = s.on(ctx, "count tasks by hour", func(conn *pgx.Conn) error {
 		hours = nil
 		result, err := conn.Query(ctx, historyQuery, timeValue(since))
 		if err != nil {
 			return err
 		}
-		var h queue.HourFigures
+		var h queue.HourStats
 		_, err = pgx.ForEachRow(result, []any{(*moment)(&h.Hour), &h.Succeeded, &h.Failed}, func() error {
 			hours = append(hours, h)
 			return nil
@@ -112,8 +112,8 @@ const (
 	newMarkQuery = `INSERT INTO claimcheck_marks (name, at) VALUES ($1::text, now()) ON CONFLICT (name) DO NOTHING`
 )
 
-// Mark notes under a name that something happened now.
-func (s *Store) Mark(ctx context.Context, name string) error {
+// Touch notes under a name that something happened now.
+func (s *Store) Touch(ctx context.Context, name string) error {
 	return s.on(ctx, "mark", func(conn *pgx.Conn) error {
 		n, err := count(conn.Exec(ctx, markQuery, name))
 		if err == nil && n == 0 {
@@ -123,8 +123,8 @@ func (s *Store) Mark(ctx context.Context, name string) error {
 	})
 }
 
-// Marks returns when each mark was last made.
-func (s *Store) Marks(ctx context.Context) (marks map[string]time.Time, err error) {
+// Touched returns when each mark was last made.
+func (s *Store) Touched(ctx context.Context) (marks map[string]time.Time, err error) {
 	err = s.on(ctx, "read marks", func(conn *pgx.Conn) error {
 		marks = make(map[string]time.Time)
 		result, err := conn.Query(ctx, `SELECT name, at FROM claimcheck_marks`)
@@ -149,8 +149,8 @@ VALUES ($1::uuid, now(), $2::text, $3::text, $4::uuid, $5::text, $6::int8, $7::i
 ON CONFLICT (id) DO UPDATE SET done = excluded.done, failed = excluded.failed, ended = excluded.ended
 RETURNING at`
 
-// Note keeps an entry of the audit log.
-func (s *Store) Note(ctx context.Context, e queue.AuditEntry) (at time.Time, err error) {
+// RecordAudit keeps an entry of the audit log.
+func (s *Store) RecordAudit(ctx context.Context, e queue.AuditEntry) (at time.Time, err error) {
 	err = s.on(ctx, "write the audit log", func(conn *pgx.Conn) error {
 		return conn.QueryRow(ctx, noteQuery, uuidValue(e.ID), e.Actor, e.Action, uuidValue(e.Task), e.Target, e.Done, e.Failed, e.Ended).Scan((*moment)(&at))
 	})
@@ -171,8 +171,8 @@ func notesQuery(task uuid.UUID, before time.Time, limit int) statement {
 	return q
 }
 
-// Notes returns the latest entries of the audit log.
-func (s *Store) Notes(ctx context.Context, task uuid.UUID, before time.Time, limit int) (entries []queue.AuditEntry, err error) {
+// AuditLog returns the latest entries of the audit log.
+func (s *Store) AuditLog(ctx context.Context, task uuid.UUID, before time.Time, limit int) (entries []queue.AuditEntry, err error) {
 	q := notesQuery(task, before, limit)
 	err = s.on(ctx, "read the audit log", func(conn *pgx.Conn) error {
 		entries = nil

@@ -81,9 +81,9 @@ func timesAt(now time.Time, row *queue.NewRow) times {
 		t.runAfter = now.Add(time.Duration(delay) * time.Microsecond)
 	}
 	switch {
-	case row.Armed && t.runAfter.After(now):
+	case row.WillDispatch && t.runAfter.After(now):
 		t.dispatchDueAt = t.runAfter.Add(queue.DispatchGrace)
-	case row.Armed:
+	case row.WillDispatch:
 		t.dispatchDueAt = now.Add(queue.DispatchGrace)
 	case t.runAfter.Add(-queue.ArmWithin).After(now):
 		t.dispatchDueAt = t.runAfter.Add(-queue.ArmWithin)

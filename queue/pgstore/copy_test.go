@@ -24,7 +24,7 @@ import (
 func assorted(n int) []*queue.NewRow {
 	rows := make([]*queue.NewRow, n)
 	for i := range rows {
-		rows[i] = &queue.NewRow{FreshID: true, Armed: i%2 == 0, Row: &queue.Row{
+		rows[i] = &queue.NewRow{FreshID: true, WillDispatch: i%2 == 0, Row: &queue.Row{
 			ID: uuid.Must(uuid.NewV7()), Task: "t", Queue: "q", Backend: "b", Priority: i%7 - 3,
 			Args: json.RawMessage(`{"a": "ü", "b":[1,  2]}`), MaxAttempts: 1 + i%5, Timeout: time.Duration(i%3) * 1500 * time.Microsecond,
 			TraceContext: []string{"", "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"}[i%2],

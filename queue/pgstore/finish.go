@@ -142,7 +142,7 @@ func (s *Store) Retry(ctx context.Context, claim queue.Claim, r queue.Retry) err
 		return err
 	}
 	return s.giveBack(ctx, "retry task", claim, retryQuery, history.list,
-		max(r.In.Microseconds(), 0), timeValue(r.RunAfter), max(r.RunIn.Microseconds(), 0), r.Armed, r.Refund, history.group, history.text)
+		max(r.In.Microseconds(), 0), timeValue(r.RunAfter), max(r.RunIn.Microseconds(), 0), r.WillDispatch, r.Refund, history.group, history.text)
 }
 
 // releaseQuery: index: the primary key. Where no attempt is left to give back,

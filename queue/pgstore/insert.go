@@ -61,7 +61,7 @@ func (s *Store) insertOne(ctx context.Context, row *queue.NewRow) (stored insert
 	err = s.on(ctx, "insert tasks", func(conn *pgx.Conn) error {
 		var t times
 		err := conn.QueryRow(ctx, insertOneQuery, uuidValue(row.ID), row.Task, row.Queue, row.Backend, row.Priority, string(row.Args),
-			timeValue(row.RunAfter), delayMicros(row), row.MaxAttempts, timeoutMillis(row.Row), row.Armed, row.TraceContext).Scan(t.fields()...)
+			timeValue(row.RunAfter), delayMicros(row), row.MaxAttempts, timeoutMillis(row.Row), row.WillDispatch, row.TraceContext).Scan(t.fields()...)
 		if err == nil {
 			stored = inserted{row: t.row(row)}
 		}
@@ -236,7 +236,7 @@ func insertValues(rows []*queue.NewRow) []any {
 		ids[i], tasks[i], queues[i], backends[i] = uuidValue(row.ID), row.Task, row.Queue, row.Backend
 		priorities[i], args[i], runAfters[i] = row.Priority, string(row.Args), timeValue(row.RunAfter)
 		delays[i] = delayMicros(row)
-		maxAttempts[i], timeouts[i], armed[i], traces[i] = row.MaxAttempts, timeoutMillis(row.Row), row.Armed, row.TraceContext
+		maxAttempts[i], timeouts[i], armed[i], traces[i] = row.MaxAttempts, timeoutMillis(row.Row), row.WillDispatch, row.TraceContext
 	}
 	return []any{ids, tasks, queues, backends, priorities, args, runAfters, delays, maxAttempts, timeouts, armed, traces}
 }

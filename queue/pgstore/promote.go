@@ -12,7 +12,7 @@ import (
 
 // Promote makes due and expired rows claimable. Its parts do not depend on each
 // other: when one fails, the others are done all the same.
-func (s *Store) Promote(ctx context.Context, limit int) (p queue.Promotion, err error) {
+func (s *Store) Promote(ctx context.Context, limit int) (p queue.PromoteResult, err error) {
 	seen, err := s.probe(ctx)
 	if err != nil {
 		return p, err

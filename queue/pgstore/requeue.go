@@ -13,19 +13,19 @@ import (
 
 // Requeue takes back RUNNING rows whose worker is gone. It looks first and acts
 // afterwards, on what has not changed meanwhile.
-func (s *Store) Requeue(ctx context.Context, r queue.RequeueRequest) (done queue.Requeued, err error) {
+func (s *Store) Requeue(ctx context.Context, r queue.RequeueRequest) (done queue.RequeueResult, err error) {
 	if r.Limit < 1 {
 		return done, nil
 	}
 	defer s.lines.forget()
 	err = s.on(ctx, "requeue tasks", func(conn *pgx.Conn) error {
-		done = queue.Requeued{}
+		done = queue.RequeueResult{}
 		ready, failed, err := abandoned(ctx, conn, r)
 		if err != nil {
 			return err
 		}
 		if r.DryRun {
-			done = queue.Requeued{Ready: len(ready), Failed: len(failed)}
+			done = queue.RequeueResult{Ready: len(ready), Failed: len(failed)}
 			return nil
 		}
 		if done.Ready, err = requeue(ctx, conn, ready); err != nil {

@@ -119,7 +119,7 @@ func TestNewRowsAreTheSameWhicheverWayTheyCame(t *testing.T) {
 			var ways [2]queue.Row
 			for i, fresh := range []bool{false, true} {
 				row := task(delay)
-				row.FreshID, row.Armed, row.Timeout, row.TraceContext = fresh, armed, 1500*time.Microsecond, "trace"
+				row.FreshID, row.WillDispatch, row.Timeout, row.TraceContext = fresh, armed, 1500*time.Microsecond, "trace"
 				if err := s.Insert(t.Context(), row); err != nil {
 					t.Fatal(err)
 				}

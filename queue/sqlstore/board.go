@@ -27,24 +27,24 @@ const (
 )
 
 // Queues returns the figures of each queue that has live rows, or had lately.
-func (s *Store) Queues(ctx context.Context) ([]queue.QueueFigures, error) {
+func (s *Store) Queues(ctx context.Context) ([]queue.QueueStats, error) {
 	type name struct{ backend, queue string }
-	var found map[name]*queue.QueueFigures
-	of := func(n name) *queue.QueueFigures {
+	var found map[name]*queue.QueueStats
+	of := func(n name) *queue.QueueStats {
 		if found[n] == nil {
-			found[n] = &queue.QueueFigures{Backend: n.backend, Queue: n.queue}
+			found[n] = &queue.QueueStats{Backend: n.backend, Queue: n.queue}
 		}
 		return found[n]
 	}
 	err := s.read(ctx, "count tasks by queue", func(conn querier) error {
-		found = make(map[name]*queue.QueueFigures)
+		found = make(map[name]*queue.QueueStats)
 		now, err := conn.now(ctx)
 		if err != nil {
 			return err
 		}
 		err = each(ctx, conn, func(scan func(...any) error) error {
 			var n name
-			var f queue.QueueFigures
+			var f queue.QueueStats
 			err := scan(&n.backend, &n.queue, &f.Pending, &f.Delayed, &f.Stranded, at(&f.OldestSince))
 			q := of(n)
 			q.Pending, q.Delayed, q.Stranded, q.OldestSince = f.Pending, f.Delayed, f.Stranded, f.OldestSince
@@ -79,11 +79,11 @@ func (s *Store) Queues(ctx context.Context) ([]queue.QueueFigures, error) {
 	if err != nil {
 		return nil, err
 	}
-	var queues []queue.QueueFigures
+	var queues []queue.QueueStats
 	for _, q := range found {
 		queues = append(queues, *q)
 	}
-	slices.SortFunc(queues, func(a, b queue.QueueFigures) int {
+	slices.SortFunc(queues, func(a, b queue.QueueStats) int {
 		return cmp.Or(cmp.Compare(a.Backend, b.Backend), cmp.Compare(a.Queue, b.Queue))
 	})
 	return queues, nil
@@ -96,11 +96,11 @@ var historyQuery = fmt.Sprintf(`SELECT finished_at - finished_at %% %d AS hour,
 	time.Hour.Microseconds())
 
 // History counts the rows that have ended since then by hour.
-func (s *Store) History(ctx context.Context, since time.Time) (hours []queue.HourFigures, err error) {
+func (s *Store) History(ctx context.Context, since time.Time) (hours []queue.HourStats, err error) {
 	err = s.read(ctx, "count tasks by hour", func(conn querier) error {
 		hours = nil
 		return each(ctx, conn, func(scan func(...any) error) error {
-			var h queue.HourFigures
+			var h queue.HourStats
 			err := scan(at(&h.Hour), &h.Succeeded, &h.Failed)
 			hours = append(hours, h)
 			return err
@@ -129,8 +129,8 @@ func (s *Store) Failures(ctx context.Context, since time.Time, limit int) (group
 	return groups, err
 }
 
-// Mark notes under a name that something happened now.
-func (s *Store) Mark(ctx context.Context, name string) error {
+// Touch notes under a name that something happened now.
+func (s *Store) Touch(ctx context.Context, name string) error {
 	if s.dialect.mark != "" {
 		repeat := false // another transaction was in the way
 		err := s.on(ctx, s.writer, "mark", func(conn *sql.Conn) error {
@@ -178,8 +178,8 @@ func put(ctx context.Context, tx querier, update, insert statement) error {
 	return err
 }
 
-// Marks returns when each mark was last made.
-func (s *Store) Marks(ctx context.Context) (marks map[string]time.Time, err error) {
+// Touched returns when each mark was last made.
+func (s *Store) Touched(ctx context.Context) (marks map[string]time.Time, err error) {
 	err = s.read(ctx, "read marks", func(conn querier) error {
 		marks = make(map[string]time.Time)
 		return each(ctx, conn, func(scan func(...any) error) error {
@@ -193,8 +193,8 @@ func (s *Store) Marks(ctx context.Context) (marks map[string]time.Time, err erro
 	return marks, err
 }
 
-// Note keeps an entry of the audit log.
-func (s *Store) Note(ctx context.Context, e queue.AuditEntry) (when time.Time, err error) {
+// RecordAudit keeps an entry of the audit log.
+func (s *Store) RecordAudit(ctx context.Context, e queue.AuditEntry) (when time.Time, err error) {
 	err = s.write(ctx, "write the audit log", func(ctx context.Context, tx querier, now time.Time) error {
 		err := put(ctx, tx, statement{`UPDATE claimcheck_audit SET done = ?, failed = ?, ended = ? WHERE id = ?`, []any{e.Done, e.Failed, e.Ended, e.ID}},
 			statement{`INSERT INTO claimcheck_audit (id, at, actor, action, task_id, target, done, failed, ended) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)`,
@@ -221,8 +221,8 @@ func notesQuery(task uuid.UUID, before time.Time, limit int) statement {
 	return q
 }
 
-// Notes returns the latest entries of the audit log.
-func (s *Store) Notes(ctx context.Context, task uuid.UUID, before time.Time, limit int) (entries []queue.AuditEntry, err error) {
+// AuditLog returns the latest entries of the audit log.
+func (s *Store) AuditLog(ctx context.Context, task uuid.UUID, before time.Time, limit int) (entries []queue.AuditEntry, err error) {
 	err = s.read(ctx, "read the audit log", func(conn querier) error {
 		entries = nil
 		q := notesQuery(task, before, limit)

@@ -110,7 +110,7 @@ func (s *Store) Retry(ctx context.Context, claim queue.Claim, r queue.Retry) err
 			refund(row)
 		}
 		row.DispatchDueAt = parkedUntil(row, now)
-		if r.Armed {
+		if r.WillDispatch {
 			row.DispatchDueAt = later(now.Add(queue.LongestBackoff), row.RunAfter).Add(queue.DispatchGrace)
 		}
 	}, isReady)

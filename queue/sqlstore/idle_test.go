@@ -16,7 +16,7 @@ func TestAnIdleProcessSendsOneStatementForEachLook(t *testing.T) {
 	statements := wire.during(func() {
 		for range 3 {
 			_, err := s.Promote(t.Context(), 10)
-			errs = append(errs, err, s.Mark(t.Context(), queue.MarkSwept))
+			errs = append(errs, err, s.Touch(t.Context(), queue.TouchSwept))
 		}
 	})
 	for _, err := range errs {
@@ -27,7 +27,7 @@ func TestAnIdleProcessSendsOneStatementForEachLook(t *testing.T) {
 	if len(statements) != 6 {
 		t.Errorf("%d statements: %q", len(statements), statements)
 	}
-	if marks, err := s.Marks(t.Context()); err != nil || marks[queue.MarkSwept].IsZero() {
+	if marks, err := s.Touched(t.Context()); err != nil || marks[queue.TouchSwept].IsZero() {
 		t.Errorf("%v, %v", marks, err)
 	}
 }

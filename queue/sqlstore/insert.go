@@ -117,7 +117,7 @@ func newRow(request *queue.NewRow, now time.Time) *queue.Row {
 		EnqueuedAt: now, RunAfter: hardTime(now, request.RunAfter, request.Delay), TraceContext: request.TraceContext,
 	}
 	row.DispatchDueAt = parkedUntil(row, now)
-	if request.Armed {
+	if request.WillDispatch {
 		row.DispatchDueAt = later(now, row.RunAfter).Add(queue.DispatchGrace)
 	}
 	return row

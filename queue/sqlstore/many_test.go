@@ -55,10 +55,10 @@ func TestAPromotionOfManyTakesFewRoundTrips(t *testing.T) {
 	const n = 1000
 	s, wire := recording(t, testdb.MariaDB(t))
 	held, expired, lost := dueForPromotion(t, s, n, 0)
-	var p queue.Promotion
+	var p queue.PromoteResult
 	var err error
 	statements := wire.during(func() { p, err = s.Promote(t.Context(), n) })
-	if want := (queue.Promotion{Released: n, Reclaimed: n, Failed: n, Claimable: true}); err != nil || p != want {
+	if want := (queue.PromoteResult{Released: n, Reclaimed: n, Failed: n, Claimable: true}); err != nil || p != want {
 		t.Fatalf("Promote: %+v, %v", p, err)
 	}
 	atMost(t, statements, 140)
@@ -92,7 +92,7 @@ func TestAPromotionKeepsWhatItHasDone(t *testing.T) {
 			}
 		}
 		wire.mu.Unlock()
-		before, err := s.Figures(t.Context(), queue.Filter{})
+		before, err := s.Stats(t.Context(), queue.Filter{})
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -101,7 +101,7 @@ func TestAPromotionKeepsWhatItHasDone(t *testing.T) {
 		if err == nil || p.Failed+p.Reclaimed+p.Released == 0 {
 			t.Errorf("Promote cut off in its transaction %d: %+v, %v", begun, p, err)
 		}
-		after, err := s.Figures(t.Context(), queue.Filter{})
+		after, err := s.Stats(t.Context(), queue.Filter{})
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -150,7 +150,7 @@ func TestALongHistoryOfFailuresIsGoneOnWith(t *testing.T) {
 				t.Fatal(err)
 			}
 			p, err := s.Promote(t.Context(), 1000)
-			if err != nil || p != (queue.Promotion{Failed: len(ids)}) {
+			if err != nil || p != (queue.PromoteResult{Failed: len(ids)}) {
 				t.Fatalf("Promote: %+v, %v", p, err)
 			}
 			for _, id := range ids {

@@ -12,7 +12,7 @@ import (
 )
 
 // Promote makes due and expired rows claimable.
-func (s *Store) Promote(ctx context.Context, limit int) (p queue.Promotion, err error) {
+func (s *Store) Promote(ctx context.Context, limit int) (p queue.PromoteResult, err error) {
 	seen, err := s.probe(ctx)
 	if err != nil {
 		return p, err
@@ -33,7 +33,7 @@ func (s *Store) Promote(ctx context.Context, limit int) (p queue.Promotion, err 
 // p what it has done even if it fails. Its parts do not depend on each other:
 // when one fails, the others are done all the same. In this order no row is
 // changed twice, however often others claim it in between.
-func (s *Store) promoteDue(ctx context.Context, seen sight, limit int, p *queue.Promotion) error {
+func (s *Store) promoteDue(ctx context.Context, seen sight, limit int, p *queue.PromoteResult) error {
 	var lost, reclaimed, released error
 	if passed(seen.lease, seen.now) {
 		p.Failed, lost = s.inBatches(ctx, limit, lostBatch, loseWorkers)

@@ -14,13 +14,13 @@ import (
 const requeueBatch = 100
 
 // Requeue takes back RUNNING rows whose worker is gone.
-func (s *Store) Requeue(ctx context.Context, r queue.RequeueRequest) (done queue.Requeued, err error) {
+func (s *Store) Requeue(ctx context.Context, r queue.RequeueRequest) (done queue.RequeueResult, err error) {
 	if r.DryRun {
 		return s.abandoned(ctx, r)
 	}
 	for done.Ready+done.Failed < r.Limit {
 		limit := min(requeueBatch, r.Limit-done.Ready-done.Failed)
-		var batch queue.Requeued
+		var batch queue.RequeueResult
 		err := s.write(ctx, "requeue tasks", func(ctx context.Context, tx querier, now time.Time) (err error) {
 			batch, err = requeueAll(ctx, tx, now, r, limit)
 			return err
@@ -48,7 +48,7 @@ func abandonedRows(r queue.RequeueRequest, now time.Time, limit int) (rows strin
 }
 
 // requeueAll handles at most limit rows.
-func requeueAll(ctx context.Context, tx querier, now time.Time, r queue.RequeueRequest, limit int) (done queue.Requeued, err error) {
+func requeueAll(ctx context.Context, tx querier, now time.Time, r queue.RequeueRequest, limit int) (done queue.RequeueResult, err error) {
 	query, args := abandonedRows(r, now, limit)
 	rows, err := list(ctx, tx, `SELECT `+lightColumns+query, args...) // no arguments or errors, which may be long
 	if err != nil {
@@ -91,7 +91,7 @@ func mayRunAgain(r queue.RequeueRequest, attempts, maxAttempts int) bool {
 }
 
 // abandoned counts what Requeue would do.
-func (s *Store) abandoned(ctx context.Context, r queue.RequeueRequest) (would queue.Requeued, err error) {
+func (s *Store) abandoned(ctx context.Context, r queue.RequeueRequest) (would queue.RequeueResult, err error) {
 	err = s.read(ctx, "requeue tasks", func(conn querier) error {
 		now, err := conn.now(ctx)
 		if err != nil {
@@ -110,7 +110,7 @@ func (s *Store) abandoned(ctx context.Context, r queue.RequeueRequest) (would qu
 		}, `SELECT attempts, max_attempts`+query, args...)
 	})
 	if err != nil {
-		return queue.Requeued{}, err
+		return queue.RequeueResult{}, err
 	}
 	return would, nil
 }

@@ -213,12 +213,12 @@ func TestTheClockIsTheBubbles(t *testing.T) {
 			t.Fatal(err)
 		}
 		p, err := s.Promote(t.Context(), 10)
-		if err != nil || p != (queue.Promotion{Next: 5 * time.Hour}) {
+		if err != nil || p != (queue.PromoteResult{Next: 5 * time.Hour}) {
 			t.Fatalf("Promote: %+v, %v", p, err)
 		}
 		time.Sleep(p.Next)
 		p, err = s.Promote(t.Context(), 10)
-		if err != nil || p != (queue.Promotion{Released: 1, Claimable: true}) {
+		if err != nil || p != (queue.PromoteResult{Released: 1, Claimable: true}) {
 			t.Fatalf("Promote: %+v, %v", p, err)
 		}
 	})

@@ -134,7 +134,7 @@ var boardTests = map[string]func(*fixture){
 		f.cancel(f.insert(onQueue("gone")).ID)
 		got, err := f.store.Queues(f.ctx)
 		f.must(err)
-		f.equal("queues", got, []queue.QueueFigures{
+		f.equal("queues", got, []queue.QueueStats{
 			{Backend: "default", Queue: "a", Pending: 2, Delayed: 1, Stranded: 1, OldestSince: first.EnqueuedAt},
 			{Backend: "default", Queue: "b", Running: 1, Succeeded: 1},
 			{Backend: "z", Queue: "c", Failed: 1},
@@ -154,7 +154,7 @@ var boardTests = map[string]func(*fixture){
 			f.equal("counts", [2]int{succeeded, failed}, [2]int{i + 1, i + 1})
 			got, err = f.store.History(f.ctx, at.Add(time.Hour))
 			f.must(err)
-			f.equal("later", got, []queue.HourFigures(nil))
+			f.equal("later", got, []queue.HourStats(nil))
 		}
 	},
 	"failures are grouped": func(f *fixture) {
@@ -175,10 +175,10 @@ var boardTests = map[string]func(*fixture){
 	"marks": func(f *fixture) {
 		before := f.now()
 		for range 2 {
-			f.must(f.store.Mark(f.ctx, "swept"))
+			f.must(f.store.Touch(f.ctx, "swept"))
 		}
-		f.must(f.store.Mark(f.ctx, "other"))
-		got, err := f.store.Marks(f.ctx)
+		f.must(f.store.Touch(f.ctx, "other"))
+		got, err := f.store.Touched(f.ctx)
 		f.must(err)
 		f.equal("marks", len(got), 2)
 		f.between("swept", got["swept"].Sub(before), 0, time.Minute)
@@ -188,12 +188,12 @@ var boardTests = map[string]func(*fixture){
 		one := queue.AuditEntry{ID: uuid.Must(uuid.NewV7()), Actor: "ann", Action: "retry", Task: task, Target: "task"}
 		two := queue.AuditEntry{ID: uuid.Must(uuid.NewV7()), Actor: "bob", Action: "cancel", Target: "all \"x\" 🙂"}
 		var err error
-		one.At, err = f.store.Note(f.ctx, one)
+		one.At, err = f.store.RecordAudit(f.ctx, one)
 		f.must(err)
-		two.At, err = f.store.Note(f.ctx, two)
+		two.At, err = f.store.RecordAudit(f.ctx, two)
 		f.must(err)
 		one.Done, one.Failed, one.Ended = 3, 1, true
-		at, err := f.store.Note(f.ctx, one)
+		at, err := f.store.RecordAudit(f.ctx, one)
 		f.must(err)
 		f.equal("made", at, one.At)
 		for what, c := range map[string]struct {
@@ -204,7 +204,7 @@ var boardTests = map[string]func(*fixture){
 			"all": {uuid.Nil, time.Time{}, []queue.AuditEntry{two, one}}, "before": {uuid.Nil, two.At, []queue.AuditEntry{one}},
 			"of a task": {task, time.Time{}, []queue.AuditEntry{one}},
 		} {
-			got, err := f.store.Notes(f.ctx, c.task, c.before, 10)
+			got, err := f.store.AuditLog(f.ctx, c.task, c.before, 10)
 			f.must(err)
 			f.equal(what, got, c.want)
 		}

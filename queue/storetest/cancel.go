@@ -44,20 +44,20 @@ var cancelTests = map[string]func(*fixture){
 		retried := f.claimed(lease)
 		f.must(f.store.Retry(f.ctx, retried.Claim(), queue.Retry{Errors: failures(1), In: time.Hour}))
 		f.equal("errors", f.cancel(retried.ID).Errors, failures(1))
-		f.equal("promotion", f.promote(), queue.Promotion{})
+		f.equal("promotion", f.promote(), queue.PromoteResult{})
 	},
 	"a RUNNING row is cancelled, and its claim is lost": func(f *fixture) {
 		row := f.claimed(lease)
 		got := f.cancel(row.ID)
 		f.equal("row", *got, wantCancelled(row, got))
 		f.refusesAll(row.Claim())
-		f.equal("promotion", f.promote(), queue.Promotion{})
+		f.equal("promotion", f.promote(), queue.PromoteResult{})
 	},
 	"a RUNNING row whose lease has expired, too": func(f *fixture) {
 		row := f.claimed(expired, maxAttempts(1))
 		f.cancel(row.ID)
 		f.refusesAll(row.Claim())
-		f.equal("promotion", f.promote(), queue.Promotion{})
+		f.equal("promotion", f.promote(), queue.PromoteResult{})
 	},
 	"a row that is final stays as it is": func(f *fixture) {
 		successful, failed, cancelled := f.claimed(lease), f.claimed(lease), f.insert()

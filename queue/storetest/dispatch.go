@@ -47,13 +47,13 @@ var dispatchTests = map[string]func(*fixture){
 		f.equal("due", row.DispatchDueAt, row.RunAfter.Add(-queue.ArmWithin))
 	},
 	"a plain retry allows for the queue's backoff": func(f *fixture) {
-		row := f.retried(f.insert(), queue.Retry{In: time.Hour, Armed: true})
+		row := f.retried(f.insert(), queue.Retry{In: time.Hour, WillDispatch: true})
 		f.equal("due", row.DispatchDueAt, row.RetryAt.Add(-time.Hour+queue.LongestBackoff+queue.DispatchGrace))
 	},
 	"a retry at a time, armed": func(f *fixture) {
-		row := f.retried(f.insert(), queue.Retry{RunIn: time.Hour, Armed: true})
+		row := f.retried(f.insert(), queue.Retry{RunIn: time.Hour, WillDispatch: true})
 		f.equal("due", row.DispatchDueAt, row.RunAfter.Add(queue.DispatchGrace))
-		row = f.retried(f.insert(), queue.Retry{RunIn: time.Second, Armed: true})
+		row = f.retried(f.insert(), queue.Retry{RunIn: time.Second, WillDispatch: true})
 		f.equal("due soon", row.DispatchDueAt, row.RunAfter.Add(-time.Second+queue.LongestBackoff+queue.DispatchGrace))
 	},
 	"a retry that is not armed": func(f *fixture) {

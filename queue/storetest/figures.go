@@ -7,16 +7,16 @@ import (
 )
 
 // figures are those without stranded rows, which outboxTests are about.
-func (f *fixture) figures(filter queue.Filter) queue.Figures {
+func (f *fixture) figures(filter queue.Filter) queue.Stats {
 	f.Helper()
-	figures, err := f.store.Figures(f.ctx, filter)
+	figures, err := f.store.Stats(f.ctx, filter)
 	f.must(err)
 	figures.Stranded, figures.OldestStrandedSince = 0, time.Time{}
 	return figures
 }
 
 // counts are figures without the times.
-func counts(figures queue.Figures) queue.Figures {
+func counts(figures queue.Stats) queue.Stats {
 	figures.OldestPendingSince, figures.NewestPendingSince = time.Time{}, time.Time{}
 	return figures
 }
@@ -36,17 +36,17 @@ func (f *fixture) oneOfEach(changes ...func(*queue.NewRow)) {
 	f.cancel(f.insert(changes...).ID)
 }
 
-var each = queue.Figures{Pending: 2, Delayed: 2, Running: 2, Successful: 1, Failed: 1, Cancelled: 1}
+var each = queue.Stats{Pending: 2, Delayed: 2, Running: 2, Successful: 1, Failed: 1, Cancelled: 1}
 
 // times are figures of n times as many rows.
-func times(n int, f queue.Figures) queue.Figures {
-	return queue.Figures{Pending: n * f.Pending, Delayed: n * f.Delayed, Running: n * f.Running,
+func times(n int, f queue.Stats) queue.Stats {
+	return queue.Stats{Pending: n * f.Pending, Delayed: n * f.Delayed, Running: n * f.Running,
 		Successful: n * f.Successful, Failed: n * f.Failed, Cancelled: n * f.Cancelled}
 }
 
 var figuresTests = map[string]func(*fixture){
 	"with nothing there, all is zero": func(f *fixture) {
-		f.equal("figures", f.figures(queue.Filter{}), queue.Figures{})
+		f.equal("figures", f.figures(queue.Filter{}), queue.Stats{})
 	},
 	"each state is counted": func(f *fixture) {
 		f.oneOfEach()
@@ -56,7 +56,7 @@ var figuresTests = map[string]func(*fixture){
 		f.oneOfEach(onQueue("a"), onBackend("one"))
 		f.oneOfEach(onQueue("a"), onBackend("two"))
 		f.oneOfEach(onQueue("b"), onBackend("two"))
-		for filter, want := range map[queue.Filter]queue.Figures{
+		for filter, want := range map[queue.Filter]queue.Stats{
 			{}:                           times(3, each),
 			{Queue: "a"}:                 times(2, each),
 			{Backend: "one"}:             each,
@@ -72,10 +72,10 @@ var figuresTests = map[string]func(*fixture){
 		for f.figures(queue.Filter{}).Pending == 0 {
 			f.must(f.ctx.Err())
 		}
-		want := queue.Figures{Pending: 1, OldestPendingSince: row.RunAfter, NewestPendingSince: row.RunAfter}
+		want := queue.Stats{Pending: 1, OldestPendingSince: row.RunAfter, NewestPendingSince: row.RunAfter}
 		f.equal("due", f.figures(queue.Filter{}), want)
-		f.equal("elsewhere", f.figures(queue.Filter{Queue: "other"}), queue.Figures{})
-		f.equal("promotion", f.promote(), queue.Promotion{Released: 1, Claimable: true})
+		f.equal("elsewhere", f.figures(queue.Filter{Queue: "other"}), queue.Stats{})
+		f.equal("promotion", f.promote(), queue.PromoteResult{Released: 1, Claimable: true})
 		f.equal("promoted", f.figures(queue.Filter{}), want)
 	},
 	"a retried row is pending when its retry is due": func(f *fixture) {
@@ -85,7 +85,7 @@ var figuresTests = map[string]func(*fixture){
 		for f.figures(queue.Filter{}).Pending == 0 {
 			f.must(f.ctx.Err())
 		}
-		f.equal("due", f.figures(queue.Filter{}), queue.Figures{Pending: 1, OldestPendingSince: due, NewestPendingSince: due})
+		f.equal("due", f.figures(queue.Filter{}), queue.Stats{Pending: 1, OldestPendingSince: due, NewestPendingSince: due})
 	},
 	"a row waits since it was enqueued, or was due later": func(f *fixture) {
 		first := f.insert(runAfter(time.Date(2020, 1, 1, 0, 0, 0, 0, time.UTC))) // due long before it came
@@ -104,6 +104,6 @@ var figuresTests = map[string]func(*fixture){
 	"nothing pending waits since no time": func(f *fixture) {
 		f.insert(delay(time.Hour))
 		f.claimed(lease)
-		f.equal("figures", f.figures(queue.Filter{}), queue.Figures{Delayed: 1, Running: 1})
+		f.equal("figures", f.figures(queue.Filter{}), queue.Stats{Delayed: 1, Running: 1})
 	},
 }

@@ -100,7 +100,7 @@ var giveBackTests = map[string]func(*fixture){
 		for range queue.MaxInterruptions + 1 {
 			f.must(f.store.Release(f.ctx, f.claim(row.ID, lease).Claim()))
 		}
-		f.equal("promotion", f.promote(), queue.Promotion{Failed: 1})
+		f.equal("promotion", f.promote(), queue.PromoteResult{Failed: 1})
 		if got := f.get(row.ID); !isLost(got) {
 			f.Errorf("%+v", got)
 		}

@@ -128,7 +128,7 @@ func invalidLost(t *testing.T, store queue.Store, exec func(*testing.T, string),
 		"requeue": func(uuid.UUID) {
 			done, err := store.Requeue(f.ctx, queue.RequeueRequest{Limit: 10})
 			f.must(err)
-			f.equal("requeued", done, queue.Requeued{Failed: 1})
+			f.equal("requeued", done, queue.RequeueResult{Failed: 1})
 		},
 	} {
 		row := f.claimed(expired, maxAttempts(1))

@@ -37,7 +37,7 @@ var largeTests = map[string]func(*fixture){
 		cancelled, err := f.store.Act(f.ctx, queue.ActionCancel, queue.Selection{Queue: "stranded"}, now, rows)
 		f.must(err)
 		runtime.ReadMemStats(&after)
-		f.equal("requeued", requeued, queue.Requeued{Ready: rows / 3})
+		f.equal("requeued", requeued, queue.RequeueResult{Ready: rows / 3})
 		f.equal("taken", sorted(ids(taken)), sorted(stranded))
 		if len(retried) != rows/3 || len(cancelled) != rows/3 {
 			f.Errorf("%d retried, %d cancelled", len(retried), len(cancelled))

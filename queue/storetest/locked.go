@@ -99,14 +99,14 @@ func (l *lockedRows) steps() []lockedStep {
 		}},
 		{"Promote", atOnce, func() {
 			p := l.promote()
-			l.equal("promotion", p, queue.Promotion{Failed: 1, Reclaimed: 1, Released: 1, Claimable: true, Next: p.Next})
+			l.equal("promotion", p, queue.PromoteResult{Failed: 1, Reclaimed: 1, Released: 1, Claimable: true, Next: p.Next})
 			l.failedAsLost(l.last[1].ID, "")
 		}},
 		{"Requeue", atOnce, func() {
 			l.expired[1] = l.claim(l.expired[1].ID, expired)
 			done, err := l.store.Requeue(l.ctx, queue.RequeueRequest{Limit: 10})
 			l.must(err)
-			l.equal("requeued", done, queue.Requeued{Ready: 1})
+			l.equal("requeued", done, queue.RequeueResult{Ready: 1})
 		}},
 		{"TakeStranded", atOnce, func() {
 			rows, err := l.store.TakeStranded(l.ctx, queue.StrandedQueue{Backend: "default", Queue: "stranded", At: l.now()}, 10)

@@ -172,7 +172,7 @@ func (m *model) requeue(t *rapid.T) {
 		Filter: queue.Filter{Queue: m.task}, Limit: 1000,
 		MaxAttempts: rapid.IntRange(0, 3).Draw(t, "max attempts"), MarkFailed: rapid.IntRange(0, 3).Draw(t, "mark failed") == 0,
 	}
-	var want queue.Requeued
+	var want queue.RequeueResult
 	for _, row := range m.rows {
 		limit := r.MaxAttempts
 		if limit == 0 {

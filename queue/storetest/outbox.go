@@ -157,11 +157,11 @@ var outboxTests = map[string]func(*fixture){
 		f.insert(armed)
 		first := f.insert()
 		f.insert(onQueue("other"))
-		figures, err := f.store.Figures(f.ctx, queue.Filter{})
+		figures, err := f.store.Stats(f.ctx, queue.Filter{})
 		f.must(err)
 		f.equal("stranded", figures.Stranded, 2)
 		f.equal("since", figures.OldestStrandedSince, first.EnqueuedAt)
-		figures, err = f.store.Figures(f.ctx, queue.Filter{Queue: "other"})
+		figures, err = f.store.Stats(f.ctx, queue.Filter{Queue: "other"})
 		f.must(err)
 		f.equal("stranded of a queue", figures.Stranded, 1)
 	},

@@ -10,11 +10,11 @@ import (
 
 var promoteTests = map[string]func(*fixture){
 	"with nothing there, nothing is seen": func(f *fixture) {
-		f.equal("promotion", f.promote(), queue.Promotion{})
+		f.equal("promotion", f.promote(), queue.PromoteResult{})
 	},
 	"a claimable row is seen": func(f *fixture) {
 		f.insert(withTask("known to nobody"))
-		f.equal("promotion", f.promote(), queue.Promotion{Claimable: true})
+		f.equal("promotion", f.promote(), queue.PromoteResult{Claimable: true})
 	},
 	"the next time is seen": func(f *fixture) {
 		f.insert(delay(2 * time.Hour))
@@ -31,19 +31,19 @@ var promoteTests = map[string]func(*fixture){
 	},
 	"a delayed row is released": func(f *fixture) {
 		row := f.insert(delay(time.Millisecond))
-		var p queue.Promotion
+		var p queue.PromoteResult
 		for p.Released == 0 {
 			f.must(f.ctx.Err())
 			p = f.promote()
 		}
-		f.equal("promotion", p, queue.Promotion{Released: 1, Claimable: true})
+		f.equal("promotion", p, queue.PromoteResult{Released: 1, Claimable: true})
 		f.unchanged(row)
 	},
 	"an expired row is READY again": func(f *fixture) {
 		row := f.claimed(expired)
 		before := f.now()
 		p := f.promote()
-		f.equal("promotion", p, queue.Promotion{Reclaimed: 1, Claimable: true, Next: p.Next})
+		f.equal("promotion", p, queue.PromoteResult{Reclaimed: 1, Claimable: true, Next: p.Next})
 		got := f.get(row.ID)
 		want := *row
 		want.Status, want.ClaimID, want.LeaseExpiresAt, want.DispatchDueAt = queue.StatusReady, uuid.Nil, time.Time{}, got.DispatchDueAt
@@ -60,7 +60,7 @@ var promoteTests = map[string]func(*fixture){
 	},
 	"an expired row without attempts is FAILED": func(f *fixture) {
 		row := f.claimed(expired, maxAttempts(1))
-		f.equal("promotion", f.promote(), queue.Promotion{Failed: 1})
+		f.equal("promotion", f.promote(), queue.PromoteResult{Failed: 1})
 		got := f.get(row.ID)
 		if !isLost(got) || got.FinishedAt.IsZero() || !got.LeaseExpiresAt.IsZero() || lastError(got).ExceptionClassPath != "WorkerLost" {
 			f.Errorf("%+v", got)
@@ -69,7 +69,7 @@ var promoteTests = map[string]func(*fixture){
 	"a live lease is let be": func(f *fixture) {
 		row := f.claimed(lease)
 		p := f.promote()
-		f.equal("promotion", p, queue.Promotion{Next: p.Next})
+		f.equal("promotion", p, queue.PromoteResult{Next: p.Next})
 		f.unchanged(row)
 	},
 	"the limit holds for each kind": func(f *fixture) {
@@ -79,9 +79,9 @@ var promoteTests = map[string]func(*fixture){
 		}
 		first, err := f.store.Promote(f.ctx, 2)
 		f.must(err)
-		f.equal("first", first, queue.Promotion{Reclaimed: 2, Failed: 2, Claimable: true, Next: time.Microsecond})
+		f.equal("first", first, queue.PromoteResult{Reclaimed: 2, Failed: 2, Claimable: true, Next: time.Microsecond})
 		second, err := f.store.Promote(f.ctx, 2)
 		f.must(err)
-		f.equal("second", second, queue.Promotion{Reclaimed: 1, Failed: 1, Claimable: true})
+		f.equal("second", second, queue.PromoteResult{Reclaimed: 1, Failed: 1, Claimable: true})
 	},
 }

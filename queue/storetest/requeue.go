@@ -12,7 +12,7 @@ import (
 )
 
 // requeue requeues, and expects a dry run to have known what it would do.
-func (f *fixture) requeue(r queue.RequeueRequest) queue.Requeued {
+func (f *fixture) requeue(r queue.RequeueRequest) queue.RequeueResult {
 	f.Helper()
 	dry := r
 	dry.DryRun = true
@@ -39,12 +39,12 @@ func (f *fixture) failedAsLost(id uuid.UUID, message string) {
 
 var requeueTests = map[string]func(*fixture){
 	"with nothing there, nothing is requeued": func(f *fixture) {
-		f.equal("requeued", f.requeue(queue.RequeueRequest{Limit: 10}), queue.Requeued{})
+		f.equal("requeued", f.requeue(queue.RequeueRequest{Limit: 10}), queue.RequeueResult{})
 	},
 	"a row whose worker is gone is READY and due at once": func(f *fixture) {
 		row := f.claimed(expired)
 		before := f.now()
-		f.equal("requeued", f.requeue(queue.RequeueRequest{Limit: 10}), queue.Requeued{Ready: 1})
+		f.equal("requeued", f.requeue(queue.RequeueRequest{Limit: 10}), queue.RequeueResult{Ready: 1})
 		got := f.get(row.ID)
 		want := *row
 		want.Status, want.ClaimID, want.LeaseExpiresAt, want.DispatchDueAt = queue.StatusReady, uuid.Nil, time.Time{}, got.DispatchDueAt
@@ -57,7 +57,7 @@ var requeueTests = map[string]func(*fixture){
 		row := f.claimed(lease, maxAttempts(2))
 		f.must(f.store.Retry(f.ctx, row.Claim(), queue.Retry{Errors: failures(1)}))
 		row = f.claim(row.ID, expired)
-		f.equal("requeued", f.requeue(queue.RequeueRequest{Limit: 10}), queue.Requeued{Failed: 1})
+		f.equal("requeued", f.requeue(queue.RequeueRequest{Limit: 10}), queue.RequeueResult{Failed: 1})
 		f.failedAsLost(row.ID, "during attempt 2 of 2, and no result was stored")
 		f.equal("errors before", f.get(row.ID).Errors[:1], failures(1))
 		f.refusesAll(row.Claim())
@@ -65,7 +65,7 @@ var requeueTests = map[string]func(*fixture){
 	"rows that nobody lost are let be": func(f *fixture) {
 		live := []*queue.Row{f.insert(), f.insert(delay(time.Hour)), f.claimed(lease), f.claimed(lease, maxAttempts(1)), f.cancel(f.claimed(expired).ID)}
 		for _, r := range []queue.RequeueRequest{{Limit: 10}, {Limit: 10, MarkFailed: true}, {Limit: 10, MaxAttempts: 100, OlderThan: -time.Hour}} {
-			f.equal("requeued", f.requeue(r), queue.Requeued{})
+			f.equal("requeued", f.requeue(r), queue.RequeueResult{})
 		}
 		for _, row := range live {
 			f.unchanged(row)
@@ -74,7 +74,7 @@ var requeueTests = map[string]func(*fixture){
 	"those that were claimed too recently wait": func(f *fixture) {
 		row := f.claimed(expired)
 		r := queue.RequeueRequest{Limit: 10, OlderThan: time.Hour}
-		f.equal("after an hour", f.requeue(r), queue.Requeued{})
+		f.equal("after an hour", f.requeue(r), queue.RequeueResult{})
 		f.unchanged(row)
 		r.OlderThan = 20 * time.Millisecond
 		for ready := 0; ready == 0; { // the database's clock says when
@@ -90,7 +90,7 @@ var requeueTests = map[string]func(*fixture){
 		}
 		row = f.claim(row.ID, expired)
 		age := row.LastAttemptedAt.Sub(row.StartedAt) + time.Hour
-		f.equal("requeued", f.requeue(queue.RequeueRequest{Limit: 10, OlderThan: age}), queue.Requeued{})
+		f.equal("requeued", f.requeue(queue.RequeueRequest{Limit: 10, OlderThan: age}), queue.RequeueResult{})
 	},
 	"only what the filter chooses is requeued": func(f *fixture) {
 		a := f.claimed(expired, onQueue("a"), onBackend("one"))
@@ -98,13 +98,13 @@ var requeueTests = map[string]func(*fixture){
 		c := f.claimed(expired, onQueue("b"), onBackend("two"), maxAttempts(1))
 		for _, step := range []struct {
 			filter queue.Filter
-			want   queue.Requeued
+			want   queue.RequeueResult
 		}{
-			{queue.Filter{Queue: "c"}, queue.Requeued{}},
-			{queue.Filter{Queue: "a", Backend: "two"}, queue.Requeued{}},
-			{queue.Filter{Backend: "two"}, queue.Requeued{Failed: 1}},
-			{queue.Filter{Queue: "b"}, queue.Requeued{Ready: 1}},
-			{queue.Filter{Queue: "a", Backend: "one"}, queue.Requeued{Ready: 1}},
+			{queue.Filter{Queue: "c"}, queue.RequeueResult{}},
+			{queue.Filter{Queue: "a", Backend: "two"}, queue.RequeueResult{}},
+			{queue.Filter{Backend: "two"}, queue.RequeueResult{Failed: 1}},
+			{queue.Filter{Queue: "b"}, queue.RequeueResult{Ready: 1}},
+			{queue.Filter{Queue: "a", Backend: "one"}, queue.RequeueResult{Ready: 1}},
 		} {
 			f.equal("requeued", f.requeue(queue.RequeueRequest{Filter: step.filter, Limit: 10}), step.want)
 		}
@@ -113,7 +113,7 @@ var requeueTests = map[string]func(*fixture){
 	},
 	"a higher limit gives one attempt more": func(f *fixture) {
 		row := f.claimed(expired, maxAttempts(1))
-		f.equal("requeued", f.requeue(queue.RequeueRequest{Limit: 10, MaxAttempts: 5}), queue.Requeued{Ready: 1})
+		f.equal("requeued", f.requeue(queue.RequeueRequest{Limit: 10, MaxAttempts: 5}), queue.RequeueResult{Ready: 1})
 		if got := f.get(row.ID); got.MaxAttempts != 2 || got.Attempts != 1 || got.Errors != nil {
 			f.Errorf("%+v", got)
 		}
@@ -127,7 +127,7 @@ var requeueTests = map[string]func(*fixture){
 	"a lower limit fails those that have used it up": func(f *fixture) {
 		once := f.claimed(expired)
 		twice := f.claim(f.claimed(expired).ID, expired)
-		f.equal("requeued", f.requeue(queue.RequeueRequest{Limit: 10, MaxAttempts: 2}), queue.Requeued{Ready: 1, Failed: 1})
+		f.equal("requeued", f.requeue(queue.RequeueRequest{Limit: 10, MaxAttempts: 2}), queue.RequeueResult{Ready: 1, Failed: 1})
 		f.failedAsLost(twice.ID, "attempt 2 of 10")
 		if got := f.get(once.ID); got.Status != queue.StatusReady || got.MaxAttempts != 10 {
 			f.Errorf("%+v", got)
@@ -135,7 +135,7 @@ var requeueTests = map[string]func(*fixture){
 	},
 	"all are FAILED if that is asked for": func(f *fixture) {
 		row := f.claimed(expired)
-		f.equal("requeued", f.requeue(queue.RequeueRequest{Limit: 10, MarkFailed: true, MaxAttempts: 9}), queue.Requeued{Failed: 1})
+		f.equal("requeued", f.requeue(queue.RequeueRequest{Limit: 10, MarkFailed: true, MaxAttempts: 9}), queue.RequeueResult{Failed: 1})
 		f.failedAsLost(row.ID, "attempt 1 of 10")
 		f.refused(row.ID, queue.ErrFinal)
 	},
@@ -143,13 +143,13 @@ var requeueTests = map[string]func(*fixture){
 		rows := []*queue.Row{f.claimed(expired), f.claimed(expired), f.claimed(expired, maxAttempts(1))}
 		for _, c := range []struct {
 			request queue.RequeueRequest
-			want    queue.Requeued
+			want    queue.RequeueResult
 		}{
-			{queue.RequeueRequest{Limit: 10}, queue.Requeued{Ready: 2, Failed: 1}},
-			{queue.RequeueRequest{Limit: 10, MarkFailed: true}, queue.Requeued{Failed: 3}},
-			{queue.RequeueRequest{Limit: 10, MaxAttempts: 2}, queue.Requeued{Ready: 3}},
-			{queue.RequeueRequest{Limit: 2}, queue.Requeued{Ready: 2}},
-			{queue.RequeueRequest{}, queue.Requeued{}},
+			{queue.RequeueRequest{Limit: 10}, queue.RequeueResult{Ready: 2, Failed: 1}},
+			{queue.RequeueRequest{Limit: 10, MarkFailed: true}, queue.RequeueResult{Failed: 3}},
+			{queue.RequeueRequest{Limit: 10, MaxAttempts: 2}, queue.RequeueResult{Ready: 3}},
+			{queue.RequeueRequest{Limit: 2}, queue.RequeueResult{Ready: 2}},
+			{queue.RequeueRequest{}, queue.RequeueResult{}},
 		} {
 			c.request.DryRun = true
 			f.equal("would be requeued", f.requeue(c.request), c.want)
@@ -163,10 +163,10 @@ var requeueTests = map[string]func(*fixture){
 		for _, ago := range []time.Duration{2, 4, 1, 3} {
 			rows = append(rows, f.claimed(-ago*time.Hour, maxAttempts(1+int(ago)%2)))
 		}
-		f.equal("no limit, none", f.requeue(queue.RequeueRequest{}), queue.Requeued{})
-		f.equal("first", f.requeue(queue.RequeueRequest{Limit: 3}), queue.Requeued{Ready: 1, Failed: 2})
+		f.equal("no limit, none", f.requeue(queue.RequeueRequest{}), queue.RequeueResult{})
+		f.equal("first", f.requeue(queue.RequeueRequest{Limit: 3}), queue.RequeueResult{Ready: 1, Failed: 2})
 		f.unchanged(rows[2])
-		f.equal("second", f.requeue(queue.RequeueRequest{Limit: 3}), queue.Requeued{Ready: 1})
+		f.equal("second", f.requeue(queue.RequeueRequest{Limit: 3}), queue.RequeueResult{Ready: 1})
 	},
 	"many rows are requeued, too": func(f *fixture) {
 		const total = 250 // more than a store changes at once
@@ -176,12 +176,12 @@ var requeueTests = map[string]func(*fixture){
 		}
 		f.must(f.store.Insert(f.ctx, rows...))
 		f.claimNext(total, func(r *queue.ClaimNextRequest) { r.Lease = expired })
-		f.equal("requeued", f.requeue(queue.RequeueRequest{Limit: total}), queue.Requeued{Ready: total / 2, Failed: total / 2})
+		f.equal("requeued", f.requeue(queue.RequeueRequest{Limit: total}), queue.RequeueResult{Ready: total / 2, Failed: total / 2})
 	},
 	"a row that was claimed early goes back to its time": func(f *fixture) {
 		row := f.insert(delay(time.Hour))
 		f.claim(row.ID, expired, early(2*time.Hour))
-		f.equal("requeued", f.requeue(queue.RequeueRequest{Limit: 10}), queue.Requeued{Ready: 1})
+		f.equal("requeued", f.requeue(queue.RequeueRequest{Limit: 10}), queue.RequeueResult{Ready: 1})
 		f.refused(row.ID, queue.ErrNotDue)
 		f.equal("too early", ids(f.claimNext(10)), []uuid.UUID{})
 	},
@@ -234,6 +234,6 @@ var requeueTests = map[string]func(*fixture){
 		if ready.Load() != total/2 || failed.Load() != total/2 {
 			f.Errorf("%d READY, %d FAILED, of %d each", ready.Load(), failed.Load(), total/2)
 		}
-		f.equal("figures", counts(f.figures(queue.Filter{})), queue.Figures{Pending: total / 2, Failed: total / 2})
+		f.equal("figures", counts(f.figures(queue.Filter{})), queue.Stats{Pending: total / 2, Failed: total / 2})
 	},
 }

@@ -60,7 +60,7 @@ func Run(t *testing.T, h Harness) {
 		{"Board", boardTests},
 		{"Act", actTests},
 		{"Cancel", cancelTests},
-		{"Figures", figuresTests},
+		{"Stats", figuresTests},
 		{"Purge", purgeTests},
 		{"Requeue", requeueTests},
 		{"Large", largeTests},
@@ -127,7 +127,7 @@ func runAfter(at time.Time) func(*queue.NewRow) { return func(r *queue.NewRow) {
 func args(data string) func(*queue.NewRow) {
 	return func(r *queue.NewRow) { r.Args = json.RawMessage(data) }
 }
-func armed(r *queue.NewRow)                       { r.Armed = true }
+func armed(r *queue.NewRow)                       { r.WillDispatch = true }
 func onQueue(name string) func(*queue.NewRow)     { return func(r *queue.NewRow) { r.Queue = name } }
 func onBackend(name string) func(*queue.NewRow)   { return func(r *queue.NewRow) { r.Backend = name } }
 func withTask(name string) func(*queue.NewRow)    { return func(r *queue.NewRow) { r.Task = name } }
@@ -201,7 +201,7 @@ func (f *fixture) fail(claim queue.Claim) {
 	f.must(err)
 }
 
-func (f *fixture) promote() queue.Promotion {
+func (f *fixture) promote() queue.PromoteResult {
 	f.Helper()
 	p, err := f.store.Promote(f.ctx, 100)
 	f.must(err)

@@ -36,13 +36,13 @@ type boardCache struct {
 	sweeps bool                        // somebody is expected to sweep
 
 	mu        sync.Mutex // also lets only one request ask
-	queues    part[[]queue.QueueFigures]
+	queues    part[[]queue.QueueStats]
 	failures  part[[]queue.FailureGroup]
 	pending   part[[]*queue.Row] // stranded rows that are due
 	delayed   part[[]*queue.Row] // stranded rows that wait for their time
 	running   part[[]*queue.Row]
 	marks     part[map[string]time.Time]
-	history   part[[]queue.HourFigures]
+	history   part[[]queue.HourStats]
 	schemaErr part[error]
 
 	from map[queue.View]string // where stranded rows are looked for next
@@ -50,7 +50,7 @@ type boardCache struct {
 
 // boardView is the board as one page shows it: nil is what is not known yet.
 type boardView struct {
-	Queues    []queue.QueueFigures
+	Queues    []queue.QueueStats
 	QueuesAt  time.Time // what is wrong is told from when it was read: it may be mended by now
 	Failures  []queue.FailureGroup
 	Stranded  []*queue.Row // some of them
@@ -58,7 +58,7 @@ type boardView struct {
 	RunningAt time.Time
 	Marks     map[string]time.Time // nil: not known
 	MarksAt   time.Time
-	History   []queue.HourFigures
+	History   []queue.HourStats
 	Counted   bool // History is known
 	SchemaErr error
 	Partial   bool // not all is known yet: look again
@@ -78,7 +78,7 @@ func (b *boardCache) forget() {
 }
 
 // known is what is known of the queues, without asking.
-func (b *boardCache) known(now time.Time) []queue.QueueFigures {
+func (b *boardCache) known(now time.Time) []queue.QueueStats {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	if now.Sub(b.queues.at) > tooOld {
@@ -107,14 +107,14 @@ func (b *boardCache) look(ctx context.Context, now time.Time) (boardView, error)
 // errands are the parts that are needed, in the order of a first look.
 func (b *boardCache) errands(ctx context.Context, now time.Time) []errand {
 	list := []errand{
-		errandFor(&b.queues, keepFigures, 1, func() ([]queue.QueueFigures, error) { return b.board.Queues(ctx) }),
+		errandFor(&b.queues, keepFigures, 1, func() ([]queue.QueueStats, error) { return b.board.Queues(ctx) }),
 		errandFor(&b.failures, keepFigures, 1, func() ([]queue.FailureGroup, error) {
 			return b.board.Failures(ctx, time.Unix(0, 0), boardGroups)
 		}),
 	}
 	list[0].told, list[1].told = true, true
 	if b.sweeps {
-		list = append(list, errandFor(&b.marks, keepMarks, 1, func() (map[string]time.Time, error) { return b.board.Marks(ctx) }))
+		list = append(list, errandFor(&b.marks, keepMarks, 1, func() (map[string]time.Time, error) { return b.board.Touched(ctx) }))
 	}
 	if b.schema != nil {
 		list = append(list, errandFor(&b.schemaErr, keepSchema, 1, func() (error, error) {
@@ -126,7 +126,7 @@ func (b *boardCache) errands(ctx context.Context, now time.Time) []errand {
 		}))
 	}
 	return append(append(list, b.rowErrands(ctx)...),
-		errandFor(&b.history, keepHistory, 1, func() ([]queue.HourFigures, error) {
+		errandFor(&b.history, keepHistory, 1, func() ([]queue.HourStats, error) {
 			return b.board.History(ctx, now.Add(-chartHours*time.Hour).Truncate(time.Hour).Add(time.Hour))
 		}))
 }

@@ -26,9 +26,9 @@ func (b *fakeBoard) ask(what string, statements int) {
 	b.spent += statements
 }
 
-func (b *fakeBoard) Queues(context.Context) ([]queue.QueueFigures, error) {
+func (b *fakeBoard) Queues(context.Context) ([]queue.QueueStats, error) {
 	b.ask("queues", 1)
-	return []queue.QueueFigures{{Queue: "default", Backend: "default", Pending: 9, Delayed: 2, Running: 3, Stranded: 4, Succeeded: 1, OldestSince: b.now}}, nil
+	return []queue.QueueStats{{Queue: "default", Backend: "default", Pending: 9, Delayed: 2, Running: 3, Stranded: 4, Succeeded: 1, OldestSince: b.now}}, nil
 }
 
 func (b *fakeBoard) Failures(context.Context, time.Time, int) ([]queue.FailureGroup, error) {
@@ -45,12 +45,12 @@ func (b *fakeBoard) List(_ context.Context, r queue.ListRequest) (queue.ListPage
 	return queue.ListPage{Rows: []*queue.Row{{Task: "a", Status: queue.StatusReady, LeaseExpiresAt: b.now.Add(time.Minute)}}}, nil
 }
 
-func (b *fakeBoard) Marks(context.Context) (map[string]time.Time, error) {
+func (b *fakeBoard) Touched(context.Context) (map[string]time.Time, error) {
 	b.ask("marks", 1)
-	return map[string]time.Time{queue.MarkSwept: b.swept}, nil
+	return map[string]time.Time{queue.TouchSwept: b.swept}, nil
 }
 
-func (b *fakeBoard) History(context.Context, time.Time) ([]queue.HourFigures, error) {
+func (b *fakeBoard) History(context.Context, time.Time) ([]queue.HourStats, error) {
 	b.ask("history", 1)
 	return nil, nil
 }
@@ -150,9 +150,9 @@ func TestWarningsAreOfTheTimeOfReading(t *testing.T) {
 	then := time.Now()
 	h, _ := newFakeBoard(then)
 	view := boardView{
-		Marks: map[string]time.Time{queue.MarkSwept: then.Add(-20 * time.Second)}, MarksAt: then,
+		Marks: map[string]time.Time{queue.TouchSwept: then.Add(-20 * time.Second)}, MarksAt: then,
 		Running: []*queue.Row{{Task: "a", LeaseExpiresAt: then.Add(time.Minute)}}, RunningAt: then,
-		Queues: []queue.QueueFigures{{Queue: "q", Pending: 1, OldestSince: then.Add(-time.Minute)}}, QueuesAt: then,
+		Queues: []queue.QueueStats{{Queue: "q", Pending: 1, OldestSince: then.Add(-time.Minute)}}, QueuesAt: then,
 	}
 	if found := h.warnings(view, sum(view), then.Add(9*time.Minute)); len(found) > 0 {
 		t.Errorf("false alarms: %+v", found)

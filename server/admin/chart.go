@@ -45,9 +45,9 @@ type hour struct {
 	Succeeded, Failed int
 }
 
-func newCharts(history []queue.HourFigures, now time.Time) *charts {
+func newCharts(history []queue.HourStats, now time.Time) *charts {
 	last := now.UTC().Truncate(time.Hour)
-	known := make(map[time.Time]queue.HourFigures, len(history))
+	known := make(map[time.Time]queue.HourStats, len(history))
 	for _, figures := range history {
 		known[figures.Hour.UTC()] = figures
 	}

@@ -146,7 +146,7 @@ func (h *handler) enqueued(v *visit, handle *queue.Handle) error {
 		said = notice{Text: said.Text + " The task ignores some of its arguments: " + clip(strings.Join(handle.Warnings, "; "), maxNotice)}
 	}
 	if !handle.Existed {
-		if err := h.Client.Note(v.r.Context(), v.person.Name, "enqueue", handle.ID, handle.Row.Task); err != nil {
+		if err := h.Client.RecordAudit(v.r.Context(), v.person.Name, "enqueue", handle.ID, handle.Row.Task); err != nil {
 			h.Logger.Error("an enqueue is missing in the audit log", "task_id", handle.ID, "actor", v.person.Name, "error", err)
 		}
 	}

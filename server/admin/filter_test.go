@@ -106,7 +106,7 @@ func TestActionsRefuseFiltersThatAreNone(t *testing.T) {
 			t.Errorf("act %s: %d", query, w.Code)
 		}
 	}
-	if notes, err := s.client.Board().Notes(t.Context(), uuid.Nil, time.Time{}, 9); err != nil || len(notes) > 0 {
+	if notes, err := s.client.Board().AuditLog(t.Context(), uuid.Nil, time.Time{}, 9); err != nil || len(notes) > 0 {
 		t.Errorf("the audit log: %v %v", notes, err)
 	}
 	for _, query := range []string{"order=reverse&after=", "gcp-iap-mode=SESSION_REFRESH", "authuser=1", "back=/admin/"} {
@@ -168,7 +168,7 @@ func TestHostileTextIsInert(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	if err := s.client.Note(t.Context(), hostile, hostile, id, hostile); err != nil {
+	if err := s.client.RecordAudit(t.Context(), hostile, hostile, id, hostile); err != nil {
 		t.Fatal(err)
 	}
 	failed := s.someRow(queue.Selection{View: queue.ViewFailed}).ID.String()

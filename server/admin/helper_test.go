@@ -240,7 +240,7 @@ func (c *countingStore) List(ctx context.Context, r queue.ListRequest) (queue.Li
 	return c.Store.List(ctx, r)
 }
 
-func (c *countingStore) Queues(ctx context.Context) ([]queue.QueueFigures, error) {
+func (c *countingStore) Queues(ctx context.Context) ([]queue.QueueStats, error) {
 	if err := c.count("Queues"); err != nil {
 		return nil, err
 	}
@@ -254,25 +254,25 @@ func (c *countingStore) Failures(ctx context.Context, since time.Time, limit int
 	return c.Store.Failures(ctx, since, limit)
 }
 
-func (c *countingStore) History(ctx context.Context, since time.Time) ([]queue.HourFigures, error) {
+func (c *countingStore) History(ctx context.Context, since time.Time) ([]queue.HourStats, error) {
 	if err := c.count("History"); err != nil {
 		return nil, err
 	}
 	return c.Store.History(ctx, since)
 }
 
-func (c *countingStore) Marks(ctx context.Context) (map[string]time.Time, error) {
+func (c *countingStore) Touched(ctx context.Context) (map[string]time.Time, error) {
 	if err := c.count("Marks"); err != nil {
 		return nil, err
 	}
-	return c.Store.Marks(ctx)
+	return c.Store.Touched(ctx)
 }
 
-func (c *countingStore) Notes(ctx context.Context, id uuid.UUID, before time.Time, limit int) ([]queue.AuditEntry, error) {
+func (c *countingStore) AuditLog(ctx context.Context, id uuid.UUID, before time.Time, limit int) ([]queue.AuditEntry, error) {
 	if err := c.count("Notes"); err != nil {
 		return nil, err
 	}
-	return c.Store.Notes(ctx, id, before, limit)
+	return c.Store.AuditLog(ctx, id, before, limit)
 }
 
 func (c *countingStore) CountMatching(ctx context.Context, a queue.Action, s queue.Selection, before time.Time, most int) (int, error) {

@@ -58,7 +58,7 @@ func testEveryPage(t *testing.T, browser context.Context) {
 			t.Fatal(err)
 		}
 	}
-	if err := s.client.Note(t.Context(), "sam@example.com", "enqueue", failed.ID, failed.Task); err != nil {
+	if err := s.client.RecordAudit(t.Context(), "sam@example.com", "enqueue", failed.ID, failed.Task); err != nil {
 		t.Fatal(err)
 	}
 	pages := []struct{ name, path string }{

@@ -10,7 +10,7 @@ import (
 
 // queueLine is one queue, with the addresses of its tasks.
 type queueLine struct {
-	queue.QueueFigures
+	queue.QueueStats
 	Late                               bool   // the oldest waits long
 	Rate                               string // of failures in the last hour
 	PendingURL, DelayedURL             string
@@ -34,7 +34,7 @@ func (h *handler) queues(v *visit) error {
 	return h.render(v, http.StatusOK, "queues", page)
 }
 
-func manyBackends(queues []queue.QueueFigures) bool {
+func manyBackends(queues []queue.QueueStats) bool {
 	for _, q := range queues {
 		if q.Backend != queues[0].Backend {
 			return true
@@ -43,16 +43,16 @@ func manyBackends(queues []queue.QueueFigures) bool {
 	return false
 }
 
-func (h *handler) queueLines(queues []queue.QueueFigures, now time.Time) []queueLine {
+func (h *handler) queueLines(queues []queue.QueueStats, now time.Time) []queueLine {
 	lines := make([]queueLine, len(queues))
 	for i, q := range queues {
 		list := func(view queue.View, more ...string) string {
 			return h.link("/tasks", append([]string{"view", string(view), "queue", q.Queue, "backend", q.Backend}, more...)...)
 		}
 		lines[i] = queueLine{
-			QueueFigures: q,
-			Late:         !q.OldestSince.IsZero() && now.Sub(q.OldestSince) > unserved,
-			PendingURL:   list(queue.ViewPending), DelayedURL: list(queue.ViewDelayed), RunningURL: list(queue.ViewRunning),
+			QueueStats: q,
+			Late:       !q.OldestSince.IsZero() && now.Sub(q.OldestSince) > unserved,
+			PendingURL: list(queue.ViewPending), DelayedURL: list(queue.ViewDelayed), RunningURL: list(queue.ViewRunning),
 			StrandedURL: list("", "stranded", "1"), FailedURL: list(queue.ViewFailed),
 		}
 		if ended := q.Succeeded + q.Failed; ended > 0 {

@@ -51,7 +51,7 @@ func (s *sessions) check(ctx context.Context, id uuid.UUID) (ended bool, err err
 	if ended || fresh {
 		return ended, nil
 	}
-	notes, err := s.client.Board().Notes(ctx, id, time.Time{}, 2)
+	notes, err := s.client.Board().AuditLog(ctx, id, time.Time{}, 2)
 	if err != nil {
 		return false, err
 	}
@@ -90,7 +90,7 @@ func (h *handler) endSession(v *visit, access Access) {
 		return
 	}
 	h.sessions.remember(person.session, true)
-	if err := h.Client.Note(ctx, person.Name, actionLogout, person.session, "its session"); err != nil {
+	if err := h.Client.RecordAudit(ctx, person.Name, actionLogout, person.session, "its session"); err != nil {
 		h.Logger.Error("logout is not in the audit log: until it expires, other instances accept the session's cookie", "actor", person.Name, "error", err)
 	}
 }

@@ -54,8 +54,8 @@ func (h *handler) warnings(b boardView, t totals, now time.Time) (list []warning
 // sweeperWarning is given when nobody has swept for three times as long as is
 // expected.
 func (h *handler) sweeperWarning(marks map[string]time.Time, now time.Time) (warning, bool) {
-	last, seen := marks[queue.MarkSwept]
-	if h.SweepEvery == 0 || marks == nil || seen && now.Sub(last) <= 3*h.SweepEvery+queue.MarkEvery {
+	last, seen := marks[queue.TouchSwept]
+	if h.SweepEvery == 0 || marks == nil || seen && now.Sub(last) <= 3*h.SweepEvery+queue.TouchEvery {
 		return warning{}, false
 	}
 	w := warning{Title: "The sweeper has never been seen"}

@@ -19,7 +19,7 @@ func (h *handler) status(w http.ResponseWriter, r *http.Request, _ string) {
 	}
 	ctx, cancel := context.WithTimeout(r.Context(), databaseTimeout)
 	defer cancel()
-	figures, err := h.Client.Figures(ctx, filter)
+	figures, err := h.Client.Stats(ctx, filter)
 	if err != nil {
 		h.fail(w, r, err)
 		return

@@ -44,12 +44,12 @@ type board struct {
 
 	mu     sync.Mutex
 	again  time.Time // when it is asked again
-	queues []queue.QueueFigures
+	queues []queue.QueueStats
 	err    error
 }
 
 // look returns what is known, and asks if that is old.
-func (b *board) look(ctx context.Context) ([]queue.QueueFigures, error) {
+func (b *board) look(ctx context.Context) ([]queue.QueueStats, error) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	begun := time.Now()

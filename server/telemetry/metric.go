@@ -148,7 +148,7 @@ func (f *figures) finished(ctx context.Context, run *queue.Run) {
 	}
 }
 
-func (f *figures) promoted(ctx context.Context, p queue.Promotion) {
+func (f *figures) promoted(ctx context.Context, p queue.PromoteResult) {
 	for result, n := range map[string]int{"reclaimed": p.Reclaimed, "failed": p.Failed} {
 		f.expiries.Add(ctx, int64(n), metric.WithAttributes(resultKey.String(result)))
 	}

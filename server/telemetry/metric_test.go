@@ -105,7 +105,7 @@ type counting struct {
 	fail  bool
 }
 
-func (c *counting) Queues(ctx context.Context) ([]queue.QueueFigures, error) {
+func (c *counting) Queues(ctx context.Context) ([]queue.QueueStats, error) {
 	c.asked.Add(1)
 	if c.takes > 0 {
 		time.Sleep(c.takes)
@@ -116,7 +116,7 @@ func (c *counting) Queues(ctx context.Context) ([]queue.QueueFigures, error) {
 	if c.fail {
 		return nil, queue.ErrUnavailable
 	}
-	return []queue.QueueFigures{
+	return []queue.QueueStats{
 		{Backend: "default", Queue: "q", Pending: 3, Stranded: 2, OldestSince: time.Now().Add(-time.Hour)},
 		{Backend: "default", Queue: "ahead", Pending: 1, OldestSince: time.Now().Add(time.Hour)},
 	}, nil

@@ -125,6 +125,6 @@ func (d *data) live() error {
 
 // marks says when the sweeper was last seen.
 func (d *data) marks() error {
-	_, err := d.tx.ExecContext(d.ctx, `INSERT INTO claimcheck_marks (name, at) VALUES (?, ?)`, queue.MarkSwept, d.now.Add(-20*time.Second).UnixMicro())
+	_, err := d.tx.ExecContext(d.ctx, `INSERT INTO claimcheck_marks (name, at) VALUES (?, ?)`, queue.TouchSwept, d.now.Add(-20*time.Second).UnixMicro())
 	return err
 }

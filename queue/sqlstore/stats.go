@@ -36,7 +36,7 @@ const (
 	andFinished = ` AND finished_at IS NOT NULL`
 )
 
-// figured are the counts that Figures is made of: what is selected, of which
+// figured are the counts that Stats is made of: what is selected, of which
 // rows, whether these depend on the time, and where the count goes. Each has
 // its index: claimcheck_tasks_claim, _outbox or _finished for what is READY (the
 // database chooses), _held, _lease and, for the final states, _finished. Without a filter the last two need nothing of the table. What
@@ -44,16 +44,16 @@ const (
 var figured = []struct {
 	columns, rows string
 	timed         bool
-	count         func(*queue.Figures) *int
+	count         func(*queue.Stats) *int
 }{
-	{countSince, `status = 'READY' AND hold = 0`, false, func(f *queue.Figures) *int { return &f.Pending }},
-	{countSince, heldRows + nextOfHeld + ` <= ?`, true, func(f *queue.Figures) *int { return &f.Pending }},
-	{countOnly, heldRows + nextOfHeld + ` > ?`, true, func(f *queue.Figures) *int { return &f.Delayed }},
-	{`count(*), min(` + strandedSince + `), NULL`, `status = 'READY' AND dispatch_due_at <= ?`, true, func(f *queue.Figures) *int { return &f.Stranded }},
-	{countOnly, `status = 'RUNNING'`, false, func(f *queue.Figures) *int { return &f.Running }},
-	{countOnly, `status = 'SUCCESSFUL'` + andFinished, false, func(f *queue.Figures) *int { return &f.Successful }},
-	{countOnly, `status = 'FAILED'` + andFinished, false, func(f *queue.Figures) *int { return &f.Failed }},
-	{countOnly, `status = 'CANCELLED'` + andFinished, false, func(f *queue.Figures) *int { return &f.Cancelled }},
+	{countSince, `status = 'READY' AND hold = 0`, false, func(f *queue.Stats) *int { return &f.Pending }},
+	{countSince, heldRows + nextOfHeld + ` <= ?`, true, func(f *queue.Stats) *int { return &f.Pending }},
+	{countOnly, heldRows + nextOfHeld + ` > ?`, true, func(f *queue.Stats) *int { return &f.Delayed }},
+	{`count(*), min(` + strandedSince + `), NULL`, `status = 'READY' AND dispatch_due_at <= ?`, true, func(f *queue.Stats) *int { return &f.Stranded }},
+	{countOnly, `status = 'RUNNING'`, false, func(f *queue.Stats) *int { return &f.Running }},
+	{countOnly, `status = 'SUCCESSFUL'` + andFinished, false, func(f *queue.Stats) *int { return &f.Successful }},
+	{countOnly, `status = 'FAILED'` + andFinished, false, func(f *queue.Stats) *int { return &f.Failed }},
+	{countOnly, `status = 'CANCELLED'` + andFinished, false, func(f *queue.Stats) *int { return &f.Cancelled }},
 }
 
 // figuresQuery is all of figured in one statement, and therefore at one moment.
@@ -72,8 +72,8 @@ func figuresQuery(f queue.Filter, now time.Time) (string, []any) {
 	return strings.Join(parts, ` UNION ALL `), args
 }
 
-// Figures counts rows.
-func (s *Store) Figures(ctx context.Context, f queue.Filter) (figures queue.Figures, err error) {
+// Stats counts rows.
+func (s *Store) Stats(ctx context.Context, f queue.Filter) (figures queue.Stats, err error) {
 	err = s.read(ctx, "count tasks", func(conn querier) error {
 		now, err := conn.now(ctx)
 		if err != nil {
@@ -100,7 +100,7 @@ func (s *Store) Figures(ctx context.Context, f queue.Filter) (figures queue.Figu
 		}, query, args...)
 	})
 	if err != nil {
-		return queue.Figures{}, err
+		return queue.Stats{}, err
 	}
 	return figures, nil
 }

@@ -47,8 +47,8 @@ FROM ` + waiting(`hold = 0`) + ` AS free,
 	(SELECT count(*) AS n, min(least(dispatch_due_at, greatest(enqueued_at, coalesce(retry_at, run_after)))) AS oldest FROM claimcheck_tasks WHERE status = 'READY' AND dispatch_due_at <= now()` + filter + `) AS stranded`, args
 }
 
-// Figures counts rows.
-func (s *Store) Figures(ctx context.Context, f queue.Filter) (figures queue.Figures, err error) {
+// Stats counts rows.
+func (s *Store) Stats(ctx context.Context, f queue.Filter) (figures queue.Stats, err error) {
 	query, args := figuresQuery(f)
 	err = s.on(ctx, "count tasks", func(conn *pgx.Conn) error {
 		var oldest, newest, stranded moment
@@ -58,7 +58,7 @@ func (s *Store) Figures(ctx context.Context, f queue.Filter) (figures queue.Figu
 		return err
 	})
 	if err != nil {
-		return queue.Figures{}, err
+		return queue.Stats{}, err
 	}
 	return figures, nil
 }
