@@ -10,6 +10,10 @@ import (
 	"github.com/claimcheck-go/claimcheck/queue"
 )
 
+// TestFailpointsFitTheSource notices a change of the source that a failpoint has not
+// followed, without building or running anything.
+func TestFailpointsFitTheSource(t *testing.T) { mutate.Check(t, failpoints) }
+
 // TestProcessMayDieAnywhere kills a real server at each step between the INSERT
 // and the answer to the delivery, and wants of the next process what is promised:
 // an acknowledged task succeeds, and how often it took effect.

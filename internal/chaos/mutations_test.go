@@ -60,8 +60,8 @@ var mutations = []mutation{
 		breaks: []string{ruleFence, ruleFinal, ruleLedger},
 		edits: []mutate.Edit{{
 			File: "queue/pgstore/finish.go",
-			Old:  "`$7::text`) + underClaim + `",
-			New:  "`$7::text`) + ` WHERE id = $1::uuid AND status = 'RUNNING' AND $2::uuid IS NOT NULL",
+			Old:  "finishQuery   = finishWhere(underFreeClaim)",
+			New:  "finishQuery   = finishWhere(` WHERE id = $1::uuid AND status = 'RUNNING' AND $2::uuid IS NOT NULL`)",
 		}, {
 			File: "queue/pgstore/together.go",
 			Old:  "AND claim_id = c.fence FOR UPDATE",
@@ -74,7 +74,7 @@ var mutations = []mutation{
 		breaks: []string{ruleFence, ruleFinal, ruleAttempts, ruleLegal},
 		edits: []mutate.Edit{{
 			File: "queue/pgstore/finish.go",
-			Old:  "refundIf(`$8::bool`) + underClaim",
+			Old:  "refundIf(`$8::bool`) + underFreeClaim",
 			New:  "refundIf(`$8::bool`) + ` WHERE id = $1::uuid AND $2::uuid IS NOT NULL`",
 		}},
 		change: zombies,
@@ -84,15 +84,15 @@ var mutations = []mutation{
 		breaks: []string{ruleLease, ruleFinal},
 		edits: []mutate.Edit{{
 			File: "queue/pgstore/promote.go",
-			Old:  "if p.Reclaimed, err = count(conn.Exec(ctx, reclaimQuery, limit)); err != nil {",
+			Old:  "return count(conn.Exec(ctx, reclaimQuery, limit))",
 			New: "var expired string\n" +
-				"if err = conn.QueryRow(ctx, `SELECT coalesce(string_agg(id::text, ','), '') FROM claimcheck_tasks\n" +
+				"if err := conn.QueryRow(ctx, `SELECT coalesce(string_agg(id::text, ','), '') FROM claimcheck_tasks\n" +
 				"	WHERE status = 'RUNNING' AND lease_expires_at <= now() AND attempts < max_attempts`).Scan(&expired); err != nil {\n" +
-				"	return err\n" +
+				"	return 0, err\n" +
 				"}\n" +
 				"time.Sleep(300 * time.Millisecond)\n" +
-				"if p.Reclaimed, err = count(conn.Exec(ctx, `UPDATE claimcheck_tasks SET `+setReclaimed+`\n" +
-				"	WHERE id = ANY(string_to_array($1, ',')::uuid[])`, expired)); err != nil {",
+				"return count(conn.Exec(ctx, `UPDATE claimcheck_tasks SET `+setReclaimed+`\n" +
+				"	WHERE id = ANY(string_to_array($1, ',')::uuid[])`, expired))",
 		}},
 		change: func(o *options) {
 			o.only, o.workersSweep = []string{"SIGKILL", "SIGSTOP past the lease"}, true
@@ -132,6 +132,14 @@ var mutations = []mutation{
 		breaks: []string{ruleLease, ruleAttempts, ruleFence, ruleFinal},
 		edits:  []mutate.Edit{{File: "queue/sqlstore/mysql.go", Old: `" FOR UPDATE",`, New: `"",`}},
 	},
+}
+
+// TestMutationsFitTheSource notices a change of the source that a mutation has not
+// followed, without building or running anything.
+func TestMutationsFitTheSource(t *testing.T) {
+	for _, m := range mutations {
+		t.Run(m.name, func(t *testing.T) { mutate.Check(t, m.edits) })
+	}
 }
 
 // longestMutation is how long a run may need to notice.

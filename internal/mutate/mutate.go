@@ -38,6 +38,18 @@ func Build(t testing.TB, pkg, output string, edits []Edit, flags ...string) {
 	}
 }
 
+// Check fails a test whose edits do not fit the source any more. It builds nothing.
+func Check(t testing.TB, edits []Edit) {
+	t.Helper()
+	root, err := moduleRoot()
+	if err == nil {
+		_, err = apply(root, edits)
+	}
+	if err != nil {
+		t.Errorf("mutate: %v", err)
+	}
+}
+
 // moduleRoot is the nearest directory with a go.mod, from the working directory
 // upwards.
 func moduleRoot() (string, error) {
