@@ -1,6 +1,7 @@
 package queue
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"slices"
@@ -46,7 +47,7 @@ func (c *Client) Act(ctx context.Context, r ActRequest, progress func(done int))
 	if len(r.IDs) == 1 {
 		entry.Task = r.IDs[0]
 	}
-	if err := r.Check(); err != nil {
+	if err := cmp.Or(c.check(), r.Check()); err != nil {
 		return acted, err
 	}
 	if r.Most < 0 {
@@ -165,6 +166,9 @@ func (c *Client) note(ctx context.Context, e AuditEntry) (time.Time, error) {
 
 // RecordAudit keeps in the audit log that somebody did something to one task.
 func (c *Client) RecordAudit(ctx context.Context, actor, action string, task uuid.UUID, target string) error {
+	if err := c.check(); err != nil {
+		return err
+	}
 	id, err := uuid.NewV7()
 	if err != nil {
 		return fmt.Errorf("note: %w", err)
@@ -175,6 +179,9 @@ func (c *Client) RecordAudit(ctx context.Context, actor, action string, task uui
 
 // CountMatching counts the rows that an action would change, most at most.
 func (c *Client) CountMatching(ctx context.Context, a Action, s Selection, most int) (int, error) {
+	if err := c.check(); err != nil {
+		return 0, err
+	}
 	var n int
 	err := within(ctx, statementTimeout, func(ctx context.Context) (err error) {
 		n, err = c.cfg.Store.CountMatching(ctx, a, s, time.Time{}, most)
@@ -184,5 +191,10 @@ func (c *Client) CountMatching(ctx context.Context, a Action, s Selection, most 
 	return n, err
 }
 
-// Board returns the store as people look at it.
-func (c *Client) Board() Board { return c.cfg.Store }
+// Board returns the store as people look at it; nil before the client is ready.
+func (c *Client) Board() Board {
+	if c.check() != nil {
+		return nil
+	}
+	return c.cfg.Store
+}

@@ -8,6 +8,8 @@ import (
 	"maps"
 	"slices"
 	"strings"
+	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/google/uuid"
@@ -56,7 +58,14 @@ const (
 )
 
 // Client enqueues tasks and reads their results. It is safe for concurrent use.
+//
+// Make one with [NewClient]. The zero Client is not ready: everything that returns
+// an error returns [ErrNotReady] until [Client.Init] has succeeded, so its address
+// can be handed to tasks before there is a store or a registry.
 type Client struct {
+	initializing sync.Mutex  // held by Init
+	ready        atomic.Bool // set once all of the fields below are
+
 	cfg      Config
 	registry *Registry
 	backends map[string]Backend // with the default one
@@ -70,9 +79,60 @@ type Client struct {
 // registered tasks run as long as they may, and fills in its defaults. It opens
 // nothing and starts nothing.
 func NewClient(cfg Config) (*Client, error) {
-	if err := cfg.required(); err != nil {
+	c := new(Client)
+	if err := c.Init(cfg); err != nil {
 		return nil, err
 	}
+	return c, nil
+}
+
+// Init makes a zero Client ready, as [NewClient] would have made it. Goroutines
+// that hold the Client's address may use it meanwhile: they get [ErrNotReady] until
+// Init has succeeded. A failed Init leaves the Client as it was; one that is ready
+// already is an error.
+func (c *Client) Init(cfg Config) error {
+	c.initializing.Lock()
+	defer c.initializing.Unlock()
+	if c.ready.Load() {
+		return errors.New("queue: Client.Init: the Client is ready already: each Config needs a Client of its own")
+	}
+	if err := cfg.required(); err != nil {
+		return err
+	}
+	backends, err := cfg.backends()
+	if err != nil {
+		return err
+	}
+	if cfg.DispatchTimeout < 0 || cfg.MaxBytes < 0 {
+		return errors.New("queue: Config.DispatchTimeout and MaxBytes must not be negative")
+	}
+	if cfg.DispatchTimeout == 0 {
+		cfg.DispatchTimeout = DefaultDispatchTimeout
+	}
+	if cfg.MaxBytes == 0 {
+		cfg.MaxBytes = DefaultMaxBytes
+	}
+	if cfg.Logger == nil {
+		cfg.Logger = slog.Default()
+	}
+	cfg.Hooks = cfg.Hooks.guarded(cfg.Logger)
+	for _, task := range cfg.Registry.Tasks() {
+		if err := checkTimeout(backends[task.Backend].Dispatcher, task.Timeout); err != nil {
+			return fmt.Errorf("queue: task %q: %w", task.Name, err)
+		}
+	}
+	for _, backend := range backends {
+		if local, ok := backend.Dispatcher.(*Local); ok {
+			local.logTo(cfg.Logger)
+		}
+	}
+	c.cfg, c.registry, c.backends, c.outage.log = cfg, cfg.Registry, backends, cfg.Logger
+	c.ready.Store(true)
+	return nil
+}
+
+// backends returns all backends by name, or the error of one that cannot work.
+func (cfg *Config) backends() (map[string]Backend, error) {
 	backends := map[string]Backend{DefaultBackend: {Dispatcher: cfg.Dispatcher, Queues: cfg.Queues}}
 	for name, backend := range cfg.Backends {
 		if name == DefaultBackend || !queueNamePattern.MatchString(name) {
@@ -90,38 +150,19 @@ func NewClient(cfg Config) (*Client, error) {
 			}
 		}
 	}
-	if cfg.DispatchTimeout < 0 || cfg.MaxBytes < 0 {
-		return nil, errors.New("queue: Config.DispatchTimeout and MaxBytes must not be negative")
-	}
-	if cfg.DispatchTimeout == 0 {
-		cfg.DispatchTimeout = DefaultDispatchTimeout
-	}
-	if cfg.MaxBytes == 0 {
-		cfg.MaxBytes = DefaultMaxBytes
-	}
-	if cfg.Logger == nil {
-		cfg.Logger = slog.Default()
-	}
-	cfg.Hooks = cfg.Hooks.guarded(cfg.Logger)
-	c := &Client{cfg: cfg, registry: cfg.Registry, backends: backends, outage: outage{log: cfg.Logger}}
-	for _, task := range cfg.Registry.Tasks() {
-		if err := c.checkTimeout(task.Backend, task.Timeout); err != nil {
-			return nil, fmt.Errorf("queue: task %q: %w", task.Name, err)
-		}
-	}
-	for _, backend := range backends {
-		if local, ok := backend.Dispatcher.(*Local); ok {
-			local.logTo(cfg.Logger)
-		}
-	}
-	return c, nil
+	return backends, nil
 }
 
-// Registry returns the tasks that the client knows.
-func (c *Client) Registry() *Registry { return c.registry }
+// Registry returns the tasks that the client knows: none before it is ready.
+func (c *Client) Registry() *Registry {
+	if c.check() != nil {
+		return NewRegistry()
+	}
+	return c.registry
+}
 
 // StrictArgs reports whether every task refuses arguments with unknown fields.
-func (c *Client) StrictArgs() bool { return c.cfg.StrictArgs }
+func (c *Client) StrictArgs() bool { return c.check() == nil && c.cfg.StrictArgs }
 
 // checkRoute refuses backends and queues that nobody would serve.
 func (c *Client) checkRoute(name, queue string) error {
@@ -142,7 +183,11 @@ func (c *Client) checkRoute(name, queue string) error {
 
 // checkTimeout refuses time limits that the backend's dispatcher cannot keep.
 func (c *Client) checkTimeout(backend string, timeout time.Duration) error {
-	if checker, ok := c.backends[backend].Dispatcher.(TimeoutChecker); ok && timeout > 0 {
+	return checkTimeout(c.backends[backend].Dispatcher, timeout)
+}
+
+func checkTimeout(d Dispatcher, timeout time.Duration) error {
+	if checker, ok := d.(TimeoutChecker); ok && timeout > 0 {
 		return checker.CheckTimeout(timeout)
 	}
 	return nil
@@ -150,6 +195,9 @@ func (c *Client) checkTimeout(backend string, timeout time.Duration) error {
 
 // HasBackend reports whether the client has a backend of this name.
 func (c *Client) HasBackend(name string) bool {
+	if c.check() != nil {
+		return false
+	}
 	_, ok := c.backends[name]
 	return ok
 }

@@ -33,6 +33,9 @@ var (
 	ErrTooLarge = errors.New("larger than the database accepts")
 	// ErrSchema: the tables are missing, or of an older version.
 	ErrSchema = errors.New("database schema is missing or behind (run: server migrate)")
+	// ErrNotReady: the Client was not made with NewClient, and its Init has not
+	// succeeded yet. Nothing was done.
+	ErrNotReady = errors.New("queue: the Client is not ready: make it with NewClient, or use it only after its Init has succeeded")
 	// ErrClosed: the store has been closed.
 	ErrClosed = errors.New("store is closed")
 )

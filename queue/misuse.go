@@ -61,13 +61,18 @@ func checkDispatchers(backends map[string]Backend) error {
 	return nil
 }
 
-var errNilClient = errors.New("queue: the Client is nil or was not made with NewClient: check the error of NewClient or StartLocal")
+var errNilClient = errors.New("queue: the Client is nil: check the error of NewClient or StartLocal")
 
+// check reports a Client that cannot be used, or not yet.
 func (c *Client) check() error {
-	if c == nil || c.registry == nil {
+	switch {
+	case c == nil:
 		return errNilClient
+	case !c.ready.Load():
+		return ErrNotReady
+	default:
+		return nil
 	}
-	return nil
 }
 
 func checkTx(tx Tx) error {

@@ -89,10 +89,8 @@ func TestNilClientIsAnError(t *testing.T) {
 		"Sweep":   func(c *queue.Client) error { _, err := c.Sweep(ctx, 0); return err },
 		"Purge":   func(c *queue.Client) error { _, _, err := c.Purge(ctx, queue.PurgeRequest{}, nil); return err },
 	} {
-		for _, client := range []*queue.Client{nil, {}} {
-			if err := call(client); err == nil || !strings.Contains(err.Error(), "check the error of NewClient or StartLocal") {
-				t.Errorf("%s: %v", name, err)
-			}
+		if err := call(nil); err == nil || !strings.Contains(err.Error(), "check the error of NewClient or StartLocal") {
+			t.Errorf("%s: %v", name, err)
 		}
 	}
 }

@@ -72,8 +72,11 @@ func (c *Client) sweep(ctx context.Context, limit int, background bool) (SweepRe
 }
 
 // SweepEvery sweeps now and then at every interval until ctx ends. It panics when
-// the interval is not positive.
+// the interval is not positive, and when the client is not ready.
 func (c *Client) SweepEvery(ctx context.Context, interval time.Duration) {
+	if err := c.check(); err != nil {
+		panic(err)
+	}
 	if interval <= 0 {
 		panic(fmt.Sprintf("queue: SweepEvery: the interval must be positive, not %s", interval))
 	}

@@ -175,5 +175,9 @@ func (f *followedTxs) during(tx Tx, fn func() error) error {
 
 // Dispatch sends tasks on their way that EnqueueTx stored in a transaction of
 // the caller's, once that has committed. What fails is logged, noted on the
-// rows and left to the sweeper.
-func (c *Client) Dispatch(ctx context.Context, handles ...*Handle) { c.goOut(ctx, handles) }
+// rows and left to the sweeper, and so is everything while the client is not ready.
+func (c *Client) Dispatch(ctx context.Context, handles ...*Handle) {
+	if c.check() == nil {
+		c.goOut(ctx, handles)
+	}
+}
