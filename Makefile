@@ -21,6 +21,10 @@ help: ## List the commands.
 run: ## Start the server on this machine: embedded database, direct execution.
 	$(GO) run ./cmd/server
 
+.PHONY: check
+check: vet lint build ## While you work, a minute or two: vet, lint, build, and the tests that need only Go.
+	$(GO) test $$(GO="$(GO)" ./tools/unit-packages.sh)
+
 # Tests of real processes mostly wait, so more of them run at once than there are cores.
 .PHONY: test
 test: deps vet lint build ## Everything that CI checks: vet, lint, build, all tests with the race detector.

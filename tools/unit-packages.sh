@@ -1,0 +1,10 @@
+#!/usr/bin/env bash
+# Prints the packages whose tests need nothing but Go: no database server, no
+# browser, no process. It goes by what the tests import, so a new test sorts its
+# package by itself. `make check` runs these; `make test` runs all packages.
+set -euo pipefail
+cd "$(dirname "$0")/.."
+
+${GO:-go} list -f '{{if or .TestGoFiles .XTestGoFiles}}{{.ImportPath}} {{join .TestImports " "}} {{join .XTestImports " "}}{{end}}' ./... |
+	grep -vE '/internal/testdb( |$)|/internal/testproc( |$)| github\.com/chromedp/| os/exec( |$)' |
+	cut -d ' ' -f 1
