@@ -9,6 +9,7 @@ import (
 	"testing"
 
 	"github.com/alecthomas/kong"
+	"github.com/getkin/kin-openapi/openapi3"
 )
 
 // sectionOf is a section of a page of the repository.
@@ -46,17 +47,38 @@ func variablesOf(node *kong.Node) []string {
 	return slices.Sorted(slices.Values(names))
 }
 
-// The README's table has all settings, and names none that does not exist.
-func TestEverySettingIsInTheReadme(t *testing.T) {
-	var documented []string
-	for _, row := range regexp.MustCompile("(?m)^\\| (`[A-Z].*?) \\|").FindAllStringSubmatch(sectionOf(t, "README.md", "Settings"), -1) {
-		for _, name := range regexp.MustCompile("`([A-Z_]+)`").FindAllStringSubmatch(row[1], -1) {
-			documented = append(documented, name[1])
+// tableRows returns the cells of the rows whose first cell begins with code.
+func tableRows(section string) [][]string {
+	var rows [][]string
+	for line := range strings.Lines(section) {
+		if strings.HasPrefix(line, "| `") {
+			cells := strings.Split(strings.Trim(strings.ReplaceAll(line, `\|`, "\x00"), "|\n"), "|")
+			for i, cell := range cells {
+				cells[i] = strings.TrimSpace(cell)
+			}
+			rows = append(rows, cells)
 		}
 	}
-	// Two stand in the row of the setting that they belong to.
-	for _, name := range regexp.MustCompile("`(CLOUD_SQL_[A-Z_]+)=true`").FindAllStringSubmatch(sectionOf(t, "README.md", "Settings"), -1) {
-		documented = append(documented, name[1])
+	return rows
+}
+
+// codeSpans returns what the pattern finds in each code span of a cell.
+func codeSpans(cell, pattern string) []string {
+	var found []string
+	for _, span := range regexp.MustCompile("`[^`]*`").FindAllString(cell, -1) {
+		for _, match := range regexp.MustCompile(pattern).FindAllStringSubmatch(span, -1) {
+			found = append(found, match[1])
+		}
+	}
+	slices.Sort(found)
+	return slices.Compact(found)
+}
+
+// The reference's tables have all settings, and name none that does not exist.
+func TestEverySettingIsInTheReference(t *testing.T) {
+	var documented []string
+	for _, row := range tableRows(sectionOf(t, "docs/reference.md", "Settings")) {
+		documented = append(documented, codeSpans(row[0], "^`([A-Z_]+)`$")...)
 	}
 	documented = slices.DeleteFunc(documented, func(name string) bool { return strings.HasPrefix(name, "OTEL_") })
 	slices.Sort(documented)
@@ -65,21 +87,87 @@ func TestEverySettingIsInTheReadme(t *testing.T) {
 	}
 }
 
-// So has the table of the commands' flags.
-func TestEveryFlagIsDocumentedAsAVariable(t *testing.T) {
+// The reference has all commands with all of their flags, each of which is a
+// variable, as the page says.
+func TestEveryCommandIsInTheReference(t *testing.T) {
 	documented, built := map[string][]string{}, map[string][]string{}
-	for _, row := range regexp.MustCompile("(?m)^\\| `([a-z]+)` \\| (.*) \\|$").FindAllStringSubmatch(sectionOf(t, "docs/operations.md", "Flags as variables"), -1) {
-		for _, name := range regexp.MustCompile("`(CLAIMCHECK_[A-Z_]+)`").FindAllStringSubmatch(row[2], -1) {
-			documented[row[1]] = append(documented[row[1]], name[1])
+	for _, row := range tableRows(sectionOf(t, "docs/reference.md", "Commands")) {
+		name := codeSpans(row[0], "^`([a-z]+)")
+		if len(row) != 3 || len(name) != 1 {
+			t.Errorf("row %q should have a command, what it does, and its flags", row)
+			continue
 		}
-		slices.Sort(documented[row[1]])
+		documented[name[0]] = codeSpans(row[2], "^`--([a-z-]+)")
 	}
 	for _, command := range commandLine(t).Children {
-		if names := variablesOf(command); len(names) > 0 {
-			built[command.Name] = names
+		if command.Hidden {
+			continue
 		}
+		names := []string{}
+		for _, flag := range command.Flags {
+			if flag.Name == "help" {
+				continue
+			}
+			names = append(names, flag.Name)
+			variable := "CLAIMCHECK_" + strings.ToUpper(strings.ReplaceAll(flag.Name, "-", "_"))
+			if !slices.Equal(flag.Envs, []string{variable}) {
+				t.Errorf("%s --%s: variables %q, should be %s", command.Name, flag.Name, flag.Envs, variable)
+			}
+		}
+		slices.Sort(names)
+		built[command.Name] = names
 	}
 	if !maps.EqualFunc(documented, built, slices.Equal[[]string]) {
 		t.Errorf("documented: %q\nbuilt:      %q", documented, built)
 	}
+}
+
+// The reference has every endpoint of the OpenAPI document with its parameters.
+func TestEveryEndpointIsInTheReference(t *testing.T) {
+	text, err := os.ReadFile("httpapi/openapi.json")
+	if err != nil {
+		t.Fatal(err)
+	}
+	spec, err := openapi3.NewLoader().LoadFromData(text)
+	if err != nil {
+		t.Fatal(err)
+	}
+	documented := map[string][]string{}
+	for _, row := range tableRows(sectionOf(t, "docs/reference.md", "Endpoints")) {
+		for _, endpoint := range codeSpans(row[0], "^`([A-Z]+ /tasks/.*)`$") {
+			documented[endpoint] = codeSpans(row[1], "^`([a-z_]+)`$")
+		}
+	}
+	built := map[string][]string{}
+	for path, item := range spec.Paths.Map() {
+		for method, operation := range item.Operations() {
+			built[method+" "+path] = parametersOf(operation)
+		}
+	}
+	for endpoint, names := range built {
+		if !slices.Equal(documented[endpoint], names) {
+			t.Errorf("%s is documented with %q, takes %q", endpoint, documented[endpoint], names)
+		}
+		delete(documented, endpoint)
+	}
+	if len(documented) > 0 {
+		t.Errorf("endpoints that do not exist: %q", documented)
+	}
+}
+
+// parametersOf returns those of the query and of the body, of all methods of a row.
+func parametersOf(operation *openapi3.Operation) []string {
+	names := []string{}
+	for _, parameter := range operation.Parameters {
+		if parameter.Value.In == openapi3.ParameterInQuery {
+			names = append(names, parameter.Value.Name)
+		}
+	}
+	if operation.RequestBody != nil {
+		for name := range operation.RequestBody.Value.Content["application/json"].Schema.Value.Properties {
+			names = append(names, name)
+		}
+	}
+	slices.Sort(names)
+	return names
 }
