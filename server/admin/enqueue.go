@@ -11,6 +11,7 @@ import (
 
 	"github.com/google/uuid"
 
+	"github.com/claimcheck-go/claimcheck/internal/timearg"
 	"github.com/claimcheck-go/claimcheck/queue"
 )
 
@@ -175,9 +176,9 @@ func (p *enqueuePage) options() (options []queue.Option) {
 		options = append(options, queue.Priority(n))
 	}
 	if text := p.Fields.When; text != "" {
-		if wait, ok := parseSpan(text); ok {
+		if wait, ok := timearg.Span(text); ok {
 			options = append(options, queue.Delay(wait))
-		} else if at, ok := parseTime(text); ok {
+		} else if at, ok := timearg.Time(text); ok {
 			options = append(options, queue.RunAfter(at))
 		} else {
 			p.Wrong["when"] = "Write how long to wait (90s, 15m, 2h, 3d) or a time in UTC, such as " + time.Now().UTC().Add(time.Hour).Format("2006-01-02 15:04") + "."

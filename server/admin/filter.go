@@ -12,6 +12,7 @@ import (
 
 	"github.com/google/uuid"
 
+	"github.com/claimcheck-go/claimcheck/internal/timearg"
 	"github.com/claimcheck-go/claimcheck/queue"
 )
 
@@ -110,34 +111,11 @@ func (f filter) time(name string, now time.Time) time.Time {
 	if text == "" {
 		return time.Time{}
 	}
-	if ago, ok := parseSpan(text); ok {
-		return now.Add(-ago)
-	}
-	if t, ok := parseTime(text); ok {
+	if t, ok := timearg.Past(text, now); ok {
 		return t
 	}
 	f.Wrong[name] = "Write a time in UTC, such as 2026-01-31 15:04, or how long ago: 90m, 12h, 7d."
 	return time.Time{}
-}
-
-// parseSpan reads a length of time: what time.ParseDuration does, and days.
-func parseSpan(text string) (time.Duration, bool) {
-	if days, ok := strings.CutSuffix(text, "d"); ok {
-		n, err := strconv.ParseFloat(days, 64)
-		return time.Duration(n * 24 * float64(time.Hour)), err == nil && n >= 0 && n < 100_000
-	}
-	d, err := time.ParseDuration(text)
-	return d, err == nil && d >= 0
-}
-
-// parseTime reads a time, in UTC unless it says otherwise.
-func parseTime(text string) (time.Time, bool) {
-	for _, form := range []string{time.RFC3339, "2006-01-02T15:04:05", "2006-01-02T15:04", "2006-01-02 15:04:05", "2006-01-02 15:04", time.DateOnly} {
-		if t, err := time.Parse(form, text); err == nil {
-			return t.UTC(), true
-		}
-	}
-	return time.Time{}, false
 }
 
 // fixed is the filter with times that do not move on, for what is confirmed now
