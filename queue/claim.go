@@ -1,8 +1,6 @@
 package queue
 
 import (
-	"cmp"
-	"fmt"
 	"slices"
 	"time"
 
@@ -77,47 +75,4 @@ func PullClaimIDs(fence uuid.UUID) (first, last uuid.UUID) {
 	first[7] &^= 1
 	last[7] |= 1
 	return first, last
-}
-
-// LostErrors is the error history of a row whose lease expired on its last
-// attempt, seen at the database's time now: with a WorkerLost error added, unless
-// NoteErrors left a record of that attempt.
-func (r *Row) LostErrors(now time.Time) []AttemptError {
-	if r.noted() {
-		return r.Errors
-	}
-	return r.WithError(r.WorkerLost(now))
-}
-
-// noted reports whether the history of a RUNNING row holds a record of the attempt
-// that runs. Attempts that are given back leave their numbers to others, so that
-// the time of the claim has to be the same, too.
-func (r *Row) noted() bool {
-	n := len(r.Errors)
-	return r.Status == StatusRunning && n > 0 && r.Errors[n-1].Attempt == r.Attempts && r.Errors[n-1].StartedAt.Equal(r.LastAttemptedAt)
-}
-
-const workerLostClass = "WorkerLost"
-
-// WorkerLost is the error record of a row whose lease expired on its last
-// attempt, seen at the database's time now.
-func (r *Row) WorkerLost(now time.Time) AttemptError {
-	worker := cmp.Or(r.worker(), "unknown")
-	return AttemptError{
-		ExceptionClassPath: workerLostClass,
-		Message: fmt.Sprintf("the lease of worker %s expired at %s during attempt %d of %d, and no result was stored; the worker may be gone",
-			worker, r.LeaseExpiresAt.UTC().Format(time.RFC3339), r.Attempts, r.MaxAttempts),
-		Attempt:   r.Attempts,
-		At:        now.UTC(),
-		StartedAt: r.LastAttemptedAt,
-		WorkerID:  r.worker(),
-	}
-}
-
-// worker is who has, or had, the latest attempt.
-func (r *Row) worker() string {
-	if n := len(r.WorkerIDs); n > 0 {
-		return r.WorkerIDs[n-1]
-	}
-	return ""
 }

@@ -14,6 +14,8 @@ import (
 	"time"
 
 	"github.com/google/uuid"
+
+	"github.com/claimcheck-go/claimcheck/queue/internal/jsonvalue"
 )
 
 // Handle is what Enqueue returns.
@@ -178,14 +180,14 @@ func (c *Client) newRow(row *NewRow, request Request, random io.Reader) error {
 	if len(args) > c.cfg.MaxBytes {
 		return invalidf("args are %d bytes of JSON; at most %d are accepted", len(args), c.cfg.MaxBytes)
 	}
-	if err := checkEncoded("args", args); err != nil {
-		return err
+	if err := jsonvalue.CheckEncoded("args", args); err != nil {
+		return invalid(err)
 	}
-	if d.plain == nil || reflect.TypeOf(request.Args) != d.plain {
+	if d.roundTrips == nil || reflect.TypeOf(request.Args) != d.roundTrips {
 		if err := d.check(args); err != nil {
 			return invalidf("args of %s: %w", d.name, err)
 		}
-		row.warnings = unknownFields("args", d.in, args)
+		row.warnings = jsonvalue.UnknownFields("args", d.in, args)
 		if len(row.warnings) > 0 && (c.cfg.StrictArgs || d.options.strictArgs) {
 			return invalidf("args of %s: %s", d.name, strings.Join(row.warnings, "; "))
 		}

@@ -145,6 +145,14 @@ func invalidf(format string, args ...any) error {
 	return &invalidError{fmt.Errorf(format, args...)}
 }
 
+// invalid makes err ErrInvalid, with its own message; nil stays nil.
+func invalid(err error) error {
+	if err == nil {
+		return nil
+	}
+	return &invalidError{err}
+}
+
 type invalidError struct{ error }
 
 func (e *invalidError) Is(target error) bool { return target == ErrInvalid }

@@ -6,6 +6,8 @@ import (
 	"slices"
 
 	"github.com/google/uuid"
+
+	"github.com/claimcheck-go/claimcheck/queue/internal/jsonvalue"
 )
 
 // InvalidColumnError reports a stored value that is not what its column must hold,
@@ -45,7 +47,7 @@ func (r *Row) SetInvalid(column, value string, err error) {
 
 // DecodeErrors sets the error history to what the column errors holds; nil is NULL.
 func (r *Row) DecodeErrors(stored []byte) {
-	history, err := decode[[]AttemptError](stored)
+	history, err := jsonvalue.Decode[[]AttemptError](stored)
 	if err != nil {
 		r.SetInvalid("errors", string(stored), fmt.Errorf("it must be a JSON list of error records: %w", err))
 		return

@@ -4,7 +4,6 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
-	"fmt"
 	"runtime/debug"
 )
 
@@ -50,12 +49,4 @@ func invoke(ctx context.Context, d definition, row *Row) <-chan result {
 		returned = true
 	}()
 	return done
-}
-
-// checkResult refuses a return value that the row could not keep.
-func checkResult(value json.RawMessage, limit int) error {
-	if len(value) > limit {
-		return fmt.Errorf("the return value is %d bytes of JSON; at most %d are accepted", len(value), limit)
-	}
-	return checkEncoded("return value", value)
 }

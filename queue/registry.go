@@ -5,6 +5,8 @@ import (
 	"slices"
 	"strings"
 	"time"
+
+	"github.com/agnivade/levenshtein"
 )
 
 // Registry knows the tasks of a program by their names. It does not change once
@@ -86,7 +88,7 @@ func (r *Registry) unknown(name string) error {
 		if len(name) > 2*len(known) {
 			continue
 		}
-		if distance(name, known) <= 1+len(known)/4 || strings.Contains(known, name) && name != "" {
+		if levenshtein.ComputeDistance(name, known) <= 1+len(known)/4 || strings.Contains(known, name) && name != "" {
 			near = append(near, known)
 		}
 	}
@@ -104,25 +106,4 @@ func (r *Registry) unknown(name string) error {
 		all = append(all[:most], fmt.Sprintf("and %d more", rest))
 	}
 	return invalidf("task %.200q is not registered; registered: %s", name, strings.Join(all, ", "))
-}
-
-// distance is the number of single-byte edits between a and b (Levenshtein).
-func distance(a, b string) int {
-	row := make([]int, len(b)+1)
-	for j := range row {
-		row[j] = j
-	}
-	for i := range len(a) {
-		diagonal := row[0]
-		row[0] = i + 1
-		for j := range len(b) {
-			cost := diagonal
-			if a[i] != b[j] {
-				cost++
-			}
-			diagonal = row[j+1]
-			row[j+1] = min(cost, row[j]+1, row[j+1]+1)
-		}
-	}
-	return row[len(b)]
 }

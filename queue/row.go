@@ -105,38 +105,6 @@ type Claim struct {
 // Claim returns the claim under which the row was last handed out.
 func (r *Row) Claim() Claim { return Claim{ID: r.ID, ClaimID: r.ClaimID} }
 
-// AttemptError records why one attempt failed.
-type AttemptError struct {
-	// ExceptionClassPath is the type of the Go error, for example
-	// "*fs.PathError"; "WorkerLost" when the lease expired without a result.
-	ExceptionClassPath string `json:"exception_class_path"`
-	Message            string `json:"message"`
-	// Traceback is the stack for a panic, otherwise the wrapped chain, one
-	// error a line.
-	Traceback string    `json:"traceback"`
-	Attempt   int       `json:"attempt"`
-	At        time.Time `json:"at"`
-	// StartedAt is when the attempt was claimed, by WorkerID.
-	StartedAt time.Time `json:"started_at,omitzero"`
-	WorkerID  string    `json:"worker_id,omitempty"`
-}
-
-// Limits of what a row keeps of its failures, so that neither the row nor the
-// write that records a failure can grow without bound.
-const (
-	MaxErrors         = 50    // records
-	maxMessageBytes   = 4096  // of AttemptError.Message
-	maxTracebackBytes = 16384 // of AttemptError.Traceback
-	// MaxTraceContext holds a W3C traceparent and the 512 bytes of tracestate
-	// that everybody has to pass on.
-	MaxTraceContext = 600
-)
-
-// WithError returns the row's error history with e added, within MaxErrors.
-func (r *Row) WithError(e AttemptError) []AttemptError {
-	history := append(append([]AttemptError(nil), r.Errors...), e)
-	if over := len(history) - MaxErrors; over > 0 {
-		history = history[over:]
-	}
-	return history
-}
+// MaxTraceContext is how many bytes [Row].TraceContext may have: a W3C traceparent
+// and the 512 bytes of tracestate that every participant has to pass on.
+const MaxTraceContext = 600

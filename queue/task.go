@@ -9,6 +9,8 @@ import (
 	"time"
 
 	"github.com/google/uuid"
+
+	"github.com/claimcheck-go/claimcheck/queue/internal/jsonvalue"
 )
 
 // Func is what a task does. Its context ends when the task's timeout is over,
@@ -34,8 +36,8 @@ type definition struct {
 	options options
 	// check reports arguments that the function's parameter cannot hold.
 	check func(args json.RawMessage) error
-	// plain is the type of arguments that need no check; may be nil.
-	plain reflect.Type
+	// roundTrips is the type of arguments that need no check; may be nil.
+	roundTrips reflect.Type
 	// in is the type of the function's parameter.
 	in reflect.Type
 	// run decodes, calls and encodes; nil for a task that is only declared.
@@ -74,15 +76,15 @@ func Declare[In, Out any](name string, defaults ...Option) *Task[In, Out] {
 			panic(fmt.Sprintf(`queue: task name %q: use 1 to 200 letters, digits or "_.:/-"`, n))
 		}
 	}
-	checkKept[In](name, "args")
-	checkKept[Out](name, "return value")
+	checkLossless[In](name, "args")
+	checkLossless[Out](name, "return value")
 	return &Task[In, Out]{def: definition{
-		name:    name,
-		options: o,
-		plain:   plainType[In](),
-		in:      reflect.TypeFor[In](),
+		name:       name,
+		options:    o,
+		roundTrips: jsonvalue.RoundTrips[In](),
+		in:         reflect.TypeFor[In](),
 		check: func(args json.RawMessage) error {
-			_, err := decode[In](args)
+			_, err := jsonvalue.Decode[In](args)
 			return err
 		},
 	}}
@@ -96,7 +98,7 @@ func bind[In, Out any](d definition, fn Func[In, Out]) definition {
 		panic(fmt.Sprintf("queue: task %q: its function is nil", d.name))
 	}
 	d.run = func(ctx context.Context, args json.RawMessage) (json.RawMessage, error) {
-		in, err := decode[In](args)
+		in, err := jsonvalue.Decode[In](args)
 		if err != nil {
 			return nil, err
 		}
@@ -142,8 +144,8 @@ func (t *Task[In, Out]) Result(ctx context.Context, c *Client, id uuid.UUID) (Ou
 	if err := row.outcome(); err != nil {
 		return out, err
 	}
-	out, err = decode[Out](row.ReturnValue)
-	if err == nil && fitsNoField(reflect.TypeFor[Out](), row.ReturnValue) {
+	out, err = jsonvalue.Decode[Out](row.ReturnValue)
+	if err == nil && jsonvalue.SharesNoField(reflect.TypeFor[Out](), row.ReturnValue) {
 		err = errors.New("it has none of the type's fields")
 	}
 	if err != nil {
@@ -211,26 +213,4 @@ func (c *Client) Wait(ctx context.Context, id uuid.UUID) (*Row, error) {
 		case <-time.After(pause):
 		}
 	}
-}
-
-// decode reads arguments or a return value into T.
-func decode[T any](data json.RawMessage) (T, error) {
-	var v T
-	if len(data) == 0 {
-		return v, nil
-	}
-	if raw, ok := any(&v).(*json.RawMessage); ok {
-		*raw = data
-		return v, nil
-	}
-	if err := json.Unmarshal(data, &v); err != nil {
-		var typeErr *json.UnmarshalTypeError
-		if errors.As(err, &typeErr) && typeErr.Field != "" {
-			return v, fmt.Errorf("%s: cannot use a JSON %s as %s", typeErr.Field, typeErr.Value, typeErr.Type)
-		} else if typeErr != nil {
-			return v, fmt.Errorf("cannot use a JSON %s as %s", typeErr.Value, typeErr.Type)
-		}
-		return v, err
-	}
-	return v, nil
 }

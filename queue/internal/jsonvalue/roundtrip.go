@@ -1,4 +1,4 @@
-package queue
+package jsonvalue
 
 import (
 	"encoding"
@@ -7,11 +7,11 @@ import (
 	"time"
 )
 
-// plainType returns the type T if whatever encoding/json writes of it, it also
-// reads back into it, and nil if that must be tried for each value.
-func plainType[T any]() reflect.Type {
+// RoundTrips returns the type T if T reads back whatever encoding/json writes of
+// it, and nil if that has to be tried for each value.
+func RoundTrips[T any]() reflect.Type {
 	t := reflect.TypeFor[T]()
-	if !isPlain(t, make(map[reflect.Type]bool)) {
+	if !roundTrips(t, make(map[reflect.Type]bool)) {
 		return nil
 	}
 	return t
@@ -22,8 +22,9 @@ var ownEncodings = []reflect.Type{
 	reflect.TypeFor[encoding.TextMarshaler](), reflect.TypeFor[encoding.TextUnmarshaler](),
 }
 
-// isPlain says it of t, and of all it consists of; seen are those above it.
-func isPlain(t reflect.Type, seen map[reflect.Type]bool) bool {
+// roundTrips answers for t and all its parts. The types in seen are those that
+// contain t.
+func roundTrips(t reflect.Type, seen map[reflect.Type]bool) bool {
 	if seen[t] || t == reflect.TypeFor[time.Time]() || t == reflect.TypeFor[json.RawMessage]() {
 		return true
 	}
@@ -41,16 +42,17 @@ func isPlain(t reflect.Type, seen map[reflect.Type]bool) bool {
 	case reflect.Interface:
 		return t.NumMethod() == 0
 	case reflect.Slice, reflect.Array, reflect.Pointer:
-		return isPlain(t.Elem(), seen)
+		return roundTrips(t.Elem(), seen)
 	case reflect.Map:
-		return isPlain(t.Key(), seen) && isPlain(t.Elem(), seen)
+		return roundTrips(t.Key(), seen) && roundTrips(t.Elem(), seen)
 	case reflect.Struct:
 		for i := range t.NumField() {
 			f := t.Field(i)
-			if f.Anonymous && f.Type.Kind() == reflect.Pointer { // of an unexported type, it is only written
+			// An embedded pointer to an unexported type is written and not read.
+			if f.Anonymous && f.Type.Kind() == reflect.Pointer {
 				return false
 			}
-			if (f.IsExported() || f.Anonymous) && f.Tag.Get("json") != "-" && !isPlain(f.Type, seen) {
+			if (f.IsExported() || f.Anonymous) && f.Tag.Get("json") != "-" && !roundTrips(f.Type, seen) {
 				return false
 			}
 		}

@@ -1,0 +1,58 @@
+package queue
+
+import (
+	"encoding/json"
+	"fmt"
+	"reflect"
+
+	"github.com/claimcheck-go/claimcheck/queue/internal/jsonvalue"
+)
+
+// MaxDepth is how deep arrays and objects may be nested in arguments and return
+// values. MariaDB refuses to look into deeper JSON.
+const MaxDepth = jsonvalue.MaxDepth
+
+// CheckJSON reports whether every supported database keeps data unchanged: one
+// JSON value in valid UTF-8, nested at most [MaxDepth] deep, without U+0000 and
+// lone surrogates (PostgreSQL refuses both), its numbers within the range of a
+// double. Enqueue checks arguments like this; a program that accepts JSON from
+// elsewhere can do so earlier. The error is [ErrInvalid] and names the place, as
+// in args.user.name, where name ("args") is what the value is called.
+func CheckJSON(name string, data []byte) error { return invalid(jsonvalue.Check(name, data)) }
+
+// checkResult refuses a return value that the row could not keep. The value is
+// what encode returned.
+func checkResult(value json.RawMessage, limit int) error {
+	if len(value) > limit {
+		return fmt.Errorf("the return value is %d bytes of JSON; at most %d are accepted", len(value), limit)
+	}
+	return invalid(jsonvalue.CheckEncoded("return value", value))
+}
+
+// encode returns v as compact JSON; name is what errors call it.
+func encode(name string, v any) (json.RawMessage, error) {
+	data, err := jsonvalue.Encode(name, v)
+	return data, invalid(err)
+}
+
+// SameRequest reports whether a and b are the same task with the same
+// arguments, whatever the order of keys and the white space in them.
+func SameRequest(a, b *Row) bool { return a.Task == b.Task && jsonvalue.Equal(a.Args, b.Args) }
+
+// StrictArgs makes Enqueue refuse arguments with fields that the task's type
+// does not have, at any depth: encoding/json ignores them, so a misspelt field
+// runs with its zero value. [Config].StrictArgs does it for every task; without
+// either, [Handle].Warnings lists the fields. Maps, interfaces, json.RawMessage
+// and types with their own UnmarshalJSON or UnmarshalText accept every field.
+// Stored rows are not checked again when they run, so that a version whose type
+// has lost a field still runs the rows of an older one. It belongs to [NewTask]
+// or [Declare].
+func StrictArgs() Option { return func(o *options) { o.strictArgs = true } }
+
+// checkLossless panics when values of a task's type do not survive their JSON.
+func checkLossless[T any](task, what string) {
+	t := reflect.TypeFor[T]()
+	if path := jsonvalue.LostField(what, t); path != "" {
+		panic(fmt.Sprintf("queue: task %q: %s (%s) has only unexported fields, which encoding/json does not store, so its values would be lost: begin the names of the fields with capital letters, with tags such as `json:\"user_id\"`", task, path, t))
+	}
+}
