@@ -69,7 +69,7 @@ var failpoints = []mutate.Edit{
 	// A delivery.
 	after("queue/executor.go", "func (e *Executor) claim(ctx context.Context, id uuid.UUID, opt RunOptions) (*Row, error) {", `Failpoint("delivered")`),
 	after("queue/executor.go", "func (e *Executor) run(ctx context.Context, row *Row, since time.Time) *Run {", `Failpoint("claimed")`),
-	after("server/webhook.go", "defer func() { _ = response.Body.Close() }()", `queue.Failpoint("running")`),
+	after("server/webhook/webhook.go", "defer func() { _ = response.Body.Close() }()", `queue.Failpoint("running")`),
 	before("queue/executor.go", "run := e.settled(", `Failpoint("returned")`),
 	before("server/httpapi/execute.go", "h.write(w, r, h.busy(", `queue.Failpoint("finished")`),
 	before("queue/settle.go", "run := &Run{Row: e.reread(ctx, row), Outcome: OutcomeFailed", `Failpoint("retried")`),

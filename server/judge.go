@@ -4,7 +4,6 @@ import (
 	"errors"
 	"fmt"
 	"net"
-	"net/netip"
 	"regexp"
 	"strconv"
 	"strings"
@@ -104,27 +103,6 @@ func (p *program) checkTrustPlatform() error {
 func isPort(s string) bool {
 	port, err := strconv.ParseUint(s, 10, 16)
 	return err == nil && port > 0
-}
-
-var hostName = regexp.MustCompile(`^[A-Za-z0-9_]([A-Za-z0-9_.-]*)$`)
-
-// checkAllowedHosts judges WEBHOOK_ALLOW_HOSTS: what is no host would allow none,
-// and nobody would be told.
-func checkAllowedHosts(list []string) error {
-	const takes = "host names or addresses, each with or without a port, such as hooks.internal, 10.0.0.7:8080 or ::1"
-	if err := setButEmpty("WEBHOOK_ALLOW_HOSTS", list, takes); err != nil {
-		return err
-	}
-	for _, item := range nonEmpty(list) {
-		host, port, err := net.SplitHostPort(item)
-		if err != nil {
-			host, port = item, "80"
-		}
-		if _, err := netip.ParseAddr(host); !isPort(port) || err != nil && !hostName.MatchString(host) {
-			return usagef("WEBHOOK_ALLOW_HOSTS: %.100q is no host: it takes %s, separated by commas", item, takes)
-		}
-	}
-	return nil
 }
 
 // checkExecutePath judges the path at which deliveries arrive.

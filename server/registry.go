@@ -1,9 +1,11 @@
 package server
 
 import (
+	"errors"
 	"slices"
 
 	"github.com/claimcheck-go/claimcheck/queue"
+	"github.com/claimcheck-go/claimcheck/server/webhook"
 )
 
 // ownVariables are the variables that tasks read by themselves and whose
@@ -12,22 +14,26 @@ var ownVariables []string
 
 // registry is what this program runs.
 func (p *program) registry() (*queue.Registry, error) {
-	if err := checkAllowedHosts(p.settings.WebhookAllowHosts); err != nil {
+	const takes = "host names or addresses, each with or without a port, such as hooks.internal, 10.0.0.7:8080 or ::1"
+	if err := setButEmpty("WEBHOOK_ALLOW_HOSTS", p.settings.WebhookAllowHosts, takes); err != nil {
 		return nil, err
 	}
-	hook, err := newWebhook(p.settings.WebhookSecret, nonEmpty(p.settings.WebhookAllowHosts))
-	if err != nil {
-		return nil, usagef("WEBHOOK_SECRET: %w", err)
+	deliver, err := webhook.New(webhook.Config{Secret: p.settings.WebhookSecret, AllowHosts: nonEmpty(p.settings.WebhookAllowHosts)})
+	var wrong *webhook.ConfigError
+	if errors.As(err, &wrong) {
+		return nil, usagef("%s: %s", map[string]string{"Secret": "WEBHOOK_SECRET", "AllowHosts": "WEBHOOK_ALLOW_HOSTS"}[wrong.Field], wrong.Text)
+	} else if err != nil {
+		return nil, err
 	}
-	return p.registryWith(webhookDeliver.Handle(hook.deliver)), nil
+	return p.registryWith(deliver), nil
 }
 
 // knownTasks are the same tasks for commands that run none.
-func (p *program) knownTasks() *queue.Registry { return p.registryWith(webhookDeliver) }
+func (p *program) knownTasks() *queue.Registry { return p.registryWith(webhook.Deliver) }
 
-func (p *program) registryWith(webhook queue.Definition) *queue.Registry {
+func (p *program) registryWith(deliver queue.Definition) *queue.Registry {
 	return queue.NewRegistry(append(slices.Clone(p.definitions),
-		webhook,
+		deliver,
 		queue.NewTask(probeTask, probe, queue.MaxAttempts(3)),
 	)...)
 }

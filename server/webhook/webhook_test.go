@@ -1,7 +1,8 @@
-package server
+package webhook
 
 import (
 	"encoding/json"
+	"errors"
 	"io"
 	"log/slog"
 	"net/http"
@@ -51,7 +52,7 @@ func newReceiver(t *testing.T, statuses ...int) *receiver {
 	return r
 }
 
-// host is the receiver's host name, for WEBHOOK_ALLOW_HOSTS.
+// host is the receiver's host name, for Config.AllowHosts.
 func (r *receiver) host() string {
 	u, _ := url.Parse(r.URL)
 	return u.Hostname()
@@ -66,12 +67,12 @@ func deliver(t *testing.T, secret string, allow []string, args any, attempts int
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { _ = store.Close() })
-	hook, err := newWebhook(secret, allow)
+	task, err := New(Config{Secret: secret, AllowHosts: allow})
 	if err != nil {
 		t.Fatal(err)
 	}
 	client, err := queue.NewClient(queue.Config{
-		Store: store, Registry: queue.NewRegistry(webhookDeliver.Handle(hook.deliver)), Logger: slog.New(slog.DiscardHandler),
+		Store: store, Registry: queue.NewRegistry(task), Logger: slog.New(slog.DiscardHandler),
 	})
 	if err != nil {
 		t.Fatal(err)
@@ -105,11 +106,11 @@ func TestWebhookIsDeliveredSignedOnceTheReceiverTakesIt(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	row := deliver(t, testSecret, []string{r.host()}, webhookArgs{URL: r.URL + "/hook", Body: body, Headers: map[string]string{"X-Shop": "1"}}, 3)
+	row := deliver(t, testSecret, []string{r.host()}, Args{URL: r.URL + "/hook", Body: body, Headers: map[string]string{"X-Shop": "1"}}, 3)
 	if row.Status != queue.StatusSuccessful || row.Attempts != 3 || len(row.Errors) != 2 {
 		t.Fatalf("%+v", row)
 	}
-	var result webhookResult
+	var result Result
 	if err := json.Unmarshal(row.ReturnValue, &result); err != nil || result.Status != 204 {
 		t.Errorf("%s, %v", row.ReturnValue, err)
 	}
@@ -135,12 +136,25 @@ func TestWebhookIsDeliveredSignedOnceTheReceiverTakesIt(t *testing.T) {
 
 func TestWebhookWithoutSecretIsUnsigned(t *testing.T) {
 	r := newReceiver(t, 200)
-	deliver(t, "", []string{r.host()}, webhookArgs{URL: r.URL}, 1)
+	deliver(t, "", []string{r.host()}, Args{URL: r.URL}, 1)
 	if len(r.got) != 1 || r.got[0].Header.Get("Webhook-Signature") != "" || r.got[0].Header.Get("Webhook-Id") == "" || string(r.bodies[0]) != "null" {
 		t.Errorf("%v %s", r.got[0].Header, r.bodies)
 	}
-	if _, err := newWebhook("whsec_***", nil); err == nil {
-		t.Error("a secret that is not base64 was accepted")
+}
+
+func TestConfigErrorsNameTheField(t *testing.T) {
+	for want, cfg := range map[string]Config{
+		"webhook: Config.Secret: must be whsec_ followed by base64":   {Secret: "whsec_***"},
+		`webhook: Config.AllowHosts: "http://x" is no host: it takes`: {AllowHosts: []string{"a", "http://x"}},
+		`webhook: Config.AllowHosts: "10.0.0.0/8" is no host`:         {AllowHosts: []string{"10.0.0.0/8"}},
+		`webhook: Config.AllowHosts: "a:0" is no host`:                {AllowHosts: []string{"a:0"}},
+		`webhook: Config.AllowHosts: "" is no host`:                   {AllowHosts: []string{""}},
+	} {
+		_, err := New(cfg)
+		var wrong *ConfigError
+		if !errors.As(err, &wrong) || !strings.HasPrefix(err.Error(), want) {
+			t.Errorf("%+v: %v, want %q", cfg, err, want)
+		}
 	}
 }
 
@@ -153,7 +167,7 @@ func TestWebhookAnswersThatComeAgainAndThoseThatDoNot(t *testing.T) {
 		elsewhere := newReceiver(t, 200)
 		r := newReceiver(t, status)
 		r.header.Set("Location", elsewhere.URL)
-		row := deliver(t, "", []string{r.host()}, webhookArgs{URL: r.URL}, 1)
+		row := deliver(t, "", []string{r.host()}, Args{URL: r.URL}, 1)
 		if row.Status != want {
 			t.Errorf("%d: row is %s, want %s", status, row.Status, want)
 		}
@@ -163,7 +177,7 @@ func TestWebhookAnswersThatComeAgainAndThoseThatDoNot(t *testing.T) {
 	}
 	gone := newReceiver(t, 200)
 	gone.Close()
-	row := deliver(t, "", []string{gone.host()}, webhookArgs{URL: gone.URL + "/services/SEKRET?token=SEKRET"}, 1)
+	row := deliver(t, "", []string{gone.host()}, Args{URL: gone.URL + "/services/SEKRET?token=SEKRET"}, 1)
 	if row.Status != queue.StatusReady {
 		t.Errorf("nobody listens: row is %s, want another attempt", row.Status)
 	}
@@ -184,7 +198,7 @@ func TestWebhookHonoursRetryAfterUpToADay(t *testing.T) {
 	}
 	r := newReceiver(t, 429)
 	r.header.Set("Retry-After", "3600")
-	row := deliver(t, "", []string{r.host()}, webhookArgs{URL: r.URL}, 1)
+	row := deliver(t, "", []string{r.host()}, Args{URL: r.URL}, 1)
 	if wait := time.Until(row.RunAfter); row.Status != queue.StatusReady || wait < 59*time.Minute || wait > time.Hour {
 		t.Errorf("%s, runs after %s", row.Status, wait)
 	}
@@ -206,7 +220,7 @@ func TestWebhookReadsNoMoreThanAMebibyte(t *testing.T) {
 	}))
 	defer server.Close()
 	u, _ := url.Parse(server.URL)
-	row := deliver(t, "", []string{u.Hostname()}, webhookArgs{URL: server.URL}, 1)
+	row := deliver(t, "", []string{u.Hostname()}, Args{URL: server.URL}, 1)
 	if n := <-sent; row.Status != queue.StatusSuccessful || n > 16<<20 {
 		t.Errorf("%s after the receiver could send %d bytes", row.Status, n)
 	}
@@ -214,7 +228,7 @@ func TestWebhookReadsNoMoreThanAMebibyte(t *testing.T) {
 
 func TestWebhookRefusesBadArgumentsForGood(t *testing.T) {
 	r := newReceiver(t, 200)
-	for _, args := range []webhookArgs{
+	for _, args := range []Args{
 		{}, {URL: "ftp://example.com/"}, {URL: "example.com"}, {URL: "http://"}, {URL: "https:///x"}, {URL: "http://[::1"},
 		{URL: r.URL, Headers: map[string]string{"Host": "x"}}, {URL: r.URL, Headers: map[string]string{"hOST": "x"}},
 		{URL: r.URL, Headers: map[string]string{"Webhook-ID": "x"}}, {URL: r.URL, Headers: map[string]string{"webhook-anything": "x"}},
@@ -234,7 +248,7 @@ func TestWebhookReachesNoPrivateAddress(t *testing.T) {
 	r := newReceiver(t, 200)
 	port := r.URL[strings.LastIndex(r.URL, ":"):]
 	for _, host := range []string{"127.0.0.1", "localhost", "[::1]", "0.0.0.0", "[::]", "[::ffff:127.0.0.1]", "169.254.169.254", "10.0.0.1", "[fd00:ec2::254]"} {
-		row := deliver(t, "", nil, webhookArgs{URL: "http://" + host + port}, 1)
+		row := deliver(t, "", nil, Args{URL: "http://" + host + port}, 1)
 		if row.Status == queue.StatusSuccessful {
 			t.Errorf("%s was reached", host)
 		}
@@ -245,7 +259,7 @@ func TestWebhookReachesNoPrivateAddress(t *testing.T) {
 	if len(r.got) != 0 {
 		t.Errorf("%d requests got through", len(r.got))
 	}
-	if row := deliver(t, "", []string{"LOCALHOST"}, webhookArgs{URL: "http://localhost" + port}, 1); row.Status != queue.StatusSuccessful {
+	if row := deliver(t, "", []string{"LOCALHOST"}, Args{URL: "http://localhost" + port}, 1); row.Status != queue.StatusSuccessful {
 		t.Errorf("the allowed host: %+v", row.Errors)
 	}
 }

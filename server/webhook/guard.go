@@ -1,4 +1,4 @@
-package server
+package webhook
 
 import (
 	"context"
@@ -6,7 +6,9 @@ import (
 	"net"
 	"net/http"
 	"net/netip"
+	"regexp"
 	"slices"
+	"strconv"
 	"strings"
 	"syscall"
 	"time"
@@ -14,9 +16,8 @@ import (
 	"code.dny.dev/ssrf"
 )
 
-// Whoever may enqueue webhook.deliver chooses the address that this server
-// connects to. What is inside the network must not be reachable that way, so
-// addresses are judged when they are dialled, after the name was resolved.
+// Addresses are checked when they are dialed, after the name was resolved, so that
+// a name that resolves differently each time does not help.
 
 // blockedAddressError is a refusal to connect.
 type blockedAddressError struct {
@@ -25,14 +26,15 @@ type blockedAddressError struct {
 }
 
 func (e *blockedAddressError) Error() string {
-	return fmt.Sprintf("%s is %s, which is not a public address; WEBHOOK_ALLOW_HOSTS can allow the host", e.host, e.address)
+	return fmt.Sprintf("%s is %s, which is not a public address; add the host to the allowed hosts of webhook.deliver to reach it", e.host, e.address)
 }
 
 // guardedTransport returns a transport that connects to public addresses only,
 // except under the host names allowed. It uses no proxy, which would dial for it.
 func guardedTransport(allowed []string) *http.Transport {
+	lower := make([]string, len(allowed))
 	for i, host := range allowed {
-		allowed[i] = strings.ToLower(host)
+		lower[i] = strings.ToLower(host)
 	}
 	return &http.Transport{
 		DialContext: func(ctx context.Context, network, address string) (net.Conn, error) {
@@ -41,7 +43,7 @@ func guardedTransport(allowed []string) *http.Transport {
 				return nil, err
 			}
 			dialer := net.Dialer{Timeout: 10 * time.Second}
-			if !slices.Contains(allowed, strings.ToLower(host)) && !slices.Contains(allowed, strings.ToLower(address)) {
+			if !slices.Contains(lower, strings.ToLower(host)) && !slices.Contains(lower, strings.ToLower(address)) {
 				dialer.Control = func(_, resolved string, _ syscall.RawConn) error {
 					ip, err := netip.ParseAddrPort(resolved)
 					if err != nil {
@@ -60,18 +62,35 @@ func guardedTransport(allowed []string) *http.Transport {
 		IdleConnTimeout:       90 * time.Second,
 		MaxIdleConnsPerHost:   4,
 		ForceAttemptHTTP2:     true,
-		// At most this much of headers is read, beside maxWebhookAnswer of the body.
+		// At most this much of headers is read, beside maxAnswer of the body.
 		MaxResponseHeaderBytes: 64 << 10,
 	}
 }
 
-// special knows every block of the IANA special-purpose address registries, and
-// of IPv6 admits global unicast (2000::/3) only: what embeds an IPv4 address
+// special refuses every block of the IANA special-purpose address registries, and
+// admits of IPv6 global unicast (2000::/3) only: what embeds an IPv4 address
 // (::127.0.0.1, ::ffff:0:127.0.0.1, 64:ff9b::/96, 2002::/16) is outside of it or
-// denied. Ports and networks are not its concern here.
+// denied. Any port and network is accepted.
 var special = ssrf.New(ssrf.WithAnyPort(), ssrf.WithAnyNetwork())
 
-// public reports whether an address is one that anybody on the internet has.
+// public reports whether an address belongs to the public internet.
 // The metadata server's, 169.254.169.254 and fd00:ec2::254, are link-local and
 // private. An IPv4-mapped address is dialled as the IPv4 address that it is.
 func public(ip netip.Addr) bool { return special.SafeAddr(ip.Unmap().WithZone("")) == nil }
+
+var hostName = regexp.MustCompile(`^[A-Za-z0-9_]([A-Za-z0-9_.-]*)$`)
+
+// checkHosts refuses what is no host, because it would silently allow none.
+func checkHosts(list []string) error {
+	for _, item := range list {
+		host, port, err := net.SplitHostPort(item)
+		if err != nil {
+			host, port = item, "80"
+		}
+		n, err := strconv.ParseUint(port, 10, 16)
+		if _, notAddress := netip.ParseAddr(host); err != nil || n == 0 || notAddress != nil && !hostName.MatchString(host) {
+			return &ConfigError{Field: "AllowHosts", Text: fmt.Sprintf("%.100q is no host: it takes host names or addresses, each with or without a port, such as hooks.internal, 10.0.0.7:8080 or ::1", item)}
+		}
+	}
+	return nil
+}
