@@ -47,7 +47,8 @@ func (c *Client) Act(ctx context.Context, r ActRequest, progress func(done int))
 	if len(r.IDs) == 1 {
 		entry.Task = r.IDs[0]
 	}
-	if err := cmp.Or(c.check(), r.Check()); err != nil {
+	store, err := c.Operator()
+	if err := cmp.Or(err, r.Check()); err != nil {
 		return acted, err
 	}
 	if r.Most < 0 {
@@ -59,7 +60,7 @@ func (c *Client) Act(ctx context.Context, r ActRequest, progress func(done int))
 	if entry.ID, err = uuid.NewV7(); err != nil {
 		return acted, fmt.Errorf("act: %w", err)
 	}
-	before, err := c.note(ctx, entry)
+	before, err := c.note(ctx, store, entry)
 	if err != nil {
 		return acted, err
 	}
@@ -67,7 +68,7 @@ func (c *Client) Act(ctx context.Context, r ActRequest, progress func(done int))
 		entry.Done, entry.Failed, entry.Ended = acted.Done, acted.Undispatched+acted.Locked, err == nil && !acted.More
 		ending, cancel := context.WithTimeout(context.WithoutCancel(ctx), statementTimeout)
 		defer cancel()
-		if _, noteErr := c.note(ending, entry); noteErr != nil {
+		if _, noteErr := c.note(ending, store, entry); noteErr != nil {
 			c.cfg.Logger.Warn("the end of an action is missing in the audit log", "action", r.Action, "actor", r.Actor, "done", acted.Done, "error", noteErr)
 		}
 	}()
@@ -81,7 +82,7 @@ func (c *Client) Act(ctx context.Context, r ActRequest, progress func(done int))
 		if r.Most > 0 {
 			limit = min(limit, r.Most-acted.Done)
 		}
-		n, err := c.actBatch(ctx, r, before, limit, &acted)
+		n, err := c.actBatch(ctx, store, r, before, limit, &acted)
 		if err != nil {
 			acted.More = true
 			return acted, err
@@ -95,7 +96,7 @@ func (c *Client) Act(ctx context.Context, r ActRequest, progress func(done int))
 		if n == limit {
 			continue
 		}
-		if acted.Locked = c.locked(ctx, r, before, acted.Done); acted.Locked == 0 {
+		if acted.Locked = c.locked(ctx, store, r, before, acted.Done); acted.Locked == 0 {
 			return acted, nil
 		}
 		if n > 0 || lockedSince.IsZero() {
@@ -114,14 +115,14 @@ func (c *Client) Act(ctx context.Context, r ActRequest, progress func(done int))
 // locked counts the rows that an action is for and that it has not changed: they
 // are locked by another transaction. If they cannot be counted, there are none to
 // tell of.
-func (c *Client) locked(ctx context.Context, r ActRequest, before time.Time, done int) int {
+func (c *Client) locked(ctx context.Context, store Operator, r ActRequest, before time.Time, done int) int {
 	most := lockedMost
 	if r.Most > 0 {
 		most = min(most, r.Most-done)
 	}
 	n := 0
 	err := within(context.WithoutCancel(ctx), statementTimeout, func(ctx context.Context) (err error) {
-		n, err = c.cfg.Store.CountMatching(ctx, r.Action, r.Selection, before, most)
+		n, err = store.CountMatching(ctx, r.Action, r.Selection, before, most)
 		return err
 	})
 	c.outage.observeRead(err)
@@ -130,11 +131,11 @@ func (c *Client) locked(ctx context.Context, r ActRequest, before time.Time, don
 
 // actBatch changes and dispatches one batch. It ends even if ctx does: how much
 // was done would not be known.
-func (c *Client) actBatch(ctx context.Context, r ActRequest, before time.Time, limit int, acted *ActionResult) (int, error) {
+func (c *Client) actBatch(ctx context.Context, store Operator, r ActRequest, before time.Time, limit int, acted *ActionResult) (int, error) {
 	ctx = context.WithoutCancel(ctx)
 	var rows []*Row
 	err := within(ctx, batchTimeout, func(ctx context.Context) (err error) {
-		rows, err = c.cfg.Store.Act(ctx, r.Action, r.Selection, before, limit)
+		rows, err = store.Act(ctx, r.Action, r.Selection, before, limit)
 		return err
 	})
 	c.outage.observe(err)
@@ -153,11 +154,11 @@ func (c *Client) actBatch(ctx context.Context, r ActRequest, before time.Time, l
 	return len(rows), nil
 }
 
-func (c *Client) note(ctx context.Context, e AuditEntry) (time.Time, error) {
+func (c *Client) note(ctx context.Context, store Operator, e AuditEntry) (time.Time, error) {
 	e.Actor, e.Target = cleanText(e.Actor, 200), cleanText(e.Target, 1000)
 	var at time.Time
 	err := within(ctx, statementTimeout, func(ctx context.Context) (err error) {
-		at, err = c.cfg.Store.RecordAudit(ctx, e)
+		at, err = store.RecordAudit(ctx, e)
 		return err
 	})
 	c.outage.observe(err)
@@ -166,35 +167,29 @@ func (c *Client) note(ctx context.Context, e AuditEntry) (time.Time, error) {
 
 // RecordAudit keeps in the audit log that somebody did something to one task.
 func (c *Client) RecordAudit(ctx context.Context, actor, action string, task uuid.UUID, target string) error {
-	if err := c.check(); err != nil {
+	store, err := c.Operator()
+	if err != nil {
 		return err
 	}
 	id, err := uuid.NewV7()
 	if err != nil {
-		return fmt.Errorf("note: %w", err)
+		return fmt.Errorf("record audit: %w", err)
 	}
-	_, err = c.note(ctx, AuditEntry{ID: id, Actor: actor, Action: action, Task: task, Target: target, Done: 1, Ended: true})
+	_, err = c.note(ctx, store, AuditEntry{ID: id, Actor: actor, Action: action, Task: task, Target: target, Done: 1, Ended: true})
 	return err
 }
 
 // CountMatching counts the rows that an action would change, most at most.
 func (c *Client) CountMatching(ctx context.Context, a Action, s Selection, most int) (int, error) {
-	if err := c.check(); err != nil {
+	store, err := c.Operator()
+	if err != nil {
 		return 0, err
 	}
 	var n int
-	err := within(ctx, statementTimeout, func(ctx context.Context) (err error) {
-		n, err = c.cfg.Store.CountMatching(ctx, a, s, time.Time{}, most)
+	err = within(ctx, statementTimeout, func(ctx context.Context) (err error) {
+		n, err = store.CountMatching(ctx, a, s, time.Time{}, most)
 		return err
 	})
 	c.outage.observeRead(err)
 	return n, err
-}
-
-// Board returns the store as people look at it; nil before the client is ready.
-func (c *Client) Board() Board {
-	if c.check() != nil {
-		return nil
-	}
-	return c.cfg.Store
 }

@@ -34,7 +34,7 @@ func TestActRetriesAllAndDispatchesThem(t *testing.T) {
 	if len(ids) != 0 || sys.row(waiting).Status != queue.StatusReady {
 		t.Errorf("%d rows were not dispatched", len(ids))
 	}
-	notes, err := sys.client.Board().AuditLog(t.Context(), uuid.Nil, time.Time{}, 10)
+	notes, err := sys.operator().AuditLog(t.Context(), uuid.Nil, time.Time{}, 10)
 	if err != nil || len(notes) != 1 || notes[0].Actor != "ann" || notes[0].Action != "retry" || notes[0].Done != total || !notes[0].Ended {
 		t.Errorf("audit %+v, %v", notes, err)
 	}
@@ -51,7 +51,7 @@ func TestActSaysWhatWasNotDispatched(t *testing.T) {
 	if acted, err = sys.client.Act(t.Context(), queue.ActRequest{Action: queue.ActionCancel}, nil); err != nil || acted != (queue.ActionResult{Done: 1}) {
 		t.Errorf("%+v, %v", acted, err)
 	}
-	notes, err := sys.client.Board().AuditLog(t.Context(), id, time.Time{}, 10)
+	notes, err := sys.operator().AuditLog(t.Context(), id, time.Time{}, 10)
 	if err != nil || len(notes) != 1 || notes[0].Failed != 1 {
 		t.Errorf("audit of the task: %+v, %v", notes, err)
 	}

@@ -1,51 +1,10 @@
 package queue
 
 import (
-	"context"
 	"time"
 
 	"github.com/google/uuid"
 )
-
-// Board is what people who look after tasks see of a Store, and do to many rows
-// at once. It is part of Store.
-type Board interface {
-	// List returns a page of rows. It looks at no more than ListWindow rows at
-	// a time, so that it takes the same time on any table: a page may be short,
-	// or empty, and more may follow all the same.
-	List(ctx context.Context, r ListRequest) (ListPage, error)
-
-	// CountMatching counts the rows that an action would change, most at most.
-	// before is as in Act; zero is no limit.
-	CountMatching(ctx context.Context, a Action, s Selection, before time.Time, most int) (int, error)
-	// Act changes up to limit rows that are chosen and that the action is for.
-	// It returns the rows as they are afterwards, in no order and without their
-	// Args, ReturnValue and Errors, which may be long; fewer than limit means that
-	// no more are there. Rows that another transaction has locked are skipped. Rows
-	// that have been enqueued, failed, been made due, been
-	// refused by a dispatcher or begun to run after before, which is a time of
-	// the database, are left alone, so that repeating it ends.
-	Act(ctx context.Context, a Action, s Selection, before time.Time, limit int) ([]*Row, error)
-
-	// Queues returns the figures of each queue that has live rows.
-	Queues(ctx context.Context) ([]QueueStats, error)
-	// History counts the rows that have ended since then by hour.
-	History(ctx context.Context, since time.Time) ([]HourStats, error)
-	// Failures groups the rows that have FAILED since then, the largest groups
-	// first. It looks at the latest FailuresWindow of them.
-	Failures(ctx context.Context, since time.Time, limit int) ([]FailureGroup, error)
-
-	// Touch notes under a name that something happened now. Touched returns when
-	// each last did.
-	Touch(ctx context.Context, name string) error
-	Touched(ctx context.Context) (map[string]time.Time, error)
-
-	// RecordAudit keeps an entry of the audit log: a new one, or, if its ID exists, its
-	// Done, Failed and Ended. It returns when the entry was made. AuditLog returns
-	// the latest before a time, or of all; those about one task if id is not zero.
-	RecordAudit(ctx context.Context, e AuditEntry) (time.Time, error)
-	AuditLog(ctx context.Context, id uuid.UUID, before time.Time, limit int) ([]AuditEntry, error)
-}
 
 // TouchSwept is the mark of the sweeper.
 const TouchSwept = "swept"

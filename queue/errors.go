@@ -36,9 +36,18 @@ var (
 	// ErrNotReady: the Client was not made with NewClient, and its Init has not
 	// succeeded yet. Nothing was done.
 	ErrNotReady = errors.New("queue: the Client is not ready: make it with NewClient, or use it only after its Init has succeeded")
+	// ErrUnsupported: the store does not implement an optional interface, such as
+	// [Operator], that the call requires. It is errors.ErrUnsupported too.
+	ErrUnsupported error = unsupportedError("the store does not support this operation")
 	// ErrClosed: the store has been closed.
 	ErrClosed = errors.New("store is closed")
 )
+
+// unsupportedError is an error that is errors.ErrUnsupported.
+type unsupportedError string
+
+func (e unsupportedError) Error() string      { return string(e) }
+func (unsupportedError) Is(target error) bool { return target == errors.ErrUnsupported }
 
 // Kinds of ErrUnavailable that are not an outage of the database.
 var (

@@ -23,6 +23,22 @@ type system struct {
 	log    *lockedBuffer
 }
 
+// fullStore is what the stores of this module are.
+type fullStore interface {
+	queue.Store
+	queue.Operator
+}
+
+// operator is the client's store as a queue.Operator.
+func (s *system) operator() queue.Operator {
+	s.t.Helper()
+	operator, err := s.client.Operator()
+	if err != nil {
+		s.t.Fatal(err)
+	}
+	return operator
+}
+
 type setup struct {
 	store    queue.Store // nil: a fresh one
 	dispatch queue.Dispatcher

@@ -13,7 +13,7 @@ import (
 
 // askedStore notes when a process that has nothing to do asks for something.
 type askedStore struct {
-	queue.Store
+	fullStore
 	mu    sync.Mutex
 	calls []asked
 }
@@ -31,22 +31,22 @@ func (s *askedStore) note(what string) {
 
 func (s *askedStore) Promote(ctx context.Context, limit int) (queue.PromoteResult, error) {
 	s.note("promote")
-	return s.Store.Promote(ctx, limit)
+	return s.fullStore.Promote(ctx, limit)
 }
 
 func (s *askedStore) ClaimNext(ctx context.Context, r queue.ClaimNextRequest) ([]*queue.Row, error) {
 	s.note("claim")
-	return s.Store.ClaimNext(ctx, r)
+	return s.fullStore.ClaimNext(ctx, r)
 }
 
 func (s *askedStore) Touch(ctx context.Context, name string) error {
 	s.note("mark")
-	return s.Store.Touch(ctx, name)
+	return s.fullStore.Touch(ctx, name)
 }
 
 func (s *askedStore) StrandedQueues(ctx context.Context, backend string) ([]queue.StrandedQueue, error) {
 	s.note("stranded queues")
-	return s.Store.StrandedQueues(ctx, backend)
+	return s.fullStore.StrandedQueues(ctx, backend)
 }
 
 // most is the largest number of calls within any minute after a time, and what
@@ -81,7 +81,7 @@ func TestIdleProcessesAskTwelveTimesAMinute(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
-				store := &askedStore{Store: newStore(t)}
+				store := &askedStore{fullStore: newStore(t)}
 				s, local := setup{store: store}, queue.NewLocal()
 				if name == "local" {
 					s.dispatch = local
@@ -106,7 +106,7 @@ func TestIdleProcessesAskTwelveTimesAMinute(t *testing.T) {
 // alone it asks for everything itself, and one Sweep always does.
 func TestSweeperAloneLooksItself(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		store := &askedStore{Store: newStore(t)}
+		store := &askedStore{fullStore: newStore(t)}
 		sys := newSystem(t, setup{store: store, dispatch: &recorder{}}, queue.NewTask("t", nothing))
 		if _, err := sys.exec.ProcessOne(t.Context(), queue.From{}); err != nil { // looks
 			t.Fatal(err)

@@ -1,41 +1,9 @@
 package queue
 
 import (
-	"context"
 	"slices"
 	"time"
-
-	"github.com/google/uuid"
 )
-
-// Maintenance is what operators and schedules do with rows, beside the path: it
-// is part of Store, kept apart here because no task runs through it.
-type Maintenance interface {
-	// Cancel makes a READY or RUNNING row CANCELLED at once and takes its claim
-	// away, so that the finish of a running function is refused. For a row that
-	// is final already it changes nothing and returns false. The row is returned
-	// as it is afterwards; ErrNotFound if there is none. ErrLocked, within a few
-	// seconds and with the row as it was, if another transaction has locked it.
-	Cancel(ctx context.Context, id uuid.UUID) (row *Row, cancelled bool, err error)
-
-	// Stats counts rows.
-	Stats(ctx context.Context, f Filter) (Stats, error)
-
-	// Purge deletes at most r.Limit final rows, those that finished first, and
-	// returns how many it deleted: fewer than r.Limit means that no more are
-	// there. Rows that somebody else has locked are passed over. Live rows are
-	// never deleted, whatever is asked.
-	Purge(ctx context.Context, r PurgeRequest) (int, error)
-	// Working reports whether any row is RUNNING.
-	Working(ctx context.Context) (bool, error)
-	// CountPurgeable returns how many rows Purge would delete in all.
-	CountPurgeable(ctx context.Context, r PurgeRequest) (int, error)
-
-	// Requeue takes back RUNNING rows whose worker is gone: whose lease has
-	// expired and which were claimed longer ago than r.OlderThan, those whose
-	// leases expired first, at most r.Limit.
-	Requeue(ctx context.Context, r RequeueRequest) (RequeueResult, error)
-}
 
 // Filter chooses rows by where they are; empty fields choose all.
 type Filter struct {

@@ -27,24 +27,25 @@ func (c *Client) Cancel(ctx context.Context, id uuid.UUID) (row *Row, cancelled 
 	return row, cancelled, err
 }
 
-// Stats counts tasks by state.
+// Stats counts tasks by state. ErrUnsupported if the store is no [Operator].
 func (c *Client) Stats(ctx context.Context, f Filter) (Stats, error) {
-	if err := c.check(); err != nil {
+	store, err := c.Operator()
+	if err != nil {
 		return Stats{}, err
 	}
-	var figures Stats
-	err := within(ctx, statementTimeout, func(ctx context.Context) (err error) {
-		figures, err = c.cfg.Store.Stats(ctx, f)
+	var stats Stats
+	err = within(ctx, statementTimeout, func(ctx context.Context) (err error) {
+		stats, err = store.Stats(ctx, f)
 		return err
 	})
 	c.outage.observeRead(err)
-	return figures, err
+	return stats, err
 }
 
 // PendingCount is how many tasks are READY and due.
 func (c *Client) PendingCount(ctx context.Context, f Filter) (int, error) {
-	figures, err := c.Stats(ctx, f)
-	return figures.Pending, err
+	stats, err := c.Stats(ctx, f)
+	return stats.Pending, err
 }
 
 // DefaultBatch is how many rows Purge and Requeue handle in one transaction
@@ -57,7 +58,8 @@ const DefaultBatch = 1000
 // after each batch. While tasks run it leaves them most of the database: after
 // each batch it waits for twice as long as that took.
 func (c *Client) Purge(ctx context.Context, r PurgeRequest, progress func(deleted int)) (deleted int, more bool, err error) {
-	if err := cmp.Or(c.check(), r.check()); err != nil {
+	store, err := c.Operator()
+	if err := cmp.Or(err, r.check()); err != nil {
 		return 0, false, err
 	}
 	if r.Limit == 0 {
@@ -68,7 +70,7 @@ func (c *Client) Purge(ctx context.Context, r PurgeRequest, progress func(delete
 			return deleted, true, nil //nolint:nilerr // that time is over is what more says
 		}
 		began := time.Now()
-		n, err := c.purgeBatch(ctx, r)
+		n, err := c.purgeBatch(ctx, store, r)
 		deleted += n
 		if err != nil && errors.Is(ctx.Err(), context.Canceled) {
 			return deleted, true, nil // that was the caller's wish
@@ -82,7 +84,7 @@ func (c *Client) Purge(ctx context.Context, r PurgeRequest, progress func(delete
 		if n < r.Limit {
 			return deleted, false, nil
 		}
-		c.makeWay(ctx, 2*time.Since(began))
+		c.makeWay(ctx, store, 2*time.Since(began))
 	}
 }
 
@@ -99,7 +101,7 @@ func (r PurgeRequest) check() error {
 
 // purgeBatch deletes one batch. The deadline of ctx does not cut it off, since how
 // much it deleted would not be known; a caller that has gone does.
-func (c *Client) purgeBatch(ctx context.Context, r PurgeRequest) (n int, err error) {
+func (c *Client) purgeBatch(ctx context.Context, store Operator, r PurgeRequest) (n int, err error) {
 	batch, cancel := context.WithCancel(context.WithoutCancel(ctx))
 	defer cancel()
 	stop := context.AfterFunc(ctx, func() {
@@ -109,7 +111,7 @@ func (c *Client) purgeBatch(ctx context.Context, r PurgeRequest) (n int, err err
 	})
 	defer stop()
 	err = within(batch, statementTimeout, func(ctx context.Context) (err error) {
-		n, err = c.cfg.Store.Purge(ctx, r)
+		n, err = store.Purge(ctx, r)
 		return err
 	})
 	c.outage.observe(err)
@@ -117,10 +119,10 @@ func (c *Client) purgeBatch(ctx context.Context, r PurgeRequest) (n int, err err
 }
 
 // makeWay waits, if tasks run, or until ctx ends.
-func (c *Client) makeWay(ctx context.Context, pause time.Duration) {
+func (c *Client) makeWay(ctx context.Context, store Operator, pause time.Duration) {
 	working := false
 	err := within(ctx, statementTimeout, func(ctx context.Context) (err error) {
-		working, err = c.cfg.Store.Working(ctx)
+		working, err = store.Working(ctx)
 		return err
 	})
 	if err == nil && !working {
@@ -137,12 +139,13 @@ const batchTimeout = time.Minute
 
 // CountPurgeable is how many rows Purge would delete now.
 func (c *Client) CountPurgeable(ctx context.Context, r PurgeRequest) (int, error) {
-	if err := cmp.Or(c.check(), r.check()); err != nil {
+	store, err := c.Operator()
+	if err := cmp.Or(err, r.check()); err != nil {
 		return 0, err
 	}
 	var n int
-	err := within(ctx, statementTimeout, func(ctx context.Context) (err error) {
-		n, err = c.cfg.Store.CountPurgeable(ctx, r)
+	err = within(ctx, statementTimeout, func(ctx context.Context) (err error) {
+		n, err = store.CountPurgeable(ctx, r)
 		return err
 	})
 	c.outage.observeRead(err)
@@ -153,7 +156,8 @@ func (c *Client) CountPurgeable(ctx context.Context, r PurgeRequest) (int, error
 // and returns how many it handled when ctx ends or none is left. The sweeper, or
 // a worker that pulls, sees to those that are READY again.
 func (c *Client) Requeue(ctx context.Context, r RequeueRequest) (total RequeueResult, err error) {
-	if err := c.check(); err != nil {
+	store, err := c.Operator()
+	if err != nil {
 		return total, err
 	}
 	switch {
@@ -168,7 +172,7 @@ func (c *Client) Requeue(ctx context.Context, r RequeueRequest) (total RequeueRe
 	for ctx.Err() == nil {
 		var n RequeueResult
 		err := within(ctx, statementTimeout, func(ctx context.Context) (err error) {
-			n, err = c.cfg.Store.Requeue(ctx, r)
+			n, err = store.Requeue(ctx, r)
 			return err
 		})
 		c.outage.observe(err)

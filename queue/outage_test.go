@@ -15,7 +15,7 @@ import (
 )
 
 // readOnly is a database in a read-only window: it can be read, not written.
-type readOnly struct{ queue.Store }
+type readOnly struct{ fullStore }
 
 func (readOnly) Insert(context.Context, ...*queue.NewRow) error {
 	return fmt.Errorf("insert tasks: %w: read-only", queue.ErrUnavailable)

@@ -12,6 +12,7 @@ import (
 // purgeable is a store with rows to delete, a second for each batch.
 type purgeable struct {
 	queue.Store
+	queue.Operator
 	batches int
 	working bool
 }

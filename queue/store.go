@@ -9,8 +9,10 @@ import (
 	"github.com/google/uuid"
 )
 
-// Store keeps the rows. queue/pgstore and queue/sqlstore implement it;
-// queue/storetest is the suite that every implementation passes.
+// Store keeps the rows. The packages pgstore, sqlitestore and mysqlstore implement
+// it; queue/storetest is the suite that every implementation passes, and
+// docs/stores.md shows how to write one. A Store may also implement [Operator],
+// [Waker] and [Pooled].
 //
 // Two rules carry the promise that exactly one claim finishes a row, and both
 // use the database's clock only:
@@ -93,13 +95,18 @@ type Store interface {
 	// (Row.LostErrors). ErrLeaseLost as for Finish.
 	NoteErrors(ctx context.Context, claim Claim, history []AttemptError) error
 
+	// Cancel makes a READY or RUNNING row CANCELLED at once and takes its claim
+	// away, so that the finish of a running function is refused. For a row that
+	// is final already it changes nothing and returns false. The row is returned
+	// as it is afterwards; ErrNotFound if there is none. ErrLocked, within a few
+	// seconds and with the row as it was, if another transaction has locked it.
+	Cancel(ctx context.Context, id uuid.UUID) (row *Row, cancelled bool, err error)
+
 	// Ping reports whether the database answers.
 	Ping(ctx context.Context) error
 
 	Transactional // enqueueing and finishing within a caller's transaction
 	Outbox        // what the sweeper works on
-	Maintenance   // what operators and schedules do
-	Board         // what people see, and do to many rows
 }
 
 // MaxInterruptions is how often Release gives an attempt back to one row.

@@ -113,9 +113,10 @@ func (s *sweep) level() slog.Level {
 
 func (s *sweep) run(ctx context.Context, limit int) error {
 	store, seen := s.client.cfg.Store, &s.client.seen
-	mark := !s.background || seen.markDue()
+	operator, keepsMarks := store.(Operator)
+	mark := keepsMarks && (!s.background || seen.markDue())
 	looked, nothing := seen.fresh()
-	if mark && s.try(ctx, within(ctx, statementTimeout, func(ctx context.Context) error { return store.Touch(ctx, TouchSwept) })) {
+	if mark && s.try(ctx, within(ctx, statementTimeout, func(ctx context.Context) error { return operator.Touch(ctx, TouchSwept) })) {
 		seen.noteMark()
 	}
 	promote := func(ctx context.Context) error {

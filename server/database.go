@@ -22,6 +22,7 @@ const defaultDatabase = "sqlite:claimcheck.db"
 // database is a store with what stands around it: its schema and its end.
 type database interface {
 	queue.Store
+	queue.Operator
 	Migrate(ctx context.Context) ([]migrate.Migration, error)
 	MigrationStatus(ctx context.Context) ([]migrate.Migration, error)
 	CheckSchema(ctx context.Context) error

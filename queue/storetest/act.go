@@ -16,11 +16,11 @@ func isInvalid(err error) bool { return errors.Is(err, queue.ErrInvalid) }
 func (f *fixture) act(a queue.Action, s queue.Selection) []uuid.UUID {
 	f.Helper()
 	before := f.now() // which is a row too
-	want, err := f.store.CountMatching(f.ctx, a, s, time.Time{}, 100)
+	want, err := f.operator.CountMatching(f.ctx, a, s, time.Time{}, 100)
 	f.must(err)
 	var all []uuid.UUID
 	for {
-		rows, err := f.store.Act(f.ctx, a, s, before, 2)
+		rows, err := f.operator.Act(f.ctx, a, s, before, 2)
 		f.must(err)
 		for _, row := range rows {
 			f.light(row)
@@ -108,7 +108,7 @@ var actTests = map[string]func(*fixture){
 	"run leaves alone what could not be dispatched since": func(f *fixture) {
 		row, pending, before := f.insert(delay(time.Hour)), f.insert(), f.now()
 		for want := []int{2, 0}; len(want) > 0; want = want[1:] {
-			rows, err := f.store.Act(f.ctx, queue.ActionRun, queue.Selection{IDs: []uuid.UUID{row.ID, pending.ID}}, before, 10)
+			rows, err := f.operator.Act(f.ctx, queue.ActionRun, queue.Selection{IDs: []uuid.UUID{row.ID, pending.ID}}, before, 10)
 			f.must(err)
 			f.equal("made due", len(rows), want[0])
 			f.must(f.store.DispatchFailed(f.ctx, "no", row.ID, pending.ID))
@@ -118,7 +118,7 @@ var actTests = map[string]func(*fixture){
 	"run leaves alone what has run since": func(f *fixture) {
 		row, before := f.insert(delay(time.Hour)), f.now()
 		for want := []int{1, 0}; len(want) > 0; want = want[1:] {
-			rows, err := f.store.Act(f.ctx, queue.ActionRun, queue.Selection{IDs: []uuid.UUID{row.ID}}, before, 10)
+			rows, err := f.operator.Act(f.ctx, queue.ActionRun, queue.Selection{IDs: []uuid.UUID{row.ID}}, before, 10)
 			f.must(err)
 			f.equal("made due", len(rows), want[0])
 			if len(rows) > 0 {
@@ -147,7 +147,7 @@ var actTests = map[string]func(*fixture){
 	"retry leaves alone what failed since": func(f *fixture) {
 		before := f.now()
 		row := f.failed("x", "y")
-		rows, err := f.store.Act(f.ctx, queue.ActionRetry, queue.Selection{}, before, 10)
+		rows, err := f.operator.Act(f.ctx, queue.ActionRetry, queue.Selection{}, before, 10)
 		f.must(err)
 		f.equal("rows", rows, []*queue.Row(nil))
 		f.unchanged(row)
@@ -168,7 +168,7 @@ var actTests = map[string]func(*fixture){
 	"cancel leaves alone what was enqueued since": func(f *fixture) {
 		before := f.now()
 		row := f.insert()
-		rows, err := f.store.Act(f.ctx, queue.ActionCancel, queue.Selection{IDs: []uuid.UUID{row.ID}}, before, 10)
+		rows, err := f.operator.Act(f.ctx, queue.ActionCancel, queue.Selection{IDs: []uuid.UUID{row.ID}}, before, 10)
 		f.must(err)
 		f.equal("rows", rows, []*queue.Row(nil))
 		f.unchanged(row)
@@ -178,15 +178,15 @@ var actTests = map[string]func(*fixture){
 			f.failed("x", "y", onQueue("a"))
 		}
 		other := f.failed("x", "y", onQueue("b"))
-		n, err := f.store.CountMatching(f.ctx, queue.ActionRetry, queue.Selection{View: queue.ViewFailed, Queue: "a"}, time.Time{}, 3)
+		n, err := f.operator.CountMatching(f.ctx, queue.ActionRetry, queue.Selection{View: queue.ViewFailed, Queue: "a"}, time.Time{}, 3)
 		f.must(err)
 		f.equal("counted", n, 3)
 		f.equal("acted", len(f.act(queue.ActionRetry, queue.Selection{View: queue.ViewFailed, Queue: "a", Error: "X: Y"})), 5)
 		f.unchanged(other)
 	},
 	"unknown actions and views are refused": func(f *fixture) {
-		_, err := f.store.Act(f.ctx, "delete", queue.Selection{}, f.now(), 1)
-		_, err2 := f.store.CountMatching(f.ctx, queue.ActionRun, queue.Selection{View: "x"}, time.Time{}, 1)
+		_, err := f.operator.Act(f.ctx, "delete", queue.Selection{}, f.now(), 1)
+		_, err2 := f.operator.CountMatching(f.ctx, queue.ActionRun, queue.Selection{View: "x"}, time.Time{}, 1)
 		if !isInvalid(err) || !isInvalid(err2) {
 			f.Errorf("%v, %v", err, err2)
 		}

@@ -17,7 +17,7 @@ func (f *fixture) listed(r queue.ListRequest) []uuid.UUID {
 	f.Helper()
 	var all []uuid.UUID
 	for r.After = ""; ; {
-		page, err := f.store.List(f.ctx, r)
+		page, err := f.operator.List(f.ctx, r)
 		f.must(err)
 		for _, row := range page.Rows {
 			if len(row.Args)+len(row.ReturnValue)+len(row.Errors) > 0 {
@@ -119,7 +119,7 @@ var boardTests = map[string]func(*fixture){
 			"view":   {Selection: queue.Selection{View: "x"}, Limit: 1},
 			"cursor": {After: "x", Limit: 1},
 		} {
-			if _, err := f.store.List(f.ctx, r); !isInvalid(err) || !strings.Contains(err.Error(), map[string]string{"cursor": "after"}[what]) {
+			if _, err := f.operator.List(f.ctx, r); !isInvalid(err) || !strings.Contains(err.Error(), map[string]string{"cursor": "after"}[what]) {
 				f.Errorf("%s: %v", what, err)
 			}
 		}
@@ -132,7 +132,7 @@ var boardTests = map[string]func(*fixture){
 		f.finish(f.claimed(lease, onQueue("b")).Claim())
 		f.failed("x", "y", onQueue("c"), onBackend("z"))
 		f.cancel(f.insert(onQueue("gone")).ID)
-		got, err := f.store.Queues(f.ctx)
+		got, err := f.operator.Queues(f.ctx)
 		f.must(err)
 		f.equal("queues", got, []queue.QueueStats{
 			{Backend: "default", Queue: "a", Pending: 2, Delayed: 1, Stranded: 1, OldestSince: first.EnqueuedAt},
@@ -144,7 +144,7 @@ var boardTests = map[string]func(*fixture){
 		for i := range 3 {
 			at := f.finish(f.claimed(lease).Claim())
 			f.failed("x", "y")
-			got, err := f.store.History(f.ctx, at.Add(-time.Hour))
+			got, err := f.operator.History(f.ctx, at.Add(-time.Hour))
 			f.must(err)
 			succeeded, failed := 0, 0
 			for _, h := range got { // two, if an hour ends meanwhile
@@ -152,7 +152,7 @@ var boardTests = map[string]func(*fixture){
 				f.equal("hour", h.Hour, h.Hour.Truncate(time.Hour))
 			}
 			f.equal("counts", [2]int{succeeded, failed}, [2]int{i + 1, i + 1})
-			got, err = f.store.History(f.ctx, at.Add(time.Hour))
+			got, err = f.operator.History(f.ctx, at.Add(time.Hour))
 			f.must(err)
 			f.equal("later", got, []queue.HourStats(nil))
 		}
@@ -162,23 +162,23 @@ var boardTests = map[string]func(*fixture){
 			f.failed("*x.E", fmt.Sprintf("order %d is gone", i), withTask(taskName))
 		}
 		last := f.failed("*x.E", "else")
-		got, err := f.store.Failures(f.ctx, last.FinishedAt.Add(-time.Hour), 10)
+		got, err := f.operator.Failures(f.ctx, last.FinishedAt.Add(-time.Hour), 10)
 		f.must(err)
 		if len(got) != 2 || got[0].Count != 3 || got[0].Group != "*x.E: order … is gone" || got[0].Error != "*x.E: order 2 is gone" {
 			f.Fatalf("%+v", got)
 		}
 		f.equal("second", got[1], queue.FailureGroup{Task: taskName, Group: "*x.E: else", Count: 1, Last: last.FinishedAt, Error: "*x.E: else"})
-		got, err = f.store.Failures(f.ctx, last.FinishedAt.Add(-time.Hour), 1)
+		got, err = f.operator.Failures(f.ctx, last.FinishedAt.Add(-time.Hour), 1)
 		f.must(err)
 		f.equal("limited", len(got), 1)
 	},
 	"marks": func(f *fixture) {
 		before := f.now()
 		for range 2 {
-			f.must(f.store.Touch(f.ctx, "swept"))
+			f.must(f.operator.Touch(f.ctx, "swept"))
 		}
-		f.must(f.store.Touch(f.ctx, "other"))
-		got, err := f.store.Touched(f.ctx)
+		f.must(f.operator.Touch(f.ctx, "other"))
+		got, err := f.operator.Touched(f.ctx)
 		f.must(err)
 		f.equal("marks", len(got), 2)
 		f.between("swept", got["swept"].Sub(before), 0, time.Minute)
@@ -188,12 +188,12 @@ var boardTests = map[string]func(*fixture){
 		one := queue.AuditEntry{ID: uuid.Must(uuid.NewV7()), Actor: "ann", Action: "retry", Task: task, Target: "task"}
 		two := queue.AuditEntry{ID: uuid.Must(uuid.NewV7()), Actor: "bob", Action: "cancel", Target: "all \"x\" 🙂"}
 		var err error
-		one.At, err = f.store.RecordAudit(f.ctx, one)
+		one.At, err = f.operator.RecordAudit(f.ctx, one)
 		f.must(err)
-		two.At, err = f.store.RecordAudit(f.ctx, two)
+		two.At, err = f.operator.RecordAudit(f.ctx, two)
 		f.must(err)
 		one.Done, one.Failed, one.Ended = 3, 1, true
-		at, err := f.store.RecordAudit(f.ctx, one)
+		at, err := f.operator.RecordAudit(f.ctx, one)
 		f.must(err)
 		f.equal("made", at, one.At)
 		for what, c := range map[string]struct {
@@ -204,7 +204,7 @@ var boardTests = map[string]func(*fixture){
 			"all": {uuid.Nil, time.Time{}, []queue.AuditEntry{two, one}}, "before": {uuid.Nil, two.At, []queue.AuditEntry{one}},
 			"of a task": {task, time.Time{}, []queue.AuditEntry{one}},
 		} {
-			got, err := f.store.AuditLog(f.ctx, c.task, c.before, 10)
+			got, err := f.operator.AuditLog(f.ctx, c.task, c.before, 10)
 			f.must(err)
 			f.equal(what, got, c.want)
 		}

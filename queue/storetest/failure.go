@@ -31,24 +31,30 @@ func (f *fixture) everyCall(ctx context.Context, claim queue.Claim) map[string]e
 	errs["DispatchFailed"] = f.store.DispatchFailed(ctx, "no", claim.ID)
 	_, errs["StrandedQueues"] = f.store.StrandedQueues(ctx, "default")
 	_, errs["TakeStranded"] = f.store.TakeStranded(ctx, queue.StrandedQueue{Backend: "default", Queue: "default", At: time.Now()}, 1)
-	_, errs["List"] = f.store.List(ctx, queue.ListRequest{Limit: 1})
-	_, errs["CountMatching"] = f.store.CountMatching(ctx, queue.ActionCancel, queue.Selection{}, time.Time{}, 1)
-	_, errs["Act"] = f.store.Act(ctx, queue.ActionCancel, queue.Selection{}, time.Now(), 1)
-	_, errs["Queues"] = f.store.Queues(ctx)
-	_, errs["History"] = f.store.History(ctx, time.Now())
-	_, errs["Failures"] = f.store.Failures(ctx, time.Now(), 1)
-	errs["Mark"] = f.store.Touch(ctx, "x")
-	_, errs["Marks"] = f.store.Touched(ctx)
-	_, errs["Note"] = f.store.RecordAudit(ctx, queue.AuditEntry{ID: claim.ID})
-	_, errs["Notes"] = f.store.AuditLog(ctx, claim.ID, time.Time{}, 1)
-	_, errs["Stats"] = f.store.Stats(ctx, queue.Filter{})
-	_, errs["CountPurgeable"] = f.store.CountPurgeable(ctx, purgeRequest(finalStatuses...))
-	_, errs["Purge"] = f.store.Purge(ctx, purgeRequest(finalStatuses...))
-	_, errs["Requeue"] = f.store.Requeue(ctx, queue.RequeueRequest{Limit: 1, DryRun: true})
-	_, errs["Requeue, in earnest"] = f.store.Requeue(ctx, queue.RequeueRequest{Limit: 1})
 	_, _, errs["Cancel"] = f.store.Cancel(ctx, claim.ID)
 	errs["Ping"] = f.store.Ping(ctx)
+	if f.operator != nil {
+		f.everyOperatorCall(ctx, claim, errs)
+	}
 	return errs
+}
+
+func (f *fixture) everyOperatorCall(ctx context.Context, claim queue.Claim, errs map[string]error) {
+	_, errs["List"] = f.operator.List(ctx, queue.ListRequest{Limit: 1})
+	_, errs["CountMatching"] = f.operator.CountMatching(ctx, queue.ActionCancel, queue.Selection{}, time.Time{}, 1)
+	_, errs["Act"] = f.operator.Act(ctx, queue.ActionCancel, queue.Selection{}, time.Now(), 1)
+	_, errs["Queues"] = f.operator.Queues(ctx)
+	_, errs["History"] = f.operator.History(ctx, time.Now())
+	_, errs["Failures"] = f.operator.Failures(ctx, time.Now(), 1)
+	errs["Mark"] = f.operator.Touch(ctx, "x")
+	_, errs["Marks"] = f.operator.Touched(ctx)
+	_, errs["Note"] = f.operator.RecordAudit(ctx, queue.AuditEntry{ID: claim.ID})
+	_, errs["Notes"] = f.operator.AuditLog(ctx, claim.ID, time.Time{}, 1)
+	_, errs["Stats"] = f.operator.Stats(ctx, queue.Filter{})
+	_, errs["CountPurgeable"] = f.operator.CountPurgeable(ctx, purgeRequest(finalStatuses...))
+	_, errs["Purge"] = f.operator.Purge(ctx, purgeRequest(finalStatuses...))
+	_, errs["Requeue"] = f.operator.Requeue(ctx, queue.RequeueRequest{Limit: 1, DryRun: true})
+	_, errs["Requeue, in earnest"] = f.operator.Requeue(ctx, queue.RequeueRequest{Limit: 1})
 }
 
 func (f *fixture) allAre(errs map[string]error, want error) {

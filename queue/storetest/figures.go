@@ -9,7 +9,7 @@ import (
 // figures are those without stranded rows, which outboxTests are about.
 func (f *fixture) figures(filter queue.Filter) queue.Stats {
 	f.Helper()
-	figures, err := f.store.Stats(f.ctx, filter)
+	figures, err := f.operator.Stats(f.ctx, filter)
 	f.must(err)
 	figures.Stranded, figures.OldestStrandedSince = 0, time.Time{}
 	return figures
@@ -105,5 +105,17 @@ var figuresTests = map[string]func(*fixture){
 		f.insert(delay(time.Hour))
 		f.claimed(lease)
 		f.equal("figures", f.figures(queue.Filter{}), queue.Stats{Delayed: 1, Running: 1})
+	},
+	"stranded rows are counted": func(f *fixture) {
+		f.insert(armed)
+		first := f.insert()
+		f.insert(onQueue("other"))
+		figures, err := f.operator.Stats(f.ctx, queue.Filter{})
+		f.must(err)
+		f.equal("stranded", figures.Stranded, 2)
+		f.equal("since", figures.OldestStrandedSince, first.EnqueuedAt)
+		figures, err = f.operator.Stats(f.ctx, queue.Filter{Queue: "other"})
+		f.must(err)
+		f.equal("stranded of a queue", figures.Stranded, 1)
 	},
 }

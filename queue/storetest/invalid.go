@@ -25,7 +25,8 @@ type Invalid struct {
 }
 
 // RunInvalid tests that a row with an invalid column fails alone and by name, in a
-// continuous worker and where a lease has expired. exec executes a statement.
+// continuous worker and where a lease has expired. exec executes a statement. The
+// store is a queue.Operator.
 func RunInvalid(t *testing.T, store queue.Store, exec func(t *testing.T, statement string), cases ...Invalid) {
 	for _, c := range cases {
 		t.Run(c.Set, func(t *testing.T) {
@@ -87,7 +88,7 @@ func invalidInWorker(t *testing.T, store queue.Store, exec func(*testing.T, stri
 	if _, ok := called.Load(broken); ok {
 		t.Error("the function of the invalid row was called")
 	}
-	page, err := store.List(ctx, queue.ListRequest{Selection: queue.Selection{IDs: []uuid.UUID{broken}}, Limit: 1})
+	page, err := store.(queue.Operator).List(ctx, queue.ListRequest{Selection: queue.Selection{IDs: []uuid.UUID{broken}}, Limit: 1})
 	if err != nil || len(page.Rows) != 1 || !strings.Contains(page.Rows[0].ErrorText, c.Column) {
 		t.Errorf("listed as %+v, %v", page.Rows, err)
 	}
@@ -126,7 +127,7 @@ func invalidLost(t *testing.T, store queue.Store, exec func(*testing.T, string),
 			}
 		},
 		"requeue": func(uuid.UUID) {
-			done, err := store.Requeue(f.ctx, queue.RequeueRequest{Limit: 10})
+			done, err := f.operator.Requeue(f.ctx, queue.RequeueRequest{Limit: 10})
 			f.must(err)
 			f.equal("requeued", done, queue.RequeueResult{Failed: 1})
 		},

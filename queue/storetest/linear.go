@@ -65,7 +65,9 @@ func checkLinear(ctx context.Context, seed uint64, stores ...queue.Store) (calls
 	}
 	var group sync.WaitGroup
 	for i := range linearClients {
-		c := &client{recorder: r, id: i, store: stores[i%len(stores)], rand: rand.New(rand.NewPCG(seed, uint64(i)))}
+		store := stores[i%len(stores)]
+		operator, _ := store.(queue.Operator)
+		c := &client{recorder: r, id: i, store: store, operator: operator, rand: rand.New(rand.NewPCG(seed, uint64(i)))}
 		group.Go(func() {
 			for range linearCalls {
 				c.call()

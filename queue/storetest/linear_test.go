@@ -18,49 +18,54 @@ import (
 // Each of these stores breaks one rule, now and then or always. The check of
 // histories must find every one of them out.
 
+type fullStore interface {
+	queue.Store
+	queue.Operator
+}
+
 // unfenced finishes whatever claim there is.
-type unfenced struct{ queue.Store }
+type unfenced struct{ fullStore }
 
 func (s unfenced) Finish(ctx context.Context, claim queue.Claim, f queue.Finish) (time.Time, error) {
-	at, err := s.Store.Finish(ctx, claim, f)
+	at, err := s.fullStore.Finish(ctx, claim, f)
 	if errors.Is(err, queue.ErrLeaseLost) {
 		if row, err := s.Get(ctx, claim.ID); err == nil && row.Status == queue.StatusRunning {
-			return s.Store.Finish(ctx, row.Claim(), f)
+			return s.fullStore.Finish(ctx, row.Claim(), f)
 		}
 	}
 	return at, err
 }
 
 // thief takes rows from live leases.
-type thief struct{ queue.Store }
+type thief struct{ fullStore }
 
 func (s thief) Claim(ctx context.Context, id uuid.UUID, req queue.ClaimRequest) (*queue.Row, error) {
-	row, err := s.Store.Claim(ctx, id, req)
+	row, err := s.fullStore.Claim(ctx, id, req)
 	var refused *queue.NotClaimedError
 	if errors.As(err, &refused) && refused.Reason == queue.ErrLeased {
 		if _, _, err := s.Heartbeat(ctx, -time.Hour, refused.Row.Claim()); err == nil {
-			return s.Store.Claim(ctx, id, req)
+			return s.fullStore.Claim(ctx, id, req)
 		}
 	}
 	return row, err
 }
 
 // optimist believes that every heartbeat came in time.
-type optimist struct{ queue.Store }
+type optimist struct{ fullStore }
 
 func (s optimist) Heartbeat(ctx context.Context, lease time.Duration, claims ...queue.Claim) (renewed, lost []queue.Claim, err error) {
-	_, _, err = s.Store.Heartbeat(ctx, lease, claims...)
+	_, _, err = s.fullStore.Heartbeat(ctx, lease, claims...)
 	return claims, nil, err
 }
 
 // stale shows rows as they were when it was asked first.
 type stale struct {
-	queue.Store
+	fullStore
 	seen *sync.Map
 }
 
 func (s stale) Get(ctx context.Context, id uuid.UUID) (*queue.Row, error) {
-	row, err := s.Store.Get(ctx, id)
+	row, err := s.fullStore.Get(ctx, id)
 	if err != nil {
 		return nil, err
 	}
@@ -69,7 +74,7 @@ func (s stale) Get(ctx context.Context, id uuid.UUID) (*queue.Row, error) {
 }
 
 // forgetful says that it has cancelled, and does not.
-type forgetful struct{ queue.Store }
+type forgetful struct{ fullStore }
 
 func (s forgetful) Cancel(ctx context.Context, id uuid.UUID) (*queue.Row, bool, error) {
 	row, err := s.Get(ctx, id)
@@ -81,12 +86,12 @@ func (s forgetful) Cancel(ctx context.Context, id uuid.UUID) (*queue.Row, bool, 
 }
 
 func TestBrokenStoresAreFoundOut(t *testing.T) {
-	for name, breaks := range map[string]func(queue.Store) queue.Store{
-		"finishes without the fence": func(s queue.Store) queue.Store { return unfenced{s} },
-		"claims from a live lease":   func(s queue.Store) queue.Store { return thief{s} },
-		"renews what is lost":        func(s queue.Store) queue.Store { return optimist{s} },
-		"reads what was":             func(s queue.Store) queue.Store { return stale{s, new(sync.Map)} },
-		"cancels nothing":            func(s queue.Store) queue.Store { return forgetful{s} },
+	for name, breaks := range map[string]func(fullStore) queue.Store{
+		"finishes without the fence": func(s fullStore) queue.Store { return unfenced{s} },
+		"claims from a live lease":   func(s fullStore) queue.Store { return thief{s} },
+		"renews what is lost":        func(s fullStore) queue.Store { return optimist{s} },
+		"reads what was":             func(s fullStore) queue.Store { return stale{s, new(sync.Map)} },
+		"cancels nothing":            func(s fullStore) queue.Store { return forgetful{s} },
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()

@@ -14,9 +14,10 @@ import (
 // client is one of those that call at the same time.
 type client struct {
 	*recorder
-	id    int
-	store queue.Store
-	rand  *rand.Rand
+	id       int
+	store    queue.Store
+	operator queue.Operator // may be nil
+	rand     *rand.Rand
 }
 
 // call does one call, drawn at random.
@@ -32,7 +33,7 @@ func (c *client) call() {
 		c.get()
 	case n < 38:
 		c.cancel()
-	case n < 39:
+	case n < 39 || c.operator == nil:
 		c.promote()
 	default:
 		c.requeue()
@@ -158,7 +159,7 @@ func (c *client) promote() {
 
 func (c *client) requeue() {
 	sent := time.Since(c.start)
-	done, err := c.store.Requeue(c.ctx, queue.RequeueRequest{Filter: queue.Filter{Queue: c.task}, Limit: 100})
+	done, err := c.operator.Requeue(c.ctx, queue.RequeueRequest{Filter: queue.Filter{Queue: c.task}, Limit: 100})
 	c.fail("Requeue", err)
 	c.reclaimed("requeue", sent, done.Ready, done.Failed)
 }

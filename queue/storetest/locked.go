@@ -14,7 +14,7 @@ import (
 // LockedRows checks that rows which another transaction has locked delay no call
 // that is about other rows, whatever the call is. lock locks rows until the test
 // ends, in a transaction of a connection of its own; the store has few
-// connections.
+// connections, and is a queue.Operator.
 func LockedRows(t *testing.T, store queue.Store, lock func(*testing.T, ...uuid.UUID)) {
 	f := newFixture(t, Harness{}, store)
 	l := &lockedRows{fixture: f}
@@ -92,7 +92,7 @@ func (l *lockedRows) steps() []lockedStep {
 			l.equal("lost", lost, []queue.Claim(nil))
 		}},
 		{"Act", atOnce, func() {
-			rows, err := l.store.Act(l.ctx, queue.ActionRetry, queue.Selection{View: queue.ViewFailed}, l.now(), 10)
+			rows, err := l.operator.Act(l.ctx, queue.ActionRetry, queue.Selection{View: queue.ViewFailed}, l.now(), 10)
 			l.must(err)
 			l.equal("retried", ids(rows), []uuid.UUID{l.failed[1].ID})
 			l.finish(l.claim(l.failed[1].ID, lease).Claim())
@@ -104,7 +104,7 @@ func (l *lockedRows) steps() []lockedStep {
 		}},
 		{"Requeue", atOnce, func() {
 			l.expired[1] = l.claim(l.expired[1].ID, expired)
-			done, err := l.store.Requeue(l.ctx, queue.RequeueRequest{Limit: 10})
+			done, err := l.operator.Requeue(l.ctx, queue.RequeueRequest{Limit: 10})
 			l.must(err)
 			l.equal("requeued", done, queue.RequeueResult{Ready: 1})
 		}},
@@ -122,7 +122,7 @@ func (l *lockedRows) steps() []lockedStep {
 			l.equal("claimed", sorted(ids(l.claimNext(20))), sorted(free))
 		}},
 		{"Purge", atOnce, func() {
-			n, err := l.store.Purge(l.ctx, queue.PurgeRequest{Statuses: []queue.Status{queue.StatusSuccessful}, Limit: 10})
+			n, err := l.operator.Purge(l.ctx, queue.PurgeRequest{Statuses: []queue.Status{queue.StatusSuccessful}, Limit: 10})
 			l.must(err)
 			l.equal("purged", n, 2) // done[1] and failed[1]
 		}},

@@ -189,7 +189,7 @@ func (m *model) requeue(t *rapid.T) {
 			row.Status, row.MaxAttempts = queue.StatusReady, max(row.MaxAttempts, row.Attempts+1)
 		}
 	}
-	got, err := m.f.store.Requeue(m.f.ctx, r)
+	got, err := m.f.operator.Requeue(m.f.ctx, r)
 	m.check(err)
 	if got != want {
 		t.Fatalf("Requeue: got %+v, want %+v", got, want)

@@ -153,16 +153,4 @@ var outboxTests = map[string]func(*fixture){
 		}
 		f.equal("taken", len(taken)+left, total)
 	},
-	"figures count them": func(f *fixture) {
-		f.insert(armed)
-		first := f.insert()
-		f.insert(onQueue("other"))
-		figures, err := f.store.Stats(f.ctx, queue.Filter{})
-		f.must(err)
-		f.equal("stranded", figures.Stranded, 2)
-		f.equal("since", figures.OldestStrandedSince, first.EnqueuedAt)
-		figures, err = f.store.Stats(f.ctx, queue.Filter{Queue: "other"})
-		f.must(err)
-		f.equal("stranded of a queue", figures.Stranded, 1)
-	},
 }

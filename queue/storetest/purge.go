@@ -24,9 +24,9 @@ func purgeRequest(statuses ...queue.Status) queue.PurgeRequest {
 // purge purges, and expects CountPurgeable to have known how many.
 func (f *fixture) purge(r queue.PurgeRequest) int {
 	f.Helper()
-	count, err := f.store.CountPurgeable(f.ctx, r)
+	count, err := f.operator.CountPurgeable(f.ctx, r)
 	f.must(err)
-	deleted, err := f.store.Purge(f.ctx, r)
+	deleted, err := f.operator.Purge(f.ctx, r)
 	f.must(err)
 	f.equal("deleted, against the count", deleted, min(count, max(r.Limit, 0)))
 	return deleted
@@ -56,7 +56,7 @@ var purgeTests = map[string]func(*fixture){
 	"a store with a RUNNING row is working": func(f *fixture) {
 		working := func(want bool) {
 			f.Helper()
-			got, err := f.store.Working(f.ctx)
+			got, err := f.operator.Working(f.ctx)
 			f.must(err)
 			f.equal("working", got, want)
 		}
@@ -117,7 +117,7 @@ var purgeTests = map[string]func(*fixture){
 		f.equal("after an hour", f.purge(r), 0)
 		r.Age = 20 * time.Millisecond
 		for deleted := 0; deleted < 3; { // the database's clock says when
-			n, err := f.store.Purge(f.ctx, r)
+			n, err := f.operator.Purge(f.ctx, r)
 			f.must(err)
 			deleted += n
 		}
@@ -236,7 +236,7 @@ var purgeTests = map[string]func(*fixture){
 			purgers.Go(func() {
 				r := queue.PurgeRequest{Statuses: allStatuses, Limit: 7}
 				for deleted.Load() < total && f.ctx.Err() == nil && !f.Failed() {
-					n, err := f.store.Purge(f.ctx, r)
+					n, err := f.operator.Purge(f.ctx, r)
 					if err != nil {
 						f.Errorf("Purge: %v", err)
 					}
@@ -264,7 +264,7 @@ var purgeTests = map[string]func(*fixture){
 					return err
 				},
 				func() (bool, error) {
-					n, err := f.store.Purge(f.ctx, purgeRequest(allStatuses...))
+					n, err := f.operator.Purge(f.ctx, purgeRequest(allStatuses...))
 					return n == 1, err
 				})
 			if reopened == purged || purged != f.gone(row.ID) {

@@ -16,9 +16,9 @@ func (f *fixture) requeue(r queue.RequeueRequest) queue.RequeueResult {
 	f.Helper()
 	dry := r
 	dry.DryRun = true
-	would, err := f.store.Requeue(f.ctx, dry)
+	would, err := f.operator.Requeue(f.ctx, dry)
 	f.must(err)
-	done, err := f.store.Requeue(f.ctx, r)
+	done, err := f.operator.Requeue(f.ctx, r)
 	f.must(err)
 	f.equal("done, against the dry run", done, would)
 	return done
@@ -78,7 +78,7 @@ var requeueTests = map[string]func(*fixture){
 		f.unchanged(row)
 		r.OlderThan = 20 * time.Millisecond
 		for ready := 0; ready == 0; { // the database's clock says when
-			done, err := f.store.Requeue(f.ctx, r)
+			done, err := f.operator.Requeue(f.ctx, r)
 			f.must(err)
 			ready = done.Ready
 		}
@@ -194,7 +194,7 @@ var requeueTests = map[string]func(*fixture){
 					return err
 				},
 				func() (bool, error) {
-					done, err := f.store.Requeue(f.ctx, queue.RequeueRequest{Limit: 10})
+					done, err := f.operator.Requeue(f.ctx, queue.RequeueRequest{Limit: 10})
 					return done.Ready+done.Failed == 1, err
 				})
 			if finished == requeued || finished != (f.get(row.ID).Status == queue.StatusSuccessful) {
@@ -214,7 +214,7 @@ var requeueTests = map[string]func(*fixture){
 		var group sync.WaitGroup
 		for range 2 {
 			group.Go(func() {
-				done, err := f.store.Requeue(f.ctx, queue.RequeueRequest{Limit: total})
+				done, err := f.operator.Requeue(f.ctx, queue.RequeueRequest{Limit: total})
 				if err != nil {
 					f.Errorf("Requeue: %v", err)
 				}

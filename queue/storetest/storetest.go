@@ -1,7 +1,8 @@
-// Package storetest is the suite that every queue.Store passes. It stands
+// Package storetest is the suite that every [queue.Store] passes. It stands
 // beside the path: what the steps between row and finish rely on is written
 // down here as tests, one file a concern, and a new store is done when they
-// pass.
+// pass. Sections about an optional interface, such as [queue.Operator], run if
+// the store implements it.
 //
 // Nothing in it sleeps to let time pass: a lease that has run out is asked for
 // as one that ends in the past.
@@ -26,7 +27,8 @@ import (
 type Harness struct {
 	// Open returns an empty store with its tables.
 	Open func(t *testing.T) queue.Store
-	// OpenUnmigrated returns a store whose tables do not exist.
+	// OpenUnmigrated returns a store whose tables do not exist; nil for a store
+	// that has none to create.
 	OpenUnmigrated func(t *testing.T) queue.Store
 	// Begin begins a transaction of a caller's in the store's database.
 	Begin func(t *testing.T, store queue.Store) queue.Tx
@@ -35,12 +37,17 @@ type Harness struct {
 	Second func(t *testing.T, store queue.Store) queue.Store
 }
 
-// Run runs the suite. Stores that have a Close method are closed by it, too.
+// concern is one part of the suite.
+type concern struct {
+	name  string
+	tests map[string]func(*fixture)
+}
+
+// Run runs the suite: what every store must do, and what a store that is a
+// queue.Operator must do besides. Stores that have a Close method are closed by
+// it, too.
 func Run(t *testing.T, h Harness) {
-	for _, concern := range []struct {
-		name  string
-		tests map[string]func(*fixture)
-	}{
+	run(t, h, []concern{
 		{"Row", rowTests},
 		{"JSON", jsonTests},
 		{"Insert", insertTests},
@@ -57,24 +64,38 @@ func Run(t *testing.T, h Harness) {
 		{"Dispatch", dispatchTests},
 		{"Outbox", outboxTests},
 		{"Tx", txTests},
-		{"Board", boardTests},
-		{"Act", actTests},
 		{"Cancel", cancelTests},
-		{"Stats", figuresTests},
-		{"Purge", purgeTests},
-		{"Requeue", requeueTests},
-		{"Large", largeTests},
 		{"Failure", failureTests},
-	} {
+	})
+	t.Run("Operator", func(t *testing.T) {
+		if _, ok := h.Open(t).(queue.Operator); !ok {
+			t.Log("the store is no queue.Operator, which is optional")
+			return
+		}
+		run(t, h, []concern{
+			{"Board", boardTests},
+			{"Act", actTests},
+			{"Stats", figuresTests},
+			{"Purge", purgeTests},
+			{"Requeue", requeueTests},
+			{"Large", largeTests},
+		})
+	})
+	if h.OpenUnmigrated != nil {
+		t.Run("Unmigrated", func(t *testing.T) { testUnmigrated(newFixture(t, h, h.OpenUnmigrated(t))) })
+	}
+	t.Run("Model", func(t *testing.T) { testModel(newFixture(t, h, h.Open(t))) })
+	t.Run("Linear", func(t *testing.T) { testLinear(newFixture(t, h, h.Open(t))) })
+}
+
+func run(t *testing.T, h Harness, concerns []concern) {
+	for _, concern := range concerns {
 		t.Run(concern.name, func(t *testing.T) {
 			for name, test := range concern.tests {
 				t.Run(name, func(t *testing.T) { test(newFixture(t, h, h.Open(t))) })
 			}
 		})
 	}
-	t.Run("Unmigrated", func(t *testing.T) { testUnmigrated(newFixture(t, h, h.OpenUnmigrated(t))) })
-	t.Run("Model", func(t *testing.T) { testModel(newFixture(t, h, h.Open(t))) })
-	t.Run("Linear", func(t *testing.T) { testLinear(newFixture(t, h, h.Open(t))) })
 }
 
 // What most tests use.
@@ -87,16 +108,18 @@ const (
 // fixture is one test's store, and short ways to use it.
 type fixture struct {
 	*testing.T
-	ctx    context.Context
-	store  queue.Store
-	begin  func(*testing.T, queue.Store) queue.Tx
-	second func(*testing.T, queue.Store) queue.Store // may be nil
+	ctx      context.Context
+	store    queue.Store
+	operator queue.Operator // the store, if it is one; else nil
+	begin    func(*testing.T, queue.Store) queue.Tx
+	second   func(*testing.T, queue.Store) queue.Store // may be nil
 }
 
 func newFixture(t *testing.T, h Harness, store queue.Store) *fixture {
 	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
 	t.Cleanup(cancel)
-	return &fixture{T: t, ctx: ctx, store: store, begin: h.Begin, second: h.Second}
+	operator, _ := store.(queue.Operator)
+	return &fixture{T: t, ctx: ctx, store: store, operator: operator, begin: h.Begin, second: h.Second}
 }
 
 // request is a new row, as changes make it.

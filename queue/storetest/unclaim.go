@@ -224,10 +224,12 @@ var noteTests = map[string]func(*fixture){
 		lose := map[string]func(*queue.Row){
 			"by promotion":  func(*queue.Row) { f.promote() },
 			"by a delivery": func(row *queue.Row) { f.refused(row.ID, queue.ErrWorkerLost) },
-			"by requeueing": func(*queue.Row) {
-				_, err := f.store.Requeue(f.ctx, queue.RequeueRequest{Limit: 10})
+		}
+		if f.operator != nil {
+			lose["by requeueing"] = func(*queue.Row) {
+				_, err := f.operator.Requeue(f.ctx, queue.RequeueRequest{Limit: 10})
 				f.must(err)
-			},
+			}
 		}
 		for how, do := range lose {
 			row := f.claimed(expired, maxAttempts(1))

@@ -81,7 +81,7 @@ func (r *refusing) Dispatch(_ context.Context, tickets ...queue.Ticket) error {
 
 func TestResultsAreSaidInWords(t *testing.T) {
 	s := newNight(t, func(_ *admin.Config, q *queue.Config) { q.Dispatcher = &refusing{2} })
-	page, err := s.client.Board().List(t.Context(), queue.ListRequest{Selection: queue.Selection{View: queue.ViewFailed, Task: "webhook.deliver"}, Limit: 10})
+	page, err := s.operator().List(t.Context(), queue.ListRequest{Selection: queue.Selection{View: queue.ViewFailed, Task: "webhook.deliver"}, Limit: 10})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -1,6 +1,6 @@
 // Package admin is the pages that people who look after tasks open: what is
 // stuck and why, and the way to run it again. It stands above queue, of which it
-// uses the Client and its Board, and knows no store.
+// uses the Client and its Operator, and knows no store.
 //
 // New makes one http.Handler of it, to be mounted under a prefix of the caller's
 // choice. Templates, styles and scripts are embedded; a page asks the database at
@@ -10,6 +10,7 @@ package admin
 import (
 	"context"
 	"errors"
+	"fmt"
 	"log/slog"
 	"net/http"
 	"strings"
@@ -21,7 +22,7 @@ import (
 
 // Config is what the pages are made of.
 type Config struct {
-	Client *queue.Client // required
+	Client *queue.Client // required; its store must be a queue.Operator
 	// Access decides who may open the pages; required, so that leaving it out
 	// fails closed.
 	Access Access
@@ -58,6 +59,7 @@ type Link struct {
 // handler serves the pages.
 type handler struct {
 	Config
+	operator  queue.Operator // Client's store
 	board     *boardCache
 	sessions  *sessions
 	names     map[string]string // the registered names, by themselves and their aliases
@@ -79,6 +81,10 @@ func New(cfg Config) (http.Handler, error) {
 	if cfg.Client == nil || cfg.Access == nil {
 		return nil, errors.New("admin: Config.Client and Config.Access are required")
 	}
+	operator, err := cfg.Client.Operator()
+	if err != nil {
+		return nil, fmt.Errorf("admin: Config.Client: %w", err)
+	}
 	if cfg.Prefix == "" {
 		cfg.Prefix = "/admin"
 	}
@@ -92,9 +98,9 @@ func New(cfg Config) (http.Handler, error) {
 	if cfg.Redact == nil {
 		cfg.Redact = func(string) bool { return false }
 	}
-	h := &handler{Config: cfg, csrf: http.NewCrossOriginProtection(), now: time.Now, budget: actBudget}
-	h.board = newBoardCache(cfg)
-	h.sessions = newSessions(cfg.Client, time.Now)
+	h := &handler{Config: cfg, operator: operator, csrf: http.NewCrossOriginProtection(), now: time.Now, budget: actBudget}
+	h.board = newBoardCache(cfg, operator)
+	h.sessions = newSessions(operator, time.Now)
 	h.names = make(map[string]string)
 	for _, info := range cfg.Client.Registry().Tasks() {
 		for _, name := range append(info.Aliases, info.Name) {

@@ -36,7 +36,7 @@ func (h *handler) audit(v *visit) error {
 		}
 		before = time.UnixMicro(micros).UTC()
 	}
-	entries, err := h.Client.Board().AuditLog(v.r.Context(), uuid.Nil, before, auditPageSize+1)
+	entries, err := h.operator.AuditLog(v.r.Context(), uuid.Nil, before, auditPageSize+1)
 	if err != nil {
 		return err
 	}

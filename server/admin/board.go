@@ -31,7 +31,7 @@ const (
 
 // boardCache is what the process knows of the board, for all who look.
 type boardCache struct {
-	board  queue.Board
+	board  queue.Operator
 	schema func(context.Context) error // nil: not asked, or the schema is right
 	sweeps bool                        // somebody is expected to sweep
 
@@ -64,8 +64,8 @@ type boardView struct {
 	Partial   bool // not all is known yet: look again
 }
 
-func newBoardCache(cfg Config) *boardCache {
-	return &boardCache{board: cfg.Client.Board(), schema: cfg.CheckSchema, sweeps: cfg.SweepEvery > 0, from: make(map[queue.View]string)}
+func newBoardCache(cfg Config, operator queue.Operator) *boardCache {
+	return &boardCache{board: operator, schema: cfg.CheckSchema, sweeps: cfg.SweepEvery > 0, from: make(map[queue.View]string)}
 }
 
 // forget makes the next look a new one, after something was changed here.

@@ -14,7 +14,7 @@ import (
 
 // fakeBoard is a board on which everything has to be looked at.
 type fakeBoard struct {
-	queue.Board
+	queue.Operator
 	now   time.Time
 	swept time.Time
 	asked map[string]time.Time // when each was last

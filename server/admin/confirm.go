@@ -136,7 +136,7 @@ func (h *handler) confirm(v *visit) error {
 	}
 	page := confirmPage{layout: h.layout(v, "Confirm", "/tasks"), Order: o, Deed: deeds[o.Action], Count: n, Many: n >= countMost, Back: h.back(v)}
 	if n > 0 {
-		listed, err := h.Client.Board().List(ctx, queue.ListRequest{Selection: o.Selection, Limit: sampleRows})
+		listed, err := h.operator.List(ctx, queue.ListRequest{Selection: o.Selection, Limit: sampleRows})
 		if err != nil {
 			return err
 		}

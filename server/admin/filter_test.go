@@ -106,7 +106,7 @@ func TestActionsRefuseFiltersThatAreNone(t *testing.T) {
 			t.Errorf("act %s: %d", query, w.Code)
 		}
 	}
-	if notes, err := s.client.Board().AuditLog(t.Context(), uuid.Nil, time.Time{}, 9); err != nil || len(notes) > 0 {
+	if notes, err := s.operator().AuditLog(t.Context(), uuid.Nil, time.Time{}, 9); err != nil || len(notes) > 0 {
 		t.Errorf("the audit log: %v %v", notes, err)
 	}
 	for _, query := range []string{"order=reverse&after=", "gcp-iap-mode=SESSION_REFRESH", "authuser=1", "back=/admin/"} {

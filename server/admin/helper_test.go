@@ -91,7 +91,7 @@ func openSite(t testing.TB, path string, change func(*admin.Config, *queue.Confi
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { _ = db.Close() })
-	s := &site{t: t, store: &countingStore{Store: store}, db: db}
+	s := &site{t: t, store: &countingStore{fullStore: store}, db: db}
 	quiet := slog.New(slog.DiscardHandler)
 	clientCfg := queue.Config{Store: s.store, Registry: demodata.Registry(), Logger: quiet}
 	cfg := admin.Config{Access: admin.Open("ops"), Logger: quiet, Mode: "pull"}
@@ -181,9 +181,25 @@ func (s *site) row(id uuid.UUID) *queue.Row {
 	return row
 }
 
+// fullStore is a store with all that the pages require.
+type fullStore interface {
+	queue.Store
+	queue.Operator
+}
+
+// operator is the client's store as the pages see it.
+func (s *site) operator() queue.Operator {
+	s.t.Helper()
+	operator, err := s.client.Operator()
+	if err != nil {
+		s.t.Fatal(err)
+	}
+	return operator
+}
+
 // countingStore counts what is asked of a store.
 type countingStore struct {
-	queue.Store
+	fullStore
 	mu    sync.Mutex
 	calls []string
 	err   error // of everything, if it is set
@@ -224,7 +240,7 @@ func (c *countingStore) Get(ctx context.Context, id uuid.UUID) (*queue.Row, erro
 	if err := c.count("Get"); err != nil {
 		return nil, err
 	}
-	return c.Store.Get(ctx, id)
+	return c.fullStore.Get(ctx, id)
 }
 
 // List may be two statements, if it is narrowed to more than a view.
@@ -237,53 +253,53 @@ func (c *countingStore) List(ctx context.Context, r queue.ListRequest) (queue.Li
 	if s.Queue+s.Backend+s.Task+s.Group+s.Error != "" || s.Priority != nil || s.Stranded || !s.Since.IsZero() || !s.Until.IsZero() {
 		_ = c.count("List, end of its window")
 	}
-	return c.Store.List(ctx, r)
+	return c.fullStore.List(ctx, r)
 }
 
 func (c *countingStore) Queues(ctx context.Context) ([]queue.QueueStats, error) {
 	if err := c.count("Queues"); err != nil {
 		return nil, err
 	}
-	return c.Store.Queues(ctx)
+	return c.fullStore.Queues(ctx)
 }
 
 func (c *countingStore) Failures(ctx context.Context, since time.Time, limit int) ([]queue.FailureGroup, error) {
 	if err := c.count("Failures"); err != nil {
 		return nil, err
 	}
-	return c.Store.Failures(ctx, since, limit)
+	return c.fullStore.Failures(ctx, since, limit)
 }
 
 func (c *countingStore) History(ctx context.Context, since time.Time) ([]queue.HourStats, error) {
 	if err := c.count("History"); err != nil {
 		return nil, err
 	}
-	return c.Store.History(ctx, since)
+	return c.fullStore.History(ctx, since)
 }
 
 func (c *countingStore) Touched(ctx context.Context) (map[string]time.Time, error) {
 	if err := c.count("Marks"); err != nil {
 		return nil, err
 	}
-	return c.Store.Touched(ctx)
+	return c.fullStore.Touched(ctx)
 }
 
 func (c *countingStore) AuditLog(ctx context.Context, id uuid.UUID, before time.Time, limit int) ([]queue.AuditEntry, error) {
 	if err := c.count("Notes"); err != nil {
 		return nil, err
 	}
-	return c.Store.AuditLog(ctx, id, before, limit)
+	return c.fullStore.AuditLog(ctx, id, before, limit)
 }
 
 func (c *countingStore) CountMatching(ctx context.Context, a queue.Action, s queue.Selection, before time.Time, most int) (int, error) {
 	if err := c.count("CountMatching"); err != nil {
 		return 0, err
 	}
-	return c.Store.CountMatching(ctx, a, s, before, most)
+	return c.fullStore.CountMatching(ctx, a, s, before, most)
 }
 
 func (c *countingStore) Act(ctx context.Context, a queue.Action, s queue.Selection, before time.Time, limit int) ([]*queue.Row, error) {
-	rows, err := c.Store.Act(ctx, a, s, before, limit)
+	rows, err := c.fullStore.Act(ctx, a, s, before, limit)
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if c.afterAct != nil {

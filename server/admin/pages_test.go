@@ -14,7 +14,7 @@ import (
 // someRow is the first task of a view, that a selection chooses.
 func (s *site) someRow(selection queue.Selection) *queue.Row {
 	s.t.Helper()
-	page, err := s.client.Board().List(s.t.Context(), queue.ListRequest{Selection: selection, Limit: 1})
+	page, err := s.operator().List(s.t.Context(), queue.ListRequest{Selection: selection, Limit: 1})
 	if err != nil || len(page.Rows) == 0 {
 		s.t.Fatalf("no row: %v", err)
 	}

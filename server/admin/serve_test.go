@@ -45,6 +45,17 @@ func TestPagesAreStrict(t *testing.T) {
 	}
 }
 
+func TestPagesRequireAnOperator(t *testing.T) {
+	client, err := queue.NewClient(queue.Config{Store: struct{ queue.Store }{newSite(t, nil).store}, Registry: queue.NewRegistry()})
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, err = admin.New(admin.Config{Client: client, Access: admin.Open("ann")})
+	if !errors.Is(err, queue.ErrUnsupported) || !strings.Contains(err.Error(), "queue.Operator") {
+		t.Errorf("New: %v", err)
+	}
+}
+
 func TestPathsAndMethods(t *testing.T) {
 	s := newSite(t, nil)
 	for request, want := range map[string]int{

@@ -27,16 +27,16 @@ const (
 // that every instance learns it, and one that starts later too. It is safe for
 // concurrent use.
 type sessions struct {
-	client *queue.Client
-	now    func() time.Time
+	operator queue.Operator
+	now      func() time.Time
 
 	mu    sync.Mutex
 	ended map[uuid.UUID]struct{}
 	alive map[uuid.UUID]time.Time // until when that need not be looked up
 }
 
-func newSessions(client *queue.Client, now func() time.Time) *sessions {
-	return &sessions{client: client, now: now, ended: make(map[uuid.UUID]struct{}), alive: make(map[uuid.UUID]time.Time)}
+func newSessions(operator queue.Operator, now func() time.Time) *sessions {
+	return &sessions{operator: operator, now: now, ended: make(map[uuid.UUID]struct{}), alive: make(map[uuid.UUID]time.Time)}
 }
 
 // unknownSession: whether a session was ended cannot be found out now.
@@ -51,7 +51,7 @@ func (s *sessions) check(ctx context.Context, id uuid.UUID) (ended bool, err err
 	if ended || fresh {
 		return ended, nil
 	}
-	notes, err := s.client.Board().AuditLog(ctx, id, time.Time{}, 2)
+	notes, err := s.operator.AuditLog(ctx, id, time.Time{}, 2)
 	if err != nil {
 		return false, err
 	}

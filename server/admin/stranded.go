@@ -17,20 +17,20 @@ import (
 // time.
 const inDelayed = "delayed:"
 
-// list is Board.List. Of all stranded rows it lists those that are pending, and
+// list is Operator.List. Of all stranded rows it lists those that are pending, and
 // then those that are delayed: READY rows are in no other view, and among all
 // rows they would be looked for in the latest only. Four statements at most.
 func (h *handler) list(ctx context.Context, r queue.ListRequest) (queue.ListPage, error) {
-	board := h.Client.Board()
+	operator := h.operator
 	if !r.Stranded || r.View != queue.ViewAll && r.View != "" {
-		return board.List(ctx, r)
+		return operator.List(ctx, r)
 	}
 	var pending queue.ListPage
 	after, further := strings.CutPrefix(r.After, inDelayed)
 	if !further {
 		var err error
 		r.View = queue.ViewPending
-		if pending, err = board.List(ctx, r); err != nil || pending.Next != "" {
+		if pending, err = operator.List(ctx, r); err != nil || pending.Next != "" {
 			return pending, err
 		}
 		after = ""
@@ -39,7 +39,7 @@ func (h *handler) list(ctx context.Context, r queue.ListRequest) (queue.ListPage
 		return queue.ListPage{Rows: pending.Rows, Next: inDelayed}, nil
 	}
 	r.View, r.After = queue.ViewDelayed, after
-	page, err := board.List(ctx, r)
+	page, err := operator.List(ctx, r)
 	page.Rows = append(pending.Rows, page.Rows...)
 	if page.Next != "" {
 		page.Next = inDelayed + page.Next

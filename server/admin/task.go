@@ -52,7 +52,7 @@ func (h *handler) task(v *visit) error {
 	if err != nil {
 		return err
 	}
-	notes, err := h.Client.Board().AuditLog(ctx, id, v.now.AddDate(100, 0, 0), auditShown)
+	notes, err := h.operator.AuditLog(ctx, id, v.now.AddDate(100, 0, 0), auditShown)
 	if err != nil {
 		return err
 	}

@@ -177,7 +177,7 @@ func TestEnqueueFormKeepsWhatWasTyped(t *testing.T) {
 			t.Errorf("%s %q: %d, want %q in %s", c.field, c.value, w.Code, c.says, plain(body))
 		}
 	}
-	if page, err := s.client.Board().List(t.Context(), queue.ListRequest{Limit: 1}); err != nil || len(page.Rows) > 0 {
+	if page, err := s.operator().List(t.Context(), queue.ListRequest{Limit: 1}); err != nil || len(page.Rows) > 0 {
 		t.Error("something was stored")
 	}
 }

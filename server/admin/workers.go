@@ -37,7 +37,7 @@ type workersPage struct {
 func (h *handler) workers(v *visit) error {
 	var rows []*queue.Row
 	for _, view := range []queue.View{queue.ViewRunning, queue.ViewSuccessful, queue.ViewFailed} {
-		page, err := h.Client.Board().List(v.r.Context(), queue.ListRequest{Selection: queue.Selection{View: view}, Limit: workersLooked})
+		page, err := h.operator.List(v.r.Context(), queue.ListRequest{Selection: queue.Selection{View: view}, Limit: workersLooked})
 		if err != nil {
 			return err
 		}

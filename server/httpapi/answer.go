@@ -130,6 +130,8 @@ func ErrorAnswer(err error) Answer {
 		return Answer{http.StatusConflict, errorBody{queue.ErrLocked.Error()}, time.Second}
 	case queue.UnavailableReason(err) != nil:
 		return Answer{http.StatusServiceUnavailable, errorBody{queue.UnavailableReason(err).Error()}, infraRetryAfter}
+	case errors.Is(err, queue.ErrUnsupported):
+		return Answer{Status: http.StatusNotImplemented, Body: errorBody{queue.ErrUnsupported.Error()}}
 	case errors.Is(err, context.DeadlineExceeded), errors.Is(err, context.Canceled):
 		return Answer{http.StatusServiceUnavailable, errorBody{queue.ErrNoAnswer.Error()}, infraRetryAfter}
 	default:

@@ -143,6 +143,20 @@ func (b broken) Claim(context.Context, uuid.UUID, queue.ClaimRequest) (*queue.Ro
 func (b broken) Get(context.Context, uuid.UUID) (*queue.Row, error) { return nil, b.err }
 func (b broken) Insert(context.Context, ...*queue.NewRow) error     { return b.err }
 
+// requiredStore hides that its store is a queue.Operator.
+type requiredStore struct{ queue.Store }
+
+func TestAStoreThatIsNoOperatorAnswers501(t *testing.T) {
+	a := newAPI(t, func(_ *httpapi.Config, q *queue.Config) { q.Store = requiredStore{q.Store} })
+	id := a.enqueue(`{"task":"t.echo","args":7}`)
+	a.expect("execute", a.deliver(id), 200, `"executed":true`)
+	for _, call := range []string{"GET /tasks/status/", "GET /tasks/purge/", "POST /tasks/purge/"} {
+		method, path, _ := strings.Cut(call, " ")
+		a.expect(call, a.do(method, path, ""), 501, queue.ErrUnsupported.Error())
+	}
+	a.expect("sweep", a.do("POST", "/tasks/sweep/", ""), 200, `"dispatched":0`)
+}
+
 func TestTroubleWithTheDatabaseIs503AndSaysNothingOfIt(t *testing.T) {
 	for name, err := range map[string]error{
 		"unreachable": fmt.Errorf("%w: dial tcp 10.0.0.1:5432: secret", queue.ErrUnavailable),

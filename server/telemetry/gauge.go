@@ -21,16 +21,18 @@ const (
 	figuresLimit = 2 * time.Second
 )
 
-// Watch makes the gauges: what stands in store, asked for when somebody collects
-// metrics, and its connections if it tells of them. When the database does not
+// Watch registers the gauges: the tasks in store, if it is a [queue.Operator], and
+// its connections, if it is [queue.Pooled]. They are read when metrics are collected. When the database does not
 // answer, the gauges of tasks are missing, claimcheck.figures.up is 0, and all
 // other metrics are there.
 func (t *Telemetry) Watch(store queue.Store) error {
 	if t.meter == nil {
 		return nil
 	}
-	if err := t.watchTasks(&board{store: store}); err != nil {
-		return err
+	if operator, ok := store.(queue.Operator); ok {
+		if err := t.watchTasks(&board{store: operator}); err != nil {
+			return err
+		}
 	}
 	if pooled, ok := store.(queue.Pooled); ok {
 		return t.watchPool(pooled)
@@ -40,7 +42,7 @@ func (t *Telemetry) Watch(store queue.Store) error {
 
 // board is what the store said last.
 type board struct {
-	store queue.Store
+	store queue.Operator
 
 	mu     sync.Mutex
 	again  time.Time // when it is asked again

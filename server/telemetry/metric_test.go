@@ -100,6 +100,7 @@ func TestEveryMetricIsListed(t *testing.T) {
 // counting is a store that counts how often it is asked.
 type counting struct {
 	queue.Store
+	queue.Operator
 	asked atomic.Int64
 	takes time.Duration
 	fail  bool

@@ -1,0 +1,86 @@
+package queue
+
+import (
+	"context"
+	"fmt"
+	"time"
+
+	"github.com/google/uuid"
+)
+
+// Operator is a Store that also counts, lists and changes many rows at once: what
+// the admin pages, the status and purge endpoints, metrics by queue and an audit
+// log require. No task depends on it, so a Store may leave it out; the methods of
+// [Client] that need it then return [ErrUnsupported]. [Client.Operator] returns it.
+//
+// Its methods are as safe for concurrent use as those of [Store], and return the
+// same errors.
+type Operator interface {
+	// Stats counts rows by state.
+	Stats(ctx context.Context, f Filter) (Stats, error)
+
+	// Purge deletes at most r.Limit final rows, those that finished first, and
+	// returns how many it deleted: fewer than r.Limit means that no more are
+	// there. It skips rows that another transaction has locked, and never deletes
+	// a live row.
+	Purge(ctx context.Context, r PurgeRequest) (int, error)
+	// CountPurgeable returns how many rows Purge would delete in all.
+	CountPurgeable(ctx context.Context, r PurgeRequest) (int, error)
+	// Working reports whether any row is RUNNING.
+	Working(ctx context.Context) (bool, error)
+
+	// Requeue recovers RUNNING rows whose worker is gone: whose lease has
+	// expired and which were claimed longer ago than r.OlderThan, those whose
+	// leases expired first, at most r.Limit.
+	Requeue(ctx context.Context, r RequeueRequest) (RequeueResult, error)
+
+	// List returns a page of rows. It reads at most ListWindow rows at a time, so
+	// that it takes the same time on any table: a page may be short, or empty,
+	// and more may follow.
+	List(ctx context.Context, r ListRequest) (ListPage, error)
+
+	// CountMatching counts the rows that an action would change, up to limit.
+	// before is as in Act; zero is no limit.
+	CountMatching(ctx context.Context, a Action, s Selection, before time.Time, limit int) (int, error)
+	// Act applies an action to up to limit of the selected rows that it is for.
+	// It returns the rows as they are afterwards, in no order and without their
+	// Args, ReturnValue and Errors, which may be long; fewer than limit means that
+	// no more are there. It skips rows that another transaction has locked, and
+	// rows that were enqueued, failed, made due, refused by a dispatcher or
+	// started after before, a time of the database, so that repeating it ends.
+	Act(ctx context.Context, a Action, s Selection, before time.Time, limit int) ([]*Row, error)
+
+	// Queues returns the figures of each queue that has live rows, or had some
+	// that ended within the last hour.
+	Queues(ctx context.Context) ([]QueueStats, error)
+	// History counts the rows that have ended since then, by hour.
+	History(ctx context.Context, since time.Time) ([]HourStats, error)
+	// Failures groups the rows that have FAILED since then, the largest groups
+	// first. It reads the latest FailuresWindow of them.
+	Failures(ctx context.Context, since time.Time, limit int) ([]FailureGroup, error)
+
+	// Touch records that the event of this name happened now. Touched returns
+	// when each last happened.
+	Touch(ctx context.Context, name string) error
+	Touched(ctx context.Context) (map[string]time.Time, error)
+
+	// RecordAudit stores an entry of the audit log: a new one, or, if its ID
+	// exists, its Done, Failed and Ended. It returns when the entry was made.
+	RecordAudit(ctx context.Context, e AuditEntry) (time.Time, error)
+	// AuditLog returns the latest entries before a time, or of all; only those
+	// about one task if id is not zero.
+	AuditLog(ctx context.Context, id uuid.UUID, before time.Time, limit int) ([]AuditEntry, error)
+}
+
+// Operator returns the client's store as an [Operator], or [ErrUnsupported] if it
+// is none.
+func (c *Client) Operator() (Operator, error) {
+	if err := c.check(); err != nil {
+		return nil, err
+	}
+	operator, ok := c.cfg.Store.(Operator)
+	if !ok {
+		return nil, fmt.Errorf("%w: %T does not implement queue.Operator", ErrUnsupported, c.cfg.Store)
+	}
+	return operator, nil
+}
