@@ -1,7 +1,6 @@
 package queue
 
 import (
-	"context"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -11,8 +10,6 @@ import (
 	"sync"
 	"sync/atomic"
 	"time"
-
-	"github.com/google/uuid"
 )
 
 // Config is what a Client is made of.
@@ -224,20 +221,6 @@ func (c *Client) backendOf(d Dispatcher) string {
 		}
 	}
 	return DefaultBackend
-}
-
-// Get returns one task, or ErrNotFound.
-func (c *Client) Get(ctx context.Context, id uuid.UUID) (*Row, error) {
-	if err := c.check(); err != nil {
-		return nil, err
-	}
-	var row *Row
-	err := within(ctx, statementTimeout, func(ctx context.Context) (err error) {
-		row, err = c.cfg.Store.Get(ctx, id)
-		return err
-	})
-	c.outage.observeRead(err)
-	return row, err
 }
 
 // timeout is what the row, or its task, allows one attempt; 0 when neither does.

@@ -3,34 +3,35 @@ package queue
 import (
 	"context"
 	"encoding/json"
-	"errors"
 	"fmt"
 	"reflect"
-	"time"
 
 	"github.com/google/uuid"
 
 	"github.com/claimcheck-go/claimcheck/queue/internal/jsonvalue"
 )
 
-// Func is what a task does. Its context ends when the task's timeout is over,
-// its claim is lost, or the process stops; context.Cause says which. An error
-// makes the task be tried again, unless Discard, Cancel, RetryAt or Snooze says
-// otherwise. Side effects must bear running twice.
+// Func is what a task does. Its context ends when the task's timeout expires,
+// its claim is lost, or the process stops; context.Cause says which
+// ([*TimeoutError], [ErrLeaseLost], [ErrShutdown]). After an error the task is
+// retried, unless the error says otherwise: [Discard], [Cancel], [RetryAt],
+// [Snooze]. A function may run more than once for one task, so its side effects
+// must tolerate that.
 type Func[In, Out any] func(ctx context.Context, in In) (Out, error)
 
 // Task is a typed task: In are its arguments and Out its return value, both as
-// encoding/json sees them. It is safe for concurrent use.
+// encoding/json sees them. Make one with [NewTask], [NewTaskFunc] or [Declare].
+// It is safe for concurrent use.
 type Task[In, Out any] struct {
 	def definition
 }
 
-// Definition is a *Task of any type, or what its Handle returned.
+// Definition is a [*Task] of any type, or what its Handle returned.
 type Definition interface {
 	definition() definition
 }
 
-// definition is a task without its types: how a name is run.
+// definition is a task without its types: how to run a name.
 type definition struct {
 	name    string
 	options options
@@ -47,19 +48,35 @@ type definition struct {
 func (d definition) definition() definition { return d }
 
 // NewTask defines a task. The name is stored with every row, so it must not
-// change while rows wait (Alias allows renames): 1 to 200 letters, digits,
-// or any of "_.:/-". NewTask panics when the name or a default is invalid, and
-// when In or Out is, or contains, a struct with only unexported fields, whose
-// values JSON would lose.
+// change while rows wait ([Alias] allows renames): 1 to 200 letters, digits,
+// or any of "_.:/-". NewTask panics when the name or a default is invalid, when
+// fn is nil, and when In or Out is, or contains, a struct with only unexported
+// fields, whose values JSON would lose.
 func NewTask[In, Out any](name string, fn Func[In, Out], defaults ...Option) *Task[In, Out] {
 	t := Declare[In, Out](name, defaults...)
 	t.def = bind(t.def, fn)
 	return t
 }
 
-// Declare defines a task whose function is bound later, with Handle: because it
-// needs dependencies, enqueues itself, or runs in another program. A registry
-// that is given the bare declaration can enqueue the task, but not run it.
+// NewTaskFunc is [NewTask] for a function that returns only an error. The return
+// value of such a task is JSON's null, and its Result is nil.
+func NewTaskFunc[In any](name string, fn func(ctx context.Context, in In) error, defaults ...Option) *Task[In, any] {
+	return NewTask(name, withoutResult[In, any](fn), defaults...)
+}
+
+// withoutResult is fn with a return value: Out's zero value.
+func withoutResult[In, Out any](fn func(context.Context, In) error) Func[In, Out] {
+	if fn == nil {
+		return nil
+	}
+	return func(ctx context.Context, in In) (out Out, err error) { return out, fn(ctx, in) }
+}
+
+// Declare defines a task whose function is bound later, with [Task.Handle]:
+// because it needs dependencies, enqueues itself, or runs in another program. A
+// registry that is given the bare declaration can enqueue the task, but not run
+// it. A task that returns only an error is declared with any for Out. Declare
+// panics as [NewTask] does.
 func Declare[In, Out any](name string, defaults ...Option) *Task[In, Out] {
 	o := defaultOptions()
 	for _, option := range defaults {
@@ -69,7 +86,7 @@ func Declare[In, Out any](name string, defaults ...Option) *Task[In, Out] {
 		panic(fmt.Sprintf("queue: task %q: %v", name, err))
 	}
 	if o.withID || o.delay != 0 || !o.runAfter.IsZero() {
-		panic(fmt.Sprintf("queue: task %q: WithID, Delay and RunAfter belong to Enqueue", name))
+		panic(fmt.Sprintf("queue: task %q: WithID, Delay and RunAfter are options of Enqueue: pass them there", name))
 	}
 	for _, n := range append([]string{name}, o.aliases...) {
 		if !taskNamePattern.MatchString(n) {
@@ -90,12 +107,18 @@ func Declare[In, Out any](name string, defaults ...Option) *Task[In, Out] {
 	}}
 }
 
-// Handle binds fn to the declared task, for a registry.
+// Handle binds fn to the declared task, for a registry. It panics when fn is nil.
 func (t *Task[In, Out]) Handle(fn Func[In, Out]) Definition { return bind(t.def, fn) }
+
+// HandleFunc is [Task.Handle] for a function that returns only an error. The
+// return value is the zero value of Out: JSON's null where Out is any.
+func (t *Task[In, Out]) HandleFunc(fn func(ctx context.Context, in In) error) Definition {
+	return bind(t.def, withoutResult[In, Out](fn))
+}
 
 func bind[In, Out any](d definition, fn Func[In, Out]) definition {
 	if fn == nil {
-		panic(fmt.Sprintf("queue: task %q: its function is nil", d.name))
+		panic(fmt.Sprintf("queue: task %q: its function is nil: pass a function, or use Declare for a task that another program runs", d.name))
 	}
 	d.run = func(ctx context.Context, args json.RawMessage) (json.RawMessage, error) {
 		in, err := jsonvalue.Decode[In](args)
@@ -120,97 +143,81 @@ func (t *Task[In, Out]) definition() definition { return t.def }
 // Name returns the task's name.
 func (t *Task[In, Out]) Name() string { return t.def.name }
 
-// Enqueue stores the task with its arguments and sends it on its way. When it
-// returns without an error the task is durable: should sending have failed,
-// that is logged and noted on the row, and the sweeper does it later. Errors:
-// ErrInvalid, ErrIDConflict (with WithID), and those of Store.
+// Enqueue stores the task with its arguments and then dispatches it. When it
+// returns without an error the task is durable: a dispatch that failed is logged
+// and recorded on the row, and the sweeper repeats it. Errors: [ErrInvalid],
+// [ErrIDConflict] (with [WithID]), [ErrTooLarge], and those of every [Store] method.
 func (t *Task[In, Out]) Enqueue(ctx context.Context, c *Client, in In, opts ...Option) (*Handle, error) {
 	return c.Enqueue(ctx, t.def.name, in, opts...)
 }
 
-// Result returns what the task with this ID returned. Errors: ErrNotFound,
-// ErrPending while it has not ended, a *FailedError when it failed,
-// ErrCancelled, and ErrWrongTask when the ID is another task's. A return value
-// that Out cannot hold is an error, and so is an object with none of its fields.
-func (t *Task[In, Out]) Result(ctx context.Context, c *Client, id uuid.UUID) (Out, error) {
-	var out Out
-	row, err := c.Get(ctx, id)
+// EnqueueMany stores the task once for each element of in, in one transaction,
+// and then dispatches them: all are stored, or none. The options are those of
+// every one of them, so [WithID] is refused. The handles are in the order of in;
+// none for an empty in, which stores nothing. An error that is [ErrInvalid] is a
+// [*RequestError] that names the element.
+func (t *Task[In, Out]) EnqueueMany(ctx context.Context, c *Client, in []In, opts ...Option) ([]*Handle, error) {
+	requests, err := t.requests(in, opts)
 	if err != nil {
-		return out, err
+		return nil, err
 	}
-	if d, ok := c.registry.lookup(row.Task); row.Task != t.def.name && (!ok || d.name != t.def.name) {
-		return out, fmt.Errorf("%w: %s is a %s, not a %s", ErrWrongTask, id, row.Task, t.def.name)
-	}
-	if err := row.outcome(); err != nil {
-		return out, err
-	}
-	out, err = jsonvalue.Decode[Out](row.ReturnValue)
-	if err == nil && jsonvalue.SharesNoField(reflect.TypeFor[Out](), row.ReturnValue) {
-		err = errors.New("it has none of the type's fields")
-	}
-	if err != nil {
-		return out, fmt.Errorf("the return value of task %s (%s) is no %s: %w", id, row.Task, reflect.TypeFor[Out](), err)
-	}
-	return out, nil
+	return c.EnqueueMany(ctx, requests...)
 }
 
-// Wait is Result, once the task has ended. It looks at the row at growing
-// intervals, up to a second, until ctx ends.
-func (t *Task[In, Out]) Wait(ctx context.Context, c *Client, id uuid.UUID) (Out, error) {
-	if _, err := c.Wait(ctx, id); err != nil {
+// EnqueueManyTx is [Task.EnqueueMany] as a part of the caller's transaction, as
+// [Task.EnqueueTx] is Enqueue's.
+func (t *Task[In, Out]) EnqueueManyTx(ctx context.Context, c *Client, tx Tx, in []In, opts ...Option) ([]*Handle, error) {
+	requests, err := t.requests(in, opts)
+	if err != nil {
+		return nil, err
+	}
+	return c.EnqueueManyTx(ctx, tx, requests...)
+}
+
+func (t *Task[In, Out]) requests(in []In, opts []Option) ([]Request, error) {
+	var o options
+	for _, option := range opts {
+		option(&o)
+	}
+	if o.withID {
+		return nil, invalidf("WithID gives an ID to one task, and the options of EnqueueMany are those of all: use Client.EnqueueMany with a Request for each")
+	}
+	requests := make([]Request, len(in))
+	for i := range in {
+		requests[i] = Request{Task: t.def.name, Args: in[i], Options: opts}
+	}
+	return requests, nil
+}
+
+// EnqueueTx is [Task.Enqueue] as a part of the caller's transaction: the row
+// exists if tx commits, and nothing is dispatched before. Within [Client.InTx] it
+// is dispatched right after the commit; otherwise the caller calls
+// [Client.Dispatch] then, or leaves it to the sweeper. If it fails, tx must be
+// rolled back.
+func (t *Task[In, Out]) EnqueueTx(ctx context.Context, c *Client, tx Tx, in In, opts ...Option) (*Handle, error) {
+	return c.EnqueueTx(ctx, tx, t.def.name, in, opts...)
+}
+
+// Result returns what the task with this ID returned. Errors: [ErrNotFound],
+// [ErrPending] while it has not ended, a [*FailedError] when it failed,
+// [ErrCancelled], and [ErrWrongTask] when the ID is another task's. A return value
+// that Out cannot hold is an error, and so is an object with none of its fields.
+func (t *Task[In, Out]) Result(ctx context.Context, c *Client, id uuid.UUID) (Out, error) {
+	row, err := c.Get(ctx, id)
+	if err != nil {
 		var out Out
 		return out, err
 	}
-	return t.Result(ctx, c, id)
+	return resultOf[Out](c, t.def.name, row)
 }
 
-// Errors of Result.
-var (
-	// ErrPending: the task is READY or RUNNING.
-	ErrPending = errors.New("task has not ended yet")
-	// ErrCancelled: the task was cancelled.
-	ErrCancelled = errors.New("task was cancelled")
-	// ErrWrongTask: the ID belongs to a task of another name.
-	ErrWrongTask = errors.New("another task's result")
-)
-
-// FailedError is the Result of a task that is FAILED.
-type FailedError struct{ Row *Row }
-
-func (e *FailedError) Error() string {
-	last := "no error recorded"
-	if n := len(e.Row.Errors); n > 0 {
-		last = e.Row.Errors[n-1].Message
+// Wait is [Task.Result], once the task has ended. It reads the row at growing
+// intervals, up to a second, until ctx ends.
+func (t *Task[In, Out]) Wait(ctx context.Context, c *Client, id uuid.UUID) (Out, error) {
+	row, err := c.Wait(ctx, id)
+	if err != nil {
+		var out Out
+		return out, err
 	}
-	return fmt.Sprintf("task %s failed on attempt %d of %d: %s", e.Row.ID, e.Row.Attempts, e.Row.MaxAttempts, last)
-}
-
-// outcome is nil when there is a return value to read.
-func (r *Row) outcome() error {
-	switch r.Status {
-	case StatusSuccessful:
-		return nil
-	case StatusFailed:
-		return &FailedError{Row: r}
-	case StatusCancelled:
-		return ErrCancelled
-	default:
-		return fmt.Errorf("%w: it is %s", ErrPending, r.Status)
-	}
-}
-
-// Wait polls a row until it has ended, and returns it.
-func (c *Client) Wait(ctx context.Context, id uuid.UUID) (*Row, error) {
-	const shortest, longest = 2 * time.Millisecond, time.Second
-	for pause := shortest; ; pause = min(pause*2, longest) {
-		row, err := c.Get(ctx, id)
-		if err != nil || row.Status.Final() {
-			return row, err
-		}
-		select {
-		case <-ctx.Done():
-			return nil, fmt.Errorf("waiting for task %s, which is %s: %w", id, row.Status, ctx.Err())
-		case <-time.After(pause):
-		}
-	}
+	return resultOf[Out](c, t.def.name, row)
 }

@@ -27,14 +27,6 @@ type Transactional interface {
 	FinishTx(ctx context.Context, tx Tx, claim Claim, f Finish) (time.Time, error)
 }
 
-// EnqueueTx is Enqueue as a part of the caller's transaction: the row exists if
-// tx commits, and nothing goes out before. Within Client.InTx it goes out right
-// after the commit; otherwise the caller calls Client.Dispatch then, or leaves
-// it to the sweeper. If it fails, tx must be rolled back.
-func (t *Task[In, Out]) EnqueueTx(ctx context.Context, c *Client, tx Tx, in In, opts ...Option) (*Handle, error) {
-	return c.EnqueueTx(ctx, tx, t.def.name, in, opts...)
-}
-
 // EnqueueTx is Task.EnqueueTx for a task known by its name only.
 func (c *Client) EnqueueTx(ctx context.Context, tx Tx, task string, args any, opts ...Option) (*Handle, error) {
 	handles, err := c.EnqueueManyTx(ctx, tx, Request{Task: task, Args: args, Options: opts})
