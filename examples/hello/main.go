@@ -1,4 +1,4 @@
-// Command hello is the README's first task.
+// Command hello is the first program of docs/tasks.md: a task without a server.
 package main
 
 import (

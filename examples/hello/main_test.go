@@ -8,12 +8,12 @@ import (
 	"testing"
 )
 
-func TestREADMEsFirstTaskIsThisProgramInThirtyLines(t *testing.T) {
-	readme, err := os.ReadFile("../../README.md")
+func TestTheFirstProgramOfTheTasksPageIsThisOneInThirtyLines(t *testing.T) {
+	page, err := os.ReadFile("../../docs/tasks.md")
 	if err != nil {
 		t.Fatal(err)
 	}
-	_, rest, _ := strings.Cut(string(readme), "```go\n")
+	_, rest, _ := strings.Cut(string(page), "```go\n")
 	shown, _, found := strings.Cut(rest, "```")
 	program, err := os.ReadFile("main.go")
 	if err != nil {
@@ -21,10 +21,10 @@ func TestREADMEsFirstTaskIsThisProgramInThirtyLines(t *testing.T) {
 	}
 	_, body, _ := strings.Cut(string(program), "\n") // less its comment
 	if !found || shown != body {
-		t.Errorf("README.md shows another program than main.go:\n%s", shown)
+		t.Errorf("docs/tasks.md shows another program than main.go:\n%s", shown)
 	}
 	if n := strings.Count(shown, "\n"); n > 30 {
-		t.Errorf("%d lines; a newcomer was promised 30", n)
+		t.Errorf("%d lines; the page promises 30", n)
 	}
 }
 
