@@ -17,6 +17,7 @@ import (
 
 	"github.com/claimcheck-go/claimcheck/cloudtasks/cloudtaskstest"
 	"github.com/claimcheck-go/claimcheck/deploy/internal/gcloudfake"
+	"github.com/claimcheck-go/claimcheck/internal/holdport"
 )
 
 const smokeToken = "0123456789abcdef0123456789abcdef"
@@ -45,7 +46,7 @@ func candidate(t *testing.T, public bool, queues ...string) (front string) {
 	}
 	go func() { _ = tasks.Serve(listener) }()
 
-	address, _ := freeAddress(t)
+	address := holdport.ForTest(t).Addr()
 	cmd := exec.Command(server(t), "serve", "--migrate", "--listen="+address)
 	cmd.Env = []string{
 		"CLOUD_TASKS_EMULATOR_HOST=" + listener.Addr().String(), "OIDC_ISSUER=" + certs.URL, "OIDC_CERTS_URL=" + certs.URL,
@@ -111,7 +112,7 @@ func TestSmokeSendsATaskAllTheWay(t *testing.T) {
 
 func TestTokenSaysWhyThereIsNone(t *testing.T) {
 	iam, _ := iamCredentials(t, "access", smokeToken)
-	gone, _ := freeAddress(t)
+	gone := holdport.ForTest(t).Addr() // nothing listens
 	const invoker, audience = "claimcheck-invoker@my-project.iam.gserviceaccount.com", "https://claimcheck-123456789.europe-west1.run.app"
 	for name, c := range map[string]struct {
 		url, token, fail string
@@ -152,7 +153,7 @@ func TestSmokeFailsWhereSomethingIsWrong(t *testing.T) {
 		_, _ = io.WriteString(w, "Hello World!")
 	}))
 	defer sample.Close()
-	gone, _ := freeAddress(t)
+	gone := holdport.ForTest(t).Addr() // nothing listens
 	good := candidate(t, false, "default")
 	for name, c := range map[string]struct{ url, token, want string }{
 		"open to everybody":       {candidate(t, true, "default"), smokeToken, "the service is public"},

@@ -15,6 +15,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/claimcheck-go/claimcheck/internal/holdport"
 	"github.com/claimcheck-go/claimcheck/internal/testproc"
 )
 
@@ -39,17 +40,6 @@ func metadata(t *testing.T) (host string) {
 	}))
 	t.Cleanup(server.Close)
 	return strings.TrimPrefix(server.URL, "http://")
-}
-
-// freeAddress is an address on loopback that nobody listens on.
-func freeAddress(t *testing.T) (address, port string) {
-	t.Helper()
-	free, err := testproc.FreePort()
-	if err != nil {
-		t.Fatal(err)
-	}
-	port = strconv.Itoa(free)
-	return "127.0.0.1:" + port, port
 }
 
 // serve starts a command that serves at an address, waits until it is ready, and
@@ -140,10 +130,10 @@ func TestServerStartsWithWhatTheManifestsSay(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			c.env["DATABASE_URL"] = "sqlite:" + filepath.Join(t.TempDir(), "tasks.db")
-			address, port := freeAddress(t)
+			port := holdport.ForTest(t)
 			cmd := exec.Command(server(t), c.args...)
-			cmd.Env = platformEnv(t, c.env, append(c.platform, "PORT="+port)...)
-			output := serve(t, address, cmd)
+			cmd.Env = platformEnv(t, c.env, append(c.platform, "PORT="+strconv.Itoa(port.Number))...)
+			output := serve(t, port.Addr(), cmd)
 			for _, want := range c.log {
 				if !strings.Contains(output.String(), want) {
 					t.Errorf("the log has no %s:\n%s", want, output)
@@ -152,7 +142,7 @@ func TestServerStartsWithWhatTheManifestsSay(t *testing.T) {
 			if strings.Contains(output.String(), "WARNING") {
 				t.Errorf("it warns:\n%s", output)
 			}
-			if status, body := get(t.Context(), "http://"+address+"/tasks/status/"); status != http.StatusUnauthorized {
+			if status, body := get(t.Context(), "http://"+port.Addr()+"/tasks/status/"); status != http.StatusUnauthorized {
 				t.Errorf("a stranger got %d %s", status, body)
 			}
 		})
@@ -196,13 +186,13 @@ func TestBinaryNeedsNothingAroundIt(t *testing.T) {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { _ = os.Chmod(root, 0o755) }) //nolint:gosec // so that it can be deleted
-	address, port := freeAddress(t)
+	port := holdport.ForTest(t)
 	cmd := exec.Command(filepath.Join(root, "server"), "serve")
 	cmd.Dir = root
 	if os.Getuid() == 0 {
 		cmd.Path, cmd.Dir = "/server", "/"
 		cmd.SysProcAttr = &syscall.SysProcAttr{Chroot: root, Credential: &syscall.Credential{Uid: 65532, Gid: 65532}}
 	}
-	cmd.Env = []string{"K_SERVICE=claimcheck", "PORT=" + port, "DATABASE_URL=sqlite::memory:", "TASKS_MODE=pull", "CLAIMCHECK_MIGRATE=true", "TASK_API_TOKEN=0123456789abcdef0123456789abcdef"}
-	serve(t, address, cmd)
+	cmd.Env = []string{"K_SERVICE=claimcheck", "PORT=" + strconv.Itoa(port.Number), "DATABASE_URL=sqlite::memory:", "TASKS_MODE=pull", "CLAIMCHECK_MIGRATE=true", "TASK_API_TOKEN=0123456789abcdef0123456789abcdef"}
+	serve(t, port.Addr(), cmd)
 }

@@ -1,7 +1,6 @@
 package server
 
 import (
-	"net"
 	"net/http"
 	"os/exec"
 	"path/filepath"
@@ -9,24 +8,21 @@ import (
 	"syscall"
 	"testing"
 	"time"
+
+	"github.com/claimcheck-go/claimcheck/internal/holdport"
 )
 
 // BenchmarkColdStart is the time from exec to the first answer of the stripped
 // server, on SQLite with an existing schema:
 //
-//	go test -run '^$' -bench ColdStart -benchtime 20x ./cmd/server
+//	go test -run '^$' -bench ColdStart -benchtime 20x ./server
 func BenchmarkColdStart(b *testing.B) {
 	dir := b.TempDir()
 	binary := filepath.Join(dir, "server")
 	if out, err := exec.Command("go", "build", "-trimpath", "-ldflags=-s -w", "-o", binary, "../cmd/server").CombinedOutput(); err != nil {
 		b.Fatalf("%v: %s", err, out)
 	}
-	listener, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		b.Fatal(err)
-	}
-	address := listener.Addr().String()
-	_ = listener.Close()
+	address := holdport.ForTest(b).Addr()
 	start := func() time.Duration {
 		server := exec.Command(binary, "--listen", address)
 		server.Dir, server.Env = dir, []string{"HOME=" + dir}

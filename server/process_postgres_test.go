@@ -1,8 +1,6 @@
 package server
 
 import (
-	"fmt"
-	"net"
 	"net/http"
 	"net/url"
 	"strings"
@@ -11,6 +9,7 @@ import (
 
 	"github.com/google/uuid"
 
+	"github.com/claimcheck-go/claimcheck/internal/holdport"
 	"github.com/claimcheck-go/claimcheck/internal/testdb"
 	"github.com/claimcheck-go/claimcheck/queue"
 )
@@ -97,7 +96,7 @@ func TestMigrateFlagBringsTheSchemaUpToDateFirst(t *testing.T) {
 
 func TestMigrationSQLNeedsNoDatabase(t *testing.T) {
 	t.Parallel()
-	env := []string{"DATABASE_URL=postgres://nobody@" + procDeadAddress(t) + "/tasks"}
+	env := []string{"DATABASE_URL=postgres://nobody@" + holdport.ForTest(t).Addr() + "/tasks"}
 	sql := procRun(t, t.TempDir(), env, "", "migrate", "sql")
 	if sql.status != 0 || sql.stderr != "" {
 		t.Fatalf("%+v", sql)
@@ -123,7 +122,7 @@ func TestLocalModeOnPostgresMigratesAndRuns(t *testing.T) {
 
 func TestDatabaseThatIsDownIsOneLineWithoutThePassword(t *testing.T) {
 	t.Parallel()
-	address := procDeadAddress(t)
+	address := holdport.ForTest(t).Addr()
 	env := []string{"DATABASE_URL=postgres://someone:pa%24%24w0rd@" + address + "/tasks?sslmode=disable"}
 	for _, command := range [][]string{{"--listen", "127.0.0.1:0"}, {"migrate"}, {"migrate", "status"}, {"enqueue", "demo.echo"}} {
 		result := procRun(t, t.TempDir(), env, "", command...)
@@ -183,15 +182,4 @@ func TestServerOutlivesADatabaseOutage(t *testing.T) {
 	if n := strings.Count(log, "level=ERROR"); n != 1 {
 		t.Errorf("the outage made %d errors in the log", n)
 	}
-}
-
-// procDeadAddress is a host:port where nobody listens.
-func procDeadAddress(t *testing.T) string {
-	t.Helper()
-	listener, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer func() { _ = listener.Close() }()
-	return fmt.Sprint(listener.Addr())
 }

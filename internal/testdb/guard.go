@@ -9,15 +9,18 @@ import (
 	"path/filepath"
 	"strconv"
 	"syscall"
+
+	"github.com/claimcheck-go/claimcheck/internal/holdport"
 )
 
 // guarded is a server process that ends with the test process, even if that is
-// killed, and the directory of its files.
+// killed, the directory of its files, and its port.
 type guarded struct {
 	what   string // for messages
 	dir    string // holds data, socket and log
 	owner  *syscall.Credential
 	signal string // that ends the server at once, without harm
+	port   *holdport.Port
 
 	guard *exec.Cmd // the shell that runs the server; nil while it is stopped
 	life  *os.File  // the pipe to it: when this end closes, the server ends
@@ -31,6 +34,10 @@ func newGuarded(what, signal string, users ...string) (*guarded, error) {
 		return nil, fmt.Errorf("test %s: %w", what, err)
 	}
 	g := &guarded{what: what, dir: dir, signal: signal}
+	if g.port, err = holdport.Hold(); err != nil {
+		g.remove()
+		return nil, fmt.Errorf("test %s: %w", what, err)
+	}
 	if os.Getuid() == 0 {
 		if err := g.dropPrivileges(users); err != nil {
 			g.remove()
@@ -134,6 +141,9 @@ func (g *guarded) letGo() {
 func (g *guarded) remove() {
 	if g.guard != nil {
 		g.letGo()
+	}
+	if g.port != nil {
+		g.port.Release()
 	}
 	_ = os.RemoveAll(g.dir) // the guard has done so, unless it could not
 }

@@ -17,8 +17,6 @@ import (
 	"time"
 
 	"github.com/go-sql-driver/mysql"
-
-	"github.com/claimcheck-go/claimcheck/internal/testproc"
 )
 
 // MySQLVariable names a server (as mysql://root:password@host:port/) for
@@ -29,7 +27,6 @@ const MySQLVariable = "CLAIMCHECK_TEST_MYSQL"
 type MariaDBServer struct {
 	*guarded
 	mariadbd, install string // the programs
-	port              int
 	options           []string
 }
 
@@ -84,7 +81,7 @@ func StartMariaDB(tb testing.TB, options ...string) *MariaDBServer {
 
 // URL returns root's URL of a database on the server.
 func (s *MariaDBServer) URL(database string) string {
-	return fmt.Sprintf("mysql://root@127.0.0.1:%d/%s", s.port, database)
+	return fmt.Sprintf("mysql://root@127.0.0.1:%d/%s", s.port.Number, database)
 }
 
 // Socket returns the path of the server's socket.
@@ -126,15 +123,11 @@ func newMariaDB(options ...string) (*MariaDBServer, error) {
 	if err := errors.Join(err1, err2); err != nil {
 		return nil, fmt.Errorf("these tests need MariaDB's programs (%w): apt-get install mariadb-server, or set %s to root's URL of a server", err, MySQLVariable)
 	}
-	port, err := testproc.FreePort()
-	if err != nil {
-		return nil, fmt.Errorf("test MariaDB: %w", err)
-	}
 	g, err := newGuarded("MariaDB", "KILL", "mysql")
 	if err != nil {
 		return nil, err
 	}
-	s := &MariaDBServer{guarded: g, mariadbd: server, install: install, port: port, options: options}
+	s := &MariaDBServer{guarded: g, mariadbd: server, install: install, options: options}
 	installer := s.command(s.install, "--no-defaults", "--datadir="+s.data(), "--auth-root-authentication-method=normal", "--skip-test-db", "--skip-name-resolve")
 	if out, err := installer.CombinedOutput(); err != nil {
 		s.remove()
@@ -162,7 +155,7 @@ func (s *MariaDBServer) data() string { return filepath.Join(s.dir, "data") }
 func (s *MariaDBServer) start() error {
 	args := append([]string{
 		"--no-defaults", "--datadir=" + s.data(), "--socket=" + s.Socket(), "--pid-file=" + filepath.Join(s.dir, "pid"),
-		"--bind-address=127.0.0.1", "--port=" + strconv.Itoa(s.port), "--skip-name-resolve", "--max-connections=200",
+		"--bind-address=127.0.0.1", "--port=" + strconv.Itoa(s.port.Number), "--skip-name-resolve", "--max-connections=200",
 		// A commit is written, but not forced to disk: it outlives a crash of
 		// the server, which is all that tests make.
 		"--innodb-flush-log-at-trx-commit=2", "--innodb-buffer-pool-size=64M", "--innodb-log-file-size=32M",

@@ -11,15 +11,10 @@ import (
 	"time"
 
 	"github.com/jackc/pgx/v5"
-
-	"github.com/claimcheck-go/claimcheck/internal/testproc"
 )
 
 // PgBouncer is a transaction pooler in front of a PostgreSQL server.
-type PgBouncer struct {
-	*guarded
-	port int
-}
+type PgBouncer struct{ *guarded }
 
 // StartPgBouncer starts a pooler in transaction mode that has size connections to
 // each database of the server, and lasts until the test ends.
@@ -29,16 +24,12 @@ func StartPgBouncer(tb testing.TB, server *Server, size int) *PgBouncer {
 	if err != nil {
 		tb.Fatal(err)
 	}
-	port, err := testproc.FreePort()
-	if err != nil {
-		tb.Fatal(err)
-	}
 	g, err := newGuarded("PgBouncer", "KILL", "postgres")
 	if err != nil {
 		tb.Fatal(err)
 	}
 	tb.Cleanup(g.remove)
-	b := &PgBouncer{g, port}
+	b := &PgBouncer{g}
 	config := fmt.Sprintf(`[databases]
 * = host=127.0.0.1 port=%d
 [pgbouncer]
@@ -50,7 +41,7 @@ auth_type = trust
 auth_file = %s
 pool_mode = transaction
 default_pool_size = %d
-`, server.port, port, b.file("users.txt"), size)
+`, server.port.Number, b.port.Number, b.file("users.txt"), size)
 	err = errors.Join(
 		os.WriteFile(b.file("pgbouncer.ini"), []byte(config), 0o644),            //nolint:gosec // the server's user reads it
 		os.WriteFile(b.file("users.txt"), []byte("\"postgres\" \"\"\n"), 0o644)) //nolint:gosec // likewise
@@ -65,7 +56,7 @@ default_pool_size = %d
 
 // URL returns the superuser's URL of a database behind the pooler.
 func (b *PgBouncer) URL(database string) string {
-	return fmt.Sprintf("postgres://postgres@127.0.0.1:%d/%s", b.port, database)
+	return fmt.Sprintf("postgres://postgres@127.0.0.1:%d/%s", b.port.Number, database)
 }
 
 func (b *PgBouncer) file(name string) string { return filepath.Join(b.dir, name) }

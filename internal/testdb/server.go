@@ -14,8 +14,6 @@ import (
 	"time"
 
 	"github.com/jackc/pgx/v5"
-
-	"github.com/claimcheck-go/claimcheck/internal/testproc"
 )
 
 // PasswordRole is the one role that the servers ask for a password; tests that
@@ -26,7 +24,6 @@ const PasswordRole = "needs_password"
 type Server struct {
 	*guarded
 	bin     string // directory of the programs
-	port    int
 	options []string
 }
 
@@ -45,11 +42,13 @@ func StartPostgres(tb testing.TB, options ...string) *Server {
 
 // URL returns the superuser's URL of a database on the server.
 func (s *Server) URL(database string) string {
-	return fmt.Sprintf("postgres://postgres@127.0.0.1:%d/%s", s.port, database)
+	return fmt.Sprintf("postgres://postgres@127.0.0.1:%d/%s", s.port.Number, database)
 }
 
 // Socket returns the path of the server's socket.
-func (s *Server) Socket() string { return filepath.Join(s.dir, ".s.PGSQL."+strconv.Itoa(s.port)) }
+func (s *Server) Socket() string {
+	return filepath.Join(s.dir, ".s.PGSQL."+strconv.Itoa(s.port.Number))
+}
 
 // Start starts the server again after Stop or Crash, on the same port.
 func (s *Server) Start(tb testing.TB) {
@@ -79,15 +78,11 @@ func newServer(options ...string) (*Server, error) {
 	if err != nil {
 		return nil, err
 	}
-	port, err := testproc.FreePort()
-	if err != nil {
-		return nil, fmt.Errorf("test PostgreSQL: %w", err)
-	}
 	g, err := newGuarded("PostgreSQL", "QUIT", "postgres")
 	if err != nil {
 		return nil, err
 	}
-	s := &Server{guarded: g, bin: bin, port: port, options: options}
+	s := &Server{guarded: g, bin: bin, options: options}
 	if err := s.initialise(); err != nil {
 		s.remove()
 		return nil, err
@@ -112,7 +107,7 @@ func (s *Server) data() string { return filepath.Join(s.dir, "data") }
 
 func (s *Server) start() error {
 	args := append([]string{
-		"-D", s.data(), "-k", s.dir, "-p", strconv.Itoa(s.port),
+		"-D", s.data(), "-k", s.dir, "-p", strconv.Itoa(s.port.Number),
 		"-c", "listen_addresses=127.0.0.1", "-c", "fsync=off", "-c", "max_connections=200",
 	}, s.options...)
 	return s.guarded.start(s.ready, filepath.Join(s.bin, "postgres"), args...)

@@ -1,11 +1,7 @@
-// Package testproc has what tests need around processes they start: a log that
-// is never behind the process, and a port that stays free until it is used.
+// Package testproc has what tests need around processes they start: a log x
 package testproc
 
 import (
-	"fmt"
-	"math/rand/v2"
-	"net"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -43,21 +39,4 @@ func (l *Log) String() string {
 		l.tb.Error(err)
 	}
 	return string(text)
-}
-
-// FreePort is a port of loopback that nobody listens on. It is below those that
-// Linux gives to outgoing connections (32768 and up): none takes it before it is
-// used, or while what listened on it restarts.
-func FreePort() (int, error) {
-	const first, end, tries = 15000, 32000, 100
-	var last error
-	for range tries {
-		port := first + rand.IntN(end-first)
-		listener, err := net.Listen("tcp", fmt.Sprintf("127.0.0.1:%d", port)) //nolint:noctx // it returns at once
-		if err == nil {
-			return port, listener.Close()
-		}
-		last = err
-	}
-	return 0, fmt.Errorf("no free port in %d tries: %w", tries, last)
 }

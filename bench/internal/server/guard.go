@@ -6,7 +6,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"net"
 	"os"
 	"os/exec"
 	"os/user"
@@ -14,6 +13,8 @@ import (
 	"strconv"
 	"syscall"
 	"time"
+
+	"github.com/claimcheck-go/claimcheck/internal/holdport"
 )
 
 // GuardCommand is the first argument that makes this program a guard.
@@ -25,6 +26,7 @@ const GuardCommand = "guard"
 // process is killed.
 type Guarded struct {
 	Dir   string
+	port  *holdport.Port
 	owner *syscall.Credential
 	guard *exec.Cmd
 	life  io.Closer
@@ -39,9 +41,13 @@ func newGuarded(parent string, users ...string) (*Guarded, error) {
 		return nil, err
 	}
 	g := &Guarded{Dir: dir}
+	if g.port, err = holdport.Hold(); err != nil {
+		_ = os.RemoveAll(dir)
+		return nil, err
+	}
 	if os.Getuid() == 0 {
 		if g.owner, err = give(dir, append(users, "nobody")); err != nil {
-			_ = os.RemoveAll(dir)
+			g.Stop()
 			return nil, err
 		}
 	}
@@ -98,6 +104,7 @@ func (g *Guarded) Stop() {
 		_ = g.life.Close()
 		_ = g.guard.Wait()
 	}
+	g.port.Release()
 	_ = os.RemoveAll(g.Dir) // the guard has done so, if there was one
 }
 
@@ -140,13 +147,4 @@ func (g *Guarded) failed(what string, err error) error {
 	text, _ := os.ReadFile(filepath.Join(g.Dir, "log"))
 	const most = 2000
 	return fmt.Errorf("start %s: %w\n%s", what, err, text[max(0, len(text)-most):])
-}
-
-func freePort() (int, error) {
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		return 0, err
-	}
-	defer l.Close()
-	return l.Addr().(*net.TCPAddr).Port, nil
 }

@@ -23,7 +23,6 @@ var MariaDBSettings = []string{
 // MariaDB is a private MariaDB server.
 type MariaDB struct {
 	*Guarded
-	port int
 }
 
 // mariadbPrograms are the server and what makes its data directory.
@@ -52,15 +51,11 @@ func StartMariaDB(ctx context.Context, parent string) (*MariaDB, error) {
 	if err != nil {
 		return nil, err
 	}
-	port, err := freePort()
-	if err != nil {
-		return nil, err
-	}
 	g, err := newGuarded(parent, "mysql")
 	if err != nil {
 		return nil, err
 	}
-	m := &MariaDB{g, port}
+	m := &MariaDB{g}
 	if err := m.run(ctx, program, install); err != nil {
 		m.Stop()
 		return nil, err
@@ -76,7 +71,7 @@ func (m *MariaDB) run(ctx context.Context, program, install string) error {
 	}
 	args := []string{
 		"--no-defaults", "--datadir=" + data, "--socket=" + filepath.Join(m.Dir, "socket"), "--pid-file=" + filepath.Join(m.Dir, "pid"),
-		"--bind-address=127.0.0.1", "--port=" + strconv.Itoa(m.port), "--skip-name-resolve",
+		"--bind-address=127.0.0.1", "--port=" + strconv.Itoa(m.port.Number), "--skip-name-resolve",
 	}
 	for _, setting := range MariaDBSettings {
 		args = append(args, "--"+setting)
@@ -93,12 +88,12 @@ func (m *MariaDB) run(ctx context.Context, program, install string) error {
 
 // URL is root's URL of a database.
 func (m *MariaDB) URL(database string) string {
-	return fmt.Sprintf("mysql://root@127.0.0.1:%d/%s", m.port, database)
+	return fmt.Sprintf("mysql://root@127.0.0.1:%d/%s", m.port.Number, database)
 }
 
 func (m *MariaDB) open() (*sql.DB, error) {
 	config := mysql.NewConfig()
-	config.Net, config.Addr, config.User = "tcp", fmt.Sprintf("127.0.0.1:%d", m.port), "root"
+	config.Net, config.Addr, config.User = "tcp", fmt.Sprintf("127.0.0.1:%d", m.port.Number), "root"
 	config.Logger = &mysql.NopLogger{}
 	connector, err := mysql.NewConnector(config)
 	if err != nil {

@@ -26,7 +26,6 @@ var Settings = []string{
 // Postgres is a private PostgreSQL server.
 type Postgres struct {
 	*Guarded
-	port int
 }
 
 // StartPostgres makes an empty cluster below parent and starts a server on it.
@@ -35,15 +34,11 @@ func StartPostgres(ctx context.Context, parent string) (*Postgres, error) {
 	if err != nil {
 		return nil, err
 	}
-	port, err := freePort()
-	if err != nil {
-		return nil, err
-	}
 	g, err := newGuarded(parent, "postgres")
 	if err != nil {
 		return nil, err
 	}
-	p := &Postgres{g, port}
+	p := &Postgres{g}
 	if err := p.run(ctx, bin); err != nil {
 		p.Stop()
 		return nil, err
@@ -57,7 +52,7 @@ func (p *Postgres) run(ctx context.Context, bin string) error {
 	if out, err := initdb.CombinedOutput(); err != nil {
 		return fmt.Errorf("initdb: %w\n%s", err, out)
 	}
-	args := []string{"-D", p.data(), "-k", p.Dir, "-p", strconv.Itoa(p.port)}
+	args := []string{"-D", p.data(), "-k", p.Dir, "-p", strconv.Itoa(p.port.Number)}
 	for _, setting := range Settings {
 		args = append(args, "-c", setting)
 	}
@@ -74,7 +69,7 @@ func (p *Postgres) data() string { return filepath.Join(p.Dir, "data") }
 
 // URL is the superuser's URL of a database.
 func (p *Postgres) URL(database string) string {
-	return fmt.Sprintf("postgres://postgres@127.0.0.1:%d/%s", p.port, database)
+	return fmt.Sprintf("postgres://postgres@127.0.0.1:%d/%s", p.port.Number, database)
 }
 
 // await returns when the server answers.

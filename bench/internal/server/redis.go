@@ -25,16 +25,12 @@ func StartRedis(ctx context.Context, parent string, fsync bool) (*Redis, error) 
 	if err != nil {
 		return nil, err
 	}
-	port, err := freePort()
-	if err != nil {
-		return nil, err
-	}
 	g, err := newGuarded(parent, "redis")
 	if err != nil {
 		return nil, err
 	}
-	r := &Redis{g, net.JoinHostPort("127.0.0.1", strconv.Itoa(port))}
-	args := []string{"--port", strconv.Itoa(port), "--bind", "127.0.0.1", "--dir", g.Dir, "--pidfile", filepath.Join(g.Dir, "pid")}
+	r := &Redis{g, g.port.Addr()}
+	args := []string{"--port", strconv.Itoa(g.port.Number), "--bind", "127.0.0.1", "--dir", g.Dir, "--pidfile", filepath.Join(g.Dir, "pid")}
 	if fsync {
 		args = append(args, "--appendonly", "yes", "--appendfsync", "always")
 	}

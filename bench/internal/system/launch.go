@@ -11,18 +11,20 @@ import (
 	"strings"
 	"syscall"
 	"time"
+
+	"github.com/claimcheck-go/claimcheck/internal/holdport"
 )
 
 // Launch starts the server's program as a process in local mode, on the session's
 // database, and returns how long it took to the first answer of /health/live, and
 // its memory in bytes after it has then rested.
 func (p *product) Launch(ctx context.Context, rest time.Duration) (first time.Duration, rss int64, err error) {
-	listener, err := net.Listen("tcp", "127.0.0.1:0")
+	port, err := holdport.Hold()
 	if err != nil {
 		return 0, 0, err
 	}
-	address := listener.Addr().String()
-	_ = listener.Close()
+	defer port.Release()
+	address := port.Addr()
 	server := osexec.CommandContext(ctx, p.Binary, "--listen", address)
 	server.Dir = filepath.Dir(p.Binary)
 	server.Env = []string{"HOME=" + server.Dir, "DATABASE_URL=" + p.URL, "TASKS_MODE=local", "LOG_LEVEL=warn"}
