@@ -15,6 +15,7 @@ import (
 	"github.com/claimcheck-go/claimcheck/queue"
 	"github.com/claimcheck-go/claimcheck/server/admin"
 	"github.com/claimcheck-go/claimcheck/server/httpapi"
+	"github.com/claimcheck-go/claimcheck/server/internal/config"
 	"github.com/claimcheck-go/claimcheck/server/telemetry"
 )
 
@@ -25,30 +26,30 @@ const cloudSweepInterval = time.Minute
 func (p *program) adminPages(parts *parts, access admin.Access) (http.Handler, error) {
 	cfg := admin.Config{
 		Client: parts.client, Access: access, Logger: parts.log, Mode: parts.mode, CheckSchema: parts.db.CheckSchema,
-		Dispatches: parts.mode != modePull,
-		Redact:     func(task string) bool { return slices.Contains(p.settings.AdminRedact, task) },
+		Dispatches: parts.mode != config.ModePull,
+		Redact:     func(task string) bool { return slices.Contains(p.config.Settings.AdminRedact, task) },
 	}
 	switch parts.mode {
-	case modeLocal:
-		cfg.SweepEvery = time.Duration(p.settings.TasksSweepInterval)
-	case modeCloudTasks:
+	case config.ModeLocal:
+		cfg.SweepEvery = time.Duration(p.config.Settings.TasksSweepInterval)
+	case config.ModeCloudTasks:
 		cfg.SweepEvery = cloudSweepInterval
-		cfg.Links = parts.target.links
+		cfg.Links = func(row *queue.Row) []admin.Link { return links(parts.target, row) }
 	}
 	return admin.New(cfg)
 }
 
 // links lead to what Google Cloud's console knows of a task.
-func (t *target) links(row *queue.Row) []admin.Link {
-	project := "?project=" + url.QueryEscape(t.config.Project)
+func links(t *config.Target, row *queue.Row) []admin.Link {
+	project := "?project=" + url.QueryEscape(t.Tasks.Project)
 	query := url.PathEscape(fmt.Sprintf(`jsonPayload.task_id="%s"`, row.ID))
 	links := []admin.Link{{Name: "Cloud Logging", URL: "https://console.cloud.google.com/logs/query;query=" + query + ";duration=P7D" + project}}
 	if id := telemetry.TraceID(row); id != "" {
 		links = append(links, admin.Link{Name: "Cloud Trace", URL: "https://console.cloud.google.com/traces/list" + project + "&tid=" + id})
 	}
-	if id, err := t.config.QueueID(row.Queue, row.ID); err == nil {
+	if id, err := t.Tasks.QueueID(row.Queue, row.ID); err == nil {
 		links = append(links, admin.Link{Name: "Cloud Tasks queue " + id,
-			URL: "https://console.cloud.google.com/cloudtasks/queue/" + url.PathEscape(t.config.Location) + "/" + url.PathEscape(id) + "/tasks" + project})
+			URL: "https://console.cloud.google.com/cloudtasks/queue/" + url.PathEscape(t.Tasks.Location) + "/" + url.PathEscape(id) + "/tasks" + project})
 	}
 	return links
 }
@@ -57,20 +58,20 @@ func (t *target) links(row *queue.Row) []admin.Link {
 // in. Without any it is open to this machine in local mode while /tasks/* is, and
 // else to nobody.
 func (p *program) adminAccess(parts *parts, listen string, tasksAreOpen bool) (admin.Access, error) {
-	s := p.settings
+	s := p.config.Settings
 	token := secret(parts.log, "ADMIN_TOKEN", s.AdminToken)
 	readOnly := secret(parts.log, "ADMIN_READONLY_TOKEN", s.AdminReadonlyToken)
 	if token != "" && token == readOnly {
-		return nil, usagef("ADMIN_TOKEN and ADMIN_READONLY_TOKEN must differ")
+		return nil, config.Problemf("ADMIN_TOKEN", "and ADMIN_READONLY_TOKEN must differ")
 	}
-	if err := setButEmpty("IAP_AUDIENCE", s.IAPAudience, "audiences such as /projects/123/locations/europe-west1/services/admin"); err != nil {
+	if err := config.CheckNamed("IAP_AUDIENCE", s.IAPAudience, "audiences such as /projects/123/locations/europe-west1/services/admin"); err != nil {
 		return nil, err
 	}
 	var ways []admin.Access
-	if audiences := nonEmpty(s.IAPAudience); len(audiences) > 0 {
+	if audiences := config.NonEmpty(s.IAPAudience); len(audiences) > 0 {
 		proxy, err := oidc.NewIAP(oidc.IAPConfig{Audiences: audiences, Logger: parts.log})
 		if err != nil {
-			return nil, usagef("IAP_AUDIENCE: %w", err)
+			return nil, config.Problemf("IAP_AUDIENCE", ": %s", err)
 		}
 		ways = append(ways, iapAccess{proxy})
 	}
@@ -81,7 +82,7 @@ func (p *program) adminAccess(parts *parts, listen string, tasksAreOpen bool) (a
 		return admin.FirstOf(ways...), nil
 	}
 	host, _, err := net.SplitHostPort(listen)
-	if tasksAreOpen && parts.mode == modeLocal && err == nil && httpapi.IsLoopback(host) {
+	if tasksAreOpen && parts.mode == config.ModeLocal && err == nil && httpapi.IsLoopback(host) {
 		return localAccess{}, nil
 	}
 	return admin.Closed("the admin pages are closed: set ADMIN_TOKEN, ADMIN_READONLY_TOKEN or IAP_AUDIENCE"), nil

@@ -4,6 +4,7 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/claimcheck-go/claimcheck/server/internal/config"
 	"github.com/claimcheck-go/claimcheck/server/internal/doctor"
 )
 
@@ -38,10 +39,11 @@ func TestThePlatformIsTrustedOnCloudRunOnly(t *testing.T) {
 			}
 		})
 	}
-	cloudRun := &program{settings: &settings{OIDCTrustPlatform: true}, getenv: func(name string) string {
-		return map[string]string{"K_SERVICE": "api", "K_REVISION": "api-1", "K_CONFIGURATION": "api"}[name]
-	}}
-	if err := cloudRun.checkTrustPlatform(); err != nil {
+	cloudRun := &config.Config{
+		Settings: &config.Settings{OIDCTrustPlatform: true},
+		Env:      config.Environment{"K_SERVICE": "api", "K_REVISION": "api-1", "K_CONFIGURATION": "api"},
+	}
+	if err := cloudRun.CheckTrustPlatform(); err != nil {
 		t.Errorf("on Cloud Run: %v", err)
 	}
 }

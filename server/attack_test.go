@@ -19,6 +19,7 @@ import (
 
 	"github.com/claimcheck-go/claimcheck/queue"
 	"github.com/claimcheck-go/claimcheck/server/httpapi"
+	"github.com/claimcheck-go/claimcheck/server/internal/config"
 )
 
 // The attack_*_test.go files try to get past the server's front door, with the
@@ -39,14 +40,15 @@ func newFortress(t *testing.T, flags ...string) *fortress {
 	t.Helper()
 	f := &fortress{t: t, log: &bytes.Buffer{}}
 	var g grammar
-	parser, err := kong.New(&g, kong.DefaultEnvars("CLAIMCHECK"), kong.ExplicitGroups(settingGroups))
+	sources := config.NewSources(append([]string{"serve", "--database-url=sqlite::memory:", "--log-level=debug"}, flags...), nil)
+	parser, err := kong.New(&g, sources.Options()...)
 	if err != nil {
 		t.Fatal(err)
 	}
-	if _, err := parser.Parse(append([]string{"serve", "--database-url=sqlite::memory:", "--log-level=debug"}, flags...)); err != nil {
+	if _, err := sources.Parse(parser); err != nil {
 		t.Fatal(err)
 	}
-	p := &program{definitions: testTasks, settings: &g.settings, getenv: func(string) string { return "" }, stdin: strings.NewReader(""), stdout: io.Discard, stderr: f.log}
+	p := &program{definitions: testTasks, config: &config.Config{Settings: &g.Settings}, stdin: strings.NewReader(""), stdout: io.Discard, stderr: f.log}
 	parts, err := p.plan(t.Context(), true, true)
 	if err != nil {
 		t.Fatal(err)

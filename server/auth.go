@@ -7,6 +7,7 @@ import (
 	"github.com/claimcheck-go/claimcheck/detect"
 	"github.com/claimcheck-go/claimcheck/oidc"
 	"github.com/claimcheck-go/claimcheck/server/httpapi"
+	"github.com/claimcheck-go/claimcheck/server/internal/config"
 )
 
 // strongSecret is the length below which a shared secret is warned about.
@@ -16,8 +17,8 @@ const strongSecret = 16
 // with none, only a local server on loopback serves at all.
 func (p *program) authenticator(parts *parts, listen string) (httpapi.Authenticator, error) {
 	t := parts.target
-	token := secret(parts.log, "TASK_API_TOKEN", p.settings.TaskAPIToken)
-	hmacSecret := secret(parts.log, "TASK_HMAC_SECRET", p.settings.TaskHMACSecret)
+	token := secret(parts.log, "TASK_API_TOKEN", p.config.Settings.TaskAPIToken)
+	hmacSecret := secret(parts.log, "TASK_HMAC_SECRET", p.config.Settings.TaskHMACSecret)
 	var ways []httpapi.Authenticator
 	verifier, err := p.verifier(t, parts.log)
 	if err != nil {
@@ -30,16 +31,16 @@ func (p *program) authenticator(parts *parts, listen string) (httpapi.Authentica
 		ways = append(ways, httpapi.BearerToken(token))
 	}
 	if hmacSecret != "" {
-		ways = append(ways, httpapi.HMAC(hmacSecret, int64(p.settings.TasksMaxBody)))
+		ways = append(ways, httpapi.HMAC(hmacSecret, int64(p.config.Settings.TasksMaxBody)))
 	}
-	if t != nil && t.config.AppEngine != nil && p.detector().Platform() == detect.AppEngine {
+	if t != nil && t.Tasks.AppEngine != nil && p.config.Detector().Platform() == detect.AppEngine {
 		ways = append(ways, httpapi.AppEngineQueue())
 	}
 	if len(ways) > 0 {
 		return httpapi.AnyOf(ways...), nil
 	}
 	host, _, err := net.SplitHostPort(listen)
-	if parts.mode == modeLocal && err == nil && httpapi.IsLoopback(host) {
+	if parts.mode == config.ModeLocal && err == nil && httpapi.IsLoopback(host) {
 		return httpapi.LoopbackOnly(), nil
 	}
 	return nil, usagef("refusing to start: nothing says who may call /tasks/* on %s. "+
@@ -58,7 +59,7 @@ func secret(log *slog.Logger, name, value string) string {
 // routeAuth is who may call the routes that differ from the others: App Engine's
 // cron service has no token, but a header that nobody else can send there.
 func (p *program) routeAuth(auth httpapi.Authenticator) map[string]httpapi.Authenticator {
-	if p.detector().Platform() != detect.AppEngine {
+	if p.config.Detector().Platform() != detect.AppEngine {
 		return nil
 	}
 	cron := httpapi.AnyOf(auth, httpapi.AppEngineCron())
@@ -66,23 +67,23 @@ func (p *program) routeAuth(auth httpapi.Authenticator) map[string]httpapi.Authe
 }
 
 // verifier accepts OIDC tokens; nil when no account is configured.
-func (p *program) verifier(t *target, log *slog.Logger) (*oidc.Verifier, error) {
-	s := p.settings
-	if err := p.checkCallers(); err != nil {
+func (p *program) verifier(t *config.Target, log *slog.Logger) (*oidc.Verifier, error) {
+	s := p.config.Settings
+	if err := p.config.CheckCallers(); err != nil {
 		return nil, err
 	}
-	if err := p.checkTrustPlatform(); err != nil {
+	if err := p.config.CheckTrustPlatform(); err != nil {
 		return nil, err
 	}
-	audiences, emails := p.audiences(s.TaskHandlerURL), p.emails(s.OIDCServiceAccountEmail)
+	audiences, emails := p.config.AudiencesFor(s.TaskHandlerURL), p.config.EmailsWith(s.OIDCServiceAccountEmail)
 	if t != nil {
-		audiences, emails = t.audience, t.emails
+		audiences, emails = t.Audiences, t.Emails
 	}
 	if len(emails) == 0 {
 		return nil, nil
 	}
 	if len(audiences) == 0 {
-		return nil, usagef("OIDC_AUDIENCE is required with OIDC_SERVICE_ACCOUNT_EMAIL or OIDC_ALLOWED_EMAILS: the URL that callers get their tokens for")
+		return nil, config.Problemf("OIDC_AUDIENCE", "is required with OIDC_SERVICE_ACCOUNT_EMAIL or OIDC_ALLOWED_EMAILS: the URL that callers get their tokens for")
 	}
 	verifier, err := oidc.New(oidc.Config{
 		Audiences: audiences, Emails: emails, TrustPlatform: s.OIDCTrustPlatform,

@@ -19,7 +19,7 @@ const chunkSize = 1000
 // line the chunks before it stay stored, and nothing of its own chunk is.
 func (c *enqueueCmd) bulk(ctx context.Context, p *program, client *queue.Client) error {
 	lines := bufio.NewReader(p.input(ctx))
-	limit := int(p.settings.TasksMaxBody)
+	limit := int(p.config.Settings.TasksMaxBody)
 	var chunk []queue.Request
 	first, stored := 1, 0 // number of the chunk's first line
 	numbers := make([]int, 0, chunkSize)

@@ -9,6 +9,7 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/claimcheck-go/claimcheck/server/internal/config"
 	"github.com/google/uuid"
 )
 
@@ -26,12 +27,9 @@ func newCLI(t *testing.T) *cli {
 // call runs the program and returns its exit status and what it printed.
 func (c *cli) call(stdin string, args ...string) (status int, stdout, stderr string) {
 	c.t.Helper()
-	for name, value := range c.env { // kong reads the process's environment
-		c.t.Setenv(name, value)
-	}
 	var out, errs bytes.Buffer
-	status = realMain(context.Background(), args, &program{definitions: testTasks,
-		getenv: func(name string) string { return c.env[name] }, stdin: strings.NewReader(stdin), stdout: &out, stderr: &errs,
+	status = realMain(context.Background(), args, config.Environment(c.env), &program{definitions: testTasks,
+		stdin: strings.NewReader(stdin), stdout: &out, stderr: &errs,
 	})
 	return status, out.String(), errs.String()
 }
@@ -347,8 +345,8 @@ func TestDeliveriesArriveAtThePathOfTheHandlerURL(t *testing.T) {
 		"https://x.example/hooks/{task_id}":   "/hooks/{task_id}",
 		"https://x.example/a/b/{task_id}/run": "/a/b/{task_id}/run",
 	} {
-		p := &program{definitions: testTasks, settings: &settings{TaskHandlerURL: handlerURL, TaskHandlerPath: "/tasks/execute/{task_id}/"}}
-		if got := p.executePath(); got != want {
+		p := &config.Config{Settings: &config.Settings{TaskHandlerURL: handlerURL, TaskHandlerPath: "/tasks/execute/{task_id}/"}}
+		if got := p.ExecutePath(); got != want {
 			t.Errorf("%s: %s, want %s", handlerURL, got, want)
 		}
 	}

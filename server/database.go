@@ -2,7 +2,6 @@ package server
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"net/url"
 	"strings"
@@ -14,10 +13,8 @@ import (
 	"github.com/claimcheck-go/claimcheck/queue"
 	"github.com/claimcheck-go/claimcheck/queue/pgstore"
 	"github.com/claimcheck-go/claimcheck/queue/sqlstore"
+	"github.com/claimcheck-go/claimcheck/server/internal/config"
 )
-
-// defaultDatabase is where tasks are kept off Google Cloud when nothing is said.
-const defaultDatabase = "sqlite:claimcheck.db"
 
 // database is a store with what stands around it: its schema and its end.
 type database interface {
@@ -33,22 +30,6 @@ type database interface {
 	Close() error
 }
 
-// databaseURL is the setting in its canonical form, or its default where there is
-// one.
-func (p *program) databaseURL() (string, error) {
-	if p.settings.DatabaseURL != "" {
-		rawURL, err := dburl.Canonical(p.settings.DatabaseURL)
-		if err != nil {
-			return "", usagef("DATABASE_URL: %w", err)
-		}
-		return rawURL, nil
-	}
-	if p.onPlatform() {
-		return "", usagef("DATABASE_URL is required here, since the disk of Cloud Run and App Engine is not kept: postgres://USER:PASSWORD@HOST/NAME")
-	}
-	return defaultDatabase, nil
-}
-
 // opening says how a database is opened.
 type opening struct {
 	unchecked bool // also one that would be refused for its own settings or version: for doctor, which says so
@@ -61,7 +42,7 @@ func (p *program) openDatabase(ctx context.Context, how opening) (database, erro
 	if err != nil {
 		return nil, err
 	}
-	rawURL, _ := p.databaseURL()
+	rawURL, _ := p.config.DatabaseURL()
 	if how.existing {
 		if err := p.checkExists(rawURL); err != nil {
 			return nil, err
@@ -79,12 +60,12 @@ func (p *program) openDatabase(ctx context.Context, how opening) (database, erro
 
 // databaseOpener judges the settings of the database, and returns what opens it.
 func (p *program) databaseOpener(how opening) (open func(context.Context) (database, error), err error) {
-	rawURL, err := p.databaseURL()
+	rawURL, err := p.config.DatabaseURL()
 	if err != nil {
 		return nil, err
 	}
-	if max := p.settings.DBMaxConns; max < 2 || max > maxConns {
-		return nil, usagef("DB_MAX_CONNS must be from 2 to %d, not %d: one connection is kept for heartbeats and results", maxConns, max)
+	if max := p.config.Settings.DBMaxConns; max < 2 || max > maxConns {
+		return nil, config.Problemf("DB_MAX_CONNS", "must be from 2 to %d, not %d: one connection is kept for heartbeats and results", maxConns, max)
 	}
 	dial, name, err := p.dialer(rawURL)
 	if err != nil {
@@ -92,7 +73,7 @@ func (p *program) databaseOpener(how opening) (open func(context.Context) (datab
 	}
 	switch scheme := dburl.Scheme(rawURL); scheme {
 	case "postgres":
-		cfg := pgstore.Config{URL: rawURL, MaxConns: p.settings.DBMaxConns, Pooler: p.settings.DBPooler, DialFunc: dial, Name: name}
+		cfg := pgstore.Config{URL: rawURL, MaxConns: p.config.Settings.DBMaxConns, Pooler: p.config.Settings.DBPooler, DialFunc: dial, Name: name}
 		if err := cfg.Validate(); err != nil {
 			return nil, usageError{err}
 		}
@@ -102,35 +83,35 @@ func (p *program) databaseOpener(how opening) (open func(context.Context) (datab
 		return func(ctx context.Context) (database, error) { return opened(pgstore.Open(ctx, cfg)) }, nil
 	case "mysql", "sqlite":
 		if scheme == "sqlite" && strings.Contains(rawURL, "?") {
-			return nil, usagef("DATABASE_URL: a SQLite database takes no parameters, and %.200q would be the name of a file: leave out everything from ? on", strings.TrimPrefix(rawURL, "sqlite:"))
+			return nil, config.Problemf("DATABASE_URL", ": a SQLite database takes no parameters, and %.200q would be the name of a file: leave out everything from ? on", strings.TrimPrefix(rawURL, "sqlite:"))
 		}
-		cfg := sqlstore.Config{MaxConns: p.settings.DBMaxConns, DialFunc: dial, Name: name, Existing: how.existing}
+		cfg := sqlstore.Config{MaxConns: p.config.Settings.DBMaxConns, DialFunc: dial, Name: name, Existing: how.existing}
 		if err := sqlstore.Validate(rawURL, cfg); err != nil {
 			if strings.HasPrefix(err.Error(), "DATABASE_URL") {
 				return nil, usageError{err}
 			}
-			return nil, usagef("DATABASE_URL: %w", err)
+			return nil, config.Problemf("DATABASE_URL", ": %s", err)
 		}
 		if how.unchecked {
 			return func(ctx context.Context) (database, error) { return opened(sqlstore.OpenUnchecked(ctx, rawURL, cfg)) }, nil
 		}
 		return func(ctx context.Context) (database, error) { return opened(sqlstore.Open(ctx, rawURL, cfg)) }, nil
 	default:
-		return nil, usageError{unknownDatabase(rawURL)}
+		return nil, unknownDatabase(rawURL)
 	}
 }
 
 // unknownDatabase says how a database is named. It quotes no more of the URL than
 // its scheme or a path, since what else it holds may be a password.
 func unknownDatabase(rawURL string) error {
-	const must = "DATABASE_URL must begin with postgres://, mysql://, mariadb://, sqlite:PATH or sqlite::memory:"
+	const must = "must begin with postgres://, mysql://, mariadb://, sqlite:PATH or sqlite::memory:"
 	if form := dburl.Suggestion(rawURL); form != "" {
-		return fmt.Errorf("%s; write %s", must, form)
+		return config.Problemf("DATABASE_URL", "%s; write %s", must, form)
 	}
 	if scheme := dburl.Scheme(rawURL); scheme != "" && strings.Contains(rawURL, "://") {
-		return fmt.Errorf("%s, not %.20q", must, scheme+":")
+		return config.Problemf("DATABASE_URL", "%s, not %.20q", must, scheme+":")
 	}
-	return errors.New(must)
+	return config.Problemf("DATABASE_URL", "%s", must)
 }
 
 // maxConns is more than any database takes.

@@ -7,6 +7,7 @@ import (
 	"path/filepath"
 
 	"github.com/claimcheck-go/claimcheck/queue/sqlstore"
+	"github.com/claimcheck-go/claimcheck/server/internal/config"
 )
 
 // Commands that only read name the database that they read, and create none. One
@@ -15,7 +16,7 @@ import (
 // nameDatabase says on stderr which database a command reads. With --json it says
 // nothing.
 func (p *program) nameDatabase(asJSON bool) {
-	if rawURL, err := p.databaseURL(); err == nil && !asJSON {
+	if rawURL, err := p.config.DatabaseURL(); err == nil && !asJSON {
 		fmt.Fprintf(p.stderr, "server: database %s\n", describeDatabase(rawURL))
 	}
 }
@@ -26,7 +27,7 @@ func (p *program) checkExists(rawURL string) error {
 	switch {
 	case file == "":
 		return nil
-	case p.settings.DatabaseURL != "":
+	case p.config.Settings.DatabaseURL != "":
 		return fmt.Errorf("SQLite database %s does not exist: correct DATABASE_URL, or create the database with: server migrate", file)
 	}
 	dir, err := os.Getwd()
@@ -38,12 +39,12 @@ func (p *program) checkExists(rawURL string) error {
 
 // checkKept refuses a database in memory for a command that ends.
 func (p *program) checkKept() error {
-	rawURL, err := p.databaseURL()
+	rawURL, err := p.config.DatabaseURL()
 	if err != nil {
 		return err
 	}
 	if isMemory(rawURL) {
-		return usagef("DATABASE_URL is %s, which is lost when this command ends and which no other process sees: only serve can use it; give a file, as in sqlite:claimcheck.db", rawURL)
+		return config.Problemf("DATABASE_URL", "is %s, which is lost when this command ends and which no other process sees: only serve can use it; give a file, as in sqlite:claimcheck.db", rawURL)
 	}
 	return nil
 }

@@ -16,16 +16,17 @@ import (
 	"github.com/claimcheck-go/claimcheck/cloudtasks"
 	"github.com/claimcheck-go/claimcheck/detect"
 	"github.com/claimcheck-go/claimcheck/internal/dbfacts"
+	"github.com/claimcheck-go/claimcheck/server/internal/config"
 	"github.com/claimcheck-go/claimcheck/server/internal/doctor"
 )
 
 type doctorCmd struct {
-	MaxInstances   int      `placeholder:"N" help:"Instances that may run at once, to judge connections and queues by. Default: not known."`
-	Concurrency    int      `default:"80" help:"Tasks that one instance runs at once, as serve has it."`
-	Deliver        bool     `help:"Make one real delivery: enqueue a probe task that does nothing, and wait until the running service has run it."`
-	DeliverTimeout duration `default:"60s" placeholder:"60s" help:"How long --deliver waits; a bare number is seconds."`
-	Integrity      bool     `help:"SQLite: look through the whole file (integrity_check), however long that takes."`
-	JSON           bool     `name:"json" help:"Print a list of {check, status, detail, mend}."`
+	MaxInstances   int           `placeholder:"N" help:"Instances that may run at once, to judge connections and queues by. Default: not known."`
+	Concurrency    int           `default:"80" help:"Tasks that one instance runs at once, as serve has it."`
+	Deliver        bool          `help:"Make one real delivery: enqueue a probe task that does nothing, and wait until the running service has run it."`
+	DeliverTimeout time.Duration `default:"60s" placeholder:"60s" help:"How long --deliver waits; a bare number is seconds."`
+	Integrity      bool          `help:"SQLite: look through the whole file (integrity_check), however long that takes."`
+	JSON           bool          `name:"json" help:"Print a list of {check, status, detail, mend}."`
 }
 
 // Help says what it does to the world, and shows examples.
@@ -65,7 +66,7 @@ type examination struct {
 	guessed   map[string]bool   // of these, those that may be wrong
 	undecided map[string]bool   // settings that the metadata server kept for itself
 	silent    error             // why it did
-	target    *target           // in cloudtasks mode
+	target    *config.Target    // in cloudtasks mode
 
 	// The ways out of this process.
 	dial     func(context.Context) (*apiv2.Client, error)
@@ -89,13 +90,13 @@ type examination struct {
 // Run prints what the checks find.
 func (c *doctorCmd) Run(ctx context.Context, p *program) error {
 	if c.MaxInstances < 0 {
-		return usagef("--max-instances must be 0 (not known) or more, not %d", c.MaxInstances)
+		return config.Problemf("--max-instances", "must be 0 (not known) or more, not %d", c.MaxInstances)
 	}
 	if c.Concurrency < 1 {
-		return usagef("--concurrency must be at least 1, not %d", c.Concurrency)
+		return config.Problemf("--concurrency", "must be at least 1, not %d", c.Concurrency)
 	}
 	if c.DeliverTimeout <= 0 {
-		return usagef("--deliver-timeout must be more than 0")
+		return config.Problemf("--deliver-timeout", "must be more than 0")
 	}
 	e := p.examine(ctx, c)
 	defer e.close()
@@ -139,11 +140,11 @@ func doctorLine(r doctor.Result) string {
 
 // examine works out the settings; it asks the metadata server, and nobody else.
 func (p *program) examine(ctx context.Context, cmd *doctorCmd) *examination {
-	completed := *p.settings
+	completed := *p.config.Settings
 	inner := *p
-	inner.settings, inner.examines = &completed, true
+	inner.config = &config.Config{Settings: &completed, Env: p.config.Env, Role: config.Diagnoses}
 	e := &examination{
-		program: &inner, cmd: cmd, detector: p.detector(),
+		program: &inner, cmd: cmd, detector: p.config.Detector(),
 		problems: map[string]doctor.Finding{}, detected: map[string]string{}, undecided: map[string]bool{}, guessed: map[string]bool{},
 		http:     &http.Client{CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }},
 		dialJobs: dialJobs, dialServices: dialServices,
@@ -167,7 +168,7 @@ const leastSecret = 8
 // run runs all checks. No finding tells a secret.
 func (e *examination) run(ctx context.Context, report func(doctor.Result)) []doctor.Result {
 	var hide []string
-	for _, secret := range e.secrets() {
+	for _, secret := range config.Secrets(e.config.Settings, e.sources.Provided()) {
 		if len(secret) >= leastSecret {
 			hide = append(hide, secret, "xxxxx")
 		}
@@ -209,7 +210,7 @@ func (e *examination) checks() []doctor.Check {
 // noCloudTasks is why a check of cloudtasks mode is skipped; empty: it is not.
 func (e *examination) noCloudTasks() string {
 	switch {
-	case e.mode != modeCloudTasks:
+	case e.mode != config.ModeCloudTasks:
 		return e.mode + " mode"
 	case e.target == nil:
 		return "the settings do not say where tasks go"

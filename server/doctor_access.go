@@ -27,7 +27,7 @@ const grantMend = "GRANT SELECT, INSERT, UPDATE, DELETE on the claimcheck_ table
 
 // checkRights reports whether the database's user may write to the tables.
 func (e *examination) checkRights(ctx context.Context) doctor.Finding {
-	if e.db == nil || strings.HasSuffix(e.settings.DatabaseURL, ":memory:") {
+	if e.db == nil || strings.HasSuffix(e.config.Settings.DatabaseURL, ":memory:") {
 		return doctor.Skipf("there is no database yet")
 	}
 	missing, err := e.db.MissingRights(ctx)
@@ -45,7 +45,7 @@ const quickSize = 256 << 20
 
 // checkIntegrity looks through an SQLite file.
 func (e *examination) checkIntegrity(ctx context.Context) doctor.Finding {
-	path, _ := sqlstore.FilePath(e.settings.DatabaseURL)
+	path, _ := sqlstore.FilePath(e.config.Settings.DatabaseURL)
 	if info, err := os.Stat(path); err == nil && info.Size() > quickSize && !e.cmd.Integrity {
 		return doctor.Skipf("%s has %d MiB; --integrity looks through it", path, info.Size()>>20)
 	}
@@ -67,15 +67,15 @@ func (e *examination) checkQueueTarget(context.Context) doctor.Finding {
 	if len(e.queues) == 0 {
 		return doctor.Skipf("no queue could be looked at")
 	}
-	at := fmt.Sprintf(" --location=%s --project=%s", e.settings.CloudTasksLocation, e.settings.CloudTasksProject)
+	at := fmt.Sprintf(" --location=%s --project=%s", e.config.Settings.CloudTasksLocation, e.config.Settings.CloudTasksProject)
 	var bad, fixes []string
 	for _, q := range e.queues {
 		id := lastPart(q.GetName())
-		if text := redirection(q.GetHttpTarget()); text != "" && e.target.config.AppEngine == nil {
+		if text := redirection(q.GetHttpTarget()); text != "" && e.target.Tasks.AppEngine == nil {
 			bad = append(bad, id+" "+text)
 			fixes = append(fixes, "gcloud tasks queues update "+id+at+" --clear-http-uri-override --clear-http-oidc-service-account-email-override --clear-http-oidc-token-audience-override --clear-http-method-override")
 		}
-		if r := q.GetAppEngineRoutingOverride(); r.GetHost()+r.GetService()+r.GetVersion()+r.GetInstance() != "" && e.target.config.AppEngine != nil {
+		if r := q.GetAppEngineRoutingOverride(); r.GetHost()+r.GetService()+r.GetVersion()+r.GetInstance() != "" && e.target.Tasks.AppEngine != nil {
 			bad = append(bad, fmt.Sprintf("%s sends every delivery to %s %s %s of App Engine", id, r.GetService(), r.GetVersion(), r.GetInstance()))
 			fixes = append(fixes, "gcloud tasks queues update "+id+at+" --clear-routing-override")
 		}
@@ -119,7 +119,7 @@ var dialServices = func(ctx context.Context) (*run.ServicesClient, error) { retu
 // cloudRunService is the full name of the service that handles deliveries, as far
 // as its URL or the platform tells.
 func (e *examination) cloudRunService() string {
-	u, err := url.Parse(cloudtasks.WithoutTag(e.settings.TaskHandlerURL))
+	u, err := url.Parse(cloudtasks.WithoutTag(e.config.Settings.TaskHandlerURL))
 	if err != nil {
 		return ""
 	}
@@ -130,7 +130,7 @@ func (e *examination) cloudRunService() string {
 	case ok && dash > 0 && isNumber(label[dash+1:]) && !strings.Contains(region, "."):
 		return fmt.Sprintf("projects/%s/locations/%s/services/%s", label[dash+1:], region, label[:dash])
 	case e.detector.Platform() == detect.CloudRunService:
-		return fmt.Sprintf("projects/%s/locations/%s/services/%s", e.settings.CloudTasksProject, e.settings.CloudTasksLocation, e.getenv("K_SERVICE"))
+		return fmt.Sprintf("projects/%s/locations/%s/services/%s", e.config.Settings.CloudTasksProject, e.config.Settings.CloudTasksLocation, e.config.Env.Get("K_SERVICE"))
 	}
 	return ""
 }
@@ -144,7 +144,7 @@ func (e *examination) checkInvoker(ctx context.Context) doctor.Finding {
 		return doctor.Skipf("the handler's URL names no Cloud Run service")
 	}
 	parts := strings.Split(name, "/")
-	at := fmt.Sprintf("%s --region=%s --project=%s", parts[5], parts[3], e.settings.CloudTasksProject)
+	at := fmt.Sprintf("%s --region=%s --project=%s", parts[5], parts[3], e.config.Settings.CloudTasksProject)
 	unseen := func(err error) doctor.Finding {
 		return doctor.Warnf(fmt.Sprintf("gcloud run services add-iam-policy-binding %s --member=serviceAccount:%s --role=roles/run.viewer, which only doctor needs; or --deliver", at, e.account()),
 			"could not check whether %s may call %s: %s", e.signer(), name, status.Convert(err).Message())

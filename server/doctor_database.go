@@ -11,13 +11,14 @@ import (
 
 	"github.com/claimcheck-go/claimcheck/cloudtasks"
 	"github.com/claimcheck-go/claimcheck/queue"
+	"github.com/claimcheck-go/claimcheck/server/internal/config"
 	"github.com/claimcheck-go/claimcheck/server/internal/doctor"
 )
 
 // databaseChecks are those of the database. An SQLite file that does not exist
 // yet is not made, and so has nothing to be asked.
 func (e *examination) databaseChecks() []doctor.Check {
-	rawURL, _ := e.databaseURL()
+	rawURL, _ := e.config.DatabaseURL()
 	embedded := strings.HasPrefix(rawURL, "sqlite:")
 	if embedded {
 		e.file = missingFile(rawURL)
@@ -67,7 +68,7 @@ func (e *examination) databaseChecks() []doctor.Check {
 }
 
 func (e *examination) checkDatabase(ctx context.Context) doctor.Finding {
-	rawURL, err := e.databaseURL()
+	rawURL, err := e.config.DatabaseURL()
 	if err != nil {
 		return doctor.Failf("set DATABASE_URL", "%s", err)
 	}
@@ -88,10 +89,10 @@ func (e *examination) checkDatabase(ctx context.Context) doctor.Finding {
 		return doctor.Failf(openFix(err), "%s", err)
 	}
 	at := describeDatabase(rawURL)
-	if e.settings.CloudSQLInstance != "" {
-		at += " through the connector to " + e.settings.CloudSQLInstance
-	} else if e.settings.AlloyDBInstance != "" {
-		at += " through the connector to " + e.settings.AlloyDBInstance
+	if e.config.Settings.CloudSQLInstance != "" {
+		at += " through the connector to " + e.config.Settings.CloudSQLInstance
+	} else if e.config.Settings.AlloyDBInstance != "" {
+		at += " through the connector to " + e.config.Settings.AlloyDBInstance
 	}
 	if e.facts.ReadOnly {
 		return doctor.Failf("let DATABASE_URL name the primary", "%s answers, but takes no writes: a replica, or set to read-only", at)
@@ -142,7 +143,7 @@ func (e *examination) checkDurability(context.Context) doctor.Finding {
 // checkConnections weighs the pool against the server's limits. While a release
 // runs, the old revision and the new one both have their instances.
 func (e *examination) checkConnections(context.Context) doctor.Finding {
-	f, pool := e.facts, e.settings.DBMaxConns
+	f, pool := e.facts, e.config.Settings.DBMaxConns
 	free, limit := f.MaxConnections-f.Reserved, "max_connections"
 	if f.UserLimit > 0 && f.UserLimit < free {
 		free, limit = f.UserLimit, "the limit of this user or database"
@@ -174,7 +175,7 @@ func (e *examination) checkConnections(context.Context) doctor.Finding {
 // largest task: quotes and backslashes are sent as two bytes each.
 func (e *examination) checkPacketSize(context.Context) doctor.Finding {
 	const rest = 64 << 10 // of a statement
-	body, packet := uint64(max(0, e.settings.TasksMaxBody)), e.facts.MaxPacket
+	body, packet := uint64(max(0, e.config.Settings.TasksMaxBody)), e.facts.MaxPacket
 	needs := 2*body + rest
 	seen := fmt.Sprintf("max_allowed_packet is %s, TASKS_MAX_BODY %s", humanize.IBytes(packet), humanize.IBytes(body))
 	if packet >= needs {
@@ -185,7 +186,7 @@ func (e *examination) checkPacketSize(context.Context) doctor.Finding {
 }
 
 func (e *examination) checkPooler(context.Context) doctor.Finding {
-	switch pooled, said := e.facts.Pooled, e.settings.DBPooler; {
+	switch pooled, said := e.facts.Pooled, e.config.Settings.DBPooler; {
 	case pooled && !said:
 		return doctor.Warnf("DB_POOLER=true", "a connection pooler sits in between; if it pools transactions, statements that are prepared get lost")
 	case pooled:
@@ -207,8 +208,8 @@ func schemaMend(err error) string {
 
 // checkSchema compares the tables with what this program needs.
 func (e *examination) checkSchema(ctx context.Context) doctor.Finding {
-	bySelf := e.mode == modeLocal // serve migrates then
-	if rawURL, _ := e.databaseURL(); e.file != "" || isMemory(rawURL) {
+	bySelf := e.mode == config.ModeLocal // serve migrates then
+	if rawURL, _ := e.config.DatabaseURL(); e.file != "" || isMemory(rawURL) {
 		if bySelf {
 			return doctor.Okf("the tables are made with the database")
 		}
@@ -269,17 +270,17 @@ func (e *examination) checkSweeper(ctx context.Context) doctor.Finding {
 	if err != nil {
 		return doctor.Failf("", "%s", err)
 	}
-	origin, audience := cloudtasks.WithoutTag(e.handlerOrigin(ctx)), firstIn(e.target.audience) // a tag's revision may go
-	if e.settings.TaskHandlerURL == standIns["TASK_HANDLER_URL"] {
+	origin, audience := cloudtasks.WithoutTag(e.handlerOrigin(ctx)), firstIn(e.target.Audiences) // a tag's revision may go
+	if e.config.Settings.TaskHandlerURL == standIns["TASK_HANDLER_URL"] {
 		if audience == origin {
 			audience = "URL_OF_THE_SERVICE"
 		}
 		origin = "URL_OF_THE_SERVICE"
 	}
 	mend := fmt.Sprintf("gcloud scheduler jobs create http claimcheck-sweep --location=%s --project=%s --schedule='* * * * *' --uri=%s/tasks/sweep/ --http-method=POST --oidc-service-account-email=%s --oidc-token-audience=%s",
-		known("CLOUD_TASKS_LOCATION", e.settings.CloudTasksLocation, "LOCATION"), known("CLOUD_TASKS_PROJECT", e.settings.CloudTasksProject, "PROJECT"),
-		origin, known("OIDC_SERVICE_ACCOUNT_EMAIL", e.settings.OIDCServiceAccountEmail, "ACCOUNT_THAT_MAY_CALL"), audience)
-	if e.target.config.AppEngine != nil {
+		known("CLOUD_TASKS_LOCATION", e.config.Settings.CloudTasksLocation, "LOCATION"), known("CLOUD_TASKS_PROJECT", e.config.Settings.CloudTasksProject, "PROJECT"),
+		origin, known("OIDC_SERVICE_ACCOUNT_EMAIL", e.config.Settings.OIDCServiceAccountEmail, "ACCOUNT_THAT_MAY_CALL"), audience)
+	if e.target.Tasks.AppEngine != nil {
 		mend = "gcloud app deploy cron.yaml"
 	}
 	swept, seen := marks[queue.TouchSwept]

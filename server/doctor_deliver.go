@@ -20,6 +20,7 @@ import (
 
 	"github.com/claimcheck-go/claimcheck/cloudtasks"
 	"github.com/claimcheck-go/claimcheck/queue"
+	"github.com/claimcheck-go/claimcheck/server/internal/config"
 	"github.com/claimcheck-go/claimcheck/server/internal/doctor"
 )
 
@@ -38,12 +39,12 @@ func (e *examination) deliverCheck() doctor.Check {
 	switch {
 	case !e.cmd.Deliver:
 		check.Skip = "--deliver makes one"
-	case e.mode == modeCloudTasks && e.target == nil:
+	case e.mode == config.ModeCloudTasks && e.target == nil:
 		check.Skip = e.noCloudTasks()
-	case e.mode != modeCloudTasks: // whose checks are skipped
+	case e.mode != config.ModeCloudTasks: // whose checks are skipped
 		check.Needs = check.Needs[:4]
 	}
-	if rawURL, _ := e.databaseURL(); e.file != "" || isMemory(rawURL) {
+	if rawURL, _ := e.config.DatabaseURL(); e.file != "" || isMemory(rawURL) {
 		// Then rights is skipped, and a delivery that was asked for must not be.
 		check.Needs = slices.DeleteFunc(check.Needs, func(name string) bool { return name == "rights" })
 	}
@@ -86,7 +87,7 @@ func (c *probeCreator) task() string {
 // checkDelivery enqueues the probe as any task is enqueued, and waits for the
 // running service, or worker, to have run it.
 func (e *examination) checkDelivery(ctx context.Context) doctor.Finding {
-	if rawURL, _ := e.databaseURL(); e.file != "" || isMemory(rawURL) {
+	if rawURL, _ := e.config.DatabaseURL(); e.file != "" || isMemory(rawURL) {
 		return doctor.Failf("start serve with this database", "not created: there is no database yet")
 	}
 	d := &delivery{examination: e}
@@ -110,22 +111,22 @@ func (e *examination) checkDelivery(ctx context.Context) doctor.Finding {
 }
 
 func (d *delivery) enqueue(ctx context.Context) (err error) {
-	config := queue.Config{
-		Store: d.db, Registry: d.knownTasks(), Queues: nonEmpty(d.settings.TasksQueues), Logger: slog.New(slog.DiscardHandler),
-		DispatchTimeout: time.Duration(d.settings.TasksDispatchTimeout),
+	cfg := queue.Config{
+		Store: d.db, Registry: d.knownTasks(), Queues: config.NonEmpty(d.config.Settings.TasksQueues), Logger: slog.New(slog.DiscardHandler),
+		DispatchTimeout: time.Duration(d.config.Settings.TasksDispatchTimeout),
 	}
-	if d.mode == modeCloudTasks {
+	if d.mode == config.ModeCloudTasks {
 		d.creator = &probeCreator{TaskCreator: d.tasks}
-		if config.Dispatcher, err = cloudtasks.New(d.creator, d.target.config); err != nil {
+		if cfg.Dispatcher, err = cloudtasks.New(d.creator, d.target.Tasks); err != nil {
 			return err
 		}
 	}
-	if d.client, err = queue.NewClient(config); err != nil {
+	if d.client, err = queue.NewClient(cfg); err != nil {
 		return err
 	}
 	options := []queue.Option{queue.MaxAttempts(3)}
-	if len(config.Queues) > 0 {
-		options = append(options, queue.OnQueue(config.Queues[0]))
+	if len(cfg.Queues) > 0 {
+		options = append(options, queue.OnQueue(cfg.Queues[0]))
 	}
 	if d.handle, err = d.client.Enqueue(ctx, probeTask, nil, options...); err != nil {
 		return err
@@ -148,9 +149,9 @@ func (d *delivery) stuck(ctx context.Context, took time.Duration, waited error) 
 		return doctor.Failf("look at the log of the server", "%s: claimed by %s, and FAILED: %s", d.handle.ID, last(row.WorkerIDs), row.Errors[len(row.Errors)-1].Message)
 	case len(row.WorkerIDs) > 0:
 		return doctor.Failf("look at the log of that server", "%s%s, claimed by %s, which has not finished it (%s)", where, d.delivered(), last(row.WorkerIDs), row.Status)
-	case d.mode == modeLocal:
+	case d.mode == config.ModeLocal:
 		return doctor.Failf("start serve with this database", "%s, not claimed: no server in local mode runs with this database", where)
-	case d.mode == modePull:
+	case d.mode == config.ModePull:
 		return doctor.Failf("start work --continuous with this database, for queue "+row.Queue, "%s, not claimed: no worker pulls from queue %s of this database", where, row.Queue)
 	}
 	return d.stuckInQueue(ctx, where)
@@ -159,7 +160,7 @@ func (d *delivery) stuck(ctx context.Context, took time.Duration, waited error) 
 // delivered names the steps before the claim, which only cloudtasks mode has: in the
 // other modes a process takes the row from the database.
 func (d *delivery) delivered() string {
-	if d.mode == modeCloudTasks {
+	if d.mode == config.ModeCloudTasks {
 		return ", delivered, authenticated"
 	}
 	return ""

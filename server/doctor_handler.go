@@ -21,7 +21,7 @@ func (e *examination) handlerChecks() []doctor.Check {
 	skip := e.noCloudTasks()
 	handler := []string{"TASK_HANDLER_URL", "TASK_HANDLER_PATH"}
 	audience := doctor.Check{Name: "audience", Skip: skip, Needs: append(handler[:2:2], "OIDC_AUDIENCE"), Look: e.checkAudience}
-	if e.target != nil && e.target.config.AppEngine != nil {
+	if e.target != nil && e.target.Tasks.AppEngine != nil {
 		audience.Skip = "App Engine's deliveries carry no token"
 	}
 	return []doctor.Check{
@@ -34,11 +34,11 @@ func (e *examination) handlerChecks() []doctor.Check {
 
 // handlerOrigin is scheme and host of the handler; empty: it has none.
 func (e *examination) handlerOrigin(ctx context.Context) string {
-	if e.target != nil && e.target.config.AppEngine != nil {
+	if e.target != nil && e.target.Tasks.AppEngine != nil {
 		origin, _ := e.detector.HandlerOrigin(ctx)
 		return origin.Value
 	}
-	u, err := url.Parse(e.settings.TaskHandlerURL)
+	u, err := url.Parse(e.config.Settings.TaskHandlerURL)
 	if err != nil || u.Host == "" {
 		return ""
 	}
@@ -49,14 +49,14 @@ func (e *examination) handlerOrigin(ctx context.Context) string {
 // which is what Cloud Run's IAM accepts. It wants the service's own URL, without
 // a traffic tag.
 func (e *examination) checkAudience(ctx context.Context) doctor.Finding {
-	origin, first := e.handlerOrigin(ctx), firstIn(e.target.audience)
+	origin, first := e.handlerOrigin(ctx), firstIn(e.target.Audiences)
 	untagged := cloudtasks.WithoutTag(origin)
 	switch {
 	case first == untagged:
 		return doctor.Okf("%s, that of the handler", first)
 	case first == origin:
 		return doctor.Warnf("OIDC_AUDIENCE="+untagged, "%s is the URL of a traffic tag, for which Cloud Run's IAM accepts no tokens", first)
-	case slices.Contains(e.target.audience, untagged):
+	case slices.Contains(e.target.Audiences, untagged):
 		return doctor.Warnf(fmt.Sprintf("OIDC_AUDIENCE=%s,%s", untagged, first), "tokens carry %s, the first, though the handler is at %s", first, untagged)
 	}
 	return doctor.Warnf("OIDC_AUDIENCE="+untagged, "tokens carry %q, but the handler is at %s: Cloud Run's IAM accepts that only as a custom audience", first, untagged)
@@ -128,9 +128,9 @@ func (e *examination) checkHandler(ctx context.Context) doctor.Finding {
 
 // checkStrangers tries to run a task that does not exist, without credentials.
 func (e *examination) checkStrangers(ctx context.Context) doctor.Finding {
-	target := strings.Replace(e.settings.TaskHandlerURL, "{task_id}", uuid.NewString(), 1)
-	if e.target.config.AppEngine != nil {
-		target = e.handlerOrigin(ctx) + strings.Replace(e.settings.TaskHandlerPath, "{task_id}", uuid.NewString(), 1)
+	target := strings.Replace(e.config.Settings.TaskHandlerURL, "{task_id}", uuid.NewString(), 1)
+	if e.target.Tasks.AppEngine != nil {
+		target = e.handlerOrigin(ctx) + strings.Replace(e.config.Settings.TaskHandlerPath, "{task_id}", uuid.NewString(), 1)
 	}
 	got, err := e.ask(ctx, http.MethodPost, target)
 	if err != nil {

@@ -21,6 +21,7 @@ import (
 	"github.com/claimcheck-go/claimcheck/cloudtasks/cloudtaskstest"
 	"github.com/claimcheck-go/claimcheck/internal/dbfacts"
 	"github.com/claimcheck-go/claimcheck/queue"
+	"github.com/claimcheck-go/claimcheck/server/internal/config"
 	"github.com/claimcheck-go/claimcheck/server/internal/doctor"
 )
 
@@ -106,7 +107,7 @@ func (p *patient) keep(databaseURL string) {
 
 func openFor(t *testing.T, databaseURL string) database {
 	t.Helper()
-	db, err := (&program{definitions: testTasks, settings: &settings{DatabaseURL: databaseURL, DBMaxConns: 2}}).openDatabase(t.Context(), opening{})
+	db, err := (&program{definitions: testTasks, config: &config.Config{Settings: &config.Settings{DatabaseURL: databaseURL, DBMaxConns: 2}}}).openDatabase(t.Context(), opening{})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -157,22 +158,18 @@ func (r redirected) RoundTrip(request *http.Request) (*http.Response, error) {
 // examine runs doctor.
 func (p *patient) examine() []doctor.Result {
 	p.t.Helper()
-	for name, value := range p.env { // kong reads the process's environment
-		p.t.Setenv(name, value)
-	}
 	var g grammar
-	parser, err := kong.New(&g, kong.DefaultEnvars("CLAIMCHECK"), kong.ExplicitGroups(settingGroups))
+	sources := config.NewSources(append([]string{"doctor"}, p.args...), p.env)
+	parser, err := kong.New(&g, sources.Options()...)
 	if err != nil {
 		p.t.Fatal(err)
 	}
-	in := readInputs(append([]string{"doctor"}, p.args...), parser.Model.Node)
-	command, err := parser.Parse(in.args)
+	command, err := sources.Parse(parser)
 	if err != nil {
 		p.t.Fatal(err)
 	}
 	e := (&program{definitions: testTasks,
-		settings: &g.settings, given: givenIn(command), blank: in.checkBlank(command), stdout: io.Discard, stderr: io.Discard,
-		getenv: func(name string) string { return p.env[name] },
+		config: &config.Config{Settings: &g.Settings, Env: p.env}, sources: sources, blank: sources.CheckBlank(command), stdout: io.Discard, stderr: io.Discard,
 	}).examine(p.t.Context(), &g.Doctor)
 	defer e.close()
 	if p.facts != nil {

@@ -8,6 +8,7 @@ import (
 
 	"github.com/claimcheck-go/claimcheck/detect"
 	"github.com/claimcheck-go/claimcheck/oidc"
+	"github.com/claimcheck-go/claimcheck/server/internal/config"
 	"github.com/claimcheck-go/claimcheck/server/internal/doctor"
 )
 
@@ -19,17 +20,17 @@ func (e *examination) checkPlatform(context.Context) doctor.Finding {
 	case detect.None:
 		return doctor.Okf("neither Cloud Run nor App Engine")
 	case detect.AppEngine:
-		where += fmt.Sprintf(" service %s, version %s", e.getenv("GAE_SERVICE"), e.getenv("GAE_VERSION"))
+		where += fmt.Sprintf(" service %s, version %s", e.config.Env.Get("GAE_SERVICE"), e.config.Env.Get("GAE_VERSION"))
 	case detect.CloudRunService:
-		where += fmt.Sprintf(" %s, revision %s", e.getenv("K_SERVICE"), e.getenv("K_REVISION"))
+		where += fmt.Sprintf(" %s, revision %s", e.config.Env.Get("K_SERVICE"), e.config.Env.Get("K_REVISION"))
 	}
 	if e.silent == nil {
 		return doctor.Okf("%s", where)
 	}
 	var missing []string
-	for _, g := range e.given {
-		if e.undecided[g.name] {
-			missing = append(missing, settingExamples[g.name])
+	for _, g := range e.sources.Provided() {
+		if e.undecided[g.Name] {
+			missing = append(missing, settingExamples[g.Name])
 		}
 	}
 	return doctor.Failf("set "+strings.Join(missing, " "), "%s, whose metadata server does not answer: %s", where, e.silent)
@@ -39,10 +40,10 @@ func (e *examination) checkPlatform(context.Context) doctor.Finding {
 func (e *examination) checkAccess(context.Context) doctor.Finding {
 	listen := (&serveCmd{}).listen(e.program)
 	_, err := e.authenticator(&parts{mode: e.mode, target: e.target, log: slog.New(slog.DiscardHandler)}, listen)
-	if trust := e.checkTrustPlatform(); trust != nil {
+	if trust := e.config.CheckTrustPlatform(); trust != nil {
 		return doctor.Failf("unset OIDC_TRUST_PLATFORM", "%s", trust)
 	}
-	if err != nil && e.mode == modePull {
+	if err != nil && e.mode == config.ModePull {
 		return doctor.Warnf("TASK_API_TOKEN=$(openssl rand -hex 32)", "serve refuses to start, since nothing says who may call /tasks/*; work needs nobody")
 	}
 	if err != nil {
@@ -52,13 +53,13 @@ func (e *examination) checkAccess(context.Context) doctor.Finding {
 	if emails := e.callers(); len(emails) > 0 {
 		ways = append(ways, "OIDC tokens of "+strings.Join(emails, ", "))
 	}
-	if e.settings.TaskAPIToken != "" {
+	if e.config.Settings.TaskAPIToken != "" {
 		ways = append(ways, "who has TASK_API_TOKEN")
 	}
-	if e.settings.TaskHMACSecret != "" {
+	if e.config.Settings.TaskHMACSecret != "" {
 		ways = append(ways, "who signs with TASK_HMAC_SECRET")
 	}
-	if e.target != nil && e.target.config.AppEngine != nil {
+	if e.target != nil && e.target.Tasks.AppEngine != nil {
 		ways = append(ways, "App Engine's queues")
 	}
 	if len(ways) == 0 {
@@ -70,15 +71,15 @@ func (e *examination) checkAccess(context.Context) doctor.Finding {
 // callers are the accounts whose tokens are accepted.
 func (e *examination) callers() []string {
 	if e.target != nil {
-		return e.target.emails
+		return e.target.Emails
 	}
-	return e.emails(e.settings.OIDCServiceAccountEmail)
+	return e.config.EmailsWith(e.config.Settings.OIDCServiceAccountEmail)
 }
 
 // checkIdentity says who this process is.
 func (e *examination) checkIdentity(context.Context) doctor.Finding {
 	switch {
-	case e.settings.CloudTasksEmulatorHost != "":
+	case e.config.Settings.CloudTasksEmulatorHost != "":
 		return doctor.Okf("none: an emulator asks for no credentials")
 	case e.runsAs != "":
 		return doctor.Okf("runs as %s; deliveries are signed as %s", e.runsAs, e.signer())
@@ -91,10 +92,10 @@ func (e *examination) checkIdentity(context.Context) doctor.Finding {
 }
 
 func (e *examination) signer() string {
-	if e.target.config.AppEngine != nil {
+	if e.target.Tasks.AppEngine != nil {
 		return "App Engine"
 	}
-	return e.target.config.ServiceAccountEmail
+	return e.target.Tasks.ServiceAccountEmail
 }
 
 // checkKeys fetches what tokens are verified with.
@@ -112,12 +113,12 @@ func (e *examination) checkKeys(ctx context.Context) doctor.Finding {
 
 // doctorVerifier is that of the settings, over the doctor's own way out.
 func (e *examination) doctorVerifier() (*oidc.Verifier, error) {
-	audiences := e.audiences(e.settings.TaskHandlerURL)
+	audiences := e.config.AudiencesFor(e.config.Settings.TaskHandlerURL)
 	if e.target != nil {
-		audiences = e.target.audience
+		audiences = e.target.Audiences
 	}
 	return oidc.New(oidc.Config{
-		Audiences: audiences, Emails: e.callers(), Issuer: e.settings.OIDCIssuer, CertsURL: e.settings.OIDCCertsURL,
+		Audiences: audiences, Emails: e.callers(), Issuer: e.config.Settings.OIDCIssuer, CertsURL: e.config.Settings.OIDCCertsURL,
 		HTTPClient: e.http, Logger: slog.New(slog.DiscardHandler),
 	})
 }

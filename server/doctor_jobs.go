@@ -28,11 +28,11 @@ const (
 // mode.
 func (e *examination) jobChecks() []doctor.Check {
 	skip := ""
-	if e.settings.JobsName == "" {
+	if e.config.Settings.JobsName == "" {
 		skip = "JOBS_NAME is not set"
 	}
 	needs := []string{"JOBS_NAME"}
-	if cloudrunjobs.IsShort(e.settings.JobsName) {
+	if cloudrunjobs.IsShort(e.config.Settings.JobsName) {
 		needs = append(needs, "CLOUD_TASKS_PROJECT", "CLOUD_TASKS_LOCATION")
 	}
 	return []doctor.Check{
@@ -45,7 +45,7 @@ func (e *examination) jobChecks() []doctor.Check {
 // look at it, and is then told so as well where there is no such job.
 func (e *examination) checkJob(ctx context.Context) doctor.Finding {
 	var err error
-	if e.job, err = e.jobName(ctx); err != nil {
+	if e.job, err = e.config.JobName(ctx); err != nil {
 		return doctor.Failf("correct JOBS_NAME (--jobs-name)", "%s", err)
 	}
 	if e.jobs, err = e.dialJobs(ctx); err != nil {

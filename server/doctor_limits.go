@@ -21,11 +21,11 @@ import (
 
 // checkTimeLimits compares how long tasks may take with how long a request may.
 func (e *examination) checkTimeLimits(context.Context) doctor.Finding {
-	request := e.requestTimeout()
+	request := e.config.RequestTimeout()
 	if err := checkTimeouts(e.knownTasks(), e.target); err != nil {
 		return doctor.Failf("raise the platform's timeout and REQUEST_TIMEOUT, or lower queue.Timeout", "%s", err)
 	}
-	wanted, limit := time.Duration(e.settings.TasksTimeout), e.defaultTimeout(e.mode)
+	wanted, limit := time.Duration(e.config.Settings.TasksTimeout), e.config.DefaultTimeout(e.mode)
 	if wanted == 0 {
 		wanted = 9 * time.Minute
 	}
@@ -33,10 +33,10 @@ func (e *examination) checkTimeLimits(context.Context) doctor.Finding {
 		needs := (wanted + 30*time.Second).Truncate(time.Second)
 		mend := fmt.Sprintf("give requests %s on the platform, and REQUEST_TIMEOUT=%s", needs, needs)
 		if e.detector.Platform() == detect.CloudRunService {
-			mend = fmt.Sprintf("gcloud run services update %s --timeout=%d --update-env-vars=REQUEST_TIMEOUT=%s", e.getenv("K_SERVICE"), int(needs.Seconds()), needs)
+			mend = fmt.Sprintf("gcloud run services update %s --timeout=%d --update-env-vars=REQUEST_TIMEOUT=%s", e.config.Env.Get("K_SERVICE"), int(needs.Seconds()), needs)
 		}
 		given := "REQUEST_TIMEOUT"
-		if e.settings.RequestTimeout == 0 {
+		if e.config.Settings.RequestTimeout == 0 {
 			given = "REQUEST_TIMEOUT is not set, so Cloud Run's default counts:"
 		}
 		return doctor.Warnf(mend, "%s %s is less than tasks want (%s) and their delivery waits: they end after %s", given, request, wanted, limit)
@@ -66,7 +66,7 @@ func (e *examination) checkRates(context.Context) doctor.Finding {
 	update := func(ids []string, flag string) string {
 		var commands []string
 		for _, id := range ids {
-			commands = append(commands, fmt.Sprintf("gcloud tasks queues update %s --location=%s --project=%s %s", id, e.settings.CloudTasksLocation, e.settings.CloudTasksProject, flag))
+			commands = append(commands, fmt.Sprintf("gcloud tasks queues update %s --location=%s --project=%s %s", id, e.config.Settings.CloudTasksLocation, e.config.Settings.CloudTasksProject, flag))
 		}
 		return strings.Join(commands, "; ")
 	}
@@ -103,7 +103,7 @@ func (e *examination) checkCreate(ctx context.Context) doctor.Finding {
 	group.SetLimit(calls)
 	for _, id := range ids {
 		group.Go(func() error {
-			create, remove := cloudtasks.Probe(ctx, e.tasks, e.target.config, id)
+			create, remove := cloudtasks.Probe(ctx, e.tasks, e.target.Tasks, id)
 			mu.Lock()
 			defer mu.Unlock()
 			if create != nil {
@@ -124,7 +124,7 @@ func (e *examination) checkCreate(ctx context.Context) doctor.Finding {
 	if left := slices.Sorted(maps.Keys(stayed)); len(left) > 0 {
 		var mends []string
 		for _, id := range left {
-			mends = append(mends, fmt.Sprintf("gcloud tasks delete %s --queue=%s --location=%s --project=%s", probeName.FindString(stayed[id].Error()), id, e.settings.CloudTasksLocation, e.settings.CloudTasksProject))
+			mends = append(mends, fmt.Sprintf("gcloud tasks delete %s --queue=%s --location=%s --project=%s", probeName.FindString(stayed[id].Error()), id, e.config.Settings.CloudTasksLocation, e.config.Settings.CloudTasksProject))
 		}
 		return doctor.Warnf("leave it there, or as yourself: "+strings.Join(mends, "; "),
 			"created, but it stays there until its delivery, in 25 days, finds nothing to do: %s", stayed[left[0]])
@@ -141,25 +141,25 @@ func (e *examination) judgeCreate(id string, err error) (doctor.Finding, bool) {
 	}
 	why := cloudtasks.WhyRefused(err)
 	switch code := status.Code(err); {
-	case code == codes.PermissionDenied && why == cloudtasks.RefusedAccount, code == codes.NotFound && seen && e.target.config.AppEngine == nil:
+	case code == codes.PermissionDenied && why == cloudtasks.RefusedAccount, code == codes.NotFound && seen && e.target.Tasks.AppEngine == nil:
 		e.createAs = err
 		return doctor.Finding{}, false
 	case code == codes.PermissionDenied:
 		return doctor.Failf(fmt.Sprintf("gcloud tasks queues add-iam-policy-binding %s --location=%s --project=%s --member=serviceAccount:%s --role=roles/cloudtasks.enqueuer",
-			id, e.settings.CloudTasksLocation, e.settings.CloudTasksProject, e.account()), "%s", err), true
+			id, e.config.Settings.CloudTasksLocation, e.config.Settings.CloudTasksProject, e.account()), "%s", err), true
 	case code == codes.NotFound:
-		return doctor.Failf(fmt.Sprintf("gcloud tasks queues create %s --location=%s --project=%s%s", id, e.settings.CloudTasksLocation, e.settings.CloudTasksProject, goodRetries), "%s", err), true
+		return doctor.Failf(fmt.Sprintf("gcloud tasks queues create %s --location=%s --project=%s%s", id, e.config.Settings.CloudTasksLocation, e.config.Settings.CloudTasksProject, goodRetries), "%s", err), true
 	}
 	return doctor.Failf("see what it says", "%s", err), true
 }
 
 // checkActAs says whether Cloud Tasks may sign as the account.
 func (e *examination) checkActAs(context.Context) doctor.Finding {
-	signer := e.target.config.ServiceAccountEmail
+	signer := e.target.Tasks.ServiceAccountEmail
 	_, domain, _ := strings.Cut(signer, "@")
 	project, ok := strings.CutSuffix(domain, ".iam.gserviceaccount.com")
 	if !ok {
-		project = e.settings.CloudTasksProject
+		project = e.config.Settings.CloudTasksProject
 	}
 	switch {
 	case e.createAs == nil:

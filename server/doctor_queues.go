@@ -19,6 +19,7 @@ import (
 
 	"github.com/claimcheck-go/claimcheck/cloudtasks"
 	"github.com/claimcheck-go/claimcheck/queue"
+	"github.com/claimcheck-go/claimcheck/server/internal/config"
 	"github.com/claimcheck-go/claimcheck/server/internal/doctor"
 )
 
@@ -26,17 +27,17 @@ import (
 func (e *examination) cloudChecks() []doctor.Check {
 	skip := e.noCloudTasks()
 	keysSkip := skip
-	if e.mode != modeCloudTasks && len(e.callers()) > 0 && len(e.audiences(e.settings.TaskHandlerURL)) > 0 {
+	if e.mode != config.ModeCloudTasks && len(e.callers()) > 0 && len(e.config.AudiencesFor(e.config.Settings.TaskHandlerURL)) > 0 {
 		keysSkip = "" // tokens are accepted in the other modes too
 	}
-	if e.target != nil && e.target.config.AppEngine != nil && len(e.callers()) == 0 {
+	if e.target != nil && e.target.Tasks.AppEngine != nil && len(e.callers()) == 0 {
 		keysSkip = "no account's tokens are accepted"
 	}
 	account := []string{"OIDC_SERVICE_ACCOUNT_EMAIL", "OIDC_AUDIENCE", "OIDC_ALLOWED_EMAILS", "OIDC_ISSUER", "OIDC_CERTS_URL", "CLOUD_TASKS_EMULATOR_HOST"}
 	queues := []string{"CLOUD_TASKS_PROJECT", "CLOUD_TASKS_LOCATION", "TASKS_QUEUES", "TASKS_QUEUE_ALIASES", "CLOUD_TASKS_EMULATOR_HOST", "OIDC_ISSUER"}
 	actAs := doctor.Check{Name: "act as", Skip: skip, Needs: []string{"create task"}, Look: e.checkActAs}
 	invoker := doctor.Check{Name: "invoker", Skip: skip, Needs: []string{"TASK_HANDLER_URL", "OIDC_SERVICE_ACCOUNT_EMAIL", "CLOUD_TASKS_PROJECT", "CLOUD_TASKS_LOCATION"}, Look: e.checkInvoker}
-	if e.target != nil && e.target.config.AppEngine != nil {
+	if e.target != nil && e.target.Tasks.AppEngine != nil {
 		actAs.Skip = "App Engine's deliveries carry no token"
 		invoker.Skip = actAs.Skip
 	}
@@ -57,9 +58,9 @@ func (e *examination) cloudChecks() []doctor.Check {
 // queueIDs are the Cloud Tasks queues that tasks of this program may go through:
 // of the allow-list, or without one of the registered tasks and of the aliases.
 func (e *examination) queueIDs() ([]string, error) {
-	names := nonEmpty(e.settings.TasksQueues)
+	names := config.NonEmpty(e.config.Settings.TasksQueues)
 	if len(names) == 0 {
-		names = slices.Collect(maps.Keys(e.settings.TasksQueueAliases))
+		names = slices.Collect(maps.Keys(e.config.Settings.TasksQueueAliases))
 		for _, task := range e.knownTasks().Tasks() {
 			names = append(names, task.Queue)
 		}
@@ -67,7 +68,7 @@ func (e *examination) queueIDs() ([]string, error) {
 	var ids []string
 	var problems []error
 	for _, name := range names {
-		of, err := e.target.config.QueueIDs(name)
+		of, err := e.target.Tasks.QueueIDs(name)
 		ids, problems = append(ids, of...), append(problems, err)
 	}
 	slices.Sort(ids)
@@ -112,7 +113,7 @@ func (e *examination) checkQueues(ctx context.Context) doctor.Finding {
 }
 
 func (e *examination) queueName(id string) string {
-	return fmt.Sprintf("projects/%s/locations/%s/queues/%s", e.settings.CloudTasksProject, e.settings.CloudTasksLocation, id)
+	return fmt.Sprintf("projects/%s/locations/%s/queues/%s", e.config.Settings.CloudTasksProject, e.config.Settings.CloudTasksLocation, id)
 }
 
 func describeQueue(id string, q *cloudtaskspb.Queue) string {
@@ -126,7 +127,7 @@ func describeQueue(id string, q *cloudtaskspb.Queue) string {
 // judgeQueues fails for queues that do not exist or do not run, and warns of
 // those that this account may use but not look at.
 func (e *examination) judgeQueues(told []string, failed map[string]error) doctor.Finding {
-	at := fmt.Sprintf(" --location=%s --project=%s", e.settings.CloudTasksLocation, e.settings.CloudTasksProject)
+	at := fmt.Sprintf(" --location=%s --project=%s", e.config.Settings.CloudTasksLocation, e.config.Settings.CloudTasksProject)
 	var bad, mends, hidden []string
 	for _, id := range slices.Sorted(maps.Keys(failed)) {
 		err := failed[id]
@@ -135,10 +136,10 @@ func (e *examination) judgeQueues(told []string, failed map[string]error) doctor
 			bad = append(bad, id+" does not exist")
 			mends = append(mends, "gcloud tasks queues create "+id+at+goodRetries)
 		case code == codes.PermissionDenied && cloudtasks.WhyRefused(err) == cloudtasks.RefusedDisabled:
-			return doctor.Failf("gcloud services enable cloudtasks.googleapis.com --project="+e.settings.CloudTasksProject, "the Cloud Tasks API is not enabled: %s", err)
+			return doctor.Failf("gcloud services enable cloudtasks.googleapis.com --project="+e.config.Settings.CloudTasksProject, "the Cloud Tasks API is not enabled: %s", err)
 		case code == codes.PermissionDenied:
 			hidden = append(hidden, id)
-		case code == codes.Unavailable && e.settings.CloudTasksEmulatorHost != "":
+		case code == codes.Unavailable && e.config.Settings.CloudTasksEmulatorHost != "":
 			return doctor.Failf("start the emulator, or correct CLOUD_TASKS_EMULATOR_HOST", "%s", err)
 		case code == codes.Unauthenticated:
 			return doctor.Failf("give the service an account; elsewhere gcloud auth application-default login", "%s", err)
@@ -208,7 +209,7 @@ func (e *examination) eachQueue(verb, mend string, judge func(*cloudtaskspb.Queu
 		id := lastPart(q.GetName())
 		if found := judge(q); len(found) > 0 {
 			bad = append(bad, id+" "+strings.Join(found, ", "))
-			mends = append(mends, fmt.Sprintf("gcloud tasks queues %s %s --location=%s --project=%s%s", verb, id, e.settings.CloudTasksLocation, e.settings.CloudTasksProject, mend))
+			mends = append(mends, fmt.Sprintf("gcloud tasks queues %s %s --location=%s --project=%s%s", verb, id, e.config.Settings.CloudTasksLocation, e.config.Settings.CloudTasksProject, mend))
 			continue
 		}
 		r := q.GetRetryConfig()

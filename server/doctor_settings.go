@@ -5,26 +5,28 @@ import (
 	"errors"
 	"log/slog"
 	"net"
+	"regexp"
 	"strings"
 
 	"github.com/claimcheck-go/claimcheck/cloudtasks"
 	"github.com/claimcheck-go/claimcheck/detect"
+	"github.com/claimcheck-go/claimcheck/server/internal/config"
 	"github.com/claimcheck-go/claimcheck/server/internal/doctor"
 )
 
 // judgeMode resolves TASKS_MODE. A setting that the mode refuses is blamed and
 // set aside, so that the rest can be looked at.
 func (e *examination) judgeMode() {
-	mode, err := e.program.mode()
-	if err != nil && e.onPlatform() && e.settings.CloudTasksEmulatorHost != "" {
+	mode, err := e.config.Mode()
+	if err != nil && e.config.OnPlatform() && e.config.Settings.CloudTasksEmulatorHost != "" {
 		e.blame(err)
-		e.settings.CloudTasksEmulatorHost = ""
-		mode, err = e.program.mode()
+		e.config.Settings.CloudTasksEmulatorHost = ""
+		mode, err = e.config.Mode()
 	}
 	if err != nil {
 		e.blame(err)
-		e.settings.OIDCIssuer, e.settings.OIDCCertsURL = "", ""
-		mode, _ = e.program.mode()
+		e.config.Settings.OIDCIssuer, e.config.Settings.OIDCCertsURL = "", ""
+		mode, _ = e.config.Mode()
 	}
 	e.mode = mode
 }
@@ -35,14 +37,14 @@ func (e *examination) detect(ctx context.Context) {
 	if found, err := e.detector.ServiceAccount(ctx); err == nil && e.detector.Platform() != detect.AppEngine {
 		e.runsAs = found.Value
 	}
-	s, d := e.settings, e.detector
-	if err := e.checkExecutePath(); err != nil {
+	s, d := e.config.Settings, e.detector
+	if err := e.config.CheckExecutePath(); err != nil {
 		e.blame(err)
 		if s.TaskHandlerURL == "" {
 			s.TaskHandlerPath = cloudtasks.DefaultHandlerPath
 		}
 	}
-	if e.mode != modeCloudTasks {
+	if e.mode != config.ModeCloudTasks {
 		return
 	}
 	e.piece(ctx, "CLOUD_TASKS_PROJECT", &s.CloudTasksProject, d.Project)
@@ -87,7 +89,7 @@ func (e *examination) piece(ctx context.Context, name string, setting *string, a
 		err = piece.Err
 	}
 	var network net.Error
-	if e.onPlatform() && (errors.Is(err, context.DeadlineExceeded) || errors.As(err, &network)) {
+	if e.config.OnPlatform() && (errors.Is(err, context.DeadlineExceeded) || errors.As(err, &network)) {
 		e.undecided[name], e.silent = true, err
 	}
 	e.problems[name] = doctor.Failf("set "+settingExamples[name], "neither given nor detected: %s", err)
@@ -98,15 +100,15 @@ func (e *examination) judge(ctx context.Context) {
 	e.blame(e.blank)
 	_, err := e.plan(ctx, true, true)
 	e.blame(err)
-	e.blame(e.checkCallers())
-	if e.mode == modeCloudTasks {
+	e.blame(e.config.CheckCallers())
+	if e.mode == config.ModeCloudTasks {
 		e.setAside()
-		e.target, _ = e.cloudTarget(ctx)
+		e.target, _ = e.config.Target(ctx)
 	}
 	_, err = e.databaseOpener(opening{unchecked: true})
 	e.blame(err)
 	quiet := &parts{mode: e.mode, target: e.target, log: slog.New(slog.DiscardHandler)}
-	if e.mode == modeCloudTasks && e.settings.CloudTasksEmulatorHost != "" {
+	if e.mode == config.ModeCloudTasks && e.config.Settings.CloudTasksEmulatorHost != "" {
 		client, err := e.dial(ctx)
 		if e.blame(err); err == nil {
 			_ = client.Close()
@@ -118,9 +120,9 @@ func (e *examination) judge(ctx context.Context) {
 		_, err = e.verifier(e.target, quiet.log)
 		e.blame(err)
 	}
-	if e.onPlatform() && strings.HasPrefix(e.settings.DatabaseURL, "sqlite:") {
+	if e.config.OnPlatform() && strings.HasPrefix(e.config.Settings.DatabaseURL, "sqlite:") {
 		e.problems["DATABASE_URL"] = doctor.Failf("set DATABASE_URL=postgres://USER:PASSWORD@HOST/NAME",
-			"%s: the disk of %s is not kept, and with it all tasks are lost", e.settings.DatabaseURL, e.detector.Platform())
+			"%s: the disk of %s is not kept, and with it all tasks are lost", e.config.Settings.DatabaseURL, e.detector.Platform())
 	}
 }
 
@@ -133,7 +135,7 @@ var standIns = map[string]string{
 
 // setAside puts stand-ins in the place of what is wrong about the target.
 func (e *examination) setAside() {
-	s := e.settings
+	s := e.config.Settings
 	for name, setting := range map[string]*string{
 		"CLOUD_TASKS_PROJECT": &s.CloudTasksProject, "CLOUD_TASKS_LOCATION": &s.CloudTasksLocation,
 		"TASK_HANDLER_URL": &s.TaskHandlerURL, "OIDC_SERVICE_ACCOUNT_EMAIL": &s.OIDCServiceAccountEmail,
@@ -150,10 +152,13 @@ func (e *examination) setAside() {
 	}
 }
 
+var settingName = regexp.MustCompile(`[A-Z][A-Z_]{3,}[A-Z]`)
+
 // blame lays each problem of an error at the setting, or other variable, that it
 // names first.
 func (e *examination) blame(err error) {
-	for _, text := range problemsOf(err) {
+	for _, problem := range config.Problems(err) {
+		text := problem.Error()
 		if strings.HasPrefix(text, "task ") {
 			continue // the check "timeouts" says so
 		}
@@ -162,7 +167,7 @@ func (e *examination) blame(err error) {
 		for _, named := range settingName.FindAllString(text, -1) {
 			g, known := e.setting(named)
 			if known || strings.Contains(named, "_") {
-				name, found.Mend = named, strings.TrimSuffix("correct "+named+" ("+g.flag+")", " ()")
+				name, found.Mend = named, strings.TrimSuffix("correct "+named+" ("+g.Flag+")", " ()")
 				break
 			}
 		}
@@ -176,51 +181,33 @@ func (e *examination) blame(err error) {
 	}
 }
 
-// problemsOf takes apart what was joined.
-func problemsOf(err error) []string {
-	switch err := err.(type) {
-	case nil:
-		return nil
-	case usageError:
-		return problemsOf(err.error)
-	case *cloudtasks.ConfigError:
-		return err.Problems
-	case interface{ Unwrap() []error }:
-		var all []string
-		for _, one := range err.Unwrap() {
-			all = append(all, problemsOf(one)...)
-		}
-		return all
-	}
-	return []string{err.Error()}
-}
-
-func (e *examination) setting(name string) (givenSetting, bool) {
-	for _, g := range e.given {
-		if g.name == name {
-			return g, true
+// setting returns how a setting was set.
+func (e *examination) setting(name string) (config.Provided, bool) {
+	for _, p := range e.sources.Provided() {
+		if p.Name == name {
+			return p, true
 		}
 	}
-	return givenSetting{}, false
+	return config.Provided{}, false
 }
 
 // settingChecks are a line for each setting that was given or detected, or is
 // wrong.
 func (e *examination) settingChecks() []doctor.Check {
 	var checks []doctor.Check
-	for _, g := range e.given {
-		found, wrong := e.problems[g.name]
+	for _, g := range e.sources.Provided() {
+		found, wrong := e.problems[g.Name]
 		if !wrong {
 			found = e.settingFinding(g)
 		}
 		if found.Detail == "" {
 			continue
 		}
-		check := doctor.Check{Name: g.name, Look: func(context.Context) doctor.Finding { return found }}
-		if g.name == "CLOUD_TASKS_LOCATION" && !wrong && g.source != "" && e.onPlatform() {
+		check := doctor.Check{Name: g.Name, Look: func(context.Context) doctor.Finding { return found }}
+		if g.Name == "CLOUD_TASKS_LOCATION" && !wrong && g.Source != "" && e.config.OnPlatform() {
 			check.Look = func(ctx context.Context) doctor.Finding { return e.locationFinding(ctx, found) }
 		}
-		if e.undecided[g.name] {
+		if e.undecided[g.Name] {
 			check.Needs = []string{"platform"}
 		}
 		checks = append(checks, check)
@@ -236,7 +223,7 @@ func (e *examination) settingChecks() []doctor.Check {
 // the other.
 func (e *examination) locationFinding(ctx context.Context, found doctor.Finding) doctor.Finding {
 	own, err := e.detector.Location(ctx)
-	if err == nil && own.Value != e.settings.CloudTasksLocation {
+	if err == nil && own.Value != e.config.Settings.CloudTasksLocation {
 		found.Detail += "; this service runs in " + own.Value + ", so that each delivery goes from region to region"
 	}
 	return found
@@ -245,8 +232,8 @@ func (e *examination) locationFinding(ctx context.Context, found doctor.Finding)
 // checkVariables warns about variables that look like settings.
 func (e *examination) checkVariables(context.Context) doctor.Finding {
 	var texts, names []string
-	for _, m := range e.lookalikes {
-		texts, names = append(texts, m.String()), append(names, m.name)
+	for _, m := range e.misspelt {
+		texts, names = append(texts, m.String()), append(names, m.Name)
 	}
 	if len(texts) == 0 {
 		return doctor.Okf("no variable looks like a misspelt setting")
@@ -256,32 +243,32 @@ func (e *examination) checkVariables(context.Context) doctor.Finding {
 
 // settingFinding says what a setting that is right is, and where that came from;
 // empty if nobody set it.
-func (e *examination) settingFinding(g givenSetting) doctor.Finding {
-	value, source := g.value, g.source
+func (e *examination) settingFinding(g config.Provided) doctor.Finding {
+	value, source := g.Value, g.Source
 	switch {
-	case g.name == "TASKS_MODE" && e.settings.TasksMode == modeAuto:
+	case g.Name == "TASKS_MODE" && e.config.Settings.TasksMode == config.ModeAuto:
 		value, source = e.mode, "auto: neither Cloud Run nor App Engine, and no emulator"
-		if e.onPlatform() {
+		if e.config.OnPlatform() {
 			source = "auto: " + e.detector.Platform().String()
-		} else if e.mode == modeCloudTasks {
+		} else if e.mode == config.ModeCloudTasks {
 			source = "auto: an emulator is named"
 		}
-	case g.name == "DATABASE_URL":
+	case g.Name == "DATABASE_URL":
 		if source == "" {
 			source = "default"
 		}
-		rawURL, _ := e.databaseURL()
+		rawURL, _ := e.config.DatabaseURL()
 		value = describeDatabase(rawURL)
-	case e.detected[g.name] != "":
-		source = e.detected[g.name]
-		value = e.detectedValue(g.name)
-		if e.guessed[g.name] {
-			return doctor.Warnf(guessMends[g.name], "%s (guessed from %s)", value, source)
+	case e.detected[g.Name] != "":
+		source = e.detected[g.Name]
+		value = e.detectedValue(g.Name)
+		if e.guessed[g.Name] {
+			return doctor.Warnf(guessMends[g.Name], "%s (guessed from %s)", value, source)
 		}
 	case source == "":
 		return doctor.Finding{}
-	case g.secret != "" && g.name != "WEBHOOK_SECRET" && len(strings.TrimSpace(g.secret)) < strongSecret:
-		return doctor.Warnf(g.name+"=$(openssl rand -hex 32)", "%s (%s): short enough to be guessed", value, source)
+	case g.Secret != "" && g.Name != "WEBHOOK_SECRET" && len(strings.TrimSpace(g.Secret)) < strongSecret:
+		return doctor.Warnf(g.Name+"=$(openssl rand -hex 32)", "%s (%s): short enough to be guessed", value, source)
 	}
 	return doctor.Okf("%s (%s)", value, source)
 }
@@ -295,11 +282,11 @@ var guessMends = map[string]string{
 func (e *examination) detectedValue(name string) string {
 	switch name {
 	case "CLOUD_TASKS_PROJECT":
-		return e.settings.CloudTasksProject
+		return e.config.Settings.CloudTasksProject
 	case "CLOUD_TASKS_LOCATION":
-		return e.settings.CloudTasksLocation
+		return e.config.Settings.CloudTasksLocation
 	case "TASK_HANDLER_URL":
-		return e.settings.TaskHandlerURL
+		return e.config.Settings.TaskHandlerURL
 	}
-	return e.settings.OIDCServiceAccountEmail
+	return e.config.Settings.OIDCServiceAccountEmail
 }

@@ -9,6 +9,7 @@ import (
 	"testing"
 
 	"github.com/alecthomas/kong"
+	"github.com/claimcheck-go/claimcheck/server/internal/config"
 	"github.com/getkin/kin-openapi/openapi3"
 )
 
@@ -29,7 +30,7 @@ func sectionOf(t *testing.T, path, heading string) string {
 
 func commandLine(t *testing.T) *kong.Node {
 	t.Helper()
-	parser, err := kong.New(&grammar{}, kong.DefaultEnvars("CLAIMCHECK"), kong.ExplicitGroups(settingGroups))
+	parser, err := kong.New(&grammar{}, config.NewSources(nil, nil).Options()...)
 	if err != nil {
 		t.Fatal(err)
 	}

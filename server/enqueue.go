@@ -10,6 +10,7 @@ import (
 
 	"github.com/claimcheck-go/claimcheck/queue"
 	"github.com/claimcheck-go/claimcheck/server/httpapi"
+	"github.com/claimcheck-go/claimcheck/server/internal/config"
 )
 
 type enqueueCmd struct {
@@ -105,19 +106,19 @@ func (c *enqueueCmd) options() ([]queue.Option, error) {
 	if c.ID != nil {
 		id, err := parseTaskID(*c.ID)
 		if err != nil {
-			return nil, usagef("--id: %w", err)
+			return nil, config.Problemf("--id", ": %s", err)
 		}
 		options = append(options, queue.WithID(id))
 	}
 	if c.RunAfter == "" {
 		return options, nil
 	}
-	if delay, err := parseDuration(c.RunAfter); err == nil {
+	if delay, err := config.ParseDuration(c.RunAfter); err == nil {
 		return append(options, queue.Delay(delay)), nil
 	}
 	at, err := httpapi.ParseTime(c.RunAfter)
 	if err != nil {
-		return nil, usagef("--run-after must be a time such as 2026-01-31T15:04:05Z, a duration such as 90s or 2h, or a number of seconds, not %.60q", c.RunAfter)
+		return nil, config.Problemf("--run-after", "must be a time such as 2026-01-31T15:04:05Z, a duration such as 90s or 2h, or a number of seconds, not %.60q", c.RunAfter)
 	}
 	return append(options, queue.RunAfter(at)), nil
 }
@@ -127,7 +128,7 @@ func (c *enqueueCmd) options() ([]queue.Option, error) {
 func (c *enqueueCmd) wait(ctx context.Context, p *program, parts *parts, handle *queue.Handle) error {
 	var row *queue.Row
 	var err error
-	if parts.mode == modeLocal {
+	if parts.mode == config.ModeLocal {
 		row, err = p.runHere(ctx, parts, handle)
 	} else {
 		row, err = parts.client.Wait(ctx, handle.ID)

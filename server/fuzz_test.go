@@ -15,11 +15,12 @@ import (
 	"github.com/claimcheck-go/claimcheck/queue/pgstore"
 	"github.com/claimcheck-go/claimcheck/queue/sqlstore"
 	"github.com/claimcheck-go/claimcheck/server/httpapi"
+	"github.com/claimcheck-go/claimcheck/server/internal/config"
 )
 
 // variables are all that the server reads, and what the platforms set.
 func variables(f *testing.F) []string {
-	parser, err := kong.New(&grammar{}, kong.DefaultEnvars("CLAIMCHECK"), kong.ExplicitGroups(settingGroups))
+	parser, err := kong.New(&grammar{}, config.NewSources(nil, nil).Options()...)
 	if err != nil {
 		f.Fatal(err)
 	}
@@ -61,7 +62,6 @@ func FuzzSettings(f *testing.F) {
 		env := map[string]string{"GCE_METADATA_HOST": strings.TrimPrefix(metadata.URL, "http://")}
 		for name, value := range map[string]string{names[int(n1)%len(names)]: v1, names[int(n2)%len(names)]: v2, names[int(n3)%len(names)]: v3} {
 			env[name] = value
-			t.Setenv(name, value)
 		}
 		p, command, err := parsed(env, append([]string{"serve"}, strings.Fields(words)...))
 		if err == nil && command == "serve" {
@@ -77,24 +77,23 @@ func FuzzSettings(f *testing.F) {
 func parsed(env map[string]string, args []string) (p *program, command string, err error) {
 	var g grammar
 	exited := false
-	parser, err := kong.New(&g, kong.DefaultEnvars("CLAIMCHECK"), kong.ExplicitGroups(settingGroups),
-		kong.Writers(io.Discard, io.Discard), kong.Exit(func(int) { exited = true }))
+	sources := config.NewSources(args, env)
+	parser, err := kong.New(&g, append(sources.Options(),
+		kong.Writers(io.Discard, io.Discard), kong.Exit(func(int) { exited = true }))...)
 	if err != nil {
 		return nil, "", err
 	}
-	in := readInputs(args, parser.Model.Node)
-	found, err := parser.Parse(in.args)
+	found, err := sources.Parse(parser)
 	if exited {
 		return nil, "", nil // --help
 	}
 	if err != nil {
-		return nil, "", errors.New(in.attribute(explain(err, parser.Model.Children, in.args)))
+		return nil, "", errors.New(sources.Describe(explain(err, parser.Model.Children, sources.Args())))
 	}
-	if err := in.checkBlank(found); err != nil {
+	if err := sources.CheckBlank(found); err != nil {
 		return nil, "", err
 	}
-	getenv := func(name string) string { return env[name] }
-	return &program{definitions: testTasks, settings: &g.settings, getenv: getenv, stdin: strings.NewReader(""), stdout: io.Discard, stderr: io.Discard}, found.Command(), nil
+	return &program{definitions: testTasks, config: &config.Config{Settings: &g.Settings, Env: env}, stdin: strings.NewReader(""), stdout: io.Discard, stderr: io.Discard}, found.Command(), nil
 }
 
 // judged is what serve finds wrong with the settings before it opens anything.
@@ -112,8 +111,8 @@ func judged(t *testing.T, p *program) error {
 	if err != nil {
 		return err
 	}
-	s := p.settings
-	if auth == httpapi.LoopbackOnly() && (parts.mode != modeLocal || strings.TrimSpace(s.TaskAPIToken+s.TaskHMACSecret) != "") {
+	s := p.config.Settings
+	if auth == httpapi.LoopbackOnly() && (parts.mode != config.ModeLocal || strings.TrimSpace(s.TaskAPIToken+s.TaskHMACSecret) != "") {
 		t.Errorf("open to the machine: %+v", s)
 	}
 	return nil

@@ -7,6 +7,7 @@ import (
 	"testing"
 
 	"github.com/alecthomas/kong"
+	"github.com/claimcheck-go/claimcheck/server/internal/config"
 )
 
 // settingValues are a value of each setting that is not its default.
@@ -26,22 +27,22 @@ var settingValues = map[string]string{
 }
 
 // settingsOf parses a command line as main does.
-func settingsOf(t *testing.T, args ...string) settings {
+func settingsOf(t *testing.T, env config.Environment, args ...string) config.Settings {
 	t.Helper()
 	var g grammar
-	parser, err := kong.New(&g, kong.DefaultEnvars("CLAIMCHECK"), kong.KindMapper(reflect.Int, wholeNumber), kong.ExplicitGroups(settingGroups))
+	sources := config.NewSources(append([]string{"serve"}, args...), env)
+	parser, err := kong.New(&g, sources.Options()...)
 	if err != nil {
 		t.Fatal(err)
 	}
-	in := readInputs(append([]string{"serve"}, args...), parser.Model.Node)
-	command, err := parser.Parse(in.args)
+	command, err := sources.Parse(parser)
 	if err == nil {
-		err = in.checkBlank(command)
+		err = sources.CheckBlank(command)
 	}
 	if err != nil {
 		t.Fatalf("%q: %v", args, err)
 	}
-	return g.settings
+	return g.Settings
 }
 
 // `echo … | gcloud secrets versions add` ends a secret with a line break, and
@@ -54,24 +55,21 @@ func TestEverySettingIsTrimmedHoweverItIsSet(t *testing.T) {
 			continue
 		}
 		flag := "--" + strings.ReplaceAll(strings.ToLower(name), "_", "-")
-		want := settingsOf(t, flag+"="+value)
-		if reflect.DeepEqual(want, settingsOf(t)) {
+		want := settingsOf(t, nil, flag+"="+value)
+		if reflect.DeepEqual(want, settingsOf(t, nil)) {
 			t.Errorf("%s=%s sets nothing", name, value)
 		}
 		for _, padded := range []string{value + "\n", value + "\r\n", " \t" + value + " "} {
-			for how, got := range map[string]settings{
-				"--flag=value": settingsOf(t, flag+"="+padded),
-				"variable": func() settings {
-					t.Setenv(name, padded)
-					return settingsOf(t)
-				}(),
+			for how, got := range map[string]config.Settings{
+				"--flag=value": settingsOf(t, nil, flag+"="+padded),
+				"variable":     settingsOf(t, config.Environment{name: padded}),
 			} {
 				if !reflect.DeepEqual(got, want) {
 					t.Errorf("%s=%q as %s gives %+v, want %+v", name, padded, how, got, want)
 				}
 			}
-			t.Setenv(name, "") // a flag in two arguments, beside a variable that is empty
-			if value != "true" && !reflect.DeepEqual(settingsOf(t, flag, padded), want) {
+			// A flag in two arguments, beside a variable that is empty.
+			if value != "true" && !reflect.DeepEqual(settingsOf(t, config.Environment{name: ""}, flag, padded), want) {
 				t.Errorf("%s %q is not trimmed", flag, padded)
 			}
 		}
@@ -154,7 +152,7 @@ func TestANumberIsSecondsEverywhere(t *testing.T) {
 	for _, name := range []string{"TASKS_LEASE", "TASKS_SWEEP_INTERVAL", "TASKS_TIMEOUT", "TASKS_DISPATCH_TIMEOUT", "REQUEST_TIMEOUT"} {
 		flag := "--" + strings.ReplaceAll(strings.ToLower(name), "_", "-") + "="
 		for number, duration := range map[string]string{"60": "60s", "1.5": "1500ms", "0": "0s"} {
-			if !reflect.DeepEqual(settingsOf(t, flag+number), settingsOf(t, flag+duration)) {
+			if !reflect.DeepEqual(settingsOf(t, nil, flag+number), settingsOf(t, nil, flag+duration)) {
 				t.Errorf("%s%s is not %s", flag, number, duration)
 			}
 		}

@@ -8,13 +8,13 @@ import (
 // Logging reads (severity, message, time) where it collects them.
 func (p *program) logger() *slog.Logger {
 	var level slog.Level
-	_ = level.UnmarshalText([]byte(p.settings.LogLevel)) // the grammar lists the levels
+	_ = level.UnmarshalText([]byte(p.config.Settings.LogLevel)) // the grammar lists the levels
 	return p.loggerFrom(level)
 }
 
 func (p *program) loggerFrom(level slog.Level) *slog.Logger {
 	options := &slog.HandlerOptions{Level: level}
-	if p.logsJSON() {
+	if p.config.LogsJSON() {
 		options.ReplaceAttr = cloudLogging
 		return slog.New(&cloudHandler{base: slog.NewJSONHandler(p.stderr, options), project: p.logProject()})
 	}
@@ -22,7 +22,7 @@ func (p *program) loggerFrom(level slog.Level) *slog.Logger {
 }
 
 func (p *program) logsJSON() bool {
-	return p.settings.LogFormat == "json" || p.settings.LogFormat == "auto" && p.onPlatform()
+	return p.config.Settings.LogFormat == "json" || p.config.Settings.LogFormat == "auto" && p.config.OnPlatform()
 }
 
 // cloudLogging renames slog's fields to those of

@@ -94,14 +94,14 @@ func (h *cloudHandler) then(step func(slog.Handler) slog.Handler) slog.Handler {
 // the first line has one; empty when it is not known.
 func (p *program) logProject() func() string {
 	return sync.OnceValue(func() string {
-		if !p.onPlatform() && p.getenv("GOOGLE_CLOUD_PROJECT") == "" {
-			return p.settings.CloudTasksProject
+		if !p.config.OnPlatform() && p.config.Env.Get("GOOGLE_CLOUD_PROJECT") == "" {
+			return p.config.Settings.CloudTasksProject
 		}
 		ctx, cancel := context.WithTimeout(context.Background(), 2*time.Second)
 		defer cancel()
-		found, err := p.detector().Project(ctx)
+		found, err := p.config.Detector().Project(ctx)
 		if err != nil {
-			return p.settings.CloudTasksProject
+			return p.config.Settings.CloudTasksProject
 		}
 		return found.Value
 	})

@@ -15,6 +15,7 @@ import (
 	"github.com/claimcheck-go/claimcheck/queue"
 	"github.com/claimcheck-go/claimcheck/queue/sqlstore"
 	"github.com/claimcheck-go/claimcheck/server/httpapi"
+	"github.com/claimcheck-go/claimcheck/server/internal/config"
 	"github.com/claimcheck-go/claimcheck/server/telemetry"
 )
 
@@ -34,8 +35,8 @@ type cloudLine struct {
 // has written.
 func cloudLog(project string) (*slog.Logger, func(*testing.T) []cloudLine) {
 	var out bytes.Buffer
-	p := &program{definitions: testTasks, settings: &settings{LogFormat: "json", LogLevel: "info"}, stderr: &out, getenv: func(name string) string {
-		return map[string]string{"GOOGLE_CLOUD_PROJECT": project}[name]
+	p := &program{definitions: testTasks, stderr: &out, config: &config.Config{
+		Settings: &config.Settings{LogFormat: "json", LogLevel: "info"}, Env: config.Environment{"GOOGLE_CLOUD_PROJECT": project},
 	}}
 	return p.logger(), func(t *testing.T) (lines []cloudLine) {
 		t.Helper()
@@ -134,10 +135,10 @@ func TestCloudLogFields(t *testing.T) {
 func TestATaskLinksToItsTrace(t *testing.T) {
 	row := &queue.Row{Queue: "default", TraceContext: procParent}
 	found := false
-	for _, link := range shardTarget().links(row) {
+	for _, link := range links(shardTarget(), row) {
 		found = found || link.Name == "Cloud Trace" && strings.Contains(link.URL, "tid="+procTrace) && strings.Contains(link.URL, "project=proc")
 	}
 	if !found {
-		t.Errorf("%+v", shardTarget().links(row))
+		t.Errorf("%+v", links(shardTarget(), row))
 	}
 }

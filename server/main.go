@@ -3,7 +3,7 @@
 // command line for all of that.
 //
 // The grammar of the command line and every setting are the structs in main.go
-// and settings.go; each subcommand has a file, and wire.go turns settings into
+// and package config; each subcommand has a file, and wire.go turns settings into
 // the parts they configure.
 package server
 
@@ -12,19 +12,20 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"log/slog"
 	"os"
-	"reflect"
 	"slices"
 	"strings"
 
 	"github.com/alecthomas/kong"
 
 	"github.com/claimcheck-go/claimcheck/queue"
+	"github.com/claimcheck-go/claimcheck/server/internal/config"
 )
 
 // grammar is the whole command line.
 type grammar struct {
-	settings
+	config.Settings
 
 	Serve   serveCmd   `cmd:"" default:"withargs" help:"Serve /tasks/* over HTTP and, in local mode, run the tasks (the default command)."`
 	Work    workCmd    `cmd:"" help:"Pull tasks from the database and run them."`
@@ -44,15 +45,11 @@ type grammar struct {
 type program struct {
 	definitions []queue.Definition // the tasks of this program
 
-	settings *settings
-	given    givenSettings
-	blank    error // settings of white space alone
+	config   *config.Config
+	sources  *config.Sources
+	blank    error             // settings of white space alone
+	misspelt []config.Misspelt // variables that look like settings
 
-	lookalikes []misspelt // variables that are set and look like settings
-	works      bool       // this is work, which pulls
-	examines   bool       // this is doctor, which checks the settings of serve
-
-	getenv func(string) string
 	stdin  io.Reader
 	stdout io.Writer
 	stderr io.Writer
@@ -71,54 +68,73 @@ var errSilent = errors.New("")
 
 // Main runs the whole command line with these tasks, and ends the process.
 func Main(tasks ...queue.Definition) {
-	os.Exit(realMain(context.Background(), os.Args[1:], &program{
+	trimTelemetry()
+	os.Exit(realMain(context.Background(), os.Args[1:], config.ParseEnvironment(os.Environ()), &program{
 		definitions: tasks,
-		getenv:      os.Getenv, stdin: os.Stdin, stdout: os.Stdout, stderr: os.Stderr,
+		stdin:       os.Stdin, stdout: os.Stdout, stderr: os.Stderr,
 	}))
+}
+
+// trimTelemetry removes the white space around the values of OpenTelemetry's
+// variables, which its SDK reads from the environment of the process.
+func trimTelemetry() {
+	for name, value := range config.ParseEnvironment(os.Environ()) {
+		if trimmed := strings.TrimSpace(value); trimmed != value && strings.HasPrefix(name, "OTEL_") {
+			_ = os.Setenv(name, trimmed)
+		}
+	}
+}
+
+// warnMisspelt prints a line for each, whatever LOG_LEVEL is.
+func (p *program) warnMisspelt() {
+	log := p.loggerFrom(slog.LevelWarn)
+	for _, m := range p.misspelt {
+		if p.config.LogsJSON() {
+			log.Warn(m.String())
+		} else {
+			fmt.Fprintf(p.stderr, "server: warning: %s\n", m)
+		}
+	}
 }
 
 // realMain runs one command and returns the exit status: 0, 1 when it failed,
 // 2 when it was called wrongly.
-func realMain(ctx context.Context, args []string, p *program) int {
+func realMain(ctx context.Context, args []string, env config.Environment, p *program) int {
 	var g grammar
-	p.settings = &g.settings
+	p.config = &config.Config{Settings: &g.Settings, Env: env}
+	p.sources = config.NewSources(args, env)
 	exited, status := false, 0
-	parser, err := kong.New(&g,
+	parser, err := kong.New(&g, append(p.sources.Options(),
 		kong.Name("server"),
 		kong.Description("Background tasks for serverless Go: rows in your database, tickets through Cloud Tasks."),
 		kong.UsageOnError(),
-		kong.DefaultEnvars("CLAIMCHECK"),
-		kong.KindMapper(reflect.Int, wholeNumber),
-		kong.ExplicitGroups(settingGroups),
 		kong.ConfigureHelp(kong.HelpOptions{Compact: true, FlagsLast: true}),
 		kong.Writers(p.stdout, p.stderr),
 		kong.Exit(func(code int) { exited, status = true, code }),
-	)
+	)...)
 	if err != nil {
 		panic(err) // the grammar itself is wrong
 	}
-	in := readInputs(args, parser.Model.Node)
-	command, err := parser.Parse(in.args)
+	command, err := p.sources.Parse(parser)
 	if exited { // --help
 		return status
 	}
-	p.lookalikes = p.misspelt(parser.Model.Node)
-	getenv := p.getenv
-	p.getenv = func(name string) string { return strings.TrimSpace(getenv(name)) }
+	p.misspelt = p.sources.Misspelt(ownVariables...)
 	p.warnMisspelt()
 	if err != nil {
-		fmt.Fprintf(p.stderr, "server: %s (server --help lists all settings)\n", in.attribute(explain(err, parser.Model.Children, in.args)))
+		err = explain(err, parser.Model.Children, p.sources.Args())
+		fmt.Fprintf(p.stderr, "server: %s (server --help lists all settings)\n", p.sources.Describe(err))
 		return 2
 	}
-	p.given = givenIn(command)
 	ctx, stop := interruptible(ctx, command)
 	defer stop()
 	command.BindTo(ctx, (*context.Context)(nil))
-	p.blank = in.checkBlank(command)
+	p.blank = p.sources.CheckBlank(command)
 	if err = p.blank; err == nil || command.Command() == "doctor" { // which lists what is wrong
 		err = afterSignal(ctx, command.Run(p))
 	}
 	var usage usageError
+	var problem config.Problem
 	var exit exitStatus
 	switch {
 	case err == nil:
@@ -127,8 +143,8 @@ func realMain(ctx context.Context, args []string, p *program) int {
 		return 1
 	case errors.As(err, &exit):
 		return int(exit)
-	case errors.As(err, &usage):
-		fmt.Fprintf(p.stderr, "server: %s\n", in.attribute(err))
+	case errors.As(err, &usage), errors.As(err, &problem):
+		fmt.Fprintf(p.stderr, "server: %s\n", p.sources.Describe(err))
 		return 2
 	default:
 		fmt.Fprintf(p.stderr, "server: %s\n", oneLine(err))

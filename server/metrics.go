@@ -7,31 +7,9 @@ import (
 	"net/http"
 	"time"
 
+	"github.com/claimcheck-go/claimcheck/server/internal/config"
 	"github.com/prometheus/client_golang/prometheus/promhttp"
 )
-
-// metricsPage says where GET /metrics is served.
-type metricsPage struct {
-	where string // empty: nowhere; pageOn; else the address of a listener of its own
-}
-
-const pageOn = "on"
-
-// UnmarshalText reads the setting.
-func (m *metricsPage) UnmarshalText(text []byte) error {
-	switch where := string(text); where {
-	case "off", "false", "":
-		m.where = ""
-	case pageOn, "true":
-		m.where = pageOn
-	default:
-		if _, _, err := net.SplitHostPort(where); err != nil || checkListen(where) != nil {
-			return fmt.Errorf("must be off, on, or HOST:PORT such as 127.0.0.1:9464, not %q", where)
-		}
-		m.where = where
-	}
-	return nil
-}
 
 // handler is the page.
 func (o *observer) handler() http.Handler {
@@ -55,8 +33,8 @@ func getOnly(next http.Handler) http.Handler {
 // serveMetrics serves the page on a listener of its own, if that is asked for,
 // until the returned function is called. Who can reach that address may read it.
 func (p *program) serveMetrics(ctx context.Context, parts *parts) (stop func(), err error) {
-	where := p.settings.Metrics.where
-	if where == "" || where == pageOn {
+	where := p.config.Settings.Metrics
+	if where == "" || where == config.MetricsOn {
 		return func() {}, nil
 	}
 	listener, err := new(net.ListenConfig).Listen(ctx, "tcp", where)

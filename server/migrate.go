@@ -16,7 +16,7 @@ type migrateCmd struct {
 
 // Run needs nothing but the database, and sql not even that.
 func (c *migrateCmd) Run(ctx context.Context, p *program) error {
-	databaseURL, err := p.databaseURL()
+	databaseURL, err := p.config.DatabaseURL()
 	if err != nil {
 		return err
 	}

@@ -100,7 +100,7 @@ func (c *limitedConn) CloseWrite() error {
 // App Engine that is what the platform says; everything before it in
 // X-Forwarded-For the client can write.
 func (p *program) clientAddress() func(*http.Request) netip.Addr {
-	switch p.detector().Platform() {
+	switch p.config.Detector().Platform() {
 	case detect.CloudRunService:
 		return func(r *http.Request) netip.Addr {
 			hops := strings.Join(r.Header.Values("X-Forwarded-For"), ",")

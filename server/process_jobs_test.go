@@ -21,6 +21,7 @@ import (
 
 	"github.com/claimcheck-go/claimcheck/internal/testdb"
 	"github.com/claimcheck-go/claimcheck/queue"
+	"github.com/claimcheck-go/claimcheck/server/internal/config"
 )
 
 const procJob = "projects/proc/locations/europe-west1/jobs/long"
@@ -253,12 +254,12 @@ func TestJobNames(t *testing.T) {
 		{"long", "proc", "", "error: its region is neither given nor detected"},
 		{"jobs/long", "proc", "europe-west1", "error: JOBS_NAME must be projects/PROJECT/locations/REGION/jobs/NAME"},
 	} {
-		p := &program{definitions: testTasks, getenv: func(string) string { return "" }, settings: &settings{
+		p := &config.Config{Settings: &config.Settings{
 			JobsName: test.name, CloudTasksProject: test.project, CloudTasksLocation: test.location,
 		}}
-		got, err := p.jobName(t.Context())
+		got, err := p.JobName(t.Context())
 		if text, wrong := strings.CutPrefix(test.want, "error: "); wrong {
-			if !errors.As(err, new(usageError)) || !strings.Contains(err.Error(), text) {
+			if !errors.As(err, new(config.Problem)) || !strings.Contains(err.Error(), text) {
 				t.Errorf("%q: %v", test.name, err)
 			}
 		} else if got != test.want || err != nil {
@@ -270,10 +271,10 @@ func TestJobNames(t *testing.T) {
 // The queues may be in another region than the service, which its job is beside.
 func TestJobIsInTheRegionOfTheService(t *testing.T) {
 	env := map[string]string{"K_SERVICE": "api", "CLOUD_RUN_REGION": "europe-west1"}
-	p := &program{definitions: testTasks, getenv: func(name string) string { return env[name] }, settings: &settings{
+	p := &config.Config{Env: env, Settings: &config.Settings{
 		JobsName: "long", CloudTasksProject: "proc", CloudTasksLocation: "europe-west4",
 	}}
-	if got, err := p.jobName(t.Context()); got != procJob || err != nil {
+	if got, err := p.JobName(t.Context()); got != procJob || err != nil {
 		t.Errorf("%q, %v; want %q", got, err, procJob)
 	}
 }
@@ -282,26 +283,26 @@ func TestJobIsInTheRegionOfTheService(t *testing.T) {
 // limits of tasks that do not travel through Cloud Tasks are not its business.
 func TestJobsHaveNoRequestTimeout(t *testing.T) {
 	env := map[string]string{"CLOUD_RUN_JOB": "long"}
-	p := &program{definitions: testTasks, settings: &settings{}, getenv: func(name string) string { return env[name] }}
-	if got := p.defaultTimeout(modeCloudTasks); got != 0 {
+	p := &config.Config{Settings: &config.Settings{}, Env: env}
+	if got := p.DefaultTimeout(config.ModeCloudTasks); got != 0 {
 		t.Errorf("in a job: %s", got)
 	}
 	env["CLOUD_RUN_WORKER_POOL"] = env["CLOUD_RUN_JOB"]
 	delete(env, "CLOUD_RUN_JOB")
-	if got := p.defaultTimeout(modeCloudTasks); got != 0 {
+	if got := p.DefaultTimeout(config.ModeCloudTasks); got != 0 {
 		t.Errorf("in a worker pool: %s", got)
 	}
 	delete(env, "CLOUD_RUN_WORKER_POOL")
-	if got := p.defaultTimeout(modeCloudTasks); got != 9*time.Minute {
+	if got := p.DefaultTimeout(config.ModeCloudTasks); got != 9*time.Minute {
 		t.Errorf("elsewhere: %s", got)
 	}
 	hours := func(opts ...queue.Option) *queue.Registry {
 		return queue.NewRegistry(queue.NewTask("hours", echo, append(opts, queue.Timeout(5*time.Hour))...))
 	}
-	if err := checkTimeouts(hours(), &target{}); err == nil {
+	if err := checkTimeouts(hours(), &config.Target{}); err == nil {
 		t.Error("five hours were accepted for a delivery")
 	}
-	if err := checkTimeouts(hours(queue.OnBackend(jobsBackend)), &target{}); err != nil {
+	if err := checkTimeouts(hours(queue.OnBackend(jobsBackend)), &config.Target{}); err != nil {
 		t.Error(err)
 	}
 }

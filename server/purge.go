@@ -10,6 +10,7 @@ import (
 
 	"github.com/claimcheck-go/claimcheck/queue"
 	"github.com/claimcheck-go/claimcheck/server/httpapi"
+	"github.com/claimcheck-go/claimcheck/server/internal/config"
 )
 
 type purgeCmd struct {
@@ -89,13 +90,13 @@ func (c *purgeCmd) request() (queue.PurgeRequest, error) {
 	}
 	switch {
 	case c.Task != nil && *c.Task == "": // of a variable that is not set
-		return request, usagef("--task must be the name of a task; leave it out for all")
+		return request, config.Problemf("--task", "must be the name of a task; leave it out for all")
 	case c.Days < 0 || c.Days > 36500:
-		return request, usagef("--days must be from 0 to 36500, not %d", c.Days)
+		return request, config.Problemf("--days", "must be from 0 to 36500, not %d", c.Days)
 	case c.BatchSize < 1 || c.BatchSize > 10000:
-		return request, usagef("--batch-size must be from 1 to 10000, not %d", c.BatchSize)
+		return request, config.Problemf("--batch-size", "must be from 1 to 10000, not %d", c.BatchSize)
 	case len(request.Statuses) != strings.Count(c.Status, ",")+1:
-		return request, usagef("--status must list SUCCESSFUL, FAILED or CANCELLED, each once, not %q", c.Status)
+		return request, config.Problemf("--status", "must list SUCCESSFUL, FAILED or CANCELLED, each once, not %q", c.Status)
 	}
 	return request, nil
 }

@@ -5,6 +5,7 @@ import (
 	"slices"
 
 	"github.com/claimcheck-go/claimcheck/queue"
+	"github.com/claimcheck-go/claimcheck/server/internal/config"
 	"github.com/claimcheck-go/claimcheck/server/webhook"
 )
 
@@ -15,13 +16,13 @@ var ownVariables []string
 // registry is what this program runs.
 func (p *program) registry() (*queue.Registry, error) {
 	const takes = "host names or addresses, each with or without a port, such as hooks.internal, 10.0.0.7:8080 or ::1"
-	if err := setButEmpty("WEBHOOK_ALLOW_HOSTS", p.settings.WebhookAllowHosts, takes); err != nil {
+	if err := config.CheckNamed("WEBHOOK_ALLOW_HOSTS", p.config.Settings.WebhookAllowHosts, takes); err != nil {
 		return nil, err
 	}
-	deliver, err := webhook.New(webhook.Config{Secret: p.settings.WebhookSecret, AllowHosts: nonEmpty(p.settings.WebhookAllowHosts)})
+	deliver, err := webhook.New(webhook.Config{Secret: p.config.Settings.WebhookSecret, AllowHosts: config.NonEmpty(p.config.Settings.WebhookAllowHosts)})
 	var wrong *webhook.ConfigError
 	if errors.As(err, &wrong) {
-		return nil, usagef("%s: %s", map[string]string{"Secret": "WEBHOOK_SECRET", "AllowHosts": "WEBHOOK_ALLOW_HOSTS"}[wrong.Field], wrong.Text)
+		return nil, config.Problemf(map[string]string{"Secret": "WEBHOOK_SECRET", "AllowHosts": "WEBHOOK_ALLOW_HOSTS"}[wrong.Field], ": %s", wrong.Text)
 	} else if err != nil {
 		return nil, err
 	}

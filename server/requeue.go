@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/claimcheck-go/claimcheck/queue"
+	"github.com/claimcheck-go/claimcheck/server/internal/config"
 )
 
 type requeueCmd struct {
@@ -47,12 +48,12 @@ func (*requeueCmd) Help() string {
 // attempt is left.
 func (c *requeueCmd) Run(ctx context.Context, p *program) error {
 	if c.BatchSize < 1 || c.BatchSize > 10000 {
-		return usagef("--batch-size must be from 1 to 10000, not %d", c.BatchSize)
+		return config.Problemf("--batch-size", "must be from 1 to 10000, not %d", c.BatchSize)
 	}
 	maxAttempts := 0 // the row's own
 	if c.MaxAttempts != nil {
 		if maxAttempts = *c.MaxAttempts; maxAttempts < 1 || maxAttempts > queue.MaxAttemptsLimit {
-			return usagef("--max-attempts must be from 1 to %d, not %d", queue.MaxAttemptsLimit, maxAttempts)
+			return config.Problemf("--max-attempts", "must be from 1 to %d, not %d", queue.MaxAttemptsLimit, maxAttempts)
 		}
 	}
 	if c.Backend != "" {

@@ -38,7 +38,7 @@ func (c *resultCmd) Run(ctx context.Context, p *program) error {
 		return p.printResult(row, c.JSON)
 	}
 	if err = p.inJSON(c.JSON, err); errors.Is(err, queue.ErrNotFound) {
-		rawURL, _ := p.databaseURL()
+		rawURL, _ := p.config.DatabaseURL()
 		return fmt.Errorf("task %s not found: it never was in this database (%s), or was purged", id, describeDatabase(rawURL))
 	}
 	return err

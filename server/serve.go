@@ -8,7 +8,6 @@ import (
 	"net/http"
 	"os"
 	"runtime"
-	"strconv"
 	"strings"
 	"time"
 
@@ -17,6 +16,7 @@ import (
 	"github.com/claimcheck-go/claimcheck/queue"
 	"github.com/claimcheck-go/claimcheck/server/admin"
 	"github.com/claimcheck-go/claimcheck/server/httpapi"
+	"github.com/claimcheck-go/claimcheck/server/internal/config"
 	"github.com/claimcheck-go/claimcheck/server/telemetry"
 )
 
@@ -37,7 +37,7 @@ const (
 // Run serves until SIGTERM or SIGINT, and then drains.
 func (c *serveCmd) Run(ctx context.Context, p *program) error {
 	if c.Concurrency != nil && *c.Concurrency < 1 {
-		return usagef("--concurrency must be at least 1, not %d: leave it out for the default", *c.Concurrency)
+		return config.Problemf("--concurrency", "must be at least 1, not %d: leave it out for the default", *c.Concurrency)
 	}
 	listen := c.listen(p)
 	if err := checkListen(listen); err != nil {
@@ -47,7 +47,7 @@ func (c *serveCmd) Run(ctx context.Context, p *program) error {
 	if err != nil {
 		return err
 	}
-	if err := p.checkExecutePath(); err != nil {
+	if err := p.config.CheckExecutePath(); err != nil {
 		return err
 	}
 	auth, err := p.authenticator(parts, listen)
@@ -62,7 +62,7 @@ func (c *serveCmd) Run(ctx context.Context, p *program) error {
 	defer stop()
 	local := queue.NewLocal()
 	defer parts.close()
-	if err := p.open(ctx, parts, local, c.Migrate || parts.mode == modeLocal); err != nil {
+	if err := p.open(ctx, parts, local, c.Migrate || parts.mode == config.ModeLocal); err != nil {
 		if ctx.Err() != nil {
 			return nil // told to stop before it could start
 		}
@@ -90,7 +90,7 @@ func (c *serveCmd) Run(ctx context.Context, p *program) error {
 	server := newHTTPServer(handler)
 	served := make(chan error, 1)
 	go func() { served <- server.Serve(limitPeers(listener)) }()
-	if parts.mode == modeLocal {
+	if parts.mode == config.ModeLocal {
 		go local.Run(ctx, executor)
 		defer p.sweepAlong(ctx, parts.client)()
 	}
@@ -128,12 +128,12 @@ func drain(parts *parts, server *http.Server, executor *queue.Executor, signals 
 }
 
 func (c *serveCmd) listen(p *program) string {
-	switch port := p.getenv("PORT"); {
+	switch port := p.config.Env.Get("PORT"); {
 	case c.Listen != "":
 		return c.Listen
-	case p.onPlatform() && port != "":
+	case p.config.OnPlatform() && port != "":
 		return ":" + port
-	case p.onPlatform():
+	case p.config.OnPlatform():
 		return ":8080"
 	default:
 		return "127.0.0.1:8080"
@@ -141,12 +141,8 @@ func (c *serveCmd) listen(p *program) string {
 }
 
 func checkListen(address string) error {
-	_, port, err := net.SplitHostPort(address)
-	if err == nil {
-		_, err = strconv.ParseUint(port, 10, 16)
-	}
-	if err != nil {
-		return usagef("--listen must be HOST:PORT such as 127.0.0.1:8080, not %q", address)
+	if err := config.CheckAddress(address); err != nil {
+		return config.Problemf("--listen", "%s, not %q", err, address)
 	}
 	return nil
 }
@@ -155,7 +151,7 @@ func (c *serveCmd) concurrency(p *program) int {
 	switch {
 	case c.Concurrency != nil:
 		return *c.Concurrency
-	case p.onPlatform():
+	case p.config.OnPlatform():
 		return 80
 	default:
 		return 4 * runtime.NumCPU()
@@ -166,16 +162,16 @@ func (c *serveCmd) concurrency(p *program) int {
 func (p *program) handler(parts *parts, executor *queue.Executor, auth httpapi.Authenticator, access admin.Access) (http.Handler, error) {
 	cfg := httpapi.Config{
 		Client: parts.client, Executor: executor, Auth: auth, RouteAuth: p.routeAuth(auth), Logger: parts.log,
-		RequestTimeout: p.requestTimeout(),
-		ExecutePath:    p.executePath(), MaxBody: int64(p.settings.TasksMaxBody),
+		RequestTimeout: p.config.RequestTimeout(),
+		ExecutePath:    p.config.ExecutePath(), MaxBody: int64(p.config.Settings.TasksMaxBody),
 	}
-	if p.detector().Platform() == detect.AppEngine {
+	if p.config.Detector().Platform() == detect.AppEngine {
 		cfg.BusyStatus = http.StatusServiceUnavailable
 	}
 	switch {
 	case parts.observer != nil:
 		cfg.Around = parts.observer.Around
-	case p.logsJSON():
+	case p.config.LogsJSON():
 		cfg.Around = telemetry.Receive
 	}
 	api, err := httpapi.New(cfg)
@@ -187,7 +183,7 @@ func (p *program) handler(parts *parts, executor *queue.Executor, auth httpapi.A
 		return nil, err
 	}
 	metrics := api // which knows no such page
-	if p.settings.Metrics.where == pageOn {
+	if p.config.Settings.Metrics == config.MetricsOn {
 		metrics = httpapi.Require(auth)(getOnly(parts.observer.handler()))
 	}
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
@@ -207,17 +203,6 @@ func (p *program) handler(parts *parts, executor *queue.Executor, auth httpapi.A
 	}), nil
 }
 
-// executePath is where deliveries arrive: the path of TASK_HANDLER_URL, if that
-// is given.
-func (p *program) executePath() string {
-	if _, rest, ok := strings.Cut(p.settings.TaskHandlerURL, "://"); ok {
-		if slash := strings.Index(rest, "/"); slash >= 0 {
-			return rest[slash:]
-		}
-	}
-	return p.settings.TaskHandlerPath
-}
-
 // ready answers whether the database does, and says nothing else.
 func ready(w http.ResponseWriter, r *http.Request, db database) {
 	ctx, cancel := context.WithTimeout(r.Context(), 2*time.Second)
@@ -231,16 +216,16 @@ func ready(w http.ResponseWriter, r *http.Request, db database) {
 
 // announce logs the one line from which one sees what this server is.
 func (p *program) announce(parts *parts, address net.Addr, open bool) {
-	databaseURL, _ := p.databaseURL()
+	databaseURL, _ := p.config.DatabaseURL()
 	build := version.Get()
 	fields := []any{"version", build.Version, "revision", build.Revision, "mode", parts.mode, "listen", "http://" + address.String(), "database", describeDatabase(databaseURL)}
 	if t := parts.target; t != nil {
-		handler := t.config.HandlerURL
-		if t.config.AppEngine != nil {
-			handler = "App Engine " + t.config.AppEngine.Service + "/" + t.config.AppEngine.Version
+		handler := t.Tasks.HandlerURL
+		if t.Tasks.AppEngine != nil {
+			handler = "App Engine " + t.Tasks.AppEngine.Service + "/" + t.Tasks.AppEngine.Version
 		}
-		fields = append(fields, "handler_url", handler, "audience", strings.Join(t.audience, ","),
-			"cloud_tasks", t.config.Project+"/"+t.config.Location)
+		fields = append(fields, "handler_url", handler, "audience", strings.Join(t.Audiences, ","),
+			"cloud_tasks", t.Tasks.Project+"/"+t.Tasks.Location)
 	}
 	queues := "all"
 	if len(parts.config.Queues) > 0 {

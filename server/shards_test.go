@@ -15,34 +15,33 @@ import (
 	"github.com/claimcheck-go/claimcheck/cloudtasks"
 	"github.com/claimcheck-go/claimcheck/cloudtasks/cloudtaskstest"
 	"github.com/claimcheck-go/claimcheck/queue"
+	"github.com/claimcheck-go/claimcheck/server/internal/config"
 )
 
 func TestQueueAliasesGatherRepeatedNames(t *testing.T) {
 	tests := []struct {
 		env  string
 		args []string
-		want queueAliases
+		want map[string][]string
 	}{
 		{"", nil, nil},
-		{"default=prod-default", nil, queueAliases{"default": {"prod-default"}}},
-		{"emails=e-0,default=d,emails=e-1", nil, queueAliases{"emails": {"e-0", "e-1"}, "default": {"d"}}},
-		{" emails = e-0 ,, emails=e-1,", nil, queueAliases{"emails": {"e-0", "e-1"}}},
-		{"emails=e-0", []string{"--tasks-queue-aliases=emails=e-1,a=b", "--tasks-queue-aliases=emails=e-2"}, queueAliases{"emails": {"e-1", "e-2"}, "a": {"b"}}},
+		{"default=prod-default", nil, map[string][]string{"default": {"prod-default"}}},
+		{"emails=e-0,default=d,emails=e-1", nil, map[string][]string{"emails": {"e-0", "e-1"}, "default": {"d"}}},
+		{" emails = e-0 ,, emails=e-1,", nil, map[string][]string{"emails": {"e-0", "e-1"}}},
+		{"emails=e-0", []string{"--tasks-queue-aliases=emails=e-1,a=b", "--tasks-queue-aliases=emails=e-2"}, map[string][]string{"emails": {"e-1", "e-2"}, "a": {"b"}}},
 	}
 	for _, test := range tests {
-		t.Setenv("TASKS_QUEUE_ALIASES", test.env)
-		p, _, err := parsed(nil, append([]string{"serve"}, test.args...))
+		p, _, err := parsed(map[string]string{"TASKS_QUEUE_ALIASES": test.env}, append([]string{"serve"}, test.args...))
 		if err != nil {
 			t.Errorf("%q %q: %v", test.env, test.args, err)
 			continue
 		}
-		if got := p.settings.TasksQueueAliases; !maps.EqualFunc(got, test.want, slices.Equal) {
+		if got := p.config.Settings.TasksQueueAliases; !maps.EqualFunc(got, test.want, slices.Equal) {
 			t.Errorf("%q %q: %v, want %v", test.env, test.args, got, test.want)
 		}
 	}
 	for _, wrong := range []string{"emails", "=e", "emails=", "a=b,emails"} {
-		t.Setenv("TASKS_QUEUE_ALIASES", wrong)
-		_, _, err := parsed(nil, []string{"serve"})
+		_, _, err := parsed(map[string]string{"TASKS_QUEUE_ALIASES": wrong}, []string{"serve"})
 		if err == nil || !strings.Contains(err.Error(), "TASKS_QUEUE_ALIASES") || !strings.Contains(err.Error(), "default=prod-default") {
 			t.Errorf("%q: %v; want an error that names the setting and says what it takes", wrong, err)
 		}
@@ -50,8 +49,8 @@ func TestQueueAliasesGatherRepeatedNames(t *testing.T) {
 }
 
 // shardTarget is the target of a server whose queue "default" has three shards.
-func shardTarget() *target {
-	return &target{config: cloudtasks.Config{
+func shardTarget() *config.Target {
+	return &config.Target{Tasks: cloudtasks.Config{
 		Project: "proc", Location: "europe-west1", QueueAliases: map[string][]string{"default": {"shard-0", "shard-1", "shard-2"}},
 	}}
 }
@@ -60,11 +59,11 @@ func TestATaskLinksToItsShard(t *testing.T) {
 	seen := make(map[string]bool)
 	for range 50 {
 		row := &queue.Row{ID: uuid.New(), Queue: "default"}
-		shard, err := shardTarget().config.QueueID("default", row.ID)
+		shard, err := shardTarget().Tasks.QueueID("default", row.ID)
 		if err != nil {
 			t.Fatal(err)
 		}
-		links := shardTarget().links(row)
+		links := links(shardTarget(), row)
 		if link := links[len(links)-1]; !strings.Contains(link.URL, "/europe-west1/"+shard+"/tasks") || !strings.HasSuffix(link.Name, shard) {
 			t.Errorf("%s of %s links to %+v", row.ID, shard, link)
 		}
@@ -98,7 +97,7 @@ func shardIDs(t *testing.T, n int) map[string][]uuid.UUID {
 	ids := map[string][]uuid.UUID{"shard-0": nil, "shard-1": nil, "shard-2": nil}
 	for len(ids["shard-0"]) < n || len(ids["shard-1"]) < n || len(ids["shard-2"]) < n {
 		id := uuid.Must(uuid.NewV7())
-		shard, err := shardTarget().config.QueueID("default", id)
+		shard, err := shardTarget().Tasks.QueueID("default", id)
 		if err != nil {
 			t.Fatal(err)
 		}

@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/claimcheck-go/claimcheck/queue"
+	"github.com/claimcheck-go/claimcheck/server/internal/config"
 )
 
 type sweepCmd struct {
@@ -28,7 +29,7 @@ Examples:
 // Run does one pass of the sweeper; it fails if nothing but errors came of it.
 func (c *sweepCmd) Run(ctx context.Context, p *program) error {
 	if c.Limit < 1 || c.Limit > 10000 {
-		return usagef("--limit must be from 1 to 10000, not %d", c.Limit)
+		return config.Problemf("--limit", "must be from 1 to 10000, not %d", c.Limit)
 	}
 	if err := p.checkKept(); err != nil {
 		return err
@@ -64,7 +65,7 @@ func (c *sweepCmd) Run(ctx context.Context, p *program) error {
 // sweepAlong sweeps at every TASKS_SWEEP_INTERVAL until ctx ends, or the
 // returned function is called, which waits for the sweep under way.
 func (p *program) sweepAlong(ctx context.Context, client *queue.Client) (stop func()) {
-	interval := time.Duration(p.settings.TasksSweepInterval)
+	interval := time.Duration(p.config.Settings.TasksSweepInterval)
 	if interval == 0 {
 		return func() {}
 	}

@@ -24,6 +24,7 @@ import (
 	sdktrace "go.opentelemetry.io/otel/sdk/trace"
 	semconv "go.opentelemetry.io/otel/semconv/v1.43.0"
 
+	"github.com/claimcheck-go/claimcheck/server/internal/config"
 	"github.com/claimcheck-go/claimcheck/server/telemetry"
 )
 
@@ -44,8 +45,8 @@ type exports struct {
 // exports reads the variables. Nothing goes anywhere unless one of them names an
 // endpoint, whatever the SDK's defaults are.
 func (p *program) exports() (e exports, err error) {
-	e.page = p.settings.Metrics.where != ""
-	if strings.EqualFold(p.getenv("OTEL_SDK_DISABLED"), "true") {
+	e.page = p.config.Settings.Metrics != ""
+	if strings.EqualFold(p.config.Env.Get("OTEL_SDK_DISABLED"), "true") {
 		return e, nil
 	}
 	if e.traces, err = p.otlp("TRACES"); err != nil {
@@ -58,12 +59,12 @@ func (p *program) exports() (e exports, err error) {
 // otlp is the protocol in which one signal goes out; empty if it does not.
 func (p *program) otlp(signal string) (string, error) {
 	setting := func(name string) (string, string) {
-		if own := "OTEL_EXPORTER_OTLP_" + signal + "_" + name; p.getenv(own) != "" {
-			return own, p.getenv(own)
+		if own := "OTEL_EXPORTER_OTLP_" + signal + "_" + name; p.config.Env.Get(own) != "" {
+			return own, p.config.Env.Get(own)
 		}
-		return "OTEL_EXPORTER_OTLP_" + name, p.getenv("OTEL_EXPORTER_OTLP_" + name)
+		return "OTEL_EXPORTER_OTLP_" + name, p.config.Env.Get("OTEL_EXPORTER_OTLP_" + name)
 	}
-	switch exporter := p.getenv("OTEL_" + signal + "_EXPORTER"); exporter {
+	switch exporter := p.config.Env.Get("OTEL_" + signal + "_EXPORTER"); exporter {
 	case "", "otlp":
 	case "none":
 		return "", nil
@@ -100,7 +101,7 @@ func (p *program) observe(ctx context.Context, e exports, log *slog.Logger) (_ *
 	otel.SetErrorHandler(&exportErrors{log: log})
 	about, err := p.resource(ctx)
 	if err != nil {
-		return nil, usagef("OTEL_RESOURCE_ATTRIBUTES: %w", err)
+		return nil, config.Problemf("OTEL_RESOURCE_ATTRIBUTES", ": %s", err)
 	}
 	o := &observer{}
 	var cfg telemetry.Config
@@ -162,10 +163,10 @@ func (o *observer) meterProvider(ctx context.Context, e exports, about *resource
 // OTEL_RESOURCE_ATTRIBUTES win over what the platform says.
 func (p *program) resource(ctx context.Context) (*resource.Resource, error) {
 	about := []resource.Option{resource.WithAttributes(
-		semconv.ServiceName(cmp.Or(p.getenv("K_SERVICE"), p.getenv("CLOUD_RUN_JOB"), p.getenv("GAE_SERVICE"), "claimcheck")),
+		semconv.ServiceName(cmp.Or(p.config.Env.Get("K_SERVICE"), p.config.Env.Get("CLOUD_RUN_JOB"), p.config.Env.Get("GAE_SERVICE"), "claimcheck")),
 		semconv.ServiceInstanceID(uuid.NewString()),
 	)}
-	if version := cmp.Or(p.getenv("K_REVISION"), p.getenv("GAE_VERSION")); version != "" {
+	if version := cmp.Or(p.config.Env.Get("K_REVISION"), p.config.Env.Get("GAE_VERSION")); version != "" {
 		about = append(about, resource.WithAttributes(semconv.ServiceVersion(version)))
 	}
 	return resource.New(ctx, append(about, resource.WithTelemetrySDK(), resource.WithFromEnv())...)
@@ -194,8 +195,8 @@ func (p *program) observeStore(parts *parts) error {
 	store, ok := parts.db.(interface {
 		Observe(func(ctx context.Context, op string) (ended func(error)))
 	})
-	if ok && p.settings.TraceDatabase {
-		scheme, _, _ := strings.Cut(cmp.Or(p.settings.DatabaseURL, defaultDatabase), ":")
+	if ok && p.config.Settings.TraceDatabase {
+		scheme, _, _ := strings.Cut(cmp.Or(p.config.Settings.DatabaseURL, config.DefaultDatabase), ":")
 		system := map[string]string{"postgres": "postgresql", "postgresql": "postgresql", "mysql": "mysql"}[scheme]
 		store.Observe(parts.observer.Observe(cmp.Or(system, "sqlite")))
 	}

@@ -14,6 +14,7 @@ import (
 	"github.com/claimcheck-go/claimcheck/cloudtasks"
 	"github.com/claimcheck-go/claimcheck/queue"
 	"github.com/claimcheck-go/claimcheck/queue/sqlstore"
+	"github.com/claimcheck-go/claimcheck/server/internal/config"
 )
 
 // parts are what most commands work with, made from the settings in two steps:
@@ -22,7 +23,7 @@ type parts struct {
 	mode   string
 	log    *slog.Logger
 	config queue.Config
-	target *target // in cloudtasks mode
+	target *config.Target // in cloudtasks mode
 
 	exports  exports
 	observer *observer // nil: nothing is exported
@@ -42,7 +43,7 @@ type parts struct {
 // named all at once. A command that dispatches nothing needs no target, and one
 // that runs no task none of the settings for that.
 func (p *program) plan(ctx context.Context, dispatches, runs bool) (*parts, error) {
-	mode, err := p.mode()
+	mode, err := p.config.Mode()
 	if err != nil {
 		return nil, err
 	}
@@ -54,56 +55,56 @@ func (p *program) plan(ctx context.Context, dispatches, runs bool) (*parts, erro
 		if problems = append(problems, err); err == nil {
 			reg = runnable
 		}
-		if lease := time.Duration(p.settings.TasksLease); lease < time.Second {
-			problems = append(problems, fmt.Errorf("TASKS_LEASE must be at least 1s, not %s", lease))
+		if lease := time.Duration(p.config.Settings.TasksLease); lease < time.Second {
+			problems = append(problems, config.Problemf("TASKS_LEASE", "must be at least 1s, not %s", lease))
 		}
-		if interval := time.Duration(p.settings.TasksSweepInterval); interval != 0 && interval < time.Second {
-			problems = append(problems, fmt.Errorf("TASKS_SWEEP_INTERVAL must be 0 (never) or at least 1s, not %s", interval))
+		if interval := time.Duration(p.config.Settings.TasksSweepInterval); interval != 0 && interval < time.Second {
+			problems = append(problems, config.Problemf("TASKS_SWEEP_INTERVAL", "must be 0 (never) or at least 1s, not %s", interval))
 		}
 	}
 	if runs || dispatches {
 		parts.exports, err = p.exports()
 		problems = append(problems, err)
 	}
-	_, err = p.databaseURL()
+	_, err = p.config.DatabaseURL()
 	problems = append(problems, err)
 	if dispatches {
-		parts.job, err = p.jobName(ctx)
+		parts.job, err = p.config.JobName(ctx)
 		problems = append(problems, err)
 	}
-	if mode == modeCloudTasks && dispatches {
-		problems = append(problems, p.checkEmulator())
-		parts.target, err = p.cloudTarget(ctx)
+	if mode == config.ModeCloudTasks && dispatches {
+		problems = append(problems, p.config.CheckEmulator())
+		parts.target, err = p.config.Target(ctx)
 		problems = append(problems, err)
 		if err == nil {
 			problems = append(problems, checkTimeouts(reg, parts.target))
 			if runs {
-				problems = append(problems, p.checkTimeout(parts.target))
+				problems = append(problems, p.config.CheckTimeout(parts.target))
 			}
 		}
 	}
 	if dispatches {
-		problems = append(problems, p.checkQueues(parts))
+		problems = append(problems, p.config.CheckQueues(parts.target, parts.job))
 	}
 	if err := errors.Join(problems...); err != nil {
 		return nil, usageError{err}
 	}
 	parts.config = queue.Config{
-		Registry: reg, Logger: parts.log, Queues: nonEmpty(p.settings.TasksQueues),
-		MaxBytes: int(p.settings.TasksMaxBody), StrictArgs: p.settings.TasksStrictArgs, DispatchTimeout: time.Duration(p.settings.TasksDispatchTimeout),
+		Registry: reg, Logger: parts.log, Queues: config.NonEmpty(p.config.Settings.TasksQueues),
+		MaxBytes: int(p.config.Settings.TasksMaxBody), StrictArgs: p.config.Settings.TasksStrictArgs, DispatchTimeout: time.Duration(p.config.Settings.TasksDispatchTimeout),
 	}
 	return parts, nil
 }
 
 // checkTimeouts refuses tasks that may take longer than their delivery; it is
 // what queue.NewClient does too, but only once the database is open.
-func checkTimeouts(reg *queue.Registry, t *target) error {
+func checkTimeouts(reg *queue.Registry, t *config.Target) error {
 	var problems []error
 	for _, task := range reg.Tasks() {
 		if task.Backend != queue.DefaultBackend {
 			continue
 		}
-		if err := t.config.CheckTimeout(task.Timeout); err != nil {
+		if err := t.Tasks.CheckTimeout(task.Timeout); err != nil {
 			problems = append(problems, fmt.Errorf("task %s: %w", task.Name, err))
 		}
 	}
@@ -123,7 +124,7 @@ func (p *program) open(ctx context.Context, parts *parts, local *queue.Local, mi
 		if parts.config.Dispatcher, err = p.cloudDispatcher(ctx, parts); err != nil {
 			return err
 		}
-	case parts.mode == modeLocal && local != nil:
+	case parts.mode == config.ModeLocal && local != nil:
 		parts.config.Dispatcher = local
 	}
 	if err = parts.openJobs(ctx); err != nil {
@@ -133,7 +134,7 @@ func (p *program) open(ctx context.Context, parts *parts, local *queue.Local, mi
 		return err
 	}
 	embedded, ok := parts.db.(*sqlstore.Store)
-	if migrate || parts.mode == modeLocal && ok && embedded.Embedded() && !parts.existing {
+	if migrate || parts.mode == config.ModeLocal && ok && embedded.Embedded() && !parts.existing {
 		_, err = parts.db.Migrate(ctx)
 	} else {
 		err = parts.db.CheckSchema(ctx)
@@ -175,17 +176,17 @@ func (p *program) connect(ctx context.Context) (*parts, error) {
 // cloudDispatcher makes the dispatcher over Cloud Tasks.
 func (p *program) cloudDispatcher(ctx context.Context, parts *parts) (queue.Dispatcher, error) {
 	var err error
-	parts.tasks, err = cloudtasks.Dial(ctx, cloudtasks.DialConfig{EmulatorHost: p.settings.CloudTasksEmulatorHost})
+	parts.tasks, err = cloudtasks.Dial(ctx, cloudtasks.DialConfig{EmulatorHost: p.config.Settings.CloudTasksEmulatorHost})
 	if err != nil {
 		return nil, fmt.Errorf("cloud tasks: %w", err)
 	}
-	return cloudtasks.New(parts.tasks, parts.target.config)
+	return cloudtasks.New(parts.tasks, parts.target.Tasks)
 }
 
 // executor makes the executor of this process.
 func (p *program) executor(parts *parts, concurrency int) (*queue.Executor, error) {
 	return queue.NewExecutor(parts.client, queue.ExecutorConfig{
-		Lease: time.Duration(p.settings.TasksLease), Timeout: p.defaultTimeout(parts.mode), Concurrency: concurrency,
+		Lease: time.Duration(p.config.Settings.TasksLease), Timeout: p.config.DefaultTimeout(parts.mode), Concurrency: concurrency,
 	})
 }
 

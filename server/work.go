@@ -7,18 +7,19 @@ import (
 	"time"
 
 	"github.com/claimcheck-go/claimcheck/queue"
+	"github.com/claimcheck-go/claimcheck/server/internal/config"
 )
 
 type workCmd struct {
-	Queue           []string  `placeholder:"NAME" help:"Queues to pull from; repeatable. Default: all."`
-	Backend         string    `default:"default" help:"Backend to pull from."`
-	Continuous      bool      `help:"Keep looking when nothing is due. Otherwise end then."`
-	Interval        duration  `default:"5s" help:"How often to look when nothing is due."`
-	MaxTasks        int       `default:"0" accepts:"of 0 (no limit) or more" help:"End after so many tasks; 0 is no limit."`
-	Concurrency     int       `default:"1" accepts:"of at least 1" help:"Tasks that run at once."`
-	ShutdownTimeout *duration `placeholder:"0" help:"How long running tasks may go on after SIGTERM; 0 is as long as it takes. Default: 8s on Cloud Run and App Engine, else 0."`
-	EmptyExitCode   int       `default:"0" accepts:"from 0 to 255" help:"Exit status when nothing was run."`
-	FailedExitCode  int       `default:"0" accepts:"from 0 to 255" help:"Exit status when a task ended FAILED."`
+	Queue           []string       `placeholder:"NAME" help:"Queues to pull from; repeatable. Default: all."`
+	Backend         string         `default:"default" help:"Backend to pull from."`
+	Continuous      bool           `help:"Keep looking when nothing is due. Otherwise end then."`
+	Interval        time.Duration  `default:"5s" help:"How often to look when nothing is due."`
+	MaxTasks        int            `default:"0" accepts:"of 0 (no limit) or more" help:"End after so many tasks; 0 is no limit."`
+	Concurrency     int            `default:"1" accepts:"of at least 1" help:"Tasks that run at once."`
+	ShutdownTimeout *time.Duration `placeholder:"0" help:"How long running tasks may go on after SIGTERM; 0 is as long as it takes. Default: 8s on Cloud Run and App Engine, else 0."`
+	EmptyExitCode   int            `default:"0" accepts:"from 0 to 255" help:"Exit status when nothing was run."`
+	FailedExitCode  int            `default:"0" accepts:"from 0 to 255" help:"Exit status when a task ended FAILED."`
 }
 
 // exitStatus ends a command with a status of its own, and says nothing.
@@ -39,10 +40,10 @@ func (c *workCmd) Run(ctx context.Context, p *program) error {
 	if err := c.check(); err != nil {
 		return err
 	}
-	if p.settings.Metrics.where == pageOn {
-		return usagef("METRICS=on is for serve: a worker has no listener, so give METRICS a HOST:PORT such as 127.0.0.1:9464, or turn it off")
+	if p.config.Settings.Metrics == config.MetricsOn {
+		return config.Problemf("METRICS", "=on is for serve: a worker has no listener, so give METRICS a HOST:PORT such as 127.0.0.1:9464, or turn it off")
 	}
-	p.works = true
+	p.config.Role = config.Pulls
 	if !c.Continuous {
 		if err := p.checkKept(); err != nil {
 			return err
@@ -52,7 +53,7 @@ func (c *workCmd) Run(ctx context.Context, p *program) error {
 	if err != nil {
 		return err
 	}
-	if rawURL, _ := p.databaseURL(); isMemory(rawURL) {
+	if rawURL, _ := p.config.DatabaseURL(); isMemory(rawURL) {
 		parts.log.Warn("no other process can store tasks in a database in memory: this worker gets none", "database", rawURL)
 	}
 	defer parts.close()
@@ -77,7 +78,7 @@ func (c *workCmd) Run(ctx context.Context, p *program) error {
 	}
 	progress := p.progress("tasks run")
 	worked, err := executor.Work(ctx, queue.WorkConfig{
-		From: queue.From{Queues: nonEmpty(c.Queue), Backend: c.Backend}, MaxTasks: c.MaxTasks,
+		From: queue.From{Queues: config.NonEmpty(c.Queue), Backend: c.Backend}, MaxTasks: c.MaxTasks,
 		Continuous: c.Continuous, Interval: time.Duration(c.Interval), OnRun: func(*queue.Run) { progress.add(1) },
 	})
 	progress.end()
@@ -101,13 +102,13 @@ func (c *workCmd) Run(ctx context.Context, p *program) error {
 func (c *workCmd) check() error {
 	switch {
 	case c.Concurrency < 1:
-		return usagef("--concurrency must be at least 1, not %d", c.Concurrency)
+		return config.Problemf("--concurrency", "must be at least 1, not %d", c.Concurrency)
 	case c.MaxTasks < 0:
-		return usagef("--max-tasks must be 0 (no limit) or more, not %d", c.MaxTasks)
+		return config.Problemf("--max-tasks", "must be 0 (no limit) or more, not %d", c.MaxTasks)
 	case c.Interval <= 0:
-		return usagef("--interval must be more than 0")
+		return config.Problemf("--interval", "must be more than 0")
 	case min(c.EmptyExitCode, c.FailedExitCode) < 0 || max(c.EmptyExitCode, c.FailedExitCode) > 255:
-		return usagef("--empty-exit-code and --failed-exit-code must be from 0 to 255")
+		return config.Problemf("--empty-exit-code", "and --failed-exit-code must be from 0 to 255")
 	}
 	return nil
 }
@@ -118,7 +119,7 @@ func (c *workCmd) check() error {
 // and fails if functions did not return, so that their claims could not be.
 func (c *workCmd) stopOnSignal(ctx context.Context, p *program, parts *parts, e *queue.Executor) (_ context.Context, stopped func() error) {
 	timeout := time.Duration(0)
-	if p.onPlatform() {
+	if p.config.OnPlatform() {
 		timeout = 8 * time.Second
 	}
 	if c.ShutdownTimeout != nil {

@@ -1,28 +1,26 @@
-package server
+package config
 
 import (
 	"fmt"
-	"log/slog"
-	"os"
 	"regexp"
 	"slices"
 	"strings"
 
 	"github.com/agnivade/levenshtein"
-	"github.com/alecthomas/kong"
 )
 
-// misspelt is a variable that is set and looks like a setting, but is none.
-type misspelt struct {
-	name  string
-	meant string // the setting that is likely meant; empty: none is
+// Misspelt is a variable that is set and looks like a setting, but is none.
+type Misspelt struct {
+	Name  string
+	Meant string // the setting that is likely meant; empty: none is
 }
 
-func (m misspelt) String() string {
-	if m.meant == "" {
-		return m.name + " is set, but there is no such setting: server --help lists them"
+// String says what is wrong, in one line.
+func (m Misspelt) String() string {
+	if m.Meant == "" {
+		return m.Name + " is set, but there is no such setting: server --help lists them"
 	}
-	return fmt.Sprintf("%s is set, but there is no such setting: did you mean %s?", m.name, m.meant)
+	return fmt.Sprintf("%s is set, but there is no such setting: did you mean %s?", m.Name, m.Meant)
 }
 
 // prefixes are those of settings: what else begins so is a setting misspelt.
@@ -38,13 +36,8 @@ var (
 // findMisspelt returns the variables of an environment that look like settings:
 // within two letters of one, or one letter where a name has fewer than eight, or
 // with a prefix of settings. Variables that are set to nothing count as unset.
-func findMisspelt(environ, settings, exceptions []string) []misspelt {
-	values := map[string]string{}
-	for _, pair := range environ {
-		name, value, _ := strings.Cut(pair, "=")
-		values[name] = value
-	}
-	var found []misspelt
+func findMisspelt(values Environment, settings, exceptions []string) []Misspelt {
+	var found []Misspelt
 	for name, value := range values {
 		switch {
 		case value == "", slices.Contains(settings, name), slices.Contains(exceptions, name), platformName.MatchString(name),
@@ -53,10 +46,10 @@ func findMisspelt(environ, settings, exceptions []string) []misspelt {
 			continue
 		}
 		if meant, like := likeSetting(strings.ToUpper(name), settings); like {
-			found = append(found, misspelt{name, meant})
+			found = append(found, Misspelt{name, meant})
 		}
 	}
-	slices.SortFunc(found, func(a, b misspelt) int { return strings.Compare(a.name, b.name) })
+	slices.SortFunc(found, func(a, b Misspelt) int { return strings.Compare(a.Name, b.Name) })
 	return found
 }
 
@@ -90,25 +83,14 @@ func likeSetting(name string, settings []string) (meant string, like bool) {
 	return meant, like
 }
 
-// misspelt looks at the environment of this process.
-func (p *program) misspelt(root *kong.Node) []misspelt {
-	var settings []string
-	for _, node := range append([]*kong.Node{root}, root.Children...) {
+// Misspelt returns the variables of the environment that look like those of the
+// program's flags. The exceptions are variables that tasks read by themselves.
+func (s *Sources) Misspelt(exceptions ...string) []Misspelt {
+	var known []string
+	for _, node := range s.nodes {
 		for _, flag := range node.Flags {
-			settings = append(settings, flag.Envs...)
+			known = append(known, flag.Envs...)
 		}
 	}
-	return findMisspelt(os.Environ(), settings, ownVariables)
-}
-
-// warnMisspelt prints a line for each, whatever LOG_LEVEL is.
-func (p *program) warnMisspelt() {
-	log := p.loggerFrom(slog.LevelWarn)
-	for _, m := range p.lookalikes {
-		if p.logsJSON() {
-			log.Warn(m.String())
-		} else {
-			fmt.Fprintf(p.stderr, "server: warning: %s\n", m)
-		}
-	}
+	return findMisspelt(s.env, known, exceptions)
 }

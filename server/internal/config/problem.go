@@ -1,0 +1,65 @@
+package config
+
+import (
+	"fmt"
+	"strings"
+)
+
+// Problem is what is wrong with one setting. As an error it is a usage error: exit
+// status 2, and nothing is started. Several are joined with errors.Join.
+type Problem struct {
+	// Setting is the variable of a setting or the flag of a command, with its
+	// dashes; empty: the problem is of none alone.
+	Setting string
+	// Text says what is wrong, and what is accepted. It goes on where the name of
+	// the setting ends, and begins with a colon or an equals sign where that is no sentence.
+	Text string
+	// Fix is what to do, if Text does not say it.
+	Fix string
+}
+
+// Problemf returns a Problem without a Fix.
+func Problemf(setting, format string, args ...any) error {
+	return Problem{Setting: setting, Text: fmt.Sprintf(format, args...)}
+}
+
+// Error returns the whole text: "TASKS_LEASE must be at least 1s, not 10ms".
+func (p Problem) Error() string { return p.text(p.Setting) }
+
+// text is the text with another name for the setting.
+func (p Problem) text(name string) string {
+	text := p.Text
+	switch {
+	case name == "":
+	case strings.HasPrefix(text, ":"), strings.HasPrefix(text, "="):
+		text = name + text
+	default:
+		text = name + " " + text
+	}
+	if p.Fix != "" {
+		text += ": " + p.Fix
+	}
+	return text
+}
+
+// Problems returns the problems that err consists of. Errors in it that are none
+// become problems of no setting.
+func Problems(err error) []Problem {
+	switch err := err.(type) {
+	case nil:
+		return nil
+	case Problem:
+		return []Problem{err}
+	case interface{ Unwrap() []error }:
+		var all []Problem
+		for _, one := range err.Unwrap() {
+			all = append(all, Problems(one)...)
+		}
+		return all
+	case interface{ Unwrap() error }:
+		if inner := err.Unwrap(); inner != nil && inner.Error() == err.(error).Error() {
+			return Problems(inner)
+		}
+	}
+	return []Problem{{Text: err.Error()}}
+}

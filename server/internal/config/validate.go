@@ -1,0 +1,108 @@
+package config
+
+import (
+	"errors"
+	"net"
+	"regexp"
+	"strconv"
+	"strings"
+
+	"github.com/claimcheck-go/claimcheck/detect"
+	"github.com/claimcheck-go/claimcheck/server/httpapi"
+)
+
+// These checks are of what the type of a setting cannot refuse, and what would
+// otherwise be noticed only when it is used, or never.
+
+// CheckNamed refuses a list that is set and names nothing, as "," does: without it
+// the server would do something else than was meant.
+func CheckNamed(name string, list []string, takes string) error {
+	if len(list) > 0 && len(NonEmpty(list)) == 0 {
+		return Problemf(name, "is set but names nothing: it takes %s, separated by commas; or unset it", takes)
+	}
+	return nil
+}
+
+// queueName is what package queue takes for a name.
+var queueName = regexp.MustCompile(`^[A-Za-z0-9_.-]{1,100}$`)
+
+// CheckQueues checks TASKS_QUEUES. In cloudtasks mode, which has a target, each must
+// be, or be mapped to, a queue of Cloud Tasks; unless there is a job too, whose
+// tasks have queues of any name.
+func (c *Config) CheckQueues(target *Target, job string) error {
+	const takes = "names of 1 to 100 letters, digits, _, . and -"
+	if err := CheckNamed("TASKS_QUEUES", c.Settings.TasksQueues, takes); err != nil {
+		return err
+	}
+	var problems []error
+	for _, name := range NonEmpty(c.Settings.TasksQueues) {
+		if !queueName.MatchString(name) {
+			problems = append(problems, Problemf("TASKS_QUEUES", ": %.100q is no queue name: it takes %s, separated by commas", name, takes))
+		} else if target != nil && job == "" {
+			if _, err := target.Tasks.QueueIDs(name); err != nil {
+				problems = append(problems, Problemf("TASKS_QUEUES", ": %s", err))
+			}
+		}
+	}
+	return errors.Join(problems...)
+}
+
+// CheckEmulator checks CLOUD_TASKS_EMULATOR_HOST.
+func (c *Config) CheckEmulator() error {
+	address := c.Settings.CloudTasksEmulatorHost
+	if address == "" {
+		return nil
+	}
+	if _, port, err := net.SplitHostPort(address); err != nil || !isPort(port) {
+		return Problemf("CLOUD_TASKS_EMULATOR_HOST", "is %.100q; it takes host:port, like 127.0.0.1:8123, with a port from 1 to 65535", address)
+	}
+	return nil
+}
+
+// CheckCallers checks the lists that say whose tokens are accepted.
+func (c *Config) CheckCallers() error {
+	return errors.Join(
+		CheckNamed("OIDC_AUDIENCE", c.Settings.OIDCAudience, "the URLs that callers get their tokens for"),
+		CheckNamed("OIDC_ALLOWED_EMAILS", c.Settings.OIDCAllowedEmails, "e-mail addresses of accounts"))
+}
+
+// CheckTrustPlatform refuses to trust a platform that is not there: only Cloud
+// Run's IAM verifies tokens before it removes their signatures. Anywhere else
+// such a token is one that its sender wrote.
+func (c *Config) CheckTrustPlatform() error {
+	if c.Settings.OIDCTrustPlatform && c.Detector().Platform() != detect.CloudRunService {
+		return Problemf("OIDC_TRUST_PLATFORM", "=true is accepted on Cloud Run services only, whose IAM verifies tokens before it removes their signatures: unset it here")
+	}
+	return nil
+}
+
+func isPort(s string) bool {
+	port, err := strconv.ParseUint(s, 10, 16)
+	return err == nil && port > 0
+}
+
+// CheckExecutePath checks the path at which deliveries arrive.
+func (c *Config) CheckExecutePath() error {
+	name, path := "TASK_HANDLER_PATH", c.ExecutePath()
+	if c.Settings.TaskHandlerURL != "" && path != c.Settings.TaskHandlerPath {
+		name = "TASK_HANDLER_URL"
+	}
+	if path == "/admin" || strings.HasPrefix(path, "/admin/") || strings.HasPrefix(path, "/health/") {
+		return Problemf(name, "must not have the path %.200q, since /admin/ and /health/ are pages of this server: it takes one such as /tasks/execute/{task_id}/", path)
+	}
+	if err := httpapi.CheckExecutePath(path); err != nil {
+		return Problemf(name, "%s", err)
+	}
+	return nil
+}
+
+// ExecutePath returns where deliveries arrive: the path of TASK_HANDLER_URL, if
+// that is set.
+func (c *Config) ExecutePath() string {
+	if _, rest, ok := strings.Cut(c.Settings.TaskHandlerURL, "://"); ok {
+		if slash := strings.Index(rest, "/"); slash >= 0 {
+			return rest[slash:]
+		}
+	}
+	return c.Settings.TaskHandlerPath
+}
