@@ -1,78 +1,210 @@
 package queue
 
 import (
+	"context"
+	"errors"
+	"fmt"
 	"slices"
 	"time"
 
 	"github.com/google/uuid"
 )
 
-// What follows is the protocol's side of a claim that did not come about, kept
-// in one place for all stores. The claim itself is one statement of theirs.
+// claimBudget is how long a claim whose answer was lost is repeated, at most half a
+// lease: it must hold until then if it was made.
+const claimBudget = 3 * time.Second
 
-// WhyNotClaimed says why row, as read at the database's time now, cannot be
-// claimed as req asks: a *NotClaimedError, or nil if it can be (it has changed
-// since the claim missed, so the store claims again). For ErrWorkerLost the
-// store makes the row FAILED, under the claim and attempts read, before it
-// returns the error.
-func WhyNotClaimed(row *Row, req ClaimRequest, now time.Time) error {
-	refuse := func(reason error, wait time.Duration) error {
-		return &NotClaimedError{Reason: reason, Row: row, Wait: wait}
+func (e *Executor) claim(ctx context.Context, id uuid.UUID, opt RunOptions) (*Row, error) {
+	claimID, err := uuid.NewRandom()
+	if err != nil {
+		return nil, fmt.Errorf("claim: %w", err)
 	}
-	switch {
-	case req.Spent(row):
-		return refuse(ErrLeaseLost, 0)
-	case row.Status == StatusFailed && req.AllowRetry:
-		if !slices.Contains(req.Tasks, row.Task) {
-			return refuse(ErrUnknownTask, 0)
+	req := ClaimRequest{
+		Tasks: e.client.registry.runnable, Worker: e.cfg.WorkerID, Lease: e.cfg.Lease,
+		ClaimID: claimID, Early: earlyTolerance, AllowRetry: opt.AllowRetry,
+	}
+	giveUp := time.Now().Add(min(claimBudget, e.cfg.Lease/2))
+	lost := false
+	for pause := 20 * time.Millisecond; ; pause *= 2 {
+		sent := time.Now()
+		var row *Row
+		err := within(ctx, statementTimeout, func(ctx context.Context) (err error) {
+			row, err = e.store.Claim(ctx, id, req)
+			return err
+		})
+		if lost = lost || effectUnknown(err); err == nil || !lost {
+			return row, err
 		}
+		if errors.Is(err, ErrUnavailable) && time.Until(giveUp) > pause {
+			time.Sleep(pause)
+			if time.Now().Before(giveUp) {
+				continue // the store recognises the claim by its ID
+			}
+		}
+		e.recoverLater(lostClaim{claim: Claim{ID: id, ClaimID: claimID}, sent: sent})
+		return nil, err
+	}
+}
+
+// notClaimed does what a refused claim asks for.
+func (e *Executor) notClaimed(ctx context.Context, err error) error {
+	var refused *NotClaimedError
+	if !errors.As(err, &refused) {
+		return err
+	}
+	row := refused.Row
+	switch refused.Reason {
+	case ErrNotDue:
+		// The ticket that came early is used up; the row needs another. Where the
+		// database's clock is far behind, a ticket for the row's time would come
+		// as early again.
+		later := *row
+		if at := time.Now().Add(refused.Wait); at.Sub(row.RunAfter) > earlyTolerance {
+			later.RunAfter = at
+		}
+		if armErr := e.arm(ctx, &later); armErr != nil {
+			return fmt.Errorf("%w: %w", ErrNotArmed, armErr)
+		}
+	case ErrUnknownTask:
+		e.log.Warn("task name is not registered in this version; its row waits",
+			"task_id", row.ID, "task_path", row.Task, "queue_name", row.Queue)
+	case ErrWorkerLost:
+		e.log.Error("task failed: its lease expired on its last attempt", "error", refused.Error(),
+			"task_id", row.ID, "task_path", row.Task, "attempt", row.Attempts, "max_attempts", row.MaxAttempts)
+	}
+	return err
+}
+
+// arm dispatches a row for its time, unless that is so far off that the sweeper
+// will do it.
+func (e *Executor) arm(ctx context.Context, row *Row) error {
+	if row.parked(time.Now()) {
 		return nil
-	case row.Status.Final():
-		return refuse(ErrFinal, 0)
-	case row.Status == StatusRunning && row.LeaseExpiresAt.After(now):
-		return refuse(ErrLeased, row.LeaseExpiresAt.Sub(now))
-	case row.Status == StatusReady && row.RunAfter.After(now.Add(req.Early)):
-		return refuse(ErrNotDue, row.RunAfter.Sub(now))
-	case row.Attempts >= row.MaxAttempts:
-		return refuse(ErrWorkerLost, 0)
-	case !slices.Contains(req.Tasks, row.Task):
-		return refuse(ErrUnknownTask, 0)
 	}
-	return nil
+	return e.client.dispatch(ctx, row)
 }
 
-// Holds reports whether row is RUNNING under the claim that the request asks for:
-// the request was made before, and its answer was lost.
-func (r *ClaimRequest) Holds(row *Row) bool {
-	return row.Status == StatusRunning && row.ClaimID == r.ClaimID && r.ClaimID != uuid.Nil
-}
-
-// Spent reports whether the claim that the request asks for was made before and
-// has ended. It must not be made again: a copy of the request that arrives late
-// would claim a row that no process would run.
-func (r *ClaimRequest) Spent(row *Row) bool {
-	reopens := row.Status == StatusReady || row.Status == StatusFailed && r.AllowRetry
-	return reopens && row.ClaimID == r.ClaimID && r.ClaimID != uuid.Nil
-}
-
-// PullClaimID is the claim ID of a row that a ClaimNext with this fence claims:
-// the first half is the fence's, the second that of the row's own ID. Fences
-// that differ only in the last bit of their first half belong together, so that a
-// store can claim in two steps.
-func PullClaimID(fence, id uuid.UUID) (claim uuid.UUID) {
-	copy(claim[:8], fence[:8])
-	copy(claim[8:], id[8:])
-	return claim
-}
-
-// PullClaimIDs are the least and the greatest claim ID under a fence.
-func PullClaimIDs(fence uuid.UUID) (first, last uuid.UUID) {
-	for i := range last {
-		last[i] = 0xff
+// claimNext claims what there is room for. Should the answer be lost, what was
+// claimed is looked for and given back, in the background.
+func (e *Executor) claimNext(ctx context.Context, from From, r room) ([]*Row, error) {
+	fence, err := uuid.NewRandom()
+	if err != nil {
+		return nil, fmt.Errorf("claim: %w", err)
 	}
-	copy(first[:8], fence[:8])
-	copy(last[:8], fence[:8])
-	first[7] &^= 1
-	last[7] |= 1
-	return first, last
+	var rows []*Row
+	sent := time.Now()
+	err = within(ctx, statementTimeout, func(ctx context.Context) (err error) {
+		rows, err = e.store.ClaimNext(ctx, ClaimNextRequest{
+			Tasks: e.client.registry.runnable, Queues: from.Queues, Backend: from.Backend,
+			Limit: r.limit, Ahead: r.ahead, NotAhead: r.notAhead, Fence: fence, Worker: e.cfg.WorkerID, Lease: e.cfg.Lease,
+		})
+		return err
+	})
+	e.client.outage.observe(err)
+	if effectUnknown(err) {
+		lost := lostClaim{fence: fence, sent: sent}
+		for _, row := range rows {
+			lost.known = append(lost.known, row.Claim())
+		}
+		e.recoverLater(lost)
+	}
+	return rows, err
+}
+
+// lostClaim is a claim that may have been made although its answer did not
+// arrive. No goroutine of this process runs what it claimed, so the claims are undone.
+type lostClaim struct {
+	sent  time.Time // the request, the last one if it was repeated
+	claim Claim     // of a row known by its ID, or else
+	fence uuid.UUID // of a pull,
+	known []Claim   // of which these were answered
+}
+
+// lostBudget is how long lost claims are looked for in vain.
+const lostBudget = 10 * time.Minute
+
+// effectUnknown reports whether a claim that ended with err may have been made.
+func effectUnknown(err error) bool {
+	if err == nil {
+		return false
+	}
+	for _, certain := range []error{ErrNoEffect, ErrNotFound, ErrSchema, ErrClosed, ErrInvalid} {
+		if errors.Is(err, certain) {
+			return false
+		}
+	}
+	var refused *NotClaimedError
+	return !errors.As(err, &refused)
+}
+
+// recoverLater gives back what a claim has claimed, in the background: until the
+// database has answered, and until the request can no longer be on its way. The
+// executor is drained when that is over. All lost claims share one goroutine, and
+// with that one connection.
+func (e *Executor) recoverLater(l lostClaim) {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	e.lostClaims = append(e.lostClaims, &l)
+	if len(e.lostClaims) == 1 {
+		go e.recoverAll()
+	}
+}
+
+func (e *Executor) recoverAll() {
+	const shortest, longest = 50 * time.Millisecond, time.Second
+	for pause := shortest; ; pause = min(2*pause, longest) {
+		last := false
+		select {
+		case <-e.hurry:
+			last = true
+		default:
+		}
+		e.mu.Lock()
+		lost := slices.Clone(e.lostClaims)
+		e.mu.Unlock()
+		over := make(map[*lostClaim]bool)
+		for _, l := range lost {
+			over[l] = e.unclaimLost(l) || last
+		}
+		e.mu.Lock()
+		e.lostClaims = slices.DeleteFunc(e.lostClaims, func(l *lostClaim) bool { return over[l] })
+		ended := len(e.lostClaims) == 0
+		e.mu.Unlock()
+		if ended {
+			return
+		}
+		select {
+		case <-e.hurry:
+		case <-time.After(pause):
+		}
+	}
+}
+
+// unclaimLost looks for a lost claim once, and reports whether it need not be
+// looked for again.
+func (e *Executor) unclaimLost(l *lostClaim) (over bool) {
+	began := time.Now()
+	claims := []Claim{l.claim}
+	err := within(context.Background(), statementTimeout, func(ctx context.Context) (err error) {
+		if l.fence != uuid.Nil {
+			claims, err = e.store.Claimed(ctx, l.fence)
+			claims = slices.DeleteFunc(claims, func(c Claim) bool { return slices.Contains(l.known, c) })
+		}
+		if err == nil && len(claims) > 0 {
+			err = e.store.Unclaim(ctx, claims...)
+		}
+		return err
+	})
+	switch {
+	case err != nil && time.Since(l.sent) > lostBudget:
+		e.log.Error("a claim whose answer was lost could not be given back; what it holds expires with its lease", "task_id", l.claim.ID, "error", err)
+		return true
+	case err != nil:
+		return false
+	case l.fence != uuid.Nil && len(claims) > 0:
+		e.log.Warn("tasks were claimed, but the answer was lost; given back", "tasks", len(claims))
+		e.client.wake(context.Background())
+		return true
+	}
+	return began.Sub(l.sent) >= statementTimeout
 }

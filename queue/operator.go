@@ -3,6 +3,7 @@ package queue
 import (
 	"context"
 	"fmt"
+	"slices"
 	"time"
 
 	"github.com/google/uuid"
@@ -83,4 +84,115 @@ func (c *Client) Operator() (Operator, error) {
 		return nil, fmt.Errorf("%w: %T does not implement queue.Operator", ErrUnsupported, c.cfg.Store)
 	}
 	return operator, nil
+}
+
+// Filter chooses rows by where they are; empty fields choose all.
+type Filter struct {
+	Queue   string
+	Backend string
+}
+
+// Stats are counts of rows by state, at one moment of the database.
+type Stats struct {
+	Pending    int `json:"pending_count"` // READY and due (RetryAt included)
+	Running    int `json:"running_count"`
+	Successful int `json:"successful_count"`
+	Failed     int `json:"failed_count"`
+	Cancelled  int `json:"cancelled_count"`
+	Delayed    int `json:"delayed_count"` // READY and not due
+	// Since when the pending rows that have been due longest and shortest
+	// wait; zero when none is pending.
+	OldestPendingSince time.Time `json:"oldest_pending_waiting_since,omitzero"`
+	NewestPendingSince time.Time `json:"newest_pending_waiting_since,omitzero"`
+	// READY rows that should have been claimed or dispatched by now, and since
+	// when the first of them has been due.
+	Stranded            int       `json:"stranded_count"`
+	OldestStrandedSince time.Time `json:"oldest_stranded_since,omitzero"`
+}
+
+// PurgeRequest chooses final rows.
+type PurgeRequest struct {
+	Statuses []Status      // final ones; others choose nothing
+	Age      time.Duration // finished at least this long ago, by the database's clock
+	Task     string        // empty: all names
+	Limit    int
+}
+
+// Final returns the final ones of r.Statuses, each once.
+func (r PurgeRequest) Final() []Status {
+	final := []Status{}
+	for _, status := range r.Statuses {
+		if status.Final() && !slices.Contains(final, status) {
+			final = append(final, status)
+		}
+	}
+	return final
+}
+
+// RequeueRequest chooses RUNNING rows whose lease has expired.
+type RequeueRequest struct {
+	Filter
+	OlderThan time.Duration // since they were claimed
+	// MaxAttempts overrides the rows' own limit for deciding whether an
+	// attempt is left; 0 does not. A row that goes back to READY gets at least
+	// one attempt more than it has used.
+	MaxAttempts int
+	MarkFailed  bool // FAILED in any case
+	Limit       int
+	DryRun      bool // only count
+}
+
+// RequeueResult is what Requeue did, or would do.
+type RequeueResult struct {
+	Ready  int // READY and due at once
+	Failed int // FAILED with a WorkerLost error
+}
+
+// TouchSwept is the mark of the sweeper.
+const TouchSwept = "swept"
+
+// Bounds of what one look at the board takes.
+const (
+	ListWindow     = 20_000
+	FailuresWindow = 50_000
+)
+
+// QueueStats are figures of one queue.
+type QueueStats struct {
+	Backend, Queue string
+	Pending        int // READY and due
+	Delayed        int // READY and not due
+	Running        int
+	Stranded       int
+	OldestSince    time.Time // since when the oldest pending row has been due
+	// Ended in the last hour.
+	Succeeded, Failed int
+}
+
+// HourStats counts the rows that ended within an hour.
+type HourStats struct {
+	Hour              time.Time // its beginning, UTC
+	Succeeded, Failed int
+}
+
+// FailureGroup is FAILED rows of one task with the same kind of error.
+type FailureGroup struct {
+	Task  string
+	Group string // AttemptError.Group
+	Count int
+	Last  time.Time // of the latest
+	Error string    // the text of one
+}
+
+// AuditEntry is one action of somebody.
+type AuditEntry struct {
+	ID     uuid.UUID // version 7
+	At     time.Time // set by the store
+	Actor  string    // who, as far as is known
+	Action string
+	Task   uuid.UUID // zero: of many
+	Target string    // what was chosen, in words
+	Done   int       // rows changed
+	Failed int       // rows that could not be dispatched, or were locked and not changed
+	Ended  bool
 }

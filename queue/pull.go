@@ -4,10 +4,8 @@ import (
 	"cmp"
 	"context"
 	"errors"
-	"fmt"
+	"sync"
 	"time"
-
-	"github.com/google/uuid"
 )
 
 // From says where a pull takes tasks from; empty fields take from all.
@@ -54,33 +52,6 @@ func (e *Executor) pull(ctx context.Context, from From, most int, done func(*Run
 	return len(rows), more, err
 }
 
-// claimNext claims what there is room for. Should the answer be lost, what was
-// claimed is looked for and given back, in the background.
-func (e *Executor) claimNext(ctx context.Context, from From, r room) ([]*Row, error) {
-	fence, err := uuid.NewRandom()
-	if err != nil {
-		return nil, fmt.Errorf("claim: %w", err)
-	}
-	var rows []*Row
-	sent := time.Now()
-	err = within(ctx, statementTimeout, func(ctx context.Context) (err error) {
-		rows, err = e.store.ClaimNext(ctx, ClaimNextRequest{
-			Tasks: e.client.registry.runnable, Queues: from.Queues, Backend: from.Backend,
-			Limit: r.limit, Ahead: r.ahead, NotAhead: r.notAhead, Fence: fence, Worker: e.cfg.WorkerID, Lease: e.cfg.Lease,
-		})
-		return err
-	})
-	e.client.outage.observe(err)
-	if effectUnknown(err) {
-		lost := lostClaim{fence: fence, sent: sent}
-		for _, row := range rows {
-			lost.known = append(lost.known, row.Claim())
-		}
-		e.recoverLater(lost)
-	}
-	return rows, err
-}
-
 // ProcessOne claims the task that comes next and runs it; nil when none is due.
 func (e *Executor) ProcessOne(ctx context.Context, from From) (*Run, error) {
 	if err := e.checkPull(from); err != nil {
@@ -120,4 +91,182 @@ func (e *Executor) Process(ctx context.Context, most int, from From) ([]*Run, er
 		runs = append(runs, run)
 	}
 	return runs, nil
+}
+
+// WorkConfig says what a worker pulls, and when it ends.
+type WorkConfig struct {
+	From
+	// MaxTasks ends the worker after so many runs; 0 means no limit.
+	MaxTasks int
+	// Continuous keeps the worker looking when nothing is due, every Interval
+	// (0 means 5 s) and up to a tenth more, so that many do not look together.
+	// A Store that is a Waker wakes it before that.
+	Continuous bool
+	Interval   time.Duration
+	// OnRun is called after each run, by several goroutines at once; may be nil.
+	OnRun func(*Run)
+}
+
+// WorkResult counts what a worker has run.
+type WorkResult struct {
+	Runs   int
+	Failed int // runs that ended FAILED
+}
+
+// worker is the state of one call of Work.
+type worker struct {
+	e      *Executor
+	cfg    WorkConfig
+	ended  chan *Run
+	woken  chan struct{} // gets a value when another process has left something
+	begun  int           // tasks that were claimed and not given back
+	worked WorkResult
+}
+
+// Work pulls tasks over the database and runs them, as many at once as the
+// executor allows, until nothing is due (unless Continuous), MaxTasks have been
+// begun, ctx ends, or the executor shuts down; then it waits for those still
+// running, which only Shutdown cuts short. When the database is down a
+// continuous worker goes on looking; any other returns the error. A backend that
+// the client does not have, and negative bounds, are ErrInvalid; a registry
+// without functions is an error.
+func (e *Executor) Work(ctx context.Context, cfg WorkConfig) (WorkResult, error) {
+	if err := e.checkWork(cfg); err != nil {
+		return WorkResult{}, err
+	}
+	if cfg.Interval == 0 {
+		cfg.Interval = LocalPoll
+	}
+	w := &worker{e: e, cfg: cfg, ended: make(chan *Run, e.mostRoom()), woken: make(chan struct{}, 1)}
+	listening, stop := context.WithCancel(ctx)
+	var listener sync.WaitGroup
+	if cfg.Continuous {
+		listener.Go(func() { e.listen(listening, w.woken, cfg.Interval) })
+	}
+	err := w.loop(ctx)
+	stop()
+	listener.Wait()
+	for w.worked.Runs < w.begun {
+		w.count(<-w.ended)
+	}
+	if errors.Is(err, ErrShutdown) {
+		err = nil
+	}
+	return w.worked, err
+}
+
+func (w *worker) loop(ctx context.Context) error {
+	var looked time.Time // when time's doing was last seen to
+	for ctx.Err() == nil && w.left() > 0 {
+		w.countEnded()
+		fresh := time.Since(looked) >= w.cfg.Interval
+		more, err := w.fill(ctx, fresh)
+		if fresh {
+			looked = time.Now()
+		}
+		switch {
+		case errors.Is(err, ErrBusy):
+			w.wait(ctx, w.e.freed, nil)
+		case errors.Is(err, ErrUnavailable) && w.cfg.Continuous:
+			looked = time.Time{}
+			w.pause(ctx, nil)
+		case err != nil:
+			return err
+		case more:
+		case w.worked.Runs < w.begun:
+			w.wait(ctx, nil, w.woken) // there are free slots
+		case !fresh:
+			looked = time.Time{} // look once more before there is nothing
+		case !w.cfg.Continuous:
+			return nil
+		default:
+			if woken := w.pause(ctx, w.woken); !woken {
+				looked = time.Time{}
+			}
+		}
+	}
+	return nil
+}
+
+// left is how many tasks may still be begun.
+func (w *worker) left() int {
+	if w.cfg.MaxTasks == 0 {
+		return w.e.mostRoom()
+	}
+	return w.cfg.MaxTasks - w.begun
+}
+
+// fill starts what is due in the free slots, after a look at what time has made
+// due if asked, and reports whether there may be more. A look that fails does not
+// keep it from what can be claimed.
+func (w *worker) fill(ctx context.Context, look bool) (more bool, err error) {
+	var lookErr error
+	if look {
+		var seen PromoteResult
+		if seen, lookErr = w.e.look(ctx); lookErr == nil && !seen.Claimable {
+			return false, nil
+		}
+	}
+	var noAnswer *noAnswerError
+	if !w.cfg.Continuous && errors.As(lookErr, &noAnswer) { // once is enough to end
+		return false, lookErr
+	}
+	claimed, more, err := w.e.pull(ctx, w.cfg.From, w.left(), func(run *Run) { w.ended <- run })
+	w.begun += claimed
+	if err == nil && claimed == 0 {
+		err = lookErr
+	}
+	return more, err
+}
+
+// wait returns when a run has ended, when a slot was freed, when another process
+// has enqueued something, or after the interval, since that may be so without a
+// signal.
+func (w *worker) wait(ctx context.Context, freed, woken <-chan struct{}) {
+	select {
+	case <-woken:
+	case run := <-w.ended:
+		w.count(run)
+	case <-freed:
+	case <-time.After(w.cfg.Interval):
+	case <-ctx.Done():
+	}
+}
+
+// countEnded counts the runs that have ended by now.
+func (w *worker) countEnded() {
+	for {
+		select {
+		case run := <-w.ended:
+			w.count(run)
+		default:
+			return
+		}
+	}
+}
+
+func (w *worker) count(run *Run) {
+	if run == nil { // it waited for too long, and was given back
+		w.begun--
+		return
+	}
+	w.worked.Runs++
+	if run.Row.Status == StatusFailed && run.Outcome == OutcomeFailed {
+		w.worked.Failed++
+	}
+	if w.cfg.OnRun != nil {
+		w.cfg.OnRun(run)
+	}
+}
+
+// pause waits for the interval, and reports whether it was woken before.
+func (w *worker) pause(ctx context.Context, woken <-chan struct{}) bool {
+	select {
+	case <-ctx.Done():
+	case <-w.e.stopping:
+	case <-woken:
+		return true
+	case <-time.After(idlePause(w.cfg.Interval)):
+	}
+	return false
 }

@@ -4,42 +4,9 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"time"
 )
-
-// Outcome is how the run of a claimed row ended.
-type Outcome string
-
-// The outcomes. What became of the row stands in Run.Row.Status.
-const (
-	OutcomeSucceeded Outcome = "succeeded"
-	// OutcomeFailed: READY again for another attempt, or FAILED.
-	OutcomeFailed Outcome = "failed"
-	// OutcomeCancelled: the task asked for it.
-	OutcomeCancelled Outcome = "cancelled"
-	// OutcomeRescheduled: READY for the time that the task asked for; if
-	// Run.DispatchErr is set, it could not be dispatched for it.
-	OutcomeRescheduled Outcome = "rescheduled"
-	// OutcomeInterrupted: the process stops, and the claim was given back (Release).
-	OutcomeInterrupted Outcome = "interrupted"
-	// OutcomeAbandoned: the function did not return in time; the row stays
-	// RUNNING until its lease is over.
-	OutcomeAbandoned Outcome = "abandoned"
-	// OutcomeLost: the claim was lost while it ran, and nothing was written.
-	// Run.Row is the row as somebody else left it.
-	OutcomeLost Outcome = "lost"
-	// OutcomeUnknown: the database did not say whether the end was stored.
-	OutcomeUnknown Outcome = "unknown"
-)
-
-// Run is one run of a claimed row.
-type Run struct {
-	Row         *Row // as it is after the run
-	Outcome     Outcome
-	Err         error // why the attempt failed, or why its end was not stored
-	DispatchErr error
-	Duration    time.Duration // of the function and of storing its result
-}
 
 // settle stores how a run ended, under its claim. cause is why the function's
 // context ended, if it did.
@@ -210,4 +177,39 @@ func (e *Executor) persist(ctx context.Context, write func(context.Context) erro
 		}
 		time.Sleep(pause)
 	}
+}
+
+// refused ends a claim whose end f the database does not store for its size: the
+// row is FAILED, or CANCELLED as it asked, and says why. Another attempt would
+// repeat the side effects and end in the same way. Where the error history is too
+// large, only its latest records are kept.
+func (e *Executor) refused(ctx context.Context, row *Row, f Finish, err error) *Run {
+	what := fmt.Sprintf("the error history of %d records", len(f.Errors))
+	if f.Status == StatusSuccessful {
+		what = fmt.Sprintf("the return value of %d bytes of JSON", len(f.ReturnValue))
+	}
+	cause := judge(Discard(fmt.Errorf("%s cannot be stored: %w", what, err)))
+	end, outcome := Finish{Status: StatusFailed}, OutcomeFailed
+	if f.Status == StatusCancelled {
+		end.Status, outcome = StatusCancelled, OutcomeCancelled
+	}
+	history := f.Errors
+	if history == nil {
+		history = row.Errors
+	}
+	history = append(slices.Clone(history), cause.record(row, time.Now()))
+	for _, kept := range []int{MaxErrors, 2, 1} {
+		end.Errors = history[max(0, len(history)-kept):]
+		err = e.persist(ctx, func(ctx context.Context) (err error) {
+			row.FinishedAt, err = e.store.Finish(ctx, row.Claim(), end)
+			return err
+		})
+		if !errors.Is(err, ErrTooLarge) {
+			break
+		}
+	}
+	if err != nil {
+		return e.notStored(ctx, row, err)
+	}
+	return e.finished(row, end, outcome, cause)
 }

@@ -3,7 +3,6 @@ package queue
 import (
 	"context"
 	"encoding/json"
-	"slices"
 	"time"
 
 	"github.com/google/uuid"
@@ -109,6 +108,35 @@ type Store interface {
 	Outbox        // what the sweeper works on
 }
 
+// Outbox is what the sweeper, and a failed dispatch, need of a Store: the rows
+// whose Cloud Task never came to be, or was lost. It is part of Store.
+type Outbox interface {
+	// DispatchFailed notes on READY rows that creating their Cloud Tasks
+	// failed, makes them due for the sweeper now, and takes back what
+	// TakeStranded counted. Rows that another transaction has locked are skipped.
+	DispatchFailed(ctx context.Context, reason string, ids ...uuid.UUID) error
+
+	// StrandedQueues returns the queues of a backend that have stranded rows:
+	// READY, and past their DispatchDueAt.
+	StrandedQueues(ctx context.Context, backend string) ([]StrandedQueue, error)
+
+	// TakeStranded takes up to limit stranded rows of a queue for dispatching,
+	// those that have been so longest first: it moves their DispatchDueAt on, by
+	// StrandedPause of the times that this has happened since the last claim, and
+	// counts, and clears their DispatchError. Rows that another transaction has
+	// locked are skipped, and so are those that became stranded after q.At, and
+	// those not due for ArmWithin. The rows come without their Args, ReturnValue
+	// and Errors, which may be long.
+	TakeStranded(ctx context.Context, q StrandedQueue, limit int) ([]*Row, error)
+}
+
+// StrandedQueue is a queue of a backend, at a moment of the database.
+type StrandedQueue struct {
+	Backend string
+	Queue   string
+	At      time.Time
+}
+
 // MaxInterruptions is how often Release gives an attempt back to one row.
 const MaxInterruptions = 20
 
@@ -139,54 +167,6 @@ type NewRow struct {
 	Existed bool
 
 	warnings []string // of Handle
-}
-
-// ClaimRequest says who claims, and what it can run.
-type ClaimRequest struct {
-	Tasks   []string      // the names registered in this process
-	Worker  string        // goes into WorkerIDs
-	Lease   time.Duration // how long the claim holds without a heartbeat
-	ClaimID uuid.UUID     // fresh and random
-	// Early is how far ahead of RunAfter the claim is still given.
-	Early time.Duration
-	// AllowRetry also claims a FAILED row, raising MaxAttempts if it must.
-	AllowRetry bool
-}
-
-// ClaimNextRequest says who pulls, what it can run, and from where.
-type ClaimNextRequest struct {
-	Tasks   []string
-	Queues  []string // empty: all
-	Backend string   // empty: all
-	Limit   int
-	Worker  string
-	Lease   time.Duration
-	// Fence is fresh and random: the claim IDs are made of it and of the rows' IDs
-	// (PullClaimID), so that Claimed finds them. The zero value lets the store
-	// choose one.
-	Fence uuid.UUID
-	// Ahead says how many of Limit are claimed ahead of a free slot, and may have to
-	// wait in this process. The rows beyond the first Limit-Ahead must be on their
-	// first attempt of several, and not be in NotAhead: a process that dies costs
-	// what waits in it one attempt, once, and never the last. The claim ends before
-	// the first row that must not be claimed ahead, which is first in line for the
-	// next free slot.
-	Ahead    int
-	NotAhead []uuid.UUID
-}
-
-// Free is how many rows are claimed for free slots.
-func (r *ClaimNextRequest) Free() int { return max(0, r.Limit-r.Ahead) }
-
-// Claimable returns the rows that may be claimed, out of up to Limit READY ones
-// in claim order.
-func (r *ClaimNextRequest) Claimable(rows []*Row) []*Row {
-	for i, row := range rows {
-		if i >= r.Free() && (row.Attempts > 0 || row.MaxAttempts < 2 || slices.Contains(r.NotAhead, row.ID)) {
-			return rows[:i]
-		}
-	}
-	return rows
 }
 
 // PromoteResult is what Promote did, and what it saw.
@@ -220,4 +200,35 @@ type Retry struct {
 	Refund bool
 	// WillDispatch is as in NewRow. The queue's own backoff is allowed for.
 	WillDispatch bool
+}
+
+// A row that the sweeper dispatched and that is still READY is dispatched again
+// after FirstStrandedPause, then twice that, and so on, up to
+// LongestStrandedPause: a queue that is merely slow does not get more
+// duplicates than that.
+const (
+	FirstStrandedPause   = 10 * time.Minute
+	LongestStrandedPause = 6 * time.Hour
+)
+
+// StrandedPause is how long the sweeper leaves a row alone that it has
+// dispatched, when it had done so tries times before.
+func StrandedPause(tries int) time.Duration {
+	pause := FirstStrandedPause
+	for ; tries > 0 && pause < LongestStrandedPause; tries-- {
+		pause *= 2
+	}
+	return min(pause, LongestStrandedPause)
+}
+
+// PoolStats says how the connections of a Store are used.
+type PoolStats struct {
+	Max, InUse, Idle int
+	Waits            int64         // calls that found no free connection, so far
+	Waited           time.Duration // in all
+}
+
+// Pooled is a Store that has a pool of connections.
+type Pooled interface {
+	Pool() PoolStats
 }

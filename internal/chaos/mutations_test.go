@@ -50,7 +50,7 @@ var mutations = []mutation{
 		name:   "a split transaction",
 		breaks: []string{ruleLedger},
 		edits: []mutate.Edit{{
-			File: "queue/complete.go",
+			File: "queue/tx.go",
 			Old:  "_, err = r.executor.store.FinishTx(ctx, tx, r.claim, ",
 			New:  "_, err = r.executor.store.Finish(ctx, r.claim, ",
 		}},

@@ -89,7 +89,7 @@ waits:
 	atomic { arm(); goto idle }
 }
 
-/* queue/heart.go: while a claim is held its lease is renewed, and who cannot
+/* queue/heartbeat.go: while a claim is held its lease is renewed, and who cannot
  * renew it in time gives it up. */
 proctype Heart(byte w) {
 end:	do

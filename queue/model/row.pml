@@ -71,7 +71,7 @@ inline writes(w) { VIOLATED_IF(lost_claim_wrote, holder != mine[w]) }
 
 /* A lease that has not ended protects the claim: claimQuery in
  * queue/pgstore/claim.go, "lease_expires_at <= now()"; WhyNotClaimed in
- * queue/claim.go, ErrLeased. */
+ * queue/claimrules.go, ErrLeased. */
 #ifdef NO_LEASE_CHECK
 #define LEASED false
 #else
@@ -87,7 +87,7 @@ inline writes(w) { VIOLATED_IF(lost_claim_wrote, holder != mine[w]) }
 #endif
 
 /* The fence is a fresh random ID for each claim (Executor.claim in
- * queue/executor.go; setClaimed), not the number of the attempt, which can be
+ * queue/claim.go; setClaimed), not the number of the attempt, which can be
  * given back. */
 #ifdef ATTEMPT_NUMBER_AS_FENCE
 byte token[WORKERS];
@@ -123,7 +123,7 @@ byte token[WORKERS];
 
 /* A finish whose answer was lost is repeated, and recognises its own end by the
  * claim ID that stays on the row: missed in queue/pgstore/finish.go; ifCompleted
- * in queue/complete.go. */
+ * in queue/tx.go. */
 #ifdef NO_REPEAT
 #define OWN_END(w) false
 #else
@@ -148,7 +148,7 @@ byte token[WORKERS];
 #endif
 
 /* The function's own writes commit with the finish: CompleteTx in
- * queue/complete.go, FinishTx in queue/pgstore/tx.go. */
+ * queue/tx.go, FinishTx in queue/pgstore/tx.go. */
 #ifdef FINISH_OUTSIDE_TX
 #define write_ledger(end) skip
 #else

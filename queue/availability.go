@@ -10,6 +10,9 @@ import (
 	"time"
 )
 
+// statementTimeout bounds one call of the store where no caller's deadline does.
+const statementTimeout = 10 * time.Second
+
 // outage logs once that calls of the database began to fail, and once that they
 // succeed again, however many calls fail in between.
 type outage struct {

@@ -10,6 +10,25 @@ import (
 	"github.com/google/uuid"
 )
 
+// Action is what can be done to many rows at once.
+type Action string
+
+// The actions.
+const (
+	// ActionRun makes READY rows due now, whatever time they waited for.
+	ActionRun Action = "run"
+	// ActionRetry makes FAILED rows READY, with at least one attempt left.
+	ActionRetry Action = "retry"
+	// ActionRequeue takes back RUNNING rows whose lease has expired, whatever
+	// attempts are left.
+	ActionRequeue Action = "requeue"
+	// ActionCancel makes READY and RUNNING rows CANCELLED.
+	ActionCancel Action = "cancel"
+)
+
+// Actions lists the actions.
+var Actions = []Action{ActionRun, ActionRetry, ActionRequeue, ActionCancel}
+
 // ActRequest asks for an action on all rows that are chosen.
 type ActRequest struct {
 	Action Action

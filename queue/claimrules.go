@@ -1,0 +1,126 @@
+package queue
+
+import (
+	"slices"
+	"time"
+
+	"github.com/google/uuid"
+)
+
+// What follows is the protocol's side of a claim that did not come about, kept
+// in one place for all stores. The claim itself is one statement of theirs.
+
+// ClaimRequest says who claims, and what it can run.
+type ClaimRequest struct {
+	Tasks   []string      // the names registered in this process
+	Worker  string        // goes into WorkerIDs
+	Lease   time.Duration // how long the claim holds without a heartbeat
+	ClaimID uuid.UUID     // fresh and random
+	// Early is how far ahead of RunAfter the claim is still given.
+	Early time.Duration
+	// AllowRetry also claims a FAILED row, raising MaxAttempts if it must.
+	AllowRetry bool
+}
+
+// Holds reports whether row is RUNNING under the claim that the request asks for:
+// the request was made before, and its answer was lost.
+func (r *ClaimRequest) Holds(row *Row) bool {
+	return row.Status == StatusRunning && row.ClaimID == r.ClaimID && r.ClaimID != uuid.Nil
+}
+
+// Spent reports whether the claim that the request asks for was made before and
+// has ended. It must not be made again: a copy of the request that arrives late
+// would claim a row that no process would run.
+func (r *ClaimRequest) Spent(row *Row) bool {
+	reopens := row.Status == StatusReady || row.Status == StatusFailed && r.AllowRetry
+	return reopens && row.ClaimID == r.ClaimID && r.ClaimID != uuid.Nil
+}
+
+// WhyNotClaimed says why row, as read at the database's time now, cannot be
+// claimed as req asks: a *NotClaimedError, or nil if it can be (it has changed
+// since the claim missed, so the store claims again). For ErrWorkerLost the
+// store makes the row FAILED, under the claim and attempts read, before it
+// returns the error.
+func WhyNotClaimed(row *Row, req ClaimRequest, now time.Time) error {
+	refuse := func(reason error, wait time.Duration) error {
+		return &NotClaimedError{Reason: reason, Row: row, Wait: wait}
+	}
+	switch {
+	case req.Spent(row):
+		return refuse(ErrLeaseLost, 0)
+	case row.Status == StatusFailed && req.AllowRetry:
+		if !slices.Contains(req.Tasks, row.Task) {
+			return refuse(ErrUnknownTask, 0)
+		}
+		return nil
+	case row.Status.Final():
+		return refuse(ErrFinal, 0)
+	case row.Status == StatusRunning && row.LeaseExpiresAt.After(now):
+		return refuse(ErrLeased, row.LeaseExpiresAt.Sub(now))
+	case row.Status == StatusReady && row.RunAfter.After(now.Add(req.Early)):
+		return refuse(ErrNotDue, row.RunAfter.Sub(now))
+	case row.Attempts >= row.MaxAttempts:
+		return refuse(ErrWorkerLost, 0)
+	case !slices.Contains(req.Tasks, row.Task):
+		return refuse(ErrUnknownTask, 0)
+	}
+	return nil
+}
+
+// ClaimNextRequest says who pulls, what it can run, and from where.
+type ClaimNextRequest struct {
+	Tasks   []string
+	Queues  []string // empty: all
+	Backend string   // empty: all
+	Limit   int
+	Worker  string
+	Lease   time.Duration
+	// Fence is fresh and random: the claim IDs are made of it and of the rows' IDs
+	// (PullClaimID), so that Claimed finds them. The zero value lets the store
+	// choose one.
+	Fence uuid.UUID
+	// Ahead says how many of Limit are claimed ahead of a free slot, and may have to
+	// wait in this process. The rows beyond the first Limit-Ahead must be on their
+	// first attempt of several, and not be in NotAhead: a process that dies costs
+	// what waits in it one attempt, once, and never the last. The claim ends before
+	// the first row that must not be claimed ahead, which is first in line for the
+	// next free slot.
+	Ahead    int
+	NotAhead []uuid.UUID
+}
+
+// Free is how many rows are claimed for free slots.
+func (r *ClaimNextRequest) Free() int { return max(0, r.Limit-r.Ahead) }
+
+// Claimable returns the rows that may be claimed, out of up to Limit READY ones
+// in claim order.
+func (r *ClaimNextRequest) Claimable(rows []*Row) []*Row {
+	for i, row := range rows {
+		if i >= r.Free() && (row.Attempts > 0 || row.MaxAttempts < 2 || slices.Contains(r.NotAhead, row.ID)) {
+			return rows[:i]
+		}
+	}
+	return rows
+}
+
+// PullClaimID is the claim ID of a row that a ClaimNext with this fence claims:
+// the first half is the fence's, the second that of the row's own ID. Fences
+// that differ only in the last bit of their first half belong together, so that a
+// store can claim in two steps.
+func PullClaimID(fence, id uuid.UUID) (claim uuid.UUID) {
+	copy(claim[:8], fence[:8])
+	copy(claim[8:], id[8:])
+	return claim
+}
+
+// PullClaimIDs are the least and the greatest claim ID under a fence.
+func PullClaimIDs(fence uuid.UUID) (first, last uuid.UUID) {
+	for i := range last {
+		last[i] = 0xff
+	}
+	copy(first[:8], fence[:8])
+	copy(last[:8], fence[:8])
+	first[7] &^= 1
+	last[7] |= 1
+	return first, last
+}
