@@ -67,10 +67,10 @@ var failpoints = []mutate.Edit{
 	before("queue/enqueue.go", "_ = c.dispatch(ctx, rows...)", `defer Failpoint("created")`),
 
 	// A delivery.
-	after("queue/executor.go", "func (e *Executor) claim(ctx context.Context, id uuid.UUID, opt RunOptions) (*Row, error) {", `Failpoint("delivered")`),
-	after("queue/executor.go", "func (e *Executor) run(ctx context.Context, row *Row, since time.Time) *Run {", `Failpoint("claimed")`),
+	after("queue/claim.go", "func (e *Executor) claim(ctx context.Context, id uuid.UUID, opt RunOptions) (*Row, error) {", `Failpoint("delivered")`),
+	after("queue/run.go", "func (e *Executor) run(ctx context.Context, row *Row, since time.Time) *Run {", `Failpoint("claimed")`),
 	after("server/webhook/webhook.go", "defer func() { _ = response.Body.Close() }()", `queue.Failpoint("running")`),
-	before("queue/executor.go", "run := e.settled(", `Failpoint("returned")`),
+	before("queue/run.go", "run := e.settled(", `Failpoint("returned")`),
 	before("server/httpapi/execute.go", "h.write(w, r, h.busy(", `queue.Failpoint("finished")`),
 	before("queue/settle.go", "run := &Run{Row: e.reread(ctx, row), Outcome: OutcomeFailed", `Failpoint("retried")`),
 	before("queue/settle.go", "run.DispatchErr = e.arm(", `Failpoint("rescheduled")`),
