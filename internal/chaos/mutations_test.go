@@ -63,7 +63,7 @@ var mutations = []mutation{
 			Old:  "finishQuery   = finishWhere(underFreeClaim)",
 			New:  "finishQuery   = finishWhere(` WHERE id = $1::uuid AND status = 'RUNNING' AND $2::uuid IS NOT NULL`)",
 		}, {
-			File: "queue/pgstore/together.go",
+			File: "queue/pgstore/batched.go",
 			Old:  "AND claim_id = c.fence FOR UPDATE",
 			New:  "AND c.fence IS NOT NULL FOR UPDATE",
 		}},

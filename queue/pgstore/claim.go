@@ -54,7 +54,7 @@ type claimOf struct {
 
 // Claim claims one row by its ID, for a delivery.
 func (s *Store) Claim(ctx context.Context, taskID uuid.UUID, req queue.ClaimRequest) (*queue.Row, error) {
-	return s.claims.do(ctx, claimOf{taskID, req})
+	return s.claims.Do(ctx, claimOf{taskID, req})
 }
 
 func (s *Store) claimOne(ctx context.Context, c claimOf) (row *queue.Row, err error) {

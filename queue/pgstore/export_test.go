@@ -16,16 +16,21 @@ func NewWithTimeout(pool *pgxpool.Pool, acquire time.Duration) *Store {
 	return s
 }
 
-// AloneUpTo sets how many concurrent callers have statements of their own.
-func (s *Store) AloneUpTo(callers int) {
-	l := usualLimits
-	l.alone = callers
-	s.merge(l)
+// SingleLimit sets the number of concurrent callers up to which each has a statement
+// of its own.
+func (s *Store) SingleLimit(callers int) {
+	limits := defaultLimits
+	limits.Single = callers
+	s.setBatching(limits)
 }
 
-// MergeAll makes every call a part of a merged statement, and sets how long others
-// wait for one that is silent, and its own callers.
-func (s *Store) MergeAll(patience, timeout time.Duration) { s.merge(limits{0, patience, timeout}) }
+// BatchAll makes every call a part of a batched statement, and sets how long others
+// wait for one without an answer, and its own callers.
+func (s *Store) BatchAll(patience, timeout time.Duration) {
+	limits := defaultLimits
+	limits.Single, limits.Patience, limits.Timeout = 0, patience, timeout
+	s.setBatching(limits)
+}
 
 // Listening reports whether a connection to the database waits for signals.
 func (s *Store) Listening(ctx context.Context) (listening bool, err error) {

@@ -83,7 +83,7 @@ type finishOf struct {
 
 // Finish ends a claim for good and returns the time of it.
 func (s *Store) Finish(ctx context.Context, claim queue.Claim, f queue.Finish) (time.Time, error) {
-	return s.finishes.do(ctx, finishOf{claim, f})
+	return s.finishes.Do(ctx, finishOf{claim, f})
 }
 
 func (s *Store) finishOne(ctx context.Context, f finishOf) (at time.Time, err error) {

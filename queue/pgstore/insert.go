@@ -19,7 +19,7 @@ func (s *Store) Insert(ctx context.Context, rows ...*queue.NewRow) error {
 	if len(rows) == 1 {
 		do := s.insertOne
 		if rows[0].FreshID { // any other may have to wait for whoever inserts the same ID
-			do = s.inserts.do
+			do = s.inserts.Do
 		}
 		stored, err := do(ctx, rows[0])
 		return hand(rows, err, stored)

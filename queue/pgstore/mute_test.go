@@ -62,7 +62,7 @@ func wired(t *testing.T, patience, timeout time.Duration, answersOnly bool) (s *
 	w = &wires{answersOnly: answersOnly, silence: make(chan net.Conn, 1)}
 	config.DialFunc = w.dial
 	s = open(t, config)
-	s.MergeAll(patience, timeout)
+	s.BatchAll(patience, timeout)
 	for _, row := range rows[1:] {
 		claim := queue.Claim{ID: row.ID, ClaimID: uuid.New()}
 		if _, err := s.Claim(t.Context(), row.ID, claimBy(claim.ClaimID)); err != nil {

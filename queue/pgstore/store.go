@@ -23,6 +23,7 @@ import (
 
 	"github.com/claimcheck-go/claimcheck/internal/reserve"
 	"github.com/claimcheck-go/claimcheck/queue"
+	"github.com/claimcheck-go/claimcheck/queue/pgstore/internal/batch"
 )
 
 var _ queue.Store = (*Store)(nil)
@@ -44,10 +45,10 @@ type Store struct {
 	explicit       atomic.Bool                                              // transactions name their isolation level: see isolation.go
 	observe        func(ctx context.Context, op string) (ended func(error)) // nil: nobody does
 
-	// What concurrent callers ask for goes together.
-	inserts  merger[*queue.NewRow, inserted]
-	claims   merger[claimOf, *queue.Row]
-	finishes merger[finishOf, time.Time]
+	// Concurrent calls share statements.
+	inserts  *batch.Batcher[*queue.NewRow, inserted]
+	claims   *batch.Batcher[claimOf, *queue.Row]
+	finishes *batch.Batcher[finishOf, time.Time]
 
 	lines lines
 }
@@ -66,7 +67,7 @@ func New(pool *pgxpool.Pool) *Store {
 		accepted:       new(atomic.Bool),
 		reserve:        reserve.Of(int(pool.Config().MaxConns)),
 	}
-	s.merge(usualLimits)
+	s.setBatching(defaultLimits)
 	return s
 }
 

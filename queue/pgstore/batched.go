@@ -11,37 +11,17 @@ import (
 	"github.com/jackc/pgx/v5/pgtype"
 
 	"github.com/claimcheck-go/claimcheck/queue"
+	"github.com/claimcheck-go/claimcheck/queue/pgstore/internal/batch"
 )
 
-// The statements for many callers at once. Each serves those of its rows that
-// are as they usually are; a row that is not, or that somebody has locked, is
-// left to a statement of its own, which may wait, and says why it was refused.
-// Rows are taken in the order of their IDs, so that two such statements do not
-// lock each other out.
-
-// merge sets up the mergers.
-func (s *Store) merge(l limits) {
-	s.inserts = merger[*queue.NewRow, inserted]{op: "insert tasks", one: s.insertOne, again: s.insertAgain, many: s.insertMany, limits: l, lanes: insertLanes,
-		size: func(row *queue.NewRow) int { return len(row.Args) }}
-	s.claims = merger[claimOf, *queue.Row]{op: "claim task", one: s.claimOne, many: s.claimMany, undo: s.undoClaim, limits: l, lanes: changeLanes,
-		size: func(claimOf) int { return 0 }}
-	s.finishes = merger[finishOf, time.Time]{op: "finish task", one: s.finishOne, many: s.finishMany, limits: l, lanes: changeLanes,
-		size: func(f finishOf) int { return len(f.ReturnValue) + historySize(f.Errors) }}
-}
-
-// historySize is about how many bytes a list of errors becomes, which is not
-// encoded twice for it.
-func historySize(history []queue.AttemptError) (size int) {
-	const names = 160 // of the fields, and the times
-	for _, e := range history {
-		size += names + len(e.ExceptionClassPath) + len(e.Message) + len(e.Traceback) + len(e.WorkerID)
-	}
-	return size
-}
+// The batched statements serve many callers at once. Each serves the rows that need
+// no special treatment. Any other row, or one that is locked, is left to a statement
+// of its own, which may retry and returns why it was refused. Rows are taken in the
+// order of their IDs, so that two batched statements do not deadlock.
 
 // insertMany stores rows of different callers in one statement.
-func (s *Store) insertMany(ctx context.Context, rows []*queue.NewRow) ([]merged[inserted], error) {
-	answers := make([]merged[inserted], len(rows))
+func (s *Store) insertMany(ctx context.Context, rows []*queue.NewRow) ([]batch.Result[inserted], error) {
+	answers := make([]batch.Result[inserted], len(rows))
 	err := s.on(ctx, "insert tasks", func(conn *pgx.Conn) error {
 		stored := make(map[uuid.UUID]*queue.Row, len(rows))
 		if err := insertNew(ctx, conn, rows, stored); err != nil {
@@ -50,7 +30,7 @@ func (s *Store) insertMany(ctx context.Context, rows []*queue.NewRow) ([]merged[
 		for i, row := range rows {
 			// The same ID twice is the second time a row that exists.
 			if stored[row.ID] != nil {
-				answers[i] = merged[inserted]{answer: inserted{row: stored[row.ID]}, served: true}
+				answers[i] = batch.Result[inserted]{Answer: inserted{row: stored[row.ID]}, Served: true}
 				delete(stored, row.ID)
 			}
 		}
@@ -71,7 +51,7 @@ RETURNING ` + columns
 
 // claimMany claims rows for different callers in one statement, as far as they
 // claim alike.
-func (s *Store) claimMany(ctx context.Context, claims []claimOf) ([]merged[*queue.Row], error) {
+func (s *Store) claimMany(ctx context.Context, claims []claimOf) ([]batch.Result[*queue.Row], error) {
 	first := claims[0].ClaimRequest
 	ordered := slices.DeleteFunc(slices.Clone(claims), func(c claimOf) bool { return !alike(c.ClaimRequest, first) })
 	slices.SortFunc(ordered, func(a, b claimOf) int { return slices.Compare(a.id[:], b.id[:]) })
@@ -91,10 +71,10 @@ func (s *Store) claimMany(ctx context.Context, claims []claimOf) ([]merged[*queu
 	for _, row := range rows {
 		claimed[row.Claim()] = row
 	}
-	answers := make([]merged[*queue.Row], len(claims))
+	answers := make([]batch.Result[*queue.Row], len(claims))
 	for i, c := range claims {
 		if row := claimed[queue.Claim{ID: c.id, ClaimID: c.ClaimID}]; row != nil {
-			answers[i] = merged[*queue.Row]{answer: row, served: true}
+			answers[i] = batch.Result[*queue.Row]{Answer: row, Served: true}
 		}
 	}
 	return answers, nil
@@ -103,18 +83,6 @@ func (s *Store) claimMany(ctx context.Context, claims []claimOf) ([]merged[*queu
 // alike reports whether two claims may share a statement.
 func alike(a, b queue.ClaimRequest) bool {
 	return a.Worker == b.Worker && a.Lease == b.Lease && a.Early == b.Early && slices.Equal(a.Tasks, b.Tasks)
-}
-
-const undoTimeout = 10 * time.Second
-
-// undoClaim gives back a claim whose caller has gone, and whose function has
-// therefore not begun. If it fails, the lease runs out.
-func (s *Store) undoClaim(_ claimOf, row *queue.Row) {
-	go func() {
-		ctx, cancel := context.WithTimeout(context.Background(), undoTimeout)
-		defer cancel()
-		_ = s.Unclaim(ctx, row.Claim())
-	}()
 }
 
 // finishManyQuery: index: the primary key, once for each ID.
@@ -129,7 +97,7 @@ FROM held WHERE id = held.task
 RETURNING id, claim_id, finished_at`, setFinished("ended", "value", "history", "error", "message"))
 
 // finishMany ends claims of different callers in one statement.
-func (s *Store) finishMany(ctx context.Context, finishes []finishOf) ([]merged[time.Time], error) {
+func (s *Store) finishMany(ctx context.Context, finishes []finishOf) ([]batch.Result[time.Time], error) {
 	ordered := slices.Clone(finishes)
 	slices.SortFunc(ordered, func(a, b finishOf) int { return slices.Compare(a.ID[:], b.ID[:]) })
 	values, err := finishValues(ordered)
@@ -153,10 +121,10 @@ func (s *Store) finishMany(ctx context.Context, finishes []finishOf) ([]merged[t
 	if err != nil {
 		return nil, err
 	}
-	answers := make([]merged[time.Time], len(finishes))
+	answers := make([]batch.Result[time.Time], len(finishes))
 	for i, f := range finishes {
 		if at, ok := ended[f.Claim]; ok {
-			answers[i] = merged[time.Time]{answer: at, served: true}
+			answers[i] = batch.Result[time.Time]{Answer: at, Served: true}
 		}
 	}
 	return answers, nil

@@ -16,17 +16,17 @@ import (
 	"github.com/claimcheck-go/claimcheck/queue/pgstore"
 )
 
-// crowd is a store on which every call is a part of a merged statement.
-func crowd(t *testing.T) (*pgstore.Store, pgstore.Config) {
+// batchingStore is a store on which every call is a part of a batched statement.
+func batchingStore(t *testing.T) (*pgstore.Store, pgstore.Config) {
 	config := pgstore.Config{URL: testdb.Postgres(t)}
 	s := migrated(t, config)
-	s.AloneUpTo(0)
+	s.SingleLimit(0)
 	return s, config
 }
 
-// together calls do for each number below n at the same time. The first of them
+// concurrently calls do for each number below n at the same time. The first of them
 // has a statement to itself, as a rule, and the rest the next one.
-func together(n int, do func(i int)) {
+func concurrently(n int, do func(i int)) {
 	var wg sync.WaitGroup
 	for i := range n {
 		wg.Go(func() { do(i) })
@@ -53,9 +53,9 @@ func claimBy(id uuid.UUID) queue.ClaimRequest {
 }
 
 func TestABadRowFailsAlone(t *testing.T) {
-	s, _ := crowd(t)
+	s, _ := batchingStore(t)
 	errs := make([]error, 60)
-	together(len(errs), func(i int) {
+	concurrently(len(errs), func(i int) {
 		row := &queue.NewRow{FreshID: true, Row: &queue.Row{ID: uuid.Must(uuid.NewV7()), Task: "t", Args: json.RawMessage(`1`), MaxAttempts: 1}}
 		if i%20 == 7 {
 			row.Args = json.RawMessage(`{`)
@@ -72,12 +72,12 @@ func TestABadRowFailsAlone(t *testing.T) {
 // Two deliveries of one ID arrive together, and a zombie finishes together with
 // the claim that took its row.
 func TestRivalsInOneStatement(t *testing.T) {
-	s, _ := crowd(t)
+	s, _ := batchingStore(t)
 	for range 20 {
 		row := stored(t, s, 1)[0]
 		claims := []uuid.UUID{uuid.New(), uuid.New(), uuid.New()}
 		won := make([]bool, len(claims))
-		together(len(claims), func(i int) {
+		concurrently(len(claims), func(i int) {
 			_, err := s.Claim(t.Context(), row.ID, claimBy(claims[i]))
 			var refused *queue.NotClaimedError
 			if won[i] = err == nil; err != nil && (!errors.As(err, &refused) || refused.Reason != queue.ErrLeased) {
@@ -96,7 +96,7 @@ func TestRivalsInOneStatement(t *testing.T) {
 		if winners != 1 {
 			t.Fatalf("%d claims on one row", winners)
 		}
-		together(len(claims), func(i int) {
+		concurrently(len(claims), func(i int) {
 			_, err := s.Finish(t.Context(), queue.Claim{ID: row.ID, ClaimID: claims[i]}, queue.Finish{Status: queue.StatusSuccessful})
 			if won[i] && err != nil || !won[i] && !errors.Is(err, queue.ErrLeaseLost) {
 				t.Errorf("claim %d (holds: %v): %v", i, won[i], err)
@@ -108,8 +108,8 @@ func TestRivalsInOneStatement(t *testing.T) {
 func TestAnotherEndIsNotTheSameFinishRepeated(t *testing.T) {
 	for name, alone := range map[string]int{"a statement of its own": 1, "a merged statement": 0} {
 		t.Run(name, func(t *testing.T) {
-			s, config := crowd(t)
-			s.AloneUpTo(alone)
+			s, config := batchingStore(t)
+			s.SingleLimit(alone)
 			row, fence := stored(t, s, 1)[0], uuid.New()
 			if _, err := s.Claim(t.Context(), row.ID, claimBy(fence)); err != nil {
 				t.Fatal(err)
@@ -145,7 +145,7 @@ func TestAnotherEndIsNotTheSameFinishRepeated(t *testing.T) {
 
 // A transaction of somebody else holds one row.
 func TestALockedRowHoldsUpNobodyElse(t *testing.T) {
-	s, config := crowd(t)
+	s, config := batchingStore(t)
 	rows := stored(t, s, 20)
 	conn, err := pgx.Connect(t.Context(), config.URL)
 	if err != nil {
@@ -203,7 +203,7 @@ func TestALockedRowHoldsUpNobodyElse(t *testing.T) {
 
 // The caller of a claim goes while the statement is under way.
 func TestTheClaimOfACallerThatHasGoneIsGivenBack(t *testing.T) {
-	s, config := crowd(t)
+	s, config := batchingStore(t)
 	row := stored(t, s, 1)[0]
 	conn, err := pgx.Connect(t.Context(), config.URL)
 	if err != nil {

@@ -1,0 +1,51 @@
+package pgstore
+
+import (
+	"context"
+	"errors"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/jackc/pgx/v5/pgconn"
+
+	"github.com/claimcheck-go/claimcheck/queue"
+)
+
+func TestOnlyErrorsOfTheDatabaseAffectAWholeBatch(t *testing.T) {
+	for name, c := range map[string]struct {
+		err  error
+		want bool
+	}{
+		"a bad row":     {errors.New("bad row"), false},
+		"a deadlock":    {&outage{"", queue.ErrContended, &pgconn.PgError{Code: "40P01"}}, false},
+		"unavailable":   {&outage{"down", queue.ErrUnavailable, nil}, true},
+		"closed":        {queue.ErrClosed, true},
+		"no tables":     {queue.ErrSchema, true},
+		"no answer":     {context.DeadlineExceeded, false},
+		"a large value": {queue.ErrTooLarge, false},
+	} {
+		if got := affectsAll(c.err); got != c.want {
+			t.Errorf("%s: %t", name, got)
+		}
+	}
+}
+
+func TestAFinishIsAsLargeAsItsErrors(t *testing.T) {
+	f := finishOf{Finish: queue.Finish{Status: queue.StatusFailed, Errors: make([]queue.AttemptError, queue.MaxErrors)}}
+	for i, text := range []string{"", strings.Repeat("x", 4096)} {
+		for j := range f.Errors {
+			f.Errors[j] = queue.AttemptError{Message: text, Traceback: text, ExceptionClassPath: text, WorkerID: text, At: time.Now(), StartedAt: time.Now()}
+		}
+		encoded, err := errorsValue(f.Errors)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if size, want := finishSize(f), len(encoded.list.String); size < want*9/10 || size > want*5/4 {
+			t.Errorf("%d: %d bytes count as %d", i, want, size)
+		}
+	}
+	if size := finishSize(finishOf{Finish: queue.Finish{ReturnValue: []byte(`"four"`)}}); size != 6 {
+		t.Errorf("a value of 6 bytes counts as %d", size)
+	}
+}

@@ -1,0 +1,164 @@
+// Package batch answers concurrent single requests with few statements, and so
+// with few commits. A [Batcher] knows neither the database nor the requests: it
+// gets the statements, the limits and the classification of errors from its
+// caller, package pgstore.
+package batch
+
+import (
+	"context"
+	"fmt"
+	"sync"
+	"time"
+)
+
+// Limits bound a [Batcher].
+type Limits struct {
+	// Single is the number of concurrent callers up to which each has a statement
+	// of its own.
+	Single int
+	// Concurrency is the number of batched statements that run at once.
+	Concurrency int
+	// ExtraConcurrency is the number of stalled statements that others replace. When
+	// more have stalled, callers no longer wait for a batched statement.
+	ExtraConcurrency int
+	// Requests and Bytes bound one batched statement. A request larger than Bytes
+	// has a batch of its own.
+	Requests, Bytes int
+	// Patience is the time after which a statement without an answer no longer
+	// delays the requests that are not in it.
+	Patience time.Duration
+	// Timeout bounds a batched statement, which no caller's context cancels.
+	Timeout time.Duration
+}
+
+// Config holds the statements of a [Batcher]. Repeat and Undo are optional.
+type Config[Q, A any] struct {
+	// Op names the operation in the error of a context that has ended.
+	Op string
+	// One answers one request, with a statement of its own.
+	One func(context.Context, Q) (A, error)
+	// Many answers a batch of requests, in their order. An error means that none of
+	// them is known to have been served.
+	Many func(context.Context, []Q) ([]Result[A], error)
+	// Repeat is used in place of One for a request that a failed Many may have
+	// served. It is nil if One recognizes such a request.
+	Repeat func(context.Context, Q) (A, error)
+	// Size returns the bytes that a request adds to a statement.
+	Size func(Q) int
+	// Undo reverts a served request whose caller has left.
+	Undo func(Q, A)
+	// AffectsAll reports whether an error of Many affects every request in it, and
+	// a statement of its own would serve none of them either.
+	AffectsAll func(error) bool
+
+	Limits Limits
+}
+
+// Result is the part of one request in the answer to a batch.
+type Result[A any] struct {
+	Answer A
+	// Served is false for a request that needs a statement of its own.
+	Served bool
+}
+
+// Batcher answers concurrent requests in batches. It is safe for concurrent use.
+//
+// While at most Limits.Single callers are present, each has a statement of its own.
+// With more, all waiting requests share the next statement, which starts as soon as
+// one of the previous statements has ended. No caller waits for a timer, and none is
+// answered before the commit. Callers arrive in groups: when the last batch was
+// large, only a caller that is alone has a statement of its own.
+//
+// Callers do not affect each other. One whose context ends leaves, and the others
+// stay. A request that the batch did not serve gets a statement of its own, and so
+// do all requests of a batch that timed out or failed with an error that does not
+// affect them all. A statement without an answer delays the requests in it until
+// Limits.Timeout, and the others until Limits.Patience.
+type Batcher[Q, A any] struct {
+	config Config[Q, A]
+	limits Limits
+
+	mu        sync.Mutex
+	callers   int
+	waiting   []*call[Q, A]
+	running   int // batched statements
+	stalled   int // those of them without an answer for longer than Patience
+	lastBatch int // the number of requests in it
+}
+
+// New returns a Batcher.
+func New[Q, A any](config Config[Q, A]) *Batcher[Q, A] {
+	return &Batcher[Q, A]{config: config, limits: config.Limits}
+}
+
+// call is one waiting caller.
+type call[Q, A any] struct {
+	request Q
+	done    chan struct{}
+	Result[A]
+	err     error
+	unknown bool // whether it was served: the batch failed
+	gone    bool // the caller has left
+}
+
+// Do answers one request: with a statement of its own, or as a part of a batch.
+func (b *Batcher[Q, A]) Do(ctx context.Context, request Q) (A, error) {
+	if err := ctx.Err(); err != nil { // or the request might be served before the caller is seen to have left
+		var none A
+		return none, fmt.Errorf("%s: %w", b.config.Op, err)
+	}
+	c := b.join(request)
+	defer b.leave()
+	if c == nil {
+		return b.config.One(ctx, request)
+	}
+	select {
+	case <-c.done:
+	case <-ctx.Done():
+		if b.withdraw(c) {
+			var none A
+			return none, fmt.Errorf("%s: %w", b.config.Op, ctx.Err())
+		}
+	}
+	switch {
+	case c.err != nil || c.Served:
+		return c.Answer, c.err
+	case c.unknown && b.config.Repeat != nil:
+		return b.config.Repeat(ctx, request)
+	}
+	return b.config.One(ctx, request)
+}
+
+// join returns the call to wait for, or nil for a request that gets a statement of
+// its own.
+func (b *Batcher[Q, A]) join(request Q) *call[Q, A] {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	b.callers++
+	if b.callers <= b.limits.Single && (b.lastBatch < b.limits.Single || b.callers == 1) {
+		return nil
+	}
+	c := &call[Q, A]{request: request, done: make(chan struct{})}
+	b.waiting = append(b.waiting, c)
+	b.serve()
+	return c
+}
+
+func (b *Batcher[Q, A]) leave() {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	b.callers--
+}
+
+// withdraw reports whether the caller left before it was answered.
+func (b *Batcher[Q, A]) withdraw(c *call[Q, A]) bool {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	select {
+	case <-c.done:
+		return false
+	default:
+		c.gone = true
+		return true
+	}
+}

@@ -1,0 +1,122 @@
+package batch
+
+import (
+	"context"
+	"time"
+)
+
+// concurrency is the number of batched statements that may run now. b.mu is held.
+func (b *Batcher[Q, A]) concurrency() int {
+	return b.limits.Concurrency + min(b.stalled, b.limits.ExtraConcurrency)
+}
+
+// serve makes sure that waiting calls wait for a statement that is not stalled.
+// b.mu is held.
+func (b *Batcher[Q, A]) serve() {
+	switch {
+	case len(b.waiting) == 0:
+	case b.running < b.concurrency():
+		b.running++
+		go b.flush()
+	case b.stalled == b.limits.Concurrency+b.limits.ExtraConcurrency:
+		for _, c := range b.waiting {
+			close(c.done) // not served: it gets a statement of its own
+		}
+		b.waiting = nil
+	}
+}
+
+// flush runs one batched statement after the other until no call waits.
+func (b *Batcher[Q, A]) flush() {
+	for calls := b.take(); len(calls) > 0; calls = b.take() {
+		requests := make([]Q, len(calls))
+		for i, c := range calls {
+			requests[i] = c.request
+		}
+		results, err := b.send(requests)
+		unknown := err != nil && !b.config.AffectsAll(err)
+		if unknown {
+			results, err = make([]Result[A], len(calls)), nil // each gets a statement of its own
+		}
+		b.answer(calls, results, unknown, err)
+	}
+}
+
+// send runs one batched statement. While it is stalled, another one replaces it.
+func (b *Batcher[Q, A]) send(requests []Q) ([]Result[A], error) {
+	ctx, cancel := context.WithTimeout(context.Background(), b.limits.Timeout)
+	defer cancel()
+	var ended, stalled bool
+	timer := time.AfterFunc(b.limits.Patience, func() {
+		b.mu.Lock()
+		defer b.mu.Unlock()
+		if stalled = !ended; stalled {
+			b.stalled++
+			b.serve()
+		}
+	})
+	results, err := b.config.Many(ctx, requests)
+	timer.Stop()
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if ended = true; stalled {
+		b.stalled--
+	}
+	return results, err
+}
+
+// take returns the calls of the next statement: at least one, if a call waits whose
+// caller has not left. None means that this flush ends: no call waits, or it replaced
+// a stalled statement that has ended.
+func (b *Batcher[Q, A]) take() []*call[Q, A] {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if b.running > b.concurrency() {
+		b.running--
+		return nil
+	}
+	var calls []*call[Q, A]
+	n, size := 0, 0
+	for ; n < len(b.waiting) && len(calls) < b.limits.Requests; n++ {
+		c := b.waiting[n]
+		if c.gone {
+			continue
+		}
+		if size += b.config.Size(c.request); size > b.limits.Bytes && len(calls) > 0 {
+			break
+		}
+		calls = append(calls, c)
+	}
+	if b.waiting = b.waiting[n:]; len(b.waiting) == 0 {
+		b.waiting = nil
+	}
+	if len(calls) == 0 {
+		b.running--
+		return nil
+	}
+	b.lastBatch = len(calls)
+	return calls
+}
+
+// answer returns the results to the callers, and reverts what was done for those
+// that have left.
+func (b *Batcher[Q, A]) answer(calls []*call[Q, A], results []Result[A], unknown bool, err error) {
+	b.mu.Lock()
+	var gone []*call[Q, A]
+	for i, c := range calls {
+		if c.err = err; err == nil {
+			c.Result, c.unknown = results[i], unknown
+		}
+		close(c.done)
+		if c.gone && c.Served {
+			gone = append(gone, c)
+		}
+	}
+	b.mu.Unlock()
+	if b.config.Undo == nil {
+		return
+	}
+	for _, c := range gone {
+		b.config.Undo(c.request, c.Answer)
+	}
+}
