@@ -29,7 +29,7 @@ func (f *fortress) ask(e endpoint, host string, header http.Header) *httptest.Re
 		r.Header[name] = values
 	}
 	w := httptest.NewRecorder()
-	f.handler.ServeHTTP(w, r)
+	f.handler.ServeHTTP(w, overLoopback(r))
 	return w
 }
 

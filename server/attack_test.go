@@ -2,10 +2,12 @@ package server
 
 import (
 	"bytes"
+	"context"
 	"encoding/json"
 	"fmt"
 	"io"
 	"maps"
+	"net"
 	"net/http"
 	"net/http/httptest"
 	"slices"
@@ -142,7 +144,7 @@ func (f *fortress) endpoints(credentials http.Header) []endpoint {
 	r := httptest.NewRequest(http.MethodGet, "http://localhost/tasks/openapi.json", nil)
 	maps.Copy(r.Header, credentials)
 	w := httptest.NewRecorder()
-	f.handler.ServeHTTP(w, r)
+	f.handler.ServeHTTP(w, overLoopback(r))
 	id := f.rows["waiting"].ID.String()
 	endpoints := []endpoint{{"POST", "/tasks/unknown/", "{}"}, {"GET", "/", ""}, {"DELETE", "/tasks/purge/", ""}, {"POST", "/hook/" + id, ""}}
 	for _, e := range described(f.t, w.Body.Bytes(), id) {
@@ -185,6 +187,13 @@ type attack struct {
 	change func(endpoint, *http.Request) *http.Request // for the rest
 }
 
+// overLoopback makes r one of a connection within this machine.
+func overLoopback(r *http.Request) *http.Request {
+	r.RemoteAddr = "127.0.0.1:40000"
+	address := &net.TCPAddr{IP: net.IPv4(127, 0, 0, 1), Port: 8080}
+	return r.WithContext(context.WithValue(r.Context(), http.LocalAddrContextKey, address))
+}
+
 // storm attacks every endpoint in every way. hidden must not be in any answer.
 func (f *fortress) storm(endpoints []endpoint, attacks []attack, hidden ...string) {
 	f.t.Helper()
@@ -202,7 +211,7 @@ func (f *fortress) storm(endpoints []endpoint, attacks []attack, hidden ...strin
 				r = a.change(endpoint, r)
 			}
 			w := httptest.NewRecorder()
-			f.handler.ServeHTTP(w, r)
+			f.handler.ServeHTTP(w, overLoopback(r))
 			f.refused(fmt.Sprintf("%s, %s", endpoint, a.name), a.status, w, r, hidden)
 		}
 	}

@@ -39,8 +39,8 @@ var (
 	ErrForbidden = errors.New("not allowed")
 )
 
-// Open lets everybody in under one name: for a server on loopback that refuses
-// other sites' pages, and behind a proxy that has asked already.
+// Open admits every request under one name: behind a check of your own, such as a
+// proxy that authenticates, or httpapi.Require(httpapi.LoopbackOnly()).
 func Open(name string) Access { return open(name) }
 
 type open string

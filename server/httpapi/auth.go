@@ -151,16 +151,25 @@ func (b bearer) Authenticate(r *http.Request) error {
 	return nil
 }
 
-// LoopbackOnly accepts every program that can reach a server that listens on a
-// loopback address: programs on the same machine. A page in the developer's
-// browser is none of them: a Host that is no loopback name (DNS rebinding) and
-// requests that the browser marks as coming from another origin are refused,
-// whatever their method. Another port of this machine is another origin.
+// LoopbackOnly accepts requests without a credential from programs on this
+// machine: those whose connection has a loopback address at both ends, wherever the
+// server listens. It reads them from [http.Request].RemoteAddr and from
+// [http.LocalAddrContextKey], which [http.Server] sets; without the latter it
+// refuses. Behind a proxy on the same machine every request has such a connection,
+// so use a credential there.
+//
+// Pages in a browser on this machine are refused, whatever the method of the
+// request: those under a Host that is no loopback name (DNS rebinding), and those
+// that the browser marks as coming from another origin. Another port of this machine
+// is another origin.
 func LoopbackOnly() Authenticator { return loopbackOnly{} }
 
 type loopbackOnly struct{}
 
 func (loopbackOnly) Authenticate(r *http.Request) error {
+	if local, ok := r.Context().Value(http.LocalAddrContextKey).(net.Addr); !ok || !isLoopbackAddress(local.String()) || !isLoopbackAddress(r.RemoteAddr) {
+		return &authError{http.StatusForbidden, "without credentials only connections between loopback addresses of this machine are accepted"}
+	}
 	if !IsLoopback(hostname(r.Host)) {
 		return &authError{http.StatusForbidden, "without credentials only requests to a loopback host are accepted"}
 	}
@@ -170,8 +179,14 @@ func (loopbackOnly) Authenticate(r *http.Request) error {
 	return nil
 }
 
+// isLoopbackAddress reports whether an address with a port is a loopback IP address.
+func isLoopbackAddress(address string) bool {
+	ip, err := netip.ParseAddrPort(address)
+	return err == nil && ip.Addr().Unmap().IsLoopback()
+}
+
 // fromSameOrigin reports whether a request does not come from a page of another
-// origin, as far as its browser says. "none" is the user's own doing.
+// origin, as far as its browser says. "none" means that the user typed the address.
 func fromSameOrigin(r *http.Request) bool {
 	if sites := r.Header.Values("Sec-Fetch-Site"); len(sites) > 0 {
 		return len(sites) == 1 && (sites[0] == "same-origin" || sites[0] == "none")

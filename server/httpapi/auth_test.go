@@ -1,9 +1,12 @@
 package httpapi_test
 
 import (
+	"context"
 	"errors"
+	"net"
 	"net/http"
 	"net/http/httptest"
+	"net/netip"
 	"strings"
 	"testing"
 
@@ -111,7 +114,7 @@ func TestLoopbackIsOpenToProgramsButNotToWebPages(t *testing.T) {
 		{"no host", "", nil, false},
 	} {
 		for _, method := range []string{"GET", "POST"} {
-			r := httptest.NewRequest(method, "/tasks/enqueue/", nil)
+			r := connected(httptest.NewRequest(method, "/tasks/enqueue/", nil), "127.0.0.1:8080", "127.0.0.1:40000")
 			r.Host = c.host
 			for name, value := range c.header {
 				r.Header.Set(name, value)
@@ -121,6 +124,84 @@ func TestLoopbackIsOpenToProgramsButNotToWebPages(t *testing.T) {
 			}
 		}
 	}
+}
+
+// connected makes r one of a connection between two addresses.
+func connected(r *http.Request, local, remote string) *http.Request {
+	r.RemoteAddr = remote
+	if local == "" {
+		return r
+	}
+	return r.WithContext(context.WithValue(r.Context(), http.LocalAddrContextKey, net.TCPAddrFromAddrPort(netip.MustParseAddrPort(local))))
+}
+
+func TestLoopbackMeansBothEndsOfTheConnection(t *testing.T) {
+	for _, c := range []struct {
+		local, remote string
+		ok            bool
+	}{
+		{"127.0.0.1:8080", "127.0.0.1:40000", true},
+		{"127.0.0.2:8080", "127.8.9.1:40000", true},
+		{"[::1]:8080", "[::1]:40000", true},
+		{"[::ffff:127.0.0.1]:8080", "[::ffff:127.0.0.1]:40000", true}, // on a listener of both kinds
+		{"10.0.0.7:8080", "127.0.0.1:40000", false},
+		{"127.0.0.1:8080", "10.0.0.7:40000", false},
+		{"10.0.0.7:8080", "10.0.0.7:40000", false},
+		{"[fe80::1%eth0]:8080", "[fe80::2%eth0]:40000", false},
+		{"", "127.0.0.1:40000", false}, // not known
+		{"127.0.0.1:8080", "", false},
+		{"127.0.0.1:8080", "@", false}, // a Unix socket
+		{"127.0.0.1:8080", "localhost:40000", false},
+	} {
+		r := connected(httptest.NewRequest("GET", "http://localhost:8080/tasks/status/", nil), c.local, c.remote)
+		if err := httpapi.LoopbackOnly().Authenticate(r); (err == nil) != c.ok {
+			t.Errorf("from %q to %q: %v", c.remote, c.local, err)
+		}
+	}
+}
+
+// A server that listens on all addresses of this machine is open only to
+// connections over loopback, whatever Host is sent.
+func TestLoopbackIsRefusedOnAnotherAddressOfThisMachine(t *testing.T) {
+	listener, err := new(net.ListenConfig).Listen(t.Context(), "tcp", ":0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	server := httptest.NewUnstartedServer(httpapi.Require(httpapi.LoopbackOnly())(http.NotFoundHandler()))
+	server.Listener = listener
+	server.Start()
+	defer server.Close()
+	_, port, _ := net.SplitHostPort(listener.Addr().String())
+	for host, want := range map[string]int{"127.0.0.1": http.StatusNotFound, networkAddress(t): http.StatusForbidden} {
+		r, err := http.NewRequestWithContext(t.Context(), http.MethodGet, "http://"+net.JoinHostPort(host, port)+"/tasks/status/", nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		r.Host = "localhost:8080"
+		response, err := server.Client().Do(r)
+		if err != nil {
+			t.Fatal(err)
+		}
+		_ = response.Body.Close()
+		if response.StatusCode != want {
+			t.Errorf("over %s: %d, want %d", host, response.StatusCode, want)
+		}
+	}
+}
+
+// networkAddress is an address of this machine that others may reach.
+func networkAddress(t *testing.T) string {
+	addresses, err := net.InterfaceAddrs()
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, address := range addresses {
+		if network, ok := address.(*net.IPNet); ok && network.IP.IsGlobalUnicast() {
+			return network.IP.String()
+		}
+	}
+	t.Fatal("this machine has loopback addresses only: connect it to a network to run this test")
+	return ""
 }
 
 func TestAppEngineQueueGoesByTheHeaderThatOnlyThePlatformSets(t *testing.T) {
