@@ -26,14 +26,13 @@ const (
 	ActionCancel Action = "cancel"
 )
 
-// Actions lists the actions.
-var Actions = []Action{ActionRun, ActionRetry, ActionRequeue, ActionCancel}
+var actions = []Action{ActionRun, ActionRetry, ActionRequeue, ActionCancel}
 
 // ActRequest asks for an action on all rows that are chosen.
 type ActRequest struct {
 	Action Action
 	Selection
-	Most   int    // how many rows are changed at most; 0: all that there are
+	Limit   int    // how many rows are changed at most; 0: all that there are
 	Actor  string // who asks, for the audit log
 	Target string // what is chosen, in words, for the audit log
 }
@@ -70,11 +69,11 @@ func (c *Client) Act(ctx context.Context, r ActRequest, progress func(done int))
 	if err := cmp.Or(err, r.Check()); err != nil {
 		return acted, err
 	}
-	if r.Most < 0 {
-		return acted, invalidf("Most must not be negative, not %d", r.Most)
+	if r.Limit < 0 {
+		return acted, invalidf("Most must not be negative, not %d", r.Limit)
 	}
-	if !slices.Contains(Actions, r.Action) {
-		return acted, invalidf("action %.40q is not known; known: %v", r.Action, Actions)
+	if !slices.Contains(actions, r.Action) {
+		return acted, invalidf("action %.40q is not known; known: %v", r.Action, actions)
 	}
 	if entry.ID, err = uuid.NewV7(); err != nil {
 		return acted, fmt.Errorf("act: %w", err)
@@ -98,8 +97,8 @@ func (c *Client) Act(ctx context.Context, r ActRequest, progress func(done int))
 			return acted, nil //nolint:nilerr // that time is over is what More says
 		}
 		limit := actBatch
-		if r.Most > 0 {
-			limit = min(limit, r.Most-acted.Done)
+		if r.Limit > 0 {
+			limit = min(limit, r.Limit-acted.Done)
 		}
 		n, err := c.actBatch(ctx, store, r, before, limit, &acted)
 		if err != nil {
@@ -109,7 +108,7 @@ func (c *Client) Act(ctx context.Context, r ActRequest, progress func(done int))
 		if progress != nil {
 			progress(acted.Done)
 		}
-		if acted.Done == r.Most && r.Most > 0 {
+		if acted.Done == r.Limit && r.Limit > 0 {
 			return acted, nil
 		}
 		if n == limit {
@@ -136,8 +135,8 @@ func (c *Client) Act(ctx context.Context, r ActRequest, progress func(done int))
 // tell of.
 func (c *Client) locked(ctx context.Context, store Operator, r ActRequest, before time.Time, done int) int {
 	most := lockedMost
-	if r.Most > 0 {
-		most = min(most, r.Most-done)
+	if r.Limit > 0 {
+		most = min(most, r.Limit-done)
 	}
 	n := 0
 	err := within(context.WithoutCancel(ctx), statementTimeout, func(ctx context.Context) (err error) {

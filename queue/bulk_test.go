@@ -64,12 +64,12 @@ func TestActChangesNoMoreThanAsked(t *testing.T) {
 		sys.enqueue("t", nil)
 	}
 	for _, c := range []struct{ most, want int }{{3, 3}, {200, 200}, {40, 40}, {0, 7}, {5, 0}} {
-		acted, err := sys.client.Act(t.Context(), queue.ActRequest{Action: queue.ActionCancel, Most: c.most}, nil)
+		acted, err := sys.client.Act(t.Context(), queue.ActRequest{Action: queue.ActionCancel, Limit: c.most}, nil)
 		if err != nil || acted != (queue.ActionResult{Done: c.want}) {
 			t.Errorf("most %d: %+v, %v", c.most, acted, err)
 		}
 	}
-	if _, err := sys.client.Act(t.Context(), queue.ActRequest{Action: queue.ActionCancel, Most: -1}, nil); !errors.Is(err, queue.ErrInvalid) {
+	if _, err := sys.client.Act(t.Context(), queue.ActRequest{Action: queue.ActionCancel, Limit: -1}, nil); !errors.Is(err, queue.ErrInvalid) {
 		t.Errorf("negative: %v", err)
 	}
 }

@@ -96,7 +96,7 @@ func (e *Executor) claimNext(ctx context.Context, from From, r room) ([]*Row, er
 	err = within(ctx, statementTimeout, func(ctx context.Context) (err error) {
 		rows, err = e.store.ClaimNext(ctx, ClaimNextRequest{
 			Tasks: e.client.registry.runnable, Queues: from.Queues, Backend: from.Backend,
-			Limit: r.limit, Ahead: r.ahead, NotAhead: r.notAhead, Fence: fence, Worker: e.cfg.WorkerID, Lease: e.cfg.Lease,
+			Limit: r.limit, Prefetch: r.ahead, NotPrefetch: r.notAhead, Fence: fence, Worker: e.cfg.WorkerID, Lease: e.cfg.Lease,
 		})
 		return err
 	})

@@ -79,24 +79,24 @@ type ClaimNextRequest struct {
 	// (PullClaimID), so that Claimed finds them. The zero value lets the store
 	// choose one.
 	Fence uuid.UUID
-	// Ahead says how many of Limit are claimed ahead of a free slot, and may have to
-	// wait in this process. The rows beyond the first Limit-Ahead must be on their
-	// first attempt of several, and not be in NotAhead: a process that dies costs
+	// Prefetch says how many of Limit are claimed ahead of a free slot, and may have to
+	// wait in this process. The rows beyond the first Limit-Prefetch must be on their
+	// first attempt of several, and not be in NotPrefetch: a process that dies costs
 	// what waits in it one attempt, once, and never the last. The claim ends before
 	// the first row that must not be claimed ahead, which is first in line for the
 	// next free slot.
-	Ahead    int
-	NotAhead []uuid.UUID
+	Prefetch    int
+	NotPrefetch []uuid.UUID
 }
 
 // Free is how many rows are claimed for free slots.
-func (r *ClaimNextRequest) Free() int { return max(0, r.Limit-r.Ahead) }
+func (r *ClaimNextRequest) Free() int { return max(0, r.Limit-r.Prefetch) }
 
 // Claimable returns the rows that may be claimed, out of up to Limit READY ones
 // in claim order.
 func (r *ClaimNextRequest) Claimable(rows []*Row) []*Row {
 	for i, row := range rows {
-		if i >= r.Free() && (row.Attempts > 0 || row.MaxAttempts < 2 || slices.Contains(r.NotAhead, row.ID)) {
+		if i >= r.Free() && (row.Attempts > 0 || row.MaxAttempts < 2 || slices.Contains(r.NotPrefetch, row.ID)) {
 			return rows[:i]
 		}
 	}

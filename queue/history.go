@@ -35,9 +35,9 @@ const (
 	maxTextBytes      = 500   // of Row.ErrorText
 )
 
-// WithError returns the row's error history with e added: the latest [MaxErrors]
+// withError returns the row's error history with e added: the latest [MaxErrors]
 // records, oldest first. The row is not changed.
-func (r *Row) WithError(e AttemptError) []AttemptError {
+func (r *Row) withError(e AttemptError) []AttemptError {
 	history := append(append([]AttemptError(nil), r.Errors...), e)
 	if over := len(history) - MaxErrors; over > 0 {
 		history = history[over:]
@@ -74,7 +74,7 @@ func (r *Row) LostErrors(now time.Time) []AttemptError {
 	if r.noted() {
 		return r.Errors
 	}
-	return r.WithError(r.WorkerLost(now))
+	return r.withError(r.workerLost(now))
 }
 
 // noted reports whether the history of a RUNNING row holds a record of the running
@@ -87,9 +87,9 @@ func (r *Row) noted() bool {
 
 const workerLostClass = "WorkerLost"
 
-// WorkerLost is the error record of a row whose lease expired on its last
+// workerLost is the error record of a row whose lease expired on its last
 // attempt, seen at the database's time now.
-func (r *Row) WorkerLost(now time.Time) AttemptError {
+func (r *Row) workerLost(now time.Time) AttemptError {
 	worker := cmp.Or(r.worker(), "unknown")
 	return AttemptError{
 		ExceptionClassPath: workerLostClass,

@@ -3,6 +3,7 @@ package queue
 import (
 	"encoding/base64"
 	"encoding/json"
+	"slices"
 	"time"
 
 	"github.com/google/uuid"
@@ -22,8 +23,10 @@ const (
 	ViewCancelled  View = "cancelled"
 )
 
-// Views lists the views in the order in which people look at them.
-var Views = []View{ViewAll, ViewPending, ViewDelayed, ViewRunning, ViewFailed, ViewSuccessful, ViewCancelled}
+// Views returns the views in the order of the admin pages. The slice is the caller's.
+func Views() []View {
+	return []View{ViewAll, ViewPending, ViewDelayed, ViewRunning, ViewFailed, ViewSuccessful, ViewCancelled}
+}
 
 // Selection chooses rows; what is empty chooses all.
 type Selection struct {
@@ -45,13 +48,9 @@ func (s *Selection) Check() error {
 	if s.View == "" {
 		s.View = ViewAll
 	}
-	known := false
-	for _, view := range Views {
-		known = known || view == s.View
-	}
 	switch {
-	case !known:
-		return invalidf("view %.40q is not known", s.View)
+	case !slices.Contains(Views(), s.View):
+		return invalidf("view %.40q is not known; known: %v", s.View, Views())
 	case len(s.IDs) > 1000:
 		return invalidf("at most 1000 IDs are accepted, not %d", len(s.IDs))
 	}

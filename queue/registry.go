@@ -72,9 +72,6 @@ func (r *Registry) Tasks() []TaskInfo {
 	return infos
 }
 
-// Runnable returns the names and aliases of the tasks that have a function.
-func (r *Registry) Runnable() []string { return slices.Clone(r.runnable) }
-
 func (r *Registry) lookup(name string) (definition, bool) {
 	d, ok := r.byName[name]
 	return d, ok

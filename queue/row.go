@@ -145,7 +145,7 @@ func (r *Row) SetInvalid(column, value string, err error) {
 	}
 	// A failed attempt has stored the record already if the column is still invalid.
 	if !slices.ContainsFunc(r.Errors, func(e AttemptError) bool { return e.Message == record.Message }) {
-		r.Errors = r.WithError(record)
+		r.Errors = r.withError(record)
 	}
 }
 

@@ -11,7 +11,7 @@ func TestHistoryKeepsTheLatestErrorsWithinBounds(t *testing.T) {
 	for attempt := 1; attempt <= 3*MaxErrors; attempt++ {
 		row.Attempts = attempt
 		f := judge(&PanicError{Value: strings.Repeat("x", 1<<15), Stack: make([]byte, 1<<15)})
-		row.Errors = row.WithError(f.record(row, time.Now()))
+		row.Errors = row.withError(f.record(row, time.Now()))
 	}
 	size := 0
 	for i, e := range row.Errors {

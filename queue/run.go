@@ -123,7 +123,7 @@ func (e *Executor) await(taskCtx, ctx context.Context, r *running, row *Row, don
 // does not wait for the database. What ends the claim writes its own history.
 func (e *Executor) noteTimeout(ctx context.Context, r *running, row *Row, timeout time.Duration) {
 	r.noted.Store(true)
-	history := row.WithError(notReturned(timeout).record(row, time.Now()))
+	history := row.withError(notReturned(timeout).record(row, time.Now()))
 	go func() {
 		err := e.persist(ctx, func(ctx context.Context) error { return e.store.NoteErrors(ctx, r.claim, history) })
 		if err != nil && !errors.Is(err, ErrLeaseLost) {

@@ -45,7 +45,7 @@ func (e *Executor) fail(ctx context.Context, r *running, row *Row, f *failure) *
 	if f.snoozed() {
 		return e.again(ctx, row, Retry{RunIn: f.again.in, Refund: true, Errors: r.kept()}, f)
 	}
-	history := row.WithError(f.record(row, time.Now()))
+	history := row.withError(f.record(row, time.Now()))
 	switch {
 	case f.cancel:
 		return e.finish(ctx, row, Finish{Status: StatusCancelled, Errors: history}, OutcomeCancelled, f)

@@ -40,7 +40,7 @@ func (s *Store) ClaimNext(ctx context.Context, req queue.ClaimNextRequest) ([]*q
 		if satisfied(req, rows) {
 			return rows, nil
 		}
-		req.Ahead = min(req.Ahead, req.Limit-len(rows))
+		req.Prefetch = min(req.Prefetch, req.Limit-len(rows))
 		req.Limit -= len(rows)
 	}
 	req.Fence[7] |= 1
@@ -54,7 +54,7 @@ func (s *Store) ClaimNext(ctx context.Context, req queue.ClaimNextRequest) ([]*q
 // satisfied reports whether a claim found as many rows as it wanted, or ended
 // before a row that must not be claimed ahead, as far as is known.
 func satisfied(req queue.ClaimNextRequest, rows []*queue.Row) bool {
-	return len(rows) == req.Limit || req.Ahead > 0 && len(rows) >= req.Free()
+	return len(rows) == req.Limit || req.Prefetch > 0 && len(rows) >= req.Free()
 }
 
 // claimNext claims rows with one of the two statements below, and says how long
@@ -62,8 +62,8 @@ func satisfied(req queue.ClaimNextRequest, rows []*queue.Row) bool {
 func (s *Store) claimNext(ctx context.Context, req queue.ClaimNextRequest, query ahead, more ...any) (rows []*queue.Row, took time.Duration, err error) {
 	args := append([]any{req.Worker, req.Lease, req.Tasks, append([]string{}, req.Queues...), req.Backend, req.Limit, req.Fence.String()[:fencePrefix]}, more...)
 	text := query.none
-	if req.Ahead > 0 {
-		args, text = append(args, req.Free(), uuidValues(req.NotAhead)), query.some
+	if req.Prefetch > 0 {
+		args, text = append(args, req.Free(), uuidValues(req.NotPrefetch)), query.some
 	}
 	err = s.on(ctx, "claim next tasks", func(conn *pgx.Conn) error {
 		began := time.Now()

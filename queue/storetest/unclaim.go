@@ -82,7 +82,7 @@ var unclaimTests = map[string]func(*fixture){
 }
 
 func ahead(n int, not ...uuid.UUID) func(*queue.ClaimNextRequest) {
-	return func(r *queue.ClaimNextRequest) { r.Ahead, r.NotAhead = n, not }
+	return func(r *queue.ClaimNextRequest) { r.Prefetch, r.NotPrefetch = n, not }
 }
 
 // secondAttempt inserts a row that has used one attempt.

@@ -85,7 +85,7 @@ func (h *handler) carryOn(v *visit, o order, so *progress) (more bool, err error
 	ctx := v.r.Context()
 	r := queue.ActRequest{Action: o.Action, Selection: o.Selection, Actor: v.person.Name, Target: o.Words}
 	if so.bounded() {
-		if r.Most = so.left(); r.Most == 0 { // a form that was sent again
+		if r.Limit = so.left(); r.Limit == 0 { // a form that was sent again
 			return false, nil
 		}
 		if so.Done == 0 {

@@ -125,7 +125,7 @@ func (h *handler) furnish(page *tasksPage) {
 		counts[queue.ViewDelayed] += q.Delayed
 		counts[queue.ViewRunning] += q.Running
 	}
-	for _, view := range queue.Views {
+	for _, view := range queue.Views() {
 		t := tab{Name: viewNames[view], Current: f.View == view, Count: -1}
 		values := f.fixed()
 		for name := range values {
