@@ -72,6 +72,7 @@ func newAPI(t testing.TB, change func(*httpapi.Config, *queue.Config)) *api {
 	if a.exec, err = queue.NewExecutor(a.client, queue.ExecutorConfig{Concurrency: 2}); err != nil {
 		t.Fatal(err)
 	}
+	t.Cleanup(func() { _ = a.exec.Shutdown(t.Context(), time.Second) }) // hurried: that context has ended
 	cfg.Client, cfg.Executor = a.client, a.exec
 	if a.handler, err = httpapi.New(cfg); err != nil {
 		t.Fatal(err)

@@ -7,6 +7,7 @@ import (
 	"net/http"
 	"strings"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/google/uuid"
@@ -165,16 +166,18 @@ func TestTroubleWithTheDatabaseIs503AndSaysNothingOfIt(t *testing.T) {
 		"schema":      fmt.Errorf("secret: %w", queue.ErrSchema),
 	} {
 		t.Run(name, func(t *testing.T) {
-			a := newAPI(t, func(_ *httpapi.Config, q *queue.Config) { q.Store = broken{q.Store, err} })
-			for _, got := range []reply{
-				a.deliver(uuid.NewString()),
-				a.do("GET", "/tasks/result/"+uuid.NewString()+"/", ""),
-				a.do("POST", "/tasks/enqueue/", `{"task":"t.echo"}`),
-			} {
-				if got.status != 503 || got.header.Get("Retry-After") == "" || strings.Contains(got.text, "secret") || got.body["error"] == nil {
-					t.Errorf("%d %s %v", got.status, got.text, got.header)
+			synctest.Test(t, func(t *testing.T) { // calls are retried for seconds
+				a := newAPI(t, func(_ *httpapi.Config, q *queue.Config) { q.Store = broken{q.Store, err} })
+				for _, got := range []reply{
+					a.deliver(uuid.NewString()),
+					a.do("GET", "/tasks/result/"+uuid.NewString()+"/", ""),
+					a.do("POST", "/tasks/enqueue/", `{"task":"t.echo"}`),
+				} {
+					if got.status != 503 || got.header.Get("Retry-After") == "" || strings.Contains(got.text, "secret") || got.body["error"] == nil {
+						t.Errorf("%d %s %v", got.status, got.text, got.header)
+					}
 				}
-			}
+			})
 		})
 	}
 	a := newAPI(t, func(_ *httpapi.Config, q *queue.Config) { q.Store = broken{q.Store, errors.New("secret")} })
