@@ -53,7 +53,7 @@ build: ## Build the server into bin/, stripped.
 	$(GO) build -trimpath -ldflags="-s -w" -o bin/server ./cmd/server
 
 .PHONY: gcloud-test
-gcloud-test: ## Run the deployment scripts with the real gcloud against an imitation of Google's APIs (a few minutes).
+gcloud-test: ## Check every command with the real gcloud, and run the deployment scripts with it against an imitation of Google's APIs (a few minutes).
 	@command -v gcloud >/dev/null || { echo "gcloud is not installed: https://cloud.google.com/sdk/docs/install" >&2; exit 1; }
 	$(GO) test ./deploy -run 'TestEveryGcloudCommandIsAccepted|TestRealGcloud' -v -count=1 -timeout 20m -gcloud.runs
 
@@ -123,6 +123,10 @@ soak: deps ## The chaos run for SOAK (30m) on all databases with fsync, memory a
 cover: deps ## Test coverage by function, and cover.out.
 	$(GO) test $(RACE) -timeout 30m -coverprofile=cover.out -coverpkg=./... ./...
 	$(GO) tool cover -func=cover.out | tail -n 1
+
+.PHONY: admin-million
+admin-million: deps ## The admin's pages on a million rows in PostgreSQL: statements, bytes and time of each.
+	$(GO) test ./server/admin -run TestPagesAreFewStatementsOnManyRows -v -count=1 -admin.rows=1000000
 
 .PHONY: fresh
 fresh: ## The README's two commands on a bare Debian with only Go, git and make (root; a quarter of an hour and more).

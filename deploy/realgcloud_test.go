@@ -13,7 +13,7 @@ import (
 	"github.com/claimcheck-go/claimcheck/deploy/internal/gcloudfake"
 )
 
-var gcloudRuns = flag.Bool("gcloud.runs", false, "run the scripts with the real gcloud, which takes minutes (make gcloud-test)")
+var gcloudRuns = flag.Bool("gcloud.runs", false, "check commands with the parser of the real gcloud and run the scripts with it, which takes minutes (make gcloud-test)")
 
 // cloud is the real gcloud before an imitation of Google's APIs.
 type cloud struct {
@@ -29,10 +29,7 @@ func newCloud(t *testing.T) *cloud {
 		t.Log("not run without -gcloud.runs: make gcloud-test")
 		return nil
 	}
-	real, err := gcloudfake.FindReal()
-	if err != nil || real == nil {
-		t.Fatalf("make gcloud-test needs gcloud: %v", err)
-	}
+	installedGcloud(t)
 	c := &cloud{t: t, api: fakeapi.New()}
 	t.Cleanup(c.api.Close)
 	dir := t.TempDir()
@@ -47,6 +44,16 @@ func newCloud(t *testing.T) *cloud {
 		}
 	})
 	return c
+}
+
+// installedGcloud is the real gcloud of this machine.
+func installedGcloud(t *testing.T) *gcloudfake.Real {
+	t.Helper()
+	real, err := gcloudfake.FindReal()
+	if err != nil || real == nil {
+		t.Fatalf("this needs gcloud: %v", err)
+	}
+	return real
 }
 
 // run runs a script, which must succeed, and returns its output and the requests that

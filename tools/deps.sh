@@ -37,11 +37,6 @@ has_browser || missing+=(chromium)
 command -v shellcheck >/dev/null || missing+=(shellcheck)
 command -v curl >/dev/null || missing+=(curl)
 
-# gcloud is in no Debian release. With it, its own argument parser checks every
-# command of the scripts and pages.
-command -v gcloud >/dev/null ||
-	echo "gcloud is not installed: its commands are checked with the record deploy/internal/gcloudfake/grammar.json only" >&2
-
 [ ${#missing[@]} -eq 0 ] && exit 0
 
 if [ "$(id -u)" = 0 ]; then

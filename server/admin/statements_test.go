@@ -3,12 +3,11 @@ package admin_test
 import (
 	"context"
 	"encoding/binary"
+	"flag"
 	"fmt"
 	"log/slog"
 	"net"
 	"net/http"
-	"os"
-	"strconv"
 	"strings"
 	"sync/atomic"
 	"testing"
@@ -75,13 +74,10 @@ func (c *countedConn) Write(b []byte) (int, error) {
 	return c.Conn.Write(b)
 }
 
+var rowsFlag = flag.Int("admin.rows", 100_000, "rows of the table that the pages are measured on (make admin-million)")
+
 // However many rows there are, a page is at most four statements, and short.
-// CLAIMCHECK_ADMIN_ROWS makes it another number of rows, for measuring.
 func TestPagesAreFewStatementsOnManyRows(t *testing.T) {
-	rows := 100_000
-	if n, err := strconv.Atoi(os.Getenv("CLAIMCHECK_ADMIN_ROWS")); err == nil {
-		rows = n
-	}
 	url, count := testdb.Postgres(t), &statementCount{}
 	store, err := pgstore.Open(t.Context(), pgstore.Config{URL: url, DialFunc: count.dial, MaxConns: 2})
 	if err != nil {
@@ -91,7 +87,7 @@ func TestPagesAreFewStatementsOnManyRows(t *testing.T) {
 	if _, err := store.Migrate(t.Context()); err != nil {
 		t.Fatal(err)
 	}
-	testdb.Exec(t, url, fmt.Sprintf(manyRows, rows))
+	testdb.Exec(t, url, fmt.Sprintf(manyRows, *rowsFlag))
 	testdb.Exec(t, url, `VACUUM ANALYZE claimcheck_tasks`) // not within a transaction
 	quiet := slog.New(slog.DiscardHandler)
 	client, err := queue.NewClient(queue.Config{Store: store, Registry: demodata.Registry(), Logger: quiet})
