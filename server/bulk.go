@@ -85,7 +85,7 @@ func (c *enqueueCmd) printHandle(p *program, handle *queue.Handle) error {
 // warnArgs reports the fields of the arguments that the task ignores.
 func (p *program) warnArgs(where string, handle *queue.Handle) {
 	for _, warning := range handle.Warnings {
-		fmt.Fprintf(p.stderr, "server: warning: %s%s; %s ignores it (TASKS_STRICT_ARGS=true refuses such arguments)\n", where, warning, handle.Row.Task)
+		p.say("warning: %s%s; %s ignores it (TASKS_STRICT_ARGS=true refuses such arguments)", where, warning, handle.Row.Task)
 	}
 }
 

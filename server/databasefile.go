@@ -17,7 +17,7 @@ import (
 // nothing.
 func (p *program) nameDatabase(asJSON bool) {
 	if rawURL, err := p.config.DatabaseURL(); err == nil && !asJSON {
-		fmt.Fprintf(p.stderr, "server: database %s\n", describeDatabase(rawURL))
+		p.say("database %s", describeDatabase(rawURL))
 	}
 }
 
@@ -28,13 +28,13 @@ func (p *program) checkExists(rawURL string) error {
 	case file == "":
 		return nil
 	case p.config.Settings.DatabaseURL != "":
-		return fmt.Errorf("SQLite database %s does not exist: correct DATABASE_URL, or create the database with: server migrate", file)
+		return fmt.Errorf("SQLite database %s does not exist: correct DATABASE_URL, or create the database with: %s migrate", file, p.name)
 	}
 	dir, err := os.Getwd()
 	if err != nil {
 		dir = "this directory"
 	}
-	return fmt.Errorf("SQLite database %s does not exist in %s: it is the default, since DATABASE_URL is not set; set DATABASE_URL, change the directory, or create the database with: server migrate", file, dir)
+	return fmt.Errorf("SQLite database %s does not exist in %s: it is the default, since DATABASE_URL is not set; set DATABASE_URL, change the directory, or create the database with: %s migrate", file, dir, p.name)
 }
 
 // checkKept refuses a database in memory for a command that ends.

@@ -43,10 +43,10 @@ dispatches one task, claimcheck.probe, which does nothing, and removes it again.
 It changes nothing else, and makes no SQLite file that is not there.
 
 Examples:
-  server doctor
-  server doctor --max-instances 10 --json
-  server doctor --deliver
-  TASKS_MODE=cloudtasks server doctor    # what is missing for it`
+  {name} doctor
+  {name} doctor --max-instances 10 --json
+  {name} doctor --deliver
+  TASKS_MODE=cloudtasks {name} doctor    # what is missing for it`
 }
 
 // doctorLimits bound the checks.

@@ -28,9 +28,9 @@ type enqueueCmd struct {
 // Help shows examples.
 func (*enqueueCmd) Help() string {
 	return `Examples:
-  server enqueue demo.echo '{"hello":"world"}' --wait
-  server enqueue demo.echo --run-after 2h --queue emails --priority 10
-  server enqueue - < tasks.jsonl`
+  {name} enqueue demo.echo '{"hello":"world"}' --wait
+  {name} enqueue demo.echo --run-after 2h --queue emails --priority 10
+  {name} enqueue - < tasks.jsonl`
 }
 
 // Run stores one task, or those on standard input.

@@ -14,6 +14,7 @@ import (
 	"io"
 	"log/slog"
 	"os"
+	"path/filepath"
 	"slices"
 	"strings"
 
@@ -36,14 +37,24 @@ type grammar struct {
 	Purge   purgeCmd   `cmd:"" help:"Delete finished tasks."`
 	Requeue requeueCmd `cmd:"" help:"Recover RUNNING tasks whose lease has expired."`
 	Sweep   sweepCmd   `cmd:"" help:"One pass of the sweeper: dispatch stranded tasks, take back those whose lease has expired."`
+	Cancel  cancelCmd  `cmd:"" help:"Cancel one task that has not ended."`
+	List    listCmd    `cmd:"" help:"List tasks, newest first."`
+	Retry   retryCmd   `cmd:"" help:"Retry one FAILED task, or all that match."`
 	Tasks   tasksCmd   `cmd:"" help:"List the registered tasks."`
 	Migrate migrateCmd `cmd:"" help:"Bring the database's schema up to date, or show what that takes."`
 	Doctor  doctorCmd  `cmd:"" help:"Check the settings, the database, the queues, the accounts and the URL, and say how to mend what is wrong."`
+
+	Version    versionCmd    `cmd:"" help:"Print the version, the commit and the version of Go."`
+	Help       helpCmd       `cmd:"" help:"Print the help of the program, or of one command."`
+	Completion completionCmd `cmd:"" help:"Print a script that completes commands and flags in a shell."`
+
+	PrintVersion kong.VersionFlag `name:"version" env:"-" help:"Print the version and end."`
 }
 
 // program is what a command has of the world around it.
 type program struct {
-	definitions []queue.Definition // the tasks of this program
+	name, version string             // of this program; an empty version is that of the build
+	definitions   []queue.Definition // the tasks of this program
 
 	config   *config.Config
 	sources  *config.Sources
@@ -70,8 +81,8 @@ var errSilent = errors.New("")
 func Main(tasks ...queue.Definition) {
 	trimTelemetry()
 	os.Exit(realMain(context.Background(), os.Args[1:], config.ParseEnvironment(os.Environ()), &program{
-		definitions: tasks,
-		stdin:       os.Stdin, stdout: os.Stdout, stderr: os.Stderr,
+		name: filepath.Base(os.Args[0]), definitions: tasks,
+		stdin: os.Stdin, stdout: os.Stdout, stderr: os.Stderr,
 	}))
 }
 
@@ -92,7 +103,7 @@ func (p *program) warnMisspelt() {
 		if p.config.LogsJSON() {
 			log.Warn(m.String())
 		} else {
-			fmt.Fprintf(p.stderr, "server: warning: %s\n", m)
+			p.say("warning: %s", m)
 		}
 	}
 }
@@ -104,10 +115,15 @@ func realMain(ctx context.Context, args []string, env config.Environment, p *pro
 	p.config = &config.Config{Settings: &g.Settings, Env: env}
 	p.sources = config.NewSources(args, env)
 	exited, status := false, 0
+	if p.name == "" {
+		p.name = "server"
+	}
 	parser, err := kong.New(&g, append(p.sources.Options(),
-		kong.Name("server"),
+		kong.Name(p.name),
 		kong.Description("Background tasks for serverless Go: rows in your database, tickets through Cloud Tasks."),
-		kong.UsageOnError(),
+		kong.Vars{"version": p.versionText()},
+		kong.PostBuild(nameInHelp),
+		kong.Help(printHelp),
 		kong.ConfigureHelp(kong.HelpOptions{Compact: true, FlagsLast: true}),
 		kong.Writers(p.stdout, p.stderr),
 		kong.Exit(func(code int) { exited, status = true, code }),
@@ -116,14 +132,14 @@ func realMain(ctx context.Context, args []string, env config.Environment, p *pro
 		panic(err) // the grammar itself is wrong
 	}
 	command, err := p.sources.Parse(parser)
-	if exited { // --help
+	if exited { // --help or --version
 		return status
 	}
 	p.misspelt = p.sources.Misspelt(ownVariables...)
 	p.warnMisspelt()
 	if err != nil {
 		err = explain(err, parser.Model.Children, p.sources.Args())
-		fmt.Fprintf(p.stderr, "server: %s (server --help lists all settings)\n", p.sources.Describe(err))
+		p.say("%s%s", p.sources.Describe(err), usageHint(p.name, err))
 		return 2
 	}
 	ctx, stop := interruptible(ctx, command)
@@ -144,10 +160,10 @@ func realMain(ctx context.Context, args []string, env config.Environment, p *pro
 	case errors.As(err, &exit):
 		return int(exit)
 	case errors.As(err, &usage), errors.As(err, &problem):
-		fmt.Fprintf(p.stderr, "server: %s\n", p.sources.Describe(err))
+		p.say("%s", p.sources.Describe(err))
 		return 2
 	default:
-		fmt.Fprintf(p.stderr, "server: %s\n", oneLine(err))
+		p.say("%s", oneLine(err))
 		return 1
 	}
 }
@@ -162,11 +178,16 @@ func explain(err error, commands []*kong.Node, args []string) error {
 	if !found || word == "" {
 		return err
 	}
+	if slices.ContainsFunc(commands, func(command *kong.Node) bool { return slices.Contains(args, command.Name) }) {
+		return err
+	}
+	return unknownCommand(word, commands)
+}
+
+// unknownCommand names the command that a word begins like.
+func unknownCommand(word string, commands []*kong.Node) error {
 	near, most := "", 1
 	for _, command := range commands {
-		if slices.Contains(args, command.Name) {
-			return err
-		}
 		n := 0
 		for n < min(len(word), len(command.Name)) && word[n] == command.Name[n] {
 			n++

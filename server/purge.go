@@ -26,8 +26,8 @@ type purgeCmd struct {
 // Help shows examples.
 func (*purgeCmd) Help() string {
 	return `Examples:
-  server purge --days 30 --dry-run
-  server purge --days 7 --status SUCCESSFUL --yes`
+  {name} purge --days 30 --dry-run
+  {name} purge --days 7 --status SUCCESSFUL --yes`
 }
 
 // Run deletes finished tasks, batch by batch. A signal cancels the batch under
@@ -81,6 +81,12 @@ func (c *purgeCmd) purged(p *program, deleted int, more bool) error {
 	return err
 }
 
+// countAnswer is what --dry-run --json prints.
+type countAnswer struct {
+	Count  int  `json:"count"`
+	DryRun bool `json:"dry_run"`
+}
+
 func (c *purgeCmd) request() (queue.PurgeRequest, error) {
 	request := queue.PurgeRequest{
 		Statuses: httpapi.FinalStatuses(c.Status), Age: time.Duration(c.Days) * 24 * time.Hour, Limit: c.BatchSize,
@@ -106,10 +112,7 @@ func (c *purgeCmd) counted(p *program, n int, err error) error {
 		return p.inJSON(c.JSON, err)
 	}
 	if c.JSON {
-		return p.printJSON(struct {
-			Count  int  `json:"count"`
-			DryRun bool `json:"dry_run"`
-		}{n, true})
+		return p.printJSON(countAnswer{n, true})
 	}
 	p.nameDatabase(false)
 	fmt.Fprintf(p.stdout, "%d tasks would be deleted\n", n)

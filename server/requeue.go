@@ -40,8 +40,8 @@ func (a *age) UnmarshalText(text []byte) error {
 // Help shows examples.
 func (*requeueCmd) Help() string {
 	return `Examples:
-  server requeue --older-than 15m --dry-run
-  server requeue --older-than 1h --mark-failed`
+  {name} requeue --older-than 15m --dry-run
+  {name} requeue --older-than 1h --mark-failed`
 }
 
 // Run recovers tasks whose lease has expired: back to READY, or FAILED where no

@@ -38,10 +38,15 @@ func (c *resultCmd) Run(ctx context.Context, p *program) error {
 		return p.printResult(row, c.JSON)
 	}
 	if err = p.inJSON(c.JSON, err); errors.Is(err, queue.ErrNotFound) {
-		rawURL, _ := p.config.DatabaseURL()
-		return fmt.Errorf("task %s not found: it never was in this database (%s), or was purged", id, describeDatabase(rawURL))
+		return p.notFound(id)
 	}
 	return err
+}
+
+// notFound names the database that has no such task.
+func (p *program) notFound(id uuid.UUID) error {
+	rawURL, _ := p.config.DatabaseURL()
+	return fmt.Errorf("task %s not found: it never was in this database (%s), or was purged", id, describeDatabase(rawURL))
 }
 
 // inJSON prints what the endpoints answer to an error, with --json, and returns

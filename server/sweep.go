@@ -22,8 +22,8 @@ lease has expired, and gives far-future tasks their Cloud Task. Any number may
 run at the same time.
 
 Examples:
-  server sweep
-  server sweep --limit 10000 --json`
+  {name} sweep
+  {name} sweep --limit 10000 --json`
 }
 
 // Run does one pass of the sweeper; it fails if nothing but errors came of it.

@@ -30,9 +30,9 @@ func (e exitStatus) Error() string { return fmt.Sprintf("exit status %d", int(e)
 // Help shows examples.
 func (*workCmd) Help() string {
 	return `Examples:
-  server work --queue emails --queue default --concurrency 10
-  server work --continuous --interval 2
-  server work --max-tasks 100 --failed-exit-code 1`
+  {name} work --queue emails --queue default --concurrency 10
+  {name} work --continuous --interval 2
+  {name} work --max-tasks 100 --failed-exit-code 1`
 }
 
 // Run pulls and runs tasks until there are none, or for ever.

@@ -37,16 +37,23 @@ func (h *handler) cancel(w http.ResponseWriter, r *http.Request, id string) {
 	ctx, cancel := context.WithTimeout(r.Context(), databaseTimeout)
 	defer cancel()
 	row, cancelled, err := h.Client.Cancel(ctx, taskID)
-	answer := Answer{Status: http.StatusOK, Body: cancelBody{Cancelled: cancelled, Result: row}}
+	h.write(w, r, CancelAnswer(row, cancelled, err), err)
+}
+
+// CancelAnswer is the answer of cancel to what Client.Cancel returned.
+func CancelAnswer(row *queue.Row, cancelled bool, err error) Answer {
+	body := cancelBody{Cancelled: cancelled, Result: row}
 	switch {
 	case errors.Is(err, queue.ErrLocked):
-		answer = Answer{http.StatusConflict, cancelBody{Error: queue.ErrLocked.Error() + ": nothing was changed, retry when that has ended", Result: row}, time.Second}
+		body.Error = queue.ErrLocked.Error() + ": nothing was changed, retry when that has ended"
+		return Answer{http.StatusConflict, body, time.Second}
 	case err != nil:
-		answer = ErrorAnswer(err)
+		return ErrorAnswer(err)
 	case !cancelled:
-		answer.Status = http.StatusConflict
+		return Answer{Status: http.StatusConflict, Body: body}
+	default:
+		return Answer{Status: http.StatusOK, Body: body}
 	}
-	h.write(w, r, answer, err)
 }
 
 // cancelBody is the answer of cancel.

@@ -1,0 +1,175 @@
+package server
+
+import (
+	"context"
+	"fmt"
+	"strings"
+	"time"
+
+	"github.com/claimcheck-go/claimcheck/queue"
+)
+
+type listCmd struct {
+	filterFlags
+	Status *string  `placeholder:"STATUS" help:"Only tasks of this status: READY, RUNNING, SUCCESSFUL, FAILED or CANCELLED."`
+	ID     []string `name:"id" placeholder:"UUID" help:"Only the tasks with these IDs; repeatable, or separated by commas."`
+	Limit  int      `default:"50" accepts:"from 1 to 1000" help:"How many tasks to print, up to 1000."`
+	Cursor string   `placeholder:"NEXT" help:"Continue after an earlier page, which names this value."`
+	JSON   bool     `name:"json" help:"Print one JSON object a line."`
+}
+
+// Help describes the order, and shows examples.
+func (*listCmd) Help() string {
+	return `Newest first: without --status by ID, else by when tasks ended, are due, or were
+claimed. Arguments, return values and error histories are in result.
+
+Examples:
+  {name} list --status FAILED --since 24h
+  {name} list --task 'emails.*' --error timeout --json`
+}
+
+// The most that one page of a list holds, and the most IDs in one.
+const maxListLimit, maxListIDs = 1000, 100
+
+// Run prints one page.
+func (c *listCmd) Run(ctx context.Context, p *program) error {
+	selection, order, err := c.read(p)
+	if err != nil {
+		return err
+	}
+	parts, err := p.connect(ctx)
+	if err != nil {
+		return err
+	}
+	defer parts.close()
+	tasks, err := parts.client.Operator()
+	if err != nil {
+		return err
+	}
+	page, err := listStatus(ctx, tasks, order, queue.ListRequest{Selection: selection, After: c.Cursor, Limit: c.Limit})
+	if err != nil {
+		return p.inJSON(c.JSON, refused(err))
+	}
+	p.nameDatabase(c.JSON)
+	if err := c.print(p, page.Rows); err != nil {
+		return err
+	}
+	if page.Next != "" {
+		searched := ""
+		if page.Partial {
+			searched = fmt.Sprintf("%d tasks were searched; ", queue.ListWindow)
+		}
+		p.say("%smore with --cursor %s", searched, page.Next)
+	}
+	return nil
+}
+
+func (c *listCmd) print(p *program, rows []*queue.Row) error {
+	if c.JSON {
+		for _, row := range rows {
+			if err := p.printJSON(row); err != nil {
+				return err
+			}
+		}
+		return nil
+	}
+	t := p.newTable()
+	t.head("ID", "STATUS", "TASK", "QUEUE", "PRIORITY", "ATTEMPTS", "ENQUEUED", "LAST ERROR")
+	for _, row := range rows {
+		t.row(plain(row.ID.String()), statusCell(row.Status), plain(row.Task), plain(row.Queue), plain(fmt.Sprint(row.Priority)),
+			plain(fmt.Sprintf("%d of %d", row.Attempts, row.MaxAttempts)), plain(when(row.EnqueuedAt)), plain(shorten(row.ErrorText, 80)))
+	}
+	return t.print(p.stdout)
+}
+
+// read checks the flags, and returns what is listed and the order of it.
+func (c *listCmd) read(p *program) (s queue.Selection, order []listOrder, err error) {
+	if s, err = c.selection(p, time.Now()); err != nil {
+		return s, nil, err
+	}
+	if c.Limit < 1 || c.Limit > maxListLimit {
+		return s, nil, usagef("--limit must be from 1 to %d, not %d", maxListLimit, c.Limit)
+	}
+	for _, text := range c.ID {
+		id, err := parseTaskID(strings.TrimSpace(text))
+		if err != nil {
+			return s, nil, usagef("--id: %w", err)
+		}
+		s.IDs = append(s.IDs, id)
+	}
+	if len(s.IDs) > maxListIDs {
+		return s, nil, usagef("--id takes at most %d IDs, not %d", maxListIDs, len(s.IDs))
+	}
+	status := ""
+	if c.Status != nil {
+		status = strings.ToUpper(*c.Status)
+	}
+	order, known := listOrders[status]
+	if !known || c.Status != nil && status == "" {
+		return s, nil, usagef("--status must be READY, RUNNING, SUCCESSFUL, FAILED or CANCELLED, not %.40q", *c.Status)
+	}
+	return s, order, nil
+}
+
+// listOrder is a view, which an index serves, read so that the newest come first.
+type listOrder struct {
+	view    queue.View
+	reverse bool
+}
+
+// listOrders are the views that together hold the tasks of a status.
+var listOrders = map[string][]listOrder{
+	"":                             {{queue.ViewAll, false}},
+	string(queue.StatusReady):      {{queue.ViewDelayed, true}, {queue.ViewPending, true}},
+	string(queue.StatusRunning):    {{queue.ViewRunning, true}},
+	string(queue.StatusSuccessful): {{queue.ViewSuccessful, false}},
+	string(queue.StatusFailed):     {{queue.ViewFailed, false}},
+	string(queue.StatusCancelled):  {{queue.ViewCancelled, false}},
+}
+
+// listStatus lists a page across the views of a status. With several of them a
+// cursor begins with the name of its view.
+func listStatus(ctx context.Context, tasks queue.Operator, order []listOrder, r queue.ListRequest) (queue.ListPage, error) {
+	if len(order) == 1 {
+		r.View, r.Reverse = order[0].view, order[0].reverse
+		return tasks.List(ctx, r)
+	}
+	if r.After != "" {
+		view, after, _ := strings.Cut(r.After, ".")
+		for len(order) > 0 && string(order[0].view) != view {
+			order = order[1:]
+		}
+		if len(order) == 0 {
+			return queue.ListPage{}, usagef("--cursor must be what an earlier page with the same filters named, not %.80q", r.After)
+		}
+		r.After = after
+	}
+	var page queue.ListPage
+	for i, o := range order {
+		r.View, r.Reverse = o.view, o.reverse
+		part, err := tasks.List(ctx, r)
+		if err != nil {
+			return page, err
+		}
+		page.Rows = append(page.Rows, part.Rows...)
+		if part.Next != "" {
+			page.Next, page.Partial = string(o.view)+"."+part.Next, part.Partial
+			return page, nil
+		}
+		r.After = ""
+		if r.Limit -= len(part.Rows); r.Limit == 0 && i+1 < len(order) {
+			page.Next = string(order[i+1].view) + "."
+			return page, nil
+		}
+	}
+	return page, nil
+}
+
+// shorten cuts a text that is longer than n characters.
+func shorten(text string, n int) string {
+	runes := []rune(text)
+	if len(runes) <= n {
+		return text
+	}
+	return string(runes[:n-1]) + "…"
+}

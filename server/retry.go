@@ -1,0 +1,210 @@
+package server
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"os/user"
+	"time"
+
+	"github.com/google/uuid"
+
+	"github.com/claimcheck-go/claimcheck/queue"
+)
+
+type retryCmd struct {
+	ID string `arg:"" optional:"" help:"The task's ID; or --all."`
+	filterFlags
+	All    bool `help:"Retry all FAILED tasks that the other flags choose."`
+	DryRun bool `help:"Only count, with --all."`
+	Yes    bool `help:"Do not ask, with --all. Required without a terminal."`
+	JSON   bool `name:"json" help:"Print JSON."`
+}
+
+// Help describes what a retry changes, and shows examples.
+func (*retryCmd) Help() string {
+	return `Makes FAILED tasks READY, with at least one attempt left, and dispatches them.
+Their errors are kept. The audit log of the admin pages shows who did it.
+
+Examples:
+  {name} retry 01890a5d-ac96-774b-bcce-b302099a8057
+  {name} retry --all --task emails.send --since 24h
+  {name} retry --all --task emails.send --yes`
+}
+
+// retryAnswer is what --json prints.
+type retryAnswer struct {
+	Retried      int        `json:"retried"`
+	Undispatched int        `json:"undispatched"` // of these; the sweeper dispatches them
+	Locked       int        `json:"locked"`       // locked by another transaction, and not changed
+	Result       *queue.Row `json:"result,omitempty"`
+}
+
+// Run retries one task or many. Nothing to retry is a failure only for one task.
+func (c *retryCmd) Run(ctx context.Context, p *program) error {
+	selection, err := c.read(p)
+	if err != nil {
+		return err
+	}
+	if err := p.checkKept(); err != nil {
+		return err
+	}
+	parts, err := p.plan(ctx, true, false)
+	if err != nil {
+		return err
+	}
+	defer parts.close()
+	parts.existing = true // a new database has no FAILED tasks
+	if err := p.open(ctx, parts, nil, false); err != nil {
+		return err
+	}
+	if !c.All {
+		return c.one(ctx, p, parts.client, selection)
+	}
+	return c.all(ctx, p, parts.client, selection)
+}
+
+func (c *retryCmd) read(p *program) (s queue.Selection, err error) {
+	if s, err = c.selection(p, time.Now()); err != nil {
+		return s, err
+	}
+	s.View = queue.ViewFailed
+	switch {
+	case c.All && c.ID != "":
+		return s, usagef("retry takes the ID of one task, or --all, and not both")
+	case !c.All && c.ID == "":
+		return s, usagef("retry needs the ID of a task, or --all for the FAILED tasks that its flags choose; usage: %s retry ID | --all [flags]", p.name)
+	case !c.All && c.DryRun:
+		return s, usagef("--dry-run counts for --all: leave it out to retry one task")
+	case c.All && !c.Yes && !c.DryRun && (c.JSON || !isTerminal(p.stdin)):
+		return s, usagef("retry --all asks before it changes tasks, and can ask only on a terminal: add --yes, or --dry-run to count them")
+	case c.All:
+		return s, nil
+	}
+	id, err := parseTaskID(c.ID)
+	s.IDs = []uuid.UUID{id}
+	return s, err
+}
+
+// one retries one task, and reports what is in the way if it cannot.
+func (c *retryCmd) one(ctx context.Context, p *program, client *queue.Client, s queue.Selection) error {
+	id := s.IDs[0]
+	row, err := client.Get(ctx, id)
+	if errors.Is(err, queue.ErrNotFound) {
+		return errors.Join(p.inJSON(c.JSON, err), p.notFound(id))
+	}
+	if err != nil {
+		return p.inJSON(c.JSON, err)
+	}
+	if row.Status != queue.StatusFailed {
+		return fmt.Errorf("not retried: the task is %s, and only FAILED tasks are retried", row.Status)
+	}
+	acted, err := client.Act(ctx, c.request(p, s, "task "+id.String(), 1), nil)
+	if err != nil {
+		return p.inJSON(c.JSON, err)
+	}
+	switch {
+	case acted.Done == 0 && acted.Locked > 0:
+		return fmt.Errorf("not retried: %w", queue.ErrLocked)
+	case acted.Done == 0:
+		return fmt.Errorf("not retried: the other flags do not choose this task (its name is %s, its queue %s)", row.Task, row.Queue)
+	}
+	if c.JSON {
+		answer := retryAnswer{Retried: acted.Done, Undispatched: acted.Undispatched, Locked: acted.Locked}
+		if answer.Result, err = client.Get(ctx, id); err != nil {
+			return err
+		}
+		return p.printJSON(answer)
+	}
+	_, err = fmt.Fprintf(p.stdout, "%s is READY again\n", id)
+	p.warnUndispatched(acted)
+	return err
+}
+
+// countMost bounds the count that a question shows.
+const countMost = 100_000
+
+// all retries what matches, and never more than was confirmed.
+func (c *retryCmd) all(ctx context.Context, p *program, client *queue.Client, s queue.Selection) error {
+	most := 0
+	if c.DryRun || !c.Yes {
+		n, err := client.CountMatching(ctx, queue.ActionRetry, s, countMost)
+		if err != nil || c.DryRun {
+			return c.counted(p, n, err)
+		}
+		words := fmt.Sprint(n)
+		if most = n; n == countMost {
+			most, words = 0, words+" or more"
+		}
+		if n == 0 {
+			fmt.Fprintln(p.stdout, "0 tasks retried")
+			return nil
+		}
+		if !p.confirm(ctx, fmt.Sprintf("Retry %s tasks (%s)?", words, describe(s))) {
+			return ctx.Err()
+		}
+	}
+	bar, shown := p.progress("tasks retried"), 0
+	acted, err := client.Act(ctx, c.request(p, s, describe(s), most), func(done int) {
+		bar.add(done - shown)
+		shown = done
+	})
+	bar.end()
+	if err != nil {
+		return p.inJSON(c.JSON, fmt.Errorf("%d tasks were retried, then: %w", acted.Done, err))
+	}
+	if c.JSON {
+		err = p.printJSON(retryAnswer{Retried: acted.Done, Undispatched: acted.Undispatched, Locked: acted.Locked})
+	} else {
+		_, err = fmt.Fprintf(p.stdout, "%d tasks retried\n", acted.Done)
+		p.warnUndispatched(acted)
+	}
+	if err == nil && acted.More {
+		err = errors.New("interrupted before the end: more are left")
+	}
+	return err
+}
+
+func (c *retryCmd) counted(p *program, n int, err error) error {
+	if err != nil {
+		return p.inJSON(c.JSON, err)
+	}
+	if c.JSON {
+		return p.printJSON(countAnswer{n, true})
+	}
+	p.nameDatabase(false)
+	more := ""
+	if n == countMost {
+		more = " or more"
+	}
+	_, err = fmt.Fprintf(p.stdout, "%d%s tasks would be retried\n", n, more)
+	return err
+}
+
+func (c *retryCmd) request(p *program, s queue.Selection, target string, most int) queue.ActRequest {
+	return queue.ActRequest{Action: queue.ActionRetry, Selection: s, Most: most, Actor: commandLineUser(p.config.Env.Get), Target: target}
+}
+
+// warnUndispatched reports what a retry left for others to finish.
+func (p *program) warnUndispatched(acted queue.ActionResult) {
+	if acted.Undispatched > 0 {
+		p.say("warning: %d of them were not dispatched yet; the next sweep does it", acted.Undispatched)
+	}
+	if acted.Locked > 0 {
+		p.say("warning: %d tasks were locked by other transactions and are not changed; retry them later", acted.Locked)
+	}
+}
+
+// commandLineUser names who runs a command, for the audit log: the system's user,
+// or what the environment has where the system knows none.
+func commandLineUser(getenv func(string) string) string {
+	name := getenv("USER")
+	if current, err := user.Current(); err == nil {
+		name = current.Username
+	}
+	if name == "" {
+		name = fmt.Sprintf("uid %d", os.Getuid())
+	}
+	return "command line (" + name + ")"
+}

@@ -1,0 +1,113 @@
+package server
+
+import (
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/google/uuid"
+
+	"github.com/claimcheck-go/claimcheck/queue/sqlstore"
+)
+
+// failTasks leaves n FAILED tasks and returns the ID of the first.
+func (c *cli) failTasks(n int, args ...string) string {
+	c.t.Helper()
+	first := ""
+	for range n {
+		id := strings.TrimSpace(c.ok(append([]string{"enqueue", "demo.fail", `{"message":"no luck"}`}, args...)...))
+		if first == "" {
+			first = id
+		}
+	}
+	c.ok("work")
+	return first
+}
+
+func TestRetryOne(t *testing.T) {
+	c := newCLI(t)
+	id := c.failTasks(1)
+	if out := c.ok("retry", id); out != id+" is READY again\n" {
+		t.Error(out)
+	}
+	if out := c.ok("result", id); !strings.Contains(out, "READY") || !strings.Contains(out, "1 of 2") || !strings.Contains(out, "no luck") {
+		t.Error(out)
+	}
+	if status, _, stderr := c.call("", "retry", id); status != 1 || !strings.Contains(stderr, "not retried: the task is READY") {
+		t.Errorf("again: %d %s", status, stderr)
+	}
+	c.ok("work")
+	if out := c.ok("retry", id, "--json"); !strings.HasPrefix(out, `{"retried":1,"undispatched":0,"locked":0,"result":{"id":"`+id) {
+		t.Error(out)
+	}
+	c.ok("work")
+	if status, _, stderr := c.call("", "retry", id, "--queue=emails"); status != 1 || !strings.Contains(stderr, "the other flags do not choose this task") {
+		t.Errorf("%d %s", status, stderr)
+	}
+	if status, stdout, stderr := c.call("", "retry", uuid.NewString(), "--json"); status != 1 || stdout != `{"error":"Task not found"}`+"\n" || !strings.Contains(stderr, "not found") {
+		t.Errorf("absent: %d %s%s", status, stdout, stderr)
+	}
+}
+
+func TestRetryAllThatMatch(t *testing.T) {
+	c := newCLI(t)
+	c.failTasks(3)
+	c.failTasks(2, "--queue=emails")
+	for _, step := range []struct{ args, want string }{
+		{"--dry-run", "5 tasks would be retried\n"},
+		{"--dry-run --json --queue emails", `{"count":2,"dry_run":true}` + "\n"},
+		{"--yes --task other", "0 tasks retried\n"},
+		{"--yes --json --queue emails", `{"retried":2,"undispatched":0,"locked":0}` + "\n"},
+		{"--yes --task demo.* --error LUCK --since 1h", "3 tasks retried\n"},
+		{"--yes", "0 tasks retried\n"},
+	} {
+		if out := c.ok(append([]string{"retry", "--all"}, strings.Fields(step.args)...)...); out != step.want {
+			t.Errorf("%s: %q, want %q", step.args, out, step.want)
+		}
+	}
+}
+
+// What was asked for is in the audit log of the admin pages, with who asked.
+func TestRetryIsAudited(t *testing.T) {
+	c := newCLI(t)
+	id := c.failTasks(2)
+	c.ok("retry", id)
+	c.ok("retry", "--all", "--yes", "--task=demo.fail", "--priority=0")
+	store, err := sqlstore.Open(t.Context(), c.env["DATABASE_URL"], sqlstore.Config{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = store.Close() }()
+	entries, err := store.AuditLog(t.Context(), uuid.Nil, time.Time{}, 10)
+	if err != nil || len(entries) != 2 {
+		t.Fatalf("%+v, %v", entries, err)
+	}
+	all, one := entries[0], entries[1]
+	if all.Target != "failed tasks named demo.fail, of priority 0" || all.Action != "retry" || all.Done != 1 || !all.Ended || !strings.HasPrefix(all.Actor, "command line (") {
+		t.Errorf("%+v", all)
+	}
+	if one.Target != "task "+id || one.Task.String() != id || one.Done != 1 || one.Actor != all.Actor {
+		t.Errorf("%+v", one)
+	}
+}
+
+func TestRetryRefusesWhatCouldBeAMistake(t *testing.T) {
+	for want, args := range map[string]string{
+		"retry needs the ID of a task, or --all":   "",
+		"retry takes the ID of one task, or --all": uuid.NewString() + " --all --yes",
+		"can ask only on a terminal: add --yes":    "--all --task demo.fail",
+		"--dry-run counts for --all":               uuid.NewString() + " --dry-run",
+		"--task must not be empty":                 "--all --yes --task=",
+		"ID must be a UUID":                        "7",
+	} {
+		c := newCLI(t)
+		if status, stdout, stderr := c.call("", append([]string{"retry"}, strings.Fields(args)...)...); status != 2 || !strings.Contains(stderr, want) || stdout != "" {
+			t.Errorf("%s: status %d\n%s%s", args, status, stdout, stderr)
+		}
+	}
+	c := &cli{t: t, env: map[string]string{"DATABASE_URL": "sqlite:" + filepath.Join(t.TempDir(), "t.db")}}
+	if status, _, stderr := c.call("", "retry", "--all", "--yes"); status != 1 || !strings.Contains(stderr, "does not exist") {
+		t.Errorf("status %d: %s", status, stderr)
+	}
+}
