@@ -183,7 +183,7 @@ func (c *retryCmd) counted(p *program, n int, err error) error {
 }
 
 func (c *retryCmd) request(p *program, s queue.Selection, target string, most int) queue.ActRequest {
-	return queue.ActRequest{Action: queue.ActionRetry, Selection: s, Most: most, Actor: commandLineUser(p.config.Env.Get), Target: target}
+	return queue.ActRequest{Action: queue.ActionRetry, Selection: s, Limit: most, Actor: commandLineUser(p.config.Env.Get), Target: target}
 }
 
 // warnUndispatched reports what a retry left for others to finish.
