@@ -15,48 +15,48 @@ const statementTimeout = 10 * time.Second
 
 // outage logs once that calls of the database began to fail, and once that they
 // succeed again, however many calls fail in between.
-type outage struct {
+type availability struct {
 	log *slog.Logger
 
-	mu        sync.Mutex
-	since     time.Time // zero while calls succeed
-	writes    bool      // a write has failed, so that only a write shows that it is over
-	contended time.Time // when contention was last logged
+	mu               sync.Mutex
+	downSince        time.Time // zero while calls succeed
+	writeFailed      bool      // a write has failed, so that only a write shows that it is over
+	contentionLogged time.Time // when contention was last logged
 }
 
-// contentionPause is how often contention is logged at most.
-const contentionPause = 30 * time.Second
+// contentionLogInterval is how often contention is logged at most.
+const contentionLogInterval = 30 * time.Second
 
 // observe records how a call that writes has ended.
-func (o *outage) observe(err error) { o.note(err, true) }
+func (a *availability) observe(err error) { a.record(err, true) }
 
 // observeRead records how a call has ended that reads, or had nothing to
 // write: it may succeed while the database is read-only or full.
-func (o *outage) observeRead(err error) { o.note(err, false) }
+func (a *availability) observeRead(err error) { a.record(err, false) }
 
-func (o *outage) note(err error, write bool) {
+func (a *availability) record(err error, write bool) {
 	reason := UnavailableReason(err)
 	if err != nil && (reason == nil || reason == ErrClosed) {
 		return
 	}
-	o.mu.Lock()
-	defer o.mu.Unlock()
+	a.mu.Lock()
+	defer a.mu.Unlock()
 	switch {
 	case reason == ErrLocked: // the caller's answer says so
 	case reason == ErrContended:
-		if time.Since(o.contended) > contentionPause {
-			o.contended = time.Now()
-			o.log.Warn("the database gave up a statement", "error", err)
+		if time.Since(a.contentionLogged) > contentionLogInterval {
+			a.contentionLogged = time.Now()
+			a.log.Warn("the database gave up a statement", "error", err)
 		}
 	case reason != nil:
-		o.writes = o.writes || write
-		if o.since.IsZero() {
-			o.since = time.Now()
-			o.log.Error(reason.Error(), "error", err)
+		a.writeFailed = a.writeFailed || write
+		if a.downSince.IsZero() {
+			a.downSince = time.Now()
+			a.log.Error(reason.Error(), "error", err)
 		}
-	case !o.since.IsZero() && (write || !o.writes):
-		o.log.Info("database calls succeed again", "after", time.Since(o.since).Round(time.Millisecond).String())
-		o.since, o.writes = time.Time{}, false
+	case !a.downSince.IsZero() && (write || !a.writeFailed):
+		a.log.Info("database calls succeed again", "after", time.Since(a.downSince).Round(time.Millisecond).String())
+		a.downSince, a.writeFailed = time.Time{}, false
 	}
 }
 

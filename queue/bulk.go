@@ -32,7 +32,7 @@ var actions = []Action{ActionRun, ActionRetry, ActionRequeue, ActionCancel}
 type ActRequest struct {
 	Action Action
 	Selection
-	Limit   int    // how many rows are changed at most; 0: all that there are
+	Limit  int    // how many rows are changed at most; 0: all that there are
 	Actor  string // who asks, for the audit log
 	Target string // what is chosen, in words, for the audit log
 }
@@ -41,12 +41,12 @@ type ActRequest struct {
 type ActionResult struct {
 	Done         int  // rows changed
 	Undispatched int  // of these, rows whose tickets were refused; the sweeper sees to them
-	Locked       int  // rows that another transaction had locked, up to lockedMost; they were not changed
+	Locked       int  // rows that another transaction had locked, up to lockedLimit; they were not changed
 	More         bool // it stopped before all were done
 }
 
-// lockedMost bounds the count of locked rows.
-const lockedMost = 1000
+// lockedLimit bounds the count of locked rows.
+const lockedLimit = 1000
 
 // lockPatience is how long an action goes on trying for rows that another
 // transaction has locked: most are for milliseconds, by a heartbeat for example.
@@ -134,7 +134,7 @@ func (c *Client) Act(ctx context.Context, r ActRequest, progress func(done int))
 // are locked by another transaction. If they cannot be counted, there are none to
 // tell of.
 func (c *Client) locked(ctx context.Context, store Operator, r ActRequest, before time.Time, done int) int {
-	most := lockedMost
+	most := lockedLimit
 	if r.Limit > 0 {
 		most = min(most, r.Limit-done)
 	}
@@ -143,7 +143,7 @@ func (c *Client) locked(ctx context.Context, store Operator, r ActRequest, befor
 		n, err = store.CountMatching(ctx, r.Action, r.Selection, before, most)
 		return err
 	})
-	c.outage.observeRead(err)
+	c.availability.observeRead(err)
 	return n
 }
 
@@ -156,7 +156,7 @@ func (c *Client) actBatch(ctx context.Context, store Operator, r ActRequest, bef
 		rows, err = store.Act(ctx, r.Action, r.Selection, before, limit)
 		return err
 	})
-	c.outage.observe(err)
+	c.availability.observe(err)
 	acted.Done += len(rows)
 	if err != nil {
 		return 0, err
@@ -179,7 +179,7 @@ func (c *Client) note(ctx context.Context, store Operator, e AuditEntry) (time.T
 		at, err = store.RecordAudit(ctx, e)
 		return err
 	})
-	c.outage.observe(err)
+	c.availability.observe(err)
 	return at, err
 }
 
@@ -208,6 +208,6 @@ func (c *Client) CountMatching(ctx context.Context, a Action, s Selection, most 
 		n, err = store.CountMatching(ctx, a, s, time.Time{}, most)
 		return err
 	})
-	c.outage.observeRead(err)
+	c.availability.observeRead(err)
 	return n, err
 }

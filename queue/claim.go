@@ -41,13 +41,13 @@ func (e *Executor) claim(ctx context.Context, id uuid.UUID, opt RunOptions) (*Ro
 				continue // the store recognises the claim by its ID
 			}
 		}
-		e.recoverLater(lostClaim{claim: Claim{ID: id, ClaimID: claimID}, sent: sent})
+		e.undoLater(lostClaim{claim: Claim{ID: id, ClaimID: claimID}, sent: sent})
 		return nil, err
 	}
 }
 
-// notClaimed does what a refused claim asks for.
-func (e *Executor) notClaimed(ctx context.Context, err error) error {
+// handleRefusal does what a refused claim asks for.
+func (e *Executor) handleRefusal(ctx context.Context, err error) error {
 	var refused *NotClaimedError
 	if !errors.As(err, &refused) {
 		return err
@@ -78,7 +78,7 @@ func (e *Executor) notClaimed(ctx context.Context, err error) error {
 // arm dispatches a row for its time, unless that is so far off that the sweeper
 // will do it.
 func (e *Executor) arm(ctx context.Context, row *Row) error {
-	if row.parked(time.Now()) {
+	if row.deferred(time.Now()) {
 		return nil
 	}
 	return e.client.dispatch(ctx, row)
@@ -86,7 +86,7 @@ func (e *Executor) arm(ctx context.Context, row *Row) error {
 
 // claimNext claims what there is room for. Should the answer be lost, what was
 // claimed is looked for and given back, in the background.
-func (e *Executor) claimNext(ctx context.Context, from From, r room) ([]*Row, error) {
+func (e *Executor) claimNext(ctx context.Context, from From, r reservation) ([]*Row, error) {
 	fence, err := uuid.NewRandom()
 	if err != nil {
 		return nil, fmt.Errorf("claim: %w", err)
@@ -100,13 +100,13 @@ func (e *Executor) claimNext(ctx context.Context, from From, r room) ([]*Row, er
 		})
 		return err
 	})
-	e.client.outage.observe(err)
+	e.client.availability.observe(err)
 	if effectUnknown(err) {
 		lost := lostClaim{fence: fence, sent: sent}
 		for _, row := range rows {
 			lost.known = append(lost.known, row.Claim())
 		}
-		e.recoverLater(lost)
+		e.undoLater(lost)
 	}
 	return rows, err
 }
@@ -120,8 +120,8 @@ type lostClaim struct {
 	known []Claim   // of which these were answered
 }
 
-// lostBudget is how long lost claims are looked for in vain.
-const lostBudget = 10 * time.Minute
+// lostClaimBudget is how long lost claims are looked for in vain.
+const lostClaimBudget = 10 * time.Minute
 
 // effectUnknown reports whether a claim that ended with err may have been made.
 func effectUnknown(err error) bool {
@@ -137,25 +137,25 @@ func effectUnknown(err error) bool {
 	return !errors.As(err, &refused)
 }
 
-// recoverLater gives back what a claim has claimed, in the background: until the
+// undoLater gives back what a claim has claimed, in the background: until the
 // database has answered, and until the request can no longer be on its way. The
 // executor is drained when that is over. All lost claims share one goroutine, and
 // with that one connection.
-func (e *Executor) recoverLater(l lostClaim) {
+func (e *Executor) undoLater(l lostClaim) {
 	e.mu.Lock()
 	defer e.mu.Unlock()
 	e.lostClaims = append(e.lostClaims, &l)
 	if len(e.lostClaims) == 1 {
-		go e.recoverAll()
+		go e.undoLostClaims()
 	}
 }
 
-func (e *Executor) recoverAll() {
+func (e *Executor) undoLostClaims() {
 	const shortest, longest = 50 * time.Millisecond, time.Second
 	for pause := shortest; ; pause = min(2*pause, longest) {
 		last := false
 		select {
-		case <-e.hurry:
+		case <-e.interrupt:
 			last = true
 		default:
 		}
@@ -164,7 +164,7 @@ func (e *Executor) recoverAll() {
 		e.mu.Unlock()
 		over := make(map[*lostClaim]bool)
 		for _, l := range lost {
-			over[l] = e.unclaimLost(l) || last
+			over[l] = e.undo(l) || last
 		}
 		e.mu.Lock()
 		e.lostClaims = slices.DeleteFunc(e.lostClaims, func(l *lostClaim) bool { return over[l] })
@@ -174,15 +174,15 @@ func (e *Executor) recoverAll() {
 			return
 		}
 		select {
-		case <-e.hurry:
+		case <-e.interrupt:
 		case <-time.After(pause):
 		}
 	}
 }
 
-// unclaimLost looks for a lost claim once, and reports whether it need not be
+// undo looks for a lost claim once, and reports whether it need not be
 // looked for again.
-func (e *Executor) unclaimLost(l *lostClaim) (over bool) {
+func (e *Executor) undo(l *lostClaim) (over bool) {
 	began := time.Now()
 	claims := []Claim{l.claim}
 	err := within(context.Background(), statementTimeout, func(ctx context.Context) (err error) {
@@ -196,7 +196,7 @@ func (e *Executor) unclaimLost(l *lostClaim) (over bool) {
 		return err
 	})
 	switch {
-	case err != nil && time.Since(l.sent) > lostBudget:
+	case err != nil && time.Since(l.sent) > lostClaimBudget:
 		e.log.Error("a claim whose answer was lost could not be given back; what it holds expires with its lease", "task_id", l.claim.ID, "error", err)
 		return true
 	case err != nil:

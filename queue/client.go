@@ -63,13 +63,13 @@ type Client struct {
 	initializing sync.Mutex  // held by Init
 	ready        atomic.Bool // set once all of the fields below are
 
-	cfg      Config
-	registry *Registry
-	backends map[string]Backend // with the default one
-	followed followedTxs
-	seen     lastLook
-	outage   outage
-	bell     bell
+	cfg          Config
+	registry     *Registry
+	backends     map[string]Backend // with the default one
+	managed      managedTxs
+	lastPromote  lastPromote
+	availability availability
+	notifier     notifier
 }
 
 // NewClient checks the configuration, and whether its backends can let the
@@ -123,7 +123,7 @@ func (c *Client) Init(cfg Config) error {
 			local.logTo(cfg.Logger)
 		}
 	}
-	c.cfg, c.registry, c.backends, c.outage.log = cfg, cfg.Registry, backends, cfg.Logger
+	c.cfg, c.registry, c.backends, c.availability.log = cfg, cfg.Registry, backends, cfg.Logger
 	c.ready.Store(true)
 	return nil
 }

@@ -34,7 +34,7 @@ func InfoFrom(ctx context.Context) (Info, bool) {
 // ClientFrom returns the client of the running task, with which it can enqueue
 // others; nil outside a task.
 func ClientFrom(ctx context.Context) *Client {
-	if r, ok := ctx.Value(runningKey{}).(*running); ok {
+	if r, ok := ctx.Value(runningKey{}).(*activeRun); ok {
 		return r.executor.client
 	}
 	return nil
@@ -44,14 +44,14 @@ func ClientFrom(ctx context.Context) *Client {
 // stop: a long task can come to a good end before its context is cancelled.
 // Outside a task it is nil.
 func Stopping(ctx context.Context) <-chan struct{} {
-	if r, ok := ctx.Value(runningKey{}).(*running); ok {
+	if r, ok := ctx.Value(runningKey{}).(*activeRun); ok {
 		return r.executor.stopping
 	}
 	return nil
 }
 
 // withTask puts what a task may ask for into its context.
-func withTask(ctx context.Context, r *running, row *Row) context.Context {
+func withTask(ctx context.Context, r *activeRun, row *Row) context.Context {
 	ctx = context.WithValue(ctx, runningKey{}, r)
 	return context.WithValue(ctx, infoKey{}, Info{
 		ID: row.ID, Task: row.Task, Queue: row.Queue, Backend: row.Backend, Priority: row.Priority,

@@ -98,14 +98,14 @@ func (e *DispatchError) Unwrap() []error {
 // armed reports whether somebody sees to a row of this backend that is due in
 // wait: this client with a ticket, or workers that pull. Otherwise it is the
 // sweeper's.
-func (c *Client) armed(backend string, wait time.Duration) bool {
+func (c *Client) willDispatch(backend string, wait time.Duration) bool {
 	return wait < ArmWithin || c.backends[backend].Dispatcher == nil
 }
 
 // parked reports whether the row is left to the sweeper until it comes nearer.
 // The database's clock has a part in RunAfter, so that the time alone may say
 // something else than armed did when the row was stored.
-func (r *Row) parked(now time.Time) bool {
+func (r *Row) deferred(now time.Time) bool {
 	armed := r.DispatchDueAt.After(r.RunAfter)
 	return !armed && r.RunAfter.Sub(now) >= ArmWithin
 }
@@ -160,7 +160,7 @@ func (c *Client) send(ctx context.Context, d Dispatcher, rows []*Row, tickets []
 		for _, id := range part.ids {
 			refused[id], reasons[id] = true, reason
 		}
-		c.noteRefused(ctx, reason, part.ids)
+		c.recordRefusal(ctx, reason, part.ids)
 	}
 	c.dispatched(ctx, rows, func(row *Row) error {
 		if refused[row.ID] {
@@ -234,14 +234,14 @@ func refusals(d Dispatcher, tickets []Ticket, err error) []refusal {
 	return parts
 }
 
-// noteRefused puts a failed dispatch into the log and on the rows.
-func (c *Client) noteRefused(ctx context.Context, reason string, ids []uuid.UUID) {
+// recordRefusal puts a failed dispatch into the log and on the rows.
+func (c *Client) recordRefusal(ctx context.Context, reason string, ids []uuid.UUID) {
 	c.cfg.Logger.Error("dispatch failed; the rows are stored and the sweeper will dispatch them",
 		"tasks", len(ids), "task_id", ids[0], "error", reason)
 	ctx, cancel := context.WithTimeout(ctx, c.cfg.DispatchTimeout)
 	defer cancel()
 	if err := c.cfg.Store.DispatchFailed(ctx, reason, ids...); err != nil {
-		c.outage.observe(err)
+		c.availability.observe(err)
 		c.cfg.Logger.Warn("the failed dispatch could not be noted on the rows", "task_id", ids[0], "error", err)
 	}
 }

@@ -63,7 +63,7 @@ func (c *Client) EnqueueMany(ctx context.Context, requests ...Request) ([]*Handl
 	err = within(ctx, limit, func(ctx context.Context) error { return c.cfg.Store.Insert(ctx, rows...) })
 	handles, err := c.inserted(rows, err)
 	if err == nil {
-		c.goOut(ctx, handles)
+		c.dispatchInserted(ctx, handles)
 	}
 	ended(err)
 	return handles, err
@@ -100,7 +100,7 @@ func randomness(n int) io.Reader {
 
 // inserted is what became of rows that were inserted with the given error.
 func (c *Client) inserted(rows []*NewRow, err error) ([]*Handle, error) {
-	c.outage.observe(err)
+	c.availability.observe(err)
 	var conflict *IDConflictError
 	if errors.As(err, &conflict) {
 		last := len(rows) - 1 // the one that came too late
@@ -120,8 +120,8 @@ func (c *Client) inserted(rows []*NewRow, err error) ([]*Handle, error) {
 	return handles, nil
 }
 
-// goOut dispatches what has been stored for good.
-func (c *Client) goOut(ctx context.Context, handles []*Handle) {
+// dispatchInserted dispatches what has been stored for good.
+func (c *Client) dispatchInserted(ctx context.Context, handles []*Handle) {
 	now, rows := time.Now(), make([]*Row, 0, len(handles))
 	var seen map[uuid.UUID]bool
 	if slices.ContainsFunc(handles, func(h *Handle) bool { return h.Existed }) { // twice in this call, maybe
@@ -139,7 +139,7 @@ func (c *Client) goOut(ctx context.Context, handles []*Handle) {
 		}
 		// A repeated enqueue may be one whose first process died before it
 		// dispatched; the claim makes a second ticket harmless.
-		if h.Row.Status == StatusReady && !h.Row.parked(now) {
+		if h.Row.Status == StatusReady && !h.Row.deferred(now) {
 			rows = append(rows, h.Row)
 		}
 	}
@@ -161,7 +161,7 @@ func (e *RequestError) Unwrap() error { return e.Err }
 func (c *Client) newRow(row *NewRow, request Request, random io.Reader) error {
 	d, ok := c.registry.lookup(request.Task)
 	if !ok {
-		return c.registry.unknown(request.Task)
+		return c.registry.unknownTask(request.Task)
 	}
 	o, err := d.optionsOf(request)
 	if err != nil {
@@ -202,7 +202,7 @@ func (c *Client) newRow(row *NewRow, request Request, random io.Reader) error {
 	if !o.runAfter.IsZero() {
 		wait = time.Until(o.runAfter)
 	}
-	row.Delay, row.WillDispatch = o.delay, c.armed(o.backend, wait)
+	row.Delay, row.WillDispatch = o.delay, c.willDispatch(o.backend, wait)
 	*row.Row = Row{
 		ID: o.id, Task: request.Task, Queue: o.queue, Backend: o.backend,
 		Priority: o.priority, MaxAttempts: o.maxAttempts, Timeout: o.timeout,

@@ -43,28 +43,28 @@ const earlyTolerance = 2 * time.Second
 // function, and finishes the row under the same claim. All ways to run a task
 // end here. It is safe for concurrent use.
 type Executor struct {
-	cfg    ExecutorConfig
-	client *Client
-	store  Store
-	log    *slog.Logger
-	heart  heart
+	cfg         ExecutorConfig
+	client      *Client
+	store       Store
+	log         *slog.Logger
+	heartbeater heartbeater
 
-	mu       sync.Mutex
-	running  map[Claim]*running
-	taken    int           // tasks that are claimed, or that a claim under way may find
-	calling  int           // of these, tasks whose functions run: those that have a slot
-	settling int           // of these, tasks whose end is being stored
-	buffer   []waiting     // of these, tasks that wait for a slot
-	usual    time.Duration // that functions have taken lately; unknownTime: none has returned
-	freed    chan struct{} // gets a value when taken has gone down
-	closing  bool
-	hurried  bool          // Shutdown has told the functions to stop
-	stopping chan struct{} // closed when Shutdown begins
-	hurry    chan struct{} // closed when hurried
+	mu              sync.Mutex
+	active          map[Claim]*activeRun
+	reserved        int            // tasks that are claimed, or that a claim under way may find
+	running         int            // of these, tasks whose functions run: those that have a slot
+	settling        int            // of these, tasks whose end is being stored
+	buffer          []bufferedTask // of these, tasks that wait for a slot
+	typicalDuration time.Duration  // that functions have taken lately; unknownDuration: none has returned
+	freed           chan struct{}  // gets a value when taken has gone down
+	closing         bool
+	interrupted     bool          // Shutdown has told the functions to stop
+	stopping        chan struct{} // closed when Shutdown begins
+	interrupt       chan struct{} // closed when interrupted
 
-	aheadSpent bool         // nothing more is claimed ahead until a function returns
-	bounced    []uuid.UUID  // tasks that waited here in vain, the latest last
-	lostClaims []*lostClaim // claims whose answers were lost, and that are looked for
+	prefetchPaused bool         // nothing more is claimed ahead until a function returns
+	bounced        []uuid.UUID  // tasks that waited here in vain, the latest last
+	lostClaims     []*lostClaim // claims whose answers were lost, and that are looked for
 }
 
 // NewExecutor checks the configuration and fills in its defaults.
@@ -91,10 +91,10 @@ func NewExecutor(c *Client, cfg ExecutorConfig) (*Executor, error) {
 	cfg.WorkerID = cleanText(cfg.WorkerID, 200)
 	e := &Executor{
 		cfg: cfg, client: c, store: c.cfg.Store, log: c.cfg.Logger,
-		running: make(map[Claim]*running), usual: unknownTime, freed: make(chan struct{}, 1),
-		stopping: make(chan struct{}), hurry: make(chan struct{}),
+		active: make(map[Claim]*activeRun), typicalDuration: unknownDuration, freed: make(chan struct{}, 1),
+		stopping: make(chan struct{}), interrupt: make(chan struct{}),
 	}
-	e.heart = heart{store: e.store, lease: cfg.Lease, log: e.log, outage: &c.outage, claims: make(map[Claim]*pulse)}
+	e.heartbeater = heartbeater{store: e.store, lease: cfg.Lease, log: e.log, availability: &c.availability, claims: make(map[Claim]*lease)}
 	return e, nil
 }
 
@@ -120,10 +120,10 @@ func (e *Executor) RunByID(ctx context.Context, id uuid.UUID, opt RunOptions) (*
 	ctx = context.WithoutCancel(ctx)
 	sent := time.Now()
 	row, err := e.claim(ctx, id, opt)
-	e.client.outage.observe(err)
+	e.client.availability.observe(err)
 	if err != nil {
-		e.returned(nil, unknownTime)
-		return nil, e.notClaimed(ctx, err)
+		e.freeSlot(nil, unknownDuration)
+		return nil, e.handleRefusal(ctx, err)
 	}
 	return e.run(ctx, row, sent), nil
 }

@@ -107,29 +107,29 @@ var backoff = Exponential(time.Second, LongestBackoff)
 // later calls the methods of an error that a task made. It is the Run's Err;
 // what it unwraps to is the error itself.
 type failure struct {
-	err      error
-	text     string
-	class    string // type of the error that says most
-	trace    string // stack, or the wrapped chain
-	discard  bool
-	cancel   bool
-	again    *rescheduleError // the task asked for its own next time
-	stopped  bool             // it says that its context has ended
-	panicked bool
+	err          error
+	text         string
+	class        string // type of the error that says most
+	trace        string // stack, or the wrapped chain
+	discard      bool
+	cancel       bool
+	reschedule   *rescheduleError // the task asked for its own next time
+	contextEnded bool             // it says that its context has ended
+	panicked     bool
 }
 
 func (f *failure) Error() string { return f.text }
 func (f *failure) Unwrap() error { return f.err }
 
 // judge asks err everything. It may panic, if a method of err does.
-func judge(err error) *failure {
-	f := &failure{err: err, stopped: errors.Is(err, context.DeadlineExceeded) || errors.Is(err, context.Canceled)}
-	f.text, f.class = cleanText(err.Error(), maxMessageBytes), cleanText(class(err), 200)
+func classify(err error) *failure {
+	f := &failure{err: err, contextEnded: errors.Is(err, context.DeadlineExceeded) || errors.Is(err, context.Canceled)}
+	f.text, f.class = cleanText(err.Error(), maxMessageBytes), cleanText(typeName(err), 200)
 	var discard *discardError
 	f.discard = errors.As(err, &discard)
 	var cancel *cancelError
 	f.cancel = errors.As(err, &cancel)
-	errors.As(err, &f.again)
+	errors.As(err, &f.reschedule)
 	if p, ok := err.(*PanicError); ok {
 		f.panicked, f.trace = true, cleanText(string(p.Stack), maxTracebackBytes)
 		return f
@@ -148,13 +148,13 @@ func timedOut(after time.Duration, f *failure) *failure {
 
 // notReturned is the failure of a function that goes on though its time is over.
 func notReturned(after time.Duration) *failure {
-	f := judge(&TimeoutError{Timeout: after})
+	f := classify(&TimeoutError{Timeout: after})
 	f.text += "; the function did not return"
 	f.trace = "*queue.TimeoutError: " + f.text
 	return f
 }
 
-func (f *failure) snoozed() bool { return f.again != nil && f.again.snooze }
+func (f *failure) snoozed() bool { return f.reschedule != nil && f.reschedule.snooze }
 
 // record is the failure of a row's attempt as the row keeps it.
 func (f *failure) record(row *Row, at time.Time) AttemptError {
@@ -166,7 +166,7 @@ func (f *failure) record(row *Row, at time.Time) AttemptError {
 }
 
 // plain takes this package's own marks off an error.
-func plain(err error) error {
+func withoutMarks(err error) error {
 	for {
 		switch e := err.(type) {
 		case *discardError:
@@ -184,9 +184,9 @@ func plain(err error) error {
 }
 
 // class is the type of the error that says most: the first below fmt's wrappers.
-func class(err error) string {
+func typeName(err error) string {
 	for {
-		err = plain(err)
+		err = withoutMarks(err)
 		name, inner := reflect.TypeOf(err).String(), errors.Unwrap(err)
 		if name != "*fmt.wrapError" || inner == nil {
 			return name
@@ -197,7 +197,7 @@ func class(err error) string {
 
 // writeChain writes err and what it wraps, one error a line.
 func writeChain(b *strings.Builder, err error) {
-	err = plain(err)
+	err = withoutMarks(err)
 	fmt.Fprintf(b, "%T: %v\n", err, err)
 	switch e := err.(type) {
 	case interface{ Unwrap() error }:

@@ -126,7 +126,7 @@ func (c *Client) enqueuing(ctx context.Context, rows []*NewRow) (_ context.Conte
 	return ctx, ended
 }
 
-// storableTrace refuses what a database might: a trace that cannot be followed is
+// storableTrace refuses what a database might: a trace that cannot be managed is
 // no reason for a task not to be stored.
 func storableTrace(s string) bool {
 	for i := range len(s) {

@@ -21,45 +21,45 @@ func idlePause(interval time.Duration) time.Duration {
 // mark may be older than the last sweep by this much. A single Sweep always does.
 const TouchEvery = 2 * time.Minute
 
-// freshLook is for how long a background sweep relies on a look of this process.
-const freshLook = 2 * LocalPoll
+// promoteFreshness is for how long a background sweep relies on a look of this process.
+const promoteFreshness = 2 * LocalPoll
 
-// lastLook is what the executors of this process have last seen of the whole
+// lastPromote is what the executors of this process have last seen of the whole
 // database, so that the sweeper beside them need not ask for the same.
-type lastLook struct {
+type lastPromote struct {
 	mu      sync.Mutex
 	at      time.Time // of the last Promote that succeeded
-	nothing bool      // it found no row that is READY or RUNNING
-	marked  time.Time // when this process last noted that it sweeps
+	empty   bool      // it found no row that is READY or RUNNING
+	touched time.Time // when this process last noted that it sweeps
 }
 
-func (l *lastLook) note(p PromoteResult) {
+func (l *lastPromote) record(p PromoteResult) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	l.at = time.Now()
-	l.nothing = !p.Claimable && p.Next == 0
+	l.empty = !p.Claimable && p.Next == 0
 }
 
 // fresh reports whether there was a look a moment ago, and whether it found
 // nothing that is yet to end.
-func (l *lastLook) fresh() (fresh, nothing bool) {
+func (l *lastPromote) fresh() (fresh, nothing bool) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	fresh = !l.at.IsZero() && time.Since(l.at) < freshLook
-	return fresh, fresh && l.nothing
+	fresh = !l.at.IsZero() && time.Since(l.at) < promoteFreshness
+	return fresh, fresh && l.empty
 }
 
-// markDue reports whether it is time for another mark of the sweeper.
-func (l *lastLook) markDue() bool {
+// touchDue reports whether it is time for another mark of the sweeper.
+func (l *lastPromote) touchDue() bool {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	return l.marked.IsZero() || time.Since(l.marked) >= TouchEvery
+	return l.touched.IsZero() || time.Since(l.touched) >= TouchEvery
 }
 
-func (l *lastLook) noteMark() {
+func (l *lastPromote) recordTouch() {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	l.marked = time.Now()
+	l.touched = time.Now()
 }
 
 // Waker is a Store that can tell workers in other processes that there is
@@ -73,36 +73,36 @@ type Waker interface {
 	Listen(ctx context.Context, wake func()) error
 }
 
-// wakeEvery bounds how often a client signals: a signal costs about as much as a
+// wakeInterval bounds how often a client signals: a signal costs about as much as a
 // row, and every worker looks for each.
-const wakeEvery = 50 * time.Millisecond
+const wakeInterval = 50 * time.Millisecond
 
-// bell signals for a client, at most every wakeEvery. What comes too early goes
+// bell signals for a client, at most every wakeInterval. What comes too early goes
 // out at the end of that time.
-type bell struct {
+type notifier struct {
 	mu      sync.Mutex
 	last    time.Time
 	waiting bool // a signal will go out
 }
 
 // ring calls signal now, or in a moment, or leaves it to a call that is to come.
-func (b *bell) ring(signal func()) {
-	b.mu.Lock()
-	wait := wakeEvery - time.Since(b.last)
+func (n *notifier) notify(signal func()) {
+	n.mu.Lock()
+	wait := wakeInterval - time.Since(n.last)
 	switch {
-	case b.waiting:
-		b.mu.Unlock()
+	case n.waiting:
+		n.mu.Unlock()
 	case wait <= 0:
-		b.last = time.Now()
-		b.mu.Unlock()
+		n.last = time.Now()
+		n.mu.Unlock()
 		signal()
 	default:
-		b.waiting = true
-		b.mu.Unlock()
+		n.waiting = true
+		n.mu.Unlock()
 		time.AfterFunc(wait, func() {
-			b.mu.Lock()
-			b.last, b.waiting = time.Now(), false
-			b.mu.Unlock()
+			n.mu.Lock()
+			n.last, n.waiting = time.Now(), false
+			n.mu.Unlock()
 			signal()
 		})
 	}
@@ -122,7 +122,7 @@ func (c *Client) wake(ctx context.Context) {
 		return
 	}
 	ctx = context.WithoutCancel(ctx)
-	c.bell.ring(func() {
+	c.notifier.notify(func() {
 		ctx, cancel := context.WithTimeout(ctx, c.cfg.DispatchTimeout)
 		defer cancel()
 		if err := waker.Wake(ctx); err != nil {

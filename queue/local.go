@@ -31,7 +31,7 @@ type Local struct {
 
 	log     *slog.Logger
 	running bool          // Run is
-	begun   bool          // Run was called
+	started bool          // Run was called
 	checked bool          // whether Run was called is being checked, or was
 	backOff time.Duration // only Run uses it; see next
 }
@@ -90,21 +90,21 @@ func (l *Local) logTo(log *slog.Logger) {
 	}
 }
 
-// runWithin is how long after the first dispatch Run should have been called.
-const runWithin = time.Second
+// runDeadline is how long after the first dispatch Run should have been called.
+const runDeadline = time.Second
 
 // expectRun warns when something was dispatched and Run is never called.
 func (l *Local) expectRun() {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	if l.begun || l.checked || l.log == nil {
+	if l.started || l.checked || l.log == nil {
 		return
 	}
 	l.checked = true
-	time.AfterFunc(runWithin, func() {
+	time.AfterFunc(runDeadline, func() {
 		l.mu.Lock()
 		defer l.mu.Unlock()
-		if !l.begun {
+		if !l.started {
 			l.log.Warn("tasks wait for this process and nothing runs them: call Local.Run with an Executor, or use StartLocal")
 		}
 	})
@@ -123,7 +123,7 @@ func (l *Local) start(e *Executor) {
 	if l.running {
 		panic("queue: Local.Run is running already: call it once for each Local, with one Executor")
 	}
-	l.running, l.begun = true, true
+	l.running, l.started = true, true
 }
 
 func (l *Local) stop() {
@@ -173,9 +173,9 @@ func (l *Local) Run(ctx context.Context, e *Executor) {
 	var looked time.Time // when time's doing was last seen to
 	for ctx.Err() == nil {
 		var err error
-		if l.ring() || time.Since(looked) >= LocalPoll {
+		if l.alarmDue() || time.Since(looked) >= LocalPoll {
 			looked = time.Now()
-			claimable, err = l.look(ctx, e)
+			claimable, err = l.promote(ctx, e)
 		}
 		if claimable || err != nil { // something may be claimable all the same
 			claimable, err = l.claim(ctx, e)
@@ -199,7 +199,7 @@ func (l *Local) Run(ctx context.Context, e *Executor) {
 }
 
 // ring reports whether the alarm's time has come, and resets it if so.
-func (l *Local) ring() bool {
+func (l *Local) alarmDue() bool {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	if l.alarm.IsZero() || time.Now().Before(l.alarm) {
@@ -241,8 +241,8 @@ func (l *Local) wait(ctx context.Context, pause time.Duration) bool {
 
 // look promotes what is due, sets the alarm for what will be, and reports
 // whether anything can be claimed.
-func (l *Local) look(ctx context.Context, e *Executor) (bool, error) {
-	p, err := e.look(ctx)
+func (l *Local) promote(ctx context.Context, e *Executor) (bool, error) {
+	p, err := e.promote(ctx)
 	if p.Next > 0 {
 		l.wakeAt(time.Now().Add(l.next(p)))
 	}
@@ -268,7 +268,7 @@ func (l *Local) next(p PromoteResult) time.Duration {
 // claim begins what is due and what there is room for, and reports whether there may be
 // more.
 func (l *Local) claim(ctx context.Context, e *Executor) (bool, error) {
-	_, more, err := e.pull(ctx, From{Backend: e.client.backendOf(l)}, e.mostRoom(), func(run *Run) {
+	_, more, err := e.pull(ctx, From{Backend: e.client.backendOf(l)}, e.maxClaims(), func(run *Run) {
 		if run == nil {
 			l.wakeAt(time.Time{}) // somebody must run it
 			return

@@ -23,7 +23,7 @@ func (c *Client) Cancel(ctx context.Context, id uuid.UUID) (row *Row, cancelled 
 		row, cancelled, err = c.cfg.Store.Cancel(ctx, id)
 		return err
 	})
-	c.outage.observe(err)
+	c.availability.observe(err)
 	return row, cancelled, err
 }
 
@@ -38,7 +38,7 @@ func (c *Client) Stats(ctx context.Context, f Filter) (Stats, error) {
 		stats, err = store.Stats(ctx, f)
 		return err
 	})
-	c.outage.observeRead(err)
+	c.availability.observeRead(err)
 	return stats, err
 }
 
@@ -84,7 +84,7 @@ func (c *Client) Purge(ctx context.Context, r PurgeRequest, progress func(delete
 		if n < r.Limit {
 			return deleted, false, nil
 		}
-		c.makeWay(ctx, store, 2*time.Since(began))
+		c.yieldToTasks(ctx, store, 2*time.Since(began))
 	}
 }
 
@@ -114,12 +114,12 @@ func (c *Client) purgeBatch(ctx context.Context, store Operator, r PurgeRequest)
 		n, err = store.Purge(ctx, r)
 		return err
 	})
-	c.outage.observe(err)
+	c.availability.observe(err)
 	return n, err
 }
 
-// makeWay waits, if tasks run, or until ctx ends.
-func (c *Client) makeWay(ctx context.Context, store Operator, pause time.Duration) {
+// yieldToTasks waits, if tasks run, or until ctx ends.
+func (c *Client) yieldToTasks(ctx context.Context, store Operator, pause time.Duration) {
 	working := false
 	err := within(ctx, statementTimeout, func(ctx context.Context) (err error) {
 		working, err = store.Working(ctx)
@@ -148,7 +148,7 @@ func (c *Client) CountPurgeable(ctx context.Context, r PurgeRequest) (int, error
 		n, err = store.CountPurgeable(ctx, r)
 		return err
 	})
-	c.outage.observeRead(err)
+	c.availability.observeRead(err)
 	return n, err
 }
 
@@ -175,7 +175,7 @@ func (c *Client) Requeue(ctx context.Context, r RequeueRequest) (total RequeueRe
 			n, err = store.Requeue(ctx, r)
 			return err
 		})
-		c.outage.observe(err)
+		c.availability.observe(err)
 		total.Ready += n.Ready
 		total.Failed += n.Failed
 		if err != nil && !errors.Is(err, ctx.Err()) {

@@ -18,15 +18,15 @@ type From struct {
 const promoteLimit = 1000
 
 // look promotes what time has made claimable, and says what is there.
-func (e *Executor) look(ctx context.Context) (PromoteResult, error) {
+func (e *Executor) promote(ctx context.Context) (PromoteResult, error) {
 	var p PromoteResult
 	err := within(context.WithoutCancel(ctx), statementTimeout, func(ctx context.Context) (err error) {
 		p, err = e.store.Promote(ctx, promoteLimit)
 		return err
 	})
-	e.client.outage.observeRead(err) // with nothing to do it is one
+	e.client.availability.observeRead(err) // with nothing to do it is one
 	if err == nil {
-		e.client.seen.note(p)
+		e.client.lastPromote.record(p)
 	}
 	e.client.promoted(ctx, p)
 	if p.Reclaimed > 0 || p.Failed > 0 {
@@ -40,15 +40,15 @@ func (e *Executor) look(ctx context.Context) (PromoteResult, error) {
 // with nil for a task that was given back because it waited for too long. It returns how many were claimed, and
 // whether there may be more.
 func (e *Executor) pull(ctx context.Context, from From, most int, done func(*Run)) (claimed int, more bool, err error) {
-	r, err := e.reserveSome(most)
+	r, err := e.reserveBatch(most)
 	if err != nil {
 		return 0, false, err
 	}
 	ctx = context.WithoutCancel(ctx)
 	since := time.Now()
 	rows, err := e.claimNext(ctx, from, r)
-	more = e.filled(r, len(rows))
-	e.begin(ctx, rows, since, done)
+	more = e.releaseUnused(r, len(rows))
+	e.start(ctx, rows, since, done)
 	return len(rows), more, err
 }
 
@@ -57,16 +57,16 @@ func (e *Executor) ProcessOne(ctx context.Context, from From) (*Run, error) {
 	if err := e.checkPull(from); err != nil {
 		return nil, err
 	}
-	_, lookErr := e.look(ctx) // which does not keep it from what can be claimed
+	_, lookErr := e.promote(ctx) // which does not keep it from what can be claimed
 	if err := e.reserve(); err != nil {
 		return nil, err
 	}
 	defer e.unreserve(1)
 	ctx = context.WithoutCancel(ctx)
 	since := time.Now()
-	rows, err := e.claimNext(ctx, from, room{limit: 1})
+	rows, err := e.claimNext(ctx, from, reservation{limit: 1})
 	if err != nil || len(rows) == 0 {
-		e.returned(nil, unknownTime)
+		e.freeSlot(nil, unknownDuration)
 		return nil, cmp.Or(err, lookErr)
 	}
 	return e.run(ctx, rows[0], since), nil
@@ -115,12 +115,12 @@ type WorkResult struct {
 
 // worker is the state of one call of Work.
 type worker struct {
-	e      *Executor
-	cfg    WorkConfig
-	ended  chan *Run
-	woken  chan struct{} // gets a value when another process has left something
-	begun  int           // tasks that were claimed and not given back
-	worked WorkResult
+	e       *Executor
+	cfg     WorkConfig
+	ended   chan *Run
+	woken   chan struct{} // gets a value when another process has left something
+	started int           // tasks that were claimed and not given back
+	result  WorkResult
 }
 
 // Work pulls tasks over the database and runs them, as many at once as the
@@ -137,7 +137,7 @@ func (e *Executor) Work(ctx context.Context, cfg WorkConfig) (WorkResult, error)
 	if cfg.Interval == 0 {
 		cfg.Interval = LocalPoll
 	}
-	w := &worker{e: e, cfg: cfg, ended: make(chan *Run, e.mostRoom()), woken: make(chan struct{}, 1)}
+	w := &worker{e: e, cfg: cfg, ended: make(chan *Run, e.maxClaims()), woken: make(chan struct{}, 1)}
 	listening, stop := context.WithCancel(ctx)
 	var listener sync.WaitGroup
 	if cfg.Continuous {
@@ -146,13 +146,13 @@ func (e *Executor) Work(ctx context.Context, cfg WorkConfig) (WorkResult, error)
 	err := w.loop(ctx)
 	stop()
 	listener.Wait()
-	for w.worked.Runs < w.begun {
+	for w.result.Runs < w.started {
 		w.count(<-w.ended)
 	}
 	if errors.Is(err, ErrShutdown) {
 		err = nil
 	}
-	return w.worked, err
+	return w.result, err
 }
 
 func (w *worker) loop(ctx context.Context) error {
@@ -173,7 +173,7 @@ func (w *worker) loop(ctx context.Context) error {
 		case err != nil:
 			return err
 		case more:
-		case w.worked.Runs < w.begun:
+		case w.result.Runs < w.started:
 			w.wait(ctx, nil, w.woken) // there are free slots
 		case !fresh:
 			looked = time.Time{} // look once more before there is nothing
@@ -191,9 +191,9 @@ func (w *worker) loop(ctx context.Context) error {
 // left is how many tasks may still be begun.
 func (w *worker) left() int {
 	if w.cfg.MaxTasks == 0 {
-		return w.e.mostRoom()
+		return w.e.maxClaims()
 	}
-	return w.cfg.MaxTasks - w.begun
+	return w.cfg.MaxTasks - w.started
 }
 
 // fill starts what is due in the free slots, after a look at what time has made
@@ -203,7 +203,7 @@ func (w *worker) fill(ctx context.Context, look bool) (more bool, err error) {
 	var lookErr error
 	if look {
 		var seen PromoteResult
-		if seen, lookErr = w.e.look(ctx); lookErr == nil && !seen.Claimable {
+		if seen, lookErr = w.e.promote(ctx); lookErr == nil && !seen.Claimable {
 			return false, nil
 		}
 	}
@@ -212,7 +212,7 @@ func (w *worker) fill(ctx context.Context, look bool) (more bool, err error) {
 		return false, lookErr
 	}
 	claimed, more, err := w.e.pull(ctx, w.cfg.From, w.left(), func(run *Run) { w.ended <- run })
-	w.begun += claimed
+	w.started += claimed
 	if err == nil && claimed == 0 {
 		err = lookErr
 	}
@@ -247,12 +247,12 @@ func (w *worker) countEnded() {
 
 func (w *worker) count(run *Run) {
 	if run == nil { // it waited for too long, and was given back
-		w.begun--
+		w.started--
 		return
 	}
-	w.worked.Runs++
+	w.result.Runs++
 	if run.Row.Status == StatusFailed && run.Outcome == OutcomeFailed {
-		w.worked.Failed++
+		w.result.Failed++
 	}
 	if w.cfg.OnRun != nil {
 		w.cfg.OnRun(run)

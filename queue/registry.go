@@ -79,7 +79,7 @@ func (r *Registry) lookup(name string) (definition, bool) {
 
 // unknown is the refusal of a name that is not registered, with the names that
 // were probably meant.
-func (r *Registry) unknown(name string) error {
+func (r *Registry) unknownTask(name string) error {
 	var near []string
 	for known := range r.byName {
 		if len(name) > 2*len(known) {

@@ -44,7 +44,7 @@ func (c *Client) Get(ctx context.Context, id uuid.UUID) (*Row, error) {
 		row, err = c.cfg.Store.Get(ctx, id)
 		return err
 	})
-	c.outage.observeRead(err)
+	c.availability.observeRead(err)
 	return row, err
 }
 

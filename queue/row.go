@@ -139,7 +139,7 @@ func (r *Row) SetInvalid(column, value string, err error) {
 		r.Invalid = invalid
 	}
 	record := AttemptError{
-		ExceptionClassPath: class(invalid), Message: cleanText(invalid.Error(), maxMessageBytes),
+		ExceptionClassPath: typeName(invalid), Message: cleanText(invalid.Error(), maxMessageBytes),
 		Traceback: cleanText("the value: "+value, maxTracebackBytes),
 		At:        cmp.Or(r.LastAttemptedAt, r.EnqueuedAt),
 	}
@@ -162,5 +162,5 @@ func (r *Row) DecodeErrors(stored []byte) {
 // notCalled is the failure of a row with an invalid column: another attempt would
 // meet the same value.
 func notCalled(row *Row) *failure {
-	return judge(Discard(fmt.Errorf("the function was not called, because %w; check the row, then retry the task", row.Invalid)))
+	return classify(Discard(fmt.Errorf("the function was not called, because %w; check the row, then retry the task", row.Invalid)))
 }

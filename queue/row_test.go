@@ -10,7 +10,7 @@ func TestHistoryKeepsTheLatestErrorsWithinBounds(t *testing.T) {
 	row := &Row{WorkerIDs: []string{"w"}}
 	for attempt := 1; attempt <= 3*MaxErrors; attempt++ {
 		row.Attempts = attempt
-		f := judge(&PanicError{Value: strings.Repeat("x", 1<<15), Stack: make([]byte, 1<<15)})
+		f := classify(&PanicError{Value: strings.Repeat("x", 1<<15), Stack: make([]byte, 1<<15)})
 		row.Errors = row.withError(f.record(row, time.Now()))
 	}
 	size := 0

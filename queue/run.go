@@ -49,7 +49,7 @@ func (e *Executor) run(ctx context.Context, row *Row, since time.Time) *Run {
 	if hook := e.client.cfg.Hooks.Running; hook != nil {
 		ctx = hook(ctx, row)
 	}
-	run := e.call(ctx, row, since)
+	run := e.execute(ctx, row, since)
 	if hook := e.client.cfg.Hooks.Finished; hook != nil {
 		hook(ctx, run)
 	}
@@ -57,11 +57,11 @@ func (e *Executor) run(ctx context.Context, row *Row, since time.Time) *Run {
 }
 
 // call is run between its hooks.
-func (e *Executor) call(ctx context.Context, row *Row, since time.Time) *Run {
+func (e *Executor) execute(ctx context.Context, row *Row, since time.Time) *Run {
 	// The claim names only what is registered, so the lookup cannot miss.
 	d, _ := e.client.registry.lookup(row.Task)
 	timeout := e.timeout(row)
-	r := &running{executor: e, claim: row.Claim(), errors: row.Errors, abandon: make(chan struct{})}
+	r := &activeRun{executor: e, claim: row.Claim(), errors: row.Errors, abandon: make(chan struct{})}
 	taskCtx, cancel := context.WithCancelCause(withTask(ctx, r, row))
 	defer cancel(nil)
 	r.cancel = cancel
@@ -70,17 +70,17 @@ func (e *Executor) call(ctx context.Context, row *Row, since time.Time) *Run {
 		taskCtx, stop = context.WithTimeoutCause(taskCtx, timeout, &TimeoutError{Timeout: timeout})
 		defer stop()
 	}
-	e.enter(r)
-	defer e.leave(r)
-	e.heart.add(r.claim, since, cancel)
-	defer e.heart.remove(r.claim)
+	e.register(r)
+	defer e.unregister(r)
+	e.heartbeater.add(r.claim, since, cancel)
+	defer e.heartbeater.remove(r.claim)
 
 	if hook := e.client.cfg.Hooks.Started; hook != nil {
 		hook(ctx, row)
 	}
 	started := time.Now()
 	res, returned := e.await(taskCtx, ctx, r, row, invoke(taskCtx, d, row), timeout)
-	e.returned(r, time.Since(started))
+	e.freeSlot(r, time.Since(started))
 	if !returned {
 		return e.abandoned(ctx, row, time.Since(started), context.Cause(taskCtx))
 	}
@@ -90,16 +90,16 @@ func (e *Executor) call(ctx context.Context, row *Row, since time.Time) *Run {
 	return run
 }
 
-// noteAfter is how long after its time limit a function may return without its
+// timeoutRecordDelay is how long after its time limit a function may return without its
 // timeout having been noted under the claim.
-const noteAfter = 100 * time.Millisecond
+const timeoutRecordDelay = 100 * time.Millisecond
 
 // await returns the result of a function, or false for one that does not heed its
 // context: long after its time limit, or when Shutdown no longer waits for it.
-func (e *Executor) await(taskCtx, ctx context.Context, r *running, row *Row, done <-chan result, timeout time.Duration) (result, bool) {
+func (e *Executor) await(taskCtx, ctx context.Context, r *activeRun, row *Row, done <-chan result, timeout time.Duration) (result, bool) {
 	var late, overdue <-chan time.Time
 	if timeout > 0 {
-		late, overdue = time.After(timeout+noteAfter), time.After(timeout+e.cfg.Lease)
+		late, overdue = time.After(timeout+timeoutRecordDelay), time.After(timeout+e.cfg.Lease)
 	}
 	for {
 		select {
@@ -108,7 +108,7 @@ func (e *Executor) await(taskCtx, ctx context.Context, r *running, row *Row, don
 		case <-late:
 			var cause *TimeoutError
 			if errors.As(context.Cause(taskCtx), &cause) {
-				e.noteTimeout(ctx, r, row, timeout)
+				e.recordTimeout(ctx, r, row, timeout)
 			}
 		case <-overdue:
 			return result{}, false
@@ -118,11 +118,11 @@ func (e *Executor) await(taskCtx, ctx context.Context, r *running, row *Row, don
 	}
 }
 
-// noteTimeout stores that the attempt has timed out, while its function goes on:
+// recordTimeout stores that the attempt has timed out, while its function goes on:
 // should that never return, the row says what happened once its lease expires. It
 // does not wait for the database. What ends the claim writes its own history.
-func (e *Executor) noteTimeout(ctx context.Context, r *running, row *Row, timeout time.Duration) {
-	r.noted.Store(true)
+func (e *Executor) recordTimeout(ctx context.Context, r *activeRun, row *Row, timeout time.Duration) {
+	r.timeoutRecorded.Store(true)
 	history := row.withError(notReturned(timeout).record(row, time.Now()))
 	go func() {
 		err := e.persist(ctx, func(ctx context.Context) error { return e.store.NoteErrors(ctx, r.claim, history) })
@@ -178,14 +178,14 @@ func invoke(ctx context.Context, d definition, row *Row) <-chan result {
 				if value == nil {
 					value = errGoexit
 				}
-				r = result{failure: judge(&PanicError{Value: value, Stack: debug.Stack()})}
+				r = result{failure: classify(&PanicError{Value: value, Stack: debug.Stack()})}
 			}
 			done <- r
 		}()
 		value, err := d.run(ctx, row.Args)
 		r = result{value: value}
 		if err != nil {
-			r.failure = judge(err)
+			r.failure = classify(err)
 		}
 		returned = true
 	}()

@@ -10,30 +10,30 @@ import (
 
 // settle stores how a run ended, under its claim. cause is why the function's
 // context ended, if it did.
-func (e *Executor) settle(ctx context.Context, r *running, row *Row, res result, cause error) *Run {
+func (e *Executor) settle(ctx context.Context, r *activeRun, row *Row, res result, cause error) *Run {
 	if r.completed.Load() {
 		if run := e.ifCompleted(ctx, row); run != nil {
 			return run
 		}
 		if res.failure == nil {
-			res.failure = judge(errNotCommitted)
+			res.failure = classify(errNotCommitted)
 		}
 	}
 	f := res.failure
 	if f == nil {
 		if err := checkResult(res.value, e.client.cfg.MaxBytes); err != nil {
-			f = judge(Discard(err)) // another attempt would only repeat its side effects
+			f = classify(Discard(err)) // another attempt would only repeat its side effects
 		}
 	}
 	var timeout *TimeoutError
 	switch {
 	case f == nil:
-		return e.finish(ctx, row, Finish{Status: StatusSuccessful, ReturnValue: res.value, Errors: r.kept()}, OutcomeSucceeded, nil)
+		return e.finish(ctx, row, Finish{Status: StatusSuccessful, ReturnValue: res.value, Errors: r.restoredErrors()}, OutcomeSucceeded, nil)
 	case errors.Is(cause, ErrLeaseLost):
 		return e.lost(ctx, row)
 	case errors.Is(cause, ErrShutdown) && !f.panicked:
-		return e.giveBack(ctx, row)
-	case errors.As(cause, &timeout) && f.stopped:
+		return e.release(ctx, row)
+	case errors.As(cause, &timeout) && f.contextEnded:
 		f = timedOut(timeout.Timeout, f)
 	}
 	return e.fail(ctx, r, row, f)
@@ -41,9 +41,9 @@ func (e *Executor) settle(ctx context.Context, r *running, row *Row, res result,
 
 // fail decides what follows a failed attempt: the end, another attempt at the
 // time the task asked for, or one after the backoff.
-func (e *Executor) fail(ctx context.Context, r *running, row *Row, f *failure) *Run {
+func (e *Executor) fail(ctx context.Context, r *activeRun, row *Row, f *failure) *Run {
 	if f.snoozed() {
-		return e.again(ctx, row, Retry{RunIn: f.again.in, Refund: true, Errors: r.kept()}, f)
+		return e.retry(ctx, row, Retry{RunIn: f.reschedule.in, Refund: true, Errors: r.restoredErrors()}, f)
 	}
 	history := row.withError(f.record(row, time.Now()))
 	switch {
@@ -51,19 +51,19 @@ func (e *Executor) fail(ctx context.Context, r *running, row *Row, f *failure) *
 		return e.finish(ctx, row, Finish{Status: StatusCancelled, Errors: history}, OutcomeCancelled, f)
 	case f.discard, row.Attempts >= row.MaxAttempts:
 		return e.finish(ctx, row, Finish{Status: StatusFailed, Errors: history}, OutcomeFailed, f)
-	case f.again != nil:
-		return e.again(ctx, row, Retry{Errors: history, RunAfter: storable(f.again.at)}, f)
+	case f.reschedule != nil:
+		return e.retry(ctx, row, Retry{Errors: history, RunAfter: clampTime(f.reschedule.at)}, f)
 	}
 	if d, _ := e.client.registry.lookup(row.Task); d.options.backoff != nil {
-		if wait, ok := e.ownBackoff(d, row.Attempts); ok {
-			return e.again(ctx, row, Retry{Errors: history, RunIn: wait}, f)
+		if wait, ok := e.taskBackoff(d, row.Attempts); ok {
+			return e.retry(ctx, row, Retry{Errors: history, RunIn: wait}, f)
 		}
 	}
-	return e.again(ctx, row, Retry{Errors: history, In: backoff(row.Attempts)}, f)
+	return e.retry(ctx, row, Retry{Errors: history, In: backoff(row.Attempts)}, f)
 }
 
-// ownBackoff asks the task's own function, which may panic.
-func (e *Executor) ownBackoff(d definition, attempt int) (wait time.Duration, ok bool) {
+// taskBackoff asks the task's own function, which may panic.
+func (e *Executor) taskBackoff(d definition, attempt int) (wait time.Duration, ok bool) {
 	defer func() {
 		if value := recover(); value != nil {
 			e.log.Error("the task's Backoff panicked; the usual backoff is taken", "task_path", d.name, "panic", value)
@@ -74,7 +74,7 @@ func (e *Executor) ownBackoff(d definition, attempt int) (wait time.Duration, ok
 }
 
 // storable brings a time that a task asked for into the range of all databases.
-func storable(t time.Time) time.Time {
+func clampTime(t time.Time) time.Time {
 	if t.Before(earliestRunAfter) {
 		return earliestRunAfter
 	}
@@ -90,7 +90,7 @@ func (e *Executor) finish(ctx context.Context, row *Row, f Finish, outcome Outco
 		return err
 	})
 	if errors.Is(err, ErrTooLarge) {
-		return e.refused(ctx, row, f, err)
+		return e.finishTooLarge(ctx, row, f, err)
 	}
 	if err != nil {
 		return e.notStored(ctx, row, err)
@@ -113,12 +113,12 @@ func (e *Executor) finished(row *Row, f Finish, outcome Outcome, cause *failure)
 
 // again makes the row READY. A row with a hard time is also dispatched for it;
 // for a plain retry, whoever delivered this attempt delivers the next one.
-func (e *Executor) again(ctx context.Context, row *Row, r Retry, cause *failure) *Run {
+func (e *Executor) retry(ctx context.Context, row *Row, r Retry, cause *failure) *Run {
 	hard := r.In == 0
-	r.WillDispatch = e.client.armed(row.Backend, max(r.RunIn, time.Until(r.RunAfter)))
+	r.WillDispatch = e.client.willDispatch(row.Backend, max(r.RunIn, time.Until(r.RunAfter)))
 	err := e.persist(ctx, func(ctx context.Context) error { return e.store.Retry(ctx, row.Claim(), r) })
 	if errors.Is(err, ErrTooLarge) {
-		return e.refused(ctx, row, Finish{Errors: r.Errors}, err)
+		return e.finishTooLarge(ctx, row, Finish{Errors: r.Errors}, err)
 	}
 	if err != nil {
 		return e.notStored(ctx, row, err)
@@ -131,7 +131,7 @@ func (e *Executor) again(ctx context.Context, row *Row, r Retry, cause *failure)
 	return run
 }
 
-func (e *Executor) giveBack(ctx context.Context, row *Row) *Run {
+func (e *Executor) release(ctx context.Context, row *Row) *Run {
 	err := e.persist(ctx, func(ctx context.Context) error { return e.store.Release(ctx, row.Claim()) })
 	if err != nil {
 		return e.notStored(ctx, row, err)
@@ -168,7 +168,7 @@ func (e *Executor) persist(ctx context.Context, write func(context.Context) erro
 	giveUp := time.Now().Add(min(settleBudget, e.cfg.Lease))
 	for pause := 20 * time.Millisecond; ; pause = min(2*pause, time.Second) {
 		err := within(ctx, statementTimeout, write)
-		e.client.outage.observe(err)
+		e.client.availability.observe(err)
 		if err == nil || !errors.Is(err, ErrUnavailable) {
 			return err
 		}
@@ -183,12 +183,12 @@ func (e *Executor) persist(ctx context.Context, write func(context.Context) erro
 // row is FAILED, or CANCELLED as it asked, and says why. Another attempt would
 // repeat the side effects and end in the same way. Where the error history is too
 // large, only its latest records are kept.
-func (e *Executor) refused(ctx context.Context, row *Row, f Finish, err error) *Run {
+func (e *Executor) finishTooLarge(ctx context.Context, row *Row, f Finish, err error) *Run {
 	what := fmt.Sprintf("the error history of %d records", len(f.Errors))
 	if f.Status == StatusSuccessful {
 		what = fmt.Sprintf("the return value of %d bytes of JSON", len(f.ReturnValue))
 	}
-	cause := judge(Discard(fmt.Errorf("%s cannot be stored: %w", what, err)))
+	cause := classify(Discard(fmt.Errorf("%s cannot be stored: %w", what, err)))
 	end, outcome := Finish{Status: StatusFailed}, OutcomeFailed
 	if f.Status == StatusCancelled {
 		end.Status, outcome = StatusCancelled, OutcomeCancelled

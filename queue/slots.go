@@ -8,15 +8,15 @@ import (
 	"time"
 )
 
-// running is one call of a function.
-type running struct {
-	executor  *Executor
-	claim     Claim
-	cancel    context.CancelCauseFunc
-	abandon   chan struct{}  // closed when its return is no longer waited for
-	completed atomic.Bool    // CompleteTx has written its success, in a transaction that may or may not commit
-	noted     atomic.Bool    // its timeout may stand in the row's errors already
-	errors    []AttemptError // the row's, without that
+// activeRun is one call of a function.
+type activeRun struct {
+	executor        *Executor
+	claim           Claim
+	cancel          context.CancelCauseFunc
+	abandon         chan struct{}  // closed when its return is no longer waited for
+	completed       atomic.Bool    // CompleteTx has written its success, in a transaction that may or may not commit
+	timeoutRecorded atomic.Bool    // its timeout may stand in the row's errors already
+	errors          []AttemptError // the row's, without that
 
 	began    time.Time // executor.mu is held, also for returned
 	returned bool
@@ -24,8 +24,8 @@ type running struct {
 
 // kept is the error history to store with an end that adds none to it: nil, which
 // leaves the row's as it is, unless it has to go back to what it was.
-func (r *running) kept() []AttemptError {
-	if !r.noted.Load() {
+func (r *activeRun) restoredErrors() []AttemptError {
+	if !r.timeoutRecorded.Load() {
 		return nil
 	}
 	return append([]AttemptError{}, r.errors...)
@@ -40,26 +40,26 @@ func (e *Executor) reserve() error {
 	if e.closing {
 		return ErrShutdown
 	}
-	if e.taken >= e.cfg.Concurrency {
+	if e.reserved >= e.cfg.Concurrency {
 		return ErrBusy
 	}
-	e.taken++
-	e.calling++
+	e.reserved++
+	e.running++
 	return nil
 }
 
 // returned gives up a slot to the next task that waits for one: that of a function
 // that has returned after a time, or of one that was not claimed after all.
-func (e *Executor) returned(r *running, after time.Duration) {
+func (e *Executor) freeSlot(r *activeRun, after time.Duration) {
 	e.mu.Lock()
 	defer e.mu.Unlock()
 	if r != nil {
 		r.returned = true
 	}
-	e.calling--
-	e.aheadSpent = false
-	e.noteTime(after)
-	e.callNext()
+	e.running--
+	e.prefetchPaused = false
+	e.recordDuration(after)
+	e.startNext()
 }
 
 // unreserve takes n tasks from those that count, whether they have ended or were
@@ -69,20 +69,20 @@ func (e *Executor) unreserve(n int) {
 		return
 	}
 	e.mu.Lock()
-	e.taken -= n
+	e.reserved -= n
 	e.mu.Unlock()
-	e.noteFreed()
+	e.signalFreed()
 }
 
-func (e *Executor) noteFreed() {
+func (e *Executor) signalFreed() {
 	select {
 	case e.freed <- struct{}{}:
 	default:
 	}
 }
 
-// settled is settle, seen by reserveSome.
-func (e *Executor) settled(ctx context.Context, r *running, row *Row, res result, cause error) *Run {
+// settled is settle, seen by reserveBatch.
+func (e *Executor) settled(ctx context.Context, r *activeRun, row *Row, res result, cause error) *Run {
 	e.mu.Lock()
 	e.settling++
 	e.mu.Unlock()
@@ -90,26 +90,26 @@ func (e *Executor) settled(ctx context.Context, r *running, row *Row, res result
 		e.mu.Lock()
 		e.settling--
 		e.mu.Unlock()
-		e.noteFreed()
+		e.signalFreed()
 	}()
 	return e.settle(ctx, r, row, res, cause)
 }
 
-func (e *Executor) enter(r *running) {
+func (e *Executor) register(r *activeRun) {
 	e.mu.Lock()
 	defer e.mu.Unlock()
-	e.running[r.claim] = r
+	e.active[r.claim] = r
 	r.began = time.Now()
 	e.forgetBounced(r.claim.ID)
-	if e.hurried { // its claim was under way when the others were told
+	if e.interrupted { // its claim was under way when the others were told
 		r.cancel(ErrShutdown)
 	}
 }
 
-func (e *Executor) leave(r *running) {
+func (e *Executor) unregister(r *activeRun) {
 	e.mu.Lock()
 	defer e.mu.Unlock()
-	delete(e.running, r.claim)
+	delete(e.active, r.claim)
 }
 
 // Shutdown stops claiming and waits for what is running. When ctx ends, the
@@ -122,25 +122,25 @@ func (e *Executor) Shutdown(ctx context.Context, linger time.Duration) error {
 	if !e.closing {
 		e.closing = true
 		close(e.stopping)
-		e.unclaimFirst(len(e.buffer))
+		e.unclaimBuffered(len(e.buffer))
 	}
 	e.mu.Unlock()
 	if e.drained(ctx) {
 		return nil
 	}
 	e.mu.Lock()
-	if !e.hurried {
-		e.hurried = true
-		close(e.hurry)
+	if !e.interrupted {
+		e.interrupted = true
+		close(e.interrupt)
 	}
 	e.mu.Unlock()
-	e.each(func(r *running) { r.cancel(ErrShutdown) })
+	e.each(func(r *activeRun) { r.cancel(ErrShutdown) })
 	lingering, cancel := context.WithTimeout(context.WithoutCancel(ctx), linger)
 	defer cancel()
 	if e.drained(lingering) {
 		return nil
 	}
-	left := e.each(func(r *running) {
+	left := e.each(func(r *activeRun) {
 		select {
 		case <-r.abandon:
 		default:
@@ -159,13 +159,13 @@ var errNotSettled = errors.New("some claims could neither be ended nor given bac
 var errAbandoned = errors.New("their claims run out by themselves")
 
 // each calls f for each running task, and returns how many there are.
-func (e *Executor) each(f func(*running)) int {
+func (e *Executor) each(f func(*activeRun)) int {
 	e.mu.Lock()
 	defer e.mu.Unlock()
-	for _, r := range e.running {
+	for _, r := range e.active {
 		f(r)
 	}
-	return len(e.running)
+	return len(e.active)
 }
 
 // drained waits until no slot is taken and no lost claim is looked for, and reports
@@ -174,7 +174,7 @@ func (e *Executor) drained(ctx context.Context) bool {
 	const look = 5 * time.Millisecond
 	for {
 		e.mu.Lock()
-		left := e.taken + len(e.lostClaims)
+		left := e.reserved + len(e.lostClaims)
 		e.mu.Unlock()
 		if left == 0 {
 			return true

@@ -63,12 +63,12 @@ func (c *Client) sweep(ctx context.Context, limit int, background bool) (SweepRe
 	defer cancel()
 	s := &sweep{client: c, left: limit, background: background}
 	err := s.run(ctx, limit)
-	c.outage.observe(err)
-	if s.done != (SweepResult{}) {
-		c.cfg.Logger.Log(ctx, s.level(), "swept", "dispatched", s.done.Dispatched, "reclaimed", s.done.Reclaimed,
-			"armed", s.done.Armed, "failed", s.done.Failed, "errors", s.done.Errors)
+	c.availability.observe(err)
+	if s.result != (SweepResult{}) {
+		c.cfg.Logger.Log(ctx, s.level(), "swept", "dispatched", s.result.Dispatched, "reclaimed", s.result.Reclaimed,
+			"armed", s.result.Armed, "failed", s.result.Failed, "errors", s.result.Errors)
 	}
-	return s.done, err
+	return s.result, err
 }
 
 // SweepEvery sweeps now and then at every interval until ctx ends. It panics when
@@ -100,31 +100,31 @@ type sweep struct {
 	client     *Client
 	left       int  // rows that may still be dispatched
 	background bool // it is one of many
-	done       SweepResult
+	result     SweepResult
 	failed     error // of the store
 }
 
 func (s *sweep) level() slog.Level {
-	if s.done.Errors > 0 || s.done.Failed > 0 {
+	if s.result.Errors > 0 || s.result.Failed > 0 {
 		return slog.LevelWarn
 	}
 	return slog.LevelInfo
 }
 
 func (s *sweep) run(ctx context.Context, limit int) error {
-	store, seen := s.client.cfg.Store, &s.client.seen
+	store, seen := s.client.cfg.Store, &s.client.lastPromote
 	operator, keepsMarks := store.(Operator)
-	mark := keepsMarks && (!s.background || seen.markDue())
+	mark := keepsMarks && (!s.background || seen.touchDue())
 	looked, nothing := seen.fresh()
 	if mark && s.try(ctx, within(ctx, statementTimeout, func(ctx context.Context) error { return operator.Touch(ctx, TouchSwept) })) {
-		seen.noteMark()
+		seen.recordTouch()
 	}
 	promote := func(ctx context.Context) error {
 		if s.background && looked {
 			return nil
 		}
 		p, err := store.Promote(ctx, limit)
-		s.done.Reclaimed, s.done.Failed = p.Reclaimed, p.Failed
+		s.result.Reclaimed, s.result.Failed = p.Reclaimed, p.Failed
 		s.client.promoted(ctx, p)
 		return err
 	}
@@ -133,7 +133,7 @@ func (s *sweep) run(ctx context.Context, limit int) error {
 		return nil
 	}
 	for _, name := range slices.Sorted(maps.Keys(s.client.backends)) {
-		dispatcher := s.client.outboxOf(name)
+		dispatcher := s.client.sweptDispatcher(name)
 		if dispatcher == nil {
 			continue
 		}
@@ -165,9 +165,9 @@ func (s *sweep) try(ctx context.Context, err error) bool {
 	return false
 }
 
-// outboxOf returns the dispatcher of a backend whose rows need one: not of those
+// sweptDispatcher returns the dispatcher of a backend whose rows need one: not of those
 // that are pulled, by workers or by a Local, which look by themselves.
-func (c *Client) outboxOf(backend string) Dispatcher {
+func (c *Client) sweptDispatcher(backend string) Dispatcher {
 	if _, looks := c.backends[backend].Dispatcher.(*Local); looks {
 		return nil
 	}
@@ -224,21 +224,21 @@ func (s *sweep) batch(ctx context.Context, d Dispatcher, q StrandedQueue, n int,
 	for i, row := range rows {
 		tickets[i] = s.client.ticket(row)
 		tickets[i].Name = ticketName(row)
-		tickets[i].AnyVersion = s.client.anywhere(row)
+		tickets[i].AnyVersion = s.client.anyVersion(row)
 	}
 	refused, _ := s.client.send(context.WithoutCancel(ctx), d, rows, tickets) // logged, and on the rows
 	now := time.Now()
 	for _, row := range rows {
 		switch {
 		case refused[row.ID]:
-			s.done.Errors++
+			s.result.Errors++
 		case row.RunAfter.After(now):
-			s.done.Armed++
+			s.result.Armed++
 		default:
-			s.done.Dispatched++
+			s.result.Dispatched++
 		}
 	}
-	shards := noteRefusing(refusing, d, tickets, refused)
+	shards := recordRefusing(refusing, d, tickets, refused)
 	return len(rows) == n && (len(refused) < len(rows) || len(refusing) < shards), nil
 }
 
@@ -246,14 +246,14 @@ func (s *sweep) batch(ctx context.Context, d Dispatcher, q StrandedQueue, n int,
 // where this one does not know the task, and every other time. So neither a
 // version that is gone, nor one that is the only one to know the task and has no
 // traffic, keeps a row waiting for good.
-func (c *Client) anywhere(row *Row) bool {
+func (c *Client) anyVersion(row *Row) bool {
 	_, known := c.registry.lookup(row.Task)
 	return !known || row.DispatchTries%2 == 0
 }
 
-// noteRefusing keeps in refusing the shards that refused all that this batch had
+// recordRefusing keeps in refusing the shards that refused all that this batch had
 // for them, and returns how many shards the queue has.
-func noteRefusing(refusing map[string]bool, d Dispatcher, tickets []Ticket, refused map[uuid.UUID]bool) (shards int) {
+func recordRefusing(refusing map[string]bool, d Dispatcher, tickets []Ticket, refused map[uuid.UUID]bool) (shards int) {
 	accepting := make(map[string]bool)
 	for _, ticket := range tickets {
 		name, of := shard(d, ticket)

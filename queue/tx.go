@@ -47,11 +47,11 @@ func (c *Client) EnqueueManyTx(ctx context.Context, tx Tx, requests ...Request) 
 	if err != nil {
 		return nil, err
 	}
-	own, followed := tx.(*followedTx)
-	if !followed && c.followed.has(tx) {
+	own, managed := tx.(*managedTx)
+	if !managed && c.managed.has(tx) {
 		return nil, invalidf("within InTx, enqueue with the Tx that InTx gives to its function, and not with the one that InTx was called with: nothing would dispatch the task after the commit")
 	}
-	if followed {
+	if managed {
 		tx = own.Tx
 	} else {
 		for _, row := range rows { // nobody is known to dispatch it
@@ -62,14 +62,14 @@ func (c *Client) EnqueueManyTx(ctx context.Context, tx Tx, requests ...Request) 
 	err = c.cfg.Store.InsertTx(ctx, tx, rows...)
 	handles, err := c.inserted(rows, err)
 	ended(err)
-	if followed {
+	if managed {
 		own.handles = append(own.handles, handles...)
 	}
 	return handles, err
 }
 
-// followedTx is a transaction after whose commit InTx dispatches.
-type followedTx struct {
+// managedTx is a transaction after whose commit InTx dispatches.
+type managedTx struct {
 	Tx
 	handles []*Handle
 }
@@ -95,10 +95,10 @@ func (c *Client) InTx(ctx context.Context, tx Tx, fn func(tx Tx) error) error {
 	if err := cmp.Or(c.check(), checkTx(tx)); err != nil {
 		return err
 	}
-	if _, nested := tx.(*followedTx); nested {
+	if _, nested := tx.(*managedTx); nested {
 		return invalidf("InTx within InTx would commit the outer transaction: use the Tx of the outer one")
 	}
-	own := &followedTx{Tx: tx}
+	own := &managedTx{Tx: tx}
 	committed := false
 	defer func() {
 		if !committed { // fn failed or panicked, or the commit failed
@@ -107,14 +107,14 @@ func (c *Client) InTx(ctx context.Context, tx Tx, fn func(tx Tx) error) error {
 			_ = tx.Rollback(ctx) // the connection may be lost; then the database does it
 		}
 	}()
-	if err := c.followed.during(tx, func() error { return fn(own) }); err != nil {
+	if err := c.managed.during(tx, func() error { return fn(own) }); err != nil {
 		return err
 	}
 	if err := tx.Commit(ctx); err != nil {
 		return fmt.Errorf("commit: %w", err)
 	}
 	committed = true
-	c.goOut(ctx, own.handles)
+	c.dispatchInserted(ctx, own.handles)
 	return nil
 }
 
@@ -126,14 +126,14 @@ type Identified interface {
 	Transaction() any
 }
 
-// followedTxs are the transactions that InTx is about to commit.
-type followedTxs struct {
+// managedTxs are the transactions that InTx is about to commit.
+type managedTxs struct {
 	mu    sync.Mutex
 	count map[any]int
 }
 
 // has reports whether tx is one of them.
-func (f *followedTxs) has(tx Tx) bool {
+func (f *managedTxs) has(tx Tx) bool {
 	own, ok := tx.(Identified)
 	if !ok {
 		return false
@@ -145,7 +145,7 @@ func (f *followedTxs) has(tx Tx) bool {
 
 // during calls fn while tx is one of them. It is none any more when tx ends: the
 // next transaction may have the same identity.
-func (f *followedTxs) during(tx Tx, fn func() error) error {
+func (f *managedTxs) during(tx Tx, fn func() error) error {
 	own, ok := tx.(Identified)
 	if !ok {
 		return fn()
@@ -171,7 +171,7 @@ func (f *followedTxs) during(tx Tx, fn func() error) error {
 // rows and left to the sweeper, and so is everything while the client is not ready.
 func (c *Client) Dispatch(ctx context.Context, handles ...*Handle) {
 	if c.check() == nil {
-		c.goOut(ctx, handles)
+		c.dispatchInserted(ctx, handles)
 	}
 }
 
@@ -197,7 +197,7 @@ func (c *Client) Dispatch(ctx context.Context, handles ...*Handle) {
 // not commit the attempt has failed. An out that cannot be stored, because it is
 // larger than Config.MaxBytes or than the database accepts for instance, is a permanent error (Discard).
 func CompleteTx(ctx context.Context, tx Tx, out any) error {
-	r, ok := ctx.Value(runningKey{}).(*running)
+	r, ok := ctx.Value(runningKey{}).(*activeRun)
 	if !ok {
 		return invalidf("CompleteTx needs the context of a running task")
 	}
@@ -211,12 +211,12 @@ func CompleteTx(ctx context.Context, tx Tx, out any) error {
 	if err != nil {
 		return Discard(err)
 	}
-	if followed, ok := tx.(*followedTx); ok {
-		tx = followed.Tx
+	if managed, ok := tx.(*managedTx); ok {
+		tx = managed.Tx
 	}
 	r.completed.Store(true)
-	_, err = r.executor.store.FinishTx(ctx, tx, r.claim, Finish{Status: StatusSuccessful, ReturnValue: value, Errors: r.kept()})
-	r.executor.client.outage.observe(err)
+	_, err = r.executor.store.FinishTx(ctx, tx, r.claim, Finish{Status: StatusSuccessful, ReturnValue: value, Errors: r.restoredErrors()})
+	r.executor.client.availability.observe(err)
 	if errors.Is(err, ErrTooLarge) {
 		return Discard(fmt.Errorf("complete: %w", err))
 	}

@@ -63,7 +63,7 @@ var failpoints = []mutate.Edit{
 
 	// Enqueue.
 	after("queue/pgstore/insert.go", "func (s *Store) Insert(ctx context.Context, rows ...*queue.NewRow) error {", `queue.Failpoint("insert")`),
-	after("queue/enqueue.go", "func (c *Client) goOut(ctx context.Context, handles []*Handle) {", `Failpoint("inserted")`),
+	after("queue/enqueue.go", "func (c *Client) dispatchInserted(ctx context.Context, handles []*Handle) {", `Failpoint("inserted")`),
 	before("queue/enqueue.go", "_ = c.dispatch(ctx, rows...)", `defer Failpoint("created")`),
 
 	// A delivery.
