@@ -25,7 +25,7 @@ const cloudSweepInterval = time.Minute
 // adminPages is the handler of /admin/.
 func (p *program) adminPages(parts *parts, access admin.Access) (http.Handler, error) {
 	cfg := admin.Config{
-		Client: parts.client, Access: access, Logger: parts.log, Mode: parts.mode, CheckSchema: parts.db.CheckSchema,
+		Client: parts.client, Access: access, Logger: parts.log, Mode: parts.mode, Version: p.build().Version, CheckSchema: parts.db.CheckSchema,
 		Dispatches: parts.mode != config.ModePull,
 		Redact:     func(task string) bool { return slices.Contains(p.config.Settings.AdminRedact, task) },
 	}

@@ -178,3 +178,19 @@ func TestATimeoutThatNoDeliveryLastsForIsRefused(t *testing.T) {
 		}
 	}
 }
+
+// The line of the start and the foot of the pages name the version that the version
+// command prints.
+func TestStartLineAndPagesNameTheVersion(t *testing.T) {
+	t.Parallel()
+	dir := t.TempDir()
+	printed := procRun(t, dir, nil, "", "version")
+	_, build, _ := strings.Cut(strings.SplitN(printed.stdout, "\n", 2)[0], " ")
+	s := procServe(t, dir, nil)
+	if log := s.log.String(); build == "" || !strings.Contains(log, "version="+build+" ") {
+		t.Errorf("version %q\n%s", build, log)
+	}
+	if page := s.do("GET", "/admin/", "", "Accept", "text/html"); !strings.Contains(page.text, "Version: "+build+".") {
+		t.Errorf("version %q\n%s", build, page.text)
+	}
+}

@@ -12,7 +12,6 @@ import (
 	"time"
 
 	"github.com/claimcheck-go/claimcheck/detect"
-	"github.com/claimcheck-go/claimcheck/internal/version"
 	"github.com/claimcheck-go/claimcheck/queue"
 	"github.com/claimcheck-go/claimcheck/server/admin"
 	"github.com/claimcheck-go/claimcheck/server/httpapi"
@@ -217,7 +216,7 @@ func ready(w http.ResponseWriter, r *http.Request, db database) {
 // announce logs the one line from which one sees what this server is.
 func (p *program) announce(parts *parts, address net.Addr, open bool) {
 	databaseURL, _ := p.config.DatabaseURL()
-	build := version.Get()
+	build := p.build()
 	fields := []any{"version", build.Version, "revision", build.Revision, "mode", parts.mode, "listen", "http://" + address.String(), "database", describeDatabase(databaseURL)}
 	if t := parts.target; t != nil {
 		handler := t.Tasks.HandlerURL

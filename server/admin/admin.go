@@ -39,6 +39,9 @@ type Config struct {
 
 	// Mode is how tasks travel, in a word, for the foot of the pages.
 	Mode string
+	// Version of the program, for the foot of the pages that only admitted people
+	// see; empty: it is not shown.
+	Version string
 	// Dispatches says that a program, and not only workers that pull, sends
 	// tasks on their way.
 	Dispatches bool

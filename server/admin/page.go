@@ -22,15 +22,16 @@ type templates map[string]*template.Template
 // layout is what every page has.
 type layout struct {
 	words
-	Title  string
-	Nav    string // the current entry of the navigation
-	Self   string // the page's address
-	Person Person
-	Logout bool
-	Notice *notice
-	Every  int  // seconds between two looks at what may have changed; 0: never
-	Again  bool // look again at once, since not all is counted yet
-	Mode   string
+	Title   string
+	Nav     string // the current entry of the navigation
+	Self    string // the page's address
+	Person  Person
+	Logout  bool
+	Notice  *notice
+	Every   int  // seconds between two looks at what may have changed; 0: never
+	Again   bool // look again at once, since not all is counted yet
+	Mode    string
+	Version string
 }
 
 // CanAct reports whether the person may change anything.
@@ -41,7 +42,7 @@ func (h *handler) layout(v *visit, title, nav string) layout {
 	_, canLogout := withLogin(h.Access)
 	return layout{
 		words: words{now: v.now}, Title: title, Nav: nav, Self: h.self(v), Person: v.person,
-		Logout: canLogout, Notice: h.takeNotice(v), Mode: h.Mode,
+		Logout: canLogout, Notice: h.takeNotice(v), Mode: h.Mode, Version: h.Version,
 	}
 }
 
