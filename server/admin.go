@@ -23,18 +23,18 @@ import (
 const cloudSweepInterval = time.Minute
 
 // adminPages is the handler of /admin/.
-func (p *program) adminPages(parts *parts, access admin.Access) (http.Handler, error) {
+func (p *program) adminPages(app *App, access admin.Access) (http.Handler, error) {
 	cfg := admin.Config{
-		Client: parts.client, Access: access, Logger: parts.log, Mode: parts.mode, Version: p.build().Version, CheckSchema: parts.db.CheckSchema,
-		Dispatches: parts.mode != config.ModePull,
+		Client: app.client, Access: access, Logger: app.log, Mode: app.mode, Version: p.build().Version, CheckSchema: app.db.CheckSchema,
+		Dispatches: app.mode != config.ModePull,
 		Redact:     func(task string) bool { return slices.Contains(p.config.Settings.AdminRedact, task) },
 	}
-	switch parts.mode {
+	switch app.mode {
 	case config.ModeLocal:
 		cfg.SweepEvery = time.Duration(p.config.Settings.TasksSweepInterval)
 	case config.ModeCloudTasks:
 		cfg.SweepEvery = cloudSweepInterval
-		cfg.Links = func(row *queue.Row) []admin.Link { return links(parts.target, row) }
+		cfg.Links = func(row *queue.Row) []admin.Link { return links(app.target, row) }
 	}
 	return admin.New(cfg)
 }
@@ -57,10 +57,10 @@ func links(t *config.Target, row *queue.Row) []admin.Link {
 // adminAccess is who may open /admin/: whoever one of the configured ways lets
 // in. Without any it is open to this machine in local mode while /tasks/* is, and
 // else to nobody.
-func (p *program) adminAccess(parts *parts, listen string, tasksAreOpen bool) (admin.Access, error) {
+func (p *program) adminAccess(app *App, listen string, tasksAreOpen bool) (admin.Access, error) {
 	s := p.config.Settings
-	token := secret(parts.log, "ADMIN_TOKEN", s.AdminToken)
-	readOnly := secret(parts.log, "ADMIN_READONLY_TOKEN", s.AdminReadonlyToken)
+	token := secret(app.log, "ADMIN_TOKEN", s.AdminToken)
+	readOnly := secret(app.log, "ADMIN_READONLY_TOKEN", s.AdminReadonlyToken)
 	if token != "" && token == readOnly {
 		return nil, config.Problemf("ADMIN_TOKEN", "and ADMIN_READONLY_TOKEN must differ")
 	}
@@ -69,7 +69,7 @@ func (p *program) adminAccess(parts *parts, listen string, tasksAreOpen bool) (a
 	}
 	var ways []admin.Access
 	if audiences := config.NonEmpty(s.IAPAudience); len(audiences) > 0 {
-		proxy, err := oidc.NewIAP(oidc.IAPConfig{Audiences: audiences, Logger: parts.log})
+		proxy, err := oidc.NewIAP(oidc.IAPConfig{Audiences: audiences, Logger: app.log})
 		if err != nil {
 			return nil, config.Problemf("IAP_AUDIENCE", ": %s", err)
 		}
@@ -82,7 +82,7 @@ func (p *program) adminAccess(parts *parts, listen string, tasksAreOpen bool) (a
 		return admin.FirstOf(ways...), nil
 	}
 	host, _, err := net.SplitHostPort(listen)
-	if tasksAreOpen && parts.mode == config.ModeLocal && err == nil && httpapi.IsLoopback(host) {
+	if tasksAreOpen && app.mode == config.ModeLocal && err == nil && httpapi.IsLoopback(host) {
 		return localAccess{}, nil
 	}
 	return admin.Closed("the admin pages are closed: set ADMIN_TOKEN, ADMIN_READONLY_TOKEN or IAP_AUDIENCE"), nil

@@ -51,30 +51,30 @@ func newFortress(t *testing.T, flags ...string) *fortress {
 		t.Fatal(err)
 	}
 	p := &program{definitions: testTasks, config: &config.Config{Settings: &g.Settings}, stdin: strings.NewReader(""), stdout: io.Discard, stderr: f.log}
-	parts, err := p.plan(t.Context(), true, true)
+	app, err := p.plan(t.Context(), true, true)
 	if err != nil {
 		t.Fatal(err)
 	}
-	t.Cleanup(parts.close)
-	auth, err := p.authenticator(parts, "127.0.0.1:8080")
+	t.Cleanup(app.close)
+	auth, err := p.authenticator(app, "127.0.0.1:8080")
 	if err != nil {
 		t.Fatal(err)
 	}
-	access, err := p.adminAccess(parts, "127.0.0.1:8080", auth == httpapi.LoopbackOnly())
+	access, err := p.adminAccess(app, "127.0.0.1:8080", auth == httpapi.LoopbackOnly())
 	if err != nil {
 		t.Fatal(err)
 	}
-	if err := p.open(t.Context(), parts, queue.NewLocal(), true); err != nil {
+	if err := p.open(t.Context(), app, queue.NewLocal(), true); err != nil {
 		t.Fatal(err)
 	}
-	executor, err := p.executor(parts, 4)
+	executor, err := p.executor(app, 4)
 	if err != nil {
 		t.Fatal(err)
 	}
-	if f.handler, err = p.handler(parts, executor, auth, access); err != nil {
+	if f.handler, err = p.handler(app, executor, auth, access); err != nil {
 		t.Fatal(err)
 	}
-	f.store = parts.db
+	f.store = app.db
 	f.fill()
 	return f
 }

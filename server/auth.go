@@ -15,12 +15,12 @@ const strongSecret = 16
 
 // authenticator is who may call /tasks/*. Every way that is configured is open;
 // with none, only a local server on loopback serves at all.
-func (p *program) authenticator(parts *parts, listen string) (httpapi.Authenticator, error) {
-	t := parts.target
-	token := secret(parts.log, "TASK_API_TOKEN", p.config.Settings.TaskAPIToken)
-	hmacSecret := secret(parts.log, "TASK_HMAC_SECRET", p.config.Settings.TaskHMACSecret)
+func (p *program) authenticator(app *App, listen string) (httpapi.Authenticator, error) {
+	t := app.target
+	token := secret(app.log, "TASK_API_TOKEN", p.config.Settings.TaskAPIToken)
+	hmacSecret := secret(app.log, "TASK_HMAC_SECRET", p.config.Settings.TaskHMACSecret)
 	var ways []httpapi.Authenticator
-	verifier, err := p.verifier(t, parts.log)
+	verifier, err := p.verifier(t, app.log)
 	if err != nil {
 		return nil, err
 	}
@@ -40,7 +40,7 @@ func (p *program) authenticator(parts *parts, listen string) (httpapi.Authentica
 		return httpapi.AnyOf(ways...), nil
 	}
 	host, _, err := net.SplitHostPort(listen)
-	if parts.mode == config.ModeLocal && err == nil && httpapi.IsLoopback(host) {
+	if app.mode == config.ModeLocal && err == nil && httpapi.IsLoopback(host) {
 		return httpapi.LoopbackOnly(), nil
 	}
 	return nil, usagef("refusing to start: nothing says who may call /tasks/* on %s. "+

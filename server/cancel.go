@@ -29,12 +29,12 @@ func (c *cancelCmd) Run(ctx context.Context, p *program) error {
 	if err != nil {
 		return err
 	}
-	parts, err := p.connect(ctx)
+	app, err := p.connect(ctx)
 	if err != nil {
 		return err
 	}
-	defer parts.close()
-	row, cancelled, err := parts.client.Cancel(ctx, id)
+	defer app.close()
+	row, cancelled, err := app.client.Cancel(ctx, id)
 	if c.JSON {
 		if printErr := p.printJSON(httpapi.CancelAnswer(row, cancelled, err).Body); printErr != nil {
 			return printErr

@@ -39,7 +39,7 @@ func (e *examination) checkPlatform(context.Context) doctor.Finding {
 // checkAccess says who may call /tasks/*.
 func (e *examination) checkAccess(context.Context) doctor.Finding {
 	listen := (&serveCmd{}).listen(e.program)
-	_, err := e.authenticator(&parts{mode: e.mode, target: e.target, log: slog.New(slog.DiscardHandler)}, listen)
+	_, err := e.authenticator(&App{mode: e.mode, target: e.target, log: slog.New(slog.DiscardHandler)}, listen)
 	if trust := e.config.CheckTrustPlatform(); trust != nil {
 		return doctor.Failf("unset OIDC_TRUST_PLATFORM", "%s", trust)
 	}

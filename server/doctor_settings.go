@@ -107,7 +107,7 @@ func (e *examination) judge(ctx context.Context) {
 	}
 	_, err = e.databaseOpener(opening{unchecked: true})
 	e.blame(err)
-	quiet := &parts{mode: e.mode, target: e.target, log: slog.New(slog.DiscardHandler)}
+	quiet := &App{mode: e.mode, target: e.target, log: slog.New(slog.DiscardHandler)}
 	if e.mode == config.ModeCloudTasks && e.config.Settings.CloudTasksEmulatorHost != "" {
 		client, err := e.dial(ctx)
 		if e.blame(err); err == nil {

@@ -45,23 +45,23 @@ func (c *enqueueCmd) Run(ctx context.Context, p *program) error {
 	if err := p.checkKept(); err != nil {
 		return err
 	}
-	parts, err := p.plan(ctx, true, c.Wait)
+	app, err := p.plan(ctx, true, c.Wait)
 	if err != nil {
 		return err
 	}
-	defer parts.close()
-	if err := p.open(ctx, parts, nil, false); err != nil {
+	defer app.close()
+	if err := p.open(ctx, app, nil, false); err != nil {
 		return err
 	}
 	if c.Name == "-" {
-		return c.bulk(ctx, p, parts.client)
+		return c.bulk(ctx, p, app.client)
 	}
 	args, err := c.arguments()
 	if err != nil {
 		return err
 	}
 	if c.Backend != nil {
-		if err := p.checkBackend(parts, *c.Backend, c.JSON); err != nil {
+		if err := p.checkBackend(app, *c.Backend, c.JSON); err != nil {
 			return err
 		}
 	}
@@ -71,13 +71,13 @@ func (c *enqueueCmd) Run(ctx context.Context, p *program) error {
 		context.AfterFunc(waiting, stop) // a second one ends the process
 	}
 	defer stop()
-	handle, err := parts.client.Enqueue(ctx, c.Name, args, options...)
+	handle, err := app.client.Enqueue(ctx, c.Name, args, options...)
 	if err != nil {
 		return p.inJSON(c.JSON, refused(err))
 	}
 	p.warnArgs("", handle)
 	if c.Wait {
-		return c.wait(waiting, p, parts, handle)
+		return c.wait(waiting, p, app, handle)
 	}
 	return c.printHandle(p, handle)
 }
@@ -125,13 +125,13 @@ func (c *enqueueCmd) options() ([]queue.Option, error) {
 
 // wait prints the end of the task, or the ID of one whose end it could not wait
 // for: it is stored, and will run.
-func (c *enqueueCmd) wait(ctx context.Context, p *program, parts *parts, handle *queue.Handle) error {
+func (c *enqueueCmd) wait(ctx context.Context, p *program, app *App, handle *queue.Handle) error {
 	var row *queue.Row
 	var err error
-	if parts.mode == config.ModeLocal {
-		row, err = p.runHere(ctx, parts, handle)
+	if app.mode == config.ModeLocal {
+		row, err = p.runHere(ctx, app, handle)
 	} else {
-		row, err = parts.client.Wait(ctx, handle.ID)
+		row, err = app.client.Wait(ctx, handle.ID)
 	}
 	if ctx.Err() != nil && err != nil {
 		err = errInterrupted

@@ -99,7 +99,7 @@ func parsed(env map[string]string, args []string) (p *program, command string, e
 // judged is what serve finds wrong with the settings before it opens anything.
 func judged(t *testing.T, p *program) error {
 	t.Helper()
-	parts, err := p.plan(context.Background(), true, true)
+	app, err := p.plan(context.Background(), true, true)
 	if err != nil {
 		return err
 	}
@@ -107,12 +107,12 @@ func judged(t *testing.T, p *program) error {
 	if err := checkListen(listen); err != nil {
 		return err
 	}
-	auth, err := p.authenticator(parts, listen)
+	auth, err := p.authenticator(app, listen)
 	if err != nil {
 		return err
 	}
 	s := p.config.Settings
-	if auth == httpapi.LoopbackOnly() && (parts.mode != config.ModeLocal || strings.TrimSpace(s.TaskAPIToken+s.TaskHMACSecret) != "") {
+	if auth == httpapi.LoopbackOnly() && (app.mode != config.ModeLocal || strings.TrimSpace(s.TaskAPIToken+s.TaskHMACSecret) != "") {
 		t.Errorf("open to the machine: %+v", s)
 	}
 	return nil

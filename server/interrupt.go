@@ -59,15 +59,15 @@ func untilSignal(ctx context.Context) (_ context.Context, signals <-chan os.Sign
 // hurryOn returns a context that ends when, while the process drains, a second
 // signal comes: then what can be released is released, and the process ends. A
 // third ends it at once.
-func (parts *parts) hurryOn(draining context.Context, signals <-chan os.Signal) context.Context {
+func (app *App) hurryOn(draining context.Context, signals <-chan os.Signal) context.Context {
 	hurried, hurry := context.WithCancel(context.Background())
 	go func() {
 		select {
 		case <-draining.Done():
 		case <-signals:
 			signal.Reset(os.Interrupt, syscall.SIGTERM)
-			parts.hurried.Store(true)
-			parts.log.Warn("second signal: releasing what is running", "within", lingerTime.String())
+			app.hurried.Store(true)
+			app.log.Warn("second signal: releasing what is running", "within", lingerTime.String())
 			hurry()
 		}
 	}()
@@ -78,8 +78,8 @@ func (parts *parts) hurryOn(draining context.Context, signals <-chan os.Signal) 
 const hurriedTime = 300 * time.Millisecond
 
 // endTime is how long a step of the process's end may take.
-func (parts *parts) endTime(usual time.Duration) time.Duration {
-	if parts.hurried.Load() {
+func (app *App) endTime(usual time.Duration) time.Duration {
+	if app.hurried.Load() {
 		return hurriedTime
 	}
 	return usual

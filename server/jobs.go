@@ -19,31 +19,31 @@ const jobsBackend = "jobs"
 var dialJobs = func(ctx context.Context) (*run.JobsClient, error) { return run.NewJobsClient(ctx) }
 
 // openJobs adds the backend "jobs", if there is a job.
-func (parts *parts) openJobs(ctx context.Context) error {
-	if parts.job == "" {
+func (app *App) openJobs(ctx context.Context) error {
+	if app.job == "" {
 		return nil
 	}
 	var err error
-	if parts.jobs, err = dialJobs(ctx); err != nil {
+	if app.jobs, err = dialJobs(ctx); err != nil {
 		return fmt.Errorf("make the Cloud Run client for JOBS_NAME (on Google Cloud give the service a service account, elsewhere run `gcloud auth application-default login`): %w", err)
 	}
-	dispatcher, err := cloudrunjobs.New(parts.jobs, parts.job)
+	dispatcher, err := cloudrunjobs.New(app.jobs, app.job)
 	if err != nil {
-		return errors.Join(err, parts.jobs.Close())
+		return errors.Join(err, app.jobs.Close())
 	}
-	parts.config.Backends = map[string]queue.Backend{jobsBackend: {Dispatcher: dispatcher, Queues: parts.config.Queues}}
+	app.config.Backends = map[string]queue.Backend{jobsBackend: {Dispatcher: dispatcher, Queues: app.config.Queues}}
 	return nil
 }
 
 // checkBackend judges --backend, and with --json says what the endpoints do. A
 // command that dispatches nothing knows the backend "jobs" by its setting alone, and
 // needs no parts.
-func (p *program) checkBackend(parts *parts, name string, asJSON bool) error {
+func (p *program) checkBackend(app *App, name string, asJSON bool) error {
 	known := queue.DefaultBackend
 	if p.config.Settings.JobsName != "" {
 		known += ", " + jobsBackend
 	}
-	if name == queue.DefaultBackend || parts != nil && parts.client.HasBackend(name) || name == jobsBackend && p.config.Settings.JobsName != "" {
+	if name == queue.DefaultBackend || app != nil && app.client.HasBackend(name) || name == jobsBackend && p.config.Settings.JobsName != "" {
 		return nil
 	}
 	err := config.Problemf("--backend", "%q is not known; known: %s", name, known)

@@ -37,12 +37,12 @@ func (c *listCmd) Run(ctx context.Context, p *program) error {
 	if err != nil {
 		return err
 	}
-	parts, err := p.connect(ctx)
+	app, err := p.connect(ctx)
 	if err != nil {
 		return err
 	}
-	defer parts.close()
-	tasks, err := parts.client.Operator()
+	defer app.close()
+	tasks, err := app.client.Operator()
 	if err != nil {
 		return err
 	}

@@ -32,7 +32,7 @@ func getOnly(next http.Handler) http.Handler {
 
 // serveMetrics serves the page on a listener of its own, if that is asked for,
 // until the returned function is called. Who can reach that address may read it.
-func (p *program) serveMetrics(ctx context.Context, parts *parts) (stop func(), err error) {
+func (p *program) serveMetrics(ctx context.Context, app *App) (stop func(), err error) {
 	where := p.config.Settings.Metrics
 	if where == "" || where == config.MetricsOn {
 		return func() {}, nil
@@ -41,7 +41,7 @@ func (p *program) serveMetrics(ctx context.Context, parts *parts) (stop func(), 
 	if err != nil {
 		return nil, fmt.Errorf("listen on %s: %w (METRICS chooses another address)", where, err)
 	}
-	page := parts.observer.handler()
+	page := app.observer.handler()
 	server := newHTTPServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		if r.URL.Path != "/metrics" {
 			http.NotFound(w, r)
@@ -51,6 +51,6 @@ func (p *program) serveMetrics(ctx context.Context, parts *parts) (stop func(), 
 	}))
 	server.ReadTimeout = headerTime
 	go func() { _ = server.Serve(limitPeers(listener)) }()
-	parts.log.Info("metrics are served, to everybody who can reach this address", "listen", "http://"+listener.Addr().String()+"/metrics")
+	app.log.Info("metrics are served, to everybody who can reach this address", "listen", "http://"+listener.Addr().String()+"/metrics")
 	return func() { _ = server.Close() }, nil
 }

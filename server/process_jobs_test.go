@@ -132,15 +132,15 @@ func newJobSite(t *testing.T) *jobSite {
 	if err != nil {
 		t.Fatal(err)
 	}
-	parts, err := p.plan(t.Context(), true, true)
+	app, err := p.plan(t.Context(), true, true)
 	if err != nil {
 		t.Fatal(err)
 	}
-	t.Cleanup(parts.close)
-	if err := p.open(t.Context(), parts, nil, true); err != nil {
+	t.Cleanup(app.close)
+	if err := p.open(t.Context(), app, nil, true); err != nil {
 		t.Fatal(err)
 	}
-	s.client = parts.client
+	s.client = app.client
 	return s
 }
 

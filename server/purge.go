@@ -37,13 +37,13 @@ func (c *purgeCmd) Run(ctx context.Context, p *program) error {
 	if err != nil {
 		return err
 	}
-	parts, err := p.connect(ctx)
+	app, err := p.connect(ctx)
 	if err != nil {
 		return err
 	}
-	defer parts.close()
+	defer app.close()
 	if c.DryRun || !c.Yes && !c.JSON && isTerminal(p.stdin) {
-		n, err := parts.client.CountPurgeable(ctx, request)
+		n, err := app.client.CountPurgeable(ctx, request)
 		if err != nil || c.DryRun {
 			return c.counted(p, n, err)
 		}
@@ -52,7 +52,7 @@ func (c *purgeCmd) Run(ctx context.Context, p *program) error {
 		}
 	}
 	bar, shown := p.progress("tasks deleted"), 0
-	deleted, more, err := parts.client.Purge(ctx, request, func(deleted int) {
+	deleted, more, err := app.client.Purge(ctx, request, func(deleted int) {
 		bar.add(deleted - shown)
 		shown = deleted
 	})

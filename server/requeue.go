@@ -61,12 +61,12 @@ func (c *requeueCmd) Run(ctx context.Context, p *program) error {
 			return err
 		}
 	}
-	parts, err := p.connect(ctx)
+	app, err := p.connect(ctx)
 	if err != nil {
 		return err
 	}
-	defer parts.close()
-	n, err := parts.client.Requeue(ctx, queue.RequeueRequest{
+	defer app.close()
+	n, err := app.client.Requeue(ctx, queue.RequeueRequest{
 		Filter: queue.Filter{Queue: c.Queue, Backend: c.Backend}, OlderThan: time.Duration(*c.OlderThan),
 		MaxAttempts: maxAttempts, MarkFailed: c.MarkFailed, Limit: c.BatchSize, DryRun: c.DryRun,
 	})

@@ -27,12 +27,12 @@ func (c *resultCmd) Run(ctx context.Context, p *program) error {
 	if err != nil {
 		return err
 	}
-	parts, err := p.connect(ctx)
+	app, err := p.connect(ctx)
 	if err != nil {
 		return err
 	}
-	defer parts.close()
-	row, err := parts.client.Get(ctx, id)
+	defer app.close()
+	row, err := app.client.Get(ctx, id)
 	if err == nil {
 		p.nameDatabase(c.JSON)
 		return p.printResult(row, c.JSON)

@@ -50,19 +50,19 @@ func (c *retryCmd) Run(ctx context.Context, p *program) error {
 	if err := p.checkKept(); err != nil {
 		return err
 	}
-	parts, err := p.plan(ctx, true, false)
+	app, err := p.plan(ctx, true, false)
 	if err != nil {
 		return err
 	}
-	defer parts.close()
-	parts.existing = true // a new database has no FAILED tasks
-	if err := p.open(ctx, parts, nil, false); err != nil {
+	defer app.close()
+	app.existing = true // a new database has no FAILED tasks
+	if err := p.open(ctx, app, nil, false); err != nil {
 		return err
 	}
 	if !c.All {
-		return c.one(ctx, p, parts.client, selection)
+		return c.one(ctx, p, app.client, selection)
 	}
-	return c.all(ctx, p, parts.client, selection)
+	return c.all(ctx, p, app.client, selection)
 }
 
 func (c *retryCmd) read(p *program) (s queue.Selection, err error) {

@@ -24,16 +24,16 @@ func (c *runCmd) Run(ctx context.Context, p *program) error {
 	if err := p.checkKept(); err != nil {
 		return err
 	}
-	parts, err := p.plan(ctx, true, true)
+	app, err := p.plan(ctx, true, true)
 	if err != nil {
 		return err
 	}
-	parts.existing = true // a new one has no such task
-	defer parts.close()
-	if err := p.open(ctx, parts, nil, false); err != nil {
+	app.existing = true // a new one has no such task
+	defer app.close()
+	if err := p.open(ctx, app, nil, false); err != nil {
 		return err
 	}
-	executor, err := p.executor(parts, 1)
+	executor, err := p.executor(app, 1)
 	if err != nil {
 		return err
 	}

@@ -42,41 +42,41 @@ func (c *serveCmd) Run(ctx context.Context, p *program) error {
 	if err := checkListen(listen); err != nil {
 		return err
 	}
-	parts, err := p.plan(ctx, true, true)
+	app, err := p.plan(ctx, true, true)
 	if err != nil {
 		return err
 	}
 	if err := p.config.CheckExecutePath(); err != nil {
 		return err
 	}
-	auth, err := p.authenticator(parts, listen)
+	auth, err := p.authenticator(app, listen)
 	if err != nil {
 		return err
 	}
-	access, err := p.adminAccess(parts, listen, auth == httpapi.LoopbackOnly())
+	access, err := p.adminAccess(app, listen, auth == httpapi.LoopbackOnly())
 	if err != nil {
 		return err
 	}
 	ctx, signals, stop := untilSignal(ctx)
 	defer stop()
 	local := queue.NewLocal()
-	defer parts.close()
-	if err := p.open(ctx, parts, local, c.Migrate || parts.mode == config.ModeLocal); err != nil {
+	defer app.close()
+	if err := p.open(ctx, app, local, c.Migrate || app.mode == config.ModeLocal); err != nil {
 		if ctx.Err() != nil {
 			return nil // told to stop before it could start
 		}
 		return err
 	}
-	executor, err := p.executor(parts, c.concurrency(p))
+	executor, err := p.executor(app, c.concurrency(p))
 	if err != nil {
 		return err
 	}
-	stopMetrics, err := p.serveMetrics(ctx, parts)
+	stopMetrics, err := p.serveMetrics(ctx, app)
 	if err != nil {
 		return err
 	}
 	defer stopMetrics()
-	handler, err := p.handler(parts, executor, auth, access)
+	handler, err := p.handler(app, executor, auth, access)
 	if err != nil {
 		return err
 	}
@@ -84,45 +84,45 @@ func (c *serveCmd) Run(ctx context.Context, p *program) error {
 	if err != nil {
 		return fmt.Errorf("listen on %s: %w (--listen chooses another address)", listen, err)
 	}
-	p.announce(parts, listener.Addr(), auth == httpapi.LoopbackOnly())
+	p.announce(app, listener.Addr(), auth == httpapi.LoopbackOnly())
 
 	server := newHTTPServer(handler)
 	served := make(chan error, 1)
 	go func() { served <- server.Serve(limitPeers(listener)) }()
-	if parts.mode == config.ModeLocal {
+	if app.mode == config.ModeLocal {
 		go local.Run(ctx, executor)
-		defer p.sweepAlong(ctx, parts.client)()
+		defer p.sweepAlong(ctx, app.client)()
 	}
 	select {
 	case err := <-served:
 		return fmt.Errorf("serve: %w", err)
 	case <-ctx.Done():
 	}
-	return drain(parts, server, executor, signals)
+	return drain(app, server, executor, signals)
 }
 
 // drain stops taking work, lets what is running end, and gives back the rest; a
 // second signal skips the wait.
-func drain(parts *parts, server *http.Server, executor *queue.Executor, signals <-chan os.Signal) error {
-	parts.log.Info("stopping: running tasks may end first", "for", drainTime.String())
+func drain(app *App, server *http.Server, executor *queue.Executor, signals <-chan os.Signal) error {
+	app.log.Info("stopping: running tasks may end first", "for", drainTime.String())
 	flushing, cancelFlush := context.WithTimeout(context.Background(), drainTime+lingerTime+flushTime*3/4)
 	defer cancelFlush()
 	draining, cancel := context.WithTimeout(context.Background(), drainTime)
 	defer cancel()
-	context.AfterFunc(parts.hurryOn(draining, signals), cancel)
+	context.AfterFunc(app.hurryOn(draining, signals), cancel)
 	if err := executor.Shutdown(draining, lingerTime); err != nil {
-		parts.log.Error("stopped with tasks still running", "error", err)
+		app.log.Error("stopped with tasks still running", "error", err)
 	}
 	// The answers of the runs above are on their way.
-	closing, cancelClose := context.WithTimeout(context.Background(), parts.endTime(time.Second))
+	closing, cancelClose := context.WithTimeout(context.Background(), app.endTime(time.Second))
 	defer cancelClose()
 	if err := server.Shutdown(closing); err != nil && !errors.Is(err, context.DeadlineExceeded) {
 		return fmt.Errorf("closing the server: %w", err)
 	}
-	flushing, cancelFlush = context.WithTimeout(flushing, parts.endTime(flushTime))
+	flushing, cancelFlush = context.WithTimeout(flushing, app.endTime(flushTime))
 	defer cancelFlush()
-	parts.flush(flushing)
-	parts.log.Info("stopped")
+	app.flush(flushing)
+	app.log.Info("stopped")
 	return nil
 }
 
@@ -158,9 +158,9 @@ func (c *serveCmd) concurrency(p *program) int {
 }
 
 // handler is all that the server answers.
-func (p *program) handler(parts *parts, executor *queue.Executor, auth httpapi.Authenticator, access admin.Access) (http.Handler, error) {
+func (p *program) handler(app *App, executor *queue.Executor, auth httpapi.Authenticator, access admin.Access) (http.Handler, error) {
 	cfg := httpapi.Config{
-		Client: parts.client, Executor: executor, Auth: auth, RouteAuth: p.routeAuth(auth), Logger: parts.log,
+		Client: app.client, Executor: executor, Auth: auth, RouteAuth: p.routeAuth(auth), Logger: app.log,
 		RequestTimeout: p.config.RequestTimeout(),
 		ExecutePath:    p.config.ExecutePath(), MaxBody: int64(p.config.Settings.TasksMaxBody),
 	}
@@ -168,8 +168,8 @@ func (p *program) handler(parts *parts, executor *queue.Executor, auth httpapi.A
 		cfg.BusyStatus = http.StatusServiceUnavailable
 	}
 	switch {
-	case parts.observer != nil:
-		cfg.Around = parts.observer.Around
+	case app.observer != nil:
+		cfg.Around = app.observer.Around
 	case p.config.LogsJSON():
 		cfg.Around = telemetry.Receive
 	}
@@ -177,13 +177,13 @@ func (p *program) handler(parts *parts, executor *queue.Executor, auth httpapi.A
 	if err != nil {
 		return nil, err
 	}
-	pages, err := p.adminPages(parts, access)
+	pages, err := p.adminPages(app, access)
 	if err != nil {
 		return nil, err
 	}
 	metrics := api // which knows no such page
 	if p.config.Settings.Metrics == config.MetricsOn {
-		metrics = httpapi.Require(auth)(getOnly(parts.observer.handler()))
+		metrics = httpapi.Require(auth)(getOnly(app.observer.handler()))
 	}
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		httpapi.LimitBodyTime(w, r)
@@ -191,7 +191,7 @@ func (p *program) handler(parts *parts, executor *queue.Executor, auth httpapi.A
 		case path == "/health/live":
 			w.WriteHeader(http.StatusOK)
 		case path == "/health/ready":
-			ready(w, r, parts.db)
+			ready(w, r, app.db)
 		case path == "/metrics":
 			metrics.ServeHTTP(w, r)
 		case isAdmin(r.URL.Path):
@@ -214,11 +214,11 @@ func ready(w http.ResponseWriter, r *http.Request, db database) {
 }
 
 // announce logs the one line from which one sees what this server is.
-func (p *program) announce(parts *parts, address net.Addr, open bool) {
+func (p *program) announce(app *App, address net.Addr, open bool) {
 	databaseURL, _ := p.config.DatabaseURL()
 	build := p.build()
-	fields := []any{"version", build.Version, "revision", build.Revision, "mode", parts.mode, "listen", "http://" + address.String(), "database", describeDatabase(databaseURL)}
-	if t := parts.target; t != nil {
+	fields := []any{"version", build.Version, "revision", build.Revision, "mode", app.mode, "listen", "http://" + address.String(), "database", describeDatabase(databaseURL)}
+	if t := app.target; t != nil {
 		handler := t.Tasks.HandlerURL
 		if t.Tasks.AppEngine != nil {
 			handler = "App Engine " + t.Tasks.AppEngine.Service + "/" + t.Tasks.AppEngine.Version
@@ -227,12 +227,12 @@ func (p *program) announce(parts *parts, address net.Addr, open bool) {
 			"cloud_tasks", t.Tasks.Project+"/"+t.Tasks.Location)
 	}
 	queues := "all"
-	if len(parts.config.Queues) > 0 {
-		queues = strings.Join(parts.config.Queues, ",")
+	if len(app.config.Queues) > 0 {
+		queues = strings.Join(app.config.Queues, ",")
 	}
 	fields = append(fields, "queues", queues)
 	if open {
 		fields = append(fields, "access", "open to every program on this machine; set TASK_API_TOKEN to require a credential")
 	}
-	parts.log.Info("claimcheck is ready", fields...)
+	app.log.Info("claimcheck is ready", fields...)
 }

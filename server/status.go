@@ -19,12 +19,12 @@ func (c *statusCmd) Run(ctx context.Context, p *program) error {
 	if err := p.checkBackend(nil, c.Backend, c.JSON); err != nil {
 		return err
 	}
-	parts, err := p.connect(ctx)
+	app, err := p.connect(ctx)
 	if err != nil {
 		return err
 	}
-	defer parts.close()
-	figures, err := parts.client.Stats(ctx, queue.Filter{Queue: c.Queue, Backend: c.Backend})
+	defer app.close()
+	figures, err := app.client.Stats(ctx, queue.Filter{Queue: c.Queue, Backend: c.Backend})
 	if err != nil {
 		return p.inJSON(c.JSON, err)
 	}

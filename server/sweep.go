@@ -34,15 +34,15 @@ func (c *sweepCmd) Run(ctx context.Context, p *program) error {
 	if err := p.checkKept(); err != nil {
 		return err
 	}
-	parts, err := p.plan(ctx, true, false)
+	app, err := p.plan(ctx, true, false)
 	if err != nil {
 		return err
 	}
-	defer parts.close()
-	if err := p.open(ctx, parts, nil, false); err != nil {
+	defer app.close()
+	if err := p.open(ctx, app, nil, false); err != nil {
 		return err
 	}
-	swept, err := parts.client.Sweep(ctx, c.Limit)
+	swept, err := app.client.Sweep(ctx, c.Limit)
 	if err != nil {
 		return p.inJSON(c.JSON, err)
 	}

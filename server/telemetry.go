@@ -191,19 +191,19 @@ func (o *observer) shutdown(ctx context.Context) error {
 
 // observeStore has the store observed by what is exported: its tasks, if this
 // process is there to stay, its connections, and, if asked, what it does.
-func (p *program) observeStore(parts *parts) error {
-	store, ok := parts.db.(interface {
+func (p *program) observeStore(app *App) error {
+	store, ok := app.db.(interface {
 		Observe(func(ctx context.Context, op string) (ended func(error)))
 	})
 	if ok && p.config.Settings.TraceDatabase {
 		scheme, _, _ := strings.Cut(cmp.Or(p.config.Settings.DatabaseURL, config.DefaultDatabase), ":")
 		system := map[string]string{"postgres": "postgresql", "postgresql": "postgresql", "mysql": "mysql"}[scheme]
-		store.Observe(parts.observer.Observe(cmp.Or(system, "sqlite")))
+		store.Observe(app.observer.Observe(cmp.Or(system, "sqlite")))
 	}
-	if !parts.runs {
+	if !app.runs {
 		return nil
 	}
-	return parts.observer.Watch(parts.db)
+	return app.observer.Watch(app.db)
 }
 
 // exportErrors logs that telemetry cannot be exported, once a minute at most.

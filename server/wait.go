@@ -13,15 +13,15 @@ import (
 
 // runHere runs one task in this process until it has ended, attempt after
 // attempt, each when it is due; whenever somebody else has it, it waits.
-func (p *program) runHere(ctx context.Context, parts *parts, handle *queue.Handle) (*queue.Row, error) {
-	executor, err := p.executor(parts, 1)
+func (p *program) runHere(ctx context.Context, app *App, handle *queue.Handle) (*queue.Row, error) {
+	executor, err := p.executor(app, 1)
 	if err != nil {
 		return nil, err
 	}
 	ctx, stop := giveBackOnSignal(ctx, executor)
 	defer stop()
 	for {
-		row, err := parts.client.Get(context.WithoutCancel(ctx), handle.ID)
+		row, err := app.client.Get(context.WithoutCancel(ctx), handle.ID)
 		if err != nil || row.Status.Final() {
 			return row, err
 		}

@@ -17,9 +17,9 @@ import (
 	"github.com/claimcheck-go/claimcheck/server/internal/config"
 )
 
-// parts are what most commands work with, made from the settings in two steps:
+// App is what most commands work with, made from the settings in two steps:
 // plan, which finds every mistake in them, and open, which touches the world.
-type parts struct {
+type App struct {
 	mode   string
 	log    *slog.Logger
 	config queue.Config
@@ -42,12 +42,12 @@ type parts struct {
 // plan resolves the settings. Its errors are usage errors; what is missing is
 // named all at once. A command that dispatches nothing needs no target, and one
 // that runs no task none of the settings for that.
-func (p *program) plan(ctx context.Context, dispatches, runs bool) (*parts, error) {
+func (p *program) plan(ctx context.Context, dispatches, runs bool) (*App, error) {
 	mode, err := p.config.Mode()
 	if err != nil {
 		return nil, err
 	}
-	parts := &parts{mode: mode, log: p.logger(), runs: runs}
+	app := &App{mode: mode, log: p.logger(), runs: runs}
 	var problems []error
 	reg := p.knownTasks()
 	if runs {
@@ -63,37 +63,37 @@ func (p *program) plan(ctx context.Context, dispatches, runs bool) (*parts, erro
 		}
 	}
 	if runs || dispatches {
-		parts.exports, err = p.exports()
+		app.exports, err = p.exports()
 		problems = append(problems, err)
 	}
 	_, err = p.config.DatabaseURL()
 	problems = append(problems, err)
 	if dispatches {
-		parts.job, err = p.config.JobName(ctx)
+		app.job, err = p.config.JobName(ctx)
 		problems = append(problems, err)
 	}
 	if mode == config.ModeCloudTasks && dispatches {
 		problems = append(problems, p.config.CheckEmulator())
-		parts.target, err = p.config.Target(ctx)
+		app.target, err = p.config.Target(ctx)
 		problems = append(problems, err)
 		if err == nil {
-			problems = append(problems, checkTimeouts(reg, parts.target))
+			problems = append(problems, checkTimeouts(reg, app.target))
 			if runs {
-				problems = append(problems, p.config.CheckTimeout(parts.target))
+				problems = append(problems, p.config.CheckTimeout(app.target))
 			}
 		}
 	}
 	if dispatches {
-		problems = append(problems, p.config.CheckQueues(parts.target, parts.job))
+		problems = append(problems, p.config.CheckQueues(app.target, app.job))
 	}
 	if err := errors.Join(problems...); err != nil {
 		return nil, usageError{err}
 	}
-	parts.config = queue.Config{
-		Registry: reg, Logger: parts.log, Queues: config.NonEmpty(p.config.Settings.TasksQueues),
+	app.config = queue.Config{
+		Registry: reg, Logger: app.log, Queues: config.NonEmpty(p.config.Settings.TasksQueues),
 		MaxBytes: int(p.config.Settings.TasksMaxBody), StrictArgs: p.config.Settings.TasksStrictArgs, DispatchTimeout: time.Duration(p.config.Settings.TasksDispatchTimeout),
 	}
-	return parts, nil
+	return app, nil
 }
 
 // checkTimeouts refuses tasks that may take longer than their delivery; it is
@@ -115,48 +115,48 @@ func checkTimeouts(reg *queue.Registry, t *config.Target) error {
 // that runs tasks; without one they are left to the process that does. The schema
 // is migrated when asked; otherwise somebody must have done it, except in an
 // SQLite file, which nobody else looks after.
-func (p *program) open(ctx context.Context, parts *parts, local *queue.Local, migrate bool) (err error) {
-	if parts.observer, err = p.observe(ctx, parts.exports, parts.log); err != nil {
+func (p *program) open(ctx context.Context, app *App, local *queue.Local, migrate bool) (err error) {
+	if app.observer, err = p.observe(ctx, app.exports, app.log); err != nil {
 		return err
 	}
 	switch {
-	case parts.target != nil:
-		if parts.config.Dispatcher, err = p.cloudDispatcher(ctx, parts); err != nil {
+	case app.target != nil:
+		if app.config.Dispatcher, err = p.cloudDispatcher(ctx, app); err != nil {
 			return err
 		}
-	case parts.mode == config.ModeLocal && local != nil:
-		parts.config.Dispatcher = local
+	case app.mode == config.ModeLocal && local != nil:
+		app.config.Dispatcher = local
 	}
-	if err = parts.openJobs(ctx); err != nil {
+	if err = app.openJobs(ctx); err != nil {
 		return err
 	}
-	if parts.db, err = p.openDatabase(ctx, opening{existing: parts.existing}); err != nil {
+	if app.db, err = p.openDatabase(ctx, opening{existing: app.existing}); err != nil {
 		return err
 	}
-	embedded, ok := parts.db.(*sqlstore.Store)
-	if migrate || parts.mode == config.ModeLocal && ok && embedded.Embedded() && !parts.existing {
-		_, err = parts.db.Migrate(ctx)
+	embedded, ok := app.db.(*sqlstore.Store)
+	if migrate || app.mode == config.ModeLocal && ok && embedded.Embedded() && !app.existing {
+		_, err = app.db.Migrate(ctx)
 	} else {
-		err = parts.db.CheckSchema(ctx)
+		err = app.db.CheckSchema(ctx)
 	}
 	if err != nil {
 		return err
 	}
-	parts.config.Store = parts.db
-	if parts.observer != nil {
-		if err := p.observeStore(parts); err != nil {
+	app.config.Store = app.db
+	if app.observer != nil {
+		if err := p.observeStore(app); err != nil {
 			return err
 		}
-		parts.config.Hooks = parts.observer.Hooks()
+		app.config.Hooks = app.observer.Hooks()
 	}
-	parts.client, err = queue.NewClient(parts.config)
+	app.client, err = queue.NewClient(app.config)
 	return err
 }
 
 // connect is plan and open for a command that only looks at tasks or tidies
 // them up, and dispatches nothing. It creates neither a database nor tables.
-func (p *program) connect(ctx context.Context) (*parts, error) {
-	parts, err := p.plan(ctx, false, false)
+func (p *program) connect(ctx context.Context) (*App, error) {
+	app, err := p.plan(ctx, false, false)
 	if err == nil {
 		err = p.checkKept()
 	}
@@ -164,29 +164,29 @@ func (p *program) connect(ctx context.Context) (*parts, error) {
 		return nil, err
 	}
 	// It returns every error of the database, and ends then: nothing is retried.
-	parts.config.Logger = slog.New(slog.DiscardHandler)
-	parts.existing = true
-	if err := p.open(ctx, parts, nil, false); err != nil {
-		parts.close()
+	app.config.Logger = slog.New(slog.DiscardHandler)
+	app.existing = true
+	if err := p.open(ctx, app, nil, false); err != nil {
+		app.close()
 		return nil, err
 	}
-	return parts, nil
+	return app, nil
 }
 
 // cloudDispatcher makes the dispatcher over Cloud Tasks.
-func (p *program) cloudDispatcher(ctx context.Context, parts *parts) (queue.Dispatcher, error) {
+func (p *program) cloudDispatcher(ctx context.Context, app *App) (queue.Dispatcher, error) {
 	var err error
-	parts.tasks, err = cloudtasks.Dial(ctx, cloudtasks.DialConfig{EmulatorHost: p.config.Settings.CloudTasksEmulatorHost})
+	app.tasks, err = cloudtasks.Dial(ctx, cloudtasks.DialConfig{EmulatorHost: p.config.Settings.CloudTasksEmulatorHost})
 	if err != nil {
 		return nil, fmt.Errorf("cloud tasks: %w", err)
 	}
-	return cloudtasks.New(parts.tasks, parts.target.Tasks)
+	return cloudtasks.New(app.tasks, app.target.Tasks)
 }
 
 // executor makes the executor of this process.
-func (p *program) executor(parts *parts, concurrency int) (*queue.Executor, error) {
-	return queue.NewExecutor(parts.client, queue.ExecutorConfig{
-		Lease: time.Duration(p.config.Settings.TasksLease), Timeout: p.config.DefaultTimeout(parts.mode), Concurrency: concurrency,
+func (p *program) executor(app *App, concurrency int) (*queue.Executor, error) {
+	return queue.NewExecutor(app.client, queue.ExecutorConfig{
+		Lease: time.Duration(p.config.Settings.TasksLease), Timeout: p.config.DefaultTimeout(app.mode), Concurrency: concurrency,
 	})
 }
 
@@ -194,26 +194,26 @@ func (p *program) executor(parts *parts, concurrency int) (*queue.Executor, erro
 const flushTime = 2 * time.Second
 
 // flush exports what telemetry is left, until ctx ends.
-func (parts *parts) flush(ctx context.Context) {
-	if err := parts.observer.shutdown(ctx); err != nil {
-		parts.log.Warn("some telemetry was not exported", "error", err)
+func (app *App) flush(ctx context.Context) {
+	if err := app.observer.shutdown(ctx); err != nil {
+		app.log.Warn("some telemetry was not exported", "error", err)
 	}
-	parts.observer = nil
+	app.observer = nil
 }
 
-func (parts *parts) close() {
-	flushing, cancel := context.WithTimeout(context.Background(), parts.endTime(flushTime))
+func (app *App) close() {
+	flushing, cancel := context.WithTimeout(context.Background(), app.endTime(flushTime))
 	defer cancel()
-	parts.flush(flushing)
-	if parts.db != nil {
-		if err := closeDatabase(parts.db, parts.endTime(closeTime)); err != nil {
-			parts.log.Warn("closing the database", "error", err)
+	app.flush(flushing)
+	if app.db != nil {
+		if err := closeDatabase(app.db, app.endTime(closeTime)); err != nil {
+			app.log.Warn("closing the database", "error", err)
 		}
 	}
-	if parts.tasks != nil {
-		_ = parts.tasks.Close()
+	if app.tasks != nil {
+		_ = app.tasks.Close()
 	}
-	if parts.jobs != nil {
-		_ = parts.jobs.Close()
+	if app.jobs != nil {
+		_ = app.jobs.Close()
 	}
 }

@@ -49,32 +49,32 @@ func (c *workCmd) Run(ctx context.Context, p *program) error {
 			return err
 		}
 	}
-	parts, err := p.plan(ctx, true, true)
+	app, err := p.plan(ctx, true, true)
 	if err != nil {
 		return err
 	}
 	if rawURL, _ := p.config.DatabaseURL(); isMemory(rawURL) {
-		parts.log.Warn("no other process can store tasks in a database in memory: this worker gets none", "database", rawURL)
+		app.log.Warn("no other process can store tasks in a database in memory: this worker gets none", "database", rawURL)
 	}
-	defer parts.close()
-	if err := p.open(ctx, parts, nil, false); err != nil {
+	defer app.close()
+	if err := p.open(ctx, app, nil, false); err != nil {
 		return err
 	}
-	stopMetrics, err := p.serveMetrics(ctx, parts)
+	stopMetrics, err := p.serveMetrics(ctx, app)
 	if err != nil {
 		return err
 	}
 	defer stopMetrics()
-	if err := p.checkBackend(parts, c.Backend, false); err != nil {
+	if err := p.checkBackend(app, c.Backend, false); err != nil {
 		return err
 	}
-	executor, err := p.executor(parts, c.Concurrency)
+	executor, err := p.executor(app, c.Concurrency)
 	if err != nil {
 		return err
 	}
-	ctx, stopped := c.stopOnSignal(ctx, p, parts, executor)
+	ctx, stopped := c.stopOnSignal(ctx, p, app, executor)
 	if c.Continuous {
-		defer p.sweepAlong(ctx, parts.client)()
+		defer p.sweepAlong(ctx, app.client)()
 	}
 	progress := p.progress("tasks run")
 	worked, err := executor.Work(ctx, queue.WorkConfig{
@@ -83,13 +83,13 @@ func (c *workCmd) Run(ctx context.Context, p *program) error {
 	})
 	progress.end()
 	if err := stopped(); err != nil {
-		parts.log.Error("stopped with tasks still running; they keep their claims until their leases are over", "error", err)
+		app.log.Error("stopped with tasks still running; they keep their claims until their leases are over", "error", err)
 		return errSilent
 	}
 	if err != nil {
 		return err
 	}
-	parts.log.Info("work ends", "tasks_run", worked.Runs, "failed", worked.Failed)
+	app.log.Info("work ends", "tasks_run", worked.Runs, "failed", worked.Failed)
 	switch {
 	case worked.Failed > 0 && c.FailedExitCode != 0:
 		return exitStatus(c.FailedExitCode)
@@ -117,7 +117,7 @@ func (c *workCmd) check() error {
 // and running tasks may end within the shutdown timeout; after it, or at a second
 // signal, their claims are given back. stopped waits for that, if a signal came,
 // and fails if functions did not return, so that their claims could not be.
-func (c *workCmd) stopOnSignal(ctx context.Context, p *program, parts *parts, e *queue.Executor) (_ context.Context, stopped func() error) {
+func (c *workCmd) stopOnSignal(ctx context.Context, p *program, app *App, e *queue.Executor) (_ context.Context, stopped func() error) {
 	timeout := time.Duration(0)
 	if p.config.OnPlatform() {
 		timeout = 8 * time.Second
@@ -133,14 +133,14 @@ func (c *workCmd) stopOnSignal(ctx context.Context, p *program, parts *parts, e 
 			result <- nil
 			return
 		}
-		parts.log.Info("stopping: running tasks may end first")
+		app.log.Info("stopping: running tasks may end first")
 		draining, cut := context.WithCancel(ctx)
 		defer cut()
 		if timeout > 0 {
 			draining, cut = context.WithTimeout(draining, max(timeout-lingerTime, timeout/2))
 			defer cut()
 		}
-		context.AfterFunc(parts.hurryOn(draining, signals), cut)
+		context.AfterFunc(app.hurryOn(draining, signals), cut)
 		result <- e.Shutdown(draining, lingerTime)
 	}()
 	return working, func() error {
