@@ -1,6 +1,7 @@
 package deploy_test
 
 import (
+	"io/fs"
 	"os"
 	"path/filepath"
 	"regexp"
@@ -93,6 +94,32 @@ func TestLinksInTheDocsLeadSomewhere(t *testing.T) {
 			}
 			if !slices.Contains(anchors, match[2]) {
 				t.Errorf("%s: %s has no heading %s", page, target, match[2])
+			}
+		}
+	}
+}
+
+// Pages name tests as evidence: they exist.
+func TestTestsNamedInTheDocsExist(t *testing.T) {
+	var code strings.Builder
+	err := filepath.WalkDir("..", func(path string, entry fs.DirEntry, err error) error {
+		if err != nil || entry.IsDir() || !strings.HasSuffix(path, "_test.go") {
+			return err
+		}
+		text, err := os.ReadFile(path)
+		code.Write(text)
+		return err
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, page := range texts(t, "*.md", "docs/*.md") {
+		if page == "CHANGELOG.md" { // history
+			continue
+		}
+		for _, name := range all("`(Test[A-Z][A-Za-z0-9]+)`", read(t, page)) {
+			if !strings.Contains(code.String(), "func "+name+"(") {
+				t.Errorf("%s names %s, which does not exist", page, name)
 			}
 		}
 	}
