@@ -141,6 +141,20 @@ var (
 	ErrBusy = errors.New("all task slots of this process are taken")
 )
 
+// ConfigError is a field of the Config of a [Store] that is missing or wrong. Its
+// Error names the field as the package does, such as Config.URL; a program whose
+// users set it by another name says that name and Text.
+type ConfigError struct {
+	Field string // "URL"
+	Text  string // what is wrong, and what the field accepts
+	Err   error  // the cause, whose text is in Text; may be nil
+}
+
+func (e *ConfigError) Error() string { return "Config." + e.Field + ": " + e.Text }
+
+// Unwrap returns the cause.
+func (e *ConfigError) Unwrap() error { return e.Err }
+
 // IDConflictError is ErrIDConflict, and says which ID it is.
 type IDConflictError struct{ ID uuid.UUID }
 

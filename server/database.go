@@ -2,6 +2,7 @@ package server
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"net/url"
 	"strings"
@@ -73,12 +74,12 @@ func (p *program) databaseOpener(how opening) (open func(context.Context) (datab
 	}
 	switch scheme := dburl.Scheme(rawURL); scheme {
 	case "postgres":
-		cfg := pgstore.Config{URL: rawURL, MaxConns: p.config.Settings.DBMaxConns, Pooler: p.config.Settings.DBPooler, DialFunc: dial, Name: name}
-		if err := cfg.Validate(); err != nil {
-			return nil, usageError{err}
+		cfg := pgstore.Config{
+			URL: rawURL, MaxConns: p.config.Settings.DBMaxConns, Pooler: p.config.Settings.DBPooler, DialFunc: dial, Name: name,
+			Unchecked: how.unchecked, Observe: p.calls.begin, SettingName: databaseSetting,
 		}
-		if how.unchecked {
-			return func(ctx context.Context) (database, error) { return opened(pgstore.OpenUnchecked(ctx, cfg)) }, nil
+		if err := cfg.Validate(); err != nil {
+			return nil, databaseProblem(err)
 		}
 		return func(ctx context.Context) (database, error) { return opened(pgstore.Open(ctx, cfg)) }, nil
 	case "mysql", "sqlite":
@@ -99,6 +100,42 @@ func (p *program) databaseOpener(how opening) (open func(context.Context) (datab
 	default:
 		return nil, unknownDatabase(rawURL)
 	}
+}
+
+// databaseSetting is the variable that sets a field of a store's Config.
+func databaseSetting(field string) string {
+	switch field {
+	case "MaxConns":
+		return "DB_MAX_CONNS"
+	case "Pooler":
+		return "DB_POOLER=true"
+	}
+	return "DATABASE_URL"
+}
+
+// databaseProblem returns the error of a store's Config as the problem of a setting.
+func databaseProblem(err error) error {
+	var wrong *queue.ConfigError
+	if !errors.As(err, &wrong) {
+		return usageError{err}
+	}
+	setting, _, _ := strings.Cut(databaseSetting(wrong.Field), "=")
+	if text, ok := strings.CutPrefix(wrong.Text, "it "); ok { // the name of the setting begins the sentence
+		return config.Problemf(setting, "%s", text)
+	}
+	return config.Problemf(setting, ": %s", wrong.Text)
+}
+
+// lateObserver is known to a store before there is anything to observe it with.
+type lateObserver struct {
+	observe func(ctx context.Context, op string) (ended func(error))
+}
+
+func (o *lateObserver) begin(ctx context.Context, op string) (ended func(error)) {
+	if o.observe == nil {
+		return func(error) {}
+	}
+	return o.observe(ctx, op)
 }
 
 // unknownDatabase says how a database is named. It quotes no more of the URL than

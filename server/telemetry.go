@@ -192,13 +192,15 @@ func (o *observer) shutdown(ctx context.Context) error {
 // observeStore has the store observed by what is exported: its tasks, if this
 // process is there to stay, its connections, and, if asked, what it does.
 func (p *program) observeStore(app *App) error {
-	store, ok := app.db.(interface {
-		Observe(func(ctx context.Context, op string) (ended func(error)))
-	})
-	if ok && p.config.Settings.TraceDatabase {
+	if p.config.Settings.TraceDatabase {
 		scheme, _, _ := strings.Cut(cmp.Or(p.config.Settings.DatabaseURL, config.DefaultDatabase), ":")
 		system := map[string]string{"postgres": "postgresql", "postgresql": "postgresql", "mysql": "mysql"}[scheme]
-		store.Observe(app.observer.Observe(cmp.Or(system, "sqlite")))
+		p.calls.observe = app.observer.Observe(cmp.Or(system, "sqlite"))
+		if store, ok := app.db.(interface {
+			Observe(func(ctx context.Context, op string) (ended func(error)))
+		}); ok {
+			store.Observe(p.calls.observe)
+		}
 	}
 	if !app.runs {
 		return nil

@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/google/uuid"
+	"github.com/jackc/pgerrcode"
 	"github.com/jackc/pgx/v5"
 
 	"github.com/claimcheck-go/claimcheck/queue"
@@ -40,7 +41,7 @@ func insertCopy(ctx context.Context, conn *pgx.Conn, rows []*queue.NewRow) error
 	if err != nil && !conn.IsClosed() {
 		_, _ = conn.Exec(ctx, `ROLLBACK`) // if that fails too, the pool throws the connection away
 	}
-	if isCode(err, "23505") || isCode(err, "0A000") { // unique violation; row-level security
+	if isCode(err, pgerrcode.UniqueViolation) || isCode(err, pgerrcode.FeatureNotSupported) { // row-level security
 		return errNotCopied
 	}
 	if err != nil {

@@ -52,7 +52,7 @@ var ShouldPing = shouldPing
 
 // OpenIdle opens a store whose connections count as idle for that long at each use.
 func OpenIdle(t testing.TB, url string, idle time.Duration) *Store {
-	config, err := Config{URL: url}.pool()
+	config, err := Config{URL: url}.poolConfig()
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -1,15 +1,12 @@
 package pgstore
 
 import (
-	"cmp"
 	"context"
 	"fmt"
 	"strconv"
-	"sync/atomic"
 	"time"
 
 	"github.com/jackc/pgx/v5"
-	"github.com/jackc/pgx/v5/pgxpool"
 	"github.com/jackc/pgx/v5/stdlib"
 
 	"github.com/claimcheck-go/claimcheck/internal/dbfacts"
@@ -17,34 +14,6 @@ import (
 
 // oldest is the oldest major version of PostgreSQL that is supported.
 const oldest = 14
-
-// OpenUnchecked is Open for programs that say what is wrong with a database: it
-// refuses none, and contacts none yet.
-func OpenUnchecked(ctx context.Context, config Config) (*Store, error) {
-	poolConfig, err := config.pool()
-	if err != nil {
-		return nil, err
-	}
-	accepted := new(atomic.Bool)
-	afterConnect := poolConfig.AfterConnect
-	poolConfig.AfterConnect = func(ctx context.Context, conn *pgx.Conn) error {
-		accepted.Store(true)
-		if afterConnect == nil {
-			return nil
-		}
-		return afterConnect(ctx, conn)
-	}
-	pool, err := pgxpool.NewWithConfig(ctx, poolConfig)
-	if err != nil {
-		return nil, fmt.Errorf("open PostgreSQL: %w", err)
-	}
-	s := New(pool)
-	s.accepted, s.pooler = accepted, config.Pooler
-	s.sessionSet = !config.Pooler
-	s.server, s.dialFunc = cmp.Or(config.Name, s.server), config.DialFunc != nil
-	s.acquireTimeout = cmp.Or(config.AcquireTimeout, DefaultAcquireTimeout)
-	return s, nil
-}
 
 // Inspect asks the server about itself.
 func (s *Store) Inspect(ctx context.Context) (dbfacts.Facts, error) {
@@ -69,7 +38,7 @@ func (s *Store) Inspect(ctx context.Context) (dbfacts.Facts, error) {
 		// A pooler gives its clients process IDs of its own, to cancel by.
 		f.Pooled = backend != conn.PgConn().PID()
 		if err == nil {
-			err = s.askSettings(ctx, conn, &setting)
+			err = s.readSettings(ctx, conn, &setting)
 		}
 		return err
 	})

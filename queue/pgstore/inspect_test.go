@@ -27,7 +27,8 @@ func inspect(t *testing.T, config pgstore.Config, parameters ...string) dbfacts.
 	}
 	u.RawQuery = query.Encode()
 	config.URL = u.String()
-	s, err := pgstore.OpenUnchecked(t.Context(), config)
+	config.Unchecked = true
+	s, err := pgstore.Open(t.Context(), config)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -3,6 +3,7 @@ package pgstore
 import (
 	"context"
 
+	"github.com/jackc/pgerrcode"
 	"github.com/jackc/pgx/v5"
 )
 
@@ -19,7 +20,7 @@ var readCommitted = pgx.TxOptions{IsoLevel: pgx.ReadCommitted}
 // mustIsolate reports whether err came from the isolation level of the session,
 // which explicit transactions do not have, and has the next ones be explicit.
 func (s *Store) mustIsolate(err error, u use, explicit bool) bool {
-	if s.sessionSet || explicit || u.ownTransaction || !isCode(err, "40001") {
+	if s.sessionSet || explicit || u.ownTransaction || !isCode(err, pgerrcode.SerializationFailure) {
 		return false
 	}
 	s.explicit.Store(true)

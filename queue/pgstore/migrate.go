@@ -5,6 +5,7 @@ import (
 	"embed"
 	"io/fs"
 
+	"github.com/jackc/pgerrcode"
 	"github.com/jackc/pgx/v5/stdlib"
 	"github.com/pressly/goose/v3"
 
@@ -25,7 +26,7 @@ func migrations() migrate.Set {
 	return migrate.Set{
 		Files:        files,
 		Dialect:      goose.DialectPostgres,
-		TableMissing: func(err error) bool { return isCode(err, undefinedTable) },
+		TableMissing: func(err error) bool { return isCode(err, pgerrcode.UndefinedTable) },
 	}
 }
 

@@ -194,13 +194,13 @@ func TestAWaitForAConnectionIsNoSlowWalk(t *testing.T) {
 	}
 	defer other.Release()
 	var released time.Time
-	s.Observe(func(context.Context, string) func(error) {
+	s.observe = func(context.Context, string) func(error) {
 		time.AfterFunc(4*slowWalk, func() {
 			released = time.Now()
 			conn.Release()
 		})
 		return func(error) {}
-	})
+	}
 	claimSeconds(t, s, 1)
 	ended := time.Now()
 	// However slow the machine is, the walk took no longer than this.

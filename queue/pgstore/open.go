@@ -5,67 +5,86 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"net"
-	"net/url"
-	"regexp"
-	"strconv"
-	"strings"
+	"sync/atomic"
 	"time"
 
 	"github.com/jackc/pgx/v5"
-	"github.com/jackc/pgx/v5/pgconn"
 	"github.com/jackc/pgx/v5/pgxpool"
 
-	"github.com/claimcheck-go/claimcheck/internal/dburl"
 	"github.com/claimcheck-go/claimcheck/internal/reserve"
-	"github.com/claimcheck-go/claimcheck/internal/tlserror"
 	"github.com/claimcheck-go/claimcheck/queue"
 )
 
-// Config says which database to open, and how. Only URL is required.
-type Config struct {
-	// URL is postgres://user:password@host:port/database, with the parameters
-	// that libpq knows; for a Unix socket,
-	// postgres://user:password@/database?host=/directory, or
-	// postgres://user:password@//directory/database.
-	URL string
-	// MaxConns is the size of the pool; 10 by default, and at least 2: one
-	// connection is kept for heartbeats and for storing results. Listen uses one
-	// beside the pool.
-	MaxConns int
-	// Pooler says that a transaction pooler such as PgBouncer sits in
-	// between: statements are not prepared, which costs about twice the CPU.
-	Pooler bool
-	// DialFunc makes the connections in place of plain TCP, and encrypts
-	// them itself: the Cloud SQL connector's. The URL then gives only user,
-	// password and database.
-	DialFunc pgconn.DialFunc
-	// Name says in messages what DialFunc connects to; by default that is host
-	// and port.
-	Name string
-	// AcquireTimeout is how long a call waits for a free connection, and how
-	// long making one may take, before it fails with queue.ErrUnavailable;
-	// DefaultAcquireTimeout by default.
-	AcquireTimeout time.Duration
-}
-
-// Open connects to a database. It refuses one with synchronous_commit off. The
-// error of one that is down, or lets nobody in, is one line that says what to
-// check, and is queue.ErrUnavailable. No error contains the password.
+// Open opens a database. Unless config.Migrate is set, call [Store.Migrate] before
+// the first use. Open refuses a database with synchronous_commit off, which loses
+// acknowledged tasks in a crash.
+//
+// The error of a server that is down, or does not admit the user, is one line that
+// says what to check, and is [queue.ErrUnavailable]. No error contains the password.
+// A pool of the caller's stays open after an error.
 func Open(ctx context.Context, config Config) (*Store, error) {
-	s, err := OpenUnchecked(ctx, config)
-	if err != nil {
+	if err := config.Validate(); err != nil {
 		return nil, err
 	}
-	if err := s.checkDurable(ctx); err != nil {
-		s.abandon()
+	s, err := config.connect(ctx)
+	if err != nil || config.Unchecked {
+		return s, err
+	}
+	err = s.checkDatabase(ctx)
+	if err == nil && config.Migrate {
+		_, err = s.Migrate(ctx)
+	}
+	if err != nil {
+		if config.Pool == nil {
+			s.abandon()
+		}
 		return nil, err
 	}
 	return s, nil
 }
 
+// New returns a Store on a pool of the caller's, which [Store.Close] closes. Its
+// connections keep their settings: on those of [Open], plan_cache_mode is
+// force_generic_plan and the isolation level is READ COMMITTED. With another default
+// level, each transaction of the store names its own from the first serialization
+// failure on, which costs two round trips more. New panics if pool is nil;
+// Open with Config.Pool takes further settings.
+func New(pool *pgxpool.Pool) *Store {
+	if pool == nil {
+		panic("pgstore: New: the pool is nil: check the error of pgxpool.New")
+	}
+	return Config{Pool: pool}.store(pool)
+}
+
+// connect contacts nothing yet.
+func (c Config) connect(ctx context.Context) (*Store, error) {
+	if c.Pool != nil {
+		return c.store(c.Pool), nil
+	}
+	config, err := c.poolConfig()
+	if err != nil {
+		return nil, err
+	}
+	accepted := new(atomic.Bool)
+	afterConnect := config.AfterConnect
+	config.AfterConnect = func(ctx context.Context, conn *pgx.Conn) error {
+		accepted.Store(true)
+		if afterConnect == nil {
+			return nil
+		}
+		return afterConnect(ctx, conn)
+	}
+	pool, err := pgxpool.NewWithConfig(ctx, config)
+	if err != nil {
+		return nil, fmt.Errorf("open PostgreSQL: %w", err)
+	}
+	s := c.store(pool)
+	s.accepted, s.sessionSet = accepted, !c.Pooler
+	return s, nil
+}
+
 // abandon closes a store that could not be opened. A connection that waits for a
-// pooler takes 15 s to close, which is left to the background.
+// pooler takes 15 s to close, which happens in the background.
 func (s *Store) abandon() {
 	const patience = time.Second
 	closed := make(chan struct{})
@@ -76,99 +95,13 @@ func (s *Store) abandon() {
 	}
 }
 
-// Validate reports what is wrong with the configuration; it contacts nothing.
-func (c Config) Validate() error {
-	_, err := c.pool()
-	return err
-}
-
-func (c Config) pool() (*pgxpool.Config, error) {
-	rawURL, err := dburl.Canonical(c.URL)
-	if err != nil {
-		return nil, fmt.Errorf("DATABASE_URL: %w", err)
-	}
-	switch dburl.Scheme(rawURL) {
-	case "mysql", "sqlite": // mariadb is mysql by now
-		return nil, fmt.Errorf("package pgstore is for PostgreSQL: open a %s: URL with package sqlstore", dburl.Scheme(rawURL))
-	}
-	u, err := url.Parse(rawURL)
-	if err != nil || u.Scheme != "postgres" || dburl.Misread(rawURL) {
-		// What url.Parse says may quote the password.
-		return nil, errors.New("DATABASE_URL is not a PostgreSQL URL: it must look like postgres://user:password@host:5432/database, or postgres://user:password@/database?host=/directory for a socket, with special characters in the password percent-encoded (@ as %40, / as %2F, ? as %3F, # as %23)")
-	}
-	config, err := pgxpool.ParseConfig(rawURL)
-	if err != nil {
-		// It reads: cannot parse `URL`: reason.
-		reason := err.Error()[strings.LastIndex(err.Error(), "`")+1:]
-		if password, _ := u.User.Password(); password != "" {
-			reason = strings.ReplaceAll(reason, password, "xxxxx")
-		}
-		return nil, fmt.Errorf("DATABASE_URL is not a PostgreSQL URL%s", reason)
-	}
-	if c.MaxConns != 0 && c.MaxConns < reserve.MinConns {
-		return nil, fmt.Errorf("pgstore: Config.MaxConns must be at least %d, not %d: one connection is kept for heartbeats and for storing results", reserve.MinConns, c.MaxConns)
-	}
-	config.MaxConns = int32(cmp.Or(c.MaxConns, 10)) //nolint:gosec // nobody has two billion
-	config.ShouldPing = shouldPing
-	conn := config.ConnConfig
-	if conn.ConnectTimeout == 0 {
-		conn.ConnectTimeout = cmp.Or(c.AcquireTimeout, DefaultAcquireTimeout)
-	}
-	if c.Pooler {
-		conn.DefaultQueryExecMode = pgx.QueryExecModeExec
-	} else {
-		config.AfterConnect = session
-	}
-	if c.DialFunc != nil {
-		conn.DialFunc = c.DialFunc
-		conn.LookupFunc = func(_ context.Context, host string) ([]string, error) { return []string{host}, nil }
-		conn.TLSConfig, conn.Fallbacks = nil, nil
-	}
-	return config, nil
-}
-
-// A connection that has been idle for longer than checkAfter is looked at before
-// it is used, and one that has been for longer than pingAfter is asked: looking
-// does not notice a peer that went away without a word.
-const (
-	checkAfter = time.Second
-	pingAfter  = 5 * time.Minute
-)
-
-// shouldPing reports whether the pool pings a connection before it is used, and
-// replaces it if it does not answer. By default the pool pings each one that has
-// been idle for a second, which for a worker that has nothing to do is a statement
-// beside each of its own. Reading tells without a statement that the server closed
-// the connection, or has said that it will.
-func shouldPing(_ context.Context, p pgxpool.ShouldPingParams) bool {
-	switch {
-	case p.IdleDuration <= checkAfter:
-		return false
-	case p.IdleDuration > pingAfter:
-		return true
-	}
-	if quiet, known := isQuiet(p.Conn.PgConn().Conn()); known {
-		return !quiet
-	}
-	return p.Conn.PgConn().CheckConn() != nil //nolint:staticcheck // Ping is what it replaces here: it does notice a closed connection
-}
-
-// session sets what the statements rely on. plan_cache_mode: the plans of
-// prepared statements do not depend on the parameters, but the server goes on
-// planning those that take arrays, which costs more than to run them. The
-// isolation level may be another one by default for this role or database.
-func session(ctx context.Context, conn *pgx.Conn) error {
-	_, err := conn.Exec(ctx, `SET plan_cache_mode = force_generic_plan; SET default_transaction_isolation = 'read committed'`)
-	return err
-}
-
-// checkDurable makes the first connection, and refuses a database that
+// checkDatabase makes the first connection, and refuses a database that
 // acknowledges rows before they are safe, or has no schema for the tables.
-func (s *Store) checkDurable(ctx context.Context) error {
+func (s *Store) checkDatabase(ctx context.Context) error {
 	var setting string
 	err := s.firstAnswer(ctx, "open PostgreSQL", func(ctx context.Context) error {
 		return s.on(ctx, "open PostgreSQL", func(conn *pgx.Conn) error {
-			return s.askSettings(ctx, conn, &setting)
+			return s.readSettings(ctx, conn, &setting)
 		})
 	})
 	if err != nil {
@@ -182,9 +115,25 @@ func (s *Store) checkDurable(ctx context.Context) error {
 	return nil
 }
 
+// readSettings reads what decides whether a database can be used at all. It refuses
+// a search_path without a schema that exists and that the user may use: PostgreSQL
+// would neither find the tables nor create them.
+func (s *Store) readSettings(ctx context.Context, conn *pgx.Conn, synchronousCommit *string) error {
+	var schema *string
+	var path, user string
+	err := conn.QueryRow(ctx, "SELECT current_setting('synchronous_commit'), current_schema(), current_setting('search_path'), current_user").
+		Scan(synchronousCommit, &schema, &path, &user)
+	if err != nil || schema != nil {
+		return err
+	}
+	quoted := pgx.Identifier{user}.Sanitize()
+	return fmt.Errorf("open %s: the search_path (%s) has no schema that exists and that this user may use: create the schema (CREATE SCHEMA … AUTHORIZATION %s), or GRANT USAGE, CREATE ON SCHEMA … TO %s, or correct search_path (in the URL's parameters, or ALTER ROLE %s SET search_path = …)",
+		s.where(), path, quoted, quoted, quoted)
+}
+
 // firstAnswer runs do, which makes a connection or is its first statement, and
-// gives both together the acquire timeout: a pooler accepts connections while it
-// has none to the server to give, and lets their first statement wait.
+// bounds both together by the acquire timeout: a pooler accepts connections while
+// it has no free connection to the server, and delays their first statement.
 func (s *Store) firstAnswer(ctx context.Context, op string, do func(context.Context) error) error {
 	limited, cancel := context.WithTimeout(ctx, s.acquireTimeout)
 	defer cancel()
@@ -202,123 +151,20 @@ func (s *Store) firstAnswer(ctx context.Context, op string, do func(context.Cont
 	return &outage{fmt.Sprintf("%s: %s: no connection to %s within %s: %s", op, queue.ErrUnavailable, s.where(), s.acquireTimeout, why), queue.ErrUnavailable, err}
 }
 
-// outage is a failure of the database itself, in one line. kind is
-// queue.ErrUnavailable, or one that says more.
-type outage struct {
-	text        string
-	kind, cause error
+// store is a Store on a pool.
+func (c Config) store(pool *pgxpool.Pool) *Store {
+	conn := pool.Config().ConnConfig
+	s := &Store{
+		pool:           pool,
+		server:         cmp.Or(c.Name, serverName(conn.Host, conn.Port)),
+		setting:        c.setting,
+		dialFunc:       c.DialFunc != nil,
+		pooler:         c.Pooler,
+		accepted:       new(atomic.Bool),
+		acquireTimeout: cmp.Or(c.AcquireTimeout, DefaultAcquireTimeout),
+		reserve:        reserve.Of(int(pool.Config().MaxConns)),
+		observe:        c.Observe,
+	}
+	s.setBatching(defaultLimits)
+	return s
 }
-
-func (e *outage) Error() string   { return e.text }
-func (e *outage) Unwrap() []error { return []error{e.kind, e.cause} }
-
-// contention says what a statement was given up for.
-func (s *Store) contention(err *pgconn.PgError) string {
-	text := fmt.Sprintf("%s (SQLSTATE %s)", err.Message, err.Code)
-	if err.Code == "57014" && strings.Contains(err.Message, "statement timeout") {
-		text += ": statement_timeout of this role or database is too short for it"
-	}
-	return text
-}
-
-// serverName names a server in messages: host and port, or the socket.
-func serverName(host string, port uint16) string {
-	if network, address := pgconn.NetworkAddress(host, port); network == "unix" {
-		return address
-	}
-	return net.JoinHostPort(host, strconv.Itoa(int(port)))
-}
-
-// where names the database in messages.
-func (s *Store) where() string {
-	c := s.pool.Config().ConnConfig
-	return fmt.Sprintf("PostgreSQL at %s/%s as user %s", s.server, c.Database, c.User)
-}
-
-// explain says in one line what is wrong with the database, and what to check.
-func (s *Store) explain(err error) string {
-	var pgErr *pgconn.PgError
-	var dns *net.DNSError
-	var connectErr *pgconn.ConnectError
-	said := func(format string, args ...any) string {
-		return s.where() + ": " + fmt.Sprintf(format, args...)
-	}
-	cause := lastAttempt(err)
-	switch {
-	case errors.As(err, &pgErr) && pgErr.Code == "28000" && strings.Contains(pgErr.Message, "pg_hba.conf"):
-		return said("the server does not let this user in from here, or not in this way (%s, SQLSTATE %s): check its pg_hba.conf, and sslmode in DATABASE_URL", pgErr.Message, pgErr.Code)
-	case pgErr != nil && (pgErr.Code == "28P01" || pgErr.Code == "28000"):
-		return said("the server refused this user or password (%s, SQLSTATE %s): check both in DATABASE_URL", pgErr.Message, pgErr.Code)
-	case pgErr != nil && pgErr.Code == "3D000":
-		return said("there is no such database: create it, or correct the name in DATABASE_URL")
-	case pgErr != nil && pgErr.Code == "25006":
-		return said("it accepts no writes (%s, SQLSTATE %s): it is a standby, or default_transaction_read_only is on for it, this database or this role", pgErr.Message, pgErr.Code)
-	case pgErr != nil:
-		return said("%s (SQLSTATE %s)", pgErr.Message, pgErr.Code)
-	case s.dialFunc && errors.As(err, &connectErr):
-		_, text, _ := strings.Cut(oneLine(err), "dial error: ") // before it stands an address that means nothing
-		return said("it cannot be reached: %s", cmp.Or(text, innermost(err)))
-	case errors.As(err, &dns):
-		return said("the host name is not known: check it in DATABASE_URL")
-	case tlserror.Is(cause), errors.As(err, &connectErr) && strings.Contains(cause.Error(), refusedTLS):
-		return said("no encrypted connection (%s): check sslmode and sslrootcert in DATABASE_URL", innermost(cause))
-	case errors.As(err, &connectErr) && otherProtocol.MatchString(cause.Error()):
-		return said("what answers there is not PostgreSQL: are host and port in DATABASE_URL right?")
-	case errors.As(err, &connectErr) && strings.HasPrefix(s.server, "/"):
-		return said("it does not answer (%s): is it running, and is the socket in DATABASE_URL right? (On Cloud Run the service's Cloud SQL connections must name the instance.)", innermost(cause))
-	case errors.As(err, &connectErr):
-		return said("it does not answer (%s): is it running, and are host and port in DATABASE_URL right?", innermost(cause))
-	}
-	return said("the connection broke (%s)", innermost(err))
-}
-
-// refusedTLS is the text of the driver's error when a server has no TLS.
-const refusedTLS = "server refused TLS connection"
-
-// otherProtocol matches the driver's errors when the peer does not speak
-// PostgreSQL's protocol.
-var otherProtocol = regexp.MustCompile("received unexpected message|unknown message type")
-
-// lastAttempt is err without the attempts that the server refused to encrypt, if
-// another attempt followed: with sslmode=prefer, the default, one without TLS
-// does, and its error is the cause.
-func lastAttempt(err error) error {
-	var connectErr *pgconn.ConnectError
-	if !errors.As(err, &connectErr) {
-		return err
-	}
-	attempts, several := connectErr.Unwrap().(interface{ Unwrap() []error })
-	if !several {
-		return err
-	}
-	var others []error
-	for _, attempt := range attempts.Unwrap() {
-		if !strings.Contains(attempt.Error(), refusedTLS) {
-			others = append(others, attempt)
-		}
-	}
-	if len(others) == 0 {
-		return err
-	}
-	return errors.Join(others...)
-}
-
-// innermost is the first cause at the bottom of err: what is above it repeats
-// the addresses, once for each.
-func innermost(err error) string {
-	for {
-		switch wrapped := err.(type) {
-		case interface{ Unwrap() []error }:
-			err = wrapped.Unwrap()[0]
-			continue
-		case interface{ Unwrap() error }:
-			if cause := wrapped.Unwrap(); cause != nil {
-				err = cause
-				continue
-			}
-		}
-		return oneLine(err)
-	}
-}
-
-func oneLine(err error) string { return strings.Join(strings.Fields(err.Error()), " ") }

@@ -48,7 +48,7 @@ func TestOpenSaysWhatIsWrong(t *testing.T) {
 		url      string
 		mentions []string
 	}{
-		"wrong password": {"postgres://" + testdb.PasswordRole + ":s3cret@" + base + "postgres", []string{"refused this user or password", "28P01", base + "postgres", testdb.PasswordRole, "DATABASE_URL"}},
+		"wrong password": {"postgres://" + testdb.PasswordRole + ":s3cret@" + base + "postgres", []string{"refused this user or password", "28P01", base + "postgres", testdb.PasswordRole, "Config.URL"}},
 		"no password":    {"postgres://" + testdb.PasswordRole + "@" + base + "postgres", []string{base + "postgres"}},
 		"no database":    {"postgres://postgres:s3cret@" + base + "nowhere", []string{base + "nowhere", "no such database", "create it"}},
 		"no server":      {"postgres://postgres:s3cret@127.0.0.1:1/x", []string{"127.0.0.1:1/x", "does not answer", "connection refused", "is it running"}},
@@ -128,10 +128,10 @@ func TestOpenRefusesBadURLs(t *testing.T) {
 		"postgres://u:s3cret/x@host/db", "postgres://u:s3cret%zz@host/db", "postgres://u:s3cret@host:port/db",
 		"postgres://u:s3cret@host/db?sslmode=s3cret", "postgres://u:s3cret@host/db?connect_timeout=soon",
 	} {
-		mentions(t, refused(t, pgstore.Config{URL: url}), "DATABASE_URL")
+		mentions(t, refused(t, pgstore.Config{URL: url}), "Config.URL")
 	}
 	for _, url := range []string{"mysql://root:s3cret@localhost/x", "mariadb://root:s3cret@localhost/x", "sqlite:x.db"} {
-		mentions(t, refused(t, pgstore.Config{URL: url}), "package sqlstore")
+		mentions(t, refused(t, pgstore.Config{URL: url}), "open a ", "with package ")
 	}
 }
 

@@ -20,7 +20,7 @@ func TestOpenSaysThatTLSFailed(t *testing.T) {
 	refusedTLS := func(mode string, words ...string) {
 		t.Helper()
 		err := refused(t, pgstore.Config{URL: server.URL("postgres") + "?sslmode=" + mode, AcquireTimeout: 10 * time.Second})
-		mentions(t, err, append(words, "no encrypted connection", "check sslmode and sslrootcert in DATABASE_URL")...)
+		mentions(t, err, append(words, "no encrypted connection", "check sslmode and sslrootcert in Config.URL")...)
 		if strings.Contains(err.Error(), "does not answer") || strings.Contains(err.Error(), "is it running") || !errors.Is(err, queue.ErrUnavailable) {
 			t.Errorf("sslmode=%s: %v", mode, err)
 		}

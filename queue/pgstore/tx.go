@@ -7,6 +7,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/jackc/pgerrcode"
 	"github.com/jackc/pgx/v5"
 
 	"github.com/claimcheck-go/claimcheck/queue"
@@ -58,7 +59,7 @@ func (s *Store) in(ctx context.Context, op string, tx queue.Tx, do func(pgx.Tx) 
 	if errors.Is(err, pgx.ErrTxClosed) {
 		return fmt.Errorf("%s: %w: %w", op, queue.ErrInvalid, err)
 	}
-	if isCode(err, "40001") && strings.Contains(err.Error(), "concurrent") { // and not a conflict between other statements
+	if isCode(err, pgerrcode.SerializationFailure) && strings.Contains(err.Error(), "concurrent") { // and not a conflict between other statements
 		return fmt.Errorf("%s: %w: the row has changed since this transaction began (heartbeats renew the lease), which its isolation level does not allow: begin it with READ COMMITTED, or make this its first statement: %w", op, queue.ErrContended, err)
 	}
 	if err != nil && own.Conn().IsClosed() {
