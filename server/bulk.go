@@ -15,63 +15,103 @@ import (
 // chunkSize is how many lines of a bulk enqueue are one transaction.
 const chunkSize = 1000
 
-// bulk enqueues one task for each line of standard input, in chunks. At a bad
-// line the chunks before it stay stored, and nothing of its own chunk is.
+// bulk is an enqueue of many tasks, one for each line of standard input.
+type bulk struct {
+	*program
+	cmd    *enqueueCmd
+	client *queue.Client
+	shown  progress
+
+	chunk  []queue.Request
+	lines  []int // where each request of the chunk is
+	stored int   // tasks of the chunks before
+}
+
+// bulk enqueues the tasks of standard input, in chunks. At a bad line the chunks
+// before it stay stored, and nothing of its own chunk is. On a terminal it prints how
+// many tasks are stored; their IDs are printed elsewhere, or when asked for.
 func (c *enqueueCmd) bulk(ctx context.Context, p *program, client *queue.Client) error {
-	lines := bufio.NewReader(p.input(ctx))
-	limit := int(p.config.Settings.TasksMaxBody)
-	var chunk []queue.Request
-	first, stored := 1, 0 // number of the chunk's first line
-	numbers := make([]int, 0, chunkSize)
-	shown := p.progress("tasks stored")
-	defer shown.end()
-	flush := func() error {
-		if len(chunk) == 0 {
-			return nil
-		}
-		handles, err := client.EnqueueMany(ctx, chunk...)
-		if err != nil {
-			return bulkError(err, numbers, first, stored)
-		}
-		stored += len(handles)
-		shown.add(len(handles))
-		for i, handle := range handles {
-			p.warnArgs(fmt.Sprintf("line %d: ", numbers[i]), handle)
-			if err := c.printHandle(p, handle); err != nil {
-				return err
-			}
-		}
-		chunk, numbers = nil, numbers[:0]
-		return nil
+	b := &bulk{program: p, cmd: c, client: client, shown: p.progress("tasks stored")}
+	err := b.readAll(ctx)
+	b.shown.end()
+	if err == nil && !b.printsIDs() {
+		_, err = fmt.Fprintf(p.stdout, "%d tasks stored\n", b.stored)
 	}
+	return err
+}
+
+func (b *bulk) printsIDs() bool { return b.cmd.JSON || b.cmd.IDs || !isTerminal(b.stdout) }
+
+func (b *bulk) readAll(ctx context.Context) error {
+	lines := bufio.NewReader(b.input(ctx))
+	limit := int(b.config.Settings.TasksMaxBody)
 	for number := 1; ; number++ {
 		line, err := readLine(lines, limit)
 		if errors.Is(err, io.EOF) && len(line) == 0 {
-			return flush()
+			return b.flush(ctx)
 		}
 		if ctx.Err() != nil {
-			return fmt.Errorf("line %d: %w; %d tasks of the lines before are stored", first, ctx.Err(), stored)
+			return fmt.Errorf("line %d: %w; %d tasks of the lines before are stored", b.first(number), ctx.Err(), b.stored)
 		}
 		if err != nil && !errors.Is(err, io.EOF) {
-			return badLine(number, err, stored)
+			return badLine(number, err, b.stored)
 		}
 		if len(bytes.TrimSpace(line)) == 0 {
 			continue
 		}
 		request, err := httpapi.ParseEnqueue(line)
 		if err != nil {
-			return badLine(number, err, stored)
+			return badLine(number, err, b.stored)
 		}
-		if len(chunk) == 0 {
-			first = number
+		b.chunk, b.lines = append(b.chunk, request), append(b.lines, number)
+		if len(b.chunk) < chunkSize {
+			continue
 		}
-		chunk, numbers = append(chunk, request), append(numbers, number)
-		if len(chunk) == chunkSize {
-			if err := flush(); err != nil {
-				return err
-			}
+		if err := b.flush(ctx); err != nil {
+			return err
 		}
 	}
+}
+
+// first is the first line that is not stored.
+func (b *bulk) first(number int) int {
+	if len(b.lines) > 0 {
+		return b.lines[0]
+	}
+	return number
+}
+
+// flush stores the chunk.
+func (b *bulk) flush(ctx context.Context) error {
+	if len(b.chunk) == 0 {
+		return nil
+	}
+	handles, err := b.client.EnqueueMany(ctx, b.chunk...)
+	if err != nil {
+		return b.storeError(err)
+	}
+	b.stored += len(handles)
+	b.shown.add(len(handles))
+	for i, handle := range handles {
+		b.warnArgs(fmt.Sprintf("line %d: ", b.lines[i]), handle)
+		if !b.printsIDs() {
+			continue
+		}
+		if err := b.cmd.printHandle(b.program, handle); err != nil {
+			return err
+		}
+	}
+	b.chunk, b.lines = nil, b.lines[:0]
+	return nil
+}
+
+// storeError names the line that made a chunk fail, if one did.
+func (b *bulk) storeError(err error) error {
+	var refused *queue.RequestError
+	if errors.As(err, &refused) {
+		return badLine(b.lines[refused.Index], refused.Err, b.stored)
+	}
+	return fmt.Errorf("lines from %d: %w; %d tasks of the lines before are stored", b.lines[0], err, b.stored)
 }
 
 func (c *enqueueCmd) printHandle(p *program, handle *queue.Handle) error {
@@ -104,21 +144,12 @@ func readLine(r *bufio.Reader, limit int) ([]byte, error) {
 	}
 }
 
-// badLine is a usage error that names the line and says what was done.
+// badLine is a usage error that names the line and what is stored.
 func badLine(number int, err error, stored int) error {
 	return usagef("line %d: %w; %d tasks of the lines before its chunk are stored, nothing after", number, err, stored)
 }
 
-// bulkError says which line made a chunk fail, if one did.
-func bulkError(err error, numbers []int, first, stored int) error {
-	var refused *queue.RequestError
-	if errors.As(err, &refused) {
-		return badLine(numbers[refused.Index], refused.Err, stored)
-	}
-	return fmt.Errorf("lines from %d: %w; %d tasks of the lines before are stored", first, err, stored)
-}
-
-// refused makes a refusal a usage error.
+// refused makes a usage error of what the queue refuses.
 func refused(err error) error {
 	if errors.Is(err, queue.ErrInvalid) || errors.Is(err, queue.ErrIDConflict) {
 		return usageError{err}

@@ -1,10 +1,16 @@
 package server
 
 import (
+	"fmt"
+	"slices"
 	"strings"
 	"testing"
 
+	"github.com/alecthomas/kong"
 	"github.com/google/uuid"
+
+	"github.com/claimcheck-go/claimcheck/queue"
+	"github.com/claimcheck-go/claimcheck/server/httpapi"
 )
 
 // With --json, whoever reads stdout is told what the endpoint would have said.
@@ -32,5 +38,52 @@ func TestErrorsAreJSONTooWhereTheEndpointAnswersThem(t *testing.T) {
 		if _, stdout, _ := c.call("", step.args...); stdout != "" {
 			t.Errorf("%v prints %q", step.args, stdout)
 		}
+	}
+}
+
+func TestEveryCommandThatPrintsHasJSON(t *testing.T) {
+	c := newCLI(t)
+	for _, step := range []struct{ args, want string }{
+		{"migrate --json", `{"applied":[{"name":"00001_`},
+		{"migrate up --json", `{"applied":[]}`},
+		{"migrate status --json", `{"migrations":[{"name":"00001_`},
+		{"migrate sql --json", `{"sql":"`},
+		{"requeue --older-than 1m --json", `{"ready":0,"failed":0,"dry_run":false}`},
+		{"requeue --older-than 1m --dry-run --json", `{"ready":0,"failed":0,"dry_run":true}`},
+	} {
+		if out := c.ok(strings.Fields(step.args)...); !strings.HasPrefix(out, step.want) || strings.Count(out, "\n") != 1 {
+			t.Errorf("%s: %s", step.args, out)
+		}
+	}
+	if out := c.ok("migrate", "status", "--json"); !strings.Contains(out, `"applied":true,"applied_at":"2`) || strings.Contains(out, `"applied":false`) {
+		t.Error(out)
+	}
+	prints := []string{"enqueue", "run", "result", "status", "purge", "requeue", "sweep", "cancel", "list", "retry", "tasks", "migrate", "doctor", "version"}
+	for _, command := range commandLine(t).Children {
+		has := slices.ContainsFunc(command.Flags, func(flag *kong.Flag) bool { return flag.Name == "json" })
+		if want := slices.Contains(prints, command.Name); has != want {
+			t.Errorf("%s has --json: %v, want %v", command.Name, has, want)
+		}
+	}
+}
+
+// What a flag refuses by its kind and what by its bounds are the same.
+func TestFlagsNameTheirBounds(t *testing.T) {
+	bounds := map[string]string{
+		"purge --days": fmt.Sprintf("from 0 to %d", httpapi.MaxDays), "purge --batch-size": fmt.Sprintf("from 1 to %d", httpapi.MaxBatch),
+		"requeue --batch-size": fmt.Sprintf("from 1 to %d", httpapi.MaxBatch), "sweep --limit": fmt.Sprintf("from 1 to %d", httpapi.MaxBatch),
+		"list --limit": fmt.Sprintf("from 1 to %d", maxListLimit), "list --priority": fmt.Sprintf("from %d to %d", queue.MinPriority, queue.MaxPriority),
+	}
+	for _, command := range commandLine(t).Children {
+		for _, flag := range command.Flags {
+			name := command.Name + " --" + flag.Name
+			if want, bounded := bounds[name]; bounded && flag.Tag.Get("accepts") != want {
+				t.Errorf("%s accepts %q, want %q", name, flag.Tag.Get("accepts"), want)
+			}
+			delete(bounds, name)
+		}
+	}
+	if len(bounds) > 0 {
+		t.Errorf("there are no flags %v", bounds)
 	}
 }

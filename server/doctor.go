@@ -102,7 +102,7 @@ func (c *doctorCmd) Run(ctx context.Context, p *program) error {
 	defer e.close()
 	results := e.run(ctx, func(r doctor.Result) {
 		if !c.JSON {
-			fmt.Fprintln(p.stdout, doctorLine(r))
+			p.printCheck(r)
 		}
 	})
 	err := c.print(p, results)

@@ -22,6 +22,7 @@ type enqueueCmd struct {
 	Backend  *string `placeholder:"NAME" help:"Backend, instead of the task's own."`
 	ID       *string `name:"id" placeholder:"UUID" help:"The task's ID: repeating the same enqueue then stores nothing new."`
 	Wait     bool    `help:"Wait for the end and print the result; fail if the task did. In local mode run the task here unless the server does."`
+	IDs      bool    `name:"ids" help:"With -, print the IDs on a terminal too, instead of a summary. In a pipe they are always printed."`
 	JSON     bool    `name:"json" help:"Print what the endpoint answers."`
 }
 
@@ -40,7 +41,7 @@ func (c *enqueueCmd) Run(ctx context.Context, p *program) error {
 		return err
 	}
 	if c.Name == "-" && (c.Args != "" || len(options) > 0 || c.Wait) {
-		return usagef("enqueue - takes everything from its lines: leave out other arguments, and of the flags all but --json")
+		return usagef("enqueue - takes everything from its lines: leave out other arguments, and of the flags all but --ids and --json")
 	}
 	if err := p.checkKept(); err != nil {
 		return err

@@ -7,6 +7,7 @@ import (
 
 	"github.com/claimcheck-go/claimcheck/internal/timearg"
 	"github.com/claimcheck-go/claimcheck/queue"
+	"github.com/claimcheck-go/claimcheck/server/internal/config"
 )
 
 // filterFlags choose tasks, as the lists of the admin pages do. Those that are left
@@ -33,7 +34,7 @@ func (f *filterFlags) selection(p *program, now time.Time) (s queue.Selection, e
 			continue
 		}
 		if *flag.value == "" {
-			return s, usagef("%s must not be empty; leave it out for all", flag.name)
+			return s, config.Problemf(flag.name, "must not be empty; leave it out for all")
 		}
 		*flag.into = *flag.value
 	}
@@ -42,10 +43,11 @@ func (f *filterFlags) selection(p *program, now time.Time) (s queue.Selection, e
 			return s, err
 		}
 	}
-	if f.Priority != nil && (*f.Priority < queue.MinPriority || *f.Priority > queue.MaxPriority) {
-		return s, usagef("--priority must be from %d to %d, not %d", queue.MinPriority, queue.MaxPriority, *f.Priority)
+	if s.Priority = f.Priority; f.Priority != nil {
+		if err := within("--priority", *f.Priority, queue.MinPriority, queue.MaxPriority); err != nil {
+			return s, err
+		}
 	}
-	s.Priority = f.Priority
 	if s.Since, err = filterTime("--since", f.Since, now); err != nil {
 		return s, err
 	}
@@ -59,7 +61,7 @@ func filterTime(flag string, text *string, now time.Time) (time.Time, error) {
 	}
 	t, ok := timearg.Past(*text, now)
 	if !ok {
-		return t, usagef("%s must be a time such as 2026-01-31T15:04:05Z, or how long ago it was: 90m, 12h, 7d; not %.60q", flag, *text)
+		return t, config.Problemf(flag, "must be a time such as 2026-01-31T15:04:05Z, or how long ago it was: 90m, 12h, 7d; not %.60q", *text)
 	}
 	return t, nil
 }

@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/claimcheck-go/claimcheck/queue"
+	"github.com/claimcheck-go/claimcheck/server/internal/config"
 )
 
 type listCmd struct {
@@ -87,18 +88,18 @@ func (c *listCmd) read(p *program) (s queue.Selection, order []listOrder, err er
 	if s, err = c.selection(p, time.Now()); err != nil {
 		return s, nil, err
 	}
-	if c.Limit < 1 || c.Limit > maxListLimit {
-		return s, nil, usagef("--limit must be from 1 to %d, not %d", maxListLimit, c.Limit)
+	if err := within("--limit", c.Limit, 1, maxListLimit); err != nil {
+		return s, nil, err
 	}
 	for _, text := range c.ID {
 		id, err := parseTaskID(strings.TrimSpace(text))
 		if err != nil {
-			return s, nil, usagef("--id: %w", err)
+			return s, nil, config.Problemf("--id", ": %v", err)
 		}
 		s.IDs = append(s.IDs, id)
 	}
 	if len(s.IDs) > maxListIDs {
-		return s, nil, usagef("--id takes at most %d IDs, not %d", maxListIDs, len(s.IDs))
+		return s, nil, config.Problemf("--id", "takes at most %d IDs, not %d", maxListIDs, len(s.IDs))
 	}
 	status := ""
 	if c.Status != nil {
@@ -106,7 +107,7 @@ func (c *listCmd) read(p *program) (s queue.Selection, order []listOrder, err er
 	}
 	order, known := listOrders[status]
 	if !known || c.Status != nil && status == "" {
-		return s, nil, usagef("--status must be READY, RUNNING, SUCCESSFUL, FAILED or CANCELLED, not %.40q", *c.Status)
+		return s, nil, config.Problemf("--status", "must be READY, RUNNING, SUCCESSFUL, FAILED or CANCELLED, not %.40q", *c.Status)
 	}
 	return s, order, nil
 }
@@ -140,7 +141,7 @@ func listStatus(ctx context.Context, tasks queue.Operator, order []listOrder, r 
 			order = order[1:]
 		}
 		if len(order) == 0 {
-			return queue.ListPage{}, usagef("--cursor must be what an earlier page with the same filters named, not %.80q", r.After)
+			return queue.ListPage{}, config.Problemf("--cursor", "must be what an earlier page with the same filters named, not %.80q", r.After)
 		}
 		r.After = after
 	}

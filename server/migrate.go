@@ -2,16 +2,21 @@ package server
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"strings"
 	"time"
 
+	"github.com/fatih/color"
+
+	"github.com/claimcheck-go/claimcheck/internal/migrate"
 	"github.com/claimcheck-go/claimcheck/queue/pgstore"
 	"github.com/claimcheck-go/claimcheck/queue/sqlstore"
 )
 
 type migrateCmd struct {
 	Action string `arg:"" optional:"" enum:"up,status,sql" default:"up" help:"up (the default), status, or sql: print the SQL, for people who run their own migrations."`
+	JSON   bool   `name:"json" help:"Print JSON."`
 }
 
 // Run needs nothing but the database, and sql not even that.
@@ -28,8 +33,7 @@ func (c *migrateCmd) Run(ctx context.Context, p *program) error {
 		case strings.HasPrefix(databaseURL, "mysql:"):
 			sql = sqlstore.MySQLMigrationSQL
 		}
-		fmt.Fprint(p.stdout, sql())
-		return nil
+		return c.printSQL(p, sql())
 	}
 	if err := p.checkKept(); err != nil {
 		return err
@@ -43,6 +47,9 @@ func (c *migrateCmd) Run(ctx context.Context, p *program) error {
 		return c.status(ctx, p, db)
 	}
 	applied, err := db.Migrate(ctx)
+	if c.JSON {
+		return errors.Join(p.printJSON(map[string]any{"applied": migrationsJSON(applied)}), err)
+	}
 	for _, m := range applied {
 		fmt.Fprintf(p.stdout, "applied %s (%s)\n", m.Name, m.Took.Round(100*time.Microsecond))
 	}
@@ -52,17 +59,46 @@ func (c *migrateCmd) Run(ctx context.Context, p *program) error {
 	return err
 }
 
+func (c *migrateCmd) printSQL(p *program, sql string) error {
+	if c.JSON {
+		return p.printJSON(map[string]string{"sql": sql})
+	}
+	_, err := fmt.Fprint(p.stdout, sql)
+	return err
+}
+
+// migrationJSON is a migration as --json prints it.
+type migrationJSON struct {
+	Name      string    `json:"name"`
+	Applied   bool      `json:"applied"`
+	AppliedAt time.Time `json:"applied_at,omitzero"`
+	TookMS    int64     `json:"took_ms,omitempty"` // of one that was applied now
+}
+
+func migrationsJSON(migrations []migrate.Migration) []migrationJSON {
+	list := make([]migrationJSON, len(migrations))
+	for i, m := range migrations {
+		list[i] = migrationJSON{m.Name, m.Took > 0 || !m.AppliedAt.IsZero(), m.AppliedAt, m.Took.Milliseconds()}
+	}
+	return list
+}
+
 func (c *migrateCmd) status(ctx context.Context, p *program, db database) error {
 	migrations, err := db.MigrationStatus(ctx)
-	if err == nil {
-		p.nameDatabase(false)
+	if err != nil {
+		return err
 	}
+	if c.JSON {
+		return p.printJSON(map[string]any{"migrations": migrationsJSON(migrations)})
+	}
+	p.nameDatabase(false)
+	t := p.newTable()
 	for _, m := range migrations {
-		state := "pending"
+		state := coloured("pending", color.FgYellow)
 		if !m.AppliedAt.IsZero() {
-			state = "applied " + when(m.AppliedAt)
+			state = coloured("applied "+when(m.AppliedAt), color.FgGreen)
 		}
-		fmt.Fprintf(p.stdout, "%s  %s\n", m.Name, state)
+		t.row(plain(m.Name), state)
 	}
-	return err
+	return t.print(p.stdout)
 }

@@ -2,6 +2,7 @@ package server
 
 import (
 	"bufio"
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -97,14 +98,18 @@ func (c *purgeCmd) request() (queue.PurgeRequest, error) {
 	switch {
 	case c.Task != nil && *c.Task == "": // of a variable that is not set
 		return request, config.Problemf("--task", "must be the name of a task; leave it out for all")
-	case c.Days < 0 || c.Days > 36500:
-		return request, config.Problemf("--days", "must be from 0 to 36500, not %d", c.Days)
-	case c.BatchSize < 1 || c.BatchSize > 10000:
-		return request, config.Problemf("--batch-size", "must be from 1 to 10000, not %d", c.BatchSize)
 	case len(request.Statuses) != strings.Count(c.Status, ",")+1:
 		return request, config.Problemf("--status", "must list SUCCESSFUL, FAILED or CANCELLED, each once, not %q", c.Status)
 	}
-	return request, nil
+	return request, cmp.Or(within("--days", c.Days, 0, httpapi.MaxDays), within("--batch-size", c.BatchSize, 1, httpapi.MaxBatch))
+}
+
+// within refuses the value of a flag outside of its bounds, which belong to it.
+func within(flag string, value, least, most int) error {
+	if value < least || value > most {
+		return config.Problemf(flag, "must be from %d to %d, not %d", least, most, value)
+	}
+	return nil
 }
 
 func (c *purgeCmd) counted(p *program, n int, err error) error {

@@ -8,7 +8,7 @@ import (
 	"time"
 
 	"github.com/claimcheck-go/claimcheck/queue"
-	"github.com/claimcheck-go/claimcheck/server/internal/config"
+	"github.com/claimcheck-go/claimcheck/server/httpapi"
 )
 
 type requeueCmd struct {
@@ -19,6 +19,7 @@ type requeueCmd struct {
 	MarkFailed  bool   `help:"Make them FAILED in any case."`
 	BatchSize   int    `default:"1000" accepts:"from 1 to 10000" help:"How many to handle in one transaction, up to 10000."`
 	DryRun      bool   `help:"Only count."`
+	JSON        bool   `name:"json" help:"Print JSON."`
 }
 
 // age is a duration that nobody gives without its unit, not even 0.
@@ -47,17 +48,18 @@ func (*requeueCmd) Help() string {
 // Run recovers tasks whose lease has expired: back to READY, or FAILED where no
 // attempt is left.
 func (c *requeueCmd) Run(ctx context.Context, p *program) error {
-	if c.BatchSize < 1 || c.BatchSize > 10000 {
-		return config.Problemf("--batch-size", "must be from 1 to 10000, not %d", c.BatchSize)
+	if err := within("--batch-size", c.BatchSize, 1, httpapi.MaxBatch); err != nil {
+		return err
 	}
 	maxAttempts := 0 // the row's own
 	if c.MaxAttempts != nil {
-		if maxAttempts = *c.MaxAttempts; maxAttempts < 1 || maxAttempts > queue.MaxAttemptsLimit {
-			return config.Problemf("--max-attempts", "must be from 1 to %d, not %d", queue.MaxAttemptsLimit, maxAttempts)
+		maxAttempts = *c.MaxAttempts
+		if err := within("--max-attempts", maxAttempts, 1, queue.MaxAttemptsLimit); err != nil {
+			return err
 		}
 	}
 	if c.Backend != "" {
-		if err := p.checkBackend(nil, c.Backend, false); err != nil {
+		if err := p.checkBackend(nil, c.Backend, c.JSON); err != nil {
 			return err
 		}
 	}
@@ -71,18 +73,32 @@ func (c *requeueCmd) Run(ctx context.Context, p *program) error {
 		MaxAttempts: maxAttempts, MarkFailed: c.MarkFailed, Limit: c.BatchSize, DryRun: c.DryRun,
 	})
 	if err != nil {
-		return requeueError(n, err)
+		return p.inJSON(c.JSON, requeueError(n, err))
+	}
+	if err := c.print(p, n); err != nil {
+		return err
+	}
+	if ctx.Err() != nil {
+		return errors.New("interrupted before the end: there may be more")
+	}
+	return nil
+}
+
+func (c *requeueCmd) print(p *program, n queue.RequeueResult) error {
+	if c.JSON {
+		return p.printJSON(struct {
+			Ready  int  `json:"ready"`
+			Failed int  `json:"failed"`
+			DryRun bool `json:"dry_run"`
+		}{n.Ready, n.Failed, c.DryRun})
 	}
 	are := "are"
 	if c.DryRun {
 		p.nameDatabase(false)
 		are = "would be"
 	}
-	fmt.Fprintf(p.stdout, "%d tasks %s READY again, %d %s FAILED\n", n.Ready, are, n.Failed, are)
-	if ctx.Err() != nil {
-		return errors.New("interrupted before the end: there may be more")
-	}
-	return nil
+	_, err := fmt.Fprintf(p.stdout, "%d tasks %s READY again, %d %s FAILED\n", n.Ready, are, n.Failed, are)
+	return err
 }
 
 // requeueError says what was done before the error.

@@ -7,9 +7,9 @@ import (
 	"fmt"
 	"io"
 	"strings"
-	"text/tabwriter"
 	"time"
 
+	"github.com/fatih/color"
 	"github.com/google/uuid"
 
 	"github.com/claimcheck-go/claimcheck/queue"
@@ -18,6 +18,7 @@ import (
 
 type resultCmd struct {
 	ID   string `arg:"" help:"The task's ID."`
+	Args bool   `help:"Print the task's arguments too."`
 	JSON bool   `name:"json" help:"Print what the endpoint answers."`
 }
 
@@ -35,7 +36,7 @@ func (c *resultCmd) Run(ctx context.Context, p *program) error {
 	row, err := app.client.Get(ctx, id)
 	if err == nil {
 		p.nameDatabase(c.JSON)
-		return p.printResult(row, c.JSON)
+		return p.printTask(row, c.JSON, c.Args)
 	}
 	if err = p.inJSON(c.JSON, err); errors.Is(err, queue.ErrNotFound) {
 		return p.notFound(id)
@@ -67,34 +68,51 @@ func parseTaskID(s string) (uuid.UUID, error) {
 	return id, nil
 }
 
+// resultAnswer is what the endpoint answers, and the arguments if they are asked for.
+type resultAnswer struct {
+	Result *queue.Row      `json:"result"`
+	Args   json.RawMessage `json:"args,omitempty"`
+}
+
 // printResult prints a task for people, or as {"result":…}.
 func (p *program) printResult(row *queue.Row, asJSON bool) error {
+	return p.printTask(row, asJSON, false)
+}
+
+func (p *program) printTask(row *queue.Row, asJSON, withArgs bool) error {
 	if asJSON {
-		return p.printJSON(map[string]*queue.Row{"result": row})
+		answer := resultAnswer{Result: row}
+		if withArgs {
+			answer.Args = row.Args
+		}
+		return p.printJSON(answer)
 	}
-	w := tabwriter.NewWriter(p.stdout, 0, 0, 2, ' ', 0)
-	field := func(name string, value any) {
-		if text := fmt.Sprint(value); text != "" {
-			fmt.Fprintf(w, "%s\t%s\n", name, printable(text))
+	t := p.newTable()
+	field := func(name string, value cell) {
+		if value.text != "" {
+			t.row(plain(name), value)
 		}
 	}
-	field("id", row.ID)
-	field("status", row.Status)
-	field("task", row.Task)
-	field("queue", row.Queue)
-	field("priority", row.Priority)
-	field("attempts", fmt.Sprintf("%d of %d", row.Attempts, row.MaxAttempts))
-	field("enqueued", when(row.EnqueuedAt))
-	field("run after", when(row.RunAfter))
-	field("retry at", when(row.RetryAt))
-	field("started", when(row.StartedAt))
-	field("finished", when(row.FinishedAt))
-	field("returned", string(row.ReturnValue))
-	field("not dispatched", row.DispatchError)
-	for _, e := range row.Errors {
-		field(fmt.Sprintf("error of attempt %d", e.Attempt), e.ExceptionClassPath+": "+e.Message)
+	field("id", plain(row.ID.String()))
+	field("status", statusCell(row.Status))
+	field("task", plain(row.Task))
+	field("queue", plain(row.Queue))
+	field("priority", plain(fmt.Sprint(row.Priority)))
+	if withArgs {
+		field("arguments", plain(string(row.Args)))
 	}
-	return w.Flush()
+	field("attempts", plain(fmt.Sprintf("%d of %d", row.Attempts, row.MaxAttempts)))
+	field("enqueued", plain(when(row.EnqueuedAt)))
+	field("run after", plain(when(row.RunAfter)))
+	field("retry at", plain(when(row.RetryAt)))
+	field("started", plain(when(row.StartedAt)))
+	field("finished", plain(when(row.FinishedAt)))
+	field("returned", plain(string(row.ReturnValue)))
+	field("not dispatched", coloured(row.DispatchError, color.FgYellow))
+	for _, e := range row.Errors {
+		field(fmt.Sprintf("error of attempt %d", e.Attempt), coloured(e.ExceptionClassPath+": "+e.Message, color.FgRed))
+	}
+	return t.print(p.stdout)
 }
 
 func when(t time.Time) string {

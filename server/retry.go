@@ -11,6 +11,7 @@ import (
 	"github.com/google/uuid"
 
 	"github.com/claimcheck-go/claimcheck/queue"
+	"github.com/claimcheck-go/claimcheck/server/internal/config"
 )
 
 type retryCmd struct {
@@ -76,7 +77,7 @@ func (c *retryCmd) read(p *program) (s queue.Selection, err error) {
 	case !c.All && c.ID == "":
 		return s, usagef("retry needs the ID of a task, or --all for the FAILED tasks that its flags choose; usage: %s retry ID | --all [flags]", p.name)
 	case !c.All && c.DryRun:
-		return s, usagef("--dry-run counts for --all: leave it out to retry one task")
+		return s, config.Problemf("--dry-run", "counts for --all: leave it out to retry one task")
 	case c.All && !c.Yes && !c.DryRun && (c.JSON || !isTerminal(p.stdin)):
 		return s, usagef("retry --all asks before it changes tasks, and can ask only on a terminal: add --yes, or --dry-run to count them")
 	case c.All:

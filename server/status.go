@@ -3,7 +3,8 @@ package server
 import (
 	"context"
 	"fmt"
-	"text/tabwriter"
+
+	"github.com/fatih/color"
 
 	"github.com/claimcheck-go/claimcheck/queue"
 )
@@ -32,19 +33,24 @@ func (c *statusCmd) Run(ctx context.Context, p *program) error {
 		return p.printJSON(figures)
 	}
 	p.nameDatabase(false)
-	w := tabwriter.NewWriter(p.stdout, 0, 0, 2, ' ', 0)
+	t := p.newTable()
 	for _, line := range []struct {
 		name  string
 		value any
+		alarm color.Attribute // of a figure that is not 0
 	}{
-		{"pending", figures.Pending}, {"delayed", figures.Delayed}, {"running", figures.Running},
-		{"stranded", figures.Stranded}, {"oldest stranded since", when(figures.OldestStrandedSince)},
-		{"successful", figures.Successful}, {"failed", figures.Failed}, {"cancelled", figures.Cancelled},
-		{"oldest pending since", when(figures.OldestPendingSince)}, {"newest pending since", when(figures.NewestPendingSince)},
+		{"pending", figures.Pending, 0}, {"delayed", figures.Delayed, 0}, {"running", figures.Running, color.FgCyan},
+		{"stranded", figures.Stranded, color.FgYellow}, {"oldest stranded since", when(figures.OldestStrandedSince), color.FgYellow},
+		{"successful", figures.Successful, color.FgGreen}, {"failed", figures.Failed, color.FgRed}, {"cancelled", figures.Cancelled, 0},
+		{"oldest pending since", when(figures.OldestPendingSince), 0}, {"newest pending since", when(figures.NewestPendingSince), 0},
 	} {
-		if line.value != "" {
-			fmt.Fprintf(w, "%s\t%v\n", line.name, line.value)
+		value := plain(fmt.Sprint(line.value))
+		if line.alarm != 0 && line.value != 0 {
+			value.attributes = []color.Attribute{line.alarm}
+		}
+		if value.text != "" {
+			t.row(plain(line.name), value)
 		}
 	}
-	return w.Flush()
+	return t.print(p.stdout)
 }

@@ -7,7 +7,7 @@ import (
 	"time"
 
 	"github.com/claimcheck-go/claimcheck/queue"
-	"github.com/claimcheck-go/claimcheck/server/internal/config"
+	"github.com/claimcheck-go/claimcheck/server/httpapi"
 )
 
 type sweepCmd struct {
@@ -28,8 +28,8 @@ Examples:
 
 // Run does one pass of the sweeper; it fails if nothing but errors came of it.
 func (c *sweepCmd) Run(ctx context.Context, p *program) error {
-	if c.Limit < 1 || c.Limit > 10000 {
-		return config.Problemf("--limit", "must be from 1 to 10000, not %d", c.Limit)
+	if err := within("--limit", c.Limit, 1, httpapi.MaxBatch); err != nil {
+		return err
 	}
 	if err := p.checkKept(); err != nil {
 		return err

@@ -4,7 +4,6 @@ import (
 	"context"
 	"fmt"
 	"slices"
-	"text/tabwriter"
 
 	"github.com/claimcheck-go/claimcheck/queue"
 )
@@ -28,14 +27,14 @@ func (c *tasksCmd) Run(_ context.Context, p *program) error {
 		}
 		return p.printJSON(map[string]any{"tasks": list})
 	}
-	w := tabwriter.NewWriter(p.stdout, 0, 0, 2, ' ', 0)
-	fmt.Fprintln(w, "NAME\tQUEUE\tPRIORITY\tATTEMPTS\tTIMEOUT")
+	table := p.newTable()
+	table.head("NAME", "QUEUE", "PRIORITY", "ATTEMPTS", "TIMEOUT")
 	for _, t := range tasks {
 		timeout := "default"
 		if t.Timeout > 0 {
 			timeout = t.Timeout.String()
 		}
-		fmt.Fprintf(w, "%s\t%s\t%d\t%d\t%s\n", t.Name, t.Queue, t.Priority, t.MaxAttempts, timeout)
+		table.row(plain(t.Name), plain(t.Queue), plain(fmt.Sprint(t.Priority)), plain(fmt.Sprint(t.MaxAttempts)), plain(timeout))
 	}
-	return w.Flush()
+	return table.print(p.stdout)
 }

@@ -1,6 +1,7 @@
 package server
 
 import (
+	"fmt"
 	"io"
 	"strings"
 
@@ -8,6 +9,7 @@ import (
 	"github.com/rivo/uniseg"
 
 	"github.com/claimcheck-go/claimcheck/queue"
+	"github.com/claimcheck-go/claimcheck/server/internal/doctor"
 )
 
 // colourful reports whether what a command prints has colours: on a terminal, unless
@@ -90,6 +92,17 @@ func (t *table) print(w io.Writer) error {
 	}
 	_, err := io.WriteString(w, out.String())
 	return err
+}
+
+// checkColours are those of the status words of doctor.
+var checkColours = map[doctor.Status]color.Attribute{
+	doctor.OK: color.FgGreen, doctor.Warn: color.FgYellow, doctor.Fail: color.FgRed, doctor.Skipped: color.Faint,
+}
+
+// printCheck prints a result of doctor, its status in its colour.
+func (p *program) printCheck(r doctor.Result) {
+	rest, _ := strings.CutPrefix(doctorLine(r), string(r.Status))
+	fmt.Fprintln(p.stdout, paint(p.colourful(), string(r.Status), checkColours[r.Status])+rest)
 }
 
 // paint returns the text in a colour, or as it is.

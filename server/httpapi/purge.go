@@ -10,11 +10,11 @@ import (
 	"github.com/claimcheck-go/claimcheck/queue"
 )
 
-// maxBatch is the largest batch_size of a purge.
-const maxBatch = 10000
-
-// maxDays keeps an age within what a time.Duration holds.
-const maxDays = 36500
+// Bounds of what a request may ask for. The commands of package server have the same.
+const (
+	MaxBatch = 10000 // rows of one batch of a purge, and of each kind in one sweep
+	MaxDays  = 36500 // keeps an age within what a time.Duration holds
+)
 
 // purgeRequest is what a purge was asked for.
 type purgeRequest struct {
@@ -120,10 +120,10 @@ func sameTask(task, taskPath *string) (*string, error) {
 func newPurgeRequest(days, batch count, status, task *string, dryRun bool) (purgeRequest, error) {
 	request := purgeRequest{dryRun: dryRun}
 	switch {
-	case batch.value > maxBatch:
-		return request, badRequest("batch_size cannot exceed %d", maxBatch)
-	case days.value > maxDays:
-		return request, badRequest("days cannot exceed %d", maxDays)
+	case batch.value > MaxBatch:
+		return request, badRequest("batch_size cannot exceed %d", MaxBatch)
+	case days.value > MaxDays:
+		return request, badRequest("days cannot exceed %d", MaxDays)
 	}
 	request.Age, request.Limit = time.Duration(days.value)*24*time.Hour, batch.value
 	if task != nil {

@@ -6,9 +6,6 @@ import (
 	"github.com/claimcheck-go/claimcheck/queue"
 )
 
-// maxSweep is the largest limit of a sweep.
-const maxSweep = 10000
-
 // sweep does one pass of the sweeper, for a scheduler: by POST, or by GET for
 // App Engine's cron.
 func (h *handler) sweep(w http.ResponseWriter, r *http.Request, _ string) {
@@ -22,8 +19,8 @@ func (h *handler) sweep(w http.ResponseWriter, r *http.Request, _ string) {
 	} else {
 		err = limit.fromQuery(r.URL.Query(), "limit")
 	}
-	if err == nil && limit.value > maxSweep {
-		err = badRequest("limit cannot exceed %d", maxSweep)
+	if err == nil && limit.value > MaxBatch {
+		err = badRequest("limit cannot exceed %d", MaxBatch)
 	}
 	if err != nil {
 		h.fail(w, r, err)
