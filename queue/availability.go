@@ -10,28 +10,28 @@ import (
 	"time"
 )
 
-// statementTimeout bounds one call of the store where no caller's deadline does.
+// statementTimeout bounds one call of the store, besides the caller's deadline.
 const statementTimeout = 10 * time.Second
 
-// outage logs once that calls of the database began to fail, and once that they
+// outage logs once that database calls have begun to fail, and once that they
 // succeed again, however many calls fail in between.
 type availability struct {
 	log *slog.Logger
 
 	mu               sync.Mutex
 	downSince        time.Time // zero while calls succeed
-	writeFailed      bool      // a write has failed, so that only a write shows that it is over
+	writeFailed      bool      // a write has failed, so only a write shows that the outage is over
 	contentionLogged time.Time // when contention was last logged
 }
 
-// contentionLogInterval is how often contention is logged at most.
+// contentionLogInterval is the shortest time between two log lines about contention.
 const contentionLogInterval = 30 * time.Second
 
-// observe records how a call that writes has ended.
+// observe records the error, or success, of a call that writes.
 func (a *availability) observe(err error) { a.record(err, true) }
 
-// observeRead records how a call has ended that reads, or had nothing to
-// write: it may succeed while the database is read-only or full.
+// observeRead records the error, or success, of a call that reads, or had nothing
+// to write: it may succeed while the database is read-only or full.
 func (a *availability) observeRead(err error) { a.record(err, false) }
 
 func (a *availability) record(err error, write bool) {
@@ -46,7 +46,7 @@ func (a *availability) record(err error, write bool) {
 	case reason == ErrContended:
 		if time.Since(a.contentionLogged) > contentionLogInterval {
 			a.contentionLogged = time.Now()
-			a.log.Warn("the database gave up a statement", "error", err)
+			a.log.Warn("the database aborted a statement", "error", err)
 		}
 	case reason != nil:
 		a.writeFailed = a.writeFailed || write
@@ -60,8 +60,8 @@ func (a *availability) record(err error, write bool) {
 	}
 }
 
-// within calls the store with a limit of our own. If that is what ended the call,
-// and not the caller's context, the error is ErrNoAnswer.
+// within calls the store with a time limit. If that is what ended the call, and not
+// the caller's context, the error is ErrNoAnswer.
 func within(ctx context.Context, limit time.Duration, call func(context.Context) error) error {
 	limited, cancel := context.WithTimeout(ctx, limit)
 	defer cancel()
@@ -72,11 +72,11 @@ func within(ctx context.Context, limit time.Duration, call func(context.Context)
 	return err
 }
 
-// noAnswerError is ErrNoAnswer of a call of the store that took too long. The
-// store has cancelled its statement.
+// noAnswerError is the ErrNoAnswer of a call of the store that took longer than the
+// limit. The store has cancelled its statement.
 type noAnswerError struct {
 	limit time.Duration
-	cause error // what was called, and that its time was over
+	cause error // the store's: what was called, and context.DeadlineExceeded
 }
 
 func (e *noAnswerError) Error() string {

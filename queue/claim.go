@@ -10,10 +10,15 @@ import (
 	"github.com/google/uuid"
 )
 
-// claimBudget is how long a claim whose answer was lost is repeated, at most half a
-// lease: it must hold until then if it was made.
+// earlyTolerance is how long before its time a delivery still runs a task: the
+// clocks of the deliverer and the database differ.
+const earlyTolerance = 2 * time.Second
+
+// claimBudget is how long a claim whose answer was lost is repeated, but at most
+// half a lease: if the first request did claim the row, the lease has to last until then.
 const claimBudget = 3 * time.Second
 
+// claim claims one row by its ID, for a delivery.
 func (e *Executor) claim(ctx context.Context, id uuid.UUID, opt RunOptions) (*Row, error) {
 	claimID, err := uuid.NewRandom()
 	if err != nil {
@@ -38,7 +43,7 @@ func (e *Executor) claim(ctx context.Context, id uuid.UUID, opt RunOptions) (*Ro
 		if errors.Is(err, ErrUnavailable) && time.Until(giveUp) > pause {
 			time.Sleep(pause)
 			if time.Now().Before(giveUp) {
-				continue // the store recognises the claim by its ID
+				continue // the store recognizes the claim by its ID
 			}
 		}
 		e.undoLater(lostClaim{claim: Claim{ID: id, ClaimID: claimID}, sent: sent})
@@ -46,7 +51,8 @@ func (e *Executor) claim(ctx context.Context, id uuid.UUID, opt RunOptions) (*Ro
 	}
 }
 
-// handleRefusal does what a refused claim asks for.
+// handleRefusal acts on a refused claim where it must, and returns the error for
+// the caller.
 func (e *Executor) handleRefusal(ctx context.Context, err error) error {
 	var refused *NotClaimedError
 	if !errors.As(err, &refused) {
@@ -55,9 +61,9 @@ func (e *Executor) handleRefusal(ctx context.Context, err error) error {
 	row := refused.Row
 	switch refused.Reason {
 	case ErrNotDue:
-		// The ticket that came early is used up; the row needs another. Where the
-		// database's clock is far behind, a ticket for the row's time would come
-		// as early again.
+		// The ticket that came early is used up, so the row needs another. Where
+		// the database's clock is far behind, a ticket for the row's time would
+		// come too early again.
 		later := *row
 		if at := time.Now().Add(refused.Wait); at.Sub(row.RunAfter) > earlyTolerance {
 			later.RunAfter = at
@@ -75,7 +81,7 @@ func (e *Executor) handleRefusal(ctx context.Context, err error) error {
 	return err
 }
 
-// arm dispatches a row for its time, unless that is so far off that the sweeper
+// arm dispatches a row for its time, unless that is so far ahead that the sweeper
 // will do it.
 func (e *Executor) arm(ctx context.Context, row *Row) error {
 	if row.deferred(time.Now()) {
@@ -84,8 +90,8 @@ func (e *Executor) arm(ctx context.Context, row *Row) error {
 	return e.client.dispatch(ctx, row)
 }
 
-// claimNext claims what there is room for. Should the answer be lost, what was
-// claimed is looked for and given back, in the background.
+// claimNext pulls up to the reserved number of rows. If the answer is lost, what
+// was claimed is looked for and released, in the background.
 func (e *Executor) claimNext(ctx context.Context, from From, r reservation) ([]*Row, error) {
 	fence, err := uuid.NewRandom()
 	if err != nil {
@@ -96,7 +102,7 @@ func (e *Executor) claimNext(ctx context.Context, from From, r reservation) ([]*
 	err = within(ctx, statementTimeout, func(ctx context.Context) (err error) {
 		rows, err = e.store.ClaimNext(ctx, ClaimNextRequest{
 			Tasks: e.client.registry.runnable, Queues: from.Queues, Backend: from.Backend,
-			Limit: r.limit, Prefetch: r.ahead, NotPrefetch: r.notAhead, Fence: fence, Worker: e.cfg.WorkerID, Lease: e.cfg.Lease,
+			Limit: r.limit, Prefetch: r.prefetch, NotPrefetch: r.notPrefetch, Fence: fence, Worker: e.cfg.WorkerID, Lease: e.cfg.Lease,
 		})
 		return err
 	})
@@ -112,15 +118,15 @@ func (e *Executor) claimNext(ctx context.Context, from From, r reservation) ([]*
 }
 
 // lostClaim is a claim that may have been made although its answer did not
-// arrive. No goroutine of this process runs what it claimed, so the claims are undone.
+// arrive. No goroutine of this process runs what it claimed, so it is undone.
 type lostClaim struct {
-	sent  time.Time // the request, the last one if it was repeated
-	claim Claim     // of a row known by its ID, or else
-	fence uuid.UUID // of a pull,
-	known []Claim   // of which these were answered
+	sent  time.Time // the latest request
+	claim Claim     // of one row by its ID; or else
+	fence uuid.UUID // of a pull
+	known []Claim   // claims of that pull that the answer did contain
 }
 
-// lostClaimBudget is how long lost claims are looked for in vain.
+// lostClaimBudget is how long a lost claim is looked for while the database fails.
 const lostClaimBudget = 10 * time.Minute
 
 // effectUnknown reports whether a claim that ended with err may have been made.
@@ -137,10 +143,9 @@ func effectUnknown(err error) bool {
 	return !errors.As(err, &refused)
 }
 
-// undoLater gives back what a claim has claimed, in the background: until the
-// database has answered, and until the request can no longer be on its way. The
-// executor is drained when that is over. All lost claims share one goroutine, and
-// with that one connection.
+// undoLater releases what a lost claim has claimed, in the background: until the
+// database has answered, and the request can no longer be on its way. Shutdown
+// waits for that. All lost claims share one goroutine, and so one connection.
 func (e *Executor) undoLater(l lostClaim) {
 	e.mu.Lock()
 	defer e.mu.Unlock()
@@ -162,15 +167,15 @@ func (e *Executor) undoLostClaims() {
 		e.mu.Lock()
 		lost := slices.Clone(e.lostClaims)
 		e.mu.Unlock()
-		over := make(map[*lostClaim]bool)
+		done := make(map[*lostClaim]bool)
 		for _, l := range lost {
-			over[l] = e.undo(l) || last
+			done[l] = e.undo(l) || last
 		}
 		e.mu.Lock()
-		e.lostClaims = slices.DeleteFunc(e.lostClaims, func(l *lostClaim) bool { return over[l] })
-		ended := len(e.lostClaims) == 0
+		e.lostClaims = slices.DeleteFunc(e.lostClaims, func(l *lostClaim) bool { return done[l] })
+		none := len(e.lostClaims) == 0
 		e.mu.Unlock()
-		if ended {
+		if none {
 			return
 		}
 		select {
@@ -180,9 +185,8 @@ func (e *Executor) undoLostClaims() {
 	}
 }
 
-// undo looks for a lost claim once, and reports whether it need not be
-// looked for again.
-func (e *Executor) undo(l *lostClaim) (over bool) {
+// undo looks for a lost claim once, and reports whether it is done with.
+func (e *Executor) undo(l *lostClaim) (done bool) {
 	began := time.Now()
 	claims := []Claim{l.claim}
 	err := within(context.Background(), statementTimeout, func(ctx context.Context) (err error) {
@@ -197,12 +201,12 @@ func (e *Executor) undo(l *lostClaim) (over bool) {
 	})
 	switch {
 	case err != nil && time.Since(l.sent) > lostClaimBudget:
-		e.log.Error("a claim whose answer was lost could not be given back; what it holds expires with its lease", "task_id", l.claim.ID, "error", err)
+		e.log.Error("a claim whose answer was lost could not be released; it expires with its lease", "task_id", l.claim.ID, "error", err)
 		return true
 	case err != nil:
 		return false
 	case l.fence != uuid.Nil && len(claims) > 0:
-		e.log.Warn("tasks were claimed, but the answer was lost; given back", "tasks", len(claims))
+		e.log.Warn("tasks were claimed but the answer was lost; released", "tasks", len(claims))
 		e.client.wake(context.Background())
 		return true
 	}

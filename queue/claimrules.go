@@ -7,38 +7,38 @@ import (
 	"github.com/google/uuid"
 )
 
-// What follows is the protocol's side of a claim that did not come about, kept
-// in one place for all stores. The claim itself is one statement of theirs.
-
-// ClaimRequest says who claims, and what it can run.
+// ClaimRequest says which process claims a row, and what it can run. The rules for
+// claims are in this file, for all stores; the claim itself is one statement of
+// the store.
 type ClaimRequest struct {
-	Tasks   []string      // the names registered in this process
+	Tasks   []string      // the names that have a function in this process
 	Worker  string        // goes into WorkerIDs
 	Lease   time.Duration // how long the claim holds without a heartbeat
 	ClaimID uuid.UUID     // fresh and random
-	// Early is how far ahead of RunAfter the claim is still given.
+	// Early is how long before RunAfter a row can be claimed.
 	Early time.Duration
-	// AllowRetry also claims a FAILED row, raising MaxAttempts if it must.
+	// AllowRetry also claims a FAILED row, and raises its MaxAttempts to at least
+	// Attempts + 1.
 	AllowRetry bool
 }
 
-// Holds reports whether row is RUNNING under the claim that the request asks for:
-// the request was made before, and its answer was lost.
+// Holds reports whether row is RUNNING under the requested claim: the request was
+// made before, and its answer was lost.
 func (r *ClaimRequest) Holds(row *Row) bool {
 	return row.Status == StatusRunning && row.ClaimID == r.ClaimID && r.ClaimID != uuid.Nil
 }
 
-// Spent reports whether the claim that the request asks for was made before and
-// has ended. It must not be made again: a copy of the request that arrives late
-// would claim a row that no process would run.
+// Spent reports whether the requested claim was made before and has ended. It must
+// not be made again: a copy of the request that arrives late would claim a row
+// that no process would run.
 func (r *ClaimRequest) Spent(row *Row) bool {
 	reopens := row.Status == StatusReady || row.Status == StatusFailed && r.AllowRetry
 	return reopens && row.ClaimID == r.ClaimID && r.ClaimID != uuid.Nil
 }
 
 // WhyNotClaimed says why row, as read at the database's time now, cannot be
-// claimed as req asks: a *NotClaimedError, or nil if it can be (it has changed
-// since the claim missed, so the store claims again). For ErrWorkerLost the
+// claimed as requested: a [*NotClaimedError], or nil if it can be (it has changed
+// since the claim missed, so the store repeats the claim). For [ErrWorkerLost] the
 // store makes the row FAILED, under the claim and attempts read, before it
 // returns the error.
 func WhyNotClaimed(row *Row, req ClaimRequest, now time.Time) error {
@@ -67,7 +67,8 @@ func WhyNotClaimed(row *Row, req ClaimRequest, now time.Time) error {
 	return nil
 }
 
-// ClaimNextRequest says who pulls, what it can run, and from where.
+// ClaimNextRequest says which process pulls rows, what it can run, and from which
+// queues.
 type ClaimNextRequest struct {
 	Tasks   []string
 	Queues  []string // empty: all
@@ -76,20 +77,20 @@ type ClaimNextRequest struct {
 	Worker  string
 	Lease   time.Duration
 	// Fence is fresh and random: the claim IDs are made of it and of the rows' IDs
-	// (PullClaimID), so that Claimed finds them. The zero value lets the store
-	// choose one.
+	// ([PullClaimID]), so that [Store].Claimed finds them. With the zero value the
+	// store chooses one.
 	Fence uuid.UUID
-	// Prefetch says how many of Limit are claimed ahead of a free slot, and may have to
-	// wait in this process. The rows beyond the first Limit-Prefetch must be on their
-	// first attempt of several, and not be in NotPrefetch: a process that dies costs
-	// what waits in it one attempt, once, and never the last. The claim ends before
-	// the first row that must not be claimed ahead, which is first in line for the
-	// next free slot.
+	// Prefetch says how many of Limit are claimed ahead of a free slot, and may have
+	// to wait in this process. The rows beyond the first Limit-Prefetch must be on
+	// their first attempt of several, and not be in NotPrefetch: a process that dies
+	// costs each waiting row one attempt, once, and never the last. The claim ends
+	// before the first row that must not be prefetched, which is the next one for a
+	// free slot.
 	Prefetch    int
 	NotPrefetch []uuid.UUID
 }
 
-// Free is how many rows are claimed for free slots.
+// Free is how many of Limit are claimed for free slots.
 func (r *ClaimNextRequest) Free() int { return max(0, r.Limit-r.Prefetch) }
 
 // Claimable returns the rows that may be claimed, out of up to Limit READY ones
@@ -104,8 +105,8 @@ func (r *ClaimNextRequest) Claimable(rows []*Row) []*Row {
 }
 
 // PullClaimID is the claim ID of a row that a ClaimNext with this fence claims:
-// the first half is the fence's, the second that of the row's own ID. Fences
-// that differ only in the last bit of their first half belong together, so that a
+// the first half is the fence's, the second that of the row's ID. Fences that
+// differ only in the last bit of their first half belong together, so that a
 // store can claim in two steps.
 func PullClaimID(fence, id uuid.UUID) (claim uuid.UUID) {
 	copy(claim[:8], fence[:8])
@@ -113,7 +114,7 @@ func PullClaimID(fence, id uuid.UUID) (claim uuid.UUID) {
 	return claim
 }
 
-// PullClaimIDs are the least and the greatest claim ID under a fence.
+// PullClaimIDs returns the least and the greatest claim ID under a fence.
 func PullClaimIDs(fence uuid.UUID) (first, last uuid.UUID) {
 	for i := range last {
 		last[i] = 0xff

@@ -14,34 +14,32 @@ import (
 
 // ExecutorConfig says how a process runs tasks.
 type ExecutorConfig struct {
-	// Lease is how long a claim holds without a heartbeat; heartbeats come at a
-	// third of it. 0 means 60 s; less than a second is refused.
+	// Lease is how long a claim holds without a heartbeat; heartbeats are sent at
+	// each third of it. 0 means 60 s; less than a second is refused.
 	Lease time.Duration
 	// Timeout bounds attempts of tasks that set no limit of their own; 0: none.
 	Timeout time.Duration
 	// Concurrency is how many functions run at once; 0 means 16. From ten on, a
-	// worker that sees them return within milliseconds claims up to twice
-	// as many tasks ahead, and gives back those that have waited for a quarter of a
-	// second, which counts as nothing.
+	// worker whose functions return within milliseconds prefetches: it claims up
+	// to twice as many tasks ahead, and releases those that have waited for a
+	// quarter of a second, which does not count as an attempt.
 	Concurrency int
-	// WorkerID names this process in Row.WorkerIDs; empty means host, process
-	// ID and a random part.
+	// WorkerID names this process in [Row].WorkerIDs; empty means host name,
+	// process ID and a random part. It is cut to 200 bytes.
 	WorkerID string
 }
 
-// Defaults of ExecutorConfig.
+// Defaults of [ExecutorConfig].
 const (
 	DefaultLease       = 60 * time.Second
 	DefaultConcurrency = 16
 )
 
-// earlyTolerance is how far ahead of its time a delivery still runs a task:
-// the clocks of the deliverer and the database differ.
-const earlyTolerance = 2 * time.Second
-
 // Executor turns the ID of a row into a run: it claims the row, calls the task's
 // function, and finishes the row under the same claim. All ways to run a task
-// end here. It is safe for concurrent use.
+// lead here: a delivery ([Executor.RunByID]), a worker ([Executor.Work]), a
+// single pull ([Executor.ProcessOne]) and [Local]. Make one with [NewExecutor].
+// It is safe for concurrent use.
 type Executor struct {
 	cfg         ExecutorConfig
 	client      *Client
@@ -51,23 +49,25 @@ type Executor struct {
 
 	mu              sync.Mutex
 	active          map[Claim]*activeRun
-	reserved        int            // tasks that are claimed, or that a claim under way may find
+	reserved        int            // tasks that are claimed, or that a claim under way may claim
 	running         int            // of these, tasks whose functions run: those that have a slot
-	settling        int            // of these, tasks whose end is being stored
+	settling        int            // of these, tasks whose outcome is being stored
 	buffer          []bufferedTask // of these, tasks that wait for a slot
-	typicalDuration time.Duration  // that functions have taken lately; unknownDuration: none has returned
-	freed           chan struct{}  // gets a value when taken has gone down
-	closing         bool
-	interrupted     bool          // Shutdown has told the functions to stop
-	stopping        chan struct{} // closed when Shutdown begins
-	interrupt       chan struct{} // closed when interrupted
+	typicalDuration time.Duration  // of recent functions; unknownDuration until one has returned
+	freed           chan struct{}  // receives a value when reserved has decreased
+	closing         bool           // Shutdown has begun
+	interrupted     bool           // Shutdown has cancelled the functions
+	stopping        chan struct{}  // closed when closing is set
+	interrupt       chan struct{}  // closed when interrupted is set
 
-	prefetchPaused bool         // nothing more is claimed ahead until a function returns
-	bounced        []uuid.UUID  // tasks that waited here in vain, the latest last
-	lostClaims     []*lostClaim // claims whose answers were lost, and that are looked for
+	prefetchPaused bool         // nothing is claimed ahead until a function returns
+	bounced        []uuid.UUID  // tasks released from the buffer, the latest last
+	lostClaims     []*lostClaim // claims whose answers were lost, to be undone
 }
 
-// NewExecutor checks the configuration and fills in its defaults.
+// NewExecutor checks the configuration and fills in its defaults. It starts
+// nothing. It returns an error for a client that is not ready ([ErrNotReady]) and
+// for values out of bounds.
 func NewExecutor(c *Client, cfg ExecutorConfig) (*Executor, error) {
 	if err := c.check(); err != nil {
 		return nil, err
@@ -94,24 +94,24 @@ func NewExecutor(c *Client, cfg ExecutorConfig) (*Executor, error) {
 		active: make(map[Claim]*activeRun), typicalDuration: unknownDuration, freed: make(chan struct{}, 1),
 		stopping: make(chan struct{}), interrupt: make(chan struct{}),
 	}
-	e.heartbeater = heartbeater{store: e.store, lease: cfg.Lease, log: e.log, availability: &c.availability, claims: make(map[Claim]*lease)}
+	e.heartbeater = heartbeater{store: e.store, lease: cfg.Lease, log: e.log, availability: &c.availability, leases: make(map[Claim]*lease)}
 	return e, nil
 }
 
-// RunOptions change how RunByID claims.
+// RunOptions change how [Executor.RunByID] claims.
 type RunOptions struct {
-	// AllowRetry also runs a FAILED task again: an operator's wish.
+	// AllowRetry also runs a FAILED task again, on an operator's request.
 	AllowRetry bool
 }
 
-// RunByID is where a delivered ID becomes a run. It returns the Run when the
-// row was claimed, however the run ended. Otherwise it returns ErrNotFound, a
-// *NotClaimedError, ErrBusy, ErrShutdown, ErrNotArmed (a task that is not due
-// could not be dispatched again) or an error of Store.
+// RunByID is where a delivered ID becomes a run. It returns the [Run] when the
+// row was claimed, however the run ended. Otherwise it returns [ErrNotFound], a
+// [*NotClaimedError], [ErrBusy], [ErrShutdown], [ErrNotArmed] (a task that is not
+// due could not be dispatched again) or an error of [Store].
 //
-// The run goes on when ctx ends: it is the claim that must be kept, not the
+// The run continues when ctx ends: what has to be kept is the claim, not the
 // connection. It ends early only by the task's timeout, a lost claim or
-// Shutdown.
+// [Executor.Shutdown].
 func (e *Executor) RunByID(ctx context.Context, id uuid.UUID, opt RunOptions) (*Run, error) {
 	if err := e.reserve(); err != nil {
 		return nil, err

@@ -99,7 +99,7 @@ func TestAttemptsThatEndBadlyAreRecorded(t *testing.T) {
 		"error that panics the second time": {func(context.Context) (any, error) { return nil, &moody{patience: 1} }, "", "", ""},
 		"panic with an error that panics":   {func(context.Context) (any, error) { panic((*moody)(nil)) }, "*queue.PanicError", "panic: ", ""},
 		"Discard nil":                       {func(context.Context) (any, error) { return nil, queue.Discard(nil) }, "", "discarded", ""},
-		"RetryAt nil, last attempt":         {func(context.Context) (any, error) { return nil, queue.RetryAt(time.Now(), nil) }, "", "to be tried again", ""},
+		"RetryAt nil, last attempt":         {func(context.Context) (any, error) { return nil, queue.RetryAt(time.Now(), nil) }, "", "to be retried", ""},
 		"Goexit":                            {func(context.Context) (any, error) { runtime.Goexit(); return nil, nil }, "*queue.PanicError", "runtime.Goexit", ""},
 		"cannot encode":                     {func(context.Context) (any, error) { return []any{1, math.Inf(1)}, nil }, "*json.UnsupportedValueError", "return value[1] cannot be encoded as JSON", ""},
 		"too large":                         {func(context.Context) (any, error) { return strings.Repeat("x", 2000), nil }, "", "the return value is 2002 bytes of JSON; at most 1000 are accepted", ""},

@@ -10,8 +10,8 @@ import (
 	"time"
 )
 
-// Discard marks err as permanent: the task becomes FAILED at once, whatever
-// attempts are left.
+// Discard marks err as permanent: a task that returns it becomes FAILED at once,
+// whatever attempts are left. A nil err gets a text of its own.
 func Discard(err error) error {
 	if err == nil {
 		err = errors.New("discarded")
@@ -19,8 +19,8 @@ func Discard(err error) error {
 	return &discardError{err}
 }
 
-// Cancel makes the task CANCELLED: it turned out that it is not wanted any more.
-// err, which is kept on the row, says why.
+// Cancel makes a task that returns it CANCELLED: it is not wanted any more. err,
+// which is kept on the row, says why; nil gets a text of its own.
 func Cancel(err error) error {
 	if err == nil {
 		err = errors.New("cancelled by the task")
@@ -28,17 +28,18 @@ func Cancel(err error) error {
 	return &cancelError{err}
 }
 
-// RetryAt makes a failed attempt be tried again at t, not before, instead of
-// after the usual backoff. The attempt counts.
+// RetryAt makes a task that returns it run again at t, not before, instead of after
+// its backoff. The attempt counts and err is kept on the row; where it was the last
+// one, the task is FAILED. t is kept within the years 1970 to 9999.
 func RetryAt(t time.Time, err error) error {
 	if err == nil {
-		err = errors.New("to be tried again")
+		err = errors.New("to be retried")
 	}
 	return &rescheduleError{err: err, at: t}
 }
 
-// Snooze makes the task run again after d, without keeping an error and without
-// counting this attempt.
+// Snooze makes a task that returns it run again after d, by the database's clock,
+// without recording an error and without counting this attempt. A negative d is 0.
 func Snooze(d time.Duration) error {
 	return &rescheduleError{err: fmt.Errorf("snoozed for %s", d), in: max(d, 0), snooze: true}
 }
@@ -61,7 +62,8 @@ type rescheduleError struct {
 func (e *rescheduleError) Error() string { return e.err.Error() }
 func (e *rescheduleError) Unwrap() error { return e.err }
 
-// TimeoutError is the failure of an attempt that ran into its time limit.
+// TimeoutError is the failure of an attempt whose timeout expired, and the cause of
+// its context (context.Cause).
 type TimeoutError struct {
 	Timeout time.Duration
 	Err     error // what the function returned
@@ -83,9 +85,9 @@ type PanicError struct {
 
 func (e *PanicError) Error() string { return fmt.Sprintf("panic: %v", e.Value) }
 
-// Exponential is a function for Backoff: first, doubled after each attempt,
-// longest at most, and up to a tenth more, so that what failed together does not
-// return together.
+// Exponential returns a function for [Backoff]: first, doubled after each attempt,
+// longest at most, and up to a tenth more, so that tasks that failed together do
+// not run together again.
 func Exponential(first, longest time.Duration) func(attempt int) time.Duration {
 	first = max(first, 0)
 	return func(attempt int) time.Duration {
@@ -98,30 +100,29 @@ func Exponential(first, longest time.Duration) func(attempt int) time.Duration {
 	}
 }
 
-// backoff is how long a plain retry waits after the given attempt, where no
-// queue has a backoff of its own: 1 s, doubled each time, 5 minutes at most,
-// and up to a tenth more so that what failed together does not return together.
+// backoff is the default backoff after the given attempt: 1 s, doubled each time, 5
+// minutes at most, and up to a tenth more. A Cloud Tasks queue has its own.
 var backoff = Exponential(time.Second, LongestBackoff)
 
-// failure is an error with all that the executor asks of it, so that nothing
-// later calls the methods of an error that a task made. It is the Run's Err;
-// what it unwraps to is the error itself.
+// failure is an error of a task with everything that the executor needs to know of
+// it, so that nothing later calls the methods of an error that a task made. It is
+// the Run's Err, and unwraps to the error itself.
 type failure struct {
 	err          error
 	text         string
-	class        string // type of the error that says most
+	class        string // type of the most informative error
 	trace        string // stack, or the wrapped chain
 	discard      bool
 	cancel       bool
-	reschedule   *rescheduleError // the task asked for its own next time
-	contextEnded bool             // it says that its context has ended
+	reschedule   *rescheduleError // the task asked for a time
+	contextEnded bool             // err is that of a context that has ended
 	panicked     bool
 }
 
 func (f *failure) Error() string { return f.text }
 func (f *failure) Unwrap() error { return f.err }
 
-// judge asks err everything. It may panic, if a method of err does.
+// classify inspects err once. It panics if a method of err does.
 func classify(err error) *failure {
 	f := &failure{err: err, contextEnded: errors.Is(err, context.DeadlineExceeded) || errors.Is(err, context.Canceled)}
 	f.text, f.class = cleanText(err.Error(), maxMessageBytes), cleanText(typeName(err), 200)
@@ -140,13 +141,13 @@ func classify(err error) *failure {
 	return f
 }
 
-// timedOut is the failure of a function that returned f once its time was over.
+// timedOut is the failure of a function that returned f after its timeout.
 func timedOut(after time.Duration, f *failure) *failure {
 	err := &TimeoutError{Timeout: after, Err: f.err}
 	return &failure{err: err, text: err.Error(), class: "*queue.TimeoutError", trace: cleanText("*queue.TimeoutError: "+err.Error()+"\n"+f.trace, maxTracebackBytes)}
 }
 
-// notReturned is the failure of a function that goes on though its time is over.
+// notReturned is the failure of a function that has not returned after its timeout.
 func notReturned(after time.Duration) *failure {
 	f := classify(&TimeoutError{Timeout: after})
 	f.text += "; the function did not return"
@@ -156,7 +157,7 @@ func notReturned(after time.Duration) *failure {
 
 func (f *failure) snoozed() bool { return f.reschedule != nil && f.reschedule.snooze }
 
-// record is the failure of a row's attempt as the row keeps it.
+// record is the error record of a row's current attempt.
 func (f *failure) record(row *Row, at time.Time) AttemptError {
 	return AttemptError{
 		ExceptionClassPath: f.class, Message: f.text, Traceback: f.trace,
@@ -165,7 +166,7 @@ func (f *failure) record(row *Row, at time.Time) AttemptError {
 	}
 }
 
-// plain takes this package's own marks off an error.
+// withoutMarks removes this package's own wrappers from an error.
 func withoutMarks(err error) error {
 	for {
 		switch e := err.(type) {
@@ -183,7 +184,7 @@ func withoutMarks(err error) error {
 	}
 }
 
-// class is the type of the error that says most: the first below fmt's wrappers.
+// typeName is the type of the most informative error: the first below fmt's wrappers.
 func typeName(err error) string {
 	for {
 		err = withoutMarks(err)
@@ -195,7 +196,7 @@ func typeName(err error) string {
 	}
 }
 
-// writeChain writes err and what it wraps, one error a line.
+// writeChain writes err and the errors that it wraps, one a line.
 func writeChain(b *strings.Builder, err error) {
 	err = withoutMarks(err)
 	fmt.Fprintf(b, "%T: %v\n", err, err)

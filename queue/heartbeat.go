@@ -7,10 +7,10 @@ import (
 	"time"
 )
 
-// heart renews the leases of all claims that a process holds, with one
-// statement at each third of the lease while there are any. A claim that turns
-// out lost, or that could not be renewed until its lease was over, has its
-// function's context cancelled with ErrLeaseLost.
+// heartbeater renews the leases of all claims that a process holds, with one
+// statement at each third of the lease while there are any. When a claim turns
+// out to be lost, or could not be renewed until its lease expired, the context of
+// its function is cancelled with ErrLeaseLost.
 type heartbeater struct {
 	store        Store
 	lease        time.Duration
@@ -18,23 +18,23 @@ type heartbeater struct {
 	availability *availability
 
 	mu          sync.Mutex
-	claims      map[Claim]*lease
-	renewing    bool
-	expiring    bool
-	lastFailure string // the last renewal did not renew all
+	leases      map[Claim]*lease
+	renewing    bool   // renew is scheduled or under way
+	expiring    bool   // expire is scheduled
+	lastFailure string // why the last renewal did not renew all
 }
 
-// pulse is what the heart knows of one claim.
+// lease is the heartbeater's view of one claim.
 type lease struct {
-	lost  context.CancelCauseFunc
-	until time.Time // by this process's monotonic clock, from before the renewal was sent
+	lost      context.CancelCauseFunc
+	expiresAt time.Time // by this process's monotonic clock, from before the renewal was sent
 }
 
 // add begins to renew a claim whose lease began no earlier than since.
 func (h *heartbeater) add(c Claim, since time.Time, lost context.CancelCauseFunc) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
-	h.claims[c] = &lease{lost: lost, until: since.Add(h.lease)}
+	h.leases[c] = &lease{lost: lost, expiresAt: since.Add(h.lease)}
 	if !h.renewing {
 		h.renewing = true
 		time.AfterFunc(h.lease/3, h.renew)
@@ -49,14 +49,14 @@ func (h *heartbeater) add(c Claim, since time.Time, lost context.CancelCauseFunc
 func (h *heartbeater) remove(c Claim) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
-	delete(h.claims, c)
+	delete(h.leases, c)
 }
 
-// beat renews all claims, and comes again while there are any.
+// renew renews all claims, and schedules itself again while there are any.
 func (h *heartbeater) renew() {
 	h.mu.Lock()
-	claims := make([]Claim, 0, len(h.claims))
-	for c := range h.claims {
+	claims := make([]Claim, 0, len(h.leases))
+	for c := range h.leases {
 		claims = append(claims, c)
 	}
 	if len(claims) == 0 {
@@ -77,19 +77,20 @@ func (h *heartbeater) renew() {
 	time.AfterFunc(max(h.lease/3-time.Since(sent), h.lease/10), h.renew)
 }
 
-// note keeps how a renewal ended, and tells those that have lost their claims.
+// recordRenewal records how a renewal ended, and cancels the functions whose
+// claims are lost.
 func (h *heartbeater) recordRenewal(renewed, lost []Claim, sent time.Time, err error) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	for _, c := range renewed {
-		if p := h.claims[c]; p != nil {
-			p.until = sent.Add(h.lease)
+		if l := h.leases[c]; l != nil {
+			l.expiresAt = sent.Add(h.lease)
 		}
 	}
 	for _, c := range lost {
-		if p := h.claims[c]; p != nil {
-			p.lost(ErrLeaseLost)
-			delete(h.claims, c)
+		if l := h.leases[c]; l != nil {
+			l.lost(ErrLeaseLost)
+			delete(h.leases, c)
 		}
 	}
 	h.lastFailure = "its row stayed locked"
@@ -98,23 +99,23 @@ func (h *heartbeater) recordRenewal(renewed, lost []Claim, sent time.Time, err e
 	}
 }
 
-// watch tells those whose leases are over without having been renewed, and comes
-// again when the next one is, while there are any. It does so apart from beat,
-// which may be waiting for an answer.
+// expire cancels the functions whose leases have expired without a renewal, and
+// schedules itself for the next expiry while there are any. It runs apart from
+// renew, which may be waiting for an answer.
 func (h *heartbeater) expire() {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	next := h.lease
-	for c, p := range h.claims {
-		if left := time.Until(p.until); left > 0 {
+	for c, l := range h.leases {
+		if left := time.Until(l.expiresAt); left > 0 {
 			next = min(next, left)
 			continue
 		}
-		h.log.Warn("lease ran out: it could not be renewed", "task_id", c.ID, "error", h.lastFailure)
-		p.lost(ErrLeaseLost)
-		delete(h.claims, c)
+		h.log.Warn("lease expired: it could not be renewed", "task_id", c.ID, "error", h.lastFailure)
+		l.lost(ErrLeaseLost)
+		delete(h.leases, c)
 	}
-	if h.expiring = len(h.claims) > 0; h.expiring {
+	if h.expiring = len(h.leases) > 0; h.expiring {
 		time.AfterFunc(next, h.expire)
 	}
 }

@@ -9,28 +9,31 @@ import (
 	"time"
 )
 
-// Outcome is how the run of a claimed row ended.
+// Outcome is how the run of a claimed row ended. [Run].Row.Status is what became of
+// the row.
 type Outcome string
 
-// The outcomes. What became of the row stands in Run.Row.Status.
+// The outcomes.
 const (
 	OutcomeSucceeded Outcome = "succeeded"
 	// OutcomeFailed: READY again for another attempt, or FAILED.
 	OutcomeFailed Outcome = "failed"
 	// OutcomeCancelled: the task asked for it.
 	OutcomeCancelled Outcome = "cancelled"
-	// OutcomeRescheduled: READY for the time that the task asked for; if
-	// Run.DispatchErr is set, it could not be dispatched for it.
+	// OutcomeRescheduled: READY for the time that the task asked for ([RetryAt],
+	// [Snooze], [Backoff]). If Run.DispatchErr is set, it could not be dispatched
+	// for that time.
 	OutcomeRescheduled Outcome = "rescheduled"
-	// OutcomeInterrupted: the process stops, and the claim was given back (Release).
+	// OutcomeInterrupted: the process is stopping, and the claim was released
+	// without counting the attempt.
 	OutcomeInterrupted Outcome = "interrupted"
 	// OutcomeAbandoned: the function did not return in time; the row stays
-	// RUNNING until its lease is over.
+	// RUNNING until its lease expires.
 	OutcomeAbandoned Outcome = "abandoned"
-	// OutcomeLost: the claim was lost while it ran, and nothing was written.
-	// Run.Row is the row as somebody else left it.
+	// OutcomeLost: the claim was lost while the function ran, and nothing was
+	// written. Run.Row is the row as another claim left it.
 	OutcomeLost Outcome = "lost"
-	// OutcomeUnknown: the database did not say whether the end was stored.
+	// OutcomeUnknown: it is not known whether the outcome was stored.
 	OutcomeUnknown Outcome = "unknown"
 )
 
@@ -38,13 +41,13 @@ const (
 type Run struct {
 	Row         *Row // as it is after the run
 	Outcome     Outcome
-	Err         error // why the attempt failed, or why its end was not stored
-	DispatchErr error
-	Duration    time.Duration // of the function and of storing its result
+	Err         error         // why the attempt failed, or why its outcome was not stored
+	DispatchErr error         // why a rescheduled row could not be dispatched
+	Duration    time.Duration // of the function and of storing its outcome
 }
 
-// run calls the function of a claimed row and settles the row. The lease began
-// no earlier than since.
+// run calls the function of a claimed row, stores its outcome and calls the
+// hooks. The lease began no earlier than since.
 func (e *Executor) run(ctx context.Context, row *Row, since time.Time) *Run {
 	if hook := e.client.cfg.Hooks.Running; hook != nil {
 		ctx = hook(ctx, row)
@@ -56,7 +59,7 @@ func (e *Executor) run(ctx context.Context, row *Row, since time.Time) *Run {
 	return run
 }
 
-// call is run between its hooks.
+// execute is run between its hooks.
 func (e *Executor) execute(ctx context.Context, row *Row, since time.Time) *Run {
 	// The claim names only what is registered, so the lookup cannot miss.
 	d, _ := e.client.registry.lookup(row.Task)
@@ -90,12 +93,12 @@ func (e *Executor) execute(ctx context.Context, row *Row, since time.Time) *Run 
 	return run
 }
 
-// timeoutRecordDelay is how long after its time limit a function may return without its
-// timeout having been noted under the claim.
+// timeoutRecordDelay is how long after its timeout a function may return before
+// the timeout is recorded on its row.
 const timeoutRecordDelay = 100 * time.Millisecond
 
-// await returns the result of a function, or false for one that does not heed its
-// context: long after its time limit, or when Shutdown no longer waits for it.
+// await returns the result of a function, or false for one that ignores its
+// context: a lease after its timeout, or when Shutdown no longer waits for it.
 func (e *Executor) await(taskCtx, ctx context.Context, r *activeRun, row *Row, done <-chan result, timeout time.Duration) (result, bool) {
 	var late, overdue <-chan time.Time
 	if timeout > 0 {
@@ -118,25 +121,26 @@ func (e *Executor) await(taskCtx, ctx context.Context, r *activeRun, row *Row, d
 	}
 }
 
-// recordTimeout stores that the attempt has timed out, while its function goes on:
-// should that never return, the row says what happened once its lease expires. It
-// does not wait for the database. What ends the claim writes its own history.
+// recordTimeout stores that the attempt has timed out while its function goes on:
+// if the function never returns, the row says what happened once its lease
+// expires. It does not wait for the database. Whatever ends the claim writes its
+// own history.
 func (e *Executor) recordTimeout(ctx context.Context, r *activeRun, row *Row, timeout time.Duration) {
 	r.timeoutRecorded.Store(true)
 	history := row.withError(notReturned(timeout).record(row, time.Now()))
 	go func() {
 		err := e.persist(ctx, func(ctx context.Context) error { return e.store.NoteErrors(ctx, r.claim, history) })
 		if err != nil && !errors.Is(err, ErrLeaseLost) {
-			e.log.WarnContext(ctx, "could not store that a task has timed out, while its function goes on",
+			e.log.WarnContext(ctx, "timeout could not be recorded on the row; the function has not returned",
 				"task_id", row.ID, "task_path", row.Task, "attempt", row.Attempts, "error", err)
 		}
 	}()
 }
 
-// abandoned is the run of a function that does not heed its context. Its claim
-// is no longer renewed, so it runs out, and its finish will not be written.
+// abandoned is the run of a function that ignores its context. Its claim is no
+// longer renewed, so it expires, and no outcome will be written under it.
 func (e *Executor) abandoned(ctx context.Context, row *Row, after time.Duration, cause error) *Run {
-	e.log.ErrorContext(ctx, "task does not return though its context has ended; its claim is left to run out",
+	e.log.ErrorContext(ctx, "task has not returned after its context ended; its claim expires with its lease",
 		"task_id", row.ID, "task_path", row.Task, "attempt", row.Attempts, "cause", cause)
 	return &Run{Row: row, Outcome: OutcomeAbandoned, Err: cause, Duration: after}
 }
@@ -158,11 +162,10 @@ type result struct {
 // function without a panic and without a return.
 var errGoexit = errors.New("the task called runtime.Goexit (or FailNow of package testing)")
 
-// invoke runs the function in a goroutine of its own, since Goexit must not
-// take the caller's along and since a caller may have to go on before a function
-// that does not heed its context has returned. What an error means is found out
-// there too: its methods are the task's code as well, and may panic. The channel
-// gets one result.
+// invoke runs the function in its own goroutine, since Goexit must not end the
+// caller's, and since the caller may have to go on before a function that ignores
+// its context has returned. Errors are classified there too: their methods are the
+// task's code as well, and may panic. The channel receives one result.
 func invoke(ctx context.Context, d definition, row *Row) <-chan result {
 	done := make(chan result, 1)
 	if row.Invalid != nil {
@@ -192,7 +195,7 @@ func invoke(ctx context.Context, d definition, row *Row) <-chan result {
 	return done
 }
 
-// logRun writes the one line that each run leaves in the log.
+// logRun writes the one log line of a run.
 func (e *Executor) logRun(ctx context.Context, run *Run) {
 	var f *failure
 	errors.As(run.Err, &f)
@@ -221,8 +224,8 @@ func (e *Executor) logRun(ctx context.Context, run *Run) {
 	e.log.LogAttrs(ctx, level, message, attrs...)
 }
 
-// runLine says what became of a run, and how much that matters; f is the
-// failure of its function, if it failed.
+// runLine is the level and the message of a run's log line. f is the failure of its
+// function, if it failed.
 func runLine(run *Run, f *failure) (slog.Level, string) {
 	switch run.Outcome {
 	case OutcomeSucceeded:
@@ -231,7 +234,7 @@ func runLine(run *Run, f *failure) (slog.Level, string) {
 		if run.Row.Status == StatusFailed {
 			return slog.LevelError, "task failed; no attempt is left, or the error is permanent"
 		}
-		return slog.LevelWarn, "task failed; it will be tried again"
+		return slog.LevelWarn, "task failed; it will be retried"
 	case OutcomeCancelled:
 		return slog.LevelInfo, "task cancelled itself"
 	case OutcomeRescheduled:
@@ -240,7 +243,7 @@ func runLine(run *Run, f *failure) (slog.Level, string) {
 		}
 		return slog.LevelWarn, "task runs again at the time it asked for"
 	case OutcomeInterrupted:
-		return slog.LevelInfo, "task interrupted; its attempt is given back"
+		return slog.LevelInfo, "task interrupted; its attempt does not count"
 	default:
 		return slog.LevelError, "task ended, but its result was not stored: " + string(run.Outcome)
 	}

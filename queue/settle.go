@@ -8,8 +8,8 @@ import (
 	"time"
 )
 
-// settle stores how a run ended, under its claim. cause is why the function's
-// context ended, if it did.
+// settle stores the outcome of a run under its claim: finish, retry or release.
+// cause is why the function's context ended, if it did.
 func (e *Executor) settle(ctx context.Context, r *activeRun, row *Row, res result, cause error) *Run {
 	if r.completed.Load() {
 		if run := e.ifCompleted(ctx, row); run != nil {
@@ -39,8 +39,8 @@ func (e *Executor) settle(ctx context.Context, r *activeRun, row *Row, res resul
 	return e.fail(ctx, r, row, f)
 }
 
-// fail decides what follows a failed attempt: the end, another attempt at the
-// time the task asked for, or one after the backoff.
+// fail decides what follows a failed attempt: a final status, another attempt at
+// the time that the task asked for, or one after the backoff.
 func (e *Executor) fail(ctx context.Context, r *activeRun, row *Row, f *failure) *Run {
 	if f.snoozed() {
 		return e.retry(ctx, row, Retry{RunIn: f.reschedule.in, Refund: true, Errors: r.restoredErrors()}, f)
@@ -62,18 +62,19 @@ func (e *Executor) fail(ctx context.Context, r *activeRun, row *Row, f *failure)
 	return e.retry(ctx, row, Retry{Errors: history, In: backoff(row.Attempts)}, f)
 }
 
-// taskBackoff asks the task's own function, which may panic.
+// taskBackoff calls the task's own Backoff function, which may panic.
 func (e *Executor) taskBackoff(d definition, attempt int) (wait time.Duration, ok bool) {
 	defer func() {
 		if value := recover(); value != nil {
-			e.log.Error("the task's Backoff panicked; the usual backoff is taken", "task_path", d.name, "panic", value)
+			e.log.Error("the task's Backoff function panicked; the default backoff applies", "task_path", d.name, "panic", value)
 		}
 	}()
-	// At least a microsecond: none would be no time of its own.
+	// At least a microsecond: Retry takes zero as not set.
 	return max(d.options.backoff(attempt), time.Microsecond), true
 }
 
-// storable brings a time that a task asked for into the range of all databases.
+// clampTime brings a time that a task asked for into the range that every database
+// can store.
 func clampTime(t time.Time) time.Time {
 	if t.Before(earliestRunAfter) {
 		return earliestRunAfter
@@ -98,7 +99,7 @@ func (e *Executor) finish(ctx context.Context, row *Row, f Finish, outcome Outco
 	return e.finished(row, f, outcome, cause)
 }
 
-// finished is the run of a row whose end is stored.
+// finished is the run of a row whose final status is stored.
 func (e *Executor) finished(row *Row, f Finish, outcome Outcome, cause *failure) *Run {
 	row.Status, row.ReturnValue, row.LeaseExpiresAt = f.Status, f.ReturnValue, time.Time{}
 	if f.Errors != nil {
@@ -111,8 +112,8 @@ func (e *Executor) finished(row *Row, f Finish, outcome Outcome, cause *failure)
 	return run
 }
 
-// again makes the row READY. A row with a hard time is also dispatched for it;
-// for a plain retry, whoever delivered this attempt delivers the next one.
+// retry makes the row READY. A row with a hard time is also dispatched for it; an
+// attempt after the default backoff comes from where this one came from.
 func (e *Executor) retry(ctx context.Context, row *Row, r Retry, cause *failure) *Run {
 	hard := r.In == 0
 	r.WillDispatch = e.client.willDispatch(row.Backend, max(r.RunIn, time.Until(r.RunAfter)))
@@ -150,7 +151,7 @@ func (e *Executor) lost(ctx context.Context, row *Row) *Run {
 	return &Run{Row: e.reread(ctx, row), Outcome: OutcomeLost, Err: ErrLeaseLost}
 }
 
-// reread returns the row as it is now, or as it was if that cannot be had.
+// reread returns the row as it is now, or as it was if it cannot be read.
 func (e *Executor) reread(ctx context.Context, row *Row) *Row {
 	if now, err := e.client.Get(ctx, row.ID); err == nil {
 		return now
@@ -158,12 +159,13 @@ func (e *Executor) reread(ctx context.Context, row *Row) *Row {
 	return row
 }
 
-// settleBudget is how long the end of a run is tried to be stored. What the
-// database did not acknowledge is asked again under the same claim, which tells
-// a finish that took effect from one that did not.
+// settleBudget is how long storing an outcome is retried. A write that the database
+// did not acknowledge is repeated under the same claim, which tells a finish that
+// took effect from one that did not.
 const settleBudget = 15 * time.Second
 
-// persist calls write until the database has answered, or the budget is spent.
+// persist calls write until the database has answered, or the budget is spent:
+// then the error is ErrFinishUnknown.
 func (e *Executor) persist(ctx context.Context, write func(context.Context) error) error {
 	giveUp := time.Now().Add(min(settleBudget, e.cfg.Lease))
 	for pause := 20 * time.Millisecond; ; pause = min(2*pause, time.Second) {
@@ -179,10 +181,10 @@ func (e *Executor) persist(ctx context.Context, write func(context.Context) erro
 	}
 }
 
-// refused ends a claim whose end f the database does not store for its size: the
-// row is FAILED, or CANCELLED as it asked, and says why. Another attempt would
-// repeat the side effects and end in the same way. Where the error history is too
-// large, only its latest records are kept.
+// finishTooLarge ends a claim whose outcome f is larger than the database accepts:
+// the row becomes FAILED, or CANCELLED as it asked, and says why. Another attempt
+// would repeat the side effects and end in the same way. Where the error history
+// is too large, only its latest records are kept.
 func (e *Executor) finishTooLarge(ctx context.Context, row *Row, f Finish, err error) *Run {
 	what := fmt.Sprintf("the error history of %d records", len(f.Errors))
 	if f.Status == StatusSuccessful {

@@ -15,15 +15,16 @@ type activeRun struct {
 	cancel          context.CancelCauseFunc
 	abandon         chan struct{}  // closed when its return is no longer waited for
 	completed       atomic.Bool    // CompleteTx has written its success, in a transaction that may or may not commit
-	timeoutRecorded atomic.Bool    // its timeout may stand in the row's errors already
+	timeoutRecorded atomic.Bool    // the row's errors may contain its timeout already
 	errors          []AttemptError // the row's, without that
 
 	began    time.Time // executor.mu is held, also for returned
 	returned bool
 }
 
-// kept is the error history to store with an end that adds none to it: nil, which
-// leaves the row's as it is, unless it has to go back to what it was.
+// restoredErrors is the error history to store with an outcome that adds no
+// record: nil, which leaves the row's as it is, unless a recorded timeout has to
+// be removed from it.
 func (r *activeRun) restoredErrors() []AttemptError {
 	if !r.timeoutRecorded.Load() {
 		return nil
@@ -32,8 +33,8 @@ func (r *activeRun) restoredErrors() []AttemptError {
 }
 
 // reserve takes a slot for a task that is yet to be claimed. With none free it
-// returns ErrBusy, and after Shutdown ErrShutdown. The slot is given up by
-// returned, and what it counts for by unreserve.
+// returns ErrBusy, and after Shutdown ErrShutdown. freeSlot gives up the slot,
+// and unreserve the reservation.
 func (e *Executor) reserve() error {
 	e.mu.Lock()
 	defer e.mu.Unlock()
@@ -48,8 +49,8 @@ func (e *Executor) reserve() error {
 	return nil
 }
 
-// returned gives up a slot to the next task that waits for one: that of a function
-// that has returned after a time, or of one that was not claimed after all.
+// freeSlot gives a slot to the next task in the buffer: that of a function that
+// has returned after a time, or of a task that was not claimed after all.
 func (e *Executor) freeSlot(r *activeRun, after time.Duration) {
 	e.mu.Lock()
 	defer e.mu.Unlock()
@@ -62,8 +63,8 @@ func (e *Executor) freeSlot(r *activeRun, after time.Duration) {
 	e.startNext()
 }
 
-// unreserve takes n tasks from those that count, whether they have ended or were
-// not claimed after all.
+// unreserve gives up n reservations: of tasks that have ended, or were not
+// claimed after all.
 func (e *Executor) unreserve(n int) {
 	if n == 0 {
 		return
@@ -81,7 +82,7 @@ func (e *Executor) signalFreed() {
 	}
 }
 
-// settled is settle, seen by reserveBatch.
+// settled wraps settle and counts it as in progress.
 func (e *Executor) settled(ctx context.Context, r *activeRun, row *Row, res result, cause error) *Run {
 	e.mu.Lock()
 	e.settling++
@@ -101,7 +102,7 @@ func (e *Executor) register(r *activeRun) {
 	e.active[r.claim] = r
 	r.began = time.Now()
 	e.forgetBounced(r.claim.ID)
-	if e.interrupted { // its claim was under way when the others were told
+	if e.interrupted { // its claim was under way when the others were cancelled
 		r.cancel(ErrShutdown)
 	}
 }
@@ -112,11 +113,12 @@ func (e *Executor) unregister(r *activeRun) {
 	delete(e.active, r.claim)
 }
 
-// Shutdown stops claiming and waits for what is running. When ctx ends, the
-// contexts of the functions still running are cancelled with ErrShutdown, and
-// those that return within linger have their attempts given back; the claims of
-// the others are left to run out, and Shutdown says how many those are. It may
-// be called again with a ctx that has ended, to hurry an earlier call.
+// Shutdown stops claiming and waits for the running tasks. When ctx ends, the
+// contexts of the functions still running are cancelled with [ErrShutdown], and
+// the claims of those that return within linger are released without counting the
+// attempt. The claims of the others expire with their leases, and the error says
+// how many those are. Shutdown may be called again, also concurrently, with a ctx
+// that has ended, to cut an earlier call short.
 func (e *Executor) Shutdown(ctx context.Context, linger time.Duration) error {
 	e.mu.Lock()
 	if !e.closing {
@@ -148,17 +150,17 @@ func (e *Executor) Shutdown(ctx context.Context, linger time.Duration) error {
 		}
 	})
 	if left == 0 {
-		return fmt.Errorf("within %s, %w", linger, errNotSettled)
+		return fmt.Errorf("shutdown: %w within %s", errNotSettled, linger)
 	}
-	return fmt.Errorf("%d tasks did not return within %s of being told to stop: %w", left, linger, errAbandoned)
+	return fmt.Errorf("shutdown: %d tasks did not return within %s after their contexts were cancelled: %w", left, linger, errAbandoned)
 }
 
 // errNotSettled: the functions have returned, and the database does not answer.
-var errNotSettled = errors.New("some claims could neither be ended nor given back: they expire with their leases")
+var errNotSettled = errors.New("some claims could be neither finished nor released, and expire with their leases")
 
-var errAbandoned = errors.New("their claims run out by themselves")
+var errAbandoned = errors.New("their claims expire with their leases")
 
-// each calls f for each running task, and returns how many there are.
+// each calls f for each active run, and returns how many there are.
 func (e *Executor) each(f func(*activeRun)) int {
 	e.mu.Lock()
 	defer e.mu.Unlock()
@@ -168,10 +170,10 @@ func (e *Executor) each(f func(*activeRun)) int {
 	return len(e.active)
 }
 
-// drained waits until no slot is taken and no lost claim is looked for, and reports
-// whether that was so before ctx ended.
+// drained waits until nothing is reserved and no lost claim is to be undone, and
+// reports whether that was so before ctx ended.
 func (e *Executor) drained(ctx context.Context) bool {
-	const look = 5 * time.Millisecond
+	const interval = 5 * time.Millisecond
 	for {
 		e.mu.Lock()
 		left := e.reserved + len(e.lostClaims)
@@ -182,7 +184,7 @@ func (e *Executor) drained(ctx context.Context) bool {
 		select {
 		case <-ctx.Done():
 			return false
-		case <-time.After(look):
+		case <-time.After(interval):
 		}
 	}
 }

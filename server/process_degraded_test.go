@@ -201,7 +201,7 @@ func (d *degraded) databaseFault(t *testing.T, fault databaseFault) {
 
 	log := d.log.String()[logged:]
 	if fault.contended {
-		if !regexp.MustCompile(`level=WARN msg="the database gave up a statement" error=.*`+fault.says).MatchString(log) || strings.Contains(log, "level=ERROR") {
+		if !regexp.MustCompile(`level=WARN msg="the database aborted a statement" error=.*`+fault.says).MatchString(log) || strings.Contains(log, "level=ERROR") {
 			t.Errorf("the log does not say %s, and nothing else:\n%s", fault.says, log)
 		}
 		return

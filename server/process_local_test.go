@@ -43,7 +43,7 @@ func TestFlakyTaskSucceedsOnItsRetry(t *testing.T) {
 	if string(row.ReturnValue) != `{"attempts":2}` || len(row.Errors) != 1 || row.Errors[0].Attempt != 1 || len(row.WorkerIDs) != 2 {
 		t.Errorf("%+v", row)
 	}
-	if log := s.log.String(); strings.Count(log, "it will be tried again") != 1 || strings.Count(log, `msg="task succeeded"`) != 1 {
+	if log := s.log.String(); strings.Count(log, "it will be retried") != 1 || strings.Count(log, `msg="task succeeded"`) != 1 {
 		t.Error("the log does not have one line for each attempt")
 	}
 }
