@@ -3,20 +3,19 @@ package cloudtasks
 import (
 	"fmt"
 	"maps"
-	"net/netip"
 	"net/url"
 	"regexp"
 	"slices"
 	"strings"
 	"time"
-)
 
-// taskIDPlaceholder stands for the row's ID in handler URLs and paths.
-const taskIDPlaceholder = "{task_id}"
+	"github.com/claimcheck-go/claimcheck/internal/handlerpath"
+	"github.com/claimcheck-go/claimcheck/internal/loopback"
+)
 
 // DefaultHandlerPath is where the execute endpoint is, unless
 // TASK_HANDLER_PATH says otherwise.
-const DefaultHandlerPath = "/tasks/execute/" + taskIDPlaceholder + "/"
+const DefaultHandlerPath = handlerpath.Default
 
 // defaultConcurrency bounds the creates of one Dispatch. Many creates at once
 // are what makes the service answer DEADLINE_EXCEEDED.
@@ -172,7 +171,7 @@ func checkHandlerURL(raw string, allowHTTP bool) (origin, problem string) {
 		return "", "carries a user name or password (leave it out, deliveries carry an OIDC token)"
 	case u.RawQuery != "" || u.ForceQuery || u.Fragment != "":
 		return "", fmt.Sprintf("is %q (leave out everything from ? or # on, the query is added for each task)", raw)
-	case u.Scheme == "http" && !allowHTTP && !isLoopback(u.Hostname()):
+	case u.Scheme == "http" && !allowHTTP && !loopback.Host(u.Hostname()):
 		return "", fmt.Sprintf("is %q (use https, http would send tokens in the clear)", raw)
 	}
 	if problem := checkHandlerPath(u.Path); problem != "" {
@@ -183,21 +182,11 @@ func checkHandlerURL(raw string, allowHTTP bool) (origin, problem string) {
 
 // checkHandlerPath returns what is wrong with a path, or "".
 func checkHandlerPath(path string) string {
-	switch {
-	case strings.Count(path, taskIDPlaceholder) != 1:
-		return fmt.Sprintf("has the path %q (it must contain %s once)", path, taskIDPlaceholder)
-	case !strings.HasPrefix(path, "/") || strings.ContainsAny(path, " ?#"):
-		return fmt.Sprintf("has the path %q (it must begin with / and have no space, ? or #)", path)
-	case len(path) > maxURLLength/2:
+	if err := handlerpath.Check(path); err != nil {
+		return fmt.Sprintf("has the path %q (it %s)", path, err)
+	}
+	if len(path) > maxURLLength/2 {
 		return fmt.Sprintf("has a path of %d characters (Cloud Tasks accepts URLs of %d in all)", len(path), maxURLLength)
 	}
 	return ""
-}
-
-func isLoopback(host string) bool {
-	if host == "localhost" || strings.HasSuffix(host, ".localhost") {
-		return true
-	}
-	addr, err := netip.ParseAddr(host)
-	return err == nil && addr.IsLoopback()
 }

@@ -11,6 +11,7 @@ import (
 	"github.com/google/uuid"
 	"github.com/googleapis/gax-go/v2"
 
+	"github.com/claimcheck-go/claimcheck/internal/googleapi"
 	"github.com/claimcheck-go/claimcheck/queue"
 )
 
@@ -76,7 +77,7 @@ func WhyRefused(err error) Refusal {
 		text = service // what stands before it is ours, and names both
 	}
 	switch {
-	case strings.Contains(text, "SERVICE_DISABLED"), strings.Contains(text, "has not been used in project"), strings.Contains(text, "API has not been enabled"):
+	case googleapi.Disabled(text):
 		return RefusedDisabled
 	case strings.Contains(text, "actAs"), strings.Contains(text, "iam.serviceAccounts"):
 		return RefusedAccount

@@ -9,6 +9,7 @@ import (
 	"google.golang.org/protobuf/types/known/durationpb"
 	"google.golang.org/protobuf/types/known/timestamppb"
 
+	"github.com/claimcheck-go/claimcheck/internal/handlerpath"
 	"github.com/claimcheck-go/claimcheck/queue"
 )
 
@@ -108,7 +109,7 @@ func httpRequest(cfg Config, ticket queue.Ticket) *cloudtaskspb.Task_HttpRequest
 	}
 	return &cloudtaskspb.Task_HttpRequest{HttpRequest: &cloudtaskspb.HttpRequest{
 		HttpMethod: cloudtaskspb.HttpMethod_POST,
-		Url:        strings.Replace(handlerURL, taskIDPlaceholder, ticket.ID.String(), 1) + query,
+		Url:        strings.Replace(handlerURL, handlerpath.Placeholder, ticket.ID.String(), 1) + query,
 		AuthorizationHeader: &cloudtaskspb.HttpRequest_OidcToken{OidcToken: &cloudtaskspb.OidcToken{
 			ServiceAccountEmail: cfg.ServiceAccountEmail,
 			Audience:            cfg.Audience,
@@ -119,7 +120,7 @@ func httpRequest(cfg Config, ticket queue.Ticket) *cloudtaskspb.Task_HttpRequest
 func appEngineRequest(target *AppEngineTarget, ticket queue.Ticket) *cloudtaskspb.Task_AppEngineHttpRequest {
 	request := &cloudtaskspb.AppEngineHttpRequest{
 		HttpMethod:  cloudtaskspb.HttpMethod_POST,
-		RelativeUri: strings.Replace(target.HandlerPath, taskIDPlaceholder, ticket.ID.String(), 1) + query,
+		RelativeUri: strings.Replace(target.HandlerPath, handlerpath.Placeholder, ticket.ID.String(), 1) + query,
 	}
 	version := target.Version
 	if ticket.AnyVersion {

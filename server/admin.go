@@ -11,6 +11,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/claimcheck-go/claimcheck/internal/loopback"
 	"github.com/claimcheck-go/claimcheck/oidc"
 	"github.com/claimcheck-go/claimcheck/queue"
 	"github.com/claimcheck-go/claimcheck/server/admin"
@@ -82,7 +83,7 @@ func (p *program) adminAccess(app *App, listen string, tasksAreOpen bool) (admin
 		return admin.FirstOf(ways...), nil
 	}
 	host, _, err := net.SplitHostPort(listen)
-	if tasksAreOpen && app.mode == config.ModeLocal && err == nil && httpapi.IsLoopback(host) {
+	if tasksAreOpen && app.mode == config.ModeLocal && err == nil && loopback.Host(host) {
 		return localAccess{}, nil
 	}
 	return admin.Closed("the admin pages are closed: set ADMIN_TOKEN, ADMIN_READONLY_TOKEN or IAP_AUDIENCE"), nil

@@ -5,6 +5,7 @@ import (
 	"net"
 
 	"github.com/claimcheck-go/claimcheck/detect"
+	"github.com/claimcheck-go/claimcheck/internal/loopback"
 	"github.com/claimcheck-go/claimcheck/oidc"
 	"github.com/claimcheck-go/claimcheck/server/httpapi"
 	"github.com/claimcheck-go/claimcheck/server/internal/config"
@@ -40,7 +41,7 @@ func (p *program) authenticator(app *App, listen string) (httpapi.Authenticator,
 		return httpapi.AnyOf(ways...), nil
 	}
 	host, _, err := net.SplitHostPort(listen)
-	if app.mode == config.ModeLocal && err == nil && httpapi.IsLoopback(host) {
+	if app.mode == config.ModeLocal && err == nil && loopback.Host(host) {
 		return httpapi.LoopbackOnly(), nil
 	}
 	return nil, usagef("refusing to start: nothing says who may call /tasks/* on %s. "+

@@ -14,6 +14,7 @@ import (
 	"google.golang.org/grpc/status"
 
 	"github.com/claimcheck-go/claimcheck/cloudrunjobs"
+	"github.com/claimcheck-go/claimcheck/internal/googleapi"
 	"github.com/claimcheck-go/claimcheck/server/internal/doctor"
 )
 
@@ -55,7 +56,7 @@ func (e *examination) checkJob(ctx context.Context) doctor.Finding {
 	switch code := status.Code(err); {
 	case code == codes.NotFound:
 		return doctor.Failf(fmt.Sprintf("correct JOBS_NAME, or gcloud run jobs create %s --image=IMAGE --max-retries=0 --service-account=ACCOUNT with the server's variables (docs/long-tasks.md)", e.jobAt()), "there is no job %s: %s", e.job, err)
-	case code == codes.PermissionDenied && apiIsOff(err):
+	case code == codes.PermissionDenied && googleapi.Disabled(err.Error()):
 		return doctor.Failf("gcloud services enable run.googleapis.com --project="+e.jobPart(1), "the Cloud Run Admin API is not enabled: %s", err)
 	case code == codes.PermissionDenied:
 		return doctor.Warnf(e.grantOnJob("roles/run.viewer"), "this account may not look at %s, which only doctor needs; or there is no such job", e.job)
@@ -85,12 +86,6 @@ func (e *examination) checkRunJob(ctx context.Context) doctor.Finding {
 		return doctor.Failf(grant, "this account may run %s, but not with a task's arguments (%s), which roles/run.invoker does not allow", e.job, mayRunOverrides)
 	}
 	return doctor.Failf(grant, "this account may not run %s (%s)", e.job, mayRunOverrides)
-}
-
-// apiIsOff reports whether a refusal is about the API and not the account.
-func apiIsOff(err error) bool {
-	text := err.Error()
-	return strings.Contains(text, "SERVICE_DISABLED") || strings.Contains(text, "has not been used in project")
 }
 
 // jobPart is a part of the job's full name: 1 is the project, 3 the region.

@@ -7,10 +7,11 @@ import (
 	"errors"
 	"net"
 	"net/http"
-	"net/netip"
 	"net/url"
 	"slices"
 	"strings"
+
+	"github.com/claimcheck-go/claimcheck/internal/loopback"
 )
 
 // An Authenticator decides whether a request may call the API. Its error may
@@ -167,22 +168,16 @@ func LoopbackOnly() Authenticator { return loopbackOnly{} }
 type loopbackOnly struct{}
 
 func (loopbackOnly) Authenticate(r *http.Request) error {
-	if local, ok := r.Context().Value(http.LocalAddrContextKey).(net.Addr); !ok || !isLoopbackAddress(local.String()) || !isLoopbackAddress(r.RemoteAddr) {
+	if local, ok := r.Context().Value(http.LocalAddrContextKey).(net.Addr); !ok || !loopback.Address(local.String()) || !loopback.Address(r.RemoteAddr) {
 		return &authError{http.StatusForbidden, "without credentials only connections between loopback addresses of this machine are accepted"}
 	}
-	if !IsLoopback(hostname(r.Host)) {
+	if !loopback.Host(hostname(r.Host)) {
 		return &authError{http.StatusForbidden, "without credentials only requests to a loopback host are accepted"}
 	}
 	if !fromSameOrigin(r) {
 		return &authError{http.StatusForbidden, "requests from pages of another origin (Sec-Fetch-Site, Origin) are not accepted without credentials"}
 	}
 	return nil
-}
-
-// isLoopbackAddress reports whether an address with a port is a loopback IP address.
-func isLoopbackAddress(address string) bool {
-	ip, err := netip.ParseAddrPort(address)
-	return err == nil && ip.Addr().Unmap().IsLoopback()
 }
 
 // fromSameOrigin reports whether a request does not come from a page of another
@@ -197,16 +192,6 @@ func fromSameOrigin(r *http.Request) bool {
 	}
 	u, err := url.Parse(origin)
 	return err == nil && strings.EqualFold(u.Host, r.Host)
-}
-
-// IsLoopback reports whether a host name or IP address means this machine.
-func IsLoopback(host string) bool {
-	host = strings.ToLower(strings.TrimSuffix(host, "."))
-	if host == "localhost" || strings.HasSuffix(host, ".localhost") {
-		return true
-	}
-	ip, err := netip.ParseAddr(host)
-	return err == nil && ip.Unmap().IsLoopback()
 }
 
 // hostname is a Host header without its port; where that is no number, it is no

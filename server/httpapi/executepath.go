@@ -1,28 +1,20 @@
 package httpapi
 
 import (
-	"errors"
 	"fmt"
 	"strings"
-)
 
-// taskIDPlaceholder stands for a task's ID in Config.ExecutePath and in patterns
-// of routes.
-const taskIDPlaceholder = "{task_id}"
+	"github.com/claimcheck-go/claimcheck/internal/handlerpath"
+)
 
 // CheckExecutePath says why a path cannot be Config.ExecutePath, so that a
 // program can judge its settings before it opens anything. Deliveries are looked
 // for there first: under the pattern of another route they would take its
 // requests.
 func CheckExecutePath(path string) error {
-	const such = "such as /tasks/execute/{task_id}/"
-	switch {
-	case strings.Count(path, taskIDPlaceholder) != 1:
-		return fmt.Errorf("must contain {task_id} once, not be %.200q: it takes a path %s", path, such)
-	case !strings.HasPrefix(path, "/") || strings.ContainsAny(path, " ?#"):
-		return fmt.Errorf("must begin with / and have no space, ? or #, not be %.200q: it takes a path %s", path, such)
-	case strings.Contains(path, "//"):
-		return errors.New("must have no empty part (//): it takes a path " + such)
+	const such = "such as " + handlerpath.Default
+	if err := handlerpath.Check(path); err != nil {
+		return fmt.Errorf("%w, not be %.200q: it takes a path %s", err, path, such)
 	}
 	for _, r := range routes {
 		if r.name != "execute" && overlap(path, r.pattern()) {
@@ -40,10 +32,10 @@ func overlap(executePath, pattern string) bool {
 		return false
 	}
 	for i, part := range ours {
-		before, after, isID := strings.Cut(part, taskIDPlaceholder)
+		before, after, isID := strings.Cut(part, handlerpath.Placeholder)
 		literal := theirs[i]
 		switch {
-		case literal == taskIDPlaceholder:
+		case literal == handlerpath.Placeholder:
 		case !isID && part != literal:
 			return false
 		case isID && (len(literal) <= len(before)+len(after) || !strings.HasPrefix(literal, before) || !strings.HasSuffix(literal, after)):

@@ -12,6 +12,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/claimcheck-go/claimcheck/internal/handlerpath"
 	"github.com/claimcheck-go/claimcheck/queue"
 )
 
@@ -74,7 +75,7 @@ func New(cfg Config) (http.Handler, error) {
 		if err := CheckExecutePath(cfg.ExecutePath); err != nil {
 			return nil, fmt.Errorf("httpapi: Config.ExecutePath %w", err)
 		}
-		h.execPrefix, h.execSuffix, _ = strings.Cut(cfg.ExecutePath, taskIDPlaceholder)
+		h.execPrefix, h.execSuffix, _ = strings.Cut(cfg.ExecutePath, handlerpath.Placeholder)
 	}
 	return h, nil
 }

@@ -13,7 +13,6 @@ import (
 	"io"
 	"net"
 	"net/http"
-	"net/netip"
 	"os"
 	"os/signal"
 	"slices"
@@ -21,6 +20,7 @@ import (
 	"time"
 
 	"github.com/claimcheck-go/claimcheck/cloudtasks/cloudtaskstest"
+	"github.com/claimcheck-go/claimcheck/internal/loopback"
 )
 
 func main() {
@@ -89,15 +89,10 @@ func (o options) checkAddress(flag, address string) error {
 	if err != nil {
 		return usageError{fmt.Errorf("%s is %q; it takes host:port", flag, address)}
 	}
-	if !o.allowNonLocal && !isLoopback(host) {
+	if !o.allowNonLocal && !loopback.Host(host) {
 		return usageError{fmt.Errorf("%s is %q, which is no loopback address; add --allow-non-loopback if that is meant", flag, address)}
 	}
 	return nil
-}
-
-func isLoopback(host string) bool {
-	addr, err := netip.ParseAddr(host)
-	return host == "localhost" || err == nil && addr.IsLoopback()
 }
 
 // run serves until ctx ends.
