@@ -59,10 +59,10 @@ func FullName(project, location, name string) string {
 	return fmt.Sprintf("projects/%s/locations/%s/jobs/%s", project, location, name)
 }
 
-// CheckName says what is wrong with the full name of a job (JOBS_NAME).
+// CheckName returns an error if job is not the full name of a job.
 func CheckName(job string) error {
 	if !fullName.MatchString(job) {
-		return fmt.Errorf("JOBS_NAME must be projects/PROJECT/locations/REGION/jobs/NAME, or the NAME of a job here, not %q", job)
+		return fmt.Errorf("the name of a job must be projects/PROJECT/locations/REGION/jobs/NAME, not %q", job)
 	}
 	return nil
 }

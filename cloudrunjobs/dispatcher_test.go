@@ -121,7 +121,7 @@ func TestRefusalsAreExplained(t *testing.T) {
 
 func TestNamesAndTimeouts(t *testing.T) {
 	for _, wrong := range []string{"", "long", "projects/acme/jobs/long", job + "/executions/1", "projects/a/locations/b/jobs/Long"} {
-		if _, err := New(nil, wrong); err == nil || !strings.HasPrefix(err.Error(), "JOBS_NAME ") {
+		if _, err := New(nil, wrong); err == nil || !strings.HasPrefix(err.Error(), "the name of a job must be ") {
 			t.Errorf("%q: %v", wrong, err)
 		}
 	}

@@ -7,21 +7,21 @@ import (
 	"google.golang.org/grpc/status"
 )
 
-// explain puts in front of a refused execution what that means and how to mend
+// explain puts in front of a refused execution what that means and how to fix
 // it. The service's own error stays inside.
 func explain(err error, job string) error {
 	at := "start an execution of " + job
-	if mend := mend(status.Code(err)); mend != "" {
-		at += ": " + mend
+	if remedy := remedy(status.Code(err)); remedy != "" {
+		at += ": " + remedy
 	}
 	return fmt.Errorf("%s: %w", at, err)
 }
 
-// mend is what the service's codes mean for RunJob; "" leaves it to its own text.
-func mend(code codes.Code) string {
+// remedy is what the service's codes mean for RunJob; "" leaves it to its own text.
+func remedy(code codes.Code) string {
 	switch code {
 	case codes.NotFound:
-		return "there is no such job; create it with `gcloud run jobs create`, or check JOBS_NAME"
+		return "there is no such job; create it with `gcloud run jobs create`, or check its name"
 	case codes.PermissionDenied:
 		return "this process's account needs run.jobs.runWithOverrides on the job: roles/run.jobsExecutorWithOverrides or roles/run.developer; the Cloud Run Admin API must be enabled"
 	case codes.Unauthenticated:
@@ -31,7 +31,7 @@ func mend(code codes.Code) string {
 	case codes.ResourceExhausted:
 		return "a quota is used up; the sweeper starts the task later"
 	case codes.DeadlineExceeded:
-		return "no answer in time; the execution may exist all the same, and the sweeper starts another (TASKS_DISPATCH_TIMEOUT is how long Enqueue waits)"
+		return "no answer in time; the execution may exist all the same, and the sweeper starts another"
 	case codes.Unavailable:
 		return "Cloud Run cannot be reached; the sweeper starts the task later"
 	}

@@ -1,6 +1,7 @@
 package cloudtasks
 
 import (
+	"errors"
 	"fmt"
 	"maps"
 	"net/url"
@@ -13,8 +14,7 @@ import (
 	"github.com/claimcheck-go/claimcheck/internal/loopback"
 )
 
-// DefaultHandlerPath is where the execute endpoint is, unless
-// TASK_HANDLER_PATH says otherwise.
+// DefaultHandlerPath is the path of the execute endpoint, unless it is configured.
 const DefaultHandlerPath = handlerpath.Default
 
 // defaultConcurrency bounds the creates of one Dispatch. Many creates at once
@@ -24,16 +24,14 @@ const defaultConcurrency = 32
 // maxURLLength is the service's limit for a task's URL.
 const maxURLLength = 2083
 
-// Config says where Cloud Tasks are created and whom they call. Comments name
-// the setting that a user sees for each field.
+// Config is the location of the queues, and the handler that Cloud Tasks calls.
 type Config struct {
-	// Project and Location of the queues (CLOUD_TASKS_PROJECT,
-	// CLOUD_TASKS_LOCATION), like "acme-prod" and "europe-west1".
+	// Project and Location of the queues, like "acme-prod" and "europe-west1".
 	Project  string
 	Location string
 
 	// HandlerURL is the full URL of the execute endpoint, with {task_id} in its
-	// path and no query (TASK_HANDLER_URL). It must be https; http is accepted
+	// path and no query. It must be https; http is accepted
 	// for loopback hosts, and for any host with AllowHTTP. If its host is that of
 	// a Cloud Run traffic tag, tickets that may go anywhere leave the tag out.
 	// Not used with AppEngine.
@@ -42,27 +40,26 @@ type Config struct {
 	// call it by any name.
 	AllowHTTP bool
 
-	// ServiceAccountEmail is the account whose OIDC token deliveries carry
-	// (OIDC_SERVICE_ACCOUNT_EMAIL). Not used with AppEngine.
+	// ServiceAccountEmail is the account whose OIDC token deliveries carry. Not
+	// used with AppEngine.
 	ServiceAccountEmail string
-	// Audience of that token (the first of OIDC_AUDIENCE); empty means the
-	// origin of HandlerURL, without a traffic tag. It is always sent: the service's own default is the
-	// whole URL, which differs for every task.
+	// Audience of that token; empty means the origin of HandlerURL, without a
+	// traffic tag. It is always sent: the service's own default is the whole URL,
+	// which differs for every task.
 	Audience string
 
-	// QueueAliases maps queue names of tasks to Cloud Tasks queue IDs
-	// (TASKS_QUEUE_ALIASES). A name without an alias is used as it is. Several
-	// IDs share the tickets of a name, each getting about as many, which lifts
-	// the service's limits for one queue; see QueueID.
+	// QueueAliases maps queue names of tasks to Cloud Tasks queue IDs. A name
+	// without an alias is used as it is. Several IDs share the tickets of a name,
+	// each getting about as many, which lifts the service's limits for one queue;
+	// see [Config.QueueID].
 	QueueAliases map[string][]string
 
 	// AppEngine, if set, sends tasks to an App Engine service of the same
-	// project instead of to HandlerURL (APP_ENGINE_TARGET). App Engine marks
-	// such requests by X-AppEngine-* headers; they carry no OIDC token.
+	// project instead of to HandlerURL. App Engine marks such requests by X-AppEngine-* headers; they carry no OIDC token.
 	AppEngine *AppEngineTarget
 
 	// RequestTimeout is how long the platform lets a request to the handler
-	// take (REQUEST_TIMEOUT); 0 means that only Cloud Tasks bounds it.
+	// take; 0 means that only Cloud Tasks bounds it.
 	RequestTimeout time.Duration
 
 	// Concurrency is how many creates one Dispatch has in flight; 0 means 32.
@@ -76,19 +73,20 @@ type AppEngineTarget struct {
 	// that may go anywhere leave the version out.
 	Service string
 	Version string
-	// HandlerPath is the path of the execute endpoint, with {task_id}
-	// (TASK_HANDLER_PATH); empty means DefaultHandlerPath.
+	// HandlerPath is the path of the execute endpoint, with {task_id}; empty means
+	// [DefaultHandlerPath].
 	HandlerPath string
 }
 
-// ConfigError lists everything that is wrong with a Config, so that a user
-// mends it in one go.
+// ConfigError is one field of a [Config] that is missing or wrong. Several are
+// joined with errors.Join, so that all can be corrected at once.
 type ConfigError struct {
-	// Problems are single sentences; each begins with the name of its setting.
-	Problems []string
+	Field string // such as HandlerURL, or AppEngine.HandlerPath
+	Text  string // goes on from the name: "is not set (it takes …)"
 }
 
-func (e *ConfigError) Error() string { return strings.Join(e.Problems, "; ") }
+// Error returns "cloudtasks: Config.FIELD TEXT".
+func (e *ConfigError) Error() string { return "cloudtasks: Config." + e.Field + " " + e.Text }
 
 // queueIDPattern and taskIDPattern are the service's own rules.
 var (
@@ -98,22 +96,23 @@ var (
 	locationPattern = regexp.MustCompile(`^[a-z0-9-]+$`)
 )
 
-// check returns cfg with its defaults filled in, or a *ConfigError.
+// check returns cfg with its defaults filled in, or a *ConfigError for each field
+// that is wrong.
 func (cfg Config) check() (Config, error) {
-	var problems []string
-	bad := func(setting, format string, args ...any) {
-		problems = append(problems, setting+" "+fmt.Sprintf(format, args...))
+	var problems []error
+	bad := func(field, format string, args ...any) {
+		problems = append(problems, &ConfigError{Field: field, Text: fmt.Sprintf(format, args...)})
 	}
-	checkName := func(setting, value string, pattern *regexp.Regexp, want string) {
+	checkName := func(field, value string, pattern *regexp.Regexp, want string) {
 		switch {
 		case value == "":
-			bad(setting, "is not set (it takes %s)", want)
+			bad(field, "is not set (it takes %s)", want)
 		case !pattern.MatchString(value):
-			bad(setting, "is %q (it takes %s)", value, want)
+			bad(field, "is %q (it takes %s)", value, want)
 		}
 	}
-	checkName("CLOUD_TASKS_PROJECT", cfg.Project, projectPattern, "a project ID like acme-prod")
-	checkName("CLOUD_TASKS_LOCATION", cfg.Location, locationPattern, "the queues' region, like europe-west1")
+	checkName("Project", cfg.Project, projectPattern, "a project ID like acme-prod")
+	checkName("Location", cfg.Location, locationPattern, "the queues' region, like europe-west1")
 
 	if cfg.AppEngine != nil {
 		target := *cfg.AppEngine
@@ -121,26 +120,26 @@ func (cfg Config) check() (Config, error) {
 			target.HandlerPath = DefaultHandlerPath
 		}
 		if problem := checkHandlerPath(target.HandlerPath); problem != "" {
-			bad("TASK_HANDLER_PATH", "%s", problem)
+			bad("AppEngine.HandlerPath", "%s", problem)
 		}
 		cfg.AppEngine = &target
 	} else {
 		origin, problem := checkHandlerURL(cfg.HandlerURL, cfg.AllowHTTP)
 		if problem != "" {
-			bad("TASK_HANDLER_URL", "%s", problem)
+			bad("HandlerURL", "%s", problem)
 		}
 		if cfg.Audience == "" {
 			cfg.Audience = WithoutTag(origin)
 		}
 		if email := cfg.ServiceAccountEmail; email == "" {
-			bad("OIDC_SERVICE_ACCOUNT_EMAIL", "is not set (it takes the e-mail of the service account that Cloud Tasks signs its requests as)")
+			bad("ServiceAccountEmail", "is not set (it takes the e-mail of the service account that Cloud Tasks signs its requests as)")
 		} else if !strings.Contains(email, "@") || strings.ContainsAny(email, " \t\r\n,") {
-			bad("OIDC_SERVICE_ACCOUNT_EMAIL", "is %q (it takes one e-mail address)", email)
+			bad("ServiceAccountEmail", "is %q (it takes one e-mail address)", email)
 		}
 	}
 
 	for _, problem := range checkAliases(cfg.QueueAliases) {
-		bad("TASKS_QUEUE_ALIASES", "%s", problem)
+		bad("QueueAliases", "%s", problem)
 	}
 	cfg.QueueAliases = maps.Clone(cfg.QueueAliases)
 	for name, ids := range cfg.QueueAliases {
@@ -151,7 +150,7 @@ func (cfg Config) check() (Config, error) {
 		cfg.Concurrency = defaultConcurrency
 	}
 	if problems != nil {
-		return Config{}, &ConfigError{Problems: problems}
+		return Config{}, errors.Join(problems...)
 	}
 	return cfg, nil
 }

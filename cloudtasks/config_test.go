@@ -17,63 +17,77 @@ func testConfig() Config {
 	}
 }
 
+// configErrors takes apart the error of New.
+func configErrors(t *testing.T, err error) (all []*ConfigError) {
+	t.Helper()
+	joined, ok := err.(interface{ Unwrap() []error })
+	if !ok {
+		t.Fatalf("err = %v, want joined errors", err)
+	}
+	for _, one := range joined.Unwrap() {
+		var problem *ConfigError
+		if !errors.As(one, &problem) {
+			t.Fatalf("%v is no *ConfigError", one)
+		}
+		all = append(all, problem)
+	}
+	return all
+}
+
 func TestNewNamesEverythingMissingAtOnce(t *testing.T) {
 	_, err := New(nil, Config{})
-	var problems *ConfigError
-	if !errors.As(err, &problems) {
-		t.Fatalf("err = %v, want a *ConfigError", err)
-	}
-	for _, setting := range []string{"CLOUD_TASKS_PROJECT", "CLOUD_TASKS_LOCATION", "TASK_HANDLER_URL", "OIDC_SERVICE_ACCOUNT_EMAIL"} {
-		if !strings.Contains(err.Error(), setting+" is not set (it takes ") {
-			t.Errorf("%q does not say what %s takes", err, setting)
+	problems := configErrors(t, err)
+	for _, field := range []string{"Project", "Location", "HandlerURL", "ServiceAccountEmail"} {
+		if !strings.Contains(err.Error(), "cloudtasks: Config."+field+" is not set (it takes ") {
+			t.Errorf("%q does not say what %s takes", err, field)
 		}
 	}
-	if len(problems.Problems) != 4 || strings.Contains(err.Error(), "\n") {
-		t.Errorf("want one line with four problems, got %q", err)
+	if len(problems) != 4 {
+		t.Errorf("want four problems, got %q", err)
 	}
 }
 
-func TestNewRefusesWrongSettings(t *testing.T) {
+func TestNewRefusesWrongFields(t *testing.T) {
 	tests := []struct {
-		name    string
-		change  func(*Config)
-		setting string
-		says    string
+		name   string
+		change func(*Config)
+		field  string
+		says   string
 	}{
-		{"project", func(c *Config) { c.Project = "acme prod" }, "CLOUD_TASKS_PROJECT", "acme prod"},
-		{"location", func(c *Config) { c.Location = "projects/1/regions/europe-west1" }, "CLOUD_TASKS_LOCATION", "europe-west1"},
-		{"account", func(c *Config) { c.ServiceAccountEmail = "tasks" }, "OIDC_SERVICE_ACCOUNT_EMAIL", "e-mail"},
-		{"two accounts", func(c *Config) { c.ServiceAccountEmail = "a@x,b@x" }, "OIDC_SERVICE_ACCOUNT_EMAIL", "one e-mail"},
-		{"alias", func(c *Config) { c.QueueAliases = map[string][]string{"emails": {"prod_emails"}} }, "TASKS_QUEUE_ALIASES", "prod_emails"},
-		{"second alias", func(c *Config) { c.QueueAliases = map[string][]string{"emails": {"a", ""}} }, "TASKS_QUEUE_ALIASES", `maps "emails" to ""`},
-		{"alias twice", func(c *Config) { c.QueueAliases = map[string][]string{"emails": {"a", "b", "a"}} }, "TASKS_QUEUE_ALIASES", `maps "emails" to "a" twice`},
-		{"alias of nothing", func(c *Config) { c.QueueAliases = map[string][]string{"emails": {}} }, "TASKS_QUEUE_ALIASES", "emails=QUEUE"},
-		{"too many aliases", func(c *Config) { c.QueueAliases = map[string][]string{"emails": shardNames(201)} }, "TASKS_QUEUE_ALIASES", "201 Cloud Tasks queues (at most 200"},
-		{"no placeholder", func(c *Config) { c.HandlerURL = "https://host/tasks/execute/" }, "TASK_HANDLER_URL", "{task_id}"},
-		{"two placeholders", func(c *Config) { c.HandlerURL += "{task_id}" }, "TASK_HANDLER_URL", "once"},
-		{"placeholder in the host", func(c *Config) { c.HandlerURL = "https://{task_id}.host/" }, "TASK_HANDLER_URL", "full URL"},
-		{"query", func(c *Config) { c.HandlerURL += "?fail_on_error=false" }, "TASK_HANDLER_URL", "leave out"},
-		{"empty query", func(c *Config) { c.HandlerURL += "?" }, "TASK_HANDLER_URL", "leave out"},
-		{"fragment", func(c *Config) { c.HandlerURL += "#x" }, "TASK_HANDLER_URL", "leave out"},
-		{"password", func(c *Config) { c.HandlerURL = "https://me:secret@host/{task_id}" }, "TASK_HANDLER_URL", "password"},
-		{"relative", func(c *Config) { c.HandlerURL = "/tasks/execute/{task_id}/" }, "TASK_HANDLER_URL", "full URL"},
-		{"scheme", func(c *Config) { c.HandlerURL = "ftp://host/{task_id}" }, "TASK_HANDLER_URL", "full URL"},
-		{"http", func(c *Config) { c.HandlerURL = "http://host/{task_id}" }, "TASK_HANDLER_URL", "use https"},
-		{"space", func(c *Config) { c.HandlerURL = "https://host/a b/{task_id}" }, "TASK_HANDLER_URL", "no space"},
-		{"long", func(c *Config) { c.HandlerURL += strings.Repeat("x", 2000) }, "TASK_HANDLER_URL", "2083"},
-		{"App Engine path", func(c *Config) { c.AppEngine = &AppEngineTarget{HandlerPath: "tasks/{task_id}"} }, "TASK_HANDLER_PATH", "begin with /"},
+		{"project", func(c *Config) { c.Project = "acme prod" }, "Project", "acme prod"},
+		{"location", func(c *Config) { c.Location = "projects/1/regions/europe-west1" }, "Location", "europe-west1"},
+		{"account", func(c *Config) { c.ServiceAccountEmail = "tasks" }, "ServiceAccountEmail", "e-mail"},
+		{"two accounts", func(c *Config) { c.ServiceAccountEmail = "a@x,b@x" }, "ServiceAccountEmail", "one e-mail"},
+		{"alias", func(c *Config) { c.QueueAliases = map[string][]string{"emails": {"prod_emails"}} }, "QueueAliases", "prod_emails"},
+		{"second alias", func(c *Config) { c.QueueAliases = map[string][]string{"emails": {"a", ""}} }, "QueueAliases", `maps "emails" to ""`},
+		{"alias twice", func(c *Config) { c.QueueAliases = map[string][]string{"emails": {"a", "b", "a"}} }, "QueueAliases", `maps "emails" to "a" twice`},
+		{"alias of nothing", func(c *Config) { c.QueueAliases = map[string][]string{"emails": {}} }, "QueueAliases", "emails=QUEUE"},
+		{"too many aliases", func(c *Config) { c.QueueAliases = map[string][]string{"emails": shardNames(201)} }, "QueueAliases", "201 Cloud Tasks queues (at most 200"},
+		{"no placeholder", func(c *Config) { c.HandlerURL = "https://host/tasks/execute/" }, "HandlerURL", "{task_id}"},
+		{"two placeholders", func(c *Config) { c.HandlerURL += "{task_id}" }, "HandlerURL", "once"},
+		{"placeholder in the host", func(c *Config) { c.HandlerURL = "https://{task_id}.host/" }, "HandlerURL", "full URL"},
+		{"query", func(c *Config) { c.HandlerURL += "?fail_on_error=false" }, "HandlerURL", "leave out"},
+		{"empty query", func(c *Config) { c.HandlerURL += "?" }, "HandlerURL", "leave out"},
+		{"fragment", func(c *Config) { c.HandlerURL += "#x" }, "HandlerURL", "leave out"},
+		{"password", func(c *Config) { c.HandlerURL = "https://me:secret@host/{task_id}" }, "HandlerURL", "password"},
+		{"relative", func(c *Config) { c.HandlerURL = "/tasks/execute/{task_id}/" }, "HandlerURL", "full URL"},
+		{"scheme", func(c *Config) { c.HandlerURL = "ftp://host/{task_id}" }, "HandlerURL", "full URL"},
+		{"http", func(c *Config) { c.HandlerURL = "http://host/{task_id}" }, "HandlerURL", "use https"},
+		{"space", func(c *Config) { c.HandlerURL = "https://host/a b/{task_id}" }, "HandlerURL", "no space"},
+		{"long", func(c *Config) { c.HandlerURL += strings.Repeat("x", 2000) }, "HandlerURL", "2083"},
+		{"App Engine path", func(c *Config) { c.AppEngine = &AppEngineTarget{HandlerPath: "tasks/{task_id}"} }, "AppEngine.HandlerPath", "begin with /"},
 	}
 	for _, test := range tests {
 		t.Run(test.name, func(t *testing.T) {
 			cfg := testConfig()
 			test.change(&cfg)
 			_, err := New(nil, cfg)
-			var problems *ConfigError
-			if !errors.As(err, &problems) || len(problems.Problems) != 1 {
+			problems := configErrors(t, err)
+			if len(problems) != 1 {
 				t.Fatalf("err = %v, want one problem", err)
 			}
-			if !strings.HasPrefix(err.Error(), test.setting+" ") || !strings.Contains(err.Error(), test.says) {
-				t.Errorf("%q does not begin with %s and say %q", err, test.setting, test.says)
+			if problems[0].Field != test.field || !strings.Contains(problems[0].Text, test.says) {
+				t.Errorf("%+v is not of %s, or does not say %q", problems[0], test.field, test.says)
 			}
 			if strings.Contains(err.Error(), "secret") {
 				t.Errorf("%q shows the password", err)
@@ -121,8 +135,8 @@ func TestCheckQueue(t *testing.T) {
 	}
 	for _, name := range []string{"", "high_priority", "a/b", "ü", strings.Repeat("q", 101)} {
 		err := d.CheckQueue(name)
-		if err == nil || !strings.Contains(err.Error(), `"`+name+`"`) || !strings.Contains(err.Error(), "TASKS_QUEUE_ALIASES") {
-			t.Errorf("%q: %v; want an error that names it and the mend", name, err)
+		if err == nil || !strings.Contains(err.Error(), `"`+name+`"`) || !strings.Contains(err.Error(), "give it an alias") {
+			t.Errorf("%q: %v; want an error that names it and the fix", name, err)
 		}
 	}
 }

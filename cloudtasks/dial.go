@@ -12,11 +12,11 @@ import (
 	"google.golang.org/grpc/credentials/insecure"
 )
 
-// DialConfig says where the Cloud Tasks API is.
+// DialConfig is the address of the Cloud Tasks API.
 type DialConfig struct {
-	// EmulatorHost is the host:port of an emulator (CLOUD_TASKS_EMULATOR_HOST),
-	// which is called in plaintext and without credentials. Empty means the
-	// service, with Application Default Credentials.
+	// EmulatorHost is the host:port of an emulator, which is called in plaintext
+	// and without credentials. Empty means the service, with Application Default
+	// Credentials.
 	EmulatorHost string
 	// Options are passed on to the client; with EmulatorHost they are not used.
 	Options []option.ClientOption
@@ -28,22 +28,22 @@ func Dial(ctx context.Context, cfg DialConfig) (*apiv2.Client, error) {
 	if cfg.EmulatorHost == "" {
 		client, err := apiv2.NewClient(ctx, cfg.Options...)
 		if err != nil {
-			return nil, fmt.Errorf("make the Cloud Tasks client (on Google Cloud give the service a service account, elsewhere run `gcloud auth application-default login`, or set CLOUD_TASKS_EMULATOR_HOST): %w", err)
+			return nil, fmt.Errorf("make the Cloud Tasks client (on Google Cloud give the service a service account, elsewhere run `gcloud auth application-default login`): %w", err)
 		}
 		return client, nil
 	}
 	if _, port, err := net.SplitHostPort(cfg.EmulatorHost); err != nil || port == "" {
-		return nil, fmt.Errorf("CLOUD_TASKS_EMULATOR_HOST is %q; it takes host:port, like 127.0.0.1:8123", cfg.EmulatorHost)
+		return nil, fmt.Errorf("cloudtasks: DialConfig.EmulatorHost is %q; it takes host:port, like 127.0.0.1:8123", cfg.EmulatorHost)
 	}
 	conn, err := grpc.NewClient(cfg.EmulatorHost, grpc.WithTransportCredentials(insecure.NewCredentials()),
 		grpc.WithStatsHandler(otelgrpc.NewClientHandler())) // as the client makes it for the service
 	if err != nil {
-		return nil, fmt.Errorf("dial the emulator at CLOUD_TASKS_EMULATOR_HOST=%s: %w", cfg.EmulatorHost, err)
+		return nil, fmt.Errorf("dial the emulator at %s: %w", cfg.EmulatorHost, err)
 	}
 	client, err := apiv2.NewClient(ctx, option.WithGRPCConn(conn))
 	if err != nil {
 		_ = conn.Close()
-		return nil, fmt.Errorf("make the Cloud Tasks client for CLOUD_TASKS_EMULATOR_HOST=%s: %w", cfg.EmulatorHost, err)
+		return nil, fmt.Errorf("make the Cloud Tasks client for the emulator at %s: %w", cfg.EmulatorHost, err)
 	}
 	return client, nil
 }

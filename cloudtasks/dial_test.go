@@ -11,7 +11,7 @@ import (
 func TestDial(t *testing.T) {
 	for _, host := range []string{"127.0.0.1", "http://127.0.0.1:8123", "127.0.0.1:", ":::"} {
 		_, err := Dial(context.Background(), DialConfig{EmulatorHost: host})
-		if err == nil || !strings.Contains(err.Error(), "CLOUD_TASKS_EMULATOR_HOST") {
+		if err == nil || !strings.Contains(err.Error(), "DialConfig.EmulatorHost") {
 			t.Errorf("%q: %v", host, err)
 		}
 	}

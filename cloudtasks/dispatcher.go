@@ -37,8 +37,8 @@ var (
 	_ queue.Sharder        = (*Dispatcher)(nil)
 )
 
-// New returns a Dispatcher that creates tasks through client. The error is a
-// *ConfigError that names every setting that is missing or wrong.
+// New returns a Dispatcher that creates tasks through client. The error joins a
+// *[ConfigError] for every field that is missing or wrong.
 func New(client TaskCreator, cfg Config) (*Dispatcher, error) {
 	cfg, err := cfg.check()
 	if err != nil {
@@ -60,11 +60,11 @@ func (d *Dispatcher) CheckTimeout(timeout time.Duration) error { return d.cfg.Ch
 
 // Dispatch creates a Cloud Task for each ticket, up to Config.Concurrency at a
 // time. Calls that failed in a way that may pass are repeated until ctx ends,
-// five calls a ticket at most; so ctx should have a deadline
-// (TASKS_DISPATCH_TIMEOUT).
+// five calls a ticket at most; so ctx should have a deadline,
+// as that of an enqueue has.
 //
 // A named ticket whose task exists already counts as dispatched. The error is a
-// *queue.DispatchError with the failed tickets, each error saying what to mend;
+// *queue.DispatchError with the failed tickets, each error saying what to fix;
 // status.Code still finds the service's answer in it. A failed create may have
 // been stored all the same: its delivery is harmless.
 func (d *Dispatcher) Dispatch(ctx context.Context, tickets ...queue.Ticket) error {

@@ -13,10 +13,10 @@
 // makes repeats harmless, which is why creates may be repeated freely here and
 // why tasks are unnamed unless the ticket carries a name.
 //
-// The files follow the ticket: config.go checks the settings, request.go turns
+// The files follow the ticket: config.go checks the [Config], request.go turns
 // a ticket into a CreateTaskRequest (a pure function), dispatcher.go sends it,
 // with retries of its own because Google's client has none for CreateTask, and
-// explain.go says what a refusal means and how to mend it. Dial makes the
+// explain.go says what a refusal means and how to fix it. Dial makes the
 // client, for the service or for an emulator.
 //
 // Package cloudtaskstest is a fake of the service for tests.

@@ -52,13 +52,15 @@ func Example() {
 	// https://worker-123.europe-west1.run.app
 }
 
-// A mistake in the settings is told before anything starts, with all others.
-func ExampleNew_settings() {
+// New reports all fields that are missing or wrong at once.
+func ExampleNew_errors() {
 	_, err := cloudtasks.New(nil, cloudtasks.Config{
 		Location:            "europe-west1",
 		HandlerURL:          "https://worker.example/tasks/execute/",
 		ServiceAccountEmail: "tasks@acme-prod.iam.gserviceaccount.com",
 	})
 	fmt.Println(err)
-	// Output: CLOUD_TASKS_PROJECT is not set (it takes a project ID like acme-prod); TASK_HANDLER_URL has the path "/tasks/execute/" (it must contain {task_id} once)
+	// Output:
+	// cloudtasks: Config.Project is not set (it takes a project ID like acme-prod)
+	// cloudtasks: Config.HandlerURL has the path "/tasks/execute/" (it must contain {task_id} once)
 }

@@ -9,24 +9,24 @@ import (
 	"google.golang.org/grpc/status"
 )
 
-func TestExplainNamesCauseAndMend(t *testing.T) {
+func TestExplainNamesCauseAndFix(t *testing.T) {
 	const parent = "projects/acme-prod/locations/europe-west1/queues/prod-emails"
 	tests := []struct {
 		code codes.Code
 		says []string
 	}{
 		{codes.NotFound, []string{"gcloud tasks queues create prod-emails --location=europe-west1 --project=acme-prod",
-			"service account", "a minute ago", "TASKS_QUEUE_ALIASES", "OIDC_SERVICE_ACCOUNT_EMAIL"}},
+			"service account", "a minute ago", "the aliases of queues", "the service account tasks@"}},
 		{codes.PermissionDenied, []string{"roles/cloudtasks.enqueuer on the queue",
 			"gcloud tasks queues add-iam-policy-binding prod-emails --location=europe-west1 --project=acme-prod --member=serviceAccount:ACCOUNT --role=roles/cloudtasks.enqueuer", "roles/iam.serviceAccountUser",
 			"iam.serviceAccounts.actAs", "tasks@acme-prod.iam.gserviceaccount.com"}},
 		{codes.Unauthenticated, []string{"gcloud auth application-default login"}},
-		{codes.InvalidArgument, []string{"TASK_HANDLER_URL"}},
+		{codes.InvalidArgument, []string{"the handler's URL"}},
 		{codes.FailedPrecondition, []string{"disabled"}},
 		{codes.ResourceExhausted, []string{"quota"}},
-		{codes.DeadlineExceeded, []string{"may exist all the same", "TASKS_DISPATCH_TIMEOUT"}},
-		{codes.Unavailable, []string{"cannot be reached", "CLOUD_TASKS_EMULATOR_HOST"}},
-		{codes.Unimplemented, []string{"CLOUD_TASKS_EMULATOR_HOST"}},
+		{codes.DeadlineExceeded, []string{"may exist all the same"}},
+		{codes.Unavailable, []string{"cannot be reached", "emulator"}},
+		{codes.Unimplemented, []string{"the address of the emulator"}},
 		{codes.DataLoss, nil}, // a code of which nothing is known
 	}
 	for _, test := range tests {
@@ -48,7 +48,7 @@ func TestExplainForAppEngineNamesNoAccount(t *testing.T) {
 	cfg := testConfig()
 	cfg.AppEngine = &AppEngineTarget{}
 	for _, code := range []codes.Code{codes.NotFound, codes.PermissionDenied, codes.InvalidArgument} {
-		if text := mend(code, cfg, "default"); strings.Contains(text, "ACCOUNT_EMAIL") || strings.Contains(text, "actAs") {
+		if text := remedy(code, cfg, "default"); strings.Contains(text, "the service account tasks@") || strings.Contains(text, "actAs") {
 			t.Errorf("%s: %q", code, text)
 		}
 	}

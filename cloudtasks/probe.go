@@ -15,7 +15,7 @@ import (
 	"github.com/claimcheck-go/claimcheck/queue"
 )
 
-// ProbePrefix is how the names of the Cloud Tasks begin that a Probe makes.
+// ProbePrefix begins the name of every Cloud Task that [Probe] creates.
 const ProbePrefix = "claimcheck-doctor-"
 
 // TaskClient is the part of the Cloud Tasks client that a Probe uses.
@@ -30,8 +30,8 @@ type TaskClient interface {
 // letters, is due queue.ArmWithin from now, and carries the ID of no row, all
 // zeros; should it stay, its delivery ends by itself.
 //
-// The first error is that of creating, explained as a Dispatcher does, and the
-// second that of deleting.
+// The first error is that of creating, explained as a [Dispatcher] does, and the
+// second, a *[LeftoverError], that of deleting.
 func Probe(ctx context.Context, client TaskClient, cfg Config, queueID string) (create, remove error) {
 	cfg.QueueAliases = nil
 	cfg, err := cfg.check()
@@ -51,10 +51,25 @@ func Probe(ctx context.Context, client TaskClient, cfg Config, queueID string) (
 	name := request.GetTask().GetName()
 	err = client.DeleteTask(ctx, &cloudtaskspb.DeleteTaskRequest{Name: name}, gax.WithRetry(nil))
 	if err != nil {
-		err = fmt.Errorf("delete Cloud Task %s in queue %s: %w", path.Base(name), queueID, err)
+		return nil, &LeftoverError{Name: path.Base(name), QueueID: queueID, Err: err}
 	}
-	return nil, err
+	return nil, nil
 }
+
+// LeftoverError says that [Probe] could not delete the Cloud Task that it created.
+type LeftoverError struct {
+	Name    string // of the Cloud Task, without its queue
+	QueueID string
+	Err     error
+}
+
+// Error returns the text.
+func (e *LeftoverError) Error() string {
+	return fmt.Sprintf("delete Cloud Task %s in queue %s: %s", e.Name, e.QueueID, e.Err)
+}
+
+// Unwrap returns the service's error.
+func (e *LeftoverError) Unwrap() error { return e.Err }
 
 // Refusal is what a refused call is about.
 type Refusal int

@@ -42,7 +42,8 @@ func TestProbeLeavesNothingBehind(t *testing.T) {
 	// What stays when it may not delete is what a delivery would be, far from now.
 	srv.SetFaults(cloudtaskstest.Faults{Rates: map[cloudtaskstest.Fault]float64{cloudtaskstest.RefuseDelete: 1}, Code: codes.PermissionDenied})
 	create, remove := cloudtasks.Probe(t.Context(), client, probeConfig, "default")
-	if create != nil || status.Code(remove) != codes.PermissionDenied || !strings.Contains(remove.Error(), cloudtasks.ProbePrefix) {
+	var left *cloudtasks.LeftoverError
+	if create != nil || status.Code(remove) != codes.PermissionDenied || !errors.As(remove, &left) || !strings.HasPrefix(left.Name, cloudtasks.ProbePrefix) {
 		t.Error(create, remove)
 	}
 	tasks := srv.Tasks()

@@ -42,7 +42,7 @@ func (cfg Config) LongestTimeout() (longest time.Duration, because string) {
 		longest, because = maxAppEngineDeadline-deadlineMargin, "Cloud Tasks waits 24h for App Engine"
 	}
 	if limit := cfg.RequestTimeout - RequestMargin(cfg.RequestTimeout); cfg.RequestTimeout > 0 && limit < longest {
-		longest, because = limit, fmt.Sprintf("REQUEST_TIMEOUT is %s", cfg.RequestTimeout)
+		longest, because = limit, fmt.Sprintf("the platform ends a request after %s", cfg.RequestTimeout)
 	}
 	return longest, because
 }
@@ -54,7 +54,7 @@ func (cfg Config) CheckTimeout(timeout time.Duration) error {
 		return nil
 	}
 	return fmt.Errorf("a timeout of %s is longer than the %s that a task may take here (%s, less a margin to store the result): "+
-		"lower queue.Timeout and let the task go on with queue.Snooze, raise REQUEST_TIMEOUT and the platform's timeout, or put it on a backend that workers pull from (queue.OnBackend)",
+		"lower queue.Timeout and let the task go on with queue.Snooze, raise the platform's request timeout if that is what limits it, or put it on a backend that workers pull from (queue.OnBackend)",
 		timeout, longest, because)
 }
 

@@ -109,7 +109,7 @@ func TestNewCreateTaskRequestRefuses(t *testing.T) {
 		says   string
 	}{
 		{"beyond 30 days", queue.Ticket{Queue: "default", DueAt: testNow.Add(30*24*time.Hour + time.Second)}, "30 days ahead"},
-		{"queue", queue.Ticket{Queue: "a_b"}, "TASKS_QUEUE_ALIASES"},
+		{"queue", queue.Ticket{Queue: "a_b"}, "give it an alias"},
 		{"name", queue.Ticket{Queue: "default", Name: "a/b"}, `"a/b"`},
 		{"long name", queue.Ticket{Queue: "default", Name: strings.Repeat("n", 501)}, "500"},
 	}

@@ -16,7 +16,7 @@ import (
 const maxShards = 200
 
 // checkAliases returns what is wrong with aliases, as sentences that go on from
-// the name of the setting.
+// the name of the field.
 func checkAliases(aliases map[string][]string) (problems []string) {
 	for _, name := range slices.Sorted(maps.Keys(aliases)) {
 		ids := aliases[name]
@@ -45,7 +45,7 @@ func (cfg Config) QueueIDs(name string) ([]string, error) {
 		return ids, nil
 	}
 	if !queueIDPattern.MatchString(name) {
-		return nil, fmt.Errorf("queue %q cannot be a Cloud Tasks queue, whose ID is 1 to 100 letters, digits and hyphens; choose another name, or give it an ID with TASKS_QUEUE_ALIASES (like %s=my-queue)", name, name)
+		return nil, fmt.Errorf("queue %q cannot be a Cloud Tasks queue, whose ID is 1 to 100 letters, digits and hyphens; choose another name, or give it an alias that can be one", name)
 	}
 	return []string{name}, nil
 }

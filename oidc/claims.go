@@ -9,8 +9,8 @@ const (
 	// skew is how far the issuer's clock may be ahead of ours. It is not granted to
 	// the expiry: idtoken does not either.
 	skew = 60 * time.Second
-	// maxLifetime caps expiry − issue. Google's tokens live one hour; whatever claims
-	// to live longer than this was not made for us.
+	// maxLifetime caps expiry − issue. Google's tokens live one hour; a token
+	// with a longer life was not issued for this server.
 	maxLifetime = 2 * time.Hour
 )
 
@@ -21,8 +21,8 @@ type claims struct {
 	issued, notBefore, expires       int64 // Unix seconds; notBefore is issued if absent
 }
 
-// readClaims reads the claims and refuses missing and mistyped ones. The account is
-// looked at only after the signature, so that its absence is judged there.
+// readClaims reads the claims and refuses missing and mistyped ones. A missing account
+// is refused only after the signature is checked.
 func readClaims(o object) (claims, error) {
 	var c claims
 	var ok bool
@@ -50,7 +50,7 @@ func readClaims(o object) (claims, error) {
 	return c, nil
 }
 
-// checkTime judges the claims that depend on the clock.
+// checkTime checks the claims that depend on the clock.
 func (c *claims) checkTime(now time.Time) error {
 	unix := now.Unix()
 	latest := unix + int64(skew/time.Second)
@@ -68,25 +68,25 @@ func (c *claims) checkTime(now time.Time) error {
 	return nil
 }
 
-// checkAddress judges for whom and by whom the token was made.
+// checkAddress checks the audience and the issuer of the token.
 func (v *Verifier) checkAddress(c *claims) error {
 	if !slices.Contains(v.issuers, c.issuer) {
 		return unauthenticated("token has another issuer (iss)")
 	}
 	if !slices.Contains(v.audiences, c.audience) {
-		return unauthenticated("token is for another audience (aud); compare OIDC_AUDIENCE")
+		return unauthenticated("token is for another audience (aud)")
 	}
 	return nil
 }
 
-// checkAccount judges in whose name the token was made. It comes after the signature:
-// only the holder of a good token learns whether an account is on the list.
+// checkAccount checks the account of the token. It comes after the signature: only
+// the holder of a valid token learns whether an account is on the list.
 func (v *Verifier) checkAccount(c *claims) error {
 	if c.email == "" || !c.emailVerified {
 		return unauthenticated("token has no verified e-mail address")
 	}
 	if !slices.Contains(v.emails, c.email) {
-		return &Error{kind: ErrForbidden, text: "this account may not call; see OIDC_SERVICE_ACCOUNT_EMAIL and OIDC_ALLOWED_EMAILS"}
+		return &Error{kind: ErrForbidden, text: "this account may not call: it is not on the list of those that may"}
 	}
 	return nil
 }

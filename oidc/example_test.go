@@ -29,8 +29,9 @@ func ExampleRequire() {
 	// Output: 401 {"error":"no Authorization header"}
 }
 
+// A configuration that would admit every caller is refused.
 func ExampleNew() {
 	_, err := oidc.New(oidc.Config{Emails: []string{"tasks@my-project.iam.gserviceaccount.com"}})
 	fmt.Println(err)
-	// Output: oidc: at least one audience (OIDC_AUDIENCE) is required
+	// Output: oidc: Config.Audiences is empty: at least one is required
 }

@@ -25,21 +25,21 @@ const (
 	iapCertsURL = "https://www.gstatic.com/iap/verify/public_key-jwk"
 )
 
-// IAPConfig says which Identity-Aware Proxy is believed.
+// IAPConfig selects the Identity-Aware Proxy whose tokens are accepted.
 type IAPConfig struct {
-	// Audiences are the accepted aud claims (IAP_AUDIENCE), such as
+	// Audiences are the accepted aud claims, such as
 	// /projects/123/locations/europe-west1/services/admin for Cloud Run,
 	// /projects/123/apps/my-project for App Engine, and
 	// /projects/123/global/backendServices/456 behind a load balancer. At least one.
 	Audiences []string
-	// HTTPClient, Logger and Now are those of Config.
+	// HTTPClient, Logger and Now are those of [Config].
 	HTTPClient *http.Client
 	Logger     *slog.Logger
 	Now        func() time.Time
 }
 
-// IAP verifies the tokens with which Identity-Aware Proxy says who a person is.
-// Whether that person may come in, the proxy has decided. It is safe for
+// IAP verifies the tokens in which Identity-Aware Proxy names the user of a
+// request. Which users are admitted is the proxy's decision. It is safe for
 // concurrent use.
 type IAP struct {
 	audiences []string
@@ -48,9 +48,10 @@ type IAP struct {
 	verified  *memory
 }
 
-// NewIAP makes an IAP. It fetches nothing yet, and refuses to believe every proxy.
+// NewIAP makes an [IAP]. It fetches nothing yet. Without an audience, which would
+// accept every proxy, the error is a *[ConfigError].
 func NewIAP(config IAPConfig) (*IAP, error) {
-	if err := checkList("audience (IAP_AUDIENCE)", config.Audiences); err != nil {
+	if err := checkList("IAPConfig.Audiences", config.Audiences); err != nil {
 		return nil, err
 	}
 	if config.Now == nil {
@@ -92,9 +93,9 @@ func (v *IAP) Verify(ctx context.Context, token string) (*Identity, error) {
 	case p.claims.issuer != iapIssuer:
 		return nil, unauthenticated("token has another issuer (iss) than Identity-Aware Proxy")
 	case !slices.Contains(v.audiences, p.claims.audience):
-		return nil, unauthenticated("token is for another audience (aud); compare IAP_AUDIENCE")
+		return nil, unauthenticated("token is for another audience (aud)")
 	case p.claims.subject == "":
-		return nil, unauthenticated("token names nobody (sub)")
+		return nil, unauthenticated("token has no subject (sub)")
 	}
 	if err := p.claims.checkTime(v.now()); err != nil {
 		return nil, err

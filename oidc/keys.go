@@ -56,7 +56,7 @@ type keySource struct {
 func newKeySource(certs string, parse func([]byte) (map[string][]byte, error), client *http.Client, logger *slog.Logger, now func() time.Time) (*keySource, error) {
 	u, err := url.Parse(certs)
 	if err != nil || u.Host == "" || u.Scheme != "https" && u.Scheme != "http" {
-		return nil, fmt.Errorf("oidc: OIDC_CERTS_URL %q is not an http or https URL", certs)
+		return nil, &ConfigError{Field: "Config.CertsURL", Text: fmt.Sprintf("is %q, which is not an http or https URL", certs)}
 	}
 	var own http.Client
 	if client != nil {

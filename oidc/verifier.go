@@ -15,7 +15,7 @@ import (
 	"google.golang.org/api/option"
 )
 
-// Config says whose tokens pass. Audiences and Emails are required.
+// Config selects whose tokens are accepted. Audiences and Emails are required.
 type Config struct {
 	// Audiences are the accepted aud claims, compared exactly. At least one.
 	Audiences []string
@@ -32,14 +32,14 @@ type Config struct {
 	// HTTPClient fetches the keys. Nil means a client of our own. In any case one
 	// fetch takes at most 5 s, follows no redirect and reads at most 256 KiB.
 	HTTPClient *http.Client
-	// Logger is told when the keys cannot be fetched; nil means slog.Default.
+	// Logger gets a warning when the keys cannot be fetched; nil means slog.Default.
 	Logger *slog.Logger
 	// Now is the clock; nil means time.Now. It must not run behind the real clock,
-	// on which idtoken judges the expiry once more.
+	// on which idtoken checks the expiry once more.
 	Now func() time.Time
 }
 
-// Identity is who a verified token speaks for.
+// Identity is the account in whose name a verified token was issued.
 type Identity struct {
 	Email    string    // the account, one of Config.Emails
 	Subject  string    // the account's numeric ID
@@ -60,16 +60,17 @@ type Verifier struct {
 }
 
 // New makes a Verifier. It fetches nothing yet. It refuses a configuration that would
-// let everybody in: no audience, no account, or an empty one.
+// admit every caller: no audience, no account, or an empty one. The error is a
+// *[ConfigError] if a field is missing or wrong.
 func New(config Config) (*Verifier, error) {
-	if err := checkList("audience (OIDC_AUDIENCE)", config.Audiences); err != nil {
+	if err := checkList("Config.Audiences", config.Audiences); err != nil {
 		return nil, err
 	}
-	if err := checkList("account (OIDC_SERVICE_ACCOUNT_EMAIL)", config.Emails); err != nil {
+	if err := checkList("Config.Emails", config.Emails); err != nil {
 		return nil, err
 	}
 	if (config.Issuer == "") != (config.CertsURL == "") {
-		return nil, errors.New("oidc: OIDC_ISSUER and OIDC_CERTS_URL must be given together")
+		return nil, &ConfigError{Field: "Config.Issuer", Text: "and Config.CertsURL must be given together"}
 	}
 	issuers, certs := []string{"https://accounts.google.com", "accounts.google.com"}, googleCertsURL
 	if config.Issuer != "" {
@@ -103,13 +104,22 @@ func New(config Config) (*Verifier, error) {
 	}, nil
 }
 
-func checkList(what string, list []string) error {
+// ConfigError is one field of a [Config] or [IAPConfig] that is missing or wrong.
+type ConfigError struct {
+	Field string // such as Config.Audiences
+	Text  string // goes on from the name: "is empty: at least one is required"
+}
+
+// Error returns "oidc: FIELD TEXT".
+func (e *ConfigError) Error() string { return "oidc: " + e.Field + " " + e.Text }
+
+func checkList(field string, list []string) error {
 	if len(list) == 0 {
-		return fmt.Errorf("oidc: at least one %s is required", what)
+		return &ConfigError{Field: field, Text: "is empty: at least one is required"}
 	}
 	for _, s := range list {
 		if s == "" || s != strings.TrimSpace(s) {
-			return fmt.Errorf("oidc: %s %q is empty or surrounded by blanks", what, s)
+			return &ConfigError{Field: field, Text: fmt.Sprintf("holds %q, which is empty or surrounded by blanks", s)}
 		}
 	}
 	return nil
@@ -168,7 +178,7 @@ func (v *Verifier) checkSignature(ctx context.Context, token string, p *parsed) 
 		if v.trustPlatform {
 			return nil
 		}
-		return unauthenticated("the platform removed the token's signature (%s); set OIDC_TRUST_PLATFORM=true if every caller passes the platform's IAM", removedSignature)
+		return unauthenticated("the platform removed the token's signature (%s); trust the platform (TrustPlatform) only if every caller passes its IAM", removedSignature)
 	}
 	key, err := v.keys.find(ctx, p.kid)
 	if err != nil {

@@ -109,7 +109,7 @@ func TestVerifyRefuses(t *testing.T) {
 		{"empty payload", raw(t, header, "{}"), ErrUnauthenticated, "no issuer"},
 		{"signature not base64url", unsigned + "!!", ErrUnauthenticated, "signature is missing or not base64url"},
 		{"signature with stray bits", unsigned + signature[:len(signature)-1] + string(signature[len(signature)-1]+1), ErrUnauthenticated, "signature is missing or not base64url"},
-		{"removed signature", unsigned + removedSignature, ErrUnauthenticated, "OIDC_TRUST_PLATFORM"},
+		{"removed signature", unsigned + removedSignature, ErrUnauthenticated, "TrustPlatform"},
 	} {
 		t.Run(tc.name, func(t *testing.T) {
 			v := newVerifier(t, newEndpoint())

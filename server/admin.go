@@ -72,7 +72,7 @@ func (p *program) adminAccess(app *App, listen string, tasksAreOpen bool) (admin
 	if audiences := config.NonEmpty(s.IAPAudience); len(audiences) > 0 {
 		proxy, err := oidc.NewIAP(oidc.IAPConfig{Audiences: audiences, Logger: app.log})
 		if err != nil {
-			return nil, config.Problemf("IAP_AUDIENCE", ": %s", err)
+			return nil, config.FromFields(err)
 		}
 		ways = append(ways, iapAccess{proxy})
 	}

@@ -91,7 +91,7 @@ func (p *program) verifier(t *config.Target, log *slog.Logger) (*oidc.Verifier, 
 		Issuer: s.OIDCIssuer, CertsURL: s.OIDCCertsURL, Logger: log,
 	})
 	if err != nil {
-		return nil, usagef("OIDC settings: %w", err)
+		return nil, config.FromFields(err)
 	}
 	return verifier, nil
 }

@@ -2,9 +2,9 @@ package server
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"maps"
-	"regexp"
 	"slices"
 	"strings"
 	"sync"
@@ -91,9 +91,6 @@ func (e *examination) checkRates(context.Context) doctor.Finding {
 	return doctor.Okf("%s; %d instances run %d at once", seen, e.cmd.MaxInstances, room)
 }
 
-// probeName finds the Cloud Task that could not be deleted.
-var probeName = regexp.MustCompile(cloudtasks.ProbePrefix + "[0-9a-f-]{36}")
-
 // checkCreate creates a Cloud Task in every queue and deletes it.
 func (e *examination) checkCreate(ctx context.Context) doctor.Finding {
 	ids, _ := e.queueIDs() // checkQueues has said what is wrong with them
@@ -124,12 +121,21 @@ func (e *examination) checkCreate(ctx context.Context) doctor.Finding {
 	if left := slices.Sorted(maps.Keys(stayed)); len(left) > 0 {
 		var mends []string
 		for _, id := range left {
-			mends = append(mends, fmt.Sprintf("gcloud tasks delete %s --queue=%s --location=%s --project=%s", probeName.FindString(stayed[id].Error()), id, e.config.Settings.CloudTasksLocation, e.config.Settings.CloudTasksProject))
+			mends = append(mends, fmt.Sprintf("gcloud tasks delete %s --queue=%s --location=%s --project=%s", leftoverName(stayed[id]), id, e.config.Settings.CloudTasksLocation, e.config.Settings.CloudTasksProject))
 		}
 		return doctor.Warnf("leave it there, or as yourself: "+strings.Join(mends, "; "),
 			"created, but it stays there until its delivery, in 25 days, finds nothing to do: %s", stayed[left[0]])
 	}
 	return doctor.Okf("created and deleted one in %s", strings.Join(ids, ", "))
+}
+
+// leftoverName is the name of the Cloud Task that a probe could not delete.
+func leftoverName(err error) string {
+	var left *cloudtasks.LeftoverError
+	if errors.As(err, &left) {
+		return left.Name
+	}
+	return "TASK"
 }
 
 // judgeCreate says what a refused create means. What concerns the account that

@@ -1,11 +1,11 @@
 package server
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"log/slog"
 	"net"
-	"regexp"
 	"strings"
 
 	"github.com/claimcheck-go/claimcheck/cloudtasks"
@@ -14,17 +14,17 @@ import (
 	"github.com/claimcheck-go/claimcheck/server/internal/doctor"
 )
 
-// judgeMode resolves TASKS_MODE. A setting that the mode refuses is blamed and
-// set aside, so that the rest can be looked at.
+// judgeMode resolves TASKS_MODE. A setting that the mode refuses is reported and
+// left out, so that the rest can be looked at.
 func (e *examination) judgeMode() {
 	mode, err := e.config.Mode()
 	if err != nil && e.config.OnPlatform() && e.config.Settings.CloudTasksEmulatorHost != "" {
-		e.blame(err)
+		e.attribute(err)
 		e.config.Settings.CloudTasksEmulatorHost = ""
 		mode, err = e.config.Mode()
 	}
 	if err != nil {
-		e.blame(err)
+		e.attribute(err)
 		e.config.Settings.OIDCIssuer, e.config.Settings.OIDCCertsURL = "", ""
 		mode, _ = e.config.Mode()
 	}
@@ -39,7 +39,7 @@ func (e *examination) detect(ctx context.Context) {
 	}
 	s, d := e.config.Settings, e.detector
 	if err := e.config.CheckExecutePath(); err != nil {
-		e.blame(err)
+		e.attribute(err)
 		if s.TaskHandlerURL == "" {
 			s.TaskHandlerPath = cloudtasks.DefaultHandlerPath
 		}
@@ -97,28 +97,22 @@ func (e *examination) piece(ctx context.Context, name string, setting *string, a
 
 // judge finds everything that is wrong with the settings, as serve would.
 func (e *examination) judge(ctx context.Context) {
-	e.blame(e.blank)
+	e.attribute(e.blank)
 	_, err := e.plan(ctx, true, true)
-	e.blame(err)
-	e.blame(e.config.CheckCallers())
+	e.attribute(err)
+	e.attribute(e.config.CheckCallers())
 	if e.mode == config.ModeCloudTasks {
-		e.setAside()
+		e.substitute()
 		e.target, _ = e.config.Target(ctx)
 	}
 	_, err = e.databaseOpener(opening{unchecked: true})
-	e.blame(err)
+	e.attribute(err)
 	quiet := &App{mode: e.mode, target: e.target, log: slog.New(slog.DiscardHandler)}
-	if e.mode == config.ModeCloudTasks && e.config.Settings.CloudTasksEmulatorHost != "" {
-		client, err := e.dial(ctx)
-		if e.blame(err); err == nil {
-			_ = client.Close()
-		}
-	}
 	_, err = e.adminAccess(quiet, "127.0.0.1:0", false)
-	e.blame(err)
+	e.attribute(err)
 	if e.target != nil {
 		_, err = e.verifier(e.target, quiet.log)
-		e.blame(err)
+		e.attribute(err)
 	}
 	if e.config.OnPlatform() && strings.HasPrefix(e.config.Settings.DatabaseURL, "sqlite:") {
 		e.problems["DATABASE_URL"] = doctor.Failf("set DATABASE_URL=postgres://USER:PASSWORD@HOST/NAME",
@@ -133,8 +127,8 @@ var standIns = map[string]string{
 	"TASK_HANDLER_URL": "https://missing.invalid/{task_id}", "OIDC_SERVICE_ACCOUNT_EMAIL": "missing@missing.invalid",
 }
 
-// setAside puts stand-ins in the place of what is wrong about the target.
-func (e *examination) setAside() {
+// substitute puts stand-ins in the place of what is wrong about the target.
+func (e *examination) substitute() {
 	s := e.config.Settings
 	for name, setting := range map[string]*string{
 		"CLOUD_TASKS_PROJECT": &s.CloudTasksProject, "CLOUD_TASKS_LOCATION": &s.CloudTasksLocation,
@@ -152,32 +146,25 @@ func (e *examination) setAside() {
 	}
 }
 
-var settingName = regexp.MustCompile(`[A-Z][A-Z_]{3,}[A-Z]`)
-
-// blame lays each problem of an error at the setting, or other variable, that it
-// names first.
-func (e *examination) blame(err error) {
+// attribute records each problem of an error under its setting, or other variable.
+// The first one of a setting is kept.
+func (e *examination) attribute(err error) {
 	for _, problem := range config.Problems(err) {
-		text := problem.Error()
-		if strings.HasPrefix(text, "task ") {
-			continue // the check "timeouts" says so
+		name, fix := "settings", "see what it says"
+		provided, known := e.setting(problem.Setting)
+		switch {
+		case known:
+			name, fix = problem.Setting, "correct "+problem.Setting+" ("+provided.Flag+")"
+		case problem.Setting != "":
+			name, fix = problem.Setting, "correct "+problem.Setting
 		}
-		found := doctor.Failf("see what it says", "%s", text)
-		name := "settings" // it names none
-		for _, named := range settingName.FindAllString(text, -1) {
-			g, known := e.setting(named)
-			if known || strings.Contains(named, "_") {
-				name, found.Mend = named, strings.TrimSuffix("correct "+named+" ("+g.Flag+")", " ()")
-				break
-			}
-		}
-		if _, said := e.problems[name]; said {
+		if _, recorded := e.problems[name]; recorded {
 			continue
 		}
-		if _, known := e.setting(name); !known {
+		if !known {
 			e.others = append(e.others, name)
 		}
-		e.problems[name] = found
+		e.problems[name] = doctor.Failf(cmp.Or(problem.Fix, fix), "%s", problem.Detail())
 	}
 }
 

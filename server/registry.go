@@ -1,7 +1,6 @@
 package server
 
 import (
-	"errors"
 	"slices"
 
 	"github.com/claimcheck-go/claimcheck/queue"
@@ -20,11 +19,8 @@ func (p *program) registry() (*queue.Registry, error) {
 		return nil, err
 	}
 	deliver, err := webhook.New(webhook.Config{Secret: p.config.Settings.WebhookSecret, AllowHosts: config.NonEmpty(p.config.Settings.WebhookAllowHosts)})
-	var wrong *webhook.ConfigError
-	if errors.As(err, &wrong) {
-		return nil, config.Problemf(map[string]string{"Secret": "WEBHOOK_SECRET", "AllowHosts": "WEBHOOK_ALLOW_HOSTS"}[wrong.Field], ": %s", wrong.Text)
-	} else if err != nil {
-		return nil, err
+	if err != nil {
+		return nil, config.FromFields(err)
 	}
 	return p.registryWith(deliver), nil
 }

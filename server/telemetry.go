@@ -69,7 +69,7 @@ func (p *program) otlp(signal string) (string, error) {
 	case "none":
 		return "", nil
 	default:
-		return "", usagef("OTEL_%s_EXPORTER must be otlp or none, not %q (METRICS=on serves Prometheus)", signal, exporter)
+		return "", config.Problemf("OTEL_"+signal+"_EXPORTER", "must be otlp or none, not %q (METRICS=on serves Prometheus)", exporter)
 	}
 	if _, endpoint := setting("ENDPOINT"); endpoint == "" {
 		return "", nil
@@ -80,7 +80,7 @@ func (p *program) otlp(signal string) (string, error) {
 	case otlpGRPC:
 		return otlpGRPC, nil
 	default:
-		return "", usagef("%s must be %s or %s, not %q", name, otlpHTTP, otlpGRPC, protocol)
+		return "", config.Problemf(name, "must be %s or %s, not %q", otlpHTTP, otlpGRPC, protocol)
 	}
 }
 
@@ -108,7 +108,7 @@ func (p *program) observe(ctx context.Context, e exports, log *slog.Logger) (_ *
 	if e.traces != "" {
 		exporter, err := spanExporter(ctx, e.traces)
 		if err != nil {
-			return nil, usagef("OTEL_EXPORTER_OTLP_*: %w", err)
+			return nil, config.Problemf("OTEL_EXPORTER_OTLP_*", ": %s", err)
 		}
 		o.traces = sdktrace.NewTracerProvider(sdktrace.WithBatcher(exporter), sdktrace.WithResource(about))
 		otel.SetTracerProvider(o.traces)
@@ -144,7 +144,7 @@ func (o *observer) meterProvider(ctx context.Context, e exports, about *resource
 			exporter, err = otlpmetrichttp.New(ctx)
 		}
 		if err != nil {
-			return nil, usagef("OTEL_EXPORTER_OTLP_*: %w", err)
+			return nil, config.Problemf("OTEL_EXPORTER_OTLP_*", ": %s", err)
 		}
 		options = append(options, sdkmetric.WithReader(sdkmetric.NewPeriodicReader(exporter)))
 	}

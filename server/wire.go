@@ -77,7 +77,9 @@ func (p *program) plan(ctx context.Context, dispatches, runs bool) (*App, error)
 		app.target, err = p.config.Target(ctx)
 		problems = append(problems, err)
 		if err == nil {
-			problems = append(problems, checkTimeouts(reg, app.target))
+			if p.config.Role != config.Diagnoses { // which has a check for each task
+				problems = append(problems, checkTimeouts(reg, app.target))
+			}
 			if runs {
 				problems = append(problems, p.config.CheckTimeout(app.target))
 			}

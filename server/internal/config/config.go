@@ -95,6 +95,11 @@ func (c *Config) isDetached() bool {
 // process that runs tasks for deliveries.
 func (c *Config) CheckTimeout(t *Target) error {
 	longest, because := t.Tasks.LongestTimeout()
+	unlimited := t.Tasks
+	unlimited.RequestTimeout = 0
+	if most, _ := unlimited.LongestTimeout(); most != longest {
+		because = "REQUEST_TIMEOUT is " + t.Tasks.RequestTimeout.String()
+	}
 	if c.Role == Pulls || c.isDetached() || c.Settings.TasksTimeout <= longest {
 		return nil
 	}

@@ -29,8 +29,8 @@ func (c *Config) JobName(ctx context.Context) (string, error) {
 	if name == "" {
 		return "", nil
 	}
-	if err := cloudrunjobs.CheckName(name); err != nil {
-		return "", jobProblem(err)
+	if cloudrunjobs.CheckName(name) != nil {
+		return "", Problemf("JOBS_NAME", "must be projects/PROJECT/locations/REGION/jobs/NAME, or the NAME of a job here, not %q", name)
 	}
 	return name, nil
 }
@@ -43,5 +43,3 @@ func settingOrDetected(ctx context.Context, setting string, detected func(contex
 	found, err := detected(ctx)
 	return found.Value, err
 }
-
-func jobProblem(err error) error { return Problemf("", "%s", err) }

@@ -24,22 +24,22 @@ func Problemf(setting, format string, args ...any) error {
 }
 
 // Error returns the whole text: "TASKS_LEASE must be at least 1s, not 10ms".
-func (p Problem) Error() string { return p.text(p.Setting) }
-
-// text is the text with another name for the setting.
-func (p Problem) text(name string) string {
-	text := p.Text
-	switch {
-	case name == "":
-	case strings.HasPrefix(text, ":"), strings.HasPrefix(text, "="):
-		text = name + text
-	default:
-		text = name + " " + text
-	}
+func (p Problem) Error() string {
 	if p.Fix != "" {
-		text += ": " + p.Fix
+		return p.Detail() + ": " + p.Fix
 	}
-	return text
+	return p.Detail()
+}
+
+// Detail returns the text without the fix.
+func (p Problem) Detail() string {
+	switch {
+	case p.Setting == "":
+		return p.Text
+	case strings.HasPrefix(p.Text, ":"), strings.HasPrefix(p.Text, "="):
+		return p.Setting + p.Text
+	}
+	return p.Setting + " " + p.Text
 }
 
 // Problems returns the problems that err consists of. Errors in it that are none

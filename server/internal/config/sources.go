@@ -191,10 +191,11 @@ func (s *Sources) Describe(err error) string {
 	var texts []string
 	for _, problem := range Problems(err) {
 		flag := s.settings[problem.Setting]
-		text := problem.Error()
 		if variable := s.variables[problem.Setting]; variable != "" {
-			text = problem.text(variable)
-		} else if s.flags[flag] {
+			problem.Setting = variable
+		}
+		text := problem.Error()
+		if s.flags[flag] {
 			text += " (set by " + flag + ")"
 		}
 		texts = append(texts, strings.ReplaceAll(strings.TrimSpace(text), "\n", "; "))

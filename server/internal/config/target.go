@@ -2,7 +2,6 @@ package config
 
 import (
 	"context"
-	"errors"
 	"net/url"
 	"strings"
 
@@ -69,7 +68,7 @@ func (c *Config) Target(ctx context.Context) (*Target, error) {
 		}
 	}
 	if _, err := cloudtasks.New(nil, t.Tasks); err != nil { // only to check the settings
-		return nil, targetProblems(err)
+		return nil, FromFields(err)
 	}
 	if err := c.CheckCallers(); err != nil {
 		return nil, err
@@ -103,17 +102,4 @@ func (c *Config) AudiencesFor(handlerURL string) []string {
 // there is one, and OIDC_ALLOWED_EMAILS.
 func (c *Config) EmailsWith(signer string) []string {
 	return NonEmpty(append([]string{signer}, c.Settings.OIDCAllowedEmails...))
-}
-
-// targetProblems attributes what is wrong with the target to its settings.
-func targetProblems(err error) error {
-	var refused *cloudtasks.ConfigError
-	if !errors.As(err, &refused) {
-		return Problemf("", "%s", err)
-	}
-	var problems []error
-	for _, text := range refused.Problems {
-		problems = append(problems, Problemf("", "%s", text))
-	}
-	return errors.Join(problems...)
 }

@@ -40,7 +40,7 @@ func (c *Config) CheckQueues(target *Target, job string) error {
 			problems = append(problems, Problemf("TASKS_QUEUES", ": %.100q is no queue name: it takes %s, separated by commas", name, takes))
 		} else if target != nil && job == "" {
 			if _, err := target.Tasks.QueueIDs(name); err != nil {
-				problems = append(problems, Problemf("TASKS_QUEUES", ": %s", err))
+				problems = append(problems, Problemf("TASKS_QUEUES", ": %s (TASKS_QUEUE_ALIASES=%s=my-queue)", err, name))
 			}
 		}
 	}
