@@ -155,3 +155,39 @@ func TestProblemsTakesApartWhatWasJoined(t *testing.T) {
 		t.Errorf("%+v", got)
 	}
 }
+
+// Commands may have flags of the same name; a blank one is refused by name, and a
+// variable of another command's flag does not matter.
+func TestBlankFlagsOfCommandsThatShareTheirNames(t *testing.T) {
+	var grammar struct {
+		Settings
+		Purge struct{ Task, Only string } `cmd:""`
+		Retry struct {
+			Task bool
+			More string
+		} `cmd:""`
+	}
+	for args, want := range map[string]string{
+		"purge|--task=\t":             "--task is blank",
+		"purge|--task| ":              "--task is blank",
+		"retry|--task|--more=\n":      "--more is blank",
+		"purge|--task|x|--only=\t":    "--only is blank",
+		"retry|--task":                "",
+		"retry|--database-url|\t":     "DATABASE_URL is blank",
+		"purge|--task=x|--only|--":    "expected string",
+		"retry|--more=x|--log-level=": "must be one of",
+	} {
+		sources := NewSources(strings.Split(args, "|"), Environment{"CLAIMCHECK_ONLY": map[bool]string{true: " "}[strings.HasPrefix(args, "retry")]})
+		parser, err := kong.New(&grammar, sources.Options()...)
+		if err != nil {
+			t.Fatal(err)
+		}
+		command, err := sources.Parse(parser)
+		if err == nil {
+			err = sources.CheckBlank(command)
+		}
+		if want == "" && err != nil || want != "" && (err == nil || !strings.Contains(err.Error(), want)) {
+			t.Errorf("%q: %v, want %q", args, err, want)
+		}
+	}
+}

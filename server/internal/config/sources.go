@@ -20,7 +20,7 @@ type Sources struct {
 	flags     map[string]bool     // flags on the command line, as --name
 	variables map[string]string   // the variable of each flag that is set by one
 	settings  map[string]string   // the flag of each setting's variable
-	blank     map[*kong.Flag]bool // flags that are set to white space alone
+	blank     map[string]bool     // flags that are set to white space alone
 }
 
 // NewSources returns the sources of a call. Pass [Sources.Options] to the parser,
@@ -28,7 +28,7 @@ type Sources struct {
 func NewSources(args []string, env Environment) *Sources {
 	return &Sources{
 		env: env, args: args,
-		flags: map[string]bool{}, variables: map[string]string{}, settings: map[string]string{}, blank: map[*kong.Flag]bool{},
+		flags: map[string]bool{}, variables: map[string]string{}, settings: map[string]string{}, blank: map[string]bool{},
 	}
 }
 
@@ -59,7 +59,7 @@ func withVariable(value *kong.Value) string {
 func (s *Sources) read(root *kong.Node) {
 	s.nodes = append([]*kong.Node{root}, root.Children...)
 	known := map[string]*kong.Flag{}
-	for _, node := range s.nodes {
+	for _, node := range append(s.nodes[:len(s.nodes):len(s.nodes)], s.command(root)) {
 		for _, flag := range node.Flags {
 			for _, name := range append([]string{flag.Name}, flag.Aliases...) {
 				known["--"+name] = flag
@@ -74,6 +74,19 @@ func (s *Sources) read(root *kong.Node) {
 			}
 		}
 	}
+}
+
+// command returns the command that the arguments name, as far as can be seen
+// before they are parsed. Commands have flags of the same name that differ.
+func (s *Sources) command(root *kong.Node) *kong.Node {
+	for _, arg := range s.args {
+		for _, command := range root.Children {
+			if command.Name == arg {
+				return command
+			}
+		}
+	}
+	return root
 }
 
 // trimArgs writes each flag and its value as one argument, trimmed.
@@ -99,7 +112,7 @@ func (s *Sources) trimArgs(args []string, known map[string]*kong.Flag) []string 
 			value = args[i]
 		}
 		if strings.TrimSpace(value) == "" && value != "" {
-			s.blank[flag] = true
+			s.blank["--"+flag.Name] = true
 		}
 		trimmed = append(trimmed, name+"="+strings.TrimSpace(value))
 	}
@@ -116,7 +129,7 @@ func (s *Sources) readVariable(flag *kong.Flag, variable string) {
 	case s.env.Get(variable) != "":
 		s.variables[name] = variable
 	case s.env.blank(variable):
-		s.blank[flag] = true
+		s.blank["--"+flag.Name] = true
 	}
 }
 
@@ -172,10 +185,10 @@ func (s *Sources) CheckBlank(command *kong.Context) error {
 			continue
 		}
 		for _, flag := range node.Flags {
-			if !s.blank[flag] {
+			name := "--" + flag.Name
+			if !s.blank[name] {
 				continue
 			}
-			name := "--" + flag.Name
 			if flag.Group != nil || !s.flags[name] {
 				name = flag.Envs[0]
 			}
