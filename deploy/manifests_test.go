@@ -12,10 +12,10 @@ import (
 	"github.com/claimcheck-go/claimcheck/cloudtasks"
 )
 
-// settings are the variables that `server serve` knows, by its own word.
+// settings are the variables that the help of the server lists.
 func settings(t *testing.T) []string {
 	t.Helper()
-	got := run(t, nil, server(t), "serve", "--help")
+	got := run(t, nil, server(t), "--help")
 	var names []string
 	for _, match := range regexp.MustCompile(`\(\$([A-Z0-9_]+)\)`).FindAllStringSubmatch(got.stdout, -1) {
 		names = append(names, match[1])
