@@ -10,42 +10,41 @@ import (
 	"github.com/google/uuid"
 )
 
-// A Dispatcher sees to it that rows which are stored are also run: cloudtasks
-// creates Cloud Tasks, Local runs them in this process. It is called after the
-// INSERT has committed, and its failure loses nothing: the row keeps the time
-// by which the sweeper will dispatch it again.
+// A Dispatcher gets stored rows run: package cloudtasks creates Cloud Tasks, [Local]
+// runs them in this process. It is called after the INSERT has committed, and a
+// failure loses nothing: the row has a time after which the sweeper dispatches it
+// again.
 //
-// Dispatch returns nil when every ticket is on its way, and a *DispatchError
-// when some are not; any other error means that none is. It is safe for
+// Dispatch returns nil when every ticket was accepted, and a [*DispatchError] when
+// some were not; any other error means that none was. It must be safe for
 // concurrent use.
 type Dispatcher interface {
 	Dispatch(ctx context.Context, tickets ...Ticket) error
 }
 
-// A QueueChecker is a Dispatcher that cannot serve every queue name. Enqueue
-// asks it before anything is stored.
+// A QueueChecker is a [Dispatcher] that cannot serve every queue name. Enqueue calls
+// it before anything is stored; an error refuses the task with [ErrInvalid].
 type QueueChecker interface {
 	CheckQueue(name string) error
 }
 
-// A TimeoutChecker is a Dispatcher that cannot let a task run for any time it
-// likes: it gives up on a delivery that takes longer. NewClient asks it about
-// the registered tasks, and Enqueue about an option of its own. The error says
-// what is possible, and what to do instead.
+// A TimeoutChecker is a [Dispatcher] that limits how long a delivery may take.
+// [NewClient] calls it for the timeouts of the registered tasks, and Enqueue for the
+// [Timeout] of one call. The error says what is possible, and what to do instead.
 type TimeoutChecker interface {
 	CheckTimeout(timeout time.Duration) error
 }
 
-// A Sharder is a Dispatcher that sends the tickets of one queue through several
-// channels, of which one may fail while the others work. A failure is noted for
-// each channel apart, and the sweeper gives a queue up only when all refuse.
+// A Sharder is a [Dispatcher] that sends the tickets of one queue through several
+// shards, of which one may fail while the others work. Failures are recorded for
+// each shard, and the sweeper leaves a queue only when all of its shards refuse.
 type Sharder interface {
-	// Shard names the channel that a ticket goes through, always the same for
-	// one row, and says how many its queue has.
+	// Shard names the shard of a ticket, always the same for one row, and says how
+	// many shards its queue has.
 	Shard(Ticket) (name string, of int)
 }
 
-// shard asks a dispatcher, if it is one that has shards.
+// shard is Sharder.Shard, and one shard without a name for other dispatchers.
 func shard(d Dispatcher, ticket Ticket) (name string, of int) {
 	if sharder, ok := d.(Sharder); ok {
 		return sharder.Shard(ticket)
@@ -62,18 +61,18 @@ type Ticket struct {
 	DueAt time.Time
 	// Timeout is how long the task may run; 0 means no limit.
 	Timeout time.Duration
-	// Name makes repeated dispatches of the same state of a row one; empty
-	// leaves it to the claim to make duplicates harmless.
+	// Name deduplicates tickets for the same state of a row. It may be empty: the
+	// claim makes duplicates harmless.
 	Name string
 	// AnyVersion asks a dispatcher that pins tickets to the version of the program
-	// that made them not to pin this one: an earlier ticket came to nothing, so
+	// that made them not to pin this one: an earlier ticket was not delivered, so
 	// that version may be gone, or this one does not know the task.
 	AnyVersion bool
 }
 
-// DispatchError says which tickets of one Dispatch failed.
+// DispatchError says which tickets of one Dispatch were refused, and why.
 type DispatchError struct {
-	Failed map[uuid.UUID]error
+	Failed map[uuid.UUID]error // by the row's ID
 }
 
 func (e *DispatchError) Error() string {
@@ -86,7 +85,7 @@ func (e *DispatchError) Error() string {
 	return "dispatch failed"
 }
 
-// Unwrap gives errors.Is and errors.As the single causes.
+// Unwrap returns the single causes, for errors.Is and errors.As.
 func (e *DispatchError) Unwrap() []error {
 	errs := make([]error, 0, len(e.Failed))
 	for _, err := range e.Failed {
@@ -95,35 +94,35 @@ func (e *DispatchError) Unwrap() []error {
 	return errs
 }
 
-// armed reports whether somebody sees to a row of this backend that is due in
-// wait: this client with a ticket, or workers that pull. Otherwise it is the
-// sweeper's.
+// armed reports whether a row of this backend that is due in wait will be
+// dispatched by this client, or pulled by workers. Otherwise the sweeper
+// dispatches it once it comes near.
 func (c *Client) willDispatch(backend string, wait time.Duration) bool {
 	return wait < ArmWithin || c.backends[backend].Dispatcher == nil
 }
 
-// parked reports whether the row is left to the sweeper until it comes nearer.
-// The database's clock has a part in RunAfter, so that the time alone may say
-// something else than armed did when the row was stored.
+// parked reports whether the row is left to the sweeper until it comes near.
+// RunAfter may come from the database's clock, so the time alone may disagree with
+// what willDispatch returned when the row was stored.
 func (r *Row) deferred(now time.Time) bool {
-	armed := r.DispatchDueAt.After(r.RunAfter)
-	return !armed && r.RunAfter.Sub(now) >= ArmWithin
+	dispatched := r.DispatchDueAt.After(r.RunAfter)
+	return !dispatched && r.RunAfter.Sub(now) >= ArmWithin
 }
 
-// ticket is what goes out for a row.
+// ticket is the ticket of a row.
 func (c *Client) ticket(row *Row) Ticket {
 	return Ticket{ID: row.ID, Queue: row.Queue, DueAt: row.RunAfter, Timeout: c.timeout(row)}
 }
 
-// dispatch sends rows on their way, each through its backend. A failure is
-// logged, noted on the rows and left to the sweeper; it is returned for callers
-// that must answer for it.
+// dispatch dispatches rows, each through its backend. A failure is logged, recorded
+// on the rows and left to the sweeper; it is returned for callers whose own result
+// depends on it.
 func (c *Client) dispatch(ctx context.Context, rows ...*Row) error {
 	byBackend := make(map[string][]*Row, 1)
 	for _, row := range rows {
 		byBackend[row.Backend] = append(byBackend[row.Backend], row)
 	}
-	// The rows are stored: whether the caller still waits does not matter.
+	// The rows are stored, so they are dispatched even if the caller has gone.
 	ctx = context.WithoutCancel(ctx)
 	var errs []error
 	for name, rows := range byBackend {
@@ -143,8 +142,8 @@ func (c *Client) dispatch(ctx context.Context, rows ...*Row) error {
 	return errors.Join(errs...)
 }
 
-// send hands the tickets of rows to the dispatcher, and puts a failure into the
-// log and on the rows that it concerns, which it returns.
+// send passes the tickets of rows to the dispatcher. It logs a failure and records
+// it on the refused rows, whose IDs it returns.
 func (c *Client) send(ctx context.Context, d Dispatcher, rows []*Row, tickets []Ticket) (refused map[uuid.UUID]bool, err error) {
 	dispatching, cancel := context.WithTimeout(ctx, c.cfg.DispatchTimeout)
 	defer cancel()
@@ -179,15 +178,15 @@ func (c *Client) send(ctx context.Context, d Dispatcher, rows []*Row, tickets []
 	return refused, err
 }
 
-// refusal is what a failed dispatch says of the tickets of one shard.
+// refusal is the part of a failed dispatch that concerns one shard.
 type refusal struct {
 	shard string
 	ids   []uuid.UUID
 	err   error
 }
 
-// reason is what the rows say: the cause without the ID of one of them, so that
-// many that were refused for one reason are seen to be that.
+// reason is the text for the rows: the cause without the ID of one of them, so that
+// rows refused for the same reason have the same text.
 func (r refusal) reason() string {
 	var partly *DispatchError
 	if errors.As(r.err, &partly) {
@@ -198,8 +197,8 @@ func (r refusal) reason() string {
 	return r.err.Error()
 }
 
-// refusals takes the error of a dispatch apart: what is to be mended may differ
-// from shard to shard, and a row shall tell of its own.
+// refusals splits the error of a dispatch by shard: what has to be fixed may differ
+// from shard to shard, and a row records the error of its own.
 func refusals(d Dispatcher, tickets []Ticket, err error) []refusal {
 	var partly *DispatchError
 	if !errors.As(err, &partly) {
@@ -234,7 +233,7 @@ func refusals(d Dispatcher, tickets []Ticket, err error) []refusal {
 	return parts
 }
 
-// recordRefusal puts a failed dispatch into the log and on the rows.
+// recordRefusal logs a failed dispatch and records it on the rows.
 func (c *Client) recordRefusal(ctx context.Context, reason string, ids []uuid.UUID) {
 	c.cfg.Logger.Error("dispatch failed; the rows are stored and the sweeper will dispatch them",
 		"tasks", len(ids), "task_id", ids[0], "error", reason)
@@ -242,6 +241,6 @@ func (c *Client) recordRefusal(ctx context.Context, reason string, ids []uuid.UU
 	defer cancel()
 	if err := c.cfg.Store.DispatchFailed(ctx, reason, ids...); err != nil {
 		c.availability.observe(err)
-		c.cfg.Logger.Warn("the failed dispatch could not be noted on the rows", "task_id", ids[0], "error", err)
+		c.cfg.Logger.Warn("the failed dispatch could not be recorded on the rows", "task_id", ids[0], "error", err)
 	}
 }

@@ -7,36 +7,37 @@ import (
 	"runtime/debug"
 )
 
-// Hooks are called as tasks go along, where they happen: quickly, by many
-// goroutines at once, and without changing the row. Each may be nil, and costs
-// nothing then; one that panics is logged, and the task goes on. Package server/telemetry fills them in with OpenTelemetry.
+// Hooks are called at the events of tasks, by the goroutine of the event: they must
+// be quick, safe for concurrent use, and must not change the row. Each may be nil,
+// and then costs nothing. A hook that panics is logged, and the task continues.
+// Package server/telemetry provides hooks for OpenTelemetry; [JoinHooks] combines
+// several.
 type Hooks struct {
-	// Enqueuing is called before rows are stored, all of one call together. It
-	// may set their TraceContext, which is all that it may change. The context
-	// that it returns is that of storing and dispatching them; ended is called
-	// after that, with the error of storing them.
+	// Enqueuing is called before rows are stored, once for all rows of one call. It
+	// may set their TraceContext (printable ASCII, at most [MaxTraceContext] bytes)
+	// and nothing else. Storing and dispatching use the context that it returns;
+	// ended is called afterwards, with the error of storing.
 	Enqueuing func(ctx context.Context, rows []*Row) (_ context.Context, ended func(error))
 	Enqueued  func(ctx context.Context, row *Row) // stored, not yet dispatched
-	// Dispatched is called when a ticket has gone out for a row, or was refused
-	// with err.
+	// Dispatched is called when the dispatcher has accepted the ticket of a row, or
+	// refused it with err.
 	Dispatched func(ctx context.Context, row *Row, err error)
 
-	// Running is called for a claimed row before Started. The context that it
-	// returns is that of the function, of the log, and of the next two hooks.
+	// Running is called for a claimed row before Started. The function, the log line
+	// and the next two hooks get the context that it returns.
 	Running  func(ctx context.Context, row *Row) context.Context
 	Started  func(ctx context.Context, row *Row) // claimed, before its function is called
-	Finished func(ctx context.Context, run *Run) // after its end, whatever it was, has been stored, or the run has been given up
+	Finished func(ctx context.Context, run *Run) // its outcome, whatever it is, was stored or given up
 
-	// Promoted is called when Promote found leases that had run out: their
-	// workers are gone.
+	// Promoted is called when Promote found expired leases: their workers are gone.
 	Promoted func(ctx context.Context, p PromoteResult)
 }
 
-// JoinHooks makes one Hooks of several, such as one's own and those of package
+// JoinHooks combines several Hooks, such as your own and those of package
 // server/telemetry. They are called in this order, each with the context that the
 // one before has returned; ended and Finished, which end what another hook has
-// begun, in the opposite order. So the first is around the others: a span that it
-// begins is still open in all of them.
+// started, in the opposite order. So the first surrounds the others: a span that it
+// starts is still open in all of them.
 func JoinHooks(hooks ...Hooks) Hooks {
 	var joined Hooks
 	for _, next := range hooks {
@@ -53,7 +54,7 @@ func JoinHooks(hooks ...Hooks) Hooks {
 	return joined
 }
 
-// inTurn makes one hook of two. What neither has stays nil, and costs nothing.
+// inTurn combines two hooks. If both are nil the result is nil, and costs nothing.
 func inTurn[T any](first, then func(context.Context, T)) func(context.Context, T) {
 	if first == nil {
 		return then
@@ -107,18 +108,18 @@ func enqueuingInTurn(first, then func(context.Context, []*Row) (context.Context,
 	}
 }
 
-// enqueuing tells the hook, if there is one, that rows are about to be stored.
+// enqueuing calls the hook Enqueuing, if there is one.
 func (c *Client) enqueuing(ctx context.Context, rows []*NewRow) (_ context.Context, ended func(error)) {
 	hook := c.cfg.Hooks.Enqueuing
 	if hook == nil {
 		return ctx, func(error) {}
 	}
-	plain := make([]*Row, len(rows))
+	stored := make([]*Row, len(rows))
 	for i, row := range rows {
-		plain[i] = row.Row
+		stored[i] = row.Row
 	}
-	ctx, ended = hook(ctx, plain)
-	for _, row := range plain {
+	ctx, ended = hook(ctx, stored)
+	for _, row := range stored {
 		if !storableTrace(row.TraceContext) {
 			row.TraceContext = ""
 		}
@@ -126,8 +127,8 @@ func (c *Client) enqueuing(ctx context.Context, rows []*NewRow) (_ context.Conte
 	return ctx, ended
 }
 
-// storableTrace refuses what a database might: a trace that cannot be managed is
-// no reason for a task not to be stored.
+// storableTrace reports whether every database can store s. Another trace is
+// dropped: it is no reason to refuse the task.
 func storableTrace(s string) bool {
 	for i := range len(s) {
 		if s[i] < ' ' || s[i] > '~' {
@@ -137,7 +138,7 @@ func storableTrace(s string) bool {
 	return len(s) <= MaxTraceContext
 }
 
-// dispatched tells the hook, if there is one, which of rows have gone out.
+// dispatched calls the hook Dispatched, if there is one, for each row.
 func (c *Client) dispatched(ctx context.Context, rows []*Row, refused func(*Row) error) {
 	hook := c.cfg.Hooks.Dispatched
 	if hook == nil {
@@ -148,16 +149,15 @@ func (c *Client) dispatched(ctx context.Context, rows []*Row, refused func(*Row)
 	}
 }
 
-// promoted tells the hook, if there is one, of workers that are gone.
+// promoted calls the hook Promoted, if there is one, when leases had expired.
 func (c *Client) promoted(ctx context.Context, p PromoteResult) {
 	if hook := c.cfg.Hooks.Promoted; hook != nil && p.Reclaimed+p.Failed > 0 {
 		hook(ctx, p)
 	}
 }
 
-// guarded are the hooks with their panics put into the log: one that watches
-// shall not end the process, in which other tasks run, again and again for the
-// same row.
+// guarded wraps the hooks so that a panic is logged: an observer must not end the
+// process, in which other tasks run, and do so again for each attempt.
 func (h Hooks) guarded(log *slog.Logger) Hooks {
 	contain := func(name string) {
 		if value := recover(); value != nil {

@@ -9,28 +9,30 @@ import (
 	"time"
 )
 
-// idlePause is how long a worker that has nothing to do waits until it looks
-// again: a tenth longer than the interval, less a random hundredth, so that many
-// processes drift apart. At LocalPoll that is eleven looks a minute at most; with
-// the sweeper's mark an idle process sends twelve statements.
+// idlePause is how long an idle worker waits until it polls again: a tenth longer
+// than the interval, less a random hundredth, so that many processes drift apart.
+// At LocalPoll that is at most eleven polls a minute; with the sweeper's Touch an
+// idle process sends twelve statements.
 func idlePause(interval time.Duration) time.Duration {
 	return interval + interval/10 - rand.N(interval/100+1)
 }
 
-// TouchEvery is how often SweepEvery notes that it sweeps (TouchSwept), so that the
-// mark may be older than the last sweep by this much. A single Sweep always does.
+// TouchEvery is how often [Client.SweepEvery] records that it sweeps ([TouchSwept]):
+// the record may be older than the latest sweep by this much. A single
+// [Client.Sweep] always records it.
 const TouchEvery = 2 * time.Minute
 
-// promoteFreshness is for how long a background sweep relies on a look of this process.
+// promoteFreshness is how long a background sweep relies on a promotion by an
+// executor of this process.
 const promoteFreshness = 2 * LocalPoll
 
-// lastPromote is what the executors of this process have last seen of the whole
-// database, so that the sweeper beside them need not ask for the same.
+// lastPromote is the result of the latest promotion by an executor of this process,
+// so that the sweeper beside it need not repeat it.
 type lastPromote struct {
 	mu      sync.Mutex
 	at      time.Time // of the last Promote that succeeded
 	empty   bool      // it found no row that is READY or RUNNING
-	touched time.Time // when this process last noted that it sweeps
+	touched time.Time // when this process last recorded that it sweeps
 }
 
 func (l *lastPromote) record(p PromoteResult) {
@@ -40,8 +42,8 @@ func (l *lastPromote) record(p PromoteResult) {
 	l.empty = !p.Claimable && p.Next == 0
 }
 
-// fresh reports whether there was a look a moment ago, and whether it found
-// nothing that is yet to end.
+// fresh reports whether there was a promotion a moment ago, and whether it found
+// no READY or RUNNING row.
 func (l *lastPromote) fresh() (fresh, nothing bool) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -49,7 +51,7 @@ func (l *lastPromote) fresh() (fresh, nothing bool) {
 	return fresh, fresh && l.empty
 }
 
-// touchDue reports whether it is time for another mark of the sweeper.
+// touchDue reports whether it is time to record another sweep.
 func (l *lastPromote) touchDue() bool {
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -62,30 +64,31 @@ func (l *lastPromote) recordTouch() {
 	l.touched = time.Now()
 }
 
-// Waker is a Store that can tell workers in other processes that there is
-// something to claim, so that an idle one need not wait for its next look. It is
-// a hint and no more: a signal may be lost, and workers go on looking.
+// Waker is a [Store] that can signal workers in other processes that there is
+// something to claim, so that an idle one need not wait for its next poll. A signal
+// is only a hint: it may be lost, and workers keep polling. The methods are safe
+// for concurrent use.
 type Waker interface {
-	// Wake signals everybody who listens.
+	// Wake signals all listeners.
 	Wake(ctx context.Context) error
-	// Listen calls wake for each signal, or once for several, until ctx ends, or
-	// returns why it cannot go on: errors.ErrUnsupported if it never can here.
+	// Listen calls wake for each signal, or once for several, until ctx ends or it
+	// fails: with errors.ErrUnsupported if it can never work here.
 	Listen(ctx context.Context, wake func()) error
 }
 
-// wakeInterval bounds how often a client signals: a signal costs about as much as a
-// row, and every worker looks for each.
+// wakeInterval is the shortest time between two signals of a client: a signal costs
+// about as much as a row, and every worker polls after each.
 const wakeInterval = 50 * time.Millisecond
 
-// bell signals for a client, at most every wakeInterval. What comes too early goes
-// out at the end of that time.
+// notifier signals for a client, at most every wakeInterval. A signal that is too
+// early is sent at the end of that time.
 type notifier struct {
 	mu      sync.Mutex
 	last    time.Time
-	waiting bool // a signal will go out
+	waiting bool // a signal is scheduled
 }
 
-// ring calls signal now, or in a moment, or leaves it to a call that is to come.
+// notify calls signal now, or schedules it, unless it is scheduled already.
 func (n *notifier) notify(signal func()) {
 	n.mu.Lock()
 	wait := wakeInterval - time.Since(n.last)
@@ -108,7 +111,7 @@ func (n *notifier) notify(signal func()) {
 	}
 }
 
-// wakeWorkers tells those who pull that rows may be due.
+// wakeWorkers signals workers that pull if any of the rows is due.
 func (c *Client) wakeWorkers(ctx context.Context, rows []*Row) {
 	if slices.ContainsFunc(rows, func(row *Row) bool { return !row.RunAfter.After(row.EnqueuedAt) }) {
 		c.wake(ctx)
@@ -126,13 +129,13 @@ func (c *Client) wake(ctx context.Context) {
 		ctx, cancel := context.WithTimeout(ctx, c.cfg.DispatchTimeout)
 		defer cancel()
 		if err := waker.Wake(ctx); err != nil {
-			c.cfg.Logger.Debug("workers were not woken; they will look by themselves", "error", err)
+			c.cfg.Logger.Debug("workers were not woken; they poll", "error", err)
 		}
 	})
 }
 
-// listen fills ch when the store's Waker signals, until ctx ends.
-func (e *Executor) listen(ctx context.Context, ch chan<- struct{}, again time.Duration) {
+// listen puts a value into ch when the store's Waker signals, until ctx ends.
+func (e *Executor) listen(ctx context.Context, ch chan<- struct{}, retryAfter time.Duration) {
 	waker, ok := e.store.(Waker)
 	if !ok {
 		return
@@ -147,10 +150,10 @@ func (e *Executor) listen(ctx context.Context, ch chan<- struct{}, again time.Du
 		if ctx.Err() != nil || errors.Is(err, errors.ErrUnsupported) {
 			return
 		}
-		e.log.Debug("wake-up signals are not heard now", "error", err)
+		e.log.Debug("wake-up signals cannot be received now", "error", err)
 		select {
 		case <-ctx.Done():
-		case <-time.After(again):
+		case <-time.After(retryAfter):
 		}
 	}
 }

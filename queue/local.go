@@ -10,20 +10,21 @@ import (
 	"time"
 )
 
-// LocalPoll is how often an idle Local asks the database whether another
-// process left it something to do. What this process enqueues or retries starts
-// at once, or at its time.
+// LocalPoll is how often an idle [Local] polls the database for tasks that another
+// process has enqueued. What this process enqueues or retries starts at once, or at
+// its time.
 const LocalPoll = 5 * time.Second
 
-// Local is the Dispatcher that runs tasks in this process: it claims what is due
-// in the store for its backend, highest priority first, whoever enqueued it and
-// whenever, as many at once as the Executor allows. A Local serves one backend.
+// Local is the [Dispatcher] that runs tasks in this process: it claims the due tasks
+// of its backend in the store, highest priority first, from whichever process they
+// were enqueued, as many at once as the [Executor] allows. A Local serves one
+// backend. Its methods are safe for concurrent use.
 //
-// Make one with NewLocal, give it to Config.Dispatcher, and call Run. What is
-// dispatched before Run starts is not lost; if Run has not been called a second
-// later, the client's logger gets a warning.
+// Make one with [NewLocal], set it as [Config].Dispatcher, and call [Local.Run]; or
+// use [StartLocal]. What is dispatched before Run starts is not lost; if Run has not
+// been called a second later, the client logs a warning.
 type Local struct {
-	wake chan struct{} // has a value when due or alarm has changed
+	wake chan struct{} // receives a value when due or alarm has changed
 
 	mu    sync.Mutex
 	due   bool      // something was dispatched that may be claimed now
@@ -32,21 +33,21 @@ type Local struct {
 	log     *slog.Logger
 	running bool          // Run is
 	started bool          // Run was called
-	checked bool          // whether Run was called is being checked, or was
+	checked bool          // expectRun has scheduled its check
 	backOff time.Duration // only Run uses it; see next
 }
 
-// NewLocal returns a Local that does nothing until Run is called.
+// NewLocal returns a [Local] that does nothing until [Local.Run] is called.
 func NewLocal() *Local { return &Local{wake: make(chan struct{}, 1)} }
 
 // StartLocal makes a client whose tasks run in this process until ctx ends: the
 // short way, for small programs and tests. It sets cfg.Dispatcher, which must be
-// nil. The store's tables must exist (ErrSchema), and at least one task must have
-// a function. Programs that bound how many tasks run, or drain them when they
-// stop, use NewLocal, NewExecutor and Executor.Shutdown.
+// nil. The store's tables must exist ([ErrSchema]), and at least one task must have
+// a function. Programs that limit how many tasks run, or drain them when they
+// stop, use [NewLocal], [NewExecutor] and [Executor.Shutdown].
 func StartLocal(ctx context.Context, cfg Config) (*Client, error) {
 	if cfg.Dispatcher != nil {
-		return nil, fmt.Errorf("queue: StartLocal sets Config.Dispatcher and must not get one (%T): leave it nil, or use NewClient", cfg.Dispatcher)
+		return nil, fmt.Errorf("queue: StartLocal sets Config.Dispatcher, which is set already (%T): leave it nil, or use NewClient", cfg.Dispatcher)
 	}
 	local := NewLocal()
 	cfg.Dispatcher = local
@@ -68,8 +69,8 @@ func StartLocal(ctx context.Context, cfg Config) (*Client, error) {
 	return client, nil
 }
 
-// checkMigrated refuses a store without tables, or with old ones. Any other
-// trouble of the database may pass, and is Run's to wait for.
+// checkMigrated refuses a store without tables, or with old ones. Any other error
+// of the database may pass, and Run retries.
 func checkMigrated(ctx context.Context, store Store) error {
 	checker, ok := store.(interface{ CheckSchema(context.Context) error })
 	if !ok {
@@ -93,7 +94,7 @@ func (l *Local) logTo(log *slog.Logger) {
 // runDeadline is how long after the first dispatch Run should have been called.
 const runDeadline = time.Second
 
-// expectRun warns when something was dispatched and Run is never called.
+// expectRun logs a warning when something was dispatched and Run is not called.
 func (l *Local) expectRun() {
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -110,7 +111,7 @@ func (l *Local) expectRun() {
 	})
 }
 
-// start marks the Local as running. It panics for what could never work.
+// start marks the Local as running. It panics for a misuse that could never work.
 func (l *Local) start(e *Executor) {
 	if e == nil {
 		panic("queue: Local.Run: the Executor is nil: check the error of NewExecutor")
@@ -141,7 +142,7 @@ func (l *Local) Dispatch(_ context.Context, tickets ...Ticket) error {
 	return nil
 }
 
-// wakeAt makes Run look into the store at t, or at once if t is past.
+// wakeAt makes Run promote at t, or claim at once if t is zero.
 func (l *Local) wakeAt(t time.Time) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -159,25 +160,25 @@ func (l *Local) wakeAt(t time.Time) {
 	}
 }
 
-// Run claims and runs what is due until ctx ends or the executor shuts down. It
-// does not wait for the tasks that then run: Executor.Shutdown does. It panics
-// when it is running already, and when the Executor's Client does not have this
-// Local for a Dispatcher. Tasks that are declared without a function are logged.
+// Run claims and runs due tasks until ctx ends or the executor shuts down. It does
+// not wait for the tasks that then run: [Executor.Shutdown] does. It panics when it
+// is running already, and when the Executor's Client does not have this Local as a
+// Dispatcher. Tasks that are declared without a function are logged.
 func (l *Local) Run(ctx context.Context, e *Executor) {
 	l.start(e)
 	defer l.stop()
 	if names := e.client.registry.declaredOnly(e.client.backendOf(l)); len(names) > 0 {
-		e.log.Warn("tasks without a function are stored and not run by this process: give NewRegistry what their Handle returns", "tasks", strings.Join(names, ", "))
+		e.log.Warn("tasks without a function are stored and not run by this process: pass what their Handle returns to NewRegistry", "tasks", strings.Join(names, ", "))
 	}
 	claimable := false
-	var looked time.Time // when time's doing was last seen to
+	var promoted time.Time // when due and expired rows were last made claimable
 	for ctx.Err() == nil {
 		var err error
-		if l.alarmDue() || time.Since(looked) >= LocalPoll {
-			looked = time.Now()
+		if l.alarmDue() || time.Since(promoted) >= LocalPoll {
+			promoted = time.Now()
 			claimable, err = l.promote(ctx, e)
 		}
-		if claimable || err != nil { // something may be claimable all the same
+		if claimable || err != nil { // rows may be claimable although the promotion failed
 			claimable, err = l.claim(ctx, e)
 		}
 		switch {
@@ -190,15 +191,15 @@ func (l *Local) Run(ctx context.Context, e *Executor) {
 			case <-e.freed:
 			}
 		case err != nil:
-			looked = time.Time{} // it was not
+			promoted = time.Time{} // it may have failed
 			claimable = l.wait(ctx, time.Second) || claimable
 		case !claimable:
-			claimable = l.wait(ctx, idlePause(LocalPoll)-time.Since(looked))
+			claimable = l.wait(ctx, idlePause(LocalPoll)-time.Since(promoted))
 		}
 	}
 }
 
-// ring reports whether the alarm's time has come, and resets it if so.
+// alarmDue reports whether the alarm's time has come, and resets it if so.
 func (l *Local) alarmDue() bool {
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -209,8 +210,8 @@ func (l *Local) alarmDue() bool {
 	return true
 }
 
-// wait returns when something was dispatched, which it reports, when the alarm
-// rings, or after pause.
+// wait returns when something was dispatched, which it reports, at the time of the
+// alarm, or after pause.
 func (l *Local) wait(ctx context.Context, pause time.Duration) bool {
 	for {
 		l.mu.Lock()
@@ -239,8 +240,8 @@ func (l *Local) wait(ctx context.Context, pause time.Duration) bool {
 	}
 }
 
-// look promotes what is due, sets the alarm for what will be, and reports
-// whether anything can be claimed.
+// promote makes due and expired rows claimable, sets the alarm for the next one, and
+// reports whether anything can be claimed.
 func (l *Local) promote(ctx context.Context, e *Executor) (bool, error) {
 	p, err := e.promote(ctx)
 	if p.Next > 0 {
@@ -249,12 +250,12 @@ func (l *Local) promote(ctx context.Context, e *Executor) (bool, error) {
 	return p.Claimable, err
 }
 
-// longestBackOff is how long Run waits for a row that stays locked: less than
-// LocalPoll, since what becomes due meanwhile is not known.
+// longestBackOff is the longest pause for a row that stays locked: less than
+// LocalPoll, since other rows may become due meanwhile.
 const longestBackOff = time.Second
 
-// next is how long after a promotion to look again. A row that is due but was not
-// promoted is locked by another transaction: it is waited for, longer each time.
+// next is how long after a promotion the next one is. A row that is due but was not
+// promoted is locked by another transaction: the pause doubles each time.
 func (l *Local) next(p PromoteResult) time.Duration {
 	const due = time.Millisecond
 	if p.Next > due || p.Released+p.Reclaimed+p.Failed > 0 {
@@ -265,12 +266,12 @@ func (l *Local) next(p PromoteResult) time.Duration {
 	return l.backOff
 }
 
-// claim begins what is due and what there is room for, and reports whether there may be
-// more.
+// claim starts due tasks, as many as can be reserved, and reports whether there may
+// be more.
 func (l *Local) claim(ctx context.Context, e *Executor) (bool, error) {
 	_, more, err := e.pull(ctx, From{Backend: e.client.backendOf(l)}, e.maxClaims(), func(run *Run) {
 		if run == nil {
-			l.wakeAt(time.Time{}) // somebody must run it
+			l.wakeAt(time.Time{}) // it was released, and is due
 			return
 		}
 		if run.Outcome == OutcomeFailed && run.Row.Status == StatusReady {

@@ -13,11 +13,10 @@ import (
 	"github.com/google/uuid"
 )
 
-// DefaultSweepLimit is how many rows one sweep handles, of each kind, unless
-// told otherwise.
+// DefaultSweepLimit is how many rows of each kind one sweep handles by default.
 const DefaultSweepLimit = 500
 
-// sweepBudget is how long one sweep goes on to dispatch.
+// sweepBudget is the longest time of one sweep.
 const sweepBudget = 30 * time.Second
 
 // SweepResult is what one sweep did.
@@ -26,23 +25,22 @@ type SweepResult struct {
 	Reclaimed  int `json:"reclaimed"`  // rows whose lease had expired, READY again
 	Armed      int `json:"armed"`      // rows that got a ticket for a time ahead
 	Failed     int `json:"failed"`     // rows whose lease had expired with no attempt left
-	Errors     int `json:"errors"`     // tickets that the dispatcher refused; their rows are the next sweep's
+	Errors     int `json:"errors"`     // tickets that the dispatcher refused; the next sweep repeats them
 }
 
-// NothingWorked reports whether tickets were refused and none was accepted.
+// NothingWorked reports whether tickets were refused and none was accepted: the
+// dispatcher is misconfigured or unavailable.
 func (s SweepResult) NothingWorked() bool { return s.Errors > 0 && s.Dispatched+s.Armed == 0 }
 
-// Sweep sees once to what any step of the path may have left behind when it
-// died: it takes back rows whose lease has expired, fails those that have no
+// Sweep makes one pass over what any step of the path may have left behind when its
+// process died: it reclaims rows whose lease has expired, fails those that have no
 // attempt left, and dispatches READY rows that should have been claimed by now,
-// among them far-future ones whose time has come nearer. It handles at most
-// limit rows of each kind (0 means DefaultSweepLimit), a fair share of each
-// queue, and ends with ctx or after half a minute. Any number of sweeps may run
-// at the same time, here and elsewhere.
-//
-// Refused tickets are counted, logged and noted on their rows; the error is the
-// store's. A part of the sweep that fails does not stop the others, and what was
-// done is returned with the error.
+// among them far-future ones that have come near. It handles at most limit rows of
+// each kind (0 means [DefaultSweepLimit]), a fair share of each queue, and ends with
+// ctx or after half a minute. Any number of sweeps may run at once: rows locked by
+// one are skipped by the others. A part of the sweep that fails does not stop the
+// others, and what was done is returned with the error: one of [Store]'s, or
+// [ErrInvalid] for a negative limit.
 func (c *Client) Sweep(ctx context.Context, limit int) (SweepResult, error) {
 	if err := c.check(); err != nil {
 		return SweepResult{}, err
@@ -56,8 +54,8 @@ func (c *Client) Sweep(ctx context.Context, limit int) (SweepResult, error) {
 	return c.sweep(ctx, limit, false)
 }
 
-// sweep is one pass. One in the background leaves out what the executors of this
-// process have just looked at.
+// sweep is one pass. A background one leaves out the promotion if an executor of
+// this process has just made one.
 func (c *Client) sweep(ctx context.Context, limit int, background bool) (SweepResult, error) {
 	ctx, cancel := context.WithTimeout(ctx, sweepBudget)
 	defer cancel()
@@ -78,13 +76,13 @@ func (c *Client) SweepEvery(ctx context.Context, interval time.Duration) {
 		panic(err)
 	}
 	if interval <= 0 {
-		panic(fmt.Sprintf("queue: SweepEvery: the interval must be positive, not %s", interval))
+		panic(fmt.Sprintf("queue: SweepEvery: the interval must be positive, not %s: to sweep once, call Sweep", interval))
 	}
 	ticker := time.NewTicker(interval)
 	defer ticker.Stop()
 	for {
 		_, err := c.sweep(ctx, DefaultSweepLimit, true)
-		if err != nil && !errors.Is(err, ErrUnavailable) { // that, outage logs
+		if err != nil && !errors.Is(err, ErrUnavailable) { // availability logs that
 			c.cfg.Logger.Error("sweep failed", "error", err)
 		}
 		select {
@@ -99,9 +97,9 @@ func (c *Client) SweepEvery(ctx context.Context, interval time.Duration) {
 type sweep struct {
 	client     *Client
 	left       int  // rows that may still be dispatched
-	background bool // it is one of many
+	background bool // SweepEvery's
 	result     SweepResult
-	failed     error // of the store
+	failed     error // the store's
 }
 
 func (s *sweep) level() slog.Level {
@@ -149,9 +147,9 @@ func (s *sweep) run(ctx context.Context, limit int) error {
 	return s.failed
 }
 
-// try keeps the error of one part of the sweep, which does not stop the others,
-// and reports whether there was none. That the time of the sweep is over is no
-// error: the next one goes on.
+// try records the error of one part of the sweep, which does not stop the others,
+// and reports whether there was none. The end of the sweep's own time is no error:
+// the next sweep continues.
 func (s *sweep) try(ctx context.Context, err error) bool {
 	switch {
 	case err == nil:
@@ -165,8 +163,8 @@ func (s *sweep) try(ctx context.Context, err error) bool {
 	return false
 }
 
-// sweptDispatcher returns the dispatcher of a backend whose rows need one: not of those
-// that are pulled, by workers or by a Local, which look by themselves.
+// sweptDispatcher returns the dispatcher of a backend whose rows the sweeper
+// dispatches; nil where rows are pulled, by workers or by a Local, which poll.
 func (c *Client) sweptDispatcher(backend string) Dispatcher {
 	if _, looks := c.backends[backend].Dispatcher.(*Local); looks {
 		return nil
@@ -174,7 +172,7 @@ func (c *Client) sweptDispatcher(backend string) Dispatcher {
 	return c.backends[backend].Dispatcher
 }
 
-// A queue's first batch is small, to find out whether the dispatcher takes its
+// A queue's first batch is small, to find out whether the dispatcher accepts its
 // tickets at all.
 const (
 	firstBatch   = 3
@@ -182,10 +180,10 @@ const (
 )
 
 // queues dispatches the stranded rows of some queues, in turns so that one with
-// many does not keep the others waiting, until none is left. A queue of which a
-// whole first batch, or a later one, was refused is left for this pass; one with
-// several shards only when all of them have refused: the refused rows of one,
-// which are in front, must not keep the others' waiting.
+// many does not delay the others, until none is left. A queue is left for this pass
+// when a whole batch was refused; one with several shards only when all of them
+// have refused, since the refused rows of one, which come first, must not delay
+// those of the others.
 func (s *sweep) queues(ctx context.Context, d Dispatcher, queues []StrandedQueue) {
 	refusing := make(map[StrandedQueue]map[string]bool, len(queues))
 	for _, q := range queues {
@@ -208,8 +206,8 @@ func (s *sweep) queues(ctx context.Context, d Dispatcher, queues []StrandedQueue
 	}
 }
 
-// batch dispatches up to n rows of a queue, and reports whether to go on with
-// it. In refusing are the shards that take nothing.
+// batch dispatches up to n rows of a queue, and reports whether to continue with
+// it. refusing contains the shards that accept nothing.
 func (s *sweep) batch(ctx context.Context, d Dispatcher, q StrandedQueue, n int, refusing map[string]bool) (more bool, err error) {
 	var rows []*Row
 	err = within(ctx, statementTimeout, func(ctx context.Context) (err error) {
@@ -226,7 +224,7 @@ func (s *sweep) batch(ctx context.Context, d Dispatcher, q StrandedQueue, n int,
 		tickets[i].Name = ticketName(row)
 		tickets[i].AnyVersion = s.client.anyVersion(row)
 	}
-	refused, _ := s.client.send(context.WithoutCancel(ctx), d, rows, tickets) // logged, and on the rows
+	refused, _ := s.client.send(context.WithoutCancel(ctx), d, rows, tickets) // logged, and recorded on the rows
 	now := time.Now()
 	for _, row := range rows {
 		switch {
@@ -242,17 +240,17 @@ func (s *sweep) batch(ctx context.Context, d Dispatcher, q StrandedQueue, n int,
 	return len(rows) == n && (len(refused) < len(rows) || len(refusing) < shards), nil
 }
 
-// anywhere reports whether the ticket of a stranded row may go to any version:
-// where this one does not know the task, and every other time. So neither a
-// version that is gone, nor one that is the only one to know the task and has no
-// traffic, keeps a row waiting for good.
+// anywhere reports whether the ticket of a stranded row may go to any version of
+// the program: where this one does not know the task, and every other time. So
+// neither a version that is gone, nor one that alone knows the task and has no
+// traffic, makes a row wait for ever.
 func (c *Client) anyVersion(row *Row) bool {
 	_, known := c.registry.lookup(row.Task)
 	return !known || row.DispatchTries%2 == 0
 }
 
-// recordRefusing keeps in refusing the shards that refused all that this batch had
-// for them, and returns how many shards the queue has.
+// recordRefusing adds to refusing the shards that refused everything in this batch,
+// removes those that accepted something, and returns how many shards the queue has.
 func recordRefusing(refusing map[string]bool, d Dispatcher, tickets []Ticket, refused map[uuid.UUID]bool) (shards int) {
 	accepting := make(map[string]bool)
 	for _, ticket := range tickets {
@@ -268,10 +266,10 @@ func recordRefusing(refusing map[string]bool, d Dispatcher, tickets []Ticket, re
 	return shards
 }
 
-// ticketName names the ticket of a stranded row, so that creating it twice
-// creates it once, and that it is another one after each claim and each time that
-// it is swept: Cloud Tasks keeps a name taken for days. It begins with a hash,
-// since names in sequence slow the service down.
+// ticketName names the ticket of a stranded row, so that creating it twice creates
+// it once. The name changes with each claim and each sweep, since Cloud Tasks does
+// not accept a name again for days. It begins with a hash, since sequential names
+// slow the service down.
 func ticketName(row *Row) string {
 	state := fmt.Sprint(row.ID, row.Attempts, row.DispatchTries, row.LastAttemptedAt.UnixMicro(), row.RunAfter.UnixMicro())
 	return fmt.Sprintf("%x-%s", sha256.Sum256([]byte(state)), row.ID)
