@@ -69,7 +69,7 @@ func said(code, message string) bool {
 func TestSettingsNamedInTheDocsExist(t *testing.T) {
 	known := append(settings(t), "X_SERVERLESS_AUTHORIZATION")
 	known = append(known, all(`\b_?([A-Z]+(?:_[A-Z]+)+)=`, read(t, "docs/deploy-cloud-run.md")+read(t, "docs/deploy-app-engine.md"))...)
-	for _, command := range []string{"work", "enqueue", "run", "status", "purge", "requeue", "sweep", "doctor"} {
+	for _, command := range []string{"work", "enqueue", "run", "status", "purge", "requeue", "sweep", "list", "retry", "doctor"} {
 		known = append(known, all(`\(\$(CLAIMCHECK_[A-Z_]+)\)`, run(t, nil, server(t), command, "--help").stdout)...)
 	}
 	known = append(known, "PROJECT_NUMBER", "PROJECT_ID", "REGION_ID", "SIGNATURE_REMOVED_BY_GOOGLE", "SHORT_SHA", "COMMIT_SHA", "OTHER_REGION", "IAM_BASED")

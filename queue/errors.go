@@ -32,7 +32,7 @@ var (
 	// max_allowed_packet. Nothing was stored, and a retry would not help.
 	ErrTooLarge = errors.New("larger than the database accepts")
 	// ErrSchema: the tables are missing, or of an older version.
-	ErrSchema = errors.New("database schema is missing or behind (run: server migrate)")
+	ErrSchema = errors.New("database schema is missing or behind")
 	// ErrNotReady: the Client was not made with NewClient, and its Init has not
 	// succeeded yet. Nothing was done.
 	ErrNotReady = errors.New("queue: the Client is not ready: make it with NewClient, or use it only after its Init has succeeded")

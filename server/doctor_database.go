@@ -213,7 +213,7 @@ func (e *examination) checkSchema(ctx context.Context) doctor.Finding {
 		if bySelf {
 			return doctor.Okf("the tables are made with the database")
 		}
-		return doctor.Failf("server migrate", "there are no tables yet")
+		return doctor.Failf(e.name+" migrate", "there are no tables yet")
 	}
 	all, err := e.db.MigrationStatus(ctx)
 	if err != nil {
@@ -234,7 +234,7 @@ func (e *examination) checkSchema(ctx context.Context) doctor.Finding {
 	case pending > 0 && bySelf:
 		return doctor.Okf("%d of %d migrations are pending; serve applies them in local mode", pending, len(all))
 	case pending > 0:
-		return doctor.Failf("server migrate", "%s: %d of %d migrations are pending", queue.ErrSchema, pending, len(all))
+		return doctor.Failf(e.name+" migrate", "%s: %d of %d migrations are pending", queue.ErrSchema, pending, len(all))
 	case newest > needs:
 		return doctor.Okf("version %d, ahead of this program's %d: it was migrated by a newer one, which is fine", newest, needs)
 	}

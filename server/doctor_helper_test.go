@@ -168,7 +168,7 @@ func (p *patient) examine() []doctor.Result {
 	if err != nil {
 		p.t.Fatal(err)
 	}
-	e := (&program{definitions: testTasks,
+	e := (&program{name: "server", definitions: testTasks,
 		config: &config.Config{Settings: &g.Settings, Env: p.env}, sources: sources, blank: sources.CheckBlank(command), stdout: io.Discard, stderr: io.Discard,
 	}).examine(p.t.Context(), &g.Doctor)
 	defer e.close()

@@ -164,9 +164,17 @@ func realMain(ctx context.Context, args []string, env config.Environment, p *pro
 		p.say("%s", p.sources.Describe(err))
 		return 2
 	default:
-		p.say("%s", oneLine(err))
+		p.say("%s%s", oneLine(err), p.hint(err))
 		return 1
 	}
+}
+
+// hint names the command that helps against an error of the database.
+func (p *program) hint(err error) string {
+	if errors.Is(err, queue.ErrSchema) {
+		return fmt.Sprintf(" (run: %s migrate)", p.name)
+	}
+	return ""
 }
 
 // explain calls an argument without a command what it is: a command that does

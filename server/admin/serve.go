@@ -216,7 +216,7 @@ func explain(err error) *pageError {
 	case errors.Is(err, queue.ErrInvalid):
 		return &pageError{http.StatusBadRequest, "That cannot be done", err.Error()}
 	case errors.Is(err, queue.ErrSchema):
-		return &pageError{http.StatusServiceUnavailable, "The database is behind", "Its tables are missing or old. Run: server migrate"}
+		return &pageError{http.StatusServiceUnavailable, "The database is behind", "Its tables are missing or of an older version: run the migrate command of this program"}
 	case errors.Is(err, queue.ErrLocked):
 		return &pageError{http.StatusConflict, "The task is locked", "Another transaction has locked it. It was not changed: try again when that has ended."}
 	case errors.Is(err, queue.ErrContended):

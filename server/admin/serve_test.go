@@ -233,7 +233,7 @@ func TestFailuresAreExplained(t *testing.T) {
 	}{
 		queue.ErrUnavailable:           {503, "The database is unavailable"},
 		queue.ErrNoAnswer:              {503, "The database did not answer in time"},
-		queue.ErrSchema:                {503, "server migrate"},
+		queue.ErrSchema:                {503, "run the migrate command"},
 		errors.New("secret: dsn=p4ss"): {500, "The log of this program says what"},
 	} {
 		s.store.fail(err)

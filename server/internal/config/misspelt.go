@@ -18,7 +18,7 @@ type Misspelt struct {
 // String says what is wrong, in one line.
 func (m Misspelt) String() string {
 	if m.Meant == "" {
-		return m.Name + " is set, but there is no such setting: server --help lists them"
+		return m.Name + " is set, but there is no such setting: --help lists them"
 	}
 	return fmt.Sprintf("%s is set, but there is no such setting: did you mean %s?", m.Name, m.Meant)
 }
