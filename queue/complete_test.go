@@ -8,7 +8,7 @@ import (
 	"testing"
 
 	"github.com/claimcheck-go/claimcheck/queue"
-	"github.com/claimcheck-go/claimcheck/queue/sqlstore"
+	"github.com/claimcheck-go/claimcheck/queue/sqlitestore"
 )
 
 // runs runs one task, and checks what became of it.
@@ -34,7 +34,7 @@ func TestCompleteTxCommitsSuccessWithTheTasksOwnWrites(t *testing.T) {
 		return f(ctx, tx)
 	}))
 	boom := errors.New("boom")
-	complete := func(ctx context.Context, tx *sql.Tx) error { return queue.CompleteTx(ctx, sqlstore.Tx(tx), "done") }
+	complete := func(ctx context.Context, tx *sql.Tx) error { return queue.CompleteTx(ctx, sqlitestore.Tx(tx), "done") }
 
 	f = func(ctx context.Context, tx *sql.Tx) (string, error) {
 		return "not this", errors.Join(complete(ctx, tx), tx.Commit())
@@ -74,7 +74,7 @@ func TestCompleteTxCommitsSuccessWithTheTasksOwnWrites(t *testing.T) {
 	}
 
 	f = func(ctx context.Context, tx *sql.Tx) (string, error) {
-		return "", queue.CompleteTx(ctx, sqlstore.Tx(tx), strings.Repeat("x", queue.DefaultMaxBytes))
+		return "", queue.CompleteTx(ctx, sqlitestore.Tx(tx), strings.Repeat("x", queue.DefaultMaxBytes))
 	}
 	run = l.runs(queue.OutcomeFailed, queue.StatusFailed, 3)
 	if got := run.Row.Errors[0].Message; !strings.Contains(got, "at most 1048576") {
@@ -94,7 +94,7 @@ func TestCompleteTxAfterTheClaimIsLost(t *testing.T) {
 		if err := write(ctx, tx, "paid"); err != nil {
 			return nil, err
 		}
-		err := queue.CompleteTx(ctx, sqlstore.Tx(tx), nil)
+		err := queue.CompleteTx(ctx, sqlitestore.Tx(tx), nil)
 		if !errors.Is(err, queue.ErrLeaseLost) {
 			t.Errorf("CompleteTx: %v", err)
 		}
@@ -107,7 +107,7 @@ func TestCompleteTxOutsideATask(t *testing.T) {
 	l := newLedger(t, setup{})
 	tx := l.begin()
 	defer func() { _ = tx.Rollback() }()
-	if err := queue.CompleteTx(t.Context(), sqlstore.Tx(tx), nil); !errors.Is(err, queue.ErrInvalid) {
+	if err := queue.CompleteTx(t.Context(), sqlitestore.Tx(tx), nil); !errors.Is(err, queue.ErrInvalid) {
 		t.Errorf("CompleteTx: %v", err)
 	}
 }

@@ -24,5 +24,5 @@
 //	})
 //
 // This package imports no database driver and no vendor's SDK; adapters
-// (queue/pgstore, queue/sqlstore, cloudtasks) import it.
+// (queue/pgstore, queue/sqlitestore, queue/mysqlstore, cloudtasks) import it.
 package queue

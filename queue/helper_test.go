@@ -11,7 +11,7 @@ import (
 	"github.com/google/uuid"
 
 	"github.com/claimcheck-go/claimcheck/queue"
-	"github.com/claimcheck-go/claimcheck/queue/sqlstore"
+	"github.com/claimcheck-go/claimcheck/queue/sqlitestore"
 )
 
 // system is a whole small installation on an SQLite database in memory.
@@ -46,9 +46,9 @@ type setup struct {
 	exec     queue.ExecutorConfig
 }
 
-func newStore(t *testing.T) *sqlstore.Store {
+func newStore(t *testing.T) *sqlitestore.Store {
 	t.Helper()
-	store, err := sqlstore.Open(t.Context(), "sqlite::memory:", sqlstore.Config{})
+	store, err := sqlitestore.Open(t.Context(), sqlitestore.Config{URL: "sqlite::memory:"})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -14,7 +14,7 @@ import (
 	"github.com/google/uuid"
 
 	"github.com/claimcheck-go/claimcheck/queue"
-	"github.com/claimcheck-go/claimcheck/queue/sqlstore"
+	"github.com/claimcheck-go/claimcheck/queue/sqlitestore"
 )
 
 // localSystem is a system whose tasks run in this process.
@@ -115,8 +115,8 @@ func TestLocalRunsManyAtOnceButNoMoreThanAllowed(t *testing.T) {
 func TestLocalPicksUpWhatAnEarlierProcessLeft(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		path := "sqlite:" + filepath.Join(t.TempDir(), "tasks.db")
-		open := func() *sqlstore.Store {
-			store, err := sqlstore.Open(t.Context(), path, sqlstore.Config{})
+		open := func() *sqlitestore.Store {
+			store, err := sqlitestore.Open(t.Context(), sqlitestore.Config{URL: path})
 			if err != nil {
 				t.Fatal(err)
 			}

@@ -77,7 +77,7 @@ func (c *Client) check() error {
 
 func checkTx(tx Tx) error {
 	if isNil(tx) {
-		return invalidf("the transaction is nil: pass what pgstore.Tx or sqlstore.Tx makes of one that was begun, and check the error of beginning it")
+		return invalidf("the transaction is nil: pass what Tx of the store's package, such as pgstore.Tx, makes of one that was begun, and check the error of beginning it")
 	}
 	return nil
 }

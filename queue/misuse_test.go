@@ -14,7 +14,7 @@ import (
 	"github.com/google/uuid"
 
 	"github.com/claimcheck-go/claimcheck/queue"
-	"github.com/claimcheck-go/claimcheck/queue/sqlstore"
+	"github.com/claimcheck-go/claimcheck/queue/sqlitestore"
 )
 
 // panicOf returns what f panics with, as text.
@@ -39,7 +39,7 @@ func TestConstructorsRefuseNil(t *testing.T) {
 	shared := queue.NewLocal()
 	for want, cfg := range map[string]queue.Config{
 		"Config.Store is required":                    {Registry: registry},
-		"Config.Store is a nil *sqlstore.Store":       {Registry: registry, Store: (*sqlstore.Store)(nil)},
+		"Config.Store is a nil *sqlitestore.Store":       {Registry: registry, Store: (*sqlitestore.Store)(nil)},
 		"Config.Registry is required":                 {Store: store},
 		`backend "default" is a nil *queue_test.sile`: {Store: store, Registry: registry, Dispatcher: (*silentDispatcher)(nil)},
 		`backend "b" is a nil *queue.Local`:           {Store: store, Registry: registry, Backends: map[string]queue.Backend{"b": {Dispatcher: (*queue.Local)(nil)}}},
@@ -72,7 +72,7 @@ func TestConstructorsRefuseNil(t *testing.T) {
 func TestNilClientIsAnError(t *testing.T) {
 	t.Parallel()
 	task, id, ctx := queue.NewTask("t", nothing), uuid.New(), t.Context()
-	tx := sqlstore.Tx(nil)
+	tx := sqlitestore.Tx(nil)
 	for name, call := range map[string]func(c *queue.Client) error{
 		"Enqueue": func(c *queue.Client) error { _, err := task.Enqueue(ctx, c, nil); return err },
 		"EnqueueTx": func(c *queue.Client) error {
@@ -100,7 +100,7 @@ func TestNilClientIsAnError(t *testing.T) {
 func TestEnqueueTxWithinInTxNeedsItsOwnTx(t *testing.T) {
 	l := newLedger(t, setup{}, queue.NewTask("t", nothing))
 	tx := l.begin()
-	outer := sqlstore.Tx(tx)
+	outer := sqlitestore.Tx(tx)
 	err := l.client.InTx(t.Context(), outer, func(q queue.Tx) error {
 		if err := l.client.InTx(t.Context(), q, func(queue.Tx) error { return nil }); !errors.Is(err, queue.ErrInvalid) {
 			t.Errorf("InTx within InTx: %v", err)
@@ -108,7 +108,7 @@ func TestEnqueueTxWithinInTxNeedsItsOwnTx(t *testing.T) {
 		if _, err := l.client.EnqueueTx(t.Context(), q, "t", nil); err != nil {
 			t.Errorf("with its own Tx: %v", err)
 		}
-		for _, wrong := range []queue.Tx{outer, sqlstore.Tx(tx)} {
+		for _, wrong := range []queue.Tx{outer, sqlitestore.Tx(tx)} {
 			_, err := l.client.EnqueueTx(t.Context(), wrong, "t", nil)
 			if !errors.Is(err, queue.ErrInvalid) || !strings.Contains(err.Error(), "the Tx that InTx gives to its function") {
 				t.Errorf("with the outer Tx: %v", err)
@@ -120,7 +120,7 @@ func TestEnqueueTxWithinInTxNeedsItsOwnTx(t *testing.T) {
 		t.Fatal(err)
 	}
 	next := l.begin() // outside InTx the same is no mistake
-	if _, err := l.client.EnqueueTx(t.Context(), sqlstore.Tx(next), "t", nil); err != nil {
+	if _, err := l.client.EnqueueTx(t.Context(), sqlitestore.Tx(next), "t", nil); err != nil {
 		t.Error(err)
 	}
 	if err := next.Commit(); err != nil {
@@ -149,7 +149,7 @@ func TestDelayWithRunAfterIsRefused(t *testing.T) {
 
 func TestStartLocalRefusesWhatWouldNeverRun(t *testing.T) {
 	t.Parallel()
-	empty, err := sqlstore.Open(t.Context(), "sqlite::memory:", sqlstore.Config{})
+	empty, err := sqlitestore.Open(t.Context(), sqlitestore.Config{URL: "sqlite::memory:"})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -160,7 +160,7 @@ func TestStartLocalRefusesWhatWouldNeverRun(t *testing.T) {
 		"call the store's Migrate before StartLocal": {Store: empty, Registry: runnable},
 		"give NewRegistry what the Handle":           {Store: store, Registry: declared},
 		"sets Config.Dispatcher":                     {Store: store, Registry: runnable, Dispatcher: &silentDispatcher{}},
-		"is a nil *sqlstore.Store":                   {Store: (*sqlstore.Store)(nil), Registry: runnable},
+		"is a nil *sqlitestore.Store":                   {Store: (*sqlitestore.Store)(nil), Registry: runnable},
 	} {
 		if _, err := queue.StartLocal(t.Context(), cfg); err == nil || !strings.Contains(err.Error(), want) {
 			t.Errorf("got %v, want %q", err, want)

@@ -8,14 +8,14 @@ import (
 	"time"
 
 	"github.com/claimcheck-go/claimcheck/queue"
-	"github.com/claimcheck-go/claimcheck/queue/sqlstore"
+	"github.com/claimcheck-go/claimcheck/queue/sqlitestore"
 )
 
 // The database's clock may be behind that of the deliverer.
 func TestEarlyDeliveryIsArmedForTheDatabasesTime(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		const behind = 5 * time.Second
-		store, err := sqlstore.Open(t.Context(), "sqlite::memory:", sqlstore.Config{Migrate: true, Now: func() time.Time { return time.Now().Add(-behind) }})
+		store, err := sqlitestore.Open(t.Context(), sqlitestore.Config{URL: "sqlite::memory:", Migrate: true, Now: func() time.Time { return time.Now().Add(-behind) }})
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -41,7 +41,7 @@ func TestEarlyDeliveryIsArmedForTheDatabasesTime(t *testing.T) {
 // Whether a row is armed was decided when it was stored, by a clock that may not
 // be the database's.
 func TestADelayThatIsArmedHasATicket(t *testing.T) {
-	store, err := sqlstore.Open(t.Context(), "sqlite::memory:", sqlstore.Config{Migrate: true, Now: func() time.Time { return time.Now().Add(time.Minute) }})
+	store, err := sqlitestore.Open(t.Context(), sqlitestore.Config{URL: "sqlite::memory:", Migrate: true, Now: func() time.Time { return time.Now().Add(time.Minute) }})
 	if err != nil {
 		t.Fatal(err)
 	}

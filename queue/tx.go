@@ -10,7 +10,7 @@ import (
 )
 
 // Tx is a transaction of the caller's in the database of the Client's Store:
-// what pgstore.Tx makes of a pgx.Tx, and sqlstore.Tx of a *sql.Tx.
+// what pgstore.Tx makes of a pgx.Tx, and sqlitestore.Tx or mysqlstore.Tx of a *sql.Tx.
 type Tx interface {
 	Commit(ctx context.Context) error
 	Rollback(ctx context.Context) error

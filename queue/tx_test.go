@@ -10,7 +10,7 @@ import (
 	"github.com/google/uuid"
 
 	"github.com/claimcheck-go/claimcheck/queue"
-	"github.com/claimcheck-go/claimcheck/queue/sqlstore"
+	"github.com/claimcheck-go/claimcheck/queue/sqlitestore"
 )
 
 // ledger is a system with a table of the user's own beside the tasks.
@@ -60,7 +60,7 @@ func TestEnqueueTxGoesOutWithTheCommit(t *testing.T) {
 	l := newLedger(t, setup{dispatch: out, client: queue.Config{Hooks: queue.Hooks{Enqueued: func(_ context.Context, row *queue.Row) { hooked = append(hooked, row.ID) }}}}, welcome)
 	tx := l.begin()
 	var handle *queue.Handle
-	err := l.client.InTx(t.Context(), sqlstore.Tx(tx), func(q queue.Tx) (err error) {
+	err := l.client.InTx(t.Context(), sqlitestore.Tx(tx), func(q queue.Tx) (err error) {
 		if err := write(t.Context(), tx, "user"); err != nil {
 			return err
 		}
@@ -105,7 +105,7 @@ func TestEnqueueTxIsGoneAfterARollback(t *testing.T) {
 					t.Errorf("%d tickets", n)
 				}
 			}()
-			err := l.client.InTx(t.Context(), sqlstore.Tx(tx), func(q queue.Tx) error {
+			err := l.client.InTx(t.Context(), sqlitestore.Tx(tx), func(q queue.Tx) error {
 				handle, err := welcome.EnqueueTx(t.Context(), l.client, q, nil)
 				if err != nil {
 					return err
@@ -127,7 +127,7 @@ func TestEnqueueTxInABareTransactionIsTheSweepersOrTheCallers(t *testing.T) {
 	out := &recorder{}
 	l := newLedger(t, setup{dispatch: out}, queue.NewTask("t", nothing))
 	tx := l.begin()
-	handles, err := l.client.EnqueueManyTx(t.Context(), sqlstore.Tx(tx), queue.Request{Task: "t"}, queue.Request{Task: "t", Args: 1})
+	handles, err := l.client.EnqueueManyTx(t.Context(), sqlitestore.Tx(tx), queue.Request{Task: "t"}, queue.Request{Task: "t", Args: 1})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -149,7 +149,7 @@ func TestEnqueueTxRefusesBadRequests(t *testing.T) {
 	id := l.enqueue("t", nil, queue.WithID(uuid.New()))
 	tx := l.begin()
 	defer func() { _ = tx.Rollback() }()
-	q := sqlstore.Tx(tx)
+	q := sqlitestore.Tx(tx)
 	var refused *queue.RequestError
 	if _, err := l.client.EnqueueTx(t.Context(), q, "unknown", nil); !errors.As(err, &refused) || !errors.Is(err, queue.ErrInvalid) {
 		t.Errorf("unknown task: %v", err)
@@ -157,7 +157,7 @@ func TestEnqueueTxRefusesBadRequests(t *testing.T) {
 	if _, err := l.client.EnqueueTx(t.Context(), q, "t", "other", queue.WithID(id)); !errors.As(err, &refused) || !errors.Is(err, queue.ErrIDConflict) {
 		t.Errorf("taken id: %v", err)
 	}
-	if _, err := l.client.EnqueueTx(t.Context(), nil, "t", nil); !errors.Is(err, queue.ErrInvalid) || !strings.Contains(err.Error(), "sqlstore.Tx") {
+	if _, err := l.client.EnqueueTx(t.Context(), nil, "t", nil); !errors.Is(err, queue.ErrInvalid) || !strings.Contains(err.Error(), "pgstore.Tx") {
 		t.Errorf("no transaction: %v", err)
 	}
 }

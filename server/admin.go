@@ -2,6 +2,7 @@ package server
 
 import (
 	"cmp"
+	"context"
 	"errors"
 	"fmt"
 	"net"
@@ -17,6 +18,7 @@ import (
 	"github.com/claimcheck-go/claimcheck/server/admin"
 	"github.com/claimcheck-go/claimcheck/server/httpapi"
 	"github.com/claimcheck-go/claimcheck/server/internal/config"
+	"github.com/claimcheck-go/claimcheck/server/internal/stores"
 	"github.com/claimcheck-go/claimcheck/server/telemetry"
 )
 
@@ -26,7 +28,7 @@ const cloudSweepInterval = time.Minute
 // adminPages is the handler of /admin/.
 func (p *program) adminPages(app *App, access admin.Access) (http.Handler, error) {
 	cfg := admin.Config{
-		Client: app.client, Access: access, Logger: app.log, Mode: app.mode, Version: p.build().Version, CheckSchema: app.db.CheckSchema,
+		Client: app.client, Access: access, Logger: app.log, Mode: app.mode, Version: p.build().Version, CheckSchema: func(ctx context.Context) error { return stores.CheckSchema(ctx, app.db) },
 		Dispatches: app.mode != config.ModePull,
 		Redact:     func(task string) bool { return slices.Contains(p.config.Settings.AdminRedact, task) },
 	}

@@ -9,8 +9,10 @@ import (
 	"strings"
 	"testing"
 
-	"github.com/claimcheck-go/claimcheck/server/internal/config"
 	"github.com/google/uuid"
+
+	"github.com/claimcheck-go/claimcheck/server/internal/config"
+	"github.com/claimcheck-go/claimcheck/server/internal/stores"
 )
 
 // cli is the program called in process, with an environment and a database of
@@ -267,7 +269,7 @@ func TestDescribeDatabaseHidesThePassword(t *testing.T) {
 		"sqlite:claimcheck.db":                                         "sqlite:claimcheck.db",
 		"sqlite::memory:":                                              "sqlite::memory:",
 	} {
-		if got := describeDatabase(in); got != want {
+		if got := stores.Describe(in); got != want {
 			t.Errorf("%s is shown as %s, want %s", in, got, want)
 		}
 	}

@@ -15,9 +15,10 @@ import (
 
 	"github.com/claimcheck-go/claimcheck/cloudtasks"
 	"github.com/claimcheck-go/claimcheck/detect"
-	"github.com/claimcheck-go/claimcheck/internal/dbfacts"
+	"github.com/claimcheck-go/claimcheck/queue/dbfacts"
 	"github.com/claimcheck-go/claimcheck/server/internal/config"
 	"github.com/claimcheck-go/claimcheck/server/internal/doctor"
+	"github.com/claimcheck-go/claimcheck/server/internal/stores"
 )
 
 type doctorCmd struct {
@@ -149,7 +150,11 @@ func (p *program) examine(ctx context.Context, cmd *doctorCmd) *examination {
 		http:     &http.Client{CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }},
 		dialJobs: dialJobs, dialServices: dialServices,
 		inspect: func(ctx context.Context, db database) (dbfacts.Facts, error) {
-			return db.Inspect(ctx)
+			inspector, err := stores.As[stores.Inspector](db)
+			if err != nil {
+				return dbfacts.Facts{}, err
+			}
+			return inspector.Inspect(ctx)
 		},
 	}
 	e.dial = func(ctx context.Context) (*apiv2.Client, error) {
@@ -220,7 +225,7 @@ func (e *examination) noCloudTasks() string {
 
 func (e *examination) close() {
 	if e.db != nil {
-		_ = closeDatabase(e.db, closeTime)
+		_ = stores.Close(e.db, stores.CloseTime)
 	}
 	if e.tasks != nil {
 		_ = e.tasks.Close()

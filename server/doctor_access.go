@@ -18,8 +18,8 @@ import (
 
 	"github.com/claimcheck-go/claimcheck/cloudtasks"
 	"github.com/claimcheck-go/claimcheck/detect"
-	"github.com/claimcheck-go/claimcheck/queue/sqlstore"
 	"github.com/claimcheck-go/claimcheck/server/internal/doctor"
+	"github.com/claimcheck-go/claimcheck/server/internal/stores"
 )
 
 // grantMend gives the database's user the rights that the server needs.
@@ -30,7 +30,11 @@ func (e *examination) checkRights(ctx context.Context) doctor.Finding {
 	if e.db == nil || strings.HasSuffix(e.config.Settings.DatabaseURL, ":memory:") {
 		return doctor.Skipf("there is no database yet")
 	}
-	missing, err := e.db.MissingRights(ctx)
+	db, err := stores.As[stores.RightsChecker](e.db)
+	if err != nil {
+		return doctor.Skipf("%s", err)
+	}
+	missing, err := db.MissingRights(ctx)
 	switch {
 	case err != nil:
 		return doctor.Failf("let this user write to the tables", "%s", err)
@@ -45,11 +49,15 @@ const quickSize = 256 << 20
 
 // checkIntegrity looks through an SQLite file.
 func (e *examination) checkIntegrity(ctx context.Context) doctor.Finding {
-	path, _ := sqlstore.FilePath(e.config.Settings.DatabaseURL)
+	path := stores.FilePath(e.config.Settings.DatabaseURL)
 	if info, err := os.Stat(path); err == nil && info.Size() > quickSize && !e.cmd.Integrity {
 		return doctor.Skipf("%s has %d MiB; --integrity looks through it", path, info.Size()>>20)
 	}
-	problems, err := e.db.CheckIntegrity(ctx, e.cmd.Integrity)
+	db, err := stores.As[stores.IntegrityChecker](e.db)
+	if err != nil {
+		return doctor.Skipf("%s", err)
+	}
+	problems, err := db.CheckIntegrity(ctx, e.cmd.Integrity)
 	const fix = "restore a backup, or try: sqlite3 FILE .recover"
 	switch {
 	case err != nil:

@@ -13,15 +13,16 @@ import (
 	"github.com/claimcheck-go/claimcheck/queue"
 	"github.com/claimcheck-go/claimcheck/server/internal/config"
 	"github.com/claimcheck-go/claimcheck/server/internal/doctor"
+	"github.com/claimcheck-go/claimcheck/server/internal/stores"
 )
 
 // databaseChecks are those of the database. An SQLite file that does not exist
 // yet is not made, and so has nothing to be asked.
 func (e *examination) databaseChecks() []doctor.Check {
 	rawURL, _ := e.config.DatabaseURL()
-	embedded := strings.HasPrefix(rawURL, "sqlite:")
+	embedded := stores.Embedded(rawURL)
 	if embedded {
-		e.file = missingFile(rawURL)
+		e.file = stores.MissingFile(rawURL)
 	}
 	server := func(name string, look func(context.Context) doctor.Finding) doctor.Check {
 		check := doctor.Check{Name: name, Needs: []string{"database"}, Look: look}
@@ -32,7 +33,7 @@ func (e *examination) databaseChecks() []doctor.Check {
 	}
 	pooler, packet := server("pooler", e.checkPooler), server("packet size", e.checkPacketSize)
 	packet.Needs = append(packet.Needs, "TASKS_MAX_BODY")
-	if strings.HasPrefix(rawURL, "mysql:") {
+	if stores.IsMySQL(rawURL) {
 		pooler.Skip = "for PostgreSQL only"
 	} else if !embedded {
 		packet.Skip = "for MySQL and MariaDB only"
@@ -72,7 +73,7 @@ func (e *examination) checkDatabase(ctx context.Context) doctor.Finding {
 	if err != nil {
 		return doctor.Failf("set DATABASE_URL", "%s", err)
 	}
-	if problem := fileProblem(rawURL); problem != nil {
+	if problem := stores.FileProblem(rawURL); problem != nil {
 		return doctor.Failf("let this user write there, or let DATABASE_URL name a path where it may", "%s", problem)
 	}
 	if e.file != "" {
@@ -88,7 +89,7 @@ func (e *examination) checkDatabase(ctx context.Context) doctor.Finding {
 	if e.facts, err = e.inspect(ctx, e.db); err != nil {
 		return doctor.Failf(openFix(err), "%s", err)
 	}
-	at := describeDatabase(rawURL)
+	at := stores.Describe(rawURL)
 	if e.config.Settings.CloudSQLInstance != "" {
 		at += " through the connector to " + e.config.Settings.CloudSQLInstance
 	} else if e.config.Settings.AlloyDBInstance != "" {
@@ -209,17 +210,21 @@ func schemaMend(err error) string {
 // checkSchema compares the tables with what this program needs.
 func (e *examination) checkSchema(ctx context.Context) doctor.Finding {
 	bySelf := e.mode == config.ModeLocal // serve migrates then
-	if rawURL, _ := e.config.DatabaseURL(); e.file != "" || isMemory(rawURL) {
+	if rawURL, _ := e.config.DatabaseURL(); e.file != "" || stores.InMemory(rawURL) {
 		if bySelf {
 			return doctor.Okf("the tables are made with the database")
 		}
 		return doctor.Failf(e.name+" migrate", "there are no tables yet")
 	}
-	all, err := e.db.MigrationStatus(ctx)
+	db, err := stores.As[stores.Migrator](e.db)
+	if err != nil {
+		return doctor.Skipf("%s", err)
+	}
+	all, err := db.MigrationStatus(ctx)
 	if err != nil {
 		return doctor.Failf(schemaMend(err), "%s", err)
 	}
-	newest, err := e.db.SchemaVersion(ctx)
+	newest, err := db.SchemaVersion(ctx)
 	if err != nil {
 		return doctor.Failf(schemaMend(err), "%s", err)
 	}
@@ -266,7 +271,11 @@ func (e *examination) checkSweeper(ctx context.Context) doctor.Finding {
 	if e.db == nil {
 		return doctor.Skipf("there is no database yet")
 	}
-	marks, err := e.db.Touched(ctx)
+	db, err := stores.As[queue.Operator](e.db)
+	if err != nil {
+		return doctor.Skipf("%s", err)
+	}
+	marks, err := db.Touched(ctx)
 	if err != nil {
 		return doctor.Failf("", "%s", err)
 	}

@@ -8,8 +8,8 @@ import (
 	"testing"
 	"time"
 
-	"github.com/claimcheck-go/claimcheck/internal/dbfacts"
 	"github.com/claimcheck-go/claimcheck/internal/testdb"
+	"github.com/claimcheck-go/claimcheck/queue/dbfacts"
 )
 
 func TestDoctorNamesFaultsOfTheDatabase(t *testing.T) {

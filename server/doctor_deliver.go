@@ -22,6 +22,7 @@ import (
 	"github.com/claimcheck-go/claimcheck/queue"
 	"github.com/claimcheck-go/claimcheck/server/internal/config"
 	"github.com/claimcheck-go/claimcheck/server/internal/doctor"
+	"github.com/claimcheck-go/claimcheck/server/internal/stores"
 )
 
 // probeTask is the task that doctor --deliver has delivered. Every server of this
@@ -44,7 +45,7 @@ func (e *examination) deliverCheck() doctor.Check {
 	case e.mode != config.ModeCloudTasks: // whose checks are skipped
 		check.Needs = check.Needs[:4]
 	}
-	if rawURL, _ := e.config.DatabaseURL(); e.file != "" || isMemory(rawURL) {
+	if rawURL, _ := e.config.DatabaseURL(); e.file != "" || stores.InMemory(rawURL) {
 		// Then rights is skipped, and a delivery that was asked for must not be.
 		check.Needs = slices.DeleteFunc(check.Needs, func(name string) bool { return name == "rights" })
 	}
@@ -87,7 +88,7 @@ func (c *probeCreator) task() string {
 // checkDelivery enqueues the probe as any task is enqueued, and waits for the
 // running service, or worker, to have run it.
 func (e *examination) checkDelivery(ctx context.Context) doctor.Finding {
-	if rawURL, _ := e.config.DatabaseURL(); e.file != "" || isMemory(rawURL) {
+	if rawURL, _ := e.config.DatabaseURL(); e.file != "" || stores.InMemory(rawURL) {
 		return doctor.Failf("start serve with this database", "not created: there is no database yet")
 	}
 	d := &delivery{examination: e}

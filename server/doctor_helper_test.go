@@ -19,10 +19,11 @@ import (
 	"google.golang.org/protobuf/types/known/durationpb"
 
 	"github.com/claimcheck-go/claimcheck/cloudtasks/cloudtaskstest"
-	"github.com/claimcheck-go/claimcheck/internal/dbfacts"
 	"github.com/claimcheck-go/claimcheck/queue"
+	"github.com/claimcheck-go/claimcheck/queue/dbfacts"
 	"github.com/claimcheck-go/claimcheck/server/internal/config"
 	"github.com/claimcheck-go/claimcheck/server/internal/doctor"
+	"github.com/claimcheck-go/claimcheck/server/internal/stores"
 )
 
 // patient is an installation in cloudtasks mode in which all is well, until a
@@ -97,10 +98,10 @@ func (p *patient) keep(databaseURL string) {
 	p.env["DATABASE_URL"] = databaseURL
 	db := openFor(p.t, databaseURL)
 	defer func() { _ = db.Close() }()
-	if _, err := db.Migrate(p.t.Context()); err != nil {
+	if err := stores.Migrate(p.t.Context(), db); err != nil {
 		p.t.Fatal(err)
 	}
-	if err := db.Touch(p.t.Context(), queue.TouchSwept); err != nil {
+	if err := db.(queue.Operator).Touch(p.t.Context(), queue.TouchSwept); err != nil {
 		p.t.Fatal(err)
 	}
 }
@@ -174,7 +175,7 @@ func (p *patient) examine() []doctor.Result {
 	defer e.close()
 	if p.facts != nil {
 		e.inspect = func(ctx context.Context, db database) (dbfacts.Facts, error) {
-			facts, err := db.Inspect(ctx)
+			facts, err := db.(stores.Inspector).Inspect(ctx)
 			p.facts(&facts)
 			return facts, err
 		}

@@ -12,6 +12,7 @@ import (
 	"github.com/claimcheck-go/claimcheck/detect"
 	"github.com/claimcheck-go/claimcheck/server/internal/config"
 	"github.com/claimcheck-go/claimcheck/server/internal/doctor"
+	"github.com/claimcheck-go/claimcheck/server/internal/stores"
 )
 
 // judgeMode resolves TASKS_MODE. A setting that the mode refuses is reported and
@@ -245,7 +246,7 @@ func (e *examination) settingFinding(g config.Provided) doctor.Finding {
 			source = "default"
 		}
 		rawURL, _ := e.config.DatabaseURL()
-		value = describeDatabase(rawURL)
+		value = stores.Describe(rawURL)
 	case e.detected[g.Name] != "":
 		source = e.detected[g.Name]
 		value = e.detectedValue(g.Name)

@@ -9,8 +9,9 @@ import (
 	"testing"
 
 	"github.com/alecthomas/kong"
-	"github.com/claimcheck-go/claimcheck/server/internal/config"
 	"github.com/getkin/kin-openapi/openapi3"
+
+	"github.com/claimcheck-go/claimcheck/server/internal/config"
 )
 
 // sectionOf is a section of a page of the repository.

@@ -12,10 +12,11 @@ import (
 
 	"github.com/alecthomas/kong"
 
+	"github.com/claimcheck-go/claimcheck/queue/mysqlstore"
 	"github.com/claimcheck-go/claimcheck/queue/pgstore"
-	"github.com/claimcheck-go/claimcheck/queue/sqlstore"
 	"github.com/claimcheck-go/claimcheck/server/httpapi"
 	"github.com/claimcheck-go/claimcheck/server/internal/config"
+	"github.com/claimcheck-go/claimcheck/server/internal/stores"
 )
 
 // variables are all that the server reads, and what the platforms set.
@@ -132,10 +133,10 @@ func FuzzDescribeDatabase(f *testing.F) {
 		}
 		for _, password := range []string{before + marker + after, url.QueryEscape(before + marker + after)} {
 			raw := scheme + "://app:" + password + "@" + host + "/" + name + "?" + query
-			if (pgstore.Config{URL: raw}).Validate() != nil && sqlstore.Validate(raw, sqlstore.Config{}) != nil {
+			if (pgstore.Config{URL: raw}).Validate() != nil && (mysqlstore.Config{URL: raw}).Validate() != nil {
 				continue
 			}
-			if said := describeDatabase(raw); strings.Contains(said, marker) {
+			if said := stores.Describe(raw); strings.Contains(said, marker) {
 				t.Errorf("%q is described as %q", raw, said)
 			}
 		}

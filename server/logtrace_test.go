@@ -13,7 +13,7 @@ import (
 	"go.opentelemetry.io/otel/trace"
 
 	"github.com/claimcheck-go/claimcheck/queue"
-	"github.com/claimcheck-go/claimcheck/queue/sqlstore"
+	"github.com/claimcheck-go/claimcheck/queue/sqlitestore"
 	"github.com/claimcheck-go/claimcheck/server/httpapi"
 	"github.com/claimcheck-go/claimcheck/server/internal/config"
 	"github.com/claimcheck-go/claimcheck/server/telemetry"
@@ -59,7 +59,7 @@ func TestARunsLineHasTheTraceOfItsDelivery(t *testing.T) {
 		"X-Cloud-Trace-Context": procTrace + "/13235353014750950193;o=1",
 	} {
 		log, lines := cloudLog("tracing-project")
-		store, err := sqlstore.Open(t.Context(), "sqlite::memory:", sqlstore.Config{Migrate: true})
+		store, err := sqlitestore.Open(t.Context(), sqlitestore.Config{URL: "sqlite::memory:", Migrate: true})
 		if err != nil {
 			t.Fatal(err)
 		}

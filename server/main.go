@@ -60,7 +60,6 @@ type program struct {
 	sources  *config.Sources
 	blank    error             // settings of white space alone
 	misspelt []config.Misspelt // variables that look like settings
-	calls    lateObserver      // observes those of the database
 
 	stdin  io.Reader
 	stdout io.Writer

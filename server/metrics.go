@@ -7,8 +7,9 @@ import (
 	"net/http"
 	"time"
 
-	"github.com/claimcheck-go/claimcheck/server/internal/config"
 	"github.com/prometheus/client_golang/prometheus/promhttp"
+
+	"github.com/claimcheck-go/claimcheck/server/internal/config"
 )
 
 // handler is the page.

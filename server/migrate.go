@@ -4,14 +4,12 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"strings"
 	"time"
 
 	"github.com/fatih/color"
 
-	"github.com/claimcheck-go/claimcheck/internal/migrate"
-	"github.com/claimcheck-go/claimcheck/queue/pgstore"
-	"github.com/claimcheck-go/claimcheck/queue/sqlstore"
+	"github.com/claimcheck-go/claimcheck/queue"
+	"github.com/claimcheck-go/claimcheck/server/internal/stores"
 )
 
 type migrateCmd struct {
@@ -26,14 +24,11 @@ func (c *migrateCmd) Run(ctx context.Context, p *program) error {
 		return err
 	}
 	if c.Action == "sql" {
-		sql := pgstore.MigrationSQL
-		switch {
-		case strings.HasPrefix(databaseURL, "sqlite:"):
-			sql = sqlstore.MigrationSQL
-		case strings.HasPrefix(databaseURL, "mysql:"):
-			sql = sqlstore.MySQLMigrationSQL
+		sql, err := stores.MigrationSQL(databaseURL)
+		if err != nil {
+			return err
 		}
-		return c.printSQL(p, sql())
+		return c.printSQL(p, sql)
 	}
 	if err := p.checkKept(); err != nil {
 		return err
@@ -42,11 +37,15 @@ func (c *migrateCmd) Run(ctx context.Context, p *program) error {
 	if err != nil {
 		return err
 	}
-	defer func() { _ = closeDatabase(db, closeTime) }()
-	if c.Action == "status" {
-		return c.status(ctx, p, db)
+	defer func() { _ = stores.Close(db, stores.CloseTime) }()
+	migrator, err := stores.As[stores.Migrator](db)
+	if err != nil {
+		return err
 	}
-	applied, err := db.Migrate(ctx)
+	if c.Action == "status" {
+		return c.status(ctx, p, migrator)
+	}
+	applied, err := migrator.Migrate(ctx)
 	if c.JSON {
 		return errors.Join(p.printJSON(map[string]any{"applied": migrationsJSON(applied)}), err)
 	}
@@ -75,7 +74,7 @@ type migrationJSON struct {
 	TookMS    int64     `json:"took_ms,omitempty"` // of one that was applied now
 }
 
-func migrationsJSON(migrations []migrate.Migration) []migrationJSON {
+func migrationsJSON(migrations []queue.Migration) []migrationJSON {
 	list := make([]migrationJSON, len(migrations))
 	for i, m := range migrations {
 		list[i] = migrationJSON{m.Name, m.Took > 0 || !m.AppliedAt.IsZero(), m.AppliedAt, m.Took.Milliseconds()}
@@ -83,7 +82,7 @@ func migrationsJSON(migrations []migrate.Migration) []migrationJSON {
 	return list
 }
 
-func (c *migrateCmd) status(ctx context.Context, p *program, db database) error {
+func (c *migrateCmd) status(ctx context.Context, p *program, db stores.Migrator) error {
 	migrations, err := db.MigrationStatus(ctx)
 	if err != nil {
 		return err

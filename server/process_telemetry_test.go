@@ -13,7 +13,7 @@ import (
 	"github.com/prometheus/common/model"
 
 	"github.com/claimcheck-go/claimcheck/queue"
-	"github.com/claimcheck-go/claimcheck/queue/sqlstore"
+	"github.com/claimcheck-go/claimcheck/queue/sqlitestore"
 )
 
 const (
@@ -85,7 +85,7 @@ func TestNothingIsExportedUnlessAnEndpointIsSet(t *testing.T) {
 		row := s.enqueueIn(procParent, `{"task":"demo.echo"}`)
 		s.wantEnd(row.ID, queue.StatusSuccessful, 1)
 		s.end(syscall.SIGTERM)
-		store, err := sqlstore.Open(t.Context(), "sqlite:"+filepath.Join(dir, "claimcheck.db"), sqlstore.Config{})
+		store, err := sqlitestore.Open(t.Context(), sqlitestore.Config{URL: "sqlite:" + filepath.Join(dir, "claimcheck.db")})
 		if err != nil {
 			t.Fatal(err)
 		}

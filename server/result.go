@@ -14,6 +14,7 @@ import (
 
 	"github.com/claimcheck-go/claimcheck/queue"
 	"github.com/claimcheck-go/claimcheck/server/httpapi"
+	"github.com/claimcheck-go/claimcheck/server/internal/stores"
 )
 
 type resultCmd struct {
@@ -47,7 +48,7 @@ func (c *resultCmd) Run(ctx context.Context, p *program) error {
 // notFound names the database that has no such task.
 func (p *program) notFound(id uuid.UUID) error {
 	rawURL, _ := p.config.DatabaseURL()
-	return fmt.Errorf("task %s not found: it never was in this database (%s), or was purged", id, describeDatabase(rawURL))
+	return fmt.Errorf("task %s not found: it never was in this database (%s), or was purged", id, stores.Describe(rawURL))
 }
 
 // inJSON prints what the endpoints answer to an error, with --json, and returns

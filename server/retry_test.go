@@ -8,7 +8,7 @@ import (
 
 	"github.com/google/uuid"
 
-	"github.com/claimcheck-go/claimcheck/queue/sqlstore"
+	"github.com/claimcheck-go/claimcheck/queue/sqlitestore"
 )
 
 // failTasks leaves n FAILED tasks and returns the ID of the first.
@@ -74,7 +74,7 @@ func TestRetryIsAudited(t *testing.T) {
 	id := c.failTasks(2)
 	c.ok("retry", id)
 	c.ok("retry", "--all", "--yes", "--task=demo.fail", "--priority=0")
-	store, err := sqlstore.Open(t.Context(), c.env["DATABASE_URL"], sqlstore.Config{})
+	store, err := sqlitestore.Open(t.Context(), sqlitestore.Config{URL: c.env["DATABASE_URL"]})
 	if err != nil {
 		t.Fatal(err)
 	}

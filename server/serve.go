@@ -16,6 +16,7 @@ import (
 	"github.com/claimcheck-go/claimcheck/server/admin"
 	"github.com/claimcheck-go/claimcheck/server/httpapi"
 	"github.com/claimcheck-go/claimcheck/server/internal/config"
+	"github.com/claimcheck-go/claimcheck/server/internal/stores"
 	"github.com/claimcheck-go/claimcheck/server/telemetry"
 )
 
@@ -217,7 +218,7 @@ func ready(w http.ResponseWriter, r *http.Request, db database) {
 func (p *program) announce(app *App, address net.Addr, open bool) {
 	databaseURL, _ := p.config.DatabaseURL()
 	build := p.build()
-	fields := []any{"version", build.Version, "revision", build.Revision, "mode", app.mode, "listen", "http://" + address.String(), "database", describeDatabase(databaseURL)}
+	fields := []any{"version", build.Version, "revision", build.Revision, "mode", app.mode, "listen", "http://" + address.String(), "database", stores.Describe(databaseURL)}
 	if t := app.target; t != nil {
 		handler := t.Tasks.HandlerURL
 		if t.Tasks.AppEngine != nil {

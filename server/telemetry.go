@@ -25,6 +25,7 @@ import (
 	semconv "go.opentelemetry.io/otel/semconv/v1.43.0"
 
 	"github.com/claimcheck-go/claimcheck/server/internal/config"
+	"github.com/claimcheck-go/claimcheck/server/internal/stores"
 	"github.com/claimcheck-go/claimcheck/server/telemetry"
 )
 
@@ -189,19 +190,19 @@ func (o *observer) shutdown(ctx context.Context) error {
 	return errors.Join(traces, metrics)
 }
 
-// observeStore has the store observed by what is exported: its tasks, if this
-// process is there to stay, its connections, and, if asked, what it does.
-func (p *program) observeStore(app *App) error {
-	if p.config.Settings.TraceDatabase {
-		scheme, _, _ := strings.Cut(cmp.Or(p.config.Settings.DatabaseURL, config.DefaultDatabase), ":")
-		system := map[string]string{"postgres": "postgresql", "postgresql": "postgresql", "mysql": "mysql"}[scheme]
-		p.calls.observe = app.observer.Observe(cmp.Or(system, "sqlite"))
-		if store, ok := app.db.(interface {
-			Observe(func(ctx context.Context, op string) (ended func(error)))
-		}); ok {
-			store.Observe(p.calls.observe)
-		}
+// observeDatabase returns what makes a span of each call of the store; nil if no
+// setting asks for that.
+func (p *program) observeDatabase(app *App) func(ctx context.Context, op string) (ended func(error)) {
+	if app.observer == nil || !p.config.Settings.TraceDatabase {
+		return nil
 	}
+	rawURL, _ := p.config.DatabaseURL() // openDatabase reports what is wrong with it
+	return app.observer.Observe(stores.TelemetryName(rawURL))
+}
+
+// observeStore exports the store's tasks and connections, if this process goes on
+// running.
+func (p *program) observeStore(app *App) error {
 	if !app.runs {
 		return nil
 	}

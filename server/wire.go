@@ -13,8 +13,8 @@ import (
 
 	"github.com/claimcheck-go/claimcheck/cloudtasks"
 	"github.com/claimcheck-go/claimcheck/queue"
-	"github.com/claimcheck-go/claimcheck/queue/sqlstore"
 	"github.com/claimcheck-go/claimcheck/server/internal/config"
+	"github.com/claimcheck-go/claimcheck/server/internal/stores"
 )
 
 // App is what most commands work with, made from the settings in two steps:
@@ -132,14 +132,17 @@ func (p *program) open(ctx context.Context, app *App, local *queue.Local, migrat
 	if err = app.openJobs(ctx); err != nil {
 		return err
 	}
-	if app.db, err = p.openDatabase(ctx, opening{existing: app.existing}); err != nil {
+	if app.db, err = p.openDatabase(ctx, opening{existing: app.existing, observe: p.observeDatabase(app)}); err != nil {
 		return err
 	}
-	embedded, ok := app.db.(*sqlstore.Store)
-	if migrate || app.mode == config.ModeLocal && ok && embedded.Embedded() && !app.existing {
-		_, err = app.db.Migrate(ctx)
+	databaseURL, err := p.config.DatabaseURL()
+	if err != nil {
+		return err
+	}
+	if migrate || app.mode == config.ModeLocal && stores.Embedded(databaseURL) && !app.existing {
+		err = stores.Migrate(ctx, app.db)
 	} else {
-		err = app.db.CheckSchema(ctx)
+		err = stores.CheckSchema(ctx, app.db)
 	}
 	if err != nil {
 		return err
@@ -208,7 +211,7 @@ func (app *App) close() {
 	defer cancel()
 	app.flush(flushing)
 	if app.db != nil {
-		if err := closeDatabase(app.db, app.endTime(closeTime)); err != nil {
+		if err := stores.Close(app.db, app.endTime(stores.CloseTime)); err != nil {
 			app.log.Warn("closing the database", "error", err)
 		}
 	}

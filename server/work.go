@@ -8,6 +8,7 @@ import (
 
 	"github.com/claimcheck-go/claimcheck/queue"
 	"github.com/claimcheck-go/claimcheck/server/internal/config"
+	"github.com/claimcheck-go/claimcheck/server/internal/stores"
 )
 
 type workCmd struct {
@@ -53,7 +54,7 @@ func (c *workCmd) Run(ctx context.Context, p *program) error {
 	if err != nil {
 		return err
 	}
-	if rawURL, _ := p.config.DatabaseURL(); isMemory(rawURL) {
+	if rawURL, _ := p.config.DatabaseURL(); stores.InMemory(rawURL) {
 		app.log.Warn("no other process can store tasks in a database in memory: this worker gets none", "database", rawURL)
 	}
 	defer app.close()

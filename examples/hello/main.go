@@ -7,7 +7,7 @@ import (
 	"log"
 
 	"github.com/claimcheck-go/claimcheck/queue"
-	"github.com/claimcheck-go/claimcheck/queue/sqlstore"
+	"github.com/claimcheck-go/claimcheck/queue/sqlitestore"
 )
 
 var greet = queue.NewTask("greet", func(_ context.Context, name string) (string, error) {
@@ -16,7 +16,7 @@ var greet = queue.NewTask("greet", func(_ context.Context, name string) (string,
 
 func main() {
 	ctx := context.Background()
-	store := must(sqlstore.Open(ctx, "sqlite:hello.db", sqlstore.Config{Migrate: true}))
+	store := must(sqlitestore.Open(ctx, sqlitestore.Config{URL: "sqlite:hello.db", Migrate: true}))
 	client := must(queue.StartLocal(ctx, queue.Config{Store: store, Registry: queue.NewRegistry(greet)}))
 	handle := must(greet.Enqueue(ctx, client, "world"))
 	fmt.Println(must(greet.Wait(ctx, client, handle.ID))) // Hello, world!

@@ -121,7 +121,7 @@ var mutations = []mutation{
 		name: "MariaDB: no finish fence", site: newMariaDB,
 		breaks: []string{ruleFence, ruleFinal, ruleLedger},
 		edits: []mutate.Edit{{
-			File: "queue/sqlstore/finish.go",
+			File: "queue/internal/sqlstore/finish.go",
 			Old:  "case row.ClaimID != claim.ClaimID || claim.ClaimID == uuid.Nil:",
 			New:  "case claim.ClaimID == uuid.Nil:",
 		}},
@@ -130,7 +130,7 @@ var mutations = []mutation{
 	{
 		name: "MariaDB: rows are not locked", site: newMariaDB,
 		breaks: []string{ruleLease, ruleAttempts, ruleFence, ruleFinal},
-		edits:  []mutate.Edit{{File: "queue/sqlstore/mysql.go", Old: `" FOR UPDATE",`, New: `"",`}},
+		edits:  []mutate.Edit{{File: "queue/internal/sqlstore/dialect.go", Old: `" FOR UPDATE",`, New: `"",`}},
 	},
 }
 

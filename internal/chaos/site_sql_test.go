@@ -3,22 +3,31 @@ package chaos
 import (
 	"context"
 	"fmt"
+	"io"
 	"net/url"
 	"path/filepath"
+	"strings"
 	"testing"
 	"time"
 
 	"github.com/claimcheck-go/claimcheck/internal/chaos/proxy"
 	"github.com/claimcheck-go/claimcheck/internal/testdb"
-	"github.com/claimcheck-go/claimcheck/queue/sqlstore"
+	"github.com/claimcheck-go/claimcheck/queue/mysqlstore"
+	"github.com/claimcheck-go/claimcheck/queue/sqlitestore"
 )
 
-// migrateSQL makes the tables of a store of package sqlstore.
+// migrateSQL makes the tables of a store of package sqlitestore or mysqlstore.
 func migrateSQL(t *testing.T, databaseURL string) {
 	t.Helper()
 	ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
 	defer cancel()
-	store, err := sqlstore.Open(ctx, databaseURL, sqlstore.Config{Migrate: true})
+	var store io.Closer
+	var err error
+	if strings.HasPrefix(databaseURL, "sqlite:") {
+		store, err = sqlitestore.Open(ctx, sqlitestore.Config{URL: databaseURL, Migrate: true})
+	} else {
+		store, err = mysqlstore.Open(ctx, mysqlstore.Config{URL: databaseURL, Migrate: true})
+	}
 	if err != nil {
 		t.Fatal(err)
 	}

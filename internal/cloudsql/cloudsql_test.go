@@ -15,8 +15,8 @@ import (
 	"github.com/claimcheck-go/claimcheck/internal/cloudsql"
 	"github.com/claimcheck-go/claimcheck/internal/testdb"
 	"github.com/claimcheck-go/claimcheck/queue"
+	"github.com/claimcheck-go/claimcheck/queue/mysqlstore"
 	"github.com/claimcheck-go/claimcheck/queue/pgstore"
-	"github.com/claimcheck-go/claimcheck/queue/sqlstore"
 )
 
 func TestAStoreWorksThroughTheConnector(t *testing.T) {
@@ -80,7 +80,8 @@ func TestAMySQLStoreWorksThroughTheConnector(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer func() { _ = connector.Close() }()
-	s, err := sqlstore.Open(t.Context(), throughConnector(t, databaseURL), sqlstore.Config{
+	s, err := mysqlstore.Open(t.Context(), mysqlstore.Config{
+		URL:      throughConnector(t, databaseURL),
 		DialFunc: connector.Dial, Name: "Cloud SQL instance " + config.Instance, MaxConns: 2, Migrate: true,
 	})
 	if err != nil {
@@ -119,7 +120,7 @@ func TestAnInstanceThatCannotBeReachedIsOneLine(t *testing.T) {
 		t.Errorf("Open: %v", err)
 	}
 	t.Log(err)
-	_, err = sqlstore.Open(t.Context(), "mysql://app:s3cret@/tasks", sqlstore.Config{DialFunc: connector.Dial, Name: "Cloud SQL instance " + config.Instance})
+	_, err = mysqlstore.Open(t.Context(), mysqlstore.Config{URL: "mysql://app:s3cret@/tasks", DialFunc: connector.Dial, Name: "Cloud SQL instance " + config.Instance})
 	if !errors.Is(err, queue.ErrUnavailable) || !strings.Contains(err.Error(), config.Instance+"/tasks as user app") || strings.ContainsAny(err.Error(), "\n\t") || strings.Contains(err.Error(), "s3cret") {
 		t.Errorf("Open: %v", err)
 	}

@@ -24,14 +24,6 @@ import (
 // versionTable keeps the versions that were applied.
 const versionTable = "claimcheck_schema"
 
-// Migration is one step of the schema.
-type Migration struct {
-	Version   int64
-	Name      string        // file name
-	AppliedAt time.Time     // zero while pending
-	Took      time.Duration // of one that Up has just applied
-}
-
 // Set is the migrations of one kind of database.
 type Set struct {
 	Files   fs.FS // NNNNN_name.sql, in the form of goose
@@ -50,7 +42,7 @@ type Lock func(context.Context) (db *sql.DB, unlock func(commit bool) error, err
 
 // Up applies what is pending and returns it. With nothing pending it is one
 // query on db; otherwise it runs under lock, in the database that lock returns.
-func (s Set) Up(ctx context.Context, db *sql.DB, lock Lock) ([]Migration, error) {
+func (s Set) Up(ctx context.Context, db *sql.DB, lock Lock) ([]queue.Migration, error) {
 	if err := s.Check(ctx, db); !errors.Is(err, queue.ErrSchema) {
 		return nil, err
 	}
@@ -71,15 +63,15 @@ func (s Set) Up(ctx context.Context, db *sql.DB, lock Lock) ([]Migration, error)
 	if err != nil {
 		return nil, err
 	}
-	applied := make([]Migration, len(results))
+	applied := make([]queue.Migration, len(results))
 	for i, r := range results {
-		applied[i] = Migration{Version: r.Source.Version, Name: path.Base(r.Source.Path), AppliedAt: time.Now().UTC(), Took: r.Duration}
+		applied[i] = queue.Migration{Version: r.Source.Version, Name: path.Base(r.Source.Path), AppliedAt: time.Now().UTC(), Took: r.Duration}
 	}
 	return applied, nil
 }
 
 // Status returns all migrations, oldest first. It changes nothing.
-func (s Set) Status(ctx context.Context, db *sql.DB) ([]Migration, error) {
+func (s Set) Status(ctx context.Context, db *sql.DB) ([]queue.Migration, error) {
 	applied, err := s.applied(ctx, db)
 	if err != nil {
 		return nil, err
@@ -157,14 +149,14 @@ func (s Set) read(ctx context.Context, db *sql.DB) (map[int64]time.Time, error) 
 	return applied, nil
 }
 
-func (s Set) all(db *sql.DB) ([]Migration, error) {
+func (s Set) all(db *sql.DB) ([]queue.Migration, error) {
 	provider, err := s.provider(db)
 	if err != nil {
 		return nil, err
 	}
-	var all []Migration
+	var all []queue.Migration
 	for _, source := range provider.ListSources() {
-		all = append(all, Migration{Version: source.Version, Name: path.Base(source.Path)})
+		all = append(all, queue.Migration{Version: source.Version, Name: path.Base(source.Path)})
 	}
 	return all, nil
 }

@@ -99,7 +99,7 @@ byte token[WORKERS];
 
 /* Finish, Retry, Release, Unclaim and Heartbeat ask for it: underClaim in
  * queue/pgstore/finish.go, heartbeatQuery in heartbeat.go, and the same in
- * queue/sqlstore. */
+ * queue/internal/sqlstore. */
 #ifdef NO_FINISH_FENCE
 #define MAY_FINISH(w) true
 #else

@@ -9,7 +9,7 @@ import (
 	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/stdlib"
 
-	"github.com/claimcheck-go/claimcheck/internal/dbfacts"
+	"github.com/claimcheck-go/claimcheck/queue/dbfacts"
 )
 
 // oldest is the oldest major version of PostgreSQL that is supported.

@@ -9,8 +9,8 @@ import (
 	"testing"
 	"time"
 
-	"github.com/claimcheck-go/claimcheck/internal/dbfacts"
 	"github.com/claimcheck-go/claimcheck/internal/testdb"
+	"github.com/claimcheck-go/claimcheck/queue/dbfacts"
 	"github.com/claimcheck-go/claimcheck/queue/pgstore"
 )
 

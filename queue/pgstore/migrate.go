@@ -10,10 +10,11 @@ import (
 	"github.com/pressly/goose/v3"
 
 	"github.com/claimcheck-go/claimcheck/internal/migrate"
+	"github.com/claimcheck-go/claimcheck/queue"
 )
 
 // Migration is one step of the schema.
-type Migration = migrate.Migration
+type Migration = queue.Migration
 
 //go:embed migrations/*.sql
 var migrationFiles embed.FS

@@ -10,14 +10,14 @@ import (
 
 	"github.com/claimcheck-go/claimcheck/queue"
 	"github.com/claimcheck-go/claimcheck/queue/queuetest"
-	"github.com/claimcheck-go/claimcheck/queue/sqlstore"
+	"github.com/claimcheck-go/claimcheck/queue/sqlitestore"
 )
 
 var double = queue.NewTask("double", func(_ context.Context, n int) (int, error) { return 2 * n, nil })
 
 func ExampleImmediate() {
 	ctx := context.Background()
-	store, err := sqlstore.Open(ctx, "sqlite::memory:", sqlstore.Config{Migrate: true})
+	store, err := sqlitestore.Open(ctx, sqlitestore.Config{URL: "sqlite::memory:", Migrate: true})
 	if err != nil {
 		panic(err)
 	}
@@ -35,7 +35,7 @@ func ExampleImmediate() {
 }
 
 func TestImmediateRunsOneAttemptOfWhatIsDue(t *testing.T) {
-	store, err := sqlstore.Open(t.Context(), "sqlite::memory:", sqlstore.Config{Migrate: true})
+	store, err := sqlitestore.Open(t.Context(), sqlitestore.Config{URL: "sqlite::memory:", Migrate: true})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -71,7 +71,7 @@ func TestImmediateRunsOneAttemptOfWhatIsDue(t *testing.T) {
 }
 
 func TestRecorderOnlyRecords(t *testing.T) {
-	store, err := sqlstore.Open(t.Context(), "sqlite::memory:", sqlstore.Config{Migrate: true})
+	store, err := sqlitestore.Open(t.Context(), sqlitestore.Config{URL: "sqlite::memory:", Migrate: true})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -1,6 +1,6 @@
 // Package queuetest is for tests of programs that enqueue tasks: instead of a
 // dispatcher that sends tasks on their way, one that runs them inside Enqueue,
-// or one that only records them. The store is a real one; sqlstore's
+// or one that only records them. The store is a real one; sqlitestore's
 // "sqlite::memory:" takes milliseconds.
 package queuetest
 

@@ -12,7 +12,7 @@ import (
 	"github.com/google/uuid"
 
 	"github.com/claimcheck-go/claimcheck/queue"
-	"github.com/claimcheck-go/claimcheck/queue/sqlstore"
+	"github.com/claimcheck-go/claimcheck/queue/sqlitestore"
 )
 
 // Each of these stores breaks one rule, now and then or always. The check of
@@ -95,7 +95,7 @@ func TestBrokenStoresAreFoundOut(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			sound, err := sqlstore.Open(t.Context(), "sqlite::memory:", sqlstore.Config{Migrate: true})
+			sound, err := sqlitestore.Open(t.Context(), sqlitestore.Config{URL: "sqlite::memory:", Migrate: true})
 			if err != nil {
 				t.Fatal(err)
 			}

@@ -20,7 +20,7 @@ import (
 	_ "modernc.org/sqlite" // the driver with which made-up data is written
 
 	"github.com/claimcheck-go/claimcheck/queue"
-	"github.com/claimcheck-go/claimcheck/queue/sqlstore"
+	"github.com/claimcheck-go/claimcheck/queue/sqlitestore"
 	"github.com/claimcheck-go/claimcheck/server/admin"
 	"github.com/claimcheck-go/claimcheck/server/admin/internal/demodata"
 )
@@ -64,7 +64,7 @@ var night = sync.OnceValues(func() ([]byte, error) {
 	}
 	defer func() { _ = os.RemoveAll(folder) }()
 	path := filepath.Join(folder, "night.db")
-	store, err := sqlstore.Open(context.Background(), "sqlite:"+path, sqlstore.Config{Migrate: true})
+	store, err := sqlitestore.Open(context.Background(), sqlitestore.Config{URL: "sqlite:"+path, Migrate: true})
 	if err != nil {
 		return nil, err
 	}
@@ -81,7 +81,7 @@ var night = sync.OnceValues(func() ([]byte, error) {
 
 func openSite(t testing.TB, path string, change func(*admin.Config, *queue.Config)) *site {
 	t.Helper()
-	store, err := sqlstore.Open(t.Context(), "sqlite:"+path, sqlstore.Config{Migrate: true})
+	store, err := sqlitestore.Open(t.Context(), sqlitestore.Config{URL: "sqlite:"+path, Migrate: true})
 	if err != nil {
 		t.Fatal(err)
 	}

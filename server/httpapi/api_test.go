@@ -13,7 +13,7 @@ import (
 	"time"
 
 	"github.com/claimcheck-go/claimcheck/queue"
-	"github.com/claimcheck-go/claimcheck/queue/sqlstore"
+	"github.com/claimcheck-go/claimcheck/queue/sqlitestore"
 	"github.com/claimcheck-go/claimcheck/server/httpapi"
 )
 
@@ -34,7 +34,7 @@ func (allowAll) Authenticate(*http.Request) error { return nil }
 
 func newAPI(t testing.TB, change func(*httpapi.Config, *queue.Config)) *api {
 	t.Helper()
-	store, err := sqlstore.Open(t.Context(), "sqlite::memory:", sqlstore.Config{})
+	store, err := sqlitestore.Open(t.Context(), sqlitestore.Config{URL: "sqlite::memory:"})
 	if err != nil {
 		t.Fatal(err)
 	}

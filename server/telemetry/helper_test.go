@@ -19,7 +19,7 @@ import (
 	"go.opentelemetry.io/otel/trace"
 
 	"github.com/claimcheck-go/claimcheck/queue"
-	"github.com/claimcheck-go/claimcheck/queue/sqlstore"
+	"github.com/claimcheck-go/claimcheck/queue/sqlitestore"
 	"github.com/claimcheck-go/claimcheck/server/httpapi"
 	"github.com/claimcheck-go/claimcheck/server/telemetry"
 )
@@ -27,7 +27,7 @@ import (
 // site is a small installation that is watched.
 type site struct {
 	t       *testing.T
-	store   *sqlstore.Store
+	store   *sqlitestore.Store
 	client  *queue.Client
 	exec    *queue.Executor
 	handler http.Handler
@@ -64,12 +64,11 @@ func newSite(t *testing.T, options ...sdktrace.TracerProviderOption) *site {
 	if err != nil {
 		t.Fatal(err)
 	}
-	s.store, err = sqlstore.Open(t.Context(), "sqlite::memory:", sqlstore.Config{Migrate: true})
+	s.store, err = sqlitestore.Open(t.Context(), sqlitestore.Config{URL: "sqlite::memory:", Migrate: true, Observe: s.tel.Observe("sqlite")})
 	if err != nil {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { _ = s.store.Close() })
-	s.store.Observe(s.tel.Observe("sqlite"))
 	if err := s.tel.Watch(s.store); err != nil {
 		t.Fatal(err)
 	}

@@ -10,7 +10,7 @@ import (
 	"go.opentelemetry.io/otel/trace"
 
 	"github.com/claimcheck-go/claimcheck/queue"
-	"github.com/claimcheck-go/claimcheck/queue/sqlstore"
+	"github.com/claimcheck-go/claimcheck/queue/sqlitestore"
 	"github.com/claimcheck-go/claimcheck/server/telemetry"
 )
 
@@ -146,7 +146,7 @@ func TestEnqueueTxKeepsTheTrace(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	handle, err := s.client.EnqueueTx(ctx, sqlstore.Tx(tx), "works", nil)
+	handle, err := s.client.EnqueueTx(ctx, sqlitestore.Tx(tx), "works", nil)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -10,7 +10,7 @@ import (
 	"net/url"
 
 	"github.com/claimcheck-go/claimcheck/queue"
-	"github.com/claimcheck-go/claimcheck/queue/sqlstore"
+	"github.com/claimcheck-go/claimcheck/queue/sqlitestore"
 	"github.com/claimcheck-go/claimcheck/server/webhook"
 )
 
@@ -32,7 +32,7 @@ func Example() {
 	if err != nil {
 		log.Fatal(err)
 	}
-	store, err := sqlstore.Open(ctx, "sqlite::memory:", sqlstore.Config{Migrate: true})
+	store, err := sqlitestore.Open(ctx, sqlitestore.Config{URL: "sqlite::memory:", Migrate: true})
 	if err != nil {
 		log.Fatal(err)
 	}

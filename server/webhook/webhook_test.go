@@ -19,7 +19,7 @@ import (
 	standardwebhooks "github.com/standard-webhooks/standard-webhooks/libraries/go"
 
 	"github.com/claimcheck-go/claimcheck/queue"
-	"github.com/claimcheck-go/claimcheck/queue/sqlstore"
+	"github.com/claimcheck-go/claimcheck/queue/sqlitestore"
 )
 
 const testSecret = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw"
@@ -62,7 +62,7 @@ func (r *receiver) host() string {
 // after one attempt.
 func deliver(t *testing.T, secret string, allow []string, args any, attempts int) *queue.Row {
 	t.Helper()
-	store, err := sqlstore.Open(t.Context(), "sqlite::memory:", sqlstore.Config{Migrate: true})
+	store, err := sqlitestore.Open(t.Context(), sqlitestore.Config{URL: "sqlite::memory:", Migrate: true})
 	if err != nil {
 		t.Fatal(err)
 	}

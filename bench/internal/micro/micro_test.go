@@ -16,7 +16,7 @@ import (
 
 	"github.com/claimcheck-go/claimcheck/cloudtasks"
 	"github.com/claimcheck-go/claimcheck/queue"
-	"github.com/claimcheck-go/claimcheck/queue/sqlstore"
+	"github.com/claimcheck-go/claimcheck/queue/sqlitestore"
 	"github.com/claimcheck-go/claimcheck/server/httpapi"
 )
 
@@ -210,7 +210,7 @@ func BenchmarkResultJSON(b *testing.B) {
 // BenchmarkSQLite is a task's whole way on an SQLite in memory, which costs
 // statements but no disk.
 func BenchmarkSQLite(b *testing.B) {
-	store, err := sqlstore.Open(b.Context(), "sqlite::memory:", sqlstore.Config{Migrate: true})
+	store, err := sqlitestore.Open(b.Context(), sqlitestore.Config{URL: "sqlite::memory:", Migrate: true})
 	if err != nil {
 		b.Fatal(err)
 	}

@@ -3,11 +3,13 @@ package system
 import (
 	"context"
 	"errors"
+	"strings"
 	"time"
 
 	"github.com/claimcheck-go/claimcheck/queue"
+	"github.com/claimcheck-go/claimcheck/queue/mysqlstore"
 	"github.com/claimcheck-go/claimcheck/queue/pgstore"
-	"github.com/claimcheck-go/claimcheck/queue/sqlstore"
+	"github.com/claimcheck-go/claimcheck/queue/sqlitestore"
 )
 
 // store is a store of the product's that tells how long claims take.
@@ -37,8 +39,12 @@ type (
 		*pgstore.Store
 		timer
 	}
-	timedSQL struct {
-		*sqlstore.Store
+	timedSQLite struct {
+		*sqlitestore.Store
+		timer
+	}
+	timedMySQL struct {
+		*mysqlstore.Store
 		timer
 	}
 )
@@ -49,7 +55,12 @@ func (s *timedPostgres) ClaimNext(ctx context.Context, req queue.ClaimNextReques
 }
 
 // ClaimNext is the store's, timed.
-func (s *timedSQL) ClaimNext(ctx context.Context, req queue.ClaimNextRequest) ([]*queue.Row, error) {
+func (s *timedSQLite) ClaimNext(ctx context.Context, req queue.ClaimNextRequest) ([]*queue.Row, error) {
+	return s.time(func() ([]*queue.Row, error) { return s.Store.ClaimNext(ctx, req) })
+}
+
+// ClaimNext is the store's, timed.
+func (s *timedMySQL) ClaimNext(ctx context.Context, req queue.ClaimNextRequest) ([]*queue.Row, error) {
 	return s.time(func() ([]*queue.Row, error) { return s.Store.ClaimNext(ctx, req) })
 }
 
@@ -62,11 +73,18 @@ func openPostgres(ctx context.Context, url string, pooler bool) (store, error) {
 }
 
 func openSQL(ctx context.Context, url string) (store, error) {
-	s, err := sqlstore.Open(ctx, url, sqlstore.Config{MaxConns: poolSize})
+	if strings.HasPrefix(url, "sqlite:") {
+		s, err := sqlitestore.Open(ctx, sqlitestore.Config{URL: url})
+		if err != nil {
+			return nil, err
+		}
+		return &timedSQLite{Store: s}, nil
+	}
+	s, err := mysqlstore.Open(ctx, mysqlstore.Config{URL: url, MaxConns: poolSize})
 	if err != nil {
 		return nil, err
 	}
-	return &timedSQL{Store: s}, nil
+	return &timedMySQL{Store: s}, nil
 }
 
 func migratePostgres(ctx context.Context, url string) error {
@@ -79,7 +97,13 @@ func migratePostgres(ctx context.Context, url string) error {
 }
 
 func migrateSQL(ctx context.Context, url string) error {
-	s, err := sqlstore.Open(ctx, url, sqlstore.Config{Migrate: true})
+	var s interface{ Close() error }
+	var err error
+	if strings.HasPrefix(url, "sqlite:") {
+		s, err = sqlitestore.Open(ctx, sqlitestore.Config{URL: url, Migrate: true})
+	} else {
+		s, err = mysqlstore.Open(ctx, mysqlstore.Config{URL: url, Migrate: true})
+	}
 	if err != nil {
 		return err
 	}

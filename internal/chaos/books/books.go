@@ -18,8 +18,9 @@ import (
 	_ "github.com/jackc/pgx/v5/stdlib" // OpenDB's driver for PostgreSQL
 
 	"github.com/claimcheck-go/claimcheck/queue"
+	"github.com/claimcheck-go/claimcheck/queue/mysqlstore"
 	"github.com/claimcheck-go/claimcheck/queue/pgstore"
-	"github.com/claimcheck-go/claimcheck/queue/sqlstore"
+	"github.com/claimcheck-go/claimcheck/queue/sqlitestore"
 )
 
 // Conns is how many connections one process keeps, to the store and for the
@@ -117,7 +118,19 @@ func numbered(query string) string {
 }
 
 func openSQL(ctx context.Context, databaseURL string) (*Books, error) {
-	store, err := sqlstore.Open(ctx, databaseURL, sqlstore.Config{MaxConns: storeConns, AcquireTimeout: 2 * time.Second})
+	const timeout = 2 * time.Second
+	var store interface {
+		queue.Store
+		Close() error
+	}
+	var err error
+	oneWriter, makeTx := strings.HasPrefix(databaseURL, "sqlite:"), mysqlstore.Tx
+	if oneWriter {
+		makeTx = sqlitestore.Tx
+		store, err = sqlitestore.Open(ctx, sqlitestore.Config{URL: databaseURL, AcquireTimeout: timeout})
+	} else {
+		store, err = mysqlstore.Open(ctx, mysqlstore.Config{URL: databaseURL, MaxConns: storeConns, AcquireTimeout: timeout})
+	}
 	if err != nil {
 		return nil, err
 	}
@@ -132,13 +145,13 @@ func openSQL(ctx context.Context, databaseURL string) (*Books, error) {
 		if err != nil {
 			return nil, err
 		}
-		return &Tx{sqlstore.Tx(tx), func(ctx context.Context, query string, args ...any) error {
+		return &Tx{makeTx(tx), func(ctx context.Context, query string, args ...any) error {
 			_, err := tx.ExecContext(ctx, query, args...)
 			return err
 		}}, nil
 	}
 	return &Books{
-		Store: store, OneWriter: store.Embedded(), begin: begin,
+		Store: store, OneWriter: oneWriter, begin: begin,
 		close: []func(){func() { _ = db.Close() }, func() { _ = store.Close() }},
 	}, nil
 }

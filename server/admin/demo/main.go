@@ -19,7 +19,7 @@ import (
 	_ "modernc.org/sqlite" // registers the driver with which the data is written
 
 	"github.com/claimcheck-go/claimcheck/queue"
-	"github.com/claimcheck-go/claimcheck/queue/sqlstore"
+	"github.com/claimcheck-go/claimcheck/queue/sqlitestore"
 	"github.com/claimcheck-go/claimcheck/server/admin"
 	"github.com/claimcheck-go/claimcheck/server/admin/internal/demodata"
 	"github.com/claimcheck-go/claimcheck/server/httpapi"
@@ -45,7 +45,7 @@ func run(ctx context.Context, listen string, rows int) error {
 	}
 	defer func() { _ = os.RemoveAll(folder) }() // it is the system's to clean up too
 	path := filepath.Join(folder, "demo.db")
-	store, err := sqlstore.Open(ctx, "sqlite:"+path, sqlstore.Config{Migrate: true})
+	store, err := sqlitestore.Open(ctx, sqlitestore.Config{URL: "sqlite:"+path, Migrate: true})
 	if err != nil {
 		return err
 	}

@@ -1,0 +1,170 @@
+package sqlstore
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"slices"
+	"time"
+
+	"github.com/google/uuid"
+
+	"github.com/claimcheck-go/claimcheck/internal/rowlock"
+	"github.com/claimcheck-go/claimcheck/queue"
+)
+
+// Claim claims one row by its ID, for a delivery.
+func (s *Store) Claim(ctx context.Context, id uuid.UUID, req queue.ClaimRequest) (*queue.Row, error) {
+	var row *queue.Row
+	err := rowlock.Retry(ctx, rowlock.Claim, func() (err error) {
+		row, err = s.claimByID(ctx, id, req)
+		return err
+	})
+	if err != nil {
+		return nil, err
+	}
+	return row, nil
+}
+
+func (s *Store) claimByID(ctx context.Context, id uuid.UUID, req queue.ClaimRequest) (row *queue.Row, err error) {
+	var refusal error // an answer, not a failure: what the row became is kept
+	err = s.transaction(ctx, "claim task", func(ctx context.Context, tx querier) (err error) {
+		var now time.Time
+		row, now, err = loadNow(ctx, tx, id)
+		locked := errors.Is(err, queue.ErrLocked)
+		if err != nil && !locked {
+			return err
+		}
+		if refusal = nil; req.Holds(row) {
+			return nil // an earlier copy of the same request claimed it
+		}
+		refusal = queue.WhyNotClaimed(row, req, now)
+		switch lost := errors.Is(refusal, queue.ErrWorkerLost); {
+		case locked && (refusal == nil || lost):
+			refusal = &queue.NotClaimedError{Reason: queue.ErrLocked, Row: row, Wait: rowlock.RetryAfter}
+			return nil
+		case refusal == nil:
+			claim(row, now, req.ClaimID, req.Worker, req.Lease)
+		case lost:
+			loseWorker(row, now)
+		default:
+			return nil
+		}
+		return save(ctx, tx, row, now)
+	})
+	if err == nil {
+		err = refusal
+	}
+	return row, err
+}
+
+// ClaimNext claims up to req.Limit rows that are READY and due.
+func (s *Store) ClaimNext(ctx context.Context, req queue.ClaimNextRequest) ([]*queue.Row, error) {
+	if len(req.Tasks) == 0 || req.Limit < 1 {
+		return nil, nil
+	}
+	if req.Fence == uuid.Nil {
+		req.Fence = uuid.New()
+	}
+	query, args := s.dialect.claimable(req)
+	var rows []*queue.Row
+	err := s.write(ctx, "claim next tasks", func(ctx context.Context, tx querier, now time.Time) (err error) {
+		rows, err = list(ctx, tx, query, args...)
+		if err != nil {
+			return err
+		}
+		rows = req.Claimable(rows) // the others are unlocked as they were
+		for _, row := range rows {
+			claim(row, now, queue.PullClaimID(req.Fence, row.ID), req.Worker, req.Lease)
+		}
+		return inChunks(rows, func(some []*queue.Row) error { return saveClaims(ctx, tx, some, now) })
+	})
+	if err != nil {
+		return nil, err
+	}
+	return rows, nil
+}
+
+// claimed finds the rows that are RUNNING under claim IDs between two. Index:
+// claimcheck_tasks_lease.
+func (d *Dialect) claimed() string {
+	return `SELECT id, claim_id FROM claimcheck_tasks` + d.useIndex("claimcheck_tasks_lease") + `
+		WHERE status = 'RUNNING' AND lease_expires_at IS NOT NULL AND claim_id BETWEEN ? AND ?`
+}
+
+// Claimed returns the claims that hold under a fence.
+func (s *Store) Claimed(ctx context.Context, fence uuid.UUID) (claims []queue.Claim, err error) {
+	first, last := queue.PullClaimIDs(fence)
+	err = s.read(ctx, "look for claimed tasks", func(conn querier) error {
+		claims = nil
+		return each(ctx, conn, func(scan func(...any) error) error {
+			var claim queue.Claim
+			err := scan(&claim.ID, &claim.ClaimID)
+			claims = append(claims, claim)
+			return err
+		}, s.dialect.claimed(), first, last)
+	})
+	return claims, err
+}
+
+// saveClaims is save of rows that were READY and have just been claimed.
+func saveClaims(ctx context.Context, tx querier, rows []*queue.Row, now time.Time) error {
+	if len(rows) == 1 {
+		return save(ctx, tx, rows[0], now)
+	}
+	var ids, fences, workers []any
+	for _, row := range rows {
+		names, err := json.Marshal(row.WorkerIDs)
+		if err != nil {
+			return err
+		}
+		ids = append(ids, row.ID)
+		fences = append(fences, row.ID, row.ClaimID)
+		workers = append(workers, row.ID, string(names))
+	}
+	set := `status = ?, hold = ?, attempts = attempts + 1, claim_id = ` + byRow(len(rows)) + `, lease_expires_at = ?, worker_ids = ` + byRow(len(rows)) + `,
+		started_at = coalesce(started_at, ?), last_attempted_at = ?, retry_at = NULL, dispatch_error = NULL, dispatch_tries = 0`
+	return update(ctx, tx, ids, set, slices.Concat([]any{queue.StatusRunning, holdNone}, fences,
+		[]any{micros(rows[0].LeaseExpiresAt)}, workers, []any{micros(now), micros(now)})...)
+}
+
+func (d *Dialect) claimable(req queue.ClaimNextRequest) (string, []any) {
+	// Index: claimcheck_tasks_claim, from its start and in its order.
+	query := `SELECT ` + columns + ` FROM claimcheck_tasks` + d.useIndex("claimcheck_tasks_claim") + `
+		WHERE ` + d.free + ` AND attempts < max_attempts`
+	var args []any
+	oneOf := func(column string, names ...string) {
+		query += ` AND ` + column + ` IN (` + marks(len(names)) + `)`
+		for _, name := range names {
+			args = append(args, name)
+		}
+	}
+	oneOf("task_path", req.Tasks...)
+	if len(req.Queues) > 0 {
+		oneOf("queue_name", req.Queues...)
+	}
+	if req.Backend != "" {
+		oneOf("backend_name", req.Backend)
+	}
+	return query + ` ORDER BY ` + d.freeOrder + ` LIMIT ?`, append(args, req.Limit)
+}
+
+// claim hands row to a worker: a new claim, and with it a new fence.
+func claim(row *queue.Row, now time.Time, claimID uuid.UUID, worker string, lease time.Duration) {
+	if row.Status == queue.StatusFailed { // an operator retries it
+		row.Interruptions = 0
+	}
+	row.Status = queue.StatusRunning
+	row.Attempts++
+	row.MaxAttempts = max(row.MaxAttempts, row.Attempts) // less only for a FAILED row that is tried again
+	row.ClaimID = claimID
+	row.LeaseExpiresAt = now.Add(lease).Truncate(time.Microsecond)
+	row.WorkerIDs = append(row.WorkerIDs, worker)
+	if row.StartedAt.IsZero() {
+		row.StartedAt = now
+	}
+	row.LastAttemptedAt = now
+	row.FinishedAt = time.Time{}
+	row.RetryAt = time.Time{}
+	row.DispatchError, row.DispatchTries = "", 0
+}

@@ -1,0 +1,135 @@
+package sqlstore
+
+import (
+	"context"
+
+	"github.com/claimcheck-go/claimcheck/internal/migrate"
+)
+
+// Dialect is the SQL of one kind of database. What the statements mean is the same
+// on both; what a claim or a finish is, is decided in Go.
+type Dialect struct {
+	// pkg is the package whose Tx makes the transactions.
+	pkg string
+	// embedded reports that the database is a part of this process.
+	embedded bool
+	// begin starts a transaction in which rows can be locked.
+	begin string
+	// lockRow and lockRows follow a SELECT of rows that are to be changed: of one
+	// in a caller's transaction, which waits for it, and of any others, which skips
+	// those that another transaction has locked. SQLite locks the whole database
+	// instead.
+	lockRow, lockRows string
+	// clock is the database's time in microseconds. Empty: this process is the
+	// database, its time a parameter.
+	clock string
+	// stamp is clock in an INSERT or UPDATE, which then tells the value as its
+	// insert ID: see mysqlfast.go. Empty: there is no such thing.
+	stamp string
+	// onDuplicate follows an INSERT, which then does nothing if the ID exists.
+	// Empty: it fails, and backend.duplicate knows the error.
+	onDuplicate string
+	// mark notes under a name that something happened now. Empty: that takes a
+	// transaction, which costs nothing where this process is the database.
+	mark string
+	// batch is how many rows one INSERT may store.
+	batch int
+
+	// Conditions on rows that indexes are made for, and their order.
+	free      string // READY, and a pull claim may take it now
+	freeOrder string
+	// freeReverse is the same the other way around; freeAfter and freeBefore are
+	// what comes after a cursor in either.
+	freeReverse, freeAfter, freeBefore string
+	held                               string // READY, and waits for its time
+	heldUntil                          string // that time
+	keyColumns                         string // what views order by beside columns, to be appended
+	readyOf                            string // READY, and of the backend that is its parameter
+	// dispatchDue is when a READY row should have been claimed.
+	dispatchDue string
+	// byID follows the table's name in a change of rows by their IDs.
+	byID string
+	// useIndex follows the table's name where a choice of the database's own
+	// would lock or walk over rows that are not asked for.
+	useIndex func(name string) string
+}
+
+// SQLite is its dialect: the write lock is that of the whole database, and
+// partial indexes serve the conditions.
+var SQLite = &Dialect{
+	pkg:         "sqlitestore",
+	embedded:    true,
+	begin:       "BEGIN IMMEDIATE",
+	onDuplicate: " ON CONFLICT (id) DO NOTHING",
+	batch:       1,
+	free:        "status = 'READY' AND hold = 0",
+	freeOrder:   "priority DESC, enqueued_at, id",
+	freeReverse: "priority, enqueued_at DESC, id DESC",
+	freeAfter:   "priority <= :priority AND (priority < :priority OR enqueued_at >= :at AND (enqueued_at > :at OR id > :id))",
+	freeBefore:  "priority >= :priority AND (priority > :priority OR enqueued_at <= :at AND (enqueued_at < :at OR id < :id))",
+	held:        "status = 'READY' AND hold = 1",
+	heldUntil:   "coalesce(retry_at, run_after)",
+	readyOf:     "status = 'READY' AND backend_name = ?",
+	dispatchDue: "dispatch_due_at",
+	useIndex:    func(name string) string { return " INDEXED BY " + name },
+}
+
+// MySQL is the dialect of MySQL and MariaDB: rows are locked one by one, and
+// instead of partial indexes there are columns that are NULL for the rows that
+// an index is not about.
+var MySQL = &Dialect{
+	pkg:         "mysqlstore",
+	begin:       "START TRANSACTION",
+	lockRow:     " FOR UPDATE",
+	lockRows:    " FOR UPDATE SKIP LOCKED",
+	clock:       MySQLClock,
+	stamp:       "LAST_INSERT_ID(" + MySQLClock + ")",
+	mark:        "INSERT INTO claimcheck_marks (name, at) VALUES (?, " + MySQLClock + ") ON DUPLICATE KEY UPDATE at = VALUES(at)",
+	batch:       100,
+	free:        "claim_order IS NOT NULL",
+	freeOrder:   "claim_order, enqueued_at, id",
+	freeReverse: "claim_order DESC, enqueued_at DESC, id DESC",
+	freeAfter:   "claim_order >= - :priority AND (claim_order > - :priority OR enqueued_at >= :at AND (enqueued_at > :at OR id > :id))",
+	freeBefore:  "claim_order <= - :priority AND (claim_order < - :priority OR enqueued_at <= :at AND (enqueued_at < :at OR id < :id))",
+	keyColumns:  ", claim_order, held_until",
+	held:        "held_until IS NOT NULL",
+	heldUntil:   "held_until",
+	readyOf:     "dispatch_backend = ?", dispatchDue: "dispatch_until",
+	byID:     " FORCE INDEX (PRIMARY)",
+	useIndex: func(name string) string { return " FORCE INDEX (" + name + ")" },
+}
+
+// MySQLClock is the time of MySQL in microseconds.
+const MySQLClock = "TIMESTAMPDIFF(MICROSECOND, '1970-01-01', UTC_TIMESTAMP(6))"
+
+// Backend is the driver's side of a Store: its errors, its migrations and its
+// connections.
+type Backend interface {
+	// Name names the database in messages.
+	Name() string
+	// Translate makes the driver's errors those of package queue; others pass.
+	Translate(ctx context.Context, op string, err error) error
+	// Duplicate reports whether an INSERT failed because the ID exists.
+	Duplicate(err error) bool
+	// MayRepeat reports whether the database undid a transaction only because
+	// another one was in the way.
+	MayRepeat(err error) bool
+	// Changed reports whether a row has changed since the transaction's snapshot,
+	// which its isolation level does not allow.
+	Changed(err error) bool
+	// Broken reports whether the connection is lost, or must not be used again
+	// because another one may be better.
+	Broken(err error) bool
+	// TableMissing reports whether a table or column does not exist.
+	TableMissing(err error) bool
+	// Forbidden reports whether the user, or the file, does not allow a statement.
+	Forbidden(err error) bool
+	// Migrations are the steps of the schema.
+	Migrations() migrate.Set
+	// LockMigrations keeps other processes out.
+	LockMigrations(ctx context.Context) (unlock func(), err error)
+	// Accepted reports whether a connection was made once.
+	Accepted() bool
+	// Wait waits, when the Store is closed, for what runs in the background.
+	Wait()
+}

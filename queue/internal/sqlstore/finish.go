@@ -1,0 +1,252 @@
+package sqlstore
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"slices"
+	"time"
+
+	"github.com/google/uuid"
+
+	"github.com/claimcheck-go/claimcheck/internal/rowlock"
+	"github.com/claimcheck-go/claimcheck/queue"
+)
+
+// underClaim lets change end the claim, if it still holds. Otherwise done says
+// whether the row shows that this very call took effect before; if not, the
+// answer is queue.ErrLeaseLost. It returns the row as it is afterwards.
+func underClaim(ctx context.Context, tx querier, claim queue.Claim, change func(*queue.Row, time.Time), done func(queue.Status) bool) (*queue.Row, error) {
+	row, now, err := loadNow(ctx, tx, claim.ID)
+	switch {
+	case err == queue.ErrNotFound:
+		return nil, queue.ErrLeaseLost
+	case err != nil && !errors.Is(err, queue.ErrLocked):
+		return nil, err
+	case row.ClaimID != claim.ClaimID || claim.ClaimID == uuid.Nil:
+		return nil, queue.ErrLeaseLost
+	case row.Status == queue.StatusRunning && err != nil:
+		return nil, err // locked
+	case row.Status == queue.StatusRunning:
+		change(row, now)
+		return row, save(ctx, tx, row, now)
+	case done(row.Status):
+		return row, nil
+	}
+	return nil, queue.ErrLeaseLost
+}
+
+// end is underClaim in a transaction of its own.
+func (s *Store) end(ctx context.Context, op string, claim queue.Claim, change func(*queue.Row, time.Time), done func(queue.Status) bool) error {
+	return rowlock.Retry(ctx, rowlock.Finish, func() error {
+		return s.urgently(ctx, op, func(ctx context.Context, tx querier) error {
+			_, err := underClaim(ctx, tx, claim, change, done)
+			return err
+		})
+	})
+}
+
+// Finish ends a claim for good and returns the time of it.
+func (s *Store) Finish(ctx context.Context, claim queue.Claim, f queue.Finish) (time.Time, error) {
+	var at time.Time
+	end := func(ctx context.Context, tx querier) (err error) {
+		at, err = finishIn(ctx, tx, claim, f)
+		return err
+	}
+	err := rowlock.Retry(ctx, rowlock.Finish, func() error {
+		if s.dialect.stamp == "" {
+			return s.urgently(ctx, "finish task", end)
+		}
+		_, err := s.alone(ctx, "finish task", true, func(conn querier) (done bool, err error) {
+			at, done, err = finishAlone(ctx, conn, claim, f)
+			return done, err
+		}, end)
+		return err
+	})
+	if err != nil {
+		return time.Time{}, err
+	}
+	return at, nil
+}
+
+// finishIn is Finish within a transaction. A row that ended in another status
+// than this call stores was ended by another call under the same claim, such as
+// a CompleteTx that its worker took for undone: that one stands.
+func finishIn(ctx context.Context, tx querier, claim queue.Claim, f queue.Finish) (time.Time, error) {
+	row, err := underClaim(ctx, tx, claim, func(row *queue.Row, now time.Time) { finish(row, now, f) },
+		func(status queue.Status) bool { return status == f.Status })
+	if err != nil {
+		return time.Time{}, err
+	}
+	return row.FinishedAt, nil
+}
+
+func finish(row *queue.Row, now time.Time, f queue.Finish) {
+	row.Status = f.Status
+	row.ReturnValue = f.ReturnValue
+	if f.Errors != nil {
+		row.Errors = f.Errors
+	}
+	row.FinishedAt = now
+	row.LeaseExpiresAt = time.Time{}
+}
+
+// Retry ends a claim and makes the row READY again for a later attempt.
+func (s *Store) Retry(ctx context.Context, claim queue.Claim, r queue.Retry) error {
+	return s.end(ctx, "retry task", claim, func(row *queue.Row, now time.Time) {
+		row.Status = queue.StatusReady
+		row.LeaseExpiresAt = time.Time{}
+		if r.Errors != nil {
+			row.Errors = r.Errors
+		}
+		if hard := hardTime(now, r.RunAfter, r.RunIn); !hard.IsZero() {
+			row.RunAfter = hard
+		}
+		if r.In > 0 {
+			row.RetryAt = later(now.Add(r.In).Truncate(time.Microsecond), row.RunAfter)
+		}
+		if r.Refund {
+			refund(row)
+		}
+		row.DispatchDueAt = parkedUntil(row, now)
+		if r.WillDispatch {
+			row.DispatchDueAt = later(now.Add(queue.LongestBackoff), row.RunAfter).Add(queue.DispatchGrace)
+		}
+	}, isReady)
+}
+
+// Release gives back a claim whose function was interrupted.
+func (s *Store) Release(ctx context.Context, claim queue.Claim) error {
+	return s.end(ctx, "release task", claim, func(row *queue.Row, now time.Time) {
+		if row.Interruptions < queue.MaxInterruptions {
+			refund(row)
+		}
+		row.Interruptions++
+		if row.Attempts >= row.MaxAttempts {
+			// Nothing is left to give back: the lease ends here, and whoever
+			// finds it fails the row.
+			row.LeaseExpiresAt = now
+			return
+		}
+		row.Status = queue.StatusReady
+		row.LeaseExpiresAt = time.Time{}
+		row.DispatchDueAt = now.Add(queue.DispatchGrace)
+	}, isReady)
+}
+
+// Unclaim gives back claims whose functions never began. Rows that another
+// transaction has locked are retried; the error of those that stay so is
+// queue.ErrLocked, and the others are given back all the same.
+func (s *Store) Unclaim(ctx context.Context, claims ...queue.Claim) error {
+	left := claims
+	return rowlock.Retry(ctx, rowlock.Finish, func() error {
+		var locked []queue.Claim
+		err := inChunks(left, func(some []queue.Claim) error {
+			var rest []queue.Claim
+			err := s.urgently(ctx, "unclaim tasks", atNow(func(ctx context.Context, tx querier, now time.Time) (err error) {
+				rest, err = unclaim(ctx, tx, now, some)
+				return err
+			}))
+			locked = append(locked, rest...)
+			return err
+		})
+		if err != nil {
+			return err
+		}
+		if left = locked; len(left) > 0 {
+			return fmt.Errorf("unclaim %d tasks, the first of them %s: %w", len(left), left[0].ID, queue.ErrLocked)
+		}
+		return nil
+	})
+}
+
+// setUnclaimed is what Unclaim makes of n rows; the last two parameters are now,
+// and DispatchGrace later. attempts comes after what reads it, since MySQL reads
+// what the assignments to the left have set.
+func setUnclaimed(n int) string {
+	return `status = 'READY', lease_expires_at = NULL, worker_ids = ` + byRow(n) + `,
+		last_attempted_at = CASE WHEN attempts = 1 THEN NULL ELSE last_attempted_at END,
+		started_at = CASE WHEN attempts = 1 THEN NULL ELSE started_at END,
+		attempts = attempts - 1, hold = CASE WHEN run_after > ? THEN 1 ELSE 0 END, dispatch_due_at = ?`
+}
+
+// unclaim gives back claims that fit into one statement, and returns those that
+// hold still because their rows are locked.
+func unclaim(ctx context.Context, tx querier, now time.Time, claims []queue.Claim) (locked []queue.Claim, err error) {
+	ids := make([]any, 0, 2*len(claims))
+	fences := make([]any, 0, len(claims))
+	for _, claim := range claims {
+		ids, fences = append(ids, claim.ID), append(fences, claim.ClaimID)
+	}
+	var held, workers []any
+	rest := slices.Clone(claims)
+	err = each(ctx, tx, func(scan func(...any) error) error {
+		var id, fence uuid.UUID
+		var names string
+		if err := scan(&id, &fence, &names); err != nil {
+			return err
+		}
+		claim := queue.Claim{ID: id, ClaimID: fence}
+		if !slices.Contains(rest, claim) {
+			return nil
+		}
+		rest = slices.DeleteFunc(rest, func(other queue.Claim) bool { return other == claim })
+		left, err := withoutLast(names)
+		held, workers = append(held, id), append(workers, id, left)
+		return err
+	}, tx.store.dialect.heldQuery(len(claims))+tx.store.dialect.lockRows, append(ids, fences...)...)
+	if err != nil {
+		return nil, err
+	}
+	if len(held) > 0 {
+		err := update(ctx, tx, held, setUnclaimed(len(held)), append(workers, micros(now), micros(now.Add(queue.DispatchGrace)))...)
+		if err != nil {
+			return nil, err
+		}
+	}
+	return stillHeld(ctx, tx, rest)
+}
+
+// stillHeld returns those of claims that hold, whether their rows are locked or not.
+func stillHeld(ctx context.Context, tx querier, claims []queue.Claim) (held []queue.Claim, err error) {
+	if len(claims) == 0 {
+		return nil, nil
+	}
+	found, err := holding(ctx, tx, claims, "")
+	return slices.DeleteFunc(claims, func(claim queue.Claim) bool { return !found[claim] }), err
+}
+
+// heldQuery is holdingQuery with the workers. Index: the primary key.
+func (d *Dialect) heldQuery(n int) string {
+	return `SELECT id, claim_id, worker_ids FROM claimcheck_tasks` + d.byID + `
+		WHERE id IN (` + marks(n) + `) AND status = 'RUNNING' AND claim_id IN (` + marks(n) + `) ORDER BY id`
+}
+
+// withoutLast removes the last of a list of workers. What is not a list stays as it
+// is: the row's next run reports it.
+func withoutLast(names string) (string, error) {
+	workers, ok := decodeWorkers(names)
+	if !ok {
+		return names, nil
+	}
+	left, err := json.Marshal(append([]string{}, workers[:max(0, len(workers)-1)]...))
+	return string(left), err
+}
+
+// NoteErrors stores the error history of a row that stays RUNNING.
+func (s *Store) NoteErrors(ctx context.Context, claim queue.Claim, history []queue.AttemptError) error {
+	return s.end(ctx, "note errors", claim, func(row *queue.Row, _ time.Time) { row.Errors = history },
+		func(queue.Status) bool { return false })
+}
+
+func isReady(status queue.Status) bool { return status == queue.StatusReady }
+
+// refund makes the last attempt one that has not been.
+func refund(row *queue.Row) {
+	row.Attempts--
+	row.WorkerIDs = row.WorkerIDs[:max(0, len(row.WorkerIDs)-1)]
+	if row.Attempts == 0 {
+		row.StartedAt = time.Time{}
+	}
+}

@@ -1,0 +1,170 @@
+package sqlstore
+
+import (
+	"context"
+	"strings"
+	"time"
+
+	"github.com/claimcheck-go/claimcheck/queue"
+)
+
+// Insert stores rows in one transaction: all of them, or none.
+func (s *Store) Insert(ctx context.Context, rows ...*queue.NewRow) error {
+	if len(rows) == 0 {
+		return nil
+	}
+	var stored []inserted
+	var err error
+	if s.insertsAlone(rows) {
+		stored, err = s.insertAlone(ctx, rows)
+	} else {
+		err = s.write(ctx, "insert tasks", func(ctx context.Context, tx querier, now time.Time) (err error) {
+			stored, err = insert(ctx, tx, now, rows)
+			return err
+		})
+	}
+	if err != nil {
+		return err
+	}
+	keep(rows, stored)
+	return nil
+}
+
+// keep tells the caller what was stored.
+func keep(rows []*queue.NewRow, stored []inserted) {
+	for i, row := range rows {
+		*row.Row, row.Existed = *stored[i].row, stored[i].existed
+	}
+}
+
+// inserted is a row as the database has it now.
+type inserted struct {
+	row     *queue.Row
+	existed bool
+}
+
+// insert stores rows within the caller's transaction, which must be rolled
+// back if it fails. It leaves rows as they are.
+func insert(ctx context.Context, tx querier, now time.Time, rows []*queue.NewRow) ([]inserted, error) {
+	result := make([]inserted, len(rows))
+	for start := 0; start < len(rows); {
+		n := batchLength(rows[start:], tx.store.dialect.batch)
+		for i, row := range rows[start : start+n] {
+			result[start+i].row = newRow(row, now)
+		}
+		if err := insertBatch(ctx, tx, now, rows[start:start+n], result[start:start+n]); err != nil {
+			return nil, err
+		}
+		start += n
+	}
+	return result, nil
+}
+
+// batchBytes bounds the arguments that one INSERT of several rows carries: the
+// smallest max_allowed_packet in use is 1 MiB.
+const batchBytes = 256 << 10
+
+// batchLength is how many of rows go into one INSERT.
+func batchLength(rows []*queue.NewRow, limit int) int {
+	size, n := 0, 0
+	for n < min(len(rows), limit) && (n == 0 || size+len(rows[n].Args) <= batchBytes) {
+		size += len(rows[n].Args)
+		n++
+	}
+	return n
+}
+
+// insertBatch stores rows in one statement; if some of them exist, it looks at
+// each.
+func insertBatch(ctx context.Context, tx querier, now time.Time, rows []*queue.NewRow, result []inserted) error {
+	if len(rows) > 1 {
+		if isNew, err := insertRows(ctx, tx, now, result); err != nil || isNew {
+			return err
+		}
+	}
+	for i, row := range rows {
+		isNew, err := insertRows(ctx, tx, now, result[i:i+1])
+		if err != nil {
+			return err
+		}
+		if isNew {
+			continue
+		}
+		// Not load: a row that is not to be changed is not locked either.
+		old, err := loadBy(ctx, tx, loadQuery, row.ID)
+		if err == queue.ErrNotFound {
+			// A caller's transaction sees what was there when it began, unless
+			// it locks.
+			old, err = load(ctx, tx, row.ID)
+		}
+		if err != nil {
+			return err
+		}
+		if !queue.SameRequest(old, row.Row) {
+			return &queue.IDConflictError{ID: row.ID}
+		}
+		result[i] = inserted{old, true}
+	}
+	return nil
+}
+
+// newRow is the row that a request becomes at the database's time now.
+func newRow(request *queue.NewRow, now time.Time) *queue.Row {
+	row := &queue.Row{
+		ID: request.ID, Status: queue.StatusReady,
+		Task: request.Task, Queue: request.Queue, Backend: request.Backend, Priority: request.Priority,
+		Args: request.Args, Timeout: (request.Timeout + time.Millisecond - 1).Truncate(time.Millisecond), MaxAttempts: request.MaxAttempts,
+		EnqueuedAt: now, RunAfter: hardTime(now, request.RunAfter, request.Delay), TraceContext: request.TraceContext,
+	}
+	row.DispatchDueAt = parkedUntil(row, now)
+	if request.WillDispatch {
+		row.DispatchDueAt = later(now, row.RunAfter).Add(queue.DispatchGrace)
+	}
+	return row
+}
+
+// hardTime is an absolute time, or else one that lies some time from now, or
+// else zero.
+func hardTime(now, absolute time.Time, in time.Duration) time.Time {
+	if absolute.IsZero() && in > 0 {
+		absolute = now.Add(in)
+	}
+	return absolute.UTC().Truncate(time.Microsecond)
+}
+
+// parkedUntil is when the sweeper dispatches a row that nobody else does.
+func parkedUntil(row *queue.Row, now time.Time) time.Time {
+	return later(now, row.RunAfter.Add(-queue.ArmWithin))
+}
+
+func later(a, b time.Time) time.Time {
+	if a.After(b) {
+		return a
+	}
+	return b
+}
+
+// insertRows stores rows, or none of them and returns false if one exists.
+func insertRows(ctx context.Context, tx querier, now time.Time, rows []inserted) (areNew bool, err error) {
+	var values []any
+	var tuples []string
+	for _, r := range rows {
+		state, err := stateValues(r.row, now)
+		if err != nil {
+			return false, err
+		}
+		before := len(values)
+		values = append(append(values, requestValues(r.row)...), state...)
+		tuples = append(tuples, `(`+marks(len(values)-before)+`)`)
+	}
+	// Index: the primary key.
+	result, err := tx.ExecContext(ctx, `INSERT INTO claimcheck_tasks (`+columns+`) VALUES `+strings.Join(tuples, `, `)+tx.store.dialect.onDuplicate, values...)
+	if err != nil {
+		if tx.store.backend.Duplicate(err) {
+			return false, nil
+		}
+		return false, err
+	}
+	n, err := result.RowsAffected()
+	return n == int64(len(rows)), err
+}

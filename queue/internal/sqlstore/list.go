@@ -1,0 +1,199 @@
+package sqlstore
+
+import (
+	"context"
+	"database/sql"
+	"errors"
+	"fmt"
+	"strings"
+	"time"
+
+	"github.com/claimcheck-go/claimcheck/queue"
+)
+
+// lightColumns are columns without what may be long.
+var lightColumns = strings.NewReplacer(" errors,", " NULL AS errors,").Replace(historyColumns)
+
+// view is how a queue.View is found: its rows, its index, the columns of its
+// order, both ways, and what comes after a cursor in it. The index has this
+// order, or from its end.
+type view struct {
+	rows, index    string
+	order, reverse string
+	after, before  string // :id, :at and :priority are the cursor's
+	key            string // what is at and priority
+}
+
+func (d *Dialect) view(name queue.View) view {
+	switch name {
+	case queue.ViewPending:
+		return view{d.free, "claimcheck_tasks_claim", d.freeOrder, d.freeReverse, d.freeAfter, d.freeBefore, `enqueued_at, priority`}
+	case queue.ViewDelayed:
+		return byTime(d.held, "claimcheck_tasks_held", d.heldUntil, "")
+	case queue.ViewRunning:
+		return byTime(`status = 'RUNNING'`, "claimcheck_tasks_lease", `lease_expires_at`, "")
+	case queue.ViewSuccessful, queue.ViewFailed, queue.ViewCancelled:
+		return byTime(`status = '`+strings.ToUpper(string(name))+`' AND finished_at IS NOT NULL`, "claimcheck_tasks_finished", `finished_at`, " DESC")
+	default:
+		return view{`1 = 1`, "", `id DESC`, `id`, `id < :id`, `id > :id`, `enqueued_at, 0`}
+	}
+}
+
+// byTime is a view in the order of a time, up or down.
+func byTime(rows, index, key, direction string) view {
+	v := view{
+		rows: rows, index: index, key: key + `, 0`,
+		order: key + `, id`, reverse: key + ` DESC, id DESC`,
+		after:  key + ` >= :at AND (` + key + ` > :at OR id > :id)`,
+		before: key + ` <= :at AND (` + key + ` < :at OR id < :id)`,
+	}
+	if direction != "" {
+		v.order, v.reverse, v.after, v.before = v.reverse, v.order, v.before, v.after
+	}
+	return v
+}
+
+// statement is SQL that is being put together, with its parameters.
+type statement struct {
+	text string
+	args []any
+}
+
+func (s *statement) add(text string, args ...any) {
+	s.text += text
+	s.args = append(s.args, args...)
+}
+
+// named is add for text with the parameters of a cursor.
+func (s *statement) named(text string, c queue.Cursor) {
+	for {
+		i := strings.IndexByte(text, ':')
+		if i < 0 {
+			s.text += text
+			return
+		}
+		s.text += text[:i] + `?`
+		switch text = text[i+1:]; {
+		case strings.HasPrefix(text, "id"):
+			s.args, text = append(s.args, c.ID), text[2:]
+		case strings.HasPrefix(text, "at"):
+			s.args, text = append(s.args, micros(c.At)), text[2:]
+		default: // priority
+			s.args, text = append(s.args, c.Priority), text[len("priority"):]
+		}
+	}
+}
+
+// chosen appends what a selection asks beyond its view and its IDs, and reports
+// whether that is anything.
+func (s *statement) chosen(selection queue.Selection, now time.Time) bool {
+	before := len(s.text)
+	filter, args := within(queue.Filter{Queue: selection.Queue, Backend: selection.Backend})
+	s.add(filter, args...)
+	if prefix, ok := strings.CutSuffix(selection.Task, "*"); ok {
+		s.add(` AND substr(task_path, 1, ?) = ?`, len([]rune(prefix)), prefix)
+	} else if selection.Task != "" {
+		s.add(` AND task_path = ?`, selection.Task)
+	}
+	if selection.Priority != nil {
+		s.add(` AND priority = ?`, *selection.Priority)
+	}
+	if !selection.Since.IsZero() {
+		s.add(` AND enqueued_at >= ?`, micros(selection.Since))
+	}
+	if !selection.Until.IsZero() {
+		s.add(` AND enqueued_at < ?`, micros(selection.Until))
+	}
+	if selection.Group != "" {
+		s.add(` AND error_group = ?`, selection.Group)
+	}
+	if selection.Error != "" {
+		s.add(` AND instr(lower(error_text), lower(?)) > 0`, selection.Error)
+	}
+	if selection.Stranded {
+		s.add(` AND status = 'READY' AND dispatch_due_at <= ?`, micros(now))
+	}
+	return len(s.text) > before
+}
+
+// ids appends that a row must be one of those chosen, if they are.
+func (s *statement) ids(selection queue.Selection) {
+	if len(selection.IDs) == 0 {
+		return
+	}
+	s.add(` AND id IN (` + marks(len(selection.IDs)) + `)`)
+	for _, id := range selection.IDs {
+		s.args = append(s.args, id)
+	}
+}
+
+// listQueries are the page, and the last row of the window in which it is looked
+// for, if there may be rows beyond it.
+func (d *Dialect) listQueries(r queue.ListRequest, now time.Time) (page, last statement, err error) {
+	v := d.view(r.View)
+	order, beyond := v.order, v.after
+	if r.Reverse {
+		order, beyond = v.reverse, v.before
+	}
+	var from, filter statement
+	from.add(` FROM claimcheck_tasks`)
+	if v.index != "" && len(r.IDs) == 0 {
+		from.add(d.useIndex(v.index))
+	}
+	from.add(` WHERE ` + v.rows)
+	from.ids(r.Selection)
+	if r.After != "" {
+		cursor, err := queue.ParseCursor(r.After)
+		if err != nil {
+			return page, last, err
+		}
+		from.named(` AND `+beyond, cursor)
+	}
+	from.add(` ORDER BY ` + order)
+	if !filter.chosen(r.Selection, now) {
+		page.add(`SELECT `+lightColumns+from.text+` LIMIT ?`, append(from.args, r.Limit+1)...)
+		return page, last, nil
+	}
+	page.add(`SELECT `+columns+` FROM (SELECT `+lightColumns+d.keyColumns+from.text+fmt.Sprintf(` LIMIT %d) AS listed WHERE 1 = 1`, queue.ListWindow), from.args...)
+	page.add(filter.text+` ORDER BY `+order+` LIMIT ?`, append(filter.args, r.Limit+1)...)
+	last.add(`SELECT id, `+v.key+from.text+fmt.Sprintf(` LIMIT 1 OFFSET %d`, queue.ListWindow-1), from.args...)
+	return page, last, nil
+}
+
+// List returns a page of rows.
+func (s *Store) List(ctx context.Context, r queue.ListRequest) (page queue.ListPage, err error) {
+	if err := r.Check(); err != nil {
+		return page, err
+	}
+	err = s.read(ctx, "list tasks", func(conn querier) error {
+		page = queue.ListPage{}
+		now, err := conn.now(ctx)
+		if err != nil {
+			return err
+		}
+		query, last, err := s.dialect.listQueries(r, now)
+		if err != nil {
+			return err
+		}
+		rows, err := list(ctx, conn, query.text, query.args...)
+		if err != nil {
+			return err
+		}
+		if page.Rows = rows; len(rows) > r.Limit {
+			page.Rows = rows[:r.Limit]
+			page.Next = queue.CursorOf(r.View, rows[r.Limit-1]).String()
+			return nil
+		}
+		if last.text == "" {
+			return nil
+		}
+		var end queue.Cursor
+		err = conn.QueryRowContext(ctx, last.text, last.args...).Scan(&end.ID, at(&end.At), &end.Priority)
+		if errors.Is(err, sql.ErrNoRows) {
+			return nil // the window was not the limit
+		}
+		page.Next, page.Partial = end.String(), err == nil
+		return err
+	})
+	return page, err
+}

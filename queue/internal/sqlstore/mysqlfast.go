@@ -1,0 +1,171 @@
+package sqlstore
+
+import (
+	"context"
+	"database/sql"
+	"errors"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/claimcheck-go/claimcheck/queue"
+)
+
+// What happens to every task, and hardly ever meets anything unexpected, is one
+// statement on MySQL: a transaction of its own, which tells the database's time
+// as its insert ID. Where it does not take effect, the transaction that locks,
+// reads and decides follows it, and knows why.
+
+// alone runs statement, and then otherwise in a transaction unless statement is
+// done. If the connection was lost in between, so that statement may have taken
+// effect, otherwise must find that out.
+func (s *Store) alone(ctx context.Context, op string, urgent bool, statement func(conn querier) (done bool, err error), otherwise work) (lost bool, err error) {
+	tried := false
+	err = s.with(ctx, s.writer, op, urgent, func(conn *sql.Conn) error {
+		if !tried {
+			tried = true
+			done, err := statement(querier{conn, s, false, false})
+			switch lost = err != nil && s.backend.Broken(err); {
+			case done:
+				return nil
+			case lost:
+				return errors.Join(errNotBegun, err)
+			case err != nil && !s.backend.Duplicate(err) && !s.backend.MayRepeat(err):
+				return err
+			}
+		}
+		return s.repeat(ctx, conn, otherwise)
+	})
+	return lost, err
+}
+
+// insertsAlone reports whether one statement can store rows: their IDs are new,
+// and their times are some time from now.
+func (s *Store) insertsAlone(rows []*queue.NewRow) bool {
+	if s.dialect.stamp == "" || batchLength(rows, s.dialect.batch) < len(rows) {
+		return false
+	}
+	for _, row := range rows {
+		if !row.FreshID || !row.RunAfter.IsZero() {
+			return false
+		}
+	}
+	return true
+}
+
+// insertAlone is Insert of such rows.
+func (s *Store) insertAlone(ctx context.Context, rows []*queue.NewRow) (stored []inserted, err error) {
+	lost, err := s.alone(ctx, "insert tasks", false, func(conn querier) (done bool, err error) {
+		stored, err = insertFresh(ctx, conn, rows)
+		return err == nil, err
+	}, atNow(func(ctx context.Context, tx querier, now time.Time) (err error) {
+		stored, err = insert(ctx, tx, now, rows)
+		return err
+	}))
+	if lost && err == nil {
+		for i := range stored {
+			stored[i].existed = false // what was there came from the first statement
+		}
+	}
+	return stored, err
+}
+
+// insertFresh stores rows, or none of them and fails if one exists. Their times
+// are sent as what is to be added to the database's.
+func insertFresh(ctx context.Context, conn querier, rows []*queue.NewRow) ([]inserted, error) {
+	zero := time.UnixMicro(0)
+	tuples := make([][]any, len(rows))
+	for i, request := range rows {
+		row := newRow(request, zero)
+		state, err := stateValues(row, zero)
+		if err != nil {
+			return nil, err
+		}
+		tuples[i] = append(requestValues(row), state...)
+	}
+	query, values := conn.store.dialect.insertStamped(tuples)
+	result, err := conn.ExecContext(ctx, query, values...)
+	if err != nil {
+		return nil, err
+	}
+	now, err := stamped(result)
+	if err != nil {
+		return nil, err
+	}
+	stored := make([]inserted, len(rows))
+	for i, request := range rows {
+		stored[i].row = newRow(request, now)
+	}
+	return stored, nil
+}
+
+var columnNames = strings.Fields(strings.ReplaceAll(columns, ",", " "))
+
+// insertStamped stores tuples of columns that a new row may have. The database's
+// time is added to the times. What is NULL in all tuples is left out, which
+// spares the server a third of its work. Index: the primary key.
+func (d *Dialect) insertStamped(tuples [][]any) (query string, values []any) {
+	var names, places []string
+	var used []int
+	for i, name := range columnNames {
+		if !slices.ContainsFunc(tuples, func(tuple []any) bool { return tuple[i] != nil }) {
+			continue
+		}
+		used, names = append(used, i), append(names, name)
+		switch name {
+		case "enqueued_at":
+			places = append(places, d.stamp+" + ?")
+		case "run_after", "dispatch_due_at":
+			places = append(places, "enqueued_at + ?") // it stands to the left, and has its value
+		default:
+			places = append(places, "?")
+		}
+	}
+	for _, tuple := range tuples {
+		for _, i := range used {
+			values = append(values, tuple[i])
+		}
+	}
+	tuple := "(" + strings.Join(places, ", ") + ")"
+	return "INSERT INTO claimcheck_tasks (" + strings.Join(names, ", ") + ") VALUES " + tuple + strings.Repeat(", "+tuple, len(tuples)-1), values
+}
+
+// stamped is the time that a statement told as its insert ID.
+func stamped(result sql.Result) (time.Time, error) {
+	now, err := result.LastInsertId()
+	return time.UnixMicro(now).UTC(), err
+}
+
+// finishQuery ends a claim that holds. With history it replaces the row's
+// errors. Index: the primary key, and not that of the status, which looks as
+// good when little runs, and whose locks come in another order than those of
+// everybody else.
+func (d *Dialect) finishQuery(history bool) string {
+	set := `status = ?, return_value = ?, finished_at = ` + d.stamp + `, lease_expires_at = NULL`
+	if history {
+		set += `, errors = ?, error_group = ?, error_text = ?`
+	}
+	return `UPDATE claimcheck_tasks` + d.useIndex("PRIMARY") + ` SET ` + set + ` WHERE id = ? AND status = 'RUNNING' AND claim_id = ?`
+}
+
+// finishAlone is Finish of a claim that holds; otherwise it does nothing.
+func finishAlone(ctx context.Context, conn querier, claim queue.Claim, f queue.Finish) (at time.Time, done bool, err error) {
+	values := []any{f.Status, resultValue(f.ReturnValue)}
+	if f.Errors != nil {
+		history, err := historyValue(f.Errors)
+		if err != nil {
+			return at, false, err
+		}
+		group, text := queue.LastError(f.Errors)
+		values = append(values, history, nonZero(group), nonZero(text))
+	}
+	result, err := conn.ExecContext(ctx, conn.store.dialect.finishQuery(f.Errors != nil), append(values, claim.ID, claim.ClaimID)...)
+	if err != nil {
+		return at, false, err
+	}
+	if n, err := result.RowsAffected(); err != nil || n == 0 {
+		return at, false, err
+	}
+	at, err = stamped(result)
+	return at, err == nil, err
+}

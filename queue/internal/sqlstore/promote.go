@@ -1,0 +1,169 @@
+package sqlstore
+
+import (
+	"cmp"
+	"context"
+	"time"
+
+	"github.com/google/uuid"
+
+	"github.com/claimcheck-go/claimcheck/internal/onelineerror"
+	"github.com/claimcheck-go/claimcheck/queue"
+)
+
+// Promote makes due and expired rows claimable.
+func (s *Store) Promote(ctx context.Context, limit int) (p queue.PromoteResult, err error) {
+	seen, err := s.probe(ctx)
+	if err != nil {
+		return p, err
+	}
+	if passed(seen.lease, seen.now) || passed(seen.held, seen.now) {
+		err = s.promoteDue(ctx, seen, limit, &p)
+		again, probeErr := s.probe(ctx)
+		if probeErr == nil {
+			seen = again
+		}
+		err = onelineerror.Join(err, probeErr)
+	}
+	p.Claimable, p.Next = seen.claimable, seen.next()
+	return p, err
+}
+
+// promoteDue handles what is due, at most limit rows of each kind, and notes in
+// p what it has done even if it fails. Its parts do not depend on each other:
+// when one fails, the others are done all the same. In this order no row is
+// changed twice, however often others claim it in between.
+func (s *Store) promoteDue(ctx context.Context, seen sight, limit int, p *queue.PromoteResult) error {
+	var lost, reclaimed, released error
+	if passed(seen.lease, seen.now) {
+		p.Failed, lost = s.inBatches(ctx, limit, lostBatch, loseWorkers)
+		p.Reclaimed, reclaimed = s.inBatches(ctx, limit, manyRows, reclaimAll)
+	}
+	if passed(seen.held, seen.now) {
+		p.Released, released = s.inBatches(ctx, limit, manyRows, releaseAll)
+	}
+	return onelineerror.Join(lost, reclaimed, released)
+}
+
+// lostBatch is how many rows are failed together: each gets a record of its own.
+const lostBatch = 50
+
+// inBatches changes up to limit rows in transactions of at most size: what is
+// done stays done when the time is over before the rest is, and nobody waits for
+// all of them. change changes up to n rows and counts them.
+func (s *Store) inBatches(ctx context.Context, limit, size int, change func(ctx context.Context, tx querier, now time.Time, n int) (int, error)) (done int, err error) {
+	for done < limit {
+		batch := min(size, limit-done)
+		n := 0
+		err := s.write(ctx, "promote tasks", func(ctx context.Context, tx querier, now time.Time) (err error) {
+			n, err = change(ctx, tx, now, batch)
+			return err
+		})
+		if err != nil {
+			return done, err
+		}
+		done += n
+		if n < batch {
+			break
+		}
+	}
+	return done, nil
+}
+
+// The rows that time has changed, until now and at most so many.
+
+// Index: claimcheck_tasks_held.
+func (d *Dialect) heldDue() string {
+	return `SELECT id FROM claimcheck_tasks` + d.useIndex("claimcheck_tasks_held") + `
+		WHERE ` + d.held + ` AND ` + d.heldUntil + ` <= ?
+		ORDER BY ` + d.heldUntil + ` LIMIT ?`
+}
+
+func (d *Dialect) leaseExpired() string { return d.expired(`id`, `attempts < max_attempts`) }
+func (d *Dialect) workerLost() string   { return d.expired(historyColumns, `attempts >= max_attempts`) }
+
+// Index: claimcheck_tasks_lease.
+func (d *Dialect) expired(what, which string) string {
+	return `SELECT ` + what + ` FROM claimcheck_tasks` + d.useIndex("claimcheck_tasks_lease") + `
+		WHERE status = 'RUNNING' AND lease_expires_at <= ? AND ` + which + `
+		ORDER BY lease_expires_at LIMIT ?`
+}
+
+// releaseAll lets go what waited for its time.
+func releaseAll(ctx context.Context, tx querier, now time.Time, n int) (int, error) {
+	ids, err := lockedIDs(ctx, tx, tx.store.dialect.heldDue(), micros(now), n)
+	if err != nil || len(ids) == 0 {
+		return 0, err
+	}
+	return len(ids), update(ctx, tx, ids, setReleased)
+}
+
+const setReleased = `hold = 0`
+
+// reclaimAll is reclaim of many rows.
+func reclaimAll(ctx context.Context, tx querier, now time.Time, n int) (int, error) {
+	ids, err := lockedIDs(ctx, tx, tx.store.dialect.leaseExpired(), micros(now), n)
+	if err != nil || len(ids) == 0 {
+		return 0, err
+	}
+	return len(ids), update(ctx, tx, ids, setReclaimed, micros(now), micros(now), micros(now))
+}
+
+// setReclaimed is what reclaim, and holdAt, make of a row; the three parameters
+// are now.
+const setReclaimed = `status = 'READY', hold = CASE WHEN run_after > ? OR retry_at > ? THEN 1 ELSE 0 END,
+	claim_id = NULL, lease_expires_at = NULL, dispatch_due_at = ?`
+
+// reclaim takes a row from a claim whose lease has expired; the claim ID goes
+// with it. The sweeper dispatches it at once.
+func reclaim(row *queue.Row, now time.Time) {
+	row.Status = queue.StatusReady
+	row.ClaimID = uuid.Nil
+	row.LeaseExpiresAt = time.Time{}
+	row.DispatchDueAt = now
+}
+
+// sight is what one look at the database shows.
+type sight struct {
+	now       time.Time
+	held      time.Time // when the next delayed row is due
+	lease     time.Time // when the next lease expires
+	claimable bool
+}
+
+func passed(t, now time.Time) bool { return !t.IsZero() && !t.After(now) }
+
+// next is how long until something is due, zero if nothing will be.
+func (s sight) next() time.Duration {
+	first := s.held
+	if first.IsZero() || !s.lease.IsZero() && s.lease.Before(first) {
+		first = s.lease
+	}
+	if first.IsZero() {
+		return 0
+	}
+	return max(first.Sub(s.now), time.Microsecond)
+}
+
+// Indexes: the first entry of claimcheck_tasks_held, _lease and _claim (ordered,
+// or SQLite takes another one and walks over what is held).
+func (d *Dialect) probe() string {
+	return `SELECT ` + cmp.Or(d.clock, `?`) + `,
+	(SELECT ` + d.heldUntil + ` FROM claimcheck_tasks` + d.useIndex("claimcheck_tasks_held") + ` WHERE ` + d.held + `
+		ORDER BY ` + d.heldUntil + ` LIMIT 1),
+	(SELECT lease_expires_at FROM claimcheck_tasks` + d.useIndex("claimcheck_tasks_lease") + ` WHERE status = 'RUNNING' AND lease_expires_at IS NOT NULL
+		ORDER BY lease_expires_at LIMIT 1),
+	(SELECT 1 FROM claimcheck_tasks` + d.useIndex("claimcheck_tasks_claim") + ` WHERE ` + d.free + ` AND attempts < max_attempts
+		ORDER BY ` + d.freeOrder + ` LIMIT 1) IS NOT NULL`
+}
+
+func (s *Store) probe(ctx context.Context) (seen sight, err error) {
+	err = s.read(ctx, "promote tasks", func(conn querier) error {
+		var clock []any
+		if s.dialect.clock == "" {
+			clock = append(clock, micros(s.now()))
+		}
+		return conn.QueryRowContext(ctx, s.dialect.probe(), clock...).Scan(at(&seen.now), at(&seen.held), at(&seen.lease), &seen.claimable)
+	})
+	return seen, err
+}

@@ -1,0 +1,46 @@
+package sqlstore
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"strings"
+	"time"
+)
+
+// errUndo ends a transaction that shall leave nothing.
+var errUndo = errors.New("undo")
+
+// MissingRights lists what this user may not do with the tables and has to, such
+// as "INSERT on claimcheck_tasks". It tries each on no row, in a transaction that
+// is rolled back: servers check privileges all the same.
+func (s *Store) MissingRights(ctx context.Context) (missing []string, err error) {
+	err = s.write(ctx, "look at privileges", func(ctx context.Context, tx querier, _ time.Time) error {
+		missing = nil
+		for _, try := range []struct{ right, table, statement string }{
+			{"SELECT", "claimcheck_tasks", "SELECT count(*) FROM claimcheck_tasks WHERE 1 = 0"},
+			{"INSERT", "claimcheck_tasks", "INSERT INTO claimcheck_tasks (id) SELECT id FROM claimcheck_tasks WHERE 1 = 0"},
+			{"UPDATE", "claimcheck_tasks", "UPDATE claimcheck_tasks SET attempts = 0 WHERE 1 = 0"},
+			{"DELETE", "claimcheck_tasks", "DELETE FROM claimcheck_tasks WHERE 1 = 0"},
+			{"UPDATE", "claimcheck_marks", "UPDATE claimcheck_marks SET name = name WHERE 1 = 0"},
+		} {
+			if _, err := tx.ExecContext(ctx, try.statement); err != nil {
+				if s.backend.Broken(err) || ctx.Err() != nil {
+					return err
+				}
+				if !s.backend.Forbidden(err) { // whatever else is wrong about a statement of no row
+					continue
+				}
+				missing = append(missing, fmt.Sprintf("%s on %s (%s)", try.right, try.table, oneLine(err)))
+			}
+		}
+		return errUndo
+	})
+	if errors.Is(err, errUndo) {
+		err = nil
+	}
+	return missing, err
+}
+
+// oneLine is the text of err in one line.
+func oneLine(err error) string { return strings.Join(strings.Fields(err.Error()), " ") }

@@ -1,0 +1,299 @@
+package sqlstore
+
+import (
+	"cmp"
+	"context"
+	"database/sql"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/google/uuid"
+
+	"github.com/claimcheck-go/claimcheck/queue"
+)
+
+// The columns of a row in two parts: what was asked for, which never changes,
+// and how it stands, which every change writes as a whole.
+const (
+	requestColumns = `id, task_path, queue_name, backend_name, priority, args, timeout_ms, enqueued_at, trace_context`
+	stateColumns   = `status, hold, attempts, max_attempts, interruptions, run_after, retry_at, started_at, last_attempted_at,
+		finished_at, return_value, errors, error_group, error_text, worker_ids, dispatch_error, dispatch_due_at, dispatch_tries, claim_id, lease_expires_at`
+	columns = requestColumns + `, ` + stateColumns
+)
+
+// historyColumns are columns without the arguments and the result, which may be
+// long: for rows whose errors are gone on with.
+var historyColumns = strings.NewReplacer(" args,", " '' AS args,", " return_value,", " NULL AS return_value,").Replace(columns)
+
+func requestValues(row *queue.Row) []any {
+	return []any{
+		row.ID, row.Task, row.Queue, row.Backend, row.Priority, string(row.Args),
+		nonZero(row.Timeout.Milliseconds()), micros(row.EnqueuedAt), nonZero(row.TraceContext),
+	}
+}
+
+// stateValues is the state of row at the database's time now.
+func stateValues(row *queue.Row, now time.Time) ([]any, error) {
+	workers, err := json.Marshal(append([]string{}, row.WorkerIDs...))
+	if err != nil {
+		return nil, err
+	}
+	history, err := historyValue(row.Errors)
+	if err != nil {
+		return nil, err
+	}
+	row.ErrorGroup, row.ErrorText = queue.LastError(row.Errors)
+	return []any{
+		row.Status, holdAt(row, now), row.Attempts, row.MaxAttempts, row.Interruptions, micros(row.RunAfter), micros(row.RetryAt),
+		micros(row.StartedAt), micros(row.LastAttemptedAt), micros(row.FinishedAt), resultValue(row.ReturnValue), history, nonZero(row.ErrorGroup), nonZero(row.ErrorText), string(workers),
+		nonZero(row.DispatchError), micros(row.DispatchDueAt), row.DispatchTries, nonZero(row.ClaimID), micros(row.LeaseExpiresAt),
+	}, nil
+}
+
+// historyValue is how a list of errors is stored.
+func historyValue(errors []queue.AttemptError) (any, error) {
+	if len(errors) == 0 {
+		return nil, nil
+	}
+	text, err := json.Marshal(errors)
+	return string(text), err
+}
+
+// resultValue is how a return value is stored.
+func resultValue(result json.RawMessage) any {
+	if result == nil {
+		return nil
+	}
+	return string(result)
+}
+
+// Why a pull claim may not take a READY row now.
+const (
+	holdNone = 0
+	holdTime = 1 // its time has not come
+)
+
+func holdAt(row *queue.Row, now time.Time) int {
+	if row.Status == queue.StatusReady && (row.RunAfter.After(now) || row.RetryAt.After(now)) {
+		return holdTime
+	}
+	return holdNone
+}
+
+// scanRow reads columns.
+func scanRow(scan func(dest ...any) error) (*queue.Row, error) {
+	row := new(queue.Row)
+	var args string
+	var claimID, workers, value, history, group, text, dispatchError, trace sql.NullString
+	var timeout sql.NullInt64
+	var hold int
+	err := scan(
+		&row.ID, &row.Task, &row.Queue, &row.Backend, &row.Priority, &args, &timeout, at(&row.EnqueuedAt), &trace,
+		&row.Status, &hold, &row.Attempts, &row.MaxAttempts, &row.Interruptions, at(&row.RunAfter), at(&row.RetryAt),
+		at(&row.StartedAt), at(&row.LastAttemptedAt), at(&row.FinishedAt), &value, &history, &group, &text, &workers,
+		&dispatchError, at(&row.DispatchDueAt), &row.DispatchTries, &claimID, at(&row.LeaseExpiresAt),
+	)
+	if err != nil {
+		return nil, err
+	}
+	row.Timeout = time.Duration(timeout.Int64) * time.Millisecond
+	row.DispatchError, row.ErrorGroup, row.ErrorText, row.TraceContext = dispatchError.String, group.String, text.String, trace.String
+	if history.Valid {
+		row.DecodeErrors([]byte(history.String))
+	}
+	var ok bool
+	if row.WorkerIDs, ok = decodeWorkers(workers.String); !ok {
+		row.SetInvalid("worker_ids", workers.String, errors.New("it must be a JSON list of texts"))
+	}
+	if claimID.String != "" {
+		if row.ClaimID, err = uuid.Parse(claimID.String); err != nil {
+			row.SetInvalid("claim_id", claimID.String, errors.New("it must be a UUID"))
+		}
+	}
+	row.Args = document(row, "args", args)
+	if value.Valid {
+		row.ReturnValue = document(row, "return_value", value.String)
+	}
+	return row, nil
+}
+
+// decodeWorkers decodes a list of workers, nil for an empty one.
+func decodeWorkers(names string) (workers []string, ok bool) {
+	if names == "" || names == "[]" {
+		return nil, true
+	}
+	if json.Unmarshal([]byte(names), &workers) != nil {
+		return nil, false
+	}
+	return workers, true
+}
+
+// document is the JSON that a column holds, or its text as a JSON string if that is
+// invalid. It is empty where the column was not read.
+func document(row *queue.Row, column, text string) json.RawMessage {
+	if text == "" || json.Valid([]byte(text)) {
+		return json.RawMessage(text)
+	}
+	row.SetInvalid(column, text, errors.New("it must be JSON"))
+	quoted, _ := json.Marshal(text) // a string can be encoded
+	return quoted
+}
+
+// Get returns one row, or queue.ErrNotFound.
+func (s *Store) Get(ctx context.Context, id uuid.UUID) (row *queue.Row, err error) {
+	err = s.read(ctx, "get task", func(conn querier) error {
+		row, err = load(ctx, conn, id)
+		return err
+	})
+	return row, err
+}
+
+// load reads one row, and locks it in a transaction. Only a caller's transaction
+// waits for a row that is locked: the store's own would hold a connection
+// meanwhile. There the error is queue.ErrLocked, and comes with the row as it was
+// before.
+func load(ctx context.Context, q querier, id uuid.UUID) (*queue.Row, error) {
+	switch {
+	case !q.locks:
+		return loadBy(ctx, q, loadQuery, id)
+	case q.callers:
+		return loadBy(ctx, q, loadQuery+q.store.dialect.lockRow, id)
+	}
+	lock := q.store.dialect.lockRows
+	row, err := loadBy(ctx, q, loadQuery+lock, id)
+	if err != queue.ErrNotFound || lock == "" {
+		return row, err
+	}
+	if row, err = loadBy(ctx, q, loadQuery, id); err != nil {
+		return nil, err
+	}
+	return row, fmt.Errorf("task %s: %w", id, queue.ErrLocked)
+}
+
+// loadNow locks and reads one row, and only then asks for the time: the row may
+// have been waited for, and a lease counted from before that could be over when
+// it begins. A row that is locked comes with the error, as from load.
+func loadNow(ctx context.Context, tx querier, id uuid.UUID) (row *queue.Row, now time.Time, err error) {
+	row, err = load(ctx, tx, id)
+	if row == nil {
+		return nil, now, err
+	}
+	now, nowErr := tx.now(ctx)
+	return row, now, cmp.Or(err, nowErr)
+}
+
+// Index: the primary key.
+const loadQuery = `SELECT ` + columns + ` FROM claimcheck_tasks WHERE id = ?`
+
+// loadBy reads the one row that a query like loadQuery finds.
+func loadBy(ctx context.Context, q querier, query string, id uuid.UUID) (*queue.Row, error) {
+	row, err := scanRow(q.QueryRowContext(ctx, query, id).Scan)
+	if errors.Is(err, sql.ErrNoRows) {
+		return nil, queue.ErrNotFound
+	}
+	return row, err
+}
+
+// list reads the rows that a query on columns finds. In a transaction it locks
+// them, and passes over those that somebody else has locked.
+func list(ctx context.Context, q querier, query string, args ...any) ([]*queue.Row, error) {
+	if q.locks {
+		query += q.store.dialect.lockRows
+	}
+	rows, err := q.QueryContext(ctx, query, args...)
+	if err != nil {
+		return nil, err
+	}
+	defer rows.Close()
+	var found []*queue.Row
+	for rows.Next() {
+		row, err := scanRow(rows.Scan)
+		if err != nil {
+			return nil, err
+		}
+		found = append(found, row)
+	}
+	return found, rows.Err()
+}
+
+// Index: the primary key.
+var saveQuery = `UPDATE claimcheck_tasks SET ` + strings.ReplaceAll(stateColumns, `,`, ` = ?,`) + ` = ? WHERE id = ?`
+
+// save writes the state of a row that was read in the same transaction.
+func save(ctx context.Context, q querier, row *queue.Row, now time.Time) error {
+	values, err := stateValues(row, now)
+	if err != nil {
+		return err
+	}
+	_, err = q.ExecContext(ctx, saveQuery, append(values, row.ID)...)
+	return err
+}
+
+// saveLight is save of a row that was read without its result and its errors. They
+// stay as they are, and so do the workers, which may be invalid.
+func saveLight(ctx context.Context, q querier, row *queue.Row, now time.Time) error {
+	group, text := row.ErrorGroup, row.ErrorText
+	values, err := stateValues(row, now)
+	if err != nil {
+		return err
+	}
+	row.ErrorGroup, row.ErrorText = group, text
+	set, kept := make([]string, 0, len(stateNames)), make([]any, 0, len(stateNames)+1)
+	for i, name := range stateNames {
+		if !slices.Contains(longNames, name) {
+			set, kept = append(set, name+` = ?`), append(kept, values[i])
+		}
+	}
+	_, err = q.ExecContext(ctx, `UPDATE claimcheck_tasks SET `+strings.Join(set, `, `)+` WHERE id = ?`, append(kept, row.ID)...)
+	return err
+}
+
+var (
+	stateNames = strings.Fields(strings.ReplaceAll(stateColumns, ",", " "))
+	longNames  = []string{"return_value", "errors", "error_group", "error_text", "worker_ids"}
+)
+
+// marks is n placeholders.
+func marks(n int) string {
+	return strings.TrimSuffix(strings.Repeat("?, ", n), ", ")
+}
+
+// nonZero is v, or NULL for the zero value.
+func nonZero[T comparable](v T) any {
+	var zero T
+	if v == zero {
+		return nil
+	}
+	return v
+}
+
+// micros is how a time is stored.
+func micros(t time.Time) any {
+	if t.IsZero() {
+		return nil
+	}
+	return t.UnixMicro()
+}
+
+// At scans a stored time into t.
+func At(t *time.Time) sql.Scanner { return at(t) }
+
+func at(t *time.Time) *storedTime { return (*storedTime)(t) }
+
+type storedTime time.Time
+
+func (t *storedTime) Scan(value any) error {
+	switch v := value.(type) {
+	case nil:
+		*t = storedTime{}
+	case int64:
+		*t = storedTime(time.UnixMicro(v).UTC())
+	default:
+		return fmt.Errorf("a time is stored as %T", value)
+	}
+	return nil
+}
