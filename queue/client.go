@@ -12,49 +12,52 @@ import (
 	"time"
 )
 
-// Config is what a Client is made of.
+// Config configures a [Client]. Store and Registry are required; zero values of the
+// other fields are usable.
 type Config struct {
 	Store    Store     // required
 	Registry *Registry // required
 
-	// Dispatcher sends rows of the backend "default" on their way. Nil leaves
-	// them to workers that pull.
+	// Dispatcher dispatches the rows of the backend "default". With nil, workers
+	// pull them ([Executor.Work]).
 	Dispatcher Dispatcher
-	// Queues is the allow-list of queue names of the backend "default"; empty
-	// allows every name.
+	// Queues lists the queue names that the backend "default" accepts; empty
+	// accepts every name.
 	Queues []string
-	// Backends are further backends by name, for tasks that are to travel
-	// another way.
+	// Backends are further backends by name, for tasks with another dispatcher
+	// ([OnBackend]).
 	Backends map[string]Backend
-	// DispatchTimeout bounds how long Enqueue spends on dispatching before it
-	// leaves that to the sweeper; 0 means 3 s.
+	// DispatchTimeout is how long Enqueue may spend on dispatching before it leaves
+	// that to the sweeper; 0 means 3 s.
 	DispatchTimeout time.Duration
-	// MaxBytes bounds the arguments, and the return value, of one task in
-	// bytes of JSON; 0 means 1 MiB.
+	// MaxBytes is the largest size of the arguments, and of the return value, of one
+	// task in bytes of JSON; 0 means 1 MiB.
 	MaxBytes int
-	// StrictArgs makes every task refuse arguments with unknown fields, as the
-	// option StrictArgs does for one.
+	// StrictArgs makes every task refuse arguments with unknown fields, as the option
+	// [StrictArgs] does for one.
 	StrictArgs bool
 
-	// Hooks are told how tasks go along.
+	// Hooks are called at the events of tasks, for traces and metrics.
 	Hooks Hooks
-	// Logger gets what nobody is told otherwise; nil means slog.Default().
+	// Logger receives one line a run, and what no caller gets as an error; nil means
+	// slog.Default().
 	Logger *slog.Logger
 }
 
-// Backend is one way for rows to travel.
+// Backend is one way to dispatch rows.
 type Backend struct {
 	Dispatcher Dispatcher // nil: workers pull
-	Queues     []string   // allow-list of queue names; empty allows every name
+	Queues     []string   // queue names that it accepts; empty accepts every name
 }
 
-// Defaults of Config.
+// Defaults of [Config].
 const (
 	DefaultDispatchTimeout = 3 * time.Second
 	DefaultMaxBytes        = 1 << 20
 )
 
-// Client enqueues tasks and reads their results. It is safe for concurrent use.
+// Client enqueues tasks, reads their results, and does what operators and schedules
+// need. It is safe for concurrent use.
 //
 // Make one with [NewClient]. The zero Client is not ready: everything that returns
 // an error returns [ErrNotReady] until [Client.Init] has succeeded, so its address
@@ -72,9 +75,9 @@ type Client struct {
 	notifier     notifier
 }
 
-// NewClient checks the configuration, and whether its backends can let the
-// registered tasks run as long as they may, and fills in its defaults. It opens
-// nothing and starts nothing.
+// NewClient checks the configuration, among it whether the backends allow the
+// timeouts of the registered tasks, and fills in its defaults. It opens nothing and
+// starts nothing.
 func NewClient(cfg Config) (*Client, error) {
 	c := new(Client)
 	if err := c.Init(cfg); err != nil {
@@ -161,7 +164,7 @@ func (c *Client) Registry() *Registry {
 // StrictArgs reports whether every task refuses arguments with unknown fields.
 func (c *Client) StrictArgs() bool { return c.check() == nil && c.cfg.StrictArgs }
 
-// checkRoute refuses backends and queues that nobody would serve.
+// checkRoute refuses backends and queues that would not be served.
 func (c *Client) checkRoute(name, queue string) error {
 	backend, ok := c.backends[name]
 	if !ok {
@@ -178,7 +181,7 @@ func (c *Client) checkRoute(name, queue string) error {
 	return nil
 }
 
-// checkTimeout refuses time limits that the backend's dispatcher cannot keep.
+// checkTimeout refuses timeouts that the backend's dispatcher does not allow.
 func (c *Client) checkTimeout(backend string, timeout time.Duration) error {
 	return checkTimeout(c.backends[backend].Dispatcher, timeout)
 }

@@ -7,7 +7,7 @@ import (
 	"github.com/google/uuid"
 )
 
-// Info is what a running task can know about itself.
+// Info describes a running task to its own function.
 type Info struct {
 	ID          uuid.UUID
 	Task        string
@@ -24,15 +24,15 @@ type (
 	runningKey struct{}
 )
 
-// InfoFrom returns the running task's Info. Outside a task it returns false.
-// The task's deadline is the context's own.
+// InfoFrom returns the [Info] of the running task whose function got ctx. Outside a
+// task it returns false. The task's deadline is the context's own.
 func InfoFrom(ctx context.Context) (Info, bool) {
 	info, ok := ctx.Value(infoKey{}).(Info)
 	return info, ok
 }
 
-// ClientFrom returns the client of the running task, with which it can enqueue
-// others; nil outside a task.
+// ClientFrom returns the [Client] of the running task, for enqueueing others; nil
+// outside a task.
 func ClientFrom(ctx context.Context) *Client {
 	if r, ok := ctx.Value(runningKey{}).(*activeRun); ok {
 		return r.executor.client
@@ -40,9 +40,9 @@ func ClientFrom(ctx context.Context) *Client {
 	return nil
 }
 
-// Stopping returns a channel that is closed when the process has been asked to
-// stop: a long task can come to a good end before its context is cancelled.
-// Outside a task it is nil.
+// Stopping returns a channel that is closed when [Executor.Shutdown] begins: a long
+// task can save its progress and return before its context is cancelled. Outside a
+// task it is nil.
 func Stopping(ctx context.Context) <-chan struct{} {
 	if r, ok := ctx.Value(runningKey{}).(*activeRun); ok {
 		return r.executor.stopping
@@ -50,7 +50,7 @@ func Stopping(ctx context.Context) <-chan struct{} {
 	return nil
 }
 
-// withTask puts what a task may ask for into its context.
+// withTask adds the values behind InfoFrom, ClientFrom, Stopping and CompleteTx.
 func withTask(ctx context.Context, r *activeRun, row *Row) context.Context {
 	ctx = context.WithValue(ctx, runningKey{}, r)
 	return context.WithValue(ctx, infoKey{}, Info{

@@ -18,27 +18,29 @@ import (
 	"github.com/claimcheck-go/claimcheck/queue/internal/jsonvalue"
 )
 
-// Handle is what Enqueue returns.
+// Handle is a stored task, as Enqueue returns it.
 type Handle struct {
 	ID  uuid.UUID
-	Row *Row // as stored
-	// Existed reports that the same task was stored under this ID before.
+	Row *Row // as stored; do not change it
+	// Existed reports that the same task was stored under this ID before ([WithID]).
 	Existed bool
-	// Warnings list the fields of the arguments that the task's type does not
-	// have, so that it runs without them. StrictArgs refuses such arguments.
+	// Warnings list fields of the arguments that the task's type does not have, so
+	// that the task runs without them: at most five. [StrictArgs] refuses such
+	// arguments.
 	Warnings []string
 }
 
-// Request is one task to be enqueued by name.
+// Request is one task to be enqueued by its name.
 type Request struct {
 	Task string
-	// Args is anything that encoding/json encodes; a json.RawMessage goes in
-	// as it is. Nil is JSON's null.
+	// Args is anything that encoding/json encodes; a json.RawMessage is stored as
+	// it is, compacted. Nil is JSON's null.
 	Args    any
 	Options []Option
 }
 
-// Enqueue is Task.Enqueue for a task known by its name only.
+// Enqueue is [Task.Enqueue] for a task known by its name only. A name that is not
+// registered is [ErrInvalid].
 func (c *Client) Enqueue(ctx context.Context, task string, args any, opts ...Option) (*Handle, error) {
 	handles, err := c.EnqueueMany(ctx, Request{Task: task, Args: args, Options: opts})
 	if err != nil {
@@ -48,8 +50,8 @@ func (c *Client) Enqueue(ctx context.Context, task string, args any, opts ...Opt
 }
 
 // EnqueueMany stores all requests in one transaction, or none of them, and then
-// dispatches them. An error that is ErrInvalid or ErrIDConflict is a
-// *RequestError that names the request.
+// dispatches them. The handles are in the order of the requests. An error that is
+// [ErrInvalid] or [ErrIDConflict] is a [*RequestError] that names the request.
 func (c *Client) EnqueueMany(ctx context.Context, requests ...Request) ([]*Handle, error) {
 	if err := c.check(); err != nil {
 		return nil, err
@@ -69,8 +71,7 @@ func (c *Client) EnqueueMany(ctx context.Context, requests ...Request) ([]*Handl
 	return handles, err
 }
 
-// newRows checks all requests and makes the rows of them. The rows of one call
-// are one piece of memory.
+// newRows checks all requests and makes their rows, in one allocation.
 func (c *Client) newRows(requests []Request) ([]*NewRow, error) {
 	rows := make([]*NewRow, len(requests))
 	made := make([]struct {
@@ -88,22 +89,23 @@ func (c *Client) newRows(requests []Request) ([]*NewRow, error) {
 	return rows, nil
 }
 
-// randomness is the system's, read for up to n UUIDs at a time: to ask for each
-// would cost more than to make the rest of it.
+// randomness reads random bytes from the system for up to n UUIDs at a time: one
+// read for each would cost more than everything else about a row.
 func randomness(n int) io.Reader {
 	if n == 1 {
 		return rand.Reader
 	}
-	const most = 256
-	return bufio.NewReaderSize(rand.Reader, min(n, most)*len(uuid.UUID{}))
+	const batch = 256
+	return bufio.NewReaderSize(rand.Reader, min(n, batch)*len(uuid.UUID{}))
 }
 
-// inserted is what became of rows that were inserted with the given error.
+// inserted returns the handles of rows, or the error for the caller, after an insert
+// that ended with err.
 func (c *Client) inserted(rows []*NewRow, err error) ([]*Handle, error) {
 	c.availability.observe(err)
 	var conflict *IDConflictError
 	if errors.As(err, &conflict) {
-		last := len(rows) - 1 // the one that came too late
+		last := len(rows) - 1 // of several with this ID, the last one conflicts
 		for rows[last].ID != conflict.ID && last > 0 {
 			last--
 		}
@@ -120,11 +122,11 @@ func (c *Client) inserted(rows []*NewRow, err error) ([]*Handle, error) {
 	return handles, nil
 }
 
-// dispatchInserted dispatches what has been stored for good.
+// dispatchInserted dispatches rows whose transaction has committed.
 func (c *Client) dispatchInserted(ctx context.Context, handles []*Handle) {
 	now, rows := time.Now(), make([]*Row, 0, len(handles))
 	var seen map[uuid.UUID]bool
-	if slices.ContainsFunc(handles, func(h *Handle) bool { return h.Existed }) { // twice in this call, maybe
+	if slices.ContainsFunc(handles, func(h *Handle) bool { return h.Existed }) { // perhaps twice in this call
 		seen = make(map[uuid.UUID]bool, len(handles))
 	}
 	for _, h := range handles {
@@ -143,12 +145,13 @@ func (c *Client) dispatchInserted(ctx context.Context, handles []*Handle) {
 			rows = append(rows, h.Row)
 		}
 	}
-	_ = c.dispatch(ctx, rows...) // logged, on the row, and the sweeper's
+	_ = c.dispatch(ctx, rows...) // logged, recorded on the rows and left to the sweeper
 }
 
-// RequestError says which request of EnqueueMany was refused, and why.
+// RequestError says which request of an EnqueueMany was refused, and why. Get it
+// with errors.As.
 type RequestError struct {
-	Index int // of the request, from 0
+	Index int // of the request, counted from 0
 	Err   error
 }
 
@@ -157,7 +160,7 @@ func (e *RequestError) Error() string { return e.Err.Error() }
 // Unwrap returns the reason.
 func (e *RequestError) Unwrap() error { return e.Err }
 
-// newRow checks a request and fills in the row of it.
+// newRow checks a request and fills in its row.
 func (c *Client) newRow(row *NewRow, request Request, random io.Reader) error {
 	d, ok := c.registry.lookup(request.Task)
 	if !ok {
@@ -211,9 +214,9 @@ func (c *Client) newRow(row *NewRow, request Request, random io.Reader) error {
 	return nil
 }
 
-// optionsOf are the task's options with those of the request, checked. A timeout,
-// a backoff or aliases are there only if this call asks for them: the row keeps
-// nothing else.
+// optionsOf returns the task's options with those of the request, checked. The
+// task's own timeout, backoff and aliases are left out: only those of the request
+// concern the row.
 func (d *definition) optionsOf(request Request) (options, error) {
 	o := d.options
 	o.timeout, o.backoff, o.aliases, o.strictArgs = 0, nil, nil, false
@@ -223,7 +226,7 @@ func (d *definition) optionsOf(request Request) (options, error) {
 	return o.with(request.Options)
 }
 
-// with is a copy of the options with more of them, checked.
+// with returns a copy of the options with more of them, checked.
 func (o options) with(more []Option) (options, error) {
 	for _, option := range more {
 		option(&o)
@@ -232,7 +235,7 @@ func (o options) with(more []Option) (options, error) {
 		return o, err
 	}
 	if o.backoff != nil || o.aliases != nil || o.strictArgs {
-		return o, invalidf("Backoff, Alias and StrictArgs belong to the task (NewTask, Declare), not to one Enqueue")
+		return o, invalidf("Backoff, Alias and StrictArgs are options of the task: pass them to NewTask or Declare, not to Enqueue")
 	}
 	return o, nil
 }

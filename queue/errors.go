@@ -8,32 +8,33 @@ import (
 	"github.com/google/uuid"
 )
 
-// Errors of the store and of Enqueue. Test with errors.Is.
+// Errors of [Store] and [Client]. Test with errors.Is.
 var (
 	// ErrNotFound: no row has this ID (it never existed, or was purged).
 	ErrNotFound = errors.New("task not found")
-	// ErrIDConflict: the caller chose an ID that another task, or the same
-	// task with other arguments, has already.
+	// ErrIDConflict: the ID of [WithID] is that of another task, or of the same
+	// task with other arguments. Nothing was stored.
 	ErrIDConflict = errors.New("this id belongs to another task already")
-	// ErrInvalid: the request cannot be accepted as it stands; nothing was
-	// stored. The message names the field and what it accepts.
+	// ErrInvalid: the request cannot be accepted, and nothing was stored. The
+	// message names the field and what it accepts.
 	ErrInvalid = errors.New("invalid request")
-	// ErrUnavailable: the database could not do the work now. Nothing is known
-	// to be wrong with the request; retry it. ErrLocked, ErrContended, ErrNoAnswer
-	// and ErrPoolExhausted are ErrUnavailable too, and say more precisely why; an
-	// error that is none of them is a database that cannot be reached, or that
-	// refuses the work (a restart, a failover, a full disk).
+	// ErrUnavailable: the database could not do the work now; the same request may
+	// succeed later. [ErrLocked], [ErrContended], [ErrNoAnswer] and
+	// [ErrPoolExhausted] are ErrUnavailable too, and more precise; without one of
+	// them the database cannot be reached, or refuses the work (a restart, a
+	// failover, a full disk).
 	ErrUnavailable = errors.New("database unavailable")
-	// ErrNoEffect, in an ErrUnavailable of Claim or ClaimNext: the database was not
-	// asked, or it refused, so nothing was claimed. Without it the claim may have
-	// been made although its answer did not arrive.
+	// ErrNoEffect, in an ErrUnavailable of Claim or ClaimNext: the statement did not
+	// reach the database, or was refused, so nothing was claimed. Without it the
+	// claim may have been made although its answer did not arrive.
 	ErrNoEffect = errors.New("nothing was changed")
-	// ErrTooLarge: the row is larger than the database accepts, such as MySQL's
-	// max_allowed_packet. Nothing was stored, and a retry would not help.
+	// ErrTooLarge: the row is larger than the database accepts, for example than
+	// MySQL's max_allowed_packet. Nothing was stored, and a retry would not help.
 	ErrTooLarge = errors.New("larger than the database accepts")
-	// ErrSchema: the tables are missing, or of an older version.
+	// ErrSchema: the tables are missing, or of an older version. The stores' Migrate
+	// creates and updates them.
 	ErrSchema = errors.New("database schema is missing or behind")
-	// ErrNotReady: the Client was not made with NewClient, and its Init has not
+	// ErrNotReady: the [Client] was not made with [NewClient], and its Init has not
 	// succeeded yet. Nothing was done.
 	ErrNotReady = errors.New("queue: the Client is not ready: make it with NewClient, or use it only after its Init has succeeded")
 	// ErrUnsupported: the store does not implement an optional interface, such as
@@ -49,17 +50,18 @@ type unsupportedError string
 func (e unsupportedError) Error() string      { return string(e) }
 func (unsupportedError) Is(target error) bool { return target == errors.ErrUnsupported }
 
-// Kinds of ErrUnavailable that are not an outage of the database.
+// Kinds of [ErrUnavailable] that are not an outage of the database. Test with
+// errors.Is.
 var (
 	// ErrLocked: another transaction has locked the row, so nothing was changed.
-	// It is also the Reason of a NotClaimedError.
+	// It is also the Reason of a [NotClaimedError].
 	ErrLocked error = transientError("the row is locked by another transaction")
-	// ErrContended: the database gave the statement up because of other
-	// transactions (deadlock, serialization failure, lock wait) or of a time limit
-	// of the server. Nothing was changed.
-	ErrContended error = transientError("the database gave the statement up because of other transactions or a time limit")
-	// ErrNoAnswer: the database did not answer in time; whether it did the work
-	// is unknown.
+	// ErrContended: the database aborted the statement because of other
+	// transactions (deadlock, serialization failure, lock wait) or a time limit of
+	// its own. Nothing was changed.
+	ErrContended error = transientError("the database aborted the statement because of other transactions or a time limit")
+	// ErrNoAnswer: the database did not answer in time; it is not known whether it
+	// did the work.
 	ErrNoAnswer error = transientError("the database did not answer in time")
 	// ErrPoolExhausted: all connections of this process were in use for too long.
 	ErrPoolExhausted error = transientError("no free database connection")
@@ -71,9 +73,9 @@ type transientError string
 func (e transientError) Error() string      { return string(e) }
 func (transientError) Is(target error) bool { return target == ErrUnavailable }
 
-// UnavailableReason returns the sentinel that says most precisely why err is
-// ErrUnavailable or ErrClosed; nil for any other error. Its text contains nothing
-// of the database or of its address.
+// UnavailableReason returns the most precise of the errors above that err is, if err
+// is [ErrUnavailable] or [ErrClosed]; nil for any other error. Unlike err's, its text
+// contains nothing about the database or its address.
 func UnavailableReason(err error) error {
 	for _, reason := range []error{ErrLocked, ErrContended, ErrNoAnswer, ErrPoolExhausted, ErrClosed, ErrUnavailable} {
 		if errors.Is(err, reason) {
@@ -83,33 +85,33 @@ func UnavailableReason(err error) error {
 	return nil
 }
 
-// Why a claim was not given: the Reason of a NotClaimedError. Each maps to one
-// answer of the execute endpoint.
+// Why a row was not claimed: the Reason of a [NotClaimedError], which wraps it. Each
+// maps to one answer of the execute endpoint. Test with errors.Is.
 var (
 	// ErrFinal: the task has ended, or was cancelled.
 	ErrFinal = errors.New("Task is not in READY status")
 	// ErrLeased: it is running elsewhere under a live lease.
 	ErrLeased = errors.New("task is running under a live lease")
-	// ErrNotDue: its run_after lies ahead.
+	// ErrNotDue: its run_after is in the future.
 	ErrNotDue = errors.New("task is not due yet")
 	// ErrUnknownTask: no function is registered here under its name.
 	ErrUnknownTask = errors.New("task name is not registered in this version")
-	// ErrWorkerLost: its lease had expired and no attempt was left, so this
-	// claim has made it FAILED.
+	// ErrWorkerLost: its lease had expired and no attempt was left, so this claim
+	// has made it FAILED.
 	ErrWorkerLost = errors.New("the lease expired on the last attempt, and no result was stored")
 )
 
-// NotClaimedError says why a row was not claimed.
+// NotClaimedError says why a row was not claimed. Get it with errors.As.
 type NotClaimedError struct {
 	Reason error // one of the errors above
 	Row    *Row  // the row as it is now
-	// Wait is how long until the lease expires (ErrLeased) or the task is due
-	// (ErrNotDue), by the database's clock.
+	// Wait is the time until the lease expires ([ErrLeased]) or the task is due
+	// ([ErrNotDue]), by the database's clock.
 	Wait time.Duration
 }
 
-// Error is the reason. Where the row has FAILED with what its last attempt left
-// behind, it says that instead of calling its worker lost.
+// Error is the reason's text. Where the last attempt has left an error record
+// (a timeout), it is that instead of the loss of the worker.
 func (e *NotClaimedError) Error() string {
 	if e.Reason == ErrWorkerLost && e.Row != nil {
 		if n := len(e.Row.Errors); n > 0 && e.Row.Errors[n-1].ExceptionClassPath != workerLostClass {
@@ -122,22 +124,22 @@ func (e *NotClaimedError) Error() string {
 // Unwrap gives errors.Is the reason.
 func (e *NotClaimedError) Unwrap() error { return e.Reason }
 
-// How a claim can end other than by finishing the row.
+// How a claim can end other than by finishing the row, or not begin. Test with
+// errors.Is.
 var (
-	// ErrLeaseLost: the row is no longer RUNNING under this claim: the lease
-	// expired and somebody else took it, or the task was cancelled. Nothing
-	// was written. It is also the cause of a task's cancelled context.
+	// ErrLeaseLost: the row is no longer RUNNING under this claim: the lease expired
+	// and another claim was made, or the task was cancelled. Nothing was written. It
+	// is also the cause of a task's cancelled context.
 	ErrLeaseLost = errors.New("the claim was lost")
-	// ErrFinishUnknown: the database could not say whether the finish was
-	// stored.
+	// ErrFinishUnknown: it is not known whether the outcome was stored.
 	ErrFinishUnknown = errors.New("it is unknown whether the result was stored")
 	// ErrShutdown is the cause of a task's cancelled context when the process
-	// is stopping; the attempt is given back.
+	// is stopping; the attempt does not count. Nothing is claimed any more.
 	ErrShutdown = errors.New("the process is shutting down")
-	// ErrNotArmed: a task that has to wait could not be dispatched for its
-	// time, so whoever delivered it must deliver it again.
+	// ErrNotArmed: a task that is not due could not be dispatched for its time, so it
+	// has to be delivered again.
 	ErrNotArmed = errors.New("the task could not be armed for its time")
-	// ErrBusy: as many tasks are running here as the executor may run.
+	// ErrBusy: as many tasks are running here as [ExecutorConfig].Concurrency allows.
 	ErrBusy = errors.New("all task slots of this process are taken")
 )
 
@@ -155,7 +157,7 @@ func (e *ConfigError) Error() string { return "Config." + e.Field + ": " + e.Tex
 // Unwrap returns the cause.
 func (e *ConfigError) Unwrap() error { return e.Err }
 
-// IDConflictError is ErrIDConflict, and says which ID it is.
+// IDConflictError is [ErrIDConflict] with the ID.
 type IDConflictError struct{ ID uuid.UUID }
 
 func (e *IDConflictError) Error() string { return "id " + e.ID.String() + ": " + ErrIDConflict.Error() }

@@ -8,10 +8,10 @@ import (
 	"slices"
 )
 
-// What compiles and cannot work is refused at once, with the remedy.
+// This file refuses what compiles and cannot work, at once and with the remedy.
 
 // isNil reports whether v is nil, or an interface around a nil pointer: what a
-// constructor returns beside an error that was not checked.
+// constructor returns together with an error that was not checked.
 func isNil(v any) bool {
 	if v == nil {
 		return true
@@ -24,15 +24,15 @@ func isNil(v any) bool {
 	}
 }
 
-// required reports what the configuration lacks.
+// required returns the error of a required field that is not set.
 func (cfg *Config) required() error {
 	switch {
 	case cfg.Store == nil:
-		return errors.New("queue: Config.Store is required")
+		return errors.New("queue: Config.Store is required: open one, for example with pgstore.Open")
 	case isNil(cfg.Store):
 		return fmt.Errorf("queue: Config.Store is a nil %T: check the error of what opens it", cfg.Store)
 	case cfg.Registry == nil:
-		return errors.New("queue: Config.Registry is required")
+		return errors.New("queue: Config.Registry is required: make one with NewRegistry")
 	}
 	return nil
 }
@@ -51,7 +51,7 @@ func checkDispatchers(backends map[string]Backend) error {
 			continue
 		}
 		if local.wake == nil {
-			return fmt.Errorf("queue: the Local of backend %q was not made with NewLocal", name)
+			return fmt.Errorf("queue: the Local of backend %q was not made with NewLocal: make it with NewLocal", name)
 		}
 		if other, taken := locals[local]; taken {
 			return fmt.Errorf("queue: backends %q and %q have the same Local, which serves one: make another with NewLocal", other, name)
@@ -63,7 +63,7 @@ func checkDispatchers(backends map[string]Backend) error {
 
 var errNilClient = errors.New("queue: the Client is nil: check the error of NewClient or StartLocal")
 
-// check reports a Client that cannot be used, or not yet.
+// check returns the error of a Client that cannot be used, or not yet.
 func (c *Client) check() error {
 	switch {
 	case c == nil:
@@ -77,7 +77,7 @@ func (c *Client) check() error {
 
 func checkTx(tx Tx) error {
 	if isNil(tx) {
-		return invalidf("the transaction is nil: pass what Tx of the store's package, such as pgstore.Tx, makes of one that was begun, and check the error of beginning it")
+		return invalidf("the transaction is nil: pass what pgstore.Tx, sqlitestore.Tx or mysqlstore.Tx returns, and check the error of beginning the transaction")
 	}
 	return nil
 }
@@ -91,8 +91,8 @@ func (e *Executor) checkPull(from From) error {
 	return invalidf("backend_name %q is not known; known: %s (Config.Backends)", from.Backend, e.client.backendNames())
 }
 
-// errNothingRunnable is the error of a worker that could claim nothing.
-var errNothingRunnable = errors.New("queue: none of the registered tasks has a function, so nothing would ever run: give NewRegistry what the Handle of each task returns, instead of the bare declaration")
+// errNothingRunnable is the error of a worker that could never claim anything.
+var errNothingRunnable = errors.New("queue: none of the registered tasks has a function, so nothing would ever run: pass what the Handle of each task returns to NewRegistry, instead of the bare declaration")
 
 func (e *Executor) checkWork(cfg WorkConfig) error {
 	if cfg.MaxTasks < 0 || cfg.Interval < 0 {

@@ -158,7 +158,7 @@ func TestStartLocalRefusesWhatWouldNeverRun(t *testing.T) {
 	store := newStore(t)
 	for want, cfg := range map[string]queue.Config{
 		"call the store's Migrate before StartLocal": {Store: empty, Registry: runnable},
-		"give NewRegistry what the Handle":           {Store: store, Registry: declared},
+		"pass what the Handle":           {Store: store, Registry: declared},
 		"sets Config.Dispatcher":                     {Store: store, Registry: runnable, Dispatcher: &silentDispatcher{}},
 		"is a nil *sqlitestore.Store":                   {Store: (*sqlitestore.Store)(nil), Registry: runnable},
 	} {
@@ -232,7 +232,7 @@ func TestWorkRefusesWhatWouldNeverRun(t *testing.T) {
 		t.Errorf("ProcessOne: %v", err)
 	}
 	declared := newSystem(t, setup{}, queue.Declare[any, any]("t"))
-	if _, err := declared.exec.Work(t.Context(), queue.WorkConfig{}); err == nil || !strings.Contains(err.Error(), "give NewRegistry what the Handle") {
+	if _, err := declared.exec.Work(t.Context(), queue.WorkConfig{}); err == nil || !strings.Contains(err.Error(), "pass what the Handle") {
 		t.Errorf("nothing runnable: %v", err)
 	}
 	for _, r := range []queue.PurgeRequest{{}, {Statuses: []queue.Status{queue.StatusReady}}, {Statuses: []queue.Status{queue.StatusFailed}, Age: -1}} {

@@ -7,22 +7,23 @@ import (
 	"github.com/google/uuid"
 )
 
-// Defaults of a task that says nothing else.
+// Defaults of a task without the option.
 const (
 	DefaultQueue       = "default"
 	DefaultBackend     = "default"
 	DefaultMaxAttempts = 10
 )
 
-// Bounds of the options; values outside are refused with ErrInvalid.
+// Bounds of the options. NewTask panics for values outside, and Enqueue refuses them
+// with [ErrInvalid].
 const (
 	MinPriority      = -100
 	MaxPriority      = 100
 	MaxAttemptsLimit = 1000
 )
 
-// An Option sets how a task is enqueued and run. Given to NewTask or Declare it
-// is the task's default; given to Enqueue it overrides the default for one call.
+// An Option sets how a task is enqueued and run. Passed to [NewTask] or [Declare] it
+// is the task's default; passed to Enqueue it overrides the default for one call.
 type Option func(*options)
 
 type options struct {
@@ -34,7 +35,7 @@ type options struct {
 	delay       time.Duration
 	runAfter    time.Time
 	id          uuid.UUID
-	withID      bool // id was asked for
+	withID      bool // id is set
 	aliases     []string
 	backoff     func(attempt int) time.Duration
 	strictArgs  bool
@@ -44,53 +45,58 @@ func defaultOptions() options {
 	return options{queue: DefaultQueue, backend: DefaultBackend, maxAttempts: DefaultMaxAttempts}
 }
 
-// OnQueue names the queue: 1 to 100 letters, digits, "-", "_" or ".".
+// OnQueue names the queue: 1 to 100 letters, digits, "-", "_" or ".". Without it the
+// queue is [DefaultQueue].
 func OnQueue(name string) Option { return func(o *options) { o.queue = name } }
 
-// OnBackend names the backend, one of those that the Client was made with.
+// OnBackend names the backend, one of those in [Config].Backends. Without it the
+// backend is [DefaultBackend].
 func OnBackend(name string) Option { return func(o *options) { o.backend = name } }
 
-// Priority orders tasks that are due: -100 to 100, higher first. Cloud Tasks
-// queues know no priorities: there it orders only what is pulled.
+// Priority orders due tasks: -100 to 100, higher first; 0 without it. Cloud Tasks
+// has no priorities: with it, the order applies only to tasks that are pulled.
 func Priority(n int) Option { return func(o *options) { o.priority = n } }
 
-// MaxAttempts bounds how often the task is run until it is FAILED: 1 to 1000.
+// MaxAttempts is how often the task runs until it is FAILED: 1 to 1000; 10 without it.
 func MaxAttempts(n int) Option { return func(o *options) { o.maxAttempts = n } }
 
-// Timeout bounds one attempt: its context ends after d, and if the function
-// then returns an error, the attempt failed with a *TimeoutError. 0 is no limit;
-// given to Enqueue it leaves the task's.
+// Timeout bounds one attempt, up to seven days: its context ends after d, and if the
+// function then returns the context's error, the attempt has failed with a
+// [*TimeoutError]. 0 leaves it to [ExecutorConfig].Timeout; passed to Enqueue, 0
+// leaves it to the task.
 func Timeout(d time.Duration) Option { return func(o *options) { o.timeout = d } }
 
-// Delay makes the task wait for d, by the database's clock, before it is due. It
-// is refused together with RunAfter.
+// Delay makes the task wait for d, by the database's clock, before it is due. It is
+// an option of Enqueue, and refused together with [RunAfter].
 func Delay(d time.Duration) Option {
 	return func(o *options) { o.delay = d }
 }
 
-// RunAfter is the time before which the task never runs, on any attempt.
+// RunAfter is the time before which the task never runs, on any attempt: in the
+// years 1970 to 9999, with microseconds. It is an option of Enqueue.
 func RunAfter(t time.Time) Option {
 	return func(o *options) { o.runAfter = t }
 }
 
-// WithID chooses the row's ID, so that the enqueue can be repeated when its
-// answer was lost: the same task and arguments under the same ID are stored
-// once; others are refused with ErrIDConflict. The ID of zeros is refused: it
-// stands for none. It belongs to one Enqueue.
+// WithID sets the row's ID, so that the enqueue can be repeated when its answer was
+// lost: the same task and arguments under the same ID are stored once
+// ([Handle].Existed); others are refused with [ErrIDConflict]. The ID of zeros is
+// refused. It is an option of Enqueue.
 func WithID(id uuid.UUID) Option {
 	return func(o *options) { o.id, o.withID = id, true }
 }
 
-// Alias gives a task further names under which rows may have been stored, so
-// that it can be renamed while old rows wait. It belongs to NewTask or Declare.
+// Alias gives a task further names under which rows may have been stored, so that it
+// can be renamed while old rows wait. It is an option of [NewTask] or [Declare].
 func Alias(names ...string) Option {
 	return func(o *options) { o.aliases = append(o.aliases, names...) }
 }
 
-// Backoff gives a task a backoff of its own: after its attempt number n (1 for
-// the first) fails, it runs again in next(n), not before, wherever it runs; the
-// queue's backoff then has no part in it. Exponential makes such functions. A
-// next that panics counts as the usual backoff. It belongs to NewTask or Declare.
+// Backoff gives a task its own backoff: after attempt n (1 for the first) has failed,
+// the task runs again after next(n), not before, wherever it runs; the backoff of a
+// Cloud Tasks queue does not apply. [Exponential] makes such functions. If next
+// panics, the default backoff applies: from 1 s, doubled, up to 5 minutes. It is an
+// option of [NewTask] or [Declare].
 func Backoff(next func(attempt int) time.Duration) Option {
 	return func(o *options) { o.backoff = next }
 }
@@ -98,14 +104,14 @@ func Backoff(next func(attempt int) time.Duration) Option {
 var (
 	taskNamePattern  = regexp.MustCompile(`^[A-Za-z0-9_.:/-]{1,200}$`)
 	queueNamePattern = regexp.MustCompile(`^[A-Za-z0-9_.-]{1,100}$`)
-	// Every database and RFC 3339 can say these years.
+	// The years that every database and RFC 3339 can express.
 	earliestRunAfter = time.Date(1970, 1, 1, 0, 0, 0, 0, time.UTC)
 	latestRunAfter   = time.Date(9999, 12, 31, 23, 59, 59, 999_999_999, time.UTC)
 )
 
 const longestTimeout = 7 * 24 * time.Hour
 
-// check reports the first option that is out of its bounds.
+// check returns the error of the first option that is out of bounds.
 func (o *options) check() error {
 	switch {
 	case !queueNamePattern.MatchString(o.queue):

@@ -9,15 +9,15 @@ import (
 	"github.com/agnivade/levenshtein"
 )
 
-// Registry knows the tasks of a program by their names. It does not change once
-// made, so it is safe for concurrent use.
+// Registry contains the tasks of a program by their names. It never changes, so it is
+// safe for concurrent use.
 type Registry struct {
 	byName   map[string]definition // aliases too
 	runnable []string              // names and aliases that have a function, sorted
 }
 
-// NewRegistry lists the tasks that a program enqueues and runs. It panics when
-// two have the same name or alias, as http.ServeMux does for two equal patterns.
+// NewRegistry makes a registry of the tasks that a program enqueues and runs. It
+// panics when a definition is nil, or two have the same name or alias.
 func NewRegistry(defs ...Definition) *Registry {
 	r := &Registry{byName: make(map[string]definition)}
 	for i, def := range defs {
@@ -30,7 +30,7 @@ func NewRegistry(defs ...Definition) *Registry {
 		}
 		for _, name := range append([]string{d.name}, d.options.aliases...) {
 			if _, taken := r.byName[name]; taken {
-				panic(fmt.Sprintf("queue: two tasks are named %q", name))
+				panic(fmt.Sprintf("queue: NewRegistry: two tasks are named %q: list each task once, and give the other one another name", name))
 			}
 			r.byName[name] = d
 			if d.run != nil {
@@ -42,7 +42,7 @@ func NewRegistry(defs ...Definition) *Registry {
 	return r
 }
 
-// TaskInfo describes one registered task.
+// TaskInfo describes one registered task: its defaults, and whether it can run here.
 type TaskInfo struct {
 	Name        string        `json:"name"`
 	Aliases     []string      `json:"aliases,omitempty"`
@@ -55,7 +55,7 @@ type TaskInfo struct {
 	StrictArgs  bool          `json:"strict_args,omitempty"` // arguments with unknown fields are refused
 }
 
-// Tasks describes the registered tasks in the order of their names.
+// Tasks describes the registered tasks, sorted by name.
 func (r *Registry) Tasks() []TaskInfo {
 	var infos []TaskInfo
 	for name, d := range r.byName {
@@ -77,8 +77,8 @@ func (r *Registry) lookup(name string) (definition, bool) {
 	return d, ok
 }
 
-// unknown is the refusal of a name that is not registered, with the names that
-// were probably meant.
+// unknownTask returns the error of a name that is not registered, with the names that
+// were probably meant, or else those that are registered.
 func (r *Registry) unknownTask(name string) error {
 	var near []string
 	for known := range r.byName {
@@ -93,14 +93,17 @@ func (r *Registry) unknownTask(name string) error {
 	if len(near) > 0 {
 		return invalidf("task %.200q is not registered; did you mean %s?", name, strings.Join(near, ", "))
 	}
+	if len(r.byName) == 0 {
+		return invalidf("task %.200q is not registered; no task is: pass the tasks to NewRegistry", name)
+	}
 	all := make([]string, 0, len(r.byName))
 	for known := range r.byName {
 		all = append(all, known)
 	}
 	slices.Sort(all)
-	const most = 10
-	if rest := len(all) - most; rest > 0 {
-		all = append(all[:most], fmt.Sprintf("and %d more", rest))
+	const limit = 10
+	if rest := len(all) - limit; rest > 0 {
+		all = append(all[:limit], fmt.Sprintf("and %d more", rest))
 	}
 	return invalidf("task %.200q is not registered; registered: %s", name, strings.Join(all, ", "))
 }

@@ -69,8 +69,9 @@ func (c *Client) sweep(ctx context.Context, limit int, background bool) (SweepRe
 	return s.result, err
 }
 
-// SweepEvery sweeps now and then at every interval until ctx ends. It panics when
-// the interval is not positive, and when the client is not ready.
+// SweepEvery sweeps at once and then at every interval until ctx ends. Errors are
+// logged. It panics when the interval is not positive, and when the client is not
+// ready.
 func (c *Client) SweepEvery(ctx context.Context, interval time.Duration) {
 	if err := c.check(); err != nil {
 		panic(err)

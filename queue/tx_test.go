@@ -157,7 +157,7 @@ func TestEnqueueTxRefusesBadRequests(t *testing.T) {
 	if _, err := l.client.EnqueueTx(t.Context(), q, "t", "other", queue.WithID(id)); !errors.As(err, &refused) || !errors.Is(err, queue.ErrIDConflict) {
 		t.Errorf("taken id: %v", err)
 	}
-	if _, err := l.client.EnqueueTx(t.Context(), nil, "t", nil); !errors.Is(err, queue.ErrInvalid) || !strings.Contains(err.Error(), "pgstore.Tx") {
+	if _, err := l.client.EnqueueTx(t.Context(), nil, "t", nil); !errors.Is(err, queue.ErrInvalid) || !strings.Contains(err.Error(), "sqlitestore.Tx") {
 		t.Errorf("no transaction: %v", err)
 	}
 }
