@@ -162,9 +162,6 @@ func realMain(ctx context.Context, args []string, env config.Environment, p *pro
 	case errors.As(err, &usage), errors.As(err, &problem):
 		p.say("%s", p.sources.Describe(err))
 		return 2
-	case errors.Is(err, queue.ErrSchema):
-		p.say("%s (run: %s migrate)", oneLine(err), p.name)
-		return 1
 	default:
 		p.say("%s%s", oneLine(err), p.hint(err))
 		return 1
