@@ -1,8 +1,8 @@
 # The server as one static binary in an image without a shell, for Cloud Run.
-# `make pin-images` pins both base images by digest, and Dependabot renews the digests.
+# `make pin-images` pins both base images by digest, and Dependabot updates the digests.
 FROM golang:1.26 AS build
 WORKDIR /src
-# Modules change less often than code: the next build reuses this layer.
+# Modules change less often than code, so the next build reuses this layer.
 COPY go.mod go.sum ./
 RUN go mod download && go mod verify
 COPY . .

@@ -7,10 +7,10 @@ TOOLS   := $(CURDIR)/.tools
 GOLANGCI_LINT_VERSION := v2.15.0
 GOLANGCI_LINT := $(TOOLS)/golangci-lint-$(GOLANGCI_LINT_VERSION)
 
-# The race detector watches everything but SQLite's own code, which is C translated
-# to Go: watched, it takes three times the CPU. Only that package may be left out: it
+# The race detector instruments everything but SQLite's own code, which is C translated
+# to Go: instrumented, it takes three times the CPU. Only that package may be excluded: it
 # instantiates no generic function of the standard library, whose copies in a program
-# are one, so that one that is not watched would hide how goroutines synchronize.
+# are shared, so an uninstrumented copy would hide how goroutines synchronize.
 RACE := -race -gcflags=modernc.org/sqlite/lib=-race=false
 
 .PHONY: help
@@ -66,7 +66,7 @@ pin-images: ## Pin the base images of the Dockerfile by digest.
 	@./tools/pin-images.sh
 
 .PHONY: bench
-bench: ## Speed beside River, Asynq, DBOS and two yardsticks, on servers of its own: a table, bench/results.json (a quarter of an hour).
+bench: ## Speed compared with River, Asynq, DBOS and two yardsticks, on private servers: a table, bench/results.json (a quarter of an hour).
 	cd bench && $(GO) run .
 
 .PHONY: bench-quick
@@ -78,7 +78,7 @@ bench-publish: ## Write docs/benchmarks.md and its charts from bench/results.jso
 	cd bench && $(GO) run . -publish
 
 .PHONY: bench-deps
-bench-deps: ## What each dependency adds to the server's start and size: a table, bench/dependencies.json.
+bench-deps: ## The cost of each dependency in the server's start and size: a table, bench/dependencies.json.
 	cd bench && $(GO) run . -deps
 
 .PHONY: bench-micro
@@ -95,7 +95,7 @@ bench-test: $(GOLANGCI_LINT) ## Vet, lint and test the benchmark's own module.
 	cd bench && $(GO) vet ./... && $(GOLANGCI_LINT) run ./... && $(GO) test ./...
 
 .PHONY: bench-simulate
-bench-simulate: ## What systems of several sizes can do, and what limits them, simulated: the tables of docs/scaling.md.
+bench-simulate: ## Simulate systems of several sizes and their limits: the tables of docs/scaling.md.
 	cd bench && $(GO) run ./simulate
 
 .PHONY: fuzz
@@ -103,15 +103,15 @@ fuzz: ## Fuzz each target for half a minute.
 	@./tools/fuzz.sh 30s
 
 .PHONY: model
-model: ## Check the protocol's model, and that it fails without any one guard (about a minute; installs spin).
+model: ## Check the protocol's model, and that it fails when any guard is removed (about a minute; installs spin).
 	@./tools/model.sh
 
 .PHONY: chaos
-chaos: deps ## A minute of everything failing on PostgreSQL, less on the others, and whether the account comes out even.
+chaos: deps ## A minute of every fault at once on PostgreSQL, less on the others, with an audit that must balance.
 	$(GO) test ./internal/chaos -run 'TestChaos|TestJudge' -v -count=1 -timeout 20m -chaos.duration=60s -chaos.rate=200
 
 .PHONY: chaos-mutations
-chaos-mutations: deps ## Take the product's guards away, one at a time: the chaos run must notice each.
+chaos-mutations: deps ## Remove the product's guards, one at a time: the chaos run must detect each.
 	$(GO) test ./internal/chaos -run TestMutations -v -count=1 -timeout 1h -chaos.mutations
 
 SOAK ?= 30m

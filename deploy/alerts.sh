@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # Creates the alerting policies and the dashboard of deploy/telemetry in a Google
-# Cloud project. It can be run again at any time: what exists stays as it is; to
-# renew a policy, delete it first. It works before the server has written its first metric.
+# Cloud project. It can be run again at any time and does not change what exists: to
+# update a policy, delete it first. It works before the server has written its first metric.
 #
 #   deploy/alerts.sh --project my-project --dry-run
 #

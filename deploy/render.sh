@@ -4,7 +4,7 @@
 #   deploy/render.sh service.yaml SERVICE=claimcheck IMAGE=… > filled-in.yaml
 #
 # A placeholder that is left over, and a value that the file has no place for, are
-# errors: a manifest is never printed by halves.
+# errors: a manifest is never printed in part.
 set -euo pipefail
 
 die() {

@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # The whole path on one machine: the server in cloudtasks mode on an embedded
-# database, a fake Cloud Tasks that delivers over HTTP with tokens of its own,
+# database, a fake Cloud Tasks that delivers over HTTP with its own tokens,
 # and two tasks, of which one fails twice before it succeeds.
 set -euo pipefail
 cd "$(dirname "$0")/.."
@@ -16,13 +16,13 @@ cleanup() {
 }
 trap cleanup EXIT
 
-# wait_for FILE TEXT waits until a log holds the text, or fails after 10 s.
+# wait_for FILE TEXT waits until a log contains the text, or fails after 10 s.
 wait_for() {
 	for _ in $(seq 100); do
 		grep -q "$2" "$1" && return
 		sleep 0.1
 	done
-	echo "this did not come up:" >&2
+	echo "this did not start:" >&2
 	cat "$1" >&2
 	exit 1
 }
@@ -58,7 +58,7 @@ for task in '{"task":"demo.echo","args":{"hello":"cloud"}}' '{"task":"demo.flaky
 done
 
 echo
-echo "a stranger's delivery: $(curl -sS -X POST "http://$listen/tasks/execute/$id/")"
+echo "a delivery without a token: $(curl -sS -X POST "http://$listen/tasks/execute/$id/")"
 echo
 echo "the server's log:"
 cat "$dir/server.log"

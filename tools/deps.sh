@@ -15,7 +15,7 @@ has_postgres() {
 }
 [ -n "${CLAIMCHECK_TEST_POSTGRES:-}" ] || has_postgres || missing+=(postgresql)
 
-# The transaction pooler that many put before PostgreSQL.
+# A transaction pooler, which is often used in front of PostgreSQL.
 { command -v pgbouncer >/dev/null || [ -x /usr/sbin/pgbouncer ]; } || missing+=(pgbouncer)
 
 # MariaDB likewise. Some tests stop and crash a server, so that these programs
@@ -23,7 +23,7 @@ has_postgres() {
 has() { command -v "$1" >/dev/null || [ -x "/usr/sbin/$1" ]; }
 { has mariadbd && has mariadb-install-db; } || missing+=(mariadb-server)
 
-# The admin's pages are looked at in a real browser.
+# The admin's pages are tested in a real browser.
 has_browser() {
 	local name
 	for name in chromium chromium-browser google-chrome google-chrome-stable; do

@@ -24,9 +24,9 @@ if [ ${#missing[@]} -gt 0 ]; then
 	fi
 fi
 
-# One run a line: what it is called, whether it looks for a broken assertion
-# (safety) or for a way to go on for ever (liveness), which property it must
-# violate, and its macros.
+# One run a line: its name, whether it looks for a broken assertion (safety) or
+# for an endless execution (liveness), the property that it must violate, and its
+# macros.
 runs='
 nothing,liveness liveness none -DFAULTS=2
 nothing,safety safety none -DFAULTS=3
@@ -93,6 +93,6 @@ while read -r name kind want flags; do
 	echo "$name $kind $want $work/$(printf '%02d' $n)${flags:+ $flags}" # a blank at the end would join lines
 done <<<"$runs" | xargs -P 2 -L 1 bash -euo pipefail -c 'check "$@"' check
 
-printf '%-28s %-26s %10s %8s\n' 'guard taken out' 'property violated' states 'CPU s'
+printf '%-28s %-26s %10s %8s\n' 'guard removed' 'property violated' states 'CPU s'
 cat "$work"/*/line
 ! grep -q WRONG "$work"/*/line

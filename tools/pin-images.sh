@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # Pins the base images of the Dockerfile by digest: asks each image's registry for
 # the digest of the tag and writes FROM IMAGE:TAG@DIGEST. Dependabot
-# (.github/dependabot.yml) renews digests from then on.
+# (.github/dependabot.yml) updates digests from then on.
 set -euo pipefail
 file=${1:-$(cd "$(dirname "$0")/.." && pwd)/Dockerfile}
 

@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # Prints the packages whose tests need nothing but Go: no database server, no
-# browser, no process. It goes by what the tests import, so a new test sorts its
-# package by itself. `make check` runs these; `make test` runs all packages.
+# browser, no process. It decides by the imports of the tests, so it needs no
+# list. `make check` runs these; `make test` runs all packages.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
