@@ -30,7 +30,13 @@ func (p *program) adminPages(app *App, access admin.Access) (http.Handler, error
 	cfg := admin.Config{
 		Client: app.client, Access: access, Logger: app.log, Mode: app.mode, Version: p.build().Version, CheckSchema: func(ctx context.Context) error { return stores.CheckSchema(ctx, app.db) },
 		Dispatches: app.mode != config.ModePull,
-		Redact:     func(task string) bool { return slices.Contains(p.config.Settings.AdminRedact, task) },
+		Remedies: admin.Remedies{
+			Login:       "It is the secret in ADMIN_TOKEN, or ADMIN_READONLY_TOKEN.",
+			Schema:      "Run: " + p.name + " migrate",
+			Connections: "DB_MAX_CONNS allows more.",
+			Sweeper:     "Check the schedule that calls /tasks/sweep/, or run: " + p.name + " sweep",
+		},
+		Redact: func(task string) bool { return slices.Contains(p.config.Settings.AdminRedact, task) },
 	}
 	switch app.mode {
 	case config.ModeLocal:

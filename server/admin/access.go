@@ -100,13 +100,13 @@ func withLogin(access Access) (loginer, bool) {
 	return nil, false
 }
 
-// Tokens lets in who logs in with one of two secrets (ADMIN_TOKEN,
-// ADMIN_READONLY_TOKEN); an empty one is nobody's. Sessions last twelve hours, on
-// every instance that has the same secrets, and end when these change, and with
-// the logout, which is kept in the audit log.
+// Tokens admits users who log in with one of two secrets; an empty one admits
+// nobody. Sessions last twelve hours, are valid on every instance that has the same
+// secrets, and end when these change or the user logs out, which the audit log
+// records.
 //
-// Wrong tokens are limited by the address that they come from, as [ClientAddress]
-// finds it; a right one is never refused for what came from elsewhere.
+// Wrong tokens are limited by client address, as [ClientAddress] finds it; the right
+// one is never refused because of requests from other addresses.
 func Tokens(admin, readOnly string, options ...TokensOption) Access {
 	t := &tokens{guesses: newGuesses(), address: remoteAddress}
 	for _, option := range options {

@@ -108,7 +108,7 @@ func (h *handler) carryOn(v *visit, o order, so *progress) (more bool, err error
 
 // stopped says of an action that could not go on how far it came.
 func (h *handler) stopped(o order, so progress, err error) error {
-	told := explain(err)
+	told := h.explain(err)
 	h.Logger.Warn("an action on the admin's pages stopped", "action", o.Action, "target", o.Words, "done", so.Done, "error", err)
 	if so.Done == 0 {
 		return told

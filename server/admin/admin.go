@@ -51,6 +51,18 @@ type Config struct {
 	// CheckSchema reports a schema that is behind; nil: it is not asked. It is
 	// asked until it answers nil, at most once in a minute.
 	CheckSchema func(ctx context.Context) error
+	// Remedies complete messages whose remedy depends on the program.
+	Remedies Remedies
+}
+
+// Remedies are sentences that pages show behind a problem, each saying what to do
+// about it in this program: which command to run, which setting to change. Empty
+// ones are left out.
+type Remedies struct {
+	Login       string // below the login form: where the token is found
+	Schema      string // the database schema is behind
+	Connections string // no database connection was free
+	Sweeper     string // the sweeper has not run for a long time
 }
 
 // Link leads from a task to a page elsewhere.

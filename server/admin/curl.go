@@ -18,7 +18,7 @@ const curlArgs = 8 << 10
 // curls are the calls that run a task, and that enqueue it anew. Where the API
 // is, and the token, are for the reader to set: a page does not know them.
 func curls(row *queue.Row, redacted bool) []curl {
-	const post = `curl -X POST -H "Authorization: Bearer $TASK_API_TOKEN" `
+	const post = `curl -X POST -H "Authorization: Bearer $TOKEN" `
 	address := "/tasks/execute/" + row.ID.String() + "/"
 	if row.Status == queue.StatusFailed {
 		address += "?allow_retry=true"

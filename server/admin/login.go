@@ -15,6 +15,7 @@ type loginForm struct {
 	layout
 	Next  string
 	Wrong string
+	Where string // where the token is found
 }
 
 // Bounds of what is read from someone who has not logged in.
@@ -84,7 +85,7 @@ func readLogin(v *visit) (url.Values, error) {
 
 // loginPage asks for the token, and then returns to next.
 func (h *handler) loginPage(v *visit, status int, wrong, next string) error {
-	page := loginForm{layout: h.layout(v, "Log in", ""), Wrong: wrong, Next: next}
+	page := loginForm{layout: h.layout(v, "Log in", ""), Wrong: wrong, Next: next, Where: h.Remedies.Login}
 	if len(page.Next) > maxNext {
 		page.Next = h.link("/")
 	}

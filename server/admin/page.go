@@ -130,7 +130,7 @@ type errorPage struct {
 
 // fail shows an error. What people are not told goes to the log.
 func (h *handler) fail(v *visit, err error) {
-	told := explain(err)
+	told := h.explain(err)
 	if told.status == http.StatusInternalServerError {
 		h.Logger.Error("admin page failed", "method", v.r.Method, "path", v.path, "error", err)
 	}

@@ -6,6 +6,7 @@ import (
 	"net/http"
 	"net/url"
 	"path"
+	"slices"
 	"strings"
 	"time"
 
@@ -202,8 +203,8 @@ func (e *pageError) Error() string { return e.title + ": " + e.text }
 
 var errReadOnly = &pageError{http.StatusForbidden, "You may look, not change", "You are logged in read-only. Nothing was done."}
 
-// explain is what people are told of an error.
-func explain(err error) *pageError {
+// explain returns an error as a page shows it.
+func (h *handler) explain(err error) *pageError {
 	var page *pageError
 	var tooLarge *http.MaxBytesError
 	switch {
@@ -216,13 +217,13 @@ func explain(err error) *pageError {
 	case errors.Is(err, queue.ErrInvalid):
 		return &pageError{http.StatusBadRequest, "That cannot be done", err.Error()}
 	case errors.Is(err, queue.ErrSchema):
-		return &pageError{http.StatusServiceUnavailable, "The database is behind", "Its tables are missing or of an older version: run the migrate command of this program"}
+		return &pageError{http.StatusServiceUnavailable, "The database is behind", sentences("Its tables are missing or old.", h.Remedies.Schema)}
 	case errors.Is(err, queue.ErrLocked):
 		return &pageError{http.StatusConflict, "The task is locked", "Another transaction has locked it. It was not changed: try again when that has ended."}
 	case errors.Is(err, queue.ErrContended):
 		return &pageError{http.StatusServiceUnavailable, "The database was busy", "It gave up because of other transactions or a time limit. Nothing was changed: try again in a moment."}
 	case errors.Is(err, queue.ErrPoolExhausted):
-		return &pageError{http.StatusServiceUnavailable, "No database connection was free", "All connections of this process are in use (DB_MAX_CONNS). Try again in a moment."}
+		return &pageError{http.StatusServiceUnavailable, "No database connection was free", sentences("All connections of this process are in use. Try again in a moment.", h.Remedies.Connections)}
 	case errors.Is(err, queue.ErrTooLarge):
 		return &pageError{http.StatusRequestEntityTooLarge, "Too large", "The database does not accept a task of this size. Nothing was done."}
 	case errors.Is(err, queue.ErrNoAnswer):
@@ -233,4 +234,9 @@ func explain(err error) *pageError {
 		return &pageError{http.StatusServiceUnavailable, "It took too long", "The database was not done in time. Try again in a moment."}
 	}
 	return &pageError{http.StatusInternalServerError, "Something went wrong", "The log of this program says what."}
+}
+
+// sentences joins those that are not empty.
+func sentences(list ...string) string {
+	return strings.Join(slices.DeleteFunc(list, func(s string) bool { return s == "" }), " ")
 }

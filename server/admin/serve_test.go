@@ -226,14 +226,17 @@ func TestFormsLeadOnlyToThesePages(t *testing.T) {
 }
 
 func TestFailuresAreExplained(t *testing.T) {
-	s := newSite(t, nil)
+	s := newSite(t, func(c *admin.Config, _ *queue.Config) {
+		c.Remedies = admin.Remedies{Schema: "Run: my-program migrate", Connections: "MY_POOL allows more."}
+	})
 	for err, want := range map[error]struct {
 		status int
 		says   string
 	}{
 		queue.ErrUnavailable:           {503, "The database is unavailable"},
 		queue.ErrNoAnswer:              {503, "The database did not answer in time"},
-		queue.ErrSchema:                {503, "run the migrate command"},
+		queue.ErrSchema:                {503, "Its tables are missing or old. Run: my-program migrate</p>"},
+		queue.ErrPoolExhausted:         {503, "Try again in a moment. MY_POOL allows more.</p>"},
 		errors.New("secret: dsn=p4ss"): {500, "The log of this program says what"},
 	} {
 		s.store.fail(err)

@@ -62,8 +62,8 @@ func (h *handler) sweeperWarning(marks map[string]time.Time, now time.Time) (war
 	if seen {
 		w.Title = "The sweeper was last seen " + span(now.Sub(last)) + " ago"
 	}
-	w.Why = fmt.Sprintf("It should come every %s. Until it does, tasks whose ticket was lost, or whose worker stopped, stay where they are. "+
-		"Check the schedule that calls /tasks/sweep/, or run: server sweep", span(h.SweepEvery))
+	w.Why = sentences(fmt.Sprintf("It should run every %s. Until it does, tasks whose ticket was lost, or whose worker stopped, stay where they are.",
+		span(h.SweepEvery)), h.Remedies.Sweeper)
 	return w, true
 }
 
