@@ -67,7 +67,7 @@ func CheckName(job string) error {
 	return nil
 }
 
-// New returns a Dispatcher that runs tasks as executions of a job, which has a
+// New returns a [Dispatcher] that runs tasks as executions of a job, which has a
 // full name, like "projects/acme/locations/europe-west1/jobs/claimcheck".
 func New(runner Runner, job string) (*Dispatcher, error) {
 	if err := CheckName(job); err != nil {
@@ -85,7 +85,7 @@ func (d *Dispatcher) CheckTimeout(timeout time.Duration) error {
 }
 
 // Dispatch starts an execution for each ticket that is due, and waits for none
-// of them. The others are the sweeper's.
+// of them. Tickets that are not due are left to the sweeper.
 func (d *Dispatcher) Dispatch(ctx context.Context, tickets ...queue.Ticket) error {
 	var (
 		group  errgroup.Group
@@ -114,8 +114,7 @@ func (d *Dispatcher) Dispatch(ctx context.Context, tickets ...queue.Ticket) erro
 	return nil
 }
 
-// newRequest is what is asked of the service for one ticket. A task without a
-// timeout has as long as the job's own settings say.
+// newRequest builds the request for one ticket. A task without a timeout has as long as the job's own settings say.
 func newRequest(job string, ticket queue.Ticket) *runpb.RunJobRequest {
 	overrides := &runpb.RunJobRequest_Overrides{
 		TaskCount: 1,

@@ -1,7 +1,7 @@
 // Package cloudrunjobs runs each task as an execution of a Cloud Run job: it is
-// the queue.Dispatcher of tasks that take longer than a request may.
+// the [queue.Dispatcher] of tasks that take longer than a request may.
 //
-// Where it stands in the path:
+// Its place in the path:
 //
 //	enqueue → row → ticket → Cloud Run Jobs → server run ID → executor
 //	                         ^^^^^^^^^^^^^^

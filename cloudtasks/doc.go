@@ -1,7 +1,7 @@
 // Package cloudtasks sends tickets through Google Cloud Tasks: it is the
 // queue.Dispatcher of Cloud Run and App Engine.
 //
-// Where it stands in the path:
+// Its place in the path:
 //
 //	enqueue → row → ticket → Cloud Tasks → POST → oidc → executor
 //	                         ^^^^^^^^^^^
@@ -16,7 +16,7 @@
 // The files follow the ticket: config.go checks the [Config], request.go turns
 // a ticket into a CreateTaskRequest (a pure function), dispatcher.go sends it,
 // with retries of its own because Google's client has none for CreateTask, and
-// explain.go says what a refusal means and how to fix it. Dial makes the
+// explain.go says what a refusal means and how to fix it. [Dial] makes the
 // client, for the service or for an emulator.
 //
 // Package cloudtaskstest is a fake of the service for tests.

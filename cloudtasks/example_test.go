@@ -52,6 +52,30 @@ func Example() {
 	// https://worker-123.europe-west1.run.app
 }
 
+// Several queues of Cloud Tasks share the tickets of one queue of tasks: each
+// delivers at most 500 a second.
+func ExampleConfig_QueueID() {
+	cfg := cloudtasks.Config{QueueAliases: map[string][]string{"emails": {"emails-0", "emails-1", "emails-2"}}}
+	for _, id := range []string{"0195528e-7c00-7000-8000-000000000001", "0195528e-7c00-7000-8000-00000000000a"} {
+		queueID, err := cfg.QueueID("emails", uuid.MustParse(id))
+		fmt.Println(queueID, err)
+	}
+	// Output:
+	// emails-1 <nil>
+	// emails-2 <nil>
+}
+
+// An emulator is called in plaintext and without credentials.
+func ExampleDial() {
+	client, err := cloudtasks.Dial(context.Background(), cloudtasks.DialConfig{EmulatorHost: "127.0.0.1:8123"})
+	if err != nil {
+		log.Fatal(err)
+	}
+	defer client.Close() // a connection is made by the first call
+	fmt.Println("ready")
+	// Output: ready
+}
+
 // New reports all fields that are missing or wrong at once.
 func ExampleNew_errors() {
 	_, err := cloudtasks.New(nil, cloudtasks.Config{

@@ -74,7 +74,7 @@ func (e *LeftoverError) Unwrap() error { return e.Err }
 // Refusal is what a refused call is about.
 type Refusal int
 
-// The refusals that the service's texts tell apart.
+// The refusals that the service's texts distinguish.
 const (
 	RefusedUnknown  Refusal = iota // the text does not say
 	RefusedQueue                   // the permission on the queue is missing
@@ -89,7 +89,7 @@ func WhyRefused(err error) Refusal {
 	text := err.Error()
 	_, service, found := strings.Cut(text, "desc = ")
 	if found {
-		text = service // what stands before it is ours, and names both
+		text = service // the text before it is from explain, and names both
 	}
 	switch {
 	case googleapi.Disabled(text):

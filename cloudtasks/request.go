@@ -68,8 +68,7 @@ func RequestMargin(requestTimeout time.Duration) time.Duration {
 // queue's backoff times the retry.
 const query = "?fail_on_error=true"
 
-// newCreateTaskRequest builds what is asked of the service for one ticket. cfg
-// has been checked. It depends on nothing but its arguments.
+// newCreateTaskRequest builds the request for one ticket. cfg has been checked. It depends on nothing but its arguments.
 func newCreateTaskRequest(cfg Config, ticket queue.Ticket, now time.Time) (*cloudtaskspb.CreateTaskRequest, error) {
 	queueID, err := cfg.QueueID(ticket.Queue, ticket.ID)
 	if err != nil {

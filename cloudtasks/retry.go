@@ -27,7 +27,7 @@ const (
 
 // create creates the task, or finds that a task of this name exists already.
 func (d *Dispatcher) create(ctx context.Context, request *cloudtaskspb.CreateTaskRequest) error {
-	var answered error // what the service said last, if it said anything
+	var answered error // the last answer of the service, if there was one
 	for call := 1; ; call++ {
 		err := d.createOnce(ctx, request)
 		code := status.Code(err)
@@ -40,7 +40,7 @@ func (d *Dispatcher) create(ctx context.Context, request *cloudtaskspb.CreateTas
 		case code == codes.AlreadyExists && request.GetTask().GetName() != "":
 			return nil // that is what the name is for
 		case !passing(code) || call == maxCreateCalls || !sleep(ctx, d.backoff(code, call)):
-			return answered // it tells more than that time is up
+			return answered // more useful than "deadline exceeded"
 		}
 	}
 }

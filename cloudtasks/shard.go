@@ -5,6 +5,7 @@ import (
 	"maps"
 	"slices"
 
+	"github.com/cespare/xxhash/v2"
 	"github.com/google/uuid"
 
 	"github.com/claimcheck-go/claimcheck/queue"
@@ -52,9 +53,9 @@ func (cfg Config) QueueIDs(name string) ([]string, error) {
 
 // QueueID returns the Cloud Tasks queue that the tickets of a task go through.
 // It depends on nothing but the task's ID and the names of the queues, in any
-// order: all tickets of a row, whoever sends them and when, meet in one queue,
-// where a name is known to be taken. Another queue more takes its share from
-// each of the others, and changes nothing else.
+// order: all tickets of a row, whichever process sends them and when, go through
+// one queue, where a name is known to be taken. A further queue takes its share
+// from each of the others, and changes nothing else.
 func (cfg Config) QueueID(name string, task uuid.UUID) (string, error) {
 	ids, err := cfg.QueueIDs(name)
 	if err != nil {
@@ -74,28 +75,15 @@ func (cfg Config) QueueID(name string, task uuid.UUID) (string, error) {
 	return best, nil
 }
 
-// weigh says how much a queue wants a task; the one that wants it most gets it
-// (rendezvous hashing). It is FNV-1a over the queue's ID and all bytes of the
-// task's, since those of a UUIDv7 begin with the time. FNV leaves the last bytes
-// in the low bits, and so the finalizer of MurmurHash3 spreads them over all.
+// weigh returns the weight of a queue for a task: the queue with the highest gets
+// it (rendezvous hashing). It hashes all bytes of the task's ID, since those of a
+// UUIDv7 begin with the time.
 func weigh(queueID string, task uuid.UUID) uint64 {
-	const offset, prime = 14695981039346656037, 1099511628211
-	h := uint64(offset)
-	for i := range len(queueID) {
-		h = (h ^ uint64(queueID[i])) * prime
-	}
-	for _, b := range task {
-		h = (h ^ uint64(b)) * prime
-	}
-	h ^= h >> 33
-	h *= 0xff51afd7ed558ccd
-	h ^= h >> 33
-	h *= 0xc4ceb9fe1a85ec53
-	return h ^ h>>33
+	return xxhash.Sum64(append([]byte(queueID), task[:]...))
 }
 
-// Shard names the Cloud Tasks queue that a ticket goes through, and says how
-// many its queue has.
+// Shard returns the Cloud Tasks queue that a ticket goes through, and how many its
+// queue has.
 func (d *Dispatcher) Shard(ticket queue.Ticket) (name string, of int) {
 	ids, err := d.cfg.QueueIDs(ticket.Queue)
 	if err != nil {

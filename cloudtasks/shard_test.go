@@ -73,7 +73,7 @@ func TestATaskKeepsItsShard(t *testing.T) {
 	names := shardNames(4)
 	reversed := slices.Clone(names)
 	slices.Reverse(reversed)
-	want := []string{"prod-emails-0", "prod-emails-1", "prod-emails-2", "prod-emails-2", "prod-emails-0", "prod-emails-0"}
+	want := []string{"prod-emails-1", "prod-emails-1", "prod-emails-1", "prod-emails-3", "prod-emails-1", "prod-emails-1"}
 	for i, name := range want {
 		task := testID
 		task[15] = byte(i)

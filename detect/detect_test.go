@@ -98,7 +98,7 @@ func TestPieces(t *testing.T) {
 	}
 	remedies := map[string]string{
 		"project": "set the variable GOOGLE_CLOUD_PROJECT", "location": "set the variable CLOUD_RUN_REGION",
-		"host": "give the URL", "account": "give the account",
+		"host": "set the URL", "account": "set the account",
 	}
 	long := strings.Repeat("a", 54)
 	for _, tc := range []struct {
@@ -159,8 +159,8 @@ func TestPieces(t *testing.T) {
 		{question: "host", name: "version of the default service", env: standard, config: detect.Config{PinVersion: true}, want: "v1-dot-staging.appspot.com (variable GAE_VERSION, variable GAE_APPLICATION)"},
 		{question: "host", name: "version unknown", env: standard.with("GAE_VERSION", "-"), config: detect.Config{PinVersion: true}, want: "error: GAE_VERSION is not set"},
 		{question: "host", name: "the application's project, not the configured one", env: standard.with("GOOGLE_CLOUD_PROJECT", "queues"), want: "staging.appspot.com (variable GAE_APPLICATION)"},
-		{question: "host", name: "somebody else's host", env: standard, config: detect.Config{AppEngineHost: "staging.evil.example"}, want: "error: does not belong to project staging"},
-		{question: "host", name: "somebody else's project", env: standard, config: detect.Config{AppEngineHost: "other.uc.r.appspot.com"}, want: "error: does not belong to project staging"},
+		{question: "host", name: "a foreign host", env: standard, config: detect.Config{AppEngineHost: "staging.evil.example"}, want: "error: does not belong to project staging"},
+		{question: "host", name: "the host of another project", env: standard, config: detect.Config{AppEngineHost: "other.uc.r.appspot.com"}, want: "error: does not belong to project staging"},
 		{question: "host", name: "a subdomain too deep", env: standard, config: detect.Config{AppEngineHost: "staging.a.b.r.appspot.com"}, want: "error: does not belong to project staging"},
 		{question: "host", name: "domain-scoped", env: env{"GAE_APPLICATION": "s~example.com:shop", "GAE_SERVICE": "back"}, want: "back-dot-shop.example.com (variable GAE_SERVICE, variable GAE_APPLICATION)"},
 		{question: "host", name: "long version and service", env: standard.with("GAE_SERVICE", long, "GAE_VERSION", "v1"), want: "error: may have 63"},

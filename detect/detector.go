@@ -5,8 +5,8 @@ import (
 	"os"
 )
 
-// Config says what a [Detector] looks at. The zero value is the process's own
-// environment and metadata server.
+// Config selects the environment of a [Detector]. The zero value is the process's
+// own environment and metadata server.
 type Config struct {
 	// Getenv looks up an environment variable; nil means os.Getenv.
 	Getenv func(string) string
@@ -29,8 +29,8 @@ type Config struct {
 	PinVersion bool
 }
 
-// Detector answers questions about one environment. Variables are read at each
-// call; what the metadata server answered, failures included, is kept: make a new
+// Detector detects the values of one environment. Variables are read at each call;
+// the answers of the metadata server, failures included, are cached: make a new
 // Detector to ask again. It is safe for concurrent use.
 type Detector struct {
 	config   Config
@@ -38,7 +38,7 @@ type Detector struct {
 	metadata *metadataCache
 }
 
-// New makes a Detector. It reads GCE_METADATA_HOST and asks nothing else yet.
+// New returns a Detector. It reads GCE_METADATA_HOST and calls nothing yet.
 func New(config Config) *Detector {
 	getenv := config.Getenv
 	if getenv == nil {
@@ -54,21 +54,21 @@ func New(config Config) *Detector {
 // Found is a value together with where it came from.
 type Found struct {
 	Value string
-	// Source is meant for people: "variable GOOGLE_CLOUD_PROJECT",
+	// Source is for display: "variable GOOGLE_CLOUD_PROJECT",
 	// "metadata instance/region".
 	Source string
-	// Guessed says that the value follows a rule that does not hold for every
+	// Guessed reports that the value follows a rule that does not hold for every
 	// application: App Engine's old host names, its default account.
 	Guessed bool
 }
 
-// Result is what one question brought: either Found or Err is set.
+// Result is the outcome of one detection: either Found or Err is set.
 type Result struct {
 	Found
 	Err error
 }
 
-// Environment is everything at once, for a start-up log or a report.
+// Environment is everything that a [Detector] detects, for a start-up log or a report.
 type Environment struct {
 	Platform       Platform
 	Service        string // service, job or worker pool; empty on None
@@ -79,8 +79,8 @@ type Environment struct {
 	ServiceAccount Result
 }
 
-// Environment asks every question once. A piece that could not be found does not
-// stop the others; its Result says why. It takes at most 1.5 s.
+// Environment detects everything once. A value that could not be detected does not
+// stop the others; its [Result] says why. It takes at most 1.5 s.
 func (d *Detector) Environment(ctx context.Context) Environment {
 	service, version := d.names()
 	return Environment{

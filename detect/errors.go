@@ -2,8 +2,8 @@ package detect
 
 import "errors"
 
-// ErrNotDetected matches, with errors.Is, every error of this package: the piece
-// asked for could not be found.
+// ErrNotDetected matches, with errors.Is, every error of this package: the value
+// could not be detected.
 var ErrNotDetected = errors.New("not detected")
 
 // The pieces of an [Error].
@@ -18,18 +18,18 @@ const (
 var remedies = map[string]string{
 	PieceProject:        "set the variable GOOGLE_CLOUD_PROJECT, or name the project where it is needed (cloudtasks.Config.Project)",
 	PieceLocation:       "set the variable CLOUD_RUN_REGION, or name the location where it is needed (cloudtasks.Config.Location)",
-	PieceHandlerHost:    "give the URL where it is needed (cloudtasks.Config.HandlerURL)",
-	PieceServiceAccount: "give the account where it is needed (cloudtasks.Config.ServiceAccountEmail)",
+	PieceHandlerHost:    "set the URL where it is needed (cloudtasks.Config.HandlerURL)",
+	PieceServiceAccount: "set the account where it is needed (cloudtasks.Config.ServiceAccountEmail)",
 }
 
-// Error says which piece is missing, why, and how to supply it. A program with
-// settings of its own uses Piece and Err, and names those.
+// Error is a value that was not detected, with the reason and the remedy. A program
+// with settings of its own uses Piece and Err, and names its setting.
 type Error struct {
 	Piece string // what is missing: one of the constants above
 	Err   error  // why it could not be found
 }
 
-// Remedy says how the caller of this package supplies the piece.
+// Remedy returns how the caller of this package sets the value.
 func (e *Error) Remedy() string { return remedies[e.Piece] }
 
 // Error reads "PIECE not detected: REASON; REMEDY".

@@ -2,10 +2,33 @@ package detect_test
 
 import (
 	"context"
+	"errors"
 	"fmt"
+	"log"
+	"os"
 
 	"github.com/claimcheck-go/claimcheck/detect"
 )
+
+// The values of this process, and what to do where one is missing.
+func ExampleProject() {
+	project, err := detect.Project(context.Background())
+	var missing *detect.Error
+	if errors.As(err, &missing) {
+		log.Fatalf("set PROJECT: the %s was not detected: %v", missing.Piece, missing.Err)
+	}
+	fmt.Println(project.Value, "from", project.Source)
+}
+
+// A program that runs on Cloud Run and elsewhere.
+func ExampleIsCloudRun() {
+	address := "127.0.0.1:8080"
+	if detect.IsCloudRun() || detect.IsAppEngine() {
+		address = ":" + os.Getenv("PORT")
+	}
+	fmt.Println(address)
+	// Output: 127.0.0.1:8080
+}
 
 func ExampleDetector_Environment() {
 	variables := map[string]string{"GAE_APPLICATION": "s~staging", "GAE_SERVICE": "worker", "CLOUD_RUN_REGION": "us-central1"}

@@ -73,7 +73,7 @@ func (d *Detector) cloudRunHost(ctx context.Context) (Found, error) {
 }
 
 // appEngineHost builds [VERSION-dot-][SERVICE-dot-]PROJECT.REGION_ID.r.appspot.com.
-// The -dot- stands where a dot would be outside the platform's certificate.
+// The -dot- replaces a dot, which the platform's certificate would not cover.
 func (d *Detector) appEngineHost(ctx context.Context) (Found, error) {
 	project, err := d.ownProject(ctx)
 	if err != nil {
@@ -94,7 +94,7 @@ func (d *Detector) appEngineHost(ctx context.Context) (Found, error) {
 	if d.config.PinVersion {
 		version := d.variable("GAE_VERSION")
 		if version.Value == "" {
-			return Found{}, errors.New("the host shall name the version, but variable GAE_VERSION is not set")
+			return Found{}, errors.New("the host is to name the version, but variable GAE_VERSION is not set")
 		}
 		host, source = version.Value+"-dot-"+host, version.Source+", "+source
 	}
@@ -105,24 +105,24 @@ func (d *Detector) appEngineHost(ctx context.Context) (Found, error) {
 	return Found{Value: host, Source: source, Guessed: guessed}, nil
 }
 
-// defaultHost returns the host of the default service: given if that belongs to the
-// project, else the one without a region ID. A foreign host is refused, since signed
-// tokens would be sent to it.
-func defaultHost(project, given string) (string, error) {
+// defaultHost returns the host of the default service: the configured one, or the one
+// without a region ID. A host of another project is refused, since signed tokens
+// would be sent to it.
+func defaultHost(project, configured string) (string, error) {
 	name := dotted(project)
 	old := name + ".appspot.com"
 	if strings.Contains(project, ":") {
 		old = name // domain-scoped projects are served below their own domain
 	}
-	if given == "" || given == old {
+	if configured == "" || configured == old {
 		return old, nil
 	}
-	if rest, ok := strings.CutPrefix(given, name+"."); ok {
+	if rest, ok := strings.CutPrefix(configured, name+"."); ok {
 		if id, ok := strings.CutSuffix(rest, ".r.appspot.com"); ok && madeOf(id, "") {
-			return given, nil
+			return configured, nil
 		}
 	}
-	return "", fmt.Errorf("App Engine's default host %q does not belong to project %s", given, project)
+	return "", fmt.Errorf("App Engine's default host %q does not belong to project %s", configured, project)
 }
 
 func checkLabel(label string) error {

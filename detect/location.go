@@ -7,7 +7,7 @@ import (
 )
 
 // Location returns the region, which is also the Cloud Tasks location, such as
-// "us-central1": CLOUD_RUN_REGION if somebody set it (the platform does not), else
+// "us-central1": CLOUD_RUN_REGION if it is set (the platform does not set it), else
 // the metadata server's region, else the region of its zone. The error is an
 // [*Error].
 func (d *Detector) Location(ctx context.Context) (Found, error) {

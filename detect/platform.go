@@ -18,7 +18,7 @@ const (
 	AppEngine
 )
 
-// String names the platform for people.
+// String returns the name of the platform for display.
 func (p Platform) String() string {
 	switch p {
 	case None:

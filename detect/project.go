@@ -7,7 +7,7 @@ import (
 )
 
 // Project returns the project ID under which Cloud Tasks queues are addressed:
-// GOOGLE_CLOUD_PROJECT if somebody set it (Cloud Run does not, App Engine does),
+// GOOGLE_CLOUD_PROJECT if it is set (Cloud Run does not set it, App Engine does),
 // else GAE_APPLICATION without its partition, else the metadata server's answer.
 // The error is an [*Error].
 func (d *Detector) Project(ctx context.Context) (Found, error) {
@@ -18,7 +18,7 @@ func (d *Detector) Project(ctx context.Context) (Found, error) {
 	return f, nil
 }
 
-// ownProject is the project that the App Engine application itself lives in, which
+// ownProject is the project of the App Engine application itself, which
 // names its host and its account. The platform's own variable comes first here,
 // since GOOGLE_CLOUD_PROJECT can be pointed at another project.
 func (d *Detector) ownProject(ctx context.Context) (Found, error) {

@@ -5,9 +5,9 @@ import (
 	"fmt"
 )
 
-// CheckKeys fetches the keys that tokens are verified with, keeps nothing of
-// them, and returns where they are and how many: for those who want to know
-// whether they can be had before the first token comes.
+// CheckKeys fetches the keys that tokens are verified with, and returns their URL
+// and their number. It keeps none of them: it reports whether they can be fetched
+// before the first token arrives.
 func (v *Verifier) CheckKeys(ctx context.Context) (url string, keys int, err error) {
 	found, _, err := v.keys.fetch(ctx)
 	if err != nil {

@@ -6,8 +6,8 @@ import (
 )
 
 const (
-	// skew is how far the issuer's clock may be ahead of ours. It is not granted to
-	// the expiry: idtoken does not either.
+	// skew is how far the issuer's clock may be ahead of this process's. It does not
+	// extend the expiry, as it does not in idtoken.
 	skew = 60 * time.Second
 	// maxLifetime caps expiry − issue. Google's tokens live one hour; a token
 	// with a longer life was not issued for this server.
@@ -39,7 +39,7 @@ func readClaims(o object) (claims, error) {
 		return c, unauthenticated("token has no time of issue (iat)")
 	}
 	c.notBefore = c.issued
-	if _, given := o["nbf"]; given {
+	if _, present := o["nbf"]; present {
 		if c.notBefore, ok = o.seconds("nbf"); !ok {
 			return c, unauthenticated("token has a malformed start time (nbf)")
 		}
@@ -86,7 +86,7 @@ func (v *Verifier) checkAccount(c *claims) error {
 		return unauthenticated("token has no verified e-mail address")
 	}
 	if !slices.Contains(v.emails, c.email) {
-		return &Error{kind: ErrForbidden, text: "this account may not call: it is not on the list of those that may"}
+		return &Error{kind: ErrForbidden, text: "this account may not call: it is not on the list of allowed accounts"}
 	}
 	return nil
 }

@@ -1,4 +1,4 @@
-// Package oidc decides who may call: it verifies the OpenID Connect tokens that
+// Package oidc authenticates callers: it verifies the OpenID Connect tokens that
 // Cloud Tasks and Cloud Scheduler put into their requests.
 //
 // On the path
@@ -13,11 +13,11 @@
 //
 // The signature is checked by google.golang.org/api/idtoken, which by itself is not
 // enough: it accepts any issuer and account, tokens from the future or for ten years,
-// tokens of other Google products, and it asks for Google's keys without restraint.
-// So a [Verifier] judges the shape and the claims of a token itself, and gives idtoken
-// the one public key that the token names, out of a cache that outlives an outage of
+// tokens of other Google products, and it fetches Google's keys without a limit.
+// So a [Verifier] checks the shape and the claims of a token itself, and passes idtoken
+// the one public key that the token names, from a cache that outlasts an outage of
 // the key endpoint.
 //
 // It fails closed: [New] refuses a configuration without audience or account, and
-// whatever goes wrong inside is an error, never an acceptance.
+// every internal failure is an error, never an acceptance.
 package oidc

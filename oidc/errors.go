@@ -13,7 +13,7 @@ var (
 	ErrUnauthenticated = errors.New("unauthenticated")
 	// ErrForbidden: a good token of an account that is not on the list.
 	ErrForbidden = errors.New("forbidden")
-	// ErrKeysUnavailable: the keys to verify with cannot be had now; try again later.
+	// ErrKeysUnavailable: the keys to verify with cannot be fetched now; retry later.
 	ErrKeysUnavailable = errors.New("verification keys unavailable")
 )
 

@@ -24,7 +24,7 @@ const (
 	// before it signs with it.
 	minFresh     = time.Minute
 	maxFresh     = 24 * time.Hour
-	defaultFresh = time.Hour // no max-age given
+	defaultFresh = time.Hour // without max-age
 	// After that they are fetched again; while that fails they serve on, this long.
 	maxStale = 24 * time.Hour
 	// Between two fetches, whatever unknown keys the tokens name meanwhile.
@@ -79,7 +79,7 @@ func (s *keySource) find(ctx context.Context, kid string) ([]byte, error) {
 	started := s.fetching == nil && !now.Before(s.next)
 	if started {
 		s.fetching = make(chan struct{})
-		// Not the caller's context: others wait for the same fetch.
+		// Not the caller's context: other callers wait for the same fetch.
 		go s.refresh(context.WithoutCancel(ctx), s.fetching)
 	}
 	fetching, stale := s.fetching, known && now.Before(s.fresh.Add(maxStale))
@@ -133,7 +133,7 @@ func (s *keySource) refresh(ctx context.Context, done chan struct{}) {
 // fetch gets the key set and how long it stays fresh.
 func (s *keySource) fetch(ctx context.Context) (keys map[string][]byte, fresh time.Duration, err error) {
 	defer func() {
-		if p := recover(); p != nil { // in a goroutine of ours, it would end the process
+		if p := recover(); p != nil { // in this goroutine it would end the process
 			err = fmt.Errorf("panic: %v", p)
 		}
 	}()

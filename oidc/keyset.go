@@ -76,7 +76,7 @@ func parseKeySet(body []byte) (map[string][]byte, error) {
 		if json.Unmarshal(raw, &key) != nil || !key.usable() {
 			continue
 		}
-		key.purpose = purpose{Use: "sig", Alg: "RS256"} // all that idtoken need know
+		key.purpose = purpose{Use: "sig", Alg: "RS256"} // all that idtoken uses
 		single, err := json.Marshal(webKeySet{Keys: []webKey{key}})
 		if err != nil {
 			return nil, fmt.Errorf("key set: %w", err)
@@ -128,7 +128,7 @@ func (keyTransport) RoundTrip(r *http.Request) (*http.Response, error) {
 		Proto:      "HTTP/1.1",
 		ProtoMajor: 1,
 		ProtoMinor: 1,
-		// Expired on arrival, even if the clock stands still: idtoken must not serve one
+		// Expired on arrival, even if the clock does not advance: idtoken must not serve one
 		// token's key to the next.
 		Header:        http.Header{"Cache-Control": {"max-age=0"}, "Age": {"1"}},
 		Body:          io.NopCloser(bytes.NewReader(keySet)),

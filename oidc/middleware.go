@@ -8,19 +8,19 @@ import (
 	"strings"
 )
 
-// retryAfter, in seconds, goes with a 503. Keys are asked for again at most every few
+// retryAfter, in seconds, goes with a 503. Keys are fetched again at most every few
 // seconds, see the rules in keys.go.
 const retryAfter = "5"
 
-// Authenticate verifies the bearer token of a request. Nil means that the caller may
-// come in; the error is an [*Error].
+// Authenticate verifies the bearer token of a request. Nil means that the caller is
+// admitted; the error is an [*Error].
 func (v *Verifier) Authenticate(r *http.Request) error {
 	_, err := v.Identify(r)
 	return err
 }
 
-// Identify is [Verifier.Authenticate] and says who calls. Only the Authorization
-// header is looked at; there must be exactly one.
+// Identify is [Verifier.Authenticate] and returns the caller. It reads only the
+// Authorization header, of which there must be exactly one.
 func (v *Verifier) Identify(r *http.Request) (*Identity, error) {
 	headers := r.Header.Values("Authorization")
 	switch {
@@ -36,7 +36,7 @@ func (v *Verifier) Identify(r *http.Request) (*Identity, error) {
 	}
 	if strings.HasSuffix(token, removedSignature) && len(r.Header.Values("X-Serverless-Authorization")) > 0 {
 		// The platform checks that header instead, and passes this one on as it
-		// was sent: anybody can write the word in place of a signature.
+		// was sent: any caller can write the word in place of a signature.
 		return nil, unauthenticated("the token's signature was not taken off by the platform, which looks at X-Serverless-Authorization when that is sent")
 	}
 	return v.Verify(r.Context(), token)
@@ -85,6 +85,6 @@ func refuse(w http.ResponseWriter, err error) {
 	}
 	header.Set("Content-Type", "application/json")
 	w.WriteHeader(status)
-	// The client may be gone; there is nobody else to tell.
+	// The client may be gone; nothing is left to do.
 	_ = json.NewEncoder(w).Encode(map[string]string{"error": err.Error()})
 }

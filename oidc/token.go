@@ -46,7 +46,7 @@ func parse(token, algorithm string) (*parsed, error) {
 		return nil, unauthenticated("token is not signed with %s", algorithm)
 	}
 	// An extension listed in crit must be understood (RFC 7515), and none is.
-	if _, given := header["crit"]; given {
+	if _, present := header["crit"]; present {
 		return nil, unauthenticated("token requires an extension (crit) that is not supported")
 	}
 	kid, ok := header.text("kid")

@@ -1,6 +1,6 @@
 // Package alloydb connects to AlloyDB instances by name, without their IP address
-// or a certificate being configured. What it gives a store is the dial function of
-// the database driver.
+// or a certificate being configured. A store uses it as the dial function of its
+// database driver.
 package alloydb
 
 import (

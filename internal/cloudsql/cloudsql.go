@@ -1,6 +1,6 @@
 // Package cloudsql connects to Cloud SQL instances by name, without their IP
-// address or a certificate being configured. It stands under a store: what it
-// gives is the dial function of the database driver.
+// address or a certificate being configured. A store uses it as the dial
+// function of its database driver.
 package cloudsql
 
 import (

@@ -1,14 +1,13 @@
-// Package dburl looks at the URLs of databases before anybody reads them. It is
-// beside the path; the stores use it, so that a password that was not
-// percent-encoded is refused instead of being taken for a host or a database,
-// which messages name.
+// Package dburl checks and normalizes the URLs of databases before they are parsed.
+// It refuses a password that was not percent-encoded, which would otherwise be taken
+// for a host or a database, and messages name those.
 package dburl
 
 import "strings"
 
 // Misread reports whether a URL of the form scheme://user:password@host/name
-// would be read other than it is meant, since a character of the password (one of
-// / ? # @) ends a part of the URL early: then an @ stands where none belongs.
+// would be parsed wrongly, because a character of the password (one of / ? # @)
+// ends a part of the URL early: then an @ is where none belongs.
 func Misread(rawURL string) bool {
 	_, rest, _ := strings.Cut(rawURL, "://")
 	end := strings.IndexAny(rest, "/?#")
@@ -29,5 +28,5 @@ func Misread(rawURL string) bool {
 	return false
 }
 
-// holdsAt are the parameters whose values may well contain an @.
+// holdsAt are the parameters whose values may contain an @.
 var holdsAt = map[string]bool{"user": true, "password": true, "application_name": true, "options": true}

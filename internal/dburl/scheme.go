@@ -6,7 +6,7 @@ import (
 	"strings"
 )
 
-// Scheme is what stands before the first colon of a URL; empty if that is no
+// Scheme returns what precedes the first colon of a URL; empty if that is no
 // scheme.
 func Scheme(rawURL string) string {
 	scheme, _, found := strings.Cut(rawURL, ":")
@@ -22,9 +22,9 @@ var (
 	libpqDSN   = regexp.MustCompile(`(?i)\b(host|user|dbname|database|password)\s*=`)
 )
 
-// Suggestion is the form in which a database is named that rawURL names in a way
-// of other programs; empty if none is likely. It may quote the path of a file, and
-// nothing else of rawURL, which may hold a password.
+// Suggestion returns the accepted form of a database that rawURL names in the form
+// of another program; empty if none is likely. It may quote the path of a file, and
+// nothing else of rawURL, which may contain a password.
 func Suggestion(rawURL string) string {
 	const (
 		postgres = "postgres://USER:PASSWORD@HOST/NAME" //nolint:gosec // a form, not a password
@@ -54,7 +54,7 @@ func Suggestion(rawURL string) string {
 	return ""
 }
 
-// isFile reports whether text is the path of a file, as far as can be seen.
+// isFile reports whether text is the path of a file, as far as its form shows.
 func isFile(text string) bool {
 	if strings.ContainsAny(text, "@ =?") {
 		return false

@@ -17,7 +17,7 @@ var (
 
 var errNoName = errors.New("the URL names a socket and no database: put /NAME after the socket")
 
-// Canonical is the URL in the one form that the stores' drivers read: schemes
+// Canonical returns the URL in the one form that the stores' drivers parse: schemes
 // that mean the same (postgresql, mariadb) are postgres and mysql, and a Unix
 // socket is the parameter host, or socket for MySQL:
 //
@@ -75,8 +75,8 @@ func Canonical(rawURL string) (string, error) {
 	return canonical(scheme, user, "/"+name, values), nil
 }
 
-// splitSocket takes apart what stands after the @, if it is a socket and the
-// name of a database.
+// splitSocket splits what follows the @, if it is a socket and the name of a
+// database.
 func splitSocket(location string) (socket, port, name string, found bool, err error) {
 	if strings.HasPrefix(location, "//") {
 		location = location[1:]
@@ -137,7 +137,7 @@ func fromParameters(rawURL, scheme, user, location string, values url.Values) st
 	return corrected
 }
 
-// canonical puts a URL together again. A driver wants the directory of
+// canonical builds a URL from its parts. A driver requires the directory of
 // PostgreSQL's socket, and Cloud SQL's socket of MySQL is no directory.
 func canonical(scheme, user, location string, values url.Values) string {
 	if match := socketFile.FindStringSubmatch(values.Get("host")); match != nil && scheme == "postgres" {

@@ -23,7 +23,7 @@ type Connector struct {
 	closed bool
 }
 
-// New returns a Connector that calls open with the first Dial. The name is what it
+// New returns a [Connector] that calls open with the first Dial. The name is what it
 // connects to, for errors.
 func New(name string, open Open) *Connector { return &Connector{name: name, open: open} }
 

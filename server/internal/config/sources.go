@@ -16,11 +16,11 @@ type Sources struct {
 	env  Environment
 	args []string // for the parser
 
-	nodes     []*kong.Node        // the program and its commands
-	flags     map[string]bool     // flags on the command line, as --name
-	variables map[string]string   // the variable of each flag that is set by one
-	settings  map[string]string   // the flag of each setting's variable
-	blank     map[string]bool     // flags that are set to white space alone
+	nodes     []*kong.Node      // the program and its commands
+	flags     map[string]bool   // flags on the command line, as --name
+	variables map[string]string // the variable of each flag that is set by one
+	settings  map[string]string // the flag of each setting's variable
+	blank     map[string]bool   // flags that are set to white space alone
 }
 
 // NewSources returns the sources of a call. Pass [Sources.Options] to the parser,
