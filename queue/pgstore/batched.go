@@ -28,7 +28,7 @@ func (s *Store) insertMany(ctx context.Context, rows []*queue.NewRow) ([]batch.R
 			return err
 		}
 		for i, row := range rows {
-			// The same ID twice is the second time a row that exists.
+			// The second time that a batch contains an ID, its row exists.
 			if stored[row.ID] != nil {
 				answers[i] = batch.Result[inserted]{Answer: inserted{row: stored[row.ID]}, Served: true}
 				delete(stored, row.ID)
@@ -49,8 +49,8 @@ UPDATE claimcheck_tasks SET ` + setClaimed + `, claim_id = free.fence
 FROM free WHERE id = free.task
 RETURNING ` + columns
 
-// claimMany claims rows for different callers in one statement, as far as they
-// claim alike.
+// claimMany claims rows for different callers in one statement, if their requests are
+// alike.
 func (s *Store) claimMany(ctx context.Context, claims []claimOf) ([]batch.Result[*queue.Row], error) {
 	first := claims[0].ClaimRequest
 	ordered := slices.DeleteFunc(slices.Clone(claims), func(c claimOf) bool { return !alike(c.ClaimRequest, first) })
@@ -130,7 +130,7 @@ func (s *Store) finishMany(ctx context.Context, finishes []finishOf) ([]batch.Re
 	return answers, nil
 }
 
-// finishValues are the parameters of finishManyQuery.
+// finishValues returns the parameters of finishManyQuery.
 func finishValues(finishes []finishOf) ([]any, error) {
 	n := len(finishes)
 	ids, fences, ended := make([]pgtype.UUID, n), make([]pgtype.UUID, n), make([]string, n)

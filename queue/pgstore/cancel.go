@@ -12,8 +12,8 @@ import (
 	"github.com/claimcheck-go/claimcheck/queue"
 )
 
-// setCancelled takes the claim ID with the claim, so that the function that may
-// be running does not take this end for its own.
+// setCancelled also clears the claim ID, so that a function that is running does not
+// mistake this end for its own.
 const setCancelled = `status = 'CANCELLED', hold = NULL, finished_at = now(), lease_expires_at = NULL, claim_id = NULL`
 
 // cancelQuery: index: the primary key.
@@ -22,8 +22,8 @@ UPDATE claimcheck_tasks SET ` + setCancelled + `
 WHERE id = ` + freeRow(`id = $1::uuid AND status IN ('READY', 'RUNNING')`) + `
 RETURNING ` + columns
 
-// Cancel makes a READY or RUNNING row CANCELLED. The error of one that another
-// transaction has locked comes with the row as it was before.
+// Cancel makes a READY or RUNNING row CANCELLED. If another transaction has locked it,
+// Cancel returns an error and the row as it was before.
 func (s *Store) Cancel(ctx context.Context, taskID uuid.UUID) (row *queue.Row, cancelled bool, err error) {
 	err = rowlock.Retry(ctx, rowlock.Cancel, func() error {
 		return s.on(ctx, "cancel task", func(conn *pgx.Conn) error {
@@ -36,7 +36,7 @@ func (s *Store) Cancel(ctx context.Context, taskID uuid.UUID) (row *queue.Row, c
 			if err != nil || row.Status.Final() {
 				return err
 			}
-			return fmt.Errorf("cancel task %s: %w", taskID, queue.ErrLocked) // or it was reopened just now
+			return fmt.Errorf("cancel task %s: %w", taskID, queue.ErrLocked) // or it was just reopened
 		})
 	})
 	if err != nil && !errors.Is(err, queue.ErrLocked) {

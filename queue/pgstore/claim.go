@@ -12,10 +12,10 @@ import (
 	"github.com/claimcheck-go/claimcheck/queue"
 )
 
-// setClaimed hands a row to worker $1 for $2: a new claim, and with its ID a
-// new fence. max_attempts is too low only for a FAILED row that an operator
-// retries; that row also starts without interruptions. Nothing can be appended to an
-// array of two dimensions, which the executor finds invalid (queue.Row.Invalid).
+// setClaimed gives a row to worker $1 for $2, under a new claim. max_attempts is too
+// low only for a FAILED row that an operator retries; that row also starts without
+// interruptions. Nothing can be appended to an array of two dimensions, which the
+// executor treats as invalid (queue.Row.Invalid).
 const setClaimed = `status = 'RUNNING', hold = NULL,
 	attempts = attempts + 1, max_attempts = greatest(max_attempts, attempts + 1),
 	worker_ids = CASE WHEN array_ndims(worker_ids) > 1 THEN worker_ids ELSE worker_ids || $1::text END, lease_expires_at = now() + $2::interval,
@@ -23,8 +23,8 @@ const setClaimed = `status = 'RUNNING', hold = NULL,
 	retry_at = NULL, dispatch_error = NULL, dispatch_tries = 0,
 	interruptions = CASE WHEN status = 'FAILED' THEN 0 ELSE interruptions END`
 
-// claimable are the rows that a delivery may claim: $3 are the names that it can
-// run, $4 is how early it may come. FAILED ones only if allowed.
+// claimable is the condition of the rows that a delivery may claim: $3 are the names
+// that it can run, $4 is how early it may come. FAILED rows only if allowed.
 func claimable(allowRetry string) string {
 	return `task_path = ANY($3::text[])
 	AND (status = 'READY' AND attempts < max_attempts AND (run_after IS NULL OR run_after <= now() + $4::interval)
@@ -32,21 +32,20 @@ func claimable(allowRetry string) string {
 		OR status = 'FAILED' AND ` + allowRetry + `)`
 }
 
-// freeRow is the ID of one row that no other transaction has locked, and locks it: a
-// statement on it never waits inside the database, where it would hold a
-// connection.
+// freeRow selects and locks one row that no other transaction has locked: a statement
+// on it never waits inside the database, where it would hold a connection.
 func freeRow(condition string) string {
 	return `(SELECT id FROM claimcheck_tasks WHERE ` + condition + ` FOR UPDATE SKIP LOCKED)`
 }
 
-// claimQuery is the whole claim. It never makes the claim $6 for the second time
+// claimQuery is the whole claim. It never makes the claim $6 a second time
 // (queue.ClaimRequest.Spent). Index: the primary key.
 var claimQuery = `
 UPDATE claimcheck_tasks SET ` + setClaimed + `, claim_id = $6::uuid
 WHERE id = ` + freeRow(`id = $5::uuid AND claim_id IS DISTINCT FROM $6::uuid AND `+claimable(`$7::bool`)) + `
 RETURNING ` + columns
 
-// claimOf is a delivery that asks for its row.
+// claimOf is the request of a delivery for its row.
 type claimOf struct {
 	id uuid.UUID
 	queue.ClaimRequest
@@ -75,8 +74,8 @@ func (s *Store) claimOne(ctx context.Context, c claimOf) (row *queue.Row, err er
 	return row, nil
 }
 
-// whyNot says why a claim missed: because the row is locked, if it would not miss
-// as the row was before. It returns the row if an earlier copy of the same request
+// whyNot returns why a claim changed nothing: if the row as it was read could be
+// claimed, it is locked. It returns the row if an earlier copy of the same request
 // claimed it.
 func whyNot(ctx context.Context, conn *pgx.Conn, taskID uuid.UUID, req queue.ClaimRequest) (*queue.Row, error) {
 	row, now, err := load(ctx, conn, taskID)
@@ -103,9 +102,8 @@ func whyNot(ctx context.Context, conn *pgx.Conn, taskID uuid.UUID, req queue.Cla
 	return nil, refusal
 }
 
-// loseWorkerQuery takes effect only on the row that was read. The claim ID
-// goes, so that the lost worker, should it come back, does not take this end
-// for its own. Index: the primary key.
+// loseWorkerQuery takes effect only on the row that was read. It clears the claim ID,
+// so that the lost worker, if it comes back, does not mistake this end for its own. Index: the primary key.
 var loseWorkerQuery = `
 UPDATE claimcheck_tasks SET status = 'FAILED', hold = NULL, finished_at = now(), errors = $2::text::json, error_group = $7::text, error_text = $8::text,
 	lease_expires_at = NULL, claim_id = NULL

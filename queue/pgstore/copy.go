@@ -13,14 +13,14 @@ import (
 	"github.com/claimcheck-go/claimcheck/queue"
 )
 
-// copyFrom is from how many rows on COPY is cheaper than an INSERT.
-const copyFrom = 20
+// copyThreshold is the number of rows from which COPY is cheaper than INSERT.
+const copyThreshold = 20
 
-// errNotCopied says that rows must be inserted the general way.
+// errNotCopied means that the rows must be inserted with INSERT.
 var errNotCopied = errors.New("an ID exists, or COPY is not allowed")
 
-// copyable reports whether no row can be there already, and all have a binary
-// form; what is wrong with any other is found out the general way.
+// copyable reports whether no row can exist already, and all have a binary form. INSERT
+// reports what is wrong with any other.
 func copyable(rows []*queue.NewRow) bool {
 	for _, row := range rows {
 		fits := row.Priority == int(int16(row.Priority)) && row.MaxAttempts == int(int32(row.MaxAttempts)) && len(row.Args) <= math.MaxInt32 //nolint:gosec // that is the question
@@ -31,15 +31,15 @@ func copyable(rows []*queue.NewRow) bool {
 	return true
 }
 
-// insertCopy stores rows whose IDs are free, in one transaction, and makes them
-// what the database has.
+// insertCopy stores rows whose IDs do not exist, in one transaction, and writes the
+// stored rows to the caller's.
 func insertCopy(ctx context.Context, conn *pgx.Conn, rows []*queue.NewRow) error {
 	now, err := beginAt(ctx, conn)
 	if err == nil {
 		err = copyAndCommit(ctx, conn, newCopyStream(now, rows))
 	}
 	if err != nil && !conn.IsClosed() {
-		_, _ = conn.Exec(ctx, `ROLLBACK`) // if that fails too, the pool throws the connection away
+		_, _ = conn.Exec(ctx, `ROLLBACK`) // if that fails too, the pool closes the connection
 	}
 	if isCode(err, pgerrcode.UniqueViolation) || isCode(err, pgerrcode.FeatureNotSupported) { // row-level security
 		return errNotCopied
@@ -54,8 +54,8 @@ func insertCopy(ctx context.Context, conn *pgx.Conn, rows []*queue.NewRow) error
 	return nil
 }
 
-// beginAt begins a transaction and asks for its time, both at once: COPY
-// evaluates no expressions.
+// beginAt begins a transaction and reads its time in one round trip: COPY evaluates no
+// expressions.
 func beginAt(ctx context.Context, conn *pgx.Conn) (now time.Time, err error) {
 	batch := &pgx.Batch{}
 	batch.Queue(`BEGIN ISOLATION LEVEL READ COMMITTED`)
@@ -64,8 +64,8 @@ func beginAt(ctx context.Context, conn *pgx.Conn) (now time.Time, err error) {
 	return now, err
 }
 
-// copyAndCommit saves a round trip too. The server does not come to the COMMIT
-// if the COPY has failed.
+// copyAndCommit copies and commits in one round trip. The server does not execute the
+// COMMIT if the COPY has failed.
 func copyAndCommit(ctx context.Context, conn *pgx.Conn, stream *copyStream) error {
 	defer stream.stop()
 	done, err := conn.PgConn().CopyFrom(ctx, stream, copyStatement+`; COMMIT`)
@@ -75,7 +75,7 @@ func copyAndCommit(ctx context.Context, conn *pgx.Conn, stream *copyStream) erro
 	return err
 }
 
-// timesAt says of a new row what insertFrom says in SQL.
+// timesAt computes for a new row what insertFrom computes in SQL.
 func timesAt(now time.Time, row *queue.NewRow) times {
 	t := times{enqueuedAt: now, runAfter: row.RunAfter.UTC()}
 	if delay := delayMicros(row); row.RunAfter.IsZero() && delay > 0 {

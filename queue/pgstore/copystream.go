@@ -10,8 +10,8 @@ import (
 	"github.com/claimcheck-go/claimcheck/queue"
 )
 
-// copyStatement names the columns in the order, and appendRow writes them in the
-// types, of the table.
+// copyStatement names the columns in the order in which appendRow writes them, in the
+// types of the table.
 const copyStatement = `COPY claimcheck_tasks (
 	id, task_path, queue_name, backend_name, priority, status, hold, args,
 	run_after, enqueued_at, max_attempts, timeout_ms, dispatch_due_at, trace_context
@@ -24,23 +24,23 @@ const (
 	copyTrailer = "\xff\xff"
 )
 
-// copyStream is rows in the binary format of COPY, each encoded when it is
-// read. The driver's own encoding, which finds out the type of every value, took
-// several times as long and a dozen allocations a row.
+// copyStream reads rows in the binary format of COPY, and encodes each when it is
+// read. The driver's own encoding, which looks up the type of every value, took
+// several times as long, and a dozen allocations for each row.
 type copyStream struct {
 	mu   sync.Mutex // the driver reads in a goroutine of its own
 	now  time.Time
 	rows []*queue.NewRow // not yet encoded
 	buf  []byte          // one row
 	rest []byte          // of buf, not yet read
-	end  error           // once all are encoded, or nobody wants more
+	end  error           // set when all rows are encoded, or the stream is stopped
 }
 
 func newCopyStream(now time.Time, rows []*queue.NewRow) *copyStream {
 	return &copyStream{now: now, rows: rows, rest: []byte(copyHeader)}
 }
 
-// Read fills p, but at the end: each call becomes one message.
+// Read fills p except at the end, because each call becomes one message.
 func (s *copyStream) Read(p []byte) (n int, err error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -57,7 +57,7 @@ func (s *copyStream) Read(p []byte) (n int, err error) {
 	return n, nil
 }
 
-// encode makes the next row, or the end, what is read next.
+// encode encodes the next row, or the trailer.
 func (s *copyStream) encode() {
 	if len(s.rows) == 0 {
 		s.rest, s.end = []byte(copyTrailer), io.EOF
@@ -67,14 +67,14 @@ func (s *copyStream) encode() {
 	s.rest, s.rows = s.buf, s.rows[1:]
 }
 
-// stop keeps a driver that has given up, but still reads, from the rows.
+// stop ends the stream: a driver that has returned an error may still read.
 func (s *copyStream) stop() {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.rest, s.rows, s.end = nil, nil, errors.New("COPY has ended")
 }
 
-// appendRow appends what a request becomes when it is stored at the time now.
+// appendRow appends the row of a request that is stored at the time now.
 func appendRow(b []byte, now time.Time, row *queue.NewRow) []byte {
 	t := timesAt(now, row)
 	hold := uint16(0)
@@ -86,13 +86,13 @@ func appendRow(b []byte, now time.Time, row *queue.NewRow) []byte {
 	b = appendField(b, row.Task)
 	b = appendField(b, row.Queue)
 	b = appendField(b, row.Backend)
-	b = binary.BigEndian.AppendUint16(appendSize(b, 2), uint16(row.Priority)) //nolint:gosec // copyable has looked
+	b = binary.BigEndian.AppendUint16(appendSize(b, 2), uint16(row.Priority)) //nolint:gosec // copyable has checked it
 	b = appendField(b, queue.StatusReady)
 	b = binary.BigEndian.AppendUint16(appendSize(b, 2), hold)
 	b = appendField(b, row.Args)
 	b = appendTime(b, t.runAfter)
 	b = appendTime(b, now)
-	b = binary.BigEndian.AppendUint32(appendSize(b, 4), uint32(row.MaxAttempts)) //nolint:gosec // copyable has looked
+	b = binary.BigEndian.AppendUint32(appendSize(b, 4), uint32(row.MaxAttempts)) //nolint:gosec // copyable has checked it
 	if millis := timeoutMillis(row.Row); millis > 0 {
 		b = appendInt64(b, millis)
 	} else {
@@ -105,9 +105,9 @@ func appendRow(b []byte, now time.Time, row *queue.NewRow) []byte {
 	return appendField(b, row.TraceContext)
 }
 
-const null = -1 // the size of one
+const null = -1 // the size of a NULL
 
-// appendSize appends the size of a field, which must follow.
+// appendSize appends the size of the field that follows.
 func appendSize(b []byte, size int) []byte {
 	return binary.BigEndian.AppendUint32(b, uint32(size)) //nolint:gosec // -1, or less than the arguments may have
 }
@@ -122,7 +122,7 @@ func appendInt64(b []byte, v int64) []byte {
 
 // appendTime appends a timestamptz: microseconds since 2000. NULL is the zero time.
 func appendTime(b []byte, t time.Time) []byte {
-	const epoch = 946_684_800_000_000 // of Unix
+	const epoch = 946_684_800_000_000 // in microseconds of Unix time
 	if t.IsZero() {
 		return appendSize(b, null)
 	}

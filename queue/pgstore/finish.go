@@ -15,16 +15,16 @@ import (
 	"github.com/claimcheck-go/claimcheck/queue"
 )
 
-// The status of a row that is looked up by its ID is asked for in this way, so
-// that the planner does not think of an index on the rows of that status: these
-// come and go, and to the planner there are none.
+// The status of a row that is found by its ID is compared in this way, so that the
+// planner does not consider an index on the rows of that status: there are few at a
+// time, and its statistics say that there are none.
 const (
 	isReady   = `status || '' = 'READY'`
 	isRunning = `status || '' = 'RUNNING'`
 )
 
-// The fence: a claim ends only while it holds. underClaim waits for a row that is
-// locked, as a caller's transaction may do; underFreeClaim skips it.
+// The fence: a claim ends only while it is held. underClaim waits for a row that is
+// locked, as a caller's transaction may; underFreeClaim skips it.
 const (
 	holds      = `id = $1::uuid AND ` + isRunning + ` AND claim_id = $2::uuid`
 	underClaim = ` WHERE ` + holds
@@ -32,9 +32,9 @@ const (
 
 var underFreeClaim = ` WHERE id = ` + freeRow(holds)
 
-// missed says what it means that a statement under the fence changed nothing:
-// nil if the row shows that the same call took effect before, queue.ErrLocked if
-// the claim holds still, else queue.ErrLeaseLost.
+// missed returns why a statement under the fence changed nothing: no error if the row
+// shows that the same call took effect before, queue.ErrLocked if the claim is still
+// held, else queue.ErrLeaseLost.
 func missed(ctx context.Context, q querier, claim queue.Claim, done func(queue.Status) bool) (*queue.Row, error) {
 	row, _, err := load(ctx, q, claim.ID)
 	held := err == nil && row.ClaimID == claim.ClaimID && claim.ClaimID != uuid.Nil
@@ -50,8 +50,8 @@ func missed(ctx context.Context, q querier, claim queue.Claim, done func(queue.S
 	return nil, err
 }
 
-// setErrors sets the error history: NULL leaves it as it is, an empty list
-// removes it.
+// setErrors sets the error history: NULL leaves it unchanged, an empty list removes
+// it.
 func setErrors(history, group, text string) string {
 	return fmt.Sprintf(`errors = CASE WHEN %[1]s = '[]' THEN NULL ELSE coalesce(%[1]s::json, errors) END,
 	error_group = nullif(coalesce(%[2]s, error_group), ''), error_text = nullif(coalesce(%[3]s, error_text), '')`, history, group, text)
@@ -75,13 +75,13 @@ UPDATE claimcheck_tasks SET ` + setFinished(`$3::text`, `$4::text`, `$5::text`, 
 RETURNING finished_at`
 }
 
-// finishOf is the end of a claim.
+// finishOf is the request to end a claim.
 type finishOf struct {
 	queue.Claim
 	queue.Finish
 }
 
-// Finish ends a claim for good and returns the time of it.
+// Finish ends a claim with a final status, and returns the time.
 func (s *Store) Finish(ctx context.Context, claim queue.Claim, f queue.Finish) (time.Time, error) {
 	return s.finishes.Do(ctx, finishOf{claim, f})
 }
@@ -105,8 +105,8 @@ func finish(ctx context.Context, q querier, query string, claim queue.Claim, f q
 	if !errors.Is(err, pgx.ErrNoRows) {
 		return at, err
 	}
-	// Only the same end is this call repeated: a row that CompleteTx made SUCCESSFUL
-	// has not FAILED, though it is final under the same claim.
+	// Only the same end is a repetition of this call: a row that CompleteTx made
+	// SUCCESSFUL has not FAILED, though it is final under the same claim.
 	row, err := missed(ctx, q, claim, func(status queue.Status) bool { return status == f.Status })
 	if err == nil {
 		at = row.FinishedAt
@@ -114,14 +114,14 @@ func finish(ctx context.Context, q querier, query string, claim queue.Claim, f q
 	return at, err
 }
 
-// refundIf gives the attempt back where a condition holds.
+// refundIf undoes the count of the attempt where a condition is true.
 func refundIf(condition string) string {
 	return fmt.Sprintf(`attempts = attempts - CASE WHEN %[1]s THEN 1 ELSE 0 END,
 	worker_ids = CASE WHEN %[1]s THEN worker_ids[:cardinality(worker_ids) - 1] ELSE worker_ids END,
 	started_at = CASE WHEN %[1]s AND attempts = 1 THEN NULL ELSE started_at END`, condition)
 }
 
-// The row's run_after, and its retry_at, from a retry on.
+// The row's run_after and its retry_at after a retry.
 const (
 	nextHard = `coalesce($5::timestamptz, now() + nullif($6::int8, 0) * interval '1 microsecond', run_after)`
 	nextSoft = `CASE WHEN $4::int8 > 0 THEN greatest(now() + $4::int8 * interval '1 microsecond', ` + nextHard + `) END`
@@ -141,12 +141,12 @@ func (s *Store) Retry(ctx context.Context, claim queue.Claim, r queue.Retry) err
 	if err != nil {
 		return err
 	}
-	return s.giveBack(ctx, "retry task", claim, retryQuery, history.list,
+	return s.makeReady(ctx, "retry task", claim, retryQuery, history.list,
 		max(r.In.Microseconds(), 0), timeValue(r.RunAfter), max(r.RunIn.Microseconds(), 0), r.WillDispatch, r.Refund, history.group, history.text)
 }
 
-// releaseQuery: index: the primary key. Where no attempt is left to give back,
-// the lease ends here and whoever finds it fails the row.
+// releaseQuery: index: the primary key. A row without attempts left stays RUNNING with
+// an expired lease, and Promote fails it.
 var releaseQuery = fmt.Sprintf(`
 UPDATE claimcheck_tasks SET interruptions = interruptions + 1, %[1]s,
 	status = CASE WHEN %[2]s THEN 'RUNNING' ELSE 'READY' END, lease_expires_at = CASE WHEN %[2]s THEN now() END,
@@ -156,12 +156,13 @@ UPDATE claimcheck_tasks SET interruptions = interruptions + 1, %[1]s,
 
 var interrupted = fmt.Sprintf(`interruptions < %d`, queue.MaxInterruptions)
 
-// Release gives back a claim whose function was interrupted.
+// Release releases a claim whose function was interrupted.
 func (s *Store) Release(ctx context.Context, claim queue.Claim) error {
-	return s.giveBack(ctx, "release task", claim, releaseQuery)
+	return s.makeReady(ctx, "release task", claim, releaseQuery)
 }
 
-// unclaimQuery skips locked rows, which delay neither the others nor the connection.
+// unclaimQuery skips locked rows, so that they delay neither the others nor the
+// connection.
 // Index: the primary key.
 var unclaimQuery = `
 WITH held AS MATERIALIZED (
@@ -174,13 +175,13 @@ UPDATE claimcheck_tasks SET status = 'READY', lease_expires_at = NULL, hold = CA
 FROM held WHERE id = held.task
 RETURNING id, held.fence`
 
-// Unclaim gives back claims whose functions never began. Rows that another
-// transaction has locked are retried; the error of those that stay so is
-// queue.ErrLocked, and the others are given back all the same.
+// Unclaim undoes claims whose functions never began. It retries rows that another
+// transaction has locked; if they stay locked, the error is queue.ErrLocked, and the
+// other claims are undone.
 func (s *Store) Unclaim(ctx context.Context, claims ...queue.Claim) error {
 	left := slices.Clone(claims)
 	slices.SortFunc(left, func(a, b queue.Claim) int { return bytes.Compare(a.ID[:], b.ID[:]) })
-	defer s.lines.forget()
+	defer s.hints.forget()
 	return rowlock.Retry(ctx, rowlock.Finish, func() error {
 		if len(left) == 0 {
 			return nil
@@ -200,8 +201,8 @@ func (s *Store) Unclaim(ctx context.Context, claims ...queue.Claim) error {
 	})
 }
 
-// unclaim gives claims back, and returns those that hold still because their rows
-// are locked.
+// unclaim undoes claims, and returns those that are still held because their rows are
+// locked.
 func unclaim(ctx context.Context, q querier, claims []queue.Claim) (locked []queue.Claim, err error) {
 	ids, fences := claimValues(claims)
 	done, err := claimSet(q.Query(ctx, unclaimQuery, ids, fences))
@@ -226,14 +227,14 @@ func (s *Store) NoteErrors(ctx context.Context, claim queue.Claim, history []que
 	return s.changeClaimed(ctx, "note errors", claim, func(queue.Status) bool { return false }, noteErrorsQuery, values.list, values.group, values.text)
 }
 
-// giveBack runs a statement that makes a row READY again.
-func (s *Store) giveBack(ctx context.Context, op string, claim queue.Claim, query string, args ...any) error {
-	defer s.lines.forget()
+// makeReady runs a statement that makes a claimed row READY again.
+func (s *Store) makeReady(ctx context.Context, op string, claim queue.Claim, query string, args ...any) error {
+	defer s.hints.forget()
 	return s.changeClaimed(ctx, op, claim, func(status queue.Status) bool { return status == queue.StatusReady }, query, args...)
 }
 
-// changeClaimed runs a statement on a free row under its claim. done is as in
-// missed.
+// changeClaimed runs a statement on a row that is not locked, under its claim. done is
+// as in missed.
 func (s *Store) changeClaimed(ctx context.Context, op string, claim queue.Claim, done func(queue.Status) bool, query string, args ...any) error {
 	return rowlock.Retry(ctx, rowlock.Finish, func() error {
 		return s.with(ctx, op, use{urgent: true}, func(conn *pgx.Conn) error {

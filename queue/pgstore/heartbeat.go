@@ -10,9 +10,8 @@ import (
 	"github.com/claimcheck-go/claimcheck/queue"
 )
 
-// heartbeatQuery renews the claims that hold, but waits for none: a row that a
-// task keeps locked in its CompleteTx must not hold up the others. Index: the
-// primary key.
+// heartbeatQuery renews the claims that are held, and waits for none: a row that a
+// task has locked in its CompleteTx must not delay the others. Index: the primary key.
 const heartbeatQuery = `
 WITH held AS MATERIALIZED (
 	SELECT t.id FROM unnest($1::uuid[], $2::uuid[]) AS c(id, claim_id)
@@ -23,13 +22,13 @@ UPDATE claimcheck_tasks t SET lease_expires_at = now() + $3::interval
 FROM held WHERE t.id = held.id
 RETURNING t.id, t.claim_id`
 
-// stillHeldQuery finds those of some claims that hold. Index: the primary key.
+// stillHeldQuery returns the given claims that are held. Index: the primary key.
 const stillHeldQuery = `
 SELECT t.id, t.claim_id FROM unnest($1::uuid[], $2::uuid[]) AS c(id, claim_id)
 JOIN claimcheck_tasks t ON t.id = c.id AND t.claim_id = c.claim_id AND ` + isRunning
 
-// Heartbeat makes the leases of the given claims end lease from now, and
-// returns those that it renewed and those that are lost.
+// Heartbeat makes the leases of the given claims expire after lease, and returns the
+// claims that it renewed and those that are lost. Claims on locked rows are neither.
 func (s *Store) Heartbeat(ctx context.Context, lease time.Duration, claims ...queue.Claim) (renewed, lost []queue.Claim, err error) {
 	if len(claims) == 0 {
 		return nil, nil, nil
@@ -54,8 +53,8 @@ func (s *Store) Heartbeat(ctx context.Context, lease time.Duration, claims ...qu
 	return renewed, lost, nil
 }
 
-// stillHeld tells those of claims that hold, since their rows were locked, from
-// those that are lost.
+// stillHeld divides claims that a statement did not find into those that are held,
+// because their rows were locked, and those that are lost.
 func stillHeld(ctx context.Context, q querier, claims []queue.Claim) (held, lost []queue.Claim, err error) {
 	if len(claims) == 0 {
 		return nil, nil, nil
@@ -90,7 +89,7 @@ func claimSet(result pgx.Rows, err error) (map[queue.Claim]bool, error) {
 	return set, err
 }
 
-// split tells those of claims that are in set from the others.
+// split divides claims into those that are in set and the others.
 func split(claims []queue.Claim, set map[queue.Claim]bool) (in, out []queue.Claim) {
 	for _, claim := range claims {
 		if set[claim] {

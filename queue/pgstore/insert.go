@@ -13,20 +13,20 @@ import (
 	"github.com/claimcheck-go/claimcheck/queue"
 )
 
-// Insert stores rows in one transaction: all of them, or none. One row is one
-// statement, or a part of one.
+// Insert stores rows in one transaction: all of them, or none. A single row is one
+// statement, or a part of a batched one.
 func (s *Store) Insert(ctx context.Context, rows ...*queue.NewRow) error {
 	if len(rows) == 1 {
 		do := s.insertOne
-		if rows[0].FreshID { // any other may have to wait for whoever inserts the same ID
+		if rows[0].FreshID { // any other may have to wait for another insert of the same ID
 			do = s.inserts.Do
 		}
 		stored, err := do(ctx, rows[0])
-		return hand(rows, err, stored)
+		return copyBack(rows, err, stored)
 	}
 	var stored []inserted
 	err := s.with(ctx, "insert tasks", use{ownTransaction: true}, func(conn *pgx.Conn) (err error) {
-		if len(rows) >= copyFrom && copyable(rows) {
+		if len(rows) >= copyThreshold && copyable(rows) {
 			if err := insertCopy(ctx, conn, rows); !errors.Is(err, errNotCopied) {
 				return err
 			}
@@ -36,7 +36,7 @@ func (s *Store) Insert(ctx context.Context, rows ...*queue.NewRow) error {
 			return err
 		})
 	})
-	return hand(rows, err, stored...)
+	return copyBack(rows, err, stored...)
 }
 
 // inserted is a row as the database has it now.
@@ -45,8 +45,8 @@ type inserted struct {
 	existed bool
 }
 
-// hand gives the callers their rows, unless there was an error.
-func hand(rows []*queue.NewRow, err error, stored ...inserted) error {
+// copyBack writes the stored rows to the caller's, unless there was an error.
+func copyBack(rows []*queue.NewRow, err error, stored ...inserted) error {
 	if err != nil {
 		return err
 	}
@@ -77,9 +77,9 @@ func (s *Store) insertOne(ctx context.Context, row *queue.NewRow) (stored insert
 	return stored, err
 }
 
-// insertAgain is insertOne of a row that a merged statement may have stored
-// before its answer was lost. The ID was made for this call, so that a row that
-// exists is this call's, and new.
+// insertAgain is insertOne for a row that a batched statement may have stored before
+// its answer was lost. The ID was made for this call, so that a row that exists
+// belongs to this call, and is new.
 func (s *Store) insertAgain(ctx context.Context, row *queue.NewRow) (inserted, error) {
 	stored, err := s.insertOne(ctx, row)
 	stored.existed = false
@@ -89,7 +89,7 @@ func (s *Store) insertAgain(ctx context.Context, row *queue.NewRow) (inserted, e
 // insert stores rows within the caller's transaction, which must be rolled
 // back if it fails. It leaves rows as they are.
 func insert(ctx context.Context, q querier, rows []*queue.NewRow) ([]inserted, error) {
-	// The same ID twice in one call is the second time a row that exists.
+	// The second time that a call contains an ID, its row exists.
 	stored := make(map[uuid.UUID]*queue.Row, len(rows))
 	missing := make([]*queue.NewRow, 0, len(rows))
 	for _, row := range rows {
@@ -101,7 +101,7 @@ func insert(ctx context.Context, q querier, rows []*queue.NewRow) ([]inserted, e
 	existed := make(map[uuid.UUID]bool)
 	for try := 0; len(missing) > 0; try++ {
 		if try == 3 {
-			return nil, fmt.Errorf("insert task %s: %w: it comes and goes", missing[0].ID, queue.ErrUnavailable)
+			return nil, fmt.Errorf("insert task %s: %w: it is inserted and deleted again and again", missing[0].ID, queue.ErrUnavailable)
 		}
 		if err := insertNew(ctx, q, missing, stored); err != nil {
 			return nil, err
@@ -129,7 +129,7 @@ func insert(ctx context.Context, q querier, rows []*queue.NewRow) ([]inserted, e
 	return result, nil
 }
 
-// insertColumns and insertFrom make a row n, whose time is due, one of the table.
+// insertColumns and insertFrom insert a row n whose time is due.at.
 const insertColumns = `
 INSERT INTO claimcheck_tasks
 	(id, task_path, queue_name, backend_name, priority, status, hold, args, run_after, enqueued_at, max_attempts, timeout_ms, dispatch_due_at, trace_context)
@@ -143,7 +143,7 @@ FROM %%s AS n(id, task, queue, backend, priority, args, run_after, delay_us, max
 ON CONFLICT (id) DO NOTHING
 RETURNING `, interval(queue.DispatchGrace), interval(queue.ArmWithin))
 
-// The inserts store rows whose IDs are free. Index: the primary key.
+// The inserts store rows whose IDs do not exist. Index: the primary key.
 var (
 	insertOneQuery = insertColumns + fmt.Sprintf(insertFrom,
 		`(VALUES ($1::uuid, $2::text, $3::text, $4::text, $5::int8, $6::text, $7::timestamptz, $8::int8, $9::int8, $10::int8, $11::bool, $12::text))`) +
@@ -153,20 +153,20 @@ var (
 		`id, enqueued_at, run_after, dispatch_due_at`
 )
 
-// times are what the database adds to a row.
+// times are the columns that the database sets in a new row.
 type times struct{ enqueuedAt, runAfter, dispatchDueAt time.Time }
 
 func (t *times) fields() []any {
 	return []any{(*moment)(&t.enqueuedAt), (*moment)(&t.runAfter), (*moment)(&t.dispatchDueAt)}
 }
 
-// row is the row that a request has become.
+// row returns the stored row of a request.
 func (t *times) row(request *queue.NewRow) *queue.Row {
 	row := t.added(request.Row)
 	return &row
 }
 
-// added is a request's row with what the database adds.
+// added returns a request's row with these columns.
 func (t *times) added(request *queue.Row) queue.Row {
 	return queue.Row{
 		ID: request.ID, Status: queue.StatusReady,
@@ -176,16 +176,16 @@ func (t *times) added(request *queue.Row) queue.Row {
 	}
 }
 
-// interval is d as SQL.
+// interval returns d as SQL.
 func interval(d time.Duration) string { return fmt.Sprintf("interval '%d seconds'", int(d.Seconds())) }
 
-// chunk is how many rows, and bytes of arguments, go into one statement.
+// The limits of one statement, in rows and in bytes of arguments.
 const (
 	chunkRows  = 1000
 	chunkBytes = 8 << 20
 )
 
-// insertNew inserts those rows whose IDs are free, and adds them to stored.
+// insertNew inserts the rows whose IDs do not exist, and adds them to stored.
 func insertNew(ctx context.Context, q querier, rows []*queue.NewRow, stored map[uuid.UUID]*queue.Row) error {
 	requests := make(map[uuid.UUID]*queue.NewRow, len(rows))
 	for _, row := range rows {
@@ -215,7 +215,7 @@ func insertNew(ctx context.Context, q querier, rows []*queue.NewRow, stored map[
 	return nil
 }
 
-// insertValues are the parameters of insertQuery.
+// insertValues returns the parameters of insertQuery.
 func insertValues(rows []*queue.NewRow) []any {
 	n := len(rows)
 	var (
@@ -243,12 +243,12 @@ func insertValues(rows []*queue.NewRow) []any {
 
 func delayMicros(row *queue.NewRow) int64 { return max(row.Delay.Microseconds(), 0) }
 
-// timeoutMillis rounds up, so that no limit becomes none.
+// timeoutMillis rounds up, so that a short timeout does not become none.
 func timeoutMillis(row *queue.Row) int64 {
 	return (row.Timeout + time.Millisecond - 1).Milliseconds()
 }
 
-// loadExisting adds to stored those rows that were there before.
+// loadExisting adds to stored the rows that existed before.
 func loadExisting(ctx context.Context, q querier, rows []*queue.NewRow, stored map[uuid.UUID]*queue.Row, existed map[uuid.UUID]bool) error {
 	var ids []pgtype.UUID
 	for _, row := range rows {

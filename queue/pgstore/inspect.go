@@ -15,7 +15,7 @@ import (
 // oldest is the oldest major version of PostgreSQL that is supported.
 const oldest = 14
 
-// Inspect asks the server about itself.
+// Inspect returns what the server says about itself.
 func (s *Store) Inspect(ctx context.Context) (dbfacts.Facts, error) {
 	f := dbfacts.Facts{Product: "PostgreSQL", Oldest: strconv.Itoa(oldest)}
 	var number int
@@ -35,7 +35,7 @@ func (s *Store) Inspect(ctx context.Context) (dbfacts.Facts, error) {
 			&f.Version, &number, &f.ReadOnly, &commit, &fsync, &pages,
 			&f.MaxConnections, &f.Reserved, &f.UserLimit, &f.Connections, &backend, &f.Now)
 		f.Answered = time.Now()
-		// A pooler gives its clients process IDs of its own, to cancel by.
+		// A pooler gives its clients process IDs of its own, for cancel requests.
 		f.Pooled = backend != conn.PgConn().PID()
 		if err == nil {
 			err = s.readSettings(ctx, conn, &setting)
@@ -50,7 +50,7 @@ func (s *Store) Inspect(ctx context.Context) (dbfacts.Facts, error) {
 	return f, nil
 }
 
-// durability judges the settings that decide what a crash may take.
+// durability returns the settings that decide what a crash may lose.
 func (s *Store) durability(commit, fsync, pages string) []dbfacts.Setting {
 	set := dbfacts.Setting{Name: "synchronous_commit", Value: commit}
 	switch commit {

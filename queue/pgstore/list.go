@@ -13,14 +13,14 @@ import (
 	"github.com/claimcheck-go/claimcheck/queue"
 )
 
-// view is how a queue.View is found: its rows, the columns of its order, both
-// ways, and what comes after a cursor in it. Each has an index in this order, or
-// from its end.
+// view is a queue.View in SQL: the condition of its rows, its order in both directions,
+// and the conditions of the rows beyond a cursor. An index has each order, from its
+// beginning or from its end.
 type view struct {
 	rows           string
 	order, reverse string
 	after, before  string // :id, :at and :priority are the cursor's
-	key            string // what is at and priority
+	key            string // the columns of at and priority
 }
 
 var views = map[queue.View]view{
@@ -42,14 +42,13 @@ func finishedView(status queue.Status) view {
 		`(finished_at, id) < (:at, :id)`, `(finished_at, id) > (:at, :id)`, `finished_at, 0`}
 }
 
-// statement is SQL that is being put together, with its parameters.
+// statement is SQL under construction, with its parameters.
 type statement struct {
 	text string
 	args []any
 }
 
-// add appends text, in which each %s stands for the parameter of this type that
-// comes next.
+// add appends text, in which each %s is replaced by the number of the next parameter.
 func (s *statement) add(text string, args ...any) {
 	for _, arg := range args {
 		s.args = append(s.args, arg)
@@ -72,9 +71,9 @@ func (s *statement) named(text string, c queue.Cursor) {
 	s.text += text
 }
 
-// chosen appends what a selection asks beyond its view and its IDs, and reports
-// whether that is anything.
-func (s *statement) chosen(selection queue.Selection) bool {
+// filter appends the conditions of a selection except its view and its IDs, and
+// reports whether there are any.
+func (s *statement) filter(selection queue.Selection) bool {
 	before := len(s.text)
 	if selection.Queue != "" {
 		s.add(` AND queue_name = %s::text`, selection.Queue)
@@ -108,7 +107,7 @@ func (s *statement) chosen(selection queue.Selection) bool {
 	return len(s.text) > before
 }
 
-// window appends the rows of a list from its cursor on, in its order.
+// window appends the rows of a list after its cursor, in its order.
 func (s *statement) window(r queue.ListRequest) error {
 	v := views[r.View]
 	beyond := v.after
@@ -135,7 +134,7 @@ func order(r queue.ListRequest) string {
 	return views[r.View].order
 }
 
-// ids appends that a row must be one of these, if there are any.
+// ids appends the condition that a row has one of these IDs, if there are any.
 func (s *statement) ids(list []uuid.UUID) {
 	if len(list) == 0 {
 		return
@@ -147,11 +146,11 @@ func (s *statement) ids(list []uuid.UUID) {
 	s.add(` AND id = ANY(%s::uuid[])`, values)
 }
 
-// listQueries are the page, and, if the selection asks more than its view, the
-// last row of the window in which it is looked for.
+// listQueries returns the statement for the page and, if the selection has more
+// conditions than its view, the one for the last row of the window that is searched.
 func listQueries(r queue.ListRequest) (page, last statement, err error) {
 	var filter statement
-	if !filter.chosen(r.Selection) {
+	if !filter.filter(r.Selection) {
 		page.add(`SELECT ` + lightColumns)
 		err = page.window(r)
 		page.add(` LIMIT %s::int8`, r.Limit+1)
@@ -162,7 +161,7 @@ func listQueries(r queue.ListRequest) (page, last statement, err error) {
 		return page, last, err
 	}
 	page.add(fmt.Sprintf(` LIMIT %d) AS rows WHERE true`, queue.ListWindow))
-	page.chosen(r.Selection)
+	page.filter(r.Selection)
 	page.add(` ORDER BY `+order(r)+` LIMIT %s::int8`, r.Limit+1)
 
 	last.add(`SELECT id, ` + views[r.View].key)
@@ -198,7 +197,7 @@ func (s *Store) List(ctx context.Context, r queue.ListRequest) (page queue.ListP
 		var end queue.Cursor
 		err = conn.QueryRow(ctx, last.text, last.args...).Scan((*id)(&end.ID), (*moment)(&end.At), &end.Priority)
 		if errors.Is(err, pgx.ErrNoRows) {
-			return nil // the window was not the limit
+			return nil // the window holds all rows
 		}
 		page.Next, page.Partial = end.String(), err == nil
 		return err

@@ -12,27 +12,27 @@ import (
 	"github.com/jackc/pgx/v5/stdlib"
 )
 
-// lockMigrations keeps other processes out by an advisory lock, and returns the
-// database in which to migrate: one connection, in the transaction that has the
+// lockMigrations excludes other processes with an advisory lock, and returns the
+// database in which to migrate: one connection, in the transaction that holds the
 // lock. The lock belongs to a transaction and not to a session, so that it works
-// through a transaction pooler too and nothing can leave it behind; and the
-// migrations run in that same transaction, so that a pooler with a single server
-// connection is enough. Processes that wait for the lock keep transactions open,
-// so no migration can use CREATE INDEX CONCURRENTLY (see 00002).
+// through a transaction pooler and is always released. The migrations run in the same
+// transaction, so that a pooler with a single server connection is enough. Processes
+// that wait for the lock have open transactions, so no migration can use CREATE INDEX
+// CONCURRENTLY (see 00002).
 func (s *Store) lockMigrations(ctx context.Context) (_ *sql.DB, unlock func(commit bool) error, err error) {
 	db := sql.OpenDB(&lockedConnector{Connector: stdlib.GetPoolConnector(s.pool)})
-	db.SetMaxOpenConns(1) // which stays in its transaction from one statement to the next
+	db.SetMaxOpenConns(1) // it stays in its transaction from one statement to the next
 	db.SetMaxIdleConns(1)
 	unlock = func(commit bool) error {
 		defer db.Close()
 		if !commit {
-			return nil // a connection that is released in a transaction is closed
+			return nil // a connection released in a transaction is closed
 		}
 		_, err := db.ExecContext(ctx, "COMMIT")
 		return err
 	}
 	if err := s.firstAnswer(ctx, "lock the schema", func(ctx context.Context) error {
-		// Each statement must see what the process that had the lock before did.
+		// Each statement must see the changes of the process that held the lock before.
 		_, err := db.ExecContext(ctx, "BEGIN ISOLATION LEVEL READ COMMITTED")
 		return err
 	}); err != nil {
@@ -47,7 +47,7 @@ func (s *Store) lockMigrations(ctx context.Context) (_ *sql.DB, unlock func(comm
 }
 
 // migrationLockWait is how long a migration waits for a table that another
-// transaction has locked: later statements on the table wait behind it.
+// transaction has locked: later statements on the table queue up behind it.
 const migrationLockWait = "10s"
 
 // takeLock polls for the lock until ctx ends.
@@ -73,17 +73,17 @@ func takeLock(ctx context.Context, db *sql.DB) error {
 	}
 }
 
-// lockedConnector makes a single connection, whose transactions are savepoints
-// of the one that has the lock.
+// lockedConnector makes a single connection, whose transactions are savepoints of the
+// one that holds the lock.
 type lockedConnector struct {
 	driver.Connector
 	used atomic.Bool
 }
 
-// Connect fails the second time: without the lock nothing may be migrated.
+// Connect fails the second time, because nothing may be migrated without the lock.
 func (c *lockedConnector) Connect(ctx context.Context) (driver.Conn, error) {
 	if c.used.Swap(true) {
-		return nil, errors.New("the connection that had the lock was lost")
+		return nil, errors.New("the connection that held the lock was lost")
 	}
 	conn, err := c.Connector.Connect(ctx)
 	if err != nil {
@@ -98,7 +98,7 @@ func (c *lockedConnector) Connect(ctx context.Context) (driver.Conn, error) {
 
 type lockedConn struct{ *stdlib.Conn }
 
-// ResetSession leaves the transaction open, which stdlib takes for a mistake.
+// ResetSession leaves the transaction open, which stdlib would treat as a mistake.
 func (lockedConn) ResetSession(context.Context) error { return nil }
 
 const savepointName = "claimcheck_migration"

@@ -16,7 +16,7 @@ const dispatchFailedQuery = `
 UPDATE claimcheck_tasks SET dispatch_error = $2::text, dispatch_due_at = now(), dispatch_tries = greatest(dispatch_tries - 1, 0)
 WHERE id = ANY(ARRAY(SELECT id FROM claimcheck_tasks WHERE id = ANY($1::uuid[]) AND ` + isReady + ` FOR UPDATE SKIP LOCKED))`
 
-// DispatchFailed notes on READY rows that creating their Cloud Tasks failed.
+// DispatchFailed records on READY rows that creating their Cloud Tasks failed.
 func (s *Store) DispatchFailed(ctx context.Context, reason string, ids ...uuid.UUID) error {
 	values := make([]pgtype.UUID, len(ids))
 	for i, id := range ids {
@@ -28,8 +28,7 @@ func (s *Store) DispatchFailed(ctx context.Context, reason string, ids ...uuid.U
 	})
 }
 
-// strandedQueuesQuery goes from queue to queue, and looks at the first row of
-// each. Index: claimcheck_tasks_outbox.
+// strandedQueuesQuery goes from queue to queue, and reads the first row of each. Index: claimcheck_tasks_outbox.
 const strandedQueuesQuery = `
 WITH RECURSIVE queues AS (
 	(SELECT queue_name FROM claimcheck_tasks WHERE status = 'READY' AND backend_name = $1::text
@@ -62,8 +61,8 @@ func (s *Store) StrandedQueues(ctx context.Context, backend string) (queues []qu
 }
 
 // takeStrandedQuery decides under the row's lock whether it is still stranded. It
-// clears the error of the dispatch before, which DispatchFailed notes again if
-// this one fails too, and returns nothing that may be long.
+// clears the previous dispatch error, which DispatchFailed records again if this
+// dispatch fails too, and returns no columns that may be long.
 // Indexes: claimcheck_tasks_outbox, from the start of the queue and in its
 // order; then the primary key.
 var takeStrandedQuery = fmt.Sprintf(`

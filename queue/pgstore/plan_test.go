@@ -95,8 +95,8 @@ func TestEveryStatementUsesItsIndex(t *testing.T) {
 	ids := []pgtype.UUID{one, uuidValue(uuid.New())}
 	const primaryKey, claim, held, lease, finished = "claimcheck_tasks_pkey", "claimcheck_tasks_claim", "claimcheck_tasks_held", "claimcheck_tasks_lease", "claimcheck_tasks_finished"
 	const sortOfFirst = "Sort Key: first.finished_at"
-	figures, _ := figuresQuery(queue.Filter{})
-	figuresOfQueue, _ := figuresQuery(queue.Filter{Queue: "rare"})
+	figures, _ := statsQuery(queue.Filter{})
+	figuresOfQueue, _ := statsQuery(queue.Filter{Queue: "rare"})
 	abandonedAll, abandonedArgs := abandonedQuery(queue.RequeueRequest{Limit: 100})
 	abandonedSome, abandonedSomeArgs := abandonedQuery(queue.RequeueRequest{Limit: 100, Filter: queue.Filter{Queue: "q", Backend: "b"}})
 	for name, c := range map[string]struct {
@@ -109,12 +109,12 @@ func TestEveryStatementUsesItsIndex(t *testing.T) {
 		"claim":           {claimQuery, []any{"w", time.Minute, []string{"t"}, time.Second, one, one, true}, []string{primaryKey}},
 		"claim many":      {claimManyQuery, []any{"w", time.Minute, []string{"t"}, time.Second, ids, ids, []bool{true, false}}, []string{primaryKey}},
 		"finish many":     {finishManyQuery, twoFinishes(t), []string{primaryKey}},
-		"claim next":      {claimNextQuery.none, []any{"w", time.Minute, []string{"t", "u"}, []string{"q"}, "b", 100, someFence}, []string{primaryKey, claim}},
-		"claim next, all": {claimNextQuery.none, []any{"w", time.Minute, []string{"t"}, []string{}, "", 1, someFence}, []string{primaryKey, claim}},
-		"claim from":      {claimFromQuery.none, []any{"w", time.Minute, []string{"t"}, []string{}, "", 1, someFence, 3, timeValue(time.Now()), one, true}, []string{primaryKey, claim}},
+		"claim next":      {claimNextQuery.free, []any{"w", time.Minute, []string{"t", "u"}, []string{"q"}, "b", 100, someFence}, []string{primaryKey, claim}},
+		"claim next, all": {claimNextQuery.free, []any{"w", time.Minute, []string{"t"}, []string{}, "", 1, someFence}, []string{primaryKey, claim}},
+		"claim from":      {claimFromQuery.free, []any{"w", time.Minute, []string{"t"}, []string{}, "", 1, someFence, 3, timeValue(time.Now()), one, true}, []string{primaryKey, claim}},
 		"measure a claim": {aboveQuery, []any{[]string{"t"}, []string{}, "", 3, 10}, []string{claim}},
-		"claim ahead":     {claimNextQuery.some, []any{"w", time.Minute, []string{"t", "u"}, []string{"q"}, "b", 100, someFence, 10, ids}, []string{primaryKey, claim}},
-		"ahead from":      {claimFromQuery.some, []any{"w", time.Minute, []string{"t"}, []string{}, "", 1, someFence, 3, timeValue(time.Now()), one, true, 0, ids}, []string{primaryKey, claim}},
+		"claim ahead":     {claimNextQuery.prefetching, []any{"w", time.Minute, []string{"t", "u"}, []string{"q"}, "b", 100, someFence, 10, ids}, []string{primaryKey, claim}},
+		"ahead from":      {claimFromQuery.prefetching, []any{"w", time.Minute, []string{"t"}, []string{}, "", 1, someFence, 3, timeValue(time.Now()), one, true, 0, ids}, []string{primaryKey, claim}},
 		"claimed":         {claimedQuery, []any{one, one}, []string{lease}},
 		"unclaim":         {unclaimQuery, []any{ids, ids}, []string{primaryKey}},
 		"note errors":     {noteErrorsQuery, []any{one, one, jsonValue([]byte("[]")), jsonValue([]byte("g")), jsonValue([]byte("t"))}, []string{primaryKey}},
@@ -185,10 +185,10 @@ SELECT gen_random_uuid(), 't', 'q', 'b', 0, 'RUNNING', '1', now(), now(), 1, 3, 
 		"requeue":         {requeueQuery, []any{ids, ids, []pgtype.Timestamptz{timeValue(time.Now())}}, "claimcheck_tasks_pkey"},
 		"cancel":          {cancelQuery, []any{ids[0]}, "claimcheck_tasks_pkey"},
 		"dispatch failed": {dispatchFailedQuery, []any{ids, "no"}, "claimcheck_tasks_pkey"},
-		"claim next":      {claimNextQuery.none, []any{"w", time.Minute, []string{"t", "u"}, []string{}, "", 20, someFence}, "claimcheck_tasks_claim"},
-		"claim from":      {claimFromQuery.none, []any{"w", time.Minute, []string{"t", "u"}, []string{}, "", 20, someFence, 0, timeValue(time.Now()), ids[0], true}, "claimcheck_tasks_claim"},
-		"claim ahead":     {claimNextQuery.some, []any{"w", time.Minute, []string{"t", "u"}, []string{}, "", 20, someFence, 5, ids}, "claimcheck_tasks_claim"},
-		"ahead from":      {claimFromQuery.some, []any{"w", time.Minute, []string{"t", "u"}, []string{}, "", 20, someFence, 0, timeValue(time.Now()), ids[0], true, 5, ids}, "claimcheck_tasks_claim"},
+		"claim next":      {claimNextQuery.free, []any{"w", time.Minute, []string{"t", "u"}, []string{}, "", 20, someFence}, "claimcheck_tasks_claim"},
+		"claim from":      {claimFromQuery.free, []any{"w", time.Minute, []string{"t", "u"}, []string{}, "", 20, someFence, 0, timeValue(time.Now()), ids[0], true}, "claimcheck_tasks_claim"},
+		"claim ahead":     {claimNextQuery.prefetching, []any{"w", time.Minute, []string{"t", "u"}, []string{}, "", 20, someFence, 5, ids}, "claimcheck_tasks_claim"},
+		"ahead from":      {claimFromQuery.prefetching, []any{"w", time.Minute, []string{"t", "u"}, []string{}, "", 20, someFence, 0, timeValue(time.Now()), ids[0], true, 5, ids}, "claimcheck_tasks_claim"},
 		"unclaim":         {unclaimQuery, []any{ids, ids}, "claimcheck_tasks_pkey"},
 		"note errors":     {noteErrorsQuery, []any{ids[0], ids[1], jsonValue([]byte("[]")), jsonValue([]byte("g")), jsonValue([]byte("t"))}, "claimcheck_tasks_pkey"},
 		"probe":           {probeQuery, nil, "claimcheck_tasks_claim"},

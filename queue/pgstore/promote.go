@@ -10,10 +10,10 @@ import (
 	"github.com/claimcheck-go/claimcheck/queue"
 )
 
-// Promote makes due and expired rows claimable. Its parts do not depend on each
-// other: when one fails, the others are done all the same.
+// Promote makes due and expired rows claimable. Its parts are independent: when one
+// fails, the others are still done.
 func (s *Store) Promote(ctx context.Context, limit int) (p queue.PromoteResult, err error) {
-	seen, err := s.probe(ctx)
+	state, err := s.probe(ctx)
 	if err != nil {
 		return p, err
 	}
@@ -25,9 +25,8 @@ func (s *Store) Promote(ctx context.Context, limit int) (p queue.PromoteResult, 
 		})
 		errs = append(errs, err)
 	}
-	// In this order no row is changed twice, however often others claim it in
-	// between.
-	lease, held := passed(seen.lease, seen.now), passed(seen.held, seen.now)
+	// In this order no row is changed twice, even if others claim it in between.
+	lease, held := state.due(state.lease), state.due(state.held)
 	if lease {
 		part(&p.Failed, func(conn *pgx.Conn) (int, error) { return loseWorkers(ctx, conn, limit) })
 		part(&p.Reclaimed, func(conn *pgx.Conn) (int, error) { return count(conn.Exec(ctx, reclaimQuery, limit)) })
@@ -36,46 +35,47 @@ func (s *Store) Promote(ctx context.Context, limit int) (p queue.PromoteResult, 
 		part(&p.Released, func(conn *pgx.Conn) (int, error) { return count(conn.Exec(ctx, releaseHoldsQuery, limit)) })
 	}
 	if p.Released+p.Reclaimed > 0 {
-		s.lines.forget()
+		s.hints.forget()
 	}
 	if lease || held {
 		again, err := s.probe(ctx)
 		if errs = append(errs, err); err == nil {
-			seen = again
+			state = again
 		}
 	}
-	p.Claimable, p.Next = seen.claimable, seen.next()
+	p.Claimable, p.Next = state.claimable, state.next()
 	return p, onelineerror.Join(errs...)
 }
 
-func (s *Store) probe(ctx context.Context) (seen sight, err error) {
+func (s *Store) probe(ctx context.Context) (state dueState, err error) {
 	err = s.on(ctx, "promote tasks", func(conn *pgx.Conn) error {
-		seen, err = probe(ctx, conn)
+		state, err = probe(ctx, conn)
 		return err
 	})
-	return seen, err
+	return state, err
 }
 
-// sight is what one look at the database shows.
-type sight struct {
+// dueState is what one statement returns about the rows that Promote changes.
+type dueState struct {
 	now       time.Time
 	held      time.Time // when the next delayed row is due
 	lease     time.Time // when the next lease expires
 	claimable bool
 }
 
-func passed(t, now time.Time) bool { return !t.IsZero() && !t.After(now) }
+// due reports whether a time has come.
+func (d dueState) due(t time.Time) bool { return !t.IsZero() && !t.After(d.now) }
 
-// next is how long until something is due, zero if nothing will be.
-func (s sight) next() time.Duration {
-	first := s.held
-	if first.IsZero() || !s.lease.IsZero() && s.lease.Before(first) {
-		first = s.lease
+// next returns the time until the next row is due; zero if there is none.
+func (d dueState) next() time.Duration {
+	first := d.held
+	if first.IsZero() || !d.lease.IsZero() && d.lease.Before(first) {
+		first = d.lease
 	}
 	if first.IsZero() {
 		return 0
 	}
-	return max(first.Sub(s.now), time.Microsecond)
+	return max(first.Sub(d.now), time.Microsecond)
 }
 
 // probeQuery: indexes: the first entry of claimcheck_tasks_held, _lease and
@@ -87,9 +87,9 @@ const probeQuery = `SELECT now(),
 	coalesce((SELECT true FROM claimcheck_tasks WHERE hold = 0 AND attempts < max_attempts
 		ORDER BY priority DESC, enqueued_at, id LIMIT 1), false)`
 
-func probe(ctx context.Context, q querier) (seen sight, err error) {
-	err = q.QueryRow(ctx, probeQuery).Scan((*moment)(&seen.now), (*moment)(&seen.held), (*moment)(&seen.lease), &seen.claimable)
-	return seen, err
+func probe(ctx context.Context, q querier) (state dueState, err error) {
+	err = q.QueryRow(ctx, probeQuery).Scan((*moment)(&state.now), (*moment)(&state.held), (*moment)(&state.lease), &state.claimable)
+	return state, err
 }
 
 // releaseHoldsQuery: index: claimcheck_tasks_held, then the primary key.
@@ -101,8 +101,8 @@ WHERE id = ANY(ARRAY(
 	ORDER BY coalesce(retry_at, run_after)
 	LIMIT $1::int8 FOR UPDATE SKIP LOCKED))`
 
-// setReclaimed takes a row from a claim whose lease has expired, and the claim
-// ID with it. The sweeper dispatches it at once.
+// setReclaimed ends a claim whose lease has expired, and clears its ID. The sweeper
+// dispatches the row at once.
 const setReclaimed = `status = 'READY', hold = CASE WHEN run_after > now() THEN 1 ELSE 0 END,
 	claim_id = NULL, lease_expires_at = NULL, dispatch_due_at = now()`
 
@@ -115,19 +115,19 @@ WHERE id = ANY(ARRAY(
 	ORDER BY lease_expires_at
 	LIMIT $1::int8 FOR UPDATE SKIP LOCKED))`
 
-// lostQuery skips locked rows, since those behind them must be found. Index:
+// lostQuery skips locked rows, because the ones after them must be found. Index:
 // claimcheck_tasks_lease.
 const lostQuery = `SELECT now(), ` + historyColumns + ` FROM claimcheck_tasks
 	WHERE status = 'RUNNING' AND lease_expires_at <= now() AND attempts >= max_attempts
 	ORDER BY lease_expires_at
 	LIMIT $1::int8 FOR UPDATE SKIP LOCKED`
 
-// lostChunk is how many of them are in memory at once: each may have a megabyte
-// of errors.
+// lostChunk is the number of these rows that are in memory at once: each may have a
+// megabyte of errors.
 const lostChunk = 20
 
-// loseWorkers fails the rows whose lease has expired with no attempt left, one
-// by one, since each gets an error record of its own.
+// loseWorkers fails the rows whose lease has expired with no attempt left, one by one,
+// because each gets its own error record.
 func loseWorkers(ctx context.Context, q querier, limit int) (failed int, err error) {
 	for limit > 0 {
 		read, n, err := loseSome(ctx, q, min(limit, lostChunk))
@@ -140,7 +140,7 @@ func loseWorkers(ctx context.Context, q querier, limit int) (failed int, err err
 	return failed, nil
 }
 
-// loseSome says how many rows it has read, and how many of them it has failed.
+// loseSome returns how many rows it has read, and how many of them it has failed.
 func loseSome(ctx context.Context, q querier, limit int) (read, failed int, err error) {
 	result, err := q.Query(ctx, lostQuery, limit)
 	if err != nil {

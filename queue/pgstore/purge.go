@@ -8,13 +8,12 @@ import (
 	"github.com/claimcheck-go/claimcheck/queue"
 )
 
-// purgeable are the rows with status s that may go.
+// purgeable selects the rows with status s that may be deleted.
 const purgeable = `FROM claimcheck_tasks WHERE status = s AND finished_at <= now() - $2::interval AND ($3::text = '' OR task_path = $3::text)`
 
-// purgeQuery takes the first rows of each status and deletes the first of all
-// these. Rows of the other statuses are locked with them for as long as it
-// runs: only what is locked is sure to be there to be deleted, and less than
-// the limit has to mean that there is no more.
+// purgeQuery locks the first rows of each status and deletes the first of all these.
+// Only locked rows are certain to exist when they are deleted, and deleting fewer than
+// the limit must mean that no more are left.
 // Index: claimcheck_tasks_finished, from the start of each status and in its
 // order; then the primary key (= ANY of an array is never planned as a scan).
 const purgeQuery = `
@@ -51,8 +50,8 @@ func (s *Store) Working(ctx context.Context) (working bool, err error) {
 	return working, err
 }
 
-// finalNames are the statuses as strings, a type that names the database's by
-// itself.
+// finalNames returns the statuses as strings, from whose type the driver infers the
+// database's.
 func finalNames(r queue.PurgeRequest) []string {
 	names := []string{}
 	for _, status := range r.Final() {
@@ -61,11 +60,10 @@ func finalNames(r queue.PurgeRequest) []string {
 	return names
 }
 
-// countPurgeableQuery: index: claimcheck_tasks_finished, the part that is old
-// enough.
+// countPurgeableQuery: index: claimcheck_tasks_finished, the part that is old enough.
 const countPurgeableQuery = `SELECT coalesce(sum(n), 0)::int8 FROM unnest($1::text[]) AS s, LATERAL (SELECT count(*) AS n ` + purgeable + `) AS old`
 
-// CountPurgeable returns how many rows Purge would delete in all.
+// CountPurgeable returns the number of rows that Purge would delete in all.
 func (s *Store) CountPurgeable(ctx context.Context, r queue.PurgeRequest) (n int, err error) {
 	err = s.on(ctx, "count tasks to purge", func(conn *pgx.Conn) error {
 		return conn.QueryRow(ctx, countPurgeableQuery, finalNames(r), r.Age, r.Task).Scan(&n)

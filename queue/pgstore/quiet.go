@@ -9,11 +9,11 @@ import (
 	"syscall"
 )
 
-// isQuiet looks at the socket of an idle connection without waiting and without
-// reading: a server that closed it, or said that it will, has left something there.
-// known is false where the socket cannot be reached, as with a custom dialer.
-// The driver's CheckConn waits for a millisecond instead, in which a busy machine may
-// not come to read at all.
+// isQuiet reports whether the socket of an idle connection has nothing to read,
+// without waiting and without reading: a server that closed it, or has announced that
+// it will, has sent something. known is false where the socket is not accessible, as
+// with a custom dialer. The driver's CheckConn waits for a millisecond instead, in
+// which a busy machine may not read at all.
 func isQuiet(conn net.Conn) (quiet, known bool) {
 	if encrypted, ok := conn.(*tls.Conn); ok {
 		conn = encrypted.NetConn()

@@ -4,5 +4,5 @@ package pgstore
 
 import "net"
 
-// isQuiet does not know on this system how to look at a socket without reading.
+// isQuiet cannot peek at a socket on this system.
 func isQuiet(net.Conn) (quiet, known bool) { return false, false }

@@ -11,13 +11,13 @@ import (
 	"github.com/claimcheck-go/claimcheck/queue"
 )
 
-// Requeue takes back RUNNING rows whose worker is gone. It looks first and acts
-// afterwards, on what has not changed meanwhile.
+// Requeue makes RUNNING rows whose worker is gone READY or FAILED. It reads them
+// first, and changes those that have not changed since.
 func (s *Store) Requeue(ctx context.Context, r queue.RequeueRequest) (done queue.RequeueResult, err error) {
 	if r.Limit < 1 {
 		return done, nil
 	}
-	defer s.lines.forget()
+	defer s.hints.forget()
 	err = s.on(ctx, "requeue tasks", func(conn *pgx.Conn) error {
 		done = queue.RequeueResult{}
 		ready, failed, err := abandoned(ctx, conn, r)
@@ -32,7 +32,7 @@ func (s *Store) Requeue(ctx context.Context, r queue.RequeueRequest) (done queue
 			return err
 		}
 		for _, held := range failed {
-			ok, err := abandon(ctx, conn, held)
+			ok, err := failAbandoned(ctx, conn, held)
 			if err != nil {
 				return err
 			}
@@ -45,9 +45,9 @@ func (s *Store) Requeue(ctx context.Context, r queue.RequeueRequest) (done queue
 	return done, err
 }
 
-// hold is a claim with the end of its lease: as long as both are the same,
-// nothing has happened to the row.
-type hold struct {
+// heldClaim is a claim with the end of its lease: while both are the same, the row has
+// not changed.
+type heldClaim struct {
 	queue.Claim
 	lease time.Time
 }
@@ -55,7 +55,7 @@ type hold struct {
 // abandonedQuery: index: claimcheck_tasks_lease.
 func abandonedQuery(r queue.RequeueRequest) (string, []any) {
 	filter, args := within(r.Filter, 5)
-	lock := ` FOR UPDATE SKIP LOCKED` // those behind locked rows must be found
+	lock := ` FOR UPDATE SKIP LOCKED` // the rows after locked ones must be found
 	if r.DryRun {
 		lock = ""
 	}
@@ -66,15 +66,14 @@ ORDER BY lease_expires_at
 LIMIT $4::int8` + lock, append([]any{r.MarkFailed, r.MaxAttempts, r.OlderThan, r.Limit}, args...)
 }
 
-// abandoned returns the claims to be taken back, by what is to become of their
-// rows.
-func abandoned(ctx context.Context, q querier, r queue.RequeueRequest) (ready, failed []hold, err error) {
+// abandoned returns the claims to end, by the status that their rows get.
+func abandoned(ctx context.Context, q querier, r queue.RequeueRequest) (ready, failed []heldClaim, err error) {
 	query, args := abandonedQuery(r)
 	result, err := q.Query(ctx, query, args...)
 	if err != nil {
 		return nil, nil, err
 	}
-	var held hold
+	var held heldClaim
 	var fails bool
 	_, err = pgx.ForEachRow(result, []any{(*id)(&held.ID), (*id)(&held.ClaimID), (*moment)(&held.lease), &fails}, func() error {
 		if fails {
@@ -87,9 +86,8 @@ func abandoned(ctx context.Context, q querier, r queue.RequeueRequest) (ready, f
 	return ready, failed, err
 }
 
-// requeueQuery passes over rows that somebody has locked: they are changing,
-// and two that lock many rows would else wait for each other.
-// Index: the primary key.
+// requeueQuery skips locked rows: they are changing, and two such statements could
+// otherwise deadlock. Index: the primary key.
 const requeueQuery = `
 UPDATE claimcheck_tasks SET ` + setReclaimed + `, max_attempts = greatest(max_attempts, attempts + 1)
 WHERE id = ANY(ARRAY(
@@ -98,8 +96,8 @@ WHERE id = ANY(ARRAY(
 	WHERE ` + isRunning + ` AND t.claim_id = c.claim_id AND t.lease_expires_at = c.lease
 	FOR UPDATE OF t SKIP LOCKED))`
 
-// requeue makes rows READY and counts them.
-func requeue(ctx context.Context, q querier, rows []hold) (int, error) {
+// requeue makes rows READY and returns their number.
+func requeue(ctx context.Context, q querier, rows []heldClaim) (int, error) {
 	if len(rows) == 0 {
 		return 0, nil
 	}
@@ -110,8 +108,8 @@ func requeue(ctx context.Context, q querier, rows []hold) (int, error) {
 	return count(q.Exec(ctx, requeueQuery, ids, claimIDs, leases))
 }
 
-// abandon fails one row. It reports false if the row has changed.
-func abandon(ctx context.Context, q querier, held hold) (bool, error) {
+// failAbandoned fails one row. It reports false if the row has changed.
+func failAbandoned(ctx context.Context, q querier, held heldClaim) (bool, error) {
 	row, now, err := load(ctx, q, held.ID)
 	if errors.Is(err, queue.ErrNotFound) || err == nil && (row.Claim() != held.Claim || !row.LeaseExpiresAt.Equal(held.lease)) {
 		return false, nil

@@ -6,7 +6,7 @@ import (
 	"github.com/jackc/pgx/v5"
 )
 
-// rightsQuery lists what the current role may not do with the tables.
+// rightsQuery lists the privileges on the tables that the current role lacks.
 const rightsQuery = `SELECT right_name || ' on ' || table_name
 FROM unnest(ARRAY['claimcheck_tasks', 'claimcheck_marks', 'claimcheck_audit']) AS table_name,
 	unnest(ARRAY['SELECT', 'INSERT', 'UPDATE', 'DELETE']) AS right_name
@@ -14,8 +14,8 @@ WHERE to_regclass(table_name) IS NOT NULL AND NOT has_table_privilege(table_name
 	AND NOT (table_name <> 'claimcheck_tasks' AND right_name = 'DELETE')
 ORDER BY table_name, right_name`
 
-// MissingRights lists what the current role may not do with the tables and has
-// to, such as "INSERT on claimcheck_tasks".
+// MissingRights lists the privileges that the store needs and the current role lacks,
+// such as "INSERT on claimcheck_tasks".
 func (s *Store) MissingRights(ctx context.Context) (missing []string, err error) {
 	err = s.on(ctx, "look at privileges", func(conn *pgx.Conn) error {
 		rows, err := conn.Query(ctx, rightsQuery)
@@ -28,5 +28,5 @@ func (s *Store) MissingRights(ctx context.Context) (missing []string, err error)
 	return missing, err
 }
 
-// CheckIntegrity finds nothing: a server watches over its files by itself.
+// CheckIntegrity returns nothing: a server checks its files itself.
 func (*Store) CheckIntegrity(context.Context, bool) ([]string, error) { return nil, nil }

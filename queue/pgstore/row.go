@@ -15,12 +15,12 @@ import (
 	"github.com/claimcheck-go/claimcheck/queue"
 )
 
-// columns are what a statement returns of a row, in the order of fields.
+// columns are the columns that a statement returns of a row, in the order of fields.
 const (
 	columns = headColumns + `, return_value, errors, args` + tailColumns
-	// lightColumns leave out what may be long.
+	// lightColumns omit the columns that may be long.
 	lightColumns = headColumns + `, NULL::json, NULL::json, NULL::json` + tailColumns
-	// historyColumns leave out all of it but the errors.
+	// historyColumns omit all of these but the errors.
 	historyColumns = headColumns + `, NULL::json, errors, NULL::json` + tailColumns
 
 	headColumns = `id, status, task_path, queue_name, backend_name, priority, attempts, max_attempts,
@@ -48,7 +48,7 @@ func (r *scanned) fields() []any {
 	}
 }
 
-// row is the row that was read. What is not as it must be is noted in its Invalid.
+// row returns the row that was read. Its Invalid names a column that cannot be decoded.
 func (r *scanned) row() *queue.Row {
 	r.Timeout = time.Duration(r.timeout) * time.Millisecond
 	r.DecodeErrors(r.history)
@@ -65,7 +65,7 @@ func (r *scanned) row() *queue.Row {
 
 var errWorkers = errors.New("it must be an array of one dimension without NULL")
 
-// texts are values for a message.
+// texts returns values for a message.
 func texts(values []pgtype.Text) []string {
 	list := make([]string, len(values))
 	for i, value := range values {
@@ -76,8 +76,8 @@ func texts(values []pgtype.Text) []string {
 	return list
 }
 
-// one reads the row that a statement returns, or pgx.ErrNoRows. Columns that
-// come before those of the row go to first.
+// one reads the row that a statement returns, or pgx.ErrNoRows. first receives the
+// columns before those of the row.
 func one(result pgx.Row, first ...any) (*queue.Row, error) {
 	var r scanned
 	if err := result.Scan(append(first, r.fields()...)...); err != nil {
@@ -94,7 +94,7 @@ func many(result pgx.Rows, err error) ([]*queue.Row, error) {
 	return pgx.CollectRows(result, func(result pgx.CollectableRow) (*queue.Row, error) { return one(result) })
 }
 
-// Get returns one row, or queue.ErrNotFound.
+// Get returns one row, or [queue.ErrNotFound].
 func (s *Store) Get(ctx context.Context, taskID uuid.UUID) (row *queue.Row, err error) {
 	err = s.on(ctx, "get task", func(conn *pgx.Conn) error {
 		row, _, err = load(ctx, conn, taskID)
@@ -132,8 +132,8 @@ func (i *id) ScanUUID(v pgtype.UUID) error {
 	return nil
 }
 
-// The values of statements' parameters. Their Go types name the database's
-// types by themselves, which Config.Pooler needs.
+// The values of statements' parameters. The driver infers the database's types from
+// their Go types, which Config.Pooler requires.
 
 func uuidValue(id uuid.UUID) pgtype.UUID {
 	return pgtype.UUID{Bytes: id, Valid: id != uuid.Nil}
@@ -151,13 +151,13 @@ func timeValue(t time.Time) pgtype.Timestamptz {
 	return pgtype.Timestamptz{Time: t, Valid: !t.IsZero()}
 }
 
-// jsonValue is NULL for no JSON at all, which the value null is not.
+// jsonValue is NULL for no JSON at all, as opposed to the value null.
 func jsonValue(data []byte) pgtype.Text {
 	return pgtype.Text{String: string(data), Valid: data != nil}
 }
 
-// historyValues are a list of errors and what is kept of the last beside it. All
-// are NULL for nil, which leaves a row's errors as they are.
+// historyValues are a list of errors, and the group and text of the last one. All are
+// NULL for a nil list, which leaves a row's errors unchanged.
 type historyValues struct{ list, group, text pgtype.Text }
 
 func errorsValue(history []queue.AttemptError) (v historyValues, err error) {

@@ -10,8 +10,8 @@ import (
 	"github.com/claimcheck-go/claimcheck/queue"
 )
 
-// within is f as a condition to be appended, and its arguments, of which the
-// first has the given number.
+// within returns f as a condition to append, and its arguments, the first of which has
+// the given number.
 func within(f queue.Filter, number int) (condition string, args []any) {
 	for _, c := range []struct{ column, name string }{{"queue_name", f.Queue}, {"backend_name", f.Backend}} {
 		if c.name != "" {
@@ -22,11 +22,11 @@ func within(f queue.Filter, number int) (condition string, args []any) {
 	return condition, args
 }
 
-// figuresQuery counts the rows of each state by its own index, in one statement
-// and therefore at one moment. Whether Promote has let go what is due makes no
-// difference. Indexes: claimcheck_tasks_claim, _held, _outbox, _lease and, for each of the final states, _finished. Without
-// a filter the last two need nothing of the table.
-func figuresQuery(f queue.Filter) (string, []any) {
+// statsQuery counts the rows of each status by its own index, in one statement and
+// therefore at one time. It does not matter whether Promote has made the due rows
+// claimable. Indexes: claimcheck_tasks_claim, _held, _outbox, _lease and, for each of
+// the final statuses, _finished. Without a filter the last two are index-only scans.
+func statsQuery(f queue.Filter) (string, []any) {
 	filter, args := within(f, 1)
 	final := func(status queue.Status) string {
 		return fmt.Sprintf(`(SELECT count(*) FROM claimcheck_tasks WHERE status = '%s' AND finished_at IS NOT NULL%s)`, status, filter)
@@ -47,18 +47,113 @@ FROM ` + waiting(`hold = 0`) + ` AS free,
 	(SELECT count(*) AS n, min(least(dispatch_due_at, greatest(enqueued_at, coalesce(retry_at, run_after)))) AS oldest FROM claimcheck_tasks WHERE status = 'READY' AND dispatch_due_at <= now()` + filter + `) AS stranded`, args
 }
 
-// Stats counts rows.
-func (s *Store) Stats(ctx context.Context, f queue.Filter) (figures queue.Stats, err error) {
-	query, args := figuresQuery(f)
+// Stats counts rows by status.
+func (s *Store) Stats(ctx context.Context, f queue.Filter) (stats queue.Stats, err error) {
+	query, args := statsQuery(f)
 	err = s.on(ctx, "count tasks", func(conn *pgx.Conn) error {
 		var oldest, newest, stranded moment
-		err := conn.QueryRow(ctx, query, args...).Scan(&figures.Pending, &oldest, &newest, &figures.Delayed, &figures.Stranded, &stranded,
-			&figures.Running, &figures.Successful, &figures.Failed, &figures.Cancelled)
-		figures.OldestPendingSince, figures.NewestPendingSince, figures.OldestStrandedSince = time.Time(oldest), time.Time(newest), time.Time(stranded)
+		err := conn.QueryRow(ctx, query, args...).Scan(&stats.Pending, &oldest, &newest, &stats.Delayed, &stats.Stranded, &stranded,
+			&stats.Running, &stats.Successful, &stats.Failed, &stats.Cancelled)
+		stats.OldestPendingSince, stats.NewestPendingSince, stats.OldestStrandedSince = time.Time(oldest), time.Time(newest), time.Time(stranded)
 		return err
 	})
 	if err != nil {
 		return queue.Stats{}, err
 	}
-	return figures, nil
+	return stats, nil
+}
+
+// queuesQuery: indexes: claimcheck_tasks_outbox, and _claim for the rows that are due;
+// _lease; and the last hour of _finished.
+const queuesQuery = `
+WITH live AS (
+	SELECT backend_name, queue_name,
+		count(*) FILTER (WHERE hold = 0 OR coalesce(retry_at, run_after) <= now()) AS pending,
+		count(*) FILTER (WHERE hold = 1 AND coalesce(retry_at, run_after) > now()) AS delayed,
+		count(*) FILTER (WHERE dispatch_due_at <= now()) AS stranded,
+		min(greatest(enqueued_at, coalesce(retry_at, run_after))) FILTER (WHERE hold = 0 OR coalesce(retry_at, run_after) <= now()) AS oldest
+	FROM claimcheck_tasks WHERE status = 'READY' GROUP BY backend_name, queue_name
+), running AS (
+	SELECT backend_name, queue_name, count(*) AS n FROM claimcheck_tasks WHERE status = 'RUNNING' GROUP BY backend_name, queue_name
+), ended AS (
+	SELECT backend_name, queue_name, count(*) FILTER (WHERE status = 'SUCCESSFUL') AS succeeded, count(*) FILTER (WHERE status = 'FAILED') AS failed
+	FROM claimcheck_tasks WHERE status IN ('SUCCESSFUL', 'FAILED') AND finished_at IS NOT NULL AND finished_at > now() - interval '1 hour'
+	GROUP BY backend_name, queue_name
+)
+SELECT backend_name, queue_name, coalesce(live.pending, 0), coalesce(live.delayed, 0), coalesce(running.n, 0), coalesce(live.stranded, 0), live.oldest,
+	coalesce(ended.succeeded, 0), coalesce(ended.failed, 0)
+FROM live FULL JOIN running USING (backend_name, queue_name) FULL JOIN ended USING (backend_name, queue_name)
+ORDER BY backend_name, queue_name`
+
+// Queues returns the statistics of each queue that has unfinished rows, or rows that
+// ended within the last hour.
+func (s *Store) Queues(ctx context.Context) (queues []queue.QueueStats, err error) {
+	err = s.on(ctx, "count tasks by queue", func(conn *pgx.Conn) error {
+		queues = nil
+		result, err := conn.Query(ctx, queuesQuery)
+		if err != nil {
+			return err
+		}
+		var q queue.QueueStats
+		_, err = pgx.ForEachRow(result, []any{
+			&q.Backend, &q.Queue, &q.Pending, &q.Delayed, &q.Running, &q.Stranded, (*moment)(&q.OldestSince), &q.Succeeded, &q.Failed,
+		}, func() error {
+			queues = append(queues, q)
+			return nil
+		})
+		return err
+	})
+	return queues, err
+}
+
+// historyQuery: index: claimcheck_tasks_finished, as an index-only scan.
+const historyQuery = `
+SELECT date_bin('1 hour', finished_at, '2000-01-01T00:00:00Z'), count(*) FILTER (WHERE status = 'SUCCESSFUL'), count(*) FILTER (WHERE status = 'FAILED')
+FROM claimcheck_tasks WHERE status IN ('SUCCESSFUL', 'FAILED') AND finished_at IS NOT NULL AND finished_at >= $1::timestamptz
+GROUP BY 1 ORDER BY 1`
+
+// History counts by hour the rows that ended since a time.
+func (s *Store) History(ctx context.Context, since time.Time) (hours []queue.HourStats, err error) {
+	err = s.on(ctx, "count tasks by hour", func(conn *pgx.Conn) error {
+		hours = nil
+		result, err := conn.Query(ctx, historyQuery, timeValue(since))
+		if err != nil {
+			return err
+		}
+		var h queue.HourStats
+		_, err = pgx.ForEachRow(result, []any{(*moment)(&h.Hour), &h.Succeeded, &h.Failed}, func() error {
+			hours = append(hours, h)
+			return nil
+		})
+		return err
+	})
+	return hours, err
+}
+
+// failuresQuery: index: claimcheck_tasks_finished, from its end.
+var failuresQuery = fmt.Sprintf(`
+SELECT task_path, coalesce(error_group, ''), count(*), max(finished_at), coalesce(max(error_text), '')
+FROM (
+	SELECT task_path, error_group, finished_at, error_text FROM claimcheck_tasks
+	WHERE status = 'FAILED' AND finished_at IS NOT NULL AND finished_at >= $1::timestamptz
+	ORDER BY finished_at DESC LIMIT %d
+) AS latest
+GROUP BY 1, 2 ORDER BY 3 DESC, 4 DESC, 1, 2 LIMIT $2::int8`, queue.FailuresWindow)
+
+// Failures groups the rows that FAILED since a time.
+func (s *Store) Failures(ctx context.Context, since time.Time, limit int) (groups []queue.FailureGroup, err error) {
+	err = s.on(ctx, "group failed tasks", func(conn *pgx.Conn) error {
+		groups = nil
+		result, err := conn.Query(ctx, failuresQuery, timeValue(since), limit)
+		if err != nil {
+			return err
+		}
+		var g queue.FailureGroup
+		_, err = pgx.ForEachRow(result, []any{&g.Task, &g.Group, &g.Count, (*moment)(&g.Last), &g.Error}, func() error {
+			groups = append(groups, g)
+			return nil
+		})
+		return err
+	})
+	return groups, err
 }

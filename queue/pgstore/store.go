@@ -53,7 +53,7 @@ type Store struct {
 	claims   *batch.Batcher[claimOf, *queue.Row]
 	finishes *batch.Batcher[finishOf, time.Time]
 
-	lines lines
+	hints scanHints
 }
 
 // Ping reports whether the database answers.

@@ -13,10 +13,10 @@ import (
 	"github.com/claimcheck-go/claimcheck/queue"
 )
 
-// Tx makes a pgx transaction what queue.Client.InTx, EnqueueTx and
-// queue.CompleteTx take. The transaction must be in the database, and see the
-// schema, of the Client's Store; it may be of another pool. That of a nil tx is
-// nil, and refused.
+// Tx makes a pgx transaction what [queue.Client.InTx], [queue.Client.EnqueueTx] and
+// [queue.CompleteTx] take. It must be in the database, and see the schema, of the
+// Client's Store; it may be of another pool. Tx of a nil tx is nil, which the calls
+// refuse.
 func Tx(tx pgx.Tx) queue.Tx {
 	if tx == nil {
 		return nil
@@ -26,21 +26,21 @@ func Tx(tx pgx.Tx) queue.Tx {
 
 type callersTx struct{ pgx.Tx }
 
-// Transaction is the connection, which has one transaction at a time, with its
+// Transaction returns the connection, which has one transaction at a time, with its
 // savepoints.
 func (t callersTx) Transaction() any { return t.Conn() }
 
-// InsertTx is Insert as a part of tx.
+// InsertTx is [Store.Insert] as a part of tx.
 func (s *Store) InsertTx(ctx context.Context, tx queue.Tx, rows ...*queue.NewRow) error {
 	var stored []inserted
 	err := s.in(ctx, "insert tasks", tx, func(tx pgx.Tx) (err error) {
 		stored, err = insert(ctx, tx, rows)
 		return err
 	})
-	return hand(rows, err, stored...)
+	return copyBack(rows, err, stored...)
 }
 
-// FinishTx is Finish as a part of tx.
+// FinishTx is [Store.Finish] as a part of tx.
 func (s *Store) FinishTx(ctx context.Context, tx queue.Tx, claim queue.Claim, f queue.Finish) (at time.Time, err error) {
 	err = s.in(ctx, "finish task", tx, func(tx pgx.Tx) error {
 		at, err = finish(ctx, tx, finishTxQuery, claim, f)
@@ -59,7 +59,7 @@ func (s *Store) in(ctx context.Context, op string, tx queue.Tx, do func(pgx.Tx) 
 	if errors.Is(err, pgx.ErrTxClosed) {
 		return fmt.Errorf("%s: %w: %w", op, queue.ErrInvalid, err)
 	}
-	if isCode(err, pgerrcode.SerializationFailure) && strings.Contains(err.Error(), "concurrent") { // and not a conflict between other statements
+	if isCode(err, pgerrcode.SerializationFailure) && strings.Contains(err.Error(), "concurrent") { // a conflict about a row, and not one between other statements
 		return fmt.Errorf("%s: %w: the row has changed since this transaction began (heartbeats renew the lease), which its isolation level does not allow: begin it with READ COMMITTED, or make this its first statement: %w", op, queue.ErrContended, err)
 	}
 	if err != nil && own.Conn().IsClosed() {

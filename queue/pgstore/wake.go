@@ -13,10 +13,10 @@ import (
 
 var _ queue.Waker = (*Store)(nil)
 
-// channel is what workers LISTEN to.
+// channel is the name that workers LISTEN to.
 const channel = "claimcheck_tasks"
 
-// Wake signals everybody who listens.
+// Wake signals all listeners.
 func (s *Store) Wake(ctx context.Context) error {
 	return s.on(ctx, "wake workers", func(conn *pgx.Conn) error {
 		_, err := conn.Exec(ctx, `SELECT pg_notify($1::text, '')`, channel)
@@ -24,8 +24,9 @@ func (s *Store) Wake(ctx context.Context) error {
 	})
 }
 
-// Listen calls wake for each signal, until ctx ends. It takes a connection of
-// its own, beside the pool. Through a transaction pooler nothing can be heard.
+// Listen calls wake for each signal, until ctx ends. It uses a connection of its own,
+// beside the pool. Signals do not pass a transaction pooler: there it returns
+// [errors.ErrUnsupported].
 func (s *Store) Listen(ctx context.Context, wake func()) error {
 	const op = "listen for wake-ups"
 	if s.pool.Config().ConnConfig.DefaultQueryExecMode != pgx.QueryExecModeCacheStatement {

@@ -43,10 +43,10 @@ func TestTheBoardUsesItsIndexes(t *testing.T) {
 			}
 		}
 	}
-	check("notes", notesQuery(uuid.Nil, time.Now(), 10), "claimcheck_audit_at")
+	check("notes", auditLogQuery(uuid.Nil, time.Now(), 10), "claimcheck_audit_at")
 	for index, q := range map[string]statement{
 		"claimcheck_tasks_finished": {historyQuery, []any{timeValue(time.Now().Add(-time.Minute))}},
-		"claimcheck_audit_task":     notesQuery(uuid.New(), time.Time{}, 10),
+		"claimcheck_audit_task":     auditLogQuery(uuid.New(), time.Time{}, 10),
 	} {
 		for _, plan := range explain(t, conn, q.text, q.args) {
 			if !strings.Contains(plan, index) || strings.Contains(plan, "Seq Scan") {

@@ -18,9 +18,9 @@ import (
 // someFence is a fence as claims have them.
 const someFence = "00000000-0000-4000-"
 
-// lineOf returns a Store whose table has n rows of the name known, the first of
+// backlogOf returns a Store whose table has n rows of the name known, the first of
 // them the oldest.
-func lineOf(t *testing.T, n int) (*Store, string) {
+func backlogOf(t *testing.T, n int) (*Store, string) {
 	t.Helper()
 	url := testdb.Postgres(t)
 	s, err := Open(t.Context(), Config{URL: url})
@@ -65,29 +65,29 @@ func expectSeconds(t *testing.T, got []string, want ...string) {
 	}
 }
 
-// remembering returns a Store that has claimed the first rows of its line, and
-// will begin after them for as long as the test runs.
-func remembering(t *testing.T) (*Store, string) {
+// hinted returns a Store that has claimed the first rows of its backlog, and will
+// start after them for as long as the test runs.
+func hinted(t *testing.T) (*Store, string) {
 	t.Helper()
-	s, url := lineOf(t, 20)
-	for i := range longLine + 1 {
+	s, url := backlogOf(t, 20)
+	for i := range longBacklog + 1 {
 		expectSeconds(t, claimSeconds(t, s, 1), "0/"+strconv.Itoa(i))
 	}
-	for _, known := range s.lines.all {
-		if known.until.IsZero() {
-			t.Fatal("nothing is remembered")
+	for _, hint := range s.hints.all {
+		if hint.until.IsZero() {
+			t.Fatal("there is no hint")
 		}
-		known.until = time.Now().Add(time.Hour)
-		known.slow, known.aboveFrom = false, time.Time{} // on a busy machine even this walk may count as slow
+		hint.until = time.Now().Add(time.Hour)
+		hint.slow, hint.aboveFrom = false, time.Time{} // on a busy machine even this scan may count as slow
 	}
 	return s, url
 }
 
-func TestClaimsOfALongLineBeginWhereTheLastOneDid(t *testing.T) {
-	s, url := remembering(t)
+func TestClaimsOfALongBacklogStartAtTheHint(t *testing.T) {
+	s, url := hinted(t)
 	addRows(t, url, "known", 0, 2, -10) // before all others
 	expectSeconds(t, claimSeconds(t, s, 2), "0/9", "0/10")
-	t.Run("higher priority comes first all the same", func(t *testing.T) {
+	t.Run("higher priority still comes first", func(t *testing.T) {
 		addRows(t, url, "known", 5, 2, 100)
 		expectSeconds(t, claimSeconds(t, s, 1), "5/100")
 		expectSeconds(t, claimSeconds(t, s, 2), "5/101", "0/11")
@@ -96,29 +96,29 @@ func TestClaimsOfALongLineBeginWhereTheLastOneDid(t *testing.T) {
 		addRows(t, url, "known", -5, 2, 0)
 		expectSeconds(t, claimSeconds(t, s, 9), "0/12", "0/13", "0/14", "0/15", "0/16", "0/17", "0/18", "0/19", "-5/0")
 	})
-	t.Run("the end of the line leads back to the beginning", func(t *testing.T) {
+	t.Run("the end of the backlog leads back to the beginning", func(t *testing.T) {
 		expectSeconds(t, claimSeconds(t, s, 3), "-5/1", "0/-10", "0/-9")
 	})
 }
 
-func TestClaimsBeginAtTheBeginningAgain(t *testing.T) {
+func TestAHintIsDropped(t *testing.T) {
 	for name, happens := range map[string]func(ctx context.Context, s *Store) error{
-		"after a while": func(_ context.Context, s *Store) error { s.lines.all[0].until = time.Now(); return nil },
-		"when somebody retries tasks": func(ctx context.Context, s *Store) error {
+		"after a while": func(_ context.Context, s *Store) error { s.hints.all[0].until = time.Now(); return nil },
+		"when tasks are retried": func(ctx context.Context, s *Store) error {
 			_, err := s.Act(ctx, queue.ActionRetry, queue.Selection{IDs: []uuid.UUID{uuid.New()}}, time.Time{}, 10)
 			return err
 		},
-		"when claims are taken back": func(ctx context.Context, s *Store) error {
+		"when claims are requeued": func(ctx context.Context, s *Store) error {
 			_, err := s.Requeue(ctx, queue.RequeueRequest{Limit: 1})
 			return err
 		},
-		"when a claim is given back": func(ctx context.Context, s *Store) error {
+		"when a claim is released": func(ctx context.Context, s *Store) error {
 			_ = s.Release(ctx, queue.Claim{ID: uuid.New(), ClaimID: uuid.New()})
 			return nil
 		},
 	} {
 		t.Run(name, func(t *testing.T) {
-			s, url := remembering(t)
+			s, url := hinted(t)
 			addRows(t, url, "known", 0, 1, -10)
 			if err := happens(t.Context(), s); err != nil {
 				t.Fatal(err)
@@ -128,62 +128,61 @@ func TestClaimsBeginAtTheBeginningAgain(t *testing.T) {
 	}
 }
 
-func TestOtherRequestsHaveLinesOfTheirOwn(t *testing.T) {
-	s, url := remembering(t)
+func TestOtherRequestsHaveTheirOwnHints(t *testing.T) {
+	s, url := hinted(t)
 	addRows(t, url, "known", 0, 1, -10)
 	rows, err := s.ClaimNext(t.Context(), queue.ClaimNextRequest{Tasks: []string{"known"}, Queues: []string{"q"}, Limit: 1, Worker: "w", Lease: time.Minute})
 	if err != nil || len(rows) != 1 || rows[0].EnqueuedAt.Year() != 2026 || rows[0].EnqueuedAt.Month() != time.January || rows[0].EnqueuedAt.Day() != 1 {
 		t.Errorf("%v, %v", rows, err)
 	}
-	for i := range 2 * manyLines {
+	for i := range 2 * hintLimit {
 		if _, err := s.ClaimNext(t.Context(), queue.ClaimNextRequest{Tasks: []string{strconv.Itoa(i)}, Limit: 1, Worker: "w", Lease: time.Minute}); err != nil {
 			t.Fatal(err)
 		}
 	}
-	if len(s.lines.all) > manyLines {
-		t.Errorf("%d lines are kept", len(s.lines.all))
+	if len(s.hints.all) > hintLimit {
+		t.Errorf("%d hints are kept", len(s.hints.all))
 	}
 }
 
-// Rows that this process does not know cost one slow walk, not each claim one.
-func TestASlowWalkIsNotRepeated(t *testing.T) {
-	var l lines
+// Rows that this process does not know cost one slow scan, and not one in each claim.
+func TestASlowScanIsNotRepeated(t *testing.T) {
+	var h scanHints
 	req := queue.ClaimNextRequest{Tasks: []string{"known"}, Limit: 1}
 	rows := []*queue.Row{{ID: uuid.New(), Priority: 3, EnqueuedAt: time.Now()}}
 	now := time.Now()
-	l.walked(req, rows, slowWalk/2, now)
-	if _, known := l.start(req, now); known {
-		t.Error("a quick walk is remembered at once")
+	h.scanned(req, rows, slowScan/2, now)
+	if _, known := h.start(req, now); known {
+		t.Error("a quick scan yields a hint at once")
 	}
-	l.walked(req, rows, 2*slowWalk, now)
-	from, known := l.start(req, now.Add(39*slowWalk))
+	h.scanned(req, rows, 2*slowScan, now)
+	from, known := h.start(req, now.Add(39*slowScan))
 	if !known || from.above || from.id != rows[0].ID || from.priority != 3 {
 		t.Errorf("%+v, %t", from, known)
 	}
-	l.forget()
-	if _, known := l.start(req, now.Add(39*slowWalk)); !known {
-		t.Error("a slow walk is forgotten")
+	h.forget()
+	if _, known := h.start(req, now.Add(39*slowScan)); !known {
+		t.Error("the hint of a slow scan is dropped")
 	}
-	if _, known := l.start(req, now.Add(41*slowWalk)); known {
-		t.Error("it is remembered for too long")
+	if _, known := h.start(req, now.Add(41*slowScan)); known {
+		t.Error("the hint is valid for too long")
 	}
-	l.walked(req, nil, 2*slowWalk, now)
-	if _, known := l.start(req, now); known {
-		t.Error("the end of the line is a place to begin")
+	h.scanned(req, nil, 2*slowScan, now)
+	if _, known := h.start(req, now); known {
+		t.Error("the end of the backlog is a position")
 	}
 }
 
-// A busy pool is no slow walk: for its sake a row of higher priority would be left
-// out.
-func TestAWaitForAConnectionIsNoSlowWalk(t *testing.T) {
-	_, url := lineOf(t, 2)
+// A wait for a connection must not make claims skip rows of higher priority.
+func TestAWaitForAConnectionIsNoSlowScan(t *testing.T) {
+	_, url := backlogOf(t, 2)
 	s, err := Open(t.Context(), Config{URL: url, MaxConns: 2})
 	if err != nil {
 		t.Fatal(err)
 	}
 	defer func() { _ = s.Close() }()
 	claimSeconds(t, s, 1) // once, so that the statement is prepared
-	s.lines.all = nil
+	s.hints.all = nil
 	conn, err := s.pool.Acquire(t.Context())
 	if err != nil {
 		t.Fatal(err)
@@ -195,7 +194,7 @@ func TestAWaitForAConnectionIsNoSlowWalk(t *testing.T) {
 	defer other.Release()
 	var released time.Time
 	s.observe = func(context.Context, string) func(error) {
-		time.AfterFunc(4*slowWalk, func() {
+		time.AfterFunc(4*slowScan, func() {
 			released = time.Now()
 			conn.Release()
 		})
@@ -203,15 +202,15 @@ func TestAWaitForAConnectionIsNoSlowWalk(t *testing.T) {
 	}
 	claimSeconds(t, s, 1)
 	ended := time.Now()
-	// However slow the machine is, the walk took no longer than this.
-	if until := ended.Add(max(walkAgain, walkShare*ended.Sub(released))); s.lines.all[0].until.After(until) {
-		t.Errorf("remembered until %s after the claim, which took at most %s with its connection", s.lines.all[0].until.Sub(ended), ended.Sub(released))
+	// However slow the machine is, the scan took no longer than this.
+	if until := ended.Add(max(hintTime, hintFactor*ended.Sub(released))); s.hints.all[0].until.After(until) {
+		t.Errorf("valid until %s after the claim, which took at most %s with its connection", s.hints.all[0].until.Sub(ended), ended.Sub(released))
 	}
 }
 
-// What is before the place is not even looked at.
-func TestClaimsFromAPlaceReadOnlyWhatIsThere(t *testing.T) {
-	s, url := lineOf(t, 1000)
+// A claim that starts at a hint reads nothing before it.
+func TestClaimsFromAHintReadOnlyWhatFollows(t *testing.T) {
+	s, url := backlogOf(t, 1000)
 	addRows(t, url, "unknown", 5, 20000, 0)
 	testdb.Exec(t, url, `VACUUM ANALYZE claimcheck_tasks`)
 	var id uuid.UUID
@@ -223,10 +222,10 @@ func TestClaimsFromAPlaceReadOnlyWhatIsThere(t *testing.T) {
 		t.Fatal(err)
 	}
 	args := []any{"w", time.Minute, []string{"known"}, []string{}, "", 10, someFence}
-	whole := pagesOf(t, s, claimNextQuery.none, args...)
-	from := pagesOf(t, s, claimFromQuery.none, append(args, 0, timeValue(at), uuidValue(id), false)...)
+	whole := pagesOf(t, s, claimNextQuery.free, args...)
+	from := pagesOf(t, s, claimFromQuery.free, append(args, 0, timeValue(at), uuidValue(id), false)...)
 	if whole < 200 || from > whole/2 {
-		t.Errorf("%d pages from the place, %d from the beginning", from, whole)
+		t.Errorf("%d pages from the hint, %d from the beginning", from, whole)
 	}
 }
 

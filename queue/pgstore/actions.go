@@ -10,14 +10,14 @@ import (
 	"github.com/claimcheck-go/claimcheck/queue"
 )
 
-// deed is how a queue.Action is done: the rows that it is for, and that it has
-// not been done to since $1 already, and what it sets.
-type deed struct{ rows, set string }
+// actionSQL is a queue.Action in SQL: the condition of the rows that it applies to and
+// has not been applied to since $1, and the columns that it sets.
+type actionSQL struct{ rows, set string }
 
 var grace = interval(queue.DispatchGrace)
 
-var deeds = map[queue.Action]deed{
-	// Not what was made due since, nor what was since refused or has run.
+var actions = map[queue.Action]actionSQL{
+	// Not rows that since then were made due, failed to be dispatched, or have run.
 	queue.ActionRun: {`status = 'READY' AND NOT (hold = 0 AND dispatch_due_at > $1::timestamptz + ` + grace + ` AND dispatch_due_at <= now() + ` + grace + `)
 		AND NOT (dispatch_error IS NOT NULL AND dispatch_due_at > $1::timestamptz AND dispatch_due_at <= now())
 		AND (last_attempted_at IS NULL OR last_attempted_at < $1::timestamptz)`,
@@ -30,9 +30,9 @@ var deeds = map[queue.Action]deed{
 	queue.ActionCancel: {`status IN ('READY', 'RUNNING') AND enqueued_at <= $1::timestamptz`, setCancelled},
 }
 
-// aimed appends the rows that an action would change.
-func (s *statement) aimed(a queue.Action, selection queue.Selection, before time.Time) error {
-	d, ok := deeds[a]
+// matching appends the rows that an action would change.
+func (s *statement) matching(a queue.Action, selection queue.Selection, before time.Time) error {
+	action, ok := actions[a]
 	if !ok {
 		return fmt.Errorf("%w: action %q is not known", queue.ErrInvalid, a)
 	}
@@ -40,23 +40,23 @@ func (s *statement) aimed(a queue.Action, selection queue.Selection, before time
 		return err
 	}
 	s.args = append(s.args, timeValue(before)) // $1
-	s.add(` FROM claimcheck_tasks WHERE ` + d.rows + ` AND ` + views[selection.View].rows)
+	s.add(` FROM claimcheck_tasks WHERE ` + action.rows + ` AND ` + views[selection.View].rows)
 	s.ids(selection.IDs)
-	s.chosen(selection)
+	s.filter(selection)
 	return nil
 }
 
-// CountMatching counts the rows that an action would change, most at most.
-func (s *Store) CountMatching(ctx context.Context, a queue.Action, selection queue.Selection, before time.Time, most int) (n int, err error) {
+// CountMatching counts the rows that an action would change, up to limit.
+func (s *Store) CountMatching(ctx context.Context, a queue.Action, selection queue.Selection, before time.Time, limit int) (n int, err error) {
 	if before.IsZero() {
 		before = forever
 	}
 	var q statement
 	q.text = `SELECT count(*) FROM (SELECT 1`
-	if err := q.aimed(a, selection, before); err != nil {
+	if err := q.matching(a, selection, before); err != nil {
 		return 0, err
 	}
-	q.add(` LIMIT %s::int8) AS rows`, most)
+	q.add(` LIMIT %s::int8) AS rows`, limit)
 	err = s.on(ctx, "count tasks", func(conn *pgx.Conn) error {
 		return conn.QueryRow(ctx, q.text, q.args...).Scan(&n)
 	})
@@ -66,15 +66,15 @@ func (s *Store) CountMatching(ctx context.Context, a queue.Action, selection que
 // forever is after all times.
 var forever = time.Date(9999, 1, 1, 0, 0, 0, 0, time.UTC)
 
-// Act changes up to limit rows that are chosen and that the action is for.
+// Act changes up to limit selected rows that the action applies to.
 func (s *Store) Act(ctx context.Context, a queue.Action, selection queue.Selection, before time.Time, limit int) (rows []*queue.Row, err error) {
 	var q statement
-	q.text = `UPDATE claimcheck_tasks SET ` + deeds[a].set + ` WHERE id = ANY(ARRAY(SELECT id`
-	if err := q.aimed(a, selection, before); err != nil {
+	q.text = `UPDATE claimcheck_tasks SET ` + actions[a].set + ` WHERE id = ANY(ARRAY(SELECT id`
+	if err := q.matching(a, selection, before); err != nil {
 		return nil, err
 	}
 	q.add(` LIMIT %s::int8 FOR UPDATE SKIP LOCKED)) RETURNING `+lightColumns, limit)
-	defer s.lines.forget()
+	defer s.hints.forget()
 	err = s.on(ctx, string(a)+" tasks", func(conn *pgx.Conn) error {
 		rows, err = many(conn.Query(ctx, q.text, q.args...))
 		return err

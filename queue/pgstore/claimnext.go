@@ -24,7 +24,7 @@ func (s *Store) ClaimNext(ctx context.Context, req queue.ClaimNextRequest) ([]*q
 		req.Fence = uuid.New()
 	}
 	var rows []*queue.Row
-	if from, known := s.lines.start(req, time.Now()); known {
+	if from, known := s.hints.start(req, time.Now()); known {
 		var took time.Duration
 		var err error
 		req.Fence[7] &^= 1
@@ -32,10 +32,10 @@ func (s *Store) ClaimNext(ctx context.Context, req queue.ClaimNextRequest) ([]*q
 			return nil, err
 		}
 		if len(rows) > 0 {
-			s.lines.advance(req, rows)
+			s.hints.advance(req, rows)
 		}
-		if from.above && took >= slowWalk {
-			s.measureAbove(ctx, req)
+		if from.above && took >= slowScan {
+			s.timeAbove(ctx, req)
 		}
 		if satisfied(req, rows) {
 			return rows, nil
@@ -45,25 +45,25 @@ func (s *Store) ClaimNext(ctx context.Context, req queue.ClaimNextRequest) ([]*q
 	}
 	req.Fence[7] |= 1
 	more, took, err := s.claimNext(ctx, req, claimNextQuery)
-	if err == nil && s.lines.walked(req, more, took, time.Now()) {
-		s.measureAbove(ctx, req)
+	if err == nil && s.hints.scanned(req, more, took, time.Now()) {
+		s.timeAbove(ctx, req)
 	}
 	return append(rows, more...), err
 }
 
-// satisfied reports whether a claim found as many rows as it wanted, or ended
-// before a row that must not be claimed ahead, as far as is known.
+// satisfied reports whether a claim found as many rows as it wanted, or may have
+// ended before a row that must not be prefetched.
 func satisfied(req queue.ClaimNextRequest, rows []*queue.Row) bool {
 	return len(rows) == req.Limit || req.Prefetch > 0 && len(rows) >= req.Free()
 }
 
-// claimNext claims rows with one of the two statements below, and says how long
-// that took: not the wait for a connection, which tells nothing of the walk.
-func (s *Store) claimNext(ctx context.Context, req queue.ClaimNextRequest, query ahead, more ...any) (rows []*queue.Row, took time.Duration, err error) {
+// claimNext claims rows with one of the two statements below, and returns how long
+// that took, without the wait for a connection, which says nothing about the scan.
+func (s *Store) claimNext(ctx context.Context, req queue.ClaimNextRequest, query claimStatement, more ...any) (rows []*queue.Row, took time.Duration, err error) {
 	args := append([]any{req.Worker, req.Lease, req.Tasks, append([]string{}, req.Queues...), req.Backend, req.Limit, req.Fence.String()[:fencePrefix]}, more...)
-	text := query.none
+	text := query.free
 	if req.Prefetch > 0 {
-		args, text = append(args, req.Free(), uuidValues(req.NotPrefetch)), query.some
+		args, text = append(args, req.Free(), uuidValues(req.NotPrefetch)), query.prefetching
 	}
 	err = s.on(ctx, "claim next tasks", func(conn *pgx.Conn) error {
 		began := time.Now()
@@ -80,15 +80,15 @@ func (s *Store) claimNext(ctx context.Context, req queue.ClaimNextRequest, query
 	return rows, took, nil
 }
 
-func (s *Store) claimFrom(ctx context.Context, req queue.ClaimNextRequest, from start) ([]*queue.Row, time.Duration, error) {
+func (s *Store) claimFrom(ctx context.Context, req queue.ClaimNextRequest, from position) ([]*queue.Row, time.Duration, error) {
 	return s.claimNext(ctx, req, claimFromQuery, from.priority, timeValue(from.enqueuedAt), uuidValue(from.id), from.above)
 }
 
-// measureAbove measures how long it takes to look for the rows of higher priority
-// than those that were just claimed. It is a part of that walk, so it takes no
-// longer. Should it fail, the whole walk counts.
-func (s *Store) measureAbove(ctx context.Context, req queue.ClaimNextRequest) {
-	from, _ := s.lines.start(req, time.Now())
+// timeAbove measures how long it takes to look for rows of higher priority than those
+// that were just claimed. It is a part of that scan, so it takes no longer. If it
+// fails, the duration of the whole scan counts.
+func (s *Store) timeAbove(ctx context.Context, req queue.ClaimNextRequest) {
+	from, _ := s.hints.start(req, time.Now())
 	var took time.Duration
 	err := s.on(ctx, "measure a claim", func(conn *pgx.Conn) error {
 		began := time.Now()
@@ -97,24 +97,24 @@ func (s *Store) measureAbove(ctx context.Context, req queue.ClaimNextRequest) {
 		return err
 	})
 	if err == nil {
-		s.lines.measured(req, took, time.Now())
+		s.hints.timed(req, took, time.Now())
 	}
 }
 
-// fencePrefix is how much of a claim ID the fence gives, 59 random bits and one
-// that tells the two statements of a claim apart. The rest is the end of the row's
-// own ID, as queue.PullClaimID has it: to draw a random one for each row took
-// PostgreSQL a fifth of the whole claim.
+// fencePrefix is the part of a claim ID that comes from the fence: 59 random bits and
+// one that distinguishes the two statements of a claim. The rest is the end of the
+// row's own ID, as in queue.PullClaimID: a random ID for each row took PostgreSQL a
+// fifth of the whole claim.
 const fencePrefix = len("00000000-0000-4000-")
 
-// wanted are the rows that a request asks for. Parameter p are the names of their
-// tasks, followed by the queues and the backend.
+// wanted is the condition of the rows that a request asks for. Parameter p holds the
+// names of their tasks; the queues and the backend follow.
 func wanted(p int) string {
 	return fmt.Sprintf(`hold = 0 AND attempts < max_attempts AND task_path = ANY($%[1]d::text[])
 		AND (cardinality($%[2]d::text[]) = 0 OR queue_name = ANY($%[2]d::text[])) AND ($%[3]d::text = '' OR backend_name = $%[3]d::text)`, p, p+1, p+2)
 }
 
-// first are the first rows that may be claimed and that nobody else holds.
+// first selects the first rows that may be claimed and that no transaction has locked.
 func first(condition string) string {
 	return `
 	SELECT id, attempts, max_attempts FROM claimcheck_tasks
@@ -123,25 +123,25 @@ func first(condition string) string {
 	LIMIT $6::int8 FOR UPDATE SKIP LOCKED`
 }
 
-// ahead is a claim in two forms: for free slots only, and also ahead of them. The
-// second ends before the first row that must not be claimed ahead, as
-// queue.ClaimNextRequest.Claimable does: that row stays locked until the end of
-// the statement, and is not changed.
-type ahead struct{ none, some string }
+// claimStatement is a claim in two forms: for free slots only, and with prefetching.
+// The second ends before the first row that must not be prefetched, as
+// queue.ClaimNextRequest.Claimable does: that row stays locked until the end of the
+// statement, and is not changed.
+type claimStatement struct{ free, prefetching string }
 
-// claimRows claims candidates, which come in claim order. Of the two parameters
-// that the second form has after the first p, one is how many rows free slots are
-// for, the other the rows that must not be claimed ahead.
-func claimRows(candidates string, p int) ahead {
+// claimRows claims candidates, which must be in claim order. The second form has two
+// parameters after the first p: the number of free slots, and the rows that must not
+// be prefetched.
+func claimRows(candidates string, p int) claimStatement {
 	update := func(ids string) string {
 		return `
 UPDATE claimcheck_tasks SET ` + setClaimed + `, claim_id = ($7::text || right(id::text, 17))::uuid
 WHERE id = ANY(ARRAY(` + ids + `))
 RETURNING ` + columns
 	}
-	return ahead{
-		none: update(`SELECT id FROM (` + candidates + `) AS found`),
-		some: update(fmt.Sprintf(`
+	return claimStatement{
+		free: update(`SELECT id FROM (` + candidates + `) AS found`),
+		prefetching: update(fmt.Sprintf(`
 	SELECT id FROM (
 		SELECT id, bool_and(n <= $%d::int8 OR attempts = 0 AND max_attempts > 1 AND id <> ALL($%d::uuid[])) OVER (ROWS UNBOUNDED PRECEDING) AS may
 		FROM (SELECT *, row_number() OVER () AS n FROM (`+candidates+`) AS found) AS numbered) AS judged
@@ -149,12 +149,12 @@ RETURNING ` + columns
 	}
 }
 
-// Both take their rows from claimcheck_tasks_claim, in its order, and then by
-// the primary key (= ANY of an array is never planned as a scan of the table).
+// Both find their rows in claimcheck_tasks_claim, in its order, and then by the
+// primary key (= ANY of an array is never planned as a scan of the table).
 var (
 	claimNextQuery = claimRows(first(""), 7)
-	// claimFromQuery leaves out what is before the row ($8, $9, $10), or, unless
-	// $11, only what is before it with its own priority.
+	// claimFromQuery skips the rows before the row ($8, $9, $10); if $11, only those
+	// of its own priority.
 	claimFromQuery = claimRows(`
 	SELECT * FROM (`+first(` AND $11::bool AND priority > $8::int8`)+`) AS above
 	UNION ALL SELECT * FROM (`+first(` AND priority = $8::int8 AND (enqueued_at, id) >= ($9::timestamptz, $10::uuid)`)+`) AS here
@@ -178,7 +178,7 @@ SELECT id, claim_id FROM claimcheck_tasks
 WHERE status = 'RUNNING' AND claim_id >= $1::uuid AND claim_id <= $2::uuid
 ORDER BY lease_expires_at`
 
-// Claimed returns the claims that hold under a fence.
+// Claimed returns the claims that are held under a fence.
 func (s *Store) Claimed(ctx context.Context, fence uuid.UUID) (claims []queue.Claim, err error) {
 	first, last := queue.PullClaimIDs(fence)
 	err = s.on(ctx, "look for claimed tasks", func(conn *pgx.Conn) error {
