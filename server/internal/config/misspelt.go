@@ -58,11 +58,14 @@ func findMisspelt(values Environment, settings, exceptions []string) []Misspelt 
 func likeSetting(name string, settings []string) (meant string, like bool) {
 	least := len(name) / 3
 	for _, setting := range settings {
-		distance := levenshtein.ComputeDistance(name, setting)
 		letters := 2
 		if min(len(name), len(setting)) < 8 {
 			letters = 1
 		}
+		if difference := len(name) - len(setting); max(difference, -difference) > max(letters, least) {
+			continue // the distance is at least that, and computing it slows every start
+		}
+		distance := levenshtein.ComputeDistance(name, setting)
 		like = like || distance <= letters
 		if distance <= least {
 			meant, least = setting, distance-1
@@ -87,9 +90,15 @@ func likeSetting(name string, settings []string) (meant string, like bool) {
 // program's flags. The exceptions are variables that tasks read by themselves.
 func (s *Sources) Misspelt(exceptions ...string) []Misspelt {
 	var known []string
+	seen := map[string]bool{}
 	for _, node := range s.nodes {
 		for _, flag := range node.Flags {
-			known = append(known, flag.Envs...)
+			for _, variable := range flag.Envs {
+				if !seen[variable] {
+					seen[variable] = true
+					known = append(known, variable)
+				}
+			}
 		}
 	}
 	return findMisspelt(s.env, known, exceptions)
