@@ -46,6 +46,7 @@ func TestNew(t *testing.T) {
 			return s
 		},
 		Begin:          begin,
+		OneWriter:      true,
 		OpenUnmigrated: func(t *testing.T) queue.Store { return fresh(t) },
 	})
 }
@@ -69,6 +70,7 @@ func harness(url func(t *testing.T) string) storetest.Harness {
 		},
 		Second:         func(t *testing.T, store queue.Store) queue.Store { return open(t, urls[store], sqlitestore.Config{}) },
 		Begin:          begin,
+		OneWriter:      true,
 		OpenUnmigrated: func(t *testing.T) queue.Store { return fresh(t) },
 	}
 }

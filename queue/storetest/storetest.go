@@ -32,6 +32,9 @@ type Harness struct {
 	OpenUnmigrated func(t *testing.T) queue.Store
 	// Begin begins a transaction of a caller's in the store's database.
 	Begin func(t *testing.T, store queue.Store) queue.Tx
+	// OneWriter reports that a transaction of a caller's locks the whole database,
+	// and not only the rows that it has changed.
+	OneWriter bool
 	// Second returns another store on the database of one that Open returned, as
 	// another process has it; nil where a database has only one store.
 	Second func(t *testing.T, store queue.Store) queue.Store
@@ -108,18 +111,19 @@ const (
 // fixture is one test's store, and short ways to use it.
 type fixture struct {
 	*testing.T
-	ctx      context.Context
-	store    queue.Store
-	operator queue.Operator // the store, if it is one; else nil
-	begin    func(*testing.T, queue.Store) queue.Tx
-	second   func(*testing.T, queue.Store) queue.Store // may be nil
+	ctx       context.Context
+	store     queue.Store
+	operator  queue.Operator // the store, if it is one; else nil
+	begin     func(*testing.T, queue.Store) queue.Tx
+	oneWriter bool
+	second    func(*testing.T, queue.Store) queue.Store // may be nil
 }
 
 func newFixture(t *testing.T, h Harness, store queue.Store) *fixture {
 	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
 	t.Cleanup(cancel)
 	operator, _ := store.(queue.Operator)
-	return &fixture{T: t, ctx: ctx, store: store, operator: operator, begin: h.Begin, second: h.Second}
+	return &fixture{T: t, ctx: ctx, store: store, operator: operator, begin: h.Begin, oneWriter: h.OneWriter, second: h.Second}
 }
 
 // request is a new row, as changes make it.

@@ -84,9 +84,8 @@ func New(o Options) *Store {
 	return &Store{options: o, dialect: o.Dialect, backend: o.Backend, writer: o.Writer, reader: o.Reader, reserve: o.Reserve}
 }
 
-// Embedded reports whether the database is a part of this process, so that no
-// server has to be maintained: true for SQLite, false for MySQL.
-func (s *Store) Embedded() bool { return s.dialect.embedded }
+// embedded reports whether the database is a part of this process.
+func (s *Store) embedded() bool { return s.dialect.embedded }
 
 // querier is a connection, in a transaction of write or without one, or a
 // transaction of the caller's.
@@ -176,7 +175,7 @@ func (s *Store) transact(ctx context.Context, tx querier, do work) (err error) {
 	if _, err := tx.ExecContext(ctx, s.dialect.begin); err != nil {
 		return errors.Join(errNotBegun, err)
 	}
-	if s.Embedded() {
+	if s.embedded() {
 		ctx = calm // what follows takes microseconds
 	}
 	if err := do(ctx, tx); err != nil {
@@ -287,7 +286,7 @@ func (s *Store) acquire(ctx context.Context, db *sql.DB, op string, urgent bool)
 // gives both together the acquire timeout: a proxy accepts connections while it
 // has none to the server to give, and lets their first statement wait.
 func (s *Store) firstAnswer(ctx context.Context, op string, do func(context.Context) error) error {
-	if s.Embedded() { // it waits for its lock no longer than that
+	if s.embedded() { // it waits for its lock no longer than that
 		return do(ctx)
 	}
 	limited, cancel := context.WithTimeout(ctx, s.options.AcquireTimeout)
@@ -305,7 +304,7 @@ func (s *Store) firstAnswer(ctx context.Context, op string, do func(context.Cont
 
 // exhausted is the error of a call that got no connection in time.
 func (s *Store) exhausted(db *sql.DB, op string) error {
-	if s.Embedded() {
+	if s.embedded() {
 		return fmt.Errorf("%s: %w: no turn on %s within %s", op, queue.ErrContended, s.backend.Name(), s.options.AcquireTimeout)
 	}
 	return fmt.Errorf("%s: %w to %s within %s: all %d are in use (%s)", op, queue.ErrPoolExhausted, s.backend.Name(), s.options.AcquireTimeout, db.Stats().MaxOpenConnections, s.options.PoolSetting)
