@@ -10,7 +10,7 @@ import (
 	"github.com/google/uuid"
 )
 
-// Action is what can be done to many rows at once.
+// Action is what one request can do to many rows.
 type Action string
 
 // The actions.
@@ -19,7 +19,7 @@ const (
 	ActionRun Action = "run"
 	// ActionRetry makes FAILED rows READY, with at least one attempt left.
 	ActionRetry Action = "retry"
-	// ActionRequeue takes back RUNNING rows whose lease has expired, whatever
+	// ActionRequeue makes RUNNING rows whose lease has expired READY, whatever
 	// attempts are left.
 	ActionRequeue Action = "requeue"
 	// ActionCancel makes READY and RUNNING rows CANCELLED.
@@ -28,100 +28,123 @@ const (
 
 var actions = []Action{ActionRun, ActionRetry, ActionRequeue, ActionCancel}
 
-// ActRequest asks for an action on all rows that are chosen.
+// ActRequest requests a bulk action: an action on all selected rows.
 type ActRequest struct {
 	Action Action
 	Selection
-	Limit  int    // how many rows are changed at most; 0: all that there are
-	Actor  string // who asks, for the audit log
-	Target string // what is chosen, in words, for the audit log
+	Limit  int    // how many rows are changed at most; 0: all
+	Actor  string // who requests it, for the audit log
+	Target string // what is selected, in words, for the audit log
 }
 
-// ActionResult is what an action did.
+// ActionResult is what a bulk action did.
 type ActionResult struct {
 	Done         int  // rows changed
-	Undispatched int  // of these, rows whose tickets were refused; the sweeper sees to them
-	Locked       int  // rows that another transaction had locked, up to lockedLimit; they were not changed
-	More         bool // it stopped before all were done
+	Undispatched int  // of these, rows whose tickets were refused; the sweeper dispatches them
+	Locked       int  // rows, up to a thousand, that another transaction had locked and that were not changed
+	More         bool // it ended before all were changed
 }
 
 // lockedLimit bounds the count of locked rows.
 const lockedLimit = 1000
 
-// lockPatience is how long an action goes on trying for rows that another
-// transaction has locked: most are for milliseconds, by a heartbeat for example.
+// lockPatience is how long an action retries rows that another transaction has
+// locked: most are locked for milliseconds, for example by a heartbeat.
 const lockPatience = time.Second
 
 // actBatch is how many rows one transaction of Act changes.
 const actBatch = 200
 
-// Act does something to all rows that are chosen and that the action is for, in
-// batches, and dispatches those that may run again. Rows that it makes run and
-// that fail meanwhile are not chosen again. It stops when ctx ends, which
-// ActionResult.More then says. progress, which may be nil, is told the count so far.
-// The action stands in the audit log from before its first change.
-func (c *Client) Act(ctx context.Context, r ActRequest, progress func(done int)) (acted ActionResult, err error) {
+// Act applies an action to all selected rows that it is for, in batches, and
+// dispatches those that may run again. Rows that it makes run and that fail
+// meanwhile are not selected again. It stops when ctx ends; ActionResult.More then
+// is true. progress, which may be nil, receives the count so far after each batch.
+// The audit log has an entry from before the first change. Errors: [ErrInvalid],
+// [ErrUnsupported] if the store is no [Operator], and the store's, with what was
+// done until then.
+func (c *Client) Act(ctx context.Context, r ActRequest, progress func(done int)) (result ActionResult, err error) {
+	store, err := c.Operator()
+	if err := cmp.Or(err, r.check()); err != nil {
+		return result, err
+	}
 	entry := AuditEntry{Actor: r.Actor, Action: string(r.Action), Target: r.Target}
 	if len(r.IDs) == 1 {
 		entry.Task = r.IDs[0]
 	}
-	store, err := c.Operator()
-	if err := cmp.Or(err, r.Check()); err != nil {
-		return acted, err
+	if entry.ID, err = uuid.NewV7(); err != nil {
+		return result, fmt.Errorf("act: %w", err)
+	}
+	a := &bulkAction{client: c, store: store, request: r}
+	if a.before, err = c.audit(ctx, store, entry); err != nil {
+		return result, err
+	}
+	err = a.run(ctx, progress)
+	entry.Done, entry.Failed, entry.Ended = a.result.Done, a.result.Undispatched+a.result.Locked, err == nil && !a.result.More
+	ending, cancel := context.WithTimeout(context.WithoutCancel(ctx), statementTimeout)
+	defer cancel()
+	if _, auditErr := c.audit(ending, store, entry); auditErr != nil {
+		c.cfg.Logger.Warn("the end of an action is missing in the audit log", "action", r.Action, "actor", r.Actor, "done", entry.Done, "error", auditErr)
+	}
+	return a.result, err
+}
+
+// check returns the error of a request that no store understands.
+func (r *ActRequest) check() error {
+	if err := r.Check(); err != nil {
+		return err
 	}
 	if r.Limit < 0 {
-		return acted, invalidf("Most must not be negative, not %d", r.Limit)
+		return invalidf("ActRequest.Limit must not be negative, not %d", r.Limit)
 	}
 	if !slices.Contains(actions, r.Action) {
-		return acted, invalidf("action %.40q is not known; known: %v", r.Action, actions)
+		return invalidf("action %.40q is not known; known: %v", r.Action, actions)
 	}
-	if entry.ID, err = uuid.NewV7(); err != nil {
-		return acted, fmt.Errorf("act: %w", err)
-	}
-	before, err := c.note(ctx, store, entry)
-	if err != nil {
-		return acted, err
-	}
-	defer func() {
-		entry.Done, entry.Failed, entry.Ended = acted.Done, acted.Undispatched+acted.Locked, err == nil && !acted.More
-		ending, cancel := context.WithTimeout(context.WithoutCancel(ctx), statementTimeout)
-		defer cancel()
-		if _, noteErr := c.note(ending, store, entry); noteErr != nil {
-			c.cfg.Logger.Warn("the end of an action is missing in the audit log", "action", r.Action, "actor", r.Actor, "done", acted.Done, "error", noteErr)
-		}
-	}()
+	return nil
+}
+
+// bulkAction is one Act under way.
+type bulkAction struct {
+	client  *Client
+	store   Operator
+	request ActRequest
+	before  time.Time // the start, by the database: rows that changed after it are left alone
+	result  ActionResult
+}
+
+// run changes batches until none is left, and retries locked rows for a while.
+func (a *bulkAction) run(ctx context.Context, progress func(done int)) error {
 	var lockedSince time.Time
 	for {
 		if ctx.Err() != nil {
-			acted.More = true
-			return acted, nil //nolint:nilerr // that time is over is what More says
+			a.result.More = true
+			return nil //nolint:nilerr // More reports it
 		}
 		limit := actBatch
-		if r.Limit > 0 {
-			limit = min(limit, r.Limit-acted.Done)
+		if a.request.Limit > 0 {
+			limit = min(limit, a.request.Limit-a.result.Done)
 		}
-		n, err := c.actBatch(ctx, store, r, before, limit, &acted)
+		n, err := a.batch(ctx, limit)
 		if err != nil {
-			acted.More = true
-			return acted, err
+			a.result.More = true
+			return err
 		}
 		if progress != nil {
-			progress(acted.Done)
+			progress(a.result.Done)
 		}
-		if acted.Done == r.Limit && r.Limit > 0 {
-			return acted, nil
+		if a.request.Limit > 0 && a.result.Done == a.request.Limit {
+			return nil
 		}
 		if n == limit {
 			continue
 		}
-		if acted.Locked = c.locked(ctx, store, r, before, acted.Done); acted.Locked == 0 {
-			return acted, nil
+		if a.result.Locked = a.countLocked(ctx); a.result.Locked == 0 {
+			return nil
 		}
 		if n > 0 || lockedSince.IsZero() {
 			lockedSince = time.Now()
 		}
 		if time.Since(lockedSince) > lockPatience {
-			return acted, nil
+			return nil
 		}
 		select {
 		case <-ctx.Done():
@@ -130,49 +153,49 @@ func (c *Client) Act(ctx context.Context, r ActRequest, progress func(done int))
 	}
 }
 
-// locked counts the rows that an action is for and that it has not changed: they
-// are locked by another transaction. If they cannot be counted, there are none to
-// tell of.
-func (c *Client) locked(ctx context.Context, store Operator, r ActRequest, before time.Time, done int) int {
-	most := lockedLimit
-	if r.Limit > 0 {
-		most = min(most, r.Limit-done)
+// countLocked counts the rows that the action is for and has not changed: they are
+// locked by another transaction. If they cannot be counted, it returns 0.
+func (a *bulkAction) countLocked(ctx context.Context) int {
+	limit := lockedLimit
+	if a.request.Limit > 0 {
+		limit = min(limit, a.request.Limit-a.result.Done)
 	}
 	n := 0
 	err := within(context.WithoutCancel(ctx), statementTimeout, func(ctx context.Context) (err error) {
-		n, err = store.CountMatching(ctx, r.Action, r.Selection, before, most)
+		n, err = a.store.CountMatching(ctx, a.request.Action, a.request.Selection, a.before, limit)
 		return err
 	})
-	c.availability.observeRead(err)
+	a.client.availability.observeRead(err)
 	return n
 }
 
-// actBatch changes and dispatches one batch. It ends even if ctx does: how much
-// was done would not be known.
-func (c *Client) actBatch(ctx context.Context, store Operator, r ActRequest, before time.Time, limit int, acted *ActionResult) (int, error) {
+// batch changes and dispatches up to limit rows. It is not cut short when ctx ends:
+// it would not be known how many rows were changed.
+func (a *bulkAction) batch(ctx context.Context, limit int) (int, error) {
 	ctx = context.WithoutCancel(ctx)
 	var rows []*Row
 	err := within(ctx, batchTimeout, func(ctx context.Context) (err error) {
-		rows, err = store.Act(ctx, r.Action, r.Selection, before, limit)
+		rows, err = a.store.Act(ctx, a.request.Action, a.request.Selection, a.before, limit)
 		return err
 	})
-	c.availability.observe(err)
-	acted.Done += len(rows)
+	a.client.availability.observe(err)
+	a.result.Done += len(rows)
 	if err != nil {
 		return 0, err
 	}
-	if r.Action != ActionCancel {
-		_ = c.dispatch(ctx, rows...) // logged, and on the rows
+	if a.request.Action != ActionCancel {
+		_ = a.client.dispatch(ctx, rows...) // logged, and recorded on the rows
 		for _, row := range rows {
 			if row.DispatchError != "" {
-				acted.Undispatched++
+				a.result.Undispatched++
 			}
 		}
 	}
 	return len(rows), nil
 }
 
-func (c *Client) note(ctx context.Context, store Operator, e AuditEntry) (time.Time, error) {
+// audit stores an entry of the audit log and returns when it was made.
+func (c *Client) audit(ctx context.Context, store Operator, e AuditEntry) (time.Time, error) {
 	e.Actor, e.Target = cleanText(e.Actor, 200), cleanText(e.Target, 1000)
 	var at time.Time
 	err := within(ctx, statementTimeout, func(ctx context.Context) (err error) {
@@ -183,7 +206,8 @@ func (c *Client) note(ctx context.Context, store Operator, e AuditEntry) (time.T
 	return at, err
 }
 
-// RecordAudit keeps in the audit log that somebody did something to one task.
+// RecordAudit stores an action on one task in the audit log: who did what. actor is
+// cut to 200 bytes, target to 1000. [ErrUnsupported] if the store is no [Operator].
 func (c *Client) RecordAudit(ctx context.Context, actor, action string, task uuid.UUID, target string) error {
 	store, err := c.Operator()
 	if err != nil {
@@ -193,19 +217,20 @@ func (c *Client) RecordAudit(ctx context.Context, actor, action string, task uui
 	if err != nil {
 		return fmt.Errorf("record audit: %w", err)
 	}
-	_, err = c.note(ctx, store, AuditEntry{ID: id, Actor: actor, Action: action, Task: task, Target: target, Done: 1, Ended: true})
+	_, err = c.audit(ctx, store, AuditEntry{ID: id, Actor: actor, Action: action, Task: task, Target: target, Done: 1, Ended: true})
 	return err
 }
 
-// CountMatching counts the rows that an action would change, most at most.
-func (c *Client) CountMatching(ctx context.Context, a Action, s Selection, most int) (int, error) {
+// CountMatching counts the rows that an action would change, up to limit.
+// [ErrUnsupported] if the store is no [Operator].
+func (c *Client) CountMatching(ctx context.Context, a Action, s Selection, limit int) (int, error) {
 	store, err := c.Operator()
 	if err != nil {
 		return 0, err
 	}
 	var n int
 	err = within(ctx, statementTimeout, func(ctx context.Context) (err error) {
-		n, err = store.CountMatching(ctx, a, s, time.Time{}, most)
+		n, err = store.CountMatching(ctx, a, s, time.Time{}, limit)
 		return err
 	})
 	c.availability.observeRead(err)

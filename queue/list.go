@@ -9,18 +9,18 @@ import (
 	"github.com/google/uuid"
 )
 
-// View is which rows are listed, and in which order.
+// View selects rows for a list, and orders them.
 type View string
 
-// The views. Each has an index that gives its rows in its order.
+// The views. Each is served by an index in its order.
 const (
 	ViewAll        View = "all"        // the latest IDs first
 	ViewPending    View = "pending"    // READY and claimable, in the order of claims
 	ViewDelayed    View = "delayed"    // READY and not due, the next one first
-	ViewRunning    View = "running"    // the lease that ends next first
-	ViewSuccessful View = "successful" // the latest end first, and so the next two
-	ViewFailed     View = "failed"
-	ViewCancelled  View = "cancelled"
+	ViewRunning    View = "running"    // the lease that expires next first
+	ViewSuccessful View = "successful" // the one that ended last first
+	ViewFailed     View = "failed"     // likewise
+	ViewCancelled  View = "cancelled"  // likewise
 )
 
 // Views returns the views in the order of the admin pages. The slice is the caller's.
@@ -28,7 +28,7 @@ func Views() []View {
 	return []View{ViewAll, ViewPending, ViewDelayed, ViewRunning, ViewFailed, ViewSuccessful, ViewCancelled}
 }
 
-// Selection chooses rows; what is empty chooses all.
+// Selection selects rows; an empty field selects all.
 type Selection struct {
 	IDs      []uuid.UUID // at most 1000
 	View     View        // empty: ViewAll
@@ -39,11 +39,12 @@ type Selection struct {
 	// Enqueued at or after Since, and before Until.
 	Since, Until time.Time
 	Group        string // AttemptError.Group of the last error
-	Error        string // part of the last error's type or text, in any case
+	Error        string // part of the last error's type or text, ignoring case
 	Stranded     bool   // READY, and past DispatchDueAt
 }
 
-// Check refuses a selection that no store understands.
+// Check returns [ErrInvalid] for a selection that no store understands. Stores call
+// it.
 func (s *Selection) Check() error {
 	if s.View == "" {
 		s.View = ViewAll
@@ -57,15 +58,15 @@ func (s *Selection) Check() error {
 	return nil
 }
 
-// ListRequest asks for a page.
+// ListRequest requests one page of a list.
 type ListRequest struct {
 	Selection
-	Reverse bool   // the view's order the other way around
+	Reverse bool   // reverses the view's order
 	After   string // ListPage.Next of the page before; empty: from the start
-	Limit   int
+	Limit   int    // rows in the page: 1 to 1000
 }
 
-// Check refuses what no store can do.
+// Check returns [ErrInvalid] for what no store can do. Stores call it.
 func (r *ListRequest) Check() error {
 	if r.Limit < 1 || r.Limit > 1000 {
 		return invalidf("limit must be from 1 to 1000, not %d", r.Limit)
@@ -73,29 +74,29 @@ func (r *ListRequest) Check() error {
 	return r.Selection.Check()
 }
 
-// ListPage is a page of rows without their Args, ReturnValue and Errors.
+// ListPage is a page of rows, without their Args, ReturnValue and Errors.
 type ListPage struct {
 	Rows []*Row
 	Next string // After of the next page; empty: there is none
-	// Partial says that the page ends because ListWindow rows were looked at.
+	// Partial says that the page ends because [ListWindow] rows were read.
 	Partial bool
 }
 
-// Cursor is a place in a View's order: the key of a row. Stores share its form
-// in ListRequest.After and ListPage.Next, which is opaque to everybody else.
+// Cursor is a position in the order of a [View]: the key of a row. Stores share its
+// form in ListRequest.After and ListPage.Next; callers pass it on unread.
 type Cursor struct {
 	ID       uuid.UUID
-	At       time.Time // of pending rows EnqueuedAt, of others what the view goes by
+	At       time.Time // EnqueuedAt of pending rows, otherwise the time that the view is sorted by
 	Priority int       // of pending rows
 }
 
-// String is what ParseCursor reads.
+// String returns the form that [ParseCursor] reads.
 func (c Cursor) String() string {
 	data, _ := json.Marshal([]any{c.ID, c.At.UnixMicro(), c.Priority}) // it cannot fail
 	return base64.RawURLEncoding.EncodeToString(data)
 }
 
-// ParseCursor reads a Cursor; anything else is ErrInvalid.
+// ParseCursor reads a [Cursor]; anything else is [ErrInvalid].
 func ParseCursor(s string) (c Cursor, err error) {
 	var micros int64
 	data, err := base64.RawURLEncoding.DecodeString(s)
@@ -103,13 +104,13 @@ func ParseCursor(s string) (c Cursor, err error) {
 		err = json.Unmarshal(data, &[]any{&c.ID, &micros, &c.Priority})
 	}
 	if err != nil {
-		return Cursor{}, invalidf("after must be what an earlier page gave as its next, not %.80q", s)
+		return Cursor{}, invalidf("after must be the next of an earlier page, not %.80q", s)
 	}
 	c.At = time.UnixMicro(micros).UTC()
 	return c, nil
 }
 
-// CursorOf is the place of a row in a view's order.
+// CursorOf returns the position of a row in a view's order.
 func CursorOf(view View, row *Row) Cursor {
 	c := Cursor{ID: row.ID}
 	switch view {

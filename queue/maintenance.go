@@ -10,11 +10,10 @@ import (
 	"github.com/google/uuid"
 )
 
-// Cancel makes a task CANCELLED unless it has ended; cancelled says whether it
-// did. The context of a function that is running ends with its next heartbeat,
-// and what it returns is not stored. ErrNotFound if there is no such task. ErrLocked
-// comes with the row as it was: another transaction has locked it, and nothing was
-// changed.
+// Cancel makes a task CANCELLED unless it has ended, and reports whether it did. The
+// context of a running function is cancelled at its next heartbeat, and its return
+// value is not stored. Errors: [ErrNotFound]; [ErrLocked], with the row as it was,
+// when another transaction has locked it and nothing was changed.
 func (c *Client) Cancel(ctx context.Context, id uuid.UUID) (row *Row, cancelled bool, err error) {
 	if err := c.check(); err != nil {
 		return nil, false, err
@@ -27,7 +26,8 @@ func (c *Client) Cancel(ctx context.Context, id uuid.UUID) (row *Row, cancelled 
 	return row, cancelled, err
 }
 
-// Stats counts tasks by state. ErrUnsupported if the store is no [Operator].
+// Stats counts tasks by state. [ErrUnsupported] if the store is no [Operator], as
+// for the methods below.
 func (c *Client) Stats(ctx context.Context, f Filter) (Stats, error) {
 	store, err := c.Operator()
 	if err != nil {
@@ -42,21 +42,21 @@ func (c *Client) Stats(ctx context.Context, f Filter) (Stats, error) {
 	return stats, err
 }
 
-// PendingCount is how many tasks are READY and due.
+// PendingCount returns how many tasks are READY and due.
 func (c *Client) PendingCount(ctx context.Context, f Filter) (int, error) {
 	stats, err := c.Stats(ctx, f)
 	return stats.Pending, err
 }
 
-// DefaultBatch is how many rows Purge and Requeue handle in one transaction
-// unless Limit says otherwise.
+// DefaultBatch is how many rows Purge and Requeue handle in one transaction by
+// default.
 const DefaultBatch = 1000
 
-// Purge deletes final rows in batches of r.Limit until none is left or ctx ends,
-// which more then says. A batch under way when ctx is cancelled is cancelled too;
-// when its deadline passes the batch ends first. progress, which may be nil, receives the count so far
-// after each batch. While tasks run it leaves them most of the database: after
-// each batch it waits for twice as long as that took.
+// Purge deletes final rows in batches of r.Limit until none is left, or until ctx
+// ends: then more is true. A batch under way is cancelled when ctx is cancelled, and
+// completed when its deadline expires. progress, which may be nil, receives the count
+// so far after each batch. While tasks run, Purge pauses after each batch for twice
+// as long as that took.
 func (c *Client) Purge(ctx context.Context, r PurgeRequest, progress func(deleted int)) (deleted int, more bool, err error) {
 	store, err := c.Operator()
 	if err := cmp.Or(err, r.check()); err != nil {
@@ -67,13 +67,13 @@ func (c *Client) Purge(ctx context.Context, r PurgeRequest, progress func(delete
 	}
 	for {
 		if ctx.Err() != nil {
-			return deleted, true, nil //nolint:nilerr // that time is over is what more says
+			return deleted, true, nil //nolint:nilerr // more reports it
 		}
 		began := time.Now()
 		n, err := c.purgeBatch(ctx, store, r)
 		deleted += n
 		if err != nil && errors.Is(ctx.Err(), context.Canceled) {
-			return deleted, true, nil // that was the caller's wish
+			return deleted, true, nil // the caller cancelled it
 		}
 		if err != nil {
 			return deleted, true, err
@@ -88,7 +88,7 @@ func (c *Client) Purge(ctx context.Context, r PurgeRequest, progress func(delete
 	}
 }
 
-// check refuses a request that would choose nothing, whatever is stored.
+// check refuses a request that would select nothing, whatever is stored.
 func (r PurgeRequest) check() error {
 	if len(r.Final()) == 0 {
 		return invalidf("PurgeRequest.Statuses must name at least one of %s, %s and %s, not %v", StatusSuccessful, StatusFailed, StatusCancelled, r.Statuses)
@@ -99,8 +99,8 @@ func (r PurgeRequest) check() error {
 	return nil
 }
 
-// purgeBatch deletes one batch. The deadline of ctx does not cut it off, since how
-// much it deleted would not be known; a caller that has gone does.
+// purgeBatch deletes one batch. It ignores the deadline of ctx, since it would not be
+// known how much was deleted, but not its cancellation.
 func (c *Client) purgeBatch(ctx context.Context, store Operator, r PurgeRequest) (n int, err error) {
 	batch, cancel := context.WithCancel(context.WithoutCancel(ctx))
 	defer cancel()
@@ -118,7 +118,7 @@ func (c *Client) purgeBatch(ctx context.Context, store Operator, r PurgeRequest)
 	return n, err
 }
 
-// yieldToTasks waits, if tasks run, or until ctx ends.
+// yieldToTasks pauses if tasks are running, or until ctx ends.
 func (c *Client) yieldToTasks(ctx context.Context, store Operator, pause time.Duration) {
 	working := false
 	err := within(ctx, statementTimeout, func(ctx context.Context) (err error) {
@@ -134,10 +134,10 @@ func (c *Client) yieldToTasks(ctx context.Context, store Operator, pause time.Du
 	}
 }
 
-// batchTimeout bounds one batch of what handles many rows.
+// batchTimeout bounds one batch of an action on many rows.
 const batchTimeout = time.Minute
 
-// CountPurgeable is how many rows Purge would delete now.
+// CountPurgeable returns how many rows Purge would delete now.
 func (c *Client) CountPurgeable(ctx context.Context, r PurgeRequest) (int, error) {
 	store, err := c.Operator()
 	if err := cmp.Or(err, r.check()); err != nil {
@@ -152,9 +152,9 @@ func (c *Client) CountPurgeable(ctx context.Context, r PurgeRequest) (int, error
 	return n, err
 }
 
-// Requeue recovers RUNNING rows whose worker is gone, in batches of r.Limit,
-// and returns how many it handled when ctx ends or none is left. The sweeper, or
-// a worker that pulls, sees to those that are READY again.
+// Requeue recovers RUNNING rows whose worker is gone, in batches of r.Limit, until
+// none is left or ctx ends, and returns how many. The sweeper dispatches those that
+// are READY again, or workers pull them.
 func (c *Client) Requeue(ctx context.Context, r RequeueRequest) (total RequeueResult, err error) {
 	store, err := c.Operator()
 	if err != nil {

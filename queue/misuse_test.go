@@ -39,7 +39,7 @@ func TestConstructorsRefuseNil(t *testing.T) {
 	shared := queue.NewLocal()
 	for want, cfg := range map[string]queue.Config{
 		"Config.Store is required":                    {Registry: registry},
-		"Config.Store is a nil *sqlitestore.Store":       {Registry: registry, Store: (*sqlitestore.Store)(nil)},
+		"Config.Store is a nil *sqlitestore.Store":    {Registry: registry, Store: (*sqlitestore.Store)(nil)},
 		"Config.Registry is required":                 {Store: store},
 		`backend "default" is a nil *queue_test.sile`: {Store: store, Registry: registry, Dispatcher: (*silentDispatcher)(nil)},
 		`backend "b" is a nil *queue.Local`:           {Store: store, Registry: registry, Backends: map[string]queue.Backend{"b": {Dispatcher: (*queue.Local)(nil)}}},
@@ -158,9 +158,9 @@ func TestStartLocalRefusesWhatWouldNeverRun(t *testing.T) {
 	store := newStore(t)
 	for want, cfg := range map[string]queue.Config{
 		"call the store's Migrate before StartLocal": {Store: empty, Registry: runnable},
-		"pass what the Handle":           {Store: store, Registry: declared},
+		"pass what the Handle":                       {Store: store, Registry: declared},
 		"sets Config.Dispatcher":                     {Store: store, Registry: runnable, Dispatcher: &silentDispatcher{}},
-		"is a nil *sqlitestore.Store":                   {Store: (*sqlitestore.Store)(nil), Registry: runnable},
+		"is a nil *sqlitestore.Store":                {Store: (*sqlitestore.Store)(nil), Registry: runnable},
 	} {
 		if _, err := queue.StartLocal(t.Context(), cfg); err == nil || !strings.Contains(err.Error(), want) {
 			t.Errorf("got %v, want %q", err, want)

@@ -86,7 +86,7 @@ func (c *Client) Operator() (Operator, error) {
 	return operator, nil
 }
 
-// Filter chooses rows by where they are; empty fields choose all.
+// Filter selects rows by queue and backend; an empty field selects all.
 type Filter struct {
 	Queue   string
 	Backend string
@@ -100,8 +100,8 @@ type Stats struct {
 	Failed     int `json:"failed_count"`
 	Cancelled  int `json:"cancelled_count"`
 	Delayed    int `json:"delayed_count"` // READY and not due
-	// Since when the pending rows that have been due longest and shortest
-	// wait; zero when none is pending.
+	// Since when the pending rows have been due that wait longest and shortest; zero
+	// when none is pending.
 	OldestPendingSince time.Time `json:"oldest_pending_waiting_since,omitzero"`
 	NewestPendingSince time.Time `json:"newest_pending_waiting_since,omitzero"`
 	// READY rows that should have been claimed or dispatched by now, and since
@@ -110,12 +110,12 @@ type Stats struct {
 	OldestStrandedSince time.Time `json:"oldest_stranded_since,omitzero"`
 }
 
-// PurgeRequest chooses final rows.
+// PurgeRequest selects final rows to delete.
 type PurgeRequest struct {
-	Statuses []Status      // final ones; others choose nothing
+	Statuses []Status      // final ones; others select nothing
 	Age      time.Duration // finished at least this long ago, by the database's clock
 	Task     string        // empty: all names
-	Limit    int
+	Limit    int           // rows in one batch; [Client.Purge] takes 0 as DefaultBatch
 }
 
 // Final returns the final ones of r.Statuses, each once.
@@ -129,16 +129,16 @@ func (r PurgeRequest) Final() []Status {
 	return final
 }
 
-// RequeueRequest chooses RUNNING rows whose lease has expired.
+// RequeueRequest selects RUNNING rows whose lease has expired.
 type RequeueRequest struct {
 	Filter
 	OlderThan time.Duration // since they were claimed
-	// MaxAttempts overrides the rows' own limit for deciding whether an
-	// attempt is left; 0 does not. A row that goes back to READY gets at least
-	// one attempt more than it has used.
+	// MaxAttempts overrides the rows' own limit for deciding whether an attempt is
+	// left; 0 does not. A row that becomes READY gets at least one more attempt than
+	// it has used.
 	MaxAttempts int
-	MarkFailed  bool // FAILED in any case
-	Limit       int
+	MarkFailed  bool // make all of them FAILED
+	Limit       int  // rows in one batch; [Client.Requeue] takes 0 as DefaultBatch
 	DryRun      bool // only count
 }
 
@@ -148,16 +148,16 @@ type RequeueResult struct {
 	Failed int // FAILED with a WorkerLost error
 }
 
-// TouchSwept is the mark of the sweeper.
+// TouchSwept is the name under which the sweeper calls [Operator].Touch.
 const TouchSwept = "swept"
 
-// Bounds of what one look at the board takes.
+// Bounds of how many rows one call reads.
 const (
 	ListWindow     = 20_000
 	FailuresWindow = 50_000
 )
 
-// QueueStats are figures of one queue.
+// QueueStats are the figures of one queue.
 type QueueStats struct {
 	Backend, Queue string
 	Pending        int // READY and due
@@ -165,17 +165,17 @@ type QueueStats struct {
 	Running        int
 	Stranded       int
 	OldestSince    time.Time // since when the oldest pending row has been due
-	// Ended in the last hour.
+	// Of the last hour.
 	Succeeded, Failed int
 }
 
-// HourStats counts the rows that ended within an hour.
+// HourStats counts the rows that ended within one hour.
 type HourStats struct {
-	Hour              time.Time // its beginning, UTC
+	Hour              time.Time // its start, UTC
 	Succeeded, Failed int
 }
 
-// FailureGroup is FAILED rows of one task with the same kind of error.
+// FailureGroup are the FAILED rows of one task with the same kind of error.
 type FailureGroup struct {
 	Task  string
 	Group string // AttemptError.Group
@@ -184,15 +184,15 @@ type FailureGroup struct {
 	Error string    // the text of one
 }
 
-// AuditEntry is one action of somebody.
+// AuditEntry is one action in the audit log.
 type AuditEntry struct {
 	ID     uuid.UUID // version 7
 	At     time.Time // set by the store
-	Actor  string    // who, as far as is known
+	Actor  string    // who did it, as far as known
 	Action string
-	Task   uuid.UUID // zero: of many
-	Target string    // what was chosen, in words
+	Task   uuid.UUID // zero: many tasks
+	Target string    // what was selected, in words
 	Done   int       // rows changed
 	Failed int       // rows that could not be dispatched, or were locked and not changed
-	Ended  bool
+	Ended  bool      // false while it runs, and if its process died
 }

@@ -12,8 +12,8 @@ import (
 	"github.com/claimcheck-go/claimcheck/queue/internal/jsonvalue"
 )
 
-// Status is where a task stands. READY and RUNNING tasks are live; the other
-// three are final, and only an operator's retry of a FAILED task reopens one.
+// Status is the state of a task. READY and RUNNING tasks are live; the other three
+// states are final, and only an operator's retry of a FAILED task reopens one.
 type Status string
 
 // The states of a task. docs/design.md draws the legal transitions.
@@ -25,16 +25,16 @@ const (
 	StatusCancelled  Status = "CANCELLED"
 )
 
-// Final reports whether the task has ended, well or badly.
+// Final reports whether the task has ended, successfully or not.
 func (s Status) Final() bool {
 	return s == StatusSuccessful || s == StatusFailed || s == StatusCancelled
 }
 
 // Row is one task as the store keeps it. Its JSON form is the task result of
-// the HTTP API: fields tagged "-" are the system's own and stay inside.
+// the HTTP API; fields tagged "-" are internal and not part of it.
 //
 // All times are UTC, from the database's clock, with microsecond precision; the
-// zero time means "not known (yet)".
+// zero time means "not known" or "not yet".
 type Row struct {
 	ID       uuid.UUID `json:"id"`
 	Status   Status    `json:"status"`
@@ -44,14 +44,14 @@ type Row struct {
 	Priority int       `json:"priority"` // -100..100, higher first
 
 	// Attempts counts claims. It rises by one when the row is claimed and
-	// falls by one only when a claim is given back.
+	// falls by one only when a claim is released without counting.
 	Attempts    int `json:"attempts"`
 	MaxAttempts int `json:"max_attempts"`
 
 	EnqueuedAt time.Time `json:"enqueued_at"`
 	// RunAfter is hard: no claim of any kind, on any attempt, runs before it.
 	RunAfter time.Time `json:"run_after,omitzero"`
-	// RetryAt is soft, the backoff of a plain retry: claims that pull and the
+	// RetryAt is soft, the end of the default backoff: workers that pull and the
 	// sweeper wait for it; a delivery, whose queue has its own backoff, does not.
 	RetryAt         time.Time `json:"retry_at,omitzero"`
 	StartedAt       time.Time `json:"started_at,omitzero"` // first attempt
@@ -60,8 +60,8 @@ type Row struct {
 
 	// ReturnValue is set only when Status is SUCCESSFUL.
 	ReturnValue json.RawMessage `json:"return_value,omitempty"`
-	// Errors holds one record for each failed attempt, oldest first; of a long
-	// history the latest MaxErrors are kept.
+	// Errors has one record for each failed attempt, oldest first, up to the latest
+	// [MaxErrors].
 	Errors []AttemptError `json:"errors,omitempty"`
 	// WorkerIDs has one entry for each attempt, repeats kept.
 	WorkerIDs []string `json:"worker_ids,omitempty"`
@@ -69,54 +69,54 @@ type Row struct {
 	// row failed. A claim clears it.
 	DispatchError string `json:"dispatch_error,omitempty"`
 
-	// ErrorGroup and ErrorText are LastError of Errors, for lists.
+	// ErrorGroup and ErrorText are [LastError] of Errors, for lists.
 	ErrorGroup string `json:"-"`
 	ErrorText  string `json:"-"`
 
-	// Invalid is an *InvalidColumnError if the store could not decode a column: such a
-	// row fails when it is run, without its function being called.
+	// Invalid is an [*InvalidColumnError] if the store could not decode a column: such
+	// a row fails when it runs, and its function is not called.
 	Invalid error `json:"-"`
 
-	// Args are the arguments: compact JSON, checked by CheckJSON.
+	// Args are the arguments: compact JSON, checked by [CheckJSON].
 	Args json.RawMessage `json:"-"`
-	// Timeout is the limit this one enqueue asked for; 0 leaves it to the
-	// task's own limit, or the executor's.
+	// Timeout is the [Timeout] of this one enqueue; 0 leaves it to the task, or the
+	// executor.
 	Timeout time.Duration `json:"-"`
 
-	// TraceContext is the trace that the task was enqueued in, as the Enqueuing
-	// hook has left it there; empty when nobody traces. Stores keep it as it is.
+	// TraceContext is the trace in which the task was enqueued, set by the hook
+	// Enqueuing; empty without one. Stores keep it as it is.
 	TraceContext string `json:"-"`
 
-	// ClaimID is random and new for each claim: it is the fence. It stays on
-	// the row afterwards, so that a worker whose commit was not acknowledged
-	// recognises its own finish.
+	// ClaimID is random and new for each claim: it is the fence. It stays on the row
+	// afterwards, so that a worker whose commit was not acknowledged recognizes its
+	// own finish.
 	ClaimID        uuid.UUID `json:"-"`
 	LeaseExpiresAt time.Time `json:"-"` // zero unless RUNNING
-	// Interruptions counts the attempts given back because the process stopped.
+	// Interruptions counts the attempts released because the process stopped.
 	Interruptions int `json:"-"`
 
 	// DispatchDueAt is the time by which a READY row should have been claimed;
 	// past it the sweeper dispatches the row again.
 	DispatchDueAt time.Time `json:"-"`
-	DispatchTries int       `json:"-"` // how often the sweeper has done so
+	DispatchTries int       `json:"-"` // how often the sweeper has dispatched it since the last claim
 }
 
-// Claim names one claim of one row: the right to finish it.
+// Claim identifies one claim of one row: the right to finish it.
 type Claim struct {
 	ID      uuid.UUID // the row
 	ClaimID uuid.UUID // the fence
 }
 
-// Claim returns the claim under which the row was last handed out.
+// Claim returns the row's latest claim.
 func (r *Row) Claim() Claim { return Claim{ID: r.ID, ClaimID: r.ClaimID} }
 
 // MaxTraceContext is how many bytes [Row].TraceContext may have: a W3C traceparent
 // and the 512 bytes of tracestate that every participant has to pass on.
 const MaxTraceContext = 600
 
-// InvalidColumnError reports a stored value that is not what its column must hold,
-// such as an error history that is not a JSON list. Only a statement from outside
-// writes one.
+// InvalidColumnError reports a stored value that its column must not have, such as
+// an error history that is not a JSON list. Only a statement from outside this
+// module writes one. Get it with errors.As.
 type InvalidColumnError struct {
 	ID     uuid.UUID // the row
 	Column string
@@ -130,9 +130,9 @@ func (e *InvalidColumnError) Error() string {
 // Unwrap returns what is wrong with the value.
 func (e *InvalidColumnError) Unwrap() error { return e.Err }
 
-// SetInvalid records that a column holds a value that cannot be used. Stores call
-// it instead of failing, so that the row does not take others along. The value is
-// kept, cut to 16 KiB, in an error record of the row.
+// SetInvalid records that a column contains a value that cannot be used. Stores call
+// it instead of failing, so that one row does not make a statement about many fail.
+// The value is kept, cut to 16 KiB, in an error record of the row.
 func (r *Row) SetInvalid(column, value string, err error) {
 	invalid := &InvalidColumnError{ID: r.ID, Column: column, Err: err}
 	if r.Invalid == nil {
@@ -149,7 +149,7 @@ func (r *Row) SetInvalid(column, value string, err error) {
 	}
 }
 
-// DecodeErrors sets the error history to what the column errors holds; nil is NULL.
+// DecodeErrors sets the error history to the value of the column errors; nil is NULL.
 func (r *Row) DecodeErrors(stored []byte) {
 	history, err := jsonvalue.Decode[[]AttemptError](stored)
 	if err != nil {

@@ -13,36 +13,35 @@ import (
 // docs/stores.md shows how to write one. A Store may also implement [Operator],
 // [Waker] and [Pooled].
 //
-// Two rules carry the promise that exactly one claim finishes a row, and both
-// use the database's clock only:
+// Two rules guarantee that exactly one claim finishes a row. Both use only the
+// database's clock:
 //
 //   - A claim is one conditional update: READY and due, or RUNNING with an
 //     expired lease, and attempts left, becomes RUNNING with one attempt more,
 //     a new lease and a fresh random claim ID.
-//   - Finish, Retry, Release, Unclaim, NoteErrors and Heartbeat take effect only while the row is
-//     still RUNNING under the caller's claim ID, and otherwise answer
-//     ErrLeaseLost and write nothing.
+//   - Finish, Retry, Release, Unclaim, NoteErrors and Heartbeat take effect only
+//     while the row is still RUNNING under the caller's claim ID; otherwise they
+//     write nothing and return [ErrLeaseLost].
 //
-// Every method is safe for concurrent use and returns an error that is
-// ErrUnavailable when the database is the problem (unreachable, read-only, out
-// of space, no free connection), ErrSchema when the tables are missing,
-// ErrClosed after Close, and the context's error when that ended first. With
-// ErrUnavailable it is open whether a change was made, unless the error is also
-// ErrNoEffect.
+// Every method is safe for concurrent use. Its error is [ErrUnavailable] when the
+// database is the problem (unreachable, read-only, out of space, no free
+// connection), [ErrSchema] when the tables are missing, [ErrClosed] after Close, and
+// the context's error when that ended first. After an ErrUnavailable it is not
+// known whether a change was made, unless the error is also [ErrNoEffect].
 type Store interface {
 	// Insert stores rows in one transaction: all of them, or none. A row whose
 	// ID is stored already is not written: if the stored one is the same task
-	// with the same arguments (SameRequest), it is copied over *rows[i].Row and
-	// Existed is set; otherwise Insert fails with an *IDConflictError.
+	// with the same arguments ([SameRequest]), it is copied over *rows[i].Row and
+	// Existed is set; otherwise Insert fails with an [*IDConflictError].
 	Insert(ctx context.Context, rows ...*NewRow) error
 
-	// Get returns one row, or ErrNotFound.
+	// Get returns one row, or [ErrNotFound].
 	Get(ctx context.Context, id uuid.UUID) (*Row, error)
 
-	// Claim claims one row by its ID, for a delivery. It answers ErrNotFound,
-	// or a *NotClaimedError that says why not. It ignores RetryAt. Repeating a
-	// Claim under the same ClaimID returns the row that the first one claimed, and
-	// never claims a row for the second time (see ClaimRequest.Holds and Spent).
+	// Claim claims one row by its ID, for a delivery, or returns ErrNotFound or a
+	// [*NotClaimedError] that says why not. It ignores RetryAt. Repeating a Claim
+	// with the same ClaimID returns the row that the first one claimed, and never
+	// claims a row for the second time ([ClaimRequest.Holds], [ClaimRequest.Spent]).
 	Claim(ctx context.Context, id uuid.UUID, req ClaimRequest) (*Row, error)
 
 	// ClaimNext claims up to req.Limit rows that are READY and due (RetryAt
@@ -52,24 +51,24 @@ type Store interface {
 	// that Claimed finds.
 	ClaimNext(ctx context.Context, req ClaimNextRequest) ([]*Row, error)
 
-	// Claimed returns the claims of a ClaimNext with this fence whose rows are
-	// still RUNNING under them: what it claimed, should its answer have been lost.
+	// Claimed returns the claims of a ClaimNext with this fence whose rows are still
+	// RUNNING under them: what it claimed if its answer was lost.
 	Claimed(ctx context.Context, fence uuid.UUID) ([]Claim, error)
 
-	// Promote makes claimable what time has made so: delayed rows that are due
-	// now, and rows whose lease has expired, which go back to READY, or become
-	// FAILED with a WorkerLost error when no attempt is left. It handles at
-	// most limit rows of each kind. With nothing to do it is one statement.
+	// Promote makes due and expired rows claimable: delayed rows that are due now,
+	// and rows whose lease has expired, which become READY again, or FAILED with a
+	// WorkerLost error when no attempt is left. It handles at most limit rows of
+	// each kind. With nothing to do it is one statement.
 	Promote(ctx context.Context, limit int) (PromoteResult, error)
 
-	// Heartbeat makes the leases of the given claims end lease from now. It
-	// returns those that it renewed and those that are lost; one that is neither
-	// is locked by another transaction now, its own CompleteTx perhaps.
+	// Heartbeat makes the leases of the given claims expire lease from now. It
+	// returns those that it renewed and those that are lost; a claim that is neither
+	// is locked by another transaction, perhaps its own CompleteTx.
 	Heartbeat(ctx context.Context, lease time.Duration, claims ...Claim) (renewed, lost []Claim, err error)
 
-	// Finish ends a claim for good and returns the time of it. Repeating a
-	// Finish that took effect succeeds, so it may be tried again when its
-	// answer was lost.
+	// Finish ends a claim with a final status and returns the time of it. Repeating
+	// a Finish that took effect succeeds, so it may be repeated when its answer was
+	// lost.
 	Finish(ctx context.Context, claim Claim, f Finish) (time.Time, error)
 
 	// Retry ends a claim and makes the row READY again for a later attempt.
@@ -77,26 +76,24 @@ type Store interface {
 	// again in between.
 	Retry(ctx context.Context, claim Claim, r Retry) error
 
-	// Release gives back a claim whose function was interrupted: READY and due at
-	// once, and the attempt is not counted, its worker ID taken off, unless
-	// that has happened MaxInterruptions times.
+	// Release ends a claim whose function was interrupted: the row is READY and due
+	// at once, the attempt does not count and its worker ID is removed, unless that
+	// has happened MaxInterruptions times.
 	Release(ctx context.Context, claim Claim) error
 
-	// Unclaim gives back claims whose functions never began: as Release, but it
-	// counts as no interruption and works however often it happens. A first
-	// attempt leaves no trace in the row's times. Claims that do not hold any more
-	// are skipped.
+	// Unclaim releases claims whose functions never started: as Release, but not
+	// counted as an interruption, so without a limit. A first attempt leaves no trace
+	// in the row's times. Lost claims are skipped.
 	Unclaim(ctx context.Context, claims ...Claim) error
 
 	// NoteErrors stores the error history of a row that stays RUNNING under its
-	// claim; an empty one removes it. Should the lease expire with no attempt left,
-	// a last record of this attempt is kept instead of a WorkerLost error
-	// (Row.LostErrors). ErrLeaseLost as for Finish.
+	// claim; an empty one removes it. If the lease expires with no attempt left, the
+	// last record of this attempt replaces the WorkerLost error ([Row.LostErrors]).
 	NoteErrors(ctx context.Context, claim Claim, history []AttemptError) error
 
-	// Cancel makes a READY or RUNNING row CANCELLED at once and takes its claim
-	// away, so that the finish of a running function is refused. For a row that
-	// is final already it changes nothing and returns false. The row is returned
+	// Cancel makes a READY or RUNNING row CANCELLED at once and removes its claim,
+	// so that the finish of a running function is refused. For a row that is final
+	// already it changes nothing and returns false. The row is returned
 	// as it is afterwards; ErrNotFound if there is none. ErrLocked, within a few
 	// seconds and with the row as it was, if another transaction has locked it.
 	Cancel(ctx context.Context, id uuid.UUID) (row *Row, cancelled bool, err error)
@@ -108,43 +105,42 @@ type Store interface {
 	Outbox        // what the sweeper works on
 }
 
-// Outbox is what the sweeper, and a failed dispatch, need of a Store: the rows
-// whose Cloud Task never came to be, or was lost. It is part of Store.
+// Outbox is the part of [Store] that the sweeper and a failed dispatch need: it is
+// about rows whose Cloud Task was never created, or was lost.
 type Outbox interface {
-	// DispatchFailed notes on READY rows that creating their Cloud Tasks
-	// failed, makes them due for the sweeper now, and takes back what
-	// TakeStranded counted. Rows that another transaction has locked are skipped.
+	// DispatchFailed records on READY rows that creating their Cloud Tasks failed,
+	// makes them due for the sweeper now, and reverts what TakeStranded counted.
+	// Rows that another transaction has locked are skipped.
 	DispatchFailed(ctx context.Context, reason string, ids ...uuid.UUID) error
 
 	// StrandedQueues returns the queues of a backend that have stranded rows:
 	// READY, and past their DispatchDueAt.
 	StrandedQueues(ctx context.Context, backend string) ([]StrandedQueue, error)
 
-	// TakeStranded takes up to limit stranded rows of a queue for dispatching,
-	// those that have been so longest first: it moves their DispatchDueAt on, by
-	// StrandedPause of the times that this has happened since the last claim, and
-	// counts, and clears their DispatchError. Rows that another transaction has
-	// locked are skipped, and so are those that became stranded after q.At, and
-	// those not due for ArmWithin. The rows come without their Args, ReturnValue
-	// and Errors, which may be long.
+	// TakeStranded takes up to limit stranded rows of a queue for dispatching, those
+	// stranded for the longest time first: it adds [StrandedPause] to their
+	// DispatchDueAt, increments DispatchTries and clears DispatchError. It skips rows
+	// that another transaction has locked, rows that became stranded after q.At, and
+	// rows not due for ArmWithin. The rows have no Args, ReturnValue and Errors,
+	// which may be long.
 	TakeStranded(ctx context.Context, q StrandedQueue, limit int) ([]*Row, error)
 }
 
-// StrandedQueue is a queue of a backend, at a moment of the database.
+// StrandedQueue is a queue of a backend that has stranded rows.
 type StrandedQueue struct {
 	Backend string
 	Queue   string
-	At      time.Time
+	At      time.Time // of the database, when StrandedQueues read it
 }
 
-// MaxInterruptions is how often Release gives an attempt back to one row.
+// MaxInterruptions is how many attempts of one row Release does not count.
 const MaxInterruptions = 20
 
-// Far-future rows get no Cloud Task until ArmWithin before they are due: Cloud
-// Tasks refuses schedules beyond 30 days and deletes a task on day 31. Any
-// other row should have been claimed DispatchGrace after it was due; one that
-// failed, DispatchGrace after LongestBackoff, the longest time that Cloud Tasks
-// queues are set up to wait between two deliveries.
+// Times of the dispatch. Far-future rows get no Cloud Task until ArmWithin before
+// they are due: Cloud Tasks refuses schedules beyond 30 days and deletes a task on
+// day 31. Any other row is stranded DispatchGrace after it was due; one that failed,
+// DispatchGrace after LongestBackoff, the longest time that Cloud Tasks queues are
+// set up to wait between two deliveries.
 const (
 	ArmWithin      = 25 * 24 * time.Hour
 	DispatchGrace  = 5 * time.Minute
@@ -156,12 +152,12 @@ type NewRow struct {
 	*Row
 	// Delay sets RunAfter to this long from now; used when RunAfter is zero.
 	Delay time.Duration
-	// WillDispatch says that the caller goes on to dispatch the row, so DispatchDueAt
-	// is DispatchGrace after the later of now and RunAfter. Otherwise it is the
-	// later of now and RunAfter less ArmWithin: the sweeper sees to it.
+	// WillDispatch says that the caller dispatches the row next, so DispatchDueAt is
+	// DispatchGrace after the later of now and RunAfter. Otherwise it is the later of
+	// now and RunAfter less ArmWithin, and the sweeper dispatches the row.
 	WillDispatch bool
-	// FreshID says that the ID was made for this row, so that nobody else can be
-	// inserting it: a store may insert the row together with those of others.
+	// FreshID says that the ID was made for this row, so that no other call can be
+	// inserting it: a store may insert the row together with rows of other calls.
 	FreshID bool
 	// Existed is set by Insert.
 	Existed bool
@@ -169,19 +165,19 @@ type NewRow struct {
 	warnings []string // of Handle
 }
 
-// PromoteResult is what Promote did, and what it saw.
+// PromoteResult is what Promote did, and what is left to do.
 type PromoteResult struct {
 	Released  int // delayed rows that became claimable
 	Reclaimed int // rows whose lease had expired, READY again
 	Failed    int // rows whose lease had expired with no attempt left
-	// Claimable reports whether any READY row is claimable now, by anybody.
+	// Claimable reports whether any READY row is claimable now, by any process.
 	Claimable bool
 	// Next is how long until the next row becomes due or the next lease
 	// expires; at least a microsecond, or zero when there is none.
 	Next time.Duration
 }
 
-// Finish is the end of a task.
+// Finish is the final outcome of a task.
 type Finish struct {
 	Status      Status          // a final one
 	ReturnValue json.RawMessage // SUCCESSFUL only
@@ -191,28 +187,28 @@ type Finish struct {
 // Retry is a return to READY. At most one of In, RunAfter and RunIn is set.
 type Retry struct {
 	Errors []AttemptError // as in Finish
-	// In sets RetryAt to this long from now: the soft time of a plain retry.
+	// In sets RetryAt to this long from now: the default backoff, a soft time.
 	In time.Duration
 	// RunAfter, or RunIn from now, is the hard time that the task asked for.
 	RunAfter time.Time
 	RunIn    time.Duration
-	// Refund does not count the attempt and takes its worker ID off.
+	// Refund does not count the attempt, and removes its worker ID.
 	Refund bool
-	// WillDispatch is as in NewRow. The queue's own backoff is allowed for.
+	// WillDispatch is as in [NewRow], with LongestBackoff added for the queue's own
+	// backoff.
 	WillDispatch bool
 }
 
-// A row that the sweeper dispatched and that is still READY is dispatched again
-// after FirstStrandedPause, then twice that, and so on, up to
-// LongestStrandedPause: a queue that is merely slow does not get more
-// duplicates than that.
+// Pauses of the sweeper: a row that it dispatched and that is still READY is
+// dispatched again after FirstStrandedPause, then after twice that, and so on up to
+// LongestStrandedPause, so that a queue that is merely slow gets few duplicates.
 const (
 	FirstStrandedPause   = 10 * time.Minute
 	LongestStrandedPause = 6 * time.Hour
 )
 
-// StrandedPause is how long the sweeper leaves a row alone that it has
-// dispatched, when it had done so tries times before.
+// StrandedPause is the time until the sweeper dispatches a row again that it has
+// just dispatched, after tries earlier dispatches.
 func StrandedPause(tries int) time.Duration {
 	pause := FirstStrandedPause
 	for ; tries > 0 && pause < LongestStrandedPause; tries-- {
@@ -221,14 +217,15 @@ func StrandedPause(tries int) time.Duration {
 	return min(pause, LongestStrandedPause)
 }
 
-// PoolStats says how the connections of a Store are used.
+// PoolStats are figures of a connection pool.
 type PoolStats struct {
 	Max, InUse, Idle int
 	Waits            int64         // calls that found no free connection, so far
 	Waited           time.Duration // in all
 }
 
-// Pooled is a Store that has a pool of connections.
+// Pooled is a [Store] that has a pool of connections. Pool is safe for concurrent
+// use.
 type Pooled interface {
 	Pool() PoolStats
 }

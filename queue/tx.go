@@ -16,19 +16,18 @@ type Tx interface {
 	Rollback(ctx context.Context) error
 }
 
-// Transactional is what a Store does within a caller's transaction. A Tx of
-// another kind of store is refused with ErrInvalid. It is part of Store.
+// Transactional is the part of [Store] that works within a caller's transaction. A
+// [Tx] of another kind of store is refused with [ErrInvalid].
 type Transactional interface {
 	// InsertTx is Insert as a part of tx, which must be rolled back if it fails.
-	// The times are those that the database gives tx: PostgreSQL's are of its
-	// beginning.
+	// Times are the database's for tx: in PostgreSQL, those of its beginning.
 	InsertTx(ctx context.Context, tx Tx, rows ...*NewRow) error
 	// FinishTx is Finish as a part of tx: it takes effect with its commit, and
 	// keeps the row locked until then.
 	FinishTx(ctx context.Context, tx Tx, claim Claim, f Finish) (time.Time, error)
 }
 
-// EnqueueTx is Task.EnqueueTx for a task known by its name only.
+// EnqueueTx is [Task.EnqueueTx] for a task known by its name only.
 func (c *Client) EnqueueTx(ctx context.Context, tx Tx, task string, args any, opts ...Option) (*Handle, error) {
 	handles, err := c.EnqueueManyTx(ctx, tx, Request{Task: task, Args: args, Options: opts})
 	if err != nil {
@@ -54,7 +53,7 @@ func (c *Client) EnqueueManyTx(ctx context.Context, tx Tx, requests ...Request) 
 	if managed {
 		tx = own.Tx
 	} else {
-		for _, row := range rows { // nobody is known to dispatch it
+		for _, row := range rows { // the caller may not call Dispatch
 			row.WillDispatch = false
 		}
 	}
@@ -68,16 +67,15 @@ func (c *Client) EnqueueManyTx(ctx context.Context, tx Tx, requests ...Request) 
 	return handles, err
 }
 
-// managedTx is a transaction after whose commit InTx dispatches.
+// managedTx is a transaction that InTx commits, with the tasks to dispatch then.
 type managedTx struct {
 	Tx
 	handles []*Handle
 }
 
-// InTx calls fn, commits tx, and dispatches what fn has enqueued through the Tx
-// that it is given. If fn fails or panics, tx is rolled back and nothing goes
-// out. tx has been begun by the caller, who writes his own changes through the
-// driver's transaction in it:
+// InTx calls fn, commits tx, and dispatches what fn has enqueued with the Tx that
+// it gets. If fn fails or panics, tx is rolled back and nothing is dispatched. The
+// caller has begun tx, and writes its own changes through the driver's transaction:
 //
 //	tx, err := pool.Begin(ctx)
 //	…
@@ -89,14 +87,14 @@ type managedTx struct {
 //		return err
 //	})
 //
-// When the commit fails it may still have taken effect, if the connection was
-// lost; the sweeper then dispatches what is there.
+// A commit that fails may have taken effect all the same, if the connection was
+// lost; the sweeper then dispatches the tasks.
 func (c *Client) InTx(ctx context.Context, tx Tx, fn func(tx Tx) error) error {
 	if err := cmp.Or(c.check(), checkTx(tx)); err != nil {
 		return err
 	}
 	if _, nested := tx.(*managedTx); nested {
-		return invalidf("InTx within InTx would commit the outer transaction: use the Tx of the outer one")
+		return invalidf("InTx within InTx would commit the outer transaction: enqueue with the Tx of the outer one")
 	}
 	own := &managedTx{Tx: tx}
 	committed := false
@@ -118,15 +116,15 @@ func (c *Client) InTx(ctx context.Context, tx Tx, fn func(tx Tx) error) error {
 	return nil
 }
 
-// Identified is a Tx that can say which transaction it is: two of them are of one
-// transaction if their identities are equal. The stores' are.
+// Identified is a [Tx] with an identity: two of them belong to the same transaction
+// if their identities are equal. The stores' Txs implement it.
 type Identified interface {
-	// Transaction returns something comparable that no other transaction has
-	// until this one has ended.
+	// Transaction returns a comparable value that no other transaction has until this
+	// one has ended.
 	Transaction() any
 }
 
-// managedTxs are the transactions that InTx is about to commit.
+// managedTxs are the transactions that InTx will commit.
 type managedTxs struct {
 	mu    sync.Mutex
 	count map[any]int
@@ -143,7 +141,7 @@ func (f *managedTxs) has(tx Tx) bool {
 	return f.count[own.Transaction()] > 0
 }
 
-// during calls fn while tx is one of them. It is none any more when tx ends: the
+// during calls fn while tx is one of them. It is removed before tx ends, since the
 // next transaction may have the same identity.
 func (f *managedTxs) during(tx Tx, fn func() error) error {
 	own, ok := tx.(Identified)
@@ -166,9 +164,9 @@ func (f *managedTxs) during(tx Tx, fn func() error) error {
 	return fn()
 }
 
-// Dispatch sends tasks on their way that EnqueueTx stored in a transaction of
-// the caller's, once that has committed. What fails is logged, noted on the
-// rows and left to the sweeper, and so is everything while the client is not ready.
+// Dispatch dispatches tasks that EnqueueTx stored in a transaction of the caller's.
+// Call it after the commit. Failures are logged, recorded on the rows and left to
+// the sweeper. It does nothing before the client is ready.
 func (c *Client) Dispatch(ctx context.Context, handles ...*Handle) {
 	if c.check() == nil {
 		c.dispatchInserted(ctx, handles)
@@ -177,8 +175,8 @@ func (c *Client) Dispatch(ctx context.Context, handles ...*Handle) {
 
 // CompleteTx ends the running task successfully as a part of the caller's
 // transaction: what the task has written in tx and its success become durable
-// together, or neither does. The function then commits tx and returns; what it
-// returns counts no more. Until the commit the row is locked, so commit soon.
+// together, or neither does. The function then commits tx and returns; its own
+// return value is ignored. The row is locked until the commit, so commit soon.
 //
 //	func charge(ctx context.Context, in Charge) (Receipt, error) {
 //		tx, err := pool.Begin(ctx)
@@ -191,11 +189,11 @@ func (c *Client) Dispatch(ctx context.Context, handles ...*Handle) {
 //		return receipt, tx.Commit(ctx)
 //	}
 //
-// ctx is the task's own; outside a task the error is ErrInvalid. out is the
-// return value, as the task's own would be. ErrLeaseLost means that the row is
-// somebody else's by now. After any error tx must be rolled back, and if tx does
-// not commit the attempt has failed. An out that cannot be stored, because it is
-// larger than Config.MaxBytes or than the database accepts for instance, is a permanent error (Discard).
+// ctx is the task's own; outside a task the error is [ErrInvalid]. out is the return
+// value. [ErrLeaseLost] means that the claim was lost. After any error tx must be
+// rolled back; if tx does not commit, the attempt has failed. An out that cannot be
+// stored, for example because it is larger than [Config].MaxBytes or than the
+// database accepts, is a permanent error ([Discard]).
 func CompleteTx(ctx context.Context, tx Tx, out any) error {
 	r, ok := ctx.Value(runningKey{}).(*activeRun)
 	if !ok {
@@ -226,8 +224,8 @@ func CompleteTx(ctx context.Context, tx Tx, out any) error {
 	return nil
 }
 
-// errNotCommitted is the failure of a task that called CompleteTx, and returned
-// without an error and without having committed.
+// errNotCommitted is the failure of a task that called CompleteTx and returned
+// without an error, but did not commit.
 var errNotCommitted = errors.New("the task called CompleteTx, but its transaction was not committed")
 
 // ifCompleted returns the run of a function whose CompleteTx took effect; nil if
