@@ -93,8 +93,8 @@ const actBudget = 5 * time.Second
 // Access about every request but those for styles and scripts, changes nothing
 // on GET, and refuses what other sites' pages send.
 func New(cfg Config) (http.Handler, error) {
-	if cfg.Client == nil || cfg.Access == nil {
-		return nil, errors.New("admin: Config.Client and Config.Access are required")
+	if err := cfg.check(); err != nil {
+		return nil, err
 	}
 	operator, err := cfg.Client.Operator()
 	if err != nil {
@@ -104,9 +104,6 @@ func New(cfg Config) (http.Handler, error) {
 		cfg.Prefix = "/admin"
 	}
 	cfg.Prefix = strings.TrimRight(cfg.Prefix, "/")
-	if cfg.Prefix != "" && !strings.HasPrefix(cfg.Prefix, "/") {
-		return nil, errors.New("admin: Config.Prefix must begin with /")
-	}
 	if cfg.Logger == nil {
 		cfg.Logger = slog.Default()
 	}
@@ -125,4 +122,19 @@ func New(cfg Config) (http.Handler, error) {
 	h.assets = sync.OnceValues(loadAssets)
 	h.templates = sync.OnceValues(h.parse)
 	return h, nil
+}
+
+// check names every field that is wrong.
+func (cfg Config) check() error {
+	var problems []error
+	wrong := func(is bool, text string) {
+		if is {
+			problems = append(problems, errors.New("admin: Config."+text))
+		}
+	}
+	wrong(cfg.Client == nil, "Client is required")
+	wrong(cfg.Access == nil, "Access is required: it decides who may open the pages")
+	wrong(cfg.Prefix != "" && !strings.HasPrefix(cfg.Prefix, "/"), "Prefix must begin with /")
+	wrong(cfg.SweepEvery < 0, "SweepEvery must not be negative: 0 means that no sweeps are expected")
+	return errors.Join(problems...)
 }

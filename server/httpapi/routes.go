@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"maps"
 	"math"
 	"net/http"
 	"slices"
@@ -53,8 +54,8 @@ type handler struct {
 // http.StripPrefix only under a prefix of your own. It is safe for concurrent
 // use, answers errors as {"error":"…"}, and never redirects.
 func New(cfg Config) (http.Handler, error) {
-	if cfg.Client == nil || cfg.Executor == nil || cfg.Auth == nil {
-		return nil, errors.New("httpapi: Config.Client, Config.Executor and Config.Auth are required")
+	if err := cfg.check(); err != nil {
+		return nil, err
 	}
 	if cfg.MaxBody == 0 {
 		cfg.MaxBody = 1 << 20
@@ -65,19 +66,37 @@ func New(cfg Config) (http.Handler, error) {
 	if cfg.Logger == nil {
 		cfg.Logger = slog.Default()
 	}
-	for name, auth := range cfg.RouteAuth {
-		if auth == nil || !slices.ContainsFunc(routes, func(r route) bool { return r.name == name }) {
-			return nil, fmt.Errorf("httpapi: Config.RouteAuth[%q]: it must be the name of a route, and not nil", name)
-		}
-	}
 	h := &handler{Config: cfg}
 	if cfg.ExecutePath != "" {
-		if err := CheckExecutePath(cfg.ExecutePath); err != nil {
-			return nil, fmt.Errorf("httpapi: Config.ExecutePath %w", err)
-		}
 		h.execPrefix, h.execSuffix, _ = strings.Cut(cfg.ExecutePath, handlerpath.Placeholder)
 	}
 	return h, nil
+}
+
+// check names every field that is wrong.
+func (cfg Config) check() error {
+	var problems []error
+	wrong := func(is bool, format string, args ...any) {
+		if is {
+			problems = append(problems, fmt.Errorf("httpapi: Config."+format, args...))
+		}
+	}
+	wrong(cfg.Client == nil, "Client is required")
+	wrong(cfg.Executor == nil, "Executor is required")
+	wrong(cfg.Auth == nil, "Auth is required: it decides who may call")
+	wrong(cfg.MaxBody < 0, "MaxBody must not be negative: it is a number of bytes, and 0 means 1 MiB")
+	wrong(cfg.RequestTimeout < 0, "RequestTimeout must not be negative: 0 means that there is none")
+	wrong(cfg.BusyStatus != 0 && (cfg.BusyStatus < 400 || cfg.BusyStatus > 599), "BusyStatus must be a status code from 400 to 599, not %d", cfg.BusyStatus)
+	for _, name := range slices.Sorted(maps.Keys(cfg.RouteAuth)) {
+		known := slices.ContainsFunc(routes, func(r route) bool { return r.name == name })
+		wrong(!known, "RouteAuth[%q]: there is no such route", name)
+		wrong(known && cfg.RouteAuth[name] == nil, "RouteAuth[%q] must not be nil", name)
+	}
+	if cfg.ExecutePath != "" {
+		err := CheckExecutePath(cfg.ExecutePath)
+		wrong(err != nil, "ExecutePath %w", err)
+	}
+	return errors.Join(problems...)
 }
 
 // route is one endpoint. caller says who it is for.
