@@ -73,8 +73,10 @@ func (s *Store) claimMany(ctx context.Context, claims []claimOf) ([]batch.Result
 	}
 	answers := make([]batch.Result[*queue.Row], len(claims))
 	for i, c := range claims {
-		if row := claimed[queue.Claim{ID: c.id, ClaimID: c.ClaimID}]; row != nil {
+		claim := queue.Claim{ID: c.id, ClaimID: c.ClaimID}
+		if row := claimed[claim]; row != nil {
 			answers[i] = batch.Result[*queue.Row]{Answer: row, Served: true}
+			delete(claimed, claim) // a copy of the request reads a row of its own
 		}
 	}
 	return answers, nil
@@ -96,15 +98,23 @@ UPDATE claimcheck_tasks SET %s
 FROM held WHERE id = held.task
 RETURNING id, claim_id, finished_at`, setFinished("ended", "value", "history", "error", "message"))
 
-// finishMany ends claims of different callers in one statement.
+// finishMany ends claims of different callers in one statement. It sends only the first
+// end of each claim: the statement would apply one of several, without saying which.
 func (s *Store) finishMany(ctx context.Context, finishes []finishOf) ([]batch.Result[time.Time], error) {
-	ordered := slices.Clone(finishes)
+	first := make(map[queue.Claim]int, len(finishes)) // index in finishes
+	ordered := make([]finishOf, 0, len(finishes))
+	for i, f := range finishes {
+		if _, repeated := first[f.Claim]; !repeated {
+			first[f.Claim] = i
+			ordered = append(ordered, f)
+		}
+	}
 	slices.SortFunc(ordered, func(a, b finishOf) int { return slices.Compare(a.ID[:], b.ID[:]) })
 	values, err := finishValues(ordered)
 	if err != nil {
 		return nil, err
 	}
-	ended := make(map[queue.Claim]time.Time, len(ordered))
+	answers := make([]batch.Result[time.Time], len(finishes))
 	err = s.with(ctx, "finish tasks", use{urgent: true}, func(conn *pgx.Conn) error {
 		result, err := conn.Query(ctx, finishManyQuery, values...)
 		if err != nil {
@@ -113,21 +123,12 @@ func (s *Store) finishMany(ctx context.Context, finishes []finishOf) ([]batch.Re
 		var claim queue.Claim
 		var at time.Time
 		_, err = pgx.ForEachRow(result, []any{(*id)(&claim.ID), (*id)(&claim.ClaimID), (*moment)(&at)}, func() error {
-			ended[claim] = at
+			answers[first[claim]] = batch.Result[time.Time]{Answer: at, Served: true}
 			return nil
 		})
 		return err
 	})
-	if err != nil {
-		return nil, err
-	}
-	answers := make([]batch.Result[time.Time], len(finishes))
-	for i, f := range finishes {
-		if at, ok := ended[f.Claim]; ok {
-			answers[i] = batch.Result[time.Time]{Answer: at, Served: true}
-		}
-	}
-	return answers, nil
+	return answers, err
 }
 
 // finishValues returns the parameters of finishManyQuery.

@@ -49,3 +49,32 @@ func TestAFinishIsAsLargeAsItsErrors(t *testing.T) {
 		t.Errorf("a value of 6 bytes counts as %d", size)
 	}
 }
+
+// Two ends of one claim arrive in one batch. The row gets the first of them; the other
+// one is refused as it would be later.
+func TestABatchEndsAClaimOnce(t *testing.T) {
+	s, _ := backlogOf(t, 1)
+	rows, err := s.ClaimNext(t.Context(), queue.ClaimNextRequest{Tasks: []string{"known"}, Limit: 1, Worker: "w", Lease: time.Minute})
+	if err != nil || len(rows) != 1 {
+		t.Fatalf("%d rows, %v", len(rows), err)
+	}
+	claim := rows[0].Claim()
+	ends := []finishOf{
+		{claim, queue.Finish{Status: queue.StatusSuccessful}},
+		{claim, queue.Finish{Status: queue.StatusFailed}},
+		{claim, queue.Finish{Status: queue.StatusSuccessful}},
+	}
+	answers, err := s.finishMany(t.Context(), ends)
+	if err != nil || !answers[0].Served || answers[1].Served || answers[2].Served {
+		t.Fatalf("%+v, %v", answers, err)
+	}
+	if row, err := s.Get(t.Context(), claim.ID); err != nil || row.Status != queue.StatusSuccessful {
+		t.Errorf("%+v, %v", row, err)
+	}
+	if _, err := s.finishOne(t.Context(), ends[1]); !errors.Is(err, queue.ErrLeaseLost) {
+		t.Errorf("another end: %v", err)
+	}
+	if at, err := s.finishOne(t.Context(), ends[2]); err != nil || !at.Equal(answers[0].Answer) {
+		t.Errorf("the same end again: %s, %v; want %s", at, err, answers[0].Answer)
+	}
+}
