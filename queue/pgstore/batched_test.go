@@ -69,7 +69,7 @@ func TestABadRowFailsAlone(t *testing.T) {
 	}
 }
 
-// Two deliveries of one ID arrive together, and a zombie finishes together with
+// Two deliveries of one ID arrive at once, and a zombie finishes at the same time as
 // the claim that took its row.
 func TestRivalsInOneStatement(t *testing.T) {
 	s, _ := batchingStore(t)
@@ -106,10 +106,10 @@ func TestRivalsInOneStatement(t *testing.T) {
 }
 
 func TestAnotherEndIsNotTheSameFinishRepeated(t *testing.T) {
-	for name, alone := range map[string]int{"a statement of its own": 1, "a merged statement": 0} {
+	for name, limit := range map[string]int{"a statement of its own": 1, "a batched statement": 0} {
 		t.Run(name, func(t *testing.T) {
 			s, config := batchingStore(t)
-			s.SingleLimit(alone)
+			s.SingleLimit(limit)
 			row, fence := stored(t, s, 1)[0], uuid.New()
 			if _, err := s.Claim(t.Context(), row.ID, claimBy(fence)); err != nil {
 				t.Fatal(err)
@@ -143,8 +143,8 @@ func TestAnotherEndIsNotTheSameFinishRepeated(t *testing.T) {
 	}
 }
 
-// A transaction of somebody else holds one row.
-func TestALockedRowHoldsUpNobodyElse(t *testing.T) {
+// Another transaction has locked one row.
+func TestALockedRowDelaysNoOtherCaller(t *testing.T) {
 	s, config := batchingStore(t)
 	rows := stored(t, s, 20)
 	conn, err := pgx.Connect(t.Context(), config.URL)
@@ -201,8 +201,8 @@ func TestALockedRowHoldsUpNobodyElse(t *testing.T) {
 	}
 }
 
-// The caller of a claim goes while the statement is under way.
-func TestTheClaimOfACallerThatHasGoneIsGivenBack(t *testing.T) {
+// The caller of a claim leaves while the statement is running.
+func TestTheClaimOfACallerThatHasLeftIsUnclaimed(t *testing.T) {
 	s, config := batchingStore(t)
 	row := stored(t, s, 1)[0]
 	conn, err := pgx.Connect(t.Context(), config.URL)

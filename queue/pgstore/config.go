@@ -125,7 +125,7 @@ func (c Config) poolConfig() (*pgxpool.Config, error) {
 	return config, nil
 }
 
-const urlForms = "postgres://user:password@host:5432/database, or postgres://user:password@/database?host=/directory for a socket"
+const urlForms = "postgres://user:password@host:5432/database, or postgres://user:password@/database?host=/directory for a socket" //nolint:gosec // a form, not a password
 
 // parseURL returns errors without the password.
 func (c Config) parseURL() (*pgxpool.Config, error) {

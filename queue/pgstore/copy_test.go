@@ -20,7 +20,7 @@ import (
 	"github.com/claimcheck-go/claimcheck/queue/pgstore"
 )
 
-// assorted are n rows of every kind there is.
+// assorted returns n rows of every kind.
 func assorted(n int) []*queue.NewRow {
 	rows := make([]*queue.NewRow, n)
 	for i := range rows {
@@ -43,7 +43,7 @@ func assorted(n int) []*queue.NewRow {
 	return rows
 }
 
-// What a large batch stores, and answers, is what one row alone would be.
+// A large batch stores and returns the same as a single row.
 func TestALargeBatchIsLikeSingleRows(t *testing.T) {
 	for name, pooler := range map[string]bool{"direct": false, "pooler": true} {
 		t.Run(name, func(t *testing.T) {
@@ -73,7 +73,7 @@ func largeBatchIsLikeSingleRows(t *testing.T, config pgstore.Config) {
 			testdb.Exec(t, config.URL, "DO $$ BEGIN ASSERT (SELECT trace_context IS NULL FROM claimcheck_tasks WHERE id = '"+single.ID.String()+"' AND EXISTS (SELECT FROM claimcheck_tasks WHERE id = '"+batch[i].ID.String()+"' AND trace_context IS NULL)); END $$")
 		}
 		if diff := cmp.Diff(apart(single.Row), apart(batch[i].Row)); diff != "" {
-			t.Errorf("row %d: alone (-) and in the batch (+):\n%s", i, diff)
+			t.Errorf("row %d: single (-) and in the batch (+):\n%s", i, diff)
 		}
 	}
 	claimable := func(rows []*queue.NewRow) (n int) {
@@ -90,8 +90,8 @@ func largeBatchIsLikeSingleRows(t *testing.T, config pgstore.Config) {
 	}
 }
 
-// apart is a row without what makes it differ from its twin: ID and times, but
-// for how far these are apart.
+// apart returns a row without the values that differ between two rows of the same
+// request: its ID, and its times except the distances between them.
 func apart(row *queue.Row) queue.Row {
 	r := *row
 	r.ID = uuid.Nil
@@ -104,7 +104,7 @@ func apart(row *queue.Row) queue.Row {
 	return r
 }
 
-// An ID that was said to be fresh is not.
+// An ID is declared new, and exists.
 func TestALargeBatchWithARowThatExists(t *testing.T) {
 	s := migrated(t, pgstore.Config{URL: testdb.Postgres(t)})
 	batch := assorted(120)
@@ -152,7 +152,7 @@ func TestALargeBatchUnderRowLevelSecurity(t *testing.T) {
 	}
 }
 
-// Rows that are longer than what the driver reads at once, too.
+// Some rows are longer than the driver's reads.
 func TestALargeBatchWithLargeArguments(t *testing.T) {
 	s := migrated(t, pgstore.Config{URL: testdb.Postgres(t)})
 	batch := assorted(120)
@@ -169,7 +169,7 @@ func TestALargeBatchWithLargeArguments(t *testing.T) {
 	}
 }
 
-// One row that the table cannot hold is an error, and all are as they were.
+// A row that the table cannot hold is an error, and no row is stored.
 func TestALargeBatchWithARowThatDoesNotFit(t *testing.T) {
 	s := migrated(t, pgstore.Config{URL: testdb.Postgres(t)})
 	for name, spoil := range map[string]func(*queue.NewRow){

@@ -41,13 +41,13 @@ func (s *Store) Listening(ctx context.Context) (listening bool, err error) {
 	return listening, err
 }
 
-// NewCopyStream is what COPY reads.
+// NewCopyStream returns the stream that COPY reads.
 var NewCopyStream = newCopyStream
 
-// Stop is what ends it.
+// Stop ends the stream.
 func (s *copyStream) Stop() { s.stop() }
 
-// ShouldPing is what the pool asks before it uses a connection.
+// ShouldPing is the pool's hook.
 var ShouldPing = shouldPing
 
 // OpenIdle opens a store whose connections count as idle for that long at each use.

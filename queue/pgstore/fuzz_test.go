@@ -10,9 +10,9 @@ import (
 	"github.com/claimcheck-go/claimcheck/queue/pgstore"
 )
 
-// Whatever characters a password has, and wherever they make the URL's parts
-// begin and end: it is not in the error, nor in what messages name (host,
-// database and user), and it arrives as it is where it was encoded.
+// A password with any characters, which may change where the parts of the URL begin
+// and end, is neither in the error nor in the parts that messages name (host, database
+// and user), and it is used unchanged where it was encoded.
 func FuzzDatabaseURL(f *testing.F) {
 	const marker = "Xq7Secret"
 	f.Add("", "", "db.example", "tasks", "")

@@ -14,8 +14,8 @@ import (
 	"github.com/claimcheck-go/claimcheck/queue/pgstore"
 )
 
-// A connection that was idle is pinged, which is a statement, only if it looks
-// dead or was idle for long.
+// An idle connection is pinged, which is a statement, only if its socket is readable or
+// it was idle for long.
 func TestIdleConnectionsAreNotPinged(t *testing.T) {
 	t.Parallel()
 	url := testdb.Postgres(t)
@@ -45,7 +45,7 @@ func TestIdleConnectionsAreNotPinged(t *testing.T) {
 	}
 }
 
-// A connection that died while it was idle is replaced, and nothing fails for it.
+// A connection that was closed while it was idle is replaced, and no call fails.
 func TestConnectionThatDiedWhileIdleIsReplaced(t *testing.T) {
 	t.Parallel()
 	url := testdb.Postgres(t)

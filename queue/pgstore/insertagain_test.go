@@ -10,10 +10,10 @@ import (
 	"github.com/claimcheck-go/claimcheck/queue"
 )
 
-// A new row whose merged INSERT took effect, and whose answer was lost, is asked for
-// again. It is new all the same; a row that was there before is not.
-func TestARowOfAMergedInsertWhoseAnswerWasLostIsNew(t *testing.T) {
-	s, w, _, _ := wired(t, time.Hour, time.Second, true)
+// A new row whose batched INSERT took effect, and whose answer was lost, is inserted
+// again. It still counts as new; a row that existed before does not.
+func TestARowOfABatchedInsertWhoseAnswerWasLostIsNew(t *testing.T) {
+	s, w, _, _ := connected(t, time.Hour, time.Second, true)
 	fresh := func() *queue.NewRow {
 		return &queue.NewRow{FreshID: true, Row: &queue.Row{ID: uuid.Must(uuid.NewV7()), Task: "t", Queue: "q", Backend: "b", Args: json.RawMessage(`1`), MaxAttempts: 3}}
 	}
@@ -26,7 +26,7 @@ func TestARowOfAMergedInsertWhoseAnswerWasLostIsNew(t *testing.T) {
 	if err := s.Insert(t.Context(), row); err != nil {
 		t.Error(err)
 	}
-	_ = (<-w.silence).Close() // Close of the store would wait for it
+	_ = (<-w.died).Close() // Close of the store would wait for it
 	if row.Existed {
 		t.Error("the row was stored by this call, and existed")
 	}
@@ -40,6 +40,6 @@ func TestARowOfAMergedInsertWhoseAnswerWasLostIsNew(t *testing.T) {
 	again := *row
 	again.FreshID = false
 	if err := s.Insert(t.Context(), &again); err != nil || !again.Existed {
-		t.Errorf("a row that was there before: existed %t, %v", again.Existed, err)
+		t.Errorf("a row that existed before: existed %t, %v", again.Existed, err)
 	}
 }

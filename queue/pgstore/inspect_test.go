@@ -14,7 +14,7 @@ import (
 	"github.com/claimcheck-go/claimcheck/queue/pgstore"
 )
 
-// inspect opens a database with more parameters in its URL, and asks it.
+// inspect opens a database with more parameters in its URL, and inspects it.
 func inspect(t *testing.T, config pgstore.Config, parameters ...string) dbfacts.Facts {
 	t.Helper()
 	u, err := url.Parse(testdb.Postgres(t))
@@ -81,7 +81,7 @@ func TestInspectSeesAPooler(t *testing.T) {
 	}
 }
 
-// otherPID changes the process ID that the server tells at the start, as poolers
+// otherPID changes the process ID that the server sends at the start, as poolers
 // do.
 type otherPID struct {
 	net.Conn

@@ -11,7 +11,7 @@ import (
 	"github.com/claimcheck-go/claimcheck/queue"
 )
 
-// What people look at goes by an index too: from the start, from the end, and
+// Lists and statistics use indexes, too: from the start, from the end, and
 // from the middle. (A list with a filter looks for it in a window of 20,000 rows,
 // which is half of the table here, and may well be sorted.)
 func TestTheBoardUsesItsIndexes(t *testing.T) {

@@ -27,6 +27,3 @@ func (s *Store) MissingRights(ctx context.Context) (missing []string, err error)
 	})
 	return missing, err
 }
-
-// CheckIntegrity returns nothing: a server checks its files itself.
-func (*Store) CheckIntegrity(context.Context, bool) ([]string, error) { return nil, nil }

@@ -12,7 +12,7 @@ import (
 	"github.com/claimcheck-go/claimcheck/queue"
 )
 
-// TestAWorkerIsNotLostOnOldNews lets something happen between reading a row
+// TestAWorkerIsNotLostOnOldNews changes the row between reading a row
 // with an expired lease and failing it.
 func TestAWorkerIsNotLostOnOldNews(t *testing.T) {
 	s, err := Open(t.Context(), Config{URL: testdb.Postgres(t)})

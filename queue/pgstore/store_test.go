@@ -16,7 +16,7 @@ func TestStore(t *testing.T) { runSuite(t, false, open) }
 
 func TestStoreForPooler(t *testing.T) { runSuite(t, true, open) }
 
-// Here each call goes through a merged statement.
+// Here each call is a part of a batched statement.
 func TestStoreMerged(t *testing.T) {
 	runSuite(t, false, func(t *testing.T, config pgstore.Config) *pgstore.Store {
 		s := open(t, config)

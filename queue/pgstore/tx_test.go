@@ -72,7 +72,7 @@ func TestNewPanicsForANilPool(t *testing.T) {
 	pgstore.New(nil)
 }
 
-// StartLocal refuses a database without tables and says what makes them.
+// StartLocal refuses a database without tables and says how to create them.
 func TestStartLocalOnAnUnmigratedDatabase(t *testing.T) {
 	t.Parallel()
 	store := open(t, pgstore.Config{URL: testdb.Postgres(t)})

@@ -11,7 +11,7 @@ import (
 	"github.com/claimcheck-go/claimcheck/queue/pgstore"
 )
 
-// A worker that would look once an hour runs what another store's client stores.
+// A worker that polls once an hour runs what the client of another store enqueues.
 func TestAWorkerHearsOfTasks(t *testing.T) {
 	config := pgstore.Config{URL: testdb.Postgres(t)}
 	ran := make(chan struct{})
@@ -36,7 +36,7 @@ func TestAWorkerHearsOfTasks(t *testing.T) {
 		_, err := executor.Work(ctx, queue.WorkConfig{Continuous: true, Interval: time.Hour})
 		ended <- err
 	}()
-	untilSomebodyListens(t, config.URL)
+	untilAWorkerListens(t, config.URL)
 	if _, err := client(open(t, config)).Enqueue(t.Context(), "t", nil); err != nil {
 		t.Fatal(err)
 	}
@@ -52,7 +52,7 @@ func TestABrokenListenerSaysSo(t *testing.T) {
 	s := migrated(t, config)
 	ended := make(chan error)
 	go func() { ended <- s.Listen(t.Context(), func() {}) }()
-	untilSomebodyListens(t, config.URL)
+	untilAWorkerListens(t, config.URL)
 	testdb.Exec(t, config.URL, `SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE query LIKE 'LISTEN %' AND datname = current_database()`)
 	if err := <-ended; !errors.Is(err, queue.ErrUnavailable) {
 		t.Errorf("got %v", err)
@@ -63,8 +63,8 @@ func TestABrokenListenerSaysSo(t *testing.T) {
 	}
 }
 
-// untilSomebodyListens returns when a connection has sent LISTEN and waits.
-func untilSomebodyListens(t *testing.T, url string) {
+// untilAWorkerListens returns when a connection has sent LISTEN and waits.
+func untilAWorkerListens(t *testing.T, url string) {
 	t.Helper()
 	s := open(t, pgstore.Config{URL: url})
 	for listening := false; !listening; {
