@@ -5,14 +5,12 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"net"
 	"net/http"
 	"net/url"
 	"slices"
 	"strings"
 	"time"
 
-	"github.com/claimcheck-go/claimcheck/internal/loopback"
 	"github.com/claimcheck-go/claimcheck/oidc"
 	"github.com/claimcheck-go/claimcheck/queue"
 	"github.com/claimcheck-go/claimcheck/server/admin"
@@ -66,7 +64,10 @@ func links(t *config.Target, row *queue.Row) []admin.Link {
 // adminAccess is who may open /admin/: whoever one of the configured ways lets
 // in. Without any it is open to this machine in local mode while /tasks/* is, and
 // else to nobody.
-func (p *program) adminAccess(app *App, listen string, tasksAreOpen bool) (admin.Access, error) {
+func (p *program) adminAccess(app *App) (admin.Access, error) {
+	if p.own.AdminAccess != nil {
+		return p.own.AdminAccess, nil
+	}
 	s := p.config.Settings
 	token := secret(app.log, "ADMIN_TOKEN", s.AdminToken)
 	readOnly := secret(app.log, "ADMIN_READONLY_TOKEN", s.AdminReadonlyToken)
@@ -90,8 +91,7 @@ func (p *program) adminAccess(app *App, listen string, tasksAreOpen bool) (admin
 	if len(ways) > 0 {
 		return admin.FirstOf(ways...), nil
 	}
-	host, _, err := net.SplitHostPort(listen)
-	if tasksAreOpen && app.mode == config.ModeLocal && err == nil && loopback.Host(host) {
+	if app.open && app.mode == config.ModeLocal {
 		return localAccess{}, nil
 	}
 	return admin.Closed("the admin pages are closed: set ADMIN_TOKEN, ADMIN_READONLY_TOKEN or IAP_AUDIENCE"), nil

@@ -20,7 +20,6 @@ import (
 	"github.com/google/uuid"
 
 	"github.com/claimcheck-go/claimcheck/queue"
-	"github.com/claimcheck-go/claimcheck/server/httpapi"
 	"github.com/claimcheck-go/claimcheck/server/internal/config"
 )
 
@@ -50,30 +49,14 @@ func newFortress(t *testing.T, flags ...string) *fortress {
 	if _, err := sources.Parse(parser); err != nil {
 		t.Fatal(err)
 	}
-	p := &program{definitions: testTasks, config: &config.Config{Settings: &g.Settings}, stdin: strings.NewReader(""), stdout: io.Discard, stderr: f.log}
-	app, err := p.plan(t.Context(), true, true)
+	p := &program{own: Config{Tasks: testTasks}, known: testRegistry, config: &config.Config{Settings: &g.Settings}, stdin: strings.NewReader(""), stdout: io.Discard, stderr: f.log}
+	four := 4
+	app, err := p.assemble(t.Context(), assembly{listen: "127.0.0.1:8080", concurrency: &four, migrate: true})
 	if err != nil {
 		t.Fatal(err)
 	}
 	t.Cleanup(app.close)
-	auth, err := p.authenticator(app, "127.0.0.1:8080")
-	if err != nil {
-		t.Fatal(err)
-	}
-	access, err := p.adminAccess(app, "127.0.0.1:8080", auth == httpapi.LoopbackOnly())
-	if err != nil {
-		t.Fatal(err)
-	}
-	if err := p.open(t.Context(), app, queue.NewLocal(), true); err != nil {
-		t.Fatal(err)
-	}
-	executor, err := p.executor(app, 4)
-	if err != nil {
-		t.Fatal(err)
-	}
-	if f.handler, err = p.handler(app, executor, auth, access); err != nil {
-		t.Fatal(err)
-	}
+	f.handler = app.Handler()
 	f.store = app.db
 	f.fill()
 	return f

@@ -37,8 +37,14 @@ func (p *program) authenticator(app *App, listen string) (httpapi.Authenticator,
 	if t != nil && t.Tasks.AppEngine != nil && p.config.Detector().Platform() == detect.AppEngine {
 		ways = append(ways, httpapi.AppEngineQueue())
 	}
+	if p.own.TasksAuth != nil {
+		ways = append(ways, p.own.TasksAuth)
+	}
 	if len(ways) > 0 {
 		return httpapi.AnyOf(ways...), nil
+	}
+	if listen == "" { // where the handlers listen is the caller's affair
+		return httpapi.LoopbackOnly(), nil
 	}
 	host, _, err := net.SplitHostPort(listen)
 	if app.mode == config.ModeLocal && err == nil && loopback.Host(host) {

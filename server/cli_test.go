@@ -2,6 +2,7 @@ package server
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"encoding/json"
 	"fmt"
@@ -31,7 +32,7 @@ func newCLI(t *testing.T) *cli {
 func (c *cli) call(stdin string, args ...string) (status int, stdout, stderr string) {
 	c.t.Helper()
 	var out, errs bytes.Buffer
-	status = realMain(context.Background(), args, config.Environment(c.env), &program{name: c.name, version: c.version, definitions: testTasks,
+	status = realMain(context.Background(), args, config.Environment(c.env), &program{own: Config{Name: cmp.Or(c.name, "server"), Version: c.version, Tasks: testTasks},
 		stdin: strings.NewReader(stdin), stdout: &out, stderr: &errs,
 	})
 	return status, out.String(), errs.String()

@@ -43,19 +43,35 @@ func (p *program) openDatabase(ctx context.Context, how opening) (database, erro
 
 // databaseOpener validates the settings of the database, and returns what opens it.
 func (p *program) databaseOpener(how opening) (open func(context.Context) (database, error), err error) {
-	rawURL, err := p.config.DatabaseURL()
+	settings, err := p.databaseSettings(how)
 	if err != nil {
 		return nil, err
 	}
-	settings := stores.Settings{
+	return func(ctx context.Context) (database, error) { return stores.Open(ctx, settings) }, nil
+}
+
+// databaseSettings are those of the store, validated.
+func (p *program) databaseSettings(how opening) (settings stores.Settings, err error) {
+	rawURL, err := p.config.DatabaseURL()
+	if err != nil {
+		return settings, err
+	}
+	settings = stores.Settings{
 		URL: rawURL, MaxConns: p.config.Settings.DBMaxConns, Pooler: p.config.Settings.DBPooler,
 		Unchecked: how.unchecked, Existing: how.existing, Observe: how.observe,
 	}
 	if settings.DialFunc, settings.Name, err = p.dialer(rawURL); err != nil {
-		return nil, err
+		return settings, err
 	}
-	if err := stores.Validate(settings); err != nil {
-		return nil, err
+	return settings, stores.Validate(settings)
+}
+
+// newPool returns a pool for the program's own statements, to the database that the
+// settings name. It contacts nothing.
+func (p *program) newPool(ctx context.Context) (pool stores.Pool, err error) {
+	settings, err := p.databaseSettings(opening{})
+	if err != nil {
+		return pool, err
 	}
-	return func(ctx context.Context) (database, error) { return stores.Open(ctx, settings) }, nil
+	return stores.NewPool(ctx, settings)
 }

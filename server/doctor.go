@@ -77,6 +77,9 @@ type examination struct {
 	http         *http.Client
 	inspect      func(context.Context, database) (dbfacts.Facts, error)
 
+	app         *App // nil if the settings are wrong
+	setupFailed *setupError
+
 	db       database
 	file     string // the SQLite file that is not there yet
 	facts    dbfacts.Facts
@@ -202,6 +205,9 @@ func (e *examination) checks() []doctor.Check {
 	checks := []doctor.Check{{Name: "platform", Look: e.checkPlatform}}
 	checks = append(checks, e.settingChecks()...)
 	checks = append(checks, doctor.Check{Name: "variables", Look: e.checkVariables})
+	if e.own.Setup != nil {
+		checks = append(checks, doctor.Check{Name: "setup", Look: e.checkSetup})
+	}
 	checks = append(checks, doctor.Check{Name: "access", Look: e.checkAccess,
 		Needs: []string{"TASKS_MODE", "TASK_API_TOKEN", "TASK_HMAC_SECRET", "OIDC_SERVICE_ACCOUNT_EMAIL", "OIDC_AUDIENCE", "OIDC_ALLOWED_EMAILS", "OIDC_ISSUER", "OIDC_CERTS_URL", "TASK_HANDLER_URL"}})
 	checks = append(checks, e.databaseChecks()...)
@@ -210,6 +216,17 @@ func (e *examination) checks() []doctor.Check {
 	checks = append(checks, e.handlerChecks()...)
 	checks = append(checks, e.deliverCheck())
 	return append(checks, doctor.Check{Name: "sweeper", Skip: e.noCloudTasks(), Needs: []string{"schema"}, Look: e.checkSweeper})
+}
+
+// checkSetup reports what became of the program's Setup.
+func (e *examination) checkSetup(context.Context) doctor.Finding {
+	switch {
+	case e.setupFailed != nil:
+		return doctor.Failf("correct what the error names", "%s", oneLine(e.setupFailed))
+	case e.app == nil:
+		return doctor.Skipf("the settings are not right yet, so Setup was not called")
+	}
+	return doctor.Okf("%d tasks are registered", len(e.known.Tasks())-1) // one is doctor's own
 }
 
 // noCloudTasks is why a check of cloudtasks mode is skipped; empty: it is not.
@@ -224,6 +241,9 @@ func (e *examination) noCloudTasks() string {
 }
 
 func (e *examination) close() {
+	if e.app != nil {
+		e.app.close()
+	}
 	if e.db != nil {
 		_ = stores.Close(e.db, stores.CloseTime)
 	}

@@ -113,7 +113,7 @@ func (e *examination) checkDelivery(ctx context.Context) doctor.Finding {
 
 func (d *delivery) enqueue(ctx context.Context) (err error) {
 	cfg := queue.Config{
-		Store: d.db, Registry: d.knownTasks(), Queues: config.NonEmpty(d.config.Settings.TasksQueues), Logger: slog.New(slog.DiscardHandler),
+		Store: d.db, Registry: d.known, Queues: config.NonEmpty(d.config.Settings.TasksQueues), Logger: slog.New(slog.DiscardHandler),
 		DispatchTimeout: time.Duration(d.config.Settings.TasksDispatchTimeout),
 	}
 	if d.mode == config.ModeCloudTasks {

@@ -108,7 +108,7 @@ func (p *patient) keep(databaseURL string) {
 
 func openFor(t *testing.T, databaseURL string) database {
 	t.Helper()
-	db, err := (&program{definitions: testTasks, config: &config.Config{Settings: &config.Settings{DatabaseURL: databaseURL, DBMaxConns: 2}}}).openDatabase(t.Context(), opening{})
+	db, err := (&program{own: Config{Tasks: testTasks}, known: testRegistry, config: &config.Config{Settings: &config.Settings{DatabaseURL: databaseURL, DBMaxConns: 2}}}).openDatabase(t.Context(), opening{})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -169,7 +169,7 @@ func (p *patient) examine() []doctor.Result {
 	if err != nil {
 		p.t.Fatal(err)
 	}
-	e := (&program{name: "server", definitions: testTasks,
+	e := (&program{own: Config{Tasks: testTasks}, known: testRegistry, name: "server",
 		config: &config.Config{Settings: &g.Settings, Env: p.env}, sources: sources, blank: sources.CheckBlank(command), stdout: io.Discard, stderr: io.Discard,
 	}).examine(p.t.Context(), &g.Doctor)
 	defer e.close()

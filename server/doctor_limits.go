@@ -22,7 +22,7 @@ import (
 // checkTimeLimits compares how long tasks may take with how long a request may.
 func (e *examination) checkTimeLimits(context.Context) doctor.Finding {
 	request := e.config.RequestTimeout()
-	if err := checkTimeouts(e.knownTasks(), e.target); err != nil {
+	if err := checkTimeouts(e.known, e.target); err != nil {
 		return doctor.Failf("raise the platform's timeout and REQUEST_TIMEOUT, or lower queue.Timeout", "%s", err)
 	}
 	wanted, limit := time.Duration(e.config.Settings.TasksTimeout), e.config.DefaultTimeout(e.mode)

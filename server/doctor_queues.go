@@ -61,7 +61,7 @@ func (e *examination) queueIDs() ([]string, error) {
 	names := config.NonEmpty(e.config.Settings.TasksQueues)
 	if len(names) == 0 {
 		names = slices.Collect(maps.Keys(e.config.Settings.TasksQueueAliases))
-		for _, task := range e.knownTasks().Tasks() {
+		for _, task := range e.known.Tasks() {
 			names = append(names, task.Queue)
 		}
 	}
@@ -180,7 +180,7 @@ const goodRetries = " --max-attempts=-1 --max-retry-duration=0s --min-backoff=5s
 // for longer than the server counts with keeps tasks waiting.
 func (e *examination) checkRetries(context.Context) doctor.Finding {
 	var attempts int32
-	for _, task := range e.knownTasks().Tasks() {
+	for _, task := range e.known.Tasks() {
 		attempts = max(attempts, int32(task.MaxAttempts)) //nolint:gosec // it is small
 	}
 	return e.eachQueue("update", goodRetries, func(q *cloudtaskspb.Queue) (bad []string) {

@@ -99,8 +99,10 @@ func (e *examination) piece(ctx context.Context, name string, setting *string, a
 // judge finds everything that is wrong with the settings, as serve would.
 func (e *examination) judge(ctx context.Context) {
 	e.attribute(e.blank)
-	_, err := e.plan(ctx, true, true)
-	e.attribute(err)
+	app, err := e.plan(ctx, true, true)
+	if e.app = app; !errors.As(err, &e.setupFailed) {
+		e.attribute(err)
+	}
 	e.attribute(e.config.CheckCallers())
 	if e.mode == config.ModeCloudTasks {
 		e.substitute()
@@ -109,7 +111,7 @@ func (e *examination) judge(ctx context.Context) {
 	_, err = e.databaseOpener(opening{unchecked: true})
 	e.attribute(err)
 	quiet := &App{mode: e.mode, target: e.target, log: slog.New(slog.DiscardHandler)}
-	_, err = e.adminAccess(quiet, "127.0.0.1:0", false)
+	_, err = e.adminAccess(quiet)
 	e.attribute(err)
 	if e.target != nil {
 		_, err = e.verifier(e.target, quiet.log)

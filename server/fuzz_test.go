@@ -94,7 +94,7 @@ func parsed(env map[string]string, args []string) (p *program, command string, e
 	if err := sources.CheckBlank(found); err != nil {
 		return nil, "", err
 	}
-	return &program{definitions: testTasks, config: &config.Config{Settings: &g.Settings, Env: env}, stdin: strings.NewReader(""), stdout: io.Discard, stderr: io.Discard}, found.Command(), nil
+	return &program{own: Config{Tasks: testTasks}, known: testRegistry, config: &config.Config{Settings: &g.Settings, Env: env}, stdin: strings.NewReader(""), stdout: io.Discard, stderr: io.Discard}, found.Command(), nil
 }
 
 // judged is what serve finds wrong with the settings before it opens anything.

@@ -7,6 +7,9 @@ import (
 // logger writes to standard error: text for people, or the fields that Cloud
 // Logging reads (severity, message, time) where it collects them.
 func (p *program) logger() *slog.Logger {
+	if p.own.Logger != nil {
+		return p.own.Logger
+	}
 	var level slog.Level
 	_ = level.UnmarshalText([]byte(p.config.Settings.LogLevel)) // the grammar lists the levels
 	return p.loggerFrom(level)

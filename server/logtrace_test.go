@@ -35,7 +35,7 @@ type cloudLine struct {
 // has written.
 func cloudLog(project string) (*slog.Logger, func(*testing.T) []cloudLine) {
 	var out bytes.Buffer
-	p := &program{definitions: testTasks, stderr: &out, config: &config.Config{
+	p := &program{own: Config{Tasks: testTasks}, known: testRegistry, stderr: &out, config: &config.Config{
 		Settings: &config.Settings{LogFormat: "json", LogLevel: "info"}, Env: config.Environment{"GOOGLE_CLOUD_PROJECT": project},
 	}}
 	return p.logger(), func(t *testing.T) (lines []cloudLine) {

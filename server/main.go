@@ -51,10 +51,13 @@ type grammar struct {
 	PrintVersion kong.VersionFlag `name:"version" env:"-" help:"Print the version and end."`
 }
 
-// program is what a command has of the world around it.
+// program is one call of a program: what its author gave, its settings, and where
+// it writes.
 type program struct {
-	name, version string             // of this program; an empty version is that of the build
-	definitions   []queue.Definition // the tasks of this program
+	own   Config
+	name  string
+	known *queue.Registry // the tasks; those of Setup once it was called
+	opens bool            // Open called, which changes nothing that is global
 
 	config   *config.Config
 	sources  *config.Sources
@@ -77,13 +80,25 @@ func usagef(format string, args ...any) error { return usageError{fmt.Errorf(for
 // errSilent ends a command with status 1 when all has been said already.
 var errSilent = errors.New("")
 
-// Main runs the whole command line with these tasks, and ends the process.
+// Main is the whole command line of a program with these tasks: it runs the command
+// of os.Args under the name of os.Args[0], and ends the process with its exit status.
+// Definitions that cannot be registered, because one is nil or two have the same
+// name, end it with one line and status 2.
 func Main(tasks ...queue.Definition) {
-	trimTelemetry()
-	os.Exit(realMain(context.Background(), os.Args[1:], config.ParseEnvironment(os.Environ()), &program{
-		name: filepath.Base(os.Args[0]), definitions: tasks,
-		stdin: os.Stdin, stdout: os.Stdout, stderr: os.Stderr,
-	}))
+	os.Exit(Run(context.Background(), Config{Tasks: tasks}, os.Args[1:]))
+}
+
+// Run runs one command of a program, with the arguments after the program's name,
+// and returns its exit status: 0, 1 when the command failed, 2 when it was called
+// wrongly. It uses the standard streams and the signals of the process. serve and
+// work end, as at SIGTERM, when ctx does.
+func Run(ctx context.Context, cfg Config, args []string) int {
+	if !cfg.IgnoreEnv {
+		trimTelemetry()
+	}
+	return realMain(ctx, args, config.ParseEnvironment(os.Environ()), &program{
+		own: cfg, stdin: os.Stdin, stdout: os.Stdout, stderr: os.Stderr,
+	})
 }
 
 // trimTelemetry removes the white space around the values of OpenTelemetry's
@@ -94,6 +109,25 @@ func trimTelemetry() {
 			_ = os.Setenv(name, trimmed)
 		}
 	}
+}
+
+// begin checks what the author of the program gave, and returns the environment
+// that counts.
+func (p *program) begin(process config.Environment) (env config.Environment, fields map[string]string, err error) {
+	p.name = p.own.Name
+	if p.name == "" && len(os.Args) > 0 {
+		p.name = filepath.Base(os.Args[0])
+	}
+	if p.name == "" {
+		p.name = "server"
+	}
+	if p.known, err = p.registryOf(); err != nil {
+		return nil, nil, err
+	}
+	if p.own.Concurrency < 0 {
+		return nil, nil, usagef("Config.Concurrency must not be negative, as %d is: 0 is the default", p.own.Concurrency)
+	}
+	return p.own.environment(process)
 }
 
 // warnMisspelt prints a line for each, whatever LOG_LEVEL is.
@@ -108,16 +142,18 @@ func (p *program) warnMisspelt() {
 	}
 }
 
-// realMain runs one command and returns the exit status: 0, 1 when it failed,
-// 2 when it was called wrongly.
-func realMain(ctx context.Context, args []string, env config.Environment, p *program) int {
+// realMain runs one command and returns the exit status.
+func realMain(ctx context.Context, args []string, process config.Environment, p *program) int {
+	env, fields, err := p.begin(process)
+	if err != nil {
+		p.say("%s", oneLine(err))
+		return 2
+	}
 	var g grammar
 	p.config = &config.Config{Settings: &g.Settings, Env: env}
 	p.sources = config.NewSources(args, env)
+	p.sources.SetFields(fields)
 	exited, status := false, 0
-	if p.name == "" {
-		p.name = "server"
-	}
 	parser, err := kong.New(&g, append(p.sources.Options(),
 		kong.Name(p.name),
 		kong.Description("Background tasks for serverless Go: rows in your database, tickets through Cloud Tasks."),
@@ -135,7 +171,7 @@ func realMain(ctx context.Context, args []string, env config.Environment, p *pro
 	if exited { // --help or --version
 		return status
 	}
-	p.misspelt = p.sources.Misspelt(ownVariables...)
+	p.misspelt = p.sources.Misspelt(p.own.OwnVariables...)
 	p.warnMisspelt()
 	if err != nil {
 		err = explain(err, parser.Model.Children, p.sources.Args())
@@ -149,6 +185,11 @@ func realMain(ctx context.Context, args []string, env config.Environment, p *pro
 	if err = p.blank; err == nil || command.Command() == "doctor" { // which lists what is wrong
 		err = afterSignal(ctx, command.Run(p))
 	}
+	return p.exit(err)
+}
+
+// exit prints the error of a command, and returns its exit status.
+func (p *program) exit(err error) int {
 	var usage usageError
 	var problem config.Problem
 	var exit exitStatus
@@ -168,9 +209,12 @@ func realMain(ctx context.Context, args []string, env config.Environment, p *pro
 	}
 }
 
-// hint names the command that helps against an error of the database.
+// hint names what helps against an error of the database.
 func (p *program) hint(err error) string {
-	if errors.Is(err, queue.ErrSchema) {
+	switch {
+	case errors.Is(err, queue.ErrSchema) && p.opens:
+		return " (set Config.Migrate, or run the migrate command of a program that uses server.Main)"
+	case errors.Is(err, queue.ErrSchema):
 		return fmt.Sprintf(" (run: %s migrate)", p.name)
 	}
 	return ""

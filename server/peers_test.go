@@ -133,7 +133,7 @@ func TestClientAddresses(t *testing.T) {
 		"App Engine, a forwarded hop":   {appEngine, http.Header{"X-Forwarded-For": {"203.0.113.7"}}, "invalid IP"},
 		"Cloud Run, the empty last one": {cloudRun, http.Header{"X-Forwarded-For": {"203.0.113.7,"}}, "invalid IP"},
 	} {
-		p := &program{definitions: testTasks, config: &config.Config{Settings: &config.Settings{}, Env: c.env}}
+		p := &program{own: Config{Tasks: testTasks}, known: testRegistry, config: &config.Config{Settings: &config.Settings{}, Env: c.env}}
 		r := httptest.NewRequest(http.MethodPost, "/admin/login", nil) // from 192.0.2.1
 		for key, values := range c.header {
 			r.Header[key] = values

@@ -1,36 +1,104 @@
 package server
 
 import (
+	"context"
 	"slices"
+	"strings"
 
 	"github.com/claimcheck-go/claimcheck/queue"
 	"github.com/claimcheck-go/claimcheck/server/internal/config"
 	"github.com/claimcheck-go/claimcheck/server/webhook"
 )
 
-// ownVariables are the variables that tasks read by themselves and whose
-// names look like settings. Others that do are warned about as misspelt.
-var ownVariables []string
-
-// registry is what this program runs.
-func (p *program) registry() (*queue.Registry, error) {
-	const takes = "host names or addresses, each with or without a port, such as hooks.internal, 10.0.0.7:8080 or ::1"
-	if err := config.CheckNamed("WEBHOOK_ALLOW_HOSTS", p.config.Settings.WebhookAllowHosts, takes); err != nil {
-		return nil, err
+// registryOf returns the registry of the program's tasks, in which those that Setup
+// made replace the declarations of their names. What package queue panics about is
+// a usage error.
+func (p *program) registryOf(made ...queue.Definition) (_ *queue.Registry, err error) {
+	source := "Config.Tasks"
+	defer func() {
+		failure := recover()
+		if failure == nil {
+			return
+		}
+		text, ok := failure.(string)
+		if !ok {
+			panic(failure)
+		}
+		err = usagef("the tasks of %s: %s", source, strings.TrimPrefix(strings.TrimPrefix(text, "queue: "), "NewRegistry: "))
+	}()
+	queue.NewRegistry(p.own.Tasks...)
+	source = "Config.Setup"
+	replaced := map[string]bool{}
+	for _, task := range queue.NewRegistry(made...).Tasks() {
+		replaced[task.Name] = true
 	}
-	deliver, err := webhook.New(webhook.Config{Secret: p.config.Settings.WebhookSecret, AllowHosts: config.NonEmpty(p.config.Settings.WebhookAllowHosts)})
-	if err != nil {
-		return nil, config.FromFields(err)
+	source = "Config.Tasks and Config.Setup"
+	all := slices.Clone(made)
+	for _, definition := range p.own.Tasks {
+		task := queue.NewRegistry(definition).Tasks()[0]
+		if task.Runnable || !replaced[task.Name] {
+			all = append(all, definition)
+		}
 	}
-	return p.registryWith(deliver), nil
+	return queue.NewRegistry(append(all, queue.NewTask(probeTask, probe, queue.MaxAttempts(3)))...), nil
 }
 
-// knownTasks are the same tasks for commands that run none.
-func (p *program) knownTasks() *queue.Registry { return p.registryWith(webhook.Deliver) }
+// setUp calls Setup, if there is one, and completes the registry.
+func (app *App) setUp(ctx context.Context) error {
+	p := app.program
+	if p.own.Setup == nil {
+		return nil
+	}
+	if _, err := p.databaseOpener(opening{}); err != nil { // whose pool Setup may ask for
+		return err
+	}
+	made, err := p.own.Setup(ctx, app)
+	if err != nil {
+		return &setupError{err}
+	}
+	if p.known, err = p.registryOf(made...); err != nil {
+		return err
+	}
+	if app.config.Registry = p.known; app.target != nil {
+		if err := checkTimeouts(p.known, app.target); err != nil {
+			return usageError{err}
+		}
+	}
+	return nil
+}
 
-func (p *program) registryWith(deliver queue.Definition) *queue.Registry {
-	return queue.NewRegistry(append(slices.Clone(p.definitions),
-		deliver,
-		queue.NewTask(probeTask, probe, queue.MaxAttempts(3)),
-	)...)
+// setupError is an error of Setup.
+type setupError struct{ error }
+
+func (e *setupError) Error() string { return "setup of the tasks failed: " + e.error.Error() }
+func (e *setupError) Unwrap() error { return e.error }
+
+// warnUnrunnable logs which tasks a process that runs tasks cannot run.
+func (app *App) warnUnrunnable() {
+	var names []string
+	for _, task := range app.config.Registry.Tasks() {
+		if !task.Runnable {
+			names = append(names, task.Name)
+		}
+	}
+	switch {
+	case len(names) > 0:
+		app.log.Warn("tasks that are only declared are stored and not run by this process: bind their functions with Handle, or return them from Config.Setup", "tasks", strings.Join(names, ", "))
+	case len(app.config.Registry.Tasks()) == 1: // doctor's own
+		app.log.Warn("no tasks are registered: pass them to server.Main, or set Config.Tasks or Config.Setup")
+	}
+}
+
+// checkWebhook checks the settings of webhook.deliver, whether or not the program
+// has that task.
+func (p *program) checkWebhook() error {
+	const takes = "host names or addresses, each with or without a port, such as hooks.internal, 10.0.0.7:8080 or ::1"
+	if err := config.CheckNamed("WEBHOOK_ALLOW_HOSTS", p.config.Settings.WebhookAllowHosts, takes); err != nil {
+		return err
+	}
+	_, err := webhook.New(webhook.Config{Secret: p.config.Settings.WebhookSecret, AllowHosts: config.NonEmpty(p.config.Settings.WebhookAllowHosts)})
+	if err != nil {
+		return config.FromFields(err)
+	}
+	return nil
 }

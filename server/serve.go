@@ -7,17 +7,11 @@ import (
 	"net"
 	"net/http"
 	"os"
-	"runtime"
 	"strings"
 	"time"
 
-	"github.com/claimcheck-go/claimcheck/detect"
-	"github.com/claimcheck-go/claimcheck/queue"
-	"github.com/claimcheck-go/claimcheck/server/admin"
-	"github.com/claimcheck-go/claimcheck/server/httpapi"
 	"github.com/claimcheck-go/claimcheck/server/internal/config"
 	"github.com/claimcheck-go/claimcheck/server/internal/stores"
-	"github.com/claimcheck-go/claimcheck/server/telemetry"
 )
 
 type serveCmd struct {
@@ -43,78 +37,47 @@ func (c *serveCmd) Run(ctx context.Context, p *program) error {
 	if err := checkListen(listen); err != nil {
 		return err
 	}
-	app, err := p.plan(ctx, true, true)
-	if err != nil {
-		return err
-	}
-	if err := p.config.CheckExecutePath(); err != nil {
-		return err
-	}
-	auth, err := p.authenticator(app, listen)
-	if err != nil {
-		return err
-	}
-	access, err := p.adminAccess(app, listen, auth == httpapi.LoopbackOnly())
-	if err != nil {
-		return err
-	}
 	ctx, signals, stop := untilSignal(ctx)
 	defer stop()
-	local := queue.NewLocal()
-	defer app.close()
-	if err := p.open(ctx, app, local, c.Migrate || app.mode == config.ModeLocal); err != nil {
-		if ctx.Err() != nil {
-			return nil // told to stop before it could start
+	app, err := p.assemble(ctx, assembly{listen: listen, concurrency: c.Concurrency, migrate: c.Migrate})
+	if err != nil {
+		if ctx.Err() != nil && !isUsage(err) {
+			return nil // it was stopped before it could start
 		}
 		return err
 	}
-	executor, err := p.executor(app, c.concurrency(p))
-	if err != nil {
-		return err
-	}
-	stopMetrics, err := p.serveMetrics(ctx, app)
-	if err != nil {
-		return err
-	}
-	defer stopMetrics()
-	handler, err := p.handler(app, executor, auth, access)
-	if err != nil {
-		return err
-	}
+	defer app.close()
 	listener, err := new(net.ListenConfig).Listen(ctx, "tcp", listen)
 	if err != nil {
 		return fmt.Errorf("listen on %s: %w (--listen chooses another address)", listen, err)
 	}
-	p.announce(app, listener.Addr(), auth == httpapi.LoopbackOnly())
+	p.announce(app, listener.Addr())
 
-	server := newHTTPServer(handler)
+	server := newHTTPServer(app.Handler())
 	served := make(chan error, 1)
 	go func() { served <- server.Serve(limitPeers(listener)) }()
-	if app.mode == config.ModeLocal {
-		go local.Run(ctx, executor)
-		defer p.sweepAlong(ctx, app.client)()
-	}
+	go func() { _ = app.Run(ctx) }()
 	select {
 	case err := <-served:
 		return fmt.Errorf("serve: %w", err)
 	case <-ctx.Done():
 	}
-	return drain(app, server, executor, signals)
+	return drain(app, server, signals)
 }
 
-// drain stops taking work, lets what is running end, and gives back the rest; a
-// second signal skips the wait.
-func drain(app *App, server *http.Server, executor *queue.Executor, signals <-chan os.Signal) error {
+// drain stops claiming, lets running tasks end, and releases the rest; a second
+// signal skips the wait.
+func drain(app *App, server *http.Server, signals <-chan os.Signal) error {
 	app.log.Info("stopping: running tasks may end first", "for", drainTime.String())
 	flushing, cancelFlush := context.WithTimeout(context.Background(), drainTime+lingerTime+flushTime*3/4)
 	defer cancelFlush()
 	draining, cancel := context.WithTimeout(context.Background(), drainTime)
 	defer cancel()
 	context.AfterFunc(app.hurryOn(draining, signals), cancel)
-	if err := executor.Shutdown(draining, lingerTime); err != nil {
+	if err := app.drain(draining, lingerTime); err != nil {
 		app.log.Error("stopped with tasks still running", "error", err)
 	}
-	// The answers of the runs above are on their way.
+	// The answers of the runs above are being sent.
 	closing, cancelClose := context.WithTimeout(context.Background(), app.endTime(time.Second))
 	defer cancelClose()
 	if err := server.Shutdown(closing); err != nil && !errors.Is(err, context.DeadlineExceeded) {
@@ -147,75 +110,8 @@ func checkListen(address string) error {
 	return nil
 }
 
-func (c *serveCmd) concurrency(p *program) int {
-	switch {
-	case c.Concurrency != nil:
-		return *c.Concurrency
-	case p.config.OnPlatform():
-		return 80
-	default:
-		return 4 * runtime.NumCPU()
-	}
-}
-
-// handler is all that the server answers.
-func (p *program) handler(app *App, executor *queue.Executor, auth httpapi.Authenticator, access admin.Access) (http.Handler, error) {
-	cfg := httpapi.Config{
-		Client: app.client, Executor: executor, Auth: auth, RouteAuth: p.routeAuth(auth), Logger: app.log,
-		RequestTimeout: p.config.RequestTimeout(),
-		ExecutePath:    p.config.ExecutePath(), MaxBody: int64(p.config.Settings.TasksMaxBody),
-	}
-	if p.config.Detector().Platform() == detect.AppEngine {
-		cfg.BusyStatus = http.StatusServiceUnavailable
-	}
-	switch {
-	case app.observer != nil:
-		cfg.Around = app.observer.Around
-	case p.config.LogsJSON():
-		cfg.Around = telemetry.Receive
-	}
-	api, err := httpapi.New(cfg)
-	if err != nil {
-		return nil, err
-	}
-	pages, err := p.adminPages(app, access)
-	if err != nil {
-		return nil, err
-	}
-	metrics := api // which knows no such page
-	if p.config.Settings.Metrics == config.MetricsOn {
-		metrics = httpapi.Require(auth)(getOnly(app.observer.handler()))
-	}
-	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		httpapi.LimitBodyTime(w, r)
-		switch path := strings.TrimSuffix(r.URL.Path, "/"); {
-		case path == "/health/live":
-			w.WriteHeader(http.StatusOK)
-		case path == "/health/ready":
-			ready(w, r, app.db)
-		case path == "/metrics":
-			metrics.ServeHTTP(w, r)
-		case isAdmin(r.URL.Path):
-			pages.ServeHTTP(w, r)
-		default:
-			api.ServeHTTP(w, r)
-		}
-	}), nil
-}
-
-// ready answers whether the database does, and says nothing else.
-func ready(w http.ResponseWriter, r *http.Request, db database) {
-	ctx, cancel := context.WithTimeout(r.Context(), 2*time.Second)
-	defer cancel()
-	if err := db.Ping(ctx); err != nil {
-		w.WriteHeader(http.StatusServiceUnavailable)
-		return
-	}
-	w.WriteHeader(http.StatusOK)
-}
-
 // announce logs the one line from which one sees what this server is.
-func (p *program) announce(app *App, address net.Addr, open bool) {
+func (p *program) announce(app *App, address net.Addr) {
 	databaseURL, _ := p.config.DatabaseURL()
 	build := p.build()
 	fields := []any{"version", build.Version, "revision", build.Revision, "mode", app.mode, "listen", "http://" + address.String(), "database", stores.Describe(databaseURL)}
@@ -232,7 +128,7 @@ func (p *program) announce(app *App, address net.Addr, open bool) {
 		queues = strings.Join(app.config.Queues, ",")
 	}
 	fields = append(fields, "queues", queues)
-	if open {
+	if app.open {
 		fields = append(fields, "access", "open to every program on this machine; set TASK_API_TOKEN to require a credential")
 	}
 	app.log.Info("claimcheck is ready", fields...)

@@ -12,18 +12,28 @@ type tasksCmd struct {
 	JSON bool `name:"json" help:"Print JSON."`
 }
 
-// Run lists what this program registers. It needs no database.
-func (c *tasksCmd) Run(_ context.Context, p *program) error {
-	tasks := slices.DeleteFunc(p.knownTasks().Tasks(), func(t queue.TaskInfo) bool { return t.Name == probeTask }) // doctor's own
+// Run lists what this program registers. It contacts no database.
+func (c *tasksCmd) Run(ctx context.Context, p *program) error {
+	if p.own.Setup != nil {
+		mode, err := p.config.Mode()
+		if err != nil {
+			return err
+		}
+		app := p.newApp(mode)
+		defer app.close()
+		if err := app.setUp(ctx); err != nil {
+			return err
+		}
+	}
+	tasks := slices.DeleteFunc(p.known.Tasks(), func(t queue.TaskInfo) bool { return t.Name == probeTask }) // doctor's own
 	if c.JSON {
 		type described struct {
 			queue.TaskInfo
-			Runnable  bool  `json:"runnable"` // all of them are, where tasks are run
 			TimeoutMS int64 `json:"timeout_ms,omitempty"`
 		}
 		list := make([]described, len(tasks))
 		for i, t := range tasks {
-			list[i] = described{t, true, t.Timeout.Milliseconds()}
+			list[i] = described{t, t.Timeout.Milliseconds()}
 		}
 		return p.printJSON(map[string]any{"tasks": list})
 	}

@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/claimcheck-go/claimcheck/queue"
+	"github.com/claimcheck-go/claimcheck/server/webhook"
 )
 
 // echo returns its arguments.
@@ -15,6 +16,7 @@ func echo(_ context.Context, args json.RawMessage) (json.RawMessage, error) { re
 // testTasks are the tasks of programs that run within a test; processes run
 // cmd/server, which has the same names.
 var testTasks = []queue.Definition{
+	webhook.Deliver.Handle(func(context.Context, webhook.Args) (webhook.Result, error) { return webhook.Result{}, nil }),
 	queue.NewTask("demo.echo", echo),
 	queue.NewTask("demo.sleep", func(ctx context.Context, args struct {
 		DurationMS int64 `json:"duration_ms"`
@@ -38,3 +40,6 @@ var testTasks = []queue.Definition{
 	}, queue.MaxAttempts(5)),
 	queue.NewTask("demo.panic", func(context.Context, json.RawMessage) (any, error) { panic("demo.panic was asked for") }, queue.MaxAttempts(1)),
 }
+
+// testRegistry has the same tasks, for programs that are not begun.
+var testRegistry = queue.NewRegistry(append(testTasks, queue.NewTask(probeTask, probe, queue.MaxAttempts(3)))...)

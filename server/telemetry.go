@@ -94,12 +94,15 @@ type observer struct {
 }
 
 // observe sets up the SDK for what is exported, and lets libraries that look for
-// the global providers, such as the Cloud Tasks client, use it too.
+// the global providers, such as the Cloud Tasks client, use it too. Open sets nothing
+// global.
 func (p *program) observe(ctx context.Context, e exports, log *slog.Logger) (_ *observer, err error) {
 	if e == (exports{}) {
 		return nil, nil
 	}
-	otel.SetErrorHandler(&exportErrors{log: log})
+	if !p.opens {
+		otel.SetErrorHandler(&exportErrors{log: log})
+	}
 	about, err := p.resource(ctx)
 	if err != nil {
 		return nil, config.Problemf("OTEL_RESOURCE_ATTRIBUTES", ": %s", err)
@@ -112,15 +115,19 @@ func (p *program) observe(ctx context.Context, e exports, log *slog.Logger) (_ *
 			return nil, config.Problemf("OTEL_EXPORTER_OTLP_*", ": %s", err)
 		}
 		o.traces = sdktrace.NewTracerProvider(sdktrace.WithBatcher(exporter), sdktrace.WithResource(about))
-		otel.SetTracerProvider(o.traces)
-		otel.SetTextMapPropagator(propagation.TraceContext{})
+		if !p.opens {
+			otel.SetTracerProvider(o.traces)
+			otel.SetTextMapPropagator(propagation.TraceContext{})
+		}
 		cfg.Tracer = o.traces
 	}
 	if e.metrics != "" || e.page {
 		if o.metrics, err = o.meterProvider(ctx, e, about); err != nil {
 			return nil, err
 		}
-		otel.SetMeterProvider(o.metrics)
+		if !p.opens {
+			otel.SetMeterProvider(o.metrics)
+		}
 		cfg.Meter = o.metrics
 	}
 	o.Telemetry, err = telemetry.New(cfg)

@@ -30,7 +30,7 @@ func (c *versionCmd) Run(p *program) error {
 // given wins over the recorded one.
 func (p *program) build() version.Info {
 	build := version.Get()
-	build.Version = cmp.Or(p.version, build.Version)
+	build.Version = cmp.Or(p.own.Version, build.Version)
 	return build
 }
 

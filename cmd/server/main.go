@@ -2,6 +2,13 @@
 // it, and what a program of your own calls.
 package main
 
-import "github.com/claimcheck-go/claimcheck/server"
+import (
+	"context"
+	"os"
 
-func main() { server.Main(tasks...) }
+	"github.com/claimcheck-go/claimcheck/server"
+)
+
+func main() {
+	os.Exit(server.Run(context.Background(), server.Config{Name: "server", Tasks: tasks, Setup: setup}, os.Args[1:]))
+}

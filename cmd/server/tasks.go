@@ -8,6 +8,8 @@ import (
 	"time"
 
 	"github.com/claimcheck-go/claimcheck/queue"
+	"github.com/claimcheck-go/claimcheck/server"
+	"github.com/claimcheck-go/claimcheck/server/webhook"
 )
 
 // The tasks that this program registers to try things with.
@@ -34,6 +36,14 @@ var tasks = []queue.Definition{
 	queue.NewTask("demo.fail", fail, queue.MaxAttempts(1)),
 	queue.NewTask("demo.flaky", flaky, queue.MaxAttempts(5)),
 	queue.NewTask("demo.panic", panics, queue.MaxAttempts(1)),
+	webhook.Deliver, // its function needs settings
+}
+
+// setup returns the tasks that need settings.
+func setup(_ context.Context, app *server.App) ([]queue.Definition, error) {
+	settings := app.Settings()
+	deliver, err := webhook.New(webhook.Config{Secret: settings.WebhookSecret, AllowHosts: settings.WebhookAllowHosts})
+	return []queue.Definition{deliver}, err
 }
 
 // echo returns its arguments unchanged.

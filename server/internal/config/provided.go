@@ -15,7 +15,7 @@ import (
 type Provided struct {
 	Name   string // of the variable
 	Flag   string // with its dashes
-	Source string // "flag --…", "variable …", or empty: it is not set
+	Source string // "flag --…", "variable …", "field …", or empty: it is not set
 	Value  string // for people: a secret is not in it
 	Secret string // the value, if it is secret
 }
@@ -31,6 +31,8 @@ func (s *Sources) Provided() []Provided {
 		switch {
 		case s.flags[p.Flag]:
 			p.Source = "flag " + p.Flag
+		case s.fields[p.Name] != "":
+			p.Source = "field " + s.fields[p.Name]
 		case s.variables[p.Flag] != "":
 			p.Source = "variable " + p.Name
 		}

@@ -21,7 +21,12 @@ type Sources struct {
 	variables map[string]string // the variable of each flag that is set by one
 	settings  map[string]string // the flag of each setting's variable
 	blank     map[string]bool   // flags that are set to white space alone
+	fields    map[string]string // by variable, the field of the program that set it
 }
+
+// SetFields names, by variable, the fields of the program that set variables in
+// place of the environment of the process.
+func (s *Sources) SetFields(fields map[string]string) { s.fields = fields }
 
 // NewSources returns the sources of a call. Pass [Sources.Options] to the parser,
 // and parse with [Sources.Parse].
@@ -210,6 +215,8 @@ func (s *Sources) Describe(err error) string {
 		text := problem.Error()
 		if s.flags[flag] {
 			text += " (set by " + flag + ")"
+		} else if field := s.fields[problem.Setting]; field != "" {
+			text += " (set by " + field + ")"
 		}
 		texts = append(texts, strings.ReplaceAll(strings.TrimSpace(text), "\n", "; "))
 	}

@@ -41,6 +41,7 @@ type kind struct {
 	embedded     bool   // part of this process
 	validate     func(Settings) error
 	open         func(context.Context, Settings) (Database, error)
+	pool         func(context.Context, Settings) (Pool, error)
 	migrationSQL func() string
 }
 
@@ -52,6 +53,10 @@ var kinds = map[string]kind{
 		open: func(ctx context.Context, s Settings) (Database, error) {
 			return opened(pgstore.Open(ctx, postgres(s)))
 		},
+		pool: func(ctx context.Context, s Settings) (p Pool, err error) {
+			p.Pgx, err = pgstore.NewPool(ctx, postgres(s))
+			return p, err
+		},
 		migrationSQL: pgstore.MigrationSQL,
 	},
 	"mysql": {
@@ -59,6 +64,10 @@ var kinds = map[string]kind{
 		validate:  func(s Settings) error { return mysql(s).Validate() },
 		open: func(ctx context.Context, s Settings) (Database, error) {
 			return opened(mysqlstore.Open(ctx, mysql(s)))
+		},
+		pool: func(_ context.Context, s Settings) (p Pool, err error) {
+			p.SQL, err = mysqlstore.NewPool(mysql(s))
+			return p, err
 		},
 		migrationSQL: mysqlstore.MigrationSQL,
 	},
@@ -68,6 +77,10 @@ var kinds = map[string]kind{
 		validate:  validateSQLite,
 		open: func(ctx context.Context, s Settings) (Database, error) {
 			return opened(sqlitestore.Open(ctx, sqlite(s)))
+		},
+		pool: func(_ context.Context, s Settings) (p Pool, err error) {
+			p.SQL, err = sqlitestore.NewPool(sqlite(s))
+			return p, err
 		},
 		migrationSQL: sqlitestore.MigrationSQL,
 	},

@@ -5,11 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
-	"sync/atomic"
 	"time"
-
-	apiv2 "cloud.google.com/go/cloudtasks/apiv2"
-	run "cloud.google.com/go/run/apiv2"
 
 	"github.com/claimcheck-go/claimcheck/cloudtasks"
 	"github.com/claimcheck-go/claimcheck/queue"
@@ -17,44 +13,20 @@ import (
 	"github.com/claimcheck-go/claimcheck/server/internal/stores"
 )
 
-// App is what most commands work with, made from the settings in two steps:
-// plan, which finds every mistake in them, and open, which touches the world.
-type App struct {
-	mode   string
-	log    *slog.Logger
-	config queue.Config
-	target *config.Target // in cloudtasks mode
-
-	exports  exports
-	observer *observer // nil: nothing is exported
-	runs     bool      // this process runs tasks
-	existing bool      // the database must exist, with its tables
-
-	hurried atomic.Bool // a second signal has come
-
-	job    string          // the Cloud Run job of the backend "jobs"; empty: there is none
-	jobs   *run.JobsClient // if there is one
-	tasks  *apiv2.Client   // in cloudtasks mode
-	db     database
-	client *queue.Client
-}
-
 // plan resolves the settings. Its errors are usage errors; what is missing is
 // named all at once. A command that dispatches nothing needs no target, and one
-// that runs no task none of the settings for that.
+// that runs no task none of the settings for that. A command that does either gets
+// the tasks of Setup.
 func (p *program) plan(ctx context.Context, dispatches, runs bool) (*App, error) {
 	mode, err := p.config.Mode()
 	if err != nil {
 		return nil, err
 	}
-	app := &App{mode: mode, log: p.logger(), runs: runs}
+	app := p.newApp(mode)
+	app.runs = runs
 	var problems []error
-	reg := p.knownTasks()
 	if runs {
-		runnable, err := p.registry()
-		if problems = append(problems, err); err == nil {
-			reg = runnable
-		}
+		problems = append(problems, p.checkWebhook())
 		if lease := time.Duration(p.config.Settings.TasksLease); lease < time.Second {
 			problems = append(problems, config.Problemf("TASKS_LEASE", "must be at least 1s, not %s", lease))
 		}
@@ -78,7 +50,7 @@ func (p *program) plan(ctx context.Context, dispatches, runs bool) (*App, error)
 		problems = append(problems, err)
 		if err == nil {
 			if p.config.Role != config.Diagnoses { // which has a check for each task
-				problems = append(problems, checkTimeouts(reg, app.target))
+				problems = append(problems, checkTimeouts(p.known, app.target))
 			}
 			if runs {
 				problems = append(problems, p.config.CheckTimeout(app.target))
@@ -92,10 +64,24 @@ func (p *program) plan(ctx context.Context, dispatches, runs bool) (*App, error)
 		return nil, usageError{err}
 	}
 	app.config = queue.Config{
-		Registry: reg, Logger: app.log, Queues: config.NonEmpty(p.config.Settings.TasksQueues),
+		Registry: p.known, Logger: app.log, Queues: config.NonEmpty(p.config.Settings.TasksQueues),
 		MaxBytes: int(p.config.Settings.TasksMaxBody), StrictArgs: p.config.Settings.TasksStrictArgs, DispatchTimeout: time.Duration(p.config.Settings.TasksDispatchTimeout),
 	}
+	if dispatches || runs {
+		if err := app.setUp(ctx); err != nil {
+			app.close()
+			return nil, err
+		}
+	}
 	return app, nil
+}
+
+// newApp returns an App that has only its logger.
+func (p *program) newApp(mode string) *App {
+	app := &App{program: p, mode: mode, log: p.logger(), client: new(queue.Client), looping: make(chan struct{})}
+	close(app.looping)
+	app.stopped, app.stop = context.WithCancel(context.Background())
+	return app
 }
 
 // checkTimeouts refuses tasks that may take longer than their delivery; it is
@@ -132,8 +118,10 @@ func (p *program) open(ctx context.Context, app *App, local *queue.Local, migrat
 	if err = app.openJobs(ctx); err != nil {
 		return err
 	}
-	if app.db, err = p.openDatabase(ctx, opening{existing: app.existing, observe: p.observeDatabase(app)}); err != nil {
-		return err
+	if app.db == nil {
+		if app.db, err = p.openDatabase(ctx, opening{existing: app.existing, observe: p.observeDatabase(app)}); err != nil {
+			return err
+		}
 	}
 	databaseURL, err := p.config.DatabaseURL()
 	if err != nil {
@@ -154,8 +142,7 @@ func (p *program) open(ctx context.Context, app *App, local *queue.Local, migrat
 		}
 		app.config.Hooks = app.observer.Hooks()
 	}
-	app.client, err = queue.NewClient(app.config)
-	return err
+	return app.client.Init(app.config)
 }
 
 // connect is plan and open for a command that only looks at tasks or tidies
@@ -206,19 +193,63 @@ func (app *App) flush(ctx context.Context) {
 	app.observer = nil
 }
 
-func (app *App) close() {
-	flushing, cancel := context.WithTimeout(context.Background(), app.endTime(flushTime))
-	defer cancel()
-	app.flush(flushing)
-	if app.db != nil {
-		if err := stores.Close(app.db, app.endTime(stores.CloseTime)); err != nil {
-			app.log.Warn("closing the database", "error", err)
-		}
+// end exports what telemetry is left, and closes everything.
+func (app *App) end(ctx context.Context) error {
+	app.stop()
+	if app.stopMetrics != nil {
+		app.stopMetrics()
 	}
+	app.flush(ctx)
+	err := errors.Join(app.closeAll(), app.closePool())
+	if app.db != nil {
+		err = errors.Join(err, app.db.Close())
+	}
+	app.closeClients()
+	return err
+}
+
+func (app *App) closeClients() {
 	if app.tasks != nil {
 		_ = app.tasks.Close()
 	}
 	if app.jobs != nil {
 		_ = app.jobs.Close()
+	}
+}
+
+// closersTime bounds the functions of OnClose.
+const closersTime = 5 * time.Second
+
+// close is end for a process that ends too: what takes long is left to that.
+func (app *App) close() {
+	app.stop()
+	if app.stopMetrics != nil {
+		app.stopMetrics()
+	}
+	flushing, cancel := context.WithTimeout(context.Background(), app.endTime(flushTime))
+	defer cancel()
+	app.flush(flushing)
+	if err := withPatience(app.endTime(closersTime), app.closeAll); err != nil {
+		app.log.Warn("closing what Setup has opened", "error", err)
+	}
+	_ = withPatience(app.endTime(stores.CloseTime), app.closePool)
+	if app.db != nil {
+		if err := withPatience(app.endTime(stores.CloseTime), app.db.Close); err != nil {
+			app.log.Warn("closing the database", "error", err)
+		}
+	}
+	app.closeClients()
+}
+
+// withPatience calls f, and leaves it to the end of the process if it takes longer than
+// patience.
+func withPatience(patience time.Duration, f func() error) error {
+	done := make(chan error, 1)
+	go func() { done <- f() }()
+	select {
+	case err := <-done:
+		return err
+	case <-time.After(patience):
+		return nil
 	}
 }

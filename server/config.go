@@ -1,0 +1,69 @@
+package server
+
+import (
+	"context"
+	"log/slog"
+	"net/http"
+
+	"github.com/claimcheck-go/claimcheck/queue"
+	"github.com/claimcheck-go/claimcheck/server/admin"
+	"github.com/claimcheck-go/claimcheck/server/httpapi"
+)
+
+// Config describes a program to [Run] and [Open]. The zero value is a program
+// without tasks, with the settings of its environment.
+type Config struct {
+	// Name is the program's name in help, usage errors and messages such as
+	// "run: NAME migrate"; by default the base name of os.Args[0].
+	Name string
+	// Version is shown by the version command, in the start line and on the pages;
+	// by default that of the build information.
+	Version string
+
+	// Tasks are the tasks that need no dependencies, and the declarations (see
+	// [queue.Declare]) of those that Setup returns. Commands that run nothing need
+	// only the declarations.
+	Tasks []queue.Definition
+	// Setup returns the tasks that need dependencies made with the settings: a
+	// connection pool, a mailer. A definition that it returns replaces the
+	// declaration of the same name in Tasks. What it opens it registers with
+	// [App.OnClose], and it may keep [App.Client], which is ready once Setup has
+	// returned and the database is open.
+	//
+	// It is called once by [Open] and by the commands serve, work, run, enqueue,
+	// sweep, tasks, doctor and retry, once the settings are known to be right and
+	// before the database is contacted; never by migrate, status, purge, requeue,
+	// result, list, cancel, version, help and completion.
+	Setup func(ctx context.Context, app *App) ([]queue.Definition, error)
+	// Handler returns the program's own routes: it answers every request whose path
+	// is none of /tasks/, TASK_HANDLER_PATH, /admin/, /health/ and /metrics. It is
+	// called once, when the App is otherwise complete. Authentication of these
+	// routes is the handler's.
+	Handler func(app *App) http.Handler
+
+	// Settings override the environment, setting by setting. A flag of the command
+	// line wins over both.
+	Settings Settings
+	// IgnoreEnv leaves the variables of all settings, and OpenTelemetry's, unread.
+	// The variables by which a platform is detected count all the same.
+	IgnoreEnv bool
+	// OwnVariables are environment variables of the program whose names look like
+	// those of settings, such as TASKS_REGION. Others that do are warned about as
+	// misspelt.
+	OwnVariables []string
+
+	// TasksAuth admits further callers of /tasks/*, besides those that the settings
+	// admit.
+	TasksAuth httpapi.Authenticator
+	// AdminAccess decides who may open /admin/, in place of the settings.
+	AdminAccess admin.Access
+	// Logger is used in place of one with LOG_LEVEL and LOG_FORMAT on standard error.
+	Logger *slog.Logger
+
+	// Concurrency is how many tasks run at once; by default 80 on Cloud Run and App
+	// Engine, else 4 per CPU. The flag --concurrency of serve wins over it.
+	Concurrency int
+	// Migrate brings the database's schema up to date in [Open] and in serve. Local
+	// mode always does.
+	Migrate bool
+}
