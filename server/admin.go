@@ -38,7 +38,7 @@ func (p *program) adminPages(app *App, access admin.Access) (http.Handler, error
 	}
 	switch app.mode {
 	case config.ModeLocal:
-		cfg.SweepEvery = time.Duration(p.config.Settings.TasksSweepInterval)
+		cfg.SweepEvery = p.config.Settings.TasksSweepInterval
 	case config.ModeCloudTasks:
 		cfg.SweepEvery = cloudSweepInterval
 		cfg.Links = func(row *queue.Row) []admin.Link { return links(app.target, row) }

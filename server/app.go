@@ -115,14 +115,8 @@ func (app *App) OnClose(f func() error) {
 func (app *App) Run(ctx context.Context) error {
 	ended := make(chan struct{})
 	defer close(ended)
-	app.mu.Lock()
-	select {
-	case <-app.looping:
-		app.looping = ended
-		app.mu.Unlock()
-	default:
-		app.mu.Unlock()
-		return errors.New("server: App.Run is running already: call it once")
+	if begun, err := app.beginLoop(ended); !begun {
+		return err
 	}
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
@@ -135,6 +129,23 @@ func (app *App) Run(ctx context.Context) error {
 	}
 	<-ctx.Done()
 	return nil
+}
+
+// beginLoop reports whether Run may run, until it closes ended: not when it runs
+// already, and not after Shutdown.
+func (app *App) beginLoop(ended chan struct{}) (begun bool, err error) {
+	app.mu.Lock()
+	defer app.mu.Unlock()
+	if app.stopped.Err() != nil {
+		return false, nil
+	}
+	select {
+	case <-app.looping:
+		app.looping = ended
+		return true, nil
+	default:
+		return false, errors.New("server: App.Run is running already: call it once")
+	}
 }
 
 // Shutdown ends the App. It claims nothing more, lets running tasks end until
@@ -181,11 +192,11 @@ func drainContext(ctx context.Context) (_ context.Context, linger time.Duration,
 // drain stops claiming, and waits for running tasks until ctx ends, and then for
 // linger.
 func (app *App) drain(ctx context.Context, linger time.Duration) error {
-	app.stop()
-	err := app.executor.Shutdown(ctx, linger)
 	app.mu.Lock()
+	app.stop()
 	looping := app.looping
 	app.mu.Unlock()
+	err := app.executor.Shutdown(ctx, linger)
 	<-looping
 	return err
 }

@@ -24,10 +24,6 @@ func (p *program) loggerFrom(level slog.Level) *slog.Logger {
 	return slog.New(slog.NewTextHandler(p.stderr, options))
 }
 
-func (p *program) logsJSON() bool {
-	return p.config.Settings.LogFormat == "json" || p.config.Settings.LogFormat == "auto" && p.config.OnPlatform()
-}
-
 // cloudLogging renames slog's fields to those of
 // https://cloud.google.com/logging/docs/structured-logging.
 func cloudLogging(groups []string, a slog.Attr) slog.Attr {
