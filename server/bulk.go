@@ -28,8 +28,8 @@ type bulk struct {
 }
 
 // bulk enqueues the tasks of standard input, in chunks. At a bad line the chunks
-// before it stay stored, and nothing of its own chunk is. On a terminal it prints how
-// many tasks are stored; their IDs are printed elsewhere, or when asked for.
+// before it stay stored, and nothing of its own chunk is stored. On a terminal it
+// prints how many tasks are stored, in a pipe or with --ids their IDs.
 func (c *enqueueCmd) bulk(ctx context.Context, p *program, client *queue.Client) error {
 	b := &bulk{program: p, cmd: c, client: client, shown: p.progress("tasks stored")}
 	err := b.readAll(ctx)
@@ -122,7 +122,7 @@ func (c *enqueueCmd) printHandle(p *program, handle *queue.Handle) error {
 	return err
 }
 
-// warnArgs reports the fields of the arguments that the task ignores.
+// warnArgs warns about fields of the arguments that the task ignores.
 func (p *program) warnArgs(where string, handle *queue.Handle) {
 	for _, warning := range handle.Warnings {
 		p.say("warning: %s%s; %s ignores it (TASKS_STRICT_ARGS=true refuses such arguments)", where, warning, handle.Row.Task)

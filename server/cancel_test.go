@@ -22,7 +22,7 @@ func TestCancelAnswersAsTheEndpoint(t *testing.T) {
 	if status, stdout, _ := c.call("", "cancel", first, "--json"); status != 1 || !strings.HasPrefix(stdout, `{"cancelled":false,"result":{`) {
 		t.Errorf("again: %d %s", status, stdout)
 	}
-	if status, stdout, stderr := c.call("", "cancel", uuid.NewString(), "--json"); status != 1 || stdout != `{"error":"Task not found"}`+"\n" || !strings.Contains(stderr, "never was in this database") {
+	if status, stdout, stderr := c.call("", "cancel", uuid.NewString(), "--json"); status != 1 || stdout != `{"error":"Task not found"}`+"\n" || !strings.Contains(stderr, "was never in this database") {
 		t.Errorf("absent: %d %s%s", status, stdout, stderr)
 	}
 	if status, _, stderr := c.call("", "cancel", "7"); status != 2 || !strings.Contains(stderr, "ID must be a UUID") {

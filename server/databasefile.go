@@ -8,11 +8,11 @@ import (
 	"github.com/claimcheck-go/claimcheck/server/internal/stores"
 )
 
-// Commands that only read name the database that they read, and create none. One
-// in memory is for programs that stay.
+// Commands that only read print the database that they read, and create none. A
+// database in memory is only for programs that keep running.
 
-// nameDatabase says on stderr which database a command reads. With --json it says
-// nothing.
+// nameDatabase prints on stderr which database a command reads, unless it prints
+// JSON.
 func (p *program) nameDatabase(asJSON bool) {
 	if rawURL, err := p.config.DatabaseURL(); err == nil && !asJSON {
 		p.say("database %s", stores.Describe(rawURL))

@@ -21,7 +21,7 @@ type enqueueCmd struct {
 	RunAfter string  `placeholder:"TIME" help:"Not before this time (RFC 3339), or this long from now (90s, 2h; a number is seconds)."`
 	Backend  *string `placeholder:"NAME" help:"Backend, instead of the task's own."`
 	ID       *string `name:"id" placeholder:"UUID" help:"The task's ID: repeating the same enqueue then stores nothing new."`
-	Wait     bool    `help:"Wait for the end and print the result; fail if the task did. In local mode run the task here unless the server does."`
+	Wait     bool    `help:"Wait until the task ends and print its result; fail if it failed. In local mode, run the task here unless a server has claimed it."`
 	IDs      bool    `name:"ids" help:"With -, print the IDs on a terminal too, instead of a summary. In a pipe they are always printed."`
 	JSON     bool    `name:"json" help:"Print what the endpoint answers."`
 }
@@ -41,7 +41,7 @@ func (c *enqueueCmd) Run(ctx context.Context, p *program) error {
 		return err
 	}
 	if c.Name == "-" && (c.Args != "" || len(options) > 0 || c.Wait) {
-		return usagef("enqueue - takes everything from its lines: leave out other arguments, and of the flags all but --ids and --json")
+		return usagef("enqueue - reads everything from its lines: leave out other arguments and all flags but --ids and --json")
 	}
 	if err := p.checkKept(); err != nil {
 		return err
@@ -67,7 +67,7 @@ func (c *enqueueCmd) Run(ctx context.Context, p *program) error {
 		}
 	}
 	waiting, stop := ctx, func() {}
-	if c.Wait { // from here on a signal ends the waiting, and the ID is printed
+	if c.Wait { // from here on a signal ends the wait, and the ID is printed
 		waiting, stop = signal.NotifyContext(ctx, os.Interrupt, syscall.SIGTERM)
 		context.AfterFunc(waiting, stop) // a second one ends the process
 	}
@@ -124,8 +124,8 @@ func (c *enqueueCmd) options() ([]queue.Option, error) {
 	return append(options, queue.RunAfter(at)), nil
 }
 
-// wait prints the end of the task, or the ID of one whose end it could not wait
-// for: it is stored, and will run.
+// wait prints the result of the task; or, if it could not wait for the end, the ID of
+// the task, which is stored and will run.
 func (c *enqueueCmd) wait(ctx context.Context, p *program, app *App, handle *queue.Handle) error {
 	var row *queue.Row
 	var err error
@@ -144,7 +144,7 @@ func (c *enqueueCmd) wait(ctx context.Context, p *program, app *App, handle *que
 		return err
 	}
 	if row.Status != queue.StatusSuccessful {
-		return errSilent // the result says it
+		return errSilent // the result shows it
 	}
 	return nil
 }

@@ -17,7 +17,7 @@ type migrateCmd struct {
 	JSON   bool   `name:"json" help:"Print JSON."`
 }
 
-// Run needs nothing but the database, and sql not even that.
+// Run needs only the database; sql needs only its URL.
 func (c *migrateCmd) Run(ctx context.Context, p *program) error {
 	databaseURL, err := p.config.DatabaseURL()
 	if err != nil {
@@ -71,7 +71,7 @@ type migrationJSON struct {
 	Name      string    `json:"name"`
 	Applied   bool      `json:"applied"`
 	AppliedAt time.Time `json:"applied_at,omitzero"`
-	TookMS    int64     `json:"took_ms,omitempty"` // of one that was applied now
+	TookMS    int64     `json:"took_ms,omitempty"` // of a migration that this call applied
 }
 
 func migrationsJSON(migrations []queue.Migration) []migrationJSON {

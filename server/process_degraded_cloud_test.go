@@ -31,7 +31,7 @@ var cloudFaults = []cloudFault{
 	{"out of quota", refusing(codes.ResourceExhausted), "default", "a quota is used up; the sweeper sends the task later"},
 	{"without permission", refusing(codes.PermissionDenied), "default", "this process's account needs roles/cloudtasks.enqueuer on the queue"},
 	{"without the queue", missingQueue, "late", "create the queue with `gcloud tasks queues create late --location=europe-west1 --project=proc`"},
-	{"slow", hanging, "default", "no answer in time; the task may exist all the same, and the sweeper sends it again (TASKS_DISPATCH_TIMEOUT"},
+	{"slow", hanging, "default", "no answer in time; the task may exist all the same, and the sweeper sends it again"},
 }
 
 func refusing(code codes.Code) func(*degraded) func() {

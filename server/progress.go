@@ -8,11 +8,11 @@ import (
 	"golang.org/x/term"
 )
 
-// progress shows on a terminal how far long work has come; in a pipe it is
-// silent. It is safe for concurrent use.
+// progress shows how far a long command is, on a terminal only. It is safe for
+// concurrent use.
 type progress struct{ bar *progressbar.ProgressBar }
 
-// progress begins one that counts what is named.
+// progress starts a progress line that counts what is named.
 func (p *program) progress(what string) progress {
 	if !isTerminal(p.stderr) {
 		return progress{}

@@ -15,12 +15,12 @@ import (
 )
 
 type purgeCmd struct {
-	Days      int     `default:"0" accepts:"from 0 to 36500" help:"Only tasks that finished more than so many days ago."`
+	Days      int     `default:"0" accepts:"from 0 to 36500" help:"Only tasks that finished more than this many days ago."`
 	Status    string  `default:"SUCCESSFUL,FAILED" help:"Final statuses, comma-separated: SUCCESSFUL, FAILED, CANCELLED."`
 	Task      *string `aliases:"task-path" placeholder:"NAME" help:"Only tasks of this name (also --task-path)."`
-	BatchSize int     `default:"1000" accepts:"from 1 to 10000" help:"How many to delete in one transaction, up to 10000."`
-	DryRun    bool    `help:"Only count."`
-	Yes       bool    `help:"Do not ask, on a terminal."`
+	BatchSize int     `default:"1000" accepts:"from 1 to 10000" help:"Tasks deleted in one transaction, up to 10000."`
+	DryRun    bool    `help:"Only count the tasks."`
+	Yes       bool    `help:"Do not ask for confirmation on a terminal."`
 	JSON      bool    `name:"json" help:"Print what the endpoint answers."`
 }
 
@@ -31,8 +31,8 @@ func (*purgeCmd) Help() string {
   {name} purge --days 7 --status SUCCESSFUL --yes`
 }
 
-// Run deletes finished tasks, batch by batch. A signal cancels the batch under
-// way; those before it stay deleted.
+// Run deletes finished tasks in batches. A signal cancels the current batch; the
+// batches before it stay deleted.
 func (c *purgeCmd) Run(ctx context.Context, p *program) error {
 	request, err := c.request()
 	if err != nil {
@@ -64,7 +64,7 @@ func (c *purgeCmd) Run(ctx context.Context, p *program) error {
 	return c.purged(p, deleted, more)
 }
 
-// purged prints how many were deleted. If more are left, a signal was the reason.
+// purged prints how many tasks were deleted. more means that a signal stopped it.
 func (c *purgeCmd) purged(p *program, deleted int, more bool) error {
 	var err error
 	if c.JSON {
@@ -77,7 +77,7 @@ func (c *purgeCmd) purged(p *program, deleted int, more bool) error {
 		_, err = fmt.Fprintf(p.stdout, "%d tasks deleted\n", deleted)
 	}
 	if err == nil && more {
-		err = errors.New("interrupted before the end: more are left")
+		err = errors.New("interrupted: more tasks are left")
 	}
 	return err
 }
@@ -96,7 +96,7 @@ func (c *purgeCmd) request() (queue.PurgeRequest, error) {
 		request.Task = *c.Task
 	}
 	switch {
-	case c.Task != nil && *c.Task == "": // of a variable that is not set
+	case c.Task != nil && *c.Task == "": // from a shell variable that is not set
 		return request, config.Problemf("--task", "must be the name of a task; leave it out for all")
 	case len(request.Statuses) != strings.Count(c.Status, ",")+1:
 		return request, config.Problemf("--status", "must list SUCCESSFUL, FAILED or CANCELLED, each once, not %q", c.Status)
@@ -104,7 +104,7 @@ func (c *purgeCmd) request() (queue.PurgeRequest, error) {
 	return request, cmp.Or(within("--days", c.Days, 0, httpapi.MaxDays), within("--batch-size", c.BatchSize, 1, httpapi.MaxBatch))
 }
 
-// within refuses the value of a flag outside of its bounds, which belong to it.
+// within returns a problem unless least ≤ value ≤ most.
 func within(flag string, value, least, most int) error {
 	if value < least || value > most {
 		return config.Problemf(flag, "must be from %d to %d, not %d", least, most, value)
@@ -124,7 +124,7 @@ func (c *purgeCmd) counted(p *program, n int, err error) error {
 	return nil
 }
 
-// confirm asks on the terminal.
+// confirm asks for a yes on the terminal; anything else is a no.
 func (p *program) confirm(ctx context.Context, question string) bool {
 	fmt.Fprintf(p.stderr, "%s [y/N] ", question)
 	answer, _ := bufio.NewReader(p.input(ctx)).ReadString('\n')

@@ -16,13 +16,13 @@ type requeueCmd struct {
 	Queue       string `placeholder:"NAME" help:"Queue. Default: all."`
 	Backend     string `placeholder:"NAME" help:"Backend. Default: all."`
 	MaxAttempts *int   `placeholder:"N" accepts:"of at least 1" help:"Attempts after which a task is FAILED. Default: the task's own."`
-	MarkFailed  bool   `help:"Make them FAILED in any case."`
-	BatchSize   int    `default:"1000" accepts:"from 1 to 10000" help:"How many to handle in one transaction, up to 10000."`
-	DryRun      bool   `help:"Only count."`
+	MarkFailed  bool   `help:"Make all of them FAILED, whatever attempts are left."`
+	BatchSize   int    `default:"1000" accepts:"from 1 to 10000" help:"Tasks handled in one transaction, up to 10000."`
+	DryRun      bool   `help:"Only count the tasks."`
 	JSON        bool   `name:"json" help:"Print JSON."`
 }
 
-// age is a duration that nobody gives without its unit, not even 0.
+// age is a duration whose unit is required, even for 0.
 type age time.Duration
 
 // UnmarshalText reads a Go duration.
@@ -79,7 +79,7 @@ func (c *requeueCmd) Run(ctx context.Context, p *program) error {
 		return err
 	}
 	if ctx.Err() != nil {
-		return errors.New("interrupted before the end: there may be more")
+		return errors.New("interrupted: more tasks may be left")
 	}
 	return nil
 }
@@ -101,7 +101,7 @@ func (c *requeueCmd) print(p *program, n queue.RequeueResult) error {
 	return err
 }
 
-// requeueError says what was done before the error.
+// requeueError adds to an error what was done before it.
 func requeueError(n queue.RequeueResult, err error) error {
 	if n.Ready+n.Failed > 0 {
 		err = fmt.Errorf("%d tasks are READY again and %d FAILED, then: %w", n.Ready, n.Failed, err)

@@ -23,7 +23,7 @@ type resultCmd struct {
 	JSON bool   `name:"json" help:"Print what the endpoint answers."`
 }
 
-// Run prints one task; there being none is a failure.
+// Run prints one task. It fails if there is no such task.
 func (c *resultCmd) Run(ctx context.Context, p *program) error {
 	id, err := parseTaskID(c.ID)
 	if err != nil {
@@ -48,12 +48,11 @@ func (c *resultCmd) Run(ctx context.Context, p *program) error {
 // notFound names the database that has no such task.
 func (p *program) notFound(id uuid.UUID) error {
 	rawURL, _ := p.config.DatabaseURL()
-	return fmt.Errorf("task %s not found: it never was in this database (%s), or was purged", id, stores.Describe(rawURL))
+	return fmt.Errorf("task %s not found: it was never in this database (%s), or was purged", id, stores.Describe(rawURL))
 }
 
-// inJSON prints what the endpoints answer to an error, with --json, and returns
-// it: what the command itself says of it goes to stderr all the same, and may say
-// more.
+// inJSON prints the endpoints' answer to an error, with --json, and returns the
+// error, whose own text, on stderr, may be more detailed.
 func (p *program) inJSON(asJSON bool, err error) error {
 	if !asJSON || err == nil {
 		return err
@@ -69,13 +68,13 @@ func parseTaskID(s string) (uuid.UUID, error) {
 	return id, nil
 }
 
-// resultAnswer is what the endpoint answers, and the arguments if they are asked for.
+// resultAnswer is the answer of the endpoint, with the arguments if requested.
 type resultAnswer struct {
 	Result *queue.Row      `json:"result"`
 	Args   json.RawMessage `json:"args,omitempty"`
 }
 
-// printResult prints a task for people, or as {"result":…}.
+// printResult prints a task as a table, or as {"result":…}.
 func (p *program) printResult(row *queue.Row, asJSON bool) error {
 	return p.printTask(row, asJSON, false)
 }
@@ -123,7 +122,7 @@ func when(t time.Time) string {
 	return t.Format(time.RFC3339)
 }
 
-// printable keeps what a task wrote from controlling the terminal.
+// printable replaces control characters: a task's text must not control the terminal.
 func printable(s string) string {
 	return strings.Map(func(r rune) rune {
 		if r < ' ' || r >= 0x7f && r < 0xa0 {

@@ -162,7 +162,7 @@ func (c *retryCmd) all(ctx context.Context, p *program, client *queue.Client, s 
 		p.warnUndispatched(acted)
 	}
 	if err == nil && acted.More {
-		err = errors.New("interrupted before the end: more are left")
+		err = errors.New("interrupted: more tasks are left")
 	}
 	return err
 }

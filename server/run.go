@@ -15,7 +15,7 @@ type runCmd struct {
 	JSON       bool   `name:"json" help:"Print what the execute endpoint answers."`
 }
 
-// Run claims and runs one task; its failing, or not being run, is a failure.
+// Run claims and runs one task. It fails if the task fails or is not run.
 func (c *runCmd) Run(ctx context.Context, p *program) error {
 	id, err := parseTaskID(c.ID)
 	if err != nil {
@@ -28,7 +28,7 @@ func (c *runCmd) Run(ctx context.Context, p *program) error {
 	if err != nil {
 		return err
 	}
-	app.existing = true // a new one has no such task
+	app.existing = true // a new database has no such task
 	defer app.close()
 	if err := p.open(ctx, app, nil, false); err != nil {
 		return err
@@ -37,7 +37,7 @@ func (c *runCmd) Run(ctx context.Context, p *program) error {
 	if err != nil {
 		return err
 	}
-	_, stop := giveBackOnSignal(ctx, executor)
+	_, stop := releaseOnSignal(ctx, executor)
 	defer stop()
 	run, err := executor.RunByID(ctx, id, queue.RunOptions{AllowRetry: c.AllowRetry})
 	if c.JSON {
@@ -61,7 +61,7 @@ func (c *runCmd) Run(ctx context.Context, p *program) error {
 	return nil
 }
 
-// notRun says why a task was not run, and what to do about it.
+// notRun explains why a task was not run, and what to do.
 func notRun(err error) error {
 	var refused *queue.NotClaimedError
 	if !errors.As(err, &refused) {

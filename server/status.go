@@ -10,12 +10,12 @@ import (
 )
 
 type statusCmd struct {
-	Queue   string `placeholder:"NAME" help:"Queue. Default: all."`
-	Backend string `default:"default" help:"Backend."`
+	Queue   string `placeholder:"NAME" help:"Count only this queue. Default: all."`
+	Backend string `default:"default" help:"Backend whose tasks are counted."`
 	JSON    bool   `name:"json" help:"Print what the endpoint answers."`
 }
 
-// Run prints the figures.
+// Run counts the tasks by state.
 func (c *statusCmd) Run(ctx context.Context, p *program) error {
 	if err := p.checkBackend(nil, c.Backend, c.JSON); err != nil {
 		return err

@@ -11,14 +11,14 @@ import (
 )
 
 type sweepCmd struct {
-	Limit int  `default:"500" accepts:"from 1 to 10000" help:"How many tasks of each kind to handle at most, up to 10000."`
+	Limit int  `default:"500" accepts:"from 1 to 10000" help:"Most tasks of each kind to handle, up to 10000."`
 	JSON  bool `name:"json" help:"Print what the endpoint answers."`
 }
 
 // Help shows examples.
 func (*sweepCmd) Help() string {
-	return `Dispatches tasks that should have been claimed by now, takes back those whose
-lease has expired, and gives far-future tasks their Cloud Task. Any number may
+	return `Dispatches tasks that should have been claimed by now, reclaims those whose
+lease has expired, and gives far-future tasks their Cloud Task. Several sweeps may
 run at the same time.
 
 Examples:
@@ -26,7 +26,7 @@ Examples:
   {name} sweep --limit 10000 --json`
 }
 
-// Run does one pass of the sweeper; it fails if nothing but errors came of it.
+// Run does one pass of the sweeper. It fails if there were errors and nothing was done.
 func (c *sweepCmd) Run(ctx context.Context, p *program) error {
 	if err := within("--limit", c.Limit, 1, httpapi.MaxBatch); err != nil {
 		return err
@@ -55,15 +55,15 @@ func (c *sweepCmd) Run(ctx context.Context, p *program) error {
 	switch {
 	case err != nil:
 	case ctx.Err() != nil:
-		err = errors.New("interrupted before the end: there may be more")
+		err = errors.New("interrupted: more tasks may be left")
 	case swept.NothingWorked():
-		err = errSilent // the log says why
+		err = errSilent // the log has the reason
 	}
 	return err
 }
 
-// sweepAlong sweeps at every TASKS_SWEEP_INTERVAL until ctx ends, or the
-// returned function is called, which waits for the sweep under way.
+// sweepAlong sweeps every TASKS_SWEEP_INTERVAL until ctx ends or stop is called.
+// stop waits for the current sweep.
 func (p *program) sweepAlong(ctx context.Context, client *queue.Client) (stop func()) {
 	interval := time.Duration(p.config.Settings.TasksSweepInterval)
 	if interval == 0 {

@@ -25,7 +25,7 @@ func (c *tasksCmd) Run(ctx context.Context, p *program) error {
 			return err
 		}
 	}
-	tasks := slices.DeleteFunc(p.known.Tasks(), func(t queue.TaskInfo) bool { return t.Name == probeTask }) // doctor's own
+	tasks := slices.DeleteFunc(p.known.Tasks(), func(t queue.TaskInfo) bool { return t.Name == probeTask }) // doctor's
 	if c.JSON {
 		type described struct {
 			queue.TaskInfo

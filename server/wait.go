@@ -11,14 +11,14 @@ import (
 	"github.com/claimcheck-go/claimcheck/queue"
 )
 
-// runHere runs one task in this process until it has ended, attempt after
-// attempt, each when it is due; whenever somebody else has it, it waits.
+// runHere runs one task in this process until it has ended: each attempt when it
+// is due. While another process has claimed the task, it waits.
 func (p *program) runHere(ctx context.Context, app *App, handle *queue.Handle) (*queue.Row, error) {
 	executor, err := p.executor(app, 1)
 	if err != nil {
 		return nil, err
 	}
-	ctx, stop := giveBackOnSignal(ctx, executor)
+	ctx, stop := releaseOnSignal(ctx, executor)
 	defer stop()
 	for {
 		row, err := app.client.Get(context.WithoutCancel(ctx), handle.ID)
@@ -35,7 +35,7 @@ func (p *program) runHere(ctx context.Context, app *App, handle *queue.Handle) (
 		switch {
 		case errors.Is(err, queue.ErrLeased), errors.Is(err, queue.ErrNotDue):
 			errors.As(err, &refused)
-			// It may end, or be given back, long before its lease does.
+			// It may end, or be released, long before its lease expires.
 			if err := pause(ctx, min(refused.Wait, 100*time.Millisecond)); err != nil {
 				return nil, err
 			}
@@ -63,14 +63,14 @@ func pause(ctx context.Context, d time.Duration) error {
 	}
 }
 
-// giveBackOnSignal makes the first SIGINT or SIGTERM stop the executor, give its
-// claim back and end the context returned; stop ends that. A second signal ends
-// the process.
-func giveBackOnSignal(ctx context.Context, e *queue.Executor) (_ context.Context, stop func()) {
+// releaseOnSignal makes the first SIGINT or SIGTERM stop the executor, release its
+// claim and end the returned context, until stop is called. A second signal ends the
+// process.
+func releaseOnSignal(ctx context.Context, e *queue.Executor) (_ context.Context, stop func()) {
 	signalled, stopSignals := signal.NotifyContext(ctx, os.Interrupt, syscall.SIGTERM)
 	stopWatch := context.AfterFunc(signalled, func() {
 		stopSignals()
-		_ = e.Shutdown(signalled, lingerTime) // the run's outcome says how that went
+		_ = e.Shutdown(signalled, lingerTime) // the run's outcome reports how that went
 	})
 	return signalled, func() {
 		stopWatch()
