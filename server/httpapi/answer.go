@@ -9,11 +9,11 @@ import (
 	"github.com/claimcheck-go/claimcheck/queue"
 )
 
-// Answer is what an endpoint says.
+// Answer is an endpoint's answer.
 type Answer struct {
 	Status int
 	Body   any // encodes as one JSON object
-	// RetryAfter asks the caller to wait that long; 0 says nothing.
+	// RetryAfter asks the caller to wait that long; 0 sends no such header.
 	RetryAfter time.Duration
 }
 
@@ -33,13 +33,13 @@ type (
 	}
 )
 
-// infraRetryAfter is the wait asked for when a part that tasks depend on is down.
+// infraRetryAfter is the Retry-After while the database or another dependency is down.
 const infraRetryAfter = 5 * time.Second
 
-// ExecuteAnswer is what the execute endpoint says of a call of
-// queue.Executor.RunByID. Its caller is Cloud Tasks: 2xx deletes the message for
-// good, anything else is delivered again, and 429 and 503 slow the whole queue
-// down, so those two mean that no task is to blame.
+// ExecuteAnswer returns the execute endpoint's answer to the results of
+// [queue.Executor.RunByID]. Its caller is Cloud Tasks: 2xx deletes the message for
+// good, anything else is delivered again, and 429 and 503 slow the whole queue down,
+// so these two are for conditions that concern every task.
 func ExecuteAnswer(run *queue.Run, err error, failOnError bool) Answer {
 	if err != nil {
 		return notRunAnswer(err)
@@ -53,7 +53,7 @@ func ExecuteAnswer(run *queue.Run, err error, failOnError bool) Answer {
 		}
 		return Answer{Status: http.StatusOK, Body: executed{Executed: true, Result: run.Row}}
 	case queue.OutcomeRescheduled:
-		if run.DispatchErr != nil { // this message is the only one there is
+		if run.DispatchErr != nil { // this message is the only ticket
 			return notRunAnswer(queue.ErrNotArmed)
 		}
 		return Answer{Status: http.StatusOK, Body: executed{Executed: true, Result: run.Row}}
@@ -65,7 +65,7 @@ func ExecuteAnswer(run *queue.Run, err error, failOnError bool) Answer {
 	case queue.OutcomeInterrupted, queue.OutcomeAbandoned:
 		return Answer{Status: http.StatusInternalServerError, Body: notExecuted{Reason: run.Err.Error()}}
 	default: // queue.OutcomeUnknown
-		if errors.Is(run.Err, queue.ErrLocked) { // another transaction is to blame, and not the database
+		if errors.Is(run.Err, queue.ErrLocked) { // the database works, and another transaction holds the row
 			return Answer{http.StatusConflict, notExecuted{Reason: queue.ErrLocked.Error()}, infraRetryAfter}
 		}
 		return Answer{http.StatusServiceUnavailable, notExecuted{Reason: queue.ErrFinishUnknown.Error()}, infraRetryAfter}
@@ -99,7 +99,7 @@ func notRunAnswer(err error) Answer {
 		case (refusal.reason == queue.ErrLeased || refusal.reason == queue.ErrLocked) && errors.As(err, &claim):
 			answer.RetryAfter = claim.Wait
 		case refusal.reason == queue.ErrWorkerLost && errors.As(err, &claim):
-			answer.Body = notExecuted{Reason: claim.Error()} // the last attempt may have left another reason
+			answer.Body = notExecuted{Reason: claim.Error()} // the last attempt may have stored another reason
 		case refusal.reason == queue.ErrBusy:
 			answer.RetryAfter = time.Second
 		case refusal.status == http.StatusServiceUnavailable:
@@ -110,7 +110,8 @@ func notRunAnswer(err error) Answer {
 	return ErrorAnswer(err)
 }
 
-// ErrorAnswer is what every endpoint says when nothing was done.
+// ErrorAnswer returns the answer of every endpoint to an error after which nothing
+// was done.
 func ErrorAnswer(err error) Answer {
 	var body *bodyError
 	switch {

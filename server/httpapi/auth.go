@@ -14,11 +14,11 @@ import (
 	"github.com/claimcheck-go/claimcheck/internal/loopback"
 )
 
-// An Authenticator decides whether a request may call the API. Its error may
-// have a method HTTPStatus() int that says 401 (no or bad credentials), 403
-// (known, but not allowed), 413 (a body too large to verify), 429 (too many to
-// verify at once) or 503 (cannot tell now); otherwise it means 401.
-// The error's text is shown to the caller. *oidc.Verifier is one.
+// An Authenticator decides whether a request may call the API. Its error may have a
+// method HTTPStatus() int that returns 401 (no or bad credentials), 403 (known, but
+// not allowed), 413 (a body too large to verify), 429 (too many bodies to verify at
+// once) or 503 (verification is not possible now); an error without it means 401. The
+// caller sees the error's text. *oidc.Verifier is an Authenticator.
 type Authenticator interface {
 	Authenticate(r *http.Request) error
 }
@@ -41,11 +41,11 @@ func authStatus(err error) int {
 	return http.StatusUnauthorized
 }
 
-// AnyOf accepts what any of the given ones accepts. If none does, the caller
-// sees the refusal that says most, 503 before 429 before 413 before 403 before
-// 401, and of equals the first; a signed request without the header
-// Authorization sees [HMAC]'s. HMAC, which reads bodies, is asked last, so that
-// a request with other credentials never depends on it.
+// AnyOf accepts a request that any of the authenticators accepts. If none does, the
+// caller gets the most specific refusal: 503 before 429 before 413 before 403 before
+// 401, and the first of equal ones; a signed request without an Authorization header
+// gets that of [HMAC]. HMAC, which reads bodies, is tried last, so that a request with
+// other credentials never depends on it.
 func AnyOf(authenticators ...Authenticator) Authenticator {
 	var all anyOf
 	for _, authenticator := range authenticators {
@@ -59,7 +59,7 @@ func AnyOf(authenticators ...Authenticator) Authenticator {
 	return all
 }
 
-// readsBody is 1 for what reads a request's body, else 0.
+// readsBody is 1 for an authenticator that reads the request's body, else 0.
 func readsBody(a Authenticator) int {
 	if _, reads := a.(*signed); reads {
 		return 1
@@ -93,9 +93,8 @@ func onlySigned(r *http.Request) bool {
 	return sent && len(r.Header.Values("Authorization")) == 0
 }
 
-// Require returns ordinary middleware for routes of your own: only requests that
-// auth accepts get through, others are answered as on /tasks/*. It panics if auth
-// is nil.
+// Require returns ordinary middleware for a program's own routes: requests that auth
+// accepts are passed on, others are answered as on /tasks/*. It panics if auth is nil.
 func Require(auth Authenticator) func(http.Handler) http.Handler {
 	if auth == nil {
 		panic("httpapi: Require needs an Authenticator")
@@ -126,8 +125,8 @@ func refuse(w http.ResponseWriter, err error) {
 	writeError(w, status, err.Error())
 }
 
-// BearerToken accepts requests with "Authorization: Bearer secret". It panics
-// when the secret is empty, since that would let everybody in.
+// BearerToken accepts requests with "Authorization: Bearer secret". It panics when
+// the secret is empty, since that would accept every request.
 func BearerToken(secret string) Authenticator {
 	if secret == "" {
 		panic("httpapi: BearerToken needs a secret")
@@ -135,8 +134,8 @@ func BearerToken(secret string) Authenticator {
 	return bearer(sha256.Sum256([]byte(secret)))
 }
 
-// bearer is the hash of the secret: comparing hashes takes the same time
-// whatever was sent.
+// bearer is the hash of the secret: comparing hashes takes the same time whatever
+// the request contains.
 type bearer [sha256.Size]byte
 
 func (b bearer) Authenticate(r *http.Request) error {
@@ -194,8 +193,7 @@ func fromSameOrigin(r *http.Request) bool {
 	return err == nil && strings.EqualFold(u.Host, r.Host)
 }
 
-// hostname is a Host header without its port; where that is no number, it is no
-// port either.
+// hostname returns a Host header without its port, which must be a number.
 func hostname(host string) string {
 	if name, port, err := net.SplitHostPort(host); err == nil && strings.Trim(port, "0123456789") == "" {
 		return name
@@ -203,12 +201,12 @@ func hostname(host string) string {
 	return strings.Trim(host, "[]")
 }
 
-// AppEngineQueue accepts deliveries of App Engine's own queue service, by the
-// header that App Engine takes off every request from outside. Anywhere else
-// anybody can send it, so use it on App Engine only.
+// AppEngineQueue accepts deliveries of App Engine's own queue service, by a header
+// that App Engine removes from every request from outside. Elsewhere any client can
+// send that header, so use it on App Engine only.
 func AppEngineQueue() Authenticator { return platformHeader("X-AppEngine-QueueName") }
 
-// AppEngineCron is the same for App Engine's cron service.
+// AppEngineCron does the same for App Engine's cron service.
 func AppEngineCron() Authenticator { return platformHeader("X-Appengine-Cron") }
 
 // platformHeader is a header that only the platform can set.

@@ -19,7 +19,7 @@ func TestAnyOfExplainsTheCredentialSent(t *testing.T) {
 		headers map[string]string
 		want    string
 	}{
-		{"a wrong signature", map[string]string{SignatureHeader: strings.Repeat("ab", 32), TimestampHeader: now}, "the signature is not right"},
+		{"a wrong signature", map[string]string{SignatureHeader: strings.Repeat("ab", 32), TimestampHeader: now}, "the signature does not match"},
 		{"an old timestamp", map[string]string{SignatureHeader: strings.Repeat("ab", 32), TimestampHeader: "1"}, "must be Unix seconds"},
 		{"no timestamp", map[string]string{SignatureHeader: strings.Repeat("ab", 32)}, "one " + TimestampHeader},
 		{"no credential", nil, "Authorization: Bearer"},

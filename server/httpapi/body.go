@@ -15,7 +15,7 @@ import (
 	"unicode/utf8"
 )
 
-// bodyError is a body that is refused, with the status that says why.
+// bodyError is the refusal of a body, with its status code.
 type bodyError struct {
 	status int
 	text   string
@@ -27,7 +27,7 @@ func badRequest(format string, args ...any) error {
 	return &bodyError{http.StatusBadRequest, fmt.Sprintf(format, args...)}
 }
 
-// Refusals whose texts are promised.
+// Refusals whose texts callers may rely on.
 var (
 	errNotJSON = &bodyError{http.StatusBadRequest, "Invalid JSON"}
 	errBackend = &bodyError{http.StatusBadRequest, "Invalid backend name"}
@@ -36,10 +36,10 @@ var (
 // bodyReadTimeout is how long a client may take to send its body.
 const bodyReadTimeout = 15 * time.Second
 
-// LimitBodyTime makes the connection fail when the request's body has not come
-// within 15 s. net/http reads what a handler left of a body before it sends the
-// answer, so without this a slow client holds a connection for as long as it
-// likes, even one that is refused. Whoever reads the body to its end lifts it.
+// LimitBodyTime makes reading the request's body fail after 15 s. net/http reads what
+// a handler leaves of a body before it sends the answer, so without a limit a slow
+// client holds a connection as long as it likes, even when its request is refused. A
+// handler of this package that has read the body to its end lifts the limit.
 func LimitBodyTime(w http.ResponseWriter, r *http.Request) {
 	if r.ContentLength != 0 {
 		_ = http.NewResponseController(w).SetReadDeadline(time.Now().Add(bodyReadTimeout)) // not supported by test recorders
@@ -60,8 +60,8 @@ func readBody(w http.ResponseWriter, r *http.Request, limit int64) ([]byte, erro
 	return body, nil
 }
 
-// checkEncoding refuses a body that is compressed: it would be read as JSON that
-// is none, and decompressing it makes a small request a large one.
+// checkEncoding refuses a compressed body: as it is, it is no JSON, and decompressing
+// it would make a small request a large one.
 func checkEncoding(r *http.Request) error {
 	if r.ContentLength == 0 {
 		return nil
@@ -78,9 +78,9 @@ func checkEncoding(r *http.Request) error {
 
 func tooLarge(limit int64) string { return fmt.Sprintf("the body is larger than %d bytes", limit) }
 
-// decodeObject reads one JSON object into fields, pointers by name. It is
-// stricter than encoding/json: names match exactly, and neither unknown nor
-// repeated ones are passed over. An empty body counts as {}, null as absent.
+// decodeObject reads one JSON object into fields, which has a pointer for each name.
+// It is stricter than encoding/json: names match exactly, and unknown and repeated
+// ones are refused. An empty body counts as {}, null as absent.
 func decodeObject(body []byte, fields map[string]any) error {
 	if !utf8.Valid(body) {
 		return badRequest("the body must be UTF-8")
@@ -133,7 +133,7 @@ func accepted(fields map[string]any) string {
 	return strings.Join(names, ", ")
 }
 
-// count is a whole number of at least least. Its zero value is "not given".
+// count is a parameter that is a whole number, not below least; value is its default.
 type count struct {
 	value int
 	least int
@@ -155,9 +155,9 @@ func (c *count) UnmarshalJSON(data []byte) error {
 	return nil
 }
 
-// fromQuery reads the number from a query parameter, if it is given.
+// fromQuery reads the number from a query parameter, if it is present.
 func (c *count) fromQuery(query url.Values, name string) error {
-	value := given(query, name)
+	value := provided(query, name)
 	if value == nil {
 		return nil
 	}
@@ -169,7 +169,7 @@ func (c *count) fromQuery(query url.Values, name string) error {
 	return nil
 }
 
-// wanted says what a field accepts.
+// wanted describes the values that a field accepts.
 func wanted(into any) string {
 	switch into := into.(type) {
 	case *count:

@@ -8,31 +8,31 @@ import (
 	"golang.org/x/sync/semaphore"
 )
 
-// Limits of the bodies that are read before it is known who sent them.
+// Limits of the bodies that are read before their sender is authenticated.
 const (
-	largeBodies = 12 << 20 // bytes of all that are larger than smallBody
-	smallBodies = 4 << 20  // kept free of those, so that they do not keep small ones out
+	largeBodies = 12 << 20 // bytes of all bodies larger than smallBody
+	smallBodies = 4 << 20  // reserved for smaller ones, which large ones must not keep out
 	smallBody   = 64 << 10
 	budgetWait  = 2 * time.Second
 )
 
-// bodyBudget bounds the memory of such bodies together. It is safe for
+// bodyBudget bounds the memory of all such bodies together. It is safe for
 // concurrent use.
 type bodyBudget struct {
 	all, large *semaphore.Weighted
-	most       int64 // that one body takes
+	most       int64 // memory of one body
 }
 
-// newBodyBudget makes a budget for bodies of at most maxBody bytes, of which at
-// least one fits.
+// newBodyBudget returns a budget for bodies of at most maxBody bytes; at least one
+// fits.
 func newBodyBudget(maxBody int64) *bodyBudget {
 	most := 2 * (maxBody + 1) // one of unknown length is copied as it grows
 	large := max(largeBodies, most)
 	return &bodyBudget{all: semaphore.NewWeighted(large + smallBodies), large: semaphore.NewWeighted(large), most: most}
 }
 
-// acquire reserves the memory of a body, of length -1 if it was not announced,
-// and waits a moment for it. The error is an [*authError] with 429.
+// acquire reserves the memory of a body, whose length is -1 if it was not announced,
+// and waits up to budgetWait for it. The error is an [*authError] with 429.
 func (b *bodyBudget) acquire(ctx context.Context, length int64) (release func(), err error) {
 	if length == 0 {
 		return func() {}, nil
@@ -62,4 +62,4 @@ func (b *bodyBudget) acquire(ctx context.Context, length int64) (release func(),
 	}, nil
 }
 
-var errBudget = &authError{http.StatusTooManyRequests, "too many signed requests are being read: try again in a moment"}
+var errBudget = &authError{http.StatusTooManyRequests, "too many signed requests are being read: retry in a moment"}

@@ -21,7 +21,7 @@ func ParseEnqueue(body []byte) (queue.Request, error) {
 	return request, err
 }
 
-// parseEnqueue also returns the backend that was asked for, nil if none was.
+// parseEnqueue also returns the backend of the body, nil if it has none.
 func parseEnqueue(body []byte) (_ queue.Request, backend *string, _ error) {
 	var (
 		task, queueName, runAfter, id *string
@@ -80,7 +80,7 @@ func ParseTime(text string) (time.Time, error) {
 	return time.Parse(time.RFC3339, strings.ToUpper(text))
 }
 
-// databaseTimeout bounds what one request may ask of a database that hangs.
+// databaseTimeout bounds how long one request waits for a database that hangs.
 const databaseTimeout = 15 * time.Second
 
 func (h *handler) enqueue(w http.ResponseWriter, r *http.Request, _ string) {
@@ -117,7 +117,7 @@ type EnqueueBody struct {
 	Warnings []string   `json:"warnings,omitempty"` // Handle.Warnings
 }
 
-// resultBody is the answer that carries one task.
+// resultBody is an answer with one task.
 type resultBody struct {
 	Result *queue.Row `json:"result"`
 }

@@ -10,7 +10,7 @@ import (
 	"github.com/claimcheck-go/claimcheck/queue"
 )
 
-// execute takes a delivered ID to the executor.
+// execute passes a delivered ID to the executor.
 func (h *handler) execute(w http.ResponseWriter, r *http.Request, id string) {
 	failOnError, err := queryBool(r.URL.Query(), "fail_on_error")
 	if err != nil {
@@ -37,8 +37,8 @@ func (h *handler) execute(w http.ResponseWriter, r *http.Request, id string) {
 	h.write(w, r, h.busy(ExecuteAnswer(run, err, failOnError), err), err)
 }
 
-// bareTaskID reads a request that says everything in its URL: the task's ID, and
-// a body without fields.
+// bareTaskID reads a request that has everything in its URL: the body must be empty
+// or {}.
 func (h *handler) bareTaskID(w http.ResponseWriter, r *http.Request, id string) (uuid.UUID, error) {
 	body, err := readBody(w, r, h.MaxBody)
 	if err == nil {
@@ -50,8 +50,8 @@ func (h *handler) bareTaskID(w http.ResponseWriter, r *http.Request, id string) 
 	return parseID(id)
 }
 
-// busy gives the answer of a full process the status that this platform's
-// queues slow down for.
+// busy sets the status of a full process's answer to the one at which this platform's
+// queues slow down.
 func (h *handler) busy(answer Answer, err error) Answer {
 	if errors.Is(err, queue.ErrBusy) {
 		answer.Status = h.BusyStatus
@@ -59,12 +59,12 @@ func (h *handler) busy(answer Answer, err error) Answer {
 	return answer
 }
 
-// purgedAfter is how many deliveries of an unknown ID are refused, so that one
-// that overtakes its row's commit comes again, before the ID is given up.
+// purgedAfter is how many deliveries of an unknown ID are refused before the ID is
+// given up: the first may arrive before its row is committed.
 const purgedAfter = 5
 
-// retryCount is how often this delivery has failed before, as Cloud Tasks
-// counts it. It is a hint: anybody may send the header.
+// retryCount returns how often this delivery has failed before, as Cloud Tasks counts
+// it. It is a hint: any caller can send the header.
 func retryCount(r *http.Request) int {
 	for _, name := range []string{"X-CloudTasks-TaskRetryCount", "X-AppEngine-TaskRetryCount"} {
 		if n, err := strconv.Atoi(r.Header.Get(name)); err == nil {

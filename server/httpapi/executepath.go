@@ -7,10 +7,9 @@ import (
 	"github.com/claimcheck-go/claimcheck/internal/handlerpath"
 )
 
-// CheckExecutePath says why a path cannot be Config.ExecutePath, so that a
-// program can judge its settings before it opens anything. Deliveries are looked
-// for there first: under the pattern of another route they would take its
-// requests.
+// CheckExecutePath returns why a path cannot be [Config].ExecutePath, so that a
+// program can check its settings before it opens a database. That path is matched
+// before all others: one that fits another route's pattern would take its requests.
 func CheckExecutePath(path string) error {
 	const such = "such as " + handlerpath.Default
 	if err := handlerpath.Check(path); err != nil {

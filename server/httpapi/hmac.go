@@ -22,8 +22,8 @@ const (
 // signatureWindow is how far a timestamp may be off, either way.
 const signatureWindow = 300 * time.Second
 
-// Sign is the signature of a request: the hex HMAC-SHA256 of timestamp, method,
-// path (with ?query when there is one) and body, a line break between each two.
+// Sign returns the signature of a request: the hex HMAC-SHA256 of timestamp, method,
+// path (with ?query when there is one) and body, separated by line breaks.
 func Sign(secret string, timestamp int64, method, path string, body []byte) string {
 	return hex.EncodeToString(sum(secret, timestamp, method, path, body))
 }
@@ -35,17 +35,17 @@ func sum(secret string, timestamp int64, method, path string, body []byte) []byt
 	return mac.Sum(nil)
 }
 
-// HMAC accepts requests that are signed with a shared secret, of at most maxBody
-// bytes, within 300 s of their timestamp. A signature is good once per process.
-// The path signed is that of the request line as this server received it: under
-// http.StripPrefix with the prefix, behind a proxy what the proxy sent on. It
-// panics when the secret is empty.
+// HMAC accepts requests of at most maxBody bytes that are signed with a shared secret
+// (see [Sign]), within 300 s of their timestamp. A process accepts a signature once.
+// The signed path is that of the request line as this server received it: with the
+// prefix that [http.StripPrefix] removes, and behind a proxy the one that the proxy
+// sent. HMAC panics when the secret is empty.
 //
-// A body must be read before its signature can be verified. All bodies that are
-// being read take a bounded amount of memory together, whatever their sender; beyond
-// it a request waits for two seconds and is then refused with 429. Accepted
-// signatures take about 32 MB at most: when that is full, the oldest are
-// forgotten, and requests as old as those are refused with 401.
+// A body must be read before its signature can be verified. All bodies that are being
+// read share a bounded amount of memory; when it is used up, a request waits for two
+// seconds and is then refused with 429. Accepted signatures take about 32 MB at most:
+// when that is full, the oldest are forgotten, and requests as old as those are
+// refused with 401.
 func HMAC(secret string, maxBody int64) Authenticator {
 	if secret == "" {
 		panic("httpapi: HMAC needs a secret")
@@ -60,8 +60,8 @@ type signed struct {
 	used    *replays
 }
 
-// Authenticate looks at the headers first: only a request whose signature could
-// be right has its body read.
+// Authenticate checks the headers first, and reads the body only if they could be
+// right.
 func (s *signed) Authenticate(r *http.Request) error {
 	signature, timestamp, err := readSignature(r, time.Now())
 	if err != nil {
@@ -79,13 +79,13 @@ func (s *signed) Authenticate(r *http.Request) error {
 	}
 	defer release()
 	sent := r.Body
-	r.Body = goneBody{} // of a request that is refused nothing is kept
+	r.Body = goneBody{} // a refused request keeps no memory
 	body, err := readSigned(sent, r.ContentLength, s.maxBody)
 	if err != nil {
 		return err
 	}
 	if !hmac.Equal(signature[:], sum(s.secret, timestamp, r.Method, sentPath(r), body)) {
-		return &authError{http.StatusUnauthorized, "the signature is not right"}
+		return &authError{http.StatusUnauthorized, "the signature does not match"}
 	}
 	if err := s.used.add(timestamp, signature, time.Now()); err != nil {
 		return err
@@ -98,8 +98,9 @@ func (s *signed) Authenticate(r *http.Request) error {
 	return nil
 }
 
-// goneBody is what is left of a body whose signature was refused. Reading it
-// fails: to a caller with a way in of its own it must not look empty.
+// goneBody replaces a body that was read to verify a signature. Reading it fails: a
+// handler that runs because another authenticator accepted the request must not take
+// the body for an empty one.
 type goneBody struct{}
 
 func (goneBody) Read([]byte) (int, error) {
@@ -110,8 +111,8 @@ func (goneBody) Close() error { return nil }
 // signature is an HMAC-SHA256.
 type signature [sha256.Size]byte
 
-// readSignature reads the two headers, and refuses what cannot be right whatever
-// the body is.
+// readSignature reads the two headers, and refuses those that cannot be right
+// whatever the body is.
 func readSignature(r *http.Request, now time.Time) (sig signature, timestamp int64, err error) {
 	signatures, stamps := r.Header.Values(SignatureHeader), r.Header.Values(TimestampHeader)
 	if len(signatures) != 1 || len(stamps) != 1 || signatures[0] == "" || stamps[0] == "" {
@@ -132,7 +133,7 @@ func readSignature(r *http.Request, now time.Time) (sig signature, timestamp int
 // not announced.
 func readSigned(sent io.Reader, length, limit int64) (body []byte, err error) {
 	if length >= 0 {
-		body = make([]byte, length) // as much as was acquired, and not what growing it would take
+		body = make([]byte, length) // exactly what was acquired: growing it would take more
 		_, err = io.ReadFull(sent, body)
 	} else {
 		body, err = io.ReadAll(io.LimitReader(sent, limit+1))
@@ -146,8 +147,8 @@ func readSigned(sent io.Reader, length, limit int64) (body []byte, err error) {
 	return body, nil
 }
 
-// sentPath is the path of the request line, with its query: what the client
-// signed. r.URL may have lost a part of it to http.StripPrefix since.
+// sentPath returns the path of the request line with its query, which the client
+// signed: http.StripPrefix may have removed a part of r.URL.
 func sentPath(r *http.Request) string {
 	sent := r.URL
 	if u, err := url.ParseRequestURI(r.RequestURI); err == nil {

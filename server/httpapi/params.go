@@ -8,9 +8,8 @@ import (
 	"unicode/utf8"
 )
 
-// checkParameters refuses what the route would pass over: a parameter in the
-// wrong place, one that it does not know, one that is given twice. A purge whose
-// filter got lost would delete everything.
+// checkParameters refuses parameters that the route would ignore: in the wrong place,
+// unknown, or given twice. A purge whose filter was ignored would delete everything.
 func (r route) checkParameters(w http.ResponseWriter, req *http.Request) error {
 	accepted := "none"
 	if len(r.params) > 0 {
@@ -25,15 +24,15 @@ func (r route) checkParameters(w http.ResponseWriter, req *http.Request) error {
 	for name := range query {
 		names = append(names, name)
 	}
-	slices.Sort(names) // which one is named is always the same
+	slices.Sort(names) // the error names the same one every time
 	for _, name := range names {
 		values := query[name]
 		switch {
 		case hasBody && !r.queryToo:
 			return badRequest("the query parameter %.100q is not read with POST, whose parameters are fields of its JSON body; accepted there: %s", name, accepted)
 		case !slices.Contains(r.params, name) && r.queryToo:
-			// A delivery's URL is the operator's, or a gateway adds to it: what
-			// every delivery has must not fail them all.
+			// The operator chooses the URL of deliveries, and a gateway may add to it:
+			// a parameter that every delivery has must not fail them all.
 		case !slices.Contains(r.params, name):
 			return badRequest("unknown query parameter %.100q; accepted: %s", name, accepted)
 		case len(values) > 1:
@@ -43,16 +42,16 @@ func (r route) checkParameters(w http.ResponseWriter, req *http.Request) error {
 		}
 	}
 	if hasBody {
-		return checkEncoding(req) // its own reader judges the rest
+		return checkEncoding(req) // the body's reader checks the rest
 	}
 	if _, err := readBody(w, req, 0); err != nil {
-		return badRequest("%s takes no body; its parameters stand in the query; accepted: %s", req.Method, accepted)
+		return badRequest("%s takes no body; its parameters are in the query; accepted: %s", req.Method, accepted)
 	}
 	return nil
 }
 
-// given is a query parameter, nil if it is absent.
-func given(query url.Values, name string) *string {
+// provided returns a query parameter, nil if it is absent.
+func provided(query url.Values, name string) *string {
 	if values, ok := query[name]; ok {
 		return &values[0]
 	}
@@ -61,7 +60,7 @@ func given(query url.Values, name string) *string {
 
 // queryBool reads a query parameter that is "true" or "false"; absent is false.
 func queryBool(query url.Values, name string) (bool, error) {
-	value := given(query, name)
+	value := provided(query, name)
 	if value == nil {
 		return false, nil
 	}

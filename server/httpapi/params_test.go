@@ -25,7 +25,7 @@ func TestParametersAreNeverPassedOver(t *testing.T) {
 		"POST /tasks/run-one/?queue_name=x":                                  inBody("queue_name", "backend_name, queue_name"),
 		"POST /tasks/enqueue/?id=x {\"task\":\"t.echo\"}":                    inBody("id", "args, backend_name, id, priority, queue_name, run_after, task"),
 		"POST /tasks/cancel/" + id + "/?x=1":                                 inBody("x", "none"),
-		"GET /tasks/purge/ {\"days\":30}":                                    "GET takes no body; its parameters stand in the query; accepted: " + purge,
+		"GET /tasks/purge/ {\"days\":30}":                                    "GET takes no body; its parameters are in the query; accepted: " + purge,
 		"GET /tasks/sweep/ {}":                                               "GET takes no body",
 		"GET /tasks/status/ {\"queue_name\":\"x\"}":                          "GET takes no body",
 		"HEAD /tasks/status/ x":                                              "HEAD takes no body",

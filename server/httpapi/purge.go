@@ -10,20 +10,20 @@ import (
 	"github.com/claimcheck-go/claimcheck/queue"
 )
 
-// Bounds of what a request may ask for. The commands of package server have the same.
+// Bounds of maintenance requests; the commands of package server have the same.
 const (
 	MaxBatch = 10000 // rows of one batch of a purge, and of each kind in one sweep
 	MaxDays  = 36500 // keeps an age within what a time.Duration holds
 )
 
-// purgeRequest is what a purge was asked for.
+// purgeRequest is the request of a purge.
 type purgeRequest struct {
 	queue.PurgeRequest
 	dryRun bool
 }
 
-// purge deletes finished rows, as a JSON body asks, or a query: App Engine's
-// cron can only GET. It stops before the request's time is over.
+// purge deletes finished rows. Its parameters are in a JSON body or, since App
+// Engine's cron can only GET, in the query. It stops before the request's deadline.
 func (h *handler) purge(w http.ResponseWriter, r *http.Request, _ string) {
 	var request purgeRequest
 	var err error
@@ -92,18 +92,18 @@ func purgeFromQuery(query url.Values) (purgeRequest, error) {
 	if err != nil {
 		return purgeRequest{}, err
 	}
-	task, err := sameTask(given(query, "task"), given(query, "task_path"))
+	task, err := sameTask(provided(query, "task"), provided(query, "task_path"))
 	if err != nil {
 		return purgeRequest{}, err
 	}
-	return newPurgeRequest(days, batch, given(query, "status"), task, dryRun)
+	return newPurgeRequest(days, batch, provided(query, "status"), task, dryRun)
 }
 
-// sameTask returns the task that is named by task, by task_path, or by both
-// alike; nil if by neither. task_path is the field's name in task results.
+// sameTask returns the name in task, in task_path, or in both if they agree; nil if
+// neither is present. task_path is the field's name in task results.
 func sameTask(task, taskPath *string) (*string, error) {
 	for name, value := range map[string]*string{"task": task, "task_path": taskPath} {
-		// An empty name comes of a variable that is not set, and is not all tasks.
+		// An empty name comes from an unset shell variable, and must not mean all tasks.
 		if value != nil && *value == "" {
 			return nil, badRequest("%s must be the name of a task; leave it out for all", name)
 		}
@@ -139,8 +139,8 @@ func newPurgeRequest(days, batch count, status, task *string, dryRun bool) (purg
 	return request, nil
 }
 
-// FinalStatuses are those statuses in a comma-separated list that a purge may
-// delete; other words are passed over.
+// FinalStatuses returns the final statuses in a comma-separated list, which a purge
+// may delete; other words are skipped.
 func FinalStatuses(list string) []queue.Status {
 	var statuses []queue.Status
 	for word := range strings.SplitSeq(list, ",") {

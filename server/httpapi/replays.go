@@ -10,15 +10,15 @@ import (
 // maxRemembered is how many signatures are remembered: about 32 MB.
 const maxRemembered = 800_000
 
-// replays remembers the signatures that were accepted, by their timestamps, for
-// as long as those are within the window. It is safe for concurrent use.
+// replays remembers accepted signatures by their timestamps, for as long as these are
+// within the window. It is safe for concurrent use.
 type replays struct {
 	limit int
 
 	mu       sync.Mutex
 	count    int
 	at       map[int64]map[digest]struct{}
-	floor    int64 // timestamps up to this one are refused: what had them is forgotten
+	floor    int64 // timestamps up to this one are refused: their signatures are forgotten
 	expiring int64 // second in which the expired ones were last removed
 }
 
@@ -51,9 +51,9 @@ func (m *replays) checkLocked(timestamp int64, d digest) error {
 	return nil
 }
 
-// add accepts a signature the first time. When the memory is full it makes room
-// by forgetting the oldest timestamp, which is refused from then on: so no
-// signature is ever accepted twice, and recent ones always are accepted once.
+// add accepts a signature the first time. When the memory is full it makes room by
+// forgetting the oldest timestamp, which is refused from then on: so no signature is
+// ever accepted twice, and every recent one is accepted once.
 func (m *replays) add(timestamp int64, sig signature, now time.Time) error {
 	d := digest(sig[:16])
 	m.mu.Lock()
@@ -80,8 +80,8 @@ func (m *replays) add(timestamp int64, sig signature, now time.Time) error {
 	return nil
 }
 
-// expire forgets what the window refuses by itself, once a second. The whole
-// seconds of a timestamp are within it for up to one longer.
+// expire forgets, once a second, timestamps that the window refuses. A timestamp has
+// whole seconds, so it can be within the window for up to a second longer.
 func (m *replays) expire(now time.Time) {
 	if second := now.Unix(); second != m.expiring {
 		m.expiring = second
@@ -93,7 +93,7 @@ func (m *replays) expire(now time.Time) {
 	}
 }
 
-// forget also keeps out what it forgets, should the clock be set back.
+// forget also refuses what it forgets from then on, in case the clock is set back.
 func (m *replays) forget(timestamp int64) {
 	m.count -= len(m.at[timestamp])
 	delete(m.at, timestamp)

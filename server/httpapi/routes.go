@@ -17,30 +17,32 @@ import (
 	"github.com/claimcheck-go/claimcheck/queue"
 )
 
-// Config is what the handler is made of.
+// Config has the parts and the settings of the handler.
 type Config struct {
 	Client   *queue.Client   // required
 	Executor *queue.Executor // required
-	// Auth decides who may call; required, so that leaving it out fails closed.
+	// Auth decides which requests are accepted; required, so that leaving it out
+	// fails closed.
 	Auth Authenticator
-	// RouteAuth decides instead of Auth for the routes it names ("execute",
-	// "enqueue", "purge", …).
+	// RouteAuth replaces Auth for the routes that it names ("execute", "enqueue",
+	// "purge", …).
 	RouteAuth map[string]Authenticator
 
-	// ExecutePath is a further path, with {task_id}, at which deliveries arrive;
-	// CheckExecutePath says which it can be.
+	// ExecutePath is a second path, with {task_id}, at which deliveries arrive
+	// besides /tasks/execute/{task_id}/; [CheckExecutePath] checks one.
 	ExecutePath string
 	// MaxBody bounds a request's body in bytes; 0 means 1 MiB.
 	MaxBody int64
-	// RequestTimeout is the platform's: run and purge stop before it. 0: none.
+	// RequestTimeout is the time after which the platform ends a request: run and
+	// purge stop before it. 0 means that there is none.
 	RequestTimeout time.Duration
-	// BusyStatus answers a delivery when all slots are taken; 0 means 429. On
-	// App Engine, whose queues slow down for 503 only, it is 503.
+	// BusyStatus answers a delivery when all slots are in use; 0 means 429. On
+	// App Engine, whose queues slow down for 503 only, it must be 503.
 	BusyStatus int
-	// Around wraps the serving of each request that was let in, for telemetry;
-	// route is its pattern, such as /tasks/execute/{task_id}/. May be nil.
+	// Around wraps the handling of each accepted request, for telemetry; route is
+	// its pattern, such as /tasks/execute/{task_id}/. May be nil.
 	Around func(route string, next http.HandlerFunc) http.HandlerFunc
-	// Logger gets what the caller is not told; nil means slog.Default().
+	// Logger gets the details that answers leave out; nil means slog.Default().
 	Logger *slog.Logger
 }
 
@@ -50,9 +52,9 @@ type handler struct {
 	execPrefix, execSuffix string
 }
 
-// New returns the handler of /tasks/*. It serves full paths, so mount it with
-// http.StripPrefix only under a prefix of your own. It is safe for concurrent
-// use, answers errors as {"error":"…"}, and never redirects.
+// New returns the handler of /tasks/*. It expects full paths, so use
+// [http.StripPrefix] only for a prefix in front of /tasks/. The handler is safe for
+// concurrent use, answers errors as {"error":"…"}, and never redirects.
 func New(cfg Config) (http.Handler, error) {
 	if err := cfg.check(); err != nil {
 		return nil, err
@@ -99,15 +101,15 @@ func (cfg Config) check() error {
 	return errors.Join(problems...)
 }
 
-// route is one endpoint. caller says who it is for.
+// route is one endpoint; caller says which callers it is for.
 type route struct {
 	name   string // after /tasks/
 	hasID  bool   // followed by a task's ID
 	method string // POST also says that there is a body
 	get    bool   // GET too, with the parameters in the query
 	// params are the names of its parameters: fields of the JSON body of a POST,
-	// else of the query. A POST with queryToo has them in its query instead, since
-	// Cloud Tasks is given nothing but a URL, among others.
+	// else of the query. A POST with queryToo has them in its query, together with
+	// parameters of others, since Cloud Tasks sends nothing but a URL.
 	params   []string
 	queryToo bool
 	caller   string
@@ -147,8 +149,8 @@ func (r route) allowed() string {
 	return r.method
 }
 
-// ServeHTTP authenticates first, so that strangers learn nothing, not even
-// which routes there are.
+// ServeHTTP authenticates first, so that an unauthenticated request learns nothing,
+// not even which routes exist.
 func (h *handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	LimitBodyTime(w, r) // authentication may read the body too: a signature covers it
 	route, id, ok := h.match(r.URL.Path)
@@ -210,9 +212,9 @@ func (h *handler) fail(w http.ResponseWriter, r *http.Request, err error) {
 	h.write(w, r, ErrorAnswer(err), err)
 }
 
-// write sends an answer. What went wrong inside is for the log, not the caller.
+// write sends an answer. Internal details go to the log and not to the caller.
 func (h *handler) write(w http.ResponseWriter, r *http.Request, a Answer, err error) {
-	if _, inside := a.Body.(errorBody); inside && a.Status >= 500 && !errors.Is(err, queue.ErrUnavailable) {
+	if _, isError := a.Body.(errorBody); isError && a.Status >= 500 && !errors.Is(err, queue.ErrUnavailable) {
 		h.Logger.ErrorContext(r.Context(), "request failed", "method", r.Method, "path", r.URL.Path, "error", err)
 	}
 	if a.RetryAfter > 0 {
@@ -241,5 +243,5 @@ func writeJSON(w http.ResponseWriter, status int, v any) {
 	writeHeader(w, status)
 	e := json.NewEncoder(w)
 	e.SetEscapeHTML(false)
-	_ = e.Encode(v) // the status is sent; a caller that has gone is not told
+	_ = e.Encode(v) // the status is sent, and the caller may have gone
 }

@@ -9,22 +9,22 @@ import (
 	"github.com/claimcheck-go/claimcheck/queue"
 )
 
-// status answers with figures of a queue or of all.
+// status answers with the counts of one queue or of all.
 func (h *handler) status(w http.ResponseWriter, r *http.Request, _ string) {
 	query := r.URL.Query()
-	filter, err := h.filter(given(query, "queue_name"), given(query, "backend_name"))
+	filter, err := h.filter(provided(query, "queue_name"), provided(query, "backend_name"))
 	if err != nil {
 		h.fail(w, r, err)
 		return
 	}
 	ctx, cancel := context.WithTimeout(r.Context(), databaseTimeout)
 	defer cancel()
-	figures, err := h.Client.Stats(ctx, filter)
+	stats, err := h.Client.Stats(ctx, filter)
 	if err != nil {
 		h.fail(w, r, err)
 		return
 	}
-	writeJSON(w, http.StatusOK, figures)
+	writeJSON(w, http.StatusOK, stats)
 }
 
 // cancel cancels a task that has not ended.
@@ -40,7 +40,7 @@ func (h *handler) cancel(w http.ResponseWriter, r *http.Request, id string) {
 	h.write(w, r, CancelAnswer(row, cancelled, err), err)
 }
 
-// CancelAnswer is the answer of cancel to what Client.Cancel returned.
+// CancelAnswer returns the answer of cancel to the results of [queue.Client.Cancel].
 func CancelAnswer(row *queue.Row, cancelled bool, err error) Answer {
 	body := cancelBody{Cancelled: cancelled, Result: row}
 	switch {

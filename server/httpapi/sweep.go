@@ -6,8 +6,8 @@ import (
 	"github.com/claimcheck-go/claimcheck/queue"
 )
 
-// sweep does one pass of the sweeper, for a scheduler: by POST, or by GET for
-// App Engine's cron.
+// sweep does one pass of the sweeper for a scheduler, by POST, or by GET for App
+// Engine's cron.
 func (h *handler) sweep(w http.ResponseWriter, r *http.Request, _ string) {
 	limit := count{value: queue.DefaultSweepLimit, least: 1}
 	var err error

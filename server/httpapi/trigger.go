@@ -22,8 +22,8 @@ func (h *handler) run(w http.ResponseWriter, r *http.Request, _ string) {
 		h.fail(w, r, err)
 		return
 	}
-	// Half of the request's time is for beginning tasks, half for the last one
-	// to end in.
+	// Tasks are started during the first half of the request's time; the second
+	// half is left for the last one to finish.
 	ctx, cancel := h.within(r.Context(), h.RequestTimeout/2)
 	defer cancel()
 	runs, err := h.Executor.Process(ctx, most.value, from)
@@ -68,8 +68,8 @@ func (h *handler) notRun(w http.ResponseWriter, r *http.Request, err error) {
 	h.write(w, r, h.busy(ExecuteAnswer(nil, err, false), err), err)
 }
 
-// from reads the body of a request that says where tasks are taken from, beside
-// further fields.
+// from reads a body that chooses the queue and the backend to take tasks from,
+// besides further fields.
 func (h *handler) from(w http.ResponseWriter, r *http.Request, fields map[string]any) (queue.From, error) {
 	var queueName, backend *string
 	fields["queue_name"], fields["backend_name"] = &queueName, &backend
@@ -91,8 +91,8 @@ func (h *handler) from(w http.ResponseWriter, r *http.Request, fields map[string
 	return from, nil
 }
 
-// filter is what queue_name and backend_name choose: every queue, and the
-// default backend, unless they say otherwise.
+// filter returns the selection of queue_name and backend_name: every queue and the
+// default backend, unless they are present.
 func (h *handler) filter(queueName, backend *string) (queue.Filter, error) {
 	f := queue.Filter{Backend: queue.DefaultBackend}
 	if queueName != nil {
@@ -107,7 +107,7 @@ func (h *handler) filter(queueName, backend *string) (queue.Filter, error) {
 	return f, nil
 }
 
-// within bounds a context by a part of the request's time; 0 does not bound it.
+// within bounds a context by limit; 0 does not bound it.
 func (h *handler) within(ctx context.Context, limit time.Duration) (context.Context, context.CancelFunc) {
 	if limit <= 0 {
 		return context.WithCancel(ctx)
