@@ -101,12 +101,11 @@ func (c *listCmd) read(p *program) (s queue.Selection, order []listOrder, err er
 	if len(s.IDs) > maxListIDs {
 		return s, nil, config.Problemf("--id", "takes at most %d IDs, not %d", maxListIDs, len(s.IDs))
 	}
-	status := ""
+	status := queue.Status("")
 	if c.Status != nil {
-		status = strings.ToUpper(*c.Status)
+		status = queue.Status(strings.ToUpper(*c.Status))
 	}
-	order, known := listOrders[status]
-	if !known || c.Status != nil && status == "" {
+	if order = ordersOf(status); order == nil || c.Status != nil && status == "" {
 		return s, nil, config.Problemf("--status", "must be READY, RUNNING, SUCCESSFUL, FAILED or CANCELLED, not %.40q", *c.Status)
 	}
 	return s, order, nil
@@ -118,34 +117,32 @@ type listOrder struct {
 	reverse bool
 }
 
-// listOrders are the views that together hold the tasks of a status.
-var listOrders = map[string][]listOrder{
-	"":                             {{queue.ViewAll, false}},
-	string(queue.StatusReady):      {{queue.ViewDelayed, true}, {queue.ViewPending, true}},
-	string(queue.StatusRunning):    {{queue.ViewRunning, true}},
-	string(queue.StatusSuccessful): {{queue.ViewSuccessful, false}},
-	string(queue.StatusFailed):     {{queue.ViewFailed, false}},
-	string(queue.StatusCancelled):  {{queue.ViewCancelled, false}},
+// ordersOf returns the views that together hold the tasks of a status; nil: there is
+// no such status. An empty one is any.
+func ordersOf(status queue.Status) []listOrder {
+	switch status {
+	case "":
+		return []listOrder{{queue.ViewAll, false}}
+	case queue.StatusReady:
+		return []listOrder{{queue.ViewDelayed, true}, {queue.ViewPending, true}}
+	case queue.StatusRunning:
+		return []listOrder{{queue.ViewRunning, true}}
+	case queue.StatusSuccessful:
+		return []listOrder{{queue.ViewSuccessful, false}}
+	case queue.StatusFailed:
+		return []listOrder{{queue.ViewFailed, false}}
+	case queue.StatusCancelled:
+		return []listOrder{{queue.ViewCancelled, false}}
+	}
+	return nil
 }
 
-// listStatus lists a page across the views of a status. With several of them a
-// cursor begins with the name of its view.
-func listStatus(ctx context.Context, tasks queue.Operator, order []listOrder, r queue.ListRequest) (queue.ListPage, error) {
-	if len(order) == 1 {
-		r.View, r.Reverse = order[0].view, order[0].reverse
-		return tasks.List(ctx, r)
+// listStatus lists a page across the views of a status.
+func listStatus(ctx context.Context, tasks queue.Operator, order []listOrder, r queue.ListRequest) (page queue.ListPage, err error) {
+	named := len(order) > 1
+	if order, r.After, err = startAt(order, r.After); err != nil {
+		return page, err
 	}
-	if r.After != "" {
-		view, after, _ := strings.Cut(r.After, ".")
-		for len(order) > 0 && string(order[0].view) != view {
-			order = order[1:]
-		}
-		if len(order) == 0 {
-			return queue.ListPage{}, config.Problemf("--cursor", "must be what an earlier page with the same filters named, not %.80q", r.After)
-		}
-		r.After = after
-	}
-	var page queue.ListPage
 	for i, o := range order {
 		r.View, r.Reverse = o.view, o.reverse
 		part, err := tasks.List(ctx, r)
@@ -153,17 +150,40 @@ func listStatus(ctx context.Context, tasks queue.Operator, order []listOrder, r 
 			return page, err
 		}
 		page.Rows = append(page.Rows, part.Rows...)
-		if part.Next != "" {
-			page.Next, page.Partial = string(o.view)+"."+part.Next, part.Partial
+		r.Limit -= len(part.Rows)
+		next, more := o.view, part.Next != ""
+		if !more && r.Limit == 0 && i+1 < len(order) {
+			next, more = order[i+1].view, true
+		}
+		if more {
+			page.Next, page.Partial = part.Next, part.Partial
+			if named {
+				page.Next = string(next) + "." + part.Next
+			}
 			return page, nil
 		}
 		r.After = ""
-		if r.Limit -= len(part.Rows); r.Limit == 0 && i+1 < len(order) {
-			page.Next = string(order[i+1].view) + "."
-			return page, nil
-		}
 	}
 	return page, nil
+}
+
+// startAt returns the views that are left at a cursor, and where the first of them
+// starts. With several views the cursor begins with the name of one.
+func startAt(order []listOrder, cursor string) (rest []listOrder, after string, err error) {
+	if rest, after = order, cursor; cursor == "" {
+		return rest, "", nil
+	}
+	if len(order) > 1 {
+		view, in, _ := strings.Cut(cursor, ".")
+		for len(rest) > 0 && string(rest[0].view) != view {
+			rest = rest[1:]
+		}
+		after = in
+	}
+	if _, err := queue.ParseCursor(after); len(rest) == 0 || after != "" && err != nil {
+		return nil, "", config.Problemf("--cursor", "must be what an earlier page with the same filters named, not %.80q", cursor)
+	}
+	return rest, after, nil
 }
 
 // shorten cuts a text that is longer than n characters.

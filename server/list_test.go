@@ -117,8 +117,9 @@ func TestListRefusesWhatItDoesNotUnderstand(t *testing.T) {
 		"--priority must be from -100 to 100":        "--priority=101",
 		"--since must be a time such as":             "--since=yesterday",
 		"--until must be a time such as":             "--until=-1h",
-		"must be what an earlier page gave":          "--cursor=x",
 		"must be what an earlier page with the same": "--status=READY --cursor=x",
+		"--cursor must be what an earlier page":      "--cursor=x",
+		"not \"pending.x\"":                          "--status=READY --cursor=pending.x",
 	} {
 		status, stdout, stderr := c.call("", append([]string{"list"}, strings.Fields(args)...)...)
 		if status != 2 || !strings.Contains(stderr, want) || stdout != "" || strings.Count(stderr, "\n") != 1 {
