@@ -27,9 +27,26 @@ import (
 // number of Apps can be open at once.
 func Open(ctx context.Context, cfg Config) (*App, error) {
 	p := &program{own: cfg, opens: true, stdin: strings.NewReader(""), stdout: os.Stdout, stderr: os.Stderr}
-	env, fields, err := p.begin(config.ParseEnvironment(os.Environ()))
+	err := p.load(config.ParseEnvironment(os.Environ()))
+	var app *App
+	if err == nil {
+		app, err = p.assemble(ctx, assembly{})
+	}
+	switch {
+	case err == nil:
+		return app, nil
+	case isUsage(err) && p.sources != nil:
+		return nil, &openError{"server: Open: " + p.sources.Describe(err), err}
+	default:
+		return nil, fmt.Errorf("server: Open: %w%s", err, p.hint(err))
+	}
+}
+
+// load reads the settings of a program without a command line.
+func (p *program) load(process config.Environment) error {
+	env, fields, err := p.begin(process)
 	if err != nil {
-		return nil, fmt.Errorf("server: Open: %w", err)
+		return err
 	}
 	var settings struct{ config.Settings }
 	p.config = &config.Config{Settings: &settings.Settings, Env: env}
@@ -40,21 +57,11 @@ func Open(ctx context.Context, cfg Config) (*App, error) {
 		panic(err) // the settings' own tags are wrong
 	}
 	command, err := p.sources.Parse(parser)
-	if err == nil {
-		err = p.sources.CheckBlank(command)
-	}
-	var app *App
-	if err == nil {
-		p.misspelt = p.sources.Misspelt(cfg.OwnVariables...)
-		app, err = p.assemble(ctx, assembly{})
-	}
-	if isUsage(err) {
-		return nil, &openError{"server: Open: " + p.sources.Describe(err), err}
-	}
 	if err != nil {
-		return nil, fmt.Errorf("server: Open: %w%s", err, p.hint(err))
+		return err
 	}
-	return app, nil
+	p.misspelt = p.sources.Misspelt(p.own.OwnVariables...)
+	return p.sources.CheckBlank(command)
 }
 
 // openError is what is wrong with the settings, in one line.
