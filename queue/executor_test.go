@@ -45,44 +45,46 @@ func TestRunFinishesTheRowWithItsReturnValue(t *testing.T) {
 }
 
 func TestFailureIsTriedAgainUntilNoAttemptIsLeft(t *testing.T) {
-	sys := newSystem(t, setup{}, task(func(ctx context.Context) (any, error) {
-		info, _ := queue.InfoFrom(ctx)
-		return nil, fmt.Errorf("attempt %d: %w", info.Attempt, &fs.PathError{Op: "open", Path: "x", Err: fs.ErrNotExist})
-	}, queue.MaxAttempts(2)))
-	id := sys.enqueue("t", nil)
-	before := time.Now()
-	run := sys.run(id)
-	row := sys.row(id)
-	if run.Outcome != queue.OutcomeFailed || row.Status != queue.StatusReady || row.Attempts != 1 || len(row.Errors) != 1 {
-		t.Fatalf("%s %+v", run.Outcome, row)
-	}
-	if wait := row.RetryAt.Sub(before); wait < time.Second/2 || wait > 3*time.Second || !row.RunAfter.IsZero() {
-		t.Errorf("first retry is %s away (run_after %s), want about a second", wait, row.RunAfter)
-	}
-	e := row.Errors[0]
-	if e.ExceptionClassPath != "*fs.PathError" || e.Message != "attempt 1: open x: file does not exist" || e.Attempt != 1 || e.At.IsZero() {
-		t.Errorf("recorded %+v", e)
-	}
-	if want := "*fmt.wrapError: attempt 1: open x: file does not exist\n*fs.PathError: open x: file does not exist\n*errors.errorString: file does not exist\n"; e.Traceback != want {
-		t.Errorf("chain:\n%swant:\n%s", e.Traceback, want)
-	}
-	// A delivery does not wait for the soft time.
-	run = sys.run(id)
-	row = sys.row(id)
-	if run.Outcome != queue.OutcomeFailed || row.Status != queue.StatusFailed || row.Attempts != 2 || len(row.Errors) != 2 || row.FinishedAt.IsZero() {
-		t.Errorf("%s %+v", run.Outcome, row)
-	}
-	if log := sys.log.String(); !strings.Contains(log, "level=ERROR") || !strings.Contains(log, id.String()) || !strings.Contains(log, "max_attempts=2") {
-		t.Errorf("the last failure is not at error level with its ID: %s", log)
-	}
-	_, err := sys.exec.RunByID(t.Context(), id, queue.RunOptions{})
-	if !errors.Is(err, queue.ErrFinal) {
-		t.Errorf("a further delivery: %v, want ErrFinal", err)
-	}
-	run, err = sys.exec.RunByID(t.Context(), id, queue.RunOptions{AllowRetry: true})
-	if err != nil || run.Row.Attempts != 3 || run.Row.MaxAttempts != 3 || len(run.Row.Errors) != 3 {
-		t.Errorf("operator's retry: %+v, %v", run, err)
-	}
+	synctest.Test(t, func(t *testing.T) {
+		sys := newSystem(t, setup{}, task(func(ctx context.Context) (any, error) {
+			info, _ := queue.InfoFrom(ctx)
+			return nil, fmt.Errorf("attempt %d: %w", info.Attempt, &fs.PathError{Op: "open", Path: "x", Err: fs.ErrNotExist})
+		}, queue.MaxAttempts(2)))
+		id := sys.enqueue("t", nil)
+		before := time.Now()
+		run := sys.run(id)
+		row := sys.row(id)
+		if run.Outcome != queue.OutcomeFailed || row.Status != queue.StatusReady || row.Attempts != 1 || len(row.Errors) != 1 {
+			t.Fatalf("%s %+v", run.Outcome, row)
+		}
+		if wait := row.RetryAt.Sub(before); wait < time.Second || wait > 1100*time.Millisecond || !row.RunAfter.IsZero() {
+			t.Errorf("first retry is %s away (run_after %s), want a second to 1.1 s", wait, row.RunAfter)
+		}
+		e := row.Errors[0]
+		if e.ExceptionClassPath != "*fs.PathError" || e.Message != "attempt 1: open x: file does not exist" || e.Attempt != 1 || e.At.IsZero() {
+			t.Errorf("recorded %+v", e)
+		}
+		if want := "*fmt.wrapError: attempt 1: open x: file does not exist\n*fs.PathError: open x: file does not exist\n*errors.errorString: file does not exist\n"; e.Traceback != want {
+			t.Errorf("chain:\n%swant:\n%s", e.Traceback, want)
+		}
+		// A delivery does not wait for the soft time.
+		run = sys.run(id)
+		row = sys.row(id)
+		if run.Outcome != queue.OutcomeFailed || row.Status != queue.StatusFailed || row.Attempts != 2 || len(row.Errors) != 2 || row.FinishedAt.IsZero() {
+			t.Errorf("%s %+v", run.Outcome, row)
+		}
+		if log := sys.log.String(); !strings.Contains(log, "level=ERROR") || !strings.Contains(log, id.String()) || !strings.Contains(log, "max_attempts=2") {
+			t.Errorf("the last failure is not at error level with its ID: %s", log)
+		}
+		_, err := sys.exec.RunByID(t.Context(), id, queue.RunOptions{})
+		if !errors.Is(err, queue.ErrFinal) {
+			t.Errorf("a further delivery: %v, want ErrFinal", err)
+		}
+		run, err = sys.exec.RunByID(t.Context(), id, queue.RunOptions{AllowRetry: true})
+		if err != nil || run.Row.Attempts != 3 || run.Row.MaxAttempts != 3 || len(run.Row.Errors) != 3 {
+			t.Errorf("operator's retry: %+v, %v", run, err)
+		}
+	})
 }
 
 func TestAttemptsThatEndBadlyAreRecorded(t *testing.T) {
@@ -150,7 +152,7 @@ func TestPanicsStackIsInTheLogToo(t *testing.T) {
 }
 
 func TestTheTasksWordOnWhatFollows(t *testing.T) {
-	inAnHour := time.Now().Add(time.Hour)
+	inAnHour := time.Date(2000, 1, 1, 1, 0, 0, 0, time.UTC) // a bubble begins at midnight
 	for name, c := range map[string]struct {
 		err     error
 		outcome queue.Outcome
@@ -172,47 +174,51 @@ func TestTheTasksWordOnWhatFollows(t *testing.T) {
 		"RetryAt year 0":  {queue.RetryAt(time.Time{}, errors.New("later")), queue.OutcomeRescheduled, func(r *queue.Row) bool { return r.Status == queue.StatusReady }, 1},
 		"RetryAt forever": {queue.RetryAt(inAnHour.AddDate(90000, 0, 0), errors.New("later")), queue.OutcomeRescheduled, func(r *queue.Row) bool { return r.RunAfter.Year() == 9999 }, 0},
 		"Snooze": {queue.Snooze(time.Hour), queue.OutcomeRescheduled, func(r *queue.Row) bool {
-			return r.Status == queue.StatusReady && r.Attempts == 0 && len(r.Errors) == 0 && len(r.WorkerIDs) == 0 && time.Until(r.RunAfter) > 59*time.Minute
+			return r.Status == queue.StatusReady && r.Attempts == 0 && len(r.Errors) == 0 && len(r.WorkerIDs) == 0 && r.RunAfter.Equal(inAnHour)
 		}, 1},
 		"plain error": {errors.New("x"), queue.OutcomeFailed, func(r *queue.Row) bool { return r.Status == queue.StatusReady && !r.RetryAt.IsZero() }, 0},
 	} {
 		t.Run(name, func(t *testing.T) {
-			sent := &recorder{}
-			sys := newSystem(t, setup{dispatch: sent}, task(func(context.Context) (any, error) { return nil, c.err }))
-			id := sys.enqueue("t", nil)
-			run := sys.run(id)
-			if row := sys.row(id); run.Outcome != c.outcome || !c.check(row) {
-				t.Errorf("%s, row %+v", run.Outcome, row)
-			}
-			if n := len(sent.sent()) - 1; n != c.tickets {
-				t.Errorf("%d further tickets, want %d", n, c.tickets)
-			}
-			if c.outcome == queue.OutcomeRescheduled {
-				_, err := sys.exec.RunByID(t.Context(), id, queue.RunOptions{})
-				if name != "RetryAt year 0" && !errors.Is(err, queue.ErrNotDue) {
-					t.Errorf("a delivery before its time: %v, want ErrNotDue", err)
+			synctest.Test(t, func(t *testing.T) {
+				sent := &recorder{}
+				sys := newSystem(t, setup{dispatch: sent}, task(func(context.Context) (any, error) { return nil, c.err }))
+				id := sys.enqueue("t", nil)
+				run := sys.run(id)
+				if row := sys.row(id); run.Outcome != c.outcome || !c.check(row) {
+					t.Errorf("%s, row %+v", run.Outcome, row)
 				}
-			}
+				if n := len(sent.sent()) - 1; n != c.tickets {
+					t.Errorf("%d further tickets, want %d", n, c.tickets)
+				}
+				if c.outcome == queue.OutcomeRescheduled {
+					_, err := sys.exec.RunByID(t.Context(), id, queue.RunOptions{})
+					if name != "RetryAt year 0" && !errors.Is(err, queue.ErrNotDue) {
+						t.Errorf("a delivery before its time: %v, want ErrNotDue", err)
+					}
+				}
+			})
 		})
 	}
 }
 
 func TestArmingThatFailsIsSaidSoThatTheDeliveryComesAgain(t *testing.T) {
-	sent := &recorder{err: errors.New("quota")}
-	sys := newSystem(t, setup{dispatch: sent}, task(func(context.Context) (any, error) { return nil, queue.Snooze(time.Hour) }))
-	id := sys.enqueue("t", nil)
-	if row := sys.row(id); row.DispatchError != "quota" || row.DispatchDueAt.After(time.Now()) {
-		t.Errorf("the failed dispatch is not on the row: %q, due for the sweeper %s", row.DispatchError, row.DispatchDueAt)
-	}
-	if run := sys.run(id); run.Outcome != queue.OutcomeRescheduled || run.DispatchErr == nil {
-		t.Errorf("%+v", run)
-	}
-	if _, err := sys.exec.RunByID(t.Context(), id, queue.RunOptions{}); !errors.Is(err, queue.ErrNotArmed) {
-		t.Errorf("early delivery: %v, want ErrNotArmed", err)
-	}
-	if !strings.Contains(sys.log.String(), "dispatch failed") {
-		t.Error("not in the log")
-	}
+	synctest.Test(t, func(t *testing.T) {
+		sent := &recorder{err: errors.New("quota")}
+		sys := newSystem(t, setup{dispatch: sent}, task(func(context.Context) (any, error) { return nil, queue.Snooze(time.Hour) }))
+		id := sys.enqueue("t", nil)
+		if row := sys.row(id); row.DispatchError != "quota" || row.DispatchDueAt.After(time.Now()) {
+			t.Errorf("the failed dispatch is not on the row: %q, due for the sweeper %s", row.DispatchError, row.DispatchDueAt)
+		}
+		if run := sys.run(id); run.Outcome != queue.OutcomeRescheduled || run.DispatchErr == nil {
+			t.Errorf("%+v", run)
+		}
+		if _, err := sys.exec.RunByID(t.Context(), id, queue.RunOptions{}); !errors.Is(err, queue.ErrNotArmed) {
+			t.Errorf("early delivery: %v, want ErrNotArmed", err)
+		}
+		if !strings.Contains(sys.log.String(), "dispatch failed") {
+			t.Error("not in the log")
+		}
+	})
 }
 
 func TestEarlyDeliveryIsArmedAgain(t *testing.T) {
