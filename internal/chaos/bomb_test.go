@@ -7,14 +7,14 @@ import (
 	"testing"
 	"time"
 
-	"github.com/claimcheck-go/claimcheck/internal/chaos/books"
+	"github.com/claimcheck-go/claimcheck/internal/chaos/ledger"
 	"github.com/claimcheck-go/claimcheck/internal/chaos/tasks"
 	"github.com/claimcheck-go/claimcheck/queue"
 )
 
-// TestABombHurtsOnlyItself: a task kills its process, time and again, among brief
-// tasks that are claimed ahead and long ones that fill slots. Its neighbours lose
-// an attempt when they were running, and one at most by having waited: all succeed.
+// A task kills its process repeatedly, among brief tasks that are prefetched and long
+// ones that fill slots. Other tasks lose an attempt if they were running, and at most
+// one if they were prefetched: all succeed.
 func TestABombHurtsOnlyItself(t *testing.T) {
 	for name, open := range map[string]func(*testing.T) *site{
 		"SQLite":     newSQLite,
@@ -47,7 +47,7 @@ func TestABombHurtsOnlyItself(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			for _, v := range judge(entries) {
+			for _, v := range validate(entries) {
 				t.Errorf("broken: %+v", v)
 			}
 		})
@@ -57,7 +57,7 @@ func TestABombHurtsOnlyItself(t *testing.T) {
 // enqueueBombs enqueues bombs among brief and long tasks.
 func enqueueBombs(t *testing.T, s *site, bombs int) {
 	t.Helper()
-	database, err := books.Open(t.Context(), s.url)
+	database, err := ledger.Open(t.Context(), s.url)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -73,7 +73,7 @@ func enqueueBombs(t *testing.T, s *site, bombs int) {
 		}
 	}
 	for range bombs {
-		add(300, tasks.Plain.Name(), 0) // of which the process learns that tasks are brief
+		add(300, tasks.Plain.Name(), 0) // from which the process learns that tasks are brief
 		add(4, tasks.Long.Name(), 300)
 		add(1, tasks.Bomb.Name(), 0)
 		add(100, tasks.Plain.Name(), 0)
@@ -93,7 +93,7 @@ func (w *worker) runUntilAllEnded(t *testing.T, s *site) (deaths int) {
 	defer tick.Stop()
 	for ctx.Err() == nil {
 		up := true
-		if err := w.start(); err != nil { // it died before it could say where it serves
+		if err := w.start(); err != nil { // it died before it printed its address
 			deaths++
 			up = false
 		}

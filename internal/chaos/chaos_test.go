@@ -4,11 +4,11 @@ import (
 	"testing"
 	"time"
 
-	"github.com/claimcheck-go/claimcheck/internal/chaos/books"
+	"github.com/claimcheck-go/claimcheck/internal/chaos/ledger"
 )
 
-// connections is how many a worker keeps to its database.
-const connections = books.Conns
+// connections is the number of a worker's connections to its database.
+const connections = ledger.Conns
 
 func TestChaosPostgres(t *testing.T) {
 	o := newOptions(t, 20*time.Second, postgresShare)
@@ -20,8 +20,8 @@ func TestChaosMariaDB(t *testing.T) {
 	start(t, o, newMariaDB(t, o), 3).execute().report(t)
 }
 
-// TestChaosSQLite runs one process, which is its own database and its own
-// dispatcher: the faults of networks, and of Cloud Tasks, do not exist there.
+// TestChaosSQLite runs one process, which contains its database and its dispatcher:
+// there are no faults of networks or of Cloud Tasks.
 func TestChaosSQLite(t *testing.T) {
 	o := newOptions(t, 10*time.Second, sqliteShare)
 	start(t, o, newSQLite(t), 1).execute().report(t)

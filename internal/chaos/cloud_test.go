@@ -12,7 +12,7 @@ import (
 	"github.com/claimcheck-go/claimcheck/cloudtasks/cloudtaskstest"
 )
 
-// account is who Cloud Tasks signs as.
+// account is the account of Cloud Tasks' tokens.
 const account = "tasks@chaos.iam.gserviceaccount.com"
 
 // cloud is the fake Cloud Tasks of one run.
@@ -23,7 +23,7 @@ type cloud struct {
 	certs *httptest.Server
 }
 
-// cloudFaults happen to one call in twenty, each.
+// cloudFaults each happen to one call in twenty.
 var cloudFaults = map[cloudtaskstest.Fault]float64{
 	cloudtaskstest.Duplicate: 0.05, cloudtaskstest.LoseAnswer: 0.05,
 	cloudtaskstest.RefuseCreate: 0.05, cloudtaskstest.StoreAndFail: 0.05,
@@ -60,7 +60,7 @@ func newCloud(t *testing.T, seed uint64) *cloud {
 	return c
 }
 
-// outage makes Cloud Tasks refuse everything, or ends that.
+// outage makes Cloud Tasks refuse all calls, or ends that.
 func (c *cloud) outage(refuse bool) {
 	rates := cloudFaults
 	if refuse {

@@ -1,22 +1,22 @@
-// Package chaos holds the chaos run: real worker processes over a real database
-// and a fake Cloud Tasks, while everything that can fail does, and an account of
-// every transition afterwards that must come out even.
+// Package chaos contains the chaos run: real worker processes with a real database and
+// a fake Cloud Tasks, while everything that can fail does, and a validation of every
+// transition afterwards.
 //
-// The run is a test. What it is made of:
+// The run is a test. Its parts are:
 //
-//   - worker: the program that is started several times, killed, stopped and
-//     woken up again; tasks and books are what it works on;
+//   - worker: the program that runs in several processes, which are killed, stopped
+//     and continued; packages tasks and ledger are its work;
 //   - proxy: cuts connections to the database, also between a commit and its
 //     acknowledgement;
-//   - front: one address for Cloud Tasks and producers, behind which the workers
-//     come and go;
-//   - an audit table, which a trigger in the database writes, of every
-//     transition of every row;
-//   - judge: the rules that the audit must keep to, and the figures that must
-//     agree with one another.
+//   - front: one address for Cloud Tasks and producers, in front of the workers that
+//     are up;
+//   - an audit table of every transition of every row, which a trigger in the database
+//     writes;
+//   - validate: the rules that the audit must satisfy; settle compares it with the
+//     rows, the ledger and the answers.
 //
 // A run prints its seed. The same seed makes the same choice of faults, as far as
-// timing lets it. `make chaos` runs it on all databases; further flags stand in
-// options_test.go. The mutations take one guard of the product away at a time,
-// and a run that does not notice has failed.
+// timing permits. `make chaos` runs it on all databases; options_test.go declares
+// further flags. The mutations remove one guard of the product at a time, and a run
+// that does not detect it has failed.
 package chaos

@@ -9,11 +9,11 @@ import (
 	"time"
 )
 
-// fault is one kind of thing that goes wrong. strike makes it happen; what it
-// takes longer to undo goes on in wg.
+// fault is one kind of fault. strike causes it; a goroutine of wg undoes what lasts
+// longer.
 type fault struct {
 	name   string
-	weight int // how often it comes in one deck
+	weight int // how often it occurs in one round
 	strike func(r *run, random *rand.Rand, wg *sync.WaitGroup)
 }
 
@@ -35,7 +35,7 @@ var networkFaults = []fault{
 	{"locked rows", 1, (*run).lock},
 }
 
-// faults are those that exist at the run's site, and that it is to have.
+// faults returns the faults that exist at the run's site and that the options allow.
 func (r *run) faults() []fault {
 	all := processFaults
 	if r.site.proxy != nil {
@@ -47,11 +47,11 @@ func (r *run) faults() []fault {
 	return slices.DeleteFunc(slices.Clone(all), func(f fault) bool { return !slices.Contains(r.options.only, f.name) })
 }
 
-// strike lets faults happen: from a shuffled deck in which each is as often as it
-// weighs, then from the next deck, as long as the options say. The first deck is
-// played to its end, and if something that must happen has not by the end of the
-// time, more decks are, for as long again or a minute: a busy machine does little
-// in ten seconds. Ending ctx ends it at once.
+// strike causes faults in rounds. A round is a shuffled list in which each fault occurs
+// as often as its weight says. The first round is always completed. If a fault that must
+// happen has not happened after the options' duration, more rounds follow, for as long
+// again or a minute: a busy machine does little in ten seconds. strike returns when ctx
+// ends.
 func (r *run) strike(ctx context.Context) {
 	random := r.options.random(1)
 	var wg sync.WaitGroup
@@ -68,12 +68,12 @@ func (r *run) strike(ctx context.Context) {
 	}
 	tick := time.NewTicker(pause)
 	defer tick.Stop()
-	began, most := time.Now(), r.options.duration+max(r.options.duration, time.Minute)
+	began, limit := time.Now(), r.options.duration+max(r.options.duration, time.Minute)
 	for round := 0; ; round++ {
 		random.Shuffle(len(deck), func(i, j int) { deck[i], deck[j] = deck[j], deck[i] })
 		for _, f := range deck {
 			spent := time.Since(began)
-			if round > 0 && spent > r.options.duration && (spent > most || r.complete(ctx)) {
+			if round > 0 && spent > r.options.duration && (spent > limit || r.complete(ctx)) {
 				return
 			}
 			select {
@@ -86,8 +86,8 @@ func (r *run) strike(ctx context.Context) {
 	}
 }
 
-// victim waits for one of some workers that no other fault has hold of, and
-// prefers a random one. It is the fault's until busy is unlocked.
+// victim waits for a worker that no other fault uses, and prefers a random one. The
+// worker belongs to the fault until busy is unlocked.
 func victim(workers []*worker, random *rand.Rand) *worker {
 	first := random.IntN(len(workers))
 	for {
@@ -96,7 +96,7 @@ func victim(workers []*worker, random *rand.Rand) *worker {
 				return w
 			}
 		}
-		time.Sleep(10 * time.Millisecond) // the others are about to let go
+		time.Sleep(10 * time.Millisecond) // another fault is about to end
 	}
 }
 
@@ -118,11 +118,11 @@ func (r *run) terminate(random *rand.Rand, wg *sync.WaitGroup) {
 
 // replace ends a worker by a signal and starts another in its place.
 func (r *run) replace(name string, signal syscall.Signal, random *rand.Rand, wg *sync.WaitGroup) {
-	mortal := r.workers
-	if r.elder() != nil {
-		mortal = mortal[1:]
+	candidates := r.workers
+	if r.survivor() != nil {
+		candidates = candidates[1:]
 	}
-	w := victim(mortal, random)
+	w := victim(candidates, random)
 	r.tally.add(name, 1)
 	wg.Go(func() {
 		defer w.busy.Unlock()
@@ -131,8 +131,8 @@ func (r *run) replace(name string, signal syscall.Signal, random *rand.Rand, wg 
 	})
 }
 
-// pause stops a worker for longer than its leases last, and lets it go on: what
-// it was doing is somebody else's by then.
+// pause stops a worker for longer than its leases, and continues it: other workers have
+// its tasks by then.
 func (r *run) pause(random *rand.Rand, wg *sync.WaitGroup) {
 	w := victim(r.workers, random)
 	r.tally.add("SIGSTOP past the lease", 1)
@@ -145,15 +145,15 @@ func (r *run) pause(random *rand.Rand, wg *sync.WaitGroup) {
 	})
 }
 
-// crash is not undone beside other faults, but here: the next one strikes a
-// database that has just come back.
+// crash restarts the database before it returns, so that the next fault strikes one
+// that has just recovered.
 func (r *run) crash(*rand.Rand, *sync.WaitGroup) {
 	r.site.crash()
 	r.tally.add("database crash", 1)
 }
 
 func (r *run) endSessions(random *rand.Rand, _ *sync.WaitGroup) {
-	ctx, cancel := context.WithTimeout(context.Background(), patience)
+	ctx, cancel := context.WithTimeout(context.Background(), frontTimeout)
 	defer cancel()
 	n, err := r.site.terminate(ctx, 5, random)
 	if err == nil {
@@ -169,15 +169,15 @@ func (r *run) blackhole(random *rand.Rand, _ *sync.WaitGroup) {
 	r.tally.add("blackhole", r.site.proxy.Blackhole(0.5, r.options.lease*4/3, random))
 }
 
-// cut is counted by the proxy, which knows when it has happened.
+// cut is counted by the proxy, when it happens.
 func (r *run) cut(*rand.Rand, *sync.WaitGroup) { r.site.proxy.CutAfterCommit(4) }
 
-// lock keeps a tenth of the live rows locked for a while, as a forgotten transaction
-// of an operator does. All others must go on.
+// lock keeps some of the unfinished rows locked for a while, like a forgotten transaction
+// of an operator. All other rows must make progress.
 func (r *run) lock(random *rand.Rand, wg *sync.WaitGroup) {
-	pause := r.options.lease + time.Duration(random.Int64N(int64(r.options.lease))) // random is not for the goroutine
+	pause := r.options.lease + time.Duration(random.Int64N(int64(r.options.lease))) // random is not safe for the goroutine
 	wg.Go(func() {
-		ctx, cancel := context.WithTimeout(context.Background(), 2*r.options.lease+patience)
+		ctx, cancel := context.WithTimeout(context.Background(), 2*r.options.lease+frontTimeout)
 		defer cancel()
 		tx, err := r.site.db.BeginTx(ctx, nil)
 		if err != nil {
@@ -198,7 +198,7 @@ func (r *run) lock(random *rand.Rand, wg *sync.WaitGroup) {
 	})
 }
 
-// refuse makes Cloud Tasks refuse everything for longer than an enqueue waits.
+// refuse makes Cloud Tasks refuse all calls for longer than an enqueue waits.
 func (r *run) refuse(_ *rand.Rand, wg *sync.WaitGroup) {
 	r.tally.add("Cloud Tasks outage", 1)
 	r.cloud.outage(true)

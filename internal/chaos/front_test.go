@@ -12,21 +12,21 @@ import (
 	"time"
 )
 
-// front is one address for many workers: it passes requests on to them in turn.
+// front is one address for many workers: it forwards requests to them in turn.
 type front struct {
 	*httptest.Server
 	transport *http.Transport
 
 	mu      sync.Mutex
 	workers []string          // their URLs; empty while one is down
-	next    int               // whose turn it is
-	ends    map[string]string // what answers said has become of tasks for good
-	refused int               // answers that said that a claim was lost
+	next    int               // the worker of the next request
+	ends    map[string]string // the final statuses that answers reported, by task
+	refused int               // answers that reported a lost claim
 }
 
-// patience is how long the front waits for an answer, as a platform's request
+// frontTimeout is how long the front waits for an answer, as a platform's request
 // timeout does.
-const patience = 4 * time.Second
+const frontTimeout = 4 * time.Second
 
 func newFront(workers int) *front {
 	f := &front{workers: make([]string, workers), ends: make(map[string]string), transport: &http.Transport{MaxIdleConnsPerHost: 50}}
@@ -34,14 +34,14 @@ func newFront(workers int) *front {
 	return f
 }
 
-// set says where a worker is.
+// set sets the address of a worker; an empty one means that it is down.
 func (f *front) set(worker int, url string) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	f.workers[worker] = url
 }
 
-// turn is the worker whose turn it is; empty when all are down.
+// turn returns the address of the next worker; empty when all are down.
 func (f *front) turn() string {
 	f.mu.Lock()
 	defer f.mu.Unlock()
@@ -60,7 +60,7 @@ func (f *front) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		w.WriteHeader(http.StatusBadGateway)
 		return
 	}
-	f.note(body)
+	f.record(body)
 	for name, values := range header {
 		w.Header()[name] = values
 	}
@@ -68,9 +68,9 @@ func (f *front) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	_, _ = w.Write(body)
 }
 
-// forward makes the same request of a worker.
+// forward sends the request to a worker.
 func (f *front) forward(r *http.Request) (status int, header http.Header, body []byte, err error) {
-	ctx, cancel := context.WithTimeout(r.Context(), patience)
+	ctx, cancel := context.WithTimeout(r.Context(), frontTimeout)
 	defer cancel()
 	sent, err := io.ReadAll(r.Body)
 	if err != nil {
@@ -90,8 +90,8 @@ func (f *front) forward(r *http.Request) (status int, header http.Header, body [
 	return response.StatusCode, response.Header, body, err
 }
 
-// note remembers what an answer promises: a row that was said to have ended, did.
-func (f *front) note(body []byte) {
+// record stores the final status that an answer reports, which the row must have.
+func (f *front) record(body []byte) {
 	var answer struct {
 		Reason    string
 		Executed  bool

@@ -11,7 +11,7 @@ import (
 
 	"github.com/google/uuid"
 
-	"github.com/claimcheck-go/claimcheck/internal/chaos/books"
+	"github.com/claimcheck-go/claimcheck/internal/chaos/ledger"
 	"github.com/claimcheck-go/claimcheck/internal/chaos/tasks"
 	"github.com/claimcheck-go/claimcheck/queue"
 )
@@ -24,12 +24,12 @@ func TestNoTaskIsLostWithTheAnswerToItsClaim(t *testing.T) {
 			s := open(t, options{})
 			ctx, cancel := context.WithTimeout(t.Context(), 2*time.Minute)
 			defer cancel()
-			database, err := books.Open(ctx, s.url)
+			database, err := ledger.Open(ctx, s.url)
 			if err != nil {
 				t.Fatal(err)
 			}
 			defer database.Close()
-			runner := &tasks.Runner{Worker: "w", Books: database}
+			runner := &tasks.Runner{Worker: "w", Ledger: database}
 			client, err := queue.NewClient(queue.Config{Store: database.Store, Registry: runner.Registry(), Logger: slog.New(slog.DiscardHandler)})
 			if err != nil {
 				t.Fatal(err)
@@ -85,7 +85,7 @@ func TestNoTaskIsLostWithTheAnswerToItsClaim(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			for _, v := range judge(entries) {
+			for _, v := range validate(entries) {
 				t.Errorf("broken: %+v", v)
 			}
 			hurried, cancelNow := context.WithCancel(ctx)

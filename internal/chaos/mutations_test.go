@@ -15,21 +15,21 @@ import (
 
 var mutationsFlag = flag.Bool("chaos.mutations", false, "run all mutations, not only the fastest")
 
-// mutation is the product without one of its guards. A run must notice.
+// mutation is the product without one of its guards, which a run must detect.
 type mutation struct {
 	name   string
-	fast   bool                            // noticed within seconds, so that every run of the tests can afford it
-	breaks []string                        // the rules of which it must break one; none: it breaks nothing
+	fast   bool                            // detected within seconds, so that every test run includes it
+	breaks []string                        // the rules of which it must break one; none: it breaks no rule
 	site   func(*testing.T, options) *site // nil: PostgreSQL
 	edits  []mutate.Edit
 	change func(*options)
 }
 
-// zombies makes a run all about workers that wake up when their tasks are
-// somebody else's, and end them all the same.
+// zombies configures a run with workers that continue after their claims are lost, and
+// end the tasks nevertheless.
 func zombies(o *options) {
 	o.only = []string{"SIGSTOP past the lease"}
-	o.mixture, o.rate = []kind{{tasks.Stubborn.Name(), 100, 3000}}, 6 // more would take all slots
+	o.mixture, o.rate = []kind{{tasks.Stubborn.Name(), 100, 3000}}, 6 // more would occupy all slots
 }
 
 var mutations = []mutation{
@@ -142,11 +142,11 @@ func TestMutationsFitTheSource(t *testing.T) {
 	}
 }
 
-// longestMutation is how long a run may need to notice.
+// longestMutation is how long a run may take to detect a mutation.
 const longestMutation = time.Minute
 
-// TestMutations shows that the run notices when a guard is gone: each mutation
-// must break a rule, and the product as it is none.
+// TestMutations shows that the run detects a missing guard: each mutation must break a
+// rule, and the unchanged product none.
 func TestMutations(t *testing.T) {
 	var results strings.Builder
 	for i, m := range mutations {
@@ -162,7 +162,7 @@ func TestMutations(t *testing.T) {
 	t.Logf("mutations:\n%s", &results)
 }
 
-// run runs the mutated product until a rule is broken, and says which.
+// run runs the mutated product until a rule is broken, and returns which.
 func (m mutation) run(t *testing.T, number int) string {
 	o := newOptions(t, longestMutation, 0)
 	o.duration, o.impatient, o.soak = longestMutation, true, false
@@ -193,6 +193,6 @@ func (m mutation) run(t *testing.T, number int) string {
 			return fmt.Sprintf("breaks %q", x.rule)
 		}
 	}
-	t.Errorf("the run did not notice (-chaos.seed=%d); broken: %+v", o.seed, broken)
-	return "NOT NOTICED"
+	t.Errorf("the run did not detect it (-chaos.seed=%d); broken: %+v", o.seed, broken)
+	return "NOT DETECTED"
 }

@@ -13,10 +13,9 @@ import (
 	"github.com/claimcheck-go/claimcheck/queue"
 )
 
-// age stands for the passing of time: a READY row is given minutes until the
-// sweeper dispatches it again, and a run has not got them. So every second its
-// time comes two minutes nearer. Rows that somebody has locked are passed over:
-// time waits for nobody, and nobody must wait for it.
+// age simulates the passing of time: the sweeper dispatches a READY row again after
+// minutes, which a run does not have. So every second moves its time two minutes
+// nearer. age skips locked rows, and holds its own locks briefly.
 func (r *run) age(ctx context.Context) {
 	tx, err := r.site.db.BeginTx(ctx, nil)
 	if err != nil {
@@ -50,7 +49,7 @@ func (r *run) sweepByGo(ctx context.Context) {
 	}
 }
 
-// cancelOne cancels one of the latest tasks, whatever it is doing.
+// cancelOne cancels one of the latest tasks in any status.
 func (r *run) cancelOne(_ context.Context, random *rand.Rand) {
 	id := r.promises.recent(random)
 	if id == uuid.Nil {
@@ -62,12 +61,12 @@ func (r *run) cancelOne(_ context.Context, random *rand.Rand) {
 	}
 }
 
-// requeue does what an operator does who sees tasks hang.
+// requeue does what an operator does about tasks that hang.
 func (r *run) requeue(ctx context.Context) {
 	if r.client == nil {
 		return
 	}
-	ctx, cancel := context.WithTimeout(ctx, patience)
+	ctx, cancel := context.WithTimeout(ctx, frontTimeout)
 	defer cancel()
 	_, err := r.client.Requeue(ctx, queue.RequeueRequest{OlderThan: r.options.lease + time.Second})
 	if err == nil {

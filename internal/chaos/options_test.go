@@ -11,12 +11,12 @@ var (
 	seedFlag     = flag.Uint64("chaos.seed", 0, "seed of the choice of faults and tasks; 0 draws one")
 	durationFlag = flag.Duration("chaos.duration", 0, "how long faults strike on PostgreSQL (half of it on MariaDB, a quarter on SQLite); 0 is a short time that fits into the other tests")
 	rateFlag     = flag.Float64("chaos.rate", 100, "tasks that the producers try to enqueue in a second")
-	soakFlag     = flag.Duration("chaos.soak", 0, "how long all databases together are put to a soak: commits forced to disk, and a worker that lives through it whose memory must stay flat")
+	soakFlag     = flag.Duration("chaos.soak", 0, "duration of a soak of all databases together: commits are forced to disk, and one worker is never ended, whose memory must not grow")
 	raceFlag     = flag.Bool("chaos.race", false, "build the workers with the race detector")
 	logsFlag     = flag.String("chaos.logs", "", "directory for the logs of the workers; none are kept without it")
 )
 
-// options are what one run is told.
+// options configure one run.
 type options struct {
 	seed     uint64
 	duration time.Duration // how long faults strike
@@ -31,12 +31,12 @@ type options struct {
 	noSweeper    bool
 	workersSweep bool          // and not this process beside them, which is never mutated
 	lazyCommits  bool          // PostgreSQL: synchronous_commit is off
-	impatient    bool          // judge while it runs, and end at the first violation
+	impatient    bool          // validate during the run, and end it at the first violation
 	only         []string      // faults; empty: all
-	pace         time.Duration // between two faults; 0: as fits the duration
+	pace         time.Duration // between two faults; 0: derived from the duration
 }
 
-// The parts that the databases have of the durations in the flags.
+// The databases' shares of the durations in the flags.
 const (
 	postgresShare = 1.0
 	mariaDBShare  = 0.5
@@ -44,8 +44,8 @@ const (
 	allShares     = postgresShare + mariaDBShare + sqliteShare
 )
 
-// newOptions are those of the flags. short is how long the run is beside other
-// tests, and share its part of the durations in the flags.
+// newOptions returns the options that the flags set. short is the duration of a run among
+// other tests, and share its part of the durations in the flags.
 func newOptions(t *testing.T, short time.Duration, share float64) options {
 	t.Helper()
 	o := options{
@@ -64,6 +64,6 @@ func newOptions(t *testing.T, short time.Duration, share float64) options {
 	return o
 }
 
-// random is a source of choices of its own for each part of a run, so that how
-// often one part asks changes nothing for the others.
+// random returns a source of random choices for one part of a run, so that the number of
+// its choices does not affect the other parts.
 func (o options) random(part uint64) *rand.Rand { return rand.New(rand.NewPCG(o.seed, part)) }

@@ -52,8 +52,8 @@ func workerProgram(t *testing.T) string {
 	return program
 }
 
-// worker is one of the processes, which is started again each time that it has
-// ended. One fault at a time may have hold of it.
+// worker is one of the processes, which is restarted each time that it has ended. One
+// fault at a time may use it.
 type worker struct {
 	name    string
 	program string
@@ -67,8 +67,8 @@ type worker struct {
 	command *exec.Cmd
 	stdin   io.Closer     // when it closes, the process ends
 	ended   chan struct{} // closed when the process has
-	leaving bool          // it has been told to end
-	lost    []string      // why it ended without having been told
+	leaving bool          // it was signalled to end
+	lost    []string      // why it ended without a signal
 }
 
 // start starts the process and waits until it serves.
@@ -77,7 +77,7 @@ func (w *worker) start() error {
 	// In a group of its own: if the test dies while it is stopped, the kernel
 	// hangs up on it.
 	command.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
-	command.Env = append(os.Environ(), "GORACE=halt_on_error=1") // a race is an end that nobody asked for
+	command.Env = append(os.Environ(), "GORACE=halt_on_error=1") // a race ends the process
 	stdin, err := command.StdinPipe()
 	if err != nil {
 		return err
@@ -86,8 +86,8 @@ func (w *worker) start() error {
 	if err != nil {
 		return err
 	}
-	said := &tail{}
-	if command.Stderr, err = said.open(w.name); err != nil {
+	output := &tail{}
+	if command.Stderr, err = output.open(w.name); err != nil {
 		return err
 	}
 	if err := command.Start(); err != nil {
@@ -100,17 +100,17 @@ func (w *worker) start() error {
 	line, _ := bufio.NewReader(stdout).ReadString('\n')
 	go func() {
 		_ = command.Wait()
-		said.close()
+		output.close()
 		w.mu.Lock()
 		if !w.leaving {
-			w.lost = append(w.lost, fmt.Sprintf("%s: %s\n%s", w.name, command.ProcessState, said))
+			w.lost = append(w.lost, fmt.Sprintf("%s: %s\n%s", w.name, command.ProcessState, output))
 		}
 		w.mu.Unlock()
 		close(ended)
 	}()
 	if line == "" {
 		<-ended
-		return fmt.Errorf("%s does not start: %s\n%s", w.name, command.ProcessState, said)
+		return fmt.Errorf("%s does not start: %s\n%s", w.name, command.ProcessState, output)
 	}
 	w.front.set(w.number, strings.TrimSpace(line))
 	return nil
@@ -121,7 +121,7 @@ func (w *worker) signal(signal syscall.Signal) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	if w.command != nil {
-		_ = w.command.Process.Signal(signal) // one that has gone needs none
+		_ = w.command.Process.Signal(signal) // the process may have ended
 	}
 }
 
@@ -145,14 +145,14 @@ func (w *worker) end(signal syscall.Signal) {
 	_ = w.stdin.Close()
 }
 
-// figures are what the process uses.
-type figures struct{ Goroutines, Descriptors, Resident int }
+// usage is what the process uses.
+type usage struct{ Goroutines, Descriptors, Resident int }
 
-func (w *worker) figures() (f figures, err error) {
+func (w *worker) usage() (f usage, err error) {
 	w.front.mu.Lock()
 	url := w.front.workers[w.number]
 	w.front.mu.Unlock()
-	response, err := (&http.Client{Timeout: 2 * time.Second, Transport: &http.Transport{DisableKeepAlives: true}}).Get(url + "/debug/figures")
+	response, err := (&http.Client{Timeout: 2 * time.Second, Transport: &http.Transport{DisableKeepAlives: true}}).Get(url + "/debug/usage")
 	if err != nil {
 		return f, err
 	}
@@ -160,8 +160,7 @@ func (w *worker) figures() (f figures, err error) {
 	return f, json.NewDecoder(response.Body).Decode(&f)
 }
 
-// tail keeps the end of what a process says, and all of it in a file if that is
-// asked for.
+// tail keeps the end of a process's output, and all of it in a file if a flag says so.
 type tail struct {
 	mu   sync.Mutex
 	text []byte
@@ -178,9 +177,9 @@ func (l *tail) open(name string) (_ *tail, err error) {
 func (l *tail) Write(p []byte) (int, error) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	const most = 8 << 10
+	const limit = 8 << 10
 	l.text = append(l.text, p...)
-	l.text = l.text[max(0, len(l.text)-most):]
+	l.text = l.text[max(0, len(l.text)-limit):]
 	if l.file != nil {
 		return l.file.Write(p)
 	}

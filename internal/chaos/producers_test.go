@@ -17,10 +17,10 @@ import (
 	"github.com/claimcheck-go/claimcheck/queue"
 )
 
-// promise is what a producer was told about one task.
+// promise is what a producer knows about one task.
 type promise struct {
 	task       string
-	acked      bool // it was told that the task is stored
+	acked      bool // the task was acknowledged as stored
 	business   bool // enqueued in a transaction of the business
 	rolledBack bool // which was rolled back
 }
@@ -41,7 +41,7 @@ func (p *promises) set(id uuid.UUID, what promise) {
 	p.all[id] = what
 }
 
-// recent is one of the tasks enqueued last, or uuid.Nil.
+// recent returns one of the tasks enqueued last, or uuid.Nil.
 func (p *promises) recent(random *rand.Rand) uuid.UUID {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -67,8 +67,7 @@ type request struct {
 	delay time.Duration
 }
 
-// kind is how often a task is enqueued, of a hundred, and how long it takes at
-// most.
+// kind is the percentage of a task among those enqueued, and its longest duration.
 type kind struct {
 	name   string
 	weight int
@@ -78,7 +77,7 @@ type kind struct {
 // mixture is what is enqueued.
 var mixture = []kind{
 	{tasks.Ledger.Name(), 40, 100}, {tasks.Plain.Name(), 11, 40}, {tasks.Long.Name(), 8, 2000}, {tasks.Flaky.Name(), 10, 20},
-	{tasks.Stubborn.Name(), 12, 1200}, {tasks.Patient.Name(), 8, 500}, {tasks.Poison.Name(), 3, 20}, {tasks.Once.Name(), 8, 1500},
+	{tasks.Stubborn.Name(), 12, 1200}, {tasks.Rescheduling.Name(), 8, 500}, {tasks.Poison.Name(), 3, 20}, {tasks.Once.Name(), 8, 1500},
 }
 
 // next draws a task.
@@ -133,7 +132,7 @@ func (p *producer) rest(ctx context.Context, d time.Duration) {
 	}
 }
 
-// refusedError is an answer that will not change.
+// refusedError is an answer that a repetition would not change.
 type refusedError struct {
 	status int
 	text   string
@@ -161,7 +160,7 @@ func (p *producer) byHTTP(r request) error {
 
 // byGo enqueues with a client of this process.
 func (p *producer) byGo(r request) error {
-	ctx, cancel := context.WithTimeout(context.Background(), patience)
+	ctx, cancel := context.WithTimeout(context.Background(), frontTimeout)
 	defer cancel()
 	_, err := p.run.client.Enqueue(ctx, r.name, r.args, r.enqueueOptions()...)
 	return err
@@ -175,10 +174,10 @@ func (r request) enqueueOptions() []queue.Option {
 	return options
 }
 
-// sell enqueues tasks in transactions of the business until ctx ends, some of
-// which it rolls back. It repeats none: whether one with an unknown end took
-// place is for the order and the task to agree on.
-func (p *producer) sell(ctx context.Context) {
+// produceInTx enqueues tasks in transactions of the business until ctx ends, some of
+// which it rolls back. It repeats none: if the outcome of one is unknown, the order and
+// the task must agree.
+func (p *producer) produceInTx(ctx context.Context) {
 	for ctx.Err() == nil {
 		r := p.next()
 		rollBack := p.random.IntN(4) == 0
@@ -190,12 +189,12 @@ func (p *producer) sell(ctx context.Context) {
 	}
 }
 
-// order writes one order with its task; follow dispatches the task at once,
-// which is the sweeper's otherwise.
+// order writes one order with its task; with follow it dispatches the task at once,
+// else the sweeper does.
 func (p *producer) order(r request, rollBack, follow bool) error {
-	ctx, cancel := context.WithTimeout(context.Background(), patience)
+	ctx, cancel := context.WithTimeout(context.Background(), frontTimeout)
 	defer cancel()
-	tx, err := p.run.books.Begin(ctx)
+	tx, err := p.run.ledger.Begin(ctx)
 	if err != nil {
 		return err
 	}
@@ -222,7 +221,7 @@ func (p *producer) order(r request, rollBack, follow bool) error {
 	return err
 }
 
-var errRolledBack = errors.New("the business has changed its mind")
+var errRolledBack = errors.New("rolled back")
 
 // post sends a request to the front.
 func (r *run) post(path string, body any) (status int, text string, err error) {

@@ -13,12 +13,12 @@ import (
 	"github.com/google/uuid"
 
 	"github.com/claimcheck-go/claimcheck/cloudtasks"
-	"github.com/claimcheck-go/claimcheck/internal/chaos/books"
+	"github.com/claimcheck-go/claimcheck/internal/chaos/ledger"
 	"github.com/claimcheck-go/claimcheck/internal/chaos/tasks"
 	"github.com/claimcheck-go/claimcheck/queue"
 )
 
-// run is one run under way.
+// run is the state of one run.
 type run struct {
 	t       *testing.T
 	options options
@@ -26,33 +26,33 @@ type run struct {
 	cloud   *cloud // nil where tasks run in the workers themselves
 	front   *front
 	workers []*worker
-	books   *books.Books  // of producers in this process; nil without Cloud Tasks
-	client  *queue.Client // likewise
+	ledger  *ledger.Ledger // of producers in this process; nil without Cloud Tasks
+	client  *queue.Client  // likewise
 	http    *http.Client
 
 	promises promises
 	tally    tally
-	baseline []figures // of the workers, before the load
-	samples  []figures // of the elder
+	baseline []usage // of the workers, before the load
+	samples  []usage // of the survivor
 
 	mu         sync.Mutex
-	violations []violation // that were noticed under way
-	caught     []violation // what an impatient run was stopped for
+	violations []violation // that were noticed during the run
+	caught     []violation // for which an impatient run was stopped
 }
 
-// broken notes a violation that was noticed under way.
+// broken records a violation that was noticed during the run.
 func (r *run) broken(rule string, id uuid.UUID, text string) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	r.violations = append(r.violations, violation{rule: rule, id: id.String(), text: text})
 }
 
-// start starts all that a run needs. The test's end ends it.
+// start starts the parts of a run, until the end of the test.
 func start(t *testing.T, o options, s *site, workers int) *run {
 	t.Helper()
 	r := &run{
 		t: t, options: o, site: s, front: newFront(workers),
-		http:     &http.Client{Timeout: patience + time.Second, Transport: &http.Transport{MaxIdleConnsPerHost: 20}},
+		http:     &http.Client{Timeout: frontTimeout + time.Second, Transport: &http.Transport{MaxIdleConnsPerHost: 20}},
 		promises: promises{all: make(map[uuid.UUID]promise)}, tally: tally{counts: make(map[string]int)},
 	}
 	t.Cleanup(func() { r.front.close(); r.http.CloseIdleConnections() })
@@ -71,7 +71,7 @@ func start(t *testing.T, o options, s *site, workers int) *run {
 		if err := w.start(); err != nil {
 			t.Fatal(err)
 		}
-		use, err := w.figures()
+		use, err := w.usage()
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -85,10 +85,10 @@ func (r *run) enqueueHere() {
 	r.t.Helper()
 	ctx := context.Background()
 	var err error
-	if r.books, err = books.Open(ctx, r.site.url); err != nil {
+	if r.ledger, err = ledger.Open(ctx, r.site.url); err != nil {
 		r.t.Fatal(err)
 	}
-	r.t.Cleanup(r.books.Close)
+	r.t.Cleanup(r.ledger.Close)
 	connection, err := cloudtasks.Dial(ctx, cloudtasks.DialConfig{EmulatorHost: r.cloud.api})
 	if err != nil {
 		r.t.Fatal(err)
@@ -101,7 +101,7 @@ func (r *run) enqueueHere() {
 		r.t.Fatal(err)
 	}
 	r.client, err = queue.NewClient(queue.Config{
-		Store: r.books.Store, Registry: tasks.Declared(), Dispatcher: dispatcher,
+		Store: r.ledger.Store, Registry: tasks.Declared(), Dispatcher: dispatcher,
 		DispatchTimeout: 500 * time.Millisecond, Logger: slog.New(slog.DiscardHandler),
 	})
 	if err != nil {
@@ -109,16 +109,16 @@ func (r *run) enqueueHere() {
 	}
 }
 
-// execute makes a run from its beginning to its verdict.
+// execute runs from the beginning to the verdict.
 func (r *run) execute() *verdict {
 	load, stopLoad := context.WithCancel(context.Background())
 	always, stopAll := context.WithCancel(context.Background())
 	defer stopAll()
 	defer stopLoad()
-	var producers, servants sync.WaitGroup
+	var producers, background sync.WaitGroup
 	r.produce(load, &producers)
 	r.operate(load, &producers)
-	r.serve(always, &servants)
+	r.serve(always, &background)
 
 	striking, stopStriking := context.WithCancel(load)
 	defer stopStriking()
@@ -136,12 +136,12 @@ func (r *run) execute() *verdict {
 	faultsEnded := time.Now()
 	v := &verdict{run: r}
 	producers.Wait()
-	if len(r.caught) == 0 { // else what follows would only be more of it
+	if len(r.caught) == 0 { // else there would only be more of the same
 		r.drain()
 	}
 	v.drained = time.Since(faultsEnded)
 	stopAll()
-	servants.Wait()
+	background.Wait()
 	r.settle(v)
 	return v
 }
@@ -158,7 +158,7 @@ func (r *run) produce(ctx context.Context, wg *sync.WaitGroup) {
 		case i < 6:
 			wg.Go(func() { p.produce(ctx, p.byGo) })
 		default:
-			wg.Go(func() { p.sell(ctx) })
+			wg.Go(func() { p.produceInTx(ctx) })
 		}
 	}
 }
@@ -170,11 +170,11 @@ func (r *run) operate(ctx context.Context, wg *sync.WaitGroup) {
 	wg.Go(func() { r.every(ctx, 3*time.Second, r.requeue) })
 }
 
-// serve starts what the rest of a run needs too: time, and two sweepers,
-// of which one runs in this process.
+// serve starts what a run also needs while it drains: aging, and two sweepers, of which
+// one runs in this process.
 func (r *run) serve(ctx context.Context, wg *sync.WaitGroup) {
 	wg.Go(func() { r.every(ctx, time.Second, r.age) })
-	if r.elder() != nil {
+	if r.survivor() != nil {
 		wg.Go(func() { r.every(ctx, time.Second, r.sample) })
 	}
 	if !r.options.noSweeper {
@@ -212,7 +212,7 @@ func (r *run) drain() {
 		}
 		select {
 		case <-deadline:
-			return // settle says what is left
+			return // settle reports the rest
 		case <-tick.C:
 		}
 	}

@@ -13,17 +13,17 @@ import (
 	"github.com/claimcheck-go/claimcheck/internal/chaos/tasks"
 )
 
-// The rules that must hold when all is over.
+// The rules that must hold at the end.
 const (
 	ruleStored   = "every acknowledged task is in the table"
 	ruleEnded    = "all rows are final within the bounded drain"
 	ruleRollback = "nothing exists that was rolled back"
 	ruleAtomic   = "an order and its task exist together or not at all"
 	ruleLedger   = "the ledger has one row for each successful ledger task, and no other"
-	ruleAnswer   = "what an answer said has ended, has ended so"
-	ruleKnown    = "every row was enqueued by somebody"
-	ruleStarts   = "workers start, and end only when they are told to"
-	ruleFlat     = "goroutines and descriptors are back near where they began"
+	ruleAnswer   = "a row has the final status that an answer reported"
+	ruleKnown    = "every row was enqueued by a producer"
+	ruleStarts   = "workers start, and end only on a signal"
+	ruleFlat     = "goroutines and descriptors are back near their number at the start"
 	ruleFaults   = "every kind of fault happened"
 	ruleAudited  = "a row is as its last transition left it"
 )
@@ -35,10 +35,10 @@ type stored struct {
 	tries               int // of the sweeper, since the last claim
 }
 
-// state is everything that is judged, read in this order while nothing changes,
-// or while more is coming in.
+// state is everything that is validated, read in this order at the end, or during the
+// run.
 type state struct {
-	ends     map[string]string // what answers said has become of tasks for good
+	ends     map[string]string // the final statuses that answers reported
 	promises map[uuid.UUID]promise
 	ledger   map[uuid.UUID][]tasks.Result
 	orders   map[uuid.UUID]bool
@@ -96,21 +96,21 @@ func each(ctx context.Context, db querier, query string, then func(), dest ...an
 	return rows.Err()
 }
 
-// settle draws up the account of a run that is over.
+// settle validates a run that has ended.
 func (r *run) settle(v *verdict) {
 	ctx, cancel := context.WithTimeout(context.Background(), 5*time.Minute)
 	defer cancel()
 	s, err := r.readState(ctx)
 	if err != nil {
-		r.t.Fatalf("read the account: %v", err)
+		r.t.Fatalf("read the final state: %v", err)
 	}
 	v.state = s
 	r.mu.Lock()
 	v.violations = append(v.violations, r.violations...)
 	r.mu.Unlock()
-	v.violations = append(v.violations, judge(s.entries)...)
+	v.violations = append(v.violations, validate(s.entries)...)
 	v.promises(s)
-	v.lines(s)
+	v.entries(s)
 	v.orders(s)
 	v.successes(s)
 	v.rows(s)
@@ -123,17 +123,17 @@ func (r *run) settle(v *verdict) {
 	}
 }
 
-// watch judges while the run goes on, as far as that can be judged by then, and
-// stops the run at the first violation.
+// watch validates during the run what can be validated by then, and stops the run at the
+// first violation.
 func (r *run) watch(ctx context.Context, stop func()) {
 	r.every(ctx, time.Second, func(ctx context.Context) {
 		s, err := r.readState(ctx)
 		if err != nil {
-			return // the database is down just now
+			return // the database is down
 		}
-		v := &verdict{run: r, violations: judge(s.entries)}
+		v := &verdict{run: r, violations: validate(s.entries)}
 		v.promises(s)
-		v.lines(s)
+		v.entries(s)
 		v.answers(s)
 		v.split(ctx)
 		if len(v.violations) > 0 {
@@ -145,21 +145,21 @@ func (r *run) watch(ctx context.Context, stop func()) {
 	})
 }
 
-// split looks, in one statement and so at one moment, for successes without
-// their line in the ledger.
+// split finds, in one statement and so at one time, successes without their entry in the
+// ledger.
 func (v *verdict) split(ctx context.Context) {
 	var id uuid.UUID
 	_ = each(ctx, v.run.site.db, `SELECT t.id FROM claimcheck_tasks t LEFT JOIN chaos_ledger l ON l.task_id = `+v.run.site.id+`
 		WHERE t.status = 'SUCCESSFUL' AND t.task_path = '`+tasks.Ledger.Name()+`' AND l.seq IS NULL`,
-		func() { v.broken(ruleLedger, id, "it is successful, and there is no line") }, &id) // or the database is down just now
+		func() { v.broken(ruleLedger, id, "it is successful, and there is no entry") }, &id) // or the database is down
 }
 
-// broken notes a violation.
+// broken records a violation.
 func (v *verdict) broken(rule string, id uuid.UUID, format string, args ...any) {
 	v.violations = append(v.violations, violation{rule: rule, id: id.String(), text: fmt.Sprintf(format, args...)})
 }
 
-// promises holds what producers were told against what is there.
+// promises compares what was acknowledged with the rows.
 func (v *verdict) promises(s state) {
 	for id, p := range s.promises {
 		row, exists := s.rows[id]
@@ -167,12 +167,12 @@ func (v *verdict) promises(s state) {
 		case p.rolledBack && (exists || s.orders[id]):
 			v.broken(ruleRollback, id, "%s: row %q, order %t", p.task, row.status, s.orders[id])
 		case p.acked && !exists:
-			v.broken(ruleStored, id, "%s is not there", p.task)
+			v.broken(ruleStored, id, "%s does not exist", p.task)
 		}
 	}
 }
 
-// orders holds the business's orders against the tasks enqueued with them.
+// orders compares the business's orders with the tasks enqueued with them.
 func (v *verdict) orders(s state) {
 	for id, p := range s.promises {
 		if _, exists := s.rows[id]; p.business && exists != s.orders[id] {
@@ -181,7 +181,7 @@ func (v *verdict) orders(s state) {
 	}
 }
 
-// rows looks at how each row has ended.
+// rows checks the end of each row.
 func (v *verdict) rows(s state) {
 	last := make(map[string]*entry)
 	for i := range s.entries {
@@ -200,8 +200,8 @@ func (v *verdict) rows(s state) {
 	}
 }
 
-// lines holds the lines of the ledger against the tasks that wrote them.
-func (v *verdict) lines(s state) {
+// entries compares the entries of the ledger with the tasks that wrote them.
+func (v *verdict) entries(s state) {
 	for id, lines := range s.ledger {
 		if row := s.rows[id]; len(lines) > 1 || row.status != "SUCCESSFUL" {
 			v.broken(ruleLedger, id, "%s is %s, and has %v", row.task, row.status, lines)
@@ -209,8 +209,7 @@ func (v *verdict) lines(s state) {
 	}
 }
 
-// successes holds the ledger tasks against the lines that they should have
-// written.
+// successes compares the ledger tasks with the entries that they should have written.
 func (v *verdict) successes(s state) {
 	for id, row := range s.rows {
 		if row.task != tasks.Ledger.Name() || row.status != "SUCCESSFUL" {
@@ -224,7 +223,7 @@ func (v *verdict) successes(s state) {
 	}
 }
 
-// answers holds what deliveries and cancels were told against what is there.
+// answers compares the answers to deliveries and cancels with the rows.
 func (v *verdict) answers(s state) {
 	for text, status := range s.ends {
 		id, err := uuid.Parse(text)

@@ -48,7 +48,7 @@ func newPostgres(t *testing.T, o options) *site {
 	}
 	p, u := through(t, direct, proxy.Postgres)
 	s.proxy = p
-	if o.lazyCommits { // what nobody forces out stays in memory for long
+	if o.lazyCommits { // commits stay in memory for long
 		execAll(t, s.db, `ALTER SYSTEM SET wal_writer_delay = '10s'`, `SELECT pg_reload_conf()`)
 	}
 	u.RawQuery = query.Encode()

@@ -16,7 +16,7 @@ import (
 	"github.com/claimcheck-go/claimcheck/queue/sqlitestore"
 )
 
-// migrateSQL makes the tables of a store of package sqlitestore or mysqlstore.
+// migrateSQL creates the tables of a store of package sqlitestore or mysqlstore.
 func migrateSQL(t *testing.T, databaseURL string) {
 	t.Helper()
 	ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
@@ -52,7 +52,7 @@ func newMariaDB(t *testing.T, o options) *site {
 	p, u := through(t, server.URL("tasks"), proxy.MySQL)
 	u.User = url.User("chaos")
 	s := &site{
-		// Looking on must lock no more than it changes.
+		// Observing must not lock rows that it only reads.
 		name: "MariaDB", db: openDB(t, server.URL("tasks")+"?tx_isolation='READ-COMMITTED'"), url: u.String(), proxy: p,
 		crash:    func() { server.Crash(t); server.Start(t) },
 		sessions: `SELECT id FROM information_schema.processlist WHERE user = 'chaos' ORDER BY id`,
@@ -64,9 +64,9 @@ func newMariaDB(t *testing.T, o options) *site {
 	}
 	execAll(t, s.db, tables("BIGINT AUTO_INCREMENT PRIMARY KEY", "LONGTEXT")...)
 	execAll(t, s.db,
-		`CREATE TRIGGER chaos_insert AFTER INSERT ON claimcheck_tasks FOR EACH ROW `+noting(clock, "", "NEW"),
-		`CREATE TRIGGER chaos_delete AFTER DELETE ON claimcheck_tasks FOR EACH ROW `+noting(clock, "OLD", ""),
-		`CREATE TRIGGER chaos_change AFTER UPDATE ON claimcheck_tasks FOR EACH ROW `+noting(clock, "OLD", "NEW")+
+		`CREATE TRIGGER chaos_insert AFTER INSERT ON claimcheck_tasks FOR EACH ROW `+auditing(clock, "", "NEW"),
+		`CREATE TRIGGER chaos_delete AFTER DELETE ON claimcheck_tasks FOR EACH ROW `+auditing(clock, "OLD", ""),
+		`CREATE TRIGGER chaos_change AFTER UPDATE ON claimcheck_tasks FOR EACH ROW `+auditing(clock, "OLD", "NEW")+
 			` FROM DUAL WHERE `+changed("NOT (%s <=> %s)"))
 	return s
 }
@@ -85,8 +85,8 @@ func newSQLite(t *testing.T) *site {
 	}
 	execAll(t, s.db, tables("INTEGER PRIMARY KEY AUTOINCREMENT", "TEXT")...)
 	execAll(t, s.db,
-		`CREATE TRIGGER chaos_insert AFTER INSERT ON claimcheck_tasks BEGIN `+noting(clock, "", "NEW")+`; END`,
-		`CREATE TRIGGER chaos_delete AFTER DELETE ON claimcheck_tasks BEGIN `+noting(clock, "OLD", "")+`; END`,
-		`CREATE TRIGGER chaos_change AFTER UPDATE ON claimcheck_tasks WHEN `+changed("%s IS NOT %s")+` BEGIN `+noting(clock, "OLD", "NEW")+`; END`)
+		`CREATE TRIGGER chaos_insert AFTER INSERT ON claimcheck_tasks BEGIN `+auditing(clock, "", "NEW")+`; END`,
+		`CREATE TRIGGER chaos_delete AFTER DELETE ON claimcheck_tasks BEGIN `+auditing(clock, "OLD", "")+`; END`,
+		`CREATE TRIGGER chaos_change AFTER UPDATE ON claimcheck_tasks WHEN `+changed("%s IS NOT %s")+` BEGIN `+auditing(clock, "OLD", "NEW")+`; END`)
 	return s
 }

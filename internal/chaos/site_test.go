@@ -10,14 +10,14 @@ import (
 	"strings"
 	"testing"
 
-	"github.com/claimcheck-go/claimcheck/internal/chaos/books"
+	"github.com/claimcheck-go/claimcheck/internal/chaos/ledger"
 	"github.com/claimcheck-go/claimcheck/internal/chaos/proxy"
 )
 
 // site is the database of one run.
 type site struct {
 	name  string
-	db    *sql.DB      // straight to the server, for looking on
+	db    *sql.DB      // directly to the server, for observation
 	url   string       // for workers and producers: through the proxy, if there is one
 	proxy *proxy.Proxy // nil for an embedded database
 
@@ -26,18 +26,18 @@ type site struct {
 	// sessions lists the connections of workers and producers, and end, with one
 	// of them in place of %d, ends it.
 	sessions, end string
-	// waiting lists the rows that wait for the sweeper to find them stranded, and
-	// older, with a list of them in place of %s, makes time pass for them.
+	// waiting lists the rows that the sweeper will find stranded, and older, with a list
+	// of them in place of %s, makes time pass for them.
 	waiting, older string
 
 	value, id string // columns of the task table, as text
 }
 
-// aging is how much faster than a clock time passes for rows that wait for the
-// sweeper. Five minutes, the time that an enqueued row is given, become 2.5 s.
+// aging is the factor by which time passes faster for rows that wait for the sweeper.
+// Five minutes, after which an enqueued row counts as stranded, become 2.5 s.
 const aging = 120
 
-// tables are what the run adds to the database. The audit table's text columns
+// tables returns the tables that the run adds to the database. The audit table's text columns
 // are of the given type.
 func tables(serial, text string) []string {
 	return []string{
@@ -51,8 +51,8 @@ func tables(serial, text string) []string {
 	}
 }
 
-// changed is the condition that an update is a transition, which heartbeats and
-// dispatching are not; differs compares two columns, NULL being a value.
+// changed is the condition that an update is a transition, as opposed to a heartbeat or
+// a dispatch; differs compares two columns, NULL being a value.
 func changed(differs string) string {
 	var changes []string
 	for _, column := range []string{"status", "attempts", "claim_id", "interruptions", "finished_at"} {
@@ -61,10 +61,10 @@ func changed(differs string) string {
 	return strings.Join(changes, " OR ")
 }
 
-// noting is the statement of a trigger that writes the audit, for databases whose
-// times are microseconds already. before and now are OLD and NEW, or empty where
+// auditing returns the statement of a trigger that writes the audit, for databases whose
+// times are microseconds. before and now are OLD and NEW, or empty where
 // there is no such row.
-func noting(clock, before, now string) string {
+func auditing(clock, before, now string) string {
 	column := func(row, name, none string) string {
 		if row == "" {
 			return none
@@ -91,10 +91,10 @@ func execAll(t *testing.T, db *sql.DB, statements ...string) {
 	}
 }
 
-// openDB opens the database for looking on, with few connections.
+// openDB opens the database for observation, with few connections.
 func openDB(t *testing.T, databaseURL string) *sql.DB {
 	t.Helper()
-	db, err := books.OpenDB(databaseURL)
+	db, err := ledger.OpenDB(databaseURL)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -119,15 +119,15 @@ func through(t *testing.T, databaseURL string, protocol proxy.Protocol) (*proxy.
 	return p, u
 }
 
-// terminate ends up to most sessions, and returns how many.
-func (s *site) terminate(ctx context.Context, most int, choice *rand.Rand) (n int, err error) {
+// terminate ends up to limit sessions, and returns how many.
+func (s *site) terminate(ctx context.Context, limit int, choice *rand.Rand) (n int, err error) {
 	var all []int
 	var session int
 	if err := each(ctx, s.db, s.sessions, func() { all = append(all, session) }, &session); err != nil {
 		return 0, err
 	}
 	choice.Shuffle(len(all), func(i, j int) { all[i], all[j] = all[j], all[i] })
-	for _, session := range all[:min(most, len(all))] {
+	for _, session := range all[:min(limit, len(all))] {
 		if _, err := s.db.ExecContext(ctx, fmt.Sprintf(s.end, session)); err == nil {
 			n++
 		}

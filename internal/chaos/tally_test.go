@@ -6,7 +6,7 @@ import (
 	"sync"
 )
 
-// tally counts what has happened to the system, by name.
+// tally counts events by name.
 type tally struct {
 	mu     sync.Mutex
 	counts map[string]int
@@ -24,8 +24,7 @@ func (y *tally) all() map[string]int {
 	return maps.Clone(y.counts)
 }
 
-// counts is what has happened: what was done to the system, and what that has
-// led to.
+// counts returns the faults and their effects by name.
 func (r *run) counts(s state) map[string]int {
 	counts := r.tally.all()
 	if r.cloud != nil {
@@ -46,7 +45,7 @@ func (r *run) counts(s state) map[string]int {
 		case e.claimed() && e.status[0] == "RUNNING", e.status == [2]string{"RUNNING", "READY"} && e.claim[1] == "":
 			counts["taken over"]++
 		case e.interruptions[1] > e.interruptions[0]:
-			counts["given back"]++
+			counts["released"]++
 		case e.status == [2]string{"RUNNING", "READY"} && e.attempts[1] < e.attempts[0]:
 			counts["unclaimed or snoozed"]++
 		case e.status[1] == "FAILED" && e.claim[1] == "":
@@ -61,13 +60,13 @@ func (r *run) counts(s state) map[string]int {
 	return counts
 }
 
-// missing names what must happen in every run and has not. Impatient runs need
-// not go through everything.
+// missing returns the events that must happen in every run and have not. Impatient runs
+// may end before.
 func (r *run) missing(counts map[string]int) (missing []string) {
 	if r.options.impatient {
 		return nil
 	}
-	want := []string{"cancel", "sweep by HTTP", "taken over", "given back", "worker lost"}
+	want := []string{"cancel", "sweep by HTTP", "taken over", "released", "worker lost"}
 	for _, f := range r.faults() {
 		want = append(want, f.name)
 	}
@@ -85,7 +84,7 @@ func (r *run) missing(counts map[string]int) (missing []string) {
 	return missing
 }
 
-// complete reports whether everything has happened that must.
+// complete reports whether all events have happened that must.
 func (r *run) complete(ctx context.Context) bool {
 	s, err := r.readState(ctx)
 	return err == nil && len(r.missing(r.counts(s))) == 0

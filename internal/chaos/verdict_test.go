@@ -11,27 +11,27 @@ import (
 	"github.com/google/uuid"
 )
 
-// verdict is what a run has come to.
+// verdict is the result of a run.
 type verdict struct {
 	run        *run
 	drained    time.Duration // from the last fault to the last row's end
 	state      state
 	counts     map[string]int
-	use        []figures // of the workers, at the end
-	elder      string    // what became of the worker that lived through it
+	use        []usage // of the workers, at the end
+	survivor   string  // the usage of the worker that was never ended
 	violations []violation
 }
 
-// spare is how many goroutines, or descriptors, a worker may have more than at
-// its beginning, beside its connections to the database, each of which is a
-// descriptor and may be a goroutine: those of callers that are still open.
+// spare is the number of goroutines, or descriptors, that a worker may have more than at
+// its start, besides its connections to the database, each of which is a descriptor and
+// may be a goroutine: connections of callers may still be open.
 const spare = 12
 
-// workers looks at how the processes have been, and what they use now that they
-// are idle.
+// workers checks that the processes ended only on signals, and what they use now that
+// they are idle.
 func (v *verdict) workers() {
 	r := v.run
-	v.use = make([]figures, len(r.workers))
+	v.use = make([]usage, len(r.workers))
 	for i, w := range r.workers {
 		w.mu.Lock()
 		for _, text := range w.lost {
@@ -39,15 +39,15 @@ func (v *verdict) workers() {
 		}
 		w.mu.Unlock()
 		was := r.baseline[i]
-		var use figures
+		var use usage
 		var err error
 		settled := false
 		for deadline := time.Now().Add(10 * time.Second); !settled && time.Now().Before(deadline); {
 			r.front.transport.CloseIdleConnections()
-			use, err = w.figures()
+			use, err = w.usage()
 			settled = err == nil && use.Goroutines <= was.Goroutines+connections+spare && use.Descriptors <= was.Descriptors+connections+spare
 			if !settled {
-				time.Sleep(100 * time.Millisecond) // a look each time, as long as it may take
+				time.Sleep(100 * time.Millisecond) // poll, until the deadline
 			}
 		}
 		v.use[i] = use
@@ -57,7 +57,7 @@ func (v *verdict) workers() {
 	}
 }
 
-// report prints the account, and fails the test if it does not come out even.
+// report prints the results, and fails the test if a rule is broken.
 func (v *verdict) report(t *testing.T) {
 	t.Helper()
 	r := v.run
@@ -71,7 +71,7 @@ func (v *verdict) report(t *testing.T) {
 	table(&b, "tasks", ends)
 	fmt.Fprintf(&b, "%d tasks, %d transitions; drained in %s; workers %+v, at first %+v\n",
 		len(v.state.rows), len(v.state.entries), v.drained.Round(10*time.Millisecond), v.use, r.baseline)
-	b.WriteString(v.elder)
+	b.WriteString(v.survivor)
 	broken := make(map[string]int)
 	for _, x := range v.violations {
 		if broken[x.rule]++; broken[x.rule] <= 3 {

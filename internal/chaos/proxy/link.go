@@ -10,16 +10,15 @@ import (
 type link struct {
 	proxy          *Proxy
 	client, server net.Conn
-	dark           atomic.Bool // nothing gets through any more
+	blackholed     atomic.Bool // nothing passes any more
 
 	// MySQL: the client's last command is the COMMIT of a transaction that
 	// has changed something.
-	wrote      bool // only up looks at it
+	wrote      bool // used by up only
 	committing atomic.Bool
 }
 
-// reset breaks the connection on both sides without a farewell. A second call
-// does nothing.
+// reset resets the connection on both sides. A second call does nothing.
 func (l *link) reset() {
 	l.proxy.forget(l)
 	for _, conn := range []net.Conn{l.client, l.server} {
@@ -30,7 +29,7 @@ func (l *link) reset() {
 	}
 }
 
-// up passes on what the client sends, until the connection breaks.
+// up forwards what the client sends, until the connection breaks.
 func (l *link) up() {
 	if l.proxy.protocol == MySQL {
 		l.upMySQL()
@@ -39,7 +38,7 @@ func (l *link) up() {
 	buffer := make([]byte, 32<<10)
 	for {
 		n, err := l.client.Read(buffer)
-		if !l.dark.Load() && n > 0 {
+		if !l.blackholed.Load() && n > 0 {
 			if _, err := l.server.Write(buffer[:n]); err != nil {
 				return
 			}
@@ -50,8 +49,8 @@ func (l *link) up() {
 	}
 }
 
-// down passes on what the server sends, message by message, until the connection
-// breaks or is to be cut.
+// down forwards what the server sends, message by message, until the connection breaks
+// or is cut.
 func (l *link) down() {
 	in, out := bufio.NewReaderSize(l.server, 32<<10), bufio.NewWriterSize(l.client, 32<<10)
 	pass := l.passPostgres
@@ -59,8 +58,8 @@ func (l *link) down() {
 		pass = l.passMySQL
 	}
 	for pass(in, out) == nil {
-		if l.dark.Load() {
-			out.Reset(l.client) // what has not left yet never does
+		if l.blackholed.Load() {
+			out.Reset(l.client) // drop what is buffered
 		}
 		if in.Buffered() == 0 && out.Flush() != nil {
 			return

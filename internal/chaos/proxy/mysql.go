@@ -10,8 +10,8 @@ import (
 // queryCommand is the first byte of a packet that carries SQL as text.
 const queryCommand = 0x03
 
-// upMySQL passes on the client's packets, and notes the COMMIT of a transaction
-// that has changed something.
+// upMySQL forwards the client's packets, and records the COMMIT of a transaction that
+// has changed something.
 func (l *link) upMySQL() {
 	in := bufio.NewReaderSize(l.client, 32<<10)
 	for {
@@ -20,9 +20,9 @@ func (l *link) upMySQL() {
 			return
 		}
 		if len(packet) > 5 && packet[4] == queryCommand {
-			l.note(packet[5:])
+			l.record(packet[5:])
 		}
-		if l.dark.Load() {
+		if l.blackholed.Load() {
 			continue
 		}
 		if _, err := l.server.Write(packet); err != nil {
@@ -31,8 +31,8 @@ func (l *link) upMySQL() {
 	}
 }
 
-// note looks at a statement of the client.
-func (l *link) note(statement []byte) {
+// record inspects a statement of the client.
+func (l *link) record(statement []byte) {
 	first, _, _ := bytes.Cut(statement[:min(len(statement), 32)], []byte(" "))
 	switch strings.ToUpper(string(bytes.TrimSpace(first))) {
 	case "INSERT", "UPDATE", "DELETE":
@@ -45,8 +45,8 @@ func (l *link) note(statement []byte) {
 	}
 }
 
-// passMySQL passes on one packet of the server, unless it is the answer to a
-// COMMIT that is to be cut off.
+// passMySQL forwards one packet of the server, unless it is the answer to a COMMIT
+// that is to be cut off.
 func (l *link) passMySQL(in *bufio.Reader, out *bufio.Writer) error {
 	packet, err := readMySQL(in)
 	if err != nil {

@@ -12,13 +12,13 @@ import (
 // errCut ends a connection whose commit is cut off.
 var errCut = errors.New("cut after the commit")
 
-// longest is more than any message of a test is long: beyond it the stream has
-// been misread.
+// longest is longer than any message of a test: a longer one means that the stream was
+// misread.
 const longest = 64 << 20
 
-// passPostgres passes on one message of the server; or, while commits are to be
-// cut off, all messages up to the next ReadyForQuery, since only that says that
-// the transaction has been committed.
+// passPostgres forwards one message of the server; or, while commits are to be cut off,
+// all messages up to the next ReadyForQuery, because only that says that the
+// transaction was committed.
 func (l *link) passPostgres(in *bufio.Reader, out *bufio.Writer) error {
 	var answer []byte
 	command, failed := "", false
@@ -62,8 +62,8 @@ func readPostgres(in *bufio.Reader) ([]byte, error) {
 	return message, err
 }
 
-// committed is the command in a CommandComplete if, once committed, it has
-// changed something; else empty.
+// committed returns the command in a CommandComplete if it changes something once it
+// is committed; else it returns an empty string.
 func committed(tag []byte) string {
 	tag = bytes.TrimRight(tag, "\x00")
 	words := bytes.Fields(tag)

@@ -1,7 +1,6 @@
-// Package proxy stands between the clients of a database and its server, and
-// breaks connections on request: at once, after a silence, or at the one moment
-// that matters most, when the server has committed and the client has not been
-// told.
+// Package proxy is a proxy between the clients of a database and its server that breaks
+// connections on request: at once, after a time without any traffic, or when the server
+// has committed and the client has not received the answer.
 package proxy
 
 import (
@@ -13,7 +12,7 @@ import (
 	"time"
 )
 
-// Protocol is what is spoken through a Proxy.
+// Protocol is the protocol of the connections through a Proxy.
 type Protocol int
 
 // The protocols in whose streams a Proxy finds commits. Neither may be encrypted.
@@ -22,7 +21,7 @@ const (
 	MySQL
 )
 
-// Proxy passes connections on to one server. It is safe for concurrent use.
+// Proxy forwards connections to one server. It is safe for concurrent use.
 type Proxy struct {
 	target   string
 	protocol Protocol
@@ -50,7 +49,7 @@ func Start(target string, protocol Protocol) (*Proxy, error) {
 	return p, nil
 }
 
-// Addr is where clients connect to.
+// Addr returns the address for clients.
 func (p *Proxy) Addr() string { return p.listener.Addr().String() }
 
 // Close breaks all connections and returns when no goroutine is left.
@@ -74,27 +73,26 @@ func (p *Proxy) Reset(share float64, choice *rand.Rand) int {
 	return len(links)
 }
 
-// Blackhole lets nothing more through a share of the connections, neither way,
-// and breaks them after d. It returns how many, at once.
+// Blackhole drops all traffic of a share of the connections, in both directions, and
+// breaks them after d. It returns their number at once.
 func (p *Proxy) Blackhole(share float64, d time.Duration, choice *rand.Rand) int {
 	links := p.some(share, choice)
 	for _, l := range links {
-		l.dark.Store(true)
+		l.blackholed.Store(true)
 		time.AfterFunc(d, l.reset)
 	}
 	return len(links)
 }
 
-// CutAfterCommit breaks the connections of the next n transactions that change
-// something, each after the server has committed and before the client hears
-// of it.
+// CutAfterCommit breaks the connections of the next n transactions that change something,
+// each after the server has committed and before the client receives the answer.
 func (p *Proxy) CutAfterCommit(n int) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	p.toCut += n
 }
 
-// Cuts is how many commits were cut off from their answers, by command.
+// Cuts returns how many commits were cut off from their answers, by command.
 func (p *Proxy) Cuts() map[string]int {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -167,7 +165,7 @@ func (p *Proxy) serve(client net.Conn) {
 	pumps.Wait()
 }
 
-// forget takes a connection that breaks off the list.
+// forget removes a connection that breaks from the list.
 func (p *Proxy) forget(l *link) {
 	p.mu.Lock()
 	defer p.mu.Unlock()

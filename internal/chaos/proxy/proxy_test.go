@@ -59,7 +59,7 @@ func (x *table) wantRows(want int) {
 	}
 }
 
-// insert inserts a row in a transaction, and returns what the client was told.
+// insert inserts a row in a transaction, and returns the error that the client got.
 func (x *table) insert() error {
 	tx, err := x.through.Begin()
 	if err != nil {
@@ -84,7 +84,7 @@ func (x *table) test() {
 		x.Errorf("a query, which commits nothing: %d, %v", n, err)
 	}
 	if err := x.insert(); err == nil {
-		x.Error("the client was told of the commit")
+		x.Error("the client received the answer to the commit")
 	}
 	x.wantRows(2)
 	if cuts := x.proxy.Cuts(); cuts["COMMIT"] != 1 {
@@ -113,10 +113,10 @@ func (x *table) test() {
 	}
 	began := time.Now()
 	if n := x.proxy.Blackhole(1, 300*time.Millisecond, choice); n < 1 {
-		x.Errorf("%d connections are in the dark", n)
+		x.Errorf("%d connections are in the blackholed", n)
 	}
 	if err := x.insert(); err == nil && time.Since(began) < 300*time.Millisecond {
-		x.Error("a statement went through the dark")
+		x.Error("a statement went through the blackholed")
 	}
 }
 
@@ -130,7 +130,7 @@ func TestPostgres(t *testing.T) {
 		t.Fatal(err)
 	}
 	if _, err := conn.ExecContext(t.Context(), `INSERT INTO t VALUES (1)`); err == nil {
-		t.Error("the client was told of a statement that commits by itself")
+		t.Error("the client received the answer to a statement that commits by itself")
 	}
 	_ = conn.Close()
 	if cuts := x.proxy.Cuts(); cuts["INSERT"] != 1 {

@@ -1,6 +1,6 @@
-// Package tasks is what the chaos run enqueues. Each result, and each failure,
-// says which attempt in which process it is of: whoever writes the end of
-// somebody else's attempt is found out by that.
+// Package tasks contains the tasks of the chaos run. Each result and each failure names
+// its attempt and its process, which shows when the end of an attempt was written by
+// another one.
 package tasks
 
 import (
@@ -11,7 +11,7 @@ import (
 	"syscall"
 	"time"
 
-	"github.com/claimcheck-go/claimcheck/internal/chaos/books"
+	"github.com/claimcheck-go/claimcheck/internal/chaos/ledger"
 	"github.com/claimcheck-go/claimcheck/queue"
 )
 
@@ -32,16 +32,16 @@ var (
 	// Ledger writes one row of the business in the transaction that finishes it.
 	Ledger = queue.Declare[Args, Result]("chaos.ledger")
 	Plain  = queue.Declare[Args, Result]("chaos.plain")
-	// Long is Plain for longer than a process gets to drain: it is given back.
+	// Long is Plain for longer than a process may drain: it is released.
 	Long  = queue.Declare[Args, Result]("chaos.long")
 	Flaky = queue.Declare[Args, Result]("chaos.flaky")
-	// Stubborn pays no heed to its context: of those whose process is stopped
-	// for longer than a lease, it is the zombie.
+	// Stubborn ignores its context: after its process was stopped for longer than a
+	// lease, it ends although its claim is lost.
 	Stubborn = queue.Declare[Args, Result]("chaos.stubborn")
-	// Patient asks for a time of its own now and then.
-	Patient = queue.Declare[Args, Result]("chaos.patient", queue.MaxAttempts(30))
-	Poison  = queue.Declare[Args, Result]("chaos.poison", queue.MaxAttempts(3))
-	// Once has a single attempt: should its worker die, it is FAILED.
+	// Rescheduling asks for another time now and then.
+	Rescheduling = queue.Declare[Args, Result]("chaos.rescheduling", queue.MaxAttempts(30))
+	Poison       = queue.Declare[Args, Result]("chaos.poison", queue.MaxAttempts(3))
+	// Once has a single attempt: if its worker dies, it is FAILED.
 	Once = queue.Declare[Args, Result]("chaos.once", queue.MaxAttempts(1))
 	// Bomb kills the process that runs it.
 	Bomb = queue.Declare[Args, Result]("chaos.bomb", queue.MaxAttempts(2))
@@ -49,36 +49,36 @@ var (
 
 // Declared is the registry of programs that only enqueue.
 func Declared() *queue.Registry {
-	return queue.NewRegistry(Ledger, Plain, Long, Flaky, Stubborn, Patient, Poison, Once, Bomb)
+	return queue.NewRegistry(Ledger, Plain, Long, Flaky, Stubborn, Rescheduling, Poison, Once, Bomb)
 }
 
 // Runner runs the tasks in one process.
 type Runner struct {
-	Worker string // its name, which the executor has too
-	Books  *books.Books
+	Worker string // its name, also in the executor
+	Ledger *ledger.Ledger
 }
 
 // Registry is the registry of a process that runs the tasks.
 func (r *Runner) Registry() *queue.Registry {
 	return queue.NewRegistry(
 		Ledger.Handle(r.ledger), Plain.Handle(r.plain), Long.Handle(r.plain), Flaky.Handle(r.flaky),
-		Stubborn.Handle(r.stubborn), Patient.Handle(r.patient), Poison.Handle(r.poison), Once.Handle(r.once),
+		Stubborn.Handle(r.stubborn), Rescheduling.Handle(r.rescheduling), Poison.Handle(r.poison), Once.Handle(r.once),
 		Bomb.Handle(r.bomb),
 	)
 }
 
-// result is that of the attempt that runs under ctx.
+// result returns the result of the attempt that runs under ctx.
 func (r *Runner) result(ctx context.Context) Result {
 	info, _ := queue.InfoFrom(ctx)
 	return Result{Attempt: info.Attempt, Worker: r.Worker}
 }
 
-// failure is a failure of this attempt.
+// failure returns an error of this attempt.
 func (r *Runner) failure(ctx context.Context) error {
 	return fmt.Errorf("attempt %d failed in %s", r.result(ctx).Attempt, r.Worker)
 }
 
-// work takes the task's time, and stops when it is told to.
+// work takes the task's time, and stops when ctx ends.
 func work(ctx context.Context, in Args) error {
 	select {
 	case <-ctx.Done():
@@ -90,13 +90,13 @@ func work(ctx context.Context, in Args) error {
 
 func (r *Runner) ledger(ctx context.Context, in Args) (Result, error) {
 	info, _ := queue.InfoFrom(ctx)
-	if r.Books.OneWriter {
+	if r.Ledger.OneWriter {
 		if err := work(ctx, in); err != nil {
 			return Result{}, err
 		}
 		in.Millis = 0
 	}
-	tx, err := r.Books.Begin(ctx)
+	tx, err := r.Ledger.Begin(ctx)
 	if err != nil {
 		return Result{}, err
 	}
@@ -138,7 +138,7 @@ func (r *Runner) once(ctx context.Context, in Args) (Result, error) {
 	return r.stubborn(ctx, Args{Millis: in.Millis})
 }
 
-func (r *Runner) patient(ctx context.Context, in Args) (Result, error) {
+func (r *Runner) rescheduling(ctx context.Context, in Args) (Result, error) {
 	wait := time.Duration(in.Millis) * time.Millisecond
 	switch rand.IntN(3) {
 	case 0:

@@ -10,7 +10,7 @@ import (
 	"github.com/claimcheck-go/claimcheck/server/httpapi"
 )
 
-// cloud is what a worker must know of Cloud Tasks.
+// cloud is the configuration of Cloud Tasks.
 type cloud struct {
 	api     string // host:port
 	front   string
@@ -18,7 +18,7 @@ type cloud struct {
 	account string
 }
 
-// wire makes the dispatcher, and lets Cloud Tasks call beside whom auth accepts.
+// wire makes the dispatcher, and an authenticator that accepts Cloud Tasks, too.
 func (c cloud) wire(ctx context.Context, auth httpapi.Authenticator, logger *slog.Logger) (queue.Dispatcher, httpapi.Authenticator, error) {
 	tasks, err := cloudtasks.Dial(ctx, cloudtasks.DialConfig{EmulatorHost: c.api})
 	if err != nil {

@@ -1,5 +1,5 @@
-// Command worker is the program of which the chaos run starts several: wired as
-// cmd/server is, from public packages only, with the tasks of the run.
+// Command worker is the program that the chaos run starts several times: built like
+// cmd/server, from public packages only, with the tasks of the run.
 package main
 
 import (
@@ -17,7 +17,7 @@ import (
 	"syscall"
 	"time"
 
-	"github.com/claimcheck-go/claimcheck/internal/chaos/books"
+	"github.com/claimcheck-go/claimcheck/internal/chaos/ledger"
 	"github.com/claimcheck-go/claimcheck/internal/chaos/tasks"
 	"github.com/claimcheck-go/claimcheck/queue"
 	"github.com/claimcheck-go/claimcheck/server/httpapi"
@@ -62,7 +62,7 @@ func run(s settings) error {
 	defer database.Close()
 
 	worker := fmt.Sprintf("%s-%d", s.name, os.Getpid())
-	runner := &tasks.Runner{Worker: worker, Books: database}
+	runner := &tasks.Runner{Worker: worker, Ledger: database}
 	config := queue.Config{
 		Store: database.Store, Registry: runner.Registry(), Logger: logger, DispatchTimeout: 500 * time.Millisecond,
 	}
@@ -88,13 +88,13 @@ func run(s settings) error {
 	if s.cloud.api == "" {
 		go local.Run(ctx, executor)
 	}
-	return serve(ctx, withFigures(api), executor)
+	return serve(ctx, withUsage(api), executor)
 }
 
-// open waits for a database that is down just now.
-func open(ctx context.Context, databaseURL string) (*books.Books, error) {
+// open waits for a database that is down.
+func open(ctx context.Context, databaseURL string) (*ledger.Ledger, error) {
 	for {
-		database, err := books.Open(ctx, databaseURL)
+		database, err := ledger.Open(ctx, databaseURL)
 		if err == nil || !errors.Is(err, queue.ErrUnavailable) {
 			return database, err
 		}
@@ -106,15 +106,13 @@ func open(ctx context.Context, databaseURL string) (*books.Books, error) {
 	}
 }
 
-// endWithParent ends this process when the one that started it has gone: then
-// standard input ends.
+// endWithParent ends this process when its parent has ended, which closes standard input.
 func endWithParent() {
 	_, _ = io.Copy(io.Discard, os.Stdin)
 	os.Exit(1)
 }
 
-// What running tasks get when the process is told to stop, as in cmd/server but
-// shorter: the run has no time.
+// The time of running tasks after a signal to stop, as in cmd/server but shorter.
 const (
 	drainTime  = 300 * time.Millisecond
 	lingerTime = 700 * time.Millisecond

@@ -9,22 +9,22 @@ import (
 	"strings"
 )
 
-// figures are what a process must not use more and more of.
-type figures struct {
+// usage is what a process must not use more and more of.
+type usage struct {
 	Goroutines  int `json:"goroutines"`
 	Descriptors int `json:"descriptors"` // open files and connections
 	Resident    int `json:"resident"`    // bytes of memory
 }
 
-// withFigures serves the figures at /debug/figures, beside the API.
-func withFigures(api http.Handler) http.Handler {
+// withUsage serves the usage at /debug/usage, besides the API.
+func withUsage(api http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		if r.URL.Path != "/debug/figures" {
+		if r.URL.Path != "/debug/usage" {
 			api.ServeHTTP(w, r)
 			return
 		}
 		w.Header().Set("Content-Type", "application/json")
-		_ = json.NewEncoder(w).Encode(figures{runtime.NumGoroutine(), descriptors(), resident()})
+		_ = json.NewEncoder(w).Encode(usage{runtime.NumGoroutine(), descriptors(), resident()})
 	})
 }
 
@@ -34,8 +34,7 @@ func descriptors() int {
 	return len(entries)
 }
 
-// resident is how much memory the process takes; 0 where the system has no
-// /proc.
+// resident returns the memory of the process; 0 where the system has no /proc.
 func resident() int {
 	text, _ := os.ReadFile("/proc/self/statm")
 	fields := strings.Fields(string(text))

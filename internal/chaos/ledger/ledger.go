@@ -1,7 +1,7 @@
-// Package books is the database of the chaos run as a team would use it: the
-// store of claimcheck's rows, and tables of the business's own beside it, which
-// change in the same transactions.
-package books
+// Package ledger is the database of the chaos run as a team would use it: the store of
+// claimcheck's rows, and the business's own tables, which change in the same
+// transactions.
+package ledger
 
 import (
 	"context"
@@ -23,8 +23,8 @@ import (
 	"github.com/claimcheck-go/claimcheck/queue/sqlitestore"
 )
 
-// Conns is how many connections one process keeps, to the store and for the
-// business together.
+// Conns is the number of connections of one process, for the store and the business
+// together.
 const Conns = 14
 
 const (
@@ -32,18 +32,18 @@ const (
 	businessConns = Conns - storeConns
 )
 
-// Books is an open database.
-type Books struct {
+// Ledger is an open database.
+type Ledger struct {
 	Store queue.Store
-	// OneWriter says that a transaction keeps everybody else from writing, so
-	// that it must not last.
+	// OneWriter says that a transaction excludes all other writers, so that it must be
+	// short.
 	OneWriter bool
 
 	begin func(context.Context) (*Tx, error)
 	close []func()
 }
 
-// Tx is a transaction of the business. Whoever begins it ends it.
+// Tx is a transaction of the business. The code that begins it ends it.
 type Tx struct {
 	queue.Tx
 	exec func(ctx context.Context, query string, args ...any) error
@@ -51,7 +51,7 @@ type Tx struct {
 
 // Open opens the database that url names: postgres, mysql or sqlite. Its schema
 // must be up to date.
-func Open(ctx context.Context, databaseURL string) (*Books, error) {
+func Open(ctx context.Context, databaseURL string) (*Ledger, error) {
 	if strings.HasPrefix(databaseURL, "postgres:") {
 		return openPostgres(ctx, databaseURL)
 	}
@@ -59,16 +59,16 @@ func Open(ctx context.Context, databaseURL string) (*Books, error) {
 }
 
 // Close closes the connections.
-func (b *Books) Close() {
-	for _, end := range b.close {
+func (l *Ledger) Close() {
+	for _, end := range l.close {
 		end()
 	}
 }
 
 // Begin begins a transaction.
-func (b *Books) Begin(ctx context.Context) (*Tx, error) { return b.begin(ctx) }
+func (l *Ledger) Begin(ctx context.Context) (*Tx, error) { return l.begin(ctx) }
 
-// Post writes the one line of the ledger that a ledger task is about.
+// Post writes the entry of a ledger task.
 func (tx *Tx) Post(ctx context.Context, task uuid.UUID, attempt int, worker string) error {
 	return tx.exec(ctx, `INSERT INTO chaos_ledger (task_id, attempt, worker) VALUES (?, ?, ?)`, task.String(), attempt, worker)
 }
@@ -78,19 +78,19 @@ func (tx *Tx) Order(ctx context.Context, task uuid.UUID) error {
 	return tx.exec(ctx, `INSERT INTO chaos_orders (task_id) VALUES (?)`, task.String())
 }
 
-func openPostgres(ctx context.Context, databaseURL string) (*Books, error) {
+func openPostgres(ctx context.Context, databaseURL string) (*Ledger, error) {
 	store, err := pgstore.Open(ctx, pgstore.Config{URL: databaseURL, MaxConns: storeConns, AcquireTimeout: 2 * time.Second})
 	if err != nil {
 		return nil, err
 	}
 	config, err := pgxpool.ParseConfig(databaseURL)
 	if err != nil {
-		return nil, fmt.Errorf("books: %w", err)
+		return nil, fmt.Errorf("ledger: %w", err)
 	}
 	config.MaxConns = businessConns
 	pool, err := pgxpool.NewWithConfig(ctx, config)
 	if err != nil {
-		return nil, fmt.Errorf("books: %w", err)
+		return nil, fmt.Errorf("ledger: %w", err)
 	}
 	begin := func(ctx context.Context) (*Tx, error) {
 		tx, err := pool.Begin(ctx)
@@ -102,10 +102,10 @@ func openPostgres(ctx context.Context, databaseURL string) (*Books, error) {
 			return err
 		}}, nil
 	}
-	return &Books{Store: store, begin: begin, close: []func(){pool.Close, func() { _ = store.Close() }}}, nil
+	return &Ledger{Store: store, begin: begin, close: []func(){pool.Close, func() { _ = store.Close() }}}, nil
 }
 
-// numbered writes the marks for parameters as PostgreSQL does.
+// numbered replaces the placeholders for parameters by PostgreSQL's.
 func numbered(query string) string {
 	var b strings.Builder
 	for n, part := range strings.Split(query, "?") {
@@ -117,7 +117,7 @@ func numbered(query string) string {
 	return b.String()
 }
 
-func openSQL(ctx context.Context, databaseURL string) (*Books, error) {
+func openSQL(ctx context.Context, databaseURL string) (*Ledger, error) {
 	const timeout = 2 * time.Second
 	var store interface {
 		queue.Store
@@ -150,13 +150,13 @@ func openSQL(ctx context.Context, databaseURL string) (*Books, error) {
 			return err
 		}}, nil
 	}
-	return &Books{
+	return &Ledger{
 		Store: store, OneWriter: oneWriter, begin: begin,
 		close: []func(){func() { _ = db.Close() }, func() { _ = store.Close() }},
 	}, nil
 }
 
-// OpenDB opens a database with database/sql alone, beside any store.
+// OpenDB opens a database with database/sql, without a store.
 func OpenDB(databaseURL string) (*sql.DB, error) {
 	switch scheme, path, _ := strings.Cut(databaseURL, ":"); scheme {
 	case "postgres":
@@ -166,7 +166,7 @@ func OpenDB(databaseURL string) (*sql.DB, error) {
 	}
 	u, err := url.Parse(databaseURL)
 	if err != nil {
-		return nil, fmt.Errorf("books: %w", err)
+		return nil, fmt.Errorf("ledger: %w", err)
 	}
 	config := mysql.NewConfig()
 	config.Net, config.Addr, config.User, config.DBName = "tcp", u.Host, u.User.Username(), strings.TrimPrefix(u.Path, "/")
@@ -177,7 +177,7 @@ func OpenDB(databaseURL string) (*sql.DB, error) {
 	}
 	connector, err := mysql.NewConnector(config)
 	if err != nil {
-		return nil, fmt.Errorf("books: %w", err)
+		return nil, fmt.Errorf("ledger: %w", err)
 	}
 	return sql.OpenDB(connector), nil
 }

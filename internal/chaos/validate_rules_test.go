@@ -5,12 +5,12 @@ import (
 	"testing"
 )
 
-// history is the audit of one row that ends well: claimed, given back, claimed
-// again, tried again, and successful.
+// history is the correct audit of one row: claimed, released, claimed again, retried, and
+// successful.
 func history() []entry {
 	const second = 1_000_000
 	change := func(at int64, from, to string, attempts, most [2]int, claims [2]string, lease [2]int64) entry {
-		return entry{at: at, id: "a", task: "chaos.plain", status: [2]string{from, to}, attempts: attempts, claim: claims, lease: lease, most: most[1]}
+		return entry{at: at, id: "a", task: "chaos.plain", status: [2]string{from, to}, attempts: attempts, claim: claims, lease: lease, maxAttempts: most[1]}
 	}
 	ten := [2]int{10, 10}
 	all := []entry{
@@ -35,13 +35,13 @@ func history() []entry {
 	return all
 }
 
-func TestJudgeFindsNothingWhereAllIsWell(t *testing.T) {
-	for _, v := range judge(history()) {
+func TestValidateAcceptsACorrectHistory(t *testing.T) {
+	for _, v := range validate(history()) {
 		t.Errorf("%+v", v)
 	}
 }
 
-func TestJudgeFindsEachRuleBroken(t *testing.T) {
+func TestValidateFindsEachBrokenRule(t *testing.T) {
 	for name, test := range map[string]struct {
 		rule   string
 		change func([]entry) []entry
@@ -52,11 +52,11 @@ func TestJudgeFindsEachRuleBroken(t *testing.T) {
 		"a second finish":                 {ruleFinal, func(h []entry) []entry { e := h[7]; e.status[0] = "SUCCESSFUL"; return append(h, e) }},
 		"a claim that costs two attempts": {ruleAttempts, func(h []entry) []entry { h[1].attempts[1] = 2; return h }},
 		"a claim that costs none":         {ruleAttempts, func(h []entry) []entry { h[1].attempts[1] = 0; return h }},
-		"more attempts than there are":    {ruleAttempts, func(h []entry) []entry { h[6].most = 2; return h }},
-		"a retry that gives two back":     {ruleAttempts, func(h []entry) []entry { h[4].attempts[1] = -1; return h }},
+		"more attempts than there are":    {ruleAttempts, func(h []entry) []entry { h[6].maxAttempts = 2; return h }},
+		"a retry that refunds two":        {ruleAttempts, func(h []entry) []entry { h[4].attempts[1] = -1; return h }},
 		"a claim ID for the second time":  {ruleFresh, func(h []entry) []entry { h[5].claim[1] = "c1"; return h }},
 		"a claim under a live lease":      {ruleLease, func(h []entry) []entry { h[6].at = 7_000_000; return h }},
-		"a live claim taken back":         {ruleLease, func(h []entry) []entry { h[4].claim[1] = ""; return h }},
+		"a live claim reclaimed":          {ruleLease, func(h []entry) []entry { h[4].claim[1] = ""; return h }},
 		"a claim before its time":         {ruleDue, func(h []entry) []entry { h[1].runAfter = 60_000_000; return h }},
 		"the result of another attempt":   {ruleFence, func(h []entry) []entry { h[7].value = `{"attempt":2,"worker":"w3"}`; return h }},
 		"the result of another worker":    {ruleFence, func(h []entry) []entry { h[7].value = `{"attempt":3,"worker":"w2"}`; return h }},
@@ -67,7 +67,7 @@ func TestJudgeFindsEachRuleBroken(t *testing.T) {
 		"FAILED without a claim":          {ruleLegal, func(h []entry) []entry { h[1].status[1] = "FAILED"; return h }},
 	} {
 		found := make(map[string]bool)
-		for _, v := range judge(test.change(history())) {
+		for _, v := range validate(test.change(history())) {
 			found[v.rule] = true
 		}
 		if !found[test.rule] {
