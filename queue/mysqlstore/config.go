@@ -8,9 +8,9 @@ import (
 	"net"
 	"time"
 
-	"github.com/claimcheck-go/claimcheck/internal/reserve"
 	"github.com/claimcheck-go/claimcheck/queue"
 	"github.com/claimcheck-go/claimcheck/queue/internal/sqlstore"
+	"github.com/claimcheck-go/claimcheck/queue/internal/storekit"
 )
 
 // Config says which database to open, and how. Only URL is required.
@@ -67,8 +67,8 @@ func (c Config) Validate() error {
 	if _, err := parseURL(c.URL, c.DialFunc != nil); err != nil {
 		return err
 	}
-	if c.MaxConns != 0 && c.MaxConns < reserve.MinConns {
-		return &queue.ConfigError{Field: "MaxConns", Text: fmt.Sprintf("it must be at least %d, not %d: one connection is kept for heartbeats and for storing results", reserve.MinConns, c.MaxConns)}
+	if c.MaxConns != 0 && c.MaxConns < storekit.MinConns {
+		return &queue.ConfigError{Field: "MaxConns", Text: fmt.Sprintf("it must be at least %d, not %d: one connection is kept for heartbeats and for storing results", storekit.MinConns, c.MaxConns)}
 	}
 	return nil
 }

@@ -12,8 +12,8 @@ import (
 
 	"github.com/go-sql-driver/mysql"
 
-	"github.com/claimcheck-go/claimcheck/internal/tlserror"
 	"github.com/claimcheck-go/claimcheck/queue"
+	"github.com/claimcheck-go/claimcheck/queue/internal/storekit"
 )
 
 // The numbers of errors, as the servers document them.
@@ -80,11 +80,11 @@ func (m *server) Translate(ctx context.Context, op string, err error) error {
 	case tooLarge(err):
 		return fmt.Errorf("%s: %w: %s accepts no larger packets: raise its max_allowed_packet, or make the arguments or the result smaller: %w", op, queue.ErrTooLarge, m.Name(), err)
 	case isNumber(err, numberInTheWay, numberGivenUp):
-		return &outage{op + ": " + m.Name() + ": " + oneLine(err), queue.ErrContended, err}
+		return storekit.Outage(op+": "+m.Name()+": "+storekit.OneLine(err), queue.ErrContended, err)
 	case isNumber(err, numberSchema):
 		return fmt.Errorf("%s: %w: %w", op, queue.ErrSchema, err)
 	case errors.As(err, &connect), m.Broken(err), isNumber(err, numberUnavailable, numberRefused):
-		return &outage{op + ": " + queue.ErrUnavailable.Error() + ": " + m.Name() + ": " + m.explain(err), queue.ErrUnavailable, err}
+		return storekit.Outage(op+": "+queue.ErrUnavailable.Error()+": "+m.Name()+": "+m.explain(err), queue.ErrUnavailable, err)
 	case errors.As(err, &failure):
 		return fmt.Errorf("%s: %s: %w", op, m.Name(), err)
 	}
@@ -99,26 +99,16 @@ func tooLarge(err error) bool {
 		errors.As(err, &failure) && failure.Number == 1105 && strings.Contains(failure.Message, "max_allowed_packet")
 }
 
-// outage is a failure of the database itself, in one line. kind is
-// queue.ErrUnavailable, or one that says more.
-type outage struct {
-	text        string
-	kind, cause error
-}
-
-func (e *outage) Error() string   { return e.text }
-func (e *outage) Unwrap() []error { return []error{e.kind, e.cause} }
-
 // explain says in one line what is wrong with the server, and what to check.
 func (m *server) explain(err error) string {
 	var failure *mysql.MySQLError
 	var dns *net.DNSError
 	var connect *connectError
-	cause, url := oneLine(err), m.setting("URL")
+	cause, url := storekit.OneLine(err), m.setting("URL")
 	switch {
 	case isNumber(err, numberRefused):
 		errors.As(err, &failure)
-		return fmt.Sprintf("the server refused this user or password (%s, error %d): check both in %s, and what the user may do", oneLine(errors.New(failure.Message)), failure.Number, url)
+		return fmt.Sprintf("the server refused this user or password (%s, error %d): check both in %s, and what the user may do", storekit.OneLine(errors.New(failure.Message)), failure.Number, url)
 	case isNumber(err, []uint16{1049}):
 		return "there is no such database: create it, or correct the name in " + url
 	case isNumber(err, []uint16{1040, 1203, 1226}):
@@ -131,7 +121,7 @@ func (m *server) explain(err error) string {
 		return "it cannot be reached: " + cause
 	case errors.As(err, &dns):
 		return "the host name is not known: check it in " + url
-	case tlserror.Is(err), errors.Is(err, mysql.ErrNoTLS):
+	case storekit.IsTLSError(err), errors.Is(err, mysql.ErrNoTLS):
 		return "no encrypted connection (" + cause + "): check tls in " + url
 	case errors.As(err, &connect) && m.config.Net == "unix":
 		return "it does not answer (" + cause + "): is it running, and is the socket in " + url + " right? (On Cloud Run the service's Cloud SQL connections must name the instance.)"
@@ -140,5 +130,3 @@ func (m *server) explain(err error) string {
 	}
 	return "the connection broke (" + cause + ")"
 }
-
-func oneLine(err error) string { return strings.Join(strings.Fields(err.Error()), " ") }

@@ -11,20 +11,20 @@ import (
 
 	"github.com/pressly/goose/v3"
 
-	"github.com/claimcheck-go/claimcheck/internal/migrate"
 	"github.com/claimcheck-go/claimcheck/queue"
+	"github.com/claimcheck-go/claimcheck/queue/internal/storekit"
 )
 
 //go:embed migrations/*.sql
 var embedded embed.FS
 
 // Migrations are the steps of the schema.
-func (*server) Migrations() migrate.Set {
+func (*server) Migrations() storekit.Migrations {
 	files, err := fs.Sub(embedded, "migrations")
 	if err != nil {
 		panic(err) // the directory is embedded
 	}
-	return migrate.Set{Files: files, Dialect: goose.DialectMySQL}
+	return storekit.Migrations{Files: files, Dialect: goose.DialectMySQL}
 }
 
 // LockMigrations takes a lock of the server, on a connection of its own so that

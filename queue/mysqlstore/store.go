@@ -15,9 +15,9 @@ import (
 
 	"github.com/go-sql-driver/mysql"
 
-	"github.com/claimcheck-go/claimcheck/internal/reserve"
 	"github.com/claimcheck-go/claimcheck/queue"
 	"github.com/claimcheck-go/claimcheck/queue/internal/sqlstore"
+	"github.com/claimcheck-go/claimcheck/queue/internal/storekit"
 )
 
 // Store is a [queue.Store], a [queue.Operator] and [queue.Pooled] on MySQL or
@@ -85,8 +85,8 @@ func checkPool(c Config) error {
 	if _, ok := c.Pool.Driver().(*mysql.MySQLDriver); !ok {
 		return &queue.ConfigError{Field: "Pool", Text: fmt.Sprintf("its driver is %T: open it with the driver name \"mysql\" of github.com/go-sql-driver/mysql, which this package imports", c.Pool.Driver())}
 	}
-	if n := c.Pool.Stats().MaxOpenConnections; n > 0 && n < reserve.MinConns {
-		return &queue.ConfigError{Field: "Pool", Text: fmt.Sprintf("it must have at least %d connections, not %d: one connection is kept for heartbeats and for storing results", reserve.MinConns, n)}
+	if n := c.Pool.Stats().MaxOpenConnections; n > 0 && n < storekit.MinConns {
+		return &queue.ConfigError{Field: "Pool", Text: fmt.Sprintf("it must have at least %d connections, not %d: one connection is kept for heartbeats and for storing results", storekit.MinConns, n)}
 	}
 	return nil
 }
@@ -95,9 +95,9 @@ func checkPool(c Config) error {
 // their server or of their DSN.
 func (c Config) onPool() *Store {
 	c = c.withDefaults()
-	kept := &reserve.Reserve{}
+	kept := &storekit.Reserve{}
 	if n := c.Pool.Stats().MaxOpenConnections; n > 0 {
-		kept = reserve.Of(n)
+		kept = storekit.NewReserve(n)
 	}
 	b := &server{config: mysql.NewConfig(), where: "the pool's server", setting: c.setting, pool: c.Pool}
 	return c.store(b, c.Pool, kept, "SET TRANSACTION ISOLATION LEVEL READ COMMITTED")
@@ -132,10 +132,10 @@ func (c Config) connect() (*Store, error) {
 	db := sql.OpenDB(b.connector)
 	db.SetMaxOpenConns(c.MaxConns)
 	db.SetMaxIdleConns(c.MaxConns)
-	return c.store(b, db, reserve.Of(c.MaxConns), ""), nil
+	return c.store(b, db, storekit.NewReserve(c.MaxConns), ""), nil
 }
 
-func (c Config) store(b *server, db *sql.DB, kept *reserve.Reserve, isolate string) *Store {
+func (c Config) store(b *server, db *sql.DB, kept *storekit.Reserve, isolate string) *Store {
 	return &Store{sqlstore.New(sqlstore.Options{
 		Dialect: sqlstore.MySQL, Backend: b, Writer: db, Reader: db, Reserve: kept, Isolate: isolate,
 		AcquireTimeout: c.AcquireTimeout, Observe: c.Observe, PoolSetting: c.setting("MaxConns"),

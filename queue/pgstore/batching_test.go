@@ -10,6 +10,7 @@ import (
 	"github.com/jackc/pgx/v5/pgconn"
 
 	"github.com/claimcheck-go/claimcheck/queue"
+	"github.com/claimcheck-go/claimcheck/queue/internal/storekit"
 )
 
 func TestOnlyErrorsOfTheDatabaseAffectAWholeBatch(t *testing.T) {
@@ -18,8 +19,8 @@ func TestOnlyErrorsOfTheDatabaseAffectAWholeBatch(t *testing.T) {
 		want bool
 	}{
 		"a bad row":     {errors.New("bad row"), false},
-		"a deadlock":    {&outage{"", queue.ErrContended, &pgconn.PgError{Code: "40P01"}}, false},
-		"unavailable":   {&outage{"down", queue.ErrUnavailable, nil}, true},
+		"a deadlock":    {storekit.Outage("", queue.ErrContended, &pgconn.PgError{Code: "40P01"}), false},
+		"unavailable":   {storekit.Outage("down", queue.ErrUnavailable, nil), true},
 		"closed":        {queue.ErrClosed, true},
 		"no tables":     {queue.ErrSchema, true},
 		"no answer":     {context.DeadlineExceeded, false},

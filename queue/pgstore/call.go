@@ -12,6 +12,7 @@ import (
 	"github.com/jackc/puddle/v2"
 
 	"github.com/claimcheck-go/claimcheck/queue"
+	"github.com/claimcheck-go/claimcheck/queue/internal/storekit"
 )
 
 // querier is a connection or a transaction.
@@ -59,7 +60,7 @@ func (s *Store) with(ctx context.Context, op string, u use, do func(*pgx.Conn) e
 func (s *Store) once(ctx context.Context, op string, u use, do func(*pgx.Conn) error) (unsent bool, err error) {
 	conn, release, err := s.acquire(ctx, op, u.urgent)
 	if err != nil {
-		return false, noEffect(err) // nothing was sent
+		return false, storekit.NoEffect(err) // nothing was sent
 	}
 	defer release()
 	explicit := s.explicit.Load()
@@ -75,7 +76,7 @@ func (s *Store) once(ctx context.Context, op string, u use, do func(*pgx.Conn) e
 		unsent = pgconn.SafeToRetry(err)
 		return unsent, s.unavailable(ctx, op, err)
 	}
-	return false, noEffect(s.translate(ctx, op, err)) // the server returned an error, and has rolled the statement back
+	return false, storekit.NoEffect(s.translate(ctx, op, err)) // the server returned an error, and has rolled the statement back
 }
 
 // acquire takes a connection of the pool, and returns the function that releases it.

@@ -8,8 +8,8 @@ import (
 	"github.com/google/uuid"
 	"github.com/jackc/pgx/v5"
 
-	"github.com/claimcheck-go/claimcheck/internal/rowlock"
 	"github.com/claimcheck-go/claimcheck/queue"
+	"github.com/claimcheck-go/claimcheck/queue/internal/storekit"
 )
 
 // setCancelled also clears the claim ID, so that a function that is running does not
@@ -25,7 +25,7 @@ RETURNING ` + columns
 // Cancel makes a READY or RUNNING row CANCELLED. If another transaction has locked it,
 // Cancel returns an error and the row as it was before.
 func (s *Store) Cancel(ctx context.Context, taskID uuid.UUID) (row *queue.Row, cancelled bool, err error) {
-	err = rowlock.Retry(ctx, rowlock.Cancel, func() error {
+	err = storekit.RetryLocked(ctx, storekit.CancelPatience, func() error {
 		return s.on(ctx, "cancel task", func(conn *pgx.Conn) error {
 			row, err = one(conn.QueryRow(ctx, cancelQuery, uuidValue(taskID)))
 			cancelled = err == nil

@@ -8,8 +8,8 @@ import (
 	"github.com/google/uuid"
 	"github.com/jackc/pgx/v5"
 
-	"github.com/claimcheck-go/claimcheck/internal/rowlock"
 	"github.com/claimcheck-go/claimcheck/queue"
+	"github.com/claimcheck-go/claimcheck/queue/internal/storekit"
 )
 
 // setClaimed gives a row to worker $1 for $2, under a new claim. max_attempts is too
@@ -58,7 +58,7 @@ func (s *Store) Claim(ctx context.Context, taskID uuid.UUID, req queue.ClaimRequ
 
 func (s *Store) claimOne(ctx context.Context, c claimOf) (row *queue.Row, err error) {
 	taskID, req := c.id, c.ClaimRequest
-	err = rowlock.Retry(ctx, rowlock.Claim, func() error {
+	err = storekit.RetryLocked(ctx, storekit.ClaimPatience, func() error {
 		return s.on(ctx, "claim task", func(conn *pgx.Conn) error {
 			row, err = one(conn.QueryRow(ctx, claimQuery, req.Worker, req.Lease, req.Tasks, req.Early, uuidValue(taskID), uuidValue(req.ClaimID), req.AllowRetry))
 			if !errors.Is(err, pgx.ErrNoRows) {
@@ -85,7 +85,7 @@ func whyNot(ctx context.Context, conn *pgx.Conn, taskID uuid.UUID, req queue.Cla
 	if req.Holds(row) {
 		return row, nil
 	}
-	locked := &queue.NotClaimedError{Reason: queue.ErrLocked, Row: row, Wait: rowlock.RetryAfter}
+	locked := &queue.NotClaimedError{Reason: queue.ErrLocked, Row: row, Wait: storekit.LockedRetryAfter}
 	refusal := queue.WhyNotClaimed(row, req, now)
 	if errors.Is(refusal, queue.ErrWorkerLost) {
 		failed, err := loseWorker(ctx, conn, row, now)

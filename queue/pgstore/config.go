@@ -13,8 +13,8 @@ import (
 	"github.com/jackc/pgx/v5/pgxpool"
 
 	"github.com/claimcheck-go/claimcheck/internal/dburl"
-	"github.com/claimcheck-go/claimcheck/internal/reserve"
 	"github.com/claimcheck-go/claimcheck/queue"
+	"github.com/claimcheck-go/claimcheck/queue/internal/storekit"
 )
 
 // DefaultAcquireTimeout is how long a call waits for a free connection.
@@ -103,8 +103,8 @@ func (c Config) poolConfig() (*pgxpool.Config, error) {
 	if err != nil {
 		return nil, err
 	}
-	if c.MaxConns != 0 && c.MaxConns < reserve.MinConns {
-		return nil, &queue.ConfigError{Field: "MaxConns", Text: fmt.Sprintf("it must be at least %d, not %d: one connection is kept for heartbeats and for storing results", reserve.MinConns, c.MaxConns)}
+	if c.MaxConns != 0 && c.MaxConns < storekit.MinConns {
+		return nil, &queue.ConfigError{Field: "MaxConns", Text: fmt.Sprintf("it must be at least %d, not %d: one connection is kept for heartbeats and for storing results", storekit.MinConns, c.MaxConns)}
 	}
 	config.MaxConns = int32(cmp.Or(c.MaxConns, defaultMaxConns)) //nolint:gosec // no pool has two billion
 	config.ShouldPing = shouldPing

@@ -11,31 +11,8 @@ import (
 	"github.com/jackc/puddle/v2"
 
 	"github.com/claimcheck-go/claimcheck/queue"
+	"github.com/claimcheck-go/claimcheck/queue/internal/storekit"
 )
-
-// outage is a failure of the database itself, in one line. kind is
-// queue.ErrUnavailable, or one that says more.
-type outage struct {
-	text        string
-	kind, cause error
-}
-
-func (e *outage) Error() string   { return e.text }
-func (e *outage) Unwrap() []error { return []error{e.kind, e.cause} }
-
-// noEffect marks an error that says that the database is the problem, and after
-// which nothing was changed.
-func noEffect(err error) error {
-	if errors.Is(err, queue.ErrUnavailable) {
-		return &harmless{err}
-	}
-	return err
-}
-
-// harmless is an error that also is queue.ErrNoEffect.
-type harmless struct{ error }
-
-func (e *harmless) Unwrap() []error { return []error{e.error, queue.ErrNoEffect} }
 
 // translate returns the driver's errors as those of package queue, and others
 // unchanged.
@@ -59,7 +36,7 @@ func (s *Store) translate(ctx context.Context, op string, err error) error {
 		if ctx.Err() != nil {
 			return fmt.Errorf("%s: %w", op, ctx.Err())
 		}
-		return &outage{op + ": " + s.where() + ": " + contention(pgErr), queue.ErrContended, err}
+		return storekit.Outage(op+": "+s.where()+": "+contention(pgErr), queue.ErrContended, err)
 	case isUnavailable(pgErr.Code):
 		return s.unavailable(ctx, op, err)
 	}
@@ -83,7 +60,7 @@ func (s *Store) unavailable(ctx context.Context, op string, err error) error {
 	case ctx.Err() != nil:
 		return fmt.Errorf("%s: %w", op, ctx.Err())
 	}
-	return &outage{op + ": " + queue.ErrUnavailable.Error() + ": " + s.explain(err), queue.ErrUnavailable, err}
+	return storekit.Outage(op+": "+queue.ErrUnavailable.Error()+": "+s.explain(err), queue.ErrUnavailable, err)
 }
 
 // transactionTimeout ended a transaction (PostgreSQL 17 and later).

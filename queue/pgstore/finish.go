@@ -11,8 +11,8 @@ import (
 	"github.com/google/uuid"
 	"github.com/jackc/pgx/v5"
 
-	"github.com/claimcheck-go/claimcheck/internal/rowlock"
 	"github.com/claimcheck-go/claimcheck/queue"
+	"github.com/claimcheck-go/claimcheck/queue/internal/storekit"
 )
 
 // The status of a row that is found by its ID is compared in this way, so that the
@@ -87,7 +87,7 @@ func (s *Store) Finish(ctx context.Context, claim queue.Claim, f queue.Finish) (
 }
 
 func (s *Store) finishOne(ctx context.Context, f finishOf) (at time.Time, err error) {
-	err = rowlock.Retry(ctx, rowlock.Finish, func() error {
+	err = storekit.RetryLocked(ctx, storekit.FinishPatience, func() error {
 		return s.with(ctx, "finish task", use{urgent: true}, func(conn *pgx.Conn) error {
 			at, err = finish(ctx, conn, finishQuery, f.Claim, f.Finish)
 			return err
@@ -182,7 +182,7 @@ func (s *Store) Unclaim(ctx context.Context, claims ...queue.Claim) error {
 	left := slices.Clone(claims)
 	slices.SortFunc(left, func(a, b queue.Claim) int { return bytes.Compare(a.ID[:], b.ID[:]) })
 	defer s.hints.forget()
-	return rowlock.Retry(ctx, rowlock.Finish, func() error {
+	return storekit.RetryLocked(ctx, storekit.FinishPatience, func() error {
 		if len(left) == 0 {
 			return nil
 		}
@@ -236,7 +236,7 @@ func (s *Store) makeReady(ctx context.Context, op string, claim queue.Claim, que
 // changeClaimed runs a statement on a row that is not locked, under its claim. done is
 // as in missed.
 func (s *Store) changeClaimed(ctx context.Context, op string, claim queue.Claim, done func(queue.Status) bool, query string, args ...any) error {
-	return rowlock.Retry(ctx, rowlock.Finish, func() error {
+	return storekit.RetryLocked(ctx, storekit.FinishPatience, func() error {
 		return s.with(ctx, op, use{urgent: true}, func(conn *pgx.Conn) error {
 			tag, err := conn.Exec(ctx, query, append([]any{uuidValue(claim.ID), uuidValue(claim.ClaimID)}, args...)...)
 			if err == nil && tag.RowsAffected() == 0 {

@@ -11,6 +11,7 @@ import (
 	"github.com/jackc/pgx/v5/pgtype"
 
 	"github.com/claimcheck-go/claimcheck/queue"
+	"github.com/claimcheck-go/claimcheck/queue/internal/storekit"
 )
 
 // view is a queue.View in SQL: the condition of its rows, its order in both directions,
@@ -181,25 +182,21 @@ func (s *Store) List(ctx context.Context, r queue.ListRequest) (page queue.ListP
 		return page, err
 	}
 	err = s.on(ctx, "list tasks", func(conn *pgx.Conn) error {
-		page = queue.ListPage{}
 		rows, err := many(conn.Query(ctx, query.text, query.args...))
 		if err != nil {
 			return err
 		}
-		if page.Rows = rows; len(rows) > r.Limit {
-			page.Rows = rows[:r.Limit]
-			page.Next = queue.CursorOf(r.View, rows[r.Limit-1]).String()
-			return nil
+		windowEnd := func() (end queue.Cursor, found bool, err error) {
+			err = conn.QueryRow(ctx, last.text, last.args...).Scan((*id)(&end.ID), (*moment)(&end.At), &end.Priority)
+			if errors.Is(err, pgx.ErrNoRows) {
+				return end, false, nil
+			}
+			return end, err == nil, err
 		}
 		if last.text == "" {
-			return nil
+			windowEnd = nil
 		}
-		var end queue.Cursor
-		err = conn.QueryRow(ctx, last.text, last.args...).Scan((*id)(&end.ID), (*moment)(&end.At), &end.Priority)
-		if errors.Is(err, pgx.ErrNoRows) {
-			return nil // the window holds all rows
-		}
-		page.Next, page.Partial = end.String(), err == nil
+		page, err = storekit.Page(r, rows, windowEnd)
 		return err
 	})
 	return page, err

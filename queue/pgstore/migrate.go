@@ -9,8 +9,8 @@ import (
 	"github.com/jackc/pgx/v5/stdlib"
 	"github.com/pressly/goose/v3"
 
-	"github.com/claimcheck-go/claimcheck/internal/migrate"
 	"github.com/claimcheck-go/claimcheck/queue"
+	"github.com/claimcheck-go/claimcheck/queue/internal/storekit"
 )
 
 // Migration is one step of the schema.
@@ -19,12 +19,12 @@ type Migration = queue.Migration
 //go:embed migrations/*.sql
 var migrationFiles embed.FS
 
-func migrations() migrate.Set {
+func migrations() storekit.Migrations {
 	files, err := fs.Sub(migrationFiles, "migrations")
 	if err != nil {
 		panic(err) // the directory is embedded
 	}
-	return migrate.Set{
+	return storekit.Migrations{
 		Files:        files,
 		Dialect:      goose.DialectPostgres,
 		TableMissing: func(err error) bool { return isCode(err, pgerrcode.UndefinedTable) },
@@ -32,7 +32,7 @@ func migrations() migrate.Set {
 }
 
 // migrations returns the migrations with the store's limit for connections.
-func (s *Store) migrations() migrate.Set {
+func (s *Store) migrations() storekit.Migrations {
 	set := migrations()
 	set.Bound = func(ctx context.Context, do func(context.Context) error) error {
 		return s.firstAnswer(ctx, "read schema version", do)

@@ -11,8 +11,8 @@ import (
 	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgxpool"
 
-	"github.com/claimcheck-go/claimcheck/internal/reserve"
 	"github.com/claimcheck-go/claimcheck/queue"
+	"github.com/claimcheck-go/claimcheck/queue/internal/storekit"
 )
 
 // Open opens a database. Unless config.Migrate is set, call [Store.Migrate] before
@@ -148,7 +148,7 @@ func (s *Store) firstAnswer(ctx context.Context, op string, do func(context.Cont
 	case s.accepted.Load():
 		why = "it accepted the connection and did not answer the first statement; if a pooler sits in between, it may have no connection to the server to give"
 	}
-	return &outage{fmt.Sprintf("%s: %s: no connection to %s within %s: %s", op, queue.ErrUnavailable, s.where(), s.acquireTimeout, why), queue.ErrUnavailable, err}
+	return storekit.Outage(fmt.Sprintf("%s: %s: no connection to %s within %s: %s", op, queue.ErrUnavailable, s.where(), s.acquireTimeout, why), queue.ErrUnavailable, err)
 }
 
 // store is a Store on a pool.
@@ -162,7 +162,7 @@ func (c Config) store(pool *pgxpool.Pool) *Store {
 		pooler:         c.Pooler,
 		accepted:       new(atomic.Bool),
 		acquireTimeout: cmp.Or(c.AcquireTimeout, DefaultAcquireTimeout),
-		reserve:        reserve.Of(int(pool.Config().MaxConns)),
+		reserve:        storekit.NewReserve(int(pool.Config().MaxConns)),
 		observe:        c.Observe,
 	}
 	s.setBatching(defaultLimits)

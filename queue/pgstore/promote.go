@@ -6,8 +6,8 @@ import (
 
 	"github.com/jackc/pgx/v5"
 
-	"github.com/claimcheck-go/claimcheck/internal/onelineerror"
 	"github.com/claimcheck-go/claimcheck/queue"
+	"github.com/claimcheck-go/claimcheck/queue/internal/storekit"
 )
 
 // Promote makes due and expired rows claimable. Its parts are independent: when one
@@ -26,7 +26,7 @@ func (s *Store) Promote(ctx context.Context, limit int) (p queue.PromoteResult, 
 		errs = append(errs, err)
 	}
 	// In this order no row is changed twice, even if others claim it in between.
-	lease, held := state.due(state.lease), state.due(state.held)
+	lease, held := state.Due(state.Lease), state.Due(state.Held)
 	if lease {
 		part(&p.Failed, func(conn *pgx.Conn) (int, error) { return loseWorkers(ctx, conn, limit) })
 		part(&p.Reclaimed, func(conn *pgx.Conn) (int, error) { return count(conn.Exec(ctx, reclaimQuery, limit)) })
@@ -43,39 +43,16 @@ func (s *Store) Promote(ctx context.Context, limit int) (p queue.PromoteResult, 
 			state = again
 		}
 	}
-	p.Claimable, p.Next = state.claimable, state.next()
-	return p, onelineerror.Join(errs...)
+	p.Claimable, p.Next = state.Claimable, state.Next()
+	return p, storekit.JoinErrors(errs...)
 }
 
-func (s *Store) probe(ctx context.Context) (state dueState, err error) {
+func (s *Store) probe(ctx context.Context) (state storekit.DueState, err error) {
 	err = s.on(ctx, "promote tasks", func(conn *pgx.Conn) error {
 		state, err = probe(ctx, conn)
 		return err
 	})
 	return state, err
-}
-
-// dueState is what one statement returns about the rows that Promote changes.
-type dueState struct {
-	now       time.Time
-	held      time.Time // when the next delayed row is due
-	lease     time.Time // when the next lease expires
-	claimable bool
-}
-
-// due reports whether a time has come.
-func (d dueState) due(t time.Time) bool { return !t.IsZero() && !t.After(d.now) }
-
-// next returns the time until the next row is due; zero if there is none.
-func (d dueState) next() time.Duration {
-	first := d.held
-	if first.IsZero() || !d.lease.IsZero() && d.lease.Before(first) {
-		first = d.lease
-	}
-	if first.IsZero() {
-		return 0
-	}
-	return max(first.Sub(d.now), time.Microsecond)
 }
 
 // probeQuery: indexes: the first entry of claimcheck_tasks_held, _lease and
@@ -87,8 +64,8 @@ const probeQuery = `SELECT now(),
 	coalesce((SELECT true FROM claimcheck_tasks WHERE hold = 0 AND attempts < max_attempts
 		ORDER BY priority DESC, enqueued_at, id LIMIT 1), false)`
 
-func probe(ctx context.Context, q querier) (state dueState, err error) {
-	err = q.QueryRow(ctx, probeQuery).Scan((*moment)(&state.now), (*moment)(&state.held), (*moment)(&state.lease), &state.claimable)
+func probe(ctx context.Context, q querier) (state storekit.DueState, err error) {
+	err = q.QueryRow(ctx, probeQuery).Scan((*moment)(&state.Now), (*moment)(&state.Held), (*moment)(&state.Lease), &state.Claimable)
 	return state, err
 }
 

@@ -21,8 +21,8 @@ import (
 	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgxpool"
 
-	"github.com/claimcheck-go/claimcheck/internal/reserve"
 	"github.com/claimcheck-go/claimcheck/queue"
+	"github.com/claimcheck-go/claimcheck/queue/internal/storekit"
 	"github.com/claimcheck-go/claimcheck/queue/pgstore/internal/batch"
 )
 
@@ -43,7 +43,7 @@ type Store struct {
 	accepted       *atomic.Bool              // a connection was made once
 	acquireTimeout time.Duration
 	closed         atomic.Bool
-	reserve        *reserve.Reserve
+	reserve        *storekit.Reserve
 	sessionSet     bool                                                     // connections have the settings of session
 	explicit       atomic.Bool                                              // transactions name their isolation level: see isolation.go
 	observe        func(ctx context.Context, op string) (ended func(error)) // may be nil

@@ -9,20 +9,20 @@ import (
 	"github.com/gofrs/flock"
 	"github.com/pressly/goose/v3"
 
-	"github.com/claimcheck-go/claimcheck/internal/migrate"
 	"github.com/claimcheck-go/claimcheck/queue"
+	"github.com/claimcheck-go/claimcheck/queue/internal/storekit"
 )
 
 //go:embed migrations/*.sql
 var embedded embed.FS
 
 // Migrations are the steps of the schema.
-func (file) Migrations() migrate.Set {
+func (file) Migrations() storekit.Migrations {
 	files, err := fs.Sub(embedded, "migrations")
 	if err != nil {
 		panic(err) // the directory is embedded
 	}
-	return migrate.Set{Files: files, Dialect: goose.DialectSQLite3}
+	return storekit.Migrations{Files: files, Dialect: goose.DialectSQLite3}
 }
 
 // LockMigrations locks a file beside the database. A database in memory has no

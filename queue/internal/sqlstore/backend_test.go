@@ -11,12 +11,12 @@ import (
 	"github.com/pressly/goose/v3"
 	_ "modernc.org/sqlite"
 
-	"github.com/claimcheck-go/claimcheck/internal/migrate"
 	"github.com/claimcheck-go/claimcheck/internal/testdb"
+	"github.com/claimcheck-go/claimcheck/queue/internal/storekit"
 )
 
 // fake is a Backend for tests that look at statements.
-type fake struct{ migrate.Set }
+type fake struct{ set storekit.Migrations }
 
 func (fake) Name() string                                              { return "the test's database" }
 func (fake) Translate(_ context.Context, _ string, err error) error    { return err }
@@ -26,7 +26,7 @@ func (fake) Changed(error) bool                                        { return 
 func (fake) Broken(error) bool                                         { return false }
 func (fake) TableMissing(error) bool                                   { return true }
 func (fake) Forbidden(error) bool                                      { return false }
-func (f fake) Migrations() migrate.Set                                 { return f.Set }
+func (f fake) Migrations() storekit.Migrations                         { return f.set }
 func (fake) LockMigrations(context.Context) (unlock func(), err error) { return func() {}, nil }
 func (fake) Accepted() bool                                            { return true }
 func (fake) Wait()                                                     {}
@@ -39,7 +39,7 @@ func onSQLite(t *testing.T) *Store {
 		t.Fatal(err)
 	}
 	db.SetMaxOpenConns(1)
-	return on(t, db, SQLite, migrate.Set{Files: os.DirFS("../../sqlitestore/migrations"), Dialect: goose.DialectSQLite3})
+	return on(t, db, SQLite, storekit.Migrations{Files: os.DirFS("../../sqlitestore/migrations"), Dialect: goose.DialectSQLite3})
 }
 
 // onMariaDB returns a Store whose connections have the collation of mysqlstore's.
@@ -53,10 +53,10 @@ func onMariaDB(t *testing.T) *Store {
 	if err != nil {
 		t.Fatal(err)
 	}
-	return on(t, db, MySQL, migrate.Set{Files: os.DirFS("../../mysqlstore/migrations"), Dialect: goose.DialectMySQL})
+	return on(t, db, MySQL, storekit.Migrations{Files: os.DirFS("../../mysqlstore/migrations"), Dialect: goose.DialectMySQL})
 }
 
-func on(t *testing.T, db *sql.DB, dialect *Dialect, set migrate.Set) *Store {
+func on(t *testing.T, db *sql.DB, dialect *Dialect, set storekit.Migrations) *Store {
 	t.Helper()
 	s := New(Options{Dialect: dialect, Backend: fake{set}, Writer: db, Reader: db})
 	t.Cleanup(func() { _ = s.Close() })

@@ -8,14 +8,14 @@ import (
 
 	"github.com/google/uuid"
 
-	"github.com/claimcheck-go/claimcheck/internal/rowlock"
 	"github.com/claimcheck-go/claimcheck/queue"
+	"github.com/claimcheck-go/claimcheck/queue/internal/storekit"
 )
 
 // Cancel makes a READY or RUNNING row CANCELLED. The error of one that another
 // transaction has locked comes with the row as it was before.
 func (s *Store) Cancel(ctx context.Context, id uuid.UUID) (row *queue.Row, cancelled bool, err error) {
-	err = rowlock.Retry(ctx, rowlock.Cancel, func() error {
+	err = storekit.RetryLocked(ctx, storekit.CancelPatience, func() error {
 		return s.transaction(ctx, "cancel task", func(ctx context.Context, tx querier) (err error) {
 			cancelled = false // it may be another try
 			var now time.Time

@@ -9,14 +9,14 @@ import (
 
 	"github.com/google/uuid"
 
-	"github.com/claimcheck-go/claimcheck/internal/rowlock"
 	"github.com/claimcheck-go/claimcheck/queue"
+	"github.com/claimcheck-go/claimcheck/queue/internal/storekit"
 )
 
 // Claim claims one row by its ID, for a delivery.
 func (s *Store) Claim(ctx context.Context, id uuid.UUID, req queue.ClaimRequest) (*queue.Row, error) {
 	var row *queue.Row
-	err := rowlock.Retry(ctx, rowlock.Claim, func() (err error) {
+	err := storekit.RetryLocked(ctx, storekit.ClaimPatience, func() (err error) {
 		row, err = s.claimByID(ctx, id, req)
 		return err
 	})
@@ -41,7 +41,7 @@ func (s *Store) claimByID(ctx context.Context, id uuid.UUID, req queue.ClaimRequ
 		refusal = queue.WhyNotClaimed(row, req, now)
 		switch lost := errors.Is(refusal, queue.ErrWorkerLost); {
 		case locked && (refusal == nil || lost):
-			refusal = &queue.NotClaimedError{Reason: queue.ErrLocked, Row: row, Wait: rowlock.RetryAfter}
+			refusal = &queue.NotClaimedError{Reason: queue.ErrLocked, Row: row, Wait: storekit.LockedRetryAfter}
 			return nil
 		case refusal == nil:
 			claim(row, now, req.ClaimID, req.Worker, req.Lease)

@@ -3,7 +3,7 @@ package sqlstore
 import (
 	"context"
 
-	"github.com/claimcheck-go/claimcheck/internal/migrate"
+	"github.com/claimcheck-go/claimcheck/queue/internal/storekit"
 )
 
 // Dialect is the SQL of one kind of database. What the statements mean is the same
@@ -125,7 +125,7 @@ type Backend interface {
 	// Forbidden reports whether the user, or the file, does not allow a statement.
 	Forbidden(err error) bool
 	// Migrations are the steps of the schema.
-	Migrations() migrate.Set
+	Migrations() storekit.Migrations
 	// LockMigrations keeps other processes out.
 	LockMigrations(ctx context.Context) (unlock func(), err error)
 	// Accepted reports whether a connection was made once.

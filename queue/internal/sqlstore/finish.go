@@ -10,8 +10,8 @@ import (
 
 	"github.com/google/uuid"
 
-	"github.com/claimcheck-go/claimcheck/internal/rowlock"
 	"github.com/claimcheck-go/claimcheck/queue"
+	"github.com/claimcheck-go/claimcheck/queue/internal/storekit"
 )
 
 // underClaim lets change end the claim, if it still holds. Otherwise done says
@@ -39,7 +39,7 @@ func underClaim(ctx context.Context, tx querier, claim queue.Claim, change func(
 
 // end is underClaim in a transaction of its own.
 func (s *Store) end(ctx context.Context, op string, claim queue.Claim, change func(*queue.Row, time.Time), done func(queue.Status) bool) error {
-	return rowlock.Retry(ctx, rowlock.Finish, func() error {
+	return storekit.RetryLocked(ctx, storekit.FinishPatience, func() error {
 		return s.urgently(ctx, op, func(ctx context.Context, tx querier) error {
 			_, err := underClaim(ctx, tx, claim, change, done)
 			return err
@@ -54,7 +54,7 @@ func (s *Store) Finish(ctx context.Context, claim queue.Claim, f queue.Finish) (
 		at, err = finishIn(ctx, tx, claim, f)
 		return err
 	}
-	err := rowlock.Retry(ctx, rowlock.Finish, func() error {
+	err := storekit.RetryLocked(ctx, storekit.FinishPatience, func() error {
 		if s.dialect.stamp == "" {
 			return s.urgently(ctx, "finish task", end)
 		}
@@ -140,7 +140,7 @@ func (s *Store) Release(ctx context.Context, claim queue.Claim) error {
 // queue.ErrLocked, and the others are given back all the same.
 func (s *Store) Unclaim(ctx context.Context, claims ...queue.Claim) error {
 	left := claims
-	return rowlock.Retry(ctx, rowlock.Finish, func() error {
+	return storekit.RetryLocked(ctx, storekit.FinishPatience, func() error {
 		var locked []queue.Claim
 		err := inChunks(left, func(some []queue.Claim) error {
 			var rest []queue.Claim

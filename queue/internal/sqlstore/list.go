@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/claimcheck-go/claimcheck/queue"
+	"github.com/claimcheck-go/claimcheck/queue/internal/storekit"
 )
 
 // lightColumns are columns without what may be long.
@@ -84,9 +85,9 @@ func (s *statement) named(text string, c queue.Cursor) {
 	}
 }
 
-// chosen appends what a selection asks beyond its view and its IDs, and reports
-// whether that is anything.
-func (s *statement) chosen(selection queue.Selection, now time.Time) bool {
+// filter appends the conditions of a selection except its view and its IDs, and
+// reports whether there are any.
+func (s *statement) filter(selection queue.Selection, now time.Time) bool {
 	before := len(s.text)
 	filter, args := within(queue.Filter{Queue: selection.Queue, Backend: selection.Backend})
 	s.add(filter, args...)
@@ -150,7 +151,7 @@ func (d *Dialect) listQueries(r queue.ListRequest, now time.Time) (page, last st
 		from.named(` AND `+beyond, cursor)
 	}
 	from.add(` ORDER BY ` + order)
-	if !filter.chosen(r.Selection, now) {
+	if !filter.filter(r.Selection, now) {
 		page.add(`SELECT `+lightColumns+from.text+` LIMIT ?`, append(from.args, r.Limit+1)...)
 		return page, last, nil
 	}
@@ -166,7 +167,6 @@ func (s *Store) List(ctx context.Context, r queue.ListRequest) (page queue.ListP
 		return page, err
 	}
 	err = s.read(ctx, "list tasks", func(conn querier) error {
-		page = queue.ListPage{}
 		now, err := conn.now(ctx)
 		if err != nil {
 			return err
@@ -179,20 +179,17 @@ func (s *Store) List(ctx context.Context, r queue.ListRequest) (page queue.ListP
 		if err != nil {
 			return err
 		}
-		if page.Rows = rows; len(rows) > r.Limit {
-			page.Rows = rows[:r.Limit]
-			page.Next = queue.CursorOf(r.View, rows[r.Limit-1]).String()
-			return nil
+		windowEnd := func() (end queue.Cursor, found bool, err error) {
+			err = conn.QueryRowContext(ctx, last.text, last.args...).Scan(&end.ID, at(&end.At), &end.Priority)
+			if errors.Is(err, sql.ErrNoRows) {
+				return end, false, nil
+			}
+			return end, err == nil, err
 		}
 		if last.text == "" {
-			return nil
+			windowEnd = nil
 		}
-		var end queue.Cursor
-		err = conn.QueryRowContext(ctx, last.text, last.args...).Scan(&end.ID, at(&end.At), &end.Priority)
-		if errors.Is(err, sql.ErrNoRows) {
-			return nil // the window was not the limit
-		}
-		page.Next, page.Partial = end.String(), err == nil
+		page, err = storekit.Page(r, rows, windowEnd)
 		return err
 	})
 	return page, err

@@ -4,11 +4,11 @@ import (
 	"context"
 	"database/sql"
 
-	"github.com/claimcheck-go/claimcheck/internal/migrate"
 	"github.com/claimcheck-go/claimcheck/queue"
+	"github.com/claimcheck-go/claimcheck/queue/internal/storekit"
 )
 
-func (s *Store) migrations() migrate.Set {
+func (s *Store) migrations() storekit.Migrations {
 	set := s.backend.Migrations()
 	set.TableMissing = s.backend.TableMissing
 	set.Bound = func(ctx context.Context, do func(context.Context) error) error {

@@ -7,25 +7,25 @@ import (
 
 	"github.com/google/uuid"
 
-	"github.com/claimcheck-go/claimcheck/internal/onelineerror"
 	"github.com/claimcheck-go/claimcheck/queue"
+	"github.com/claimcheck-go/claimcheck/queue/internal/storekit"
 )
 
 // Promote makes due and expired rows claimable.
 func (s *Store) Promote(ctx context.Context, limit int) (p queue.PromoteResult, err error) {
-	seen, err := s.probe(ctx)
+	state, err := s.probe(ctx)
 	if err != nil {
 		return p, err
 	}
-	if passed(seen.lease, seen.now) || passed(seen.held, seen.now) {
-		err = s.promoteDue(ctx, seen, limit, &p)
+	if state.Due(state.Lease) || state.Due(state.Held) {
+		err = s.promoteDue(ctx, state, limit, &p)
 		again, probeErr := s.probe(ctx)
 		if probeErr == nil {
-			seen = again
+			state = again
 		}
-		err = onelineerror.Join(err, probeErr)
+		err = storekit.JoinErrors(err, probeErr)
 	}
-	p.Claimable, p.Next = seen.claimable, seen.next()
+	p.Claimable, p.Next = state.Claimable, state.Next()
 	return p, err
 }
 
@@ -33,16 +33,16 @@ func (s *Store) Promote(ctx context.Context, limit int) (p queue.PromoteResult, 
 // p what it has done even if it fails. Its parts do not depend on each other:
 // when one fails, the others are done all the same. In this order no row is
 // changed twice, however often others claim it in between.
-func (s *Store) promoteDue(ctx context.Context, seen sight, limit int, p *queue.PromoteResult) error {
+func (s *Store) promoteDue(ctx context.Context, state storekit.DueState, limit int, p *queue.PromoteResult) error {
 	var lost, reclaimed, released error
-	if passed(seen.lease, seen.now) {
+	if state.Due(state.Lease) {
 		p.Failed, lost = s.inBatches(ctx, limit, lostBatch, loseWorkers)
 		p.Reclaimed, reclaimed = s.inBatches(ctx, limit, manyRows, reclaimAll)
 	}
-	if passed(seen.held, seen.now) {
+	if state.Due(state.Held) {
 		p.Released, released = s.inBatches(ctx, limit, manyRows, releaseAll)
 	}
-	return onelineerror.Join(lost, reclaimed, released)
+	return storekit.JoinErrors(lost, reclaimed, released)
 }
 
 // lostBatch is how many rows are failed together: each gets a record of its own.
@@ -123,28 +123,6 @@ func reclaim(row *queue.Row, now time.Time) {
 	row.DispatchDueAt = now
 }
 
-// sight is what one look at the database shows.
-type sight struct {
-	now       time.Time
-	held      time.Time // when the next delayed row is due
-	lease     time.Time // when the next lease expires
-	claimable bool
-}
-
-func passed(t, now time.Time) bool { return !t.IsZero() && !t.After(now) }
-
-// next is how long until something is due, zero if nothing will be.
-func (s sight) next() time.Duration {
-	first := s.held
-	if first.IsZero() || !s.lease.IsZero() && s.lease.Before(first) {
-		first = s.lease
-	}
-	if first.IsZero() {
-		return 0
-	}
-	return max(first.Sub(s.now), time.Microsecond)
-}
-
 // Indexes: the first entry of claimcheck_tasks_held, _lease and _claim (ordered,
 // or SQLite takes another one and walks over what is held).
 func (d *Dialect) probe() string {
@@ -157,13 +135,13 @@ func (d *Dialect) probe() string {
 		ORDER BY ` + d.freeOrder + ` LIMIT 1) IS NOT NULL`
 }
 
-func (s *Store) probe(ctx context.Context) (seen sight, err error) {
+func (s *Store) probe(ctx context.Context) (state storekit.DueState, err error) {
 	err = s.read(ctx, "promote tasks", func(conn querier) error {
 		var clock []any
 		if s.dialect.clock == "" {
 			clock = append(clock, micros(s.now()))
 		}
-		return conn.QueryRowContext(ctx, s.dialect.probe(), clock...).Scan(at(&seen.now), at(&seen.held), at(&seen.lease), &seen.claimable)
+		return conn.QueryRowContext(ctx, s.dialect.probe(), clock...).Scan(at(&state.Now), at(&state.Held), at(&state.Lease), &state.Claimable)
 	})
-	return seen, err
+	return state, err
 }

@@ -4,8 +4,9 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"strings"
 	"time"
+
+	"github.com/claimcheck-go/claimcheck/queue/internal/storekit"
 )
 
 // errUndo ends a transaction that shall leave nothing.
@@ -31,7 +32,7 @@ func (s *Store) MissingRights(ctx context.Context) (missing []string, err error)
 				if !s.backend.Forbidden(err) { // whatever else is wrong about a statement of no row
 					continue
 				}
-				missing = append(missing, fmt.Sprintf("%s on %s (%s)", try.right, try.table, oneLine(err)))
+				missing = append(missing, fmt.Sprintf("%s on %s (%s)", try.right, try.table, storekit.OneLine(err)))
 			}
 		}
 		return errUndo
@@ -41,6 +42,3 @@ func (s *Store) MissingRights(ctx context.Context) (missing []string, err error)
 	}
 	return missing, err
 }
-
-// oneLine is the text of err in one line.
-func oneLine(err error) string { return strings.Join(strings.Fields(err.Error()), " ") }

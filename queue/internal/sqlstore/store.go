@@ -22,8 +22,8 @@ import (
 	"sync/atomic"
 	"time"
 
-	"github.com/claimcheck-go/claimcheck/internal/reserve"
 	"github.com/claimcheck-go/claimcheck/queue"
+	"github.com/claimcheck-go/claimcheck/queue/internal/storekit"
 )
 
 var _ interface {
@@ -41,7 +41,7 @@ type Options struct {
 	// connection that writes, since several would only compete for the lock.
 	Writer, Reader *sql.DB
 	// Reserve keeps a connection for urgent calls; nil: none is kept.
-	Reserve *reserve.Reserve
+	Reserve *storekit.Reserve
 	// Now is the clock of a database within this process; nil is time.Now.
 	Now func() time.Time
 	// AcquireTimeout bounds the wait for a connection; 0 is DefaultAcquireTimeout.
@@ -66,7 +66,7 @@ type Store struct {
 	backend Backend
 	writer  *sql.DB
 	reader  *sql.DB
-	reserve *reserve.Reserve
+	reserve *storekit.Reserve
 	closed  atomic.Bool
 }
 
@@ -79,7 +79,7 @@ func New(o Options) *Store {
 		o.AcquireTimeout = DefaultAcquireTimeout
 	}
 	if o.Reserve == nil {
-		o.Reserve = &reserve.Reserve{}
+		o.Reserve = &storekit.Reserve{}
 	}
 	return &Store{options: o, dialect: o.Dialect, backend: o.Backend, writer: o.Writer, reader: o.Reader, reserve: o.Reserve}
 }
@@ -215,7 +215,7 @@ func (s *Store) with(ctx context.Context, db *sql.DB, op string, urgent bool, do
 		}
 		conn, release, err := s.acquire(ctx, db, op, urgent)
 		if err != nil {
-			return noEffect(err)
+			return storekit.NoEffect(err)
 		}
 		err = do(conn)
 		broken := err != nil && s.backend.Broken(err)
@@ -228,24 +228,10 @@ func (s *Store) with(ctx context.Context, db *sql.DB, op string, urgent bool, do
 			if broken && !errors.Is(err, errNotBegun) {
 				return translated // it may have committed
 			}
-			return noEffect(translated)
+			return storekit.NoEffect(translated)
 		}
 	}
 }
-
-// noEffect marks an error that says that the database is the problem, and after
-// which nothing was changed.
-func noEffect(err error) error {
-	if errors.Is(err, queue.ErrUnavailable) {
-		return &harmless{err}
-	}
-	return err
-}
-
-// harmless is an error that is queue.ErrNoEffect, too.
-type harmless struct{ error }
-
-func (e *harmless) Unwrap() []error { return []error{e.error, queue.ErrNoEffect} }
 
 // withoutMark takes errNotBegun off.
 func withoutMark(err error) error {

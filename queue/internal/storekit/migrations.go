@@ -1,10 +1,4 @@
-// Package migrate brings a store's tables to the version its program needs.
-//
-// It stands before the path: `server migrate`, or the start of a program in
-// local mode, runs it once; afterwards only Version is asked. Stores embed
-// their SQL files and call it; which version a database has is kept in the
-// table claimcheck_schema.
-package migrate
+package storekit
 
 import (
 	"context"
@@ -24,26 +18,26 @@ import (
 // versionTable keeps the versions that were applied.
 const versionTable = "claimcheck_schema"
 
-// Set is the migrations of one kind of database.
-type Set struct {
+// Migrations are the steps of the schema of one kind of database. Which of them a
+// database has is kept in its table claimcheck_schema.
+type Migrations struct {
 	Files   fs.FS // NNNNN_name.sql, in the form of goose
 	Dialect goose.Dialect
-	// TableMissing tells the database's error for a table that does not exist
-	// from any other.
+	// TableMissing reports whether an error says that a table does not exist.
 	TableMissing func(error) bool
 	// Bound runs a read of the versions, which may be the first statement of a
 	// process, with the store's limit for one; nil: without a limit.
 	Bound func(ctx context.Context, read func(context.Context) error) error
 }
 
-// Lock keeps other processes out until unlock, which also makes what was done in
+// MigrationLock keeps other processes out until unlock, which also makes what was done in
 // db permanent, or, without commit, undoes it where the database can.
-type Lock func(context.Context) (db *sql.DB, unlock func(commit bool) error, err error)
+type MigrationLock func(context.Context) (db *sql.DB, unlock func(commit bool) error, err error)
 
 // Up applies what is pending and returns it. With nothing pending it is one
 // query on db; otherwise it runs under lock, in the database that lock returns.
-func (s Set) Up(ctx context.Context, db *sql.DB, lock Lock) ([]queue.Migration, error) {
-	if err := s.Check(ctx, db); !errors.Is(err, queue.ErrSchema) {
+func (m Migrations) Up(ctx context.Context, db *sql.DB, lock MigrationLock) ([]queue.Migration, error) {
+	if err := m.Check(ctx, db); !errors.Is(err, queue.ErrSchema) {
 		return nil, err
 	}
 	locked, unlock, err := lock(ctx)
@@ -51,7 +45,7 @@ func (s Set) Up(ctx context.Context, db *sql.DB, lock Lock) ([]queue.Migration, 
 		return nil, fmt.Errorf("migrate: lock against other processes: %w", err)
 	}
 	var results []*goose.MigrationResult
-	provider, err := s.provider(locked)
+	provider, err := m.provider(locked)
 	if err == nil {
 		if results, err = provider.Up(ctx); err != nil {
 			err = fmt.Errorf("migrate: %w", err)
@@ -71,12 +65,12 @@ func (s Set) Up(ctx context.Context, db *sql.DB, lock Lock) ([]queue.Migration, 
 }
 
 // Status returns all migrations, oldest first. It changes nothing.
-func (s Set) Status(ctx context.Context, db *sql.DB) ([]queue.Migration, error) {
-	applied, err := s.applied(ctx, db)
+func (m Migrations) Status(ctx context.Context, db *sql.DB) ([]queue.Migration, error) {
+	applied, err := m.applied(ctx, db)
 	if err != nil {
 		return nil, err
 	}
-	all, err := s.all(db)
+	all, err := m.all(db)
 	for i := range all {
 		all[i].AppliedAt = applied[all[i].Version]
 	}
@@ -86,25 +80,25 @@ func (s Set) Status(ctx context.Context, db *sql.DB) ([]queue.Migration, error) 
 // Check returns queue.ErrSchema unless every migration has been applied. A
 // database that is ahead is fine: schemas grow by adding, so an older program
 // runs beside a newer one.
-func (s Set) Check(ctx context.Context, db *sql.DB) error {
-	status, err := s.Status(ctx, db)
+func (m Migrations) Check(ctx context.Context, db *sql.DB) error {
+	status, err := m.Status(ctx, db)
 	if err != nil {
 		return err
 	}
 	var have int64
-	for _, m := range status {
-		if m.AppliedAt.IsZero() {
+	for _, step := range status {
+		if step.AppliedAt.IsZero() {
 			return fmt.Errorf("%w: it has version %d, this program needs %d", queue.ErrSchema, have, status[len(status)-1].Version)
 		}
-		have = m.Version
+		have = step.Version
 	}
 	return nil
 }
 
 // Newest returns the newest version that was applied, which may be one of a
 // newer program; 0 is none.
-func (s Set) Newest(ctx context.Context, db *sql.DB) (int64, error) {
-	applied, err := s.applied(ctx, db)
+func (m Migrations) Newest(ctx context.Context, db *sql.DB) (int64, error) {
+	applied, err := m.applied(ctx, db)
 	var newest int64
 	for version := range applied {
 		newest = max(newest, version)
@@ -114,21 +108,21 @@ func (s Set) Newest(ctx context.Context, db *sql.DB) (int64, error) {
 
 // applied returns when each version was applied. It is not goose's own query,
 // which would create the version table.
-func (s Set) applied(ctx context.Context, db *sql.DB) (applied map[int64]time.Time, err error) {
-	if s.Bound == nil {
-		return s.read(ctx, db)
+func (m Migrations) applied(ctx context.Context, db *sql.DB) (applied map[int64]time.Time, err error) {
+	if m.Bound == nil {
+		return m.read(ctx, db)
 	}
-	err = s.Bound(ctx, func(ctx context.Context) (err error) {
-		applied, err = s.read(ctx, db)
+	err = m.Bound(ctx, func(ctx context.Context) (err error) {
+		applied, err = m.read(ctx, db)
 		return err
 	})
 	return applied, err
 }
 
-func (s Set) read(ctx context.Context, db *sql.DB) (map[int64]time.Time, error) {
+func (m Migrations) read(ctx context.Context, db *sql.DB) (map[int64]time.Time, error) {
 	rows, err := db.QueryContext(ctx, "SELECT version_id, tstamp FROM "+versionTable)
 	if err != nil {
-		if s.TableMissing(err) {
+		if m.TableMissing(err) {
 			return nil, nil
 		}
 		return nil, fmt.Errorf("read schema version: %w", err)
@@ -149,8 +143,8 @@ func (s Set) read(ctx context.Context, db *sql.DB) (map[int64]time.Time, error) 
 	return applied, nil
 }
 
-func (s Set) all(db *sql.DB) ([]queue.Migration, error) {
-	provider, err := s.provider(db)
+func (m Migrations) all(db *sql.DB) ([]queue.Migration, error) {
+	provider, err := m.provider(db)
 	if err != nil {
 		return nil, err
 	}
@@ -161,8 +155,8 @@ func (s Set) all(db *sql.DB) ([]queue.Migration, error) {
 	return all, nil
 }
 
-func (s Set) provider(db *sql.DB) (*goose.Provider, error) {
-	provider, err := goose.NewProvider(s.Dialect, db, s.Files,
+func (m Migrations) provider(db *sql.DB) (*goose.Provider, error) {
+	provider, err := goose.NewProvider(m.Dialect, db, m.Files,
 		goose.WithTableName(versionTable),
 		goose.WithDisableGlobalRegistry(true),
 	)
@@ -175,15 +169,15 @@ func (s Set) provider(db *sql.DB) (*goose.Provider, error) {
 // SQL returns every migration as plain SQL, for people who run their own
 // migrations, with the version rows that Check looks for. createVersions
 // creates their table.
-func (s Set) SQL(createVersions string) string {
-	names, err := fs.Glob(s.Files, "*.sql")
+func (m Migrations) SQL(createVersions string) string {
+	names, err := fs.Glob(m.Files, "*.sql")
 	if err != nil {
 		panic(err) // the pattern is right
 	}
 	var b strings.Builder
 	b.WriteString(createVersions + ";\n")
 	for _, name := range names {
-		data, err := fs.ReadFile(s.Files, name)
+		data, err := fs.ReadFile(m.Files, name)
 		if err != nil {
 			panic(err) // the files are embedded
 		}

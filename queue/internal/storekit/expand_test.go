@@ -1,4 +1,4 @@
-package migrate
+package storekit
 
 import (
 	"os"
@@ -35,7 +35,7 @@ func narrowing(sql string) []string {
 
 // The release before runs on the schema of the next.
 func TestMigrationsOnlyAdd(t *testing.T) {
-	files, err := filepath.Glob("../../queue/*/migrations/*.sql")
+	files, err := filepath.Glob("../../*/migrations/*.sql")
 	if err != nil {
 		t.Fatal(err)
 	}

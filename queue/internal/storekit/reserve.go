@@ -1,5 +1,4 @@
-// Package reserve keeps a connection of a pool free for calls that must not wait.
-package reserve
+package storekit
 
 import (
 	"context"
@@ -21,16 +20,17 @@ type Reserve struct {
 	waited   atomic.Int64 // nanoseconds
 }
 
-// Of returns the reserve of a pool of so many connections. A pool of one has none.
-func Of(conns int) *Reserve { return &Reserve{ordinary: make(chan struct{}, max(1, conns-1))} }
+// NewReserve returns the reserve of a pool of conns connections. A pool of one has
+// none.
+func NewReserve(conns int) *Reserve { return &Reserve{ordinary: make(chan struct{}, max(1, conns-1))} }
 
 // Waits returns how often calls have waited, and for how long in all.
 func (r *Reserve) Waits() (n int64, waited time.Duration) {
 	return r.waits.Load(), time.Duration(r.waited.Load())
 }
 
-// Enter lets a call have a connection, and returns what it calls afterwards. The
-// error is ctx's.
+// Enter waits until a call may take a connection, and returns the function to be
+// called when the connection is free again. The error is ctx's.
 func (r *Reserve) Enter(ctx context.Context, urgent bool) (leave func(), err error) {
 	if urgent || r.ordinary == nil {
 		return func() {}, nil

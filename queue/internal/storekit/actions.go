@@ -1,0 +1,40 @@
+package storekit
+
+import (
+	"fmt"
+	"strings"
+	"time"
+
+	"github.com/claimcheck-go/claimcheck/queue"
+)
+
+// Forever is after all times, and what is added to it still fits.
+var Forever = time.Date(9999, 1, 1, 0, 0, 0, 0, time.UTC)
+
+// actionRows are the conditions of the rows that an action applies to, and has not
+// been applied to since $before.
+var actionRows = map[queue.Action]string{
+	// Not rows that since then were made due, failed to be dispatched, or have run.
+	queue.ActionRun: `status = 'READY' AND NOT (hold = 0 AND dispatch_due_at > $before + $grace AND dispatch_due_at <= $now + $grace)
+		AND NOT (dispatch_error IS NOT NULL AND dispatch_due_at > $before AND dispatch_due_at <= $now)
+		AND (last_attempted_at IS NULL OR last_attempted_at < $before)`,
+	queue.ActionRetry:   `status = 'FAILED' AND finished_at <= $before`,
+	queue.ActionRequeue: `status = 'RUNNING' AND lease_expires_at <= $now`,
+	queue.ActionCancel:  `status IN ('READY', 'RUNNING') AND enqueued_at <= $before`,
+}
+
+// ActionRows returns the condition of the rows that an action applies to, and has
+// not been applied to since before. before, now and grace are SQL for these times
+// and for queue.DispatchGrace.
+func ActionRows(a queue.Action, before, now, grace string) string {
+	return strings.NewReplacer("$before", before, "$now", now, "$grace", grace).Replace(actionRows[a])
+}
+
+// CheckAction refuses an action that is not known, and a selection that is not
+// valid, whose empty view becomes ViewAll.
+func CheckAction(a queue.Action, s *queue.Selection) error {
+	if _, known := actionRows[a]; !known {
+		return fmt.Errorf("%w: action %q is not known", queue.ErrInvalid, a)
+	}
+	return s.Check()
+}
