@@ -49,10 +49,10 @@ func TestThePlatformIsTrustedOnCloudRunOnly(t *testing.T) {
 }
 
 func TestDoctorNamesTrustOffThePlatform(t *testing.T) {
-	p := newPatient(t)
+	p := newTarget(t)
 	p.env["OIDC_TRUST_PLATFORM"] = "true"
 	text := ""
-	for _, r := range p.examine() {
+	for _, r := range p.diagnose() {
 		if line := doctorLine(r); r.Status == doctor.Fail {
 			text += line + "\n"
 		}

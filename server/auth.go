@@ -11,9 +11,6 @@ import (
 	"github.com/claimcheck-go/claimcheck/server/internal/config"
 )
 
-// strongSecret is the length below which a shared secret is warned about.
-const strongSecret = 16
-
 // authenticator is who may call /tasks/*. Every way that is configured is open;
 // with none, only a local server on loopback serves at all.
 func (p *program) authenticator(app *App, listen string) (httpapi.Authenticator, error) {
@@ -57,7 +54,7 @@ func (p *program) authenticator(app *App, listen string) (httpapi.Authenticator,
 // secret is a shared secret; one that is short enough to be guessed is warned
 // about.
 func secret(log *slog.Logger, name, value string) string {
-	if value != "" && len(value) < strongSecret {
+	if value != "" && len(value) < config.StrongSecret {
 		log.Warn(name+" is short enough to be guessed; use 32 random characters", "length", len(value))
 	}
 	return value

@@ -50,7 +50,7 @@ func (p *program) plan(ctx context.Context, dispatches, runs bool) (*App, error)
 		problems = append(problems, err)
 		if err == nil {
 			if p.config.Role != config.Diagnoses { // which has a check for each task
-				problems = append(problems, checkTimeouts(p.known, app.target))
+				problems = append(problems, app.target.CheckTasks(p.known))
 			}
 			if runs {
 				problems = append(problems, p.config.CheckTimeout(app.target))
@@ -82,21 +82,6 @@ func (p *program) newApp(mode string) *App {
 	close(app.looping)
 	app.stopped, app.stop = context.WithCancel(context.Background())
 	return app
-}
-
-// checkTimeouts refuses tasks that may take longer than their delivery; it is
-// what queue.NewClient does too, but only once the database is open.
-func checkTimeouts(reg *queue.Registry, t *config.Target) error {
-	var problems []error
-	for _, task := range reg.Tasks() {
-		if task.Backend != queue.DefaultBackend {
-			continue
-		}
-		if err := t.Tasks.CheckTimeout(task.Timeout); err != nil {
-			problems = append(problems, fmt.Errorf("task %s: %w", task.Name, err))
-		}
-	}
-	return errors.Join(problems...)
 }
 
 // open connects the parts. In local mode local is the dispatcher of a process

@@ -5,17 +5,10 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"net/http"
-	"strings"
+	"log/slog"
 	"time"
 
-	apiv2 "cloud.google.com/go/cloudtasks/apiv2"
-	"cloud.google.com/go/cloudtasks/apiv2/cloudtaskspb"
-	run "cloud.google.com/go/run/apiv2"
-
-	"github.com/claimcheck-go/claimcheck/cloudtasks"
-	"github.com/claimcheck-go/claimcheck/detect"
-	"github.com/claimcheck-go/claimcheck/queue/dbfacts"
+	"github.com/claimcheck-go/claimcheck/queue"
 	"github.com/claimcheck-go/claimcheck/server/internal/config"
 	"github.com/claimcheck-go/claimcheck/server/internal/doctor"
 	"github.com/claimcheck-go/claimcheck/server/internal/stores"
@@ -27,13 +20,13 @@ type doctorCmd struct {
 	Deliver        bool          `help:"Make one real delivery: enqueue a probe task that does nothing, and wait until the running service has run it."`
 	DeliverTimeout time.Duration `default:"60s" placeholder:"60s" help:"How long --deliver waits; a bare number is seconds."`
 	Integrity      bool          `help:"SQLite: look through the whole file (integrity_check), however long that takes."`
-	JSON           bool          `name:"json" help:"Print a list of {check, status, detail, mend}."`
+	JSON           bool          `name:"json" help:"Print a list of {check, status, detail, fix}."`
 }
 
 // Help says what it does to the world, and shows examples.
 func (*doctorCmd) Help() string {
 	return `Looks at everything that must be right for tasks to run, and prints one line a
-check: ok, warn, fail or skipped, what was seen, and after an arrow what mends it.
+check: ok, warn, fail or skipped, what was seen, and after an arrow what fixes it.
 It ends with status 1 if any check failed. It takes the same settings as serve, so
 run it where serve runs (as a Cloud Run job, for example), or with its settings.
 
@@ -50,47 +43,6 @@ Examples:
   TASKS_MODE=cloudtasks {name} doctor    # what is missing for it`
 }
 
-// doctorLimits bound the checks.
-var doctorLimits = doctor.Limits{Each: 5 * time.Second, All: 30 * time.Second}
-
-// examination is what the checks look at, and what they leave for others that
-// need them.
-type examination struct {
-	*program  // whose settings are completed by what was detected
-	cmd       *doctorCmd
-	mode      string
-	detector  *detect.Detector
-	runsAs    string // the account of this process, where the platform tells
-	problems  map[string]doctor.Finding
-	others    []string          // those that are not of our settings
-	detected  map[string]string // settings that nobody gave: where they were found
-	guessed   map[string]bool   // of these, those that may be wrong
-	undecided map[string]bool   // settings that the metadata server kept for itself
-	silent    error             // why it did
-	target    *config.Target    // in cloudtasks mode
-
-	// The ways out of this process.
-	dial     func(context.Context) (*apiv2.Client, error)
-	dialJobs func(context.Context) (*run.JobsClient, error)
-	// Makes the client of Cloud Run's services.
-	dialServices func(context.Context) (*run.ServicesClient, error)
-	http         *http.Client
-	inspect      func(context.Context, database) (dbfacts.Facts, error)
-
-	app         *App // nil if the settings are wrong
-	setupFailed *setupError
-
-	db       database
-	file     string // the SQLite file that is not there yet
-	facts    dbfacts.Facts
-	tasks    *apiv2.Client
-	queues   []*cloudtaskspb.Queue // those that could be looked at
-	createAs error                 // why Cloud Tasks may not sign as the account
-	jobs     *run.JobsClient
-	job      string // its full name
-	skew     clockReading
-}
-
 // Run prints what the checks find.
 func (c *doctorCmd) Run(ctx context.Context, p *program) error {
 	if c.MaxInstances < 0 {
@@ -102,9 +54,9 @@ func (c *doctorCmd) Run(ctx context.Context, p *program) error {
 	if c.DeliverTimeout <= 0 {
 		return config.Problemf("--deliver-timeout", "must be more than 0")
 	}
-	e := p.examine(ctx, c)
-	defer e.close()
-	results := e.run(ctx, func(r doctor.Result) {
+	d := doctor.New(ctx, p.diagnosis(c))
+	defer d.Close()
+	results := d.Run(ctx, func(r doctor.Result) {
 		if !c.JSON {
 			p.printCheck(r)
 		}
@@ -128,7 +80,7 @@ func (c *doctorCmd) print(p *program, results []doctor.Result) error {
 		fmt.Fprintf(p.stdout, "\n%s\n", doctor.Summary(results))
 	}
 	if doctor.Failed(results) {
-		return errSilent // it has all been said
+		return errSilent // the results are printed
 	}
 	return nil
 }
@@ -136,121 +88,87 @@ func (c *doctorCmd) print(p *program, results []doctor.Result) error {
 // doctorLine is a result as one line.
 func doctorLine(r doctor.Result) string {
 	line := fmt.Sprintf("%-8s %-26s %s", r.Status, r.Check, r.Detail)
-	if r.Mend != "" {
-		line += "  → " + r.Mend
+	if r.Fix != "" {
+		line += "  → " + r.Fix
 	}
 	return line
 }
 
-// examine works out the settings; it asks the metadata server, and nobody else.
-func (p *program) examine(ctx context.Context, cmd *doctorCmd) *examination {
-	completed := *p.config.Settings
-	inner := *p
-	inner.config = &config.Config{Settings: &completed, Env: p.config.Env, Role: config.Diagnoses}
-	e := &examination{
-		program: &inner, cmd: cmd, detector: p.config.Detector(),
-		problems: map[string]doctor.Finding{}, detected: map[string]string{}, undecided: map[string]bool{}, guessed: map[string]bool{},
-		http:     &http.Client{CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }},
-		dialJobs: dialJobs, dialServices: dialServices,
-		inspect: func(ctx context.Context, db database) (dbfacts.Facts, error) {
-			inspector, err := stores.As[stores.Inspector](db)
-			if err != nil {
-				return dbfacts.Facts{}, err
-			}
-			return inspector.Inspect(ctx)
+// diagnosis is what the checks need of this program.
+func (p *program) diagnosis(c *doctorCmd) doctor.Config {
+	with := func(cfg *config.Config) *program {
+		other := *p
+		other.config = cfg
+		return &other
+	}
+	quiet := func(cfg *config.Config, target *config.Target) *App {
+		mode, _ := cfg.Mode() // it is valid: the checks have replaced what is not
+		return &App{mode: mode, target: target, log: slog.New(slog.DiscardHandler)}
+	}
+	setup := &setupCheck{}
+	cfg := doctor.Config{
+		Options: doctor.Options{
+			MaxInstances: c.MaxInstances, Concurrency: c.Concurrency, Deliver: c.Deliver, DeliverTimeout: c.DeliverTimeout, Integrity: c.Integrity,
 		},
+		Name: p.name, Settings: p.config.Settings, Env: p.config.Env, Sources: p.sources, Blank: p.blank, Misspelt: p.misspelt,
+		Validate: func(ctx context.Context, cfg *config.Config) (*queue.Registry, error) {
+			return setup.plan(ctx, with(cfg))
+		},
+		ValidateAccess: func(cfg *config.Config, target *config.Target) error {
+			app := quiet(cfg, target)
+			_, err := with(cfg).adminAccess(app)
+			if target != nil {
+				_, wrong := with(cfg).verifier(target, app.log)
+				err = errors.Join(err, wrong)
+			}
+			return err
+		},
+		Authenticate: func(cfg *config.Config, target *config.Target) error {
+			other := with(cfg)
+			_, err := other.authenticator(quiet(cfg, target), (&serveCmd{}).listen(other))
+			return err
+		},
+		Opener: func(cfg *config.Config) (func(context.Context) (stores.Database, error), error) {
+			return with(cfg).databaseOpener(opening{unchecked: true})
+		},
+		DialJobs: dialJobs,
+		OnClose:  setup.close,
 	}
-	e.dial = func(ctx context.Context) (*apiv2.Client, error) {
-		return cloudtasks.Dial(ctx, cloudtasks.DialConfig{EmulatorHost: completed.CloudTasksEmulatorHost})
+	if p.own.Setup != nil {
+		cfg.Setup = setup.check
 	}
-	e.judgeMode()
-	e.detect(ctx)
-	e.judge(ctx)
-	return e
+	return cfg
 }
 
-// leastSecret is the length from which a secret is looked for in findings: shorter
-// ones are words of ours too, and the gap in a sentence would give them away.
-const leastSecret = 8
-
-// run runs all checks. No finding tells a secret.
-func (e *examination) run(ctx context.Context, report func(doctor.Result)) []doctor.Result {
-	var hide []string
-	for _, secret := range config.Secrets(e.config.Settings, e.sources.Provided()) {
-		if len(secret) >= leastSecret {
-			hide = append(hide, secret, "xxxxx")
-		}
-	}
-	scrub := strings.NewReplacer(hide...)
-	checks := e.checks()
-	for i := range checks {
-		look := checks[i].Look
-		checks[i].Look = func(ctx context.Context) doctor.Finding {
-			found := look(ctx)
-			found.Detail, found.Mend = scrub.Replace(found.Detail), scrub.Replace(found.Mend)
-			return found
-		}
-	}
-	limits := doctorLimits
-	for _, check := range checks {
-		if check.Skip == "" {
-			limits.All += check.Limit
-		}
-	}
-	return doctor.Run(ctx, limits, checks, report)
+// setupCheck reports what became of the program's Setup.
+type setupCheck struct {
+	app    *App // nil if the settings are wrong
+	tasks  int
+	failed *setupError
 }
 
-// checks are all of them, in the order in which they are printed.
-func (e *examination) checks() []doctor.Check {
-	checks := []doctor.Check{{Name: "platform", Look: e.checkPlatform}}
-	checks = append(checks, e.settingChecks()...)
-	checks = append(checks, doctor.Check{Name: "variables", Look: e.checkVariables})
-	if e.own.Setup != nil {
-		checks = append(checks, doctor.Check{Name: "setup", Look: e.checkSetup})
+// plan checks the settings as serve does, which includes Setup.
+func (s *setupCheck) plan(ctx context.Context, p *program) (*queue.Registry, error) {
+	app, err := p.plan(ctx, true, true)
+	s.app, s.tasks = app, len(p.known.Tasks())-1 // one is doctor's own
+	if errors.As(err, &s.failed) {
+		err = nil // it is the finding of check
 	}
-	checks = append(checks, doctor.Check{Name: "access", Look: e.checkAccess,
-		Needs: []string{"TASKS_MODE", "TASK_API_TOKEN", "TASK_HMAC_SECRET", "OIDC_SERVICE_ACCOUNT_EMAIL", "OIDC_AUDIENCE", "OIDC_ALLOWED_EMAILS", "OIDC_ISSUER", "OIDC_CERTS_URL", "TASK_HANDLER_URL"}})
-	checks = append(checks, e.databaseChecks()...)
-	checks = append(checks, e.cloudChecks()...)
-	checks = append(checks, e.jobChecks()...)
-	checks = append(checks, e.handlerChecks()...)
-	checks = append(checks, e.deliverCheck())
-	return append(checks, doctor.Check{Name: "sweeper", Skip: e.noCloudTasks(), Needs: []string{"schema"}, Look: e.checkSweeper})
+	return p.known, err
 }
 
-// checkSetup reports what became of the program's Setup.
-func (e *examination) checkSetup(context.Context) doctor.Finding {
+func (s *setupCheck) check(context.Context) doctor.Finding {
 	switch {
-	case e.setupFailed != nil:
-		return doctor.Failf("correct what the error names", "%s", oneLine(e.setupFailed))
-	case e.app == nil:
+	case s.failed != nil:
+		return doctor.Failf("correct what the error names", "%s", oneLine(s.failed))
+	case s.app == nil:
 		return doctor.Skipf("the settings are not right yet, so Setup was not called")
 	}
-	return doctor.Okf("%d tasks are registered", len(e.known.Tasks())-1) // one is doctor's own
+	return doctor.Okf("%d tasks are registered", s.tasks)
 }
 
-// noCloudTasks is why a check of cloudtasks mode is skipped; empty: it is not.
-func (e *examination) noCloudTasks() string {
-	switch {
-	case e.mode != config.ModeCloudTasks:
-		return e.mode + " mode"
-	case e.target == nil:
-		return "the settings do not say where tasks go"
-	}
-	return ""
-}
-
-func (e *examination) close() {
-	if e.app != nil {
-		e.app.close()
-	}
-	if e.db != nil {
-		_ = stores.Close(e.db, stores.CloseTime)
-	}
-	if e.tasks != nil {
-		_ = e.tasks.Close()
-	}
-	if e.jobs != nil {
-		_ = e.jobs.Close()
+func (s *setupCheck) close() {
+	if s.app != nil {
+		s.app.close()
 	}
 }

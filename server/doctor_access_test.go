@@ -27,7 +27,7 @@ import (
 func TestDoctorSeesThatARoleMayOnlyRead(t *testing.T) {
 	server := testdb.StartPostgres(t)
 	databaseURL := server.URL("postgres")
-	p := newPatient(t)
+	p := newTarget(t)
 	p.keep(databaseURL)
 	p.facts = safe
 	p.wants()
@@ -40,7 +40,7 @@ func TestDoctorSeesThatARoleMayOnlyRead(t *testing.T) {
 
 func TestDoctorSeesThatAMariaDBUserMayOnlyRead(t *testing.T) {
 	databaseURL := testdb.MariaDB(t)
-	p := newPatient(t)
+	p := newTarget(t)
 	p.keep(databaseURL)
 	p.facts = safe
 	p.wants()
@@ -52,7 +52,7 @@ func TestDoctorSeesThatAMariaDBUserMayOnlyRead(t *testing.T) {
 }
 
 func TestDoctorSeesADamagedFile(t *testing.T) {
-	p := newPatient(t)
+	p := newTarget(t)
 	if text := detailOf(p.wants(), "integrity"); !strings.Contains(text, "quick_check found nothing") {
 		t.Error(text)
 	}
@@ -82,7 +82,7 @@ func TestDoctorSeesADamagedFile(t *testing.T) {
 	}
 	for _, args := range [][]string{nil, {"--integrity"}} {
 		p.args = args
-		if results := p.examine(); statusOf(results, "integrity") != doctor.Fail {
+		if results := p.diagnose(); statusOf(results, "integrity") != doctor.Fail {
 			t.Errorf("%v: %s: %s", args, statusOf(results, "integrity"), detailOf(results, "integrity"))
 		}
 	}
@@ -119,9 +119,9 @@ func TestDoctorSeesThatAQueueRedirectsDeliveries(t *testing.T) {
 		{cloudtaskspb.UriOverride_ALWAYS, []string{"fail queue target: default sends every delivery to elsewhere.example … gcloud tasks queues update default --location=europe-west1"}},
 		{cloudtaskspb.UriOverride_IF_NOT_EXISTS, nil}, // tasks have a URL of their own
 	} {
-		p := newPatient(t)
-		p.stubs = func(e *examination) {
-			e.dial = func(ctx context.Context) (*apiv2.Client, error) {
+		p := newTarget(t)
+		p.stubs = func(c *doctor.Config) {
+			c.Dial = func(ctx context.Context) (*apiv2.Client, error) {
 				conn, err := p.dialStub(ctx, func(server *grpc.Server) {
 					cloudtaskspb.RegisterCloudTasksServer(server, &redirectingTasks{
 						target: &cloudtaskspb.HttpTarget{UriOverride: &cloudtaskspb.UriOverride{Host: &host, UriOverrideEnforceMode: tc.mode}}})
@@ -137,7 +137,7 @@ func TestDoctorSeesThatAQueueRedirectsDeliveries(t *testing.T) {
 }
 
 // dialStub connects to a gRPC server of the test's.
-func (p *patient) dialStub(ctx context.Context, register func(*grpc.Server)) (*grpc.ClientConn, error) {
+func (p *target) dialStub(ctx context.Context, register func(*grpc.Server)) (*grpc.ClientConn, error) {
 	server := grpc.NewServer()
 	register(server)
 	listener, err := (&net.ListenConfig{}).Listen(ctx, "tcp", "127.0.0.1:0")
@@ -169,11 +169,11 @@ func (g *guardedService) GetIamPolicy(context.Context, *iampb.GetIamPolicyReques
 }
 
 // openService is a service that leaves it to the server to judge tokens.
-func (p *patient) openService(ctx context.Context) (*run.ServicesClient, error) {
+func (p *target) openService(ctx context.Context) (*run.ServicesClient, error) {
 	return p.dialService(ctx, &guardedService{open: true})
 }
 
-func (p *patient) dialService(ctx context.Context, service *guardedService) (*run.ServicesClient, error) {
+func (p *target) dialService(ctx context.Context, service *guardedService) (*run.ServicesClient, error) {
 	conn, err := p.dialStub(ctx, func(server *grpc.Server) { runpb.RegisterServicesServer(server, service) })
 	if err != nil {
 		return nil, err
@@ -197,14 +197,14 @@ func TestDoctorLooksWhetherDeliveriesMayCallTheService(t *testing.T) {
 		"no such thing": {guardedService{look: status.Error(codes.NotFound, "no")}, "fail invoker: there is no Cloud Run service"},
 	} {
 		t.Run(name, func(t *testing.T) {
-			p := newPatient(t)
+			p := newTarget(t)
 			p.keep(testdb.Postgres(t))
 			p.facts = safe
 			p.onCloudRun()
 			stubs := p.stubs
-			p.stubs = func(e *examination) {
-				stubs(e)
-				e.dialServices = func(ctx context.Context) (*run.ServicesClient, error) { return p.dialService(ctx, &tc.service) }
+			p.stubs = func(c *doctor.Config) {
+				stubs(c)
+				c.DialServices = func(ctx context.Context) (*run.ServicesClient, error) { return p.dialService(ctx, &tc.service) }
 			}
 			if tc.want == "" {
 				if results := p.wants(); statusOf(results, "invoker") != doctor.OK {
@@ -218,7 +218,7 @@ func TestDoctorLooksWhetherDeliveriesMayCallTheService(t *testing.T) {
 }
 
 func TestDoctorWarnsOfWhatIsGuessedOnAppEngine(t *testing.T) {
-	p := newPatient(t)
+	p := newTarget(t)
 	p.keep(testdb.Postgres(t))
 	p.facts = safe
 	p.onCloudRun("K_SERVICE", "", "GAE_APPLICATION", "s~proc", "GAE_ENV", "standard", "GAE_SERVICE", "default", "GAE_VERSION", "v1", "GAE_INSTANCE", "x", "OIDC_SERVICE_ACCOUNT_EMAIL", "")
@@ -229,36 +229,36 @@ func TestDoctorWarnsOfWhatIsGuessedOnAppEngine(t *testing.T) {
 }
 
 func TestDoctorsSweeperCommandCanBeUsed(t *testing.T) {
-	p := newPatient(t)
+	p := newTarget(t)
 	databaseURL := testdb.Postgres(t)
 	p.keep(databaseURL)
 	testdb.Exec(t, databaseURL, "DELETE FROM claimcheck_marks")
 	p.facts = safe
 	p.onCloudRun("CLOUD_RUN_TAG", "green")
-	results := p.examine()
+	results := p.diagnose()
 	for _, r := range results {
-		if r.Check == "sweeper" && (!strings.Contains(r.Mend, "--uri=https://api-123456789.europe-west1.run.app/tasks/sweep/ ") || strings.Contains(r.Mend, "green")) {
-			t.Error(r.Mend)
+		if r.Check == "sweeper" && (!strings.Contains(r.Fix, "--uri=https://api-123456789.europe-west1.run.app/tasks/sweep/ ") || strings.Contains(r.Fix, "green")) {
+			t.Error(r.Fix)
 		}
 	}
 	p.env["OIDC_SERVICE_ACCOUNT_EMAIL"] = ""
-	for _, r := range p.examine() {
-		if strings.Contains(r.Mend+r.Detail, "missing.invalid") {
+	for _, r := range p.diagnose() {
+		if strings.Contains(r.Fix+r.Detail, "missing.invalid") {
 			t.Errorf("%+v", r)
 		}
 	}
 	// Wrong settings, too.
-	p = newPatient(t)
+	p = newTarget(t)
 	p.keep(databaseURL)
 	testdb.Exec(t, databaseURL, "DELETE FROM claimcheck_marks")
 	p.facts = safe
 	p.env["TASK_HANDLER_URL"], p.env["CLOUD_TASKS_LOCATION"] = p.handler.URL+"/tasks/", ""
-	for _, r := range p.examine() {
-		if strings.Contains(r.Mend+r.Detail, "missing") {
+	for _, r := range p.diagnose() {
+		if strings.Contains(r.Fix+r.Detail, "missing") {
 			t.Errorf("%+v", r)
 		}
-		if r.Check == "sweeper" && !strings.Contains(r.Mend, "--location=LOCATION --project=proc ") {
-			t.Error(r.Mend)
+		if r.Check == "sweeper" && !strings.Contains(r.Fix, "--location=LOCATION --project=proc ") {
+			t.Error(r.Fix)
 		}
 	}
 }

@@ -17,7 +17,7 @@ func TestDoctorFindsNothingWhereNothingIsWrong(t *testing.T) {
 		"PostgreSQL": testdb.Postgres, "MariaDB": testdb.MariaDB, "SQLite": nil,
 	} {
 		t.Run(name, func(t *testing.T) {
-			p := newPatient(t)
+			p := newTarget(t)
 			if databaseURL != nil {
 				p.keep(databaseURL(t))
 			}
@@ -39,7 +39,7 @@ func TestDoctorFindsNothingWhereNothingIsWrong(t *testing.T) {
 
 // What depends on a fault is skipped and names it, down to the root.
 func TestDoctorSkipsWhatItCannotKnow(t *testing.T) {
-	p := newPatient(t)
+	p := newTarget(t)
 	p.keep(testdb.Postgres(t))
 	p.env["DATABASE_URL"] = "postgres://u@127.0.0.1:1/d"
 	p.handler.Close()
@@ -75,7 +75,7 @@ func TestDoctorInAnEmptyDirectory(t *testing.T) {
 
 func TestDoctorCallsAsACommand(t *testing.T) {
 	t.Chdir(t.TempDir())
-	c := &cli{t: t, env: map[string]string{"TASKS_MODE": "cloudtasks", "TASK_API_TOKEN": patientSecret}}
+	c := &cli{t: t, env: map[string]string{"TASKS_MODE": "cloudtasks", "TASK_API_TOKEN": targetSecret}}
 	status, out, stderr := c.call("", "doctor", "--json", "--tasks-queues=default")
 	var results []map[string]string
 	if err := json.Unmarshal([]byte(out), &results); err != nil || status != 1 || stderr != "" {
@@ -97,11 +97,11 @@ func TestDoctorCallsAsACommand(t *testing.T) {
 		}
 	}
 	for _, missing := range []string{"CLOUD_TASKS_PROJECT", "CLOUD_TASKS_LOCATION", "TASK_HANDLER_URL", "OIDC_SERVICE_ACCOUNT_EMAIL"} {
-		if seen[missing]["status"] != "fail" || !strings.Contains(seen[missing]["mend"], missing+"=") {
+		if seen[missing]["status"] != "fail" || !strings.Contains(seen[missing]["fix"], missing+"=") {
 			t.Errorf("%s: %v", missing, seen[missing])
 		}
 	}
-	if strings.Contains(out, patientSecret) {
+	if strings.Contains(out, targetSecret) {
 		t.Error("it tells the secret")
 	}
 	for want, args := range map[string][]string{
@@ -130,16 +130,16 @@ func TestDoctorInPullMode(t *testing.T) {
 
 // No setting whose name says that it is secret is printed.
 func TestDoctorPrintsNoSecret(t *testing.T) {
-	c := &cli{t: t, env: map[string]string{"DATABASE_URL": "postgres://u:" + patientSecret + "@127.0.0.1:1/d?sslpassword=" + patientSecret}}
+	c := &cli{t: t, env: map[string]string{"DATABASE_URL": "postgres://u:" + targetSecret + "@127.0.0.1:1/d?sslpassword=" + targetSecret}}
 	t.Chdir(t.TempDir())
 	for _, name := range []string{"TASK_API_TOKEN", "TASK_HMAC_SECRET", "ADMIN_TOKEN", "WEBHOOK_SECRET"} {
-		c.env[name] = patientSecret
+		c.env[name] = targetSecret
 	}
-	c.env["ADMIN_READONLY_TOKEN"] = patientSecret + "x"
-	c.env["TASK_HANDLER_URL"] = "https://u:" + patientSecret + "@h/{task_id}"
+	c.env["ADMIN_READONLY_TOKEN"] = targetSecret + "x"
+	c.env["TASK_HANDLER_URL"] = "https://u:" + targetSecret + "@h/{task_id}"
 	for _, args := range [][]string{{"doctor"}, {"doctor", "--json"}, {"doctor", "--tasks-mode=cloudtasks"}} {
 		_, out, stderr := c.call("", args...)
-		if strings.Contains(out+stderr, patientSecret) || !strings.Contains(out, "ADMIN_TOKEN") {
+		if strings.Contains(out+stderr, targetSecret) || !strings.Contains(out, "ADMIN_TOKEN") {
 			t.Errorf("%v:\n%s%s", args, out, stderr)
 		}
 	}

@@ -13,13 +13,13 @@ import (
 )
 
 func TestDoctorNamesFaultsOfTheDatabase(t *testing.T) {
-	facts := func(change func(*dbfacts.Facts)) func(*patient, string) {
-		return func(p *patient, _ string) {
+	facts := func(change func(*dbfacts.Facts)) func(*target, string) {
+		return func(p *target, _ string) {
 			p.facts = func(f *dbfacts.Facts) { safe(f); change(f) }
 		}
 	}
-	with := func(parameter, value string) func(*patient, string) {
-		return func(p *patient, databaseURL string) {
+	with := func(parameter, value string) func(*target, string) {
+		return func(p *target, databaseURL string) {
 			u, _ := url.Parse(databaseURL)
 			query := u.Query()
 			query.Set(parameter, value)
@@ -32,16 +32,16 @@ func TestDoctorNamesFaultsOfTheDatabase(t *testing.T) {
 			}
 		}
 	}
-	sql := func(statement string) func(*patient, string) {
-		return func(p *patient, databaseURL string) { testdb.Exec(p.t, databaseURL, statement) }
+	sql := func(statement string) func(*target, string) {
+		return func(p *target, databaseURL string) { testdb.Exec(p.t, databaseURL, statement) }
 	}
 	for _, tc := range []struct {
 		fault string
-		make  func(*patient, string)
+		make  func(*target, string)
 		want  []string
 	}{
-		{"down", func(p *patient, _ string) { p.env["DATABASE_URL"] = "postgres://u:s3cret-pass@127.0.0.1:1/d" }, []string{"fail database: does not answer … is it running"}},
-		{"no such database", func(p *patient, databaseURL string) {
+		{"down", func(p *target, _ string) { p.env["DATABASE_URL"] = "postgres://u:s3cret-pass@127.0.0.1:1/d" }, []string{"fail database: does not answer … is it running"}},
+		{"no such database", func(p *target, databaseURL string) {
 			u, _ := url.Parse(databaseURL)
 			u.Path = "/nowhere"
 			p.env["DATABASE_URL"] = u.String()
@@ -50,26 +50,26 @@ func TestDoctorNamesFaultsOfTheDatabase(t *testing.T) {
 		{"too old", facts(func(f *dbfacts.Facts) { f.TooOld, f.Version = true, "12.1" }), []string{"fail version: PostgreSQL 12.1 is older than 14 … upgrade to PostgreSQL 14"}},
 		{"acknowledged rows are lost", with("synchronous_commit", "off"), []string{"fail durability: synchronous_commit = off … SET synchronous_commit = on"}},
 		{"standby may lack rows", with("synchronous_commit", "local"), []string{"warn durability: synchronous_commit = local"}},
-		{"pool too large", func(p *patient, _ string) { p.env["DB_MAX_CONNS"], p.facts = "150", safe }, []string{"warn connections: a pool of 150 … no room for a second instance … DB_MAX_CONNS=98"}},
-		{"too many instances", func(p *patient, _ string) { p.args, p.facts = []string{"--max-instances=30", "--concurrency=20"}, safe }, []string{"warn connections: 30 instances want 300 … DB_MAX_CONNS=3"}},
-		{"too many during a release", func(p *patient, _ string) { p.args, p.facts = []string{"--max-instances=10"}, safe }, []string{"warn connections: 200 while a release runs … DB_MAX_CONNS=9"}},
+		{"pool too large", func(p *target, _ string) { p.env["DB_MAX_CONNS"], p.facts = "150", safe }, []string{"warn connections: a pool of 150 … no room for a second instance … DB_MAX_CONNS=98"}},
+		{"too many instances", func(p *target, _ string) { p.args, p.facts = []string{"--max-instances=30", "--concurrency=20"}, safe }, []string{"warn connections: 30 instances want 300 … DB_MAX_CONNS=3"}},
+		{"too many during a release", func(p *target, _ string) { p.args, p.facts = []string{"--max-instances=10"}, safe }, []string{"warn connections: 200 while a release runs … DB_MAX_CONNS=9"}},
 		{"user limit", facts(func(f *dbfacts.Facts) { f.UserLimit = 15 }), []string{"warn connections: the limit of this user"}},
 		{"pooler", facts(func(f *dbfacts.Facts) { f.Pooled = true }), []string{"warn pooler: DB_POOLER=true"}},
-		{"schema behind", func(p *patient, databaseURL string) {
+		{"schema behind", func(p *target, databaseURL string) {
 			sql("DELETE FROM claimcheck_schema WHERE version_id = (SELECT max(version_id) FROM claimcheck_schema)")(p, databaseURL)
 			p.facts = safe
 		}, []string{"fail schema: 1 of … server migrate"}},
-		{"no schema", func(p *patient, _ string) { p.env["DATABASE_URL"], p.facts = testdb.Postgres(p.t), safe }, []string{"fail schema: server migrate"}},
+		{"no schema", func(p *target, _ string) { p.env["DATABASE_URL"], p.facts = testdb.Postgres(p.t), safe }, []string{"fail schema: server migrate"}},
 		{"clock of the database", facts(func(f *dbfacts.Facts) { f.Now = f.Now.Add(-10 * time.Second) }), []string{"warn database clock: behind … NTP"}},
 		{"wrong hour", facts(func(f *dbfacts.Facts) { f.Now = f.Now.Add(5 * time.Minute) }), []string{"fail database clock: ahead"}},
-		{"never swept", func(p *patient, databaseURL string) {
+		{"never swept", func(p *target, databaseURL string) {
 			sql("DELETE FROM claimcheck_marks")(p, databaseURL)
 			p.facts = safe
 		}, []string{"warn sweeper: never been seen … gcloud scheduler jobs create http claimcheck-sweep --location=europe-west1 --project=proc … /tasks/sweep/ … --oidc-service-account-email=" + procAccount}},
 		{"not swept lately", facts(func(f *dbfacts.Facts) { f.Now = f.Now.Add(20 * time.Minute) }), []string{"warn sweeper: 20m", "fail database clock: ahead"}},
 	} {
 		t.Run(tc.fault, func(t *testing.T) {
-			p := newPatient(t)
+			p := newTarget(t)
 			databaseURL := testdb.Postgres(t)
 			p.keep(databaseURL)
 			tc.make(p, databaseURL)
@@ -83,7 +83,7 @@ func TestDoctorNamesFaultsOfTheDatabase(t *testing.T) {
 }
 
 func TestDoctorSeesANewerSchemaAndAPoolerThatIsAllowedFor(t *testing.T) {
-	p := newPatient(t)
+	p := newTarget(t)
 	databaseURL := testdb.Postgres(t)
 	p.keep(databaseURL)
 	testdb.Exec(t, databaseURL, "INSERT INTO claimcheck_schema (version_id, is_applied) VALUES (4711, true)")

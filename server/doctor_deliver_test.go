@@ -58,14 +58,6 @@ func TestDoctorDeliversThroughTheRunningService(t *testing.T) {
 	}
 }
 
-// The queue is named with its location and project: gcloud's own defaults may be others.
-func TestQueueOfACloudTask(t *testing.T) {
-	const task = "projects/proj/locations/europe-west1/queues/emails/tasks/123"
-	if got := describeCommand(task); got != "gcloud tasks queues describe emails --location=europe-west1 --project=proj" {
-		t.Error(got)
-	}
-}
-
 // In the other modes the probe is for the server, or a worker, on this database.
 func TestDoctorDeliversWithoutCloudTasks(t *testing.T) {
 	t.Parallel()

@@ -26,24 +26,24 @@ import (
 	"github.com/claimcheck-go/claimcheck/server/internal/stores"
 )
 
-// patient is an installation in cloudtasks mode in which all is well, until a
+// target is an installation in cloudtasks mode in which all is well, until a
 // test changes that.
-type patient struct {
+type target struct {
 	t       *testing.T
 	fake    *cloudtaskstest.Server
 	certs   *httptest.Server
 	handler *httptest.Server
 	env     map[string]string
 	args    []string
-	stubs   func(*examination)
+	stubs   func(*doctor.Config)
 	facts   func(*dbfacts.Facts)
 
 	live, execute http.HandlerFunc
 }
 
 const (
-	patientQueue  = "projects/proc/locations/europe-west1/queues/default"
-	patientSecret = "0123456789abcdefghijklmnopqrstuv"
+	targetQueue  = "projects/proc/locations/europe-west1/queues/default"
+	targetSecret = "0123456789abcdefghijklmnopqrstuv"
 )
 
 // goodQueue is a queue as the set-up makes it.
@@ -54,10 +54,10 @@ func goodQueue(name string) *cloudtaskspb.Queue {
 	}
 }
 
-// newPatient keeps its tasks in an SQLite file, which is quick.
-func newPatient(t *testing.T) *patient {
+// newTarget keeps its tasks in an SQLite file, which is quick.
+func newTarget(t *testing.T) *target {
 	t.Helper()
-	p := &patient{t: t}
+	p := &target{t: t}
 	p.certs = httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { p.fake.Certs().ServeHTTP(w, r) }))
 	t.Cleanup(p.certs.Close)
 	p.live = func(http.ResponseWriter, *http.Request) {}
@@ -70,7 +70,7 @@ func newPatient(t *testing.T) *patient {
 		p.execute(w, r)
 	}))
 	t.Cleanup(p.handler.Close)
-	p.fake, _ = cloudtaskstest.Start(t, cloudtaskstest.Config{Issuer: p.certs.URL, Queues: []*cloudtaskspb.Queue{goodQueue(patientQueue)}})
+	p.fake, _ = cloudtaskstest.Start(t, cloudtaskstest.Config{Issuer: p.certs.URL, Queues: []*cloudtaskspb.Queue{goodQueue(targetQueue)}})
 	listener, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
 		t.Fatal(err)
@@ -80,7 +80,7 @@ func newPatient(t *testing.T) *patient {
 		"TASKS_MODE": "cloudtasks", "CLOUD_TASKS_PROJECT": "proc", "CLOUD_TASKS_LOCATION": "europe-west1",
 		"TASK_HANDLER_URL": p.handler.URL + "/tasks/execute/{task_id}/", "OIDC_SERVICE_ACCOUNT_EMAIL": procAccount,
 		"CLOUD_TASKS_EMULATOR_HOST": listener.Addr().String(), "OIDC_ISSUER": p.certs.URL, "OIDC_CERTS_URL": p.certs.URL,
-		"TASK_API_TOKEN": patientSecret,
+		"TASK_API_TOKEN": targetSecret,
 	}
 	p.keep("sqlite:" + filepath.Join(t.TempDir(), "t.db"))
 	return p
@@ -93,7 +93,7 @@ func refuseStranger(w http.ResponseWriter, _ *http.Request) {
 }
 
 // keep lets the tasks be in a database, which it makes ready.
-func (p *patient) keep(databaseURL string) {
+func (p *target) keep(databaseURL string) {
 	p.t.Helper()
 	p.env["DATABASE_URL"] = databaseURL
 	db := openFor(p.t, databaseURL)
@@ -115,9 +115,9 @@ func openFor(t *testing.T, databaseURL string) database {
 	return db
 }
 
-// onCloudRun moves the patient to Cloud Run, with a metadata server beside it.
+// onCloudRun moves the target to Cloud Run, with a metadata server beside it.
 // Cloud Tasks and the web are reached by stubs.
-func (p *patient) onCloudRun(more ...string) {
+func (p *target) onCloudRun(more ...string) {
 	p.t.Helper()
 	metadata := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		w.Header().Set("Metadata-Flavor", "Google")
@@ -136,15 +136,15 @@ func (p *patient) onCloudRun(more ...string) {
 	for i := 0; i < len(more); i += 2 {
 		p.env[more[i]] = more[i+1]
 	}
-	p.stubs = func(e *examination) {
-		e.dial = p.fake.Client
-		e.http.Transport = redirected{p}
-		e.dialServices = p.openService
+	p.stubs = func(c *doctor.Config) {
+		c.Dial = p.fake.Client
+		c.Transport = redirected{p}
+		c.DialServices = p.openService
 	}
 }
 
-// redirected sends every request to the patient's servers.
-type redirected struct{ *patient }
+// redirected sends every request to the target's servers.
+type redirected struct{ *target }
 
 func (r redirected) RoundTrip(request *http.Request) (*http.Response, error) {
 	request = request.Clone(request.Context())
@@ -156,8 +156,8 @@ func (r redirected) RoundTrip(request *http.Request) (*http.Response, error) {
 	return http.DefaultTransport.RoundTrip(request)
 }
 
-// examine runs doctor.
-func (p *patient) examine() []doctor.Result {
+// diagnose runs doctor.
+func (p *target) diagnose() []doctor.Result {
 	p.t.Helper()
 	var g grammar
 	sources := config.NewSources(append([]string{"doctor"}, p.args...), p.env)
@@ -169,28 +169,29 @@ func (p *patient) examine() []doctor.Result {
 	if err != nil {
 		p.t.Fatal(err)
 	}
-	e := (&program{own: Config{Tasks: testTasks}, known: testRegistry, name: "server",
+	cfg := (&program{own: Config{Tasks: testTasks}, known: testRegistry, name: "server",
 		config: &config.Config{Settings: &g.Settings, Env: p.env}, sources: sources, blank: sources.CheckBlank(command), stdout: io.Discard, stderr: io.Discard,
-	}).examine(p.t.Context(), &g.Doctor)
-	defer e.close()
+	}).diagnosis(&g.Doctor)
 	if p.facts != nil {
-		e.inspect = func(ctx context.Context, db database) (dbfacts.Facts, error) {
+		cfg.Inspect = func(ctx context.Context, db stores.Database) (dbfacts.Facts, error) {
 			facts, err := db.(stores.Inspector).Inspect(ctx)
 			p.facts(&facts)
 			return facts, err
 		}
 	}
 	if p.stubs != nil {
-		p.stubs(e)
+		p.stubs(&cfg)
 	}
-	return e.run(p.t.Context(), func(doctor.Result) {})
+	d := doctor.New(p.t.Context(), cfg)
+	defer d.Close()
+	return d.Run(p.t.Context(), func(doctor.Result) {})
 }
 
 // wants checks that exactly these checks fail or warn. Each is "fail NAME: part
-// of detail or mend", and parts are separated by " … ".
-func (p *patient) wants(want ...string) []doctor.Result {
+// of detail or fix", and parts are separated by " … ".
+func (p *target) wants(want ...string) []doctor.Result {
 	p.t.Helper()
-	results := p.examine()
+	results := p.diagnose()
 	expected := make(map[string]string)
 	for _, w := range want {
 		name, text, _ := strings.Cut(w, ": ")
@@ -200,7 +201,7 @@ func (p *patient) wants(want ...string) []doctor.Result {
 		name := fmt.Sprintf("%s %s", r.Status, r.Check)
 		text, found := expected[name]
 		delete(expected, name)
-		said := r.Detail + " → " + r.Mend
+		said := r.Detail + " → " + r.Fix
 		if !found && (r.Status == doctor.Fail || r.Status == doctor.Warn) {
 			p.t.Errorf("unexpected: %s: %s", name, said)
 		}
@@ -209,10 +210,10 @@ func (p *patient) wants(want ...string) []doctor.Result {
 				p.t.Errorf("%s says %q, which lacks %q", name, said, part)
 			}
 		}
-		if found && r.Status == doctor.Fail && r.Mend == "" {
-			p.t.Errorf("%s has no mend", name)
+		if found && r.Status == doctor.Fail && r.Fix == "" {
+			p.t.Errorf("%s has no fix", name)
 		}
-		if strings.Contains(said, patientSecret) {
+		if strings.Contains(said, targetSecret) {
 			p.t.Errorf("%s tells the secret", name)
 		}
 	}
@@ -254,7 +255,7 @@ func safe(f *dbfacts.Facts) {
 }
 
 // replaceQueue puts another queue in the place of the first.
-func (p *patient) replaceQueue(q *cloudtaskspb.Queue) {
+func (p *target) replaceQueue(q *cloudtaskspb.Queue) {
 	p.t.Helper()
 	fake, err := cloudtaskstest.New(cloudtaskstest.Config{Issuer: p.certs.URL, Queues: []*cloudtaskspb.Queue{q}})
 	if err != nil {
@@ -262,5 +263,5 @@ func (p *patient) replaceQueue(q *cloudtaskspb.Queue) {
 	}
 	p.t.Cleanup(fake.Close)
 	p.fake = fake
-	p.stubs = func(e *examination) { e.dial = fake.Client }
+	p.stubs = func(c *doctor.Config) { c.Dial = fake.Client }
 }

@@ -54,10 +54,10 @@ func (j *lookedAtJob) RunJob(context.Context, *runpb.RunJobRequest) (*longrunnin
 	return nil, status.Error(codes.Internal, "no")
 }
 
-// employ gives the patient a job in which all is well.
-func (p *patient) employ(name string) *lookedAtJob {
+// employ gives the target a job in which all is well.
+func (p *target) employ(name string) *lookedAtJob {
 	p.t.Helper()
-	j, server := &lookedAtJob{t: p.t, may: []string{mayRun, mayRunOverrides}}, grpc.NewServer()
+	j, server := &lookedAtJob{t: p.t, may: []string{"run.jobs.run", "run.jobs.runWithOverrides"}}, grpc.NewServer()
 	runpb.RegisterJobsServer(server, j)
 	listener, err := (&net.ListenConfig{}).Listen(p.t.Context(), "tcp", "127.0.0.1:0")
 	if err != nil {
@@ -66,8 +66,8 @@ func (p *patient) employ(name string) *lookedAtJob {
 	go func() { _ = server.Serve(listener) }()
 	p.t.Cleanup(server.Stop)
 	p.env["JOBS_NAME"] = name
-	p.stubs = func(e *examination) {
-		e.dialJobs = func(ctx context.Context) (*run.JobsClient, error) {
+	p.stubs = func(c *doctor.Config) {
+		c.DialJobs = func(ctx context.Context) (*run.JobsClient, error) {
 			conn, err := grpc.NewClient(listener.Addr().String(), grpc.WithTransportCredentials(insecure.NewCredentials()))
 			if err != nil {
 				return nil, err
@@ -85,35 +85,35 @@ func TestDoctorLooksAtTheJob(t *testing.T) {
 	for _, tc := range []struct {
 		fault string
 		name  string
-		make  func(*patient, *lookedAtJob)
+		make  func(*target, *lookedAtJob)
 		want  []string
 	}{
-		{"none", procJob, func(*patient, *lookedAtJob) {}, nil},
-		{"none, by a short name", "long", func(*patient, *lookedAtJob) {}, nil},
-		{"no job", "other", func(*patient, *lookedAtJob) {}, []string{"fail job: there is no job projects/proc/locations/europe-west1/jobs/other … correct JOBS_NAME … gcloud run jobs create other " + there}},
-		{"no name", "jobs/long", func(*patient, *lookedAtJob) {}, []string{"fail JOBS_NAME: must be projects/PROJECT"}},
-		{"no look", procJob, func(_ *patient, j *lookedAtJob) { j.look = status.Error(codes.PermissionDenied, denied) },
+		{"none", procJob, func(*target, *lookedAtJob) {}, nil},
+		{"none, by a short name", "long", func(*target, *lookedAtJob) {}, nil},
+		{"no job", "other", func(*target, *lookedAtJob) {}, []string{"fail job: there is no job projects/proc/locations/europe-west1/jobs/other … correct JOBS_NAME … gcloud run jobs create other " + there}},
+		{"no name", "jobs/long", func(*target, *lookedAtJob) {}, []string{"fail JOBS_NAME: must be projects/PROJECT"}},
+		{"no look", procJob, func(_ *target, j *lookedAtJob) { j.look = status.Error(codes.PermissionDenied, denied) },
 			[]string{"warn job: which only doctor needs; or there is no such job … " + grant + "viewer"}},
-		{"no look and no run", procJob, func(_ *patient, j *lookedAtJob) {
+		{"no look and no run", procJob, func(_ *target, j *lookedAtJob) {
 			j.look, j.may = status.Error(codes.PermissionDenied, denied), nil
 		}, []string{"warn job: ", "fail run job: this account may not run … " + grant + "jobsExecutorWithOverrides"}},
-		{"API not enabled", procJob, func(_ *patient, j *lookedAtJob) {
+		{"API not enabled", procJob, func(_ *target, j *lookedAtJob) {
 			j.look = status.Error(codes.PermissionDenied, "Cloud Run Admin API has not been used in project proc before or it is disabled.")
 		}, []string{"fail job: gcloud services enable run.googleapis.com --project=proc"}},
-		{"no credentials", procJob, func(_ *patient, j *lookedAtJob) { j.look = status.Error(codes.Unauthenticated, "who?") }, []string{"fail job: gcloud auth application-default login"}},
-		{"Cloud Run broken", procJob, func(_ *patient, j *lookedAtJob) { j.look = status.Error(codes.Internal, "oops") }, []string{"fail job: oops … let this network reach run.googleapis.com"}},
-		{"no account at all", procJob, func(p *patient, _ *lookedAtJob) {
-			p.stubs = func(e *examination) {
-				e.dialJobs = func(context.Context) (*run.JobsClient, error) { return nil, errors.New("no credentials found") }
+		{"no credentials", procJob, func(_ *target, j *lookedAtJob) { j.look = status.Error(codes.Unauthenticated, "who?") }, []string{"fail job: gcloud auth application-default login"}},
+		{"Cloud Run broken", procJob, func(_ *target, j *lookedAtJob) { j.look = status.Error(codes.Internal, "oops") }, []string{"fail job: oops … let this network reach run.googleapis.com"}},
+		{"no account at all", procJob, func(p *target, _ *lookedAtJob) {
+			p.stubs = func(c *doctor.Config) {
+				c.DialJobs = func(context.Context) (*run.JobsClient, error) { return nil, errors.New("no credentials found") }
 			}
 		}, []string{"fail job: no credentials found … gcloud auth application-default login"}},
-		{"Cloud Run's own retries", procJob, func(_ *patient, j *lookedAtJob) { j.retries = 3 }, []string{"warn job: up to 3 times … gcloud run jobs update long " + there + " --max-retries=0"}},
-		{"no right to run", procJob, func(_ *patient, j *lookedAtJob) { j.may = nil }, []string{"fail run job: may not run … " + grant + "jobsExecutorWithOverrides"}},
-		{"no right to overrides", procJob, func(_ *patient, j *lookedAtJob) { j.may = []string{mayRun} }, []string{"fail run job: not with a task's arguments … roles/run.invoker … " + grant + "jobsExecutorWithOverrides"}},
-		{"permissions not told", procJob, func(_ *patient, j *lookedAtJob) { j.ask = status.Error(codes.Unavailable, "later") }, []string{"fail run job: later"}},
+		{"Cloud Run's own retries", procJob, func(_ *target, j *lookedAtJob) { j.retries = 3 }, []string{"warn job: up to 3 times … gcloud run jobs update long " + there + " --max-retries=0"}},
+		{"no right to run", procJob, func(_ *target, j *lookedAtJob) { j.may = nil }, []string{"fail run job: may not run … " + grant + "jobsExecutorWithOverrides"}},
+		{"no right to overrides", procJob, func(_ *target, j *lookedAtJob) { j.may = []string{"run.jobs.run"} }, []string{"fail run job: not with a task's arguments … roles/run.invoker … " + grant + "jobsExecutorWithOverrides"}},
+		{"permissions not told", procJob, func(_ *target, j *lookedAtJob) { j.ask = status.Error(codes.Unavailable, "later") }, []string{"fail run job: later"}},
 	} {
 		t.Run(tc.fault, func(t *testing.T) {
-			p := newPatient(t)
+			p := newTarget(t)
 			tc.make(p, p.employ(tc.name))
 			results := p.wants(tc.want...)
 			if tc.want == nil && (statusOf(results, "run job") != doctor.OK || !strings.Contains(detailOf(results, "job"), procJob)) {
@@ -125,7 +125,7 @@ func TestDoctorLooksAtTheJob(t *testing.T) {
 
 // A job stands beside every mode, and is looked at in each.
 func TestDoctorLooksAtTheJobInPullMode(t *testing.T) {
-	p := newPatient(t)
+	p := newTarget(t)
 	j := p.employ(procJob)
 	j.may = nil
 	for _, name := range []string{"CLOUD_TASKS_EMULATOR_HOST", "OIDC_ISSUER", "OIDC_CERTS_URL", "OIDC_SERVICE_ACCOUNT_EMAIL"} {

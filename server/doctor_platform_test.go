@@ -10,7 +10,7 @@ import (
 )
 
 func TestDoctorOnCloudRun(t *testing.T) {
-	p := newPatient(t)
+	p := newTarget(t)
 	p.keep(testdb.Postgres(t))
 	p.facts = safe
 	p.onCloudRun()
@@ -32,7 +32,7 @@ func TestDoctorOnCloudRun(t *testing.T) {
 }
 
 func TestDoctorTellsWhoRefusedStrangers(t *testing.T) {
-	p := newPatient(t)
+	p := newTarget(t)
 	if results := p.wants(); !strings.Contains(detailOf(results, "strangers"), "401 by the server itself") {
 		t.Error(detailOf(results, "strangers"))
 	}
@@ -57,7 +57,7 @@ func TestDoctorNamesFaultsOfThePlatform(t *testing.T) {
 		{"SQLite on a disk that is not kept", []string{"DATABASE_URL", "sqlite:t.db"}, "fail DATABASE_URL: is not kept … postgres://USER"},
 		{"emulator", []string{"CLOUD_TASKS_EMULATOR_HOST", "127.0.0.1:1"}, "fail CLOUD_TASKS_EMULATOR_HOST: is refused on Cloud Run"},
 		{"issuer of an emulator", []string{"OIDC_ISSUER", "http://x"}, "fail OIDC_ISSUER: are an emulator's"},
-		{"no account", []string{"OIDC_SERVICE_ACCOUNT_EMAIL", ""}, "fail OIDC_SERVICE_ACCOUNT_EMAIL: elsewhere the account must be said"},
+		{"no account", []string{"OIDC_SERVICE_ACCOUNT_EMAIL", ""}, "fail OIDC_SERVICE_ACCOUNT_EMAIL: elsewhere the account must be set"},
 		{"short requests", []string{"REQUEST_TIMEOUT", ""}, "warn timeouts: Cloud Run's default counts … gcloud run services update api --timeout=570 --update-env-vars=REQUEST_TIMEOUT=9m30s"},
 		{"tag as audience", []string{"CLOUD_RUN_TAG", "green", "OIDC_AUDIENCE", "https://green---api-123456789.europe-west1.run.app"}, "warn audience: traffic tag … OIDC_AUDIENCE=https://api-123456789.europe-west1.run.app"},
 		{"tag", []string{"CLOUD_RUN_TAG", "green"}, "ok audience: https://api-123456789.europe-west1.run.app, that of the handler"},
@@ -65,7 +65,7 @@ func TestDoctorNamesFaultsOfThePlatform(t *testing.T) {
 		{"metadata down", []string{"GCE_METADATA_HOST", "127.0.0.1:1"}, "fail platform: metadata server does not answer … CLOUD_TASKS_PROJECT=my-project CLOUD_TASKS_LOCATION=europe-west1 TASK_HANDLER_URL="},
 	} {
 		t.Run(tc.fault, func(t *testing.T) {
-			p := newPatient(t)
+			p := newTarget(t)
 			p.keep(testdb.Postgres(t))
 			p.facts = safe
 			p.onCloudRun(tc.env...)
@@ -75,7 +75,7 @@ func TestDoctorNamesFaultsOfThePlatform(t *testing.T) {
 }
 
 func TestDoctorOnAppEngine(t *testing.T) {
-	p := newPatient(t)
+	p := newTarget(t)
 	databaseURL := testdb.Postgres(t)
 	p.keep(databaseURL)
 	p.facts = safe
@@ -109,11 +109,11 @@ func TestDoctorOnAppEngine(t *testing.T) {
 // Queues may be in another region than the service; doctor says that they are.
 func TestDoctorSaysThatTheQueuesAreInAnotherRegion(t *testing.T) {
 	for location, apart := range map[string]bool{"europe-west4": true, "europe-west1": false} {
-		p := newPatient(t)
+		p := newTarget(t)
 		p.keep(testdb.Postgres(t))
 		p.facts = safe
 		p.onCloudRun("CLOUD_TASKS_LOCATION", location)
-		detail := detailOf(p.examine(), "CLOUD_TASKS_LOCATION")
+		detail := detailOf(p.diagnose(), "CLOUD_TASKS_LOCATION")
 		if !strings.HasPrefix(detail, location) || strings.Contains(detail, "this service runs in europe-west1, so that each delivery") != apart {
 			t.Errorf("queues in %s: %q", location, detail)
 		}

@@ -72,16 +72,16 @@ func TestDoctorIsInterrupted(t *testing.T) {
 }
 
 func TestDoctorKnowsAllQueues(t *testing.T) {
-	p := newPatient(t)
+	p := newTarget(t)
 	p.env["TASKS_QUEUE_ALIASES"] = "emails=e-0,emails=e-1"
 	p.wants("fail queues: e-0 does not exist; e-1 does not exist")
 	if len(p.fake.Tasks()) != 0 {
 		t.Error("a Cloud Task was left behind")
 	}
-	p = newPatient(t)
+	p = newTarget(t)
 	p.env["TASKS_QUEUES"] = "default" // the alias is for a queue that nobody may use
 	p.env["TASKS_QUEUE_ALIASES"] = "emails=e-0"
-	q := goodQueue(patientQueue)
+	q := goodQueue(targetQueue)
 	q.StackdriverLoggingConfig = &cloudtaskspb.StackdriverLoggingConfig{SamplingRatio: 0.1}
 	p.replaceQueue(q)
 	if text := detailOf(p.wants(), "queues"); text != "default RUNNING, logs 10%" {
@@ -91,7 +91,7 @@ func TestDoctorKnowsAllQueues(t *testing.T) {
 
 // The page has all checks, and no others.
 func TestDoctorIsDocumented(t *testing.T) {
-	p := newPatient(t)
+	p := newTarget(t)
 	p.keep(testdb.Postgres(t))
 	p.facts = safe
 	page, err := os.ReadFile("../docs/doctor.md")
@@ -103,7 +103,7 @@ func TestDoctorIsDocumented(t *testing.T) {
 	for _, row := range regexp.MustCompile("(?m)^\\| `([a-z ]+)` \\|").FindAllStringSubmatch(table, -1) {
 		documented = append(documented, row[1])
 	}
-	for _, r := range p.examine() {
+	for _, r := range p.diagnose() {
 		if r.Check != strings.ToUpper(r.Check) {
 			built = append(built, r.Check)
 		}

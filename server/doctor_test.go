@@ -15,20 +15,21 @@ import (
 
 	"github.com/claimcheck-go/claimcheck/cloudtasks/cloudtaskstest"
 	"github.com/claimcheck-go/claimcheck/internal/testdb"
+	"github.com/claimcheck-go/claimcheck/server/internal/doctor"
 )
 
 // Each fault is named by the check that is for it, and by no other.
 func TestDoctorNamesEachSingleFault(t *testing.T) {
-	set := func(name, value string) func(*patient) { return func(p *patient) { p.env[name] = value } }
-	queueIs := func(change func(*cloudtaskspb.Queue)) func(*patient) {
-		return func(p *patient) {
-			q := goodQueue(patientQueue)
+	set := func(name, value string) func(*target) { return func(p *target) { p.env[name] = value } }
+	queueIs := func(change func(*cloudtaskspb.Queue)) func(*target) {
+		return func(p *target) {
+			q := goodQueue(targetQueue)
 			change(q)
 			p.replaceQueue(q)
 		}
 	}
-	refuses := func(fault cloudtaskstest.Fault, code codes.Code, text string) func(*patient) {
-		return func(p *patient) {
+	refuses := func(fault cloudtaskstest.Fault, code codes.Code, text string) func(*target) {
+		return func(p *target) {
 			p.fake.SetFaults(cloudtaskstest.Faults{Rates: map[cloudtaskstest.Fault]float64{fault: 1}, Code: code, Text: text})
 		}
 	}
@@ -39,12 +40,12 @@ func TestDoctorNamesEachSingleFault(t *testing.T) {
 			_, _ = w.Write([]byte(body))
 		}
 	}
-	live := func(status int) func(*patient) { return func(p *patient) { p.live = answers(status, "") } }
-	execute := func(status int, body string) func(*patient) {
-		return func(p *patient) { p.execute = answers(status, body) }
+	live := func(status int) func(*target) { return func(p *target) { p.live = answers(status, "") } }
+	execute := func(status int, body string) func(*target) {
+		return func(p *target) { p.execute = answers(status, body) }
 	}
-	dated := func(ahead time.Duration) func(*patient) {
-		return func(p *patient) {
+	dated := func(ahead time.Duration) func(*target) {
+		return func(p *target) {
 			p.live = func(w http.ResponseWriter, _ *http.Request) {
 				w.Header().Set("Date", time.Now().Add(ahead).UTC().Format(http.TimeFormat))
 			}
@@ -52,7 +53,7 @@ func TestDoctorNamesEachSingleFault(t *testing.T) {
 	}
 	for _, tc := range []struct {
 		fault string
-		make  func(*patient)
+		make  func(*target)
 		want  string
 	}{
 		// Settings.
@@ -76,10 +77,10 @@ func TestDoctorNamesEachSingleFault(t *testing.T) {
 		{"blank token", set("TASK_API_TOKEN", " "), "fail TASK_API_TOKEN: is blank"},
 		{"token that is a word", set("TASK_API_TOKEN", "short"), "warn TASK_API_TOKEN: set, 5 characters … short enough to be guessed … openssl rand -hex 32"},
 		{"weak token", set("TASK_API_TOKEN", "hunter2"), "warn TASK_API_TOKEN: set, 7 characters … short enough to be guessed … openssl rand -hex 32"},
-		{"same admin tokens", func(p *patient) { p.env["ADMIN_TOKEN"], p.env["ADMIN_READONLY_TOKEN"] = patientSecret, patientSecret }, "fail ADMIN_TOKEN: must differ"},
+		{"same admin tokens", func(p *target) { p.env["ADMIN_TOKEN"], p.env["ADMIN_READONLY_TOKEN"] = targetSecret, targetSecret }, "fail ADMIN_TOKEN: must differ"},
 		{"issuer without keys", set("OIDC_CERTS_URL", ""), "fail OIDC_ISSUER: must be given together"},
 		{"emulator without port", set("CLOUD_TASKS_EMULATOR_HOST", "nonsense"), "fail CLOUD_TASKS_EMULATOR_HOST: it takes host:port"},
-		{"bad path", func(p *patient) {
+		{"bad path", func(p *target) {
 			p.onCloudRun("TASK_HANDLER_PATH", "/run/", "DATABASE_URL", testdb.Postgres(p.t))
 			p.keep(p.env["DATABASE_URL"])
 			p.facts = safe
@@ -95,9 +96,9 @@ func TestDoctorNamesEachSingleFault(t *testing.T) {
 		{"API not enabled", refuses(cloudtaskstest.RefuseGetQueue, codes.PermissionDenied, "Cloud Tasks API has not been used in project proc before or it is disabled."), "fail queues: gcloud services enable cloudtasks.googleapis.com --project=proc"},
 		{"no credentials", refuses(cloudtaskstest.RefuseGetQueue, codes.Unauthenticated, "who?"), "fail queues: gcloud auth application-default login"},
 		{"Cloud Tasks broken", refuses(cloudtaskstest.RefuseGetQueue, codes.Internal, "oops"), "fail queues: queue default … oops … let this network reach"},
-		{"no account at all", func(p *patient) {
-			p.stubs = func(e *examination) {
-				e.dial = func(context.Context) (*apiv2.Client, error) { return nil, errors.New("no credentials found") }
+		{"no account at all", func(p *target) {
+			p.stubs = func(c *doctor.Config) {
+				c.Dial = func(context.Context) (*apiv2.Client, error) { return nil, errors.New("no credentials found") }
 			}
 		}, "fail queues: no credentials found … gcloud auth application-default login"},
 		{"no look at queues", refuses(cloudtaskstest.RefuseGetQueue, codes.PermissionDenied, `lacks IAM permission "cloudtasks.queues.get"`), "warn queues: may not look at default … gcloud tasks queues add-iam-policy-binding default --location=europe-west1 --project=proc --member=serviceAccount:ACCOUNT --role=roles/cloudtasks.viewer"},
@@ -106,8 +107,8 @@ func TestDoctorNamesEachSingleFault(t *testing.T) {
 		{"quick retries", queueIs(func(q *cloudtaskspb.Queue) { q.RetryConfig.MinBackoff = durationpb.New(100 * time.Millisecond) }), "warn queue retries: 100ms at first … --min-backoff=5s"},
 		{"slow retries", queueIs(func(q *cloudtaskspb.Queue) { q.RetryConfig.MaxBackoff = durationpb.New(time.Hour) }), "warn queue retries: waits up to 1h0m0s … --max-backoff=300s"},
 		{"slow queue", queueIs(func(q *cloudtaskspb.Queue) { q.RateLimits.MaxDispatchesPerSecond = 0.1 }), "warn queue rates: less than one a second … --max-dispatches-per-second=500"},
-		{"too much at once", func(p *patient) { p.args = []string{"--max-instances=2", "--concurrency=80"} }, "warn queue rates: run 160 at once … 429 … --max-concurrent-dispatches=160"},
-		{"too little at once", func(p *patient) { p.args = []string{"--max-instances=100", "--concurrency=80"} }, "warn queue rates: could run 8000 at once … --max-concurrent-dispatches=5000"},
+		{"too much at once", func(p *target) { p.args = []string{"--max-instances=2", "--concurrency=80"} }, "warn queue rates: run 160 at once … 429 … --max-concurrent-dispatches=160"},
+		{"too little at once", func(p *target) { p.args = []string{"--max-instances=100", "--concurrency=80"} }, "warn queue rates: could run 8000 at once … --max-concurrent-dispatches=5000"},
 
 		// Accounts.
 		{"no enqueuer", refuses(cloudtaskstest.RefuseCreate, codes.PermissionDenied, `lacks IAM permission "cloudtasks.tasks.create" for the resource`), "fail create task: roles/cloudtasks.enqueuer … gcloud tasks queues add-iam-policy-binding default"},
@@ -115,14 +116,14 @@ func TestDoctorNamesEachSingleFault(t *testing.T) {
 		{"account does not exist", refuses(cloudtaskstest.RefuseCreate, codes.NotFound, "Requested entity was not found."), "fail act as: there is no account " + procAccount + " … gcloud iam service-accounts create tasks --project=proc"},
 		{"create fails", refuses(cloudtaskstest.RefuseCreate, codes.FailedPrecondition, "disabled"), "fail create task: the project's App Engine application"},
 		{"no deleting", refuses(cloudtaskstest.RefuseDelete, codes.PermissionDenied, "no"), "warn create task: it stays there … as yourself: gcloud tasks delete claimcheck-doctor- … --queue=default --location=europe-west1 --project=proc"},
-		{"keys down", func(p *patient) { p.env["OIDC_CERTS_URL"] = "http://127.0.0.1:1/certs" }, "fail keys: connection refused … let this network reach http://127.0.0.1:1/certs"},
-		{"no keys", func(p *patient) {
+		{"keys down", func(p *target) { p.env["OIDC_CERTS_URL"] = "http://127.0.0.1:1/certs" }, "fail keys: connection refused … let this network reach http://127.0.0.1:1/certs"},
+		{"no keys", func(p *target) {
 			p.certs.Config.Handler = http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { _, _ = w.Write([]byte(`{"keys":[]}`)) })
 		}, "fail keys: "},
 		{"another audience", set("OIDC_AUDIENCE", "https://other.example"), "warn audience: custom audience … OIDC_AUDIENCE=http://127.0.0.1"},
 
 		// The handler.
-		{"handler down", func(p *patient) { p.handler.Close() }, "fail handler: connection refused … deploy the server there"},
+		{"handler down", func(p *target) { p.handler.Close() }, "fail handler: connection refused … deploy the server there"},
 		{"something else there", live(http.StatusNotFound), "fail handler: 404, so something else is there"},
 		{"handler broken", live(http.StatusInternalServerError), "fail handler: 500"},
 		{"handler moved", live(http.StatusMovedPermanently), "fail handler: redirected (301) … let TASK_HANDLER_URL begin with https://elsewhere.example, not with http://127.0.0.1"},
@@ -138,10 +139,10 @@ func TestDoctorNamesEachSingleFault(t *testing.T) {
 		{"tasks outlast Cloud Tasks", set("TASKS_TIMEOUT", "1h"), "fail TASKS_TIMEOUT: at most 29m30s here, not 1h0m0s (Cloud Tasks waits 30m"},
 	} {
 		t.Run(tc.fault, func(t *testing.T) {
-			p := newPatient(t)
+			p := newTarget(t)
 			tc.make(p)
 			for _, r := range p.wants(tc.want) {
-				if strings.Contains(r.Detail+r.Mend, "s3cret-pass") {
+				if strings.Contains(r.Detail+r.Fix, "s3cret-pass") {
 					t.Errorf("%+v tells the password", r)
 				}
 			}

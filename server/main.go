@@ -42,7 +42,7 @@ type grammar struct {
 	Retry   retryCmd   `cmd:"" help:"Retry one FAILED task, or all that match."`
 	Tasks   tasksCmd   `cmd:"" help:"List the registered tasks."`
 	Migrate migrateCmd `cmd:"" help:"Bring the database's schema up to date, or show what that takes."`
-	Doctor  doctorCmd  `cmd:"" help:"Check the settings, the database, the queues, the accounts and the URL, and say how to mend what is wrong."`
+	Doctor  doctorCmd  `cmd:"" help:"Check the settings, the database, the queues, the accounts and the URL, and print how to fix what is wrong."`
 
 	Version    versionCmd    `cmd:"" help:"Print the version, the commit and the version of Go."`
 	Help       helpCmd       `cmd:"" help:"Print the help of the program, or of one command."`

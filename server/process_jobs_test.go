@@ -299,10 +299,10 @@ func TestJobsHaveNoRequestTimeout(t *testing.T) {
 	hours := func(opts ...queue.Option) *queue.Registry {
 		return queue.NewRegistry(queue.NewTask("hours", echo, append(opts, queue.Timeout(5*time.Hour))...))
 	}
-	if err := checkTimeouts(hours(), &config.Target{}); err == nil {
+	if err := (&config.Target{}).CheckTasks(hours()); err == nil {
 		t.Error("five hours were accepted for a delivery")
 	}
-	if err := checkTimeouts(hours(queue.OnBackend(jobsBackend)), &config.Target{}); err != nil {
+	if err := (&config.Target{}).CheckTasks(hours(queue.OnBackend(jobsBackend))); err != nil {
 		t.Error(err)
 	}
 }

@@ -7,6 +7,7 @@ import (
 
 	"github.com/claimcheck-go/claimcheck/queue"
 	"github.com/claimcheck-go/claimcheck/server/internal/config"
+	"github.com/claimcheck-go/claimcheck/server/internal/doctor"
 	"github.com/claimcheck-go/claimcheck/server/webhook"
 )
 
@@ -40,7 +41,7 @@ func (p *program) registryOf(made ...queue.Definition) (_ *queue.Registry, err e
 			all = append(all, definition)
 		}
 	}
-	return queue.NewRegistry(append(all, queue.NewTask(probeTask, probe, queue.MaxAttempts(3)))...), nil
+	return queue.NewRegistry(append(all, doctor.Probe())...), nil
 }
 
 // setUp calls Setup, if there is one, and completes the registry.
@@ -59,8 +60,8 @@ func (app *App) setUp(ctx context.Context) error {
 	if p.known, err = p.registryOf(made...); err != nil {
 		return err
 	}
-	if app.config.Registry = p.known; app.target != nil {
-		if err := checkTimeouts(p.known, app.target); err != nil {
+	if app.config.Registry = p.known; app.target != nil && p.config.Role != config.Diagnoses {
+		if err := app.target.CheckTasks(p.known); err != nil {
 			return usageError{err}
 		}
 	}

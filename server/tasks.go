@@ -6,6 +6,7 @@ import (
 	"slices"
 
 	"github.com/claimcheck-go/claimcheck/queue"
+	"github.com/claimcheck-go/claimcheck/server/internal/doctor"
 )
 
 type tasksCmd struct {
@@ -25,7 +26,7 @@ func (c *tasksCmd) Run(ctx context.Context, p *program) error {
 			return err
 		}
 	}
-	tasks := slices.DeleteFunc(p.known.Tasks(), func(t queue.TaskInfo) bool { return t.Name == probeTask }) // doctor's
+	tasks := slices.DeleteFunc(p.known.Tasks(), func(t queue.TaskInfo) bool { return t.Name == doctor.ProbeName }) // doctor's
 	if c.JSON {
 		type described struct {
 			queue.TaskInfo

@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/claimcheck-go/claimcheck/queue"
+	"github.com/claimcheck-go/claimcheck/server/internal/doctor"
 	"github.com/claimcheck-go/claimcheck/server/webhook"
 )
 
@@ -42,4 +43,4 @@ var testTasks = []queue.Definition{
 }
 
 // testRegistry has the same tasks, for programs that are not begun.
-var testRegistry = queue.NewRegistry(append(testTasks, queue.NewTask(probeTask, probe, queue.MaxAttempts(3)))...)
+var testRegistry = queue.NewRegistry(append(testTasks, queue.NewTask(doctor.ProbeName, probe, queue.MaxAttempts(3)))...)

@@ -83,6 +83,9 @@ func passwordIn(rawURL string) string {
 	return password
 }
 
+// StrongSecret is the length below which a shared secret causes a warning.
+const StrongSecret = 16
+
 // Secrets returns the values that must not be printed.
 func Secrets(settings *Settings, provided []Provided) []string {
 	var secrets []string

@@ -2,11 +2,14 @@ package config
 
 import (
 	"context"
+	"errors"
+	"fmt"
 	"net/url"
 	"strings"
 
 	"github.com/claimcheck-go/claimcheck/cloudtasks"
 	"github.com/claimcheck-go/claimcheck/detect"
+	"github.com/claimcheck-go/claimcheck/queue"
 )
 
 // Target is the location of the queues, the handler's URL and the service account
@@ -102,4 +105,19 @@ func (c *Config) AudiencesFor(handlerURL string) []string {
 // there is one, and OIDC_ALLOWED_EMAILS.
 func (c *Config) EmailsWith(signer string) []string {
 	return NonEmpty(append([]string{signer}, c.Settings.OIDCAllowedEmails...))
+}
+
+// CheckTasks refuses tasks that may take longer than their delivery.
+// queue.NewClient does so too, but only once the database is open.
+func (t *Target) CheckTasks(tasks *queue.Registry) error {
+	var problems []error
+	for _, task := range tasks.Tasks() {
+		if task.Backend != queue.DefaultBackend {
+			continue
+		}
+		if err := t.Tasks.CheckTimeout(task.Timeout); err != nil {
+			problems = append(problems, fmt.Errorf("task %s: %w", task.Name, err))
+		}
+	}
+	return errors.Join(problems...)
 }

@@ -1,4 +1,4 @@
-package server
+package doctor
 
 import (
 	"cmp"
@@ -20,36 +20,35 @@ import (
 	"github.com/claimcheck-go/claimcheck/cloudtasks"
 	"github.com/claimcheck-go/claimcheck/queue"
 	"github.com/claimcheck-go/claimcheck/server/internal/config"
-	"github.com/claimcheck-go/claimcheck/server/internal/doctor"
 )
 
 // cloudChecks are those of accounts and Cloud Tasks.
-func (e *examination) cloudChecks() []doctor.Check {
-	skip := e.noCloudTasks()
+func (d *Diagnosis) cloudChecks() []Check {
+	skip := d.noCloudTasks()
 	keysSkip := skip
-	if e.mode != config.ModeCloudTasks && len(e.callers()) > 0 && len(e.config.AudiencesFor(e.config.Settings.TaskHandlerURL)) > 0 {
+	if d.mode != config.ModeCloudTasks && len(d.callers()) > 0 && len(d.config.AudiencesFor(d.config.Settings.TaskHandlerURL)) > 0 {
 		keysSkip = "" // tokens are accepted in the other modes too
 	}
-	if e.target != nil && e.target.Tasks.AppEngine != nil && len(e.callers()) == 0 {
+	if d.target != nil && d.target.Tasks.AppEngine != nil && len(d.callers()) == 0 {
 		keysSkip = "no account's tokens are accepted"
 	}
 	account := []string{"OIDC_SERVICE_ACCOUNT_EMAIL", "OIDC_AUDIENCE", "OIDC_ALLOWED_EMAILS", "OIDC_ISSUER", "OIDC_CERTS_URL", "CLOUD_TASKS_EMULATOR_HOST"}
 	queues := []string{"CLOUD_TASKS_PROJECT", "CLOUD_TASKS_LOCATION", "TASKS_QUEUES", "TASKS_QUEUE_ALIASES", "CLOUD_TASKS_EMULATOR_HOST", "OIDC_ISSUER"}
-	actAs := doctor.Check{Name: "act as", Skip: skip, Needs: []string{"create task"}, Look: e.checkActAs}
-	invoker := doctor.Check{Name: "invoker", Skip: skip, Needs: []string{"TASK_HANDLER_URL", "OIDC_SERVICE_ACCOUNT_EMAIL", "CLOUD_TASKS_PROJECT", "CLOUD_TASKS_LOCATION"}, Look: e.checkInvoker}
-	if e.target != nil && e.target.Tasks.AppEngine != nil {
+	actAs := Check{Name: "act as", Skip: skip, Needs: []string{"create task"}, Look: d.checkActAs}
+	invoker := Check{Name: "invoker", Skip: skip, Needs: []string{"TASK_HANDLER_URL", "OIDC_SERVICE_ACCOUNT_EMAIL", "CLOUD_TASKS_PROJECT", "CLOUD_TASKS_LOCATION"}, Look: d.checkInvoker}
+	if d.target != nil && d.target.Tasks.AppEngine != nil {
 		actAs.Skip = "App Engine's deliveries carry no token"
 		invoker.Skip = actAs.Skip
 	}
-	return []doctor.Check{
-		{Name: "identity", Skip: skip, Needs: account, Look: e.checkIdentity},
-		{Name: "keys", Skip: keysSkip, Needs: account, Look: e.checkKeys},
-		{Name: "timeouts", Skip: skip, Needs: []string{"TASKS_MODE", "TASKS_TIMEOUT"}, Look: e.checkTimeLimits},
-		{Name: "queues", Skip: skip, Needs: queues, Look: e.checkQueues},
-		{Name: "queue retries", Skip: skip, Needs: []string{"queues"}, Look: e.checkRetries},
-		{Name: "queue rates", Skip: skip, Needs: []string{"queues"}, Look: e.checkRates},
-		{Name: "queue target", Skip: skip, Needs: []string{"queues"}, Look: e.checkQueueTarget},
-		{Name: "create task", Skip: skip, Needs: []string{"queues", "TASK_HANDLER_URL", "TASK_HANDLER_PATH", "OIDC_SERVICE_ACCOUNT_EMAIL"}, Look: e.checkCreate},
+	return []Check{
+		{Name: "identity", Skip: skip, Needs: account, Look: d.checkIdentity},
+		{Name: "keys", Skip: keysSkip, Needs: account, Look: d.checkKeys},
+		{Name: "timeouts", Skip: skip, Needs: []string{"TASKS_MODE", "TASKS_TIMEOUT"}, Look: d.checkTimeLimits},
+		{Name: "queues", Skip: skip, Needs: queues, Look: d.checkQueues},
+		{Name: "queue retries", Skip: skip, Needs: []string{"queues"}, Look: d.checkRetries},
+		{Name: "queue rates", Skip: skip, Needs: []string{"queues"}, Look: d.checkRates},
+		{Name: "queue target", Skip: skip, Needs: []string{"queues"}, Look: d.checkQueueTarget},
+		{Name: "create task", Skip: skip, Needs: []string{"queues", "TASK_HANDLER_URL", "TASK_HANDLER_PATH", "OIDC_SERVICE_ACCOUNT_EMAIL"}, Look: d.checkCreate},
 		actAs,
 		invoker,
 	}
@@ -57,18 +56,18 @@ func (e *examination) cloudChecks() []doctor.Check {
 
 // queueIDs are the Cloud Tasks queues that tasks of this program may go through:
 // of the allow-list, or without one of the registered tasks and of the aliases.
-func (e *examination) queueIDs() ([]string, error) {
-	names := config.NonEmpty(e.config.Settings.TasksQueues)
+func (d *Diagnosis) queueIDs() ([]string, error) {
+	names := config.NonEmpty(d.config.Settings.TasksQueues)
 	if len(names) == 0 {
-		names = slices.Collect(maps.Keys(e.config.Settings.TasksQueueAliases))
-		for _, task := range e.known.Tasks() {
+		names = slices.Collect(maps.Keys(d.config.Settings.TasksQueueAliases))
+		for _, task := range d.registry.Tasks() {
 			names = append(names, task.Queue)
 		}
 	}
 	var ids []string
 	var problems []error
 	for _, name := range names {
-		of, err := e.target.Tasks.QueueIDs(name)
+		of, err := d.target.Tasks.QueueIDs(name)
 		ids, problems = append(ids, of...), append(problems, err)
 	}
 	slices.Sort(ids)
@@ -79,13 +78,13 @@ func (e *examination) queueIDs() ([]string, error) {
 const calls = 16
 
 // checkQueues looks at every queue.
-func (e *examination) checkQueues(ctx context.Context) doctor.Finding {
-	ids, err := e.queueIDs()
+func (d *Diagnosis) checkQueues(ctx context.Context) Finding {
+	ids, err := d.queueIDs()
 	if err != nil {
-		return doctor.Failf("correct TASKS_QUEUES or TASKS_QUEUE_ALIASES", "%s", err)
+		return Failf("correct TASKS_QUEUES or TASKS_QUEUE_ALIASES", "%s", err)
 	}
-	if e.tasks, err = e.dial(ctx); err != nil {
-		return doctor.Failf("gcloud auth application-default login", "%s", err)
+	if d.cloudTasks, err = d.Dial(ctx); err != nil {
+		return Failf("gcloud auth application-default login", "%s", err)
 	}
 	var mu sync.Mutex
 	seen, failed := map[string]*cloudtaskspb.Queue{}, map[string]error{}
@@ -93,7 +92,7 @@ func (e *examination) checkQueues(ctx context.Context) doctor.Finding {
 	group.SetLimit(calls)
 	for _, id := range ids {
 		group.Go(func() error {
-			q, err := e.tasks.GetQueue(ctx, &cloudtaskspb.GetQueueRequest{Name: e.queueName(id)}, gax.WithRetry(nil))
+			q, err := d.cloudTasks.GetQueue(ctx, &cloudtaskspb.GetQueueRequest{Name: d.queueName(id)}, gax.WithRetry(nil))
 			mu.Lock()
 			defer mu.Unlock()
 			if seen[id] = q; err != nil {
@@ -106,14 +105,14 @@ func (e *examination) checkQueues(ctx context.Context) doctor.Finding {
 	_ = group.Wait()
 	var told []string
 	for _, id := range slices.Sorted(maps.Keys(seen)) {
-		e.queues = append(e.queues, seen[id])
+		d.queues = append(d.queues, seen[id])
 		told = append(told, describeQueue(id, seen[id]))
 	}
-	return e.judgeQueues(told, failed)
+	return d.classifyQueues(told, failed)
 }
 
-func (e *examination) queueName(id string) string {
-	return fmt.Sprintf("projects/%s/locations/%s/queues/%s", e.config.Settings.CloudTasksProject, e.config.Settings.CloudTasksLocation, id)
+func (d *Diagnosis) queueName(id string) string {
+	return fmt.Sprintf("projects/%s/locations/%s/queues/%s", d.config.Settings.CloudTasksProject, d.config.Settings.CloudTasksLocation, id)
 }
 
 func describeQueue(id string, q *cloudtaskspb.Queue) string {
@@ -124,53 +123,53 @@ func describeQueue(id string, q *cloudtaskspb.Queue) string {
 	return text
 }
 
-// judgeQueues fails for queues that do not exist or do not run, and warns of
+// classifyQueues fails for queues that do not exist or do not run, and warns of
 // those that this account may use but not look at.
-func (e *examination) judgeQueues(told []string, failed map[string]error) doctor.Finding {
-	at := fmt.Sprintf(" --location=%s --project=%s", e.config.Settings.CloudTasksLocation, e.config.Settings.CloudTasksProject)
-	var bad, mends, hidden []string
+func (d *Diagnosis) classifyQueues(told []string, failed map[string]error) Finding {
+	at := fmt.Sprintf(" --location=%s --project=%s", d.config.Settings.CloudTasksLocation, d.config.Settings.CloudTasksProject)
+	var bad, fixes, hidden []string
 	for _, id := range slices.Sorted(maps.Keys(failed)) {
 		err := failed[id]
 		switch code := status.Code(err); {
 		case code == codes.NotFound:
 			bad = append(bad, id+" does not exist")
-			mends = append(mends, "gcloud tasks queues create "+id+at+goodRetries)
+			fixes = append(fixes, "gcloud tasks queues create "+id+at+goodRetries)
 		case code == codes.PermissionDenied && cloudtasks.WhyRefused(err) == cloudtasks.RefusedDisabled:
-			return doctor.Failf("gcloud services enable cloudtasks.googleapis.com --project="+e.config.Settings.CloudTasksProject, "the Cloud Tasks API is not enabled: %s", err)
+			return Failf("gcloud services enable cloudtasks.googleapis.com --project="+d.config.Settings.CloudTasksProject, "the Cloud Tasks API is not enabled: %s", err)
 		case code == codes.PermissionDenied:
 			hidden = append(hidden, id)
-		case code == codes.Unavailable && e.config.Settings.CloudTasksEmulatorHost != "":
-			return doctor.Failf("start the emulator, or correct CLOUD_TASKS_EMULATOR_HOST", "%s", err)
+		case code == codes.Unavailable && d.config.Settings.CloudTasksEmulatorHost != "":
+			return Failf("start the emulator, or correct CLOUD_TASKS_EMULATOR_HOST", "%s", err)
 		case code == codes.Unauthenticated:
-			return doctor.Failf("give the service an account; elsewhere gcloud auth application-default login", "%s", err)
+			return Failf("give the service an account; elsewhere gcloud auth application-default login", "%s", err)
 		default:
-			return doctor.Failf("let this network reach cloudtasks.googleapis.com", "queue %s: %s", id, err)
+			return Failf("let this network reach cloudtasks.googleapis.com", "queue %s: %s", id, err)
 		}
 	}
-	for _, q := range e.queues {
+	for _, q := range d.queues {
 		if q.GetState() != cloudtaskspb.Queue_RUNNING {
 			id := lastPart(q.GetName())
 			bad = append(bad, fmt.Sprintf("%s is %s, so nothing is delivered", id, q.GetState()))
-			mends = append(mends, "gcloud tasks queues resume "+id+at)
+			fixes = append(fixes, "gcloud tasks queues resume "+id+at)
 		}
 	}
 	switch {
 	case len(bad) > 0:
-		return doctor.Failf(strings.Join(mends, "; "), "%s", strings.Join(bad, "; "))
+		return Failf(strings.Join(fixes, "; "), "%s", strings.Join(bad, "; "))
 	case len(hidden) > 0:
 		for _, id := range hidden {
-			mends = append(mends, fmt.Sprintf("gcloud tasks queues add-iam-policy-binding %s%s --member=serviceAccount:%s --role=roles/cloudtasks.viewer", id, at, e.account()))
+			fixes = append(fixes, fmt.Sprintf("gcloud tasks queues add-iam-policy-binding %s%s --member=serviceAccount:%s --role=roles/cloudtasks.viewer", id, at, d.account()))
 		}
-		return doctor.Warnf(strings.Join(mends, "; "),
+		return Warnf(strings.Join(fixes, "; "),
 			"this account may not look at %s, which only doctor needs", strings.Join(hidden, ", "))
 	}
-	return doctor.Okf("%s", strings.Join(told, "; "))
+	return Okf("%s", strings.Join(told, "; "))
 }
 
 func lastPart(name string) string { return name[strings.LastIndexByte(name, '/')+1:] }
 
 // account is who this process runs as, as far as it can be known.
-func (e *examination) account() string { return cmp.Or(e.runsAs, "ACCOUNT") }
+func (d *Diagnosis) account() string { return cmp.Or(d.runsAs, "ACCOUNT") }
 
 // goodRetries are the retry settings that the server counts with.
 const goodRetries = " --max-attempts=-1 --max-retry-duration=0s --min-backoff=5s --max-backoff=300s --max-doublings=6"
@@ -178,12 +177,12 @@ const goodRetries = " --max-attempts=-1 --max-retry-duration=0s --min-backoff=5s
 // checkRetries judges the queues' retries. Attempts are counted in the row: a
 // queue that gives up earlier leaves the rest to the sweeper, and one that waits
 // for longer than the server counts with keeps tasks waiting.
-func (e *examination) checkRetries(context.Context) doctor.Finding {
+func (d *Diagnosis) checkRetries(context.Context) Finding {
 	var attempts int32
-	for _, task := range e.known.Tasks() {
+	for _, task := range d.registry.Tasks() {
 		attempts = max(attempts, int32(task.MaxAttempts)) //nolint:gosec // it is small
 	}
-	return e.eachQueue("update", goodRetries, func(q *cloudtaskspb.Queue) (bad []string) {
+	return d.eachQueue("update", goodRetries, func(q *cloudtaskspb.Queue) (bad []string) {
 		r := q.GetRetryConfig()
 		least, most := r.GetMinBackoff().AsDuration(), r.GetMaxBackoff().AsDuration()
 		if n := r.GetMaxAttempts(); n != -1 && n < attempts {
@@ -203,23 +202,23 @@ func (e *examination) checkRetries(context.Context) doctor.Finding {
 }
 
 // eachQueue collects what is wrong with the queues that could be looked at.
-func (e *examination) eachQueue(verb, mend string, judge func(*cloudtaskspb.Queue) []string) doctor.Finding {
-	var bad, mends, fine []string
-	for _, q := range e.queues {
+func (d *Diagnosis) eachQueue(verb, fix string, check func(*cloudtaskspb.Queue) []string) Finding {
+	var bad, fixes, fine []string
+	for _, q := range d.queues {
 		id := lastPart(q.GetName())
-		if found := judge(q); len(found) > 0 {
+		if found := check(q); len(found) > 0 {
 			bad = append(bad, id+" "+strings.Join(found, ", "))
-			mends = append(mends, fmt.Sprintf("gcloud tasks queues %s %s --location=%s --project=%s%s", verb, id, e.config.Settings.CloudTasksLocation, e.config.Settings.CloudTasksProject, mend))
+			fixes = append(fixes, fmt.Sprintf("gcloud tasks queues %s %s --location=%s --project=%s%s", verb, id, d.config.Settings.CloudTasksLocation, d.config.Settings.CloudTasksProject, fix))
 			continue
 		}
 		r := q.GetRetryConfig()
 		fine = append(fine, fmt.Sprintf("%s waits %s to %s, for ever", id, r.GetMinBackoff().AsDuration(), r.GetMaxBackoff().AsDuration()))
 	}
 	switch {
-	case len(e.queues) == 0:
-		return doctor.Skipf("no queue could be looked at")
+	case len(d.queues) == 0:
+		return Skipf("no queue could be looked at")
 	case len(bad) > 0:
-		return doctor.Warnf(strings.Join(mends, "; "), "%s", strings.Join(bad, "; "))
+		return Warnf(strings.Join(fixes, "; "), "%s", strings.Join(bad, "; "))
 	}
-	return doctor.Okf("%s", strings.Join(fine, "; "))
+	return Okf("%s", strings.Join(fine, "; "))
 }

@@ -26,24 +26,24 @@ const (
 	Skipped Status = "skipped" // it was not looked at; the detail says why
 )
 
-// Finding is what a check saw, and what mends it.
+// Finding is what a check saw, and what fixes it.
 type Finding struct {
 	Status Status
 	Detail string
-	Mend   string // a command, or a setting and its value
+	Fix    string // a command, or a setting and its value
 }
 
-// Okf is a finding that needs no mending.
+// Okf is a finding that needs no fix.
 func Okf(format string, args ...any) Finding { return Finding{OK, fmt.Sprintf(format, args...), ""} }
 
-// Warnf is a finding that should be mended.
-func Warnf(mend, format string, args ...any) Finding {
-	return Finding{Warn, fmt.Sprintf(format, args...), mend}
+// Warnf is a finding that should be fixed.
+func Warnf(fix, format string, args ...any) Finding {
+	return Finding{Warn, fmt.Sprintf(format, args...), fix}
 }
 
-// Failf is a finding that must be mended.
-func Failf(mend, format string, args ...any) Finding {
-	return Finding{Fail, fmt.Sprintf(format, args...), mend}
+// Failf is a finding that must be fixed.
+func Failf(fix, format string, args ...any) Finding {
+	return Finding{Fail, fmt.Sprintf(format, args...), fix}
 }
 
 // Skipf says why nothing was looked at.
@@ -70,7 +70,7 @@ type Result struct {
 	Check  string `json:"check"`
 	Status Status `json:"status"`
 	Detail string `json:"detail"`
-	Mend   string `json:"mend"`
+	Fix    string `json:"fix"`
 }
 
 // Limits bound how long one check, and all together, may take.
@@ -82,8 +82,8 @@ const grace = time.Second
 // errLate is why a check's context ended.
 var errLate = errors.New("time is up")
 
-// run is a check under way. result is written before done is closed.
-type run struct {
+// running is a check in progress. result is written before done is closed.
+type running struct {
 	Check
 	done   chan struct{}
 	result Result
@@ -95,12 +95,12 @@ type run struct {
 func Run(ctx context.Context, limits Limits, checks []Check, report func(Result)) []Result {
 	ctx, cancel := context.WithTimeoutCause(ctx, limits.All, errLate)
 	defer cancel()
-	runs := make([]*run, len(checks))
-	known := make(map[string]*run, len(checks))
+	runs := make([]*running, len(checks))
+	known := make(map[string]*running, len(checks))
 	var group sync.WaitGroup
 	for i, check := range checks {
-		r := &run{Check: check, done: make(chan struct{})}
-		var needs []*run
+		r := &running{Check: check, done: make(chan struct{})}
+		var needs []*running
 		for _, name := range check.Needs {
 			if need, ok := known[name]; ok {
 				needs = append(needs, need)
@@ -110,7 +110,7 @@ func Run(ctx context.Context, limits Limits, checks []Check, report func(Result)
 		group.Go(func() {
 			defer close(r.done)
 			found := r.answer(ctx, cmp.Or(r.Limit, limits.Each), needs)
-			r.result = Result{Check: check.Name, Status: found.Status, Detail: oneLine(found.Detail), Mend: oneLine(found.Mend)}
+			r.result = Result{Check: check.Name, Status: found.Status, Detail: oneLine(found.Detail), Fix: oneLine(found.Fix)}
 		})
 	}
 	results := make([]Result, len(runs))
@@ -124,7 +124,7 @@ func Run(ctx context.Context, limits Limits, checks []Check, report func(Result)
 }
 
 // answer waits for what the check needs, and looks.
-func (r *run) answer(ctx context.Context, limit time.Duration, needs []*run) Finding {
+func (r *running) answer(ctx context.Context, limit time.Duration, needs []*running) Finding {
 	if r.Skip != "" {
 		return Finding{Skipped, r.Skip, ""}
 	}

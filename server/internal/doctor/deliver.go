@@ -1,4 +1,4 @@
-package server
+package doctor
 
 import (
 	"context"
@@ -21,31 +21,33 @@ import (
 	"github.com/claimcheck-go/claimcheck/cloudtasks"
 	"github.com/claimcheck-go/claimcheck/queue"
 	"github.com/claimcheck-go/claimcheck/server/internal/config"
-	"github.com/claimcheck-go/claimcheck/server/internal/doctor"
 	"github.com/claimcheck-go/claimcheck/server/internal/stores"
 )
 
-// probeTask is the task that doctor --deliver has delivered. Every server of this
-// program knows it; it does nothing.
-const probeTask = "claimcheck.probe"
+// ProbeName is the name of the task that doctor --deliver enqueues.
+const ProbeName = "claimcheck.probe"
 
-func probe(context.Context, struct{}) (struct{}, error) { return struct{}{}, nil }
+// Probe returns the task of [ProbeName], which does nothing. Every server registers
+// it.
+func Probe() queue.Definition {
+	return queue.NewTask(ProbeName, func(context.Context, struct{}) (struct{}, error) { return struct{}{}, nil }, queue.MaxAttempts(3))
+}
 
 // deliverCheck makes one real delivery, when that is asked for.
-func (e *examination) deliverCheck() doctor.Check {
-	check := doctor.Check{
+func (d *Diagnosis) deliverCheck() Check {
+	check := Check{
 		Name: "delivery", Needs: []string{"schema", "rights", "TASKS_MODE", "TASKS_QUEUES", "create task", "act as"},
-		Limit: time.Duration(e.cmd.DeliverTimeout) + deliverMargin, Look: e.checkDelivery,
+		Limit: d.DeliverTimeout + deliverMargin, Look: d.checkDelivery,
 	}
 	switch {
-	case !e.cmd.Deliver:
+	case !d.Deliver:
 		check.Skip = "--deliver makes one"
-	case e.mode == config.ModeCloudTasks && e.target == nil:
-		check.Skip = e.noCloudTasks()
-	case e.mode != config.ModeCloudTasks: // whose checks are skipped
+	case d.mode == config.ModeCloudTasks && d.target == nil:
+		check.Skip = d.noCloudTasks()
+	case d.mode != config.ModeCloudTasks: // whose checks are skipped
 		check.Needs = check.Needs[:4]
 	}
-	if rawURL, _ := e.config.DatabaseURL(); e.file != "" || stores.InMemory(rawURL) {
+	if rawURL, _ := d.config.DatabaseURL(); d.file != "" || stores.InMemory(rawURL) {
 		// Then rights is skipped, and a delivery that was asked for must not be.
 		check.Needs = slices.DeleteFunc(check.Needs, func(name string) bool { return name == "rights" })
 	}
@@ -57,7 +59,7 @@ const deliverMargin = 10 * time.Second
 
 // delivery is one probe on its way.
 type delivery struct {
-	*examination
+	*Diagnosis
 	client  *queue.Client
 	handle  *queue.Handle
 	creator *probeCreator // in cloudtasks mode
@@ -87,16 +89,19 @@ func (c *probeCreator) task() string {
 
 // checkDelivery enqueues the probe as any task is enqueued, and waits for the
 // running service, or worker, to have run it.
-func (e *examination) checkDelivery(ctx context.Context) doctor.Finding {
-	if rawURL, _ := e.config.DatabaseURL(); e.file != "" || stores.InMemory(rawURL) {
-		return doctor.Failf("start serve with this database", "not created: there is no database yet")
+func (d *Diagnosis) checkDelivery(ctx context.Context) Finding {
+	if rawURL, _ := d.config.DatabaseURL(); d.file != "" || stores.InMemory(rawURL) {
+		return Failf("start serve with this database", "not created: there is no database yet")
 	}
-	d := &delivery{examination: e}
+	return (&delivery{Diagnosis: d}).check(ctx)
+}
+
+func (d *delivery) check(ctx context.Context) Finding {
 	if err := d.enqueue(ctx); err != nil {
-		return doctor.Failf("correct what the error names", "not created: %s", err)
+		return Failf("correct what the error names", "not created: %s", err)
 	}
 	began := time.Now()
-	waiting, cancel := context.WithTimeout(ctx, time.Duration(e.cmd.DeliverTimeout))
+	waiting, cancel := context.WithTimeout(ctx, d.DeliverTimeout)
 	defer cancel()
 	row, err := d.client.Wait(waiting, d.handle.ID)
 	took := time.Since(began).Round(time.Millisecond)
@@ -104,7 +109,7 @@ func (e *examination) checkDelivery(ctx context.Context) doctor.Finding {
 	defer cancelEnd()
 	if err == nil && row.Status == queue.StatusSuccessful {
 		d.forget(ending)
-		return doctor.Okf("%s: created%s, claimed by %s and finished in %s", d.handle.ID, d.delivered(), last(row.WorkerIDs), took)
+		return Okf("%s: created%s, claimed by %s and finished in %s", d.handle.ID, d.delivered(), last(row.WorkerIDs), took)
 	}
 	found := d.stuck(ending, took, err)
 	d.withdraw(ending)
@@ -113,11 +118,11 @@ func (e *examination) checkDelivery(ctx context.Context) doctor.Finding {
 
 func (d *delivery) enqueue(ctx context.Context) (err error) {
 	cfg := queue.Config{
-		Store: d.db, Registry: d.known, Queues: config.NonEmpty(d.config.Settings.TasksQueues), Logger: slog.New(slog.DiscardHandler),
+		Store: d.db, Registry: d.registry, Queues: config.NonEmpty(d.config.Settings.TasksQueues), Logger: slog.New(slog.DiscardHandler),
 		DispatchTimeout: time.Duration(d.config.Settings.TasksDispatchTimeout),
 	}
 	if d.mode == config.ModeCloudTasks {
-		d.creator = &probeCreator{TaskCreator: d.tasks}
+		d.creator = &probeCreator{TaskCreator: d.cloudTasks}
 		if cfg.Dispatcher, err = cloudtasks.New(d.creator, d.target.Tasks); err != nil {
 			return err
 		}
@@ -129,7 +134,7 @@ func (d *delivery) enqueue(ctx context.Context) (err error) {
 	if len(cfg.Queues) > 0 {
 		options = append(options, queue.OnQueue(cfg.Queues[0]))
 	}
-	if d.handle, err = d.client.Enqueue(ctx, probeTask, nil, options...); err != nil {
+	if d.handle, err = d.client.Enqueue(ctx, ProbeName, nil, options...); err != nil {
 		return err
 	}
 	if text := d.handle.Row.DispatchError; text != "" {
@@ -140,20 +145,20 @@ func (d *delivery) enqueue(ctx context.Context) (err error) {
 }
 
 // stuck says how far the probe has come.
-func (d *delivery) stuck(ctx context.Context, took time.Duration, waited error) doctor.Finding {
+func (d *delivery) stuck(ctx context.Context, took time.Duration, waited error) Finding {
 	row, err := d.client.Get(ctx, d.handle.ID)
 	where := fmt.Sprintf("%s: not finished after %s: created", d.handle.ID, took)
 	switch {
 	case err != nil:
-		return doctor.Failf("look at the database", "%s, and then its row could not be read: %s (%v)", where, err, waited)
+		return Failf("look at the database", "%s, and then its row could not be read: %s (%v)", where, err, waited)
 	case row.Status == queue.StatusFailed:
-		return doctor.Failf("look at the log of the server", "%s: claimed by %s, and FAILED: %s", d.handle.ID, last(row.WorkerIDs), row.Errors[len(row.Errors)-1].Message)
+		return Failf("look at the log of the server", "%s: claimed by %s, and FAILED: %s", d.handle.ID, last(row.WorkerIDs), row.Errors[len(row.Errors)-1].Message)
 	case len(row.WorkerIDs) > 0:
-		return doctor.Failf("look at the log of that server", "%s%s, claimed by %s, which has not finished it (%s)", where, d.delivered(), last(row.WorkerIDs), row.Status)
+		return Failf("look at the log of that server", "%s%s, claimed by %s, which has not finished it (%s)", where, d.delivered(), last(row.WorkerIDs), row.Status)
 	case d.mode == config.ModeLocal:
-		return doctor.Failf("start serve with this database", "%s, not claimed: no server in local mode runs with this database", where)
+		return Failf("start serve with this database", "%s, not claimed: no server in local mode runs with this database", where)
 	case d.mode == config.ModePull:
-		return doctor.Failf("start work --continuous with this database, for queue "+row.Queue, "%s, not claimed: no worker pulls from queue %s of this database", where, row.Queue)
+		return Failf("start work --continuous with this database, for queue "+row.Queue, "%s, not claimed: no worker pulls from queue %s of this database", where, row.Queue)
 	}
 	return d.stuckInQueue(ctx, where)
 }
@@ -168,38 +173,38 @@ func (d *delivery) delivered() string {
 }
 
 // stuckInQueue asks Cloud Tasks what has become of the probe.
-func (d *delivery) stuckInQueue(ctx context.Context, where string) doctor.Finding {
+func (d *delivery) stuckInQueue(ctx context.Context, where string) Finding {
 	name := d.creator.task()
-	task, err := d.tasks.GetTask(ctx, &cloudtaskspb.GetTaskRequest{Name: name}, gax.WithRetry(nil))
+	task, err := d.cloudTasks.GetTask(ctx, &cloudtaskspb.GetTaskRequest{Name: name}, gax.WithRetry(nil))
 	switch code := status.Code(err); {
 	case code == codes.NotFound:
-		return doctor.Failf("let the service at TASK_HANDLER_URL use this database, and see whether something before it answers 2xx by itself",
+		return Failf("let the service at TASK_HANDLER_URL use this database, and see whether something before it answers 2xx by itself",
 			"%s, and Cloud Tasks has no such task any more: its delivery was answered 2xx, but nothing claimed the row in this database (a service that uses another database answers 404, and from the sixth delivery on 200)", where)
 	case code == codes.PermissionDenied:
-		return doctor.Failf("look at the log of the server; to let doctor see more, give its account roles/cloudtasks.viewer on the queue",
+		return Failf("look at the log of the server; to let doctor see more, give its account roles/cloudtasks.viewer on the queue",
 			"%s, not claimed; this account may not look at the Cloud Task %s", where, name)
 	case err != nil:
-		return doctor.Failf("look at the log of the server", "%s, not claimed; the Cloud Task could not be looked at: %s", where, err)
+		return Failf("look at the log of the server", "%s, not claimed; the Cloud Task could not be looked at: %s", where, err)
 	}
 	last := task.GetLastAttempt()
 	answered := last.GetResponseStatus()
 	switch code := answerCode(answered); {
 	case task.GetDispatchCount() == 0:
-		return doctor.Failf("look at the queue: "+describeCommand(name), "%s, not delivered: Cloud Tasks has made no attempt", where)
+		return Failf("look at the queue: "+describeCommand(name), "%s, not delivered: Cloud Tasks has made no attempt", where)
 	case task.GetResponseCount() == 0:
-		return doctor.Failf("let TASK_HANDLER_URL be reachable from Cloud Tasks (host, TLS, ingress, firewall)",
+		return Failf("let TASK_HANDLER_URL be reachable from Cloud Tasks (host, TLS, ingress, firewall)",
 			"%s, not delivered: %d attempts, none of which was answered%s", where, task.GetDispatchCount(), prefixed(": ", answered.GetMessage()))
 	case code == codes.Unauthenticated, code == codes.PermissionDenied:
-		return doctor.Failf("compare OIDC_SERVICE_ACCOUNT_EMAIL and OIDC_AUDIENCE with the running service's; with Cloud Run's IAM give the account roles/run.invoker",
+		return Failf("compare OIDC_SERVICE_ACCOUNT_EMAIL and OIDC_AUDIENCE with the running service's; with Cloud Run's IAM give the account roles/run.invoker",
 			"%s, delivered %d times, not authenticated: the last answer was %s", where, task.GetResponseCount(), answered.GetMessage())
 	case redirect.MatchString(answered.GetMessage()):
-		return doctor.Failf("let TASK_HANDLER_URL name the address that it is redirected to: Cloud Tasks follows no redirect",
+		return Failf("let TASK_HANDLER_URL name the address that it is redirected to: Cloud Tasks follows no redirect",
 			"%s, delivered %d times, not claimed: the last answer was %s", where, task.GetResponseCount(), answered.GetMessage())
 	case code == codes.NotFound:
-		return doctor.Failf("let TASK_HANDLER_URL and DATABASE_URL be the same where the server runs",
+		return Failf("let TASK_HANDLER_URL and DATABASE_URL be the same where the server runs",
 			"%s, delivered %d times, not claimed: the last answer was %s: no handler is at that path, or the service uses another database", where, task.GetResponseCount(), answered.GetMessage())
 	default:
-		return doctor.Failf("look at the log of the server; one of an older version does not know the task "+probeTask,
+		return Failf("look at the log of the server; one of an older version does not know the task "+ProbeName,
 			"%s, delivered %d times, not claimed: the last answer was %s", where, task.GetResponseCount(), answered.GetMessage())
 	}
 }
@@ -243,7 +248,7 @@ func describeCommand(task string) string {
 
 // forget deletes the rows of probes that have arrived.
 func (d *delivery) forget(ctx context.Context) {
-	_, _, _ = d.client.Purge(ctx, queue.PurgeRequest{Statuses: []queue.Status{queue.StatusSuccessful}, Task: probeTask}, nil)
+	_, _, _ = d.client.Purge(ctx, queue.PurgeRequest{Statuses: []queue.Status{queue.StatusSuccessful}, Task: ProbeName}, nil)
 }
 
 // withdraw cancels the probe and takes its Cloud Task away. The row stays, so that
@@ -251,7 +256,7 @@ func (d *delivery) forget(ctx context.Context) {
 func (d *delivery) withdraw(ctx context.Context) {
 	_, _, _ = d.client.Cancel(ctx, d.handle.ID)
 	if d.creator != nil && d.creator.task() != "" {
-		_ = deleteTask(ctx, d.tasks, d.creator.task()) // refused where this account may not; its delivery is answered 200
+		_ = deleteTask(ctx, d.cloudTasks, d.creator.task()) // refused where this account may not; its delivery is answered 200
 	}
 }
 

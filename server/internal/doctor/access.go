@@ -1,4 +1,4 @@
-package server
+package doctor
 
 import (
 	"context"
@@ -10,7 +10,6 @@ import (
 
 	"cloud.google.com/go/cloudtasks/apiv2/cloudtaskspb"
 	"cloud.google.com/go/iam/apiv1/iampb"
-	run "cloud.google.com/go/run/apiv2"
 	"cloud.google.com/go/run/apiv2/runpb"
 	"github.com/googleapis/gax-go/v2"
 	"google.golang.org/grpc/codes"
@@ -18,80 +17,79 @@ import (
 
 	"github.com/claimcheck-go/claimcheck/cloudtasks"
 	"github.com/claimcheck-go/claimcheck/detect"
-	"github.com/claimcheck-go/claimcheck/server/internal/doctor"
 	"github.com/claimcheck-go/claimcheck/server/internal/stores"
 )
 
-// grantMend gives the database's user the rights that the server needs.
-const grantMend = "GRANT SELECT, INSERT, UPDATE, DELETE on the claimcheck_ tables to the user of DATABASE_URL"
+// grantFix gives the database's user the rights that the server needs.
+const grantFix = "GRANT SELECT, INSERT, UPDATE, DELETE on the claimcheck_ tables to the user of DATABASE_URL"
 
 // checkRights reports whether the database's user may write to the tables.
-func (e *examination) checkRights(ctx context.Context) doctor.Finding {
-	if e.db == nil || strings.HasSuffix(e.config.Settings.DatabaseURL, ":memory:") {
-		return doctor.Skipf("there is no database yet")
+func (d *Diagnosis) checkRights(ctx context.Context) Finding {
+	if d.db == nil || strings.HasSuffix(d.config.Settings.DatabaseURL, ":memory:") {
+		return Skipf("there is no database yet")
 	}
-	db, err := stores.As[stores.RightsChecker](e.db)
+	db, err := stores.As[stores.RightsChecker](d.db)
 	if err != nil {
-		return doctor.Skipf("%s", err)
+		return Skipf("%s", err)
 	}
 	missing, err := db.MissingRights(ctx)
 	switch {
 	case err != nil:
-		return doctor.Failf("let this user write to the tables", "%s", err)
+		return Failf("let this user write to the tables", "%s", err)
 	case len(missing) > 0:
-		return doctor.Failf(grantMend, "this user lacks %s", strings.Join(missing, ", "))
+		return Failf(grantFix, "this user lacks %s", strings.Join(missing, ", "))
 	}
-	return doctor.Okf("this user may read and write the tables")
+	return Okf("this user may read and write the tables")
 }
 
 // quickSize is the largest SQLite file that is looked through without being asked.
 const quickSize = 256 << 20
 
 // checkIntegrity looks through an SQLite file.
-func (e *examination) checkIntegrity(ctx context.Context) doctor.Finding {
-	path := stores.FilePath(e.config.Settings.DatabaseURL)
-	if info, err := os.Stat(path); err == nil && info.Size() > quickSize && !e.cmd.Integrity {
-		return doctor.Skipf("%s has %d MiB; --integrity looks through it", path, info.Size()>>20)
+func (d *Diagnosis) checkIntegrity(ctx context.Context) Finding {
+	path := stores.FilePath(d.config.Settings.DatabaseURL)
+	if info, err := os.Stat(path); err == nil && info.Size() > quickSize && !d.Integrity {
+		return Skipf("%s has %d MiB; --integrity looks through it", path, info.Size()>>20)
 	}
-	db, err := stores.As[stores.IntegrityChecker](e.db)
+	db, err := stores.As[stores.IntegrityChecker](d.db)
 	if err != nil {
-		return doctor.Skipf("%s", err)
+		return Skipf("%s", err)
 	}
-	problems, err := db.CheckIntegrity(ctx, e.cmd.Integrity)
+	problems, err := db.CheckIntegrity(ctx, d.Integrity)
 	const fix = "restore a backup, or try: sqlite3 FILE .recover"
 	switch {
 	case err != nil:
-		return doctor.Failf(fix, "%s", err)
+		return Failf(fix, "%s", err)
 	case len(problems) > 0:
-		return doctor.Failf(fix, "the file is damaged: %s", strings.Join(problems, "; "))
-	case e.cmd.Integrity:
-		return doctor.Okf("integrity_check found nothing")
+		return Failf(fix, "the file is damaged: %s", strings.Join(problems, "; "))
+	case d.Integrity:
+		return Okf("integrity_check found nothing")
 	}
-	return doctor.Okf("quick_check found nothing (--integrity compares indexes with tables too)")
+	return Okf("quick_check found nothing (--integrity compares indexes with tables too)")
 }
 
 // checkQueueTarget warns of queues that send their tasks elsewhere.
-func (e *examination) checkQueueTarget(context.Context) doctor.Finding {
-	if len(e.queues) == 0 {
-		return doctor.Skipf("no queue could be looked at")
+func (d *Diagnosis) checkQueueTarget(context.Context) Finding {
+	if len(d.queues) == 0 {
+		return Skipf("no queue could be looked at")
 	}
-	at := fmt.Sprintf(" --location=%s --project=%s", e.config.Settings.CloudTasksLocation, e.config.Settings.CloudTasksProject)
+	at := fmt.Sprintf(" --location=%s --project=%s", d.config.Settings.CloudTasksLocation, d.config.Settings.CloudTasksProject)
 	var bad, fixes []string
-	for _, q := range e.queues {
+	for _, q := range d.queues {
 		id := lastPart(q.GetName())
-		if text := redirection(q.GetHttpTarget()); text != "" && e.target.Tasks.AppEngine == nil {
+		if text := redirection(q.GetHttpTarget()); text != "" && d.target.Tasks.AppEngine == nil {
 			bad = append(bad, id+" "+text)
 			fixes = append(fixes, "gcloud tasks queues update "+id+at+" --clear-http-uri-override --clear-http-oidc-service-account-email-override --clear-http-oidc-token-audience-override --clear-http-method-override")
 		}
-		if r := q.GetAppEngineRoutingOverride(); r.GetHost()+r.GetService()+r.GetVersion()+r.GetInstance() != "" && e.target.Tasks.AppEngine != nil {
+		if r := q.GetAppEngineRoutingOverride(); r.GetHost()+r.GetService()+r.GetVersion()+r.GetInstance() != "" && d.target.Tasks.AppEngine != nil {
 			bad = append(bad, fmt.Sprintf("%s sends every delivery to %s %s %s of App Engine", id, r.GetService(), r.GetVersion(), r.GetInstance()))
 			fixes = append(fixes, "gcloud tasks queues update "+id+at+" --clear-routing-override")
 		}
 	}
 	if len(bad) > 0 {
-		return doctor.Failf(strings.Join(fixes, "; "), "%s", strings.Join(bad, "; "))
+		return Failf(strings.Join(fixes, "; "), "%s", strings.Join(bad, "; "))
 	}
-	return doctor.Okf("no queue has a target of its own")
+	return Okf("no queue has a target of its own")
 }
 
 // redirection says what a queue's HTTP target changes about a delivery; empty:
@@ -121,13 +119,10 @@ func redirection(t *cloudtaskspb.HttpTarget) string {
 	return strings.Join(changes, ", ")
 }
 
-// dialServices makes the client of Cloud Run's services; tests make another.
-var dialServices = func(ctx context.Context) (*run.ServicesClient, error) { return run.NewServicesClient(ctx) }
-
 // cloudRunService is the full name of the service that handles deliveries, as far
 // as its URL or the platform tells.
-func (e *examination) cloudRunService() string {
-	u, err := url.Parse(cloudtasks.WithoutTag(e.config.Settings.TaskHandlerURL))
+func (d *Diagnosis) cloudRunService() string {
+	u, err := url.Parse(cloudtasks.WithoutTag(d.config.Settings.TaskHandlerURL))
 	if err != nil {
 		return ""
 	}
@@ -137,8 +132,8 @@ func (e *examination) cloudRunService() string {
 	switch {
 	case ok && dash > 0 && isNumber(label[dash+1:]) && !strings.Contains(region, "."):
 		return fmt.Sprintf("projects/%s/locations/%s/services/%s", label[dash+1:], region, label[:dash])
-	case e.detector.Platform() == detect.CloudRunService:
-		return fmt.Sprintf("projects/%s/locations/%s/services/%s", e.config.Settings.CloudTasksProject, e.config.Settings.CloudTasksLocation, e.config.Env.Get("K_SERVICE"))
+	case d.detector.Platform() == detect.CloudRunService:
+		return fmt.Sprintf("projects/%s/locations/%s/services/%s", d.config.Settings.CloudTasksProject, d.config.Settings.CloudTasksLocation, d.config.Env.Get("K_SERVICE"))
 	}
 	return ""
 }
@@ -146,18 +141,18 @@ func (e *examination) cloudRunService() string {
 func isNumber(s string) bool { return s != "" && strings.Trim(s, "0123456789") == "" }
 
 // checkInvoker reports whether Cloud Run's IAM lets deliveries in.
-func (e *examination) checkInvoker(ctx context.Context) doctor.Finding {
-	name := e.cloudRunService()
+func (d *Diagnosis) checkInvoker(ctx context.Context) Finding {
+	name := d.cloudRunService()
 	if name == "" {
-		return doctor.Skipf("the handler's URL names no Cloud Run service")
+		return Skipf("the handler's URL names no Cloud Run service")
 	}
 	parts := strings.Split(name, "/")
-	at := fmt.Sprintf("%s --region=%s --project=%s", parts[5], parts[3], e.config.Settings.CloudTasksProject)
-	unseen := func(err error) doctor.Finding {
-		return doctor.Warnf(fmt.Sprintf("gcloud run services add-iam-policy-binding %s --member=serviceAccount:%s --role=roles/run.viewer, which only doctor needs; or --deliver", at, e.account()),
-			"could not check whether %s may call %s: %s", e.signer(), name, status.Convert(err).Message())
+	at := fmt.Sprintf("%s --region=%s --project=%s", parts[5], parts[3], d.config.Settings.CloudTasksProject)
+	unseen := func(err error) Finding {
+		return Warnf(fmt.Sprintf("gcloud run services add-iam-policy-binding %s --member=serviceAccount:%s --role=roles/run.viewer, which only doctor needs; or --deliver", at, d.account()),
+			"could not check whether %s may call %s: %s", d.signer(), name, status.Convert(err).Message())
 	}
-	client, err := e.dialServices(ctx)
+	client, err := d.DialServices(ctx)
 	if err != nil {
 		return unseen(err)
 	}
@@ -165,11 +160,11 @@ func (e *examination) checkInvoker(ctx context.Context) doctor.Finding {
 	service, err := client.GetService(ctx, &runpb.GetServiceRequest{Name: name}, gax.WithRetry(nil))
 	switch {
 	case status.Code(err) == codes.NotFound:
-		return doctor.Failf("deploy it, or correct TASK_HANDLER_URL", "there is no Cloud Run service %s", name)
+		return Failf("deploy it, or correct TASK_HANDLER_URL", "there is no Cloud Run service %s", name)
 	case err != nil:
 		return unseen(err)
 	case service.GetInvokerIamDisabled():
-		return doctor.Okf("%s does not ask IAM; the server judges the tokens", name)
+		return Okf("%s does not ask IAM; the server judges the tokens", name)
 	}
 	policy, err := client.GetIamPolicy(ctx, &iampb.GetIamPolicyRequest{Resource: name}, gax.WithRetry(nil))
 	if err != nil {
@@ -179,12 +174,12 @@ func (e *examination) checkInvoker(ctx context.Context) doctor.Finding {
 		if !slices.Contains([]string{"roles/run.invoker", "roles/run.servicesInvoker", "roles/run.admin"}, binding.GetRole()) || binding.GetCondition() != nil {
 			continue
 		}
-		for _, member := range []string{"serviceAccount:" + e.signer(), "allUsers", "allAuthenticatedUsers"} {
+		for _, member := range []string{"serviceAccount:" + d.signer(), "allUsers", "allAuthenticatedUsers"} {
 			if slices.Contains(binding.GetMembers(), member) {
-				return doctor.Okf("%s gives %s to %s", name, binding.GetRole(), member)
+				return Okf("%s gives %s to %s", name, binding.GetRole(), member)
 			}
 		}
 	}
-	return doctor.Failf(fmt.Sprintf("gcloud run services add-iam-policy-binding %s --member=serviceAccount:%s --role=roles/run.invoker", at, e.signer()),
-		"%s asks IAM who calls, and gives %s no roles/run.invoker: deliveries are answered 403, unless the project's own policy gives it", name, e.signer())
+	return Failf(fmt.Sprintf("gcloud run services add-iam-policy-binding %s --member=serviceAccount:%s --role=roles/run.invoker", at, d.signer()),
+		"%s asks IAM who calls, and gives %s no roles/run.invoker: deliveries are answered 403, unless the project's own policy gives it", name, d.signer())
 }

@@ -40,10 +40,10 @@ func TestOneFaultIsOneFailingLine(t *testing.T) {
 	var reported []doctor.Result
 	got := doctor.Run(t.Context(), limits, checks, func(r doctor.Result) { reported = append(reported, r) })
 	want := []doctor.Result{
-		{Check: "database", Status: doctor.Fail, Detail: "it is down", Mend: "start it"},
+		{Check: "database", Status: doctor.Fail, Detail: "it is down", Fix: "start it"},
 		{Check: "schema", Status: doctor.Skipped, Detail: "it needs database"},
 		{Check: "sweeper", Status: doctor.Skipped, Detail: "it needs schema"},
-		{Check: "slow", Status: doctor.Warn, Detail: "late", Mend: "hurry"},
+		{Check: "slow", Status: doctor.Warn, Detail: "late", Fix: "hurry"},
 		{Check: "after a warning", Status: doctor.OK, Detail: "fine"},
 		{Check: "elsewhere", Status: doctor.Skipped, Detail: "not here"},
 		{Check: "after elsewhere", Status: doctor.Skipped, Detail: "it needs elsewhere"},
@@ -69,7 +69,7 @@ func TestIndependentChecksRunTogetherAndEachHasItsTime(t *testing.T) {
 		if took := time.Since(start); took != limits.Each {
 			t.Errorf("took %s", took)
 		}
-		if got[0].Status != doctor.Fail || got[0].Detail != "asked in vain: no answer within 5s" || got[0].Mend != "wait" {
+		if got[0].Status != doctor.Fail || got[0].Detail != "asked in vain: no answer within 5s" || got[0].Fix != "wait" {
 			t.Errorf("%+v", got[0])
 		}
 	})
