@@ -43,4 +43,4 @@ var testTasks = []queue.Definition{
 }
 
 // testRegistry has the same tasks, for programs that are not begun.
-var testRegistry = queue.NewRegistry(append(testTasks, queue.NewTask(doctor.ProbeName, probe, queue.MaxAttempts(3)))...)
+var testRegistry = queue.NewRegistry(append(testTasks, doctor.Probe())...)
