@@ -10,12 +10,12 @@ import (
 	"github.com/claimcheck-go/claimcheck/queue"
 )
 
-// How a trace stands on a row: the traceparent of the W3C's Trace Context and,
-// after a blank, its tracestate if there is one.
+// A row stores its trace as the traceparent of the W3C's Trace Context and, after a
+// blank, the tracestate if there is one.
 
 var w3c propagation.TraceContext
 
-// pair is the two headers.
+// pair has the two headers.
 type pair struct{ parent, state string }
 
 func (p *pair) Get(key string) string {
@@ -39,8 +39,8 @@ func (p *pair) Set(key, value string) {
 
 func (p *pair) Keys() []string { return []string{"traceparent", "tracestate"} }
 
-// store writes the trace of ctx for a row; empty without one. A tracestate that
-// is too long is left out, as the W3C allows.
+// store returns the trace of ctx as a row stores it; empty without one. A tracestate
+// that is too long is left out, as the W3C allows.
 func store(ctx context.Context) string {
 	var p pair
 	w3c.Inject(ctx, &p)
@@ -50,7 +50,7 @@ func store(ctx context.Context) string {
 	return p.parent + " " + p.state
 }
 
-// stored reads it again. What cannot be read is no trace.
+// stored returns the trace of a row; invalid without a readable one.
 func stored(row *queue.Row) trace.SpanContext {
 	if row.TraceContext == "" {
 		return trace.SpanContext{}
@@ -60,7 +60,7 @@ func stored(row *queue.Row) trace.SpanContext {
 	return trace.SpanContextFromContext(w3c.Extract(context.Background(), &p))
 }
 
-// TraceID is the trace that a task was enqueued in; empty when nobody traced.
+// TraceID returns the ID of the trace that a task was enqueued in; empty without one.
 func TraceID(row *queue.Row) string {
 	if sc := stored(row); sc.HasTraceID() {
 		return sc.TraceID().String()

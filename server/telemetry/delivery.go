@@ -17,16 +17,17 @@ import (
 // executeRoute is where deliveries arrive.
 const executeRoute = "/tasks/execute/{task_id}/"
 
-// Around gives a request its server's span: what httpapi.Config.Around takes. A
-// delivery brings nothing but an ID, so that its span can begin only when the
-// row, and with it the trace, is known; it is then given the time at which the
-// request came. The trace that the platform made for the delivery becomes a link.
+// Around wraps a handler so that its requests have a server span; it is meant for the
+// Around field of httpapi.Config. A delivery carries nothing but an ID, so its span
+// can start only when the row, and with it the trace, is known; it then gets the time
+// at which the request arrived. A trace that the platform started for the delivery
+// becomes a link.
 func (t *Telemetry) Around(route string, next http.HandlerFunc) http.HandlerFunc {
 	if t.tracer == nil {
 		return Receive(route, next)
 	}
 	return Receive(route, func(w http.ResponseWriter, r *http.Request) {
-		d := &delivery{tracer: t.tracer, request: r, route: route, came: time.Now(), asked: trace.SpanContextFromContext(r.Context())}
+		d := &delivery{tracer: t.tracer, request: r, route: route, arrived: time.Now(), sent: trace.SpanContextFromContext(r.Context())}
 		ctx := context.WithValue(r.Context(), deliveryKey{}, d)
 		if route != executeRoute {
 			ctx = d.begin(ctx)
@@ -37,8 +38,8 @@ func (t *Telemetry) Around(route string, next http.HandlerFunc) http.HandlerFunc
 	})
 }
 
-// Receive puts the trace that a request came in, as its headers say, into its
-// context: for the log, where nothing else is traced.
+// Receive puts the trace in a request's headers into its context: for the log, in
+// programs that export no traces.
 func Receive(_ string, next http.HandlerFunc) http.HandlerFunc {
 	return func(w http.ResponseWriter, r *http.Request) {
 		ctx := w3c.Extract(r.Context(), propagation.HeaderCarrier(r.Header))
@@ -73,27 +74,27 @@ func cloudTrace(header string) (sc trace.SpanContext) {
 	return trace.NewSpanContext(cfg)
 }
 
-// delivery is a request under way. Its span is begun and ended by the goroutine
-// that serves it.
+// delivery is a request that is being served. The goroutine that serves it starts and
+// ends its span.
 type delivery struct {
 	tracer  trace.Tracer
 	request *http.Request
 	route   string
-	came    time.Time
-	asked   trace.SpanContext // what the request's headers say
-	span    trace.Span        // nil until it is known what it belongs to
+	arrived time.Time
+	sent    trace.SpanContext // from the request's headers
+	span    trace.Span        // nil until its trace is known
 }
 
 type deliveryKey struct{}
 
-// waitsForTrace reports whether ctx is about a delivery whose span has not begun.
+// waitsForTrace reports whether ctx belongs to a delivery whose span has not started.
 func waitsForTrace(ctx context.Context) bool {
 	d, ok := ctx.Value(deliveryKey{}).(*delivery)
 	return ok && d.span == nil
 }
 
-// beginDelivery begins the span of the delivery that ctx is about, if there is
-// one that waits for its trace, under the trace of ctx.
+// beginDelivery starts the span of the delivery that ctx belongs to, under the trace
+// of ctx, if there is one that waits for its trace.
 func beginDelivery(ctx context.Context) context.Context {
 	if !waitsForTrace(ctx) {
 		return ctx
@@ -103,11 +104,11 @@ func beginDelivery(ctx context.Context) context.Context {
 
 func (d *delivery) begin(ctx context.Context) context.Context {
 	options := []trace.SpanStartOption{
-		trace.WithSpanKind(trace.SpanKindServer), trace.WithTimestamp(d.came),
+		trace.WithSpanKind(trace.SpanKindServer), trace.WithTimestamp(d.arrived),
 		trace.WithAttributes(semconv.HTTPRequestMethodKey.String(d.request.Method), semconv.HTTPRoute(d.route), semconv.URLPath(d.request.URL.Path)),
 	}
-	if parent := trace.SpanContextFromContext(ctx); d.asked.IsValid() && parent.TraceID() != d.asked.TraceID() {
-		options = append(options, trace.WithLinks(trace.Link{SpanContext: d.asked}))
+	if parent := trace.SpanContextFromContext(ctx); d.sent.IsValid() && parent.TraceID() != d.sent.TraceID() {
+		options = append(options, trace.WithLinks(trace.Link{SpanContext: d.sent}))
 	}
 	if n, err := strconv.Atoi(d.request.Header.Get("X-CloudTasks-TaskRetryCount")); err == nil {
 		options = append(options, trace.WithAttributes(retryCountKey.Int(n)))
@@ -116,8 +117,8 @@ func (d *delivery) begin(ctx context.Context) context.Context {
 	return ctx
 }
 
-// end ends the span. A delivery that did not lead to a run is the platform's
-// own affair, and stays in its trace.
+// end ends the span. A delivery that did not lead to a run stays in the platform's
+// trace.
 func (d *delivery) end(ctx context.Context, status int) {
 	if d.span == nil {
 		d.begin(ctx)
@@ -130,7 +131,7 @@ func (d *delivery) end(ctx context.Context, status int) {
 	d.span.End()
 }
 
-// answer remembers the status of an answer.
+// answer records the status of an answer.
 type answer struct {
 	http.ResponseWriter
 	status int

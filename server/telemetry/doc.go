@@ -1,9 +1,9 @@
-// Package telemetry tells OpenTelemetry how tasks go along: one trace from the
-// enqueue over the delivery to the run, and figures of all of them. It stands
-// beside the path and hears of it through queue.Hooks.
+// Package telemetry reports tasks to OpenTelemetry: one trace from the enqueue over
+// the delivery to the run, and metrics. It observes a [queue.Client] and its
+// executors through [queue.Hooks], and deliveries through [Telemetry.Around].
 //
-// It uses the API of OpenTelemetry only. Where the spans and figures go is up to
-// the providers that a program sets up with the SDK, as cmd/server does:
+// It uses the API of OpenTelemetry only. A program sets up providers with the SDK,
+// and with them where spans and metrics are exported to:
 //
 //	tel, err := telemetry.New(telemetry.Config{Tracer: tracerProvider, Meter: meterProvider})
 //	…

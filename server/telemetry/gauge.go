@@ -12,25 +12,24 @@ import (
 	"github.com/claimcheck-go/claimcheck/queue"
 )
 
-// Counting tasks is the database's work, so what it said is good for a while, the
-// longer the more work it was, and it is asked by one caller at a time, and not
-// waited for longer than this.
+// Counting tasks costs the database work, so the counts are kept for a while, longer
+// if they took long, and only one caller at a time asks for them.
 const (
-	figuresKept  = 10 * time.Second
-	figuresShare = 20 // of the time, at most one part in so many is spent on counting
-	figuresLimit = 2 * time.Second
+	statsAge     = 10 * time.Second // how long they are kept at least
+	statsShare   = 20               // at most one part in so many of the time is spent on counting
+	statsTimeout = 2 * time.Second
 )
 
 // Watch registers the gauges: the tasks in store, if it is a [queue.Operator], and
-// its connections, if it is [queue.Pooled]. They are read when metrics are collected. When the database does not
-// answer, the gauges of tasks are missing, claimcheck.figures.up is 0, and all
-// other metrics are there.
+// its connections, if it is [queue.Pooled]. They are read when metrics are collected.
+// While the database does not answer, the gauges of tasks are missing,
+// claimcheck.figures.up is 0, and all other metrics are reported.
 func (t *Telemetry) Watch(store queue.Store) error {
 	if t.meter == nil {
 		return nil
 	}
 	if operator, ok := store.(queue.Operator); ok {
-		if err := t.watchTasks(&board{store: operator}); err != nil {
+		if err := t.watchTasks(&statsCache{store: operator}); err != nil {
 			return err
 		}
 	}
@@ -40,48 +39,48 @@ func (t *Telemetry) Watch(store queue.Store) error {
 	return nil
 }
 
-// board is what the store said last.
-type board struct {
+// statsCache keeps the latest counts of a store.
+type statsCache struct {
 	store queue.Operator
 
 	mu     sync.Mutex
-	again  time.Time // when it is asked again
+	again  time.Time // when to count again
 	queues []queue.QueueStats
 	err    error
 }
 
-// look returns what is known, and asks if that is old.
-func (b *board) look(ctx context.Context) ([]queue.QueueStats, error) {
-	b.mu.Lock()
-	defer b.mu.Unlock()
+// get returns the counts, and updates them first if they are too old.
+func (c *statsCache) get(ctx context.Context) ([]queue.QueueStats, error) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
 	begun := time.Now()
-	if begun.Before(b.again) {
-		return b.queues, b.err
+	if begun.Before(c.again) {
+		return c.queues, c.err
 	}
-	ctx, cancel := context.WithTimeout(ctx, figuresLimit)
+	ctx, cancel := context.WithTimeout(ctx, statsTimeout)
 	defer cancel()
-	b.queues, b.err = b.store.Queues(ctx)
-	b.again = begun.Add(max(figuresKept, figuresShare*time.Since(begun)))
-	return b.queues, b.err
+	c.queues, c.err = c.store.Queues(ctx)
+	c.again = begun.Add(max(statsAge, statsShare*time.Since(begun)))
+	return c.queues, c.err
 }
 
-func (t *Telemetry) watchTasks(b *board) error {
+func (t *Telemetry) watchTasks(stats *statsCache) error {
 	var errs []error
 	gauge := func(i Instrument) metric.Int64ObservableGauge {
 		g, err := t.meter.Int64ObservableGauge(i.Name, metric.WithUnit(i.Unit), metric.WithDescription(i.Description))
 		errs = append(errs, err)
 		return g
 	}
-	tasks, stranded, up := gauge(tasksMetric), gauge(strandedMetric), gauge(figuresMetric)
+	tasks, stranded, up := gauge(tasksMetric), gauge(strandedMetric), gauge(upMetric)
 	oldest, err := t.meter.Float64ObservableGauge(oldestMetric.Name, metric.WithUnit(oldestMetric.Unit), metric.WithDescription(oldestMetric.Description))
 	if err := errors.Join(append(errs, err)...); err != nil {
 		return err
 	}
 	_, err = t.meter.RegisterCallback(func(ctx context.Context, o metric.Observer) error {
-		queues, err := b.look(ctx)
+		queues, err := stats.get(ctx)
 		if err != nil {
 			o.ObserveInt64(up, 0)
-			return nil //nolint:nilerr // the gauge says it, and the others are still to be collected
+			return nil //nolint:nilerr // the gauge reports it, and other metrics are still to be collected
 		}
 		o.ObserveInt64(up, 1)
 		for _, q := range queues {

@@ -19,7 +19,7 @@ type Instrument struct {
 	Description string
 }
 
-// Kind is how a metric counts.
+// Kind is the type of a metric.
 type Kind string
 
 // The kinds.
@@ -33,31 +33,31 @@ const (
 // the alerts against this.
 var (
 	enqueuedMetric   = Instrument{"claimcheck.enqueued", "{task}", Counter, "Tasks that were stored."}
-	dispatchedMetric = Instrument{"claimcheck.dispatched", "{ticket}", Counter, "Tickets that went out, or were refused."}
+	dispatchedMetric = Instrument{"claimcheck.dispatched", "{ticket}", Counter, "Tickets that were created, or refused."}
 	runsMetric       = Instrument{"claimcheck.runs", "{run}", Counter, "Runs by how they ended."}
-	durationMetric   = Instrument{"claimcheck.run.duration", "s", Histogram, "How long runs took, storing their ends included."}
+	durationMetric   = Instrument{"claimcheck.run.duration", "s", Histogram, "How long runs took, including the storing of their results."}
 	waitMetric       = Instrument{"claimcheck.queue.wait", "s", Histogram, "From when a task was due to its first claim."}
-	lostMetric       = Instrument{"claimcheck.lease.lost", "{lease}", Counter, "Runs that ended after somebody else had taken their claim."}
-	expiredMetric    = Instrument{"claimcheck.lease.expired", "{lease}", Counter, "Leases that were found expired without a result; the workers may be gone."}
+	lostMetric       = Instrument{"claimcheck.lease.lost", "{lease}", Counter, "Runs that ended after their claim had been lost to another worker."}
+	expiredMetric    = Instrument{"claimcheck.lease.expired", "{lease}", Counter, "Leases that expired without a result; their workers may be gone."}
 	tasksMetric      = Instrument{"claimcheck.tasks", "{task}", Gauge, "Tasks that have not ended, by state."}
 	oldestMetric     = Instrument{"claimcheck.oldest_due.age", "s", Gauge, "How long the task has been due that waits longest."}
 	strandedMetric   = Instrument{"claimcheck.stranded", "{task}", Gauge, "Tasks that should have been claimed or dispatched by now."}
-	figuresMetric    = Instrument{"claimcheck.figures.up", "{answer}", Gauge, "1 if the database could be asked for the gauges, else 0."}
+	upMetric         = Instrument{"claimcheck.figures.up", "{answer}", Gauge, "1 if the database could be asked for the gauges, else 0."}
 	poolMetric       = Instrument{"claimcheck.pool.connections", "{connection}", Gauge, "Database connections of this process, by state."}
 	poolMaxMetric    = Instrument{"claimcheck.pool.max", "{connection}", Gauge, "Database connections that this process may have."}
 	poolWaitsMetric  = Instrument{"claimcheck.pool.waits", "{wait}", Counter, "Calls that had to wait for a free connection."}
 	poolWaitMetric   = Instrument{"claimcheck.pool.wait.duration", "s", Counter, "How long they waited in all."}
 )
 
-// Instruments lists the metrics.
+// Instruments returns all metrics.
 func Instruments() []Instrument {
 	return []Instrument{
 		enqueuedMetric, dispatchedMetric, runsMetric, durationMetric, waitMetric, lostMetric, expiredMetric,
-		tasksMetric, oldestMetric, strandedMetric, figuresMetric, poolMetric, poolMaxMetric, poolWaitsMetric, poolWaitMetric,
+		tasksMetric, oldestMetric, strandedMetric, upMetric, poolMetric, poolMaxMetric, poolWaitsMetric, poolWaitMetric,
 	}
 }
 
-// Attributes of the metrics, short since they stand on every series.
+// Attributes of the metrics, with short names since every series has them.
 const (
 	queueKey   = attribute.Key("queue")
 	backendKey = attribute.Key("backend")
@@ -67,16 +67,16 @@ const (
 	endKey     = attribute.Key("outcome")
 )
 
-// buckets are the bounds of what takes from a millisecond to hours.
+// buckets are histogram bounds for durations from a millisecond to hours.
 var buckets = metric.WithExplicitBucketBoundaries(.001, .005, .01, .05, .1, .5, 1, 5, 10, 30, 60, 300, 900, 3600, 14400)
 
-// figures are the metrics that are counted as tasks go along.
-type figures struct {
+// metrics are the instruments that the hooks record to.
+type metrics struct {
 	enqueues, dispatches, runs, losses, expiries metric.Int64Counter
 	durations, waits                             metric.Float64Histogram
 }
 
-func newFigures(m metric.Meter) (*figures, error) {
+func newMetrics(m metric.Meter) (*metrics, error) {
 	var errs []error
 	counter := func(i Instrument) metric.Int64Counter {
 		c, err := m.Int64Counter(i.Name, metric.WithUnit(i.Unit), metric.WithDescription(i.Description))
@@ -88,7 +88,7 @@ func newFigures(m metric.Meter) (*figures, error) {
 		errs = append(errs, err)
 		return h
 	}
-	f := &figures{
+	f := &metrics{
 		enqueues: counter(enqueuedMetric), dispatches: counter(dispatchedMetric), runs: counter(runsMetric),
 		losses: counter(lostMetric), expiries: counter(expiredMetric),
 		durations: histogram(durationMetric), waits: histogram(waitMetric),
@@ -96,7 +96,7 @@ func newFigures(m metric.Meter) (*figures, error) {
 	if err := errors.Join(errs...); err != nil {
 		return nil, err
 	}
-	// These are alerted on, and only what has been 0 is seen to rise.
+	// Alerts watch these, and an increase is seen only after a 0.
 	f.losses.Add(context.Background(), 0)
 	for _, result := range []string{"reclaimed", "failed"} {
 		f.expiries.Add(context.Background(), 0, metric.WithAttributes(resultKey.String(result)))
@@ -104,14 +104,14 @@ func newFigures(m metric.Meter) (*figures, error) {
 	return f, nil
 }
 
-// of are the attributes of a task's figures.
+// of returns the attributes of a task's measurements.
 func of(row *queue.Row, more ...attribute.KeyValue) metric.MeasurementOption {
 	return metric.WithAttributeSet(attribute.NewSet(append(more, queueKey.String(row.Queue), taskName.String(row.Task))...))
 }
 
-func (f *figures) enqueued(ctx context.Context, row *queue.Row) { f.enqueues.Add(ctx, 1, of(row)) }
+func (f *metrics) enqueued(ctx context.Context, row *queue.Row) { f.enqueues.Add(ctx, 1, of(row)) }
 
-func (f *figures) dispatched(ctx context.Context, row *queue.Row, err error) {
+func (f *metrics) dispatched(ctx context.Context, row *queue.Row, err error) {
 	result := "sent"
 	if err != nil {
 		result = "refused"
@@ -120,7 +120,7 @@ func (f *figures) dispatched(ctx context.Context, row *queue.Row, err error) {
 }
 
 // started measures the wait for the first claim; both times are the database's.
-func (f *figures) started(ctx context.Context, row *queue.Row) {
+func (f *metrics) started(ctx context.Context, row *queue.Row) {
 	if row.Attempts > 1 {
 		return
 	}
@@ -131,7 +131,7 @@ func (f *figures) started(ctx context.Context, row *queue.Row) {
 	f.waits.Record(ctx, max(row.LastAttemptedAt.Sub(due), 0).Seconds(), of(row))
 }
 
-func (f *figures) finished(ctx context.Context, run *queue.Run) {
+func (f *metrics) finished(ctx context.Context, run *queue.Run) {
 	outcome := endKey.String(string(run.Outcome))
 	counted := []attribute.KeyValue{outcome}
 	if kind := errorType(run); kind != "" {
@@ -142,19 +142,19 @@ func (f *figures) finished(ctx context.Context, run *queue.Run) {
 	}
 	f.runs.Add(ctx, 1, of(run.Row, counted...))
 	f.durations.Record(ctx, run.Duration.Seconds(), of(run.Row, outcome))
-	// A task that somebody cancelled loses its claim too, as was wanted.
+	// A cancelled task loses its claim too, as intended.
 	if errors.Is(run.Err, queue.ErrLeaseLost) && run.Row.Status != queue.StatusCancelled {
 		f.losses.Add(ctx, 1)
 	}
 }
 
-func (f *figures) promoted(ctx context.Context, p queue.PromoteResult) {
+func (f *metrics) promoted(ctx context.Context, p queue.PromoteResult) {
 	for result, n := range map[string]int{"reclaimed": p.Reclaimed, "failed": p.Failed} {
 		f.expiries.Add(ctx, int64(n), metric.WithAttributes(resultKey.String(result)))
 	}
 }
 
-// age is how long ago t was; 0 if that is not known, or if clocks differ.
+// age returns how long ago t was; 0 if t is unknown or, since clocks differ, ahead.
 func age(t time.Time) float64 {
 	if t.IsZero() {
 		return 0

@@ -11,7 +11,7 @@ import (
 	"github.com/claimcheck-go/claimcheck/queue"
 )
 
-// Attributes of our own, beside those of OpenTelemetry's conventions.
+// Attributes besides those of OpenTelemetry's conventions.
 const (
 	taskKey       = attribute.Key("claimcheck.task")        // the task's name
 	attemptKey    = attribute.Key("claimcheck.attempt")     // 1 for the first
@@ -19,7 +19,7 @@ const (
 	retryCountKey = attribute.Key("claimcheck.retry_count") // of the delivery, as Cloud Tasks counts it
 )
 
-// messaging is what is said of every message: its system, and what is done.
+// messaging returns the attributes of every span about messages.
 func messaging(kind attribute.KeyValue, name, queueName string) []attribute.KeyValue {
 	attributes := []attribute.KeyValue{semconv.MessagingSystemKey.String("claimcheck"), kind, semconv.MessagingOperationName(name)}
 	if queueName != "" {
@@ -28,8 +28,8 @@ func messaging(kind attribute.KeyValue, name, queueName string) []attribute.KeyV
 	return attributes
 }
 
-// enqueuing begins the producer's span, which lasts until the tickets of all rows
-// are out, and leaves its trace on the rows.
+// enqueuing starts the producer's span, which lasts until the tickets of all rows are
+// created, and stores its trace in the rows.
 func (t *Telemetry) enqueuing(ctx context.Context, rows []*queue.Row) (context.Context, func(error)) {
 	if len(rows) == 0 {
 		return ctx, func(error) {}
@@ -69,9 +69,9 @@ func (t *Telemetry) enqueuing(ctx context.Context, rows []*queue.Row) (context.C
 	}
 }
 
-// running begins the consumer's span. Its parent is the trace on the row, and the
-// span of the delivery in between if there is one; any other trace that the run
-// was asked for in becomes a link.
+// running starts the consumer's span. Its parent is the trace in the row, with the
+// span of the delivery in between if there is one; any other trace of ctx becomes a
+// link.
 func (t *Telemetry) running(ctx context.Context, row *queue.Row) context.Context {
 	options := []trace.SpanStartOption{trace.WithSpanKind(trace.SpanKindConsumer)}
 	if parent := stored(row); parent.IsValid() {
@@ -100,8 +100,8 @@ func endRun(span trace.Span, run *queue.Run) {
 	}
 }
 
-// errorType says what went wrong in a run: the type of the task's error, or the
-// outcome where it was not the task's; empty if nothing did.
+// errorType returns the type of the task's error, or the outcome if another part
+// failed; empty if nothing did.
 func errorType(run *queue.Run) string {
 	if run.Err == nil {
 		return ""
@@ -125,10 +125,9 @@ func fail(span trace.Span, kind, text string) {
 	span.SetStatus(codes.Error, text)
 }
 
-// Observe begins a span for something that a store does, within a trace that is
-// there already: queries that nobody traces make no traces of their own. It is
-// what the stores' method Observe takes; system is OpenTelemetry's name for the
-// database.
+// Observe returns a function that starts a span for a store's call, if ctx has a
+// trace: calls outside of traces start none. It is meant for the Observe field of the
+// stores' Config; system is OpenTelemetry's name for the database, such as postgresql.
 func (t *Telemetry) Observe(system string) func(ctx context.Context, op string) (ended func(error)) {
 	attributes := trace.WithAttributes(semconv.DBSystemNameKey.String(system), semconv.DBCollectionName("claimcheck_tasks"))
 	return func(ctx context.Context, op string) func(error) {
