@@ -13,15 +13,15 @@ import (
 	"github.com/alecthomas/kong"
 )
 
-// drainer is a command that goes on until a signal, and then drains. Every other
-// command ends by itself, and a signal cancels what it is doing.
+// drainer is a command that runs until a signal and then drains. Every other
+// command ends by itself, and a signal cancels its work.
 type drainer interface{ drains() }
 
 func (*serveCmd) drains() {}
 func (*workCmd) drains()  {}
 
-// interruptible returns a context that SIGINT and SIGTERM cancel, which cancels
-// the statement under way, in the database too. A second signal ends the process.
+// interruptible returns a context that SIGINT and SIGTERM cancel, and with it the
+// current statement, in the database too. A second signal ends the process.
 func interruptible(ctx context.Context, command *kong.Context) (_ context.Context, stop context.CancelFunc) {
 	if node := command.Selected(); node != nil && node.Target.CanAddr() {
 		if _, drains := node.Target.Addr().Interface().(drainer); drains {
@@ -33,12 +33,12 @@ func interruptible(ctx context.Context, command *kong.Context) (_ context.Contex
 	return ctx, stop
 }
 
-// errSignal is why the context of untilSignal ends.
+// errSignal is the cause of the end of untilSignal's context.
 var errSignal = errors.New("signal")
 
 // untilSignal returns a context that the first SIGINT or SIGTERM ends, and the
-// channel on which the second comes. stop ends the context, and lets any further
-// signal end the process.
+// channel that receives the second. stop ends the context; after it a further signal
+// ends the process.
 func untilSignal(ctx context.Context) (_ context.Context, signals <-chan os.Signal, stop func()) {
 	received := make(chan os.Signal, 2)
 	signal.Notify(received, os.Interrupt, syscall.SIGTERM)
@@ -56,9 +56,9 @@ func untilSignal(ctx context.Context) (_ context.Context, signals <-chan os.Sign
 	}
 }
 
-// hurryOn returns a context that ends when, while the process drains, a second
-// signal comes: then what can be released is released, and the process ends. A
-// third ends it at once.
+// hurryOn returns a context that ends when a second signal arrives while the process
+// drains. The process then releases the claims that it can release, and ends. A third
+// signal ends it at once.
 func (app *App) hurryOn(draining context.Context, signals <-chan os.Signal) context.Context {
 	hurried, hurry := context.WithCancel(context.Background())
 	go func() {
@@ -67,17 +67,17 @@ func (app *App) hurryOn(draining context.Context, signals <-chan os.Signal) cont
 		case <-signals:
 			signal.Reset(os.Interrupt, syscall.SIGTERM)
 			app.hurried.Store(true)
-			app.log.Warn("second signal: releasing what is running", "within", lingerTime.String())
+			app.log.Warn("second signal: releasing the claims of running tasks", "within", lingerTime.String())
 			hurry()
 		}
 	}()
 	return hurried
 }
 
-// hurriedTime bounds each step after the release when a second signal has come.
+// hurriedTime bounds each step after the release, once a second signal has arrived.
 const hurriedTime = 300 * time.Millisecond
 
-// endTime is how long a step of the process's end may take.
+// endTime returns how long a step of the shutdown may take.
 func (app *App) endTime(usual time.Duration) time.Duration {
 	if app.hurried.Load() {
 		return hurriedTime
@@ -85,8 +85,8 @@ func (app *App) endTime(usual time.Duration) time.Duration {
 	return usual
 }
 
-// afterSignal is the error of a command that a signal has ended: what it was
-// doing was cancelled, and did not fail.
+// afterSignal returns the error of a command that a signal ended: its work was
+// cancelled and did not fail.
 func afterSignal(ctx context.Context, err error) error {
 	if err == nil || ctx.Err() == nil || !errors.Is(err, context.Canceled) {
 		return err
@@ -94,11 +94,11 @@ func afterSignal(ctx context.Context, err error) error {
 	return fmt.Errorf("interrupted: %w", err)
 }
 
-// input is standard input until ctx ends.
+// input returns standard input, which ends when ctx does.
 func (p *program) input(ctx context.Context) io.Reader { return &input{ctx: ctx, from: p.stdin} }
 
-// input reads in a goroutine of its own, which a signal leaves behind: a read
-// from a terminal or a pipe cannot be cancelled.
+// input reads in a goroutine that a signal leaves behind, because a read from a
+// terminal or a pipe cannot be cancelled.
 type input struct {
 	ctx  context.Context //nolint:containedctx // io.Reader has no parameter for it
 	from io.Reader

@@ -9,15 +9,15 @@ import (
 	"go.opentelemetry.io/otel/trace"
 )
 
-// cloudHandler adds to each line what Cloud Logging keeps apart from it: the
-// trace, so that a trace shows its lines, and labels, by which lines are found.
+// cloudHandler adds to each line the fields that Cloud Logging indexes: the trace, by
+// which a trace shows its lines, and labels, by which lines are found.
 type cloudHandler struct {
 	base    slog.Handler // without groups, in which the fields would not be found
 	later   []func(slog.Handler) slog.Handler
 	project func() string
 }
 
-// labels are the attributes that become labels too, in this order.
+// labels are the attributes that also become labels, in this order.
 var labels = []string{"task_id", "task_path", "queue_name", "attempt", "status", "duration_ms", "error_class"}
 
 // Enabled reports whether a line would be written.
@@ -90,8 +90,8 @@ func (h *cloudHandler) then(step func(slog.Handler) slog.Handler) slog.Handler {
 	return &cloudHandler{base: h.base, later: append(h.later[:len(h.later):len(h.later)], step), project: h.project}
 }
 
-// logProject is the project that the traces in the log belong to, asked for when
-// the first line has one; empty when it is not known.
+// logProject returns a function that returns the project of the log's traces; empty:
+// it is not known. It is detected when the first line has a trace.
 func (p *program) logProject() func() string {
 	return sync.OnceValue(func() string {
 		if !p.config.OnPlatform() && p.config.Env.Get("GOOGLE_CLOUD_PROJECT") == "" {

@@ -30,13 +30,13 @@ type grammar struct {
 
 	Serve   serveCmd   `cmd:"" default:"withargs" help:"Serve /tasks/* over HTTP and, in local mode, run the tasks (the default command)."`
 	Work    workCmd    `cmd:"" help:"Pull tasks from the database and run them."`
-	Enqueue enqueueCmd `cmd:"" help:"Store one task and send it on its way; or many, from standard input."`
+	Enqueue enqueueCmd `cmd:"" help:"Store one task and dispatch it; or many, from standard input."`
 	Run     runCmd     `cmd:"" help:"Run one stored task now, in this process."`
 	Result  resultCmd  `cmd:"" help:"Print one task's result."`
 	Status  statusCmd  `cmd:"" help:"Print how many tasks are pending, running and so on."`
 	Purge   purgeCmd   `cmd:"" help:"Delete finished tasks."`
 	Requeue requeueCmd `cmd:"" help:"Recover RUNNING tasks whose lease has expired."`
-	Sweep   sweepCmd   `cmd:"" help:"One pass of the sweeper: dispatch stranded tasks, take back those whose lease has expired."`
+	Sweep   sweepCmd   `cmd:"" help:"One pass of the sweeper: dispatch stranded tasks, reclaim those whose lease has expired."`
 	Cancel  cancelCmd  `cmd:"" help:"Cancel one task that has not ended."`
 	List    listCmd    `cmd:"" help:"List tasks, newest first."`
 	Retry   retryCmd   `cmd:"" help:"Retry one FAILED task, or all that match."`
@@ -69,15 +69,15 @@ type program struct {
 	stderr io.Writer
 }
 
-// usageError is a mistake of whoever called the program: exit status 2, and
-// nothing was started.
+// usageError is a mistake in how the program was called: exit status 2, and nothing
+// was started.
 type usageError struct{ error }
 
 func (e usageError) Unwrap() error { return e.error }
 
 func usagef(format string, args ...any) error { return usageError{fmt.Errorf(format, args...)} }
 
-// errSilent ends a command with status 1 when all has been said already.
+// errSilent ends a command with status 1 when its output has the reason already.
 var errSilent = errors.New("")
 
 // Main is the whole command line of a program with these tasks: it runs the command
@@ -220,8 +220,8 @@ func (p *program) hint(err error) string {
 	return ""
 }
 
-// explain calls an argument without a command what it is: a command that does
-// not exist. The grammar takes it for an argument of the default command.
+// explain calls an argument without a command an unknown command. The grammar takes
+// it for an argument of the default command.
 func explain(err error, commands []*kong.Node, args []string) error {
 	if rest, found := strings.CutPrefix(err.Error(), "unknown flag -"); found && rest != "" && rest[0] >= '0' && rest[0] <= '9' {
 		return fmt.Errorf("%w; put -- before arguments that begin with a dash", err)

@@ -12,14 +12,14 @@ import (
 	"github.com/claimcheck-go/claimcheck/server/internal/config"
 )
 
-// handler is the page.
+// handler returns the handler of the page.
 func (o *observer) handler() http.Handler {
 	return promhttp.HandlerFor(o.page, promhttp.HandlerOpts{
 		ErrorHandling: promhttp.ContinueOnError, MaxRequestsInFlight: 4, Timeout: 10 * time.Second,
 	})
 }
 
-// getOnly refuses other methods, as everywhere.
+// getOnly refuses methods other than GET and HEAD.
 func getOnly(next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		if r.Method != http.MethodGet && r.Method != http.MethodHead {
@@ -31,8 +31,8 @@ func getOnly(next http.Handler) http.Handler {
 	})
 }
 
-// serveMetrics serves the page on a listener of its own, if that is asked for,
-// until the returned function is called. Who can reach that address may read it.
+// serveMetrics serves the page on a listener of its own, if METRICS names one, until
+// stop is called. Any client that can reach the address may read the page.
 func (p *program) serveMetrics(ctx context.Context, app *App) (stop func(), err error) {
 	where := p.config.Settings.Metrics
 	if where == "" || where == config.MetricsOn {
@@ -52,6 +52,6 @@ func (p *program) serveMetrics(ctx context.Context, app *App) (stop func(), err 
 	}))
 	server.ReadTimeout = headerTime
 	go func() { _ = server.Serve(limitPeers(listener)) }()
-	app.log.Info("metrics are served, to everybody who can reach this address", "listen", "http://"+listener.Addr().String()+"/metrics")
+	app.log.Info("serving metrics to any client that can reach this address", "listen", "http://"+listener.Addr().String()+"/metrics")
 	return func() { _ = server.Close() }, nil
 }

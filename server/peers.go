@@ -15,24 +15,24 @@ import (
 	"github.com/claimcheck-go/claimcheck/detect"
 )
 
-// Limits of connections. What a client may take to send a header or a body is
-// limited too, see newHTTPServer and httpapi.LimitBodyTime.
+// Limits of connections. newHTTPServer limits the time of a header, and
+// httpapi.LimitBodyTime that of a body.
 const (
 	idleTime   = 55 * time.Second // between two requests
-	writeTime  = 30 * time.Second // in which a client must take writeChunk of an answer
+	writeTime  = 30 * time.Second // in which a client must receive writeChunk of a response
 	writeChunk = 16 << 10
 	headerTime = 10 * time.Second
 	maxHeaders = 16 << 10 // bytes
 
-	// maxPeers is how many connections are open at once; Cloud Run sends an instance
-	// 1,000 requests at the most. Further ones wait in the listener's backlog, where
-	// they take none of the process's memory.
+	// maxPeers is the most connections that are open at once; Cloud Run sends an
+	// instance at most 1,000 requests. Further ones wait in the listener's backlog,
+	// where they use no memory of the process.
 	maxPeers = 1000
 )
 
-// newHTTPServer makes a server that holds no connection for a client that sends
-// nothing. One that takes nothing is the listener's concern, since a handler may
-// run for half an hour before it writes: see limitWrites.
+// newHTTPServer returns a server that closes connections whose client sends nothing.
+// Those whose client receives nothing are closed by the listener (limitWrites),
+// because a handler may run for half an hour before it writes.
 func newHTTPServer(handler http.Handler) *http.Server {
 	return &http.Server{Handler: handler, ReadHeaderTimeout: headerTime, IdleTimeout: idleTime, MaxHeaderBytes: maxHeaders}
 }
@@ -42,9 +42,9 @@ func limitPeers(listener net.Listener) net.Listener {
 	return limitWrites(netutil.LimitListener(listener, maxPeers), writeTime)
 }
 
-// limitWrites returns a listener whose connections end once their peer has taken
-// nothing of an answer for limit: one that sends requests and reads no answers
-// would hold them, and what is queued in them, for ever.
+// limitWrites returns a listener whose connections end once their peer has received
+// nothing of a response for limit: a client that sends requests and reads no responses
+// would otherwise hold them, and their buffers, forever.
 func limitWrites(listener net.Listener, limit time.Duration) net.Listener {
 	return &limitedListener{Listener: listener, limit: limit}
 }
@@ -62,8 +62,8 @@ func (l *limitedListener) Accept() (net.Conn, error) {
 	return &limitedConn{Conn: conn, limit: l.limit}, nil
 }
 
-// limitedConn gives each chunk of what is written its own time, so that a long
-// answer over a slow line has as much as it needs.
+// limitedConn gives each chunk of a response a deadline of its own, so that a long
+// response over a slow line has as much time as it needs.
 type limitedConn struct {
 	net.Conn
 	limit time.Duration
@@ -78,7 +78,7 @@ func (c *limitedConn) Write(p []byte) (written int, err error) {
 		written += n
 		if err != nil {
 			if tcp, ok := c.Conn.(*net.TCPConn); ok && errors.Is(err, os.ErrDeadlineExceeded) {
-				_ = tcp.SetLinger(0) // what the peer did not take need not stay in the kernel
+				_ = tcp.SetLinger(0) // the kernel need not keep what the peer did not receive
 			}
 			return written, err
 		}
@@ -88,7 +88,7 @@ func (c *limitedConn) Write(p []byte) (written int, err error) {
 	}
 }
 
-// CloseWrite lets net/http end a connection whose request it did not read whole.
+// CloseWrite lets net/http end a connection whose request it did not read to its end.
 func (c *limitedConn) CloseWrite() error {
 	if half, ok := c.Conn.(interface{ CloseWrite() error }); ok {
 		return half.CloseWrite()
@@ -96,9 +96,9 @@ func (c *limitedConn) CloseWrite() error {
 	return io.ErrClosedPipe
 }
 
-// clientAddress returns how the address of a client is found. On Cloud Run and
-// App Engine that is what the platform says; everything before it in
-// X-Forwarded-For the client can write.
+// clientAddress returns a function that finds the address of a client. On Cloud Run
+// and App Engine it is the one that the platform adds to X-Forwarded-For; the client
+// can write everything before that.
 func (p *program) clientAddress() func(*http.Request) netip.Addr {
 	switch p.config.Detector().Platform() {
 	case detect.CloudRunService:
@@ -116,7 +116,7 @@ func (p *program) clientAddress() func(*http.Request) netip.Addr {
 	}
 }
 
-// parseAddress returns the zero Addr for what is none.
+// parseAddress returns the zero Addr if text is not an address.
 func parseAddress(text string) netip.Addr {
 	address, _ := netip.ParseAddr(strings.TrimSpace(text))
 	return address

@@ -106,7 +106,7 @@ func TestTasksDoNotMindThatTheCollectorIsGone(t *testing.T) {
 	if status, _ := s.end(syscall.SIGTERM); status.ExitStatus() != 0 {
 		t.Errorf("exit status %d", status.ExitStatus())
 	}
-	if n := strings.Count(s.log.String(), "the tasks do not mind"); n != 1 {
+	if n := strings.Count(s.log.String(), "tasks are not affected"); n != 1 {
 		t.Errorf("it says so %d times", n)
 	}
 }

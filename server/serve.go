@@ -20,9 +20,9 @@ type serveCmd struct {
 	Migrate     bool   `help:"Bring the schema up to date first. Local mode always does."`
 }
 
-// When the platform stops an instance it kills it 10 s after SIGTERM. Of these,
-// running tasks get drainTime to end by themselves, and lingerTime to return
-// once their contexts are cancelled, so that their claims can be given back.
+// A platform kills an instance 10 s after SIGTERM. Of these, running tasks get
+// drainTime to end by themselves, and lingerTime to return once their contexts are
+// cancelled, so that their claims can be released.
 const (
 	drainTime  = 6 * time.Second
 	lingerTime = 2 * time.Second
@@ -110,7 +110,7 @@ func checkListen(address string) error {
 	return nil
 }
 
-// announce logs the one line from which one sees what this server is.
+// announce logs one line that describes this server.
 func (p *program) announce(app *App, address net.Addr) {
 	databaseURL, _ := p.config.DatabaseURL()
 	build := p.build()

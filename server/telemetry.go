@@ -35,15 +35,15 @@ const (
 	otlpGRPC = "grpc"
 )
 
-// exports says where telemetry goes. OpenTelemetry's own variables say it; the
-// exporters read what else stands in them by themselves.
+// exports are the destinations of telemetry, as OpenTelemetry's own variables name
+// them. The exporters read the other variables themselves.
 type exports struct {
-	traces  string // protocol; empty: nowhere
-	metrics string // protocol; empty: nowhere
+	traces  string // protocol; empty: not exported
+	metrics string // protocol; empty: not exported
 	page    bool   // GET /metrics
 }
 
-// exports reads the variables. Nothing goes anywhere unless one of them names an
+// exports reads the variables. Nothing is exported unless one of them names an
 // endpoint, whatever the SDK's defaults are.
 func (p *program) exports() (e exports, err error) {
 	e.page = p.config.Settings.Metrics != ""
@@ -57,7 +57,7 @@ func (p *program) exports() (e exports, err error) {
 	return e, err
 }
 
-// otlp is the protocol in which one signal goes out; empty if it does not.
+// otlp returns the protocol in which a signal is exported; empty: it is not.
 func (p *program) otlp(signal string) (string, error) {
 	setting := func(name string) (string, string) {
 		if own := "OTEL_EXPORTER_OTLP_" + signal + "_" + name; p.config.Env.Get(own) != "" {
@@ -85,7 +85,7 @@ func (p *program) otlp(signal string) (string, error) {
 	}
 }
 
-// observer is OpenTelemetry's SDK at work; nil when nothing is exported.
+// observer holds the providers of OpenTelemetry's SDK; nil when nothing is exported.
 type observer struct {
 	*telemetry.Telemetry
 	traces  *sdktrace.TracerProvider
@@ -93,9 +93,8 @@ type observer struct {
 	page    *prometheus.Registry // what GET /metrics shows
 }
 
-// observe sets up the SDK for what is exported, and lets libraries that look for
-// the global providers, such as the Cloud Tasks client, use it too. Open sets nothing
-// global.
+// observe sets up the SDK for what is exported, and makes its providers the global
+// ones, which libraries such as the Cloud Tasks client use. Open sets nothing global.
 func (p *program) observe(ctx context.Context, e exports, log *slog.Logger) (_ *observer, err error) {
 	if e == (exports{}) {
 		return nil, nil
@@ -167,8 +166,8 @@ func (o *observer) meterProvider(ctx context.Context, e exports, about *resource
 	return sdkmetric.NewMeterProvider(options...), nil
 }
 
-// resource says which process this is. OTEL_SERVICE_NAME and
-// OTEL_RESOURCE_ATTRIBUTES win over what the platform says.
+// resource describes this process. OTEL_SERVICE_NAME and OTEL_RESOURCE_ATTRIBUTES
+// override what the platform reports.
 func (p *program) resource(ctx context.Context) (*resource.Resource, error) {
 	about := []resource.Option{resource.WithAttributes(
 		semconv.ServiceName(cmp.Or(p.config.Env.Get("K_SERVICE"), p.config.Env.Get("CLOUD_RUN_JOB"), p.config.Env.Get("GAE_SERVICE"), "claimcheck")),
@@ -180,7 +179,7 @@ func (p *program) resource(ctx context.Context) (*resource.Resource, error) {
 	return resource.New(ctx, append(about, resource.WithTelemetrySDK(), resource.WithFromEnv())...)
 }
 
-// shutdown exports what is left, until ctx ends.
+// shutdown exports the remaining telemetry until ctx ends.
 func (o *observer) shutdown(ctx context.Context) error {
 	if o == nil {
 		return nil
@@ -197,8 +196,8 @@ func (o *observer) shutdown(ctx context.Context) error {
 	return errors.Join(traces, metrics)
 }
 
-// observeDatabase returns what makes a span of each call of the store; nil if no
-// setting asks for that.
+// observeDatabase returns a function that makes a span of each call of the store; nil
+// unless TRACE_DATABASE is set.
 func (p *program) observeDatabase(app *App) func(ctx context.Context, op string) (ended func(error)) {
 	if app.observer == nil || !p.config.Settings.TraceDatabase {
 		return nil
@@ -207,8 +206,8 @@ func (p *program) observeDatabase(app *App) func(ctx context.Context, op string)
 	return app.observer.Observe(stores.TelemetryName(rawURL))
 }
 
-// observeStore exports the store's tasks and connections, if this process goes on
-// running.
+// observeStore exports figures of the store's tasks and connections, if this process
+// runs tasks.
 func (p *program) observeStore(app *App) error {
 	if !app.runs {
 		return nil
@@ -216,7 +215,7 @@ func (p *program) observeStore(app *App) error {
 	return app.observer.Watch(app.db)
 }
 
-// exportErrors logs that telemetry cannot be exported, once a minute at most.
+// exportErrors logs that telemetry cannot be exported, at most once a minute.
 type exportErrors struct {
 	log *slog.Logger
 
@@ -224,7 +223,7 @@ type exportErrors struct {
 	last time.Time
 }
 
-// Handle is called by the SDK.
+// Handle logs an error of the SDK.
 func (e *exportErrors) Handle(err error) {
 	e.mu.Lock()
 	defer e.mu.Unlock()
@@ -232,5 +231,5 @@ func (e *exportErrors) Handle(err error) {
 		return
 	}
 	e.last = time.Now()
-	e.log.Warn("telemetry was not exported; the tasks do not mind", "error", err)
+	e.log.Warn("telemetry was not exported; tasks are not affected", "error", err)
 }

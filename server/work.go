@@ -14,16 +14,16 @@ import (
 type workCmd struct {
 	Queue           []string       `placeholder:"NAME" help:"Queues to pull from; repeatable. Default: all."`
 	Backend         string         `default:"default" help:"Backend to pull from."`
-	Continuous      bool           `help:"Keep looking when nothing is due. Otherwise end then."`
-	Interval        time.Duration  `default:"5s" help:"How often to look when nothing is due."`
-	MaxTasks        int            `default:"0" accepts:"of 0 (no limit) or more" help:"End after so many tasks; 0 is no limit."`
+	Continuous      bool           `help:"Keep running when nothing is due, instead of ending."`
+	Interval        time.Duration  `default:"5s" help:"How often to look for due tasks when there were none."`
+	MaxTasks        int            `default:"0" accepts:"of 0 (no limit) or more" help:"End after this many tasks; 0 is no limit."`
 	Concurrency     int            `default:"1" accepts:"of at least 1" help:"Tasks that run at once."`
-	ShutdownTimeout *time.Duration `placeholder:"0" help:"How long running tasks may go on after SIGTERM; 0 is as long as it takes. Default: 8s on Cloud Run and App Engine, else 0."`
+	ShutdownTimeout *time.Duration `placeholder:"0" help:"How long running tasks may continue after SIGTERM; 0 is as long as it takes. Default: 8s on Cloud Run and App Engine, else 0."`
 	EmptyExitCode   int            `default:"0" accepts:"from 0 to 255" help:"Exit status when nothing was run."`
 	FailedExitCode  int            `default:"0" accepts:"from 0 to 255" help:"Exit status when a task ended FAILED."`
 }
 
-// exitStatus ends a command with a status of its own, and says nothing.
+// exitStatus ends a command with this status and without a message.
 type exitStatus int
 
 func (e exitStatus) Error() string { return fmt.Sprintf("exit status %d", int(e)) }
@@ -36,7 +36,7 @@ func (*workCmd) Help() string {
   {name} work --max-tasks 100 --failed-exit-code 1`
 }
 
-// Run pulls and runs tasks until there are none, or for ever.
+// Run pulls and runs tasks until none is due, or with --continuous until a signal.
 func (c *workCmd) Run(ctx context.Context, p *program) error {
 	if err := c.check(); err != nil {
 		return err
@@ -55,7 +55,7 @@ func (c *workCmd) Run(ctx context.Context, p *program) error {
 		return err
 	}
 	if rawURL, _ := p.config.DatabaseURL(); stores.InMemory(rawURL) {
-		app.log.Warn("no other process can store tasks in a database in memory: this worker gets none", "database", rawURL)
+		app.log.Warn("no other process can store tasks in a database in memory: this worker will receive none", "database", rawURL)
 	}
 	defer app.close()
 	if err := p.open(ctx, app, nil, false); err != nil {
@@ -84,13 +84,13 @@ func (c *workCmd) Run(ctx context.Context, p *program) error {
 	})
 	progress.end()
 	if err := stopped(); err != nil {
-		app.log.Error("stopped with tasks still running; they keep their claims until their leases are over", "error", err)
+		app.log.Error("stopped with tasks still running; they keep their claims until their leases expire", "error", err)
 		return errSilent
 	}
 	if err != nil {
 		return err
 	}
-	app.log.Info("work ends", "tasks_run", worked.Runs, "failed", worked.Failed)
+	app.log.Info("work ended", "tasks_run", worked.Runs, "failed", worked.Failed)
 	switch {
 	case worked.Failed > 0 && c.FailedExitCode != 0:
 		return exitStatus(c.FailedExitCode)
@@ -114,10 +114,10 @@ func (c *workCmd) check() error {
 	return nil
 }
 
-// stopOnSignal makes SIGTERM and SIGINT stop the worker: it claims nothing more,
-// and running tasks may end within the shutdown timeout; after it, or at a second
-// signal, their claims are given back. stopped waits for that, if a signal came,
-// and fails if functions did not return, so that their claims could not be.
+// stopOnSignal makes SIGTERM and SIGINT stop the worker: it claims nothing more, and
+// running tasks may end within the shutdown timeout. After that, or at a second
+// signal, their claims are released. stopped waits for this if there was a signal, and
+// fails if a function did not return, so that its claim could not be released.
 func (c *workCmd) stopOnSignal(ctx context.Context, p *program, app *App, e *queue.Executor) (_ context.Context, stopped func() error) {
 	timeout := time.Duration(0)
 	if p.config.OnPlatform() {
