@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"reflect"
+	"strings"
 
 	"github.com/claimcheck-go/claimcheck/queue/internal/jsonvalue"
 )
@@ -19,6 +20,31 @@ const MaxDepth = jsonvalue.MaxDepth
 // elsewhere can do so earlier. The error is [ErrInvalid] and names the place, as
 // in args.user.name, where name ("args") is what the value is called.
 func CheckJSON(name string, data []byte) error { return invalid(jsonvalue.Check(name, data)) }
+
+// encodeArgs checks and encodes the arguments of a task. The warnings name fields
+// that its type does not have.
+func (c *Client) encodeArgs(d *definition, v any) (args json.RawMessage, warnings []string, err error) {
+	if args, err = encode("args", v); err != nil {
+		return nil, nil, err
+	}
+	if len(args) > c.cfg.MaxBytes {
+		return nil, nil, invalidf("args are %d bytes of JSON; at most %d are accepted", len(args), c.cfg.MaxBytes)
+	}
+	if err := jsonvalue.CheckEncoded("args", args); err != nil {
+		return nil, nil, invalid(err)
+	}
+	if d.roundTrips != nil && reflect.TypeOf(v) == d.roundTrips {
+		return args, nil, nil
+	}
+	if err := d.check(args); err != nil {
+		return nil, nil, invalidf("args of %s: %w", d.name, err)
+	}
+	warnings = jsonvalue.UnknownFields("args", d.in, args)
+	if len(warnings) > 0 && (c.cfg.StrictArgs || d.options.strictArgs) {
+		return nil, nil, invalidf("args of %s: %s", d.name, strings.Join(warnings, "; "))
+	}
+	return args, warnings, nil
+}
 
 // checkResult refuses a return value that the row could not keep. The value is
 // what encode returned.

@@ -8,14 +8,10 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"reflect"
 	"slices"
-	"strings"
 	"time"
 
 	"github.com/google/uuid"
-
-	"github.com/claimcheck-go/claimcheck/queue/internal/jsonvalue"
 )
 
 // Handle is a stored task, as Enqueue returns it.
@@ -176,25 +172,11 @@ func (c *Client) newRow(row *NewRow, request Request, random io.Reader) error {
 	if err := c.checkTimeout(o.backend, cmp.Or(o.timeout, d.options.timeout)); err != nil {
 		return invalidf("timeout: %w", err)
 	}
-	args, err := encode("args", request.Args)
+	args, warnings, err := c.encodeArgs(&d, request.Args)
 	if err != nil {
 		return err
 	}
-	if len(args) > c.cfg.MaxBytes {
-		return invalidf("args are %d bytes of JSON; at most %d are accepted", len(args), c.cfg.MaxBytes)
-	}
-	if err := jsonvalue.CheckEncoded("args", args); err != nil {
-		return invalid(err)
-	}
-	if d.roundTrips == nil || reflect.TypeOf(request.Args) != d.roundTrips {
-		if err := d.check(args); err != nil {
-			return invalidf("args of %s: %w", d.name, err)
-		}
-		row.warnings = jsonvalue.UnknownFields("args", d.in, args)
-		if len(row.warnings) > 0 && (c.cfg.StrictArgs || d.options.strictArgs) {
-			return invalidf("args of %s: %s", d.name, strings.Join(row.warnings, "; "))
-		}
-	}
+	row.warnings = warnings
 	row.FreshID = o.id == uuid.Nil
 	if row.FreshID {
 		if o.id, err = uuid.NewV7FromReader(random); err != nil {

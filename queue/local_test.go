@@ -242,3 +242,37 @@ func TestLocalComesBackAfterAnOutage(t *testing.T) {
 		}
 	})
 }
+
+// lockedRow is a store with a row that is due and that another transaction has
+// locked: promotion sees it and cannot change it.
+type lockedRow struct {
+	queue.Store
+	looks atomic.Int32
+}
+
+func (l *lockedRow) Promote(ctx context.Context, limit int) (queue.PromoteResult, error) {
+	l.looks.Add(1)
+	p, err := l.Store.Promote(ctx, limit)
+	p.Next = time.Microsecond
+	return p, err
+}
+
+func TestLocalDoesNotSpinOnALockedRow(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		store := &lockedRow{Store: newStore(t)}
+		sys, local := localSystem(t, setup{store: store}, task(func(context.Context) (any, error) { return nil, nil }))
+		sys.startLocal(local)
+		time.Sleep(time.Minute)
+		if n := store.looks.Load(); n > 80 {
+			t.Errorf("%d looks in a minute", n)
+		}
+		began := time.Now()
+		if row := sys.wait(sys.enqueue("t", nil)); row.StartedAt.Sub(began) > 100*time.Millisecond {
+			t.Errorf("a task that is dispatched beside it began after %s", row.StartedAt.Sub(began))
+		}
+		began = time.Now()
+		if row := sys.wait(sys.enqueue("t", nil, queue.Delay(3*time.Second))); row.StartedAt.Sub(began) > 5*time.Second {
+			t.Errorf("a delayed task beside it began after %s", row.StartedAt.Sub(began))
+		}
+	})
+}
