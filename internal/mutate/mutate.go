@@ -1,6 +1,6 @@
-// Package mutate builds a program of this module with some of its source text
-// replaced, without touching the source. Tests use it to show that they notice
-// when a guard is gone, and to make a real program fail at a chosen point.
+// Package mutate builds a program of this module with some of its source text replaced,
+// without changing the source. Tests use it to show that they detect a missing guard, and
+// to make a real program fail at a chosen point.
 package mutate
 
 import (
@@ -15,18 +15,18 @@ import (
 	"testing"
 )
 
-// Edit is one replacement in one file. Edits of the same file apply one after
-// the other, each to what the one before has left.
+// Edit is one replacement in one file. Edits of the same file apply one after the other,
+// each to the result of the previous one.
 type Edit struct {
 	File string // relative to the module's root
-	Old  string // must occur exactly once, so that no edit outlives the code that it was made for
+	Old  string // must occur exactly once, so that an edit fails when its code has changed
 	New  string
 }
 
 // Build builds the package pkg, like "./cmd/server", into the file output, with
 // the edits made and with further flags of go build. Paths are relative to the
-// root of the module around the working directory. A test whose edits do not fit
-// the source any more, or do not compile, fails.
+// root of the module around the working directory. A test whose edits no longer fit
+// the source, or do not compile, fails.
 func Build(t testing.TB, pkg, output string, edits []Edit, flags ...string) {
 	t.Helper()
 	root, err := moduleRoot()
@@ -38,7 +38,7 @@ func Build(t testing.TB, pkg, output string, edits []Edit, flags ...string) {
 	}
 }
 
-// Check fails a test whose edits do not fit the source any more. It builds nothing.
+// Check fails a test whose edits no longer fit the source. It builds nothing.
 func Check(t testing.TB, edits []Edit) {
 	t.Helper()
 	root, err := moduleRoot()

@@ -26,8 +26,8 @@ type guarded struct {
 	life  *os.File  // the pipe to it: when this end closes, the server ends
 }
 
-// newGuarded makes the directory. Servers refuse to run as root: if this
-// process is root, it is given to the first of the users that exists.
+// newGuarded makes the directory. Servers refuse to run as root: if this process is root,
+// the directory belongs to the first of the users that exists.
 func newGuarded(what, signal string, users ...string) (*guarded, error) {
 	dir, err := os.MkdirTemp("", "claimcheck-test-")
 	if err != nil {
@@ -74,9 +74,9 @@ func (g *guarded) command(name string, args ...string) *exec.Cmd {
 	return cmd
 }
 
-// guardScript runs the server ("$@" after the signal) until it ends by itself
-// or standard input does, which is when the test process has let go of it or
-// died. In the latter case nobody else is left to remove its directory ($0).
+// guardScript runs the server ("$@" after the signal) until it ends by itself, or until
+// standard input is closed, because the test process released it or died. In the latter
+// case the script removes the server's directory ($0).
 const guardScript = `
 signal=$1; shift
 exec 3<&0
@@ -126,12 +126,12 @@ func (g *guarded) end(pid func() (int, error), signal syscall.Signal) error {
 		return fmt.Errorf("test %s: cannot end it: %w", g.what, err)
 	}
 	_ = g.guard.Wait() // it was killed
-	g.letGo()
+	g.release()
 	return nil
 }
 
-// letGo closes this end of the pipe, which ends the server if it still runs.
-func (g *guarded) letGo() {
+// release closes this end of the pipe, which ends the server if it still runs.
+func (g *guarded) release() {
 	_ = g.life.Close()
 	_ = g.guard.Wait()
 	g.guard, g.life = nil, nil
@@ -140,10 +140,10 @@ func (g *guarded) letGo() {
 // remove ends the server and deletes its files.
 func (g *guarded) remove() {
 	if g.guard != nil {
-		g.letGo()
+		g.release()
 	}
 	if g.port != nil {
 		g.port.Release()
 	}
-	_ = os.RemoveAll(g.dir) // the guard has done so, unless it could not
+	_ = os.RemoveAll(g.dir) // the script has done so if it could
 }

@@ -16,8 +16,8 @@ import (
 	"github.com/jackc/pgx/v5"
 )
 
-// PasswordRole is the one role that the servers ask for a password; tests that
-// need it create it. Everybody else is trusted.
+// PasswordRole is the one role whose password the servers check; tests that need it
+// create it. All other roles are trusted.
 const PasswordRole = "needs_password"
 
 // Server is a PostgreSQL server of one test.

@@ -1,11 +1,10 @@
-// Package testdb gives tests a PostgreSQL or MariaDB of their own. It is no part
-// of the path; tests of everything that needs a real database use it.
+// Package testdb starts private PostgreSQL and MariaDB servers for tests.
 //
-// Postgres returns the URL of an empty schema, and MariaDB that of an empty
-// database, on a server that the test process shares; StartPostgres and
-// StartMariaDB start a server that one test may stop and crash. All run the
-// programs that are installed, as an ordinary user in a temporary directory, and
-// end with the test process, even if that is killed. A missing program fails the
+// [Postgres] returns the URL of an empty schema, and [MariaDB] that of an empty database,
+// on a server that all tests of the process share; [StartPostgres] and [StartMariaDB]
+// start a server that one test may stop and crash. The servers are the installed
+// programs, those on PATH first, which run as an ordinary user in a temporary directory
+// and end with the test process, even if that is killed. A missing program fails the
 // test: nothing is skipped.
 package testdb
 
@@ -21,12 +20,12 @@ import (
 	"github.com/jackc/pgx/v5"
 )
 
-// ServerVariable names a server (as a superuser's URL) for Postgres to use
-// instead of starting one.
+// ServerVariable names a server, by a superuser's URL, that Postgres uses instead of
+// starting one.
 const ServerVariable = "CLAIMCHECK_TEST_POSTGRES"
 
-// shared is the server of this test process. It is kept, since a pipe that
-// nobody refers to is closed, and the server ends with its pipe.
+// shared is the server of this test process. The variable keeps its pipe referenced: an
+// unreferenced pipe is closed, and the server ends with it.
 var shared = sync.OnceValues(func() (*Server, error) {
 	server, err := newServer()
 	if err != nil {

@@ -1,4 +1,4 @@
-// Package testproc has what tests need around processes they start: a log x
+// Package testproc captures the output of processes that tests start.
 package testproc
 
 import (
@@ -8,19 +8,19 @@ import (
 	"testing"
 )
 
-// Log is what a process writes, on stdout and stderr, readable while it runs. It
-// is a file that the process writes itself: what it wrote before it answered a
-// request is there when the answer is. (From a pipe it would come later.)
+// Log is the output of a process on stdout and stderr, readable while it runs. It is a
+// file that the process writes itself, so that it contains what the process wrote before
+// an answer as soon as the answer is received. (From a pipe it would arrive later.)
 type Log struct {
 	tb   testing.TB
 	path string
 }
 
-// NewLog prepares the log of a command that was not started yet.
+// NewLog prepares the log of a command before it is started.
 func NewLog(tb testing.TB, command *exec.Cmd) *Log {
 	tb.Helper()
 	l := &Log{tb, filepath.Join(tb.TempDir(), "log")}
-	// Appending, as stdout and stderr may be handed on to several processes.
+	// Append, because several processes may share stdout and stderr.
 	file, err := os.OpenFile(l.path, os.O_CREATE|os.O_WRONLY|os.O_APPEND, 0o600)
 	if err != nil {
 		tb.Fatal(err)
@@ -30,8 +30,7 @@ func NewLog(tb testing.TB, command *exec.Cmd) *Log {
 	return l
 }
 
-// String is all that was written until now. It can be called from several
-// goroutines.
+// String returns all output until now. It is safe for concurrent use.
 func (l *Log) String() string {
 	l.tb.Helper()
 	text, err := os.ReadFile(l.path)

@@ -49,7 +49,7 @@ func flushed(value string) dbfacts.Setting {
 	set := dbfacts.Setting{Name: "innodb_flush_log_at_trx_commit", Value: value}
 	if value != "1" {
 		set.Loses = "a crash loses what was acknowledged in the last second"
-		set.Mend = "SET GLOBAL innodb_flush_log_at_trx_commit = 1 (and in my.cnf)"
+		set.Fix = "SET GLOBAL innodb_flush_log_at_trx_commit = 1 (and in my.cnf)"
 	}
 	return set
 }
@@ -58,7 +58,7 @@ func synced(value string) dbfacts.Setting {
 	set := dbfacts.Setting{Name: "sync_binlog", Value: value}
 	if value != "1" {
 		set.Loses = "a replica that takes over after a crash may lack acknowledged tasks"
-		set.Mend = "SET GLOBAL sync_binlog = 1 (and in my.cnf)"
+		set.Fix = "SET GLOBAL sync_binlog = 1 (and in my.cnf)"
 	}
 	return set
 }

@@ -34,7 +34,7 @@ func TestInspect(t *testing.T) {
 func TestSettingsThatLoseTasks(t *testing.T) {
 	for value, loses := range map[string]bool{"0": true, "1": false, "2": true} {
 		for _, set := range []struct{ loses, mend string }{
-			{flushed(value).Loses, flushed(value).Mend}, {synced(value).Loses, synced(value).Mend},
+			{flushed(value).Loses, flushed(value).Fix}, {synced(value).Loses, synced(value).Fix},
 		} {
 			if (set.loses != "") != loses || (set.mend != "") != loses {
 				t.Errorf("%s: %+v", value, set)

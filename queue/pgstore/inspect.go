@@ -56,10 +56,10 @@ func (s *Store) durability(commit, fsync, pages string) []dbfacts.Setting {
 	switch commit {
 	case "off":
 		set.Loses, set.Refused = "a crash of the server loses acknowledged tasks", true
-		set.Mend = fmt.Sprintf("ALTER DATABASE %s SET synchronous_commit = on", pgx.Identifier{s.pool.Config().ConnConfig.Database}.Sanitize())
+		set.Fix = fmt.Sprintf("ALTER DATABASE %s SET synchronous_commit = on", pgx.Identifier{s.pool.Config().ConnConfig.Database}.Sanitize())
 	case "local":
 		set.Loses = "a standby that takes over may lack acknowledged tasks"
-		set.Mend = fmt.Sprintf("ALTER DATABASE %s SET synchronous_commit = on", pgx.Identifier{s.pool.Config().ConnConfig.Database}.Sanitize())
+		set.Fix = fmt.Sprintf("ALTER DATABASE %s SET synchronous_commit = on", pgx.Identifier{s.pool.Config().ConnConfig.Database}.Sanitize())
 	}
 	settings := []dbfacts.Setting{set}
 	for _, of := range []struct{ name, value, loses string }{
@@ -68,7 +68,7 @@ func (s *Store) durability(commit, fsync, pages string) []dbfacts.Setting {
 	} {
 		set := dbfacts.Setting{Name: of.name, Value: of.value}
 		if of.value == "off" {
-			set.Loses, set.Mend = of.loses, fmt.Sprintf("ALTER SYSTEM SET %s = on; SELECT pg_reload_conf()", of.name)
+			set.Loses, set.Fix = of.loses, fmt.Sprintf("ALTER SYSTEM SET %s = on; SELECT pg_reload_conf()", of.name)
 		}
 		settings = append(settings, set)
 	}

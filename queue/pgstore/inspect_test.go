@@ -61,7 +61,7 @@ func TestInspectTellsWhatACrashMayTake(t *testing.T) {
 		"off": {true, true}, "local": {true, false}, "remote_write": {false, false}, "remote_apply": {false, false},
 	} {
 		set := inspect(t, pgstore.Config{}, "synchronous_commit", value).Durability[0]
-		if set.Value != value || (set.Loses != "") != want.loses || (set.Mend != "") != want.loses || set.Refused != want.refused {
+		if set.Value != value || (set.Loses != "") != want.loses || (set.Fix != "") != want.loses || set.Refused != want.refused {
 			t.Errorf("%s: %+v", value, set)
 		}
 	}

@@ -8,8 +8,8 @@ import (
 	"testing"
 )
 
-// narrows finds what a program of the release before could stumble over: it does
-// not know a column that must be given, and misses what is gone or renamed.
+// narrows finds changes that break a program of the previous release: it does not set a
+// new required column, and uses what was dropped or renamed.
 var narrows = regexp.MustCompile(`(?i)\b(DROP\s+(TABLE|COLUMN)|RENAME|MODIFY|ALTER\s+COLUMN|CHANGE\s+COLUMN|SET\s+NOT\s+NULL|ADD\s+CONSTRAINT|TRUNCATE)\b`)
 
 var (
@@ -19,8 +19,7 @@ var (
 	comment    = regexp.MustCompile(`--.*`)
 )
 
-// narrowing returns the parts of a migration that the release before does not
-// bear.
+// narrowing returns the parts of a migration that break the previous release.
 func narrowing(sql string) []string {
 	up, _, _ := strings.Cut(sql, "-- +goose Down")
 	up = comment.ReplaceAllString(up, "")
@@ -33,7 +32,7 @@ func narrowing(sql string) []string {
 	return found
 }
 
-// The release before runs on the schema of the next.
+// The previous release runs on the schema of the next one.
 func TestMigrationsOnlyAdd(t *testing.T) {
 	files, err := filepath.Glob("../../*/migrations/*.sql")
 	if err != nil {
@@ -53,7 +52,7 @@ func TestMigrationsOnlyAdd(t *testing.T) {
 			t.Fatal(err)
 		}
 		if found := narrowing(string(text)); found != nil {
-			t.Errorf("%s: %q: the release before does not bear that; add first, and take away a release later", file, found)
+			t.Errorf("%s: %q breaks the previous release; add first, and remove one release later", file, found)
 		}
 	}
 }

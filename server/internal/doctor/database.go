@@ -127,7 +127,7 @@ func (d *Diagnosis) checkDurability(context.Context) Finding {
 		if set.Loses == "" {
 			continue
 		}
-		bad, fixes = append(bad, text+": "+set.Loses), append(fixes, set.Mend)
+		bad, fixes = append(bad, text+": "+set.Loses), append(fixes, set.Fix)
 		if set.Refused {
 			status = Fail
 		} else if status == OK {
