@@ -67,3 +67,23 @@ func TestTheReadmesProgramRunsAsAModuleOfItsOwn(t *testing.T) {
 		t.Errorf("%v: %s", err, out)
 	}
 }
+
+// Every block of docs/your-own-program.md after the first is in one of the examples,
+// which are built and run. A line with only … leaves some of the example out.
+func TestTheBlocksOfYourOwnProgramAreThoseOfTheExamples(t *testing.T) {
+	files, err := filepath.Glob("*/*.go")
+	if err != nil {
+		t.Fatal(err)
+	}
+	var code strings.Builder
+	for _, file := range files {
+		code.WriteString(strings.Join(strings.Fields(read(t, file)), " ") + " ")
+	}
+	for _, block := range goBlocks(t, "../docs/your-own-program.md")[1:] {
+		for _, part := range regexp.MustCompile(`(?m)^\s*…$`).Split(block, -1) {
+			if !strings.Contains(code.String(), strings.Join(strings.Fields(part), " ")) {
+				t.Errorf("no example has\n%s", part)
+			}
+		}
+	}
+}

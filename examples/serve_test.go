@@ -1,6 +1,7 @@
 package examples_test
 
 import (
+	"os"
 	"os/exec"
 	"path/filepath"
 	"strings"
@@ -40,5 +41,14 @@ func TestServe(t *testing.T) {
 	}
 	if mails := read(t, mailbox); strings.Count(mails, "Message-ID:") != 1 || !strings.Contains(mails, "To: <zoe@example.com>") {
 		t.Errorf("sent: %s", mails)
+	}
+}
+
+// The example's own test, which docs/your-own-program.md quotes, passes where it is.
+func TestServesOwnTest(t *testing.T) {
+	test := exec.CommandContext(t.Context(), "go", "test", "-v", "-count=1", ".")
+	test.Dir, test.Env = "serve", append(os.Environ(), "GOWORK=off", "GOFLAGS=-mod=readonly", "GOPROXY=off")
+	if out, err := test.CombinedOutput(); err != nil || !strings.Contains(string(out), "--- PASS: TestTheWelcomeMailIsWritten") {
+		t.Errorf("%v\n%s", err, out)
 	}
 }
