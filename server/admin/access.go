@@ -198,7 +198,7 @@ func (t *tokens) login(w http.ResponseWriter, r *http.Request, token string) err
 			known = i
 		}
 	}
-	if err := t.guesses.judge(t.address(r), known >= 0); err != nil {
+	if err := t.guesses.check(t.address(r), known >= 0); err != nil {
 		return err
 	}
 	session, err := uuid.NewRandom()

@@ -75,7 +75,7 @@ type Link struct {
 type handler struct {
 	Config
 	operator  queue.Operator // Client's store
-	board     *boardCache
+	stats     *statsCache
 	sessions  *sessions
 	names     map[string]string // the registered names, by themselves and their aliases
 	csrf      *http.CrossOriginProtection
@@ -85,9 +85,9 @@ type handler struct {
 	budget    time.Duration // for what one request may do to many tasks
 }
 
-// actBudget is how long one request works on many tasks before the page shows
+// bulkBudget is how long one request works on many tasks before the page shows
 // how far it is, and the next request goes on.
-const actBudget = 5 * time.Second
+const bulkBudget = 5 * time.Second
 
 // New returns the handler of the pages. It is safe for concurrent use, asks
 // Access about every request but those for styles and scripts, changes nothing
@@ -110,8 +110,8 @@ func New(cfg Config) (http.Handler, error) {
 	if cfg.Redact == nil {
 		cfg.Redact = func(string) bool { return false }
 	}
-	h := &handler{Config: cfg, operator: operator, csrf: http.NewCrossOriginProtection(), now: time.Now, budget: actBudget}
-	h.board = newBoardCache(cfg, operator)
+	h := &handler{Config: cfg, operator: operator, csrf: http.NewCrossOriginProtection(), now: time.Now, budget: bulkBudget}
+	h.stats = newStatsCache(cfg, operator)
 	h.sessions = newSessions(operator, time.Now)
 	h.names = make(map[string]string)
 	for _, info := range cfg.Client.Registry().Tasks() {

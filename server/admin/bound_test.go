@@ -47,7 +47,7 @@ func TestNoMoreIsChangedThanWasConfirmed(t *testing.T) {
 		s.enqueue("search.reindex", `{}`)
 	}
 	said := match(noticeText, s.follow(s.post("/admin/act", formOf(confirm))).Body.String())
-	if want := "2 tasks are CANCELLED. 500 more matched by then: they were not confirmed, and are left as they were."; said != want {
+	if want := "2 tasks are CANCELLED. 500 more matched by then: they were not confirmed and are unchanged."; said != want {
 		t.Errorf("got  %q\nwant %q", said, want)
 	}
 	if found := s.statuses("search.reindex"); found[queue.StatusCancelled] != 2 || found[queue.StatusReady] != 500 {
@@ -73,7 +73,7 @@ func TestTheBoundHoldsOverSeveralRequests(t *testing.T) {
 	}
 	form = formOf(first.Body.String())
 	said := match(noticeText, s.follow(s.post("/admin/act", form)).Body.String())
-	if want := "250 tasks are CANCELLED. 300 more matched by then: they were not confirmed, and are left as they were."; said != want {
+	if want := "250 tasks are CANCELLED. 300 more matched by then: they were not confirmed and are unchanged."; said != want {
 		t.Errorf("got  %q\nwant %q", said, want)
 	}
 	// The same once more, with nothing left of what was confirmed.

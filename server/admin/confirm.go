@@ -12,19 +12,19 @@ import (
 	"github.com/claimcheck-go/claimcheck/queue"
 )
 
-// Bounds of what a confirmation looks at.
+// Limits of what a confirmation reads.
 const (
-	countMost   = 100_000 // more than this is said as "or more"
+	countMost   = 100_000 // more than this is shown as "or more"
 	sampleRows  = 20
 	sampleShown = 5
 )
 
-// order is an action on some tasks, as a form says it.
+// order is an action on some tasks, as a form describes it.
 type order struct {
 	Action    queue.Action
 	Selection queue.Selection
-	Words     string     // what is chosen
-	Fields    url.Values // that say the same again
+	Words     string     // describes the chosen tasks
+	Fields    url.Values // the form's fields, to be sent again
 	Picked    int        // tasks chosen one by one; 0: all that match
 }
 
@@ -46,7 +46,7 @@ func (h *handler) readOrder(v *visit) (order, error) {
 	for _, text := range form["pick"] {
 		id, err := uuid.Parse(text)
 		if err != nil {
-			return order{}, &pageError{http.StatusBadRequest, "No such task", "One of the IDs is none."}
+			return order{}, &pageError{http.StatusBadRequest, "No such task", "One of the IDs is not a task ID."}
 		}
 		if !slices.Contains(o.Selection.IDs, id) {
 			o.Selection.IDs = append(o.Selection.IDs, id)
@@ -63,24 +63,24 @@ func (h *handler) readOrder(v *visit) (order, error) {
 }
 
 func (o order) checked() (order, error) {
-	if _, ok := deeds[o.Action]; !ok {
+	if _, ok := actionTexts[o.Action]; !ok {
 		return order{}, &pageError{http.StatusBadRequest, "No such action", "Actions are run, retry, requeue and cancel."}
 	}
 	return o, o.Selection.Check()
 }
 
-// deed is an action in words.
-type deed struct {
+// actionText describes an action.
+type actionText struct {
 	Verb     string // Retry
 	Means    string // what it does
 	Are      string // what the tasks are afterwards
-	Passed   string // why others were passed over
+	Passed   string // why others were skipped
 	Danger   bool
 	suits    func(*queue.Row) bool
 	dispatch bool
 }
 
-var deeds = map[queue.Action]deed{
+var actionTexts = map[queue.Action]actionText{
 	queue.ActionRun: {
 		Verb: "Run now", Are: "dispatched and may run now", Passed: "were not READY, or had been made due already", dispatch: true,
 		Means: "READY tasks become due now, whatever time they were to wait for, and are dispatched again. Nothing runs inside this page.",
@@ -98,7 +98,7 @@ var deeds = map[queue.Action]deed{
 	},
 	queue.ActionCancel: {
 		Verb: "Cancel", Are: "CANCELLED", Passed: "had ended already", Danger: true,
-		Means: "READY and RUNNING tasks become CANCELLED, for good: retry does not reopen them. A function that is running is told to stop, and what it returns is not kept.",
+		Means: "READY and RUNNING tasks become CANCELLED, for good: retry does not reopen them. The context of a running function is cancelled, and its result is not stored.",
 		suits: func(row *queue.Row) bool { return !row.Status.Final() },
 	},
 }
@@ -106,14 +106,14 @@ var deeds = map[queue.Action]deed{
 // confirmPage asks before many tasks are changed.
 type confirmPage struct {
 	layout
-	Order  order
-	Deed   deed
-	Count  int
-	Many   bool // there are at least Count
-	Sample []rowLine
-	Button string
-	Hidden []field
-	Back   string
+	Order      order
+	ActionText actionText
+	Count      int
+	Many       bool // there are at least Count
+	Sample     []rowLine
+	Button     string
+	Hidden     []field
+	Back       string
 }
 
 // confirm counts what an action would change, and shows some of it. It changes
@@ -134,20 +134,20 @@ func (h *handler) confirm(v *visit) error {
 	if err != nil {
 		return err
 	}
-	page := confirmPage{layout: h.layout(v, "Confirm", "/tasks"), Order: o, Deed: deeds[o.Action], Count: n, Many: n >= countMost, Back: h.back(v)}
+	page := confirmPage{layout: h.layout(v, "Confirm", "/tasks"), Order: o, ActionText: actionTexts[o.Action], Count: n, Many: n >= countMost, Back: h.back(v)}
 	if n > 0 {
 		listed, err := h.operator.List(ctx, queue.ListRequest{Selection: o.Selection, Limit: sampleRows})
 		if err != nil {
 			return err
 		}
-		fitting := slices.DeleteFunc(listed.Rows, func(row *queue.Row) bool { return !page.Deed.suits(row) })
+		fitting := slices.DeleteFunc(listed.Rows, func(row *queue.Row) bool { return !page.ActionText.suits(row) })
 		page.Sample = h.rowLines(fitting[:min(sampleShown, len(fitting))], v.now)
 	}
 	tasks := count(n, "task")
 	if page.Many { // then all that match are changed, and the button must not say less
 		tasks += " or more"
 	}
-	page.Button = page.Deed.Verb + " " + tasks
+	page.Button = page.ActionText.Verb + " " + tasks
 	if o.Action == queue.ActionRun {
 		page.Button = "Run " + tasks + " now"
 	}
@@ -155,7 +155,7 @@ func (h *handler) confirm(v *visit) error {
 	return h.render(v, http.StatusOK, "confirm", page)
 }
 
-// fields are values as hidden fields of a form.
+// fields returns values as hidden fields of a form.
 func fields(values url.Values) (list []field) {
 	for name, all := range values {
 		for _, value := range all {

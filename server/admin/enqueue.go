@@ -135,7 +135,7 @@ func (h *handler) enqueue(v *visit) error {
 
 // enqueued notes who did it, and shows the task.
 func (h *handler) enqueued(v *visit, handle *queue.Handle) error {
-	h.board.forget()
+	h.stats.forget()
 	said := notice{Text: "Enqueued. The task is stored, and its ticket is on its way.", Good: true}
 	switch {
 	case handle.Existed:

@@ -46,8 +46,8 @@ func newGuesses() *guesses {
 	return &guesses{all: rate.NewLimiter(allGuesses, allBurst), by: make(map[netip.Prefix]*rate.Limiter)}
 }
 
-// judge decides on a token from an address. The error is a *wrongToken.
-func (g *guesses) judge(from netip.Addr, right bool) error {
+// check accepts or refuses a token that came from an address. The error is a *wrongToken.
+func (g *guesses) check(from netip.Addr, right bool) error {
 	own := g.limiter(from)
 	if own != nil && own.Tokens() < 1 {
 		wait := time.Duration(math.Ceil((1-own.Tokens())*guessEvery.Seconds())) * time.Second

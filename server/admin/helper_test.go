@@ -64,7 +64,7 @@ var night = sync.OnceValues(func() ([]byte, error) {
 	}
 	defer func() { _ = os.RemoveAll(folder) }()
 	path := filepath.Join(folder, "night.db")
-	store, err := sqlitestore.Open(context.Background(), sqlitestore.Config{URL: "sqlite:"+path, Migrate: true})
+	store, err := sqlitestore.Open(context.Background(), sqlitestore.Config{URL: "sqlite:" + path, Migrate: true})
 	if err != nil {
 		return nil, err
 	}
@@ -81,7 +81,7 @@ var night = sync.OnceValues(func() ([]byte, error) {
 
 func openSite(t testing.TB, path string, change func(*admin.Config, *queue.Config)) *site {
 	t.Helper()
-	store, err := sqlitestore.Open(t.Context(), sqlitestore.Config{URL: "sqlite:"+path, Migrate: true})
+	store, err := sqlitestore.Open(t.Context(), sqlitestore.Config{URL: "sqlite:" + path, Migrate: true})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -45,13 +45,13 @@ type failing struct {
 const lately = 24 * time.Hour
 
 func (h *handler) overview(v *visit) error {
-	board, err := h.board.look(v.r.Context(), v.now)
+	stats, err := h.stats.look(v.r.Context(), v.now)
 	if err != nil {
 		return err
 	}
-	page := overviewPage{layout: h.layout(v, "Overview", "/"), Totals: sum(board)}
-	page.Every, page.Again = 10, board.Partial
-	for _, group := range board.Failures {
+	page := overviewPage{layout: h.layout(v, "Overview", "/"), Totals: sum(stats)}
+	page.Every, page.Again = 10, stats.Partial
+	for _, group := range stats.Failures {
 		f := h.failing(group)
 		if v.now.Sub(group.Last) < lately {
 			page.Failing = append(page.Failing, f)
@@ -59,18 +59,18 @@ func (h *handler) overview(v *visit) error {
 			page.Older = append(page.Older, f)
 		}
 	}
-	page.Warnings = h.warnings(board, page.Totals, v.now)
-	if board.Counted {
-		page.Charts = newCharts(board.History, v.now)
+	page.Warnings = h.warnings(stats, page.Totals, v.now)
+	if stats.Counted {
+		page.Charts = newCharts(stats.History, v.now)
 	}
-	page.Queues, page.Backends = h.queueLines(board.Queues, board.QueuesAt), manyBackends(board.Queues)
+	page.Queues, page.Backends = h.queueLines(stats.Queues, stats.QueuesAt), manyBackends(stats.Queues)
 	page.say()
 	return h.render(v, http.StatusOK, "overview", page)
 }
 
 // sum adds up what is known of the queues.
-func sum(board boardView) (t totals) {
-	for _, q := range board.Queues {
+func sum(stats statsView) (t totals) {
+	for _, q := range stats.Queues {
 		t.Pending += q.Pending
 		t.Delayed += q.Delayed
 		t.Running += q.Running
@@ -81,10 +81,10 @@ func sum(board boardView) (t totals) {
 			t.OldestSince = q.OldestSince
 		}
 	}
-	for _, group := range board.Failures {
+	for _, group := range stats.Failures {
 		t.FailedNow += group.Count
 	}
-	t.FailedMany = t.FailedNow >= queue.FailuresWindow || len(board.Failures) == boardGroups
+	t.FailedMany = t.FailedNow >= queue.FailuresWindow || len(stats.Failures) == statsGroups
 	return t
 }
 

@@ -24,13 +24,13 @@ type queuesPage struct {
 }
 
 func (h *handler) queues(v *visit) error {
-	board, err := h.board.look(v.r.Context(), v.now)
+	stats, err := h.stats.look(v.r.Context(), v.now)
 	if err != nil {
 		return err
 	}
-	page := queuesPage{layout: h.layout(v, "Queues", "/queues"), Queues: h.queueLines(board.Queues, board.QueuesAt)}
+	page := queuesPage{layout: h.layout(v, "Queues", "/queues"), Queues: h.queueLines(stats.Queues, stats.QueuesAt)}
 	page.Every = 10
-	page.Backends = manyBackends(board.Queues)
+	page.Backends = manyBackends(stats.Queues)
 	return h.render(v, http.StatusOK, "queues", page)
 }
 

@@ -117,7 +117,7 @@ func (h *handler) furnish(page *tasksPage) {
 	for _, info := range h.Client.Registry().Tasks() {
 		page.Tasks = append(page.Tasks, info.Name)
 	}
-	queues := h.board.known(page.now)
+	queues := h.stats.known(page.now)
 	counts := map[queue.View]int{}
 	for _, q := range queues {
 		page.Queues = append(page.Queues, q.Queue)

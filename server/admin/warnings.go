@@ -24,7 +24,7 @@ const unserved = 5 * time.Minute
 
 // warnings is what is wrong with the board, the worst first. What is late is so
 // at the time at which that was read: what is old by now is no fault of theirs.
-func (h *handler) warnings(b boardView, t totals, now time.Time) (list []warning) {
+func (h *handler) warnings(b statsView, t totals, now time.Time) (list []warning) {
 	if b.SchemaErr != nil {
 		list = append(list, warning{Title: "The database schema is behind", Why: b.SchemaErr.Error()})
 	}
@@ -79,7 +79,7 @@ func (h *handler) expiredWarning(running []*queue.Row, now time.Time) (warning, 
 		return warning{}, false
 	}
 	some := count(expired, "task")
-	if expired == boardRows {
+	if expired == statsRows {
 		some += " or more"
 	}
 	return warning{
@@ -94,7 +94,7 @@ func (h *handler) expiredWarning(running []*queue.Row, now time.Time) (warning, 
 
 // unknownWarnings tell of rows that cannot be run, since their names are not
 // registered: those among the rows that the board has looked at.
-func (h *handler) unknownWarnings(b boardView) (list []warning) {
+func (h *handler) unknownWarnings(b statsView) (list []warning) {
 	found := make(map[string]int)
 	for _, row := range slices.Concat(b.Stranded, b.Running) {
 		if !h.registered(row.Task) {

@@ -45,7 +45,7 @@ func run(ctx context.Context, listen string, rows int) error {
 	}
 	defer func() { _ = os.RemoveAll(folder) }() // it is the system's to clean up too
 	path := filepath.Join(folder, "demo.db")
-	store, err := sqlitestore.Open(ctx, sqlitestore.Config{URL: "sqlite:"+path, Migrate: true})
+	store, err := sqlitestore.Open(ctx, sqlitestore.Config{URL: "sqlite:" + path, Migrate: true})
 	if err != nil {
 		return err
 	}

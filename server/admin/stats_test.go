@@ -12,8 +12,8 @@ import (
 	"github.com/claimcheck-go/claimcheck/queue"
 )
 
-// fakeBoard is a board on which everything has to be looked at.
-type fakeBoard struct {
+// fakeStats is an operator whose statistics all have something to report.
+type fakeStats struct {
 	queue.Operator
 	now   time.Time
 	swept time.Time
@@ -21,22 +21,22 @@ type fakeBoard struct {
 	spent int                  // statements
 }
 
-func (b *fakeBoard) ask(what string, statements int) {
+func (b *fakeStats) ask(what string, statements int) {
 	b.asked[what] = b.now
 	b.spent += statements
 }
 
-func (b *fakeBoard) Queues(context.Context) ([]queue.QueueStats, error) {
+func (b *fakeStats) Queues(context.Context) ([]queue.QueueStats, error) {
 	b.ask("queues", 1)
 	return []queue.QueueStats{{Queue: "default", Backend: "default", Pending: 9, Delayed: 2, Running: 3, Stranded: 4, Succeeded: 1, OldestSince: b.now}}, nil
 }
 
-func (b *fakeBoard) Failures(context.Context, time.Time, int) ([]queue.FailureGroup, error) {
+func (b *fakeStats) Failures(context.Context, time.Time, int) ([]queue.FailureGroup, error) {
 	b.ask("failures", 1)
 	return nil, nil
 }
 
-func (b *fakeBoard) List(_ context.Context, r queue.ListRequest) (queue.ListPage, error) {
+func (b *fakeStats) List(_ context.Context, r queue.ListRequest) (queue.ListPage, error) {
 	statements := 1
 	if r.Stranded {
 		statements = 2
@@ -45,22 +45,22 @@ func (b *fakeBoard) List(_ context.Context, r queue.ListRequest) (queue.ListPage
 	return queue.ListPage{Rows: []*queue.Row{{Task: "a", Status: queue.StatusReady, LeaseExpiresAt: b.now.Add(time.Minute)}}}, nil
 }
 
-func (b *fakeBoard) Touched(context.Context) (map[string]time.Time, error) {
+func (b *fakeStats) Touched(context.Context) (map[string]time.Time, error) {
 	b.ask("marks", 1)
 	return map[string]time.Time{queue.TouchSwept: b.swept}, nil
 }
 
-func (b *fakeBoard) History(context.Context, time.Time) ([]queue.HourStats, error) {
+func (b *fakeStats) History(context.Context, time.Time) ([]queue.HourStats, error) {
 	b.ask("history", 1)
 	return nil, nil
 }
 
-// newFakeBoard is a handler with a board that is swept, and has a schema that is
+// newFakeStats is a handler that expects sweeps, and whose schema is
 // behind.
-func newFakeBoard(now time.Time) (*handler, *fakeBoard) {
-	b := &fakeBoard{now: now, asked: make(map[string]time.Time)}
+func newFakeStats(now time.Time) (*handler, *fakeStats) {
+	b := &fakeStats{now: now, asked: make(map[string]time.Time)}
 	h := &handler{Config: Config{SweepEvery: 30 * time.Second}, names: map[string]string{"a": "a"}}
-	h.board = &boardCache{board: b, sweeps: true, from: make(map[queue.View]string), schema: func(context.Context) error {
+	h.stats = &statsCache{operator: b, sweeps: true, from: make(map[queue.View]string), schema: func(context.Context) error {
 		b.ask("schema", 1)
 		return errors.New("schema 3, want 4")
 	}}
@@ -69,14 +69,14 @@ func newFakeBoard(now time.Time) (*handler, *fakeBoard) {
 
 var allParts = []string{"delayed", "failures", "history", "marks", "pending", "queues", "running", "schema"}
 
-// Reloads every 6 s, which is longer than figures are good for: all parts are
+// Requests every 6 s, which is longer than counts stay fresh: all parts are
 // there after three, and none is left to grow old.
 func TestPartsAreRenewedInTurn(t *testing.T) {
 	now := time.Now()
-	h, b := newFakeBoard(now)
+	h, b := newFakeStats(now)
 	for i := range 200 {
 		b.now, b.swept, b.spent = now, now.Add(-20*time.Second), 0
-		view, err := h.board.look(t.Context(), now)
+		view, err := h.stats.look(t.Context(), now)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -111,15 +111,15 @@ func TestPartsAreRenewedInTurn(t *testing.T) {
 // What was read long ago is no fault of now; what is wrong then is seen soon.
 func TestOldPartsRaiseNoAlarm(t *testing.T) {
 	now := time.Now()
-	h, b := newFakeBoard(now)
+	h, b := newFakeStats(now)
 	b.swept = now.Add(-10 * time.Second)
 	for range 3 {
-		if _, err := h.board.look(t.Context(), now); err != nil {
+		if _, err := h.stats.look(t.Context(), now); err != nil {
 			t.Fatal(err)
 		}
 	}
 	titles := func() (said string) {
-		view, err := h.board.look(t.Context(), now)
+		view, err := h.stats.look(t.Context(), now)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -148,8 +148,8 @@ func TestOldPartsRaiseNoAlarm(t *testing.T) {
 // Warnings are told as of when each part was read.
 func TestWarningsAreOfTheTimeOfReading(t *testing.T) {
 	then := time.Now()
-	h, _ := newFakeBoard(then)
-	view := boardView{
+	h, _ := newFakeStats(then)
+	view := statsView{
 		Marks: map[string]time.Time{queue.TouchSwept: then.Add(-20 * time.Second)}, MarksAt: then,
 		Running: []*queue.Row{{Task: "a", LeaseExpiresAt: then.Add(time.Minute)}}, RunningAt: then,
 		Queues: []queue.QueueStats{{Queue: "q", Pending: 1, OldestSince: then.Add(-time.Minute)}}, QueuesAt: then,
@@ -166,16 +166,16 @@ func TestWarningsAreOfTheTimeOfReading(t *testing.T) {
 // After an action its effect is looked at first.
 func TestWhatWasChangedComesFirst(t *testing.T) {
 	now := time.Now()
-	h, b := newFakeBoard(now)
+	h, b := newFakeStats(now)
 	for range 3 {
-		if _, err := h.board.look(t.Context(), now); err != nil {
+		if _, err := h.stats.look(t.Context(), now); err != nil {
 			t.Fatal(err)
 		}
 	}
 	now = now.Add(time.Second)
 	b.now = now
-	h.board.forget()
-	if _, err := h.board.look(t.Context(), now); err != nil {
+	h.stats.forget()
+	if _, err := h.stats.look(t.Context(), now); err != nil {
 		t.Fatal(err)
 	}
 	if !b.asked["queues"].Equal(now) || !b.asked["failures"].Equal(now) {
@@ -187,7 +187,7 @@ func TestWhatWasChangedComesFirst(t *testing.T) {
 func TestNumbersOfNotices(t *testing.T) {
 	so := progress{Expected: 60_000, Done: 21_800, Undispatched: 1_200, Beyond: 5_000}
 	want := "21,800 tasks are READY again, 1,200 of them could not be dispatched (the sweeper will), 38,200 skipped: they were not FAILED any more. " +
-		"5,000 more matched by then: they were not confirmed, and are left as they were."
+		"5,000 more matched by then: they were not confirmed and are unchanged."
 	if got := so.notice(order{Action: queue.ActionRetry}).Text; got != want {
 		t.Errorf("got  %q\nwant %q", got, want)
 	}
