@@ -18,7 +18,7 @@ func (p *program) makeHandlers(app *App, auth httpapi.Authenticator, access admi
 	cfg := httpapi.Config{
 		Client: app.client, Executor: app.executor, Auth: auth, RouteAuth: p.routeAuth(auth), Logger: app.log,
 		RequestTimeout: p.config.RequestTimeout(),
-		ExecutePath:    p.config.ExecutePath(), MaxBody: int64(p.config.Settings.TasksMaxBody),
+		ExecutePath:    p.config.ExecutePath(), MaxBody: p.config.Settings.TasksMaxBody,
 	}
 	if p.config.Detector().Platform() == detect.AppEngine {
 		cfg.BusyStatus = http.StatusServiceUnavailable

@@ -22,7 +22,7 @@ func (c *helpCmd) Run(ctx *kong.Context) error {
 		}
 		args = []string{c.Command, "--help"}
 	}
-	_, _ = ctx.Kong.Parse(args) // prints the help, and goes on to miss arguments
+	_, _ = ctx.Parse(args) // prints the help; the error is that arguments are missing
 	return nil
 }
 

@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"time"
 
 	"github.com/claimcheck-go/claimcheck/queue"
 	"github.com/claimcheck-go/claimcheck/server/httpapi"
@@ -65,7 +64,7 @@ func (c *sweepCmd) Run(ctx context.Context, p *program) error {
 // sweepAlong sweeps every TASKS_SWEEP_INTERVAL until ctx ends or stop is called.
 // stop waits for the current sweep.
 func (p *program) sweepAlong(ctx context.Context, client *queue.Client) (stop func()) {
-	interval := time.Duration(p.config.Settings.TasksSweepInterval)
+	interval := p.config.Settings.TasksSweepInterval
 	if interval == 0 {
 		return func() {}
 	}

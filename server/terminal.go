@@ -41,7 +41,13 @@ func (t *table) head(names ...string) {
 	t.rows = append(t.rows, row)
 }
 
-func (t *table) row(cells ...cell) { t.rows = append(t.rows, cells) }
+// row adds a row, without the empty cells at its end.
+func (t *table) row(cells ...cell) {
+	for len(cells) > 1 && cells[len(cells)-1].text == "" {
+		cells = cells[:len(cells)-1]
+	}
+	t.rows = append(t.rows, cells)
+}
 
 // plain is a cell without a colour of its own. What tasks wrote cannot control the
 // terminal.

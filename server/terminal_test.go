@@ -80,7 +80,7 @@ func TestTablesAlignWideAndColouredText(t *testing.T) {
 	table := &table{colours: true}
 	table.head("A", "B")
 	table.row(statusCell("FAILED"), plain("x"))
-	table.row(plain("日本"), plain("y\x1b[2J"))
+	table.row(plain("日本"), plain("y\x1b[2J"), plain(""))
 	var out bytes.Buffer
 	if err := table.print(&out); err != nil {
 		t.Fatal(err)

@@ -80,7 +80,7 @@ func (c *workCmd) Run(ctx context.Context, p *program) error {
 	progress := p.progress("tasks run")
 	worked, err := executor.Work(ctx, queue.WorkConfig{
 		From: queue.From{Queues: config.NonEmpty(c.Queue), Backend: c.Backend}, MaxTasks: c.MaxTasks,
-		Continuous: c.Continuous, Interval: time.Duration(c.Interval), OnRun: func(*queue.Run) { progress.add(1) },
+		Continuous: c.Continuous, Interval: c.Interval, OnRun: func(*queue.Run) { progress.add(1) },
 	})
 	progress.end()
 	if err := stopped(); err != nil {
