@@ -101,8 +101,8 @@ func (c *cancelConn) QueryContext(ctx context.Context, query string, args []driv
 	return rows, err
 }
 
-// ended looks whether a statement was abandoned: then the driver has closed the
-// connection, so that its ID is no other statement's.
+// ended cancels a statement that was abandoned: then the driver has closed the
+// connection, so that no other statement has its ID.
 func (c *cancelConn) ended(ctx context.Context, err error) {
 	if err != nil && ctx.Err() != nil && !c.IsValid() {
 		c.connector.kill(c.id)

@@ -99,7 +99,7 @@ func tooLarge(err error) bool {
 		errors.As(err, &failure) && failure.Number == 1105 && strings.Contains(failure.Message, "max_allowed_packet")
 }
 
-// explain says in one line what is wrong with the server, and what to check.
+// explain returns in one line what is wrong with the server, and what to check.
 func (m *server) explain(err error) string {
 	var failure *mysql.MySQLError
 	var dns *net.DNSError

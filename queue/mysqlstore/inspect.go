@@ -37,7 +37,7 @@ func inspect(ctx context.Context, conn sqlstore.Conn, f *dbfacts.Facts) error {
 	if err != nil && err != sql.ErrNoRows {
 		return err
 	}
-	_, _ = fmt.Sscan(connected, &f.Connections) // only told, not judged
+	_, _ = fmt.Sscan(connected, &f.Connections) // shown and not checked
 	f.Durability = []dbfacts.Setting{flushed(flush)}
 	if binlog == "1" {
 		f.Durability = append(f.Durability, synced(syncBinlog))

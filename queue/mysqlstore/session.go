@@ -15,8 +15,8 @@ func session(c *mysql.Config) {
 	c.ClientFoundRows = true   // an UPDATE that changes nothing has found its row all the same
 	c.InterpolateParams = true // one round trip for a statement, not two
 	c.ParseTime = true         // goose's times
-	c.MaxAllowedPacket = 0     // ask the server, so that a task that is too large is told so
-	c.RejectReadOnly = false   // broken sees to it, and keeps the reason
+	c.MaxAllowedPacket = 0     // ask the server, so that a task that is too large gets an error
+	c.RejectReadOnly = false   // Broken handles it, and keeps the reason
 	c.Logger = &mysql.NopLogger{}
 	_ = c.Apply(mysql.Charset("utf8mb4", "utf8mb4_bin")) // it cannot fail
 	c.Params = map[string]string{

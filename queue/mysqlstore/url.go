@@ -74,7 +74,7 @@ func parseURL(rawURL string, dialed bool) (*mysql.Config, error) {
 
 func badURL(text string) error { return &queue.ConfigError{Field: "URL", Text: text} }
 
-// parameters reads what stands after the question mark.
+// parameters reads the query of the URL.
 func parameters(config *mysql.Config, query url.Values) error {
 	for name, values := range query {
 		if len(values) > 1 {

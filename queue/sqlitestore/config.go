@@ -15,7 +15,7 @@ import (
 // Config says which database to open, and how. Only URL is required.
 type Config struct {
 	// URL is sqlite:PATH for a file, which is created if need be, or
-	// sqlite::memory: for a database that lives and dies with the Store.
+	// sqlite::memory: for a database that exists as long as the Store.
 	URL string
 	// Pool is used in place of URL: see [New].
 	Pool *sql.DB

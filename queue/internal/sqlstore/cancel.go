@@ -39,8 +39,8 @@ func (s *Store) Cancel(ctx context.Context, id uuid.UUID) (row *queue.Row, cance
 	return row, cancelled, err
 }
 
-// cancel ends a live row. The claim ID goes, so that the function that may be
-// running does not take this end for its own.
+// cancel ends a live row. It clears the claim ID, so that a running function does not
+// take this end for its own.
 func cancel(row *queue.Row, now time.Time) {
 	row.Status = queue.StatusCancelled
 	row.FinishedAt = now

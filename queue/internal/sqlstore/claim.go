@@ -73,7 +73,7 @@ func (s *Store) ClaimNext(ctx context.Context, req queue.ClaimNextRequest) ([]*q
 		if err != nil {
 			return err
 		}
-		rows = req.Claimable(rows) // the others are unlocked as they were
+		rows = req.Claimable(rows) // the others stay as they were
 		for _, row := range rows {
 			claim(row, now, queue.PullClaimID(req.Fence, row.ID), req.Worker, req.Lease)
 		}
@@ -95,7 +95,7 @@ func (d *Dialect) claimed() string {
 // Claimed returns the claims that hold under a fence.
 func (s *Store) Claimed(ctx context.Context, fence uuid.UUID) (claims []queue.Claim, err error) {
 	first, last := queue.PullClaimIDs(fence)
-	err = s.read(ctx, "look for claimed tasks", func(conn querier) error {
+	err = s.read(ctx, "find claimed tasks", func(conn querier) error {
 		claims = nil
 		return each(ctx, conn, func(scan func(...any) error) error {
 			var claim queue.Claim
@@ -149,14 +149,14 @@ func (d *Dialect) claimable(req queue.ClaimNextRequest) (string, []any) {
 	return query + ` ORDER BY ` + d.freeOrder + ` LIMIT ?`, append(args, req.Limit)
 }
 
-// claim hands row to a worker: a new claim, and with it a new fence.
+// claim gives row to a worker under a new claim, which is its fence.
 func claim(row *queue.Row, now time.Time, claimID uuid.UUID, worker string, lease time.Duration) {
 	if row.Status == queue.StatusFailed { // an operator retries it
 		row.Interruptions = 0
 	}
 	row.Status = queue.StatusRunning
 	row.Attempts++
-	row.MaxAttempts = max(row.MaxAttempts, row.Attempts) // less only for a FAILED row that is tried again
+	row.MaxAttempts = max(row.MaxAttempts, row.Attempts) // lower only for a FAILED row that is retried
 	row.ClaimID = claimID
 	row.LeaseExpiresAt = now.Add(lease).Truncate(time.Microsecond)
 	row.WorkerIDs = append(row.WorkerIDs, worker)

@@ -23,15 +23,15 @@ type Dialect struct {
 	// clock is the database's time in microseconds. Empty: this process is the
 	// database, its time a parameter.
 	clock string
-	// stamp is clock in an INSERT or UPDATE, which then tells the value as its
-	// insert ID: see mysqlfast.go. Empty: there is no such thing.
+	// stamp is clock in an INSERT or UPDATE, which then returns the value as its
+	// insert ID: see mysqlfast.go. Empty: the database has no such function.
 	stamp string
 	// onDuplicate follows an INSERT, which then does nothing if the ID exists.
 	// Empty: it fails, and backend.duplicate knows the error.
 	onDuplicate string
-	// mark notes under a name that something happened now. Empty: that takes a
-	// transaction, which costs nothing where this process is the database.
-	mark string
+	// touch records the current time under a name. Empty: that takes a transaction,
+	// which costs nothing where this process is the database.
+	touch string
 	// batch is how many rows one INSERT may store.
 	batch int
 
@@ -49,8 +49,8 @@ type Dialect struct {
 	dispatchDue string
 	// byID follows the table's name in a change of rows by their IDs.
 	byID string
-	// useIndex follows the table's name where a choice of the database's own
-	// would lock or walk over rows that are not asked for.
+	// useIndex follows the table's name where the database's own choice of an index
+	// would lock or read rows that are not requested.
 	useIndex func(name string) string
 }
 
@@ -84,7 +84,7 @@ var MySQL = &Dialect{
 	lockRows:    " FOR UPDATE SKIP LOCKED",
 	clock:       MySQLClock,
 	stamp:       "LAST_INSERT_ID(" + MySQLClock + ")",
-	mark:        "INSERT INTO claimcheck_marks (name, at) VALUES (?, " + MySQLClock + ") ON DUPLICATE KEY UPDATE at = VALUES(at)",
+	touch:       "INSERT INTO claimcheck_marks (name, at) VALUES (?, " + MySQLClock + ") ON DUPLICATE KEY UPDATE at = VALUES(at)",
 	batch:       100,
 	free:        "claim_order IS NOT NULL",
 	freeOrder:   "claim_order, enqueued_at, id",

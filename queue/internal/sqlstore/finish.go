@@ -14,9 +14,9 @@ import (
 	"github.com/claimcheck-go/claimcheck/queue/internal/storekit"
 )
 
-// underClaim lets change end the claim, if it still holds. Otherwise done says
-// whether the row shows that this very call took effect before; if not, the
-// answer is queue.ErrLeaseLost. It returns the row as it is afterwards.
+// underClaim applies change, which ends the claim, if it still holds. Otherwise done
+// reports whether the row shows that this very call took effect before; if not, the
+// error is queue.ErrLeaseLost. It returns the row as it is afterwards.
 func underClaim(ctx context.Context, tx querier, claim queue.Claim, change func(*queue.Row, time.Time), done func(queue.Status) bool) (*queue.Row, error) {
 	row, now, err := loadNow(ctx, tx, claim.ID)
 	switch {
@@ -58,8 +58,8 @@ func (s *Store) Finish(ctx context.Context, claim queue.Claim, f queue.Finish) (
 		if s.dialect.stamp == "" {
 			return s.urgently(ctx, "finish task", end)
 		}
-		_, err := s.alone(ctx, "finish task", true, func(conn querier) (done bool, err error) {
-			at, done, err = finishAlone(ctx, conn, claim, f)
+		_, err := s.fast(ctx, "finish task", true, func(conn querier) (done bool, err error) {
+			at, done, err = finishFast(ctx, conn, claim, f)
 			return done, err
 		}, end)
 		return err
@@ -72,7 +72,7 @@ func (s *Store) Finish(ctx context.Context, claim queue.Claim, f queue.Finish) (
 
 // finishIn is Finish within a transaction. A row that ended in another status
 // than this call stores was ended by another call under the same claim, such as
-// a CompleteTx that its worker took for undone: that one stands.
+// a CompleteTx that its worker took for rolled back: its result is kept.
 func finishIn(ctx context.Context, tx querier, claim queue.Claim, f queue.Finish) (time.Time, error) {
 	row, err := underClaim(ctx, tx, claim, func(row *queue.Row, now time.Time) { finish(row, now, f) },
 		func(status queue.Status) bool { return status == f.Status })
@@ -109,7 +109,7 @@ func (s *Store) Retry(ctx context.Context, claim queue.Claim, r queue.Retry) err
 		if r.Refund {
 			refund(row)
 		}
-		row.DispatchDueAt = parkedUntil(row, now)
+		row.DispatchDueAt = deferredUntil(row, now)
 		if r.WillDispatch {
 			row.DispatchDueAt = later(now.Add(queue.LongestBackoff), row.RunAfter).Add(queue.DispatchGrace)
 		}
@@ -124,8 +124,8 @@ func (s *Store) Release(ctx context.Context, claim queue.Claim) error {
 		}
 		row.Interruptions++
 		if row.Attempts >= row.MaxAttempts {
-			// Nothing is left to give back: the lease ends here, and whoever
-			// finds it fails the row.
+			// No attempt is left to give back: the lease ends here, and the next
+			// promotion or claim fails the row.
 			row.LeaseExpiresAt = now
 			return
 		}
@@ -137,7 +137,7 @@ func (s *Store) Release(ctx context.Context, claim queue.Claim) error {
 
 // Unclaim gives back claims whose functions never began. Rows that another
 // transaction has locked are retried; the error of those that stay so is
-// queue.ErrLocked, and the others are given back all the same.
+// queue.ErrLocked; the others are given back nevertheless.
 func (s *Store) Unclaim(ctx context.Context, claims ...queue.Claim) error {
 	left := claims
 	return storekit.RetryLocked(ctx, storekit.FinishPatience, func() error {
@@ -172,7 +172,7 @@ func setUnclaimed(n int) string {
 }
 
 // unclaim gives back claims that fit into one statement, and returns those that
-// hold still because their rows are locked.
+// still hold because their rows are locked.
 func unclaim(ctx context.Context, tx querier, now time.Time, claims []queue.Claim) (locked []queue.Claim, err error) {
 	ids := make([]any, 0, 2*len(claims))
 	fences := make([]any, 0, len(claims))
@@ -242,7 +242,7 @@ func (s *Store) NoteErrors(ctx context.Context, claim queue.Claim, history []que
 
 func isReady(status queue.Status) bool { return status == queue.StatusReady }
 
-// refund makes the last attempt one that has not been.
+// refund removes the last attempt.
 func refund(row *queue.Row) {
 	row.Attempts--
 	row.WorkerIDs = row.WorkerIDs[:max(0, len(row.WorkerIDs)-1)]

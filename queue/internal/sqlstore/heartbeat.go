@@ -10,9 +10,8 @@ import (
 )
 
 // Heartbeat makes the leases of the given claims end lease from now, and
-// returns those that it renewed and those that are lost. It waits for no row
-// that is locked: one that a task keeps so in its CompleteTx must not hold up
-// the others.
+// returns those that it renewed and those that are lost. It skips rows that are
+// locked: a task that holds its own row in CompleteTx must not delay the others.
 func (s *Store) Heartbeat(ctx context.Context, lease time.Duration, claims ...queue.Claim) (renewed, lost []queue.Claim, err error) {
 	err = s.urgently(ctx, "heartbeat", atNow(func(ctx context.Context, tx querier, now time.Time) error {
 		renewed, lost = nil, nil
@@ -71,8 +70,7 @@ func (d *Dialect) holdingQuery(n int) string {
 		WHERE id IN (` + marks(n) + `) AND status = 'RUNNING' AND claim_id IN (` + marks(n) + `)`
 }
 
-// holding returns which of the claims hold and have a row that can be locked as
-// asked.
+// holding returns which of the claims hold and have a row that lock can lock.
 func holding(ctx context.Context, tx querier, claims []queue.Claim, lock string) (map[queue.Claim]bool, error) {
 	var ids, fences []any
 	for _, claim := range claims {

@@ -15,8 +15,8 @@ func (s *Store) Insert(ctx context.Context, rows ...*queue.NewRow) error {
 	}
 	var stored []inserted
 	var err error
-	if s.insertsAlone(rows) {
-		stored, err = s.insertAlone(ctx, rows)
+	if s.insertsFast(rows) {
+		stored, err = s.insertFast(ctx, rows)
 	} else {
 		err = s.write(ctx, "insert tasks", func(ctx context.Context, tx querier, now time.Time) (err error) {
 			stored, err = insert(ctx, tx, now, rows)
@@ -26,12 +26,12 @@ func (s *Store) Insert(ctx context.Context, rows ...*queue.NewRow) error {
 	if err != nil {
 		return err
 	}
-	keep(rows, stored)
+	copyBack(rows, stored)
 	return nil
 }
 
-// keep tells the caller what was stored.
-func keep(rows []*queue.NewRow, stored []inserted) {
+// copyBack copies what was stored into the caller's rows.
+func copyBack(rows []*queue.NewRow, stored []inserted) {
 	for i, row := range rows {
 		*row.Row, row.Existed = *stored[i].row, stored[i].existed
 	}
@@ -74,8 +74,8 @@ func batchLength(rows []*queue.NewRow, limit int) int {
 	return n
 }
 
-// insertBatch stores rows in one statement; if some of them exist, it looks at
-// each.
+// insertBatch stores rows in one statement, or, if some of them exist, each in its
+// own.
 func insertBatch(ctx context.Context, tx querier, now time.Time, rows []*queue.NewRow, result []inserted) error {
 	if len(rows) > 1 {
 		if isNew, err := insertRows(ctx, tx, now, result); err != nil || isNew {
@@ -90,11 +90,10 @@ func insertBatch(ctx context.Context, tx querier, now time.Time, rows []*queue.N
 		if isNew {
 			continue
 		}
-		// Not load: a row that is not to be changed is not locked either.
+		// Not load: a row that is not changed is not locked either.
 		old, err := loadBy(ctx, tx, loadQuery, row.ID)
 		if err == queue.ErrNotFound {
-			// A caller's transaction sees what was there when it began, unless
-			// it locks.
+			// A caller's transaction reads its snapshot, unless it locks.
 			old, err = load(ctx, tx, row.ID)
 		}
 		if err != nil {
@@ -116,7 +115,7 @@ func newRow(request *queue.NewRow, now time.Time) *queue.Row {
 		Args: request.Args, Timeout: (request.Timeout + time.Millisecond - 1).Truncate(time.Millisecond), MaxAttempts: request.MaxAttempts,
 		EnqueuedAt: now, RunAfter: hardTime(now, request.RunAfter, request.Delay), TraceContext: request.TraceContext,
 	}
-	row.DispatchDueAt = parkedUntil(row, now)
+	row.DispatchDueAt = deferredUntil(row, now)
 	if request.WillDispatch {
 		row.DispatchDueAt = later(now, row.RunAfter).Add(queue.DispatchGrace)
 	}
@@ -132,8 +131,8 @@ func hardTime(now, absolute time.Time, in time.Duration) time.Time {
 	return absolute.UTC().Truncate(time.Microsecond)
 }
 
-// parkedUntil is when the sweeper dispatches a row that nobody else does.
-func parkedUntil(row *queue.Row, now time.Time) time.Time {
+// deferredUntil is when the sweeper dispatches a row that its caller does not.
+func deferredUntil(row *queue.Row, now time.Time) time.Time {
 	return later(now, row.RunAfter.Add(-queue.ArmWithin))
 }
 

@@ -15,14 +15,14 @@ import (
 // lightColumns are columns without what may be long.
 var lightColumns = strings.NewReplacer(" errors,", " NULL AS errors,").Replace(historyColumns)
 
-// view is how a queue.View is found: its rows, its index, the columns of its
-// order, both ways, and what comes after a cursor in it. The index has this
-// order, or from its end.
+// view is a queue.View in SQL: the condition of its rows, its index, its order in
+// both directions, and the conditions of the rows beyond a cursor. The index has
+// the order, from its beginning or from its end.
 type view struct {
 	rows, index    string
 	order, reverse string
 	after, before  string // :id, :at and :priority are the cursor's
-	key            string // what is at and priority
+	key            string // the columns of at and priority
 }
 
 func (d *Dialect) view(name queue.View) view {
@@ -54,7 +54,7 @@ func byTime(rows, index, key, direction string) view {
 	return v
 }
 
-// statement is SQL that is being put together, with its parameters.
+// statement is SQL under construction, with its parameters.
 type statement struct {
 	text string
 	args []any
@@ -117,7 +117,7 @@ func (s *statement) filter(selection queue.Selection, now time.Time) bool {
 	return len(s.text) > before
 }
 
-// ids appends that a row must be one of those chosen, if they are.
+// ids appends the condition that a row has one of the selected IDs, if there are any.
 func (s *statement) ids(selection queue.Selection) {
 	if len(selection.IDs) == 0 {
 		return
@@ -128,8 +128,8 @@ func (s *statement) ids(selection queue.Selection) {
 	}
 }
 
-// listQueries are the page, and the last row of the window in which it is looked
-// for, if there may be rows beyond it.
+// listQueries returns the statement for the page and, if the selection has more
+// conditions than its view, the one for the last row of the window that is searched.
 func (d *Dialect) listQueries(r queue.ListRequest, now time.Time) (page, last statement, err error) {
 	v := d.view(r.View)
 	order, beyond := v.order, v.after

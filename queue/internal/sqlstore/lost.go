@@ -11,9 +11,9 @@ import (
 	"github.com/claimcheck-go/claimcheck/queue"
 )
 
-// loseWorker fails a row whose lease has expired with no attempt left. The
-// claim ID goes, so that the lost worker, should it come back, does not take
-// this end for its own.
+// loseWorker fails a row whose lease has expired with no attempt left. It clears the
+// claim ID, so that the lost worker, if it returns, does not take this end for its
+// own.
 func loseWorker(row *queue.Row, now time.Time) {
 	row.Errors = row.LostErrors(now)
 	row.Status = queue.StatusFailed

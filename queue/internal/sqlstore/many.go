@@ -6,10 +6,9 @@ import (
 	"strings"
 )
 
-// What is done to many rows at once is one statement for many of them: with a
-// database some milliseconds away, one for each row takes longer than the
-// callers wait, and what was undone with the transaction would be begun anew
-// for ever.
+// A change of many rows is one statement for many of them: with a database some
+// milliseconds away, one for each row takes longer than the callers wait, and after
+// the rollback every retry would fail in the same way.
 
 // manyRows is how many rows one statement changes, and one transaction that
 // goes on with another.
@@ -17,8 +16,8 @@ const manyRows = 500
 
 // updateQuery changes n rows by their IDs, whatever their state: they must be
 // locked, or set be followed by a condition of its own. Index: the primary key,
-// named since a short table looks as good when it is read as a whole, and that
-// would wait for rows that somebody else has locked.
+// named because reading a short table as a whole looks as cheap, and would wait for
+// rows that another transaction has locked.
 func (d *Dialect) updateQuery(set string, n int) string {
 	return `UPDATE claimcheck_tasks` + d.byID + ` SET ` + set + ` WHERE id IN (` + marks(n) + `)`
 }
@@ -30,12 +29,12 @@ func update(ctx context.Context, tx querier, ids []any, set string, args ...any)
 	return err
 }
 
-// byRow is a value that differs between n rows: its parameters are pairs of an
-// ID and what the row of it gets.
+// byRow is a value that differs between n rows: its parameters are pairs of an ID
+// and the value of its row.
 func byRow(n int) string { return `CASE id` + strings.Repeat(` WHEN ? THEN ?`, n) + ` END` }
 
-// lockedIDs reads, and locks, the rows whose IDs a query finds, and passes over
-// those that somebody else has locked.
+// lockedIDs reads and locks the rows whose IDs a query finds, and skips those that
+// another transaction has locked.
 func lockedIDs(ctx context.Context, tx querier, query string, args ...any) (ids []any, err error) {
 	err = each(ctx, tx, func(scan func(...any) error) error {
 		var id string

@@ -11,15 +11,14 @@ import (
 	"github.com/claimcheck-go/claimcheck/queue"
 )
 
-// What happens to every task, and hardly ever meets anything unexpected, is one
-// statement on MySQL: a transaction of its own, which tells the database's time
-// as its insert ID. Where it does not take effect, the transaction that locks,
-// reads and decides follows it, and knows why.
+// On MySQL a new row and a finish, which every task has, take one statement: a
+// transaction of its own, which returns the database's time as its insert ID. If it
+// has no effect, the transaction that locks, reads and decides follows.
 
-// alone runs statement, and then otherwise in a transaction unless statement is
-// done. If the connection was lost in between, so that statement may have taken
-// effect, otherwise must find that out.
-func (s *Store) alone(ctx context.Context, op string, urgent bool, statement func(conn querier) (done bool, err error), otherwise work) (lost bool, err error) {
+// fast runs statement and, unless it is done, otherwise in a transaction. lost
+// reports that the connection broke while statement ran: it may have taken effect,
+// which otherwise must find out.
+func (s *Store) fast(ctx context.Context, op string, urgent bool, statement func(conn querier) (done bool, err error), otherwise work) (lost bool, err error) {
 	tried := false
 	err = s.with(ctx, s.writer, op, urgent, func(conn *sql.Conn) error {
 		if !tried {
@@ -39,9 +38,9 @@ func (s *Store) alone(ctx context.Context, op string, urgent bool, statement fun
 	return lost, err
 }
 
-// insertsAlone reports whether one statement can store rows: their IDs are new,
+// insertsFast reports whether one statement can store rows: their IDs are new,
 // and their times are some time from now.
-func (s *Store) insertsAlone(rows []*queue.NewRow) bool {
+func (s *Store) insertsFast(rows []*queue.NewRow) bool {
 	if s.dialect.stamp == "" || batchLength(rows, s.dialect.batch) < len(rows) {
 		return false
 	}
@@ -53,10 +52,10 @@ func (s *Store) insertsAlone(rows []*queue.NewRow) bool {
 	return true
 }
 
-// insertAlone is Insert of such rows.
-func (s *Store) insertAlone(ctx context.Context, rows []*queue.NewRow) (stored []inserted, err error) {
-	lost, err := s.alone(ctx, "insert tasks", false, func(conn querier) (done bool, err error) {
-		stored, err = insertFresh(ctx, conn, rows)
+// insertFast is Insert of such rows.
+func (s *Store) insertFast(ctx context.Context, rows []*queue.NewRow) (stored []inserted, err error) {
+	lost, err := s.fast(ctx, "insert tasks", false, func(conn querier) (done bool, err error) {
+		stored, err = insertNew(ctx, conn, rows)
 		return err == nil, err
 	}, atNow(func(ctx context.Context, tx querier, now time.Time) (err error) {
 		stored, err = insert(ctx, tx, now, rows)
@@ -70,9 +69,9 @@ func (s *Store) insertAlone(ctx context.Context, rows []*queue.NewRow) (stored [
 	return stored, err
 }
 
-// insertFresh stores rows, or none of them and fails if one exists. Their times
+// insertNew stores rows, or none of them and fails if one exists. Their times
 // are sent as what is to be added to the database's.
-func insertFresh(ctx context.Context, conn querier, rows []*queue.NewRow) ([]inserted, error) {
+func insertNew(ctx context.Context, conn querier, rows []*queue.NewRow) ([]inserted, error) {
 	zero := time.UnixMicro(0)
 	tuples := make([][]any, len(rows))
 	for i, request := range rows {
@@ -102,8 +101,8 @@ func insertFresh(ctx context.Context, conn querier, rows []*queue.NewRow) ([]ins
 var columnNames = strings.Fields(strings.ReplaceAll(columns, ",", " "))
 
 // insertStamped stores tuples of columns that a new row may have. The database's
-// time is added to the times. What is NULL in all tuples is left out, which
-// spares the server a third of its work. Index: the primary key.
+// time is added to the times. Columns that are NULL in all tuples are left out, which
+// saves the server a third of its work. Index: the primary key.
 func (d *Dialect) insertStamped(tuples [][]any) (query string, values []any) {
 	var names, places []string
 	var used []int
@@ -116,7 +115,7 @@ func (d *Dialect) insertStamped(tuples [][]any) (query string, values []any) {
 		case "enqueued_at":
 			places = append(places, d.stamp+" + ?")
 		case "run_after", "dispatch_due_at":
-			places = append(places, "enqueued_at + ?") // it stands to the left, and has its value
+			places = append(places, "enqueued_at + ?") // assigned to its left
 		default:
 			places = append(places, "?")
 		}
@@ -130,7 +129,7 @@ func (d *Dialect) insertStamped(tuples [][]any) (query string, values []any) {
 	return "INSERT INTO claimcheck_tasks (" + strings.Join(names, ", ") + ") VALUES " + tuple + strings.Repeat(", "+tuple, len(tuples)-1), values
 }
 
-// stamped is the time that a statement told as its insert ID.
+// stamped returns the time in a statement's insert ID.
 func stamped(result sql.Result) (time.Time, error) {
 	now, err := result.LastInsertId()
 	return time.UnixMicro(now).UTC(), err
@@ -138,8 +137,8 @@ func stamped(result sql.Result) (time.Time, error) {
 
 // finishQuery ends a claim that holds. With history it replaces the row's
 // errors. Index: the primary key, and not that of the status, which looks as
-// good when little runs, and whose locks come in another order than those of
-// everybody else.
+// cheap when few rows run, and would lock rows in another order than other
+// statements do.
 func (d *Dialect) finishQuery(history bool) string {
 	set := `status = ?, return_value = ?, finished_at = ` + d.stamp + `, lease_expires_at = NULL`
 	if history {
@@ -148,8 +147,8 @@ func (d *Dialect) finishQuery(history bool) string {
 	return `UPDATE claimcheck_tasks` + d.useIndex("PRIMARY") + ` SET ` + set + ` WHERE id = ? AND status = 'RUNNING' AND claim_id = ?`
 }
 
-// finishAlone is Finish of a claim that holds; otherwise it does nothing.
-func finishAlone(ctx context.Context, conn querier, claim queue.Claim, f queue.Finish) (at time.Time, done bool, err error) {
+// finishFast is Finish of a claim that holds; otherwise it does nothing.
+func finishFast(ctx context.Context, conn querier, claim queue.Claim, f queue.Finish) (at time.Time, done bool, err error) {
 	values := []any{f.Status, resultValue(f.ReturnValue)}
 	if f.Errors != nil {
 		history, err := historyValue(f.Errors)

@@ -48,11 +48,11 @@ func (d *Dialect) outbox(what string) string {
 	return `SELECT ` + what + ` FROM claimcheck_tasks` + d.useIndex("claimcheck_tasks_outbox") + ` WHERE ` + d.readyOf
 }
 
-// StrandedQueues returns the queues of a backend that have stranded rows. It
-// goes from queue to queue: one statement for all would read every entry of the
-// index wherever the planner does not know that it can leap.
+// StrandedQueues returns the queues of a backend that have stranded rows, one
+// statement a queue: a single one would read every entry of the index unless the
+// planner knows loose index scans.
 func (s *Store) StrandedQueues(ctx context.Context, backend string) (queues []queue.StrandedQueue, err error) {
-	err = s.read(ctx, "look for stranded tasks", func(conn querier) error {
+	err = s.read(ctx, "find stranded tasks", func(conn querier) error {
 		queues = nil
 		now, err := conn.now(ctx)
 		for name := ""; err == nil; {
@@ -91,8 +91,8 @@ func (s *Store) TakeStranded(ctx context.Context, q queue.StrandedQueue, limit i
 	return rows, err
 }
 
-// setTaken notes that n rows are dispatched again, and until when each is left
-// alone. It clears the error of the dispatch before, which DispatchFailed notes
+// setTaken counts that n rows are dispatched again, and sets when each is stranded
+// next. It clears the error of the previous dispatch, which DispatchFailed stores
 // again if this one fails too.
 func setTaken(n int) string {
 	return `dispatch_tries = dispatch_tries + 1, dispatch_error = NULL, dispatch_due_at = ` + byRow(n)

@@ -12,8 +12,8 @@ func TestEveryStatementUsesItsIndex(t *testing.T) {
 	s := onSQLite(t)
 	claimAll, claimAllArgs := SQLite.claimable(queue.ClaimNextRequest{Tasks: []string{"t"}, Limit: 1})
 	claimSome, claimSomeArgs := SQLite.claimable(queue.ClaimNextRequest{Tasks: []string{"t", "u"}, Queues: []string{"a", "b"}, Backend: "c", Limit: 1})
-	figures, figuresArgs := figuresQuery(queue.Filter{}, time.Now())
-	figuresSome, figuresSomeArgs := figuresQuery(queue.Filter{Queue: "a", Backend: "c"}, time.Now())
+	figures, figuresArgs := statsQuery(queue.Filter{}, time.Now())
+	figuresSome, figuresSomeArgs := statsQuery(queue.Filter{Queue: "a", Backend: "c"}, time.Now())
 	abandoned, abandonedArgs := abandonedRows(queue.RequeueRequest{Filter: queue.Filter{Queue: "a"}}, time.Now(), 1)
 	state := make([]any, strings.Count(saveQuery, "?"))
 	for name, c := range map[string]struct {

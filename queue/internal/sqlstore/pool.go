@@ -2,7 +2,7 @@ package sqlstore
 
 import "github.com/claimcheck-go/claimcheck/queue"
 
-// Pool says how the connections are used.
+// Pool returns how the connections are used.
 func (s *Store) Pool() queue.PoolStats {
 	writer := s.writer.Stats()
 	pool := queue.PoolStats{

@@ -29,10 +29,10 @@ func (s *Store) Promote(ctx context.Context, limit int) (p queue.PromoteResult, 
 	return p, err
 }
 
-// promoteDue handles what is due, at most limit rows of each kind, and notes in
-// p what it has done even if it fails. Its parts do not depend on each other:
-// when one fails, the others are done all the same. In this order no row is
-// changed twice, however often others claim it in between.
+// promoteDue changes the rows that are due, at most limit of each kind, and counts
+// them in p even if it fails. Its parts are independent: when one fails, the others
+// are done nevertheless. In this order no row is changed twice, however often it is
+// claimed in between.
 func (s *Store) promoteDue(ctx context.Context, state storekit.DueState, limit int, p *queue.PromoteResult) error {
 	var lost, reclaimed, released error
 	if state.Due(state.Lease) {
@@ -45,12 +45,12 @@ func (s *Store) promoteDue(ctx context.Context, state storekit.DueState, limit i
 	return storekit.JoinErrors(lost, reclaimed, released)
 }
 
-// lostBatch is how many rows are failed together: each gets a record of its own.
+// lostBatch is how many rows one transaction fails: each gets an error record.
 const lostBatch = 50
 
-// inBatches changes up to limit rows in transactions of at most size: what is
-// done stays done when the time is over before the rest is, and nobody waits for
-// all of them. change changes up to n rows and counts them.
+// inBatches changes up to limit rows in transactions of at most size rows, so that
+// finished batches are kept when the time runs out, and other transactions wait for
+// one batch only. change changes up to n rows and counts them.
 func (s *Store) inBatches(ctx context.Context, limit, size int, change func(ctx context.Context, tx querier, now time.Time, n int) (int, error)) (done int, err error) {
 	for done < limit {
 		batch := min(size, limit-done)
@@ -70,7 +70,7 @@ func (s *Store) inBatches(ctx context.Context, limit, size int, change func(ctx 
 	return done, nil
 }
 
-// The rows that time has changed, until now and at most so many.
+// The rows that are due now, up to a limit.
 
 // Index: claimcheck_tasks_held.
 func (d *Dialect) heldDue() string {
@@ -89,7 +89,7 @@ func (d *Dialect) expired(what, which string) string {
 		ORDER BY lease_expires_at LIMIT ?`
 }
 
-// releaseAll lets go what waited for its time.
+// releaseAll makes delayed rows that are due claimable.
 func releaseAll(ctx context.Context, tx querier, now time.Time, n int) (int, error) {
 	ids, err := lockedIDs(ctx, tx, tx.store.dialect.heldDue(), micros(now), n)
 	if err != nil || len(ids) == 0 {
@@ -114,8 +114,8 @@ func reclaimAll(ctx context.Context, tx querier, now time.Time, n int) (int, err
 const setReclaimed = `status = 'READY', hold = CASE WHEN run_after > ? OR retry_at > ? THEN 1 ELSE 0 END,
 	claim_id = NULL, lease_expires_at = NULL, dispatch_due_at = ?`
 
-// reclaim takes a row from a claim whose lease has expired; the claim ID goes
-// with it. The sweeper dispatches it at once.
+// reclaim makes a row READY whose lease has expired, and clears its claim ID. The
+// sweeper dispatches it at once.
 func reclaim(row *queue.Row, now time.Time) {
 	row.Status = queue.StatusReady
 	row.ClaimID = uuid.Nil

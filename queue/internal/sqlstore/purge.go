@@ -10,8 +10,8 @@ import (
 	"github.com/claimcheck-go/claimcheck/queue"
 )
 
-// purgeBatch is how many rows are deleted under one write lock, which nobody
-// else gets meanwhile.
+// purgeBatch is how many rows are deleted under one write lock, which blocks all
+// other writers.
 const purgeBatch = 500
 
 // Purge deletes at most r.Limit final rows, those that finished first.
@@ -43,7 +43,7 @@ func (s *Store) Purge(ctx context.Context, r queue.PurgeRequest) (deleted int, e
 
 // Working reports whether any row is RUNNING.
 func (s *Store) Working(ctx context.Context) (working bool, err error) {
-	err = s.read(ctx, "look for running tasks", func(conn querier) error {
+	err = s.read(ctx, "find running tasks", func(conn querier) error {
 		// Index: claimcheck_tasks_lease.
 		return conn.QueryRowContext(ctx, `SELECT EXISTS (SELECT 1 FROM claimcheck_tasks`+s.dialect.useIndex("claimcheck_tasks_lease")+`
 			WHERE status = 'RUNNING' AND lease_expires_at IS NOT NULL)`).Scan(&working)

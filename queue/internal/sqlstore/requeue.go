@@ -9,11 +9,11 @@ import (
 	"github.com/claimcheck-go/claimcheck/queue"
 )
 
-// requeueBatch is how many rows are requeued under one write lock, which nobody
-// else gets meanwhile.
+// requeueBatch is how many rows are requeued under one write lock, which blocks all
+// other writers.
 const requeueBatch = 100
 
-// Requeue takes back RUNNING rows whose worker is gone.
+// Requeue recovers RUNNING rows whose worker is gone.
 func (s *Store) Requeue(ctx context.Context, r queue.RequeueRequest) (done queue.RequeueResult, err error) {
 	if r.DryRun {
 		return s.abandoned(ctx, r)
@@ -82,7 +82,7 @@ func abandon(ctx context.Context, tx querier, id uuid.UUID, now time.Time) error
 	return save(ctx, tx, row, now) // a RUNNING row has no result that it could lose
 }
 
-// mayRunAgain decides what becomes of a row.
+// mayRunAgain reports whether a row becomes READY and not FAILED.
 func mayRunAgain(r queue.RequeueRequest, attempts, maxAttempts int) bool {
 	if r.MaxAttempts > 0 {
 		maxAttempts = r.MaxAttempts

@@ -9,14 +9,14 @@ import (
 	"github.com/claimcheck-go/claimcheck/queue/internal/storekit"
 )
 
-// errUndo ends a transaction that shall leave nothing.
-var errUndo = errors.New("undo")
+// errRollback ends a transaction that must change nothing.
+var errRollback = errors.New("rollback")
 
-// MissingRights lists what this user may not do with the tables and has to, such
-// as "INSERT on claimcheck_tasks". It tries each on no row, in a transaction that
-// is rolled back: servers check privileges all the same.
+// MissingRights returns the privileges on the tables that this user lacks, such as
+// "INSERT on claimcheck_tasks". It tries each on no row, in a transaction that is
+// rolled back: servers check privileges nevertheless.
 func (s *Store) MissingRights(ctx context.Context) (missing []string, err error) {
-	err = s.write(ctx, "look at privileges", func(ctx context.Context, tx querier, _ time.Time) error {
+	err = s.write(ctx, "check privileges", func(ctx context.Context, tx querier, _ time.Time) error {
 		missing = nil
 		for _, try := range []struct{ right, table, statement string }{
 			{"SELECT", "claimcheck_tasks", "SELECT count(*) FROM claimcheck_tasks WHERE 1 = 0"},
@@ -29,15 +29,15 @@ func (s *Store) MissingRights(ctx context.Context) (missing []string, err error)
 				if s.backend.Broken(err) || ctx.Err() != nil {
 					return err
 				}
-				if !s.backend.Forbidden(err) { // whatever else is wrong about a statement of no row
+				if !s.backend.Forbidden(err) { // any other error of a statement without rows
 					continue
 				}
 				missing = append(missing, fmt.Sprintf("%s on %s (%s)", try.right, try.table, storekit.OneLine(err)))
 			}
 		}
-		return errUndo
+		return errRollback
 	})
-	if errors.Is(err, errUndo) {
+	if errors.Is(err, errRollback) {
 		err = nil
 	}
 	return missing, err

@@ -16,8 +16,8 @@ import (
 	"github.com/claimcheck-go/claimcheck/queue"
 )
 
-// The columns of a row in two parts: what was asked for, which never changes,
-// and how it stands, which every change writes as a whole.
+// The columns of a row in two parts: the request, which never changes, and the
+// state, which every change writes as a whole.
 const (
 	requestColumns = `id, task_path, queue_name, backend_name, priority, args, timeout_ms, enqueued_at, trace_context`
 	stateColumns   = `status, hold, attempts, max_attempts, interruptions, run_after, retry_at, started_at, last_attempted_at,
@@ -26,7 +26,7 @@ const (
 )
 
 // historyColumns are columns without the arguments and the result, which may be
-// long: for rows whose errors are gone on with.
+// long: for rows that get a further error.
 var historyColumns = strings.NewReplacer(" args,", " '' AS args,", " return_value,", " NULL AS return_value,").Replace(columns)
 
 func requestValues(row *queue.Row) []any {
@@ -74,7 +74,7 @@ func resultValue(result json.RawMessage) any {
 // Why a pull claim may not take a READY row now.
 const (
 	holdNone = 0
-	holdTime = 1 // its time has not come
+	holdTime = 1 // it is not due
 )
 
 func holdAt(row *queue.Row, now time.Time) int {
@@ -199,7 +199,7 @@ func loadBy(ctx context.Context, q querier, query string, id uuid.UUID) (*queue.
 }
 
 // list reads the rows that a query on columns finds. In a transaction it locks
-// them, and passes over those that somebody else has locked.
+// them, and skips those that another transaction has locked.
 func list(ctx context.Context, q querier, query string, args ...any) ([]*queue.Row, error) {
 	if q.locks {
 		query += q.store.dialect.lockRows
@@ -233,8 +233,8 @@ func save(ctx context.Context, q querier, row *queue.Row, now time.Time) error {
 	return err
 }
 
-// saveLight is save of a row that was read without its result and its errors. They
-// stay as they are, and so do the workers, which may be invalid.
+// saveLight is save for a row that was read without its result and its errors. These
+// keep their values, and so does worker_ids, which may be invalid.
 func saveLight(ctx context.Context, q querier, row *queue.Row, now time.Time) error {
 	group, text := row.ErrorGroup, row.ErrorText
 	values, err := stateValues(row, now)

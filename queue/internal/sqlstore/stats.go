@@ -36,12 +36,12 @@ const (
 	andFinished = ` AND finished_at IS NOT NULL`
 )
 
-// figured are the counts that Stats is made of: what is selected, of which
-// rows, whether these depend on the time, and where the count goes. Each has
+// statsParts are the counts of Stats: what is selected, of which rows, whether these
+// depend on the time, and the field of the count. Each has
 // its index: claimcheck_tasks_claim, _outbox or _finished for what is READY (the
 // database chooses), _held, _lease and, for the final states, _finished. Without a filter the last two need nothing of the table. What
-// Promote has not let go yet is pending all the same.
-var figured = []struct {
+// Promote has not released yet counts as pending nevertheless.
+var statsParts = []struct {
 	columns, rows string
 	timed         bool
 	count         func(*queue.Stats) *int
@@ -56,13 +56,13 @@ var figured = []struct {
 	{countOnly, `status = 'CANCELLED'` + andFinished, false, func(f *queue.Stats) *int { return &f.Cancelled }},
 }
 
-// figuresQuery is all of figured in one statement, and therefore at one moment.
-// Its first column is the place in figured.
-func figuresQuery(f queue.Filter, now time.Time) (string, []any) {
+// statsQuery counts all statsParts in one statement, and therefore at one moment.
+// Its first column is the index in statsParts.
+func statsQuery(f queue.Filter, now time.Time) (string, []any) {
 	filter, filterArgs := within(f)
 	var parts []string
 	var args []any
-	for i, part := range figured {
+	for i, part := range statsParts {
 		parts = append(parts, `SELECT `+strconv.Itoa(i)+`, `+part.columns+` FROM claimcheck_tasks WHERE `+part.rows+filter)
 		if part.timed {
 			args = append(args, micros(now))
@@ -73,34 +73,34 @@ func figuresQuery(f queue.Filter, now time.Time) (string, []any) {
 }
 
 // Stats counts rows.
-func (s *Store) Stats(ctx context.Context, f queue.Filter) (figures queue.Stats, err error) {
+func (s *Store) Stats(ctx context.Context, f queue.Filter) (stats queue.Stats, err error) {
 	err = s.read(ctx, "count tasks", func(conn querier) error {
 		now, err := conn.now(ctx)
 		if err != nil {
 			return err
 		}
-		query, args := figuresQuery(f, now)
+		query, args := statsQuery(f, now)
 		return each(ctx, conn, func(scan func(...any) error) error {
 			var place, n int
 			var oldest, newest time.Time
 			if err := scan(&place, &n, at(&oldest), at(&newest)); err != nil {
 				return err
 			}
-			count := figured[place].count(&figures)
+			count := statsParts[place].count(&stats)
 			*count += n
-			if count == &figures.Stranded {
-				figures.OldestStrandedSince = oldest
+			if count == &stats.Stranded {
+				stats.OldestStrandedSince = oldest
 				return nil
 			}
-			if since := figures.OldestPendingSince; since.IsZero() || !oldest.IsZero() && oldest.Before(since) {
-				figures.OldestPendingSince = oldest
+			if since := stats.OldestPendingSince; since.IsZero() || !oldest.IsZero() && oldest.Before(since) {
+				stats.OldestPendingSince = oldest
 			}
-			figures.NewestPendingSince = later(figures.NewestPendingSince, newest)
+			stats.NewestPendingSince = later(stats.NewestPendingSince, newest)
 			return nil
 		}, query, args...)
 	})
 	if err != nil {
 		return queue.Stats{}, err
 	}
-	return figures, nil
+	return stats, nil
 }

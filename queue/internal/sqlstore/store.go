@@ -104,8 +104,8 @@ type Conn interface {
 }
 
 // write runs change in one transaction at the database's time now. Rows that
-// load and list read in it are locked until its end. If another transaction
-// was in the way and the database undid this one, change runs again.
+// load and list read in it are locked until its end. If the database rolls it back
+// because of another transaction, change runs again.
 func (s *Store) write(ctx context.Context, op string, change changer) error {
 	return s.transaction(ctx, op, atNow(change))
 }
@@ -113,8 +113,8 @@ func (s *Store) write(ctx context.Context, op string, change changer) error {
 // changer is what a transaction does at the database's time now.
 type changer func(ctx context.Context, tx querier, now time.Time) error
 
-// atNow asks for the time at the beginning of the transaction: what may have to
-// wait for a row later on takes loadNow.
+// atNow reads the time at the beginning of the transaction; a change that may have
+// to wait for a row uses loadNow.
 func atNow(change changer) work {
 	return func(ctx context.Context, tx querier) error {
 		now, err := tx.now(ctx)
@@ -133,8 +133,8 @@ func (s *Store) transaction(ctx context.Context, op string, do work) error {
 	return s.on(ctx, s.writer, op, func(conn *sql.Conn) error { return s.repeat(ctx, conn, do) })
 }
 
-// urgently is transaction for a heartbeat, and for what ends a claim: it does not
-// wait behind other calls.
+// urgently is transaction for heartbeats and for ending claims: it does not wait for
+// other calls.
 func (s *Store) urgently(ctx context.Context, op string, do work) error {
 	return s.with(ctx, s.writer, op, true, func(conn *sql.Conn) error { return s.repeat(ctx, conn, do) })
 }
@@ -153,16 +153,15 @@ func (s *Store) repeat(ctx context.Context, conn *sql.Conn, do work) error {
 	}
 }
 
-// errNotBegun marks the error of a transaction, or query, that had done nothing
-// yet, or whose successor finds out what it did: it may be tried on another
-// connection.
+// errNotBegun marks the error of a transaction or query that has changed nothing,
+// or whose retry finds out what it changed: it may be retried on another connection.
 var errNotBegun = errors.New("nothing was done")
 
 func (s *Store) transact(ctx context.Context, tx querier, do work) (err error) {
-	calm := context.WithoutCancel(ctx)
+	uncancelled := context.WithoutCancel(ctx)
 	defer func() {
 		if err != nil {
-			ending, cancel := context.WithTimeout(calm, s.options.AcquireTimeout)
+			ending, cancel := context.WithTimeout(uncancelled, s.options.AcquireTimeout)
 			defer cancel()
 			_, _ = tx.ExecContext(ending, "ROLLBACK") // it fails when the error has ended the transaction already
 		}
@@ -176,7 +175,7 @@ func (s *Store) transact(ctx context.Context, tx querier, do work) (err error) {
 		return errors.Join(errNotBegun, err)
 	}
 	if s.embedded() {
-		ctx = calm // what follows takes microseconds
+		ctx = uncancelled // what follows takes microseconds
 	}
 	if err := do(ctx, tx); err != nil {
 		return err
@@ -202,8 +201,8 @@ func (s *Store) on(ctx context.Context, db *sql.DB, op string, do func(*sql.Conn
 }
 
 // with runs do on a connection of db and translates its error. Connections that
-// the server has closed in the meantime are replaced. An urgent call may take the
-// connection that is kept for heartbeats and for what ends a claim.
+// the server has closed are replaced. An urgent call may take the connection that is
+// kept for heartbeats and for ending claims.
 func (s *Store) with(ctx context.Context, db *sql.DB, op string, urgent bool, do func(*sql.Conn) error) (err error) {
 	if s.options.Observe != nil {
 		ended := s.options.Observe(ctx, op)
@@ -220,7 +219,7 @@ func (s *Store) with(ctx context.Context, db *sql.DB, op string, urgent bool, do
 		err = do(conn)
 		broken := err != nil && s.backend.Broken(err)
 		if broken {
-			_ = conn.Raw(func(any) error { return driver.ErrBadConn }) // the pool forgets it
+			_ = conn.Raw(func(any) error { return driver.ErrBadConn }) // the pool discards it
 		}
 		release()
 		if again := broken && errors.Is(err, errNotBegun) && ctx.Err() == nil && try <= db.Stats().MaxOpenConnections; !again {
@@ -243,7 +242,7 @@ func withoutMark(err error) error {
 	return err
 }
 
-// acquire takes a connection of db, and returns what gives it back.
+// acquire takes a connection of db, and returns the function that releases it.
 func (s *Store) acquire(ctx context.Context, db *sql.DB, op string, urgent bool) (conn *sql.Conn, release func(), err error) {
 	waiting, cancel := context.WithTimeout(ctx, s.options.AcquireTimeout)
 	defer cancel()
@@ -268,9 +267,9 @@ func (s *Store) acquire(ctx context.Context, db *sql.DB, op string, urgent bool)
 	return nil, nil, fmt.Errorf("%s: %w: no connection to %s within %s: it does not answer", op, queue.ErrUnavailable, s.backend.Name(), s.options.AcquireTimeout)
 }
 
-// firstAnswer runs do, which makes a connection or is its first statement, and
-// gives both together the acquire timeout: a proxy accepts connections while it
-// has none to the server to give, and lets their first statement wait.
+// firstAnswer runs do, which opens a connection or runs its first statement, within
+// the acquire timeout: a proxy accepts connections while it has none to the server,
+// and delays their first statement.
 func (s *Store) firstAnswer(ctx context.Context, op string, do func(context.Context) error) error {
 	if s.embedded() { // it waits for its lock no longer than that
 		return do(ctx)
@@ -288,7 +287,7 @@ func (s *Store) firstAnswer(ctx context.Context, op string, do func(context.Cont
 	return fmt.Errorf("%s: %w: no connection to %s within %s: %s", op, queue.ErrUnavailable, s.backend.Name(), s.options.AcquireTimeout, why)
 }
 
-// exhausted is the error of a call that got no connection in time.
+// exhausted returns the error of a call that got no connection in time.
 func (s *Store) exhausted(db *sql.DB, op string) error {
 	if s.embedded() {
 		return fmt.Errorf("%s: %w: no turn on %s within %s", op, queue.ErrContended, s.backend.Name(), s.options.AcquireTimeout)

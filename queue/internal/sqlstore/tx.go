@@ -44,7 +44,7 @@ func (s *Store) InsertTx(ctx context.Context, tx queue.Tx, rows ...*queue.NewRow
 	if err != nil {
 		return err
 	}
-	keep(rows, stored)
+	copyBack(rows, stored)
 	return nil
 }
 

@@ -166,7 +166,7 @@ func (m Migrations) provider(db *sql.DB) (*goose.Provider, error) {
 	return provider, nil
 }
 
-// SQL returns every migration as plain SQL, for people who run their own
+// SQL returns every migration as plain SQL, for programs that have their own tool for
 // migrations, with the version rows that Check looks for. createVersions
 // creates their table.
 func (m Migrations) SQL(createVersions string) string {

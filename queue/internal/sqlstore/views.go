@@ -26,7 +26,7 @@ const (
 	WHERE status IN ('SUCCESSFUL', 'FAILED') AND finished_at IS NOT NULL AND finished_at > ? GROUP BY backend_name, queue_name, status`
 )
 
-// Queues returns the figures of each queue that has live rows, or had lately.
+// Queues returns the stats of each queue that has live rows, or had some lately.
 func (s *Store) Queues(ctx context.Context) ([]queue.QueueStats, error) {
 	type name struct{ backend, queue string }
 	var found map[name]*queue.QueueStats
@@ -129,12 +129,12 @@ func (s *Store) Failures(ctx context.Context, since time.Time, limit int) (group
 	return groups, err
 }
 
-// Touch notes under a name that something happened now.
+// Touch records that the event of this name happened now.
 func (s *Store) Touch(ctx context.Context, name string) error {
-	if s.dialect.mark != "" {
+	if s.dialect.touch != "" {
 		repeat := false // another transaction was in the way
-		err := s.on(ctx, s.writer, "mark", func(conn *sql.Conn) error {
-			_, err := conn.ExecContext(ctx, s.dialect.mark, name)
+		err := s.on(ctx, s.writer, "touch", func(conn *sql.Conn) error {
+			_, err := conn.ExecContext(ctx, s.dialect.touch, name)
 			repeat = err != nil && s.backend.MayRepeat(err)
 			return err
 		})
@@ -142,15 +142,15 @@ func (s *Store) Touch(ctx context.Context, name string) error {
 			return err
 		}
 	}
-	return s.write(ctx, "mark", func(ctx context.Context, tx querier, now time.Time) error {
+	return s.write(ctx, "touch", func(ctx context.Context, tx querier, now time.Time) error {
 		const find = `SELECT name FROM claimcheck_marks WHERE name = ?`
 		free, err := lockedIDs(ctx, tx, find, name)
 		if err != nil {
 			return err
 		}
 		if len(free) == 0 {
-			// A mark that another transaction has locked is left alone: as a rule
-			// that one is another Mark.
+			// A mark that another transaction has locked is left as it is: usually
+			// that transaction is another Touch.
 			var there string
 			err := tx.QueryRowContext(ctx, find, name).Scan(&there)
 			if !errors.Is(err, sql.ErrNoRows) {
@@ -162,7 +162,7 @@ func (s *Store) Touch(ctx context.Context, name string) error {
 	})
 }
 
-// put changes a row, or makes it.
+// put changes a row, or inserts it.
 func put(ctx context.Context, tx querier, update, insert statement) error {
 	result, err := tx.ExecContext(ctx, update.text, update.args...)
 	if err != nil {
@@ -173,7 +173,7 @@ func put(ctx context.Context, tx querier, update, insert statement) error {
 	}
 	_, err = tx.ExecContext(ctx, insert.text, insert.args...)
 	if err != nil && tx.store.backend.Duplicate(err) {
-		return nil // somebody else has made it just now
+		return nil // another transaction has inserted it in the meantime
 	}
 	return err
 }
@@ -193,7 +193,7 @@ func (s *Store) Touched(ctx context.Context) (marks map[string]time.Time, err er
 	return marks, err
 }
 
-// RecordAudit keeps an entry of the audit log.
+// RecordAudit stores an entry of the audit log.
 func (s *Store) RecordAudit(ctx context.Context, e queue.AuditEntry) (when time.Time, err error) {
 	err = s.write(ctx, "write the audit log", func(ctx context.Context, tx querier, now time.Time) error {
 		err := put(ctx, tx, statement{`UPDATE claimcheck_audit SET done = ?, failed = ?, ended = ? WHERE id = ?`, []any{e.Done, e.Failed, e.Ended, e.ID}},
