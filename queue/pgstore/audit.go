@@ -19,7 +19,7 @@ const (
 
 // Touch records the current time under a name.
 func (s *Store) Touch(ctx context.Context, name string) error {
-	return s.on(ctx, "mark", func(conn *pgx.Conn) error {
+	return s.on(ctx, "touch", func(conn *pgx.Conn) error {
 		n, err := count(conn.Exec(ctx, touchQuery, name))
 		if err == nil && n == 0 {
 			_, err = conn.Exec(ctx, newTouchQuery, name)

@@ -181,7 +181,7 @@ ORDER BY lease_expires_at`
 // Claimed returns the claims that are held under a fence.
 func (s *Store) Claimed(ctx context.Context, fence uuid.UUID) (claims []queue.Claim, err error) {
 	first, last := queue.PullClaimIDs(fence)
-	err = s.on(ctx, "look for claimed tasks", func(conn *pgx.Conn) error {
+	err = s.on(ctx, "find claimed tasks", func(conn *pgx.Conn) error {
 		set, err := claimSet(conn.Query(ctx, claimedQuery, uuidValue(first), uuidValue(last)))
 		claims = slices.Collect(maps.Keys(set))
 		return err

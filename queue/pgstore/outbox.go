@@ -44,7 +44,7 @@ SELECT queue_name, now() FROM queues WHERE now() >= (
 
 // StrandedQueues returns the queues of a backend that have stranded rows.
 func (s *Store) StrandedQueues(ctx context.Context, backend string) (queues []queue.StrandedQueue, err error) {
-	err = s.on(ctx, "look for stranded tasks", func(conn *pgx.Conn) error {
+	err = s.on(ctx, "find stranded tasks", func(conn *pgx.Conn) error {
 		queues = nil
 		result, err := conn.Query(ctx, strandedQueuesQuery, backend)
 		if err != nil {

@@ -44,7 +44,7 @@ const workingQuery = `SELECT coalesce((SELECT true FROM claimcheck_tasks WHERE s
 
 // Working reports whether any row is RUNNING.
 func (s *Store) Working(ctx context.Context) (working bool, err error) {
-	err = s.on(ctx, "look for running tasks", func(conn *pgx.Conn) error {
+	err = s.on(ctx, "find running tasks", func(conn *pgx.Conn) error {
 		return conn.QueryRow(ctx, workingQuery).Scan(&working)
 	})
 	return working, err

@@ -17,7 +17,7 @@ ORDER BY table_name, right_name`
 // MissingRights lists the privileges that the store needs and the current role lacks,
 // such as "INSERT on claimcheck_tasks".
 func (s *Store) MissingRights(ctx context.Context) (missing []string, err error) {
-	err = s.on(ctx, "look at privileges", func(conn *pgx.Conn) error {
+	err = s.on(ctx, "check privileges", func(conn *pgx.Conn) error {
 		rows, err := conn.Query(ctx, rightsQuery)
 		if err != nil {
 			return err
