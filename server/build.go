@@ -153,7 +153,8 @@ func (p *program) connect(ctx context.Context) (*App, error) {
 // cloudDispatcher makes the dispatcher over Cloud Tasks.
 func (p *program) cloudDispatcher(ctx context.Context, app *App) (queue.Dispatcher, error) {
 	var err error
-	app.tasks, err = cloudtasks.Dial(ctx, cloudtasks.DialConfig{EmulatorHost: p.config.Settings.CloudTasksEmulatorHost})
+	// Its credentials are renewed with this context for as long as it is used.
+	app.tasks, err = cloudtasks.Dial(context.WithoutCancel(ctx), cloudtasks.DialConfig{EmulatorHost: p.config.Settings.CloudTasksEmulatorHost})
 	if err != nil {
 		return nil, fmt.Errorf("cloud tasks: %w", err)
 	}

@@ -24,7 +24,7 @@ func (app *App) openJobs(ctx context.Context) error {
 		return nil
 	}
 	var err error
-	if app.jobs, err = dialJobs(ctx); err != nil {
+	if app.jobs, err = dialJobs(context.WithoutCancel(ctx)); err != nil {
 		return fmt.Errorf("make the Cloud Run client for JOBS_NAME (on Google Cloud give the service a service account, elsewhere run `gcloud auth application-default login`): %w", err)
 	}
 	dispatcher, err := cloudrunjobs.New(app.jobs, app.job)

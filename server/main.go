@@ -1,10 +1,3 @@
-// Package server turns tasks into a program: it serves /tasks/* and /admin/, runs
-// tasks directly where there is no Cloud Tasks, pulls them as a worker, and has the
-// command line for all of that.
-//
-// The grammar of the command line and every setting are the structs in main.go
-// and package config; each subcommand has a file, and wire.go turns settings into
-// the parts they configure.
 package server
 
 import (
