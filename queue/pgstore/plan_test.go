@@ -95,8 +95,8 @@ func TestEveryStatementUsesItsIndex(t *testing.T) {
 	ids := []pgtype.UUID{one, uuidValue(uuid.New())}
 	const primaryKey, claim, held, lease, finished = "claimcheck_tasks_pkey", "claimcheck_tasks_claim", "claimcheck_tasks_held", "claimcheck_tasks_lease", "claimcheck_tasks_finished"
 	const sortOfFirst = "Sort Key: first.finished_at"
-	figures, _ := statsQuery(queue.Filter{})
-	figuresOfQueue, _ := statsQuery(queue.Filter{Queue: "rare"})
+	stats, _ := statsQuery(queue.Filter{})
+	statsOfQueue, _ := statsQuery(queue.Filter{Queue: "rare"})
 	abandonedAll, abandonedArgs := abandonedQuery(queue.RequeueRequest{Limit: 100})
 	abandonedSome, abandonedSomeArgs := abandonedQuery(queue.RequeueRequest{Limit: 100, Filter: queue.Filter{Queue: "q", Backend: "b"}})
 	for name, c := range map[string]struct {
@@ -113,8 +113,8 @@ func TestEveryStatementUsesItsIndex(t *testing.T) {
 		"claim next, all": {claimNextQuery.free, []any{"w", time.Minute, []string{"t"}, []string{}, "", 1, someFence}, []string{primaryKey, claim}},
 		"claim from":      {claimFromQuery.free, []any{"w", time.Minute, []string{"t"}, []string{}, "", 1, someFence, 3, timeValue(time.Now()), one, true}, []string{primaryKey, claim}},
 		"measure a claim": {aboveQuery, []any{[]string{"t"}, []string{}, "", 3, 10}, []string{claim}},
-		"claim ahead":     {claimNextQuery.prefetching, []any{"w", time.Minute, []string{"t", "u"}, []string{"q"}, "b", 100, someFence, 10, ids}, []string{primaryKey, claim}},
-		"ahead from":      {claimFromQuery.prefetching, []any{"w", time.Minute, []string{"t"}, []string{}, "", 1, someFence, 3, timeValue(time.Now()), one, true, 0, ids}, []string{primaryKey, claim}},
+		"prefetch":        {claimNextQuery.prefetching, []any{"w", time.Minute, []string{"t", "u"}, []string{"q"}, "b", 100, someFence, 10, ids}, []string{primaryKey, claim}},
+		"prefetch from":   {claimFromQuery.prefetching, []any{"w", time.Minute, []string{"t"}, []string{}, "", 1, someFence, 3, timeValue(time.Now()), one, true, 0, ids}, []string{primaryKey, claim}},
 		"claimed":         {claimedQuery, []any{one, one}, []string{lease}},
 		"unclaim":         {unclaimQuery, []any{ids, ids}, []string{primaryKey}},
 		"note errors":     {noteErrorsQuery, []any{one, one, jsonValue([]byte("[]")), jsonValue([]byte("g")), jsonValue([]byte("t"))}, []string{primaryKey}},
@@ -132,8 +132,8 @@ func TestEveryStatementUsesItsIndex(t *testing.T) {
 		"purge a task":    {purgeQuery, []any{[]string{"SUCCESSFUL"}, time.Hour, "t", 1000}, []string{primaryKey, finished}},
 		"working":         {workingQuery, nil, []string{lease}},
 		"count purgeable": {countPurgeableQuery, []any{[]string{"SUCCESSFUL"}, time.Hour, ""}, []string{finished}},
-		"figures":         {figures, nil, []string{claim, held, lease, finished}},
-		"figures, queue":  {figuresOfQueue, []any{"rare"}, []string{claim, held, lease, finished}},
+		"stats":           {stats, nil, []string{claim, held, lease, finished}},
+		"stats, queue":    {statsOfQueue, []any{"rare"}, []string{claim, held, lease, finished}},
 		"abandoned":       {abandonedAll, abandonedArgs, []string{lease}},
 		"abandoned, some": {abandonedSome, abandonedSomeArgs, []string{lease}},
 		"requeue":         {requeueQuery, []any{ids, ids, []pgtype.Timestamptz{timeValue(time.Now())}}, []string{primaryKey}},
@@ -187,8 +187,8 @@ SELECT gen_random_uuid(), 't', 'q', 'b', 0, 'RUNNING', '1', now(), now(), 1, 3, 
 		"dispatch failed": {dispatchFailedQuery, []any{ids, "no"}, "claimcheck_tasks_pkey"},
 		"claim next":      {claimNextQuery.free, []any{"w", time.Minute, []string{"t", "u"}, []string{}, "", 20, someFence}, "claimcheck_tasks_claim"},
 		"claim from":      {claimFromQuery.free, []any{"w", time.Minute, []string{"t", "u"}, []string{}, "", 20, someFence, 0, timeValue(time.Now()), ids[0], true}, "claimcheck_tasks_claim"},
-		"claim ahead":     {claimNextQuery.prefetching, []any{"w", time.Minute, []string{"t", "u"}, []string{}, "", 20, someFence, 5, ids}, "claimcheck_tasks_claim"},
-		"ahead from":      {claimFromQuery.prefetching, []any{"w", time.Minute, []string{"t", "u"}, []string{}, "", 20, someFence, 0, timeValue(time.Now()), ids[0], true, 5, ids}, "claimcheck_tasks_claim"},
+		"prefetch":        {claimNextQuery.prefetching, []any{"w", time.Minute, []string{"t", "u"}, []string{}, "", 20, someFence, 5, ids}, "claimcheck_tasks_claim"},
+		"prefetch from":   {claimFromQuery.prefetching, []any{"w", time.Minute, []string{"t", "u"}, []string{}, "", 20, someFence, 0, timeValue(time.Now()), ids[0], true, 5, ids}, "claimcheck_tasks_claim"},
 		"unclaim":         {unclaimQuery, []any{ids, ids}, "claimcheck_tasks_pkey"},
 		"note errors":     {noteErrorsQuery, []any{ids[0], ids[1], jsonValue([]byte("[]")), jsonValue([]byte("g")), jsonValue([]byte("t"))}, "claimcheck_tasks_pkey"},
 		"probe":           {probeQuery, nil, "claimcheck_tasks_claim"},
