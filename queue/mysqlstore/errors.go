@@ -82,7 +82,7 @@ func (m *server) Translate(ctx context.Context, op string, err error) error {
 	case isNumber(err, numberInTheWay, numberGivenUp):
 		return storekit.Outage(op+": "+m.Name()+": "+storekit.OneLine(err), queue.ErrContended, err)
 	case isNumber(err, numberSchema):
-		return fmt.Errorf("%s: %w: %w", op, queue.ErrSchema, err)
+		return fmt.Errorf("%s: %w (call Store.Migrate): %w", op, queue.ErrSchema, err)
 	case errors.As(err, &connect), m.Broken(err), isNumber(err, numberUnavailable, numberRefused):
 		return storekit.Outage(op+": "+queue.ErrUnavailable.Error()+": "+m.Name()+": "+m.explain(err), queue.ErrUnavailable, err)
 	case errors.As(err, &failure):

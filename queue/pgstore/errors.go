@@ -46,7 +46,7 @@ func (s *Store) translate(ctx context.Context, op string, err error) error {
 	case pgerrcode.InvalidSQLStatementName, pgerrcode.DuplicatePreparedStatement:
 		return fmt.Errorf("%s: %w (if a transaction pooler sits before the database, set %s)", op, err, s.setting("Pooler"))
 	case pgerrcode.UndefinedTable, pgerrcode.UndefinedColumn, pgerrcode.InvalidSchemaName:
-		return fmt.Errorf("%s: %w: %w", op, queue.ErrSchema, err)
+		return fmt.Errorf("%s: %w (call Store.Migrate): %w", op, queue.ErrSchema, err)
 	}
 	return fmt.Errorf("%s: %w", op, err)
 }

@@ -40,7 +40,7 @@ func (f file) Translate(ctx context.Context, op string, err error) error {
 	case ctx.Err() != nil:
 		return fmt.Errorf("%s: %w", op, ctx.Err())
 	case f.TableMissing(err):
-		return fmt.Errorf("%s: %w: %w", op, queue.ErrSchema, err)
+		return fmt.Errorf("%s: %w (call Store.Migrate): %w", op, queue.ErrSchema, err)
 	}
 	switch failure.Code() & 0xff {
 	case sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED:
