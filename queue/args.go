@@ -10,7 +10,7 @@ import (
 )
 
 // MaxDepth is how deep arrays and objects may be nested in arguments and return
-// values. MariaDB refuses to look into deeper JSON.
+// values: 31 levels. MariaDB refuses to look into deeper JSON.
 const MaxDepth = jsonvalue.MaxDepth
 
 // CheckJSON reports whether every supported database keeps data unchanged: one

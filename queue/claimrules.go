@@ -7,9 +7,9 @@ import (
 	"github.com/google/uuid"
 )
 
-// ClaimRequest says which process claims a row, and what it can run. The rules for
-// claims are in this file, for all stores; the claim itself is one statement of
-// the store.
+// ClaimRequest says which process claims a row, and what it can run. Its methods and
+// [WhyNotClaimed] are the rules for claims, the same in all stores; the claim itself
+// is one statement of the store.
 type ClaimRequest struct {
 	Tasks   []string      // the names that have a function in this process
 	Worker  string        // goes into WorkerIDs
@@ -73,8 +73,8 @@ type ClaimNextRequest struct {
 	Tasks   []string
 	Queues  []string // empty: all
 	Backend string   // empty: all
-	Limit   int
-	Worker  string
+	Limit   int      // rows at most
+	Worker  string   // as in ClaimRequest
 	Lease   time.Duration
 	// Fence is fresh and random: the claim IDs are made of it and of the rows' IDs
 	// ([PullClaimID]), so that [Store].Claimed finds them. With the zero value the

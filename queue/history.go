@@ -25,10 +25,11 @@ type AttemptError struct {
 	WorkerID  string    `json:"worker_id,omitempty"`
 }
 
-// Limits of what a row keeps of its failures, so that neither the row nor the
-// write that records a failure can grow without bound.
+// MaxErrors is how many error records a row keeps: the latest ones, so that neither
+// the row nor the write that records a failure can grow without bound.
+const MaxErrors = 50
+
 const (
-	MaxErrors         = 50    // records
 	maxMessageBytes   = 4096  // of AttemptError.Message
 	maxTracebackBytes = 16384 // of AttemptError.Traceback
 	maxGroupBytes     = 200   // of Row.ErrorGroup

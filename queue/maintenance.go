@@ -26,8 +26,7 @@ func (c *Client) Cancel(ctx context.Context, id uuid.UUID) (row *Row, cancelled 
 	return row, cancelled, err
 }
 
-// Stats counts tasks by state. [ErrUnsupported] if the store is no [Operator], as
-// for the methods below.
+// Stats counts tasks by state. [ErrUnsupported] if the store is no [Operator].
 func (c *Client) Stats(ctx context.Context, f Filter) (Stats, error) {
 	store, err := c.Operator()
 	if err != nil {
@@ -42,7 +41,8 @@ func (c *Client) Stats(ctx context.Context, f Filter) (Stats, error) {
 	return stats, err
 }
 
-// PendingCount returns how many tasks are READY and due.
+// PendingCount returns how many tasks are READY and due. [ErrUnsupported] if the
+// store is no [Operator].
 func (c *Client) PendingCount(ctx context.Context, f Filter) (int, error) {
 	stats, err := c.Stats(ctx, f)
 	return stats.Pending, err
@@ -56,7 +56,8 @@ const DefaultBatch = 1000
 // ends: then more is true. A batch under way is cancelled when ctx is cancelled, and
 // completed when its deadline expires. progress, which may be nil, receives the count
 // so far after each batch. While tasks run, Purge pauses after each batch for twice
-// as long as that took.
+// as long as that took. Errors: [ErrInvalid], [ErrUnsupported] if the store is no
+// [Operator], and the store's, with the count until then.
 func (c *Client) Purge(ctx context.Context, r PurgeRequest, progress func(deleted int)) (deleted int, more bool, err error) {
 	store, err := c.Operator()
 	if err := cmp.Or(err, r.check()); err != nil {
@@ -137,7 +138,8 @@ func (c *Client) yieldToTasks(ctx context.Context, store Operator, pause time.Du
 // batchTimeout bounds one batch of an action on many rows.
 const batchTimeout = time.Minute
 
-// CountPurgeable returns how many rows Purge would delete now.
+// CountPurgeable returns how many rows Purge would delete now. Errors as for
+// [Client.Purge].
 func (c *Client) CountPurgeable(ctx context.Context, r PurgeRequest) (int, error) {
 	store, err := c.Operator()
 	if err := cmp.Or(err, r.check()); err != nil {
@@ -154,7 +156,7 @@ func (c *Client) CountPurgeable(ctx context.Context, r PurgeRequest) (int, error
 
 // Requeue recovers RUNNING rows whose worker is gone, in batches of r.Limit, until
 // none is left or ctx ends, and returns how many. The sweeper dispatches those that
-// are READY again, or workers pull them.
+// are READY again, or workers pull them. Errors as for [Client.Purge].
 func (c *Client) Requeue(ctx context.Context, r RequeueRequest) (total RequeueResult, err error) {
 	store, err := c.Operator()
 	if err != nil {

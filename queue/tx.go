@@ -36,8 +36,8 @@ func (c *Client) EnqueueTx(ctx context.Context, tx Tx, task string, args any, op
 	return handles[0], nil
 }
 
-// EnqueueManyTx is EnqueueMany as a part of the caller's transaction, as
-// Task.EnqueueTx says.
+// EnqueueManyTx is [Client.EnqueueMany] as a part of the caller's transaction, as
+// [Task.EnqueueTx] is Enqueue's.
 func (c *Client) EnqueueManyTx(ctx context.Context, tx Tx, requests ...Request) ([]*Handle, error) {
 	if err := cmp.Or(c.check(), checkTx(tx)); err != nil {
 		return nil, err

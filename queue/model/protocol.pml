@@ -1,6 +1,6 @@
 /*
  * The protocol of one row, for the model checker Spin: what workers, Cloud
- * Tasks, the sweeper, an operator and whoever enqueues may do to it, in every
+ * Tasks, the sweeper, an operator and an enqueuing program may do to it, in every
  * order and with crashes in between. README.md says how to read and run it.
  *
  * An atomic or d_step is one SQL statement or transaction, with what follows it
@@ -187,7 +187,7 @@ init {
 }
 
 #ifdef LIVENESS
-/* Whatever is stored ends, if time goes on and nobody stands still for ever: in
+/* Whatever is stored ends, if time passes and no process stops for ever: in
  * Spin's words, under weak fairness. */
 ltl every_row_ends { [] (status != ABSENT -> <> FINAL(status)) }
 #endif

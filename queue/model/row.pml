@@ -66,7 +66,7 @@ inline commit() {
 inline writes(w) { VIOLATED_IF(lost_claim_wrote, holder != mine[w]) }
 
 /*
- * The guards. Each stands for the code that it names; a macro takes it out.
+ * The guards. Each represents the code that it names; a macro takes it out.
  */
 
 /* A lease that has not ended protects the claim: claimQuery in
@@ -88,7 +88,7 @@ inline writes(w) { VIOLATED_IF(lost_claim_wrote, holder != mine[w]) }
 
 /* The fence is a fresh random ID for each claim (Executor.claim in
  * queue/claim.go; setClaimed), not the number of the attempt, which can be
- * given back. */
+ * released. */
 #ifdef ATTEMPT_NUMBER_AS_FENCE
 byte token[WORKERS];
 #define TOKEN(w) token[w]

@@ -102,7 +102,7 @@ inline release(w) {
 		if
 		:: interruptions < MAX_INTERRUPTIONS -> interruptions++; attempts--; status = READY
 		:: interruptions >= MAX_INTERRUPTIONS && attempts < MAX_ATTEMPTS -> status = READY
-		:: else -> expired = 1 /* nothing to give back: whoever finds it fails it */
+		:: else -> expired = 1 /* nothing to release: the next process that finds it fails it */
 		fi;
 		reply = DONE
 	:: else -> returned_before(w)

@@ -86,3 +86,24 @@ func TestRecorderOnlyRecords(t *testing.T) {
 		t.Errorf("%v, %v", tickets, err)
 	}
 }
+
+func ExampleRecorder() {
+	ctx := context.Background()
+	store, err := sqlitestore.Open(ctx, sqlitestore.Config{URL: "sqlite::memory:", Migrate: true})
+	if err != nil {
+		panic(err)
+	}
+	defer func() { _ = store.Close() }()
+	var sent queuetest.Recorder
+	client, err := queue.NewClient(queue.Config{Store: store, Registry: queue.NewRegistry(double), Dispatcher: &sent})
+	if err != nil {
+		panic(err)
+	}
+	handle, err := double.Enqueue(ctx, client, 21) // what the program under test does
+	if err != nil {
+		panic(err)
+	}
+	tickets := sent.Tickets()
+	fmt.Println(len(tickets), tickets[0].ID == handle.ID)
+	// Output: 1 true
+}

@@ -1,7 +1,6 @@
-// Package queuetest is for tests of programs that enqueue tasks: instead of a
-// dispatcher that sends tasks on their way, one that runs them inside Enqueue,
-// or one that only records them. The store is a real one; sqlitestore's
-// "sqlite::memory:" takes milliseconds.
+// Package queuetest is for tests of programs that enqueue tasks: [Immediate] runs
+// tasks inside Enqueue, and a [Recorder] only records what was dispatched. The store
+// is a real one: sqlitestore with the URL "sqlite::memory:" opens in milliseconds.
 package queuetest
 
 import (
@@ -14,10 +13,10 @@ import (
 	"github.com/claimcheck-go/claimcheck/queue"
 )
 
-// Immediate makes a client that runs each task once inside its Enqueue, if it is
-// due: when Enqueue returns, the row shows how that attempt ended. The executor,
-// which it also returns, can run what is left, such as a second attempt.
-// It sets cfg.Dispatcher, which must be nil.
+// Immediate makes a client that runs each due task once inside its Enqueue: when
+// Enqueue returns, the row shows how that attempt ended. The executor, which it also
+// returns, can run what is left, such as a second attempt. Immediate sets
+// cfg.Dispatcher, which must be nil.
 func Immediate(cfg queue.Config) (*queue.Client, *queue.Executor, error) {
 	if cfg.Dispatcher != nil {
 		return nil, nil, errors.New("queuetest: Immediate sets Config.Dispatcher: leave it nil")
@@ -47,8 +46,8 @@ func (d *immediate) Dispatch(ctx context.Context, tickets ...queue.Ticket) error
 	return nil
 }
 
-// Recorder is a queue.Dispatcher that runs nothing and remembers the tickets it
-// was given. Its zero value is ready; it is safe for concurrent use.
+// Recorder is a [queue.Dispatcher] that runs nothing and records the tickets. Its
+// zero value is ready to use; it is safe for concurrent use.
 type Recorder struct {
 	mu      sync.Mutex
 	tickets []queue.Ticket
@@ -62,7 +61,7 @@ func (r *Recorder) Dispatch(_ context.Context, tickets ...queue.Ticket) error {
 	return nil
 }
 
-// Tickets returns what was dispatched, oldest first.
+// Tickets returns the dispatched tickets, oldest first. The slice is the caller's.
 func (r *Recorder) Tickets() []queue.Ticket {
 	r.mu.Lock()
 	defer r.mu.Unlock()
