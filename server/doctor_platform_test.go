@@ -39,10 +39,10 @@ func TestDoctorTellsWhoRefusedStrangers(t *testing.T) {
 	p.execute = func(w http.ResponseWriter, _ *http.Request) { http.Error(w, "<html>Forbidden", http.StatusForbidden) }
 	p.live = p.execute
 	results := p.wants()
-	if text := detailOf(results, "strangers"); !strings.Contains(text, "403 by what stands before the server, such as Cloud Run's IAM") {
+	if text := detailOf(results, "strangers"); !strings.Contains(text, "403 by what is in front of the server, such as Cloud Run's IAM") {
 		t.Error(text)
 	}
-	if text := detailOf(results, "handler"); !strings.Contains(text, "403 from what stands before") {
+	if text := detailOf(results, "handler"); !strings.Contains(text, "403 from what is in front of") {
 		t.Error(text)
 	}
 }
@@ -114,7 +114,7 @@ func TestDoctorSaysThatTheQueuesAreInAnotherRegion(t *testing.T) {
 		p.facts = safe
 		p.onCloudRun("CLOUD_TASKS_LOCATION", location)
 		detail := detailOf(p.diagnose(), "CLOUD_TASKS_LOCATION")
-		if !strings.HasPrefix(detail, location) || strings.Contains(detail, "this service runs in europe-west1, so that each delivery") != apart {
+		if !strings.HasPrefix(detail, location) || strings.Contains(detail, "this service runs in europe-west1, so that each delivery crosses") != apart {
 			t.Errorf("queues in %s: %q", location, detail)
 		}
 	}

@@ -27,7 +27,7 @@ func TestDoctorBesideAServer(t *testing.T) {
 	s := c.serve(t.TempDir(), env)
 	result := procRun(t, t.TempDir(), env, "", "doctor")
 	if result.status != 0 || !strings.Contains(result.stdout, "refused with 401 by the server itself") ||
-		!strings.Contains(result.stdout, "created and deleted one in default") || !strings.Contains(result.stdout, "never been seen") {
+		!strings.Contains(result.stdout, "created and deleted one in default") || !strings.Contains(result.stdout, "it has never run") {
 		t.Errorf("status %d\n%s%s", result.status, result.stdout, result.stderr)
 	}
 	if tasks := c.Tasks(); len(tasks) != 0 {

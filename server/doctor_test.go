@@ -101,7 +101,7 @@ func TestDoctorNamesEachSingleFault(t *testing.T) {
 				c.Dial = func(context.Context) (*apiv2.Client, error) { return nil, errors.New("no credentials found") }
 			}
 		}, "fail queues: no credentials found … gcloud auth application-default login"},
-		{"no look at queues", refuses(cloudtaskstest.RefuseGetQueue, codes.PermissionDenied, `lacks IAM permission "cloudtasks.queues.get"`), "warn queues: may not look at default … gcloud tasks queues add-iam-policy-binding default --location=europe-west1 --project=proc --member=serviceAccount:ACCOUNT --role=roles/cloudtasks.viewer"},
+		{"no look at queues", refuses(cloudtaskstest.RefuseGetQueue, codes.PermissionDenied, `lacks IAM permission "cloudtasks.queues.get"`), "warn queues: may not read default … gcloud tasks queues add-iam-policy-binding default --location=europe-west1 --project=proc --member=serviceAccount:ACCOUNT --role=roles/cloudtasks.viewer"},
 		{"few attempts", queueIs(func(q *cloudtaskspb.Queue) { q.RetryConfig.MaxAttempts = 3 }), "warn queue retries: gives up after 3 deliveries, and tasks have up to 10 attempts … gcloud tasks queues update default --location=europe-west1 --project=proc --max-attempts=-1"},
 		{"short retry duration", queueIs(func(q *cloudtaskspb.Queue) { q.RetryConfig.MaxRetryDuration = durationpb.New(time.Hour) }), "warn queue retries: gives up after 1h0m0s … --max-retry-duration=0s"},
 		{"quick retries", queueIs(func(q *cloudtaskspb.Queue) { q.RetryConfig.MinBackoff = durationpb.New(100 * time.Millisecond) }), "warn queue retries: 100ms at first … --min-backoff=5s"},
@@ -115,7 +115,7 @@ func TestDoctorNamesEachSingleFault(t *testing.T) {
 		{"no actAs", refuses(cloudtaskstest.RefuseCreate, codes.PermissionDenied, `lacks IAM permission "iam.serviceAccounts.actAs" for the resource`), "fail act as: gcloud iam service-accounts add-iam-policy-binding " + procAccount + " --project=proc … roles/iam.serviceAccountUser"},
 		{"account does not exist", refuses(cloudtaskstest.RefuseCreate, codes.NotFound, "Requested entity was not found."), "fail act as: there is no account " + procAccount + " … gcloud iam service-accounts create tasks --project=proc"},
 		{"create fails", refuses(cloudtaskstest.RefuseCreate, codes.FailedPrecondition, "disabled"), "fail create task: the project's App Engine application"},
-		{"no deleting", refuses(cloudtaskstest.RefuseDelete, codes.PermissionDenied, "no"), "warn create task: it stays there … as yourself: gcloud tasks delete claimcheck-doctor- … --queue=default --location=europe-west1 --project=proc"},
+		{"no deleting", refuses(cloudtaskstest.RefuseDelete, codes.PermissionDenied, "no"), "warn create task: created, but not deleted … as yourself: gcloud tasks delete claimcheck-doctor- … --queue=default --location=europe-west1 --project=proc"},
 		{"keys down", func(p *target) { p.env["OIDC_CERTS_URL"] = "http://127.0.0.1:1/certs" }, "fail keys: connection refused … let this network reach http://127.0.0.1:1/certs"},
 		{"no keys", func(p *target) {
 			p.certs.Config.Handler = http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { _, _ = w.Write([]byte(`{"keys":[]}`)) })
@@ -124,17 +124,17 @@ func TestDoctorNamesEachSingleFault(t *testing.T) {
 
 		// The handler.
 		{"handler down", func(p *target) { p.handler.Close() }, "fail handler: connection refused … deploy the server there"},
-		{"something else there", live(http.StatusNotFound), "fail handler: 404, so something else is there"},
+		{"something else there", live(http.StatusNotFound), "fail handler: 404, so another program answers there"},
 		{"handler broken", live(http.StatusInternalServerError), "fail handler: 500"},
 		{"handler moved", live(http.StatusMovedPermanently), "fail handler: redirected (301) … let TASK_HANDLER_URL begin with https://elsewhere.example, not with http://127.0.0.1"},
-		{"open to strangers", execute(http.StatusOK, "{}"), "fail strangers: 200, so anybody may run tasks"},
-		{"open to strangers, and empty", execute(http.StatusNotFound, `{"error":"Task not found"}`), "fail strangers: 404, so anybody may run tasks"},
+		{"open to strangers", execute(http.StatusOK, "{}"), "fail strangers: 200, so every caller may run tasks"},
+		{"open to strangers, and empty", execute(http.StatusNotFound, `{"error":"Task not found"}`), "fail strangers: 404, so every caller may run tasks"},
 		{"another path", execute(http.StatusNotFound, "404 page not found"), "fail strangers: no handler is there … TASK_HANDLER_PATH"},
 		{"redirected path", execute(http.StatusFound, ""), "fail strangers: 302, so no handler is there"},
-		{"undecided", execute(http.StatusServiceUnavailable, `{"error":"x"}`), "fail strangers: 503, which neither lets in nor refuses"},
+		{"undecided", execute(http.StatusServiceUnavailable, `{"error":"x"}`), "fail strangers: 503, which neither admits nor refuses"},
 		{"clock behind", dated(10 * time.Second), "warn clock: this process's clock is … behind"},
 		{"clock ahead", dated(-90 * time.Second), "fail clock: ahead … NTP"},
-		{"request ends early", set("REQUEST_TIMEOUT", "300s"), "warn timeouts: REQUEST_TIMEOUT 5m0s is less than tasks want (9m0s) … they end after 4m50s … REQUEST_TIMEOUT=9m30s"},
+		{"request ends early", set("REQUEST_TIMEOUT", "300s"), "warn timeouts: REQUEST_TIMEOUT 5m0s is less than tasks may take (9m0s) … they end after 4m50s … REQUEST_TIMEOUT=9m30s"},
 		{"request ends before a task", set("REQUEST_TIMEOUT", "30s"), "fail timeouts: task webhook.deliver: a timeout of 30s is longer"},
 		{"tasks outlast Cloud Tasks", set("TASKS_TIMEOUT", "1h"), "fail TASKS_TIMEOUT: at most 29m30s here, not 1h0m0s (Cloud Tasks waits 30m"},
 	} {

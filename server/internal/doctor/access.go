@@ -42,14 +42,14 @@ func (d *Diagnosis) checkRights(ctx context.Context) Finding {
 	return Okf("this user may read and write the tables")
 }
 
-// quickSize is the largest SQLite file that is looked through without being asked.
+// quickSize is the largest SQLite file that is checked without --integrity.
 const quickSize = 256 << 20
 
-// checkIntegrity looks through an SQLite file.
+// checkIntegrity checks a SQLite file for damage.
 func (d *Diagnosis) checkIntegrity(ctx context.Context) Finding {
 	path := stores.FilePath(d.config.Settings.DatabaseURL)
 	if info, err := os.Stat(path); err == nil && info.Size() > quickSize && !d.Integrity {
-		return Skipf("%s has %d MiB; --integrity looks through it", path, info.Size()>>20)
+		return Skipf("%s has %d MiB; --integrity checks it", path, info.Size()>>20)
 	}
 	db, err := stores.As[stores.IntegrityChecker](d.db)
 	if err != nil {
@@ -68,10 +68,10 @@ func (d *Diagnosis) checkIntegrity(ctx context.Context) Finding {
 	return Okf("quick_check found nothing (--integrity compares indexes with tables too)")
 }
 
-// checkQueueTarget warns of queues that send their tasks elsewhere.
+// checkQueueTarget fails for queues that send their tasks elsewhere.
 func (d *Diagnosis) checkQueueTarget(context.Context) Finding {
 	if len(d.queues) == 0 {
-		return Skipf("no queue could be looked at")
+		return Skipf("no queue could be read")
 	}
 	at := fmt.Sprintf(" --location=%s --project=%s", d.config.Settings.CloudTasksLocation, d.config.Settings.CloudTasksProject)
 	var bad, fixes []string
@@ -92,7 +92,7 @@ func (d *Diagnosis) checkQueueTarget(context.Context) Finding {
 	return Okf("no queue has a target of its own")
 }
 
-// redirection says what a queue's HTTP target changes about a delivery; empty:
+// redirection returns what a queue's HTTP target changes about a delivery; empty:
 // nothing.
 func redirection(t *cloudtaskspb.HttpTarget) string {
 	var changes []string
@@ -120,7 +120,7 @@ func redirection(t *cloudtaskspb.HttpTarget) string {
 }
 
 // cloudRunService is the full name of the service that handles deliveries, as far
-// as its URL or the platform tells.
+// as its URL or the platform names it.
 func (d *Diagnosis) cloudRunService() string {
 	u, err := url.Parse(cloudtasks.WithoutTag(d.config.Settings.TaskHandlerURL))
 	if err != nil {
@@ -140,7 +140,7 @@ func (d *Diagnosis) cloudRunService() string {
 
 func isNumber(s string) bool { return s != "" && strings.Trim(s, "0123456789") == "" }
 
-// checkInvoker reports whether Cloud Run's IAM lets deliveries in.
+// checkInvoker reports whether Cloud Run's IAM admits deliveries.
 func (d *Diagnosis) checkInvoker(ctx context.Context) Finding {
 	name := d.cloudRunService()
 	if name == "" {
@@ -164,7 +164,7 @@ func (d *Diagnosis) checkInvoker(ctx context.Context) Finding {
 	case err != nil:
 		return unseen(err)
 	case service.GetInvokerIamDisabled():
-		return Okf("%s does not ask IAM; the server judges the tokens", name)
+		return Okf("%s does not check callers with IAM; the server verifies the tokens", name)
 	}
 	policy, err := client.GetIamPolicy(ctx, &iampb.GetIamPolicyRequest{Resource: name}, gax.WithRetry(nil))
 	if err != nil {
@@ -181,5 +181,5 @@ func (d *Diagnosis) checkInvoker(ctx context.Context) Finding {
 		}
 	}
 	return Failf(fmt.Sprintf("gcloud run services add-iam-policy-binding %s --member=serviceAccount:%s --role=roles/run.invoker", at, d.signer()),
-		"%s asks IAM who calls, and gives %s no roles/run.invoker: deliveries are answered 403, unless the project's own policy gives it", name, d.signer())
+		"%s checks callers with IAM, and gives %s no roles/run.invoker: deliveries are answered 403, unless the project's own policy gives it", name, d.signer())
 }

@@ -15,8 +15,8 @@ import (
 	"github.com/claimcheck-go/claimcheck/server/internal/stores"
 )
 
-// databaseChecks are those of the database. An SQLite file that does not exist
-// yet is not made, and so has nothing to be asked.
+// databaseChecks are those of the database. A SQLite file that does not exist yet
+// is not created, so that there is nothing to check.
 func (d *Diagnosis) databaseChecks() []Check {
 	rawURL, _ := d.config.DatabaseURL()
 	embedded := stores.Embedded(rawURL)
@@ -45,7 +45,7 @@ func (d *Diagnosis) databaseChecks() []Check {
 	integrity := Check{Name: "integrity", Needs: []string{"database"}, Look: d.checkIntegrity}
 	switch {
 	case !embedded:
-		integrity.Skip = "a server watches over its files"
+		integrity.Skip = "the database server checks its own files"
 	case d.file != "" || strings.HasSuffix(rawURL, ":memory:"):
 		integrity.Skip = "there is no file yet"
 	}
@@ -76,7 +76,7 @@ func (d *Diagnosis) checkDatabase(ctx context.Context) Finding {
 		return Failf("let this user write there, or let DATABASE_URL name a path where it may", "%s", problem)
 	}
 	if d.file != "" {
-		return Okf("%s does not exist yet: the first command that needs it makes it", d.file)
+		return Okf("%s does not exist yet: the first command that needs it creates it", d.file)
 	}
 	open, err := d.Opener(d.config)
 	if err != nil {
@@ -117,7 +117,7 @@ func (d *Diagnosis) checkVersion(context.Context) Finding {
 	return Okf("%s %s", f.Product, f.Version)
 }
 
-// checkDurability fails for what serve refuses, and warns of the rest.
+// checkDurability fails for what serve refuses, and warns about the rest.
 func (d *Diagnosis) checkDurability(context.Context) Finding {
 	var seen, bad, fixes []string
 	status := OK
@@ -186,12 +186,12 @@ func (d *Diagnosis) checkPacketSize(context.Context) Finding {
 }
 
 func (d *Diagnosis) checkPooler(context.Context) Finding {
-	switch pooled, said := d.facts.Pooled, d.config.Settings.DBPooler; {
-	case pooled && !said:
+	switch pooled, set := d.facts.Pooled, d.config.Settings.DBPooler; {
+	case pooled && !set:
 		return Warnf("DB_POOLER=true", "a connection pooler sits in between; if it pools transactions, statements that are prepared get lost")
 	case pooled:
 		return Okf("one sits in between, and no statement is prepared")
-	case said:
+	case set:
 		return Okf("none was seen, yet DB_POOLER is true: statements are not prepared, which costs the server about twice the CPU")
 	}
 	return Okf("none sits in between; statements are prepared")
@@ -252,7 +252,7 @@ func (d *Diagnosis) checkDatabaseClock(context.Context) Finding {
 	}
 	off, doubt := offset(f.Now, f.Asked, f.Answered)
 	return classifyClock(off, doubt, "the database's clock", "set the clock of the database's machine (NTP)",
-		"tasks with a time of their own run that much early or late, and their deliveries come twice")
+		"delayed tasks run that much early or late, and are delivered twice")
 }
 
 // known is the value of a setting for a command, or a placeholder where the setting
@@ -264,7 +264,7 @@ func known(setting, value, placeholder string) string {
 	return value
 }
 
-// checkSweeper asks when the sweeper was last seen; a scheduler calls it every
+// checkSweeper reads when the sweeper last ran; a scheduler calls it every
 // minute.
 func (d *Diagnosis) checkSweeper(ctx context.Context) Finding {
 	if d.db == nil {
@@ -293,7 +293,7 @@ func (d *Diagnosis) checkSweeper(ctx context.Context) Finding {
 	}
 	swept, seen := marks[queue.TouchSwept]
 	if !seen {
-		return Warnf(fix, "it has never been seen: tasks whose ticket was lost wait for ever")
+		return Warnf(fix, "it has never run: tasks whose ticket was lost wait forever")
 	}
 	now := time.Now()
 	if !d.facts.Now.IsZero() {
@@ -301,12 +301,12 @@ func (d *Diagnosis) checkSweeper(ctx context.Context) Finding {
 	}
 	ago := max(0, now.Sub(swept)).Round(time.Second)
 	if ago > longSinceSwept {
-		return Warnf(fix, "it was last seen %s ago: tasks whose ticket was lost wait for it", ago)
+		return Warnf(fix, "it last ran %s ago: tasks whose ticket was lost wait for it", ago)
 	}
-	return Okf("seen %s ago", ago)
+	return Okf("ran %s ago", ago)
 }
 
-// longSinceSwept is when a scheduler that calls every minute has missed enough
+// longSinceSwept is the time after which a scheduler that calls every minute has missed enough
 // calls to be looked at.
 const longSinceSwept = 10 * time.Minute
 

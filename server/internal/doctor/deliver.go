@@ -33,7 +33,7 @@ func Probe() queue.Definition {
 	return queue.NewTask(ProbeName, func(context.Context, struct{}) (struct{}, error) { return struct{}{}, nil }, queue.MaxAttempts(3))
 }
 
-// deliverCheck makes one real delivery, when that is asked for.
+// deliverCheck makes one real delivery, with --deliver.
 func (d *Diagnosis) deliverCheck() Check {
 	check := Check{
 		Name: "delivery", Needs: []string{"schema", "rights", "TASKS_MODE", "TASKS_QUEUES", "create task", "act as"},
@@ -48,16 +48,16 @@ func (d *Diagnosis) deliverCheck() Check {
 		check.Needs = check.Needs[:4]
 	}
 	if rawURL, _ := d.config.DatabaseURL(); d.file != "" || stores.InMemory(rawURL) {
-		// Then rights is skipped, and a delivery that was asked for must not be.
+		// Then rights is skipped, and the delivery must not be.
 		check.Needs = slices.DeleteFunc(check.Needs, func(name string) bool { return name == "rights" })
 	}
 	return check
 }
 
-// deliverMargin is what a delivery check has beside the time it waits.
+// deliverMargin is what the check may take besides the time that it waits.
 const deliverMargin = 10 * time.Second
 
-// delivery is one probe on its way.
+// delivery is one probe.
 type delivery struct {
 	*Diagnosis
 	client  *queue.Client
@@ -144,7 +144,7 @@ func (d *delivery) enqueue(ctx context.Context) (err error) {
 	return nil
 }
 
-// stuck says how far the probe has come.
+// stuck reports how far the probe came.
 func (d *delivery) stuck(ctx context.Context, took time.Duration, waited error) Finding {
 	row, err := d.client.Get(ctx, d.handle.ID)
 	where := fmt.Sprintf("%s: not finished after %s: created", d.handle.ID, took)
@@ -172,19 +172,19 @@ func (d *delivery) delivered() string {
 	return ""
 }
 
-// stuckInQueue asks Cloud Tasks what has become of the probe.
+// stuckInQueue reports what Cloud Tasks recorded of the probe.
 func (d *delivery) stuckInQueue(ctx context.Context, where string) Finding {
 	name := d.creator.task()
 	task, err := d.cloudTasks.GetTask(ctx, &cloudtaskspb.GetTaskRequest{Name: name}, gax.WithRetry(nil))
 	switch code := status.Code(err); {
 	case code == codes.NotFound:
-		return Failf("let the service at TASK_HANDLER_URL use this database, and see whether something before it answers 2xx by itself",
-			"%s, and Cloud Tasks has no such task any more: its delivery was answered 2xx, but nothing claimed the row in this database (a service that uses another database answers 404, and from the sixth delivery on 200)", where)
+		return Failf("let the service at TASK_HANDLER_URL use this database, and check whether a proxy in front of it answers 2xx by itself",
+			"%s, and Cloud Tasks no longer has the task: its delivery was answered 2xx, but nothing claimed the row in this database (a service that uses another database answers 404, and from the sixth delivery on 200)", where)
 	case code == codes.PermissionDenied:
 		return Failf("look at the log of the server; to let doctor see more, give its account roles/cloudtasks.viewer on the queue",
-			"%s, not claimed; this account may not look at the Cloud Task %s", where, name)
+			"%s, not claimed; this account may not read the Cloud Task %s", where, name)
 	case err != nil:
-		return Failf("look at the log of the server", "%s, not claimed; the Cloud Task could not be looked at: %s", where, err)
+		return Failf("look at the log of the server", "%s, not claimed; the Cloud Task could not be read: %s", where, err)
 	}
 	last := task.GetLastAttempt()
 	answered := last.GetResponseStatus()
@@ -251,7 +251,7 @@ func (d *delivery) forget(ctx context.Context) {
 	_, _, _ = d.client.Purge(ctx, queue.PurgeRequest{Statuses: []queue.Status{queue.StatusSuccessful}, Task: ProbeName}, nil)
 }
 
-// withdraw cancels the probe and takes its Cloud Task away. The row stays, so that
+// withdraw cancels the probe and deletes its Cloud Task. The row stays, so that
 // a delivery under way finds that it is over.
 func (d *delivery) withdraw(ctx context.Context) {
 	_, _, _ = d.client.Cancel(ctx, d.handle.ID)

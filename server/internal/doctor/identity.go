@@ -11,7 +11,7 @@ import (
 	"github.com/claimcheck-go/claimcheck/server/internal/config"
 )
 
-// checkPlatform says where this is, and whether the metadata server answers.
+// checkPlatform reports the platform, and whether its metadata server answers.
 func (d *Diagnosis) checkPlatform(context.Context) Finding {
 	platform := d.detector.Platform()
 	where := platform.String()
@@ -27,22 +27,22 @@ func (d *Diagnosis) checkPlatform(context.Context) Finding {
 		return Okf("%s", where)
 	}
 	var missing []string
-	for _, g := range d.Sources.Provided() {
-		if d.undecided[g.Name] {
-			missing = append(missing, settingExamples[g.Name])
+	for _, p := range d.Sources.Provided() {
+		if d.undecided[p.Name] {
+			missing = append(missing, settingExamples[p.Name])
 		}
 	}
 	return Failf("set "+strings.Join(missing, " "), "%s, whose metadata server does not answer: %s", where, d.metadata)
 }
 
-// checkAccess says who may call /tasks/*.
+// checkAccess reports who may call /tasks/*.
 func (d *Diagnosis) checkAccess(context.Context) Finding {
 	err := d.Authenticate(d.config, d.target)
 	if trust := d.config.CheckTrustPlatform(); trust != nil {
 		return Failf("unset OIDC_TRUST_PLATFORM", "%s", trust)
 	}
 	if err != nil && d.mode == config.ModePull {
-		return Warnf("TASK_API_TOKEN=$(openssl rand -hex 32)", "serve refuses to start, since nothing says who may call /tasks/*; work needs nobody")
+		return Warnf("TASK_API_TOKEN=$(openssl rand -hex 32)", "serve refuses to start, since nothing says who may call /tasks/*; work has no callers")
 	}
 	if err != nil {
 		return Failf("TASK_API_TOKEN=$(openssl rand -hex 32)", "%s", err)
@@ -52,16 +52,16 @@ func (d *Diagnosis) checkAccess(context.Context) Finding {
 		ways = append(ways, "OIDC tokens of "+strings.Join(emails, ", "))
 	}
 	if d.config.Settings.TaskAPIToken != "" {
-		ways = append(ways, "who has TASK_API_TOKEN")
+		ways = append(ways, "callers with TASK_API_TOKEN")
 	}
 	if d.config.Settings.TaskHMACSecret != "" {
-		ways = append(ways, "who signs with TASK_HMAC_SECRET")
+		ways = append(ways, "callers that sign with TASK_HMAC_SECRET")
 	}
 	if d.target != nil && d.target.Tasks.AppEngine != nil {
 		ways = append(ways, "App Engine's queues")
 	}
 	if len(ways) == 0 {
-		return Okf("/tasks/* is open to programs on this machine, and closed to all others")
+		return Okf("/tasks/* is open to programs on this machine, and closed to all other callers")
 	}
 	return Okf("/tasks/* is open to %s", strings.Join(ways, "; "))
 }
@@ -74,15 +74,15 @@ func (d *Diagnosis) callers() []string {
 	return d.config.EmailsWith(d.config.Settings.OIDCServiceAccountEmail)
 }
 
-// checkIdentity says who this process is.
+// checkIdentity reports the account of this process.
 func (d *Diagnosis) checkIdentity(context.Context) Finding {
 	switch {
 	case d.config.Settings.CloudTasksEmulatorHost != "":
-		return Okf("none: an emulator asks for no credentials")
+		return Okf("none: an emulator requires no credentials")
 	case d.runsAs != "":
 		return Okf("runs as %s; deliveries are signed as %s", d.runsAs, d.signer())
 	case d.detector.Platform().IsCloudRun():
-		return Okf("runs as an account that the metadata server does not tell; deliveries are signed as %s", d.signer())
+		return Okf("runs as an account that the metadata server does not name; deliveries are signed as %s", d.signer())
 	case d.detector.Platform() == detect.AppEngine:
 		return Okf("runs as the application's account; deliveries are signed as %s", d.signer())
 	}
@@ -96,9 +96,9 @@ func (d *Diagnosis) signer() string {
 	return d.target.Tasks.ServiceAccountEmail
 }
 
-// checkKeys fetches what tokens are verified with.
+// checkKeys fetches the keys that verify tokens.
 func (d *Diagnosis) checkKeys(ctx context.Context) Finding {
-	verifier, err := d.doctorVerifier()
+	verifier, err := d.verifier()
 	if err != nil {
 		return Failf("", "%s", err)
 	}
@@ -109,8 +109,8 @@ func (d *Diagnosis) checkKeys(ctx context.Context) Finding {
 	return Okf("%d at %s", keys, url)
 }
 
-// doctorVerifier is that of the settings, over the doctor's own way out.
-func (d *Diagnosis) doctorVerifier() (*oidc.Verifier, error) {
+// verifier returns the verifier of the settings, with the transport of d.
+func (d *Diagnosis) verifier() (*oidc.Verifier, error) {
 	audiences := d.config.AudiencesFor(d.config.Settings.TaskHandlerURL)
 	if d.target != nil {
 		audiences = d.target.Audiences

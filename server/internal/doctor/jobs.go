@@ -17,8 +17,8 @@ import (
 	"github.com/claimcheck-go/claimcheck/internal/googleapi"
 )
 
-// What starting an execution takes: the second, since each is given arguments of
-// its own. roles/run.invoker has the first alone.
+// The permissions to start an execution. The second is required, since each has
+// arguments of its own; roles/run.invoker has only the first.
 const (
 	mayRun          = "run.jobs.run"
 	mayRunOverrides = "run.jobs.runWithOverrides"
@@ -42,7 +42,7 @@ func (d *Diagnosis) jobChecks() []Check {
 }
 
 // checkJob looks at the job. An account that may run it need not be allowed to
-// look at it, and is then told so as well where there is no such job.
+// read it, and gets the same answer where there is no such job.
 func (d *Diagnosis) checkJob(ctx context.Context) Finding {
 	var err error
 	if d.job, err = d.config.JobName(ctx); err != nil {
@@ -58,24 +58,24 @@ func (d *Diagnosis) checkJob(ctx context.Context) Finding {
 	case code == codes.PermissionDenied && googleapi.Disabled(err.Error()):
 		return Failf("gcloud services enable run.googleapis.com --project="+d.jobPart(1), "the Cloud Run Admin API is not enabled: %s", err)
 	case code == codes.PermissionDenied:
-		return Warnf(d.grantOnJob("roles/run.viewer"), "this account may not look at %s, which only doctor needs; or there is no such job", d.job)
+		return Warnf(d.grantOnJob("roles/run.viewer"), "this account may not read %s, which only doctor needs; or there is no such job", d.job)
 	case code == codes.Unauthenticated:
 		return Failf("give the service an account; elsewhere gcloud auth application-default login", "%s", err)
 	case err != nil:
 		return Failf("let this network reach run.googleapis.com", "job %s: %s", d.job, err)
 	}
 	if n := job.GetTemplate().GetTemplate().GetMaxRetries(); n != 0 {
-		return Warnf("gcloud run jobs update "+d.jobAt()+" --max-retries=0", "%s is tried again by Cloud Run, up to %d times and at once; attempts are the row's", d.job, n)
+		return Warnf("gcloud run jobs update "+d.jobAt()+" --max-retries=0", "Cloud Run retries %s, up to %d times and at once; attempts are counted in the row", d.job, n)
 	}
 	return Okf("%s", d.job)
 }
 
-// checkRunJob asks whether this process may run the job, and does not run it.
+// checkRunJob queries whether this process may run the job, and does not run it.
 func (d *Diagnosis) checkRunJob(ctx context.Context) Finding {
 	answer, err := d.jobs.TestIamPermissions(ctx, &iampb.TestIamPermissionsRequest{Resource: d.job, Permissions: []string{mayRun, mayRunOverrides}}, gax.WithRetry(nil))
 	grant := d.grantOnJob("roles/run.jobsExecutorWithOverrides")
 	if err != nil {
-		return Failf("see what it says; it may be that there is no such job, or "+grant, "whether it may be run could not be found out: %s", err)
+		return Failf("see what it says; it may be that there is no such job, or "+grant, "could not check whether it may be run: %s", err)
 	}
 	may := answer.GetPermissions()
 	switch {

@@ -34,11 +34,11 @@ func (d *Diagnosis) checkTimeLimits(context.Context) Finding {
 		if d.detector.Platform() == detect.CloudRunService {
 			fix = fmt.Sprintf("gcloud run services update %s --timeout=%d --update-env-vars=REQUEST_TIMEOUT=%s", d.config.Env.Get("K_SERVICE"), int(needs.Seconds()), needs)
 		}
-		given := "REQUEST_TIMEOUT"
+		source := "REQUEST_TIMEOUT"
 		if d.config.Settings.RequestTimeout == 0 {
-			given = "REQUEST_TIMEOUT is not set, so Cloud Run's default counts:"
+			source = "REQUEST_TIMEOUT is not set, so Cloud Run's default counts:"
 		}
-		return Warnf(fix, "%s %s is less than tasks want (%s) and their delivery waits: they end after %s", given, request, wanted, limit)
+		return Warnf(fix, "%s %s is less than tasks may take (%s): they end after %s", source, request, wanted, limit)
 	}
 	if request == 0 {
 		return Okf("tasks end after %s at the latest, and Cloud Tasks waits for 30s more", limit)
@@ -75,7 +75,7 @@ func (d *Diagnosis) checkRates(context.Context) Finding {
 	}
 	switch {
 	case len(d.queues) == 0:
-		return Skipf("no queue could be looked at")
+		return Skipf("no queue could be read")
 	case len(slow) > 0:
 		return Warnf(update(slow, "--max-dispatches-per-second=500"), "%s: less than one a second", seen)
 	case room == 0:
@@ -92,7 +92,7 @@ func (d *Diagnosis) checkRates(context.Context) Finding {
 
 // checkCreate creates a Cloud Task in every queue and deletes it.
 func (d *Diagnosis) checkCreate(ctx context.Context) Finding {
-	ids, _ := d.queueIDs() // checkQueues has said what is wrong with them
+	ids, _ := d.queueIDs() // checkQueues reports what is wrong with them
 	var mu sync.Mutex
 	failed, stayed := map[string]error{}, map[string]error{}
 	var group errgroup.Group
@@ -122,8 +122,8 @@ func (d *Diagnosis) checkCreate(ctx context.Context) Finding {
 		for _, id := range left {
 			fixes = append(fixes, fmt.Sprintf("gcloud tasks delete %s --queue=%s --location=%s --project=%s", leftoverName(stayed[id]), id, d.config.Settings.CloudTasksLocation, d.config.Settings.CloudTasksProject))
 		}
-		return Warnf("leave it there, or as yourself: "+strings.Join(fixes, "; "),
-			"created, but it stays there until its delivery, in 25 days, finds nothing to do: %s", stayed[left[0]])
+		return Warnf("leave it, or as yourself: "+strings.Join(fixes, "; "),
+			"created, but not deleted: it stays until its delivery, in 25 days, finds nothing to do: %s", stayed[left[0]])
 	}
 	return Okf("created and deleted one in %s", strings.Join(ids, ", "))
 }
@@ -137,7 +137,7 @@ func leftoverName(err error) string {
 	return "TASK"
 }
 
-// classifyCreate says what a refused create means. What concerns the account that
+// classifyCreate returns what a refused create means. What concerns the account that
 // deliveries are signed as is left to the check of that name.
 func (d *Diagnosis) classifyCreate(id string, err error) (Finding, bool) {
 	seen := false // the queue is known to exist
@@ -158,7 +158,7 @@ func (d *Diagnosis) classifyCreate(id string, err error) (Finding, bool) {
 	return Failf("see what it says", "%s", err), true
 }
 
-// checkActAs says whether Cloud Tasks may sign as the account.
+// checkActAs reports whether Cloud Tasks may sign as the account.
 func (d *Diagnosis) checkActAs(context.Context) Finding {
 	signer := d.target.Tasks.ServiceAccountEmail
 	_, domain, _ := strings.Cut(signer, "@")

@@ -77,7 +77,7 @@ func (d *Diagnosis) queueIDs() ([]string, error) {
 // calls is how many calls to Cloud Tasks are made at once.
 const calls = 16
 
-// checkQueues looks at every queue.
+// checkQueues reads every queue.
 func (d *Diagnosis) checkQueues(ctx context.Context) Finding {
 	ids, err := d.queueIDs()
 	if err != nil {
@@ -103,12 +103,12 @@ func (d *Diagnosis) checkQueues(ctx context.Context) Finding {
 		})
 	}
 	_ = group.Wait()
-	var told []string
+	var described []string
 	for _, id := range slices.Sorted(maps.Keys(seen)) {
 		d.queues = append(d.queues, seen[id])
-		told = append(told, describeQueue(id, seen[id]))
+		described = append(described, describeQueue(id, seen[id]))
 	}
-	return d.classifyQueues(told, failed)
+	return d.classifyQueues(described, failed)
 }
 
 func (d *Diagnosis) queueName(id string) string {
@@ -123,9 +123,9 @@ func describeQueue(id string, q *cloudtaskspb.Queue) string {
 	return text
 }
 
-// classifyQueues fails for queues that do not exist or do not run, and warns of
-// those that this account may use but not look at.
-func (d *Diagnosis) classifyQueues(told []string, failed map[string]error) Finding {
+// classifyQueues fails for queues that do not exist or do not run, and warns about
+// those that this account may use but not read.
+func (d *Diagnosis) classifyQueues(described []string, failed map[string]error) Finding {
 	at := fmt.Sprintf(" --location=%s --project=%s", d.config.Settings.CloudTasksLocation, d.config.Settings.CloudTasksProject)
 	var bad, fixes, hidden []string
 	for _, id := range slices.Sorted(maps.Keys(failed)) {
@@ -161,22 +161,22 @@ func (d *Diagnosis) classifyQueues(told []string, failed map[string]error) Findi
 			fixes = append(fixes, fmt.Sprintf("gcloud tasks queues add-iam-policy-binding %s%s --member=serviceAccount:%s --role=roles/cloudtasks.viewer", id, at, d.account()))
 		}
 		return Warnf(strings.Join(fixes, "; "),
-			"this account may not look at %s, which only doctor needs", strings.Join(hidden, ", "))
+			"this account may not read %s, which only doctor needs", strings.Join(hidden, ", "))
 	}
-	return Okf("%s", strings.Join(told, "; "))
+	return Okf("%s", strings.Join(described, "; "))
 }
 
 func lastPart(name string) string { return name[strings.LastIndexByte(name, '/')+1:] }
 
-// account is who this process runs as, as far as it can be known.
+// account is the account of this process, or a placeholder.
 func (d *Diagnosis) account() string { return cmp.Or(d.runsAs, "ACCOUNT") }
 
-// goodRetries are the retry settings that the server counts with.
+// goodRetries are the retry settings that the server relies on.
 const goodRetries = " --max-attempts=-1 --max-retry-duration=0s --min-backoff=5s --max-backoff=300s --max-doublings=6"
 
-// checkRetries judges the queues' retries. Attempts are counted in the row: a
-// queue that gives up earlier leaves the rest to the sweeper, and one that waits
-// for longer than the server counts with keeps tasks waiting.
+// checkRetries checks the queues' retry settings. Attempts are counted in the row: a
+// queue that gives up earlier leaves the rest to the sweeper, and one with a longer
+// backoff than the server relies on keeps tasks waiting.
 func (d *Diagnosis) checkRetries(context.Context) Finding {
 	var attempts int32
 	for _, task := range d.registry.Tasks() {
@@ -192,10 +192,10 @@ func (d *Diagnosis) checkRetries(context.Context) Finding {
 			bad = append(bad, fmt.Sprintf("gives up after %s", d))
 		}
 		if least < time.Second || least > time.Minute {
-			bad = append(bad, fmt.Sprintf("tries again after %s at first, and 5s is good", least))
+			bad = append(bad, fmt.Sprintf("retries after %s at first; 5s is recommended", least))
 		}
 		if most > queue.LongestBackoff {
-			bad = append(bad, fmt.Sprintf("waits up to %s between deliveries, and the server counts with %s", most, queue.LongestBackoff))
+			bad = append(bad, fmt.Sprintf("waits up to %s between deliveries, and the server relies on %s", most, queue.LongestBackoff))
 		}
 		return bad
 	})
@@ -212,11 +212,11 @@ func (d *Diagnosis) eachQueue(verb, fix string, check func(*cloudtaskspb.Queue) 
 			continue
 		}
 		r := q.GetRetryConfig()
-		fine = append(fine, fmt.Sprintf("%s waits %s to %s, for ever", id, r.GetMinBackoff().AsDuration(), r.GetMaxBackoff().AsDuration()))
+		fine = append(fine, fmt.Sprintf("%s waits %s to %s, without an end", id, r.GetMinBackoff().AsDuration(), r.GetMaxBackoff().AsDuration()))
 	}
 	switch {
 	case len(d.queues) == 0:
-		return Skipf("no queue could be looked at")
+		return Skipf("no queue could be read")
 	case len(bad) > 0:
 		return Warnf(strings.Join(fixes, "; "), "%s", strings.Join(bad, "; "))
 	}

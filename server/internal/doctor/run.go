@@ -1,8 +1,8 @@
-// Package doctor runs checks of an installation, beside each other where they
-// can be and in order where one needs another: `server doctor` fills it.
+// Package doctor checks an installation: its settings, database, queues, accounts
+// and URL. It is the command doctor of the server.
 //
-// A check whose needs are not met is skipped and says so, so that one fault is
-// one failing line.
+// Checks run concurrently, each after those that it needs. A check whose needs are
+// not met is skipped and names them, so that one fault is one failing line.
 package doctor
 
 import (
@@ -23,7 +23,7 @@ const (
 	OK      Status = "ok"
 	Warn    Status = "warn"    // it works, but not as it should
 	Fail    Status = "fail"    // it does not work
-	Skipped Status = "skipped" // it was not looked at; the detail says why
+	Skipped Status = "skipped" // it was not run; the detail says why
 )
 
 // Finding is what a check saw, and what fixes it.
@@ -46,26 +46,26 @@ func Failf(fix, format string, args ...any) Finding {
 	return Finding{Fail, fmt.Sprintf(format, args...), fix}
 }
 
-// Skipf says why nothing was looked at.
+// Skipf is the finding of a check that does not apply; the text is the reason.
 func Skipf(format string, args ...any) Finding {
 	return Finding{Skipped, fmt.Sprintf(format, args...), ""}
 }
 
-// Check is one question to an installation.
+// Check is one check of an installation.
 type Check struct {
 	Name string
 	// Needs are the checks without whose success this one says nothing. Names
 	// that no check has are met.
 	Needs []string
-	// Skip, if not empty, is why the question does not arise here.
+	// Skip, if not empty, is why the check does not apply.
 	Skip string
 	// Limit, if not 0, is how long it may take, in place of Limits.Each.
 	Limit time.Duration
-	// Look answers it; it heeds the context.
+	// Look returns the finding, and returns early when the context ends.
 	Look func(ctx context.Context) Finding
 }
 
-// Result is the answer to one check.
+// Result is the outcome of one check.
 type Result struct {
 	Check  string `json:"check"`
 	Status Status `json:"status"`
@@ -89,9 +89,9 @@ type running struct {
 	result Result
 }
 
-// Run answers all checks and returns once each has its result, in the order of
+// Run runs all checks and returns once each has its result, in the order of
 // the checks, in which report gets them too, each as soon as those before it are
-// there. A check stands behind those it needs.
+// there. A check must follow those it needs.
 func Run(ctx context.Context, limits Limits, checks []Check, report func(Result)) []Result {
 	ctx, cancel := context.WithTimeoutCause(ctx, limits.All, errLate)
 	defer cancel()
@@ -123,7 +123,7 @@ func Run(ctx context.Context, limits Limits, checks []Check, report func(Result)
 	return results
 }
 
-// answer waits for what the check needs, and looks.
+// answer waits for what the check needs, and runs it.
 func (r *running) answer(ctx context.Context, limit time.Duration, needs []*running) Finding {
 	if r.Skip != "" {
 		return Finding{Skipped, r.Skip, ""}
@@ -169,7 +169,7 @@ func (r *running) answer(ctx context.Context, limit time.Duration, needs []*runn
 // ended is the finding of a check that was cut short with all the others.
 func ended(ctx context.Context) Finding {
 	if errors.Is(context.Cause(ctx), errLate) {
-		return Failf("", "there was no time left to look")
+		return Failf("", "there was no time left to run it")
 	}
 	return Skipf("interrupted")
 }

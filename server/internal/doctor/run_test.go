@@ -103,7 +103,7 @@ func TestAllTogetherHaveTheirTime(t *testing.T) {
 		if took := time.Since(start); took != limits.All {
 			t.Errorf("took %s", took)
 		}
-		if got[1].Status != doctor.Fail || got[1].Detail != "there was no time left to look" || got[2].Status != doctor.Skipped {
+		if got[1].Status != doctor.Fail || got[1].Detail != "there was no time left to run it" || got[2].Status != doctor.Skipped {
 			t.Errorf("%+v", got)
 		}
 	})

@@ -14,7 +14,7 @@ import (
 )
 
 // resolveMode resolves TASKS_MODE. A setting that the mode refuses is reported and
-// left out, so that the rest can be looked at.
+// left out, so that the rest can be checked.
 func (d *Diagnosis) resolveMode() {
 	mode, err := d.config.Mode()
 	if err != nil && d.config.OnPlatform() && d.config.Settings.CloudTasksEmulatorHost != "" {
@@ -46,17 +46,17 @@ func (d *Diagnosis) detect(ctx context.Context) {
 	if d.mode != config.ModeCloudTasks {
 		return
 	}
-	d.piece(ctx, "CLOUD_TASKS_PROJECT", &s.CloudTasksProject, detector.Project)
-	d.piece(ctx, "CLOUD_TASKS_LOCATION", &s.CloudTasksLocation, detector.Location)
+	d.detectSetting(ctx, "CLOUD_TASKS_PROJECT", &s.CloudTasksProject, detector.Project)
+	d.detectSetting(ctx, "CLOUD_TASKS_LOCATION", &s.CloudTasksLocation, detector.Location)
 	if s.AppEngineTarget && detector.Platform() == detect.AppEngine {
 		return
 	}
-	d.piece(ctx, "TASK_HANDLER_URL", &s.TaskHandlerURL, func(ctx context.Context) (detect.Found, error) {
+	d.detectSetting(ctx, "TASK_HANDLER_URL", &s.TaskHandlerURL, func(ctx context.Context) (detect.Found, error) {
 		origin, err := detector.HandlerOrigin(ctx)
 		origin.Value += s.TaskHandlerPath
 		return origin, err
 	})
-	d.piece(ctx, "OIDC_SERVICE_ACCOUNT_EMAIL", &s.OIDCServiceAccountEmail, func(ctx context.Context) (detect.Found, error) {
+	d.detectSetting(ctx, "OIDC_SERVICE_ACCOUNT_EMAIL", &s.OIDCServiceAccountEmail, func(ctx context.Context) (detect.Found, error) {
 		if detector.Platform() == detect.AppEngine {
 			return detector.ServiceAccount(ctx)
 		}
@@ -64,7 +64,7 @@ func (d *Diagnosis) detect(ctx context.Context) {
 	})
 }
 
-// settingExamples say what a missing setting takes.
+// settingExamples show the values of settings that may be missing.
 var settingExamples = map[string]string{
 	"CLOUD_TASKS_PROJECT":        "CLOUD_TASKS_PROJECT=my-project",
 	"CLOUD_TASKS_LOCATION":       "CLOUD_TASKS_LOCATION=europe-west1",
@@ -72,11 +72,12 @@ var settingExamples = map[string]string{
 	"OIDC_SERVICE_ACCOUNT_EMAIL": "OIDC_SERVICE_ACCOUNT_EMAIL=ACCOUNT@PROJECT.iam.gserviceaccount.com",
 }
 
-func (d *Diagnosis) piece(ctx context.Context, name string, setting *string, ask func(context.Context) (detect.Found, error)) {
+// detectSetting fills in one setting.
+func (d *Diagnosis) detectSetting(ctx context.Context, name string, setting *string, detected func(context.Context) (detect.Found, error)) {
 	if *setting != "" {
 		return
 	}
-	found, err := ask(ctx)
+	found, err := detected(ctx)
 	if err == nil {
 		*setting, d.detected[name] = found.Value, found.Source
 		d.guessed[name] = found.Guessed
@@ -91,10 +92,10 @@ func (d *Diagnosis) piece(ctx context.Context, name string, setting *string, ask
 	if d.config.OnPlatform() && (errors.Is(err, context.DeadlineExceeded) || errors.As(err, &network)) {
 		d.undecided[name], d.metadata = true, err
 	}
-	d.problems[name] = Failf("set "+settingExamples[name], "neither given nor detected: %s", err)
+	d.problems[name] = Failf("set "+settingExamples[name], "neither set nor detected: %s", err)
 }
 
-// validate finds everything that is wrong with the settings, as serve would.
+// validate finds everything that is wrong with the settings, as serve does.
 func (d *Diagnosis) validate(ctx context.Context) {
 	d.attribute(d.Blank)
 	registry, err := d.Validate(ctx, d.config)
@@ -114,14 +115,14 @@ func (d *Diagnosis) validate(ctx context.Context) {
 	}
 }
 
-// standIns are values that pass for settings that do not: so what else is wrong
-// is found too. No check that would use them is run.
+// standIns are valid values in place of missing or wrong ones, so that further
+// problems are found too. No check that would use them is run.
 var standIns = map[string]string{
 	"CLOUD_TASKS_PROJECT": "missing", "CLOUD_TASKS_LOCATION": "missing",
 	"TASK_HANDLER_URL": "https://missing.invalid/{task_id}", "OIDC_SERVICE_ACCOUNT_EMAIL": "missing@missing.invalid",
 }
 
-// substitute puts stand-ins in the place of what is wrong about the target.
+// substitute replaces what is wrong about the target with stand-ins.
 func (d *Diagnosis) substitute() {
 	s := d.config.Settings
 	for name, setting := range map[string]*string{
@@ -172,23 +173,22 @@ func (d *Diagnosis) setting(name string) (config.Provided, bool) {
 	return config.Provided{}, false
 }
 
-// settingChecks are a line for each setting that was given or detected, or is
-// wrong.
+// settingChecks are one for each setting that is set, detected or wrong.
 func (d *Diagnosis) settingChecks() []Check {
 	var checks []Check
-	for _, g := range d.Sources.Provided() {
-		found, wrong := d.problems[g.Name]
+	for _, p := range d.Sources.Provided() {
+		found, wrong := d.problems[p.Name]
 		if !wrong {
-			found = d.settingFinding(g)
+			found = d.settingFinding(p)
 		}
 		if found.Detail == "" {
 			continue
 		}
-		check := Check{Name: g.Name, Look: func(context.Context) Finding { return found }}
-		if g.Name == "CLOUD_TASKS_LOCATION" && !wrong && g.Source != "" && d.config.OnPlatform() {
+		check := Check{Name: p.Name, Look: func(context.Context) Finding { return found }}
+		if p.Name == "CLOUD_TASKS_LOCATION" && !wrong && p.Source != "" && d.config.OnPlatform() {
 			check.Look = func(ctx context.Context) Finding { return d.locationFinding(ctx, found) }
 		}
-		if d.undecided[g.Name] {
+		if d.undecided[p.Name] {
 			check.Needs = []string{"platform"}
 		}
 		checks = append(checks, check)
@@ -199,13 +199,12 @@ func (d *Diagnosis) settingChecks() []Check {
 	return checks
 }
 
-// locationFinding adds to the location of the queues, which was given, that this
-// service runs elsewhere: that works, and every delivery goes from one region to
-// the other.
+// locationFinding adds to the location of the queues, if it is set, that this
+// service runs in another region: that works, but every delivery crosses regions.
 func (d *Diagnosis) locationFinding(ctx context.Context, found Finding) Finding {
 	own, err := d.detector.Location(ctx)
 	if err == nil && own.Value != d.config.Settings.CloudTasksLocation {
-		found.Detail += "; this service runs in " + own.Value + ", so that each delivery goes from region to region"
+		found.Detail += "; this service runs in " + own.Value + ", so that each delivery crosses regions"
 	}
 	return found
 }
@@ -222,39 +221,39 @@ func (d *Diagnosis) checkVariables(context.Context) Finding {
 	return Warnf("correct or unset "+strings.Join(names, ", "), "%s", strings.Join(texts, "; "))
 }
 
-// settingFinding says what a setting that is right is, and where that came from;
-// empty if nobody set it.
-func (d *Diagnosis) settingFinding(g config.Provided) Finding {
-	value, source := g.Value, g.Source
+// settingFinding returns the value of a valid setting, and its source; empty if it
+// is not set.
+func (d *Diagnosis) settingFinding(p config.Provided) Finding {
+	value, source := p.Value, p.Source
 	switch {
-	case g.Name == "TASKS_MODE" && d.config.Settings.TasksMode == config.ModeAuto:
+	case p.Name == "TASKS_MODE" && d.config.Settings.TasksMode == config.ModeAuto:
 		value, source = d.mode, "auto: neither Cloud Run nor App Engine, and no emulator"
 		if d.config.OnPlatform() {
 			source = "auto: " + d.detector.Platform().String()
 		} else if d.mode == config.ModeCloudTasks {
 			source = "auto: an emulator is named"
 		}
-	case g.Name == "DATABASE_URL":
+	case p.Name == "DATABASE_URL":
 		if source == "" {
 			source = "default"
 		}
 		rawURL, _ := d.config.DatabaseURL()
 		value = stores.Describe(rawURL)
-	case d.detected[g.Name] != "":
-		source = d.detected[g.Name]
-		value = d.detectedValue(g.Name)
-		if d.guessed[g.Name] {
-			return Warnf(guessFixes[g.Name], "%s (guessed from %s)", value, source)
+	case d.detected[p.Name] != "":
+		source = d.detected[p.Name]
+		value = d.detectedValue(p.Name)
+		if d.guessed[p.Name] {
+			return Warnf(guessFixes[p.Name], "%s (guessed from %s)", value, source)
 		}
 	case source == "":
 		return Finding{}
-	case g.Secret != "" && g.Name != "WEBHOOK_SECRET" && len(strings.TrimSpace(g.Secret)) < config.StrongSecret:
-		return Warnf(g.Name+"=$(openssl rand -hex 32)", "%s (%s): short enough to be guessed", value, source)
+	case p.Secret != "" && p.Name != "WEBHOOK_SECRET" && len(strings.TrimSpace(p.Secret)) < config.StrongSecret:
+		return Warnf(p.Name+"=$(openssl rand -hex 32)", "%s (%s): short enough to be guessed", value, source)
 	}
 	return Okf("%s (%s)", value, source)
 }
 
-// guessFixes say how to replace a guess by what is so.
+// guessFixes are how to replace a guess by the right value.
 var guessFixes = map[string]string{
 	"TASK_HANDLER_URL":           "set TASK_HANDLER_URL=https://HOST/tasks/execute/{task_id}/ with the host that `gcloud app describe --format='value(defaultHostname)'` prints: those of applications made since February 2020 carry REGION_ID.r",
 	"OIDC_SERVICE_ACCOUNT_EMAIL": "set OIDC_SERVICE_ACCOUNT_EMAIL to the account that the version runs as: `gcloud app versions describe VERSION --service=SERVICE --format='value(serviceAccount)'`",
