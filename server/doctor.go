@@ -135,7 +135,7 @@ func (p *program) diagnosis(c *doctorCmd) doctor.Config {
 		OnClose:  setup.close,
 	}
 	if p.own.Setup != nil {
-		cfg.Setup = setup.check
+		cfg.Setup, cfg.OwnPool = setup.check, setup.ownPool
 	}
 	return cfg
 }
@@ -172,3 +172,6 @@ func (s *setupCheck) close() {
 		s.app.close()
 	}
 }
+
+// ownPool reports whether Setup asked for a pool of its own.
+func (s *setupCheck) ownPool() bool { return s.app != nil && s.app.hasOwnPool() }

@@ -35,6 +35,13 @@ func (app *App) DB() *sql.DB {
 	return nil
 }
 
+// hasOwnPool reports whether the program has asked for a pool.
+func (app *App) hasOwnPool() bool {
+	app.mu.Lock()
+	defer app.mu.Unlock()
+	return app.pool != stores.Pool{}
+}
+
 func (app *App) closePool() error {
 	app.mu.Lock()
 	pool := app.pool

@@ -203,6 +203,24 @@ func TestPoolsOfSetup(t *testing.T) {
 	}
 }
 
+// doctor counts the connections of Setup's pool.
+func TestDoctorCountsTheOwnPool(t *testing.T) {
+	t.Parallel()
+	cfg := appConfig(t)
+	cfg.Settings.DatabaseURL, cfg.Settings.DBMaxConns = testdb.Postgres(t), 7
+	for own, want := range map[bool]string{false: "a pool of 7 for each instance", true: "two pools, the queue's and that of the program's Setup, of 14 in all"} {
+		cfg.Setup = func(_ context.Context, app *App) ([]queue.Definition, error) {
+			if own {
+				app.PgxPool()
+			}
+			return nil, nil
+		}
+		if _, stdout, stderr := runProgram(t, cfg, "doctor"); !strings.Contains(stdout, want) {
+			t.Errorf("want %q\n%s%s", want, stdout, stderr)
+		}
+	}
+}
+
 // Handler is the program's own, also under serve.
 func TestHandlerThatIsNil(t *testing.T) {
 	cfg := appConfig(t, testTasks...)

@@ -143,22 +143,26 @@ func (d *Diagnosis) checkDurability(context.Context) Finding {
 // checkConnections weighs the pool against the server's limits. While a release
 // runs, the old revision and the new one both have their instances.
 func (d *Diagnosis) checkConnections(context.Context) Finding {
-	f, pool := d.facts, d.config.Settings.DBMaxConns
+	f, pools, pool, what := d.facts, 1, d.config.Settings.DBMaxConns, "a pool of %d for each instance"
+	if d.OwnPool != nil && d.OwnPool() {
+		pools, pool, what = 2, 2*pool, "two pools, the queue's and that of the program's Setup, of %d in all for each instance"
+	}
+	what = fmt.Sprintf(what, pool)
 	free, limit := f.MaxConnections-f.Reserved, "max_connections"
 	if f.UserLimit > 0 && f.UserLimit < free {
 		free, limit = f.UserLimit, "the limit of this user or database"
 	}
 	fit := free / pool
-	seen := fmt.Sprintf("a pool of %d for each instance; the server takes %d (%s, %d reserved for administrators), %d are open", pool, free, limit, f.Reserved, f.Connections)
+	seen := fmt.Sprintf("%s; the server takes %d (%s, %d reserved for administrators), %d are open", what, free, limit, f.Reserved, f.Connections)
 	fix := func(instances int) string {
-		if most := free / (2 * instances); most > 0 {
+		if most := free / (2 * instances * pools); most > 0 {
 			return fmt.Sprintf("DB_MAX_CONNS=%d, or raise %s, or put a pooler in between and set DB_POOLER=true", most, limit)
 		}
 		return fmt.Sprintf("raise %s, or put a pooler in between and set DB_POOLER=true", limit)
 	}
 	switch n := d.MaxInstances; {
 	case f.Pooled:
-		return Okf("a pool of %d for each instance, through a pooler that has connections of its own", pool)
+		return Okf("%s, through a pooler that has connections of its own", what)
 	case n > 0 && n*pool > free:
 		return Warnf(fix(n), "%s: %d instances want %d", seen, n, n*pool)
 	case n > 0 && 2*n*pool > free:

@@ -51,6 +51,8 @@ type Config struct {
 	Opener func(*config.Config) (func(context.Context) (stores.Database, error), error)
 	// Setup reports on the program's own Setup; nil: it has none.
 	Setup func(context.Context) Finding
+	// OwnPool reports whether Setup has a pool beside the queue's; nil: it has none.
+	OwnPool func() bool
 
 	// The clients of Google Cloud. A nil one is the real client.
 	Dial         func(context.Context) (*apiv2.Client, error)
