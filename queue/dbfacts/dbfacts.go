@@ -42,5 +42,5 @@ type Setting struct {
 	Loses string
 	// Refused says that the store refuses a database with this value.
 	Refused bool
-	Fix    string // the statement that corrects it
+	Fix     string // the statement that corrects it
 }
