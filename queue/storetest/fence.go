@@ -82,7 +82,7 @@ var fenceTests = map[string]func(*fixture){
 		f.refusesAll(queue.Claim{ID: f.insert().ID, ClaimID: uuid.New()})
 		f.refusesAll(queue.Claim{ID: f.insert().ID})
 	},
-	"an expired lease that nobody took still holds": func(f *fixture) {
+	"an expired lease that no claim took still holds": func(f *fixture) {
 		row := f.claimed(expired)
 		_, lost, err := f.store.Heartbeat(f.ctx, lease, row.Claim())
 		f.must(err)

@@ -114,7 +114,7 @@ func (c *client) underClaim(op string) {
 		var renewed, lost []queue.Claim
 		renewed, lost, err = c.store.Heartbeat(c.ctx, length(in.lapsed), claim)
 		if err == nil && len(renewed)+len(lost) == 0 {
-			return // somebody had it locked, so it was let be
+			return // another call had it locked, so it was skipped
 		}
 		if slices.Contains(lost, claim) {
 			err = queue.ErrLeaseLost

@@ -138,7 +138,7 @@ func (s rowState) end(status queue.Status) rowState {
 	return s
 }
 
-// unfenced is the row without a claim: whoever had it has lost it.
+// unfenced is the row without a claim: its claim is lost.
 func (s rowState) unfenced() rowState {
 	s.Fence = uuid.Nil
 	return s
@@ -203,7 +203,7 @@ func fenced(s rowState, in call) (rowState, outcome) {
 }
 
 // reclaimed is what a promotion or a requeue may have done to one of the rows,
-// which it also may have passed over.
+// which it also may have skipped.
 func reclaimed(s rowState, in call, out outcome) []rowState {
 	states := []rowState{s}
 	if s.Status != queue.StatusRunning || !s.Lapsed {

@@ -146,7 +146,7 @@ var outboxTests = map[string]func(*fixture){
 				f.Errorf("%s was taken %d times", id, n)
 			}
 		}
-		// A sweeper may have passed over what another had locked.
+		// A sweeper may have skipped rows that another had locked.
 		left := 0
 		for i := range 3 {
 			left += len(f.takeStranded(fmt.Sprint("q", i), at, total))

@@ -13,7 +13,7 @@ var promoteTests = map[string]func(*fixture){
 		f.equal("promotion", f.promote(), queue.PromoteResult{})
 	},
 	"a claimable row is seen": func(f *fixture) {
-		f.insert(withTask("known to nobody"))
+		f.insert(withTask("unknown"))
 		f.equal("promotion", f.promote(), queue.PromoteResult{Claimable: true})
 	},
 	"the next time is seen": func(f *fixture) {

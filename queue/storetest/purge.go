@@ -139,7 +139,7 @@ var purgeTests = map[string]func(*fixture){
 		kept := f.finalRows()
 		f.cancel(f.insert(withTask(taskName + ".x")).ID)
 		r := purgeRequest(finalStatuses...)
-		r.Task = "known to nobody"
+		r.Task = "unknown"
 		f.equal("deleted", f.purge(r), 0)
 		r.Task = taskName + ".x"
 		f.equal("deleted", f.purge(r), 1)
@@ -212,7 +212,7 @@ var purgeTests = map[string]func(*fixture){
 			rows[i] = request()
 		}
 		f.must(f.store.Insert(f.ctx, rows...))
-		keep := f.insert(withTask("nobody's"))
+		keep := f.insert(withTask("unregistered"))
 		var finished, deleted atomic.Int64
 		var workers, purgers sync.WaitGroup
 		for range 3 {

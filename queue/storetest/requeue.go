@@ -62,7 +62,7 @@ var requeueTests = map[string]func(*fixture){
 		f.equal("errors before", f.get(row.ID).Errors[:1], failures(1))
 		f.refusesAll(row.Claim())
 	},
-	"rows that nobody lost are let be": func(f *fixture) {
+	"rows whose workers are not lost stay as they are": func(f *fixture) {
 		live := []*queue.Row{f.insert(), f.insert(delay(time.Hour)), f.claimed(lease), f.claimed(lease, maxAttempts(1)), f.cancel(f.claimed(expired).ID)}
 		for _, r := range []queue.RequeueRequest{{Limit: 10}, {Limit: 10, MarkFailed: true}, {Limit: 10, MaxAttempts: 100, OlderThan: -time.Hour}} {
 			f.equal("requeued", f.requeue(r), queue.RequeueResult{})
@@ -158,7 +158,7 @@ var requeueTests = map[string]func(*fixture){
 			f.unchanged(row)
 		}
 	},
-	"those whose leases expired first come first, up to the limit": func(f *fixture) {
+	"the leases that expired first come first, up to the limit": func(f *fixture) {
 		var rows []*queue.Row
 		for _, ago := range []time.Duration{2, 4, 1, 3} {
 			rows = append(rows, f.claimed(-ago*time.Hour, maxAttempts(1+int(ago)%2)))

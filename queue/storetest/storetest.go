@@ -1,11 +1,9 @@
-// Package storetest is the suite that every [queue.Store] passes. It stands
-// beside the path: what the steps between row and finish rely on is written
-// down here as tests, one file a concern, and a new store is done when they
-// pass. Sections about an optional interface, such as [queue.Operator], run if
-// the store implements it.
+// Package storetest is the suite that every [queue.Store] passes: one file of tests
+// for each concern. A new store is complete when they pass. Sections about an
+// optional interface, such as [queue.Operator], run if the store implements it.
 //
-// Nothing in it sleeps to let time pass: a lease that has run out is asked for
-// as one that ends in the past.
+// No test sleeps to let time pass: an expired lease is one that was requested to end
+// in the past.
 package storetest
 
 import (

@@ -103,7 +103,7 @@ var txTests = map[string]func(*fixture){
 			f.Errorf("FinishTx: %v", err)
 		}
 	},
-	"a row that a transaction has locked does not hold up other heartbeats": func(f *fixture) {
+	"a row that a transaction has locked does not delay other heartbeats": func(f *fixture) {
 		if f.oneWriter {
 			return // all wait for the transaction
 		}
