@@ -15,6 +15,21 @@ import (
 	"github.com/claimcheck-go/claimcheck/oidc"
 )
 
+// load reads the settings from an environment alone.
+func load(env Environment) (*Settings, *Sources, error) {
+	var settings Settings
+	sources := NewSources(nil, env)
+	parser, err := kong.New(&settings, sources.Options()...)
+	if err != nil {
+		return nil, nil, err
+	}
+	parsed, err := sources.Parse(parser)
+	if err == nil {
+		err = sources.CheckBlank(parsed)
+	}
+	return &settings, sources, err
+}
+
 // Two servers in one process have their own settings each: nothing reads or
 // changes the environment of the process.
 func TestTheGivenEnvironmentIsTheOnlyOne(t *testing.T) {
@@ -22,7 +37,7 @@ func TestTheGivenEnvironmentIsTheOnlyOne(t *testing.T) {
 	t.Setenv("TASKS_MODE", " not a mode ")
 	before := os.Environ()
 	for value, want := range map[string]time.Duration{"": 60 * time.Second, "90s\n": 90 * time.Second, "7": 7 * time.Second} {
-		settings, _, err := Load(Environment{"TASKS_LEASE": value})
+		settings, _, err := load(Environment{"TASKS_LEASE": value})
 		if err != nil || settings.TasksLease != want || settings.TasksMode != ModeAuto {
 			t.Errorf("%q: %v, %v, %v", value, settings.TasksLease, settings.TasksMode, err)
 		}
@@ -60,7 +75,7 @@ func TestProblemsOfVariablesNameThem(t *testing.T) {
 		"METRICS=somewhere":    "METRICS: must be off, on, or HOST:PORT",
 		"TASKS_QUEUE_ALIASES=": "",
 	} {
-		_, sources, err := Load(ParseEnvironment([]string{variable}))
+		_, sources, err := load(ParseEnvironment([]string{variable}))
 		if want == "" {
 			if err != nil {
 				t.Errorf("%s: %v", variable, err)
