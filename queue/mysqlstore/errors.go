@@ -14,6 +14,7 @@ import (
 
 	"github.com/claimcheck-go/claimcheck/queue"
 	"github.com/claimcheck-go/claimcheck/queue/internal/storekit"
+	"github.com/claimcheck-go/claimcheck/queue/internal/tlserror"
 )
 
 // The numbers of errors, as the servers document them.
@@ -121,7 +122,7 @@ func (m *server) explain(err error) string {
 		return "it cannot be reached: " + cause
 	case errors.As(err, &dns):
 		return "the host name is not known: check it in " + url
-	case storekit.IsTLSError(err), errors.Is(err, mysql.ErrNoTLS):
+	case tlserror.Is(err), errors.Is(err, mysql.ErrNoTLS):
 		return "no encrypted connection (" + cause + "): check tls in " + url
 	case errors.As(err, &connect) && m.config.Net == "unix":
 		return "it does not answer (" + cause + "): is it running, and is the socket in " + url + " right? (On Cloud Run the service's Cloud SQL connections must name the instance.)"

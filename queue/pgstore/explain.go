@@ -12,7 +12,7 @@ import (
 	"github.com/jackc/pgerrcode"
 	"github.com/jackc/pgx/v5/pgconn"
 
-	"github.com/claimcheck-go/claimcheck/queue/internal/storekit"
+	"github.com/claimcheck-go/claimcheck/queue/internal/tlserror"
 )
 
 // contention says why a statement was stopped.
@@ -46,7 +46,7 @@ func (s *Store) explain(err error) string {
 	switch {
 	case errors.As(err, &pgErr):
 		text = s.explainAnswer(pgErr)
-	case errors.As(err, &connectErr), !s.dialFunc && storekit.IsTLSError(err):
+	case errors.As(err, &connectErr), !s.dialFunc && tlserror.Is(err):
 		text = s.explainConnect(err)
 	default:
 		text = "the connection broke (" + innermost(err) + ")"
@@ -80,7 +80,7 @@ func (s *Store) explainConnect(err error) string {
 		return "it cannot be reached: " + cmp.Or(text, innermost(err))
 	case errors.As(err, &dns):
 		return "the host name is not known: check it in " + url
-	case storekit.IsTLSError(cause), strings.Contains(cause.Error(), refusedTLS):
+	case tlserror.Is(cause), strings.Contains(cause.Error(), refusedTLS):
 		return "no encrypted connection (" + innermost(cause) + "): check sslmode and sslrootcert in " + url
 	case otherProtocol.MatchString(cause.Error()):
 		return "what answers there is not PostgreSQL: are host and port in " + url + " right?"

@@ -1,8 +1,6 @@
 package storekit
 
 import (
-	"crypto/tls"
-	"crypto/x509"
 	"errors"
 	"strings"
 
@@ -62,19 +60,3 @@ func (j *joinedErrors) Error() string {
 }
 
 func (j *joinedErrors) Unwrap() []error { return j.errs }
-
-// IsTLSError reports whether err comes from a TLS handshake: the certificate was
-// not accepted, by either side, or the peer does not speak TLS. A server that
-// refuses it can be reached.
-func IsTLSError(err error) bool {
-	var (
-		certificate *tls.CertificateVerificationError
-		record      tls.RecordHeaderError
-		alert       tls.AlertError
-		authority   x509.UnknownAuthorityError
-		host        x509.HostnameError
-		invalid     x509.CertificateInvalidError
-	)
-	return errors.As(err, &certificate) || errors.As(err, &record) || errors.As(err, &alert) ||
-		errors.As(err, &authority) || errors.As(err, &host) || errors.As(err, &invalid)
-}
