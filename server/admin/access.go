@@ -15,27 +15,27 @@ import (
 	"github.com/google/uuid"
 )
 
-// Access decides who may open the pages. An error of Identify is ErrLogin,
-// ErrForbidden, or one of the way's own, whose HTTPStatus method, if it has one,
-// gives the status, else 403. It is called for every request, by many goroutines
-// at once.
+// Access decides who may open the pages. Identify returns [ErrLogin], [ErrForbidden]
+// or another error, whose method HTTPStatus() int, if it has one, is the status code,
+// else 403; its text is shown. It is called for every request and must be safe for
+// concurrent use.
 type Access interface {
 	Identify(r *http.Request) (Person, error)
 }
 
-// Person is who looks at the pages.
+// Person is the user of a request.
 type Person struct {
 	Name     string // for the audit log
 	ReadOnly bool   // sees everything and changes nothing
 
-	session uuid.UUID // that can be ended; zero: there is none
+	session uuid.UUID // can be ended by a logout; zero: there is none
 }
 
 // Errors of Access.
 var (
-	// ErrLogin: log in first; the login form is shown.
+	// ErrLogin: the user must log in; the login form is shown if there is one.
 	ErrLogin = errors.New("log in first")
-	// ErrForbidden: not allowed in.
+	// ErrForbidden: the user may not open the pages.
 	ErrForbidden = errors.New("not allowed")
 )
 
@@ -47,7 +47,7 @@ type open string
 
 func (o open) Identify(*http.Request) (Person, error) { return Person{Name: string(o)}, nil }
 
-// Closed lets nobody in, and says why.
+// Closed refuses every request with a text that says why.
 func Closed(why string) Access { return closed{&refusal{why}} }
 
 type closed struct{ err error }
@@ -59,8 +59,8 @@ type refusal struct{ text string }
 func (r *refusal) Error() string        { return r.text }
 func (r *refusal) Is(target error) bool { return target == ErrForbidden }
 
-// FirstOf lets in whom any of the ways does, asked in this order. If none does,
-// the answer is that of the last.
+// FirstOf admits a request that any of the ways admits, called in this order. If none
+// does, the error is that of the last.
 func FirstOf(ways ...Access) Access { return firstOf(ways) }
 
 type firstOf []Access
@@ -85,7 +85,7 @@ type loginer interface {
 	logout(w http.ResponseWriter, r *http.Request)
 }
 
-// withLogin returns the first way that has a login form.
+// withLogin returns the first Access that has a login form.
 func withLogin(access Access) (loginer, bool) {
 	switch access := access.(type) {
 	case loginer:
@@ -135,9 +135,9 @@ type tokens struct {
 // TokensOption changes what [Tokens] returns.
 type TokensOption func(*tokens)
 
-// ClientAddress says how the address of a client is found where a proxy stands in
-// front. It must return what the proxy says, never what the client can write. The
-// zero Addr means that it is not known. Default: the connection's address.
+// ClientAddress sets how the address of a client is found behind a proxy. The function
+// must return what the proxy reports, never what the client can write, and the zero
+// Addr if that is unknown. Default: the connection's address.
 func ClientAddress(address func(*http.Request) netip.Addr) TokensOption {
 	return func(t *tokens) { t.address = address }
 }
@@ -191,10 +191,10 @@ func (r role) sign(content string) string {
 }
 
 func (t *tokens) login(w http.ResponseWriter, r *http.Request, token string) error {
-	given, known := sha256.Sum256([]byte(strings.TrimSpace(token))), -1
-	for i, role := range t.roles { // each of them, so that all take the same time
+	provided, known := sha256.Sum256([]byte(strings.TrimSpace(token))), -1
+	for i, role := range t.roles { // all of them, so that every login takes the same time
 		want := sha256.Sum256([]byte(role.secret))
-		if subtle.ConstantTimeCompare(given[:], want[:]) == 1 {
+		if subtle.ConstantTimeCompare(provided[:], want[:]) == 1 {
 			known = i
 		}
 	}

@@ -1,10 +1,10 @@
-// Package admin is the pages that people who look after tasks open: what is
-// stuck and why, and the way to run it again. It stands above queue, of which it
-// uses the Client and its Operator, and knows no store.
+// Package admin serves the pages for operators of tasks: what is stuck and why, and
+// how to run it again. It uses a [queue.Client] and the [queue.Operator] of its store.
 //
-// New makes one http.Handler of it, to be mounted under a prefix of the caller's
-// choice. Templates, styles and scripts are embedded; a page asks the database at
-// most four things, works without JavaScript, and loads nothing from elsewhere.
+// [New] returns one [http.Handler], for a mux and a path of the program's choice; an
+// [Access] decides who may open the pages: [Tokens], [Open], or one of the program's
+// own, combined by [FirstOf]. Templates, styles and scripts are embedded; a page makes
+// at most four queries, works without JavaScript, and loads nothing from elsewhere.
 package admin
 
 import (
@@ -20,7 +20,7 @@ import (
 	"github.com/claimcheck-go/claimcheck/queue"
 )
 
-// Config is what the pages are made of.
+// Config has the parts and the settings of the pages.
 type Config struct {
 	Client *queue.Client // required; its store must be a queue.Operator
 	// Access decides who may open the pages; required, so that leaving it out
@@ -29,27 +29,28 @@ type Config struct {
 	// Prefix is the path under which the handler is mounted, with or without
 	// http.StripPrefix; empty means /admin, and / means none.
 	Prefix string
-	// Logger gets what people are not told; nil means slog.Default().
+	// Logger gets the details that pages leave out; nil means slog.Default().
 	Logger *slog.Logger
 
-	// Redact says of which tasks arguments and results are never shown.
+	// Redact reports whether the arguments and results of a task's name are hidden;
+	// nil hides none.
 	Redact func(task string) bool
-	// Links are places elsewhere that tell more of a task: its logs, its trace.
+	// Links returns pages elsewhere about a task, such as its logs and its trace. May
+	// be nil.
 	Links func(*queue.Row) []Link
 
-	// Mode is how tasks travel, in a word, for the foot of the pages.
+	// Mode is a word for how tasks are delivered, shown in the foot of the pages.
 	Mode string
 	// Version of the program, for the foot of the pages that only admitted people
 	// see; empty: it is not shown.
 	Version string
-	// Dispatches says that a program, and not only workers that pull, sends
-	// tasks on their way.
+	// Dispatches says that tasks are dispatched, and not only pulled by workers.
 	Dispatches bool
-	// SweepEvery is how often somebody is expected to sweep: a warning comes
-	// when nobody has for three times as long. 0: nobody is expected to.
+	// SweepEvery is the interval at which sweeps are expected: after three times as
+	// long without one, the pages warn. 0: no sweeps are expected.
 	SweepEvery time.Duration
-	// CheckSchema reports a schema that is behind; nil: it is not asked. It is
-	// asked until it answers nil, at most once in a minute.
+	// CheckSchema returns an error if the schema is behind. It is called until it
+	// returns nil, at most once a minute. May be nil.
 	CheckSchema func(ctx context.Context) error
 	// Remedies complete messages whose remedy depends on the program.
 	Remedies Remedies
@@ -65,9 +66,9 @@ type Remedies struct {
 	Sweeper     string // the sweeper has not run for a long time
 }
 
-// Link leads from a task to a page elsewhere.
+// Link is a page elsewhere about a task.
 type Link struct {
-	Name string // what is there
+	Name string // what the page shows
 	URL  string // http or https; others are left out
 }
 
@@ -82,16 +83,16 @@ type handler struct {
 	templates func() (templates, error) // parsed when first needed
 	assets    func() (*assets, error)
 	now       func() time.Time
-	budget    time.Duration // for what one request may do to many tasks
+	budget    time.Duration // of one request of a bulk action
 }
 
-// bulkBudget is how long one request works on many tasks before the page shows
-// how far it is, and the next request goes on.
+// bulkBudget is how long one request works on many tasks before the page shows the
+// progress and the next request continues.
 const bulkBudget = 5 * time.Second
 
-// New returns the handler of the pages. It is safe for concurrent use, asks
-// Access about every request but those for styles and scripts, changes nothing
-// on GET, and refuses what other sites' pages send.
+// New returns the handler of the pages. It is safe for concurrent use, calls Access
+// for every request but those for styles and scripts, changes nothing on GET, and
+// refuses forms that other sites' pages send.
 func New(cfg Config) (http.Handler, error) {
 	if err := cfg.check(); err != nil {
 		return nil, err

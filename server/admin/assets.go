@@ -18,7 +18,7 @@ var assetFiles embed.FS
 // assetPath is where styles and scripts are, below the prefix.
 const assetPath = "/static/"
 
-// mediaTypes are those of the embedded files, whatever the machine thinks.
+// mediaTypes are those of the embedded files, independent of the machine's.
 var mediaTypes = map[string]string{
 	".css": "text/css; charset=utf-8", ".js": "text/javascript; charset=utf-8", ".svg": "image/svg+xml",
 }
@@ -73,8 +73,8 @@ func (h *handler) assetURL(name string) (string, error) {
 	return h.Prefix + assetPath + a.served[name], nil
 }
 
-// serveAsset sends an embedded file. Everybody may have it: the login form needs
-// it, and it says nothing.
+// serveAsset sends an embedded file. It needs no login: the login form uses the files,
+// and they are public.
 func (h *handler) serveAsset(w http.ResponseWriter, r *http.Request, name string) {
 	a, err := h.assets()
 	if err != nil {
@@ -102,6 +102,6 @@ func (h *handler) serveAsset(w http.ResponseWriter, r *http.Request, name string
 	}
 	header.Set("Content-Length", strconv.Itoa(len(body)))
 	if r.Method != http.MethodHead {
-		_, _ = w.Write(body) // a browser that has gone is not told
+		_, _ = w.Write(body) // the browser may have gone
 	}
 }

@@ -51,10 +51,10 @@ func testKeepsWhatItHas(t *testing.T, browser context.Context) {
 		name, says string
 		fail, mend func()
 	}{
-		{"database", "Not reachable (the answer was 503); trying again. Shown as of ", func() { s.store.fail(queue.ErrUnavailable) }, func() { s.store.fail(nil) }},
+		{"database", "Not reachable (the answer was 503); retrying. Shown as of ", func() { s.store.fail(queue.ErrUnavailable) }, func() { s.store.fail(nil) }},
 		{"session", "Your session has ended. Shown as of ", func() { door.closed.Store(true) }, func() { door.closed.Store(false) }},
 		{"proxy's session", "Your session has ended. Shown as of ", func() { proxy.Store(true) }, func() { proxy.Store(false) }},
-		{"network", "Not reachable; trying again. Shown as of ", func() { offline(true) }, func() { offline(false) }},
+		{"network", "Not reachable; retrying. Shown as of ", func() { offline(true) }, func() { offline(false) }},
 	} {
 		c.fail()
 		// The page's own clock finds out, and looks again later.

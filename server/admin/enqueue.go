@@ -15,7 +15,7 @@ import (
 	"github.com/claimcheck-go/claimcheck/queue"
 )
 
-// enqueuePage is the form that enqueues a task.
+// enqueuePage is the form to enqueue a task.
 type enqueuePage struct {
 	layout
 	Info     queue.TaskInfo
@@ -29,7 +29,7 @@ type enqueuePage struct {
 	Strict   bool // unknown fields are refused
 }
 
-// enqueueFields are what is typed into the form, as it was typed.
+// enqueueFields are the fields of the form as they were typed.
 type enqueueFields struct {
 	Args, Queue, Backend, Priority, When string
 }
@@ -123,7 +123,7 @@ func (h *handler) enqueue(v *visit) error {
 		case err == nil:
 			return h.enqueued(v, handle)
 		case errors.Is(err, queue.ErrIDConflict):
-			page.Wrong[""] = "This form was sent before, with other arguments, and that task is stored. Open the form anew to enqueue another."
+			page.Wrong[""] = "This form was sent before with other arguments, and that task is stored. Open a new form to enqueue another."
 		case errors.Is(err, queue.ErrInvalid):
 			page.Wrong[wrongField(err.Error())] = capitalized(err.Error())
 		default:
@@ -133,31 +133,31 @@ func (h *handler) enqueue(v *visit) error {
 	return h.render(v, http.StatusUnprocessableEntity, "enqueue", page)
 }
 
-// enqueued notes who did it, and shows the task.
+// enqueued records the user in the audit log, and shows the task.
 func (h *handler) enqueued(v *visit, handle *queue.Handle) error {
 	h.stats.forget()
-	said := notice{Text: "Enqueued. The task is stored, and its ticket is on its way.", Good: true}
+	shown := notice{Text: "Enqueued. The task is stored, and its ticket is being delivered.", Good: true}
 	switch {
 	case handle.Existed:
-		said.Text = "It was enqueued already: this is the task."
+		shown.Text = "It was enqueued already: this is the task."
 	case handle.Row.DispatchError != "":
-		said = notice{Text: "Enqueued. Its ticket could not be created; the sweeper tries again."}
+		shown = notice{Text: "Enqueued. Its ticket could not be created; the sweeper retries."}
 	}
 	if len(handle.Warnings) > 0 {
-		said = notice{Text: said.Text + " The task ignores some of its arguments: " + clip(strings.Join(handle.Warnings, "; "), maxNotice)}
+		shown = notice{Text: shown.Text + " The task ignores some of its arguments: " + clip(strings.Join(handle.Warnings, "; "), maxNotice)}
 	}
 	if !handle.Existed {
 		if err := h.Client.RecordAudit(v.r.Context(), v.person.Name, "enqueue", handle.ID, handle.Row.Task); err != nil {
 			h.Logger.Error("an enqueue is missing in the audit log", "task_id", handle.ID, "actor", v.person.Name, "error", err)
 		}
 	}
-	h.leaveNotice(v, said)
+	h.leaveNotice(v, shown)
 	http.Redirect(v.w, v.r, h.link("/tasks/"+handle.ID.String()), http.StatusSeeOther)
 	return nil
 }
 
-// options are what the form asks beyond arguments; what is wrong is noted at its
-// field.
+// options returns the settings of the form besides the arguments; problems are noted at
+// their fields.
 func (p *enqueuePage) options() (options []queue.Option) {
 	if problem := badJSON(p.Fields.Args); problem != "" {
 		p.Wrong["args"] = problem
@@ -190,7 +190,7 @@ func (p *enqueuePage) options() (options []queue.Option) {
 // maxNotice bounds what a notice quotes, since a cookie holds 4 kB.
 const maxNotice = 1000
 
-// wrongField is the field of the form that a refusal begins with.
+// wrongField returns the field of the form that the text of a refusal begins with.
 func wrongField(refusal string) string {
 	for _, f := range []struct{ says, field string }{
 		{"args", "args"}, {"queue_name", "queue"}, {"backend_name", "backend"}, {"priority", "priority"}, {"run_after", "when"}, {"delay", "when"},

@@ -16,7 +16,7 @@ import (
 	"github.com/claimcheck-go/claimcheck/queue"
 )
 
-// filter is what a list of tasks is narrowed to, as its address says it.
+// filter is the selection of a list of tasks, as its address has it.
 type filter struct {
 	queue.Selection
 	Reverse bool
@@ -25,20 +25,20 @@ type filter struct {
 }
 
 // filterFields are the fields of an address that choose tasks, in the order in
-// which they are said.
+// which they are kind.
 var filterFields = []string{"view", "task", "queue", "backend", "group", "error", "id", "since", "until", "priority", "stranded"}
 
 // maxFilterIDs bounds the IDs in one field.
 const maxFilterIDs = 100
 
-// parseFilter reads a filter. What is wrong with a field is noted, and the field
-// left out: a page shows both.
+// parseFilter reads a filter. A field with a problem is left out, and the problem is
+// noted: the page shows both.
 func parseFilter(query url.Values, now time.Time) filter {
 	f := filter{Written: url.Values{}, Wrong: map[string]string{}, Reverse: query.Get("order") == "reverse"}
 	for _, name := range filterFields {
 		value := strings.TrimSpace(query.Get(name))
 		if !utf8.ValidString(value) || strings.ContainsRune(value, 0) {
-			f.Wrong[name] = "This is no text: it has bytes in it that no name and no error can have."
+			f.Wrong[name] = "This is not text: it has bytes that no name and no error can have."
 			value = strings.ToValidUTF8(strings.ReplaceAll(value, "\x00", "\uFFFD"), "\uFFFD")
 		}
 		if value != "" {
@@ -76,26 +76,26 @@ func parseFilter(query url.Values, now time.Time) filter {
 	return f
 }
 
-// beside are parameters of an address that choose no tasks: of these pages'
-// lists and forms, and those that a proxy in front of them leaves there.
+// beside are parameters of an address that select no tasks: those of these pages'
+// lists and forms, and those that a proxy adds.
 var beside = []string{"order", "after", "all", "do", "pick", "back", "expected", "done", "undispatched", "beyond", "authuser"}
 
-// refuseUnknown notes parameters that nobody knows: "status=FAILED" would else
-// choose all tasks.
+// refuseUnknown notes unknown parameters: "status=FAILED" would otherwise select all
+// tasks.
 func (f filter) refuseUnknown(query url.Values) {
 	for _, name := range slices.Sorted(maps.Keys(query)) {
 		if !slices.Contains(filterFields, name) && !slices.Contains(beside, name) && !strings.HasPrefix(name, "gcp-iap-") {
-			f.Wrong[""] = fmt.Sprintf("There is no filter %.40q. Known are: %s.", name, strings.Join(filterFields, ", "))
+			f.Wrong[""] = fmt.Sprintf("There is no filter %.40q. The filters are: %s.", name, strings.Join(filterFields, ", "))
 			return
 		}
 	}
 }
 
-// OK reports whether every field was understood: only then may all that match
-// be acted on.
+// OK reports whether every field was understood: only then may an action apply to all
+// that match.
 func (f filter) OK() bool { return len(f.Wrong) == 0 }
 
-// Elsewhere is what is wrong with what has no field on the page.
+// Elsewhere returns the problems of parameters that have no field on the page.
 func (f filter) Elsewhere() (problems []string) {
 	for _, name := range []string{"", "view", "group", "stranded"} {
 		if problem := f.Wrong[name]; problem != "" {
@@ -118,8 +118,8 @@ func (f filter) time(name string, now time.Time) time.Time {
 	return time.Time{}
 }
 
-// fixed is the filter with times that do not move on, for what is confirmed now
-// and done later.
+// fixed returns the filter with absolute times, for what is confirmed now and done
+// later.
 func (f filter) fixed() url.Values {
 	values := url.Values{}
 	for name := range f.Written {
@@ -133,7 +133,7 @@ func (f filter) fixed() url.Values {
 	return values
 }
 
-// narrowed reports whether anything beyond the view is chosen.
+// narrowed reports whether the filter selects by more than the view.
 func (f filter) narrowed() bool {
 	for name := range f.Written {
 		if name != "view" {
@@ -164,7 +164,7 @@ func (f filter) chips(h *handler) []chip {
 	return chips
 }
 
-// part says one field in words.
+// part describes one field.
 func (f filter) part(name string) string {
 	value := clip(f.Written.Get(name), 120)
 	switch name {
@@ -191,11 +191,11 @@ func (f filter) part(name string) string {
 	}
 }
 
-// String says in words what is chosen: for people, and for the audit log.
+// String describes the selection, for pages and the audit log.
 func (f filter) String() string {
-	said := "tasks"
+	kind := "tasks"
 	if f.View != queue.ViewAll {
-		said = string(f.View) + " tasks"
+		kind = string(f.View) + " tasks"
 	}
 	var parts []string
 	for _, name := range filterFields[1:] {
@@ -204,7 +204,7 @@ func (f filter) String() string {
 		}
 	}
 	if len(parts) == 0 {
-		return "all " + said
+		return "all " + kind
 	}
-	return said + " " + strings.Join(parts, ", ")
+	return kind + " " + strings.Join(parts, ", ")
 }

@@ -15,7 +15,7 @@ import (
 const (
 	guessEvery   = 6 * time.Second // and address, once addressBurst are used up
 	addressBurst = 20
-	maxAddresses = 4096 // that are told apart
+	maxAddresses = 4096 // that have limits of their own
 	allGuesses   = 20   // a second, from everywhere
 	allBurst     = 50
 )
@@ -24,16 +24,16 @@ const (
 type wrongToken struct {
 	status  int
 	text    string
-	wait    time.Duration // 0: there is no need to
-	counted bool          // worth a line in the log: there were not too many
+	wait    time.Duration // before the next try; 0: none
+	counted bool          // within the limit of logged refusals
 }
 
 func (e *wrongToken) Error() string { return e.text }
 
-// guesses limits wrong tokens. A client's own wrong ones keep it out for a while;
-// those of others never do: what comes from addresses that many share, and what
-// exceeds the bound of all together, is refused only if it is wrong. It is safe
-// for concurrent use.
+// guesses limits wrong tokens. A client's own wrong tokens block it for a while; those
+// of other clients never do: tokens from addresses that many clients share, and those
+// beyond the limit of all clients together, are refused only if they are wrong. It is
+// safe for concurrent use.
 type guesses struct {
 	all *rate.Limiter
 
@@ -52,7 +52,7 @@ func (g *guesses) check(from netip.Addr, right bool) error {
 	if own != nil && own.Tokens() < 1 {
 		wait := time.Duration(math.Ceil((1-own.Tokens())*guessEvery.Seconds())) * time.Second
 		return &wrongToken{http.StatusTooManyRequests, fmt.Sprintf("Too many wrong tokens came from your address, %s. "+
-			"The next one is looked at in %s.", from, wait), wait, g.all.Allow()}
+			"The next one is checked in %s.", from, wait), wait, g.all.Allow()}
 	}
 	if right {
 		return nil
@@ -66,13 +66,12 @@ func (g *guesses) check(from netip.Addr, right bool) error {
 	return &wrongToken{http.StatusUnauthorized, "This token is not accepted.", 0, true}
 }
 
-// limiter returns the limiter of an address; nil where clients cannot be told
-// apart: at a proxy's address, or when there are too many. IPv6 clients have a
-// whole network each.
+// limiter returns the limiter of an address; nil where clients cannot be distinguished:
+// at a proxy's address, or when there are too many. An IPv6 client is a /64 network.
 func (g *guesses) limiter(from netip.Addr) *rate.Limiter {
 	from = from.Unmap().WithZone("")
 	if !from.IsGlobalUnicast() || from.IsPrivate() {
-		return nil // none, loopback, link-local, or inside a network: there a proxy may stand
+		return nil // none, loopback, link-local or private: it may be a proxy's
 	}
 	bits := 32
 	if from.Is6() {
@@ -95,8 +94,8 @@ func (g *guesses) limiter(from netip.Addr) *rate.Limiter {
 	return limiter
 }
 
-// sweep forgets addresses that have waited long enough, at most once a second,
-// and reports whether there is room then.
+// sweep forgets addresses whose limit is full again, at most once a second, and
+// reports whether there is room.
 func (g *guesses) sweep(now time.Time) bool {
 	if now.Sub(g.swept) < time.Second {
 		return false

@@ -10,7 +10,7 @@ import (
 	"time"
 )
 
-// loginForm is the page of who has not logged in.
+// loginForm is the login page.
 type loginForm struct {
 	layout
 	Next  string
@@ -18,7 +18,7 @@ type loginForm struct {
 	Where string // where the token is found
 }
 
-// Bounds of what is read from someone who has not logged in.
+// Limits of what is read from users who have not logged in.
 const (
 	maxLogin = 4 << 10
 	maxNext  = 1000 // an address to return to; three times as long in a form, in which a token must fit too

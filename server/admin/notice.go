@@ -6,7 +6,7 @@ import (
 	"net/http"
 )
 
-// notice is what the page after a redirect says of what was done.
+// notice is the message of the page after a redirect.
 type notice struct {
 	Text string `json:"t"`
 	Good bool   `json:"g"`

@@ -35,13 +35,13 @@ type totals struct {
 // failing is a kind of failure, with the way to run its tasks again.
 type failing struct {
 	queue.FailureGroup
-	Unknown bool   // no program with this registry runs tasks of this name
+	Unknown bool   // the name is not registered here
 	Text    string // an example of the error
 	List    string // address of its tasks
 	Retry   string // address of the confirmation
 }
 
-// lately is how recent a failure is that needs looking at now.
+// lately is the age up to which a failure counts as recent.
 const lately = 24 * time.Hour
 
 func (h *handler) overview(v *visit) error {

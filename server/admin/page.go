@@ -28,8 +28,8 @@ type layout struct {
 	Person  Person
 	Logout  bool
 	Notice  *notice
-	Every   int  // seconds between two looks at what may have changed; 0: never
-	Again   bool // look again at once, since not all is counted yet
+	Every   int  // seconds between reloads; 0: never
+	Again   bool // reload at once, since not all is counted yet
 	Mode    string
 	Version string
 }
@@ -37,7 +37,7 @@ type layout struct {
 // CanAct reports whether the person may change anything.
 func (l layout) CanAct() bool { return l.Person.Name != "" && !l.Person.ReadOnly }
 
-// layout of one page, with what was said to be shown on it.
+// layout returns that of one page, with the notice that was left for it.
 func (h *handler) layout(v *visit, title, nav string) layout {
 	_, canLogout := withLogin(h.Access)
 	return layout{
@@ -94,7 +94,7 @@ const worthGzip = 1024
 
 func (h *handler) send(v *visit, status int, body []byte) {
 	v.w.Header().Add("Vary", "Accept-Encoding")
-	// Not for strangers: packing takes a megabyte, and their pages are small.
+	// Not without a login: packing takes a megabyte, and those pages are small.
 	if v.person.Name != "" && len(body) >= worthGzip && acceptsGzip(v.r) {
 		var packed bytes.Buffer
 		z := gzip.NewWriter(&packed)
@@ -106,7 +106,7 @@ func (h *handler) send(v *visit, status int, body []byte) {
 	v.w.Header().Set("Content-Length", strconv.Itoa(len(body)))
 	v.w.WriteHeader(status)
 	if v.r.Method != http.MethodHead {
-		_, _ = v.w.Write(body) // a browser that has gone is not told
+		_, _ = v.w.Write(body) // the browser may have gone
 	}
 }
 
@@ -128,27 +128,27 @@ type errorPage struct {
 	Text string
 }
 
-// fail shows an error. What people are not told goes to the log.
+// fail shows an error. Internal details go to the log.
 func (h *handler) fail(v *visit, err error) {
-	told := h.explain(err)
-	if told.status == http.StatusInternalServerError {
+	shown := h.explain(err)
+	if shown.status == http.StatusInternalServerError {
 		h.Logger.Error("admin page failed", "method", v.r.Method, "path", v.path, "error", err)
 	}
-	page := errorPage{h.layout(v, told.title, ""), told.text}
-	if told.status == http.StatusServiceUnavailable {
+	page := errorPage{h.layout(v, shown.title, ""), shown.text}
+	if shown.status == http.StatusServiceUnavailable {
 		v.w.Header().Set("Retry-After", strconv.Itoa(int(unavailableRetry.Seconds())))
 	}
-	if err := h.render(v, told.status, "error", page); err != nil {
+	if err := h.render(v, shown.status, "error", page); err != nil {
 		h.Logger.Error("admin page failed", "method", v.r.Method, "path", v.path, "error", err)
 		http.Error(v.w, "internal error", http.StatusInternalServerError)
 	}
 }
 
-// unavailableRetry is when to ask again if the database is away.
+// unavailableRetry is the Retry-After while the database is unavailable.
 const unavailableRetry = 5 * time.Second
 
-// strange answers somebody who was not let in.
-func (h *handler) strange(v *visit, err error) error {
+// refuse answers a request that Access has refused.
+func (h *handler) refuse(v *visit, err error) error {
 	var unknown *unknownSession
 	if errors.As(err, &unknown) {
 		return unknown.error
@@ -156,7 +156,7 @@ func (h *handler) strange(v *visit, err error) error {
 	if _, ok := withLogin(h.Access); ok && errors.Is(err, ErrLogin) {
 		return h.loginPage(v, http.StatusUnauthorized, "", h.wanted(v))
 	}
-	status, title := http.StatusForbidden, "You are not let in"
+	status, title := http.StatusForbidden, "Access denied"
 	var coded interface{ HTTPStatus() int }
 	if errors.As(err, &coded) {
 		status = coded.HTTPStatus()

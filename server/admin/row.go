@@ -15,7 +15,7 @@ type rowLine struct {
 	Flags []string // what is wrong with it beyond its state
 }
 
-// state is where a task stands, in a word or two, and since or until when.
+// state is the state of a task in a word or two, and since or until when.
 type state struct {
 	Kind string // class of its colour and name of its icon: ready, delayed, running, lost, …
 	Name string // READY, RUNNING, …
@@ -23,7 +23,7 @@ type state struct {
 	At   time.Time
 }
 
-// stateOf says where a task stands.
+// stateOf returns the state of a task.
 func stateOf(row *queue.Row, now time.Time) state {
 	s := state{Name: string(row.Status), At: row.FinishedAt, Verb: "ended"}
 	switch row.Status {
@@ -51,7 +51,7 @@ func stateOf(row *queue.Row, now time.Time) state {
 	return s
 }
 
-// dueAt is when a READY task may be claimed by everybody; zero: at once.
+// dueAt is when a READY task may be claimed; zero: at once.
 func dueAt(row *queue.Row) time.Time {
 	if !row.RetryAt.IsZero() {
 		return row.RetryAt
@@ -59,7 +59,7 @@ func dueAt(row *queue.Row) time.Time {
 	return row.RunAfter
 }
 
-// flags are what is wrong with a task that its state does not say.
+// flags returns problems of a task that its state does not show.
 func (h *handler) flags(row *queue.Row, now time.Time) (flags []string) {
 	if row.Status.Final() {
 		return nil
@@ -92,7 +92,7 @@ func (l rowLine) LastError() string {
 	return clip(l.ErrorText, 240)
 }
 
-// why says in a sentence or two why a task is where it is, and what comes next.
+// why explains in a sentence or two the state of a task, and what happens next.
 func (h *handler) why(row *queue.Row, now time.Time) string {
 	tries := fmt.Sprintf("attempt %d of %d", row.Attempts, row.MaxAttempts)
 	took := span(row.FinishedAt.Sub(row.LastAttemptedAt))
@@ -103,9 +103,9 @@ func (h *handler) why(row *queue.Row, now time.Time) string {
 		if row.Attempts > 0 {
 			return fmt.Sprintf("It runs again in %s: %d of %d attempts are used.", span(s.At.Sub(now)), row.Attempts, row.MaxAttempts)
 		}
-		return fmt.Sprintf("It is not due before %s from now.", span(s.At.Sub(now)))
+		return fmt.Sprintf("It is due in %s.", span(s.At.Sub(now)))
 	case "running":
-		return fmt.Sprintf("%s runs since %s. Its claim is kept until %s from now unless the worker renews it.",
+		return fmt.Sprintf("%s has been running for %s. Its claim expires in %s unless the worker renews it.",
 			capitalized(tries), span(now.Sub(row.LastAttemptedAt)), span(row.LeaseExpiresAt.Sub(now)))
 	case "lost":
 		return fmt.Sprintf("No result of %s was stored, and its lease expired %s ago: the worker may be gone. The next delivery, worker or sweep takes it back.",
@@ -114,7 +114,7 @@ func (h *handler) why(row *queue.Row, now time.Time) string {
 		return fmt.Sprintf("Done on %s, in %s.", tries, took)
 	case "failed":
 		if row.Attempts < row.MaxAttempts {
-			return fmt.Sprintf("It FAILED for good on %s: the error said that trying again is of no use, or it was given up.", tries)
+			return fmt.Sprintf("It FAILED for good on %s: its error was permanent, or it was given up.", tries)
 		}
 		if row.MaxAttempts == 1 {
 			return "It FAILED: its only attempt is used. Retry gives it one more."
@@ -125,17 +125,17 @@ func (h *handler) why(row *queue.Row, now time.Time) string {
 	}
 }
 
-// whyReady says what a task that is due waits for.
+// whyReady explains what a task that is due waits for.
 func (h *handler) whyReady(row *queue.Row, now time.Time) string {
 	waits := span(now.Sub(stateOf(row, now).At))
 	switch {
 	case !h.registered(row.Task):
-		return "It cannot run: no program here registers this name. It waits until one that does is deployed."
+		return "It cannot run: this name is not registered here. It waits until a program that registers it is deployed."
 	case row.DispatchError != "":
-		return "It waits for " + waits + ": its ticket could not be created. The sweeper tries again."
+		return "It has been waiting for " + waits + ": its ticket could not be created. The sweeper retries."
 	case row.DispatchDueAt.After(now):
-		return fmt.Sprintf("It waits for %s to be claimed. If nobody has in %s, the sweeper dispatches it again.", waits, span(row.DispatchDueAt.Sub(now)))
+		return fmt.Sprintf("It has been waiting for %s to be claimed. If it is not within %s, the sweeper dispatches it again.", waits, span(row.DispatchDueAt.Sub(now)))
 	default:
-		return fmt.Sprintf("It is stranded: it waits for %s and should have been claimed %s ago. The sweeper dispatches it again.", waits, span(now.Sub(row.DispatchDueAt)))
+		return fmt.Sprintf("It is stranded: it has been waiting for %s and should have been claimed %s ago. The sweeper dispatches it again.", waits, span(now.Sub(row.DispatchDueAt)))
 	}
 }

@@ -15,7 +15,7 @@ import (
 	"github.com/claimcheck-go/claimcheck/queue"
 )
 
-// visit is one request of somebody who was let in.
+// visit is one request, with its user.
 type visit struct {
 	w      http.ResponseWriter
 	r      *http.Request
@@ -25,7 +25,7 @@ type visit struct {
 	now    time.Time
 }
 
-// route is one page, or one thing that can be done.
+// route is one page or action.
 type route struct {
 	path   string
 	method string // GET, or POST for what changes something
@@ -51,7 +51,7 @@ var routes = []route{
 // encoding.
 const maxForm = 4 << 20
 
-// ServeHTTP lets nobody in before it looks at what is asked for.
+// ServeHTTP admits a request before it looks at its path.
 func (h *handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	setHeaders(w.Header())
 	asked := r.URL.Path
@@ -68,8 +68,8 @@ func (h *handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	}
 }
 
-// serve checks where a request comes from and whose it is, and only then reads
-// it and answers.
+// serve checks the origin and the user of a request before it reads the form and
+// answers.
 func (h *handler) serve(v *visit) (err error) {
 	changes := v.r.Method != http.MethodGet && v.r.Method != http.MethodHead
 	if changes {
@@ -77,13 +77,13 @@ func (h *handler) serve(v *visit) (err error) {
 			return &pageError{http.StatusForbidden, "Refused", "This request came from a page of another site. Nothing was done."}
 		}
 	} else {
-		v.r.Body = http.NoBody // what is asked for is in the address
+		v.r.Body = http.NoBody // the address has everything
 	}
 	if handled, err := h.session(v); handled {
 		return err
 	}
 	if err := h.identify(v); err != nil {
-		return h.strange(v, err)
+		return h.refuse(v, err)
 	}
 	if v.path == "" {
 		http.Redirect(v.w, v.r, h.Prefix+"/", http.StatusMovedPermanently)
@@ -101,7 +101,7 @@ func (h *handler) serve(v *visit) (err error) {
 	return h.dispatch(v)
 }
 
-// identify finds out whose request it is. Until it returns nil, v has no person.
+// identify sets the user of a request. Until it returns nil, v has no person.
 func (h *handler) identify(v *visit) error {
 	person, err := h.Access.Identify(v.r)
 	if err != nil {
@@ -150,7 +150,7 @@ func (h *handler) dispatch(v *visit) error {
 	return &pageError{http.StatusNotFound, "No such page", "Nothing is at this address."}
 }
 
-// setHeaders lets pages load only what comes from here, and nobody frame them.
+// setHeaders allows pages to load only what this handler serves, and forbids frames.
 func setHeaders(header http.Header) {
 	header.Set("Content-Security-Policy", "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; "+
 		"connect-src 'self'; form-action 'self'; base-uri 'none'; frame-ancestors 'none'")
@@ -177,12 +177,11 @@ func (h *handler) self(v *visit) string {
 	return (&url.URL{Path: h.Prefix + v.path, RawQuery: v.r.URL.RawQuery}).String()
 }
 
-// back is where a form says it came from, if that is one of these pages.
+// back returns the page that a form came from, if it is one of these.
 func (h *handler) back(v *visit) string { return h.safe(v.r.FormValue("back")) }
 
-// safe is an address if it is that of one of these pages, else that of the first.
-// A browser resolves .. and decodes %2e before it asks, so that they could lead
-// out of the prefix.
+// safe returns an address if it is that of one of these pages, else that of the first.
+// A browser resolves .. and %2e before a request, so they could leave the prefix.
 func (h *handler) safe(address string) string {
 	u, err := url.Parse(address)
 	if err != nil || u.IsAbs() || u.Host != "" || u.User != nil || strings.ContainsAny(address, "\\\r\n\t") ||
@@ -193,7 +192,7 @@ func (h *handler) safe(address string) string {
 	return u.String()
 }
 
-// pageError is a refusal, or a failure, as it is shown.
+// pageError is a refusal or a failure as a page shows it.
 type pageError struct {
 	status      int
 	title, text string
@@ -211,7 +210,7 @@ func (h *handler) explain(err error) *pageError {
 	case errors.As(err, &page):
 		return page
 	case errors.As(err, &tooLarge):
-		return &pageError{http.StatusRequestEntityTooLarge, "Too long", "The form is larger than is accepted. Nothing was done."}
+		return &pageError{http.StatusRequestEntityTooLarge, "Too large", "The form is larger than is accepted. Nothing was done."}
 	case errors.Is(err, queue.ErrNotFound):
 		return &pageError{http.StatusNotFound, "No such task", "No task has this ID. It may have been purged."}
 	case errors.Is(err, queue.ErrInvalid):
@@ -219,19 +218,19 @@ func (h *handler) explain(err error) *pageError {
 	case errors.Is(err, queue.ErrSchema):
 		return &pageError{http.StatusServiceUnavailable, "The database is behind", sentences("Its tables are missing or old.", h.Remedies.Schema)}
 	case errors.Is(err, queue.ErrLocked):
-		return &pageError{http.StatusConflict, "The task is locked", "Another transaction has locked it. It was not changed: try again when that has ended."}
+		return &pageError{http.StatusConflict, "The task is locked", "Another transaction has locked it. It was not changed: retry when that has ended."}
 	case errors.Is(err, queue.ErrContended):
-		return &pageError{http.StatusServiceUnavailable, "The database was busy", "It gave up because of other transactions or a time limit. Nothing was changed: try again in a moment."}
+		return &pageError{http.StatusServiceUnavailable, "The database was busy", "It gave up because of other transactions or a time limit. Nothing was changed: retry in a moment."}
 	case errors.Is(err, queue.ErrPoolExhausted):
-		return &pageError{http.StatusServiceUnavailable, "No database connection was free", sentences("All connections of this process are in use. Try again in a moment.", h.Remedies.Connections)}
+		return &pageError{http.StatusServiceUnavailable, "No database connection was free", sentences("All connections of this process are in use. Retry in a moment.", h.Remedies.Connections)}
 	case errors.Is(err, queue.ErrTooLarge):
 		return &pageError{http.StatusRequestEntityTooLarge, "Too large", "The database does not accept a task of this size. Nothing was done."}
 	case errors.Is(err, queue.ErrNoAnswer):
-		return &pageError{http.StatusServiceUnavailable, "The database did not answer in time", "Whether anything was changed is unknown. Try again in a moment."}
+		return &pageError{http.StatusServiceUnavailable, "The database did not answer in time", "Whether anything was changed is unknown. Retry in a moment."}
 	case errors.Is(err, queue.ErrUnavailable), errors.Is(err, queue.ErrClosed):
-		return &pageError{http.StatusServiceUnavailable, "The database is unavailable", "Nothing is known of the tasks until it works again: the log of this program says what is wrong. Try again in a moment."}
+		return &pageError{http.StatusServiceUnavailable, "The database is unavailable", "The log of this program says what is wrong. Retry in a moment."}
 	case errors.Is(err, context.DeadlineExceeded), errors.Is(err, context.Canceled):
-		return &pageError{http.StatusServiceUnavailable, "It took too long", "The database was not done in time. Try again in a moment."}
+		return &pageError{http.StatusServiceUnavailable, "It took too long", "The database did not finish in time. Retry in a moment."}
 	}
 	return &pageError{http.StatusInternalServerError, "Something went wrong", "The log of this program says what."}
 }

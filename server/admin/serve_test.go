@@ -236,7 +236,7 @@ func TestFailuresAreExplained(t *testing.T) {
 		queue.ErrUnavailable:           {503, "The database is unavailable"},
 		queue.ErrNoAnswer:              {503, "The database did not answer in time"},
 		queue.ErrSchema:                {503, "Its tables are missing or old. Run: my-program migrate</p>"},
-		queue.ErrPoolExhausted:         {503, "Try again in a moment. MY_POOL allows more.</p>"},
+		queue.ErrPoolExhausted:         {503, "Retry in a moment. MY_POOL allows more.</p>"},
 		errors.New("secret: dsn=p4ss"): {500, "The log of this program says what"},
 	} {
 		s.store.fail(err)

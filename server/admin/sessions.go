@@ -15,31 +15,30 @@ import (
 const actionLogout = "logout"
 
 const (
-	// sessionFresh is how long a session that was found to be going on is not
-	// looked up again: so long may a logout on another instance go unnoticed.
+	// sessionFresh is how long the state of a session is reused: a logout on another
+	// instance takes effect after at most this long.
 	sessionFresh = 10 * time.Second
-	maxSessions  = 4096 // remembered of either kind; the audit log knows the others
+	maxSessions  = 4096 // remembered of each kind; others are looked up in the audit log
 	logoutTime   = 5 * time.Second
 )
 
-// sessions knows which sessions were ended. A cookie says for itself that it is
-// genuine and for how long; that its session was ended is in the audit log, so
-// that every instance learns it, and one that starts later too. It is safe for
-// concurrent use.
+// sessions remembers which sessions were ended. A cookie proves by itself that it is
+// genuine and how long it is valid; the end of its session is in the audit log, where
+// every instance finds it, also one that starts later. It is safe for concurrent use.
 type sessions struct {
 	operator queue.Operator
 	now      func() time.Time
 
 	mu    sync.Mutex
 	ended map[uuid.UUID]struct{}
-	alive map[uuid.UUID]time.Time // until when that need not be looked up
+	alive map[uuid.UUID]time.Time // until when the audit log is not read again
 }
 
 func newSessions(operator queue.Operator, now func() time.Time) *sessions {
 	return &sessions{operator: operator, now: now, ended: make(map[uuid.UUID]struct{}), alive: make(map[uuid.UUID]time.Time)}
 }
 
-// unknownSession: whether a session was ended cannot be found out now.
+// unknownSession: the audit log cannot be read, so whether a session has ended is unknown.
 type unknownSession struct{ error }
 
 // check reports whether a session was ended.
@@ -77,8 +76,8 @@ func (s *sessions) remember(id uuid.UUID, ended bool) {
 	s.alive[id] = s.now().Add(sessionFresh)
 }
 
-// endSession ends the session of a request, if it has one: here at once, and
-// elsewhere through the audit log.
+// endSession ends the session of a request, if it has one: in this process at once,
+// in others through the audit log.
 func (h *handler) endSession(v *visit, access Access) {
 	person, err := access.Identify(v.r)
 	if err != nil || person.session == uuid.Nil {

@@ -131,7 +131,7 @@ func TestOldPartsRaiseNoAlarm(t *testing.T) {
 	now = now.Add(8 * time.Minute) // nobody looked; everything went well
 	b.now, b.swept = now, now.Add(-10*time.Second)
 	for i := range 3 {
-		if said := titles(); strings.Contains(said, "sweeper") || strings.Contains(said, "worker") || strings.Contains(said, "Nobody serves") {
+		if said := titles(); strings.Contains(said, "sweeper") || strings.Contains(said, "worker") || strings.Contains(said, "No worker serves") {
 			t.Errorf("look %d: false alarm:\n%s", i, said)
 		}
 	}

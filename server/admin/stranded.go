@@ -9,9 +9,9 @@ import (
 	"github.com/claimcheck-go/claimcheck/queue"
 )
 
-// Stranded rows are READY, and should have been claimed by now, or have got a
-// ticket: those that are due, and those that wait for their time and whose
-// ticket was refused, or is overdue.
+// Stranded rows are READY and should have been claimed, or have a ticket, by now: rows
+// that are due, and rows that wait for their time and whose ticket was refused or is
+// overdue.
 
 // inDelayed begins the cursor of a page of stranded rows that wait for their
 // time.
@@ -47,12 +47,12 @@ func (h *handler) list(ctx context.Context, r queue.ListRequest) (queue.ListPage
 	return page, err
 }
 
-// strandedWarning says why rows are stranded, as far as some of them tell. Its
-// number, its link and its button are of the same rows.
+// strandedWarning says why rows are stranded, as far as a sample shows. Its number,
+// its link and its button concern the same rows.
 func (h *handler) strandedWarning(rows []*queue.Row, n int, now time.Time) warning {
 	w := warning{
 		Title:   fmt.Sprintf("%s %s stranded", count(n, "task"), isAre(n)),
-		Why:     "Why is not known yet: none of them is among the tasks that were looked at so far.",
+		Why:     "The reason is not known yet: none of them is among the tasks searched so far.",
 		Show:    h.link("/tasks", "stranded", "1"),
 		ActName: "Dispatch them again",
 		Act:     h.link("/confirm", "stranded", "1", "all", string(queue.ActionRun)),
@@ -64,9 +64,9 @@ func (h *handler) strandedWarning(rows []*queue.Row, n int, now time.Time) warni
 		reasons[h.whyStranded(row, now)]++
 	}
 	if len(rows) > 0 {
-		w.Why = "By now they should have been claimed, or have a ticket. "
+		w.Why = "They should have been claimed, or have a ticket, by now. "
 		if early {
-			w.Why += "Some are not due yet: the sweeper makes their tickets and keeps to their time, running them now does not. "
+			w.Why += "Some are not due yet: the sweeper creates their tickets for their time; running them now ignores it. "
 			w.ActName = "Run them now"
 		}
 		w.Why += most(reasons, len(rows), n)
@@ -81,22 +81,21 @@ func (h *handler) whyStranded(row *queue.Row, now time.Time) string {
 	case !h.registered(row.Task):
 		return "No program here knows tasks named " + clip(row.Task, 80) + "."
 	case dueAt(row).After(now):
-		return "They are due later, and nobody has made their tickets: the sweeper does."
+		return "They are due later and have no tickets yet: the sweeper creates them."
 	default:
-		return "Nobody came for them in queue " + row.Queue + ": " + h.nobodyCame()
+		return "They were not claimed in queue " + row.Queue + ": " + h.whyNotClaimed()
 	}
 }
 
-// nobodyCame is why a task that is due may not have been claimed.
-func (h *handler) nobodyCame() string {
+// whyNotClaimed says why a task that is due may not have been claimed.
+func (h *handler) whyNotClaimed() string {
 	if h.Dispatches {
 		return "their tickets were lost, the queue is paused or slow, or the program refuses its deliveries."
 	}
 	return "no worker that pulls from it is up, or all are busy."
 }
 
-// most is the reason with the highest count, of so many rows that were looked
-// at, out of all.
+// most returns the reason with the highest count, of a sample of rows out of all.
 func most(reasons map[string]int, looked, all int) (reason string) {
 	for text, n := range reasons {
 		if best := reasons[reason]; n > best || n == best && text < reason {
@@ -109,7 +108,7 @@ func most(reasons map[string]int, looked, all int) (reason string) {
 	}
 	of := " of " + num(looked)
 	if looked < all {
-		of += " looked at"
+		of += " in the sample"
 	}
 	said := num(reasons[reason]) + of
 	if more > 0 {

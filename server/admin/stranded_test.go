@@ -85,7 +85,7 @@ func TestReasonsAreOfASample(t *testing.T) {
 	if _, err := s.db.ExecContext(t.Context(), `UPDATE claimcheck_tasks SET dispatch_due_at = dispatch_due_at - 86400000000`); err != nil {
 		t.Fatal(err)
 	}
-	if w := s.warning("stranded"); w.title != "150 tasks are stranded" || !strings.Contains(w.why, "Their tickets could not be created: context deadline exceeded (60 of 100 looked at, and 1 other reason)") {
+	if w := s.warning("stranded"); w.title != "150 tasks are stranded" || !strings.Contains(w.why, "Their tickets could not be created: context deadline exceeded (60 of 100 in the sample, and 1 other reason)") {
 		t.Errorf("%+v", w)
 	}
 }
@@ -112,7 +112,7 @@ func TestReasonsAreFoundBehindManyPendingTasks(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	for _, why := range []string{"Why is not known yet", "Nobody came for them in queue"} {
+	for _, why := range []string{"The reason is not known yet", "They were not claimed in queue"} {
 		if w := s.warning("stranded"); !strings.Contains(w.why, why) {
 			t.Errorf("got %q, want %q", w.why, why)
 		}

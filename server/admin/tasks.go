@@ -17,7 +17,7 @@ type tasksPage struct {
 	Tabs    []tab
 	Chips   []chip
 	Actions []bulkAction
-	Whole   bool    // they may be done to all that match
+	Whole   bool    // they may apply to all that match
 	Hidden  []field // the filter, for the form of actions
 	Tasks   []string
 	Queues  []string
@@ -26,7 +26,7 @@ type tasksPage struct {
 	Next    string // address of the next page
 	First   string // address of the first page; empty: this is it
 	Turned  string // address of the other order
-	Partial bool   // the page ends because enough rows were looked at
+	Partial bool   // the page ends because the search limit was reached
 	Window  int
 }
 
@@ -92,7 +92,7 @@ func (h *handler) tasks(v *visit) error {
 	}
 	if query.Get("after") != "" {
 		page.First = h.with(query, "after", "")
-	} else if f.OK() { // what is not understood will not be by itself
+	} else if f.OK() { // a filter with problems does not change by itself
 		page.Every = 10
 	}
 	page.Turned = h.with(query, "after", "", "order", map[bool]string{false: "reverse", true: ""}[f.Reverse])
@@ -100,7 +100,7 @@ func (h *handler) tasks(v *visit) error {
 	return h.render(v, status, "tasks", page)
 }
 
-// furnish adds what a list has besides its rows.
+// furnish adds the parts of a list besides its rows.
 func (h *handler) furnish(page *tasksPage) {
 	f := page.Filter
 	page.Chips = f.chips(h)

@@ -31,8 +31,8 @@ type attempt struct {
 }
 
 // attempts is the timeline of a task, the latest attempt first, and how many
-// are left out. Which worker had it comes from the row's list of workers; what
-// became of it from the errors that were kept.
+// are left out. Workers come from the row's list of workers, outcomes from its stored
+// errors.
 func attempts(row *queue.Row, whole bool) (list []attempt, lost int) {
 	failures := make(map[int]queue.AttemptError, len(row.Errors))
 	for _, e := range row.Errors {
@@ -46,7 +46,7 @@ func attempts(row *queue.Row, whole bool) (list []attempt, lost int) {
 		if len(list) == most {
 			return list, n
 		}
-		a := attempt{Number: n, Kind: "ready", Outcome: "nothing was kept of how it ended"}
+		a := attempt{Number: n, Kind: "ready", Outcome: "how it ended is not stored"}
 		if n <= len(row.WorkerIDs) {
 			a.Worker = row.WorkerIDs[n-1]
 		}

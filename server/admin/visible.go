@@ -7,8 +7,8 @@ import (
 	"unicode/utf8"
 )
 
-// turning are the characters that nobody sees, and that turn the order of what
-// follows them: a name may so be made to look like another.
+// turning reports whether a character is invisible and changes the direction of the
+// text after it, which can make a name look like another one.
 func turning(r rune) bool {
 	return r == 0x061C || r == 0x200E || r == 0x200F || r >= 0x202A && r <= 0x202E || r >= 0x2066 && r <= 0x2069
 }

@@ -10,7 +10,7 @@ import (
 	"github.com/claimcheck-go/claimcheck/queue"
 )
 
-// warning is something that does not mend itself, why, and what helps.
+// warning is a problem that does not resolve itself, with its cause and a remedy.
 type warning struct {
 	Title, Why string
 	Show       string // address of the rows; empty: there is nothing to show
@@ -18,12 +18,12 @@ type warning struct {
 	ActName    string
 }
 
-// unserved is how long the oldest task of a queue waits until it counts as a
-// queue that nobody serves, if nothing runs there either.
+// unserved is how long the oldest task of a queue waits until the queue counts as not
+// served, if nothing runs there either.
 const unserved = 5 * time.Minute
 
-// warnings is what is wrong with the board, the worst first. What is late is so
-// at the time at which that was read: what is old by now is no fault of theirs.
+// warnings returns the problems in the statistics, the worst first. Lateness is
+// measured at the time at which they were read.
 func (h *handler) warnings(b statsView, t totals, now time.Time) (list []warning) {
 	if b.SchemaErr != nil {
 		list = append(list, warning{Title: "The database schema is behind", Why: b.SchemaErr.Error()})
@@ -41,7 +41,7 @@ func (h *handler) warnings(b statsView, t totals, now time.Time) (list []warning
 	for _, q := range b.Queues {
 		if q.Pending > 0 && q.Running == 0 && q.Succeeded+q.Failed == 0 && b.QueuesAt.Sub(q.OldestSince) > unserved {
 			list = append(list, warning{
-				Title: fmt.Sprintf("Nobody serves queue %s", q.Queue),
+				Title: fmt.Sprintf("No worker serves queue %s", q.Queue),
 				Why: fmt.Sprintf("%s %s due, the oldest for %s, and none was run in the last hour. Is the name right, and does a worker or a Cloud Tasks queue exist for it?",
 					count(q.Pending, "task"), isAre(q.Pending), span(b.QueuesAt.Sub(q.OldestSince))),
 				Show: h.link("/tasks", "view", string(queue.ViewPending), "queue", q.Queue, "backend", q.Backend),
@@ -51,8 +51,7 @@ func (h *handler) warnings(b statsView, t totals, now time.Time) (list []warning
 	return list
 }
 
-// sweeperWarning is given when nobody has swept for three times as long as is
-// expected.
+// sweeperWarning warns when the last sweep is three intervals ago.
 func (h *handler) sweeperWarning(marks map[string]time.Time, now time.Time) (warning, bool) {
 	last, seen := marks[queue.TouchSwept]
 	if h.SweepEvery == 0 || marks == nil || seen && now.Sub(last) <= 3*h.SweepEvery+queue.TouchEvery {
@@ -92,8 +91,8 @@ func (h *handler) expiredWarning(running []*queue.Row, now time.Time) (warning, 
 	}, true
 }
 
-// unknownWarnings tell of rows that cannot be run, since their names are not
-// registered: those among the rows that the board has looked at.
+// unknownWarnings warn of rows that cannot be run, since their names are not
+// registered, among the rows that were read.
 func (h *handler) unknownWarnings(b statsView) (list []warning) {
 	found := make(map[string]int)
 	for _, row := range slices.Concat(b.Stranded, b.Running) {

@@ -8,7 +8,7 @@ import (
 	"github.com/dustin/go-humanize"
 )
 
-// words says times as people do, seen from one moment.
+// words formats times relative to one moment.
 type words struct{ now time.Time }
 
 // moment is a time as a page shows it.
@@ -77,10 +77,10 @@ func count(n int, thing string) string {
 	return num(n) + " " + thing + "s"
 }
 
-// num is a number as people write it: 38,200.
+// num is a number with separators: 38,200.
 func num(n int) string { return humanize.Comma(int64(n)) }
 
-// isAre and hasHave bend a verb to a number.
+// isAre and hasHave return the form of a verb for a number.
 func isAre(n int) string {
 	if n == 1 {
 		return "is"

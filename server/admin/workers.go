@@ -9,13 +9,13 @@ import (
 	"github.com/claimcheck-go/claimcheck/queue"
 )
 
-// workersLooked is how many rows of each kind the page is made from.
+// workersLooked is how many rows of each kind the page reads.
 const workersLooked = 500
 
 // workerTasks is how many names are listed with a worker.
 const workerTasks = 3
 
-// worker is who claimed what lately.
+// worker is a worker with its recent tasks.
 type worker struct {
 	Name              string
 	Running           int
@@ -32,8 +32,8 @@ type workersPage struct {
 	Looked  int // rows that ended, as far back as was looked
 }
 
-// workers groups the rows that run now, and those that ended last, by who had
-// them. Nothing else is kept of workers: they come and go with each request.
+// workers groups the rows that run, and those that ended last, by their worker. Nothing
+// else is stored about workers: on a platform they come and go with each request.
 func (h *handler) workers(v *visit) error {
 	var rows []*queue.Row
 	for _, view := range []queue.View{queue.ViewRunning, queue.ViewSuccessful, queue.ViewFailed} {

@@ -9,8 +9,8 @@
   // htmx is left its older way, insertBefore.
   for (const kind of [Element, Document, DocumentFragment]) delete kind.prototype.moveBefore;
 
-  // The part that lives is looked at again while the page is visible, unless
-  // somebody is choosing tasks or typing in it, or has paused it.
+  // The live part is reloaded while the page is visible, unless the user is
+  // choosing tasks or typing in it, or has paused it.
   const live = () => document.getElementById("live");
   const pause = document.getElementById("pause");
   let looked = Date.now();
@@ -33,8 +33,8 @@
     look();
   };
 
-  // A look that fails leaves what is shown, says so, and is tried again: at the
-  // worst moment an old page is worth more than none.
+  // A reload that fails leaves the page, says so, and is retried: an old page is
+  // better than none.
   const away = document.getElementById("away");
   const say = (text, link) => {
     const [says, leads] = away.children;
@@ -50,11 +50,11 @@
     if (status === 401) {
       say("Your session has ended.", "Log in again");
     } else if (status === 404) {
-      say("This is not there any more.");
+      say("This no longer exists.");
     } else if (status === 403) {
-      say("You are not let in any more.");
+      say("You no longer have access.");
     } else {
-      say("Not reachable" + (status ? " (the answer was " + status + ")" : "") + "; trying again.");
+      say("Not reachable" + (status ? " (the answer was " + status + ")" : "") + "; retrying.");
     }
   };
   document.addEventListener("htmx:after:request", (event) => {
@@ -81,7 +81,7 @@
     pause.addEventListener("click", () => {
       const now = !paused();
       pause.setAttribute("aria-pressed", now);
-      pause.textContent = now ? "Paused: go on" : "Pause";
+      pause.textContent = now ? "Paused: continue" : "Pause";
     });
   }
 
