@@ -19,7 +19,7 @@ func ExampleNew() {
 	if err != nil {
 		log.Fatal(err)
 	}
-	defer client.Close()
+	defer func() { _ = client.Close() }()
 	job, err := cloudrunjobs.New(client, cloudrunjobs.FullName("acme", "europe-west1", "long-tasks"))
 	if err != nil {
 		log.Fatal(err)

@@ -71,7 +71,7 @@ func ExampleDial() {
 	if err != nil {
 		log.Fatal(err)
 	}
-	defer client.Close() // a connection is made by the first call
+	defer func() { _ = client.Close() }() // the first call makes the connection
 	fmt.Println("ready")
 	// Output: ready
 }

@@ -119,7 +119,7 @@ func (d *delivery) check(ctx context.Context) Finding {
 func (d *delivery) enqueue(ctx context.Context) (err error) {
 	cfg := queue.Config{
 		Store: d.db, Registry: d.registry, Queues: config.NonEmpty(d.config.Settings.TasksQueues), Logger: slog.New(slog.DiscardHandler),
-		DispatchTimeout: time.Duration(d.config.Settings.TasksDispatchTimeout),
+		DispatchTimeout: d.config.Settings.TasksDispatchTimeout,
 	}
 	if d.mode == config.ModeCloudTasks {
 		d.creator = &probeCreator{TaskCreator: d.cloudTasks}

@@ -24,7 +24,7 @@ func (d *Diagnosis) checkTimeLimits(context.Context) Finding {
 	if err := d.target.CheckTasks(d.registry); err != nil {
 		return Failf("raise the platform's timeout and REQUEST_TIMEOUT, or lower queue.Timeout", "%s", err)
 	}
-	wanted, limit := time.Duration(d.config.Settings.TasksTimeout), d.config.DefaultTimeout(d.mode)
+	wanted, limit := d.config.Settings.TasksTimeout, d.config.DefaultTimeout(d.mode)
 	if wanted == 0 {
 		wanted = 9 * time.Minute
 	}
