@@ -99,6 +99,16 @@ func TestEverySettingHasAField(t *testing.T) {
 	}
 }
 
+// Whoever starts the program has the last word.
+func TestAFlagWinsOverAField(t *testing.T) {
+	t.Parallel()
+	cfg := appConfig(t)
+	cfg.Settings.TasksLease = time.Minute
+	if status, _, stderr := runProgram(t, cfg, "serve", "--listen=127.0.0.1:0", "--tasks-lease=10ms"); status != 2 || !strings.Contains(stderr, "not 10ms (set by --tasks-lease)") {
+		t.Errorf("status %d: %s", status, stderr)
+	}
+}
+
 // A pointer to the zero value is not the same as none.
 func TestZeroValuesThatMeanSomething(t *testing.T) {
 	t.Parallel()

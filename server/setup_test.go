@@ -230,6 +230,21 @@ func TestHandlerThatIsNil(t *testing.T) {
 	}
 }
 
+// A worker says which of its tasks it cannot run.
+func TestTasksWithoutAFunctionAreWarnedAbout(t *testing.T) {
+	for want, cfg := range map[string]Config{
+		"tasks=greet":             appConfig(t, queue.Declare[string, string]("greet")),
+		"no tasks are registered": appConfig(t),
+	} {
+		if status, _, stderr := runProgram(t, cfg, "migrate"); status != 0 {
+			t.Fatal(stderr)
+		}
+		if status, _, stderr := runProgram(t, cfg, "work", "--log-level=warn"); status != 0 || !strings.Contains(stderr, want) {
+			t.Errorf("status %d, want %q: %s", status, want, stderr)
+		}
+	}
+}
+
 // Variables of the program's own are not taken for misspelt settings.
 func TestOwnVariables(t *testing.T) {
 	env := config.Environment{"TASKS_REGION": "eu", "DATABASE_URL": "sqlite:" + filepath.Join(t.TempDir(), "t.db")}
