@@ -20,7 +20,7 @@ import (
 	"github.com/claimcheck-go/claimcheck/server/telemetry"
 )
 
-// cloudSweepInterval is how often a scheduler is told to call /tasks/sweep/.
+// cloudSweepInterval is how often a scheduler should call /tasks/sweep/.
 const cloudSweepInterval = time.Minute
 
 // adminPages is the handler of /admin/.
@@ -61,9 +61,9 @@ func links(t *config.Target, row *queue.Row) []admin.Link {
 	return links
 }
 
-// adminAccess is who may open /admin/: whoever one of the configured ways lets
-// in. Without any it is open to this machine in local mode while /tasks/* is, and
-// else to nobody.
+// adminAccess decides who may open /admin/: the program's own access, or else any of
+// the ways that the settings configure. Without any the pages are open to this machine
+// in local mode while /tasks/* is, and closed otherwise.
 func (p *program) adminAccess(app *App) (admin.Access, error) {
 	if p.own.AdminAccess != nil {
 		return p.own.AdminAccess, nil

@@ -11,8 +11,9 @@ import (
 	"github.com/claimcheck-go/claimcheck/server/internal/config"
 )
 
-// authenticator is who may call /tasks/*. Every way that is configured is open;
-// with none, only a local server on loopback serves at all.
+// authenticator decides who may call /tasks/*: callers that a setting or the program's
+// own TasksAuth admits. With neither, serve starts only in local mode on loopback, and
+// the handlers of Open, whose listen is empty, admit only this machine.
 func (p *program) authenticator(app *App, listen string) (httpapi.Authenticator, error) {
 	t := app.target
 	token := secret(app.log, "TASK_API_TOKEN", p.config.Settings.TaskAPIToken)
@@ -40,7 +41,7 @@ func (p *program) authenticator(app *App, listen string) (httpapi.Authenticator,
 	if len(ways) > 0 {
 		return httpapi.AnyOf(ways...), nil
 	}
-	if listen == "" { // where the handlers listen is the caller's affair
+	if listen == "" { // Open does not know where its handlers listen
 		return httpapi.LoopbackOnly(), nil
 	}
 	host, _, err := net.SplitHostPort(listen)
@@ -61,7 +62,7 @@ func secret(log *slog.Logger, name, value string) string {
 }
 
 // routeAuth is who may call the routes that differ from the others: App Engine's
-// cron service has no token, but a header that nobody else can send there.
+// cron service has no token, but a header that only App Engine can set there.
 func (p *program) routeAuth(auth httpapi.Authenticator) map[string]httpapi.Authenticator {
 	if p.config.Detector().Platform() != detect.AppEngine {
 		return nil

@@ -86,8 +86,8 @@ func (p *program) newApp(mode string) *App {
 
 // open connects the parts. In local mode local is the dispatcher of a process
 // that runs tasks; without one they are left to the process that does. The schema
-// is migrated when asked; otherwise somebody must have done it, except in an
-// SQLite file, which nobody else looks after.
+// is migrated when asked; otherwise it must have been, except in local mode in a
+// SQLite file, which has no other operator.
 func (p *program) open(ctx context.Context, app *App, local *queue.Local, migrate bool) (err error) {
 	if app.observer, err = p.observe(ctx, app.exports, app.log); err != nil {
 		return err

@@ -35,7 +35,7 @@ func (app *App) openJobs(ctx context.Context) error {
 	return nil
 }
 
-// checkBackend judges --backend, and with --json says what the endpoints do. A
+// checkBackend validates --backend, and with --json says what the endpoints do. A
 // command that dispatches nothing knows the backend "jobs" by its setting alone, and
 // needs no parts.
 func (p *program) checkBackend(app *App, name string, asJSON bool) error {

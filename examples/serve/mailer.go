@@ -11,7 +11,7 @@ import (
 	"github.com/claimcheck-go/claimcheck/queue"
 )
 
-// mailer stands for whatever sends mail: it appends to a file. It is safe for
+// mailer stands in for a mail server: it appends to a file. It is safe for
 // concurrent use.
 type mailer struct {
 	file *os.File
