@@ -30,7 +30,7 @@ func (p *program) authenticator(app *App, listen string) (httpapi.Authenticator,
 		ways = append(ways, httpapi.BearerToken(token))
 	}
 	if hmacSecret != "" {
-		ways = append(ways, httpapi.HMAC(hmacSecret, int64(p.config.Settings.TasksMaxBody)))
+		ways = append(ways, httpapi.HMAC(hmacSecret, p.config.Settings.TasksMaxBody))
 	}
 	if t != nil && t.Tasks.AppEngine != nil && p.config.Detector().Platform() == detect.AppEngine {
 		ways = append(ways, httpapi.AppEngineQueue())

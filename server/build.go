@@ -27,10 +27,10 @@ func (p *program) plan(ctx context.Context, dispatches, runs bool) (*App, error)
 	var problems []error
 	if runs {
 		problems = append(problems, p.checkWebhook())
-		if lease := time.Duration(p.config.Settings.TasksLease); lease < time.Second {
+		if lease := p.config.Settings.TasksLease; lease < time.Second {
 			problems = append(problems, config.Problemf("TASKS_LEASE", "must be at least 1s, not %s", lease))
 		}
-		if interval := time.Duration(p.config.Settings.TasksSweepInterval); interval != 0 && interval < time.Second {
+		if interval := p.config.Settings.TasksSweepInterval; interval != 0 && interval < time.Second {
 			problems = append(problems, config.Problemf("TASKS_SWEEP_INTERVAL", "must be 0 (never) or at least 1s, not %s", interval))
 		}
 	}
@@ -65,7 +65,7 @@ func (p *program) plan(ctx context.Context, dispatches, runs bool) (*App, error)
 	}
 	app.config = queue.Config{
 		Registry: p.known, Logger: app.log, Queues: config.NonEmpty(p.config.Settings.TasksQueues),
-		MaxBytes: int(p.config.Settings.TasksMaxBody), StrictArgs: p.config.Settings.TasksStrictArgs, DispatchTimeout: time.Duration(p.config.Settings.TasksDispatchTimeout),
+		MaxBytes: int(p.config.Settings.TasksMaxBody), StrictArgs: p.config.Settings.TasksStrictArgs, DispatchTimeout: p.config.Settings.TasksDispatchTimeout,
 	}
 	if dispatches || runs {
 		if err := app.setUp(ctx); err != nil {
@@ -164,7 +164,7 @@ func (p *program) cloudDispatcher(ctx context.Context, app *App) (queue.Dispatch
 // executor makes the executor of this process.
 func (p *program) executor(app *App, concurrency int) (*queue.Executor, error) {
 	return queue.NewExecutor(app.client, queue.ExecutorConfig{
-		Lease: time.Duration(p.config.Settings.TasksLease), Timeout: p.config.DefaultTimeout(app.mode), Concurrency: concurrency,
+		Lease: p.config.Settings.TasksLease, Timeout: p.config.DefaultTimeout(app.mode), Concurrency: concurrency,
 	})
 }
 

@@ -125,7 +125,7 @@ func (c *workCmd) stopOnSignal(ctx context.Context, p *program, app *App, e *que
 		timeout = 8 * time.Second
 	}
 	if c.ShutdownTimeout != nil {
-		timeout = time.Duration(*c.ShutdownTimeout)
+		timeout = *c.ShutdownTimeout
 	}
 	working, signals, stop := untilSignal(ctx)
 	result := make(chan error, 1)
