@@ -131,7 +131,7 @@ func (p *program) diagnosis(c *doctorCmd) doctor.Config {
 		Opener: func(cfg *config.Config) (func(context.Context) (stores.Database, error), error) {
 			return with(cfg).databaseOpener(opening{unchecked: true})
 		},
-		DialJobs: dialJobs,
+		DialJobs: p.dialJobs,
 		OnClose:  setup.close,
 	}
 	if p.own.Setup != nil {

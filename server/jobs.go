@@ -15,8 +15,10 @@ import (
 // jobsBackend is the backend of tasks that run as executions of a Cloud Run job.
 const jobsBackend = "jobs"
 
-// dialJobs makes the client of Cloud Run; tests make another.
-var dialJobs = func(ctx context.Context) (*run.JobsClient, error) { return run.NewJobsClient(ctx) }
+// dialJobs makes the client of Cloud Run.
+func (p *program) dialJobs(ctx context.Context) (*run.JobsClient, error) {
+	return run.NewJobsClient(ctx, p.jobsOptions...)
+}
 
 // openJobs adds the backend "jobs", if there is a job.
 func (app *App) openJobs(ctx context.Context) error {
@@ -24,7 +26,7 @@ func (app *App) openJobs(ctx context.Context) error {
 		return nil
 	}
 	var err error
-	if app.jobs, err = dialJobs(context.WithoutCancel(ctx)); err != nil {
+	if app.jobs, err = app.program.dialJobs(context.WithoutCancel(ctx)); err != nil {
 		return fmt.Errorf("make the Cloud Run client for JOBS_NAME (on Google Cloud give the service a service account, elsewhere run `gcloud auth application-default login`): %w", err)
 	}
 	dispatcher, err := cloudrunjobs.New(app.jobs, app.job)

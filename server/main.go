@@ -12,6 +12,7 @@ import (
 	"strings"
 
 	"github.com/alecthomas/kong"
+	"google.golang.org/api/option"
 
 	"github.com/claimcheck-go/claimcheck/queue"
 	"github.com/claimcheck-go/claimcheck/server/internal/config"
@@ -56,6 +57,8 @@ type program struct {
 	sources  *config.Sources
 	blank    error             // settings of white space alone
 	misspelt []config.Misspelt // variables that look like settings
+
+	jobsOptions []option.ClientOption // of the client of Cloud Run
 
 	stdin  io.Reader
 	stdout io.Writer

@@ -12,7 +12,6 @@ import (
 	"time"
 
 	"cloud.google.com/go/longrunning/autogen/longrunningpb"
-	run "cloud.google.com/go/run/apiv2"
 	"cloud.google.com/go/run/apiv2/runpb"
 	"github.com/google/uuid"
 	"google.golang.org/api/option"
@@ -119,19 +118,15 @@ func newJobSite(t *testing.T) *jobSite {
 	}
 	go func() { _ = server.Serve(listener) }()
 	t.Cleanup(func() { server.Stop(); s.ended.Wait() })
-	real := dialJobs
-	t.Cleanup(func() { dialJobs = real })
-	dialJobs = func(ctx context.Context) (*run.JobsClient, error) {
-		conn, err := grpc.NewClient(listener.Addr().String(), grpc.WithTransportCredentials(insecure.NewCredentials()))
-		if err != nil {
-			return nil, err
-		}
-		return run.NewJobsClient(ctx, option.WithGRPCConn(conn))
+	conn, err := grpc.NewClient(listener.Addr().String(), grpc.WithTransportCredentials(insecure.NewCredentials()))
+	if err != nil {
+		t.Fatal(err)
 	}
 	p, _, err := parsed(env, []string{"serve"})
 	if err != nil {
 		t.Fatal(err)
 	}
+	p.jobsOptions = []option.ClientOption{option.WithGRPCConn(conn)} // which the App closes
 	app, err := p.plan(t.Context(), true, true)
 	if err != nil {
 		t.Fatal(err)

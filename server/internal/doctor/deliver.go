@@ -175,7 +175,7 @@ func (d *delivery) delivered() string {
 // stuckInQueue reports what Cloud Tasks recorded of the probe.
 func (d *delivery) stuckInQueue(ctx context.Context, where string) Finding {
 	name := d.creator.task()
-	task, err := d.cloudTasks.GetTask(ctx, &cloudtaskspb.GetTaskRequest{Name: name}, gax.WithRetry(nil))
+	task, err := d.answered(ctx, name)
 	switch code := status.Code(err); {
 	case code == codes.NotFound:
 		return Failf("let the service at TASK_HANDLER_URL use this database, and check whether a proxy in front of it answers 2xx by itself",
@@ -194,6 +194,8 @@ func (d *delivery) stuckInQueue(ctx context.Context, where string) Finding {
 	case task.GetResponseCount() == 0:
 		return Failf("let TASK_HANDLER_URL be reachable from Cloud Tasks (host, TLS, ingress, firewall)",
 			"%s, not delivered: %d attempts, none of which was answered%s", where, task.GetDispatchCount(), prefixed(": ", answered.GetMessage()))
+	case answered == nil:
+		return Failf("look at the log of the server", "%s, delivered %d times before, not claimed: the delivery under way is not answered yet", where, task.GetResponseCount())
 	case code == codes.Unauthenticated, code == codes.PermissionDenied:
 		return Failf("compare OIDC_SERVICE_ACCOUNT_EMAIL and OIDC_AUDIENCE with the running service's; with Cloud Run's IAM give the account roles/run.invoker",
 			"%s, delivered %d times, not authenticated: the last answer was %s", where, task.GetResponseCount(), answered.GetMessage())
@@ -206,6 +208,24 @@ func (d *delivery) stuckInQueue(ctx context.Context, where string) Finding {
 	default:
 		return Failf("look at the log of the server; one of an older version does not know the task "+ProbeName,
 			"%s, delivered %d times, not claimed: the last answer was %s", where, task.GetResponseCount(), answered.GetMessage())
+	}
+}
+
+// answerTime bounds the wait for the answer to a delivery that is under way.
+const answerTime = deliverMargin / 4
+
+// answered returns the Cloud Task once its last delivery was answered. While one is
+// under way, Cloud Tasks shows the answer neither to it nor to those before.
+func (d *delivery) answered(ctx context.Context, name string) (*cloudtaskspb.Task, error) {
+	limit := time.Now().Add(answerTime)
+	for {
+		task, err := d.cloudTasks.GetTask(ctx, &cloudtaskspb.GetTaskRequest{Name: name}, gax.WithRetry(nil))
+		if err != nil || task.GetLastAttempt() == nil || task.GetLastAttempt().GetResponseStatus() != nil || time.Now().After(limit) {
+			return task, err
+		}
+		if err := gax.Sleep(ctx, 100*time.Millisecond); err != nil {
+			return task, nil //nolint:nilerr // what was seen is reported
+		}
 	}
 }
 
