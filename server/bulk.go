@@ -9,7 +9,7 @@ import (
 	"io"
 
 	"github.com/claimcheck-go/claimcheck/queue"
-	"github.com/claimcheck-go/claimcheck/server/httpapi"
+	"github.com/claimcheck-go/claimcheck/server/internal/api"
 )
 
 // chunkSize is how many lines of a bulk enqueue are one transaction.
@@ -59,7 +59,7 @@ func (b *bulk) readAll(ctx context.Context) error {
 		if len(bytes.TrimSpace(line)) == 0 {
 			continue
 		}
-		request, err := httpapi.ParseEnqueue(line)
+		request, _, err := api.ParseEnqueue(line)
 		if err != nil {
 			return badLine(number, err, b.stored)
 		}
@@ -116,7 +116,7 @@ func (b *bulk) storeError(err error) error {
 
 func (c *enqueueCmd) printHandle(p *program, handle *queue.Handle) error {
 	if c.JSON {
-		return p.printJSON(httpapi.EnqueueBody{Result: handle.Row, Warnings: handle.Warnings})
+		return p.printJSON(api.EnqueueBody{Result: handle.Row, Warnings: handle.Warnings})
 	}
 	_, err := fmt.Fprintln(p.stdout, handle.ID)
 	return err

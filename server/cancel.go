@@ -6,7 +6,7 @@ import (
 	"fmt"
 
 	"github.com/claimcheck-go/claimcheck/queue"
-	"github.com/claimcheck-go/claimcheck/server/httpapi"
+	"github.com/claimcheck-go/claimcheck/server/internal/api"
 )
 
 type cancelCmd struct {
@@ -36,7 +36,7 @@ func (c *cancelCmd) Run(ctx context.Context, p *program) error {
 	defer app.close()
 	row, cancelled, err := app.client.Cancel(ctx, id)
 	if c.JSON {
-		if printErr := p.printJSON(httpapi.CancelAnswer(row, cancelled, err).Body); printErr != nil {
+		if printErr := p.printJSON(api.CancelAnswer(row, cancelled, err).Body); printErr != nil {
 			return printErr
 		}
 	}

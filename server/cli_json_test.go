@@ -10,7 +10,7 @@ import (
 	"github.com/google/uuid"
 
 	"github.com/claimcheck-go/claimcheck/queue"
-	"github.com/claimcheck-go/claimcheck/server/httpapi"
+	"github.com/claimcheck-go/claimcheck/server/internal/api"
 )
 
 // With --json, whoever reads stdout is told what the endpoint would have said.
@@ -70,8 +70,8 @@ func TestEveryCommandThatPrintsHasJSON(t *testing.T) {
 // What a flag refuses by its kind and what by its bounds are the same.
 func TestFlagsNameTheirBounds(t *testing.T) {
 	bounds := map[string]string{
-		"purge --days": fmt.Sprintf("from 0 to %d", httpapi.MaxDays), "purge --batch-size": fmt.Sprintf("from 1 to %d", httpapi.MaxBatch),
-		"requeue --batch-size": fmt.Sprintf("from 1 to %d", httpapi.MaxBatch), "sweep --limit": fmt.Sprintf("from 1 to %d", httpapi.MaxBatch),
+		"purge --days": fmt.Sprintf("from 0 to %d", api.MaxDays), "purge --batch-size": fmt.Sprintf("from 1 to %d", api.MaxBatch),
+		"requeue --batch-size": fmt.Sprintf("from 1 to %d", api.MaxBatch), "sweep --limit": fmt.Sprintf("from 1 to %d", api.MaxBatch),
 		"list --limit": fmt.Sprintf("from 1 to %d", maxListLimit), "list --priority": fmt.Sprintf("from %d to %d", queue.MinPriority, queue.MaxPriority),
 	}
 	for _, command := range commandLine(t).Children {

@@ -9,7 +9,7 @@ import (
 	"syscall"
 
 	"github.com/claimcheck-go/claimcheck/queue"
-	"github.com/claimcheck-go/claimcheck/server/httpapi"
+	"github.com/claimcheck-go/claimcheck/server/internal/api"
 	"github.com/claimcheck-go/claimcheck/server/internal/config"
 )
 
@@ -117,7 +117,7 @@ func (c *enqueueCmd) options() ([]queue.Option, error) {
 	if delay, err := config.ParseDuration(c.RunAfter); err == nil {
 		return append(options, queue.Delay(delay)), nil
 	}
-	at, err := httpapi.ParseTime(c.RunAfter)
+	at, err := api.ParseTime(c.RunAfter)
 	if err != nil {
 		return nil, config.Problemf("--run-after", "must be a time such as 2026-01-31T15:04:05Z, a duration such as 90s or 2h, or a number of seconds, not %.60q", c.RunAfter)
 	}

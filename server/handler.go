@@ -9,6 +9,7 @@ import (
 	"github.com/claimcheck-go/claimcheck/detect"
 	"github.com/claimcheck-go/claimcheck/server/admin"
 	"github.com/claimcheck-go/claimcheck/server/httpapi"
+	"github.com/claimcheck-go/claimcheck/server/internal/api"
 	"github.com/claimcheck-go/claimcheck/server/internal/config"
 	"github.com/claimcheck-go/claimcheck/server/telemetry"
 )
@@ -55,7 +56,7 @@ func (p *program) makeHandlers(app *App, auth httpapi.Authenticator, access admi
 		case path == "/metrics":
 			metrics.ServeHTTP(w, r)
 		case isAdmin(r.URL.Path):
-			httpapi.LimitBodyTime(w, r)
+			api.LimitBodyTime(w, r)
 			app.pages.ServeHTTP(w, r)
 		case path == "/tasks", strings.HasPrefix(path, "/tasks/"), strings.HasPrefix(path, "/health/"), executes(cfg.ExecutePath, path):
 			app.api.ServeHTTP(w, r)

@@ -16,7 +16,7 @@ import (
 )
 
 // Limits of connections. newHTTPServer limits the time of a header, and
-// httpapi.LimitBodyTime that of a body.
+// api.LimitBodyTime that of a body.
 const (
 	idleTime   = 55 * time.Second // between two requests
 	writeTime  = 30 * time.Second // in which a client must receive writeChunk of a response

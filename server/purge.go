@@ -10,7 +10,7 @@ import (
 	"time"
 
 	"github.com/claimcheck-go/claimcheck/queue"
-	"github.com/claimcheck-go/claimcheck/server/httpapi"
+	"github.com/claimcheck-go/claimcheck/server/internal/api"
 	"github.com/claimcheck-go/claimcheck/server/internal/config"
 )
 
@@ -90,7 +90,7 @@ type countAnswer struct {
 
 func (c *purgeCmd) request() (queue.PurgeRequest, error) {
 	request := queue.PurgeRequest{
-		Statuses: httpapi.FinalStatuses(c.Status), Age: time.Duration(c.Days) * 24 * time.Hour, Limit: c.BatchSize,
+		Statuses: api.FinalStatuses(c.Status), Age: time.Duration(c.Days) * 24 * time.Hour, Limit: c.BatchSize,
 	}
 	if c.Task != nil {
 		request.Task = *c.Task
@@ -101,7 +101,7 @@ func (c *purgeCmd) request() (queue.PurgeRequest, error) {
 	case len(request.Statuses) != strings.Count(c.Status, ",")+1:
 		return request, config.Problemf("--status", "must list SUCCESSFUL, FAILED or CANCELLED, each once, not %q", c.Status)
 	}
-	return request, cmp.Or(within("--days", c.Days, 0, httpapi.MaxDays), within("--batch-size", c.BatchSize, 1, httpapi.MaxBatch))
+	return request, cmp.Or(within("--days", c.Days, 0, api.MaxDays), within("--batch-size", c.BatchSize, 1, api.MaxBatch))
 }
 
 // within returns a problem unless least ≤ value ≤ most.

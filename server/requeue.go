@@ -8,7 +8,7 @@ import (
 	"time"
 
 	"github.com/claimcheck-go/claimcheck/queue"
-	"github.com/claimcheck-go/claimcheck/server/httpapi"
+	"github.com/claimcheck-go/claimcheck/server/internal/api"
 )
 
 type requeueCmd struct {
@@ -48,7 +48,7 @@ func (*requeueCmd) Help() string {
 // Run recovers tasks whose lease has expired: back to READY, or FAILED where no
 // attempt is left.
 func (c *requeueCmd) Run(ctx context.Context, p *program) error {
-	if err := within("--batch-size", c.BatchSize, 1, httpapi.MaxBatch); err != nil {
+	if err := within("--batch-size", c.BatchSize, 1, api.MaxBatch); err != nil {
 		return err
 	}
 	maxAttempts := 0 // the row's own

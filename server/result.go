@@ -13,7 +13,7 @@ import (
 	"github.com/google/uuid"
 
 	"github.com/claimcheck-go/claimcheck/queue"
-	"github.com/claimcheck-go/claimcheck/server/httpapi"
+	"github.com/claimcheck-go/claimcheck/server/internal/api"
 	"github.com/claimcheck-go/claimcheck/server/internal/stores"
 )
 
@@ -57,7 +57,7 @@ func (p *program) inJSON(asJSON bool, err error) error {
 	if !asJSON || err == nil {
 		return err
 	}
-	return errors.Join(p.printJSON(httpapi.ErrorAnswer(err).Body), err)
+	return errors.Join(p.printJSON(api.ErrorAnswer(err).Body), err)
 }
 
 func parseTaskID(s string) (uuid.UUID, error) {

@@ -6,7 +6,7 @@ import (
 	"fmt"
 
 	"github.com/claimcheck-go/claimcheck/queue"
-	"github.com/claimcheck-go/claimcheck/server/httpapi"
+	"github.com/claimcheck-go/claimcheck/server/internal/api"
 )
 
 type runCmd struct {
@@ -41,7 +41,7 @@ func (c *runCmd) Run(ctx context.Context, p *program) error {
 	defer stop()
 	run, err := executor.RunByID(ctx, id, queue.RunOptions{AllowRetry: c.AllowRetry})
 	if c.JSON {
-		if printErr := p.printJSON(httpapi.ExecuteAnswer(run, err, false).Body); printErr != nil {
+		if printErr := p.printJSON(api.ExecuteAnswer(run, err, false).Body); printErr != nil {
 			return printErr
 		}
 		if err != nil || run.Outcome != queue.OutcomeSucceeded {

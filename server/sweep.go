@@ -6,7 +6,7 @@ import (
 	"fmt"
 
 	"github.com/claimcheck-go/claimcheck/queue"
-	"github.com/claimcheck-go/claimcheck/server/httpapi"
+	"github.com/claimcheck-go/claimcheck/server/internal/api"
 )
 
 type sweepCmd struct {
@@ -27,7 +27,7 @@ Examples:
 
 // Run does one pass of the sweeper. It fails if there were errors and nothing was done.
 func (c *sweepCmd) Run(ctx context.Context, p *program) error {
-	if err := within("--limit", c.Limit, 1, httpapi.MaxBatch); err != nil {
+	if err := within("--limit", c.Limit, 1, api.MaxBatch); err != nil {
 		return err
 	}
 	if err := p.checkKept(); err != nil {

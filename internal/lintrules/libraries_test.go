@@ -10,7 +10,7 @@ import (
 
 // libraries can be used without package server: their texts name their own fields,
 // which package server maps to its settings.
-var libraries = []string{"server/httpapi", "server/admin", "server/telemetry", "server/webhook", "queue/pgstore", "queue/queuetest", "queue/storetest"}
+var libraries = []string{"server/httpapi", "server/internal/api", "server/admin", "server/telemetry", "server/webhook", "queue/pgstore", "queue/queuetest", "queue/storetest"}
 
 var (
 	setting       = regexp.MustCompile(`env:"([A-Z0-9_]+)`)

@@ -156,7 +156,7 @@ byte token[WORKERS];
 #endif
 
 /* While the row runs elsewhere a delivery is answered 409, and so the message
- * kept: refusals in server/httpapi/answer.go, ErrLeased. */
+ * kept: refusals in server/internal/api/answer.go, ErrLeased. */
 #ifdef NO_409
 #define KEEPS_DUPLICATE false
 #else

@@ -160,7 +160,7 @@ inline answer_2xx(armed) {
 	fi
 }
 
-/* OutcomeLost in server/httpapi/answer.go: 2xx if the row has ended, else 409. */
+/* OutcomeLost in server/internal/api/answer.go: 2xx if the row has ended, else 409. */
 inline answer_lost() {
 	if
 	:: FINAL(status) -> answer_2xx(0)

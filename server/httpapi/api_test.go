@@ -319,21 +319,6 @@ func TestNewFailsClosed(t *testing.T) {
 	}
 }
 
-func FuzzParseEnqueue(f *testing.F) {
-	for _, seed := range []string{`{"task":"a","args":[1],"priority":3}`, `{"task":"a","task":"b"}`, `{"run_after":"2020-01-01T00:00:00Z"`, `[]`, "{\"\xff\":1}", `{"id":null,"args":null}`} {
-		f.Add([]byte(seed))
-	}
-	f.Fuzz(func(t *testing.T, body []byte) {
-		request, err := httpapi.ParseEnqueue(body)
-		if err == nil && (request.Task == "" || !json.Valid(body)) {
-			t.Errorf("accepted %q as %+v", body, request)
-		}
-		if err != nil && httpapi.ErrorAnswer(err).Status != http.StatusBadRequest {
-			t.Errorf("%q: %v is not a 400", body, err)
-		}
-	})
-}
-
 // A misspelt field would run with its zero value: the answer says so beside the
 // result, and a strict client refuses it.
 func TestEnqueueWarnsAboutFieldsThatTheTaskIgnores(t *testing.T) {

@@ -12,6 +12,7 @@ import (
 	"strings"
 
 	"github.com/claimcheck-go/claimcheck/internal/loopback"
+	"github.com/claimcheck-go/claimcheck/server/internal/api"
 )
 
 // An Authenticator decides whether a request may call the API. Its error may have a
@@ -101,7 +102,7 @@ func Require(auth Authenticator) func(http.Handler) http.Handler {
 	}
 	return func(next http.Handler) http.Handler {
 		return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-			LimitBodyTime(w, r)
+			api.LimitBodyTime(w, r)
 			if err := auth.Authenticate(r); err != nil {
 				refuse(w, err)
 				return
@@ -118,7 +119,7 @@ func refuse(w http.ResponseWriter, err error) {
 	case http.StatusUnauthorized:
 		w.Header().Set("WWW-Authenticate", "Bearer")
 	case http.StatusServiceUnavailable:
-		w.Header().Set("Retry-After", seconds(infraRetryAfter))
+		w.Header().Set("Retry-After", seconds(api.InfraRetryAfter))
 	case http.StatusTooManyRequests:
 		w.Header().Set("Retry-After", seconds(budgetWait))
 	}

@@ -8,6 +8,7 @@ import (
 	"github.com/google/uuid"
 
 	"github.com/claimcheck-go/claimcheck/queue"
+	"github.com/claimcheck-go/claimcheck/server/internal/api"
 )
 
 // execute passes a delivered ID to the executor.
@@ -31,10 +32,10 @@ func (h *handler) execute(w http.ResponseWriter, r *http.Request, id string) {
 	if errors.Is(err, queue.ErrNotFound) && retryCount(r) >= purgedAfter {
 		h.Logger.ErrorContext(r.Context(), "a delivery keeps coming for a task that does not exist: it was purged, or this is another database",
 			"task_id", taskID, "retry_count", retryCount(r))
-		writeJSON(w, http.StatusOK, notExecuted{Reason: "Task not found"})
+		writeJSON(w, http.StatusOK, api.NotExecuted{Reason: "Task not found"})
 		return
 	}
-	h.write(w, r, h.busy(ExecuteAnswer(run, err, failOnError), err), err)
+	h.write(w, r, h.busy(api.ExecuteAnswer(run, err, failOnError), err), err)
 }
 
 // bareTaskID reads a request that has everything in its URL: the body must be empty
@@ -42,17 +43,17 @@ func (h *handler) execute(w http.ResponseWriter, r *http.Request, id string) {
 func (h *handler) bareTaskID(w http.ResponseWriter, r *http.Request, id string) (uuid.UUID, error) {
 	body, err := readBody(w, r, h.MaxBody)
 	if err == nil {
-		err = decodeObject(body, nil)
+		err = api.DecodeObject(body, nil)
 	}
 	if err != nil {
 		return uuid.Nil, err
 	}
-	return parseID(id)
+	return api.ParseID(id)
 }
 
 // busy sets the status of a full process's answer to the one at which this platform's
 // queues slow down.
-func (h *handler) busy(answer Answer, err error) Answer {
+func (h *handler) busy(answer api.Answer, err error) api.Answer {
 	if errors.Is(err, queue.ErrBusy) {
 		answer.Status = h.BusyStatus
 	}

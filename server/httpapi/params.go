@@ -6,6 +6,8 @@ import (
 	"slices"
 	"strings"
 	"unicode/utf8"
+
+	"github.com/claimcheck-go/claimcheck/server/internal/api"
 )
 
 // checkParameters refuses parameters that the route would ignore: in the wrong place,
@@ -17,7 +19,7 @@ func (r route) checkParameters(w http.ResponseWriter, req *http.Request) error {
 	}
 	query, err := url.ParseQuery(req.URL.RawQuery)
 	if err != nil {
-		return badRequest("the query %.100q cannot be read: it must be name=value pairs with & in between, percent-encoded; accepted: %s", req.URL.RawQuery, accepted)
+		return api.BadRequest("the query %.100q cannot be read: it must be name=value pairs with & in between, percent-encoded; accepted: %s", req.URL.RawQuery, accepted)
 	}
 	hasBody := req.Method == http.MethodPost
 	names := make([]string, 0, len(query))
@@ -29,23 +31,23 @@ func (r route) checkParameters(w http.ResponseWriter, req *http.Request) error {
 		values := query[name]
 		switch {
 		case hasBody && !r.queryToo:
-			return badRequest("the query parameter %.100q is not read with POST, whose parameters are fields of its JSON body; accepted there: %s", name, accepted)
+			return api.BadRequest("the query parameter %.100q is not read with POST, whose parameters are fields of its JSON body; accepted there: %s", name, accepted)
 		case !slices.Contains(r.params, name) && r.queryToo:
 			// The operator chooses the URL of deliveries, and a gateway may add to it:
 			// a parameter that every delivery has must not fail them all.
 		case !slices.Contains(r.params, name):
-			return badRequest("unknown query parameter %.100q; accepted: %s", name, accepted)
+			return api.BadRequest("unknown query parameter %.100q; accepted: %s", name, accepted)
 		case len(values) > 1:
-			return badRequest("the query parameter %q is given twice; give it once", name)
+			return api.BadRequest("the query parameter %q is given twice; give it once", name)
 		case !utf8.ValidString(values[0]) || strings.Contains(values[0], "\x00"):
-			return badRequest("the query parameter %q must be UTF-8 without U+0000", name)
+			return api.BadRequest("the query parameter %q must be UTF-8 without U+0000", name)
 		}
 	}
 	if hasBody {
 		return checkEncoding(req) // the body's reader checks the rest
 	}
 	if _, err := readBody(w, req, 0); err != nil {
-		return badRequest("%s takes no body; its parameters are in the query; accepted: %s", req.Method, accepted)
+		return api.BadRequest("%s takes no body; its parameters are in the query; accepted: %s", req.Method, accepted)
 	}
 	return nil
 }
@@ -70,6 +72,6 @@ func queryBool(query url.Values, name string) (bool, error) {
 	case "true":
 		return true, nil
 	default:
-		return false, badRequest("%s must be true or false", name)
+		return false, api.BadRequest("%s must be true or false", name)
 	}
 }

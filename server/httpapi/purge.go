@@ -3,17 +3,10 @@ package httpapi
 import (
 	"net/http"
 	"net/url"
-	"slices"
-	"strings"
 	"time"
 
 	"github.com/claimcheck-go/claimcheck/queue"
-)
-
-// Bounds of maintenance requests; the commands of package server have the same.
-const (
-	MaxBatch = 10000 // rows of one batch of a purge, and of each kind in one sweep
-	MaxDays  = 36500 // keeps an age within what a time.Duration holds
+	"github.com/claimcheck-go/claimcheck/server/internal/api"
 )
 
 // purgeRequest is the request of a purge.
@@ -66,10 +59,10 @@ func (h *handler) purge(w http.ResponseWriter, r *http.Request, _ string) {
 }
 
 func purgeFromBody(body []byte) (purgeRequest, error) {
-	days, batch := count{}, count{value: queue.DefaultBatch, least: 1}
+	days, batch := api.Count{}, api.Count{Value: queue.DefaultBatch, Least: 1}
 	var status, task, taskPath *string
 	var dryRun *bool
-	err := decodeObject(body, map[string]any{
+	err := api.DecodeObject(body, map[string]any{
 		"days": &days, "status": &status, "batch_size": &batch, "dry_run": &dryRun, "task": &task, "task_path": &taskPath,
 	})
 	if err == nil {
@@ -82,9 +75,9 @@ func purgeFromBody(body []byte) (purgeRequest, error) {
 }
 
 func purgeFromQuery(query url.Values) (purgeRequest, error) {
-	days, batch := count{}, count{value: queue.DefaultBatch, least: 1}
-	for name, field := range map[string]*count{"days": &days, "batch_size": &batch} {
-		if err := field.fromQuery(query, name); err != nil {
+	days, batch := api.Count{}, api.Count{Value: queue.DefaultBatch, Least: 1}
+	for name, field := range map[string]*api.Count{"days": &days, "batch_size": &batch} {
+		if err := field.Set(name, provided(query, name)); err != nil {
 			return purgeRequest{}, err
 		}
 	}
@@ -105,11 +98,11 @@ func sameTask(task, taskPath *string) (*string, error) {
 	for name, value := range map[string]*string{"task": task, "task_path": taskPath} {
 		// An empty name comes from an unset shell variable, and must not mean all tasks.
 		if value != nil && *value == "" {
-			return nil, badRequest("%s must be the name of a task; leave it out for all", name)
+			return nil, api.BadRequest("%s must be the name of a task; leave it out for all", name)
 		}
 	}
 	if task != nil && taskPath != nil && *task != *taskPath {
-		return nil, badRequest("task and task_path name different tasks: give one of them")
+		return nil, api.BadRequest("task and task_path name different tasks: give one of them")
 	}
 	if task == nil {
 		return taskPath, nil
@@ -117,15 +110,15 @@ func sameTask(task, taskPath *string) (*string, error) {
 	return task, nil
 }
 
-func newPurgeRequest(days, batch count, status, task *string, dryRun bool) (purgeRequest, error) {
+func newPurgeRequest(days, batch api.Count, status, task *string, dryRun bool) (purgeRequest, error) {
 	request := purgeRequest{dryRun: dryRun}
 	switch {
-	case batch.value > MaxBatch:
-		return request, badRequest("batch_size cannot exceed %d", MaxBatch)
-	case days.value > MaxDays:
-		return request, badRequest("days cannot exceed %d", MaxDays)
+	case batch.Value > api.MaxBatch:
+		return request, api.BadRequest("batch_size cannot exceed %d", api.MaxBatch)
+	case days.Value > api.MaxDays:
+		return request, api.BadRequest("days cannot exceed %d", api.MaxDays)
 	}
-	request.Age, request.Limit = time.Duration(days.value)*24*time.Hour, batch.value
+	request.Age, request.Limit = time.Duration(days.Value)*24*time.Hour, batch.Value
 	if task != nil {
 		request.Task = *task
 	}
@@ -133,21 +126,8 @@ func newPurgeRequest(days, batch count, status, task *string, dryRun bool) (purg
 		request.Statuses = []queue.Status{queue.StatusSuccessful, queue.StatusFailed}
 		return request, nil
 	}
-	if request.Statuses = FinalStatuses(*status); len(request.Statuses) == 0 {
-		return request, badRequest("No valid statuses specified")
+	if request.Statuses = api.FinalStatuses(*status); len(request.Statuses) == 0 {
+		return request, api.BadRequest("No valid statuses specified")
 	}
 	return request, nil
-}
-
-// FinalStatuses returns the final statuses in a comma-separated list, which a purge
-// may delete; other words are skipped.
-func FinalStatuses(list string) []queue.Status {
-	var statuses []queue.Status
-	for word := range strings.SplitSeq(list, ",") {
-		status := queue.Status(strings.ToUpper(strings.TrimSpace(word)))
-		if status.Final() && !slices.Contains(statuses, status) {
-			statuses = append(statuses, status)
-		}
-	}
-	return statuses
 }

@@ -15,6 +15,7 @@ import (
 
 	"github.com/claimcheck-go/claimcheck/internal/handlerpath"
 	"github.com/claimcheck-go/claimcheck/queue"
+	"github.com/claimcheck-go/claimcheck/server/internal/api"
 )
 
 // Config has the parts and the settings of the handler.
@@ -152,7 +153,7 @@ func (r route) allowed() string {
 // ServeHTTP authenticates first, so that an unauthenticated request learns nothing,
 // not even which routes exist.
 func (h *handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
-	LimitBodyTime(w, r) // authentication may read the body too: a signature covers it
+	api.LimitBodyTime(w, r) // authentication may read the body too: a signature covers it
 	route, id, ok := h.match(r.URL.Path)
 	auth := h.Auth
 	if own, limited := h.RouteAuth[route.name]; limited && ok {
@@ -209,12 +210,12 @@ func (h *handler) match(path string) (route, string, bool) {
 
 // fail answers a request that did nothing.
 func (h *handler) fail(w http.ResponseWriter, r *http.Request, err error) {
-	h.write(w, r, ErrorAnswer(err), err)
+	h.write(w, r, api.ErrorAnswer(err), err)
 }
 
 // write sends an answer. Internal details go to the log and not to the caller.
-func (h *handler) write(w http.ResponseWriter, r *http.Request, a Answer, err error) {
-	if _, isError := a.Body.(errorBody); isError && a.Status >= 500 && !errors.Is(err, queue.ErrUnavailable) {
+func (h *handler) write(w http.ResponseWriter, r *http.Request, a api.Answer, err error) {
+	if _, isError := a.Body.(api.ErrorBody); isError && a.Status >= 500 && !errors.Is(err, queue.ErrUnavailable) {
 		h.Logger.ErrorContext(r.Context(), "request failed", "method", r.Method, "path", r.URL.Path, "error", err)
 	}
 	if a.RetryAfter > 0 {
@@ -229,7 +230,7 @@ func seconds(d time.Duration) string {
 }
 
 func writeError(w http.ResponseWriter, status int, text string) {
-	writeJSON(w, status, errorBody{text})
+	writeJSON(w, status, api.ErrorBody{Error: text})
 }
 
 func writeHeader(w http.ResponseWriter, status int) {

@@ -7,8 +7,6 @@ import (
 	"net/http/httptest"
 	"testing"
 	"time"
-
-	"github.com/claimcheck-go/claimcheck/server/httpapi"
 )
 
 // deadlines is a ResponseWriter that notes its read deadline.
@@ -52,13 +50,5 @@ func TestBodyHasATimeLimitUntilItWasRead(t *testing.T) {
 		if w := serve("POST", target, `{"task`); w.Code < 400 || w.read.IsZero() {
 			t.Errorf("%s with a part of a body: %d, deadline %s", target, w.Code, w.read)
 		}
-	}
-}
-
-func TestRequestsWithoutABodyHaveNoReadDeadline(t *testing.T) {
-	w := &deadlines{ResponseRecorder: httptest.NewRecorder()}
-	httpapi.LimitBodyTime(w, httptest.NewRequest(http.MethodGet, "/", nil))
-	if !w.read.IsZero() {
-		t.Errorf("deadline %s: it would end the request's context in the middle of a purge", w.read)
 	}
 }

@@ -2,11 +2,9 @@ package httpapi
 
 import (
 	"context"
-	"errors"
 	"net/http"
-	"time"
 
-	"github.com/claimcheck-go/claimcheck/queue"
+	"github.com/claimcheck-go/claimcheck/server/internal/api"
 )
 
 // status answers with the counts of one queue or of all.
@@ -37,28 +35,5 @@ func (h *handler) cancel(w http.ResponseWriter, r *http.Request, id string) {
 	ctx, cancel := context.WithTimeout(r.Context(), databaseTimeout)
 	defer cancel()
 	row, cancelled, err := h.Client.Cancel(ctx, taskID)
-	h.write(w, r, CancelAnswer(row, cancelled, err), err)
-}
-
-// CancelAnswer returns the answer of cancel to the results of [queue.Client.Cancel].
-func CancelAnswer(row *queue.Row, cancelled bool, err error) Answer {
-	body := cancelBody{Cancelled: cancelled, Result: row}
-	switch {
-	case errors.Is(err, queue.ErrLocked):
-		body.Error = queue.ErrLocked.Error() + ": nothing was changed, retry when that has ended"
-		return Answer{http.StatusConflict, body, time.Second}
-	case err != nil:
-		return ErrorAnswer(err)
-	case !cancelled:
-		return Answer{Status: http.StatusConflict, Body: body}
-	default:
-		return Answer{Status: http.StatusOK, Body: body}
-	}
-}
-
-// cancelBody is the answer of cancel.
-type cancelBody struct {
-	Cancelled bool       `json:"cancelled"`
-	Error     string     `json:"error,omitempty"`
-	Result    *queue.Row `json:"result"`
+	h.write(w, r, api.CancelAnswer(row, cancelled, err), err)
 }

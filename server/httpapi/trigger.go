@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"github.com/claimcheck-go/claimcheck/queue"
+	"github.com/claimcheck-go/claimcheck/server/internal/api"
 )
 
 // maxTasks bounds what one call of /tasks/run/ may run.
@@ -13,10 +14,10 @@ const maxTasks = 100
 
 // run runs tasks that are due, one after the other.
 func (h *handler) run(w http.ResponseWriter, r *http.Request, _ string) {
-	most := count{value: 10, least: 1}
+	most := api.Count{Value: 10, Least: 1}
 	from, err := h.from(w, r, map[string]any{"max_tasks": &most})
-	if err == nil && most.value > maxTasks {
-		err = badRequest("max_tasks cannot exceed %d", maxTasks)
+	if err == nil && most.Value > maxTasks {
+		err = api.BadRequest("max_tasks cannot exceed %d", maxTasks)
 	}
 	if err != nil {
 		h.fail(w, r, err)
@@ -26,7 +27,7 @@ func (h *handler) run(w http.ResponseWriter, r *http.Request, _ string) {
 	// half is left for the last one to finish.
 	ctx, cancel := h.within(r.Context(), h.RequestTimeout/2)
 	defer cancel()
-	runs, err := h.Executor.Process(ctx, most.value, from)
+	runs, err := h.Executor.Process(ctx, most.Value, from)
 	if err != nil && len(runs) == 0 {
 		h.notRun(w, r, err)
 		return
@@ -65,7 +66,7 @@ func (h *handler) runOne(w http.ResponseWriter, r *http.Request, _ string) {
 
 // notRun answers a request that ran nothing.
 func (h *handler) notRun(w http.ResponseWriter, r *http.Request, err error) {
-	h.write(w, r, h.busy(ExecuteAnswer(nil, err, false), err), err)
+	h.write(w, r, h.busy(api.ExecuteAnswer(nil, err, false), err), err)
 }
 
 // from reads a body that chooses the queue and the backend to take tasks from,
@@ -75,7 +76,7 @@ func (h *handler) from(w http.ResponseWriter, r *http.Request, fields map[string
 	fields["queue_name"], fields["backend_name"] = &queueName, &backend
 	body, err := readBody(w, r, h.MaxBody)
 	if err == nil {
-		err = decodeObject(body, fields)
+		err = api.DecodeObject(body, fields)
 	}
 	if err != nil {
 		return queue.From{}, err

@@ -1,4 +1,6 @@
-package httpapi
+// Package api holds what the endpoints under /tasks/ and the commands of package server
+// have in common: bodies, answers and limits. It serves nothing itself.
+package api
 
 import (
 	"context"
@@ -24,17 +26,29 @@ type (
 		Failed   bool       `json:"failed,omitempty"`
 		Result   *queue.Row `json:"result"`
 	}
-	notExecuted struct {
+	// NotExecuted is the answer of execute for a task that was not run.
+	NotExecuted struct {
 		Executed bool   `json:"executed"` // always false
 		Reason   string `json:"reason"`
 	}
-	errorBody struct {
+	// ErrorBody is the answer of every endpoint to a request that it refuses.
+	ErrorBody struct {
 		Error string `json:"error"`
+	}
+	// EnqueueBody is the answer of /tasks/enqueue/.
+	EnqueueBody struct {
+		Result   *queue.Row `json:"result"`
+		Warnings []string   `json:"warnings,omitempty"` // Handle.Warnings
+	}
+	cancelBody struct {
+		Cancelled bool       `json:"cancelled"`
+		Error     string     `json:"error,omitempty"`
+		Result    *queue.Row `json:"result"`
 	}
 )
 
-// infraRetryAfter is the Retry-After while the database or another dependency is down.
-const infraRetryAfter = 5 * time.Second
+// InfraRetryAfter is the Retry-After while the database or another dependency is down.
+const InfraRetryAfter = 5 * time.Second
 
 // ExecuteAnswer returns the execute endpoint's answer to the results of
 // [queue.Executor.RunByID]. Its caller is Cloud Tasks: 2xx deletes the message for
@@ -61,14 +75,14 @@ func ExecuteAnswer(run *queue.Run, err error, failOnError bool) Answer {
 		if run.Row.Status.Final() {
 			return notRunAnswer(queue.ErrFinal)
 		}
-		return Answer{Status: http.StatusConflict, Body: notExecuted{Reason: queue.ErrLeaseLost.Error()}}
+		return Answer{Status: http.StatusConflict, Body: NotExecuted{Reason: queue.ErrLeaseLost.Error()}}
 	case queue.OutcomeInterrupted, queue.OutcomeAbandoned:
-		return Answer{Status: http.StatusInternalServerError, Body: notExecuted{Reason: run.Err.Error()}}
+		return Answer{Status: http.StatusInternalServerError, Body: NotExecuted{Reason: run.Err.Error()}}
 	default: // queue.OutcomeUnknown
 		if errors.Is(run.Err, queue.ErrLocked) { // the database works, and another transaction holds the row
-			return Answer{http.StatusConflict, notExecuted{Reason: queue.ErrLocked.Error()}, infraRetryAfter}
+			return Answer{http.StatusConflict, NotExecuted{Reason: queue.ErrLocked.Error()}, InfraRetryAfter}
 		}
-		return Answer{http.StatusServiceUnavailable, notExecuted{Reason: queue.ErrFinishUnknown.Error()}, infraRetryAfter}
+		return Answer{http.StatusServiceUnavailable, NotExecuted{Reason: queue.ErrFinishUnknown.Error()}, InfraRetryAfter}
 	}
 }
 
@@ -93,17 +107,17 @@ func notRunAnswer(err error) Answer {
 		if !errors.Is(err, refusal.reason) {
 			continue
 		}
-		answer := Answer{Status: refusal.status, Body: notExecuted{Reason: refusal.reason.Error()}}
+		answer := Answer{Status: refusal.status, Body: NotExecuted{Reason: refusal.reason.Error()}}
 		var claim *queue.NotClaimedError
 		switch {
 		case (refusal.reason == queue.ErrLeased || refusal.reason == queue.ErrLocked) && errors.As(err, &claim):
 			answer.RetryAfter = claim.Wait
 		case refusal.reason == queue.ErrWorkerLost && errors.As(err, &claim):
-			answer.Body = notExecuted{Reason: claim.Error()} // the last attempt may have stored another reason
+			answer.Body = NotExecuted{Reason: claim.Error()} // the last attempt may have stored another reason
 		case refusal.reason == queue.ErrBusy:
 			answer.RetryAfter = time.Second
 		case refusal.status == http.StatusServiceUnavailable:
-			answer.RetryAfter = infraRetryAfter
+			answer.RetryAfter = InfraRetryAfter
 		}
 		return answer
 	}
@@ -113,29 +127,45 @@ func notRunAnswer(err error) Answer {
 // ErrorAnswer returns the answer of every endpoint to an error after which nothing
 // was done.
 func ErrorAnswer(err error) Answer {
-	var body *bodyError
+	var body *BodyError
 	switch {
 	case errors.As(err, &body):
-		return Answer{Status: body.status, Body: errorBody{body.text}}
+		return Answer{Status: body.Status, Body: ErrorBody{body.Text}}
 	case errors.Is(err, queue.ErrInvalid):
-		return Answer{Status: http.StatusBadRequest, Body: errorBody{err.Error()}}
+		return Answer{Status: http.StatusBadRequest, Body: ErrorBody{err.Error()}}
 	case errors.Is(err, queue.ErrNotFound):
-		return Answer{Status: http.StatusNotFound, Body: errorBody{"Task not found"}}
+		return Answer{Status: http.StatusNotFound, Body: ErrorBody{"Task not found"}}
 	case errors.Is(err, queue.ErrIDConflict):
-		return Answer{Status: http.StatusConflict, Body: errorBody{queue.ErrIDConflict.Error()}}
+		return Answer{Status: http.StatusConflict, Body: ErrorBody{queue.ErrIDConflict.Error()}}
 	case errors.Is(err, queue.ErrSchema):
-		return Answer{http.StatusServiceUnavailable, errorBody{queue.ErrSchema.Error()}, infraRetryAfter}
+		return Answer{http.StatusServiceUnavailable, ErrorBody{queue.ErrSchema.Error()}, InfraRetryAfter}
 	case errors.Is(err, queue.ErrTooLarge):
-		return Answer{Status: http.StatusRequestEntityTooLarge, Body: errorBody{queue.ErrTooLarge.Error()}}
+		return Answer{Status: http.StatusRequestEntityTooLarge, Body: ErrorBody{queue.ErrTooLarge.Error()}}
 	case errors.Is(err, queue.ErrLocked):
-		return Answer{http.StatusConflict, errorBody{queue.ErrLocked.Error()}, time.Second}
+		return Answer{http.StatusConflict, ErrorBody{queue.ErrLocked.Error()}, time.Second}
 	case queue.UnavailableReason(err) != nil:
-		return Answer{http.StatusServiceUnavailable, errorBody{queue.UnavailableReason(err).Error()}, infraRetryAfter}
+		return Answer{http.StatusServiceUnavailable, ErrorBody{queue.UnavailableReason(err).Error()}, InfraRetryAfter}
 	case errors.Is(err, queue.ErrUnsupported):
-		return Answer{Status: http.StatusNotImplemented, Body: errorBody{queue.ErrUnsupported.Error()}}
+		return Answer{Status: http.StatusNotImplemented, Body: ErrorBody{queue.ErrUnsupported.Error()}}
 	case errors.Is(err, context.DeadlineExceeded), errors.Is(err, context.Canceled):
-		return Answer{http.StatusServiceUnavailable, errorBody{queue.ErrNoAnswer.Error()}, infraRetryAfter}
+		return Answer{http.StatusServiceUnavailable, ErrorBody{queue.ErrNoAnswer.Error()}, InfraRetryAfter}
 	default:
-		return Answer{Status: http.StatusInternalServerError, Body: errorBody{"internal error"}}
+		return Answer{Status: http.StatusInternalServerError, Body: ErrorBody{"internal error"}}
+	}
+}
+
+// CancelAnswer returns the answer of cancel to the results of [queue.Client.Cancel].
+func CancelAnswer(row *queue.Row, cancelled bool, err error) Answer {
+	body := cancelBody{Cancelled: cancelled, Result: row}
+	switch {
+	case errors.Is(err, queue.ErrLocked):
+		body.Error = queue.ErrLocked.Error() + ": nothing was changed, retry when that has ended"
+		return Answer{http.StatusConflict, body, time.Second}
+	case err != nil:
+		return ErrorAnswer(err)
+	case !cancelled:
+		return Answer{Status: http.StatusConflict, Body: body}
+	default:
+		return Answer{Status: http.StatusOK, Body: body}
 	}
 }
