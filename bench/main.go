@@ -67,7 +67,7 @@ func command(args []string) error {
 	if failures != nil {
 		machine.Warnings = append(machine.Warnings, "some measurements failed and are left out")
 	}
-	return errors.Join(failures, report.Table(os.Stdout, results), report.Judge(os.Stdout, results),
+	return errors.Join(failures, report.Table(os.Stdout, results), report.PrintVerdicts(os.Stdout, results),
 		report.Write(o.out, results), report.WriteMachine(o.out, machine))
 }
 

@@ -58,7 +58,7 @@ func TestProbeLeavesNothingBehind(t *testing.T) {
 	}
 }
 
-func TestProbeTellsWhatIsRefused(t *testing.T) {
+func TestProbeReportsWhatIsRefused(t *testing.T) {
 	const lacks = `The principal (user or service account) lacks IAM permission "%s" for the resource "%s" (or the resource may not exist).`
 	srv, client := cloudtaskstest.Start(t, cloudtaskstest.Config{Queues: []*cloudtaskspb.Queue{{Name: defaultQueue}}})
 	for text, want := range map[string]cloudtasks.Refusal{

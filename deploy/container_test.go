@@ -36,7 +36,7 @@ func TestBinaryIsStaticAndNamesNoPathOfItsBuilder(t *testing.T) {
 	}
 }
 
-func TestImageHasTheBinaryAndRunsAsNobody(t *testing.T) {
+func TestImageHasTheBinaryAndDoesNotRunAsRoot(t *testing.T) {
 	text := read(t, "Dockerfile")
 	var instructions []string
 	for line := range strings.Lines(text) {

@@ -157,7 +157,7 @@ func TestProbesAreOnPathsThatTheServerAnswersAndThePlatformDoesNotKeep(t *testin
 	}
 }
 
-// Whoever trusts the platform must be behind it.
+// A service that trusts the platform must not be reachable without it.
 func TestServiceThatTrustsThePlatformIsNotPublic(t *testing.T) {
 	service := decode[knativeService](t, rendered(t, "service.yaml"))
 	trusts := false
@@ -188,7 +188,7 @@ func TestAppEngineServiceFitsTheServerAndThePlatform(t *testing.T) {
 	}
 	for name, value := range app.EnvVariables {
 		if regexp.MustCompile(`TOKEN|SECRET`).MatchString(name) {
-			t.Errorf("%s stands in app.yaml, where everybody who may look at the project reads it", name)
+			t.Errorf("%s is in app.yaml, which every viewer of the project can read", name)
 		}
 		if u, err := url.Parse(value); name == "DATABASE_URL" && (err != nil || u.User.Username() != "claimcheck-run@my-project.iam" || strings.Contains(u.User.String(), ":")) {
 			t.Errorf("DATABASE_URL is %s", value)

@@ -79,7 +79,7 @@ func nameWords(all []string) []string {
 	return all[:n]
 }
 
-// unknown stands for what is only known when the program runs.
+// unknown is a placeholder for what is only known when the program runs.
 const unknown = "unknown-1"
 
 // messages are what the texts of a package are put together from.

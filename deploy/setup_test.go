@@ -104,7 +104,7 @@ func TestSetupPutsTheDatabasesPasswordIntoTheSecretAndNowhereElse(t *testing.T) 
 		}
 	}
 	// A run that died between the user and the secret left a password that
-	// nobody knows: the next one sets another.
+	// is not stored anywhere: the next one sets another.
 	delete(s.Secrets, "claimcheck-database-url")
 	p.store(s)
 	if again := p.run(nil, "deploy/setup.sh", projectArgs...); again.status != 0 {
@@ -209,7 +209,7 @@ func TestSetupFixesTheRetrySettingsOfAQueue(t *testing.T) {
 		}
 		wantCall(t, calls, "tasks queues update claimcheck", "--max-attempts=-1 --max-retry-duration=0s --min-backoff=5s --max-backoff=300s --max-doublings=6")
 		if strings.Contains(calls[0], "dispatches") {
-			t.Errorf("it takes away the rates that somebody has set: %s", calls[0])
+			t.Errorf("it resets the rates that an operator has set: %s", calls[0])
 		}
 	}
 }

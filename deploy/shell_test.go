@@ -27,7 +27,7 @@ func scripts(t *testing.T) []string {
 	return found
 }
 
-func TestShellcheckHasNothingToSay(t *testing.T) {
+func TestShellcheckReportsNothing(t *testing.T) {
 	if _, err := exec.LookPath("shellcheck"); err != nil {
 		t.Fatal("shellcheck is not installed: run make deps")
 	}

@@ -159,7 +159,7 @@ func TestSmokeFailsWhereSomethingIsWrong(t *testing.T) {
 		"open to everybody":       {candidate(t, true, "default"), smokeToken, "the service is public"},
 		"no database":             {empty.URL, smokeToken, "expected 200, got 503"},
 		"another program":         {sample.URL, smokeToken, "expected 201, got 200"},
-		"nobody there":            {"http://" + gone, smokeToken, "no answer"},
+		"nothing listens":         {"http://" + gone, smokeToken, "no answer"},
 		"a token for another":     {good, "another-token", "expected 201, got 401"},
 		"no queue to put it into": {candidate(t, false, "emails"), smokeToken, "Cloud Tasks refused it"},
 		"no token":                {good, "", "TOKEN is not set"},

@@ -169,7 +169,7 @@ func TestServerTakesTheDatabaseURLs(t *testing.T) {
 }
 
 // TestBinaryNeedsNothingAroundIt starts what the Dockerfile builds as the image
-// has it: no libraries, no shell, nobody's account, nothing that can be written.
+// has it: no libraries, no shell, an unprivileged user, nothing writable.
 func TestBinaryNeedsNothingAroundIt(t *testing.T) {
 	root := t.TempDir()
 	binary, err := os.ReadFile(server(t))

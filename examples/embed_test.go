@@ -98,7 +98,7 @@ func TestEmbed(t *testing.T) {
 	for _, c := range []struct {
 		email  string
 		status int
-	}{{"zoe@example.com", 303}, {"zoe@example.com", 409}, {"nobody", 400}, {"max@example.com", 303}} {
+	}{{"zoe@example.com", 303}, {"zoe@example.com", 409}, {"no-at-sign", 400}, {"max@example.com", 303}} {
 		if status, body := s.ask("POST", "/sign-up", "", url.Values{"email": {c.email}}); status != c.status {
 			t.Errorf("sign-up of %s: %d %s", c.email, status, body)
 		}

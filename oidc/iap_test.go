@@ -60,7 +60,7 @@ func (f *iapFixture) sign(t *testing.T, claims jwt.Claims) string {
 	return signWith(t, jwt.SigningMethodES256, f.key, "iap", claims)
 }
 
-func TestIAPSaysWhoAPersonIs(t *testing.T) {
+func TestIAPIdentifiesAPerson(t *testing.T) {
 	f := newIAPFixture(t)
 	for range 3 {
 		r, _ := http.NewRequest(http.MethodGet, "/admin/", nil)
@@ -90,7 +90,7 @@ func TestIAPRefusesWhatTheProxyDidNotSign(t *testing.T) {
 		"key off the curve": signWith(t, jwt.SigningMethodES256, f.key, "bad", iapClaims()),
 		"another audience":  f.sign(t, but(iapClaims(), "aud", "/projects/123/apps/other")),
 		"another issuer":    f.sign(t, but(iapClaims(), "iss", "https://accounts.google.com")),
-		"nobody":            f.sign(t, but(iapClaims(), "sub", nil)),
+		"no subject":        f.sign(t, but(iapClaims(), "sub", nil)),
 		"expired":           f.sign(t, but(iapClaims(), "exp", time.Now().Add(-time.Second).Unix())),
 		"future":            f.sign(t, but(iapClaims(), "iat", time.Now().Add(5*time.Minute).Unix())),
 		"no signature":      parts[0] + "." + parts[1] + ".",

@@ -172,7 +172,7 @@ func TestNoKeysAtAllIsUnavailable(t *testing.T) {
 const weakKeys = `{"keys":[{"kid":"first","kty":"RSA","n":"AQAB","e":"AQAB"},{"kid":"first","kty":"EC","crv":"P-256","x":"AA","y":"AA"},
 {"kid":"first","kty":"RSA","n":"!","e":"AQAB"},{"kid":"first","kty":"RSA","use":"enc"},{"kid":"first","kty":"RSA","alg":"HS256"},{"kty":"RSA"},{"kid":1},null,7]}`
 
-func TestCancelledCallerCannotTell(t *testing.T) {
+func TestCancelledCallerDoesNotStopTheFetchOfOthers(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		e := newEndpoint()
 		release := make(chan struct{})

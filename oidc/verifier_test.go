@@ -184,7 +184,7 @@ func TestTrustPlatformStillChecksClaims(t *testing.T) {
 	if err := v.Authenticate(r); err != nil {
 		t.Error(err)
 	}
-	r.Header.Set("X-Serverless-Authorization", "Bearer of-somebody-else")
+	r.Header.Set("X-Serverless-Authorization", "Bearer of-another-caller")
 	if err := v.Authenticate(r); !errors.Is(err, ErrUnauthenticated) {
 		t.Errorf("error %v", err)
 	}

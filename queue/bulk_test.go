@@ -57,7 +57,7 @@ func TestActSaysWhatWasNotDispatched(t *testing.T) {
 	}
 }
 
-// What was enqueued after somebody has said yes to a number is not changed too.
+// What was enqueued after the operator has confirmed a count is not changed.
 func TestActChangesNoMoreThanAsked(t *testing.T) {
 	sys := newSystem(t, setup{}, queue.NewTask("t", nothing))
 	for range 250 {
@@ -74,7 +74,7 @@ func TestActChangesNoMoreThanAsked(t *testing.T) {
 	}
 }
 
-func TestARowTellsOfNoOtherTask(t *testing.T) {
+func TestDispatchErrorNamesNoOtherTask(t *testing.T) {
 	out := &sharded{of: 1, down: map[string]bool{"shard-0": true}}
 	sys := newSystem(t, setup{dispatch: out}, queue.NewTask("t", nothing))
 	requests := make([]queue.Request, 3)

@@ -47,7 +47,7 @@ func TestCompleteTxCommitsSuccessWithTheTasksOwnWrites(t *testing.T) {
 	f = func(ctx context.Context, tx *sql.Tx) (string, error) {
 		return "", errors.Join(complete(ctx, tx), tx.Commit(), boom)
 	}
-	l.runs(queue.OutcomeSucceeded, queue.StatusSuccessful, 2) // what is committed stands
+	l.runs(queue.OutcomeSucceeded, queue.StatusSuccessful, 2) // what is committed remains
 
 	f = func(ctx context.Context, tx *sql.Tx) (string, error) {
 		if err := errors.Join(complete(ctx, tx), tx.Commit()); err != nil {

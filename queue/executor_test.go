@@ -119,14 +119,14 @@ func (frozen) Heartbeat(context.Context, time.Duration, ...queue.Claim) (renewed
 	return nil, nil, fmt.Errorf("%w: frozen", queue.ErrUnavailable)
 }
 
-func TestZombieIsToldAndItsFinishRefused(t *testing.T) {
-	for _, heeds := range []bool{true, false} {
-		t.Run(fmt.Sprintf("heeds its context %t", heeds), func(t *testing.T) {
+func TestZombieIsCancelledAndItsFinishRefused(t *testing.T) {
+	for _, stops := range []bool{true, false} {
+		t.Run(fmt.Sprintf("stops with its context %t", stops), func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				store := newStore(t)
 				var cause error
 				zombie := newSystem(t, setup{store: frozen{store}, exec: queue.ExecutorConfig{Lease: 3 * time.Second, WorkerID: "zombie"}}, task(func(ctx context.Context) (any, error) {
-					if heeds {
+					if stops {
 						<-ctx.Done()
 						cause = context.Cause(ctx)
 						return nil, ctx.Err()
@@ -146,7 +146,7 @@ func TestZombieIsToldAndItsFinishRefused(t *testing.T) {
 				go func() { stolen <- other.run(id) }()
 				synctest.Wait()
 				run := <-done
-				if run.Outcome != queue.OutcomeLost || heeds && !errors.Is(cause, queue.ErrLeaseLost) {
+				if run.Outcome != queue.OutcomeLost || stops && !errors.Is(cause, queue.ErrLeaseLost) {
 					t.Errorf("zombie: %+v, cause %v", run, cause)
 				}
 				if row := zombie.row(id); row.Status != queue.StatusRunning || row.Attempts != 2 {

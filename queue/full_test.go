@@ -138,7 +138,7 @@ func TestAnIdleWorkerRunsWhatAFullOneCannot(t *testing.T) {
 	}
 }
 
-// counted is a store that counts what is given back, by row, and signals.
+// counted is a store that counts released claims, by row, and signals.
 type counted struct {
 	queue.Store
 	unclaims map[uuid.UUID]int
@@ -156,9 +156,9 @@ func (c *counted) Unclaim(ctx context.Context, claims ...queue.Claim) error {
 	return c.Store.Unclaim(ctx, claims...)
 }
 
-// Brief and long tasks in turns deceive the executor time and again; yet no task is
-// claimed in vain twice.
-func TestNoTaskWaitsInVainTwice(t *testing.T) {
+// Alternating brief and long tasks mislead the prefetch repeatedly; yet no task is
+// prefetched and released twice.
+func TestNoTaskIsPrefetchedAndReleasedTwice(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		store := &counted{Store: newStore(t), unclaims: make(map[uuid.UUID]int)}
 		sys := newSystem(t, setup{store: store, exec: queue.ExecutorConfig{Concurrency: 11}}, append(slowAndBrief(),
@@ -178,14 +178,14 @@ func TestNoTaskWaitsInVainTwice(t *testing.T) {
 			t.Fatal(err)
 		}
 		if len(store.unclaims) == 0 {
-			t.Error("nothing was given back: the test shows nothing")
+			t.Error("no claim was released: the test shows nothing")
 		}
 		if store.wakes.Load() == 0 {
-			t.Error("no other worker was woken for what was given back")
+			t.Error("no other worker was woken for released claims")
 		}
 		for id, n := range store.unclaims {
 			if n > 1 {
-				t.Errorf("%s was given back %d times", id, n)
+				t.Errorf("the claim of %s was released %d times", id, n)
 			}
 		}
 		for _, id := range ids {
@@ -198,7 +198,7 @@ func TestNoTaskWaitsInVainTwice(t *testing.T) {
 
 // A row on its last attempt is claimed only for a free slot, and is not overtaken
 // for ever by those behind it.
-func TestLastAttemptsAreNotClaimedAheadAndNotOvertaken(t *testing.T) {
+func TestLastAttemptsAreNotPrefetchedAndNotOvertaken(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		store := &aheadWatch{Store: newStore(t)}
 		var began atomic.Int32
@@ -244,7 +244,7 @@ func (a *aheadWatch) ClaimNext(ctx context.Context, r queue.ClaimNextRequest) ([
 	return rows, err
 }
 
-func TestASignalIsHeardWhileATaskRuns(t *testing.T) {
+func TestANotificationIsReceivedWhileATaskRuns(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		store := newWakeable()
 		started := make(chan time.Time, 10)

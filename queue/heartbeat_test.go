@@ -17,19 +17,19 @@ func (deaf) Heartbeat(ctx context.Context, _ time.Duration, _ ...queue.Claim) (r
 	return nil, nil, ctx.Err()
 }
 
-// Whoever runs on after that runs beside the next one.
-func TestFunctionsAreToldWhenTheirLeasesAreOver(t *testing.T) {
+// A function that continues after that runs beside the next attempt.
+func TestContextsAreCancelledWhenLeasesExpire(t *testing.T) {
 	for name, cut := range map[string]func(queue.Store) queue.Store{
 		"refused":    func(s queue.Store) queue.Store { return frozen{s} },
 		"unanswered": func(s queue.Store) queue.Store { return deaf{s} },
 	} {
 		t.Run(name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
-				told := make(chan time.Duration, 3)
+				ended := make(chan time.Duration, 3)
 				sys := newSystem(t, setup{store: cut(newStore(t))}, task(func(ctx context.Context) (any, error) {
 					begun := time.Now()
 					<-ctx.Done()
-					told <- time.Since(begun)
+					ended <- time.Since(begun)
 					return nil, context.Cause(ctx)
 				}))
 				for range 3 {
@@ -38,8 +38,8 @@ func TestFunctionsAreToldWhenTheirLeasesAreOver(t *testing.T) {
 					time.Sleep(7 * time.Second)
 				}
 				for range 3 {
-					if after := <-told; after != queue.DefaultLease {
-						t.Errorf("told after %s", after)
+					if after := <-ended; after != queue.DefaultLease {
+						t.Errorf("context ended after %s", after)
 					}
 				}
 				time.Sleep(queue.DefaultLease) // until the last heartbeat has given up

@@ -154,7 +154,7 @@ func (l *lockedBuffer) String() string {
 	return l.b.String()
 }
 
-// recorder is a Dispatcher that keeps its tickets, and fails if told to.
+// recorder is a Dispatcher that keeps its tickets, and fails with err, if it is set.
 type recorder struct {
 	mu      sync.Mutex
 	tickets []queue.Ticket

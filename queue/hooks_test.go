@@ -15,64 +15,66 @@ import (
 	"github.com/claimcheck-go/claimcheck/queue"
 )
 
-func TestHooksAreToldInOrder(t *testing.T) {
-	var told []string
+func TestHooksAreCalledInOrder(t *testing.T) {
+	var calls []string
 	type key struct{}
 	in := func(ctx context.Context) string { s, _ := ctx.Value(key{}).(string); return s }
 	sys := newSystem(t, setup{dispatch: &recorder{}, client: queue.Config{Hooks: queue.Hooks{
 		Enqueuing: func(ctx context.Context, rows []*queue.Row) (context.Context, func(error)) {
 			rows[0].TraceContext = "trace"
-			return context.WithValue(ctx, key{}, "E"), func(err error) { told = append(told, fmt.Sprint("ended ", err)) }
+			return context.WithValue(ctx, key{}, "E"), func(err error) { calls = append(calls, fmt.Sprint("ended ", err)) }
 		},
 		Enqueued: func(ctx context.Context, row *queue.Row) {
-			told = append(told, in(ctx)+" enqueued "+string(row.Status))
+			calls = append(calls, in(ctx)+" enqueued "+string(row.Status))
 		},
 		Dispatched: func(ctx context.Context, _ *queue.Row, err error) {
-			told = append(told, fmt.Sprint(in(ctx), " dispatched ", err))
+			calls = append(calls, fmt.Sprint(in(ctx), " dispatched ", err))
 		},
 		Running: func(ctx context.Context, row *queue.Row) context.Context {
 			return context.WithValue(ctx, key{}, "R "+row.TraceContext)
 		},
-		Started: func(ctx context.Context, row *queue.Row) { told = append(told, in(ctx)+" started "+string(row.Status)) },
-		Finished: func(ctx context.Context, run *queue.Run) {
-			told = append(told, in(ctx)+" finished "+string(run.Outcome)+" "+string(run.Row.Status))
+		Started: func(ctx context.Context, row *queue.Row) {
+			calls = append(calls, in(ctx)+" started "+string(row.Status))
 		},
-	}}}, task(func(ctx context.Context) (any, error) { told = append(told, in(ctx)+" runs"); return nil, nil }))
+		Finished: func(ctx context.Context, run *queue.Run) {
+			calls = append(calls, in(ctx)+" finished "+string(run.Outcome)+" "+string(run.Row.Status))
+		},
+	}}}, task(func(ctx context.Context) (any, error) { calls = append(calls, in(ctx)+" runs"); return nil, nil }))
 	id := uuid.New()
 	sys.enqueue("t", nil, queue.WithID(id))
-	sys.enqueue("t", nil, queue.WithID(id)) // stored already, so that only its ticket goes out again
+	sys.enqueue("t", nil, queue.WithID(id)) // stored already, so that only its ticket is dispatched again
 	sys.run(id)
 	want := []string{"E enqueued READY", "E dispatched <nil>", "ended <nil>", "E dispatched <nil>", "ended <nil>",
 		"R trace started RUNNING", "R trace runs", "R trace finished succeeded SUCCESSFUL"}
-	if !slices.Equal(told, want) {
-		t.Errorf("told %q, want %q", told, want)
+	if !slices.Equal(calls, want) {
+		t.Errorf("calls %q, want %q", calls, want)
 	}
 }
 
-// tellingHooks note each call under a name, and in which contexts it is.
-func tellingHooks(name string, told *[]string) queue.Hooks {
+// recordingHooks note each call under a name, and in which contexts it is.
+func recordingHooks(name string, calls *[]string) queue.Hooks {
 	type key struct{}
 	inside := func(ctx context.Context) string { s, _ := ctx.Value(key{}).(string); return s }
-	tell := func(ctx context.Context, what string) { *told = append(*told, name+" "+what+" in "+inside(ctx)) }
+	record := func(ctx context.Context, what string) { *calls = append(*calls, name+" "+what+" in "+inside(ctx)) }
 	within := func(ctx context.Context) context.Context { return context.WithValue(ctx, key{}, inside(ctx)+name) }
 	return queue.Hooks{
 		Enqueuing: func(ctx context.Context, _ []*queue.Row) (context.Context, func(error)) {
-			tell(ctx, "enqueuing")
-			return within(ctx), func(err error) { tell(ctx, fmt.Sprint("ended ", err)) }
+			record(ctx, "enqueuing")
+			return within(ctx), func(err error) { record(ctx, fmt.Sprint("ended ", err)) }
 		},
-		Enqueued:   func(ctx context.Context, _ *queue.Row) { tell(ctx, "enqueued") },
-		Dispatched: func(ctx context.Context, _ *queue.Row, err error) { tell(ctx, fmt.Sprint("dispatched ", err)) },
-		Running:    func(ctx context.Context, _ *queue.Row) context.Context { tell(ctx, "running"); return within(ctx) },
-		Started:    func(ctx context.Context, _ *queue.Row) { tell(ctx, "started") },
-		Finished:   func(ctx context.Context, _ *queue.Run) { tell(ctx, "finished") },
-		Promoted:   func(ctx context.Context, _ queue.PromoteResult) { tell(ctx, "promoted") },
+		Enqueued:   func(ctx context.Context, _ *queue.Row) { record(ctx, "enqueued") },
+		Dispatched: func(ctx context.Context, _ *queue.Row, err error) { record(ctx, fmt.Sprint("dispatched ", err)) },
+		Running:    func(ctx context.Context, _ *queue.Row) context.Context { record(ctx, "running"); return within(ctx) },
+		Started:    func(ctx context.Context, _ *queue.Row) { record(ctx, "started") },
+		Finished:   func(ctx context.Context, _ *queue.Run) { record(ctx, "finished") },
+		Promoted:   func(ctx context.Context, _ queue.PromoteResult) { record(ctx, "promoted") },
 	}
 }
 
 func TestJoinedHooksAreCalledInTurn(t *testing.T) {
-	var told []string
+	var calls []string
 	// Those that have nothing to say are passed over wherever they stand.
-	hooks := queue.JoinHooks(queue.Hooks{}, tellingHooks("a", &told), queue.Hooks{}, tellingHooks("b", &told), queue.Hooks{})
+	hooks := queue.JoinHooks(queue.Hooks{}, recordingHooks("a", &calls), queue.Hooks{}, recordingHooks("b", &calls), queue.Hooks{})
 	ctx, ended := hooks.Enqueuing(t.Context(), nil)
 	hooks.Enqueued(ctx, nil)
 	hooks.Dispatched(ctx, nil, errors.New("refused"))
@@ -86,14 +88,14 @@ func TestJoinedHooksAreCalledInTurn(t *testing.T) {
 		"b ended <nil> in a", "a ended <nil> in ", "a running in ", "b running in a", "a started in ab", "b started in ab",
 		"b finished in ab", "a finished in ab", "a promoted in ", "b promoted in ",
 	}
-	if !slices.Equal(told, want) {
-		t.Errorf("told %q\nwant %q", told, want)
+	if !slices.Equal(calls, want) {
+		t.Errorf("calls %q\nwant %q", calls, want)
 	}
 }
 
-// A hook that nobody has stays nil, and one that is new is not forgotten.
-func TestJoinedHooksAreThoseThatThereAre(t *testing.T) {
-	none, all := reflect.ValueOf(queue.JoinHooks(queue.Hooks{}, queue.Hooks{})), reflect.ValueOf(queue.JoinHooks(queue.Hooks{}, tellingHooks("", new([]string))))
+// A hook that none has stays nil, and JoinHooks joins every field of Hooks.
+func TestJoinHooksJoinsEveryField(t *testing.T) {
+	none, all := reflect.ValueOf(queue.JoinHooks(queue.Hooks{}, queue.Hooks{})), reflect.ValueOf(queue.JoinHooks(queue.Hooks{}, recordingHooks("", new([]string))))
 	for i := range none.NumField() {
 		if name := none.Type().Field(i).Name; !none.Field(i).IsNil() || all.Field(i).IsNil() {
 			t.Errorf("%s: of none %v, of one %v", name, none.Field(i), all.Field(i))
@@ -101,19 +103,21 @@ func TestJoinedHooksAreThoseThatThereAre(t *testing.T) {
 	}
 }
 
-func TestHooksAreToldOfTroubleToo(t *testing.T) {
+func TestHooksAreCalledOnFailuresToo(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		var told []string
-		tell := func(format string, args ...any) { told = append(told, fmt.Sprintf(format, args...)) }
+		var calls []string
+		record := func(format string, args ...any) { calls = append(calls, fmt.Sprintf(format, args...)) }
 		out := &recorder{err: errors.New("refused")}
 		sys := newSystem(t, setup{dispatch: out, client: queue.Config{Hooks: queue.Hooks{
 			Enqueuing: func(ctx context.Context, rows []*queue.Row) (context.Context, func(error)) {
 				rows[0].TraceContext = "line\nbreak" // not for every database
-				return ctx, func(err error) { tell("ended %v", errors.Is(err, queue.ErrIDConflict)) }
+				return ctx, func(err error) { record("ended %v", errors.Is(err, queue.ErrIDConflict)) }
 			},
-			Dispatched: func(_ context.Context, _ *queue.Row, err error) { tell("dispatched %v", err) },
-			Finished:   func(_ context.Context, run *queue.Run) { tell("%s after %s", run.Outcome, run.Duration) },
-			Promoted:   func(_ context.Context, p queue.PromoteResult) { tell("%d reclaimed, %d failed", p.Reclaimed, p.Failed) },
+			Dispatched: func(_ context.Context, _ *queue.Row, err error) { record("dispatched %v", err) },
+			Finished:   func(_ context.Context, run *queue.Run) { record("%s after %s", run.Outcome, run.Duration) },
+			Promoted: func(_ context.Context, p queue.PromoteResult) {
+				record("%d reclaimed, %d failed", p.Reclaimed, p.Failed)
+			},
 		}}}, queue.NewTask("t", func(context.Context, any) (any, error) { time.Sleep(time.Hour); return nil, nil }, queue.Timeout(time.Second)))
 		id := uuid.New()
 		sys.enqueue("t", nil, queue.WithID(id))
@@ -124,7 +128,7 @@ func TestHooksAreToldOfTroubleToo(t *testing.T) {
 			t.Error("there is no conflict")
 		}
 		out.err = nil
-		sys.run(id) // heeds no context, so its lease runs out
+		sys.run(id) // ignores its context, so its lease expires
 		for range 2 {
 			time.Sleep(time.Hour)
 			if _, err := sys.client.Sweep(t.Context(), 0); err != nil {
@@ -132,8 +136,8 @@ func TestHooksAreToldOfTroubleToo(t *testing.T) {
 			}
 		}
 		want := []string{"dispatched refused", "ended false", "ended true", "abandoned after 1m1s", "1 reclaimed, 0 failed", "dispatched <nil>", "dispatched <nil>"}
-		if !slices.Equal(told, want) {
-			t.Errorf("told %q, want %q", told, want)
+		if !slices.Equal(calls, want) {
+			t.Errorf("calls %q, want %q", calls, want)
 		}
 	})
 }

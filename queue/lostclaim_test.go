@@ -77,7 +77,7 @@ func TestADeliveryRecognisesItsOwnClaim(t *testing.T) {
 			t.Errorf("%+v", run)
 		}
 
-		// With no answer for long the delivery is refused, and the claim given back.
+		// With no answer for long the delivery is refused, and the claim released.
 		id = sys.enqueue("t", nil, queue.MaxAttempts(1))
 		store.lost.Store(1000)
 		if _, err := sys.exec.RunByID(t.Context(), id, queue.RunOptions{}); !errors.Is(err, queue.ErrUnavailable) {

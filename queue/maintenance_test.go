@@ -27,7 +27,7 @@ func (p *purgeable) Purge(_ context.Context, r queue.PurgeRequest) (int, error) 
 	return r.Limit, nil
 }
 
-func TestPurgeMakesWayForTasks(t *testing.T) {
+func TestPurgePausesWhileWorkersAreBusy(t *testing.T) {
 	for _, c := range []struct {
 		working bool
 		want    time.Duration

@@ -51,7 +51,7 @@ type Operator interface {
 	// started after before, a time of the database, so that repeating it ends.
 	Act(ctx context.Context, a Action, s Selection, before time.Time, limit int) ([]*Row, error)
 
-	// Queues returns the figures of each queue that has live rows, or had some
+	// Queues returns the stats of each queue that has live rows, or had some
 	// that ended within the last hour.
 	Queues(ctx context.Context) ([]QueueStats, error)
 	// History counts the rows that have ended since then, by hour.
@@ -157,7 +157,7 @@ const (
 	FailuresWindow = 50_000
 )
 
-// QueueStats are the figures of one queue.
+// QueueStats are the counts and times of one queue.
 type QueueStats struct {
 	Backend, Queue string
 	Pending        int // READY and due

@@ -109,7 +109,7 @@ func (c *crowd) work() {
 		var err error
 		if c.worked, err = c.exec.Work(c.t.Context(), queue.WorkConfig{OnRun: func(run *queue.Run) {
 			if run == nil {
-				c.t.Error("a task that was given back is told of as a run")
+				c.t.Error("OnRun is called for a released claim")
 			}
 		}}); err != nil {
 			c.t.Error(err)
@@ -126,7 +126,7 @@ func (c *crowd) states(ids []uuid.UUID) map[queue.Status]int {
 		row := c.row(id)
 		states[row.Status]++
 		if row.Status == queue.StatusReady && (row.Attempts != 0 || len(row.WorkerIDs) != 0) {
-			c.t.Errorf("%+v was not given back whole", row)
+			c.t.Errorf("the claim of %+v was not released completely", row)
 		}
 	}
 	return states
@@ -142,7 +142,7 @@ func (c *crowd) ranOnce(ids []uuid.UUID) {
 	}
 }
 
-func TestBriefTasksAreClaimedAhead(t *testing.T) {
+func TestBriefTasksArePrefetched(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		c := newCrowd(t, setup{})
 		ids := c.enqueueMany(300, "t")
@@ -161,7 +161,7 @@ func TestBriefTasksAreClaimedAhead(t *testing.T) {
 	})
 }
 
-func TestLongTasksAreNotClaimedAhead(t *testing.T) {
+func TestLongTasksAreNotPrefetched(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		c := newCrowd(t, setup{})
 		c.enqueueMany(30, "long")
@@ -173,7 +173,7 @@ func TestLongTasksAreNotClaimedAhead(t *testing.T) {
 	})
 }
 
-func TestWhatWaitsForLongIsGivenBack(t *testing.T) {
+func TestRowsPrefetchedForTooLongAreReleased(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		c := newCrowd(t, setup{})
 		long := c.briefThenLong()
@@ -204,7 +204,7 @@ func TestWhatWaitsForLongIsGivenBack(t *testing.T) {
 }
 
 // MaxTasks counts runs, not claims.
-func TestWhatIsGivenBackDoesNotCount(t *testing.T) {
+func TestReleasedClaimsDoNotCountAsRuns(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		c := newCrowd(t, setup{})
 		long := c.briefThenLong()
@@ -215,7 +215,7 @@ func TestWhatIsGivenBackDoesNotCount(t *testing.T) {
 	})
 }
 
-func TestShutdownGivesBackWhatWaits(t *testing.T) {
+func TestShutdownReleasesPrefetchedRows(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		c := newCrowd(t, setup{})
 		long := c.briefThenLong()
@@ -237,7 +237,7 @@ func TestShutdownGivesBackWhatWaits(t *testing.T) {
 	})
 }
 
-func TestLocalRunsWhatItGaveBack(t *testing.T) {
+func TestLocalRunsWhatItReleased(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		local := queue.NewLocal()
 		c := newCrowd(t, setup{dispatch: local})

@@ -15,7 +15,7 @@ import (
 	"github.com/claimcheck-go/claimcheck/queue"
 )
 
-func TestFailureIsTriedAgainUntilNoAttemptIsLeft(t *testing.T) {
+func TestFailureIsRetriedUntilNoAttemptIsLeft(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		sys := newSystem(t, setup{}, task(func(ctx context.Context) (any, error) {
 			info, _ := queue.InfoFrom(ctx)
@@ -122,7 +122,7 @@ func TestPanicsStackIsInTheLogToo(t *testing.T) {
 	}
 }
 
-func TestTheTasksWordOnWhatFollows(t *testing.T) {
+func TestTaskErrorsDecideWhatFollows(t *testing.T) {
 	inAnHour := time.Date(2000, 1, 1, 1, 0, 0, 0, time.UTC) // a bubble begins at midnight
 	for name, c := range map[string]struct {
 		err     error
@@ -203,14 +203,14 @@ func TestAResultThatCannotBeStoredIsNotRetried(t *testing.T) {
 	}
 }
 
-// ignorant is a system whose task takes a time and does not heed its context; what
-// it then returns is next.
+// ignorant is a system whose task takes a time, ignores its context and then
+// returns what next returns.
 func ignorant(t *testing.T, takes time.Duration, next func() (any, error)) *system {
 	return newSystem(t, setup{exec: queue.ExecutorConfig{Timeout: 10 * time.Second, Lease: 6 * time.Second}},
 		task(func(context.Context) (any, error) { time.Sleep(takes); return next() }))
 }
 
-func TestATimeoutIsNotedWhileTheFunctionGoesOn(t *testing.T) {
+func TestATimeoutIsRecordedWhileTheFunctionContinues(t *testing.T) {
 	timedOut := func(row *queue.Row) bool {
 		return len(row.Errors) == 1 && row.Errors[0].ExceptionClassPath == "*queue.TimeoutError" && strings.Contains(row.Errors[0].Message, "timed out after 10s")
 	}
@@ -247,7 +247,7 @@ func TestATimeoutIsNotedWhileTheFunctionGoesOn(t *testing.T) {
 	}
 }
 
-func TestANoteGoesWhenTheFunctionReturnsAfterAll(t *testing.T) {
+func TestATimeoutIsReplacedWhenTheFunctionReturnsAfterAll(t *testing.T) {
 	for what, next := range map[string]func() (any, error){
 		"success": func() (any, error) { return "late", nil },
 		"failure": func() (any, error) { return nil, errors.New("late") },

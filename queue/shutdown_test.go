@@ -44,7 +44,7 @@ func TestShutdownLetsTasksEnd(t *testing.T) {
 	})
 }
 
-func TestShutdownGivesBackWhatItInterrupts(t *testing.T) {
+func TestShutdownReleasesWhatItInterrupts(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		started := make(chan struct{})
 		sys := newSystem(t, setup{}, task(func(ctx context.Context) (any, error) {
@@ -106,7 +106,7 @@ func TestShutdownAbandonsWhatDoesNotReturn(t *testing.T) {
 		}
 		time.Sleep(5 * time.Second)
 		if p, err := sys.store.Promote(t.Context(), 10); err != nil || p.Reclaimed != 1 {
-			t.Errorf("nobody may take it over: %+v, %v", p, err)
+			t.Errorf("it cannot be reclaimed: %+v, %v", p, err)
 		}
 		close(end)
 	})
@@ -141,7 +141,7 @@ func (s slowClaims) Claim(ctx context.Context, id uuid.UUID, r queue.ClaimReques
 	return row, err
 }
 
-func TestShutdownTellsATaskWhoseClaimWasUnderWay(t *testing.T) {
+func TestShutdownCancelsATaskWhoseClaimWasUnderWay(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		store := slowClaims{newStore(t), make(chan struct{}), make(chan struct{})}
 		sys := newSystem(t, setup{store: store}, task(func(ctx context.Context) (any, error) {
@@ -156,7 +156,7 @@ func TestShutdownTellsATaskWhoseClaimWasUnderWay(t *testing.T) {
 		cancel()
 		down := make(chan error, 1)
 		go func() { down <- sys.exec.Shutdown(ended, time.Minute) }()
-		synctest.Wait() // all that run have been told
+		synctest.Wait() // the contexts of all that run have ended
 		close(store.answer)
 		if err := <-down; err != nil {
 			t.Error(err)

@@ -217,7 +217,7 @@ func StrandedPause(tries int) time.Duration {
 	return min(pause, LongestStrandedPause)
 }
 
-// PoolStats are figures of a connection pool.
+// PoolStats are the statistics of a connection pool.
 type PoolStats struct {
 	Max, InUse, Idle int
 	Waits            int64         // calls that found no free connection, so far

@@ -45,7 +45,7 @@ func TestARowWhoseTicketWasRefusedIsSwept(t *testing.T) {
 	})
 }
 
-func TestARowThatNobodyClaimsIsSweptAtGrowingTimes(t *testing.T) {
+func TestAnUnclaimedRowIsSweptAtGrowingIntervals(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		out := &recorder{}
 		sys := newSystem(t, setup{dispatch: out}, queue.NewTask("t", nothing))
@@ -176,7 +176,7 @@ func TestNoTwoTicketsOfTheSweeperHaveTheSameName(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		out := &recorder{}
 		sys := newSystem(t, setup{dispatch: out}, task(func(context.Context) (any, error) {
-			return nil, queue.Snooze(queue.ArmWithin + time.Hour) // an attempt given back
+			return nil, queue.Snooze(queue.ArmWithin + time.Hour) // the attempt is not counted
 		}))
 		id := sys.enqueue("t", nil)
 		names := make(map[string]bool)

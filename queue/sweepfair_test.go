@@ -169,7 +169,7 @@ func shardID(n byte) uuid.UUID {
 	return id
 }
 
-func TestARefusingShardDoesNotKeepTheOthersWaiting(t *testing.T) {
+func TestARefusingShardDoesNotDelayTheOthers(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		out := &sharded{of: 2, down: map[string]bool{"shard-0": true, "shard-1": true}}
 		sys := newSystem(t, setup{dispatch: out}, queue.NewTask("t", nothing))
@@ -198,7 +198,7 @@ func TestARefusingShardDoesNotKeepTheOthersWaiting(t *testing.T) {
 	})
 }
 
-func TestARowTellsWhatItsOwnShardRefused(t *testing.T) {
+func TestARowRecordsTheErrorOfItsOwnShard(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		out := &sharded{of: 3, down: map[string]bool{"shard-0": true, "shard-1": true}}
 		sys := newSystem(t, setup{dispatch: out}, queue.NewTask("t", nothing))

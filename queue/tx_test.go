@@ -53,7 +53,7 @@ func (l *ledger) notes(want int) {
 	}
 }
 
-func TestEnqueueTxGoesOutWithTheCommit(t *testing.T) {
+func TestEnqueueTxDispatchesOnCommit(t *testing.T) {
 	out := &recorder{}
 	var hooked []uuid.UUID
 	welcome := queue.NewTask("t", nothing)
@@ -141,7 +141,7 @@ func TestEnqueueTxInABareTransactionIsTheSweepersOrTheCallers(t *testing.T) {
 	if n := len(out.sent()); n != 2 {
 		t.Errorf("%d tickets", n)
 	}
-	l.sweep(0, queue.SweepResult{Dispatched: 2}) // as if nobody had
+	l.sweep(0, queue.SweepResult{Dispatched: 2}) // as if the caller had not
 }
 
 func TestEnqueueTxRefusesBadRequests(t *testing.T) {

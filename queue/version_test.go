@@ -9,8 +9,8 @@ import (
 	"github.com/claimcheck-go/claimcheck/queue"
 )
 
-// Every other ticket of a row that nobody claims may go to any version, and all
-// that the sweeper of a version makes that does not know the task.
+// Every other ticket of an unclaimed row may go to any version, and so may every
+// ticket from the sweeper of a version that does not know the task.
 func TestTicketsOfStrandedRowsMayGoAnywhere(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		anywhere := func(out *recorder) (got []bool) {

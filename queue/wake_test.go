@@ -150,8 +150,8 @@ func TestSignalsAreFew(t *testing.T) {
 	})
 }
 
-// A delayed row is nothing to wake anybody for.
-func TestADelayedRowWakesNobody(t *testing.T) {
+// A delayed row is no reason to wake a worker.
+func TestADelayedRowWakesNoWorker(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		store := newWakeable()
 		client, _, stop := worked(t, store)

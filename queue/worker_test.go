@@ -27,7 +27,7 @@ func TestWorkRunsWhatIsDueAndEnds(t *testing.T) {
 			time.Sleep(time.Millisecond)
 		}
 		sys.enqueue("n", -1, queue.MaxAttempts(1), queue.Priority(-1))
-		sys.enqueue("n", -2, queue.Priority(-2)) // will be tried again, later
+		sys.enqueue("n", -2, queue.Priority(-2)) // will be retried, later
 		sys.enqueue("n", 4, queue.Delay(time.Hour))
 		sys.enqueue("n", 5, queue.OnQueue("other"))
 		start := time.Now()
@@ -101,7 +101,7 @@ func TestContinuousWorkLooksEveryIntervalWithJitter(t *testing.T) {
 	})
 }
 
-func TestWorkThatEndsTellsOfAnOutage(t *testing.T) {
+func TestWorkThatEndsReportsAnOutage(t *testing.T) {
 	store := &flickering{Store: newStore(t)}
 	store.down.Store(true)
 	sys := newSystem(t, setup{store: store}, task(func(context.Context) (any, error) { return nil, nil }))
@@ -193,7 +193,7 @@ func TestWorkCountsRunsAsTheyEnd(t *testing.T) {
 
 // What time has made due may take the database too long; what is due is claimed
 // all the same.
-func TestWorkGoesOnWhenTheLookFails(t *testing.T) {
+func TestWorkContinuesWhenPromoteFails(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		local := queue.NewLocal()
 		sys := newSystem(t, setup{store: noPromotion{newStore(t)}, dispatch: local}, queue.NewTask("t", nothing))

@@ -64,11 +64,11 @@ func TestStrangersSeeNothingOfTheAdmin(t *testing.T) {
 	}
 
 	closed := newFortress(t, "--tasks-mode=pull", "--task-api-token="+attackToken)
-	closed.refusesAll("nobody may", http.StatusForbidden, closed.adminRequests(), "localhost", nil)
+	closed.refusesAll("closed", http.StatusForbidden, closed.adminRequests(), "localhost", nil)
 	if w := closed.ask(endpoint{"GET", "/admin/", ""}, "localhost", nil); !strings.Contains(w.Body.String(), "ADMIN_TOKEN") {
 		t.Errorf("it does not say what to do: %s", w.Body)
 	}
-	// Whoever protects /tasks/* on a shared machine means the pages too.
+	// A token for /tasks/* on a shared machine protects the pages too.
 	shared := newFortress(t, "--tasks-mode=local", "--task-api-token="+attackToken)
 	shared.refusesAll("local, but not open", http.StatusForbidden, shared.adminRequests(), "localhost", nil)
 }

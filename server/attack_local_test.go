@@ -26,7 +26,7 @@ func TestNoPageInABrowserGetsPastALocalServer(t *testing.T) {
 	attacks := []attack{
 		{name: "link or image of another site", header: page("Sec-Fetch-Site", "cross-site", "Sec-Fetch-Mode", "no-cors", "Sec-Fetch-Dest", "image")},
 		{name: "navigation from another site", header: page("Sec-Fetch-Site", "cross-site", "Sec-Fetch-Mode", "navigate", "Sec-Fetch-User", "?1")},
-		{name: "fetch of another site that lies about itself", header: page("Sec-Fetch-Site", "cross-site", "Origin", "http://localhost:8080")},
+		{name: "fetch of another site with a forged Origin", header: page("Sec-Fetch-Site", "cross-site", "Origin", "http://localhost:8080")},
 		{name: "old browser, no fetch metadata", header: page("Origin", "https://evil.example")},
 		{name: "page on another port of this machine", header: page("Sec-Fetch-Site", "same-site", "Origin", "http://localhost:3000")},
 		{name: "form on another port of this machine", header: page("Sec-Fetch-Site", "same-site", "Sec-Fetch-Mode", "navigate", "Origin", "http://localhost:3000")},

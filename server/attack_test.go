@@ -106,12 +106,12 @@ func (f *fortress) untouched() {
 			f.t.Errorf("the %s row was changed:\n%s", name, diff)
 		}
 	}
-	figures, err := f.store.(queue.Operator).Stats(f.t.Context(), queue.Filter{})
+	stats, err := f.store.(queue.Operator).Stats(f.t.Context(), queue.Filter{})
 	if err != nil {
 		f.t.Fatal(err)
 	}
-	if n := figures.Pending + figures.Running + figures.Successful + figures.Failed + figures.Cancelled + figures.Delayed; n != len(f.rows) {
-		f.t.Errorf("there are %d rows: %+v", n, figures)
+	if n := stats.Pending + stats.Running + stats.Successful + stats.Failed + stats.Cancelled + stats.Delayed; n != len(f.rows) {
+		f.t.Errorf("there are %d rows: %+v", n, stats)
 	}
 }
 

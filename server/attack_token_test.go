@@ -170,7 +170,7 @@ func (f *forger) tokens() []attack {
 	return append(attacks, attack{name: "other account", status: http.StatusForbidden, header: f.but(map[string]any{"email": "stranger@proc.iam.gserviceaccount.com"})})
 }
 
-// spoofed are headers that say who somebody is, to those who believe them.
+// spoofed are headers that claim an identity to a server that trusts them.
 var spoofed = http.Header{
 	"X-Cloudtasks-Queuename": {"default"}, "X-Cloudtasks-Taskname": {"t"}, "X-Cloudtasks-Taskretrycount": {"9"},
 	"X-Appengine-Queuename": {"default"}, "X-Appengine-Cron": {"true"}, "X-Appengine-Taskretrycount": {"9"},
@@ -223,7 +223,7 @@ func secrets() []attack {
 	}
 	for i := range attacks {
 		attacks[i].status = http.StatusUnauthorized
-		if attacks[i].name == "oversize signed body" { // whose signature cannot be judged without reading it all
+		if attacks[i].name == "oversize signed body" { // whose signature cannot be checked without reading it all
 			attacks[i].status = http.StatusRequestEntityTooLarge
 		}
 	}
@@ -237,7 +237,7 @@ func withBody(r *http.Request, body string) *http.Request {
 	return changed
 }
 
-func TestNobodyGetsPastTheFrontDoor(t *testing.T) {
+func TestForgedCredentialsAreRefusedOnEveryRoute(t *testing.T) {
 	forger, flags := newForger(t)
 	f := newFortress(t, flags...)
 	attacks := append(secrets(), forger.tokens()...)

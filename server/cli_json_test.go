@@ -13,7 +13,7 @@ import (
 	"github.com/claimcheck-go/claimcheck/server/internal/api"
 )
 
-// With --json, whoever reads stdout is told what the endpoint would have said.
+// With --json, stdout has the error that the endpoint would have answered.
 func TestErrorsAreJSONTooWhereTheEndpointAnswersThem(t *testing.T) {
 	c := newCLI(t)
 	id := uuid.NewString()

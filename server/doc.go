@@ -1,7 +1,7 @@
 // Package server turns tasks into a program. It serves /tasks/* and /admin/, runs
 // tasks directly where there is no Cloud Tasks, pulls them as a worker, detects the
 // platform, connects to the database, exports telemetry, and has the command line for
-// all of that. What it uses stands below it and can be used without it: packages
+// all of that. What it uses can be used without it: packages
 // [github.com/claimcheck-go/claimcheck/queue],
 // [github.com/claimcheck-go/claimcheck/server/httpapi],
 // [github.com/claimcheck-go/claimcheck/server/admin] and others.

@@ -15,7 +15,7 @@ import (
 )
 
 type doctorCmd struct {
-	MaxInstances   int           `placeholder:"N" help:"Instances that may run at once, to judge connections and queues by. Default: not known."`
+	MaxInstances   int           `placeholder:"N" help:"Instances that may run at once, for the checks of connections and queues. Default: not known."`
 	Concurrency    int           `default:"80" help:"Tasks that one instance runs at once, as serve has it."`
 	Deliver        bool          `help:"Make one real delivery: enqueue a probe task that does nothing, and wait until the running service has run it."`
 	DeliverTimeout time.Duration `default:"60s" placeholder:"60s" help:"How long --deliver waits; a bare number is seconds."`

@@ -60,7 +60,7 @@ func TestDoctorSeesADamagedFile(t *testing.T) {
 	if text := detailOf(p.wants(), "integrity"); !strings.Contains(text, "integrity_check found nothing") {
 		t.Error(text)
 	}
-	// Rows enough that the damage below lies in the table.
+	// Enough rows that the damage below is within the table.
 	path := strings.TrimPrefix(p.env["DATABASE_URL"], "sqlite:")
 	result := procRun(t, filepath.Dir(path), []string{"DATABASE_URL=" + p.env["DATABASE_URL"]}, strings.Repeat(`{"task":"demo.echo","args":"`+strings.Repeat("x", 500)+`"}`+"\n", 300), "enqueue", "-")
 	if result.status != 0 {
@@ -168,7 +168,7 @@ func (g *guardedService) GetIamPolicy(context.Context, *iampb.GetIamPolicyReques
 	return &iampb.Policy{Bindings: g.bindings}, nil
 }
 
-// openService is a service that leaves it to the server to judge tokens.
+// openService is a service that leaves the verification of tokens to the server.
 func (p *target) openService(ctx context.Context) (*run.ServicesClient, error) {
 	return p.dialService(ctx, &guardedService{open: true})
 }

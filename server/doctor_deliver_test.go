@@ -62,8 +62,8 @@ func TestDoctorDeliversThroughTheRunningService(t *testing.T) {
 func TestDoctorDeliversWithoutCloudTasks(t *testing.T) {
 	t.Parallel()
 	for _, tc := range []struct {
-		mode, nobody string
-		run          []string
+		mode, idle string
+		run        []string
 	}{
 		{"local", "no server in local mode runs with this database", []string{"serve", "--listen", "127.0.0.1:0"}},
 		{"pull", "no worker pulls from queue default", []string{"work", "--continuous", "--interval", "0.1"}},
@@ -80,7 +80,7 @@ func TestDoctorDeliversWithoutCloudTasks(t *testing.T) {
 				t.Fatalf("migrate: %+v", result)
 			}
 			result = procRun(t, dir, env, "", "doctor", "--deliver", "--deliver-timeout", "1")
-			if line := deliveryLine(result); result.status != 1 || !strings.Contains(line, tc.nobody) {
+			if line := deliveryLine(result); result.status != 1 || !strings.Contains(line, tc.idle) {
 				t.Errorf("status %d: %s", result.status, line)
 			}
 			command := procCommand(t, 0, dir, env, tc.run...)

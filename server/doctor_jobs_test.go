@@ -25,7 +25,7 @@ type lookedAtJob struct {
 	runpb.UnimplementedJobsServer
 	t       *testing.T
 	look    error // why it may not be looked at
-	ask     error // why permissions are not told
+	ask     error // why permissions cannot be read
 	may     []string
 	retries int32
 }
@@ -110,7 +110,7 @@ func TestDoctorLooksAtTheJob(t *testing.T) {
 		{"Cloud Run's own retries", procJob, func(_ *target, j *lookedAtJob) { j.retries = 3 }, []string{"warn job: up to 3 times … gcloud run jobs update long " + there + " --max-retries=0"}},
 		{"no right to run", procJob, func(_ *target, j *lookedAtJob) { j.may = nil }, []string{"fail run job: may not run … " + grant + "jobsExecutorWithOverrides"}},
 		{"no right to overrides", procJob, func(_ *target, j *lookedAtJob) { j.may = []string{"run.jobs.run"} }, []string{"fail run job: not with a task's arguments … roles/run.invoker … " + grant + "jobsExecutorWithOverrides"}},
-		{"permissions not told", procJob, func(_ *target, j *lookedAtJob) { j.ask = status.Error(codes.Unavailable, "later") }, []string{"fail run job: later"}},
+		{"permissions unknown", procJob, func(_ *target, j *lookedAtJob) { j.ask = status.Error(codes.Unavailable, "later") }, []string{"fail run job: later"}},
 	} {
 		t.Run(tc.fault, func(t *testing.T) {
 			p := newTarget(t)
@@ -123,7 +123,7 @@ func TestDoctorLooksAtTheJob(t *testing.T) {
 	}
 }
 
-// A job stands beside every mode, and is looked at in each.
+// A job may be used with every mode, and is checked in each.
 func TestDoctorLooksAtTheJobInPullMode(t *testing.T) {
 	p := newTarget(t)
 	j := p.employ(procJob)

@@ -31,7 +31,7 @@ func TestDoctorOnCloudRun(t *testing.T) {
 	}
 }
 
-func TestDoctorTellsWhoRefusedStrangers(t *testing.T) {
+func TestDoctorReportsWhatRefusedStrangers(t *testing.T) {
 	p := newTarget(t)
 	if results := p.wants(); !strings.Contains(detailOf(results, "strangers"), "401 by the server itself") {
 		t.Error(detailOf(results, "strangers"))

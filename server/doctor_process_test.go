@@ -18,8 +18,8 @@ import (
 	"github.com/claimcheck-go/claimcheck/queue"
 )
 
-// Beside a real server all is well; what the fake cloud's queue is set up with,
-// and that nobody swept, are warnings.
+// With a real server running, the only warnings are about the fake queue's
+// configuration and the missing sweep.
 func TestDoctorBesideAServer(t *testing.T) {
 	t.Parallel()
 	c := procNewCloud(t)
@@ -79,7 +79,7 @@ func TestDoctorKnowsAllQueues(t *testing.T) {
 		t.Error("a Cloud Task was left behind")
 	}
 	p = newTarget(t)
-	p.env["TASKS_QUEUES"] = "default" // the alias is for a queue that nobody may use
+	p.env["TASKS_QUEUES"] = "default" // the alias is for a queue that may not be used
 	p.env["TASKS_QUEUE_ALIASES"] = "emails=e-0"
 	q := goodQueue(targetQueue)
 	q.StackdriverLoggingConfig = &cloudtaskspb.StackdriverLoggingConfig{SamplingRatio: 0.1}

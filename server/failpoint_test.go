@@ -23,7 +23,7 @@ func TestProcessMayDieAnywhere(t *testing.T) {
 	mutate.Build(t, "./cmd/server", binary, failpoints)
 	for name, test := range map[string]func(*failSite){
 		"01 before the INSERT":                            diesBeforeInsert,
-		"02 after the INSERT, and nobody repeats it":      diesInserted,
+		"02 after the INSERT, and it is not repeated":     diesInserted,
 		"02 after the INSERT, and the caller repeats it":  diesInsertedAndIsAskedAgain,
 		"03 after the create, before the answer":          diesCreated,
 		"11 in the sweeper, after it took a row":          diesSweeping,
@@ -44,7 +44,7 @@ func TestProcessMayDieAnywhere(t *testing.T) {
 	}
 }
 
-// Nobody was told that the task is stored, and it is not.
+// The caller got no answer, and the task is not stored.
 func diesBeforeInsert(f *failSite) {
 	id := f.unanswered("insert")
 	f.wantNotStored(id)
@@ -52,7 +52,7 @@ func diesBeforeInsert(f *failSite) {
 	f.wantSuccess(s, s.enqueue(f.body(id)).ID, 1, 1)
 }
 
-// Nobody was told, but it is stored, whole: the sweeper runs it.
+// The caller got no answer, but the task is stored: the sweeper dispatches it.
 func diesInserted(f *failSite) {
 	id := f.unanswered("inserted")
 	f.wantStored(id, queue.StatusReady, 0)

@@ -34,9 +34,9 @@ func variables(f *testing.F) []string {
 	return names
 }
 
-// Whatever three variables hold, and whatever stands on the command line: no
+// Whatever three variables hold, and whatever is on the command line: no
 // panic, nothing served to strangers, and what is wrong is said in one line. The
-// settings are read and judged as serve does; nothing is opened.
+// settings are read and validated as serve does; nothing is opened.
 func FuzzSettings(f *testing.F) {
 	names := variables(f)
 	metadata := httptest.NewServer(http.NotFoundHandler()) // it knows nothing, but at once
@@ -66,7 +66,7 @@ func FuzzSettings(f *testing.F) {
 		}
 		p, command, err := parsed(env, append([]string{"serve"}, strings.Fields(words)...))
 		if err == nil && command == "serve" {
-			err = judged(t, p)
+			err = validated(t, p)
 		}
 		if err != nil && (oneLine(err) == "" || strings.Contains(oneLine(err), "\n")) {
 			t.Errorf("%q: not one line: %q", env, oneLine(err))
@@ -97,8 +97,8 @@ func parsed(env map[string]string, args []string) (p *program, command string, e
 	return &program{own: Config{Tasks: testTasks}, known: testRegistry, config: &config.Config{Settings: &g.Settings, Env: env}, stdin: strings.NewReader(""), stdout: io.Discard, stderr: io.Discard}, found.Command(), nil
 }
 
-// judged is what serve finds wrong with the settings before it opens anything.
-func judged(t *testing.T, p *program) error {
+// validated is what serve finds wrong with the settings before it opens anything.
+func validated(t *testing.T, p *program) error {
 	t.Helper()
 	app, err := p.plan(context.Background(), true, true)
 	if err != nil {

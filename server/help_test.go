@@ -48,7 +48,7 @@ func TestHelpOfACommandHasItsOwnFlagsAndLittleElse(t *testing.T) {
 	}
 }
 
-// Whoever forgets an argument sees how the command is written.
+// An error about a missing argument shows the command's usage.
 func TestMistakesShowTheUsageOfTheCommand(t *testing.T) {
 	for want, args := range map[string][]string{
 		`mailer: expected "<id>"; usage: mailer result <id> [flags]`:                              {"result"},

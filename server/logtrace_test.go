@@ -19,7 +19,7 @@ import (
 	"github.com/claimcheck-go/claimcheck/server/telemetry"
 )
 
-// cloudLine is what Cloud Logging reads of a line; what else stands in it is its
+// cloudLine is what Cloud Logging reads of a line; its other fields are its
 // jsonPayload.
 type cloudLine struct {
 	Severity string            `json:"severity"`

@@ -23,7 +23,7 @@ type cloudFault struct {
 	name  string
 	begin func(*degraded) (end func())
 	queue string // of the task
-	says  string // what the log and the row say to mend
+	says  string // what the log and the row say is to be fixed
 }
 
 var cloudFaults = []cloudFault{
@@ -43,7 +43,7 @@ func refusing(code codes.Code) func(*degraded) func() {
 	}
 }
 
-// missingQueue leaves it missing, until somebody does what the log says.
+// missingQueue leaves the queue missing until it is created as the log says.
 func missingQueue(d *degraded) func() {
 	return func() { d.cloud.createQueue("late") }
 }
@@ -160,7 +160,7 @@ func procBlocked(t *testing.T, url string) (n int) {
 	return n
 }
 
-func TestTokensCannotBeJudgedWithoutKeysAndThenCan(t *testing.T) {
+func TestTokensAreVerifiedOnceKeysCanBeFetched(t *testing.T) {
 	t.Parallel()
 	c := procNewCloud(t)
 	var mu sync.Mutex

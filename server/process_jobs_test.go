@@ -171,8 +171,8 @@ func (s *jobSite) sweep(want queue.SweepResult) {
 	}
 }
 
-// A failed attempt ends its execution with 1, and nobody brings it again but the
-// sweeper.
+// A failed attempt ends its execution with 1, and only the sweeper dispatches it
+// again.
 func TestJobsRunATaskAgainAfterAFailure(t *testing.T) {
 	s := newJobSite(t)
 	id := s.enqueue("demo.flaky", map[string]int{"failures": 1})

@@ -48,7 +48,7 @@ func TestFlakyTaskSucceedsOnItsRetry(t *testing.T) {
 	}
 }
 
-func TestPanicIsRecordedWithItsStackAndHurtsNobodyElse(t *testing.T) {
+func TestPanicIsRecordedWithItsStackAndAffectsNoOtherTask(t *testing.T) {
 	t.Parallel()
 	s := procServe(t, t.TempDir(), nil)
 	row := s.wantEnd(s.enqueue(`{"task":"demo.panic"}`).ID, queue.StatusFailed, 1)

@@ -14,7 +14,7 @@ import (
 	"github.com/claimcheck-go/claimcheck/queue"
 )
 
-func TestServerRefusesADatabaseThatNobodyMigrated(t *testing.T) {
+func TestServerRefusesAnUnmigratedDatabase(t *testing.T) {
 	t.Parallel()
 	database := "DATABASE_URL=" + testdb.Postgres(t)
 	for name, env := range map[string][]string{
@@ -54,7 +54,7 @@ func TestMigrateThenServe(t *testing.T) {
 	s := procServe(t, dir, env)
 	id := s.enqueue(`{"task":"demo.echo","args":"pulled"}`).ID
 	if row := s.task(id); row.Status != queue.StatusReady {
-		t.Errorf("in pull mode nobody runs it, and yet it is %s", row.Status)
+		t.Errorf("in pull mode no worker runs it, and yet it is %s", row.Status)
 	}
 	if result := procRun(t, dir, env, "", "run", id.String()); result.status != 0 {
 		t.Errorf("run: %+v", result)
@@ -163,7 +163,7 @@ func TestServerOutlivesADatabaseOutage(t *testing.T) {
 			t.Errorf("%s: %d %q", path, reply.status, reply.text)
 		}
 	}
-	hook.open() // the task ends while nobody can store that
+	hook.open() // the task ends while its result cannot be stored
 
 	postgres.Start(t)
 	procWait(t, "the server to be ready again", func() bool {

@@ -96,7 +96,7 @@ func TestPushEnqueueIsAcknowledgedThoughCloudTasksRefuses(t *testing.T) {
 		t.Error("the log does not say that the dispatch failed")
 	}
 
-	// Whoever repeats the enqueue when Cloud Tasks is back gets it going.
+	// Repeating the enqueue when Cloud Tasks is back creates the Cloud Task.
 	c.SetFaults(cloudtaskstest.Faults{})
 	if reply := s.do(http.MethodPost, "/tasks/enqueue/", body); reply.status != http.StatusOK {
 		t.Errorf("repeated: %d %s", reply.status, reply.text)
@@ -105,7 +105,7 @@ func TestPushEnqueueIsAcknowledgedThoughCloudTasksRefuses(t *testing.T) {
 		t.Errorf("dispatch_error %q stays on a row that was claimed", row.DispatchError)
 	}
 
-	c.Close() // nobody answers at all
+	c.Close() // nothing answers at all
 	if row := s.enqueue(`{"task":"demo.echo"}`); row.DispatchError == "" {
 		t.Errorf("%+v", row)
 	}
@@ -171,18 +171,18 @@ func TestPushKeepsAcceptingWhenTheKeysEndpointIsDown(t *testing.T) {
 	c := procNewCloud(t)
 	c.down.Store(true)
 	s := c.serve(t.TempDir(), c.env())
-	nobody := uuid.New()
-	reply := procExecute(s, nobody, c.bearer(procAccount))
+	unknown := uuid.New()
+	reply := procExecute(s, unknown, c.bearer(procAccount))
 	if reply.status != http.StatusServiceUnavailable || reply.header.Get("Retry-After") == "" || strings.Contains(reply.text, c.certs.URL) {
 		t.Errorf("with no keys yet: %d %s", reply.status, reply.text)
 	}
-	if reply := procExecute(s, nobody, nil); reply.status != http.StatusNotFound {
+	if reply := procExecute(s, unknown, nil); reply.status != http.StatusNotFound {
 		t.Errorf("a shared secret needs no keys, and yet: %d %s", reply.status, reply.text)
 	}
 
 	c.down.Store(false)
 	procWait(t, "the keys to be fetched", func() bool {
-		return procExecute(s, nobody, c.bearer(procAccount)).status == http.StatusNotFound
+		return procExecute(s, unknown, c.bearer(procAccount)).status == http.StatusNotFound
 	})
 	c.down.Store(true)
 	s.wantEnd(s.enqueue(`{"task":"demo.echo"}`).ID, queue.StatusSuccessful, 1)

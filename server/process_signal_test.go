@@ -14,7 +14,7 @@ import (
 	"github.com/claimcheck-go/claimcheck/queue"
 )
 
-func TestStoppedServerGivesItsTasksBackAndTheNextOneRunsThem(t *testing.T) {
+func TestStoppedServerReleasesItsTasksAndTheNextOneRunsThem(t *testing.T) {
 	t.Parallel()
 	dir, hook := t.TempDir(), procNewHook(t)
 	hook.hold()
@@ -122,9 +122,9 @@ func TestSecondSignalReleasesWhatIsRunningAndEndsTheProcess(t *testing.T) {
 	}
 }
 
-// TestSignalRightAfterReadyIsHeeded sends SIGTERM while the server still writes
+// TestSignalRightAfterReadyStopsTheServer sends SIGTERM while the server still writes
 // the line that says it is ready: that line is longer than the pipe holds.
-func TestSignalRightAfterReadyIsHeeded(t *testing.T) {
+func TestSignalRightAfterReadyStopsTheServer(t *testing.T) {
 	t.Parallel()
 	queues := "TASKS_QUEUES=default" + strings.Repeat(",another-queue", 7000)
 	command := procCommand(t, procPatience, t.TempDir(), []string{queues}, "serve", "--listen", "127.0.0.1:0")

@@ -21,7 +21,7 @@ const (
 	procParent = "00-" + procTrace + "-b7ad6b7169203331-01"
 )
 
-// enqueueIn stores a task within the trace of whoever calls.
+// enqueueIn stores a task within the caller's trace.
 func (s *procServer) enqueueIn(parent, body string) *queue.Row {
 	s.t.Helper()
 	reply := s.do(http.MethodPost, "/tasks/enqueue/", body, "Traceparent", parent)
@@ -98,7 +98,7 @@ func TestNothingIsExportedUnlessAnEndpointIsSet(t *testing.T) {
 }
 
 // A collector that is not there disturbs nothing but the log.
-func TestTasksDoNotMindThatTheCollectorIsGone(t *testing.T) {
+func TestTasksRunWithoutTheCollector(t *testing.T) {
 	t.Parallel()
 	s := procServe(t, t.TempDir(), []string{"OTEL_EXPORTER_OTLP_ENDPOINT=http://127.0.0.1:1", "OTEL_BSP_SCHEDULE_DELAY=20", "OTEL_METRIC_EXPORT_INTERVAL=20"})
 	s.wantEnd(s.enqueue(`{"task":"demo.echo"}`).ID, queue.StatusSuccessful, 1)
@@ -175,7 +175,7 @@ func TestMetricsAreOffByDefault(t *testing.T) {
 	}
 }
 
-func TestTelemetrySettingsAreJudged(t *testing.T) {
+func TestTelemetrySettingsAreValidated(t *testing.T) {
 	t.Parallel()
 	for env, says := range map[string][]string{
 		"METRICS=everywhere":                 {"METRICS", "HOST:PORT"},

@@ -102,7 +102,7 @@ func TestStoppedWorkerFinishesItsTaskAndExitsWithZero(t *testing.T) {
 	worker, log := procWorker(t, dir, env)
 	id := procHeld(t, dir, env, hook)
 	_ = worker.Process.Signal(syscall.SIGTERM)
-	procWait(t, "the worker to heed the signal", func() bool { return strings.Contains(log.String(), "stopping") })
+	procWait(t, "the worker to receive the signal", func() bool { return strings.Contains(log.String(), "stopping") })
 	left := strings.TrimSpace(procRun(t, dir, env, "", "enqueue", "demo.echo").stdout)
 	hook.open()
 	if err := worker.Wait(); err != nil {
@@ -127,7 +127,7 @@ func TestWorkerThatIsHurriedGivesItsTaskBackAndExitsWithZero(t *testing.T) {
 			worker, log := procWorker(t, dir, env, flags...)
 			id := procHeld(t, dir, env, hook)
 			_ = worker.Process.Signal(syscall.SIGTERM)
-			procWait(t, "the worker to heed the signal", func() bool { return strings.Contains(log.String(), "stopping") })
+			procWait(t, "the worker to receive the signal", func() bool { return strings.Contains(log.String(), "stopping") })
 			if flags == nil {
 				_ = worker.Process.Signal(syscall.SIGTERM)
 			}

@@ -99,7 +99,7 @@ func TestEverySettingHasAField(t *testing.T) {
 	}
 }
 
-// Whoever starts the program has the last word.
+// A flag takes precedence over a field of Settings.
 func TestAFlagWinsOverAField(t *testing.T) {
 	t.Parallel()
 	cfg := appConfig(t)

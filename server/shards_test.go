@@ -139,7 +139,7 @@ func TestPushThroughShards(t *testing.T) {
 		}
 	}
 
-	// What the others' queues refused for another reason stands behind these.
+	// Rows that other queues refused for another reason come after these.
 	c.SetFaults(cloudtaskstest.Faults{Rates: map[cloudtaskstest.Fault]float64{cloudtaskstest.RefuseCreate: 1}, Code: codes.PermissionDenied})
 	behind := slices.Concat(ids["shard-0"][4:], ids["shard-2"][4:])
 	for _, id := range behind {

@@ -25,12 +25,12 @@ func (c *statusCmd) Run(ctx context.Context, p *program) error {
 		return err
 	}
 	defer app.close()
-	figures, err := app.client.Stats(ctx, queue.Filter{Queue: c.Queue, Backend: c.Backend})
+	stats, err := app.client.Stats(ctx, queue.Filter{Queue: c.Queue, Backend: c.Backend})
 	if err != nil {
 		return p.inJSON(c.JSON, err)
 	}
 	if c.JSON {
-		return p.printJSON(figures)
+		return p.printJSON(stats)
 	}
 	p.nameDatabase(false)
 	t := p.newTable()
@@ -39,10 +39,10 @@ func (c *statusCmd) Run(ctx context.Context, p *program) error {
 		value any
 		alarm color.Attribute // of a figure that is not 0
 	}{
-		{"pending", figures.Pending, 0}, {"delayed", figures.Delayed, 0}, {"running", figures.Running, color.FgCyan},
-		{"stranded", figures.Stranded, color.FgYellow}, {"oldest stranded since", when(figures.OldestStrandedSince), color.FgYellow},
-		{"successful", figures.Successful, color.FgGreen}, {"failed", figures.Failed, color.FgRed}, {"cancelled", figures.Cancelled, 0},
-		{"oldest pending since", when(figures.OldestPendingSince), 0}, {"newest pending since", when(figures.NewestPendingSince), 0},
+		{"pending", stats.Pending, 0}, {"delayed", stats.Delayed, 0}, {"running", stats.Running, color.FgCyan},
+		{"stranded", stats.Stranded, color.FgYellow}, {"oldest stranded since", when(stats.OldestStrandedSince), color.FgYellow},
+		{"successful", stats.Successful, color.FgGreen}, {"failed", stats.Failed, color.FgRed}, {"cancelled", stats.Cancelled, 0},
+		{"oldest pending since", when(stats.OldestPendingSince), 0}, {"newest pending since", when(stats.NewestPendingSince), 0},
 	} {
 		value := plain(fmt.Sprint(line.value))
 		if line.alarm != 0 && line.value != 0 {

@@ -206,7 +206,7 @@ func (p *program) observeDatabase(app *App) func(ctx context.Context, op string)
 	return app.observer.Observe(stores.TelemetryName(rawURL))
 }
 
-// observeStore exports figures of the store's tasks and connections, if this process
+// observeStore exports metrics of the store's tasks and connections, if this process
 // runs tasks.
 func (p *program) observeStore(app *App) error {
 	if !app.runs {

@@ -2,7 +2,7 @@
 // and as a small process on loopback (cmd/cloudtasks-emulator). Google offers
 // no emulator.
 //
-// Where it stands in the path:
+// Where it is in the path:
 //
 //	enqueue → row → ticket → Cloud Tasks → POST → oidc → executor
 //	                         ^^^^^^^^^^^^^^^^^^

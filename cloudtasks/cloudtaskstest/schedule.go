@@ -134,7 +134,7 @@ func (q *queue) remove(t *task) {
 	t.gone = true
 	t.stopWaiting()
 	delete(q.tasks, t.name())
-	if t.named { // nobody can ask for a name that the service drew
+	if t.named { // no caller can ask for a name that the service chose
 		s.names.hold(t.name(), time.Now())
 	}
 	s.history.add(t)

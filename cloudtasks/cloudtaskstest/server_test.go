@@ -195,7 +195,7 @@ func TestCloseLeavesNothingBehind(t *testing.T) { // goleak in TestMain looks
 	srv, client := cloudtaskstest.Start(t, cloudtaskstest.Config{AutoCreate: cloudtaskstest.AnyQueue})
 	ctx, cancel := context.WithTimeout(t.Context(), 10*time.Second)
 	defer cancel()
-	// Nobody listens there: the task is being retried when the server closes.
+	// Nothing listens there: the task is being retried when the server closes.
 	if _, err := client.CreateTask(ctx, &cloudtaskspb.CreateTaskRequest{Parent: queueName, Task: httpTask("http://127.0.0.1:1/")}); err != nil {
 		t.Fatal(err)
 	}

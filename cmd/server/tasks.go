@@ -49,7 +49,7 @@ func setup(_ context.Context, app *server.App) ([]queue.Definition, error) {
 // echo returns its arguments unchanged.
 func echo(_ context.Context, args json.RawMessage) (json.RawMessage, error) { return args, nil }
 
-// sleep takes the given time, unless it is told to stop.
+// sleep takes the given time, unless its context ends.
 func sleep(ctx context.Context, args sleepArgs) (any, error) {
 	const longest = 24 * 60 * 60 * 1000
 	if args.DurationMS < 0 || args.DurationMS > longest {

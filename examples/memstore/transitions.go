@@ -27,7 +27,7 @@ func newRow(request *queue.NewRow, now time.Time) *row {
 	return r
 }
 
-// ready makes a row READY, and claimable unless its time lies ahead.
+// ready makes a row READY, and claimable unless its time is in the future.
 func (r *row) ready(now time.Time) {
 	r.Status, r.LeaseExpiresAt = queue.StatusReady, time.Time{}
 	r.held = r.due().After(now)

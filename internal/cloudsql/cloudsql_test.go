@@ -95,8 +95,8 @@ func TestAMySQLStoreWorksThroughTheConnector(t *testing.T) {
 	if got := fake.dialed.Load(); got != publicIP+":3307" {
 		t.Errorf("dialed %v", got)
 	}
-	// Connections that broke on the way, which nobody can tell before they are
-	// used, are replaced.
+	// Broken connections, which cannot be detected before they are used, are
+	// replaced.
 	fake.cut()
 	if _, err := s.Get(t.Context(), row.ID); err != nil {
 		t.Errorf("Get: %v", err)

@@ -31,7 +31,7 @@ func TestCanonical(t *testing.T) {
 		"mysql://u:p@//run/x/.s.MYSQL/db":                                  "mysql://u:p@/db?socket=%2Frun%2Fx%2F.s.MYSQL",
 		"mariadb://u:p@h:3307/db?tls=true":                                 "mysql://u:p@h:3307/db?tls=true",
 
-		// These are canonical, or for the drivers to judge.
+		// These are canonical, or left for the drivers to validate.
 		"postgres://u:p@/db?host=/cloudsql/P:R:I":  "postgres://u:p@/db?host=/cloudsql/P:R:I",
 		"postgres://u:p@h":                         "postgres://u:p@h",
 		"postgres://u:p@h:5432/db?b=1&a=2":         "postgres://u:p@h:5432/db?b=1&a=2",

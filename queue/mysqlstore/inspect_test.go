@@ -33,10 +33,10 @@ func TestInspect(t *testing.T) {
 
 func TestSettingsThatLoseTasks(t *testing.T) {
 	for value, loses := range map[string]bool{"0": true, "1": false, "2": true} {
-		for _, set := range []struct{ loses, mend string }{
+		for _, set := range []struct{ loses, fix string }{
 			{flushed(value).Loses, flushed(value).Fix}, {synced(value).Loses, synced(value).Fix},
 		} {
-			if (set.loses != "") != loses || (set.mend != "") != loses {
+			if (set.loses != "") != loses || (set.fix != "") != loses {
 				t.Errorf("%s: %+v", value, set)
 			}
 		}

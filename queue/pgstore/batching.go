@@ -80,7 +80,7 @@ func affectsAll(err error) bool {
 
 const undoTimeout = 10 * time.Second
 
-// undoClaim gives back a claim whose caller has left, so that its function has not
+// undoClaim releases a claim whose caller has left, so that its function has not
 // begun. If that fails, the lease expires.
 func (s *Store) undoClaim(_ claimOf, row *queue.Row) {
 	go func() {

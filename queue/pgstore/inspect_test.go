@@ -56,7 +56,7 @@ func TestInspect(t *testing.T) {
 	}
 }
 
-func TestInspectTellsWhatACrashMayTake(t *testing.T) {
+func TestInspectReportsWhatACrashMayLose(t *testing.T) {
 	for value, want := range map[string]struct{ loses, refused bool }{
 		"off": {true, true}, "local": {true, false}, "remote_write": {false, false}, "remote_apply": {false, false},
 	} {

@@ -14,7 +14,7 @@ import (
 // Lists and statistics use indexes, too: from the start, from the end, and
 // from the middle. (A list with a filter looks for it in a window of 20,000 rows,
 // which is half of the table here, and may well be sorted.)
-func TestTheBoardUsesItsIndexes(t *testing.T) {
+func TestTheOperatorViewUsesItsIndexes(t *testing.T) {
 	conn := planned(t, backlog)
 	check := func(name string, q statement, index string) {
 		t.Helper()

@@ -12,9 +12,9 @@ import (
 	"github.com/claimcheck-go/claimcheck/queue"
 )
 
-// TestAWorkerIsNotLostOnOldNews changes the row between reading a row
+// TestARenewedLeaseIsNotExpiredByAnEarlierRead changes the row between reading a row
 // with an expired lease and failing it.
-func TestAWorkerIsNotLostOnOldNews(t *testing.T) {
+func TestARenewedLeaseIsNotExpiredByAnEarlierRead(t *testing.T) {
 	s, err := Open(t.Context(), Config{URL: testdb.Postgres(t)})
 	if err != nil {
 		t.Fatal(err)

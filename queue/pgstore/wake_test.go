@@ -12,7 +12,7 @@ import (
 )
 
 // A worker that polls once an hour runs what the client of another store enqueues.
-func TestAWorkerHearsOfTasks(t *testing.T) {
+func TestAWorkerIsNotifiedOfTasks(t *testing.T) {
 	config := pgstore.Config{URL: testdb.Postgres(t)}
 	ran := make(chan struct{})
 	task := queue.NewTask("t", func(context.Context, any) (any, error) {
@@ -47,7 +47,7 @@ func TestAWorkerHearsOfTasks(t *testing.T) {
 	}
 }
 
-func TestABrokenListenerSaysSo(t *testing.T) {
+func TestABrokenListenerReturnsItsError(t *testing.T) {
 	config := pgstore.Config{URL: testdb.Postgres(t)}
 	s := migrated(t, config)
 	ended := make(chan error)

@@ -6,8 +6,8 @@ import (
 	"github.com/claimcheck-go/claimcheck/queue"
 )
 
-// retried claims a row and gives it back. When that was, by the database, shows
-// in the times that it was told to wait.
+// retried claims a row and finishes it as r says. The times by which r delays it
+// show when that was, by the clock of the database.
 func (f *fixture) retried(row *queue.Row, r queue.Retry) *queue.Row {
 	f.Helper()
 	f.must(f.store.Retry(f.ctx, f.claim(row.ID, lease, early(365*24*time.Hour)).Claim(), r))

@@ -85,7 +85,7 @@ func (s forgetful) Cancel(ctx context.Context, id uuid.UUID) (*queue.Row, bool, 
 	return row, false, err
 }
 
-func TestBrokenStoresAreFoundOut(t *testing.T) {
+func TestBrokenStoresAreDetected(t *testing.T) {
 	for name, breaks := range map[string]func(fullStore) queue.Store{
 		"finishes without the fence": func(s fullStore) queue.Store { return unfenced{s} },
 		"claims from a live lease":   func(s fullStore) queue.Store { return thief{s} },

@@ -121,7 +121,7 @@ func (s rowState) given(in call) rowState {
 	return s
 }
 
-// unclaimed is the row after its claim was given back, if it was held.
+// unclaimed is the row after its claim was released, if it was held.
 func (s rowState) unclaimed(in call) rowState {
 	if s.Status != queue.StatusRunning || s.Fence != in.fence {
 		return s

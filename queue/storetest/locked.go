@@ -91,7 +91,7 @@ func (l *lockedRows) steps() []lockedStep {
 			l.equal("renewed", renewed, []queue.Claim{l.running[1].Claim()})
 			l.equal("lost", lost, []queue.Claim(nil))
 		}},
-		{"Act", atOnce, func() {
+		{"Actions", atOnce, func() {
 			rows, err := l.operator.Act(l.ctx, queue.ActionRetry, queue.Selection{View: queue.ViewFailed}, l.now(), 10)
 			l.must(err)
 			l.equal("retried", ids(rows), []uuid.UUID{l.failed[1].ID})

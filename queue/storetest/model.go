@@ -10,7 +10,7 @@ import (
 	"github.com/claimcheck-go/claimcheck/queue"
 )
 
-// modelRow is what the model knows of a row. Times are only told apart as far
+// modelRow is what the model knows of a row. Times are only distinguished as far
 // as a test can wait for them: here or far off.
 type modelRow struct {
 	Status        queue.Status

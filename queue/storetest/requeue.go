@@ -234,6 +234,6 @@ var requeueTests = map[string]func(*fixture){
 		if ready.Load() != total/2 || failed.Load() != total/2 {
 			f.Errorf("%d READY, %d FAILED, of %d each", ready.Load(), failed.Load(), total/2)
 		}
-		f.equal("figures", counts(f.figures(queue.Filter{})), queue.Stats{Pending: total / 2, Failed: total / 2})
+		f.equal("stats", counts(f.stats(queue.Filter{})), queue.Stats{Pending: total / 2, Failed: total / 2})
 	},
 }

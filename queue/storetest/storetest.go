@@ -57,9 +57,9 @@ func Run(t *testing.T, h Harness) {
 		{"Fence", fenceTests},
 		{"Next", nextTests},
 		{"Promote", promoteTests},
-		{"GiveBack", giveBackTests},
+		{"Release", releaseTests},
 		{"Unclaim", unclaimTests},
-		{"Ahead", aheadTests},
+		{"Prefetch", prefetchTests},
 		{"LostAnswer", lostAnswerTests},
 		{"Note", noteTests},
 		{"Dispatch", dispatchTests},
@@ -74,9 +74,9 @@ func Run(t *testing.T, h Harness) {
 			return
 		}
 		run(t, h, []concern{
-			{"Board", boardTests},
-			{"Act", actTests},
-			{"Stats", figuresTests},
+			{"View", viewTests},
+			{"Actions", actionTests},
+			{"Stats", statsTests},
 			{"Purge", purgeTests},
 			{"Requeue", requeueTests},
 			{"Large", largeTests},

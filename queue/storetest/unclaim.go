@@ -93,7 +93,7 @@ func (f *fixture) secondAttempt(changes ...func(*queue.NewRow)) *queue.Row {
 	return f.get(row.ID)
 }
 
-var aheadTests = map[string]func(*fixture){
+var prefetchTests = map[string]func(*fixture){
 	"first attempts of several are claimed ahead": func(f *fixture) {
 		a, b, c, d := f.insert(), f.insert(maxAttempts(2)), f.insert(), f.insert()
 		f.equal("rows", ids(f.claimNext(3, ahead(2))), []uuid.UUID{a.ID, b.ID, c.ID})

@@ -111,7 +111,7 @@ func TestFirstOfAsksEach(t *testing.T) {
 		t.Errorf("got %v", err)
 	}
 	if cookie := login(access, "secret-of-admins"); cookie == nil {
-		t.Error("nobody can log in")
+		t.Error("the right token does not log in")
 	} else if who, err := access.Identify(with(cookie)); err != nil || who.Name != "admin" {
 		t.Errorf("%+v, %v", who, err)
 	}

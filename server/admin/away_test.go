@@ -48,8 +48,8 @@ func testKeepsWhatItHas(t *testing.T, browser context.Context) {
 		}))
 	}
 	for _, c := range []struct {
-		name, says string
-		fail, mend func()
+		name, says    string
+		fail, recover func()
 	}{
 		{"database", "Not reachable (the answer was 503); retrying. Shown as of ", func() { s.store.fail(queue.ErrUnavailable) }, func() { s.store.fail(nil) }},
 		{"session", "Your session has ended. Shown as of ", func() { door.closed.Store(true) }, func() { door.closed.Store(false) }},
@@ -71,7 +71,7 @@ func testKeepsWhatItHas(t *testing.T, browser context.Context) {
 		}
 		b.audited(c.name)
 		b.picture("away-"+c.name, false)
-		c.mend()
+		c.recover()
 		b.until(`document.getElementById("away").hidden`)
 		if n := eval[int](b, `document.querySelectorAll("#live tbody tr").length`); n != rows {
 			t.Errorf("%s: afterwards %d tasks are shown, not %d", c.name, n, rows)

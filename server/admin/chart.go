@@ -48,16 +48,16 @@ type hour struct {
 func newCharts(history []queue.HourStats, now time.Time) *charts {
 	last := now.UTC().Truncate(time.Hour)
 	known := make(map[time.Time]queue.HourStats, len(history))
-	for _, figures := range history {
-		known[figures.Hour.UTC()] = figures
+	for _, stats := range history {
+		known[stats.Hour.UTC()] = stats
 	}
 	c := &charts{}
 	var succeeded, failed []int
 	var names []string
 	for i := range chartHours {
 		at := last.Add(time.Duration(i-chartHours+1) * time.Hour)
-		figures := known[at]
-		succeeded, failed = append(succeeded, figures.Succeeded), append(failed, figures.Failed)
+		stats := known[at]
+		succeeded, failed = append(succeeded, stats.Succeeded), append(failed, stats.Failed)
 		names = append(names, at.Format("15:04")+" to "+at.Add(time.Hour).Format("15:04"))
 	}
 	for i := chartHours - 1; i >= 0; i-- {
@@ -83,6 +83,6 @@ func newChart(id, verb string, names []string, values []int) chart {
 		c.Bars = append(c.Bars, b)
 	}
 	c.Title = fmt.Sprintf("%s %s in the last 24 hours", count(c.Total, "task"), verb)
-	c.Desc = fmt.Sprintf("One bar an hour, at most %s. The table below has the same figures.", humanize.Comma(int64(c.Most)))
+	c.Desc = fmt.Sprintf("One bar an hour, at most %s. The table below has the same counts.", humanize.Comma(int64(c.Most)))
 	return c
 }

@@ -30,7 +30,7 @@ func testRetryAll(t *testing.T, browser context.Context) {
 		t.Errorf("notice: %q", got)
 	}
 	if !eval[bool](b, `document.activeElement.matches(".notice")`) {
-		t.Error("the notice is not focused, so nobody hears it")
+		t.Error("the notice is not focused, so screen readers do not read it")
 	}
 	b.audited("overview with a notice")
 	b.picture("flow-done", false)
@@ -93,8 +93,8 @@ func testWithoutJavaScript(t *testing.T, browser context.Context) {
 	}
 }
 
-// A page is brought up to date while it is seen, unless somebody is choosing
-// tasks, or has paused it. What is opened stays open, and what is typed is kept.
+// A visible page refreshes, unless tasks are selected or the operator has paused
+// it. What is opened stays open, and what is typed is kept.
 func testLooksAgain(t *testing.T, browser context.Context) {
 	s := newNight(t, nil)
 	b := newTab(t, browser, s)

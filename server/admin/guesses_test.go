@@ -22,7 +22,7 @@ func tryFrom(access Access, address, token string) error {
 
 // A guesser does not lock the operator out, where addresses distinguish clients and
 // where they do not, as behind a proxy on the same machine.
-func TestGuessingByOthersLocksNobodyOut(t *testing.T) {
+func TestGuessesFromElsewhereDoNotLockOutTheOperator(t *testing.T) {
 	for name, c := range map[string]struct{ guesser, operator string }{
 		"elsewhere":                {"203.0.113.7", "198.51.100.9"},
 		"in another IPv6 network":  {"2001:db8:1::7", "2001:db8:2::7"},
@@ -124,7 +124,7 @@ func TestGuessersAreForgotten(t *testing.T) {
 	})
 }
 
-func TestClientAddressIsTheProxysWord(t *testing.T) {
+func TestClientAddressComesFromTheProxy(t *testing.T) {
 	access := Tokens("secret-of-admins", "", ClientAddress(func(*http.Request) netip.Addr { return netip.MustParseAddr("203.0.113.1") }))
 	for range addressBurst {
 		_ = tryFrom(access, "127.0.0.1", "guess")

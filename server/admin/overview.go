@@ -23,7 +23,7 @@ type overviewPage struct {
 	Backends bool // there is more than one
 }
 
-// totals are figures of all queues together.
+// totals are the counts of all queues together.
 type totals struct {
 	Pending, Delayed, Running, Stranded int
 	OldestSince                         time.Time

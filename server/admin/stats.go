@@ -12,7 +12,7 @@ import (
 // How long each part of the statistics stays fresh: many open tabs together query no
 // more often than this.
 const (
-	keepFigures = 5 * time.Second
+	keepStats   = 5 * time.Second
 	keepRows    = 10 * time.Second
 	keepMarks   = 15 * time.Second
 	keepHistory = time.Minute
@@ -51,7 +51,7 @@ type statsCache struct {
 // statsView is the statistics as one page shows them; unknown parts are nil.
 type statsView struct {
 	Queues    []queue.QueueStats
-	QueuesAt  time.Time // problems are judged by the time at which it was read
+	QueuesAt  time.Time // problems are evaluated as of the time at which it was read
 	Failures  []queue.FailureGroup
 	Stranded  []*queue.Row // some of them
 	Running   []*queue.Row
@@ -107,8 +107,8 @@ func (c *statsCache) look(ctx context.Context, now time.Time) (statsView, error)
 // refreshes returns those of the needed parts, in the order of a first request.
 func (c *statsCache) refreshes(ctx context.Context, now time.Time) []refresh {
 	list := []refresh{
-		newRefresh(&c.queues, keepFigures, 1, func() ([]queue.QueueStats, error) { return c.operator.Queues(ctx) }),
-		newRefresh(&c.failures, keepFigures, 1, func() ([]queue.FailureGroup, error) {
+		newRefresh(&c.queues, keepStats, 1, func() ([]queue.QueueStats, error) { return c.operator.Queues(ctx) }),
+		newRefresh(&c.failures, keepStats, 1, func() ([]queue.FailureGroup, error) {
 			return c.operator.Failures(ctx, time.Unix(0, 0), statsGroups)
 		}),
 	}

@@ -128,7 +128,7 @@ func TestOldPartsRaiseNoAlarm(t *testing.T) {
 		}
 		return said
 	}
-	now = now.Add(8 * time.Minute) // nobody looked; everything went well
+	now = now.Add(8 * time.Minute) // no page was read, and all was well
 	b.now, b.swept = now, now.Add(-10*time.Second)
 	for i := range 3 {
 		if said := titles(); strings.Contains(said, "sweeper") || strings.Contains(said, "worker") || strings.Contains(said, "No worker serves") {
@@ -145,7 +145,7 @@ func TestOldPartsRaiseNoAlarm(t *testing.T) {
 	}
 }
 
-// Warnings are told as of when each part was read.
+// A warning refers to the time at which its part was read.
 func TestWarningsAreOfTheTimeOfReading(t *testing.T) {
 	then := time.Now()
 	h, _ := newFakeStats(then)

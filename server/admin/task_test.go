@@ -57,7 +57,7 @@ func (s *site) run(exec *queue.Executor, id uuid.UUID) {
 	}
 }
 
-func TestTimelineTellsEveryAttempt(t *testing.T) {
+func TestTimelineShowsEveryAttempt(t *testing.T) {
 	attempts := 0
 	registry := queue.NewRegistry(queue.NewTask("t.flaky", func(_ context.Context, _ any) (string, error) {
 		switch attempts++; attempts {

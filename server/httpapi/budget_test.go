@@ -22,7 +22,7 @@ func (e endless) Read([]byte) (int, error) {
 func (endless) Close() error { return nil }
 
 // Of a request whose headers cannot be right the body is not read.
-func TestHeadersAreJudgedBeforeTheBody(t *testing.T) {
+func TestHeadersAreCheckedBeforeTheBodyIsRead(t *testing.T) {
 	auth := HMAC("secret", 1000)
 	used := httptest.NewRequest(http.MethodPost, "/tasks/run/", nil)
 	stamp := time.Now().Unix()
@@ -58,7 +58,7 @@ func TestHeadersAreJudgedBeforeTheBody(t *testing.T) {
 }
 
 // Strangers that send large bodies take a bounded amount together. One more waits,
-// and is refused; small requests still have room, and room that was given back is
+// and is refused; small requests still have room, and room that was released is
 // used.
 func TestUnverifiedBodiesAreBoundedTogether(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {

@@ -81,7 +81,7 @@ func Example() {
 
 // Require protects a program's own routes in the same way.
 func ExampleRequire() {
-	report := http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { _, _ = w.Write([]byte("figures")) })
+	report := http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { _, _ = w.Write([]byte("report")) })
 	mux := http.NewServeMux()
 	mux.Handle("/report", httpapi.Require(httpapi.AnyOf(
 		httpapi.BearerToken("s3cret"),
@@ -98,5 +98,5 @@ func ExampleRequire() {
 	fmt.Println(w.Code, w.Body)
 	// Output:
 	// 401
-	// 200 figures
+	// 200 report
 }

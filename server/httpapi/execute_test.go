@@ -127,7 +127,7 @@ func TestInterruptedDeliveryComesAgain(t *testing.T) {
 	}
 	a.expect("interrupted", <-done, 500, `"executed":false`)
 	if n := a.attempts(id); n != 0.0 {
-		t.Errorf("%v attempts, want it given back", n)
+		t.Errorf("%v attempts, want the claim released", n)
 	}
 	a.expect("delivery to a process that stops", a.deliver(id), 500, `"executed":false`)
 }
@@ -158,7 +158,7 @@ func TestAStoreThatIsNoOperatorAnswers501(t *testing.T) {
 	a.expect("sweep", a.do("POST", "/tasks/sweep/", ""), 200, `"dispatched":0`)
 }
 
-func TestTroubleWithTheDatabaseIs503AndSaysNothingOfIt(t *testing.T) {
+func TestDatabaseErrorsAre503WithoutDetails(t *testing.T) {
 	for name, err := range map[string]error{
 		"unreachable": fmt.Errorf("%w: dial tcp 10.0.0.1:5432: secret", queue.ErrUnavailable),
 		"closed":      fmt.Errorf("claim: %w", queue.ErrClosed),

@@ -3,7 +3,7 @@ package httpapi
 import "net/http"
 
 // RouteList is every endpoint as "METHOD /path/", with {task_id} where an ID
-// belongs, so that tests cover a new one without being told.
+// belongs, so that tests cover a new one without a change.
 func RouteList() []string {
 	var list []string
 	for _, r := range routes {

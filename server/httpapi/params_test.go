@@ -9,7 +9,7 @@ import (
 	"testing"
 )
 
-func TestParametersAreNeverPassedOver(t *testing.T) {
+func TestParametersAreNeverIgnored(t *testing.T) {
 	a := newAPI(t, nil)
 	a.deliver(a.enqueue(`{"task":"t.echo"}`))
 	const id = "01890a5d-ac96-774b-bcce-b302099a8057"
@@ -77,7 +77,7 @@ func TestAcceptedNamesAreThoseOfTheBody(t *testing.T) {
 		_, inBody, _ := strings.Cut(a.do("POST", "/tasks/"+path+"/", `{"nonsense":1}`).text, "accepted: ")
 		_, inQuery, _ := strings.Cut(a.do("POST", "/tasks/"+path+"/?nonsense=1", "").text, "accepted there: ")
 		if inBody == "" || inBody != inQuery {
-			t.Errorf("%s: the body accepts %s, the query is told %s", path, inBody, inQuery)
+			t.Errorf("%s: the body accepts %s, the error about the query says %s", path, inBody, inQuery)
 		}
 	}
 }

@@ -34,11 +34,11 @@ type site struct {
 	tel     *telemetry.Telemetry
 	spans   *tracetest.SpanRecorder
 	reader  *sdkmetric.ManualReader
-	tracer  trace.Tracer // of whoever calls, and of the tasks
+	tracer  trace.Tracer // of the caller and of the tasks
 	out     *tickets
 }
 
-// tickets is a dispatcher that fails if told to.
+// tickets is a dispatcher that fails with err, if it is set.
 type tickets struct {
 	mu  sync.Mutex
 	err error

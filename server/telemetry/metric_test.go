@@ -177,7 +177,7 @@ func TestAnOutageLeavesTheOtherMetrics(t *testing.T) {
 	s := watched(t, store)
 	found := s.collected()
 	if _, ok := found["claimcheck.tasks"]; ok {
-		t.Error("there are figures of tasks")
+		t.Error("there are gauges of tasks")
 	}
 	if _, ok := found["claimcheck.figures.up"]; !ok {
 		t.Error("claimcheck.figures.up is missing")

@@ -179,7 +179,7 @@ func TestWebhookAnswersThatComeAgainAndThoseThatDoNot(t *testing.T) {
 	gone.Close()
 	row := deliver(t, "", []string{gone.host()}, Args{URL: gone.URL + "/services/SEKRET?token=SEKRET"}, 1)
 	if row.Status != queue.StatusReady {
-		t.Errorf("nobody listens: row is %s, want another attempt", row.Status)
+		t.Errorf("nothing listens: row is %s, want another attempt", row.Status)
 	}
 	if e := row.Errors[0]; strings.Contains(e.Message+e.Traceback, "SEKRET") || !strings.Contains(e.Message, gone.host()) {
 		t.Errorf("the record shows the URL's secrets, or not the host: %+v", e)

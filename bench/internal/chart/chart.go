@@ -28,7 +28,7 @@ type Bar struct {
 	Text            string // the figure as people read it
 }
 
-// Kind is what a bar stands for; it gives the colour.
+// Kind is what a bar represents; it gives the colour.
 type Kind string
 
 // The kinds.

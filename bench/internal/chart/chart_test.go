@@ -6,7 +6,7 @@ import (
 	"testing"
 )
 
-func TestBarsAreAsLongAsTheirFigures(t *testing.T) {
+func TestBarsAreAsLongAsTheirValues(t *testing.T) {
 	c := Chart{Title: "a < b", Panels: []Panel{{Title: "tasks a second", Bars: []Bar{
 		{Label: "claimcheck", Kind: Ours, Value: 100, Min: 90, Max: 200, Text: "100"},
 		{Label: "river", Kind: Peer, Value: 50, Min: 50, Max: 50, Text: "50"},

@@ -29,8 +29,8 @@ type order struct {
 }
 
 var (
-	sample = order{OrderID: 4711, Customer: "somebody@example.com", Template: "receipt", Note: "thank you for your order, it is on its way"}
-	args   = json.RawMessage(`{"order_id":4711,"customer":"somebody@example.com","template":"receipt","note":"thank you for your order, it is on its way"}`)
+	sample = order{OrderID: 4711, Customer: "customer@example.com", Template: "receipt", Note: "thank you for your order, it is on its way"}
+	args   = json.RawMessage(`{"order_id":4711,"customer":"customer@example.com","template":"receipt","note":"thank you for your order, it is on its way"}`)
 	now    = time.Date(2026, 1, 2, 3, 4, 5, 0, time.UTC)
 )
 

@@ -21,7 +21,7 @@ func (l *Latencies) Add(times ...time.Duration) {
 
 // Into writes the median and the 99th percentile in milliseconds under names
 // with this prefix, if anything was recorded.
-func (l *Latencies) Into(f Figures, prefix string) {
+func (l *Latencies) Into(f Metrics, prefix string) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	if len(l.times) == 0 {

@@ -8,8 +8,8 @@ import (
 	"github.com/jackc/pgx/v5"
 )
 
-// Figures are the results of one measurement, by metric.
-type Figures map[string]float64
+// Metrics are the results of one measurement, by metric.
+type Metrics map[string]float64
 
 // Meter measures a stretch of work. Its own connection is made before.
 type Meter struct {
@@ -63,7 +63,7 @@ func (m *Meter) Start(ctx context.Context) (err error) {
 }
 
 // Stop ends the stretch, in which n tasks were dealt with.
-func (m *Meter) Stop(ctx context.Context, n int) (Figures, error) {
+func (m *Meter) Stop(ctx context.Context, n int) (Metrics, error) {
 	if n == 0 {
 		return nil, errors.New("nothing was done in the time of the measurement")
 	}
@@ -77,7 +77,7 @@ func (m *Meter) Stop(ctx context.Context, n int) (Figures, error) {
 		return nil, err
 	}
 	tasks := float64(n)
-	f := Figures{
+	f := Metrics{
 		"per_s":         tasks / end.Sub(m.from.at).Seconds(),
 		"client_cpu_us": micros(to.client-m.from.client) / tasks,
 		"peak_rss_mb":   float64(peak) / (1 << 20),

@@ -9,7 +9,7 @@ import (
 	"github.com/claimcheck-go/claimcheck/bench/internal/report"
 )
 
-// markdown is what stands between the markers.
+// markdown is the text between the markers.
 func markdown(results []report.Result, m report.Machine, costs *deps.Costs, charts []picture) string {
 	var b strings.Builder
 	where(&b, m)
@@ -42,7 +42,7 @@ func markdown(results []report.Result, m report.Machine, costs *deps.Costs, char
 	return strings.TrimRight(b.String(), "\n") + "\n"
 }
 
-// where says what the figures depend on.
+// where says what the results depend on.
 func where(b *strings.Builder, m report.Machine) {
 	fmt.Fprintf(b, "Measured %s at %s with `%s` in `bench`, which took %s: %s.\n\n", m.Date, or(m.Revision, "an unknown revision"), m.Command, m.Took, m.Sizes)
 	fmt.Fprintf(b, "- %s, %d cores; load before: %s\n- %s\n- PostgreSQL with %s\n- writing 8 kB and fsync on its disk: %s\n",

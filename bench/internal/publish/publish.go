@@ -20,7 +20,7 @@ import (
 // Docs is the directory of the documents, from where the benchmark is run.
 const Docs = "../docs"
 
-// The page, and what stands between its markers and comes from the results.
+// The page, and the text between its markers, which comes from the results.
 const (
 	page  = "benchmarks.md"
 	begin = "<!-- bench:begin -->"
@@ -83,7 +83,7 @@ func Files(docs string, s Sources) (map[string][]byte, error) {
 	return files, err
 }
 
-// between puts text in place of what stands between the markers.
+// between replaces the text between the markers.
 func between(page []byte, text string) ([]byte, error) {
 	before, rest, ok1 := bytes.Cut(page, []byte(begin))
 	_, after, ok2 := bytes.Cut(rest, []byte(end))

@@ -50,7 +50,7 @@ func TestFilesAreThePageAndItsCharts(t *testing.T) {
 		t.Fatal(err)
 	}
 	if files[filepath.Join(docs, "images", "bench-enqueue.svg")] == nil || len(files) != 2 {
-		t.Errorf("%d files, want the page and the one chart that has figures", len(files))
+		t.Errorf("%d files, want the page and the one chart that has results", len(files))
 	}
 	got := string(files[filepath.Join(docs, page)])
 	for _, want := range []string{

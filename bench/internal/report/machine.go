@@ -22,7 +22,7 @@ type Machine struct {
 	Command   string   `json:"command"`
 	Sizes     string   `json:"sizes"`
 	Took      string   `json:"took"`
-	// Warnings are what makes the figures doubtful.
+	// Warnings are what makes the results doubtful.
 	Warnings []string `json:"warnings"`
 }
 

@@ -13,11 +13,11 @@ import (
 func results() []Result {
 	var c Collected
 	for _, perS := range []float64{100, 400, 300} {
-		c.Add("enqueue-16", "claimcheck", probe.Figures{"per_s": perS, "wal_bytes": 500})
+		c.Add("enqueue-16", "claimcheck", probe.Metrics{"per_s": perS, "wal_bytes": 500})
 	}
-	c.Add("enqueue-16", "river", probe.Figures{"per_s": 100, "wal_bytes": 1000})
-	c.Add("enqueue-16", "river", probe.Figures{"per_s": 120, "wal_bytes": 1000})
-	c.Add("enqueue-16", "bare", probe.Figures{"per_s": 290})
+	c.Add("enqueue-16", "river", probe.Metrics{"per_s": 100, "wal_bytes": 1000})
+	c.Add("enqueue-16", "river", probe.Metrics{"per_s": 120, "wal_bytes": 1000})
+	c.Add("enqueue-16", "bare", probe.Metrics{"per_s": 290})
 	return c.Results()
 }
 
@@ -31,14 +31,14 @@ func TestResultsAreMediansWithTheirRange(t *testing.T) {
 	}
 }
 
-func TestJudgeSaysWhatIsMetAndWhatIsNot(t *testing.T) {
+func TestPrintVerdictsSaysWhatIsMetAndWhatIsNot(t *testing.T) {
 	var b strings.Builder
-	if err := Judge(&b, results()); err != nil {
+	if err := PrintVerdicts(&b, results()); err != nil {
 		t.Fatal(err)
 	}
 	lines := strings.Split(strings.TrimSpace(b.String()), "\n")
 	if len(lines) != 4 {
-		t.Fatalf("a heading and three targets that have figures, not:\n%s", b.String())
+		t.Fatalf("a heading and three targets that have results, not:\n%s", b.String())
 	}
 	for i, verdict := range []string{"2.73 MISSED", "1.03 MISSED", "0.500 met"} {
 		if !strings.HasSuffix(strings.Join(strings.Fields(lines[i+1]), " "), verdict) {

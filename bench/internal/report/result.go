@@ -1,4 +1,4 @@
-// Package report turns measurements into a table, a file, and a judgement.
+// Package report turns measurements into a table, a file, and verdicts.
 package report
 
 import (
@@ -34,8 +34,8 @@ type Collected struct {
 
 type key struct{ scenario, system string }
 
-// Add adds the figures of one run.
-func (c *Collected) Add(scenario, system string, f probe.Figures) {
+// Add adds the metrics of one run.
+func (c *Collected) Add(scenario, system string, f probe.Metrics) {
 	if c.values == nil {
 		c.values = make(map[key]map[string][]float64)
 	}

@@ -33,7 +33,7 @@ func within(scenario, metric string, amount float64) target {
 	return target{scenario: scenario, metric: metric, limit: amount, atMost: true}
 }
 
-// flat says that a figure does not suffer from what lies in the table.
+// flat says that a metric does not suffer from the rows in the table.
 func flat(scenario string) []target {
 	const allowed = 0.9
 	return []target{
@@ -82,7 +82,7 @@ var targets = slices.Concat([]target{
 	within("cold-start", "rss_mb", 35),
 })
 
-// band is what a ratio of 1 may be missed by: it means that nobody is worse.
+// band is what a ratio of 1 may be missed by: 1 means not worse than the other.
 const band = 0.05
 
 // Verdict is what has become of a target.
@@ -93,7 +93,7 @@ type Verdict struct {
 	Met              bool
 }
 
-// Verdicts judges the targets whose figures were measured.
+// Verdicts evaluates the targets whose metrics were measured.
 func Verdicts(results []Result) []Verdict {
 	var verdicts []Verdict
 	for _, t := range targets {
@@ -136,8 +136,8 @@ func (t target) String() string {
 	return fmt.Sprintf("%s %s × %s", sign, Number(t.limit), t.versus)
 }
 
-// Judge prints the verdicts.
-func Judge(w io.Writer, results []Result) error {
+// PrintVerdicts prints the verdicts.
+func PrintVerdicts(w io.Writer, results []Result) error {
 	verdicts := Verdicts(results)
 	if len(verdicts) == 0 {
 		return nil

@@ -7,7 +7,7 @@ import (
 	"github.com/claimcheck-go/claimcheck/bench/internal/scenario"
 )
 
-// A target that names what is not measured would never be judged.
+// A target that names what is not measured would never be evaluated.
 func TestTargetsAreAboutWhatIsMeasured(t *testing.T) {
 	for _, target := range targets {
 		for name, system := range map[string]string{target.scenario: product, or(target.baseline, target.scenario): or(target.versus, product)} {

@@ -22,7 +22,7 @@ import (
 // measures once.
 const ChildCommand = "child"
 
-// job is what a child is told.
+// job is the input of a child.
 type job struct {
 	Scenario, System string
 	Prepare          bool // fill the database, and measure nothing
@@ -37,7 +37,7 @@ type job struct {
 const longest = 20 * time.Minute
 
 // spawn runs a job in a child and returns what it measured.
-func (j job) spawn(ctx context.Context) (f probe.Figures, err error) {
+func (j job) spawn(ctx context.Context) (f probe.Metrics, err error) {
 	self, err := os.Executable()
 	if err != nil {
 		return nil, err
@@ -72,7 +72,7 @@ func Child() error {
 	return json.NewEncoder(os.Stdout).Encode(f)
 }
 
-func (j job) do(ctx context.Context) (f probe.Figures, err error) {
+func (j job) do(ctx context.Context) (f probe.Metrics, err error) {
 	sc, err := scenario.Named(j.Scenario)
 	if err != nil {
 		return nil, err

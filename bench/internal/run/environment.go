@@ -18,7 +18,7 @@ import (
 	"github.com/claimcheck-go/claimcheck/bench/internal/system"
 )
 
-// machine is what the figures depend on.
+// machine is what the results depend on.
 func (p Plan) machine(ctx context.Context, s *servers) report.Machine {
 	load, _ := os.ReadFile("/proc/loadavg")
 	m := report.Machine{
@@ -35,7 +35,7 @@ func (p Plan) machine(ctx context.Context, s *servers) report.Machine {
 	case err != nil:
 		m.Fsync = err.Error()
 	case onMemory(p.Dir):
-		m.Warnings = append(m.Warnings, "the data lies in memory (tmpfs), where fsync does nothing: name a directory on a disk with -dir")
+		m.Warnings = append(m.Warnings, "the data is in memory (tmpfs), where fsync does nothing: name a directory on a disk with -dir")
 	default:
 		m.Fsync = fmt.Sprintf("median %s of 50", took.Round(time.Microsecond))
 	}
@@ -119,7 +119,7 @@ func fsyncTime(dir string) (time.Duration, error) {
 	return times[len(times)/2], nil
 }
 
-// onMemory reports whether dir lies in a file system that has no disk.
+// onMemory reports whether dir is in a file system that has no disk.
 func onMemory(dir string) bool {
 	if dir == "" {
 		dir = os.TempDir()

@@ -65,7 +65,7 @@ func (s *site) remove(ctx context.Context) {
 }
 
 // measure measures once, on a database as it was prepared.
-func (s *site) measure(ctx context.Context, profile string) (probe.Figures, error) {
+func (s *site) measure(ctx context.Context, profile string) (probe.Metrics, error) {
 	var err error
 	switch {
 	case s.inPlace:

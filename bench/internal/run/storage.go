@@ -99,7 +99,7 @@ func (fileStorage) settle(context.Context, string) error { return nil }
 
 func (fileStorage) copies() bool { return true }
 
-// replicate copies the file. Nobody has it open, so that nothing of it lies in a
+// replicate copies the file. No process has it open, so that nothing of it is in a
 // log beside it.
 func (f fileStorage) replicate(ctx context.Context, from, to string) (url string, err error) {
 	f.drop(ctx, to)

@@ -10,7 +10,7 @@ import (
 
 // create has Cloud Tasks created a thousand at a time, as EnqueueMany does, with
 // each concurrency that the system wants to be tried with. The best counts.
-func create(ctx context.Context, s system.Session, m *probe.Meter, size Size) (best probe.Figures, err error) {
+func create(ctx context.Context, s system.Session, m *probe.Meter, size Size) (best probe.Metrics, err error) {
 	c, err := as[system.Creator](s)
 	if err != nil {
 		return nil, err
@@ -40,13 +40,13 @@ const (
 )
 
 // coldStart measures the time from exec to the first answer.
-func coldStart(ctx context.Context, s system.Session, _ *probe.Meter, _ Size) (probe.Figures, error) {
+func coldStart(ctx context.Context, s system.Session, _ *probe.Meter, _ Size) (probe.Metrics, error) {
 	l, err := as[system.Launcher](s)
 	if err != nil {
 		return nil, err
 	}
 	var times probe.Latencies
-	f := probe.Figures{}
+	f := probe.Metrics{}
 	for i := range launches + 1 {
 		wait := time.Duration(0)
 		if i == launches {

@@ -122,8 +122,8 @@ func (s Size) drained(n int) int {
 }
 
 // drain runs n of the tasks that are pending.
-func drain(n int) func(context.Context, system.Session, *probe.Meter, Size) (probe.Figures, error) {
-	return func(ctx context.Context, s system.Session, m *probe.Meter, size Size) (probe.Figures, error) {
+func drain(n int) func(context.Context, system.Session, *probe.Meter, Size) (probe.Metrics, error) {
+	return func(ctx context.Context, s system.Session, m *probe.Meter, size Size) (probe.Metrics, error) {
 		d, err := as[system.Drainer](s)
 		if err != nil {
 			return nil, err

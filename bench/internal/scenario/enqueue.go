@@ -15,8 +15,8 @@ import (
 const warmup = 300 * time.Millisecond
 
 // enqueue has callers store one task after the other for a time.
-func enqueue(callers int) func(context.Context, system.Session, *probe.Meter, Size) (probe.Figures, error) {
-	return func(ctx context.Context, s system.Session, m *probe.Meter, size Size) (probe.Figures, error) {
+func enqueue(callers int) func(context.Context, system.Session, *probe.Meter, Size) (probe.Metrics, error) {
+	return func(ctx context.Context, s system.Session, m *probe.Meter, size Size) (probe.Metrics, error) {
 		e, err := as[system.Enqueuer](s)
 		if err != nil {
 			return nil, err
@@ -26,8 +26,8 @@ func enqueue(callers int) func(context.Context, system.Session, *probe.Meter, Si
 }
 
 // batches has one caller store tasks n at a time for a time.
-func batches(n int) func(context.Context, system.Session, *probe.Meter, Size) (probe.Figures, error) {
-	return func(ctx context.Context, s system.Session, m *probe.Meter, size Size) (probe.Figures, error) {
+func batches(n int) func(context.Context, system.Session, *probe.Meter, Size) (probe.Metrics, error) {
+	return func(ctx context.Context, s system.Session, m *probe.Meter, size Size) (probe.Metrics, error) {
 		b, err := as[system.Batcher](s)
 		if err != nil {
 			return nil, err
@@ -38,7 +38,7 @@ func batches(n int) func(context.Context, system.Session, *probe.Meter, Size) (p
 
 // forTime measures callers that each call do again and again, which deals with
 // tasks tasks.
-func forTime(ctx context.Context, m *probe.Meter, size Size, callers, tasks int, do func(context.Context) error) (probe.Figures, error) {
+func forTime(ctx context.Context, m *probe.Meter, size Size, callers, tasks int, do func(context.Context) error) (probe.Metrics, error) {
 	var times probe.Latencies
 	if _, err := repeat(ctx, callers, min(warmup, size.duration()), do, &times); err != nil {
 		return nil, err

@@ -11,8 +11,8 @@ import (
 
 // idle measures the time from the call of Enqueue to the start of the task, on a
 // worker that had nothing to do.
-func idle(mode system.StartMode, samples int) func(context.Context, system.Session, *probe.Meter, Size) (probe.Figures, error) {
-	return func(ctx context.Context, s system.Session, _ *probe.Meter, _ Size) (f probe.Figures, err error) {
+func idle(mode system.StartMode, samples int) func(context.Context, system.Session, *probe.Meter, Size) (probe.Metrics, error) {
+	return func(ctx context.Context, s system.Session, _ *probe.Meter, _ Size) (f probe.Metrics, err error) {
 		starter, err := as[system.Starter](s)
 		if err != nil {
 			return nil, err
@@ -40,7 +40,7 @@ func idle(mode system.StartMode, samples int) func(context.Context, system.Sessi
 				return nil, errors.New("a task did not start within a minute")
 			}
 		}
-		f = probe.Figures{}
+		f = probe.Metrics{}
 		times.Into(f, "")
 		return f, nil
 	}

@@ -16,7 +16,7 @@ import (
 	"golang.org/x/sync/errgroup"
 )
 
-// load is what the sender of requests is told.
+// load is what the sender of requests receives.
 type load struct {
 	Address     string
 	Header      http.Header

@@ -14,7 +14,7 @@ import (
 const purgeable = 200_000
 
 // purge deletes what has ended.
-func purge(ctx context.Context, s system.Session, m *probe.Meter, size Size) (probe.Figures, error) {
+func purge(ctx context.Context, s system.Session, m *probe.Meter, size Size) (probe.Metrics, error) {
 	p, err := as[system.Purger](s)
 	if err != nil {
 		return nil, err
@@ -41,7 +41,7 @@ const (
 )
 
 // purgeBeside measures what a purge takes from a worker.
-func purgeBeside(ctx context.Context, s system.Session, _ *probe.Meter, size Size) (probe.Figures, error) {
+func purgeBeside(ctx context.Context, s system.Session, _ *probe.Meter, size Size) (probe.Metrics, error) {
 	p, err := as[system.PurgingDrainer](s)
 	if err != nil {
 		return nil, err
@@ -66,7 +66,7 @@ func purgeBeside(ctx context.Context, s system.Session, _ *probe.Meter, size Siz
 	if beside.Deleted == 0 {
 		return nil, errors.New("the purge deleted nothing")
 	}
-	return probe.Figures{
+	return probe.Metrics{
 		"alone_per_s":  float64(besideRounds*n) / alone.Seconds(),
 		"per_s":        float64(beside.Runs) / beside.Took.Seconds(),
 		"purged_per_s": float64(beside.Deleted) / beside.Took.Seconds(),

@@ -24,8 +24,8 @@ const LoadCommand = "load"
 const warmShare = 10
 
 // push delivers all tasks over so many connections.
-func push(connections int) func(context.Context, system.Session, *probe.Meter, Size) (probe.Figures, error) {
-	return func(ctx context.Context, s system.Session, m *probe.Meter, _ Size) (probe.Figures, error) {
+func push(connections int) func(context.Context, system.Session, *probe.Meter, Size) (probe.Metrics, error) {
+	return func(ctx context.Context, s system.Session, m *probe.Meter, _ Size) (probe.Metrics, error) {
 		p, err := as[system.Pusher](s)
 		if err != nil {
 			return nil, err

@@ -47,7 +47,7 @@ type Scenario struct {
 	// Prepare fills the database; nil leaves the tables empty.
 	Prepare func(ctx context.Context, s system.Session, size Size) error
 	// Measure runs on what was prepared.
-	Measure func(ctx context.Context, s system.Session, m *probe.Meter, size Size) (probe.Figures, error)
+	Measure func(ctx context.Context, s system.Session, m *probe.Meter, size Size) (probe.Metrics, error)
 }
 
 var (

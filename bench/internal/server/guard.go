@@ -20,10 +20,9 @@ import (
 // GuardCommand is the first argument that makes this program a guard.
 const GuardCommand = "guard"
 
-// Guarded is a server process in a directory of its own. Between it and this
-// process stands a guard, which ends the server and removes the directory when
-// the pipe from this process closes: at the end of a run, and also if this
-// process is killed.
+// Guarded is a server process in a directory of its own. A guard process ends the
+// server and removes the directory when the pipe from this process closes: at the
+// end of a run, and also if this process is killed.
 type Guarded struct {
 	Dir   string
 	port  *holdport.Port

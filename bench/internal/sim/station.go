@@ -3,7 +3,7 @@ package sim
 import "time"
 
 // station is something of which there are so many, such as connections or CPUs,
-// and a line of those who want one, first come first served.
+// and a line of the requests for one, first come first served.
 type station struct {
 	clock   *clock
 	servers int

@@ -33,7 +33,7 @@ func (a *asynqSession) Close(context.Context) error {
 }
 
 // Enqueue stores one task. Unlike the others Asynq deletes a task that has
-// ended, unless it is told how long to keep it.
+// ended, unless it is configured how long to keep it.
 func (a *asynqSession) Enqueue(ctx context.Context) error {
 	_, err := a.client.EnqueueContext(ctx, asynq.NewTask(taskName, sampleJSON), asynq.Retention(24*time.Hour))
 	return err

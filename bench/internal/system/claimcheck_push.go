@@ -22,7 +22,7 @@ const (
 )
 
 // Deliveries serves the routes that the server has, behind the verification of
-// tokens. The issuer stands in this process but is asked for its keys only once.
+// tokens. The issuer is in this process but is asked for its keys only once.
 func (p *postgresProduct) Deliveries(ctx context.Context) (http.Handler, http.Header, []string, error) {
 	issuer, err := cloudtaskstest.New(cloudtaskstest.Config{})
 	if err != nil {

@@ -26,7 +26,7 @@ func (order) Kind() string { return taskName }
 const taskName = "send_receipt"
 
 var (
-	sample = order{OrderID: 4711, Customer: "somebody@example.com", Template: "receipt", Note: "thank you for your order, it is on its way"}
+	sample = order{OrderID: 4711, Customer: "customer@example.com", Template: "receipt", Note: "thank you for your order, it is on its way"}
 	// sampleJSON is what goes into the database.
 	sampleJSON = func() []byte {
 		text, err := json.Marshal(sample)

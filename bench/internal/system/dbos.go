@@ -24,7 +24,7 @@ func dbos() System {
 	}}
 }
 
-// Names that a worker and those who enqueue for it agree on.
+// Names that a worker and its enqueuers share.
 const (
 	dbosApp   = "claimcheck-bench"
 	dbosQueue = "receipts"

@@ -54,7 +54,7 @@ func (m *merger[Request, Answer]) leave() {
 	m.mu.Unlock()
 }
 
-// flush serves those who wait until nobody does.
+// flush serves the waiting callers until none waits.
 func (m *merger[Request, Answer]) flush(ctx context.Context) {
 	for {
 		m.mu.Lock()

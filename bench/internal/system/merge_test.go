@@ -51,10 +51,10 @@ func TestMergerAnswersEachCaller(t *testing.T) {
 	}
 }
 
-func TestMergerTellsItsErrorToAll(t *testing.T) {
+func TestMergerReturnsItsErrorToAll(t *testing.T) {
 	broken := errors.New("broken")
 	m := &merger[int, int]{many: func(context.Context, []int) ([]int, error) { return nil, broken }}
-	m.underWay = plain // so that nobody goes alone
+	m.underWay = plain // so that no request is sent alone
 	if _, err := m.do(t.Context(), 1); !errors.Is(err, broken) {
 		t.Errorf("got %v", err)
 	}

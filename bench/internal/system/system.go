@@ -1,6 +1,6 @@
 // Package system has the systems that are measured: the product, its peers, and
 // two yardsticks written by hand. Each does the same things its own way, and is
-// set up as somebody would who wants it fast.
+// set up as an operator would who wants it fast.
 package system
 
 import (
@@ -69,7 +69,7 @@ type Kind string
 const (
 	Due      Kind = "due"
 	Delayed  Kind = "delayed"  // and of high priority
-	Unknown  Kind = "unknown"  // of a name that nobody knows, and of high priority
+	Unknown  Kind = "unknown"  // of an unregistered name, and of high priority
 	Finished Kind = "finished" // two days ago
 )
 

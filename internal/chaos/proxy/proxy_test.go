@@ -125,7 +125,7 @@ func TestPostgres(t *testing.T) {
 		return u.String() + "?sslmode=disable"
 	})
 	x.proxy.CutAfterCommit(1)
-	conn, err := x.through.Conn(t.Context()) // which does not try again
+	conn, err := x.through.Conn(t.Context()) // which does not retry
 	if err != nil {
 		t.Fatal(err)
 	}

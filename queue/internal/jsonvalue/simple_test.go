@@ -63,7 +63,7 @@ type shouting string
 
 func (s shouting) MarshalJSON() ([]byte, error) { return []byte(s), nil }
 
-// CheckEncoded relies on Encode's refusing what is not JSON.
+// CheckEncoded relies on Encode refusing what is not JSON.
 func TestEncodeRefusesWhatIsNotJSON(t *testing.T) {
 	for _, bad := range []string{"", " ", "{", "1 2", `{"a":}`, "NaN", `"`, "\"\x01\"", `["\x"]`, "01", strings.Repeat("[", 20)} {
 		for _, v := range []any{shouting(bad), []any{shouting(bad)}, map[string]any{"a": json.RawMessage(bad)}, struct{ A *shouting }{(*shouting)(&bad)}, json.Number(bad + "x")} {

@@ -122,7 +122,7 @@ func newRow(request *queue.NewRow, now time.Time) *queue.Row {
 	return row
 }
 
-// hardTime is an absolute time, or else one that lies some time from now, or
+// hardTime is an absolute time, or else one that is some time from now, or
 // else zero.
 func hardTime(now, absolute time.Time, in time.Duration) time.Time {
 	if absolute.IsZero() && in > 0 {

@@ -37,8 +37,8 @@ func whileWaiting(t *testing.T, db *sql.DB, do, then func()) {
 	<-done
 }
 
-// whileLocked begins do, which has to try again because of the rows that tx has
-// locked, and commits tx when calls shows that it has. It returns a time of the
+// whileLocked begins do, which has to retry because of the rows that tx has
+// locked, and commits tx when calls shows that it did. It returns a time of the
 // database before that.
 func whileLocked(t *testing.T, db *sql.DB, tx *sql.Tx, calls *atomic.Int64, do func()) (waited time.Time) {
 	t.Helper()
@@ -111,7 +111,7 @@ func TestTheTimeIsTakenWhenTheRowIsLocked(t *testing.T) {
 	}
 }
 
-func TestADeadlockIsTriedAgain(t *testing.T) {
+func TestADeadlockIsRetried(t *testing.T) {
 	url := dedicated(t) // whose deadlocks are all of this test
 	s, db := migrated(t, url, config{}), raw(t, url)
 	one, two := task(0), task(0)

@@ -127,9 +127,9 @@ func TestAPromotionReadsNoArguments(t *testing.T) {
 	}
 }
 
-// TestALongHistoryOfFailuresIsGoneOnWith fails rows whose errors do not fit into
+// TestALongHistoryOfFailuresIsContinued fails rows whose errors do not fit into
 // one statement together.
-func TestALongHistoryOfFailuresIsGoneOnWith(t *testing.T) {
+func TestALongHistoryOfFailuresIsContinued(t *testing.T) {
 	for name, url := range map[string]string{"SQLite": "sqlite::memory:", "MySQL": testdb.MariaDB(t)} {
 		t.Run(name, func(t *testing.T) {
 			s := migrated(t, url, config{})
@@ -214,7 +214,7 @@ func TestTheSweepTakesFewRoundTrips(t *testing.T) {
 		}
 		stored.Args = nil // rows come without what may be long
 		if diff := cmp.Diff(stored, row, cmpopts.EquateEmpty()); diff != "" || row.DispatchTries != 1 {
-			t.Errorf("stored and told (-+):\n%s", diff)
+			t.Errorf("stored and returned (-+):\n%s", diff)
 		}
 	}
 }

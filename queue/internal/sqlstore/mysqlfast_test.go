@@ -79,7 +79,7 @@ func TestAnInsertWhoseAnswerIsLostIsDoneOnce(t *testing.T) {
 				t.Fatal(err)
 			}
 			if diff := cmp.Diff(stored, row.Row); diff != "" {
-				t.Errorf("%s: stored and told (-+):\n%s", name, diff)
+				t.Errorf("%s: stored and returned (-+):\n%s", name, diff)
 			}
 		}
 	}
@@ -127,7 +127,7 @@ func TestNewRowsAreTheSameWhicheverWayTheyCame(t *testing.T) {
 					t.Fatal(err)
 				}
 				if diff := cmp.Diff(stored, row.Row); diff != "" {
-					t.Errorf("delay %s, armed %v: stored and told (-+):\n%s", delay, armed, diff)
+					t.Errorf("delay %s, armed %v: stored and returned (-+):\n%s", delay, armed, diff)
 				}
 				ways[i] = sinceEnqueued(*stored)
 			}

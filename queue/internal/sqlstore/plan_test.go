@@ -12,8 +12,8 @@ func TestEveryStatementUsesItsIndex(t *testing.T) {
 	s := onSQLite(t)
 	claimAll, claimAllArgs := SQLite.claimable(queue.ClaimNextRequest{Tasks: []string{"t"}, Limit: 1})
 	claimSome, claimSomeArgs := SQLite.claimable(queue.ClaimNextRequest{Tasks: []string{"t", "u"}, Queues: []string{"a", "b"}, Backend: "c", Limit: 1})
-	figures, figuresArgs := statsQuery(queue.Filter{}, time.Now())
-	figuresSome, figuresSomeArgs := statsQuery(queue.Filter{Queue: "a", Backend: "c"}, time.Now())
+	stats, statsArgs := statsQuery(queue.Filter{}, time.Now())
+	statsSome, statsSomeArgs := statsQuery(queue.Filter{Queue: "a", Backend: "c"}, time.Now())
 	abandoned, abandonedArgs := abandonedRows(queue.RequeueRequest{Filter: queue.Filter{Queue: "a"}}, time.Now(), 1)
 	state := make([]any, strings.Count(saveQuery, "?"))
 	for name, c := range map[string]struct {
@@ -21,33 +21,33 @@ func TestEveryStatementUsesItsIndex(t *testing.T) {
 		args    []any
 		indexes []string
 	}{
-		"load":          {`SELECT ` + columns + ` FROM claimcheck_tasks WHERE id = ?`, []any{"x"}, []string{"autoindex"}},
-		"save":          {saveQuery, state, []string{"autoindex"}},
-		"holding":       {SQLite.holdingQuery(1), []any{"x", "y"}, []string{"autoindex"}},
-		"renew":         {SQLite.updateQuery(setRenewed, 2), []any{1, "x", "y"}, []string{"autoindex"}},
-		"not sent":      {SQLite.readyQuery(2), []any{"x", "y"}, []string{"autoindex"}},
-		"next queue":    {SQLite.nextQueue(), []any{"b", "q"}, []string{"COVERING INDEX claimcheck_tasks_outbox"}},
-		"stranded":      {SQLite.stranded(), []any{"b", "q", 1, 1, 1}, []string{"INDEX claimcheck_tasks_outbox"}},
-		"take":          {SQLite.updateQuery(setTaken(1), 1), []any{"x", 1, "x"}, []string{"autoindex"}},
-		"claim all":     {claimAll, claimAllArgs, []string{"claimcheck_tasks_claim"}},
-		"claim some":    {claimSome, claimSomeArgs, []string{"claimcheck_tasks_claim"}},
-		"claimed":       {SQLite.claimed(), []any{"x", "y"}, []string{"claimcheck_tasks_lease"}},
-		"held claims":   {SQLite.heldQuery(1), []any{"x", "y"}, []string{"autoindex"}},
-		"unclaim":       {SQLite.updateQuery(setUnclaimed(1), 1), []any{"x", "[]", 1, 1, "x"}, []string{"autoindex"}},
-		"held":          {SQLite.heldDue(), []any{1, 1}, []string{"claimcheck_tasks_held"}},
-		"expired":       {SQLite.leaseExpired(), []any{1, 1}, []string{"claimcheck_tasks_lease"}},
-		"lost":          {SQLite.workerLost(), []any{1, 1}, []string{"claimcheck_tasks_lease"}},
-		"release":       {SQLite.updateQuery(setReleased, 2), []any{"x", "y"}, []string{"autoindex"}},
-		"reclaim":       {SQLite.updateQuery(setReclaimed, 2), []any{1, 1, 1, "x", "y"}, []string{"autoindex"}},
-		"lose":          {SQLite.updateQuery(setLost(1), 1), []any{1, "x", "e", "x", "e", "x", "e", "x"}, []string{"autoindex"}},
-		"probe":         {SQLite.probe(), []any{1}, []string{"claimcheck_tasks_claim", "claimcheck_tasks_held", "claimcheck_tasks_lease"}},
-		"figures":       {figures, figuresArgs, []string{"claimcheck_tasks_held", "claimcheck_tasks_lease", "COVERING INDEX claimcheck_tasks_finished"}},
-		"figures, some": {figuresSome, figuresSomeArgs, []string{"claimcheck_tasks_outbox", "claimcheck_tasks_lease", "claimcheck_tasks_finished"}},
-		"purge":         {firstFinishedQuery(""), []any{"FAILED", 1, 1}, []string{"claimcheck_tasks_finished"}},
-		"purge a task":  {firstFinishedQuery("t"), []any{"FAILED", 1, "t", 1}, []string{"claimcheck_tasks_finished"}},
-		"delete":        {deleteFinalQuery(2), []any{"x", "y"}, []string{"autoindex"}},
-		"purgeable":     {countPurgeableQuery(""), []any{"FAILED", 1}, []string{"claimcheck_tasks_finished"}},
-		"abandoned":     {`SELECT ` + columns + abandoned, abandonedArgs, []string{"claimcheck_tasks_lease"}},
+		"load":         {`SELECT ` + columns + ` FROM claimcheck_tasks WHERE id = ?`, []any{"x"}, []string{"autoindex"}},
+		"save":         {saveQuery, state, []string{"autoindex"}},
+		"holding":      {SQLite.holdingQuery(1), []any{"x", "y"}, []string{"autoindex"}},
+		"renew":        {SQLite.updateQuery(setRenewed, 2), []any{1, "x", "y"}, []string{"autoindex"}},
+		"not sent":     {SQLite.readyQuery(2), []any{"x", "y"}, []string{"autoindex"}},
+		"next queue":   {SQLite.nextQueue(), []any{"b", "q"}, []string{"COVERING INDEX claimcheck_tasks_outbox"}},
+		"stranded":     {SQLite.stranded(), []any{"b", "q", 1, 1, 1}, []string{"INDEX claimcheck_tasks_outbox"}},
+		"take":         {SQLite.updateQuery(setTaken(1), 1), []any{"x", 1, "x"}, []string{"autoindex"}},
+		"claim all":    {claimAll, claimAllArgs, []string{"claimcheck_tasks_claim"}},
+		"claim some":   {claimSome, claimSomeArgs, []string{"claimcheck_tasks_claim"}},
+		"claimed":      {SQLite.claimed(), []any{"x", "y"}, []string{"claimcheck_tasks_lease"}},
+		"held claims":  {SQLite.heldQuery(1), []any{"x", "y"}, []string{"autoindex"}},
+		"unclaim":      {SQLite.updateQuery(setUnclaimed(1), 1), []any{"x", "[]", 1, 1, "x"}, []string{"autoindex"}},
+		"held":         {SQLite.heldDue(), []any{1, 1}, []string{"claimcheck_tasks_held"}},
+		"expired":      {SQLite.leaseExpired(), []any{1, 1}, []string{"claimcheck_tasks_lease"}},
+		"lost":         {SQLite.workerLost(), []any{1, 1}, []string{"claimcheck_tasks_lease"}},
+		"release":      {SQLite.updateQuery(setReleased, 2), []any{"x", "y"}, []string{"autoindex"}},
+		"reclaim":      {SQLite.updateQuery(setReclaimed, 2), []any{1, 1, 1, "x", "y"}, []string{"autoindex"}},
+		"lose":         {SQLite.updateQuery(setLost(1), 1), []any{1, "x", "e", "x", "e", "x", "e", "x"}, []string{"autoindex"}},
+		"probe":        {SQLite.probe(), []any{1}, []string{"claimcheck_tasks_claim", "claimcheck_tasks_held", "claimcheck_tasks_lease"}},
+		"stats":        {stats, statsArgs, []string{"claimcheck_tasks_held", "claimcheck_tasks_lease", "COVERING INDEX claimcheck_tasks_finished"}},
+		"stats, some":  {statsSome, statsSomeArgs, []string{"claimcheck_tasks_outbox", "claimcheck_tasks_lease", "claimcheck_tasks_finished"}},
+		"purge":        {firstFinishedQuery(""), []any{"FAILED", 1, 1}, []string{"claimcheck_tasks_finished"}},
+		"purge a task": {firstFinishedQuery("t"), []any{"FAILED", 1, "t", 1}, []string{"claimcheck_tasks_finished"}},
+		"delete":       {deleteFinalQuery(2), []any{"x", "y"}, []string{"autoindex"}},
+		"purgeable":    {countPurgeableQuery(""), []any{"FAILED", 1}, []string{"claimcheck_tasks_finished"}},
+		"abandoned":    {`SELECT ` + columns + abandoned, abandonedArgs, []string{"claimcheck_tasks_lease"}},
 	} {
 		rows, err := s.reader.QueryContext(t.Context(), "EXPLAIN QUERY PLAN "+c.query, c.args...)
 		if err != nil {

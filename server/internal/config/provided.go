@@ -71,7 +71,7 @@ func valueText(value any) string {
 	return fmt.Sprint(value)
 }
 
-// passwordIn is what stands between the name and the host of a URL, as it is
+// passwordIn is what is between the name and the host of a URL, as it is
 // written there, even if the rest cannot be read.
 func passwordIn(rawURL string) string {
 	_, rest, found := strings.Cut(rawURL, "://")

@@ -60,7 +60,7 @@ type Settings struct {
 	WebhookSecret     string   `env:"WEBHOOK_SECRET" group:"webhook" placeholder:"whsec_…" help:"Signs what webhook.deliver sends, as Standard Webhooks says."`
 	WebhookAllowHosts []string `env:"WEBHOOK_ALLOW_HOSTS" group:"webhook" placeholder:"HOST" help:"Hosts that webhook.deliver may reach though they are private or loopback."`
 
-	Metrics       string `env:"METRICS" type:"metrics" group:"telemetry" default:"off" placeholder:"WHERE" help:"GET /metrics for Prometheus: off; on, for whoever may call /tasks/*; or HOST:PORT, a listener of its own that asks nobody who they are."`
+	Metrics       string `env:"METRICS" type:"metrics" group:"telemetry" default:"off" placeholder:"WHERE" help:"GET /metrics for Prometheus: off; on, for callers admitted to /tasks/*; or HOST:PORT, a listener of its own without authentication."`
 	TraceDatabase bool   `env:"TRACE_DATABASE" group:"telemetry" help:"With traces (OTEL_EXPORTER_OTLP_ENDPOINT): spans for what a task's enqueue and run ask of the database."`
 
 	LogLevel  string `env:"LOG_LEVEL" group:"log" enum:"debug,info,warn,error" default:"info" help:"debug, info, warn or error."`

@@ -88,7 +88,7 @@ func TestAnswerCodePrefersTheHTTPStatus(t *testing.T) {
 	}
 }
 
-// A clock is judged by what is certain: its offset less the doubt about it.
+// A clock is classified by what is certain: its offset less its uncertainty.
 func TestClockIsClassifiedByWhatIsCertain(t *testing.T) {
 	for off, want := range map[time.Duration]Status{
 		0: OK, 2 * time.Second: OK, -2 * time.Second: OK, 4 * time.Second: Warn, -4 * time.Second: Warn, 2 * time.Minute: Fail,

@@ -18,10 +18,10 @@ func finds(found doctor.Finding) func(context.Context) doctor.Finding {
 	return func(context.Context) doctor.Finding { return found }
 }
 
-// hangs looks until it is told to stop.
+// hangs runs until its context ends.
 func hangs(ctx context.Context) doctor.Finding {
 	<-ctx.Done()
-	return doctor.Failf("wait", "asked in vain: %v", ctx.Err())
+	return doctor.Failf("wait", "no finding: %v", ctx.Err())
 }
 
 func quiet(doctor.Result) {}
@@ -33,7 +33,7 @@ func TestOneFaultIsOneFailingLine(t *testing.T) {
 		{Name: "schema", Needs: []string{"database"}, Look: fine},
 		{Name: "sweeper", Needs: []string{"schema"}, Look: fine},
 		{Name: "slow", Look: finds(doctor.Warnf("hurry", "late"))},
-		{Name: "after a warning", Needs: []string{"slow", "nobody"}, Look: fine},
+		{Name: "after a warning", Needs: []string{"slow", "unknown"}, Look: fine},
 		{Name: "elsewhere", Skip: "not here", Look: fine},
 		{Name: "after elsewhere", Needs: []string{"elsewhere"}, Look: fine},
 	}
@@ -69,7 +69,7 @@ func TestIndependentChecksRunTogetherAndEachHasItsTime(t *testing.T) {
 		if took := time.Since(start); took != limits.Each {
 			t.Errorf("took %s", took)
 		}
-		if got[0].Status != doctor.Fail || got[0].Detail != "asked in vain: no answer within 5s" || got[0].Fix != "wait" {
+		if got[0].Status != doctor.Fail || got[0].Detail != "no finding: no answer within 5s" || got[0].Fix != "wait" {
 			t.Errorf("%+v", got[0])
 		}
 	})

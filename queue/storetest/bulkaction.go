@@ -55,8 +55,8 @@ func (f *fixture) oneOf() map[string]*queue.Row {
 	}
 }
 
-// actTests are about what people do to many rows.
-var actTests = map[string]func(*fixture){
+// actionTests are about what people do to many rows.
+var actionTests = map[string]func(*fixture){
 	"each action is for its rows": func(f *fixture) {
 		for action, kinds := range map[queue.Action][]string{
 			queue.ActionRun:     {"pending", "delayed"},
@@ -102,7 +102,7 @@ var actTests = map[string]func(*fixture){
 		if !got.RunAfter.IsZero() || got.RetryAt.Before(row.EnqueuedAt) || got.DispatchDueAt.Sub(row.EnqueuedAt) < queue.DispatchGrace {
 			f.Errorf("%+v", got)
 		}
-		f.equal("waiting since", f.figures(queue.Filter{}).OldestPendingSince.Equal(got.RetryAt), true)
+		f.equal("waiting since", f.stats(queue.Filter{}).OldestPendingSince.Equal(got.RetryAt), true)
 		f.equal("claimable", ids(f.claimNext(10)), []uuid.UUID{row.ID})
 	},
 	"run leaves alone what could not be dispatched since": func(f *fixture) {

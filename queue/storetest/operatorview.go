@@ -47,8 +47,8 @@ func (f *fixture) failed(class, message string, changes ...func(*queue.NewRow)) 
 	return f.get(row.ID)
 }
 
-// boardTests are about what people see of many rows.
-var boardTests = map[string]func(*fixture){
+// viewTests are about what people see of many rows.
+var viewTests = map[string]func(*fixture){
 	"each view has its rows in its order, page by page, both ways": func(f *fixture) {
 		views := make(map[queue.View][]uuid.UUID)
 		add := func(row *queue.Row, list ...queue.View) {
@@ -124,7 +124,7 @@ var boardTests = map[string]func(*fixture){
 			}
 		}
 	},
-	"queues have figures": func(f *fixture) {
+	"queues have stats": func(f *fixture) {
 		first := f.insert(onQueue("a"))
 		f.insert(onQueue("a"), armed)
 		f.insert(onQueue("a"), delay(time.Hour), armed)

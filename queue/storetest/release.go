@@ -8,7 +8,7 @@ import (
 	"github.com/claimcheck-go/claimcheck/queue"
 )
 
-var giveBackTests = map[string]func(*fixture){
+var releaseTests = map[string]func(*fixture){
 	"a plain retry is READY at once": func(f *fixture) {
 		row := f.claimed(lease)
 		f.must(f.store.Retry(f.ctx, row.Claim(), queue.Retry{Errors: failures(1)}))
@@ -35,7 +35,7 @@ var giveBackTests = map[string]func(*fixture){
 		f.refused(row.ID, queue.ErrNotDue)
 		f.equal("rows", ids(f.claimNext(10)), []uuid.UUID{})
 	},
-	"a hard time can be told from now": func(f *fixture) {
+	"a hard time can be relative to now": func(f *fixture) {
 		row := f.claimed(lease)
 		f.must(f.store.Retry(f.ctx, row.Claim(), queue.Retry{RunIn: time.Hour}))
 		f.between("wait", f.refused(row.ID, queue.ErrNotDue).Wait, 59*time.Minute, time.Hour)
