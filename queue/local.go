@@ -168,7 +168,7 @@ func (l *Local) Run(ctx context.Context, e *Executor) {
 	l.start(e)
 	defer l.stop()
 	if names := e.client.registry.declaredOnly(e.client.backendOf(l)); len(names) > 0 {
-		e.log.Warn("tasks without a function are stored and not run by this process: pass what their Handle returns to NewRegistry", "tasks", strings.Join(names, ", "))
+		e.log.Warn("tasks without a function are stored and not run by this process: bind their functions with Handle, and register what it returns", "tasks", strings.Join(names, ", "))
 	}
 	claimable := false
 	var promoted time.Time // when due and expired rows were last made claimable

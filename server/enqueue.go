@@ -29,8 +29,8 @@ type enqueueCmd struct {
 // Help shows examples.
 func (*enqueueCmd) Help() string {
 	return `Examples:
-  {name} enqueue demo.echo '{"hello":"world"}' --wait
-  {name} enqueue demo.echo --run-after 2h --queue emails --priority 10
+  {name} enqueue {task} '{"hello":"world"}' --wait
+  {name} enqueue {task} --run-after 2h --queue emails --priority 10
   {name} enqueue - < tasks.jsonl`
 }
 

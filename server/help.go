@@ -7,6 +7,8 @@ import (
 	"strings"
 
 	"github.com/alecthomas/kong"
+
+	"github.com/claimcheck-go/claimcheck/queue"
 )
 
 type helpCmd struct {
@@ -35,16 +37,27 @@ func nodeNamed(root *kong.Node, name string) *kong.Node {
 	return nil
 }
 
-// namePlaceholder stands for the program's name in the commands' help.
-const namePlaceholder = "{name}"
+// What stands for names of the program in the commands' help.
+const (
+	namePlaceholder = "{name}" // its own
+	taskPlaceholder = "{task}" // one of its tasks
+)
 
-// nameInHelp puts the program's own name into the help of all commands.
-func nameInHelp(k *kong.Kong) error {
+// nameInHelp puts the program's own names into the help of all commands.
+func (p *program) nameInHelp(k *kong.Kong) error {
+	names := strings.NewReplacer(namePlaceholder, k.Model.Name, taskPlaceholder, p.exampleTask())
 	for _, node := range k.Model.Children {
-		node.Help = strings.ReplaceAll(node.Help, namePlaceholder, k.Model.Name)
-		node.Detail = strings.ReplaceAll(node.Detail, namePlaceholder, k.Model.Name)
+		node.Help, node.Detail = names.Replace(node.Help), names.Replace(node.Detail)
 	}
 	return nil
+}
+
+// exampleTask returns the name of the program's first task, for examples.
+func (p *program) exampleTask() string {
+	if len(p.own.Tasks) == 0 {
+		return "NAME"
+	}
+	return queue.NewRegistry(p.own.Tasks[0]).Tasks()[0].Name
 }
 
 // printHelp prints the help of the program, with the settings that all commands

@@ -3,6 +3,8 @@ package server
 import (
 	"strings"
 	"testing"
+
+	"github.com/claimcheck-go/claimcheck/queue"
 )
 
 func TestHelpOfTheProgramHasTheCommandsTheSettingsAndTheFlagsOfServe(t *testing.T) {
@@ -39,11 +41,29 @@ func TestHelpOfACommandHasItsOwnFlagsAndLittleElse(t *testing.T) {
 		if !strings.Contains(out, "mailer --help lists the settings") || !strings.HasPrefix(out, "Usage: mailer "+command.Name) {
 			t.Errorf("%s: the program's name or its settings are missing:\n%s", command.Name, out)
 		}
-		if strings.Contains(out, "DATABASE_URL") || strings.Contains(out, "server "+command.Name) || strings.Contains(out, namePlaceholder) {
+		if strings.Contains(out, "DATABASE_URL") || strings.Contains(out, "server "+command.Name) || strings.Contains(out, namePlaceholder) || strings.Contains(out, taskPlaceholder) {
 			t.Errorf("%s: a setting, another name, or a placeholder is in it:\n%s", command.Name, out)
 		}
 		if again := c.ok("help", command.Name); again != out {
 			t.Errorf("help %s prints something else:\n%s", command.Name, again)
+		}
+	}
+}
+
+// The examples of a program can be copied: they name a task that it has.
+func TestExamplesNameATaskOfTheProgram(t *testing.T) {
+	for name, tasks := range map[string][]queue.Definition{
+		"orders.ship": {queue.Declare[string, string]("orders.ship"), queue.NewTask("accounts.close", echoTask)},
+		"NAME":        nil,
+	} {
+		for command, want := range map[string]string{
+			"enqueue": "\n    shop enqueue " + name + ` '{"hello":"world"}' --wait` + "\n",
+			"retry":   "\n    shop retry --all --task " + name + " --yes\n",
+		} {
+			status, out, _ := runProgram(t, appConfig(t, tasks...), command, "--help")
+			if status != 0 || !strings.Contains(out, want) || strings.Contains(out, "demo.") || strings.Contains(out, "claimcheck.probe") {
+				t.Errorf("status %d, want %q in:\n%s", status, want, out)
+			}
 		}
 	}
 }

@@ -154,7 +154,7 @@ func realMain(ctx context.Context, args []string, process config.Environment, p 
 		kong.Name(p.name),
 		kong.Description("Background tasks for serverless Go: rows in your database, tickets through Cloud Tasks."),
 		kong.Vars{"version": p.versionText()},
-		kong.PostBuild(nameInHelp),
+		kong.PostBuild(p.nameInHelp),
 		kong.Help(printHelp),
 		kong.ConfigureHelp(kong.HelpOptions{Compact: true, FlagsLast: true}),
 		kong.Writers(p.stdout, p.stderr),

@@ -115,7 +115,10 @@ func (p *program) assemble(ctx context.Context, how assembly) (_ *App, err error
 			app.log.Warn(m.String())
 		}
 	}
-	app.warnUnrunnable()
+	if app.mode != config.ModeLocal { // where App.Run has the queue log them
+		app.warnDeclared()
+	}
+	app.warnEmpty()
 	app.local = queue.NewLocal()
 	if err := p.open(ctx, app, app.local, how.migrate || p.own.Migrate || app.mode == config.ModeLocal); err != nil {
 		return nil, err

@@ -74,18 +74,22 @@ type setupError struct{ error }
 func (e *setupError) Error() string { return "setup of the tasks failed: " + e.error.Error() }
 func (e *setupError) Unwrap() error { return e.error }
 
-// warnUnrunnable logs which tasks a process that runs tasks cannot run.
-func (app *App) warnUnrunnable() {
+// warnDeclared logs which tasks a process that runs tasks cannot run.
+func (app *App) warnDeclared() {
 	var names []string
 	for _, task := range app.config.Registry.Tasks() {
 		if !task.Runnable {
 			names = append(names, task.Name)
 		}
 	}
-	switch {
-	case len(names) > 0:
+	if len(names) > 0 {
 		app.log.Warn("tasks that are only declared are stored and not run by this process: bind their functions with Handle, or return them from Config.Setup", "tasks", strings.Join(names, ", "))
-	case len(app.config.Registry.Tasks()) == 1: // doctor's own
+	}
+}
+
+// warnEmpty logs that there is no task at all, besides doctor's own.
+func (app *App) warnEmpty() {
+	if len(app.config.Registry.Tasks()) == 1 {
 		app.log.Warn("no tasks are registered: pass them to server.Main, or set Config.Tasks or Config.Setup")
 	}
 }

@@ -30,8 +30,8 @@ Their errors are kept. The audit log of the admin pages shows who did it.
 
 Examples:
   {name} retry 01890a5d-ac96-774b-bcce-b302099a8057
-  {name} retry --all --task emails.send --since 24h
-  {name} retry --all --task emails.send --yes`
+  {name} retry --all --task {task} --since 24h
+  {name} retry --all --task {task} --yes`
 }
 
 // retryAnswer is what --json prints.

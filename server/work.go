@@ -58,7 +58,8 @@ func (c *workCmd) Run(ctx context.Context, p *program) error {
 		app.log.Warn("no other process can store tasks in a database in memory: this worker will receive none", "database", rawURL)
 	}
 	defer app.close()
-	app.warnUnrunnable()
+	app.warnDeclared()
+	app.warnEmpty()
 	if err := p.open(ctx, app, nil, false); err != nil {
 		return err
 	}

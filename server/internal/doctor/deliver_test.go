@@ -59,7 +59,7 @@ func TestStuckProbeIsReportedWithItsLastAnswer(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			defer client.Close()
+			defer func() { _ = client.Close() }()
 			d := &delivery{Diagnosis: &Diagnosis{cloudTasks: client}, creator: &probeCreator{name: "t"}}
 			if found := d.stuckInQueue(t.Context(), "created"); found.Status != Fail || !strings.HasSuffix(found.Detail, want) {
 				t.Errorf("%+v, want %s", found, want)
