@@ -26,13 +26,7 @@ func (p *program) plan(ctx context.Context, dispatches, runs bool) (*App, error)
 	app.runs = runs
 	var problems []error
 	if runs {
-		problems = append(problems, p.checkWebhook())
-		if lease := p.config.Settings.TasksLease; lease < time.Second {
-			problems = append(problems, config.Problemf("TASKS_LEASE", "must be at least 1s, not %s", lease))
-		}
-		if interval := p.config.Settings.TasksSweepInterval; interval != 0 && interval < time.Second {
-			problems = append(problems, config.Problemf("TASKS_SWEEP_INTERVAL", "must be 0 (never) or at least 1s, not %s", interval))
-		}
+		problems = append(problems, p.checkRunning()...)
 	}
 	if runs || dispatches {
 		app.exports, err = p.exports()
@@ -74,6 +68,18 @@ func (p *program) plan(ctx context.Context, dispatches, runs bool) (*App, error)
 		}
 	}
 	return app, nil
+}
+
+// checkRunning returns what is wrong with the settings of a process that runs tasks.
+func (p *program) checkRunning() []error {
+	problems := []error{p.checkWebhook()}
+	if lease := p.config.Settings.TasksLease; lease < time.Second {
+		problems = append(problems, config.Problemf("TASKS_LEASE", "must be at least 1s, not %s", lease))
+	}
+	if interval := p.config.Settings.TasksSweepInterval; interval != 0 && interval < time.Second {
+		problems = append(problems, config.Problemf("TASKS_SWEEP_INTERVAL", "must be 0 (never) or at least 1s, not %s", interval))
+	}
+	return problems
 }
 
 // newApp returns an App that has only its logger.

@@ -41,25 +41,11 @@ func (c *workCmd) Run(ctx context.Context, p *program) error {
 	if err := c.check(); err != nil {
 		return err
 	}
-	if p.config.Settings.Metrics == config.MetricsOn {
-		return config.Problemf("METRICS", "=on is for serve: a worker has no listener, so give METRICS a HOST:PORT such as 127.0.0.1:9464, or turn it off")
-	}
-	p.config.Role = config.Pulls
-	if !c.Continuous {
-		if err := p.checkKept(); err != nil {
-			return err
-		}
-	}
-	app, err := p.plan(ctx, true, true)
+	app, err := c.plan(ctx, p)
 	if err != nil {
 		return err
 	}
-	if rawURL, _ := p.config.DatabaseURL(); stores.InMemory(rawURL) {
-		app.log.Warn("no other process can store tasks in a database in memory: this worker will receive none", "database", rawURL)
-	}
 	defer app.close()
-	app.warnDeclared()
-	app.warnEmpty()
 	if err := p.open(ctx, app, nil, false); err != nil {
 		return err
 	}
@@ -93,6 +79,11 @@ func (c *workCmd) Run(ctx context.Context, p *program) error {
 		return err
 	}
 	app.log.Info("work ended", "tasks_run", worked.Runs, "failed", worked.Failed)
+	return c.status(worked)
+}
+
+// status returns the exit status that the flags set for what became of the tasks.
+func (c *workCmd) status(worked queue.WorkResult) error {
 	switch {
 	case worked.Failed > 0 && c.FailedExitCode != 0:
 		return exitStatus(c.FailedExitCode)
@@ -100,6 +91,29 @@ func (c *workCmd) Run(ctx context.Context, p *program) error {
 		return exitStatus(c.EmptyExitCode)
 	}
 	return nil
+}
+
+// plan resolves the settings, and warns about a worker that will have nothing to do.
+func (c *workCmd) plan(ctx context.Context, p *program) (*App, error) {
+	if p.config.Settings.Metrics == config.MetricsOn {
+		return nil, config.Problemf("METRICS", "=on is for serve: a worker has no listener, so give METRICS a HOST:PORT such as 127.0.0.1:9464, or turn it off")
+	}
+	p.config.Role = config.Pulls
+	if !c.Continuous {
+		if err := p.checkKept(); err != nil {
+			return nil, err
+		}
+	}
+	app, err := p.plan(ctx, true, true)
+	if err != nil {
+		return nil, err
+	}
+	if rawURL, _ := p.config.DatabaseURL(); stores.InMemory(rawURL) {
+		app.log.Warn("no other process can store tasks in a database in memory: this worker will receive none", "database", rawURL)
+	}
+	app.warnDeclared()
+	app.warnEmpty()
+	return app, nil
 }
 
 func (c *workCmd) check() error {

@@ -44,24 +44,7 @@ func (c *Config) Target(ctx context.Context) (*Target, error) {
 
 		RequestTimeout: c.RequestTimeout(),
 	}}
-	if s.AppEngineTarget && d.Platform() == detect.AppEngine {
-		t.Tasks.AppEngine = &cloudtasks.AppEngineTarget{
-			Service: c.Env.Get("GAE_SERVICE"), Version: c.Env.Get("GAE_VERSION"), HandlerPath: s.TaskHandlerPath,
-		}
-	} else {
-		t.Tasks.HandlerURL = value("TASK_HANDLER_URL", s.TaskHandlerURL, func(ctx context.Context) (detect.Found, error) {
-			origin, err := d.HandlerOrigin(ctx)
-			origin.Value += s.TaskHandlerPath
-			return origin, err
-		})
-		detectAccount := d.ServiceAccount
-		if d.Platform() != detect.AppEngine { // elsewhere the account must be set
-			detectAccount = func(context.Context) (detect.Found, error) {
-				return detect.Found{}, detect.ErrNotDetected
-			}
-		}
-		t.Tasks.ServiceAccountEmail = value("OIDC_SERVICE_ACCOUNT_EMAIL", s.OIDCServiceAccountEmail, detectAccount)
-	}
+	c.address(&t.Tasks, value)
 	if len(missing) > 0 {
 		return nil, Problemf("", "cloudtasks mode needs settings that are neither given nor detected here: %s", strings.Join(missing, ", "))
 	}
@@ -82,6 +65,30 @@ func (c *Config) Target(ctx context.Context) (*Target, error) {
 	}
 	t.Emails = c.EmailsWith(t.Tasks.ServiceAccountEmail)
 	return t, nil
+}
+
+// address sets where Cloud Tasks delivers, and as which account. value returns a
+// setting, or what was detected in its place.
+func (c *Config) address(tasks *cloudtasks.Config, value func(name, setting string, detected func(context.Context) (detect.Found, error)) string) {
+	s, d := c.Settings, c.Detector()
+	if s.AppEngineTarget && d.Platform() == detect.AppEngine {
+		tasks.AppEngine = &cloudtasks.AppEngineTarget{
+			Service: c.Env.Get("GAE_SERVICE"), Version: c.Env.Get("GAE_VERSION"), HandlerPath: s.TaskHandlerPath,
+		}
+		return
+	}
+	tasks.HandlerURL = value("TASK_HANDLER_URL", s.TaskHandlerURL, func(ctx context.Context) (detect.Found, error) {
+		origin, err := d.HandlerOrigin(ctx)
+		origin.Value += s.TaskHandlerPath
+		return origin, err
+	})
+	detectAccount := d.ServiceAccount
+	if d.Platform() != detect.AppEngine { // elsewhere the account must be set
+		detectAccount = func(context.Context) (detect.Found, error) {
+			return detect.Found{}, detect.ErrNotDetected
+		}
+	}
+	tasks.ServiceAccountEmail = value("OIDC_SERVICE_ACCOUNT_EMAIL", s.OIDCServiceAccountEmail, detectAccount)
 }
 
 // AudiencesFor returns OIDC_AUDIENCE, or the origin of the handler's URL: without
