@@ -4,6 +4,7 @@ import (
 	"testing"
 
 	"example.com/memstore"
+
 	"github.com/claimcheck-go/claimcheck/queue"
 	"github.com/claimcheck-go/claimcheck/queue/storetest"
 )
