@@ -3,6 +3,7 @@ package examples_test
 import (
 	"os"
 	"os/exec"
+	"path/filepath"
 	"regexp"
 	"strings"
 	"testing"
@@ -28,9 +29,13 @@ func TestTheExampleStorePassesTheSuite(t *testing.T) {
 func TestTheStoresPageQuotesTheExample(t *testing.T) {
 	space := regexp.MustCompile(`\s+`)
 	squeezed := func(text string) string { return space.ReplaceAllString(text, " ") }
+	files, err := filepath.Glob("memstore/*.go")
+	if err != nil {
+		t.Fatal(err)
+	}
 	var source string
-	for _, name := range []string{"store.go", "transitions.go", "outbox.go", "tx.go", "store_test.go"} {
-		source += squeezed(read(t, "memstore/"+name))
+	for _, name := range files {
+		source += squeezed(read(t, name))
 	}
 	for _, block := range goBlocks(t, "../docs/stores.md") {
 		if !strings.Contains(source, squeezed(strings.TrimSpace(block))) {
