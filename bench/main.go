@@ -1,6 +1,6 @@
 // Command bench measures claimcheck beside its peers and two yardsticks written
 // by hand. It starts a PostgreSQL, a MariaDB and a Redis of its own, runs every
-// scenario on all systems in turn, prints a table and what has become of the
+// scenario on all systems in turn, prints a table and the verdicts on the
 // project's targets, and writes results.json. With -publish it makes the tables
 // and charts of the documents from that file.
 package main

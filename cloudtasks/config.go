@@ -82,7 +82,7 @@ type AppEngineTarget struct {
 // joined with errors.Join, so that all can be corrected at once.
 type ConfigError struct {
 	Field string // such as HandlerURL, or AppEngine.HandlerPath
-	Text  string // goes on from the name: "is not set (it takes …)"
+	Text  string // follows the name: "is not set (it takes …)"
 }
 
 // Error returns "cloudtasks: Config.FIELD TEXT".

@@ -119,8 +119,8 @@ func TestBackoffIsJittered(t *testing.T) {
 	}
 }
 
-// The last call may get less time than an answer takes. What the service said
-// before then tells more than that there was no time left.
+// The last call may get less time than an answer takes. The previous answer of
+// the service is more useful than the expired deadline.
 func TestDispatchReportsTheLastAnswerThatThereWas(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		client := &stub{answer: func(ctx context.Context, n int, _ *cloudtaskspb.CreateTaskRequest) error {

@@ -16,7 +16,7 @@ import (
 // tasks a second from a queue: a project cannot fill more than 200.
 const maxShards = 200
 
-// checkAliases returns what is wrong with aliases, as sentences that go on from
+// checkAliases returns what is wrong with aliases, as sentences that follow
 // the name of the field.
 func checkAliases(aliases map[string][]string) (problems []string) {
 	for _, name := range slices.Sorted(maps.Keys(aliases)) {

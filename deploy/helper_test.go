@@ -41,7 +41,7 @@ func read(t *testing.T, path string) string {
 	return string(text)
 }
 
-// result is what became of a command.
+// result is how a command ended.
 type result struct {
 	stdout, stderr string
 	status         int

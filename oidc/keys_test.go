@@ -190,7 +190,7 @@ func TestCancelledCallerDoesNotStopTheFetchOfOthers(t *testing.T) {
 		if _, err := v.Verify(ctx, sign(t, good(time.Now()))); !errors.Is(err, ErrKeysUnavailable) || !errors.Is(err, context.DeadlineExceeded) {
 			t.Errorf("error %v", err)
 		}
-		close(release) // the fetch goes on without its caller
+		close(release) // the fetch continues without its caller
 		synctest.Wait()
 		if err := verifyNew(t, v); err != nil || e.requests.Load() != 1 {
 			t.Errorf("error %v after %d fetches", err, e.requests.Load())
@@ -261,7 +261,7 @@ func TestKeyRotation(t *testing.T) {
 		if err := verifyNew(t, v); !errors.Is(err, ErrUnauthenticated) {
 			t.Errorf("withdrawn key: %v", err)
 		}
-		// During an outage a key that is not known may be a new one: we cannot tell.
+		// During an outage a key that is not known may be a new one.
 		e.set(func(e *endpoint) { e.answer = down })
 		time.Sleep(fetchPause)
 		if err := verifyNew(t, v); !errors.Is(err, ErrKeysUnavailable) {

@@ -107,7 +107,7 @@ func New(config Config) (*Verifier, error) {
 // ConfigError is one field of a [Config] or [IAPConfig] that is missing or wrong.
 type ConfigError struct {
 	Field string // such as Config.Audiences
-	Text  string // goes on from the name: "is empty: at least one is required"
+	Text  string // follows the name: "is empty: at least one is required"
 }
 
 // Error returns "oidc: FIELD TEXT".

@@ -11,7 +11,7 @@ import (
 	"github.com/claimcheck-go/claimcheck/queue/sqlitestore"
 )
 
-// runs runs one task, and checks what became of it.
+// runs runs one task, and checks how it ended.
 func (l *ledger) runs(outcome queue.Outcome, status queue.Status, notes int) *queue.Run {
 	l.t.Helper()
 	run := l.run(l.enqueue("t", nil))

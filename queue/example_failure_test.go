@@ -12,7 +12,7 @@ import (
 	"github.com/claimcheck-go/claimcheck/queue/sqlitestore"
 )
 
-// runOnce runs a task once, and prints what became of it.
+// runOnce runs a task once, and prints how it ended.
 func runOnce(fn queue.Func[int, any], options ...queue.Option) {
 	ctx := context.Background()
 	task := queue.NewTask("t", fn, options...)

@@ -204,7 +204,7 @@ func TestFinishThatNeverGetsThroughIsUnknown(t *testing.T) {
 	})
 }
 
-func TestRunGoesOnWhenItsCallerHasGone(t *testing.T) {
+func TestRunContinuesWhenItsCallerHasGone(t *testing.T) {
 	ctx, cancel := context.WithCancel(t.Context())
 	sys := newSystem(t, setup{}, task(func(taskCtx context.Context) (any, error) {
 		cancel()

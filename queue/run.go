@@ -9,7 +9,7 @@ import (
 	"time"
 )
 
-// Outcome is how the run of a claimed row ended. [Run].Row.Status is what became of
+// Outcome is how the run of a claimed row ended. [Run].Row.Status is the new state of
 // the row.
 type Outcome string
 
@@ -121,7 +121,7 @@ func (e *Executor) await(taskCtx, ctx context.Context, r *activeRun, row *Row, d
 	}
 }
 
-// recordTimeout stores that the attempt has timed out while its function goes on:
+// recordTimeout stores that the attempt has timed out while its function continues:
 // if the function never returns, the row says what happened once its lease
 // expires. It does not wait for the database. Whatever ends the claim writes its
 // own history.

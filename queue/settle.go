@@ -160,8 +160,8 @@ func (e *Executor) reread(ctx context.Context, row *Row) *Row {
 }
 
 // settleBudget is how long storing an outcome is retried. A write that the database
-// did not acknowledge is repeated under the same claim, which tells a finish that
-// took effect from one that did not.
+// did not acknowledge is repeated under the same claim, which distinguishes a finish
+// that took effect from one that did not.
 const settleBudget = 15 * time.Second
 
 // persist calls write until the database has answered, or the budget is spent:

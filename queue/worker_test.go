@@ -191,8 +191,8 @@ func TestWorkCountsRunsAsTheyEnd(t *testing.T) {
 	}
 }
 
-// What time has made due may take the database too long; what is due is claimed
-// all the same.
+// Promote may take the database too long; rows that are claimable are claimed all
+// the same.
 func TestWorkContinuesWhenPromoteFails(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		local := queue.NewLocal()

@@ -140,7 +140,7 @@ func (p *program) diagnosis(c *doctorCmd) doctor.Config {
 	return cfg
 }
 
-// setupCheck reports what became of the program's Setup.
+// setupCheck reports how the program's Setup ended.
 type setupCheck struct {
 	app    *App // nil if the settings are wrong
 	tasks  int

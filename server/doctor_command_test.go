@@ -102,7 +102,7 @@ func TestDoctorCallsAsACommand(t *testing.T) {
 		}
 	}
 	if strings.Contains(out, targetSecret) {
-		t.Error("it tells the secret")
+		t.Error("it reveals the secret")
 	}
 	for want, args := range map[string][]string{
 		"--max-instances": {"doctor", "--max-instances=-1"}, "--tasks-lease": {"doctor", "--tasks-lease=soon"},

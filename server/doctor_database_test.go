@@ -75,7 +75,7 @@ func TestDoctorNamesFaultsOfTheDatabase(t *testing.T) {
 			tc.make(p, databaseURL)
 			for _, r := range p.wants(tc.want...) {
 				if strings.Contains(r.Detail, "s3cret-pass") {
-					t.Errorf("%+v tells the password", r)
+					t.Errorf("%+v reveals the password", r)
 				}
 			}
 		})

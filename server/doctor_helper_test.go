@@ -214,7 +214,7 @@ func (p *target) wants(want ...string) []doctor.Result {
 			p.t.Errorf("%s has no fix", name)
 		}
 		if strings.Contains(said, targetSecret) {
-			p.t.Errorf("%s tells the secret", name)
+			p.t.Errorf("%s reveals the secret", name)
 		}
 	}
 	for _, name := range slices.Sorted(maps.Keys(expected)) {

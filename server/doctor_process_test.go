@@ -33,7 +33,7 @@ func TestDoctorBesideAServer(t *testing.T) {
 	if tasks := c.Tasks(); len(tasks) != 0 {
 		t.Errorf("it left %v", tasks)
 	}
-	// The way goes on as before.
+	// Tasks still reach the server as before.
 	s.wantEnd(s.enqueue(`{"task":"demo.echo"}`).ID, queue.StatusSuccessful, 1)
 	s.signal(syscall.SIGKILL)
 	<-s.ended

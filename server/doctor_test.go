@@ -143,7 +143,7 @@ func TestDoctorNamesEachSingleFault(t *testing.T) {
 			tc.make(p)
 			for _, r := range p.wants(tc.want) {
 				if strings.Contains(r.Detail+r.Fix, "s3cret-pass") {
-					t.Errorf("%+v tells the password", r)
+					t.Errorf("%+v reveals the password", r)
 				}
 			}
 		})

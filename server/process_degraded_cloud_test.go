@@ -87,7 +87,7 @@ func (d *degraded) cloudFault(t *testing.T, fault cloudFault) {
 	}
 	log := d.log.String()[logged:]
 	if n := strings.Count(log, `level=ERROR msg="dispatch failed; the rows are stored and the sweeper will dispatch them"`); n != 2 || !strings.Contains(log, fault.says) {
-		t.Errorf("%d lines tell of two refusals:\n%s", n, log)
+		t.Errorf("%d lines about two refusals:\n%s", n, log)
 	}
 
 	// A delivery before its time must come again if it cannot be armed.

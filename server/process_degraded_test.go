@@ -43,14 +43,14 @@ type degraded struct {
 	url      string // of the database, for a superuser
 }
 
-// databaseFault is a way for the database to fail. What only reads may go on.
+// databaseFault is a way for the database to fail. What only reads may continue.
 type databaseFault struct {
 	name       string
 	begin, end func(*degraded)
 	reads      int    // the answer of /tasks/status/
 	ready      int    // and of /health/ready
-	says       string // in the line of the log that tells of it
-	contended  bool   // the database is well, and gives statements up
+	says       string // in the line of the log about it
+	contended  bool   // the database is healthy, and cancels statements
 }
 
 var databaseFaults = []databaseFault{

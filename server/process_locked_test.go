@@ -96,7 +96,7 @@ func TestDeliveriesOfLockedRowsLeaveThePoolToOthers(t *testing.T) {
 				t.Errorf("the long task is %s after %d attempts", row.Status, row.Attempts)
 			}
 			if log := s.log.String(); strings.Contains(log, "unavailable") || strings.Contains(log, "no free database connection") {
-				t.Error("the log speaks of a database that does not answer")
+				t.Error("the log reports a database that does not answer")
 			}
 			cancelLocked(s, rows[0])
 		})

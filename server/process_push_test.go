@@ -94,7 +94,7 @@ func (c *procCloud) forward(w http.ResponseWriter, r *http.Request) {
 		answer.WriteHeader(gone)
 	} else {
 		proxy := httputil.NewSingleHostReverseProxy(server)
-		proxy.ErrorLog = log.New(io.Discard, "", 0) // a server that is gone is no news here
+		proxy.ErrorLog = log.New(io.Discard, "", 0) // a server that is gone is expected here
 		proxy.ServeHTTP(answer, r)
 	}
 	c.mu.Lock()
@@ -223,7 +223,7 @@ func TestPushDeliversATicketThatHoldsNothingButTheID(t *testing.T) {
 		t.Errorf("%v", request)
 	}
 	if text := tasks[0].String(); strings.Contains(text, "never-travels") || strings.Contains(text, "demo.echo") {
-		t.Errorf("the Cloud Task tells about the task: %s", text)
+		t.Errorf("the Cloud Task has data of the task: %s", text)
 	}
 }
 

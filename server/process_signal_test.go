@@ -70,7 +70,7 @@ func TestTaskOfAKilledServerIsReclaimed(t *testing.T) {
 		t.Errorf("worker_ids %v", row.WorkerIDs)
 	}
 	if !strings.Contains(s.log.String(), "the workers may be gone") {
-		t.Error("the log does not tell of the lost worker")
+		t.Error("the log does not report the lost worker")
 	}
 }
 
@@ -153,7 +153,7 @@ func TestSignalRightAfterReadyStopsTheServer(t *testing.T) {
 	select {
 	case err := <-ended:
 		t.Fatalf("it did not drain: %v", err)
-	case <-time.After(300 * time.Millisecond): // it cannot go on before the rest is read
+	case <-time.After(300 * time.Millisecond): // it cannot continue before the rest is read
 	}
 	if _, err := io.Copy(&log, stderr); err != nil {
 		t.Error(err)

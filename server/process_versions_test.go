@@ -99,7 +99,7 @@ func TestTwoReleasesShareADatabase(t *testing.T) {
 		before.wantEnd(known, queue.StatusSuccessful, 2)
 		v.wantRefused(before, id, http.StatusInternalServerError)
 		if log := before.log.String(); !strings.Contains(log, "task name is not registered in this version") || !strings.Contains(log, id.String()) {
-			t.Error("the old release's log does not tell of the task")
+			t.Error("the old release's log does not name the task")
 		}
 		reply := before.do(http.MethodPost, "/tasks/enqueue/", `{"task":"demo.echo"}`)
 		if reply.status != http.StatusBadRequest {

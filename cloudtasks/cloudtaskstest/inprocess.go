@@ -24,7 +24,7 @@ func (p inProcess) RoundTrip(request *http.Request) (*http.Response, error) {
 	return response, nil
 }
 
-// detached delivers to a handler that goes on when its caller has given up, as
+// detached delivers to a handler that continues when its caller has given up, as
 // handlers do.
 type detached struct {
 	handler http.Handler

@@ -143,7 +143,7 @@ func TestRetryAfterIsConsideredWith429And503(t *testing.T) {
 	}
 }
 
-func TestDispatchDeadlineFailsTheAttemptAndTheHandlerGoesOn(t *testing.T) {
+func TestDispatchDeadlineFailsTheAttemptAndTheHandlerContinues(t *testing.T) {
 	bubble(t, nil, nil, func(fx *fixture) {
 		var ended []time.Time
 		fx.before = func(r *http.Request, n int) {

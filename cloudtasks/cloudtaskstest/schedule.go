@@ -103,7 +103,7 @@ func (q *queue) send(d delivery, done func(outcome)) {
 }
 
 // finish takes in how attempt n ended: 2xx deletes the task, anything else has
-// it tried again or given up.
+// it retried or given up.
 func (q *queue) finish(t *task, n int, o outcome) {
 	now := time.Now()
 	stats := &q.server.stats

@@ -185,7 +185,7 @@ func (s *Server) Close() {
 	}
 }
 
-// noteChange tells waiters that something ended. It is called with s.mu held.
+// noteChange wakes waiters: something ended. It is called with s.mu held.
 func (s *Server) noteChange() {
 	close(s.changed)
 	s.changed = make(chan struct{})

@@ -98,7 +98,7 @@ func (r *row) release(now time.Time) {
 	}
 	r.Interruptions++
 	if r.Attempts >= r.MaxAttempts {
-		r.LeaseExpiresAt = now // nothing is left to give back: Promote fails the row
+		r.LeaseExpiresAt = now // no attempt is left: Promote fails the row
 		return
 	}
 	r.DispatchDueAt = now.Add(queue.DispatchGrace)

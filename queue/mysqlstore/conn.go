@@ -82,7 +82,7 @@ type mysqlConn interface {
 
 // cancelConn cancels on the server the statement whose context has ended. The
 // driver only closes the connection, which a server notices when it has an answer
-// to send: until then the statement goes on, with its locks.
+// to send: until then the statement continues, with its locks.
 type cancelConn struct {
 	mysqlConn
 	connector *connector

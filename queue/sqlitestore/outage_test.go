@@ -15,8 +15,8 @@ import (
 )
 
 // A file that takes no writes for a while, as on a full or read-only disk, is
-// unavailable and nothing more: what it holds can be read, what is asked leaves
-// no transaction behind, and the same call succeeds afterwards.
+// unavailable and nothing more: its rows can be read, a refused call leaves no
+// transaction behind, and the same call succeeds afterwards.
 func TestAFileThatTakesNoWritesIsUnavailableAndRecovers(t *testing.T) {
 	for name, fault := range map[string]struct{ begin, end string }{
 		"full":      {"PRAGMA max_page_count = 1", "PRAGMA max_page_count = 1000000"},

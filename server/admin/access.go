@@ -100,8 +100,8 @@ func withLogin(access Access) (loginer, bool) {
 	return nil, false
 }
 
-// Tokens admits users who log in with one of two secrets; an empty one admits
-// nobody. Sessions last twelve hours, are valid on every instance that has the same
+// Tokens admits users who log in with one of two secrets; an empty one is
+// disabled. Sessions last twelve hours, are valid on every instance that has the same
 // secrets, and end when these change or the user logs out, which the audit log
 // records.
 //

@@ -27,7 +27,7 @@ func (d *doors) Identify(r *http.Request) (admin.Person, error) {
 	return d.Access.Identify(r)
 }
 
-// A look that fails leaves what is shown, says so, and goes on trying.
+// A failed refresh leaves the page as it is, says so, and is retried.
 func testKeepsWhatItHas(t *testing.T, browser context.Context) {
 	door := &doors{Access: admin.Open("ops")}
 	s := newNight(t, func(c *admin.Config, _ *queue.Config) { c.Access = door })

@@ -147,8 +147,8 @@ func TestConfirmedTimesDoNotMoveOn(t *testing.T) {
 	}
 }
 
-// An action that takes longer than a request may goes on with the next.
-func TestLongActionsGoOn(t *testing.T) {
+// An action that takes longer than a request may is continued by the next.
+func TestLongActionsContinue(t *testing.T) {
 	s := newNight(t, nil)
 	form := formOf(s.get("/admin/confirm?all=retry&view=failed&task=billing.charge_card").Body.String())
 	act := func(ctx context.Context) *httptest.ResponseRecorder {

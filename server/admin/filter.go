@@ -25,7 +25,7 @@ type filter struct {
 }
 
 // filterFields are the fields of an address that choose tasks, in the order in
-// which they are kind.
+// which problems with them are reported.
 var filterFields = []string{"view", "task", "queue", "backend", "group", "error", "id", "since", "until", "priority", "stranded"}
 
 // maxFilterIDs bounds the IDs in one field.

@@ -115,7 +115,7 @@ func testLooksAgain(t *testing.T, browser context.Context) {
 
 	testStaysOpen(b)
 
-	// The clock of the page goes on by itself only when nothing speaks against it.
+	// The page refreshes by itself only when nothing prevents it.
 	requests := func(prepare, undo string) int {
 		b.transferred()
 		eval[chromedp.Void](b, prepare+`; document.getElementById("live").dataset.every = 0.01; 0`)
@@ -126,7 +126,7 @@ func testLooksAgain(t *testing.T, browser context.Context) {
 		return len(urls)
 	}
 	if n := requests("1", "1"); n == 0 {
-		t.Error("it does not look again")
+		t.Error("it does not refresh")
 	}
 	for what, how := range map[string][2]string{
 		"paused":   {`document.getElementById("pause").click()`, `document.getElementById("pause").click()`},
@@ -139,7 +139,7 @@ func testLooksAgain(t *testing.T, browser context.Context) {
 	}
 }
 
-// testStaysOpen opens a part of the overview, and has it brought up to date.
+// testStaysOpen opens a part of the overview and refreshes it.
 func testStaysOpen(b *tab) {
 	list := eval[string](b, "location.pathname + location.search")
 	b.open("/admin/")
@@ -169,7 +169,7 @@ func testGoesOn(t *testing.T, browser context.Context) {
 	if got := b.text("h1"); got != "Retry: not finished yet" {
 		t.Errorf("%q", got)
 	}
-	// In one look: the document may be another one at the next.
+	// In one evaluation: the next one may be in another document.
 	b.until(`document.querySelector(".notice")?.innerText === "371 tasks are READY again."`)
 }
 

@@ -21,7 +21,7 @@ func (s *site) someRow(selection queue.Selection) *queue.Row {
 	return page.Rows[0]
 }
 
-// TestInChromium is what only a browser can tell.
+// TestInChromium checks what only a browser shows.
 func TestInChromium(t *testing.T) {
 	browser := startBrowser(t)
 	for name, test := range map[string]func(*testing.T, context.Context){

@@ -14,8 +14,8 @@ import (
 	"github.com/claimcheck-go/claimcheck/server/httpapi"
 )
 
-// Whatever comes as ID, query and body of whatever route: no panic, no 5xx but
-// for a task that failed, and an answer as openapi.json describes it.
+// Any ID, query and body on any route: no panic, no 5xx except for a task that
+// failed, and an answer as openapi.json describes it.
 func FuzzRoutes(f *testing.F) {
 	a := newAPI(f, nil)
 	id := a.enqueue(`{"task":"t.echo"}`)
@@ -50,8 +50,8 @@ func FuzzRoutes(f *testing.F) {
 	})
 }
 
-// Nothing but the right signature is let in, whatever the two headers hold, and
-// what refuses says nothing of the secret.
+// Only the right signature is accepted, whatever the two headers hold, and a refusal
+// does not reveal the secret.
 func FuzzHMAC(f *testing.F) {
 	const secret = "hmac-secret-0123456789"
 	now := time.Now().Unix()

@@ -203,6 +203,6 @@ func TestWithoutTracesThereAreStillMetrics(t *testing.T) {
 		t.Error("the request was not served")
 	}
 	if _, err := telemetry.New(telemetry.Config{}); err == nil {
-		t.Error("nothing to tell was accepted")
+		t.Error("a Config without providers was accepted")
 	}
 }

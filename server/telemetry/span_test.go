@@ -105,8 +105,8 @@ func TestSnoozingIsNoError(t *testing.T) {
 	}
 }
 
-// What asks for tasks in general, and not for this one, is linked.
-func TestAPulledRunLinksToWhoAskedForIt(t *testing.T) {
+// A request that runs tasks in general, and not this one, becomes a link.
+func TestAPulledRunLinksToItsRequest(t *testing.T) {
 	s := newSite(t)
 	s.do(http.MethodPost, "/tasks/enqueue/", `{"task":"works"}`, "Traceparent", callers)
 	s.do(http.MethodPost, "/tasks/run/", `{}`, "Traceparent", platforms)

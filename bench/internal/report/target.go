@@ -85,7 +85,7 @@ var targets = slices.Concat([]target{
 // band is what a ratio of 1 may be missed by: 1 means not worse than the other.
 const band = 0.05
 
-// Verdict is what has become of a target.
+// Verdict says whether a target was met.
 type Verdict struct {
 	Scenario, Metric string
 	Target           string // as people read it

@@ -93,8 +93,8 @@ func (r *run) result() Result {
 	return result
 }
 
-// bottleneck is the last resource on the path that is used up: what stands before
-// it is full because nothing goes on.
+// bottleneck is the last resource on the path that is used up: what
+// precedes it is full because of it.
 func bottleneck(used map[Resource]float64) (found Resource) {
 	const usedUp = 0.97
 	for _, resource := range Resources {

@@ -34,7 +34,7 @@ func (s *station) release() {
 	s.busy--
 }
 
-// serve keeps one busy for a time, and then goes on.
+// serve keeps one busy for a time, and then continues.
 func (s *station) serve(d time.Duration, then func()) {
 	if d == 0 {
 		then()

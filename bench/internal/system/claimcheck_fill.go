@@ -64,8 +64,8 @@ func (p *postgresProduct) purge(ctx context.Context, progress func(deleted int))
 	return deleted, err
 }
 
-// DrainPurging runs n tasks while a purge of what is old goes on, and tells what
-// was done until the one or the other ended.
+// DrainPurging runs n tasks during a purge of old rows, and returns what was done
+// until one of the two ended.
 func (p *postgresProduct) DrainPurging(ctx context.Context, n int) (s Shared, err error) {
 	var runs, deleted atomic.Int64
 	ctx, cancel := context.WithCancel(ctx)

@@ -12,7 +12,7 @@ import (
 	"github.com/claimcheck-go/claimcheck/queue/sqlitestore"
 )
 
-// store is a store of the product's that tells how long claims take.
+// store is a store of the product's that measures how long claims take.
 type store interface {
 	queue.Store
 	Close() error

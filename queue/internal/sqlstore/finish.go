@@ -116,7 +116,7 @@ func (s *Store) Retry(ctx context.Context, claim queue.Claim, r queue.Retry) err
 	}, isReady)
 }
 
-// Release gives back a claim whose function was interrupted.
+// Release releases a claim whose function was interrupted.
 func (s *Store) Release(ctx context.Context, claim queue.Claim) error {
 	return s.end(ctx, "release task", claim, func(row *queue.Row, now time.Time) {
 		if row.Interruptions < queue.MaxInterruptions {
@@ -124,7 +124,7 @@ func (s *Store) Release(ctx context.Context, claim queue.Claim) error {
 		}
 		row.Interruptions++
 		if row.Attempts >= row.MaxAttempts {
-			// No attempt is left to give back: the lease ends here, and the next
+			// No attempt is left to release: the lease ends here, and the next
 			// promotion or claim fails the row.
 			row.LeaseExpiresAt = now
 			return
@@ -135,9 +135,9 @@ func (s *Store) Release(ctx context.Context, claim queue.Claim) error {
 	}, isReady)
 }
 
-// Unclaim gives back claims whose functions never began. Rows that another
+// Unclaim releases claims whose functions never began. Rows that another
 // transaction has locked are retried; the error of those that stay so is
-// queue.ErrLocked; the others are given back nevertheless.
+// queue.ErrLocked; the others are released nevertheless.
 func (s *Store) Unclaim(ctx context.Context, claims ...queue.Claim) error {
 	left := claims
 	return storekit.RetryLocked(ctx, storekit.FinishPatience, func() error {
@@ -171,7 +171,7 @@ func setUnclaimed(n int) string {
 		attempts = attempts - 1, hold = CASE WHEN run_after > ? THEN 1 ELSE 0 END, dispatch_due_at = ?`
 }
 
-// unclaim gives back claims that fit into one statement, and returns those that
+// unclaim releases claims that fit into one statement, and returns those that
 // still hold because their rows are locked.
 func unclaim(ctx context.Context, tx querier, now time.Time, claims []queue.Claim) (locked []queue.Claim, err error) {
 	ids := make([]any, 0, 2*len(claims))

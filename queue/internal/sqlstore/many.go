@@ -11,7 +11,7 @@ import (
 // the rollback every retry would fail in the same way.
 
 // manyRows is how many rows one statement changes, and one transaction that
-// goes on with another.
+// another one continues.
 const manyRows = 500
 
 // updateQuery changes n rows by their IDs, whatever their state: they must be

@@ -14,7 +14,7 @@ import (
 	"github.com/claimcheck-go/claimcheck/queue"
 )
 
-// TestEveryMySQLStatementUsesItsIndex looks at a table of 50,000 rows: most
+// TestEveryMySQLStatementUsesItsIndex uses a table of 50,000 rows: most
 // of them finished, a backlog that waits, and some that run.
 func TestEveryMySQLStatementUsesItsIndex(t *testing.T) {
 	s := onMariaDB(t)
@@ -74,7 +74,7 @@ func TestEveryMySQLStatementUsesItsIndex(t *testing.T) {
 	t.Logf("ClaimNext of 10: %s", time.Since(start))
 }
 
-// TestAFinishIsFoundByItsID looks at a table where nothing but one task is.
+// TestAFinishIsFoundByItsID uses a table with a single task.
 func TestAFinishIsFoundByItsID(t *testing.T) {
 	s := onMariaDB(t)
 	row := &queue.NewRow{Row: &queue.Row{ID: uuid.New(), Task: "t", Args: json.RawMessage(`{}`), MaxAttempts: 3}}

@@ -9,10 +9,10 @@ import (
 // status 2, and nothing is started. Several are joined with errors.Join.
 type Problem struct {
 	// Setting is the variable of a setting or the flag of a command, with its
-	// dashes; empty: the problem is of none alone.
+	// dashes; empty if the problem concerns no single one.
 	Setting string
-	// Text says what is wrong, and what is accepted. It goes on where the name of
-	// the setting ends, and begins with a colon or an equals sign where that is no sentence.
+	// Text says what is wrong, and what is accepted. It follows the name of the
+	// setting as the rest of a sentence, or begins with a colon or an equals sign.
 	Text string
 	// Fix is what to do, if Text does not say it.
 	Fix string

@@ -11,11 +11,11 @@ import (
 	"github.com/claimcheck-go/claimcheck/server/httpapi"
 )
 
-// These checks are of what the type of a setting cannot refuse, and what would
-// otherwise be noticed only when it is used, or never.
+// These checks refuse what the type of a setting cannot, and what would otherwise
+// be noticed only when it is used, or never.
 
-// CheckNamed refuses a list that is set and names nothing, as "," does: without it
-// the server would do something else than was meant.
+// CheckNamed refuses a list that is set and names nothing, as "," does: otherwise
+// the server would not do what was meant.
 func CheckNamed(name string, list []string, takes string) error {
 	if len(list) > 0 && len(NonEmpty(list)) == 0 {
 		return Problemf(name, "is set but names nothing: it takes %s, separated by commas; or unset it", takes)

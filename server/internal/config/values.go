@@ -49,7 +49,7 @@ func decodeString(ctx *kong.DecodeContext, target reflect.Value) error {
 }
 
 // decodeInt reads an int. The tag accepts says which ones: the parser's own
-// refusals speak of bits.
+// errors mention bits.
 func decodeInt(ctx *kong.DecodeContext, target reflect.Value) error {
 	text, err := pop(ctx, "whole number")
 	if err != nil {

@@ -73,7 +73,7 @@ type Diagnosis struct {
 	registry  *queue.Registry
 	mode      string
 	detector  *detect.Detector
-	runsAs    string // the account of this process, where the platform tells
+	runsAs    string // the account of this process, if the platform reports it
 	problems  map[string]Finding
 	others    []string          // problems that are of no setting
 	detected  map[string]string // settings that are not set: where they were found

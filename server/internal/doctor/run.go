@@ -54,8 +54,8 @@ func Skipf(format string, args ...any) Finding {
 // Check is one check of an installation.
 type Check struct {
 	Name string
-	// Needs are the checks without whose success this one says nothing. Names
-	// that no check has are met.
+	// Needs are the checks that must succeed before this one runs. Names that
+	// no check has count as met.
 	Needs []string
 	// Skip, if not empty, is why the check does not apply.
 	Skip string

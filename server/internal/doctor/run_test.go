@@ -55,7 +55,7 @@ func TestOneFaultIsOneFailingLine(t *testing.T) {
 		t.Errorf("reported %v", reported)
 	}
 	if !doctor.Failed(got) || doctor.Failed(got[1:]) {
-		t.Error("Failed does not tell failures")
+		t.Error("Failed does not recognize failures")
 	}
 	if text := doctor.Summary(got); text != "1 ok, 1 to look at, 1 failed, 4 skipped" {
 		t.Error(text)

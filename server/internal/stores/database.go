@@ -9,7 +9,7 @@ import (
 	"github.com/claimcheck-go/claimcheck/queue/dbfacts"
 )
 
-// Database is what the server opens. What it may also be are [queue.Operator],
+// Database is what the server opens. It may also implement [queue.Operator],
 // [Migrator], [Inspector], [RightsChecker] and [IntegrityChecker]; a command that
 // requires one of them says so.
 type Database interface {
@@ -29,7 +29,7 @@ type Migrator interface {
 	SchemaVersion(ctx context.Context) (int64, error)
 }
 
-// Inspector is a Database that says of itself what doctor looks at.
+// Inspector is a Database that reports what doctor checks.
 type Inspector interface {
 	Inspect(ctx context.Context) (dbfacts.Facts, error)
 }

@@ -28,8 +28,8 @@ func InMemory(rawURL string) bool {
 	return err == nil && path == ""
 }
 
-// MissingFile returns the SQLite file of a URL, if it does not exist in a directory
-// that does.
+// MissingFile returns the SQLite file of a URL if the file does not exist and its
+// directory does.
 func MissingFile(rawURL string) string {
 	path := FilePath(rawURL)
 	if path == "" {
