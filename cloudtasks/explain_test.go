@@ -27,7 +27,7 @@ func TestExplainNamesCauseAndFix(t *testing.T) {
 		{codes.DeadlineExceeded, []string{"may exist all the same"}},
 		{codes.Unavailable, []string{"cannot be reached", "emulator"}},
 		{codes.Unimplemented, []string{"the address of the emulator"}},
-		{codes.DataLoss, nil}, // a code of which nothing is known
+		{codes.DataLoss, nil}, // a code without an explanation
 	}
 	for _, test := range tests {
 		t.Run(test.code.String(), func(t *testing.T) {

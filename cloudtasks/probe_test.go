@@ -39,7 +39,7 @@ func TestProbeLeavesNothingBehind(t *testing.T) {
 		t.Errorf("it was called %q", seen)
 	}
 
-	// What stays when it may not delete is what a delivery would be, far from now.
+	// A task that the probe may not delete is like a delivery, scheduled far ahead.
 	srv.SetFaults(cloudtaskstest.Faults{Rates: map[cloudtaskstest.Fault]float64{cloudtaskstest.RefuseDelete: 1}, Code: codes.PermissionDenied})
 	create, remove := cloudtasks.Probe(t.Context(), client, probeConfig, "default")
 	var left *cloudtasks.LeftoverError

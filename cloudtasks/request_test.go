@@ -126,7 +126,7 @@ func TestNewCreateTaskRequestRefuses(t *testing.T) {
 	}
 }
 
-// The ticket's travelling part is the row's ID and nothing else.
+// Cloud Tasks carries the row's ID and nothing else.
 func TestRequestCarriesOnlyTheID(t *testing.T) {
 	cfg, err := testConfig().check()
 	if err != nil {

@@ -1,4 +1,4 @@
-// Package deploy_test holds what is in the repository for Google Cloud against
+// Package deploy_test checks the files for Google Cloud in this repository against
 // the product: manifests, scripts and Terraform. It needs no container engine and no
 // network. Where gcloud is installed, its own argument parser checks every command;
 // elsewhere the record of what it accepts does.
@@ -78,7 +78,7 @@ var buildOnce = sync.OnceValues(func() (string, error) {
 			return "", err
 		}
 		built := filepath.Join(dir, "server")
-		// Others than root run it.
+		// Other users than root run it.
 		if err := os.Chmod(dir, 0o755); err != nil { //nolint:gosec // nothing secret is in it
 			return "", err
 		}

@@ -236,7 +236,7 @@ func TestSetupChangesHowLongTasksAreKept(t *testing.T) {
 	}
 }
 
-func TestSetupStopsAtTheFirstRefusalAndGoesOnLater(t *testing.T) {
+func TestSetupStopsAtTheFirstRefusalAndContinuesLater(t *testing.T) {
 	for _, fail := range []string{"services list", "services enable", "service-accounts list", "service-accounts create", "tasks queues list", "sql users create",
 		"get-iam-policy", "add-iam-policy-binding", "secrets versions list", "secrets versions add", "projects describe", "scheduler jobs create", "run deploy"} {
 		p := newProject(t)

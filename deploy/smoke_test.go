@@ -23,8 +23,8 @@ import (
 const smokeToken = "0123456789abcdef0123456789abcdef"
 
 // candidate is a server in cloudtasks mode with a fake Cloud Tasks, which has the
-// named queues, behind what lets only callers with a token through, as Cloud
-// Run's IAM does, or (public) everybody.
+// named queues, behind a proxy that admits only callers with a token, as Cloud
+// Run's IAM does, or (public) every caller.
 func candidate(t *testing.T, public bool, queues ...string) (front string) {
 	t.Helper()
 	var config cloudtaskstest.Config

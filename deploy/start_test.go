@@ -99,8 +99,7 @@ func platformEnv(t *testing.T, manifest map[string]string, platform ...string) [
 	return env
 }
 
-// The manifests' settings are put together as they stand, and only the database
-// is another.
+// The manifests' settings are used unchanged, except for the database.
 func TestServerStartsWithWhatTheManifestsSay(t *testing.T) {
 	cloudRun := map[string]string{}
 	container := decode[knativeService](t, rendered(t, "service.yaml")).Spec.Template.Spec.Containers[0]
@@ -149,8 +148,8 @@ func TestServerStartsWithWhatTheManifestsSay(t *testing.T) {
 	}
 }
 
-// The database's URLs are those that the server takes: it gets as far as looking
-// for the database, which is not here.
+// The server accepts the database's URLs: it gets as far as looking for the
+// database, which does not exist here.
 func TestServerTakesTheDatabaseURLs(t *testing.T) {
 	p := newProject(t)
 	if got := p.run(nil, "deploy/setup.sh", projectArgs...); got.status != 0 {

@@ -1,4 +1,4 @@
-// Package examples_test holds the pages' programs against what they promise.
+// Package examples_test checks that the pages' programs do what the pages say.
 package examples_test
 
 import (

@@ -120,6 +120,6 @@ func TestIAPWithoutKeysIsUnavailable(t *testing.T) {
 		t.Errorf("got %v", err)
 	}
 	if _, err := NewIAP(IAPConfig{}); err == nil {
-		t.Error("every proxy would be believed")
+		t.Error("every proxy would be trusted")
 	}
 }

@@ -168,7 +168,7 @@ func TestNoKeysAtAllIsUnavailable(t *testing.T) {
 	}
 }
 
-// Each of these would be accepted if it were looked at less closely.
+// A less strict check would accept each of these.
 const weakKeys = `{"keys":[{"kid":"first","kty":"RSA","n":"AQAB","e":"AQAB"},{"kid":"first","kty":"EC","crv":"P-256","x":"AA","y":"AA"},
 {"kid":"first","kty":"RSA","n":"!","e":"AQAB"},{"kid":"first","kty":"RSA","use":"enc"},{"kid":"first","kty":"RSA","alg":"HS256"},{"kty":"RSA"},{"kid":1},null,7]}`
 

@@ -10,8 +10,8 @@ import (
 	"github.com/golang-jwt/jwt/v5"
 )
 
-// What a key set says of a key decides whether it is used only where it states
-// another purpose: an alg that no standard knows does not.
+// A key is rejected only if the key set states another purpose for it. An unknown
+// alg states none.
 func TestKeysByTheirStatedPurpose(t *testing.T) {
 	for stated, usable := range map[string]bool{
 		``:                                     true,
@@ -49,7 +49,7 @@ func TestKeysByTheirStatedPurpose(t *testing.T) {
 	}
 }
 
-// plainKeySet is the endpoint's key set with nothing said of what keys are for.
+// plainKeySet is the endpoint's key set without the purposes of the keys.
 func plainKeySet(t *testing.T, e *endpoint) string {
 	t.Helper()
 	set := strings.ReplaceAll(e.keySet(), `{"use":"sig","alg":"RS256","kid"`, `{"kid"`)
@@ -109,7 +109,8 @@ func mustRequest(t *testing.T, url string) *http.Request {
 	return r
 }
 
-// RFC 7515: who does not understand an extension that crit lists must refuse.
+// RFC 7515: a recipient must reject a token whose crit lists an extension that it
+// does not understand.
 func TestCriticalExtensionsAreRefused(t *testing.T) {
 	e := newEndpoint()
 	v := newVerifier(t, e)

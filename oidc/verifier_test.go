@@ -178,7 +178,7 @@ func TestTrustPlatformStillChecksClaims(t *testing.T) {
 			t.Errorf("error %v, want %v", err, want)
 		}
 	}
-	// Where the platform has looked at another header, it has taken nothing off.
+	// The platform removes the signature only from the header that it verified.
 	r := httptest.NewRequest("POST", "/", nil)
 	r.Header.Set("Authorization", "Bearer "+removed(claims))
 	if err := v.Authenticate(r); err != nil {
@@ -188,7 +188,7 @@ func TestTrustPlatformStillChecksClaims(t *testing.T) {
 	if err := v.Authenticate(r); !errors.Is(err, ErrUnauthenticated) {
 		t.Errorf("error %v", err)
 	}
-	// Trust in the platform is no trust in a wrong signature.
+	// Trusting the platform does not make a wrong signature right.
 	forged := signWith(t, jwt.SigningMethodRS256, secondKey(), "first", claims)
 	if _, err := v.Verify(context.Background(), forged); !errors.Is(err, ErrUnauthenticated) {
 		t.Errorf("error %v", err)

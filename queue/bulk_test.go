@@ -98,7 +98,7 @@ func TestActStopsWithItsContext(t *testing.T) {
 	ctx, cancel := context.WithCancel(t.Context())
 	cancel()
 	if acted, err := sys.client.Act(ctx, queue.ActRequest{Action: queue.ActionCancel}, nil); err == nil || acted.Done != 0 {
-		t.Errorf("ended before it began: %+v, %v", acted, err) // it could not be noted
+		t.Errorf("ended before it began: %+v, %v", acted, err) // it could not be audited
 	}
 	for range 400 {
 		sys.enqueue("t", nil)

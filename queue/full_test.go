@@ -47,7 +47,7 @@ func (s *system) startWork() {
 	})
 }
 
-// learnBrief lets an executor see many brief tasks, after which it claims ahead.
+// learnBrief lets an executor see many brief tasks, after which it prefetches.
 func (s *system) learnBrief() {
 	for range 150 {
 		s.enqueue("brief", nil)
@@ -115,7 +115,7 @@ func TestAnIdleWorkerRunsWhatAFullOneCannot(t *testing.T) {
 				for range slots {
 					full.enqueue("long", nil)
 				}
-				// While the long ones have only just begun, the full worker may take some ahead.
+				// While the long ones have only just begun, the full worker may prefetch some.
 				time.Sleep(2 * queue.LocalPoll)
 				for range slots {
 					full.enqueue("brief", nil)
@@ -197,10 +197,10 @@ func TestNoTaskIsPrefetchedAndReleasedTwice(t *testing.T) {
 }
 
 // A row on its last attempt is claimed only for a free slot, and is not overtaken
-// for ever by those behind it.
+// forever by those behind it.
 func TestLastAttemptsAreNotPrefetchedAndNotOvertaken(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		store := &aheadWatch{Store: newStore(t)}
+		store := &prefetchWatch{Store: newStore(t)}
 		var began atomic.Int32
 		var position int32
 		sys := newSystem(t, setup{store: store, exec: queue.ExecutorConfig{Concurrency: 10}},
@@ -216,7 +216,7 @@ func TestLastAttemptsAreNotPrefetchedAndNotOvertaken(t *testing.T) {
 			t.Fatal(err)
 		}
 		if !store.ahead.Load() {
-			t.Error("nothing was claimed ahead: the test shows nothing")
+			t.Error("nothing was prefetched: the test shows nothing")
 		}
 		if position < 480 || position > 550 {
 			t.Errorf("it was enqueued in place 500, and began in place %d", position)
@@ -224,13 +224,13 @@ func TestLastAttemptsAreNotPrefetchedAndNotOvertaken(t *testing.T) {
 	})
 }
 
-// aheadWatch is a store that notes whether a claim was ahead of free slots.
-type aheadWatch struct {
+// prefetchWatch is a store that records whether a claim prefetched rows.
+type prefetchWatch struct {
 	queue.Store
 	ahead atomic.Bool
 }
 
-func (a *aheadWatch) ClaimNext(ctx context.Context, r queue.ClaimNextRequest) ([]*queue.Row, error) {
+func (a *prefetchWatch) ClaimNext(ctx context.Context, r queue.ClaimNextRequest) ([]*queue.Row, error) {
 	rows, err := a.Store.ClaimNext(ctx, r)
 	for i, row := range rows {
 		if i < r.Free() {

@@ -51,7 +51,7 @@ func TestHooksAreCalledInOrder(t *testing.T) {
 	}
 }
 
-// recordingHooks note each call under a name, and in which contexts it is.
+// recordingHooks record each call with a name and the contexts that it is within.
 func recordingHooks(name string, calls *[]string) queue.Hooks {
 	type key struct{}
 	inside := func(ctx context.Context) string { s, _ := ctx.Value(key{}).(string); return s }
@@ -73,7 +73,7 @@ func recordingHooks(name string, calls *[]string) queue.Hooks {
 
 func TestJoinedHooksAreCalledInTurn(t *testing.T) {
 	var calls []string
-	// Those that have nothing to say are passed over wherever they stand.
+	// Empty Hooks are skipped wherever they are in the list.
 	hooks := queue.JoinHooks(queue.Hooks{}, recordingHooks("a", &calls), queue.Hooks{}, recordingHooks("b", &calls), queue.Hooks{})
 	ctx, ended := hooks.Enqueuing(t.Context(), nil)
 	hooks.Enqueued(ctx, nil)

@@ -121,8 +121,8 @@ func TestClientAddresses(t *testing.T) {
 		header http.Header
 		want   string
 	}{
-		"a machine of one's own":        {nil, nil, "192.0.2.1"},
-		"which believes no header":      {nil, http.Header{"X-Forwarded-For": {"203.0.113.7"}, "X-Appengine-User-Ip": {"203.0.113.8"}}, "192.0.2.1"},
+		"no proxy":                      {nil, nil, "192.0.2.1"},
+		"no proxy, forged headers":      {nil, http.Header{"X-Forwarded-For": {"203.0.113.7"}, "X-Appengine-User-Ip": {"203.0.113.8"}}, "192.0.2.1"},
 		"Cloud Run":                     {cloudRun, http.Header{"X-Forwarded-For": {"203.0.113.7"}}, "203.0.113.7"},
 		"Cloud Run, forged hops":        {cloudRun, http.Header{"X-Forwarded-For": {"127.0.0.1, 10.0.0.1,203.0.113.7"}}, "203.0.113.7"},
 		"Cloud Run, a forged header":    {cloudRun, http.Header{"X-Forwarded-For": {"127.0.0.1", "10.0.0.1, 2001:db8::7"}}, "2001:db8::7"},

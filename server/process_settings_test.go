@@ -119,7 +119,7 @@ func TestASearchPathWithoutASchemaIsNamedByEveryCommand(t *testing.T) {
 	testdb.Exec(t, server.URL("postgres"), `CREATE SCHEMA closed; CREATE ROLE app LOGIN`)
 	url := strings.Replace(server.URL("postgres"), "postgres@", "app@", 1)
 	id := uuid.NewString()
-	for _, path := range []string{"nowhere", "closed"} { // one that is not there, and one that is another's
+	for _, path := range []string{"nowhere", "closed"} { // one that does not exist, and one of another user
 		env := []string{"DATABASE_URL=" + url + "?search_path=" + path, "TASKS_MODE=pull", "TASK_API_TOKEN=0123456789abcdef0123456789abcdef"}
 		for _, command := range []string{"migrate", "migrate status", "status", "result " + id, "run " + id, "purge", "requeue --older-than=1m", "sweep",
 			"enqueue demo.echo", "work", "serve --listen=127.0.0.1:0", "serve --migrate --listen=127.0.0.1:0"} {
@@ -155,7 +155,8 @@ func TestWorkOnAWorkerPoolNeedsItsDatabaseAlone(t *testing.T) {
 		wantRefusal(t, 2, "TASK_HANDLER_URL")
 }
 
-// The default timeout is held against a delivery as a task's own is.
+// The default timeout is checked against the deadline of a delivery, as a task's
+// own is.
 func TestATimeoutThatNoDeliveryLastsForIsRefused(t *testing.T) {
 	cloud := []string{"TASKS_MODE=cloudtasks", "CLOUD_TASKS_PROJECT=p", "CLOUD_TASKS_LOCATION=l", "TASK_HANDLER_URL=https://h/{task_id}",
 		"OIDC_SERVICE_ACCOUNT_EMAIL=a@b.c", "CLOUD_TASKS_EMULATOR_HOST=127.0.0.1:1", "OIDC_ISSUER=http://127.0.0.1:1", "OIDC_CERTS_URL=http://127.0.0.1:1"}

@@ -24,12 +24,12 @@ import (
 
 // The process_*_test.go files test the server from outside, as real processes,
 // each with a directory and an environment of its own. This file starts them,
-// talks to them and sees to their end.
+// sends them requests and ends them.
 
 // procPatience is how long a condition is waited for.
 const procPatience = time.Minute
 
-// procToken is a shared secret that the server has nothing against.
+// procToken is a shared secret that the server accepts.
 const procToken = "TASK_API_TOKEN=0123456789abcdefghijklmnopqrstuv"
 
 // procTemp holds the binary; TestMain removes it.
@@ -80,7 +80,7 @@ func procCommand(t *testing.T, limit time.Duration, dir string, env []string, ar
 	return command
 }
 
-// procResult is what a process left that ended by itself.
+// procResult is the result of a process that ended by itself.
 type procResult struct {
 	status         int
 	stdout, stderr string
@@ -113,7 +113,7 @@ func (r procResult) wantRefusal(t *testing.T, status int, texts ...string) {
 	}
 }
 
-// procServer is a server that runs.
+// procServer is a running server.
 type procServer struct {
 	t       *testing.T
 	command *exec.Cmd
@@ -123,8 +123,8 @@ type procServer struct {
 	token   string // sent along when it is not empty
 }
 
-// procServe starts a server on a free port and waits until it is ready. The
-// test's end ends it.
+// procServe starts a server on a free port and waits until it is ready. It
+// ends with the test.
 func procServe(t *testing.T, dir string, env []string, args ...string) *procServer {
 	t.Helper()
 	args = append([]string{"serve", "--listen", "127.0.0.1:0"}, args...)
@@ -163,7 +163,7 @@ func procServe(t *testing.T, dir string, env []string, args ...string) *procServ
 	return s
 }
 
-// signal sends a signal to this very process, if it is still there.
+// signal sends a signal to the process, if it still runs.
 func (s *procServer) signal(signal syscall.Signal) {
 	s.t.Helper()
 	if err := s.command.Process.Signal(signal); err != nil && !errors.Is(err, os.ErrProcessDone) {
@@ -171,8 +171,8 @@ func (s *procServer) signal(signal syscall.Signal) {
 	}
 }
 
-// end sends a signal and waits for the end, which it returns with the time that
-// took.
+// end sends a signal, waits until the process has ended, and returns how it ended
+// and how long that took.
 func (s *procServer) end(signal syscall.Signal) (syscall.WaitStatus, time.Duration) {
 	s.t.Helper()
 	begun := time.Now()

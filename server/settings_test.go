@@ -120,7 +120,7 @@ func TestZeroValuesThatMeanSomething(t *testing.T) {
 	}
 }
 
-// What is wrong with a field is refused like its variable, and names the field.
+// A bad field is refused like its variable, and the error names the field.
 func TestBadFieldsAreNamed(t *testing.T) {
 	t.Parallel()
 	for want, settings := range map[string]Settings{

@@ -42,5 +42,5 @@ var testTasks = []queue.Definition{
 	queue.NewTask("demo.panic", func(context.Context, json.RawMessage) (any, error) { panic("demo.panic was asked for") }, queue.MaxAttempts(1)),
 }
 
-// testRegistry has the same tasks, for programs that are not begun.
+// testRegistry has the same tasks, for programs that are not started.
 var testRegistry = queue.NewRegistry(append(testTasks, doctor.Probe())...)

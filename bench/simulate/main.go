@@ -53,7 +53,7 @@ func parse(args []string) (sim.Config, error) {
 	cfg := sim.Default()
 	merged := false
 	flags := flag.NewFlagSet("simulate", flag.ContinueOnError)
-	flags.Uint64Var(&cfg.Seed, "seed", cfg.Seed, "another one is another run")
+	flags.Uint64Var(&cfg.Seed, "seed", cfg.Seed, "seed of the random numbers: the same seed gives the same run")
 	flags.Float64Var(&cfg.Rate, "rate", 0, "tasks enqueued a second; 0: as many as get done")
 	flags.DurationVar(&cfg.WarmUp, "warm-up", cfg.WarmUp, "time that is not measured")
 	flags.DurationVar(&cfg.Duration, "duration", cfg.Duration, "time that is measured")

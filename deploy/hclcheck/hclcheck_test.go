@@ -1,6 +1,6 @@
-// Package hclcheck holds deploy/terraform against what Terraform would say of it
-// before it asks anybody: form, names and arguments. It is a module of its own,
-// since the product needs none of what it takes to read HCL.
+// Package hclcheck checks deploy/terraform as Terraform does before it calls a
+// provider: form, names and arguments. It is a module of its own, since the product
+// needs none of the packages that read HCL.
 package hclcheck
 
 import (

@@ -110,7 +110,7 @@ var rowTests = map[string]func(*fixture){
 			}
 			f.must(f.store.Insert(f.ctx, alone))
 			f.must(f.store.Insert(f.ctx, one, two))
-			again := request(withID(alone.ID)) // the trace is no part of what was asked for
+			again := request(withID(alone.ID)) // the trace is not part of the request
 			f.must(f.store.Insert(f.ctx, again))
 			tx := f.begin(f.T, f.store)
 			inTx := request()

@@ -96,7 +96,7 @@ func (a *api) do(method, path, body string, header ...string) reply {
 	}
 	w := httptest.NewRecorder()
 	a.handler.ServeHTTP(w, r)
-	holdAgainstDocument(a.t, r, body, w)
+	checkAgainstDocument(a.t, r, body, w)
 	answer := reply{status: w.Code, header: w.Header(), text: w.Body.String()}
 	if got := w.Header().Get("Content-Type"); got != "application/json" {
 		a.t.Errorf("%s %s: Content-Type %q", method, path, got)

@@ -31,7 +31,7 @@ func TestExecutePathTakesNoOtherRoutesRequests(t *testing.T) {
 			t.Errorf("%q: %v; want %s", path, err, want)
 		}
 		if path == "" {
-			continue // New takes it for none
+			continue // New treats it as unset
 		}
 		if _, err := httpapi.New(httpapi.Config{Client: a.client, Executor: a.exec, Auth: allowAll{}, ExecutePath: path}); err == nil {
 			t.Errorf("New accepts %q", path)

@@ -37,10 +37,10 @@ var described = sync.OnceValues(func() (routers.Router, error) {
 	return gorillamux.NewRouter(document)
 })
 
-// holdAgainstDocument checks an answer, and a request that was accepted, against
+// checkAgainstDocument checks an answer, and a request that was accepted, against
 // openapi.json. What the document does not describe must not be answered with
 // success.
-func holdAgainstDocument(t testing.TB, r *http.Request, body string, w *httptest.ResponseRecorder) {
+func checkAgainstDocument(t testing.TB, r *http.Request, body string, w *httptest.ResponseRecorder) {
 	t.Helper()
 	router, err := described()
 	if err != nil {

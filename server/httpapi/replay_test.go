@@ -93,7 +93,7 @@ func TestReplayMemoryThatIsFullForgetsTheOldest(t *testing.T) {
 			t.Errorf("%v is answered with %d", err, authStatus(err))
 		}
 	}
-	// A clock that is set back brings nothing back.
+	// Setting the clock back makes no signature valid again.
 	now = now.Add(10 * time.Minute)
 	if err := m.add(now.Unix(), numbered(1), now); err != nil || m.count != 1 {
 		t.Fatalf("%v, %d remembered", err, m.count)

@@ -15,7 +15,7 @@ import (
 	"github.com/claimcheck-go/claimcheck/server/telemetry"
 )
 
-// The documentation and what is deployed are held against the instruments.
+// The documentation, the dashboard and the alerts are compared with the instruments.
 
 const root = "../.."
 
@@ -28,7 +28,7 @@ func text(t *testing.T, name string) string {
 	return string(data)
 }
 
-// prometheusName is how Prometheus calls a metric.
+// prometheusName is the name of a metric in Prometheus.
 func prometheusName(t *testing.T, i telemetry.Instrument) string {
 	t.Helper()
 	namer := otlptranslator.MetricNamer{WithMetricSuffixes: true}
@@ -88,7 +88,7 @@ func queries(v any, found []string) []string {
 
 var metricName = regexp.MustCompile(`claimcheck_\w+`)
 
-// wantKnown checks that queries ask for metrics that there are.
+// wantKnown checks that queries use existing metrics.
 func wantKnown(t *testing.T, file string, asked []string) {
 	t.Helper()
 	known := make(map[string]bool)

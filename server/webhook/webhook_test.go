@@ -25,7 +25,7 @@ import (
 const testSecret = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw"
 
 // receiver is an HTTP server that answers with the given statuses in turn, and
-// keeps what it was sent.
+// keeps the requests.
 type receiver struct {
 	*httptest.Server
 	mu       sync.Mutex

@@ -58,7 +58,7 @@ func TestSimpleJSONIsWhatTheWalkAccepts(t *testing.T) {
 	}
 }
 
-// shouting encodes itself, as whatever it is.
+// shouting encodes itself as its own text, which may not be JSON.
 type shouting string
 
 func (s shouting) MarshalJSON() ([]byte, error) { return []byte(s), nil }

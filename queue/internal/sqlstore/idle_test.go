@@ -8,7 +8,7 @@ import (
 )
 
 // What an idle process asks for over and over is one statement each time, and
-// nothing is sent to find out whether the connection lives.
+// nothing is sent to find out whether the connection is alive.
 func TestAnIdleProcessSendsOneStatementForEachLook(t *testing.T) {
 	t.Parallel()
 	s, wire := recording(t, testdb.MariaDB(t))

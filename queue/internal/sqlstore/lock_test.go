@@ -14,7 +14,7 @@ import (
 )
 
 // whileWaiting begins do, which has to wait for a row that db has locked, and
-// calls then while it does so. then lets go of the row.
+// calls then while it does so. then releases the row.
 func whileWaiting(t *testing.T, db *sql.DB, do, then func()) {
 	t.Helper()
 	done := make(chan struct{})

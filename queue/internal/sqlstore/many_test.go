@@ -230,7 +230,7 @@ func TestAHeartbeatOfManyTakesFewRoundTrips(t *testing.T) {
 	for i, row := range rows {
 		claims[i] = row.Claim()
 	}
-	claims[7].ClaimID, claims[9].ID = claims[8].ClaimID, claims[8].ID // neither is a claim that was given
+	claims[7].ClaimID, claims[9].ID = claims[8].ClaimID, claims[8].ID // neither is a claim that was made
 	var renewed, lost []queue.Claim
 	atMost(t, wire.during(func() { renewed, lost, err = s.Heartbeat(t.Context(), time.Hour, claims...) }), 8)
 	if err != nil {

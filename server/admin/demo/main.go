@@ -1,4 +1,4 @@
-// Command demo shows the admin's pages with tasks made up: go run ./server/admin/demo.
+// Command demo shows the admin's pages with invented tasks: go run ./server/admin/demo.
 // No worker is up, so that the night stays as bad as it is until an operator retries.
 package main
 

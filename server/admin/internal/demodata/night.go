@@ -10,7 +10,7 @@ import (
 // failure is a kind of failure, many times over.
 type failure struct {
 	task, queue, args    string
-	kind, message, trace string // a %d in the message is another number each time
+	kind, message, trace string // a %d in the message is a different number each time
 	count, attempts      int
 	latest, apart        time.Duration // how long ago the latest was, and the time between two
 }
