@@ -20,7 +20,7 @@ const (
 	// StoreAndFail stores the task and answers CreateTask with Faults.Code.
 	StoreAndFail Fault = "store_and_fail"
 	// Duplicate delivers the same attempt a second time, beside the first one
-	// or, with a delay, after it. The second answer is not looked at.
+	// or, with a delay, after it. The second answer is ignored.
 	Duplicate Fault = "duplicate"
 	// LoseAnswer throws a handler's answer away: the attempt failed, although
 	// the handler may have succeeded.

@@ -77,8 +77,8 @@ func (s *Server) Tasks() []*cloudtaskspb.Task {
 }
 
 // WaitEmpty waits until no task is left, in any queue, and no delivery is under
-// way. The error is ctx's; give it a deadline, or a task that never ends holds
-// up a test for good.
+// way. The error is ctx's; give it a deadline, or a task that never ends blocks
+// a test forever.
 func (s *Server) WaitEmpty(ctx context.Context) error {
 	for {
 		s.mu.Lock()

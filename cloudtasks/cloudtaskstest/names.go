@@ -21,7 +21,7 @@ func (h *heldNames) held(name string, now time.Time) bool {
 	return held
 }
 
-// forget drops what is held no longer.
+// forget drops names that are no longer held.
 func (h *heldNames) forget(now time.Time) {
 	for len(h.order) > 0 && !h.until[h.order[0]].After(now) {
 		delete(h.until, h.order[0])

@@ -8,7 +8,7 @@ import (
 	"cloud.google.com/go/cloudtasks/apiv2/cloudtaskspb"
 )
 
-// keptFor is how long the service keeps a task, whatever became of it.
+// keptFor is how long the service keeps a task, whatever its state.
 const keptFor = 31 * 24 * time.Hour
 
 // backoff is how long the service waits after the nth failed attempt: min

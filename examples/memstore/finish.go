@@ -63,12 +63,12 @@ func (s *Store) Retry(ctx context.Context, claim queue.Claim, r queue.Retry) err
 	return s.end(ctx, "retry task", claim, func(row *row, now time.Time) { row.retry(now, r) })
 }
 
-// Release gives back a claim whose function was interrupted.
+// Release releases a claim whose function was interrupted.
 func (s *Store) Release(ctx context.Context, claim queue.Claim) error {
 	return s.end(ctx, "release task", claim, (*row).release)
 }
 
-// Unclaim gives back claims whose functions never began.
+// Unclaim releases claims whose functions never began.
 func (s *Store) Unclaim(ctx context.Context, claims ...queue.Claim) error {
 	return s.with(ctx, "unclaim tasks", func(now time.Time) error {
 		for _, claim := range claims {

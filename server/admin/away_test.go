@@ -57,7 +57,7 @@ func testKeepsWhatItHas(t *testing.T, browser context.Context) {
 		{"network", "Not reachable; retrying. Shown as of ", func() { offline(true) }, func() { offline(false) }},
 	} {
 		c.fail()
-		// The page's own clock finds out, and looks again later.
+		// The page's timer notices, and refreshes again later.
 		eval[chromedp.Void](b, `document.getElementById("live").dataset.every = 0.01; 0`)
 		b.until(`document.getElementById("away").checkVisibility()`)
 		if said := b.text("#away"); !strings.HasPrefix(said, c.says) || !strings.Contains(said, " UTC") {

@@ -11,8 +11,8 @@ import (
 	"testing"
 )
 
-// speaks are the directories whose texts are the server's own: they name settings.
-var speaks = []string{"server", "server/internal", "cmd", "examples", "bench", "tools", "deploy", "internal/chaos", "internal/testdb"}
+// serverDirs are the directories whose texts are the server's own: they name settings.
+var serverDirs = []string{"server", "server/internal", "cmd", "examples", "bench", "tools", "deploy", "internal/chaos", "internal/testdb"}
 
 // allowed are the literals of libraries that contain the name of a setting, each
 // with the reason.
@@ -61,11 +61,11 @@ func TestLibrariesDoNotNameSettings(t *testing.T) {
 	}
 }
 
-// isServers reports whether a file is of a package that speaks as the server: those
-// in speaks itself, and all below them but the packages of server/.
+// isServers reports whether a file is of a package of the server: those
+// in serverDirs itself, and all below them but the packages of server/.
 func isServers(name string) bool {
 	dir := filepath.ToSlash(filepath.Dir(name))
-	for _, prefix := range speaks {
+	for _, prefix := range serverDirs {
 		if dir == prefix || prefix != "server" && strings.HasPrefix(dir, prefix+"/") {
 			return true
 		}

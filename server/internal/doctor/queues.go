@@ -201,7 +201,7 @@ func (d *Diagnosis) checkRetries(context.Context) Finding {
 	})
 }
 
-// eachQueue collects what is wrong with the queues that could be looked at.
+// eachQueue collects the problems of the queues that could be read.
 func (d *Diagnosis) eachQueue(verb, fix string, check func(*cloudtaskspb.Queue) []string) Finding {
 	var bad, fixes, fine []string
 	for _, q := range d.queues {

@@ -62,7 +62,7 @@ func (d *Diagnosis) checkSweeper(ctx context.Context) Finding {
 }
 
 // longSinceSwept is the time after which a scheduler that calls every minute has missed enough
-// calls to be looked at.
+// calls to be checked.
 const longSinceSwept = 10 * time.Minute
 
 func firstIn(list []string) string {
