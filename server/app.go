@@ -88,8 +88,8 @@ func (app *App) Settings() Settings {
 // [Config].Handler. It needs no prefix to be stripped.
 //
 // Requests without a credential are accepted only if no setting and no field
-// requires one, and then only over connections whose two addresses are loopback:
-// see [httpapi.LoopbackOnly].
+// requires one, and then only over connections whose two addresses are loopback, and
+// not if a proxy forwarded them: see [httpapi.LoopbackOnly].
 func (app *App) Handler() http.Handler { return app.all }
 
 // TasksHandler returns the part of [App.Handler] that answers /tasks/ and

@@ -47,6 +47,26 @@ func TestOpenAdmitsOnlyThisMachine(t *testing.T) {
 	}
 }
 
+// A reverse proxy on this machine connects over loopback for clients of anywhere.
+func TestOpenRefusesWhatAProxyForwarded(t *testing.T) {
+	t.Parallel()
+	app := openApp(t, appConfig(t, testTasks...))
+	for _, header := range []string{"X-Forwarded-For", "X-Forwarded-Proto", "X-Real-Ip", "Forwarded", ""} {
+		for _, path := range []string{"/tasks/status/", "/admin/"} {
+			r := overLoopback(httptest.NewRequest(http.MethodGet, "http://localhost:8080"+path, nil))
+			want, text := http.StatusOK, ""
+			if header != "" {
+				r.Header.Set(header, "127.0.0.1")
+				want, text = http.StatusForbidden, "a proxy forwarded this request"
+			}
+			w := httptest.NewRecorder()
+			if app.Handler().ServeHTTP(w, r); w.Code != want || !strings.Contains(w.Body.String(), text) {
+				t.Errorf("%s with %q: %d %s", path, header, w.Code, w.Body)
+			}
+		}
+	}
+}
+
 // networkAddress is an address of this machine that others may reach.
 func networkAddress(t *testing.T) string {
 	t.Helper()

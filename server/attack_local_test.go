@@ -34,6 +34,8 @@ func TestNoPageInABrowserGetsPastALocalServer(t *testing.T) {
 		{name: "sandboxed frame", header: page("Origin", "null")},
 		{name: "origin that looks local", header: page("Origin", "http://localhost.evil.example")},
 		{name: "origin that is no URL", header: page("Origin", "http://[evil")},
+		{name: "forwarded by a proxy", header: page("X-Forwarded-For", "203.0.113.7")},
+		{name: "forwarded by a proxy, as RFC 7239 says", header: page("Forwarded", "for=203.0.113.7")},
 	}
 	for _, contentType := range []string{"text/plain", "application/x-www-form-urlencoded", "multipart/form-data; boundary=x", "application/json", "application/octet-stream"} {
 		attacks = append(attacks,

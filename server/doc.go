@@ -26,5 +26,6 @@
 // Outside local mode on a loopback address, serve refuses to start while no setting
 // and no field of Config says who may call /tasks/*. The handlers of Open, which do not
 // know where they are served, are open without a credential only to connections whose
-// two addresses are loopback.
+// two addresses are loopback. In both cases requests that a proxy forwarded require a
+// credential.
 package server

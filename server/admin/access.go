@@ -40,7 +40,8 @@ var (
 )
 
 // Open admits every request under one name: behind a check of your own, such as a
-// proxy that authenticates, or httpapi.Require(httpapi.LoopbackOnly()).
+// proxy that authenticates, or httpapi.Require(httpapi.LoopbackOnly()), which refuses
+// what a proxy forwarded.
 func Open(name string) Access { return open(name) }
 
 type open string

@@ -5,6 +5,7 @@ import (
 	"crypto/sha256"
 	"crypto/subtle"
 	"errors"
+	"maps"
 	"net"
 	"net/http"
 	"net/url"
@@ -156,8 +157,11 @@ func (b bearer) Authenticate(r *http.Request) error {
 // machine: those whose connection has a loopback address at both ends, wherever the
 // server listens. It reads them from [http.Request].RemoteAddr and from
 // [http.LocalAddrContextKey], which [http.Server] sets; without the latter it
-// refuses. Behind a proxy on the same machine every request has such a connection,
-// so use a credential there.
+// refuses.
+//
+// Requests that a proxy forwarded are refused: those with a Forwarded, X-Forwarded-* or
+// X-Real-IP header. A proxy on this machine that adds none of them makes every request
+// look local, so use a credential behind any proxy.
 //
 // Pages in a browser on this machine are refused, whatever the method of the
 // request: those under a Host that is no loopback name (DNS rebinding), and those
@@ -171,6 +175,9 @@ func (loopbackOnly) Authenticate(r *http.Request) error {
 	if local, ok := r.Context().Value(http.LocalAddrContextKey).(net.Addr); !ok || !loopback.Address(local.String()) || !loopback.Address(r.RemoteAddr) {
 		return &authError{http.StatusForbidden, "without credentials only connections between loopback addresses of this machine are accepted"}
 	}
+	if name := forwardingHeader(r); name != "" {
+		return &authError{http.StatusForbidden, "a proxy forwarded this request (it has the header " + name + "): a credential is required"}
+	}
 	if !loopback.Host(hostname(r.Host)) {
 		return &authError{http.StatusForbidden, "without credentials only requests to a loopback host are accepted"}
 	}
@@ -178,6 +185,20 @@ func (loopbackOnly) Authenticate(r *http.Request) error {
 		return &authError{http.StatusForbidden, "requests from pages of another origin (Sec-Fetch-Site, Origin) are not accepted without credentials"}
 	}
 	return nil
+}
+
+// forwardingHeader returns the name of a header that proxies add to the requests they
+// forward, or "" if r has none.
+func forwardingHeader(r *http.Request) string {
+	for _, name := range slices.Sorted(maps.Keys(r.Header)) {
+		switch canonical := http.CanonicalHeaderKey(name); {
+		case canonical == "Forwarded", canonical == "X-Real-Ip":
+			return canonical
+		case strings.HasPrefix(canonical, "X-Forwarded-"):
+			return "X-Forwarded-*" // the rest of the name is the caller's text
+		}
+	}
+	return ""
 }
 
 // fromSameOrigin reports whether a request does not come from a page of another

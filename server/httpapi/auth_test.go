@@ -126,6 +126,25 @@ func TestLoopbackIsOpenToProgramsButNotToWebPages(t *testing.T) {
 	}
 }
 
+// A proxy on this machine connects over loopback, and may send Host: localhost.
+func TestLoopbackRefusesWhatAProxyForwarded(t *testing.T) {
+	for header, ok := range map[string]bool{
+		"Forwarded": false, "X-Forwarded-For": false, "X-Forwarded-Host": false, "X-Forwarded-Proto": false,
+		"X-Forwarded-Client-Cert": false, "x-forwarded-port": false, "X-Real-IP": false, "X-Forward": true, "Accept": true,
+	} {
+		for _, value := range []string{"127.0.0.1", ""} {
+			r := connected(httptest.NewRequest("POST", "http://localhost:8080/tasks/enqueue/", nil), "127.0.0.1:8080", "127.0.0.1:40000")
+			r.Header[header] = []string{value} // not canonical, as middleware may write it
+			w := httptest.NewRecorder()
+			httpapi.Require(httpapi.LoopbackOnly())(http.NotFoundHandler()).ServeHTTP(w, r)
+			text := w.Body.String()
+			if refused := w.Code == http.StatusForbidden && strings.Contains(text, "a proxy forwarded this request") && strings.Contains(text, "a credential is required"); refused == ok || ok && w.Code != http.StatusNotFound {
+				t.Errorf("%s: %q: %d %s", header, value, w.Code, text)
+			}
+		}
+	}
+}
+
 // connected makes r one of a connection between two addresses.
 func connected(r *http.Request, local, remote string) *http.Request {
 	r.RemoteAddr = remote
