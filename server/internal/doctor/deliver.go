@@ -107,12 +107,21 @@ func (d *delivery) check(ctx context.Context) Finding {
 	took := time.Since(began).Round(time.Millisecond)
 	ending, cancelEnd := context.WithTimeout(context.WithoutCancel(ctx), deliverMargin/2)
 	defer cancelEnd()
-	if err == nil && row.Status == queue.StatusSuccessful {
-		d.forget(ending)
+	return d.conclude(ending, row, took, err)
+}
+
+// conclude reports how the probe ended, or how far it came, from what the wait for
+// it returned. A probe that has not ended is withdrawn.
+func (d *delivery) conclude(ctx context.Context, row *queue.Row, took time.Duration, waited error) Finding {
+	if waited == nil && row.Status == queue.StatusSuccessful {
+		d.forget(ctx)
 		return Okf("%s: created%s, claimed by %s and finished in %s", d.handle.ID, d.delivered(), last(row.WorkerIDs), took)
 	}
-	found := d.stuck(ending, took, err)
-	d.withdraw(ending)
+	found := d.stuck(ctx, took, waited)
+	if row := d.withdraw(ctx); row != nil && row.Status == queue.StatusSuccessful { // since the wait ended
+		d.forget(ctx)
+		return Okf("%s: created%s, claimed by %s and finished, but not within %s", d.handle.ID, d.delivered(), last(row.WorkerIDs), took)
+	}
 	return found
 }
 
@@ -149,10 +158,14 @@ func (d *delivery) stuck(ctx context.Context, took time.Duration, waited error) 
 	row, err := d.client.Get(ctx, d.handle.ID)
 	where := fmt.Sprintf("%s: not finished after %s: created", d.handle.ID, took)
 	switch {
+	case errors.Is(err, queue.ErrNotFound): // only tasks that have ended are deleted
+		return Warnf("run doctor --deliver again", "%s: created, and ended, but a purge deleted its row before its status was read; each doctor --deliver purges the probes that were successful", d.handle.ID)
 	case err != nil:
 		return Failf("look at the database", "%s, and then its row could not be read: %s (%v)", where, err, waited)
 	case row.Status == queue.StatusFailed:
 		return Failf("look at the log of the server", "%s: claimed by %s, and FAILED: %s", d.handle.ID, last(row.WorkerIDs), row.Errors[len(row.Errors)-1].Message)
+	case row.Status == queue.StatusCancelled:
+		return Failf("run doctor --deliver again", "%s: created, and then cancelled by another program before it ended", d.handle.ID)
 	case len(row.WorkerIDs) > 0:
 		return Failf("look at the log of that server", "%s%s, claimed by %s, which has not finished it (%s)", where, d.delivered(), last(row.WorkerIDs), row.Status)
 	case d.mode == config.ModeLocal:
@@ -271,13 +284,18 @@ func (d *delivery) forget(ctx context.Context) {
 	_, _, _ = d.client.Purge(ctx, queue.PurgeRequest{Statuses: []queue.Status{queue.StatusSuccessful}, Task: ProbeName}, nil)
 }
 
-// withdraw cancels the probe and deletes its Cloud Task. The row stays, so that
-// a delivery under way finds that it is over.
-func (d *delivery) withdraw(ctx context.Context) {
-	_, _, _ = d.client.Cancel(ctx, d.handle.ID)
+// withdraw cancels the probe, if it has not ended, and deletes its Cloud Task. It
+// returns the row as it is then, or nil if that is not known. The row stays, so that a
+// delivery under way finds that it is over.
+func (d *delivery) withdraw(ctx context.Context) *queue.Row {
+	row, _, err := d.client.Cancel(ctx, d.handle.ID)
+	if err != nil {
+		row = nil
+	}
 	if d.creator != nil && d.creator.task() != "" {
 		_ = deleteTask(ctx, d.cloudTasks, d.creator.task()) // refused where this account may not; its delivery is answered 200
 	}
+	return row
 }
 
 func deleteTask(ctx context.Context, client *apiv2.Client, name string) error {
