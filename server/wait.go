@@ -3,8 +3,10 @@ package server
 import (
 	"context"
 	"errors"
+	"fmt"
 	"os"
 	"os/signal"
+	"slices"
 	"syscall"
 	"time"
 
@@ -25,24 +27,45 @@ func (p *program) runHere(ctx context.Context, app *App, handle *queue.Handle) (
 		if err != nil || row.Status.Final() {
 			return row, err
 		}
+		if row.Status == queue.StatusReady && !app.hasFunction(row.Task) {
+			return nil, noFunction(row.Task)
+		}
 		if wait := time.Until(later(row.RunAfter, row.RetryAt)); wait > 0 {
 			if err := pause(ctx, wait); err != nil {
 				return nil, err
 			}
 		}
-		var refused *queue.NotClaimedError
 		_, err = executor.RunByID(ctx, handle.ID, queue.RunOptions{})
-		switch {
-		case errors.Is(err, queue.ErrLeased), errors.Is(err, queue.ErrNotDue):
-			errors.As(err, &refused)
-			// It may end, or be released, long before its lease expires.
-			if err := pause(ctx, min(refused.Wait, 100*time.Millisecond)); err != nil {
-				return nil, err
-			}
-		case err != nil && !errors.As(err, &refused):
+		if err := waitAfter(ctx, err); err != nil {
 			return nil, err
 		}
 	}
+}
+
+// waitAfter pauses after a claim that was refused, whatever the reason, and returns
+// any other error of [queue.Executor.RunByID].
+func waitAfter(ctx context.Context, err error) error {
+	const shortest, longest = 10 * time.Millisecond, 100 * time.Millisecond
+	var refused *queue.NotClaimedError
+	switch {
+	case !errors.As(err, &refused):
+		return err
+	case errors.Is(err, queue.ErrUnknownTask):
+		return noFunction(refused.Row.Task)
+	default: // the task may end, or be released, long before its lease expires
+		return pause(ctx, min(max(refused.Wait, shortest), longest))
+	}
+}
+
+// hasFunction reports whether this process can run the task of that name or alias.
+func (app *App) hasFunction(name string) bool {
+	return slices.ContainsFunc(app.client.Registry().Tasks(), func(task queue.TaskInfo) bool {
+		return task.Runnable && (task.Name == name || slices.Contains(task.Aliases, name))
+	})
+}
+
+func noFunction(task string) error {
+	return fmt.Errorf("the task %s has no function in this process, so it was not run; its row stays stored: bind the function with Handle, or return the task from Config.Setup", task)
 }
 
 var errInterrupted = errors.New("interrupted while waiting; the task stays stored")
