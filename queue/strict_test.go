@@ -164,3 +164,76 @@ func TestTypesThatLoseTheirValuesPanic(t *testing.T) {
 		})
 	}
 }
+
+// node contains itself, and a field that JSON does not include.
+type node struct {
+	Children []*node          `json:"children"`
+	ByName   map[string]*node `json:"by_name"`
+	Changed  chan int         `json:"-"`
+	notify   func()
+}
+
+// callback has its own form in JSON.
+type callback func()
+
+func (callback) MarshalText() ([]byte, error) { return []byte("callback"), nil }
+
+// coordinate is a key of objects in JSON.
+type coordinate struct{ X, Y int }
+
+func (coordinate) MarshalText() ([]byte, error) { return []byte("0,0"), nil }
+
+type embedsFunc struct {
+	Later func() error `json:"later"`
+}
+
+// A type that JSON cannot store is a mistake too; without the check, only the first
+// enqueue, or the end of the first run, would report it.
+func TestTypesThatJSONCannotStorePanic(t *testing.T) {
+	t.Parallel()
+	type deep struct {
+		User struct {
+			Hooks []map[string]func(int) `json:"hooks"`
+		} `json:"user"`
+	}
+	_ = node{}.notify
+	const field = ", which JSON cannot store: use data that JSON can store, such as an ID or a name, or exclude the field with the tag `json:\"-\"`"
+	const whole = ", which JSON cannot store: use data that JSON can store, such as an ID or a name"
+	for name, c := range map[string]struct {
+		declare func()
+		want    string
+	}{
+		"func":           {func() { queue.Declare[func(), any]("t") }, "args has the type func()" + whole},
+		"pointer":        {func() { queue.Declare[*chan int, any]("t") }, "args has the type chan int" + whole},
+		"field":          {func() { queue.Declare[deep, any]("t") }, "args.user.hooks has the type func(int)" + field},
+		"embedded":       {func() { queue.Declare[struct{ embedsFunc }, any]("t") }, "args.later has the type func() error" + field},
+		"result":         {func() { queue.Declare[any, []complex64]("t") }, "return value has the type complex64" + whole},
+		"result's field": {func() { queue.Declare[any, struct{ Z complex128 }]("t") }, "return value.Z has the type complex128" + field},
+		"keys":           {func() { queue.Declare[struct{ On map[bool]int }, any]("t") }, "args.On has the type map[bool]int" + field},
+		"NewTask": {func() {
+			queue.NewTask("t", func(context.Context, int) (<-chan int, error) { return nil, nil })
+		}, "return value has the type <-chan int" + whole},
+		"NewTaskFunc": {func() {
+			queue.NewTaskFunc("t", func(context.Context, struct{ Done chan<- bool }) error { return nil })
+		}, "args.Done has the type chan<- bool" + field},
+		"what JSON stores": {func() {
+			queue.Declare[node, *node]("t")
+			queue.Declare[callback, struct{ Then callback }]("t")
+			queue.Declare[map[coordinate]any, map[int]fmt.Stringer]("t")
+			queue.Declare[any, error]("t")
+		}, ""},
+	} {
+		t.Run(name, func(t *testing.T) {
+			want := "<nil>"
+			if c.want != "" {
+				want = `queue: task "t": ` + c.want
+			}
+			defer func() {
+				if got := fmt.Sprint(recover()); got != want {
+					t.Errorf("panic %q, want %q", got, want)
+				}
+			}()
+			c.declare()
+		})
+	}
+}

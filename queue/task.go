@@ -50,8 +50,9 @@ func (d definition) definition() definition { return d }
 // NewTask defines a task. The name is stored with every row, so it must not
 // change while rows wait ([Alias] allows renames): 1 to 200 letters, digits,
 // or any of "_.:/-". NewTask panics when the name or a default is invalid, when
-// fn is nil, and when In or Out is, or contains, a struct with only unexported
-// fields, whose values JSON would lose.
+// fn is nil, and when In or Out is, or contains in a field that JSON includes, what
+// JSON cannot store (a func, a channel, a complex number) or would lose (a struct
+// with only unexported fields).
 func NewTask[In, Out any](name string, fn Func[In, Out], defaults ...Option) *Task[In, Out] {
 	t := Declare[In, Out](name, defaults...)
 	t.def = bind(t.def, fn)
@@ -93,8 +94,8 @@ func Declare[In, Out any](name string, defaults ...Option) *Task[In, Out] {
 			panic(fmt.Sprintf(`queue: task name %q: use 1 to 200 letters, digits or "_.:/-"`, n))
 		}
 	}
-	checkLossless[In](name, "args")
-	checkLossless[Out](name, "return value")
+	checkType[In](name, "args")
+	checkType[Out](name, "return value")
 	return &Task[In, Out]{def: definition{
 		name:       name,
 		options:    o,
