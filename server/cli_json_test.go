@@ -41,6 +41,19 @@ func TestErrorsAreJSONTooWhereTheEndpointAnswersThem(t *testing.T) {
 	}
 }
 
+// Every command that takes an ID names it, and the database that has no such task.
+func TestAbsentTasksAreNamedOnce(t *testing.T) {
+	c := newCLI(t)
+	c.ok("migrate")
+	for _, command := range []string{"result", "run", "cancel", "retry"} {
+		id := uuid.NewString()
+		status, stdout, stderr := c.call("", command, id)
+		if status != 1 || stdout != "" || !strings.HasSuffix(stderr, "task "+id+" not found: it was never in this database ("+c.env["DATABASE_URL"]+"), or was purged\n") || strings.Count(stderr, "not found") != 1 {
+			t.Errorf("%s: %d %s%s", command, status, stdout, stderr)
+		}
+	}
+}
+
 func TestEveryCommandThatPrintsHasJSON(t *testing.T) {
 	c := newCLI(t)
 	for _, step := range []struct{ args, want string }{

@@ -39,7 +39,13 @@ func (c *resultCmd) Run(ctx context.Context, p *program) error {
 		p.nameDatabase(c.JSON)
 		return p.printTask(row, c.JSON, c.Args)
 	}
-	if err = p.inJSON(c.JSON, err); errors.Is(err, queue.ErrNotFound) {
+	return p.located(id, p.inJSON(c.JSON, err))
+}
+
+// located returns err, or in place of [queue.ErrNotFound] an error that names the task
+// and the database.
+func (p *program) located(id uuid.UUID, err error) error {
+	if errors.Is(err, queue.ErrNotFound) {
 		return p.notFound(id)
 	}
 	return err

@@ -92,14 +92,11 @@ func (c *retryCmd) read(p *program) (s queue.Selection, err error) {
 func (c *retryCmd) one(ctx context.Context, p *program, client *queue.Client, s queue.Selection) error {
 	id := s.IDs[0]
 	row, err := client.Get(ctx, id)
-	if errors.Is(err, queue.ErrNotFound) {
-		return errors.Join(p.inJSON(c.JSON, err), p.notFound(id))
-	}
 	if err != nil {
-		return p.inJSON(c.JSON, err)
+		return p.located(id, p.inJSON(c.JSON, err))
 	}
 	if row.Status != queue.StatusFailed {
-		return fmt.Errorf("not retried: the task is %s, and only FAILED tasks are retried", row.Status)
+		return c.refused(p, row, queue.ActionResult{}, fmt.Errorf("the task is %s, and only FAILED tasks are retried", row.Status))
 	}
 	acted, err := client.Act(ctx, c.request(p, s, "task "+id.String(), 1), nil)
 	if err != nil {
@@ -107,19 +104,30 @@ func (c *retryCmd) one(ctx context.Context, p *program, client *queue.Client, s 
 	}
 	switch {
 	case acted.Done == 0 && acted.Locked > 0:
-		return fmt.Errorf("not retried: %w", queue.ErrLocked)
+		return c.refused(p, row, acted, queue.ErrLocked)
 	case acted.Done == 0:
-		return fmt.Errorf("not retried: the other flags do not choose this task (its name is %s, its queue %s)", row.Task, row.Queue)
+		return c.refused(p, row, acted, fmt.Errorf("the other flags do not choose this task (its name is %s, its queue %s)", row.Task, row.Queue))
 	}
 	if c.JSON {
-		answer := retryAnswer{Retried: acted.Done, Undispatched: acted.Undispatched, Locked: acted.Locked}
-		if answer.Result, err = client.Get(ctx, id); err != nil {
-			return err
-		}
-		return p.printJSON(answer)
+		row, err := client.Get(ctx, id) // the task is retried whether or not it can be read
+		return errors.Join(p.printJSON(c.answer(row, acted)), err)
 	}
 	_, err = fmt.Fprintf(p.stdout, "%s is READY again\n", id)
 	p.warnUndispatched(acted)
+	return err
+}
+
+// answer is what --json prints of one task, which is nil if it could not be read.
+func (c *retryCmd) answer(row *queue.Row, acted queue.ActionResult) retryAnswer {
+	return retryAnswer{Retried: acted.Done, Undispatched: acted.Undispatched, Locked: acted.Locked, Result: row}
+}
+
+// refused reports why one task was not retried; with --json it prints the task too.
+func (c *retryCmd) refused(p *program, row *queue.Row, acted queue.ActionResult, why error) error {
+	err := fmt.Errorf("not retried: %w", why)
+	if c.JSON {
+		return errors.Join(p.printJSON(c.answer(row, acted)), err)
+	}
 	return err
 }
 
@@ -156,7 +164,7 @@ func (c *retryCmd) all(ctx context.Context, p *program, client *queue.Client, s 
 		return p.inJSON(c.JSON, fmt.Errorf("%d tasks were retried, then: %w", acted.Done, err))
 	}
 	if c.JSON {
-		err = p.printJSON(retryAnswer{Retried: acted.Done, Undispatched: acted.Undispatched, Locked: acted.Locked})
+		err = p.printJSON(c.answer(nil, acted))
 	} else {
 		_, err = fmt.Fprintf(p.stdout, "%d tasks retried\n", acted.Done)
 		p.warnUndispatched(acted)

@@ -37,6 +37,9 @@ func TestRetryOne(t *testing.T) {
 	if status, _, stderr := c.call("", "retry", id); status != 1 || !strings.Contains(stderr, "not retried: the task is READY") {
 		t.Errorf("again: %d %s", status, stderr)
 	}
+	if status, stdout, stderr := c.call("", "retry", id, "--json"); status != 1 || !strings.HasPrefix(stdout, `{"retried":0,"undispatched":0,"locked":0,"result":{"id":"`+id) || !strings.Contains(stderr, "not retried: the task is READY") {
+		t.Errorf("again, as JSON: %d %s%s", status, stdout, stderr)
+	}
 	c.ok("work")
 	if out := c.ok("retry", id, "--json"); !strings.HasPrefix(out, `{"retried":1,"undispatched":0,"locked":0,"result":{"id":"`+id) {
 		t.Error(out)
@@ -44,6 +47,9 @@ func TestRetryOne(t *testing.T) {
 	c.ok("work")
 	if status, _, stderr := c.call("", "retry", id, "--queue=emails"); status != 1 || !strings.Contains(stderr, "the other flags do not choose this task") {
 		t.Errorf("%d %s", status, stderr)
+	}
+	if status, stdout, stderr := c.call("", "retry", id, "--queue=emails", "--json"); status != 1 || !strings.HasPrefix(stdout, `{"retried":0,"undispatched":0,"locked":0,"result":{"id":"`+id) || !strings.Contains(stderr, "do not choose") {
+		t.Errorf("as JSON: %d %s%s", status, stdout, stderr)
 	}
 	if status, stdout, stderr := c.call("", "retry", uuid.NewString(), "--json"); status != 1 || stdout != `{"error":"Task not found"}`+"\n" || !strings.Contains(stderr, "not found") {
 		t.Errorf("absent: %d %s%s", status, stdout, stderr)

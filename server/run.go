@@ -50,7 +50,7 @@ func (c *runCmd) Run(ctx context.Context, p *program) error {
 		return nil
 	}
 	if err != nil {
-		return notRun(err)
+		return p.located(id, notRun(err))
 	}
 	if err := p.printResult(run.Row, false); err != nil {
 		return err
