@@ -3,6 +3,7 @@ package server
 import (
 	"context"
 	"errors"
+	"fmt"
 	"log/slog"
 	"net/http"
 	"slices"
@@ -54,13 +55,17 @@ type App struct {
 	all         http.Handler
 	stopped     context.Context //nolint:containedctx // ends when Shutdown begins
 	stop        context.CancelFunc
+	complete    atomic.Bool // Open or serve has made everything
 	shutdown    sync.Once
-	ended       error // of Shutdown
+	shut        chan struct{} // closed when the first Shutdown has returned
+	ended       error         // of Shutdown
 
-	mu      sync.Mutex
-	looping chan struct{}  // closed while Run does not run
-	pool    stores.Pool    // of the program itself, once it was asked for
-	closers []func() error // of OnClose
+	mu          sync.Mutex
+	looping     chan struct{}  // closed while Run does not run
+	pool        stores.Pool    // of the program itself, once it was asked for
+	poolsClosed bool           // there are no pools any more
+	closers     []func() error // of OnClose
+	closed      bool           // the closers were called
 }
 
 // Client returns the client that enqueues tasks and reads their results. It is the
@@ -85,7 +90,9 @@ func (app *App) Settings() Settings {
 
 // Handler returns everything that the server answers: /tasks/, /admin/,
 // /health/live, /health/ready, /metrics if METRICS asks for it, and
-// [Config].Handler. It needs no prefix to be stripped.
+// [Config].Handler. Mount it at the root of the server and do not wrap it in
+// [http.StripPrefix]: it expects and links to its paths as they are listed here, and
+// Cloud Tasks calls them.
 //
 // Requests without a credential are accepted only if no setting and no field
 // requires one, and then only over connections whose two addresses are loopback, and
@@ -102,17 +109,31 @@ func (app *App) AdminHandler() http.Handler { return app.pages }
 
 // OnClose registers what to close when the program ends, or when a later step of
 // its start fails. The last one registered is called first; the database is closed
-// after all of them.
+// after all of them. Once they were called, by [App.Shutdown] for example, OnClose
+// calls f at once and logs its error.
 func (app *App) OnClose(f func() error) {
 	app.mu.Lock()
-	defer app.mu.Unlock()
-	app.closers = append(app.closers, f)
+	closed := app.closed
+	if !closed {
+		app.closers = append(app.closers, f)
+	}
+	app.mu.Unlock()
+	if !closed {
+		return
+	}
+	if err := f(); err != nil {
+		app.log.Warn("closing what was opened after the shutdown", "error", err)
+	}
 }
 
 // Run runs due tasks and sweeps in local mode; in the other modes it only waits. It
 // returns nil once ctx has ended or [App.Shutdown] was called. Tasks that deliveries
 // run, and all heartbeats, do not depend on it. Calling it while it runs is an error.
+// Until [Open] has returned, as in Setup, it returns [queue.ErrNotReady].
 func (app *App) Run(ctx context.Context) error {
+	if !app.complete.Load() {
+		return fmt.Errorf("server: App.Run: %w", queue.ErrNotReady)
+	}
 	ended := make(chan struct{})
 	defer close(ended)
 	if begun, err := app.beginLoop(ended); !begun {
@@ -156,23 +177,41 @@ func (app *App) beginLoop(ended chan struct{}) (begun bool, err error) {
 //
 // Give ctx a deadline below the platform's: Cloud Run and App Engine kill a process
 // 10 s after SIGTERM. Call it beside [http.Server.Shutdown] and not after it, since
-// that waits for deliveries, which last as long as their tasks. A second call waits
-// for the first and returns the same.
+// that waits for deliveries, which last as long as their tasks. A later call waits
+// for the first and returns the same, or the error of its own ctx if that ends before.
+// Until [Open] has returned, as in Setup, Shutdown returns [queue.ErrNotReady].
 func (app *App) Shutdown(ctx context.Context) error {
-	app.shutdown.Do(func() {
-		draining, linger, cancel := drainContext(ctx)
-		defer cancel()
-		drained := app.drain(draining, linger)
-		ending := make(chan error, 1)
-		go func() { ending <- app.end(ctx) }()
-		select {
-		case err := <-ending:
-			app.ended = errors.Join(drained, err)
-		case <-ctx.Done():
-			app.ended = errors.Join(drained, ctx.Err())
-		}
-	})
-	return app.ended
+	if !app.complete.Load() {
+		return fmt.Errorf("server: App.Shutdown: %w", queue.ErrNotReady)
+	}
+	first := false
+	app.shutdown.Do(func() { first = true })
+	if first {
+		defer close(app.shut)
+		app.ended = app.shutDown(ctx)
+		return app.ended
+	}
+	select {
+	case <-app.shut:
+		return app.ended
+	case <-ctx.Done():
+		return fmt.Errorf("server: App.Shutdown: the first call has not ended: %w", ctx.Err())
+	}
+}
+
+// shutDown drains and closes within ctx.
+func (app *App) shutDown(ctx context.Context) error {
+	draining, linger, cancel := drainContext(ctx)
+	defer cancel()
+	drained := app.drain(draining, linger)
+	ending := make(chan error, 1)
+	go func() { ending <- app.end(ctx) }()
+	select {
+	case err := <-ending:
+		return errors.Join(drained, err)
+	case <-ctx.Done():
+		return errors.Join(drained, ctx.Err())
+	}
 }
 
 // drainContext divides the time of a shutdown: running tasks may end until the
@@ -205,7 +244,7 @@ func (app *App) drain(ctx context.Context, linger time.Duration) error {
 func (app *App) closeAll() error {
 	app.mu.Lock()
 	closers := app.closers
-	app.closers = nil
+	app.closers, app.closed = nil, true
 	app.mu.Unlock()
 	var problems []error
 	for _, closer := range slices.Backward(closers) {

@@ -62,8 +62,7 @@ func (p *program) plan(ctx context.Context, dispatches, runs bool) (*App, error)
 		MaxBytes: int(p.config.Settings.TasksMaxBody), StrictArgs: p.config.Settings.TasksStrictArgs, DispatchTimeout: p.config.Settings.TasksDispatchTimeout,
 	}
 	if dispatches || runs {
-		if err := app.setUp(ctx); err != nil {
-			app.close()
+		if err := app.setUpOrClose(ctx); err != nil {
 			return nil, err
 		}
 	}
@@ -84,7 +83,7 @@ func (p *program) checkRunning() []error {
 
 // newApp returns an App that has only its logger.
 func (p *program) newApp(mode string) *App {
-	app := &App{program: p, mode: mode, log: p.logger(), client: new(queue.Client), looping: make(chan struct{})}
+	app := &App{program: p, mode: mode, log: p.logger(), client: new(queue.Client), looping: make(chan struct{}), shut: make(chan struct{})}
 	close(app.looping)
 	app.stopped, app.stop = context.WithCancel(context.Background())
 	return app
@@ -109,10 +108,8 @@ func (p *program) open(ctx context.Context, app *App, local *queue.Local, migrat
 	if err = app.openJobs(ctx); err != nil {
 		return err
 	}
-	if app.db == nil {
-		if app.db, err = p.openDatabase(ctx, opening{existing: app.existing, observe: p.observeDatabase(app)}); err != nil {
-			return err
-		}
+	if err = app.openStore(ctx, opening{existing: app.existing, observe: p.observeDatabase(app)}); err != nil {
+		return err
 	}
 	databaseURL, err := p.config.DatabaseURL()
 	if err != nil {

@@ -88,13 +88,13 @@ type assembly struct {
 }
 
 // assemble makes a complete App: for serve, and for Open.
-func (p *program) assemble(ctx context.Context, how assembly) (_ *App, err error) {
+func (p *program) assemble(ctx context.Context, how assembly) (*App, error) {
 	app, err := p.plan(ctx, true, true)
 	if err != nil {
 		return nil, err
 	}
 	defer func() {
-		if err != nil {
+		if !app.complete.Load() { // it failed, or Config.Handler panicked
 			app.close()
 		}
 	}()
@@ -134,6 +134,7 @@ func (p *program) assemble(ctx context.Context, how assembly) (_ *App, err error
 	if err := p.makeHandlers(app, auth, access); err != nil {
 		return nil, err
 	}
+	app.complete.Store(true)
 	return app, nil
 }
 

@@ -55,11 +55,13 @@ func (app *App) setUp(ctx context.Context) error {
 	}
 	made, err := p.own.Setup(ctx, app)
 	if err != nil {
-		return &setupError{err}
+		return &setupError{err, "setup of the tasks failed: "}
 	}
-	if p.known, err = p.registryOf(made...); err != nil {
-		return err
+	known, err := p.registryOf(made...)
+	if err != nil {
+		return &setupError{err, ""}
 	}
+	p.known = known
 	if app.config.Registry = p.known; app.target != nil && p.config.Role != config.Diagnoses {
 		if err := app.target.CheckTasks(p.known); err != nil {
 			return usageError{err}
@@ -68,10 +70,29 @@ func (app *App) setUp(ctx context.Context) error {
 	return nil
 }
 
-// setupError is an error of Setup.
-type setupError struct{ error }
+// setUpOrClose is setUp, and closes the App unless that succeeds: also when Setup
+// panics.
+func (app *App) setUpOrClose(ctx context.Context) error {
+	completed := false
+	defer func() {
+		if !completed {
+			app.close()
+		}
+	}()
+	if err := app.setUp(ctx); err != nil {
+		return err
+	}
+	completed = true
+	return nil
+}
 
-func (e *setupError) Error() string { return "setup of the tasks failed: " + e.error.Error() }
+// setupError is an error of Setup, or of the tasks that it returned.
+type setupError struct {
+	error
+	attempted string // before the text of the error
+}
+
+func (e *setupError) Error() string { return e.attempted + e.error.Error() }
 func (e *setupError) Unwrap() error { return e.error }
 
 // warnDeclared logs which tasks a process that runs tasks cannot run.
