@@ -14,8 +14,9 @@ import (
 
 // Settings has one field for each setting of the server. The zero value of a field
 // leaves the setting to the environment variable that the field names; pointers are
-// for settings whose zero value means something. docs/reference.md describes every
-// setting.
+// for settings whose zero value means something. A list or map that is empty and not
+// nil clears the setting, whatever the variable is. A string cannot do that: with
+// [Config].IgnoreEnv no variable counts. docs/reference.md describes every setting.
 type Settings struct {
 	DatabaseURL string // DATABASE_URL: postgres://…, mysql://…, mariadb://…, sqlite:PATH or sqlite::memory:
 	DBMaxConns  int    // DB_MAX_CONNS: connections in the pool, from 2 to 10000
@@ -82,14 +83,20 @@ func (s Settings) override(env config.Environment) (fields map[string]string, er
 		if value.IsZero() {
 			continue
 		}
-		if value.Kind() == reflect.Pointer {
+		variable := field.Tag.Get("env")
+		switch value.Kind() {
+		case reflect.Pointer:
 			value = value.Elem()
+		case reflect.Slice, reflect.Map:
+			if value.Len() == 0 {
+				delete(env, variable)
+				continue
+			}
 		}
 		text, err := settingText(value.Interface())
 		if err != nil {
 			return nil, config.Problemf("", "Config.Settings.%s: %s", field.Name, err)
 		}
-		variable := field.Tag.Get("env")
 		env[variable], fields[variable] = text, "Config.Settings."+field.Name
 	}
 	return fields, nil

@@ -109,6 +109,24 @@ func TestAFlagWinsOverAField(t *testing.T) {
 	}
 }
 
+// A list or map that is empty and not nil clears a setting, whatever its variable is.
+func TestAnEmptyListClearsASetting(t *testing.T) {
+	t.Parallel()
+	env := config.Environment{"TASKS_QUEUES": "only", "OIDC_AUDIENCE": "https://one", "TASKS_QUEUE_ALIASES": "emails=a"}
+	got, err := effective(t, Config{Settings: Settings{
+		TasksQueues: []string{}, OIDCAudience: []string{}, TasksQueueAliases: map[string][]string{},
+	}}, env)
+	if err != nil || len(got.TasksQueues) != 0 || len(got.OIDCAudience) != 0 || len(got.TasksQueueAliases) != 0 {
+		t.Errorf("%q %q %q, %v", got.TasksQueues, got.OIDCAudience, got.TasksQueueAliases, err)
+	}
+	cfg := appConfig(t, testTasks...)
+	cfg.Settings.TasksQueues = []string{}
+	openApp(t, cfg)
+	if status, _, stderr := runProgram(t, cfg, "enqueue", "demo.echo", "--queue=other", "--tasks-queues=only"); status == 0 {
+		t.Errorf("a flag does not win over the empty list: %s", stderr)
+	}
+}
+
 // A pointer to the zero value is not the same as none.
 func TestZeroValuesThatMeanSomething(t *testing.T) {
 	t.Parallel()
