@@ -56,6 +56,34 @@ func untilSignal(ctx context.Context) (_ context.Context, signals <-chan os.Sign
 	}
 }
 
+// endAtSecond ends the process at the second signal, until started is called: what
+// starts may ignore its context, which the first signal has ended.
+func endAtSecond(ctx context.Context, signals <-chan os.Signal) (started func()) {
+	watching, stop := context.WithCancel(context.Background())
+	ended := make(chan struct{})
+	go func() {
+		defer close(ended)
+		select {
+		case <-watching.Done():
+			return
+		case <-ctx.Done(): // untilSignal has received the first
+		}
+		select {
+		case <-watching.Done():
+		case received := <-signals:
+			signal.Reset(os.Interrupt, syscall.SIGTERM)
+			self, err := os.FindProcess(os.Getpid())
+			if err != nil || self.Signal(received) != nil {
+				os.Exit(1)
+			}
+		}
+	}()
+	return func() {
+		stop()
+		<-ended
+	}
+}
+
 // hurryOn returns a context that ends when a second signal arrives while the process
 // drains. The process then releases the claims that it can release, and ends. A third
 // signal ends it at once.

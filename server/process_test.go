@@ -36,6 +36,9 @@ const procToken = "TASK_API_TOKEN=0123456789abcdefghijklmnopqrstuv"
 var procTemp string
 
 func TestMain(m *testing.M) {
+	if setup := os.Getenv(startVariable); setup != "" {
+		os.Exit(startProgram(setup))
+	}
 	var err error
 	if procTemp, err = os.MkdirTemp("", "claimcheck-server-"); err != nil {
 		fmt.Fprintln(os.Stderr, err)

@@ -39,7 +39,9 @@ func (c *serveCmd) Run(ctx context.Context, p *program) error {
 	}
 	ctx, signals, stop := untilSignal(ctx)
 	defer stop()
+	started := endAtSecond(ctx, signals)
 	app, err := p.assemble(ctx, assembly{listen: listen, concurrency: c.Concurrency, migrate: c.Migrate})
+	started()
 	if err != nil {
 		if ctx.Err() != nil && !isUsage(err) {
 			return nil // it was stopped before it could start

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"os"
 	"time"
 
 	"github.com/claimcheck-go/claimcheck/queue"
@@ -41,27 +42,20 @@ func (c *workCmd) Run(ctx context.Context, p *program) error {
 	if err := c.check(); err != nil {
 		return err
 	}
-	app, err := c.plan(ctx, p)
+	working, signals, stop := untilSignal(ctx)
+	defer stop()
+	started := endAtSecond(working, signals)
+	app, executor, err := c.start(working, p)
+	started()
 	if err != nil {
+		if working.Err() != nil && !isUsage(err) {
+			return nil // it was stopped before it could start
+		}
 		return err
 	}
 	defer app.close()
-	if err := p.open(ctx, app, nil, false); err != nil {
-		return err
-	}
-	stopMetrics, err := p.serveMetrics(ctx, app)
-	if err != nil {
-		return err
-	}
-	defer stopMetrics()
-	if err := p.checkBackend(app, c.Backend, false); err != nil {
-		return err
-	}
-	executor, err := p.executor(app, c.Concurrency)
-	if err != nil {
-		return err
-	}
-	ctx, stopped := c.stopOnSignal(ctx, p, app, executor)
+	stopped := c.stopOnSignal(ctx, working, p, app, executor, signals, stop)
+	ctx = working
 	if c.Continuous {
 		defer p.sweepAlong(ctx, app.client)()
 	}
@@ -80,6 +74,30 @@ func (c *workCmd) Run(ctx context.Context, p *program) error {
 	}
 	app.log.Info("work ended", "tasks_run", worked.Runs, "failed", worked.Failed)
 	return c.status(worked)
+}
+
+// start makes what the worker needs, and closes the App unless all of it is made.
+func (c *workCmd) start(ctx context.Context, p *program) (_ *App, executor *queue.Executor, err error) {
+	app, err := c.plan(ctx, p)
+	if err != nil {
+		return nil, nil, err
+	}
+	defer func() {
+		if executor == nil {
+			app.close()
+		}
+	}()
+	if err := p.open(ctx, app, nil, false); err != nil {
+		return nil, nil, err
+	}
+	if app.stopMetrics, err = p.serveMetrics(ctx, app); err != nil {
+		return nil, nil, err
+	}
+	if err := p.checkBackend(app, c.Backend, false); err != nil {
+		return nil, nil, err
+	}
+	executor, err = p.executor(app, c.Concurrency)
+	return app, executor, err
 }
 
 // status returns the exit status that the flags set for what became of the tasks.
@@ -134,7 +152,7 @@ func (c *workCmd) check() error {
 // running tasks may end within the shutdown timeout. After that, or at a second
 // signal, their claims are released. stopped waits for this if there was a signal, and
 // fails if a function did not return, so that its claim could not be released.
-func (c *workCmd) stopOnSignal(ctx context.Context, p *program, app *App, e *queue.Executor) (_ context.Context, stopped func() error) {
+func (c *workCmd) stopOnSignal(ctx, working context.Context, p *program, app *App, e *queue.Executor, signals <-chan os.Signal, stop func()) (stopped func() error) {
 	timeout := time.Duration(0)
 	if p.config.OnPlatform() {
 		timeout = 8 * time.Second
@@ -142,7 +160,6 @@ func (c *workCmd) stopOnSignal(ctx context.Context, p *program, app *App, e *que
 	if c.ShutdownTimeout != nil {
 		timeout = *c.ShutdownTimeout
 	}
-	working, signals, stop := untilSignal(ctx)
 	result := make(chan error, 1)
 	go func() {
 		<-working.Done()
@@ -160,7 +177,7 @@ func (c *workCmd) stopOnSignal(ctx context.Context, p *program, app *App, e *que
 		context.AfterFunc(app.hurryOn(draining, signals), cut)
 		result <- e.Shutdown(draining, lingerTime)
 	}()
-	return working, func() error {
+	return func() error {
 		stop()
 		return <-result
 	}
