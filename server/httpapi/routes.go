@@ -43,7 +43,8 @@ type Config struct {
 	// Around wraps the handling of each accepted request, for telemetry; route is
 	// its pattern, such as /tasks/execute/{task_id}/. May be nil.
 	Around func(route string, next http.HandlerFunc) http.HandlerFunc
-	// Logger gets the details that answers leave out; nil means slog.Default().
+	// Logger gets the details that answers leave out, and refused requests: at most
+	// one line a minute for each status and text. nil means slog.Default().
 	Logger *slog.Logger
 }
 
@@ -51,6 +52,7 @@ type Config struct {
 type handler struct {
 	Config
 	execPrefix, execSuffix string
+	refusals               refusalLog
 }
 
 // New returns the handler of /tasks/*. It expects full paths, so use
@@ -160,6 +162,7 @@ func (h *handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		auth = own
 	}
 	if err := auth.Authenticate(r); err != nil {
+		h.refusals.log(h.Logger, r, route, authStatus(err), err.Error())
 		refuse(w, err)
 		return
 	}
