@@ -35,8 +35,9 @@ var (
 	// creates and updates them.
 	ErrSchema = errors.New("database schema is missing or behind")
 	// ErrNotReady: the [Client] was not made with [NewClient], and its Init has not
-	// succeeded yet. Nothing was done.
-	ErrNotReady = errors.New("queue: the Client is not ready: make it with NewClient, or use it only after its Init has succeeded")
+	// succeeded yet. Nothing was done. Code that gets the Client earlier keeps it for
+	// its tasks and handlers.
+	ErrNotReady = errors.New("queue: the Client is not ready: make it with NewClient, or keep it and use it once the program is open (its Init has succeeded)")
 	// ErrUnsupported: the store does not implement an optional interface, such as
 	// [Operator], that the call requires. It is errors.ErrUnsupported too.
 	ErrUnsupported error = unsupportedError("the store does not support this operation")
