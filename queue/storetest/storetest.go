@@ -21,14 +21,14 @@ import (
 )
 
 // Harness makes the stores under test. What it opens it also closes, by
-// t.Cleanup.
+// t.Cleanup. Open and Begin are required, and no function may return nil.
 type Harness struct {
-	// Open returns an empty store with its tables.
+	// Open returns an empty store with its tables. Required.
 	Open func(t *testing.T) queue.Store
 	// OpenUnmigrated returns a store whose tables do not exist; nil for a store
 	// that has none to create.
 	OpenUnmigrated func(t *testing.T) queue.Store
-	// Begin begins a transaction of a caller's in the store's database.
+	// Begin begins a transaction of a caller's in the store's database. Required.
 	Begin func(t *testing.T, store queue.Store) queue.Tx
 	// OneWriter reports that a transaction of a caller's locks the whole database,
 	// and not only the rows that it has changed.
@@ -36,6 +36,38 @@ type Harness struct {
 	// Second returns another store on the database of one that Open returned, as
 	// another process has it; nil where a database has only one store.
 	Second func(t *testing.T, store queue.Store) queue.Store
+}
+
+// checked returns the harness with functions that end the test instead of returning
+// nil. It ends the test if a required one is missing.
+func (h Harness) checked(t *testing.T) Harness {
+	if h.Open == nil {
+		t.Fatal("Harness.Open is required: it returns an empty store with its tables")
+	}
+	if h.Begin == nil {
+		t.Fatal("Harness.Begin is required: it begins a transaction of a caller's in the store's database")
+	}
+	opens := func(name string, open func(*testing.T) queue.Store) func(*testing.T) queue.Store {
+		return func(t *testing.T) queue.Store { return notNil(t, name, open(t)) }
+	}
+	begin, second := h.Begin, h.Second
+	h.Open = opens("Open", h.Open)
+	h.Begin = func(t *testing.T, store queue.Store) queue.Tx { return notNil(t, "Begin", begin(t, store)) }
+	if h.OpenUnmigrated != nil {
+		h.OpenUnmigrated = opens("OpenUnmigrated", h.OpenUnmigrated)
+	}
+	if second != nil {
+		h.Second = func(t *testing.T, store queue.Store) queue.Store { return notNil(t, "Second", second(t, store)) }
+	}
+	return h
+}
+
+func notNil[T any](t *testing.T, name string, value T) T {
+	t.Helper()
+	if any(value) == nil {
+		t.Fatalf("Harness.%s returned nil", name)
+	}
+	return value
 }
 
 // concern is one part of the suite.
@@ -48,6 +80,7 @@ type concern struct {
 // queue.Operator must do besides. Stores that have a Close method are closed by
 // it, too.
 func Run(t *testing.T, h Harness) {
+	h = h.checked(t)
 	run(t, h, []concern{
 		{"Row", rowTests},
 		{"JSON", jsonTests},
