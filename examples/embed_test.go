@@ -3,15 +3,20 @@ package examples_test
 import (
 	"bufio"
 	"context"
+	"errors"
 	"io"
 	"net/http"
 	"net/url"
+	"os"
 	"os/exec"
 	"regexp"
+	"strconv"
 	"strings"
 	"syscall"
 	"testing"
 	"time"
+
+	"github.com/jackc/pgx/v5"
 
 	"github.com/claimcheck-go/claimcheck/internal/testdb"
 )
@@ -24,12 +29,12 @@ type site struct {
 	ended   chan string // gets the rest of the log
 }
 
-func startEmbed(t *testing.T, program string) *site {
+func startEmbed(t *testing.T, program, databaseURL string) *site {
 	t.Helper()
 	s := &site{t: t, ended: make(chan string, 1)}
 	s.command = exec.CommandContext(t.Context(), program)
 	s.command.Dir = t.TempDir()
-	s.command.Env = []string{"HOME=" + s.command.Dir, "DATABASE_URL=" + testdb.Postgres(t), "STAFF_PASSWORD=open sesame", "LISTEN=127.0.0.1:0"}
+	s.command.Env = []string{"HOME=" + s.command.Dir, "DATABASE_URL=" + databaseURL, "STAFF_PASSWORD=open sesame", "LISTEN=127.0.0.1:0"}
 	log, err := s.command.StderrPipe()
 	if err != nil {
 		t.Fatal(err)
@@ -55,6 +60,19 @@ func startEmbed(t *testing.T, program string) *site {
 		s.ended <- seen
 	}()
 	return s
+}
+
+// stop ends the program as a platform does, and returns its log.
+func (s *site) stop() string {
+	s.t.Helper()
+	if err := s.command.Process.Signal(syscall.SIGTERM); err != nil {
+		s.t.Fatal(err)
+	}
+	log := <-s.ended
+	if err := s.command.Wait(); err != nil {
+		s.t.Errorf("%v\n%s", err, log)
+	}
+	return log
 }
 
 // ask sends a request, as staff if there is a password, and follows no redirect.
@@ -89,12 +107,7 @@ func (s *site) ask(method, path, password string, form url.Values) (status int, 
 // and mounts the tasks and the pages behind its own login.
 func TestEmbed(t *testing.T) {
 	program := outside(t, "embed")
-	unset := exec.CommandContext(t.Context(), program)
-	unset.Dir, unset.Env = t.TempDir(), []string{}
-	if out, err := unset.CombinedOutput(); err == nil || !strings.Contains(string(out), "STAFF_PASSWORD is required") {
-		t.Errorf("without settings: %v: %s", err, out)
-	}
-	s := startEmbed(t, program)
+	s := startEmbed(t, program, testdb.Postgres(t))
 	for _, c := range []struct {
 		email  string
 		status int
@@ -123,19 +136,75 @@ func TestEmbed(t *testing.T) {
 		{"/tasks/status/", "open sesame", 200, `"successful_count":2,"failed_count":0`},
 		{"/admin/", "", 401, "log in as staff"}, {"/admin/", "open sesame", 200, "claimcheck"},
 		{"/admin/tasks", "open sesame", 200, "emails.send_welcome"},
+		{"/health/live", "", 200, ""}, {"/health/ready", "", 200, ""},
 	} {
 		if status, body := s.ask("GET", c.path, c.password, nil); status != c.status || !strings.Contains(body, c.want) {
 			t.Errorf("%s: %d, want %d and %q\n%.300s", c.path, status, c.status, c.want, body)
 		}
 	}
-	if err := s.command.Process.Signal(syscall.SIGTERM); err != nil {
+	if log := s.stop(); strings.Contains(log, "level=ERROR") || strings.Contains(log, "level=WARN") {
+		t.Errorf("log:\n%s", log)
+	}
+}
+
+// The program refuses to start with settings that cannot work, and says what to set.
+func TestEmbedRefusesToStart(t *testing.T) {
+	program := outside(t, "embed")
+	database := testdb.Postgres(t)
+	at, err := pgx.ParseConfig(database)
+	if err != nil {
 		t.Fatal(err)
 	}
-	log := <-s.ended
-	if err := s.command.Wait(); err != nil {
-		t.Errorf("%v\n%s", err, log)
+	for name, c := range map[string]struct {
+		env  []string
+		want string
+	}{
+		"no login": {nil, "STAFF_PASSWORD is required"},
+		"only the variables of libpq": {
+			[]string{"STAFF_PASSWORD=x", "PGHOST=" + at.Host, "PGPORT=" + strconv.Itoa(int(at.Port)), "PGUSER=" + at.User, "PGPASSWORD=" + at.Password, "PGDATABASE=" + at.Database},
+			"this program needs PostgreSQL: set DATABASE_URL=postgres://",
+		},
+		"another database": {[]string{"STAFF_PASSWORD=x", "DATABASE_URL=sqlite:shop.db"}, "this program needs PostgreSQL: set DATABASE_URL=postgres://"},
+		// Impossible, so that nothing listens on every address of the machine.
+		"the platform's port": {[]string{"STAFF_PASSWORD=x", "DATABASE_URL=" + database, "PORT=99999"}, "address 99999: invalid port"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			run := exec.CommandContext(t.Context(), program)
+			run.Dir, run.Env = t.TempDir(), c.env
+			if out, err := run.CombinedOutput(); err == nil || !strings.Contains(string(out), c.want) {
+				t.Errorf("%v, want %q:\n%s", err, c.want, out)
+			}
+			if files, err := os.ReadDir(run.Dir); err != nil || len(files) > 0 {
+				t.Errorf("it left %v, %v", files, err)
+			}
+		})
 	}
-	if strings.Contains(log, "level=ERROR") || strings.Contains(log, "level=WARN") {
-		t.Errorf("log:\n%s", log)
+}
+
+// A visitor reads only that it failed, and the log has the reason.
+func TestEmbedLogsWhatFailed(t *testing.T) {
+	database := testdb.Postgres(t)
+	s := startEmbed(t, outside(t, "embed"), database)
+	conn, err := pgx.Connect(t.Context(), database)
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, err = conn.Exec(t.Context(), "ALTER TABLE users RENAME TO members")
+	if err := errors.Join(err, conn.Close(t.Context())); err != nil {
+		t.Fatal(err)
+	}
+	for _, c := range []struct {
+		method, path string
+		form         url.Values
+	}{{"POST", "/sign-up", url.Values{"email": {"zoe@example.com"}}}, {"GET", "/", nil}} {
+		if status, body := s.ask(c.method, c.path, "", c.form); status != 503 || body != "try again later\n" {
+			t.Errorf("%s: %d %s", c.path, status, body)
+		}
+	}
+	log := s.stop()
+	for _, path := range []string{"/sign-up", "/"} {
+		if !regexp.MustCompile(`level=ERROR msg="request failed" path=` + path + ` error=.*users.* does not exist`).MatchString(log) {
+			t.Errorf("the log does not say why %s failed:\n%s", path, log)
+		}
 	}
 }

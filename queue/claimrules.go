@@ -9,7 +9,7 @@ import (
 
 // ClaimRequest says which process claims a row, and what it can run. Its methods and
 // [WhyNotClaimed] are the rules for claims, the same in all stores; the claim itself
-// is one statement of the store.
+// is one statement or one transaction of the store.
 type ClaimRequest struct {
 	Tasks   []string      // the names that have a function in this process
 	Worker  string        // goes into WorkerIDs

@@ -4,6 +4,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -15,9 +16,6 @@ import (
 	"syscall"
 	"time"
 
-	"github.com/jackc/pgx/v5/pgxpool"
-
-	"github.com/claimcheck-go/claimcheck/queue"
 	"github.com/claimcheck-go/claimcheck/server"
 )
 
@@ -34,17 +32,9 @@ func run(ctx context.Context) error {
 	if login.password == "" {
 		return errors.New("STAFF_PASSWORD is required")
 	}
-	pool, err := pgxpool.New(ctx, os.Getenv("DATABASE_URL"))
-	if err != nil {
-		return err
-	}
-	defer pool.Close()
-	s := &shop{db: pool}
-	if err := s.createTables(ctx); err != nil {
-		return err
-	}
+	s := &shop{}
 	app, err := server.Open(ctx, server.Config{
-		Tasks:       []queue.Definition{SendWelcome.Handle(s.sendWelcome)},
+		Setup:       s.setup,
 		TasksAuth:   login,
 		AdminAccess: login,
 		Migrate:     true,
@@ -52,7 +42,6 @@ func run(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	s.client = app.Client()
 	go func() { _ = app.Run(ctx) }() // runs the tasks when there is no Cloud Tasks
 
 	mux := http.NewServeMux()
@@ -60,14 +49,15 @@ func run(ctx context.Context) error {
 	mux.HandleFunc("POST /sign-up", s.signUp)
 	mux.Handle("/tasks/", app.TasksHandler())
 	mux.Handle("/admin/", login.require(app.AdminHandler()))
+	mux.Handle("/health/", app.Handler()) // for Cloud Run's probes
 	return serve(ctx, mux, app)
 }
 
 // serve serves until ctx ends, and then lets requests and tasks end.
 func serve(ctx context.Context, handler http.Handler, app *server.App) error {
-	address := os.Getenv("LISTEN")
-	if address == "" {
-		address = "127.0.0.1:8080"
+	address := cmp.Or(os.Getenv("LISTEN"), "127.0.0.1:8080")
+	if port := os.Getenv("PORT"); port != "" { // Cloud Run sets it
+		address = ":" + port
 	}
 	listener, err := new(net.ListenConfig).Listen(ctx, "tcp", address)
 	if err != nil {
@@ -83,9 +73,9 @@ func serve(ctx context.Context, handler http.Handler, app *server.App) error {
 	}
 	ending, cancel := context.WithTimeout(context.WithoutCancel(ctx), 9*time.Second)
 	defer cancel()
-	shut := make(chan error, 1)
-	go func() { shut <- app.Shutdown(ending) }() // beside the server's: it waits for deliveries, which wait for tasks
-	if err = errors.Join(err, web.Shutdown(ending), <-shut); err != nil {
+	// Once the tasks have ended, and before the database is closed.
+	app.OnClose(func() error { return web.Shutdown(ending) })
+	if err = errors.Join(err, app.Shutdown(ending)); err != nil {
 		return fmt.Errorf("shutdown: %w", err)
 	}
 	return nil

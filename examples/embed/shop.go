@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"log/slog"
 	"net/http"
 	"net/mail"
 
@@ -13,12 +14,14 @@ import (
 
 	"github.com/claimcheck-go/claimcheck/queue"
 	"github.com/claimcheck-go/claimcheck/queue/pgstore"
+	"github.com/claimcheck-go/claimcheck/server"
 )
 
 // shop is the program as it was, and the client of its tasks.
 type shop struct {
 	db     *pgxpool.Pool
 	client *queue.Client
+	log    *slog.Logger
 }
 
 // SendWelcome sends the mail that a new user gets.
@@ -27,6 +30,16 @@ var SendWelcome = queue.Declare[Welcome, any]("emails.send_welcome")
 // Welcome are its arguments.
 type Welcome struct {
 	UserID int64 `json:"user_id"`
+}
+
+// setup takes the database from the settings, because users and tasks are stored in
+// one transaction.
+func (s *shop) setup(ctx context.Context, app *server.App) ([]queue.Definition, error) {
+	s.db, s.client, s.log = app.PgxPool(), app.Client(), app.Logger()
+	if s.db == nil {
+		return nil, errors.New("this program needs PostgreSQL: set DATABASE_URL=postgres://USER:PASSWORD@HOST/NAME")
+	}
+	return []queue.Definition{SendWelcome.Handle(s.sendWelcome)}, s.createTables(ctx)
 }
 
 func (s *shop) createTables(ctx context.Context) error {
@@ -49,7 +62,7 @@ func (s *shop) signUp(w http.ResponseWriter, r *http.Request) {
 	case errors.As(err, &refused) && refused.Code == "23505": // unique_violation
 		http.Error(w, "this address has signed up already", http.StatusConflict)
 	case err != nil:
-		http.Error(w, "try again later", http.StatusServiceUnavailable)
+		s.unavailable(w, r, err)
 	default:
 		http.Redirect(w, r, "/", http.StatusSeeOther)
 	}
@@ -86,7 +99,7 @@ func (s *shop) sendWelcome(ctx context.Context, to Welcome) (any, error) {
 func (s *shop) users(w http.ResponseWriter, r *http.Request) {
 	rows, err := s.db.Query(r.Context(), "SELECT email, welcomed_at IS NOT NULL FROM users ORDER BY id")
 	if err != nil {
-		http.Error(w, "try again later", http.StatusServiceUnavailable)
+		s.unavailable(w, r, err)
 		return
 	}
 	var email string
@@ -97,6 +110,12 @@ func (s *shop) users(w http.ResponseWriter, r *http.Request) {
 		return err
 	})
 	if err != nil {
-		http.Error(w, "try again later", http.StatusServiceUnavailable)
+		s.unavailable(w, r, err)
 	}
+}
+
+// unavailable logs err, whose text is not for visitors.
+func (s *shop) unavailable(w http.ResponseWriter, r *http.Request, err error) {
+	s.log.ErrorContext(r.Context(), "request failed", "path", r.URL.Path, "error", err)
+	http.Error(w, "try again later", http.StatusServiceUnavailable)
 }
