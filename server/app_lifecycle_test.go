@@ -142,3 +142,32 @@ func TestDoctorReportsBadTasksOfSetup(t *testing.T) {
 		}
 	}
 }
+
+// The end of the caller's context stops a worker as a signal does: what does not end
+// within the shutdown timeout is released.
+func TestWorkEndsWithItsContext(t *testing.T) {
+	t.Parallel()
+	began := make(chan struct{})
+	cfg := appConfig(t, queue.NewTask("stuck", func(ctx context.Context, _ any) (any, error) {
+		close(began)
+		<-ctx.Done()
+		return nil, context.Cause(ctx)
+	}))
+	client := openApp(t, cfg).Client()
+	handle, err := client.Enqueue(t.Context(), "stuck", nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	ctx, cancel := context.WithCancel(t.Context())
+	go func() { <-began; cancel() }()
+	var out lockedLog
+	cfg.Logger = nil
+	p := &program{own: cfg, stdin: strings.NewReader(""), stdout: &out, stderr: &out}
+	if status := realMain(ctx, []string{"work", "--continuous", "--shutdown-timeout=1s"}, nil, p); status != 0 {
+		t.Errorf("status %d: %s", status, &out)
+	}
+	row, err := client.Get(t.Context(), handle.ID)
+	if err != nil || row.Status != queue.StatusReady || row.Attempts != 0 {
+		t.Errorf("%+v, %v", row, err)
+	}
+}

@@ -24,7 +24,9 @@ import (
 // An error that is [queue.ErrSchema] says that the database has to be migrated, which
 // Config.Migrate does. Open starts no listener but that of METRICS=HOST:PORT, reads no
 // flags, changes nothing that is global to the process, and never ends it; any
-// number of Apps can be open at once.
+// number of Apps can be open at once. It sets no provider, propagator or error handler
+// of OpenTelemetry: what the App cannot export it reports to its own logger, and other
+// errors of the SDK reach the handler that the program has set.
 func Open(ctx context.Context, cfg Config) (*App, error) {
 	p := &program{own: cfg, opens: true, stdin: strings.NewReader(""), stdout: os.Stdout, stderr: os.Stderr}
 	err := p.load(config.ParseEnvironment(os.Environ()))

@@ -8,7 +8,6 @@ import (
 	"log/slog"
 	"strings"
 	"sync"
-	"time"
 
 	"github.com/google/uuid"
 	"github.com/prometheus/client_golang/prometheus"
@@ -94,13 +93,15 @@ type observer struct {
 }
 
 // observe sets up the SDK for what is exported, and makes its providers the global
-// ones, which libraries such as the Cloud Tasks client use. Open sets nothing global.
+// ones, which libraries such as the Cloud Tasks client use. Open sets nothing global:
+// its exporters log their own errors.
 func (p *program) observe(ctx context.Context, e exports, log *slog.Logger) (_ *observer, err error) {
 	if e == (exports{}) {
 		return nil, nil
 	}
+	failures := &exportErrors{log: log}
 	if !p.opens {
-		otel.SetErrorHandler(&exportErrors{log: log})
+		otel.SetErrorHandler(failures)
 	}
 	about, err := p.resource(ctx)
 	if err != nil {
@@ -113,6 +114,9 @@ func (p *program) observe(ctx context.Context, e exports, log *slog.Logger) (_ *
 		if err != nil {
 			return nil, config.Problemf("OTEL_EXPORTER_OTLP_*", ": %s", err)
 		}
+		if p.opens {
+			exporter = loggedSpans{exporter, failures}
+		}
 		o.traces = sdktrace.NewTracerProvider(sdktrace.WithBatcher(exporter), sdktrace.WithResource(about))
 		if !p.opens {
 			otel.SetTracerProvider(o.traces)
@@ -121,7 +125,7 @@ func (p *program) observe(ctx context.Context, e exports, log *slog.Logger) (_ *
 		cfg.Tracer = o.traces
 	}
 	if e.metrics != "" || e.page {
-		if o.metrics, err = o.meterProvider(ctx, e, about); err != nil {
+		if o.metrics, err = p.meterProvider(ctx, e, o, about, failures); err != nil {
 			return nil, err
 		}
 		if !p.opens {
@@ -140,7 +144,7 @@ func spanExporter(ctx context.Context, protocol string) (sdktrace.SpanExporter, 
 	return otlptracehttp.New(ctx)
 }
 
-func (o *observer) meterProvider(ctx context.Context, e exports, about *resource.Resource) (*sdkmetric.MeterProvider, error) {
+func (p *program) meterProvider(ctx context.Context, e exports, o *observer, about *resource.Resource, failures *exportErrors) (*sdkmetric.MeterProvider, error) {
 	options := []sdkmetric.Option{sdkmetric.WithResource(about)}
 	if e.metrics != "" {
 		var exporter sdkmetric.Exporter
@@ -152,6 +156,9 @@ func (o *observer) meterProvider(ctx context.Context, e exports, about *resource
 		}
 		if err != nil {
 			return nil, config.Problemf("OTEL_EXPORTER_OTLP_*", ": %s", err)
+		}
+		if p.opens {
+			exporter = loggedMetrics{exporter, failures}
 		}
 		options = append(options, sdkmetric.WithReader(sdkmetric.NewPeriodicReader(exporter)))
 	}
@@ -213,23 +220,4 @@ func (p *program) observeStore(app *App) error {
 		return nil
 	}
 	return app.observer.Watch(app.db)
-}
-
-// exportErrors logs that telemetry cannot be exported, at most once a minute.
-type exportErrors struct {
-	log *slog.Logger
-
-	mu   sync.Mutex
-	last time.Time
-}
-
-// Handle logs an error of the SDK.
-func (e *exportErrors) Handle(err error) {
-	e.mu.Lock()
-	defer e.mu.Unlock()
-	if time.Since(e.last) < time.Minute {
-		return
-	}
-	e.last = time.Now()
-	e.log.Warn("telemetry was not exported; tasks are not affected", "error", err)
 }

@@ -163,12 +163,12 @@ func (c *workCmd) stopOnSignal(ctx, working context.Context, p *program, app *Ap
 	result := make(chan error, 1)
 	go func() {
 		<-working.Done()
-		if !errors.Is(context.Cause(working), errSignal) { // the work has ended by itself
+		if ctx.Err() == nil && !errors.Is(context.Cause(working), errSignal) { // the work has ended by itself
 			result <- nil
 			return
 		}
 		app.log.Info("stopping: running tasks may end first")
-		draining, cut := context.WithCancel(ctx)
+		draining, cut := context.WithCancel(context.WithoutCancel(ctx))
 		defer cut()
 		if timeout > 0 {
 			draining, cut = context.WithTimeout(draining, max(timeout-lingerTime, timeout/2))
