@@ -45,7 +45,12 @@ func TestDoctorNamesFaultsOfTheDatabase(t *testing.T) {
 			u, _ := url.Parse(databaseURL)
 			u.Path = "/nowhere"
 			p.env["DATABASE_URL"] = u.String()
-		}, []string{"fail database: there is no such database"}},
+		}, []string{"fail database: there is no such database … → create the database, or correct its name in DATABASE_URL"}},
+		{"refused user", func(p *target, databaseURL string) {
+			u, _ := url.Parse(databaseURL)
+			u.User = url.UserPassword("nosuchuser", "s3cret-pass")
+			p.env["DATABASE_URL"] = u.String()
+		}, []string{"fail database: refused this user or password … → correct the user and the password"}},
 		{"replica", with("default_transaction_read_only", "on"), []string{"fail database: takes no writes … the primary"}},
 		{"too old", facts(func(f *dbfacts.Facts) { f.TooOld, f.Version = true, "12.1" }), []string{"fail version: PostgreSQL 12.1 is older than 14 … upgrade to PostgreSQL 14"}},
 		{"acknowledged rows are lost", with("synchronous_commit", "off"), []string{"fail durability: synchronous_commit = off … SET synchronous_commit = on"}},
@@ -74,6 +79,9 @@ func TestDoctorNamesFaultsOfTheDatabase(t *testing.T) {
 			p.keep(databaseURL)
 			tc.make(p, databaseURL)
 			for _, r := range p.wants(tc.want...) {
+				if strings.HasPrefix(r.Detail, "inspect:") {
+					t.Errorf("%+v begins with the name of a function", r)
+				}
 				if strings.Contains(r.Detail, "s3cret-pass") {
 					t.Errorf("%+v reveals the password", r)
 				}

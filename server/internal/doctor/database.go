@@ -80,10 +80,10 @@ func (d *Diagnosis) checkDatabase(ctx context.Context) Finding {
 		return Failf("correct DATABASE_URL", "%s", err)
 	}
 	if d.db, err = open(ctx); err != nil {
-		return Failf(openFix(err), "%s", err)
+		return notOpened(err)
 	}
 	if d.facts, err = d.Inspect(ctx, d.db); err != nil {
-		return Failf(openFix(err), "%s", err)
+		return notOpened(err)
 	}
 	at := stores.Describe(rawURL)
 	if d.config.Settings.CloudSQLInstance != "" {
@@ -97,13 +97,19 @@ func (d *Diagnosis) checkDatabase(ctx context.Context) Finding {
 	return Okf("%s answers", at)
 }
 
-// openFix is the fix for a database that cannot be opened. One that answered runs,
-// and err says what is wrong with it.
-func openFix(err error) string {
-	if errors.Is(err, queue.ErrUnavailable) {
-		return "start it, or correct DATABASE_URL"
+// notOpened is the finding of a database that cannot be opened, with the fix for what
+// the server answered, or for a server that did not answer.
+func notOpened(err error) Finding {
+	fix := "change what the message names, or correct DATABASE_URL"
+	switch refusal := stores.RefusalOf(err); {
+	case refusal == stores.NoDatabase:
+		fix = "create the database, or correct its name in DATABASE_URL"
+	case refusal == stores.NoUser:
+		fix = "correct the user and the password in DATABASE_URL, or what the server allows this user"
+	case refusal == stores.NoAnswer && errors.Is(err, queue.ErrUnavailable):
+		fix = "start it, or correct DATABASE_URL"
 	}
-	return "change what the message names, or correct DATABASE_URL"
+	return Failf(fix, "%s", strings.TrimPrefix(err.Error(), "inspect: "))
 }
 
 func (d *Diagnosis) checkVersion(context.Context) Finding {
