@@ -126,6 +126,14 @@ func (p *program) begin(process config.Environment) (env config.Environment, fie
 	return p.own.environment(process)
 }
 
+// findMisspelt finds the variables that look like settings, unless the program reads
+// no variables of settings.
+func (p *program) findMisspelt() {
+	if !p.own.IgnoreEnv {
+		p.misspelt = p.sources.Misspelt(p.own.OwnVariables...)
+	}
+}
+
 // warnMisspelt prints a line for each, whatever LOG_LEVEL is.
 func (p *program) warnMisspelt() {
 	log := p.loggerFrom(slog.LevelWarn)
@@ -167,7 +175,7 @@ func realMain(ctx context.Context, args []string, process config.Environment, p 
 	if exited { // --help or --version
 		return status
 	}
-	p.misspelt = p.sources.Misspelt(p.own.OwnVariables...)
+	p.findMisspelt()
 	p.warnMisspelt()
 	if err != nil {
 		err = explain(err, parser.Model.Children, p.sources.Args())
@@ -205,15 +213,18 @@ func (p *program) exit(err error) int {
 	}
 }
 
-// hint names what helps against an error of the database.
+// hint names what helps against an error of the database, and what sets the settings
+// that any error names.
 func (p *program) hint(err error) string {
 	switch {
+	case p.sources == nil: // the program's own Config is wrong
+		return ""
 	case errors.Is(err, queue.ErrSchema) && p.opens:
 		return " (set Config.Migrate, or run the migrate command of a program that uses server.Main)"
 	case errors.Is(err, queue.ErrSchema):
 		return fmt.Sprintf(" (run: %s migrate)", p.name)
 	}
-	return ""
+	return p.sources.Attribution("", err.Error())
 }
 
 // explain calls an argument without a command an unknown command. The grammar takes

@@ -62,7 +62,7 @@ func (p *program) load(process config.Environment) error {
 	if err != nil {
 		return err
 	}
-	p.misspelt = p.sources.Misspelt(p.own.OwnVariables...)
+	p.findMisspelt()
 	return p.sources.CheckBlank(command)
 }
 

@@ -1,6 +1,7 @@
 package server
 
 import (
+	"cmp"
 	"reflect"
 	"strings"
 	"testing"
@@ -147,9 +148,12 @@ func TestBadFieldsAreNamed(t *testing.T) {
 		`TASKS_LEASE: must be a duration such as 90s or 5m, or a number of seconds, not "-1s" (set by Config.Settings.TasksLease)`: {TasksLease: -time.Second},
 		`ADMIN_TOKEN is blank: give it a value, or unset it (set by Config.Settings.AdminToken)`:                                   {AdminToken: " "},
 		`Config.Settings.TasksQueues: "a,b" has a comma`:                                                                           {TasksQueues: []string{"a,b"}},
+		`so unset them (OIDC_CERTS_URL is set by Config.Settings.OIDCCertsURL)`:                                                    {OIDCCertsURL: "https://h/certs"},
+		`so unset them (set by Config.Settings.OIDCIssuer, OIDC_CERTS_URL is set by Config.Settings.OIDCCertsURL)`:                 {OIDCIssuer: "https://h", OIDCCertsURL: "https://h/certs"},
+		`DATABASE_URL right? (DATABASE_URL is set by Config.Settings.DatabaseURL)`:                                                 {DatabaseURL: "postgres://u@127.0.0.1:1/x"},
 	} {
 		cfg := appConfig(t)
-		settings.DatabaseURL = cfg.Settings.DatabaseURL
+		settings.DatabaseURL = cmp.Or(settings.DatabaseURL, cfg.Settings.DatabaseURL)
 		cfg.Settings = settings
 		if _, err := Open(t.Context(), cfg); err == nil || !strings.Contains(err.Error(), want) || strings.Contains(err.Error(), "\n") {
 			t.Errorf("%v, want %q", err, want)

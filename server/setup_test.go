@@ -256,6 +256,15 @@ func TestOwnVariables(t *testing.T) {
 			t.Errorf("%v: status %d\n%s", own, status, &out)
 		}
 	}
+	// A program that reads no variables of settings has none that is misspelt.
+	for _, command := range []string{"tasks", "doctor"} {
+		var out bytes.Buffer
+		cfg := appConfig(t, testTasks...)
+		p := &program{own: cfg, stdin: strings.NewReader(""), stdout: &out, stderr: &out}
+		if realMain(t.Context(), []string{command}, env, p); strings.Contains(out.String(), "TASKS_REGION") {
+			t.Errorf("%s, with IgnoreEnv: %s", command, &out)
+		}
+	}
 	if _, set := os.LookupEnv("TASKS_REGION"); set {
 		t.Error("the environment of the process was changed")
 	}

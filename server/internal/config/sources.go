@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"reflect"
+	"regexp"
 	"strings"
 
 	"github.com/alecthomas/kong"
@@ -204,23 +205,50 @@ func (s *Sources) CheckBlank(command *kong.Context) error {
 }
 
 // Describe returns the text of an error in one line. It names each setting as it
-// was set: a command's flag by its variable, and a setting with the flag.
+// was set: a command's flag by its variable, and a setting with the flag or the field.
 func (s *Sources) Describe(err error) string {
 	var texts []string
 	for _, problem := range Problems(err) {
-		flag := s.settings[problem.Setting]
 		if variable := s.variables[problem.Setting]; variable != "" {
 			problem.Setting = variable
 		}
 		text := problem.Error()
-		if s.flags[flag] {
-			text += " (set by " + flag + ")"
-		} else if field := s.fields[problem.Setting]; field != "" {
-			text += " (set by " + field + ")"
-		}
+		text += s.Attribution(problem.Setting, text)
 		texts = append(texts, strings.ReplaceAll(strings.TrimSpace(text), "\n", "; "))
 	}
 	return strings.Join(texts, "; ")
+}
+
+// variableName is what may be the name of a setting in a text.
+var variableName = regexp.MustCompile(`\b[A-Z][A-Z0-9_]+\b`)
+
+// Attribution returns what to append to an error's text: the flags and the fields of
+// the program that set the settings it names, the one it is about first. A setting
+// that its variable sets needs none.
+func (s *Sources) Attribution(about, text string) string {
+	var by []string
+	if setter := s.setBy(about); setter != "" {
+		by = append(by, "set by "+setter)
+	}
+	seen := map[string]bool{about: true}
+	for _, name := range variableName.FindAllString(text, -1) {
+		if setter := s.setBy(name); setter != "" && !seen[name] {
+			by = append(by, name+" is set by "+setter)
+		}
+		seen[name] = true
+	}
+	if len(by) == 0 {
+		return ""
+	}
+	return " (" + strings.Join(by, ", ") + ")"
+}
+
+// setBy returns the flag or the field that sets a setting; empty: neither does.
+func (s *Sources) setBy(setting string) string {
+	if flag := s.settings[setting]; s.flags[flag] {
+		return flag
+	}
+	return s.fields[setting]
 }
 
 // Args are the arguments as the parser gets them.
