@@ -146,7 +146,7 @@ func (cfg *Config) backends() (map[string]Backend, error) {
 	for name, backend := range backends {
 		for _, queue := range backend.Queues {
 			if !queueNamePattern.MatchString(queue) {
-				return nil, fmt.Errorf(`queue: Queues of backend %q: %.120q is no queue name: use 1 to 100 letters, digits, "-", "_" or "."`, name, queue)
+				return nil, fmt.Errorf(`queue: Queues of backend %q: %.120q is not a queue name: use 1 to 100 letters, digits, "-", "_" or "."`, name, queue)
 			}
 		}
 	}

@@ -323,6 +323,11 @@ func TestPurgeAndRequeueFromTheCommandLine(t *testing.T) {
 			t.Errorf("%s: %q, want %q", step.args, out, step.want)
 		}
 	}
+	c.ok("work")
+	if out := c.ok("purge", "--yes"); out != "1 task deleted\n" {
+		t.Error(out)
+	}
+	c.ok("enqueue", "demo.echo")
 	if out := c.ok("status"); !strings.Contains(out, "pending               1") {
 		t.Error(out)
 	}

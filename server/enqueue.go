@@ -88,7 +88,7 @@ func (c *enqueueCmd) arguments() (any, error) {
 		return nil, nil
 	}
 	if !json.Valid([]byte(c.Args)) {
-		return nil, usagef("ARGS-JSON is no JSON: %.60q; quote it for the shell, as in '{\"name\":\"value\"}'", c.Args)
+		return nil, usagef("ARGS-JSON is not valid JSON: %.60q; quote it for the shell, as in '{\"name\":\"value\"}'", c.Args)
 	}
 	return json.RawMessage(c.Args), nil
 }

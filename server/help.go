@@ -20,7 +20,8 @@ func (c *helpCmd) Run(ctx *kong.Context) error {
 	args := []string{"--help"}
 	if c.Command != "" {
 		if nodeNamed(ctx.Model.Node, c.Command) == nil {
-			return usageError{unknownCommand(c.Command, ctx.Model.Children)}
+			err := unknownCommand(c.Command, ctx.Model.Children)
+			return usagef("%w%s", err, usageHint(ctx.Model.Name, err))
 		}
 		args = []string{c.Command, "--help"}
 	}
@@ -88,6 +89,9 @@ func printHelp(options kong.HelpOptions, ctx *kong.Context) error {
 // usageHint is what a mistake on the command line is followed by: the command's
 // usage where an argument is missing, else where its flags are listed.
 func usageHint(name string, err error) string {
+	if strings.HasPrefix(err.Error(), "unknown command ") {
+		return fmt.Sprintf(" (%s --help lists the commands)", name)
+	}
 	var parse *kong.ParseError
 	if errors.As(err, &parse) && parse.Context != nil {
 		if node := parse.Context.Selected(); node != nil && node != parse.Context.Model.DefaultCmd {

@@ -78,8 +78,11 @@ func TestMistakesShowTheUsageOfTheCommand(t *testing.T) {
 		`mailer: expected "<shell>"; usage: mailer completion <shell> [flags]`:                    {"completion"},
 		"mailer: unknown flag --nope (mailer work --help shows its flags)":                        {"work", "--nope"},
 		"mailer: unknown flag --nope (mailer --help lists all settings)":                          {"--nope"},
-		`mailer: unknown command "wok", did you mean "work"?`:                                     {"help", "wok"},
-		`mailer: unknown command "xyz"`:                                                           {"help", "xyz"},
+		`mailer: unknown command "wok", did you mean "work"? (mailer --help lists the commands)`:  {"help", "wok"},
+		`mailer: unknown command "xyz" (mailer --help lists the commands)`:                        {"help", "xyz"},
+		`mailer: unknown command "queues" (mailer --help lists the commands)`:                     {"queues"},
+		"mailer: --listen needs a value (mailer --help lists all settings)":                       {"--listen"},
+		"mailer: --concurrency needs a value (mailer work --help shows its flags)":                {"work", "--concurrency"},
 		"usage: mailer retry ID | --all [flags]":                                                  {"retry"},
 	} {
 		c := newCLI(t)

@@ -227,11 +227,26 @@ func (p *program) hint(err error) string {
 	return p.sources.Attribution("", err.Error())
 }
 
+// noValue ends the parser's error about a flag that is the last word.
+const noValue = `but got "EOL" (<EOL>)`
+
+// reworded is an error of the parser in other words.
+type reworded struct {
+	text string
+	error
+}
+
+func (r reworded) Error() string { return r.text }
+func (r reworded) Unwrap() error { return r.error }
+
 // explain calls an argument without a command an unknown command. The grammar takes
 // it for an argument of the default command.
 func explain(err error, commands []*kong.Node, args []string) error {
 	if rest, found := strings.CutPrefix(err.Error(), "unknown flag -"); found && rest != "" && rest[0] >= '0' && rest[0] <= '9' {
 		return fmt.Errorf("%w; put -- before arguments that begin with a dash", err)
+	}
+	if flag, _, found := strings.Cut(err.Error(), ": expected "); found && strings.HasPrefix(flag, "--") && strings.HasSuffix(err.Error(), noValue) {
+		return reworded{flag + " needs a value", err}
 	}
 	word, found := strings.CutPrefix(err.Error(), "unexpected argument ")
 	if !found || word == "" {

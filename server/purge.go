@@ -74,7 +74,11 @@ func (c *purgeCmd) purged(p *program, deleted int, more bool) error {
 			More    bool `json:"more,omitempty"`
 		}{deleted, false, more})
 	} else {
-		_, err = fmt.Fprintf(p.stdout, "%d tasks deleted\n", deleted)
+		tasks := "tasks"
+		if deleted == 1 {
+			tasks = "task"
+		}
+		_, err = fmt.Fprintf(p.stdout, "%d %s deleted\n", deleted, tasks)
 	}
 	if err == nil && more {
 		err = errors.New("interrupted: more tasks are left")

@@ -37,7 +37,7 @@ func (c *Config) CheckQueues(target *Target, job string) error {
 	var problems []error
 	for _, name := range NonEmpty(c.Settings.TasksQueues) {
 		if !queueName.MatchString(name) {
-			problems = append(problems, Problemf("TASKS_QUEUES", ": %.100q is no queue name: it takes %s, separated by commas", name, takes))
+			problems = append(problems, Problemf("TASKS_QUEUES", ": %.100q is not a queue name: it takes %s, separated by commas", name, takes))
 		} else if target != nil && job == "" {
 			if _, err := target.Tasks.QueueIDs(name); err != nil {
 				problems = append(problems, Problemf("TASKS_QUEUES", ": %s (TASKS_QUEUE_ALIASES=%s=my-queue)", err, name))
