@@ -77,12 +77,16 @@ func (r *Registry) lookup(name string) (definition, bool) {
 	return d, ok
 }
 
+// probe is the name that server registers for its own deliveries. Programs do not
+// enqueue it, so that no error suggests it.
+const probe = "claimcheck.probe"
+
 // unknownTask returns the error of a name that is not registered, with the names that
 // were probably meant, or else those that are registered.
 func (r *Registry) unknownTask(name string) error {
 	var near []string
 	for known := range r.byName {
-		if len(name) > 2*len(known) {
+		if known == probe || len(name) > 2*len(known) {
 			continue
 		}
 		if levenshtein.ComputeDistance(name, known) <= 1+len(known)/4 || strings.Contains(known, name) && name != "" {
@@ -93,12 +97,14 @@ func (r *Registry) unknownTask(name string) error {
 	if len(near) > 0 {
 		return invalidf("task %.200q is not registered; did you mean %s?", name, strings.Join(near, ", "))
 	}
-	if len(r.byName) == 0 {
-		return invalidf("task %.200q is not registered; no task is: pass the tasks to NewRegistry", name)
-	}
 	all := make([]string, 0, len(r.byName))
 	for known := range r.byName {
-		all = append(all, known)
+		if known != probe {
+			all = append(all, known)
+		}
+	}
+	if len(all) == 0 {
+		return invalidf("task %.200q is not registered; no task is: pass the tasks to NewRegistry", name)
 	}
 	slices.Sort(all)
 	const limit = 10

@@ -154,7 +154,7 @@ func realMain(ctx context.Context, args []string, process config.Environment, p 
 		return 2
 	}
 	var g grammar
-	p.config = &config.Config{Settings: &g.Settings, Env: env}
+	p.config = &config.Config{Settings: &g.Settings, Env: env, OwnRoutes: p.own.Handler != nil}
 	p.sources = config.NewSources(args, env)
 	p.sources.SetFields(fields)
 	exited, status := false, 0

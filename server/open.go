@@ -51,7 +51,7 @@ func (p *program) load(process config.Environment) error {
 		return err
 	}
 	var settings struct{ config.Settings }
-	p.config = &config.Config{Settings: &settings.Settings, Env: env}
+	p.config = &config.Config{Settings: &settings.Settings, Env: env, OwnRoutes: p.own.Handler != nil}
 	p.sources = config.NewSources(nil, env)
 	p.sources.SetFields(fields)
 	parser, err := kong.New(&settings, p.sources.Options()...)

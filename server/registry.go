@@ -27,8 +27,9 @@ func (p *program) registryOf(made ...queue.Definition) (_ *queue.Registry, err e
 		}
 		err = usagef("the tasks of %s: %s", source, strings.TrimPrefix(strings.TrimPrefix(text, "queue: "), "NewRegistry: "))
 	}()
-	queue.NewRegistry(p.own.Tasks...)
+	refuseProbe(queue.NewRegistry(p.own.Tasks...))
 	source = "Config.Setup"
+	refuseProbe(queue.NewRegistry(made...))
 	replaced := map[string]bool{}
 	for _, task := range queue.NewRegistry(made...).Tasks() {
 		replaced[task.Name] = true
@@ -42,6 +43,15 @@ func (p *program) registryOf(made ...queue.Definition) (_ *queue.Registry, err e
 		}
 	}
 	return queue.NewRegistry(append(all, doctor.Probe())...), nil
+}
+
+// refuseProbe panics, as package queue does, about a task with the name of doctor's own.
+func refuseProbe(tasks *queue.Registry) {
+	for _, task := range tasks.Tasks() {
+		if task.Name == doctor.ProbeName || slices.Contains(task.Aliases, doctor.ProbeName) {
+			panic(doctor.ProbeName + " is reserved for doctor --deliver: choose another name")
+		}
+	}
 }
 
 // setUp calls Setup, if there is one, and completes the registry.

@@ -82,6 +82,7 @@ func TestSetupErrors(t *testing.T) {
 		{"its own error", nil, errors.New("no MAILER_URL"), 1, "shop: setup of the tasks failed: no MAILER_URL\n"},
 		{"a nil definition", []queue.Definition{echo(), nil}, nil, 2, "shop: the tasks of Config.Setup: definition 2 is nil: make it with NewTask or Declare\n"},
 		{"one name twice", []queue.Definition{echo(), echo()}, nil, 2, "shop: the tasks of Config.Setup: two tasks are named \"greet\": list each task once, and give the other one another name\n"},
+		{"the name of doctor's task", []queue.Definition{queue.NewTask("other2", echoTask, queue.Alias("claimcheck.probe"))}, nil, 2, "shop: the tasks of Config.Setup: claimcheck.probe is reserved for doctor --deliver: choose another name\n"},
 		{"the name of a task with a function", []queue.Definition{queue.NewTask("other", echoTask)}, nil, 2, "shop: the tasks of Config.Tasks and Config.Setup: two tasks are named \"other\": list each task once, and give the other one another name\n"},
 	} {
 		closed := 0
@@ -108,10 +109,10 @@ func echoTask(_ context.Context, in string) (string, error) { return in, nil }
 // Tasks that cannot be registered are one line, whatever the command.
 func TestBadTasksAreOneLine(t *testing.T) {
 	for want, tasks := range map[string][]queue.Definition{
-		"shop: the tasks of Config.Tasks: definition 1 is nil: make it with NewTask or Declare\n":                                                                {nil},
-		"shop: the tasks of Config.Tasks: definition 2 is nil: make it with NewTask or Declare\n":                                                                {queue.NewTask("a", echoTask), (*queue.Task[string, string])(nil)},
-		"shop: the tasks of Config.Tasks: two tasks are named \"a\": list each task once, and give the other one another name\n":                                 {queue.NewTask("a", echoTask), queue.NewTask("b", echoTask, queue.Alias("a"))},
-		"shop: the tasks of Config.Tasks and Config.Setup: two tasks are named \"claimcheck.probe\": list each task once, and give the other one another name\n": {queue.NewTask("claimcheck.probe", echoTask)},
+		"shop: the tasks of Config.Tasks: definition 1 is nil: make it with NewTask or Declare\n":                                {nil},
+		"shop: the tasks of Config.Tasks: definition 2 is nil: make it with NewTask or Declare\n":                                {queue.NewTask("a", echoTask), (*queue.Task[string, string])(nil)},
+		"shop: the tasks of Config.Tasks: two tasks are named \"a\": list each task once, and give the other one another name\n": {queue.NewTask("a", echoTask), queue.NewTask("b", echoTask, queue.Alias("a"))},
+		"shop: the tasks of Config.Tasks: claimcheck.probe is reserved for doctor --deliver: choose another name\n":              {queue.NewTask("claimcheck.probe", echoTask)},
 	} {
 		for _, command := range []string{"tasks", "status", "version"} {
 			if status, stdout, stderr := runProgram(t, appConfig(t, tasks...), command); status != 2 || stderr != want || stdout != "" {
@@ -222,6 +223,38 @@ func TestDoctorCountsTheOwnPool(t *testing.T) {
 }
 
 // Handler is the program's own, also under serve.
+// A path of one part would be every such path of the program's own.
+func TestHandlerPathThatTakesTheProgramsOwn(t *testing.T) {
+	for path, refused := range map[string]bool{"/{task_id}": true, "/{task_id}/": true, "/run-{task_id}": false, "/x/{task_id}": false} {
+		for _, own := range []bool{true, false} {
+			cfg := appConfig(t, testTasks...)
+			cfg.Settings.TaskHandlerPath = path
+			if own {
+				cfg.Handler = func(*App) http.Handler { return http.NotFoundHandler() }
+			}
+			app, err := Open(t.Context(), cfg)
+			if err == nil {
+				err = app.Shutdown(t.Context())
+			} else if !strings.Contains(err.Error(), "TASK_HANDLER_PATH must not have the path \""+path+"\", which takes every path of one part from Config.Handler: it takes one such as /tasks/execute/{task_id}/ (set by") {
+				t.Error(err)
+			}
+			if (err != nil) != (refused && own) {
+				t.Errorf("%s, own handler %t: %v", path, own, err)
+			}
+		}
+	}
+}
+
+// Errors list the tasks of the program, not doctor's.
+func TestProbeIsNotSuggested(t *testing.T) {
+	cfg := appConfig(t, queue.NewTask("greet", echoTask))
+	for _, name := range []string{"nonsense", "claimcheck.prob"} {
+		if status, _, stderr := runProgram(t, cfg, "enqueue", name); status != 2 || !strings.Contains(stderr, "registered: greet") || strings.Contains(stderr, "claimcheck.probe") {
+			t.Errorf("%s: %d %s", name, status, stderr)
+		}
+	}
+}
+
 func TestHandlerThatIsNil(t *testing.T) {
 	cfg := appConfig(t, testTasks...)
 	cfg.Handler = func(*App) http.Handler { return nil }

@@ -1,9 +1,11 @@
 package httpapi_test
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
+	"log/slog"
 	"net/http"
 	"strings"
 	"testing"
@@ -148,12 +150,18 @@ func (b broken) Insert(context.Context, ...*queue.NewRow) error     { return b.e
 type requiredStore struct{ queue.Store }
 
 func TestAStoreThatIsNoOperatorAnswers501(t *testing.T) {
-	a := newAPI(t, func(_ *httpapi.Config, q *queue.Config) { q.Store = requiredStore{q.Store} })
+	var log bytes.Buffer // written by this goroutine: the handler is called directly
+	a := newAPI(t, func(c *httpapi.Config, q *queue.Config) {
+		q.Store, c.Logger = requiredStore{q.Store}, slog.New(slog.NewTextHandler(&log, nil))
+	})
 	id := a.enqueue(`{"task":"t.echo","args":7}`)
 	a.expect("execute", a.deliver(id), 200, `"executed":true`)
 	for _, call := range []string{"GET /tasks/status/", "GET /tasks/purge/", "POST /tasks/purge/"} {
 		method, path, _ := strings.Cut(call, " ")
 		a.expect(call, a.do(method, path, ""), 501, queue.ErrUnsupported.Error())
+	}
+	if log.Len() > 0 {
+		t.Errorf("logged, though nothing failed: %s", &log)
 	}
 	a.expect("sweep", a.do("POST", "/tasks/sweep/", ""), 200, `"dispatched":0`)
 }

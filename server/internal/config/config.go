@@ -32,6 +32,8 @@ type Config struct {
 	Settings *Settings
 	Env      Environment
 	Role     Role
+
+	OwnRoutes bool // the program answers the paths that the server does not
 }
 
 // Detector returns what asks the platform.

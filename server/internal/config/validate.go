@@ -8,6 +8,7 @@ import (
 	"strings"
 
 	"github.com/claimcheck-go/claimcheck/detect"
+	"github.com/claimcheck-go/claimcheck/internal/handlerpath"
 	"github.com/claimcheck-go/claimcheck/server/httpapi"
 )
 
@@ -89,6 +90,9 @@ func (c *Config) CheckExecutePath() error {
 	}
 	if path == "/admin" || strings.HasPrefix(path, "/admin/") || strings.HasPrefix(path, "/health/") {
 		return Problemf(name, "must not have the path %.200q, since /admin/ and /health/ are pages of this server: it takes one such as /tasks/execute/{task_id}/", path)
+	}
+	if c.OwnRoutes && strings.Trim(path, "/") == handlerpath.Placeholder {
+		return Problemf(name, "must not have the path %.200q, which takes every path of one part from Config.Handler: it takes one such as %s", path, handlerpath.Default)
 	}
 	if err := httpapi.CheckExecutePath(path); err != nil {
 		return Problemf(name, "%s", err)
