@@ -164,6 +164,9 @@ func (s *setupCheck) check(context.Context) doctor.Finding {
 	case s.app == nil:
 		return doctor.Skipf("the settings are not right yet, so Setup was not called")
 	}
+	if s.tasks == 1 {
+		return doctor.Okf("1 task is registered")
+	}
 	return doctor.Okf("%d tasks are registered", s.tasks)
 }
 

@@ -45,7 +45,7 @@ func TestWhenSetupIsCalled(t *testing.T) {
 		{[]string{"migrate"}, 0, 0, "applied"},
 		{[]string{"enqueue", "greet", `"world"`, "--id", id, "--wait"}, 1, 0, "Hello, world"},
 		{[]string{"tasks"}, 1, 0, "greet"},
-		{[]string{"doctor"}, 1, 0, "1 tasks are registered"},
+		{[]string{"doctor"}, 1, 0, "1 task is registered"},
 		{[]string{"work"}, 1, 0, ""},
 		{[]string{"run", id}, 1, 1, ""},
 		{[]string{"retry", id}, 1, 1, ""},
