@@ -70,7 +70,7 @@ func TestDoctorNamesFaultsOfTheDatabase(t *testing.T) {
 		{"never swept", func(p *target, databaseURL string) {
 			sql("DELETE FROM claimcheck_marks")(p, databaseURL)
 			p.facts = safe
-		}, []string{"warn sweeper: it has never run … gcloud scheduler jobs create http claimcheck-sweep --location=europe-west1 --project=proc … /tasks/sweep/ … --oidc-service-account-email=" + procAccount}},
+		}, []string{"warn sweeper: it has never run … → server sweep"}},
 		{"not swept lately", facts(func(f *dbfacts.Facts) { f.Now = f.Now.Add(20 * time.Minute) }), []string{"warn sweeper: 20m", "fail database clock: ahead"}},
 	} {
 		t.Run(tc.fault, func(t *testing.T) {

@@ -102,7 +102,7 @@ func TestDoctorNamesEachSingleFault(t *testing.T) {
 			}
 		}, "fail queues: no credentials found … gcloud auth application-default login"},
 		{"no look at queues", refuses(cloudtaskstest.RefuseGetQueue, codes.PermissionDenied, `lacks IAM permission "cloudtasks.queues.get"`), "warn queues: may not read default … gcloud tasks queues add-iam-policy-binding default --location=europe-west1 --project=proc --member=serviceAccount:ACCOUNT --role=roles/cloudtasks.viewer"},
-		{"few attempts", queueIs(func(q *cloudtaskspb.Queue) { q.RetryConfig.MaxAttempts = 3 }), "warn queue retries: gives up after 3 deliveries, and tasks have up to 10 attempts … gcloud tasks queues update default --location=europe-west1 --project=proc --max-attempts=-1"},
+		{"few attempts", queueIs(func(q *cloudtaskspb.Queue) { q.RetryConfig.MaxAttempts = 3 }), "warn queue retries: gives up after 3 deliveries, and tasks have up to 10 attempts … give the emulator's queue default what these flags mean: --max-attempts=-1"},
 		{"short retry duration", queueIs(func(q *cloudtaskspb.Queue) { q.RetryConfig.MaxRetryDuration = durationpb.New(time.Hour) }), "warn queue retries: gives up after 1h0m0s … --max-retry-duration=0s"},
 		{"quick retries", queueIs(func(q *cloudtaskspb.Queue) { q.RetryConfig.MinBackoff = durationpb.New(100 * time.Millisecond) }), "warn queue retries: 100ms at first … --min-backoff=5s"},
 		{"slow retries", queueIs(func(q *cloudtaskspb.Queue) { q.RetryConfig.MaxBackoff = durationpb.New(time.Hour) }), "warn queue retries: waits up to 1h0m0s … --max-backoff=300s"},

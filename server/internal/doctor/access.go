@@ -73,17 +73,16 @@ func (d *Diagnosis) checkQueueTarget(context.Context) Finding {
 	if len(d.queues) == 0 {
 		return Skipf("no queue could be read")
 	}
-	at := fmt.Sprintf(" --location=%s --project=%s", d.config.Settings.CloudTasksLocation, d.config.Settings.CloudTasksProject)
 	var bad, fixes []string
 	for _, q := range d.queues {
 		id := lastPart(q.GetName())
 		if text := redirection(q.GetHttpTarget()); text != "" && d.target.Tasks.AppEngine == nil {
 			bad = append(bad, id+" "+text)
-			fixes = append(fixes, "gcloud tasks queues update "+id+at+" --clear-http-uri-override --clear-http-oidc-service-account-email-override --clear-http-oidc-token-audience-override --clear-http-method-override")
+			fixes = append(fixes, d.updateQueue(id, "--clear-http-uri-override --clear-http-oidc-service-account-email-override --clear-http-oidc-token-audience-override --clear-http-method-override"))
 		}
 		if r := q.GetAppEngineRoutingOverride(); r.GetHost()+r.GetService()+r.GetVersion()+r.GetInstance() != "" && d.target.Tasks.AppEngine != nil {
 			bad = append(bad, fmt.Sprintf("%s sends every delivery to %s %s %s of App Engine", id, r.GetService(), r.GetVersion(), r.GetInstance()))
-			fixes = append(fixes, "gcloud tasks queues update "+id+at+" --clear-routing-override")
+			fixes = append(fixes, d.updateQueue(id, "--clear-routing-override"))
 		}
 	}
 	if len(bad) > 0 {

@@ -65,7 +65,7 @@ func (d *Diagnosis) checkRates(context.Context) Finding {
 	update := func(ids []string, flag string) string {
 		var commands []string
 		for _, id := range ids {
-			commands = append(commands, fmt.Sprintf("gcloud tasks queues update %s --location=%s --project=%s %s", id, d.config.Settings.CloudTasksLocation, d.config.Settings.CloudTasksProject, flag))
+			commands = append(commands, d.updateQueue(id, flag))
 		}
 		return strings.Join(commands, "; ")
 	}
@@ -153,7 +153,7 @@ func (d *Diagnosis) classifyCreate(id string, err error) (Finding, bool) {
 		return Failf(fmt.Sprintf("gcloud tasks queues add-iam-policy-binding %s --location=%s --project=%s --member=serviceAccount:%s --role=roles/cloudtasks.enqueuer",
 			id, d.config.Settings.CloudTasksLocation, d.config.Settings.CloudTasksProject, d.account()), "%s", err), true
 	case code == codes.NotFound:
-		return Failf(fmt.Sprintf("gcloud tasks queues create %s --location=%s --project=%s%s", id, d.config.Settings.CloudTasksLocation, d.config.Settings.CloudTasksProject, goodRetries), "%s", err), true
+		return Failf(fmt.Sprintf("gcloud tasks queues create %s --location=%s --project=%s %s", id, d.config.Settings.CloudTasksLocation, d.config.Settings.CloudTasksProject, goodRetries), "%s", err), true
 	}
 	return Failf("see what it says", "%s", err), true
 }

@@ -133,7 +133,7 @@ func (d *Diagnosis) classifyQueues(described []string, failed map[string]error) 
 		switch code := status.Code(err); {
 		case code == codes.NotFound:
 			bad = append(bad, id+" does not exist")
-			fixes = append(fixes, "gcloud tasks queues create "+id+at+goodRetries)
+			fixes = append(fixes, "gcloud tasks queues create "+id+at+" "+goodRetries)
 		case code == codes.PermissionDenied && cloudtasks.WhyRefused(err) == cloudtasks.RefusedDisabled:
 			return Failf("gcloud services enable cloudtasks.googleapis.com --project="+d.config.Settings.CloudTasksProject, "the Cloud Tasks API is not enabled: %s", err)
 		case code == codes.PermissionDenied:
@@ -172,7 +172,7 @@ func lastPart(name string) string { return name[strings.LastIndexByte(name, '/')
 func (d *Diagnosis) account() string { return cmp.Or(d.runsAs, "ACCOUNT") }
 
 // goodRetries are the retry settings that the server relies on.
-const goodRetries = " --max-attempts=-1 --max-retry-duration=0s --min-backoff=5s --max-backoff=300s --max-doublings=6"
+const goodRetries = "--max-attempts=-1 --max-retry-duration=0s --min-backoff=5s --max-backoff=300s --max-doublings=6"
 
 // checkRetries checks the queues' retry settings. Attempts are counted in the row: a
 // queue that gives up earlier leaves the rest to the sweeper, and one with a longer
@@ -182,7 +182,7 @@ func (d *Diagnosis) checkRetries(context.Context) Finding {
 	for _, task := range d.registry.Tasks() {
 		attempts = max(attempts, int32(task.MaxAttempts)) //nolint:gosec // it is small
 	}
-	return d.eachQueue("update", goodRetries, func(q *cloudtaskspb.Queue) (bad []string) {
+	return d.eachQueue(goodRetries, func(q *cloudtaskspb.Queue) (bad []string) {
 		r := q.GetRetryConfig()
 		least, most := r.GetMinBackoff().AsDuration(), r.GetMaxBackoff().AsDuration()
 		if n := r.GetMaxAttempts(); n != -1 && n < attempts {
@@ -201,14 +201,23 @@ func (d *Diagnosis) checkRetries(context.Context) Finding {
 	})
 }
 
+// updateQueue is the fix for a queue that these flags of gcloud correct. gcloud does
+// not reach an emulator's queues.
+func (d *Diagnosis) updateQueue(id, flags string) string {
+	if d.config.Settings.CloudTasksEmulatorHost != "" {
+		return fmt.Sprintf("give the emulator's queue %s what these flags mean: %s", id, flags)
+	}
+	return fmt.Sprintf("gcloud tasks queues update %s --location=%s --project=%s %s", id, d.config.Settings.CloudTasksLocation, d.config.Settings.CloudTasksProject, flags)
+}
+
 // eachQueue collects the problems of the queues that could be read.
-func (d *Diagnosis) eachQueue(verb, fix string, check func(*cloudtaskspb.Queue) []string) Finding {
+func (d *Diagnosis) eachQueue(fix string, check func(*cloudtaskspb.Queue) []string) Finding {
 	var bad, fixes, fine []string
 	for _, q := range d.queues {
 		id := lastPart(q.GetName())
 		if found := check(q); len(found) > 0 {
 			bad = append(bad, id+" "+strings.Join(found, ", "))
-			fixes = append(fixes, fmt.Sprintf("gcloud tasks queues %s %s --location=%s --project=%s%s", verb, id, d.config.Settings.CloudTasksLocation, d.config.Settings.CloudTasksProject, fix))
+			fixes = append(fixes, d.updateQueue(id, fix))
 			continue
 		}
 		r := q.GetRetryConfig()

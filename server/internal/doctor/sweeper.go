@@ -46,6 +46,9 @@ func (d *Diagnosis) checkSweeper(ctx context.Context) Finding {
 	if d.target.Tasks.AppEngine != nil {
 		fix = "gcloud app deploy cron.yaml"
 	}
+	if d.config.Settings.CloudTasksEmulatorHost != "" { // no scheduler reaches this machine
+		fix = d.Name + " sweep"
+	}
 	swept, seen := marks[queue.TouchSwept]
 	if !seen {
 		return Warnf(fix, "it has never run: tasks whose ticket was lost wait forever")
