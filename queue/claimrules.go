@@ -67,13 +67,19 @@ func WhyNotClaimed(row *Row, req ClaimRequest, now time.Time) error {
 	return nil
 }
 
+// MaxClaimBytes is how many bytes of arguments the rows of one ClaimNext have in all,
+// so that a claim of many rows bounds the memory of the process, too. The first row is
+// always claimed. The claim ends before the first other row that would exceed the
+// limit; that row stays READY and unchanged.
+const MaxClaimBytes = 8 << 20
+
 // ClaimNextRequest says which process pulls rows, what it can run, and from which
 // queues.
 type ClaimNextRequest struct {
 	Tasks   []string
 	Queues  []string // empty: all
 	Backend string   // empty: all
-	Limit   int      // rows at most
+	Limit   int      // rows at most; with MaxClaimBytes of arguments at most
 	Worker  string   // as in ClaimRequest
 	Lease   time.Duration
 	// Fence is fresh and random: the claim IDs are made of it and of the rows' IDs
@@ -94,9 +100,14 @@ type ClaimNextRequest struct {
 func (r *ClaimNextRequest) Free() int { return max(0, r.Limit-r.Prefetch) }
 
 // Claimable returns the rows that may be claimed, out of up to Limit READY ones
-// in claim order.
+// in claim order: those before the first that exceeds [MaxClaimBytes] or must not be
+// prefetched.
 func (r *ClaimNextRequest) Claimable(rows []*Row) []*Row {
+	size := 0
 	for i, row := range rows {
+		if size += len(row.Args); i > 0 && size > MaxClaimBytes {
+			return rows[:i]
+		}
 		if i >= r.Free() && (row.Attempts > 0 || row.MaxAttempts < 2 || slices.Contains(r.NotPrefetch, row.ID)) {
 			return rows[:i]
 		}

@@ -45,10 +45,10 @@ type Store interface {
 	Claim(ctx context.Context, id uuid.UUID, req ClaimRequest) (*Row, error)
 
 	// ClaimNext claims up to req.Limit rows that are READY and due (RetryAt
-	// included), highest priority first, then first come. Rows that another
-	// transaction has locked are skipped. None is an empty slice, no error. It may
-	// return rows together with an error: they are claimed, and there may be more
-	// that Claimed finds.
+	// included), highest priority first, then first come, with up to [MaxClaimBytes]
+	// of arguments in all. Rows that another transaction has locked are skipped.
+	// None is an empty slice, no error. It may return rows together with an error:
+	// they are claimed, and there may be more that Claimed finds.
 	ClaimNext(ctx context.Context, req ClaimNextRequest) ([]*Row, error)
 
 	// Claimed returns the claims of a ClaimNext with this fence whose rows are still
