@@ -3,6 +3,8 @@ package probe
 import (
 	"context"
 	"errors"
+	"os"
+	"runtime/pprof"
 	"time"
 
 	"github.com/jackc/pgx/v5"
@@ -13,9 +15,14 @@ type Metrics map[string]float64
 
 // Meter measures a stretch of work. Its own connection is made before.
 type Meter struct {
-	pid  int
-	conn *pgx.Conn // nil where there is no PostgreSQL
-	from reading
+	// Profile is the file for a CPU profile of the stretch, the last one if there are
+	// several; empty: none. What comes before Start is not in it.
+	Profile string
+
+	profile *os.File // while it is written
+	pid     int
+	conn    *pgx.Conn // nil where there is no PostgreSQL
+	from    reading
 }
 
 type reading struct {
@@ -36,8 +43,9 @@ func NewMeter(ctx context.Context, pid int, url string) (*Meter, error) {
 	return m, err
 }
 
-// Close ends the meter's connection.
+// Close ends the meter's connection, and a profile that Stop did not end.
 func (m *Meter) Close(ctx context.Context) {
+	m.stopProfile()
 	if m.conn != nil {
 		_ = m.conn.Close(ctx)
 	}
@@ -57,9 +65,33 @@ func (m *Meter) read(ctx context.Context) (r reading, err error) {
 }
 
 // Start begins the stretch.
-func (m *Meter) Start(ctx context.Context) (err error) {
+func (m *Meter) Start(ctx context.Context) error {
+	err := m.startProfile()
+	if err != nil {
+		return err
+	}
 	m.from, err = m.read(ctx)
 	return err
+}
+
+func (m *Meter) startProfile() (err error) {
+	m.stopProfile()
+	if m.Profile == "" {
+		return nil
+	}
+	if m.profile, err = os.Create(m.Profile); err != nil {
+		return err
+	}
+	return pprof.StartCPUProfile(m.profile)
+}
+
+func (m *Meter) stopProfile() {
+	if m.profile == nil {
+		return
+	}
+	pprof.StopCPUProfile()
+	_ = m.profile.Close()
+	m.profile = nil
 }
 
 // Stop ends the stretch, in which n tasks were dealt with.
@@ -72,6 +104,7 @@ func (m *Meter) Stop(ctx context.Context, n int) (Metrics, error) {
 	if err != nil {
 		return nil, err
 	}
+	m.stopProfile()
 	peak, err := PeakRSS()
 	if err != nil {
 		return nil, err

@@ -10,7 +10,6 @@ import (
 	"fmt"
 	"os"
 	"os/exec"
-	"runtime/pprof"
 	"time"
 
 	"github.com/claimcheck-go/claimcheck/bench/internal/probe"
@@ -106,25 +105,6 @@ func (j job) do(ctx context.Context) (f probe.Metrics, err error) {
 		return nil, err
 	}
 	defer meter.Close(ctx)
-	stop, err := j.profile()
-	if err != nil {
-		return nil, err
-	}
-	defer stop()
+	meter.Profile = j.Profile
 	return sc.Measure(ctx, session, meter, j.Size)
-}
-
-// profile begins a CPU profile if one is asked for.
-func (j job) profile() (stop func(), err error) {
-	if j.Profile == "" {
-		return func() {}, nil
-	}
-	file, err := os.Create(j.Profile)
-	if err != nil {
-		return nil, err
-	}
-	return func() {
-		pprof.StopCPUProfile()
-		_ = file.Close()
-	}, pprof.StartCPUProfile(file)
 }

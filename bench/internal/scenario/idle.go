@@ -12,7 +12,7 @@ import (
 // idle measures the time from the call of Enqueue to the start of the task, on a
 // worker that had nothing to do.
 func idle(mode system.StartMode, samples int) func(context.Context, system.Session, *probe.Meter, Size) (probe.Metrics, error) {
-	return func(ctx context.Context, s system.Session, _ *probe.Meter, _ Size) (f probe.Metrics, err error) {
+	return func(ctx context.Context, s system.Session, m *probe.Meter, _ Size) (f probe.Metrics, err error) {
 		starter, err := as[system.Starter](s)
 		if err != nil {
 			return nil, err
@@ -23,6 +23,9 @@ func idle(mode system.StartMode, samples int) func(context.Context, system.Sessi
 			return nil, err
 		}
 		defer func() { err = errors.Join(err, worker.Stop(ctx)) }()
+		if err := m.Start(ctx); err != nil { // for its profile
+			return nil, err
+		}
 		var times probe.Latencies
 		for i := range samples + 1 {
 			// Long enough for everything to be at rest, and no multiple of a poll.

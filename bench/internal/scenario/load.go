@@ -5,6 +5,7 @@ import (
 	"bytes"
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
 	"net"
@@ -24,41 +25,80 @@ type load struct {
 	Connections int
 }
 
-// sent is what it says afterwards.
+// sent is the sender's result.
 type sent struct {
 	Took  time.Duration
 	Times []time.Duration
 }
 
-// Load is the sender: it reads a load from standard input, and writes what
-// became of it to standard output.
-func Load() error {
+// step is a message between the sender and the process that measures: the sender
+// reports that it is ready, is started, and reports that the last answer has come.
+// Only then does it send its result, whose decoding is no part of the measurement.
+type step string
+
+const (
+	ready step = "ready"
+	start step = "start"
+	done  step = "done"
+)
+
+// Load is the sender on standard input and output.
+func Load() error { return serve(json.NewDecoder(os.Stdin), json.NewEncoder(os.Stdout)) }
+
+// serve reads a load, connects, sends the requests when it is started, and writes
+// the result.
+func serve(in *json.Decoder, out *json.Encoder) error {
 	var l load
-	if err := json.NewDecoder(os.Stdin).Decode(&l); err != nil {
+	if err := in.Decode(&l); err != nil {
 		return err
 	}
-	result, err := l.run()
+	conns, err := l.connect()
 	if err != nil {
 		return err
 	}
-	return json.NewEncoder(os.Stdout).Encode(result)
+	if err := out.Encode(ready); err != nil {
+		return err
+	}
+	if err := await(in, start); err != nil {
+		return err
+	}
+	result, err := l.run(conns)
+	if err != nil {
+		return err
+	}
+	return errors.Join(out.Encode(done), out.Encode(result))
 }
 
-// run sends one request for each ID, each connection one after the other. It
-// writes plain HTTP/1.1 itself, so that the two cores are the handler's.
-func (l load) run() (sent, error) {
+// await reads the next message, which must be this one.
+func await(in *json.Decoder, want step) error {
+	var got step
+	if err := in.Decode(&got); err != nil {
+		return err
+	}
+	if got != want {
+		return fmt.Errorf("the message is %q, not %q", got, want)
+	}
+	return nil
+}
+
+func (l load) connect() ([]net.Conn, error) {
+	conns := make([]net.Conn, l.Connections)
+	for i := range conns {
+		var err error
+		if conns[i], err = net.Dial("tcp", l.Address); err != nil {
+			return nil, err
+		}
+	}
+	return conns, nil
+}
+
+// run sends one request for each ID, each connection one after the other, and
+// closes the connections. It writes plain HTTP/1.1 itself, so that the two cores
+// are the handler's.
+func (l load) run(conns []net.Conn) (sent, error) {
 	var header bytes.Buffer
 	if err := l.Header.Write(&header); err != nil {
 		return sent{}, err
-	}
-	conns := make([]net.Conn, l.Connections)
-	for i := range conns {
-		conn, err := net.Dial("tcp", l.Address)
-		if err != nil {
-			return sent{}, err
-		}
-		defer conn.Close()
-		conns[i] = conn
 	}
 	times := make([]time.Duration, len(l.IDs))
 	var next atomic.Int64
@@ -66,6 +106,7 @@ func (l load) run() (sent, error) {
 	began := time.Now()
 	for _, conn := range conns {
 		group.Go(func() error {
+			defer conn.Close()
 			in := bufio.NewReader(conn)
 			for i := next.Add(1) - 1; i < int64(len(l.IDs)); i = next.Add(1) - 1 {
 				sentAt := time.Now()

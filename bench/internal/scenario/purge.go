@@ -41,9 +41,12 @@ const (
 )
 
 // purgeBeside measures what a purge takes from a worker.
-func purgeBeside(ctx context.Context, s system.Session, _ *probe.Meter, size Size) (probe.Metrics, error) {
+func purgeBeside(ctx context.Context, s system.Session, m *probe.Meter, size Size) (probe.Metrics, error) {
 	p, err := as[system.PurgingDrainer](s)
 	if err != nil {
+		return nil, err
+	}
+	if err := m.Start(ctx); err != nil { // for its profile
 		return nil, err
 	}
 	n := size.rows(besideTasks)

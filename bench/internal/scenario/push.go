@@ -1,7 +1,6 @@
 package scenario
 
 import (
-	"bytes"
 	"context"
 	"encoding/json"
 	"errors"
@@ -39,22 +38,14 @@ func push(connections int) func(context.Context, system.Session, *probe.Meter, S
 		l := load{Address: server.Listener.Addr().String(), Header: header, Connections: connections}
 		warm := len(ids) / (warmShare + 1)
 		l.IDs = ids[:warm]
-		if _, err := l.send(ctx); err != nil {
+		if _, _, err := l.send(ctx, nil); err != nil {
 			return nil, err
 		}
 		l.IDs = ids[warm:]
-		if err := m.Start(ctx); err != nil {
-			return nil, err
-		}
-		sent, err := l.send(ctx)
+		sent, f, err := l.send(ctx, m)
 		if err != nil {
 			return nil, err
 		}
-		f, err := m.Stop(ctx, len(l.IDs))
-		if err != nil {
-			return nil, err
-		}
-		// The sender's own start is no part of it.
 		f["per_s"] = float64(len(l.IDs)) / sent.Took.Seconds()
 		var times probe.Latencies
 		times.Add(sent.Times...)
@@ -63,29 +54,55 @@ func push(connections int) func(context.Context, system.Session, *probe.Meter, S
 	}
 }
 
-// send has another process send the requests.
-func (l load) send(ctx context.Context) (sent sent, err error) {
-	self, err := os.Executable()
-	if err != nil {
-		return sent, err
-	}
-	input, err := json.Marshal(l)
-	if err != nil {
-		return sent, err
-	}
+// send has another process send the requests. A meter measures from its first
+// request to its last answer, without its start and its result.
+func (l load) send(ctx context.Context, m *probe.Meter) (sent sent, f probe.Metrics, err error) {
 	ctx, cancel := context.WithTimeout(ctx, 5*time.Minute)
 	defer cancel()
-	cmd := exec.CommandContext(ctx, self, LoadCommand)
-	cmd.Stdin, cmd.Stderr = bytes.NewReader(input), os.Stderr
-	output, err := cmd.Output()
+	self, err := os.Executable()
 	if err != nil {
-		return sent, fmt.Errorf("send requests: %w", err)
+		return sent, nil, err
 	}
-	if err := json.Unmarshal(output, &sent); err != nil {
-		return sent, fmt.Errorf("send requests: %w", err)
+	cmd := exec.CommandContext(ctx, self, LoadCommand)
+	cmd.Stderr = os.Stderr
+	stdin, err1 := cmd.StdinPipe()
+	stdout, err2 := cmd.StdoutPipe()
+	if err := errors.Join(err1, err2, cmd.Start()); err != nil {
+		return sent, nil, fmt.Errorf("send requests: %w", err)
+	}
+	sent, f, err = l.exchange(ctx, m, json.NewEncoder(stdin), json.NewDecoder(stdout))
+	if err != nil {
+		cancel()
+	}
+	if err = errors.Join(err, stdin.Close(), cmd.Wait()); err != nil {
+		return sent, nil, fmt.Errorf("send requests: %w", err)
+	}
+	return sent, f, nil
+}
+
+// exchange is the conversation with the sender.
+func (l load) exchange(ctx context.Context, m *probe.Meter, out *json.Encoder, in *json.Decoder) (sent sent, f probe.Metrics, err error) {
+	if err := errors.Join(out.Encode(l), await(in, ready)); err != nil {
+		return sent, nil, err
+	}
+	if m != nil {
+		if err := m.Start(ctx); err != nil {
+			return sent, nil, err
+		}
+	}
+	if err := errors.Join(out.Encode(start), await(in, done)); err != nil {
+		return sent, nil, err
+	}
+	if m != nil {
+		if f, err = m.Stop(ctx, len(l.IDs)); err != nil {
+			return sent, nil, err
+		}
+	}
+	if err := in.Decode(&sent); err != nil {
+		return sent, nil, err
 	}
 	if len(sent.Times) != len(l.IDs) {
-		err = errors.New("requests were lost")
+		return sent, nil, errors.New("requests were lost")
 	}
-	return sent, err
+	return sent, f, nil
 }

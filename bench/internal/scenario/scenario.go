@@ -55,7 +55,7 @@ var (
 	enqueuers = []string{"claimcheck", "claimcheck-pooler", "river", "asynq", "asynq-fsync", "dbos", "bare", "ideal"}
 	workers   = []string{"claimcheck", "claimcheck-info", "claimcheck-pooler", "river", "river-bench", "asynq", "asynq-fsync", "dbos", "bare", "ideal"}
 	postgres  = []string{"claimcheck", "river", "bare", "ideal"}
-	pushers   = []string{"claimcheck", "bare", "ideal"}
+	pushers   = []string{"claimcheck", "claimcheck-open", "bare", "ideal"}
 	starters  = []string{"claimcheck", "river", "asynq"}
 	backlogs  = []string{"claimcheck", "river", "ideal"}
 	purgers   = []string{"claimcheck", "river", "river-bench", "bare", "ideal"}

@@ -13,15 +13,22 @@ import (
 	"github.com/claimcheck-go/claimcheck/queue"
 )
 
-// claimcheck is the product on PostgreSQL, with LOG_LEVEL=warn; with info it
-// makes a line of every run, and as behind a pooler it prepares no statements.
-func claimcheck(name string, info, pooler bool) System {
+// variant is a way to run the product. The zero value is as the server runs it,
+// with LOG_LEVEL=warn.
+type variant struct {
+	info   bool // makes a log line of every run
+	pooler bool // prepares no statements, as behind a pooler
+	open   bool // verifies no tokens, as the yardsticks
+}
+
+// claimcheck is the product on PostgreSQL.
+func claimcheck(name string, v variant) System {
 	return System{Name: name, Server: Postgres, Setup: migratePostgres, Open: func(ctx context.Context, t Target) (Session, error) {
-		p, err := openProduct(ctx, t, info, func(ctx context.Context, url string) (store, error) { return openPostgres(ctx, url, pooler) })
+		p, err := openProduct(ctx, t, v.info, func(ctx context.Context, url string) (store, error) { return openPostgres(ctx, url, v.pooler) })
 		if err != nil {
 			return nil, err
 		}
-		return &postgresProduct{p}, nil
+		return &postgresProduct{p, v.open}, nil
 	}}
 }
 

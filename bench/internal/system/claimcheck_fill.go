@@ -11,7 +11,10 @@ import (
 )
 
 // postgresProduct is the product with what only scenarios on PostgreSQL need.
-type postgresProduct struct{ *product }
+type postgresProduct struct {
+	*product
+	unverified bool // its deliveries
+}
 
 // Fill stores n tasks of a kind.
 func (p *postgresProduct) Fill(ctx context.Context, n int, kind Kind) error {

@@ -22,30 +22,47 @@ const (
 )
 
 // Deliveries serves the routes that the server has, behind the verification of
-// tokens. The issuer is in this process but is asked for its keys only once.
+// tokens. Key and token are made here, before anything is measured, and the
+// verifier fetches the issuer's keys once, with the first of the warm-up's requests.
 func (p *postgresProduct) Deliveries(ctx context.Context) (http.Handler, http.Header, []string, error) {
-	issuer, err := cloudtaskstest.New(cloudtaskstest.Config{})
+	auth, header := httpapi.Authenticator(everybody{}), http.Header{}
+	if !p.unverified {
+		var err error
+		if auth, header, err = verified(); err != nil {
+			return nil, nil, nil, err
+		}
+	}
+	handler, err := httpapi.New(httpapi.Config{Client: p.client, Executor: p.executor, Auth: auth, Logger: quiet()})
 	if err != nil {
 		return nil, nil, nil, err
 	}
+	ids, err := list(ctx, p.URL, `SELECT id::text FROM claimcheck_tasks WHERE status = 'READY'`)
+	return handler, header, ids, err
+}
+
+// everybody accepts all requests.
+type everybody struct{}
+
+// Authenticate returns no error.
+func (everybody) Authenticate(*http.Request) error { return nil }
+
+// verified returns the verification of tokens, and the header with one that it
+// accepts. The issuer is in this process.
+func verified() (httpapi.Authenticator, http.Header, error) {
+	issuer, err := cloudtaskstest.New(cloudtaskstest.Config{})
+	if err != nil {
+		return nil, nil, err
+	}
 	token, err := issuer.Token(account, audience)
 	if err != nil {
-		return nil, nil, nil, err
+		return nil, nil, err
 	}
 	certs := httptest.NewServer(issuer.Certs())
 	verifier, err := oidc.New(oidc.Config{
 		Audiences: []string{audience}, Emails: []string{account},
 		Issuer: "https://accounts.google.com", CertsURL: certs.URL, Logger: quiet(),
 	})
-	if err != nil {
-		return nil, nil, nil, err
-	}
-	handler, err := httpapi.New(httpapi.Config{Client: p.client, Executor: p.executor, Auth: verifier, Logger: quiet()})
-	if err != nil {
-		return nil, nil, nil, err
-	}
-	ids, err := list(ctx, p.URL, `SELECT id::text FROM claimcheck_tasks WHERE status = 'READY'`)
-	return handler, http.Header{"Authorization": {"Bearer " + token}}, ids, err
+	return verifier, http.Header{"Authorization": {"Bearer " + token}}, err
 }
 
 // list returns the one column of a query.

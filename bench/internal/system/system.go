@@ -142,7 +142,8 @@ type Launcher interface {
 // All are the systems, in the order of tables.
 func All() []System {
 	return []System{
-		claimcheck("claimcheck", false, false), claimcheck("claimcheck-info", true, false), claimcheck("claimcheck-pooler", false, true),
+		claimcheck("claimcheck", variant{}), claimcheck("claimcheck-info", variant{info: true}),
+		claimcheck("claimcheck-pooler", variant{pooler: true}), claimcheck("claimcheck-open", variant{open: true}),
 		river("river"), river("river-bench"), asynqOn("asynq", Redis), asynqOn("asynq-fsync", RedisFsync), dbos(), bare(), ideal(),
 		embedded(SQLite), bareSQL(SQLite), embedded(MariaDB), bareSQL(MariaDB), dispatcher(), bareClient(),
 	}
