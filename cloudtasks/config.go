@@ -88,13 +88,26 @@ type ConfigError struct {
 // Error returns "cloudtasks: Config.FIELD TEXT".
 func (e *ConfigError) Error() string { return "cloudtasks: Config." + e.Field + " " + e.Text }
 
-// queueIDPattern and taskIDPattern are the service's own rules.
 var (
-	queueIDPattern  = regexp.MustCompile(`^[A-Za-z0-9-]{1,100}$`)
-	taskIDPattern   = regexp.MustCompile(`^[A-Za-z0-9_-]{1,500}$`)
 	projectPattern  = regexp.MustCompile(`^[A-Za-z0-9:.-]+$`)
 	locationPattern = regexp.MustCompile(`^[a-z0-9-]+$`)
 )
+
+// validQueueID applies the service's rule for the ID of a queue: 1 to 100 letters,
+// digits and hyphens.
+func validQueueID(id string) bool {
+	return id != "" && len(id) <= 100 && !strings.ContainsFunc(id, func(r rune) bool { return !idRune(r) })
+}
+
+// validTaskID applies the service's rule for the ID of a task: 1 to 500 letters,
+// digits, hyphens and underscores.
+func validTaskID(id string) bool {
+	return id != "" && len(id) <= 500 && !strings.ContainsFunc(id, func(r rune) bool { return !idRune(r) && r != '_' })
+}
+
+func idRune(r rune) bool {
+	return r >= 'a' && r <= 'z' || r >= 'A' && r <= 'Z' || r >= '0' && r <= '9' || r == '-'
+}
 
 // check returns cfg with its defaults filled in, or a *ConfigError for each field
 // that is wrong.

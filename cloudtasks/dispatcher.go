@@ -4,12 +4,12 @@ import (
 	"context"
 	"math/rand/v2"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"cloud.google.com/go/cloudtasks/apiv2/cloudtaskspb"
 	"github.com/google/uuid"
 	"github.com/googleapis/gax-go/v2"
-	"golang.org/x/sync/errgroup"
 
 	"github.com/claimcheck-go/claimcheck/queue"
 )
@@ -67,42 +67,51 @@ func (d *Dispatcher) CheckTimeout(timeout time.Duration) error { return d.cfg.Ch
 // *queue.DispatchError with the failed tickets, each error saying what to fix;
 // status.Code still finds the service's answer in it. A failed create may have
 // been stored all the same: its delivery is harmless.
+//
+// The goroutines of a Dispatch make one call after the other: the stack of a gRPC
+// call is deep, and a goroutine for each ticket would grow its stack anew.
 func (d *Dispatcher) Dispatch(ctx context.Context, tickets ...queue.Ticket) error {
 	if len(tickets) == 1 { // Enqueue's case needs no goroutine
-		if err := d.dispatch(ctx, tickets[0]); err != nil {
+		calls := callContexts{parent: ctx}
+		defer calls.close()
+		if err := d.dispatch(&calls, tickets[0]); err != nil {
 			return &queue.DispatchError{Failed: map[uuid.UUID]error{tickets[0].ID: err}}
 		}
 		return nil
 	}
 	var (
-		group  errgroup.Group
+		wg     sync.WaitGroup
+		next   atomic.Int64
 		mu     sync.Mutex
 		failed = map[uuid.UUID]error{}
 	)
-	group.SetLimit(d.cfg.Concurrency)
-	for _, ticket := range tickets {
-		group.Go(func() error {
-			if err := d.dispatch(ctx, ticket); err != nil {
-				mu.Lock()
-				defer mu.Unlock()
-				failed[ticket.ID] = err
+	for range min(d.cfg.Concurrency, len(tickets)) {
+		wg.Go(func() {
+			calls := callContexts{parent: ctx}
+			defer calls.close()
+			for i := next.Add(1) - 1; i < int64(len(tickets)); i = next.Add(1) - 1 {
+				// One ticket's failure does not stop the others.
+				if err := d.dispatch(&calls, tickets[i]); err != nil {
+					mu.Lock()
+					failed[tickets[i].ID] = err
+					mu.Unlock()
+				}
 			}
-			return nil // one ticket's failure does not stop the others
 		})
 	}
-	_ = group.Wait()
+	wg.Wait()
 	if len(failed) > 0 {
 		return &queue.DispatchError{Failed: failed}
 	}
 	return nil
 }
 
-func (d *Dispatcher) dispatch(ctx context.Context, ticket queue.Ticket) error {
+func (d *Dispatcher) dispatch(calls *callContexts, ticket queue.Ticket) error {
 	request, err := newCreateTaskRequest(d.cfg, ticket, d.now())
 	if err != nil {
 		return err
 	}
-	if err := d.create(ctx, request); err != nil {
+	if err := d.create(calls, request); err != nil {
 		return explain(err, d.cfg, request.GetParent())
 	}
 	return nil

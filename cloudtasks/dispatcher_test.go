@@ -161,6 +161,37 @@ func TestDispatchSplitsTheCallersDeadline(t *testing.T) {
 	})
 }
 
+// The calls of one goroutine share a context for a while. A call that begins late
+// must not be left with what its predecessors did not use.
+func TestEachCallGetsItsShareOfTheTime(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var shares []float64
+		client := &stub{answer: func(ctx context.Context, n int, _ *cloudtaskspb.CreateTaskRequest) error {
+			deadline, _ := ctx.Deadline()
+			left := time.Minute/4 - time.Duration(n-1)*50*time.Millisecond
+			shares = append(shares, time.Until(deadline).Seconds()/min(left*2/3, maxCallTime).Seconds())
+			time.Sleep(50 * time.Millisecond)
+			return nil
+		}}
+		d := newDispatcher(t, client)
+		d.cfg.Concurrency = 1
+		ctx, cancel := context.WithTimeout(t.Context(), time.Minute/4)
+		defer cancel()
+		tickets := make([]queue.Ticket, 200)
+		for i := range tickets {
+			tickets[i] = ticket()
+		}
+		if err := d.Dispatch(ctx, tickets...); err != nil {
+			t.Fatal(err)
+		}
+		for i, share := range shares {
+			if share < 0.94 || share > 1.06 {
+				t.Errorf("call %d got %.2f of its share", i+1, share)
+			}
+		}
+	})
+}
+
 func TestDispatchBoundsCallsWithoutADeadline(t *testing.T) {
 	client := &stub{answer: func(ctx context.Context, _ int, _ *cloudtaskspb.CreateTaskRequest) error {
 		deadline, ok := ctx.Deadline()

@@ -74,19 +74,21 @@ func newCreateTaskRequest(cfg Config, ticket queue.Ticket, now time.Time) (*clou
 	if err != nil {
 		return nil, err
 	}
-	parent := fmt.Sprintf("projects/%s/locations/%s/queues/%s", cfg.Project, cfg.Location, queueID)
+	parent := "projects/" + cfg.Project + "/locations/" + cfg.Location + "/queues/" + queueID
 
-	task := &cloudtaskspb.Task{}
+	m := &messages{}
+	task := &m.task
 	if cfg.AppEngine != nil {
 		task.MessageType = appEngineRequest(cfg.AppEngine, ticket)
 	} else {
-		task.MessageType = httpRequest(cfg, ticket)
+		task.MessageType = m.httpRequest(cfg, ticket)
 	}
 	if deadline := dispatchDeadline(ticket.Timeout, cfg.AppEngine != nil); deadline > 0 {
-		task.DispatchDeadline = durationpb.New(deadline)
+		m.deadline.Seconds, m.deadline.Nanos = int64(deadline/time.Second), int32(deadline%time.Second)
+		task.DispatchDeadline = &m.deadline
 	}
 	if ticket.Name != "" {
-		if !taskIDPattern.MatchString(ticket.Name) {
+		if !validTaskID(ticket.Name) {
 			return nil, fmt.Errorf("ticket name %q cannot be a Cloud Tasks task ID, which is 1 to 500 letters, digits, hyphens and underscores", ticket.Name)
 		}
 		task.Name = parent + "/tasks/" + ticket.Name
@@ -98,28 +100,44 @@ func newCreateTaskRequest(cfg Config, ticket queue.Ticket, now time.Time) (*clou
 		}
 		task.ScheduleTime = timestamppb.New(ticket.DueAt)
 	}
-	return &cloudtaskspb.CreateTaskRequest{Parent: parent, Task: task}, nil
+	m.request.Parent, m.request.Task = parent, task
+	return &m.request, nil
 }
 
-func httpRequest(cfg Config, ticket queue.Ticket) *cloudtaskspb.Task_HttpRequest {
+// messages are what a request for an HTTP target consists of, in one allocation.
+type messages struct {
+	request  cloudtaskspb.CreateTaskRequest
+	task     cloudtaskspb.Task
+	message  cloudtaskspb.Task_HttpRequest
+	http     cloudtaskspb.HttpRequest
+	header   cloudtaskspb.HttpRequest_OidcToken
+	token    cloudtaskspb.OidcToken
+	deadline durationpb.Duration
+}
+
+func (m *messages) httpRequest(cfg Config, ticket queue.Ticket) *cloudtaskspb.Task_HttpRequest {
 	handlerURL := cfg.HandlerURL
 	if ticket.AnyVersion {
 		handlerURL = WithoutTag(handlerURL)
 	}
-	return &cloudtaskspb.Task_HttpRequest{HttpRequest: &cloudtaskspb.HttpRequest{
-		HttpMethod: cloudtaskspb.HttpMethod_POST,
-		Url:        strings.Replace(handlerURL, handlerpath.Placeholder, ticket.ID.String(), 1) + query,
-		AuthorizationHeader: &cloudtaskspb.HttpRequest_OidcToken{OidcToken: &cloudtaskspb.OidcToken{
-			ServiceAccountEmail: cfg.ServiceAccountEmail,
-			Audience:            cfg.Audience,
-		}},
-	}}
+	m.token.ServiceAccountEmail, m.token.Audience = cfg.ServiceAccountEmail, cfg.Audience
+	m.header.OidcToken = &m.token
+	m.http.HttpMethod, m.http.Url = cloudtaskspb.HttpMethod_POST, withID(handlerURL, ticket)
+	m.http.AuthorizationHeader = &m.header
+	m.message.HttpRequest = &m.http
+	return &m.message
+}
+
+// withID returns a handler's URL or path for one ticket.
+func withID(handler string, ticket queue.Ticket) string {
+	before, after, _ := strings.Cut(handler, handlerpath.Placeholder)
+	return before + ticket.ID.String() + after + query
 }
 
 func appEngineRequest(target *AppEngineTarget, ticket queue.Ticket) *cloudtaskspb.Task_AppEngineHttpRequest {
 	request := &cloudtaskspb.AppEngineHttpRequest{
 		HttpMethod:  cloudtaskspb.HttpMethod_POST,
-		RelativeUri: strings.Replace(target.HandlerPath, handlerpath.Placeholder, ticket.ID.String(), 1) + query,
+		RelativeUri: withID(target.HandlerPath, ticket),
 	}
 	version := target.Version
 	if ticket.AnyVersion {

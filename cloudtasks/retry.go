@@ -26,10 +26,10 @@ const (
 )
 
 // create creates the task, or finds that a task of this name exists already.
-func (d *Dispatcher) create(ctx context.Context, request *cloudtaskspb.CreateTaskRequest) error {
+func (d *Dispatcher) create(calls *callContexts, request *cloudtaskspb.CreateTaskRequest) error {
 	var answered error // the last answer of the service, if there was one
 	for call := 1; ; call++ {
-		err := d.createOnce(ctx, request)
+		_, err := d.client.CreateTask(calls.next(), request)
 		code := status.Code(err)
 		if err != nil && (code != codes.DeadlineExceeded || answered == nil) {
 			answered = err
@@ -39,25 +39,48 @@ func (d *Dispatcher) create(ctx context.Context, request *cloudtaskspb.CreateTas
 			return nil
 		case code == codes.AlreadyExists && request.GetTask().GetName() != "":
 			return nil // that is what the name is for
-		case !passing(code) || call == maxCreateCalls || !sleep(ctx, d.backoff(code, call)):
+		case !passing(code) || call == maxCreateCalls || !sleep(calls.parent, d.backoff(code, call)):
 			return answered // more useful than "deadline exceeded"
 		}
 	}
 }
 
-// createOnce makes one call, which gets two thirds of the time that ctx has
-// left: one that hangs must leave time for another.
-func (d *Dispatcher) createOnce(ctx context.Context, request *cloudtaskspb.CreateTaskRequest) error {
+// callContexts makes the contexts of calls that one goroutine makes one after the
+// other. Each call gets two thirds of the time that parent has left: one that hangs
+// must leave time for another.
+type callContexts struct {
+	parent context.Context
+
+	current   context.Context
+	cancel    context.CancelFunc
+	usedUntil time.Time // calls that begin before it use current
+}
+
+// next returns the context of the next call. It is that of the call before, unless
+// this has failed by it or has used up a twentieth of its time: a new context with
+// a deadline for each call is a tenth of what the dispatcher adds to a call.
+func (c *callContexts) next() context.Context {
+	now := time.Now()
+	if c.current != nil && now.Before(c.usedUntil) && c.current.Err() == nil {
+		return c.current
+	}
+	c.close()
 	limit := maxCallTime
-	if deadline, ok := ctx.Deadline(); ok {
-		if left := time.Until(deadline); left > minCallTime {
+	if deadline, ok := c.parent.Deadline(); ok {
+		if left := deadline.Sub(now); left > minCallTime {
 			limit = min(limit, left*2/3)
 		}
 	}
-	ctx, cancel := context.WithTimeout(ctx, limit)
-	defer cancel()
-	_, err := d.client.CreateTask(ctx, request)
-	return err
+	c.current, c.cancel = context.WithTimeout(c.parent, limit)
+	c.usedUntil = now.Add(limit / 20)
+	return c.current
+}
+
+// close releases the current context.
+func (c *callContexts) close() {
+	if c.cancel != nil {
+		c.cancel()
+	}
 }
 
 // passing reports whether the same call may succeed a moment later. A create

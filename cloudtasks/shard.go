@@ -29,7 +29,7 @@ func checkAliases(aliases map[string][]string) (problems []string) {
 		}
 		for i, id := range ids {
 			switch {
-			case !queueIDPattern.MatchString(id):
+			case !validQueueID(id):
 				problems = append(problems, fmt.Sprintf("maps %q to %q (a Cloud Tasks queue ID is 1 to 100 letters, digits and hyphens)", name, id))
 			case slices.Contains(ids[:i], id):
 				problems = append(problems, fmt.Sprintf("maps %q to %q twice (each of its Cloud Tasks queues once)", name, id))
@@ -45,10 +45,19 @@ func (cfg Config) QueueIDs(name string) ([]string, error) {
 	if ids := cfg.QueueAliases[name]; len(ids) > 0 {
 		return ids, nil
 	}
-	if !queueIDPattern.MatchString(name) {
-		return nil, fmt.Errorf("queue %q cannot be a Cloud Tasks queue, whose ID is 1 to 100 letters, digits and hyphens; choose another name, or give it an alias that can be one", name)
+	if err := checkQueueID(name); err != nil {
+		return nil, err
 	}
 	return []string{name}, nil
+}
+
+// checkQueueID returns why the name of a queue of tasks cannot be a Cloud Tasks
+// queue's ID too.
+func checkQueueID(name string) error {
+	if validQueueID(name) {
+		return nil
+	}
+	return fmt.Errorf("queue %q cannot be a Cloud Tasks queue, whose ID is 1 to 100 letters, digits and hyphens; choose another name, or give it an alias that can be one", name)
 }
 
 // QueueID returns the Cloud Tasks queue that the tickets of a task go through.
@@ -57,9 +66,9 @@ func (cfg Config) QueueIDs(name string) ([]string, error) {
 // one queue, where a name is known to be taken. A further queue takes its share
 // from each of the others, and changes nothing else.
 func (cfg Config) QueueID(name string, task uuid.UUID) (string, error) {
-	ids, err := cfg.QueueIDs(name)
-	if err != nil {
-		return "", err
+	ids := cfg.QueueAliases[name]
+	if len(ids) == 0 {
+		return name, checkQueueID(name)
 	}
 	best, most := ids[0], uint64(0)
 	if len(ids) == 1 {
