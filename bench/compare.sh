@@ -22,6 +22,18 @@ mkdir -p "$work/base/bench/internal"
 cp "$head/bench/go.mod" "$head/bench/go.sum" "$work/base/bench/"
 cp -r "$head/bench/internal/micro" "$work/base/bench/internal/"
 
+# Files bench_test.go of other packages are the tree's too, where they compile.
+bench_file() { # package
+	[ -e "$head/$1/bench_test.go" ] && [ -d "$work/base/$1" ] || return 0
+	local old=$work/bench_test.go
+	rm -f "$old"
+	[ ! -e "$work/base/$1/bench_test.go" ] || cp "$work/base/$1/bench_test.go" "$old"
+	cp "$head/$1/bench_test.go" "$work/base/$1/"
+	(cd "$work/base" && go vet "./$1" >/dev/null 2>&1) && return 0
+	rm "$work/base/$1/bench_test.go"
+	[ ! -e "$old" ] || mv "$old" "$work/base/$1/bench_test.go"
+}
+
 # Each test program stands beside the directory that it must run in.
 compile() { # side, tree, module, package
 	local binary=$work/$1-${3//\//_}-${4//\//_}.test
@@ -33,6 +45,7 @@ packages=$(cd "$head" && git grep -l '^func Benchmark' -- '*_test.go' ':!bench' 
 for package in $packages bench:internal/micro; do
 	module=. path=$package
 	case $package in bench:*) module=bench path=${package#bench:} ;; esac
+	[ "$module" = bench ] || bench_file "$path"
 	if ! compile base "$work/base" "$module" "$path"; then
 		echo "left out: $path does not compile in $base" >&2
 		continue
