@@ -143,8 +143,56 @@ func TestAnotherEndIsNotTheSameFinishRepeated(t *testing.T) {
 	}
 }
 
+// ends are the two ways to end a claim.
+func ends(s *pgstore.Store) map[string]func(context.Context, queue.Claim, queue.Finish) (time.Time, error) {
+	type end struct {
+		at  time.Time
+		err error
+	}
+	return map[string]func(context.Context, queue.Claim, queue.Finish) (time.Time, error){
+		"Finish": s.Finish,
+		"FinishAsync": func(_ context.Context, claim queue.Claim, f queue.Finish) (time.Time, error) {
+			ended := make(chan end, 2)
+			s.FinishAsync(claim, f, func(at time.Time, err error) { ended <- end{at, err} })
+			e := <-ended
+			return e.at, e.err
+		},
+	}
+}
+
+func TestFinishAsyncAnswersAsFinishDoes(t *testing.T) {
+	s, _ := batchingStore(t)
+	row, fence := stored(t, s, 1)[0], uuid.New()
+	if _, err := s.Claim(t.Context(), row.ID, claimBy(fence)); err != nil {
+		t.Fatal(err)
+	}
+	end, claim := ends(s)["FinishAsync"], queue.Claim{ID: row.ID, ClaimID: fence}
+	at, err := end(t.Context(), claim, queue.Finish{Status: queue.StatusSuccessful})
+	if now, getErr := s.Get(t.Context(), row.ID); err != nil || getErr != nil || now.Status != queue.StatusSuccessful || !now.FinishedAt.Equal(at) {
+		t.Errorf("ended at %s, %v; row %+v, %v", at, err, now, getErr)
+	}
+	if again, err := end(t.Context(), claim, queue.Finish{Status: queue.StatusSuccessful}); err != nil || !again.Equal(at) {
+		t.Errorf("the same again: %s, %v; want %s", again, err, at)
+	}
+	if _, err := end(t.Context(), claim, queue.Finish{Status: queue.StatusFailed}); !errors.Is(err, queue.ErrLeaseLost) {
+		t.Errorf("another end: %v", err)
+	}
+	if err := s.Close(); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := end(t.Context(), claim, queue.Finish{Status: queue.StatusSuccessful}); !errors.Is(err, queue.ErrClosed) {
+		t.Errorf("after Close: %v", err)
+	}
+}
+
 // Another transaction has locked one row.
 func TestALockedRowDelaysNoOtherCaller(t *testing.T) {
+	for _, name := range []string{"Finish", "FinishAsync"} {
+		t.Run(name, func(t *testing.T) { lockedRowDelaysNoOther(t, name) })
+	}
+}
+
+func lockedRowDelaysNoOther(t *testing.T, end string) {
 	s, config := batchingStore(t)
 	rows := stored(t, s, 20)
 	conn, err := pgx.Connect(t.Context(), config.URL)
@@ -191,7 +239,7 @@ func TestALockedRowDelaysNoOtherCaller(t *testing.T) {
 		return err
 	})
 	each(func(row *queue.NewRow) error {
-		_, err := s.Finish(t.Context(), queue.Claim{ID: row.ID, ClaimID: fence}, queue.Finish{Status: queue.StatusSuccessful, ReturnValue: json.RawMessage(`2`)})
+		_, err := ends(s)[end](t.Context(), queue.Claim{ID: row.ID, ClaimID: fence}, queue.Finish{Status: queue.StatusSuccessful, ReturnValue: json.RawMessage(`2`)})
 		return err
 	})
 	for _, row := range rows {

@@ -86,6 +86,12 @@ func (s *Store) Finish(ctx context.Context, claim queue.Claim, f queue.Finish) (
 	return s.finishes.Do(ctx, finishOf{claim, f})
 }
 
+// FinishAsync is Finish without a caller that waits: it calls done once, on another
+// goroutine. done must not block.
+func (s *Store) FinishAsync(claim queue.Claim, f queue.Finish, done func(time.Time, error)) {
+	s.finishes.Go(finishOf{claim, f}, done)
+}
+
 func (s *Store) finishOne(ctx context.Context, f finishOf) (at time.Time, err error) {
 	err = storekit.RetryLocked(ctx, storekit.FinishPatience, func() error {
 		return s.with(ctx, "finish task", use{urgent: true}, func(conn *pgx.Conn) error {

@@ -78,6 +78,8 @@ type Batcher[Q, A any] struct {
 	config Config[Q, A]
 	limits Limits
 
+	calls sync.Pool // of *call[Q, A] that nothing refers to
+
 	mu        sync.Mutex
 	callers   int
 	waiting   []*call[Q, A]
@@ -88,17 +90,9 @@ type Batcher[Q, A any] struct {
 
 // New returns a Batcher.
 func New[Q, A any](config Config[Q, A]) *Batcher[Q, A] {
-	return &Batcher[Q, A]{config: config, limits: config.Limits}
-}
-
-// call is one waiting caller.
-type call[Q, A any] struct {
-	request Q
-	done    chan struct{}
-	Result[A]
-	err     error
-	unknown bool // whether it was served: the batch failed
-	gone    bool // the caller has left
+	b := &Batcher[Q, A]{config: config, limits: config.Limits}
+	b.calls.New = func() any { return &call[Q, A]{wake: make(chan struct{}, 1)} }
+	return b
 }
 
 // Do answers one request: with a statement of its own, or as a part of a batch.
@@ -108,25 +102,38 @@ func (b *Batcher[Q, A]) Do(ctx context.Context, request Q) (A, error) {
 		return none, fmt.Errorf("%s: %w", b.config.Op, err)
 	}
 	c := b.join(request)
-	defer b.leave()
 	if c == nil {
+		defer b.leave()
 		return b.config.One(ctx, request)
 	}
 	select {
-	case <-c.done:
+	case <-c.wake:
 	case <-ctx.Done():
-		if b.withdraw(c) {
+		if c.end(hasLeft) {
+			b.leave()
 			var none A
 			return none, fmt.Errorf("%s: %w", b.config.Op, ctx.Err())
 		}
+		<-c.wake
 	}
-	switch {
-	case c.err != nil || c.Served:
-		return c.Answer, c.err
-	case c.unknown && b.config.Repeat != nil:
-		return b.config.Repeat(ctx, request)
+	result := c.reply
+	b.free(c)
+	if result.err != nil || result.Served {
+		return result.Answer, result.err
 	}
-	return b.config.One(ctx, request)
+	return b.alone(ctx, request, result.unknown)
+}
+
+// Go is [Batcher.Do] without a caller that waits: it passes the answer to done, which is
+// called once, on another goroutine, and must not block. The request always becomes part
+// of a batch. A statement of its own, if the batch did not serve it, has Limits.Timeout.
+func (b *Batcher[Q, A]) Go(request Q, done func(A, error)) {
+	c := b.call(request)
+	c.done = done
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	b.callers++
+	b.wait(c)
 }
 
 // join returns the call to wait for, or nil for a request that gets a statement of
@@ -138,10 +145,15 @@ func (b *Batcher[Q, A]) join(request Q) *call[Q, A] {
 	if b.callers <= b.limits.Single && (b.lastBatch < b.limits.Single || b.callers == 1) {
 		return nil
 	}
-	c := &call[Q, A]{request: request, done: make(chan struct{})}
+	c := b.call(request)
+	b.wait(c)
+	return c
+}
+
+// wait makes c wait for a statement. b.mu is held.
+func (b *Batcher[Q, A]) wait(c *call[Q, A]) {
 	b.waiting = append(b.waiting, c)
 	b.serve()
-	return c
 }
 
 func (b *Batcher[Q, A]) leave() {
@@ -150,15 +162,14 @@ func (b *Batcher[Q, A]) leave() {
 	b.callers--
 }
 
-// withdraw reports whether the caller left before it was answered.
-func (b *Batcher[Q, A]) withdraw(c *call[Q, A]) bool {
+// alone answers a request with a statement of its own, because a batch did not serve it.
+func (b *Batcher[Q, A]) alone(ctx context.Context, request Q, unknown bool) (A, error) {
 	b.mu.Lock()
-	defer b.mu.Unlock()
-	select {
-	case <-c.done:
-		return false
-	default:
-		c.gone = true
-		return true
+	b.callers++
+	b.mu.Unlock()
+	defer b.leave()
+	if unknown && b.config.Repeat != nil {
+		return b.config.Repeat(ctx, request)
 	}
+	return b.config.One(ctx, request)
 }

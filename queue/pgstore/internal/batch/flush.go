@@ -19,27 +19,41 @@ func (b *Batcher[Q, A]) serve() {
 		b.running++
 		go b.flush()
 	case b.stalled == b.limits.Concurrency+b.limits.ExtraConcurrency:
-		for _, c := range b.waiting {
-			close(c.done) // not served: it gets a statement of its own
-		}
+		calls := b.waiting
 		b.waiting = nil
+		go b.answer(calls, make([]Result[A], len(calls)), false, nil) // not served: each gets a statement of its own
 	}
 }
 
-// flush runs one batched statement after the other until no call waits.
+// flush runs one batched statement. Before it answers the callers, it starts the next
+// one if calls wait.
 func (b *Batcher[Q, A]) flush() {
-	for calls := b.take(); len(calls) > 0; calls = b.take() {
-		requests := make([]Q, len(calls))
-		for i, c := range calls {
-			requests[i] = c.request
-		}
-		results, err := b.send(requests)
-		unknown := err != nil && !b.config.AffectsAll(err)
-		if unknown {
-			results, err = make([]Result[A], len(calls)), nil // each gets a statement of its own
-		}
-		b.answer(calls, results, unknown, err)
+	calls := b.take()
+	if len(calls) == 0 {
+		return
 	}
+	requests := make([]Q, len(calls))
+	for i, c := range calls {
+		requests[i] = c.request
+	}
+	results, err := b.send(requests)
+	unknown := err != nil && !b.config.AffectsAll(err)
+	if unknown {
+		results, err = make([]Result[A], len(calls)), nil // each gets a statement of its own
+	}
+	b.next()
+	b.answer(calls, results, unknown, err)
+}
+
+// next starts the statement after one that has ended, if calls wait.
+func (b *Batcher[Q, A]) next() {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if len(b.waiting) == 0 {
+		b.running--
+		return
+	}
+	go b.flush()
 }
 
 // send runs one batched statement. While it is stalled, another one replaces it.
@@ -79,7 +93,7 @@ func (b *Batcher[Q, A]) take() []*call[Q, A] {
 	n, size := 0, 0
 	for ; n < len(b.waiting) && len(calls) < b.limits.Requests; n++ {
 		c := b.waiting[n]
-		if c.gone {
+		if c.gone() {
 			continue
 		}
 		if size += b.config.Size(c.request); size > b.limits.Bytes && len(calls) > 0 {
@@ -101,22 +115,21 @@ func (b *Batcher[Q, A]) take() []*call[Q, A] {
 // answer returns the results to the callers, and reverts what was done for those
 // that have left.
 func (b *Batcher[Q, A]) answer(calls []*call[Q, A], results []Result[A], unknown bool, err error) {
-	b.mu.Lock()
-	var gone []*call[Q, A]
+	stayed := calls[:0]
 	for i, c := range calls {
-		if c.err = err; err == nil {
-			c.Result, c.unknown = results[i], unknown
+		if c.reply = (reply[A]{err: err}); err == nil {
+			c.reply = reply[A]{Result: results[i], unknown: unknown}
 		}
-		close(c.done)
-		if c.gone && c.Served {
-			gone = append(gone, c)
+		if c.end(isAnswered) {
+			stayed = append(stayed, c)
+		} else if c.Served && b.config.Undo != nil {
+			b.config.Undo(c.request, c.Answer)
 		}
 	}
+	b.mu.Lock()
+	b.callers -= len(stayed)
 	b.mu.Unlock()
-	if b.config.Undo == nil {
-		return
-	}
-	for _, c := range gone {
-		b.config.Undo(c.request, c.Answer)
+	for _, c := range stayed {
+		b.deliver(c)
 	}
 }
