@@ -19,22 +19,42 @@ type Info struct {
 	EnqueuedAt  time.Time
 }
 
-type (
-	infoKey    struct{}
-	runningKey struct{}
-)
+// taskKey is the key of the running task in its function's context.
+type taskKey struct{}
+
+// taskContext is the context of a task's function: one allocation for all that
+// InfoFrom, ClientFrom, Stopping and CompleteTx need.
+type taskContext struct {
+	context.Context
+	run *activeRun
+}
+
+func (c *taskContext) Value(key any) any {
+	if key == (taskKey{}) {
+		return c.run
+	}
+	return c.Context.Value(key)
+}
+
+// runFrom returns the run of the task whose function got ctx, or nil.
+func runFrom(ctx context.Context) *activeRun {
+	r, _ := ctx.Value(taskKey{}).(*activeRun)
+	return r
+}
 
 // InfoFrom returns the [Info] of the running task whose function got ctx. Outside a
 // task it returns false. The task's deadline is the context's own.
 func InfoFrom(ctx context.Context) (Info, bool) {
-	info, ok := ctx.Value(infoKey{}).(Info)
-	return info, ok
+	if r := runFrom(ctx); r != nil {
+		return r.info, true
+	}
+	return Info{}, false
 }
 
 // ClientFrom returns the [Client] of the running task, for enqueueing others; nil
 // outside a task.
 func ClientFrom(ctx context.Context) *Client {
-	if r, ok := ctx.Value(runningKey{}).(*activeRun); ok {
+	if r := runFrom(ctx); r != nil {
 		return r.executor.client
 	}
 	return nil
@@ -44,17 +64,15 @@ func ClientFrom(ctx context.Context) *Client {
 // task can save its progress and return before its context is cancelled. Outside a
 // task it is nil.
 func Stopping(ctx context.Context) <-chan struct{} {
-	if r, ok := ctx.Value(runningKey{}).(*activeRun); ok {
+	if r := runFrom(ctx); r != nil {
 		return r.executor.stopping
 	}
 	return nil
 }
 
-// withTask adds the values behind InfoFrom, ClientFrom, Stopping and CompleteTx.
-func withTask(ctx context.Context, r *activeRun, row *Row) context.Context {
-	ctx = context.WithValue(ctx, runningKey{}, r)
-	return context.WithValue(ctx, infoKey{}, Info{
+func infoOf(row *Row) Info {
+	return Info{
 		ID: row.ID, Task: row.Task, Queue: row.Queue, Backend: row.Backend, Priority: row.Priority,
 		Attempt: row.Attempts, MaxAttempts: row.MaxAttempts, EnqueuedAt: row.EnqueuedAt,
-	})
+	}
 }

@@ -30,11 +30,13 @@ type lease struct {
 	expiresAt time.Time // by this process's monotonic clock, from before the renewal was sent
 }
 
-// add begins to renew a claim whose lease began no earlier than since.
-func (h *heartbeater) add(c Claim, since time.Time, lost context.CancelCauseFunc) {
+// add begins to renew a claim whose lease began no earlier than since; l is for its
+// own use until remove.
+func (h *heartbeater) add(c Claim, l *lease, since time.Time, lost context.CancelCauseFunc) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
-	h.leases[c] = &lease{lost: lost, expiresAt: since.Add(h.lease)}
+	*l = lease{lost: lost, expiresAt: since.Add(h.lease)}
+	h.leases[c] = l
 	if !h.renewing {
 		h.renewing = true
 		time.AfterFunc(h.lease/3, h.renew)

@@ -171,6 +171,7 @@ func (l *Local) Run(ctx context.Context, e *Executor) {
 		e.log.Warn("tasks without a function are stored and not run by this process: bind their functions with Handle, and register what it returns", "tasks", strings.Join(names, ", "))
 	}
 	claimable := false
+	var busy *busyError
 	var promoted time.Time // when due and expired rows were last made claimable
 	for ctx.Err() == nil {
 		var err error
@@ -184,11 +185,12 @@ func (l *Local) Run(ctx context.Context, e *Executor) {
 		switch {
 		case errors.Is(err, ErrShutdown):
 			return
-		case errors.Is(err, ErrBusy):
+		case errors.As(err, &busy):
 			claimable = true
 			select {
 			case <-ctx.Done():
 			case <-e.freed:
+			case <-time.After(busy.atMost(LocalPoll)):
 			}
 		case err != nil:
 			promoted = time.Time{} // it may have failed

@@ -8,19 +8,20 @@ import (
 	"github.com/google/uuid"
 )
 
-// A claim of many rows costs little more than one of a single row. So where many
-// tasks run at once and their functions take next to no time, more tasks are
-// claimed than there are free slots: about as many as run within prefetchTime.
-// They wait in a buffer of this process and start as functions return. If these
-// suddenly take longer, claims that have waited too long are released: another
-// process can run those tasks, and this one does not claim them ahead again.
+// A claim of many rows costs little more than one of a single row, and while it is
+// under way there must be something to run. So where many tasks run at once and
+// their functions take next to no time, more tasks are claimed than there are free
+// slots: about as many as run within prefetchTime, with up to MaxClaimBytes of
+// arguments. They wait in a buffer of this process and start as functions return.
+// If these suddenly take longer, claims that have waited too long are released:
+// another process can run those tasks, and this one does not claim them ahead again.
 //
 // A slot counts only while it turns over: one whose function has run for longer
 // than turnoverTime is not expected to become free in a moment.
 const (
-	prefetchTime     = 10 * time.Millisecond
-	turnoverTime     = 5 * prefetchTime
-	prefetchFactor   = 2  // times the slots; twice that is a quarter faster and takes three megabytes more
+	prefetchTime     = 40 * time.Millisecond
+	turnoverTime     = 50 * time.Millisecond
+	prefetchFactor   = 8  // times the slots
 	prefetchMinSlots = 10 // with fewer slots, the order of the tasks may matter more
 
 	// longestBufferWait is how long a claimed task waits in the buffer at most;
@@ -36,16 +37,22 @@ const (
 	unknownDuration = -1
 )
 
-// prefetchLimit is how many tasks may be claimed beyond the slots. e.mu is held.
-func (e *Executor) prefetchLimit() int {
-	if e.cfg.Concurrency < prefetchMinSlots || len(e.buffer) > 0 || e.typicalDuration == unknownDuration || e.prefetchPaused {
-		return 0
-	}
+// turning is how many slots are free or turn over. e.mu is held.
+func (e *Executor) turning(now time.Time) int {
 	turning := e.cfg.Concurrency
 	for _, r := range e.active {
-		if !r.returned && time.Since(r.began) > turnoverTime {
+		if !r.returned && !r.abandoned && now.Sub(r.began) > turnoverTime {
 			turning--
 		}
+	}
+	return turning
+}
+
+// prefetchLimit is how many tasks may be claimed beyond the slots, of which so many
+// turn over. e.mu is held.
+func (e *Executor) prefetchLimit(turning int) int {
+	if e.cfg.Concurrency < prefetchMinSlots || e.typicalDuration == unknownDuration || e.prefetchPaused || e.buffered >= MaxClaimBytes {
+		return 0
 	}
 	return int(min(prefetchFactor*int64(turning), int64(turning)*int64(prefetchTime)/int64(e.typicalDuration+1)))
 }
@@ -64,13 +71,14 @@ func (e *Executor) recordDuration(took time.Duration) {
 	e.typicalDuration += (min(took, longestDuration) - e.typicalDuration) / durationWeight
 }
 
-// bufferedTask is a claimed task that waits for a slot.
-type bufferedTask struct {
+// claimedTask is a claimed task that has not begun.
+type claimedTask struct {
 	ctx       context.Context
 	row       *Row
 	claimedAt time.Time
-	deadline  time.Time // when it is released
-	done      func(*Run)
+	pulled    bool       // nobody waits for this run alone
+	deadline  time.Time  // when it is released if it has no slot by then
+	done      func(*Run) // is called when its run has ended, or with nil when it is released
 }
 
 // start runs claimed tasks as soon as there are slots, in the order of the rows.
@@ -80,7 +88,8 @@ func (e *Executor) start(ctx context.Context, rows []*Row, claimedAt time.Time, 
 	e.mu.Lock()
 	defer e.mu.Unlock()
 	for _, row := range rows {
-		e.buffer = append(e.buffer, bufferedTask{ctx: ctx, row: row, claimedAt: claimedAt, deadline: deadline, done: done})
+		e.buffer = append(e.buffer, claimedTask{ctx: ctx, row: row, claimedAt: claimedAt, pulled: true, deadline: deadline, done: done})
+		e.buffered += len(row.Args)
 	}
 	e.startNext()
 	if e.closing {
@@ -93,16 +102,39 @@ func (e *Executor) start(ctx context.Context, rows []*Row, claimedAt time.Time, 
 
 // startNext starts the first tasks of the buffer while there are slots. e.mu is held.
 func (e *Executor) startNext() {
-	for e.running < e.cfg.Concurrency && len(e.buffer) > 0 {
-		b := e.buffer[0]
-		e.buffer = e.buffer[1:]
-		e.running++
-		go func() {
-			b.done(e.run(b.ctx, b.row, b.claimedAt))
-			e.unreserve(1)
-		}()
+	for {
+		t, ok := e.takeNext()
+		if !ok {
+			return
+		}
+		e.goroutines.run(func() { e.runTasks(t) })
 	}
-	if len(e.buffer) == 0 {
+}
+
+// takeNext takes the first task of the buffer, if there is a slot for it. e.mu is held.
+func (e *Executor) takeNext() (t claimedTask, ok bool) {
+	if e.running < e.cfg.Concurrency && len(e.buffer) > 0 {
+		t, ok = e.buffer[0], true
+		e.unbuffer(1)
+		e.running++
+	}
+	switch idle := e.running < e.cfg.Concurrency; {
+	case !idle:
+		e.idleSince = time.Time{}
+	case e.idleSince.IsZero() && len(e.buffer) == 0:
+		e.idleSince = time.Now()
+		e.signalFreed()
+	}
+	return t, ok
+}
+
+// unbuffer removes the first n tasks of the buffer. e.mu is held.
+func (e *Executor) unbuffer(n int) {
+	for i, t := range e.buffer[:n] {
+		e.buffered -= len(t.row.Args)
+		e.buffer[i] = claimedTask{}
+	}
+	if e.buffer = e.buffer[n:]; len(e.buffer) == 0 {
 		e.buffer = nil
 	}
 }
@@ -128,9 +160,7 @@ func (e *Executor) unclaimBuffered(n int) {
 		return
 	}
 	released := slices.Clone(e.buffer[:n])
-	if e.buffer = e.buffer[n:]; len(e.buffer) == 0 {
-		e.buffer = nil
-	}
+	e.unbuffer(n)
 	claims := make([]Claim, n)
 	for i, b := range released {
 		claims[i] = b.row.Claim()
@@ -166,47 +196,4 @@ func (e *Executor) forgetBounced(id uuid.UUID) {
 	if i := slices.Index(e.bounced, id); i >= 0 {
 		e.bounced = slices.Delete(e.bounced, i, i+1)
 	}
-}
-
-// reservation is what a claim of many rows may claim.
-type reservation struct {
-	limit, prefetch int // prefetch of limit are for tasks that wait in the buffer
-	notPrefetch     []uuid.UUID
-}
-
-// reserveBatch reserves a claim of up to limit rows: the free slots, and what may
-// be prefetched. While outcomes are being stored, which takes only a moment, it
-// returns ErrBusy until half of that is free: one claim of many rows costs little
-// more than one of a single row.
-func (e *Executor) reserveBatch(limit int) (reservation, error) {
-	e.mu.Lock()
-	defer e.mu.Unlock()
-	if e.closing {
-		return reservation{}, ErrShutdown
-	}
-	all, least := e.cfg.Concurrency+e.prefetchLimit(), 1
-	if e.settling > 0 {
-		least = max(1, min(limit, all/2))
-	}
-	n := min(limit, all-e.reserved)
-	if n < least {
-		return reservation{}, ErrBusy
-	}
-	free := min(n, max(0, e.cfg.Concurrency-e.reserved))
-	e.reserved += n
-	return reservation{limit: n, prefetch: n - free, notPrefetch: slices.Clone(e.bounced)}, nil
-}
-
-// releaseUnused gives up what a claim that found so many tasks did not use of its
-// reservation, and reports whether there may be more tasks. A claim with prefetch
-// that found less than its limit may have ended before a task that must not wait:
-// nothing is prefetched until a function returns, which frees a slot for that task.
-func (e *Executor) releaseUnused(r reservation, found int) (more bool) {
-	e.mu.Lock()
-	if found < r.limit && r.prefetch > 0 {
-		e.prefetchPaused = true
-	}
-	e.mu.Unlock()
-	e.unreserve(r.limit - found)
-	return found == r.limit || r.prefetch > 0 && found >= r.limit-r.prefetch
 }

@@ -148,7 +148,7 @@ func TestBriefTasksArePrefetched(t *testing.T) {
 		ids := c.enqueueMany(300, "t")
 		c.work()
 		<-c.stopped
-		if n := c.claims.largest(); n <= aheadSlots || n > 3*aheadSlots {
+		if n := c.claims.largest(); n <= aheadSlots || n > 9*aheadSlots {
 			t.Errorf("the largest claim was of %d tasks", n)
 		}
 		if n := c.most.Load(); n > aheadSlots {

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"log/slog"
 	"runtime/debug"
+	"sync/atomic"
 	"time"
 )
 
@@ -46,103 +47,159 @@ type Run struct {
 	Duration    time.Duration // of the function and of storing its outcome
 }
 
-// run calls the function of a claimed row, stores its outcome and calls the
-// hooks. The lease began no earlier than since.
-func (e *Executor) run(ctx context.Context, row *Row, since time.Time) *Run {
-	if hook := e.client.cfg.Hooks.Running; hook != nil {
-		ctx = hook(ctx, row)
-	}
-	run := e.execute(ctx, row, since)
-	if hook := e.client.cfg.Hooks.Finished; hook != nil {
-		hook(ctx, run)
-	}
-	return run
+// activeRun is one run of a claimed row.
+type activeRun struct {
+	executor *Executor
+	row      *Row
+	claim    Claim
+	info     Info
+	lease    lease
+	pulled   bool            // nobody waits for this run alone
+	done     func(*Run)      // is called when it has ended
+	ctx      context.Context // of the hooks and of the log line
+	taskCtx  context.Context // of the function
+	cancel   context.CancelCauseFunc
+	stop     context.CancelFunc // of the timeout, if there is one
+	began    time.Time
+	errors   []AttemptError // the row's, without a timeout that was recorded meanwhile
+	run      *Run           // how it ended; set by whatever ends it
+
+	completed       atomic.Bool // CompleteTx has written its success, in a transaction that may or may not commit
+	timeoutRecorded atomic.Bool // the row's errors may contain its timeout already
+
+	// executor.mu is held for these.
+	returned  bool        // its function has returned
+	abandoned bool        // its return is no longer waited for
+	late      *time.Timer // see watch
 }
 
-// execute is run between its hooks.
-func (e *Executor) execute(ctx context.Context, row *Row, since time.Time) *Run {
-	// The claim names only what is registered, so the lookup cannot miss.
-	d, _ := e.client.registry.lookup(row.Task)
+// runTasks runs a claimed task that has a slot, and then those of the buffer to which
+// it can give that slot. A goroutine of e.goroutines calls it.
+func (e *Executor) runTasks(t claimedTask) {
+	for more := true; more; {
+		r := e.begin(t)
+		t, more = e.returned(r, e.call(r))
+	}
+}
+
+// begin prepares the call of a claimed row's function.
+func (e *Executor) begin(t claimedTask) *activeRun {
+	row := t.row
+	r := &activeRun{executor: e, row: row, claim: row.Claim(), info: infoOf(row), errors: row.Errors, pulled: t.pulled, done: t.done, ctx: t.ctx}
+	if hook := e.client.cfg.Hooks.Running; hook != nil {
+		r.ctx = hook(r.ctx, row)
+	}
+	r.taskCtx, r.cancel = context.WithCancelCause(&taskContext{r.ctx, r})
 	timeout := e.timeout(row)
-	r := &activeRun{executor: e, claim: row.Claim(), errors: row.Errors, abandon: make(chan struct{})}
-	taskCtx, cancel := context.WithCancelCause(withTask(ctx, r, row))
-	defer cancel(nil)
-	r.cancel = cancel
 	if timeout > 0 {
-		var stop context.CancelFunc
-		taskCtx, stop = context.WithTimeoutCause(taskCtx, timeout, &TimeoutError{Timeout: timeout})
-		defer stop()
+		r.taskCtx, r.stop = context.WithTimeoutCause(r.taskCtx, timeout, &TimeoutError{Timeout: timeout})
 	}
 	e.register(r)
-	defer e.unregister(r)
-	e.heartbeater.add(r.claim, since, cancel)
-	defer e.heartbeater.remove(r.claim)
-
+	e.heartbeater.add(r.claim, &r.lease, t.claimedAt, r.cancel)
 	if hook := e.client.cfg.Hooks.Started; hook != nil {
-		hook(ctx, row)
+		hook(r.ctx, row)
 	}
-	started := time.Now()
-	res, returned := e.await(taskCtx, ctx, r, row, invoke(taskCtx, d, row), timeout)
-	e.freeSlot(r, time.Since(started))
-	if !returned {
-		return e.abandoned(ctx, row, time.Since(started), context.Cause(taskCtx))
+	if timeout > 0 {
+		e.watch(r, timeout)
 	}
-	run := e.settled(ctx, r, row, res, context.Cause(taskCtx))
-	run.Duration = time.Since(started)
-	e.logRun(ctx, run)
-	return run
+	return r
+}
+
+// returned ends the run of a function that has returned. It frees the slot, and
+// returns the next task of the buffer if the caller can run it.
+func (e *Executor) returned(r *activeRun, res result) (next claimedTask, more bool) {
+	next, more, expected := e.freeSlot(r)
+	if !expected {
+		return next, more
+	}
+	if e.finishLater(r, res) {
+		return next, more
+	}
+	if more {
+		t := next
+		e.goroutines.run(func() { e.runTasks(t) })
+	}
+	e.conclude(r, e.settle(r, res, context.Cause(r.taskCtx)))
+	return claimedTask{}, false
+}
+
+// conclude does what follows when the outcome of a run is stored, or is given up.
+func (e *Executor) conclude(r *activeRun, run *Run) {
+	r.run = run
+	e.concludeAll([]*activeRun{r})
+}
+
+func (e *Executor) concludeAll(runs []*activeRun) {
+	for _, r := range runs {
+		if r.run.Outcome != OutcomeAbandoned {
+			r.run.Duration = time.Since(r.began)
+			e.logRun(r.ctx, r.run)
+		}
+		e.heartbeater.remove(r.claim)
+		r.cancel(nil)
+		if r.stop != nil {
+			r.stop()
+		}
+		if hook := e.client.cfg.Hooks.Finished; hook != nil {
+			hook(r.ctx, r.run)
+		}
+	}
+	e.unregister(runs)
+	for _, r := range runs {
+		r.done(r.run)
+	}
 }
 
 // timeoutRecordDelay is how long after its timeout a function may return before
 // the timeout is recorded on its row.
 const timeoutRecordDelay = 100 * time.Millisecond
 
-// await returns the result of a function, or false for one that ignores its
-// context: a lease after its timeout, or when Shutdown no longer waits for it.
-func (e *Executor) await(taskCtx, ctx context.Context, r *activeRun, row *Row, done <-chan result, timeout time.Duration) (result, bool) {
-	var late, overdue <-chan time.Time
-	if timeout > 0 {
-		late, overdue = time.After(timeout+timeoutRecordDelay), time.After(timeout+e.cfg.Lease)
-	}
-	for {
-		select {
-		case res := <-done:
-			return res, true
-		case <-late:
-			var cause *TimeoutError
-			if errors.As(context.Cause(taskCtx), &cause) {
-				e.recordTimeout(ctx, r, row, timeout)
-			}
-		case <-overdue:
-			return result{}, false
-		case <-r.abandon:
-			return result{}, false
+// watch records that a run has timed out if its function does not return then, and
+// abandons it a lease later.
+func (e *Executor) watch(r *activeRun, timeout time.Duration) {
+	after := func(wait time.Duration, then func()) {
+		e.mu.Lock()
+		defer e.mu.Unlock()
+		if !r.returned && !r.abandoned {
+			r.late = time.AfterFunc(wait, then)
 		}
 	}
+	after(timeout+timeoutRecordDelay, func() {
+		var cause *TimeoutError
+		if errors.As(context.Cause(r.taskCtx), &cause) {
+			e.recordTimeout(r, timeout)
+		}
+		after(e.cfg.Lease-timeoutRecordDelay, func() { e.abandon(r) })
+	})
 }
 
 // recordTimeout stores that the attempt has timed out while its function continues:
 // if the function never returns, the row says what happened once its lease
 // expires. It does not wait for the database. Whatever ends the claim writes its
 // own history.
-func (e *Executor) recordTimeout(ctx context.Context, r *activeRun, row *Row, timeout time.Duration) {
+func (e *Executor) recordTimeout(r *activeRun, timeout time.Duration) {
 	r.timeoutRecorded.Store(true)
+	row := r.row
 	history := row.withError(notReturned(timeout).record(row, time.Now()))
 	go func() {
-		err := e.persist(ctx, func(ctx context.Context) error { return e.store.NoteErrors(ctx, r.claim, history) })
+		err := e.persist(r.ctx, func(ctx context.Context) error { return e.store.NoteErrors(ctx, r.claim, history) })
 		if err != nil && !errors.Is(err, ErrLeaseLost) {
-			e.log.WarnContext(ctx, "timeout could not be recorded on the row; the function has not returned",
+			e.log.WarnContext(r.ctx, "timeout could not be recorded on the row; the function has not returned",
 				"task_id", row.ID, "task_path", row.Task, "attempt", row.Attempts, "error", err)
 		}
 	}()
 }
 
-// abandoned is the run of a function that ignores its context. Its claim is no
-// longer renewed, so it expires, and no outcome will be written under it.
-func (e *Executor) abandoned(ctx context.Context, row *Row, after time.Duration, cause error) *Run {
-	e.log.ErrorContext(ctx, "task has not returned after its context ended; its claim expires with its lease",
+// abandon ends the run of a function that ignores its context. Its claim is no longer
+// renewed, so it expires, and no outcome will be written under it.
+func (e *Executor) abandon(r *activeRun) {
+	if !e.giveUp(r) {
+		return
+	}
+	row, cause := r.row, context.Cause(r.taskCtx)
+	e.log.ErrorContext(r.ctx, "task has not returned after its context ended; its claim expires with its lease",
 		"task_id", row.ID, "task_path", row.Task, "attempt", row.Attempts, "cause", cause)
-	return &Run{Row: row, Outcome: OutcomeAbandoned, Err: cause, Duration: after}
+	e.conclude(r, &Run{Row: row, Outcome: OutcomeAbandoned, Err: cause, Duration: time.Since(r.began)})
 }
 
 func (e *Executor) timeout(row *Row) time.Duration {
@@ -162,37 +219,41 @@ type result struct {
 // function without a panic and without a return.
 var errGoexit = errors.New("the task called runtime.Goexit (or FailNow of package testing)")
 
-// invoke runs the function in its own goroutine, since Goexit must not end the
-// caller's, and since the caller may have to go on before a function that ignores
-// its context has returned. Errors are classified there too: their methods are the
-// task's code as well, and may panic. The channel receives one result.
-func invoke(ctx context.Context, d definition, row *Row) <-chan result {
-	done := make(chan result, 1)
-	if row.Invalid != nil {
-		done <- result{failure: notCalled(row)}
-		return done
+// call calls the function of a run. Errors are classified here too: their methods are
+// the task's code as well, and may panic. Goexit ends this goroutine, so another one
+// continues.
+func (e *Executor) call(r *activeRun) (res result) {
+	if r.row.Invalid != nil {
+		return result{failure: notCalled(r.row)}
 	}
-	go func() {
-		returned := false
-		var r result
-		defer func() {
-			if !returned {
-				value := recover()
-				if value == nil {
-					value = errGoexit
-				}
-				r = result{failure: classify(&PanicError{Value: value, Stack: debug.Stack()})}
-			}
-			done <- r
-		}()
-		value, err := d.run(ctx, row.Args)
-		r = result{value: value}
-		if err != nil {
-			r.failure = classify(err)
+	called := false
+	defer func() {
+		if called {
+			return
 		}
-		returned = true
+		value := recover()
+		exit := value == nil
+		if exit {
+			value = errGoexit
+		}
+		res = result{failure: classify(&PanicError{Value: value, Stack: debug.Stack()})}
+		if exit {
+			e.goroutines.run(func() {
+				if next, more := e.returned(r, res); more {
+					e.runTasks(next)
+				}
+			})
+		}
 	}()
-	return done
+	// The claim names only what is registered, so the lookup cannot miss.
+	d, _ := e.client.registry.lookup(r.row.Task)
+	value, err := d.run(r.taskCtx, r.row.Args)
+	res.value = value
+	if err != nil {
+		res.failure = classify(err)
+	}
+	called = true
+	return res
 }
 
 // logRun writes the one log line of a run.

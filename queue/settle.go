@@ -10,7 +10,8 @@ import (
 
 // settle stores the outcome of a run under its claim: finish, retry or release.
 // cause is why the function's context ended, if it did.
-func (e *Executor) settle(ctx context.Context, r *activeRun, row *Row, res result, cause error) *Run {
+func (e *Executor) settle(r *activeRun, res result, cause error) *Run {
+	ctx, row := r.ctx, r.row
 	if r.completed.Load() {
 		if run := e.ifCompleted(ctx, row); run != nil {
 			return run
@@ -36,12 +37,13 @@ func (e *Executor) settle(ctx context.Context, r *activeRun, row *Row, res resul
 	case errors.As(cause, &timeout) && f.contextEnded:
 		f = timedOut(timeout.Timeout, f)
 	}
-	return e.fail(ctx, r, row, f)
+	return e.fail(r, f)
 }
 
 // fail decides what follows a failed attempt: a final status, another attempt at
 // the time that the task asked for, or one after the backoff.
-func (e *Executor) fail(ctx context.Context, r *activeRun, row *Row, f *failure) *Run {
+func (e *Executor) fail(r *activeRun, f *failure) *Run {
+	ctx, row := r.ctx, r.row
 	if f.snoozed() {
 		return e.retry(ctx, row, Retry{RunIn: f.reschedule.in, Refund: true, Errors: r.restoredErrors()}, f)
 	}

@@ -1,26 +1,6 @@
 package queue
 
-import (
-	"context"
-	"errors"
-	"fmt"
-	"sync/atomic"
-	"time"
-)
-
-// activeRun is one call of a function.
-type activeRun struct {
-	executor        *Executor
-	claim           Claim
-	cancel          context.CancelCauseFunc
-	abandon         chan struct{}  // closed when its return is no longer waited for
-	completed       atomic.Bool    // CompleteTx has written its success, in a transaction that may or may not commit
-	timeoutRecorded atomic.Bool    // the row's errors may contain its timeout already
-	errors          []AttemptError // the row's, without that
-
-	began    time.Time // executor.mu is held, also for returned
-	returned bool
-}
+import "time"
 
 // restoredErrors is the error history to store with an outcome that adds no
 // record: nil, which leaves the row's as it is, unless a recorded timeout has to
@@ -32,35 +12,54 @@ func (r *activeRun) restoredErrors() []AttemptError {
 	return append([]AttemptError{}, r.errors...)
 }
 
-// reserve takes a slot for a task that is yet to be claimed. With none free it
-// returns ErrBusy, and after Shutdown ErrShutdown. freeSlot gives up the slot,
-// and unreserve the reservation.
-func (e *Executor) reserve() error {
+// freeSlot gives up the slot of a function that has returned. If its return is still
+// waited for (expected), it returns the next task of the buffer, which has the slot
+// now, if there is one.
+func (e *Executor) freeSlot(r *activeRun) (next claimedTask, more, expected bool) {
 	e.mu.Lock()
 	defer e.mu.Unlock()
-	if e.closing {
-		return ErrShutdown
+	if r.abandoned {
+		return next, false, false
 	}
-	if e.reserved >= e.cfg.Concurrency {
-		return ErrBusy
+	r.returned = true
+	if r.late != nil {
+		r.late.Stop()
 	}
-	e.reserved++
-	e.running++
-	return nil
+	e.settling++
+	e.slotFreed(time.Since(r.began))
+	next, more = e.takeNext()
+	return next, more, true
 }
 
-// freeSlot gives a slot to the next task in the buffer: that of a function that
-// has returned after a time, or of a task that was not claimed after all.
-func (e *Executor) freeSlot(r *activeRun, after time.Duration) {
+// giveUp frees the slot of a function that ignores its context. It reports false for
+// one that has returned.
+func (e *Executor) giveUp(r *activeRun) bool {
 	e.mu.Lock()
 	defer e.mu.Unlock()
-	if r != nil {
-		r.returned = true
+	if r.returned || r.abandoned {
+		return false
 	}
+	r.abandoned = true
+	e.slotFreed(time.Since(r.began))
+	e.startNext()
+	return true
+}
+
+// slotFreed records that a function has ended after a time. e.mu is held.
+func (e *Executor) slotFreed(after time.Duration) {
 	e.running--
 	e.prefetchPaused = false
 	e.recordDuration(after)
+}
+
+// unreserveSlot gives up the slot and the reservation of a task that was not claimed
+// after all.
+func (e *Executor) unreserveSlot() {
+	e.mu.Lock()
+	e.running--
 	e.startNext()
+	e.mu.Unlock()
+	e.unreserve(1)
 }
 
 // unreserve gives up n reservations: of tasks that have ended, or were not
@@ -70,30 +69,30 @@ func (e *Executor) unreserve(n int) {
 		return
 	}
 	e.mu.Lock()
-	e.reserved -= n
-	e.mu.Unlock()
+	defer e.mu.Unlock()
+	e.addReserved(-n)
 	e.signalFreed()
 }
 
+// addReserved changes the number of reservations. e.mu is held.
+func (e *Executor) addReserved(n int) {
+	none := e.reserved == 0
+	e.reserved += n
+	if none != (e.reserved == 0) {
+		e.goroutines.keepIdle(none)
+	}
+}
+
+// signalFreed wakes whoever waits to reserve, if it is worth their while. e.mu is
+// held.
 func (e *Executor) signalFreed() {
+	if e.reserved > e.wakeAt && e.idleSince.IsZero() {
+		return
+	}
 	select {
 	case e.freed <- struct{}{}:
 	default:
 	}
-}
-
-// settled wraps settle and counts it as in progress.
-func (e *Executor) settled(ctx context.Context, r *activeRun, row *Row, res result, cause error) *Run {
-	e.mu.Lock()
-	e.settling++
-	e.mu.Unlock()
-	defer func() {
-		e.mu.Lock()
-		e.settling--
-		e.mu.Unlock()
-		e.signalFreed()
-	}()
-	return e.settle(ctx, r, row, res, cause)
 }
 
 func (e *Executor) register(r *activeRun) {
@@ -107,84 +106,16 @@ func (e *Executor) register(r *activeRun) {
 	}
 }
 
-func (e *Executor) unregister(r *activeRun) {
+// unregister gives up the reservations of runs that have ended.
+func (e *Executor) unregister(runs []*activeRun) {
 	e.mu.Lock()
 	defer e.mu.Unlock()
-	delete(e.active, r.claim)
-}
-
-// Shutdown stops claiming and waits for the running tasks. When ctx ends, the
-// contexts of the functions still running are cancelled with [ErrShutdown], and
-// the claims of those that return within linger are released without counting the
-// attempt. The claims of the others expire with their leases, and the error says
-// how many those are. Shutdown may be called again, also concurrently, with a ctx
-// that has ended, to cut an earlier call short.
-func (e *Executor) Shutdown(ctx context.Context, linger time.Duration) error {
-	e.mu.Lock()
-	if !e.closing {
-		e.closing = true
-		close(e.stopping)
-		e.unclaimBuffered(len(e.buffer))
-	}
-	e.mu.Unlock()
-	if e.drained(ctx) {
-		return nil
-	}
-	e.mu.Lock()
-	if !e.interrupted {
-		e.interrupted = true
-		close(e.interrupt)
-	}
-	e.mu.Unlock()
-	e.each(func(r *activeRun) { r.cancel(ErrShutdown) })
-	lingering, cancel := context.WithTimeout(context.WithoutCancel(ctx), linger)
-	defer cancel()
-	if e.drained(lingering) {
-		return nil
-	}
-	left := e.each(func(r *activeRun) {
-		select {
-		case <-r.abandon:
-		default:
-			close(r.abandon)
-		}
-	})
-	if left == 0 {
-		return fmt.Errorf("shutdown: %w within %s", errNotSettled, linger)
-	}
-	return fmt.Errorf("shutdown: %d tasks did not return within %s after their contexts were cancelled: %w", left, linger, errAbandoned)
-}
-
-// errNotSettled: the functions have returned, and the database does not answer.
-var errNotSettled = errors.New("some claims could be neither finished nor released, and expire with their leases")
-
-var errAbandoned = errors.New("their claims expire with their leases")
-
-// each calls f for each active run, and returns how many there are.
-func (e *Executor) each(f func(*activeRun)) int {
-	e.mu.Lock()
-	defer e.mu.Unlock()
-	for _, r := range e.active {
-		f(r)
-	}
-	return len(e.active)
-}
-
-// drained waits until nothing is reserved and no lost claim is to be undone, and
-// reports whether that was so before ctx ended.
-func (e *Executor) drained(ctx context.Context) bool {
-	const interval = 5 * time.Millisecond
-	for {
-		e.mu.Lock()
-		left := e.reserved + len(e.lostClaims)
-		e.mu.Unlock()
-		if left == 0 {
-			return true
-		}
-		select {
-		case <-ctx.Done():
-			return false
-		case <-time.After(interval):
+	for _, r := range runs {
+		delete(e.active, r.claim)
+		if r.returned {
+			e.settling--
 		}
 	}
+	e.addReserved(-len(runs))
+	e.signalFreed()
 }

@@ -195,8 +195,8 @@ func (c *Client) Dispatch(ctx context.Context, handles ...*Handle) {
 // stored, for example because it is larger than [Config].MaxBytes or than the
 // database accepts, is a permanent error ([Discard]).
 func CompleteTx(ctx context.Context, tx Tx, out any) error {
-	r, ok := ctx.Value(runningKey{}).(*activeRun)
-	if !ok {
+	r := runFrom(ctx)
+	if r == nil {
 		return invalidf("CompleteTx needs the context of a running task")
 	}
 	if err := checkTx(tx); err != nil {

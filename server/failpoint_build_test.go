@@ -68,9 +68,9 @@ var failpoints = []mutate.Edit{
 
 	// A delivery.
 	after("queue/claim.go", "func (e *Executor) claim(ctx context.Context, id uuid.UUID, opt RunOptions) (*Row, error) {", `Failpoint("delivered")`),
-	after("queue/run.go", "func (e *Executor) run(ctx context.Context, row *Row, since time.Time) *Run {", `Failpoint("claimed")`),
+	after("queue/run.go", "func (e *Executor) begin(t claimedTask) *activeRun {", `Failpoint("claimed")`),
 	after("server/webhook/webhook.go", "defer func() { _ = response.Body.Close() }()", `queue.Failpoint("running")`),
-	before("queue/run.go", "run := e.settled(", `Failpoint("returned")`),
+	before("queue/run.go", "e.conclude(r, e.settle(", `Failpoint("returned")`),
 	before("server/httpapi/execute.go", "h.write(w, r, h.busy(", `queue.Failpoint("finished")`),
 	before("queue/settle.go", "run := &Run{Row: e.reread(ctx, row), Outcome: OutcomeFailed", `Failpoint("retried")`),
 	before("queue/settle.go", "run.DispatchErr = e.arm(", `Failpoint("rescheduled")`),
