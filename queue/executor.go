@@ -45,7 +45,7 @@ type Executor struct {
 	cfg         ExecutorConfig
 	client      *Client
 	store       Store
-	batch       BatchFinisher // the store, if it is one
+	async       AsyncFinisher // the store, if it is one
 	log         *slog.Logger
 	heartbeater heartbeater
 	goroutines  goroutines
@@ -101,7 +101,7 @@ func NewExecutor(c *Client, cfg ExecutorConfig) (*Executor, error) {
 		active: make(map[Claim]*activeRun), typicalDuration: unknownDuration, freed: make(chan struct{}, 1),
 		stopping: make(chan struct{}), interrupt: make(chan struct{}),
 	}
-	e.batch, _ = e.store.(BatchFinisher)
+	e.async, _ = e.store.(AsyncFinisher)
 	e.heartbeater = heartbeater{store: e.store, lease: cfg.Lease, log: e.log, availability: &c.availability, leases: make(map[Claim]*lease)}
 	return e, nil
 }

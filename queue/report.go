@@ -5,16 +5,16 @@ import (
 	"time"
 )
 
-// finishLater has the store end the claim of a pulled task that has succeeded,
+// finishAsync has the store end the claim of a pulled task that has succeeded,
 // without a goroutine that waits for it, and reports whether it does. All else,
 // which is rare in comparison, takes the other way: settle.
-func (e *Executor) finishLater(r *activeRun, res result) bool {
-	if e.batch == nil || !r.pulled || res.failure != nil || r.completed.Load() || checkResult(res.value, e.client.cfg.MaxBytes) != nil {
+func (e *Executor) finishAsync(r *activeRun, res result) bool {
+	if e.async == nil || !r.pulled || res.failure != nil || r.completed.Load() || checkResult(res.value, e.client.cfg.MaxBytes) != nil {
 		return false
 	}
 	f := Finish{Status: StatusSuccessful, ReturnValue: res.value, Errors: r.restoredErrors()}
-	e.batch.FinishLater(r.claim, f, func(at time.Time, ok bool) {
-		if !ok {
+	e.async.FinishAsync(r.claim, f, func(at time.Time, err error) {
+		if err != nil { // finish repeats it, and acts on the error
 			e.goroutines.run(func() { e.conclude(r, e.finish(r.ctx, r.row, f, OutcomeSucceeded, nil)) })
 			return
 		}

@@ -112,7 +112,7 @@ func (e *Executor) returned(r *activeRun, res result) (next claimedTask, more bo
 	if !expected {
 		return next, more
 	}
-	if e.finishLater(r, res) {
+	if e.finishAsync(r, res) {
 		return next, more
 	}
 	if more {

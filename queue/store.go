@@ -230,12 +230,12 @@ type Pooled interface {
 	Pool() PoolStats
 }
 
-// BatchFinisher is a [Store] that ends claims together, without a goroutine that
-// waits for each. FinishLater is safe for concurrent use.
-type BatchFinisher interface {
-	// FinishLater ends a claim as Finish does, in a statement with others. It does
-	// not block, and calls done once, from any goroutine: with the time and true, or
-	// with false if the claim needs Finish, because its row is locked, for example,
-	// or because the statement failed. done does not block.
-	FinishLater(claim Claim, f Finish, done func(finishedAt time.Time, ok bool))
+// AsyncFinisher is a [Store] that ends claims together, without a goroutine that
+// waits for each. FinishAsync is safe for concurrent use.
+type AsyncFinisher interface {
+	// FinishAsync ends a claim as Finish does, in a statement with others. It does
+	// not block, and calls done once, from any goroutine, with Finish's result. An
+	// error need not be final: the caller may repeat the call with Finish. done does
+	// not block.
+	FinishAsync(claim Claim, f Finish, done func(finishedAt time.Time, err error))
 }
