@@ -164,7 +164,14 @@ func (c Config) parseURL() (*pgxpool.Config, error) {
 // statements do not depend on the parameters, but the server would still plan those
 // with arrays for each execution, which costs more than to run them. The default
 // isolation level may be another one for this role or database.
+//
+// The enable_ settings: every statement has an index, and the planner does not choose it
+// on a table without statistics, which a new one is until its first ANALYZE. There a
+// claim would read and sort the whole backlog, and plans that were made while the table
+// was empty would read all of it for each claim, heartbeat and finish. Statements without
+// another way still read the table, at a cost that would start the compiler (jit).
 func session(ctx context.Context, conn *pgx.Conn) error {
-	_, err := conn.Exec(ctx, `SET plan_cache_mode = force_generic_plan; SET default_transaction_isolation = 'read committed'`)
+	_, err := conn.Exec(ctx, `SET plan_cache_mode = force_generic_plan; SET default_transaction_isolation = 'read committed';
+		SET enable_seqscan = off; SET enable_bitmapscan = off; SET enable_hashjoin = off; SET enable_mergejoin = off; SET jit = off`)
 	return err
 }

@@ -45,8 +45,8 @@ func Open(ctx context.Context, config Config) (*Store, error) {
 
 // New returns a Store on a pool of the caller's, which [Store.Close] closes. Its
 // connections keep their settings: on those of [Open], plan_cache_mode is
-// force_generic_plan and the isolation level is READ COMMITTED. With another default
-// level, each transaction of the store names its own from the first serialization
+// force_generic_plan, the planner only uses indexes and nested loops, and the isolation
+// level is READ COMMITTED. With another default level, each transaction of the store names its own from the first serialization
 // failure on, which costs two round trips more. New panics if pool is nil;
 // Open with Config.Pool takes further settings.
 func New(pool *pgxpool.Pool) *Store {

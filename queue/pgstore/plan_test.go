@@ -158,16 +158,41 @@ func TestEveryStatementUsesItsIndex(t *testing.T) {
 }
 
 // A queue fills up between two ANALYZEs: to the planner there is no READY row, and
-// no RUNNING one, when the claims and their ends come.
-func TestStatementsUseTheirIndexWhenStatisticsAreOld(t *testing.T) {
-	conn := planned(t, `
+// no RUNNING one, when the claims and their ends come. A new table has no statistics
+// at all, and plans that were made while it was empty are kept.
+func TestStatementsUseTheirIndexWhenStatisticsAreOldOrMissing(t *testing.T) {
+	const ready = `
+INSERT INTO claimcheck_tasks (id, task_path, queue_name, backend_name, priority, status, hold, args, run_after, dispatch_due_at, enqueued_at, attempts, max_attempts)
+SELECT gen_random_uuid(), 't', 'q', 'b', 0, 'READY', n % 2, '1', CASE WHEN n % 2 = 1 THEN now() END, now(), now(), 0, 3 FROM generate_series(1, 20000) AS n`
+	for name, rows := range map[string]string{
+		"old": `
 INSERT INTO claimcheck_tasks (id, task_path, queue_name, backend_name, priority, status, args, dispatch_due_at, enqueued_at, attempts, max_attempts, claim_id, finished_at)
 SELECT gen_random_uuid(), 't', 'q', 'b', 0, 'SUCCESSFUL', '1', now(), now(), 1, 3, gen_random_uuid(), now() FROM generate_series(1, 50000);
 ANALYZE claimcheck_tasks;
-INSERT INTO claimcheck_tasks (id, task_path, queue_name, backend_name, priority, status, hold, args, run_after, dispatch_due_at, enqueued_at, attempts, max_attempts)
-SELECT gen_random_uuid(), 't', 'q', 'b', 0, 'READY', n % 2, '1', CASE WHEN n % 2 = 1 THEN now() END, now(), now(), 0, 3 FROM generate_series(1, 20000) AS n;
 INSERT INTO claimcheck_tasks (id, task_path, queue_name, backend_name, priority, status, args, dispatch_due_at, enqueued_at, attempts, max_attempts, claim_id, lease_expires_at)
-SELECT gen_random_uuid(), 't', 'q', 'b', 0, 'RUNNING', '1', now(), now(), 1, 3, gen_random_uuid(), now() FROM generate_series(1, 1000) AS n`)
+SELECT gen_random_uuid(), 't', 'q', 'b', 0, 'RUNNING', '1', now(), now(), 1, 3, gen_random_uuid(), now() FROM generate_series(1, 1000) AS n;` + ready,
+		"missing":               ready,
+		"missing, and no row":   `SELECT`,
+		"missing, and few rows": strings.Replace(ready, "20000", "100", 1),
+	} {
+		t.Run(name, func(t *testing.T) {
+			conn := planned(t, rows)
+			checkFrequentPlans(t, conn)
+			if name != "old" {
+				return
+			}
+			// Connections of a caller's pool do not have these settings.
+			if _, err := conn.Exec(t.Context(), `RESET enable_seqscan; RESET enable_bitmapscan; RESET enable_hashjoin; RESET enable_mergejoin`); err != nil {
+				t.Fatal(err)
+			}
+			checkFrequentPlans(t, conn)
+		})
+	}
+}
+
+// checkFrequentPlans checks the statements whose number depends on that of the tasks.
+func checkFrequentPlans(t *testing.T, conn *pgx.Conn) {
+	t.Helper()
 	ids := []pgtype.UUID{uuidValue(uuid.New()), uuidValue(uuid.New())}
 	for name, c := range map[string]struct {
 		query string
@@ -196,7 +221,7 @@ SELECT gen_random_uuid(), 't', 'q', 'b', 0, 'RUNNING', '1', now(), now(), 1, 3, 
 	} {
 		for _, plan := range explain(t, conn, c.query, c.args) {
 			lease := c.index == "claimcheck_tasks_pkey" && strings.Contains(plan, "using claimcheck_tasks_lease")
-			if !strings.Contains(plan, c.index) || lease || strings.Contains(plan, "Sort Key") {
+			if !strings.Contains(plan, c.index) || lease || strings.Contains(plan, "Sort Key") || strings.Contains(plan, "Seq Scan") {
 				t.Errorf("%s does not go by %s:\n%s", name, c.index, plan)
 			}
 		}
