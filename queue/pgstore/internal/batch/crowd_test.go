@@ -7,9 +7,9 @@ import (
 	"time"
 )
 
-// BenchmarkCrowd is the cost of one request of a crowd that arrives within moments, as
+// BenchmarkBurst is the cost of one request of a crowd that arrives within moments, as
 // the ends of claimed tasks do.
-func BenchmarkCrowd(b *testing.B) {
+func BenchmarkBurst(b *testing.B) {
 	const crowd = 400
 	limits := Limits{Concurrency: 1, ExtraConcurrency: 4, Requests: 500, Bytes: 8 << 20, Patience: time.Second, Timeout: 4 * time.Second}
 	batcher := New(Config[int, int]{
