@@ -51,7 +51,7 @@ func (e *Executor) reserve() error {
 
 // reserveBatch reserves a claim of up to limit rows: the free slots, and what may be
 // prefetched. While functions return and outcomes are stored within moments, it
-// returns a busyError until half of that is free or a slot has been idle for
+// returns a busyError until a third of that is free or a slot has been idle for
 // lingerTime: one claim of many rows costs little more than one of a single row.
 func (e *Executor) reserveBatch(limit int) (reservation, error) {
 	now := time.Now()
@@ -63,7 +63,7 @@ func (e *Executor) reserveBatch(limit int) (reservation, error) {
 	turning := e.turning(now)
 	ahead := e.prefetchLimit(turning)
 	all := e.cfg.Concurrency + ahead
-	n, enough := min(limit, all-e.reserved), max(1, min(limit, (turning+ahead)/2))
+	n, enough := min(limit, all-e.reserved), max(1, min(limit, (turning+ahead)/3))
 	if n < enough {
 		if wait, busy := e.linger(n, now); busy {
 			e.wakeAt = max(e.wakeAt, all-enough)
