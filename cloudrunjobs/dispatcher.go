@@ -47,12 +47,14 @@ var (
 )
 
 var (
-	fullName  = regexp.MustCompile(`^projects/[A-Za-z0-9:.-]+/locations/[a-z0-9-]+/jobs/[a-z]([a-z0-9-]{0,61}[a-z0-9])?$`)
-	shortName = regexp.MustCompile(`^[a-z]([a-z0-9-]{0,61}[a-z0-9])?$`)
+	fullName = sync.OnceValue(func() *regexp.Regexp {
+		return regexp.MustCompile(`^projects/[A-Za-z0-9:.-]+/locations/[a-z0-9-]+/jobs/[a-z]([a-z0-9-]{0,61}[a-z0-9])?$`)
+	})
+	shortName = sync.OnceValue(func() *regexp.Regexp { return regexp.MustCompile(`^[a-z]([a-z0-9-]{0,61}[a-z0-9])?$`) })
 )
 
 // IsShort reports whether a job's name leaves out its project and region.
-func IsShort(name string) bool { return shortName.MatchString(name) }
+func IsShort(name string) bool { return shortName().MatchString(name) }
 
 // FullName puts a job's short name into a project and a region.
 func FullName(project, location, name string) string {
@@ -61,7 +63,7 @@ func FullName(project, location, name string) string {
 
 // CheckName returns an error if job is not the full name of a job.
 func CheckName(job string) error {
-	if !fullName.MatchString(job) {
+	if !fullName().MatchString(job) {
 		return fmt.Errorf("the name of a job must be projects/PROJECT/locations/REGION/jobs/NAME, not %q", job)
 	}
 	return nil

@@ -3,6 +3,7 @@ package cloudtasks
 import (
 	"errors"
 	"fmt"
+	"log/slog"
 	"maps"
 	"net/url"
 	"regexp"
@@ -12,6 +13,7 @@ import (
 
 	"github.com/claimcheck-go/claimcheck/internal/handlerpath"
 	"github.com/claimcheck-go/claimcheck/internal/loopback"
+	"github.com/claimcheck-go/claimcheck/internal/plainname"
 )
 
 // DefaultHandlerPath is the path of the execute endpoint, unless it is configured.
@@ -64,6 +66,13 @@ type Config struct {
 
 	// Concurrency is how many creates one Dispatch has in flight; 0 means 32.
 	Concurrency int
+
+	// BatchCreate creates up to a hundred tasks a call where there are several: see
+	// [Dispatcher.DispatchBatch]. The client must be a [BatchCreator].
+	BatchCreate bool
+	// Logger gets the warning of a service without batches; nil means
+	// [slog.Default].
+	Logger *slog.Logger
 }
 
 // AppEngineTarget says which part of the App Engine application gets the tasks.
@@ -93,21 +102,11 @@ var (
 	locationPattern = regexp.MustCompile(`^[a-z0-9-]+$`)
 )
 
-// validQueueID applies the service's rule for the ID of a queue: 1 to 100 letters,
-// digits and hyphens.
-func validQueueID(id string) bool {
-	return id != "" && len(id) <= 100 && !strings.ContainsFunc(id, func(r rune) bool { return !idRune(r) })
-}
+// validQueueID applies the service's rule for the ID of a queue.
+func validQueueID(id string) bool { return plainname.Valid(id, 100, "-") }
 
-// validTaskID applies the service's rule for the ID of a task: 1 to 500 letters,
-// digits, hyphens and underscores.
-func validTaskID(id string) bool {
-	return id != "" && len(id) <= 500 && !strings.ContainsFunc(id, func(r rune) bool { return !idRune(r) && r != '_' })
-}
-
-func idRune(r rune) bool {
-	return r >= 'a' && r <= 'z' || r >= 'A' && r <= 'Z' || r >= '0' && r <= '9' || r == '-'
-}
+// validTaskID applies the service's rule for the ID of a task.
+func validTaskID(id string) bool { return plainname.Valid(id, 500, "_-") }
 
 // check returns cfg with its defaults filled in, or a *ConfigError for each field
 // that is wrong.
@@ -161,6 +160,9 @@ func (cfg Config) check() (Config, error) {
 
 	if cfg.Concurrency <= 0 {
 		cfg.Concurrency = defaultConcurrency
+	}
+	if cfg.Logger == nil {
+		cfg.Logger = slog.Default()
 	}
 	if problems != nil {
 		return Config{}, errors.Join(problems...)

@@ -2,6 +2,7 @@ package cloudtasks
 
 import (
 	"context"
+	"fmt"
 	"math/rand/v2"
 	"sync"
 	"sync/atomic"
@@ -26,6 +27,9 @@ type Dispatcher struct {
 	client TaskCreator
 	cfg    Config
 
+	batches   BatchCreator // client, if Config.BatchCreate is set
+	noBatches atomic.Bool  // batches turned out not to work here
+
 	now    func() time.Time
 	random func() float64 // in [0, 1), for jitter
 }
@@ -35,6 +39,8 @@ var (
 	_ queue.QueueChecker   = (*Dispatcher)(nil)
 	_ queue.TimeoutChecker = (*Dispatcher)(nil)
 	_ queue.Sharder        = (*Dispatcher)(nil)
+
+	_ queue.BatchDispatcher = (*Dispatcher)(nil)
 )
 
 // New returns a Dispatcher that creates tasks through client. The error joins a
@@ -44,7 +50,15 @@ func New(client TaskCreator, cfg Config) (*Dispatcher, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &Dispatcher{client: client, cfg: cfg, now: time.Now, random: rand.Float64}, nil
+	d := &Dispatcher{client: client, cfg: cfg, now: time.Now, random: rand.Float64}
+	if cfg.BatchCreate && client != nil {
+		batches, ok := client.(BatchCreator)
+		if !ok {
+			return nil, &ConfigError{Field: "BatchCreate", Text: fmt.Sprintf("is set, but %T is no BatchCreator (*apiv2.Client is one since version 1.21)", client)}
+		}
+		d.batches = batches
+	}
+	return d, nil
 }
 
 // CheckQueue says whether tasks of this queue can be dispatched: whether it
@@ -67,9 +81,6 @@ func (d *Dispatcher) CheckTimeout(timeout time.Duration) error { return d.cfg.Ch
 // *queue.DispatchError with the failed tickets, each error saying what to fix;
 // status.Code still finds the service's answer in it. A failed create may have
 // been stored all the same: its delivery is harmless.
-//
-// The goroutines of a Dispatch make one call after the other: the stack of a gRPC
-// call is deep, and a goroutine for each ticket would grow its stack anew.
 func (d *Dispatcher) Dispatch(ctx context.Context, tickets ...queue.Ticket) error {
 	if len(tickets) == 1 { // Enqueue's case needs no goroutine
 		calls := callContexts{parent: ctx}
@@ -79,31 +90,17 @@ func (d *Dispatcher) Dispatch(ctx context.Context, tickets ...queue.Ticket) erro
 		}
 		return nil
 	}
-	var (
-		wg     sync.WaitGroup
-		next   atomic.Int64
-		mu     sync.Mutex
-		failed = map[uuid.UUID]error{}
-	)
-	for range min(d.cfg.Concurrency, len(tickets)) {
-		wg.Go(func() {
-			calls := callContexts{parent: ctx}
-			defer calls.close()
-			for i := next.Add(1) - 1; i < int64(len(tickets)); i = next.Add(1) - 1 {
-				// One ticket's failure does not stop the others.
-				if err := d.dispatch(&calls, tickets[i]); err != nil {
-					mu.Lock()
-					failed[tickets[i].ID] = err
-					mu.Unlock()
-				}
-			}
-		})
-	}
-	wg.Wait()
-	if len(failed) > 0 {
-		return &queue.DispatchError{Failed: failed}
-	}
-	return nil
+	var failed outcomes
+	d.sendAll(ctx, tickets, &failed)
+	return failed.err()
+}
+
+// sendAll creates a task for each ticket. One ticket's failure does not stop the
+// others.
+func (d *Dispatcher) sendAll(ctx context.Context, tickets []queue.Ticket, failed *outcomes) {
+	eachInLanes(ctx, d.cfg.Concurrency, len(tickets), func(calls *callContexts, i int) {
+		failed.add(tickets[i].ID, d.dispatch(calls, tickets[i]))
+	})
 }
 
 func (d *Dispatcher) dispatch(calls *callContexts, ticket queue.Ticket) error {
@@ -111,8 +108,59 @@ func (d *Dispatcher) dispatch(calls *callContexts, ticket queue.Ticket) error {
 	if err != nil {
 		return err
 	}
+	return d.send(calls, request)
+}
+
+func (d *Dispatcher) send(calls *callContexts, request *cloudtaskspb.CreateTaskRequest) error {
 	if err := d.create(calls, request); err != nil {
 		return explain(err, d.cfg, request.GetParent())
 	}
 	return nil
+}
+
+// eachInLanes calls do for 0 to n-1, in up to so many goroutines as lanes says, and
+// returns when all calls have. A goroutine makes one call after the other: the stack
+// of a gRPC call is deep, and a goroutine for each would grow its stack anew.
+func eachInLanes(ctx context.Context, lanes, n int, do func(calls *callContexts, i int)) {
+	var (
+		wg   sync.WaitGroup
+		next atomic.Int64
+	)
+	for range min(lanes, n) {
+		wg.Go(func() {
+			calls := callContexts{parent: ctx}
+			defer calls.close()
+			for i := next.Add(1) - 1; i < int64(n); i = next.Add(1) - 1 {
+				do(&calls, int(i))
+			}
+		})
+	}
+	wg.Wait()
+}
+
+// outcomes collects the errors of tickets.
+type outcomes struct {
+	mu   sync.Mutex
+	byID map[uuid.UUID]error
+}
+
+// add notes the error of a ticket; nil is not noted.
+func (o *outcomes) add(id uuid.UUID, err error) {
+	if err == nil {
+		return
+	}
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	if o.byID == nil {
+		o.byID = map[uuid.UUID]error{}
+	}
+	o.byID[id] = err
+}
+
+// err returns the errors for the caller of Dispatch.
+func (o *outcomes) err() error {
+	if len(o.byID) == 0 {
+		return nil
+	}
+	return &queue.DispatchError{Failed: o.byID}
 }

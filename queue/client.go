@@ -135,7 +135,7 @@ func (c *Client) Init(cfg Config) error {
 func (cfg *Config) backends() (map[string]Backend, error) {
 	backends := map[string]Backend{DefaultBackend: {Dispatcher: cfg.Dispatcher, Queues: cfg.Queues}}
 	for name, backend := range cfg.Backends {
-		if name == DefaultBackend || !queueNamePattern.MatchString(name) {
+		if name == DefaultBackend || !validName(name) {
 			return nil, fmt.Errorf(`queue: Config.Backends[%q]: use 1 to 100 letters, digits, "-", "_" or ".", and not %q, which Config.Dispatcher is`, name, DefaultBackend)
 		}
 		backends[name] = backend
@@ -145,7 +145,7 @@ func (cfg *Config) backends() (map[string]Backend, error) {
 	}
 	for name, backend := range backends {
 		for _, queue := range backend.Queues {
-			if !queueNamePattern.MatchString(queue) {
+			if !validName(queue) {
 				return nil, fmt.Errorf(`queue: Queues of backend %q: %.120q is not a queue name: use 1 to 100 letters, digits, "-", "_" or "."`, name, queue)
 			}
 		}

@@ -22,6 +22,30 @@ type Dispatcher interface {
 	Dispatch(ctx context.Context, tickets ...Ticket) error
 }
 
+// A BatchDispatcher is a [Dispatcher] that can send many tickets with fewer calls than
+// one a ticket. [Client.EnqueueMany] and [Client.Sweep] then call DispatchBatch where
+// they have more than one ticket. Its errors are Dispatch's; a ticket whose outcome is
+// not known counts as refused.
+type BatchDispatcher interface {
+	DispatchBatch(ctx context.Context, tickets ...Ticket) error
+}
+
+// A sendFunc is a method of a dispatcher that takes tickets.
+type sendFunc func(ctx context.Context, tickets ...Ticket) error
+
+// singly sends tickets by Dispatch.
+func singly(d Dispatcher) sendFunc { return d.Dispatch }
+
+// batched sends several tickets by DispatchBatch if d has it.
+func batched(d Dispatcher) sendFunc {
+	return func(ctx context.Context, tickets ...Ticket) error {
+		if batcher, ok := d.(BatchDispatcher); ok && len(tickets) > 1 {
+			return batcher.DispatchBatch(ctx, tickets...)
+		}
+		return d.Dispatch(ctx, tickets...)
+	}
+}
+
 // A QueueChecker is a [Dispatcher] that cannot serve every queue name. Enqueue calls
 // it before anything is stored; an error refuses the task with [ErrInvalid].
 type QueueChecker interface {
@@ -118,6 +142,10 @@ func (c *Client) ticket(row *Row) Ticket {
 // on the rows and left to the sweeper; it is returned for callers whose own result
 // depends on it.
 func (c *Client) dispatch(ctx context.Context, rows ...*Row) error {
+	return c.dispatchBy(ctx, singly, rows)
+}
+
+func (c *Client) dispatchBy(ctx context.Context, by func(Dispatcher) sendFunc, rows []*Row) error {
 	byBackend := make(map[string][]*Row, 1)
 	for _, row := range rows {
 		byBackend[row.Backend] = append(byBackend[row.Backend], row)
@@ -135,19 +163,19 @@ func (c *Client) dispatch(ctx context.Context, rows ...*Row) error {
 		for i, row := range rows {
 			tickets[i] = c.ticket(row)
 		}
-		if _, err := c.send(ctx, dispatcher, rows, tickets); err != nil {
+		if _, err := c.send(ctx, dispatcher, by(dispatcher), rows, tickets); err != nil {
 			errs = append(errs, err)
 		}
 	}
 	return errors.Join(errs...)
 }
 
-// send passes the tickets of rows to the dispatcher. It logs a failure and records
+// send passes the tickets of rows to the dispatcher d by its method. It logs a failure and records
 // it on the refused rows, whose IDs it returns.
-func (c *Client) send(ctx context.Context, d Dispatcher, rows []*Row, tickets []Ticket) (refused map[uuid.UUID]bool, err error) {
+func (c *Client) send(ctx context.Context, d Dispatcher, method sendFunc, rows []*Row, tickets []Ticket) (refused map[uuid.UUID]bool, err error) {
 	dispatching, cancel := context.WithTimeout(ctx, c.cfg.DispatchTimeout)
 	defer cancel()
-	err = d.Dispatch(dispatching, tickets...)
+	err = method(dispatching, tickets...)
 	if err == nil {
 		c.dispatched(ctx, rows, func(*Row) error { return nil })
 		return nil, nil

@@ -141,7 +141,7 @@ func (c *Client) dispatchInserted(ctx context.Context, handles []*Handle) {
 			rows = append(rows, h.Row)
 		}
 	}
-	_ = c.dispatch(ctx, rows...) // logged, recorded on the rows and left to the sweeper
+	_ = c.dispatchBy(ctx, batched, rows) // logged, recorded on the rows and left to the sweeper
 }
 
 // RequestError says which request of an EnqueueMany was refused, and why. Get it

@@ -1,10 +1,11 @@
 package queue
 
 import (
-	"regexp"
 	"time"
 
 	"github.com/google/uuid"
+
+	"github.com/claimcheck-go/claimcheck/internal/plainname"
 )
 
 // Defaults of a task without the option.
@@ -102,21 +103,25 @@ func Backoff(next func(attempt int) time.Duration) Option {
 }
 
 var (
-	taskNamePattern  = regexp.MustCompile(`^[A-Za-z0-9_.:/-]{1,200}$`)
-	queueNamePattern = regexp.MustCompile(`^[A-Za-z0-9_.-]{1,100}$`)
 	// The years that every database and RFC 3339 can express.
 	earliestRunAfter = time.Date(1970, 1, 1, 0, 0, 0, 0, time.UTC)
 	latestRunAfter   = time.Date(9999, 12, 31, 23, 59, 59, 999_999_999, time.UTC)
 )
+
+// validTaskName reports whether a task can have this name.
+func validTaskName(name string) bool { return plainname.Valid(name, 200, "_.:/-") }
+
+// validName reports whether a queue or a backend can have this name.
+func validName(name string) bool { return plainname.Valid(name, 100, "_.-") }
 
 const longestTimeout = 7 * 24 * time.Hour
 
 // check returns the error of the first option that is out of bounds.
 func (o *options) check() error {
 	switch {
-	case !queueNamePattern.MatchString(o.queue):
+	case !validName(o.queue):
 		return invalidf(`queue_name %.120q: use 1 to 100 letters, digits, "-", "_" or "."`, o.queue)
-	case !queueNamePattern.MatchString(o.backend):
+	case !validName(o.backend):
 		return invalidf(`backend_name %.120q: use 1 to 100 letters, digits, "-", "_" or "."`, o.backend)
 	case o.priority < MinPriority || o.priority > MaxPriority:
 		return invalidf("priority must be a whole number from %d to %d, not %d", MinPriority, MaxPriority, o.priority)

@@ -90,7 +90,7 @@ func Declare[In, Out any](name string, defaults ...Option) *Task[In, Out] {
 		panic(fmt.Sprintf("queue: task %q: WithID, Delay and RunAfter are options of Enqueue: pass them there", name))
 	}
 	for _, n := range append([]string{name}, o.aliases...) {
-		if !taskNamePattern.MatchString(n) {
+		if !validTaskName(n) {
 			panic(fmt.Sprintf(`queue: task name %q: use 1 to 200 letters, digits or "_.:/-"`, n))
 		}
 	}

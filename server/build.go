@@ -161,7 +161,9 @@ func (p *program) cloudDispatcher(ctx context.Context, app *App) (queue.Dispatch
 	if err != nil {
 		return nil, fmt.Errorf("cloud tasks: %w", err)
 	}
-	return cloudtasks.New(app.tasks, app.target.Tasks)
+	target := app.target.Tasks
+	target.Logger = app.config.Logger
+	return cloudtasks.New(app.tasks, target)
 }
 
 // executor makes the executor of this process.

@@ -34,6 +34,7 @@ type Settings struct {
 	TasksSweepInterval   *time.Duration // TASKS_SWEEP_INTERVAL: how often local mode and workers sweep; 0 never
 	TasksTimeout         *time.Duration // TASKS_TIMEOUT: how long a task may run that sets no limit itself; 0 is the default
 	TasksDispatchTimeout time.Duration  // TASKS_DISPATCH_TIMEOUT: how long an enqueue may spend on creating the Cloud Task
+	TasksBatchCreate     *bool          // TASKS_BATCH_CREATE: create up to a hundred Cloud Tasks a call in bulk enqueues and sweeps
 	TasksMaxBody         int64          // TASKS_MAX_BODY: bytes of the largest request body
 	TasksStrictArgs      *bool          // TASKS_STRICT_ARGS: refuse arguments with unknown fields
 	TasksQueues          []string       // TASKS_QUEUES: allow-list of queue names

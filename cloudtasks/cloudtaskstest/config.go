@@ -44,6 +44,12 @@ type Config struct {
 	// be as short as an hour, and is 9 days for queues made by queue.yaml.)
 	NamesHeldFor time.Duration
 
+	// BatchTime is how long the operation of a batch takes; 0: it has ended in the
+	// answer of BatchCreateTasks. Its tasks are stored at once.
+	BatchTime time.Duration
+	// NoBatches answers BatchCreateTasks with UNIMPLEMENTED, as before version 1.21.
+	NoBatches bool
+
 	// Faults are injected from the start; see SetFaults.
 	Faults Faults
 

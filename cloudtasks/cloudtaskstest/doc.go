@@ -11,7 +11,7 @@
 // uses; keeps queues and tasks in memory; delivers tasks over HTTP, or to an
 // http.Handler in process; signs OIDC tokens with a key of its own and serves
 // that key as the service's certificates. What it does not do answers
-// UNIMPLEMENTED: batches, IAM, CMEK, overrides of a queue for its tasks.
+// UNIMPLEMENTED: deleting batches, IAM, CMEK, overrides of a queue for its tasks.
 //
 // Everything it waits for goes by package time, and its connections can stay
 // within the process. So it works inside a testing/synctest bubble, where hours
@@ -33,8 +33,9 @@
 // (its conformance suite). Where neither says enough, the assumption has one
 // place in the code and is marked there by "Assumed:": the steps by which 429
 // and 503 slow a queue down (limits.go), the use of Retry-After and a retry
-// config of which only one limit is set (retry.go), burst sizes (queues.go), and
-// the headers after an attempt without an answer (deliver.go).
+// config of which only one limit is set (retry.go), burst sizes (queues.go), the
+// headers after an attempt without an answer (deliver.go), and all that the reference
+// leaves open about batches (batch.go).
 //
 // All methods are safe for concurrent use.
 package cloudtaskstest

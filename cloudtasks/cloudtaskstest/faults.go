@@ -29,6 +29,15 @@ const (
 	RefuseDelete Fault = "refuse_delete"
 	// RefuseGetQueue answers GetQueue with Faults.Code.
 	RefuseGetQueue Fault = "refuse_get_queue"
+	// RefuseBatch answers BatchCreateTasks with Faults.Code and stores nothing. Single
+	// tasks of a batch fail by RefuseCreate and StoreAndFail.
+	RefuseBatch Fault = "refuse_batch"
+	// FailBatch stores the tasks of a batch, and its operation ends with Faults.Code.
+	FailBatch Fault = "fail_batch"
+	// StickBatch stores the tasks of a batch, and its operation never ends.
+	StickBatch Fault = "stick_batch"
+	// RefuseOperation answers GetOperation with Faults.Code.
+	RefuseOperation Fault = "refuse_operation"
 	// Delay holds a delivery back for up to Faults.MaxDelay.
 	Delay Fault = "delay"
 )
@@ -41,7 +50,7 @@ type Faults struct {
 	// 0 is a seed like any other.
 	Seed uint64
 	// Decide, if set, is asked instead of Rates; taskName is the full name (the
-	// queue's, for RefuseGetQueue). It is called under the Server's lock, so it must not call the Server.
+	// queue's for RefuseGetQueue and batches, the operation's for RefuseOperation). It is called under the Server's lock, so it must not call the Server.
 	Decide func(fault Fault, taskName string) bool
 
 	// Code of calls that fail; 0 means UNAVAILABLE.

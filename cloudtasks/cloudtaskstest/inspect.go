@@ -15,13 +15,14 @@ import (
 
 // Stats counts what happened since the Server was made.
 type Stats struct {
-	Created   int `json:"created"`   // tasks stored
-	Refused   int `json:"refused"`   // CreateTask calls answered with an error, stored or not
-	Delivered int `json:"delivered"` // requests to handlers, duplicates included
-	Succeeded int `json:"succeeded"` // attempts answered 2xx
-	Failed    int `json:"failed"`    // attempts that were not
-	Dropped   int `json:"dropped"`   // tasks given up by their retry config
-	Expired   int `json:"expired"`   // tasks deleted on day 31
+	Created   int `json:"created"`           // tasks stored
+	Refused   int `json:"refused"`           // tasks whose create was answered with an error, stored or not
+	Delivered int `json:"delivered"`         // requests to handlers, duplicates included
+	Succeeded int `json:"succeeded"`         // attempts answered 2xx
+	Failed    int `json:"failed"`            // attempts that were not
+	Dropped   int `json:"dropped"`           // tasks given up by their retry config
+	Expired   int `json:"expired"`           // tasks deleted on day 31
+	Batches   int `json:"batches,omitempty"` // BatchCreateTasks calls accepted
 	// Faults counts those injected.
 	Faults map[Fault]int `json:"faults,omitempty"`
 }

@@ -13,6 +13,7 @@ import (
 
 	apiv2 "cloud.google.com/go/cloudtasks/apiv2"
 	"cloud.google.com/go/cloudtasks/apiv2/cloudtaskspb"
+	"cloud.google.com/go/longrunning/autogen/longrunningpb"
 	"google.golang.org/api/option"
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/credentials/insecure"
@@ -34,6 +35,7 @@ type Server struct {
 	queues  map[string]*queue
 	gone    map[string]time.Time // deleted queues, and when
 	names   heldNames
+	batches batches
 	history history
 	faults  faultSource
 	stats   Stats
@@ -56,6 +58,7 @@ func New(cfg Config) (*Server, error) {
 		cancel:  cancel,
 		queues:  map[string]*queue{},
 		gone:    map[string]time.Time{},
+		batches: batches{limit: cfg.History, byName: map[string]*batch{}, byRequest: map[string]*batch{}},
 		names:   heldNames{heldFor: cfg.NamesHeldFor, until: map[string]time.Time{}},
 		history: history{limit: cfg.History, tasks: map[string]*task{}},
 		faults:  newFaultSource(cfg.Faults),
@@ -158,6 +161,7 @@ func (s *Server) Serve(l net.Listener) error {
 func (s *Server) newGRPC() *grpc.Server {
 	server := grpc.NewServer(grpc.WaitForHandlers(true))
 	cloudtaskspb.RegisterCloudTasksServer(server, &api{s: s})
+	longrunningpb.RegisterOperationsServer(server, &operationsAPI{s: s})
 	s.servers = append(s.servers, server)
 	return server
 }

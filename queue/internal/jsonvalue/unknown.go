@@ -5,7 +5,8 @@ import (
 	"encoding/json"
 	"fmt"
 	"reflect"
-	"regexp"
+
+	"github.com/claimcheck-go/claimcheck/internal/plainname"
 )
 
 // maxUnknownFields bounds how many unknown fields of one value are reported.
@@ -114,11 +115,9 @@ func eachElement(data json.RawMessage, f func(i int, value json.RawMessage)) {
 	}
 }
 
-var simpleName = regexp.MustCompile(`^[A-Za-z0-9_.:/-]{1,60}$`)
-
 // shortName is a key as a path shows it: quoted unless it is a simple name, and cut.
 func shortName(key string) string {
-	if simpleName.MatchString(key) {
+	if plainname.Valid(key, 60, "_.:/-") {
 		return key
 	}
 	return fmt.Sprintf("%.60q", key)

@@ -28,6 +28,7 @@ type Settings struct {
 	TasksSweepInterval   time.Duration `env:"TASKS_SWEEP_INTERVAL" group:"tasks" default:"30s" help:"How often local and worker modes sweep; 0 never."`
 	TasksTimeout         time.Duration `env:"TASKS_TIMEOUT" group:"tasks" placeholder:"9m" help:"How long a task may run that sets no limit itself. Default: 9m in cloudtasks mode, else none."`
 	TasksDispatchTimeout time.Duration `env:"TASKS_DISPATCH_TIMEOUT" group:"tasks" default:"3s" help:"How long an enqueue may spend on creating the Cloud Task before it leaves that to the sweeper."`
+	TasksBatchCreate     bool          `env:"TASKS_BATCH_CREATE" group:"tasks" help:"Create up to a hundred Cloud Tasks a call in bulk enqueues and sweeps (BatchCreateTasks). Not yet tried on the real service."`
 	TasksMaxBody         int64         `env:"TASKS_MAX_BODY" type:"bytes" group:"tasks" default:"1MiB" help:"Largest request body, arguments included."`
 	TasksStrictArgs      bool          `env:"TASKS_STRICT_ARGS" group:"tasks" help:"Refuse arguments with fields that the task's type does not have, instead of warning about them."`
 	TasksQueues          []string      `env:"TASKS_QUEUES" group:"tasks" placeholder:"NAME" help:"Allow-list of queue names; empty allows all."`

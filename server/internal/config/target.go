@@ -43,6 +43,7 @@ func (c *Config) Target(ctx context.Context) (*Target, error) {
 		AllowHTTP:    s.CloudTasksEmulatorHost != "",
 
 		RequestTimeout: c.RequestTimeout(),
+		BatchCreate:    s.TasksBatchCreate,
 	}}
 	c.address(&t.Tasks, value)
 	if len(missing) > 0 {

@@ -3,12 +3,12 @@ package config
 import (
 	"errors"
 	"net"
-	"regexp"
 	"strconv"
 	"strings"
 
 	"github.com/claimcheck-go/claimcheck/detect"
 	"github.com/claimcheck-go/claimcheck/internal/handlerpath"
+	"github.com/claimcheck-go/claimcheck/internal/plainname"
 	"github.com/claimcheck-go/claimcheck/server/httpapi"
 )
 
@@ -24,8 +24,8 @@ func CheckNamed(name string, list []string, takes string) error {
 	return nil
 }
 
-// queueName is what package queue takes for a name.
-var queueName = regexp.MustCompile(`^[A-Za-z0-9_.-]{1,100}$`)
+// validQueueName reports whether package queue accepts the name of a queue.
+func validQueueName(name string) bool { return plainname.Valid(name, 100, "_.-") }
 
 // CheckQueues checks TASKS_QUEUES. In cloudtasks mode, which has a target, each must
 // be, or be mapped to, a queue of Cloud Tasks; unless there is a job too, whose
@@ -37,7 +37,7 @@ func (c *Config) CheckQueues(target *Target, job string) error {
 	}
 	var problems []error
 	for _, name := range NonEmpty(c.Settings.TasksQueues) {
-		if !queueName.MatchString(name) {
+		if !validQueueName(name) {
 			problems = append(problems, Problemf("TASKS_QUEUES", ": %.100q is not a queue name: it takes %s, separated by commas", name, takes))
 		} else if target != nil && job == "" {
 			if _, err := target.Tasks.QueueIDs(name); err != nil {

@@ -132,7 +132,9 @@ func (d *delivery) enqueue(ctx context.Context) (err error) {
 	}
 	if d.mode == config.ModeCloudTasks {
 		d.creator = &probeCreator{TaskCreator: d.cloudTasks}
-		if cfg.Dispatcher, err = cloudtasks.New(d.creator, d.target.Tasks); err != nil {
+		target := d.target.Tasks
+		target.BatchCreate = false // there is one ticket
+		if cfg.Dispatcher, err = cloudtasks.New(d.creator, target); err != nil {
 			return err
 		}
 	}

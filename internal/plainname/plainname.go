@@ -1,0 +1,23 @@
+// Package plainname checks names that consist of ASCII letters, digits and a few
+// other characters. A regular expression with the bound of its length compiles to
+// hundreds of kilobytes, in every start of every program.
+package plainname
+
+import "strings"
+
+// Valid reports whether name has from 1 to longest bytes, all of them ASCII letters,
+// digits or in others.
+func Valid(name string, longest int, others string) bool {
+	if name == "" || len(name) > longest {
+		return false
+	}
+	for i := range len(name) {
+		c := name[i]
+		switch {
+		case c >= 'a' && c <= 'z', c >= 'A' && c <= 'Z', c >= '0' && c <= '9', strings.IndexByte(others, c) >= 0:
+		default:
+			return false
+		}
+	}
+	return true
+}
