@@ -19,6 +19,10 @@ type Meter struct {
 	// several; empty: none. What comes before Start is not in it.
 	Profile string
 
+	// Client is the process that does the work, if that is not this one. Its CPU counts
+	// as the client's, beside that of this process, and its memory instead of it.
+	Client int
+
 	profile *os.File // while it is written
 	pid     int
 	conn    *pgx.Conn // nil where there is no PostgreSQL
@@ -60,6 +64,10 @@ func (m *Meter) read(ctx context.Context) (r reading, err error) {
 		r.server, err1 = ServerCPU(m.pid)
 	}
 	r.client, err2 = ClientCPU()
+	if m.Client != 0 {
+		used, err := ServerCPU(m.Client)
+		r.client, err2 = r.client+used, errors.Join(err2, err)
+	}
 	r.at = time.Now()
 	return r, errors.Join(err, err1, err2)
 }
@@ -105,7 +113,7 @@ func (m *Meter) Stop(ctx context.Context, n int) (Metrics, error) {
 		return nil, err
 	}
 	m.stopProfile()
-	peak, err := PeakRSS()
+	peak, err := PeakRSS(m.Client)
 	if err != nil {
 		return nil, err
 	}

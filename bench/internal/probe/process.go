@@ -73,17 +73,21 @@ func ClientCPU() (time.Duration, error) {
 	return time.Duration(usage.Utime.Nano() + usage.Stime.Nano()), err
 }
 
-// PeakRSS is the most memory, in bytes, that this process has had. (Getrusage
-// would count what its parent had before the exec.)
-func PeakRSS() (int64, error) {
-	text, err := os.ReadFile("/proc/self/status")
+// PeakRSS is the most memory, in bytes, that a process has had; 0 means this one.
+// (Getrusage would count what its parent had before the exec.)
+func PeakRSS(pid int) (int64, error) {
+	if pid == 0 {
+		pid = os.Getpid()
+	}
+	path := fmt.Sprintf("/proc/%d/status", pid)
+	text, err := os.ReadFile(path)
 	if err != nil {
 		return 0, err
 	}
 	_, after, _ := strings.Cut(string(text), "VmHWM:")
 	var kB int64
 	if _, err := fmt.Sscanf(after, "%d kB", &kB); err != nil {
-		return 0, fmt.Errorf("/proc/self/status: %w", err)
+		return 0, fmt.Errorf("%s: %w", path, err)
 	}
 	return kB << 10, nil
 }

@@ -47,6 +47,9 @@ func where(b *strings.Builder, m report.Machine) {
 	fmt.Fprintf(b, "Measured %s at %s with `%s` in `bench`, which took %s: %s.\n\n", m.Date, or(m.Revision, "an unknown revision"), m.Command, m.Took, m.Sizes)
 	fmt.Fprintf(b, "- %s, %d cores; load before: %s\n- %s\n- PostgreSQL with %s\n- writing 8 kB and fsync on its disk: %s\n",
 		m.Processor, m.Cores, m.Load, strings.Join(m.Versions, ", "), strings.Join(m.Settings, ", "), m.Fsync)
+	for _, left := range m.LeftOut {
+		fmt.Fprintf(b, "- %s\n", left)
+	}
 	for _, warning := range m.Warnings {
 		fmt.Fprintf(b, "- **Doubtful:** %s\n", warning)
 	}

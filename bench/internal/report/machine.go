@@ -22,6 +22,8 @@ type Machine struct {
 	Command   string   `json:"command"`
 	Sizes     string   `json:"sizes"`
 	Took      string   `json:"took"`
+	// LeftOut says which systems are not measured, and why.
+	LeftOut []string `json:"left_out,omitempty"`
 	// Warnings are what makes the results doubtful.
 	Warnings []string `json:"warnings"`
 }
@@ -30,6 +32,9 @@ type Machine struct {
 func (m Machine) String() string {
 	text := fmt.Sprintf("%s; %s, %d cores; load before: %s\n%s\nPostgreSQL with %s\nwriting 8 kB and fsync: %s; %s",
 		m.Date, m.Processor, m.Cores, m.Load, strings.Join(m.Versions, ", "), strings.Join(m.Settings, ", "), m.Fsync, m.Sizes)
+	for _, left := range m.LeftOut {
+		text += "\n" + left
+	}
 	for _, warning := range m.Warnings {
 		text += "\nWARNING: " + warning
 	}

@@ -32,7 +32,7 @@ func TestTargetsMayBeAmountsOrOfTheSameSystem(t *testing.T) {
 	}
 	want := []Verdict{
 		{"purge-beside", "per_s", "≥ 0.800 × its own alone_per_s", 0.9, true},
-		{"cold-start", "p50_ms", "≤ 40.0", 41, false},
+		{"cold-start", "p50_ms", "≤ 30.0", 41, false},
 	}
 	if got := Verdicts(all); !slices.Equal(got, want) {
 		t.Errorf("got %+v, want %+v", got, want)

@@ -29,6 +29,7 @@ type job struct {
 	ServerPID        int
 	Size             scenario.Size
 	Program          string // the product's, if it is built
+	Node             string // for graphile-worker
 	Profile          string // where a CPU profile goes; empty: none
 }
 
@@ -80,12 +81,13 @@ func (j job) do(ctx context.Context) (f probe.Metrics, err error) {
 	if err != nil {
 		return nil, err
 	}
+	target := system.Target{URL: j.URL, Slots: sc.Slots, Binary: j.Program, Node: j.Node}
 	if j.Prepare && sys.Setup != nil {
-		if err := sys.Setup(ctx, j.URL); err != nil {
+		if err := sys.Setup(ctx, target); err != nil {
 			return nil, err
 		}
 	}
-	session, err := sys.Open(ctx, system.Target{URL: j.URL, Slots: sc.Slots, Binary: j.Program})
+	session, err := sys.Open(ctx, target)
 	if err != nil {
 		return nil, err
 	}
@@ -106,5 +108,8 @@ func (j job) do(ctx context.Context) (f probe.Metrics, err error) {
 	}
 	defer meter.Close(ctx)
 	meter.Profile = j.Profile
+	if x, ok := session.(system.External); ok {
+		meter.Client = x.PID()
+	}
 	return sc.Measure(ctx, session, meter, j.Size)
 }

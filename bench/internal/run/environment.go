@@ -63,6 +63,13 @@ func (s *servers) versions(ctx context.Context) []string {
 		version, err := server.RedisVersion()
 		add("Redis", version, err)
 	}
+	if s.node != "" {
+		versions, err := server.NodeVersions(ctx, s.node, system.GraphileWorkerDir, system.GraphileWorker)
+		if err != nil {
+			versions = []string{err.Error()}
+		}
+		all = append(all, versions...)
+	}
 	return append(all, peers()...)
 }
 

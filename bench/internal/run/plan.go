@@ -44,6 +44,7 @@ func (p Plan) Run(ctx context.Context) ([]report.Result, report.Machine, error) 
 	defer servers.stop()
 	began := time.Now()
 	machine := p.machine(ctx, servers)
+	machine.LeftOut = servers.leftOut
 	fmt.Fprintln(p.Log, machine)
 	var all report.Collected
 	var failures error
@@ -66,7 +67,7 @@ func (p Plan) Run(ctx context.Context) ([]report.Result, report.Machine, error) 
 func (p Plan) measure(ctx context.Context, servers *servers, sc scenario.Scenario, all *report.Collected) error {
 	var failures error
 	var ready []*site
-	for _, name := range p.systems(sc) {
+	for _, name := range servers.installed(p, sc) {
 		began := time.Now()
 		site, err := servers.site(sc, name, p.Size)
 		if err == nil {

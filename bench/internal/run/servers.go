@@ -18,7 +18,9 @@ import (
 // servers are those that a run has started.
 type servers struct {
 	storage map[system.Server]storage
-	program string // the product's, built; empty if no scenario starts it
+	program string   // the product's, built; empty if no scenario starts it
+	node    string   // for graphile-worker; empty if it is not measured
+	leftOut []string // why systems are not measured
 	stops   []func()
 }
 
@@ -26,7 +28,7 @@ type servers struct {
 // installed it names, and then starts nothing.
 func (p Plan) startServers(ctx context.Context, scenarios []scenario.Scenario) (s *servers, err error) {
 	needed := make(map[system.Server]bool)
-	program := false
+	program, graphile := false, false
 	for _, sc := range scenarios {
 		program = program || sc.Program
 		for _, name := range p.systems(sc) {
@@ -35,6 +37,7 @@ func (p Plan) startServers(ctx context.Context, scenarios []scenario.Scenario) (
 				return nil, err
 			}
 			needed[sys.Server] = true
+			graphile = graphile || name == system.GraphileWorker
 		}
 	}
 	if err := server.Missing(needed[system.Postgres], needed[system.Redis] || needed[system.RedisFsync], needed[system.MariaDB]); err != nil {
@@ -49,6 +52,15 @@ func (p Plan) startServers(ctx context.Context, scenarios []scenario.Scenario) (
 	if program {
 		if err := s.build(ctx); err != nil {
 			return nil, err
+		}
+	}
+	if graphile {
+		s.node, err = server.InstallNode(ctx, system.GraphileWorkerDir, system.GraphileWorker)
+		if err != nil {
+			if ctx.Err() != nil {
+				return nil, ctx.Err()
+			}
+			s.leftOut = append(s.leftOut, fmt.Sprintf("%s is left out: %v", system.GraphileWorker, err))
 		}
 	}
 	for kind := range needed {
@@ -128,6 +140,13 @@ func Build(ctx context.Context, path, ldflags string) error {
 		return errors.Join(fmt.Errorf("build the server: %s", out), err)
 	}
 	return nil
+}
+
+// installed are those of a scenario's systems that are wanted and can be run here.
+func (s *servers) installed(p Plan, sc scenario.Scenario) []string {
+	return slices.DeleteFunc(slices.Clone(p.systems(sc)), func(name string) bool {
+		return name == system.GraphileWorker && s.node == ""
+	})
 }
 
 // systems are those of a scenario that the plan wants.

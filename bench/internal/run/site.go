@@ -27,7 +27,7 @@ func (s *servers) site(sc scenario.Scenario, name string, size scenario.Size) (*
 	}
 	size.Slow = sys.Slow
 	at := &site{
-		job:     job{Scenario: sc.Name, System: name, Size: size, Program: s.program},
+		job:     job{Scenario: sc.Name, System: name, Size: size, Program: s.program, Node: s.node},
 		storage: s.storage[sys.Server], inPlace: sc.InPlace,
 	}
 	at.ServerPID, err = at.storage.PID()

@@ -2,6 +2,7 @@ package scenario
 
 import (
 	"context"
+	"slices"
 	"time"
 
 	"golang.org/x/sync/errgroup"
@@ -17,6 +18,9 @@ const warmup = 300 * time.Millisecond
 // enqueue has callers store one task after the other for a time.
 func enqueue(callers int) func(context.Context, system.Session, *probe.Meter, Size) (probe.Metrics, error) {
 	return func(ctx context.Context, s system.Session, m *probe.Meter, size Size) (probe.Metrics, error) {
+		if x, ok := s.(system.External); ok {
+			return externally(ctx, m, size, x, callers, 1)
+		}
 		e, err := as[system.Enqueuer](s)
 		if err != nil {
 			return nil, err
@@ -28,6 +32,9 @@ func enqueue(callers int) func(context.Context, system.Session, *probe.Meter, Si
 // batches has one caller store tasks n at a time for a time.
 func batches(n int) func(context.Context, system.Session, *probe.Meter, Size) (probe.Metrics, error) {
 	return func(ctx context.Context, s system.Session, m *probe.Meter, size Size) (probe.Metrics, error) {
+		if x, ok := s.(system.External); ok {
+			return externally(ctx, m, size, x, 1, n)
+		}
 		b, err := as[system.Batcher](s)
 		if err != nil {
 			return nil, err
@@ -39,29 +46,40 @@ func batches(n int) func(context.Context, system.Session, *probe.Meter, Size) (p
 // forTime measures callers that each call do again and again, which deals with
 // tasks tasks.
 func forTime(ctx context.Context, m *probe.Meter, size Size, callers, tasks int, do func(context.Context) error) (probe.Metrics, error) {
-	var times probe.Latencies
-	if _, err := repeat(ctx, callers, min(warmup, size.duration()), do, &times); err != nil {
+	return timed(ctx, m, size, tasks, func(d time.Duration) ([]time.Duration, error) { return repeat(ctx, callers, d, do) })
+}
+
+// externally is the same for callers in a process of their own.
+func externally(ctx context.Context, m *probe.Meter, size Size, x system.External, callers, tasks int) (probe.Metrics, error) {
+	return timed(ctx, m, size, tasks, func(d time.Duration) ([]time.Duration, error) { return x.Repeat(ctx, callers, tasks, d) })
+}
+
+// timed measures what calls does for a time, after a warm-up. It returns the time of
+// each call, of which each deals with tasks tasks.
+func timed(ctx context.Context, m *probe.Meter, size Size, tasks int, calls func(time.Duration) ([]time.Duration, error)) (probe.Metrics, error) {
+	if _, err := calls(min(warmup, size.duration())); err != nil {
 		return nil, err
 	}
-	times = probe.Latencies{}
 	if err := m.Start(ctx); err != nil {
 		return nil, err
 	}
-	calls, err := repeat(ctx, callers, size.duration(), do, &times)
+	took, err := calls(size.duration())
 	if err != nil {
 		return nil, err
 	}
-	f, err := m.Stop(ctx, calls*tasks)
+	f, err := m.Stop(ctx, len(took)*tasks)
 	if err == nil {
+		var times probe.Latencies
+		times.Add(took...)
 		times.Into(f, "")
 	}
 	return f, err
 }
 
-// repeat returns how many calls were made.
-func repeat(ctx context.Context, callers int, d time.Duration, do func(context.Context) error, times *probe.Latencies) (int, error) {
+// repeat returns the time of each call.
+func repeat(ctx context.Context, callers int, d time.Duration, do func(context.Context) error) ([]time.Duration, error) {
 	group, ctx := errgroup.WithContext(ctx)
-	calls := make([]int, callers)
+	all := make([][]time.Duration, callers)
 	end := time.Now().Add(d)
 	for i := range callers {
 		group.Go(func() error {
@@ -74,15 +92,10 @@ func repeat(ctx context.Context, callers int, d time.Duration, do func(context.C
 				own = append(own, now.Sub(began))
 				began = now
 			}
-			calls[i] = len(own)
-			times.Add(own...)
+			all[i] = own
 			return nil
 		})
 	}
 	err := group.Wait()
-	sum := 0
-	for _, n := range calls {
-		sum += n
-	}
-	return sum, err
+	return slices.Concat(all...), err
 }

@@ -13,6 +13,13 @@ import (
 // worker that had nothing to do.
 func idle(mode system.StartMode, samples int) func(context.Context, system.Session, *probe.Meter, Size) (probe.Metrics, error) {
 	return func(ctx context.Context, s system.Session, m *probe.Meter, _ Size) (f probe.Metrics, err error) {
+		if x, ok := s.(system.External); ok {
+			times, err := x.IdleStarts(ctx, samples)
+			if err != nil {
+				return nil, err
+			}
+			return latencies(times), nil
+		}
 		starter, err := as[system.Starter](s)
 		if err != nil {
 			return nil, err
@@ -47,4 +54,12 @@ func idle(mode system.StartMode, samples int) func(context.Context, system.Sessi
 		times.Into(f, "")
 		return f, nil
 	}
+}
+
+func latencies(times []time.Duration) probe.Metrics {
+	var all probe.Latencies
+	all.Add(times...)
+	f := probe.Metrics{}
+	all.Into(f, "")
+	return f
 }

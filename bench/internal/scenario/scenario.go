@@ -51,12 +51,13 @@ type Scenario struct {
 }
 
 var (
-	alone     = []string{"claimcheck", "river", "asynq", "asynq-fsync", "dbos", "bare", "ideal"}
-	enqueuers = []string{"claimcheck", "claimcheck-pooler", "river", "asynq", "asynq-fsync", "dbos", "bare", "ideal"}
-	workers   = []string{"claimcheck", "claimcheck-info", "claimcheck-pooler", "river", "river-bench", "asynq", "asynq-fsync", "dbos", "bare", "ideal"}
-	postgres  = []string{"claimcheck", "river", "bare", "ideal"}
+	alone     = []string{"claimcheck", "river", "graphile-worker", "asynq", "asynq-fsync", "dbos", "bare", "ideal"}
+	enqueuers = []string{"claimcheck", "claimcheck-pooler", "river", "graphile-worker", "asynq", "asynq-fsync", "dbos", "bare", "ideal"}
+	workers   = []string{"claimcheck", "claimcheck-info", "claimcheck-pooler", "river", "river-bench", "graphile-worker", "asynq", "asynq-fsync", "dbos", "bare", "ideal"}
+	postgres  = []string{"claimcheck", "river", "graphile-worker", "bare", "ideal"}
 	pushers   = []string{"claimcheck", "claimcheck-open", "bare", "ideal"}
 	starters  = []string{"claimcheck", "river", "asynq"}
+	locals    = []string{"claimcheck", "river", "graphile-worker", "asynq"}
 	backlogs  = []string{"claimcheck", "river", "ideal"}
 	purgers   = []string{"claimcheck", "river", "river-bench", "bare", "ideal"}
 	yardstick = []string{"claimcheck", "bare"}
@@ -84,7 +85,7 @@ func All() []Scenario {
 		pushed(8, 10_000),
 		pushed(64, 20_000),
 		pushed(256, 25_000),
-		{Name: "idle-start", Systems: starters, Slots: queue.DefaultConcurrency, Measure: idle(system.Local, 25)},
+		{Name: "idle-start", Systems: locals, Slots: queue.DefaultConcurrency, Measure: idle(system.Local, 25)},
 		{Name: "idle-start-sqlite", Systems: product, Server: system.SQLite, Slots: embeddedSlots, Measure: idle(system.Local, 25)},
 		{Name: "idle-start-mariadb", Systems: product, Server: system.MariaDB, Slots: embeddedSlots, Measure: idle(system.Local, 25)},
 		{Name: "idle-start-worker", Systems: starters, Slots: queue.DefaultConcurrency, Measure: idle(system.Remote, 4)},

@@ -16,7 +16,7 @@ import (
 // bare is the yardstick of what a careful person writes in an afternoon: one
 // statement for each step of each task, on the lean table.
 func bare() System {
-	return System{Name: "bare", Server: Postgres, Slow: true, Setup: setupLean, Open: func(ctx context.Context, t Target) (Session, error) {
+	return System{Name: "bare", Server: Postgres, Slow: true, Setup: onURL(setupLean), Open: func(ctx context.Context, t Target) (Session, error) {
 		pool, err := openPool(ctx, t.URL, nil)
 		return &bareSession{lean{t.URL, pool}, t.Slots}, err
 	}}

@@ -16,7 +16,7 @@ import (
 // bareSQL is the yardstick on SQLite and MariaDB: the product's driver and its
 // tables, with statements written by hand for each step of each task.
 func bareSQL(server Server) System {
-	return System{Name: "bare", Server: server, Setup: migrateSQL, Open: func(_ context.Context, t Target) (Session, error) {
+	return System{Name: "bare", Server: server, Setup: onURL(migrateSQL), Open: func(_ context.Context, t Target) (Session, error) {
 		s := &bareSQLSession{slots: t.Slots}
 		var err error
 		if server == SQLite {

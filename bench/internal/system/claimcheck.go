@@ -23,7 +23,7 @@ type variant struct {
 
 // claimcheck is the product on PostgreSQL.
 func claimcheck(name string, v variant) System {
-	return System{Name: name, Server: Postgres, Setup: migratePostgres, Open: func(ctx context.Context, t Target) (Session, error) {
+	return System{Name: name, Server: Postgres, Setup: onURL(migratePostgres), Open: func(ctx context.Context, t Target) (Session, error) {
 		p, err := openProduct(ctx, t, v.info, func(ctx context.Context, url string) (store, error) { return openPostgres(ctx, url, v.pooler) })
 		if err != nil {
 			return nil, err
@@ -34,7 +34,7 @@ func claimcheck(name string, v variant) System {
 
 // embedded is the product on what database/sql serves.
 func embedded(server Server) System {
-	return System{Name: "claimcheck", Server: server, Setup: migrateSQL, Open: func(ctx context.Context, t Target) (Session, error) {
+	return System{Name: "claimcheck", Server: server, Setup: onURL(migrateSQL), Open: func(ctx context.Context, t Target) (Session, error) {
 		p, err := openProduct(ctx, t, false, openSQL)
 		if err != nil {
 			return nil, err

@@ -13,7 +13,7 @@ import (
 
 // dbos is DBOS Transact: a task is a workflow without steps on a durable queue.
 func dbos() System {
-	return System{Name: "dbos", Server: Postgres, Slow: true, Setup: setupDBOS, Open: func(ctx context.Context, t Target) (Session, error) {
+	return System{Name: "dbos", Server: Postgres, Slow: true, Setup: onURL(setupDBOS), Open: func(ctx context.Context, t Target) (Session, error) {
 		pool, err := openPool(ctx, t.URL, nil)
 		if err != nil {
 			return nil, err

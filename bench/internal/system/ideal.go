@@ -17,7 +17,7 @@ import (
 // table, and one statement for whatever many callers want at the same time. It
 // leaves out what a product needs beside: an error of one caller is everybody's.
 func ideal() System {
-	return System{Name: "ideal", Server: Postgres, Setup: setupLean, Open: func(ctx context.Context, t Target) (Session, error) {
+	return System{Name: "ideal", Server: Postgres, Setup: onURL(setupLean), Open: func(ctx context.Context, t Target) (Session, error) {
 		// Statements with arrays would else be planned anew for every call.
 		pool, err := openPool(ctx, t.URL, map[string]string{"plan_cache_mode": "force_generic_plan"})
 		if err != nil {

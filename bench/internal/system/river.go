@@ -15,7 +15,7 @@ import (
 )
 
 func river(name string) System {
-	return System{Name: name, Server: Postgres, Setup: setupRiver, Open: func(ctx context.Context, t Target) (Session, error) {
+	return System{Name: name, Server: Postgres, Setup: onURL(setupRiver), Open: func(ctx context.Context, t Target) (Session, error) {
 		pool, err := openPool(ctx, t.URL, nil)
 		if err != nil {
 			return nil, err

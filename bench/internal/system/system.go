@@ -30,7 +30,7 @@ type System struct {
 	Server Server
 	Slow   bool // drains a tenth of what others do, since it takes so long
 	// Setup makes the tables; nil if there are none.
-	Setup func(ctx context.Context, url string) error
+	Setup func(ctx context.Context, t Target) error
 	Open  func(ctx context.Context, t Target) (Session, error)
 }
 
@@ -39,6 +39,7 @@ type Target struct {
 	URL    string // of the database, or the address of Redis or of the fake
 	Slots  int    // tasks that run at once
 	Binary string // the server's program, where a scenario starts it
+	Node   string // the Node.js that graphile-worker runs on
 }
 
 // Session is a system that is open. What it can do beyond this it shows by the
@@ -132,6 +133,19 @@ type Creator interface {
 	Forget(ctx context.Context) error
 }
 
+// External is a session whose client is a process of its own, which also times
+// what it does.
+type External interface {
+	Session
+	PID() int
+	// Repeat has callers store tasks for a time, n in each call, and returns how long
+	// each call took.
+	Repeat(ctx context.Context, callers, n int, d time.Duration) ([]time.Duration, error)
+	// IdleStarts returns, for so many tasks, the time from the call that stores one to
+	// its start on a worker that has nothing to do, in the process that stores it.
+	IdleStarts(ctx context.Context, samples int) ([]time.Duration, error)
+}
+
 // Launcher starts the server's program.
 type Launcher interface {
 	// Launch returns how long it took to the first answer, and the bytes of
@@ -139,12 +153,17 @@ type Launcher interface {
 	Launch(ctx context.Context, rest time.Duration) (first time.Duration, rss int64, err error)
 }
 
+// onURL is a Setup that needs only the URL.
+func onURL(setup func(ctx context.Context, url string) error) func(context.Context, Target) error {
+	return func(ctx context.Context, t Target) error { return setup(ctx, t.URL) }
+}
+
 // All are the systems, in the order of tables.
 func All() []System {
 	return []System{
 		claimcheck("claimcheck", variant{}), claimcheck("claimcheck-info", variant{info: true}),
 		claimcheck("claimcheck-pooler", variant{pooler: true}), claimcheck("claimcheck-open", variant{open: true}),
-		river("river"), river("river-bench"), asynqOn("asynq", Redis), asynqOn("asynq-fsync", RedisFsync), dbos(), bare(), ideal(),
+		river("river"), river("river-bench"), graphileWorker(), asynqOn("asynq", Redis), asynqOn("asynq-fsync", RedisFsync), dbos(), bare(), ideal(),
 		embedded(SQLite), bareSQL(SQLite), embedded(MariaDB), bareSQL(MariaDB), dispatcher(), bareClient(),
 	}
 }
