@@ -65,6 +65,52 @@ func (s *Server) Stop(tb testing.TB) { tb.Helper(); s.end(tb, syscall.SIGINT) }
 // (SIGKILL would leave shared memory behind.)
 func (s *Server) Crash(tb testing.TB) { tb.Helper(); s.end(tb, syscall.SIGQUIT) }
 
+// HoldLog stops the background process that writes the log of transactions that do not
+// wait for the disk: until another transaction waits for it, they are lost in a crash.
+// LoseLog ends that process, which the server takes as a crash: it ends all
+// connections, recovers and continues.
+func (s *Server) HoldLog(tb testing.TB) { tb.Helper(); s.signalLogWriter(tb, syscall.SIGSTOP) }
+
+// LoseLog crashes a server after HoldLog, and waits until it answers again.
+func (s *Server) LoseLog(tb testing.TB) {
+	tb.Helper()
+	ctx, cancel := context.WithTimeout(context.Background(), 30*time.Second)
+	defer cancel()
+	conn, err := pgx.Connect(ctx, s.URL("postgres"))
+	if err != nil {
+		tb.Fatal(err)
+	}
+	s.signalLogWriter(tb, syscall.SIGKILL)
+	for err == nil { // until the crash has reached this connection
+		_, err = conn.Exec(ctx, "SELECT pg_sleep(0.01)")
+	}
+	_ = conn.Close(ctx)
+	if err := s.ready(); err != nil {
+		tb.Fatal(err)
+	}
+}
+
+func (s *Server) signalLogWriter(tb testing.TB, signal syscall.Signal) {
+	tb.Helper()
+	ctx, cancel := context.WithTimeout(context.Background(), 30*time.Second)
+	defer cancel()
+	conn, err := pgx.Connect(ctx, s.URL("postgres"))
+	if err != nil {
+		tb.Fatal(err)
+	}
+	defer func() { _ = conn.Close(ctx) }()
+	var id int
+	for id == 0 && err == nil { // it starts after the server answers
+		err = conn.QueryRow(ctx, "SELECT coalesce(max(pid), 0) FROM pg_stat_activity, pg_sleep(0.01) WHERE backend_type = 'walwriter'").Scan(&id)
+	}
+	if err == nil {
+		err = syscall.Kill(id, signal)
+	}
+	if err != nil {
+		tb.Fatalf("the server's log writer: %v", err)
+	}
+}
+
 func (s *Server) end(tb testing.TB, signal syscall.Signal) {
 	tb.Helper()
 	if err := s.guarded.end(s.postmaster, signal); err != nil {

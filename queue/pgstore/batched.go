@@ -42,11 +42,11 @@ func (s *Store) insertMany(ctx context.Context, rows []*queue.NewRow) ([]batch.R
 // claimManyQuery: index: the primary key, once for each ID.
 var claimManyQuery = `
 WITH free AS MATERIALIZED (
-	SELECT t.id AS task, c.fence FROM unnest($5::uuid[], $6::uuid[], $7::bool[]) AS c(task, fence, again),
-		LATERAL (SELECT id FROM claimcheck_tasks WHERE id = c.task AND claim_id IS DISTINCT FROM c.fence AND ` + claimable(`c.again`) + ` FOR UPDATE SKIP LOCKED) AS t
+	SELECT t.id AS task, c.fence, t.durable FROM unnest($5::uuid[], $6::uuid[], $7::bool[]) AS c(task, fence, again),
+		LATERAL (SELECT id, ` + durable + ` AS durable FROM claimcheck_tasks WHERE id = c.task AND claim_id IS DISTINCT FROM c.fence AND ` + claimable(`c.again`) + ` FOR UPDATE SKIP LOCKED) AS t
 )
 UPDATE claimcheck_tasks SET ` + setClaimed + `, claim_id = free.fence
-FROM free WHERE id = free.task
+FROM free WHERE id = free.task AND (SELECT true FROM free HAVING ` + haveRows + `)
 RETURNING ` + columns
 
 // claimMany claims rows for different callers in one statement, if their requests are

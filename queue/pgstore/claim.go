@@ -38,11 +38,34 @@ func freeRow(condition string) string {
 	return `(SELECT id FROM claimcheck_tasks WHERE ` + condition + ` FOR UPDATE SKIP LOCKED)`
 }
 
+// A claim does not wait for the disk: if the database crashes before the log of it is
+// written, the row is as it was before, the fence refuses whatever its worker still
+// sends, and a finish that is committed makes its claim durable, too. This does not
+// hold for the last attempt of a row, which would run once more, nor for a FAILED row
+// that an operator retries, which would be FAILED again. Such a claim is durable, and
+// so is every claim that shares its statement.
+
+// durable is the condition of the rows, as they are before the claim, whose claims
+// wait for the disk.
+const durable = `(status = 'FAILED' OR attempts + 1 >= max_attempts)`
+
+// doNotWait makes the transaction's commit not wait for the disk. It never makes
+// another setting stricter, and needs no privilege. It must be evaluated only after the
+// rows to be claimed are known and locked.
+const doNotWait = `set_config('synchronous_commit', 'off', true) = 'off'`
+
+// haveRows is the condition on a group that there are rows, which have the column
+// durable. It calls doNotWait, if it may.
+const haveRows = `CASE bool_or(durable) WHEN true THEN true WHEN false THEN ` + doNotWait + ` END`
+
 // claimQuery is the whole claim. It never makes the claim $6 a second time
 // (queue.ClaimRequest.Spent). Index: the primary key.
 var claimQuery = `
 UPDATE claimcheck_tasks SET ` + setClaimed + `, claim_id = $6::uuid
-WHERE id = ` + freeRow(`id = $5::uuid AND claim_id IS DISTINCT FROM $6::uuid AND `+claimable(`$7::bool`)) + `
+WHERE id = (
+	SELECT CASE WHEN durable THEN id WHEN ` + doNotWait + ` THEN id END
+	FROM (SELECT id, ` + durable + ` AS durable FROM claimcheck_tasks
+		WHERE id = $5::uuid AND claim_id IS DISTINCT FROM $6::uuid AND ` + claimable(`$7::bool`) + ` FOR UPDATE SKIP LOCKED) AS free)
 RETURNING ` + columns
 
 // claimOf is the request of a delivery for its row.

@@ -93,7 +93,7 @@ func TestEveryStatementUsesItsIndex(t *testing.T) {
 
 	one := uuidValue(uuid.New())
 	ids := []pgtype.UUID{one, uuidValue(uuid.New())}
-	const primaryKey, claim, held, lease, finished = "claimcheck_tasks_pkey", "claimcheck_tasks_claim", "claimcheck_tasks_held", "claimcheck_tasks_lease", "claimcheck_tasks_finished"
+	const place, primaryKey, claim, held, lease, finished = "Tid Scan", "claimcheck_tasks_pkey", "claimcheck_tasks_claim", "claimcheck_tasks_held", "claimcheck_tasks_lease", "claimcheck_tasks_finished"
 	const sortOfFirst = "Sort Key: first.finished_at"
 	stats, _ := statsQuery(queue.Filter{})
 	statsOfQueue, _ := statsQuery(queue.Filter{Queue: "rare"})
@@ -109,12 +109,12 @@ func TestEveryStatementUsesItsIndex(t *testing.T) {
 		"claim":           {claimQuery, []any{"w", time.Minute, []string{"t"}, time.Second, one, one, true}, []string{primaryKey}},
 		"claim many":      {claimManyQuery, []any{"w", time.Minute, []string{"t"}, time.Second, ids, ids, []bool{true, false}}, []string{primaryKey}},
 		"finish many":     {finishManyQuery, twoFinishes(t), []string{primaryKey}},
-		"claim next":      {claimNextQuery.free, []any{"w", time.Minute, []string{"t", "u"}, []string{"q"}, "b", 100, someFence}, []string{primaryKey, claim}},
-		"claim next, all": {claimNextQuery.free, []any{"w", time.Minute, []string{"t"}, []string{}, "", 1, someFence}, []string{primaryKey, claim}},
-		"claim from":      {claimFromQuery.free, []any{"w", time.Minute, []string{"t"}, []string{}, "", 1, someFence, 3, timeValue(time.Now()), one, true}, []string{primaryKey, claim}},
+		"claim next":      {claimNextQuery.free, []any{"w", time.Minute, []string{"t", "u"}, []string{"q"}, "b", 100, someFence}, []string{claim, place}},
+		"claim next, all": {claimNextQuery.free, []any{"w", time.Minute, []string{"t"}, []string{}, "", 1, someFence}, []string{claim, place}},
+		"claim from":      {claimFromQuery.free, []any{"w", time.Minute, []string{"t"}, []string{}, "", 1, someFence, 3, timeValue(time.Now()), one, true}, []string{claim, place}},
 		"measure a claim": {aboveQuery, []any{[]string{"t"}, []string{}, "", 3, 10}, []string{claim}},
-		"prefetch":        {claimNextQuery.prefetching, []any{"w", time.Minute, []string{"t", "u"}, []string{"q"}, "b", 100, someFence, 10, ids}, []string{primaryKey, claim}},
-		"prefetch from":   {claimFromQuery.prefetching, []any{"w", time.Minute, []string{"t"}, []string{}, "", 1, someFence, 3, timeValue(time.Now()), one, true, 0, ids}, []string{primaryKey, claim}},
+		"prefetch":        {claimNextQuery.prefetching, []any{"w", time.Minute, []string{"t", "u"}, []string{"q"}, "b", 100, someFence, 10, ids}, []string{claim, place}},
+		"prefetch from":   {claimFromQuery.prefetching, []any{"w", time.Minute, []string{"t"}, []string{}, "", 1, someFence, 3, timeValue(time.Now()), one, true, 0, ids}, []string{claim, place}},
 		"claimed":         {claimedQuery, []any{one, one}, []string{lease}},
 		"unclaim":         {unclaimQuery, []any{ids, ids}, []string{primaryKey}},
 		"note errors":     {noteErrorsQuery, []any{one, one, jsonValue([]byte("[]")), jsonValue([]byte("g")), jsonValue([]byte("t"))}, []string{primaryKey}},

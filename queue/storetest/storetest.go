@@ -93,6 +93,7 @@ func Run(t *testing.T, h Harness) {
 		{"Release", releaseTests},
 		{"Unclaim", unclaimTests},
 		{"Prefetch", prefetchTests},
+		{"ClaimSize", claimSizeTests},
 		{"LostAnswer", lostAnswerTests},
 		{"Note", noteTests},
 		{"Dispatch", dispatchTests},

@@ -66,23 +66,51 @@ func (s *Store) ClaimNext(ctx context.Context, req queue.ClaimNextRequest) ([]*q
 	if req.Fence == uuid.Nil {
 		req.Fence = uuid.New()
 	}
-	query, args := s.dialect.claimable(req)
 	var rows []*queue.Row
 	err := s.write(ctx, "claim next tasks", func(ctx context.Context, tx querier, now time.Time) (err error) {
-		rows, err = list(ctx, tx, query, args...)
-		if err != nil {
-			return err
-		}
-		rows = req.Claimable(rows) // the others stay as they were
-		for _, row := range rows {
-			claim(row, now, queue.PullClaimID(req.Fence, row.ID), req.Worker, req.Lease)
-		}
-		return inChunks(rows, func(some []*queue.Row) error { return saveClaims(ctx, tx, some, now) })
+		rows, err = claimFirst(ctx, tx, now, req)
+		return err
 	})
 	if err != nil {
 		return nil, err
 	}
 	return rows, nil
+}
+
+// claimFirstRows is how many rows a claim reads at first: how many more it may read
+// depends on the size of their arguments, so that rows beyond queue.MaxClaimBytes are
+// not read in vain.
+const claimFirstRows = 100
+
+// claimFirst claims the first rows that a request asks for.
+func claimFirst(ctx context.Context, tx querier, now time.Time, req queue.ClaimNextRequest) (claimed []*queue.Row, err error) {
+	query, args := tx.store.dialect.claimable(req)
+	var read []*queue.Row // as they were
+	size := 0
+	for n := claimFirstRows; len(read) < req.Limit; n = (queue.MaxClaimBytes-size)/max(1, size/len(read)) + 1 {
+		n = min(n, req.Limit-len(read))
+		found, err := list(ctx, tx, query, append(args, n)...)
+		if err != nil {
+			return nil, err
+		}
+		read = append(read, found...)
+		some := slices.Clone(req.Claimable(read)[len(claimed):]) // the others stay as they were
+		for i, row := range some {
+			size += len(row.Args)
+			changed := *row
+			claim(&changed, now, queue.PullClaimID(req.Fence, row.ID), req.Worker, req.Lease)
+			some[i] = &changed
+		}
+		if err := inChunks(some, func(some []*queue.Row) error { return saveClaims(ctx, tx, some, now) }); err != nil {
+			return nil, err
+		}
+		claimed = append(claimed, some...)
+		if len(found) < n || len(claimed) < len(read) {
+			break
+		}
+	}
+	slices.SortFunc(claimed, storekit.ClaimOrder) // rows may have been inserted between two reads
+	return claimed, nil
 }
 
 // claimed finds the rows that are RUNNING under claim IDs between two. Index:
@@ -128,6 +156,8 @@ func saveClaims(ctx context.Context, tx querier, rows []*queue.Row, now time.Tim
 		[]any{micros(rows[0].LeaseExpiresAt)}, workers, []any{micros(now), micros(now)})...)
 }
 
+// claimable selects the first rows that a request asks for; their number is one more
+// parameter.
 func (d *Dialect) claimable(req queue.ClaimNextRequest) (string, []any) {
 	// Index: claimcheck_tasks_claim, from its start and in its order.
 	query := `SELECT ` + columns + ` FROM claimcheck_tasks` + d.useIndex("claimcheck_tasks_claim") + `
@@ -146,7 +176,7 @@ func (d *Dialect) claimable(req queue.ClaimNextRequest) (string, []any) {
 	if req.Backend != "" {
 		oneOf("backend_name", req.Backend)
 	}
-	return query + ` ORDER BY ` + d.freeOrder + ` LIMIT ?`, append(args, req.Limit)
+	return query + ` ORDER BY ` + d.freeOrder + ` LIMIT ?`, args
 }
 
 // claim gives row to a worker under a new claim, which is its fence.

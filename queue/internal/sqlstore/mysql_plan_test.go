@@ -24,8 +24,8 @@ func TestEveryMySQLStatementUsesItsIndex(t *testing.T) {
 	for i := range state {
 		state[i] = "1"
 	}
-	claimAll, claimAllArgs := MySQL.claimable(queue.ClaimNextRequest{Tasks: []string{"t"}, Limit: 10})
-	claimSome, claimSomeArgs := MySQL.claimable(queue.ClaimNextRequest{Tasks: []string{"t", "u"}, Queues: []string{"a", "b"}, Backend: "c", Limit: 10})
+	claimAll, claimAllArgs := MySQL.claimable(queue.ClaimNextRequest{Tasks: []string{"t"}})
+	claimSome, claimSomeArgs := MySQL.claimable(queue.ClaimNextRequest{Tasks: []string{"t", "u"}, Queues: []string{"a", "b"}, Backend: "c"})
 	abandoned, abandonedArgs := abandonedRows(queue.RequeueRequest{}, time.Now(), 100)
 	now := time.Now().UnixMicro()
 	const forUpdate, skipLocked = " FOR UPDATE", " FOR UPDATE SKIP LOCKED"
@@ -43,8 +43,8 @@ func TestEveryMySQLStatementUsesItsIndex(t *testing.T) {
 		"next queue": {MySQL.nextQueue(), []any{"b", ""}, "claimcheck_tasks_outbox"},
 		"stranded":   {MySQL.stranded() + skipLocked, []any{"b", "q", now, now, 100}, "claimcheck_tasks_outbox"},
 		"take":       {MySQL.updateQuery(setTaken(1), 1), []any{"x", now, "x"}, "PRIMARY"},
-		"claim all":  {claimAll + skipLocked, claimAllArgs, "claimcheck_tasks_claim"},
-		"claim some": {claimSome + skipLocked, claimSomeArgs, "claimcheck_tasks_claim"},
+		"claim all":  {claimAll + skipLocked, append(claimAllArgs, 10), "claimcheck_tasks_claim"},
+		"claim some": {claimSome + skipLocked, append(claimSomeArgs, 10), "claimcheck_tasks_claim"},
 		"claimed":    {MySQL.claimed(), []any{uuid.New(), uuid.New()}, "claimcheck_tasks_lease"},
 		"to unclaim": {MySQL.heldQuery(manyRows) + forUpdate, someIDs(2 * manyRows), "PRIMARY"},
 		"unclaim":    {MySQL.updateQuery(setUnclaimed(1), 1), []any{"x", "[]", now, now, "x"}, "PRIMARY"},

@@ -10,8 +10,8 @@ import (
 
 func TestEveryStatementUsesItsIndex(t *testing.T) {
 	s := onSQLite(t)
-	claimAll, claimAllArgs := SQLite.claimable(queue.ClaimNextRequest{Tasks: []string{"t"}, Limit: 1})
-	claimSome, claimSomeArgs := SQLite.claimable(queue.ClaimNextRequest{Tasks: []string{"t", "u"}, Queues: []string{"a", "b"}, Backend: "c", Limit: 1})
+	claimAll, claimAllArgs := SQLite.claimable(queue.ClaimNextRequest{Tasks: []string{"t"}})
+	claimSome, claimSomeArgs := SQLite.claimable(queue.ClaimNextRequest{Tasks: []string{"t", "u"}, Queues: []string{"a", "b"}, Backend: "c"})
 	stats, statsArgs := statsQuery(queue.Filter{}, time.Now())
 	statsSome, statsSomeArgs := statsQuery(queue.Filter{Queue: "a", Backend: "c"}, time.Now())
 	abandoned, abandonedArgs := abandonedRows(queue.RequeueRequest{Filter: queue.Filter{Queue: "a"}}, time.Now(), 1)
@@ -29,8 +29,8 @@ func TestEveryStatementUsesItsIndex(t *testing.T) {
 		"next queue":   {SQLite.nextQueue(), []any{"b", "q"}, []string{"COVERING INDEX claimcheck_tasks_outbox"}},
 		"stranded":     {SQLite.stranded(), []any{"b", "q", 1, 1, 1}, []string{"INDEX claimcheck_tasks_outbox"}},
 		"take":         {SQLite.updateQuery(setTaken(1), 1), []any{"x", 1, "x"}, []string{"autoindex"}},
-		"claim all":    {claimAll, claimAllArgs, []string{"claimcheck_tasks_claim"}},
-		"claim some":   {claimSome, claimSomeArgs, []string{"claimcheck_tasks_claim"}},
+		"claim all":    {claimAll, append(claimAllArgs, 10), []string{"claimcheck_tasks_claim"}},
+		"claim some":   {claimSome, append(claimSomeArgs, 10), []string{"claimcheck_tasks_claim"}},
 		"claimed":      {SQLite.claimed(), []any{"x", "y"}, []string{"claimcheck_tasks_lease"}},
 		"held claims":  {SQLite.heldQuery(1), []any{"x", "y"}, []string{"autoindex"}},
 		"unclaim":      {SQLite.updateQuery(setUnclaimed(1), 1), []any{"x", "[]", 1, 1, "x"}, []string{"autoindex"}},
