@@ -20,7 +20,7 @@ import (
 func batchingStore(t *testing.T) (*pgstore.Store, pgstore.Config) {
 	config := pgstore.Config{URL: testdb.Postgres(t)}
 	s := migrated(t, config)
-	s.SingleLimit(0)
+	s.Single(false)
 	return s, config
 }
 
@@ -106,10 +106,10 @@ func TestRivalsInOneStatement(t *testing.T) {
 }
 
 func TestAnotherEndIsNotTheSameFinishRepeated(t *testing.T) {
-	for name, limit := range map[string]int{"a statement of its own": 1, "a batched statement": 0} {
+	for name, single := range map[string]bool{"a statement of its own": true, "a batched statement": false} {
 		t.Run(name, func(t *testing.T) {
 			s, config := batchingStore(t)
-			s.SingleLimit(limit)
+			s.Single(single)
 			row, fence := stored(t, s, 1)[0], uuid.New()
 			if _, err := s.Claim(t.Context(), row.ID, claimBy(fence)); err != nil {
 				t.Fatal(err)

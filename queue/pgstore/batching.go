@@ -10,12 +10,8 @@ import (
 )
 
 const (
-	// singleLimit is the number of concurrent callers up to which a statement each is
-	// cheaper than one for all of them. For the first callers of a large group it is not:
-	// then only one of them has its own statement.
-	singleLimit = 4
-	// insertConcurrency and changeConcurrency are how many batched statements of a kind
-	// run at once. With one, callers that only insert would wait for the disk twice.
+	// insertConcurrency and changeConcurrency are how many statements of a kind run at
+	// once. With one, callers that only insert would wait for the disk twice.
 	// Between claims and finishes tasks run; with two, they cost half as much again.
 	insertConcurrency = 2
 	changeConcurrency = 1
@@ -38,18 +34,18 @@ const (
 )
 
 var defaultLimits = batch.Limits{
-	Single: singleLimit, Concurrency: changeConcurrency, ExtraConcurrency: extraConcurrency,
+	Single: true, Concurrency: changeConcurrency, ExtraConcurrency: extraConcurrency,
 	Requests: batchLimit, Bytes: chunkBytes, Patience: batchPatience, Timeout: batchTimeout,
 }
 
 // setBatching makes the batchers of concurrent calls.
 func (s *Store) setBatching(limits batch.Limits) {
 	s.claims = batch.New(batch.Config[claimOf, *queue.Row]{
-		Op: "claim task", One: s.claimOne, Many: s.claimMany, Undo: s.undoClaim,
+		Op: "claim task", One: s.claimOne, Try: s.tryClaim, Many: s.claimMany, Undo: s.undoClaim,
 		Size: func(claimOf) int { return 0 }, AffectsAll: affectsAll, Limits: limits,
 	})
 	s.finishes = batch.New(batch.Config[finishOf, time.Time]{
-		Op: "finish task", One: s.finishOne, Many: s.finishMany,
+		Op: "finish task", One: s.finishOne, Try: s.tryFinish, Many: s.finishMany,
 		Size: finishSize, AffectsAll: affectsAll, Limits: limits,
 	})
 	limits.Concurrency = insertConcurrency

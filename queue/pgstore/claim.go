@@ -10,6 +10,7 @@ import (
 
 	"github.com/claimcheck-go/claimcheck/queue"
 	"github.com/claimcheck-go/claimcheck/queue/internal/storekit"
+	"github.com/claimcheck-go/claimcheck/queue/pgstore/internal/batch"
 )
 
 // setClaimed gives a row to worker $1 for $2, under a new claim. max_attempts is too
@@ -83,7 +84,7 @@ func (s *Store) claimOne(ctx context.Context, c claimOf) (row *queue.Row, err er
 	taskID, req := c.id, c.ClaimRequest
 	err = storekit.RetryLocked(ctx, storekit.ClaimPatience, func() error {
 		return s.on(ctx, "claim task", func(conn *pgx.Conn) error {
-			row, err = one(conn.QueryRow(ctx, claimQuery, req.Worker, req.Lease, req.Tasks, req.Early, uuidValue(taskID), uuidValue(req.ClaimID), req.AllowRetry))
+			row, err = claimFree(ctx, conn, c)
 			if !errors.Is(err, pgx.ErrNoRows) {
 				return err
 			}
@@ -95,6 +96,25 @@ func (s *Store) claimOne(ctx context.Context, c claimOf) (row *queue.Row, err er
 		return nil, err
 	}
 	return row, nil
+}
+
+// claimFree claims a row that is claimable and not locked. Otherwise the error is
+// pgx.ErrNoRows.
+func claimFree(ctx context.Context, conn *pgx.Conn, c claimOf) (*queue.Row, error) {
+	return one(conn.QueryRow(ctx, claimQuery, c.Worker, c.Lease, c.Tasks, c.Early, uuidValue(c.id), uuidValue(c.ClaimID), c.AllowRetry))
+}
+
+// tryClaim claims a row with one statement, which leaves a refusal and a locked row to
+// claimOne.
+func (s *Store) tryClaim(ctx context.Context, c claimOf) (result batch.Result[*queue.Row], err error) {
+	err = s.on(ctx, "claim task", func(conn *pgx.Conn) error {
+		result.Answer, err = claimFree(ctx, conn, c)
+		if result.Served = err == nil; errors.Is(err, pgx.ErrNoRows) {
+			return nil
+		}
+		return err
+	})
+	return result, err
 }
 
 // whyNot returns why a claim changed nothing: if the row as it was read could be

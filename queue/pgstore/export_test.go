@@ -16,11 +16,10 @@ func NewWithTimeout(pool *pgxpool.Pool, acquire time.Duration) *Store {
 	return s
 }
 
-// SingleLimit sets the number of concurrent callers up to which each has a statement
-// of its own.
-func (s *Store) SingleLimit(callers int) {
+// Single sets whether a caller that is alone has a statement of its own.
+func (s *Store) Single(single bool) {
 	limits := defaultLimits
-	limits.Single = callers
+	limits.Single = single
 	s.setBatching(limits)
 }
 
@@ -28,7 +27,7 @@ func (s *Store) SingleLimit(callers int) {
 // wait for one without an answer, and its own callers.
 func (s *Store) BatchAll(patience, timeout time.Duration) {
 	limits := defaultLimits
-	limits.Single, limits.Patience, limits.Timeout = 0, patience, timeout
+	limits.Single, limits.Patience, limits.Timeout = false, patience, timeout
 	s.setBatching(limits)
 }
 

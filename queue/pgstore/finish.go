@@ -13,6 +13,7 @@ import (
 
 	"github.com/claimcheck-go/claimcheck/queue"
 	"github.com/claimcheck-go/claimcheck/queue/internal/storekit"
+	"github.com/claimcheck-go/claimcheck/queue/pgstore/internal/batch"
 )
 
 // The status of a row that is found by its ID is compared in this way, so that the
@@ -102,12 +103,31 @@ func (s *Store) finishOne(ctx context.Context, f finishOf) (at time.Time, err er
 	return at, err
 }
 
-func finish(ctx context.Context, q querier, query string, claim queue.Claim, f queue.Finish) (at time.Time, err error) {
+// tryFinish ends a claim with one statement, which leaves a row that is locked or not
+// held to finishOne.
+func (s *Store) tryFinish(ctx context.Context, f finishOf) (result batch.Result[time.Time], err error) {
+	err = s.with(ctx, "finish task", use{urgent: true}, func(conn *pgx.Conn) error {
+		result.Answer, err = finishHeld(ctx, conn, finishQuery, f.Claim, f.Finish)
+		if result.Served = err == nil; errors.Is(err, pgx.ErrNoRows) {
+			return nil
+		}
+		return err
+	})
+	return result, err
+}
+
+// finishHeld ends a claim that is held. Otherwise the error is pgx.ErrNoRows.
+func finishHeld(ctx context.Context, q querier, query string, claim queue.Claim, f queue.Finish) (at time.Time, err error) {
 	history, err := errorsValue(f.Errors)
 	if err != nil {
 		return at, err
 	}
 	err = q.QueryRow(ctx, query, uuidValue(claim.ID), uuidValue(claim.ClaimID), string(f.Status), jsonValue(f.ReturnValue), history.list, history.group, history.text).Scan((*moment)(&at))
+	return at, err
+}
+
+func finish(ctx context.Context, q querier, query string, claim queue.Claim, f queue.Finish) (at time.Time, err error) {
+	at, err = finishHeld(ctx, q, query, claim, f)
 	if !errors.Is(err, pgx.ErrNoRows) {
 		return at, err
 	}

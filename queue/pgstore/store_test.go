@@ -20,7 +20,7 @@ func TestStoreForPooler(t *testing.T) { runSuite(t, true, open) }
 func TestStoreMerged(t *testing.T) {
 	runSuite(t, false, func(t *testing.T, config pgstore.Config) *pgstore.Store {
 		s := open(t, config)
-		s.SingleLimit(0)
+		s.Single(false)
 		return s
 	})
 }

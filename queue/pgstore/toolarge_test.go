@@ -22,7 +22,7 @@ func TestWhatPostgresRefusesForItsSizeFailsAtOnce(t *testing.T) {
 			config := pgstore.Config{URL: testdb.Postgres(t)}
 			s := migrated(t, config)
 			if merged {
-				s.SingleLimit(0)
+				s.Single(false)
 			}
 			testdb.Exec(t, config.URL, smallRows)
 			storetest.RunTooLarge(t, s, 256<<10, "the row is too large")

@@ -13,10 +13,10 @@ import (
 
 // Limits bound a [Batcher].
 type Limits struct {
-	// Single is the number of concurrent callers up to which each has a statement
-	// of its own.
-	Single int
-	// Concurrency is the number of batched statements that run at once.
+	// Single gives a caller of Do a statement of its own when it would not wait for
+	// another one.
+	Single bool
+	// Concurrency is the number of statements that run at once.
 	Concurrency int
 	// ExtraConcurrency is the number of stalled statements that others replace. When
 	// more have stalled, callers no longer wait for a batched statement.
@@ -31,12 +31,15 @@ type Limits struct {
 	Timeout time.Duration
 }
 
-// Config holds the statements of a [Batcher]. Repeat and Undo are optional.
+// Config holds the statements of a [Batcher]. Try, Repeat and Undo are optional.
 type Config[Q, A any] struct {
 	// Op names the operation in the error of a context that has ended.
 	Op string
-	// One answers one request, with a statement of its own.
+	// One answers one request. It may wait for a locked row.
 	One func(context.Context, Q) (A, error)
+	// Try is used before One for a caller that does not wait for a batch: one statement
+	// that waits for nothing, since other callers may wait for it.
+	Try func(context.Context, Q) (Result[A], error)
 	// Many answers a batch of requests, in their order. An error means that none of
 	// them is known to have been served.
 	Many func(context.Context, []Q) ([]Result[A], error)
@@ -63,11 +66,11 @@ type Result[A any] struct {
 
 // Batcher answers concurrent requests in batches. It is safe for concurrent use.
 //
-// While at most Limits.Single callers are present, each has a statement of its own.
-// With more, all waiting requests share the next statement, which starts as soon as
-// one of the previous statements has ended. No caller waits for a timer, and none is
-// answered before the commit. Callers arrive in groups: when the last batch was
-// large, only a caller that is alone has a statement of its own.
+// At most Limits.Concurrency statements run at once. A caller that finds fewer has a
+// statement of its own. All requests that arrive meanwhile share the next statement,
+// which starts as soon as a previous one has ended: a statement for two costs hardly
+// more than one for a single request. No caller waits for a timer, and none is answered
+// before the commit.
 //
 // Callers do not affect each other. One whose context ends leaves, and the others
 // stay. A request that the batch did not serve gets a statement of its own, and so
@@ -81,11 +84,10 @@ type Batcher[Q, A any] struct {
 	calls sync.Pool // of *call[Q, A] that nothing refers to
 
 	mu        sync.Mutex
-	callers   int
 	waiting   []*call[Q, A]
-	running   int // batched statements
-	stalled   int // those of them without an answer for longer than Patience
-	lastBatch int // the number of requests in it
+	running   int          // statements
+	stalled   int          // those of them without an answer for longer than Patience
+	unwatched []*statement // those of them that no call has waited for
 }
 
 // New returns a Batcher.
@@ -101,16 +103,17 @@ func (b *Batcher[Q, A]) Do(ctx context.Context, request Q) (A, error) {
 		var none A
 		return none, fmt.Errorf("%s: %w", b.config.Op, err)
 	}
-	c := b.join(request)
+	c, own := b.join(request)
 	if c == nil {
-		defer b.leave()
+		if result, err := b.try(ctx, own, request); err != nil || result.Served {
+			return result.Answer, err
+		}
 		return b.config.One(ctx, request)
 	}
 	select {
 	case <-c.wake:
 	case <-ctx.Done():
 		if c.end(hasLeft) {
-			b.leave()
 			var none A
 			return none, fmt.Errorf("%s: %w", b.config.Op, ctx.Err())
 		}
@@ -132,42 +135,46 @@ func (b *Batcher[Q, A]) Go(request Q, done func(A, error)) {
 	c.done = done
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	b.callers++
 	b.wait(c)
 }
 
-// join returns the call to wait for, or nil for a request that gets a statement of
-// its own.
-func (b *Batcher[Q, A]) join(request Q) *call[Q, A] {
+// join returns the call to wait for, or the statement of a caller that has one of its
+// own.
+func (b *Batcher[Q, A]) join(request Q) (*call[Q, A], *statement) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	b.callers++
-	if b.callers <= b.limits.Single && (b.lastBatch < b.limits.Single || b.callers == 1) {
-		return nil
+	if b.limits.Single && len(b.waiting) == 0 && b.running < b.concurrency() {
+		b.running++
+		return nil, b.begin()
 	}
 	c := b.call(request)
 	b.wait(c)
-	return c
+	return c, nil
 }
 
 // wait makes c wait for a statement. b.mu is held.
 func (b *Batcher[Q, A]) wait(c *call[Q, A]) {
 	b.waiting = append(b.waiting, c)
+	for _, s := range b.unwatched {
+		b.watch(s)
+	}
+	b.unwatched = nil
 	b.serve()
 }
 
-func (b *Batcher[Q, A]) leave() {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	b.callers--
+// try runs the statement of one caller.
+func (b *Batcher[Q, A]) try(ctx context.Context, own *statement, request Q) (result Result[A], err error) {
+	defer b.end(own)
+	if b.config.Try != nil {
+		return b.config.Try(ctx, request)
+	}
+	result.Answer, err = b.config.One(ctx, request)
+	result.Served = true
+	return result, err
 }
 
-// alone answers a request with a statement of its own, because a batch did not serve it.
+// alone answers a request that a batch did not serve.
 func (b *Batcher[Q, A]) alone(ctx context.Context, request Q, unknown bool) (A, error) {
-	b.mu.Lock()
-	b.callers++
-	b.mu.Unlock()
-	defer b.leave()
 	if unknown && b.config.Repeat != nil {
 		return b.config.Repeat(ctx, request)
 	}

@@ -11,7 +11,7 @@ import (
 
 func TestWaitingRequestsShareAStatement(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		h := newHarness(0)
+		h := newHarness()
 		callers := []*outcome{h.request(t.Context(), 1), h.request(t.Context(), 2), h.request(t.Context(), 3)}
 		h.end(2)
 		for i, c := range callers {
@@ -27,7 +27,7 @@ func TestWaitingRequestsShareAStatement(t *testing.T) {
 
 func TestSeveralStatementsRunAtOnce(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		h := newHarness(0)
+		h := newHarness()
 		h.limits.Concurrency = 2
 		callers := []*outcome{h.request(t.Context(), 1), h.request(t.Context(), 2), h.request(t.Context(), 3), h.request(t.Context(), 4)}
 		h.end(3)
@@ -43,58 +43,55 @@ func TestSeveralStatementsRunAtOnce(t *testing.T) {
 	})
 }
 
-func TestFewCallersHaveStatementsOfTheirOwn(t *testing.T) {
+func TestACallerThatNeedNotWaitHasItsOwnStatement(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		h := newHarness(1)
-		if c := h.request(t.Context(), 1); c.answer != "single" {
-			t.Errorf("the only caller: %+v", c)
+		h := newHarness()
+		h.limits.Single = true
+		proceed := make(chan struct{})
+		h.config.Try = func(context.Context, int) (Result[string], error) {
+			<-proceed
+			return Result[string]{Answer: "tried", Served: true}, nil
+		}
+		first, second, third := h.request(t.Context(), 1), h.request(t.Context(), 2), h.request(t.Context(), 3)
+		if len(h.batches) != 0 || h.running != 1 || h.queued() != 2 {
+			t.Errorf("%d statements running, %d requests wait", h.running, h.queued())
+		}
+		proceed <- struct{}{}
+		h.end(1)
+		if first.answer != "tried" || second.answer != "batched" || third.answer != "batched" || h.running != 0 {
+			t.Errorf("%+v, %+v, %+v; %d statements running", first, second, third, h.running)
 		}
 	})
 }
 
-// A batch of runs ends nearly at once, call after call. Without this rule the first
-// callers of each group would have statements of their own.
-func TestAfterALargeBatchOnlyACallerThatIsAloneHasItsOwnStatement(t *testing.T) {
+// One may wait for a lock, and others do not wait for it.
+func TestAnAttemptThatServesNothingIsRepeatedByItself(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		h := newHarness(3)
-		single := make(chan struct{})
+		h := newHarness()
+		h.limits.Single = true
+		h.config.Try = func(context.Context, int) (Result[string], error) { return Result[string]{}, nil }
+		unlock := make(chan struct{})
 		h.config.One = func(context.Context, int) (string, error) {
-			<-single
+			<-unlock
 			return "single", nil
 		}
-		answers := func(n int) (got []string) {
-			var callers []*outcome
-			for i := range n {
-				callers = append(callers, h.request(t.Context(), i))
-			}
-			h.end(n)
-			close(single)
-			synctest.Wait()
-			single = make(chan struct{})
-			for len(h.proceed) > 0 {
-				<-h.proceed
-			}
-			for _, c := range callers {
-				got = append(got, c.answer)
-			}
-			return got
+		locked := h.request(t.Context(), 1)
+		h.config.Try = func(context.Context, int) (Result[string], error) {
+			return Result[string]{Answer: "tried", Served: true}, nil
 		}
-		if got := answers(2); !slices.Equal(got, []string{"single", "single"}) {
-			t.Errorf("two: %v", got)
+		if other := h.request(t.Context(), 2); other.answer != "tried" {
+			t.Errorf("a caller after one that waits for a lock: %+v", other)
 		}
-		h.lastBatch = 3
-		if got := answers(2); !slices.Equal(got, []string{"single", "batched"}) {
-			t.Errorf("two after a batch of three: %v", got)
-		}
-		if got := answers(2); !slices.Equal(got, []string{"single", "single"}) {
-			t.Errorf("two after a batch of one: %v", got)
+		close(unlock)
+		if synctest.Wait(); locked.answer != "single" || h.running != 0 {
+			t.Errorf("%+v, %d statements running", locked, h.running)
 		}
 	})
 }
 
 func TestAStatementIsBounded(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		h := newHarness(0)
+		h := newHarness()
 		most, bytes := h.limits.Requests, h.limits.Bytes
 		h.request(t.Context(), 1)
 		for _, size := range []int{bytes - 1, 1, 1, 2 * bytes, 5} {
@@ -116,7 +113,7 @@ func TestAStatementIsBounded(t *testing.T) {
 
 func TestACallerMayLeave(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		h := newHarness(0)
+		h := newHarness()
 		ctx, cancel := context.WithCancel(t.Context())
 		running, other := h.request(ctx, 1), h.request(t.Context(), 2)
 		waiting := h.request(ctx, 3)
@@ -142,7 +139,7 @@ func TestACallerMayLeave(t *testing.T) {
 
 func TestACallerWhoseContextHadEndedIsNotServed(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		h := newHarness(0)
+		h := newHarness()
 		h.proceed <- struct{}{}
 		ctx, cancel := context.WithCancel(t.Context())
 		cancel()
@@ -156,7 +153,7 @@ func TestAnErrorReachesAllCallersOnlyIfItAffectsAll(t *testing.T) {
 	for name, affectsAll := range map[string]bool{"an error of one request": false, "an error that affects all": true} {
 		t.Run(name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
-				h := newHarness(0)
+				h := newHarness()
 				h.fails, h.affectsAll, h.refuses = errors.New("failed"), affectsAll, -1
 				callers := []*outcome{h.request(t.Context(), 1), h.request(t.Context(), 2), h.request(t.Context(), 3)}
 				h.end(2)
@@ -177,7 +174,7 @@ func TestAnErrorReachesAllCallersOnlyIfItAffectsAll(t *testing.T) {
 // The batch may have taken effect although it failed: the answer may be what was lost.
 func TestARequestOfAFailedBatchIsRepeated(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		h := newHarness(0)
+		h := newHarness()
 		h.config.Repeat = func(context.Context, int) (string, error) { return "repeated", nil }
 		h.fails = errors.New("answer lost")
 		failed := h.request(t.Context(), 1)
@@ -193,7 +190,7 @@ func TestARequestOfAFailedBatchIsRepeated(t *testing.T) {
 
 func TestARequestThatWasNotServedGetsItsOwnStatement(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		h := newHarness(0)
+		h := newHarness()
 		h.refuses = 3
 		h.request(t.Context(), 1)
 		two, three := h.request(t.Context(), 2), h.request(t.Context(), 3)
@@ -206,7 +203,7 @@ func TestARequestThatWasNotServedGetsItsOwnStatement(t *testing.T) {
 
 func BenchmarkBatcher(b *testing.B) {
 	for name, limits := range map[string]Limits{
-		"single":  {Single: 1 << 20},
+		"single":  {Single: true, Concurrency: 1 << 20},
 		"batched": {Concurrency: 2, ExtraConcurrency: 4, Requests: 500, Bytes: 8 << 20, Patience: 1 << 30, Timeout: 1 << 32},
 	} {
 		b.Run(name, func(b *testing.B) {

@@ -28,7 +28,7 @@ func BenchmarkCrowd(b *testing.B) {
 					}
 					return results, nil
 				},
-				Limits: Limits{Single: 2, Concurrency: 2, ExtraConcurrency: 4, Requests: 500, Bytes: 8 << 20, Patience: 1 << 30, Timeout: 1 << 32},
+				Limits: Limits{Single: true, Concurrency: 2, ExtraConcurrency: 4, Requests: 500, Bytes: 8 << 20, Patience: 1 << 30, Timeout: 1 << 32},
 			})
 			b.ReportAllocs()
 			var crowd sync.WaitGroup

@@ -2,7 +2,6 @@ package batch
 
 import (
 	"context"
-	"time"
 )
 
 // concurrency is the number of batched statements that may run now. b.mu is held.
@@ -25,8 +24,8 @@ func (b *Batcher[Q, A]) serve() {
 	}
 }
 
-// flush runs one batched statement. Before it answers the callers, it starts the next
-// one if calls wait.
+// flush runs one batched statement. When it has ended, the next one starts, and the
+// callers get their answers.
 func (b *Batcher[Q, A]) flush() {
 	calls := b.take()
 	if len(calls) == 0 {
@@ -41,42 +40,18 @@ func (b *Batcher[Q, A]) flush() {
 	if unknown {
 		results, err = make([]Result[A], len(calls)), nil // each gets a statement of its own
 	}
-	b.next()
 	b.answer(calls, results, unknown, err)
 }
 
-// next starts the statement after one that has ended, if calls wait.
-func (b *Batcher[Q, A]) next() {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	if len(b.waiting) == 0 {
-		b.running--
-		return
-	}
-	go b.flush()
-}
-
-// send runs one batched statement. While it is stalled, another one replaces it.
+// send runs one batched statement.
 func (b *Batcher[Q, A]) send(requests []Q) ([]Result[A], error) {
 	ctx, cancel := context.WithTimeout(context.Background(), b.limits.Timeout)
 	defer cancel()
-	var ended, stalled bool
-	timer := time.AfterFunc(b.limits.Patience, func() {
-		b.mu.Lock()
-		defer b.mu.Unlock()
-		if stalled = !ended; stalled {
-			b.stalled++
-			b.serve()
-		}
-	})
-	results, err := b.config.Many(ctx, requests)
-	timer.Stop()
 	b.mu.Lock()
-	defer b.mu.Unlock()
-	if ended = true; stalled {
-		b.stalled--
-	}
-	return results, err
+	s := b.begin()
+	b.mu.Unlock()
+	defer b.end(s)
+	return b.config.Many(ctx, requests)
 }
 
 // take returns the calls of the next statement: at least one, if a call waits whose
@@ -108,7 +83,6 @@ func (b *Batcher[Q, A]) take() []*call[Q, A] {
 		b.running--
 		return nil
 	}
-	b.lastBatch = len(calls)
 	return calls
 }
 
@@ -126,9 +100,6 @@ func (b *Batcher[Q, A]) answer(calls []*call[Q, A], results []Result[A], unknown
 			b.config.Undo(c.request, c.Answer)
 		}
 	}
-	b.mu.Lock()
-	b.callers -= len(stayed)
-	b.mu.Unlock()
 	for _, c := range stayed {
 		b.deliver(c)
 	}

@@ -22,7 +22,7 @@ type harness struct {
 	refuses      int  // the request that a batched statement does not serve
 }
 
-func newHarness(single int) *harness {
+func newHarness() *harness {
 	h := &harness{proceed: make(chan struct{}, 100), resume: make(chan struct{})}
 	h.Batcher = New(Config[int, string]{
 		Op:         "test",
@@ -36,7 +36,7 @@ func newHarness(single int) *harness {
 			h.undone = append(h.undone, n)
 		},
 		Limits: Limits{
-			Single: single, Concurrency: 1, ExtraConcurrency: 4,
+			Concurrency: 1, ExtraConcurrency: 4,
 			Requests: 500, Bytes: 8 << 20, Patience: time.Second, Timeout: time.Hour,
 		},
 	})

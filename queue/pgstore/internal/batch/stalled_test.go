@@ -10,7 +10,7 @@ import (
 
 func TestOthersDoNotWaitForAStalledStatement(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		h := newHarness(0)
+		h := newHarness()
 		h.stalledBelow = 2
 		first, second := h.request(t.Context(), 1), h.request(t.Context(), 2)
 		h.proceed <- struct{}{}
@@ -37,7 +37,7 @@ func TestOthersDoNotWaitForAStalledStatement(t *testing.T) {
 
 func TestConcurrencyIsAsBeforeOnceAStalledStatementHasEnded(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		h := newHarness(0)
+		h := newHarness()
 		h.stalledBelow = 2
 		h.request(t.Context(), 1)
 		h.stall()
@@ -58,7 +58,7 @@ func TestConcurrencyIsAsBeforeOnceAStalledStatementHasEnded(t *testing.T) {
 
 func TestEachCallerHasItsOwnStatementWhenAllBatchesAreStalled(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		h := newHarness(0)
+		h := newHarness()
 		extra := h.limits.ExtraConcurrency
 		h.stalledBelow = 2 + extra
 		var stalled []*outcome
@@ -90,7 +90,7 @@ func TestEachCallerHasItsOwnStatementWhenAllBatchesAreStalled(t *testing.T) {
 
 func TestAStatementWithoutAnAnswerTimesOut(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		h := newHarness(0)
+		h := newHarness()
 		h.config.Many = func(ctx context.Context, _ []int) ([]Result[string], error) {
 			<-ctx.Done()
 			return nil, ctx.Err()
