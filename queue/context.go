@@ -22,8 +22,8 @@ type Info struct {
 // taskKey is the key of the running task in its function's context.
 type taskKey struct{}
 
-// taskContext is the context of a task's function: one allocation for all that
-// InfoFrom, ClientFrom, Stopping and CompleteTx need.
+// taskContext is the context of a task's function, with all that InfoFrom, ClientFrom,
+// Stopping and CompleteTx need. It is a part of its run, which spares allocations.
 type taskContext struct {
 	context.Context
 	run *activeRun

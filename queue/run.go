@@ -57,6 +57,7 @@ type activeRun struct {
 	pulled   bool            // nobody waits for this run alone
 	done     func(*Run)      // is called when it has ended
 	ctx      context.Context // of the hooks and of the log line
+	values   taskContext     // the parent of taskCtx
 	taskCtx  context.Context // of the function
 	cancel   context.CancelCauseFunc
 	stop     context.CancelFunc // of the timeout, if there is one
@@ -89,7 +90,8 @@ func (e *Executor) begin(t claimedTask) *activeRun {
 	if hook := e.client.cfg.Hooks.Running; hook != nil {
 		r.ctx = hook(r.ctx, row)
 	}
-	r.taskCtx, r.cancel = context.WithCancelCause(&taskContext{r.ctx, r})
+	r.values = taskContext{r.ctx, r}
+	r.taskCtx, r.cancel = context.WithCancelCause(&r.values)
 	timeout := e.timeout(row)
 	if timeout > 0 {
 		r.taskCtx, r.stop = context.WithTimeoutCause(r.taskCtx, timeout, &TimeoutError{Timeout: timeout})
