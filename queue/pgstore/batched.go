@@ -16,8 +16,8 @@ import (
 
 // The batched statements serve many callers at once. Each serves the rows that need
 // no special treatment. Any other row, or one that is locked, is left to a statement
-// of its own, which may retry and returns why it was refused. Rows are taken in the
-// order of their IDs, so that two batched statements do not deadlock.
+// of its own, which may retry and returns why it was refused. None of them waits for
+// the lock of a row, so that two do not deadlock.
 
 // insertMany stores rows of different callers in one statement.
 func (s *Store) insertMany(ctx context.Context, rows []*queue.NewRow) ([]batch.Result[inserted], error) {
@@ -87,30 +87,24 @@ func alike(a, b queue.ClaimRequest) bool {
 	return a.Worker == b.Worker && a.Lease == b.Lease && a.Early == b.Early && slices.Equal(a.Tasks, b.Tasks)
 }
 
-// finishManyQuery: index: the primary key, once for each ID.
+// finishManyQuery returns the numbers of the finishes that it applied, counted from 1. It
+// finds each row by the primary key, locks it, and updates it where it lies: one that
+// changed after the statement began does not lie there, and is left to a statement of its
+// own. Of several ends of one claim it applies the first. The arrays of errors are
+// empty if there are none: the shorter arrays continue with NULL.
 var finishManyQuery = fmt.Sprintf(`
 WITH held AS MATERIALIZED (
-	SELECT t.id AS task, c.* FROM unnest($1::uuid[], $2::uuid[], $3::text[], $4::text[], $5::text[], $6::text[], $7::text[])
-			AS c(wanted, fence, ended, value, history, error, message),
-		LATERAL (SELECT id FROM claimcheck_tasks WHERE id = c.wanted AND `+isRunning+` AND claim_id = c.fence FOR UPDATE SKIP LOCKED) AS t
+	SELECT t.place, c.* FROM unnest($1::uuid[], $2::uuid[], $3::text[], $4::text[], $5::text[], $6::text[], $7::text[]) WITH ORDINALITY
+			AS c(wanted, fence, ended, value, history, error, message, number),
+		LATERAL (SELECT ctid AS place FROM claimcheck_tasks WHERE id = c.wanted AND `+isRunning+` AND claim_id = c.fence FOR UPDATE SKIP LOCKED) AS t
 )
 UPDATE claimcheck_tasks SET %s
-FROM held WHERE id = held.task
-RETURNING id, claim_id, finished_at`, setFinished("ended", "value", "history", "error", "message"))
+FROM held WHERE claimcheck_tasks.ctid = held.place
+RETURNING held.number, finished_at`, setFinished("ended", "value", "history", "error", "message"))
 
-// finishMany ends claims of different callers in one statement. It sends only the first
-// end of each claim: the statement would apply one of several, without saying which.
+// finishMany ends claims of different callers in one statement.
 func (s *Store) finishMany(ctx context.Context, finishes []finishOf) ([]batch.Result[time.Time], error) {
-	first := make(map[queue.Claim]int, len(finishes)) // index in finishes
-	ordered := make([]finishOf, 0, len(finishes))
-	for i, f := range finishes {
-		if _, repeated := first[f.Claim]; !repeated {
-			first[f.Claim] = i
-			ordered = append(ordered, f)
-		}
-	}
-	slices.SortFunc(ordered, func(a, b finishOf) int { return slices.Compare(a.ID[:], b.ID[:]) })
-	values, err := finishValues(ordered)
+	values, err := finishValues(finishes)
 	if err != nil {
 		return nil, err
 	}
@@ -120,10 +114,10 @@ func (s *Store) finishMany(ctx context.Context, finishes []finishOf) ([]batch.Re
 		if err != nil {
 			return err
 		}
-		var claim queue.Claim
+		var number int
 		var at time.Time
-		_, err = pgx.ForEachRow(result, []any{(*id)(&claim.ID), (*id)(&claim.ClaimID), (*moment)(&at)}, func() error {
-			answers[first[claim]] = batch.Result[time.Time]{Answer: at, Served: true}
+		_, err = pgx.ForEachRow(result, []any{&number, (*moment)(&at)}, func() error {
+			answers[number-1] = batch.Result[time.Time]{Answer: at, Served: true}
 			return nil
 		})
 		return err
@@ -134,15 +128,21 @@ func (s *Store) finishMany(ctx context.Context, finishes []finishOf) ([]batch.Re
 // finishValues returns the parameters of finishManyQuery.
 func finishValues(finishes []finishOf) ([]any, error) {
 	n := len(finishes)
-	ids, fences, ended := make([]pgtype.UUID, n), make([]pgtype.UUID, n), make([]string, n)
-	values, lists, groups, texts := make([]pgtype.Text, n), make([]pgtype.Text, n), make([]pgtype.Text, n), make([]pgtype.Text, n)
+	ids, fences, ended, values := make([]pgtype.UUID, n), make([]pgtype.UUID, n), make([]string, n), make([]pgtype.Text, n)
+	lists, groups, texts := []pgtype.Text{}, []pgtype.Text{}, []pgtype.Text{}
 	for i, f := range finishes {
+		ids[i], fences[i], ended[i], values[i] = uuidValue(f.ID), uuidValue(f.ClaimID), string(f.Status), jsonValue(f.ReturnValue)
+		if f.Errors == nil {
+			continue
+		}
 		history, err := errorsValue(f.Errors)
 		if err != nil {
 			return nil, err
 		}
-		ids[i], fences[i], ended[i] = uuidValue(f.ID), uuidValue(f.ClaimID), string(f.Status)
-		values[i], lists[i], groups[i], texts[i] = jsonValue(f.ReturnValue), history.list, history.group, history.text
+		without := make([]pgtype.Text, i-len(lists)) // the finishes before it
+		lists = append(append(lists, without...), history.list)
+		groups = append(append(groups, without...), history.group)
+		texts = append(append(texts, without...), history.text)
 	}
 	return []any{ids, fences, ended, values, lists, groups, texts}, nil
 }

@@ -30,7 +30,7 @@ const (
 	coalesce(trace_context, '')`
 )
 
-// scanned is a row while it is being read.
+// scanned is a row while it is being read. The next one may be read into it.
 type scanned struct {
 	queue.Row
 	history []byte
@@ -40,7 +40,7 @@ type scanned struct {
 
 func (r *scanned) fields() []any {
 	return []any{
-		(*id)(&r.ID), &r.Status, &r.Task, &r.Queue, &r.Backend, &r.Priority, &r.Attempts, &r.MaxAttempts,
+		(*id)(&r.ID), (*repeated)(&r.Status), (*repeated)(&r.Task), (*repeated)(&r.Queue), (*repeated)(&r.Backend), &r.Priority, &r.Attempts, &r.MaxAttempts,
 		(*moment)(&r.EnqueuedAt), (*moment)(&r.RunAfter), (*moment)(&r.RetryAt), (*moment)(&r.StartedAt), (*moment)(&r.LastAttemptedAt), (*moment)(&r.FinishedAt),
 		(*[]byte)(&r.ReturnValue), &r.history, (*[]byte)(&r.Args), &r.workers, &r.DispatchError, &r.timeout,
 		(*id)(&r.ClaimID), (*moment)(&r.LeaseExpiresAt), &r.Interruptions, (*moment)(&r.DispatchDueAt), &r.DispatchTries, &r.ErrorGroup, &r.ErrorText,
@@ -50,17 +50,21 @@ func (r *scanned) fields() []any {
 
 // row returns the row that was read. Its Invalid names a column that cannot be decoded.
 func (r *scanned) row() *queue.Row {
-	r.Timeout = time.Duration(r.timeout) * time.Millisecond
-	r.DecodeErrors(r.history)
-	for _, name := range r.workers.Elements {
-		r.WorkerIDs = append(r.WorkerIDs, name.String)
+	row := r.Row
+	row.Timeout = time.Duration(r.timeout) * time.Millisecond
+	row.DecodeErrors(r.history)
+	if len(r.workers.Elements) > 0 {
+		row.WorkerIDs = make([]string, len(r.workers.Elements))
+	}
+	for i, name := range r.workers.Elements {
+		row.WorkerIDs[i] = name.String
 	}
 	isNull := func(name pgtype.Text) bool { return !name.Valid }
 	if len(r.workers.Dims) > 1 || slices.ContainsFunc(r.workers.Elements, isNull) {
-		r.WorkerIDs = nil
-		r.SetInvalid("worker_ids", fmt.Sprintf("%d dimensions, %q", len(r.workers.Dims), texts(r.workers.Elements)), errWorkers)
+		row.WorkerIDs = nil
+		row.SetInvalid("worker_ids", fmt.Sprintf("%d dimensions, %q", len(r.workers.Dims), texts(r.workers.Elements)), errWorkers)
 	}
-	return &r.Row
+	return &row
 }
 
 var errWorkers = errors.New("it must be an array of one dimension without NULL")
@@ -87,11 +91,19 @@ func one(result pgx.Row, first ...any) (*queue.Row, error) {
 }
 
 // many reads the rows that a statement returns.
-func many(result pgx.Rows, err error) ([]*queue.Row, error) {
+func many(result pgx.Rows, err error) (rows []*queue.Row, _ error) {
 	if err != nil {
 		return nil, err
 	}
-	return pgx.CollectRows(result, func(result pgx.CollectableRow) (*queue.Row, error) { return one(result) })
+	var r scanned
+	_, err = pgx.ForEachRow(result, r.fields(), func() error {
+		rows = append(rows, r.row())
+		return nil
+	})
+	if err != nil {
+		return nil, err
+	}
+	return rows, nil
 }
 
 // Get returns one row, or [queue.ErrNotFound].
@@ -120,6 +132,17 @@ func (m *moment) ScanTimestamptz(v pgtype.Timestamptz) error {
 	*m = moment{}
 	if v.Valid {
 		*m = moment(v.Time.UTC())
+	}
+	return nil
+}
+
+// repeated scans a text that is often the same in the next row, and then keeps the one
+// it has.
+type repeated string
+
+func (r *repeated) ScanBytes(v []byte) error {
+	if string(*r) != string(v) {
+		*r = repeated(v)
 	}
 	return nil
 }
