@@ -38,6 +38,7 @@ NO_HEARTBEAT_FENCE safety lost_claim_wrote
 ATTEMPT_NUMBER_AS_FENCE safety lost_claim_wrote
 NO_LEASE_CHECK safety live_claim_robbed
 NO_ATTEMPT_LIMIT safety attempts_exceeded
+NO_DURABLE_LAST safety last_attempt_repeated
 STALE_SWEEPER safety final_row_changed
 KEEP_CLAIM_ID safety foreign_end_taken_for_own
 NO_REPEAT safety own_end_denied

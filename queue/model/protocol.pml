@@ -133,7 +133,7 @@ end:	do
 			begin();
 			if
 			:: STILL_LOST && gone -> lose_worker()
-			:: STILL_LOST && !gone -> status = READY; take_claim_id(); overdue = 1
+			:: STILL_LOST && !gone -> status = READY; take_claim_id(); overdue = 1; durable()
 			:: else
 			fi;
 			seen = 0; gone = 0;
@@ -151,12 +151,16 @@ end:	do
 	od
 }
 
-/* The database's clock. */
-proctype Time() {
+/* The database: its clock, and its log, which reaches the disk or ends before the
+ * latest claims when it crashes. (While it is down, statements fail: those are other
+ * faults.) */
+proctype Database() {
 end:	do
 	:: d_step { status == RUNNING && !expired -> expired = 1 }
 	:: d_step { status == READY && early -> early = 0 }
 	:: d_step { status == READY && !early && !overdue -> overdue = 1 }
+	:: d_step { undoable -> durable() }
+	:: d_step { undoable && faults > 0 -> faults--; undo_claims() }
 	od
 }
 
@@ -164,7 +168,7 @@ end:	do
  * purged, its retries are used up, or it is 31 days old. */
 proctype Trouble() {
 end:	do
-	:: d_step { status == READY || status == RUNNING -> begin(); status = CANCELLED; take_claim_id(); commit() }
+	:: d_step { status == READY || status == RUNNING -> begin(); status = CANCELLED; take_claim_id(); durable(); commit() }
 	:: d_step { tickets > 0 && faults > 0 -> faults--; tickets-- }
 #ifdef LIVENESS
 	:: break /* or fairness would make it end what nothing else does */
@@ -179,7 +183,7 @@ init {
 		:: w < WORKERS -> run Worker(w); run Heart(w); w++
 		:: else -> break
 		od;
-		run Enqueue(); run Time(); run Trouble();
+		run Enqueue(); run Database(); run Trouble();
 #ifndef NO_SWEEPER
 		run Sweeper();
 #endif

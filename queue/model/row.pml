@@ -25,6 +25,13 @@ bit expired; /* lease_expires_at <= now() */
 bit overdue; /* dispatch_due_at <= now() */
 bit early;   /* run_after > now() */
 
+/* The row before its latest claims, which a crash of the database may undo: what
+ * they wrote need not be on the disk. Any other write to the row is, and what was
+ * written before it. */
+bit undoable;
+mtype:state undone_status = ABSENT;
+byte undone_attempts, undone_claim, undone_holder;
+
 /* The world around it. */
 byte tickets;         /* Cloud Tasks that exist; all say the same: the row's ID */
 byte faults = FAULTS; /* how many may still happen */
@@ -37,13 +44,19 @@ byte seen;            /* the claim on the row when the sweeper read it */
  */
 byte holder;   /* the claim that holds the row; 0: none */
 byte finisher; /* the claim that has finished it */
+bit spent;     /* the last attempt was claimed, and not given back */
 byte ledger;   /* what functions have written in the transaction of CompleteTx */
 hidden mtype:state was;
-bit two_claims_finished, final_row_changed, lost_claim_wrote, live_claim_robbed, attempts_exceeded, ledger_wrong,
+bit two_claims_finished, final_row_changed, lost_claim_wrote, live_claim_robbed, attempts_exceeded, last_attempt_repeated, ledger_wrong,
 	foreign_end_taken_for_own, own_end_denied, message_thrown_away, message_before_row;
 
 #define FINAL(s) (s == SUCCESSFUL || s == FAILED || s == CANCELLED)
 #define VIOLATED_IF(property, condition) property = (condition); assert(!property)
+
+/* What has been written is on the disk. */
+inline durable() {
+	undoable = 0; undone_status = ABSENT; undone_attempts = 0; undone_claim = 0; undone_holder = 0
+}
 
 /* Every statement is between these two. */
 inline begin() { was = status }
@@ -57,13 +70,13 @@ inline commit() {
 	:: else
 	fi;
 	if
-	:: FINAL(status) -> attempts = 0; interruptions = 0; overdue = 0; early = 0 /* read by nobody; fewer states */
+	:: FINAL(status) -> attempts = 0; interruptions = 0; overdue = 0; early = 0; spent = 0 /* read by nobody; fewer states */
 	:: else
 	fi
 }
 
 /* A write under w's claim takes effect: is it still the row's claim? */
-inline writes(w) { VIOLATED_IF(lost_claim_wrote, holder != mine[w]) }
+inline writes(w) { VIOLATED_IF(lost_claim_wrote, holder != mine[w]); durable() }
 
 /*
  * The guards. Each represents the code that it names; a macro takes it out.
@@ -84,6 +97,14 @@ inline writes(w) { VIOLATED_IF(lost_claim_wrote, holder != mine[w]) }
 #define ATTEMPTS_GONE false
 #else
 #define ATTEMPTS_GONE (attempts >= MAX_ATTEMPTS)
+#endif
+
+/* A claim of the last attempt waits for the disk: durable in
+ * queue/pgstore/claim.go. */
+#ifdef NO_DURABLE_LAST
+#define WAITS_FOR_DISK false
+#else
+#define WAITS_FOR_DISK (attempts >= MAX_ATTEMPTS)
 #endif
 
 /* The fence is a fresh random ID for each claim (Executor.claim in

@@ -6,9 +6,9 @@ mtype:answer = { NOTHING, NOT_FOUND, ENDED, ELSEWHERE, NOT_DUE, CLAIMED, DONE, L
 
 /* An ID that nobody uses: as good as a random one. */
 #if WORKERS > 2
-#define USED(w, id) (id == claim || id == holder || id == seen || id == mine[(w + 1) % WORKERS] || id == mine[(w + 2) % WORKERS])
+#define USED(w, id) (id == claim || id == holder || id == seen || id == undone_claim || id == undone_holder || id == mine[(w + 1) % WORKERS] || id == mine[(w + 2) % WORKERS])
 #else
-#define USED(w, id) (id == claim || id == holder || id == seen || id == mine[(w + 1) % WORKERS])
+#define USED(w, id) (id == claim || id == holder || id == seen || id == undone_claim || id == undone_holder || id == mine[(w + 1) % WORKERS])
 #endif
 inline fresh(w) {
 	mine[w] = 1;
@@ -19,7 +19,7 @@ inline fresh(w) {
 }
 
 /* loseWorkerQuery: the lease has ended with no attempt left. */
-inline lose_worker() { status = FAILED; take_claim_id() }
+inline lose_worker() { status = FAILED; take_claim_id(); durable() }
 
 /* Store.Claim: claimQuery, WhyNotClaimed. */
 inline try_claim(w) {
@@ -34,13 +34,23 @@ inline try_claim(w) {
 		:: ATTEMPTS_GONE -> lose_worker(); reply = ENDED
 		:: else ->
 			VIOLATED_IF(live_claim_robbed, status == RUNNING && !expired);
+			VIOLATED_IF(last_attempt_repeated, spent && attempts < MAX_ATTEMPTS); /* the row has forgotten it */
+			if
+			:: !undoable -> undoable = 1; undone_status = status; undone_attempts = attempts; undone_claim = claim; undone_holder = holder
+			:: else
+			fi;
 			status = RUNNING; attempts++; expired = 0; overdue = 0;
+			spent = (attempts == MAX_ATTEMPTS);
 			fresh(w);
 			holder = mine[w];
 #ifdef ATTEMPT_NUMBER_AS_FENCE
 			TOKEN(w) = attempts;
 #endif
 			claim = TOKEN(w);
+			if
+			:: WAITS_FOR_DISK -> durable()
+			:: else
+			fi;
 			reply = CLAIMED
 		fi
 	fi;
@@ -85,7 +95,7 @@ inline retry(w, hard, refund) {
 	if
 	:: MAY_RETRY(w) ->
 		writes(w);
-		status = READY; early = hard; overdue = 0; attempts = attempts - refund;
+		status = READY; early = hard; overdue = 0; attempts = attempts - refund; spent = spent && !refund;
 		reply = DONE
 	:: else -> returned_before(w)
 	fi;
@@ -100,7 +110,7 @@ inline release(w) {
 		writes(w);
 		overdue = 0;
 		if
-		:: interruptions < MAX_INTERRUPTIONS -> interruptions++; attempts--; status = READY
+		:: interruptions < MAX_INTERRUPTIONS -> interruptions++; attempts--; spent = 0; status = READY
 		:: interruptions >= MAX_INTERRUPTIONS && attempts < MAX_ATTEMPTS -> status = READY
 		:: else -> expired = 1 /* nothing to release: the next process that finds it fails it */
 		fi;
@@ -115,7 +125,7 @@ inline release(w) {
 inline unclaim(w) {
 	begin();
 	if
-	:: MAY_RELEASE(w) -> writes(w); overdue = 0; attempts--; status = READY
+	:: MAY_RELEASE(w) -> writes(w); overdue = 0; attempts--; spent = 0; status = READY
 	:: else
 	fi;
 	commit()
@@ -130,6 +140,14 @@ inline heartbeat(w) {
 	:: else -> lost[w] = 1
 	fi;
 	commit()
+}
+
+/* The database crashes, and its log ends before the latest claims. */
+inline undo_claims() {
+	status = undone_status; attempts = undone_attempts; claim = undone_claim; holder = undone_holder;
+	expired = (status == RUNNING); /* or it could not have been claimed */
+	overdue = 0; /* until time makes it so */
+	durable()
 }
 
 /* Store.DispatchFailed: dispatchFailedQuery. */
