@@ -133,3 +133,34 @@ func (m *Meter) Stop(ctx context.Context, n int) (Metrics, error) {
 }
 
 func micros(d time.Duration) float64 { return float64(d) / float64(time.Microsecond) }
+
+// Sum adds up the metrics of several stretches. The zero value is ready to use.
+type Sum struct {
+	tasks, seconds float64
+	costs          Metrics // for all tasks
+	peak           float64
+}
+
+// Add adds the metrics of a stretch in which n tasks were dealt with.
+func (s *Sum) Add(f Metrics, n int) {
+	if s.costs == nil {
+		s.costs = make(Metrics)
+	}
+	s.tasks += float64(n)
+	s.seconds += float64(n) / f["per_s"]
+	for _, name := range []string{"client_cpu_us", "server_cpu_us", "wal_bytes"} {
+		if value, ok := f[name]; ok {
+			s.costs[name] += value * float64(n)
+		}
+	}
+	s.peak = max(s.peak, f["peak_rss_mb"])
+}
+
+// Metrics are those of all stretches together.
+func (s *Sum) Metrics() Metrics {
+	f := Metrics{"per_s": s.tasks / s.seconds, "peak_rss_mb": s.peak}
+	for name, value := range s.costs {
+		f[name] = value / s.tasks
+	}
+	return f
+}

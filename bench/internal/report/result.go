@@ -22,8 +22,8 @@ type Result struct {
 
 // Metrics are the metrics in the order of tables.
 var Metrics = []string{
-	"per_s", "alone_per_s", "purged_per_s", "p50_ms", "p99_ms", "claim_p50_ms", "claim_p99_ms",
-	"wal_bytes", "server_cpu_us", "client_cpu_us", "peak_rss_mb", "rss_mb",
+	"per_s", "slot_share", "alone_per_s", "purged_per_s", "p50_ms", "p99_ms", "served_p50_ms", "claim_p50_ms", "claim_p99_ms", "longest_wait_ms",
+	"wal_bytes", "server_cpu_us", "client_cpu_us", "peak_rss_mb", "rss_mb", "statements_per_min",
 }
 
 // Collected is what was measured so far.

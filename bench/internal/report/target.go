@@ -11,6 +11,7 @@ import (
 // figure, or an amount.
 type target struct {
 	scenario, metric string
+	system           string // whose figure it is; empty: product
 	versus           string // the other system; empty: the limit is an amount
 	baseline         string // the other scenario; empty: the same
 	than             string // the other metric; empty: the same
@@ -31,6 +32,11 @@ func atMost(scenario, metric string, ratio float64, versus string) target {
 // within says what it may take, in the metric's unit.
 func within(scenario, metric string, amount float64) target {
 	return target{scenario: scenario, metric: metric, limit: amount, atMost: true}
+}
+
+// atLeast says what it is to reach, in the metric's unit.
+func atLeast(scenario, metric string, amount float64) target {
+	return target{scenario: scenario, metric: metric, limit: amount}
 }
 
 // flat says that a metric does not suffer from the rows in the table.
@@ -56,6 +62,7 @@ var targets = slices.Concat([]target{
 	faster("batch-1000", 3, "river"),
 	faster("batch-1000", 0.75, "ideal"),
 	faster("create-task", 0.9, "bare"),
+	{scenario: "create-task", metric: "per_s", system: "claimcheck-batch", limit: 2, versus: "bare"},
 	faster("drain-50k", 3, "river"),
 	faster("drain-50k", 2, "river-bench"),
 	faster("drain-50k", 1.4, "graphile-worker"),
@@ -63,6 +70,9 @@ var targets = slices.Concat([]target{
 	within("drain-50k", "client_cpu_us", 20),
 	within("drain-50k", "server_cpu_us", 32),
 	within("drain-50k", "peak_rss_mb", 64),
+	atLeast("sleep-1ms", "slot_share", 0.9),
+	atLeast("sleep-20ms", "slot_share", 0.9),
+	within("full-beside-idle", "longest_wait_ms", 1000),
 	faster("push-1", 0.9, "bare"),
 	faster("push-8", 1, "bare"),
 	faster("push-64", 2.2, "bare"),
@@ -84,6 +94,9 @@ var targets = slices.Concat([]target{
 	faster("mariadb-drain", 0.7, "bare"),
 	within("cold-start", "p50_ms", 30),
 	within("cold-start", "rss_mb", 35),
+	within("cold-start-postgres", "served_p50_ms", 60),
+	within("idle-serve", "statements_per_min", 0),
+	within("idle-serve", "rss_mb", 35),
 })
 
 // band is what a ratio of 1 may be missed by: 1 means not worse than the other.
@@ -101,7 +114,7 @@ type Verdict struct {
 func Verdicts(results []Result) []Verdict {
 	var verdicts []Verdict
 	for _, t := range targets {
-		value, ok := find(results, t.scenario, product, t.metric)
+		value, ok := find(results, t.scenario, or(t.system, product), t.metric)
 		if !ok {
 			continue
 		}
@@ -128,6 +141,9 @@ func (t target) String() string {
 	sign := "≥"
 	if t.atMost {
 		sign = "≤"
+	}
+	if t.system != "" {
+		sign = t.system + " " + sign
 	}
 	switch {
 	case t.versus == "":

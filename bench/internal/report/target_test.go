@@ -10,10 +10,10 @@ import (
 // A target that names what is not measured would never be evaluated.
 func TestTargetsAreAboutWhatIsMeasured(t *testing.T) {
 	for _, target := range targets {
-		for name, system := range map[string]string{target.scenario: product, or(target.baseline, target.scenario): or(target.versus, product)} {
-			sc, err := scenario.Named(name)
-			if err != nil || !slices.Contains(sc.Systems, system) {
-				t.Errorf("target %q of %s: %s is not measured in %s (%v)", target, target.scenario, system, name, err)
+		for _, of := range [][2]string{{target.scenario, or(target.system, product)}, {or(target.baseline, target.scenario), or(target.versus, product)}} {
+			sc, err := scenario.Named(of[0])
+			if err != nil || !slices.Contains(sc.Systems, of[1]) {
+				t.Errorf("target %q of %s: %s is not measured in %s (%v)", target, target.scenario, of[1], of[0], err)
 			}
 		}
 		for _, metric := range []string{target.metric, or(target.than, target.metric)} {

@@ -81,7 +81,7 @@ func (j job) do(ctx context.Context) (f probe.Metrics, err error) {
 	if err != nil {
 		return nil, err
 	}
-	target := system.Target{URL: j.URL, Slots: sc.Slots, Binary: j.Program, Node: j.Node}
+	target := system.Target{URL: j.URL, Slots: sc.Slots, Sleep: sc.Sleep, Binary: j.Program, Node: j.Node}
 	if j.Prepare && sys.Setup != nil {
 		if err := sys.Setup(ctx, target); err != nil {
 			return nil, err

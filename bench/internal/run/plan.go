@@ -101,10 +101,7 @@ func (p Plan) measure(ctx context.Context, servers *servers, sc scenario.Scenari
 				continue
 			}
 			all.Add(sc.Name, site.System, f)
-			what := "per_s"
-			if _, ok := f[what]; !ok {
-				what = "p50_ms"
-			}
+			what := report.Metrics[slices.IndexFunc(report.Metrics, func(metric string) bool { _, ok := f[metric]; return ok })]
 			fmt.Fprintf(p.Log, "  %s, %s, run %d: %s %s\n", sc.Name, site.System, run+1, report.Number(f[what]), what)
 		}
 	}

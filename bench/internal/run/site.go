@@ -2,6 +2,7 @@ package run
 
 import (
 	"context"
+	"slices"
 	"strings"
 
 	"github.com/claimcheck-go/claimcheck/bench/internal/probe"
@@ -25,7 +26,7 @@ func (s *servers) site(sc scenario.Scenario, name string, size scenario.Size) (*
 	if err != nil {
 		return nil, err
 	}
-	size.Slow = sys.Slow
+	size.Slow = sys.Slow || slices.Contains(sc.Tenth, name)
 	at := &site{
 		job:     job{Scenario: sc.Name, System: name, Size: size, Program: s.program, Node: s.node},
 		storage: s.storage[sys.Server], inPlace: sc.InPlace,

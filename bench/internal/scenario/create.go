@@ -66,3 +66,49 @@ func coldStart(ctx context.Context, s system.Session, _ *probe.Meter, _ Size) (p
 	times.Into(f, "")
 	return f, nil
 }
+
+// coldServing measures the time from exec to the first answer, and to that of the
+// first delivery.
+func coldServing(ctx context.Context, s system.Session, _ *probe.Meter, _ Size) (probe.Metrics, error) {
+	l, err := as[system.Servant](s)
+	if err != nil {
+		return nil, err
+	}
+	var first, served probe.Latencies
+	for i := range launches + 1 {
+		live, answered, err := l.LaunchServing(ctx)
+		if err != nil {
+			return nil, err
+		}
+		if i > 0 { // the first reads the program from the disk
+			first.Add(live)
+			served.Add(answered)
+		}
+	}
+	f, other := probe.Metrics{}, probe.Metrics{}
+	first.Into(f, "")
+	served.Into(other, "")
+	f["served_p50_ms"] = other["p50_ms"]
+	return f, nil
+}
+
+// settle is how long the server is left alone before its statements are counted, and
+// unused for how long they are.
+const (
+	settle = 3 * time.Second
+	unused = 20 * time.Second
+)
+
+// resting measures the server while it has nothing to do.
+func resting(ctx context.Context, s system.Session, _ *probe.Meter, size Size) (probe.Metrics, error) {
+	l, err := as[system.Servant](s)
+	if err != nil {
+		return nil, err
+	}
+	rest := time.Duration(min(1, size.Scale) * float64(unused))
+	statements, rss, err := l.Rest(ctx, settle, rest)
+	return probe.Metrics{
+		"statements_per_min": float64(statements) * float64(time.Minute) / float64(rest),
+		"rss_mb":             float64(rss) / (1 << 20),
+	}, err
+}

@@ -34,7 +34,78 @@ func storeDue(ctx context.Context, s system.Session, n int) error {
 
 // due is how many tasks runs that work in place find among others: more than
 // they take in all.
-const due = 50_000
+const due = 4 * backlogTasks
+
+// backlogTasks are what one run drains beside a backlog: enough for the first claims,
+// which may have to walk through all rows, to be a small part of it.
+const backlogTasks = 40_000
+
+// rounds drains tasks in several rounds, and fills the database up before each, so that
+// a small backlog stays one. Filling is not measured.
+func rounds(backlog, n int) func(context.Context, system.Session, *probe.Meter, Size) (probe.Metrics, error) {
+	return func(ctx context.Context, s system.Session, m *probe.Meter, size Size) (probe.Metrics, error) {
+		d, err := as[system.Drainer](s)
+		if err != nil {
+			return nil, err
+		}
+		var claims probe.Latencies
+		var sum probe.Sum
+		each := size.rows(backlog)
+		for left := size.drained(n); left > 0; left -= each {
+			tasks := min(left, each)
+			if left < size.drained(n) {
+				if err := store(ctx, s, each); err != nil {
+					return nil, err
+				}
+			}
+			if err := m.Start(ctx); err != nil {
+				return nil, err
+			}
+			if err := d.Drain(ctx, tasks, func(took time.Duration) { claims.Add(took) }); err != nil {
+				return nil, err
+			}
+			f, err := m.Stop(ctx, tasks)
+			if err != nil {
+				return nil, err
+			}
+			sum.Add(f, tasks)
+		}
+		f := sum.Metrics()
+		claims.Into(f, "claim_")
+		return f, nil
+	}
+}
+
+// sleeping drains tasks that sleep, and compares their rate with what the slots allow
+// for the time that they really sleep: the share of the slots that is busy.
+func sleeping(slots, n int) func(context.Context, system.Session, *probe.Meter, Size) (probe.Metrics, error) {
+	return func(ctx context.Context, s system.Session, m *probe.Meter, size Size) (probe.Metrics, error) {
+		sleeper, err := as[system.Sleeper](s)
+		if err != nil {
+			return nil, err
+		}
+		f, err := drain(n)(ctx, s, m, size)
+		if err == nil {
+			each := sleeper.Busy().Seconds() / float64(size.drained(n))
+			f["slot_share"] = f["per_s"] * each / float64(slots)
+		}
+		return f, err
+	}
+}
+
+// longestWait measures how long tasks wait while one worker is full and another is idle.
+func longestWait(ctx context.Context, s system.Session, m *probe.Meter, _ Size) (probe.Metrics, error) {
+	sharer, err := as[system.Sharer](s)
+	if err != nil {
+		return nil, err
+	}
+	if err := m.Start(ctx); err != nil { // for its profile
+		return nil, err
+	}
+	const quick = 500
+	wait, err := sharer.LongestWait(ctx, quick)
+	return probe.Metrics{"longest_wait_ms": float64(wait) / float64(time.Millisecond)}, err
+}
 
 // among fills the database with tasks that are due, and with many of a kind
 // that no claim is to take.

@@ -40,7 +40,9 @@ type Scenario struct {
 	Server  system.Server // empty: each system's own
 	Long    bool          // left out of a quick run
 	Slots   int           // tasks that run at once
+	Sleep   time.Duration // of each task
 	Program bool          // starts the server's program
+	Tenth   []string      // systems that drain a tenth here, as those do that are slow everywhere
 	// InPlace makes all runs work on what was prepared, one after the other: a
 	// copy for each would take longer than all else.
 	InPlace bool
@@ -62,6 +64,9 @@ var (
 	purgers   = []string{"claimcheck", "river", "river-bench", "bare", "ideal"}
 	yardstick = []string{"claimcheck", "bare"}
 	product   = []string{"claimcheck"}
+	creators  = []string{"claimcheck", "claimcheck-batch", "bare"}
+	slowest   = []string{"river"}
+	fewSlots  = []string{"claimcheck", "river", "ideal"}
 )
 
 // slots is `work --concurrency 100`. Beside a backlog there are fewer, and so more
@@ -79,8 +84,12 @@ func All() []Scenario {
 		{Name: "enqueue-1", Systems: alone, Measure: enqueue(1)},
 		{Name: "enqueue-16", Systems: enqueuers, Measure: enqueue(16)},
 		{Name: "batch-1000", Systems: postgres, Measure: batches(1000)},
-		{Name: "create-task", Systems: yardstick, Server: system.CloudTasks, Measure: create},
+		{Name: "create-task", Systems: creators, Server: system.CloudTasks, Measure: create},
 		{Name: "drain-50k", Systems: workers, Slots: slots, Prepare: allOf(50_000), Measure: drain(50_000)},
+		{Name: "drain-20", Systems: fewSlots, Slots: backlogSlots, Prepare: pending(20_000), Measure: drain(20_000)},
+		slept(time.Millisecond, 20_000),
+		slept(20*time.Millisecond, 2_000),
+		{Name: "full-beside-idle", Systems: product, Slots: backlogSlots, Measure: longestWait},
 		pushed(1, 2_000),
 		pushed(8, 10_000),
 		pushed(64, 20_000),
@@ -89,11 +98,11 @@ func All() []Scenario {
 		{Name: "idle-start-sqlite", Systems: product, Server: system.SQLite, Slots: embeddedSlots, Measure: idle(system.Local, 25)},
 		{Name: "idle-start-mariadb", Systems: product, Server: system.MariaDB, Slots: embeddedSlots, Measure: idle(system.Local, 25)},
 		{Name: "idle-start-worker", Systems: starters, Slots: queue.DefaultConcurrency, Measure: idle(system.Remote, 4)},
-		{Name: "backlog-10k", Systems: backlogs, Slots: backlogSlots, Prepare: pending(10_000), Measure: drain(5_000)},
-		{Name: "backlog-1m", Systems: backlogs, Slots: backlogSlots, InPlace: true, Prepare: pending(1_000_000), Measure: drain(5_000)},
-		{Name: "delayed-1m", Systems: product, Slots: backlogSlots, InPlace: true, Prepare: among(1_000_000, system.Delayed), Measure: drain(5_000)},
-		{Name: "unknown-1m", Systems: product, Slots: backlogSlots, InPlace: true, Prepare: among(1_000_000, system.Unknown), Measure: drain(5_000)},
-		{Name: "finished-10m", Systems: product, Slots: backlogSlots, Long: true, InPlace: true, Prepare: among(10_000_000, system.Finished), Measure: drain(5_000)},
+		{Name: "backlog-10k", Systems: backlogs, Tenth: slowest, Slots: backlogSlots, Prepare: pending(10_000), Measure: rounds(10_000, backlogTasks)},
+		{Name: "backlog-1m", Systems: backlogs, Tenth: slowest, Slots: backlogSlots, InPlace: true, Prepare: pending(1_000_000), Measure: drain(backlogTasks)},
+		{Name: "delayed-1m", Systems: product, Slots: backlogSlots, InPlace: true, Prepare: among(1_000_000, system.Delayed), Measure: drain(backlogTasks)},
+		{Name: "unknown-1m", Systems: product, Slots: backlogSlots, InPlace: true, Prepare: among(1_000_000, system.Unknown), Measure: drain(backlogTasks)},
+		{Name: "finished-10m", Systems: product, Slots: backlogSlots, Long: true, InPlace: true, Prepare: among(10_000_000, system.Finished), Measure: drain(backlogTasks)},
 		{Name: "purge", Systems: purgers, Prepare: finished(purgeable), Measure: purge},
 		{Name: "purge-beside", Systems: product, Slots: slots, Prepare: mixed(600_000, besideRounds*2*besideTasks), Measure: purgeBeside},
 		{Name: "sqlite-enqueue", Systems: yardstick, Server: system.SQLite, Measure: enqueue(16)},
@@ -101,7 +110,16 @@ func All() []Scenario {
 		{Name: "mariadb-enqueue", Systems: yardstick, Server: system.MariaDB, Measure: enqueue(16)},
 		{Name: "mariadb-drain", Systems: yardstick, Server: system.MariaDB, Slots: embeddedSlots, Prepare: pending(3_000), Measure: drain(3_000)},
 		{Name: "cold-start", Systems: product, Server: system.SQLite, Program: true, Measure: coldStart},
-		{Name: "cold-start-postgres", Systems: product, Program: true, Measure: coldStart},
+		{Name: "cold-start-postgres", Systems: product, Program: true, Measure: coldServing},
+		{Name: "idle-serve", Systems: product, Program: true, Measure: resting},
+	}
+}
+
+// slept is the scenario of tasks that sleep, in few slots.
+func slept(sleep time.Duration, n int) Scenario {
+	return Scenario{
+		Name: "sleep-" + sleep.String(), Systems: product, Slots: backlogSlots, Sleep: sleep,
+		Prepare: pending(n), Measure: sleeping(backlogSlots, n),
 	}
 }
 

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
+	"sync/atomic"
 	"time"
 
 	"github.com/jackc/pgx/v5"
@@ -51,15 +52,26 @@ type product struct {
 	store    store
 	client   *queue.Client
 	executor *queue.Executor
+	busy     atomic.Int64 // nanoseconds that functions have slept
 }
+
+// Busy is how long functions have slept in all, which is more than they wanted to.
+func (p *product) Busy() time.Duration { return time.Duration(p.busy.Load()) }
 
 func openProduct(ctx context.Context, t Target, info bool, open func(ctx context.Context, url string) (store, error)) (*product, error) {
 	store, err := open(ctx, t.URL)
 	if err != nil {
 		return nil, err
 	}
-	receipts := queue.NewTask(taskName, func(context.Context, order) (any, error) { return nil, nil })
 	p := &product{Target: t, open: open, store: store}
+	receipts := queue.NewTask(taskName, func(context.Context, order) (any, error) {
+		if t.Sleep > 0 {
+			began := time.Now()
+			time.Sleep(t.Sleep)
+			p.busy.Add(int64(time.Since(began)))
+		}
+		return nil, nil
+	})
 	log := quiet()
 	if info {
 		log = slog.New(slog.NewJSONHandler(io.Discard, nil)) // lines are made, and written nowhere

@@ -21,16 +21,17 @@ const handlerURL = audience + "/tasks/execute/"
 
 // dispatcher is the part of the product that EnqueueMany calls once the rows are
 // stored.
-func dispatcher() System {
-	return System{Name: "claimcheck", Server: CloudTasks, Open: func(ctx context.Context, t Target) (Session, error) {
+// With batch it makes calls of BatchCreateTasks, as with TASKS_BATCH_CREATE.
+func dispatcher(name string, batch bool) System {
+	return System{Name: name, Server: CloudTasks, Open: func(ctx context.Context, t Target) (Session, error) {
 		client, err := cloudtasks.Dial(ctx, cloudtasks.DialConfig{EmulatorHost: t.URL})
 		if err != nil {
 			return nil, err
 		}
 		d, err := cloudtasks.New(client, cloudtasks.Config{
-			Project: "bench", Location: "europe-west1", HandlerURL: handlerURL + "{task_id}/", ServiceAccountEmail: account,
+			Project: "bench", Location: "europe-west1", HandlerURL: handlerURL + "{task_id}/", ServiceAccountEmail: account, BatchCreate: batch,
 		})
-		return &dispatcherSession{creator{client}, d}, err
+		return &dispatcherSession{creator{client}, d, batch}, err
 	}}
 }
 
@@ -56,6 +57,7 @@ func (c creator) Forget(ctx context.Context) error {
 type dispatcherSession struct {
 	creator
 	dispatcher *cloudtasks.Dispatcher
+	batch      bool
 }
 
 // Concurrencies are those to try: only the Dispatcher's own.
@@ -71,13 +73,17 @@ func (d *dispatcherSession) Create(ctx context.Context, n, _ int) error {
 		}
 		tickets[i] = queue.Ticket{ID: id, Queue: "default", Timeout: time.Minute}
 	}
+	if d.batch {
+		return d.dispatcher.DispatchBatch(ctx, tickets...)
+	}
 	return d.dispatcher.Dispatch(ctx, tickets...)
 }
 
 type clientSession struct{ creator }
 
-// Concurrencies are those to try.
-func (*clientSession) Concurrencies() []int { return []int{8, 16, 32, 64, 128} }
+// Concurrencies are those to try: the Dispatcher's. Both dial alike, and so have the
+// same number of connections.
+func (*clientSession) Concurrencies() []int { return []int{32} }
 
 // Create creates n Cloud Tasks, so many at a time.
 func (c *clientSession) Create(ctx context.Context, n, concurrency int) error {

@@ -36,10 +36,11 @@ type System struct {
 
 // Target says what a session works on.
 type Target struct {
-	URL    string // of the database, or the address of Redis or of the fake
-	Slots  int    // tasks that run at once
-	Binary string // the server's program, where a scenario starts it
-	Node   string // the Node.js that graphile-worker runs on
+	URL    string        // of the database, or the address of Redis or of the fake
+	Slots  int           // tasks that run at once
+	Sleep  time.Duration // of each task; only the product's do
+	Binary string        // the server's program, where a scenario starts it
+	Node   string        // the Node.js that graphile-worker runs on
 }
 
 // Session is a system that is open. What it can do beyond this it shows by the
@@ -153,6 +154,27 @@ type Launcher interface {
 	Launch(ctx context.Context, rest time.Duration) (first time.Duration, rss int64, err error)
 }
 
+// Sleeper is a session whose tasks sleep.
+type Sleeper interface {
+	Busy() time.Duration
+}
+
+// Servant starts the server's program as one that receives deliveries.
+type Servant interface {
+	// LaunchServing returns how long it took to the first answer, and to that of the
+	// first delivery, whose task was run.
+	LaunchServing(ctx context.Context) (first, served time.Duration, err error)
+	// Rest returns how many statements the program sends in a time in which it has
+	// nothing to do, after it has settled, and the bytes of memory that it then has.
+	Rest(ctx context.Context, settle, rest time.Duration) (statements, rss int64, err error)
+}
+
+// Sharer has one worker become full while another has nothing to do.
+type Sharer interface {
+	// LongestWait returns how long the last of so many short tasks waited for its start.
+	LongestWait(ctx context.Context, quick int) (time.Duration, error)
+}
+
 // onURL is a Setup that needs only the URL.
 func onURL(setup func(ctx context.Context, url string) error) func(context.Context, Target) error {
 	return func(ctx context.Context, t Target) error { return setup(ctx, t.URL) }
@@ -164,7 +186,7 @@ func All() []System {
 		claimcheck("claimcheck", variant{}), claimcheck("claimcheck-info", variant{info: true}),
 		claimcheck("claimcheck-pooler", variant{pooler: true}), claimcheck("claimcheck-open", variant{open: true}),
 		river("river"), river("river-bench"), graphileWorker(), asynqOn("asynq", Redis), asynqOn("asynq-fsync", RedisFsync), dbos(), bare(), ideal(),
-		embedded(SQLite), bareSQL(SQLite), embedded(MariaDB), bareSQL(MariaDB), dispatcher(), bareClient(),
+		embedded(SQLite), bareSQL(SQLite), embedded(MariaDB), bareSQL(MariaDB), dispatcher("claimcheck", false), dispatcher("claimcheck-batch", true), bareClient(),
 	}
 }
 
