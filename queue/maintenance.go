@@ -66,7 +66,7 @@ func (c *Client) Purge(ctx context.Context, r PurgeRequest, progress func(delete
 	if r.Limit == 0 {
 		r.Limit = DefaultBatch
 	}
-	for {
+	for batches := 1; ; batches++ {
 		if ctx.Err() != nil {
 			return deleted, true, nil //nolint:nilerr // more reports it
 		}
@@ -82,10 +82,39 @@ func (c *Client) Purge(ctx context.Context, r PurgeRequest, progress func(delete
 		if progress != nil {
 			progress(deleted)
 		}
+		if n < r.Limit || batches%countBatches == 0 {
+			_ = c.countFinished(ctx, 0) // the sweeper does it if this fails
+		}
 		if n < r.Limit {
 			return deleted, false, nil
 		}
 		c.yieldToTasks(ctx, store, 2*time.Since(began))
+	}
+}
+
+// countBudget is the longest time that a sweep counts finished rows before it leaves
+// the rest to the next one, and countBatches after how many batches a purge has what
+// it deleted taken off the counts.
+const (
+	countBudget  = 2 * time.Second
+	countBatches = 100
+)
+
+// countFinished has the store count finished rows for a time, and at least once.
+func (c *Client) countFinished(ctx context.Context, budget time.Duration) error {
+	counter, ok := c.cfg.Store.(Counter)
+	if !ok {
+		return nil
+	}
+	for began := time.Now(); ; {
+		var more bool
+		err := within(ctx, statementTimeout, func(ctx context.Context) (err error) {
+			more, err = counter.CountFinished(ctx)
+			return err
+		})
+		if err != nil || !more || time.Since(began) >= budget {
+			return err
+		}
 	}
 }
 

@@ -73,6 +73,15 @@ type Operator interface {
 	AuditLog(ctx context.Context, id uuid.UUID, before time.Time, limit int) ([]AuditEntry, error)
 }
 
+// Counter is a [Store] that counts finished rows ahead, so that the statistics of an
+// [Operator] need not read them. The sweeper and [Client.Purge] call it. Without it
+// statistics are the same and take longer.
+type Counter interface {
+	// CountFinished counts some of the finished rows that it has not counted yet, and
+	// reports whether there are more. Any number of calls may run at once.
+	CountFinished(ctx context.Context) (more bool, err error)
+}
+
 // Operator returns the client's store as an [Operator], or [ErrUnsupported] if it
 // is none.
 func (c *Client) Operator() (Operator, error) {

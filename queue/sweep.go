@@ -145,6 +145,7 @@ func (s *sweep) run(ctx context.Context, limit int) error {
 			s.queues(ctx, dispatcher, queues)
 		}
 	}
+	s.try(ctx, s.client.countFinished(ctx, countBudget))
 	return s.failed
 }
 

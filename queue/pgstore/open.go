@@ -164,6 +164,7 @@ func (c Config) store(pool *pgxpool.Pool) *Store {
 		acquireTimeout: cmp.Or(c.AcquireTimeout, DefaultAcquireTimeout),
 		reserve:        storekit.NewReserve(int(pool.Config().MaxConns)),
 		observe:        c.Observe,
+		counts:         defaultCounts,
 	}
 	s.setBatching(defaultLimits)
 	return s

@@ -60,8 +60,25 @@ func finalNames(r queue.PurgeRequest) []string {
 	return names
 }
 
-// countPurgeableQuery: index: claimcheck_tasks_finished, the part that is old enough.
-const countPurgeableQuery = `SELECT coalesce(sum(n), 0)::int8 FROM unnest($1::text[]) AS s, LATERAL (SELECT count(*) AS n ` + purgeable + `) AS old`
+// countPurgeableQuery adds up the counted periods that are old enough, and counts the
+// rows of the one that is so in part, or those since counted_to, by their index:
+// claimcheck_tasks_finished.
+const countPurgeableQuery = `
+WITH ` + counted + `, edge AS MATERIALIZED (
+	SELECT coalesce((SELECT CASE WHEN until >= counted_to THEN counted_to ELSE (SELECT max(at) FROM claimcheck_periods WHERE at <= until) END FROM counted), '-infinity') AS at, until
+	FROM (SELECT now() - $2::interval AS until) AS bound
+)
+SELECT (
+	SELECT coalesce(sum(n), 0) FROM unnest($1::text[]) AS final(status), LATERAL (
+		SELECT count(*) AS n FROM claimcheck_tasks AS t WHERE t.status = final.status
+			AND finished_at >= (SELECT at FROM edge) AND finished_at <= (SELECT until FROM edge) AND ($3::text = '' OR task_path = $3::text)) AS rows
+)::int8 + (
+	SELECT coalesce(sum(n), 0) FROM claimcheck_periods
+	WHERE at < (SELECT at FROM edge) AND status = ANY($1::text[]) AND ($3::text = '' OR task_path = $3::text) AND EXISTS (SELECT FROM counted)
+)::int8 + (
+	SELECT coalesce(sum(n), 0) FROM claimcheck_changes
+	WHERE at < (SELECT at FROM edge) AND status = ANY($1::text[]) AND ($3::text = '' OR task_path = $3::text) AND EXISTS (SELECT FROM counted)
+)::int8`
 
 // CountPurgeable returns the number of rows that Purge would delete in all.
 func (s *Store) CountPurgeable(ctx context.Context, r queue.PurgeRequest) (n int, err error) {

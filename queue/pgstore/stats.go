@@ -22,29 +22,46 @@ func within(f queue.Filter, number int) (condition string, args []any) {
 	return condition, args
 }
 
+// counted is until when rows are counted ahead, and no row if nothing is: see count.go.
+const counted = `counted AS MATERIALIZED (SELECT counted_to FROM claimcheck_counting)`
+
+// finalCount counts the rows of a final status that a filter selects. The upper bound
+// of finished_at excludes nothing: with it the planner expects few rows and takes the
+// index.
+func finalCount(status queue.Status, filter string) string {
+	return fmt.Sprintf(`(SELECT count(*) FROM claimcheck_tasks WHERE status = '%[1]s' AND finished_at >= coalesce((SELECT counted_to FROM counted), '-infinity') AND finished_at <= 'infinity'%[2]s)
+	+ coalesce((SELECT sum(n) FROM claimcheck_totals, counted WHERE status = '%[1]s'%[2]s), 0)::int8
+	+ coalesce((SELECT sum(n) FROM claimcheck_changes, counted WHERE status = '%[1]s' AND at < counted_to%[2]s), 0)::int8`, status, filter)
+}
+
+// anyTime excludes nothing. The planner does not know that, expects few rows, and takes
+// the index of the condition before it instead of reading the whole table.
+const anyTime = ` AND enqueued_at >= (SELECT timestamptz '-infinity') AND enqueued_at <= 'infinity'`
+
+// dueAt is since when a READY row that is due has been so.
+const dueAt = `greatest(enqueued_at, coalesce(retry_at, run_after))`
+
 // statsQuery counts the rows of each status by its own index, in one statement and
 // therefore at one time. It does not matter whether Promote has made the due rows
-// claimable. Indexes: claimcheck_tasks_claim, _held, _outbox, _lease and, for each of
-// the final statuses, _finished. Without a filter the last two are index-only scans.
+// claimable. Indexes: claimcheck_tasks_claim, _held, _lease and, for what is not
+// counted ahead of the final statuses, _finished.
 func statsQuery(f queue.Filter) (string, []any) {
 	filter, args := within(f, 1)
-	final := func(status queue.Status) string {
-		return fmt.Sprintf(`(SELECT count(*) FROM claimcheck_tasks WHERE status = '%s' AND finished_at IS NOT NULL%s)`, status, filter)
+	ready := func(rows string) string {
+		return `(SELECT count(*) AS n, min(due) AS oldest, max(due) AS newest,
+		count(*) FILTER (WHERE dispatch_due_at <= now()) AS stranded, min(least(dispatch_due_at, due)) FILTER (WHERE dispatch_due_at <= now()) AS stranded_since
+		FROM (SELECT dispatch_due_at, ` + dueAt + ` AS due FROM claimcheck_tasks WHERE ` + rows + filter + ` OFFSET 0) AS rows)`
 	}
-	waiting := func(hold string) string {
-		return `(SELECT count(*) AS n, min(greatest(enqueued_at, coalesce(retry_at, run_after))) AS oldest, max(greatest(enqueued_at, coalesce(retry_at, run_after))) AS newest
-		FROM claimcheck_tasks WHERE ` + hold + filter + `)`
-	}
-	return `SELECT free.n + due.n, least(free.oldest, due.oldest), greatest(free.newest, due.newest), later.n,
-	stranded.n, stranded.oldest,
+	return `WITH ` + counted + `
+SELECT free.n + due.n, least(free.oldest, due.oldest), greatest(free.newest, due.newest), later.n,
+	free.stranded + due.stranded + later.stranded, least(free.stranded_since, due.stranded_since, later.stranded_since),
 	(SELECT count(*) FROM claimcheck_tasks WHERE status = 'RUNNING'` + filter + `),
-	` + final(queue.StatusSuccessful) + `,
-	` + final(queue.StatusFailed) + `,
-	` + final(queue.StatusCancelled) + `
-FROM ` + waiting(`hold = 0`) + ` AS free,
-	` + waiting(`hold = 1 AND coalesce(retry_at, run_after) <= now()`) + ` AS due,
-	(SELECT count(*) AS n FROM claimcheck_tasks WHERE hold = 1 AND coalesce(retry_at, run_after) > now()` + filter + `) AS later,
-	(SELECT count(*) AS n, min(least(dispatch_due_at, greatest(enqueued_at, coalesce(retry_at, run_after)))) AS oldest FROM claimcheck_tasks WHERE status = 'READY' AND dispatch_due_at <= now()` + filter + `) AS stranded`, args
+	` + finalCount(queue.StatusSuccessful, filter) + `,
+	` + finalCount(queue.StatusFailed, filter) + `,
+	` + finalCount(queue.StatusCancelled, filter) + `
+FROM ` + ready(`hold = 0`+anyTime) + ` AS free,
+	` + ready(`hold = 1 AND coalesce(retry_at, run_after) <= now()`) + ` AS due,
+	` + ready(`hold = 1 AND coalesce(retry_at, run_after) > now()`) + ` AS later`, args
 }
 
 // Stats counts rows by status.
@@ -63,21 +80,23 @@ func (s *Store) Stats(ctx context.Context, f queue.Filter) (stats queue.Stats, e
 	return stats, nil
 }
 
-// queuesQuery: indexes: claimcheck_tasks_outbox, and _claim for the rows that are due;
-// _lease; and the last hour of _finished.
+// queuesQuery: indexes: claimcheck_tasks_claim and _held for the rows that are READY,
+// _lease, and the last hour of _finished.
 const queuesQuery = `
 WITH live AS (
-	SELECT backend_name, queue_name,
-		count(*) FILTER (WHERE hold = 0 OR coalesce(retry_at, run_after) <= now()) AS pending,
-		count(*) FILTER (WHERE hold = 1 AND coalesce(retry_at, run_after) > now()) AS delayed,
-		count(*) FILTER (WHERE dispatch_due_at <= now()) AS stranded,
-		min(greatest(enqueued_at, coalesce(retry_at, run_after))) FILTER (WHERE hold = 0 OR coalesce(retry_at, run_after) <= now()) AS oldest
-	FROM claimcheck_tasks WHERE status = 'READY' GROUP BY backend_name, queue_name
+	SELECT backend_name, queue_name, sum(pending)::int8 AS pending, sum(delayed)::int8 AS delayed, sum(stranded)::int8 AS stranded, min(oldest) AS oldest FROM (
+		SELECT backend_name, queue_name, count(*) AS pending, 0 AS delayed, count(*) FILTER (WHERE dispatch_due_at <= now()) AS stranded, min(` + dueAt + `) AS oldest
+		FROM claimcheck_tasks WHERE hold = 0` + anyTime + ` GROUP BY 1, 2
+		UNION ALL
+		SELECT backend_name, queue_name, count(*) FILTER (WHERE coalesce(retry_at, run_after) <= now()), count(*) FILTER (WHERE coalesce(retry_at, run_after) > now()),
+			count(*) FILTER (WHERE dispatch_due_at <= now()), min(` + dueAt + `) FILTER (WHERE coalesce(retry_at, run_after) <= now())
+		FROM claimcheck_tasks WHERE hold = 1 AND coalesce(retry_at, run_after) >= (SELECT timestamptz '-infinity') AND coalesce(retry_at, run_after) <= 'infinity' GROUP BY 1, 2
+	) AS ready GROUP BY 1, 2
 ), running AS (
 	SELECT backend_name, queue_name, count(*) AS n FROM claimcheck_tasks WHERE status = 'RUNNING' GROUP BY backend_name, queue_name
 ), ended AS (
 	SELECT backend_name, queue_name, count(*) FILTER (WHERE status = 'SUCCESSFUL') AS succeeded, count(*) FILTER (WHERE status = 'FAILED') AS failed
-	FROM claimcheck_tasks WHERE status IN ('SUCCESSFUL', 'FAILED') AND finished_at IS NOT NULL AND finished_at > now() - interval '1 hour'
+	FROM claimcheck_tasks WHERE status IN ('SUCCESSFUL', 'FAILED') AND finished_at IS NOT NULL AND finished_at > now() - interval '1 hour' AND finished_at <= 'infinity'
 	GROUP BY backend_name, queue_name
 )
 SELECT backend_name, queue_name, coalesce(live.pending, 0), coalesce(live.delayed, 0), coalesce(running.n, 0), coalesce(live.stranded, 0), live.oldest,

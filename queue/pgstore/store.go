@@ -53,7 +53,8 @@ type Store struct {
 	claims   *batch.Batcher[claimOf, *queue.Row]
 	finishes *batch.Batcher[finishOf, time.Time]
 
-	hints scanHints
+	hints  scanHints
+	counts countLimits
 }
 
 // Ping reports whether the database answers.

@@ -23,6 +23,7 @@ var (
 func narrowing(sql string) []string {
 	up, _, _ := strings.Cut(sql, "-- +goose Down")
 	up = comment.ReplaceAllString(up, "")
+	up = strings.ReplaceAll(up, "AFTER TRUNCATE", "") // of a trigger
 	found := narrows.FindAllString(up, -1)
 	for _, column := range addsColumn.FindAllString(up, -1) {
 		if notNull.MatchString(column) && !hasDefault.MatchString(column) {
