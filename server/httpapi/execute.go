@@ -3,6 +3,7 @@ package httpapi
 import (
 	"errors"
 	"net/http"
+	"net/url"
 	"strconv"
 
 	"github.com/google/uuid"
@@ -13,12 +14,16 @@ import (
 
 // execute passes a delivered ID to the executor.
 func (h *handler) execute(w http.ResponseWriter, r *http.Request, id string) {
-	failOnError, err := queryBool(r.URL.Query(), "fail_on_error")
+	var query url.Values
+	if r.URL.RawQuery != "" {
+		query = r.URL.Query()
+	}
+	failOnError, err := queryBool(query, "fail_on_error")
 	if err != nil {
 		h.fail(w, r, err)
 		return
 	}
-	allowRetry, err := queryBool(r.URL.Query(), "allow_retry")
+	allowRetry, err := queryBool(query, "allow_retry")
 	if err != nil {
 		h.fail(w, r, err)
 		return

@@ -13,6 +13,9 @@ import (
 // checkParameters refuses parameters that the route would ignore: in the wrong place,
 // unknown, or given twice. A purge whose filter was ignored would delete everything.
 func (r route) checkParameters(w http.ResponseWriter, req *http.Request) error {
+	if r.queryToo && req.URL.RawQuery == "" {
+		return checkEncoding(req)
+	}
 	accepted := "none"
 	if len(r.params) > 0 {
 		accepted = strings.Join(r.params, ", ")
