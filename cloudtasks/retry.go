@@ -57,8 +57,8 @@ type callContexts struct {
 }
 
 // next returns the context of the next call. It is that of the call before, unless
-// this has failed by it or has used up a twentieth of its time: a new context with
-// a deadline for each call is a tenth of what the dispatcher adds to a call.
+// this has failed by it or has used up a twentieth of its time: each new context with a
+// deadline has a timer, and is registered with its parent.
 func (c *callContexts) next() context.Context {
 	now := time.Now()
 	if c.current != nil && now.Before(c.usedUntil) && c.current.Err() == nil {

@@ -170,8 +170,8 @@ func (c *Client) dispatchBy(ctx context.Context, by func(Dispatcher) sendFunc, r
 	return errors.Join(errs...)
 }
 
-// send passes the tickets of rows to the dispatcher d by its method. It logs a failure and records
-// it on the refused rows, whose IDs it returns.
+// send passes the tickets of rows to the dispatcher d by its method. It logs a failure
+// and records it on the refused rows, whose IDs it returns.
 func (c *Client) send(ctx context.Context, d Dispatcher, method sendFunc, rows []*Row, tickets []Ticket) (refused map[uuid.UUID]bool, err error) {
 	dispatching, cancel := context.WithTimeout(ctx, c.cfg.DispatchTimeout)
 	defer cancel()
