@@ -90,6 +90,10 @@ bench-micro: ## Micro-benchmarks of the hot pieces, with allocations.
 bench-compare: ## Micro-benchmarks of BASE=revision and of the tree in turn, compared by benchstat.
 	@./bench/compare.sh $(BASE)
 
+.PHONY: soak-speed
+soak-speed: ## A producer and a worker at full speed on PostgreSQL for SOAK (30m): rate and memory each minute; fails if memory grows or a task is lost.
+	cd bench && $(GO) run . -soak $(SOAK)
+
 .PHONY: bench-test
 bench-test: $(GOLANGCI_LINT) ## Vet, lint and test the benchmark's own module.
 	cd bench && $(GO) vet ./... && $(GOLANGCI_LINT) run ./... && $(GO) test ./...

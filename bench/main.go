@@ -14,6 +14,7 @@ import (
 	"os/signal"
 	"strings"
 	"syscall"
+	"time"
 
 	"github.com/claimcheck-go/claimcheck/bench/internal/deps"
 	"github.com/claimcheck-go/claimcheck/bench/internal/publish"
@@ -21,6 +22,7 @@ import (
 	"github.com/claimcheck-go/claimcheck/bench/internal/run"
 	"github.com/claimcheck-go/claimcheck/bench/internal/scenario"
 	"github.com/claimcheck-go/claimcheck/bench/internal/server"
+	"github.com/claimcheck-go/claimcheck/bench/internal/soak"
 	"github.com/claimcheck-go/claimcheck/bench/internal/system"
 )
 
@@ -43,6 +45,8 @@ func command(args []string) error {
 			return run.Child()
 		case scenario.LoadCommand:
 			return scenario.Load()
+		case soak.Command:
+			return soak.Part(args[1:])
 		}
 	}
 	o, err := parse(args)
@@ -57,6 +61,8 @@ func command(args []string) error {
 	switch {
 	case o.publish:
 		return publish.All(publish.Docs, publish.Sources{Results: fullResults, Dependencies: dependencies})
+	case o.soak > 0:
+		return soak.Run(ctx, os.Stdout, o.plan.Dir, o.soak)
 	case o.dependencies:
 		return deps.Run(ctx, os.Stdout, dependencies)
 	}
@@ -82,6 +88,7 @@ type options struct {
 	plan                  run.Plan
 	out                   string
 	publish, dependencies bool
+	soak                  time.Duration
 }
 
 func parse(args []string) (o options, err error) {
@@ -97,6 +104,7 @@ func parse(args []string) (o options, err error) {
 	flags.StringVar(&o.out, "out", "", "file for the results (default results.json; results-part.json if not everything is measured in full)")
 	flags.BoolVar(&o.publish, "publish", false, "measure nothing: write the tables and charts of the documents from "+fullResults)
 	flags.BoolVar(&o.dependencies, "deps", false, "only print what each dependency adds to the server's start and size, and write "+dependencies)
+	flags.DurationVar(&o.soak, "soak", 0, "instead run a producer and a worker at full speed for so long, and report whether memory is flat and no task is lost")
 	if err := flags.Parse(args); err != nil {
 		return o, err
 	}
