@@ -70,6 +70,7 @@ type activeRun struct {
 
 	// executor.mu is held for these.
 	returned  bool        // its function has returned
+	crowd     bool        // outcomes of others were being stored then
 	abandoned bool        // its return is no longer waited for
 	late      *time.Timer // see watch
 }

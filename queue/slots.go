@@ -22,6 +22,7 @@ func (e *Executor) freeSlot(r *activeRun) (next claimedTask, more, expected bool
 		return next, false, false
 	}
 	r.returned = true
+	r.crowd = e.settling >= crowd
 	if r.late != nil {
 		r.late.Stop()
 	}
