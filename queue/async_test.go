@@ -167,7 +167,8 @@ func TestTasksWithLargeArgumentsFillTheSlots(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		const slots = 30
 		var running, most atomic.Int32
-		sys := newSystem(t, setup{exec: queue.ExecutorConfig{Concurrency: slots}},
+		store := &limitWatch{Store: newStore(t)}
+		sys := newSystem(t, setup{store: store, exec: queue.ExecutorConfig{Concurrency: slots}},
 			queue.NewTask("t", func(context.Context, string) (any, error) {
 				most.Store(max(most.Load(), running.Add(1)))
 				defer running.Add(-1)
@@ -180,5 +181,20 @@ func TestTasksWithLargeArgumentsFillTheSlots(t *testing.T) {
 		if _, err := sys.exec.Work(t.Context(), queue.WorkConfig{}); err != nil || most.Load() != slots {
 			t.Errorf("%d ran at once, %v", most.Load(), err)
 		}
+		// A store may have to read the arguments of all rows that it is asked for.
+		if store.limits[0] != slots || store.limits[1] > slots*2/3 {
+			t.Errorf("it asked for %d rows", store.limits)
+		}
 	})
+}
+
+// limitWatch is a store that records how many rows it is asked for.
+type limitWatch struct {
+	queue.Store
+	limits []int
+}
+
+func (a *limitWatch) ClaimNext(ctx context.Context, r queue.ClaimNextRequest) ([]*queue.Row, error) {
+	a.limits = append(a.limits, r.Limit)
+	return a.Store.ClaimNext(ctx, r)
 }

@@ -67,6 +67,9 @@ type Executor struct {
 	stopping        chan struct{} // closed when closing is set
 	interrupt       chan struct{} // closed when interrupted is set
 
+	// fitting is how many rows to claim at most, after a claim whose arguments reached
+	// MaxClaimBytes: a store may have to read those of all rows. 0: no bound.
+	fitting        int
 	prefetchPaused bool         // nothing is claimed ahead until a function returns
 	bounced        []uuid.UUID  // tasks released from the buffer, the latest last
 	lostClaims     []*lostClaim // claims whose answers were lost, to be undone

@@ -60,6 +60,9 @@ func (e *Executor) reserveBatch(limit int) (reservation, error) {
 	if e.closing {
 		return reservation{}, ErrShutdown
 	}
+	if e.fitting > 0 {
+		limit = min(limit, e.fitting)
+	}
 	turning := e.turning(now)
 	ahead := e.prefetchLimit(turning)
 	all := e.cfg.Concurrency + ahead
@@ -103,6 +106,14 @@ func (e *Executor) releaseUnused(r reservation, rows []*Row) (more bool) {
 	e.mu.Lock()
 	if found < r.limit && r.prefetch > 0 && !full {
 		e.prefetchPaused = true
+	}
+	switch {
+	case full:
+		e.fitting = 2 * found
+	case found == r.limit && e.fitting < e.maxClaims():
+		e.fitting *= 2
+	default:
+		e.fitting = 0
 	}
 	e.mu.Unlock()
 	e.unreserve(r.limit - found)
