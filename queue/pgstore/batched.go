@@ -39,47 +39,37 @@ func (s *Store) insertMany(ctx context.Context, rows []*queue.NewRow) ([]batch.R
 	return answers, err
 }
 
-// claimManyQuery: index: the primary key, once for each ID.
+// claimManyQuery returns the numbers of the claims that it made, counted from 1. It finds
+// rows as finishManyQuery does. Of several claims on one row it makes the first.
 var claimManyQuery = `
 WITH free AS MATERIALIZED (
-	SELECT t.id AS task, c.fence, t.durable FROM unnest($5::uuid[], $6::uuid[], $7::bool[]) AS c(task, fence, again),
-		LATERAL (SELECT id, ` + durable + ` AS durable FROM claimcheck_tasks WHERE id = c.task AND claim_id IS DISTINCT FROM c.fence AND ` + claimable(`c.again`) + ` FOR UPDATE SKIP LOCKED) AS t
+	SELECT t.place, t.durable, c.fence, c.number FROM unnest($5::uuid[], $6::uuid[], $7::bool[]) WITH ORDINALITY AS c(task, fence, again, number),
+		LATERAL (SELECT ctid AS place, ` + durable + ` AS durable FROM claimcheck_tasks WHERE id = c.task AND claim_id IS DISTINCT FROM c.fence AND ` + claimable(`c.again`) + ` FOR UPDATE SKIP LOCKED) AS t
 )
 UPDATE claimcheck_tasks SET ` + setClaimed + `, claim_id = free.fence
-FROM free WHERE id = free.task AND (SELECT true FROM free HAVING ` + haveRows + `)
-RETURNING ` + columns
+FROM free WHERE claimcheck_tasks.ctid = free.place AND (SELECT true FROM free HAVING ` + haveRows + `)
+RETURNING free.number, ` + claimedColumns
 
 // claimMany claims rows for different callers in one statement, if their requests are
 // alike.
 func (s *Store) claimMany(ctx context.Context, claims []claimOf) ([]batch.Result[*queue.Row], error) {
 	first := claims[0].ClaimRequest
-	ordered := slices.DeleteFunc(slices.Clone(claims), func(c claimOf) bool { return !alike(c.ClaimRequest, first) })
-	slices.SortFunc(ordered, func(a, b claimOf) int { return slices.Compare(a.id[:], b.id[:]) })
-	ids, fences, again := make([]pgtype.UUID, len(ordered)), make([]pgtype.UUID, len(ordered)), make([]bool, len(ordered))
-	for i, c := range ordered {
-		ids[i], fences[i], again[i] = uuidValue(c.id), uuidValue(c.ClaimID), c.AllowRetry
-	}
-	var rows []*queue.Row
-	err := s.on(ctx, "claim tasks", func(conn *pgx.Conn) (err error) {
-		rows, err = many(conn.Query(ctx, claimManyQuery, first.Worker, first.Lease, first.Tasks, first.Early, ids, fences, again))
-		return err
-	})
-	if err != nil {
-		return nil, err
-	}
-	claimed := make(map[queue.Claim]*queue.Row, len(rows))
-	for _, row := range rows {
-		claimed[row.Claim()] = row
-	}
-	answers := make([]batch.Result[*queue.Row], len(claims))
+	ids, fences, again := make([]pgtype.UUID, len(claims)), make([]pgtype.UUID, len(claims)), make([]bool, len(claims))
 	for i, c := range claims {
-		claim := queue.Claim{ID: c.id, ClaimID: c.ClaimID}
-		if row := claimed[claim]; row != nil {
-			answers[i] = batch.Result[*queue.Row]{Answer: row, Served: true}
-			delete(claimed, claim) // a copy of the request reads a row of its own
+		if alike(c.ClaimRequest, first) { // else it stays NULL, which no row has
+			ids[i], fences[i], again[i] = uuidValue(c.id), uuidValue(c.ClaimID), c.AllowRetry
 		}
 	}
-	return answers, nil
+	answers := make([]batch.Result[*queue.Row], len(claims))
+	err := s.on(ctx, "claim tasks", func(conn *pgx.Conn) error {
+		var number int
+		result, err := conn.Query(ctx, claimManyQuery, first.Worker, first.Lease, first.Tasks, first.Early, ids, fences, again)
+		return eachClaimed(result, err, func(r *scanned) {
+			row := r.claimed(claims[number-1].ClaimID, first.Lease)
+			answers[number-1] = batch.Result[*queue.Row]{Answer: row, Served: true}
+		}, &number)
+	})
+	return answers, err
 }
 
 // alike reports whether two claims may share a statement.

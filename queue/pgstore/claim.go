@@ -67,7 +67,7 @@ WHERE id = (
 	SELECT CASE WHEN durable THEN id WHEN ` + doNotWait + ` THEN id END
 	FROM (SELECT id, ` + durable + ` AS durable FROM claimcheck_tasks
 		WHERE id = $5::uuid AND claim_id IS DISTINCT FROM $6::uuid AND ` + claimable(`$7::bool`) + ` FOR UPDATE SKIP LOCKED) AS free)
-RETURNING ` + columns
+RETURNING ` + claimedColumns
 
 // claimOf is the request of a delivery for its row.
 type claimOf struct {
@@ -101,7 +101,12 @@ func (s *Store) claimOne(ctx context.Context, c claimOf) (row *queue.Row, err er
 // claimFree claims a row that is claimable and not locked. Otherwise the error is
 // pgx.ErrNoRows.
 func claimFree(ctx context.Context, conn *pgx.Conn, c claimOf) (*queue.Row, error) {
-	return one(conn.QueryRow(ctx, claimQuery, c.Worker, c.Lease, c.Tasks, c.Early, uuidValue(c.id), uuidValue(c.ClaimID), c.AllowRetry))
+	var r scanned
+	err := conn.QueryRow(ctx, claimQuery, c.Worker, c.Lease, c.Tasks, c.Early, uuidValue(c.id), uuidValue(c.ClaimID), c.AllowRetry).Scan(r.claimedFields()...)
+	if err != nil {
+		return nil, err
+	}
+	return r.claimed(c.ClaimID, c.Lease), nil
 }
 
 // tryClaim claims a row with one statement, which leaves a refusal and a locked row to

@@ -67,7 +67,11 @@ func (s *Store) claimNext(ctx context.Context, req queue.ClaimNextRequest, query
 	}
 	err = s.on(ctx, "claim next tasks", func(conn *pgx.Conn) error {
 		began := time.Now()
-		rows, err = many(conn.Query(ctx, text, args...))
+		rows = nil
+		result, err := conn.Query(ctx, text, args...)
+		err = eachClaimed(result, err, func(r *scanned) {
+			rows = append(rows, r.claimed(queue.PullClaimID(req.Fence, r.ID), req.Lease))
+		})
 		took = time.Since(began)
 		return err
 	})
@@ -146,7 +150,7 @@ WHERE ctid = ANY((
 		FROM (SELECT *, row_number() OVER () AS n FROM (` + candidates + `) AS found) AS numbered
 		WINDOW sofar AS (ROWS UNBOUNDED PRECEDING)) AS judged
 	WHERE may HAVING ` + haveRows + `)::tid[])
-RETURNING ` + columns
+RETURNING ` + claimedColumns
 	}
 	return claimStatement{
 		free: update(""),

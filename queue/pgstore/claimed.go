@@ -1,0 +1,47 @@
+package pgstore
+
+import (
+	"time"
+
+	"github.com/google/uuid"
+	"github.com/jackc/pgx/v5"
+
+	"github.com/claimcheck-go/claimcheck/queue"
+)
+
+// claimedColumns are the columns that a claim returns of a row, in the order of
+// claimedFields: all but those whose values follow from setClaimed.
+const claimedColumns = `id, task_path, queue_name, backend_name, priority, attempts, max_attempts,
+	enqueued_at, run_after, started_at, last_attempted_at, return_value, errors, args, worker_ids, coalesce(timeout_ms, 0),
+	interruptions, dispatch_due_at, coalesce(error_group, ''), coalesce(error_text, ''), coalesce(trace_context, '')`
+
+func (r *scanned) claimedFields() []any {
+	return []any{
+		(*id)(&r.ID), (*repeated)(&r.Task), (*repeated)(&r.Queue), (*repeated)(&r.Backend), &r.Priority, &r.Attempts, &r.MaxAttempts,
+		(*moment)(&r.EnqueuedAt), (*moment)(&r.RunAfter), (*moment)(&r.StartedAt), (*moment)(&r.LastAttemptedAt),
+		(*[]byte)(&r.ReturnValue), &r.history, (*[]byte)(&r.Args), &r.workers, &r.timeout,
+		&r.Interruptions, (*moment)(&r.DispatchDueAt), &r.ErrorGroup, &r.ErrorText, &r.TraceContext,
+	}
+}
+
+// claimed returns the row that was read, which a claim has just given to a worker.
+func (r *scanned) claimed(claimID uuid.UUID, lease time.Duration) *queue.Row {
+	row := r.row()
+	row.Status, row.ClaimID = queue.StatusRunning, claimID
+	row.LeaseExpiresAt = row.LastAttemptedAt.Add(lease.Truncate(time.Microsecond)) // the last digit of an interval
+	return row
+}
+
+// eachClaimed reads the rows that a claim returns. first receive the columns before
+// those of the row.
+func eachClaimed(result pgx.Rows, err error, read func(r *scanned), first ...any) error {
+	if err != nil {
+		return err
+	}
+	var r scanned
+	_, err = pgx.ForEachRow(result, append(first, r.claimedFields()...), func() error {
+		read(&r)
+		return nil
+	})
+	return err
+}
