@@ -364,3 +364,17 @@ func TestSweepAndPurgeKeepTheCounts(t *testing.T) {
 		t.Errorf("after a purge: %+v", got)
 	}
 }
+
+// Else any role could write to the counts of finished rows, which the functions may do.
+func TestOnlyTheOwnerMayMakeTriggersOfTheFunctions(t *testing.T) {
+	conn := migratedConn(t, testdb.Postgres(t))
+	var functions, others int
+	if err := conn.QueryRow(t.Context(), `SELECT count(*), count(*) FILTER (WHERE EXISTS (
+			SELECT FROM aclexplode(coalesce(proacl, acldefault('f', proowner))) AS given WHERE given.grantee <> proowner))
+		FROM pg_proc WHERE pronamespace = current_schema()::regnamespace AND prosecdef`).Scan(&functions, &others); err != nil {
+		t.Fatal(err)
+	}
+	if functions != 3 || others > 0 {
+		t.Errorf("of %d functions that run as their owner, others may use %d", functions, others)
+	}
+}

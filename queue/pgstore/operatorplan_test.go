@@ -55,3 +55,14 @@ func TestTheOperatorViewUsesItsIndexes(t *testing.T) {
 		}
 	}
 }
+
+// Whatever the planner knows of the rows, they are hashed by queue, and not sorted.
+func TestQueuesAreNotSorted(t *testing.T) {
+	for name, rows := range map[string]string{"a backlog": backlog, "no statistics": "SELECT"} {
+		for _, plan := range explain(t, planned(t, rows), queuesQuery, nil) {
+			if strings.Contains(plan, "GroupAggregate") || strings.Count(plan, "HashAggregate") != 5 {
+				t.Errorf("%s:\n%s", name, plan)
+			}
+		}
+	}
+}

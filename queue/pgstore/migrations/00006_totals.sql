@@ -102,7 +102,11 @@ BEGIN
     DELETE FROM %1$I.claimcheck_counting;
     RETURN NULL;
 END
-$function$
+$function$;
+
+-- Else every role could make them the triggers of a table of its own, and so change the
+-- counts. Whoever writes to claimcheck_tasks needs no privilege on them.
+REVOKE ALL ON FUNCTION %1$I.claimcheck_count_row(), %1$I.claimcheck_count_deleted(), %1$I.claimcheck_count_anew() FROM PUBLIC
     $create$, current_schema());
 END
 $migration$;
