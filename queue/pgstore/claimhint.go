@@ -113,10 +113,14 @@ func (h *scanHints) scanned(req queue.ClaimNextRequest, rows []*queue.Row, took 
 	return hint.slow
 }
 
-// timed records how long it took to look for rows of higher priority.
-func (h *scanHints) timed(req queue.ClaimNextRequest, took time.Duration, now time.Time) {
+// timed records how long it took to look for rows of higher priority, which ends when it
+// is slow. Then it counts as the longest that it can be: the claim that contained it.
+func (h *scanHints) timed(req queue.ClaimNextRequest, took, claim time.Duration, now time.Time) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
+	if took >= slowScan {
+		took = max(took, claim)
+	}
 	h.of(req).skipAbove(took, now)
 }
 

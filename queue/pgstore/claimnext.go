@@ -35,7 +35,7 @@ func (s *Store) ClaimNext(ctx context.Context, req queue.ClaimNextRequest) ([]*q
 			s.hints.advance(req, rows)
 		}
 		if from.above && took >= slowScan {
-			s.timeAbove(ctx, req)
+			s.timeAbove(ctx, req, took)
 		}
 		if satisfied(req, rows) {
 			return rows, nil
@@ -46,7 +46,7 @@ func (s *Store) ClaimNext(ctx context.Context, req queue.ClaimNextRequest) ([]*q
 	req.Fence[7] |= 1
 	more, took, err := s.claimNext(ctx, req, claimNextQuery)
 	if err == nil && s.hints.scanned(req, more, took, time.Now()) {
-		s.timeAbove(ctx, req)
+		s.timeAbove(ctx, req, took)
 	}
 	return append(rows, more...), err
 }
@@ -86,20 +86,21 @@ func (s *Store) claimFrom(ctx context.Context, req queue.ClaimNextRequest, from 
 	return s.claimNext(ctx, req, claimFromQuery, from.priority, timeValue(from.enqueuedAt), uuidValue(from.id), from.above)
 }
 
-// timeAbove measures how long it takes to look for rows of higher priority than those
-// that were just claimed. It is a part of that scan, so it takes no longer. If it
-// fails, the duration of the whole scan counts.
-func (s *Store) timeAbove(ctx context.Context, req queue.ClaimNextRequest) {
+// timeAbove finds out whether it is slow to look for rows of higher priority than those
+// that were just claimed, by a claim that took so long. It looks no longer than until it
+// knows: the whole search would take as long as that claim once more. If it fails, the
+// search counts as slow.
+func (s *Store) timeAbove(ctx context.Context, req queue.ClaimNextRequest, claim time.Duration) {
 	from, _ := s.hints.start(req, time.Now())
 	var took time.Duration
 	err := s.on(ctx, "measure a claim", func(conn *pgx.Conn) error {
 		began := time.Now()
-		_, err := conn.Exec(ctx, aboveQuery, req.Tasks, append([]string{}, req.Queues...), req.Backend, from.priority, req.Limit)
+		_, err := conn.Exec(ctx, aboveQuery, req.Tasks, append([]string{}, req.Queues...), req.Backend, from.priority, req.Limit, slowScan)
 		took = time.Since(began)
 		return err
 	})
 	if err == nil {
-		s.hints.timed(req, took, time.Now())
+		s.hints.timed(req, took, claim, time.Now())
 	}
 }
 
@@ -173,11 +174,11 @@ var (
 )
 
 // aboveQuery looks for rows of higher priority as claimFromQuery does, and claims
-// none. Index: claimcheck_tasks_claim.
+// none. After $6 any row counts as found, which ends it. Index: claimcheck_tasks_claim.
 var aboveQuery = `
 SELECT count(*) FROM (
 	SELECT id FROM claimcheck_tasks
-	WHERE ` + wanted(1) + ` AND priority > $4::int8
+	WHERE hold = 0 AND priority > $4::int8 AND (` + wanted(1) + ` OR clock_timestamp() > statement_timestamp() + $6::interval)
 	ORDER BY priority DESC, enqueued_at, id
 	LIMIT $5::int8) AS above`
 

@@ -112,7 +112,7 @@ func TestEveryStatementUsesItsIndex(t *testing.T) {
 		"claim next":      {claimNextQuery.free, []any{"w", time.Minute, []string{"t", "u"}, []string{"q"}, "b", 100, someFence}, []string{claim, place}},
 		"claim next, all": {claimNextQuery.free, []any{"w", time.Minute, []string{"t"}, []string{}, "", 1, someFence}, []string{claim, place}},
 		"claim from":      {claimFromQuery.free, []any{"w", time.Minute, []string{"t"}, []string{}, "", 1, someFence, 3, timeValue(time.Now()), one, true}, []string{claim, place}},
-		"measure a claim": {aboveQuery, []any{[]string{"t"}, []string{}, "", 3, 10}, []string{claim}},
+		"measure a claim": {aboveQuery, []any{[]string{"t"}, []string{}, "", 3, 10, slowScan}, []string{claim}},
 		"prefetch":        {claimNextQuery.prefetching, []any{"w", time.Minute, []string{"t", "u"}, []string{"q"}, "b", 100, someFence, 10, ids}, []string{claim, place}},
 		"prefetch from":   {claimFromQuery.prefetching, []any{"w", time.Minute, []string{"t"}, []string{}, "", 1, someFence, 3, timeValue(time.Now()), one, true, 0, ids}, []string{claim, place}},
 		"claimed":         {claimedQuery, []any{one, one}, []string{lease}},

@@ -5,6 +5,8 @@ import (
 	"testing"
 	"time"
 
+	"github.com/jackc/pgx/v5"
+
 	"github.com/claimcheck-go/claimcheck/internal/testdb"
 	"github.com/claimcheck-go/claimcheck/queue"
 )
@@ -63,21 +65,36 @@ func TestASlowScanHidesNoHigherPriority(t *testing.T) {
 }
 
 // Rows of higher priority that make the scan slow are skipped for 20 times as long as
-// it takes to look for them.
+// the claim took that looked for them.
 func TestASlowSearchForHigherPriorityIsNotRepeated(t *testing.T) {
 	s, _, req := slowBacklog(t, 5)
 	from, known := s.hints.start(req, time.Now())
 	if !known || from.above {
 		t.Errorf("%+v, %t", from, known)
 	}
+	const claim = hintTimeLimit / hintFactor
 	began := time.Now()
-	s.timeAbove(t.Context(), req)
-	took := time.Since(began)
-	if until := s.hints.all[0].aboveFrom; until.Before(began.Add(hintFactor*slowScan)) || until.After(time.Now().Add(hintFactor*took)) {
-		t.Errorf("skipped for %s, after a search that took at most %s", until.Sub(began), took)
+	s.timeAbove(t.Context(), req, claim)
+	if until := s.hints.all[0].aboveFrom; until.Before(began.Add(hintFactor*claim)) || until.After(time.Now().Add(hintTimeLimit)) {
+		t.Errorf("skipped for %s, after a claim of %s", until.Sub(began), claim)
 	}
 	if from, known = s.hints.start(req, s.hints.all[0].aboveFrom); !from.above {
 		t.Errorf("%+v, %t", from, known)
+	}
+}
+
+// It takes no second search of that length to know that the first one was slow.
+func TestTheSearchForHigherPriorityIsTimedNoLongerThanNecessary(t *testing.T) {
+	s, url := backlogOf(t, 5)
+	addRows(t, url, unknownName, 5, 2_000, 0)
+	for within, want := range map[time.Duration]int{0: 10, time.Hour: 0} {
+		var found int
+		err := s.on(t.Context(), "look", func(conn *pgx.Conn) error {
+			return conn.QueryRow(t.Context(), aboveQuery, []string{"known"}, []string{}, "", 0, 10, within).Scan(&found)
+		})
+		if err != nil || found != want {
+			t.Errorf("%d rows end a search of %s, want %d; %v", found, within, want, err)
+		}
 	}
 }
 
