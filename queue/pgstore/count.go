@@ -83,8 +83,8 @@ WITH counted AS MATERIALIZED (
 ), added AS MATERIALIZED (
 	SELECT $3::timestamptz AS at, status, backend_name, queue_name, task_path, n FROM counted
 	UNION ALL
-	SELECT CASE WHEN isfinite(at) THEN greatest(date_bin(interval '1 hour', at, timestamptz '2000-01-01 00:00:00+00'),
-			(SELECT max(p.at) FROM claimcheck_periods AS p WHERE p.at <= changes.at)) ELSE at END,
+	SELECT CASE WHEN at >= timestamptz '1900-01-01 00:00:00+00' THEN greatest(date_bin(interval '1 hour', at, timestamptz '2000-01-01 00:00:00+00'),
+			(SELECT max(p.at) FROM claimcheck_periods AS p WHERE p.at <= changes.at)) ELSE '-infinity' END,
 		status, backend_name, queue_name, task_path, n
 	FROM changes WHERE at < $1::timestamptz
 ), periods AS (
@@ -173,6 +173,10 @@ func beginCount(ctx context.Context, tx pgx.Tx) (c counting, ok bool, err error)
 	return c, err == nil, err
 }
 
+// earliestHour: what finished earlier is one period, from -infinity. It is in
+// countStepQuery too.
+var earliestHour = time.Date(1900, 1, 1, 0, 0, 0, 0, time.UTC)
+
 // step counts the rows of one period or of a part of it.
 func (c *counting) step(ctx context.Context, tx pgx.Tx) (more bool, err error) {
 	safe, err := c.advanceMark(ctx, tx)
@@ -186,8 +190,12 @@ func (c *counting) step(ctx context.Context, tx pgx.Tx) (more bool, err error) {
 		if err != nil {
 			return false, err
 		}
-		if !first.IsZero() {
-			from := first.Truncate(countGrid)
+		switch {
+		case !first.Valid:
+		case first.InfinityModifier != pgtype.Finite || first.Time.Before(earliestHour): // written by hand
+			upTo, period, rows, more = timeValue(earliestHour), c.to, 0, true
+		default:
+			from := first.Time.Truncate(countGrid)
 			if c.to.InfinityModifier == pgtype.Finite && from.Before(c.to.Time) {
 				from = c.to.Time
 			}
@@ -201,7 +209,7 @@ func (c *counting) step(ctx context.Context, tx pgx.Tx) (more bool, err error) {
 			}
 		}
 	}
-	var changed []time.Time
+	var changed []pgtype.Timestamptz
 	err = tx.QueryRow(ctx, countStepQuery, c.to, upTo, period, rows, c.mark.at, c.mark.xid).Scan(&changed)
 	if errors.Is(err, pgx.ErrNoRows) {
 		return false, errCountAnew
@@ -256,17 +264,17 @@ func (c *counting) bound(ctx context.Context, tx pgx.Tx, from, safe time.Time) (
 		end = safe
 	}
 	many, err := c.finishedAfter(ctx, tx, timeValue(from), timeValue(end), c.limits.rows)
-	if err != nil || many.IsZero() {
+	if err != nil || !many.Valid {
 		return timeValue(end), err
 	}
-	if end = many.Truncate(countGrid); !end.After(from) {
+	if end = many.Time.Truncate(countGrid); !end.After(from) {
 		end = from.Add(countGrid)
 	}
 	return timeValue(end), nil
 }
 
-func (c *counting) finishedAfter(ctx context.Context, tx pgx.Tx, from, to pgtype.Timestamptz, rows int) (at time.Time, err error) {
-	err = tx.QueryRow(ctx, nthFinishedQuery, from, to, rows).Scan((*moment)(&at))
+func (c *counting) finishedAfter(ctx context.Context, tx pgx.Tx, from, to pgtype.Timestamptz, rows int) (at pgtype.Timestamptz, err error) {
+	err = tx.QueryRow(ctx, nthFinishedQuery, from, to, rows).Scan(&at)
 	return at, err
 }
 

@@ -378,3 +378,44 @@ func TestOnlyTheOwnerMayMakeTriggersOfTheFunctions(t *testing.T) {
 		t.Errorf("of %d functions that run as their owner, others may use %d", functions, others)
 	}
 }
+
+// Somebody may have written such times by hand.
+func TestCountsOfRowsThatFinishedBeforeAllTime(t *testing.T) {
+	url := testdb.Postgres(t)
+	conn := migratedConn(t, url)
+	s, err := Open(t.Context(), Config{URL: url})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = s.Close() }()
+	s.counts.lag = -time.Minute
+	counted := func(wantRows, wantTotals int) {
+		t.Helper()
+		for more, n := true, 0; more; n++ {
+			if more, err = s.CountFinished(t.Context()); err != nil || n > 20 {
+				t.Fatal(n, err)
+			}
+		}
+		var totals int
+		if err := conn.QueryRow(t.Context(), `SELECT coalesce(sum(n), 0)::int FROM claimcheck_totals`).Scan(&totals); err != nil || totals != wantTotals {
+			t.Errorf("%d rows are counted, want %d; %v", totals, wantTotals, err)
+		}
+		if stats, err := s.Stats(t.Context(), queue.Filter{}); err != nil || stats.Failed != wantRows {
+			t.Errorf("%d FAILED, want %d; %v", stats.Failed, wantRows, err)
+		}
+	}
+	exec := func(sql string) {
+		t.Helper()
+		if _, err := conn.Exec(t.Context(), sql); err != nil {
+			t.Fatal(err)
+		}
+	}
+	for _, at := range []string{`'-infinity'`, `'0044-03-15 BC'`, `'0001-01-01 00:00:00+00'`, `now() - interval '3 days'`, `'infinity'`} {
+		exec(countRow(`'FAILED', `+at, 1))
+	}
+	counted(5, 4)
+	exec(countRow(`'FAILED', '-infinity'`, 2))
+	counted(7, 6)
+	exec(`DELETE FROM claimcheck_tasks WHERE finished_at < '2000-01-01'`)
+	counted(2, 1)
+}
