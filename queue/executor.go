@@ -101,7 +101,7 @@ func NewExecutor(c *Client, cfg ExecutorConfig) (*Executor, error) {
 	cfg.WorkerID = cleanText(cfg.WorkerID, 200)
 	e := &Executor{
 		cfg: cfg, client: c, store: c.cfg.Store, log: c.cfg.Logger,
-		active: make(map[Claim]*activeRun), typicalDuration: unknownDuration, freed: make(chan struct{}, 1),
+		active: make(map[Claim]*activeRun), typicalDuration: unknownDuration, idleSince: time.Now(), freed: make(chan struct{}, 1),
 		stopping: make(chan struct{}), interrupt: make(chan struct{}),
 	}
 	e.async, _ = e.store.(AsyncFinisher)

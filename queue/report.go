@@ -37,41 +37,98 @@ type reports struct {
 	mu        sync.Mutex
 	runs      []*activeRun
 	reporters int // goroutines at work
+	slow      int // of these, those that a hook or the log delays
 }
 
 // reportsAtOnce is how many runs a goroutine reports before it gives up their
-// reservations. While there are more than that for each, another one helps: a hook
-// or the log may be slow.
+// reservations. While there are more than that for each, another one helps.
 const reportsAtOnce = 64
+
+// slowReport is how long these may take. Then a hook or the log is slow: it delays
+// only the run that it is called for, and others take the goroutine's place.
+const slowReport = 2 * time.Millisecond
 
 // report concludes a run soon, on another goroutine. It does not block.
 func (e *Executor) report(r *activeRun) {
 	e.reports.mu.Lock()
 	defer e.reports.mu.Unlock()
 	e.reports.runs = append(e.reports.runs, r)
-	if e.reports.reporters < e.cfg.Concurrency && len(e.reports.runs) > e.reports.reporters*reportsAtOnce {
-		e.reports.reporters++
+	e.helpReport()
+}
+
+// helpReport starts another reporter if there are too few. e.reports.mu is held.
+func (e *Executor) helpReport() {
+	r := &e.reports
+	if r.reporters < e.cfg.Concurrency && len(r.runs) > (r.reporters-r.slow)*reportsAtOnce {
+		r.reporters++
 		e.goroutines.run(e.reportAll)
 	}
 }
 
+// reporter is a goroutine that reports runs. reports.mu is held for its fields.
+type reporter struct {
+	reported []*activeRun // whose reservations are to be given up
+	slow     bool
+	ended    bool
+}
+
 func (e *Executor) reportAll() {
-	for runs := e.reports.take(); len(runs) > 0; runs = e.reports.take() {
-		e.concludeAll(runs)
+	p := &reporter{}
+	timer := time.AfterFunc(slowReport, func() { e.replaceSlow(p) })
+	defer timer.Stop()
+	var r *activeRun
+	for {
+		var ended []*activeRun
+		if r, ended = e.reports.next(p, r); len(ended) > 0 {
+			e.endAll(ended)
+			timer.Reset(slowReport)
+		}
+		if r == nil {
+			return
+		}
+		e.tell(r)
 	}
 }
 
-// take returns the next runs to report. None ends a reporter.
-func (r *reports) take() []*activeRun {
+// next returns the next run to report after r, and the runs that are to be ended
+// before. None ends the reporter.
+func (r *reports) next(p *reporter, last *activeRun) (next *activeRun, ended []*activeRun) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	n := min(len(r.runs), reportsAtOnce)
-	taken := r.runs[:n:n]
-	if r.runs = r.runs[n:]; len(r.runs) == 0 {
+	if last != nil {
+		p.reported = append(p.reported, last)
+	}
+	if p.slow || len(r.runs) == 0 || len(p.reported) == reportsAtOnce {
+		ended, p.reported = p.reported, nil
+	}
+	if p.slow {
+		p.slow = false
+		r.slow--
+	}
+	if len(r.runs) == 0 {
+		p.ended = true
+		r.reporters--
+		return nil, ended
+	}
+	next, r.runs[0] = r.runs[0], nil
+	if r.runs = r.runs[1:]; len(r.runs) == 0 {
 		r.runs = nil
 	}
-	if n == 0 {
-		r.reporters--
+	return next, ended
+}
+
+// replaceSlow ends what a slow reporter has reported, and has others take its place.
+func (e *Executor) replaceSlow(p *reporter) {
+	e.reports.mu.Lock()
+	if p.ended || p.slow {
+		e.reports.mu.Unlock()
+		return
 	}
-	return taken
+	p.slow = true
+	e.reports.slow++
+	reported := p.reported
+	p.reported = nil
+	e.helpReport()
+	e.reports.mu.Unlock()
+	e.endAll(reported)
 }

@@ -129,23 +129,30 @@ func (e *Executor) returned(r *activeRun, res result) (next claimedTask, more bo
 // conclude does what follows when the outcome of a run is stored, or is given up.
 func (e *Executor) conclude(r *activeRun, run *Run) {
 	r.run = run
-	e.concludeAll([]*activeRun{r})
+	e.tell(r)
+	e.endAll([]*activeRun{r})
 }
 
-func (e *Executor) concludeAll(runs []*activeRun) {
-	for _, r := range runs {
-		if r.run.Outcome != OutcomeAbandoned {
-			r.run.Duration = time.Since(r.began)
-			e.logRun(r.ctx, r.run)
-		}
-		e.heartbeater.remove(r.claim)
-		r.cancel(nil)
-		if r.stop != nil {
-			r.stop()
-		}
-		if hook := e.client.cfg.Hooks.Finished; hook != nil {
-			hook(r.ctx, r.run)
-		}
+// tell calls the hook for a run that has ended, and writes its log line.
+func (e *Executor) tell(r *activeRun) {
+	if r.run.Outcome != OutcomeAbandoned {
+		r.run.Duration = time.Since(r.began)
+		e.logRun(r.ctx, r.run)
+	}
+	e.heartbeater.remove(r.claim)
+	r.cancel(nil)
+	if r.stop != nil {
+		r.stop()
+	}
+	if hook := e.client.cfg.Hooks.Finished; hook != nil {
+		hook(r.ctx, r.run)
+	}
+}
+
+// endAll gives up the reservations of runs that have ended.
+func (e *Executor) endAll(runs []*activeRun) {
+	if len(runs) == 0 {
+		return
 	}
 	e.unregister(runs)
 	for _, r := range runs {
