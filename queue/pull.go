@@ -35,7 +35,7 @@ func (e *Executor) promote(ctx context.Context) (PromoteResult, error) {
 }
 
 // pull claims up to limit tasks, as many as can be reserved, and starts them. done
-// is called with each run when it has ended, before its reservation is given up,
+// is called with each run when it has ended, after its reservation was given up,
 // and with nil for a task that was released because it waited too long for a slot.
 // pull returns how many were claimed, and whether there may be more.
 func (e *Executor) pull(ctx context.Context, from From, limit int, done func(*Run)) (claimed int, more bool, err error) {

@@ -76,6 +76,9 @@ func (e *Executor) reserveBatch(limit int) (reservation, error) {
 	free := min(n, max(0, e.cfg.Concurrency-(e.reserved-e.settling)))
 	e.addReserved(n)
 	e.wakeAt = -1
+	if n == limit && e.reserved < all {
+		e.signalFreed() // the rest is for another worker, which may wait for the value that woke this one
+	}
 	return reservation{limit: n, prefetch: n - free, notPrefetch: slices.Clone(e.bounced)}, nil
 }
 

@@ -66,9 +66,6 @@ func (e *Executor) unreserveSlot() {
 // unreserve gives up n reservations: of tasks that have ended, or were not
 // claimed after all.
 func (e *Executor) unreserve(n int) {
-	if n == 0 {
-		return
-	}
 	e.mu.Lock()
 	defer e.mu.Unlock()
 	e.addReserved(-n)

@@ -65,6 +65,7 @@ func (e *Executor) Work(ctx context.Context, cfg WorkConfig) (WorkResult, error)
 		listener.Go(func() { e.listen(listening, w.woken, cfg.Interval) })
 	}
 	err := w.loop(ctx)
+	e.unreserve(0) // it may have received the value for which another worker waits
 	stop()
 	listener.Wait()
 	for w.report() > 0 {
