@@ -49,6 +49,9 @@ func (s *copyStream) Stop() { s.stop() }
 // ShouldPing is the pool's hook.
 var ShouldPing = shouldPing
 
+// IsQuiet looks at the socket of an idle connection.
+var IsQuiet = isQuiet
+
 // OpenIdle opens a store whose connections count as idle for that long at each use.
 func OpenIdle(t testing.TB, url string, idle time.Duration) *Store {
 	config, err := Config{URL: url}.poolConfig()

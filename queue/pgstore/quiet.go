@@ -26,11 +26,12 @@ func isQuiet(conn net.Conn) (quiet, known bool) {
 	if err != nil {
 		return false, true
 	}
+	// Not raw.Read: it waits for any other read to end, and the driver's background
+	// reader, which a slow write starts, goes on reading an idle connection.
 	var peeked error
-	err = raw.Read(func(fd uintptr) bool {
+	err = raw.Control(func(fd uintptr) {
 		var first [1]byte
 		_, _, peeked = syscall.Recvfrom(int(fd), first[:], syscall.MSG_PEEK|syscall.MSG_DONTWAIT) //nolint:gosec // a file descriptor is an int
-		return true
 	})
 	return err == nil && (errors.Is(peeked, syscall.EAGAIN) || errors.Is(peeked, syscall.EWOULDBLOCK)), true
 }
