@@ -12,6 +12,7 @@ import (
 	"os"
 	"os/exec"
 	"strings"
+	"syscall"
 	"time"
 
 	"github.com/jackc/pgx/v5"
@@ -42,8 +43,14 @@ func start(name, url string) (*part, error) {
 	return p, errors.Join(err1, err2, p.cmd.Start())
 }
 
+// stopTime is how long a part may take to end. After it, it prints what its
+// goroutines wait for.
+const stopTime = time.Minute
+
 // stop ends the part, and decodes what it has written last into result.
 func (p *part) stop(result any) error {
+	stuck := time.AfterFunc(stopTime, func() { _ = p.cmd.Process.Signal(syscall.SIGQUIT) })
+	defer stuck.Stop()
 	err := p.in.Close()
 	if result != nil {
 		err = errors.Join(err, json.NewDecoder(bufio.NewReader(p.out)).Decode(result))
