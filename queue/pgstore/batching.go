@@ -50,7 +50,7 @@ func (s *Store) setBatching(limits batch.Limits) {
 	})
 	limits.Concurrency = insertConcurrency
 	s.inserts = batch.New(batch.Config[*queue.NewRow, inserted]{
-		Op: "insert tasks", One: s.insertOne, Repeat: s.insertAgain, Many: s.insertMany,
+		Op: "insert tasks", One: s.insertOne, Try: s.tryInsert, Repeat: s.insertAgain, Many: s.insertMany,
 		Size: func(row *queue.NewRow) int { return len(row.Args) }, AffectsAll: affectsAll, Limits: limits,
 	})
 }

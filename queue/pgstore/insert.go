@@ -56,36 +56,6 @@ func copyBack(rows []*queue.NewRow, err error, stored ...inserted) error {
 	return nil
 }
 
-// insertOne stores one row.
-func (s *Store) insertOne(ctx context.Context, row *queue.NewRow) (stored inserted, err error) {
-	err = s.on(ctx, "insert tasks", func(conn *pgx.Conn) error {
-		var t times
-		err := conn.QueryRow(ctx, insertOneQuery, uuidValue(row.ID), row.Task, row.Queue, row.Backend, row.Priority, string(row.Args),
-			timeValue(row.RunAfter), delayMicros(row), row.MaxAttempts, timeoutMillis(row.Row), row.WillDispatch, row.TraceContext).Scan(t.fields()...)
-		if err == nil {
-			stored = inserted{row: t.row(row)}
-		}
-		if !errors.Is(err, pgx.ErrNoRows) {
-			return err
-		}
-		all, err := insert(ctx, conn, []*queue.NewRow{row})
-		if err == nil {
-			stored = all[0]
-		}
-		return err
-	})
-	return stored, err
-}
-
-// insertAgain is insertOne for a row that a batched statement may have stored before
-// its answer was lost. The ID was made for this call, so that a row that exists
-// belongs to this call, and is new.
-func (s *Store) insertAgain(ctx context.Context, row *queue.NewRow) (inserted, error) {
-	stored, err := s.insertOne(ctx, row)
-	stored.existed = false
-	return stored, err
-}
-
 // insert stores rows within the caller's transaction, which must be rolled
 // back if it fails. It leaves rows as they are.
 func insert(ctx context.Context, q querier, rows []*queue.NewRow) ([]inserted, error) {
