@@ -52,6 +52,13 @@ CREATE TABLE claimcheck_changes (
 -- hand, are there too. They belong to the owner of the tables, so that programs
 -- need no new privilege. A claim, a finish and an insert only evaluate their
 -- conditions.
+--
+-- A role that may execute a trigger function can make it the trigger of a table of its
+-- own. The types of that table's columns can have casts that call a function of that
+-- role, which would then run as the owner of the tables here, possibly a superuser.
+-- Therefore each function first refuses every other table, before it evaluates a column,
+-- and only the owner may execute it. A dump without privileges (pg_dump -x) loses only
+-- the latter. A role that writes to claimcheck_tasks needs no privilege on the functions.
 -- +goose StatementBegin
 DO $migration$
 BEGIN
@@ -64,8 +71,12 @@ CREATE FUNCTION %1$I.claimcheck_count_row() RETURNS trigger
 LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $function$
 DECLARE
     was boolean := false;
-    is_now boolean := NEW.finished_at IS NOT NULL AND NEW.status IN ('SUCCESSFUL', 'FAILED', 'CANCELLED');
+    is_now boolean;
 BEGIN
+    IF TG_RELID <> %2$L::regclass AND pg_partition_root(TG_RELID) IS DISTINCT FROM %2$L::regclass THEN
+        RAISE EXCEPTION 'claimcheck_count_row() is only for triggers of claimcheck_tasks, not of %%', TG_RELID::regclass USING ERRCODE = 'wrong_object_type';
+    END IF;
+    is_now := NEW.finished_at IS NOT NULL AND NEW.status IN ('SUCCESSFUL', 'FAILED', 'CANCELLED');
     IF TG_OP = 'UPDATE' THEN
         was := OLD.finished_at IS NOT NULL AND OLD.status IN ('SUCCESSFUL', 'FAILED', 'CANCELLED');
         IF was AND is_now AND (OLD.finished_at, OLD.status, OLD.backend_name, OLD.queue_name, OLD.task_path)
@@ -88,6 +99,9 @@ $function$;
 CREATE FUNCTION %1$I.claimcheck_count_deleted() RETURNS trigger
 LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $function$
 BEGIN
+    IF TG_RELID <> %2$L::regclass AND pg_partition_root(TG_RELID) IS DISTINCT FROM %2$L::regclass THEN
+        RAISE EXCEPTION 'claimcheck_count_deleted() is only for triggers of claimcheck_tasks, not of %%', TG_RELID::regclass USING ERRCODE = 'wrong_object_type';
+    END IF;
     INSERT INTO %1$I.claimcheck_changes (at, status, backend_name, queue_name, task_path, n)
     SELECT %1$I.claimcheck_period(finished_at), status, backend_name, queue_name, task_path, -count(*)
     FROM deleted WHERE finished_at IS NOT NULL AND status IN ('SUCCESSFUL', 'FAILED', 'CANCELLED')
@@ -99,15 +113,16 @@ $function$;
 CREATE FUNCTION %1$I.claimcheck_count_anew() RETURNS trigger
 LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $function$
 BEGIN
+    IF TG_RELID <> %2$L::regclass AND pg_partition_root(TG_RELID) IS DISTINCT FROM %2$L::regclass AND TG_RELID <> %3$L::regclass THEN
+        RAISE EXCEPTION 'claimcheck_count_anew() is only for triggers of claimcheck_tasks and claimcheck_counting, not of %%', TG_RELID::regclass USING ERRCODE = 'wrong_object_type';
+    END IF;
     DELETE FROM %1$I.claimcheck_counting;
     RETURN NULL;
 END
 $function$;
 
--- Else every role could make them the triggers of a table of its own, and so change the
--- counts. Whoever writes to claimcheck_tasks needs no privilege on them.
 REVOKE ALL ON FUNCTION %1$I.claimcheck_count_row(), %1$I.claimcheck_count_deleted(), %1$I.claimcheck_count_anew() FROM PUBLIC
-    $create$, current_schema());
+    $create$, current_schema(), format('%I.claimcheck_tasks', current_schema()), format('%I.claimcheck_counting', current_schema()));
 END
 $migration$;
 -- +goose StatementEnd
@@ -124,12 +139,19 @@ CREATE TRIGGER claimcheck_count_deleted AFTER DELETE ON claimcheck_tasks
     EXECUTE FUNCTION claimcheck_count_deleted();
 CREATE TRIGGER claimcheck_count_emptied AFTER TRUNCATE ON claimcheck_tasks
     FOR EACH STATEMENT EXECUTE FUNCTION claimcheck_count_anew();
+-- This row comes from a dump of data only, whose rows the triggers count as well. Without
+-- it everything is counted again. A sweep inserts the row without a mark, and in a
+-- complete dump triggers are created after the data.
+CREATE TRIGGER claimcheck_count_restored BEFORE INSERT ON claimcheck_counting
+    FOR EACH ROW WHEN (NEW.mark_at IS NOT NULL)
+    EXECUTE FUNCTION claimcheck_count_anew();
 
 -- +goose Down
 DROP TRIGGER claimcheck_count_finished ON claimcheck_tasks;
 DROP TRIGGER claimcheck_count_inserted ON claimcheck_tasks;
 DROP TRIGGER claimcheck_count_deleted ON claimcheck_tasks;
 DROP TRIGGER claimcheck_count_emptied ON claimcheck_tasks;
+DROP TRIGGER claimcheck_count_restored ON claimcheck_counting;
 DROP FUNCTION claimcheck_count_row();
 DROP FUNCTION claimcheck_count_deleted();
 DROP FUNCTION claimcheck_count_anew();
