@@ -129,11 +129,26 @@ func (s *Store) Queues(ctx context.Context) (queues []queue.QueueStats, err erro
 	return queues, err
 }
 
-// historyQuery: index: claimcheck_tasks_finished, as an index-only scan.
+// historyQuery counts like finalCount, by hour. No period is longer than an hour by the
+// clock, so that those from the first full hour on are counted ahead, and the rows before
+// it by their index. What finished before earliestHour is one period.
 const historyQuery = `
-SELECT date_bin('1 hour', finished_at, '2000-01-01T00:00:00Z'), count(*) FILTER (WHERE status = 'SUCCESSFUL'), count(*) FILTER (WHERE status = 'FAILED')
-FROM claimcheck_tasks WHERE status IN ('SUCCESSFUL', 'FAILED') AND finished_at IS NOT NULL AND finished_at >= $1::timestamptz
-GROUP BY 1 ORDER BY 1`
+WITH ` + counted + `, bounds AS MATERIALIZED (
+	SELECT first.at AS first, greatest(first.at, (SELECT counted_to FROM counted)) AS rest
+	FROM (SELECT greatest(date_bin('1 hour', $1::timestamptz + interval '1 hour - 1 microsecond', '2000-01-01T00:00:00Z'), timestamptz '1900-01-01T00:00:00Z') AS at) AS first
+)
+SELECT date_bin('1 hour', at, '2000-01-01T00:00:00Z'), coalesce(sum(n) FILTER (WHERE status = 'SUCCESSFUL'), 0)::int8, coalesce(sum(n) FILTER (WHERE status = 'FAILED'), 0)::int8 FROM (
+	SELECT at, status, n FROM claimcheck_periods WHERE at >= (SELECT first FROM bounds) AND EXISTS (SELECT FROM counted)
+	UNION ALL
+	SELECT at, status, n FROM claimcheck_changes WHERE at >= (SELECT first FROM bounds) AND at < (SELECT counted_to FROM counted)
+	UNION ALL
+	SELECT finished_at, status, 1 FROM claimcheck_tasks
+	WHERE status IN ('SUCCESSFUL', 'FAILED') AND finished_at IS NOT NULL AND finished_at >= $1::timestamptz AND finished_at < (SELECT first FROM bounds)
+	UNION ALL
+	SELECT finished_at, status, 1 FROM claimcheck_tasks
+	WHERE status IN ('SUCCESSFUL', 'FAILED') AND finished_at IS NOT NULL AND finished_at >= (SELECT rest FROM bounds) AND finished_at <= 'infinity'
+) AS parts
+WHERE status IN ('SUCCESSFUL', 'FAILED') GROUP BY 1 HAVING sum(n) <> 0 ORDER BY 1`
 
 // History counts by hour the rows that ended since a time.
 func (s *Store) History(ctx context.Context, since time.Time) (hours []queue.HourStats, err error) {

@@ -1,8 +1,15 @@
 package admin
 
 import (
+	"cmp"
+	"errors"
+	"fmt"
 	"math"
+	"slices"
+	"sync/atomic"
 	"time"
+
+	"golang.org/x/sync/errgroup"
 )
 
 // part is one part of the statistics, and when it was read.
@@ -63,25 +70,20 @@ func (r refresh) wanting(now time.Time) bool {
 	return r.at.IsZero() || r.stale || now.Sub(r.at) > max(2*r.keep, time.Minute)
 }
 
-// refreshParts does refreshes in turn, the most urgent first, within a number of
-// statements. In a fixed order, the parts that stay fresh for a short time would use up
-// the statements of every request. list is called again after each one: which parts
-// are needed depends on what was read. It reports whether parts are still wanting.
+// refreshParts does the most urgent refreshes within a number of statements, some at a
+// time. In a fixed order, the parts that stay fresh for a short time would use up the
+// statements of every request. list is called again after each round: which parts are
+// needed depends on what was read. It reports whether parts are still wanting.
 func refreshParts(list func() []refresh, now time.Time, statements int) (wanting bool, err error) {
 	for err == nil {
-		var next *refresh
-		for _, r := range list() {
-			if u := r.urgency(now); u >= 1 && r.cost <= statements && (next == nil || u > next.urgency(now)) {
-				next = &r
-			}
-		}
-		if next == nil {
+		round := urgent(list(), now, statements)
+		if len(round) == 0 {
 			break
 		}
-		statements -= next.cost
-		if err = next.ask(); err == nil {
-			*next.read = read{at: now}
+		for _, r := range round {
+			statements -= r.cost
 		}
+		err = askAll(round, now)
 	}
 	for _, r := range list() {
 		if !r.at.IsZero() && now.Sub(r.at) > tooOld {
@@ -91,3 +93,55 @@ func refreshParts(list func() []refresh, now time.Time, statements int) (wanting
 	}
 	return wanting, err
 }
+
+// urgent returns the refreshes to do, the most urgent first.
+func urgent(list []refresh, now time.Time, statements int) (round []refresh) {
+	slices.SortStableFunc(list, func(a, b refresh) int { return cmp.Compare(b.urgency(now), a.urgency(now)) })
+	for _, r := range list {
+		if r.urgency(now) >= 1 && r.cost <= statements {
+			round = append(round, r)
+			statements -= r.cost
+		}
+	}
+	return round
+}
+
+// askedAtOnce is how many refreshes wait for the store at a time: a page leaves
+// connections to tasks, and the slowest two parts take as long as the slower one.
+const askedAtOnce = 2
+
+// askAll does refreshes, and begins none after one has failed.
+func askAll(round []refresh, now time.Time) error {
+	var all errgroup.Group
+	all.SetLimit(askedAtOnce)
+	var failed atomic.Bool
+	for _, r := range round {
+		all.Go(func() (err error) {
+			defer func() { // a panic here would end the process, and in the request ends only that
+				if p := recover(); p != nil {
+					err = panicked{p}
+				}
+				if err != nil {
+					failed.Store(true)
+				}
+			}()
+			if failed.Load() {
+				return nil
+			}
+			if err = r.ask(); err == nil {
+				*r.read = read{at: now}
+			}
+			return err
+		})
+	}
+	err := all.Wait()
+	if p, ok := errors.AsType[panicked](err); ok {
+		panic(p.value)
+	}
+	return err
+}
+
+// panicked carries a panic to the goroutine of the request.
+type panicked struct{ value any }
+
+func (p panicked) Error() string { return fmt.Sprint("panic: ", p.value) }

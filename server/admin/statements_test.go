@@ -1,6 +1,7 @@
 package admin_test
 
 import (
+	"bytes"
 	"context"
 	"encoding/binary"
 	"flag"
@@ -66,7 +67,8 @@ func (c *countedConn) Write(b []byte) (int, error) {
 		if len(c.kept) < size {
 			break
 		}
-		if kind := c.kept[0]; c.begun && (kind == 'Q' || kind == 'E') {
+		// The first statement of a connection has its settings.
+		if kind := c.kept[0]; c.begun && (kind == 'Q' && !bytes.HasPrefix(c.kept[head+4:], []byte("SET plan_cache_mode")) || kind == 'E') {
 			c.count.n.Add(1)
 		}
 		c.begun, c.kept = true, c.kept[size:]

@@ -45,7 +45,7 @@ type statsCache struct {
 	history   part[[]queue.HourStats]
 	schemaErr part[error]
 
-	from map[queue.View]string // where stranded rows are looked for next
+	from map[queue.View]*string // where stranded rows are looked for next
 }
 
 // statsView is the statistics as one page shows them; unknown parts are nil.
@@ -65,7 +65,12 @@ type statsView struct {
 }
 
 func newStatsCache(cfg Config, operator queue.Operator) *statsCache {
-	return &statsCache{operator: operator, schema: cfg.CheckSchema, sweeps: cfg.SweepEvery > 0, from: make(map[queue.View]string)}
+	return &statsCache{operator: operator, schema: cfg.CheckSchema, sweeps: cfg.SweepEvery > 0, from: newFrom()}
+}
+
+// newFrom has an entry for each view, so that two can be searched at a time.
+func newFrom() map[queue.View]*string {
+	return map[queue.View]*string{queue.ViewPending: new(string), queue.ViewDelayed: new(string)}
 }
 
 // forget makes the next request refresh what an action of this process has changed.
@@ -158,9 +163,9 @@ func (c *statsCache) rowRefreshes(ctx context.Context) (list []refresh) {
 // stranded searches a view for stranded rows. If none is within the rows of one
 // search, the next one continues from there.
 func (c *statsCache) stranded(ctx context.Context, view queue.View) ([]*queue.Row, error) {
-	page, err := c.operator.List(ctx, queue.ListRequest{Selection: queue.Selection{View: view, Stranded: true}, After: c.from[view], Limit: statsRows})
+	page, err := c.operator.List(ctx, queue.ListRequest{Selection: queue.Selection{View: view, Stranded: true}, After: *c.from[view], Limit: statsRows})
 	if err == nil && len(page.Rows) == 0 {
-		c.from[view] = page.Next
+		*c.from[view] = page.Next
 	}
 	return page.Rows, err
 }

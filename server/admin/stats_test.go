@@ -6,6 +6,7 @@ import (
 	"maps"
 	"slices"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -17,11 +18,14 @@ type fakeStats struct {
 	queue.Operator
 	now   time.Time
 	swept time.Time
+	mu    sync.Mutex
 	asked map[string]time.Time // when each was last
 	spent int                  // statements
 }
 
 func (b *fakeStats) ask(what string, statements int) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
 	b.asked[what] = b.now
 	b.spent += statements
 }
@@ -60,7 +64,7 @@ func (b *fakeStats) History(context.Context, time.Time) ([]queue.HourStats, erro
 func newFakeStats(now time.Time) (*handler, *fakeStats) {
 	b := &fakeStats{now: now, asked: make(map[string]time.Time)}
 	h := &handler{Config: Config{SweepEvery: 30 * time.Second}, names: map[string]string{"a": "a"}}
-	h.stats = &statsCache{operator: b, sweeps: true, from: make(map[queue.View]string), schema: func(context.Context) error {
+	h.stats = &statsCache{operator: b, sweeps: true, from: newFrom(), schema: func(context.Context) error {
 		b.ask("schema", 1)
 		return errors.New("schema 3, want 4")
 	}}
@@ -190,5 +194,71 @@ func TestNumbersOfNotices(t *testing.T) {
 		"5,000 more matched by then: they were not confirmed and are unchanged."
 	if got := so.notice(order{Action: queue.ActionRetry}).Text; got != want {
 		t.Errorf("got  %q\nwant %q", got, want)
+	}
+}
+
+// Parts are read two at a time: the first two wait for each other here.
+func TestPartsAreReadTwoAtATime(t *testing.T) {
+	var waiting, most int
+	var mu sync.Mutex
+	both := make(chan struct{})
+	var parts [4]part[int]
+	list := func() (list []refresh) {
+		for i := range parts {
+			list = append(list, newRefresh(&parts[i], time.Minute, 1, func() (int, error) {
+				mu.Lock()
+				waiting++
+				if most = max(most, waiting); most == 2 && i < 2 {
+					close(both)
+				}
+				mu.Unlock()
+				if i < 2 {
+					<-both
+				}
+				mu.Lock()
+				defer mu.Unlock()
+				waiting--
+				return i, nil
+			}))
+		}
+		return list
+	}
+	wanting, err := refreshParts(list, time.Now(), 3)
+	if err != nil || !wanting || most != 2 || parts[2].value != 2 || !parts[3].at.IsZero() {
+		t.Errorf("%v, wanting %v, %d at a time: %+v", err, wanting, most, parts)
+	}
+}
+
+// What one part ran into is the result, however it ends; no further part is read.
+func TestAPartThatFails(t *testing.T) {
+	broken := errors.New("broken")
+	for name, ask := range map[string]func() (int, error){
+		"error": func() (int, error) { return 0, broken },
+		"panic": func() (int, error) { panic(broken) },
+	} {
+		t.Run(name, func(t *testing.T) {
+			var parts [3]part[int]
+			var asked [3]bool
+			result := func() (err error) {
+				defer func() {
+					if p := recover(); p != nil {
+						err = p.(error)
+					}
+				}()
+				_, err = refreshParts(func() (list []refresh) {
+					for i := range parts {
+						list = append(list, newRefresh(&parts[i], time.Minute, 1+i, func() (int, error) {
+							asked[i] = true
+							return ask()
+						}))
+					}
+					return list
+				}, time.Now(), 3)
+				return err
+			}()
+			if !errors.Is(result, broken) || asked[2] || !parts[0].at.IsZero() {
+				t.Errorf("%v, asked %v", result, asked)
+			}
+		})
 	}
 }
