@@ -62,7 +62,11 @@ func withoutMark(err error) error {
 func (s *Store) acquire(ctx context.Context, db *sql.DB, op string, urgent bool) (conn *sql.Conn, release func(), err error) {
 	waiting, cancel := context.WithTimeout(ctx, s.options.AcquireTimeout)
 	defer cancel()
-	leave, err := s.reserve.Enter(waiting, urgent)
+	reserve := s.reserve
+	if s.embedded() && db == s.writer {
+		reserve = s.turns
+	}
+	leave, err := reserve.Enter(waiting, urgent)
 	if err != nil {
 		if ctx.Err() != nil {
 			return nil, nil, s.translate(ctx, op, ctx.Err())

@@ -9,6 +9,9 @@ func (s *Store) Pool() queue.PoolStats {
 		Max: writer.MaxOpenConnections, InUse: writer.InUse, Idle: writer.Idle,
 		Waits: writer.WaitCount, Waited: writer.WaitDuration,
 	}
+	turns, waited := s.turns.Waits()
+	pool.Waits += turns
+	pool.Waited += waited
 	if s.reader != s.writer {
 		reader := s.reader.Stats()
 		pool.Max += reader.MaxOpenConnections

@@ -64,6 +64,7 @@ type Store struct {
 	writer  *sql.DB
 	reader  *sql.DB
 	reserve *storekit.Reserve
+	turns   *storekit.Reserve // of the writer of an embedded database
 	closed  atomic.Bool
 }
 
@@ -78,7 +79,11 @@ func New(o Options) *Store {
 	if o.Reserve == nil {
 		o.Reserve = &storekit.Reserve{}
 	}
-	return &Store{options: o, dialect: o.Dialect, backend: o.Backend, writer: o.Writer, reader: o.Reader, reserve: o.Reserve}
+	s := &Store{options: o, dialect: o.Dialect, backend: o.Backend, writer: o.Writer, reader: o.Reader, reserve: o.Reserve, turns: &storekit.Reserve{}}
+	if n := o.Writer.Stats().MaxOpenConnections; n > 0 && s.embedded() {
+		s.turns = storekit.NewTurns(n)
+	}
+	return s
 }
 
 // embedded reports whether the database is a part of this process.

@@ -16,6 +16,7 @@ const MinConns = 2
 // nothing. It is safe for concurrent use.
 type Reserve struct {
 	ordinary chan struct{} // holds a value for each ordinary call that has, or is getting, a connection
+	turns    bool          // urgent calls count as ordinary
 	waits    atomic.Int64
 	waited   atomic.Int64 // nanoseconds
 }
@@ -23,6 +24,12 @@ type Reserve struct {
 // NewReserve returns the reserve of a pool of conns connections. A pool of one has
 // none.
 func NewReserve(conns int) *Reserve { return &Reserve{ordinary: make(chan struct{}, max(1, conns-1))} }
+
+// NewTurns returns a reserve that keeps no connection of a pool of conns for urgent
+// calls. It makes all calls wait in the order of their arrival: package database/sql
+// picks one at random, so that among hundreds of calls some would wait for many times
+// as long as the others.
+func NewTurns(conns int) *Reserve { return &Reserve{ordinary: make(chan struct{}, conns), turns: true} }
 
 // Waits returns how often calls have waited, and for how long in all.
 func (r *Reserve) Waits() (n int64, waited time.Duration) {
@@ -32,7 +39,7 @@ func (r *Reserve) Waits() (n int64, waited time.Duration) {
 // Enter waits until a call may take a connection, and returns the function to be
 // called when the connection is free again. The error is ctx's.
 func (r *Reserve) Enter(ctx context.Context, urgent bool) (leave func(), err error) {
-	if urgent || r.ordinary == nil {
+	if urgent && !r.turns || r.ordinary == nil {
 		return func() {}, nil
 	}
 	leave = func() { <-r.ordinary }
