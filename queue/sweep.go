@@ -145,7 +145,9 @@ func (s *sweep) run(ctx context.Context, limit int) error {
 			s.queues(ctx, dispatcher, queues)
 		}
 	}
-	s.try(ctx, s.client.countFinished(ctx, countBudget))
+	if !errors.Is(s.failed, ErrUnavailable) { // one time-out is enough, and the next sweep counts
+		s.try(ctx, s.client.countFinished(ctx, countBudget))
+	}
 	return s.failed
 }
 
