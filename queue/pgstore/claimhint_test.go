@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"regexp"
+	"slices"
 	"strconv"
 	"testing"
 	"time"
@@ -99,6 +100,17 @@ func TestClaimsOfALongBacklogStartAtTheHint(t *testing.T) {
 	t.Run("the end of the backlog leads back to the beginning", func(t *testing.T) {
 		expectSeconds(t, claimSeconds(t, s, 3), "-5/1", "0/-10", "0/-9")
 	})
+}
+
+// A claim that ends early because of its arguments looks for more rows from the
+// beginning, and those have to fit into what is left.
+func TestTheLimitForArgumentsHoldsForBothStatementsOfAClaim(t *testing.T) {
+	s, url := hinted(t)
+	testdb.Exec(t, url, fmt.Sprintf(`UPDATE claimcheck_tasks SET args = to_json(repeat('x', %d)) WHERE status = 'READY'`, queue.MaxClaimBytes/4-1000))
+	expectSeconds(t, claimSeconds(t, s, 11), "0/9", "0/10", "0/11", "0/12")
+	expectSeconds(t, claimSeconds(t, s, 11), "0/13", "0/14", "0/15", "0/16")
+	testdb.Exec(t, url, fmt.Sprintf(`UPDATE claimcheck_tasks SET args = to_json(repeat('x', %d)) WHERE status = 'READY'`, queue.MaxClaimBytes))
+	expectSeconds(t, claimSeconds(t, s, 11), "0/17")
 }
 
 func TestAHintIsDropped(t *testing.T) {
@@ -222,8 +234,8 @@ func TestClaimsFromAHintReadOnlyWhatFollows(t *testing.T) {
 		t.Fatal(err)
 	}
 	args := []any{"w", time.Minute, []string{"known"}, []string{}, "", 10, someFence}
-	whole := pagesOf(t, s, claimNextQuery.free, args...)
-	from := pagesOf(t, s, claimFromQuery.free, append(args, 0, timeValue(at), uuidValue(id), false)...)
+	whole := pagesOf(t, s, claimNextQuery.free, append(slices.Clone(args), queue.MaxClaimBytes)...)
+	from := pagesOf(t, s, claimFromQuery.free, append(args, 0, timeValue(at), uuidValue(id), false, queue.MaxClaimBytes)...)
 	if whole < 200 || from > whole/2 {
 		t.Errorf("%d pages from the hint, %d from the beginning", from, whole)
 	}

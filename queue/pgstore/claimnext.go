@@ -5,7 +5,6 @@ import (
 	"fmt"
 	"maps"
 	"slices"
-	"strconv"
 	"time"
 
 	"github.com/google/uuid"
@@ -24,6 +23,7 @@ func (s *Store) ClaimNext(ctx context.Context, req queue.ClaimNextRequest) ([]*q
 		req.Fence = uuid.New()
 	}
 	var rows []*queue.Row
+	room := queue.MaxClaimBytes
 	if from, known := s.hints.start(req, time.Now()); known {
 		var took time.Duration
 		var err error
@@ -37,14 +37,17 @@ func (s *Store) ClaimNext(ctx context.Context, req queue.ClaimNextRequest) ([]*q
 		if from.above && took >= slowScan {
 			s.timeAbove(ctx, req, took)
 		}
-		if satisfied(req, rows) {
+		for _, row := range rows {
+			room -= len(row.Args)
+		}
+		if satisfied(req, rows) || room <= 0 {
 			return rows, nil
 		}
 		req.Prefetch = min(req.Prefetch, req.Limit-len(rows))
 		req.Limit -= len(rows)
 	}
 	req.Fence[7] |= 1
-	more, took, err := s.claimNext(ctx, req, claimNextQuery)
+	more, took, err := s.claimNext(ctx, req, room, claimNextQuery)
 	if err == nil && s.hints.scanned(req, more, took, time.Now()) {
 		s.timeAbove(ctx, req, took)
 	}
@@ -57,14 +60,15 @@ func satisfied(req queue.ClaimNextRequest, rows []*queue.Row) bool {
 	return len(rows) == req.Limit || req.Prefetch > 0 && len(rows) >= req.Free()
 }
 
-// claimNext claims rows with one of the two statements below, and returns how long
-// that took, without the wait for a connection, which says nothing about the scan.
-func (s *Store) claimNext(ctx context.Context, req queue.ClaimNextRequest, query claimStatement, more ...any) (rows []*queue.Row, took time.Duration, err error) {
+// claimNext claims rows with one of the two statements below, with room for so many
+// bytes of arguments, and returns how long that took, without the wait for a connection, which says nothing about the scan.
+func (s *Store) claimNext(ctx context.Context, req queue.ClaimNextRequest, room int, query claimStatement, more ...any) (rows []*queue.Row, took time.Duration, err error) {
 	args := append([]any{req.Worker, req.Lease, req.Tasks, append([]string{}, req.Queues...), req.Backend, req.Limit, req.Fence.String()[:fencePrefix]}, more...)
 	text := query.free
 	if req.Prefetch > 0 {
 		args, text = append(args, req.Free(), uuidValues(req.NotPrefetch)), query.prefetching
 	}
+	args = append(args, room)
 	err = s.on(ctx, "claim next tasks", func(conn *pgx.Conn) error {
 		began := time.Now()
 		rows = nil
@@ -83,7 +87,7 @@ func (s *Store) claimNext(ctx context.Context, req queue.ClaimNextRequest, query
 }
 
 func (s *Store) claimFrom(ctx context.Context, req queue.ClaimNextRequest, from position) ([]*queue.Row, time.Duration, error) {
-	return s.claimNext(ctx, req, claimFromQuery, from.priority, timeValue(from.enqueuedAt), uuidValue(from.id), from.above)
+	return s.claimNext(ctx, req, queue.MaxClaimBytes, claimFromQuery, from.priority, timeValue(from.enqueuedAt), uuidValue(from.id), from.above)
 }
 
 // timeAbove finds out whether it is slow to look for rows of higher priority than those
@@ -137,27 +141,33 @@ type claimStatement struct{ free, prefetching string }
 
 // claimRows claims candidates, which must be in claim order. The second form has two
 // parameters after the first p: the number of free slots, and the rows that must not
-// be prefetched.
+// be prefetched. The last parameter of both is the room for arguments in bytes; with
+// less than all of it, not even the first row is taken if it does not fit.
 //
 // The rows are locked, so their places (ctid) do not change until they are claimed.
 // To look them up by their IDs would take a tenth of the whole claim.
 func claimRows(candidates string, p int) claimStatement {
-	update := func(may string) string {
+	update := func(room int, may string) string {
 		return `
 UPDATE claimcheck_tasks SET ` + setClaimed + `, claim_id = ($7::text || right(id::text, 17))::uuid
 WHERE ctid = ANY((
 	SELECT array_agg(tid) FROM (
-		SELECT tid, attempts + 1 >= max_attempts AS durable, (n = 1 OR sum(size) OVER sofar <= ` + strconv.Itoa(queue.MaxClaimBytes) + `) ` + may + ` AS may
+		SELECT tid, attempts + 1 >= max_attempts AS durable, ` + fits(room) + may + ` AS may
 		FROM (SELECT *, row_number() OVER () AS n FROM (` + candidates + `) AS found) AS numbered
 		WINDOW sofar AS (ROWS UNBOUNDED PRECEDING)) AS judged
 	WHERE may HAVING ` + haveRows + `)::tid[])
 RETURNING ` + claimedColumns
 	}
 	return claimStatement{
-		free: update(""),
-		prefetching: update(fmt.Sprintf(
-			`AND bool_and(n <= $%d::int8 OR attempts = 0 AND max_attempts > 1 AND id NOT IN (SELECT unnest($%d::uuid[]))) OVER sofar`, p+1, p+2)),
+		free: update(p+1, ""),
+		prefetching: update(p+3, fmt.Sprintf(
+			` AND bool_and(n <= $%d::int8 OR attempts = 0 AND max_attempts > 1 AND id NOT IN (SELECT unnest($%d::uuid[]))) OVER sofar`, p+1, p+2)),
 	}
+}
+
+// fits is the condition of the rows for which there is room: parameter p.
+func fits(p int) string {
+	return fmt.Sprintf(`(n = 1 AND $%[1]d::int8 = %[2]d OR sum(size) OVER sofar <= $%[1]d::int8)`, p, queue.MaxClaimBytes)
 }
 
 // Both find their rows in claimcheck_tasks_claim, in its order, and then by their
