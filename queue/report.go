@@ -31,8 +31,8 @@ func (e *Executor) finishAsync(r *activeRun, res result) bool {
 }
 
 // reports are runs whose outcomes are stored, and whose hooks, log lines and
-// reservations have to follow. They crowd in from one statement, which must not wait
-// for that.
+// reservations have to follow. Many arrive at once, from one statement, and the next
+// statement must not wait for that.
 type reports struct {
 	mu        sync.Mutex
 	runs      []*activeRun
@@ -86,7 +86,7 @@ func (e *Executor) reportAll() {
 		if r == nil {
 			return
 		}
-		e.tell(r)
+		e.finalize(r)
 	}
 }
 

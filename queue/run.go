@@ -129,12 +129,13 @@ func (e *Executor) returned(r *activeRun, res result) (next claimedTask, more bo
 // conclude does what follows when the outcome of a run is stored, or is given up.
 func (e *Executor) conclude(r *activeRun, run *Run) {
 	r.run = run
-	e.tell(r)
+	e.finalize(r)
 	e.endAll([]*activeRun{r})
 }
 
-// tell calls the hook for a run that has ended, and writes its log line.
-func (e *Executor) tell(r *activeRun) {
+// finalize stops the heartbeat of a run that has ended, cancels its context, writes
+// its log line and calls its hook.
+func (e *Executor) finalize(r *activeRun) {
 	if r.run.Outcome != OutcomeAbandoned {
 		r.run.Duration = time.Since(r.began)
 		e.logRun(r.ctx, r.run)

@@ -244,7 +244,7 @@ func (s *sweep) batch(ctx context.Context, d Dispatcher, q StrandedQueue, n int,
 	return len(rows) == n && (len(refused) < len(rows) || len(refusing) < shards), nil
 }
 
-// anywhere reports whether the ticket of a stranded row may go to any version of
+// anyVersion reports whether the ticket of a stranded row may go to any version of
 // the program: where this one does not know the task, and every other time. So
 // neither a version that is gone, nor one that alone knows the task and has no
 // traffic, makes a row wait for ever.

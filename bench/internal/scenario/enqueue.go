@@ -49,7 +49,7 @@ func forTime(ctx context.Context, m *probe.Meter, size Size, callers, tasks int,
 	return timed(ctx, m, size, tasks, func(d time.Duration) ([]time.Duration, error) { return repeat(ctx, callers, d, do) })
 }
 
-// externally is the same for callers in a process of their own.
+// externally is the same for callers in a separate process.
 func externally(ctx context.Context, m *probe.Meter, size Size, x system.External, callers, tasks int) (probe.Metrics, error) {
 	return timed(ctx, m, size, tasks, func(d time.Duration) ([]time.Duration, error) { return x.Repeat(ctx, callers, tasks, d) })
 }

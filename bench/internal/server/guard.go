@@ -20,7 +20,7 @@ import (
 // GuardCommand is the first argument that makes this program a guard.
 const GuardCommand = "guard"
 
-// Guarded is a server process in a directory of its own. A guard process ends the
+// Guarded is a server process with a private directory. A guard process ends the
 // server and removes the directory when the pipe from this process closes: at the
 // end of a run, and also if this process is killed.
 type Guarded struct {

@@ -17,7 +17,7 @@ const (
 	fullFor  = 2500 * time.Millisecond
 )
 
-// LongestWait runs two workers, each with connections of its own: one that becomes
+// LongestWait runs two workers with separate connections: one that becomes
 // full with long tasks, and one that has only the functions of short ones. It
 // returns the longest time from when quick tasks are stored, together with the long
 // ones, to the start of one of them. The first worker has only run short tasks
@@ -86,7 +86,7 @@ func (p *postgresProduct) LongestWait(ctx context.Context, quick int) (time.Dura
 	return time.Since(stored), nil
 }
 
-// worker returns an executor on a store of its own.
+// worker returns an executor with a separate store.
 func (p *postgresProduct) worker(ctx context.Context, tasks []queue.Definition) (e *queue.Executor, done func() error, err error) {
 	store, err := p.open(ctx, p.URL)
 	if err != nil {

@@ -21,7 +21,7 @@ const (
 	GraphileWorkerDir = "graphile-worker"
 )
 
-// graphileWorker is a peer written in JavaScript: a process of its own, which does
+// graphileWorker is a peer written in JavaScript: a separate process, which does
 // and times what callers do, and is the client whose CPU and memory count.
 func graphileWorker() System {
 	return System{Name: GraphileWorker, Server: Postgres, Setup: setupGraphileWorker, Open: openGraphileWorker}

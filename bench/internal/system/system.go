@@ -134,7 +134,7 @@ type Creator interface {
 	Forget(ctx context.Context) error
 }
 
-// External is a session whose client is a process of its own, which also times
+// External is a session whose client is a separate process, which also times
 // what it does.
 type External interface {
 	Session
