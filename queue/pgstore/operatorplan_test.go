@@ -56,12 +56,21 @@ func TestTheOperatorViewUsesItsIndexes(t *testing.T) {
 	}
 }
 
-// Whatever the planner knows of the rows, they are hashed by queue, and not sorted.
-func TestQueuesAreNotSorted(t *testing.T) {
+// Whatever the planner knows of the rows, those that wait are counted from their index
+// alone, and neither they nor others are sorted.
+func TestFiguresReadOnlyAnIndex(t *testing.T) {
+	all, _ := statsQuery(queue.Filter{})
+	some, args := statsQuery(queue.Filter{Queue: "q", Backend: "b"})
 	for name, rows := range map[string]string{"a backlog": backlog, "no statistics": "SELECT"} {
-		for _, plan := range explain(t, planned(t, rows), queuesQuery, nil) {
-			if strings.Contains(plan, "GroupAggregate") || strings.Count(plan, "HashAggregate") != 5 {
-				t.Errorf("%s:\n%s", name, plan)
+		conn := planned(t, rows)
+		for _, q := range []statement{{queuesQuery, nil}, {all, nil}, {some, args}} {
+			for _, plan := range explain(t, conn, q.text, q.args) {
+				if !strings.Contains(plan, "Index Only Scan using claimcheck_tasks_waiting") {
+					t.Errorf("%s:\n%s", name, plan)
+				}
+				if q.text == queuesQuery && (strings.Count(plan, "GroupAggregate") != 1 || strings.Count(plan, "HashAggregate") != 2) {
+					t.Errorf("%s: rows are sorted:\n%s", name, plan)
+				}
 			}
 		}
 	}

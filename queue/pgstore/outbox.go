@@ -28,7 +28,7 @@ func (s *Store) DispatchFailed(ctx context.Context, reason string, ids ...uuid.U
 	})
 }
 
-// strandedQueuesQuery goes from queue to queue, and reads the first row of each. Index: claimcheck_tasks_outbox.
+// strandedQueuesQuery goes from queue to queue, and reads the first row of each. Index: claimcheck_tasks_waiting.
 const strandedQueuesQuery = `
 WITH RECURSIVE queues AS (
 	(SELECT queue_name FROM claimcheck_tasks WHERE status = 'READY' AND backend_name = $1::text
@@ -63,7 +63,7 @@ func (s *Store) StrandedQueues(ctx context.Context, backend string) (queues []qu
 // takeStrandedQuery decides under the row's lock whether it is still stranded. It
 // clears the previous dispatch error, which DispatchFailed records again if this
 // dispatch fails too, and returns no columns that may be long.
-// Indexes: claimcheck_tasks_outbox, from the start of the queue and in its
+// Indexes: claimcheck_tasks_waiting, from the start of the queue and in its
 // order; then the primary key.
 var takeStrandedQuery = fmt.Sprintf(`
 UPDATE claimcheck_tasks SET dispatch_tries = dispatch_tries + 1, dispatch_error = NULL,

@@ -34,34 +34,33 @@ func finalCount(status queue.Status, filter string) string {
 	+ coalesce((SELECT sum(n) FROM claimcheck_changes, counted WHERE status = '%[1]s' AND at < counted_to%[2]s), 0)::int8`, status, filter)
 }
 
-// anyTime excludes nothing. The planner does not know that, expects few rows, and takes
-// the index of the condition before it instead of reading the whole table.
-const anyTime = ` AND enqueued_at >= (SELECT timestamptz '-infinity') AND enqueued_at <= 'infinity'`
-
-// dueAt is since when a READY row that is due has been so.
-const dueAt = `greatest(enqueued_at, coalesce(retry_at, run_after))`
+// isDue and isLater divide the READY rows: those that can run, whether or not Promote
+// has made them claimable, and those that wait for their time. dueAt is since when a row
+// that is due has been so.
+const (
+	isDue   = `coalesce(retry_at, run_after, '-infinity') <= now()`
+	isLater = `coalesce(retry_at, run_after) > now()`
+	dueAt   = `greatest(enqueued_at, coalesce(retry_at, run_after))`
+)
 
 // statsQuery counts the rows of each status by its own index, in one statement and
-// therefore at one time. It does not matter whether Promote has made the due rows
-// claimable. Indexes: claimcheck_tasks_claim, _held, _lease and, for what is not
-// counted ahead of the final statuses, _finished.
+// therefore at one time. Indexes: claimcheck_tasks_waiting, which has all columns that
+// are read of READY rows, _lease and, for what is not counted ahead of the final
+// statuses, _finished.
 func statsQuery(f queue.Filter) (string, []any) {
 	filter, args := within(f, 1)
-	ready := func(rows string) string {
-		return `(SELECT count(*) AS n, min(due) AS oldest, max(due) AS newest,
-		count(*) FILTER (WHERE dispatch_due_at <= now()) AS stranded, min(least(dispatch_due_at, due)) FILTER (WHERE dispatch_due_at <= now()) AS stranded_since
-		FROM (SELECT dispatch_due_at, ` + dueAt + ` AS due FROM claimcheck_tasks WHERE ` + rows + filter + ` OFFSET 0) AS rows)`
-	}
 	return `WITH ` + counted + `
-SELECT free.n + due.n, least(free.oldest, due.oldest), greatest(free.newest, due.newest), later.n,
-	free.stranded + due.stranded + later.stranded, least(free.stranded_since, due.stranded_since, later.stranded_since),
+SELECT ready.pending, ready.oldest, ready.newest, ready.later, ready.stranded, ready.stranded_since,
 	(SELECT count(*) FROM claimcheck_tasks WHERE status = 'RUNNING'` + filter + `),
 	` + finalCount(queue.StatusSuccessful, filter) + `,
 	` + finalCount(queue.StatusFailed, filter) + `,
 	` + finalCount(queue.StatusCancelled, filter) + `
-FROM ` + ready(`hold = 0`+anyTime) + ` AS free,
-	` + ready(`hold = 1 AND coalesce(retry_at, run_after) <= now()`) + ` AS due,
-	` + ready(`hold = 1 AND coalesce(retry_at, run_after) > now()`) + ` AS later`, args
+FROM (
+	SELECT count(*) FILTER (WHERE ` + isDue + `) AS pending, count(*) FILTER (WHERE ` + isLater + `) AS later,
+		min(` + dueAt + `) FILTER (WHERE ` + isDue + `) AS oldest, max(` + dueAt + `) FILTER (WHERE ` + isDue + `) AS newest,
+		count(*) FILTER (WHERE dispatch_due_at <= now()) AS stranded, min(least(dispatch_due_at, ` + dueAt + `)) FILTER (WHERE dispatch_due_at <= now()) AS stranded_since
+	FROM claimcheck_tasks WHERE status = 'READY'` + filter + `
+) AS ready`, args
 }
 
 // Stats counts rows by status.
@@ -85,18 +84,13 @@ func (s *Store) Stats(ctx context.Context, f queue.Filter) (stats queue.Stats, e
 // takes longer than everything else here when there are many.
 const byQueue = ` GROUP BY backend_name, queue_name, xid '0'`
 
-// queuesQuery: indexes: claimcheck_tasks_claim and _held for the rows that are READY,
-// _lease, and the last hour of _finished.
+// queuesQuery: indexes: claimcheck_tasks_waiting for the rows that are READY, in its
+// order, _lease, and the last hour of _finished.
 const queuesQuery = `
 WITH live AS (
-	SELECT backend_name, queue_name, sum(pending)::int8 AS pending, sum(delayed)::int8 AS delayed, sum(stranded)::int8 AS stranded, min(oldest) AS oldest FROM (
-		SELECT backend_name, queue_name, count(*) AS pending, 0 AS delayed, count(*) FILTER (WHERE dispatch_due_at <= now()) AS stranded, min(` + dueAt + `) AS oldest
-		FROM claimcheck_tasks WHERE hold = 0` + anyTime + byQueue + `
-		UNION ALL
-		SELECT backend_name, queue_name, count(*) FILTER (WHERE coalesce(retry_at, run_after) <= now()), count(*) FILTER (WHERE coalesce(retry_at, run_after) > now()),
-			count(*) FILTER (WHERE dispatch_due_at <= now()), min(` + dueAt + `) FILTER (WHERE coalesce(retry_at, run_after) <= now())
-		FROM claimcheck_tasks WHERE hold = 1 AND coalesce(retry_at, run_after) >= (SELECT timestamptz '-infinity') AND coalesce(retry_at, run_after) <= 'infinity'` + byQueue + `
-	) AS ready` + byQueue + `
+	SELECT backend_name, queue_name, count(*) FILTER (WHERE ` + isDue + `) AS pending, count(*) FILTER (WHERE ` + isLater + `) AS delayed,
+		count(*) FILTER (WHERE dispatch_due_at <= now()) AS stranded, min(` + dueAt + `) FILTER (WHERE ` + isDue + `) AS oldest
+	FROM claimcheck_tasks WHERE status = 'READY' GROUP BY backend_name, queue_name
 ), running AS (
 	SELECT backend_name, queue_name, count(*) AS n FROM claimcheck_tasks WHERE status = 'RUNNING'` + byQueue + `
 ), ended AS (
