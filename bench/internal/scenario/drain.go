@@ -34,7 +34,7 @@ func storeDue(ctx context.Context, s system.Session, n int) error {
 
 // backlogTasks are what one run drains beside a backlog: enough for the first claims,
 // which may have to walk through all rows, to be a small part of it.
-const backlogTasks = 200_000
+const backlogTasks = 500_000
 
 // beside stores backlogTasks, which is not measured, and drains as many: the backlog
 // stays as large as it is, in however many runs on the same tables.
