@@ -69,6 +69,27 @@ type Row struct {
 	// row failed. A claim clears it.
 	DispatchError string `json:"dispatch_error,omitempty"`
 
+	// UniqueKey is the idempotency key; empty without one. The row holds it as
+	// UniqueScope says.
+	UniqueKey   string      `json:"unique_key,omitempty"`
+	UniqueScope UniqueScope `json:"-"`
+	// UniqueUntil ends a UniqueKept; zero: it ends with the row.
+	UniqueUntil time.Time `json:"-"`
+
+	// Schedule is the name of the schedule whose occurrence the row is, and
+	// ScheduledFor the time of the occurrence.
+	Schedule     string    `json:"schedule,omitempty"`
+	ScheduledFor time.Time `json:"scheduled_for,omitzero"`
+
+	// LimitKey is what limits for each key count the row under.
+	LimitKey string `json:"limit_key,omitempty"`
+	// ExpiresAt is the time from which the row is not started.
+	ExpiresAt time.Time `json:"expires_at,omitzero"`
+	// Keep is how long the ended row is kept; nil leaves it to the purges.
+	Keep *Retention `json:"-"`
+	// DeleteAt is when an ended row with Keep is deleted.
+	DeleteAt time.Time `json:"-"`
+
 	// ErrorGroup and ErrorText are [LastError] of Errors, for lists.
 	ErrorGroup string `json:"-"`
 	ErrorText  string `json:"-"`
@@ -99,6 +120,28 @@ type Row struct {
 	// past it the sweeper dispatches the row again.
 	DispatchDueAt time.Time `json:"-"`
 	DispatchTries int       `json:"-"` // how often the sweeper has dispatched it since the last claim
+}
+
+// UniqueScope is how long a row holds its UniqueKey.
+type UniqueScope int
+
+// The scopes. Their values are stored.
+const (
+	UniqueReleased   UniqueScope = 0 // the row holds no key, or no longer
+	UniqueUnfinished UniqueScope = 1 // until the row has ended
+	UniqueKept       UniqueScope = 2 // until UniqueUntil, or while the row exists
+)
+
+// Retention is how long an ended row is kept, in whole seconds.
+type Retention struct {
+	Successful time.Duration // also CANCELLED
+	Failed     time.Duration
+}
+
+// HasExtras reports whether the row has any of what only some rows have: a key, a
+// schedule, a limit's key, an expiry or a retention.
+func (r *Row) HasExtras() bool {
+	return r.UniqueKey != "" || r.Schedule != "" || r.LimitKey != "" || !r.ExpiresAt.IsZero() || r.Keep != nil
 }
 
 // Claim identifies one claim of one row: the right to finish it.

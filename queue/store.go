@@ -159,11 +159,18 @@ type NewRow struct {
 	// FreshID says that the ID was made for this row, so that no other call can be
 	// inserting it: a store may insert the row together with rows of other calls.
 	FreshID bool
+	// UniqueFor sets UniqueUntil to this long from now, and ExpiresIn ExpiresAt; used
+	// where these are zero.
+	UniqueFor time.Duration
+	ExpiresIn time.Duration
 	// Existed is set by Insert.
 	Existed bool
 
 	warnings []string // of Handle
 }
+
+// HasExtras is [Row.HasExtras] of the row that will be stored.
+func (r *NewRow) HasExtras() bool { return r.ExpiresIn > 0 || r.Row.HasExtras() }
 
 // PromoteResult is what Promote did, and what is left to do.
 type PromoteResult struct {

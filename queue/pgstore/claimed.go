@@ -13,14 +13,15 @@ import (
 // claimedFields: all but those whose values follow from setClaimed.
 const claimedColumns = `id, task_path, queue_name, backend_name, priority, attempts, max_attempts,
 	enqueued_at, run_after, started_at, last_attempted_at, return_value, errors, args, worker_ids, coalesce(timeout_ms, 0),
-	interruptions, dispatch_due_at, coalesce(error_group, ''), coalesce(error_text, ''), coalesce(trace_context, '')`
+	interruptions, dispatch_due_at, coalesce(error_group, ''), coalesce(error_text, ''), coalesce(trace_context, ''),
+	` + extrasColumn
 
 func (r *scanned) claimedFields() []any {
 	return []any{
 		(*id)(&r.ID), (*repeated)(&r.Task), (*repeated)(&r.Queue), (*repeated)(&r.Backend), &r.Priority, &r.Attempts, &r.MaxAttempts,
 		(*moment)(&r.EnqueuedAt), (*moment)(&r.RunAfter), (*moment)(&r.StartedAt), (*moment)(&r.LastAttemptedAt),
 		(*[]byte)(&r.ReturnValue), &r.history, (*[]byte)(&r.Args), &r.workers, &r.timeout,
-		&r.Interruptions, (*moment)(&r.DispatchDueAt), &r.ErrorGroup, &r.ErrorText, &r.TraceContext,
+		&r.Interruptions, (*moment)(&r.DispatchDueAt), &r.ErrorGroup, &r.ErrorText, &r.TraceContext, &r.extras,
 	}
 }
 

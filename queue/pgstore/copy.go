@@ -19,12 +19,13 @@ const copyThreshold = 20
 // errNotCopied means that the rows must be inserted with INSERT.
 var errNotCopied = errors.New("an ID exists, or COPY is not allowed")
 
-// copyable reports whether no row can exist already, and all have a binary form. INSERT
-// reports what is wrong with any other.
+// copyable reports whether no row can exist already, and all have a binary form and
+// nothing that only some rows have. INSERT stores any other, or reports what is wrong
+// with it.
 func copyable(rows []*queue.NewRow) bool {
 	for _, row := range rows {
 		fits := row.Priority == int(int16(row.Priority)) && row.MaxAttempts == int(int32(row.MaxAttempts)) && len(row.Args) <= math.MaxInt32 //nolint:gosec // that is the question
-		if !row.FreshID || row.ID == uuid.Nil || !fits {
+		if !row.FreshID || row.ID == uuid.Nil || !fits || row.HasExtras() {
 			return false
 		}
 	}

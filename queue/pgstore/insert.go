@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"time"
 
 	"github.com/google/uuid"
@@ -99,29 +100,31 @@ func insert(ctx context.Context, q querier, rows []*queue.NewRow) ([]inserted, e
 	return result, nil
 }
 
-// insertColumns and insertFrom insert a row n whose time is due.at.
-const insertColumns = `
+// insertFrom is the statement that inserts rows n, whose time is due.at. moreColumns and
+// moreValues follow its own columns and values, moreNames and moreFrom the source of n.
+func insertFrom(rows, moreColumns, moreValues, moreNames, moreFrom string) string {
+	return `
 INSERT INTO claimcheck_tasks
-	(id, task_path, queue_name, backend_name, priority, status, hold, args, run_after, enqueued_at, max_attempts, timeout_ms, dispatch_due_at, trace_context)
-`
-
-var insertFrom = fmt.Sprintf(`
+	(id, task_path, queue_name, backend_name, priority, status, hold, args, run_after, enqueued_at, max_attempts, timeout_ms, dispatch_due_at, trace_context` + moreColumns + `)
 SELECT n.id, n.task, n.queue, n.backend, n.priority, 'READY', CASE WHEN due.at > now() THEN 1 ELSE 0 END, n.args::json, due.at, now(), n.max_attempts, nullif(n.timeout_ms, 0),
-	CASE WHEN n.armed THEN greatest(now(), due.at) + %s ELSE greatest(now(), due.at - %s) END, nullif(n.trace, '')
-FROM %%s AS n(id, task, queue, backend, priority, args, run_after, delay_us, max_attempts, timeout_ms, armed, trace),
-	LATERAL (SELECT coalesce(n.run_after, now() + nullif(n.delay_us, 0) * interval '1 microsecond') AS at) AS due
+	CASE WHEN n.armed THEN greatest(now(), due.at) + ` + interval(queue.DispatchGrace) + ` ELSE greatest(now(), due.at - ` + interval(queue.ArmWithin) + `) END, nullif(n.trace, '')` + moreValues + `
+FROM ` + rows + ` AS n(id, task, queue, backend, priority, args, run_after, delay_us, max_attempts, timeout_ms, armed, trace` + moreNames + `),
+	LATERAL (SELECT coalesce(n.run_after, now() + nullif(n.delay_us, 0) * interval '1 microsecond') AS at) AS due` + moreFrom + `
 ON CONFLICT (id) DO NOTHING
-RETURNING `, interval(queue.DispatchGrace), interval(queue.ArmWithin))
+RETURNING `
+}
 
 // The inserts store rows whose IDs do not exist. Index: the primary key.
 var (
-	insertOneQuery = insertColumns + fmt.Sprintf(insertFrom,
-		`(VALUES ($1::uuid, $2::text, $3::text, $4::text, $5::int8, $6::text, $7::timestamptz, $8::int8, $9::int8, $10::int8, $11::bool, $12::text))`) +
-		`enqueued_at, run_after, dispatch_due_at`
-	insertQuery = insertColumns + fmt.Sprintf(insertFrom,
-		`unnest($1::uuid[], $2::text[], $3::text[], $4::text[], $5::int8[], $6::text[], $7::timestamptz[], $8::int8[], $9::int8[], $10::int8[], $11::bool[], $12::text[])`) +
+	insertOneQuery = insertFrom(
+		`(VALUES ($1::uuid, $2::text, $3::text, $4::text, $5::int8, $6::text, $7::timestamptz, $8::int8, $9::int8, $10::int8, $11::bool, $12::text))`,
+		"", "", "", "") + `enqueued_at, run_after, dispatch_due_at`
+	insertQuery       = insertFrom(`unnest(`+insertParameters+`)`, "", "", "", "") + `id, enqueued_at, run_after, dispatch_due_at`
+	insertExtrasQuery = insertFrom(`unnest(`+insertParameters+`, $13::text[])`, ", "+extrasInserted, ", "+extrasValues, ", extras", ", "+extrasRecord) +
 		`id, enqueued_at, run_after, dispatch_due_at`
 )
+
+const insertParameters = `$1::uuid[], $2::text[], $3::text[], $4::text[], $5::int8[], $6::text[], $7::timestamptz[], $8::int8[], $9::int8[], $10::int8[], $11::bool[], $12::text[]`
 
 // times are the columns that the database sets in a new row.
 type times struct{ enqueuedAt, runAfter, dispatchDueAt time.Time }
@@ -133,6 +136,7 @@ func (t *times) fields() []any {
 // row returns the stored row of a request.
 func (t *times) row(request *queue.NewRow) *queue.Row {
 	row := t.added(request.Row)
+	storedExtras(&row, request, t.enqueuedAt)
 	return &row
 }
 
@@ -167,7 +171,11 @@ func insertNew(ctx context.Context, q querier, rows []*queue.NewRow, stored map[
 			size += len(rows[n].Args)
 			n++
 		}
-		result, err := q.Query(ctx, insertQuery, insertValues(rows[:n])...)
+		query, values, err := insertOf(rows[:n])
+		if err != nil {
+			return err
+		}
+		result, err := q.Query(ctx, query, values...)
 		if err != nil {
 			return err
 		}
@@ -183,6 +191,21 @@ func insertNew(ctx context.Context, q querier, rows []*queue.NewRow, stored map[
 		rows = rows[n:]
 	}
 	return nil
+}
+
+// insertOf returns the statement that inserts rows, and its parameters.
+func insertOf(rows []*queue.NewRow) (query string, values []any, err error) {
+	values = insertValues(rows)
+	if !slices.ContainsFunc(rows, (*queue.NewRow).HasExtras) {
+		return insertQuery, values, nil
+	}
+	texts := make([]string, len(rows))
+	for i, row := range rows {
+		if texts[i], err = encodeExtras(row); err != nil {
+			return "", nil, err
+		}
+	}
+	return insertExtrasQuery, append(values, texts), nil
 }
 
 // insertValues returns the parameters of insertQuery.

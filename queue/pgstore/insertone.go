@@ -16,14 +16,16 @@ import (
 // insertOne stores one row.
 func (s *Store) insertOne(ctx context.Context, row *queue.NewRow) (stored inserted, err error) {
 	err = s.on(ctx, "insert tasks", func(conn *pgx.Conn) error {
-		var t times
-		err := conn.QueryRow(ctx, insertOneQuery, uuidValue(row.ID), row.Task, row.Queue, row.Backend, row.Priority, string(row.Args),
-			timeValue(row.RunAfter), delayMicros(row), row.MaxAttempts, timeoutMillis(row.Row), row.WillDispatch, row.TraceContext).Scan(t.fields()...)
-		if err == nil {
-			stored = inserted{row: t.row(row)}
-		}
-		if !errors.Is(err, pgx.ErrNoRows) {
-			return err
+		if !row.HasExtras() { // else the statement for several rows stores it
+			var t times
+			err := conn.QueryRow(ctx, insertOneQuery, uuidValue(row.ID), row.Task, row.Queue, row.Backend, row.Priority, string(row.Args),
+				timeValue(row.RunAfter), delayMicros(row), row.MaxAttempts, timeoutMillis(row.Row), row.WillDispatch, row.TraceContext).Scan(t.fields()...)
+			if err == nil {
+				stored = inserted{row: t.row(row)}
+			}
+			if !errors.Is(err, pgx.ErrNoRows) {
+				return err
+			}
 		}
 		all, err := insert(ctx, conn, []*queue.NewRow{row})
 		if err == nil {
@@ -54,7 +56,7 @@ RETURNING enqueued_at`, interval(queue.DispatchGrace))
 
 // isPlain reports whether a row is claimable at once and has no optional column.
 func isPlain(row *queue.NewRow) bool {
-	return row.RunAfter.IsZero() && delayMicros(row) == 0 && timeoutMillis(row.Row) == 0 && row.TraceContext == ""
+	return row.RunAfter.IsZero() && delayMicros(row) == 0 && timeoutMillis(row.Row) == 0 && row.TraceContext == "" && !row.HasExtras()
 }
 
 // tryInsert stores a new row with the cheapest statement, which leaves a row that exists

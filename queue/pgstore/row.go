@@ -27,7 +27,7 @@ const (
 	enqueued_at, run_after, retry_at, started_at, last_attempted_at, finished_at`
 	tailColumns = `, worker_ids, coalesce(dispatch_error, ''), coalesce(timeout_ms, 0),
 	claim_id, lease_expires_at, interruptions, dispatch_due_at, dispatch_tries, coalesce(error_group, ''), coalesce(error_text, ''),
-	coalesce(trace_context, '')`
+	coalesce(trace_context, ''), ` + extrasColumn + `
 )
 
 // scanned is a row while it is being read. The next one may be read into it.
@@ -36,6 +36,7 @@ type scanned struct {
 	history []byte
 	workers pgtype.Array[pgtype.Text]
 	timeout int64
+	extras  []byte
 }
 
 func (r *scanned) fields() []any {
@@ -44,7 +45,7 @@ func (r *scanned) fields() []any {
 		(*moment)(&r.EnqueuedAt), (*moment)(&r.RunAfter), (*moment)(&r.RetryAt), (*moment)(&r.StartedAt), (*moment)(&r.LastAttemptedAt), (*moment)(&r.FinishedAt),
 		(*[]byte)(&r.ReturnValue), &r.history, (*[]byte)(&r.Args), &r.workers, &r.DispatchError, &r.timeout,
 		(*id)(&r.ClaimID), (*moment)(&r.LeaseExpiresAt), &r.Interruptions, (*moment)(&r.DispatchDueAt), &r.DispatchTries, &r.ErrorGroup, &r.ErrorText,
-		&r.TraceContext,
+		&r.TraceContext, &r.extras,
 	}
 }
 
@@ -53,6 +54,7 @@ func (r *scanned) row() *queue.Row {
 	row := r.Row
 	row.Timeout = time.Duration(r.timeout) * time.Millisecond
 	row.DecodeErrors(r.history)
+	decodeExtras(&row, r.extras)
 	if len(r.workers.Elements) > 0 {
 		row.WorkerIDs = make([]string, len(r.workers.Elements))
 	}

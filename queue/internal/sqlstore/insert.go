@@ -114,6 +114,9 @@ func newRow(request *queue.NewRow, now time.Time) *queue.Row {
 		Task: request.Task, Queue: request.Queue, Backend: request.Backend, Priority: request.Priority,
 		Args: request.Args, Timeout: (request.Timeout + time.Millisecond - 1).Truncate(time.Millisecond), MaxAttempts: request.MaxAttempts,
 		EnqueuedAt: now, RunAfter: hardTime(now, request.RunAfter, request.Delay), TraceContext: request.TraceContext,
+		UniqueKey: request.UniqueKey, UniqueScope: request.UniqueScope, UniqueUntil: hardTime(now, request.UniqueUntil, request.UniqueFor),
+		Schedule: request.Schedule, ScheduledFor: hardTime(now, request.ScheduledFor, 0), LimitKey: request.LimitKey,
+		ExpiresAt: hardTime(now, request.ExpiresAt, request.ExpiresIn), Keep: request.Keep,
 	}
 	row.DispatchDueAt = deferredUntil(row, now)
 	if request.WillDispatch {

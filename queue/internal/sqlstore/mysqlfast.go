@@ -39,13 +39,13 @@ func (s *Store) fast(ctx context.Context, op string, urgent bool, statement func
 }
 
 // insertsFast reports whether one statement can store rows: their IDs are new,
-// and their times are some time from now.
+// their times are some time from now, and they have nothing that only some rows have.
 func (s *Store) insertsFast(rows []*queue.NewRow) bool {
 	if s.dialect.stamp == "" || batchLength(rows, s.dialect.batch) < len(rows) {
 		return false
 	}
 	for _, row := range rows {
-		if !row.FreshID || !row.RunAfter.IsZero() {
+		if !row.FreshID || !row.RunAfter.IsZero() || row.HasExtras() {
 			return false
 		}
 	}

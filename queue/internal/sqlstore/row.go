@@ -19,9 +19,11 @@ import (
 // The columns of a row in two parts: the request, which never changes, and the
 // state, which every change writes as a whole.
 const (
-	requestColumns = `id, task_path, queue_name, backend_name, priority, args, timeout_ms, enqueued_at, trace_context`
+	requestColumns = `id, task_path, queue_name, backend_name, priority, args, timeout_ms, enqueued_at, trace_context,
+		unique_key, schedule, scheduled_for, limit_key, expires_at, keep_successful, keep_failed`
 	stateColumns   = `status, hold, attempts, max_attempts, interruptions, run_after, retry_at, started_at, last_attempted_at,
-		finished_at, return_value, errors, error_group, error_text, worker_ids, dispatch_error, dispatch_due_at, dispatch_tries, claim_id, lease_expires_at`
+		finished_at, return_value, errors, error_group, error_text, worker_ids, dispatch_error, dispatch_due_at, dispatch_tries, claim_id, lease_expires_at,
+		unique_scope, unique_until, delete_at`
 	columns = requestColumns + `, ` + stateColumns
 )
 
@@ -30,9 +32,14 @@ const (
 var historyColumns = strings.NewReplacer(" args,", " '' AS args,", " return_value,", " NULL AS return_value,").Replace(columns)
 
 func requestValues(row *queue.Row) []any {
+	var successful, failed any
+	if row.Keep != nil {
+		successful, failed = int64(row.Keep.Successful/time.Second), int64(row.Keep.Failed/time.Second)
+	}
 	return []any{
 		row.ID, row.Task, row.Queue, row.Backend, row.Priority, string(row.Args),
 		nonZero(row.Timeout.Milliseconds()), micros(row.EnqueuedAt), nonZero(row.TraceContext),
+		nonZero(row.UniqueKey), nonZero(row.Schedule), micros(row.ScheduledFor), nonZero(row.LimitKey), micros(row.ExpiresAt), successful, failed,
 	}
 }
 
@@ -51,6 +58,7 @@ func stateValues(row *queue.Row, now time.Time) ([]any, error) {
 		row.Status, holdAt(row, now), row.Attempts, row.MaxAttempts, row.Interruptions, micros(row.RunAfter), micros(row.RetryAt),
 		micros(row.StartedAt), micros(row.LastAttemptedAt), micros(row.FinishedAt), resultValue(row.ReturnValue), history, nonZero(row.ErrorGroup), nonZero(row.ErrorText), string(workers),
 		nonZero(row.DispatchError), micros(row.DispatchDueAt), row.DispatchTries, nonZero(row.ClaimID), micros(row.LeaseExpiresAt),
+		nonZero(row.UniqueScope), micros(row.UniqueUntil), micros(row.DeleteAt),
 	}, nil
 }
 
@@ -88,20 +96,26 @@ func holdAt(row *queue.Row, now time.Time) int {
 func scanRow(scan func(dest ...any) error) (*queue.Row, error) {
 	row := new(queue.Row)
 	var args string
-	var claimID, workers, value, history, group, text, dispatchError, trace sql.NullString
-	var timeout sql.NullInt64
+	var claimID, workers, value, history, group, text, dispatchError, trace, key, schedule, limitKey sql.NullString
+	var timeout, scope, keepSuccessful, keepFailed sql.NullInt64
 	var hold int
 	err := scan(
 		&row.ID, &row.Task, &row.Queue, &row.Backend, &row.Priority, &args, &timeout, at(&row.EnqueuedAt), &trace,
+		&key, &schedule, at(&row.ScheduledFor), &limitKey, at(&row.ExpiresAt), &keepSuccessful, &keepFailed,
 		&row.Status, &hold, &row.Attempts, &row.MaxAttempts, &row.Interruptions, at(&row.RunAfter), at(&row.RetryAt),
 		at(&row.StartedAt), at(&row.LastAttemptedAt), at(&row.FinishedAt), &value, &history, &group, &text, &workers,
 		&dispatchError, at(&row.DispatchDueAt), &row.DispatchTries, &claimID, at(&row.LeaseExpiresAt),
+		&scope, at(&row.UniqueUntil), at(&row.DeleteAt),
 	)
 	if err != nil {
 		return nil, err
 	}
 	row.Timeout = time.Duration(timeout.Int64) * time.Millisecond
 	row.DispatchError, row.ErrorGroup, row.ErrorText, row.TraceContext = dispatchError.String, group.String, text.String, trace.String
+	row.UniqueKey, row.UniqueScope, row.Schedule, row.LimitKey = key.String, queue.UniqueScope(scope.Int64), schedule.String, limitKey.String
+	if keepSuccessful.Valid || keepFailed.Valid {
+		row.Keep = &queue.Retention{Successful: time.Duration(keepSuccessful.Int64) * time.Second, Failed: time.Duration(keepFailed.Int64) * time.Second}
+	}
 	if history.Valid {
 		row.DecodeErrors([]byte(history.String))
 	}

@@ -10,8 +10,8 @@ import (
 )
 
 // AppendJSON appends what encoding/json makes of the answer to a delivery, in a quarter of
-// the time. It returns false for a row that has what is rare: errors, or text that has to
-// be escaped.
+// the time. It returns false for a row that has what is rare: errors, a key, a schedule and the
+// like, or text that has to be escaped.
 func (e executed) AppendJSON(b []byte) ([]byte, bool) {
 	if e.Result == nil {
 		return b, false
@@ -27,7 +27,7 @@ func (e executed) AppendJSON(b []byte) ([]byte, bool) {
 }
 
 func appendResult(b []byte, r *queue.Row) ([]byte, bool) {
-	if len(r.Errors) > 0 {
+	if len(r.Errors) > 0 || r.HasExtras() {
 		return b, false
 	}
 	a := appender{append(b, '{'), true}
