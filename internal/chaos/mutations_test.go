@@ -1,8 +1,11 @@
 package chaos
 
 import (
+	"context"
+	"errors"
 	"flag"
 	"fmt"
+	"os/exec"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -134,11 +137,39 @@ var mutations = []mutation{
 	},
 }
 
+// lastAttempts is the mutation that TestADatabaseCrashUndoesClaimsButNoLastAttempt must
+// detect: claims of last attempts do not wait for the disk.
+var lastAttempts = []mutate.Edit{{
+	File: "queue/pgstore/claim.go",
+	Old:  "const durable = `(status = 'FAILED' OR attempts + 1 >= max_attempts)`",
+	New:  "const durable = `(status = 'FAILED')`",
+}}
+
 // TestMutationsFitTheSource notices a change of the source that a mutation has not
 // followed, without building or running anything.
 func TestMutationsFitTheSource(t *testing.T) {
 	for _, m := range mutations {
 		t.Run(m.name, func(t *testing.T) { mutate.Check(t, m.edits) })
+	}
+	t.Run("last attempts", func(t *testing.T) { mutate.Check(t, lastAttempts) })
+}
+
+// The test of a database crash detects that claims of last attempts do not wait for the
+// disk.
+func TestMutationsOfLastAttempts(t *testing.T) {
+	if !*mutationsFlag {
+		t.Log("only with -chaos.mutations")
+		return
+	}
+	tests := filepath.Join(t.TempDir(), "chaos.test")
+	mutate.BuildTest(t, "./internal/chaos", tests, lastAttempts)
+	ctx, cancel := context.WithTimeout(t.Context(), 2*longestMutation)
+	defer cancel()
+	command := exec.CommandContext(ctx, tests, "-test.run=^TestADatabaseCrashUndoesClaimsButNoLastAttempt$/^delivered$") //nolint:gosec // built above
+	command.WaitDelay = time.Second
+	out, err := command.CombinedOutput()
+	if exited := new(exec.ExitError); !errors.As(err, &exited) || !strings.Contains(string(out), "SUCCESSFUL after 1 attempts and 2 runs") {
+		t.Errorf("the test did not detect it: %v\n%s", err, out)
 	}
 }
 

@@ -11,6 +11,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 )
@@ -29,9 +30,20 @@ type Edit struct {
 // the source, or do not compile, fails.
 func Build(t testing.TB, pkg, output string, edits []Edit, flags ...string) {
 	t.Helper()
+	goCommand(t, append([]string{"build"}, flags...), pkg, output, edits)
+}
+
+// BuildTest builds the tests of the package pkg as Build builds a program.
+func BuildTest(t testing.TB, pkg, output string, edits []Edit) {
+	t.Helper()
+	goCommand(t, []string{"test", "-c"}, pkg, output, edits)
+}
+
+func goCommand(t testing.TB, command []string, pkg, output string, edits []Edit) {
+	t.Helper()
 	root, err := moduleRoot()
 	if err == nil {
-		err = build(t.Context(), root, t.TempDir(), pkg, output, edits, flags)
+		err = build(t.Context(), root, t.TempDir(), command, pkg, output, edits)
 	}
 	if err != nil {
 		t.Fatalf("mutate: %v", err)
@@ -69,8 +81,9 @@ func moduleRoot() (string, error) {
 	}
 }
 
-// build writes the edited files and their overlay into temp.
-func build(ctx context.Context, root, temp, pkg, output string, edits []Edit, flags []string) error {
+// build runs a command of go that builds pkg. It writes the edited files and their overlay
+// into temp.
+func build(ctx context.Context, root, temp string, do []string, pkg, output string, edits []Edit) error {
 	texts, err := apply(root, edits)
 	if err != nil {
 		return err
@@ -91,11 +104,11 @@ func build(ctx context.Context, root, temp, pkg, output string, edits []Edit, fl
 	if err := os.WriteFile(overlayFile, overlay, 0o600); err != nil {
 		return err
 	}
-	args := append([]string{"build", "-overlay", overlayFile, "-o", output}, flags...)
-	command := exec.CommandContext(ctx, "go", append(args, pkg)...) //nolint:gosec // a test chose the arguments
+	args := append(slices.Clone(do), "-overlay", overlayFile, "-o", output, pkg)
+	command := exec.CommandContext(ctx, "go", args...) //nolint:gosec // a test chose the arguments
 	command.Dir = root
 	if out, err := command.CombinedOutput(); err != nil {
-		return fmt.Errorf("go build %s: %w\n%s", pkg, err, out)
+		return fmt.Errorf("go %s %s: %w\n%s", do[0], pkg, err, out)
 	}
 	return nil
 }

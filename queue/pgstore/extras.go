@@ -38,7 +38,7 @@ type extras struct {
 	ScheduledFor   *time.Time        `json:"scheduled_for,omitempty"`
 	LimitKey       string            `json:"limit_key,omitempty"`
 	ExpiresAt      *time.Time        `json:"expires_at,omitempty"`
-	ExpiresIn      int64             `json:"expires_in,omitempty"` // microseconds
+	ExpiresIn      int64             `json:"expires_in,omitempty"`      // microseconds
 	KeepSuccessful *int64            `json:"keep_successful,omitempty"` // seconds
 	KeepFailed     *int64            `json:"keep_failed,omitempty"`
 	DeleteAt       *time.Time        `json:"delete_at,omitempty"`

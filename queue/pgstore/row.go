@@ -27,7 +27,7 @@ const (
 	enqueued_at, run_after, retry_at, started_at, last_attempted_at, finished_at`
 	tailColumns = `, worker_ids, coalesce(dispatch_error, ''), coalesce(timeout_ms, 0),
 	claim_id, lease_expires_at, interruptions, dispatch_due_at, dispatch_tries, coalesce(error_group, ''), coalesce(error_text, ''),
-	coalesce(trace_context, ''), ` + extrasColumn + `
+	coalesce(trace_context, ''), ` + extrasColumn
 )
 
 // scanned is a row while it is being read. The next one may be read into it.

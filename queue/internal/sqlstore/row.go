@@ -21,7 +21,7 @@ import (
 const (
 	requestColumns = `id, task_path, queue_name, backend_name, priority, args, timeout_ms, enqueued_at, trace_context,
 		unique_key, schedule, scheduled_for, limit_key, expires_at, keep_successful, keep_failed`
-	stateColumns   = `status, hold, attempts, max_attempts, interruptions, run_after, retry_at, started_at, last_attempted_at,
+	stateColumns = `status, hold, attempts, max_attempts, interruptions, run_after, retry_at, started_at, last_attempted_at,
 		finished_at, return_value, errors, error_group, error_text, worker_ids, dispatch_error, dispatch_due_at, dispatch_tries, claim_id, lease_expires_at,
 		unique_scope, unique_until, delete_at`
 	columns = requestColumns + `, ` + stateColumns
