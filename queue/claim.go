@@ -3,7 +3,6 @@ package queue
 import (
 	"context"
 	"errors"
-	"fmt"
 	"slices"
 	"time"
 
@@ -20,10 +19,7 @@ const claimBudget = 3 * time.Second
 
 // claim claims one row by its ID, for a delivery.
 func (e *Executor) claim(ctx context.Context, id uuid.UUID, opt RunOptions) (*Row, error) {
-	claimID, err := uuid.NewRandom()
-	if err != nil {
-		return nil, fmt.Errorf("claim: %w", err)
-	}
+	claimID := NewClaimID()
 	req := ClaimRequest{
 		Tasks: e.client.registry.runnable, Worker: e.cfg.WorkerID, Lease: e.cfg.Lease,
 		ClaimID: claimID, Early: earlyTolerance, AllowRetry: opt.AllowRetry,
@@ -93,13 +89,10 @@ func (e *Executor) arm(ctx context.Context, row *Row) error {
 // claimNext pulls up to the reserved number of rows. If the answer is lost, what
 // was claimed is looked for and released, in the background.
 func (e *Executor) claimNext(ctx context.Context, from From, r reservation) ([]*Row, error) {
-	fence, err := uuid.NewRandom()
-	if err != nil {
-		return nil, fmt.Errorf("claim: %w", err)
-	}
+	fence := NewClaimID()
 	var rows []*Row
 	sent := time.Now()
-	err = within(ctx, statementTimeout, func(ctx context.Context) (err error) {
+	err := within(ctx, statementTimeout, func(ctx context.Context) (err error) {
 		rows, err = e.store.ClaimNext(ctx, ClaimNextRequest{
 			Tasks: e.client.registry.runnable, Queues: from.Queues, Backend: from.Backend,
 			Limit: r.limit, Prefetch: r.prefetch, NotPrefetch: r.notPrefetch, Fence: fence, Worker: e.cfg.WorkerID, Lease: e.cfg.Lease,

@@ -14,7 +14,7 @@ type ClaimRequest struct {
 	Tasks   []string      // the names that have a function in this process
 	Worker  string        // goes into WorkerIDs
 	Lease   time.Duration // how long the claim holds without a heartbeat
-	ClaimID uuid.UUID     // fresh and random
+	ClaimID uuid.UUID     // fresh: [NewClaimID]
 	// Early is how long before RunAfter a row can be claimed.
 	Early time.Duration
 	// AllowRetry also claims a FAILED row, and raises its MaxAttempts to at least
@@ -82,7 +82,7 @@ type ClaimNextRequest struct {
 	Limit   int      // rows at most; with MaxClaimBytes of arguments at most
 	Worker  string   // as in ClaimRequest
 	Lease   time.Duration
-	// Fence is fresh and random: the claim IDs are made of it and of the rows' IDs
+	// Fence is fresh ([NewClaimID]): the claim IDs are made of it and of the rows' IDs
 	// ([PullClaimID]), so that [Store].Claimed finds them. With the zero value the
 	// store chooses one.
 	Fence uuid.UUID
@@ -113,6 +113,15 @@ func (r *ClaimNextRequest) Claimable(rows []*Row) []*Row {
 		}
 	}
 	return rows
+}
+
+// NewClaimID returns a fresh random claim ID, or fence of a ClaimNext. It is a UUID of
+// version 8. Those of programs that do not know pauses and limits have version 4: the
+// database refuses their claims where there are some.
+func NewClaimID() uuid.UUID {
+	id := uuid.New()
+	id[6] = id[6]&0x0f | 8<<4
+	return id
 }
 
 // PullClaimID is the claim ID of a row that a ClaimNext with this fence claims:

@@ -41,7 +41,7 @@ func (s *Store) Claim(ctx context.Context, id uuid.UUID, req queue.ClaimRequest)
 // ClaimNext claims rows that are READY and due.
 func (s *Store) ClaimNext(ctx context.Context, req queue.ClaimNextRequest) (claimed []*queue.Row, err error) {
 	if req.Fence == uuid.Nil {
-		req.Fence = uuid.New()
+		req.Fence = queue.NewClaimID()
 	}
 	err = s.with(ctx, "claim next tasks", func(now time.Time) error {
 		first := s.find(max(0, req.Limit), inClaimOrder, func(r *row) bool {

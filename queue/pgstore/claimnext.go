@@ -20,7 +20,7 @@ func (s *Store) ClaimNext(ctx context.Context, req queue.ClaimNextRequest) ([]*q
 		return nil, nil
 	}
 	if req.Fence == uuid.Nil {
-		req.Fence = uuid.New()
+		req.Fence = queue.NewClaimID()
 	}
 	var rows []*queue.Row
 	room := queue.MaxClaimBytes

@@ -121,7 +121,7 @@ func invalidLost(t *testing.T, store queue.Store, exec func(*testing.T, string),
 	for name, find := range map[string]func(id uuid.UUID){
 		"promote": func(uuid.UUID) { f.equal("failed", f.promote().Failed, 1) },
 		"claim": func(id uuid.UUID) {
-			req := queue.ClaimRequest{Tasks: []string{taskName}, Worker: "w", Lease: lease, ClaimID: uuid.New()}
+			req := queue.ClaimRequest{Tasks: []string{taskName}, Worker: "w", Lease: lease, ClaimID: queue.NewClaimID()}
 			if _, err := store.Claim(f.ctx, id, req); !errors.Is(err, queue.ErrWorkerLost) {
 				f.Errorf("Claim: %v", err)
 			}

@@ -51,7 +51,7 @@ func length(lapsed bool) time.Duration {
 }
 
 func (c *client) claim() {
-	in := call{op: "claim", fence: uuid.New(), lapsed: c.rand.IntN(2) == 0, again: c.rand.IntN(2) == 0}
+	in := call{op: "claim", fence: queue.NewClaimID(), lapsed: c.rand.IntN(2) == 0, again: c.rand.IntN(2) == 0}
 	id, sent := c.row(), time.Since(c.start)
 	row, err := c.store.Claim(c.ctx, id, queue.ClaimRequest{
 		Tasks: []string{c.task}, Worker: "w", Lease: length(in.lapsed), ClaimID: in.fence, AllowRetry: in.again,

@@ -210,7 +210,7 @@ func (f *fixture) get(id uuid.UUID) *queue.Row {
 
 // claimRequest is a fresh claim for a worker.
 func claimRequest(lease time.Duration, changes ...func(*queue.ClaimRequest)) queue.ClaimRequest {
-	req := queue.ClaimRequest{Tasks: []string{taskName}, Worker: "w", Lease: lease, ClaimID: uuid.New()}
+	req := queue.ClaimRequest{Tasks: []string{taskName}, Worker: "w", Lease: lease, ClaimID: queue.NewClaimID()}
 	for _, change := range changes {
 		change(&req)
 	}

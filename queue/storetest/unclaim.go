@@ -174,7 +174,7 @@ var lostAnswerTests = map[string]func(*fixture){
 		for range 4 {
 			f.insert()
 		}
-		fence := uuid.New()
+		fence := queue.NewClaimID()
 		rows := f.claimNext(3, func(r *queue.ClaimNextRequest) { r.Fence = fence })
 		for _, row := range rows {
 			want = append(want, row.Claim())

@@ -64,7 +64,7 @@ func (s *Store) ClaimNext(ctx context.Context, req queue.ClaimNextRequest) ([]*q
 		return nil, nil
 	}
 	if req.Fence == uuid.Nil {
-		req.Fence = uuid.New()
+		req.Fence = queue.NewClaimID()
 	}
 	var rows []*queue.Row
 	err := s.write(ctx, "claim next tasks", func(ctx context.Context, tx querier, now time.Time) (err error) {
