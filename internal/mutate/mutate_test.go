@@ -64,7 +64,7 @@ func TestEditsThatDoNotFitAreRefused(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			output := filepath.Join(t.TempDir(), "hello")
-			err := build(t.Context(), root, t.TempDir(), "./cmd/hello", output, test.edits, nil)
+			err := build(t.Context(), root, t.TempDir(), []string{"build"}, "./cmd/hello", output, test.edits)
 			if err == nil {
 				t.Fatal("it was built")
 			}

@@ -21,6 +21,9 @@ import (
 
 // insertMany stores rows of different callers in one statement.
 func (s *Store) insertMany(ctx context.Context, rows []*queue.NewRow) ([]batch.Result[inserted], error) {
+	if !slices.ContainsFunc(rows, func(row *queue.NewRow) bool { return !isPlain(row) }) {
+		return s.insertPlain(ctx, rows)
+	}
 	answers := make([]batch.Result[inserted], len(rows))
 	err := s.on(ctx, "insert tasks", func(conn *pgx.Conn) error {
 		stored := make(map[uuid.UUID]*queue.Row, len(rows))

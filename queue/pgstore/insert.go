@@ -108,7 +108,7 @@ INSERT INTO claimcheck_tasks
 	(id, task_path, queue_name, backend_name, priority, status, hold, args, run_after, enqueued_at, max_attempts, timeout_ms, dispatch_due_at, trace_context` + moreColumns + `)
 SELECT n.id, n.task, n.queue, n.backend, n.priority, 'READY', CASE WHEN due.at > now() THEN 1 ELSE 0 END, n.args::json, due.at, now(), n.max_attempts, nullif(n.timeout_ms, 0),
 	CASE WHEN n.armed THEN greatest(now(), due.at) + ` + interval(queue.DispatchGrace) + ` ELSE greatest(now(), due.at - ` + interval(queue.ArmWithin) + `) END, nullif(n.trace, '')` + moreValues + `
-FROM ` + rows + ` AS n(id, task, queue, backend, priority, args, run_after, delay_us, max_attempts, timeout_ms, armed, trace` + moreNames + `),
+FROM ` + rows + ` AS n(` + plainNames + `, run_after, delay_us, timeout_ms, trace` + moreNames + `),
 	LATERAL (SELECT coalesce(n.run_after, now() + nullif(n.delay_us, 0) * interval '1 microsecond') AS at) AS due` + moreFrom + `
 ON CONFLICT (id) DO NOTHING
 RETURNING `
@@ -117,14 +117,19 @@ RETURNING `
 // The inserts store rows whose IDs do not exist. Index: the primary key.
 var (
 	insertOneQuery = insertFrom(
-		`(VALUES ($1::uuid, $2::text, $3::text, $4::text, $5::int8, $6::text, $7::timestamptz, $8::int8, $9::int8, $10::int8, $11::bool, $12::text))`,
+		`(VALUES ($1::uuid, $2::text, $3::text, $4::text, $5::int8, $6::text, $7::int8, $8::bool, $9::timestamptz, $10::int8, $11::int8, $12::text))`,
 		"", "", "", "") + `enqueued_at, run_after, dispatch_due_at`
 	insertQuery       = insertFrom(`unnest(`+insertParameters+`)`, "", "", "", "") + `id, enqueued_at, run_after, dispatch_due_at`
 	insertExtrasQuery = insertFrom(`unnest(`+insertParameters+`, $13::text[])`, ", "+extrasInserted, ", "+extrasValues, ", extras", ", "+extrasRecord) +
 		`id, enqueued_at, run_after, dispatch_due_at`
 )
 
-const insertParameters = `$1::uuid[], $2::text[], $3::text[], $4::text[], $5::int8[], $6::text[], $7::timestamptz[], $8::int8[], $9::int8[], $10::int8[], $11::bool[], $12::text[]`
+const (
+	insertParameters = plainParameters + `, $9::timestamptz[], $10::int8[], $11::int8[], $12::text[]`
+	plainParameters  = `$1::uuid[], $2::text[], $3::text[], $4::text[], $5::int8[], $6::text[], $7::int8[], $8::bool[]`
+	plainCount       = 8
+	plainNames       = `id, task, queue, backend, priority, args, max_attempts, armed`
+)
 
 // times are the columns that the database sets in a new row.
 type times struct{ enqueuedAt, runAfter, dispatchDueAt time.Time }
@@ -208,7 +213,8 @@ func insertOf(rows []*queue.NewRow) (query string, values []any, err error) {
 	return insertExtrasQuery, append(values, texts), nil
 }
 
-// insertValues returns the parameters of insertQuery.
+// insertValues returns the parameters of insertQuery; the first plainCount are those of
+// plainInsertsQuery.
 func insertValues(rows []*queue.NewRow) []any {
 	n := len(rows)
 	var (
@@ -231,7 +237,7 @@ func insertValues(rows []*queue.NewRow) []any {
 		delays[i] = delayMicros(row)
 		maxAttempts[i], timeouts[i], armed[i], traces[i] = row.MaxAttempts, timeoutMillis(row.Row), row.WillDispatch, row.TraceContext
 	}
-	return []any{ids, tasks, queues, backends, priorities, args, runAfters, delays, maxAttempts, timeouts, armed, traces}
+	return []any{ids, tasks, queues, backends, priorities, args, maxAttempts, armed, runAfters, delays, timeouts, traces}
 }
 
 func delayMicros(row *queue.NewRow) int64 { return max(row.Delay.Microseconds(), 0) }

@@ -19,7 +19,7 @@ func (s *Store) insertOne(ctx context.Context, row *queue.NewRow) (stored insert
 		if !row.HasExtras() { // else the statement for several rows stores it
 			var t times
 			err := conn.QueryRow(ctx, insertOneQuery, uuidValue(row.ID), row.Task, row.Queue, row.Backend, row.Priority, string(row.Args),
-				timeValue(row.RunAfter), delayMicros(row), row.MaxAttempts, timeoutMillis(row.Row), row.WillDispatch, row.TraceContext).Scan(t.fields()...)
+				row.MaxAttempts, row.WillDispatch, timeValue(row.RunAfter), delayMicros(row), timeoutMillis(row.Row), row.TraceContext).Scan(t.fields()...)
 			if err == nil {
 				stored = inserted{row: t.row(row)}
 			}
@@ -81,4 +81,39 @@ func (s *Store) tryInsert(ctx context.Context, row *queue.NewRow) (result batch.
 		return batch.Result[inserted]{}, nil
 	}
 	return result, err
+}
+
+// plainInsertsQuery is plainInsertQuery for several rows. It returns how many it has
+// stored.
+var plainInsertsQuery = fmt.Sprintf(`
+WITH stored AS (
+	INSERT INTO claimcheck_tasks (id, task_path, queue_name, backend_name, priority, status, hold, args, enqueued_at, max_attempts, dispatch_due_at)
+	SELECT n.id, n.task, n.queue, n.backend, n.priority, 'READY', 0, n.args::json, now(), n.max_attempts, CASE WHEN n.armed THEN now() + %s ELSE now() END
+	FROM unnest(`+plainParameters+`) AS n(`+plainNames+`)
+	RETURNING 1)
+SELECT count(*), now() FROM stored`, interval(queue.DispatchGrace))
+
+// insertPlain stores rows for which isPlain holds, or, if one exists, none, and leaves
+// them to insertAgain.
+func (s *Store) insertPlain(ctx context.Context, rows []*queue.NewRow) ([]batch.Result[inserted], error) {
+	answers := make([]batch.Result[inserted], len(rows))
+	err := s.on(ctx, "insert tasks", func(conn *pgx.Conn) error {
+		var stored int
+		var now time.Time
+		if err := conn.QueryRow(ctx, plainInsertsQuery, insertValues(rows)[:plainCount]...).Scan(&stored, (*moment)(&now)); err != nil {
+			return err
+		}
+		if stored < len(rows) { // it is not known which; insertAgain recognizes them
+			return nil
+		}
+		for i, row := range rows {
+			t := timesAt(now, row)
+			answers[i] = batch.Result[inserted]{Answer: inserted{row: t.row(row)}, Served: true}
+		}
+		return nil
+	})
+	if isCode(err, pgerrcode.UniqueViolation) {
+		return answers, nil
+	}
+	return answers, err
 }
