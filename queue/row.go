@@ -141,7 +141,7 @@ type Retention struct {
 // HasExtras reports whether the row has any of what only some rows have: a key, a
 // schedule, a limit's key, an expiry or a retention.
 func (r *Row) HasExtras() bool {
-	return r.UniqueKey != "" || r.Schedule != "" || r.LimitKey != "" || !r.ExpiresAt.IsZero() || r.Keep != nil
+	return r.UniqueKey != "" || r.Schedule != "" || !r.ScheduledFor.IsZero() || r.LimitKey != "" || !r.ExpiresAt.IsZero() || r.Keep != nil
 }
 
 // Claim identifies one claim of one row: the right to finish it.

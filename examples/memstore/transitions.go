@@ -18,6 +18,9 @@ func newRow(request *queue.NewRow, now time.Time) *row {
 		Args: slices.Clone(request.Args), Timeout: (request.Timeout + time.Millisecond - 1).Truncate(time.Millisecond),
 		MaxAttempts: request.MaxAttempts, EnqueuedAt: now, RunAfter: hardTime(now, request.RunAfter, request.Delay),
 		TraceContext: request.TraceContext,
+		UniqueKey:    request.UniqueKey, UniqueScope: request.UniqueScope, UniqueUntil: hardTime(now, request.UniqueUntil, request.UniqueFor),
+		Schedule: request.Schedule, ScheduledFor: hardTime(now, request.ScheduledFor, 0), LimitKey: request.LimitKey,
+		ExpiresAt: hardTime(now, request.ExpiresAt, request.ExpiresIn), Keep: request.Keep,
 	}}
 	r.DispatchDueAt = later(now, r.RunAfter.Add(-queue.ArmWithin)) // the sweeper dispatches it
 	if request.WillDispatch {

@@ -12,9 +12,8 @@ import (
 // JSON value, which is NULL for all other rows: ten more columns would cost each claim
 // a few per cent.
 
-// extrasColumn is that value. The condition reads the columns of which each row with
-// extras has one.
-const extrasColumn = `CASE WHEN unique_key IS NULL AND schedule IS NULL AND limit_key IS NULL AND expires_at IS NULL AND keep_successful IS NULL AND keep_failed IS NULL THEN NULL
+// extrasColumn is that value. The condition is that of queue.Row.HasExtras.
+const extrasColumn = `CASE WHEN unique_key IS NULL AND schedule IS NULL AND scheduled_for IS NULL AND limit_key IS NULL AND expires_at IS NULL AND keep_successful IS NULL AND keep_failed IS NULL THEN NULL
 	ELSE json_build_object('unique_key', unique_key, 'unique_scope', unique_scope, 'unique_until', unique_until, 'schedule', schedule, 'scheduled_for', scheduled_for,
 		'limit_key', limit_key, 'expires_at', expires_at, 'keep_successful', keep_successful, 'keep_failed', keep_failed, 'delete_at', delete_at) END`
 
@@ -110,5 +109,6 @@ func known(t time.Time) *time.Time {
 	if t.IsZero() {
 		return nil
 	}
+	t = t.Truncate(time.Microsecond) // the database would round
 	return &t
 }

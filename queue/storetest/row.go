@@ -27,6 +27,34 @@ var rowTests = map[string]func(*fixture){
 			f.Errorf("enqueued_at is %s off", off)
 		}
 	},
+	"what only some rows have comes back": func(f *fixture) {
+		at := time.Date(2040, 5, 6, 7, 8, 9, 123456789, time.FixedZone("", 3*3600))
+		full := func(r *queue.NewRow) {
+			r.UniqueKey, r.UniqueScope, r.LimitKey, r.Schedule, r.ScheduledFor = "schlüssel "+r.ID.String(), queue.UniqueUnfinished, "tenant 'a' ", "nightly", at
+			r.ExpiresAt, r.Keep = at, &queue.Retention{Failed: time.Hour}
+		}
+		later := func(r *queue.NewRow) {
+			r.UniqueKey, r.UniqueScope, r.UniqueFor, r.ExpiresIn = r.ID.String(), queue.UniqueKept, time.Hour, time.Minute
+		}
+		rows := []*queue.NewRow{request(full), request(later), request(), request(full)}
+		one := request(later)
+		f.must(f.store.Insert(f.ctx, rows...))
+		f.must(f.store.Insert(f.ctx, one))
+		for _, r := range append(rows, one) {
+			want := *r.Row
+			f.equal("stored", *f.get(r.ID), want)
+			if r.ExpiresIn > 0 && (!want.UniqueUntil.Equal(want.EnqueuedAt.Add(time.Hour)) || !want.ExpiresAt.Equal(want.EnqueuedAt.Add(time.Minute))) {
+				f.Errorf("unique until %v and expires at %v, enqueued at %v", want.UniqueUntil, want.ExpiresAt, want.EnqueuedAt)
+			}
+			if r.Schedule != "" && (want.ScheduledFor != at.UTC().Truncate(time.Microsecond) || want.ExpiresAt != want.ScheduledFor || want.Keep == nil) {
+				f.Errorf("scheduled for %v, expires at %v, keep %v", want.ScheduledFor, want.ExpiresAt, want.Keep)
+			}
+			got := f.claim(r.ID, lease)
+			want.Status, want.Attempts, want.WorkerIDs, want.ClaimID, want.LeaseExpiresAt = got.Status, 1, got.WorkerIDs, got.ClaimID, got.LeaseExpiresAt
+			want.StartedAt, want.LastAttemptedAt, want.DispatchDueAt = got.StartedAt, got.StartedAt, got.DispatchDueAt
+			f.equal("claimed", *got, want)
+		}
+	},
 	"times are UTC with microseconds": func(f *fixture) {
 		at := time.Date(2040, 5, 6, 7, 8, 9, 123456789, time.FixedZone("", 3*3600))
 		row := f.insert(runAfter(at))

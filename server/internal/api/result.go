@@ -10,8 +10,8 @@ import (
 )
 
 // AppendJSON appends what encoding/json makes of the answer to a delivery, in a quarter of
-// the time. It returns false for a row that has what is rare: errors, a key, a schedule and the
-// like, or text that has to be escaped.
+// the time. It returns false for a row that has what is rare: errors, or text that has to
+// be escaped.
 func (e executed) AppendJSON(b []byte) ([]byte, bool) {
 	if e.Result == nil {
 		return b, false
@@ -27,7 +27,7 @@ func (e executed) AppendJSON(b []byte) ([]byte, bool) {
 }
 
 func appendResult(b []byte, r *queue.Row) ([]byte, bool) {
-	if len(r.Errors) > 0 || r.HasExtras() {
+	if len(r.Errors) > 0 {
 		return b, false
 	}
 	a := appender{append(b, '{'), true}
@@ -65,7 +65,27 @@ func appendResult(b []byte, r *queue.Row) ([]byte, bool) {
 	if r.DispatchError != "" {
 		a.text("dispatch_error", r.DispatchError)
 	}
+	a.extras(r)
 	return append(a.b, '}'), a.ok
+}
+
+// extras appends what only some rows have.
+func (a *appender) extras(r *queue.Row) {
+	if r.UniqueKey != "" {
+		a.text("unique_key", r.UniqueKey)
+	}
+	if r.Schedule != "" {
+		a.text("schedule", r.Schedule)
+	}
+	if !r.ScheduledFor.IsZero() {
+		a.time("scheduled_for", r.ScheduledFor)
+	}
+	if r.LimitKey != "" {
+		a.text("limit_key", r.LimitKey)
+	}
+	if !r.ExpiresAt.IsZero() {
+		a.time("expires_at", r.ExpiresAt)
+	}
 }
 
 // appender appends the members of an object. ok is false after a value that needs
