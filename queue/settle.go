@@ -163,8 +163,9 @@ func (e *Executor) reread(ctx context.Context, row *Row) *Row {
 
 // settleBudget is how long storing an outcome is retried. A write that the database
 // did not acknowledge is repeated under the same claim, which distinguishes a finish
-// that took effect from one that did not.
-const settleBudget = 15 * time.Second
+// that took effect from one that did not. It is longer than the 15 s for which PgBouncer
+// refuses clients after a crash of the database (server_login_retry).
+const settleBudget = 20 * time.Second
 
 // persist calls write until the database has answered, or the budget is spent:
 // then the error is ErrFinishUnknown.
