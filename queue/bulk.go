@@ -5,6 +5,7 @@ import (
 	"context"
 	"fmt"
 	"slices"
+	"strings"
 	"time"
 
 	"github.com/google/uuid"
@@ -43,6 +44,10 @@ type ActionResult struct {
 	Undispatched int  // of these, rows whose tickets were refused; the sweeper dispatches them
 	Locked       int  // rows, up to a thousand, that another transaction had locked and that were not changed
 	More         bool // it ended before all were changed
+	// Paused is how many rows, up to a thousand, ActionRun has skipped because their
+	// queues are paused, and PausedQueues the names of these, separated by commas.
+	Paused       int
+	PausedQueues string
 }
 
 // lockedLimit bounds the count of locked rows.
@@ -57,7 +62,8 @@ const actBatch = 200
 
 // Act applies an action to all selected rows that it is for, in batches, and
 // dispatches those that may run again. Rows that it makes run and that fail
-// meanwhile are not selected again. It stops when ctx ends; ActionResult.More then
+// meanwhile are not selected again. ActionRun skips the rows of paused queues, which
+// ActionResult.Paused counts; a selection of such a queue is refused ([ErrPaused]). It stops when ctx ends; ActionResult.More then
 // is true. progress, which may be nil, receives the count so far after each batch.
 // The audit log has an entry from before the first change. Errors: [ErrInvalid],
 // [ErrUnsupported] if the store is no [Operator], and the store's, with what was
@@ -75,10 +81,15 @@ func (c *Client) Act(ctx context.Context, r ActRequest, progress func(done int))
 		return result, fmt.Errorf("act: %w", err)
 	}
 	a := &bulkAction{client: c, store: store, request: r}
+	if err := a.exceptPaused(ctx); err != nil {
+		return result, err
+	}
 	if a.before, err = c.audit(ctx, store, entry); err != nil {
 		return result, err
 	}
-	err = a.run(ctx, progress)
+	if err = a.run(ctx, progress); err == nil {
+		a.countPaused(ctx)
+	}
 	entry.Done, entry.Failed, entry.Ended = a.result.Done, a.result.Undispatched+a.result.Locked, err == nil && !a.result.More
 	ending, cancel := context.WithTimeout(context.WithoutCancel(ctx), statementTimeout)
 	defer cancel()
@@ -107,6 +118,7 @@ type bulkAction struct {
 	client  *Client
 	store   Operator
 	request ActRequest
+	paused  []string  // the queues whose rows are skipped
 	before  time.Time // the start, by the database: rows that changed after it are left alone
 	result  ActionResult
 }
@@ -221,12 +233,71 @@ func (c *Client) RecordAudit(ctx context.Context, actor, action string, task uui
 	return err
 }
 
-// CountMatching counts the rows that an action would change, up to limit.
-// [ErrUnsupported] if the store is no [Operator].
+// pausedError is the ErrPaused of an action on one queue.
+type pausedError struct{ queue string }
+
+func (e *pausedError) Error() string {
+	return "queue " + e.queue + " is paused, so its tasks are not run: resume it first"
+}
+func (*pausedError) Is(target error) bool { return target == ErrPaused }
+
+// exceptPaused returns the selection of ActionRun without the paused queues, and these. It
+// is an error if the selection is of one of them.
+func (c *Client) exceptPaused(ctx context.Context, s Selection) (Selection, []string, error) {
+	paused, err := c.pausedQueues(ctx)
+	if err != nil {
+		return s, nil, err
+	}
+	if slices.Contains(paused, s.Queue) {
+		return s, nil, &pausedError{s.Queue}
+	}
+	s.ExceptQueues = append(slices.Clip(s.ExceptQueues), paused...)
+	return s, paused, nil
+}
+
+// exceptPaused makes ActionRun skip the rows of paused queues.
+func (a *bulkAction) exceptPaused(ctx context.Context) (err error) {
+	if a.request.Action == ActionRun {
+		a.request.Selection, a.paused, err = a.client.exceptPaused(ctx, a.request.Selection)
+	}
+	return err
+}
+
+// countPaused counts the rows that were skipped because their queues are paused.
+func (a *bulkAction) countPaused(ctx context.Context) {
+	if a.request.Queue != "" {
+		return // another one
+	}
+	for _, name := range a.paused {
+		s := a.request.Selection
+		s.Queue, s.ExceptQueues = name, nil
+		n := 0
+		err := within(context.WithoutCancel(ctx), statementTimeout, func(ctx context.Context) (err error) {
+			n, err = a.store.CountMatching(ctx, ActionRun, s, a.before, lockedLimit-a.result.Paused)
+			return err
+		})
+		a.client.availability.observeRead(err)
+		if a.result.Paused += n; n > 0 {
+			a.result.PausedQueues = strings.TrimPrefix(a.result.PausedQueues+", "+name, ", ")
+		}
+		if a.result.Paused == lockedLimit {
+			return
+		}
+	}
+}
+
+// CountMatching counts the rows that an action would change, up to limit: for ActionRun
+// without those of paused queues, as in [Client.Act]. [ErrUnsupported] if the store is no
+// [Operator].
 func (c *Client) CountMatching(ctx context.Context, a Action, s Selection, limit int) (int, error) {
 	store, err := c.Operator()
 	if err != nil {
 		return 0, err
+	}
+	if a == ActionRun {
+		if s, _, err = c.exceptPaused(ctx, s); err != nil {
+			return 0, err
+		}
 	}
 	var n int
 	err = within(ctx, statementTimeout, func(ctx context.Context) (err error) {

@@ -97,6 +97,9 @@ var (
 	ErrNotDue = errors.New("task is not due yet")
 	// ErrUnknownTask: no function is registered here under its name.
 	ErrUnknownTask = errors.New("task name is not registered in this version")
+	// ErrPaused: its queue is paused ([Gatekeeper]). The row waits, and is dispatched
+	// when the queue is resumed.
+	ErrPaused = errors.New("the queue of the task is paused")
 	// ErrWorkerLost: its lease had expired and no attempt was left, so this claim
 	// has made it FAILED.
 	ErrWorkerLost = errors.New("the lease expired on the last attempt, and no result was stored")
@@ -112,12 +115,15 @@ type NotClaimedError struct {
 }
 
 // Error is the reason's text. Where the last attempt has left an error record
-// (a timeout), it is that instead of the loss of the worker.
+// (a timeout), it is that instead of the loss of the worker. A paused queue is named.
 func (e *NotClaimedError) Error() string {
 	if e.Reason == ErrWorkerLost && e.Row != nil {
 		if n := len(e.Row.Errors); n > 0 && e.Row.Errors[n-1].ExceptionClassPath != workerLostClass {
 			return "no attempt is left, and the last one failed: " + e.Row.Errors[n-1].Message
 		}
+	}
+	if e.Reason == ErrPaused && e.Row != nil {
+		return fmt.Sprintf("queue %s is paused: the task waits until it is resumed", e.Row.Queue)
 	}
 	return e.Reason.Error()
 }

@@ -7,6 +7,7 @@ import (
 	"log/slog"
 	"os"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/google/uuid"
@@ -73,6 +74,8 @@ type Executor struct {
 	prefetchPaused bool         // nothing is claimed ahead until a function returns
 	bounced        []uuid.UUID  // tasks released from the buffer, the latest last
 	lostClaims     []*lostClaim // claims whose answers were lost, to be undone
+
+	gating atomic.Bool // rows of paused and resumed queues are being changed
 }
 
 // NewExecutor checks the configuration and fills in its defaults. It starts

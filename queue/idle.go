@@ -39,7 +39,7 @@ func (l *lastPromote) record(p PromoteResult) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	l.at = time.Now()
-	l.empty = !p.Claimable && p.Next == 0
+	l.empty = !p.Claimable && p.Next == 0 && !p.Gates
 }
 
 // fresh reports whether there was a promotion a moment ago, and whether it found

@@ -40,7 +40,9 @@ type Selection struct {
 	Since, Until time.Time
 	Group        string // AttemptError.Group of the last error
 	Error        string // part of the last error's type or text, ignoring case
-	Stranded     bool   // READY, and past DispatchDueAt
+	Stranded     bool   // READY, and past DispatchDueAt, unless its queue is paused
+	Parked       bool   // as Row.Parked; such rows are in no view but ViewAll
+	ExceptQueues []string
 }
 
 // Check returns [ErrInvalid] for a selection that no store understands. Stores call

@@ -28,6 +28,9 @@ func (e *Executor) promote(ctx context.Context) (PromoteResult, error) {
 		e.client.lastPromote.record(p)
 	}
 	e.client.promoted(ctx, p)
+	if p.Gates {
+		e.startGateWork()
+	}
 	if p.Reclaimed > 0 || p.Failed > 0 {
 		e.log.Warn("leases expired without a result; the workers may be gone", "ready_again", p.Reclaimed, "failed", p.Failed)
 	}

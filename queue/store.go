@@ -11,7 +11,7 @@ import (
 // Store keeps the rows. The packages pgstore, sqlitestore and mysqlstore implement
 // it; queue/storetest is the suite that every implementation passes, and
 // docs/stores.md shows how to write one. A Store may also implement [Operator],
-// [Waker], [AsyncFinisher], [Counter] and [Pooled].
+// [Gatekeeper], [Waker], [AsyncFinisher], [Counter] and [Pooled].
 //
 // Two rules guarantee that exactly one claim finishes a row. Both use only the
 // database's clock:
@@ -182,6 +182,9 @@ type PromoteResult struct {
 	// Next is how long until the next row becomes due or the next lease
 	// expires; at least a microsecond, or zero when there is none.
 	Next time.Duration
+	// Gates reports whether there are READY rows of paused queues to be parked, or
+	// parked rows of others to be made claimable again ([Gatekeeper]).
+	Gates bool
 }
 
 // Finish is the final outcome of a task.

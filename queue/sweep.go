@@ -99,6 +99,7 @@ type sweep struct {
 	client     *Client
 	left       int  // rows that may still be dispatched
 	background bool // SweepEvery's
+	gates      bool // rows of paused or resumed queues are to be changed
 	result     SweepResult
 	failed     error // the store's
 }
@@ -123,7 +124,7 @@ func (s *sweep) run(ctx context.Context, limit int) error {
 			return nil
 		}
 		p, err := store.Promote(ctx, limit)
-		s.result.Reclaimed, s.result.Failed = p.Reclaimed, p.Failed
+		s.result.Reclaimed, s.result.Failed, s.gates = p.Reclaimed, p.Failed, p.Gates
 		s.client.promoted(ctx, p)
 		return err
 	}
@@ -144,6 +145,11 @@ func (s *sweep) run(ctx context.Context, limit int) error {
 		if s.try(ctx, err) {
 			s.queues(ctx, dispatcher, queues)
 		}
+	}
+	if s.gates {
+		working, cancel := context.WithTimeout(ctx, gateSweep)
+		s.try(ctx, s.client.workGates(working, nil))
+		cancel()
 	}
 	if !errors.Is(s.failed, ErrUnavailable) { // one time-out is enough, and the next sweep counts
 		s.try(ctx, s.client.countFinished(ctx, countBudget))

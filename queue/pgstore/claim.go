@@ -25,9 +25,10 @@ const setClaimed = `status = 'RUNNING', hold = NULL,
 	interruptions = CASE WHEN status = 'FAILED' THEN 0 ELSE interruptions END`
 
 // claimable is the condition of the rows that a delivery may claim: $3 are the names
-// that it can run, $4 is how early it may come. FAILED rows only if allowed.
+// that it can run, $4 is how early it may come. FAILED rows only if allowed, and none of
+// a paused queue.
 func claimable(allowRetry string) string {
-	return `task_path = ANY($3::text[])
+	return `task_path = ANY($3::text[]) AND ` + notGated + `
 	AND (status = 'READY' AND attempts < max_attempts AND (run_after IS NULL OR run_after <= now() + $4::interval)
 		OR status = 'RUNNING' AND attempts < max_attempts AND lease_expires_at <= now()
 		OR status = 'FAILED' AND ` + allowRetry + `)`
@@ -142,6 +143,11 @@ func whyNot(ctx context.Context, conn *pgx.Conn, taskID uuid.UUID, req queue.Cla
 		}
 		if !failed {
 			return nil, locked
+		}
+	}
+	if storekit.MayBePaused(refusal) {
+		if err := refusePaused(ctx, conn, row); err != nil {
+			return nil, err
 		}
 	}
 	if refusal == nil {

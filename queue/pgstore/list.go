@@ -103,7 +103,13 @@ func (s *statement) filter(selection queue.Selection) bool {
 		s.add(` AND position(lower(%s::text) IN lower(error_text)) > 0`, selection.Error)
 	}
 	if selection.Stranded {
-		s.add(` AND status = 'READY' AND dispatch_due_at <= now()`)
+		s.add(` AND status = 'READY' AND dispatch_due_at <= now() AND ` + notGated)
+	}
+	if selection.Parked {
+		s.add(` AND hold = 2`)
+	}
+	if len(selection.ExceptQueues) > 0 {
+		s.add(` AND queue_name <> ALL(%s::text[])`, selection.ExceptQueues)
 	}
 	return len(s.text) > before
 }

@@ -123,7 +123,7 @@ func TestEveryStatementUsesItsIndex(t *testing.T) {
 		"retry":           {retryQuery, []any{one, one, jsonValue(nil), int64(1), timeValue(time.Time{}), int64(0), true, true, jsonValue(nil), jsonValue(nil)}, []string{primaryKey}},
 		"release":         {releaseQuery, []any{one, one}, []string{primaryKey}},
 		"heartbeat":       {heartbeatQuery, []any{ids, ids, time.Minute}, []string{primaryKey}},
-		"probe":           {probeQuery, nil, []string{claim, held, lease}},
+		"probe":           {probeQuery, nil, []string{claim, held, lease, waiting}},
 		"release holds":   {releaseHoldsQuery, []any{100}, []string{primaryKey, held}},
 		"reclaim":         {reclaimQuery, []any{100}, []string{primaryKey, lease}},
 		"lost":            {lostQuery, []any{100}, []string{lease}},
@@ -141,6 +141,10 @@ func TestEveryStatementUsesItsIndex(t *testing.T) {
 		"stranded queues": {strandedQueuesQuery, []any{"b"}, []string{waiting}},
 		"take stranded":   {takeStrandedQuery, []any{"b", "q", timeValue(time.Now()), 100}, []string{primaryKey, waiting}},
 		"dispatch failed": {dispatchFailedQuery, []any{ids, "no"}, []string{primaryKey}},
+		"park":            {parkQuery, []any{"q", 100}, []string{primaryKey, waiting}},
+		"unpark":          {unparkQuery, []any{"q", 100}, []string{primaryKey, waiting}},
+		"none parked":     {noneParkedQuery, []any{"q"}, []string{waiting}},
+		"park delivered":  {parkDeliveredQuery, []any{"q", one}, []string{primaryKey}},
 	} {
 		for _, plan := range explain(t, conn, c.query, c.args) {
 			for _, index := range c.indexes {

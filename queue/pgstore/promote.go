@@ -43,7 +43,7 @@ func (s *Store) Promote(ctx context.Context, limit int) (p queue.PromoteResult, 
 			state = again
 		}
 	}
-	p.Claimable, p.Next = state.Claimable, state.Next()
+	p.Claimable, p.Next, p.Gates = state.Claimable, state.Next(), state.Gates
 	return p, storekit.JoinErrors(errs...)
 }
 
@@ -56,16 +56,19 @@ func (s *Store) probe(ctx context.Context) (state storekit.DueState, err error) 
 }
 
 // probeQuery: indexes: the first entry of claimcheck_tasks_held, _lease and
-// _claim (ordered, so that none of the three is planned as a scan of the table).
-const probeQuery = `SELECT now(),
+// _claim (ordered, so that none of the three is planned as a scan of the table), and of
+// each paused queue in _waiting.
+var probeQuery = `WITH RECURSIVE ` + waitingBackends + `
+SELECT now(),
 	(SELECT coalesce(retry_at, run_after) FROM claimcheck_tasks WHERE hold = 1
 		ORDER BY coalesce(retry_at, run_after) LIMIT 1),
 	(SELECT lease_expires_at FROM claimcheck_tasks WHERE status = 'RUNNING' ORDER BY lease_expires_at LIMIT 1),
 	coalesce((SELECT true FROM claimcheck_tasks WHERE hold = 0 AND attempts < max_attempts
-		ORDER BY priority DESC, enqueued_at, id LIMIT 1), false)`
+		ORDER BY priority DESC, enqueued_at, id LIMIT 1), false),
+	` + gatesNeedWork
 
 func probe(ctx context.Context, q querier) (state storekit.DueState, err error) {
-	err = q.QueryRow(ctx, probeQuery).Scan((*moment)(&state.Now), (*moment)(&state.Held), (*moment)(&state.Lease), &state.Claimable)
+	err = q.QueryRow(ctx, probeQuery).Scan((*moment)(&state.Now), (*moment)(&state.Held), (*moment)(&state.Lease), &state.Claimable, &state.Gates)
 	return state, err
 }
 

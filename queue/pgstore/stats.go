@@ -41,6 +41,9 @@ const (
 	isDue   = `coalesce(retry_at, run_after, '-infinity') <= now()`
 	isLater = `coalesce(retry_at, run_after) > now()`
 	dueAt   = `greatest(enqueued_at, coalesce(retry_at, run_after))`
+	// isStranded is the condition of the READY rows that should have been claimed, and
+	// could have been.
+	isStranded = `dispatch_due_at <= now() AND ` + notGated
 )
 
 // statsQuery counts the rows of each status by its own index, in one statement and
@@ -58,7 +61,7 @@ SELECT ready.pending, ready.oldest, ready.newest, ready.later, ready.stranded, r
 FROM (
 	SELECT count(*) FILTER (WHERE ` + isDue + `) AS pending, count(*) FILTER (WHERE ` + isLater + `) AS later,
 		min(` + dueAt + `) FILTER (WHERE ` + isDue + `) AS oldest, max(` + dueAt + `) FILTER (WHERE ` + isDue + `) AS newest,
-		count(*) FILTER (WHERE dispatch_due_at <= now()) AS stranded, min(least(dispatch_due_at, ` + dueAt + `)) FILTER (WHERE dispatch_due_at <= now()) AS stranded_since
+		count(*) FILTER (WHERE ` + isStranded + `) AS stranded, min(least(dispatch_due_at, ` + dueAt + `)) FILTER (WHERE ` + isStranded + `) AS stranded_since
 	FROM claimcheck_tasks WHERE status = 'READY'` + filter + `
 ) AS ready`, args
 }
@@ -89,7 +92,7 @@ const byQueue = ` GROUP BY backend_name, queue_name, xid '0'`
 const queuesQuery = `
 WITH live AS (
 	SELECT backend_name, queue_name, count(*) FILTER (WHERE ` + isDue + `) AS pending, count(*) FILTER (WHERE ` + isLater + `) AS delayed,
-		count(*) FILTER (WHERE dispatch_due_at <= now()) AS stranded, min(` + dueAt + `) FILTER (WHERE ` + isDue + `) AS oldest
+		count(*) FILTER (WHERE ` + isStranded + `) AS stranded, min(` + dueAt + `) FILTER (WHERE ` + isDue + `) AS oldest
 	FROM claimcheck_tasks WHERE status = 'READY' GROUP BY backend_name, queue_name
 ), running AS (
 	SELECT backend_name, queue_name, count(*) AS n FROM claimcheck_tasks WHERE status = 'RUNNING'` + byQueue + `

@@ -134,6 +134,19 @@ func (l *lockedRows) steps() []lockedStep {
 			l.must(l.store.NoteErrors(l.ctx, l.noted[1].Claim(), failures(1)))
 			wrong(l.fixture, "NoteErrors", l.store.NoteErrors(l.ctx, l.noted[0].Claim(), failures(1)))
 		}},
+		{"Park and Unpark", withPatience, func() {
+			if _, ok := l.store.(queue.Gatekeeper); !ok {
+				return
+			}
+			l.insert(onQueue("stranded"))
+			l.pause("stranded")
+			l.equal("parked", l.park("stranded", 10), 1)
+			_, err := l.store.Claim(l.ctx, l.stranded[0].ID, claimRequest(lease))
+			wrong(l.fixture, "Claim", err)
+			l.resume("stranded")
+			n, _ := l.unpark("stranded", 10)
+			l.equal("unparked", n, 1)
+		}},
 		{"what waits for its row, all at once, and a heartbeat in between", withPatience, l.crowd},
 	}
 }

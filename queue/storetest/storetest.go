@@ -77,7 +77,7 @@ type concern struct {
 }
 
 // Run runs the suite: what every store must do, and what a store that is a
-// queue.Operator must do besides. Stores that have a Close method are closed by
+// queue.Operator or a queue.Gatekeeper must do besides. Stores that have a Close method are closed by
 // it, too.
 func Run(t *testing.T, h Harness) {
 	h = h.checked(t)
@@ -115,6 +115,17 @@ func Run(t *testing.T, h Harness) {
 			{"Requeue", requeueTests},
 			{"Large", largeTests},
 		})
+	})
+	t.Run("Gatekeeper", func(t *testing.T) {
+		store := h.Open(t)
+		if _, ok := store.(queue.Gatekeeper); !ok {
+			t.Log("the store is no queue.Gatekeeper, which is optional")
+			return
+		}
+		run(t, h, []concern{{"Gate", gateTests}})
+		if _, ok := store.(queue.Operator); ok {
+			run(t, h, []concern{{"GateView", gateViewTests}})
+		}
 	})
 	if h.OpenUnmigrated != nil {
 		t.Run("Unmigrated", func(t *testing.T) { testUnmigrated(newFixture(t, h, h.OpenUnmigrated(t))) })

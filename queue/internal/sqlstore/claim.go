@@ -30,7 +30,8 @@ func (s *Store) claimByID(ctx context.Context, id uuid.UUID, req queue.ClaimRequ
 	var refusal error // an answer, not a failure: what the row became is kept
 	err = s.transaction(ctx, "claim task", func(ctx context.Context, tx querier) (err error) {
 		var now time.Time
-		row, now, err = loadNow(ctx, tx, id)
+		var paused []string
+		row, now, paused, err = loadGated(ctx, tx, id)
 		locked := errors.Is(err, queue.ErrLocked)
 		if err != nil && !locked {
 			return err
@@ -39,10 +40,16 @@ func (s *Store) claimByID(ctx context.Context, id uuid.UUID, req queue.ClaimRequ
 			return nil // an earlier copy of the same request claimed it
 		}
 		refusal = queue.WhyNotClaimed(row, req, now)
+		isPaused := !locked && slices.Contains(paused, row.Queue) && storekit.MayBePaused(refusal)
 		switch lost := errors.Is(refusal, queue.ErrWorkerLost); {
 		case locked && (refusal == nil || lost):
-			refusal = &queue.NotClaimedError{Reason: queue.ErrLocked, Row: row, Wait: storekit.LockedRetryAfter}
+			refusal = lockedRefusal(row)
 			return nil
+		case isPaused:
+			if refusal, err = parkDelivered(ctx, tx, row, now); refusal == nil {
+				refusal = lockedRefusal(row) // it has just been resumed: the claim is repeated
+			}
+			return err
 		case refusal == nil:
 			claim(row, now, req.ClaimID, req.Worker, req.Lease)
 		case lost:
@@ -58,6 +65,11 @@ func (s *Store) claimByID(ctx context.Context, id uuid.UUID, req queue.ClaimRequ
 	return row, err
 }
 
+// lockedRefusal is the refusal of a claim of a row that another transaction changes.
+func lockedRefusal(row *queue.Row) error {
+	return &queue.NotClaimedError{Reason: queue.ErrLocked, Row: row, Wait: storekit.LockedRetryAfter}
+}
+
 // ClaimNext claims up to req.Limit rows that are READY and due.
 func (s *Store) ClaimNext(ctx context.Context, req queue.ClaimNextRequest) ([]*queue.Row, error) {
 	if len(req.Tasks) == 0 || req.Limit < 1 {
@@ -67,8 +79,11 @@ func (s *Store) ClaimNext(ctx context.Context, req queue.ClaimNextRequest) ([]*q
 		req.Fence = queue.NewClaimID()
 	}
 	var rows []*queue.Row
-	err := s.write(ctx, "claim next tasks", func(ctx context.Context, tx querier, now time.Time) (err error) {
-		rows, err = claimFirst(ctx, tx, now, req)
+	err := s.transaction(ctx, "claim next tasks", func(ctx context.Context, tx querier) error {
+		now, paused, err := tx.gated(ctx)
+		if err == nil {
+			rows, err = claimFirst(ctx, tx, now, req, paused)
+		}
 		return err
 	})
 	if err != nil {
@@ -82,9 +97,10 @@ func (s *Store) ClaimNext(ctx context.Context, req queue.ClaimNextRequest) ([]*q
 // not read in vain.
 const claimFirstRows = 100
 
-// claimFirst claims the first rows that a request asks for.
-func claimFirst(ctx context.Context, tx querier, now time.Time, req queue.ClaimNextRequest) (claimed []*queue.Row, err error) {
-	query, args := tx.store.dialect.claimable(req)
+// claimFirst claims the first rows that a request asks for, and that are not of paused
+// queues.
+func claimFirst(ctx context.Context, tx querier, now time.Time, req queue.ClaimNextRequest, paused []string) (claimed []*queue.Row, err error) {
+	query, args := tx.store.dialect.claimable(req, paused)
 	var read []*queue.Row // as they were
 	size := 0
 	for n := claimFirstRows; len(read) < req.Limit; n = (queue.MaxClaimBytes-size)/max(1, size/len(read)) + 1 {
@@ -156,9 +172,9 @@ func saveClaims(ctx context.Context, tx querier, rows []*queue.Row, now time.Tim
 		[]any{micros(rows[0].LeaseExpiresAt)}, workers, []any{micros(now), micros(now)})...)
 }
 
-// claimable selects the first rows that a request asks for; their number is one more
-// parameter.
-func (d *Dialect) claimable(req queue.ClaimNextRequest) (string, []any) {
+// claimable selects the first rows that a request asks for, and that are not of paused
+// queues; their number is one more parameter.
+func (d *Dialect) claimable(req queue.ClaimNextRequest, paused []string) (string, []any) {
 	// Index: claimcheck_tasks_claim, from its start and in its order.
 	query := `SELECT ` + columns + ` FROM claimcheck_tasks` + d.useIndex("claimcheck_tasks_claim") + `
 		WHERE ` + d.free + ` AND attempts < max_attempts`
@@ -175,6 +191,9 @@ func (d *Dialect) claimable(req queue.ClaimNextRequest) (string, []any) {
 	}
 	if req.Backend != "" {
 		oneOf("backend_name", req.Backend)
+	}
+	if len(paused) > 0 {
+		oneOf("queue_name NOT", paused...)
 	}
 	return query + ` ORDER BY ` + d.freeOrder + ` LIMIT ?`, args
 }

@@ -20,6 +20,11 @@ type Dialect struct {
 	// those that another transaction has locked. SQLite locks the whole database
 	// instead.
 	lockRow, lockRows string
+	// lockShared follows a SELECT of a gate that must not be changed meanwhile, and waits
+	// for it.
+	lockShared string
+	// jsonList is the aggregate function that makes a JSON list.
+	jsonList string
 	// clock is the database's time in microseconds. Empty: this process is the
 	// database, its time a parameter.
 	clock string
@@ -45,6 +50,9 @@ type Dialect struct {
 	heldUntil                          string // that time
 	keyColumns                         string // what views order by beside columns, to be appended
 	readyOf                            string // READY, and of the backend that is its parameter
+	// readyBackend is the backend of a READY row; other rows have none, or andReady, which
+	// follows a condition on it, leaves them out.
+	readyBackend, andReady string
 	// dispatchDue is when a READY row should have been claimed.
 	dispatchDue string
 	// byID follows the table's name in a change of rows by their IDs.
@@ -69,7 +77,8 @@ var SQLite = &Dialect{
 	freeBefore:  "priority >= :priority AND (priority > :priority OR enqueued_at <= :at AND (enqueued_at < :at OR id < :id))",
 	held:        "status = 'READY' AND hold = 1",
 	heldUntil:   "coalesce(retry_at, run_after)",
-	readyOf:     "status = 'READY' AND backend_name = ?",
+	jsonList:    "json_group_array",
+	readyOf:     "status = 'READY' AND backend_name = ?", readyBackend: "backend_name", andReady: " AND status = 'READY'",
 	dispatchDue: "dispatch_due_at",
 	useIndex:    func(name string) string { return " INDEXED BY " + name },
 }
@@ -82,6 +91,8 @@ var MySQL = &Dialect{
 	begin:       "START TRANSACTION",
 	lockRow:     " FOR UPDATE",
 	lockRows:    " FOR UPDATE SKIP LOCKED",
+	lockShared:  " LOCK IN SHARE MODE", // both servers know this one
+	jsonList:    "JSON_ARRAYAGG",
 	clock:       MySQLClock,
 	stamp:       "LAST_INSERT_ID(" + MySQLClock + ")",
 	touch:       "INSERT INTO claimcheck_marks (name, at) VALUES (?, " + MySQLClock + ") ON DUPLICATE KEY UPDATE at = VALUES(at)",
@@ -94,7 +105,7 @@ var MySQL = &Dialect{
 	keyColumns:  ", claim_order, held_until",
 	held:        "held_until IS NOT NULL",
 	heldUntil:   "held_until",
-	readyOf:     "dispatch_backend = ?", dispatchDue: "dispatch_until",
+	readyOf:     "dispatch_backend = ?", readyBackend: "dispatch_backend", dispatchDue: "dispatch_until",
 	byID:     " FORCE INDEX (PRIMARY)",
 	useIndex: func(name string) string { return " FORCE INDEX (" + name + ")" },
 }

@@ -5,6 +5,7 @@ import (
 	"database/sql"
 	"errors"
 	"fmt"
+	"strconv"
 	"strings"
 	"time"
 
@@ -112,7 +113,13 @@ func (s *statement) filter(selection queue.Selection, now time.Time) bool {
 		s.add(` AND instr(lower(error_text), lower(?)) > 0`, selection.Error)
 	}
 	if selection.Stranded {
-		s.add(` AND status = 'READY' AND dispatch_due_at <= ?`, micros(now))
+		s.add(` AND status = 'READY' AND dispatch_due_at <= ?`+andNotGated, micros(now))
+	}
+	if selection.Parked {
+		s.add(` AND status = 'READY' AND hold = ` + strconv.Itoa(storekit.HoldParked))
+	}
+	if len(selection.ExceptQueues) > 0 {
+		s.add(` AND queue_name NOT IN (`+marks(len(selection.ExceptQueues))+`)`, anys(selection.ExceptQueues)...)
 	}
 	return len(s.text) > before
 }

@@ -24,8 +24,8 @@ func TestEveryMySQLStatementUsesItsIndex(t *testing.T) {
 	for i := range state {
 		state[i] = "1"
 	}
-	claimAll, claimAllArgs := MySQL.claimable(queue.ClaimNextRequest{Tasks: []string{"t"}})
-	claimSome, claimSomeArgs := MySQL.claimable(queue.ClaimNextRequest{Tasks: []string{"t", "u"}, Queues: []string{"a", "b"}, Backend: "c"})
+	claimAll, claimAllArgs := MySQL.claimable(queue.ClaimNextRequest{Tasks: []string{"t"}}, nil)
+	claimSome, claimSomeArgs := MySQL.claimable(queue.ClaimNextRequest{Tasks: []string{"t", "u"}, Queues: []string{"a", "b"}, Backend: "c"}, []string{"d"})
 	abandoned, abandonedArgs := abandonedRows(queue.RequeueRequest{}, time.Now(), 100)
 	now := time.Now().UnixMicro()
 	const forUpdate, skipLocked = " FOR UPDATE", " FOR UPDATE SKIP LOCKED"
@@ -40,7 +40,7 @@ func TestEveryMySQLStatementUsesItsIndex(t *testing.T) {
 		"holding":    {MySQL.holdingQuery(manyRows) + skipLocked, someIDs(2 * manyRows), "PRIMARY"},
 		"renew":      {MySQL.updateQuery(setRenewed, manyRows), append([]any{now}, someIDs(manyRows)...), "PRIMARY"},
 		"not sent":   {MySQL.readyQuery(manyRows) + skipLocked, someIDs(manyRows), "PRIMARY"},
-		"next queue": {MySQL.nextQueue(), []any{"b", ""}, "claimcheck_tasks_outbox"},
+		"next queue": {MySQL.nextQueue(), []any{"b", ""}, "PRIMARY claimcheck_tasks_outbox"},
 		"stranded":   {MySQL.stranded() + skipLocked, []any{"b", "q", now, now, 100}, "claimcheck_tasks_outbox"},
 		"take":       {MySQL.updateQuery(setTaken(1), 1), []any{"x", now, "x"}, "PRIMARY"},
 		"claim all":  {claimAll + skipLocked, append(claimAllArgs, 10), "claimcheck_tasks_claim"},
@@ -56,7 +56,10 @@ func TestEveryMySQLStatementUsesItsIndex(t *testing.T) {
 		"lose":       {MySQL.updateQuery(setLost(1), 1), []any{now, "x", "e", "x", "e", "x", "e", "x"}, "PRIMARY"},
 		"requeue":    {`SELECT ` + columns + abandoned + skipLocked, abandonedArgs, "claimcheck_tasks_lease"},
 		"purge":      {firstFinishedQuery("") + skipLocked, []any{"FAILED", now, 500}, "claimcheck_tasks_finished"},
-		"probe":      {MySQL.probe(), nil, "claimcheck_tasks_claim claimcheck_tasks_held claimcheck_tasks_lease"},
+		"to park":    {MySQL.waiting(`id`, ` < `+parkedFrom) + skipLocked, []any{"b", "q", 10}, "claimcheck_tasks_outbox"},
+		"to unpark":  {MySQL.waiting(lightColumns, ` >= `+parkedFrom) + skipLocked, []any{"b", "q", 10}, "claimcheck_tasks_outbox"},
+		"park":       {MySQL.updateQuery(setParked, manyRows), someIDs(manyRows), "PRIMARY"},
+		"probe":      {MySQL.probe(), nil, "PRIMARY claimcheck_tasks_claim claimcheck_tasks_held claimcheck_tasks_lease claimcheck_tasks_outbox claimcheck_tasks_outbox"},
 	} {
 		keys, extra := explain(t, s.writer, c.query, c.args...)
 		if c.index != "" && keys != c.index {

@@ -4,11 +4,14 @@ import (
 	"context"
 	"database/sql"
 	"errors"
+	"slices"
+	"strconv"
 	"time"
 
 	"github.com/google/uuid"
 
 	"github.com/claimcheck-go/claimcheck/queue"
+	"github.com/claimcheck-go/claimcheck/queue/internal/storekit"
 )
 
 // readyQuery finds those of n rows that are READY. Index: the primary key.
@@ -16,7 +19,8 @@ func (d *Dialect) readyQuery(n int) string {
 	return `SELECT id FROM claimcheck_tasks` + d.byID + ` WHERE id IN (` + marks(n) + `) AND status = 'READY'`
 }
 
-const setRefused = `dispatch_error = ?, dispatch_due_at = ?, dispatch_tries = CASE WHEN dispatch_tries > 0 THEN dispatch_tries - 1 ELSE 0 END`
+// setRefused makes rows due for the sweeper; a parked one as soon as its queue is resumed.
+var setRefused = `dispatch_error = ?, dispatch_due_at = ? + CASE WHEN hold = ` + strconv.Itoa(storekit.HoldParked) + ` THEN ` + strconv.FormatInt(storekit.ParkMicros, 10) + ` ELSE 0 END, dispatch_tries = CASE WHEN dispatch_tries > 0 THEN dispatch_tries - 1 ELSE 0 END`
 
 // DispatchFailed notes on READY rows that creating their Cloud Tasks failed.
 func (s *Store) DispatchFailed(ctx context.Context, reason string, ids ...uuid.UUID) error {
@@ -32,11 +36,11 @@ func (s *Store) DispatchFailed(ctx context.Context, reason string, ids ...uuid.U
 }
 
 // nextQueue finds the first queue after another that has READY rows, and when
-// its first row became, or becomes, stranded. stranded are the first rows of a
+// its first row became, or becomes, stranded, and whether the queue is paused. stranded are the first rows of a
 // queue that were so by a time. Index of both: claimcheck_tasks_outbox, the first
 // entry of the queue, or as many as are asked for, in its order.
 func (d *Dialect) nextQueue() string {
-	return d.outbox(`queue_name, `+d.dispatchDue) + ` AND queue_name > ? ORDER BY queue_name, ` + d.dispatchDue + ` LIMIT 1`
+	return d.outbox(`queue_name, `+d.dispatchDue+`, queue_name IN `+pausedQueues) + ` AND queue_name > ? ORDER BY queue_name, ` + d.dispatchDue + ` LIMIT 1`
 }
 
 func (d *Dialect) stranded() string {
@@ -57,8 +61,9 @@ func (s *Store) StrandedQueues(ctx context.Context, backend string) (queues []qu
 		now, err := conn.now(ctx)
 		for name := ""; err == nil; {
 			var since time.Time
-			err = conn.QueryRowContext(ctx, s.dialect.nextQueue(), backend, name).Scan(&name, at(&since))
-			if err == nil && !since.After(now) {
+			var paused bool
+			err = conn.QueryRowContext(ctx, s.dialect.nextQueue(), backend, name).Scan(&name, at(&since), &paused)
+			if err == nil && !paused && !since.After(now) {
 				queues = append(queues, queue.StrandedQueue{Backend: backend, Queue: name, At: now})
 			}
 		}
@@ -72,7 +77,11 @@ func (s *Store) StrandedQueues(ctx context.Context, backend string) (queues []qu
 
 // TakeStranded takes up to limit stranded rows of a queue for dispatching.
 func (s *Store) TakeStranded(ctx context.Context, q queue.StrandedQueue, limit int) (rows []*queue.Row, err error) {
-	err = s.write(ctx, "take stranded tasks", func(ctx context.Context, tx querier, now time.Time) error {
+	err = s.transaction(ctx, "take stranded tasks", func(ctx context.Context, tx querier) error {
+		now, paused, err := tx.gated(ctx)
+		if rows = nil; err != nil || slices.Contains(paused, q.Queue) {
+			return err
+		}
 		rows, err = list(ctx, tx, s.dialect.stranded(), q.Backend, q.Queue, micros(q.At), micros(now.Add(queue.ArmWithin)), limit)
 		if err != nil {
 			return err

@@ -10,10 +10,10 @@ import (
 
 func TestEveryStatementUsesItsIndex(t *testing.T) {
 	s := onSQLite(t)
-	claimAll, claimAllArgs := SQLite.claimable(queue.ClaimNextRequest{Tasks: []string{"t"}})
-	claimSome, claimSomeArgs := SQLite.claimable(queue.ClaimNextRequest{Tasks: []string{"t", "u"}, Queues: []string{"a", "b"}, Backend: "c"})
-	stats, statsArgs := statsQuery(queue.Filter{}, time.Now())
-	statsSome, statsSomeArgs := statsQuery(queue.Filter{Queue: "a", Backend: "c"}, time.Now())
+	claimAll, claimAllArgs := SQLite.claimable(queue.ClaimNextRequest{Tasks: []string{"t"}}, nil)
+	claimSome, claimSomeArgs := SQLite.claimable(queue.ClaimNextRequest{Tasks: []string{"t", "u"}, Queues: []string{"a", "b"}, Backend: "c"}, []string{"d"})
+	stats, statsArgs := statsQuery(queue.Filter{}, time.Now(), true)
+	statsSome, statsSomeArgs := statsQuery(queue.Filter{Queue: "a", Backend: "c"}, time.Now(), false)
 	abandoned, abandonedArgs := abandonedRows(queue.RequeueRequest{Filter: queue.Filter{Queue: "a"}}, time.Now(), 1)
 	state := make([]any, strings.Count(saveQuery, "?"))
 	for name, c := range map[string]struct {
@@ -41,6 +41,10 @@ func TestEveryStatementUsesItsIndex(t *testing.T) {
 		"reclaim":      {SQLite.updateQuery(setReclaimed, 2), []any{1, 1, 1, "x", "y"}, []string{"autoindex"}},
 		"lose":         {SQLite.updateQuery(setLost(1), 1), []any{1, "x", "e", "x", "e", "x", "e", "x"}, []string{"autoindex"}},
 		"probe":        {SQLite.probe(), []any{1}, []string{"claimcheck_tasks_claim", "claimcheck_tasks_held", "claimcheck_tasks_lease"}},
+		"next backend": {SQLite.nextBackend(), []any{"b"}, []string{"COVERING INDEX claimcheck_tasks_outbox"}},
+		"to park":      {SQLite.waiting(`id`, ` < `+parkedFrom), []any{"b", "q", 10}, []string{"claimcheck_tasks_outbox (backend_name=? AND queue_name=? AND dispatch_due_at<?)"}},
+		"to unpark":    {SQLite.waiting(lightColumns, ` >= `+parkedFrom), []any{"b", "q", 10}, []string{"claimcheck_tasks_outbox (backend_name=? AND queue_name=? AND dispatch_due_at>?)"}},
+		"park":         {SQLite.updateQuery(setParked, 1), []any{"x"}, []string{"autoindex"}},
 		"stats":        {stats, statsArgs, []string{"claimcheck_tasks_held", "claimcheck_tasks_lease", "COVERING INDEX claimcheck_tasks_finished"}},
 		"stats, some":  {statsSome, statsSomeArgs, []string{"claimcheck_tasks_outbox", "claimcheck_tasks_lease", "claimcheck_tasks_finished"}},
 		"purge":        {firstFinishedQuery(""), []any{"FAILED", 1, 1}, []string{"claimcheck_tasks_finished"}},

@@ -25,7 +25,7 @@ func (s *Store) Promote(ctx context.Context, limit int) (p queue.PromoteResult, 
 		}
 		err = storekit.JoinErrors(err, probeErr)
 	}
-	p.Claimable, p.Next = state.Claimable, state.Next()
+	p.Claimable, p.Next, p.Gates = state.Claimable, state.Next(), state.Gates
 	return p, err
 }
 
@@ -132,7 +132,8 @@ func (d *Dialect) probe() string {
 	(SELECT lease_expires_at FROM claimcheck_tasks` + d.useIndex("claimcheck_tasks_lease") + ` WHERE status = 'RUNNING' AND lease_expires_at IS NOT NULL
 		ORDER BY lease_expires_at LIMIT 1),
 	(SELECT 1 FROM claimcheck_tasks` + d.useIndex("claimcheck_tasks_claim") + ` WHERE ` + d.free + ` AND attempts < max_attempts
-		ORDER BY ` + d.freeOrder + ` LIMIT 1) IS NOT NULL`
+		ORDER BY ` + d.freeOrder + ` LIMIT 1) IS NOT NULL,
+	` + d.gatesNeedWork()
 }
 
 func (s *Store) probe(ctx context.Context) (state storekit.DueState, err error) {
@@ -141,7 +142,7 @@ func (s *Store) probe(ctx context.Context) (state storekit.DueState, err error) 
 		if s.dialect.clock == "" {
 			clock = append(clock, micros(s.now()))
 		}
-		return conn.QueryRowContext(ctx, s.dialect.probe(), clock...).Scan(at(&state.Now), at(&state.Held), at(&state.Lease), &state.Claimable)
+		return conn.QueryRowContext(ctx, s.dialect.probe(), clock...).Scan(at(&state.Now), at(&state.Held), at(&state.Lease), &state.Claimable, &state.Gates)
 	})
 	return state, err
 }

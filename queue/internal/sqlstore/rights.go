@@ -24,6 +24,8 @@ func (s *Store) MissingRights(ctx context.Context) (missing []string, err error)
 			{"UPDATE", "claimcheck_tasks", "UPDATE claimcheck_tasks SET attempts = 0 WHERE 1 = 0"},
 			{"DELETE", "claimcheck_tasks", "DELETE FROM claimcheck_tasks WHERE 1 = 0"},
 			{"UPDATE", "claimcheck_marks", "UPDATE claimcheck_marks SET name = name WHERE 1 = 0"},
+			{"INSERT", "claimcheck_gates", "INSERT INTO claimcheck_gates (kind, name) SELECT kind, name FROM claimcheck_gates WHERE 1 = 0"},
+			{"UPDATE", "claimcheck_gates", "UPDATE claimcheck_gates SET name = name WHERE 1 = 0"},
 		} {
 			if _, err := tx.ExecContext(ctx, try.statement); err != nil {
 				if s.backend.Broken(err) || ctx.Err() != nil {

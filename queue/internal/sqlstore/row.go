@@ -8,12 +8,14 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"strconv"
 	"strings"
 	"time"
 
 	"github.com/google/uuid"
 
 	"github.com/claimcheck-go/claimcheck/queue"
+	"github.com/claimcheck-go/claimcheck/queue/internal/storekit"
 )
 
 // The columns of a row in two parts: the request, which never changes, and the
@@ -83,9 +85,19 @@ func resultValue(result json.RawMessage) any {
 const (
 	holdNone = 0
 	holdTime = 1 // it is not due
+	// storekit.HoldParked: its queue is, or was, paused
+)
+
+// What parking makes of a row, and the least time that it may have then.
+var (
+	setParked  = fmt.Sprintf(`hold = %d, dispatch_due_at = dispatch_due_at + %d`, storekit.HoldParked, storekit.ParkMicros)
+	parkedFrom = strconv.FormatInt(queue.ParkedFrom.UnixMicro(), 10)
 )
 
 func holdAt(row *queue.Row, now time.Time) int {
+	if row.Parked() {
+		return storekit.HoldParked
+	}
 	if row.Status == queue.StatusReady && (row.RunAfter.After(now) || row.RetryAt.After(now)) {
 		return holdTime
 	}
@@ -198,6 +210,16 @@ func loadNow(ctx context.Context, tx querier, id uuid.UUID) (row *queue.Row, now
 	}
 	now, nowErr := tx.now(ctx)
 	return row, now, cmp.Or(err, nowErr)
+}
+
+// loadGated is loadNow, and returns the names of the paused queues besides.
+func loadGated(ctx context.Context, tx querier, id uuid.UUID) (row *queue.Row, now time.Time, paused []string, err error) {
+	row, err = load(ctx, tx, id)
+	if row == nil {
+		return nil, now, nil, err
+	}
+	now, paused, gatedErr := tx.gated(ctx)
+	return row, now, paused, cmp.Or(err, gatedErr)
 }
 
 // Index: the primary key.

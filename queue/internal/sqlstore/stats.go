@@ -33,6 +33,7 @@ const (
 	countSince  = `count(*), min(` + waitingSince + `), max(` + waitingSince + `)`
 	nextOfHeld  = `coalesce(retry_at, run_after)`
 	heldRows    = `status = 'READY' AND hold = 1 AND `
+	parkedRows  = `status = 'READY' AND hold = 2 AND `
 	andFinished = ` AND finished_at IS NOT NULL`
 )
 
@@ -49,20 +50,29 @@ var statsParts = []struct {
 	{countSince, `status = 'READY' AND hold = 0`, false, func(f *queue.Stats) *int { return &f.Pending }},
 	{countSince, heldRows + nextOfHeld + ` <= ?`, true, func(f *queue.Stats) *int { return &f.Pending }},
 	{countOnly, heldRows + nextOfHeld + ` > ?`, true, func(f *queue.Stats) *int { return &f.Delayed }},
-	{`count(*), min(` + strandedSince + `), NULL`, `status = 'READY' AND dispatch_due_at <= ?`, true, func(f *queue.Stats) *int { return &f.Stranded }},
+	{`count(*), min(` + strandedSince + `), NULL`, `status = 'READY' AND dispatch_due_at <= ?` + andNotGated, true, func(f *queue.Stats) *int { return &f.Stranded }},
 	{countOnly, `status = 'RUNNING'`, false, func(f *queue.Stats) *int { return &f.Running }},
 	{countOnly, `status = 'SUCCESSFUL'` + andFinished, false, func(f *queue.Stats) *int { return &f.Successful }},
 	{countOnly, `status = 'FAILED'` + andFinished, false, func(f *queue.Stats) *int { return &f.Failed }},
 	{countOnly, `status = 'CANCELLED'` + andFinished, false, func(f *queue.Stats) *int { return &f.Cancelled }},
+	// From parkedStats on, only where rows may be parked.
+	{countSince, parkedRows + nextOfHeld + ` IS NULL`, false, func(f *queue.Stats) *int { return &f.Pending }},
+	{countSince, parkedRows + nextOfHeld + ` <= ?`, true, func(f *queue.Stats) *int { return &f.Pending }},
+	{countOnly, parkedRows + nextOfHeld + ` > ?`, true, func(f *queue.Stats) *int { return &f.Delayed }},
 }
+
+const parkedStats = 8
 
 // statsQuery counts all statsParts in one statement, and therefore at one moment.
 // Its first column is the index in statsParts.
-func statsQuery(f queue.Filter, now time.Time) (string, []any) {
+func statsQuery(f queue.Filter, now time.Time, parked bool) (string, []any) {
 	filter, filterArgs := within(f)
 	var parts []string
 	var args []any
 	for i, part := range statsParts {
+		if i == parkedStats && !parked {
+			break
+		}
 		parts = append(parts, `SELECT `+strconv.Itoa(i)+`, `+part.columns+` FROM claimcheck_tasks WHERE `+part.rows+filter)
 		if part.timed {
 			args = append(args, micros(now))
@@ -79,7 +89,11 @@ func (s *Store) Stats(ctx context.Context, f queue.Filter) (stats queue.Stats, e
 		if err != nil {
 			return err
 		}
-		query, args := statsQuery(f, now)
+		parked, err := hasParked(ctx, conn)
+		if err != nil {
+			return err
+		}
+		query, args := statsQuery(f, now, parked)
 		return each(ctx, conn, func(scan func(...any) error) error {
 			var place, n int
 			var oldest, newest time.Time

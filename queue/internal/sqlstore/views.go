@@ -17,9 +17,10 @@ import (
 // The three parts of Queues. Indexes: claimcheck_tasks_outbox or _finished for
 // what is READY (the database chooses), _lease, and the last hour of _finished.
 const (
-	readyByQueue = `SELECT backend_name, queue_name, sum(CASE WHEN hold = 0 OR coalesce(retry_at, run_after) <= ? THEN 1 ELSE 0 END),
-	sum(CASE WHEN hold = 1 AND coalesce(retry_at, run_after) > ? THEN 1 ELSE 0 END), sum(CASE WHEN dispatch_due_at <= ? THEN 1 ELSE 0 END),
-	min(CASE WHEN hold = 0 OR coalesce(retry_at, run_after) <= ? THEN ` + waitingSince + ` END)
+	isPending    = `(hold = 0 OR hold = 2 AND retry_at IS NULL AND run_after IS NULL OR coalesce(retry_at, run_after) <= ?)`
+	readyByQueue = `SELECT backend_name, queue_name, sum(CASE WHEN ` + isPending + ` THEN 1 ELSE 0 END),
+	sum(CASE WHEN hold <> 0 AND coalesce(retry_at, run_after) > ? THEN 1 ELSE 0 END), sum(CASE WHEN dispatch_due_at <= ?` + andNotGated + ` THEN 1 ELSE 0 END),
+	min(CASE WHEN ` + isPending + ` THEN ` + waitingSince + ` END)
 	FROM claimcheck_tasks WHERE status = 'READY' GROUP BY backend_name, queue_name`
 	runningByQueue = `SELECT backend_name, queue_name, count(*) FROM claimcheck_tasks WHERE status = 'RUNNING' GROUP BY backend_name, queue_name`
 	endedByQueue   = `SELECT backend_name, queue_name, status, count(*) FROM claimcheck_tasks

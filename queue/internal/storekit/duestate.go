@@ -8,6 +8,7 @@ type DueState struct {
 	Held      time.Time // when the next delayed row is due
 	Lease     time.Time // when the next lease expires
 	Claimable bool
+	Gates     bool // rows of gates are to be parked, or made claimable again
 }
 
 // Due reports whether a time has come; the zero time has not.
