@@ -78,6 +78,10 @@ var failpoints = []mutate.Edit{
 	// The sweeper.
 	before("queue/sweep.go", "refused, _ := s.client.send(", `Failpoint("swept")`),
 
+	// Pausing and resuming queues.
+	after("queue/pgstore/gate.go", "n, err = count(conn.Exec(ctx, parkQuery, name, limit))", `queue.Failpoint("parked")`),
+	before("queue/gatework.go", "c.wakePullers(ctx)", `Failpoint("unparked")`),
+
 	// CompleteTx.
 	after("cmd/server/tasks.go", `queue.NewTask("demo.echo", echo),`, `queue.NewTask("ledger", ledger),`),
 	before("cmd/server/tasks.go", `"github.com/claimcheck-go/claimcheck/queue"`, `"os"`+"\n"+`"github.com/jackc/pgx/v5"`),

@@ -3,6 +3,7 @@ package server
 import (
 	"context"
 	"fmt"
+	"slices"
 	"strings"
 	"time"
 
@@ -46,6 +47,9 @@ func (c *listCmd) Run(ctx context.Context, p *program) error {
 	tasks, err := app.client.Operator()
 	if err != nil {
 		return err
+	}
+	if order, err = withoutParked(ctx, app.client, order); err != nil {
+		return p.inJSON(c.JSON, err)
 	}
 	page, err := listStatus(ctx, tasks, order, queue.ListRequest{Selection: selection, After: c.Cursor, Limit: c.Limit})
 	if err != nil {
@@ -115,6 +119,7 @@ func (c *listCmd) read(p *program) (s queue.Selection, order []listOrder, err er
 type listOrder struct {
 	view    queue.View
 	reverse bool
+	parked  bool // only the tasks of paused queues that no other view has
 }
 
 // ordersOf returns the views that together hold the tasks of a status; nil: there is
@@ -122,19 +127,33 @@ type listOrder struct {
 func ordersOf(status queue.Status) []listOrder {
 	switch status {
 	case "":
-		return []listOrder{{queue.ViewAll, false}}
+		return []listOrder{{view: queue.ViewAll}}
 	case queue.StatusReady:
-		return []listOrder{{queue.ViewDelayed, true}, {queue.ViewPending, true}}
+		return []listOrder{{view: queue.ViewDelayed, reverse: true}, {view: queue.ViewPending, reverse: true}, {view: queue.ViewAll, parked: true}}
 	case queue.StatusRunning:
-		return []listOrder{{queue.ViewRunning, true}}
+		return []listOrder{{view: queue.ViewRunning, reverse: true}}
 	case queue.StatusSuccessful:
-		return []listOrder{{queue.ViewSuccessful, false}}
+		return []listOrder{{view: queue.ViewSuccessful}}
 	case queue.StatusFailed:
-		return []listOrder{{queue.ViewFailed, false}}
+		return []listOrder{{view: queue.ViewFailed}}
 	case queue.StatusCancelled:
-		return []listOrder{{queue.ViewCancelled, false}}
+		return []listOrder{{view: queue.ViewCancelled}}
 	}
 	return nil
+}
+
+// withoutParked leaves out the view of parked tasks, which have to be searched for, where
+// there can be none.
+func withoutParked(ctx context.Context, client *queue.Client, order []listOrder) ([]listOrder, error) {
+	parked := func(o listOrder) bool { return o.parked }
+	if !slices.ContainsFunc(order, parked) {
+		return order, nil
+	}
+	gates, err := client.Gates(ctx)
+	if err == nil && len(gates) > 0 {
+		return order, nil
+	}
+	return slices.DeleteFunc(order, parked), err
 }
 
 // listStatus lists a page across the views of a status.
@@ -144,7 +163,7 @@ func listStatus(ctx context.Context, tasks queue.Operator, order []listOrder, r 
 		return page, err
 	}
 	for i, o := range order {
-		r.View, r.Reverse = o.view, o.reverse
+		r.View, r.Reverse, r.Parked = o.view, o.reverse, o.parked
 		part, err := tasks.List(ctx, r)
 		if err != nil {
 			return page, err

@@ -34,6 +34,7 @@ type grammar struct {
 	Cancel  cancelCmd  `cmd:"" help:"Cancel one task that has not ended."`
 	List    listCmd    `cmd:"" help:"List tasks, newest first."`
 	Retry   retryCmd   `cmd:"" help:"Retry one FAILED task, or all that match."`
+	Queues  queuesCmd  `cmd:"" help:"List the queues, pause one, or resume it."`
 	Tasks   tasksCmd   `cmd:"" help:"List the registered tasks."`
 	Migrate migrateCmd `cmd:"" help:"Bring the database's schema up to date, or show what that takes."`
 	Doctor  doctorCmd  `cmd:"" help:"Check the settings, the database, the queues, the accounts and the URL, and print how to fix what is wrong."`

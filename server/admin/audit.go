@@ -56,8 +56,12 @@ func (h *handler) auditLines(entries []queue.AuditEntry) []auditLine {
 	lines := make([]auditLine, len(entries))
 	for i, e := range entries {
 		lines[i] = auditLine{AuditEntry: e, Result: count(e.Done, "task")}
-		if e.Action == actionLogout { // of a session, which is no task
+		switch e.Action { // neither a session nor a queue is a task
+		case actionLogout:
 			lines[i].Result = "ended"
+			continue
+		case queue.AuditPause, queue.AuditResume:
+			lines[i].Result = "done"
 			continue
 		}
 		if e.Task != uuid.Nil {

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"net/http"
 	"strconv"
+	"strings"
 
 	"github.com/claimcheck-go/claimcheck/queue"
 )
@@ -14,7 +15,9 @@ type progress struct {
 	Expected     int // tasks that were confirmed; 0: tasks that were picked one by one
 	Done         int
 	Undispatched int
-	Locked       int // rows of the last request that another transaction had locked
+	Locked       int    // rows of the last request that another transaction had locked
+	Paused       string // queues whose tasks the last request has skipped, and how many
+	PausedTasks  int
 	Beyond       int // tasks that matched at the first request and were not confirmed
 }
 
@@ -102,7 +105,7 @@ func (h *handler) carryOn(v *visit, o order, p *progress) (more bool, err error)
 	h.stats.forget()
 	p.Done += acted.Done
 	p.Undispatched += acted.Undispatched
-	p.Locked = acted.Locked
+	p.Locked, p.Paused, p.PausedTasks = acted.Locked, acted.PausedQueues, acted.Paused
 	return acted.More && acted.Done > 0 && (!p.bounded() || p.left() > 0), err
 }
 
@@ -131,7 +134,7 @@ func (p progress) notice(o order) notice {
 	expected := max(p.Expected, o.Picked)
 	skipped := 0
 	if expected < countMost {
-		skipped = max(0, expected-p.Done-p.Locked)
+		skipped = max(0, expected-p.Done-p.Locked-p.PausedTasks)
 	}
 	n := notice{Good: p.Undispatched == 0 && p.Done > 0}
 	switch {
@@ -146,6 +149,10 @@ func (p progress) notice(o order) notice {
 	if p.Locked > 0 {
 		n.Good = false
 		n.Text += fmt.Sprintf(", %s locked by another transaction and not changed: retry when that has ended", num(p.Locked))
+	}
+	if p.PausedTasks > 0 {
+		n.Good = false
+		n.Text += fmt.Sprintf(", %s skipped because %s %s paused", num(p.PausedTasks), p.Paused, isAre(1+strings.Count(p.Paused, ",")))
 	}
 	if skipped > 0 {
 		n.Text += fmt.Sprintf(", %s skipped: they %s", num(skipped), d.Passed)

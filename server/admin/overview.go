@@ -63,7 +63,7 @@ func (h *handler) overview(v *visit) error {
 	if stats.Counted {
 		page.Charts = newCharts(stats.History, v.now)
 	}
-	page.Queues, page.Backends = h.queueLines(stats.Queues, stats.QueuesAt), manyBackends(stats.Queues)
+	page.Queues, page.Backends = h.queueLines(stats), manyBackends(stats.Queues)
 	page.say()
 	return h.render(v, http.StatusOK, "overview", page)
 }

@@ -1,9 +1,12 @@
 package admin
 
 import (
+	"cmp"
+	"context"
 	"fmt"
 	"net/http"
-	"time"
+	"slices"
+	"strings"
 
 	"github.com/claimcheck-go/claimcheck/queue"
 )
@@ -11,6 +14,7 @@ import (
 // queueLine is one queue, with the addresses of its tasks.
 type queueLine struct {
 	queue.QueueStats
+	Gate                               queue.Gate
 	Late                               bool   // the oldest waits long
 	Rate                               string // of failures in the last hour
 	PendingURL, DelayedURL             string
@@ -20,7 +24,9 @@ type queueLine struct {
 type queuesPage struct {
 	layout
 	Queues   []queueLine
-	Backends bool // there is more than one
+	Backends bool         // there is more than one
+	Gates    []queue.Gate // one for each name
+	Gated    bool         // queues can be paused here
 }
 
 func (h *handler) queues(v *visit) error {
@@ -28,9 +34,14 @@ func (h *handler) queues(v *visit) error {
 	if err != nil {
 		return err
 	}
-	page := queuesPage{layout: h.layout(v, "Queues", "/queues"), Queues: h.queueLines(stats.Queues, stats.QueuesAt)}
-	page.Every = 10
+	page := queuesPage{layout: h.layout(v, "Queues", "/queues"), Queues: h.queueLines(stats)}
+	page.Every, page.Again = 10, stats.Partial && stats.Queues == nil
 	page.Backends = manyBackends(stats.Queues)
+	for _, line := range page.Queues {
+		page.Gates = append(page.Gates, line.Gate)
+	}
+	page.Gates = slices.CompactFunc(page.Gates, func(a, b queue.Gate) bool { return a.Queue == b.Queue })
+	page.Gated = stats.Gated
 	return h.render(v, http.StatusOK, "queues", page)
 }
 
@@ -43,21 +54,80 @@ func manyBackends(queues []queue.QueueStats) bool {
 	return false
 }
 
-func (h *handler) queueLines(queues []queue.QueueStats, now time.Time) []queueLine {
+// queueLines returns the queues that have statistics and those that are paused, by name.
+func (h *handler) queueLines(stats statsView) []queueLine {
+	gates := make(map[string]queue.Gate)
+	for _, g := range stats.Gates {
+		gates[g.Queue] = g
+	}
+	queues := slices.Clone(stats.Queues)
+	for _, g := range stats.Gates {
+		if g.Paused() && !slices.ContainsFunc(queues, func(q queue.QueueStats) bool { return q.Queue == g.Queue }) {
+			queues = append(queues, queue.QueueStats{Queue: g.Queue})
+		}
+	}
+	slices.SortFunc(queues, func(a, b queue.QueueStats) int {
+		return cmp.Or(strings.Compare(a.Queue, b.Queue), strings.Compare(a.Backend, b.Backend))
+	})
 	lines := make([]queueLine, len(queues))
 	for i, q := range queues {
 		list := func(view queue.View, more ...string) string {
 			return h.link("/tasks", append([]string{"view", string(view), "queue", q.Queue, "backend", q.Backend}, more...)...)
 		}
+		g := gates[q.Queue]
+		g.Queue = q.Queue
 		lines[i] = queueLine{
-			QueueStats: q,
-			Late:       !q.OldestSince.IsZero() && now.Sub(q.OldestSince) > unserved,
+			QueueStats: q, Gate: g,
+			Late:       !g.Paused() && !q.OldestSince.IsZero() && stats.QueuesAt.Sub(q.OldestSince) > unserved,
 			PendingURL: list(queue.ViewPending), DelayedURL: list(queue.ViewDelayed), RunningURL: list(queue.ViewRunning),
 			StrandedURL: list("", "stranded", "1"), FailedURL: list(queue.ViewFailed),
+		}
+		if g.Paused() { // its tasks are in neither view
+			lines[i].PendingURL = list("", "parked", "1")
+			lines[i].DelayedURL = lines[i].PendingURL
 		}
 		if ended := q.Succeeded + q.Failed; ended > 0 {
 			lines[i].Rate = fmt.Sprintf("%.1f %%", 100*float64(q.Failed)/float64(ended))
 		}
 	}
 	return lines
+}
+
+// pauseQueue pauses a queue. Within the time of the request it also sets its tasks aside;
+// workers and the sweeper continue with the rest.
+func (h *handler) pauseQueue(v *visit) error {
+	return h.changeGate(v, h.Client.PauseQueue, func(r queue.GateResult) string {
+		if !r.Changed {
+			return fmt.Sprintf("Queue %s was paused already, by %s.", r.Gate.Queue, r.Gate.PausedBy)
+		}
+		return fmt.Sprintf("Queue %s is paused: no task of it starts until it is resumed.", r.Gate.Queue)
+	})
+}
+
+// resumeQueue lets tasks of a queue run again.
+func (h *handler) resumeQueue(v *visit) error {
+	return h.changeGate(v, h.Client.ResumeQueue, func(r queue.GateResult) string {
+		text := fmt.Sprintf("Queue %s is resumed", r.Gate.Queue)
+		if !r.Changed {
+			text = fmt.Sprintf("Queue %s was not paused", r.Gate.Queue)
+		}
+		if text += ": " + count(r.Rows, "task") + " may run again"; r.More {
+			text += ", and more will in a moment"
+		}
+		return text + "."
+	})
+}
+
+func (h *handler) changeGate(v *visit, change func(context.Context, queue.GateRequest, func(int)) (queue.GateResult, error), words func(queue.GateResult) string) error {
+	ctx, cancel := context.WithTimeout(v.r.Context(), h.budget)
+	defer cancel()
+	r := queue.GateRequest{Queue: v.r.PostFormValue("queue"), Actor: v.person.Name, Reason: strings.TrimSpace(v.r.PostFormValue("reason"))}
+	result, err := change(ctx, r, nil)
+	if err != nil {
+		return err
+	}
+	h.stats.forget()
+	h.leaveNotice(v, notice{Text: words(result), Good: result.Undispatched == 0})
+	http.Redirect(v.w, v.r, h.link("/queues"), http.StatusSeeOther)
+	return nil
 }

@@ -70,6 +70,9 @@ func (h *handler) flags(row *queue.Row, now time.Time) (flags []string) {
 	if row.Status == queue.StatusReady && !row.DispatchDueAt.IsZero() && !row.DispatchDueAt.After(now) {
 		flags = append(flags, "stranded")
 	}
+	if row.Parked() {
+		flags = append(flags, "queue paused")
+	}
 	if row.DispatchError != "" {
 		flags = append(flags, "ticket refused")
 	}
@@ -96,6 +99,9 @@ func (l rowLine) LastError() string {
 func (h *handler) why(row *queue.Row, now time.Time) string {
 	tries := fmt.Sprintf("attempt %d of %d", row.Attempts, row.MaxAttempts)
 	took := span(row.FinishedAt.Sub(row.LastAttemptedAt))
+	if row.Parked() {
+		return fmt.Sprintf("Its queue, %s, is paused, or was until a moment ago. It waits until the queue is resumed.", row.Queue)
+	}
 	switch s := stateOf(row, now); s.Kind {
 	case "ready":
 		return h.whyReady(row, now)

@@ -43,6 +43,8 @@ var routes = []route{
 	{"/workers", http.MethodGet, false, (*handler).workers},
 	{"/audit", http.MethodGet, false, (*handler).audit},
 	{"/confirm", http.MethodGet, false, (*handler).confirm},
+	{"/pause", http.MethodPost, false, (*handler).pauseQueue},
+	{"/resume", http.MethodPost, false, (*handler).resumeQueue},
 	{"/act", http.MethodPost, false, (*handler).act},
 	{"/enqueue", http.MethodPost, false, (*handler).enqueue},
 }
@@ -213,6 +215,10 @@ func (h *handler) explain(err error) *pageError {
 		return &pageError{http.StatusRequestEntityTooLarge, "Too large", "The form is larger than is accepted. Nothing was done."}
 	case errors.Is(err, queue.ErrNotFound):
 		return &pageError{http.StatusNotFound, "No such task", "No task has this ID. It may have been purged."}
+	case errors.Is(err, queue.ErrPaused):
+		return &pageError{http.StatusConflict, "The queue is paused", capitalized(err.Error()) + "."}
+	case errors.Is(err, queue.ErrUnsupported):
+		return &pageError{http.StatusNotImplemented, "That cannot be done", "The store of this program does not support it."}
 	case errors.Is(err, queue.ErrInvalid):
 		return &pageError{http.StatusBadRequest, "That cannot be done", err.Error()}
 	case errors.Is(err, queue.ErrSchema):

@@ -2,6 +2,7 @@ package admin
 
 import (
 	"context"
+	"errors"
 	"slices"
 	"sync"
 	"time"
@@ -32,11 +33,13 @@ const (
 // statsCache keeps the statistics of the process for all requests.
 type statsCache struct {
 	operator queue.Operator
+	gate     func(context.Context) ([]queue.Gate, error)
 	schema   func(context.Context) error // nil: not asked, or the schema is right
 	sweeps   bool                        // regular sweeps are expected
 
 	mu        sync.Mutex // also lets only one request query
 	queues    part[[]queue.QueueStats]
+	gates     part[[]queue.Gate]
 	failures  part[[]queue.FailureGroup]
 	pending   part[[]*queue.Row] // stranded rows that are due
 	delayed   part[[]*queue.Row] // stranded rows that wait for their time
@@ -51,6 +54,8 @@ type statsCache struct {
 // statsView is the statistics as one page shows them; unknown parts are nil.
 type statsView struct {
 	Queues    []queue.QueueStats
+	Gates     []queue.Gate
+	Gated     bool      // queues can be paused
 	QueuesAt  time.Time // problems are evaluated as of the time at which it was read
 	Failures  []queue.FailureGroup
 	Stranded  []*queue.Row // some of them
@@ -65,7 +70,7 @@ type statsView struct {
 }
 
 func newStatsCache(cfg Config, operator queue.Operator) *statsCache {
-	return &statsCache{operator: operator, schema: cfg.CheckSchema, sweeps: cfg.SweepEvery > 0, from: newFrom()}
+	return &statsCache{operator: operator, gate: cfg.Client.Gates, schema: cfg.CheckSchema, sweeps: cfg.SweepEvery > 0, from: newFrom()}
 }
 
 // newFrom has an entry for each view, so that two can be searched at a time.
@@ -77,7 +82,7 @@ func newFrom() map[queue.View]*string {
 func (c *statsCache) forget() {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	for _, r := range []*read{&c.queues.read, &c.failures.read, &c.pending.read, &c.delayed.read, &c.running.read} {
+	for _, r := range []*read{&c.queues.read, &c.gates.read, &c.failures.read, &c.pending.read, &c.delayed.read, &c.running.read} {
 		r.stale = true
 	}
 }
@@ -102,7 +107,7 @@ func (c *statsCache) look(ctx context.Context, now time.Time) (statsView, error)
 	defer c.mu.Unlock()
 	partial, err := refreshParts(func() []refresh { return c.refreshes(ctx, now) }, now, statsStatements)
 	return statsView{
-		Queues: c.queues.value, QueuesAt: c.queues.at, Failures: c.failures.value,
+		Queues: c.queues.value, Gates: c.gates.value, Gated: c.gate != nil, QueuesAt: c.queues.at, Failures: c.failures.value,
 		Stranded: slices.Concat(c.pending.value, c.delayed.value), Running: c.running.value, RunningAt: c.running.at,
 		Marks: c.marks.value, MarksAt: c.marks.at, History: c.history.value, Counted: !c.history.at.IsZero(),
 		SchemaErr: c.schemaErr.value, Partial: partial,
@@ -117,7 +122,17 @@ func (c *statsCache) refreshes(ctx context.Context, now time.Time) []refresh {
 			return c.operator.Failures(ctx, time.Unix(0, 0), statsGroups)
 		}),
 	}
-	list[0].affected, list[1].affected = true, true
+	if c.gate != nil {
+		list = append(list, newRefresh(&c.gates, keepStats, 1, func() (gates []queue.Gate, err error) {
+			if gates, err = c.gate(ctx); errors.Is(err, queue.ErrUnsupported) {
+				c.gate, err = nil, nil
+			}
+			return gates, err
+		}))
+	}
+	for i := range list {
+		list[i].affected = true
+	}
 	if c.sweeps {
 		list = append(list, newRefresh(&c.marks, keepMarks, 1, func() (map[string]time.Time, error) { return c.operator.Touched(ctx) }))
 	}

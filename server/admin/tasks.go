@@ -60,6 +60,9 @@ func actionsFor(f filter) []bulkAction {
 	case queue.ViewSuccessful, queue.ViewCancelled:
 		return nil
 	}
+	if f.Parked {
+		return []bulkAction{cancel}
+	}
 	if f.Stranded {
 		return []bulkAction{run, cancel}
 	}
@@ -106,12 +109,12 @@ func (h *handler) furnish(page *tasksPage) {
 	page.Chips = f.chips(h)
 	if f.OK() {
 		page.Actions = actionsFor(f)
-		page.Whole = f.Stranded || f.View != queue.ViewAll && f.View != ""
+		page.Whole = f.Stranded || f.Parked || f.View != queue.ViewAll && f.View != ""
 	}
 	for name := range f.fixed() {
 		page.Hidden = append(page.Hidden, field{name, f.Written.Get(name)})
 	}
-	for _, name := range []string{"id", "since", "until", "priority", "backend", "stranded"} {
+	for _, name := range []string{"id", "since", "until", "priority", "backend", "stranded", "parked"} {
 		page.More = page.More || f.Written.Has(name)
 	}
 	for _, info := range h.Client.Registry().Tasks() {

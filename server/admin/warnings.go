@@ -38,7 +38,11 @@ func (h *handler) warnings(b statsView, t totals, now time.Time) (list []warning
 		list = append(list, w)
 	}
 	list = append(list, h.unknownWarnings(b)...)
+	list = append(list, h.pausedWarnings(b)...)
 	for _, q := range b.Queues {
+		if b.paused(q.Queue) {
+			continue
+		}
 		if q.Pending > 0 && q.Running == 0 && q.Succeeded+q.Failed == 0 && b.QueuesAt.Sub(q.OldestSince) > unserved {
 			list = append(list, warning{
 				Title: fmt.Sprintf("No worker serves queue %s", q.Queue),
@@ -113,4 +117,36 @@ func (h *handler) unknownWarnings(b statsView) (list []warning) {
 		})
 	}
 	return list
+}
+
+// pausedWarnings are about paused queues with tasks that are due: the pause may have been
+// forgotten.
+func (h *handler) pausedWarnings(b statsView) (list []warning) {
+	for _, g := range b.Gates {
+		waiting := 0
+		for _, q := range b.Queues {
+			if q.Queue == g.Queue {
+				waiting += q.Pending
+			}
+		}
+		if !g.Paused() || waiting == 0 {
+			continue
+		}
+		why := fmt.Sprintf("%s %s due and %s until it is resumed. Paused %s ago by %s", count(waiting, "task"), isAre(waiting),
+			map[bool]string{true: "waits", false: "wait"}[waiting == 1], span(b.QueuesAt.Sub(g.PausedAt)), cmp.Or(g.PausedBy, "an unknown user"))
+		if g.PauseReason != "" {
+			why += ": " + clip(g.PauseReason, 200)
+		}
+		list = append(list, warning{
+			Title: "Queue " + g.Queue + " is paused", Why: why,
+			Show: h.link("/tasks", "queue", g.Queue, "parked", "1"),
+			Act:  h.link("/queues"), ActName: "Resume it…",
+		})
+	}
+	return list
+}
+
+// paused reports whether a queue is paused.
+func (b statsView) paused(name string) bool {
+	return slices.ContainsFunc(b.Gates, func(g queue.Gate) bool { return g.Queue == name && g.Paused() })
 }

@@ -34,7 +34,7 @@ func overlap(executePath, pattern string) bool {
 		before, after, isID := strings.Cut(part, handlerpath.Placeholder)
 		literal := theirs[i]
 		switch {
-		case literal == handlerpath.Placeholder:
+		case strings.HasPrefix(literal, "{"): // fits anything
 		case !isID && part != literal:
 			return false
 		case isID && (len(literal) <= len(before)+len(after) || !strings.HasPrefix(literal, before) || !strings.HasSuffix(literal, after)):

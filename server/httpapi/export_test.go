@@ -1,18 +1,18 @@
 package httpapi
 
-import "net/http"
+import (
+	"net/http"
+	"strings"
+)
 
-// RouteList is every endpoint as "METHOD /path/", with {task_id} where an ID
-// belongs, so that tests cover a new one without a change.
+// RouteList is every endpoint as "METHOD /path/", with a name in braces where a
+// value belongs, so that tests cover a new one without a change.
 func RouteList() []string {
 	var list []string
 	for _, r := range routes {
-		path := "/tasks/" + r.name
-		switch {
-		case r.hasID:
-			path += "/{task_id}/"
-		case r.name != "openapi.json":
-			path += "/"
+		path := r.pattern()
+		if r.name == "openapi.json" {
+			path = strings.TrimSuffix(path, "/")
 		}
 		list = append(list, r.method+" "+path)
 		if r.get {

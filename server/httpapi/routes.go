@@ -107,7 +107,8 @@ func (cfg Config) check() error {
 // route is one endpoint; caller says which callers it is for.
 type route struct {
 	name   string // after /tasks/
-	hasID  bool   // followed by a task's ID
+	item   string // the pattern's name of what follows, such as task_id; empty: nothing does
+	action string // what follows the item; empty: nothing does
 	method string // POST also says that there is a body
 	get    bool   // GET too, with the parameters in the query
 	// params are the names of its parameters: fields of the JSON body of a POST,
@@ -121,23 +122,43 @@ type route struct {
 
 // routes is every endpoint under /tasks/.
 var routes = []route{
-	{"execute", true, http.MethodPost, false, []string{"allow_retry", "fail_on_error"}, true, "Cloud Tasks", (*handler).execute},
-	{"enqueue", false, http.MethodPost, false, []string{"args", "backend_name", "id", "priority", "queue_name", "run_after", "task"}, false, "programs", (*handler).enqueue},
-	{"result", true, http.MethodGet, false, nil, false, "programs", (*handler).result},
-	{"cancel", true, http.MethodPost, false, nil, false, "programs", (*handler).cancel},
-	{"status", false, http.MethodGet, false, []string{"backend_name", "queue_name"}, false, "programs, monitoring", (*handler).status},
-	{"run", false, http.MethodPost, false, []string{"backend_name", "max_tasks", "queue_name"}, false, "schedulers", (*handler).run},
-	{"run-one", false, http.MethodPost, false, []string{"backend_name", "queue_name"}, false, "schedulers", (*handler).runOne},
-	{"purge", false, http.MethodPost, true, []string{"batch_size", "days", "dry_run", "status", "task", "task_path"}, false, "schedulers; App Engine's cron by GET", (*handler).purge},
-	{"sweep", false, http.MethodPost, true, []string{"limit"}, false, "schedulers; App Engine's cron by GET", (*handler).sweep},
-	{"openapi.json", false, http.MethodGet, false, nil, false, "programmers", (*handler).openapi},
+	{"execute", "task_id", "", http.MethodPost, false, []string{"allow_retry", "fail_on_error"}, true, "Cloud Tasks", (*handler).execute},
+	{"enqueue", "", "", http.MethodPost, false, []string{"args", "backend_name", "id", "priority", "queue_name", "run_after", "task"}, false, "programs", (*handler).enqueue},
+	{"result", "task_id", "", http.MethodGet, false, nil, false, "programs", (*handler).result},
+	{"cancel", "task_id", "", http.MethodPost, false, nil, false, "programs", (*handler).cancel},
+	{"status", "", "", http.MethodGet, false, []string{"backend_name", "queue_name"}, false, "programs, monitoring", (*handler).status},
+	{"run", "", "", http.MethodPost, false, []string{"backend_name", "max_tasks", "queue_name"}, false, "schedulers", (*handler).run},
+	{"run-one", "", "", http.MethodPost, false, []string{"backend_name", "queue_name"}, false, "schedulers", (*handler).runOne},
+	{"purge", "", "", http.MethodPost, true, []string{"batch_size", "days", "dry_run", "status", "task", "task_path"}, false, "schedulers; App Engine's cron by GET", (*handler).purge},
+	{"sweep", "", "", http.MethodPost, true, []string{"limit"}, false, "schedulers; App Engine's cron by GET", (*handler).sweep},
+	{"queues", "", "", http.MethodGet, false, nil, false, "programs, operators", (*handler).queues},
+	{"queues", "name", "pause", http.MethodPost, false, []string{"reason"}, false, "operators", (*handler).pauseQueue},
+	{"queues", "name", "resume", http.MethodPost, false, nil, false, "operators", (*handler).resumeQueue},
+	{"openapi.json", "", "", http.MethodGet, false, nil, false, "programmers", (*handler).openapi},
 }
 
 func (r route) pattern() string {
-	if r.hasID {
-		return "/tasks/" + r.name + "/{task_id}/"
+	path := "/tasks/" + r.name + "/"
+	if r.item != "" {
+		path += "{" + r.item + "}/"
 	}
-	return "/tasks/" + r.name + "/"
+	if r.action != "" {
+		path += r.action + "/"
+	}
+	return path
+}
+
+// fits reports whether the route is that of a path below /tasks/, in parts.
+func (r route) fits(parts []string) bool {
+	switch {
+	case parts[0] != r.name:
+		return false
+	case r.item == "":
+		return len(parts) == 1
+	case r.action == "":
+		return len(parts) == 2
+	}
+	return len(parts) == 3 && parts[2] == r.action
 }
 
 func (r route) allows(method string) bool {
@@ -202,10 +223,13 @@ func (h *handler) match(path string) (route, string, bool) {
 	if !ok {
 		return route{}, "", false
 	}
-	name, id, hasID := strings.Cut(strings.TrimSuffix(rest, "/"), "/")
+	parts := strings.Split(strings.TrimSuffix(rest, "/"), "/")
 	for _, r := range routes {
-		if r.name == name && r.hasID == hasID {
-			return r, id, true
+		if r.fits(parts) && r.item == "" {
+			return r, "", true
+		}
+		if r.fits(parts) {
+			return r, parts[1], true
 		}
 	}
 	return route{}, "", false

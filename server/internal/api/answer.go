@@ -94,6 +94,7 @@ var refusals = []struct {
 	{queue.ErrFinal, http.StatusOK},
 	{queue.ErrWorkerLost, http.StatusOK},
 	{queue.ErrNotDue, http.StatusOK}, // it is armed again for its time
+	{queue.ErrPaused, http.StatusOK}, // it is parked, and dispatched when its queue is resumed
 	{queue.ErrLeased, http.StatusConflict},
 	{queue.ErrLocked, http.StatusConflict}, // not 503, which slows the whole queue down
 	{queue.ErrUnknownTask, http.StatusInternalServerError},
@@ -112,8 +113,8 @@ func notRunAnswer(err error) Answer {
 		switch {
 		case (refusal.reason == queue.ErrLeased || refusal.reason == queue.ErrLocked) && errors.As(err, &claim):
 			answer.RetryAfter = claim.Wait
-		case refusal.reason == queue.ErrWorkerLost && errors.As(err, &claim):
-			answer.Body = NotExecuted{Reason: claim.Error()} // the last attempt may have stored another reason
+		case (refusal.reason == queue.ErrWorkerLost || refusal.reason == queue.ErrPaused) && errors.As(err, &claim):
+			answer.Body = NotExecuted{Reason: claim.Error()} // the last attempt may have stored another reason; the queue is named
 		case refusal.reason == queue.ErrBusy:
 			answer.RetryAfter = time.Second
 		case refusal.status == http.StatusServiceUnavailable:
