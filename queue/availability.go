@@ -22,6 +22,7 @@ type availability struct {
 	downSince        time.Time // zero while calls succeed
 	writeFailed      bool      // a write has failed, so only a write shows that the outage is over
 	contentionLogged time.Time // when contention was last logged
+	outdatedLogged   bool
 }
 
 // contentionLogInterval is the shortest time between two log lines about contention.
@@ -35,6 +36,7 @@ func (a *availability) observe(err error) { a.record(err, true) }
 func (a *availability) observeRead(err error) { a.record(err, false) }
 
 func (a *availability) record(err error, write bool) {
+	a.recordOutdated(err)
 	reason := UnavailableReason(err)
 	if err != nil && (reason == nil || reason == ErrClosed) {
 		return
@@ -57,6 +59,19 @@ func (a *availability) record(err error, write bool) {
 	case !a.downSince.IsZero() && (write || !a.writeFailed):
 		a.log.Info("database calls succeed again", "after", time.Since(a.downSince).Round(time.Millisecond).String())
 		a.downSince, a.writeFailed = time.Time{}, false
+	}
+}
+
+// recordOutdated logs once that the database refuses the claims of this program.
+func (a *availability) recordOutdated(err error) {
+	if !errors.Is(err, ErrOutdated) {
+		return
+	}
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	if !a.outdatedLogged {
+		a.outdatedLogged = true
+		a.log.Error("this program claims no more tasks, because it is too old for this database: deploy the current version", "error", err)
 	}
 }
 

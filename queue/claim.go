@@ -128,7 +128,7 @@ func effectUnknown(err error) bool {
 	if err == nil {
 		return false
 	}
-	for _, certain := range []error{ErrNoEffect, ErrNotFound, ErrSchema, ErrClosed, ErrInvalid} {
+	for _, certain := range []error{ErrNoEffect, ErrOutdated, ErrNotFound, ErrSchema, ErrClosed, ErrInvalid} {
 		if errors.Is(err, certain) {
 			return false
 		}

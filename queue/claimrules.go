@@ -115,12 +115,17 @@ func (r *ClaimNextRequest) Claimable(rows []*Row) []*Row {
 	return rows
 }
 
+// claimVersion is the version of the rules for claims that this program knows, 1 to 15:
+// 1 has pauses and limits. A rule that older programs would break adds one.
+const claimVersion = 1
+
 // NewClaimID returns a fresh random claim ID, or fence of a ClaimNext. It is a UUID of
-// version 8. Those of programs that do not know pauses and limits have version 4: the
-// database refuses their claims where there are some.
+// version 8 whose next four bits are the version of the rules for claims that this
+// program knows, so that a database can refuse the claims of programs that are too old
+// ([ErrOutdated]).
 func NewClaimID() uuid.UUID {
 	id := uuid.New()
-	id[6] = id[6]&0x0f | 8<<4
+	id[6] = 8<<4 | claimVersion
 	return id
 }
 

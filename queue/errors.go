@@ -38,6 +38,10 @@ var (
 	// succeeded yet. Nothing was done. Code that gets the Client earlier keeps it for
 	// its tasks and handlers.
 	ErrNotReady = errors.New("queue: the Client is not ready: make it with NewClient, or keep it and use it once the program is open (its Init has succeeded)")
+	// ErrOutdated: this program is too old to claim tasks from the database, because a
+	// newer one uses there what this one does not know. Nothing was claimed. Tasks that
+	// it runs end as usual.
+	ErrOutdated = errors.New("this program is too old to claim tasks from this database: deploy the current version")
 	// ErrUnsupported: the store does not implement an optional interface, such as
 	// [Operator], that the call requires. It is errors.ErrUnsupported too.
 	ErrUnsupported error = unsupportedError("the store does not support this operation")

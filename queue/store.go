@@ -25,7 +25,7 @@ import (
 //
 // Every method is safe for concurrent use. Its error is [ErrUnavailable] when the
 // database is the problem (unreachable, read-only, out of space, no free
-// connection), [ErrSchema] when the tables are missing, [ErrClosed] after Close, and
+// connection), [ErrSchema] when the tables are missing, [ErrOutdated] from claims, [ErrClosed] after Close, and
 // the context's error when that ended first. After an ErrUnavailable it is not
 // known whether a change was made, unless the error is also [ErrNoEffect].
 type Store interface {

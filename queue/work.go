@@ -47,8 +47,9 @@ type worker struct {
 // Work pulls tasks from the database and runs them, as many at once as the executor
 // allows, until nothing is due (unless Continuous), MaxTasks have been started, ctx
 // ends, or the executor shuts down; then it waits for those still running, which
-// only [Executor.Shutdown] cuts short. While the database is unavailable a
-// continuous worker keeps polling; any other returns the error. A backend that the
+// only [Executor.Shutdown] cuts short. While the database is unavailable, or
+// refuses claims of this program ([ErrOutdated]), a continuous worker keeps polling; any
+// other returns the error. A backend that the
 // client does not have, and negative bounds, are [ErrInvalid]; a registry without
 // functions is an error. Several calls may run at once; they share the slots.
 func (e *Executor) Work(ctx context.Context, cfg WorkConfig) (WorkResult, error) {
@@ -97,7 +98,7 @@ func (w *worker) loop(ctx context.Context) error {
 		switch {
 		case errors.As(err, &busy):
 			w.waitForSlots(ctx, busy)
-		case errors.Is(err, ErrUnavailable) && w.cfg.Continuous:
+		case (errors.Is(err, ErrUnavailable) || errors.Is(err, ErrOutdated)) && w.cfg.Continuous:
 			promoted = time.Time{}
 			w.pause(ctx, nil)
 		case err != nil:

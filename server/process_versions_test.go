@@ -43,10 +43,14 @@ type versionSite struct {
 
 func newVersionSite(t *testing.T) *versionSite {
 	t.Helper()
+	return newVersionSiteWith(t, mutate.Edit{File: "cmd/server/tasks.go", Old: `queue.NewTask("demo.echo", echo),`, New: ""})
+}
+
+// newVersionSiteWith is newVersionSite with an old release that differs in other ways.
+func newVersionSiteWith(t *testing.T, old ...mutate.Edit) *versionSite {
+	t.Helper()
 	binary := filepath.Join(t.TempDir(), "server")
-	mutate.Build(t, "./cmd/server", binary, []mutate.Edit{
-		{File: "cmd/server/tasks.go", Old: `queue.NewTask("demo.echo", echo),`, New: ""},
-	})
+	mutate.Build(t, "./cmd/server", binary, old)
 	v := &versionSite{procCloud: procNewCloud(t), dir: t.TempDir(), database: testdb.Postgres(t), old: []string{binaryVariable + binary}}
 	v.settings = v.env("DATABASE_URL=" + v.database)
 	if result := procRun(t, v.dir, v.settings, "", "migrate"); result.status != 0 {
@@ -150,4 +154,33 @@ func TestATaggedReleaseGetsItsTasksUntilTheTagIsGone(t *testing.T) {
 	if row := after.task(id); row.Attempts != 1 {
 		t.Errorf("%+v", row)
 	}
+}
+
+// A release that does not know that queues can be paused claims nothing while one is, and
+// says so once. What it runs ends.
+func TestAnOldReleaseClaimsNothingWhileAQueueIsPaused(t *testing.T) {
+	t.Parallel()
+	v := newVersionSiteWith(t,
+		mutate.Edit{File: "queue/claimrules.go", Old: "	id[6] = 8<<4 | claimVersion\n", New: ""},
+		mutate.Edit{File: "queue/pgstore/gate.go", Old: "const notGated = `queue_name <> ALL(ARRAY` + pausedQueues + `)`", New: "const notGated = `true`"})
+	before, oldAddress := v.release(v.old...)
+	after, newAddress := v.release()
+
+	v.proxy.Store(oldAddress)
+	slow := after.enqueue(`{"task":"demo.sleep","args":{"duration_ms":1500}}`).ID
+	procWait(t, "the task of the old release", func() bool { return before.task(slow).Status == queue.StatusRunning })
+	if reply := after.do(http.MethodPost, "/tasks/queues/bulk/pause/", "{}"); reply.status != http.StatusOK {
+		t.Fatalf("pause: %d %s", reply.status, reply.text)
+	}
+	id := after.enqueue(`{"task":"demo.echo","args":"waits"}`).ID
+	v.wantRefused(before, id, http.StatusInternalServerError)
+	before.wantEnd(slow, queue.StatusSuccessful, 1)
+	if n := strings.Count(before.log.String(), "this program claims no more tasks, because it is too old for this database"); n != 1 {
+		t.Errorf("the old release says %d times that it is too old", n)
+	}
+	if result := procRun(t, v.dir, slices.Concat(v.settings, v.old), "", "work"); result.status != 1 || !strings.Contains(result.stderr, "deploy the current version") {
+		t.Errorf("work: %+v", result)
+	}
+	v.proxy.Store(newAddress)
+	after.wantEnd(id, queue.StatusSuccessful, 1)
 }

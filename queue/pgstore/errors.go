@@ -41,6 +41,8 @@ func (s *Store) translate(ctx context.Context, op string, err error) error {
 		return s.unavailable(ctx, op, err)
 	}
 	switch pgErr.Code {
+	case tooOld:
+		return fmt.Errorf("%s: %w: %s", op, queue.ErrOutdated, pgErr.Message)
 	case pgerrcode.ProgramLimitExceeded: // a value of a gigabyte
 		return fmt.Errorf("%s: %w: %w", op, queue.ErrTooLarge, err)
 	case pgerrcode.InvalidSQLStatementName, pgerrcode.DuplicatePreparedStatement:
@@ -62,6 +64,9 @@ func (s *Store) unavailable(ctx context.Context, op string, err error) error {
 	}
 	return storekit.Outage(op+": "+queue.ErrUnavailable.Error()+": "+s.explain(err), queue.ErrUnavailable, err)
 }
+
+// tooOld is the code with which a trigger refuses the claims of a program that is too old.
+const tooOld = "CC001"
 
 // transactionTimeout ended a transaction (PostgreSQL 17 and later).
 const transactionTimeout = "25P04"

@@ -42,6 +42,9 @@ func (f file) Translate(ctx context.Context, op string, err error) error {
 	case f.TableMissing(err):
 		return fmt.Errorf("%s: %w (call Store.Migrate): %w", op, queue.ErrSchema, err)
 	}
+	if failure.Code() == sqlite3.SQLITE_CONSTRAINT_TRIGGER {
+		return fmt.Errorf("%s: %w: %w", op, queue.ErrOutdated, err)
+	}
 	switch failure.Code() & 0xff {
 	case sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED:
 		return fmt.Errorf("%s: %w: %s: another connection, maybe of another process, keeps it locked: %w", op, queue.ErrContended, f.Name(), err)

@@ -98,6 +98,7 @@ var refusals = []struct {
 	{queue.ErrLeased, http.StatusConflict},
 	{queue.ErrLocked, http.StatusConflict}, // not 503, which slows the whole queue down
 	{queue.ErrUnknownTask, http.StatusInternalServerError},
+	{queue.ErrOutdated, http.StatusInternalServerError}, // a newer version gets the next delivery
 	{queue.ErrShutdown, http.StatusInternalServerError},
 	{queue.ErrBusy, http.StatusTooManyRequests},
 	{queue.ErrNotArmed, http.StatusServiceUnavailable},
