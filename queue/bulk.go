@@ -43,6 +43,7 @@ type ActionResult struct {
 	Done         int  // rows changed
 	Undispatched int  // of these, rows whose tickets were refused; the sweeper dispatches them
 	Locked       int  // rows, up to a thousand, that another transaction had locked and that were not changed
+	Taken        int  // rows, up to a thousand, that were not retried: a live row has their [Unique] key
 	More         bool // it ended before all were changed
 	// Paused is how many rows, up to a thousand, ActionRun has skipped because their
 	// queues are paused, and PausedQueues the names of these, separated by commas.
@@ -89,8 +90,9 @@ func (c *Client) Act(ctx context.Context, r ActRequest, progress func(done int))
 	}
 	if err = a.run(ctx, progress); err == nil {
 		a.countPaused(ctx)
+		a.countTaken(ctx)
 	}
-	entry.Done, entry.Failed, entry.Ended = a.result.Done, a.result.Undispatched+a.result.Locked, err == nil && !a.result.More
+	entry.Done, entry.Failed, entry.Ended = a.result.Done, a.result.Undispatched+a.result.Locked+a.result.Taken, err == nil && !a.result.More
 	ending, cancel := context.WithTimeout(context.WithoutCancel(ctx), statementTimeout)
 	defer cancel()
 	if _, auditErr := c.audit(ending, store, entry); auditErr != nil {
@@ -179,6 +181,19 @@ func (a *bulkAction) countLocked(ctx context.Context) int {
 	})
 	a.client.availability.observeRead(err)
 	return n
+}
+
+// countTaken counts the rows that a retry has skipped because of their keys. If they
+// cannot be counted, there are none.
+func (a *bulkAction) countTaken(ctx context.Context) {
+	if a.request.Action != ActionRetry || a.result.More {
+		return
+	}
+	err := within(context.WithoutCancel(ctx), statementTimeout, func(ctx context.Context) (err error) {
+		a.result.Taken, err = a.store.CountTaken(ctx, a.request.Selection, a.before, lockedLimit)
+		return err
+	})
+	a.client.availability.observeRead(err)
 }
 
 // batch changes and dispatches up to limit rows. It is not cut short when ctx ends:

@@ -18,7 +18,8 @@ import (
 type Handle struct {
 	ID  uuid.UUID
 	Row *Row // as stored; do not change it
-	// Existed reports that the same task was stored under this ID before ([WithID]).
+	// Existed reports that the same task was stored under this ID before ([WithID]), or
+	// that a row, which is the handle's, holds its key ([Unique]).
 	Existed bool
 	// Warnings list fields of the arguments that the task's type does not have, so
 	// that the task runs without them: at most five. [StrictArgs] refuses such
@@ -47,7 +48,8 @@ func (c *Client) Enqueue(ctx context.Context, task string, args any, opts ...Opt
 
 // EnqueueMany stores all requests in one transaction, or none of them, and then
 // dispatches them. The handles are in the order of the requests. An error that is
-// [ErrInvalid] or [ErrIDConflict] is a [*RequestError] that names the request.
+// [ErrInvalid], [ErrIDConflict] or [ErrDuplicate] is a [*RequestError] that names the
+// request.
 func (c *Client) EnqueueMany(ctx context.Context, requests ...Request) ([]*Handle, error) {
 	if err := c.check(); err != nil {
 		return nil, err
@@ -106,6 +108,10 @@ func (c *Client) inserted(rows []*NewRow, err error) ([]*Handle, error) {
 			last--
 		}
 		return nil, &RequestError{Index: last, Err: conflict}
+	}
+	var duplicate *DuplicateError
+	if errors.As(err, &duplicate) {
+		return nil, &RequestError{Index: slices.IndexFunc(rows, func(r *NewRow) bool { return r.ID == duplicate.ID }), Err: duplicate}
 	}
 	if err != nil {
 		return nil, fmt.Errorf("enqueue: %w", err)
@@ -192,6 +198,9 @@ func (c *Client) newRow(row *NewRow, request Request, random io.Reader) error {
 		ID: o.id, Task: request.Task, Queue: o.queue, Backend: o.backend,
 		Priority: o.priority, MaxAttempts: o.maxAttempts, Timeout: o.timeout,
 		RunAfter: o.runAfter.UTC().Truncate(time.Microsecond), Args: args,
+	}
+	if o.unique != nil {
+		return o.unique.set(row, &d)
 	}
 	return nil
 }

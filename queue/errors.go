@@ -15,6 +15,9 @@ var (
 	// ErrIDConflict: the ID of [WithID] is that of another task, or of the same
 	// task with other arguments. Nothing was stored.
 	ErrIDConflict = errors.New("this id belongs to another task already")
+	// ErrDuplicate: another row of the task holds the key of [Unique]. Nothing was
+	// stored or changed. It is also the Reason of a [NotClaimedError].
+	ErrDuplicate = errors.New("another task holds this unique_key")
 	// ErrInvalid: the request cannot be accepted, and nothing was stored. The
 	// message names the field and what it accepts.
 	ErrInvalid = errors.New("invalid request")
@@ -65,6 +68,10 @@ var (
 	// transactions (deadlock, serialization failure, lock wait) or a time limit of
 	// its own. Nothing was changed.
 	ErrContended error = transientError("the database aborted the statement because of other transactions or a time limit")
+	// ErrConflict: in a transaction of the caller's, a row with a [Unique] key met
+	// another transaction's, which this one cannot see or wait for. Roll the
+	// transaction back and retry all of it. It is [ErrContended] too.
+	ErrConflict error = conflictError("another transaction stores or changes the task that holds this unique_key: roll back and retry your transaction")
 	// ErrNoAnswer: the database did not answer in time; it is not known whether it
 	// did the work.
 	ErrNoAnswer error = transientError("the database did not answer in time")
@@ -78,11 +85,17 @@ type transientError string
 func (e transientError) Error() string      { return string(e) }
 func (transientError) Is(target error) bool { return target == ErrUnavailable }
 
+// conflictError is an error that is ErrContended.
+type conflictError string
+
+func (e conflictError) Error() string      { return string(e) }
+func (conflictError) Is(target error) bool { return target == ErrContended || target == ErrUnavailable }
+
 // UnavailableReason returns the most precise of the errors above that err is, if err
 // is [ErrUnavailable] or [ErrClosed]; nil for any other error. Unlike err's, its text
 // contains nothing about the database or its address.
 func UnavailableReason(err error) error {
-	for _, reason := range []error{ErrLocked, ErrContended, ErrNoAnswer, ErrPoolExhausted, ErrClosed, ErrUnavailable} {
+	for _, reason := range []error{ErrLocked, ErrConflict, ErrContended, ErrNoAnswer, ErrPoolExhausted, ErrClosed, ErrUnavailable} {
 		if errors.Is(err, reason) {
 			return reason
 		}
@@ -113,6 +126,7 @@ var (
 type NotClaimedError struct {
 	Reason error // one of the errors above
 	Row    *Row  // the row as it is now
+	Holder *Row  // the row that holds its key ([ErrDuplicate])
 	// Wait is the time until the lease expires ([ErrLeased]) or the task is due
 	// ([ErrNotDue]), by the database's clock.
 	Wait time.Duration
@@ -121,6 +135,9 @@ type NotClaimedError struct {
 // Error is the reason's text. Where the last attempt has left an error record
 // (a timeout), it is that instead of the loss of the worker. A paused queue is named.
 func (e *NotClaimedError) Error() string {
+	if e.Reason == ErrDuplicate && e.Holder != nil {
+		return fmt.Sprintf("task %s, which is %s, holds the unique_key of this task", e.Holder.ID, e.Holder.Status)
+	}
 	if e.Reason == ErrWorkerLost && e.Row != nil {
 		if n := len(e.Row.Errors); n > 0 && e.Row.Errors[n-1].ExceptionClassPath != workerLostClass {
 			return "no attempt is left, and the last one failed: " + e.Row.Errors[n-1].Message

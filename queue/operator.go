@@ -43,7 +43,11 @@ type Operator interface {
 	// CountMatching counts the rows that an action would change, up to limit.
 	// before is as in Act; zero is no limit.
 	CountMatching(ctx context.Context, a Action, s Selection, before time.Time, limit int) (int, error)
-	// Act applies an action to up to limit of the selected rows that it is for.
+	// CountTaken counts, up to limit, the selected FAILED rows that ActionRetry is not
+	// for, because a live row has the UniqueKey that they held until they ended.
+	CountTaken(ctx context.Context, s Selection, before time.Time, limit int) (int, error)
+	// Act applies an action to up to limit of the selected rows that it is for. Of
+	// several FAILED rows with one UniqueKey, ActionRetry changes one.
 	// It returns the rows as they are afterwards, in no order and without their
 	// Args, ReturnValue and Errors, which may be long; fewer than limit means that
 	// no more are there. It skips rows that another transaction has locked, and

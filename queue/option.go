@@ -40,6 +40,7 @@ type options struct {
 	aliases     []string
 	backoff     func(attempt int) time.Duration
 	strictArgs  bool
+	unique      *uniqueness
 }
 
 func defaultOptions() options {
@@ -138,5 +139,5 @@ func (o *options) check() error {
 	case !o.runAfter.IsZero() && (o.runAfter.Before(earliestRunAfter) || o.runAfter.After(latestRunAfter)):
 		return invalidf("run_after must be between the years 1970 and 9999, not in %d", o.runAfter.UTC().Year())
 	}
-	return nil
+	return o.unique.check()
 }

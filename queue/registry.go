@@ -53,6 +53,7 @@ type TaskInfo struct {
 	Timeout     time.Duration `json:"-"` // 0: the executor's default
 	Runnable    bool          `json:"runnable"`
 	StrictArgs  bool          `json:"strict_args,omitempty"` // arguments with unknown fields are refused
+	Unique      bool          `json:"unique,omitempty"`      // the arguments have a key: UniqueBy or UniqueArgs
 }
 
 // Tasks describes the registered tasks, sorted by name.
@@ -65,7 +66,7 @@ func (r *Registry) Tasks() []TaskInfo {
 		infos = append(infos, TaskInfo{
 			Name: d.name, Aliases: d.options.aliases, Queue: d.options.queue, Backend: d.options.backend,
 			Priority: d.options.priority, MaxAttempts: d.options.maxAttempts, Timeout: d.options.timeout,
-			Runnable: d.run != nil, StrictArgs: d.options.strictArgs,
+			Runnable: d.run != nil, StrictArgs: d.options.strictArgs, Unique: d.options.unique != nil,
 		})
 	}
 	slices.SortFunc(infos, func(a, b TaskInfo) int { return strings.Compare(a.Name, b.Name) })

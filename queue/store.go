@@ -32,7 +32,11 @@ type Store interface {
 	// Insert stores rows in one transaction: all of them, or none. A row whose
 	// ID is stored already is not written: if the stored one is the same task
 	// with the same arguments ([SameRequest]), it is copied over *rows[i].Row and
-	// Existed is set; otherwise Insert fails with an [*IDConflictError].
+	// Existed is set; otherwise Insert fails with an [*IDConflictError]. Nor is a row
+	// written whose UniqueKey another row of its task holds ([Row.HoldsKey]):
+	// [NewRow.AgainstHolder] decides, the holder is copied over *rows[i].Row and
+	// Existed is set. Of calls that run at once, one stores the row. Repeated keys in
+	// one call count in the order of the rows.
 	Insert(ctx context.Context, rows ...*NewRow) error
 
 	// Get returns one row, or [ErrNotFound].
@@ -42,6 +46,8 @@ type Store interface {
 	// [*NotClaimedError] that says why not. It ignores RetryAt. Repeating a Claim
 	// with the same ClaimID returns the row that the first one claimed, and never
 	// claims a row for the second time ([ClaimRequest.Holds], [ClaimRequest.Spent]).
+	// A FAILED row that would hold its UniqueKey again while another row holds it is
+	// refused with [ErrDuplicate] and the Holder.
 	Claim(ctx context.Context, id uuid.UUID, req ClaimRequest) (*Row, error)
 
 	// ClaimNext claims up to req.Limit rows that are READY and due (RetryAt
@@ -159,6 +165,8 @@ type NewRow struct {
 	// FreshID says that the ID was made for this row, so that no other call can be
 	// inserting it: a store may insert the row together with rows of other calls.
 	FreshID bool
+	// OnConflict is what Insert does when another row holds the UniqueKey.
+	OnConflict Conflict
 	// UniqueFor sets UniqueUntil to this long from now, and ExpiresIn ExpiresAt; used
 	// where these are zero.
 	UniqueFor time.Duration

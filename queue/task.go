@@ -86,8 +86,11 @@ func Declare[In, Out any](name string, defaults ...Option) *Task[In, Out] {
 	if err := o.check(); err != nil {
 		panic(fmt.Sprintf("queue: task %q: %v", name, err))
 	}
-	if o.withID || o.delay != 0 || !o.runAfter.IsZero() {
-		panic(fmt.Sprintf("queue: task %q: WithID, Delay and RunAfter are options of Enqueue: pass them there", name))
+	if o.withID || o.delay != 0 || !o.runAfter.IsZero() || o.unique != nil && o.unique.derive == nil {
+		panic(fmt.Sprintf("queue: task %q: WithID, Delay, RunAfter and Unique are options of Enqueue: pass them there (UniqueBy and UniqueArgs are options of the task)", name))
+	}
+	if err := o.unique.fits(reflect.TypeFor[In]()); err != nil {
+		panic(fmt.Sprintf("queue: task %q: %v", name, err))
 	}
 	for _, n := range append([]string{name}, o.aliases...) {
 		if !validTaskName(n) {
@@ -147,14 +150,15 @@ func (t *Task[In, Out]) Name() string { return t.def.name }
 // Enqueue stores the task with its arguments and then dispatches it. When it
 // returns without an error the task is durable: a dispatch that failed is logged
 // and recorded on the row, and the sweeper repeats it. Errors: [ErrInvalid],
-// [ErrIDConflict] (with [WithID]), [ErrTooLarge], and those of every [Store] method.
+// [ErrIDConflict] (with [WithID]), [ErrDuplicate] (with [Unique]), [ErrTooLarge], and
+// those of every [Store] method.
 func (t *Task[In, Out]) Enqueue(ctx context.Context, c *Client, in In, opts ...Option) (*Handle, error) {
 	return c.Enqueue(ctx, t.def.name, in, opts...)
 }
 
 // EnqueueMany stores the task once for each element of in, in one transaction,
 // and then dispatches them: all are stored, or none. The options are those of
-// every one of them, so [WithID] is refused. The handles are in the order of in;
+// every one of them, so [WithID] and [Unique] are refused. The handles are in the order of in;
 // none for an empty in, which stores nothing. An error that is [ErrInvalid] is a
 // [*RequestError] that names the element.
 func (t *Task[In, Out]) EnqueueMany(ctx context.Context, c *Client, in []In, opts ...Option) ([]*Handle, error) {
@@ -183,6 +187,9 @@ func (t *Task[In, Out]) requests(in []In, opts []Option) ([]Request, error) {
 	if o.withID {
 		return nil, invalidf("WithID gives an ID to one task, and the options of EnqueueMany are those of all: use Client.EnqueueMany with a Request for each")
 	}
+	if o.unique != nil && o.unique.derive == nil {
+		return nil, invalidf("Unique gives a key to one task, and the options of EnqueueMany are those of all: use UniqueBy, or Client.EnqueueMany with a Request for each")
+	}
 	requests := make([]Request, len(in))
 	for i := range in {
 		requests[i] = Request{Task: t.def.name, Args: in[i], Options: opts}
@@ -194,7 +201,7 @@ func (t *Task[In, Out]) requests(in []In, opts []Option) ([]Request, error) {
 // exists if tx commits, and nothing is dispatched before. Within [Client.InTx] it
 // is dispatched right after the commit; otherwise the caller calls
 // [Client.Dispatch] then, or leaves it to the sweeper. If it fails, tx must be
-// rolled back.
+// rolled back; after [ErrConflict] all of it can be repeated.
 func (t *Task[In, Out]) EnqueueTx(ctx context.Context, c *Client, tx Tx, in In, opts ...Option) (*Handle, error) {
 	return c.EnqueueTx(ctx, tx, t.def.name, in, opts...)
 }

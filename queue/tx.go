@@ -19,7 +19,8 @@ type Tx interface {
 // Transactional is the part of [Store] that works within a caller's transaction. A
 // [Tx] of another kind of store is refused with [ErrInvalid].
 type Transactional interface {
-	// InsertTx is Insert as a part of tx, which must be rolled back if it fails.
+	// InsertTx is Insert as a part of tx, which must be rolled back if it fails. It is
+	// [ErrConflict] if tx cannot see, or wait for, the row that holds a UniqueKey.
 	// Times are the database's for tx: in PostgreSQL, those of its beginning.
 	InsertTx(ctx context.Context, tx Tx, rows ...*NewRow) error
 	// FinishTx is Finish as a part of tx: it takes effect with its commit, and

@@ -25,6 +25,9 @@ func (s *Store) Claim(ctx context.Context, id uuid.UUID, req queue.ClaimRequest)
 		}
 		switch refusal := queue.WhyNotClaimed(r.copied(), req, now); {
 		case refusal == nil:
+			if twin := s.twin(r, now); twin != nil {
+				return &queue.NotClaimedError{Reason: queue.ErrDuplicate, Row: r.copied(), Holder: twin.copied()}
+			}
 			r.claim(now, req.ClaimID, req.Worker, req.Lease)
 			claimed = r.copied()
 			return nil

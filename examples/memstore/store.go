@@ -6,10 +6,8 @@
 package memstore
 
 import (
-	"cmp"
 	"context"
 	"fmt"
-	"maps"
 	"slices"
 	"sync/atomic"
 	"time"
@@ -74,27 +72,6 @@ func (s *Store) acquire(ctx context.Context, op string) (release func(), err err
 // Insert stores rows, all of them or none.
 func (s *Store) Insert(ctx context.Context, rows ...*queue.NewRow) error {
 	return s.with(ctx, "insert tasks", func(now time.Time) error { return s.insert(rows, now) })
-}
-
-func (s *Store) insert(rows []*queue.NewRow, now time.Time) error {
-	fresh := make(map[uuid.UUID]*row)
-	found := make([]*row, len(rows)) // that existed before
-	for i, r := range rows {
-		old := cmp.Or(s.rows[r.ID], fresh[r.ID])
-		switch {
-		case old == nil:
-			fresh[r.ID] = newRow(r, now)
-		case !queue.SameRequest(&old.Row, r.Row):
-			return &queue.IDConflictError{ID: r.ID}
-		default:
-			found[i] = old
-		}
-	}
-	maps.Copy(s.rows, fresh)
-	for i, r := range rows {
-		*r.Row, r.Existed = *s.rows[r.ID].copied(), found[i] != nil
-	}
-	return nil
 }
 
 // Get returns one row.

@@ -4,6 +4,8 @@ import (
 	"context"
 	"time"
 
+	"github.com/google/uuid"
+	"github.com/jackc/pgerrcode"
 	"github.com/jackc/pgx/v5"
 
 	"github.com/claimcheck-go/claimcheck/queue"
@@ -31,26 +33,47 @@ func actionRows(a queue.Action) string {
 	return rows
 }
 
-// matching appends the rows that an action would change.
-func (s *statement) matching(a queue.Action, selection queue.Selection, before time.Time) error {
+// Conditions on the keys of the rows that a retry is for.
+var (
+	withFreeKey  = ` AND ` + keyIsFree(`claimcheck_tasks`)
+	withTakenKey = ` AND NOT ` + keyIsFree(`claimcheck_tasks`)
+)
+
+const withoutKey, withKey = ` AND unique_scope IS DISTINCT FROM 1`, ` AND unique_scope = 1`
+
+// matching appends the rows that an action would change, and for which more holds.
+func (s *statement) matching(a queue.Action, selection queue.Selection, before time.Time, more string) error {
 	if err := storekit.CheckAction(a, &selection); err != nil {
 		return err
 	}
 	s.args = append(s.args, timeValue(before)) // $1
-	s.add(` FROM claimcheck_tasks WHERE ` + actionRows(a) + ` AND ` + views[selection.View].rows)
+	s.add(` FROM claimcheck_tasks WHERE ` + actionRows(a) + ` AND ` + views[selection.View].rows + more)
 	s.ids(selection.IDs)
 	s.filter(selection)
 	return nil
 }
 
 // CountMatching counts the rows that an action would change, up to limit.
-func (s *Store) CountMatching(ctx context.Context, a queue.Action, selection queue.Selection, before time.Time, limit int) (n int, err error) {
+func (s *Store) CountMatching(ctx context.Context, a queue.Action, selection queue.Selection, before time.Time, limit int) (int, error) {
+	more := ``
+	if a == queue.ActionRetry {
+		more = withFreeKey
+	}
+	return s.countMatching(ctx, a, selection, before, limit, more)
+}
+
+// CountTaken counts the FAILED rows that a retry skips because of their keys.
+func (s *Store) CountTaken(ctx context.Context, selection queue.Selection, before time.Time, limit int) (int, error) {
+	return s.countMatching(ctx, queue.ActionRetry, selection, before, limit, withTakenKey)
+}
+
+func (s *Store) countMatching(ctx context.Context, a queue.Action, selection queue.Selection, before time.Time, limit int, more string) (n int, err error) {
 	if before.IsZero() {
 		before = storekit.Forever
 	}
 	var q statement
 	q.text = `SELECT count(*) FROM (SELECT 1`
-	if err := q.matching(a, selection, before); err != nil {
+	if err := q.matching(a, selection, before, more); err != nil {
 		return 0, err
 	}
 	q.add(` LIMIT %s::int8) AS rows`, limit)
@@ -61,17 +84,69 @@ func (s *Store) CountMatching(ctx context.Context, a queue.Action, selection que
 }
 
 // Act changes up to limit selected rows that the action applies to.
-func (s *Store) Act(ctx context.Context, a queue.Action, selection queue.Selection, before time.Time, limit int) (rows []*queue.Row, err error) {
+func (s *Store) Act(ctx context.Context, a queue.Action, selection queue.Selection, before time.Time, limit int) ([]*queue.Row, error) {
+	defer s.hints.forget()
+	if a != queue.ActionRetry {
+		return s.act(ctx, a, selection, before, limit, ``)
+	}
+	rows, err := s.act(ctx, a, selection, before, limit, withoutKey)
+	for n := 1; n > 0 && err == nil && len(rows) < limit; {
+		var more []*queue.Row
+		more, err = s.retryKeyed(ctx, selection, before, limit-len(rows))
+		rows, n = append(rows, more...), len(more)
+	}
+	return rows, err
+}
+
+// act changes rows in one statement.
+func (s *Store) act(ctx context.Context, a queue.Action, selection queue.Selection, before time.Time, limit int, more string) (rows []*queue.Row, err error) {
 	var q statement
 	q.text = `UPDATE claimcheck_tasks SET ` + actions[a] + ` WHERE id = ANY(ARRAY(SELECT id`
-	if err := q.matching(a, selection, before); err != nil {
+	if err := q.matching(a, selection, before, more); err != nil {
 		return nil, err
 	}
 	q.add(` LIMIT %s::int8 FOR UPDATE SKIP LOCKED)) RETURNING `+lightColumns, limit)
-	defer s.hints.forget()
 	err = s.on(ctx, string(a)+" tasks", func(conn *pgx.Conn) error {
 		rows, err = many(conn.Query(ctx, q.text, q.args...))
 		return err
 	})
+	return rows, err
+}
+
+// retryKeyed is act for FAILED rows that take their keys again, which can fail: each has
+// a statement of its own, so that of several rows with one key one is changed.
+func (s *Store) retryKeyed(ctx context.Context, selection queue.Selection, before time.Time, limit int) (rows []*queue.Row, err error) {
+	var q statement
+	q.text = `SELECT id`
+	if err := q.matching(queue.ActionRetry, selection, before, withKey+withFreeKey); err != nil {
+		return nil, err
+	}
+	q.add(` LIMIT %s::int8`, limit)
+	var ids []uuid.UUID
+	err = s.on(ctx, "retry tasks", func(conn *pgx.Conn) error {
+		ids = nil
+		result, err := conn.Query(ctx, q.text, q.args...)
+		if err != nil {
+			return err
+		}
+		var found id
+		_, err = pgx.ForEachRow(result, []any{&found}, func() error {
+			ids = append(ids, uuid.UUID(found))
+			return nil
+		})
+		return err
+	})
+	for _, one := range ids {
+		if err != nil {
+			break
+		}
+		var more []*queue.Row
+		selection.IDs = []uuid.UUID{one}
+		more, err = s.act(ctx, queue.ActionRetry, selection, before, 1, withFreeKey+waitingBriefly)
+		if isCode(err, pgerrcode.UniqueViolation) || isCode(err, pgerrcode.LockNotAvailable) {
+			err = nil // another row has just taken the key, or is taking it
+		}
+		rows = append(rows, more...)
+	}
 	return rows, err
 }

@@ -27,7 +27,7 @@ func (s *Store) insertMany(ctx context.Context, rows []*queue.NewRow) ([]batch.R
 	answers := make([]batch.Result[inserted], len(rows))
 	err := s.on(ctx, "insert tasks", func(conn *pgx.Conn) error {
 		stored := make(map[uuid.UUID]*queue.Row, len(rows))
-		if err := insertNew(ctx, conn, rows, stored); err != nil {
+		if err := insertNew(ctx, conn, rows, stored, insertExtrasQuery); err != nil {
 			return err
 		}
 		for i, row := range rows {
@@ -46,8 +46,8 @@ func (s *Store) insertMany(ctx context.Context, rows []*queue.NewRow) ([]batch.R
 // rows as finishManyQuery does. Of several claims on one row it makes the first.
 var claimManyQuery = `
 WITH free AS MATERIALIZED (
-	SELECT t.place, t.durable, c.fence, c.number FROM unnest($5::uuid[], $6::uuid[], $7::bool[]) WITH ORDINALITY AS c(task, fence, again, number),
-		LATERAL (SELECT ctid AS place, ` + durable + ` AS durable FROM claimcheck_tasks WHERE id = c.task AND claim_id IS DISTINCT FROM c.fence AND ` + claimable(`c.again`) + ` FOR UPDATE SKIP LOCKED) AS t
+	SELECT t.place, t.durable, c.fence, c.number FROM unnest($5::uuid[], $6::uuid[]) WITH ORDINALITY AS c(task, fence, number),
+		LATERAL (SELECT ctid AS place, ` + durable + ` AS durable FROM claimcheck_tasks WHERE id = c.task AND claim_id IS DISTINCT FROM c.fence AND ` + claimable(``) + ` FOR UPDATE SKIP LOCKED) AS t
 )
 UPDATE claimcheck_tasks SET ` + setClaimed + `, claim_id = free.fence
 FROM free WHERE claimcheck_tasks.ctid = free.place AND (SELECT true FROM free HAVING ` + haveRows + `)
@@ -57,16 +57,16 @@ RETURNING free.number, ` + claimedColumns
 // alike.
 func (s *Store) claimMany(ctx context.Context, claims []claimOf) ([]batch.Result[*queue.Row], error) {
 	first := claims[0].ClaimRequest
-	ids, fences, again := make([]pgtype.UUID, len(claims)), make([]pgtype.UUID, len(claims)), make([]bool, len(claims))
+	ids, fences := make([]pgtype.UUID, len(claims)), make([]pgtype.UUID, len(claims))
 	for i, c := range claims {
 		if alike(c.ClaimRequest, first) { // else it stays NULL, which no row has
-			ids[i], fences[i], again[i] = uuidValue(c.id), uuidValue(c.ClaimID), c.AllowRetry
+			ids[i], fences[i] = uuidValue(c.id), uuidValue(c.ClaimID)
 		}
 	}
 	answers := make([]batch.Result[*queue.Row], len(claims))
 	err := s.on(ctx, "claim tasks", func(conn *pgx.Conn) error {
 		var number int
-		result, err := conn.Query(ctx, claimManyQuery, first.Worker, first.Lease, first.Tasks, first.Early, ids, fences, again)
+		result, err := conn.Query(ctx, claimManyQuery, first.Worker, first.Lease, first.Tasks, first.Early, ids, fences)
 		return eachClaimed(result, err, func(r *scanned) {
 			row := r.claimed(claims[number-1].ClaimID, first.Lease)
 			answers[number-1] = batch.Result[*queue.Row]{Answer: row, Served: true}

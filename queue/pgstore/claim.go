@@ -3,9 +3,11 @@ package pgstore
 import (
 	"context"
 	"errors"
+	"fmt"
 	"time"
 
 	"github.com/google/uuid"
+	"github.com/jackc/pgerrcode"
 	"github.com/jackc/pgx/v5"
 
 	"github.com/claimcheck-go/claimcheck/queue"
@@ -25,13 +27,12 @@ const setClaimed = `status = 'RUNNING', hold = NULL,
 	interruptions = CASE WHEN status = 'FAILED' THEN 0 ELSE interruptions END`
 
 // claimable is the condition of the rows that a delivery may claim: $3 are the names
-// that it can run, $4 is how early it may come. FAILED rows only if allowed, and none of
-// a paused queue.
-func claimable(allowRetry string) string {
+// that it can run, $4 is how early it may come. more is a further alternative. No row of
+// a paused queue is claimable.
+func claimable(more string) string {
 	return `task_path = ANY($3::text[]) AND ` + notGated + `
 	AND (status = 'READY' AND attempts < max_attempts AND (run_after IS NULL OR run_after <= now() + $4::interval)
-		OR status = 'RUNNING' AND attempts < max_attempts AND lease_expires_at <= now()
-		OR status = 'FAILED' AND ` + allowRetry + `)`
+		OR status = 'RUNNING' AND attempts < max_attempts AND lease_expires_at <= now()` + more + `)`
 }
 
 // freeRow selects and locks one row that no other transaction has locked: a statement
@@ -60,15 +61,23 @@ const doNotWait = `set_config('synchronous_commit', 'off', true) = 'off'`
 // durable. It calls doNotWait, if it may.
 const haveRows = `CASE bool_or(durable) WHEN true THEN true WHEN false THEN ` + doNotWait + ` END`
 
-// claimQuery is the whole claim. It never makes the claim $6 a second time
-// (queue.ClaimRequest.Spent). Index: the primary key.
-var claimQuery = `
+// The claims never make the claim $6 a second time (queue.ClaimRequest.Spent).
+// claimAgainQuery claims FAILED rows, too. Index: the primary key.
+var (
+	claimQuery      = claimOneQuery(``)
+	claimAgainQuery = claimOneQuery(` OR status = 'FAILED' AND ` + keyIsFree(`claimcheck_tasks`) + waitingBriefly)
+)
+
+// claimOneQuery is the whole claim, also of rows for which more holds.
+func claimOneQuery(more string) string {
+	return `
 UPDATE claimcheck_tasks SET ` + setClaimed + `, claim_id = $6::uuid
 WHERE id = (
 	SELECT CASE WHEN durable THEN id WHEN ` + doNotWait + ` THEN id END
 	FROM (SELECT id, ` + durable + ` AS durable FROM claimcheck_tasks
-		WHERE id = $5::uuid AND claim_id IS DISTINCT FROM $6::uuid AND ` + claimable(`$7::bool`) + ` FOR UPDATE SKIP LOCKED) AS free)
+		WHERE id = $5::uuid AND claim_id IS DISTINCT FROM $6::uuid AND ` + claimable(more) + ` FOR UPDATE SKIP LOCKED) AS free)
 RETURNING ` + claimedColumns
+}
 
 // claimOf is the request of a delivery for its row.
 type claimOf struct {
@@ -78,13 +87,17 @@ type claimOf struct {
 
 // Claim claims one row by its ID, for a delivery.
 func (s *Store) Claim(ctx context.Context, taskID uuid.UUID, req queue.ClaimRequest) (*queue.Row, error) {
-	return s.claims.Do(ctx, claimOf{taskID, req})
+	c := claimOf{taskID, req}
+	if !req.AllowRetry {
+		return s.claims.Do(ctx, c)
+	}
+	return s.claimOne(ctx, c) // a FAILED row may take its key again, which can fail
 }
 
 func (s *Store) claimOne(ctx context.Context, c claimOf) (row *queue.Row, err error) {
 	taskID, req := c.id, c.ClaimRequest
 	err = storekit.RetryLocked(ctx, storekit.ClaimPatience, func() error {
-		return s.on(ctx, "claim task", func(conn *pgx.Conn) error {
+		err := s.on(ctx, "claim task", func(conn *pgx.Conn) error {
 			row, err = claimFree(ctx, conn, c)
 			if !errors.Is(err, pgx.ErrNoRows) {
 				return err
@@ -92,6 +105,11 @@ func (s *Store) claimOne(ctx context.Context, c claimOf) (row *queue.Row, err er
 			row, err = whyNot(ctx, conn, taskID, req)
 			return err
 		})
+		if isCode(err, pgerrcode.UniqueViolation) || c.AllowRetry && isCode(err, pgerrcode.LockNotAvailable) {
+			// Another row has just taken the key, which the next try sees, or is taking it.
+			return fmt.Errorf("claim task %s: %w", taskID, queue.ErrLocked)
+		}
+		return err
 	})
 	if err != nil {
 		return nil, err
@@ -102,8 +120,12 @@ func (s *Store) claimOne(ctx context.Context, c claimOf) (row *queue.Row, err er
 // claimFree claims a row that is claimable and not locked. Otherwise the error is
 // pgx.ErrNoRows.
 func claimFree(ctx context.Context, conn *pgx.Conn, c claimOf) (*queue.Row, error) {
+	query := claimQuery
+	if c.AllowRetry {
+		query = claimAgainQuery
+	}
 	var r scanned
-	err := conn.QueryRow(ctx, claimQuery, c.Worker, c.Lease, c.Tasks, c.Early, uuidValue(c.id), uuidValue(c.ClaimID), c.AllowRetry).Scan(r.claimedFields()...)
+	err := conn.QueryRow(ctx, query, c.Worker, c.Lease, c.Tasks, c.Early, uuidValue(c.id), uuidValue(c.ClaimID)).Scan(r.claimedFields()...)
 	if err != nil {
 		return nil, err
 	}
@@ -150,10 +172,17 @@ func whyNot(ctx context.Context, conn *pgx.Conn, taskID uuid.UUID, req queue.Cla
 			return nil, err
 		}
 	}
-	if refusal == nil {
-		return nil, locked
+	if refusal != nil {
+		return nil, refusal
 	}
-	return nil, refusal
+	holder, err := twin(ctx, conn, row)
+	if err != nil {
+		return nil, err
+	}
+	if holder != nil {
+		return nil, &queue.NotClaimedError{Reason: queue.ErrDuplicate, Row: row, Holder: holder}
+	}
+	return nil, locked
 }
 
 // loseWorkerQuery takes effect only on the row that was read. It clears the claim ID,

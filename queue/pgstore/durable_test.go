@@ -171,8 +171,8 @@ func TestAnOperatorsRetryWaitsForTheDisk(t *testing.T) {
 				_, err := d.store.claimOne(t.Context(), deliveryOf(id, retried))
 				return err
 			},
-			"many by ID": func(id uuid.UUID) error {
-				_, err := d.store.claimMany(t.Context(), []claimOf{deliveryOf(d.insert(3), retried), deliveryOf(id, retried)})
+			"by ID, among others": func(id uuid.UUID) error {
+				_, err := d.store.Claim(t.Context(), id, deliveryOf(id, retried).ClaimRequest)
 				return err
 			},
 		} {

@@ -12,11 +12,15 @@ import (
 	"github.com/jackc/pgx/v5/pgtype"
 
 	"github.com/claimcheck-go/claimcheck/queue"
+	"github.com/claimcheck-go/claimcheck/queue/internal/storekit"
 )
 
 // Insert stores rows in one transaction: all of them, or none. A single row is one
 // statement, or a part of a batched one.
 func (s *Store) Insert(ctx context.Context, rows ...*queue.NewRow) error {
+	if slices.ContainsFunc(rows, storekit.HasKey) {
+		return s.insertKeyed(ctx, rows)
+	}
 	if len(rows) == 1 {
 		do := s.insertOne
 		if rows[0].FreshID { // any other may have to wait for another insert of the same ID
@@ -57,8 +61,8 @@ func copyBack(rows []*queue.NewRow, err error, stored ...inserted) error {
 	return nil
 }
 
-// insert stores rows within the caller's transaction, which must be rolled
-// back if it fails. It leaves rows as they are.
+// insert stores rows that have no keys within the caller's transaction, which must be
+// rolled back if it fails. It leaves rows as they are.
 func insert(ctx context.Context, q querier, rows []*queue.NewRow) ([]inserted, error) {
 	// The second time that a call contains an ID, its row exists.
 	stored := make(map[uuid.UUID]*queue.Row, len(rows))
@@ -74,7 +78,7 @@ func insert(ctx context.Context, q querier, rows []*queue.NewRow) ([]inserted, e
 		if try == 3 {
 			return nil, fmt.Errorf("insert task %s: %w: it is inserted and deleted again and again", missing[0].ID, queue.ErrUnavailable)
 		}
-		if err := insertNew(ctx, q, missing, stored); err != nil {
+		if err := insertNew(ctx, q, missing, stored, insertExtrasQuery); err != nil {
 			return nil, err
 		}
 		if err := loadExisting(ctx, q, missing, stored, existed); err != nil {
@@ -100,17 +104,21 @@ func insert(ctx context.Context, q querier, rows []*queue.NewRow) ([]inserted, e
 	return result, nil
 }
 
-// insertFrom is the statement that inserts rows n, whose time is due.at. moreColumns and
-// moreValues follow its own columns and values, moreNames and moreFrom the source of n.
-func insertFrom(rows, moreColumns, moreValues, moreNames, moreFrom string) string {
+// extension is what a statement for rows with extras has besides: columns and their
+// values, names of columns of the source n, further sources and conditions, and, if it
+// leaves out rows for more than their IDs, an empty conflict.
+type extension struct{ columns, values, names, from, conflict string }
+
+// insertFrom is the statement that inserts rows n, whose time is due.at.
+func insertFrom(rows string, more extension) string {
 	return `
 INSERT INTO claimcheck_tasks
-	(id, task_path, queue_name, backend_name, priority, status, hold, args, run_after, enqueued_at, max_attempts, timeout_ms, dispatch_due_at, trace_context` + moreColumns + `)
+	(id, task_path, queue_name, backend_name, priority, status, hold, args, run_after, enqueued_at, max_attempts, timeout_ms, dispatch_due_at, trace_context` + more.columns + `)
 SELECT n.id, n.task, n.queue, n.backend, n.priority, 'READY', CASE WHEN due.at > now() THEN 1 ELSE 0 END, n.args::json, due.at, now(), n.max_attempts, nullif(n.timeout_ms, 0),
-	CASE WHEN n.armed THEN greatest(now(), due.at) + ` + interval(queue.DispatchGrace) + ` ELSE greatest(now(), due.at - ` + interval(queue.ArmWithin) + `) END, nullif(n.trace, '')` + moreValues + `
-FROM ` + rows + ` AS n(` + plainNames + `, run_after, delay_us, timeout_ms, trace` + moreNames + `),
-	LATERAL (SELECT coalesce(n.run_after, now() + nullif(n.delay_us, 0) * interval '1 microsecond') AS at) AS due` + moreFrom + `
-ON CONFLICT (id) DO NOTHING
+	CASE WHEN n.armed THEN greatest(now(), due.at) + ` + interval(queue.DispatchGrace) + ` ELSE greatest(now(), due.at - ` + interval(queue.ArmWithin) + `) END, nullif(n.trace, '')` + more.values + `
+FROM ` + rows + ` AS n(` + plainNames + `, run_after, delay_us, timeout_ms, trace` + more.names + `),
+	LATERAL (SELECT coalesce(n.run_after, now() + nullif(n.delay_us, 0) * interval '1 microsecond') AS at) AS due` + more.from + `
+ON CONFLICT ` + more.conflict + `DO NOTHING
 RETURNING `
 }
 
@@ -118,11 +126,19 @@ RETURNING `
 var (
 	insertOneQuery = insertFrom(
 		`(VALUES ($1::uuid, $2::text, $3::text, $4::text, $5::int8, $6::text, $7::int8, $8::bool, $9::timestamptz, $10::int8, $11::int8, $12::text))`,
-		"", "", "", "") + `enqueued_at, run_after, dispatch_due_at`
-	insertQuery       = insertFrom(`unnest(`+insertParameters+`)`, "", "", "", "") + `id, enqueued_at, run_after, dispatch_due_at`
-	insertExtrasQuery = insertFrom(`unnest(`+insertParameters+`, $13::text[])`, ", "+extrasInserted, ", "+extrasValues, ", extras", ", "+extrasRecord) +
-		`id, enqueued_at, run_after, dispatch_due_at`
+		extension{conflict: `(id) `}) + `enqueued_at, run_after, dispatch_due_at`
+	insertQuery       = insertFrom(`unnest(`+insertParameters+`)`, extension{conflict: `(id) `}) + insertReturning
+	insertExtrasQuery = insertExtras(`(id) `, ``)
 )
+
+// insertExtras is insertQuery for rows with extras, under a condition.
+func insertExtras(conflict, condition string) string {
+	return insertFrom(`unnest(`+insertParameters+`, $13::text[])`, extension{
+		`, ` + extrasInserted, `, ` + extrasValues, `, extras`, `, ` + extrasRecord + condition, conflict,
+	}) + insertReturning
+}
+
+const insertReturning = `id, enqueued_at, run_after, dispatch_due_at`
 
 const (
 	insertParameters = plainParameters + `, $9::timestamptz[], $10::int8[], $11::int8[], $12::text[]`
@@ -164,8 +180,9 @@ const (
 	chunkBytes = 8 << 20
 )
 
-// insertNew inserts the rows whose IDs do not exist, and adds them to stored.
-func insertNew(ctx context.Context, q querier, rows []*queue.NewRow, stored map[uuid.UUID]*queue.Row) error {
+// insertNew inserts the rows whose IDs do not exist, and adds them to stored. extras is
+// the statement for rows with extras.
+func insertNew(ctx context.Context, q querier, rows []*queue.NewRow, stored map[uuid.UUID]*queue.Row, extras string) error {
 	requests := make(map[uuid.UUID]*queue.NewRow, len(rows))
 	for _, row := range rows {
 		requests[row.ID] = row
@@ -176,7 +193,7 @@ func insertNew(ctx context.Context, q querier, rows []*queue.NewRow, stored map[
 			size += len(rows[n].Args)
 			n++
 		}
-		query, values, err := insertOf(rows[:n])
+		query, values, err := insertOf(rows[:n], extras)
 		if err != nil {
 			return err
 		}
@@ -199,7 +216,7 @@ func insertNew(ctx context.Context, q querier, rows []*queue.NewRow, stored map[
 }
 
 // insertOf returns the statement that inserts rows, and its parameters.
-func insertOf(rows []*queue.NewRow) (query string, values []any, err error) {
+func insertOf(rows []*queue.NewRow, extras string) (query string, values []any, err error) {
 	values = insertValues(rows)
 	if !slices.ContainsFunc(rows, (*queue.NewRow).HasExtras) {
 		return insertQuery, values, nil
@@ -210,7 +227,7 @@ func insertOf(rows []*queue.NewRow) (query string, values []any, err error) {
 			return "", nil, err
 		}
 	}
-	return insertExtrasQuery, append(values, texts), nil
+	return extras, append(values, texts), nil
 }
 
 // insertValues returns the parameters of insertQuery; the first plainCount are those of
@@ -247,6 +264,9 @@ func timeoutMillis(row *queue.Row) int64 {
 	return (row.Timeout + time.Millisecond - 1).Milliseconds()
 }
 
+// Index: the primary key.
+const existingQuery = `SELECT ` + columns + ` FROM claimcheck_tasks WHERE id = ANY($1::uuid[])`
+
 // loadExisting adds to stored the rows that existed before.
 func loadExisting(ctx context.Context, q querier, rows []*queue.NewRow, stored map[uuid.UUID]*queue.Row, existed map[uuid.UUID]bool) error {
 	var ids []pgtype.UUID
@@ -258,8 +278,7 @@ func loadExisting(ctx context.Context, q querier, rows []*queue.NewRow, stored m
 	if len(ids) == 0 {
 		return nil
 	}
-	// Index: the primary key.
-	found, err := many(q.Query(ctx, `SELECT `+columns+` FROM claimcheck_tasks WHERE id = ANY($1::uuid[])`, ids))
+	found, err := many(q.Query(ctx, existingQuery, ids))
 	for _, row := range found {
 		stored[row.ID], existed[row.ID] = row, true
 	}

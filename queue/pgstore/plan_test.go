@@ -78,6 +78,16 @@ func explain(t *testing.T, conn *pgx.Conn, query string, args []any) (plans [2]s
 	return plans
 }
 
+func keyedRows(t *testing.T) []any {
+	t.Helper()
+	row := &queue.NewRow{Row: &queue.Row{ID: uuid.New(), Task: "t", UniqueKey: "a", UniqueScope: queue.UniqueKept}}
+	_, values, err := insertOf([]*queue.NewRow{row, row}, insertKeyedBriefQuery)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return values
+}
+
 func twoFinishes(t *testing.T) []any {
 	t.Helper()
 	end := finishOf{queue.Claim{ID: uuid.New(), ClaimID: uuid.New()}, queue.Finish{Status: queue.StatusSuccessful}}
@@ -94,6 +104,7 @@ func TestEveryStatementUsesItsIndex(t *testing.T) {
 	one := uuidValue(uuid.New())
 	ids := []pgtype.UUID{one, uuidValue(uuid.New())}
 	const place, primaryKey, claim, held, waiting, lease, finished = "Tid Scan", "claimcheck_tasks_pkey", "claimcheck_tasks_claim", "claimcheck_tasks_held", "claimcheck_tasks_waiting", "claimcheck_tasks_lease", "claimcheck_tasks_finished"
+	const unique = "claimcheck_tasks_unique"
 	const sortOfFirst = "Sort Key: first.finished_at"
 	stats, _ := statsQuery(queue.Filter{})
 	statsOfQueue, _ := statsQuery(queue.Filter{Queue: "rare"})
@@ -106,8 +117,14 @@ func TestEveryStatementUsesItsIndex(t *testing.T) {
 	}{
 		"load":            {`SELECT ` + columns + ` FROM claimcheck_tasks WHERE id = $1::uuid`, []any{one}, []string{primaryKey}},
 		"load existing":   {`SELECT ` + columns + ` FROM claimcheck_tasks WHERE id = ANY($1::uuid[])`, []any{ids}, []string{primaryKey}},
-		"claim":           {claimQuery, []any{"w", time.Minute, []string{"t"}, time.Second, one, one, true}, []string{primaryKey}},
-		"claim many":      {claimManyQuery, []any{"w", time.Minute, []string{"t"}, time.Second, ids, ids, []bool{true, false}}, []string{primaryKey}},
+		"claim":           {claimQuery, []any{"w", time.Minute, []string{"t"}, time.Second, one, one}, []string{primaryKey}},
+		"claim many":      {claimManyQuery, []any{"w", time.Minute, []string{"t"}, time.Second, ids, ids}, []string{primaryKey}},
+		"claim again":     {claimAgainQuery, []any{"w", time.Minute, []string{"t"}, time.Second, one, one}, []string{primaryKey, unique}},
+		"insert keyed":    {insertKeyedBriefQuery, keyedRows(t), []string{unique}},
+		"insert keyed tx": {insertKeyedTxQuery, keyedRows(t), []string{unique}},
+		"holders":         {holdersQuery, []any{[]string{"t", "u"}, []string{"a", "b"}}, []string{unique}},
+		"release key":     {releaseKeyQuery, []any{one}, []string{primaryKey}},
+		"replace":         {replaceQuery, []any{one, "[]", 1, timeValue(time.Time{}), int64(0), true}, []string{primaryKey}},
 		"finish many":     {finishManyQuery, twoFinishes(t), []string{primaryKey}},
 		"claim next":      {claimNextQuery.free, []any{"w", time.Minute, []string{"t", "u"}, []string{"q"}, "b", 100, someFence, queue.MaxClaimBytes}, []string{claim, place}},
 		"claim next, all": {claimNextQuery.free, []any{"w", time.Minute, []string{"t"}, []string{}, "", 1, someFence, queue.MaxClaimBytes}, []string{claim, place}},
@@ -203,8 +220,11 @@ func checkFrequentPlans(t *testing.T, conn *pgx.Conn) {
 		args  []any
 		index string
 	}{
-		"claim":           {claimQuery, []any{"w", time.Minute, []string{"t"}, time.Second, ids[0], ids[1], true}, "claimcheck_tasks_pkey"},
-		"claim many":      {claimManyQuery, []any{"w", time.Minute, []string{"t"}, time.Second, ids, ids, []bool{true, false}}, "claimcheck_tasks_pkey"},
+		"claim":           {claimQuery, []any{"w", time.Minute, []string{"t"}, time.Second, ids[0], ids[1]}, "claimcheck_tasks_pkey"},
+		"claim many":      {claimManyQuery, []any{"w", time.Minute, []string{"t"}, time.Second, ids, ids}, "claimcheck_tasks_pkey"},
+		"insert keyed":    {insertKeyedBriefQuery, keyedRows(t), "claimcheck_tasks_unique"},
+		"holders":         {holdersQuery, []any{[]string{"t", "u"}, []string{"a", "b"}}, "claimcheck_tasks_unique"},
+		"replace":         {replaceQuery, []any{ids[0], "[]", 1, timeValue(time.Time{}), int64(0), true}, "claimcheck_tasks_pkey"},
 		"finish":          {finishQuery, []any{ids[0], ids[1], "FAILED", jsonValue(nil), jsonValue(nil), jsonValue(nil), jsonValue(nil)}, "claimcheck_tasks_pkey"},
 		"finish many":     {finishManyQuery, twoFinishes(t), "claimcheck_tasks_pkey"},
 		"retry":           {retryQuery, []any{ids[0], ids[1], jsonValue(nil), int64(1), timeValue(time.Time{}), int64(0), true, true, jsonValue(nil), jsonValue(nil)}, "claimcheck_tasks_pkey"},

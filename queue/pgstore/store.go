@@ -46,6 +46,7 @@ type Store struct {
 	reserve        *storekit.Reserve
 	sessionSet     bool                                                     // connections have the settings of session
 	explicit       atomic.Bool                                              // transactions name their isolation level: see isolation.go
+	keyIndex       atomic.Bool                                              // the table has the index that keys need
 	observe        func(ctx context.Context, op string) (ended func(error)) // may be nil
 
 	// Concurrent calls share statements.

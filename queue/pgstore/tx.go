@@ -4,13 +4,16 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 	"time"
 
 	"github.com/jackc/pgerrcode"
 	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgconn"
 
 	"github.com/claimcheck-go/claimcheck/queue"
+	"github.com/claimcheck-go/claimcheck/queue/internal/storekit"
 )
 
 // Tx makes a pgx transaction what [queue.Client.InTx], [queue.Client.EnqueueTx] and
@@ -32,12 +35,22 @@ func (t callersTx) Transaction() any { return t.Conn() }
 
 // InsertTx is [Store.Insert] as a part of tx.
 func (s *Store) InsertTx(ctx context.Context, tx queue.Tx, rows ...*queue.NewRow) error {
+	const op = "insert tasks"
 	var stored []inserted
-	err := s.in(ctx, "insert tasks", tx, func(tx pgx.Tx) (err error) {
-		stored, err = insert(ctx, tx, rows)
+	err := s.in(ctx, op, tx, func(tx pgx.Tx) (err error) {
+		stored, err = s.insertAny(ctx, tx, true, rows)
+		if slices.ContainsFunc(rows, storekit.HasKey) && ctx.Err() == nil && inTheWay(err) {
+			return storekit.KeyConflict(op, err)
+		}
 		return err
 	})
 	return copyBack(rows, err, stored...)
+}
+
+// inTheWay reports whether another transaction made an insert fail.
+func inTheWay(err error) bool {
+	var pgErr *pgconn.PgError
+	return errors.Is(err, queue.ErrLocked) || errors.As(err, &pgErr) && isContended(pgErr.Code)
 }
 
 // FinishTx is [Store.Finish] as a part of tx.
@@ -56,6 +69,9 @@ func (s *Store) in(ctx context.Context, op string, tx queue.Tx, do func(pgx.Tx) 
 		return fmt.Errorf("%s: %w: tx must be what pgstore.Tx returns, not %T", op, queue.ErrInvalid, tx)
 	}
 	err := do(own.Tx)
+	if errors.Is(err, queue.ErrConflict) {
+		return err
+	}
 	if errors.Is(err, pgx.ErrTxClosed) {
 		return fmt.Errorf("%s: %w: %w", op, queue.ErrInvalid, err)
 	}

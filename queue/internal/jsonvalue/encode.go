@@ -127,6 +127,15 @@ func Equal(a, b []byte) bool {
 	return bytes.Equal(a, b) || reflect.DeepEqual(tree(a), tree(b))
 }
 
+// Canonical returns the one spelling of all values that are [Equal] to data.
+func Canonical(data []byte) []byte {
+	text, err := json.Marshal(tree(data)) // the keys are sorted
+	if err != nil {
+		return data
+	}
+	return text
+}
+
 // tree is data as a comparable tree; text that is not JSON is itself.
 func tree(data []byte) any {
 	d := json.NewDecoder(bytes.NewReader(data))

@@ -42,21 +42,38 @@ func takeBack(row *queue.Row, now time.Time) {
 	row.MaxAttempts = max(row.MaxAttempts, row.Attempts+1)
 }
 
-// matching appends the rows that an action would change.
-func (s *Store) matching(q *statement, a queue.Action, selection queue.Selection, before, now time.Time) error {
+// matching appends the rows that an action would change, and for which more holds.
+func (s *Store) matching(q *statement, a queue.Action, selection queue.Selection, before, now time.Time, more string) error {
 	if err := storekit.CheckAction(a, &selection); err != nil {
 		return err
 	}
 	number := func(n int64) string { return strconv.FormatInt(n, 10) }
 	rows := storekit.ActionRows(a, number(before.UnixMicro()), number(now.UnixMicro()), number(queue.DispatchGrace.Microseconds()))
-	q.add(` FROM claimcheck_tasks WHERE ` + rows + ` AND ` + s.dialect.view(selection.View).rows)
+	q.add(` FROM claimcheck_tasks WHERE ` + rows + ` AND ` + s.dialect.view(selection.View).rows + more)
 	q.ids(selection)
 	q.filter(selection, now)
 	return nil
 }
 
+// forAction is what else holds for the rows that an action is for.
+func (d *Dialect) forAction(a queue.Action) string {
+	if a == queue.ActionRetry {
+		return ` AND ` + d.keyIsFree()
+	}
+	return ``
+}
+
 // CountMatching counts the rows that an action would change, up to limit.
-func (s *Store) CountMatching(ctx context.Context, a queue.Action, selection queue.Selection, before time.Time, limit int) (n int, err error) {
+func (s *Store) CountMatching(ctx context.Context, a queue.Action, selection queue.Selection, before time.Time, limit int) (int, error) {
+	return s.countMatching(ctx, a, selection, before, limit, s.dialect.forAction(a))
+}
+
+// CountTaken counts the FAILED rows that a retry skips because of their keys.
+func (s *Store) CountTaken(ctx context.Context, selection queue.Selection, before time.Time, limit int) (int, error) {
+	return s.countMatching(ctx, queue.ActionRetry, selection, before, limit, ` AND NOT `+s.dialect.keyIsFree())
+}
+
+func (s *Store) countMatching(ctx context.Context, a queue.Action, selection queue.Selection, before time.Time, limit int, more string) (n int, err error) {
 	if before.IsZero() {
 		before = storekit.Forever
 	}
@@ -66,7 +83,7 @@ func (s *Store) CountMatching(ctx context.Context, a queue.Action, selection que
 			return err
 		}
 		q := statement{text: `SELECT count(*) FROM (SELECT 1 AS one`}
-		if err := s.matching(&q, a, selection, before, now); err != nil {
+		if err := s.matching(&q, a, selection, before, now, more); err != nil {
 			return err
 		}
 		q.add(` LIMIT ?) AS aimed`, limit)
@@ -78,18 +95,24 @@ func (s *Store) CountMatching(ctx context.Context, a queue.Action, selection que
 // Act changes up to limit selected rows that the action applies to.
 func (s *Store) Act(ctx context.Context, a queue.Action, selection queue.Selection, before time.Time, limit int) (rows []*queue.Row, err error) {
 	err = s.write(ctx, string(a)+" tasks", func(ctx context.Context, tx querier, now time.Time) error {
-		q := statement{text: `SELECT ` + lightColumns} // no arguments, results or errors, which may be long
-		if err := s.matching(&q, a, selection, before, now); err != nil {
-			return err
-		}
-		q.add(` LIMIT ?`, limit)
-		if rows, err = list(ctx, tx, q.text, q.args...); err != nil {
-			return err
-		}
-		for _, row := range rows {
-			changes[a](row, now)
-			if err := saveLight(ctx, tx, row, now); err != nil {
+		rows = nil
+		for len(rows) < limit {
+			n := limit - len(rows)
+			q := statement{text: `SELECT ` + lightColumns} // no arguments, results or errors, which may be long
+			if err := s.matching(&q, a, selection, before, now, s.dialect.forAction(a)); err != nil {
 				return err
+			}
+			q.add(` LIMIT ?`, n)
+			found, err := list(ctx, tx, q.text, q.args...)
+			if err != nil {
+				return err
+			}
+			changed, err := act(ctx, tx, a, found, now)
+			if err != nil {
+				return err
+			}
+			if rows = append(rows, changed...); len(found) < n || len(changed) == 0 {
+				break
 			}
 		}
 		return nil
@@ -98,4 +121,28 @@ func (s *Store) Act(ctx context.Context, a queue.Action, selection queue.Selecti
 		return nil, err
 	}
 	return rows, nil
+}
+
+// act changes rows, and leaves out those whose keys are taken: of several FAILED rows
+// with one key, the first is changed.
+func act(ctx context.Context, tx querier, a queue.Action, rows []*queue.Row, now time.Time) (changed []*queue.Row, err error) {
+	for _, row := range rows {
+		holder, err := twin(ctx, tx, row, now)
+		if err != nil {
+			return nil, err
+		}
+		if holder != nil {
+			continue
+		}
+		changes[a](row, now)
+		err = saveLight(ctx, tx, row, now)
+		if tx.store.backend.Duplicate(err) { // another transaction has just stored a row with the key
+			continue
+		}
+		if err != nil {
+			return nil, err
+		}
+		changed = append(changed, row)
+	}
+	return changed, nil
 }

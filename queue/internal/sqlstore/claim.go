@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
+	"fmt"
 	"slices"
 	"time"
 
@@ -51,13 +52,25 @@ func (s *Store) claimByID(ctx context.Context, id uuid.UUID, req queue.ClaimRequ
 			}
 			return err
 		case refusal == nil:
+			holder, err := twin(ctx, tx, row, now)
+			if err != nil {
+				return err
+			}
+			if holder != nil {
+				refusal = &queue.NotClaimedError{Reason: queue.ErrDuplicate, Row: row, Holder: holder}
+				return nil
+			}
 			claim(row, now, req.ClaimID, req.Worker, req.Lease)
 		case lost:
 			loseWorker(row, now)
 		default:
 			return nil
 		}
-		return save(ctx, tx, row, now)
+		err = save(ctx, tx, row, now)
+		if s.backend.Duplicate(err) { // another row has just taken the key, which the next try sees
+			return fmt.Errorf("task %s: %w", id, queue.ErrLocked)
+		}
+		return err
 	})
 	if err == nil {
 		err = refusal

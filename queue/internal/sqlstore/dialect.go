@@ -31,7 +31,7 @@ type Dialect struct {
 	// stamp is clock in an INSERT or UPDATE, which then returns the value as its
 	// insert ID: see mysqlfast.go. Empty: the database has no such function.
 	stamp string
-	// onDuplicate follows an INSERT, which then does nothing if the ID exists.
+	// onDuplicate follows an INSERT, which then does nothing if the ID or the key exists.
 	// Empty: it fails, and backend.duplicate knows the error.
 	onDuplicate string
 	// touch records the current time under a name. Empty: that takes a transaction,
@@ -57,6 +57,8 @@ type Dialect struct {
 	dispatchDue string
 	// byID follows the table's name in a change of rows by their IDs.
 	byID string
+	// holdsKey is the condition of the row of that name which holds a key of a task.
+	holdsKey func(row, task, key string) string
 	// useIndex follows the table's name where the database's own choice of an index
 	// would lock or read rows that are not requested.
 	useIndex func(name string) string
@@ -68,7 +70,7 @@ var SQLite = &Dialect{
 	pkg:         "sqlitestore",
 	embedded:    true,
 	begin:       "BEGIN IMMEDIATE",
-	onDuplicate: " ON CONFLICT (id) DO NOTHING",
+	onDuplicate: " ON CONFLICT DO NOTHING",
 	batch:       1,
 	free:        "status = 'READY' AND hold = 0",
 	freeOrder:   "priority DESC, enqueued_at, id",
@@ -80,7 +82,11 @@ var SQLite = &Dialect{
 	jsonList:    "json_group_array",
 	readyOf:     "status = 'READY' AND backend_name = ?", readyBackend: "backend_name", andReady: " AND status = 'READY'",
 	dispatchDue: "dispatch_due_at",
-	useIndex:    func(name string) string { return " INDEXED BY " + name },
+	holdsKey: func(row, task, key string) string {
+		return row + ".task_path = " + task + " AND " + row + ".unique_key = " + key +
+			" AND (" + row + ".unique_scope = 2 OR " + row + ".unique_scope = 1 AND (" + row + ".status = 'READY' OR " + row + ".status = 'RUNNING'))"
+	},
+	useIndex: func(name string) string { return " INDEXED BY " + name },
 }
 
 // MySQL is the dialect of MySQL and MariaDB: rows are locked one by one, and
@@ -106,7 +112,10 @@ var MySQL = &Dialect{
 	held:        "held_until IS NOT NULL",
 	heldUntil:   "held_until",
 	readyOf:     "dispatch_backend = ?", readyBackend: "dispatch_backend", dispatchDue: "dispatch_until",
-	byID:     " FORCE INDEX (PRIMARY)",
+	byID: " FORCE INDEX (PRIMARY)",
+	holdsKey: func(row, task, key string) string {
+		return row + ".unique_held = CONCAT(" + task + ", 0x00, " + key + ")"
+	},
 	useIndex: func(name string) string { return " FORCE INDEX (" + name + ")" },
 }
 
@@ -120,7 +129,7 @@ type Backend interface {
 	Name() string
 	// Translate makes the driver's errors those of package queue; others pass.
 	Translate(ctx context.Context, op string, err error) error
-	// Duplicate reports whether an INSERT failed because the ID exists.
+	// Duplicate reports whether a statement failed because the ID, or the key, exists.
 	Duplicate(err error) bool
 	// MayRepeat reports whether the database undid a transaction only because
 	// another one was in the way.

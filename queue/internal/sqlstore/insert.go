@@ -5,7 +5,10 @@ import (
 	"strings"
 	"time"
 
+	"github.com/google/uuid"
+
 	"github.com/claimcheck-go/claimcheck/queue"
+	"github.com/claimcheck-go/claimcheck/queue/internal/storekit"
 )
 
 // Insert stores rows in one transaction: all of them, or none.
@@ -13,15 +16,19 @@ func (s *Store) Insert(ctx context.Context, rows ...*queue.NewRow) error {
 	if len(rows) == 0 {
 		return nil
 	}
+	const op = "insert tasks"
 	var stored []inserted
 	var err error
 	if s.insertsFast(rows) {
 		stored, err = s.insertFast(ctx, rows)
 	} else {
-		err = s.write(ctx, "insert tasks", func(ctx context.Context, tx querier, now time.Time) (err error) {
-			stored, err = insert(ctx, tx, now, rows)
-			return err
+		err = storekit.RetryLocked(ctx, storekit.KeyPatience, func() error { // without a key it is never locked
+			return s.write(ctx, op, func(ctx context.Context, tx querier, now time.Time) (err error) {
+				stored, err = insertAny(ctx, tx, now, rows)
+				return err
+			})
 		})
+		err = storekit.KeyContended(op, err)
 	}
 	if err != nil {
 		return err
@@ -43,8 +50,8 @@ type inserted struct {
 	existed bool
 }
 
-// insert stores rows within the caller's transaction, which must be rolled
-// back if it fails. It leaves rows as they are.
+// insert stores rows that have no keys within the caller's transaction, which must be
+// rolled back if it fails. It leaves rows as they are.
 func insert(ctx context.Context, tx querier, now time.Time, rows []*queue.NewRow) ([]inserted, error) {
 	result := make([]inserted, len(rows))
 	for start := 0; start < len(rows); {
@@ -90,12 +97,7 @@ func insertBatch(ctx context.Context, tx querier, now time.Time, rows []*queue.N
 		if isNew {
 			continue
 		}
-		// Not load: a row that is not changed is not locked either.
-		old, err := loadBy(ctx, tx, loadQuery, row.ID)
-		if err == queue.ErrNotFound {
-			// A caller's transaction reads its snapshot, unless it locks.
-			old, err = load(ctx, tx, row.ID)
-		}
+		old, err := loadExisting(ctx, tx, row.ID)
 		if err != nil {
 			return err
 		}
@@ -105,6 +107,16 @@ func insertBatch(ctx context.Context, tx querier, now time.Time, rows []*queue.N
 		result[i] = inserted{old, true}
 	}
 	return nil
+}
+
+// loadExisting reads a row that an insert met. It locks it only if it must, since the
+// row will not be changed: a caller's transaction reads its snapshot, unless it locks.
+func loadExisting(ctx context.Context, tx querier, id uuid.UUID) (*queue.Row, error) {
+	row, err := loadBy(ctx, tx, loadQuery, id)
+	if err == queue.ErrNotFound {
+		row, err = load(ctx, tx, id)
+	}
+	return row, err
 }
 
 // newRow is the row that a request becomes at the database's time now.

@@ -55,6 +55,7 @@ func TestEveryMySQLStatementUsesItsIndex(t *testing.T) {
 		"reclaim":    {MySQL.updateQuery(setReclaimed, manyRows), append([]any{now, now, now}, someIDs(manyRows)...), "PRIMARY"},
 		"lose":       {MySQL.updateQuery(setLost(1), 1), []any{now, "x", "e", "x", "e", "x", "e", "x"}, "PRIMARY"},
 		"requeue":    {`SELECT ` + columns + abandoned + skipLocked, abandonedArgs, "claimcheck_tasks_lease"},
+		"holders":    {MySQL.holdersQuery(2), []any{"t", "a", "t", "b"}, "claimcheck_tasks_unique"},
 		"purge":      {firstFinishedQuery("") + skipLocked, []any{"FAILED", now, 500}, "claimcheck_tasks_finished"},
 		"to park":    {MySQL.waiting(`id`, ` < `+parkedFrom) + skipLocked, []any{"b", "q", 10}, "claimcheck_tasks_outbox"},
 		"to unpark":  {MySQL.waiting(lightColumns, ` >= `+parkedFrom) + skipLocked, []any{"b", "q", 10}, "claimcheck_tasks_outbox"},

@@ -51,6 +51,8 @@ func TestEveryStatementUsesItsIndex(t *testing.T) {
 		"purge a task": {firstFinishedQuery("t"), []any{"FAILED", 1, "t", 1}, []string{"claimcheck_tasks_finished"}},
 		"delete":       {deleteFinalQuery(2), []any{"x", "y"}, []string{"autoindex"}},
 		"purgeable":    {countPurgeableQuery(""), []any{"FAILED", 1}, []string{"claimcheck_tasks_finished"}},
+		"holders":      {SQLite.holdersQuery(1), []any{"t", "a"}, []string{"claimcheck_tasks_unique"}},
+		"twins":        {`SELECT count(*) FROM claimcheck_tasks WHERE id = ? AND ` + SQLite.keyIsFree(), []any{"x"}, []string{"autoindex", "claimcheck_tasks_unique"}},
 		"abandoned":    {`SELECT ` + columns + abandoned, abandonedArgs, []string{"claimcheck_tasks_lease"}},
 	} {
 		rows, err := s.reader.QueryContext(t.Context(), "EXPLAIN QUERY PLAN "+c.query, c.args...)

@@ -5,9 +5,11 @@ import (
 	"database/sql"
 	"errors"
 	"fmt"
+	"slices"
 	"time"
 
 	"github.com/claimcheck-go/claimcheck/queue"
+	"github.com/claimcheck-go/claimcheck/queue/internal/storekit"
 )
 
 // Tx is a caller's transaction in a database of this dialect; that of a nil tx is
@@ -36,9 +38,13 @@ func (s *Store) DB() *sql.DB { return s.writer }
 
 // InsertTx is Insert as a part of tx.
 func (s *Store) InsertTx(ctx context.Context, tx queue.Tx, rows ...*queue.NewRow) error {
+	const op = "insert tasks"
 	var stored []inserted
-	err := s.in(ctx, "insert tasks", tx, atNow(func(ctx context.Context, tx querier, now time.Time) (err error) {
-		stored, err = insert(ctx, tx, now, rows)
+	err := s.in(ctx, op, tx, atNow(func(ctx context.Context, tx querier, now time.Time) (err error) {
+		stored, err = insertAny(ctx, tx, now, rows)
+		if slices.ContainsFunc(rows, storekit.HasKey) && ctx.Err() == nil && (errors.Is(err, queue.ErrLocked) || s.backend.MayRepeat(err)) {
+			return storekit.KeyConflict(op, err)
+		}
 		return err
 	}))
 	if err != nil {
@@ -70,6 +76,9 @@ func (s *Store) in(ctx context.Context, op string, tx queue.Tx, do work) error {
 		return fmt.Errorf("%s: %w", op, queue.ErrClosed)
 	}
 	err := do(ctx, querier{own.Tx, s, true, true})
+	if errors.Is(err, queue.ErrConflict) {
+		return err
+	}
 	if errors.Is(err, sql.ErrTxDone) {
 		return fmt.Errorf("%s: %w: %w", op, queue.ErrInvalid, err)
 	}
