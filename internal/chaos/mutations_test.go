@@ -133,7 +133,7 @@ var mutations = []mutation{
 	{
 		name: "MariaDB: rows are not locked", site: newMariaDB,
 		breaks: []string{ruleLease, ruleAttempts, ruleFence, ruleFinal},
-		edits:  []mutate.Edit{{File: "queue/internal/sqlstore/dialect.go", Old: `" FOR UPDATE",`, New: `"",`}},
+		edits:  []mutate.Edit{{File: "queue/internal/sqlstore/dialect.go", Old: `" FOR UPDATE SKIP LOCKED",`, New: `"",`}},
 	},
 }
 
