@@ -25,9 +25,11 @@ const (
 	ActionRequeue Action = "requeue"
 	// ActionCancel makes READY and RUNNING rows CANCELLED.
 	ActionCancel Action = "cancel"
+	// ActionDelete deletes rows that are not RUNNING. [Client.Delete] is for one of them.
+	ActionDelete Action = "delete"
 )
 
-var actions = []Action{ActionRun, ActionRetry, ActionRequeue, ActionCancel}
+var actions = []Action{ActionRun, ActionRetry, ActionRequeue, ActionCancel, ActionDelete}
 
 // ActRequest requests a bulk action: an action on all selected rows.
 type ActRequest struct {
@@ -210,7 +212,7 @@ func (a *bulkAction) batch(ctx context.Context, limit int) (int, error) {
 	if err != nil {
 		return 0, err
 	}
-	if a.request.Action != ActionCancel {
+	if a.request.Action != ActionCancel && a.request.Action != ActionDelete {
 		_ = a.client.dispatch(ctx, rows...) // logged, and recorded on the rows
 		for _, row := range rows {
 			if row.DispatchError != "" {

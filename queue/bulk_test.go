@@ -108,7 +108,7 @@ func TestActStopsWithItsContext(t *testing.T) {
 	if err != nil || !acted.More || acted.Done != 200 {
 		t.Errorf("%+v, %v", acted, err)
 	}
-	if _, err := sys.client.Act(t.Context(), queue.ActRequest{Action: "delete"}, nil); !errors.Is(err, queue.ErrInvalid) {
+	if _, err := sys.client.Act(t.Context(), queue.ActRequest{Action: "explode"}, nil); !errors.Is(err, queue.ErrInvalid) {
 		t.Errorf("unknown action: %v", err)
 	}
 }

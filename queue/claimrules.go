@@ -38,9 +38,9 @@ func (r *ClaimRequest) Spent(row *Row) bool {
 
 // WhyNotClaimed says why row, as read at the database's time now, cannot be
 // claimed as requested: a [*NotClaimedError], or nil if it can be (it has changed
-// since the claim missed, so the store repeats the claim). For [ErrWorkerLost] the
-// store makes the row FAILED, under the claim and attempts read, before it
-// returns the error.
+// since the claim missed, so the store repeats the claim). Before the store returns the
+// error, it makes the row FAILED for [ErrWorkerLost], under the claim and attempts read,
+// and CANCELLED for [ErrExpired].
 func WhyNotClaimed(row *Row, req ClaimRequest, now time.Time) error {
 	refuse := func(reason error, wait time.Duration) error {
 		return &NotClaimedError{Reason: reason, Row: row, Wait: wait}
@@ -48,7 +48,7 @@ func WhyNotClaimed(row *Row, req ClaimRequest, now time.Time) error {
 	switch {
 	case req.Spent(row):
 		return refuse(ErrLeaseLost, 0)
-	case row.Status == StatusFailed && req.AllowRetry:
+	case row.Status == StatusFailed && req.AllowRetry && !row.Dropped():
 		if !slices.Contains(req.Tasks, row.Task) {
 			return refuse(ErrUnknownTask, 0)
 		}
@@ -57,6 +57,8 @@ func WhyNotClaimed(row *Row, req ClaimRequest, now time.Time) error {
 		return refuse(ErrFinal, 0)
 	case row.Status == StatusRunning && row.LeaseExpiresAt.After(now):
 		return refuse(ErrLeased, row.LeaseExpiresAt.Sub(now))
+	case row.Expired(now):
+		return refuse(ErrExpired, 0)
 	case row.Status == StatusReady && row.RunAfter.After(now.Add(req.Early)):
 		return refuse(ErrNotDue, row.RunAfter.Sub(now))
 	case row.Attempts >= row.MaxAttempts:

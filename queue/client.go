@@ -1,6 +1,7 @@
 package queue
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -36,6 +37,18 @@ type Config struct {
 	// StrictArgs makes every task refuse arguments with unknown fields, as the option
 	// [StrictArgs] does for one.
 	StrictArgs bool
+
+	// Keep is how long the rows of tasks without the option [Keep] are kept after their
+	// end; nil leaves that to purges.
+	Keep *Retention
+
+	// MaxBacklog is how many READY tasks a queue may have: by the queue's name, and under
+	// the empty name for every queue that is not named. An enqueue beyond it is refused
+	// with [ErrBacklogFull], a bulk one as a whole, also one that would find its task
+	// stored already. The bound is approximate: a client counts a queue's tasks at most
+	// once a second, so other processes may exceed it by what they enqueue within that
+	// time. Retries are not refused. The store must be a [BacklogCounter].
+	MaxBacklog map[string]int
 
 	// Hooks are called at the events of tasks, for traces and metrics.
 	Hooks Hooks
@@ -73,6 +86,7 @@ type Client struct {
 	lastPromote  lastPromote
 	availability availability
 	notifier     notifier
+	backlogs     backlogs
 }
 
 // NewClient checks the configuration, among it whether the backends allow the
@@ -105,6 +119,9 @@ func (c *Client) Init(cfg Config) error {
 	}
 	if cfg.DispatchTimeout < 0 || cfg.MaxBytes < 0 {
 		return errors.New("queue: Config.DispatchTimeout and MaxBytes must not be negative")
+	}
+	if err := cmp.Or(cfg.checkKeep(), cfg.checkBacklogs(), cfg.Registry.checkOnFailed()); err != nil {
+		return err
 	}
 	if cfg.DispatchTimeout == 0 {
 		cfg.DispatchTimeout = DefaultDispatchTimeout

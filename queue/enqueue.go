@@ -58,6 +58,9 @@ func (c *Client) EnqueueMany(ctx context.Context, requests ...Request) ([]*Handl
 	if err != nil {
 		return nil, err
 	}
+	if err := c.checkRoom(ctx, rows); err != nil {
+		return nil, err
+	}
 	ctx, ended := c.enqueuing(ctx, rows)
 	limit := statementTimeout * time.Duration(1+len(rows)/1000)
 	err = within(ctx, limit, func(ctx context.Context) error { return c.cfg.Store.Insert(ctx, rows...) })
@@ -189,20 +192,27 @@ func (c *Client) newRow(row *NewRow, request Request, random io.Reader) error {
 			return fmt.Errorf("enqueue: %w", err)
 		}
 	}
+	letter, err := c.deadLetter(&o)
+	if err != nil {
+		return err
+	}
 	wait := o.delay
 	if !o.runAfter.IsZero() {
 		wait = time.Until(o.runAfter)
 	}
-	row.Delay, row.WillDispatch = o.delay, c.willDispatch(o.backend, wait)
+	row.Delay, row.ExpiresIn, row.WillDispatch = o.delay, o.expiresIn, c.willDispatch(o.backend, wait)
 	*row.Row = Row{
 		ID: o.id, Task: request.Task, Queue: o.queue, Backend: o.backend,
 		Priority: o.priority, MaxAttempts: o.maxAttempts, Timeout: o.timeout,
 		RunAfter: o.runAfter.UTC().Truncate(time.Microsecond), Args: args,
+		ExpiresAt: o.expiresAt.UTC().Truncate(time.Microsecond), Keep: c.retention(&o), OnFailed: letter,
 	}
 	if o.unique != nil {
-		return o.unique.set(row, &d)
+		if err := o.unique.set(row, &d); err != nil {
+			return err
+		}
 	}
-	return nil
+	return c.checkRetained(row)
 }
 
 // optionsOf returns the task's options with those of the request, checked. The

@@ -29,26 +29,28 @@ const promoteFreshness = 2 * LocalPoll
 // lastPromote is the result of the latest promotion by an executor of this process,
 // so that the sweeper beside it need not repeat it.
 type lastPromote struct {
-	mu      sync.Mutex
-	at      time.Time // of the last Promote that succeeded
-	empty   bool      // it found no row that is READY or RUNNING
-	touched time.Time // when this process last recorded that it sweeps
+	mu        sync.Mutex
+	at        time.Time // of the last Promote that succeeded
+	empty     bool      // it found no row that is READY or RUNNING, and none to delete
+	deletable bool      // it found rows to delete
+	touched   time.Time // when this process last recorded that it sweeps
 }
 
 func (l *lastPromote) record(p PromoteResult) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	l.at = time.Now()
-	l.empty = !p.Claimable && p.Next == 0 && !p.Gates
+	l.empty = !p.Claimable && p.Next == 0 && !p.Gates && !p.Deletable
+	l.deletable = p.Deletable
 }
 
-// fresh reports whether there was a promotion a moment ago, and whether it found
-// no READY or RUNNING row.
-func (l *lastPromote) fresh() (fresh, nothing bool) {
+// fresh reports whether there was a promotion a moment ago, whether it found no READY
+// or RUNNING row and none to delete, and whether it found some to delete.
+func (l *lastPromote) fresh() (fresh, nothing, deletable bool) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	fresh = !l.at.IsZero() && time.Since(l.at) < promoteFreshness
-	return fresh, fresh && l.empty
+	return fresh, fresh && l.empty, fresh && l.deletable
 }
 
 // touchDue reports whether it is time to record another sweep.

@@ -48,7 +48,7 @@ type Operator interface {
 	CountTaken(ctx context.Context, s Selection, before time.Time, limit int) (int, error)
 	// Act applies an action to up to limit of the selected rows that it is for. Of
 	// several FAILED rows with one UniqueKey, ActionRetry changes one.
-	// It returns the rows as they are afterwards, in no order and without their
+	// It returns the rows as they are afterwards, or were before ActionDelete, in no order and without their
 	// Args, ReturnValue and Errors, which may be long; fewer than limit means that
 	// no more are there. It skips rows that another transaction has locked, and
 	// rows that were enqueued, failed, made due, refused by a dispatcher or

@@ -41,6 +41,10 @@ type options struct {
 	backoff     func(attempt int) time.Duration
 	strictArgs  bool
 	unique      *uniqueness
+	keep        *Retention
+	expiresAt   time.Time
+	expiresIn   time.Duration
+	onFailed    string // a task's name
 }
 
 func defaultOptions() options {
@@ -139,5 +143,13 @@ func (o *options) check() error {
 	case !o.runAfter.IsZero() && (o.runAfter.Before(earliestRunAfter) || o.runAfter.After(latestRunAfter)):
 		return invalidf("run_after must be between the years 1970 and 9999, not in %d", o.runAfter.UTC().Year())
 	}
-	return o.unique.check()
+	if err := o.unique.check(); err != nil {
+		return err
+	}
+	if o.keep != nil {
+		if err := o.keep.check(); err != nil {
+			return err
+		}
+	}
+	return o.checkExpiry()
 }

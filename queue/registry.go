@@ -54,6 +54,7 @@ type TaskInfo struct {
 	Runnable    bool          `json:"runnable"`
 	StrictArgs  bool          `json:"strict_args,omitempty"` // arguments with unknown fields are refused
 	Unique      bool          `json:"unique,omitempty"`      // the arguments have a key: UniqueBy or UniqueArgs
+	OnFailed    string        `json:"on_failed,omitempty"`   // the task that a final failure enqueues
 }
 
 // Tasks describes the registered tasks, sorted by name.
@@ -66,7 +67,7 @@ func (r *Registry) Tasks() []TaskInfo {
 		infos = append(infos, TaskInfo{
 			Name: d.name, Aliases: d.options.aliases, Queue: d.options.queue, Backend: d.options.backend,
 			Priority: d.options.priority, MaxAttempts: d.options.maxAttempts, Timeout: d.options.timeout,
-			Runnable: d.run != nil, StrictArgs: d.options.strictArgs, Unique: d.options.unique != nil,
+			Runnable: d.run != nil, StrictArgs: d.options.strictArgs, Unique: d.options.unique != nil, OnFailed: d.options.onFailed,
 		})
 	}
 	slices.SortFunc(infos, func(a, b TaskInfo) int { return strings.Compare(a.Name, b.Name) })

@@ -87,7 +87,9 @@ type Row struct {
 	ExpiresAt time.Time `json:"expires_at,omitzero"`
 	// Keep is how long the ended row is kept; nil leaves it to the purges.
 	Keep *Retention `json:"-"`
-	// DeleteAt is when an ended row with Keep is deleted.
+	// OnFailed is what is enqueued when the row has FAILED; nil is nothing.
+	OnFailed *DeadLetter `json:"-"`
+	// DeleteAt is when an ended row with Keep is deleted; see [Row.KeptUntil].
 	DeleteAt time.Time `json:"-"`
 
 	// ErrorGroup and ErrorText are [LastError] of Errors, for lists.
@@ -132,16 +134,10 @@ const (
 	UniqueKept       UniqueScope = 2 // until UniqueUntil, or while the row exists
 )
 
-// Retention is how long an ended row is kept, in whole seconds.
-type Retention struct {
-	Successful time.Duration // also CANCELLED
-	Failed     time.Duration
-}
-
 // HasExtras reports whether the row has any of what only some rows have: a key, a
-// schedule, a limit's key, an expiry or a retention.
+// schedule, a limit's key, an expiry, a retention or a dead letter.
 func (r *Row) HasExtras() bool {
-	return r.UniqueKey != "" || r.Schedule != "" || !r.ScheduledFor.IsZero() || r.LimitKey != "" || !r.ExpiresAt.IsZero() || r.Keep != nil
+	return r.UniqueKey != "" || r.Schedule != "" || !r.ScheduledFor.IsZero() || r.LimitKey != "" || !r.ExpiresAt.IsZero() || r.Keep != nil || r.OnFailed != nil
 }
 
 // Claim identifies one claim of one row: the right to finish it.

@@ -88,6 +88,7 @@ func clampTime(t time.Time) time.Time {
 }
 
 func (e *Executor) finish(ctx context.Context, row *Row, f Finish, outcome Outcome, cause *failure) *Run {
+	f.Letter = e.letter(row, f)
 	err := e.persist(ctx, func(ctx context.Context) (err error) {
 		row.FinishedAt, err = e.store.Finish(ctx, row.Claim(), f)
 		return err
@@ -98,7 +99,16 @@ func (e *Executor) finish(ctx context.Context, row *Row, f Finish, outcome Outco
 	if err != nil {
 		return e.notStored(ctx, row, err)
 	}
+	e.dispatchLetter(ctx, f.Letter)
 	return e.finished(row, f, outcome, cause)
+}
+
+// dispatchLetter dispatches what the end of a row has enqueued. One whose insert was not
+// acknowledged has no times here, and is left to the sweeper.
+func (e *Executor) dispatchLetter(ctx context.Context, letter *NewRow) {
+	if letter != nil && letter.Status == StatusReady {
+		e.client.dispatchInserted(ctx, []*Handle{{ID: letter.ID, Row: letter.Row}})
+	}
 }
 
 // finished is the run of a row whose final status is stored.
@@ -205,6 +215,7 @@ func (e *Executor) finishTooLarge(ctx context.Context, row *Row, f Finish, err e
 	history = append(slices.Clone(history), cause.record(row, time.Now()))
 	for _, kept := range []int{MaxErrors, 2, 1} {
 		end.Errors = history[max(0, len(history)-kept):]
+		end.Letter = e.letter(row, end)
 		err = e.persist(ctx, func(ctx context.Context) (err error) {
 			row.FinishedAt, err = e.store.Finish(ctx, row.Claim(), end)
 			return err
@@ -216,5 +227,6 @@ func (e *Executor) finishTooLarge(ctx context.Context, row *Row, f Finish, err e
 	if err != nil {
 		return e.notStored(ctx, row, err)
 	}
+	e.dispatchLetter(ctx, end.Letter)
 	return e.finished(row, end, outcome, cause)
 }

@@ -185,14 +185,17 @@ type PromoteResult struct {
 	Released  int // delayed rows that became claimable
 	Reclaimed int // rows whose lease had expired, READY again
 	Failed    int // rows whose lease had expired with no attempt left
+	Expired   int // rows that were not started before their ExpiresAt, now CANCELLED
 	// Claimable reports whether any READY row is claimable now, by any process.
 	Claimable bool
-	// Next is how long until the next row becomes due or the next lease
+	// Next is how long until the next row becomes due or expires, or the next lease
 	// expires; at least a microsecond, or zero when there is none.
 	Next time.Duration
 	// Gates reports whether there are READY rows of paused queues to be parked, or
 	// parked rows of others to be made claimable again ([Gatekeeper]).
 	Gates bool
+	// Deletable reports whether [Lifecycle].DeleteKept has something to delete.
+	Deletable bool
 }
 
 // Finish is the final outcome of a task.
@@ -200,6 +203,9 @@ type Finish struct {
 	Status      Status          // a final one
 	ReturnValue json.RawMessage // SUCCESSFUL only
 	Errors      []AttemptError  // the whole history; nil leaves it as it is, an empty one removes it
+	// Letter is a new row that is inserted in the same transaction if this call ends the
+	// claim, as by Insert; nil, except for a FAILED row with [OnFailed].
+	Letter *NewRow
 }
 
 // Retry is a return to READY. At most one of In, RunAfter and RunIn is set.

@@ -21,11 +21,13 @@ const sweepBudget = 30 * time.Second
 
 // SweepResult is what one sweep did.
 type SweepResult struct {
-	Dispatched int `json:"dispatched"` // stranded rows that got a new ticket
-	Reclaimed  int `json:"reclaimed"`  // rows whose lease had expired, READY again
-	Armed      int `json:"armed"`      // rows that got a ticket for a time ahead
-	Failed     int `json:"failed"`     // rows whose lease had expired with no attempt left
-	Errors     int `json:"errors"`     // tickets that the dispatcher refused; the next sweep repeats them
+	Dispatched int `json:"dispatched"`        // stranded rows that got a new ticket
+	Reclaimed  int `json:"reclaimed"`         // rows whose lease had expired, READY again
+	Armed      int `json:"armed"`             // rows that got a ticket for a time ahead
+	Failed     int `json:"failed"`            // rows whose lease had expired with no attempt left
+	Errors     int `json:"errors"`            // tickets that the dispatcher refused; the next sweep repeats them
+	Expired    int `json:"expired,omitempty"` // rows that were not started before their ExpiresAt, now CANCELLED
+	Deleted    int `json:"deleted,omitempty"` // ended rows whose Keep was over
 }
 
 // NothingWorked reports whether tickets were refused and none was accepted: the
@@ -35,8 +37,9 @@ func (s SweepResult) NothingWorked() bool { return s.Errors > 0 && s.Dispatched+
 // Sweep makes one pass over what any step of the path may have left behind when its
 // process died: it reclaims rows whose lease has expired, fails those that have no
 // attempt left, and dispatches READY rows that should have been claimed by now,
-// among them far-future ones that have come near. It handles at most limit rows of
-// each kind (0 means [DefaultSweepLimit]), a fair share of each queue, and ends with
+// among them far-future ones that have come near. It also cancels rows that have
+// expired ([ExpiresAt]), and deletes those whose [Keep] is over, in batches of limit
+// for up to ten seconds. It handles at most limit rows of each other kind (0 means [DefaultSweepLimit]), a fair share of each queue, and ends with
 // ctx or after half a minute. Any number of sweeps may run at once: rows locked by
 // one are skipped by the others. A part of the sweep that fails does not stop the
 // others, and what was done is returned with the error: one of [Store]'s, or
@@ -64,7 +67,7 @@ func (c *Client) sweep(ctx context.Context, limit int, background bool) (SweepRe
 	c.availability.observe(err)
 	if s.result != (SweepResult{}) {
 		c.cfg.Logger.Log(ctx, s.level(), "swept", "dispatched", s.result.Dispatched, "reclaimed", s.result.Reclaimed,
-			"armed", s.result.Armed, "failed", s.result.Failed, "errors", s.result.Errors)
+			"armed", s.result.Armed, "failed", s.result.Failed, "errors", s.result.Errors, "expired", s.result.Expired, "deleted", s.result.Deleted)
 	}
 	return s.result, err
 }
@@ -115,7 +118,7 @@ func (s *sweep) run(ctx context.Context, limit int) error {
 	store, seen := s.client.cfg.Store, &s.client.lastPromote
 	operator, keepsMarks := store.(Operator)
 	mark := keepsMarks && (!s.background || seen.touchDue())
-	looked, nothing := seen.fresh()
+	looked, nothing, deletable := seen.fresh()
 	if mark && s.try(ctx, within(ctx, statementTimeout, func(ctx context.Context) error { return operator.Touch(ctx, TouchSwept) })) {
 		seen.recordTouch()
 	}
@@ -124,7 +127,9 @@ func (s *sweep) run(ctx context.Context, limit int) error {
 			return nil
 		}
 		p, err := store.Promote(ctx, limit)
-		s.result.Reclaimed, s.result.Failed, s.gates = p.Reclaimed, p.Failed, p.Gates
+		s.result.Reclaimed, s.result.Failed, s.result.Expired = p.Reclaimed, p.Failed, p.Expired
+		deletable = p.Deletable
+		s.gates = p.Gates
 		s.client.promoted(ctx, p)
 		return err
 	}
@@ -150,6 +155,9 @@ func (s *sweep) run(ctx context.Context, limit int) error {
 		working, cancel := context.WithTimeout(ctx, gateSweep)
 		s.try(ctx, s.client.workGates(working, nil))
 		cancel()
+	}
+	if deletable && !errors.Is(s.failed, ErrUnavailable) {
+		s.try(ctx, s.deleteKept(ctx, limit))
 	}
 	if !errors.Is(s.failed, ErrUnavailable) { // one time-out is enough, and the next sweep counts
 		s.try(ctx, s.client.countFinished(ctx, countBudget))

@@ -47,6 +47,9 @@ func (c *Client) EnqueueManyTx(ctx context.Context, tx Tx, requests ...Request) 
 	if err != nil {
 		return nil, err
 	}
+	if err := c.checkRoom(ctx, rows); err != nil {
+		return nil, err
+	}
 	own, managed := tx.(*managedTx)
 	if !managed && c.managed.has(tx) {
 		return nil, invalidf("within InTx, enqueue with the Tx that InTx gives to its function, and not with the one that InTx was called with: nothing would dispatch the task after the commit")

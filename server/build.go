@@ -54,10 +54,15 @@ func (p *program) plan(ctx context.Context, dispatches, runs bool) (*App, error)
 	if dispatches {
 		problems = append(problems, p.config.CheckQueues(app.target, app.job))
 	}
+	keep, err := p.config.Keep()
+	problems = append(problems, err)
+	backlog, err := p.config.MaxBacklog()
+	problems = append(problems, err)
 	if err := errors.Join(problems...); err != nil {
 		return nil, usageError{err}
 	}
 	app.config = queue.Config{
+		Keep: keep, MaxBacklog: backlog,
 		Registry: p.known, Logger: app.log, Queues: config.NonEmpty(p.config.Settings.TasksQueues),
 		MaxBytes: int(p.config.Settings.TasksMaxBody), StrictArgs: p.config.Settings.TasksStrictArgs, DispatchTimeout: p.config.Settings.TasksDispatchTimeout,
 	}

@@ -7,6 +7,7 @@ import (
 	"os"
 	"os/signal"
 	"syscall"
+	"time"
 
 	"github.com/claimcheck-go/claimcheck/queue"
 	"github.com/claimcheck-go/claimcheck/server/internal/api"
@@ -14,16 +15,19 @@ import (
 )
 
 type enqueueCmd struct {
-	Name     string  `arg:"" help:"The task's name; - reads one JSON object a line from standard input, each as the body of /tasks/enqueue/."`
-	Args     string  `arg:"" optional:"" placeholder:"ARGS-JSON" help:"Its arguments as JSON. Default: null."`
-	Queue    *string `placeholder:"NAME" help:"Queue, instead of the task's own."`
-	Priority *int    `placeholder:"N" accepts:"from -100 to 100" help:"-100 to 100, higher first, instead of the task's own."`
-	RunAfter string  `placeholder:"TIME" help:"Not before this time (RFC 3339), or this long from now (90s, 2h; a number is seconds)."`
-	Backend  *string `placeholder:"NAME" help:"Backend, instead of the task's own."`
-	ID       *string `name:"id" placeholder:"UUID" help:"The task's ID: repeating the same enqueue then stores nothing new."`
-	Wait     bool    `help:"Wait until the task ends and print its result; fail if it failed. In local mode, run the task here unless a server has claimed it."`
-	IDs      bool    `name:"ids" help:"With -, print the IDs on a terminal too, instead of a summary. In a pipe they are always printed."`
-	JSON     bool    `name:"json" help:"Print what the endpoint answers."`
+	Name           string         `arg:"" help:"The task's name; - reads one JSON object a line from standard input, each as the body of /tasks/enqueue/."`
+	Args           string         `arg:"" optional:"" placeholder:"ARGS-JSON" help:"Its arguments as JSON. Default: null."`
+	Queue          *string        `placeholder:"NAME" help:"Queue, instead of the task's own."`
+	Priority       *int           `placeholder:"N" accepts:"from -100 to 100" help:"-100 to 100, higher first, instead of the task's own."`
+	RunAfter       string         `placeholder:"TIME" help:"Not before this time (RFC 3339), or this long from now (90s, 2h; a number is seconds)."`
+	Expires        string         `placeholder:"TIME" help:"Do not start it from this time on (RFC 3339), or this long from now: it is cancelled then."`
+	KeepSuccessful *time.Duration `placeholder:"24h" help:"How long it is kept after it succeeded or was cancelled, instead of the task's own; with --keep-failed."`
+	KeepFailed     *time.Duration `placeholder:"720h" help:"How long it is kept after it FAILED; with --keep-successful."`
+	Backend        *string        `placeholder:"NAME" help:"Backend, instead of the task's own."`
+	ID             *string        `name:"id" placeholder:"UUID" help:"The task's ID: repeating the same enqueue then stores nothing new."`
+	Wait           bool           `help:"Wait until the task ends and print its result; fail if it failed. In local mode, run the task here unless a server has claimed it."`
+	IDs            bool           `name:"ids" help:"With -, print the IDs on a terminal too, instead of a summary. In a pipe they are always printed."`
+	JSON           bool           `name:"json" help:"Print what the endpoint answers."`
 }
 
 // Help shows examples.
@@ -111,8 +115,9 @@ func (c *enqueueCmd) options() ([]queue.Option, error) {
 		}
 		options = append(options, queue.WithID(id))
 	}
-	if c.RunAfter == "" {
-		return options, nil
+	options, err := c.ending(options)
+	if err != nil || c.RunAfter == "" {
+		return options, err
 	}
 	if delay, err := config.ParseDuration(c.RunAfter); err == nil {
 		return append(options, queue.Delay(delay)), nil
@@ -122,6 +127,29 @@ func (c *enqueueCmd) options() ([]queue.Option, error) {
 		return nil, config.Problemf("--run-after", "must be a time such as 2026-01-31T15:04:05Z, a duration such as 90s or 2h, or a number of seconds, not %.60q", c.RunAfter)
 	}
 	return append(options, queue.RunAfter(at)), nil
+}
+
+// ending adds the options that say when the task expires, and how long it is kept.
+func (c *enqueueCmd) ending(options []queue.Option) ([]queue.Option, error) {
+	switch {
+	case c.KeepSuccessful != nil && c.KeepFailed != nil:
+		options = append(options, queue.Keep(*c.KeepSuccessful, *c.KeepFailed))
+	case c.KeepSuccessful != nil:
+		return nil, config.Problemf("--keep-successful", "belongs together with --keep-failed: give both or neither")
+	case c.KeepFailed != nil:
+		return nil, config.Problemf("--keep-failed", "belongs together with --keep-successful: give both or neither")
+	}
+	if c.Expires == "" {
+		return options, nil
+	}
+	if in, err := config.ParseDuration(c.Expires); err == nil && in > 0 {
+		return append(options, queue.ExpiresIn(in)), nil
+	}
+	at, err := api.ParseTime(c.Expires)
+	if err != nil {
+		return nil, config.Problemf("--expires", "must be a time such as 2026-01-31T15:04:05Z, a duration longer than 0 such as 90s or 2h, or a number of seconds, not %.60q", c.Expires)
+	}
+	return append(options, queue.ExpiresAt(at)), nil
 }
 
 // wait prints the result of the task; or, if it could not wait for the end, the ID of

@@ -32,6 +32,7 @@ type grammar struct {
 	Requeue requeueCmd `cmd:"" help:"Recover RUNNING tasks whose lease has expired."`
 	Sweep   sweepCmd   `cmd:"" help:"One pass of the sweeper: dispatch stranded tasks, reclaim those whose lease has expired."`
 	Cancel  cancelCmd  `cmd:"" help:"Cancel one task that has not ended."`
+	Delete  deleteCmd  `cmd:"" help:"Delete one task with all its data."`
 	List    listCmd    `cmd:"" help:"List tasks, newest first."`
 	Retry   retryCmd   `cmd:"" help:"Retry one FAILED task, or all that match."`
 	Queues  queuesCmd  `cmd:"" help:"List the queues, pause one, or resume it."`

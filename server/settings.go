@@ -37,6 +37,9 @@ type Settings struct {
 	TasksBatchCreate     *bool          // TASKS_BATCH_CREATE: create up to a hundred Cloud Tasks a call in bulk enqueues and sweeps
 	TasksMaxBody         int64          // TASKS_MAX_BODY: bytes of the largest request body
 	TasksStrictArgs      *bool          // TASKS_STRICT_ARGS: refuse arguments with unknown fields
+	TasksKeepSuccessful  string         // TASKS_KEEP_SUCCESSFUL: how long tasks that succeeded or were cancelled are kept, such as 24h
+	TasksKeepFailed      string         // TASKS_KEEP_FAILED: the same for FAILED tasks; both or neither
+	TasksMaxBacklog      []string       // TASKS_MAX_BACKLOG: how many READY tasks a queue may have, such as emails=500, or 10000 for all others
 	TasksQueues          []string       // TASKS_QUEUES: allow-list of queue names
 
 	CloudTasksProject      string              // CLOUD_TASKS_PROJECT

@@ -48,8 +48,12 @@ func (c *sweepCmd) Run(ctx context.Context, p *program) error {
 	if c.JSON {
 		err = p.printJSON(swept)
 	} else {
-		_, err = fmt.Fprintf(p.stdout, "%d dispatched, %d reclaimed, %d armed, %d failed, %d errors\n",
+		text := fmt.Sprintf("%d dispatched, %d reclaimed, %d armed, %d failed, %d errors",
 			swept.Dispatched, swept.Reclaimed, swept.Armed, swept.Failed, swept.Errors)
+		if swept.Expired+swept.Deleted > 0 {
+			text += fmt.Sprintf(", %d expired, %d deleted", swept.Expired, swept.Deleted)
+		}
+		_, err = fmt.Fprintln(p.stdout, text)
 	}
 	switch {
 	case err != nil:

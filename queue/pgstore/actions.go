@@ -14,13 +14,13 @@ import (
 
 var grace = interval(queue.DispatchGrace)
 
-// actions are the columns that each action sets.
+// actions are the columns that each action sets; ActionDelete sets none.
 var actions = map[queue.Action]string{
-	queue.ActionRun: `hold = 0, run_after = NULL, retry_at = now(), dispatch_error = NULL, dispatch_due_at = now() + ` + grace,
-	queue.ActionRetry: `status = 'READY', hold = CASE WHEN run_after > now() THEN 1 ELSE 0 END, finished_at = NULL, claim_id = NULL, retry_at = greatest(now(), run_after),
+	queue.ActionRun: keepTicket + `, hold = 0, run_after = NULL, retry_at = now(), dispatch_error = NULL, dispatch_due_at = now() + ` + grace,
+	queue.ActionRetry: `status = 'READY', delete_at = NULL, hold = CASE WHEN run_after > now() THEN 1 ELSE 0 END, finished_at = NULL, claim_id = NULL, retry_at = greatest(now(), run_after),
 	max_attempts = greatest(max_attempts, attempts + 1), interruptions = 0, dispatch_tries = 0, dispatch_error = NULL, dispatch_due_at = now() + ` + grace,
 	queue.ActionRequeue: setReclaimed + `, max_attempts = greatest(max_attempts, attempts + 1)`,
-	queue.ActionCancel:  setCancelled,
+	queue.ActionCancel:  setCancelled(),
 }
 
 // actionRows returns the condition of the rows that an action applies to, and has not
@@ -101,7 +101,11 @@ func (s *Store) Act(ctx context.Context, a queue.Action, selection queue.Selecti
 // act changes rows in one statement.
 func (s *Store) act(ctx context.Context, a queue.Action, selection queue.Selection, before time.Time, limit int, more string) (rows []*queue.Row, err error) {
 	var q statement
-	q.text = `UPDATE claimcheck_tasks SET ` + actions[a] + ` WHERE id = ANY(ARRAY(SELECT id`
+	q.text = `UPDATE claimcheck_tasks SET ` + actions[a]
+	if a == queue.ActionDelete {
+		q.text = `DELETE FROM claimcheck_tasks`
+	}
+	q.text += ` WHERE id = ANY(ARRAY(SELECT id`
 	if err := q.matching(a, selection, before, more); err != nil {
 		return nil, err
 	}

@@ -14,11 +14,13 @@ import (
 
 // setCancelled also clears the claim ID, so that a function that is running does not
 // mistake this end for its own.
-const setCancelled = `status = 'CANCELLED', hold = NULL, finished_at = now(), lease_expires_at = NULL, claim_id = NULL`
+func setCancelled() string {
+	return `status = 'CANCELLED', hold = NULL, finished_at = now(), lease_expires_at = NULL, claim_id = NULL, ` + setKept(`'CANCELLED'`)
+}
 
 // cancelQuery: index: the primary key.
 var cancelQuery = `
-UPDATE claimcheck_tasks SET ` + setCancelled + `
+UPDATE claimcheck_tasks SET ` + setCancelled() + `
 WHERE id = ` + freeRow(`id = $1::uuid AND status IN ('READY', 'RUNNING')`) + `
 RETURNING ` + columns
 

@@ -31,7 +31,7 @@ const setClaimed = `status = 'RUNNING', hold = NULL,
 // a paused queue is claimable.
 func claimable(more string) string {
 	return `task_path = ANY($3::text[]) AND ` + notGated + `
-	AND (status = 'READY' AND attempts < max_attempts AND (run_after IS NULL OR run_after <= now() + $4::interval)
+	AND (status = 'READY' AND attempts < max_attempts AND (run_after IS NULL OR run_after <= now() + $4::interval) AND ` + mayStart + `
 		OR status = 'RUNNING' AND attempts < max_attempts AND lease_expires_at <= now()` + more + `)`
 }
 
@@ -62,16 +62,19 @@ const doNotWait = `set_config('synchronous_commit', 'off', true) = 'off'`
 const haveRows = `CASE bool_or(durable) WHEN true THEN true WHEN false THEN ` + doNotWait + ` END`
 
 // The claims never make the claim $6 a second time (queue.ClaimRequest.Spent).
-// claimAgainQuery claims FAILED rows, too. Index: the primary key.
+// claimAgainQuery claims FAILED rows, too, which are then not to be deleted any more.
+// Index: the primary key.
 var (
-	claimQuery      = claimOneQuery(``)
-	claimAgainQuery = claimOneQuery(` OR status = 'FAILED' AND ` + keyIsFree(`claimcheck_tasks`) + waitingBriefly)
+	claimQuery      = claimOneQuery(``, ``)
+	claimAgainQuery = claimOneQuery(`, delete_at = CASE WHEN status = 'FAILED' THEN NULL ELSE delete_at END`,
+		` OR status = 'FAILED' AND keep_failed IS DISTINCT FROM 0 AND `+keyIsFree(`claimcheck_tasks`)+waitingBriefly)
 )
 
-// claimOneQuery is the whole claim, also of rows for which more holds.
-func claimOneQuery(more string) string {
+// claimOneQuery is the whole claim, also of rows for which more holds. set is what it sets
+// besides.
+func claimOneQuery(set, more string) string {
 	return `
-UPDATE claimcheck_tasks SET ` + setClaimed + `, claim_id = $6::uuid
+UPDATE claimcheck_tasks SET ` + setClaimed + `, claim_id = $6::uuid` + set + `
 WHERE id = (
 	SELECT CASE WHEN durable THEN id WHEN ` + doNotWait + ` THEN id END
 	FROM (SELECT id, ` + durable + ` AS durable FROM claimcheck_tasks
@@ -158,13 +161,27 @@ func whyNot(ctx context.Context, conn *pgx.Conn, taskID uuid.UUID, req queue.Cla
 	}
 	locked := &queue.NotClaimedError{Reason: queue.ErrLocked, Row: row, Wait: storekit.LockedRetryAfter}
 	refusal := queue.WhyNotClaimed(row, req, now)
-	if errors.Is(refusal, queue.ErrWorkerLost) {
-		failed, err := loseWorker(ctx, conn, row, now)
+	var end func(context.Context, *pgx.Conn, *queue.Row, time.Time) (bool, error)
+	switch {
+	case errors.Is(refusal, queue.ErrWorkerLost):
+		end = loseWorker
+	case errors.Is(refusal, queue.ErrExpired):
+		end = expireOne
+	}
+	if end != nil {
+		ended, err := end(ctx, conn, row, now)
 		if err != nil {
 			return nil, err
 		}
-		if !failed {
+		if !ended {
 			return nil, locked
+		}
+		if row.Keep != nil { // what has been dropped, and when the row is deleted
+			now, _, err := load(ctx, conn, taskID)
+			if err != nil {
+				return nil, err
+			}
+			*row = *now
 		}
 	}
 	if storekit.MayBePaused(refusal) {
@@ -189,14 +206,36 @@ func whyNot(ctx context.Context, conn *pgx.Conn, taskID uuid.UUID, req queue.Cla
 // so that the lost worker, if it comes back, does not mistake this end for its own. Index: the primary key.
 var loseWorkerQuery = `
 UPDATE claimcheck_tasks SET status = 'FAILED', hold = NULL, finished_at = now(), errors = $2::text::json, error_group = $7::text, error_text = $8::text,
-	lease_expires_at = NULL, claim_id = NULL
+	lease_expires_at = NULL, claim_id = NULL, ` + setKept(`'FAILED'`) + `
 WHERE id = ` + freeRow(`id = $1::uuid AND status = $3::text AND attempts = $4::int8
 	AND claim_id IS NOT DISTINCT FROM $5::uuid AND lease_expires_at IS NOT DISTINCT FROM $6::timestamptz`) + `
 RETURNING finished_at`
 
 // loseWorker fails row, as it was read at now, because its lease has expired
 // with no attempt left. It reports false if the row has changed since, or is locked.
-func loseWorker(ctx context.Context, q querier, row *queue.Row, now time.Time) (bool, error) {
+func loseWorker(ctx context.Context, conn *pgx.Conn, row *queue.Row, now time.Time) (lost bool, err error) {
+	if row.OnFailed == nil {
+		return setLost(ctx, conn, row, now)
+	}
+	err = atomically(ctx, conn, func(q querier) error {
+		// The arguments, which may not have been read, before they are dropped.
+		if err := q.QueryRow(ctx, `SELECT args FROM claimcheck_tasks WHERE id = $1::uuid`, uuidValue(row.ID)).Scan((*[]byte)(&row.Args)); err != nil {
+			return err
+		}
+		if lost, err = setLost(ctx, q, row, now); err != nil || !lost {
+			return err
+		}
+		_, err := insert(ctx, q, []*queue.NewRow{row.Letter()})
+		return err
+	})
+	if errors.Is(err, pgx.ErrNoRows) { // it was deleted
+		return false, nil
+	}
+	return lost, err
+}
+
+// setLost is loseWorker without what the failure enqueues.
+func setLost(ctx context.Context, q querier, row *queue.Row, now time.Time) (bool, error) {
 	all := row.LostErrors(now)
 	history, err := errorsValue(all)
 	if err != nil {

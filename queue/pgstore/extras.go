@@ -13,17 +13,17 @@ import (
 // a few per cent.
 
 // extrasColumn is that value. The condition is that of queue.Row.HasExtras.
-const extrasColumn = `CASE WHEN unique_key IS NULL AND schedule IS NULL AND scheduled_for IS NULL AND limit_key IS NULL AND expires_at IS NULL AND keep_successful IS NULL AND keep_failed IS NULL THEN NULL
+const extrasColumn = `CASE WHEN unique_key IS NULL AND schedule IS NULL AND scheduled_for IS NULL AND limit_key IS NULL AND expires_at IS NULL AND keep_successful IS NULL AND keep_failed IS NULL AND on_failed IS NULL THEN NULL
 	ELSE json_build_object('unique_key', unique_key, 'unique_scope', unique_scope, 'unique_until', unique_until, 'schedule', schedule, 'scheduled_for', scheduled_for,
-		'limit_key', limit_key, 'expires_at', expires_at, 'keep_successful', keep_successful, 'keep_failed', keep_failed, 'delete_at', delete_at) END`
+		'limit_key', limit_key, 'expires_at', expires_at, 'keep_successful', keep_successful, 'keep_failed', keep_failed, 'delete_at', delete_at, 'on_failed', on_failed) END`
 
 // The columns that an insert sets from that value, as a record e.
 const (
-	extrasInserted = `unique_key, unique_scope, unique_until, schedule, scheduled_for, limit_key, expires_at, keep_successful, keep_failed`
+	extrasInserted = `unique_key, unique_scope, unique_until, schedule, scheduled_for, limit_key, expires_at, keep_successful, keep_failed, on_failed`
 	extrasValues   = `e.unique_key, e.unique_scope, coalesce(e.unique_until, now() + e.unique_for * interval '1 microsecond'),
-	e.schedule, e.scheduled_for, e.limit_key, coalesce(e.expires_at, now() + e.expires_in * interval '1 microsecond'), e.keep_successful, e.keep_failed`
+	e.schedule, e.scheduled_for, e.limit_key, coalesce(e.expires_at, now() + e.expires_in * interval '1 microsecond'), e.keep_successful, e.keep_failed, e.on_failed`
 	extrasRecord = `json_to_record(n.extras::json) AS e(unique_key text, unique_scope int2, unique_until timestamptz, unique_for int8,
-		schedule text, scheduled_for timestamptz, limit_key text, expires_at timestamptz, expires_in int8, keep_successful int4, keep_failed int4)`
+		schedule text, scheduled_for timestamptz, limit_key text, expires_at timestamptz, expires_in int8, keep_successful int4, keep_failed int4, on_failed text)`
 )
 
 // extras is its form, and that of the parameter of an insert, which has the two
@@ -41,6 +41,7 @@ type extras struct {
 	KeepSuccessful *int64            `json:"keep_successful,omitempty"` // seconds
 	KeepFailed     *int64            `json:"keep_failed,omitempty"`
 	DeleteAt       *time.Time        `json:"delete_at,omitempty"`
+	OnFailed       string            `json:"on_failed,omitempty"`
 }
 
 // decodeExtras sets the extras of a row; nil is NULL.
@@ -59,6 +60,7 @@ func decodeExtras(row *queue.Row, stored []byte) {
 	if e.KeepSuccessful != nil || e.KeepFailed != nil {
 		row.Keep = &queue.Retention{Successful: seconds(e.KeepSuccessful), Failed: seconds(e.KeepFailed)}
 	}
+	row.DecodeOnFailed(e.OnFailed)
 }
 
 func utc(t *time.Time) time.Time {
@@ -80,7 +82,7 @@ func encodeExtras(row *queue.NewRow) (string, error) {
 	e := extras{
 		UniqueKey: row.UniqueKey, UniqueScope: row.UniqueScope, UniqueUntil: known(row.UniqueUntil), UniqueFor: row.UniqueFor.Microseconds(),
 		Schedule: row.Schedule, ScheduledFor: known(row.ScheduledFor), LimitKey: row.LimitKey,
-		ExpiresAt: known(row.ExpiresAt), ExpiresIn: row.ExpiresIn.Microseconds(),
+		ExpiresAt: known(row.ExpiresAt), ExpiresIn: row.ExpiresIn.Microseconds(), OnFailed: row.EncodeOnFailed(),
 	}
 	if row.Keep != nil {
 		successful, failed := int64(row.Keep.Successful/time.Second), int64(row.Keep.Failed/time.Second)
@@ -94,7 +96,7 @@ func encodeExtras(row *queue.NewRow) (string, error) {
 func storedExtras(row *queue.Row, request *queue.NewRow, now time.Time) {
 	row.UniqueKey, row.UniqueScope, row.UniqueUntil = request.UniqueKey, request.UniqueScope, timeOrIn(now, request.UniqueUntil, request.UniqueFor)
 	row.Schedule, row.ScheduledFor, row.LimitKey = request.Schedule, request.ScheduledFor.UTC().Truncate(time.Microsecond), request.LimitKey
-	row.ExpiresAt, row.Keep = timeOrIn(now, request.ExpiresAt, request.ExpiresIn), request.Keep
+	row.ExpiresAt, row.Keep, row.OnFailed = timeOrIn(now, request.ExpiresAt, request.ExpiresIn), request.Keep, request.OnFailed
 }
 
 // timeOrIn is an absolute time, or else one some time from now, or else zero.

@@ -60,8 +60,8 @@ func setErrors(history, group, text string) string {
 
 // setFinished ends a claim with these values.
 func setFinished(status, value, history, group, text string) string {
-	return fmt.Sprintf(`status = %s, return_value = %s::json, finished_at = now(), lease_expires_at = NULL, `, status, value) +
-		setErrors(history, group, text)
+	return fmt.Sprintf(`status = %s, return_value = %s, finished_at = now(), lease_expires_at = NULL, `, status, keptValue(status, value+`::json`)) +
+		setKept(status) + `, ` + setErrors(history, group, text)
 }
 
 // finishQuery is Finish, finishTxQuery FinishTx. Index: the primary key.
@@ -84,6 +84,9 @@ type finishOf struct {
 
 // Finish ends a claim with a final status, and returns the time.
 func (s *Store) Finish(ctx context.Context, claim queue.Claim, f queue.Finish) (time.Time, error) {
+	if f.Letter != nil { // no statement for many inserts a row
+		return s.finishOne(ctx, finishOf{claim, f})
+	}
 	return s.finishes.Do(ctx, finishOf{claim, f})
 }
 
@@ -96,11 +99,26 @@ func (s *Store) FinishAsync(claim queue.Claim, f queue.Finish, done func(time.Ti
 func (s *Store) finishOne(ctx context.Context, f finishOf) (at time.Time, err error) {
 	err = storekit.RetryLocked(ctx, storekit.FinishPatience, func() error {
 		return s.with(ctx, "finish task", use{urgent: true}, func(conn *pgx.Conn) error {
-			at, err = finish(ctx, conn, finishQuery, f.Claim, f.Finish)
-			return err
+			if f.Letter == nil {
+				at, err = finish(ctx, conn, finishQuery, f.Claim, f.Finish)
+				return err
+			}
+			return atomically(ctx, conn, func(q querier) error {
+				at, err = finish(ctx, q, finishQuery, f.Claim, f.Finish)
+				return err
+			})
 		})
 	})
 	return at, err
+}
+
+// atomically runs do in a transaction: in that of the connection, if it is in one.
+func atomically(ctx context.Context, conn *pgx.Conn, do func(q querier) error) error {
+	const idle = 'I'
+	if conn.PgConn().TxStatus() != idle {
+		return do(conn)
+	}
+	return pgx.BeginTxFunc(ctx, conn, readCommitted, func(tx pgx.Tx) error { return do(tx) })
 }
 
 // tryFinish ends a claim with one statement, which leaves a row that is locked or not
@@ -128,6 +146,10 @@ func finishHeld(ctx context.Context, q querier, query string, claim queue.Claim,
 
 func finish(ctx context.Context, q querier, query string, claim queue.Claim, f queue.Finish) (at time.Time, err error) {
 	at, err = finishHeld(ctx, q, query, claim, f)
+	if err == nil && f.Letter != nil {
+		stored, err := insert(ctx, q, []*queue.NewRow{f.Letter})
+		return at, copyBack([]*queue.NewRow{f.Letter}, err, stored...)
+	}
 	if !errors.Is(err, pgx.ErrNoRows) {
 		return at, err
 	}

@@ -105,6 +105,7 @@ func TestEveryStatementUsesItsIndex(t *testing.T) {
 	ids := []pgtype.UUID{one, uuidValue(uuid.New())}
 	const place, primaryKey, claim, held, waiting, lease, finished = "Tid Scan", "claimcheck_tasks_pkey", "claimcheck_tasks_claim", "claimcheck_tasks_held", "claimcheck_tasks_waiting", "claimcheck_tasks_lease", "claimcheck_tasks_finished"
 	const unique = "claimcheck_tasks_unique"
+	const retention = "claimcheck_tasks_retention"
 	const sortOfFirst = "Sort Key: first.finished_at"
 	stats, _ := statsQuery(queue.Filter{})
 	statsOfQueue, _ := statsQuery(queue.Filter{Queue: "rare"})
@@ -140,7 +141,11 @@ func TestEveryStatementUsesItsIndex(t *testing.T) {
 		"retry":           {retryQuery, []any{one, one, jsonValue(nil), int64(1), timeValue(time.Time{}), int64(0), true, true, jsonValue(nil), jsonValue(nil)}, []string{primaryKey}},
 		"release":         {releaseQuery, []any{one, one}, []string{primaryKey}},
 		"heartbeat":       {heartbeatQuery, []any{ids, ids, time.Minute}, []string{primaryKey}},
-		"probe":           {probeQuery, nil, []string{claim, held, lease, waiting}},
+		"count ready":     {countReadyQuery, []any{"b", "q", 1000}, []string{waiting}},
+		"expire":          {expireQuery, []any{100, "[]", "g", "t"}, []string{primaryKey, retention}},
+		"expire one":      {expireOneQuery, []any{one, "[]", "g", "t"}, []string{primaryKey}},
+		"delete kept":     {deleteKeptQuery, []any{100}, []string{primaryKey, retention}},
+		"probe":           {probeQuery, nil, []string{claim, held, lease, retention, waiting}},
 		"release holds":   {releaseHoldsQuery, []any{100}, []string{primaryKey, held}},
 		"reclaim":         {reclaimQuery, []any{100}, []string{primaryKey, lease}},
 		"lost":            {lostQuery, []any{100}, []string{lease}},

@@ -26,7 +26,10 @@ func (s *Store) Promote(ctx context.Context, limit int) (p queue.PromoteResult, 
 		errs = append(errs, err)
 	}
 	// In this order no row is changed twice, even if others claim it in between.
-	lease, held := state.Due(state.Lease), state.Due(state.Held)
+	lease, held, expiry := state.Due(state.Lease), state.Due(state.Held), state.Due(state.Expiry)
+	if expiry {
+		part(&p.Expired, func(conn *pgx.Conn) (int, error) { return expireDue(ctx, conn, state.Now, limit) })
+	}
 	if lease {
 		part(&p.Failed, func(conn *pgx.Conn) (int, error) { return loseWorkers(ctx, conn, limit) })
 		part(&p.Reclaimed, func(conn *pgx.Conn) (int, error) { return count(conn.Exec(ctx, reclaimQuery, limit)) })
@@ -37,13 +40,13 @@ func (s *Store) Promote(ctx context.Context, limit int) (p queue.PromoteResult, 
 	if p.Released+p.Reclaimed > 0 {
 		s.hints.forget()
 	}
-	if lease || held {
+	if lease || held || expiry {
 		again, err := s.probe(ctx)
 		if errs = append(errs, err); err == nil {
 			state = again
 		}
 	}
-	p.Claimable, p.Next, p.Gates = state.Claimable, state.Next(), state.Gates
+	p.Claimable, p.Next, p.Deletable, p.Gates = state.Claimable, state.Next(), state.Due(state.Deletion), state.Gates
 	return p, storekit.JoinErrors(errs...)
 }
 
@@ -55,9 +58,9 @@ func (s *Store) probe(ctx context.Context) (state storekit.DueState, err error) 
 	return state, err
 }
 
-// probeQuery: indexes: the first entry of claimcheck_tasks_held, _lease and
-// _claim (ordered, so that none of the three is planned as a scan of the table), and of
-// each paused queue in _waiting.
+// probeQuery: indexes: the first entry of claimcheck_tasks_held, _lease, _claim and, of
+// both kinds, _retention (ordered, so that none is planned as a scan of the table), and
+// of each paused queue in _waiting.
 var probeQuery = `WITH RECURSIVE ` + waitingBackends + `
 SELECT now(),
 	(SELECT coalesce(retry_at, run_after) FROM claimcheck_tasks WHERE hold = 1
@@ -65,10 +68,11 @@ SELECT now(),
 	(SELECT lease_expires_at FROM claimcheck_tasks WHERE status = 'RUNNING' ORDER BY lease_expires_at LIMIT 1),
 	coalesce((SELECT true FROM claimcheck_tasks WHERE hold = 0 AND attempts < max_attempts
 		ORDER BY priority DESC, enqueued_at, id LIMIT 1), false),
+	` + firstRetained(expiring) + `, ` + firstRetained(deletable) + `,
 	` + gatesNeedWork
 
 func probe(ctx context.Context, q querier) (state storekit.DueState, err error) {
-	err = q.QueryRow(ctx, probeQuery).Scan((*moment)(&state.Now), (*moment)(&state.Held), (*moment)(&state.Lease), &state.Claimable, &state.Gates)
+	err = q.QueryRow(ctx, probeQuery).Scan((*moment)(&state.Now), (*moment)(&state.Held), (*moment)(&state.Lease), &state.Claimable, (*moment)(&state.Expiry), (*moment)(&state.Deletion), &state.Gates)
 	return state, err
 }
 
@@ -108,7 +112,7 @@ const lostChunk = 20
 
 // loseWorkers fails the rows whose lease has expired with no attempt left, one by one,
 // because each gets its own error record.
-func loseWorkers(ctx context.Context, q querier, limit int) (failed int, err error) {
+func loseWorkers(ctx context.Context, q *pgx.Conn, limit int) (failed int, err error) {
 	for limit > 0 {
 		read, n, err := loseSome(ctx, q, min(limit, lostChunk))
 		failed += n
@@ -121,7 +125,7 @@ func loseWorkers(ctx context.Context, q querier, limit int) (failed int, err err
 }
 
 // loseSome returns how many rows it has read, and how many of them it has failed.
-func loseSome(ctx context.Context, q querier, limit int) (read, failed int, err error) {
+func loseSome(ctx context.Context, q *pgx.Conn, limit int) (read, failed int, err error) {
 	result, err := q.Query(ctx, lostQuery, limit)
 	if err != nil {
 		return 0, 0, err

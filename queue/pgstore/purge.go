@@ -9,7 +9,8 @@ import (
 )
 
 // purgeable selects the rows with status s that may be deleted.
-const purgeable = `FROM claimcheck_tasks WHERE status = s AND finished_at <= now() - $2::interval AND ($3::text = '' OR task_path = $3::text)`
+const purgeable = `FROM claimcheck_tasks WHERE status = s AND finished_at <= now() - $2::interval AND ($3::text = '' OR task_path = $3::text)
+			AND (delete_at IS NULL OR delete_at <= now())`
 
 // purgeQuery locks the first rows of each status and deletes the first of all these.
 // Only locked rows are certain to exist when they are deleted, and deleting fewer than
@@ -62,8 +63,9 @@ func finalNames(r queue.PurgeRequest) []string {
 
 // countPurgeableQuery adds up the counted periods that are old enough, and counts the
 // rows of the one that is so in part, or those since counted_to, by their index:
-// claimcheck_tasks_finished.
-const countPurgeableQuery = `
+// claimcheck_tasks_finished. Of all these it subtracts what is kept for longer, by
+// claimcheck_tasks_retention.
+var countPurgeableQuery = `
 WITH ` + counted + `, edge AS MATERIALIZED (
 	SELECT coalesce((SELECT CASE WHEN until >= counted_to THEN counted_to ELSE (SELECT max(at) FROM claimcheck_periods WHERE at <= until) END FROM counted), '-infinity') AS at, until
 	FROM (SELECT now() - $2::interval AS until) AS bound
@@ -78,7 +80,10 @@ SELECT (
 )::int8 + (
 	SELECT coalesce(sum(n), 0) FROM claimcheck_changes
 	WHERE at < (SELECT at FROM edge) AND status = ANY($1::text[]) AND ($3::text = '' OR task_path = $3::text) AND EXISTS (SELECT FROM counted)
-)::int8`
+)::int8 - (
+	SELECT count(*) FROM claimcheck_tasks
+	WHERE ` + deletable + ` AND ` + retentionAt + ` > now() AND status = ANY($1::text[]) AND finished_at <= (SELECT until FROM edge) AND ($3::text = '' OR task_path = $3::text)
+)`
 
 // CountPurgeable returns the number of rows that Purge would delete in all.
 func (s *Store) CountPurgeable(ctx context.Context, r queue.PurgeRequest) (n int, err error) {

@@ -109,7 +109,7 @@ func requeue(ctx context.Context, q querier, rows []heldClaim) (int, error) {
 }
 
 // failAbandoned fails one row. It reports false if the row has changed.
-func failAbandoned(ctx context.Context, q querier, held heldClaim) (bool, error) {
+func failAbandoned(ctx context.Context, q *pgx.Conn, held heldClaim) (bool, error) {
 	row, now, err := load(ctx, q, held.ID)
 	if errors.Is(err, queue.ErrNotFound) || err == nil && (row.Claim() != held.Claim || !row.LeaseExpiresAt.Equal(held.lease)) {
 		return false, nil

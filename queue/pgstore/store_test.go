@@ -3,7 +3,9 @@ package pgstore_test
 import (
 	"context"
 	"testing"
+	"time"
 
+	"github.com/google/uuid"
 	"github.com/jackc/pgx/v5"
 
 	"github.com/claimcheck-go/claimcheck/internal/testdb"
@@ -45,6 +47,9 @@ func runSuite(t *testing.T, pooler bool, open func(*testing.T, pgstore.Config) *
 				t.Fatal(err)
 			}
 			return pgstore.Tx(tx)
+		},
+		SetDeleteAt: func(t *testing.T, _ queue.Store, id uuid.UUID, at time.Time) {
+			testdb.Exec(t, config.URL, "UPDATE claimcheck_tasks SET delete_at = '"+at.Format(time.RFC3339Nano)+"' WHERE id = '"+id.String()+"'")
 		},
 		OpenUnmigrated: func(t *testing.T) queue.Store {
 			return open(t, pgstore.Config{URL: testdb.Postgres(t), Pooler: pooler})

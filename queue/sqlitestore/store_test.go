@@ -46,6 +46,7 @@ func TestNew(t *testing.T) {
 			return s
 		},
 		Begin:          begin,
+		SetDeleteAt:    setDeleteAt,
 		OneWriter:      true,
 		OpenUnmigrated: func(t *testing.T) queue.Store { return fresh(t) },
 	})
@@ -70,8 +71,15 @@ func harness(url func(t *testing.T) string) storetest.Harness {
 		},
 		Second:         func(t *testing.T, store queue.Store) queue.Store { return open(t, urls[store], sqlitestore.Config{}) },
 		Begin:          begin,
+		SetDeleteAt:    setDeleteAt,
 		OneWriter:      true,
 		OpenUnmigrated: func(t *testing.T) queue.Store { return fresh(t) },
+	}
+}
+
+func setDeleteAt(t *testing.T, store queue.Store, id uuid.UUID, at time.Time) {
+	if _, err := store.(*sqlitestore.Store).DB().ExecContext(t.Context(), "UPDATE claimcheck_tasks SET delete_at = ? WHERE id = ?", at.UnixMicro(), id); err != nil {
+		t.Fatal(err)
 	}
 }
 

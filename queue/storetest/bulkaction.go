@@ -79,6 +79,29 @@ var actionTests = map[string]func(*fixture){
 			}
 		}
 	},
+	"what is not RUNNING can be deleted": func(f *fixture) {
+		rows := f.oneOf()
+		var chosen []uuid.UUID
+		for _, row := range rows {
+			chosen = append(chosen, row.ID)
+		}
+		s, before := queue.Selection{IDs: chosen}, f.now()
+		n, err := f.operator.CountMatching(f.ctx, queue.ActionDelete, s, time.Time{}, 100)
+		f.must(err)
+		deleted, err := f.operator.Act(f.ctx, queue.ActionDelete, s, before, 100)
+		f.must(err)
+		f.equal("deleted and counted", []int{len(deleted), n}, []int{5, 5})
+		for kind, row := range rows {
+			if running := kind == "running" || kind == "expired"; f.gone(row.ID) == running {
+				f.Errorf("%s: gone %v", kind, !running)
+			}
+		}
+		for _, row := range deleted {
+			if len(row.Args)+len(row.ReturnValue)+len(row.Errors) > 0 || row.Task != taskName {
+				f.Errorf("a deleted row is returned as %+v", *row)
+			}
+		}
+	},
 	"an operator's retry starts without interruptions": func(f *fixture) {
 		spent := func() *queue.Row {
 			row := f.insert(maxAttempts(1))
@@ -185,7 +208,7 @@ var actionTests = map[string]func(*fixture){
 		f.unchanged(other)
 	},
 	"unknown actions and views are refused": func(f *fixture) {
-		_, err := f.operator.Act(f.ctx, "delete", queue.Selection{}, f.now(), 1)
+		_, err := f.operator.Act(f.ctx, "explode", queue.Selection{}, f.now(), 1)
 		_, err2 := f.operator.CountMatching(f.ctx, queue.ActionRun, queue.Selection{View: "x"}, time.Time{}, 1)
 		if !isInvalid(err) || !isInvalid(err2) {
 			f.Errorf("%v, %v", err, err2)

@@ -36,6 +36,9 @@ type Harness struct {
 	// Second returns another store on the database of one that Open returned, as
 	// another process has it; nil where a database has only one store.
 	Second func(t *testing.T, store queue.Store) queue.Store
+	// SetDeleteAt sets the DeleteAt of a row, whatever its state: no test waits until a
+	// row's Keep is over. Required if the store is a queue.Lifecycle.
+	SetDeleteAt func(t *testing.T, store queue.Store, id uuid.UUID, at time.Time)
 }
 
 // checked returns the harness with functions that end the test instead of returning
@@ -107,6 +110,23 @@ func Run(t *testing.T, h Harness) {
 		{"Cancel", cancelTests},
 		{"Failure", failureTests},
 	})
+	t.Run("Lifecycle", func(t *testing.T) {
+		if _, ok := h.Open(t).(queue.Lifecycle); !ok {
+			t.Log("the store is no queue.Lifecycle, which is optional")
+			return
+		}
+		if h.SetDeleteAt == nil {
+			t.Fatal("Harness.SetDeleteAt is required for a queue.Lifecycle: it sets when a row is deleted")
+		}
+		run(t, h, []concern{{"Keep", keepTests}, {"Expiry", expiryTests}, {"OnFailed", onFailedTests}})
+	})
+	t.Run("BacklogCounter", func(t *testing.T) {
+		if _, ok := h.Open(t).(queue.BacklogCounter); !ok {
+			t.Log("the store is no queue.BacklogCounter, which is optional")
+			return
+		}
+		run(t, h, []concern{{"Backlog", backlogTests}})
+	})
 	t.Run("Operator", func(t *testing.T) {
 		if _, ok := h.Open(t).(queue.Operator); !ok {
 			t.Log("the store is no queue.Operator, which is optional")
@@ -166,13 +186,15 @@ type fixture struct {
 	begin     func(*testing.T, queue.Store) queue.Tx
 	oneWriter bool
 	second    func(*testing.T, queue.Store) queue.Store // may be nil
+
+	setDeleteAt func(*testing.T, queue.Store, uuid.UUID, time.Time)
 }
 
 func newFixture(t *testing.T, h Harness, store queue.Store) *fixture {
 	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
 	t.Cleanup(cancel)
 	operator, _ := store.(queue.Operator)
-	return &fixture{T: t, ctx: ctx, store: store, operator: operator, begin: h.Begin, oneWriter: h.OneWriter, second: h.Second}
+	return &fixture{T: t, ctx: ctx, store: store, operator: operator, begin: h.Begin, oneWriter: h.OneWriter, second: h.Second, setDeleteAt: h.SetDeleteAt}
 }
 
 // request is a new row, as changes make it.

@@ -64,7 +64,7 @@ func (h *handler) readOrder(v *visit) (order, error) {
 
 func (o order) checked() (order, error) {
 	if _, ok := actionTexts[o.Action]; !ok {
-		return order{}, &pageError{http.StatusBadRequest, "No such action", "Actions are run, retry, requeue and cancel."}
+		return order{}, &pageError{http.StatusBadRequest, "No such action", "Actions are run, retry, requeue, cancel and delete."}
 	}
 	return o, o.Selection.Check()
 }
@@ -100,6 +100,11 @@ var actionTexts = map[queue.Action]actionText{
 		Verb: "Cancel", Are: "CANCELLED", Passed: "had ended already", Danger: true,
 		Means: "READY and RUNNING tasks become CANCELLED, for good: retry does not reopen them. The context of a running function is cancelled, and its result is not stored.",
 		suits: func(row *queue.Row) bool { return !row.Status.Final() },
+	},
+	queue.ActionDelete: {
+		Verb: "Delete", Are: "deleted", Passed: "were RUNNING, or gone already", Danger: true,
+		Means: "Tasks that are not RUNNING are deleted for good, with their arguments, results and errors. One that is READY never runs. The audit log keeps who did it, and the ID.",
+		suits: func(row *queue.Row) bool { return row.Status != queue.StatusRunning },
 	},
 }
 

@@ -26,6 +26,7 @@ type taskPage struct {
 	Links    []Link
 	Curls    []curl
 	Repeat   string // address of the form with its arguments
+	DeleteAt bool   // it has ended, and is deleted at Row.DeleteAt
 	Kind     string // address of the tasks of its name
 	Queue    string // address of the tasks of its queue
 	Same     string // address of the tasks that fail in the same way
@@ -70,7 +71,8 @@ func (h *handler) task(v *visit) error {
 	if page.CanAct() {
 		page.Actions = h.taskActions(page.State, row)
 	}
-	if page.Known {
+	page.DeleteAt = row.Status.Final() && !row.DeleteAt.IsZero()
+	if page.Known && !row.Dropped() {
 		page.Repeat = h.link("/types/"+h.names[row.Task], "from", id.String())
 	}
 	if !row.Status.Final() {
@@ -103,20 +105,25 @@ func (h *handler) show(page *taskPage, whole bool) {
 func (h *handler) taskActions(s state, row *queue.Row) []taskAction {
 	id := row.ID.String()
 	cancel := taskAction{"Cancel", queue.ActionCancel, h.link("/confirm", "do", string(queue.ActionCancel), "pick", id, "back", h.link("/tasks/"+id))}
+	// Not back to this page, which is gone then.
+	remove := taskAction{"Delete", queue.ActionDelete, h.link("/confirm", "do", string(queue.ActionDelete), "pick", id, "back", h.link("/tasks"))}
 	switch s.Kind {
 	case "ready", "delayed":
 		if !h.registered(row.Task) { // it would not run
-			return []taskAction{cancel}
+			return []taskAction{cancel, remove}
 		}
-		return []taskAction{{"Run now", queue.ActionRun, ""}, cancel}
+		return []taskAction{{"Run now", queue.ActionRun, ""}, cancel, remove}
 	case "lost":
 		return []taskAction{{"Requeue", queue.ActionRequeue, ""}, cancel}
 	case "running":
 		return []taskAction{cancel}
 	case "failed":
-		return []taskAction{{"Retry", queue.ActionRetry, ""}}
+		if row.Dropped() {
+			return []taskAction{remove}
+		}
+		return []taskAction{{"Retry", queue.ActionRetry, ""}, remove}
 	}
-	return nil
+	return []taskAction{remove}
 }
 
 // labelled is a document with what names it, and where all of it is.

@@ -123,9 +123,10 @@ type route struct {
 // routes is every endpoint under /tasks/.
 var routes = []route{
 	{"execute", "task_id", "", http.MethodPost, false, []string{"allow_retry", "fail_on_error"}, true, "Cloud Tasks", (*handler).execute},
-	{"enqueue", "", "", http.MethodPost, false, []string{"args", "backend_name", "id", "priority", "queue_name", "run_after", "task"}, false, "programs", (*handler).enqueue},
+	{"enqueue", "", "", http.MethodPost, false, []string{"args", "backend_name", "expires_at", "expires_in", "id", "keep_failed", "keep_successful", "priority", "queue_name", "run_after", "task"}, false, "programs", (*handler).enqueue},
 	{"result", "task_id", "", http.MethodGet, false, nil, false, "programs", (*handler).result},
 	{"cancel", "task_id", "", http.MethodPost, false, nil, false, "programs", (*handler).cancel},
+	{"delete", "task_id", "", http.MethodPost, false, nil, false, "programs", (*handler).delete},
 	{"status", "", "", http.MethodGet, false, []string{"backend_name", "queue_name"}, false, "programs, monitoring", (*handler).status},
 	{"run", "", "", http.MethodPost, false, []string{"backend_name", "max_tasks", "queue_name"}, false, "schedulers", (*handler).run},
 	{"run-one", "", "", http.MethodPost, false, []string{"backend_name", "queue_name"}, false, "schedulers", (*handler).runOne},

@@ -25,6 +25,19 @@ func (h *handler) status(w http.ResponseWriter, r *http.Request, _ string) {
 	writeJSON(w, http.StatusOK, stats)
 }
 
+// delete deletes a task that is not RUNNING.
+func (h *handler) delete(w http.ResponseWriter, r *http.Request, id string) {
+	taskID, err := h.bareTaskID(w, r, id)
+	if err != nil {
+		h.fail(w, r, err)
+		return
+	}
+	ctx, cancel := context.WithTimeout(r.Context(), databaseTimeout)
+	defer cancel()
+	_, deleted, err := h.Client.Delete(ctx, taskID, "POST /tasks/delete/")
+	h.write(w, r, api.DeleteAnswer(deleted, err), err)
+}
+
 // cancel cancels a task that has not ended.
 func (h *handler) cancel(w http.ResponseWriter, r *http.Request, id string) {
 	taskID, err := h.bareTaskID(w, r, id)

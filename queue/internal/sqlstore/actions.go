@@ -11,7 +11,7 @@ import (
 	"github.com/claimcheck-go/claimcheck/queue/internal/storekit"
 )
 
-// changes are what an action makes of a row.
+// changes are what an action makes of a row, but for ActionDelete.
 var changes = map[queue.Action]func(row *queue.Row, now time.Time){
 	queue.ActionRun:     makeDue,
 	queue.ActionRetry:   reopen,
@@ -21,6 +21,7 @@ var changes = map[queue.Action]func(row *queue.Row, now time.Time){
 
 // makeDue lets a READY row run now.
 func makeDue(row *queue.Row, now time.Time) {
+	row.KeepTicket(now)
 	row.RunAfter, row.RetryAt = time.Time{}, now // since when it waits
 	row.DispatchError = ""
 	row.DispatchDueAt = now.Add(queue.DispatchGrace)
@@ -29,7 +30,7 @@ func makeDue(row *queue.Row, now time.Time) {
 // reopen makes a FAILED row READY.
 func reopen(row *queue.Row, now time.Time) {
 	row.Status = queue.StatusReady
-	row.FinishedAt, row.RetryAt = time.Time{}, later(now, row.RunAfter)
+	row.FinishedAt, row.DeleteAt, row.RetryAt = time.Time{}, time.Time{}, later(now, row.RunAfter)
 	row.ClaimID = uuid.Nil
 	row.MaxAttempts = max(row.MaxAttempts, row.Attempts+1)
 	row.Interruptions = 0
@@ -40,6 +41,18 @@ func reopen(row *queue.Row, now time.Time) {
 func takeBack(row *queue.Row, now time.Time) {
 	reclaim(row, now)
 	row.MaxAttempts = max(row.MaxAttempts, row.Attempts+1)
+}
+
+// deleteRows deletes rows that this transaction has locked.
+func deleteRows(ctx context.Context, tx querier, rows []*queue.Row) error {
+	return inChunks(rows, func(some []*queue.Row) error {
+		ids := make([]any, len(some))
+		for i, row := range some {
+			ids[i] = row.ID
+		}
+		_, err := tx.ExecContext(ctx, `DELETE FROM claimcheck_tasks WHERE id IN (`+marks(len(ids))+`)`, ids...)
+		return err
+	})
 }
 
 // matching appends the rows that an action would change, and for which more holds.
@@ -126,6 +139,9 @@ func (s *Store) Act(ctx context.Context, a queue.Action, selection queue.Selecti
 // act changes rows, and leaves out those whose keys are taken: of several FAILED rows
 // with one key, the first is changed.
 func act(ctx context.Context, tx querier, a queue.Action, rows []*queue.Row, now time.Time) (changed []*queue.Row, err error) {
+	if a == queue.ActionDelete {
+		return rows, deleteRows(ctx, tx, rows)
+	}
 	for _, row := range rows {
 		holder, err := twin(ctx, tx, row, now)
 		if err != nil {

@@ -42,8 +42,6 @@ func (s *Store) Cancel(ctx context.Context, id uuid.UUID) (row *queue.Row, cance
 // cancel ends a live row. It clears the claim ID, so that a running function does not
 // take this end for its own.
 func cancel(row *queue.Row, now time.Time) {
-	row.Status = queue.StatusCancelled
-	row.FinishedAt = now
-	row.LeaseExpiresAt = time.Time{}
+	end(row, queue.StatusCancelled, now)
 	row.ClaimID = uuid.Nil
 }

@@ -42,8 +42,8 @@ func (s *Store) claimByID(ctx context.Context, id uuid.UUID, req queue.ClaimRequ
 		}
 		refusal = queue.WhyNotClaimed(row, req, now)
 		isPaused := !locked && slices.Contains(paused, row.Queue) && storekit.MayBePaused(refusal)
-		switch lost := errors.Is(refusal, queue.ErrWorkerLost); {
-		case locked && (refusal == nil || lost):
+		switch lost, expired := errors.Is(refusal, queue.ErrWorkerLost), errors.Is(refusal, queue.ErrExpired); {
+		case locked && (refusal == nil || lost || expired):
 			refusal = lockedRefusal(row)
 			return nil
 		case isPaused:
@@ -63,6 +63,9 @@ func (s *Store) claimByID(ctx context.Context, id uuid.UUID, req queue.ClaimRequ
 			claim(row, now, req.ClaimID, req.Worker, req.Lease)
 		case lost:
 			loseWorker(row, now)
+			return saveLost(ctx, tx, row, now)
+		case expired:
+			expire(row, now)
 		default:
 			return nil
 		}
@@ -113,7 +116,7 @@ const claimFirstRows = 100
 // claimFirst claims the first rows that a request asks for, and that are not of paused
 // queues.
 func claimFirst(ctx context.Context, tx querier, now time.Time, req queue.ClaimNextRequest, paused []string) (claimed []*queue.Row, err error) {
-	query, args := tx.store.dialect.claimable(req, paused)
+	query, args := tx.store.dialect.claimable(req, paused, now)
 	var read []*queue.Row // as they were
 	size := 0
 	for n := claimFirstRows; len(read) < req.Limit; n = (queue.MaxClaimBytes-size)/max(1, size/len(read)) + 1 {
@@ -187,11 +190,11 @@ func saveClaims(ctx context.Context, tx querier, rows []*queue.Row, now time.Tim
 
 // claimable selects the first rows that a request asks for, and that are not of paused
 // queues; their number is one more parameter.
-func (d *Dialect) claimable(req queue.ClaimNextRequest, paused []string) (string, []any) {
+func (d *Dialect) claimable(req queue.ClaimNextRequest, paused []string, now time.Time) (string, []any) {
 	// Index: claimcheck_tasks_claim, from its start and in its order.
 	query := `SELECT ` + columns + ` FROM claimcheck_tasks` + d.useIndex("claimcheck_tasks_claim") + `
-		WHERE ` + d.free + ` AND attempts < max_attempts`
-	var args []any
+		WHERE ` + d.free + ` AND attempts < max_attempts AND (expires_at IS NULL OR expires_at > ? OR started_at IS NOT NULL)`
+	args := []any{micros(now)}
 	oneOf := func(column string, names ...string) {
 		query += ` AND ` + column + ` IN (` + marks(len(names)) + `)`
 		for _, name := range names {
@@ -214,7 +217,7 @@ func (d *Dialect) claimable(req queue.ClaimNextRequest, paused []string) (string
 // claim gives row to a worker under a new claim, which is its fence.
 func claim(row *queue.Row, now time.Time, claimID uuid.UUID, worker string, lease time.Duration) {
 	if row.Status == queue.StatusFailed { // an operator retries it
-		row.Interruptions = 0
+		row.Interruptions, row.DeleteAt = 0, time.Time{}
 	}
 	row.Status = queue.StatusRunning
 	row.Attempts++

@@ -53,6 +53,13 @@ type Dialect struct {
 	// readyBackend is the backend of a READY row; other rows have none, or andReady, which
 	// follows a condition on it, leaves them out.
 	readyBackend, andReady string
+	// Rows that expire, and ended rows that are deleted: their indexes, conditions and
+	// times.
+	expiryIndex, expiring, expiryAt     string
+	deleteIndex, deletable, deleteOrder string
+	// Conditions on the time of the second, whose parameter is deleteSign times the time.
+	deleteReached, deleteAhead string
+	deleteSign                 int64
 	// dispatchDue is when a READY row should have been claimed.
 	dispatchDue string
 	// byID follows the table's name in a change of rows by their IDs.
@@ -81,7 +88,16 @@ var SQLite = &Dialect{
 	heldUntil:   "coalesce(retry_at, run_after)",
 	jsonList:    "json_group_array",
 	readyOf:     "status = 'READY' AND backend_name = ?", readyBackend: "backend_name", andReady: " AND status = 'READY'",
-	dispatchDue: "dispatch_due_at",
+	dispatchDue:   "dispatch_due_at",
+	expiryIndex:   "claimcheck_tasks_expiry",
+	expiring:      "expires_at IS NOT NULL AND status = 'READY' AND started_at IS NULL",
+	expiryAt:      "expires_at",
+	deleteIndex:   "claimcheck_tasks_delete",
+	deletable:     "delete_at IS NOT NULL",
+	deleteOrder:   "delete_at",
+	deleteReached: "delete_at <= ?",
+	deleteAhead:   "delete_at > ?",
+	deleteSign:    1,
 	holdsKey: func(row, task, key string) string {
 		return row + ".task_path = " + task + " AND " + row + ".unique_key = " + key +
 			" AND (" + row + ".unique_scope = 2 OR " + row + ".unique_scope = 1 AND (" + row + ".status = 'READY' OR " + row + ".status = 'RUNNING'))"
@@ -116,7 +132,16 @@ var MySQL = &Dialect{
 	holdsKey: func(row, task, key string) string {
 		return row + ".unique_held = CONCAT(" + task + ", 0x00, " + key + ")"
 	},
-	useIndex: func(name string) string { return " FORCE INDEX (" + name + ")" },
+	expiryIndex:   "claimcheck_tasks_retention",
+	expiring:      "retention_at > 0",
+	expiryAt:      "retention_at",
+	deleteIndex:   "claimcheck_tasks_retention",
+	deletable:     "retention_at < 0",
+	deleteOrder:   "retention_at DESC",
+	deleteReached: "retention_at >= ?", // the column has the negative
+	deleteAhead:   "retention_at < ?",
+	deleteSign:    -1,
+	useIndex:      func(name string) string { return " FORCE INDEX (" + name + ")" },
 }
 
 // MySQLClock is the time of MySQL in microseconds.

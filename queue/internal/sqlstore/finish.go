@@ -55,7 +55,7 @@ func (s *Store) Finish(ctx context.Context, claim queue.Claim, f queue.Finish) (
 		return err
 	}
 	err := storekit.RetryLocked(ctx, storekit.FinishPatience, func() error {
-		if s.dialect.stamp == "" {
+		if s.dialect.stamp == "" || f.Letter != nil {
 			return s.urgently(ctx, "finish task", end)
 		}
 		_, err := s.fast(ctx, "finish task", true, func(conn querier) (done bool, err error) {
@@ -74,22 +74,28 @@ func (s *Store) Finish(ctx context.Context, claim queue.Claim, f queue.Finish) (
 // than this call stores was ended by another call under the same claim, such as
 // a CompleteTx that its worker took for rolled back: its result is kept.
 func finishIn(ctx context.Context, tx querier, claim queue.Claim, f queue.Finish) (time.Time, error) {
-	row, err := underClaim(ctx, tx, claim, func(row *queue.Row, now time.Time) { finish(row, now, f) },
+	ended := false // by this call
+	row, err := underClaim(ctx, tx, claim, func(row *queue.Row, now time.Time) { finish(row, now, f); ended = true },
 		func(status queue.Status) bool { return status == f.Status })
 	if err != nil {
 		return time.Time{}, err
+	}
+	if f.Letter != nil && ended {
+		stored, err := insert(ctx, tx, row.FinishedAt, []*queue.NewRow{f.Letter})
+		if err != nil {
+			return time.Time{}, err
+		}
+		copyBack([]*queue.NewRow{f.Letter}, stored)
 	}
 	return row.FinishedAt, nil
 }
 
 func finish(row *queue.Row, now time.Time, f queue.Finish) {
-	row.Status = f.Status
 	row.ReturnValue = f.ReturnValue
 	if f.Errors != nil {
 		row.Errors = f.Errors
 	}
-	row.FinishedAt = now
-	row.LeaseExpiresAt = time.Time{}
+	end(row, f.Status, now)
 }
 
 // Retry ends a claim and makes the row READY again for a later attempt.

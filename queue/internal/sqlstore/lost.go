@@ -16,9 +16,7 @@ import (
 // own.
 func loseWorker(row *queue.Row, now time.Time) {
 	row.Errors = row.LostErrors(now)
-	row.Status = queue.StatusFailed
-	row.FinishedAt = now
-	row.LeaseExpiresAt = time.Time{}
+	end(row, queue.StatusFailed, now)
 	row.ClaimID = uuid.Nil
 }
 
@@ -31,6 +29,12 @@ func loseWorkers(ctx context.Context, tx querier, now time.Time, n int) (int, er
 	var some lostRows
 	for _, row := range rows {
 		loseWorker(row, now)
+		if row.Keep != nil || row.OnFailed != nil { // which the statement for many does not know
+			if err := saveLost(ctx, tx, row, now); err != nil {
+				return 0, err
+			}
+			continue
+		}
 		history, err := json.Marshal(row.Errors)
 		if err != nil {
 			return 0, err
@@ -44,6 +48,25 @@ func loseWorkers(ctx context.Context, tx querier, now time.Time, n int) (int, er
 		some.add(row, string(history))
 	}
 	return len(rows), some.save(ctx, tx, now)
+}
+
+// saveLost writes a row that loseWorker has failed, which may have been read without its
+// arguments, and inserts what that enqueues.
+func saveLost(ctx context.Context, tx querier, row *queue.Row, now time.Time) error {
+	if row.OnFailed == nil {
+		return save(ctx, tx, row, now)
+	}
+	whole := *row
+	var args string
+	if err := tx.QueryRowContext(ctx, `SELECT args FROM claimcheck_tasks WHERE id = ?`, row.ID).Scan(&args); err != nil {
+		return err
+	}
+	whole.Args = []byte(args)
+	if err := save(ctx, tx, row, now); err != nil {
+		return err
+	}
+	_, err := insert(ctx, tx, now, []*queue.NewRow{whole.Letter()})
+	return err
 }
 
 // lostRows are rows that one statement fails.

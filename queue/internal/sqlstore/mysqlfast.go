@@ -135,7 +135,7 @@ func stamped(result sql.Result) (time.Time, error) {
 	return time.UnixMicro(now).UTC(), err
 }
 
-// finishQuery ends a claim that holds. With history it replaces the row's
+// finishQuery ends a claim that holds, of a row without queue.Keep. With history it replaces the row's
 // errors. Index: the primary key, and not that of the status, which looks as
 // cheap when few rows run, and would lock rows in another order than other
 // statements do.
@@ -144,7 +144,7 @@ func (d *Dialect) finishQuery(history bool) string {
 	if history {
 		set += `, errors = ?, error_group = ?, error_text = ?`
 	}
-	return `UPDATE claimcheck_tasks` + d.useIndex("PRIMARY") + ` SET ` + set + ` WHERE id = ? AND status = 'RUNNING' AND claim_id = ?`
+	return `UPDATE claimcheck_tasks` + d.useIndex("PRIMARY") + ` SET ` + set + ` WHERE id = ? AND status = 'RUNNING' AND claim_id = ? AND keep_successful IS NULL`
 }
 
 // finishFast is Finish of a claim that holds; otherwise it does nothing.

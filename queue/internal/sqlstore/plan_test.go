@@ -10,8 +10,8 @@ import (
 
 func TestEveryStatementUsesItsIndex(t *testing.T) {
 	s := onSQLite(t)
-	claimAll, claimAllArgs := SQLite.claimable(queue.ClaimNextRequest{Tasks: []string{"t"}}, nil)
-	claimSome, claimSomeArgs := SQLite.claimable(queue.ClaimNextRequest{Tasks: []string{"t", "u"}, Queues: []string{"a", "b"}, Backend: "c"}, []string{"d"})
+	claimAll, claimAllArgs := SQLite.claimable(queue.ClaimNextRequest{Tasks: []string{"t"}}, nil, time.Now())
+	claimSome, claimSomeArgs := SQLite.claimable(queue.ClaimNextRequest{Tasks: []string{"t", "u"}, Queues: []string{"a", "b"}, Backend: "c"}, []string{"d"}, time.Now())
 	stats, statsArgs := statsQuery(queue.Filter{}, time.Now(), true)
 	statsSome, statsSomeArgs := statsQuery(queue.Filter{Queue: "a", Backend: "c"}, time.Now(), false)
 	abandoned, abandonedArgs := abandonedRows(queue.RequeueRequest{Filter: queue.Filter{Queue: "a"}}, time.Now(), 1)
@@ -47,12 +47,15 @@ func TestEveryStatementUsesItsIndex(t *testing.T) {
 		"park":         {SQLite.updateQuery(setParked, 1), []any{"x"}, []string{"autoindex"}},
 		"stats":        {stats, statsArgs, []string{"claimcheck_tasks_held", "claimcheck_tasks_lease", "COVERING INDEX claimcheck_tasks_finished"}},
 		"stats, some":  {statsSome, statsSomeArgs, []string{"claimcheck_tasks_outbox", "claimcheck_tasks_lease", "claimcheck_tasks_finished"}},
-		"purge":        {firstFinishedQuery(""), []any{"FAILED", 1, 1}, []string{"claimcheck_tasks_finished"}},
-		"purge a task": {firstFinishedQuery("t"), []any{"FAILED", 1, "t", 1}, []string{"claimcheck_tasks_finished"}},
+		"purge":        {firstFinishedQuery(""), []any{"FAILED", 1, 1, 1}, []string{"claimcheck_tasks_finished"}},
+		"purge a task": {firstFinishedQuery("t"), []any{"FAILED", 1, 1, "t", 1}, []string{"claimcheck_tasks_finished"}},
 		"delete":       {deleteFinalQuery(2), []any{"x", "y"}, []string{"autoindex"}},
-		"purgeable":    {countPurgeableQuery(""), []any{"FAILED", 1}, []string{"claimcheck_tasks_finished"}},
 		"holders":      {SQLite.holdersQuery(1), []any{"t", "a"}, []string{"claimcheck_tasks_unique"}},
 		"twins":        {`SELECT count(*) FROM claimcheck_tasks WHERE id = ? AND ` + SQLite.keyIsFree(), []any{"x"}, []string{"autoindex", "claimcheck_tasks_unique"}},
+		"purgeable":    {SQLite.countPurgeableQuery(""), []any{"FAILED", 1, "FAILED", 1, 1}, []string{"claimcheck_tasks_finished", "claimcheck_tasks_delete"}},
+		"backlog":      {SQLite.countReady(), []any{"b", "q", 1}, []string{"COVERING INDEX claimcheck_tasks_outbox"}},
+		"expiry":       {SQLite.expiryDue(), []any{1, 1}, []string{"claimcheck_tasks_expiry"}},
+		"delete kept":  {SQLite.deleteDue(), []any{1, 1}, []string{"claimcheck_tasks_delete"}},
 		"abandoned":    {`SELECT ` + columns + abandoned, abandonedArgs, []string{"claimcheck_tasks_lease"}},
 	} {
 		rows, err := s.reader.QueryContext(t.Context(), "EXPLAIN QUERY PLAN "+c.query, c.args...)

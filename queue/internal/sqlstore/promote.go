@@ -17,7 +17,7 @@ func (s *Store) Promote(ctx context.Context, limit int) (p queue.PromoteResult, 
 	if err != nil {
 		return p, err
 	}
-	if state.Due(state.Lease) || state.Due(state.Held) {
+	if state.Due(state.Lease) || state.Due(state.Held) || state.Due(state.Expiry) {
 		err = s.promoteDue(ctx, state, limit, &p)
 		again, probeErr := s.probe(ctx)
 		if probeErr == nil {
@@ -25,7 +25,7 @@ func (s *Store) Promote(ctx context.Context, limit int) (p queue.PromoteResult, 
 		}
 		err = storekit.JoinErrors(err, probeErr)
 	}
-	p.Claimable, p.Next, p.Gates = state.Claimable, state.Next(), state.Gates
+	p.Claimable, p.Next, p.Deletable, p.Gates = state.Claimable, state.Next(), state.Due(state.Deletion), state.Gates
 	return p, err
 }
 
@@ -34,7 +34,10 @@ func (s *Store) Promote(ctx context.Context, limit int) (p queue.PromoteResult, 
 // are done nevertheless. In this order no row is changed twice, however often it is
 // claimed in between.
 func (s *Store) promoteDue(ctx context.Context, state storekit.DueState, limit int, p *queue.PromoteResult) error {
-	var lost, reclaimed, released error
+	var lost, reclaimed, released, expired error
+	if state.Due(state.Expiry) {
+		p.Expired, expired = s.inBatches(ctx, limit, expireBatch, expireAll)
+	}
 	if state.Due(state.Lease) {
 		p.Failed, lost = s.inBatches(ctx, limit, lostBatch, loseWorkers)
 		p.Reclaimed, reclaimed = s.inBatches(ctx, limit, manyRows, reclaimAll)
@@ -42,7 +45,7 @@ func (s *Store) promoteDue(ctx context.Context, state storekit.DueState, limit i
 	if state.Due(state.Held) {
 		p.Released, released = s.inBatches(ctx, limit, manyRows, releaseAll)
 	}
-	return storekit.JoinErrors(lost, reclaimed, released)
+	return storekit.JoinErrors(expired, lost, reclaimed, released)
 }
 
 // lostBatch is how many rows one transaction fails: each gets an error record.
@@ -123,8 +126,8 @@ func reclaim(row *queue.Row, now time.Time) {
 	row.DispatchDueAt = now
 }
 
-// Indexes: the first entry of claimcheck_tasks_held, _lease and _claim (ordered,
-// or SQLite takes another one and walks over what is held).
+// Indexes: the first entry of claimcheck_tasks_held, _lease and _claim, and of those of
+// retention.go (ordered, or SQLite takes another one and walks over what is held).
 func (d *Dialect) probe() string {
 	return `SELECT ` + cmp.Or(d.clock, `?`) + `,
 	(SELECT ` + d.heldUntil + ` FROM claimcheck_tasks` + d.useIndex("claimcheck_tasks_held") + ` WHERE ` + d.held + `
@@ -133,6 +136,9 @@ func (d *Dialect) probe() string {
 		ORDER BY lease_expires_at LIMIT 1),
 	(SELECT 1 FROM claimcheck_tasks` + d.useIndex("claimcheck_tasks_claim") + ` WHERE ` + d.free + ` AND attempts < max_attempts
 		ORDER BY ` + d.freeOrder + ` LIMIT 1) IS NOT NULL,
+	(SELECT ` + d.expiryAt + ` FROM claimcheck_tasks` + d.useIndex(d.expiryIndex) + ` WHERE ` + d.expiring + ` ORDER BY ` + d.expiryAt + ` LIMIT 1),
+	(SELECT delete_at FROM claimcheck_tasks` + d.useIndex(d.deleteIndex) + ` WHERE ` + d.deletable + `
+		AND status IN ('SUCCESSFUL', 'FAILED', 'CANCELLED') ORDER BY ` + d.deleteOrder + ` LIMIT 1),
 	` + d.gatesNeedWork()
 }
 
@@ -142,7 +148,7 @@ func (s *Store) probe(ctx context.Context) (state storekit.DueState, err error) 
 		if s.dialect.clock == "" {
 			clock = append(clock, micros(s.now()))
 		}
-		return conn.QueryRowContext(ctx, s.dialect.probe(), clock...).Scan(at(&state.Now), at(&state.Held), at(&state.Lease), &state.Claimable, &state.Gates)
+		return conn.QueryRowContext(ctx, s.dialect.probe(), clock...).Scan(at(&state.Now), at(&state.Held), at(&state.Lease), &state.Claimable, at(&state.Expiry), at(&state.Deletion), &state.Gates)
 	})
 	return state, err
 }

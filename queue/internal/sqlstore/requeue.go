@@ -79,7 +79,7 @@ func abandon(ctx context.Context, tx querier, id uuid.UUID, now time.Time) error
 		return err
 	}
 	loseWorker(row, now)
-	return save(ctx, tx, row, now) // a RUNNING row has no result that it could lose
+	return saveLost(ctx, tx, row, now) // a RUNNING row has no result that it could lose
 }
 
 // mayRunAgain reports whether a row becomes READY and not FAILED.

@@ -22,7 +22,7 @@ import (
 // state, which every change writes as a whole.
 const (
 	requestColumns = `id, task_path, queue_name, backend_name, priority, args, timeout_ms, enqueued_at, trace_context,
-		unique_key, schedule, scheduled_for, limit_key, expires_at, keep_successful, keep_failed`
+		unique_key, schedule, scheduled_for, limit_key, expires_at, keep_successful, keep_failed, on_failed`
 	stateColumns = `status, hold, attempts, max_attempts, interruptions, run_after, retry_at, started_at, last_attempted_at,
 		finished_at, return_value, errors, error_group, error_text, worker_ids, dispatch_error, dispatch_due_at, dispatch_tries, claim_id, lease_expires_at,
 		unique_scope, unique_until, delete_at`
@@ -41,7 +41,7 @@ func requestValues(row *queue.Row) []any {
 	return []any{
 		row.ID, row.Task, row.Queue, row.Backend, row.Priority, string(row.Args),
 		nonZero(row.Timeout.Milliseconds()), micros(row.EnqueuedAt), nonZero(row.TraceContext),
-		nonZero(row.UniqueKey), nonZero(row.Schedule), micros(row.ScheduledFor), nonZero(row.LimitKey), micros(row.ExpiresAt), successful, failed,
+		nonZero(row.UniqueKey), nonZero(row.Schedule), micros(row.ScheduledFor), nonZero(row.LimitKey), micros(row.ExpiresAt), successful, failed, nonZero(row.EncodeOnFailed()),
 	}
 }
 
@@ -108,12 +108,12 @@ func holdAt(row *queue.Row, now time.Time) int {
 func scanRow(scan func(dest ...any) error) (*queue.Row, error) {
 	row := new(queue.Row)
 	var args string
-	var claimID, workers, value, history, group, text, dispatchError, trace, key, schedule, limitKey sql.NullString
+	var claimID, workers, value, history, group, text, dispatchError, trace, key, schedule, limitKey, onFailed sql.NullString
 	var timeout, scope, keepSuccessful, keepFailed sql.NullInt64
 	var hold int
 	err := scan(
 		&row.ID, &row.Task, &row.Queue, &row.Backend, &row.Priority, &args, &timeout, at(&row.EnqueuedAt), &trace,
-		&key, &schedule, at(&row.ScheduledFor), &limitKey, at(&row.ExpiresAt), &keepSuccessful, &keepFailed,
+		&key, &schedule, at(&row.ScheduledFor), &limitKey, at(&row.ExpiresAt), &keepSuccessful, &keepFailed, &onFailed,
 		&row.Status, &hold, &row.Attempts, &row.MaxAttempts, &row.Interruptions, at(&row.RunAfter), at(&row.RetryAt),
 		at(&row.StartedAt), at(&row.LastAttemptedAt), at(&row.FinishedAt), &value, &history, &group, &text, &workers,
 		&dispatchError, at(&row.DispatchDueAt), &row.DispatchTries, &claimID, at(&row.LeaseExpiresAt),
@@ -128,6 +128,7 @@ func scanRow(scan func(dest ...any) error) (*queue.Row, error) {
 	if keepSuccessful.Valid || keepFailed.Valid {
 		row.Keep = &queue.Retention{Successful: time.Duration(keepSuccessful.Int64) * time.Second, Failed: time.Duration(keepFailed.Int64) * time.Second}
 	}
+	row.DecodeOnFailed(onFailed.String)
 	if history.Valid {
 		row.DecodeErrors([]byte(history.String))
 	}
@@ -265,7 +266,9 @@ func save(ctx context.Context, q querier, row *queue.Row, now time.Time) error {
 	if err != nil {
 		return err
 	}
-	_, err = q.ExecContext(ctx, saveQuery, append(values, row.ID)...)
+	if _, err = q.ExecContext(ctx, saveQuery, append(values, row.ID)...); err == nil && row.Dropped() {
+		row.Args, err = dropArgs(ctx, q, row)
+	}
 	return err
 }
 
@@ -285,6 +288,9 @@ func saveLight(ctx context.Context, q querier, row *queue.Row, now time.Time) er
 		}
 	}
 	_, err = q.ExecContext(ctx, `UPDATE claimcheck_tasks SET `+strings.Join(set, `, `)+` WHERE id = ?`, append(kept, row.ID)...)
+	if err == nil && row.Dropped() {
+		_, err = dropArgs(ctx, q, row)
+	}
 	return err
 }
 

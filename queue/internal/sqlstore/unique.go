@@ -167,6 +167,7 @@ func (k keyedInserter) Replace(ctx context.Context, holder *queue.Row, request *
 	case row.Status != queue.StatusReady || !row.HoldsKey(k.now):
 		return nil, false, nil
 	}
+	row.KeepTicket(k.now)
 	next := newRow(request, k.now)
 	row.Args, row.Priority, row.RunAfter, row.RetryAt = next.Args, next.Priority, next.RunAfter, time.Time{}
 	row.DispatchError, row.DispatchTries, row.DispatchDueAt = "", 0, next.DispatchDueAt

@@ -18,9 +18,10 @@ var actionRows = map[queue.Action]string{
 	queue.ActionRun: `status = 'READY' AND NOT (hold = 0 AND dispatch_due_at > $before + $grace AND dispatch_due_at <= $now + $grace)
 		AND NOT (dispatch_error IS NOT NULL AND dispatch_due_at > $before AND dispatch_due_at <= $now)
 		AND (last_attempted_at IS NULL OR last_attempted_at < $before)`,
-	queue.ActionRetry:   `status = 'FAILED' AND finished_at <= $before`,
+	queue.ActionRetry:   `status = 'FAILED' AND finished_at <= $before AND (keep_failed IS NULL OR keep_failed <> 0)`,
 	queue.ActionRequeue: `status = 'RUNNING' AND lease_expires_at <= $now`,
 	queue.ActionCancel:  `status IN ('READY', 'RUNNING') AND enqueued_at <= $before`,
+	queue.ActionDelete:  `status IN ('READY', 'SUCCESSFUL', 'FAILED', 'CANCELLED') AND enqueued_at <= $before`,
 }
 
 // ActionRows returns the condition of the rows that an action applies to, and has

@@ -7,6 +7,8 @@ type DueState struct {
 	Now       time.Time
 	Held      time.Time // when the next delayed row is due
 	Lease     time.Time // when the next lease expires
+	Expiry    time.Time // when the next READY row expires
+	Deletion  time.Time // when the next ended row is to be deleted
 	Claimable bool
 	Gates     bool // rows of gates are to be parked, or made claimable again
 }
@@ -14,11 +16,14 @@ type DueState struct {
 // Due reports whether a time has come; the zero time has not.
 func (d DueState) Due(t time.Time) bool { return !t.IsZero() && !t.After(d.Now) }
 
-// Next returns the time until the next row is due; zero if there is none.
+// Next returns the time until the next row is due or expires; zero if there is none.
+// Rows to be deleted do not count: they wait for the sweeper.
 func (d DueState) Next() time.Duration {
-	first := d.Held
-	if first.IsZero() || !d.Lease.IsZero() && d.Lease.Before(first) {
-		first = d.Lease
+	var first time.Time
+	for _, at := range []time.Time{d.Held, d.Lease, d.Expiry} {
+		if first.IsZero() || !at.IsZero() && at.Before(first) {
+			first = at
+		}
 	}
 	if first.IsZero() {
 		return 0

@@ -93,6 +93,7 @@ var refusals = []struct {
 }{
 	{queue.ErrFinal, http.StatusOK},
 	{queue.ErrWorkerLost, http.StatusOK},
+	{queue.ErrExpired, http.StatusOK},
 	{queue.ErrNotDue, http.StatusOK}, // it is armed again for its time
 	{queue.ErrPaused, http.StatusOK}, // it is parked, and dispatched when its queue is resumed
 	{queue.ErrLeased, http.StatusConflict},
@@ -139,6 +140,8 @@ func ErrorAnswer(err error) Answer {
 		return Answer{Status: http.StatusNotFound, Body: ErrorBody{"Task not found"}}
 	case errors.Is(err, queue.ErrIDConflict):
 		return Answer{Status: http.StatusConflict, Body: ErrorBody{queue.ErrIDConflict.Error()}}
+	case errors.Is(err, queue.ErrBacklogFull):
+		return Answer{http.StatusTooManyRequests, ErrorBody{err.Error()}, InfraRetryAfter}
 	case errors.Is(err, queue.ErrSchema):
 		return Answer{http.StatusServiceUnavailable, ErrorBody{queue.ErrSchema.Error()}, InfraRetryAfter}
 	case errors.Is(err, queue.ErrTooLarge):
@@ -153,6 +156,26 @@ func ErrorAnswer(err error) Answer {
 		return Answer{http.StatusServiceUnavailable, ErrorBody{queue.ErrNoAnswer.Error()}, InfraRetryAfter}
 	default:
 		return Answer{Status: http.StatusInternalServerError, Body: ErrorBody{"internal error"}}
+	}
+}
+
+// deleteBody is the answer of delete.
+type deleteBody struct {
+	Deleted bool   `json:"deleted"`
+	Error   string `json:"error,omitempty"`
+}
+
+// DeleteAnswer returns the answer of delete to the results of [queue.Client.Delete].
+func DeleteAnswer(deleted bool, err error) Answer {
+	switch {
+	case errors.Is(err, queue.ErrLocked):
+		return Answer{http.StatusConflict, deleteBody{Error: queue.ErrLocked.Error() + ": nothing was changed, retry when that has ended"}, time.Second}
+	case err != nil:
+		return ErrorAnswer(err)
+	case !deleted:
+		return Answer{Status: http.StatusConflict, Body: deleteBody{Error: "the task is RUNNING: cancel it first"}}
+	default:
+		return Answer{Status: http.StatusOK, Body: deleteBody{Deleted: true}}
 	}
 }
 

@@ -17,12 +17,14 @@ import (
 func ParseEnqueue(body []byte) (_ queue.Request, backend *string, _ error) {
 	var (
 		task, queueName, runAfter, id *string
+		end                           ending
 		priority                      *int
 		args                          json.RawMessage
 	)
 	err := DecodeObject(body, map[string]any{
 		"task": &task, "args": &args, "queue_name": &queueName, "priority": &priority,
 		"run_after": &runAfter, "backend_name": &backend, "id": &id,
+		"expires_at": &end.expiresAt, "expires_in": &end.expiresIn, "keep_successful": &end.keepSuccessful, "keep_failed": &end.keepFailed,
 	})
 	if err != nil {
 		return queue.Request{}, nil, err
@@ -55,7 +57,9 @@ func ParseEnqueue(body []byte) (_ queue.Request, backend *string, _ error) {
 		}
 		set(queue.WithID(parsed))
 	}
-	return request, backend, nil
+	options, err := end.options()
+	request.Options = append(request.Options, options...)
+	return request, backend, err
 }
 
 // rfc3339 is the grammar of RFC 3339, section 5.6. [time.Parse] also takes a

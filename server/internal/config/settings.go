@@ -31,6 +31,9 @@ type Settings struct {
 	TasksBatchCreate     bool          `env:"TASKS_BATCH_CREATE" group:"tasks" help:"Create up to a hundred Cloud Tasks a call in bulk enqueues and sweeps (BatchCreateTasks). Not yet tried on the real service."`
 	TasksMaxBody         int64         `env:"TASKS_MAX_BODY" type:"bytes" group:"tasks" default:"1MiB" help:"Largest request body, arguments included."`
 	TasksStrictArgs      bool          `env:"TASKS_STRICT_ARGS" group:"tasks" help:"Refuse arguments with fields that the task's type does not have, instead of warning about them."`
+	TasksKeepSuccessful  string        `env:"TASKS_KEEP_SUCCESSFUL" group:"tasks" placeholder:"24h" help:"How long tasks that succeeded or were cancelled are kept, unless they say so themselves. Default: until a purge."`
+	TasksKeepFailed      string        `env:"TASKS_KEEP_FAILED" group:"tasks" placeholder:"720h" help:"The same for FAILED tasks; set both or neither."`
+	TasksMaxBacklog      []string      `env:"TASKS_MAX_BACKLOG" group:"tasks" placeholder:"[QUEUE=]N" help:"How many READY tasks a queue may have; an enqueue beyond it is refused (429). A number without a name is for all other queues. Approximate."`
 	TasksQueues          []string      `env:"TASKS_QUEUES" group:"tasks" placeholder:"NAME" help:"Allow-list of queue names; empty allows all."`
 
 	CloudTasksProject      string              `env:"CLOUD_TASKS_PROJECT" group:"cloud" placeholder:"PROJECT" help:"Project of the queues. Default: detected."`

@@ -1,0 +1,57 @@
+package queue
+
+import (
+	"errors"
+	"time"
+)
+
+// ExpiresAt is the time from which the task is not started any more: if it has not been
+// started by then, it becomes CANCELLED, and its error says why. Attempts after the
+// first one, and a first one that is running, are not affected. It is an option of
+// Enqueue; [ExpiresIn] fits a task, too.
+func ExpiresAt(t time.Time) Option {
+	return func(o *options) { o.expiresAt, o.expiresIn = t, 0 }
+}
+
+// ExpiresIn is [ExpiresAt] for a time from now, when the task is enqueued, by the
+// database's clock.
+func ExpiresIn(d time.Duration) Option {
+	return func(o *options) { o.expiresAt, o.expiresIn = time.Time{}, d }
+}
+
+// ErrExpired is the Reason of a [NotClaimedError]: the task had not been started before
+// its ExpiresAt, and is CANCELLED now.
+var ErrExpired = errors.New("the task was not started before its expires_at, and is cancelled")
+
+// expiredClass is the class of the record that [ExpiredErrors] returns.
+const expiredClass = "Expired"
+
+// ExpiredErrors is the error history of a row that expired, seen at the database's time
+// now: one record. It has none before, since it was never started.
+func ExpiredErrors(now time.Time) []AttemptError {
+	return []AttemptError{{ExceptionClassPath: expiredClass, Message: ErrExpired.Error(), At: now.UTC()}}
+}
+
+// Expired reports whether the row must not be started any more at the database's time
+// now.
+func (r *Row) Expired(now time.Time) bool {
+	return r.Status == StatusReady && r.StartedAt.IsZero() && !r.ExpiresAt.IsZero() && !r.ExpiresAt.After(now)
+}
+
+// checkExpiry returns the error of an expiry that is out of bounds, or before the task
+// is due.
+func (o *options) checkExpiry() error {
+	switch {
+	case o.expiresIn < 0 || o.expiresIn > latestRunAfter.Sub(earliestRunAfter):
+		return invalidf("expires_in must not be negative, not %s", o.expiresIn)
+	case o.expiresAt.IsZero() && o.expiresIn == 0:
+		return nil
+	case !o.expiresAt.IsZero() && (o.expiresAt.Before(earliestRunAfter) || o.expiresAt.After(latestRunAfter)):
+		return invalidf("expires_at must be between the years 1970 and 9999, not in %d", o.expiresAt.UTC().Year())
+	case !o.expiresAt.IsZero() && !o.runAfter.IsZero() && !o.expiresAt.After(o.runAfter):
+		return invalidf("expires_at must be later than run_after, or the task never runs")
+	case o.expiresIn > 0 && o.delay >= o.expiresIn:
+		return invalidf("expires_in must be longer than the delay of %s, or the task never runs", o.delay)
+	}
+	return nil
+}

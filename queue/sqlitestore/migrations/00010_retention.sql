@@ -1,0 +1,16 @@
+-- +goose Up
+
+-- What a final failure enqueues; NULL in most rows.
+ALTER TABLE claimcheck_tasks ADD COLUMN on_failed TEXT;
+
+-- Rows that never started, by when they expire.
+CREATE INDEX claimcheck_tasks_expiry ON claimcheck_tasks (expires_at)
+    WHERE expires_at IS NOT NULL AND status = 'READY' AND started_at IS NULL;
+-- Ended rows, by when they are deleted.
+CREATE INDEX claimcheck_tasks_delete ON claimcheck_tasks (delete_at)
+    WHERE delete_at IS NOT NULL;
+
+-- +goose Down
+DROP INDEX claimcheck_tasks_expiry;
+DROP INDEX claimcheck_tasks_delete;
+ALTER TABLE claimcheck_tasks DROP COLUMN on_failed;
