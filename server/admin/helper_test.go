@@ -185,6 +185,7 @@ func (s *site) row(id uuid.UUID) *queue.Row {
 type fullStore interface {
 	queue.Store
 	queue.Operator
+	queue.Gatekeeper
 }
 
 // operator is the client's store as the pages see it.
@@ -205,6 +206,13 @@ type countingStore struct {
 	err   error // of everything, if it is set
 
 	afterAct func() // called after each batch of an action; may be nil
+}
+
+func (c *countingStore) Gates(ctx context.Context) ([]queue.Gate, error) {
+	if err := c.count("Gates"); err != nil {
+		return nil, err
+	}
+	return c.fullStore.Gates(ctx)
 }
 
 func (c *countingStore) count(name string) error {

@@ -1,0 +1,48 @@
+package server
+
+import (
+	"strings"
+	"testing"
+)
+
+func TestQueuesCommand(t *testing.T) {
+	c := newCLI(t)
+	c.ok("migrate")
+	id := strings.TrimSpace(c.ok("enqueue", "demo.echo", "1", "--queue", "emails"))
+	if out := c.ok("queues", "pause", "emails", "--reason", "maintenance"); out != "queue emails is paused, 1 tasks set aside\n" {
+		t.Errorf("pause: %q", out)
+	}
+	if out := c.ok("queues", "pause", "emails"); !strings.HasPrefix(out, "queue emails was paused already, by command line") {
+		t.Errorf("pause again: %q", out)
+	}
+	for _, args := range [][]string{{"queues"}, {"queues", "list"}} {
+		if out := c.ok(args...); !strings.Contains(out, "PAUSED SINCE") || !strings.Contains(out, "emails") || !strings.Contains(out, "maintenance") {
+			t.Errorf("%v: %q", args, out)
+		}
+	}
+	if out := c.ok("queues", "--json"); !strings.Contains(out, `"limit": null`) && !strings.Contains(out, `"limit":null`) {
+		t.Errorf("list as JSON: %q", out)
+	}
+	if out := c.ok("list", "--status", "READY", "--queue", "emails"); !strings.Contains(out, id) {
+		t.Errorf("a parked task is not listed: %q", out)
+	}
+	status, _, stderr := c.call("", "run", id)
+	if status != 1 || !strings.Contains(stderr, "not run: queue emails is paused") || !strings.Contains(stderr, "queues resume emails") {
+		t.Errorf("run: %d %q", status, stderr)
+	}
+	if out := c.ok("queues", "resume", "emails"); out != "queue emails is resumed, 1 tasks made claimable\n" {
+		t.Errorf("resume: %q", out)
+	}
+	if out := c.ok("queues", "resume", "emails"); !strings.HasPrefix(out, "queue emails was not paused") {
+		t.Errorf("resume again: %q", out)
+	}
+	c.ok("run", id)
+	for _, args := range [][]string{{"queues", "pause"}, {"queues", "list", "emails"}, {"queues", "resume", "emails", "--reason", "x"}, {"queues", "stop", "emails"}} {
+		if status, _, stderr := c.call("", args...); status != 2 || strings.Count(stderr, "\n") != 1 {
+			t.Errorf("%v: %d %q", args, status, stderr)
+		}
+	}
+	if status, _, stderr := c.call("", "queues", "pause", "a b"); status == 0 || !strings.Contains(stderr, "1 to 100 letters") {
+		t.Errorf("a name that no queue has: %d %q", status, stderr)
+	}
+}
