@@ -116,7 +116,7 @@ func (b *bulk) storeError(err error) error {
 
 func (c *enqueueCmd) printHandle(p *program, handle *queue.Handle) error {
 	if c.JSON {
-		return p.printJSON(api.EnqueueBody{Result: handle.Row, Warnings: handle.Warnings})
+		return p.printJSON(api.EnqueueAnswer(handle).Body)
 	}
 	_, err := fmt.Fprintln(p.stdout, handle.ID)
 	return err

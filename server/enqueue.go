@@ -25,6 +25,9 @@ type enqueueCmd struct {
 	KeepFailed     *time.Duration `placeholder:"720h" help:"How long it is kept after it FAILED; with --keep-successful."`
 	Backend        *string        `placeholder:"NAME" help:"Backend, instead of the task's own."`
 	ID             *string        `name:"id" placeholder:"UUID" help:"The task's ID: repeating the same enqueue then stores nothing new."`
+	UniqueKey      *string        `placeholder:"KEY" help:"Idempotency key: while a task of this name holds it, no other is stored."`
+	UniqueFor      *string        `placeholder:"TIME" help:"How long it holds the key: unfinished (the default), kept, or a time from now such as 1h."`
+	OnConflict     *string        `placeholder:"WHAT" help:"If a task holds the key: return (the default), replace or error."`
 	Wait           bool           `help:"Wait until the task ends and print its result; fail if it failed. In local mode, run the task here unless a server has claimed it."`
 	IDs            bool           `name:"ids" help:"With -, print the IDs on a terminal too, instead of a summary. In a pipe they are always printed."`
 	JSON           bool           `name:"json" help:"Print what the endpoint answers."`
@@ -35,6 +38,7 @@ func (*enqueueCmd) Help() string {
 	return `Examples:
   {name} enqueue {task} '{"hello":"world"}' --wait
   {name} enqueue {task} --run-after 2h --queue emails --priority 10
+  {name} enqueue {task} --unique-key user-7 --unique-for 1h
   {name} enqueue - < tasks.jsonl`
 }
 
@@ -115,8 +119,14 @@ func (c *enqueueCmd) options() ([]queue.Option, error) {
 		}
 		options = append(options, queue.WithID(id))
 	}
-	options, err := c.ending(options)
-	if err != nil || c.RunAfter == "" {
+	key, err := api.Unique{Key: c.UniqueKey, For: c.UniqueFor, OnConflict: c.OnConflict}.Option("--unique-key", "--unique-for", "--on-conflict")
+	if err != nil {
+		return nil, usagef("%w", err)
+	}
+	if key != nil {
+		options = append(options, key)
+	}
+	if options, err = c.ending(options); err != nil || c.RunAfter == "" {
 		return options, err
 	}
 	if delay, err := config.ParseDuration(c.RunAfter); err == nil {

@@ -37,8 +37,9 @@ Examples:
 // retryAnswer is what --json prints.
 type retryAnswer struct {
 	Retried      int        `json:"retried"`
-	Undispatched int        `json:"undispatched"` // of these; the sweeper dispatches them
-	Locked       int        `json:"locked"`       // locked by another transaction, and not changed
+	Undispatched int        `json:"undispatched"`    // of these; the sweeper dispatches them
+	Locked       int        `json:"locked"`          // locked by another transaction, and not changed
+	Taken        int        `json:"taken,omitempty"` // not changed, because live tasks hold their unique keys
 	Result       *queue.Row `json:"result,omitempty"`
 }
 
@@ -105,6 +106,8 @@ func (c *retryCmd) one(ctx context.Context, p *program, client *queue.Client, s 
 	switch {
 	case acted.Done == 0 && acted.Locked > 0:
 		return c.refused(p, row, acted, queue.ErrLocked)
+	case acted.Done == 0 && acted.Taken > 0:
+		return c.refused(p, row, acted, fmt.Errorf("another task that has not ended holds its unique_key %q: wait for its end, or cancel it", row.UniqueKey))
 	case acted.Done == 0:
 		return c.refused(p, row, acted, fmt.Errorf("the other flags do not choose this task (its name is %s, its queue %s)", row.Task, row.Queue))
 	}
@@ -119,7 +122,7 @@ func (c *retryCmd) one(ctx context.Context, p *program, client *queue.Client, s 
 
 // answer is what --json prints of one task, which is nil if it could not be read.
 func (c *retryCmd) answer(row *queue.Row, acted queue.ActionResult) retryAnswer {
-	return retryAnswer{Retried: acted.Done, Undispatched: acted.Undispatched, Locked: acted.Locked, Result: row}
+	return retryAnswer{Retried: acted.Done, Undispatched: acted.Undispatched, Locked: acted.Locked, Taken: acted.Taken, Result: row}
 }
 
 // refused reports why one task was not retried; with --json it prints the task too.
@@ -202,6 +205,9 @@ func (p *program) warnUndispatched(acted queue.ActionResult) {
 	}
 	if acted.Locked > 0 {
 		p.say("warning: %d tasks were locked by other transactions and are not changed; retry them later", acted.Locked)
+	}
+	if acted.Taken > 0 {
+		p.say("warning: %d tasks are not changed, because tasks that have not ended hold their unique keys", acted.Taken)
 	}
 }
 

@@ -16,6 +16,7 @@ type progress struct {
 	Done         int
 	Undispatched int
 	Locked       int    // rows of the last request that another transaction had locked
+	Taken        int    // rows of the last request whose keys live tasks hold
 	Paused       string // queues whose tasks the last request has skipped, and how many
 	PausedTasks  int
 	Beyond       int // tasks that matched at the first request and were not confirmed
@@ -105,7 +106,7 @@ func (h *handler) carryOn(v *visit, o order, p *progress) (more bool, err error)
 	h.stats.forget()
 	p.Done += acted.Done
 	p.Undispatched += acted.Undispatched
-	p.Locked, p.Paused, p.PausedTasks = acted.Locked, acted.PausedQueues, acted.Paused
+	p.Locked, p.Taken, p.Paused, p.PausedTasks = acted.Locked, acted.Taken, acted.PausedQueues, acted.Paused
 	return acted.More && acted.Done > 0 && (!p.bounded() || p.left() > 0), err
 }
 
@@ -134,7 +135,7 @@ func (p progress) notice(o order) notice {
 	expected := max(p.Expected, o.Picked)
 	skipped := 0
 	if expected < countMost {
-		skipped = max(0, expected-p.Done-p.Locked-p.PausedTasks)
+		skipped = max(0, expected-p.Done-p.Locked-p.Taken-p.PausedTasks)
 	}
 	n := notice{Good: p.Undispatched == 0 && p.Done > 0}
 	switch {
@@ -153,6 +154,10 @@ func (p progress) notice(o order) notice {
 	if p.PausedTasks > 0 {
 		n.Good = false
 		n.Text += fmt.Sprintf(", %s skipped because %s %s paused", num(p.PausedTasks), p.Paused, isAre(1+strings.Count(p.Paused, ",")))
+	}
+	if p.Taken > 0 {
+		n.Good = false
+		n.Text += fmt.Sprintf(", %s not retried, because tasks that have not ended hold their unique keys", num(p.Taken))
 	}
 	if skipped > 0 {
 		n.Text += fmt.Sprintf(", %s skipped: they %s", num(skipped), d.Passed)

@@ -13,6 +13,7 @@ import (
 
 	"github.com/claimcheck-go/claimcheck/internal/timearg"
 	"github.com/claimcheck-go/claimcheck/queue"
+	"github.com/claimcheck-go/claimcheck/server/internal/api"
 )
 
 // enqueuePage is the form to enqueue a task.
@@ -31,7 +32,7 @@ type enqueuePage struct {
 
 // enqueueFields are the fields of the form as they were typed.
 type enqueueFields struct {
-	Args, Queue, Backend, Priority, When string
+	Args, Queue, Backend, Priority, When, Key, For string
 }
 
 // enqueueForm shows the form of a registered name, filled with what the name's
@@ -109,6 +110,7 @@ func (h *handler) enqueue(v *visit) error {
 	page.Fields = enqueueFields{
 		Args: v.r.PostFormValue("args"), Queue: strings.TrimSpace(v.r.PostFormValue("queue")), Backend: v.r.PostFormValue("backend"),
 		Priority: strings.TrimSpace(v.r.PostFormValue("priority")), When: strings.TrimSpace(v.r.PostFormValue("when")),
+		Key: v.r.PostFormValue("key"), For: strings.TrimSpace(v.r.PostFormValue("for")),
 	}
 	id, err := uuid.Parse(v.r.PostFormValue("id"))
 	if err == nil {
@@ -124,6 +126,8 @@ func (h *handler) enqueue(v *visit) error {
 			return h.enqueued(v, handle)
 		case errors.Is(err, queue.ErrIDConflict):
 			page.Wrong[""] = "This form was sent before with other arguments, and that task is stored. Open a new form to enqueue another."
+		case errors.Is(err, queue.ErrDuplicate):
+			page.Wrong[""] = capitalized(err.Error()) + "."
 		case errors.Is(err, queue.ErrInvalid):
 			page.Wrong[wrongField(err.Error())] = capitalized(err.Error())
 		default:
@@ -184,7 +188,28 @@ func (p *enqueuePage) options() (options []queue.Option) {
 			p.Wrong["when"] = "Write how long to wait (90s, 15m, 2h, 3d) or a time in UTC, such as " + time.Now().UTC().Add(time.Hour).Format("2006-01-02 15:04") + "."
 		}
 	}
-	return options
+	return append(options, p.unique()...)
+}
+
+// unique returns the option for the key, if there is one.
+func (p *enqueuePage) unique() []queue.Option {
+	var given api.Unique
+	if p.Fields.Key != "" {
+		given.Key = &p.Fields.Key
+	}
+	if p.Fields.For != "" {
+		given.For = &p.Fields.For
+	}
+	option, err := given.Option("the unique key", "the time for which it is held", "")
+	switch {
+	case err != nil && given.Key != nil && given.For != nil:
+		p.Wrong["for"] = capitalized(err.Error()) + "."
+	case err != nil:
+		p.Wrong["key"] = capitalized(err.Error()) + "."
+	case option != nil:
+		return []queue.Option{option}
+	}
+	return nil
 }
 
 // maxNotice bounds what a notice quotes, since a cookie holds 4 kB.
@@ -193,7 +218,7 @@ const maxNotice = 1000
 // wrongField returns the field of the form that the text of a refusal begins with.
 func wrongField(refusal string) string {
 	for _, f := range []struct{ says, field string }{
-		{"args", "args"}, {"queue_name", "queue"}, {"backend_name", "backend"}, {"priority", "priority"}, {"run_after", "when"}, {"delay", "when"},
+		{"args", "args"}, {"queue_name", "queue"}, {"backend_name", "backend"}, {"priority", "priority"}, {"run_after", "when"}, {"delay", "when"}, {"unique_key", "key"}, {"UniqueBy", "key"},
 	} {
 		if strings.HasPrefix(refusal, f.says) {
 			return f.field

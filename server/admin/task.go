@@ -22,6 +22,7 @@ type taskPage struct {
 	Result   document
 	Whole    string // address of the page with all of what is long
 	Known    bool   // its name is registered here
+	KeyHeld  bool   // it holds its unique key
 	Actions  []taskAction
 	Links    []Link
 	Curls    []curl
@@ -60,7 +61,7 @@ func (h *handler) task(v *visit) error {
 	whole := v.r.FormValue("whole") != ""
 	page := taskPage{
 		layout: h.layout(v, row.Task, "/tasks"), Row: row, State: stateOf(row, v.now), Flags: h.flags(row, v.now), Why: h.why(row, v.now),
-		Whole: h.link("/tasks/"+id.String(), "whole", "1"), Known: h.registered(row.Task), Audit: h.auditLines(notes),
+		Whole: h.link("/tasks/"+id.String(), "whole", "1"), Known: h.registered(row.Task), KeyHeld: row.HoldsKey(v.now), Audit: h.auditLines(notes),
 		Kind: h.link("/tasks", "task", row.Task), Queue: h.link("/tasks", "queue", row.Queue, "backend", row.Backend),
 	}
 	page.Attempts, page.Lost = attempts(row, whole)

@@ -168,8 +168,10 @@ func TestEnqueueFormKeepsWhatWasTyped(t *testing.T) {
 		{"priority", "high", "whole number"},
 		{"when", "tomorrow", "Write how long to wait"},
 		{"backend", "elsewhere", "is not known; known: default"},
+		{"key", strings.Repeat("k", 201), "The unique key must be 1 to 200 bytes, not 201"},
+		{"for", "ever", "The time for which it is held must be"},
 	} {
-		form := url.Values{"task": {"billing.charge_card"}, "args": {`{}`}, "queue": {"billing"}, "priority": {"0"}, "backend": {"default"}, "when": {""}}
+		form := url.Values{"key": {"k"}, "task": {"billing.charge_card"}, "args": {`{}`}, "queue": {"billing"}, "priority": {"0"}, "backend": {"default"}, "when": {""}}
 		form.Set(c.field, c.value)
 		w := s.post("/admin/enqueue", form)
 		body := html.UnescapeString(w.Body.String())
@@ -179,6 +181,37 @@ func TestEnqueueFormKeepsWhatWasTyped(t *testing.T) {
 	}
 	if page, err := s.operator().List(t.Context(), queue.ListRequest{Limit: 1}); err != nil || len(page.Rows) > 0 {
 		t.Error("something was stored")
+	}
+}
+
+func TestUniqueKeysOnThePages(t *testing.T) {
+	s := newSite(t, nil)
+	send := func(key, held string) (page, id string) {
+		form := formOf(s.get("/admin/types/billing.charge_card").Body.String())
+		form.Set("args", `{"order":1,"cents":5,"method":"card"}`)
+		form.Set("key", key)
+		form.Set("for", held)
+		w := s.post("/admin/enqueue", form)
+		return s.follow(w).Body.String(), w.Header().Get("Location")
+	}
+	page, id := send("order 1 <b>", "")
+	if !strings.Contains(page, "order 1 &lt;b&gt;") || !strings.Contains(page, "held until the task has ended") {
+		t.Error(page)
+	}
+	if again, same := send("order 1 <b>", "kept"); same != id || !strings.HasPrefix(match(noticeText, again), "It was enqueued already") {
+		t.Errorf("again: %s, want %s", same, id)
+	}
+	row := uuid.MustParse(strings.TrimPrefix(id, "/admin/tasks/"))
+	if _, _, err := s.client.Cancel(t.Context(), row); err != nil {
+		t.Fatal(err)
+	}
+	if page := s.get(id).Body.String(); !strings.Contains(page, "no longer held") {
+		t.Error(page)
+	}
+	for held, says := range map[string]string{"kept": "held until the task is deleted", "1h": "held until <"} {
+		if page, other := send("for "+held, held); other == id || !strings.Contains(page, says) {
+			t.Errorf("%s: %s", held, page)
+		}
 	}
 }
 

@@ -33,11 +33,8 @@ func (h *handler) enqueue(w http.ResponseWriter, r *http.Request, _ string) {
 		h.fail(w, r, err)
 		return
 	}
-	status := http.StatusCreated
-	if handle.Existed {
-		status = http.StatusOK
-	}
-	writeJSON(w, status, api.EnqueueBody{Result: handle.Row, Warnings: handle.Warnings})
+	answer := api.EnqueueAnswer(handle)
+	writeJSON(w, answer.Status, answer.Body)
 }
 
 // resultBody is an answer with one task.

@@ -123,7 +123,7 @@ type route struct {
 // routes is every endpoint under /tasks/.
 var routes = []route{
 	{"execute", "task_id", "", http.MethodPost, false, []string{"allow_retry", "fail_on_error"}, true, "Cloud Tasks", (*handler).execute},
-	{"enqueue", "", "", http.MethodPost, false, []string{"args", "backend_name", "expires_at", "expires_in", "id", "keep_failed", "keep_successful", "priority", "queue_name", "run_after", "task"}, false, "programs", (*handler).enqueue},
+	{"enqueue", "", "", http.MethodPost, false, []string{"args", "backend_name", "expires_at", "expires_in", "id", "keep_failed", "keep_successful", "on_conflict", "priority", "queue_name", "run_after", "task", "unique_for", "unique_key"}, false, "programs", (*handler).enqueue},
 	{"result", "task_id", "", http.MethodGet, false, nil, false, "programs", (*handler).result},
 	{"cancel", "task_id", "", http.MethodPost, false, nil, false, "programs", (*handler).cancel},
 	{"delete", "task_id", "", http.MethodPost, false, nil, false, "programs", (*handler).delete},

@@ -38,7 +38,13 @@ type (
 	// EnqueueBody is the answer of /tasks/enqueue/.
 	EnqueueBody struct {
 		Result   *queue.Row `json:"result"`
+		Existed  bool       `json:"existed,omitempty"`
 		Warnings []string   `json:"warnings,omitempty"` // Handle.Warnings
+	}
+	// duplicateBody is the answer to an enqueue whose key another task holds.
+	duplicateBody struct {
+		Error  string     `json:"error"`
+		Result *queue.Row `json:"result"` // that task
 	}
 	cancelBody struct {
 		Cancelled bool       `json:"cancelled"`
@@ -97,6 +103,7 @@ var refusals = []struct {
 	{queue.ErrNotDue, http.StatusOK}, // it is armed again for its time
 	{queue.ErrPaused, http.StatusOK}, // it is parked, and dispatched when its queue is resumed
 	{queue.ErrLeased, http.StatusConflict},
+	{queue.ErrDuplicate, http.StatusConflict},
 	{queue.ErrLocked, http.StatusConflict}, // not 503, which slows the whole queue down
 	{queue.ErrUnknownTask, http.StatusInternalServerError},
 	{queue.ErrOutdated, http.StatusInternalServerError}, // a newer version gets the next delivery
@@ -115,8 +122,8 @@ func notRunAnswer(err error) Answer {
 		switch {
 		case (refusal.reason == queue.ErrLeased || refusal.reason == queue.ErrLocked) && errors.As(err, &claim):
 			answer.RetryAfter = claim.Wait
-		case (refusal.reason == queue.ErrWorkerLost || refusal.reason == queue.ErrPaused) && errors.As(err, &claim):
-			answer.Body = NotExecuted{Reason: claim.Error()} // the last attempt may have stored another reason; the queue is named
+		case (refusal.reason == queue.ErrWorkerLost || refusal.reason == queue.ErrPaused || refusal.reason == queue.ErrDuplicate) && errors.As(err, &claim):
+			answer.Body = NotExecuted{Reason: claim.Error()} // the last attempt may have stored another reason; the queue, or the other task, is named
 		case refusal.reason == queue.ErrBusy:
 			answer.RetryAfter = time.Second
 		case refusal.status == http.StatusServiceUnavailable:
@@ -131,9 +138,12 @@ func notRunAnswer(err error) Answer {
 // was done.
 func ErrorAnswer(err error) Answer {
 	var body *BodyError
+	var duplicate *queue.DuplicateError
 	switch {
 	case errors.As(err, &body):
 		return Answer{Status: body.Status, Body: ErrorBody{body.Text}}
+	case errors.As(err, &duplicate):
+		return Answer{Status: http.StatusConflict, Body: duplicateBody{duplicate.Error(), duplicate.Row}}
 	case errors.Is(err, queue.ErrInvalid):
 		return Answer{Status: http.StatusBadRequest, Body: ErrorBody{err.Error()}}
 	case errors.Is(err, queue.ErrNotFound):
@@ -177,6 +187,15 @@ func DeleteAnswer(deleted bool, err error) Answer {
 	default:
 		return Answer{Status: http.StatusOK, Body: deleteBody{Deleted: true}}
 	}
+}
+
+// EnqueueAnswer returns the answer of enqueue to a stored task.
+func EnqueueAnswer(h *queue.Handle) Answer {
+	status := http.StatusCreated
+	if h.Existed {
+		status = http.StatusOK
+	}
+	return Answer{Status: status, Body: EnqueueBody{Result: h.Row, Existed: h.Existed, Warnings: h.Warnings}}
 }
 
 // CancelAnswer returns the answer of cancel to the results of [queue.Client.Cancel].

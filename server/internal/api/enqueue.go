@@ -20,11 +20,13 @@ func ParseEnqueue(body []byte) (_ queue.Request, backend *string, _ error) {
 		end                           ending
 		priority                      *int
 		args                          json.RawMessage
+		unique                        Unique
 	)
 	err := DecodeObject(body, map[string]any{
 		"task": &task, "args": &args, "queue_name": &queueName, "priority": &priority,
 		"run_after": &runAfter, "backend_name": &backend, "id": &id,
 		"expires_at": &end.expiresAt, "expires_in": &end.expiresIn, "keep_successful": &end.keepSuccessful, "keep_failed": &end.keepFailed,
+		"unique_key": &unique.Key, "unique_for": &unique.For, "on_conflict": &unique.OnConflict,
 	})
 	if err != nil {
 		return queue.Request{}, nil, err
@@ -56,6 +58,13 @@ func ParseEnqueue(body []byte) (_ queue.Request, backend *string, _ error) {
 			return request, nil, BadRequest("id must be a UUID such as 01890a5d-ac96-774b-bcce-b302099a8057")
 		}
 		set(queue.WithID(parsed))
+	}
+	key, err := unique.Option("unique_key", "unique_for", "on_conflict")
+	if err != nil {
+		return request, nil, err
+	}
+	if key != nil {
+		set(key)
 	}
 	options, err := end.options()
 	request.Options = append(request.Options, options...)
