@@ -10,7 +10,7 @@ import (
 	"time"
 )
 
-// ErrBacklogFull: the queue has as many READY tasks as [Config].MaxBacklog allows, so
+// ErrBacklogFull is the error of an enqueue that is refused: the queue has as many READY tasks as [Config].MaxBacklog allows, so
 // nothing was stored. The same enqueue may succeed later.
 var ErrBacklogFull = errors.New("the queue's backlog is full")
 

@@ -39,7 +39,7 @@ func TestCountsAreExact(t *testing.T) {
 		m.t = t
 		m.reset()
 		t.Repeat(map[string]func(*rapid.T){
-			"finish": m.finish, "finish late": m.finishLate, "reopen": m.reopen, "delete": m.delete, "purge": m.purge,
+			"finish": m.finish, "finish late": m.finishLate, "reopen": m.reopen, "delete": m.delete, "purge": m.purge, "keep": m.keep, "delete kept": m.deleteKept,
 			"restore": m.restore, "move": m.move, "end": m.end, "sweep": m.sweep, "crash": m.crash, "damage": m.damage,
 			"count anew": m.countAnew, "": m.compare,
 		})
@@ -175,6 +175,16 @@ func (m *countModel) purge(t *rapid.T) {
 	m.exec(m.conn, countRow(`'RUNNING', NULL`, 3))
 }
 
+// keep gives ended rows a Keep that is over, or is not.
+func (m *countModel) keep(t *rapid.T) {
+	m.exec(m.on(t), `UPDATE claimcheck_tasks SET delete_at = now() + $1::interval WHERE `+some(isFinal, 3), time.Duration(rapid.SampledFrom([]int{-1, 1}).Draw(t, "hours"))*time.Hour)
+}
+
+func (m *countModel) deleteKept(t *rapid.T) {
+	_, err := m.store(t).DeleteKept(m.ctx, 4)
+	m.check(err)
+}
+
 func (m *countModel) store(t *rapid.T) *Store { return rapid.SampledFrom(m.stores).Draw(t, "store") }
 
 // end commits a transaction or rolls it back, if one is open.
@@ -295,7 +305,8 @@ func (m *countModel) compare(t *rapid.T) {
 	}
 	r := m.purgeRequest(t)
 	old := func() int {
-		return m.number(`SELECT count(*) FROM claimcheck_tasks WHERE status = ANY($1) AND finished_at <= now() - $2::interval AND ($3 = '' OR task_path = $3)`, finalNames(r), r.Age, r.Task)
+		return m.number(`SELECT count(*) FROM claimcheck_tasks WHERE status = ANY($1) AND finished_at <= now() - $2::interval AND ($3 = '' OR task_path = $3)
+			AND (delete_at IS NULL OR delete_at <= now())`, finalNames(r), r.Age, r.Task)
 	}
 	before := old()
 	got, err := s.CountPurgeable(m.ctx, r)

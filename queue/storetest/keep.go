@@ -289,6 +289,29 @@ var keepTests = map[string]func(*fixture){
 		r.Task, r.Statuses = taskName, []queue.Status{queue.StatusFailed}
 		f.equal("when its Keep is over", f.purge(r), 1)
 	},
+	"a row whose Keep is over is deleted or reopened, not both": func(f *fixture) {
+		for range 20 {
+			row := f.claimed(lease, keep(time.Hour, time.Hour))
+			f.fail(row.Claim())
+			f.overdue(row.ID)
+			req := claimRequest(lease, allowRetry)
+			reopened, deleted := f.race(
+				func() error {
+					_, err := f.store.Claim(f.ctx, row.ID, req)
+					if errors.Is(err, queue.ErrNotFound) {
+						err = queue.ErrLeaseLost
+					}
+					return err
+				},
+				func() (bool, error) {
+					n, err := f.store.(queue.Lifecycle).DeleteKept(f.ctx, 10)
+					return n == 1, err
+				})
+			if reopened == deleted || deleted != f.gone(row.ID) {
+				f.Fatalf("reopened: %v, deleted: %v", reopened, deleted)
+			}
+		}
+	},
 	"what is deleted is not counted any more": func(f *fixture) {
 		if f.operator == nil {
 			return

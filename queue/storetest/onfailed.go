@@ -2,6 +2,7 @@ package storetest
 
 import (
 	"encoding/json"
+	"sync"
 	"time"
 
 	"github.com/google/uuid"
@@ -109,6 +110,30 @@ var onFailedTests = map[string]func(*fixture){
 		row := f.claimed(lease, withLetter)
 		f.must(f.store.Retry(f.ctx, row.Claim(), queue.Retry{Errors: failures(1)}))
 		f.equal("letters", len(f.letters()), 0)
+	},
+	"however many lose the same workers, each row enqueues one": func(f *fixture) {
+		const rows = 20
+		for range rows {
+			f.claimed(expired, withLetter, maxAttempts(1))
+		}
+		var group sync.WaitGroup
+		for range 4 {
+			group.Go(func() {
+				if _, err := f.store.Promote(f.ctx, rows); err != nil {
+					f.Errorf("Promote: %v", err)
+				}
+			})
+		}
+		group.Wait()
+		f.promote() // what one of them had locked
+		seen := make(map[uuid.UUID]bool)
+		for _, letter := range f.letters() {
+			if seen[letter.ID] {
+				f.Errorf("two letters of %s", letter.ID)
+			}
+			seen[letter.ID] = true
+		}
+		f.equal("letters", len(seen), rows)
 	},
 	"a finish that is refused enqueues nothing": func(f *fixture) {
 		row := f.claimed(lease, withLetter)
