@@ -39,12 +39,7 @@ func newCloud(t *testing.T, seed uint64) *cloud {
 	var err error
 	c.Server, err = cloudtaskstest.New(cloudtaskstest.Config{
 		Issuer: c.certs.URL, Faults: cloudtaskstest.Faults{Rates: cloudFaults, Seed: seed},
-		Queues: []*cloudtaskspb.Queue{{
-			Name: "projects/chaos/locations/europe-west1/queues/default",
-			RetryConfig: &cloudtaskspb.RetryConfig{
-				MinBackoff: durationpb.New(100 * time.Millisecond), MaxBackoff: durationpb.New(time.Second),
-			},
-		}},
+		Queues: []*cloudtaskspb.Queue{cloudQueue("default"), cloudQueue(pausable)},
 	})
 	if err != nil {
 		t.Fatal(err)
@@ -71,3 +66,13 @@ func (c *cloud) outage(refuse bool) {
 
 // calm ends all faults.
 func (c *cloud) calm() { c.SetFaults(cloudtaskstest.Faults{}) }
+
+// cloudQueue is a queue with short pauses.
+func cloudQueue(name string) *cloudtaskspb.Queue {
+	return &cloudtaskspb.Queue{
+		Name: "projects/chaos/locations/europe-west1/queues/" + name,
+		RetryConfig: &cloudtaskspb.RetryConfig{
+			MinBackoff: durationpb.New(100 * time.Millisecond), MaxBackoff: durationpb.New(time.Second),
+		},
+	}
+}

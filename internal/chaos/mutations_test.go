@@ -108,6 +108,15 @@ var mutations = []mutation{
 		change: func(o *options) { o.noSweeper, o.duration, o.drain = true, 5*time.Second, 10*time.Second },
 	},
 	{
+		name:   "claims that do not look whether their queue is paused",
+		breaks: []string{rulePaused},
+		edits: []mutate.Edit{{
+			File: "queue/pgstore/gate.go",
+			Old:  "const notGated = `queue_name <> ALL(ARRAY` + pausedQueues + `)`",
+			New:  "const notGated = `queue_name <> ''`",
+		}},
+	},
+	{
 		name:   "synchronous_commit = off",
 		breaks: []string{ruleStored, ruleAnswer},
 		edits: []mutate.Edit{{ // or the store refuses it
@@ -129,6 +138,15 @@ var mutations = []mutation{
 			New:  "case claim.ClaimID == uuid.Nil:",
 		}},
 		change: zombies,
+	},
+	{
+		name: "MariaDB: claims that do not look whether their queue is paused", site: newMariaDB,
+		breaks: []string{rulePaused},
+		edits: []mutate.Edit{{
+			File: "queue/internal/sqlstore/claim.go",
+			Old:  "isPaused := !locked && ",
+			New:  "isPaused := locked && ",
+		}},
 	},
 	{
 		name: "MariaDB: rows are not locked", site: newMariaDB,

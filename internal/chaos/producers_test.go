@@ -20,6 +20,7 @@ import (
 // promise is what a producer knows about one task.
 type promise struct {
 	task       string
+	queue      string
 	acked      bool // the task was acknowledged as stored
 	business   bool // enqueued in a transaction of the business
 	rolledBack bool // which was rolled back
@@ -65,6 +66,7 @@ type request struct {
 	name  string
 	args  tasks.Args
 	delay time.Duration
+	queue string // empty: the default
 }
 
 // kind is the percentage of a task among those enqueued, and its longest duration.
@@ -93,6 +95,9 @@ func (p *producer) next() request {
 			if p.random.IntN(10) == 0 {
 				r.delay = time.Duration(500+p.random.IntN(2500)) * time.Millisecond
 			}
+			if p.random.IntN(pausableShare) == 0 {
+				r.queue = pausable
+			}
 			return r
 		}
 	}
@@ -103,11 +108,11 @@ func (p *producer) next() request {
 func (p *producer) produce(ctx context.Context, enqueue func(request) error) {
 	for ctx.Err() == nil {
 		r := p.next()
-		p.run.promises.set(r.id, promise{task: r.name})
+		p.run.promises.set(r.id, promise{task: r.name, queue: r.queue})
 		for try := time.Now(); ; {
 			err := enqueue(r)
 			if err == nil {
-				p.run.promises.set(r.id, promise{task: r.name, acked: true})
+				p.run.promises.set(r.id, promise{task: r.name, queue: r.queue, acked: true})
 				break
 			}
 			var refused *refusedError
@@ -146,6 +151,9 @@ func (p *producer) byHTTP(r request) error {
 	if r.delay > 0 {
 		body["run_after"] = time.Now().Add(r.delay).Format(time.RFC3339Nano)
 	}
+	if r.queue != "" {
+		body["queue_name"] = r.queue
+	}
 	status, text, err := p.run.post("/tasks/enqueue/", body)
 	switch {
 	case err != nil:
@@ -171,6 +179,9 @@ func (r request) enqueueOptions() []queue.Option {
 	if r.delay > 0 {
 		options = append(options, queue.Delay(r.delay))
 	}
+	if r.queue != "" {
+		options = append(options, queue.OnQueue(r.queue))
+	}
 	return options
 }
 
@@ -181,9 +192,9 @@ func (p *producer) produceInTx(ctx context.Context) {
 	for ctx.Err() == nil {
 		r := p.next()
 		rollBack := p.random.IntN(4) == 0
-		p.run.promises.set(r.id, promise{task: r.name, business: true, rolledBack: rollBack})
+		p.run.promises.set(r.id, promise{task: r.name, queue: r.queue, business: true, rolledBack: rollBack})
 		if p.order(r, rollBack, p.random.IntN(2) == 0) == nil {
-			p.run.promises.set(r.id, promise{task: r.name, business: true, rolledBack: rollBack, acked: !rollBack})
+			p.run.promises.set(r.id, promise{task: r.name, queue: r.queue, business: true, rolledBack: rollBack, acked: !rollBack})
 		}
 		p.rest(ctx, p.pace)
 	}

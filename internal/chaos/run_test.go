@@ -32,6 +32,7 @@ type run struct {
 
 	promises promises
 	tally    tally
+	pauses   pauses
 	baseline []usage // of the workers, before the load
 	samples  []usage // of the survivor
 
@@ -168,6 +169,7 @@ func (r *run) operate(ctx context.Context, wg *sync.WaitGroup) {
 	random := r.options.random(200)
 	wg.Go(func() { r.every(ctx, 400*time.Millisecond, func(ctx context.Context) { r.cancelOne(ctx, random) }) })
 	wg.Go(func() { r.every(ctx, 3*time.Second, r.requeue) })
+	wg.Go(func() { r.every(ctx, 1500*time.Millisecond, r.pauseQueue) })
 }
 
 // serve starts what a run also needs while it drains: aging, and two sweepers, of which

@@ -26,6 +26,7 @@ const (
 	ruleFlat     = "goroutines and descriptors are back near their number at the start"
 	ruleFaults   = "every kind of fault happened"
 	ruleAudited  = "a row is as its last transition left it"
+	rulePaused   = "no claim begins while its queue is paused"
 )
 
 // stored is a row of the task table.
@@ -115,6 +116,7 @@ func (r *run) settle(v *verdict) {
 	v.successes(s)
 	v.rows(s)
 	v.answers(s)
+	v.paused(s)
 	v.workers()
 	v.flat()
 	v.counts = r.counts(s)
@@ -135,6 +137,7 @@ func (r *run) watch(ctx context.Context, stop func()) {
 		v.promises(s)
 		v.entries(s)
 		v.answers(s)
+		v.paused(s)
 		v.split(ctx)
 		if len(v.violations) > 0 {
 			r.mu.Lock()

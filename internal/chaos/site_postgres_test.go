@@ -44,6 +44,7 @@ func newPostgres(t *testing.T, o options) *site {
 		waiting: `SELECT id FROM claimcheck_tasks WHERE status = 'READY' AND coalesce(run_after, now()) <= now() AND dispatch_due_at > now()
 			FOR UPDATE SKIP LOCKED`,
 		older: fmt.Sprintf(`UPDATE claimcheck_tasks SET dispatch_due_at = dispatch_due_at - interval '%d seconds' WHERE id IN (%%s)`, aging),
+		clock: `(extract(epoch FROM clock_timestamp()) * 1000000)::bigint`,
 		value: `return_value::text`, id: `t.id::text`,
 	}
 	p, u := through(t, direct, proxy.Postgres)

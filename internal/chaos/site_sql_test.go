@@ -59,7 +59,7 @@ func newMariaDB(t *testing.T, o options) *site {
 		end:      `KILL %d`,
 		waiting: `SELECT id FROM claimcheck_tasks WHERE dispatch_until > ` + clock + ` AND coalesce(run_after, 0) <= ` + clock + `
 			FOR UPDATE SKIP LOCKED`,
-		older: olderMicros,
+		older: olderMicros, clock: clock,
 		value: "return_value", id: "t.id",
 	}
 	execAll(t, s.db, tables("BIGINT AUTO_INCREMENT PRIMARY KEY", "LONGTEXT")...)
@@ -80,8 +80,8 @@ func newSQLite(t *testing.T) *site {
 	s := &site{
 		name: "SQLite", db: openDB(t, databaseURL), url: databaseURL,
 		waiting: `SELECT id FROM claimcheck_tasks WHERE status = 'READY' AND dispatch_due_at > ` + clock + ` AND coalesce(run_after, 0) <= ` + clock,
-		older:   olderMicros,
-		value:   "return_value", id: "t.id",
+		older:   olderMicros, clock: clock,
+		value: "return_value", id: "t.id",
 	}
 	execAll(t, s.db, tables("INTEGER PRIMARY KEY AUTOINCREMENT", "TEXT")...)
 	execAll(t, s.db,

@@ -29,6 +29,7 @@ type site struct {
 	// waiting lists the rows that the sweeper will find stranded, and older, with a list
 	// of them in place of %s, makes time pass for them.
 	waiting, older string
+	clock          string // the database's time in microseconds
 
 	value, id string // columns of the task table, as text
 }

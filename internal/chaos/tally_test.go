@@ -66,7 +66,7 @@ func (r *run) missing(counts map[string]int) (missing []string) {
 	if r.options.impatient {
 		return nil
 	}
-	want := []string{"cancel", "sweep by HTTP", "taken over", "released", "worker lost"}
+	want := []string{"cancel", "sweep by HTTP", "taken over", "released", "worker lost", "pause", "resume"}
 	for _, f := range r.faults() {
 		want = append(want, f.name)
 	}
