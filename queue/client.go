@@ -6,6 +6,8 @@ import (
 	"fmt"
 	"log/slog"
 	"maps"
+	"os"
+	"path/filepath"
 	"slices"
 	"strings"
 	"sync"
@@ -50,6 +52,12 @@ type Config struct {
 	// time. Retries are not refused. The store must be a [BacklogCounter].
 	MaxBacklog map[string]int
 
+	// Program names the program whose code has the schedules of Registry. One that it
+	// has stored, and does not have any more, counts as removed from the code: two
+	// programs on one database that have different schedules need different names. Empty
+	// means the base name of os.Args[0].
+	Program string
+
 	// Hooks are called at the events of tasks, for traces and metrics.
 	Hooks Hooks
 	// Logger receives one line a run, and what no caller gets as an error; nil means
@@ -87,6 +95,8 @@ type Client struct {
 	availability availability
 	notifier     notifier
 	backlogs     backlogs
+	scheduleSync scheduleSync
+	ticker       ticker
 }
 
 // NewClient checks the configuration, among it whether the backends allow the
@@ -132,11 +142,17 @@ func (c *Client) Init(cfg Config) error {
 	if cfg.Logger == nil {
 		cfg.Logger = slog.Default()
 	}
+	if cfg.Program == "" && len(os.Args) > 0 {
+		cfg.Program = filepath.Base(os.Args[0])
+	}
 	cfg.Hooks = cfg.Hooks.guarded(cfg.Logger)
 	for _, task := range cfg.Registry.Tasks() {
 		if err := checkTimeout(backends[task.Backend].Dispatcher, task.Timeout); err != nil {
 			return fmt.Errorf("queue: task %q: %w", task.Name, err)
 		}
+	}
+	if err := cfg.checkSchedules(backends); err != nil {
+		return err
 	}
 	for _, backend := range backends {
 		if local, ok := backend.Dispatcher.(*Local); ok {

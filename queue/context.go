@@ -17,6 +17,10 @@ type Info struct {
 	Attempt     int // 1 for the first
 	MaxAttempts int
 	EnqueuedAt  time.Time
+	// Schedule is the name of the schedule whose occurrence the task is, and
+	// ScheduledFor the time of the occurrence; zero for other tasks.
+	Schedule     string
+	ScheduledFor time.Time
 }
 
 // taskKey is the key of the running task in its function's context.
@@ -74,5 +78,6 @@ func infoOf(row *Row) Info {
 	return Info{
 		ID: row.ID, Task: row.Task, Queue: row.Queue, Backend: row.Backend, Priority: row.Priority,
 		Attempt: row.Attempts, MaxAttempts: row.MaxAttempts, EnqueuedAt: row.EnqueuedAt,
+		Schedule: row.Schedule, ScheduledFor: row.ScheduledFor,
 	}
 }

@@ -170,6 +170,7 @@ func (l *Local) Run(ctx context.Context, e *Executor) {
 	if names := e.client.registry.declaredOnly(e.client.backendOf(l)); len(names) > 0 {
 		e.log.Warn("tasks without a function are stored and not run by this process: bind their functions with Handle, and register what it returns", "tasks", strings.Join(names, ", "))
 	}
+	defer e.client.tickBeside(ctx, func() { l.wakeAt(time.Time{}) })()
 	claimable := false
 	var busy *busyError
 	var promoted time.Time // when due and expired rows were last made claimable

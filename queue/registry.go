@@ -12,12 +12,14 @@ import (
 // Registry contains the tasks of a program by their names. It never changes, so it is
 // safe for concurrent use.
 type Registry struct {
-	byName   map[string]definition // aliases too
-	runnable []string              // names and aliases that have a function, sorted
+	byName    map[string]definition // aliases too
+	runnable  []string              // names and aliases that have a function, sorted
+	schedules []*Periodic           // by name
 }
 
-// NewRegistry makes a registry of the tasks that a program enqueues and runs. It
-// panics when a definition is nil, or two have the same name or alias.
+// NewRegistry makes a registry of the tasks that a program enqueues and runs, and of
+// its schedules. It panics when a definition is nil, when two tasks have the same name
+// or alias, and when two schedules have the same name.
 func NewRegistry(defs ...Definition) *Registry {
 	r := &Registry{byName: make(map[string]definition)}
 	for i, def := range defs {
@@ -25,6 +27,10 @@ func NewRegistry(defs ...Definition) *Registry {
 			panic(fmt.Sprintf("queue: NewRegistry: definition %d is nil: make it with NewTask or Declare", i+1))
 		}
 		d := def.definition()
+		if d.periodic != nil {
+			r.addSchedule(d.periodic)
+			continue
+		}
 		if d.name == "" {
 			panic(fmt.Sprintf("queue: NewRegistry: definition %d has no name: make it with NewTask or Declare", i+1))
 		}
@@ -39,7 +45,21 @@ func NewRegistry(defs ...Definition) *Registry {
 		}
 	}
 	slices.Sort(r.runnable)
+	slices.SortFunc(r.schedules, func(a, b *Periodic) int { return strings.Compare(a.name, b.name) })
 	return r
+}
+
+// HasSchedules reports whether the registry has any schedule.
+func (r *Registry) HasSchedules() bool { return len(r.schedules) > 0 }
+
+func (r *Registry) addSchedule(p *Periodic) {
+	if p.name == "" {
+		panic("queue: NewRegistry: a schedule has no name: make it with Every")
+	}
+	if slices.ContainsFunc(r.schedules, func(other *Periodic) bool { return other.name == p.name }) {
+		panic(fmt.Sprintf("queue: NewRegistry: two schedules are named %q: list each once, and give the other one another name", p.name))
+	}
+	r.schedules = append(r.schedules, p)
 }
 
 // TaskInfo describes one registered task: its defaults, and whether it can run here.

@@ -11,7 +11,7 @@ import (
 // Store keeps the rows. The packages pgstore, sqlitestore and mysqlstore implement
 // it; queue/storetest is the suite that every implementation passes, and
 // docs/stores.md shows how to write one. A Store may also implement [Operator],
-// [Gatekeeper], [Waker], [AsyncFinisher], [Counter] and [Pooled].
+// [Gatekeeper], [Scheduler], [Waker], [AsyncFinisher], [Counter] and [Pooled].
 //
 // Two rules guarantee that exactly one claim finishes a row. Both use only the
 // database's clock:
@@ -196,6 +196,9 @@ type PromoteResult struct {
 	Gates bool
 	// Deletable reports whether [Lifecycle].DeleteKept has something to delete.
 	Deletable bool
+	// NextTick is how long until the next schedule is due ([Schedule].NextAt); at least
+	// a microsecond, or zero when there is none.
+	NextTick time.Duration
 }
 
 // Finish is the final outcome of a task.

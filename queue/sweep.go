@@ -28,6 +28,7 @@ type SweepResult struct {
 	Errors     int `json:"errors"`            // tickets that the dispatcher refused; the next sweep repeats them
 	Expired    int `json:"expired,omitempty"` // rows that were not started before their ExpiresAt, now CANCELLED
 	Deleted    int `json:"deleted,omitempty"` // ended rows whose Keep was over
+	Enqueued   int `json:"enqueued"`          // occurrences of schedules, as by Tick
 }
 
 // NothingWorked reports whether tickets were refused and none was accepted: the
@@ -39,7 +40,7 @@ func (s SweepResult) NothingWorked() bool { return s.Errors > 0 && s.Dispatched+
 // attempt left, and dispatches READY rows that should have been claimed by now,
 // among them far-future ones that have come near. It also cancels rows that have
 // expired ([ExpiresAt]), and deletes those whose [Keep] is over, in batches of limit
-// for up to ten seconds. It handles at most limit rows of each other kind (0 means [DefaultSweepLimit]), a fair share of each queue, and ends with
+// for up to ten seconds, and ticks ([Client.Tick]). It handles at most limit rows of each other kind (0 means [DefaultSweepLimit]), a fair share of each queue, and ends with
 // ctx or after half a minute. Any number of sweeps may run at once: rows locked by
 // one are skipped by the others. A part of the sweep that fails does not stop the
 // others, and what was done is returned with the error: one of [Store]'s, or
@@ -67,7 +68,7 @@ func (c *Client) sweep(ctx context.Context, limit int, background bool) (SweepRe
 	c.availability.observe(err)
 	if s.result != (SweepResult{}) {
 		c.cfg.Logger.Log(ctx, s.level(), "swept", "dispatched", s.result.Dispatched, "reclaimed", s.result.Reclaimed,
-			"armed", s.result.Armed, "failed", s.result.Failed, "errors", s.result.Errors, "expired", s.result.Expired, "deleted", s.result.Deleted)
+			"armed", s.result.Armed, "failed", s.result.Failed, "errors", s.result.Errors, "expired", s.result.Expired, "deleted", s.result.Deleted, "enqueued", s.result.Enqueued)
 	}
 	return s.result, err
 }
@@ -103,6 +104,7 @@ type sweep struct {
 	left       int  // rows that may still be dispatched
 	background bool // SweepEvery's
 	gates      bool // rows of paused or resumed queues are to be changed
+	tick       bool // a schedule may be due
 	result     SweepResult
 	failed     error // the store's
 }
@@ -131,9 +133,13 @@ func (s *sweep) run(ctx context.Context, limit int) error {
 		deletable = p.Deletable
 		s.gates = p.Gates
 		s.client.promoted(ctx, p)
+		s.tick = p.NextTick > 0 && p.NextTick <= time.Millisecond
 		return err
 	}
 	s.try(ctx, within(ctx, statementTimeout*time.Duration(1+limit/1000), promote))
+	if !errors.Is(s.failed, ErrUnavailable) { // one time-out is enough
+		s.enqueueDue(ctx)
+	}
 	if s.failed == nil && nothing && !mark {
 		return nil
 	}
@@ -179,6 +185,22 @@ func (s *sweep) try(ctx context.Context, err error) bool {
 		s.failed = fmt.Errorf("%w; %w", s.failed, err)
 	}
 	return false
+}
+
+// enqueueDue enqueues the occurrences of schedules that are due, unless an executor of
+// this process does it. The first sweep of a process stores its schedules.
+func (s *sweep) enqueueDue(ctx context.Context) {
+	store, err := s.client.scheduler()
+	if err != nil { // the store keeps none
+		return
+	}
+	if !s.tick {
+		s.try(ctx, s.client.syncSchedules(ctx))
+		return
+	}
+	t := &tick{client: s.client, store: store}
+	s.try(ctx, t.run(ctx))
+	s.result.Enqueued = t.enqueued
 }
 
 // sweptDispatcher returns the dispatcher of a backend whose rows the sweeper

@@ -26,7 +26,8 @@ type Task[In, Out any] struct {
 	def definition
 }
 
-// Definition is a [*Task] of any type, or what its Handle returned.
+// Definition is a [*Task] of any type, or what its Handle returned; or a schedule
+// ([*Periodic]).
 type Definition interface {
 	definition() definition
 }
@@ -43,6 +44,8 @@ type definition struct {
 	in reflect.Type
 	// run decodes, calls and encodes; nil for a task that is only declared.
 	run func(ctx context.Context, args json.RawMessage) (json.RawMessage, error)
+	// periodic makes it the definition of a schedule, which has nothing else.
+	periodic *Periodic
 }
 
 func (d definition) definition() definition { return d }

@@ -64,6 +64,7 @@ func (e *Executor) Work(ctx context.Context, cfg WorkConfig) (WorkResult, error)
 	var listener sync.WaitGroup
 	if cfg.Continuous {
 		listener.Go(func() { e.listen(listening, w.woken, cfg.Interval) })
+		defer e.client.tickBeside(ctx, w.wake)()
 	}
 	err := w.loop(ctx)
 	e.unreserve(0) // it may have received the value for which another worker waits
@@ -136,8 +137,10 @@ func (w *worker) fill(ctx context.Context, promote bool) (more bool, err error) 
 	var promoteErr error
 	if promote {
 		var p PromoteResult
-		if p, promoteErr = w.e.promote(ctx); promoteErr == nil && !p.Claimable {
-			return false, nil
+		if p, promoteErr = w.e.promote(ctx); promoteErr == nil {
+			if w.enqueueDue(ctx, p) == 0 && !p.Claimable {
+				return false, nil
+			}
 		}
 	}
 	var noAnswer *noAnswerError
@@ -150,6 +153,27 @@ func (w *worker) fill(ctx context.Context, promote bool) (more bool, err error) 
 		err = promoteErr
 	}
 	return more, err
+}
+
+// enqueueDue enqueues the occurrences of schedules that are due, for a worker that ends:
+// one that is continuous has a ticker.
+func (w *worker) enqueueDue(ctx context.Context, p PromoteResult) int {
+	if w.cfg.Continuous || p.NextTick == 0 || p.NextTick > time.Millisecond {
+		return 0
+	}
+	ticked, err := w.e.client.Tick(ctx, 0)
+	if err != nil && !errors.Is(err, ErrUnavailable) {
+		w.e.log.Error("tick failed", "error", err)
+	}
+	return ticked.Enqueued
+}
+
+// wake makes an idle worker claim.
+func (w *worker) wake() {
+	select {
+	case w.woken <- struct{}{}:
+	default:
+	}
 }
 
 // waitForSlots returns when it is worth while to claim again.

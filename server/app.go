@@ -142,6 +142,9 @@ func (app *App) Run(ctx context.Context) error {
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
 	defer context.AfterFunc(app.stopped, cancel)()
+	var storing sync.WaitGroup
+	storing.Go(func() { app.storeSchedules(ctx) })
+	defer storing.Wait()
 	if app.mode == config.ModeLocal {
 		var claiming sync.WaitGroup
 		claiming.Go(func() { app.local.Run(ctx, app.executor) })

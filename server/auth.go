@@ -68,7 +68,7 @@ func (p *program) routeAuth(auth httpapi.Authenticator) map[string]httpapi.Authe
 		return nil
 	}
 	cron := httpapi.AnyOf(auth, httpapi.AppEngineCron())
-	return map[string]httpapi.Authenticator{"purge": cron, "sweep": cron}
+	return map[string]httpapi.Authenticator{"purge": cron, "sweep": cron, "tick": cron}
 }
 
 // verifier accepts OIDC tokens; nil when no account is configured.

@@ -63,7 +63,7 @@ func (p *program) plan(ctx context.Context, dispatches, runs bool) (*App, error)
 	}
 	app.config = queue.Config{
 		Keep: keep, MaxBacklog: backlog,
-		Registry: p.known, Logger: app.log, Queues: config.NonEmpty(p.config.Settings.TasksQueues),
+		Registry: p.known, Program: p.name, Logger: app.log, Queues: config.NonEmpty(p.config.Settings.TasksQueues),
 		MaxBytes: int(p.config.Settings.TasksMaxBody), StrictArgs: p.config.Settings.TasksStrictArgs, DispatchTimeout: p.config.Settings.TasksDispatchTimeout,
 	}
 	if dispatches || runs {

@@ -315,8 +315,8 @@ func TestPurgeAndRequeueFromTheCommandLine(t *testing.T) {
 		{"purge --batch-size 1 --json", `{"deleted":2,"dry_run":false}` + "\n"},
 		{"purge --yes --status CANCELLED", "0 tasks deleted\n"},
 		{"requeue --older-than 1s", "0 tasks are READY again, 0 are FAILED\n"},
-		{"sweep", "0 dispatched, 0 reclaimed, 0 armed, 0 failed, 0 errors\n"},
-		{"sweep --limit 10000 --json", `{"dispatched":0,"reclaimed":0,"armed":0,"failed":0,"errors":0}` + "\n"},
+		{"sweep", "0 dispatched, 0 reclaimed, 0 armed, 0 failed, 0 errors, 0 enqueued\n"},
+		{"sweep --limit 10000 --json", `{"dispatched":0,"reclaimed":0,"armed":0,"failed":0,"errors":0,"enqueued":0}` + "\n"},
 		{"requeue --older-than 15m --mark-failed --dry-run", "0 tasks would be READY again, 0 would be FAILED\n"},
 	} {
 		if out := c.ok(strings.Fields(step.args)...); out != step.want {

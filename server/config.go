@@ -24,6 +24,12 @@ type Config struct {
 	// [queue.Declare]) of those that Setup returns. Commands that run nothing need
 	// only the declarations.
 	Tasks []queue.Definition
+	// Schedules say which tasks are enqueued when (see [queue.Every]). They are stored
+	// when serve, work or [App.Run] starts, or else with the first sweep or tick: those
+	// that are new or have changed, while a pause by an operator stays. One that the
+	// program of this Name has stored before, and does not have any more, is shown as
+	// removed and does not run. Schedules among Tasks, or returned by Setup, are the same.
+	Schedules []*queue.Periodic
 	// Setup returns the tasks that need dependencies made with the settings: a
 	// connection pool, a mailer. A definition that it returns replaces the
 	// declaration of the same name in Tasks. What it opens it registers with
@@ -31,9 +37,9 @@ type Config struct {
 	// returned and the database is open.
 	//
 	// It is called once by [Open] and by the commands serve, work, run, enqueue,
-	// sweep, tasks, doctor and retry, once the settings are known to be right and
+	// sweep, tasks, schedules add and run, doctor and retry, once the settings are known to be right and
 	// before the database is contacted; never by migrate, status, purge, requeue,
-	// result, list, cancel, version, help and completion.
+	// result, list, cancel, the other actions of schedules, version, help and completion.
 	Setup func(ctx context.Context, app *App) ([]queue.Definition, error)
 	// Handler returns the program's own routes: it answers every request whose path
 	// is none of /tasks/, TASK_HANDLER_PATH, /admin/, /health/ and /metrics. It is

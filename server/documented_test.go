@@ -171,5 +171,5 @@ func parametersOf(operation *openapi3.Operation) []string {
 		}
 	}
 	slices.Sort(names)
-	return names
+	return slices.Compact(names) // one may be in the query or in the body
 }

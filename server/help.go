@@ -55,10 +55,12 @@ func (p *program) nameInHelp(k *kong.Kong) error {
 
 // exampleTask returns the name of the program's first task, for examples.
 func (p *program) exampleTask() string {
-	if len(p.own.Tasks) == 0 {
-		return "NAME"
+	for _, definition := range p.own.Tasks {
+		if tasks := queue.NewRegistry(definition).Tasks(); len(tasks) > 0 {
+			return tasks[0].Name
+		}
 	}
-	return queue.NewRegistry(p.own.Tasks[0]).Tasks()[0].Name
+	return "NAME"
 }
 
 // printHelp prints the help of the program, with the settings that all commands

@@ -37,6 +37,9 @@ type grammar struct {
 	Retry   retryCmd   `cmd:"" help:"Retry one FAILED task, or all that match."`
 	Queues  queuesCmd  `cmd:"" help:"List the queues, pause one, or resume it."`
 	Tasks   tasksCmd   `cmd:"" help:"List the registered tasks."`
+
+	Schedules schedulesCmd `cmd:"" help:"List schedules, add and remove, pause and resume them, or run one now."`
+
 	Migrate migrateCmd `cmd:"" help:"Bring the database's schema up to date, or show what that takes."`
 	Doctor  doctorCmd  `cmd:"" help:"Check the settings, the database, the queues, the accounts and the URL, and print how to fix what is wrong."`
 
@@ -119,7 +122,7 @@ func (p *program) begin(process config.Environment) (env config.Environment, fie
 	if p.name == "" {
 		p.name = "server"
 	}
-	if p.known, err = p.registryOf(); err != nil {
+	if p.known, err = p.registryOf(false); err != nil {
 		return nil, nil, err
 	}
 	if p.own.Concurrency < 0 {

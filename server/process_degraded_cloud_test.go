@@ -100,7 +100,7 @@ func (d *degraded) cloudFault(t *testing.T, fault cloudFault) {
 	end()
 	swept = d.do(http.MethodPost, "/tasks/sweep/", "")
 	d.want("sweep", swept, 200)
-	if want := fmt.Sprintf(`{"dispatched":1,"reclaimed":0,"armed":%d,"failed":0,"errors":0}`, armed); strings.TrimSpace(swept.text) != want {
+	if want := fmt.Sprintf(`{"dispatched":1,"reclaimed":0,"armed":%d,"failed":0,"errors":0,"enqueued":0}`, armed); strings.TrimSpace(swept.text) != want {
 		t.Errorf("swept %s, want %s", swept.text, want)
 	}
 	d.want("execute of what is not due", procExecute(d.procServer, later, d.cloud.bearer(procAccount)), 200)

@@ -13,8 +13,9 @@ import (
 
 // registryOf returns the registry of the program's tasks, in which those that Setup
 // made replace the declarations of their names. What package queue panics about is
-// a usage error.
-func (p *program) registryOf(made ...queue.Definition) (_ *queue.Registry, err error) {
+// a usage error. Schedules are in it if it is complete: a command that does not call
+// Setup may not know their tasks.
+func (p *program) registryOf(complete bool, made ...queue.Definition) (_ *queue.Registry, err error) {
 	source := "Config.Tasks"
 	defer func() {
 		failure := recover()
@@ -34,15 +35,38 @@ func (p *program) registryOf(made ...queue.Definition) (_ *queue.Registry, err e
 	for _, task := range queue.NewRegistry(made...).Tasks() {
 		replaced[task.Name] = true
 	}
-	source = "Config.Tasks and Config.Setup"
-	all := slices.Clone(made)
+	source = "Config.Tasks, Config.Schedules and Config.Setup"
+	var all []queue.Definition
+	for _, definition := range slices.Concat(made, p.own.Tasks) {
+		if isSchedule(definition) && complete {
+			all = append(all, definition)
+		}
+	}
+	for _, definition := range made {
+		if !isSchedule(definition) {
+			all = append(all, definition)
+		}
+	}
 	for _, definition := range p.own.Tasks {
+		if isSchedule(definition) {
+			continue
+		}
 		task := queue.NewRegistry(definition).Tasks()[0]
 		if task.Runnable || !replaced[task.Name] {
 			all = append(all, definition)
 		}
 	}
+	for _, schedule := range p.own.Schedules {
+		if complete || schedule == nil { // which the registry refuses
+			all = append(all, schedule)
+		}
+	}
 	return queue.NewRegistry(append(all, doctor.Probe())...), nil
+}
+
+func isSchedule(definition queue.Definition) bool {
+	_, ok := definition.(*queue.Periodic)
+	return ok
 }
 
 // refuseProbe panics, as package queue does, about a task with the name of doctor's own.
@@ -57,17 +81,17 @@ func refuseProbe(tasks *queue.Registry) {
 // setUp calls Setup, if there is one, and completes the registry.
 func (app *App) setUp(ctx context.Context) error {
 	p := app.program
-	if p.own.Setup == nil {
-		return nil
+	var made []queue.Definition
+	if p.own.Setup != nil {
+		_, err := p.databaseOpener(opening{}) // whose pool Setup may ask for
+		if err != nil {
+			return err
+		}
+		if made, err = p.own.Setup(ctx, app); err != nil {
+			return &setupError{err, "setup of the tasks failed: "}
+		}
 	}
-	if _, err := p.databaseOpener(opening{}); err != nil { // whose pool Setup may ask for
-		return err
-	}
-	made, err := p.own.Setup(ctx, app)
-	if err != nil {
-		return &setupError{err, "setup of the tasks failed: "}
-	}
-	known, err := p.registryOf(made...)
+	known, err := p.registryOf(true, made...)
 	if err != nil {
 		return &setupError{err, ""}
 	}

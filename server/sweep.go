@@ -17,8 +17,8 @@ type sweepCmd struct {
 // Help shows examples.
 func (*sweepCmd) Help() string {
 	return `Dispatches tasks that should have been claimed by now, reclaims those whose
-lease has expired, and gives far-future tasks their Cloud Task. Several sweeps may
-run at the same time.
+lease has expired, gives far-future tasks their Cloud Task, and enqueues what is due
+of the schedules. Several sweeps may run at the same time.
 
 Examples:
   {name} sweep
@@ -48,8 +48,8 @@ func (c *sweepCmd) Run(ctx context.Context, p *program) error {
 	if c.JSON {
 		err = p.printJSON(swept)
 	} else {
-		text := fmt.Sprintf("%d dispatched, %d reclaimed, %d armed, %d failed, %d errors",
-			swept.Dispatched, swept.Reclaimed, swept.Armed, swept.Failed, swept.Errors)
+		text := fmt.Sprintf("%d dispatched, %d reclaimed, %d armed, %d failed, %d errors, %d enqueued",
+			swept.Dispatched, swept.Reclaimed, swept.Armed, swept.Failed, swept.Errors, swept.Enqueued)
 		if swept.Expired+swept.Deleted > 0 {
 			text += fmt.Sprintf(", %d expired, %d deleted", swept.Expired, swept.Deleted)
 		}

@@ -47,6 +47,7 @@ func (s *Store) Promote(ctx context.Context, limit int) (p queue.PromoteResult, 
 		}
 	}
 	p.Claimable, p.Next, p.Deletable, p.Gates = state.Claimable, state.Next(), state.Due(state.Deletion), state.Gates
+	p.NextTick = state.NextTick()
 	return p, storekit.JoinErrors(errs...)
 }
 
@@ -60,7 +61,7 @@ func (s *Store) probe(ctx context.Context) (state storekit.DueState, err error) 
 
 // probeQuery: indexes: the first entry of claimcheck_tasks_held, _lease, _claim and, of
 // both kinds, _retention (ordered, so that none is planned as a scan of the table), and
-// of each paused queue in _waiting.
+// of each paused queue in _waiting, and of claimcheck_schedules_next.
 var probeQuery = `WITH RECURSIVE ` + waitingBackends + `
 SELECT now(),
 	(SELECT coalesce(retry_at, run_after) FROM claimcheck_tasks WHERE hold = 1
@@ -69,10 +70,11 @@ SELECT now(),
 	coalesce((SELECT true FROM claimcheck_tasks WHERE hold = 0 AND attempts < max_attempts
 		ORDER BY priority DESC, enqueued_at, id LIMIT 1), false),
 	` + firstRetained(expiring) + `, ` + firstRetained(deletable) + `,
-	` + gatesNeedWork
+	` + gatesNeedWork + `,
+	(SELECT min(next_at) FROM claimcheck_schedules)`
 
 func probe(ctx context.Context, q querier) (state storekit.DueState, err error) {
-	err = q.QueryRow(ctx, probeQuery).Scan((*moment)(&state.Now), (*moment)(&state.Held), (*moment)(&state.Lease), &state.Claimable, (*moment)(&state.Expiry), (*moment)(&state.Deletion), &state.Gates)
+	err = q.QueryRow(ctx, probeQuery).Scan((*moment)(&state.Now), (*moment)(&state.Held), (*moment)(&state.Lease), &state.Claimable, (*moment)(&state.Expiry), (*moment)(&state.Deletion), &state.Gates, (*moment)(&state.Schedule))
 	return state, err
 }
 

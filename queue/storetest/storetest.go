@@ -153,6 +153,13 @@ func Run(t *testing.T, h Harness) {
 			run(t, h, []concern{{"GateView", gateViewTests}})
 		}
 	})
+	t.Run("Scheduler", func(t *testing.T) {
+		if _, ok := h.Open(t).(queue.Scheduler); !ok {
+			t.Log("the store is no queue.Scheduler, which is optional")
+			return
+		}
+		run(t, h, []concern{{"Schedule", scheduleTests}})
+	})
 	if h.OpenUnmigrated != nil {
 		t.Run("Unmigrated", func(t *testing.T) { testUnmigrated(newFixture(t, h, h.OpenUnmigrated(t))) })
 	}

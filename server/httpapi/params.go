@@ -24,7 +24,7 @@ func (r route) checkParameters(w http.ResponseWriter, req *http.Request) error {
 	if err != nil {
 		return api.BadRequest("the query %.100q cannot be read: it must be name=value pairs with & in between, percent-encoded; accepted: %s", req.URL.RawQuery, accepted)
 	}
-	hasBody := req.Method == http.MethodPost
+	withBody := hasBody(req.Method)
 	names := make([]string, 0, len(query))
 	for name := range query {
 		names = append(names, name)
@@ -33,8 +33,9 @@ func (r route) checkParameters(w http.ResponseWriter, req *http.Request) error {
 	for _, name := range names {
 		values := query[name]
 		switch {
-		case hasBody && !r.queryToo:
-			return api.BadRequest("the query parameter %.100q is not read with POST, whose parameters are fields of its JSON body; accepted there: %s", name, accepted)
+		case withBody && !r.queryToo && !r.ownQuery():
+			const post = "the query parameter %.100q is not read with POST, whose parameters are fields of its JSON body; accepted there: %s"
+			return api.BadRequest(strings.Replace(post, http.MethodPost, req.Method, 1), name, accepted)
 		case !slices.Contains(r.params, name) && r.queryToo:
 			// The operator chooses the URL of deliveries, and a gateway may add to it:
 			// a parameter that every delivery has must not fail them all.
@@ -46,7 +47,7 @@ func (r route) checkParameters(w http.ResponseWriter, req *http.Request) error {
 			return api.BadRequest("the query parameter %q must be UTF-8 without U+0000", name)
 		}
 	}
-	if hasBody {
+	if withBody {
 		return checkEncoding(req) // the body's reader checks the rest
 	}
 	if _, err := readBody(w, req, 0); err != nil {

@@ -109,9 +109,9 @@ type route struct {
 	name   string // after /tasks/
 	item   string // the pattern's name of what follows, such as task_id; empty: nothing does
 	action string // what follows the item; empty: nothing does
-	method string // POST also says that there is a body
+	method string // POST and PUT also say that there is a body
 	get    bool   // GET too, with the parameters in the query
-	// params are the names of its parameters: fields of the JSON body of a POST,
+	// params are the names of its parameters: fields of the JSON body of a POST or PUT,
 	// else of the query. A POST with queryToo has them in its query, together with
 	// parameters of others, since Cloud Tasks sends nothing but a URL.
 	params   []string
@@ -132,6 +132,14 @@ var routes = []route{
 	{"run-one", "", "", http.MethodPost, false, []string{"backend_name", "queue_name"}, false, "schedulers", (*handler).runOne},
 	{"purge", "", "", http.MethodPost, true, []string{"batch_size", "days", "dry_run", "status", "task", "task_path"}, false, "schedulers; App Engine's cron by GET", (*handler).purge},
 	{"sweep", "", "", http.MethodPost, true, []string{"limit"}, false, "schedulers; App Engine's cron by GET", (*handler).sweep},
+	{"tick", "", "", http.MethodPost, true, []string{"ahead"}, false, "schedulers; App Engine's cron by GET", (*handler).tick},
+	{"schedules", "", "", http.MethodGet, false, nil, false, "programs, operators", (*handler).schedules},
+	{"schedules", "name", "", http.MethodGet, false, nil, false, "programs, operators", (*handler).schedule},
+	{"schedules", "name", "", http.MethodPut, false, []string{"args", "backend_name", "catch_up", "overlap", "paused", "priority", "queue_name", "spec", "task", "zone"}, false, "programs, operators", (*handler).putSchedule},
+	{"schedules", "name", "", http.MethodDelete, false, nil, false, "programs, operators", (*handler).deleteSchedule},
+	{"schedules", "name", "pause", http.MethodPost, false, nil, false, "operators", (*handler).pauseSchedule},
+	{"schedules", "name", "resume", http.MethodPost, false, nil, false, "operators", (*handler).resumeSchedule},
+	{"schedules", "name", "run", http.MethodPost, false, nil, false, "operators", (*handler).runSchedule},
 	{"queues", "", "", http.MethodGet, false, nil, false, "programs, operators", (*handler).queues},
 	{"queues", "name", "pause", http.MethodPost, false, []string{"reason"}, false, "operators", (*handler).pauseQueue},
 	{"queues", "name", "resume", http.MethodPost, false, nil, false, "operators", (*handler).resumeQueue},
@@ -167,18 +175,32 @@ func (r route) allows(method string) bool {
 	return method == r.method || gets && method == http.MethodGet || r.method == http.MethodGet && method == http.MethodHead
 }
 
+// allowed lists the methods of all routes with this pattern.
 func (r route) allowed() string {
-	if r.get {
-		return r.method + ", " + http.MethodGet
+	var methods []string
+	for _, other := range routes {
+		if other.pattern() != r.pattern() {
+			continue
+		}
+		methods = append(methods, other.method)
+		if other.get {
+			methods = append(methods, http.MethodGet)
+		}
 	}
-	return r.method
+	return strings.Join(methods, ", ")
 }
+
+// ownQuery reports whether a POST has its parameters in the body or in the query.
+func (r route) ownQuery() bool { return r.name == "tick" }
+
+// hasBody reports whether requests of a method have their parameters in a body.
+func hasBody(method string) bool { return method == http.MethodPost || method == http.MethodPut }
 
 // ServeHTTP authenticates first, so that an unauthenticated request learns nothing,
 // not even which routes exist.
 func (h *handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	api.LimitBodyTime(w, r) // authentication may read the body too: a signature covers it
-	route, id, ok := h.match(r.URL.Path)
+	route, id, ok := h.match(r.Method, r.URL.Path)
 	auth := h.Auth
 	if own, limited := h.RouteAuth[route.name]; limited && ok {
 		auth = own
@@ -210,8 +232,9 @@ func (h *handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	serve(w, r)
 }
 
-// match finds the route of a path, with or without its trailing slash.
-func (h *handler) match(path string) (route, string, bool) {
+// match finds the route of a path, with or without its trailing slash: the one for the
+// method if there is one, else another with that path. item is what its pattern names.
+func (h *handler) match(method, path string) (found route, item string, ok bool) {
 	if h.execPrefix != "" {
 		if id, ok := strings.CutPrefix(path, h.execPrefix); ok {
 			id, ok = strings.CutSuffix(strings.TrimSuffix(id, "/"), strings.TrimSuffix(h.execSuffix, "/"))
@@ -225,15 +248,20 @@ func (h *handler) match(path string) (route, string, bool) {
 		return route{}, "", false
 	}
 	parts := strings.Split(strings.TrimSuffix(rest, "/"), "/")
+	if len(parts) > 1 {
+		item = parts[1]
+	}
+	ok = false
 	for _, r := range routes {
-		if r.fits(parts) && r.item == "" {
-			return r, "", true
-		}
-		if r.fits(parts) {
-			return r, parts[1], true
+		switch {
+		case !r.fits(parts):
+		case r.allows(method):
+			return r, item, true
+		case !ok:
+			found, ok = r, true
 		}
 	}
-	return route{}, "", false
+	return found, item, ok
 }
 
 // fail answers a request that did nothing.

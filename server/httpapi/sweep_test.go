@@ -21,17 +21,17 @@ func (s *switchable) Dispatch(context.Context, ...queue.Ticket) error { return s
 func TestSweepAnswersWithWhatItDid(t *testing.T) {
 	out := &switchable{errors.New("quota")}
 	a := newAPI(t, func(_ *httpapi.Config, q *queue.Config) { q.Dispatcher = out })
-	const nothing = `{"dispatched":0,"reclaimed":0,"armed":0,"failed":0,"errors":0}`
+	const nothing = `{"dispatched":0,"reclaimed":0,"armed":0,"failed":0,"errors":0,"enqueued":0}`
 	a.expect("nothing to do", a.do("POST", "/tasks/sweep/", ""), 200, nothing)
 	for range 3 {
 		a.enqueue(`{"task":"t.echo"}`)
 	}
 	a.enqueue(`{"task":"t.echo","run_after":"` + time.Now().Add(time.Hour).UTC().Format(time.RFC3339) + `"}`)
 	a.expect("stranded", a.do("GET", "/tasks/status/", ""), 200, `"stranded_count":4,"oldest_stranded_since":"20`)
-	a.expect("all refused", a.do("POST", "/tasks/sweep/", ""), 500, `{"dispatched":0,"reclaimed":0,"armed":0,"failed":0,"errors":3}`)
+	a.expect("all refused", a.do("POST", "/tasks/sweep/", ""), 500, `{"dispatched":0,"reclaimed":0,"armed":0,"failed":0,"errors":3,"enqueued":0}`)
 	out.err = nil
-	a.expect("one", a.do("GET", "/tasks/sweep?limit=1", ""), 200, `{"dispatched":0,"reclaimed":0,"armed":1,"failed":0,"errors":0}`)
-	a.expect("the rest", a.do("POST", "/tasks/sweep", `{"limit":10}`), 200, `{"dispatched":3,"reclaimed":0,"armed":0,"failed":0,"errors":0}`)
+	a.expect("one", a.do("GET", "/tasks/sweep?limit=1", ""), 200, `{"dispatched":0,"reclaimed":0,"armed":1,"failed":0,"errors":0,"enqueued":0}`)
+	a.expect("the rest", a.do("POST", "/tasks/sweep", `{"limit":10}`), 200, `{"dispatched":3,"reclaimed":0,"armed":0,"failed":0,"errors":0,"enqueued":0}`)
 	a.expect("none stranded", a.do("GET", "/tasks/status/", ""), 200, `"stranded_count":0}`)
 	for range 2 {
 		id := uuid.MustParse(a.enqueue(`{"task":"t.fail"}`))
@@ -40,7 +40,7 @@ func TestSweepAnswersWithWhatItDid(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	a.expect("reclaimed", a.do("POST", "/tasks/sweep/", `{"limit":null}`), 200, `{"dispatched":2,"reclaimed":2,"armed":0,"failed":0,"errors":0}`)
+	a.expect("reclaimed", a.do("POST", "/tasks/sweep/", `{"limit":null}`), 200, `{"dispatched":2,"reclaimed":2,"armed":0,"failed":0,"errors":0,"enqueued":0}`)
 	a.expect("done", a.do("GET", "/tasks/sweep/", ""), 200, nothing)
 }
 

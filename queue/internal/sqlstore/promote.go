@@ -26,6 +26,7 @@ func (s *Store) Promote(ctx context.Context, limit int) (p queue.PromoteResult, 
 		err = storekit.JoinErrors(err, probeErr)
 	}
 	p.Claimable, p.Next, p.Deletable, p.Gates = state.Claimable, state.Next(), state.Due(state.Deletion), state.Gates
+	p.NextTick = state.NextTick()
 	return p, err
 }
 
@@ -126,8 +127,9 @@ func reclaim(row *queue.Row, now time.Time) {
 	row.DispatchDueAt = now
 }
 
-// Indexes: the first entry of claimcheck_tasks_held, _lease and _claim, and of those of
-// retention.go (ordered, or SQLite takes another one and walks over what is held).
+// Indexes: the first entry of claimcheck_tasks_held, _lease and _claim, of those of
+// retention.go (ordered, or SQLite takes another one and walks over what is held), and
+// of claimcheck_schedules_next.
 func (d *Dialect) probe() string {
 	return `SELECT ` + cmp.Or(d.clock, `?`) + `,
 	(SELECT ` + d.heldUntil + ` FROM claimcheck_tasks` + d.useIndex("claimcheck_tasks_held") + ` WHERE ` + d.held + `
@@ -139,7 +141,8 @@ func (d *Dialect) probe() string {
 	(SELECT ` + d.expiryAt + ` FROM claimcheck_tasks` + d.useIndex(d.expiryIndex) + ` WHERE ` + d.expiring + ` ORDER BY ` + d.expiryAt + ` LIMIT 1),
 	(SELECT delete_at FROM claimcheck_tasks` + d.useIndex(d.deleteIndex) + ` WHERE ` + d.deletable + `
 		AND status IN ('SUCCESSFUL', 'FAILED', 'CANCELLED') ORDER BY ` + d.deleteOrder + ` LIMIT 1),
-	` + d.gatesNeedWork()
+	` + d.gatesNeedWork() + `,
+	(SELECT min(next_at) FROM claimcheck_schedules)`
 }
 
 func (s *Store) probe(ctx context.Context) (state storekit.DueState, err error) {
@@ -148,7 +151,7 @@ func (s *Store) probe(ctx context.Context) (state storekit.DueState, err error) 
 		if s.dialect.clock == "" {
 			clock = append(clock, micros(s.now()))
 		}
-		return conn.QueryRowContext(ctx, s.dialect.probe(), clock...).Scan(at(&state.Now), at(&state.Held), at(&state.Lease), &state.Claimable, at(&state.Expiry), at(&state.Deletion), &state.Gates)
+		return conn.QueryRowContext(ctx, s.dialect.probe(), clock...).Scan(at(&state.Now), at(&state.Held), at(&state.Lease), &state.Claimable, at(&state.Expiry), at(&state.Deletion), &state.Gates, at(&state.Schedule))
 	})
 	return state, err
 }

@@ -26,6 +26,12 @@ func (s *Store) MissingRights(ctx context.Context) (missing []string, err error)
 			{"UPDATE", "claimcheck_marks", "UPDATE claimcheck_marks SET name = name WHERE 1 = 0"},
 			{"INSERT", "claimcheck_gates", "INSERT INTO claimcheck_gates (kind, name) SELECT kind, name FROM claimcheck_gates WHERE 1 = 0"},
 			{"UPDATE", "claimcheck_gates", "UPDATE claimcheck_gates SET name = name WHERE 1 = 0"},
+			{"SELECT", "claimcheck_schedules", "SELECT count(*) FROM claimcheck_schedules WHERE 1 = 0"},
+			{"INSERT", "claimcheck_schedules", "INSERT INTO claimcheck_schedules SELECT * FROM claimcheck_schedules WHERE 1 = 0"},
+			{"UPDATE", "claimcheck_schedules", "UPDATE claimcheck_schedules SET name = name WHERE 1 = 0"},
+			{"DELETE", "claimcheck_schedules", "DELETE FROM claimcheck_schedules WHERE 1 = 0"},
+			{"INSERT", "claimcheck_occurrences", "INSERT INTO claimcheck_occurrences SELECT * FROM claimcheck_occurrences WHERE 1 = 0"},
+			{"DELETE", "claimcheck_occurrences", "DELETE FROM claimcheck_occurrences WHERE 1 = 0"},
 		} {
 			if _, err := tx.ExecContext(ctx, try.statement); err != nil {
 				if s.backend.Broken(err) || ctx.Err() != nil {

@@ -10,7 +10,8 @@ type DueState struct {
 	Expiry    time.Time // when the next READY row expires
 	Deletion  time.Time // when the next ended row is to be deleted
 	Claimable bool
-	Gates     bool // rows of gates are to be parked, or made claimable again
+	Gates     bool      // rows of gates are to be parked, or made claimable again
+	Schedule  time.Time // when the next schedule is due
 }
 
 // Due reports whether a time has come; the zero time has not.
@@ -28,5 +29,15 @@ func (d DueState) Next() time.Duration {
 	if first.IsZero() {
 		return 0
 	}
-	return max(first.Sub(d.Now), time.Microsecond)
+	return d.until(first)
 }
+
+// NextTick returns the time until the next schedule is due; zero if there is none.
+func (d DueState) NextTick() time.Duration {
+	if d.Schedule.IsZero() {
+		return 0
+	}
+	return d.until(d.Schedule)
+}
+
+func (d DueState) until(t time.Time) time.Duration { return max(t.Sub(d.Now), time.Microsecond) }

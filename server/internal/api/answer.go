@@ -148,6 +148,10 @@ func ErrorAnswer(err error) Answer {
 		return Answer{Status: http.StatusBadRequest, Body: ErrorBody{err.Error()}}
 	case errors.Is(err, queue.ErrNotFound):
 		return Answer{Status: http.StatusNotFound, Body: ErrorBody{"Task not found"}}
+	case errors.Is(err, queue.ErrNoSchedule):
+		return Answer{Status: http.StatusNotFound, Body: ErrorBody{"Schedule not found"}}
+	case errors.Is(err, queue.ErrScheduleInCode):
+		return Answer{Status: http.StatusConflict, Body: ErrorBody{queue.ErrScheduleInCode.Error()}}
 	case errors.Is(err, queue.ErrIDConflict):
 		return Answer{Status: http.StatusConflict, Body: ErrorBody{queue.ErrIDConflict.Error()}}
 	case errors.Is(err, queue.ErrBacklogFull):

@@ -1,0 +1,249 @@
+package sqlstore
+
+import (
+	"context"
+	"database/sql"
+	"errors"
+	"fmt"
+	"strings"
+	"time"
+
+	"github.com/google/uuid"
+
+	"github.com/claimcheck-go/claimcheck/queue"
+	"github.com/claimcheck-go/claimcheck/queue/internal/storekit"
+)
+
+// errScheduleAppeared repeats a change of a schedule that another transaction has made
+// in the meantime.
+var errScheduleAppeared = errors.New("the schedule was inserted by another transaction")
+
+// ChangeSchedule changes a schedule in one transaction.
+func (s *Store) ChangeSchedule(ctx context.Context, name string, change func(queue.ScheduleState) (*queue.ScheduleChange, error)) error {
+	var made *queue.ScheduleChange
+	var stored []inserted
+	once := func() error {
+		return s.transaction(ctx, "change schedule", func(ctx context.Context, tx querier) error {
+			state, err := scheduleState(ctx, tx, name)
+			if err != nil {
+				return err
+			}
+			if made, err = change(state); err != nil || made == nil {
+				return err
+			}
+			stored, err = storeScheduleChange(ctx, tx, name, state, made)
+			return err
+		})
+	}
+	err := once()
+	for range 3 {
+		if !errors.Is(err, errScheduleAppeared) {
+			break
+		}
+		err = once()
+	}
+	if err != nil || made == nil {
+		return err
+	}
+	copyBack(made.Rows, stored)
+	return nil
+}
+
+// scheduleState locks a schedule and reads its state.
+func scheduleState(ctx context.Context, tx querier, name string) (state queue.ScheduleState, err error) {
+	const find = `SELECT ` + scheduleColumns + ` FROM claimcheck_schedules WHERE name = ?`
+	state.Schedule, err = scanSchedule(tx.QueryRowContext(ctx, find+tx.store.dialect.lockRows, name).Scan)
+	if errors.Is(err, sql.ErrNoRows) {
+		_, err = scanSchedule(tx.QueryRowContext(ctx, find, name).Scan)
+		if err == nil {
+			return state, fmt.Errorf("schedule %s: %w", name, queue.ErrLocked)
+		}
+		if !errors.Is(err, sql.ErrNoRows) {
+			return state, err
+		}
+		state.Schedule = nil
+		state.Now, err = tx.now(ctx)
+		return state, err
+	}
+	if err != nil {
+		return state, err
+	}
+	if state.Now, err = tx.now(ctx); err != nil {
+		return state, err
+	}
+	if err := readAhead(ctx, tx, &state); err != nil {
+		return state, err
+	}
+	if state.Schedule.Overlap == queue.OverlapSkip {
+		err = tx.QueryRowContext(ctx, unfinishedQuery, name).Scan(&state.Unfinished)
+	}
+	return state, err
+}
+
+// Indexes: the primary keys.
+const (
+	unfinishedQuery = `SELECT EXISTS (SELECT 1 FROM claimcheck_occurrences AS o JOIN claimcheck_tasks AS t ON t.id = o.task_id
+		WHERE o.schedule = ? AND t.status IN ('READY', 'RUNNING'))`
+	aheadQuery = `SELECT scheduled_for, task_id FROM claimcheck_occurrences
+		WHERE schedule = ? AND scheduled_for > ? AND task_id IS NOT NULL ORDER BY scheduled_for`
+	lastQuery = `SELECT scheduled_for, task_id FROM claimcheck_occurrences
+		WHERE schedule = ? AND scheduled_for <= ? AND task_id IS NOT NULL ORDER BY scheduled_for DESC LIMIT 1`
+)
+
+// readAhead reads the occurrences that were enqueued ahead, and locks those that can be
+// cancelled.
+func readAhead(ctx context.Context, tx querier, state *queue.ScheduleState) error {
+	name, now := state.Schedule.Name, micros(state.Now)
+	err := each(ctx, tx, func(scan func(...any) error) error {
+		var o queue.Occurrence
+		err := scan(at(&o.ScheduledFor), idOrNil{&o.TaskID})
+		state.Ahead = append(state.Ahead, o)
+		return err
+	}, aheadQuery, name, now)
+	if err != nil || len(state.Ahead) == 0 {
+		return err
+	}
+	for i := range state.Ahead {
+		row, err := load(ctx, tx, state.Ahead[i].TaskID)
+		switch {
+		case err == nil:
+			state.Ahead[i].Waiting = row.Status == queue.StatusReady
+		case !errors.Is(err, queue.ErrNotFound) && !errors.Is(err, queue.ErrLocked):
+			return err
+		}
+	}
+	err = tx.QueryRowContext(ctx, lastQuery, name, now).Scan(at(&state.Last.ScheduledFor), idOrNil{&state.Last.TaskID})
+	if errors.Is(err, sql.ErrNoRows) {
+		return nil
+	}
+	return err
+}
+
+// storeScheduleChange writes what a change decided, and returns the stored rows.
+func storeScheduleChange(ctx context.Context, tx querier, name string, state queue.ScheduleState, change *queue.ScheduleChange) ([]inserted, error) {
+	for _, o := range change.Cancel {
+		if err := cancelWaiting(ctx, tx, name, o, state.Now); err != nil {
+			return nil, err
+		}
+	}
+	if change.Schedule == nil {
+		_, err := tx.ExecContext(ctx, `DELETE FROM claimcheck_occurrences WHERE schedule = ?`, name)
+		if err == nil {
+			_, err = tx.ExecContext(ctx, `DELETE FROM claimcheck_schedules WHERE name = ?`, name)
+		}
+		return nil, err
+	}
+	if err := putSchedule(ctx, tx, change.Schedule, state.Schedule != nil); err != nil {
+		return nil, err
+	}
+	for _, o := range change.Skipped {
+		if _, err := addOccurrence(ctx, tx, name, o); err != nil {
+			return nil, err
+		}
+	}
+	stored, err := insertOccurrences(ctx, tx, name, state.Now, change.Rows)
+	if err == nil && storekit.TrimOccurrences(change) {
+		err = trimOccurrences(ctx, tx, name)
+	}
+	return stored, err
+}
+
+// cancelWaiting cancels a task that was enqueued ahead, and forgets its occurrence.
+func cancelWaiting(ctx context.Context, tx querier, name string, o queue.Occurrence, now time.Time) error {
+	row, err := load(ctx, tx, o.TaskID)
+	if err != nil {
+		return err
+	}
+	cancel(row, now)
+	if err := save(ctx, tx, row, now); err != nil {
+		return err
+	}
+	_, err = tx.ExecContext(ctx, `DELETE FROM claimcheck_occurrences WHERE schedule = ? AND scheduled_for = ?`, name, micros(o.ScheduledFor))
+	return err
+}
+
+// putSchedule inserts a schedule, or updates the one that exists, which is locked.
+func putSchedule(ctx context.Context, tx querier, s *queue.Schedule, exists bool) error {
+	values, err := scheduleValues(s)
+	if err != nil {
+		return err
+	}
+	if exists {
+		set := strings.ReplaceAll(scheduleValueColumns, ",", " = ?,") + " = ?"
+		_, err := tx.ExecContext(ctx, `UPDATE claimcheck_schedules SET `+set+` WHERE name = ?`, append(values, s.Name)...)
+		return err
+	}
+	_, err = tx.ExecContext(ctx, `INSERT INTO claimcheck_schedules (`+scheduleColumns+`) VALUES (`+marks(len(values)+1)+`)`, append([]any{s.Name}, values...)...)
+	if err != nil && tx.store.backend.Duplicate(err) {
+		return errScheduleAppeared
+	}
+	return err
+}
+
+// addOccurrence inserts an occurrence, unless it exists: the schedule is locked, so that
+// no other transaction inserts it in between.
+func addOccurrence(ctx context.Context, tx querier, name string, o queue.Occurrence) (isNew bool, err error) {
+	var exists bool
+	err = tx.QueryRowContext(ctx, `SELECT EXISTS (SELECT 1 FROM claimcheck_occurrences WHERE schedule = ? AND scheduled_for = ?)`, name, micros(o.ScheduledFor)).Scan(&exists)
+	if err != nil || exists {
+		return false, err
+	}
+	_, err = tx.ExecContext(ctx, `INSERT INTO claimcheck_occurrences (schedule, scheduled_for, task_id, skipped) VALUES (?, ?, ?, ?)`,
+		name, micros(o.ScheduledFor), nonZero(o.TaskID), nonZero(string(o.Skipped)))
+	return err == nil, err
+}
+
+// insertOccurrences inserts the tasks of occurrences that do not exist.
+func insertOccurrences(ctx context.Context, tx querier, name string, now time.Time, rows []*queue.NewRow) ([]inserted, error) {
+	var fresh []*queue.NewRow
+	for _, row := range rows {
+		isNew, err := addOccurrence(ctx, tx, name, queue.Occurrence{ScheduledFor: row.ScheduledFor, TaskID: row.ID})
+		if err != nil {
+			return nil, err
+		}
+		if isNew {
+			fresh = append(fresh, row)
+		}
+	}
+	stored, err := insertAny(ctx, tx, now, fresh)
+	if err != nil {
+		return nil, err
+	}
+	byID := make(map[uuid.UUID]inserted, len(fresh))
+	for i, row := range fresh {
+		byID[row.ID] = stored[i]
+		if stored[i].row.ID == row.ID {
+			continue
+		}
+		// Another row holds its key.
+		_, err := tx.ExecContext(ctx, `UPDATE claimcheck_occurrences SET task_id = ? WHERE schedule = ? AND scheduled_for = ?`, stored[i].row.ID, name, micros(row.ScheduledFor))
+		if err == nil {
+			_, err = tx.ExecContext(ctx, `UPDATE claimcheck_schedules SET last_task_id = ? WHERE name = ? AND last_task_id = ?`, stored[i].row.ID, name, row.ID)
+		}
+		if err != nil {
+			return nil, err
+		}
+	}
+	all := make([]inserted, len(rows))
+	for i, row := range rows {
+		all[i] = inserted{row: new(queue.Row)}
+		if one, ok := byID[row.ID]; ok {
+			all[i] = one
+		}
+	}
+	return all, nil
+}
+
+// trimOccurrences removes all but the latest occurrences of a schedule.
+func trimOccurrences(ctx context.Context, tx querier, name string) error {
+	var last time.Time
+	err := tx.QueryRowContext(ctx, `SELECT scheduled_for FROM claimcheck_occurrences WHERE schedule = ? ORDER BY scheduled_for DESC LIMIT 1 OFFSET ?`, name, queue.OccurrencesKept).Scan(at(&last))
+	if errors.Is(err, sql.ErrNoRows) {
+		return nil
+	}
+	if err != nil {
+		return err
+	}
+	_, err = tx.ExecContext(ctx, `DELETE FROM claimcheck_occurrences WHERE schedule = ? AND scheduled_for < ?`, name, micros(last))
+	return err
+}

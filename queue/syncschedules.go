@@ -1,0 +1,122 @@
+package queue
+
+import (
+	"context"
+	"sync"
+	"time"
+)
+
+// scheduleSync stores the schedules of the registry once in a process.
+type scheduleSync struct {
+	mu   sync.Mutex
+	done bool
+}
+
+// StoreSchedules stores the schedules of the [Registry], unless this process has done
+// so: those that are new or have another definition than the stored one. Those that the
+// same program ([Config].Program) has stored before, and does not have any more, are
+// marked as removed, and do not run. A pause by an operator stays. [Client.Tick] does
+// the same first. Errors: [ErrUnsupported] if the store is no [Scheduler], and the store's.
+func (c *Client) StoreSchedules(ctx context.Context) error {
+	err := c.syncSchedules(ctx)
+	c.availability.observe(err)
+	return err
+}
+
+// syncSchedules stores the schedules of the registry, unless this process has done so:
+// those that are new or have another definition. Those that this program has defined
+// before, and does not any more, are marked as removed. A pause by an operator stays.
+func (c *Client) syncSchedules(ctx context.Context) error {
+	store, err := c.scheduler()
+	if err != nil {
+		return err
+	}
+	c.scheduleSync.mu.Lock()
+	defer c.scheduleSync.mu.Unlock()
+	if c.scheduleSync.done {
+		return nil
+	}
+	var all []*Schedule
+	err = within(ctx, statementTimeout, func(ctx context.Context) (err error) {
+		all, err = store.Schedules(ctx)
+		return err
+	})
+	if err != nil {
+		return err
+	}
+	known := make(map[string]*Schedule, len(all))
+	for _, s := range all {
+		known[s.Name] = s
+	}
+	defined := make(map[string]bool, len(c.registry.schedules))
+	for _, p := range c.registry.schedules {
+		want, err := c.stored(p)
+		if err != nil {
+			return err // not possible: Init has checked it
+		}
+		defined[p.name] = true
+		if want.sameDefinition(known[p.name]) {
+			continue
+		}
+		if err := c.define(ctx, store, want); err != nil {
+			return err
+		}
+	}
+	for _, s := range all {
+		if s.InCode() && s.Program == c.cfg.Program && !defined[s.Name] {
+			if err := c.markRemoved(ctx, store, s.Name); err != nil {
+				return err
+			}
+		}
+	}
+	c.scheduleSync.done = true
+	return nil
+}
+
+func (s *Schedule) sameDefinition(stored *Schedule) bool {
+	return stored != nil && stored.InCode() && stored.Program == s.Program && stored.Definition == s.Definition
+}
+
+// define stores what the code defines.
+func (c *Client) define(ctx context.Context, store Scheduler, want *Schedule) error {
+	changed := false
+	_, err := c.changeSchedule(ctx, store, want.Name, func(state ScheduleState) (*ScheduleChange, error) {
+		if changed = !want.sameDefinition(state.Schedule); !changed {
+			return nil, nil //nolint:nilnil // another process has stored it
+		}
+		s := *want
+		if old := state.Schedule; old != nil {
+			s.PausedAt, s.PausedBy = old.PausedAt, old.PausedBy
+		}
+		return replaceSchedule(state, &s)
+	})
+	if err == nil && changed {
+		c.cfg.Logger.Info("schedule stored", "schedule", want.Name, "task_path", want.Task, "spec", want.Spec, "zone", want.Zone)
+	}
+	return err
+}
+
+// markRemoved stops a schedule that the code of this program defines no more.
+func (c *Client) markRemoved(ctx context.Context, store Scheduler, name string) error {
+	_, err := c.changeSchedule(ctx, store, name, func(state ScheduleState) (*ScheduleChange, error) {
+		old := state.Schedule
+		if old == nil || !old.InCode() || old.Program != c.cfg.Program {
+			return nil, nil //nolint:nilnil // it was changed meanwhile
+		}
+		s := *old
+		s.RemovedAt, s.ChangedAt, s.NextAt = state.Now, state.Now, time.Time{}
+		change := &ScheduleChange{Schedule: &s}
+		change.takeBack(state)
+		return change, nil
+	})
+	if err == nil {
+		c.cfg.Logger.Warn("a schedule is in the program's code no more; it is kept, and not enqueued", "schedule", name)
+	}
+	return err
+}
+
+func (s *scheduleSync) isDone() bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.done
+}

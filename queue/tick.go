@@ -1,0 +1,305 @@
+package queue
+
+import (
+	"cmp"
+	"context"
+	"crypto/rand"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/google/uuid"
+)
+
+// TickResult is what a tick did.
+type TickResult struct {
+	Enqueued int `json:"enqueued"` // occurrences of schedules
+}
+
+const (
+	// MaxTickAhead is the longest time ahead that Tick accepts.
+	MaxTickAhead = time.Hour
+	tickBudget   = 30 * time.Second
+	tickLimit    = 1000 // schedules that one statement finds due
+	tickBatch    = 100  // occurrences of one transaction
+)
+
+// Tick enqueues the occurrences of schedules that are due now. With ahead it also
+// enqueues the next occurrence of each schedule that is due within that time, at most
+// one of each, to run at its time; it leaves out schedules that run more than once a
+// minute, and those with OverlapSkip of which a task has not ended. Pausing, changing
+// and deleting a schedule cancel such a task while it waits.
+//
+// Any number of ticks may run at once, in any processes: each occurrence is enqueued
+// once. A schedule is otherwise as punctual as its ticks: [Client.Sweep], [Local] and
+// continuous workers tick by themselves. The first Tick of a process stores the
+// schedules of its [Registry].
+//
+// Errors: [ErrUnsupported] if the store is no [Scheduler], [ErrInvalid] for an ahead
+// that is negative or longer than [MaxTickAhead], and the store's. One schedule's error
+// does not stop the others, and what was enqueued is returned with the error.
+func (c *Client) Tick(ctx context.Context, ahead time.Duration) (TickResult, error) {
+	store, err := c.scheduler()
+	if err != nil {
+		return TickResult{}, err
+	}
+	if ahead < 0 || ahead > MaxTickAhead {
+		return TickResult{}, invalidf("ahead must be from 0 to %s, not %s", MaxTickAhead, ahead)
+	}
+	t := &tick{client: c, store: store, ahead: ahead}
+	err = t.run(ctx)
+	return TickResult{t.enqueued}, err
+}
+
+// tick is one pass over the schedules that are due.
+type tick struct {
+	client   *Client
+	store    Scheduler
+	ahead    time.Duration
+	enqueued int
+	locked   bool          // a schedule that is due was locked by another tick
+	broken   bool          // a schedule that is due failed
+	next     time.Duration // until another one is due; 0: none
+}
+
+func (t *tick) run(ctx context.Context) error {
+	ctx, cancel := context.WithTimeout(ctx, tickBudget)
+	defer cancel()
+	err := t.client.syncSchedules(ctx)
+	for more := err == nil; more && ctx.Err() == nil; {
+		var names []string
+		if names, err = t.due(ctx); err != nil {
+			break
+		}
+		more, err = t.pass(ctx, names)
+	}
+	t.client.availability.observeRead(err)
+	if err != nil && ctx.Err() != nil && errors.Is(err, ctx.Err()) {
+		return nil // the next tick continues
+	}
+	return err
+}
+
+// due returns the schedules that are due.
+func (t *tick) due(ctx context.Context) (names []string, err error) {
+	err = within(ctx, statementTimeout, func(ctx context.Context) (err error) {
+		names, t.next, err = t.store.DueSchedules(ctx, t.ahead, tickLimit)
+		return err
+	})
+	return names, err
+}
+
+// pass enqueues some of what is due of each schedule, and reports whether there may be
+// more. Its error is about the database.
+func (t *tick) pass(ctx context.Context, names []string) (more bool, _ error) {
+	t.locked, t.broken = false, false
+	for _, name := range names {
+		if ctx.Err() != nil {
+			break
+		}
+		changed, err := t.one(ctx, name)
+		more = more || changed
+		switch {
+		case errors.Is(err, ErrLocked), errors.Is(err, ErrContended): // by another tick, which enqueues it
+			t.locked = true
+		case errors.Is(err, ErrUnavailable): // one time-out is enough
+			return false, err
+		case err != nil:
+			t.broken = true
+			t.client.cfg.Logger.Error("a schedule could not be enqueued", "schedule", name, "error", err)
+		}
+	}
+	return more, nil
+}
+
+// one enqueues what is due of one schedule, up to tickBatch occurrences.
+func (t *tick) one(ctx context.Context, name string) (changed bool, err error) {
+	// It is not cut short with ctx: it would not be known what was enqueued.
+	ctx = context.WithoutCancel(ctx)
+	made, err := t.client.changeSchedule(ctx, t.store, name, func(s ScheduleState) (*ScheduleChange, error) {
+		change, err := t.client.due(s, t.ahead)
+		changed = err == nil && change != nil
+		return change, err
+	})
+	t.enqueued += len(made)
+	return changed && err == nil, err
+}
+
+// due returns the change that enqueues what is due of a schedule; nil if nothing is.
+func (c *Client) due(state ScheduleState, ahead time.Duration) (*ScheduleChange, error) {
+	s, now := state.Schedule, state.Now
+	if s == nil || s.NextAt.IsZero() || s.NextAt.After(now.Add(ahead)) {
+		return nil, nil //nolint:nilnil // no change
+	}
+	spec, err := s.parse()
+	if err != nil {
+		return nil, err
+	}
+	stored := *s
+	change := &ScheduleChange{Schedule: &stored}
+	if !s.NextAt.After(now) {
+		times := spec.Latest(s.NextAt.Add(1), now, s.catchUpLimit())
+		if len(times) < s.catchUpLimit() { // it counts even if the rules of its zone have changed since
+			times = append([]time.Time{s.NextAt}, times...)
+		}
+		times, change.Skipped = s.policies(times, state)
+		stored.NextAt = spec.Next(now)
+		if len(times) > tickBatch {
+			stored.NextAt, times = times[tickBatch], times[:tickBatch]
+		}
+		for _, at := range times {
+			if err := c.addOccurrence(change, at, time.Time{}); err != nil {
+				return nil, err
+			}
+		}
+	}
+	for _, waiting := range state.Ahead {
+		if !stored.NextAt.IsZero() && !stored.NextAt.After(waiting.ScheduledFor) {
+			stored.NextAt = spec.Next(waiting.ScheduledFor)
+		}
+	}
+	if at := stored.NextAt; ahead > 0 && at.After(now) && !at.After(now.Add(ahead)) && !spec.Frequent() &&
+		len(state.Ahead) == 0 && (s.Overlap != OverlapSkip || !state.Unfinished && len(change.Rows) == 0) {
+		stored.NextAt = spec.Next(at)
+		if err := c.addOccurrence(change, at, at); err != nil {
+			return nil, err
+		}
+	}
+	if len(change.Rows)+len(change.Skipped) == 0 && stored.NextAt.Equal(s.NextAt) {
+		return nil, nil //nolint:nilnil // no change
+	}
+	return change, nil
+}
+
+func (s *Schedule) catchUpLimit() int {
+	if s.CatchUp == CatchUpAll && s.Overlap != OverlapSkip {
+		return CatchUpLimit
+	}
+	return 1
+}
+
+// policies returns the times that are to be enqueued of the latest ones that are due,
+// and what is skipped.
+func (s *Schedule) policies(times []time.Time, state ScheduleState) ([]time.Time, []Occurrence) {
+	var skipped []Occurrence
+	skip := func(at time.Time, why Skipped) {
+		skipped = append(skipped, Occurrence{ScheduledFor: at, Skipped: why})
+	}
+	if first := times[0]; first.After(s.NextAt) {
+		skip(s.NextAt, SkippedMissed)
+	}
+	last := times[len(times)-1]
+	switch {
+	case s.CatchUp == CatchUpSkip && state.Now.Sub(last) > MissedAfter:
+		skip(last, SkippedMissed)
+		return nil, skipped
+	case s.Overlap == OverlapSkip && state.Unfinished:
+		skip(last, SkippedOverlap)
+		return nil, skipped
+	}
+	return times, skipped
+}
+
+// addOccurrence adds a new task to a change. It runs at once, or after runAfter.
+func (c *Client) addOccurrence(change *ScheduleChange, at, runAfter time.Time) error {
+	s := change.Schedule
+	row, err := c.occurrence(s, at, runAfter)
+	if err != nil && errors.Is(err, ErrInvalid) {
+		row, err = c.unknownOccurrence(s, at, runAfter)
+	}
+	if err != nil {
+		return err
+	}
+	change.Rows = append(change.Rows, row)
+	s.Made++
+	if !at.Before(s.LastAt) {
+		s.LastAt, s.LastTaskID = at, row.ID
+	}
+	return nil
+}
+
+// occurrence returns the task of a schedule for a time.
+func (c *Client) occurrence(s *Schedule, at, runAfter time.Time) (*NewRow, error) {
+	options := []Option{OnQueue(s.Queue), OnBackend(s.Backend), Priority(s.Priority)}
+	if s.Options.MaxAttempts > 0 {
+		options = append(options, MaxAttempts(s.Options.MaxAttempts))
+	}
+	if s.Options.Timeout > 0 {
+		options = append(options, Timeout(s.Options.Timeout))
+	}
+	if !runAfter.IsZero() {
+		options = append(options, RunAfter(runAfter))
+	}
+	row := &NewRow{Row: &Row{}}
+	if err := c.newRow(row, Request{Task: s.Task, Args: s.Args, Options: options}, rand.Reader); err != nil {
+		return nil, err
+	}
+	row.Schedule, row.ScheduledFor = s.Name, at
+	row.OnConflict = ReturnExisting // a schedule would stand still
+	return row, nil
+}
+
+// unknownOccurrence is occurrence for a task that this program does not know, or whose
+// arguments or route it does not accept: another version may, and until then the row is
+// visible. A schedule that stood still would not be.
+func (c *Client) unknownOccurrence(s *Schedule, at, runAfter time.Time) (*NewRow, error) {
+	id, err := uuid.NewV7()
+	if err != nil {
+		return nil, fmt.Errorf("tick: %w", err)
+	}
+	return &NewRow{
+		Row: &Row{
+			ID: id, Task: s.Task, Queue: s.Queue, Backend: s.Backend, Priority: s.Priority, Args: s.Args,
+			MaxAttempts: cmp.Or(s.Options.MaxAttempts, DefaultMaxAttempts), Timeout: s.Options.Timeout, RunAfter: runAfter,
+			Schedule: s.Name, ScheduledFor: at,
+		},
+		FreshID: true, WillDispatch: c.willDispatch(s.Backend, max(time.Until(runAfter), 0)),
+	}, nil
+}
+
+// changeSchedule changes a schedule, dispatches the tasks that it inserted, and returns
+// them.
+func (c *Client) changeSchedule(ctx context.Context, store Scheduler, name string, change func(ScheduleState) (*ScheduleChange, error)) ([]*Handle, error) {
+	var rows []*NewRow
+	inserting, ended := ctx, func(error) {}
+	err := within(ctx, statementTimeout, func(ctx context.Context) error {
+		return store.ChangeSchedule(ctx, name, func(s ScheduleState) (*ScheduleChange, error) {
+			ended(ErrContended) // of the transaction that is repeated
+			rows, ended = nil, func(error) {}
+			made, err := change(s)
+			if err == nil && made != nil && len(made.Rows) > 0 {
+				rows = made.Rows
+				inserting, ended = c.enqueuing(ctx, rows)
+			}
+			return made, err
+		})
+	})
+	if err != nil {
+		ended(err)
+		return nil, err
+	}
+	stored := rows[:0:0]
+	for _, row := range rows {
+		if row.ID != uuid.Nil {
+			stored = append(stored, row)
+		}
+	}
+	handles, err := c.inserted(stored, nil)
+	if err == nil && len(handles) > 0 {
+		c.dispatchInserted(context.WithoutCancel(inserting), handles)
+	}
+	ended(err)
+	return handles, err
+}
+
+// scheduler returns the store as a Scheduler.
+func (c *Client) scheduler() (Scheduler, error) {
+	if err := c.check(); err != nil {
+		return nil, err
+	}
+	scheduler, ok := c.cfg.Store.(Scheduler)
+	if !ok {
+		return nil, fmt.Errorf("%w: %T does not implement queue.Scheduler", ErrUnsupported, c.cfg.Store)
+	}
+	return scheduler, nil
+}
