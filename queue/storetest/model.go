@@ -20,6 +20,7 @@ type modelRow struct {
 	Workers       int
 	Errors        int
 	Hard, Soft    bool // waits for a time that is an hour off
+	Key           string
 
 	expired bool // the lease, while RUNNING
 	claim   queue.Claim
@@ -72,10 +73,48 @@ func (m *model) insert(t *rapid.T) {
 	if later {
 		r.Delay = time.Hour
 	}
-	m.check(m.f.store.Insert(m.f.ctx, r))
+	if r.UniqueKey = rapid.SampledFrom([]string{"", "", "a", "b"}).Draw(t, "key"); r.UniqueKey != "" {
+		r.UniqueScope, r.OnConflict = queue.UniqueUnfinished, queue.Conflict(rapid.IntRange(0, 2).Draw(t, "on conflict"))
+	}
+	id, err := r.ID, m.f.store.Insert(m.f.ctx, r)
+	if holder := m.holder(r.UniqueKey); holder != uuid.Nil {
+		m.meets(r, holder, later, err)
+		return
+	}
+	if m.check(err); r.ID != id || r.Existed {
+		t.Fatalf("Insert returned the row %s, existed %t", r.ID, r.Existed)
+	}
 	m.ids = append(m.ids, r.ID)
 	m.touched = m.ids[len(m.ids)-1:]
-	m.rows[r.ID] = &modelRow{Status: queue.StatusReady, MaxAttempts: r.MaxAttempts, Hard: later}
+	m.rows[r.ID] = &modelRow{Status: queue.StatusReady, MaxAttempts: r.MaxAttempts, Hard: later, Key: r.UniqueKey}
+}
+
+// holder returns the row that holds a key, or uuid.Nil.
+func (m *model) holder(key string) uuid.UUID {
+	for id, row := range m.rows {
+		if key != "" && row.Key == key && !row.Status.Final() {
+			return id
+		}
+	}
+	return uuid.Nil
+}
+
+// meets checks an insert whose key another row holds.
+func (m *model) meets(r *queue.NewRow, holder uuid.UUID, later bool, err error) {
+	m.touched = []uuid.UUID{holder}
+	row := m.rows[holder]
+	if r.OnConflict == queue.RefuseDuplicate || r.OnConflict == queue.ReplaceExisting && row.Status != queue.StatusReady {
+		if !errors.Is(err, queue.ErrDuplicate) {
+			m.t.Fatalf("a duplicate of a %s row: %v", row.Status, err)
+		}
+		return
+	}
+	if m.check(err); r.ID != holder || !r.Existed {
+		m.t.Fatalf("Insert returned the row %s, existed %t; %s holds the key", r.ID, r.Existed, holder)
+	}
+	if r.OnConflict == queue.ReplaceExisting {
+		row.Hard, row.Soft = later, false
+	}
 }
 
 // pick draws a row, if there is one.
@@ -159,7 +198,7 @@ func (m *model) compare(t *rapid.T) {
 		m.check(err)
 		got := modelRow{
 			Status: row.Status, Attempts: row.Attempts, MaxAttempts: row.MaxAttempts, Interruptions: row.Interruptions,
-			Workers: len(row.WorkerIDs), Errors: len(row.Errors), Hard: !row.RunAfter.IsZero(), Soft: !row.RetryAt.IsZero(),
+			Workers: len(row.WorkerIDs), Errors: len(row.Errors), Hard: !row.RunAfter.IsZero(), Soft: !row.RetryAt.IsZero(), Key: row.UniqueKey,
 			expired: want.expired, claim: want.claim,
 		}
 		if got != *want {

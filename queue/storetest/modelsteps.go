@@ -24,6 +24,9 @@ func (m *model) claim(t *rapid.T) {
 	var want error
 	switch {
 	case row.Status == queue.StatusFailed && req.AllowRetry:
+		if m.holder(row.Key) != uuid.Nil {
+			want = queue.ErrDuplicate
+		}
 	case row.Status.Final():
 		want = queue.ErrFinal
 	case row.Status == queue.StatusRunning && !row.expired:
