@@ -128,6 +128,27 @@ func TestReplaceDispatchesForTheNewTime(t *testing.T) {
 	}
 }
 
+// Local mode and pulling workers wait for the next task that is due: a replacement that
+// makes one due wakes them.
+func TestAReplacedTaskRunsAtOnceInLocalMode(t *testing.T) {
+	echo := queue.NewTask("echo", func(_ context.Context, in int) (int, error) { return in, nil })
+	client, err := queue.StartLocal(t.Context(), queue.Config{Store: newStore(t), Registry: queue.NewRegistry(echo)})
+	if err != nil {
+		t.Fatal(err)
+	}
+	unique := queue.Unique("k", queue.OnConflict(queue.ReplaceExisting))
+	if _, err := echo.Enqueue(t.Context(), client, 1, unique, queue.Delay(time.Hour)); err != nil {
+		t.Fatal(err)
+	}
+	handle, err := echo.Enqueue(t.Context(), client, 2, unique)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if out, err := echo.Wait(t.Context(), client, handle.ID); err != nil || out != 2 {
+		t.Errorf("%d, %v", out, err)
+	}
+}
+
 func TestDuplicatesAreRefusedByNumber(t *testing.T) {
 	sys := newSystem(t, setup{}, queue.NewTask("t", nothing))
 	first := sys.enqueue("t", 1, queue.Unique("k"))

@@ -276,6 +276,24 @@ func TestPushKeepsToRunAfter(t *testing.T) {
 	}
 }
 
+// A task that was replaced is armed for its earlier time.
+func TestPushReplacedTaskRunsAtItsEarlierTime(t *testing.T) {
+	t.Parallel()
+	c := procNewCloud(t)
+	s := c.serve(t.TempDir(), c.env())
+	const body = `{"task":"demo.echo","unique_key":"k","on_conflict":"replace"`
+	id := s.enqueue(body + `,"args":1,"run_after":"` + time.Now().Add(time.Hour).Format(time.RFC3339) + `"}`).ID
+	if answer := s.do(http.MethodPost, "/tasks/enqueue/", body+`,"args":2}`); answer.status != http.StatusOK || !strings.Contains(answer.text, `"existed":true`) {
+		t.Fatalf("%d %s", answer.status, answer.text)
+	}
+	if row := s.wantEnd(id, queue.StatusSuccessful, 1); string(row.ReturnValue) != "2" {
+		t.Errorf("return_value %s", row.ReturnValue)
+	}
+	if n := len(c.Tasks()); n != 1 {
+		t.Errorf("%d Cloud Tasks are left, want the one for the hour", n)
+	}
+}
+
 func TestPushServerNamesAllThatIsMissing(t *testing.T) {
 	t.Parallel()
 	procRun(t, t.TempDir(), []string{"TASKS_MODE=cloudtasks"}, "").wantRefusal(t, 2,
