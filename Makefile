@@ -90,6 +90,10 @@ bench-micro: ## Micro-benchmarks of the hot pieces, with allocations.
 bench-compare: ## Micro-benchmarks of BASE=revision and of the tree in turn, compared by benchstat.
 	@./bench/compare.sh $(BASE)
 
+.PHONY: soak-schedules
+soak-schedules: ## Two servers and two workers that are killed enqueue a schedule of every second for SCHEDULE_SOAK (10m): each second once.
+	SCHEDULE_SOAK=$${SCHEDULE_SOAK:-10m} $(GO) test ./server -run '^TestASchedulesOccurrencesSurviveKills$$' -count=1 -timeout=30m -v
+
 .PHONY: soak-speed
 soak-speed: ## A producer and a worker at full speed on PostgreSQL for SOAK (30m): rate and memory each minute; fails if memory grows or a task is lost.
 	cd bench && $(GO) run . -soak $(SOAK)

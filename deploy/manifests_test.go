@@ -198,7 +198,7 @@ func TestAppEngineServiceFitsTheServerAndThePlatform(t *testing.T) {
 
 func TestCronAsksForWhatTheServerAnswersByGET(t *testing.T) {
 	cron := decode[cronConfig](t, read(t, "cron.yaml"))
-	want := map[string]string{"/tasks/sweep/": "every 1 minutes", "/tasks/purge/": "every day 03:17"}
+	want := map[string]string{"/tasks/sweep/": "every 1 minutes", "/tasks/tick/": "every 1 minutes", "/tasks/purge/": "every day 03:17"}
 	for _, job := range cron.Cron {
 		u, err := url.Parse(job.URL)
 		if err != nil || want[u.Path] != job.Schedule {

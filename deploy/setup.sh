@@ -218,6 +218,7 @@ make_service() {
 
 make_jobs() {
 	job "$service-sweep" '* * * * *' /tasks/sweep/ '{}'
+	job "$service-tick" '* * * * *' /tasks/tick/ '{"ahead":"60s"}'
 	job "$service-purge" '17 3 * * *' /tasks/purge/ "{\"days\":${purge_days:-30}}"
 	[ -z "$purge_days" ] || keep_for "$service-purge" "{\"days\":$purge_days}"
 }

@@ -57,7 +57,7 @@ func TestSetupMakesAFreshProjectReadyAndASecondRunChangesNothing(t *testing.T) {
 	}
 	wantCall(t, calls, "iam service-accounts add-iam-policy-binding "+invoker, "--member="+build, "--role=roles/iam.serviceAccountOpenIdTokenCreator")
 	const url = "https://claimcheck-123456789.europe-west1.run.app"
-	for name, want := range map[string]string{"sweep": "--schedule=* * * * *", "purge": "--schedule=17 3 * * *"} {
+	for name, want := range map[string]string{"sweep": "--schedule=* * * * *", "tick": "--schedule=* * * * *", "purge": "--schedule=17 3 * * *"} {
 		wantCall(t, calls, "scheduler jobs create http claimcheck-"+name, want, "--uri="+url+"/tasks/"+name+"/", "--http-method=POST",
 			"--oidc-service-account-email="+invoker, "--oidc-token-audience="+url+" ")
 	}

@@ -29,11 +29,12 @@ import (
 
 // fortress is the handler of a server, and the rows behind it.
 type fortress struct {
-	t       *testing.T
-	handler http.Handler
-	store   queue.Store
-	log     *bytes.Buffer
-	rows    map[string]*queue.Row // that a stranger would love to touch
+	t         *testing.T
+	handler   http.Handler
+	store     queue.Store
+	log       *bytes.Buffer
+	rows      map[string]*queue.Row // that a stranger would love to touch
+	schedules []*queue.Schedule
 }
 
 // newFortress wires a server by its flags, as serve does.
@@ -87,6 +88,25 @@ func (f *fortress) fill() {
 	for name := range f.rows {
 		f.rows[name] = f.row(name)
 	}
+	f.scheduleDue()
+}
+
+// scheduleDue stores a schedule that a tick would enqueue.
+func (f *fortress) scheduleDue() {
+	f.t.Helper()
+	err := f.store.(queue.Scheduler).ChangeSchedule(f.t.Context(), "nightly", func(state queue.ScheduleState) (*queue.ScheduleChange, error) {
+		at := state.Now.Add(-time.Hour)
+		return &queue.ScheduleChange{Schedule: &queue.Schedule{
+			Name: "nightly", Task: "demo.echo", Spec: "@every 24h", Zone: "UTC", Args: json.RawMessage(`"hidden arguments"`), Queue: "default", Backend: "default",
+			CatchUp: queue.CatchUpOne, Overlap: queue.OverlapAllow, AnchoredAt: at.Add(-24 * time.Hour), NextAt: at, CreatedAt: at, ChangedAt: at,
+		}}, nil
+	})
+	if err == nil {
+		f.schedules, err = f.store.(queue.Scheduler).Schedules(f.t.Context())
+	}
+	if err != nil {
+		f.t.Fatal(err)
+	}
 }
 
 func (f *fortress) row(name string) *queue.Row {
@@ -105,6 +125,10 @@ func (f *fortress) untouched() {
 		if diff := cmp.Diff(before, f.row(name)); diff != "" {
 			f.t.Errorf("the %s row was changed:\n%s", name, diff)
 		}
+	}
+	schedules, err := f.store.(queue.Scheduler).Schedules(f.t.Context())
+	if diff := cmp.Diff(f.schedules, schedules); err != nil || diff != "" {
+		f.t.Errorf("the schedules were changed: %v\n%s", err, diff)
 	}
 	stats, err := f.store.(queue.Operator).Stats(f.t.Context(), queue.Filter{})
 	if err != nil {
@@ -150,9 +174,12 @@ func described(t *testing.T, document []byte, id string) (endpoints []endpoint) 
 	}
 	for _, path := range slices.Sorted(maps.Keys(api.Paths)) {
 		for method := range api.Paths[path] {
-			e := endpoint{method: strings.ToUpper(method), path: strings.ReplaceAll(path, "{task_id}", id)}
-			if strings.Contains(path, "enqueue") {
+			e := endpoint{method: strings.ToUpper(method), path: strings.NewReplacer("{task_id}", id, "{name}", "nightly").Replace(path)}
+			switch {
+			case strings.Contains(path, "enqueue"):
 				e.body = `{"task":"demo.echo"}`
+			case e.method == http.MethodPut:
+				e.body = `{"task":"demo.echo","spec":"@daily"}`
 			}
 			endpoints = append(endpoints, e)
 		}

@@ -2,6 +2,7 @@ locals {
   url = "https://${var.service}-${data.google_project.project.number}.${var.region}.run.app"
   jobs = local.cloud_run ? {
     sweep = { schedule = "* * * * *", body = "{}" }
+    tick  = { schedule = "* * * * *", body = jsonencode({ ahead = "60s" }) }
     purge = { schedule = "17 3 * * *", body = jsonencode({ days = var.purge_days }) }
   } : {}
 }
