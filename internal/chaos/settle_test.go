@@ -1,6 +1,7 @@
 package chaos
 
 import (
+	"cmp"
 	"context"
 	"database/sql"
 	"encoding/json"
@@ -11,6 +12,7 @@ import (
 	"github.com/google/uuid"
 
 	"github.com/claimcheck-go/claimcheck/internal/chaos/tasks"
+	"github.com/claimcheck-go/claimcheck/queue"
 )
 
 // The rules that must hold at the end.
@@ -26,6 +28,7 @@ const (
 	ruleFlat     = "goroutines and descriptors are back near their number at the start"
 	ruleFaults   = "every kind of fault happened"
 	ruleAudited  = "a row is as its last transition left it"
+	ruleLetter   = "each task that has FAILED for good has enqueued its dead letter once, and no other task has"
 	rulePaused   = "no claim begins while its queue is paused"
 )
 
@@ -44,6 +47,7 @@ type state struct {
 	ledger   map[uuid.UUID][]tasks.Result
 	orders   map[uuid.UUID]bool
 	rows     map[uuid.UUID]stored
+	letters  map[uuid.UUID]int // dead letters by the task that has failed
 	entries  []entry
 }
 
@@ -72,8 +76,26 @@ func (r *run) readState(ctx context.Context) (s state, err error) {
 	if err != nil {
 		return s, err
 	}
+	if s.letters, err = readLetters(ctx, db); err != nil {
+		return s, err
+	}
 	s.entries, err = readAudit(ctx, db)
 	return s, err
+}
+
+// readLetters counts the dead letters of each task that has failed.
+func readLetters(ctx context.Context, db querier) (letters map[uuid.UUID]int, err error) {
+	letters = make(map[uuid.UUID]int)
+	var args []byte
+	var wrong error
+	err = each(ctx, db, `SELECT args FROM claimcheck_tasks WHERE task_path = '`+tasks.Letter.Name()+`'`, func() {
+		var failed queue.Failed
+		if err := json.Unmarshal(args, &failed); err != nil {
+			wrong = err
+		}
+		letters[failed.ID]++
+	}, &args)
+	return letters, cmp.Or(err, wrong)
 }
 
 // querier is a database or a transaction.
@@ -115,6 +137,7 @@ func (r *run) settle(v *verdict) {
 	v.orders(s)
 	v.successes(s)
 	v.rows(s)
+	v.letters(s)
 	v.answers(s)
 	v.paused(s)
 	v.workers()
@@ -184,6 +207,19 @@ func (v *verdict) orders(s state) {
 	}
 }
 
+// letters compares the dead letters with the tasks that have failed.
+func (v *verdict) letters(s state) {
+	for id, row := range s.rows {
+		want := 0
+		if row.status == "FAILED" && (row.task == tasks.Once.Name() || row.task == tasks.Poison.Name()) {
+			want = 1
+		}
+		if got := s.letters[id]; got != want {
+			v.broken(ruleLetter, id, "%s is %s: %d letters, want %d", row.task, row.status, got, want)
+		}
+	}
+}
+
 // rows checks the end of each row.
 func (v *verdict) rows(s state) {
 	last := make(map[string]*entry)
@@ -194,7 +230,7 @@ func (v *verdict) rows(s state) {
 		if !final(row.status) {
 			v.broken(ruleEnded, id, "%+v", row)
 		}
-		if _, known := s.promises[id]; !known {
+		if _, known := s.promises[id]; !known && row.task != tasks.Letter.Name() {
 			v.broken(ruleKnown, id, "%s is %s", row.task, row.status)
 		}
 		if e := last[id.String()]; e == nil || e.status[1] != row.status || e.attempts[1] != row.attempts || e.value != row.value {

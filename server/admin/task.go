@@ -91,7 +91,7 @@ func (h *handler) show(page *taskPage, whole bool) {
 	} else {
 		page.Args, page.Result = pretty(row.Args, whole), pretty(row.ReturnValue, whole)
 	}
-	page.Curls = curls(row, redacted)
+	page.Curls = curls(row, redacted || row.Dropped())
 	if h.Links == nil {
 		return
 	}

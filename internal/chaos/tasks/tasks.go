@@ -40,16 +40,18 @@ var (
 	Stubborn = queue.Declare[Args, Result]("chaos.stubborn")
 	// Rescheduling asks for another time now and then.
 	Rescheduling = queue.Declare[Args, Result]("chaos.rescheduling", queue.MaxAttempts(30))
-	Poison       = queue.Declare[Args, Result]("chaos.poison", queue.MaxAttempts(3))
+	Poison       = queue.Declare[Args, Result]("chaos.poison", queue.MaxAttempts(3), queue.OnFailed(Letter))
 	// Once has a single attempt: if its worker dies, it is FAILED.
-	Once = queue.Declare[Args, Result]("chaos.once", queue.MaxAttempts(1))
+	Once = queue.Declare[Args, Result]("chaos.once", queue.MaxAttempts(1), queue.OnFailed(Letter))
+	// Letter is what the final failure of these two enqueues.
+	Letter = queue.Declare[queue.Failed, Result]("chaos.letter")
 	// Bomb kills the process that runs it.
 	Bomb = queue.Declare[Args, Result]("chaos.bomb", queue.MaxAttempts(2))
 )
 
 // Declared is the registry of programs that only enqueue.
 func Declared() *queue.Registry {
-	return queue.NewRegistry(Ledger, Plain, Long, Flaky, Stubborn, Rescheduling, Poison, Once, Bomb)
+	return queue.NewRegistry(Ledger, Plain, Long, Flaky, Stubborn, Rescheduling, Poison, Once, Letter, Bomb)
 }
 
 // Runner runs the tasks in one process.
@@ -63,7 +65,7 @@ func (r *Runner) Registry() *queue.Registry {
 	return queue.NewRegistry(
 		Ledger.Handle(r.ledger), Plain.Handle(r.plain), Long.Handle(r.plain), Flaky.Handle(r.flaky),
 		Stubborn.Handle(r.stubborn), Rescheduling.Handle(r.rescheduling), Poison.Handle(r.poison), Once.Handle(r.once),
-		Bomb.Handle(r.bomb),
+		Letter.Handle(r.letter), Bomb.Handle(r.bomb),
 	)
 }
 
@@ -116,6 +118,10 @@ func (r *Runner) ledger(ctx context.Context, in Args) (Result, error) {
 
 func (r *Runner) plain(ctx context.Context, in Args) (Result, error) {
 	return r.result(ctx), work(ctx, in)
+}
+
+func (r *Runner) letter(ctx context.Context, _ queue.Failed) (Result, error) {
+	return r.result(ctx), nil
 }
 
 func (r *Runner) flaky(ctx context.Context, in Args) (Result, error) {
