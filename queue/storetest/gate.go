@@ -186,6 +186,30 @@ var gateTests = map[string]func(*fixture){
 		f.equal("status", f.get(row.ID).Status, queue.StatusRunning)
 		f.open()
 	},
+	"a parked row that is replaced is parked again": func(f *fixture) {
+		row := f.isNew(onQueue("emails"), keyed("a"), armed)
+		f.pause("emails")
+		f.parkAll("emails", 1)
+		f.meets(row.ID, onQueue("emails"), keyed("a"), onConflict(queue.ReplaceExisting), args(`2`), armed)
+		f.equal("claimable", ids(f.claimNext(10)), []uuid.UUID{})
+		f.parkAll("emails", 1)
+		f.resume("emails")
+		f.unpark("emails", 10)
+		f.equal("claimable after the resume", ids(f.claimNext(10)), []uuid.UUID{row.ID})
+	},
+	"a parked row that expires is cancelled": func(f *fixture) {
+		row := f.insert(onQueue("emails"), armed, expiresIn(50*time.Millisecond))
+		f.pause("emails")
+		f.park("emails", 10)
+		for !f.get(row.ID).Status.Final() {
+			f.must(f.ctx.Err())
+			f.promote()
+		}
+		f.equal("status", f.get(row.ID).Status, queue.StatusCancelled)
+		f.resume("emails")
+		f.unpark("emails", 10)
+		f.open()
+	},
 	"who paused a queue, when and why": func(f *fixture) {
 		before := f.now()
 		gate := f.pause("emails")
