@@ -34,12 +34,14 @@ const (
 type statsCache struct {
 	operator queue.Operator
 	gate     func(context.Context) ([]queue.Gate, error)
-	schema   func(context.Context) error // nil: not asked, or the schema is right
-	sweeps   bool                        // regular sweeps are expected
+	schedule func(context.Context) ([]*queue.Schedule, error) // nil: the store keeps none
+	schema   func(context.Context) error                      // nil: not asked, or the schema is right
+	sweeps   bool                                             // regular sweeps are expected
 
 	mu        sync.Mutex // also lets only one request query
 	queues    part[[]queue.QueueStats]
 	gates     part[[]queue.Gate]
+	schedules part[[]*queue.Schedule]
 	failures  part[[]queue.FailureGroup]
 	pending   part[[]*queue.Row] // stranded rows that are due
 	delayed   part[[]*queue.Row] // stranded rows that wait for their time
@@ -53,24 +55,27 @@ type statsCache struct {
 
 // statsView is the statistics as one page shows them; unknown parts are nil.
 type statsView struct {
-	Queues    []queue.QueueStats
-	Gates     []queue.Gate
-	Gated     bool      // queues can be paused
-	QueuesAt  time.Time // problems are evaluated as of the time at which it was read
-	Failures  []queue.FailureGroup
-	Stranded  []*queue.Row // some of them
-	Running   []*queue.Row
-	RunningAt time.Time
-	Marks     map[string]time.Time // nil: unknown
-	MarksAt   time.Time
-	History   []queue.HourStats
-	Counted   bool // History is known
-	SchemaErr error
-	Partial   bool // some parts are unknown yet: reload
+	Queues []queue.QueueStats
+	Gates  []queue.Gate
+
+	Schedules   []*queue.Schedule
+	SchedulesAt time.Time
+	Gated       bool      // queues can be paused
+	QueuesAt    time.Time // problems are evaluated as of the time at which it was read
+	Failures    []queue.FailureGroup
+	Stranded    []*queue.Row // some of them
+	Running     []*queue.Row
+	RunningAt   time.Time
+	Marks       map[string]time.Time // nil: unknown
+	MarksAt     time.Time
+	History     []queue.HourStats
+	Counted     bool // History is known
+	SchemaErr   error
+	Partial     bool // some parts are unknown yet: reload
 }
 
 func newStatsCache(cfg Config, operator queue.Operator) *statsCache {
-	return &statsCache{operator: operator, gate: cfg.Client.Gates, schema: cfg.CheckSchema, sweeps: cfg.SweepEvery > 0, from: newFrom()}
+	return &statsCache{operator: operator, gate: cfg.Client.Gates, schedule: cfg.Client.Schedules, schema: cfg.CheckSchema, sweeps: cfg.SweepEvery > 0, from: newFrom()}
 }
 
 // newFrom has an entry for each view, so that two can be searched at a time.
@@ -82,7 +87,7 @@ func newFrom() map[queue.View]*string {
 func (c *statsCache) forget() {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	for _, r := range []*read{&c.queues.read, &c.gates.read, &c.failures.read, &c.pending.read, &c.delayed.read, &c.running.read} {
+	for _, r := range []*read{&c.queues.read, &c.gates.read, &c.schedules.read, &c.failures.read, &c.pending.read, &c.delayed.read, &c.running.read} {
 		r.stale = true
 	}
 }
@@ -107,6 +112,7 @@ func (c *statsCache) look(ctx context.Context, now time.Time) (statsView, error)
 	defer c.mu.Unlock()
 	partial, err := refreshParts(func() []refresh { return c.refreshes(ctx, now) }, now, statsStatements)
 	return statsView{
+		Schedules: c.schedules.value, SchedulesAt: c.schedules.at,
 		Queues: c.queues.value, Gates: c.gates.value, Gated: c.gate != nil, QueuesAt: c.queues.at, Failures: c.failures.value,
 		Stranded: slices.Concat(c.pending.value, c.delayed.value), Running: c.running.value, RunningAt: c.running.at,
 		Marks: c.marks.value, MarksAt: c.marks.at, History: c.history.value, Counted: !c.history.at.IsZero(),
@@ -145,7 +151,16 @@ func (c *statsCache) refreshes(ctx context.Context, now time.Time) []refresh {
 			return behind, nil
 		}))
 	}
-	return append(append(list, c.rowRefreshes(ctx)...),
+	list = append(list, c.rowRefreshes(ctx)...)
+	if c.schedule != nil {
+		list = append(list, newRefresh(&c.schedules, keepMarks, 1, func() (all []*queue.Schedule, err error) {
+			if all, err = c.schedule(ctx); errors.Is(err, queue.ErrUnsupported) {
+				c.schedule, err = nil, nil
+			}
+			return all, err
+		}))
+	}
+	return append(list,
 		newRefresh(&c.history, keepHistory, 1, func() ([]queue.HourStats, error) {
 			return c.operator.History(ctx, now.Add(-chartHours*time.Hour).Truncate(time.Hour).Add(time.Hour))
 		}))

@@ -85,6 +85,16 @@
     });
   }
 
+  // Times that are also shown in the reader's zone.
+  const localize = () => {
+    for (const at of document.querySelectorAll("time[data-reader]")) {
+      at.textContent = new Date(at.dateTime).toLocaleString([], { dateStyle: "medium", timeStyle: "medium" });
+      at.title = "your time";
+    }
+  };
+  localize();
+  document.addEventListener("htmx:after:swap", localize);
+
   // Lists: how many are selected, and all at once.
   const count = (list) => {
     const boxes = [...list.querySelectorAll("[name=pick]")];

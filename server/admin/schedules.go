@@ -1,0 +1,228 @@
+package admin
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"net/http"
+	"strings"
+	"time"
+
+	"github.com/google/uuid"
+
+	"github.com/claimcheck-go/claimcheck/queue"
+)
+
+// What the page of one schedule shows.
+const (
+	nextTimes   = 5
+	historySize = 50
+)
+
+// scheduleLine is one schedule, with the address of its page.
+type scheduleLine struct {
+	*queue.Schedule
+	URL, LastURL string
+	Unknown      bool // the task's name is not registered here
+	Late         bool
+	Arguments    string
+}
+
+// tickGrace is how late a schedule may be until the pages warn.
+const tickGrace = 5 * time.Minute
+
+type schedulesPage struct {
+	layout
+	Schedules []scheduleLine
+	Form      scheduleForm
+}
+
+// scheduleForm is the form of a schedule that is made at run time.
+type scheduleForm struct {
+	Name, Task, Spec, Zone, Args string
+	CatchUp, Overlap             string
+	Tasks                        []string
+	Wrong                        string // why it was refused
+}
+
+func (h *handler) schedules(v *visit) error {
+	return h.schedulesPage(v, http.StatusOK, scheduleForm{Zone: "UTC", Args: "null", CatchUp: "one", Overlap: "allow"})
+}
+
+func (h *handler) schedulesPage(v *visit, status int, form scheduleForm) error {
+	all, err := h.Client.Schedules(v.r.Context())
+	if err != nil {
+		return scheduleError(err)
+	}
+	page := schedulesPage{layout: h.layout(v, "Schedules", "/schedules"), Form: form}
+	for _, info := range h.Client.Registry().Tasks() {
+		page.Form.Tasks = append(page.Form.Tasks, info.Name)
+	}
+	for _, s := range all {
+		page.Schedules = append(page.Schedules, h.scheduleLine(s, v.now))
+	}
+	return h.render(v, status, "schedules", page)
+}
+
+func (h *handler) scheduleLine(s *queue.Schedule, now time.Time) scheduleLine {
+	line := scheduleLine{
+		Schedule: s, URL: h.link("/schedules/" + s.Name), Unknown: !h.registered(s.Task), Arguments: string(s.Args),
+		Late: !s.NextAt.IsZero() && now.Sub(s.NextAt) > tickGrace,
+	}
+	if h.Redact(s.Task) {
+		line.Arguments = "redacted"
+	}
+	if s.LastTaskID != uuid.Nil {
+		line.LastURL = h.link("/tasks/" + s.LastTaskID.String())
+	}
+	return line
+}
+
+// Local is a time in the zone of the schedule.
+func (l scheduleLine) Local(t time.Time) string {
+	zone, err := time.LoadLocation(l.Zone)
+	if err != nil || t.IsZero() {
+		return ""
+	}
+	return t.In(zone).Format("Mon 2006-01-02 15:04:05 MST")
+}
+
+type schedulePage struct {
+	layout
+	scheduleLine
+	Next    []time.Time
+	History []occurrenceLine
+}
+
+// occurrenceLine is one occurrence, with the address of its task.
+type occurrenceLine struct {
+	queue.Occurrence
+	URL   string
+	Error string
+}
+
+// schedule shows one schedule, its next times and its history.
+func (h *handler) schedule(v *visit) error {
+	s, err := h.Client.Schedule(v.r.Context(), v.rest)
+	if err != nil {
+		return scheduleError(err)
+	}
+	occurrences, err := h.Client.Occurrences(v.r.Context(), s.Name, historySize)
+	if err != nil {
+		return err
+	}
+	page := schedulePage{layout: h.layout(v, "Schedule "+s.Name, "/schedules"), scheduleLine: h.scheduleLine(s, v.now), Next: s.Times(v.now, nextTimes)}
+	page.Every = 10
+	for _, o := range occurrences {
+		line := occurrenceLine{Occurrence: o, Error: clip(o.ErrorText, 200)}
+		if o.TaskID != uuid.Nil {
+			line.URL = h.link("/tasks/" + o.TaskID.String())
+		}
+		page.History = append(page.History, line)
+	}
+	return h.render(v, http.StatusOK, "schedule", page)
+}
+
+// putSchedule makes or replaces a schedule.
+func (h *handler) putSchedule(v *visit) error {
+	value := func(name string) string { return strings.TrimSpace(v.r.PostFormValue(name)) }
+	form := scheduleForm{
+		Name: value("name"), Task: value("task"), Spec: value("spec"), Zone: value("zone"), Args: value("args"),
+		CatchUp: value("catch_up"), Overlap: value("overlap"),
+	}
+	if form.Args == "" {
+		form.Args = "null"
+	}
+	if !json.Valid([]byte(form.Args)) {
+		form.Wrong = "The arguments are not JSON."
+		return h.schedulesPage(v, http.StatusBadRequest, form)
+	}
+	_, created, err := h.Client.PutSchedule(v.r.Context(), queue.ScheduleRequest{
+		Name: form.Name, Task: form.Task, Spec: form.Spec, Zone: form.Zone, Args: json.RawMessage(form.Args),
+		CatchUp: queue.CatchUp(form.CatchUp), Overlap: queue.Overlap(form.Overlap), Actor: v.person.Name,
+	})
+	if errors.Is(err, queue.ErrInvalid) || errors.Is(err, queue.ErrScheduleInCode) {
+		form.Wrong = err.Error()
+		return h.schedulesPage(v, http.StatusBadRequest, form)
+	}
+	if err != nil {
+		return scheduleError(err)
+	}
+	done := "changed"
+	if created {
+		done = "made"
+	}
+	h.leaveNotice(v, notice{Text: fmt.Sprintf("Schedule %s is %s.", form.Name, done), Good: true})
+	http.Redirect(v.w, v.r, h.link("/schedules/"+form.Name), http.StatusSeeOther)
+	return nil
+}
+
+// actOnSchedule pauses, resumes, runs or deletes a schedule.
+func (h *handler) actOnSchedule(v *visit) error {
+	name, ctx, actor := v.r.PostFormValue("name"), v.r.Context(), v.person.Name
+	actions := map[string]func(context.Context) (string, error){
+		"pause": func(ctx context.Context) (string, error) {
+			_, err := h.Client.PauseSchedule(ctx, name, actor)
+			return "is paused", err
+		},
+		"resume": func(ctx context.Context) (string, error) {
+			_, err := h.Client.ResumeSchedule(ctx, name, actor)
+			return "is resumed", err
+		},
+		"run": func(ctx context.Context) (string, error) {
+			_, err := h.Client.RunSchedule(ctx, name, actor)
+			return "was enqueued once", err
+		},
+		"delete": func(ctx context.Context) (string, error) {
+			return "is deleted", h.Client.DeleteSchedule(ctx, name, actor)
+		},
+	}
+	act := actions[v.r.PostFormValue("do")]
+	if act == nil {
+		return &pageError{http.StatusBadRequest, "No such action", "Actions on schedules are pause, resume, run and delete."}
+	}
+	done, err := act(ctx)
+	if err != nil {
+		return scheduleError(err)
+	}
+	h.stats.forget()
+	h.leaveNotice(v, notice{Text: fmt.Sprintf("Schedule %s %s.", name, done), Good: true})
+	to := "/schedules/" + name
+	if v.r.PostFormValue("do") == "delete" {
+		to = "/schedules"
+	}
+	http.Redirect(v.w, v.r, h.link(to), http.StatusSeeOther)
+	return nil
+}
+
+// scheduleError is an error about schedules as a page shows it.
+func scheduleError(err error) error {
+	switch {
+	case errors.Is(err, queue.ErrNoSchedule):
+		return &pageError{http.StatusNotFound, "No such schedule", "No schedule has this name. It may have been deleted."}
+	case errors.Is(err, queue.ErrScheduleInCode):
+		return &pageError{http.StatusConflict, "The code defines it", "This schedule is defined in a program's code: change it there. It can be paused, resumed and run here."}
+	case errors.Is(err, queue.ErrUnsupported):
+		return &pageError{http.StatusNotImplemented, "No schedules here", "The store of this program cannot keep schedules."}
+	}
+	return err
+}
+
+// scheduleWarnings returns schedules that are late, and those whose latest task failed.
+func (h *handler) scheduleWarnings(b statsView) (list []warning) {
+	for _, s := range b.Schedules {
+		line := h.scheduleLine(s, b.SchedulesAt)
+		switch {
+		case line.Late:
+			list = append(list, warning{
+				Title: "Schedule " + s.Name + " is late",
+				Why:   fmt.Sprintf("Its time was %s ago, and nothing has enqueued it. Does a schedule call /tasks/tick/ or /tasks/sweep/, or a worker run?", span(b.SchedulesAt.Sub(s.NextAt))),
+				Show:  line.URL,
+			})
+		case s.LastStatus == queue.StatusFailed && !s.Paused() && !s.Removed():
+			list = append(list, warning{Title: "Schedule " + s.Name + " fails", Why: "Its latest task is FAILED.", Show: line.URL})
+		}
+	}
+	return list
+}

@@ -1,0 +1,82 @@
+package admin_test
+
+import (
+	"net/http"
+	"net/url"
+	"strings"
+	"testing"
+
+	"github.com/claimcheck-go/claimcheck/queue"
+)
+
+func (s *site) shows(path string, wants ...string) {
+	s.t.Helper()
+	page := s.get(path)
+	for _, want := range wants {
+		if !strings.Contains(page.Body.String(), want) {
+			s.t.Errorf("%s (%d) does not show %q:\n%s", path, page.Code, want, page.Body)
+		}
+	}
+}
+
+func TestSchedulesFromMakingToDeleting(t *testing.T) {
+	s := newSite(t, nil)
+	s.shows("/admin/schedules", "There are none.", "Make or change a schedule")
+	task := s.client.Registry().Tasks()[0].Name
+	form := url.Values{"name": {"nightly"}, "task": {task}, "spec": {"0 9 * * 1-5"}, "zone": {"Europe/Berlin"}, "catch_up": {"all"}, "overlap": {"skip"}, "args": {`{}`}}
+	wrong := url.Values{"name": {"nightly"}, "task": {task}, "spec": {"<often>"}, "args": {`{}`}}
+	if refused := s.post("/admin/schedule/put", wrong); refused.Code != http.StatusBadRequest || !strings.Contains(refused.Body.String(), "use five fields") || strings.Contains(refused.Body.String(), "<often>") {
+		t.Errorf("%d %s", refused.Code, refused.Body)
+	}
+	made := s.follow(s.post("/admin/schedule/put", form))
+	for _, want := range []string{"Schedule nightly is made.", "Next times", "Europe/Berlin", "data-reader", "It has enqueued nothing yet."} {
+		if !strings.Contains(made.Body.String(), want) {
+			t.Errorf("no %q: %s", want, made.Body)
+		}
+	}
+	act := func(do string) string {
+		return s.follow(s.post("/admin/schedule/act", url.Values{"name": {"nightly"}, "do": {do}})).Body.String()
+	}
+	if page := act("pause"); !strings.Contains(page, "Schedule nightly is paused.") || !strings.Contains(page, "Paused by ops") {
+		t.Error(page)
+	}
+	s.shows("/admin/schedules", `<b class="tag warn">paused</b>`)
+	if page := act("run"); !strings.Contains(page, "was enqueued once") || !strings.Contains(page, "READY") {
+		t.Error(page)
+	}
+	if page := act("resume"); !strings.Contains(page, "Schedule nightly is resumed.") {
+		t.Error(page)
+	}
+	if page := act("delete"); !strings.Contains(page, "Schedule nightly is deleted.") {
+		t.Error(page)
+	}
+	s.shows("/admin/audit", "pause schedule", "delete schedule", "schedule nightly")
+	if page := s.get("/admin/schedules/nightly"); page.Code != http.StatusNotFound || !strings.Contains(page.Body.String(), "No such schedule") {
+		t.Errorf("%d %s", page.Code, page.Body)
+	}
+	if page := s.post("/admin/schedule/act", url.Values{"name": {"nightly"}, "do": {"stop"}}); page.Code != http.StatusBadRequest {
+		t.Errorf("%d %s", page.Code, page.Body)
+	}
+}
+
+func TestLateAndFailingSchedulesAreOnTheOverview(t *testing.T) {
+	s := newSite(t, nil)
+	task := s.client.Registry().Tasks()[0].Name
+	for _, name := range []string{"late", "failing"} {
+		if _, _, err := s.client.PutSchedule(t.Context(), queue.ScheduleRequest{Name: name, Task: task, Spec: "@daily", Args: map[string]any{}}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if _, err := s.db.ExecContext(t.Context(), "UPDATE claimcheck_schedules SET next_at = next_at - 172800000000 WHERE name = 'late'"); err != nil {
+		t.Fatal(err)
+	}
+	handle, err := s.client.RunSchedule(t.Context(), "failing", "ops")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := s.db.ExecContext(t.Context(), "UPDATE claimcheck_tasks SET status = 'FAILED', finished_at = enqueued_at WHERE id = ?", handle.ID.String()); err != nil {
+		t.Fatal(err)
+	}
+	s.shows("/admin/", "")
+	s.shows("/admin/", "Schedule late is late", "Schedule failing fails")
+}
