@@ -109,7 +109,7 @@ func (t *tick) pass(ctx context.Context, names []string) (more bool, _ error) {
 			t.client.cfg.Logger.Error("a schedule could not be enqueued", "schedule", name, "error", err)
 		}
 	}
-	return more, nil
+	return more, nil //nolint:nilerr // the others are about one schedule
 }
 
 // one enqueues what is due of one schedule, up to tickBatch occurrences.
