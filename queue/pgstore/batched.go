@@ -67,9 +67,10 @@ func (s *Store) claimMany(ctx context.Context, claims []claimOf) ([]batch.Result
 	err := s.on(ctx, "claim tasks", func(conn *pgx.Conn) error {
 		var number int
 		result, err := conn.Query(ctx, claimManyQuery, first.Worker, first.Lease, first.Tasks, first.Early, ids, fences)
-		return eachClaimed(result, err, func(r *scanned) {
+		return eachClaimed(ctx, conn, result, err, func(r *scanned) *queue.Row {
 			row := r.claimed(claims[number-1].ClaimID, first.Lease)
 			answers[number-1] = batch.Result[*queue.Row]{Answer: row, Served: true}
+			return row
 		}, &number)
 	})
 	return answers, err

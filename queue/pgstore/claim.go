@@ -132,7 +132,11 @@ func claimFree(ctx context.Context, conn *pgx.Conn, c claimOf) (*queue.Row, erro
 	if err != nil {
 		return nil, err
 	}
-	return r.claimed(c.ClaimID, c.Lease), nil
+	row := r.claimed(c.ClaimID, c.Lease)
+	if r.more {
+		err = loadExtras(ctx, conn, []*queue.Row{row})
+	}
+	return row, err
 }
 
 // tryClaim claims a row with one statement, which leaves a refusal and a locked row to

@@ -1,6 +1,7 @@
 package pgstore
 
 import (
+	"context"
 	"time"
 
 	"github.com/google/uuid"
@@ -14,14 +15,14 @@ import (
 const claimedColumns = `id, task_path, queue_name, backend_name, priority, attempts, max_attempts,
 	enqueued_at, run_after, started_at, last_attempted_at, return_value, errors, args, worker_ids, coalesce(timeout_ms, 0),
 	interruptions, dispatch_due_at, coalesce(error_group, ''), coalesce(error_text, ''), coalesce(trace_context, ''),
-	` + extrasColumn
+	` + hasExtras
 
 func (r *scanned) claimedFields() []any {
 	return []any{
 		(*id)(&r.ID), (*repeated)(&r.Task), (*repeated)(&r.Queue), (*repeated)(&r.Backend), &r.Priority, &r.Attempts, &r.MaxAttempts,
 		(*moment)(&r.EnqueuedAt), (*moment)(&r.RunAfter), (*moment)(&r.StartedAt), (*moment)(&r.LastAttemptedAt),
 		(*[]byte)(&r.ReturnValue), &r.history, (*[]byte)(&r.Args), &r.workers, &r.timeout,
-		&r.Interruptions, (*moment)(&r.DispatchDueAt), &r.ErrorGroup, &r.ErrorText, &r.TraceContext, &r.extras,
+		&r.Interruptions, (*moment)(&r.DispatchDueAt), &r.ErrorGroup, &r.ErrorText, &r.TraceContext, &r.more,
 	}
 }
 
@@ -34,15 +35,21 @@ func (r *scanned) claimed(claimID uuid.UUID, lease time.Duration) *queue.Row {
 }
 
 // eachClaimed reads the rows that a claim returns. first receive the columns before
-// those of the row.
-func eachClaimed(result pgx.Rows, err error, read func(r *scanned), first ...any) error {
+// those of the row, and read returns the row.
+func eachClaimed(ctx context.Context, conn *pgx.Conn, result pgx.Rows, err error, read func(r *scanned) *queue.Row, first ...any) error {
 	if err != nil {
 		return err
 	}
 	var r scanned
+	var more []*queue.Row
 	_, err = pgx.ForEachRow(result, append(first, r.claimedFields()...), func() error {
-		read(&r)
+		if row := read(&r); r.more {
+			more = append(more, row)
+		}
 		return nil
 	})
-	return err
+	if err != nil {
+		return err
+	}
+	return loadExtras(ctx, conn, more)
 }

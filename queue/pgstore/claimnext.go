@@ -73,8 +73,10 @@ func (s *Store) claimNext(ctx context.Context, req queue.ClaimNextRequest, room 
 		began := time.Now()
 		rows = nil
 		result, err := conn.Query(ctx, text, args...)
-		err = eachClaimed(result, err, func(r *scanned) {
-			rows = append(rows, r.claimed(queue.PullClaimID(req.Fence, r.ID), req.Lease))
+		err = eachClaimed(ctx, conn, result, err, func(r *scanned) *queue.Row {
+			row := r.claimed(queue.PullClaimID(req.Fence, r.ID), req.Lease)
+			rows = append(rows, row)
+			return row
 		})
 		took = time.Since(began)
 		return err

@@ -1,21 +1,31 @@
 package pgstore
 
 import (
+	"context"
 	"encoding/json"
 	"fmt"
 	"time"
+
+	"github.com/google/uuid"
+	"github.com/jackc/pgx/v5"
 
 	"github.com/claimcheck-go/claimcheck/queue"
 )
 
 // Extras are the columns that only some rows have. They are read and written as one
-// JSON value, which is NULL for all other rows: ten more columns would cost each claim
-// a few per cent.
+// JSON value, which is NULL for all other rows. A claim reads only whether there are any,
+// and then them: even the expression for the value costs each claim a few per cent.
 
-// extrasColumn is that value. The condition is that of queue.Row.HasExtras.
-const extrasColumn = `CASE WHEN unique_key IS NULL AND schedule IS NULL AND scheduled_for IS NULL AND limit_key IS NULL AND expires_at IS NULL AND keep_successful IS NULL AND keep_failed IS NULL AND on_failed IS NULL THEN NULL
-	ELSE json_build_object('unique_key', unique_key, 'unique_scope', unique_scope, 'unique_until', unique_until, 'schedule', schedule, 'scheduled_for', scheduled_for,
+// hasExtras is queue.Row.HasExtras.
+const hasExtras = `(unique_key IS NOT NULL OR schedule IS NOT NULL OR scheduled_for IS NOT NULL OR limit_key IS NOT NULL OR expires_at IS NOT NULL
+	OR keep_successful IS NOT NULL OR keep_failed IS NOT NULL OR on_failed IS NOT NULL)`
+
+// extrasColumn is the value.
+const extrasColumn = `CASE WHEN ` + hasExtras + ` THEN json_build_object('unique_key', unique_key, 'unique_scope', unique_scope, 'unique_until', unique_until, 'schedule', schedule, 'scheduled_for', scheduled_for,
 		'limit_key', limit_key, 'expires_at', expires_at, 'keep_successful', keep_successful, 'keep_failed', keep_failed, 'delete_at', delete_at, 'on_failed', on_failed) END`
+
+// extrasQuery reads those of some rows. Index: the primary key.
+const extrasQuery = `SELECT id, ` + extrasColumn + ` FROM claimcheck_tasks WHERE id = ANY($1::uuid[])`
 
 // The columns that an insert sets from that value, as a record e.
 const (
@@ -61,6 +71,28 @@ func decodeExtras(row *queue.Row, stored []byte) {
 		row.Keep = &queue.Retention{Successful: seconds(e.KeepSuccessful), Failed: seconds(e.KeepFailed)}
 	}
 	row.DecodeOnFailed(e.OnFailed)
+}
+
+// loadExtras sets the extras of rows that have some.
+func loadExtras(ctx context.Context, conn *pgx.Conn, rows []*queue.Row) error {
+	if len(rows) == 0 {
+		return nil
+	}
+	byID, ids := make(map[uuid.UUID]*queue.Row, len(rows)), make([]uuid.UUID, len(rows))
+	for i, row := range rows {
+		byID[row.ID], ids[i] = row, row.ID
+	}
+	result, err := conn.Query(ctx, extrasQuery, uuidValues(ids))
+	if err != nil {
+		return err
+	}
+	var rowID uuid.UUID
+	var stored []byte
+	_, err = pgx.ForEachRow(result, []any{(*id)(&rowID), &stored}, func() error {
+		decodeExtras(byID[rowID], stored)
+		return nil
+	})
+	return err
 }
 
 func utc(t *time.Time) time.Time {

@@ -161,6 +161,7 @@ func TestEveryStatementUsesItsIndex(t *testing.T) {
 		"requeue":         {requeueQuery, []any{ids, ids, []pgtype.Timestamptz{timeValue(time.Now())}}, []string{primaryKey}},
 		"still held":      {stillHeldQuery, []any{ids, ids}, []string{primaryKey}},
 		"stranded queues": {strandedQueuesQuery, []any{"b"}, []string{waiting}},
+		"extras":          {extrasQuery, []any{ids}, []string{primaryKey}},
 		"take stranded":   {takeStrandedQuery, []any{"b", "q", timeValue(time.Now()), 100}, []string{primaryKey, waiting}},
 		"dispatch failed": {dispatchFailedQuery, []any{ids, "no"}, []string{primaryKey}},
 		"park":            {parkQuery, []any{"q", 100}, []string{primaryKey, waiting}},

@@ -37,6 +37,7 @@ type scanned struct {
 	workers pgtype.Array[pgtype.Text]
 	timeout int64
 	extras  []byte
+	more    bool // whether there are extras, where a statement does not return them
 }
 
 func (r *scanned) fields() []any {
