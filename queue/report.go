@@ -16,7 +16,7 @@ func (e *Executor) finishAsync(r *activeRun, res result) bool {
 	if e.async == nil || !r.pulled && !r.crowd || res.failure != nil || r.completed.Load() || checkResult(res.value, e.client.cfg.MaxBytes) != nil {
 		return false
 	}
-	f := Finish{Status: StatusSuccessful, ReturnValue: res.value, Errors: r.restoredErrors()}
+	f := Finish{Status: StatusSuccessful, ReturnValue: res.value, Errors: r.restoredErrors(), Kept: r.row.Keep != nil}
 	e.async.FinishAsync(r.claim, f, func(at time.Time, err error) {
 		if err != nil { // finish repeats it, and acts on the error
 			e.goroutines.run(func() { e.conclude(r, e.finish(r.ctx, r.row, f, OutcomeSucceeded, nil)) })

@@ -29,7 +29,7 @@ func (e *Executor) settle(r *activeRun, res result, cause error) *Run {
 	var timeout *TimeoutError
 	switch {
 	case f == nil:
-		return e.finish(ctx, row, Finish{Status: StatusSuccessful, ReturnValue: res.value, Errors: r.restoredErrors()}, OutcomeSucceeded, nil)
+		return e.finish(ctx, row, Finish{Status: StatusSuccessful, ReturnValue: res.value, Errors: r.restoredErrors(), Kept: row.Keep != nil}, OutcomeSucceeded, nil)
 	case errors.Is(cause, ErrLeaseLost):
 		return e.lost(ctx, row)
 	case errors.Is(cause, ErrShutdown) && !f.panicked:
@@ -50,9 +50,9 @@ func (e *Executor) fail(r *activeRun, f *failure) *Run {
 	history := row.withError(f.record(row, time.Now()))
 	switch {
 	case f.cancel:
-		return e.finish(ctx, row, Finish{Status: StatusCancelled, Errors: history}, OutcomeCancelled, f)
+		return e.finish(ctx, row, Finish{Status: StatusCancelled, Errors: history, Kept: row.Keep != nil}, OutcomeCancelled, f)
 	case f.discard, row.Attempts >= row.MaxAttempts:
-		return e.finish(ctx, row, Finish{Status: StatusFailed, Errors: history}, OutcomeFailed, f)
+		return e.finish(ctx, row, Finish{Status: StatusFailed, Errors: history, Kept: row.Keep != nil}, OutcomeFailed, f)
 	case f.reschedule != nil:
 		return e.retry(ctx, row, Retry{Errors: history, RunAfter: clampTime(f.reschedule.at)}, f)
 	}

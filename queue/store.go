@@ -209,6 +209,9 @@ type Finish struct {
 	// Letter is a new row that is inserted in the same transaction if this call ends the
 	// claim, as by Insert; nil, except for a FAILED row with [OnFailed].
 	Letter *NewRow
+	// Kept tells the store that the row has a Keep. It is a hint, without which the same
+	// happens more slowly.
+	Kept bool
 }
 
 // Retry is a return to READY. At most one of In, RunAfter and RunIn is set.

@@ -63,8 +63,8 @@ var mutations = []mutation{
 		breaks: []string{ruleFence, ruleFinal, ruleLedger},
 		edits: []mutate.Edit{{
 			File: "queue/pgstore/finish.go",
-			Old:  "finishQuery   = finishWhere(underFreeClaim)",
-			New:  "finishQuery   = finishWhere(` WHERE id = $1::uuid AND status = 'RUNNING' AND $2::uuid IS NOT NULL`)",
+			Old:  "finishPlainQuery = finishSetting(setFinished) + ` WHERE id = ` + freeRow(holds+` AND `+notKept) + returnFinished",
+			New:  "finishPlainQuery = finishSetting(setFinished) + ` WHERE id = $1::uuid AND status = 'RUNNING' AND $2::uuid IS NOT NULL` + returnFinished",
 		}, {
 			File: "queue/pgstore/batched.go",
 			Old:  "AND claim_id = c.fence FOR UPDATE",

@@ -2,7 +2,6 @@ package pgstore
 
 import (
 	"context"
-	"fmt"
 	"slices"
 	"time"
 
@@ -85,16 +84,24 @@ func alike(a, b queue.ClaimRequest) bool {
 // finds each row by the primary key, locks it, and updates it where it lies: one that
 // changed after the statement began does not lie there, and is left to a statement of its
 // own. Of several ends of one claim it applies the first. The arrays of errors are
-// empty if there are none: the shorter arrays continue with NULL.
-var finishManyQuery = fmt.Sprintf(`
+// empty if there are none: the shorter arrays continue with NULL. finishManyPlainQuery
+// leaves rows with queue.Keep to finishManyQuery.
+var (
+	finishManyQuery      = finishManyWhere(`true`, setFinishedKept("ended", "value", "history", "error", "message"))
+	finishManyPlainQuery = finishManyWhere(notKept, setFinished("ended", "value", "history", "error", "message"))
+)
+
+func finishManyWhere(rows, set string) string {
+	return `
 WITH held AS MATERIALIZED (
 	SELECT t.place, c.* FROM unnest($1::uuid[], $2::uuid[], $3::text[], $4::text[], $5::text[], $6::text[], $7::text[]) WITH ORDINALITY
 			AS c(wanted, fence, ended, value, history, error, message, number),
-		LATERAL (SELECT ctid AS place FROM claimcheck_tasks WHERE id = c.wanted AND `+isRunning+` AND claim_id = c.fence FOR UPDATE SKIP LOCKED) AS t
+		LATERAL (SELECT ctid AS place FROM claimcheck_tasks WHERE id = c.wanted AND ` + isRunning + ` AND ` + rows + ` AND claim_id = c.fence FOR UPDATE SKIP LOCKED) AS t
 )
-UPDATE claimcheck_tasks SET %s
+UPDATE claimcheck_tasks SET ` + set + `
 FROM held WHERE claimcheck_tasks.ctid = held.place
-RETURNING held.number, finished_at`, setFinished("ended", "value", "history", "error", "message"))
+RETURNING held.number, finished_at`
+}
 
 // finishMany ends claims of different callers in one statement.
 func (s *Store) finishMany(ctx context.Context, finishes []finishOf) ([]batch.Result[time.Time], error) {
@@ -102,9 +109,13 @@ func (s *Store) finishMany(ctx context.Context, finishes []finishOf) ([]batch.Re
 	if err != nil {
 		return nil, err
 	}
+	query := finishManyPlainQuery
+	if slices.ContainsFunc(finishes, func(f finishOf) bool { return f.Kept }) {
+		query = finishManyQuery
+	}
 	answers := make([]batch.Result[time.Time], len(finishes))
 	err = s.with(ctx, "finish tasks", use{urgent: true}, func(conn *pgx.Conn) error {
-		result, err := conn.Query(ctx, finishManyQuery, values...)
+		result, err := conn.Query(ctx, query, values...)
 		if err != nil {
 			return err
 		}

@@ -58,22 +58,35 @@ func setErrors(history, group, text string) string {
 	error_group = nullif(coalesce(%[2]s, error_group), ''), error_text = nullif(coalesce(%[3]s, error_text), '')`, history, group, text)
 }
 
-// setFinished ends a claim with these values.
+// notKept is the condition of the rows without queue.Keep: setting what Keep requires
+// costs the others a tenth of their finish.
+const notKept = `keep_successful IS NULL`
+
+// setFinished ends a claim with these values, of a row for which notKept holds.
 func setFinished(status, value, history, group, text string) string {
+	return fmt.Sprintf(`status = %s, return_value = %s::json, finished_at = now(), lease_expires_at = NULL, `, status, value) + setErrors(history, group, text)
+}
+
+// setFinishedKept is setFinished of any row.
+func setFinishedKept(status, value, history, group, text string) string {
 	return fmt.Sprintf(`status = %s, return_value = %s, finished_at = now(), lease_expires_at = NULL, `, status, keptValue(status, value+`::json`)) +
 		setKept(status) + `, ` + setErrors(history, group, text)
 }
 
-// finishQuery is Finish, finishTxQuery FinishTx. Index: the primary key.
+// finishQuery is Finish, finishTxQuery FinishTx; finishPlainQuery leaves rows with
+// queue.Keep to finishQuery. Index: the primary key.
 var (
-	finishQuery   = finishWhere(underFreeClaim)
-	finishTxQuery = finishWhere(underClaim)
+	finishQuery      = finishSetting(setFinishedKept) + underFreeClaim + returnFinished
+	finishTxQuery    = finishSetting(setFinishedKept) + underClaim + returnFinished
+	finishPlainQuery = finishSetting(setFinished) + ` WHERE id = ` + freeRow(holds+` AND `+notKept) + returnFinished
 )
 
-func finishWhere(where string) string {
-	return `
-UPDATE claimcheck_tasks SET ` + setFinished(`$3::text`, `$4::text`, `$5::text`, `$6::text`, `$7::text`) + where + `
+const returnFinished = `
 RETURNING finished_at`
+
+func finishSetting(set func(status, value, history, group, text string) string) string {
+	return `
+UPDATE claimcheck_tasks SET ` + set(`$3::text`, `$4::text`, `$5::text`, `$6::text`, `$7::text`)
 }
 
 // finishOf is the request to end a claim.
@@ -122,10 +135,14 @@ func atomically(ctx context.Context, conn *pgx.Conn, do func(q querier) error) e
 }
 
 // tryFinish ends a claim with one statement, which leaves a row that is locked or not
-// held to finishOne.
+// held, or that has a queue.Keep which the caller did not expect, to finishOne.
 func (s *Store) tryFinish(ctx context.Context, f finishOf) (result batch.Result[time.Time], err error) {
 	err = s.with(ctx, "finish task", use{urgent: true}, func(conn *pgx.Conn) error {
-		result.Answer, err = finishHeld(ctx, conn, finishQuery, f.Claim, f.Finish)
+		query := finishPlainQuery
+		if f.Kept {
+			query = finishQuery
+		}
+		result.Answer, err = finishHeld(ctx, conn, query, f.Claim, f.Finish)
 		if result.Served = err == nil; errors.Is(err, pgx.ErrNoRows) {
 			return nil
 		}
