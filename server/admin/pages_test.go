@@ -21,6 +21,15 @@ func (s *site) someRow(selection queue.Selection) *queue.Row {
 	return page.Rows[0]
 }
 
+// schedule makes a schedule of the first task that is known.
+func (s *site) schedule(name, spec, zone string) {
+	s.t.Helper()
+	r := queue.ScheduleRequest{Name: name, Task: s.client.Registry().Tasks()[0].Name, Spec: spec, Zone: zone, Actor: "dana@example.com"}
+	if _, _, err := s.client.PutSchedule(s.t.Context(), r); err != nil {
+		s.t.Fatal(err)
+	}
+}
+
 // TestInChromium checks what only a browser shows.
 func TestInChromium(t *testing.T) {
 	browser := startBrowser(t)
@@ -61,8 +70,21 @@ func testEveryPage(t *testing.T, browser context.Context) {
 	if err := s.client.RecordAudit(t.Context(), "sam@example.com", "enqueue", failed.ID, failed.Task); err != nil {
 		t.Fatal(err)
 	}
+	s.schedule("nightly-report", "0 9 * * 1-5", "Europe/Berlin")
+	s.schedule("every-quarter-of-an-hour-in-the-warehouse-of-Sao-Paulo", "*/15 * * * *", "America/Sao_Paulo")
+	if _, err := s.client.RunSchedule(t.Context(), "nightly-report", "dana@example.com"); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := s.client.PauseSchedule(t.Context(), "every-quarter-of-an-hour-in-the-warehouse-of-Sao-Paulo", "sam@example.com"); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := s.client.PauseQueue(t.Context(), queue.GateRequest{Queue: "emails", Actor: "sam@example.com", Reason: "the mail provider answers with 421 since three"}, nil); err != nil {
+		t.Fatal(err)
+	}
 	pages := []struct{ name, path string }{
 		{"overview", "/admin/"},
+		{"schedules", "/admin/schedules"},
+		{"schedule", "/admin/schedules/nightly-report"},
 		{"tasks", "/admin/tasks?error=5003"},
 		{"failed", "/admin/tasks?view=failed&task=reports.*"},
 		{"filtered", "/admin/tasks?view=failed&task=billing.*&error=5003&since=12h&priority=0"},
@@ -99,7 +121,7 @@ func testEveryPage(t *testing.T, browser context.Context) {
 				b.audited(name)
 			case "-dark": // the colours are all that differs, and these pages have all of them
 				switch page.name {
-				case "overview", "failed", "nothing", "task-panic", "confirm":
+				case "overview", "failed", "nothing", "task-panic", "confirm", "schedules", "schedule", "queues":
 					b.audited(name, "color-contrast")
 				}
 			}
