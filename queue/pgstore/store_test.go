@@ -27,6 +27,10 @@ func TestStoreMerged(t *testing.T) {
 	})
 }
 
+func TestOutdated(t *testing.T) {
+	storetest.RunOutdated(t, open(t, pgstore.Config{URL: testdb.Postgres(t), Migrate: true}))
+}
+
 func runSuite(t *testing.T, pooler bool, open func(*testing.T, pgstore.Config) *pgstore.Store) {
 	config := pgstore.Config{URL: testdb.Postgres(t), Pooler: pooler}
 	migrated(t, config)

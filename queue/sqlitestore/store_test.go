@@ -121,6 +121,10 @@ func task(delay time.Duration) *queue.NewRow {
 	return &queue.NewRow{Row: &queue.Row{ID: uuid.Must(uuid.NewV7()), Task: "t", Args: json.RawMessage(`1`), MaxAttempts: 3}, Delay: delay, FreshID: true}
 }
 
+func TestOutdated(t *testing.T) {
+	storetest.RunOutdated(t, migrated(t, "sqlite:"+filepath.Join(t.TempDir(), "tasks.db"), sqlitestore.Config{}))
+}
+
 func TestWhatSQLiteRefusesForItsSizeFailsAtOnce(t *testing.T) {
 	s := migrated(t, "sqlite:"+filepath.Join(t.TempDir(), "tasks.db"), sqlitestore.Config{})
 	conn, err := s.DB().Conn(t.Context()) // the only one that writes

@@ -1,4 +1,4 @@
-package pgstore
+package storetest
 
 import (
 	"errors"
@@ -7,19 +7,21 @@ import (
 
 	"github.com/google/uuid"
 
-	"github.com/claimcheck-go/claimcheck/internal/testdb"
 	"github.com/claimcheck-go/claimcheck/queue"
 )
 
-// A program from before there were gates makes claim IDs of version 4, and claims rows of
-// paused queues. The database refuses all its claims while there are gates.
-func TestTheDatabaseRefusesClaimsOfProgramsThatDoNotKnowGates(t *testing.T) {
+// GatedStore is a store that can pause queues.
+type GatedStore interface {
+	queue.Store
+	queue.Gatekeeper
+}
+
+// RunOutdated checks that the database of an empty store refuses, while there are gates,
+// all claims of programs from before: their claim IDs have version 4, and they would
+// claim rows of paused queues.
+func RunOutdated(t *testing.T, s GatedStore) {
+	t.Helper()
 	ctx := t.Context()
-	s, err := Open(ctx, Config{URL: testdb.Postgres(t), Migrate: true})
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer func() { _ = s.Close() }()
 	var ids []uuid.UUID
 	for range 5 {
 		row := &queue.NewRow{Row: &queue.Row{ID: uuid.Must(uuid.NewV7()), Task: "t", Queue: "q", Backend: "default", Args: []byte(`{}`), MaxAttempts: 3}}
