@@ -14,7 +14,7 @@ var libraries = []string{"server/httpapi", "server/internal/api", "server/admin"
 
 var (
 	setting       = regexp.MustCompile(`env:"([A-Z0-9_]+)`)
-	serverCommand = regexp.MustCompile(`\bserver (serve|work|migrate|sweep|purge|doctor|requeue|enqueue|status)\b`)
+	serverCommand = regexp.MustCompile(`\bserver (serve|work|migrate|sweep|purge|doctor|requeue|enqueue|status|schedules|queues|delete)\b`)
 )
 
 func TestLibrariesNameNoSettingOfTheServer(t *testing.T) {
