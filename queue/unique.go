@@ -26,8 +26,8 @@ const (
 	// ReturnExisting returns the row that holds the key, whatever its arguments are,
 	// and sets [Handle].Existed. It is the default.
 	ReturnExisting Conflict = iota
-	// ReplaceExisting gives that row the arguments, the priority and the time of this
-	// enqueue while it is READY, and dispatches it again; Handle.Existed is set, too.
+	// ReplaceExisting gives that row the arguments, the priority, the time and the expiry
+	// of this enqueue while it is READY, and dispatches it again; Handle.Existed is set, too.
 	// A row that is RUNNING or has ended is not changed: the error is a
 	// [*DuplicateError].
 	ReplaceExisting
@@ -104,15 +104,18 @@ func unique(u uniqueness, opts []UniqueOption) Option {
 	return func(o *options) { o.unique = &u }
 }
 
-const longestPeriod = 100 * 365 * 24 * time.Hour
+const (
+	shortestPeriod = time.Millisecond // below a microsecond no database would end it
+	longestPeriod  = 100 * 365 * 24 * time.Hour
+)
 
 // check returns the error of what is out of bounds.
 func (u *uniqueness) check() error {
 	switch {
 	case u == nil:
 		return nil
-	case u.periodSet && (u.period <= 0 || u.period > longestPeriod):
-		return invalidf("unique_for must be a positive duration of at most 100 years, not %s", u.period)
+	case u.periodSet && (u.period < shortestPeriod || u.period > longestPeriod):
+		return invalidf("unique_for must be a positive duration of at least 1ms and at most 100 years, not %s", u.period)
 	case u.conflict < ReturnExisting || u.conflict > RefuseDuplicate:
 		return invalidf("on_conflict must be ReturnExisting, ReplaceExisting or RefuseDuplicate, not %d", u.conflict)
 	case u.derive == nil:
@@ -176,7 +179,7 @@ func (r *Row) HoldsKey(now time.Time) bool {
 	case r.UniqueKey == "":
 		return false
 	case r.UniqueScope == UniqueUnfinished:
-		return !r.Status.Final()
+		return !r.Status.Final() && !r.Expired(now) // then it will be CANCELLED
 	case r.UniqueScope == UniqueKept:
 		return r.UniqueUntil.IsZero() || r.UniqueUntil.After(now)
 	}

@@ -211,6 +211,7 @@ func TestUniqueOptionsThatAreRefused(t *testing.T) {
 		`not 2 bytes ("a\xff")`:                  queue.Unique("a\xff"),
 		`not 2 bytes ("a\x00")`:                  queue.Unique("a\x00"),
 		"unique_for must be a positive duration": queue.Unique("k", queue.UniqueFor(0)),
+		"at least 1ms":                           queue.Unique("k", queue.UniqueFor(time.Microsecond)),
 		"at most 100 years":                      queue.Unique("k", queue.UniqueFor(200*365*24*time.Hour)),
 		"on_conflict must be":                    queue.Unique("k", queue.OnConflict(7)),
 		"UniqueBy takes the type int, and the arguments have the type queue_test.order": queue.UniqueBy(func(int) string { return "k" }),

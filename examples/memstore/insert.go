@@ -98,7 +98,7 @@ func (c changes) holder(r *queue.Row, now time.Time) *row {
 
 // replace gives a READY row what a new request wants.
 func (r *row) replace(wanted *row, now time.Time) {
-	r.Args, r.Priority, r.RunAfter, r.RetryAt = wanted.Args, wanted.Priority, wanted.RunAfter, time.Time{}
+	r.Args, r.Priority, r.RunAfter, r.RetryAt, r.ExpiresAt = wanted.Args, wanted.Priority, wanted.RunAfter, time.Time{}, wanted.ExpiresAt
 	r.DispatchError, r.DispatchTries, r.DispatchDueAt = "", 0, wanted.DispatchDueAt
 	r.ready(now)
 }

@@ -59,12 +59,16 @@ var (
 
 // holdersQuery finds the rows that hold keys. Index: claimcheck_tasks_unique.
 const holdersQuery = `
-SELECT coalesce(unique_scope = 2 AND unique_until <= now(), false), ` + columns + `
+SELECT coalesce(` + holdsNoMore + `, false), ` + columns + `
 FROM unnest($1::text[], $2::text[]) AS k(of_task, of_key),
 	LATERAL (SELECT * FROM claimcheck_tasks WHERE task_path = k.of_task AND unique_key = k.of_key AND ` + holdsKey + ` LIMIT 1) AS held`
 
+// holdsNoMore is the condition of rows that are in the index, and for which
+// queue.Row.HoldsKey no longer holds.
+const holdsNoMore = `(unique_scope = 2 AND unique_until <= now() OR unique_scope = 1 AND NOT ` + mayStart + `)`
+
 const (
-	expiredHolder = `id = $1::uuid AND unique_scope = 2 AND unique_until <= now()`
+	expiredHolder = `id = $1::uuid AND ` + holdsNoMore + ` AND ` + holdsKey
 	// readyHolder has a key that another row could not have taken meanwhile.
 	readyHolder = `id = $1::uuid AND status = 'READY' AND unique_scope IS NOT NULL`
 )
@@ -86,6 +90,7 @@ func replaceReady(condition string) string {
 	return `
 UPDATE claimcheck_tasks SET args = $2::text::json, priority = $3::int8, run_after = due.at, hold = CASE WHEN due.at > now() THEN 1 ELSE 0 END,
 	retry_at = NULL, dispatch_error = NULL, dispatch_tries = 0, ` + keepTicket + `,
+	expires_at = coalesce($7::timestamptz, now() + nullif($8::int8, 0) * interval '1 microsecond'),
 	dispatch_due_at = CASE WHEN $6::bool THEN greatest(now(), due.at) + ` + interval(queue.DispatchGrace) + ` ELSE greatest(now(), due.at - ` + interval(queue.ArmWithin) + `) END
 FROM (SELECT coalesce($4::timestamptz, now() + nullif($5::int8, 0) * interval '1 microsecond') AS at) AS due
 WHERE ` + condition + `
@@ -161,7 +166,8 @@ func (k keyedInserter) Replace(ctx context.Context, row *queue.Row, request *que
 	if k.callers {
 		query = replaceTxQuery
 	}
-	replaced, err = one(k.q.QueryRow(ctx, query, uuidValue(row.ID), string(request.Args), request.Priority, timeValue(request.RunAfter), delayMicros(request), request.WillDispatch))
+	replaced, err = one(k.q.QueryRow(ctx, query, uuidValue(row.ID), string(request.Args), request.Priority, timeValue(request.RunAfter), delayMicros(request), request.WillDispatch,
+		timeValue(request.ExpiresAt), request.ExpiresIn.Microseconds()))
 	if errors.Is(err, pgx.ErrNoRows) {
 		return nil, false, nil
 	}

@@ -119,6 +119,19 @@ var uniqueTests = map[string]func(*fixture){
 			f.meets(row.ID, keyed(how), whileKept)
 		}
 	},
+	"a row that has expired does not hold its key until it ends": func(f *fixture) {
+		ago := func(r *queue.NewRow) { r.ExpiresAt = time.Now().Add(-time.Hour) }
+		old := f.isNew(keyed("a"), ago)
+		row := f.isNew(keyed("a"), args(`{"n":2}`))
+		f.meets(row.ID, keyed("a"))
+		kept := f.isNew(keyed("kept"), ago, whileKept)
+		f.meets(kept.ID, keyed("kept"))
+		if _, canExpire := f.store.(queue.Lifecycle); canExpire {
+			f.promote()
+			f.equal("the expired row", f.get(old.ID).Status, queue.StatusCancelled)
+		}
+		f.meets(row.ID, keyed("a"))
+	},
 	"a key is held for its period": func(f *fixture) {
 		for how, ends := range end {
 			row := f.isNew(keyed(how), forPeriod(time.Hour), maxAttempts(1))
@@ -216,6 +229,8 @@ var replaceTests = map[string]func(*fixture){
 		}
 		f.equal("claimable", len(f.claimNext(10)), 0)
 		at := row.EnqueuedAt.Add(2 * time.Hour)
+		f.equal("expires", f.meets(row.ID, keyed("a"), onConflict(queue.ReplaceExisting), func(r *queue.NewRow) { r.ExpiresAt = at }).ExpiresAt, at)
+		f.equal("expires", f.meets(row.ID, keyed("a"), onConflict(queue.ReplaceExisting)).ExpiresAt, time.Time{})
 		f.equal("run after", f.meets(row.ID, keyed("a"), onConflict(queue.ReplaceExisting), runAfter(at)).RunAfter, at)
 		far := f.meets(row.ID, keyed("a"), onConflict(queue.ReplaceExisting), delay(60*24*time.Hour))
 		if wait := far.RunAfter.Sub(far.DispatchDueAt); wait != queue.ArmWithin {

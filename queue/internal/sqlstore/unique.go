@@ -140,7 +140,7 @@ func (k keyedInserter) visible(ctx context.Context, keys []storekit.Key, lock st
 	return found, nil
 }
 
-// Release takes the key from a row whose period is over.
+// Release takes the key from a row whose period is over, or that has expired.
 func (k keyedInserter) Release(ctx context.Context, holder *queue.Row) error {
 	row, err := load(ctx, k.tx, holder.ID)
 	switch {
@@ -148,7 +148,7 @@ func (k keyedInserter) Release(ctx context.Context, holder *queue.Row) error {
 		return storekit.KeyLocked(holder)
 	case errors.Is(err, queue.ErrNotFound):
 		return nil
-	case err != nil || row.HoldsKey(k.now) || row.UniqueScope != queue.UniqueKept:
+	case err != nil || row.HoldsKey(k.now) || row.UniqueScope == queue.UniqueUnfinished && row.Status.Final():
 		return err
 	}
 	return update(ctx, k.tx, []any{row.ID}, `unique_scope = NULL`)
@@ -169,9 +169,9 @@ func (k keyedInserter) Replace(ctx context.Context, holder *queue.Row, request *
 	}
 	row.KeepTicket(k.now)
 	next := newRow(request, k.now)
-	row.Args, row.Priority, row.RunAfter, row.RetryAt = next.Args, next.Priority, next.RunAfter, time.Time{}
+	row.Args, row.Priority, row.RunAfter, row.RetryAt, row.ExpiresAt = next.Args, next.Priority, next.RunAfter, time.Time{}, next.ExpiresAt
 	row.DispatchError, row.DispatchTries, row.DispatchDueAt = "", 0, next.DispatchDueAt
-	if err := update(ctx, k.tx, []any{row.ID}, `args = ?, priority = ?`, string(row.Args), row.Priority); err != nil {
+	if err := update(ctx, k.tx, []any{row.ID}, `args = ?, priority = ?, expires_at = ?`, string(row.Args), row.Priority, micros(row.ExpiresAt)); err != nil {
 		return nil, false, err
 	}
 	return row, true, save(ctx, k.tx, row, k.now)
