@@ -80,7 +80,7 @@ func TestMistakesShowTheUsageOfTheCommand(t *testing.T) {
 		"mailer: unknown flag --nope (mailer --help lists all settings)":                          {"--nope"},
 		`mailer: unknown command "wok", did you mean "work"? (mailer --help lists the commands)`:  {"help", "wok"},
 		`mailer: unknown command "xyz" (mailer --help lists the commands)`:                        {"help", "xyz"},
-		`mailer: unknown command "queues" (mailer --help lists the commands)`:                     {"queues"},
+		`mailer: unknown command "errands" (mailer --help lists the commands)`:                    {"errands"},
 		"mailer: --listen needs a value (mailer --help lists all settings)":                       {"--listen"},
 		"mailer: --concurrency needs a value (mailer work --help shows its flags)":                {"work", "--concurrency"},
 		"usage: mailer retry ID | --all [flags]":                                                  {"retry"},

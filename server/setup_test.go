@@ -83,7 +83,7 @@ func TestSetupErrors(t *testing.T) {
 		{"a nil definition", []queue.Definition{echo(), nil}, nil, 2, "shop: the tasks of Config.Setup: definition 2 is nil: make it with NewTask or Declare\n"},
 		{"one name twice", []queue.Definition{echo(), echo()}, nil, 2, "shop: the tasks of Config.Setup: two tasks are named \"greet\": list each task once, and give the other one another name\n"},
 		{"the name of doctor's task", []queue.Definition{queue.NewTask("other2", echoTask, queue.Alias("claimcheck.probe"))}, nil, 2, "shop: the tasks of Config.Setup: claimcheck.probe is reserved for doctor --deliver: choose another name\n"},
-		{"the name of a task with a function", []queue.Definition{queue.NewTask("other", echoTask)}, nil, 2, "shop: the tasks of Config.Tasks and Config.Setup: two tasks are named \"other\": list each task once, and give the other one another name\n"},
+		{"the name of a task with a function", []queue.Definition{queue.NewTask("other", echoTask)}, nil, 2, "shop: the tasks of Config.Tasks, Config.Schedules and Config.Setup: two tasks are named \"other\": list each task once, and give the other one another name\n"},
 	} {
 		closed := 0
 		cfg := appConfig(t, queue.Declare[string, string]("greet"), queue.NewTask("other", echoTask))
