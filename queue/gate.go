@@ -12,7 +12,7 @@ import (
 )
 
 // Gatekeeper is a [Store] that can pause queues. A queue is paused by its name, in all
-// backends: none of its rows is claimed by anybody until it is resumed. The claims of a
+// backends: none of its rows is claimed until it is resumed. The claims of a
 // Gatekeeper look at the paused queues in the same statement or transaction that claims,
 // and answer a delivery to a paused queue with [ErrPaused], after they have parked the
 // row. A parked row is READY, in no index of claims, and not due for the sweeper,

@@ -8,9 +8,9 @@ import (
 )
 
 // Work on gates is to park READY rows of paused queues, and to make parked rows of queues
-// that are paused no more claimable again. The call that pauses or resumes a queue does
+// that are no longer paused claimable again. The call that pauses or resumes a queue does
 // it. What it leaves, because its process died or its time was over, and the rows that
-// inserts, retries and reclaims add to a paused queue, is left to whoever promotes:
+// inserts, retries and reclaims add to a paused queue, is left to the process that promotes:
 // [PromoteResult].Gates reports it, so that nothing polls for it.
 
 // gateBatch is how many rows one transaction parks, or makes claimable again.

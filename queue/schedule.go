@@ -32,7 +32,7 @@ type Schedule struct {
 	// Program names the program whose code defines the schedule; empty for one that was
 	// made at run time.
 	Program string
-	// RemovedAt is when the schedule of a program was found to be in its code no more.
+	// RemovedAt is when the schedule of a program was found to be no longer in its code.
 	RemovedAt  time.Time
 	Definition string // hash of what the code defines
 
@@ -139,7 +139,7 @@ type Skipped string
 
 // The reasons.
 const (
-	SkippedMissed  Skipped = "missed"  // by CatchUp; it stands for those before it, too
+	SkippedMissed  Skipped = "missed"  // by CatchUp; it includes those before it
 	SkippedOverlap Skipped = "overlap" // by Overlap
 )
 

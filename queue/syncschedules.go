@@ -96,7 +96,7 @@ func (c *Client) define(ctx context.Context, store Scheduler, want *Schedule) er
 	return err
 }
 
-// markRemoved stops a schedule that the code of this program defines no more.
+// markRemoved stops a schedule that the code of this program no longer defines.
 func (c *Client) markRemoved(ctx context.Context, store Scheduler, name string) error {
 	_, err := c.changeSchedule(ctx, store, name, func(state ScheduleState) (*ScheduleChange, error) {
 		old := state.Schedule

@@ -35,7 +35,7 @@ func (t *ticker) set(in time.Duration) {
 	}
 }
 
-// take reports whether it is time to tick, and then reports so to nobody else until it
+// take reports whether it is time to tick, and then does so to no other caller until it
 // is set again. Otherwise it returns how long that is, 0 for an unknown time, and a
 // channel that is closed when the time changes.
 func (t *ticker) take() (due bool, wait time.Duration, changed <-chan struct{}) {

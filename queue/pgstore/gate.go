@@ -146,7 +146,7 @@ WHERE id = ANY(ARRAY(
 	LIMIT $2::int8))`
 }
 
-// unparked is the dispatch_due_at of a row that is parked no more. What should have been
+// unparked is the dispatch_due_at of a row that is no longer parked. What should have been
 // claimed by now, or was refused a delivery, is dispatched by the caller, and later by
 // the sweeper. Any other row still has its ticket.
 var unparked = `CASE WHEN dispatch_due_at <= ` + parkedNow + ` THEN now() + ` + grace + ` ELSE dispatch_due_at - ` + storekit.ParkInterval + ` END`

@@ -14,7 +14,7 @@ const (
 	history   = 20
 )
 
-// apiActor stands in the audit log for the callers of this API.
+// apiActor is the actor in the audit log for callers of this API.
 const apiActor = "HTTP API"
 
 // schedules lists the schedules.

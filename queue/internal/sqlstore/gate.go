@@ -198,7 +198,7 @@ func (s *Store) Unpark(ctx context.Context, name string, limit int) (n int, due 
 	return n, due, s.clearGate(ctx, name)
 }
 
-// unpark writes rows that are parked no more.
+// unpark writes rows that are no longer parked.
 func unpark(ctx context.Context, tx querier, rows []*queue.Row, now time.Time) error {
 	var ids, due []any
 	for _, row := range rows {
