@@ -46,6 +46,7 @@ type ActionResult struct {
 	Undispatched int  // of these, rows whose tickets were refused; the sweeper dispatches them
 	Locked       int  // rows, up to a thousand, that another transaction had locked and that were not changed
 	Taken        int  // rows, up to a thousand, that were not retried: a live row has their [Unique] key
+	Dropped      int  // rows, up to a thousand, that were not retried: they are [Row.Dropped]
 	More         bool // it ended before all were changed
 	// Paused is how many rows, up to a thousand, ActionRun has skipped because their
 	// queues are paused, and PausedQueues the names of these, separated by commas.
@@ -92,9 +93,9 @@ func (c *Client) Act(ctx context.Context, r ActRequest, progress func(done int))
 	}
 	if err = a.run(ctx, progress); err == nil {
 		a.countPaused(ctx)
-		a.countTaken(ctx)
+		a.countRefused(ctx)
 	}
-	entry.Done, entry.Failed, entry.Ended = a.result.Done, a.result.Undispatched+a.result.Locked+a.result.Taken, err == nil && !a.result.More
+	entry.Done, entry.Failed, entry.Ended = a.result.Done, a.result.Undispatched+a.result.Locked+a.result.Taken+a.result.Dropped, err == nil && !a.result.More
 	ending, cancel := context.WithTimeout(context.WithoutCancel(ctx), statementTimeout)
 	defer cancel()
 	if _, auditErr := c.audit(ending, store, entry); auditErr != nil {
@@ -185,14 +186,17 @@ func (a *bulkAction) countLocked(ctx context.Context) int {
 	return n
 }
 
-// countTaken counts the rows that a retry has skipped because of their keys. If they
-// cannot be counted, there are none.
-func (a *bulkAction) countTaken(ctx context.Context) {
+// countRefused counts the rows that a retry has skipped because of their keys, and because
+// their arguments are gone. If they cannot be counted, there are none.
+func (a *bulkAction) countRefused(ctx context.Context) {
 	if a.request.Action != ActionRetry || a.result.More {
 		return
 	}
 	err := within(context.WithoutCancel(ctx), statementTimeout, func(ctx context.Context) (err error) {
-		a.result.Taken, err = a.store.CountTaken(ctx, a.request.Selection, a.before, lockedLimit)
+		if a.result.Taken, err = a.store.CountTaken(ctx, a.request.Selection, a.before, lockedLimit); err != nil {
+			return err
+		}
+		a.result.Dropped, err = a.store.CountDropped(ctx, a.request.Selection, a.before, lockedLimit)
 		return err
 	})
 	a.client.availability.observeRead(err)

@@ -48,7 +48,9 @@ func WhyNotClaimed(row *Row, req ClaimRequest, now time.Time) error {
 	switch {
 	case req.Spent(row):
 		return refuse(ErrLeaseLost, 0)
-	case row.Status == StatusFailed && req.AllowRetry && !row.Dropped():
+	case row.Status == StatusFailed && req.AllowRetry && row.Dropped():
+		return refuse(ErrDropped, 0)
+	case row.Status == StatusFailed && req.AllowRetry:
 		if !slices.Contains(req.Tasks, row.Task) {
 			return refuse(ErrUnknownTask, 0)
 		}

@@ -108,6 +108,9 @@ func UnavailableReason(err error) error {
 var (
 	// ErrFinal: the task has ended, or was cancelled.
 	ErrFinal = errors.New("Task is not in READY status")
+	// ErrDropped: a FAILED task cannot be retried, because its [Keep] has dropped its
+	// arguments. It is ErrFinal too.
+	ErrDropped error = droppedError("its retention (Keep, keep_failed) dropped its arguments when it ended, so it cannot be retried")
 	// ErrLeased: it is running elsewhere under a live lease.
 	ErrLeased = errors.New("task is running under a live lease")
 	// ErrNotDue: its run_after is in the future.
@@ -122,6 +125,12 @@ var (
 	ErrWorkerLost = errors.New("the lease expired on the last attempt, and no result was stored")
 )
 
+// droppedError is an error that is ErrFinal.
+type droppedError string
+
+func (e droppedError) Error() string      { return string(e) }
+func (droppedError) Is(target error) bool { return target == ErrFinal }
+
 // NotClaimedError says why a row was not claimed. Get it with errors.As.
 type NotClaimedError struct {
 	Reason error // one of the errors above
@@ -133,7 +142,8 @@ type NotClaimedError struct {
 }
 
 // Error is the reason's text. Where the last attempt has left an error record
-// (a timeout), it is that instead of the loss of the worker. A paused queue is named.
+// (a timeout), it is that instead of the loss of the worker. A paused queue is named, and
+// so is when a task whose arguments are gone is deleted.
 func (e *NotClaimedError) Error() string {
 	if e.Reason == ErrDuplicate && e.Holder != nil {
 		return fmt.Sprintf("task %s, which is %s, holds the unique_key of this task", e.Holder.ID, e.Holder.Status)
@@ -145,6 +155,9 @@ func (e *NotClaimedError) Error() string {
 	}
 	if e.Reason == ErrPaused && e.Row != nil {
 		return fmt.Sprintf("queue %s is paused: the task waits until it is resumed", e.Row.Queue)
+	}
+	if e.Reason == ErrDropped && e.Row != nil {
+		return e.Row.NotRetried().Error()
 	}
 	return e.Reason.Error()
 }

@@ -140,6 +140,15 @@ func (r *Row) KeepTicket(now time.Time) {
 // [DroppedArgs], and it has no ReturnValue.
 func (r *Row) Dropped() bool { return r.Keep != nil && r.Status.Final() && r.Keep.of(r.Status) == 0 }
 
+// NotRetried returns why a row that is Dropped cannot be retried, and when it is deleted:
+// an error that is [ErrDropped]. It is nil for other rows.
+func (r *Row) NotRetried() error {
+	if !r.Dropped() {
+		return nil
+	}
+	return fmt.Errorf("%w; a sweep deletes it after %s", ErrDropped, r.DeleteAt.UTC().Format(time.RFC3339))
+}
+
 // DroppedArgs returns what is stored instead of arguments that were dropped: a JSON
 // string with their SHA-256, by which a repeated enqueue is recognized.
 func DroppedArgs(args json.RawMessage) json.RawMessage {

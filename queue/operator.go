@@ -46,6 +46,9 @@ type Operator interface {
 	// CountTaken counts, up to limit, the selected FAILED rows that ActionRetry is not
 	// for, because a live row has the UniqueKey that they held until they ended.
 	CountTaken(ctx context.Context, s Selection, before time.Time, limit int) (int, error)
+	// CountDropped counts, up to limit, the selected FAILED rows that ActionRetry is not
+	// for, because they are [Row.Dropped].
+	CountDropped(ctx context.Context, s Selection, before time.Time, limit int) (int, error)
 	// Act applies an action to up to limit of the selected rows that it is for. Of
 	// several FAILED rows with one UniqueKey, ActionRetry changes one.
 	// It returns the rows as they are afterwards, or were before ActionDelete, in no order and without their

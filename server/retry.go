@@ -37,9 +37,10 @@ Examples:
 // retryAnswer is what --json prints.
 type retryAnswer struct {
 	Retried      int        `json:"retried"`
-	Undispatched int        `json:"undispatched"`    // of these; the sweeper dispatches them
-	Locked       int        `json:"locked"`          // locked by another transaction, and not changed
-	Taken        int        `json:"taken,omitempty"` // not changed, because live tasks hold their unique keys
+	Undispatched int        `json:"undispatched"`      // of these; the sweeper dispatches them
+	Locked       int        `json:"locked"`            // locked by another transaction, and not changed
+	Taken        int        `json:"taken,omitempty"`   // not changed, because live tasks hold their unique keys
+	Dropped      int        `json:"dropped,omitempty"` // not changed, because their arguments are gone
 	Result       *queue.Row `json:"result,omitempty"`
 }
 
@@ -99,6 +100,9 @@ func (c *retryCmd) one(ctx context.Context, p *program, client *queue.Client, s 
 	if row.Status != queue.StatusFailed {
 		return c.refused(p, row, queue.ActionResult{}, fmt.Errorf("the task is %s, and only FAILED tasks are retried", row.Status))
 	}
+	if row.Dropped() {
+		return c.refused(p, row, queue.ActionResult{Dropped: 1}, row.NotRetried())
+	}
 	acted, err := client.Act(ctx, c.request(p, s, "task "+id.String(), 1), nil)
 	if err != nil {
 		return p.inJSON(c.JSON, err)
@@ -122,7 +126,7 @@ func (c *retryCmd) one(ctx context.Context, p *program, client *queue.Client, s 
 
 // answer is what --json prints of one task, which is nil if it could not be read.
 func (c *retryCmd) answer(row *queue.Row, acted queue.ActionResult) retryAnswer {
-	return retryAnswer{Retried: acted.Done, Undispatched: acted.Undispatched, Locked: acted.Locked, Taken: acted.Taken, Result: row}
+	return retryAnswer{Retried: acted.Done, Undispatched: acted.Undispatched, Locked: acted.Locked, Taken: acted.Taken, Dropped: acted.Dropped, Result: row}
 }
 
 // refused reports why one task was not retried; with --json it prints the task too.
@@ -208,6 +212,9 @@ func (p *program) warnUndispatched(acted queue.ActionResult) {
 	}
 	if acted.Taken > 0 {
 		p.say("warning: %d tasks are not changed, because tasks that have not ended hold their unique keys", acted.Taken)
+	}
+	if acted.Dropped > 0 {
+		p.say("warning: %d FAILED tasks are not changed, because their retention dropped their arguments when they ended", acted.Dropped)
 	}
 }
 

@@ -117,3 +117,33 @@ func TestRetryRefusesWhatCouldBeAMistake(t *testing.T) {
 		t.Errorf("status %d: %s", status, stderr)
 	}
 }
+
+// A FAILED task without its arguments is not retried, and each command says why, and when
+// it is deleted.
+func TestRetryOfATaskWhoseArgumentsWereDropped(t *testing.T) {
+	c := newCLI(t)
+	id := c.failTasks(1, "--keep-successful=1h", "--keep-failed=0s")
+	const why = "its retention (Keep, keep_failed) dropped its arguments when it ended, so it cannot be retried; a sweep deletes it after 20"
+	for command, want := range map[string]string{
+		"run " + id:                    "not run: " + why,
+		"run " + id + " --allow-retry": "not run: " + why,
+		"retry " + id:                  "not retried: " + why,
+	} {
+		if status, _, stderr := c.call("", strings.Fields(command)...); status != 1 || !strings.Contains(stderr, want) {
+			t.Errorf("%s: %d %s", command, status, stderr)
+		}
+	}
+	if status, stdout, _ := c.call("", "run", id, "--allow-retry", "--json"); status != 1 || !strings.Contains(stdout, why) {
+		t.Errorf("as JSON: %d %s", status, stdout)
+	}
+	other := c.failTasks(1)
+	if status, stdout, stderr := c.call("", "retry", "--all", "--yes"); status != 0 || stdout != "1 tasks retried\n" || !strings.Contains(stderr, "warning: 1 FAILED tasks are not changed, because their retention dropped their arguments when they ended") {
+		t.Errorf("%d %s%s", status, stdout, stderr)
+	}
+	if out := c.ok("result", other); !strings.Contains(out, "READY") {
+		t.Error(out)
+	}
+	if out := c.ok("retry", "--all", "--yes", "--json"); out != `{"retried":0,"undispatched":0,"locked":0,"dropped":1}`+"\n" {
+		t.Error(out)
+	}
+}

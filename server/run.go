@@ -68,6 +68,8 @@ func notRun(err error) error {
 		return err
 	}
 	switch {
+	case refused.Row.Status == queue.StatusFailed && refused.Row.Dropped():
+		return fmt.Errorf("not run: %w", refused.Row.NotRetried())
 	case errors.Is(err, queue.ErrFinal) && refused.Row.Status == queue.StatusFailed:
 		return fmt.Errorf("not run: the task is FAILED (--allow-retry runs it again)")
 	case errors.Is(err, queue.ErrFinal):

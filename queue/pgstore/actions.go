@@ -67,6 +67,11 @@ func (s *Store) CountTaken(ctx context.Context, selection queue.Selection, befor
 	return s.countMatching(ctx, queue.ActionRetry, selection, before, limit, withTakenKey)
 }
 
+// CountDropped counts the FAILED rows that a retry skips because they have no arguments.
+func (s *Store) CountDropped(ctx context.Context, selection queue.Selection, before time.Time, limit int) (int, error) {
+	return s.countMatching(ctx, storekit.DroppedRetry, selection, before, limit, ``)
+}
+
 func (s *Store) countMatching(ctx context.Context, a queue.Action, selection queue.Selection, before time.Time, limit int, more string) (n int, err error) {
 	if before.IsZero() {
 		before = storekit.Forever

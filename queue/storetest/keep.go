@@ -220,7 +220,16 @@ var keepTests = map[string]func(*fixture){
 		row := f.claimed(lease, keep(time.Hour, 0))
 		f.fail(row.Claim())
 		f.refused(row.ID, queue.ErrFinal, allowRetry)
+		f.refused(row.ID, queue.ErrDropped, allowRetry)
 		if f.operator != nil {
+			for _, r := range []*queue.Row{f.claimed(lease, keep(0, time.Hour)), f.claimed(lease)} {
+				f.fail(r.Claim())
+				f.act(queue.ActionRetry, queue.Selection{IDs: []uuid.UUID{r.ID}})
+			}
+			f.finish(f.claimed(lease, keep(0, 0)).Claim())
+			dropped, err := f.operator.CountDropped(f.ctx, queue.Selection{}, f.now(), 10)
+			f.must(err)
+			f.equal("dropped", dropped, 1)
 			f.equal("retried", f.act(queue.ActionRetry, queue.Selection{View: queue.ViewFailed}), []uuid.UUID(nil))
 		}
 	},

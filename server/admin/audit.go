@@ -68,7 +68,7 @@ func (h *handler) auditLines(entries []queue.AuditEntry) []auditLine {
 			lines[i].Task = h.link("/tasks/" + e.Task.String())
 		}
 		if e.Failed > 0 {
-			lines[i].Result += ", " + count(e.Failed, "ticket") + " refused"
+			lines[i].Result += ", " + num(e.Failed) + " not changed or not dispatched"
 		}
 		if !e.Ended {
 			lines[i].Result += ", not to the end"

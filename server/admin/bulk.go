@@ -17,6 +17,7 @@ type progress struct {
 	Undispatched int
 	Locked       int    // rows of the last request that another transaction had locked
 	Taken        int    // rows of the last request whose keys live tasks hold
+	Dropped      int    // rows of the last request whose arguments are gone
 	Paused       string // queues whose tasks the last request has skipped, and how many
 	PausedTasks  int
 	Beyond       int // tasks that matched at the first request and were not confirmed
@@ -106,7 +107,7 @@ func (h *handler) carryOn(v *visit, o order, p *progress) (more bool, err error)
 	h.stats.forget()
 	p.Done += acted.Done
 	p.Undispatched += acted.Undispatched
-	p.Locked, p.Taken, p.Paused, p.PausedTasks = acted.Locked, acted.Taken, acted.PausedQueues, acted.Paused
+	p.Locked, p.Taken, p.Dropped, p.Paused, p.PausedTasks = acted.Locked, acted.Taken, acted.Dropped, acted.PausedQueues, acted.Paused
 	return acted.More && acted.Done > 0 && (!p.bounded() || p.left() > 0), err
 }
 
@@ -135,7 +136,7 @@ func (p progress) notice(o order) notice {
 	expected := max(p.Expected, o.Picked)
 	skipped := 0
 	if expected < countMost {
-		skipped = max(0, expected-p.Done-p.Locked-p.Taken-p.PausedTasks)
+		skipped = max(0, expected-p.Done-p.Locked-p.Taken-p.Dropped-p.PausedTasks)
 	}
 	n := notice{Good: p.Undispatched == 0 && p.Done > 0}
 	switch {
@@ -158,6 +159,10 @@ func (p progress) notice(o order) notice {
 	if p.Taken > 0 {
 		n.Good = false
 		n.Text += fmt.Sprintf(", %s not retried, because tasks that have not ended hold their unique keys", num(p.Taken))
+	}
+	if p.Dropped > 0 {
+		n.Good = false
+		n.Text += fmt.Sprintf(", %s not retried, because retention dropped %s arguments", num(p.Dropped), itsTheir(p.Dropped))
 	}
 	if skipped > 0 {
 		n.Text += fmt.Sprintf(", %s skipped: they %s", num(skipped), d.Passed)

@@ -89,7 +89,7 @@ var actionTexts = map[queue.Action]actionText{
 	queue.ActionRetry: {
 		Verb: "Retry", Are: "READY again", Passed: "were not FAILED any more", dispatch: true,
 		Means: "FAILED tasks become READY, with at least one attempt left, and are dispatched again. Their errors are kept. What an attempt did before it failed may be done twice.",
-		suits: func(row *queue.Row) bool { return row.Status == queue.StatusFailed },
+		suits: func(row *queue.Row) bool { return row.Status == queue.StatusFailed && !row.Dropped() },
 	},
 	queue.ActionRequeue: {
 		Verb: "Requeue", Are: "READY again", Passed: "still had a live claim, or were not RUNNING", dispatch: true,

@@ -23,7 +23,10 @@ func curls(row *queue.Row, redacted bool) []curl {
 	if row.Status == queue.StatusFailed {
 		address += "?allow_retry=true"
 	}
-	list := []curl{{"curl-execute", "Run it inside this call", post + `"$BASE_URL` + address + `"`}}
+	var list []curl
+	if !row.Dropped() || row.Status != queue.StatusFailed {
+		list = append(list, curl{"curl-execute", "Run it inside this call", post + `"$BASE_URL` + address + `"`})
+	}
 	if redacted || len(row.Args) > curlArgs {
 		return list
 	}

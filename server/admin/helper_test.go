@@ -187,6 +187,7 @@ type fullStore interface {
 	queue.Store
 	queue.Operator
 	queue.Gatekeeper
+	queue.Lifecycle
 }
 
 // operator is the client's store as the pages see it.

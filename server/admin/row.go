@@ -119,6 +119,9 @@ func (h *handler) why(row *queue.Row, now time.Time) string {
 	case "successful":
 		return fmt.Sprintf("Done on %s, in %s.", tries, took)
 	case "failed":
+		if row.Dropped() {
+			return "It FAILED. Its retention dropped its arguments when it ended, so it cannot be retried. " + deletion(row, now)
+		}
 		if row.Attempts < row.MaxAttempts {
 			return fmt.Sprintf("It FAILED for good on %s: its error was permanent, or it was given up.", tries)
 		}
@@ -129,6 +132,14 @@ func (h *handler) why(row *queue.Row, now time.Time) string {
 	default:
 		return "It was cancelled and will not run again. Enqueue it again if it should."
 	}
+}
+
+// deletion says when a task that has ended is deleted.
+func deletion(row *queue.Row, now time.Time) string {
+	if row.DeleteAt.After(now) {
+		return fmt.Sprintf("A sweep deletes it in %s.", span(row.DeleteAt.Sub(now)))
+	}
+	return "The next sweep deletes it."
 }
 
 // whyReady explains what a task that is due waits for.

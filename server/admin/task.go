@@ -27,7 +27,8 @@ type taskPage struct {
 	Links    []Link
 	Curls    []curl
 	Repeat   string // address of the form with its arguments
-	DeleteAt bool   // it has ended, and is deleted at Row.DeleteAt
+	DeleteAt bool   // it has ended, and is deleted after Row.DeleteAt
+	Overdue  bool   // that time is past
 	Kind     string // address of the tasks of its name
 	Queue    string // address of the tasks of its queue
 	Same     string // address of the tasks that fail in the same way
@@ -73,6 +74,7 @@ func (h *handler) task(v *visit) error {
 		page.Actions = h.taskActions(page.State, row)
 	}
 	page.DeleteAt = row.Status.Final() && !row.DeleteAt.IsZero()
+	page.Overdue = page.DeleteAt && !row.DeleteAt.After(v.now)
 	if page.Known && !row.Dropped() {
 		page.Repeat = h.link("/types/"+h.names[row.Task], "from", id.String())
 	}

@@ -80,12 +80,19 @@ func count(n int, thing string) string {
 // num is a number with separators: 38,200.
 func num(n int) string { return humanize.Comma(int64(n)) }
 
-// isAre and hasHave return the form of a verb for a number.
+// isAre, itsTheir and hasHave return the form of a word for a number.
 func isAre(n int) string {
 	if n == 1 {
 		return "is"
 	}
 	return "are"
+}
+
+func itsTheir(n int) string {
+	if n == 1 {
+		return "its"
+	}
+	return "their"
 }
 
 func hasHave(n int) string {

@@ -191,3 +191,12 @@ func TestDatabaseErrorsAre503WithoutDetails(t *testing.T) {
 	a := newAPI(t, func(_ *httpapi.Config, q *queue.Config) { q.Store = broken{q.Store, errors.New("secret")} })
 	a.expect("a bug", a.deliver(uuid.NewString()), 500, `{"error":"internal error"}`)
 }
+
+func TestAFailedTaskWithoutItsArgumentsSaysWhyItIsNotRetried(t *testing.T) {
+	a := newAPI(t, nil)
+	id := a.enqueue(`{"task":"t.discard","keep_successful":"1h","keep_failed":"0"}`)
+	a.deliver(id)
+	a.expect("a repeated delivery", a.deliver(id), 200, `{"executed":false,"reason":"Task is not in READY status"}`)
+	a.expect("a retry", a.do("POST", "/tasks/execute/"+id+"/?allow_retry=true", ""), 200,
+		`{"executed":false,"reason":"its retention (Keep, keep_failed) dropped its arguments when it ended, so it cannot be retried; a sweep deletes it after 20`)
+}

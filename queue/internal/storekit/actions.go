@@ -11,6 +11,10 @@ import (
 // Forever is after all times, and what is added to it still fits.
 var Forever = time.Date(9999, 1, 1, 0, 0, 0, 0, time.UTC)
 
+// DroppedRetry stands for the rows that an ActionRetry skips because their arguments were
+// dropped. It is only counted.
+const DroppedRetry queue.Action = "retry without arguments"
+
 // actionRows are the conditions of the rows that an action applies to, and has not
 // been applied to since $before.
 var actionRows = map[queue.Action]string{
@@ -21,6 +25,7 @@ var actionRows = map[queue.Action]string{
 	queue.ActionRetry:   `status = 'FAILED' AND finished_at <= $before AND (keep_failed IS NULL OR keep_failed <> 0)`,
 	queue.ActionRequeue: `status = 'RUNNING' AND lease_expires_at <= $now`,
 	queue.ActionCancel:  `status IN ('READY', 'RUNNING') AND enqueued_at <= $before`,
+	DroppedRetry:        `status = 'FAILED' AND finished_at <= $before AND keep_failed = 0`,
 	queue.ActionDelete:  `status IN ('READY', 'SUCCESSFUL', 'FAILED', 'CANCELLED') AND enqueued_at <= $before`,
 }
 

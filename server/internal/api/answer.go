@@ -97,6 +97,7 @@ var refusals = []struct {
 	reason error
 	status int
 }{
+	{queue.ErrDropped, http.StatusOK}, // is ErrFinal too
 	{queue.ErrFinal, http.StatusOK},
 	{queue.ErrWorkerLost, http.StatusOK},
 	{queue.ErrExpired, http.StatusOK},
@@ -112,6 +113,10 @@ var refusals = []struct {
 	{queue.ErrNotArmed, http.StatusServiceUnavailable},
 }
 
+// detailed are the reasons of which the answer says more: what the last attempt has stored,
+// the queue, the other task, when the task is deleted.
+var detailed = map[error]bool{queue.ErrWorkerLost: true, queue.ErrPaused: true, queue.ErrDuplicate: true, queue.ErrDropped: true}
+
 func notRunAnswer(err error) Answer {
 	for _, refusal := range refusals {
 		if !errors.Is(err, refusal.reason) {
@@ -122,8 +127,8 @@ func notRunAnswer(err error) Answer {
 		switch {
 		case (refusal.reason == queue.ErrLeased || refusal.reason == queue.ErrLocked) && errors.As(err, &claim):
 			answer.RetryAfter = claim.Wait
-		case (refusal.reason == queue.ErrWorkerLost || refusal.reason == queue.ErrPaused || refusal.reason == queue.ErrDuplicate) && errors.As(err, &claim):
-			answer.Body = NotExecuted{Reason: claim.Error()} // the last attempt may have stored another reason; the queue, or the other task, is named
+		case detailed[refusal.reason] && errors.As(err, &claim):
+			answer.Body = NotExecuted{Reason: claim.Error()}
 		case refusal.reason == queue.ErrBusy:
 			answer.RetryAfter = time.Second
 		case refusal.status == http.StatusServiceUnavailable:
