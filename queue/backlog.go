@@ -17,7 +17,13 @@ var ErrBacklogFull = errors.New("the queue's backlog is full")
 // BacklogCounter is a [Store] that counts the READY rows of a queue, up to a limit:
 // [Config].MaxBacklog requires it.
 type BacklogCounter interface {
-	CountReady(ctx context.Context, backend, queue string, limit int) (int, error)
+	// CountReady need not see what others have committed since tx began, if the store
+	// cannot use another connection while tx, the caller's transaction or nil, is open.
+	CountReady(ctx context.Context, tx Tx, backend, queue string, limit int) (int, error)
+	// Existing reports for each of rows whether Insert would store no new row for it: its
+	// ID exists, another row holds its UniqueKey, or an earlier one of rows has one of
+	// these. It changes nothing. With a tx that is not nil it looks as InsertTx would.
+	Existing(ctx context.Context, tx Tx, rows ...*NewRow) ([]bool, error)
 }
 
 // anyQueue is the key of [Config].MaxBacklog for queues that it does not name.
@@ -80,45 +86,119 @@ func (c *Client) maxBacklog(queue string) int {
 	return c.cfg.MaxBacklog[anyQueue]
 }
 
-// checkRoom refuses rows for which a queue has no room. They count from then on, whether
-// or not they are stored: the next count corrects it.
-func (c *Client) checkRoom(ctx context.Context, rows []*NewRow) error {
+// room is what an enqueue has reserved in the backlogs of queues.
+type room map[route]places
+
+type places struct {
+	n  int
+	at time.Time // of the count that it was added to
+}
+
+// checkRoom refuses rows for which a queue has no room. Those that would not be new rows
+// need none. tx is the caller's transaction, if there is one. The rows count from then on,
+// until freeRoom or the next count.
+func (c *Client) checkRoom(ctx context.Context, tx Tx, rows []*NewRow) (room, error) {
 	if len(c.cfg.MaxBacklog) == 0 {
-		return nil
+		return nil, nil
 	}
+	reserved, err := c.reserveAll(ctx, tx, c.wanted(rows, nil))
+	if !errors.Is(err, ErrBacklogFull) || !slices.ContainsFunc(rows, mayExist) {
+		return reserved, err
+	}
+	exist, existErr := c.existing(ctx, tx, rows)
+	if existErr != nil {
+		return nil, existErr
+	}
+	if !slices.Contains(exist, true) {
+		return nil, err
+	}
+	return c.reserveAll(ctx, tx, c.wanted(rows, exist))
+}
+
+// mayExist reports whether an insert of a new row may find that it exists.
+func mayExist(row *NewRow) bool { return !row.FreshID || row.UniqueKey != "" }
+
+// existing returns which rows exist.
+func (c *Client) existing(ctx context.Context, tx Tx, rows []*NewRow) (exist []bool, err error) {
+	err = within(ctx, statementTimeout, func(ctx context.Context) (err error) {
+		exist, err = c.cfg.Store.(BacklogCounter).Existing(ctx, tx, rows...)
+		return err
+	})
+	c.availability.observeRead(err)
+	if err != nil {
+		return nil, fmt.Errorf("enqueue: %w", err)
+	}
+	return exist, nil
+}
+
+// wanted counts the rows of each queue that has a bound, without those that exist.
+func (c *Client) wanted(rows []*NewRow, exist []bool) map[route]int {
 	wanted := make(map[route]int)
-	for _, row := range rows {
-		if c.maxBacklog(row.Queue) > 0 {
+	for i, row := range rows {
+		if c.maxBacklog(row.Queue) > 0 && (exist == nil || !exist[i]) {
 			wanted[route{row.Backend, row.Queue}]++
 		}
 	}
-	for r, n := range wanted {
-		if err := c.reserveRoom(ctx, r, n); err != nil {
-			return err
-		}
-	}
-	return nil
+	return wanted
 }
 
-// reserveRoom adds n rows to a queue's backlog, or returns ErrBacklogFull.
-func (c *Client) reserveRoom(ctx context.Context, r route, n int) error {
+// reserveAll reserves room in all of these queues, or in none.
+func (c *Client) reserveAll(ctx context.Context, tx Tx, wanted map[route]int) (room, error) {
+	reserved := make(room, len(wanted))
+	for r, n := range wanted {
+		at, err := c.reserveRoom(ctx, tx, r, n)
+		if err != nil {
+			c.freeRoom(reserved, nil)
+			return nil, err
+		}
+		reserved[r] = places{n, at}
+	}
+	return reserved, nil
+}
+
+// freeRoom gives back what was reserved for rows that were not stored: stored are the
+// handles of an insert, none if it has failed.
+func (c *Client) freeRoom(reserved room, stored []*Handle) {
+	used := make(map[route]int)
+	for _, h := range stored {
+		if !h.Existed {
+			used[route{h.Row.Backend, h.Row.Queue}]++
+		}
+	}
+	for r, has := range reserved {
+		unused := has.n - used[r]
+		if unused <= 0 {
+			continue
+		}
+		b := c.backlogs.of(r)
+		b.mu.Lock()
+		if b.at.Equal(has.at) {
+			b.n -= unused
+		}
+		b.mu.Unlock()
+	}
+}
+
+// reserveRoom adds n rows to a queue's backlog, or returns ErrBacklogFull. It also
+// returns when the backlog was counted.
+func (c *Client) reserveRoom(ctx context.Context, tx Tx, r route, n int) (time.Time, error) {
 	limit, b := c.maxBacklog(r.queue), c.backlogs.of(r)
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	if b.at.IsZero() || time.Since(b.at) >= backlogFreshness {
 		err := within(ctx, statementTimeout, func(ctx context.Context) (err error) {
-			b.n, err = c.cfg.Store.(BacklogCounter).CountReady(ctx, r.backend, r.queue, limit+1)
+			b.n, err = c.cfg.Store.(BacklogCounter).CountReady(ctx, tx, r.backend, r.queue, limit+1)
 			return err
 		})
 		c.availability.observeRead(err)
 		if err != nil {
-			return fmt.Errorf("enqueue: %w", err)
+			return time.Time{}, fmt.Errorf("enqueue: %w", err)
 		}
 		b.at = time.Now()
 	}
 	if b.n+n > limit {
-		return fmt.Errorf("queue_name %q: %w: it has %d READY tasks, and may have %d; retry when some of them have been claimed", r.queue, ErrBacklogFull, b.n, limit)
+		return time.Time{}, fmt.Errorf("queue_name %q: %w: it has %d READY tasks, and may have %d; retry when some of them have been claimed", r.queue, ErrBacklogFull, b.n, limit)
 	}
 	b.n += n
-	return nil
+	return b.at, nil
 }

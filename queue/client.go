@@ -45,11 +45,10 @@ type Config struct {
 	Keep *Retention
 
 	// MaxBacklog is how many READY tasks a queue may have: by the queue's name, and under
-	// the empty name for every queue that is not named. An enqueue beyond it is refused
-	// with [ErrBacklogFull], a bulk one as a whole, also one that would find its task
-	// stored already. The bound is approximate: a client counts a queue's tasks at most
-	// once a second, so other processes may exceed it by what they enqueue within that
-	// time. Retries are not refused. The store must be a [BacklogCounter].
+	// "" for all others. An enqueue that would add more is refused with [ErrBacklogFull],
+	// a bulk one as a whole; one that finds its task by its ID or its [Unique] key is not.
+	// The bound is approximate, because each process counts a queue's tasks once a second
+	// at most. Retries are not refused. The store must be a [BacklogCounter].
 	MaxBacklog map[string]int
 
 	// Program names the program whose code has the schedules of Registry. One that it

@@ -58,13 +58,15 @@ func (c *Client) EnqueueMany(ctx context.Context, requests ...Request) ([]*Handl
 	if err != nil {
 		return nil, err
 	}
-	if err := c.checkRoom(ctx, rows); err != nil {
+	reserved, err := c.checkRoom(ctx, nil, rows)
+	if err != nil {
 		return nil, err
 	}
 	ctx, ended := c.enqueuing(ctx, rows)
 	limit := statementTimeout * time.Duration(1+len(rows)/1000)
 	err = within(ctx, limit, func(ctx context.Context) error { return c.cfg.Store.Insert(ctx, rows...) })
 	handles, err := c.inserted(rows, err)
+	c.freeRoom(reserved, handles)
 	if err == nil {
 		c.dispatchInserted(ctx, handles)
 	}

@@ -47,9 +47,6 @@ func (c *Client) EnqueueManyTx(ctx context.Context, tx Tx, requests ...Request) 
 	if err != nil {
 		return nil, err
 	}
-	if err := c.checkRoom(ctx, rows); err != nil {
-		return nil, err
-	}
 	own, managed := tx.(*managedTx)
 	if !managed && c.managed.has(tx) {
 		return nil, invalidf("within InTx, enqueue with the Tx that InTx gives to its function, and not with the one that InTx was called with: nothing would dispatch the task after the commit")
@@ -61,9 +58,14 @@ func (c *Client) EnqueueManyTx(ctx context.Context, tx Tx, requests ...Request) 
 			row.WillDispatch = false
 		}
 	}
+	reserved, err := c.checkRoom(ctx, tx, rows)
+	if err != nil {
+		return nil, err
+	}
 	ctx, ended := c.enqueuing(ctx, rows)
 	err = c.cfg.Store.InsertTx(ctx, tx, rows...)
 	handles, err := c.inserted(rows, err)
+	c.freeRoom(reserved, handles)
 	ended(err)
 	if managed {
 		own.handles = append(own.handles, handles...)

@@ -8,6 +8,7 @@ import (
 	"github.com/google/uuid"
 
 	"github.com/claimcheck-go/claimcheck/queue"
+	"github.com/claimcheck-go/claimcheck/server/httpapi"
 )
 
 func TestUniqueKeys(t *testing.T) {
@@ -121,4 +122,23 @@ func TestAFailedTaskDoesNotRunAgainWhileItsKeyIsTaken(t *testing.T) {
 	if answer := a.do("POST", "/tasks/execute/"+failed+"/?allow_retry=true", ""); answer.status != http.StatusOK || answer.body["executed"] != true {
 		t.Errorf("after its end: %d %s", answer.status, answer.text)
 	}
+}
+
+func TestAFullQueueAnswersRepeats(t *testing.T) {
+	a := newAPI(t, func(_ *httpapi.Config, q *queue.Config) { q.MaxBacklog = map[string]int{"": 1} })
+	id := uuid.NewString()
+	enqueue := func(what string, status int, body string) {
+		t.Helper()
+		if answer := a.do("POST", "/tasks/enqueue/", `{"task":"t.echo",`+body+`}`); answer.status != status {
+			t.Errorf("%s: %d %s", what, answer.status, answer.text)
+		}
+	}
+	enqueue("the first", 201, `"id":"`+id+`","unique_key":"k"`)
+	enqueue("its ID", 200, `"id":"`+id+`","unique_key":"k"`)
+	enqueue("its ID, other arguments", 409, `"id":"`+id+`","args":2`)
+	enqueue("its key", 200, `"unique_key":"k"`)
+	enqueue("its key, replaced", 200, `"unique_key":"k","args":3,"on_conflict":"replace"`)
+	enqueue("its key, refused", 409, `"unique_key":"k","on_conflict":"error"`)
+	enqueue("another key", 429, `"unique_key":"l"`)
+	enqueue("no key", 429, `"args":1`)
 }

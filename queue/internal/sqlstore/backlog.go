@@ -1,6 +1,12 @@
 package sqlstore
 
-import "context"
+import (
+	"context"
+	"time"
+
+	"github.com/claimcheck-go/claimcheck/queue"
+	"github.com/claimcheck-go/claimcheck/queue/internal/storekit"
+)
 
 // countReady counts rows of a backend and a queue up to a limit. Index:
 // claimcheck_tasks_outbox.
@@ -10,9 +16,30 @@ func (d *Dialect) countReady() string {
 }
 
 // CountReady counts the READY rows of a queue, up to limit.
-func (s *Store) CountReady(ctx context.Context, backend, queue string, limit int) (n int, err error) {
-	err = s.read(ctx, "count backlog", func(conn querier) error {
-		return conn.QueryRowContext(ctx, s.dialect.countReady(), backend, queue, limit).Scan(&n)
-	})
+func (s *Store) CountReady(ctx context.Context, tx queue.Tx, backend, name string, limit int) (n int, err error) {
+	const op = "count backlog"
+	count := func(ctx context.Context, q querier) error {
+		return q.QueryRowContext(ctx, s.dialect.countReady(), backend, name, limit).Scan(&n)
+	}
+	if tx != nil && s.embedded() { // it may have the only connection
+		err = s.in(ctx, op, tx, count)
+		return n, err
+	}
+	err = s.read(ctx, op, func(conn querier) error { return count(ctx, conn) })
 	return n, err
+}
+
+// Existing reports which rows an insert would not store.
+func (s *Store) Existing(ctx context.Context, tx queue.Tx, rows ...*queue.NewRow) (exist []bool, err error) {
+	const op = "look for tasks"
+	look := atNow(func(ctx context.Context, q querier, now time.Time) (err error) {
+		exist, err = storekit.Existing(ctx, keyedInserter{q, now}, rows)
+		return err
+	})
+	if tx != nil {
+		err = s.in(ctx, op, tx, look)
+		return exist, err
+	}
+	err = s.read(ctx, op, func(conn querier) error { return look(ctx, conn) })
+	return exist, err
 }

@@ -107,6 +107,32 @@ func KeyConflict(op string, cause error) error {
 	return fmt.Errorf("%s: %w (%s)", op, queue.ErrConflict, OneLine(cause))
 }
 
+// Existing reports for each of rows, which need not have keys, whether an insert would store
+// no new row for it.
+func Existing(ctx context.Context, db KeyedInserter, rows []*queue.NewRow) ([]bool, error) {
+	k := keyedInsert{db: db, rows: rows}
+	for i := range rows {
+		k.left = append(k.left, i)
+	}
+	if err := k.load(ctx); err != nil {
+		return nil, err
+	}
+	exist := make([]bool, len(rows))
+	for i, row := range rows {
+		key := KeyOf(row.Row)
+		holder, held := k.holders[key]
+		exist[i] = k.byID[row.ID] != nil || HasKey(row) && held && !holder.Expired
+		if exist[i] {
+			continue
+		}
+		k.byID[row.ID] = row.Row // an earlier one for the others
+		if HasKey(row) {
+			k.holders[key] = Holder{Row: row.Row}
+		}
+	}
+	return exist, nil
+}
+
 // keyedTries is how many rounds in a row an insert may make without any effect.
 const keyedTries = 4
 
@@ -211,7 +237,7 @@ func (k *keyedInsert) load(ctx context.Context) error {
 	for _, i := range k.left {
 		row := k.rows[i]
 		key := KeyOf(row.Row)
-		if _, known := k.holders[key]; !known && !asked[key] && k.byID[row.ID] == nil {
+		if _, known := k.holders[key]; HasKey(row) && !known && !asked[key] && k.byID[row.ID] == nil {
 			keys, asked[key] = append(keys, key), true
 		}
 	}
