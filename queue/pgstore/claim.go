@@ -22,7 +22,7 @@ import (
 const setClaimed = `status = 'RUNNING', hold = NULL,
 	attempts = attempts + 1, max_attempts = greatest(max_attempts, attempts + 1),
 	worker_ids = CASE WHEN array_ndims(worker_ids) > 1 THEN worker_ids ELSE worker_ids || $1::text END, lease_expires_at = now() + $2::interval,
-	started_at = coalesce(started_at, now()), last_attempted_at = now(), finished_at = NULL,
+	started_at = coalesce(started_at, now()), last_attempted_at = now(),
 	retry_at = NULL, dispatch_error = NULL, dispatch_tries = 0,
 	interruptions = CASE WHEN status = 'FAILED' THEN 0 ELSE interruptions END`
 
@@ -66,7 +66,7 @@ const haveRows = `CASE bool_or(durable) WHEN true THEN true WHEN false THEN ` + 
 // Index: the primary key.
 var (
 	claimQuery      = claimOneQuery(``, ``)
-	claimAgainQuery = claimOneQuery(`, delete_at = CASE WHEN status = 'FAILED' THEN NULL ELSE delete_at END`,
+	claimAgainQuery = claimOneQuery(`, finished_at = NULL, delete_at = CASE WHEN status = 'FAILED' THEN NULL ELSE delete_at END`,
 		` OR status = 'FAILED' AND keep_failed IS DISTINCT FROM 0 AND `+keyIsFree(`claimcheck_tasks`)+waitingBriefly)
 )
 

@@ -32,7 +32,7 @@ func TestAClaimReturnsTheRowAsItIsStored(t *testing.T) {
 			return claim(row)
 		},
 		"ClaimNext": func(row *queue.NewRow) (*queue.Row, error) {
-			testdb.Exec(t, config.URL, `UPDATE claimcheck_tasks SET status = 'READY', hold = 0 WHERE id = '`+row.ID.String()+`'`)
+			testdb.Exec(t, config.URL, `UPDATE claimcheck_tasks SET status = 'READY', hold = 0, finished_at = NULL WHERE id = '`+row.ID.String()+`'`)
 			rows, err := s.ClaimNext(t.Context(), queue.ClaimNextRequest{Tasks: []string{"t"}, Limit: 1, Worker: "w", Lease: lease})
 			if len(rows) != 1 {
 				t.Fatalf("%d rows, %v", len(rows), err)

@@ -16,7 +16,8 @@ var _ queue.Gatekeeper = (*Store)(nil)
 
 // Gates keep rows from being claimed: queues that are paused. Every statement that claims
 // has the condition notGated, which reads the few rows of claimcheck_gates_paused once
-// and not for each row.
+// and not for each row: a look at one more table would cost a single claim as much again,
+// some 5 us of 75.
 //
 // Parking a row and resuming its queue exclude each other: a statement that parks locks
 // the gate, so that ResumeQueue waits for it, and a later one sees that the queue is not
