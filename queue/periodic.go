@@ -24,8 +24,10 @@ type Periodic struct {
 }
 
 // ScheduleOption is an option of [Every]: a [Zone], a [CatchUp], an [Overlap], or an
-// [Option] of the task, such as [OnQueue], [OnBackend], [Priority], [MaxAttempts] and
-// [Timeout], which then applies to the tasks of the schedule.
+// [Option] of the task, which then applies to each task of the schedule: [OnQueue],
+// [OnBackend], [Priority], [MaxAttempts], [Timeout], [Keep], [ExpiresIn], [Unique],
+// [UniqueBy], [UniqueArgs] and [OnFailed]. Those of [ScheduleOptions] are stored with the
+// schedule, so that every program that ticks applies them; other options are refused.
 type ScheduleOption interface {
 	applyTo(p *Periodic)
 }
@@ -77,7 +79,7 @@ func (p *Periodic) check() error {
 	if _, err := cronspec.Parse(p.spec, p.zone, time.Time{}); err != nil {
 		return err
 	}
-	_, err := scheduleOptions(defaultOptions(), p.options)
+	_, err := givenOptions(p.options)
 	return err
 }
 
@@ -91,24 +93,6 @@ func checkSchedule(name string, catchUp CatchUp, overlap Overlap) error {
 		return invalidf("overlap must be %s or %s, not %.40q", OverlapAllow, OverlapSkip, overlap)
 	}
 	return nil
-}
-
-// scheduleOptions applies the options of a schedule to those of its task, and refuses
-// those that belong to a single enqueue.
-func scheduleOptions(o options, more []Option) (options, error) {
-	o.timeout, o.backoff, o.aliases, o.strictArgs = 0, nil, nil, false
-	maxAttempts := o.maxAttempts
-	o, err := o.with(more)
-	if err != nil {
-		return o, err
-	}
-	if o.delay != 0 || !o.runAfter.IsZero() || o.withID {
-		return o, invalidf("Delay, RunAfter and WithID belong to one Enqueue, and not to a schedule")
-	}
-	if o.maxAttempts == maxAttempts {
-		o.maxAttempts = 0 // the task's own, whatever it is by then
-	}
-	return o, nil
 }
 
 // definition makes a Periodic a [Definition].
@@ -131,27 +115,6 @@ func (c *Client) stored(p *Periodic) (*Schedule, error) {
 	}
 	s.Definition = hex.EncodeToString(hash.Sum(nil))[:32]
 	return s, nil
-}
-
-// complete checks a schedule and its options against its task, which must be registered,
-// and fills in what the task decides.
-func (c *Client) complete(s *Schedule, more []Option) error {
-	d, ok := c.registry.lookup(s.Task)
-	if !ok {
-		return c.registry.unknownTask(s.Task)
-	}
-	o, err := scheduleOptions(d.options, more)
-	if err != nil {
-		return err
-	}
-	s.Queue, s.Backend, s.Priority = o.queue, o.backend, o.priority
-	s.Options = ScheduleOptions{MaxAttempts: o.maxAttempts, Timeout: o.timeout}
-	row, err := c.occurrence(s, time.Time{}, time.Time{})
-	if err != nil {
-		return err
-	}
-	s.Args = row.Args
-	return nil
 }
 
 // checkSchedules returns the error of a schedule that could not be enqueued.

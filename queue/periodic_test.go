@@ -103,8 +103,6 @@ func TestEveryPanicsForWhatCouldNotRun(t *testing.T) {
 		"the task is nil":        func() { queue.Every[int, int]("s", "@daily", nil, 1) },
 		"catch_up must be":       func() { queue.Every("s", "@daily", nightly, 1, queue.CatchUp("later")) },
 		"overlap must be":        func() { queue.Every("s", "@daily", nightly, 1, queue.Overlap("maybe")) },
-		"belong to one Enqueue":  func() { queue.Every("s", "@daily", nightly, 1, queue.Delay(time.Second)) },
-		"options of the task":    func() { queue.Every("s", "@daily", nightly, 1, queue.StrictArgs()) },
 		"priority must be":       func() { queue.Every("s", "@daily", nightly, 1, queue.Priority(1000)) },
 		`two schedules are named "s"`: func() {
 			queue.NewRegistry(queue.Every("s", "@daily", nightly, 1), queue.Every("s", "@hourly", nightly, 1))

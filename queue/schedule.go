@@ -49,12 +49,6 @@ type Schedule struct {
 	ChangedAt time.Time // the last time that anything but its occurrences changed
 }
 
-// ScheduleOptions are options of the tasks of a schedule that override the task's own.
-type ScheduleOptions struct {
-	MaxAttempts int           `json:"max_attempts,omitempty"`
-	Timeout     time.Duration `json:"timeout_ns,omitempty"`
-}
-
 // Paused reports whether an operator has paused the schedule.
 func (s *Schedule) Paused() bool { return !s.PausedAt.IsZero() }
 
@@ -120,7 +114,9 @@ const (
 // Occurrence is one time of a schedule.
 type Occurrence struct {
 	ScheduledFor time.Time
-	TaskID       uuid.UUID // zero: none was enqueued
+	// TaskID is zero if none was enqueued. If another row held the key of the task
+	// ([Unique]), it is that row's.
+	TaskID uuid.UUID
 	// Skipped is why none was.
 	Skipped Skipped
 	// Of its task, when it was read; empty if the task was purged.
@@ -141,6 +137,7 @@ type Skipped string
 const (
 	SkippedMissed  Skipped = "missed"  // by CatchUp; it includes those before it
 	SkippedOverlap Skipped = "overlap" // by Overlap
+	SkippedExpired Skipped = "expired" // by ExpiresIn, at the first tick; it includes those before it
 )
 
 // Scheduler is a [Store] that keeps schedules. Without it the methods of [Client] about

@@ -243,7 +243,8 @@ func (c *Client) ResumeSchedule(ctx context.Context, name, actor string) (*Sched
 
 // RunSchedule enqueues the task of a schedule now, also while it is paused or its last
 // task has not ended: an occurrence besides those of its times, for the time of the
-// call. Errors are those of [Client.PauseSchedule].
+// call. If another row holds the key of the task ([Unique]), that row is returned, with
+// [Handle].Existed. Errors are those of [Client.PauseSchedule].
 func (c *Client) RunSchedule(ctx context.Context, name, actor string) (*Handle, error) {
 	store, err := c.scheduler()
 	if err != nil {
@@ -257,7 +258,7 @@ func (c *Client) RunSchedule(ctx context.Context, name, actor string) (*Handle, 
 			}
 			s := *state.Schedule
 			change := &ScheduleChange{Schedule: &s}
-			return change, c.addOccurrence(change, state.Now, time.Time{})
+			return change, c.addOccurrence(change, state.Now, state.Now)
 		})
 		return err
 	})

@@ -1,9 +1,7 @@
 package queue
 
 import (
-	"cmp"
 	"context"
-	"crypto/rand"
 	"errors"
 	"fmt"
 	"time"
@@ -13,7 +11,8 @@ import (
 
 // TickResult is what a tick did.
 type TickResult struct {
-	Enqueued int `json:"enqueued"` // occurrences of schedules
+	// Enqueued is how many tasks were stored for occurrences of schedules.
+	Enqueued int `json:"enqueued"`
 }
 
 const (
@@ -27,8 +26,9 @@ const (
 // Tick enqueues the occurrences of schedules that are due now. With ahead it also
 // enqueues the next occurrence of each schedule that is due within that time, at most
 // one of each, to run at its time; it leaves out schedules that run more than once a
-// minute, and those with OverlapSkip of which a task has not ended. Pausing, changing
-// and deleting a schedule cancel such a task while it waits.
+// minute, those whose task has a key ([Unique]), and those with OverlapSkip of which a
+// task has not ended. Pausing, changing and deleting a schedule cancel such a task while
+// it waits.
 //
 // Any number of ticks may run at once, in any processes: each occurrence is enqueued
 // once. A schedule is otherwise as punctual as its ticks: [Client.Sweep], [Local] and
@@ -121,7 +121,11 @@ func (t *tick) one(ctx context.Context, name string) (changed bool, err error) {
 		changed = err == nil && change != nil
 		return change, err
 	})
-	t.enqueued += len(made)
+	for _, handle := range made {
+		if !handle.Existed {
+			t.enqueued++
+		}
+	}
 	return changed && err == nil, err
 }
 
@@ -148,7 +152,7 @@ func (c *Client) due(state ScheduleState, ahead time.Duration) (*ScheduleChange,
 			stored.NextAt, times = times[tickBatch], times[:tickBatch]
 		}
 		for _, at := range times {
-			if err := c.addOccurrence(change, at, time.Time{}); err != nil {
+			if err := c.addOccurrence(change, now, at); err != nil {
 				return nil, err
 			}
 		}
@@ -160,8 +164,7 @@ func (c *Client) due(state ScheduleState, ahead time.Duration) (*ScheduleChange,
 	}
 	if at := stored.NextAt; ahead > 0 && at.After(now) && !at.After(now.Add(ahead)) && !spec.Frequent() &&
 		len(state.Ahead) == 0 && (s.Overlap != OverlapSkip || !state.Unfinished && len(change.Rows) == 0) {
-		stored.NextAt = spec.Next(at)
-		if err := c.addOccurrence(change, at, at); err != nil {
+		if err := c.addAhead(change, at, spec.Next(at)); err != nil {
 			return nil, err
 		}
 	}
@@ -198,63 +201,6 @@ func (s *Schedule) policies(times []time.Time, state ScheduleState) ([]time.Time
 		return nil, skipped
 	}
 	return times, skipped
-}
-
-// addOccurrence adds a new task to a change. It runs at once, or after runAfter.
-func (c *Client) addOccurrence(change *ScheduleChange, at, runAfter time.Time) error {
-	s := change.Schedule
-	row, err := c.occurrence(s, at, runAfter)
-	if err != nil && errors.Is(err, ErrInvalid) {
-		row, err = c.unknownOccurrence(s, at, runAfter)
-	}
-	if err != nil {
-		return err
-	}
-	change.Rows = append(change.Rows, row)
-	s.Made++
-	if !at.Before(s.LastAt) {
-		s.LastAt, s.LastTaskID = at, row.ID
-	}
-	return nil
-}
-
-// occurrence returns the task of a schedule for a time.
-func (c *Client) occurrence(s *Schedule, at, runAfter time.Time) (*NewRow, error) {
-	options := []Option{OnQueue(s.Queue), OnBackend(s.Backend), Priority(s.Priority)}
-	if s.Options.MaxAttempts > 0 {
-		options = append(options, MaxAttempts(s.Options.MaxAttempts))
-	}
-	if s.Options.Timeout > 0 {
-		options = append(options, Timeout(s.Options.Timeout))
-	}
-	if !runAfter.IsZero() {
-		options = append(options, RunAfter(runAfter))
-	}
-	row := &NewRow{Row: &Row{}}
-	if err := c.newRow(row, Request{Task: s.Task, Args: s.Args, Options: options}, rand.Reader); err != nil {
-		return nil, err
-	}
-	row.Schedule, row.ScheduledFor = s.Name, at
-	row.OnConflict = ReturnExisting // a schedule would stand still
-	return row, nil
-}
-
-// unknownOccurrence is occurrence for a task that this program does not know, or whose
-// arguments or route it does not accept: another version may, and until then the row is
-// visible. A schedule that stood still would not be.
-func (c *Client) unknownOccurrence(s *Schedule, at, runAfter time.Time) (*NewRow, error) {
-	id, err := uuid.NewV7()
-	if err != nil {
-		return nil, fmt.Errorf("tick: %w", err)
-	}
-	return &NewRow{
-		Row: &Row{
-			ID: id, Task: s.Task, Queue: s.Queue, Backend: s.Backend, Priority: s.Priority, Args: s.Args,
-			MaxAttempts: cmp.Or(s.Options.MaxAttempts, DefaultMaxAttempts), Timeout: s.Options.Timeout, RunAfter: runAfter,
-			Schedule: s.Name, ScheduledFor: at,
-		},
-		FreshID: true, WillDispatch: c.willDispatch(s.Backend, max(time.Until(runAfter), 0)),
-	}, nil
 }
 
 // changeSchedule changes a schedule, dispatches the tasks that it inserted, and returns

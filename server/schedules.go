@@ -2,7 +2,6 @@ package server
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"time"
@@ -25,7 +24,14 @@ type schedulesCmd struct {
 	Priority *int    `placeholder:"N" accepts:"from -100 to 100" help:"add: -100 to 100, higher first, instead of the task's own."`
 	Backend  *string `placeholder:"NAME" help:"add: backend, instead of the task's own."`
 	Paused   bool    `help:"add: pause it at once."`
-	JSON     bool    `name:"json" help:"Print what the endpoint answers."`
+
+	KeepSuccessful *time.Duration `placeholder:"24h" help:"add: how long a task is kept after it succeeded; with --keep-failed."`
+	KeepFailed     *time.Duration `placeholder:"720h" help:"add: how long a task is kept after it FAILED."`
+	ExpiresIn      *time.Duration `placeholder:"10m" help:"add: do not start a task this long after its time or later."`
+	UniqueKey      *string        `placeholder:"KEY" help:"add: while a task of this name holds this key, none is enqueued."`
+	UniqueFor      *string        `placeholder:"TIME" help:"add: how long it holds the key: unfinished (the default), kept or 1h."`
+
+	JSON bool `name:"json" help:"Print what the endpoint answers."`
 }
 
 // Help describes the actions, and shows examples.
@@ -107,46 +113,14 @@ func (c *schedulesCmd) check() error {
 	for flag, given := range map[string]bool{
 		"--task": c.Task != nil, "--spec": c.Spec != nil, "--zone": c.Zone != nil, "--args": c.Args != nil, "--catch-up": c.CatchUp != nil,
 		"--overlap": c.Overlap != nil, "--queue": c.Queue != nil, "--priority": c.Priority != nil, "--backend": c.Backend != nil, "--paused": c.Paused,
+		"--keep-successful": c.KeepSuccessful != nil, "--keep-failed": c.KeepFailed != nil, "--expires-in": c.ExpiresIn != nil, "--unique-key": c.UniqueKey != nil,
+		"--unique-for": c.UniqueFor != nil,
 	} {
 		if given {
 			return config.Problemf(flag, "belongs to schedules add, and not to schedules %s", c.Action)
 		}
 	}
 	return nil
-}
-
-func (c *schedulesCmd) add(ctx context.Context, p *program, client *queue.Client, actor string) error {
-	request := queue.ScheduleRequest{Name: c.Name, Task: *c.Task, Spec: *c.Spec, Paused: c.Paused, Actor: actor}
-	if c.Args != nil {
-		if !json.Valid([]byte(*c.Args)) {
-			return config.Problemf("--args", "must be JSON, not %.60q; quote it for the shell, as in '{\"name\":\"value\"}'", *c.Args)
-		}
-		request.Args = json.RawMessage(*c.Args)
-	}
-	if c.Zone != nil {
-		request.Zone = *c.Zone
-	}
-	if c.CatchUp != nil {
-		request.CatchUp = queue.CatchUp(*c.CatchUp)
-	}
-	if c.Overlap != nil {
-		request.Overlap = queue.Overlap(*c.Overlap)
-	}
-	if c.Queue != nil {
-		request.Options = append(request.Options, queue.OnQueue(*c.Queue))
-	}
-	if c.Priority != nil {
-		request.Options = append(request.Options, queue.Priority(*c.Priority))
-	}
-	if c.Backend != nil {
-		request.Options = append(request.Options, queue.OnBackend(*c.Backend))
-	}
-	s, created, err := client.PutSchedule(ctx, request)
-	done := "changed"
-	if created {
-		done = "added"
-	}
-	return c.changed(p, s, done, err)
 }
 
 // changed prints a schedule that was changed.
@@ -190,7 +164,7 @@ func (c *schedulesCmd) run(ctx context.Context, p *program, client *queue.Client
 		return c.failed(p, err)
 	}
 	if c.JSON {
-		return p.printJSON(map[string]*queue.Row{"result": handle.Row})
+		return p.printJSON(api.EnqueueAnswer(handle).Body)
 	}
 	_, err = fmt.Fprintln(p.stdout, handle.ID)
 	return err
@@ -255,8 +229,12 @@ func (c *schedulesCmd) show(ctx context.Context, p *program, client *queue.Clien
 		return c.failed(p, err)
 	}
 	p.nameDatabase(false)
-	fmt.Fprintf(p.stdout, "%s: %s at %q in %s, catch_up %s, overlap %s, args %s\nnext: %s\n",
-		printable(s.Name), printable(s.Task), printable(s.Spec), printable(s.Zone), s.CatchUp, s.Overlap, printable(string(s.Args)), nextOf(s))
+	fmt.Fprintf(p.stdout, "%s: %s at %q in %s, catch_up %s, overlap %s, args %s\n",
+		printable(s.Name), printable(s.Task), printable(s.Spec), printable(s.Zone), s.CatchUp, s.Overlap, printable(string(s.Args)))
+	for _, option := range api.ScheduleOf(s).List() {
+		fmt.Fprintf(p.stdout, "  %s %s\n", option.Name, printable(option.Value))
+	}
+	fmt.Fprintf(p.stdout, "next: %s\n", nextOf(s))
 	for _, at := range s.Times(time.Now(), shownTimes) {
 		fmt.Fprintln(p.stdout, "  "+inZone(s, at))
 	}

@@ -176,7 +176,8 @@ const (
 		WHERE schedule = $1::text AND scheduled_for > now() AND task_id IS NOT NULL ORDER BY scheduled_for`
 	lastQuery = `SELECT scheduled_for, task_id FROM claimcheck_occurrences
 		WHERE schedule = $1::text AND scheduled_for <= now() AND task_id IS NOT NULL ORDER BY scheduled_for DESC LIMIT 1`
-	lockWaitingQuery = `SELECT id FROM claimcheck_tasks WHERE id = ANY($1::uuid[]) AND status = 'READY' FOR UPDATE SKIP LOCKED`
+	// The task of an occurrence whose key another row held is that row, which is not the schedule's.
+	lockWaitingQuery = `SELECT id, scheduled_for FROM claimcheck_tasks WHERE id = ANY($1::uuid[]) AND status = 'READY' AND schedule = $2::text FOR UPDATE SKIP LOCKED`
 )
 
 // readAhead reads the occurrences that were enqueued ahead, and locks those that can be
@@ -196,13 +197,14 @@ func readAhead(ctx context.Context, tx pgx.Tx, state *queue.ScheduleState) error
 	if err != nil || len(ids) == 0 {
 		return err
 	}
-	if result, err = tx.Query(ctx, lockWaitingQuery, uuidValues(ids)); err != nil {
+	if result, err = tx.Query(ctx, lockWaitingQuery, uuidValues(ids), state.Schedule.Name); err != nil {
 		return err
 	}
-	var waiting uuid.UUID
-	_, err = pgx.ForEachRow(result, []any{(*id)(&waiting)}, func() error {
+	var waiting queue.Occurrence
+	_, err = pgx.ForEachRow(result, []any{(*id)(&waiting.TaskID), (*moment)(&waiting.ScheduledFor)}, func() error {
 		for i := range state.Ahead {
-			state.Ahead[i].Waiting = state.Ahead[i].Waiting || state.Ahead[i].TaskID == waiting
+			ahead := &state.Ahead[i]
+			ahead.Waiting = ahead.Waiting || ahead.TaskID == waiting.TaskID && ahead.ScheduledFor.Equal(waiting.ScheduledFor)
 		}
 		return nil
 	})

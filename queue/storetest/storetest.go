@@ -158,7 +158,7 @@ func Run(t *testing.T, h Harness) {
 			t.Log("the store is no queue.Scheduler, which is optional")
 			return
 		}
-		run(t, h, []concern{{"Schedule", scheduleTests}})
+		run(t, h, []concern{{"Schedule", scheduleTests}, {"ScheduleOptions", scheduleOptionTests}})
 	})
 	if h.OpenUnmigrated != nil {
 		t.Run("Unmigrated", func(t *testing.T) { testUnmigrated(newFixture(t, h, h.OpenUnmigrated(t))) })

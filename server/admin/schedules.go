@@ -12,6 +12,7 @@ import (
 	"github.com/google/uuid"
 
 	"github.com/claimcheck-go/claimcheck/queue"
+	"github.com/claimcheck-go/claimcheck/server/internal/api"
 )
 
 // What the page of one schedule shows.
@@ -91,8 +92,9 @@ func (l scheduleLine) Local(t time.Time) string {
 type schedulePage struct {
 	layout
 	scheduleLine
-	Next    []time.Time
-	History []occurrenceLine
+	Next        []time.Time
+	History     []occurrenceLine
+	OptionLines []api.ScheduleOption
 }
 
 // occurrenceLine is one occurrence, with the address of its task.
@@ -113,6 +115,7 @@ func (h *handler) schedule(v *visit) error {
 		return err
 	}
 	page := schedulePage{layout: h.layout(v, "Schedule "+s.Name, "/schedules"), scheduleLine: h.scheduleLine(s, v.now), Next: s.Times(v.now, nextTimes)}
+	page.OptionLines = api.ScheduleOf(s).List()
 	page.Every = 10
 	for _, o := range occurrences {
 		line := occurrenceLine{Occurrence: o, Error: clip(o.ErrorText, 200)}

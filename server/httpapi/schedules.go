@@ -115,7 +115,7 @@ func (h *handler) operateSchedule(w http.ResponseWriter, r *http.Request, operat
 	writeJSON(w, http.StatusOK, api.ScheduleAnswer{Schedule: api.ScheduleOf(schedule)})
 }
 
-// runSchedule enqueues the task of a schedule now.
+// runSchedule enqueues the task of a schedule now. It answers as an enqueue does.
 func (h *handler) runSchedule(w http.ResponseWriter, r *http.Request, name string) {
 	err := h.bareName(w, r)
 	if err != nil {
@@ -129,5 +129,6 @@ func (h *handler) runSchedule(w http.ResponseWriter, r *http.Request, name strin
 		h.fail(w, r, err)
 		return
 	}
-	writeJSON(w, http.StatusCreated, resultBody{handle.Row})
+	answer := api.EnqueueAnswer(handle)
+	writeJSON(w, answer.Status, answer.Body)
 }

@@ -52,6 +52,17 @@ func TestRefusedSchedules(t *testing.T) {
 		`{"task":"t.echo","spec":"@daily","queue_name":"/"}`:  "queue_name",
 		`{"task":"t.echo","spec":"@daily","every":"1s"}`:      `unknown field "every"`,
 		`{"task":"t.typed","spec":"@daily","args":{"N":"x"}}`: "args of t.typed",
+
+		`{"task":"t.echo","spec":"@daily","run_after":"2030-01-01T00:00:00Z"}`:     "run_after is not a field of a schedule: an occurrence is due at its time, so change spec",
+		`{"task":"t.echo","spec":"@daily","expires_at":"2030-01-01T00:00:00Z"}`:    "expires_at is not a field of a schedule: use expires_in",
+		`{"task":"t.echo","spec":"@daily","id":"x"}`:                               "id is not a field of a schedule",
+		`{"task":"t.echo","spec":"@daily","unique_key":"k","on_conflict":"error"}`: "on_conflict is not a field of a schedule: leave it out",
+		`{"task":"t.echo","spec":"@daily","expires_in":"10ms"}`:                    "expires_in of a schedule must be at least 1s",
+		`{"task":"t.echo","spec":"@daily","expires_in":5}`:                         "expires_in must be",
+		`{"task":"t.echo","spec":"@daily","keep_failed":"1h"}`:                     "keep_successful and keep_failed belong together",
+		`{"task":"t.echo","spec":"@daily","unique_key":""}`:                        "unique_key must be 1 to 200 bytes",
+		`{"task":"t.echo","spec":"@daily","unique_for":"1h"}`:                      "unique_for needs unique_key",
+		`{"task":"t.echo","spec":"@daily","unique_key":"k","unique_for":"soon"}`:   "unique_for must be",
 		`[]`: "Invalid JSON",
 	} {
 		got := a.do("PUT", "/tasks/schedules/s/", body)
@@ -72,6 +83,20 @@ func TestRefusedSchedules(t *testing.T) {
 		if got := a.do("POST", path, ""); got.status != 404 {
 			t.Errorf("%s: %d %s", path, got.status, got.text)
 		}
+	}
+}
+
+func TestOptionsOfSchedules(t *testing.T) {
+	a := newAPI(t, nil)
+	a.expect("new", a.do("PUT", "/tasks/schedules/s/", `{"task":"t.echo","spec":"@daily","keep_successful":"24h","keep_failed":"720h","expires_in":"10m","unique_key":"k","unique_for":"1h"}`),
+		201, `"last_task_id":null,"keep_successful":"24h0m0s","keep_failed":"720h0m0s","expires_in":"10m0s","unique_key":"k","unique_for":"1h0m0s"}}`)
+	run := a.do("POST", "/tasks/schedules/s/run/", "")
+	a.expect("run", run, 201, `"unique_key":"k"`)
+	a.expect("run", run, 201, `"expires_at":"`)
+	a.expect("again", a.do("POST", "/tasks/schedules/s/run/", ""), 200, `"existed":true}`)
+	a.expect("replaced without", a.do("PUT", "/tasks/schedules/s/", `{"task":"t.echo","spec":"@daily"}`), 200, `"args":null`)
+	if got := a.do("GET", "/tasks/schedules/s/", ""); strings.Contains(got.text, "unique_key") || strings.Contains(got.text, "keep_") {
+		t.Errorf("after a replacement: %s", got.text)
 	}
 }
 

@@ -106,8 +106,8 @@ func readAhead(ctx context.Context, tx querier, state *queue.ScheduleState) erro
 	for i := range state.Ahead {
 		row, err := load(ctx, tx, state.Ahead[i].TaskID)
 		switch {
-		case err == nil:
-			state.Ahead[i].Waiting = row.Status == queue.StatusReady
+		case err == nil: // one that held the key of its task is not the schedule's
+			state.Ahead[i].Waiting = row.Status == queue.StatusReady && row.Schedule == name && row.ScheduledFor.Equal(state.Ahead[i].ScheduledFor)
 		case !errors.Is(err, queue.ErrNotFound) && !errors.Is(err, queue.ErrLocked):
 			return err
 		}

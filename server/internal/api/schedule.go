@@ -2,7 +2,7 @@ package api
 
 import (
 	"context"
-	"encoding/json"
+	"strconv"
 	"time"
 
 	"github.com/google/uuid"
@@ -31,6 +31,47 @@ type Schedule struct {
 	LastAt     *time.Time    `json:"last_at"`
 	LastTaskID *uuid.UUID    `json:"last_task_id"`
 	LastStatus queue.Status  `json:"last_status,omitempty"`
+
+	ScheduleOptions
+}
+
+// ScheduleOptions are the options of a schedule's tasks in answers; those that it does not
+// set are left out. Durations are as Go writes them.
+type ScheduleOptions struct {
+	MaxAttempts    int    `json:"max_attempts,omitempty"`
+	Timeout        string `json:"timeout,omitempty"`
+	KeepSuccessful string `json:"keep_successful,omitempty"`
+	KeepFailed     string `json:"keep_failed,omitempty"`
+	ExpiresIn      string `json:"expires_in,omitempty"`
+	UniqueKey      string `json:"unique_key,omitempty"`
+	UniqueFor      string `json:"unique_for,omitempty"`
+	OnFailed       string `json:"on_failed,omitempty"` // the task's name
+}
+
+func scheduleOptionsOf(o *queue.ScheduleOptions) ScheduleOptions {
+	body := ScheduleOptions{MaxAttempts: o.MaxAttempts, UniqueKey: o.UniqueKey}
+	if o.Timeout > 0 {
+		body.Timeout = o.Timeout.String()
+	}
+	if o.Keep != nil {
+		body.KeepSuccessful, body.KeepFailed = o.Keep.Successful.String(), o.Keep.Failed.String()
+	}
+	if o.ExpiresIn > 0 {
+		body.ExpiresIn = o.ExpiresIn.String()
+	}
+	switch {
+	case o.UniqueKey == "":
+	case o.UniqueFor > 0:
+		body.UniqueFor = o.UniqueFor.String()
+	case o.UniqueScope == queue.UniqueKept:
+		body.UniqueFor = "kept"
+	default:
+		body.UniqueFor = "unfinished"
+	}
+	if o.OnFailed != nil {
+		body.OnFailed = o.OnFailed.Task
+	}
+	return body
 }
 
 // ScheduleOf returns a schedule as answers have it.
@@ -39,6 +80,7 @@ func ScheduleOf(s *queue.Schedule) Schedule {
 		Name: s.Name, Task: s.Task, Spec: s.Spec, Zone: s.Zone, Args: s.Args, Queue: s.Queue, Backend: s.Backend, Priority: s.Priority,
 		CatchUp: s.CatchUp, Overlap: s.Overlap, Paused: s.Paused(), PausedAt: known(s.PausedAt), PausedBy: s.PausedBy,
 		Program: s.Program, RemovedAt: known(s.RemovedAt), NextAt: known(s.NextAt), LastAt: known(s.LastAt), LastStatus: s.LastStatus,
+		ScheduleOptions: scheduleOptionsOf(&s.Options),
 	}
 	if s.LastTaskID != uuid.Nil {
 		body.LastTaskID = &s.LastTaskID
@@ -51,6 +93,26 @@ func known(t time.Time) *time.Time {
 		return nil
 	}
 	return &t
+}
+
+// ScheduleOption is an option of a schedule's tasks in a list.
+type ScheduleOption struct{ Name, Value string }
+
+// List returns the options that the schedule sets.
+func (o ScheduleOptions) List() (list []ScheduleOption) {
+	attempts := ""
+	if o.MaxAttempts > 0 {
+		attempts = strconv.Itoa(o.MaxAttempts)
+	}
+	for _, option := range []ScheduleOption{
+		{"max_attempts", attempts}, {"timeout", o.Timeout}, {"keep_successful", o.KeepSuccessful}, {"keep_failed", o.KeepFailed},
+		{"expires_in", o.ExpiresIn}, {"unique_key", o.UniqueKey}, {"unique_for", o.UniqueFor}, {"on_failed", o.OnFailed},
+	} {
+		if option.Value != "" {
+			list = append(list, option)
+		}
+	}
+	return list
 }
 
 // Answers about schedules.
@@ -121,51 +183,4 @@ func DescribeSchedule(ctx context.Context, client *queue.Client, name string, ne
 		}
 	}
 	return details, nil
-}
-
-// ParseSchedule reads the body that describes a schedule. Its errors name the field and
-// what it accepts.
-func ParseSchedule(name string, body []byte) (queue.ScheduleRequest, error) {
-	var (
-		task, spec, zone, catchUp, overlap, queueName, backend *string
-		paused                                                 *bool
-		priority                                               *int
-		args                                                   json.RawMessage
-	)
-	err := DecodeObject(body, map[string]any{
-		"task": &task, "args": &args, "spec": &spec, "zone": &zone, "catch_up": &catchUp, "overlap": &overlap, "paused": &paused,
-		"queue_name": &queueName, "priority": &priority, "backend_name": &backend,
-	})
-	r := queue.ScheduleRequest{Name: name, Zone: "UTC", CatchUp: queue.CatchUpOne, Overlap: queue.OverlapAllow}
-	switch {
-	case err != nil:
-		return r, err
-	case task == nil || *task == "":
-		return r, BadRequest("task must be the name of a registered task")
-	case spec == nil || *spec == "":
-		return r, BadRequest(`spec must be a cron expression such as "0 9 * * 1-5", "@daily" or "@every 90s"`)
-	}
-	r.Task, r.Spec, r.Paused = *task, *spec, paused != nil && *paused
-	if args != nil {
-		r.Args = args
-	}
-	if zone != nil {
-		r.Zone = *zone
-	}
-	if catchUp != nil {
-		r.CatchUp = queue.CatchUp(*catchUp)
-	}
-	if overlap != nil {
-		r.Overlap = queue.Overlap(*overlap)
-	}
-	if queueName != nil {
-		r.Options = append(r.Options, queue.OnQueue(*queueName))
-	}
-	if backend != nil {
-		r.Options = append(r.Options, queue.OnBackend(*backend))
-	}
-	if priority != nil {
-		r.Options = append(r.Options, queue.Priority(*priority))
-	}
-	return r, nil
 }

@@ -1,0 +1,140 @@
+package storetest
+
+import (
+	"context"
+	"log/slog"
+	"time"
+
+	"github.com/google/uuid"
+
+	"github.com/claimcheck-go/claimcheck/queue"
+)
+
+// allOptions are all options of a schedule.
+var allOptions = queue.ScheduleOptions{
+	MaxAttempts: 3, Timeout: time.Minute, Keep: &queue.Retention{Successful: time.Hour, Failed: 48 * time.Hour}, ExpiresIn: 90 * time.Minute,
+	UniqueKey: `é"\{}`, UniqueScope: queue.UniqueKept, UniqueFor: 2 * time.Hour,
+	OnFailed: &queue.DeadLetter{Task: "t.letter", Queue: "letters", Backend: "default", Priority: 7, MaxAttempts: 2, Keep: &queue.Retention{Failed: time.Hour}},
+}
+
+// client is a client of the store with some tasks.
+func (f *fixture) client(tasks ...queue.Definition) *queue.Client {
+	f.Helper()
+	client, err := queue.NewClient(queue.Config{Store: f.store, Registry: queue.NewRegistry(tasks...), Logger: slog.New(slog.DiscardHandler)})
+	f.must(err)
+	return client
+}
+
+// tickDue makes a schedule due since some time, and ticks.
+func (f *fixture) tickDue(client *queue.Client, name string, since time.Duration) (row *queue.Row, enqueued int) {
+	f.Helper()
+	f.change(name, func(state queue.ScheduleState) *queue.ScheduleChange {
+		state.Schedule.NextAt = state.Now.Add(-since).Truncate(time.Second)
+		return &queue.ScheduleChange{Schedule: state.Schedule}
+	})
+	ticked, err := client.Tick(f.ctx, 0)
+	f.must(err)
+	last := f.occurrences(name)[0]
+	if last.TaskID == uuid.Nil {
+		return nil, ticked.Enqueued
+	}
+	return f.get(last.TaskID), ticked.Enqueued
+}
+
+// scheduleOptionTests are about options of schedules and what becomes of them.
+var scheduleOptionTests = map[string]func(*fixture){
+	"they are read as they were stored": func(f *fixture) {
+		f.put("s", time.Hour, func(s *queue.Schedule) { s.Options = allOptions })
+		f.equal("options", f.schedule("s").Options, allOptions)
+		state := f.change("s", func(queue.ScheduleState) *queue.ScheduleChange { return nil })
+		f.equal("options of the state", state.Schedule.Options, allOptions)
+		f.put("s", time.Hour, func(s *queue.Schedule) { s.Options = queue.ScheduleOptions{} })
+		f.equal("none", f.schedule("s").Options, queue.ScheduleOptions{})
+	},
+	// Also one that does not know the task.
+	"every program that ticks applies them": func(f *fixture) {
+		if _, ok := f.store.(queue.Lifecycle); !ok {
+			f.Log("the store is no queue.Lifecycle")
+			return
+		}
+		letter := queue.NewTaskFunc("t.letter", func(context.Context, queue.Failed) error { return nil }, queue.OnQueue("letters"), queue.Priority(7), queue.MaxAttempts(2), queue.Keep(0, time.Hour))
+		task := queue.NewTaskFunc(taskName, func(context.Context, int) error { return nil }, queue.ExpiresIn(time.Second), queue.Keep(time.Minute, time.Minute))
+		knows := f.client(task, letter)
+		for name, client := range map[string]*queue.Client{"knows_the_task": knows, "does_not": f.client(letter)} {
+			want := allOptions
+			want.UniqueKey += name
+			_, _, err := knows.PutSchedule(f.ctx, queue.ScheduleRequest{Name: name, Task: taskName, Spec: "@every 1h", Args: 1, Options: []queue.Option{
+				queue.MaxAttempts(3), queue.Timeout(time.Minute), queue.Keep(time.Hour, 48*time.Hour), queue.ExpiresIn(90 * time.Minute),
+				queue.Unique(want.UniqueKey, queue.UniqueFor(2*time.Hour)), queue.OnFailed(letter),
+			}})
+			f.must(err)
+			f.equal("options", f.schedule(name).Options, want)
+			row, enqueued := f.tickDue(client, name, 10*time.Minute)
+			f.equal(name, enqueued, 1)
+			f.equal(name, []any{row.MaxAttempts, row.Timeout, row.Keep, row.OnFailed, row.UniqueKey, row.UniqueScope},
+				[]any{3, time.Minute, want.Keep, want.OnFailed, want.UniqueKey, queue.UniqueKept})
+			f.equal(name+": expires_at", row.ExpiresAt, row.ScheduledFor.Add(90*time.Minute))
+			f.between(name+": holds its key for", row.UniqueUntil.Sub(row.EnqueuedAt), 2*time.Hour, 2*time.Hour)
+		}
+	},
+	"a task that has expired before the first tick is not enqueued": func(f *fixture) {
+		if _, ok := f.store.(queue.Lifecycle); !ok {
+			f.Log("the store is no queue.Lifecycle")
+			return
+		}
+		client := f.client(queue.NewTaskFunc(taskName, func(context.Context, int) error { return nil }))
+		_, _, err := client.PutSchedule(f.ctx, queue.ScheduleRequest{Name: "s", Task: taskName, Spec: "@every 1h", Args: 1, Options: []queue.Option{queue.ExpiresIn(time.Minute)}})
+		f.must(err)
+		row, enqueued := f.tickDue(client, "s", 2*time.Minute)
+		f.equal("enqueued", []any{row, enqueued}, []any{(*queue.Row)(nil), 0})
+		f.equal("skipped", f.occurrences("s")[0].Skipped, queue.SkippedExpired)
+	},
+	"an occurrence whose key another row holds is that row": func(f *fixture) {
+		task := queue.NewTaskFunc(taskName, func(context.Context, int) error { return nil })
+		client := f.client(task)
+		_, _, err := client.PutSchedule(f.ctx, queue.ScheduleRequest{Name: "s", Task: taskName, Spec: "@every 1s", CatchUp: queue.CatchUpAll, Args: 1, Options: []queue.Option{queue.Unique("k")}})
+		f.must(err)
+		holder := f.isNew(keyed("k"))
+		row, enqueued := f.tickDue(client, "s", 3*time.Second)
+		f.equal("enqueued", enqueued, 0)
+		f.equal("row", row, f.get(holder.ID))
+		f.equal("last", f.schedule("s").LastTaskID, holder.ID)
+		handle, err := client.RunSchedule(f.ctx, "s", "")
+		f.must(err)
+		f.equal("run now", []any{handle.ID, handle.Existed}, []any{holder.ID, true})
+		f.must(client.DeleteSchedule(f.ctx, "s", ""))
+		f.equal("after the schedule was deleted", f.get(holder.ID).Status, queue.StatusReady)
+	},
+	"several occurrences of one key are one row": func(f *fixture) {
+		task := queue.NewTaskFunc(taskName, func(context.Context, int) error { return nil })
+		client := f.client(task)
+		_, _, err := client.PutSchedule(f.ctx, queue.ScheduleRequest{Name: "s", Task: taskName, Spec: "@every 1s", CatchUp: queue.CatchUpAll, Args: 1, Options: []queue.Option{queue.UniqueArgs()}})
+		f.must(err)
+		row, enqueued := f.tickDue(client, "s", 5*time.Second)
+		f.equal("enqueued", enqueued, 1)
+		for _, o := range f.occurrences("s") {
+			f.equal(o.ScheduledFor.String(), o.TaskID, row.ID)
+		}
+	},
+	"what holds the key of an occurrence that is ahead is not cancelled with it": func(f *fixture) {
+		f.put("s", -time.Minute)
+		holder := f.isNew(keyed("k"))
+		for i := range 2 { // of the schedule's own rows, that of another time
+			var row *queue.NewRow
+			f.change("s", func(state queue.ScheduleState) *queue.ScheduleChange {
+				s := *state.Schedule
+				at := state.Now.Add(time.Hour + time.Duration(i)*time.Minute).Truncate(time.Second)
+				row = occurrence(&s, at)
+				row.RunAfter, row.UniqueScope = at, queue.UniqueUnfinished
+				row.UniqueKey = []string{"k", "own"}[i]
+				return &queue.ScheduleChange{Schedule: &s, Rows: []*queue.NewRow{row}}
+			})
+			if i == 0 {
+				f.equal("existed", []any{row.Existed, row.ID}, []any{true, holder.ID})
+				continue
+			}
+			state := f.change("s", func(state queue.ScheduleState) *queue.ScheduleChange { return nil })
+			f.equal("ahead", []any{len(state.Ahead), state.Ahead[0].Waiting, state.Ahead[1].Waiting, state.Ahead[1].TaskID}, []any{2, false, true, row.ID})
+		}
+	},
+}
