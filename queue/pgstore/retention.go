@@ -26,9 +26,12 @@ var keepTicket = `delete_at = CASE WHEN keep_successful IS NOT NULL THEN greates
 
 // setKept is what every end of a row sets: queue.Row.KeptUntil, and arguments that are
 // dropped. Rows without queue.Keep pay for the first conditions only.
-func setKept(status string) string {
-	return `delete_at = CASE WHEN keep_successful IS NOT NULL THEN greatest(now() + (` + keepOf(status) + `) * interval '1 second',
-		greatest(now(), delete_at, ` + ticketAt + `) + ` + interval(queue.KeptForRepeats) + `) END,
+func setKept(status string) string { return setKeptSince(`now()`, status) }
+
+// setKeptSince is setKept of a row that ended at a time, which is SQL.
+func setKeptSince(ended, status string) string {
+	return `delete_at = CASE WHEN keep_successful IS NOT NULL THEN greatest(` + ended + ` + (` + keepOf(status) + `) * interval '1 second',
+		greatest(` + ended + `, delete_at, ` + ticketAt + `) + ` + interval(queue.KeptForRepeats) + `) END,
 	args = CASE WHEN keep_successful IS NOT NULL AND ` + keepOf(status) + ` = 0
 		THEN to_json('dropped sha256:' || encode(sha256(convert_to(args::text, 'UTF8')), 'hex')) ELSE args END`
 }
@@ -40,11 +43,13 @@ func keptValue(status, value string) string {
 
 // The expressions of the index claimcheck_tasks_retention. retentionKind is 1 for rows
 // that never started, whose retentionAt is when they expire, and 0 for others, whose
-// retentionAt is when they are deleted if they have ended by then.
+// retentionAt is when they are deleted if they have ended by then, or when they ended if
+// an old program has ended them, which does not set delete_at.
 const (
 	retentionKind = `(CASE WHEN status = 'READY' AND started_at IS NULL THEN 1 ELSE 0 END)`
-	retentionAt   = `(CASE WHEN status = 'READY' AND started_at IS NULL THEN expires_at ELSE delete_at END)`
-	hasRetention  = `(expires_at IS NOT NULL OR delete_at IS NOT NULL)`
+	retentionAt   = `(CASE WHEN status = 'READY' AND started_at IS NULL THEN expires_at
+		ELSE coalesce(delete_at, CASE WHEN keep_successful IS NOT NULL THEN finished_at END) END)`
+	hasRetention  = `(expires_at IS NOT NULL OR delete_at IS NOT NULL OR keep_successful IS NOT NULL AND finished_at IS NOT NULL)`
 
 	expiring  = hasRetention + ` AND ` + retentionKind + ` = 1 AND ` + retentionAt + ` IS NOT NULL`
 	deletable = hasRetention + ` AND ` + retentionKind + ` = 0 AND ` + retentionAt + ` IS NOT NULL AND status IN ('SUCCESSFUL', 'FAILED', 'CANCELLED')`
@@ -55,24 +60,32 @@ func firstRetained(rows string) string {
 	return `(SELECT ` + retentionAt + ` FROM claimcheck_tasks WHERE ` + rows + ` ORDER BY ` + retentionAt + ` LIMIT 1)`
 }
 
-// dueRetained selects those of these rows whose time has come, up to $1.
-func dueRetained(rows string) string {
+// dueRetained selects columns of those of these rows whose time has come, up to $1.
+func dueRetained(columns, rows string) string {
 	return `
-	SELECT id FROM claimcheck_tasks WHERE ` + rows + ` AND ` + retentionAt + ` <= now()
+	SELECT ` + columns + ` FROM claimcheck_tasks WHERE ` + rows + ` AND ` + retentionAt + ` <= now()
 	ORDER BY ` + retentionAt + `
 	LIMIT $1::int8 FOR UPDATE SKIP LOCKED`
 }
 
-// deleteKeptQuery: index: claimcheck_tasks_retention, then the primary key.
+// deleteKeptQuery also sets the delete_at of rows that an old program has ended. Index:
+// claimcheck_tasks_retention, then the primary key.
 var deleteKeptQuery = `
-DELETE FROM claimcheck_tasks WHERE id = ANY(ARRAY(` + dueRetained(deletable) + `))`
+WITH due AS MATERIALIZED (` + dueRetained(`id, delete_at`, deletable) + `),
+set AS (UPDATE claimcheck_tasks SET ` + setKeptSince(`finished_at`, `status`) + `, return_value = ` + keptValue(`status`, `return_value`) + `
+	WHERE id = ANY(ARRAY(SELECT id FROM due WHERE delete_at IS NULL)) RETURNING 1),
+deleted AS (DELETE FROM claimcheck_tasks WHERE id = ANY(ARRAY(SELECT id FROM due WHERE delete_at IS NOT NULL)) RETURNING 1)
+SELECT (SELECT count(*) FROM set), (SELECT count(*) FROM deleted)`
 
 // DeleteKept deletes at most limit ended rows whose Keep is over.
 func (s *Store) DeleteKept(ctx context.Context, limit int) (deleted int, err error) {
-	err = s.on(ctx, "delete tasks", func(conn *pgx.Conn) error {
-		deleted, err = count(conn.Exec(ctx, deleteKeptQuery, limit))
-		return err
-	})
+	for set := limit; err == nil && set > 0 && deleted < limit; { // those may be due now
+		n := 0
+		err = s.on(ctx, "delete tasks", func(conn *pgx.Conn) error {
+			return conn.QueryRow(ctx, deleteKeptQuery, limit-deleted).Scan(&set, &n)
+		})
+		deleted += n
+	}
 	return deleted, err
 }
 
@@ -88,7 +101,7 @@ func setExpired(history, group, text int) string {
 // expireQuery: index: claimcheck_tasks_retention, then the primary key.
 var expireQuery = `
 UPDATE claimcheck_tasks SET ` + setExpired(2, 3, 4) + `
-WHERE id = ANY(ARRAY(` + dueRetained(expiring) + `))`
+WHERE id = ANY(ARRAY(` + dueRetained(`id`, expiring) + `))`
 
 // expireDue cancels rows that have expired.
 func expireDue(ctx context.Context, q querier, now time.Time, limit int) (int, error) {

@@ -53,7 +53,11 @@ func runSuite(t *testing.T, pooler bool, open func(*testing.T, pgstore.Config) *
 			return pgstore.Tx(tx)
 		},
 		SetDeleteAt: func(t *testing.T, _ queue.Store, id uuid.UUID, at time.Time) {
-			testdb.Exec(t, config.URL, "UPDATE claimcheck_tasks SET delete_at = '"+at.Format(time.RFC3339Nano)+"' WHERE id = '"+id.String()+"'")
+			value := "NULL"
+			if !at.IsZero() {
+				value = "'" + at.Format(time.RFC3339Nano) + "'"
+			}
+			testdb.Exec(t, config.URL, "UPDATE claimcheck_tasks SET delete_at = "+value+" WHERE id = '"+id.String()+"'")
 		},
 		OpenUnmigrated: func(t *testing.T) queue.Store {
 			return open(t, pgstore.Config{URL: testdb.Postgres(t), Pooler: pooler})

@@ -78,7 +78,7 @@ func harness(url func(t *testing.T) string) storetest.Harness {
 }
 
 func setDeleteAt(t *testing.T, store queue.Store, id uuid.UUID, at time.Time) {
-	if _, err := store.(*sqlitestore.Store).DB().ExecContext(t.Context(), "UPDATE claimcheck_tasks SET delete_at = ? WHERE id = ?", at.UnixMicro(), id); err != nil {
+	if _, err := store.(*sqlitestore.Store).DB().ExecContext(t.Context(), "UPDATE claimcheck_tasks SET delete_at = nullif(?, ?) WHERE id = ?", at.UnixMicro(), time.Time{}.UnixMicro(), id); err != nil {
 		t.Fatal(err)
 	}
 }

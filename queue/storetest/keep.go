@@ -261,6 +261,36 @@ var keepTests = map[string]func(*fixture){
 			}
 		}
 	},
+	// A program from before Keep ends rows without saying when they are deleted.
+	"rows that an old program has ended are deleted when their Keep is over": func(f *fixture) {
+		done, failed := f.claimed(lease, keep(time.Hour, 2*time.Hour)), f.claimed(lease, keep(time.Hour, 2*time.Hour))
+		plain := f.claimed(lease, func(r *queue.NewRow) { r.ExpiresIn = time.Hour })
+		f.finish(done.Claim())
+		f.finish(plain.Claim())
+		f.fail(failed.Claim())
+		over := f.claimed(lease, keep(time.Hour, time.Hour))
+		f.finish(over.Claim())
+		f.overdue(over.ID)
+		for _, id := range []uuid.UUID{done.ID, failed.ID} {
+			f.setDeleteAt(f.T, f.store, id, time.Time{})
+		}
+		live := f.insert(keep(time.Hour, time.Hour))
+		if !f.promote().Deletable {
+			f.Error("the sweep has nothing to do")
+		}
+		f.equal("deleted", f.deleteKept(2), 1)
+		f.keptFor("done", done.ID, queue.StatusSuccessful, time.Hour)
+		f.keptFor("failed", failed.ID, queue.StatusFailed, 2*time.Hour)
+		if f.promote().Deletable || !f.get(plain.ID).DeleteAt.IsZero() {
+			f.Error("the sweep has something to do")
+		}
+		f.unchanged(live)
+		f.overdue(done.ID)
+		f.equal("deleted", f.deleteKept(10), 1)
+		if !f.gone(done.ID) || f.gone(failed.ID) || f.gone(plain.ID) {
+			f.Error("another one is gone")
+		}
+	},
 	"no live row is deleted": func(f *fixture) {
 		failed := f.claimed(lease, keep(time.Hour, time.Hour))
 		f.fail(failed.Claim())

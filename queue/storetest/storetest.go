@@ -36,8 +36,8 @@ type Harness struct {
 	// Second returns another store on the database of one that Open returned, as
 	// another process has it; nil where a database has only one store.
 	Second func(t *testing.T, store queue.Store) queue.Store
-	// SetDeleteAt sets the DeleteAt of a row, whatever its state: no test waits until a
-	// row's Keep is over. Required if the store is a queue.Lifecycle.
+	// SetDeleteAt sets the DeleteAt of a row, whatever its state, or removes it (the zero
+	// time): no test waits until a row's Keep is over. Required if the store is a queue.Lifecycle.
 	SetDeleteAt func(t *testing.T, store queue.Store, id uuid.UUID, at time.Time)
 }
 

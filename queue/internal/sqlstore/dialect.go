@@ -57,6 +57,7 @@ type Dialect struct {
 	// times.
 	expiryIndex, expiring, expiryAt     string
 	deleteIndex, deletable, deleteOrder string
+	deletedAt                           string // when these rows are deleted, or ended if an old program has ended them
 	// Conditions on the time of the second, whose parameter is deleteSign times the time.
 	deleteReached, deleteAhead string
 	deleteSign                 int64
@@ -93,10 +94,11 @@ var SQLite = &Dialect{
 	expiring:      "expires_at IS NOT NULL AND status = 'READY' AND started_at IS NULL",
 	expiryAt:      "expires_at",
 	deleteIndex:   "claimcheck_tasks_delete",
-	deletable:     "delete_at IS NOT NULL",
-	deleteOrder:   "delete_at",
-	deleteReached: "delete_at <= ?",
-	deleteAhead:   "delete_at > ?",
+	deletable:     "(delete_at IS NOT NULL OR keep_successful IS NOT NULL AND finished_at IS NOT NULL)",
+	deletedAt:     "coalesce(delete_at, finished_at)",
+	deleteOrder:   "coalesce(delete_at, finished_at)",
+	deleteReached: "coalesce(delete_at, finished_at) <= ?",
+	deleteAhead:   "coalesce(delete_at, finished_at) > ?",
 	deleteSign:    1,
 	holdsKey: func(row, task, key string) string {
 		return row + ".task_path = " + task + " AND " + row + ".unique_key = " + key +
@@ -137,6 +139,7 @@ var MySQL = &Dialect{
 	expiryAt:      "retention_at",
 	deleteIndex:   "claimcheck_tasks_retention",
 	deletable:     "retention_at < 0",
+	deletedAt:     "-retention_at",
 	deleteOrder:   "retention_at DESC",
 	deleteReached: "retention_at >= ?", // the column has the negative
 	deleteAhead:   "retention_at < ?",

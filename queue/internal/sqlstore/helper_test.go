@@ -36,6 +36,7 @@ type store struct {
 type full interface {
 	queue.Store
 	queue.Operator
+	queue.Lifecycle
 	DB() *sql.DB
 	Close() error
 }

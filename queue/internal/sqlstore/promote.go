@@ -139,7 +139,7 @@ func (d *Dialect) probe() string {
 	(SELECT 1 FROM claimcheck_tasks` + d.useIndex("claimcheck_tasks_claim") + ` WHERE ` + d.free + ` AND attempts < max_attempts
 		ORDER BY ` + d.freeOrder + ` LIMIT 1) IS NOT NULL,
 	(SELECT ` + d.expiryAt + ` FROM claimcheck_tasks` + d.useIndex(d.expiryIndex) + ` WHERE ` + d.expiring + ` ORDER BY ` + d.expiryAt + ` LIMIT 1),
-	(SELECT delete_at FROM claimcheck_tasks` + d.useIndex(d.deleteIndex) + ` WHERE ` + d.deletable + `
+	(SELECT ` + d.deletedAt + ` FROM claimcheck_tasks` + d.useIndex(d.deleteIndex) + ` WHERE ` + d.deletable + `
 		AND status IN ('SUCCESSFUL', 'FAILED', 'CANCELLED') ORDER BY ` + d.deleteOrder + ` LIMIT 1),
 	` + d.gatesNeedWork() + `,
 	(SELECT min(next_at) FROM claimcheck_schedules)`

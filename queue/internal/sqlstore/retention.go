@@ -1,9 +1,12 @@
 package sqlstore
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"time"
+
+	"github.com/google/uuid"
 
 	"github.com/claimcheck-go/claimcheck/queue"
 )
@@ -49,7 +52,7 @@ func (d *Dialect) expiryDue() string {
 
 // Index: claimcheck_tasks_delete or _retention.
 func (d *Dialect) deleteDue() string {
-	return `SELECT id FROM claimcheck_tasks` + d.useIndex(d.deleteIndex) + `
+	return `SELECT id, delete_at IS NULL FROM claimcheck_tasks` + d.useIndex(d.deleteIndex) + `
 		WHERE ` + d.deletable + ` AND ` + d.deleteReached + ` AND status IN ('SUCCESSFUL', 'FAILED', 'CANCELLED')
 		ORDER BY ` + d.deleteOrder + ` LIMIT ?`
 }
@@ -75,24 +78,57 @@ func expireAll(ctx context.Context, tx querier, now time.Time, n int) (int, erro
 // expireBatch is how many rows one transaction expires: each is one statement.
 const expireBatch = 100
 
-// DeleteKept deletes at most limit ended rows whose Keep is over.
+// DeleteKept deletes at most limit ended rows whose Keep is over. Rows that an old program
+// has ended have no DeleteAt yet: it sets that first.
 func (s *Store) DeleteKept(ctx context.Context, limit int) (deleted int, err error) {
 	for deleted < limit {
 		batch := min(purgeBatch, limit-deleted)
-		n := 0
+		n, set := 0, 0
 		err := s.write(ctx, "delete tasks", func(ctx context.Context, tx querier, now time.Time) error {
-			ids, err := lockedIDs(ctx, tx, tx.store.dialect.deleteDue(), tx.store.dialect.deleteTime(now), batch)
-			if n = 0; err == nil && len(ids) > 0 {
-				n, err = deleteFinal(ctx, tx, ids)
+			over, unset, err := lockKept(ctx, tx, now, batch)
+			if n, set = 0, len(unset); err == nil && len(over) > 0 {
+				n, err = deleteFinal(ctx, tx, over)
+			}
+			for _, id := range unset {
+				err = cmp.Or(err, setDeleteAt(ctx, tx, id, now))
 			}
 			return err
 		})
 		if err != nil {
 			return deleted, err
 		}
-		if deleted += n; n < batch {
+		if deleted += n; n < batch && set == 0 {
 			break
 		}
 	}
 	return deleted, nil
+}
+
+// lockKept locks ended rows that are to be deleted now, and those without a DeleteAt.
+func lockKept(ctx context.Context, tx querier, now time.Time, limit int) (over []any, unset []uuid.UUID, err error) {
+	err = each(ctx, tx, func(scan func(...any) error) error {
+		var id uuid.UUID
+		var isUnset bool
+		err := scan(&id, &isUnset)
+		if isUnset {
+			unset = append(unset, id)
+		} else {
+			over = append(over, id)
+		}
+		return err
+	}, tx.store.dialect.deleteDue()+tx.store.dialect.lockRows, tx.store.dialect.deleteTime(now), limit)
+	return over, unset, err
+}
+
+// setDeleteAt sets when a row is deleted that has ended without it.
+func setDeleteAt(ctx context.Context, tx querier, id uuid.UUID, now time.Time) error {
+	row, err := loadBy(ctx, tx, loadQuery, id)
+	if err != nil {
+		return err
+	}
+	row.DeleteAt = row.KeptUntil(row.Status, row.FinishedAt)
+	if row.Dropped() {
+		row.ReturnValue = nil
+	}
+	return save(ctx, tx, row, now)
 }
