@@ -37,7 +37,7 @@ func TestQueuesArePausedAndResumedOnTheirPage(t *testing.T) {
 	if list := s.get("/admin/tasks?queue=emails&parked=1").Body.String(); !strings.Contains(list, id.String()) || !strings.Contains(list, "queue paused") {
 		t.Errorf("the parked task is not listed: %s", list)
 	}
-	if task := s.get("/admin/tasks/" + id.String()).Body.String(); !strings.Contains(task, "It waits until the queue is resumed.") {
+	if task := s.get("/admin/tasks/" + id.String()).Body.String(); !strings.Contains(task, "it waits, and cannot be run, until the queue is resumed.") {
 		t.Error("the task's page does not say what it waits for")
 	}
 	acted := s.follow(s.post("/admin/act", url.Values{"do": {"run"}, "pick": {id.String()}}))

@@ -1,6 +1,7 @@
 package admin
 
 import (
+	"cmp"
 	"fmt"
 	"time"
 
@@ -130,8 +131,20 @@ func (h *handler) why(row *queue.Row, now time.Time) string {
 		}
 		return fmt.Sprintf("It FAILED: all %s are used. Retry gives it one more.", count(row.MaxAttempts, "attempt"))
 	default:
+		if n := len(row.Errors); n > 0 && row.Errors[n-1].ExceptionClassPath == "Expired" {
+			return "It expired: it was not started before its expires_at, so it was cancelled and will not run. Enqueue it again if it should."
+		}
 		return "It was cancelled and will not run again. Enqueue it again if it should."
 	}
+}
+
+// whyPaused explains what a task of a paused queue waits for.
+func whyPaused(g queue.Gate) string {
+	reason := ""
+	if g.PauseReason != "" {
+		reason = " (" + g.PauseReason + ")"
+	}
+	return fmt.Sprintf("Its queue, %s, is paused by %s%s: it waits, and cannot be run, until the queue is resumed.", g.Queue, cmp.Or(g.PausedBy, "an operator"), reason)
 }
 
 // deletion says when a task that has ended is deleted.

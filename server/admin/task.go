@@ -1,6 +1,8 @@
 package admin
 
 import (
+	"context"
+	"errors"
 	"net/http"
 	"net/url"
 
@@ -23,12 +25,14 @@ type taskPage struct {
 	Whole    string // address of the page with all of what is long
 	Known    bool   // its name is registered here
 	KeyHeld  bool   // it holds its unique key
+	Paused   bool   // its queue is, so that it is not run
 	Actions  []taskAction
 	Links    []Link
 	Curls    []curl
 	Repeat   string // address of the form with its arguments
 	DeleteAt bool   // it has ended, and is deleted after Row.DeleteAt
 	Overdue  bool   // that time is past
+	Schedule string // address of the schedule that it is of
 	Kind     string // address of the tasks of its name
 	Queue    string // address of the tasks of its queue
 	Same     string // address of the tasks that fail in the same way
@@ -65,13 +69,19 @@ func (h *handler) task(v *visit) error {
 		Whole: h.link("/tasks/"+id.String(), "whole", "1"), Known: h.registered(row.Task), KeyHeld: row.HoldsKey(v.now), Audit: h.auditLines(notes),
 		Kind: h.link("/tasks", "task", row.Task), Queue: h.link("/tasks", "queue", row.Queue, "backend", row.Backend),
 	}
+	if row.Schedule != "" {
+		page.Schedule = h.link("/schedules/" + row.Schedule)
+	}
+	if err := h.paused(ctx, &page); err != nil {
+		return err
+	}
 	page.Attempts, page.Lost = attempts(row, whole)
 	h.show(&page, whole)
 	if row.Status == queue.StatusFailed && row.ErrorGroup != "" {
 		page.Same = h.link("/tasks", "view", string(queue.ViewFailed), "task", row.Task, "group", row.ErrorGroup)
 	}
 	if page.CanAct() {
-		page.Actions = h.taskActions(page.State, row)
+		page.Actions = h.taskActions(page.State, row, page.Paused)
 	}
 	page.DeleteAt = row.Status.Final() && !row.DeleteAt.IsZero()
 	page.Overdue = page.DeleteAt && !row.DeleteAt.After(v.now)
@@ -93,7 +103,7 @@ func (h *handler) show(page *taskPage, whole bool) {
 	} else {
 		page.Args, page.Result = pretty(row.Args, whole), pretty(row.ReturnValue, whole)
 	}
-	page.Curls = curls(row, redacted || row.Dropped())
+	page.Curls = curls(row, redacted || row.Dropped(), page.KeyHeld)
 	if h.Links == nil {
 		return
 	}
@@ -104,15 +114,32 @@ func (h *handler) show(page *taskPage, whole bool) {
 	}
 }
 
-// taskActions are the buttons that suit a task's state.
-func (h *handler) taskActions(s state, row *queue.Row) []taskAction {
+// paused says on the page of a READY task that its queue is paused.
+func (h *handler) paused(ctx context.Context, page *taskPage) error {
+	if page.Row.Status != queue.StatusReady {
+		return nil
+	}
+	gates, err := h.Client.Gates(ctx)
+	if errors.Is(err, queue.ErrUnsupported) {
+		return nil
+	}
+	for _, g := range gates {
+		if g.Queue == page.Row.Queue && g.Paused() {
+			page.Paused, page.Why = true, whyPaused(g)
+		}
+	}
+	return err
+}
+
+// taskActions are the buttons that suit a task's state. A task of a paused queue is not run.
+func (h *handler) taskActions(s state, row *queue.Row, paused bool) []taskAction {
 	id := row.ID.String()
 	cancel := taskAction{"Cancel", queue.ActionCancel, h.link("/confirm", "do", string(queue.ActionCancel), "pick", id, "back", h.link("/tasks/"+id))}
 	// Not back to this page, which is gone then.
 	remove := taskAction{"Delete", queue.ActionDelete, h.link("/confirm", "do", string(queue.ActionDelete), "pick", id, "back", h.link("/tasks"))}
 	switch s.Kind {
 	case "ready", "delayed":
-		if !h.registered(row.Task) { // it would not run
+		if paused || !h.registered(row.Task) { // it would not run
 			return []taskAction{cancel, remove}
 		}
 		return []taskAction{{"Run now", queue.ActionRun, ""}, cancel, remove}
