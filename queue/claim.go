@@ -68,6 +68,15 @@ func (e *Executor) handleRefusal(ctx context.Context, err error) error {
 		if armErr := e.arm(ctx, &later); armErr != nil {
 			return fmt.Errorf("%w: %w", ErrNotArmed, armErr)
 		}
+	case ErrLimited:
+		e.client.admitNext(ctx, row) // what has just ended may not have seen that this row waits
+		if refused.Wait > 0 && row.Status == StatusReady {
+			later := *row
+			later.RunAfter = time.Now().Add(refused.Wait)
+			if armErr := e.arm(ctx, &later); armErr != nil {
+				return fmt.Errorf("%w: %w", ErrNotArmed, armErr)
+			}
+		}
 	case ErrUnknownTask:
 		e.log.Warn("task name is not registered in this version; its row waits",
 			"task_id", row.ID, "task_path", row.Task, "queue_name", row.Queue)
@@ -94,7 +103,7 @@ func (e *Executor) claimNext(ctx context.Context, from From, r reservation) ([]*
 	var rows []*Row
 	sent := time.Now()
 	err := within(ctx, statementTimeout, func(ctx context.Context) (err error) {
-		rows, err = e.store.ClaimNext(ctx, ClaimNextRequest{
+		rows, err = e.claimRows(ctx, ClaimNextRequest{
 			Tasks: e.client.registry.runnable, Queues: from.Queues, Backend: from.Backend,
 			Limit: r.limit, Prefetch: r.prefetch, NotPrefetch: r.notPrefetch, Fence: fence, Worker: e.cfg.WorkerID, Lease: e.cfg.Lease,
 		})

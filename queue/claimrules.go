@@ -98,6 +98,8 @@ type ClaimNextRequest struct {
 	// free slot.
 	Prefetch    int
 	NotPrefetch []uuid.UUID
+	// Share is for [Limiter].ClaimLimited.
+	Share bool
 }
 
 // Free is how many of Limit are claimed for free slots.

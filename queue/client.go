@@ -96,6 +96,8 @@ type Client struct {
 	backlogs     backlogs
 	scheduleSync scheduleSync
 	ticker       ticker
+
+	limitsApplied atomic.Bool // the limits of the code are set
 }
 
 // NewClient checks the configuration, among it whether the backends allow the

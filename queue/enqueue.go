@@ -209,6 +209,9 @@ func (c *Client) newRow(row *NewRow, request Request, random io.Reader) error {
 		RunAfter: o.runAfter.UTC().Truncate(time.Microsecond), Args: args,
 		ExpiresAt: o.expiresAt.UTC().Truncate(time.Microsecond), Keep: c.retention(&o), OnFailed: letter,
 	}
+	if row.LimitKey, err = o.limitKey.keyOf(&d, args); err != nil {
+		return err
+	}
 	if o.unique != nil {
 		if err := o.unique.set(row, &d); err != nil {
 			return err
@@ -222,7 +225,7 @@ func (c *Client) newRow(row *NewRow, request Request, random io.Reader) error {
 // concern the row.
 func (d *definition) optionsOf(request Request) (options, error) {
 	o := d.options
-	o.timeout, o.backoff, o.aliases, o.strictArgs = 0, nil, nil, false
+	o.timeout, o.backoff, o.aliases, o.strictArgs, o.limits = 0, nil, nil, false, nil
 	if len(request.Options) == 0 { // the task's own were checked when it was declared
 		return o, nil
 	}
@@ -239,6 +242,9 @@ func (o options) with(more []Option) (options, error) {
 	}
 	if o.backoff != nil || o.aliases != nil || o.strictArgs {
 		return o, invalidf("Backoff, Alias and StrictArgs are options of the task: pass them to NewTask or Declare, not to Enqueue")
+	}
+	if o.limits != nil {
+		return o, invalidf("limits are options of the task: pass LimitRunning, LimitStarts and their kind to NewTask or Declare, not to Enqueue")
 	}
 	return o, nil
 }

@@ -120,6 +120,9 @@ var (
 	// ErrPaused: its queue is paused ([Gatekeeper]). The row waits, and is dispatched
 	// when the queue is resumed.
 	ErrPaused = errors.New("the queue of the task is paused")
+	// ErrLimited: a limit is reached ([Limiter]). The row waits, and is dispatched when
+	// the limit allows it.
+	ErrLimited = errors.New("a limit of the task is reached")
 	// ErrWorkerLost: its lease had expired and no attempt was left, so this claim
 	// has made it FAILED.
 	ErrWorkerLost = errors.New("the lease expired on the last attempt, and no result was stored")
@@ -158,6 +161,9 @@ func (e *NotClaimedError) Error() string {
 	}
 	if e.Reason == ErrDropped && e.Row != nil {
 		return e.Row.NotRetried().Error()
+	}
+	if e.Reason == ErrLimited && e.Row != nil {
+		return limitedText(e.Row)
 	}
 	return e.Reason.Error()
 }

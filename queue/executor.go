@@ -76,6 +76,11 @@ type Executor struct {
 	lostClaims     []*lostClaim // claims whose answers were lost, to be undone
 
 	gating atomic.Bool // rows of paused and resumed queues are being changed
+
+	limits  atomic.Bool     // limits are set, or rows wait for one, as the latest promotion saw it
+	turn    atomic.Uint64   // counts claims of one row, which claim rows with and without limits in turn
+	startAt time.Time       // when wakeIn wakes workers; e.mu is held
+	pullers []chan struct{} // of workers; e.mu is held, and the slice is never changed
 }
 
 // NewExecutor checks the configuration and fills in its defaults. It starts

@@ -62,7 +62,7 @@ var ParkedFrom = time.Date(11000, 1, 1, 0, 0, 0, 0, time.UTC)
 // Parked reports whether the row is parked, because its queue is or was paused
 // ([Gatekeeper]).
 func (r *Row) Parked() bool {
-	return r.Status == StatusReady && !r.DispatchDueAt.Before(ParkedFrom)
+	return r.Status == StatusReady && !r.DispatchDueAt.Before(ParkedFrom) && r.DispatchDueAt.Before(LimitedFrom)
 }
 
 // Paused reports whether the queue is paused.
@@ -233,11 +233,15 @@ func (c *Client) QueueStates(ctx context.Context) ([]QueueState, error) {
 	if err != nil {
 		return nil, err
 	}
-	return queueStates(gates, stats), nil
+	limits, err := c.Limits(ctx)
+	if err != nil && !errors.Is(err, ErrUnsupported) {
+		return nil, err
+	}
+	return queueStates(gates, stats, limits), nil
 }
 
 // queueStates puts together what is known of each queue.
-func queueStates(gates []Gate, stats []QueueStats) []QueueState {
+func queueStates(gates []Gate, stats []QueueStats, limits []Limit) []QueueState {
 	states := []QueueState{}
 	of := func(name string) *QueueState {
 		i, found := slices.BinarySearchFunc(states, name, func(s QueueState, name string) int { return cmp.Compare(s.Name, name) })
@@ -250,6 +254,18 @@ func queueStates(gates []Gate, stats []QueueStats) []QueueState {
 		state := of(s.Queue)
 		state.Pending += s.Pending
 		state.Running += s.Running
+	}
+	for _, l := range limits {
+		if l.Kind != LimitQueue {
+			continue
+		}
+		state := of(l.Name)
+		if l.Running > 0 {
+			state.Limit = &l.Running
+		}
+		if l.Starts > 0 {
+			state.Rate = &QueueRate{Starts: l.Starts, Per: l.Per.String()}
+		}
 	}
 	for _, g := range gates {
 		if g.Paused() {

@@ -33,6 +33,7 @@ type lastPromote struct {
 	at        time.Time // of the last Promote that succeeded
 	empty     bool      // it found no row that is READY or RUNNING, and none to delete
 	deletable bool      // it found rows to delete
+	limits    bool      // limits were set
 	touched   time.Time // when this process last recorded that it sweeps
 }
 
@@ -40,8 +41,8 @@ func (l *lastPromote) record(p PromoteResult) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	l.at = time.Now()
-	l.empty = !p.Claimable && p.Next == 0 && !p.Gates && !p.Deletable
-	l.deletable = p.Deletable
+	l.empty = !p.Claimable && p.Next == 0 && !p.Gates && !p.Deletable && !p.Limits
+	l.deletable, l.limits = p.Deletable, p.Limits
 }
 
 // fresh reports whether there was a promotion a moment ago, whether it found no READY
@@ -51,6 +52,13 @@ func (l *lastPromote) fresh() (fresh, nothing, deletable bool) {
 	defer l.mu.Unlock()
 	fresh = !l.at.IsZero() && time.Since(l.at) < promoteFreshness
 	return fresh, fresh && l.empty, fresh && l.deletable
+}
+
+// hasLimits reports whether the latest promotion found limits.
+func (l *lastPromote) hasLimits() bool {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.limits
 }
 
 // touchDue reports whether it is time to record another sweep.

@@ -23,6 +23,9 @@ func (c *Client) Cancel(ctx context.Context, id uuid.UUID) (row *Row, cancelled 
 		return err
 	})
 	c.availability.observe(err)
+	if cancelled && row.Attempts > 0 {
+		c.admitNext(ctx, row) // it may have been RUNNING
+	}
 	return row, cancelled, err
 }
 

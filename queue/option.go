@@ -45,6 +45,8 @@ type options struct {
 	expiresAt   time.Time
 	expiresIn   time.Duration
 	onFailed    string // a task's name
+	limitKey    *limitKeyOption
+	limits      map[LimitKind]Limit // of the task; never changed
 }
 
 func defaultOptions() options {

@@ -18,6 +18,7 @@ const promoteLimit = 1000
 
 // promote makes due and expired rows claimable, and reports what there is to do.
 func (e *Executor) promote(ctx context.Context) (PromoteResult, error) {
+	e.client.applyLimits(ctx)
 	var p PromoteResult
 	err := within(context.WithoutCancel(ctx), statementTimeout, func(ctx context.Context) (err error) {
 		p, err = e.store.Promote(ctx, promoteLimit)
@@ -27,6 +28,7 @@ func (e *Executor) promote(ctx context.Context) (PromoteResult, error) {
 	if err == nil {
 		e.client.lastPromote.record(p)
 		e.client.ticker.set(p.NextTick)
+		e.limits.Store(p.Limits)
 	}
 	e.client.promoted(ctx, p)
 	if p.Gates {

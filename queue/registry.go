@@ -94,6 +94,21 @@ func (r *Registry) Tasks() []TaskInfo {
 	return infos
 }
 
+// limits are the limits that tasks have in the code, by kind and name.
+func (r *Registry) limits() (limits []Limit) {
+	for name, d := range r.byName {
+		if name != d.name {
+			continue // an alias
+		}
+		for _, limit := range d.options.limits {
+			limit.Name = name
+			limits = append(limits, limit)
+		}
+	}
+	slices.SortFunc(limits, func(a, b Limit) int { return strings.Compare(string(a.Kind)+a.Name, string(b.Kind)+b.Name) })
+	return limits
+}
+
 func (r *Registry) lookup(name string) (definition, bool) {
 	d, ok := r.byName[name]
 	return d, ok

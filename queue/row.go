@@ -92,6 +92,9 @@ type Row struct {
 	// DeleteAt is when an ended row with Keep is deleted; see [Row.KeptUntil].
 	DeleteAt time.Time `json:"-"`
 
+	// Limited is set by a claim of a row that a limit concerns ([Limiter]).
+	Limited bool `json:"-"`
+
 	// ErrorGroup and ErrorText are [LastError] of Errors, for lists.
 	ErrorGroup string `json:"-"`
 	ErrorText  string `json:"-"`

@@ -115,7 +115,7 @@ func (e *Executor) returned(r *activeRun, res result) (next claimedTask, more bo
 	if !expected {
 		return next, more
 	}
-	if e.finishAsync(r, res) {
+	if !r.row.Limited && e.finishAsync(r, res) {
 		return next, more
 	}
 	if more {
@@ -130,6 +130,9 @@ func (e *Executor) returned(r *activeRun, res result) (next claimedTask, more bo
 func (e *Executor) conclude(r *activeRun, run *Run) {
 	r.run = run
 	e.finalize(r)
+	if r.row.Limited && run.Outcome != OutcomeAbandoned {
+		e.client.admitNext(r.ctx, r.row)
+	}
 	e.endAll([]*activeRun{r})
 }
 

@@ -199,6 +199,9 @@ type PromoteResult struct {
 	// NextTick is how long until the next schedule is due ([Schedule].NextAt); at least
 	// a microsecond, or zero when there is none.
 	NextTick time.Duration
+	// Limits reports whether limits are set, or rows wait for one ([Limiter]). Claimable
+	// then counts the waiting rows.
+	Limits bool
 }
 
 // Finish is the final outcome of a task.

@@ -105,6 +105,7 @@ type sweep struct {
 	background bool // SweepEvery's
 	gates      bool // rows of paused or resumed queues are to be changed
 	tick       bool // a schedule may be due
+	limits     bool // limits are set
 	result     SweepResult
 	failed     error // the store's
 }
@@ -117,6 +118,7 @@ func (s *sweep) level() slog.Level {
 }
 
 func (s *sweep) run(ctx context.Context, limit int) error {
+	s.client.applyLimits(ctx)
 	store, seen := s.client.cfg.Store, &s.client.lastPromote
 	operator, keepsMarks := store.(Operator)
 	mark := keepsMarks && (!s.background || seen.touchDue())
@@ -125,13 +127,13 @@ func (s *sweep) run(ctx context.Context, limit int) error {
 		seen.recordTouch()
 	}
 	promote := func(ctx context.Context) error {
-		if s.background && looked {
+		if s.limits = seen.hasLimits(); s.background && looked {
 			return nil
 		}
 		p, err := store.Promote(ctx, limit)
 		s.result.Reclaimed, s.result.Failed, s.result.Expired = p.Reclaimed, p.Failed, p.Expired
 		deletable = p.Deletable
-		s.gates = p.Gates
+		s.gates, s.limits = p.Gates, p.Limits
 		s.client.promoted(ctx, p)
 		s.tick = p.NextTick > 0 && p.NextTick <= time.Millisecond
 		return err
@@ -156,6 +158,9 @@ func (s *sweep) run(ctx context.Context, limit int) error {
 		if s.try(ctx, err) {
 			s.queues(ctx, dispatcher, queues)
 		}
+	}
+	if s.limits {
+		s.try(ctx, s.sweepLimits(ctx, slices.Sorted(maps.Keys(s.client.backends))))
 	}
 	if s.gates {
 		working, cancel := context.WithTimeout(ctx, gateSweep)

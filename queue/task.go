@@ -100,6 +100,10 @@ func Declare[In, Out any](name string, defaults ...Option) *Task[In, Out] {
 			panic(fmt.Sprintf(`queue: task name %q: use 1 to 200 letters, digits or "_.:/-"`, n))
 		}
 	}
+	limited := definition{name: name, options: o, in: reflect.TypeFor[In]()}
+	if err := limited.checkLimits(); err != nil {
+		panic(fmt.Sprintf("queue: task %q: %v", name, err))
+	}
 	checkType[In](name, "args")
 	checkType[Out](name, "return value")
 	return &Task[In, Out]{def: definition{

@@ -66,6 +66,8 @@ func (e *Executor) Work(ctx context.Context, cfg WorkConfig) (WorkResult, error)
 		listener.Go(func() { e.listen(listening, w.woken, cfg.Interval) })
 		defer e.client.tickBeside(ctx, w.wake)()
 	}
+	remove := e.addPuller(w.woken)
+	defer remove()
 	err := w.loop(ctx)
 	e.unreserve(0) // it may have received the value for which another worker waits
 	stop()

@@ -256,9 +256,12 @@ func (c *schedulesCmd) show(ctx context.Context, p *program, client *queue.Clien
 // storeRetry is how long storing the schedules of the code waits after a failure.
 const storeRetry = 5 * time.Second
 
-// storeSchedules stores the schedules of the code, if there are any, when the program
-// starts.
+// storeSchedules stores the limits and the schedules of the code, if there are any, when
+// the program starts. The sweeper and workers repeat it for limits that could not be set.
 func (app *App) storeSchedules(ctx context.Context) {
+	if err := app.client.ApplyLimits(ctx); err != nil && ctx.Err() == nil && !errors.Is(err, queue.ErrUnavailable) {
+		app.log.Error("the limits of the program's tasks could not be set; workers and the sweeper retry", "error", err)
+	}
 	for app.config.Registry.HasSchedules() && ctx.Err() == nil {
 		err := app.client.StoreSchedules(ctx)
 		if err == nil {

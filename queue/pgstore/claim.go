@@ -27,11 +27,16 @@ const setClaimed = `status = 'RUNNING', hold = NULL,
 	interruptions = CASE WHEN status = 'FAILED' THEN 0 ELSE interruptions END`
 
 // claimable is the condition of the rows that a delivery may claim: $3 are the names
-// that it can run, $4 is how early it may come. more is a further alternative. No row of
-// a paused queue is claimable.
+// that it can run, $4 is how early it may come. more is a further alternative. No row that
+// a limit concerns, or of a paused queue, is claimable.
 func claimable(more string) string {
-	return `task_path = ANY($3::text[]) AND ` + notGated + `
-	AND (status = 'READY' AND attempts < max_attempts AND (run_after IS NULL OR run_after <= now() + $4::interval) AND ` + mayStart + `
+	return mayBeClaimed(`$3::text[]`, `$4::interval`, more) + ` AND ` + notLimited
+}
+
+// mayBeClaimed is the same condition without the limits.
+func mayBeClaimed(tasks, early, more string) string {
+	return `task_path = ANY(` + tasks + `) AND ` + notGated + `
+	AND (status = 'READY' AND attempts < max_attempts AND (run_after IS NULL OR run_after <= now() + ` + early + `) AND ` + mayStart + `
 		OR status = 'RUNNING' AND attempts < max_attempts AND lease_expires_at <= now()` + more + `)`
 }
 
@@ -66,9 +71,13 @@ const haveRows = `CASE bool_or(durable) WHEN true THEN true WHEN false THEN ` + 
 // Index: the primary key.
 var (
 	claimQuery      = claimOneQuery(``, ``)
-	claimAgainQuery = claimOneQuery(`, finished_at = NULL, delete_at = CASE WHEN status = 'FAILED' THEN NULL ELSE delete_at END`,
+	claimAgainQuery = claimOneQuery(notEnded,
 		` OR status = 'FAILED' AND keep_failed IS DISTINCT FROM 0 AND `+keyIsFree(`claimcheck_tasks`)+waitingBriefly)
 )
+
+// notEnded makes a FAILED row, which is claimed again, one that has not ended, and is not
+// to be deleted.
+const notEnded = `, finished_at = NULL, delete_at = CASE WHEN status = 'FAILED' THEN NULL ELSE delete_at END`
 
 // claimOneQuery is the whole claim, also of rows for which more holds. set is what it sets
 // besides.
@@ -114,6 +123,9 @@ func (s *Store) claimOne(ctx context.Context, c claimOf) (row *queue.Row, err er
 		}
 		return err
 	})
+	if concerns := (*limitConcerns)(nil); errors.As(err, &concerns) {
+		row, err = s.claimLimitedOne(ctx, c, concerns)
+	}
 	if err != nil {
 		return nil, err
 	}
@@ -156,7 +168,7 @@ func (s *Store) tryClaim(ctx context.Context, c claimOf) (result batch.Result[*q
 // claimed, it is locked. It returns the row if an earlier copy of the same request
 // claimed it.
 func whyNot(ctx context.Context, conn *pgx.Conn, taskID uuid.UUID, req queue.ClaimRequest) (*queue.Row, error) {
-	row, now, err := load(ctx, conn, taskID)
+	row, now, g, err := loadGated(ctx, conn, taskID)
 	if err != nil {
 		return nil, err
 	}
@@ -188,7 +200,7 @@ func whyNot(ctx context.Context, conn *pgx.Conn, taskID uuid.UUID, req queue.Cla
 			*row = *now
 		}
 	}
-	if storekit.MayBePaused(refusal) {
+	if storekit.MayBePaused(refusal) && g.paused[row.Queue] {
 		if err := refusePaused(ctx, conn, row); err != nil {
 			return nil, err
 		}
@@ -203,7 +215,29 @@ func whyNot(ctx context.Context, conn *pgx.Conn, taskID uuid.UUID, req queue.Cla
 	if holder != nil {
 		return nil, &queue.NotClaimedError{Reason: queue.ErrDuplicate, Row: row, Holder: holder}
 	}
+	if len(g.limits.Of(storekit.LaneOf(row))) > 0 {
+		return nil, &limitConcerns{row, g.limits}
+	}
 	return nil, locked
+}
+
+// gatesOfTask are the gates that may concern a task. Indexes: the primary keys.
+const gatesOfTask = `kind IN ('queue', 'name', 'each') AND name IN (
+	SELECT unnest(ARRAY[queue_name, task_path, limit_key]) FROM claimcheck_tasks WHERE id = $1::uuid)`
+
+// loadGated is load, with the gates that may concern the row.
+func loadGated(ctx context.Context, conn *pgx.Conn, taskID uuid.UUID) (row *queue.Row, now time.Time, g gates, err error) {
+	err = pipeline(ctx, conn, func(b *pgx.Batch) {
+		b.Queue(loadQuery, uuidValue(taskID)).QueryRow(func(result pgx.Row) (err error) {
+			row, now, err = loaded(result)
+			return err
+		})
+		b.Queue(gatesOf+gatesOfTask, uuidValue(taskID)).Query(func(result pgx.Rows) (err error) {
+			g, err = scanGates(result)
+			return err
+		})
+	})
+	return row, now, g, err
 }
 
 // loseWorkerQuery takes effect only on the row that was read. It clears the claim ID,

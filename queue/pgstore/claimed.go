@@ -40,16 +40,21 @@ func eachClaimed(ctx context.Context, conn *pgx.Conn, result pgx.Rows, err error
 	if err != nil {
 		return err
 	}
+	more, err := scanClaimed(result, read, first...)
+	if err != nil {
+		return err
+	}
+	return loadExtras(ctx, conn, more)
+}
+
+// scanClaimed is eachClaimed, and returns the rows whose extras are to be loaded.
+func scanClaimed(result pgx.Rows, read func(r *scanned) *queue.Row, first ...any) (more []*queue.Row, err error) {
 	var r scanned
-	var more []*queue.Row
 	_, err = pgx.ForEachRow(result, append(first, r.claimedFields()...), func() error {
 		if row := read(&r); r.more {
 			more = append(more, row)
 		}
 		return nil
 	})
-	if err != nil {
-		return err
-	}
-	return loadExtras(ctx, conn, more)
+	return more, err
 }

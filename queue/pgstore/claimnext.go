@@ -119,6 +119,11 @@ const fencePrefix = len("00000000-0000-4000-")
 // wanted is the condition of the rows that a request asks for. Parameter p holds the
 // names of their tasks; the queues and the backend follow.
 func wanted(p int) string {
+	return wantedOrLimited(p) + ` AND ` + notLimited
+}
+
+// wantedOrLimited is the same condition, with the rows that a limit concerns.
+func wantedOrLimited(p int) string {
 	return fmt.Sprintf(`hold = 0 AND attempts < max_attempts AND `+mayStart+` AND `+notGated+` AND task_path = ANY($%[1]d::text[])
 		AND (cardinality($%[2]d::text[]) = 0 OR queue_name = ANY($%[2]d::text[])) AND ($%[3]d::text = '' OR backend_name = $%[3]d::text)`, p, p+1, p+2)
 }

@@ -32,7 +32,9 @@ const notGated = `queue_name <> ALL(ARRAY` + pausedQueues + `)`
 
 var (
 	parkedFrom = `timestamptz '` + queue.ParkedFrom.Format("2006-01-02") + ` 00:00:00+00'`
-	setParked  = `hold = 2, dispatch_due_at = dispatch_due_at + ` + storekit.ParkInterval
+	// isParkedDue selects the parked rows, and not those that wait for a limit.
+	isParkedDue = `>= ` + parkedFrom + ` AND t.dispatch_due_at < ` + limitedFrom
+	setParked   = `hold = 2, dispatch_due_at = dispatch_due_at + ` + storekit.ParkInterval
 	// parkedNow is the dispatch_due_at of a parked row that should be dispatched as soon
 	// as its queue is resumed.
 	parkedNow = `now() + ` + storekit.ParkInterval
@@ -156,10 +158,10 @@ var unparked = `CASE WHEN dispatch_due_at <= ` + parkedNow + ` THEN now() + ` + 
 // primary key.
 var (
 	parkQuery   = parkSome(`IS NOT NULL`, setParked, `< `+parkedFrom)
-	unparkQuery = parkSome(`IS NULL`, `hold = CASE WHEN coalesce(retry_at, run_after) > now() THEN 1 ELSE 0 END, dispatch_due_at = `+unparked, `>= `+parkedFrom) + `
+	unparkQuery = parkSome(`IS NULL`, `hold = CASE WHEN coalesce(retry_at, run_after) > now() THEN 1 ELSE 0 END, dispatch_due_at = `+unparked, isParkedDue) + `
 RETURNING dispatch_due_at = now() + ` + grace + `, ` + lightColumns
 	// noneParkedQuery reports whether queue $1 has no parked rows.
-	noneParkedQuery = `WITH RECURSIVE ` + waitingBackends + ` SELECT NOT EXISTS (SELECT FROM ` + waitingIn(`1`, `$1::text`, `>= `+parkedFrom, ` LIMIT 1`) + `)`
+	noneParkedQuery = `WITH RECURSIVE ` + waitingBackends + ` SELECT NOT EXISTS (SELECT FROM ` + waitingIn(`1`, `$1::text`, isParkedDue, ` LIMIT 1`) + `)`
 )
 
 const (

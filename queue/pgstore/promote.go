@@ -46,8 +46,8 @@ func (s *Store) Promote(ctx context.Context, limit int) (p queue.PromoteResult, 
 			state = again
 		}
 	}
-	p.Claimable, p.Next, p.Deletable, p.Gates = state.Claimable, state.Next(), state.Due(state.Deletion), state.Gates
-	p.NextTick = state.NextTick()
+	p.Claimable, p.Next, p.Deletable, p.Gates = state.Claimable || state.Limited, state.Next(), state.Due(state.Deletion), state.Gates
+	p.Limits, p.NextTick = state.Limits || state.Limited, state.NextTick()
 	return p, storekit.JoinErrors(errs...)
 }
 
@@ -71,10 +71,11 @@ SELECT now(),
 		ORDER BY priority DESC, enqueued_at, id LIMIT 1), false),
 	` + firstRetained(expiring) + `, ` + firstRetained(deletable) + `,
 	` + gatesNeedWork + `,
-	(SELECT min(next_at) FROM claimcheck_schedules)`
+	(SELECT min(next_at) FROM claimcheck_schedules),
+	` + limitsExist + `, ` + limitedWait
 
 func probe(ctx context.Context, q querier) (state storekit.DueState, err error) {
-	err = q.QueryRow(ctx, probeQuery).Scan((*moment)(&state.Now), (*moment)(&state.Held), (*moment)(&state.Lease), &state.Claimable, (*moment)(&state.Expiry), (*moment)(&state.Deletion), &state.Gates, (*moment)(&state.Schedule))
+	err = q.QueryRow(ctx, probeQuery).Scan((*moment)(&state.Now), (*moment)(&state.Held), (*moment)(&state.Lease), &state.Claimable, (*moment)(&state.Expiry), (*moment)(&state.Deletion), &state.Gates, (*moment)(&state.Schedule), &state.Limits, &state.Limited)
 	return state, err
 }
 

@@ -120,8 +120,14 @@ func (s *Store) Get(ctx context.Context, taskID uuid.UUID) (row *queue.Row, err 
 
 // load reads one row, and the database's time.
 func load(ctx context.Context, q querier, taskID uuid.UUID) (row *queue.Row, now time.Time, err error) {
-	// Index: the primary key.
-	row, err = one(q.QueryRow(ctx, `SELECT now(), `+columns+` FROM claimcheck_tasks WHERE id = $1::uuid`, uuidValue(taskID)), (*moment)(&now))
+	return loaded(q.QueryRow(ctx, loadQuery, uuidValue(taskID)))
+}
+
+// loadQuery: index: the primary key.
+const loadQuery = `SELECT now(), ` + columns + ` FROM claimcheck_tasks WHERE id = $1::uuid`
+
+func loaded(result pgx.Row) (row *queue.Row, now time.Time, err error) {
+	row, err = one(result, (*moment)(&now))
 	if errors.Is(err, pgx.ErrNoRows) {
 		err = queue.ErrNotFound
 	}

@@ -54,6 +54,7 @@ type Store struct {
 	claims   *batch.Batcher[claimOf, *queue.Row]
 	finishes *batch.Batcher[finishOf, time.Time]
 
+	lane   laneCursor
 	hints  scanHints
 	counts countLimits
 }

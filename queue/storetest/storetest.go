@@ -152,6 +152,9 @@ func Run(t *testing.T, h Harness) {
 		if _, ok := store.(queue.Operator); ok {
 			run(t, h, []concern{{"GateView", gateViewTests}})
 		}
+		if _, ok := store.(queue.Limiter); ok {
+			run(t, h, []concern{{"Limit", limitTests}})
+		}
 	})
 	t.Run("Scheduler", func(t *testing.T) {
 		if _, ok := h.Open(t).(queue.Scheduler); !ok {

@@ -221,6 +221,8 @@ func (h *handler) explain(err error) *pageError {
 		return &pageError{http.StatusNotFound, "No such task", "No task has this ID. It may have been purged."}
 	case errors.Is(err, queue.ErrPaused):
 		return &pageError{http.StatusConflict, "The queue is paused", capitalized(err.Error()) + "."}
+	case errors.Is(err, queue.ErrLimited):
+		return &pageError{http.StatusConflict, "A limit is reached", capitalized(err.Error()) + "."}
 	case errors.Is(err, queue.ErrUnsupported):
 		return &pageError{http.StatusNotImplemented, "That cannot be done", "The store of this program does not support it."}
 	case errors.Is(err, queue.ErrInvalid):

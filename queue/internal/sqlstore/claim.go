@@ -1,6 +1,7 @@
 package sqlstore
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
@@ -28,57 +29,75 @@ func (s *Store) Claim(ctx context.Context, id uuid.UUID, req queue.ClaimRequest)
 }
 
 func (s *Store) claimByID(ctx context.Context, id uuid.UUID, req queue.ClaimRequest) (row *queue.Row, err error) {
-	var refusal error // an answer, not a failure: what the row became is kept
-	err = s.transaction(ctx, "claim task", func(ctx context.Context, tx querier) (err error) {
-		var now time.Time
-		var paused []string
-		row, now, paused, err = loadGated(ctx, tx, id)
-		locked := errors.Is(err, queue.ErrLocked)
-		if err != nil && !locked {
+	for range 2 {
+		var refusal error // an answer, not a failure: what the row became is kept
+		var expired bool
+		err = s.transaction(ctx, "claim task", func(ctx context.Context, tx querier) (err error) {
+			row, refusal, expired, err = claimLoaded(ctx, tx, id, req)
 			return err
+		})
+		if err != nil || !expired {
+			return row, cmp.Or(err, refusal)
 		}
-		if refusal = nil; req.Holds(row) {
-			return nil // an earlier copy of the same request claimed it
+		if err := s.reclaimExpired(ctx); err != nil { // they take up a limit
+			return row, err
 		}
-		refusal = queue.WhyNotClaimed(row, req, now)
-		isPaused := !locked && slices.Contains(paused, row.Queue) && storekit.MayBePaused(refusal)
-		switch lost, expired := errors.Is(refusal, queue.ErrWorkerLost), errors.Is(refusal, queue.ErrExpired); {
-		case locked && (refusal == nil || lost || expired):
-			refusal = lockedRefusal(row)
-			return nil
-		case isPaused:
-			if refusal, err = parkDelivered(ctx, tx, row, now); refusal == nil {
-				refusal = lockedRefusal(row) // it has just been resumed: the claim is repeated
-			}
-			return err
-		case refusal == nil:
-			holder, err := twin(ctx, tx, row, now)
-			if err != nil {
-				return err
-			}
-			if holder != nil {
-				refusal = &queue.NotClaimedError{Reason: queue.ErrDuplicate, Row: row, Holder: holder}
-				return nil
-			}
-			claim(row, now, req.ClaimID, req.Worker, req.Lease)
-		case lost:
-			loseWorker(row, now)
-			return saveLost(ctx, tx, row, now)
-		case expired:
-			expire(row, now)
-		default:
-			return nil
-		}
-		err = save(ctx, tx, row, now)
-		if s.backend.Duplicate(err) { // another row has just taken the key, which the next try sees
-			return fmt.Errorf("task %s: %w", id, queue.ErrLocked)
-		}
-		return err
-	})
-	if err == nil {
-		err = refusal
 	}
-	return row, err
+	return row, lockedRefusal(row)
+}
+
+// claimLoaded claims a row, or returns why it does not. expired reports that claims take
+// up a limit whose leases have expired.
+func claimLoaded(ctx context.Context, tx querier, id uuid.UUID, req queue.ClaimRequest) (row *queue.Row, refusal error, expired bool, err error) {
+	row, now, closed, err := loadGated(ctx, tx, id)
+	locked := errors.Is(err, queue.ErrLocked)
+	if err != nil && !locked {
+		return row, nil, false, err
+	}
+	if req.Holds(row) {
+		return row, nil, false, nil // an earlier copy of the same request claimed it
+	}
+	refusal = queue.WhyNotClaimed(row, req, now)
+	isPaused := !locked && closed.isPaused(row.Queue) && storekit.MayBePaused(refusal)
+	switch lost, tooLate := errors.Is(refusal, queue.ErrWorkerLost), errors.Is(refusal, queue.ErrExpired); {
+	case locked && (refusal == nil || lost || tooLate):
+		return row, lockedRefusal(row), false, nil
+	case isPaused:
+		if refusal, err = parkDelivered(ctx, tx, row, now); refusal == nil {
+			refusal = lockedRefusal(row) // it has just been resumed: the claim is repeated
+		}
+		return row, refusal, false, err
+	case refusal == nil:
+		holder, err := twin(ctx, tx, row, now)
+		if err != nil {
+			return row, nil, false, err
+		}
+		if holder != nil {
+			return row, &queue.NotClaimedError{Reason: queue.ErrDuplicate, Row: row, Holder: holder}, false, nil
+		}
+		if len(closed.limits.Of(storekit.LaneOf(row))) > 0 {
+			refusal, expired, err = limitDelivered(ctx, tx, row, req, closed)
+			return row, refusal, expired, lockedIfTaken(tx, row, err)
+		}
+		claim(row, now, req.ClaimID, req.Worker, req.Lease)
+	case lost:
+		loseWorker(row, now)
+		return row, refusal, false, saveLost(ctx, tx, row, now)
+	case tooLate:
+		expire(row, now)
+	default:
+		return row, refusal, false, nil
+	}
+	return row, refusal, false, lockedIfTaken(tx, row, save(ctx, tx, row, now))
+}
+
+// lockedIfTaken makes the error of a row whose key another one has just taken, which the
+// next try sees, queue.ErrLocked.
+func lockedIfTaken(tx querier, row *queue.Row, err error) error {
+	if tx.store.backend.Duplicate(err) {
+		return fmt.Errorf("task %s: %w", row.ID, queue.ErrLocked)
+	}
+	return err
 }
 
 // lockedRefusal is the refusal of a claim of a row that another transaction changes.
@@ -96,9 +115,9 @@ func (s *Store) ClaimNext(ctx context.Context, req queue.ClaimNextRequest) ([]*q
 	}
 	var rows []*queue.Row
 	err := s.transaction(ctx, "claim next tasks", func(ctx context.Context, tx querier) error {
-		now, paused, err := tx.gated(ctx)
+		now, closed, err := tx.gated(ctx)
 		if err == nil {
-			rows, err = claimFirst(ctx, tx, now, req, paused)
+			rows, err = claimFirst(ctx, tx, now, req, closed)
 		}
 		return err
 	})
@@ -113,10 +132,10 @@ func (s *Store) ClaimNext(ctx context.Context, req queue.ClaimNextRequest) ([]*q
 // not read in vain.
 const claimFirstRows = 100
 
-// claimFirst claims the first rows that a request asks for, and that are not of paused
-// queues.
-func claimFirst(ctx context.Context, tx querier, now time.Time, req queue.ClaimNextRequest, paused []string) (claimed []*queue.Row, err error) {
-	query, args := tx.store.dialect.claimable(req, paused, now)
+// claimFirst claims the first rows that a request asks for, and that no gate keeps from
+// it.
+func claimFirst(ctx context.Context, tx querier, now time.Time, req queue.ClaimNextRequest, closed gates) (claimed []*queue.Row, err error) {
+	query, args := tx.store.dialect.wanted(columns, req, closed, now)
 	var read []*queue.Row // as they were
 	size := 0
 	for n := claimFirstRows; len(read) < req.Limit; n = (queue.MaxClaimBytes-size)/max(1, size/len(read)) + 1 {
@@ -188,11 +207,11 @@ func saveClaims(ctx context.Context, tx querier, rows []*queue.Row, now time.Tim
 		[]any{micros(rows[0].LeaseExpiresAt)}, workers, []any{micros(now), micros(now)})...)
 }
 
-// claimable selects the first rows that a request asks for, and that are not of paused
-// queues; their number is one more parameter.
-func (d *Dialect) claimable(req queue.ClaimNextRequest, paused []string, now time.Time) (string, []any) {
+// wanted selects the first rows that a request asks for, and that no gate keeps from it;
+// their number is one more parameter.
+func (d *Dialect) wanted(what string, req queue.ClaimNextRequest, closed gates, now time.Time) (string, []any) {
 	// Index: claimcheck_tasks_claim, from its start and in its order.
-	query := `SELECT ` + columns + ` FROM claimcheck_tasks` + d.useIndex("claimcheck_tasks_claim") + `
+	query := `SELECT ` + what + ` FROM claimcheck_tasks` + d.useIndex("claimcheck_tasks_claim") + `
 		WHERE ` + d.free + ` AND attempts < max_attempts AND (expires_at IS NULL OR expires_at > ? OR started_at IS NOT NULL)`
 	args := []any{micros(now)}
 	oneOf := func(column string, names ...string) {
@@ -208,10 +227,8 @@ func (d *Dialect) claimable(req queue.ClaimNextRequest, paused []string, now tim
 	if req.Backend != "" {
 		oneOf("backend_name", req.Backend)
 	}
-	if len(paused) > 0 {
-		oneOf("queue_name NOT", paused...)
-	}
-	return query + ` ORDER BY ` + d.freeOrder + ` LIMIT ?`, args
+	condition, more := closed.without()
+	return query + condition + ` ORDER BY ` + d.freeOrder + ` LIMIT ?`, append(args, more...)
 }
 
 // claim gives row to a worker under a new claim, which is its fence.

@@ -2,6 +2,7 @@ package sqlstore
 
 import (
 	"context"
+	"strings"
 
 	"github.com/claimcheck-go/claimcheck/queue/internal/storekit"
 )
@@ -25,6 +26,11 @@ type Dialect struct {
 	lockShared string
 	// jsonList is the aggregate function that makes a JSON list.
 	jsonList string
+	// concat joins values as one text, with spaces between them.
+	concat func(values ...string) string
+	// limited is the condition of the rows that wait for a limit, lane the text of their
+	// lane, and laneOrder their order within one.
+	limited, lane, laneOrder string
 	// clock is the database's time in microseconds. Empty: this process is the
 	// database, its time a parameter.
 	clock string
@@ -88,6 +94,10 @@ var SQLite = &Dialect{
 	held:        "status = 'READY' AND hold = 1",
 	heldUntil:   "coalesce(retry_at, run_after)",
 	jsonList:    "json_group_array",
+	concat:      func(values ...string) string { return strings.Join(values, " || ' ' || ") },
+	limited:     "status = 'READY' AND hold >= 3",
+	lane:        "backend_name || '|' || queue_name || '|' || task_path || '|' || coalesce(limit_key, '')",
+	laneOrder:   "priority DESC, enqueued_at, id",
 	readyOf:     "status = 'READY' AND backend_name = ?", readyBackend: "backend_name", andReady: " AND status = 'READY'",
 	dispatchDue:   "dispatch_due_at",
 	expiryIndex:   "claimcheck_tasks_expiry",
@@ -117,6 +127,10 @@ var MySQL = &Dialect{
 	lockRows:    " FOR UPDATE SKIP LOCKED",
 	lockShared:  " LOCK IN SHARE MODE", // both servers know this one
 	jsonList:    "JSON_ARRAYAGG",
+	concat:      func(values ...string) string { return "CONCAT_WS(' ', " + strings.Join(values, ", ") + ")" },
+	limited:     "limit_lane IS NOT NULL",
+	lane:        "limit_lane",
+	laneOrder:   "limit_order, enqueued_at, id",
 	clock:       MySQLClock,
 	stamp:       "LAST_INSERT_ID(" + MySQLClock + ")",
 	touch:       "INSERT INTO claimcheck_marks (name, at) VALUES (?, " + MySQLClock + ") ON DUPLICATE KEY UPDATE at = VALUES(at)",

@@ -4,7 +4,6 @@ import (
 	"cmp"
 	"context"
 	"database/sql"
-	"encoding/json"
 	"errors"
 	"slices"
 	"time"
@@ -25,23 +24,18 @@ const pausedQueues = `(SELECT name FROM claimcheck_gates WHERE kind = 'queue' AN
 // andNotGated is the condition of the rows whose queues are not paused.
 const andNotGated = ` AND queue_name NOT IN ` + pausedQueues
 
-// pausedList is the JSON list of the same names, NULL or [] if there are none.
-func (d *Dialect) pausedList() string {
-	return `(SELECT ` + d.jsonList + `(name) FROM claimcheck_gates WHERE kind = 'queue' AND paused_at IS NOT NULL)`
-}
-
-// gated is the database's time, and the names of the queues that are paused then.
-func (q querier) gated(ctx context.Context) (now time.Time, paused []string, err error) {
-	var names sql.NullString
+// gated is the database's time, and the gates that are closed then.
+func (q querier) gated(ctx context.Context) (now time.Time, g gates, err error) {
+	var list sql.NullString
 	var clock []any
 	if q.store.dialect.clock == "" {
 		clock = append(clock, micros(q.store.now()))
 	}
-	err = q.QueryRowContext(ctx, `SELECT `+cmp.Or(q.store.dialect.clock, `?`)+`, `+q.store.dialect.pausedList(), clock...).Scan(at(&now), &names)
-	if err == nil && names.Valid {
-		err = json.Unmarshal([]byte(names.String), &paused)
+	err = q.QueryRowContext(ctx, `SELECT `+cmp.Or(q.store.dialect.clock, `?`)+`, `+q.store.dialect.gateList(), clock...).Scan(at(&now), &list)
+	if err == nil {
+		g, err = parseGates(list.String)
 	}
-	return now, paused, err
+	return now, g, err
 }
 
 const gatesQuery = `SELECT name, paused_at, coalesce(paused_by, ''), coalesce(pause_reason, ''), parked FROM claimcheck_gates WHERE kind = 'queue'`
@@ -67,7 +61,7 @@ func (s *Store) PauseQueue(ctx context.Context, name, by, reason string) (g queu
 			return err
 		}
 		err = put(ctx, tx, statement{`UPDATE claimcheck_gates SET paused_at = ?, paused_by = ?, pause_reason = ?, parked = 1 WHERE kind = 'queue' AND name = ?`, []any{micros(now), by, reason, name}},
-			statement{`INSERT INTO claimcheck_gates (kind, name, paused_at, paused_by, pause_reason, parked) VALUES ('queue', ?, ?, ?, ?, 1)`, []any{name, micros(now), by, reason}})
+			statement{`INSERT INTO claimcheck_gates (kind, name, paused_at, paused_by, pause_reason, parked, origin) VALUES ('queue', ?, ?, ?, ?, 1, 'code')`, []any{name, micros(now), by, reason}})
 		if err == nil {
 			g, err = gate(ctx, tx, name, s.dialect.lockRow) // another transaction may have inserted it
 		}
@@ -104,9 +98,9 @@ func (s *Store) Gates(ctx context.Context) (gates []queue.Gate, err error) {
 	return gates, err
 }
 
-// hasParked reports whether there may be parked rows.
+// hasParked reports whether there may be rows that are parked or wait for a limit.
 func hasParked(ctx context.Context, q querier) (parked bool, err error) {
-	err = q.QueryRowContext(ctx, `SELECT count(*) > 0 FROM claimcheck_gates WHERE kind = 'queue' AND parked <> 0`).Scan(&parked)
+	err = q.QueryRowContext(ctx, `SELECT EXISTS (SELECT 1 FROM claimcheck_gates WHERE kind = 'queue' AND parked <> 0) OR `+q.store.dialect.limitsWait()).Scan(&parked)
 	return parked, err
 }
 
@@ -114,6 +108,11 @@ func hasParked(ctx context.Context, q querier) (parked bool, err error) {
 // claimcheck_tasks_outbox.
 func (d *Dialect) nextBackend() string {
 	return `SELECT min(` + d.readyBackend + `) FROM claimcheck_tasks` + d.useIndex("claimcheck_tasks_outbox") + ` WHERE ` + d.readyBackend + ` > ?` + d.andReady
+}
+
+// isParkedDue selects parked rows, and not those that wait for a limit.
+func isParkedDue(d *Dialect) string {
+	return ` >= ` + parkedFrom + ` AND ` + d.dispatchDue + ` < ` + limitedFrom
 }
 
 // waiting are the READY rows of a backend and a queue that a condition on their
@@ -178,7 +177,7 @@ func (s *Store) Unpark(ctx context.Context, name string, limit int) (n int, due 
 			return err
 		}
 		return eachBackend(ctx, tx, func(backend string) (more bool, err error) {
-			rows, err := list(ctx, tx, s.dialect.waiting(lightColumns, ` >= `+parkedFrom), backend, name, limit-n)
+			rows, err := list(ctx, tx, s.dialect.waiting(lightColumns, isParkedDue(s.dialect)), backend, name, limit-n)
 			if err != nil {
 				return false, err
 			}
@@ -219,7 +218,7 @@ func (s *Store) clearGate(ctx context.Context, name string) error {
 		none := true
 		err = eachBackend(ctx, tx, func(backend string) (more bool, err error) {
 			var id string
-			err = tx.QueryRowContext(ctx, s.dialect.waiting(`id`, ` >= `+parkedFrom), backend, name, 1).Scan(&id)
+			err = tx.QueryRowContext(ctx, s.dialect.waiting(`id`, isParkedDue(s.dialect)), backend, name, 1).Scan(&id)
 			if errors.Is(err, sql.ErrNoRows) {
 				return true, nil
 			}

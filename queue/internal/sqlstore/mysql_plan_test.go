@@ -24,8 +24,8 @@ func TestEveryMySQLStatementUsesItsIndex(t *testing.T) {
 	for i := range state {
 		state[i] = "1"
 	}
-	claimAll, claimAllArgs := MySQL.claimable(queue.ClaimNextRequest{Tasks: []string{"t"}}, nil, time.Now())
-	claimSome, claimSomeArgs := MySQL.claimable(queue.ClaimNextRequest{Tasks: []string{"t", "u"}, Queues: []string{"a", "b"}, Backend: "c"}, []string{"d"}, time.Now())
+	claimAll, claimAllArgs := MySQL.wanted(columns, queue.ClaimNextRequest{Tasks: []string{"t"}}, gates{}, time.Now())
+	claimSome, claimSomeArgs := MySQL.wanted(columns, queue.ClaimNextRequest{Tasks: []string{"t", "u"}, Queues: []string{"a", "b"}, Backend: "c"}, gates{paused: []string{"d"}}, time.Now())
 	abandoned, abandonedArgs := abandonedRows(queue.RequeueRequest{}, time.Now(), 100)
 	now := time.Now().UnixMicro()
 	const forUpdate, skipLocked = " FOR UPDATE", " FOR UPDATE SKIP LOCKED"
@@ -60,7 +60,7 @@ func TestEveryMySQLStatementUsesItsIndex(t *testing.T) {
 		"to park":    {MySQL.waiting(`id`, ` < `+parkedFrom) + skipLocked, []any{"b", "q", 10}, "claimcheck_tasks_outbox"},
 		"to unpark":  {MySQL.waiting(lightColumns, ` >= `+parkedFrom) + skipLocked, []any{"b", "q", 10}, "claimcheck_tasks_outbox"},
 		"park":       {MySQL.updateQuery(setParked, manyRows), someIDs(manyRows), "PRIMARY"},
-		"probe":      {MySQL.probe(), nil, "PRIMARY claimcheck_tasks_claim claimcheck_tasks_held claimcheck_tasks_lease claimcheck_tasks_outbox claimcheck_tasks_outbox claimcheck_tasks_retention claimcheck_tasks_retention"},
+		"probe":      {MySQL.probe(), nil, "PRIMARY claimcheck_tasks_claim claimcheck_tasks_held claimcheck_tasks_lease claimcheck_tasks_limited claimcheck_tasks_outbox claimcheck_tasks_outbox claimcheck_tasks_retention claimcheck_tasks_retention"},
 		"backlog":    {MySQL.countReady(), []any{"b", "q", 100}, "claimcheck_tasks_outbox"},
 		"expiry":     {MySQL.expiryDue() + skipLocked, []any{now, 100}, "claimcheck_tasks_retention"},
 		"delete":     {MySQL.deleteDue() + skipLocked, []any{-now, 100}, "claimcheck_tasks_retention"},

@@ -4,7 +4,6 @@ import (
 	"context"
 	"database/sql"
 	"errors"
-	"slices"
 	"strconv"
 	"time"
 
@@ -78,8 +77,8 @@ func (s *Store) StrandedQueues(ctx context.Context, backend string) (queues []qu
 // TakeStranded takes up to limit stranded rows of a queue for dispatching.
 func (s *Store) TakeStranded(ctx context.Context, q queue.StrandedQueue, limit int) (rows []*queue.Row, err error) {
 	err = s.transaction(ctx, "take stranded tasks", func(ctx context.Context, tx querier) error {
-		now, paused, err := tx.gated(ctx)
-		if rows = nil; err != nil || slices.Contains(paused, q.Queue) {
+		now, closed, err := tx.gated(ctx)
+		if rows = nil; err != nil || closed.isPaused(q.Queue) {
 			return err
 		}
 		rows, err = list(ctx, tx, s.dialect.stranded(), q.Backend, q.Queue, micros(q.At), micros(now.Add(queue.ArmWithin)), limit)

@@ -10,8 +10,8 @@ import (
 
 func TestEveryStatementUsesItsIndex(t *testing.T) {
 	s := onSQLite(t)
-	claimAll, claimAllArgs := SQLite.claimable(queue.ClaimNextRequest{Tasks: []string{"t"}}, nil, time.Now())
-	claimSome, claimSomeArgs := SQLite.claimable(queue.ClaimNextRequest{Tasks: []string{"t", "u"}, Queues: []string{"a", "b"}, Backend: "c"}, []string{"d"}, time.Now())
+	claimAll, claimAllArgs := SQLite.wanted(columns, queue.ClaimNextRequest{Tasks: []string{"t"}}, gates{}, time.Now())
+	claimSome, claimSomeArgs := SQLite.wanted(columns, queue.ClaimNextRequest{Tasks: []string{"t", "u"}, Queues: []string{"a", "b"}, Backend: "c"}, gates{paused: []string{"d"}}, time.Now())
 	stats, statsArgs := statsQuery(queue.Filter{}, time.Now(), true)
 	statsSome, statsSomeArgs := statsQuery(queue.Filter{Queue: "a", Backend: "c"}, time.Now(), false)
 	abandoned, abandonedArgs := abandonedRows(queue.RequeueRequest{Filter: queue.Filter{Queue: "a"}}, time.Now(), 1)

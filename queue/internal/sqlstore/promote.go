@@ -25,8 +25,8 @@ func (s *Store) Promote(ctx context.Context, limit int) (p queue.PromoteResult, 
 		}
 		err = storekit.JoinErrors(err, probeErr)
 	}
-	p.Claimable, p.Next, p.Deletable, p.Gates = state.Claimable, state.Next(), state.Due(state.Deletion), state.Gates
-	p.NextTick = state.NextTick()
+	p.Claimable, p.Next, p.Deletable, p.Gates = state.Claimable || state.Limited, state.Next(), state.Due(state.Deletion), state.Gates
+	p.Limits, p.NextTick = state.Limits || state.Limited, state.NextTick()
 	return p, err
 }
 
@@ -142,7 +142,8 @@ func (d *Dialect) probe() string {
 	(SELECT ` + d.deletedAt + ` FROM claimcheck_tasks` + d.useIndex(d.deleteIndex) + ` WHERE ` + d.deletable + `
 		AND status IN ('SUCCESSFUL', 'FAILED', 'CANCELLED') ORDER BY ` + d.deleteOrder + ` LIMIT 1),
 	` + d.gatesNeedWork() + `,
-	(SELECT min(next_at) FROM claimcheck_schedules)`
+	(SELECT min(next_at) FROM claimcheck_schedules),
+	` + limitsExist + `, ` + d.limitsWait()
 }
 
 func (s *Store) probe(ctx context.Context) (state storekit.DueState, err error) {
@@ -151,7 +152,7 @@ func (s *Store) probe(ctx context.Context) (state storekit.DueState, err error) 
 		if s.dialect.clock == "" {
 			clock = append(clock, micros(s.now()))
 		}
-		return conn.QueryRowContext(ctx, s.dialect.probe(), clock...).Scan(at(&state.Now), at(&state.Held), at(&state.Lease), &state.Claimable, at(&state.Expiry), at(&state.Deletion), &state.Gates, at(&state.Schedule))
+		return conn.QueryRowContext(ctx, s.dialect.probe(), clock...).Scan(at(&state.Now), at(&state.Held), at(&state.Lease), &state.Claimable, at(&state.Expiry), at(&state.Deletion), &state.Gates, at(&state.Schedule), &state.Limits, &state.Limited)
 	})
 	return state, err
 }

@@ -90,8 +90,9 @@ const (
 
 // What parking makes of a row, and the least time that it may have then.
 var (
-	setParked  = fmt.Sprintf(`hold = %d, dispatch_due_at = dispatch_due_at + %d`, storekit.HoldParked, storekit.ParkMicros)
-	parkedFrom = strconv.FormatInt(queue.ParkedFrom.UnixMicro(), 10)
+	setParked   = fmt.Sprintf(`hold = %d, dispatch_due_at = dispatch_due_at + %d`, storekit.HoldParked, storekit.ParkMicros)
+	parkedFrom  = strconv.FormatInt(queue.ParkedFrom.UnixMicro(), 10)
+	limitedFrom = strconv.FormatInt(queue.LimitedFrom.UnixMicro(), 10)
 )
 
 func holdAt(row *queue.Row, now time.Time) int {
@@ -213,14 +214,14 @@ func loadNow(ctx context.Context, tx querier, id uuid.UUID) (row *queue.Row, now
 	return row, now, cmp.Or(err, nowErr)
 }
 
-// loadGated is loadNow, and returns the names of the paused queues besides.
-func loadGated(ctx context.Context, tx querier, id uuid.UUID) (row *queue.Row, now time.Time, paused []string, err error) {
+// loadGated is loadNow, and returns the gates besides.
+func loadGated(ctx context.Context, tx querier, id uuid.UUID) (row *queue.Row, now time.Time, closed gates, err error) {
 	row, err = load(ctx, tx, id)
 	if row == nil {
-		return nil, now, nil, err
+		return nil, now, closed, err
 	}
-	now, paused, gatedErr := tx.gated(ctx)
-	return row, now, paused, cmp.Or(err, gatedErr)
+	now, closed, gatedErr := tx.gated(ctx)
+	return row, now, closed, cmp.Or(err, gatedErr)
 }
 
 // Index: the primary key.

@@ -33,7 +33,7 @@ const (
 	countSince  = `count(*), min(` + waitingSince + `), max(` + waitingSince + `)`
 	nextOfHeld  = `coalesce(retry_at, run_after)`
 	heldRows    = `status = 'READY' AND hold = 1 AND `
-	parkedRows  = `status = 'READY' AND hold = 2 AND `
+	parkedRows  = `status = 'READY' AND hold >= 2 AND `
 	andFinished = ` AND finished_at IS NOT NULL`
 )
 

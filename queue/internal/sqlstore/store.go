@@ -66,6 +66,7 @@ type Store struct {
 	reserve *storekit.Reserve
 	turns   *storekit.Reserve // of the writer of an embedded database
 	closed  atomic.Bool
+	lane    laneCursor
 }
 
 // New returns a Store. It contacts nothing.

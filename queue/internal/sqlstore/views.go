@@ -17,7 +17,7 @@ import (
 // The three parts of Queues. Indexes: claimcheck_tasks_outbox or _finished for
 // what is READY (the database chooses), _lease, and the last hour of _finished.
 const (
-	isPending    = `(hold = 0 OR hold = 2 AND retry_at IS NULL AND run_after IS NULL OR coalesce(retry_at, run_after) <= ?)`
+	isPending    = `(hold = 0 OR hold >= 2 AND retry_at IS NULL AND run_after IS NULL OR coalesce(retry_at, run_after) <= ?)`
 	readyByQueue = `SELECT backend_name, queue_name, sum(CASE WHEN ` + isPending + ` THEN 1 ELSE 0 END),
 	sum(CASE WHEN hold <> 0 AND coalesce(retry_at, run_after) > ? THEN 1 ELSE 0 END), sum(CASE WHEN dispatch_due_at <= ?` + andNotGated + ` THEN 1 ELSE 0 END),
 	min(CASE WHEN ` + isPending + ` THEN ` + waitingSince + ` END)

@@ -12,6 +12,8 @@ type DueState struct {
 	Claimable bool
 	Gates     bool      // rows of gates are to be parked, or made claimable again
 	Schedule  time.Time // when the next schedule is due
+	Limits    bool      // limits are set
+	Limited   bool      // rows wait for a limit
 }
 
 // Due reports whether a time has come; the zero time has not.

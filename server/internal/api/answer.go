@@ -101,8 +101,9 @@ var refusals = []struct {
 	{queue.ErrFinal, http.StatusOK},
 	{queue.ErrWorkerLost, http.StatusOK},
 	{queue.ErrExpired, http.StatusOK},
-	{queue.ErrNotDue, http.StatusOK}, // it is armed again for its time
-	{queue.ErrPaused, http.StatusOK}, // it is parked, and dispatched when its queue is resumed
+	{queue.ErrNotDue, http.StatusOK},  // it is armed again for its time
+	{queue.ErrPaused, http.StatusOK},  // it is parked, and dispatched when its queue is resumed
+	{queue.ErrLimited, http.StatusOK}, // it waits, and is dispatched when the limit allows it
 	{queue.ErrLeased, http.StatusConflict},
 	{queue.ErrDuplicate, http.StatusConflict},
 	{queue.ErrLocked, http.StatusConflict}, // not 503, which slows the whole queue down
@@ -115,7 +116,7 @@ var refusals = []struct {
 
 // detailed are the reasons of which the answer says more: what the last attempt has stored,
 // the queue, the other task, when the task is deleted.
-var detailed = map[error]bool{queue.ErrWorkerLost: true, queue.ErrPaused: true, queue.ErrDuplicate: true, queue.ErrDropped: true}
+var detailed = map[error]bool{queue.ErrWorkerLost: true, queue.ErrPaused: true, queue.ErrLimited: true, queue.ErrDuplicate: true, queue.ErrDropped: true}
 
 func notRunAnswer(err error) Answer {
 	for _, refusal := range refusals {

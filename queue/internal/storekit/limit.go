@@ -1,0 +1,258 @@
+package storekit
+
+import (
+	"cmp"
+	"fmt"
+	"math/rand/v2"
+	"slices"
+	"time"
+
+	"github.com/google/uuid"
+
+	"github.com/claimcheck-go/claimcheck/queue"
+)
+
+// The holds of READY rows that a limit concerns. A new row has hold 0 or 1 as any other,
+// until a claim finds it.
+const (
+	HoldLimited  = 3 // it waits for a limit
+	HoldAdmitted = 4 // it may be claimed now, and a ticket is on its way
+)
+
+// LimitedMicros is by how much the DispatchDueAt of a row is moved that waits for a limit
+// and expects no delivery.
+const LimitedMicros = 2 * ParkMicros
+
+// LimitedInterval is the same as an interval of PostgreSQL.
+var LimitedInterval = fmt.Sprintf("interval '%d hours'", 2*parkDays*24)
+
+// The parts of a limit. Each has slots of its own.
+const (
+	PartRunning = "running" // a slot is taken while its task is RUNNING under its claim
+	PartStarts  = "starts"  // a slot is taken for the period from its last start
+)
+
+// Scope is what one limit counts: the tasks of a queue, of a name, or of one limit key of
+// a task.
+type Scope struct {
+	Kind queue.LimitKind
+	Name string
+	Key  string
+}
+
+// Bound is a scope with its limit.
+type Bound struct {
+	Scope
+	Running int
+	Starts  int
+	Per     time.Duration
+}
+
+// Limits are the limits of a database, for looking up which of them concern a row.
+type Limits map[Scope]queue.Limit
+
+// NewLimits makes a map of the limits that are set.
+func NewLimits(list []queue.Limit) Limits {
+	limits := make(Limits, len(list))
+	for _, l := range list {
+		if l.Set() {
+			limits[Scope{Kind: l.Kind, Name: l.Name}] = l
+		}
+	}
+	return limits
+}
+
+// Of returns the limits that concern the rows of a lane, each once.
+func (l Limits) Of(lane Lane) (bounds []Bound) {
+	add := func(kind queue.LimitKind, name, key string) {
+		limit, set := l[Scope{Kind: kind, Name: name}]
+		if set {
+			bounds = append(bounds, Bound{Scope: Scope{kind, name, key}, Running: limit.Running, Starts: limit.Starts, Per: limit.Per})
+		}
+	}
+	add(queue.LimitQueue, lane.Queue, "")
+	add(queue.LimitName, lane.Task, "")
+	if lane.Key != "" {
+		if lane.Key != lane.Task {
+			add(queue.LimitName, lane.Key, "")
+		}
+		add(queue.LimitEach, lane.Task, lane.Key)
+	}
+	return bounds
+}
+
+// Lane is what rows that wait for a limit are ordered by: rows of one lane wait for the
+// same limits.
+type Lane struct {
+	Backend, Queue, Task, Key string
+}
+
+// LaneOf returns the lane of a row.
+func LaneOf(row *queue.Row) Lane { return Lane{row.Backend, row.Queue, row.Task, row.LimitKey} }
+
+// Compare orders lanes as their index does.
+func (l Lane) Compare(other Lane) int {
+	return cmp.Or(cmp.Compare(l.Backend, other.Backend), cmp.Compare(l.Queue, other.Queue), cmp.Compare(l.Task, other.Task), cmp.Compare(l.Key, other.Key))
+}
+
+// Room is how much of a limit is left.
+type Room struct {
+	Running int           // free slots
+	Starts  int           // starts that are left
+	Next    time.Duration // how long until there is another start; zero if one is left
+}
+
+// Waiting is a row that waits for a limit.
+type Waiting struct {
+	Lane     Lane
+	Priority int
+	ID       uuid.UUID
+}
+
+// Turn chooses which waiting rows are to be claimed.
+type Turn struct {
+	Limits Limits
+	Rooms  map[Scope]*Room
+	Limit  int
+	// Substitutes is how many further rows are chosen, for those that others take.
+	Substitutes int
+	// With Share, no row has a lower priority than First, and at most half of Limit the
+	// same one.
+	Share bool
+	First int
+}
+
+// Fits reports whether another row of a lane fits into the rooms of its limits, and how
+// long until it does if only rates keep it from that.
+func (t *Turn) Fits(lane Lane) (fits bool, wait time.Duration) {
+	fits = true
+	for _, bound := range t.Limits.Of(lane) {
+		room := t.Rooms[bound.Scope]
+		if bound.Running > 0 && room.Running < 1 {
+			return false, 0
+		}
+		if bound.Starts > 0 && room.Starts < 1 {
+			fits, wait = false, max(wait, room.Next, time.Millisecond)
+		}
+	}
+	return fits, wait
+}
+
+// take takes the room of one row.
+func (t *Turn) take(lane Lane) {
+	for _, bound := range t.Limits.Of(lane) {
+		t.Rooms[bound.Scope].Running--
+		t.Rooms[bound.Scope].Starts--
+	}
+}
+
+// Choose chooses rows, whose order is that of the lanes in turn, and within a lane that of
+// claims: highest priority first, then one row of each lane after the other. limit is how
+// many of them are wanted; the others are substitutes.
+func (t *Turn) Choose(rows []Waiting) (chosen []Waiting, limit int) {
+	lanes := make(map[Lane]int)
+	order := slices.Clone(rows)
+	rounds := make(map[uuid.UUID]int, len(rows))
+	for _, row := range rows { // the rows of one priority and lane are numbered
+		if _, known := lanes[row.Lane]; !known {
+			lanes[row.Lane] = len(lanes)
+		}
+	}
+	type group struct {
+		lane     Lane
+		priority int
+	}
+	numbers := make(map[group]int)
+	for _, row := range rows {
+		g := group{row.Lane, row.Priority}
+		rounds[row.ID] = numbers[g]
+		numbers[g]++
+	}
+	slices.SortStableFunc(order, func(a, b Waiting) int {
+		return cmp.Or(cmp.Compare(b.Priority, a.Priority), cmp.Compare(rounds[a.ID], rounds[b.ID]), cmp.Compare(lanes[a.Lane], lanes[b.Lane]))
+	})
+	limit = t.Limit
+	higher := 0
+	for _, row := range order {
+		if t.Share && row.Priority < t.First {
+			break
+		}
+		if t.Share && row.Priority == t.First {
+			limit = min(t.Limit, max((t.Limit+1)/2, higher))
+		}
+		if len(chosen) >= limit+t.Substitutes {
+			break
+		}
+		if fits, _ := t.Fits(row.Lane); fits {
+			t.take(row.Lane)
+			if chosen = append(chosen, row); row.Priority > t.First {
+				higher++
+			}
+		}
+	}
+	return chosen, limit
+}
+
+// TakeRoom takes the room of n rows of a lane, where it is known.
+func (t *Turn) TakeRoom(lane Lane, n int) {
+	for _, bound := range t.Limits.Of(lane) {
+		if room := t.Rooms[bound.Scope]; room != nil {
+			room.Running -= n
+			room.Starts -= n
+		}
+	}
+}
+
+// Sharing returns a function that reports whether a lane shares a limit with another one,
+// or is without a limit.
+func (l Limits) Sharing(with Lane) func(Lane) bool {
+	scopes := make(map[Scope]bool)
+	for _, bound := range l.Of(with) {
+		scopes[bound.Scope] = true
+	}
+	return func(lane Lane) bool {
+		bounds := l.Of(lane)
+		return len(bounds) == 0 || slices.ContainsFunc(bounds, func(b Bound) bool { return scopes[b.Scope] })
+	}
+}
+
+// OnlyEach reports whether no limit concerns a lane but those on its own key.
+func (l Limits) OnlyEach(lane Lane) bool {
+	bounds := l.Of(lane)
+	return len(bounds) > 0 && !slices.ContainsFunc(bounds, func(b Bound) bool { return b.Kind != queue.LimitEach })
+}
+
+// Compare orders scopes.
+func (s Scope) Compare(other Scope) int {
+	return cmp.Or(cmp.Compare(s.Kind, other.Kind), cmp.Compare(s.Name, other.Name), cmp.Compare(s.Key, other.Key))
+}
+
+// Open returns the lanes that have room, and how long until another one does which only
+// rates keep from it.
+func (t *Turn) Open(lanes []Lane) (open []Lane, wait time.Duration) {
+	for _, lane := range lanes {
+		fits, until := t.Fits(lane)
+		if fits {
+			open = append(open, lane)
+		} else if until > 0 && (wait == 0 || until < wait) {
+			wait = until
+		}
+	}
+	return open, wait
+}
+
+// WaitForLimit returns the DispatchDueAt of a row that waits for a limit and expects no
+// delivery.
+func WaitForLimit(now time.Time) time.Time { return now.AddDate(0, 0, 2*parkDays) }
+
+// Spread returns a random time after wait, within which the rows start that wait for the
+// same rates.
+func Spread(bounds []Bound, waiting int, wait time.Duration) time.Duration {
+	for _, b := range bounds {
+		if b.Starts > 0 {
+			share := time.Duration(float64(b.Per) * float64(waiting+1) / float64(b.Starts))
+			return wait + rand.N(max(share, time.Millisecond))
+		}
+	}
+	return wait
+}

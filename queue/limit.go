@@ -1,0 +1,119 @@
+package queue
+
+import (
+	"context"
+	"fmt"
+	"time"
+)
+
+// Limiter is a [Gatekeeper] that can limit how many tasks run at once, and how many
+// start within a time. Its claims look at the limits in the same transaction that claims:
+// a row over a limit is not claimed, so that it uses up no attempt, and waits. Claims of
+// rows that a limit concerns are durable, so that no limit is exceeded after a crash of
+// the database.
+//
+// ClaimNext leaves out the rows that a limit concerns; ClaimLimited claims them. Claim
+// claims both kinds, and refuses a row over a limit with [ErrLimited], after it has made
+// the row wait: then no delivery is expected until Admit returns the row, or, if only a
+// rate was reached, until the time that the error says. A Store may leave Limiter out.
+type Limiter interface {
+	Gatekeeper
+	// SetLimit sets, changes or removes a limit. One that an operator has set is not
+	// changed by the code: SetLimit then changes nothing. Tasks that run are counted,
+	// also those that were claimed before. It returns the limit as it is now.
+	SetLimit(ctx context.Context, l Limit) (Limit, error)
+	// Limits returns the limits, ordered by kind and name.
+	Limits(ctx context.Context) ([]Limit, error)
+	// ClaimLimited claims as ClaimNext does, among the rows that a limit concerns:
+	// highest priority first, then from each limit key in turn, then first come. With
+	// req.Share it claims none of a lower priority than the first row that ClaimNext
+	// would claim, and leaves half of req.Limit to rows of the same one. It does not
+	// prefetch. wait is how long until a row that only a rate keeps from being claimed
+	// may be; zero if there is none.
+	ClaimLimited(ctx context.Context, req ClaimNextRequest) (rows []*Row, wait time.Duration, err error)
+	// Admit chooses up to limit rows of a backend that wait for a limit and may be
+	// claimed now, so that the caller dispatches them: those that share a limit with
+	// row, or with a nil row any. The sweeper dispatches them DispatchGrace from now if
+	// the caller dies. They have no Args, ReturnValue and Errors.
+	Admit(ctx context.Context, backend string, row *Row, limit int) ([]*Row, error)
+	// TidyLimits counts tasks that were claimed while a limit was being set, and
+	// removes the records of limits and limit keys that are not used any more.
+	TidyLimits(ctx context.Context) error
+}
+
+// LimitKind is what the name of a [Limit] is.
+type LimitKind string
+
+// The kinds of limits.
+const (
+	LimitQueue LimitKind = "queue" // the name of a queue
+	LimitName  LimitKind = "name"  // the name of a task, or a limit key ([LimitKey])
+	LimitEach  LimitKind = "each"  // the name of a task: each of its limit keys has this limit apart
+)
+
+// Limit is how many tasks of a queue, of a name or of a limit key may run at once, and how
+// many may start within a time. A task that several limits concern starts when all of them
+// allow it.
+type Limit struct {
+	Kind    LimitKind
+	Name    string
+	Running int           // at most so many run at once; 0: any number
+	Starts  int           // at most so many start within Per; 0: any number
+	Per     time.Duration // of Starts
+	Code    bool          // set by the code, not by an operator
+}
+
+// Bounds of a [Limit].
+const (
+	MaxLimit  = 10_000
+	MinPeriod = time.Millisecond
+	MaxPeriod = 31 * 24 * time.Hour
+)
+
+// Set reports whether there is a limit at all.
+func (l *Limit) Set() bool { return l.Running > 0 || l.Starts > 0 }
+
+// Check returns [ErrInvalid] for a limit that no store can keep. Stores call it.
+func (l *Limit) Check() error {
+	switch l.Kind {
+	case LimitQueue:
+		if !validName(l.Name) {
+			return invalidf(`queue %.120q: use 1 to 100 letters, digits, "-", "_" or "."`, l.Name)
+		}
+	case LimitEach:
+		if !validTaskName(l.Name) {
+			return invalidf(`task %.120q: use 1 to 200 letters, digits or "_.:/-"`, l.Name)
+		}
+	case LimitName:
+		if !validLimitKey(l.Name) {
+			return invalidf(`limit %.120q: use the name of a task, or a limit key of 1 to %d bytes of UTF-8`, l.Name, MaxLimitKey)
+		}
+	default:
+		return invalidf("limit kind %.20q: use %q, %q or %q", l.Kind, LimitQueue, LimitName, LimitEach)
+	}
+	switch {
+	case l.Running < 0 || l.Running > MaxLimit:
+		return invalidf("running must be a whole number from 1 to %d, not %d: to run nothing, pause the queue", MaxLimit, l.Running)
+	case l.Starts < 0 || l.Starts > MaxLimit:
+		return invalidf("starts must be a whole number from 1 to %d, not %d: to start nothing, pause the queue", MaxLimit, l.Starts)
+	case l.Starts > 0 && (l.Per < MinPeriod || l.Per > MaxPeriod):
+		return invalidf("per must be a duration from %s to %s, not %s", MinPeriod, MaxPeriod, l.Per)
+	}
+	return nil
+}
+
+// MaxLimitKey is the length of the longest limit key in bytes.
+const MaxLimitKey = 200
+
+func validLimitKey(key string) bool {
+	return key != "" && len(key) <= MaxLimitKey && cleanText(key, MaxLimitKey) == key
+}
+
+// LimitedFrom is before the DispatchDueAt of every row that waits for a limit and expects
+// no delivery, and after that of any other row.
+var LimitedFrom = time.Date(21000, 1, 1, 0, 0, 0, 0, time.UTC)
+
+// limitedError is the reason of a row that a limit keeps from being claimed.
+func limitedText(row *Row) string {
+	return fmt.Sprintf("a limit of queue %s, or of task %s, is reached: the task waits", row.Queue, row.Task)
+}

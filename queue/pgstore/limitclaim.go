@@ -1,0 +1,325 @@
+package pgstore
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"math/rand/v2"
+	"slices"
+	"time"
+
+	"github.com/google/uuid"
+	"github.com/jackc/pgerrcode"
+	"github.com/jackc/pgx/v5"
+
+	"github.com/claimcheck-go/claimcheck/queue"
+	"github.com/claimcheck-go/claimcheck/queue/internal/storekit"
+)
+
+// limitedClaim is a claim of rows that limits concern, or their admission: one
+// transaction, in two round trips. The first locks the rows, and for each a free slot of
+// each of its limits; the second takes them. The transaction waits for the disk.
+type limitedClaim struct {
+	claimOf  // its id is zero for a pull, and its ClaimID then the fence
+	admitted bool
+
+	limits storekit.Limits
+	rows   []storekit.Waiting // in order of preference
+	limit  int                // of how many of them
+
+	claimed []*queue.Row
+	refused *queue.NotClaimedError
+}
+
+// lockedOf is a statement that locks up to $9 of the rows $8 for which a condition holds,
+// in this order, and the slots that they need: the row $7 each of the needs. It returns
+// the rows and the slots. Indexes: the primary keys.
+func lockedOf(condition string) string {
+	return `
+WITH mine AS MATERIALIZED (
+	SELECT id FROM claimcheck_tasks JOIN unnest($8::uuid[]) WITH ORDINALITY AS c(wanted, place) ON id = wanted
+	WHERE ` + condition + `
+	ORDER BY place LIMIT $9::int8 FOR UPDATE OF claimcheck_tasks SKIP LOCKED),
+u AS MATERIALIZED (
+	SELECT kind, name, key, part, bound, per, count(*) AS want FROM mine JOIN unnest(` + needsColumns + `, $7::uuid[]) AS n(kind, name, key, part, bound, per, needed_by) ON id = needed_by
+	GROUP BY kind, name, key, part, bound, per)
+SELECT id, '', '', '', '', 0 FROM mine
+UNION ALL
+SELECT NULL, free.kind, free.name, free.key, free.part, free.n FROM u, LATERAL (
+	` + lockedSlots(freeSlots(`ARRAY(SELECT id FROM mine)`), `u.want`) + `) AS free`
+}
+
+var (
+	lockClaimedQuery = lockedOf(`claim_id IS DISTINCT FROM $10::uuid AND ` +
+		mayBeClaimed(`$11::text[]`, `$12::interval`, ` OR $13::bool AND status = 'FAILED' AND keep_failed IS DISTINCT FROM 0 AND `+keyIsFree(`claimcheck_tasks`)))
+	// lockAdmittedQuery locks rows that wait, also those whose tickets were lost.
+	lockAdmittedQuery = lockedOf(`(hold = 3 OR hold = 4 AND dispatch_due_at <= now())`)
+
+	// Indexes: the primary keys.
+	takeClaimedQuery = `
+WITH ` + takeSlots(5, `now()`) + `
+UPDATE claimcheck_tasks SET ` + setClaimed + notEnded + `, claim_id = c.fence
+FROM unnest($3::uuid[], $4::uuid[]) AS c(task, fence)
+WHERE id = c.task
+RETURNING ` + claimedColumns
+	takeAdmittedQuery = `
+WITH ` + takeSlots(2, `CASE s.part WHEN 'starts' THEN s.used_at ELSE now() END`) + `
+UPDATE claimcheck_tasks SET hold = 4, dispatch_due_at = now() + ` + grace + `
+WHERE id = ANY($1::uuid[])
+RETURNING ` + lightColumns
+)
+
+// waitQuery makes a row wait for a limit: without a delivery, or if $2 is positive, for
+// one in so many microseconds. An expired claim ends. Index: the primary key.
+var waitQuery = `
+UPDATE claimcheck_tasks SET status = 'READY', hold = 3,
+	dispatch_due_at = CASE WHEN $2::int8 > 0 THEN now() + $2::int8 * interval '1 microsecond' + ` + grace + ` ELSE now() + ` + storekit.LimitedInterval + ` END,
+	claim_id = CASE WHEN status = 'RUNNING' THEN NULL ELSE claim_id END, lease_expires_at = NULL
+WHERE id = $1::uuid AND status IN ('READY', 'RUNNING')
+RETURNING ` + columns
+
+// waitingQuery returns how many rows wait for a limit, up to a thousand. Index:
+// claimcheck_tasks_limited.
+const waitingQuery = `
+SELECT count(*) FROM (SELECT FROM claimcheck_tasks WHERE hold >= 3 AND CASE $1::text WHEN 'queue' THEN queue_name = $2::text
+	WHEN 'name' THEN task_path = $2::text OR limit_key = $2::text ELSE task_path = $2::text AND limit_key = $3::text END LIMIT 1000) AS waiting`
+
+// slotsAt are the numbers of the slots of a part of a scope that are locked.
+type slotsAt map[slotPart][]int64
+
+type slotPart struct {
+	storekit.Scope
+	part string
+}
+
+// pipeline sends statements in one round trip.
+func pipeline(ctx context.Context, conn *pgx.Conn, queue func(*pgx.Batch)) error {
+	batch := &pgx.Batch{}
+	queue(batch)
+	return conn.SendBatch(ctx, batch).Close()
+}
+
+// once makes the claim, or returns a shortage of slots that can be ended. With last, a
+// delivery is refused nevertheless.
+func (c *limitedClaim) once(ctx context.Context, conn *pgx.Conn, last bool) (short shortage, err error) {
+	defer func() {
+		const idle = 'I'
+		if !conn.IsClosed() && conn.PgConn().TxStatus() != idle {
+			_, _ = conn.Exec(ctx, `ROLLBACK`) // if that fails too, the pool closes the connection
+		}
+	}()
+	locked, free, err := c.lock(ctx, conn)
+	if err != nil || len(locked) == 0 {
+		return short, err
+	}
+	ids, taken := c.assign(locked, free)
+	switch {
+	case len(ids) > 0:
+		return short, c.take(ctx, conn, ids, taken)
+	case c.id == uuid.Nil:
+		return short, nil
+	}
+	return c.refuse(ctx, conn, c.rows[0], last)
+}
+
+// lock begins the transaction, and locks rows and slots.
+func (c *limitedClaim) lock(ctx context.Context, conn *pgx.Conn) (locked map[uuid.UUID]bool, free slotsAt, err error) {
+	var needs []need
+	var ids, neededBy []uuid.UUID
+	for _, row := range c.rows {
+		ids = append(ids, row.ID)
+		for _, n := range needsOf(c.limits.Of(row.Lane)) {
+			needs, neededBy = append(needs, n), append(neededBy, row.ID)
+		}
+	}
+	query, args := lockAdmittedQuery, append(needParams(needs), uuidValues(neededBy), uuidValues(ids), c.limit)
+	if !c.admitted {
+		query, args = lockClaimedQuery, append(args, uuidValue(c.ClaimID), c.Tasks, c.Early, c.AllowRetry)
+	}
+	locked, free = make(map[uuid.UUID]bool), make(slotsAt)
+	err = pipeline(ctx, conn, func(b *pgx.Batch) {
+		b.Queue(`BEGIN ISOLATION LEVEL READ COMMITTED`)
+		if c.AllowRetry { // the row may take its key again, which another one may be taking
+			b.Queue(`SET LOCAL lock_timeout = '` + keyWait + `'`)
+		}
+		b.Queue(query, args...).Query(func(result pgx.Rows) error {
+			var row uuid.UUID
+			var at slotPart
+			var n int64
+			_, err := pgx.ForEachRow(result, []any{(*id)(&row), &at.Kind, &at.Name, &at.Key, &at.part, &n}, func() error {
+				if row != uuid.Nil {
+					locked[row] = true
+				} else {
+					free[at] = append(free[at], n)
+				}
+				return nil
+			})
+			return err
+		})
+	})
+	return locked, free, err
+}
+
+// assign gives slots to rows, in order of preference.
+func (c *limitedClaim) assign(locked map[uuid.UUID]bool, free slotsAt) (ids []uuid.UUID, taken slots) {
+	for _, row := range c.rows {
+		needs := needsOf(c.limits.Of(row.Lane))
+		none := func(n need) bool { return len(free[slotPart{n.Scope, n.part}]) == 0 }
+		if !locked[row.ID] || slices.ContainsFunc(needs, none) {
+			continue
+		}
+		ids = append(ids, row.ID)
+		for _, n := range needs {
+			at := slotPart{n.Scope, n.part}
+			taken.add(n, free[at][0], row.ID, c.fence(row.ID))
+			free[at] = free[at][1:]
+		}
+	}
+	return ids, taken
+}
+
+// fence is the claim ID of a row; none if it is admitted.
+func (c *limitedClaim) fence(row uuid.UUID) uuid.UUID {
+	switch {
+	case c.admitted:
+		return uuid.Nil
+	case c.id == uuid.Nil:
+		return queue.PullClaimID(c.ClaimID, row)
+	}
+	return c.ClaimID
+}
+
+// take takes the slots for the rows, and commits.
+func (c *limitedClaim) take(ctx context.Context, conn *pgx.Conn, ids []uuid.UUID, taken slots) error {
+	var more []*queue.Row
+	err := pipeline(ctx, conn, func(b *pgx.Batch) {
+		if c.admitted {
+			b.Queue(takeAdmittedQuery, append([]any{uuidValues(ids)}, taken.params()...)...).Query(func(result pgx.Rows) (err error) {
+				c.claimed, err = many(result, nil)
+				return err
+			})
+		} else {
+			fences := make([]uuid.UUID, len(ids))
+			for i, row := range ids {
+				fences[i] = c.fence(row)
+			}
+			args := append([]any{c.Worker, c.Lease, uuidValues(ids), uuidValues(fences)}, taken.params()...)
+			b.Queue(takeClaimedQuery, args...).Query(func(result pgx.Rows) (err error) {
+				more, err = scanClaimed(result, func(r *scanned) *queue.Row {
+					row := r.claimed(c.fence(r.ID), c.Lease)
+					row.Limited = true
+					c.claimed = append(c.claimed, row)
+					return row
+				})
+				return err
+			})
+		}
+		b.Queue(`COMMIT`)
+	})
+	slices.SortFunc(c.claimed, func(a, b *queue.Row) int { return slices.Index(ids, a.ID) - slices.Index(ids, b.ID) })
+	if err != nil {
+		return err
+	}
+	return loadExtras(ctx, conn, more)
+}
+
+// refuse makes the row of a delivery wait, unless a shortage can be ended.
+func (c *limitedClaim) refuse(ctx context.Context, conn *pgx.Conn, row storekit.Waiting, last bool) (short shortage, err error) {
+	needs := needsOf(c.limits.Of(row.Lane))
+	states, err := readSlotsState(ctx, conn, needs, row.ID)
+	if err != nil {
+		return short, err
+	}
+	var wait time.Duration
+	var running bool
+	for _, n := range needs {
+		state := states[n]
+		short.add(n, state)
+		switch {
+		case state.taken < n.bound:
+		case n.part == storekit.PartRunning:
+			running = true
+		default:
+			until, err := waitForStart(ctx, conn, n, state.next)
+			if err != nil {
+				return short, err
+			}
+			wait = max(wait, until)
+		}
+	}
+	if short.any() && !last {
+		return short, nil
+	}
+	if running {
+		wait = 0 // a task has to end first
+	}
+	c.refused = &queue.NotClaimedError{Reason: queue.ErrLimited, Wait: wait}
+	err = pipeline(ctx, conn, func(b *pgx.Batch) {
+		b.Queue(waitQuery, uuidValue(row.ID), wait.Microseconds()).QueryRow(func(result pgx.Row) (err error) {
+			c.refused.Row, err = one(result)
+			if errors.Is(err, pgx.ErrNoRows) { // an operator wanted to retry a FAILED row
+				return nil
+			}
+			return err
+		})
+		b.Queue(`COMMIT`)
+	})
+	if err == nil && c.refused.Row == nil {
+		c.refused.Row, _, err = load(ctx, conn, row.ID)
+	}
+	return shortage{}, err
+}
+
+// waitForStart is how long a row waits that only a rate keeps from being claimed: until
+// the next start, and for its share of the time that the rows before it take.
+func waitForStart(ctx context.Context, q querier, n need, next time.Duration) (time.Duration, error) {
+	var waiting int64
+	if err := q.QueryRow(ctx, waitingQuery, string(n.Kind), n.Name, n.Key).Scan(&waiting); err != nil {
+		return 0, err
+	}
+	behind := time.Duration(float64(n.per) * float64(waiting+1) / float64(n.bound))
+	return max(next, time.Microsecond) + rand.N(max(behind, time.Millisecond)), nil
+}
+
+// claimLimited makes a claim, and tries again after it has ended a shortage of slots.
+func (s *Store) claimLimited(ctx context.Context, conn *pgx.Conn, c *limitedClaim) error {
+	for tries := 2; ; tries-- {
+		short, err := c.once(ctx, conn, tries == 0)
+		if err != nil || !short.any() {
+			return err
+		}
+		if err := short.end(ctx, conn); err != nil {
+			return err
+		}
+	}
+}
+
+// claimLimitedOne claims a row that limits concern, for a delivery.
+func (s *Store) claimLimitedOne(ctx context.Context, of claimOf, concerns *limitConcerns) (row *queue.Row, err error) {
+	waiting := storekit.Waiting{Lane: storekit.LaneOf(concerns.row), ID: of.id}
+	err = storekit.RetryLocked(ctx, storekit.ClaimPatience, func() error {
+		c := &limitedClaim{claimOf: of, limits: concerns.limits, rows: []storekit.Waiting{waiting}, limit: 1}
+		err := s.with(ctx, "claim task", use{ownTransaction: true}, func(conn *pgx.Conn) error {
+			if err := s.claimLimited(ctx, conn, c); err != nil {
+				return err
+			}
+			switch {
+			case len(c.claimed) > 0:
+				row = c.claimed[0]
+				return nil
+			case c.refused != nil:
+				return c.refused
+			}
+			row, err = whyNot(ctx, conn, of.id, of.ClaimRequest)
+			if again := (*limitConcerns)(nil); errors.As(err, &again) {
+				err = &queue.NotClaimedError{Reason: queue.ErrLocked, Row: again.row, Wait: storekit.LockedRetryAfter}
+			}
+			return err
+		})
+		if isCode(err, pgerrcode.UniqueViolation) || of.AllowRetry && isCode(err, pgerrcode.LockNotAvailable) {
+			return fmt.Errorf("claim task %s: %w", of.id, queue.ErrLocked)
+		}
+		return err
+	})
+	return row, err
+}

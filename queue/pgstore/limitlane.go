@@ -1,0 +1,154 @@
+package pgstore
+
+import (
+	"context"
+	"slices"
+	"sync"
+
+	"github.com/jackc/pgx/v5"
+
+	"github.com/claimcheck-go/claimcheck/queue/internal/storekit"
+)
+
+// Rows that wait for a limit are in lanes: those of one backend, queue, task and limit
+// key, which wait for the same limits. A pull goes from lane to lane, from where the last
+// one ended, so that the keys take turns. It looks at laneWindow of them at a time: with
+// more of them, the highest priority is that of these. If none of them has room, it goes
+// on to the next, up to laneWindows times.
+const (
+	laneWindow  = 200
+	laneWindows = 10
+)
+
+// laneKey and laneOrder are the columns of claimcheck_tasks_limited.
+const (
+	laneKey     = `backend_name, queue_name, task_path, coalesce(limit_key, '')`
+	laneOrder   = laneKey + `, priority DESC, enqueued_at, id`
+	laneColumns = `backend_name, queue_name, task_path, coalesce(limit_key, '') AS lane_key`
+)
+
+// lanesQuery returns up to $5 lanes after one, in the order of their index, from which it
+// reads one entry for each. Index: claimcheck_tasks_limited.
+const lanesQuery = `
+WITH RECURSIVE lanes AS (
+	(SELECT ` + laneColumns + ` FROM claimcheck_tasks WHERE hold >= 3 AND (` + laneKey + `) > ($1::text, $2::text, $3::text, $4::text)
+		ORDER BY ` + laneOrder + ` LIMIT 1)
+	UNION ALL
+	SELECT n.* FROM lanes AS l, LATERAL (SELECT ` + laneColumns + ` FROM claimcheck_tasks
+		WHERE hold >= 3 AND (` + laneKey + `) > (l.backend_name, l.queue_name, l.task_path, l.lane_key)
+		ORDER BY ` + laneOrder + ` LIMIT 1) AS n
+)
+SELECT * FROM lanes LIMIT $5::int8`
+
+// lanesOfKeyQuery returns the lanes of one task and limit key, in all queues of a backend:
+// first those of the queues after $4. Index: claimcheck_tasks_limited.
+const lanesOfKeyQuery = `
+WITH RECURSIVE queues AS (
+	(SELECT queue_name FROM claimcheck_tasks WHERE hold >= 3 AND backend_name = $1::text ORDER BY ` + laneOrder + ` LIMIT 1)
+	UNION ALL
+	SELECT n.* FROM queues AS q, LATERAL (SELECT queue_name FROM claimcheck_tasks WHERE hold >= 3 AND backend_name = $1::text AND queue_name > q.queue_name
+		ORDER BY ` + laneOrder + ` LIMIT 1) AS n
+)
+SELECT $1::text, queue_name, $2::text, $3::text FROM queues AS q
+WHERE EXISTS (SELECT FROM claimcheck_tasks AS t WHERE t.hold >= 3 AND t.backend_name = $1::text AND t.queue_name = q.queue_name AND t.task_path = $2::text AND coalesce(t.limit_key, '') = $3::text)
+ORDER BY queue_name <= $4::text, queue_name`
+
+// firstInLanesQuery returns the first $5 rows of each lane; with $6 only those that are
+// not admitted. Index: claimcheck_tasks_limited.
+const firstInLanesQuery = `
+SELECT l.i, f.priority, f.id FROM unnest($1::text[], $2::text[], $3::text[], $4::text[]) WITH ORDINALITY AS l(backend, queue, task, key, i),
+	LATERAL (SELECT priority, id FROM claimcheck_tasks
+		WHERE hold >= 3 AND backend_name = l.backend AND queue_name = l.queue AND task_path = l.task AND coalesce(limit_key, '') = l.key
+			AND attempts < max_attempts AND (NOT $6::bool OR hold = 3 OR dispatch_due_at <= now())
+		ORDER BY ` + laneOrder + ` LIMIT $5::int8) AS f
+ORDER BY l.i, f.priority DESC`
+
+// laneCursor is where the last pull ended.
+type laneCursor struct {
+	mu   sync.Mutex
+	lane storekit.Lane
+}
+
+func (c *laneCursor) get() storekit.Lane {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.lane
+}
+
+func (c *laneCursor) set(lane storekit.Lane) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.lane = lane
+}
+
+// walk calls visit with lanes from the cursor on, a window of them at a time and in turn,
+// until visit returns false or it has seen all lanes, or so many that the next call
+// continues there.
+func (s *Store) walk(ctx context.Context, q querier, visit func(lanes []storekit.Lane) (more bool, err error)) error {
+	from := s.lane.get()
+	after, wrapped := from, from == storekit.Lane{}
+	for range laneWindows {
+		seen, err := lanesAfter(ctx, q, after, laneWindow)
+		if err == nil && len(seen) < laneWindow && !wrapped {
+			var first []storekit.Lane
+			first, err = lanesAfter(ctx, q, storekit.Lane{}, laneWindow-len(seen))
+			if i := slices.IndexFunc(first, func(l storekit.Lane) bool { return slices.Contains(seen, l) }); i >= 0 {
+				first = first[:i] // once around
+			}
+			seen, wrapped = append(seen, first...), true
+		}
+		if err != nil {
+			return err
+		}
+		last := wrapped && len(seen) < laneWindow
+		if i := slices.Index(seen, from); wrapped && i >= 0 {
+			seen, last = seen[:i+1], true
+		}
+		if len(seen) > 0 {
+			after = seen[len(seen)-1]
+			if more, err := visit(seen); err != nil || !more {
+				return err
+			}
+		}
+		if last {
+			return nil
+		}
+		s.lane.set(after)
+	}
+	return nil
+}
+
+func lanesAfter(ctx context.Context, q querier, after storekit.Lane, limit int) ([]storekit.Lane, error) {
+	return lanes(q.Query(ctx, lanesQuery, after.Backend, after.Queue, after.Task, after.Key, limit))
+}
+
+func lanes(result pgx.Rows, err error) (lanes []storekit.Lane, _ error) {
+	if err != nil {
+		return nil, err
+	}
+	var lane storekit.Lane
+	_, err = pgx.ForEachRow(result, []any{&lane.Backend, &lane.Queue, &lane.Task, &lane.Key}, func() error {
+		lanes = append(lanes, lane)
+		return nil
+	})
+	return lanes, err
+}
+
+func firstInLanes(ctx context.Context, q querier, lanes []storekit.Lane, limit int, notAdmitted bool) (rows []storekit.Waiting, err error) {
+	var backends, queues, tasks, keys []string
+	for _, lane := range lanes {
+		backends, queues, tasks, keys = append(backends, lane.Backend), append(queues, lane.Queue), append(tasks, lane.Task), append(keys, lane.Key)
+	}
+	result, err := q.Query(ctx, firstInLanesQuery, backends, queues, tasks, keys, limit, notAdmitted)
+	if err != nil {
+		return nil, err
+	}
+	var i int64
+	var row storekit.Waiting
+	_, err = pgx.ForEachRow(result, []any{&i, &row.Priority, (*id)(&row.ID)}, func() error {
+		row.Lane = lanes[i-1]
+		rows = append(rows, row)
+		return nil
+	})
+	return rows, err
+}

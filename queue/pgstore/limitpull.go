@@ -1,0 +1,203 @@
+package pgstore
+
+import (
+	"context"
+	"errors"
+	"slices"
+	"time"
+
+	"github.com/google/uuid"
+	"github.com/jackc/pgx/v5"
+
+	"github.com/claimcheck-go/claimcheck/queue"
+	"github.com/claimcheck-go/claimcheck/queue/internal/storekit"
+)
+
+// moveQuery makes the first rows that a request asks for, and that a limit concerns, wait
+// in their lanes. Those behind them are found by later pulls. Indexes:
+// claimcheck_tasks_claim, then the primary key.
+var moveQuery = `
+UPDATE claimcheck_tasks SET hold = 3
+WHERE id = ANY(ARRAY(SELECT id FROM claimcheck_tasks WHERE hold = 0 AND id = ANY(ARRAY(
+	SELECT id FROM (SELECT id, ` + limited + ` AS limited FROM claimcheck_tasks WHERE ` + wantedOrLimited(1) + ` ORDER BY priority DESC, enqueued_at, id LIMIT 200) AS first
+	WHERE limited)) FOR UPDATE SKIP LOCKED))`
+
+// firstPriorityQuery returns the priority of the first row that ClaimNext would claim.
+// Index: claimcheck_tasks_claim.
+var firstPriorityQuery = `SELECT priority FROM claimcheck_tasks WHERE ` + wanted(1) + ` ORDER BY priority DESC, enqueued_at, id LIMIT 1`
+
+// substitutes is how many more rows than a pull wants it tries to lock: others may pull
+// the same ones at the same time.
+const substitutes = 32
+
+// chosen is what a pull or an admission found.
+type chosen struct {
+	limits storekit.Limits
+	rows   []storekit.Waiting
+	limit  int // how many of the rows are wanted
+	wait   time.Duration
+	short  shortage
+}
+
+// ClaimLimited claims up to req.Limit rows that limits concern.
+func (s *Store) ClaimLimited(ctx context.Context, req queue.ClaimNextRequest) (rows []*queue.Row, wait time.Duration, err error) {
+	if len(req.Tasks) == 0 || req.Limit < 1 {
+		return nil, 0, nil
+	}
+	if req.Fence == uuid.Nil {
+		req.Fence = queue.NewClaimID()
+	}
+	req.Fence[7] |= 1
+	claim := claimOf{ClaimRequest: queue.ClaimRequest{Tasks: req.Tasks, Worker: req.Worker, Lease: req.Lease, ClaimID: req.Fence}}
+	c := &limitedClaim{claimOf: claim}
+	wait, err = s.claimChosen(ctx, "claim limited tasks", c, func(conn *pgx.Conn) (chosen, error) { return s.choosePull(ctx, conn, req) })
+	return c.claimed, wait, err
+}
+
+// Admit chooses rows that wait for a limit and may be claimed now.
+func (s *Store) Admit(ctx context.Context, backend string, row *queue.Row, limit int) ([]*queue.Row, error) {
+	c := &limitedClaim{admitted: true}
+	_, err := s.claimChosen(ctx, "admit limited tasks", c, func(conn *pgx.Conn) (chosen, error) { return s.chooseAdmission(ctx, conn, backend, row, limit) })
+	return c.claimed, err
+}
+
+// claimChosen claims or admits what choose returns. It chooses again if others have taken
+// all of that meanwhile.
+func (s *Store) claimChosen(ctx context.Context, op string, c *limitedClaim, choose func(*pgx.Conn) (chosen, error)) (wait time.Duration, err error) {
+	for range 3 {
+		var found chosen
+		err := s.on(ctx, op, func(conn *pgx.Conn) (err error) {
+			if found, err = choose(conn); err == nil && found.short.any() {
+				if err = found.short.end(ctx, conn); err == nil && (found.short.expired || found.short.above) {
+					found, err = choose(conn)
+				}
+			}
+			return err
+		})
+		if err != nil || len(found.rows) == 0 {
+			return found.wait, err
+		}
+		c.limits, c.rows, c.limit = found.limits, found.rows, found.limit
+		err = s.with(ctx, op, use{ownTransaction: true}, func(conn *pgx.Conn) error { return s.claimLimited(ctx, conn, c) })
+		if err != nil || len(c.claimed) > 0 {
+			return found.wait, err
+		}
+	}
+	return 0, nil
+}
+
+// choosePull chooses rows for a pull.
+func (s *Store) choosePull(ctx context.Context, conn *pgx.Conn, req queue.ClaimNextRequest) (found chosen, err error) {
+	queues := append([]string{}, req.Queues...)
+	turn := &storekit.Turn{Limit: req.Limit, Substitutes: substitutes}
+	var g gates
+	err = pipeline(ctx, conn, func(b *pgx.Batch) {
+		b.Queue(moveQuery, req.Tasks, queues, req.Backend)
+		b.Queue(gatesOf + isLimit + ` OR paused_at IS NOT NULL`).Query(func(result pgx.Rows) (err error) {
+			g, err = scanGates(result)
+			return err
+		})
+		if req.Share {
+			b.Queue(firstPriorityQuery, req.Tasks, queues, req.Backend).QueryRow(func(row pgx.Row) error {
+				err := row.Scan(&turn.First)
+				if turn.Share = err == nil; errors.Is(err, pgx.ErrNoRows) {
+					return nil
+				}
+				return err
+			})
+		}
+	})
+	if err != nil {
+		return found, err
+	}
+	turn.Limits = g.limits
+	pulled := func(l storekit.Lane) bool {
+		return !g.paused[l.Queue] && slices.Contains(req.Tasks, l.Task) && (len(req.Queues) == 0 || slices.Contains(req.Queues, l.Queue)) && (req.Backend == "" || req.Backend == l.Backend)
+	}
+	err = s.walk(ctx, conn, func(lanes []storekit.Lane) (more bool, err error) {
+		err = s.pick(ctx, conn, turn, slices.DeleteFunc(lanes, func(l storekit.Lane) bool { return !pulled(l) }), false, &found)
+		return len(found.rows) == 0, err
+	})
+	return found, err
+}
+
+// chooseAdmission chooses rows to be admitted, with row those that share a limit with it.
+func (s *Store) chooseAdmission(ctx context.Context, conn *pgx.Conn, backend string, row *queue.Row, limit int) (found chosen, err error) {
+	g, err := readGates(ctx, conn, isLimit+` OR paused_at IS NOT NULL`)
+	if err != nil || row != nil && len(g.limits) == 0 {
+		return found, err
+	}
+	turn := &storekit.Turn{Limits: g.limits, Limit: limit}
+	admits := func(l storekit.Lane) bool { return l.Backend == backend && !g.paused[l.Queue] }
+	if row != nil && g.limits.OnlyEach(storekit.LaneOf(row)) {
+		lane := storekit.LaneOf(row)
+		same, err := lanes(conn.Query(ctx, lanesOfKeyQuery, backend, lane.Task, lane.Key, lane.Queue))
+		if err != nil {
+			return found, err
+		}
+		err = s.pick(ctx, conn, turn, slices.DeleteFunc(same, func(l storekit.Lane) bool { return !admits(l) }), true, &found)
+		return found, err
+	}
+	shares := func(storekit.Lane) bool { return true }
+	if row != nil {
+		shares = g.limits.Sharing(storekit.LaneOf(row))
+	}
+	err = s.walk(ctx, conn, func(lanes []storekit.Lane) (more bool, err error) {
+		err = s.pick(ctx, conn, turn, slices.DeleteFunc(lanes, func(l storekit.Lane) bool { return !admits(l) || !shares(l) }), true, &found)
+		return len(found.rows) == 0, err
+	})
+	return found, err
+}
+
+// pick chooses rows of lanes that have room, and moves the cursor to the last one.
+func (s *Store) pick(ctx context.Context, q querier, turn *storekit.Turn, lanes []storekit.Lane, notAdmitted bool, found *chosen) error {
+	var needs []need
+	for _, lane := range lanes {
+		needs = append(needs, needsOf(turn.Limits.Of(lane))...)
+	}
+	slices.SortFunc(needs, func(a, b need) int { return a.Scope.Compare(b.Scope) })
+	needs = slices.Compact(needs)
+	states, err := readSlotsState(ctx, q, needs)
+	if err != nil {
+		return err
+	}
+	turn.Rooms = make(map[storekit.Scope]*storekit.Room)
+	for _, n := range needs {
+		room := turn.Rooms[n.Scope]
+		if room == nil {
+			room = &storekit.Room{}
+			turn.Rooms[n.Scope] = room
+		}
+		if n.part == storekit.PartRunning {
+			room.Running = n.bound - states[n].taken
+		} else {
+			room.Starts, room.Next = n.bound-states[n].taken, states[n].next
+		}
+		found.short.expired = found.short.expired || states[n].expired
+		found.short.above = found.short.above || states[n].above && states[n].taken < n.bound
+	}
+	open, wait := turn.Open(lanes)
+	if wait > 0 && (found.wait == 0 || wait < found.wait) {
+		found.wait = wait
+	}
+	if len(open) == 0 {
+		return nil
+	}
+	rows, err := firstInLanes(ctx, q, open, 2*(turn.Limit+turn.Substitutes)/len(open)+1, notAdmitted)
+	if err != nil {
+		return err
+	}
+	found.limits = turn.Limits
+	if found.rows, found.limit = turn.Choose(rows); len(found.rows) == 0 {
+		return nil
+	}
+	s.lane.set(found.rows[min(found.limit, len(found.rows))-1].Lane)
+	for _, row := range found.rows {
+		for _, n := range needsOf(turn.Limits.Of(row.Lane)) {
+			if states[n].made < n.bound && !slices.Contains(found.short.missing, n) {
+				found.short.missing = append(found.short.missing, n)
+			}
+		}
+	}
+	return nil
+}

@@ -1,0 +1,391 @@
+package storetest
+
+import (
+	"errors"
+	"fmt"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/google/uuid"
+
+	"github.com/claimcheck-go/claimcheck/queue"
+)
+
+// limitTests are about limits on what runs and starts.
+var limitTests = map[string]func(*fixture){
+	"no more run than the limit of their queue": func(f *fixture) {
+		f.limit(queue.Limit{Kind: queue.LimitQueue, Name: "emails", Running: 2})
+		rows := f.insertMany(4, onQueue("emails"), armed)
+		free := f.insert()
+		f.equal("rows without a limit", ids(f.claimNext(10)), []uuid.UUID{free.ID})
+		first, second := f.claim(rows[0].ID, lease), f.claim(rows[1].ID, lease)
+		f.equal("limited", []bool{first.Limited, second.Limited, free.Limited}, []bool{true, true, false})
+		waiting := f.refusedLimited(rows[2].ID, false)
+		f.equal("attempts", []int{first.Attempts, waiting.Attempts}, []int{1, 0})
+		f.equal("none is admitted", ids(f.admit(first, 10)), []uuid.UUID{})
+		f.equal("none is pulled", ids(f.claimLimited(10)), []uuid.UUID{})
+		f.finish(first.Claim())
+		admitted := f.admit(first, 10)
+		f.equal("admitted", ids(admitted), []uuid.UUID{rows[2].ID})
+		f.light(admitted[0])
+		f.refusedLimited(rows[3].ID, false) // it lets the admitted row pass
+		f.equal("the admitted row", f.claim(rows[2].ID, lease).ID, rows[2].ID)
+		f.finish(second.Claim())
+		f.equal("pulled", ids(f.claimLimited(10)), []uuid.UUID{rows[3].ID})
+	},
+	"rows of a task, of a key and of each key have limits": func(f *fixture) {
+		f.limit(queue.Limit{Kind: queue.LimitEach, Name: taskName, Running: 1})
+		f.limit(queue.Limit{Kind: queue.LimitName, Name: "slow", Running: 2})
+		f.limit(queue.Limit{Kind: queue.LimitName, Name: taskName, Running: 4})
+		slow := f.insertMany(3, withTask("other"), limitKey("slow"))
+		keys := []*queue.Row{f.insert(limitKey("a")), f.insert(limitKey("a")), f.insert(limitKey("b")), f.insert(limitKey("slow")), f.insert(), f.insert(), f.insert()}
+		tasks := func(r *queue.ClaimNextRequest) { r.Tasks = []string{taskName, "other"} }
+		f.equal("free rows", ids(f.claimNext(10, tasks)), []uuid.UUID{})
+		got := f.claimLimited(10, func(r *queue.ClaimNextRequest) { r.Tasks = []string{"other"} })
+		f.equal("of the key", ids(got), []uuid.UUID{slow[0].ID, slow[1].ID})
+		f.refusedLimited(keys[3].ID, false)
+		f.finish(got[0].Claim())
+		f.equal("the others", sorted(ids(f.claimLimited(10, tasks))), sorted([]uuid.UUID{keys[0].ID, keys[2].ID, keys[4].ID, keys[3].ID}))
+		f.refusedLimited(keys[1].ID, false)
+		f.refusedLimited(keys[5].ID, false)
+	},
+	"pulls go by priority, then from key to key, then by time": func(f *fixture) {
+		f.limit(queue.Limit{Kind: queue.LimitQueue, Name: "emails", Running: 100})
+		var rows []*queue.Row
+		for _, key := range []string{"a", "a", "a", "b", "c", "c"} {
+			rows = append(rows, f.insert(onQueue("emails"), limitKey(key)))
+		}
+		urgent := f.insert(onQueue("emails"), limitKey("c"), priority(5))
+		f.insert(onQueue("emails"), limitKey("d"), priority(-5))
+		f.equal("first", ids(f.claimLimited(3)), []uuid.UUID{urgent.ID, rows[0].ID, rows[3].ID})
+		f.equal("then", ids(f.claimLimited(3)), []uuid.UUID{rows[4].ID, rows[1].ID, rows[5].ID})
+		f.equal("at last", ids(f.claimLimited(1)), []uuid.UUID{rows[2].ID})
+	},
+	"a pull leaves a share to rows without a limit": func(f *fixture) {
+		f.limit(queue.Limit{Kind: queue.LimitQueue, Name: "emails", Running: 100})
+		same := f.insertMany(8, onQueue("emails"))
+		higher := f.insert(onQueue("emails"), priority(1))
+		f.insert(onQueue("emails"), priority(-1))
+		f.insertMany(8)
+		share := func(r *queue.ClaimNextRequest) { r.Share = true }
+		f.equal("half", ids(f.claimLimited(4, share)), []uuid.UUID{higher.ID, same[0].ID})
+		f.equal("of none", len(f.claimLimited(4, share)), 2)
+		f.claimNext(10)
+		f.equal("all", len(f.claimLimited(10, share)), 6)
+	},
+	"no more start within a period than the limit": func(f *fixture) {
+		f.limit(queue.Limit{Kind: queue.LimitName, Name: taskName, Starts: 2, Per: time.Hour})
+		rows := f.insertMany(3, armed)
+		f.finish(f.claim(rows[0].ID, lease).Claim())
+		f.finish(f.claim(rows[1].ID, lease).Claim())
+		refused := f.refused(rows[2].ID, queue.ErrLimited)
+		f.between("wait", refused.Wait, 59*time.Minute, 3*time.Hour)
+		f.between("dispatch due", f.get(rows[2].ID).DispatchDueAt.Sub(f.now()), refused.Wait, refused.Wait+queue.DispatchGrace+time.Second)
+		_, wait, err := f.limiter().ClaimLimited(f.ctx, nextRequest(10))
+		f.must(err)
+		f.between("wait of a pull", wait, 59*time.Minute, time.Hour)
+		f.equal("admitted", ids(f.admit(nil, 10)), []uuid.UUID{})
+		f.limit(queue.Limit{Kind: queue.LimitName, Name: taskName, Starts: 3, Per: time.Hour})
+		f.equal("with a higher limit", ids(f.claimLimited(10)), []uuid.UUID{rows[2].ID})
+	},
+	"starts are allowed again after the period": func(f *fixture) {
+		f.limit(queue.Limit{Kind: queue.LimitName, Name: taskName, Starts: 1, Per: time.Millisecond})
+		rows := f.insertMany(20)
+		last := time.Time{}
+		for range rows {
+			var got []*queue.Row
+			for len(got) == 0 {
+				got = f.claimLimited(5)
+			}
+			f.equal("at once", len(got), 1)
+			if since := got[0].LastAttemptedAt.Sub(last); since < time.Millisecond {
+				f.Errorf("a start %s after the one before", since)
+			}
+			last = got[0].LastAttemptedAt
+		}
+	},
+	"whatever ends a claim frees its slot": func(f *fixture) {
+		f.limit(queue.Limit{Kind: queue.LimitQueue, Name: "emails", Running: 1})
+		ends := map[string]func(*queue.Row){
+			"Finish":  func(r *queue.Row) { f.finish(r.Claim()) },
+			"Retry":   func(r *queue.Row) { f.must(f.store.Retry(f.ctx, r.Claim(), queue.Retry{In: time.Hour})) },
+			"Release": func(r *queue.Row) { f.must(f.store.Release(f.ctx, r.Claim())) },
+			"Unclaim": func(r *queue.Row) { f.must(f.store.Unclaim(f.ctx, r.Claim())) },
+			"Cancel": func(r *queue.Row) {
+				_, _, err := f.store.Cancel(f.ctx, r.ID)
+				f.must(err)
+			},
+		}
+		for name, end := range ends {
+			row, next := f.claimed(lease, onQueue("emails")), f.insert(onQueue("emails"))
+			f.refusedLimited(next.ID, false)
+			end(row)
+			f.equal("after "+name, ids(f.admit(row, 1)), []uuid.UUID{next.ID})
+			f.finish(f.claim(next.ID, lease).Claim())
+			_, _, err := f.store.Cancel(f.ctx, row.ID)
+			f.must(err)
+		}
+	},
+	"a claim whose lease has expired frees its slot": func(f *fixture) {
+		f.limit(queue.Limit{Kind: queue.LimitQueue, Name: "emails", Running: 1})
+		lost := f.claimed(expired, onQueue("emails"))
+		next := f.insert(onQueue("emails"))
+		f.equal("another row", f.claim(next.ID, lease).ID, next.ID)
+		f.equal("the expired one", f.get(lost.ID).Status, queue.StatusReady)
+		f.refusedLimited(lost.ID, false)
+		f.finish(f.get(next.ID).Claim())
+		last := f.claim(lost.ID, expired, func(r *queue.ClaimRequest) {})
+		f.equal("again", f.claim(last.ID, lease).Attempts, 3)
+		ended := f.claimed(lease, onQueue("else"), maxAttempts(1))
+		f.finish(ended.Claim())
+	},
+	"a limit counts what was running before": func(f *fixture) {
+		rows := f.insertMany(5, onQueue("emails"))
+		claimed := f.claimNext(3)
+		f.limit(queue.Limit{Kind: queue.LimitQueue, Name: "emails", Running: 2})
+		f.refusedLimited(rows[3].ID, false)
+		f.finish(claimed[0].Claim())
+		f.refusedLimited(rows[3].ID, false)
+		f.equal("pulled", ids(f.claimLimited(10)), []uuid.UUID{})
+		f.finish(claimed[1].Claim())
+		f.equal("pulled", len(f.claimLimited(10)), 1)
+		f.equal("pulled again", len(f.claimLimited(10)), 0)
+	},
+	"a limit can be lowered, raised and removed": func(f *fixture) {
+		set := func(n int) { f.limit(queue.Limit{Kind: queue.LimitQueue, Name: "emails", Running: n}) }
+		set(4)
+		rows := f.insertMany(10, onQueue("emails"))
+		claimed := f.claimLimited(10)
+		f.equal("of 4", len(claimed), 4)
+		set(2)
+		f.finish(claimed[0].Claim())
+		f.finish(claimed[1].Claim())
+		f.equal("of 2", len(f.claimLimited(10)), 0)
+		f.finish(claimed[2].Claim())
+		f.equal("of 2, with 1", len(f.claimLimited(10)), 1)
+		set(5)
+		f.equal("of 5", len(f.claimLimited(10)), 3)
+		f.refusedLimited(rows[9].ID, false)
+		set(0)
+		f.equal("limits", f.limits(), []queue.Limit(nil))
+		f.equal("work is left", f.promote().Limits, true)
+		f.equal("those that waited", ids(f.admit(nil, 10)), []uuid.UUID{rows[8].ID, rows[9].ID})
+		f.equal("claimed", f.claim(rows[9].ID, lease).Limited, false)
+		f.equal("pulled", ids(f.claimLimited(10)), []uuid.UUID{rows[8].ID})
+		f.must(f.limiter().TidyLimits(f.ctx))
+		p := f.promote()
+		f.equal("nothing is left", []bool{p.Limits, p.Claimable}, []bool{false, false})
+	},
+	"an operator's limit is not changed by the code": func(f *fixture) {
+		code := queue.Limit{Kind: queue.LimitEach, Name: taskName, Running: 3, Starts: 5, Per: time.Minute, Code: true}
+		f.equal("of the code", f.limit(code), code)
+		code.Running = 4
+		f.equal("changed by it", f.limit(code), code)
+		f.equal("limits", f.limits(), []queue.Limit{code})
+		own := queue.Limit{Kind: queue.LimitEach, Name: taskName, Running: 1}
+		f.equal("of an operator", f.limit(own), own)
+		f.equal("of the code again", f.limit(code), own)
+		f.equal("limits", f.limits(), []queue.Limit{own})
+		for _, bad := range []queue.Limit{
+			{Kind: "x", Name: "a", Running: 1}, {Kind: queue.LimitQueue, Name: "a b", Running: 1}, {Kind: queue.LimitName, Running: 1},
+			{Kind: queue.LimitQueue, Name: "a", Running: -1}, {Kind: queue.LimitQueue, Name: "a", Running: queue.MaxLimit + 1}, {Kind: queue.LimitQueue, Name: "a", Starts: 1},
+		} {
+			if _, err := f.limiter().SetLimit(f.ctx, bad); !errors.Is(err, queue.ErrInvalid) {
+				f.Errorf("%+v: %v", bad, err)
+			}
+		}
+	},
+	"a paused queue with a limit": func(f *fixture) {
+		f.limit(queue.Limit{Kind: queue.LimitQueue, Name: "emails", Running: 1})
+		running, waiting := f.claimed(lease, onQueue("emails")), f.insert(onQueue("emails"))
+		f.refusedLimited(waiting.ID, false)
+		f.pause("emails")
+		f.finish(running.Claim())
+		f.equal("admitted", ids(f.admit(running, 10)), []uuid.UUID{})
+		f.equal("pulled", ids(f.claimLimited(10)), []uuid.UUID{})
+		f.refusedPaused(waiting.ID)
+		f.resume("emails")
+		n, _ := f.unpark("emails", 10)
+		f.equal("unparked", n, 1)
+		f.open()
+		f.equal("claimed", f.claim(waiting.ID, lease).ID, waiting.ID)
+	},
+	"a FAILED row is not retried over a limit": func(f *fixture) {
+		failed := f.claimed(lease, onQueue("emails"))
+		f.fail(failed.Claim())
+		f.limit(queue.Limit{Kind: queue.LimitQueue, Name: "emails", Running: 1})
+		running := f.claimed(lease, onQueue("emails"))
+		again := func(r *queue.ClaimRequest) { r.AllowRetry = true }
+		_, err := f.store.Claim(f.ctx, failed.ID, claimRequest(lease, again))
+		if !errors.Is(err, queue.ErrLimited) {
+			f.Errorf("over the limit: %v", err)
+		}
+		f.equal("status", f.get(failed.ID).Status, queue.StatusFailed)
+		f.finish(running.Claim())
+		f.equal("below it", f.claim(failed.ID, lease, again).Attempts, 2)
+	},
+	"a lost ticket of an admitted row blocks nothing": func(f *fixture) {
+		f.limit(queue.Limit{Kind: queue.LimitQueue, Name: "emails", Running: 1})
+		running, waiting := f.claimed(lease, onQueue("emails")), f.insert(onQueue("emails"))
+		f.refusedLimited(waiting.ID, false)
+		f.finish(running.Claim())
+		f.equal("admitted", ids(f.admit(running, 10)), []uuid.UUID{waiting.ID})
+		f.must(f.store.DispatchFailed(f.ctx, "quota", waiting.ID))
+		next := f.insert(onQueue("emails"))
+		f.equal("another row", f.claim(next.ID, lease).ID, next.ID)
+		f.finish(f.get(next.ID).Claim())
+		f.equal("the row again", ids(f.admit(nil, 10)), []uuid.UUID{waiting.ID})
+	},
+	"a repeated claim is recognized": func(f *fixture) {
+		f.limit(queue.Limit{Kind: queue.LimitQueue, Name: "emails", Running: 1})
+		row, req := f.insert(onQueue("emails")), claimRequest(lease)
+		for range 2 {
+			got, err := f.store.Claim(f.ctx, row.ID, req)
+			f.must(err)
+			f.equal("claim", []any{got.ClaimID, got.Attempts}, []any{req.ClaimID, 1})
+		}
+		f.must(f.store.Unclaim(f.ctx, queue.Claim{ID: row.ID, ClaimID: req.ClaimID}))
+		if _, err := f.store.Claim(f.ctx, row.ID, req); !errors.Is(err, queue.ErrLeaseLost) {
+			f.Errorf("of a claim that has ended: %v", err)
+		}
+	},
+	"a pull whose answer was lost is found": func(f *fixture) {
+		f.limit(queue.Limit{Kind: queue.LimitQueue, Name: "emails", Running: 3})
+		f.insertMany(3, onQueue("emails"))
+		fence := queue.NewClaimID()
+		rows := f.claimLimited(10, func(r *queue.ClaimNextRequest) { r.Fence = fence })
+		claims, err := f.store.Claimed(f.ctx, fence)
+		f.must(err)
+		f.equal("claims", len(claims), len(rows))
+	},
+	"many claimers never exceed a limit": func(f *fixture) { f.raceForSlots(5, 120, 16) },
+	"many claimers of keys never exceed their limits": func(f *fixture) {
+		f.limit(queue.Limit{Kind: queue.LimitEach, Name: taskName, Running: 1})
+		var running [10]atomic.Int64
+		for i := range 100 {
+			f.insert(limitKey(fmt.Sprint("k", i%len(running))))
+		}
+		f.drainLimited(8, 100, func(row *queue.Row, n int64) {
+			var i int
+			_, err := fmt.Sscanf(row.LimitKey, "k%d", &i)
+			f.must(err)
+			if now := running[i].Add(n); now > 1 {
+				f.Errorf("%d of key %d run", now, i)
+			}
+		})
+	},
+}
+
+func (f *fixture) limiter() queue.Limiter { return f.store.(queue.Limiter) }
+
+func (f *fixture) limit(l queue.Limit) queue.Limit {
+	f.Helper()
+	now, err := f.limiter().SetLimit(f.ctx, l)
+	f.must(err)
+	return now
+}
+
+func (f *fixture) limits() []queue.Limit {
+	f.Helper()
+	limits, err := f.limiter().Limits(f.ctx)
+	f.must(err)
+	return limits
+}
+
+func limitKey(key string) func(*queue.NewRow) { return func(r *queue.NewRow) { r.LimitKey = key } }
+
+func (f *fixture) insertMany(n int, changes ...func(*queue.NewRow)) (rows []*queue.Row) {
+	f.Helper()
+	for range n {
+		rows = append(rows, f.insert(changes...))
+	}
+	return rows
+}
+
+func nextRequest(limit int) queue.ClaimNextRequest {
+	return queue.ClaimNextRequest{Tasks: []string{taskName}, Limit: limit, Worker: "w", Lease: lease}
+}
+
+func (f *fixture) claimLimited(limit int, changes ...func(*queue.ClaimNextRequest)) []*queue.Row {
+	f.Helper()
+	req := nextRequest(limit)
+	for _, change := range changes {
+		change(&req)
+	}
+	rows, _, err := f.limiter().ClaimLimited(f.ctx, req)
+	f.must(err)
+	return rows
+}
+
+func (f *fixture) admit(row *queue.Row, limit int) []*queue.Row {
+	f.Helper()
+	rows, err := f.limiter().Admit(f.ctx, "default", row, limit)
+	f.must(err)
+	return rows
+}
+
+// refusedLimited checks that a row is not claimed because a limit is reached, and whether
+// it waits for a time.
+func (f *fixture) refusedLimited(id uuid.UUID, timed bool) *queue.Row {
+	f.Helper()
+	refused := f.refused(id, queue.ErrLimited)
+	got := f.get(id)
+	f.equal("refused", []any{got.Status, refused.Wait > 0, got.Parked()}, []any{queue.StatusReady, timed, false})
+	f.equal("expects no delivery", !got.DispatchDueAt.Before(queue.LimitedFrom), !timed)
+	return got
+}
+
+// raceForSlots delivers rows of a queue with a limit, and pulls them, from many
+// goroutines, until all have run.
+func (f *fixture) raceForSlots(limit int64, rows, claimers int) {
+	f.limit(queue.Limit{Kind: queue.LimitQueue, Name: "emails", Running: int(limit)})
+	f.insertMany(rows, onQueue("emails"))
+	var running, most atomic.Int64
+	f.drainLimited(claimers, rows, func(_ *queue.Row, n int64) {
+		now := running.Add(n)
+		if now > limit {
+			f.Errorf("%d run", now)
+		}
+		for {
+			m := most.Load()
+			if now <= m || most.CompareAndSwap(m, now) {
+				return
+			}
+		}
+	})
+	if most.Load() < 2 {
+		f.Errorf("at most %d have run at once", most.Load())
+	}
+}
+
+// drainLimited pulls and finishes rows until so many have run, and then no limit may have
+// rows. counted is called after a claim with 1 and before a finish with -1.
+func (f *fixture) drainLimited(claimers, rows int, counted func(row *queue.Row, n int64)) {
+	var done atomic.Int64
+	var group sync.WaitGroup
+	for range claimers {
+		group.Go(func() {
+			for done.Load() < int64(rows) && f.ctx.Err() == nil && !f.Failed() {
+				claimed, _, err := f.limiter().ClaimLimited(f.ctx, nextRequest(3))
+				if err != nil {
+					f.Errorf("ClaimLimited: %v", err)
+					return
+				}
+				for _, row := range claimed {
+					counted(row, 1)
+				}
+				for _, row := range claimed {
+					counted(row, -1)
+					if _, err := f.store.Finish(f.ctx, row.Claim(), queue.Finish{Status: queue.StatusSuccessful}); err != nil {
+						f.Errorf("Finish: %v", err)
+					}
+					done.Add(1)
+				}
+			}
+		})
+	}
+	group.Wait()
+	f.must(f.ctx.Err())
+	f.equal("left", len(f.claimLimited(10)), 0)
+}
