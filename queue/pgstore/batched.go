@@ -43,14 +43,16 @@ func (s *Store) insertMany(ctx context.Context, rows []*queue.NewRow) ([]batch.R
 
 // claimManyQuery returns the numbers of the claims that it made, counted from 1. It finds
 // rows as finishManyQuery does. Of several claims on one row it makes the first.
-var claimManyQuery = `
+func claimManyQuery(gates string) string {
+	return `
 WITH free AS MATERIALIZED (
 	SELECT t.place, t.durable, c.fence, c.number FROM unnest($5::uuid[], $6::uuid[]) WITH ORDINALITY AS c(task, fence, number),
-		LATERAL (SELECT ctid AS place, ` + durable + ` AS durable FROM claimcheck_tasks WHERE id = c.task AND claim_id IS DISTINCT FROM c.fence AND ` + claimable(``) + ` FOR UPDATE SKIP LOCKED) AS t
+		LATERAL (SELECT ctid AS place, ` + durable + ` AS durable FROM claimcheck_tasks WHERE id = c.task AND claim_id IS DISTINCT FROM c.fence AND ` + claimable(gates, `$3::text[]`, `$4::interval`, ``) + ` FOR UPDATE SKIP LOCKED) AS t
 )
 UPDATE claimcheck_tasks SET ` + setClaimed + `, claim_id = free.fence
 FROM free WHERE claimcheck_tasks.ctid = free.place AND (SELECT true FROM free HAVING ` + haveRows + `)
 RETURNING free.number, ` + claimedColumns
+}
 
 // claimMany claims rows for different callers in one statement, if their requests are
 // alike.
@@ -65,7 +67,7 @@ func (s *Store) claimMany(ctx context.Context, claims []claimOf) ([]batch.Result
 	answers := make([]batch.Result[*queue.Row], len(claims))
 	err := s.on(ctx, "claim tasks", func(conn *pgx.Conn) error {
 		var number int
-		result, err := conn.Query(ctx, claimManyQuery, first.Worker, first.Lease, first.Tasks, first.Early, ids, fences)
+		result, err := conn.Query(ctx, s.claimTexts().many, first.Worker, first.Lease, first.Tasks, first.Early, ids, fences)
 		return eachClaimed(ctx, conn, result, err, func(r *scanned) *queue.Row {
 			row := r.claimed(claims[number-1].ClaimID, first.Lease)
 			answers[number-1] = batch.Result[*queue.Row]{Answer: row, Served: true}

@@ -26,16 +26,10 @@ const setClaimed = `status = 'RUNNING', hold = NULL,
 	retry_at = NULL, dispatch_error = NULL, dispatch_tries = 0,
 	interruptions = CASE WHEN status = 'FAILED' THEN 0 ELSE interruptions END`
 
-// claimable is the condition of the rows that a delivery may claim: $3 are the names
-// that it can run, $4 is how early it may come. more is a further alternative. No row that
-// a limit concerns, or of a paused queue, is claimable.
-func claimable(more string) string {
-	return mayBeClaimed(`$3::text[]`, `$4::interval`, more) + ` AND ` + notLimited
-}
-
-// mayBeClaimed is the same condition without the limits.
-func mayBeClaimed(tasks, early, more string) string {
-	return `task_path = ANY(` + tasks + `) AND ` + notGated + `
+// claimable is the condition of the rows that a delivery may claim, whose task is one of
+// tasks, and that may come early by so much. more is a further alternative.
+func claimable(gates, tasks, early, more string) string {
+	return `task_path = ANY(` + tasks + `) AND ` + gates + `
 	AND (status = 'READY' AND attempts < max_attempts AND (run_after IS NULL OR run_after <= now() + ` + early + `) AND ` + mayStart + `
 		OR status = 'RUNNING' AND attempts < max_attempts AND lease_expires_at <= now()` + more + `)`
 }
@@ -66,14 +60,39 @@ const doNotWait = `set_config('synchronous_commit', 'off', true) = 'off'`
 // durable. It calls doNotWait, if it may.
 const haveRows = `CASE bool_or(durable) WHEN true THEN true WHEN false THEN ` + doNotWait + ` END`
 
-// The claims never make the claim $6 a second time (queue.ClaimRequest.Spent).
-// claimAgainQuery claims FAILED rows, too, which are then not to be deleted any more.
-// Index: the primary key.
-var (
-	claimQuery      = claimOneQuery(``, ``)
-	claimAgainQuery = claimOneQuery(notEnded,
-		` OR status = 'FAILED' AND keep_failed IS DISTINCT FROM 0 AND `+keyIsFree(`claimcheck_tasks`)+waitingBriefly)
-)
+// claimTexts are the claims of rows that no limit concerns.
+type claimTexts struct {
+	// They never make the claim $6 a second time (queue.ClaimRequest.Spent). again claims
+	// FAILED rows, too, which are then not to be deleted any more. Index: the primary key.
+	one, again string
+	many       string // index: the primary key
+	// Both find their rows in claimcheck_tasks_claim, in its order, and then by their
+	// places in the table (= ANY of an array is never planned as a scan of it).
+	next, from claimStatement
+	above      string
+}
+
+// plainClaims claim nothing at all while there are limits, and limitClaims nothing that a
+// limit concerns. The latter read more of the gates.
+var plainClaims, limitClaims = newClaimTexts(notGated), newClaimTexts(notLimited)
+
+func newClaimTexts(gates string) *claimTexts {
+	return &claimTexts{
+		one: claimOneQuery(gates, ``, ``),
+		again: claimOneQuery(gates, notEnded,
+			` OR status = 'FAILED' AND keep_failed IS DISTINCT FROM 0 AND `+keyIsFree(`claimcheck_tasks`)+waitingBriefly),
+		many: claimManyQuery(gates), next: claimNextQuery(gates), from: claimFromQuery(gates), above: aboveQuery(gates),
+	}
+}
+
+// claimTexts returns the texts for what was last seen of the limits. If that has changed,
+// a delivery finds that out (whyNot), and so does the promotion after a pull.
+func (s *Store) claimTexts() *claimTexts {
+	if s.limits.Load() {
+		return limitClaims
+	}
+	return plainClaims
+}
 
 // notEnded makes a FAILED row, which is claimed again, one that has not ended, and is not
 // to be deleted.
@@ -81,13 +100,13 @@ const notEnded = `, finished_at = NULL, delete_at = CASE WHEN status = 'FAILED' 
 
 // claimOneQuery is the whole claim, also of rows for which more holds. set is what it sets
 // besides.
-func claimOneQuery(set, more string) string {
+func claimOneQuery(gates, set, more string) string {
 	return `
 UPDATE claimcheck_tasks SET ` + setClaimed + `, claim_id = $6::uuid` + set + `
 WHERE id = (
 	SELECT CASE WHEN durable THEN id WHEN ` + doNotWait + ` THEN id END
 	FROM (SELECT id, ` + durable + ` AS durable FROM claimcheck_tasks
-		WHERE id = $5::uuid AND claim_id IS DISTINCT FROM $6::uuid AND ` + claimable(more) + ` FOR UPDATE SKIP LOCKED) AS free)
+		WHERE id = $5::uuid AND claim_id IS DISTINCT FROM $6::uuid AND ` + claimable(gates, `$3::text[]`, `$4::interval`, more) + ` FOR UPDATE SKIP LOCKED) AS free)
 RETURNING ` + claimedColumns
 }
 
@@ -110,11 +129,11 @@ func (s *Store) claimOne(ctx context.Context, c claimOf) (row *queue.Row, err er
 	taskID, req := c.id, c.ClaimRequest
 	err = storekit.RetryLocked(ctx, storekit.ClaimPatience, func() error {
 		err := s.on(ctx, "claim task", func(conn *pgx.Conn) error {
-			row, err = claimFree(ctx, conn, c)
+			row, err = s.claimFree(ctx, conn, c)
 			if !errors.Is(err, pgx.ErrNoRows) {
 				return err
 			}
-			row, err = whyNot(ctx, conn, taskID, req)
+			row, err = s.whyNot(ctx, conn, taskID, req)
 			return err
 		})
 		if isCode(err, pgerrcode.UniqueViolation) || c.AllowRetry && isCode(err, pgerrcode.LockNotAvailable) {
@@ -134,10 +153,10 @@ func (s *Store) claimOne(ctx context.Context, c claimOf) (row *queue.Row, err er
 
 // claimFree claims a row that is claimable and not locked. Otherwise the error is
 // pgx.ErrNoRows.
-func claimFree(ctx context.Context, conn *pgx.Conn, c claimOf) (*queue.Row, error) {
-	query := claimQuery
+func (s *Store) claimFree(ctx context.Context, conn *pgx.Conn, c claimOf) (*queue.Row, error) {
+	query := s.claimTexts().one
 	if c.AllowRetry {
-		query = claimAgainQuery
+		query = s.claimTexts().again
 	}
 	var r scanned
 	err := conn.QueryRow(ctx, query, c.Worker, c.Lease, c.Tasks, c.Early, uuidValue(c.id), uuidValue(c.ClaimID)).Scan(r.claimedFields()...)
@@ -155,7 +174,7 @@ func claimFree(ctx context.Context, conn *pgx.Conn, c claimOf) (*queue.Row, erro
 // claimOne.
 func (s *Store) tryClaim(ctx context.Context, c claimOf) (result batch.Result[*queue.Row], err error) {
 	err = s.on(ctx, "claim task", func(conn *pgx.Conn) error {
-		result.Answer, err = claimFree(ctx, conn, c)
+		result.Answer, err = s.claimFree(ctx, conn, c)
 		if result.Served = err == nil; errors.Is(err, pgx.ErrNoRows) {
 			return nil
 		}
@@ -165,13 +184,14 @@ func (s *Store) tryClaim(ctx context.Context, c claimOf) (result batch.Result[*q
 }
 
 // whyNot returns why a claim changed nothing: if the row as it was read could be
-// claimed, it is locked. It returns the row if an earlier copy of the same request
+// claimed, it is locked, or the claim did not know that there are limits. It returns the row if an earlier copy of the same request
 // claimed it.
-func whyNot(ctx context.Context, conn *pgx.Conn, taskID uuid.UUID, req queue.ClaimRequest) (*queue.Row, error) {
+func (s *Store) whyNot(ctx context.Context, conn *pgx.Conn, taskID uuid.UUID, req queue.ClaimRequest) (*queue.Row, error) {
 	row, now, g, err := loadGated(ctx, conn, taskID)
 	if err != nil {
 		return nil, err
 	}
+	s.limits.Store(g.limited)
 	if req.Holds(row) {
 		return row, nil
 	}
@@ -236,6 +256,7 @@ func loadGated(ctx context.Context, conn *pgx.Conn, taskID uuid.UUID) (row *queu
 			g, err = scanGates(result)
 			return err
 		})
+		b.Queue(`SELECT ` + limitsExist).QueryRow(func(result pgx.Row) error { return result.Scan(&g.limited) })
 	})
 	return row, now, g, err
 }

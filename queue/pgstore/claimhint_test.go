@@ -234,8 +234,8 @@ func TestClaimsFromAHintReadOnlyWhatFollows(t *testing.T) {
 		t.Fatal(err)
 	}
 	args := []any{"w", time.Minute, []string{"known"}, []string{}, "", 10, someFence}
-	whole := pagesOf(t, s, claimNextQuery.free, append(slices.Clone(args), queue.MaxClaimBytes)...)
-	from := pagesOf(t, s, claimFromQuery.free, append(args, 0, timeValue(at), uuidValue(id), false, queue.MaxClaimBytes)...)
+	whole := pagesOf(t, s, plainClaims.next.free, append(slices.Clone(args), queue.MaxClaimBytes)...)
+	from := pagesOf(t, s, plainClaims.from.free, append(args, 0, timeValue(at), uuidValue(id), false, queue.MaxClaimBytes)...)
 	if whole < 200 || from > whole/2 {
 		t.Errorf("%d pages from the hint, %d from the beginning", from, whole)
 	}

@@ -47,7 +47,7 @@ func (s *Store) ClaimNext(ctx context.Context, req queue.ClaimNextRequest) ([]*q
 		req.Limit -= len(rows)
 	}
 	req.Fence[7] |= 1
-	more, took, err := s.claimNext(ctx, req, room, claimNextQuery)
+	more, took, err := s.claimNext(ctx, req, room, s.claimTexts().next)
 	if err == nil && s.hints.scanned(req, more, took, time.Now()) {
 		s.timeAbove(ctx, req, took)
 	}
@@ -89,7 +89,7 @@ func (s *Store) claimNext(ctx context.Context, req queue.ClaimNextRequest, room 
 }
 
 func (s *Store) claimFrom(ctx context.Context, req queue.ClaimNextRequest, from position) ([]*queue.Row, time.Duration, error) {
-	return s.claimNext(ctx, req, queue.MaxClaimBytes, claimFromQuery, from.priority, timeValue(from.enqueuedAt), uuidValue(from.id), from.above)
+	return s.claimNext(ctx, req, queue.MaxClaimBytes, s.claimTexts().from, from.priority, timeValue(from.enqueuedAt), uuidValue(from.id), from.above)
 }
 
 // timeAbove finds out whether it is slow to look for rows of higher priority than those
@@ -101,7 +101,7 @@ func (s *Store) timeAbove(ctx context.Context, req queue.ClaimNextRequest, claim
 	var took time.Duration
 	err := s.on(ctx, "measure a claim", func(conn *pgx.Conn) error {
 		began := time.Now()
-		_, err := conn.Exec(ctx, aboveQuery, req.Tasks, append([]string{}, req.Queues...), req.Backend, from.priority, req.Limit, slowScan)
+		_, err := conn.Exec(ctx, s.claimTexts().above, req.Tasks, append([]string{}, req.Queues...), req.Backend, from.priority, req.Limit, slowScan)
 		took = time.Since(began)
 		return err
 	})
@@ -118,13 +118,8 @@ const fencePrefix = len("00000000-0000-4000-")
 
 // wanted is the condition of the rows that a request asks for. Parameter p holds the
 // names of their tasks; the queues and the backend follow.
-func wanted(p int) string {
-	return wantedOrLimited(p) + ` AND ` + notLimited
-}
-
-// wantedOrLimited is the same condition, with the rows that a limit concerns.
-func wantedOrLimited(p int) string {
-	return fmt.Sprintf(`hold = 0 AND attempts < max_attempts AND `+mayStart+` AND `+notGated+` AND task_path = ANY($%[1]d::text[])
+func wanted(gates string, p int) string {
+	return fmt.Sprintf(`hold = 0 AND attempts < max_attempts AND `+mayStart+` AND `+gates+` AND task_path = ANY($%[1]d::text[])
 		AND (cardinality($%[2]d::text[]) = 0 OR queue_name = ANY($%[2]d::text[])) AND ($%[3]d::text = '' OR backend_name = $%[3]d::text)`, p, p+1, p+2)
 }
 
@@ -133,10 +128,10 @@ func wantedOrLimited(p int) string {
 const argsSize = `CASE WHEN pg_column_compression(args) IS NULL THEN pg_column_size(args) - 4 ELSE octet_length(args::text) END`
 
 // first selects the first rows that may be claimed and that no transaction has locked.
-func first(condition string) string {
+func first(gates, condition string) string {
 	return `
 	SELECT ctid AS tid, id, attempts, max_attempts, ` + argsSize + ` AS size FROM claimcheck_tasks
-	WHERE ` + wanted(3) + condition + `
+	WHERE ` + wanted(gates, 3) + condition + `
 	ORDER BY priority DESC, enqueued_at, id
 	LIMIT $6::int8 FOR UPDATE SKIP LOCKED`
 }
@@ -177,27 +172,28 @@ func fits(p int) string {
 	return fmt.Sprintf(`(n = 1 AND $%[1]d::int8 = %[2]d OR sum(size) OVER sofar <= $%[1]d::int8)`, p, queue.MaxClaimBytes)
 }
 
-// Both find their rows in claimcheck_tasks_claim, in its order, and then by their
-// places in the table (= ANY of an array is never planned as a scan of it).
-var (
-	claimNextQuery = claimRows(first(""), 7)
-	// claimFromQuery skips the rows before the row ($8, $9, $10); if $11, only those
-	// of its own priority.
-	claimFromQuery = claimRows(`
-	SELECT * FROM (`+first(` AND $11::bool AND priority > $8::int8`)+`) AS above
-	UNION ALL SELECT * FROM (`+first(` AND priority = $8::int8 AND (enqueued_at, id) >= ($9::timestamptz, $10::uuid)`)+`) AS here
-	UNION ALL SELECT * FROM (`+first(` AND priority < $8::int8`)+`) AS below
+func claimNextQuery(gates string) claimStatement { return claimRows(first(gates, ""), 7) }
+
+// claimFromQuery skips the rows before the row ($8, $9, $10); if $11, only those of its
+// own priority.
+func claimFromQuery(gates string) claimStatement {
+	return claimRows(`
+	SELECT * FROM (`+first(gates, ` AND $11::bool AND priority > $8::int8`)+`) AS above
+	UNION ALL SELECT * FROM (`+first(gates, ` AND priority = $8::int8 AND (enqueued_at, id) >= ($9::timestamptz, $10::uuid)`)+`) AS here
+	UNION ALL SELECT * FROM (`+first(gates, ` AND priority < $8::int8`)+`) AS below
 	LIMIT $6::int8`, 11)
-)
+}
 
 // aboveQuery looks for rows of higher priority as claimFromQuery does, and claims
 // none. After $6 any row counts as found, which ends it. Index: claimcheck_tasks_claim.
-var aboveQuery = `
+func aboveQuery(gates string) string {
+	return `
 SELECT count(*) FROM (
 	SELECT id FROM claimcheck_tasks
-	WHERE hold = 0 AND priority > $4::int8 AND (` + wanted(1) + ` OR clock_timestamp() > statement_timestamp() + $6::interval)
+	WHERE hold = 0 AND priority > $4::int8 AND (` + wanted(gates, 1) + ` OR clock_timestamp() > statement_timestamp() + $6::interval)
 	ORDER BY priority DESC, enqueued_at, id
 	LIMIT $5::int8) AS above`
+}
 
 // claimedQuery finds the rows that are RUNNING under claim IDs between two.
 // Index: claimcheck_tasks_lease.

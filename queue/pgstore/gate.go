@@ -14,21 +14,35 @@ import (
 
 var _ queue.Gatekeeper = (*Store)(nil)
 
-// Gates keep rows from being claimed: queues that are paused. Every statement that claims
-// has the condition notGated, which reads the few rows of claimcheck_gates_paused once
-// and not for each row: a look at one more table would cost a single claim as much again,
-// some 5 us of 75.
+// Gates keep rows from being claimed: queues that are paused, and limits. Every statement
+// that claims has a condition that reads the few rows of claimcheck_gates_closed once and
+// not for each row: a look at one more table would cost a single claim as much again,
+// some 5 us of 75. So there are two of them: see claimTexts.
 //
 // Parking a row and resuming its queue exclude each other: a statement that parks locks
 // the gate, so that ResumeQueue waits for it, and a later one sees that the queue is not
 // paused. Several may park at once. Rows are skipped if they are locked, so that neither
 // waits for a row.
 
-// pausedQueues are the names of the paused queues. Index: claimcheck_gates_paused.
-const pausedQueues = `(SELECT name FROM claimcheck_gates WHERE kind = 'queue' AND paused_at IS NOT NULL)`
+// notPaused is the condition of the rows whose queues are not paused. Index:
+// claimcheck_gates_paused.
+const notPaused = `queue_name <> ALL(ARRAY(SELECT name FROM claimcheck_gates WHERE kind = 'queue' AND paused_at IS NOT NULL))`
 
-// notGated is the condition of the rows that no gate keeps from being claimed.
-const notGated = `queue_name <> ALL(ARRAY` + pausedQueues + `)`
+// The conditions of the rows that no gate keeps from being claimed. Index:
+// claimcheck_gates_closed.
+const (
+	isLimit  = `(running IS NOT NULL OR starts IS NOT NULL)`
+	isClosed = `(paused_at IS NOT NULL OR running IS NOT NULL OR starts IS NOT NULL)`
+	// notGated is for as long as there are no limits. A limit is a NULL among the paused
+	// queues, with which the condition is never true.
+	notGated = `queue_name <> ALL(ARRAY(SELECT CASE WHEN running IS NULL AND starts IS NULL THEN name END FROM claimcheck_gates WHERE ` + isClosed + `))`
+	// notLimited is the condition also where there are limits. No row that a limit
+	// concerns is claimed so: its claim takes slots (limitclaim.go).
+	notLimited = `queue_name <> ALL(ARRAY(SELECT name FROM claimcheck_gates WHERE kind = 'queue' AND ` + isClosed + `))
+		AND task_path <> ALL(ARRAY(SELECT name FROM claimcheck_gates WHERE kind = 'name' AND ` + isClosed + `))
+		AND (limit_key IS NULL OR limit_key <> ALL(ARRAY(SELECT name FROM claimcheck_gates WHERE kind = 'name' AND ` + isClosed + `))
+			AND task_path <> ALL(ARRAY(SELECT name FROM claimcheck_gates WHERE kind = 'each' AND ` + isClosed + `)))`
+)
 
 var (
 	parkedFrom = `timestamptz '` + queue.ParkedFrom.Format("2006-01-02") + ` 00:00:00+00'`

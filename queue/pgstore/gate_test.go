@@ -59,7 +59,7 @@ func pagesOfAClaim(t *testing.T, conn *pgx.Conn) (pages int) {
 		t.Fatal(err)
 	}
 	defer func() { _ = tx.Rollback(t.Context()) }()
-	result, err := tx.Query(t.Context(), `EXPLAIN (ANALYZE, BUFFERS) `+claimNextQuery.free, "w", time.Minute, []string{"t"}, []string{}, "", 10, queue.NewClaimID().String()[:fencePrefix], queue.MaxClaimBytes)
+	result, err := tx.Query(t.Context(), `EXPLAIN (ANALYZE, BUFFERS) `+plainClaims.next.free, "w", time.Minute, []string{"t"}, []string{}, "", 10, queue.NewClaimID().String()[:fencePrefix], queue.MaxClaimBytes)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -12,23 +12,11 @@ import (
 
 var _ queue.Limiter = (*Store)(nil)
 
-// Limits keep rows from being claimed while as many run, or have just started, as is
-// allowed. Statements that claim rows without looking at slots have the condition
-// notLimited, which leaves out every row that a limit concerns. It reads claimcheck_gates
-// once, and not for each row.
-
 const (
-	isLimit     = `(running IS NOT NULL OR starts IS NOT NULL)`
-	limitsExist = `(SELECT EXISTS (SELECT FROM claimcheck_gates WHERE ` + isLimit + `))`
+	limitsExist = `EXISTS (SELECT FROM claimcheck_gates WHERE ` + isLimit + `)`
 	// limited is the condition of the rows that a limit concerns.
 	limited = `EXISTS (SELECT FROM claimcheck_gates AS g WHERE ` + isLimit + ` AND (g.kind = 'queue' AND g.name = queue_name
 		OR g.kind = 'name' AND g.name IN (task_path, limit_key) OR g.kind = 'each' AND g.name = task_path AND limit_key IS NOT NULL))`
-	// notLimited is the condition of the rows that no limit concerns.
-	notLimited = `CASE WHEN ` + limitsExist + ` THEN queue_name NOT IN (SELECT name FROM claimcheck_gates WHERE kind = 'queue' AND ` + isLimit + `)
-		AND task_path NOT IN (SELECT name FROM claimcheck_gates WHERE kind = 'name' AND ` + isLimit + `)
-		AND (limit_key IS NULL OR limit_key NOT IN (SELECT name FROM claimcheck_gates WHERE kind = 'name' AND ` + isLimit + `)
-			AND task_path NOT IN (SELECT name FROM claimcheck_gates WHERE kind = 'each' AND ` + isLimit + `))
-		ELSE true END`
 	// limitedWait reports whether rows wait for a limit. Index: the first entry of
 	// claimcheck_tasks_limited.
 	limitedWait = `EXISTS (SELECT FROM claimcheck_tasks WHERE hold >= 3)`
@@ -69,6 +57,9 @@ func (s *Store) SetLimit(ctx context.Context, l queue.Limit) (now queue.Limit, e
 	if err != nil {
 		return l, err
 	}
+	if now.Set() {
+		s.limits.Store(true)
+	}
 	return now, s.TidyLimits(ctx)
 }
 
@@ -87,6 +78,8 @@ type gates struct {
 	all    []queue.Limit
 	limits storekit.Limits
 	paused map[string]bool
+	// limited says that there are any limits at all.
+	limited bool
 }
 
 const gatesOf = `SELECT kind, name, coalesce(running, 0), coalesce(starts, 0), coalesce(per_us, 0), origin = 'code', paused_at IS NOT NULL FROM claimcheck_gates WHERE `

@@ -51,7 +51,7 @@ SELECT NULL, free.kind, free.name, free.key, free.part, free.n FROM u, LATERAL (
 
 var (
 	lockClaimedQuery = lockedOf(`claim_id IS DISTINCT FROM $10::uuid AND ` +
-		mayBeClaimed(`$11::text[]`, `$12::interval`, ` OR $13::bool AND status = 'FAILED' AND keep_failed IS DISTINCT FROM 0 AND `+keyIsFree(`claimcheck_tasks`)))
+		claimable(notPaused, `$11::text[]`, `$12::interval`, ` OR $13::bool AND status = 'FAILED' AND keep_failed IS DISTINCT FROM 0 AND `+keyIsFree(`claimcheck_tasks`)))
 	// lockAdmittedQuery locks rows that wait, also those whose tickets were lost.
 	lockAdmittedQuery = lockedOf(`(hold = 3 OR hold = 4 AND dispatch_due_at <= now())`)
 
@@ -310,7 +310,7 @@ func (s *Store) claimLimitedOne(ctx context.Context, of claimOf, concerns *limit
 			case c.refused != nil:
 				return c.refused
 			}
-			row, err = whyNot(ctx, conn, of.id, of.ClaimRequest)
+			row, err = s.whyNot(ctx, conn, of.id, of.ClaimRequest)
 			if again := (*limitConcerns)(nil); errors.As(err, &again) {
 				err = &queue.NotClaimedError{Reason: queue.ErrLocked, Row: again.row, Wait: storekit.LockedRetryAfter}
 			}

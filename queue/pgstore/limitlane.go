@@ -49,9 +49,9 @@ WITH RECURSIVE queues AS (
 	SELECT n.* FROM queues AS q, LATERAL (SELECT queue_name FROM claimcheck_tasks WHERE hold >= 3 AND backend_name = $1::text AND queue_name > q.queue_name
 		ORDER BY ` + laneOrder + ` LIMIT 1) AS n
 )
-SELECT $1::text, queue_name, $2::text, $3::text FROM queues AS q
-WHERE EXISTS (SELECT FROM claimcheck_tasks AS t WHERE t.hold >= 3 AND t.backend_name = $1::text AND t.queue_name = q.queue_name AND t.task_path = $2::text AND coalesce(t.limit_key, '') = $3::text)
-ORDER BY queue_name <= $4::text, queue_name`
+SELECT $1::text, q.queue_name, $2::text, $3::text FROM queues AS q, LATERAL (
+	SELECT FROM claimcheck_tasks AS t WHERE t.hold >= 3 AND t.backend_name = $1::text AND t.queue_name = q.queue_name AND t.task_path = $2::text AND coalesce(t.limit_key, '') = $3::text LIMIT 1) AS first
+ORDER BY q.queue_name <= $4::text, q.queue_name`
 
 // firstInLanesQuery returns the first $5 rows of each lane; with $6 only those that are
 // not admitted. Index: claimcheck_tasks_limited.

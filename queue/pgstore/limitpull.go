@@ -19,12 +19,12 @@ import (
 var moveQuery = `
 UPDATE claimcheck_tasks SET hold = 3
 WHERE id = ANY(ARRAY(SELECT id FROM claimcheck_tasks WHERE hold = 0 AND id = ANY(ARRAY(
-	SELECT id FROM (SELECT id, ` + limited + ` AS limited FROM claimcheck_tasks WHERE ` + wantedOrLimited(1) + ` ORDER BY priority DESC, enqueued_at, id LIMIT 200) AS first
+	SELECT id FROM (SELECT id, ` + limited + ` AS limited FROM claimcheck_tasks WHERE ` + wanted(notPaused, 1) + ` ORDER BY priority DESC, enqueued_at, id LIMIT 200) AS first
 	WHERE limited)) FOR UPDATE SKIP LOCKED))`
 
 // firstPriorityQuery returns the priority of the first row that ClaimNext would claim.
 // Index: claimcheck_tasks_claim.
-var firstPriorityQuery = `SELECT priority FROM claimcheck_tasks WHERE ` + wanted(1) + ` ORDER BY priority DESC, enqueued_at, id LIMIT 1`
+var firstPriorityQuery = `SELECT priority FROM claimcheck_tasks WHERE ` + wanted(notLimited, 1) + ` ORDER BY priority DESC, enqueued_at, id LIMIT 1`
 
 // substitutes is how many more rows than a pull wants it tries to lock: others may pull
 // the same ones at the same time.
@@ -93,7 +93,7 @@ func (s *Store) choosePull(ctx context.Context, conn *pgx.Conn, req queue.ClaimN
 	var g gates
 	err = pipeline(ctx, conn, func(b *pgx.Batch) {
 		b.Queue(moveQuery, req.Tasks, queues, req.Backend)
-		b.Queue(gatesOf + isLimit + ` OR paused_at IS NOT NULL`).Query(func(result pgx.Rows) (err error) {
+		b.Queue(gatesOf + isClosed).Query(func(result pgx.Rows) (err error) {
 			g, err = scanGates(result)
 			return err
 		})
@@ -123,7 +123,7 @@ func (s *Store) choosePull(ctx context.Context, conn *pgx.Conn, req queue.ClaimN
 
 // chooseAdmission chooses rows to be admitted, with row those that share a limit with it.
 func (s *Store) chooseAdmission(ctx context.Context, conn *pgx.Conn, backend string, row *queue.Row, limit int) (found chosen, err error) {
-	g, err := readGates(ctx, conn, isLimit+` OR paused_at IS NOT NULL`)
+	g, err := readGates(ctx, conn, isClosed)
 	if err != nil || row != nil && len(g.limits) == 0 {
 		return found, err
 	}

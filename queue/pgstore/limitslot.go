@@ -187,7 +187,7 @@ WITH scopes AS (
 	WHERE g.running IS NOT NULL AND g.limited_at > now() - $1::interval),
 uncounted AS (
 	SELECT *, row_number() OVER (PARTITION BY kind, name, key) AS i FROM scopes AS c
-	WHERE NOT EXISTS (SELECT FROM claimcheck_slots AS s WHERE s.kind = c.kind AND s.name = c.name AND s.key = c.key AND s.part = 'running' AND s.task_id = c.id AND s.claim_id = c.claim_id))
+	WHERE NOT (SELECT EXISTS (SELECT FROM claimcheck_slots AS s WHERE s.kind = c.kind AND s.name = c.name AND s.key = c.key AND s.part = 'running' AND s.task_id = c.id AND s.claim_id = c.claim_id)))
 INSERT INTO claimcheck_slots (kind, name, key, part, n, task_id, claim_id, used_at)
 SELECT kind, name, key, 'running', i + greatest(10000, coalesce((SELECT max(n) FROM claimcheck_slots AS s WHERE s.kind = u.kind AND s.name = u.name AND s.key = u.key AND s.part = 'running'), 0)), id, claim_id, now()
 FROM uncounted AS u

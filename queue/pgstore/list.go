@@ -103,7 +103,7 @@ func (s *statement) filter(selection queue.Selection) bool {
 		s.add(` AND position(lower(%s::text) IN lower(error_text)) > 0`, selection.Error)
 	}
 	if selection.Stranded {
-		s.add(` AND status = 'READY' AND dispatch_due_at <= now() AND ` + notGated)
+		s.add(` AND status = 'READY' AND dispatch_due_at <= now() AND ` + notPaused)
 	}
 	if selection.Parked {
 		s.add(` AND hold = 2`)

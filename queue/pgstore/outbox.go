@@ -38,7 +38,7 @@ WITH RECURSIVE queues AS (
 		ORDER BY t.queue_name LIMIT 1)
 	FROM queues q WHERE q.queue_name IS NOT NULL
 )
-SELECT queue_name, now() FROM queues WHERE ` + notGated + ` AND now() >= (
+SELECT queue_name, now() FROM queues WHERE ` + notPaused + ` AND now() >= (
 	SELECT t.dispatch_due_at FROM claimcheck_tasks t WHERE t.status = 'READY' AND t.backend_name = $1::text AND t.queue_name = queues.queue_name
 	ORDER BY t.dispatch_due_at LIMIT 1)`
 
@@ -70,7 +70,7 @@ UPDATE claimcheck_tasks SET dispatch_tries = dispatch_tries + 1, dispatch_error 
 	dispatch_due_at = greatest(now(), run_after) + least(%s * 2 ^ least(dispatch_tries, 30), %s)
 WHERE id = ANY(ARRAY(
 	SELECT id FROM claimcheck_tasks
-	WHERE status = 'READY' AND backend_name = $1::text AND queue_name = $2::text AND dispatch_due_at <= $3::timestamptz AND `+notGated+`
+	WHERE status = 'READY' AND backend_name = $1::text AND queue_name = $2::text AND dispatch_due_at <= $3::timestamptz AND `+notPaused+`
 		AND (run_after IS NULL OR run_after <= now() + %s)
 	ORDER BY dispatch_due_at
 	LIMIT $4::int8 FOR UPDATE SKIP LOCKED))

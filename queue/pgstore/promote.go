@@ -56,6 +56,9 @@ func (s *Store) probe(ctx context.Context) (state storekit.DueState, err error) 
 		state, err = probe(ctx, conn)
 		return err
 	})
+	if err == nil {
+		s.limits.Store(state.Limits)
+	}
 	return state, err
 }
 

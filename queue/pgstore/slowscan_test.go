@@ -90,7 +90,7 @@ func TestTheSearchForHigherPriorityIsTimedNoLongerThanNecessary(t *testing.T) {
 	for within, want := range map[time.Duration]int{0: 10, time.Hour: 0} {
 		var found int
 		err := s.on(t.Context(), "look", func(conn *pgx.Conn) error {
-			return conn.QueryRow(t.Context(), aboveQuery, []string{"known"}, []string{}, "", 0, 10, within).Scan(&found)
+			return conn.QueryRow(t.Context(), plainClaims.above, []string{"known"}, []string{}, "", 0, 10, within).Scan(&found)
 		})
 		if err != nil || found != want {
 			t.Errorf("%d rows end a search of %s, want %d; %v", found, within, want, err)

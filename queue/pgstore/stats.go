@@ -43,7 +43,7 @@ const (
 	dueAt   = `greatest(enqueued_at, coalesce(retry_at, run_after))`
 	// isStranded is the condition of the READY rows that should have been claimed, and
 	// could have been.
-	isStranded = `dispatch_due_at <= now() AND ` + notGated
+	isStranded = `dispatch_due_at <= now() AND ` + notPaused
 )
 
 // statsQuery counts the rows of each status by its own index, in one statement and

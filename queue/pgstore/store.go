@@ -54,6 +54,7 @@ type Store struct {
 	claims   *batch.Batcher[claimOf, *queue.Row]
 	finishes *batch.Batcher[finishOf, time.Time]
 
+	limits atomic.Bool // there are limits, as the last look at them saw it
 	lane   laneCursor
 	hints  scanHints
 	counts countLimits

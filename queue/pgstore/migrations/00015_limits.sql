@@ -18,8 +18,8 @@ CREATE TABLE claimcheck_slots (
 ) WITH (fillfactor = 50);
 
 ALTER TABLE claimcheck_gates ADD COLUMN limited_at timestamptz; -- when the limits were last set
-CREATE INDEX claimcheck_gates_limited ON claimcheck_gates (kind, name)
-    WHERE running IS NOT NULL OR starts IS NOT NULL;
+CREATE INDEX claimcheck_gates_closed ON claimcheck_gates (kind, name)
+    WHERE paused_at IS NOT NULL OR running IS NOT NULL OR starts IS NOT NULL;
 
 -- Rows that wait for a limit, of each lane the first one first.
 CREATE INDEX claimcheck_tasks_limited ON claimcheck_tasks (backend_name, queue_name, task_path, (coalesce(limit_key, '')), priority DESC, enqueued_at, id)
@@ -27,6 +27,6 @@ CREATE INDEX claimcheck_tasks_limited ON claimcheck_tasks (backend_name, queue_n
 
 -- +goose Down
 DROP INDEX claimcheck_tasks_limited;
-DROP INDEX claimcheck_gates_limited;
+DROP INDEX claimcheck_gates_closed;
 ALTER TABLE claimcheck_gates DROP COLUMN limited_at;
 DROP TABLE claimcheck_slots;
