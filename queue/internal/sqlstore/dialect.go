@@ -31,6 +31,9 @@ type Dialect struct {
 	// limited is the condition of the rows that wait for a limit, lane the text of their
 	// lane, and laneOrder their order within one.
 	limited, lane, laneOrder string
+	// admitted is the condition of the rows whose tickets are on their way until
+	// admittedUntil.
+	admitted, admittedUntil string
 	// clock is the database's time in microseconds. Empty: this process is the
 	// database, its time a parameter.
 	clock string
@@ -98,6 +101,7 @@ var SQLite = &Dialect{
 	limited:     "status = 'READY' AND hold >= 3",
 	lane:        "backend_name || '|' || queue_name || '|' || task_path || '|' || coalesce(limit_key, '')",
 	laneOrder:   "priority DESC, enqueued_at, id",
+	admitted:    "status = 'READY' AND hold = 4", admittedUntil: "dispatch_due_at",
 	readyOf:     "status = 'READY' AND backend_name = ?", readyBackend: "backend_name", andReady: " AND status = 'READY'",
 	dispatchDue:   "dispatch_due_at",
 	expiryIndex:   "claimcheck_tasks_expiry",
@@ -131,6 +135,7 @@ var MySQL = &Dialect{
 	limited:     "limit_lane IS NOT NULL",
 	lane:        "limit_lane",
 	laneOrder:   "limit_order, enqueued_at, id",
+	admitted:    "admitted_until IS NOT NULL", admittedUntil: "admitted_until",
 	clock:       MySQLClock,
 	stamp:       "LAST_INSERT_ID(" + MySQLClock + ")",
 	touch:       "INSERT INTO claimcheck_marks (name, at) VALUES (?, " + MySQLClock + ") ON DUPLICATE KEY UPDATE at = VALUES(at)",

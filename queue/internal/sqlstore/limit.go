@@ -225,8 +225,6 @@ func rooms(ctx context.Context, q querier, limits storekit.Limits, lanes []store
 	if len(turn.Rooms) == 0 {
 		return turn, false, nil
 	}
-	// Index: claimcheck_tasks_lease.
-	running := `SELECT id, backend_name, queue_name, task_path, coalesce(limit_key, ''), lease_expires_at FROM claimcheck_tasks` + q.store.dialect.useIndex("claimcheck_tasks_lease") + ` WHERE status = 'RUNNING' AND lease_expires_at IS NOT NULL`
 	err = each(ctx, q, func(scan func(...any) error) error {
 		var id string
 		var lane storekit.Lane
@@ -241,11 +239,16 @@ func rooms(ctx context.Context, q querier, limits storekit.Limits, lanes []store
 			}
 		}
 		return nil
-	}, running)
+	}, q.store.dialect.runningQuery())
 	if err == nil {
 		err = countStarts(ctx, q, turn, now)
 	}
 	return turn, expired, err
+}
+
+// runningQuery returns what runs. Index: claimcheck_tasks_lease.
+func (d *Dialect) runningQuery() string {
+	return `SELECT id, backend_name, queue_name, task_path, coalesce(limit_key, ''), lease_expires_at FROM claimcheck_tasks` + d.useIndex("claimcheck_tasks_lease") + ` WHERE status = 'RUNNING' AND lease_expires_at IS NOT NULL`
 }
 
 // countStarts takes from the rooms the starts within the periods of their limits.
@@ -371,17 +374,20 @@ func passesAdmitted(ctx context.Context, tx querier, turn *storekit.Turn, row *q
 }
 
 // eachAdmitted calls do for the rows whose tickets are on their way. Index:
-// claimcheck_tasks_limited.
+// claimcheck_tasks_admitted.
 func eachAdmitted(ctx context.Context, q querier, now time.Time, do func(id string, lane storekit.Lane)) error {
-	d := q.store.dialect
 	return each(ctx, q, func(scan func(...any) error) error {
 		var id string
 		var lane storekit.Lane
 		err := scan(&id, &lane.Backend, &lane.Queue, &lane.Task, &lane.Key)
 		do(id, lane)
 		return err
-	}, `SELECT id, backend_name, queue_name, task_path, coalesce(limit_key, '') FROM claimcheck_tasks`+d.useIndex("claimcheck_tasks_outbox")+`
-		WHERE `+d.readyBackend+` > ''`+d.andReady+` AND hold = 4 AND `+d.dispatchDue+` > ?`, micros(now))
+	}, q.store.dialect.admittedQuery(), micros(now))
+}
+
+func (d *Dialect) admittedQuery() string {
+	return `SELECT id, backend_name, queue_name, task_path, coalesce(limit_key, '') FROM claimcheck_tasks` + d.useIndex("claimcheck_tasks_admitted") + `
+		WHERE ` + d.admitted + ` AND ` + d.admittedUntil + ` > ?`
 }
 
 // spread is a time within which the rows that wait for a rate start, after wait.

@@ -53,14 +53,14 @@ func parseLane(text string) (storekit.Lane, bool) {
 	return storekit.Lane{Backend: parts[0], Queue: parts[1], Task: parts[2], Key: parts[3]}, true
 }
 
-// lanesQuery returns lanes after one, in their order. Index: claimcheck_tasks_limited, one
+// lanesQuery returns the first lanes after one. Index: claimcheck_tasks_limited, one
 // entry for each.
 func (d *Dialect) lanesQuery() string {
 	next := `SELECT min(` + d.lane + `) FROM claimcheck_tasks` + d.useIndex("claimcheck_tasks_limited") + ` WHERE ` + d.limited + ` AND ` + d.lane + ` > `
 	return `WITH RECURSIVE lanes (lane, n) AS (
 		SELECT (` + next + `?), 1
 		UNION ALL SELECT (` + next + `l.lane), l.n + 1 FROM lanes AS l WHERE l.lane IS NOT NULL AND l.n < ?)
-	SELECT lane FROM lanes WHERE lane IS NOT NULL ORDER BY n`
+	SELECT lane FROM lanes WHERE lane IS NOT NULL`
 }
 
 // walk calls visit with lanes from the cursor on, a window of them at a time and in turn,
@@ -113,7 +113,14 @@ func (s *Store) lanesAfter(ctx context.Context, q querier, after string, limit i
 		lanes = append(lanes, lane)
 		return err
 	}, s.dialect.lanesQuery(), after, limit)
+	slices.Sort(lanes)
 	return lanes, err
+}
+
+// firstInLane returns the first rows of a lane. Index: claimcheck_tasks_limited.
+func (d *Dialect) firstInLane(hold string) string {
+	return `SELECT ` + d.lane + ` AS lane, priority, id FROM claimcheck_tasks` + d.useIndex("claimcheck_tasks_limited") + `
+		WHERE ` + d.limited + ` AND ` + d.lane + ` = ? AND attempts < max_attempts` + hold + ` ORDER BY ` + d.laneOrder + ` LIMIT ?`
 }
 
 // firstInLanes returns the first rows of each lane.
@@ -123,8 +130,7 @@ func firstInLanes(ctx context.Context, q querier, lanes []storekit.Lane, limit i
 		var parts []string
 		var args []any
 		for _, lane := range some {
-			parts = append(parts, `SELECT * FROM (SELECT `+d.lane+` AS lane, priority, id FROM claimcheck_tasks`+d.useIndex("claimcheck_tasks_limited")+`
-				WHERE `+d.limited+` AND `+d.lane+` = ? AND attempts < max_attempts`+hold+` ORDER BY `+d.lane+`, `+d.laneOrder+` LIMIT ?) AS f`)
+			parts = append(parts, `SELECT * FROM (`+d.firstInLane(hold)+`) AS f`)
 			args = append(args, laneText(lane), limit)
 		}
 		err = each(ctx, q, func(scan func(...any) error) error {
@@ -383,12 +389,15 @@ func (s *Store) chooseAdmitted(ctx context.Context, q querier, backend string, r
 // returnLost makes admitted rows wait again whose tickets were lost, or refused by
 // processes that do not know their tasks.
 func (s *Store) returnLost(ctx context.Context) error {
-	d := s.dialect
 	return s.write(ctx, "admit limited tasks", func(ctx context.Context, tx querier, now time.Time) error {
-		ids, err := lockedIDs(ctx, tx, `SELECT id FROM claimcheck_tasks`+d.useIndex("claimcheck_tasks_limited")+` WHERE `+d.limited+` AND hold = 4 AND dispatch_due_at <= ? LIMIT ?`, micros(now), manyRows)
+		ids, err := lockedIDs(ctx, tx, s.dialect.lostTickets(), micros(now), manyRows)
 		if err != nil || len(ids) == 0 {
 			return err
 		}
 		return update(ctx, tx, ids, `hold = 3`)
 	})
+}
+
+func (d *Dialect) lostTickets() string {
+	return `SELECT id FROM claimcheck_tasks` + d.useIndex("claimcheck_tasks_admitted") + ` WHERE ` + d.admitted + ` AND ` + d.admittedUntil + ` <= ? ORDER BY ` + d.admittedUntil + ` LIMIT ?`
 }
