@@ -112,8 +112,8 @@ var mutations = []mutation{
 		breaks: []string{rulePaused},
 		edits: []mutate.Edit{{
 			File: "queue/pgstore/gate.go",
-			Old:  "const notGated = `queue_name <> ALL(ARRAY` + pausedQueues + `)`",
-			New:  "const notGated = `queue_name <> ''`",
+			Old:  "AND starts IS NULL THEN name END FROM claimcheck_gates WHERE ` + isClosed + `))`",
+			New:  "AND starts IS NULL THEN name END FROM claimcheck_gates WHERE ` + isLimit + `))`",
 		}},
 	},
 	{

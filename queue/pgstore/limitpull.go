@@ -155,7 +155,7 @@ func (s *Store) pick(ctx context.Context, q querier, turn *storekit.Turn, lanes 
 	for _, lane := range lanes {
 		needs = append(needs, needsOf(turn.Limits.Of(lane))...)
 	}
-	slices.SortFunc(needs, func(a, b need) int { return a.Scope.Compare(b.Scope) })
+	slices.SortFunc(needs, func(a, b need) int { return a.Compare(b.Scope) })
 	needs = slices.Compact(needs)
 	states, err := readSlotsState(ctx, q, needs)
 	if err != nil {

@@ -1,11 +1,8 @@
 package storetest
 
 import (
-	"errors"
-	"fmt"
 	"sync"
 	"sync/atomic"
-	"time"
 
 	"github.com/google/uuid"
 

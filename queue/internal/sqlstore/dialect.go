@@ -102,7 +102,7 @@ var SQLite = &Dialect{
 	lane:        "backend_name || '|' || queue_name || '|' || task_path || '|' || coalesce(limit_key, '')",
 	laneOrder:   "priority DESC, enqueued_at, id",
 	admitted:    "status = 'READY' AND hold = 4", admittedUntil: "dispatch_due_at",
-	readyOf:     "status = 'READY' AND backend_name = ?", readyBackend: "backend_name", andReady: " AND status = 'READY'",
+	readyOf: "status = 'READY' AND backend_name = ?", readyBackend: "backend_name", andReady: " AND status = 'READY'",
 	dispatchDue:   "dispatch_due_at",
 	expiryIndex:   "claimcheck_tasks_expiry",
 	expiring:      "expires_at IS NOT NULL AND status = 'READY' AND started_at IS NULL",
@@ -125,17 +125,17 @@ var SQLite = &Dialect{
 // instead of partial indexes there are columns that are NULL for the rows that
 // an index is not about.
 var MySQL = &Dialect{
-	pkg:         "mysqlstore",
-	begin:       "START TRANSACTION",
-	lockRow:     " FOR UPDATE",
-	lockRows:    " FOR UPDATE SKIP LOCKED",
-	lockShared:  " LOCK IN SHARE MODE", // both servers know this one
-	jsonList:    "JSON_ARRAYAGG",
-	concat:      func(values ...string) string { return "CONCAT_WS(' ', " + strings.Join(values, ", ") + ")" },
-	limited:     "limit_lane IS NOT NULL",
-	lane:        "limit_lane",
-	laneOrder:   "limit_order, enqueued_at, id",
-	admitted:    "admitted_until IS NOT NULL", admittedUntil: "admitted_until",
+	pkg:        "mysqlstore",
+	begin:      "START TRANSACTION",
+	lockRow:    " FOR UPDATE",
+	lockRows:   " FOR UPDATE SKIP LOCKED",
+	lockShared: " LOCK IN SHARE MODE", // both servers know this one
+	jsonList:   "JSON_ARRAYAGG",
+	concat:     func(values ...string) string { return "CONCAT_WS(' ', " + strings.Join(values, ", ") + ")" },
+	limited:    "limit_lane IS NOT NULL",
+	lane:       "limit_lane",
+	laneOrder:  "limit_order, enqueued_at, id",
+	admitted:   "admitted_until IS NOT NULL", admittedUntil: "admitted_until",
 	clock:       MySQLClock,
 	stamp:       "LAST_INSERT_ID(" + MySQLClock + ")",
 	touch:       "INSERT INTO claimcheck_marks (name, at) VALUES (?, " + MySQLClock + ") ON DUPLICATE KEY UPDATE at = VALUES(at)",
