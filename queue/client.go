@@ -180,7 +180,7 @@ func (cfg *Config) backends() (map[string]Backend, error) {
 	for name, backend := range backends {
 		for _, queue := range backend.Queues {
 			if !validName(queue) {
-				return nil, fmt.Errorf(`queue: Queues of backend %q: %.120q is not a queue name: use 1 to 100 letters, digits, "-", "_" or "."`, name, queue)
+				return nil, fmt.Errorf(`queue: Queues of backend %q: %.120q is not a queue name: use 1 to 100 letters, digits, "-", "_" or ".", and not "." or ".." alone`, name, queue)
 			}
 		}
 	}

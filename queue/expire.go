@@ -5,7 +5,7 @@ import (
 	"time"
 )
 
-// ExpiresAt is the time from which the task is not started any more: if it has not been
+// ExpiresAt is the time, later than now, from which the task is not started any more: if it has not been
 // started by then, it becomes CANCELLED, and its error says why. Attempts after the
 // first one, and a first one that is running, are not affected. It is an option of
 // Enqueue; [ExpiresIn] fits a task, too.
@@ -48,6 +48,8 @@ func (o *options) checkExpiry() error {
 		return nil
 	case !o.expiresAt.IsZero() && (o.expiresAt.Before(earliestRunAfter) || o.expiresAt.After(latestRunAfter)):
 		return invalidf("expires_at must be between the years 1970 and 9999, not in %d", o.expiresAt.UTC().Year())
+	case !o.expiresAt.IsZero() && !o.expiresAt.After(time.Now()):
+		return invalidf("expires_at must be later than now, or the task never runs, not %s", o.expiresAt.UTC().Format(time.RFC3339))
 	case !o.expiresAt.IsZero() && !o.runAfter.IsZero() && !o.expiresAt.After(o.runAfter):
 		return invalidf("expires_at must be later than run_after, or the task never runs")
 	case o.expiresIn > 0 && o.delay >= o.expiresIn:

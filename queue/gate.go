@@ -179,7 +179,7 @@ func (c *Client) ResumeQueue(ctx context.Context, r GateRequest, progress func(r
 
 func (r *GateRequest) check() error {
 	if !validName(r.Queue) {
-		return invalidf(`queue %.120q: use 1 to 100 letters, digits, "-", "_" or "."`, r.Queue)
+		return invalidf(`queue %.120q: use 1 to 100 letters, digits, "-", "_" or ".", and not "." or ".." alone`, r.Queue)
 	}
 	return nil
 }

@@ -193,6 +193,7 @@ func TestLifecycleOptionsAreChecked(t *testing.T) {
 		"for both ends of the task, not 438001h":         {queue.Keep(0, queue.LongestKeep+time.Hour)},
 		"expires_in must not be negative":                {queue.ExpiresIn(-1)},
 		"expires_at must be between the years 1970":      {queue.ExpiresAt(time.Date(1969, 1, 1, 0, 0, 0, 0, time.UTC))},
+		"expires_at must be later than now":              {queue.ExpiresAt(time.Now().Add(-time.Second))},
 		"expires_at must be later than run_after":        {queue.RunAfter(later), queue.ExpiresAt(later)},
 		"expires_in must be longer than the delay of 1h": {queue.Delay(time.Hour), queue.ExpiresIn(time.Hour)},
 	} {
@@ -217,7 +218,7 @@ func TestAStoreThatIsNoLifecycle(t *testing.T) {
 	dead := queue.NewTaskFunc("dead", func(context.Context, queue.Failed) error { return nil })
 	store := requiredStore{newStore(t)}
 	sys := newSystem(t, setup{store: store}, queue.NewTask("t", echo), dead)
-	for _, option := range []queue.Option{queue.Keep(0, 0), queue.ExpiresIn(time.Hour), queue.ExpiresAt(time.Now()), queue.OnFailed(dead)} {
+	for _, option := range []queue.Option{queue.Keep(0, 0), queue.ExpiresIn(time.Hour), queue.ExpiresAt(time.Now().Add(time.Hour)), queue.OnFailed(dead)} {
 		if _, err := sys.client.Enqueue(t.Context(), "t", "x", option); !errors.Is(err, queue.ErrUnsupported) || !strings.Contains(err.Error(), "queue.Lifecycle") {
 			t.Errorf("Enqueue: %v", err)
 		}

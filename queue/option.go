@@ -127,9 +127,9 @@ const longestTimeout = 7 * 24 * time.Hour
 func (o *options) check() error {
 	switch {
 	case !validName(o.queue):
-		return invalidf(`queue_name %.120q: use 1 to 100 letters, digits, "-", "_" or "."`, o.queue)
+		return invalidf(`queue_name %.120q: use 1 to 100 letters, digits, "-", "_" or ".", and not "." or ".." alone`, o.queue)
 	case !validName(o.backend):
-		return invalidf(`backend_name %.120q: use 1 to 100 letters, digits, "-", "_" or "."`, o.backend)
+		return invalidf(`backend_name %.120q: use 1 to 100 letters, digits, "-", "_" or ".", and not "." or ".." alone`, o.backend)
 	case o.priority < MinPriority || o.priority > MaxPriority:
 		return invalidf("priority must be a whole number from %d to %d, not %d", MinPriority, MaxPriority, o.priority)
 	case o.maxAttempts < 1 || o.maxAttempts > MaxAttemptsLimit:

@@ -86,7 +86,7 @@ func (p *Periodic) check() error {
 func checkSchedule(name string, catchUp CatchUp, overlap Overlap) error {
 	switch {
 	case !validName(name):
-		return invalidf(`the name of a schedule must be 1 to 100 letters, digits, "-", "_" or ".", not %.120q`, name)
+		return invalidf(`the name of a schedule must be 1 to 100 letters, digits, "-", "_" or ".", and not "." or "..", not %.120q`, name)
 	case !slices.Contains([]CatchUp{CatchUpSkip, CatchUpOne, CatchUpAll}, catchUp):
 		return invalidf("catch_up must be %s, %s or %s, not %.40q", CatchUpSkip, CatchUpOne, CatchUpAll, catchUp)
 	case !slices.Contains([]Overlap{OverlapAllow, OverlapSkip}, overlap):

@@ -45,6 +45,9 @@ type Schedule struct {
 	LastStatus Status // of that task, when the schedule was read; empty if it was purged
 	Made       int64  // how many occurrences were enqueued
 
+	// Warnings are those of [Handle], for the arguments that PutSchedule got; not stored.
+	Warnings []string
+
 	CreatedAt time.Time
 	ChangedAt time.Time // the last time that anything but its occurrences changed
 }

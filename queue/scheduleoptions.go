@@ -69,7 +69,7 @@ func (c *Client) complete(s *Schedule, more []Option) error {
 		return err
 	}
 	s.Args, s.Queue, s.Backend, s.Priority = row.Args, row.Queue, row.Backend, row.Priority
-	s.Options = ScheduleOptions{Timeout: given.timeout}
+	s.Options, s.Warnings = ScheduleOptions{Timeout: given.timeout}, row.warnings
 	if given.maxAttempts != notGiven {
 		s.Options.MaxAttempts = given.maxAttempts
 	}

@@ -9,7 +9,7 @@ import (
 
 func TestEnqueueSaysHowATaskEndsFromTheCommandLine(t *testing.T) {
 	c := newCLI(t)
-	expired := strings.TrimSpace(c.ok("enqueue", "demo.echo", "--expires", "2020-01-02T03:04:05Z"))
+	expired := strings.TrimSpace(c.ok("enqueue", "demo.echo", "--expires", "1us"))
 	kept := strings.TrimSpace(c.ok("enqueue", "demo.echo", `"secret"`, "--expires", "2h", "--keep-successful", "0", "--keep-failed", "720h"))
 	if status, _, stderr := c.call("", "run", expired); status != 1 || !strings.Contains(stderr, "not started before its expires_at") {
 		t.Errorf("run of an expired task: %d %s", status, stderr)

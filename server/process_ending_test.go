@@ -13,7 +13,7 @@ func TestPushCancelsWhatExpiresAndDropsWhatIsNotKept(t *testing.T) {
 	t.Parallel()
 	c := procNewCloud(t)
 	s := c.serve(t.TempDir(), c.env())
-	expired := s.enqueue(`{"task":"demo.echo","expires_at":"2020-01-02T03:04:05Z"}`).ID
+	expired := s.enqueue(`{"task":"demo.echo","expires_in":"1us"}`).ID
 	if row := s.wantEnd(expired, queue.StatusCancelled, 0); len(row.Errors) != 1 || row.Errors[0].ExceptionClassPath != "Expired" {
 		t.Errorf("errors %+v", row.Errors)
 	}
@@ -49,7 +49,7 @@ func TestAPullingWorkerCancelsWhatExpires(t *testing.T) {
 		return strings.TrimSpace(result.stdout)
 	}
 	run("migrate")
-	expired, kept := run("enqueue", "demo.echo", "--expires", "2020-01-02T03:04:05Z"), run("enqueue", "demo.echo", `"secret"`, "--expires", "1h", "--keep-successful", "0", "--keep-failed", "0")
+	expired, kept := run("enqueue", "demo.echo", "--expires", "1us"), run("enqueue", "demo.echo", `"secret"`, "--expires", "1h", "--keep-successful", "0", "--keep-failed", "0")
 	run("work")
 	if out := run("result", expired, "--json"); !strings.Contains(out, `"status":"CANCELLED"`) || !strings.Contains(out, `"attempts":0`) {
 		t.Error(out)

@@ -131,7 +131,10 @@ func (c *schedulesCmd) changed(p *program, s *queue.Schedule, done string, err e
 	if !s.NextAt.IsZero() {
 		done += "; next at " + when(s.NextAt)
 	}
-	return c.done(p, api.ScheduleAnswer{Schedule: api.ScheduleOf(s)}, done, nil)
+	for _, warning := range s.Warnings {
+		p.say("warning: %s", warning)
+	}
+	return c.done(p, api.ScheduleAnswer{Schedule: api.ScheduleOf(s), Warnings: s.Warnings}, done, nil)
 }
 
 // done prints what was done, or returns err.

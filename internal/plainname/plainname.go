@@ -6,9 +6,10 @@ package plainname
 import "strings"
 
 // Valid reports whether name has from 1 to longest bytes, all of them ASCII letters,
-// digits or in others.
+// digits or in others. No part of it between slashes is . or .., which no path of a URL can
+// have: clients and servers take them away.
 func Valid(name string, longest int, others string) bool {
-	if name == "" || len(name) > longest {
+	if name == "" || len(name) > longest || strings.IndexByte(name, '.') >= 0 && hasDots(name) {
 		return false
 	}
 	for i := range len(name) {
@@ -20,4 +21,14 @@ func Valid(name string, longest int, others string) bool {
 		}
 	}
 	return true
+}
+
+// hasDots reports whether a part of name between slashes is . or ...
+func hasDots(name string) bool {
+	for part := range strings.SplitSeq(name, "/") {
+		if part == "." || part == ".." {
+			return true
+		}
+	}
+	return false
 }

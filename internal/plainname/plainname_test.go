@@ -16,4 +16,9 @@ func TestValidIsWhatTheExpressionSays(t *testing.T) {
 			t.Errorf("%q: %v", name, got)
 		}
 	}
+	for name, valid := range map[string]bool{".": false, "..": false, "a/..": false, "a/./b": false, "../a": false, "...": true, "a..b": true, ".a/b.": true} {
+		if got := plainname.Valid(name, 100, "_.-/"); got != valid {
+			t.Errorf("%q: %v", name, got)
+		}
+	}
 }

@@ -49,7 +49,7 @@ const (
 	retentionKind = `(CASE WHEN status = 'READY' AND started_at IS NULL THEN 1 ELSE 0 END)`
 	retentionAt   = `(CASE WHEN status = 'READY' AND started_at IS NULL THEN expires_at
 		ELSE coalesce(delete_at, CASE WHEN keep_successful IS NOT NULL THEN finished_at END) END)`
-	hasRetention  = `(expires_at IS NOT NULL OR delete_at IS NOT NULL OR keep_successful IS NOT NULL AND finished_at IS NOT NULL)`
+	hasRetention = `(expires_at IS NOT NULL OR delete_at IS NOT NULL OR keep_successful IS NOT NULL AND finished_at IS NOT NULL)`
 
 	expiring  = hasRetention + ` AND ` + retentionKind + ` = 1 AND ` + retentionAt + ` IS NOT NULL`
 	deletable = hasRetention + ` AND ` + retentionKind + ` = 0 AND ` + retentionAt + ` IS NOT NULL AND status IN ('SUCCESSFUL', 'FAILED', 'CANCELLED')`

@@ -141,7 +141,7 @@ func (h *handler) putSchedule(v *visit) error {
 		form.Wrong = "The arguments are not JSON."
 		return h.schedulesPage(v, http.StatusBadRequest, form)
 	}
-	_, created, err := h.Client.PutSchedule(v.r.Context(), queue.ScheduleRequest{
+	made, created, err := h.Client.PutSchedule(v.r.Context(), queue.ScheduleRequest{
 		Name: form.Name, Task: form.Task, Spec: form.Spec, Zone: form.Zone, Args: json.RawMessage(form.Args),
 		CatchUp: queue.CatchUp(form.CatchUp), Overlap: queue.Overlap(form.Overlap), Actor: v.person.Name,
 	})
@@ -156,7 +156,11 @@ func (h *handler) putSchedule(v *visit) error {
 	if created {
 		done = "made"
 	}
-	h.leaveNotice(v, notice{Text: fmt.Sprintf("Schedule %s is %s.", form.Name, done), Good: true})
+	text := fmt.Sprintf("Schedule %s is %s.", form.Name, done)
+	if len(made.Warnings) > 0 {
+		text += " The task ignores some of its arguments: " + clip(strings.Join(made.Warnings, "; "), maxNotice)
+	}
+	h.leaveNotice(v, notice{Text: text, Good: len(made.Warnings) == 0})
 	http.Redirect(v.w, v.r, h.link("/schedules/"+form.Name), http.StatusSeeOther)
 	return nil
 }

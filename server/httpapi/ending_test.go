@@ -34,6 +34,7 @@ func TestEnqueueSaysHowATaskEnds(t *testing.T) {
 	for fields, want := range map[string]string{
 		`"expires_at":"2040-01-02T03:04:05Z","expires_in":"1h"`: "expires_at and expires_in exclude each other",
 		`"expires_at":"2040-01-02"`:                             "expires_at must be a time with an offset",
+		`"expires_at":"2020-01-02T03:04:05Z"`:                   "expires_at must be later than now, or the task never runs, not 2020-01-02T03:04:05Z",
 		`"expires_in":"0"`:                                      "expires_in must be a duration longer than 0",
 		`"expires_in":"-1h"`:                                    "expires_in must be a duration longer than 0",
 		`"expires_in":3600`:                                     "expires_in must be a string",
@@ -51,7 +52,7 @@ func TestEnqueueSaysHowATaskEnds(t *testing.T) {
 
 func TestADeliveryOfAnExpiredTask(t *testing.T) {
 	a := newAPI(t, nil)
-	id := a.enqueue(`{"task":"t.echo","expires_at":"2020-01-02T03:04:05Z"}`)
+	id := a.enqueue(`{"task":"t.echo","expires_in":"1us"}`)
 	answer := a.do("POST", "/tasks/execute/"+id+"/?fail_on_error=true", "")
 	if answer.status != http.StatusOK || answer.body["executed"] != false || !strings.Contains(answer.body["reason"].(string), "not started before its expires_at") {
 		t.Errorf("%d %s", answer.status, answer.text)
@@ -60,7 +61,7 @@ func TestADeliveryOfAnExpiredTask(t *testing.T) {
 	if !strings.Contains(result.text, `"status":"CANCELLED"`) || !strings.Contains(result.text, `"exception_class_path":"Expired"`) {
 		t.Error(result.text)
 	}
-	a.enqueue(`{"task":"t.echo","expires_at":"2020-01-02T03:04:05Z"}`)
+	a.enqueue(`{"task":"t.echo","expires_in":"1us"}`)
 	if swept := a.do("POST", "/tasks/sweep/", ""); swept.body["expired"] != 1.0 {
 		t.Error(swept.text)
 	}

@@ -35,7 +35,7 @@ func (h *handler) execute(w http.ResponseWriter, r *http.Request, id string) {
 	}
 	run, err := h.Executor.RunByID(r.Context(), taskID, queue.RunOptions{AllowRetry: allowRetry})
 	if errors.Is(err, queue.ErrNotFound) && retryCount(r) >= purgedAfter {
-		h.Logger.ErrorContext(r.Context(), "a delivery keeps coming for a task that does not exist: it was purged, or this is another database",
+		h.Logger.WarnContext(r.Context(), "a delivery keeps coming for a task that does not exist: it was deleted, or is in another database; not delivered again",
 			"task_id", taskID, "retry_count", retryCount(r))
 		writeJSON(w, http.StatusOK, api.NotExecuted{Reason: "Task not found"})
 		return

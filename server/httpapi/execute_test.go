@@ -200,3 +200,16 @@ func TestAFailedTaskWithoutItsArgumentsSaysWhyItIsNotRetried(t *testing.T) {
 	a.expect("a retry", a.do("POST", "/tasks/execute/"+id+"/?allow_retry=true", ""), 200,
 		`{"executed":false,"reason":"its retention (Keep, keep_failed) dropped its arguments when it ended, so it cannot be retried; a sweep deletes it after 20`)
 }
+
+// The ticket of a deleted task is an ordinary end: one warning, and it is not delivered again.
+func TestTheTicketOfADeletedTask(t *testing.T) {
+	var log bytes.Buffer
+	a := newAPI(t, func(cfg *httpapi.Config, _ *queue.Config) { cfg.Logger = slog.New(slog.NewTextHandler(&log, nil)) })
+	id := a.enqueue(`{"task":"t.echo"}`)
+	a.expect("delete", a.do("POST", "/tasks/delete/"+id+"/", ""), 200, `{"deleted":true}`)
+	a.expect("its ticket, at first", a.deliver(id, "X-CloudTasks-TaskRetryCount", "0"), 404, `{"error":"Task not found"}`)
+	a.expect("its ticket, at last", a.deliver(id, "X-CloudTasks-TaskRetryCount", "5"), 200, `{"executed":false,"reason":"Task not found"}`)
+	if lines := log.String(); strings.Count(lines, "\n") != 1 || !strings.Contains(lines, "level=WARN") || !strings.Contains(lines, "it was deleted, or is in another database") || !strings.Contains(lines, id) {
+		t.Error(lines)
+	}
+}

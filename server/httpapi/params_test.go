@@ -105,3 +105,29 @@ func TestEmptyBodyOfAGetIsNone(t *testing.T) {
 		}
 	}
 }
+
+// In every field null counts as left out.
+func TestNullIsAFieldThatIsLeftOut(t *testing.T) {
+	a := newAPI(t, nil)
+	for _, c := range []struct{ method, path, required, optional string }{
+		{"POST", "/tasks/enqueue/", `"task":"t.echo"`, "args queue_name priority run_after backend_name id expires_at expires_in keep_successful keep_failed unique_key unique_for on_conflict"},
+		{"PUT", "/tasks/schedules/s/", `"task":"t.echo","spec":"@daily"`, "args zone catch_up overlap paused queue_name priority backend_name keep_successful keep_failed expires_in unique_key unique_for"},
+		{"POST", "/tasks/run/", ``, "max_tasks queue_name backend_name"},
+		{"POST", "/tasks/run-one/", ``, "queue_name backend_name"},
+		{"POST", "/tasks/purge/", ``, "days status batch_size dry_run task task_path"},
+		{"POST", "/tasks/sweep/", ``, "limit"},
+		{"POST", "/tasks/tick/", ``, "ahead"},
+		{"POST", "/tasks/queues/q/pause/", ``, "reason"},
+	} {
+		body := c.required
+		for name := range strings.FieldsSeq(c.optional) {
+			one := strings.TrimPrefix(c.required+`,"`+name+`":null`, ",")
+			body = strings.TrimPrefix(body+`,"`+name+`":null`, ",")
+			for _, body := range []string{one, body} {
+				if answer := a.do(c.method, c.path, "{"+body+"}"); answer.status >= 300 {
+					t.Errorf("%s %s: %d %s", c.path, body, answer.status, answer.text)
+				}
+			}
+		}
+	}
+}

@@ -65,7 +65,7 @@ func (h *handler) putSchedule(w http.ResponseWriter, r *http.Request, name strin
 	if created {
 		status = http.StatusCreated
 	}
-	writeJSON(w, status, api.ScheduleAnswer{Schedule: api.ScheduleOf(schedule)})
+	writeJSON(w, status, api.ScheduleAnswer{Schedule: api.ScheduleOf(schedule), Warnings: schedule.Warnings})
 }
 
 // bareName reads a request that has everything in its URL: the body must be empty or {}.

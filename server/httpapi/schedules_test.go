@@ -138,3 +138,24 @@ func TestTickEnqueues(t *testing.T) {
 	}
 	a.expect("zero", a.do("GET", "/tasks/tick/?ahead=0", ""), 200, `{"enqueued":0}`)
 }
+
+func TestAScheduleWarnsOfArgumentsThatItsTaskIgnores(t *testing.T) {
+	a := newAPI(t, nil)
+	a.expect("misspelt", a.do("PUT", "/tasks/schedules/s/", `{"task":"t.typed","spec":"@daily","args":{"N":1,"M":2}}`), 201, `"warnings":["unknown field args.M; did you mean N?"]`)
+	a.expect("right", a.do("PUT", "/tasks/schedules/s/", `{"task":"t.typed","spec":"@daily","args":{"N":1}}`), 200, `{"schedule":{"name":"s"`)
+	if answer := a.do("GET", "/tasks/schedules/s/", ""); strings.Contains(answer.text, "warnings") {
+		t.Error(answer.text)
+	}
+}
+
+// A client or a server takes these parts out of a path, so that nothing with such a name
+// could be reached.
+func TestNamesThatAPathCannotHaveAreRefused(t *testing.T) {
+	a := newAPI(t, nil)
+	for _, name := range []string{"%2E", "%2E%2E"} {
+		a.expect("a schedule", a.do("PUT", "/tasks/schedules/"+name+"/", `{"task":"t.echo","spec":"@daily"}`), 400, `the name of a schedule must be`)
+		a.expect("a queue", a.do("POST", "/tasks/queues/"+name+"/pause/", ``), 400, `and not \".\" or \"..\" alone`)
+	}
+	a.expect("of an enqueue", a.do("POST", "/tasks/enqueue/", `{"task":"t.echo","queue_name":".."}`), 400, `queue_name`)
+	a.expect("with dots", a.do("PUT", "/tasks/schedules/a..b./", `{"task":"t.echo","spec":"@daily"}`), 201, `a..b.`)
+}

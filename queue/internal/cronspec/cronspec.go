@@ -98,21 +98,15 @@ func parseFields(spec string) (*cron.SpecSchedule, error) {
 	}
 	if !strings.HasPrefix(spec, "@") {
 		fields := strings.Fields(spec)
-		for _, field := range fields {
-			for item := range strings.SplitSeq(field, ",") {
-				if item == "" {
-					return nil, fmt.Errorf("the field %.40q has an empty item", field)
-				}
-			}
+		if err := checkFields(fields); err != nil {
+			return nil, err
 		}
-		if len(fields) == 5 {
-			fields[4] = sundays(fields[4])
-		}
+		fields[4] = sundays(fields[4])
 		spec = strings.Join(fields, " ")
 	}
 	parsed, err := parser.Parse(spec)
-	if err != nil {
-		return nil, err
+	if err != nil { // its text is about its own code
+		return nil, errors.New("it is not understood")
 	}
 	fields, ok := parsed.(*cron.SpecSchedule)
 	if !ok {

@@ -239,16 +239,25 @@ func TestRefusedSpecs(t *testing.T) {
 		"":                        "use five fields",
 		"* * * *":                 "use five fields",
 		"* * * * * *":             "use five fields",
-		"61 * * * *":              "above maximum",
+		"61 * * * *":              "the minute must be from 0 to 59, not \"61\"",
 		"0 0 30 2 *":              "no year has",
 		", * * * *":               "empty item",
 		"1,,2 * * * *":            "empty item",
-		"* * * * MON-WED-FRI":     "too many hyphens",
-		"* * * * 6-2":             "beyond end of range",
+		"* * * * MON-WED-FRI":     "the day of week must be from 0 to 7, or a name such as MON, not \"WED-FRI\"",
+		"* * * foo *":             "the month must be from 1 to 12, or a name such as FEB, not \"foo\"",
+		"a * * * *":               "the minute must be from 0 to 59, not \"a\"",
+		"+5 * * * *":              "the minute must be from 0 to 59",
+		"* 5- * * *":              "the hour must be from 0 to 23, not \"\"",
+		"* * 0 * *":               "the day of month must be from 1 to 31",
+		"*/90 * * * *":            "the step of the minute must be from 1 to 59, not \"90\"",
+		"0 */24 * * *":            "the step of the hour must be from 1 to 23",
+		"0-30/60 * * * *":         "the step of the minute must be from 1 to 59",
+		"* * * * 1/x":             "the step of the day of week must be from 1 to 7, not \"x\"",
+		"* * * * 6-2":             "the range \"6-2\" of the day of week ends before it begins",
 		"TZ=UTC * * * * *":        "given apart",
 		"CRON_TZ=UTC":             "given apart",
-		"@never":                  "unrecognized descriptor",
-		"@every":                  "unrecognized descriptor",
+		"@never":                  "it is not understood; use five fields",
+		"@every":                  "it is not understood; use five fields",
 		"@every 0s":               "whole seconds",
 		"@every -5s":              "whole seconds",
 		"@every 1500ms":           "whole seconds",
@@ -258,7 +267,7 @@ func TestRefusedSpecs(t *testing.T) {
 		"*/99999999999999999999 ": "use five fields",
 		"* * * * mon-7/x":         "use five fields",
 	} {
-		if _, err := cronspec.Parse(spec, "", time.Time{}); err == nil || !strings.Contains(err.Error(), want) {
+		if _, err := cronspec.Parse(spec, "", time.Time{}); err == nil || !strings.Contains(err.Error(), want) || strings.Contains(err.Error(), "strconv") {
 			t.Errorf("%q: %v, want %q", spec, err, want)
 		}
 	}

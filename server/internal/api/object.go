@@ -64,11 +64,43 @@ func DecodeObject(body []byte, fields map[string]any) error {
 		if err := d.Decode(&raw); err != nil {
 			return errNotJSON
 		}
+		if _, isJSON := into.(*json.RawMessage); !isJSON && hasBadText(raw) { // others would be equal after decoding
+			return BadRequest("%s must not contain U+0000 or lone surrogates (\\ud800 to \\udfff, but in pairs): not every database can store them", name)
+		}
 		if err := json.Unmarshal(raw, into); err != nil {
 			return BadRequest("%s must be %s", name, wanted(into))
 		}
 	}
 	return nil
+}
+
+// hasBadText reports whether a string in a well-formed value has an escape for U+0000, or
+// for half of a surrogate pair, which encoding/json decodes to U+FFFD.
+func hasBadText(value []byte) bool {
+	unit := func(i int) int { // of the escape \uXXXX at i; -1: there is none
+		if i+6 > len(value) || value[i] != '\\' || value[i+1] != 'u' {
+			return -1
+		}
+		n, _ := strconv.ParseUint(string(value[i+2:i+6]), 16, 16)
+		return int(n)
+	}
+	for i := 0; i < len(value); i++ {
+		if value[i] != '\\' {
+			continue
+		}
+		switch u := unit(i); {
+		case u == 0, u >= 0xDC00 && u <= 0xDFFF:
+			return true
+		case u >= 0xD800 && u <= 0xDBFF:
+			if low := unit(i + 6); low < 0xDC00 || low > 0xDFFF {
+				return true
+			}
+			i += 11
+		default:
+			i++ // the character after the backslash
+		}
+	}
+	return false
 }
 
 func accepted(fields map[string]any) string {

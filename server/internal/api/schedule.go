@@ -124,6 +124,7 @@ type (
 	// ScheduleAnswer has one.
 	ScheduleAnswer struct {
 		Schedule Schedule `json:"schedule"`
+		Warnings []string `json:"warnings,omitempty"` // of PUT, as of an enqueue
 	}
 	// ScheduleDetails has one with its next times, as they are while it is not paused,
 	// and its latest occurrences, newest first.
