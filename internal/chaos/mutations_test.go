@@ -25,6 +25,7 @@ type mutation struct {
 	breaks []string                        // the rules of which it must break one; none: it breaks no rule
 	site   func(*testing.T, options) *site // nil: PostgreSQL
 	edits  []mutate.Edit
+	schema []string // statements that change the tables
 	change func(*options)
 }
 
@@ -35,7 +36,9 @@ func zombies(o *options) {
 	o.mixture, o.rate = []kind{{tasks.Stubborn.Name(), 100, 3000}}, 6 // more would occupy all slots
 }
 
-var mutations = []mutation{
+var mutations = slices.Concat(claimMutations, onceMutations)
+
+var claimMutations = []mutation{
 	{
 		name:   "nothing (the control)",
 		change: func(o *options) { o.duration = 15 * time.Second },
@@ -226,7 +229,9 @@ func (m mutation) run(t *testing.T, number int) string {
 	if m.site != nil {
 		database = m.site
 	}
-	r := start(t, o, database(t, o), 3)
+	changed := database(t, o)
+	execAll(t, changed.db, m.schema...)
+	r := start(t, o, changed, 3)
 	v := r.execute()
 	broken := r.caught
 	if len(broken) == 0 {

@@ -25,6 +25,7 @@ type options struct {
 	lease    time.Duration
 	worker   string // the program
 	mixture  []kind
+	keys     int // idempotency keys of each kind
 	soak     bool
 
 	// For mutations.
@@ -50,7 +51,7 @@ func newOptions(t *testing.T, short time.Duration, share float64) options {
 	t.Helper()
 	o := options{
 		seed: *seedFlag, duration: time.Duration(share * float64(*durationFlag)), drain: time.Minute, rate: *rateFlag, soak: *soakFlag > 0,
-		lease: 1500 * time.Millisecond, worker: workerProgram(t), mixture: mixture,
+		lease: 1500 * time.Millisecond, worker: workerProgram(t), mixture: mixture, keys: keyCount,
 	}
 	if o.seed == 0 {
 		o.seed = rand.Uint64()

@@ -71,7 +71,7 @@ func (v *verdict) paused(s state) {
 	for i := range s.entries {
 		e := &s.entries[i]
 		id, err := uuid.Parse(e.id)
-		if err != nil || !e.claimed() || s.promises[id].queue != pausable {
+		if err != nil || !e.claimed() || s.rows[id].queue != pausable {
 			continue
 		}
 		began := e.lease[1] - r.options.lease.Microseconds()

@@ -21,9 +21,11 @@ import (
 type promise struct {
 	task       string
 	queue      string
-	acked      bool // the task was acknowledged as stored
-	business   bool // enqueued in a transaction of the business
-	rolledBack bool // which was rolled back
+	key        string    // its idempotency key
+	met        uuid.UUID // the task that held the key, according to the answer
+	acked      bool      // the task was acknowledged as stored
+	business   bool      // enqueued in a transaction of the business
+	rolledBack bool      // which was rolled back
 }
 
 // promises are those of all producers.
@@ -67,7 +69,10 @@ type request struct {
 	args  tasks.Args
 	delay time.Duration
 	queue string // empty: the default
+	key   key
 }
+
+func (r request) promise() promise { return promise{task: r.name, queue: r.queue, key: r.key.name} }
 
 // kind is the percentage of a task among those enqueued, and its longest duration.
 type kind struct {
@@ -78,7 +83,7 @@ type kind struct {
 
 // mixture is what is enqueued.
 var mixture = []kind{
-	{tasks.Ledger.Name(), 40, 100}, {tasks.Plain.Name(), 11, 40}, {tasks.Long.Name(), 8, 2000}, {tasks.Flaky.Name(), 10, 20},
+	{tasks.Ledger.Name(), 33, 100}, {tasks.Plain.Name(), 8, 40}, {tasks.Keyed.Name(), 10, 40}, {tasks.Long.Name(), 8, 2000}, {tasks.Flaky.Name(), 10, 20},
 	{tasks.Stubborn.Name(), 12, 1200}, {tasks.Rescheduling.Name(), 8, 500}, {tasks.Poison.Name(), 3, 20}, {tasks.Once.Name(), 8, 1500},
 }
 
@@ -98,6 +103,7 @@ func (p *producer) next() request {
 			if p.random.IntN(pausableShare) == 0 {
 				r.queue = pausable
 			}
+			p.run.options.keyed(&r, p.random)
 			return r
 		}
 	}
@@ -105,14 +111,18 @@ func (p *producer) next() request {
 }
 
 // produce enqueues until ctx ends, each task until its answer is known.
-func (p *producer) produce(ctx context.Context, enqueue func(request) error) {
+func (p *producer) produce(ctx context.Context, enqueue func(request) (uuid.UUID, error)) {
 	for ctx.Err() == nil {
 		r := p.next()
-		p.run.promises.set(r.id, promise{task: r.name, queue: r.queue})
+		promised := r.promise()
+		p.run.promises.set(r.id, promised)
 		for try := time.Now(); ; {
-			err := enqueue(r)
+			id, err := enqueue(r)
 			if err == nil {
-				p.run.promises.set(r.id, promise{task: r.name, queue: r.queue, acked: true})
+				if promised.acked = id == r.id; !promised.acked {
+					promised.met = id
+				}
+				p.run.promises.set(r.id, promised)
 				break
 			}
 			var refused *refusedError
@@ -146,7 +156,7 @@ type refusedError struct {
 func (e *refusedError) Error() string { return fmt.Sprintf("%d %s", e.status, e.text) }
 
 // byHTTP enqueues at the front.
-func (p *producer) byHTTP(r request) error {
+func (p *producer) byHTTP(r request) (uuid.UUID, error) {
 	body := map[string]any{"task": r.name, "args": r.args, "id": r.id}
 	if r.delay > 0 {
 		body["run_after"] = time.Now().Add(r.delay).Format(time.RFC3339Nano)
@@ -154,24 +164,19 @@ func (p *producer) byHTTP(r request) error {
 	if r.queue != "" {
 		body["queue_name"] = r.queue
 	}
+	r.key.fields(body)
 	status, text, err := p.run.post("/tasks/enqueue/", body)
-	switch {
-	case err != nil:
-		return err
-	case status == http.StatusOK || status == http.StatusCreated:
-		return nil
-	case status == http.StatusBadRequest || status == http.StatusConflict || status == http.StatusNotFound:
-		return &refusedError{status, text}
+	if err != nil {
+		return uuid.Nil, err
 	}
-	return fmt.Errorf("%d %s", status, text)
+	return answered(status, text)
 }
 
 // byGo enqueues with a client of this process.
-func (p *producer) byGo(r request) error {
+func (p *producer) byGo(r request) (uuid.UUID, error) {
 	ctx, cancel := context.WithTimeout(context.Background(), frontTimeout)
 	defer cancel()
-	_, err := p.run.client.Enqueue(ctx, r.name, r.args, r.enqueueOptions()...)
-	return err
+	return enqueued(p.run.client.Enqueue(ctx, r.name, r.args, r.enqueueOptions()...))
 }
 
 func (r request) enqueueOptions() []queue.Option {
@@ -182,6 +187,9 @@ func (r request) enqueueOptions() []queue.Option {
 	if r.queue != "" {
 		options = append(options, queue.OnQueue(r.queue))
 	}
+	if r.key.name != "" {
+		options = append(options, r.key.option())
+	}
 	return options
 }
 
@@ -191,10 +199,14 @@ func (r request) enqueueOptions() []queue.Option {
 func (p *producer) produceInTx(ctx context.Context) {
 	for ctx.Err() == nil {
 		r := p.next()
+		r.key = key{} // or the order and another task would have to agree
 		rollBack := p.random.IntN(4) == 0
-		p.run.promises.set(r.id, promise{task: r.name, queue: r.queue, business: true, rolledBack: rollBack})
+		promised := r.promise()
+		promised.business, promised.rolledBack = true, rollBack
+		p.run.promises.set(r.id, promised)
 		if p.order(r, rollBack, p.random.IntN(2) == 0) == nil {
-			p.run.promises.set(r.id, promise{task: r.name, queue: r.queue, business: true, rolledBack: rollBack, acked: !rollBack})
+			promised.acked = !rollBack
+			p.run.promises.set(r.id, promised)
 		}
 		p.rest(ctx, p.pace)
 	}
@@ -234,13 +246,18 @@ func (p *producer) order(r request, rollBack, follow bool) error {
 
 var errRolledBack = errors.New("rolled back")
 
-// post sends a request to the front.
+// post sends a POST to the front.
 func (r *run) post(path string, body any) (status int, text string, err error) {
+	return r.send(http.MethodPost, path, body)
+}
+
+// send sends a request to the front.
+func (r *run) send(method, path string, body any) (status int, text string, err error) {
 	encoded, err := json.Marshal(body)
 	if err != nil {
 		return 0, "", err
 	}
-	request, err := http.NewRequest(http.MethodPost, r.front.URL+path, bytes.NewReader(encoded))
+	request, err := http.NewRequest(method, r.front.URL+path, bytes.NewReader(encoded))
 	if err != nil {
 		return 0, "", err
 	}

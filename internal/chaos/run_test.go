@@ -36,6 +36,10 @@ type run struct {
 	baseline []usage // of the workers, before the load
 	samples  []usage // of the survivor
 
+	// When the schedules were made, and until when they were ticked, in microseconds of the
+	// database's clock.
+	scheduled, ticked int64
+
 	mu         sync.Mutex
 	violations []violation // that were noticed during the run
 	caught     []violation // for which an impatient run was stopped
@@ -78,6 +82,7 @@ func start(t *testing.T, o options, s *site, workers int) *run {
 		}
 		r.baseline = append(r.baseline, use)
 	}
+	r.schedule()
 	return r
 }
 
@@ -138,6 +143,7 @@ func (r *run) execute() *verdict {
 	v := &verdict{run: r}
 	producers.Wait()
 	if len(r.caught) == 0 { // else there would only be more of the same
+		r.endSchedules()
 		r.drain()
 	}
 	v.drained = time.Since(faultsEnded)
@@ -170,6 +176,9 @@ func (r *run) operate(ctx context.Context, wg *sync.WaitGroup) {
 	wg.Go(func() { r.every(ctx, 400*time.Millisecond, func(ctx context.Context) { r.cancelOne(ctx, random) }) })
 	wg.Go(func() { r.every(ctx, 3*time.Second, r.requeue) })
 	wg.Go(func() { r.every(ctx, 1500*time.Millisecond, r.pauseQueue) })
+	wg.Go(func() { r.every(ctx, 300*time.Millisecond, r.tick) })
+	wg.Go(func() { r.every(ctx, 500*time.Millisecond, r.tick) })
+	wg.Go(func() { r.every(ctx, 400*time.Millisecond, r.tickByGo) })
 }
 
 // serve starts what a run also needs while it drains: aging, and two sweepers, of which

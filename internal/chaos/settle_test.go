@@ -37,6 +37,10 @@ type stored struct {
 	task, status, value string
 	attempts            int
 	tries               int // of the sweeper, since the last claim
+	queue, key          string
+	schedule            string
+	// In microseconds; 0 is NULL.
+	enqueued, scheduledFor int64
 }
 
 // state is everything that is validated, read in this order at the end, or during the
@@ -48,7 +52,9 @@ type state struct {
 	orders   map[uuid.UUID]bool
 	rows     map[uuid.UUID]stored
 	letters  map[uuid.UUID]int // dead letters by the task that has failed
-	entries  []entry
+	// The history of the schedules is read before the rows in a run, and may lack the latest.
+	occurrences []occurrence
+	entries     []entry
 }
 
 func (r *run) readState(ctx context.Context) (s state, err error) {
@@ -70,9 +76,14 @@ func (r *run) readState(ctx context.Context) (s state, err error) {
 	if err = each(ctx, db, `SELECT task_id FROM chaos_orders`, func() { s.orders[id] = true }, &id); err != nil {
 		return s, err
 	}
+	if s.occurrences, err = r.readOccurrences(ctx); err != nil {
+		return s, err
+	}
 	var row stored
-	err = each(ctx, db, `SELECT id, task_path, status, attempts, dispatch_tries, coalesce(`+r.site.value+`, '') FROM claimcheck_tasks`,
-		func() { s.rows[id] = row }, &id, &row.task, &row.status, &row.attempts, &row.tries, &row.value)
+	err = each(ctx, db, `SELECT id, task_path, status, attempts, dispatch_tries, coalesce(`+r.site.value+`, ''), queue_name, coalesce(unique_key, ''),
+			coalesce(schedule, ''), `+r.site.micros("enqueued_at")+`, `+r.site.micros("scheduled_for")+` FROM claimcheck_tasks`,
+		func() { s.rows[id] = row }, &id, &row.task, &row.status, &row.attempts, &row.tries, &row.value, &row.queue, &row.key,
+		&row.schedule, &row.enqueued, &row.scheduledFor)
 	if err != nil {
 		return s, err
 	}
@@ -140,6 +151,8 @@ func (r *run) settle(v *verdict) {
 	v.letters(s)
 	v.answers(s)
 	v.paused(s)
+	v.keys(s)
+	v.occurrences(s)
 	v.workers()
 	v.flat()
 	v.counts = r.counts(s)
@@ -161,6 +174,8 @@ func (r *run) watch(ctx context.Context, stop func()) {
 		v.entries(s)
 		v.answers(s)
 		v.paused(s)
+		v.keys(s)
+		v.occurrences(s)
 		v.split(ctx)
 		if len(v.violations) > 0 {
 			r.mu.Lock()
@@ -230,7 +245,7 @@ func (v *verdict) rows(s state) {
 		if !final(row.status) {
 			v.broken(ruleEnded, id, "%+v", row)
 		}
-		if _, known := s.promises[id]; !known && row.task != tasks.Letter.Name() {
+		if _, known := s.promises[id]; !known && row.task != tasks.Letter.Name() && row.schedule == "" {
 			v.broken(ruleKnown, id, "%s is %s", row.task, row.status)
 		}
 		if e := last[id.String()]; e == nil || e.status[1] != row.status || e.attempts[1] != row.attempts || e.value != row.value {

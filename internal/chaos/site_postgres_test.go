@@ -45,7 +45,7 @@ func newPostgres(t *testing.T, o options) *site {
 			FOR UPDATE SKIP LOCKED`,
 		older: fmt.Sprintf(`UPDATE claimcheck_tasks SET dispatch_due_at = dispatch_due_at - interval '%d seconds' WHERE id IN (%%s)`, aging),
 		clock: `(extract(epoch FROM clock_timestamp()) * 1000000)::bigint`,
-		value: `return_value::text`, id: `t.id::text`,
+		value: `return_value::text`, id: `t.id::text`, micros: func(column string) string { return "chaos_us(" + column + ")" },
 	}
 	p, u := through(t, direct, proxy.Postgres)
 	s.proxy = p

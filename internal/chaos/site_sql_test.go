@@ -60,7 +60,7 @@ func newMariaDB(t *testing.T, o options) *site {
 		waiting: `SELECT id FROM claimcheck_tasks WHERE dispatch_until > ` + clock + ` AND coalesce(run_after, 0) <= ` + clock + `
 			FOR UPDATE SKIP LOCKED`,
 		older: olderMicros, clock: clock,
-		value: "return_value", id: "t.id",
+		value: "return_value", id: "t.id", micros: integers,
 	}
 	execAll(t, s.db, tables("BIGINT AUTO_INCREMENT PRIMARY KEY", "LONGTEXT")...)
 	execAll(t, s.db,
@@ -81,7 +81,7 @@ func newSQLite(t *testing.T) *site {
 		name: "SQLite", db: openDB(t, databaseURL), url: databaseURL,
 		waiting: `SELECT id FROM claimcheck_tasks WHERE status = 'READY' AND dispatch_due_at > ` + clock + ` AND coalesce(run_after, 0) <= ` + clock,
 		older:   olderMicros, clock: clock,
-		value: "return_value", id: "t.id",
+		value: "return_value", id: "t.id", micros: integers,
 	}
 	execAll(t, s.db, tables("INTEGER PRIMARY KEY AUTOINCREMENT", "TEXT")...)
 	execAll(t, s.db,

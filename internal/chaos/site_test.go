@@ -32,6 +32,8 @@ type site struct {
 	clock          string // the database's time in microseconds
 
 	value, id string // columns of the task table, as text
+	// micros is a column of times, in microseconds; NULL is 0.
+	micros func(column string) string
 }
 
 // aging is the factor by which time passes faster for rows that wait for the sweeper.
@@ -119,6 +121,9 @@ func through(t *testing.T, databaseURL string, protocol proxy.Protocol) (*proxy.
 	u.Host = p.Addr()
 	return p, u
 }
+
+// integers are times that the database has in microseconds.
+func integers(column string) string { return "coalesce(" + column + ", 0)" }
 
 // terminate ends up to limit sessions, and returns how many.
 func (s *site) terminate(ctx context.Context, limit int, choice *rand.Rand) (n int, err error) {

@@ -4,6 +4,8 @@ import (
 	"context"
 	"maps"
 	"sync"
+
+	"github.com/google/uuid"
 )
 
 // tally counts events by name.
@@ -56,6 +58,15 @@ func (r *run) counts(s state) map[string]int {
 		if p.rolledBack {
 			counts["rolled back"]++
 		}
+		if p.met != uuid.Nil {
+			counts["key met"]++
+		}
+	}
+	for _, o := range s.occurrences {
+		if s.rows[o.task].schedule != o.schedule {
+			counts["key of an occurrence met"]++
+		}
+		counts["occurrences"]++
 	}
 	return counts
 }
@@ -66,12 +77,12 @@ func (r *run) missing(counts map[string]int) (missing []string) {
 	if r.options.impatient {
 		return nil
 	}
-	want := []string{"cancel", "sweep by HTTP", "taken over", "released", "worker lost", "pause", "resume"}
+	want := []string{"cancel", "sweep by HTTP", "taken over", "released", "worker lost", "pause", "resume", "key met", "key of an occurrence met", "tick", "occurrences"}
 	for _, f := range r.faults() {
 		want = append(want, f.name)
 	}
 	if r.cloud != nil {
-		want = append(want, "requeue", "rolled back", "sweep in Go")
+		want = append(want, "requeue", "rolled back", "sweep in Go", "tick in Go")
 		for fault := range cloudFaults {
 			want = append(want, "Cloud Tasks: "+string(fault))
 		}

@@ -45,13 +45,16 @@ var (
 	Once = queue.Declare[Args, Result]("chaos.once", queue.MaxAttempts(1), queue.OnFailed(Letter))
 	// Letter is what the final failure of these two enqueues.
 	Letter = queue.Declare[queue.Failed, Result]("chaos.letter")
+	// Keyed is Plain with an idempotency key, and Scheduled for the tasks of schedules.
+	Keyed     = queue.Declare[Args, Result]("chaos.keyed")
+	Scheduled = queue.Declare[Args, Result]("chaos.scheduled")
 	// Bomb kills the process that runs it.
 	Bomb = queue.Declare[Args, Result]("chaos.bomb", queue.MaxAttempts(2))
 )
 
 // Declared is the registry of programs that only enqueue.
 func Declared() *queue.Registry {
-	return queue.NewRegistry(Ledger, Plain, Long, Flaky, Stubborn, Rescheduling, Poison, Once, Letter, Bomb)
+	return queue.NewRegistry(Ledger, Plain, Long, Flaky, Stubborn, Rescheduling, Poison, Once, Letter, Keyed, Scheduled, Bomb)
 }
 
 // Runner runs the tasks in one process.
@@ -65,7 +68,7 @@ func (r *Runner) Registry() *queue.Registry {
 	return queue.NewRegistry(
 		Ledger.Handle(r.ledger), Plain.Handle(r.plain), Long.Handle(r.plain), Flaky.Handle(r.flaky),
 		Stubborn.Handle(r.stubborn), Rescheduling.Handle(r.rescheduling), Poison.Handle(r.poison), Once.Handle(r.once),
-		Letter.Handle(r.letter), Bomb.Handle(r.bomb),
+		Letter.Handle(r.letter), Keyed.Handle(r.plain), Scheduled.Handle(r.plain), Bomb.Handle(r.bomb),
 	)
 }
 
