@@ -65,7 +65,7 @@ func (c *Client) EnqueueMany(ctx context.Context, requests ...Request) ([]*Handl
 	ctx, ended := c.enqueuing(ctx, rows)
 	limit := statementTimeout * time.Duration(1+len(rows)/1000)
 	err = within(ctx, limit, func(ctx context.Context) error { return c.cfg.Store.Insert(ctx, rows...) })
-	handles, err := c.inserted(rows, err)
+	handles, err := c.inserted(ctx, rows, err)
 	c.freeRoom(reserved, handles)
 	if err == nil {
 		c.dispatchInserted(ctx, handles)
@@ -104,7 +104,7 @@ func randomness(n int) io.Reader {
 
 // inserted returns the handles of rows, or the error for the caller, after an insert
 // that ended with err.
-func (c *Client) inserted(rows []*NewRow, err error) ([]*Handle, error) {
+func (c *Client) inserted(ctx context.Context, rows []*NewRow, err error) ([]*Handle, error) {
 	c.availability.observe(err)
 	var conflict *IDConflictError
 	if errors.As(err, &conflict) {
@@ -112,11 +112,18 @@ func (c *Client) inserted(rows []*NewRow, err error) ([]*Handle, error) {
 		for rows[last].ID != conflict.ID && last > 0 {
 			last--
 		}
+		for i, row := range rows[:last] {
+			if row.ID == conflict.ID && !SameRequest(row.Row, rows[last].Row) {
+				conflict = &IDConflictError{ID: conflict.ID, Earlier: i + 1}
+				break
+			}
+		}
 		return nil, &RequestError{Index: last, Err: conflict}
 	}
 	var duplicate *DuplicateError
 	if errors.As(err, &duplicate) {
-		return nil, &RequestError{Index: slices.IndexFunc(rows, func(r *NewRow) bool { return r.ID == duplicate.ID }), Err: duplicate}
+		index := slices.IndexFunc(rows, func(r *NewRow) bool { return r.ID == duplicate.ID })
+		return nil, &RequestError{Index: index, Err: c.duplicateOf(ctx, rows, duplicate)}
 	}
 	if err != nil {
 		return nil, fmt.Errorf("enqueue: %w", err)
@@ -127,6 +134,22 @@ func (c *Client) inserted(rows []*NewRow, err error) ([]*Handle, error) {
 		handles[i] = &made[i]
 	}
 	return handles, nil
+}
+
+// duplicateOf says whether the row that holds the key is of the same call, which was rolled
+// back.
+func (c *Client) duplicateOf(ctx context.Context, rows []*NewRow, duplicate *DuplicateError) *DuplicateError {
+	i := slices.IndexFunc(rows, func(r *NewRow) bool { return r.ID == duplicate.Row.ID })
+	if i < 0 {
+		return duplicate
+	}
+	if !rows[i].FreshID { // the call may have met the row under its ID
+		_, err := c.Get(ctx, rows[i].ID)
+		if !errors.Is(err, ErrNotFound) {
+			return duplicate
+		}
+	}
+	return &DuplicateError{ID: duplicate.ID, Row: duplicate.Row, OnConflict: duplicate.OnConflict, Earlier: i + 1}
 }
 
 // dispatchInserted dispatches rows whose transaction has committed.

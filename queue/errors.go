@@ -205,9 +205,19 @@ func (e *ConfigError) Error() string { return "Config." + e.Field + ": " + e.Tex
 func (e *ConfigError) Unwrap() error { return e.Err }
 
 // IDConflictError is [ErrIDConflict] with the ID.
-type IDConflictError struct{ ID uuid.UUID }
+type IDConflictError struct {
+	ID uuid.UUID
+	// Earlier is the number, from 1, of a request of the same EnqueueMany that has the ID
+	// too, with another task or other arguments; 0: there is none.
+	Earlier int
+}
 
-func (e *IDConflictError) Error() string { return "id " + e.ID.String() + ": " + ErrIDConflict.Error() }
+func (e *IDConflictError) Error() string {
+	if e.Earlier > 0 {
+		return fmt.Sprintf("id %s: request %d of this call has it too, with another task or other arguments, so nothing of the call is stored", e.ID, e.Earlier)
+	}
+	return "id " + e.ID.String() + ": " + ErrIDConflict.Error()
+}
 
 // Is reports whether target is ErrIDConflict.
 func (e *IDConflictError) Is(target error) bool { return target == ErrIDConflict }

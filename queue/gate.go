@@ -100,7 +100,7 @@ type GateRequest struct {
 type GateResult struct {
 	Gate         Gate // as it is after a pause, and as it was before it was resumed
 	Changed      bool // false: the queue was paused already, or was not paused
-	Rows         int  // rows that were parked, or made claimable again
+	Rows         int  // rows that this call parked, or made claimable again; other processes may have changed others meanwhile
 	Undispatched int  // of the latter, rows whose tickets were refused; the sweeper dispatches them
 	More         bool // it ended before all rows were; workers and the sweeper continue
 }

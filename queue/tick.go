@@ -230,7 +230,7 @@ func (c *Client) changeSchedule(ctx context.Context, store Scheduler, name strin
 			stored = append(stored, row)
 		}
 	}
-	handles, err := c.inserted(stored, nil)
+	handles, err := c.inserted(ctx, stored, nil)
 	if err == nil && len(handles) > 0 {
 		c.dispatchInserted(context.WithoutCancel(inserting), handles)
 	}

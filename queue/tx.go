@@ -64,7 +64,7 @@ func (c *Client) EnqueueManyTx(ctx context.Context, tx Tx, requests ...Request) 
 	}
 	ctx, ended := c.enqueuing(ctx, rows)
 	err = c.cfg.Store.InsertTx(ctx, tx, rows...)
-	handles, err := c.inserted(rows, err)
+	handles, err := c.inserted(ctx, rows, err)
 	c.freeRoom(reserved, handles)
 	ended(err)
 	if managed {

@@ -204,9 +204,15 @@ type DuplicateError struct {
 	ID         uuid.UUID // of the row that was not stored
 	Row        *Row      // the row that holds the key
 	OnConflict Conflict  // what the enqueue wanted
+	// Earlier is the number, from 1, of the request of the same EnqueueMany that has the
+	// key: Row is its row, and was not stored either. 0: Row is stored.
+	Earlier int
 }
 
 func (e *DuplicateError) Error() string {
+	if e.Earlier > 0 {
+		return fmt.Sprintf("unique_key %q: request %d of this call has it too, so nothing of the call is stored", e.Row.UniqueKey, e.Earlier)
+	}
 	text := fmt.Sprintf("unique_key %q: task %s holds it and is %s", e.Row.UniqueKey, e.Row.ID, e.Row.Status)
 	if e.OnConflict == ReplaceExisting {
 		text += ", and only a READY task can be replaced"

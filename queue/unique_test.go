@@ -164,6 +164,37 @@ func TestDuplicatesAreRefusedByNumber(t *testing.T) {
 	}
 }
 
+// A duplicate within one call names the other request, and no task that is not there.
+func TestDuplicatesWithinACallAreRefusedByNumber(t *testing.T) {
+	sys := newSystem(t, setup{}, queue.NewTask("t", nothing))
+	unique := func(key string, more ...queue.Option) queue.Request {
+		return queue.Request{Task: "t", Options: append(more, queue.Unique(key, queue.OnConflict(queue.RefuseDuplicate)))}
+	}
+	id, stored := uuid.New(), sys.enqueue("t", nil, queue.WithID(uuid.New()), queue.Unique("stored"))
+	for _, c := range []struct {
+		want           string
+		index, earlier int
+		requests       []queue.Request
+	}{
+		{`unique_key "k": request 2 of this call has it too, so nothing of the call is stored`, 3, 2, []queue.Request{{Task: "t"}, unique("k"), unique("j"), unique("k")}},
+		{`unique_key "k": request 1 of this call has it too, so nothing of the call is stored`, 1, 1, []queue.Request{unique("k", queue.WithID(id)), unique("k")}},
+		{`unique_key "stored": task ` + stored.String() + ` holds it and is READY`, 1, 0, []queue.Request{unique("stored", queue.WithID(stored)), unique("stored")}},
+		{`id ` + id.String() + `: request 1 of this call has it too, with another task or other arguments, so nothing of the call is stored`, 1, 1,
+			[]queue.Request{{Task: "t", Args: 1, Options: []queue.Option{queue.WithID(id)}}, {Task: "t", Args: 2, Options: []queue.Option{queue.WithID(id)}}}},
+		{`id ` + stored.String() + `: this id belongs to another task already`, 1, 0, []queue.Request{{Task: "t"}, {Task: "t", Args: 2, Options: []queue.Option{queue.WithID(stored)}}}},
+	} {
+		_, err := sys.client.EnqueueMany(t.Context(), c.requests...)
+		var refused *queue.RequestError
+		if !errors.As(err, &refused) || refused.Index != c.index || err.Error() != c.want {
+			t.Errorf("%v, want request %d: %s", err, c.index, c.want)
+		}
+		var duplicate *queue.DuplicateError
+		if errors.As(err, &duplicate) && duplicate.Earlier != c.earlier {
+			t.Errorf("%v: %d", err, duplicate.Earlier)
+		}
+	}
+}
+
 func TestUniqueByAndUniqueArgs(t *testing.T) {
 	byID := queue.NewTask("by.id", keepOrder, queue.UniqueBy(func(o order) string { return o.ID }))
 	byArgs := queue.NewTask("by.args", keepOrder, queue.UniqueArgs(queue.WhileKept()))

@@ -35,7 +35,7 @@ func (c *enqueueCmd) bulk(ctx context.Context, p *program, client *queue.Client)
 	err := b.readAll(ctx)
 	b.shown.end()
 	if err == nil && !b.printsIDs() {
-		_, err = fmt.Fprintf(p.stdout, "%d tasks stored\n", b.stored)
+		_, err = fmt.Fprintf(p.stdout, "%s stored\n", tasks(b.stored))
 	}
 	return err
 }
@@ -51,7 +51,7 @@ func (b *bulk) readAll(ctx context.Context) error {
 			return b.flush(ctx)
 		}
 		if ctx.Err() != nil {
-			return fmt.Errorf("line %d: %w; %d tasks of the lines before are stored", b.first(number), ctx.Err(), b.stored)
+			return fmt.Errorf("line %d: %w; %s of the lines before stored", b.first(number), ctx.Err(), tasks(b.stored))
 		}
 		if err != nil && !errors.Is(err, io.EOF) {
 			return badLine(number, err, b.stored)
@@ -109,9 +109,22 @@ func (b *bulk) flush(ctx context.Context) error {
 func (b *bulk) storeError(err error) error {
 	var refused *queue.RequestError
 	if errors.As(err, &refused) {
-		return badLine(b.lines[refused.Index], refused.Err, b.stored)
+		return badLine(b.lines[refused.Index], b.ofLines(refused.Err), b.stored)
 	}
-	return fmt.Errorf("lines from %d: %w; %d tasks of the lines before are stored", b.lines[0], err, b.stored)
+	return fmt.Errorf("lines from %d: %w; %s of the lines before stored", b.lines[0], err, tasks(b.stored))
+}
+
+// ofLines names the line instead of the request of the chunk that has the same key or ID.
+func (b *bulk) ofLines(err error) error {
+	var duplicate *queue.DuplicateError
+	var conflict *queue.IDConflictError
+	switch {
+	case errors.As(err, &duplicate) && duplicate.Earlier > 0:
+		return fmt.Errorf("unique_key %q is that of line %d too", duplicate.Row.UniqueKey, b.lines[duplicate.Earlier-1])
+	case errors.As(err, &conflict) && conflict.Earlier > 0:
+		return fmt.Errorf("id %s is that of line %d too, with another task or other arguments", conflict.ID, b.lines[conflict.Earlier-1])
+	}
+	return err
 }
 
 func (c *enqueueCmd) printHandle(p *program, handle *queue.Handle) error {
@@ -146,7 +159,7 @@ func readLine(r *bufio.Reader, limit int) ([]byte, error) {
 
 // badLine is a usage error that names the line and what is stored.
 func badLine(number int, err error, stored int) error {
-	return usagef("line %d: %w; %d tasks of the lines before its chunk are stored, nothing after", number, err, stored)
+	return usagef("line %d: %w; %s of the lines before its chunk stored, nothing after", number, err, tasks(stored))
 }
 
 // refused makes a usage error of what the queue refuses.

@@ -74,11 +74,7 @@ func (c *purgeCmd) purged(p *program, deleted int, more bool) error {
 			More    bool `json:"more,omitempty"`
 		}{deleted, false, more})
 	} else {
-		tasks := "tasks"
-		if deleted == 1 {
-			tasks = "task"
-		}
-		_, err = fmt.Fprintf(p.stdout, "%d %s deleted\n", deleted, tasks)
+		_, err = fmt.Fprintf(p.stdout, "%s deleted\n", tasks(deleted))
 	}
 	if err == nil && more {
 		err = errors.New("interrupted: more tasks are left")

@@ -93,11 +93,11 @@ func (c *queuesCmd) list(ctx context.Context, p *program, client *queue.Client) 
 // change pauses or resumes a queue, and then all of its rows.
 func (c *queuesCmd) change(ctx context.Context, p *program, client *queue.Client) error {
 	request := queue.GateRequest{Queue: c.Queue, Actor: commandLineUser(p.config.Env.Get), Reason: c.Reason}
-	do, words := client.PauseQueue, "tasks set aside"
+	do, words := client.PauseQueue, "set aside"
 	if c.Action == "resume" {
-		do, words = client.ResumeQueue, "tasks made claimable"
+		do, words = client.ResumeQueue, "made claimable"
 	}
-	bar, shown := p.progress(words), 0
+	bar, shown := p.progress("tasks "+words), 0
 	result, err := do(ctx, request, func(rows int) {
 		bar.add(rows - shown)
 		shown = rows
@@ -109,7 +109,7 @@ func (c *queuesCmd) change(ctx context.Context, p *program, client *queue.Client
 	if c.JSON {
 		err = p.printJSON(api.NewGateBody(result, c.Action == "pause"))
 	} else {
-		_, err = fmt.Fprintf(p.stdout, "%s, %d %s\n", c.outcome(result), result.Rows, words)
+		_, err = fmt.Fprintf(p.stdout, "%s; this command has %s %s\n", c.outcome(result), words, tasks(result.Rows))
 	}
 	if result.Undispatched > 0 {
 		p.say("warning: %d of them were not dispatched yet; the next sweep does it", result.Undispatched)

@@ -9,7 +9,7 @@ func TestQueuesCommand(t *testing.T) {
 	c := newCLI(t)
 	c.ok("migrate")
 	id := strings.TrimSpace(c.ok("enqueue", "demo.echo", "1", "--queue", "emails"))
-	if out := c.ok("queues", "pause", "emails", "--reason", "maintenance"); out != "queue emails is paused, 1 tasks set aside\n" {
+	if out := c.ok("queues", "pause", "emails", "--reason", "maintenance"); out != "queue emails is paused; this command has set aside 1 task\n" {
 		t.Errorf("pause: %q", out)
 	}
 	if out := c.ok("queues", "pause", "emails"); !strings.HasPrefix(out, "queue emails was paused already, by command line") {
@@ -30,7 +30,7 @@ func TestQueuesCommand(t *testing.T) {
 	if status != 1 || !strings.Contains(stderr, "not run: queue emails is paused") || !strings.Contains(stderr, "queues resume emails") {
 		t.Errorf("run: %d %q", status, stderr)
 	}
-	if out := c.ok("queues", "resume", "emails"); out != "queue emails is resumed, 1 tasks made claimable\n" {
+	if out := c.ok("queues", "resume", "emails"); out != "queue emails is resumed; this command has made claimable 1 task\n" {
 		t.Errorf("resume: %q", out)
 	}
 	if out := c.ok("queues", "resume", "emails"); !strings.HasPrefix(out, "queue emails was not paused") {

@@ -168,12 +168,12 @@ func (c *retryCmd) all(ctx context.Context, p *program, client *queue.Client, s 
 	})
 	bar.end()
 	if err != nil {
-		return p.inJSON(c.JSON, fmt.Errorf("%d tasks were retried, then: %w", acted.Done, err))
+		return p.inJSON(c.JSON, fmt.Errorf("%s retried, then: %w", tasks(acted.Done), err))
 	}
 	if c.JSON {
 		err = p.printJSON(c.answer(nil, acted))
 	} else {
-		_, err = fmt.Fprintf(p.stdout, "%d tasks retried\n", acted.Done)
+		_, err = fmt.Fprintf(p.stdout, "%s retried\n", tasks(acted.Done))
 		p.warnUndispatched(acted)
 	}
 	if err == nil && acted.More {
@@ -190,11 +190,11 @@ func (c *retryCmd) counted(p *program, n int, err error) error {
 		return p.printJSON(countAnswer{n, true})
 	}
 	p.nameDatabase(false)
-	more := ""
+	words := tasks(n)
 	if n == countMost {
-		more = " or more"
+		words = fmt.Sprintf("%d or more tasks", n)
 	}
-	_, err = fmt.Fprintf(p.stdout, "%d%s tasks would be retried\n", n, more)
+	_, err = fmt.Fprintf(p.stdout, "%s would be retried\n", words)
 	return err
 }
 
@@ -208,14 +208,22 @@ func (p *program) warnUndispatched(acted queue.ActionResult) {
 		p.say("warning: %d of them were not dispatched yet; the next sweep does it", acted.Undispatched)
 	}
 	if acted.Locked > 0 {
-		p.say("warning: %d tasks were locked by other transactions and are not changed; retry them later", acted.Locked)
+		p.say("warning: %s locked by other transactions and not changed; retry them later", tasks(acted.Locked))
 	}
 	if acted.Taken > 0 {
-		p.say("warning: %d tasks are not changed, because tasks that have not ended hold their unique keys", acted.Taken)
+		p.say("warning: %s not changed, because tasks that have not ended hold their unique keys", tasks(acted.Taken))
 	}
 	if acted.Dropped > 0 {
-		p.say("warning: %d FAILED tasks are not changed, because their retention dropped their arguments when they ended", acted.Dropped)
+		p.say("warning: %s not changed, because their retention dropped their arguments when they ended", tasks(acted.Dropped))
 	}
+}
+
+// tasks is a number of tasks in words.
+func tasks(n int) string {
+	if n == 1 {
+		return "1 task"
+	}
+	return fmt.Sprintf("%d tasks", n)
 }
 
 // commandLineUser names who runs a command, for the audit log: the system's user,

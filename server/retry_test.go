@@ -137,7 +137,7 @@ func TestRetryOfATaskWhoseArgumentsWereDropped(t *testing.T) {
 		t.Errorf("as JSON: %d %s", status, stdout)
 	}
 	other := c.failTasks(1)
-	if status, stdout, stderr := c.call("", "retry", "--all", "--yes"); status != 0 || stdout != "1 tasks retried\n" || !strings.Contains(stderr, "warning: 1 FAILED tasks are not changed, because their retention dropped their arguments when they ended") {
+	if status, stdout, stderr := c.call("", "retry", "--all", "--yes"); status != 0 || stdout != "1 task retried\n" || !strings.Contains(stderr, "warning: 1 task not changed, because their retention dropped their arguments when they ended") {
 		t.Errorf("%d %s%s", status, stdout, stderr)
 	}
 	if out := c.ok("result", other); !strings.Contains(out, "READY") {

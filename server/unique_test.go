@@ -69,6 +69,20 @@ func TestBulkEnqueueWithUniqueKeys(t *testing.T) {
 	}
 }
 
+// A line with the key or the ID of another one names that line, and no task that is not there.
+func TestBulkEnqueueNamesTheLineThatHasTheKey(t *testing.T) {
+	c := newCLI(t)
+	const id = "01890a5d-ac96-774b-bcce-b302099a8057"
+	for lines, want := range map[string]string{
+		`{"task":"demo.echo","unique_key":"k"}|{"task":"demo.echo"}||{"task":"demo.echo","unique_key":"k","on_conflict":"error"}`: `line 4: unique_key "k" is that of line 1 too; 0 tasks of the lines before its chunk stored`,
+		`{"task":"demo.echo"}|{"task":"demo.echo","id":"` + id + `"}|{"task":"demo.echo","id":"` + id + `","args":2}`:             `line 3: id ` + id + ` is that of line 2 too, with another task or other arguments;`,
+	} {
+		if status, stdout, stderr := c.call(strings.ReplaceAll(lines, "|", "\n"), "enqueue", "-"); status != 2 || stdout != "" || !strings.Contains(stderr, want) {
+			t.Errorf("%d %s%s", status, stdout, stderr)
+		}
+	}
+}
+
 func TestRetrySkipsTasksWhoseKeysAreTaken(t *testing.T) {
 	c := newCLI(t)
 	failed := []string{c.failTasks(1, "--unique-key=k"), c.failTasks(1, "--unique-key=k")}
@@ -89,7 +103,7 @@ func TestRetrySkipsTasksWhoseKeysAreTaken(t *testing.T) {
 			t.Errorf("%s is not said once: %s", want, refusals.String())
 		}
 	}
-	if out, _, stderr := c.call("", "retry", "--all", "--yes"); out != 0 || !strings.Contains(stderr, "1 tasks are not changed, because tasks that have not ended hold their unique keys") {
+	if out, _, stderr := c.call("", "retry", "--all", "--yes"); out != 0 || !strings.Contains(stderr, "1 task not changed, because tasks that have not ended hold their unique keys") {
 		t.Errorf("%d %s", out, stderr)
 	}
 }

@@ -3,6 +3,7 @@ package admin
 import (
 	"net/http"
 	"strconv"
+	"strings"
 	"time"
 
 	"github.com/google/uuid"
@@ -61,6 +62,10 @@ func (h *handler) auditLines(entries []queue.AuditEntry) []auditLine {
 			lines[i].Result = "ended"
 			continue
 		case queue.AuditPause, queue.AuditResume:
+			lines[i].Result = "done"
+			continue
+		}
+		if strings.HasSuffix(e.Action, " schedule") { // its own actions, and not its tasks'
 			lines[i].Result = "done"
 			continue
 		}

@@ -111,8 +111,11 @@ func (h *handler) resumeQueue(v *visit) error {
 		if !r.Changed {
 			text = fmt.Sprintf("Queue %s was not paused", r.Gate.Queue)
 		}
-		if text += ": " + count(r.Rows, "task") + " may run again"; r.More {
-			text += ", and more will in a moment"
+		switch {
+		case r.More:
+			return text + ". Some of its tasks are still set aside, and may run in a moment."
+		case r.Changed:
+			return text + ": all of its tasks may run again."
 		}
 		return text + "."
 	})

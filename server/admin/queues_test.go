@@ -48,7 +48,7 @@ func TestQueuesArePausedAndResumedOnTheirPage(t *testing.T) {
 		t.Errorf("Run now of all: %d %s", all.Code, all.Body)
 	}
 	resumed := s.follow(s.post("/admin/resume", url.Values{"queue": {"emails"}}))
-	if !strings.Contains(resumed.Body.String(), "Queue emails is resumed: 1 task may run again.") || s.row(id).Parked() {
+	if !strings.Contains(resumed.Body.String(), "Queue emails is resumed: all of its tasks may run again.") || s.row(id).Parked() {
 		t.Errorf("resume: %s", resumed.Body)
 	}
 	log, err := s.operator().AuditLog(t.Context(), uuid.Nil, time.Time{}, 10)

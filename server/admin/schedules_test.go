@@ -50,7 +50,10 @@ func TestSchedulesFromMakingToDeleting(t *testing.T) {
 	if page := act("delete"); !strings.Contains(page, "Schedule nightly is deleted.") {
 		t.Error(page)
 	}
-	s.shows("/admin/audit", "pause schedule", "delete schedule", "schedule nightly")
+	s.shows("/admin/audit", "pause schedule", "delete schedule", "schedule nightly", "done")
+	if text := plain(s.get("/admin/audit").Body.String()); strings.Contains(text, "1 task") { // none of these is about tasks
+		t.Error(text)
+	}
 	if page := s.get("/admin/schedules/nightly"); page.Code != http.StatusNotFound || !strings.Contains(page.Body.String(), "No such schedule") {
 		t.Errorf("%d %s", page.Code, page.Body)
 	}

@@ -11,7 +11,8 @@ type GateBody struct {
 	Name    string `json:"name"`
 	Paused  bool   `json:"paused"`
 	Changed bool   `json:"changed"` // false: it was so already
-	// Rows that this request parked, or made claimable again.
+	// Rows that this request itself parked, or made claimable again: other processes may
+	// have changed others at the same time.
 	Rows int  `json:"rows"`
 	More bool `json:"more,omitempty"` // workers and the sweeper continue with the rest
 	// Of a paused queue.
