@@ -12,7 +12,10 @@ import (
 
 // TestFailpointsFitTheSource notices a change of the source that a failpoint has not
 // followed, without building or running anything.
-func TestFailpointsFitTheSource(t *testing.T) { mutate.Check(t, failpoints) }
+func TestFailpointsFitTheSource(t *testing.T) {
+	mutate.Check(t, failpoints)
+	mutate.Check(t, []mutate.Edit{echoOccurrence})
+}
 
 // TestProcessMayDieAnywhere kills a real server at each step between the INSERT
 // and the answer to the delivery, and wants of the next process what is promised:
