@@ -52,6 +52,10 @@ type ActionResult struct {
 	// queues are paused, and PausedQueues the names of these, separated by commas.
 	Paused       int
 	PausedQueues string
+	// Limited is how many rows, up to a thousand, ActionRun has skipped because they wait
+	// for a limit, and LimitedBy what the limits of the first of them are of.
+	Limited   int
+	LimitedBy string
 }
 
 // lockedLimit bounds the count of locked rows.
@@ -67,8 +71,9 @@ const actBatch = 200
 // Act applies an action to all selected rows that it is for, in batches, and
 // dispatches those that may run again. Rows that it makes run and that fail
 // meanwhile are not selected again. ActionRun skips the rows of paused queues, which
-// ActionResult.Paused counts; a selection of such a queue is refused ([ErrPaused]). It stops when ctx ends; ActionResult.More then
-// is true. progress, which may be nil, receives the count so far after each batch.
+// ActionResult.Paused counts, and those that wait for a limit, which ActionResult.Limited
+// counts; a selection of a paused queue, or of one row that waits for a limit, is refused
+// ([ErrPaused], [ErrLimited]). It stops when ctx ends; ActionResult.More then is true. progress, which may be nil, receives the count so far after each batch.
 // The audit log has an entry from before the first change. Errors: [ErrInvalid],
 // [ErrUnsupported] if the store is no [Operator], and the store's, with what was
 // done until then.
@@ -88,11 +93,15 @@ func (c *Client) Act(ctx context.Context, r ActRequest, progress func(done int))
 	if err := a.exceptPaused(ctx); err != nil {
 		return result, err
 	}
+	if err := a.exceptLimited(ctx); err != nil {
+		return result, err
+	}
 	if a.before, err = c.audit(ctx, store, entry); err != nil {
 		return result, err
 	}
 	if err = a.run(ctx, progress); err == nil {
 		a.countPaused(ctx)
+		a.countLimited(ctx)
 		a.countRefused(ctx)
 	}
 	entry.Done, entry.Failed, entry.Ended = a.result.Done, a.result.Undispatched+a.result.Locked+a.result.Taken+a.result.Dropped, err == nil && !a.result.More
@@ -308,7 +317,7 @@ func (a *bulkAction) countPaused(ctx context.Context) {
 }
 
 // CountMatching counts the rows that an action would change, up to limit: for ActionRun
-// without those of paused queues, as in [Client.Act]. [ErrUnsupported] if the store is no
+// without those of paused queues, and those that wait for a limit, as in [Client.Act]. [ErrUnsupported] if the store is no
 // [Operator].
 func (c *Client) CountMatching(ctx context.Context, a Action, s Selection, limit int) (int, error) {
 	store, err := c.Operator()
@@ -319,6 +328,7 @@ func (c *Client) CountMatching(ctx context.Context, a Action, s Selection, limit
 		if s, _, err = c.exceptPaused(ctx, s); err != nil {
 			return 0, err
 		}
+		s.ExceptLimited = c.limiter() != nil
 	}
 	var n int
 	err = within(ctx, statementTimeout, func(ctx context.Context) (err error) {

@@ -51,6 +51,11 @@ type Config struct {
 	// at most. Retries are not refused. The store must be a [BacklogCounter].
 	MaxBacklog map[string]int
 
+	// Limits are limits of queues, tasks and limit keys in the code, besides those that are
+	// options of tasks: what an operator has set, they do not change ([Client.ApplyLimits]).
+	// The store must be a [Limiter].
+	Limits []Limit
+
 	// Program names the program whose code has the schedules of Registry. One that it
 	// has stored, and does not have any more, counts as removed from the code: two
 	// programs on one database that have different schedules need different names. Empty
@@ -131,7 +136,7 @@ func (c *Client) Init(cfg Config) error {
 	if cfg.DispatchTimeout < 0 || cfg.MaxBytes < 0 {
 		return errors.New("queue: Config.DispatchTimeout and MaxBytes must not be negative")
 	}
-	if err := cmp.Or(cfg.checkKeep(), cfg.checkBacklogs(), cfg.Registry.checkOnFailed()); err != nil {
+	if err := cmp.Or(cfg.checkKeep(), cfg.checkBacklogs(), cfg.checkLimits(), cfg.Registry.checkOnFailed()); err != nil {
 		return err
 	}
 	if cfg.DispatchTimeout == 0 {

@@ -139,6 +139,9 @@ type NotClaimedError struct {
 	Reason error // one of the errors above
 	Row    *Row  // the row as it is now
 	Holder *Row  // the row that holds its key ([ErrDuplicate])
+	// Limits are those that are reached ([ErrLimited]), with the limit keys; how much of
+	// them is used is not filled in.
+	Limits []LimitUse
 	// Wait is the time until the lease expires ([ErrLeased]) or the task is due
 	// ([ErrNotDue]), by the database's clock.
 	Wait time.Duration
@@ -163,7 +166,7 @@ func (e *NotClaimedError) Error() string {
 		return e.Row.NotRetried().Error()
 	}
 	if e.Reason == ErrLimited && e.Row != nil {
-		return limitedText(e.Row)
+		return limitedText(e.Row, e.Limits)
 	}
 	return e.Reason.Error()
 }

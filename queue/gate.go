@@ -86,7 +86,7 @@ type QueueState struct {
 // QueueRate is how many tasks of a queue may start within a time.
 type QueueRate struct {
 	Starts int    `json:"starts"`
-	Per    string `json:"per"` // as [time.Duration.String]
+	Per    string `json:"per"` // as [FormatPeriod] writes it
 }
 
 // GateRequest pauses or resumes a queue.
@@ -264,7 +264,7 @@ func queueStates(gates []Gate, stats []QueueStats, limits []Limit) []QueueState 
 			state.Limit = &l.Running
 		}
 		if l.Starts > 0 {
-			state.Rate = &QueueRate{Starts: l.Starts, Per: l.Per.String()}
+			state.Rate = &QueueRate{Starts: l.Starts, Per: FormatPeriod(l.Per)}
 		}
 	}
 	for _, g := range gates {

@@ -2,7 +2,7 @@ package queue
 
 import (
 	"context"
-	"fmt"
+	"strings"
 	"time"
 )
 
@@ -36,6 +36,10 @@ type Limiter interface {
 	// row, or with a nil row any. The sweeper dispatches them DispatchGrace from now if
 	// the caller dies. They have no Args, ReturnValue and Errors.
 	Admit(ctx context.Context, backend string, row *Row, limit int) ([]*Row, error)
+	// LimitUse returns how much of the limits is used: of all of them, of a [LimitEach] over
+	// all of its keys; or with a row, of which it reads the names and the limit key, of those
+	// that concern it.
+	LimitUse(ctx context.Context, row *Row) ([]LimitUse, error)
 	// TidyLimits counts tasks that were claimed while a limit was being set, and
 	// removes the records of limits and limit keys that are not used any more.
 	TidyLimits(ctx context.Context) error
@@ -97,7 +101,7 @@ func (l *Limit) Check() error {
 	case l.Starts < 0 || l.Starts > MaxLimit:
 		return invalidf("starts must be a whole number from 1 to %d, not %d: to start nothing, pause the queue", MaxLimit, l.Starts)
 	case l.Starts > 0 && (l.Per < MinPeriod || l.Per > MaxPeriod):
-		return invalidf("per must be a duration from %s to %s, not %s", MinPeriod, MaxPeriod, l.Per)
+		return invalidf("per must be a duration from %s to %s, not %s", MinPeriod, FormatPeriod(MaxPeriod), FormatPeriod(l.Per))
 	}
 	return nil
 }
@@ -113,7 +117,17 @@ func validLimitKey(key string) bool {
 // no delivery, and after that of any other row.
 var LimitedFrom = time.Date(21000, 1, 1, 0, 0, 0, 0, time.UTC)
 
-// limitedError is the reason of a row that a limit keeps from being claimed.
-func limitedText(row *Row) string {
-	return fmt.Sprintf("a limit of queue %s, or of task %s, is reached: the task waits", row.Queue, row.Task)
+// limitedText is the reason of a row that limits keep from being claimed.
+func limitedText(row *Row, reached []LimitUse) string {
+	var names []string
+	for _, u := range reached {
+		names = append(names, u.Subject(row.Task))
+	}
+	switch len(names) {
+	case 0:
+		return "a limit that concerns the task is reached: the task waits"
+	case 1:
+		return "the limit of " + names[0] + " is reached: the task waits"
+	}
+	return "the limits of " + strings.Join(names, ", ") + " are reached: the task waits"
 }

@@ -158,7 +158,7 @@ func (l Limit) String() string {
 		text += fmt.Sprintf(" %d running", l.Running)
 	}
 	if l.Starts > 0 {
-		text += fmt.Sprintf(" %d starts per %s", l.Starts, l.Per)
+		text += fmt.Sprintf(" %d starts per %s", l.Starts, FormatPeriod(l.Per))
 	}
 	if !l.Set() {
 		text += " no limit"
@@ -181,7 +181,7 @@ func (c *Client) Limits(ctx context.Context) (limits []Limit, err error) {
 	return limits, err
 }
 
-// ApplyLimits sets the limits that the registered tasks have in the code, unless an
+// ApplyLimits sets the limits of the code ([Client.CodeLimits]), unless an
 // operator has set others. A limit that has left the code stays until it is removed.
 // Workers, Local and the sweeper call it when they start; a program in which tasks only
 // run by [Executor.RunByID] calls it itself. With no limits in the code it does nothing.
@@ -189,7 +189,7 @@ func (c *Client) ApplyLimits(ctx context.Context) error {
 	if err := c.check(); err != nil {
 		return err
 	}
-	for _, l := range c.registry.limits() {
+	for _, l := range c.CodeLimits() {
 		if _, err := c.SetLimit(ctx, l, ""); err != nil {
 			return fmt.Errorf("%s: %w", l, err)
 		}
@@ -203,19 +203,29 @@ func (c *Client) applyLimits(ctx context.Context) {
 	if c.limitsApplied.Load() {
 		return
 	}
-	if err := c.ApplyLimits(ctx); err != nil && !errors.Is(err, ErrUnavailable) { // availability logs that
+	if err := c.ApplyLimits(ctx); err != nil && ctx.Err() == nil && !errors.Is(err, ErrUnavailable) { // availability logs that
 		c.cfg.Logger.Error("the limits of tasks could not be set; the next promotion tries again", "error", err)
 	}
 }
 
-// admitAll dispatches rows that wait for limits and may start, a batch of each backend,
-// and wakes workers.
+// admitTime is for how long a change of a limit dispatches rows.
+const admitTime = 5 * time.Second
+
+// admitAll dispatches rows that wait for limits and may start, and wakes workers. The
+// sweeper dispatches those that take longer.
 func (c *Client) admitAll(ctx context.Context) {
+	ctx, cancel := context.WithTimeout(ctx, admitTime)
+	defer cancel()
 	for name := range c.backends {
 		if c.sweptDispatcher(name) == nil {
 			continue
 		}
-		if _, err := c.admit(ctx, name, nil, admitBatch); err != nil && !errors.Is(err, ErrUnavailable) {
+		var err error
+		for n := admitBatch; n == admitBatch && err == nil && ctx.Err() == nil; {
+			// A batch is not cut short: its rows have been made to expect their tickets.
+			n, err = c.admit(context.WithoutCancel(ctx), name, nil, admitBatch)
+		}
+		if err != nil && !errors.Is(err, ErrUnavailable) {
 			c.cfg.Logger.Error("tasks that wait for a limit could not be dispatched; the sweeper does it", "backend_name", name, "error", err)
 		}
 	}

@@ -42,7 +42,10 @@ type Selection struct {
 	Error        string // part of the last error's type or text, ignoring case
 	Stranded     bool   // READY, and past DispatchDueAt, unless its queue is paused
 	Parked       bool   // as Row.Parked; such rows are in no view but ViewAll
-	ExceptQueues []string
+	Limited      bool   // READY, and found to be over a limit ([Limiter]); such rows are in no view but ViewAll
+	// Rows that are left out: those of queues, and those that Limited selects.
+	ExceptQueues  []string
+	ExceptLimited bool
 }
 
 // Check returns [ErrInvalid] for a selection that no store understands. Stores call

@@ -232,9 +232,11 @@ func (c *limitedClaim) refuse(ctx context.Context, conn *pgx.Conn, row storekit.
 	}
 	var wait time.Duration
 	var running bool
+	full := make(map[storekit.Scope]bool)
 	for _, n := range needs {
 		state := states[n]
 		short.add(n, state)
+		full[n.Scope] = full[n.Scope] || state.taken >= n.bound
 		switch {
 		case state.taken < n.bound:
 		case n.part == storekit.PartRunning:
@@ -253,7 +255,8 @@ func (c *limitedClaim) refuse(ctx context.Context, conn *pgx.Conn, row storekit.
 	if running {
 		wait = 0 // a task has to end first
 	}
-	c.refused = &queue.NotClaimedError{Reason: queue.ErrLimited, Wait: wait}
+	reached := c.limits.Reached(row.Lane, func(b storekit.Bound) bool { return full[b.Scope] })
+	c.refused = &queue.NotClaimedError{Reason: queue.ErrLimited, Wait: wait, Limits: reached}
 	err = pipeline(ctx, conn, func(b *pgx.Batch) {
 		b.Queue(waitQuery, uuidValue(row.ID), wait.Microseconds()).QueryRow(func(result pgx.Row) (err error) {
 			c.refused.Row, err = one(result)

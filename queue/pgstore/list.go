@@ -108,6 +108,12 @@ func (s *statement) filter(selection queue.Selection) bool {
 	if selection.Parked {
 		s.add(` AND hold = 2`)
 	}
+	if selection.Limited {
+		s.add(` AND hold >= 3`)
+	}
+	if selection.ExceptLimited {
+		s.add(` AND (hold IS NULL OR hold < 3)`)
+	}
 	if len(selection.ExceptQueues) > 0 {
 		s.add(` AND queue_name <> ALL(%s::text[])`, selection.ExceptQueues)
 	}

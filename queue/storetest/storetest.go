@@ -154,6 +154,9 @@ func Run(t *testing.T, h Harness) {
 		}
 		if _, ok := store.(queue.Limiter); ok {
 			run(t, h, []concern{{"Limit", limitTests}})
+			if _, ok := store.(queue.Operator); ok {
+				run(t, h, []concern{{"LimitUse", limitUseTests}})
+			}
 		}
 	})
 	t.Run("Scheduler", func(t *testing.T) {

@@ -118,6 +118,12 @@ func (s *statement) filter(selection queue.Selection, now time.Time) bool {
 	if selection.Parked {
 		s.add(` AND status = 'READY' AND hold = ` + strconv.Itoa(storekit.HoldParked))
 	}
+	if selection.Limited {
+		s.add(` AND status = 'READY' AND hold >= ` + strconv.Itoa(storekit.HoldLimited))
+	}
+	if selection.ExceptLimited {
+		s.add(` AND NOT (status = 'READY' AND hold >= ` + strconv.Itoa(storekit.HoldLimited) + `)`)
+	}
 	if len(selection.ExceptQueues) > 0 {
 		s.add(` AND queue_name NOT IN (`+marks(len(selection.ExceptQueues))+`)`, anys(selection.ExceptQueues)...)
 	}
