@@ -15,7 +15,7 @@ func (f *fortress) adminRequests() []endpoint {
 		{"GET", "/admin", ""}, {"GET", "/admin/", ""}, {"GET", "/admin/tasks", ""}, {"GET", "/admin/tasks/" + id, ""}, {"GET", "/admin/queues", ""},
 		{"GET", "/admin/types", ""}, {"GET", "/admin/types/demo.echo", ""}, {"GET", "/admin/workers", ""}, {"GET", "/admin/audit", ""},
 		{"GET", "/admin/confirm?all=cancel", ""}, {"GET", "/admin/unknown", ""},
-		{"POST", "/admin/act", "do=cancel&pick=" + id}, {"POST", "/admin/act", "all=cancel"}, {"POST", "/admin/enqueue", "task=demo.echo&args=1"},
+		{"POST", "/admin/act", "do=cancel&pick=" + id}, {"POST", "/admin/pause", "queue=default"}, {"POST", "/admin/limit", "kind=queue&name=default&running=1"}, {"POST", "/admin/act", "all=cancel"}, {"POST", "/admin/enqueue", "task=demo.echo&args=1"},
 	}
 }
 

@@ -130,6 +130,10 @@ func (f *fortress) untouched() {
 	if diff := cmp.Diff(f.schedules, schedules); err != nil || diff != "" {
 		f.t.Errorf("the schedules were changed: %v\n%s", err, diff)
 	}
+	limits, err := f.store.(queue.Limiter).Limits(f.t.Context())
+	if err != nil || len(limits) > 0 {
+		f.t.Errorf("the limits were changed: %v, %v", limits, err)
+	}
 	stats, err := f.store.(queue.Operator).Stats(f.t.Context(), queue.Filter{})
 	if err != nil {
 		f.t.Fatal(err)
@@ -178,6 +182,8 @@ func described(t *testing.T, document []byte, id string) (endpoints []endpoint) 
 			switch {
 			case strings.Contains(path, "enqueue"):
 				e.body = `{"task":"demo.echo"}`
+			case e.method == http.MethodPut && strings.Contains(path, "limit"):
+				e.body = `{"running":1}`
 			case e.method == http.MethodPut:
 				e.body = `{"task":"demo.echo","spec":"@daily"}`
 			}

@@ -30,6 +30,12 @@ type Config struct {
 	// program of this Name has stored before, and does not have any more, is shown as
 	// removed and does not run. Schedules among Tasks, or returned by Setup, are the same.
 	Schedules []*queue.Periodic
+	// Limits are limits of queues, and of tasks and limit keys, besides those that are
+	// options of tasks (see [queue.LimitRunning]). They are set when serve, work or
+	// [App.Run] starts, or else with the first sweep. One that an operator has set or
+	// removed is not changed; one that is not here any more stays until an operator
+	// removes it.
+	Limits []queue.Limit
 	// Setup returns the tasks that need dependencies made with the settings: a
 	// connection pool, a mailer. A definition that it returns replaces the
 	// declaration of the same name in Tasks. What it opens it registers with
@@ -37,9 +43,10 @@ type Config struct {
 	// returned and the database is open.
 	//
 	// It is called once by [Open] and by the commands serve, work, run, enqueue,
-	// sweep, tasks, schedules add and run, doctor and retry, once the settings are known to be right and
+	// sweep, tasks, schedules add and run, queues pause, resume and limit, limits set and
+	// remove, doctor and retry, once the settings are known to be right and
 	// before the database is contacted; never by migrate, status, purge, requeue,
-	// result, list, cancel, the other actions of schedules, version, help and completion.
+	// result, list, cancel, the other actions of schedules, queues and limits, version, help and completion.
 	Setup func(ctx context.Context, app *App) ([]queue.Definition, error)
 	// Handler returns the program's own routes: it answers every request whose path
 	// is none of /tasks/, TASK_HANDLER_PATH, /admin/, /health/ and /metrics. It is

@@ -48,7 +48,7 @@ func (c *listCmd) Run(ctx context.Context, p *program) error {
 	if err != nil {
 		return err
 	}
-	if order, err = withoutParked(ctx, app.client, order); err != nil {
+	if order, err = withoutAside(ctx, app.client, order); err != nil {
 		return p.inJSON(c.JSON, err)
 	}
 	page, err := listStatus(ctx, tasks, order, queue.ListRequest{Selection: selection, After: c.Cursor, Limit: c.Limit})
@@ -120,6 +120,7 @@ type listOrder struct {
 	view    queue.View
 	reverse bool
 	parked  bool // only the tasks of paused queues that no other view has
+	limited bool // only the tasks that wait for a limit, likewise
 }
 
 // ordersOf returns the views that together hold the tasks of a status; nil: there is
@@ -129,7 +130,7 @@ func ordersOf(status queue.Status) []listOrder {
 	case "":
 		return []listOrder{{view: queue.ViewAll}}
 	case queue.StatusReady:
-		return []listOrder{{view: queue.ViewDelayed, reverse: true}, {view: queue.ViewPending, reverse: true}, {view: queue.ViewAll, parked: true}}
+		return []listOrder{{view: queue.ViewDelayed, reverse: true}, {view: queue.ViewPending, reverse: true}, {view: queue.ViewAll, parked: true}, {view: queue.ViewAll, limited: true}}
 	case queue.StatusRunning:
 		return []listOrder{{view: queue.ViewRunning, reverse: true}}
 	case queue.StatusSuccessful:
@@ -142,18 +143,27 @@ func ordersOf(status queue.Status) []listOrder {
 	return nil
 }
 
-// withoutParked leaves out the view of parked tasks, which have to be searched for, where
-// there can be none.
-func withoutParked(ctx context.Context, client *queue.Client, order []listOrder) ([]listOrder, error) {
-	parked := func(o listOrder) bool { return o.parked }
-	if !slices.ContainsFunc(order, parked) {
+// name is what a cursor in the view begins with.
+func (o listOrder) name() string {
+	if o.limited {
+		return "limited"
+	}
+	return string(o.view)
+}
+
+// withoutAside leaves out the views of tasks that are parked or wait for a limit, which
+// have to be searched for, where there can be none.
+func withoutAside(ctx context.Context, client *queue.Client, order []listOrder) ([]listOrder, error) {
+	if !slices.ContainsFunc(order, func(o listOrder) bool { return o.parked || o.limited }) {
 		return order, nil
 	}
 	gates, err := client.Gates(ctx)
-	if err == nil && len(gates) > 0 {
-		return order, nil
+	if err != nil {
+		return nil, err
 	}
-	return slices.DeleteFunc(order, parked), err
+	// Tasks may wait for a limit that was removed just now.
+	n, err := client.CountMatching(ctx, queue.ActionCancel, queue.Selection{Limited: true}, 1)
+	return slices.DeleteFunc(order, func(o listOrder) bool { return o.parked && len(gates) == 0 || o.limited && n == 0 }), err
 }
 
 // listStatus lists a page across the views of a status.
@@ -163,21 +173,21 @@ func listStatus(ctx context.Context, tasks queue.Operator, order []listOrder, r 
 		return page, err
 	}
 	for i, o := range order {
-		r.View, r.Reverse, r.Parked = o.view, o.reverse, o.parked
+		r.View, r.Reverse, r.Parked, r.Limited = o.view, o.reverse, o.parked, o.limited
 		part, err := tasks.List(ctx, r)
 		if err != nil {
 			return page, err
 		}
 		page.Rows = append(page.Rows, part.Rows...)
 		r.Limit -= len(part.Rows)
-		next, more := o.view, part.Next != ""
+		next, more := o.name(), part.Next != ""
 		if !more && r.Limit == 0 && i+1 < len(order) {
-			next, more = order[i+1].view, true
+			next, more = order[i+1].name(), true
 		}
 		if more {
 			page.Next, page.Partial = part.Next, part.Partial
 			if named {
-				page.Next = string(next) + "." + part.Next
+				page.Next = next + "." + part.Next
 			}
 			return page, nil
 		}
@@ -194,7 +204,7 @@ func startAt(order []listOrder, cursor string) (rest []listOrder, after string, 
 	}
 	if len(order) > 1 {
 		view, in, _ := strings.Cut(cursor, ".")
-		for len(rest) > 0 && string(rest[0].view) != view {
+		for len(rest) > 0 && rest[0].name() != view {
 			rest = rest[1:]
 		}
 		after = in

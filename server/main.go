@@ -35,7 +35,8 @@ type grammar struct {
 	Delete  deleteCmd  `cmd:"" help:"Delete one task with all its data."`
 	List    listCmd    `cmd:"" help:"List tasks, newest first."`
 	Retry   retryCmd   `cmd:"" help:"Retry one FAILED task, or all that match."`
-	Queues  queuesCmd  `cmd:"" help:"List the queues, pause one, or resume it."`
+	Queues  queuesCmd  `cmd:"" help:"List the queues, pause one, resume it, or limit what runs of it."`
+	Limits  limitsCmd  `cmd:"" help:"List the limits on what runs and starts, set one, or remove it."`
 	Tasks   tasksCmd   `cmd:"" help:"List the registered tasks."`
 
 	Schedules schedulesCmd `cmd:"" help:"List schedules, add and remove, pause and resume them, or run one now."`
@@ -127,6 +128,11 @@ func (p *program) begin(process config.Environment) (env config.Environment, fie
 	}
 	if p.own.Concurrency < 0 {
 		return nil, nil, usagef("Config.Concurrency must not be negative, as %d is: 0 is the default", p.own.Concurrency)
+	}
+	for i, l := range p.own.Limits {
+		if err := l.Check(); err != nil {
+			return nil, nil, usagef("Config.Limits[%d]: %v", i, err)
+		}
 	}
 	return p.own.environment(process)
 }

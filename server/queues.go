@@ -13,23 +13,29 @@ import (
 )
 
 type queuesCmd struct {
-	Action string `arg:"" optional:"" enum:"list,pause,resume" default:"list" help:"list (the default), pause or resume."`
-	Queue  string `arg:"" optional:"" name:"name" help:"The queue, for pause and resume."`
+	Action string `arg:"" optional:"" enum:"list,pause,resume,limit" default:"list" help:"list (the default), pause, resume or limit."`
+	Queue  string `arg:"" optional:"" name:"name" help:"The queue, for pause, resume and limit."`
 	Reason string `placeholder:"TEXT" help:"Why, with pause: lists of queues and the audit log show it."`
-	JSON   bool   `name:"json" help:"Print what the endpoint answers."`
+	limitFlags
+	JSON bool `name:"json" help:"Print what the endpoint answers."`
 }
 
-// Help describes what a pause does, and shows examples.
+// Help describes what a pause and a limit do, and shows examples.
 func (*queuesCmd) Help() string {
 	return `When pause has returned, no task of the queue is started anywhere until the queue
 is resumed. Tasks that run end normally. Tasks that wait are set aside, and cost
 other queues nothing. resume dispatches them. Either may be repeated: that
 continues what was interrupted.
 
+limit bounds how many tasks of the queue run at once, and how many start within a
+time; others wait. A part that is left out stays as it is.
+
 Examples:
   {name} queues
   {name} queues pause emails --reason "the provider is down"
-  {name} queues resume emails`
+  {name} queues resume emails
+  {name} queues limit emails --running 20 --starts 100/1m
+  {name} queues limit emails --starts none`
 }
 
 // Run lists the queues, or changes one.
@@ -44,6 +50,13 @@ func (c *queuesCmd) Run(ctx context.Context, p *program) error {
 		}
 		defer app.close()
 		return c.list(ctx, p, app.client)
+	}
+	if c.Action == "limit" {
+		change := queue.LimitChange{Kind: queue.LimitQueue, Name: c.Queue}
+		if err := c.parse(p.name+" queues limit "+c.Queue, &change); err != nil {
+			return err
+		}
+		return changeLimit(ctx, p, change, c.JSON)
 	}
 	if err := p.checkKept(); err != nil {
 		return err
@@ -68,6 +81,8 @@ func (c *queuesCmd) check(p *program) error {
 		return usagef("queues %s needs the name of a queue; usage: %s queues %s NAME", c.Action, p.name, c.Action)
 	case c.Action != "pause" && c.Reason != "":
 		return config.Problemf("--reason", "is why a queue is paused: leave it out with %s", c.Action)
+	case c.Action != "limit" && c.given() != "":
+		return config.Problemf(c.given(), "belongs to queues limit, and not to queues %s", c.Action)
 	}
 	return nil
 }
@@ -82,9 +97,9 @@ func (c *queuesCmd) list(ctx context.Context, p *program, client *queue.Client) 
 	}
 	p.nameDatabase(false)
 	t := p.newTable()
-	t.head("QUEUE", "PENDING", "RUNNING", "PAUSED SINCE", "BY", "REASON")
+	t.head("QUEUE", "PENDING", "RUNNING", "AT MOST", "STARTS", "PAUSED SINCE", "BY", "REASON")
 	for _, s := range states {
-		t.row(plain(s.Name), plain(fmt.Sprint(s.Pending)), plain(fmt.Sprint(s.Running)),
+		t.row(plain(s.Name), plain(fmt.Sprint(s.Pending)), plain(fmt.Sprint(s.Running)), plain(runningWords(s.Limit)), plain(rateWords(s.Rate)),
 			coloured(when(s.PausedAt), color.FgYellow), plain(s.PausedBy), plain(s.PauseReason))
 	}
 	return t.print(p.stdout)

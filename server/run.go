@@ -78,6 +78,8 @@ func notRun(err error) error {
 		return fmt.Errorf("not run: %w, which ends in %s", err, refused.Wait.Round(1e9))
 	case errors.Is(err, queue.ErrPaused):
 		return fmt.Errorf("not run: %w (queues resume %s resumes it)", err, refused.Row.Queue)
+	case errors.Is(err, queue.ErrLimited):
+		return fmt.Errorf("not run: %w (limits lists the limits; it starts by itself when they allow it)", err)
 	case errors.Is(err, queue.ErrNotDue):
 		return fmt.Errorf("not run: the task is due at %s", when(refused.Row.RunAfter))
 	default:

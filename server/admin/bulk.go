@@ -20,6 +20,8 @@ type progress struct {
 	Dropped      int    // rows of the last request whose arguments are gone
 	Paused       string // queues whose tasks the last request has skipped, and how many
 	PausedTasks  int
+	LimitedBy    string // limits that keep tasks waiting which the last request has skipped, and how many
+	LimitedTasks int
 	Beyond       int // tasks that matched at the first request and were not confirmed
 }
 
@@ -108,6 +110,7 @@ func (h *handler) carryOn(v *visit, o order, p *progress) (more bool, err error)
 	p.Done += acted.Done
 	p.Undispatched += acted.Undispatched
 	p.Locked, p.Taken, p.Dropped, p.Paused, p.PausedTasks = acted.Locked, acted.Taken, acted.Dropped, acted.PausedQueues, acted.Paused
+	p.LimitedBy, p.LimitedTasks = acted.LimitedBy, acted.Limited
 	return acted.More && acted.Done > 0 && (!p.bounded() || p.left() > 0), err
 }
 
@@ -136,7 +139,7 @@ func (p progress) notice(o order) notice {
 	expected := max(p.Expected, o.Picked)
 	skipped := 0
 	if expected < countMost {
-		skipped = max(0, expected-p.Done-p.Locked-p.Taken-p.Dropped-p.PausedTasks)
+		skipped = max(0, expected-p.Done-p.Locked-p.Taken-p.Dropped-p.PausedTasks-p.LimitedTasks)
 	}
 	n := notice{Good: p.Undispatched == 0 && p.Done > 0}
 	switch {
@@ -155,6 +158,10 @@ func (p progress) notice(o order) notice {
 	if p.PausedTasks > 0 {
 		n.Good = false
 		n.Text += fmt.Sprintf(", %s skipped because %s %s paused", num(p.PausedTasks), p.Paused, isAre(1+strings.Count(p.Paused, ",")))
+	}
+	if p.LimitedTasks > 0 {
+		n.Good = false
+		n.Text += fmt.Sprintf(", %s skipped because %s for %s", num(p.LimitedTasks), map[bool]string{true: "it waits", false: "they wait"}[p.LimitedTasks == 1], p.LimitedBy)
 	}
 	if p.Taken > 0 {
 		n.Good = false

@@ -26,7 +26,7 @@ type filter struct {
 
 // filterFields are the fields of an address that choose tasks, in the order in
 // which problems with them are reported.
-var filterFields = []string{"view", "task", "queue", "backend", "group", "error", "id", "since", "until", "priority", "stranded", "parked"}
+var filterFields = []string{"view", "task", "queue", "backend", "group", "error", "id", "since", "until", "priority", "stranded", "parked", "limited"}
 
 // maxFilterIDs bounds the IDs in one field.
 const maxFilterIDs = 100
@@ -49,7 +49,7 @@ func parseFilter(query url.Values, now time.Time) filter {
 	get := f.Written.Get
 	f.View, f.Task, f.Queue, f.Backend = queue.View(get("view")), get("task"), get("queue"), get("backend")
 	f.Group, f.Error, f.Stranded = get("group"), get("error"), get("stranded") != ""
-	f.Parked = get("parked") != ""
+	f.Parked, f.Limited = get("parked") != "", get("limited") != ""
 	if err := f.Check(); err != nil { // of what is read so far, only the view can be wrong
 		f.Wrong["view"] = err.Error()
 		f.View = queue.ViewAll
@@ -98,7 +98,7 @@ func (f filter) OK() bool { return len(f.Wrong) == 0 }
 
 // Elsewhere returns the problems of parameters that have no field on the page.
 func (f filter) Elsewhere() (problems []string) {
-	for _, name := range []string{"", "view", "group", "stranded", "parked"} {
+	for _, name := range []string{"", "view", "group", "stranded", "parked", "limited"} {
 		if problem := f.Wrong[name]; problem != "" {
 			problems = append(problems, problem)
 		}
@@ -189,6 +189,8 @@ func (f filter) part(name string) string {
 		return "of priority " + value
 	case "parked":
 		return "set aside, because their queue is paused"
+	case "limited":
+		return "that wait for a limit"
 	default:
 		return "stranded"
 	}

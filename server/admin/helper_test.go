@@ -186,7 +186,7 @@ type fullStore interface {
 	queue.Scheduler
 	queue.Store
 	queue.Operator
-	queue.Gatekeeper
+	queue.Limiter
 	queue.Lifecycle
 }
 

@@ -2,6 +2,8 @@ package admin_test
 
 import (
 	"context"
+	"errors"
+	"strings"
 	"testing"
 	"time"
 
@@ -28,6 +30,33 @@ func (s *site) schedule(name, spec, zone string) {
 	if _, _, err := s.client.PutSchedule(s.t.Context(), r); err != nil {
 		s.t.Fatal(err)
 	}
+}
+
+// limitTasks sets limits of each kind, and returns a task that waits for one.
+func (s *site) limitTasks() uuid.UUID {
+	s.t.Helper()
+	for _, l := range []queue.Limit{
+		{Kind: queue.LimitQueue, Name: "reports", Running: 20, Starts: 1000, Per: time.Minute},
+		{Kind: queue.LimitName, Name: "billing.charge_card", Starts: 1, Per: 24 * time.Hour},
+		{Kind: queue.LimitEach, Name: "emails.send_receipt", Running: 2},
+		{Kind: queue.LimitName, Name: "tenant " + strings.Repeat("7", 150), Running: 1},
+	} {
+		if _, err := s.client.SetLimit(s.t.Context(), l, "dana@example.com"); err != nil {
+			s.t.Fatal(err)
+		}
+	}
+	executor, err := queue.NewExecutor(s.client, queue.ExecutorConfig{})
+	if err != nil {
+		s.t.Fatal(err)
+	}
+	var waiting uuid.UUID
+	for range 2 {
+		waiting = s.enqueue("billing.charge_card", `{"order":1}`)
+		if _, err := executor.RunByID(s.t.Context(), waiting, queue.RunOptions{}); err != nil && !errors.Is(err, queue.ErrLimited) {
+			s.t.Fatal(err)
+		}
+	}
+	return waiting
 }
 
 // TestInChromium checks what only a browser shows.
@@ -81,6 +110,7 @@ func testEveryPage(t *testing.T, browser context.Context) {
 	if _, err := s.client.PauseQueue(t.Context(), queue.GateRequest{Queue: "emails", Actor: "sam@example.com", Reason: "the mail provider answers with 421 since three"}, nil); err != nil {
 		t.Fatal(err)
 	}
+	limited := s.limitTasks()
 	pages := []struct{ name, path string }{
 		{"overview", "/admin/"},
 		{"schedules", "/admin/schedules"},
@@ -94,6 +124,7 @@ func testEveryPage(t *testing.T, browser context.Context) {
 		{"task-panic", "/admin/tasks/" + panicked.ID.String()},
 		{"task-stranded", "/admin/tasks/" + s.someRow(queue.Selection{View: queue.ViewPending, Stranded: true}).ID.String()},
 		{"task-running", "/admin/tasks/" + s.someRow(queue.Selection{View: queue.ViewRunning}).ID.String()},
+		{"task-limited", "/admin/tasks/" + limited.String()},
 		{"queues", "/admin/queues"},
 		{"types", "/admin/types"},
 		{"enqueue", "/admin/types/billing.charge_card?from=" + s.someRow(queue.Selection{View: queue.ViewFailed, Task: "billing.charge_card"}).ID.String()},

@@ -15,6 +15,7 @@ import (
 type queueLine struct {
 	queue.QueueStats
 	Gate                               queue.Gate
+	Limit                              *limitLine
 	Late                               bool   // the oldest waits long
 	Rate                               string // of failures in the last hour
 	PendingURL, DelayedURL             string
@@ -24,10 +25,17 @@ type queueLine struct {
 type queuesPage struct {
 	layout
 	Queues   []queueLine
-	Backends bool         // there is more than one
-	Gates    []queue.Gate // one for each name
-	Gated    bool         // queues can be paused here
+	Backends bool        // there is more than one
+	Gates    []queueLine // one for each name
+	Gated    bool        // queues can be paused here
+	Limited  bool        // and limited
+	Limits   []*limitLine
+	Tasks    []string // for a new limit
+	MaxLimit int
 }
+
+// New is an empty limit, for the form that makes one.
+func (p queuesPage) New() *limitLine { return &limitLine{ID: "new-limit", MaxLimit: p.MaxLimit} }
 
 func (h *handler) queues(v *visit) error {
 	stats, err := h.stats.look(v.r.Context(), v.now)
@@ -37,11 +45,12 @@ func (h *handler) queues(v *visit) error {
 	page := queuesPage{layout: h.layout(v, "Queues", "/queues"), Queues: h.queueLines(stats)}
 	page.Every, page.Again = 10, stats.Partial && stats.Queues == nil
 	page.Backends = manyBackends(stats.Queues)
-	for _, line := range page.Queues {
-		page.Gates = append(page.Gates, line.Gate)
+	page.Gates = slices.CompactFunc(slices.Clone(page.Queues), func(a, b queueLine) bool { return a.Queue == b.Queue })
+	page.Gated, page.Limited, page.MaxLimit = stats.Gated, stats.Limited, queue.MaxLimit
+	_, page.Limits = h.limitLines(stats.Limits)
+	for _, info := range h.Client.Registry().Tasks() {
+		page.Tasks = append(page.Tasks, info.Name)
 	}
-	page.Gates = slices.CompactFunc(page.Gates, func(a, b queue.Gate) bool { return a.Queue == b.Queue })
-	page.Gated = stats.Gated
 	return h.render(v, http.StatusOK, "queues", page)
 }
 
@@ -54,17 +63,27 @@ func manyBackends(queues []queue.QueueStats) bool {
 	return false
 }
 
-// queueLines returns the queues that have statistics and those that are paused, by name.
+// queueLines returns the queues that have statistics, those that are paused and those that
+// have a limit, by name.
 func (h *handler) queueLines(stats statsView) []queueLine {
 	gates := make(map[string]queue.Gate)
 	for _, g := range stats.Gates {
 		gates[g.Queue] = g
 	}
 	queues := slices.Clone(stats.Queues)
-	for _, g := range stats.Gates {
-		if g.Paused() && !slices.ContainsFunc(queues, func(q queue.QueueStats) bool { return q.Queue == g.Queue }) {
-			queues = append(queues, queue.QueueStats{Queue: g.Queue})
+	add := func(name string) {
+		if !slices.ContainsFunc(queues, func(q queue.QueueStats) bool { return q.Queue == name }) {
+			queues = append(queues, queue.QueueStats{Queue: name})
 		}
+	}
+	for _, g := range stats.Gates {
+		if g.Paused() {
+			add(g.Queue)
+		}
+	}
+	limits, _ := h.limitLines(stats.Limits)
+	for name := range limits {
+		add(name)
 	}
 	slices.SortFunc(queues, func(a, b queue.QueueStats) int {
 		return cmp.Or(strings.Compare(a.Queue, b.Queue), strings.Compare(a.Backend, b.Backend))
@@ -77,10 +96,13 @@ func (h *handler) queueLines(stats statsView) []queueLine {
 		g := gates[q.Queue]
 		g.Queue = q.Queue
 		lines[i] = queueLine{
-			QueueStats: q, Gate: g,
-			Late:       !g.Paused() && !q.OldestSince.IsZero() && stats.QueuesAt.Sub(q.OldestSince) > unserved,
+			QueueStats: q, Gate: g, Limit: limits[q.Queue],
+			Late:       !g.Paused() && (limits[q.Queue] == nil || !limits[q.Queue].Stuck) && !q.OldestSince.IsZero() && stats.QueuesAt.Sub(q.OldestSince) > unserved,
 			PendingURL: list(queue.ViewPending), DelayedURL: list(queue.ViewDelayed), RunningURL: list(queue.ViewRunning),
 			StrandedURL: list("", "stranded", "1"), FailedURL: list(queue.ViewFailed),
+		}
+		if lines[i].Limit == nil {
+			lines[i].Limit = h.limitLine(queue.LimitUse{Limit: queue.Limit{Kind: queue.LimitQueue, Name: q.Queue}})
 		}
 		if g.Paused() { // its tasks are in neither view
 			lines[i].PendingURL = list("", "parked", "1")

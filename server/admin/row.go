@@ -74,6 +74,9 @@ func (h *handler) flags(row *queue.Row, now time.Time) (flags []string) {
 	if row.Parked() {
 		flags = append(flags, "queue paused")
 	}
+	if row.WaitsForLimit() {
+		flags = append(flags, "waits for a limit")
+	}
 	if row.DispatchError != "" {
 		flags = append(flags, "ticket refused")
 	}
@@ -96,8 +99,9 @@ func (l rowLine) LastError() string {
 	return clip(l.ErrorText, 240)
 }
 
-// why explains in a sentence or two the state of a task, and what happens next.
-func (h *handler) why(row *queue.Row, now time.Time) string {
+// why explains in a sentence or two the state of a task, and what happens next. use are
+// the limits that concern it.
+func (h *handler) why(row *queue.Row, use []queue.LimitUse, now time.Time) string {
 	tries := fmt.Sprintf("attempt %d of %d", row.Attempts, row.MaxAttempts)
 	took := span(row.FinishedAt.Sub(row.LastAttemptedAt))
 	if row.Parked() {
@@ -105,7 +109,7 @@ func (h *handler) why(row *queue.Row, now time.Time) string {
 	}
 	switch s := stateOf(row, now); s.Kind {
 	case "ready":
-		return h.whyReady(row, now)
+		return h.whyReady(row, use, now)
 	case "delayed":
 		if row.Attempts > 0 {
 			return fmt.Sprintf("It runs again in %s: %d of %d attempts are used.", span(s.At.Sub(now)), row.Attempts, row.MaxAttempts)
@@ -156,11 +160,14 @@ func deletion(row *queue.Row, now time.Time) string {
 }
 
 // whyReady explains what a task that is due waits for.
-func (h *handler) whyReady(row *queue.Row, now time.Time) string {
+func (h *handler) whyReady(row *queue.Row, use []queue.LimitUse, now time.Time) string {
+	limited := whyLimited(row, use)
 	waits := span(now.Sub(stateOf(row, now).At))
 	switch {
 	case !h.registered(row.Task):
 		return "It cannot run: this name is not registered here. It waits until a program that registers it is deployed."
+	case limited != "":
+		return limited
 	case row.DispatchError != "":
 		return "It has been waiting for " + waits + ": its ticket could not be created. The sweeper retries."
 	case row.DispatchDueAt.After(now):

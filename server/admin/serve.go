@@ -49,6 +49,7 @@ var routes = []route{
 	{"/confirm", http.MethodGet, false, (*handler).confirm},
 	{"/pause", http.MethodPost, false, (*handler).pauseQueue},
 	{"/resume", http.MethodPost, false, (*handler).resumeQueue},
+	{"/limit", http.MethodPost, false, (*handler).setLimit},
 	{"/act", http.MethodPost, false, (*handler).act},
 	{"/enqueue", http.MethodPost, false, (*handler).enqueue},
 }

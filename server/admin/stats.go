@@ -34,13 +34,15 @@ const (
 type statsCache struct {
 	operator queue.Operator
 	gate     func(context.Context) ([]queue.Gate, error)
-	schedule func(context.Context) ([]*queue.Schedule, error) // nil: the store keeps none
-	schema   func(context.Context) error                      // nil: not asked, or the schema is right
-	sweeps   bool                                             // regular sweeps are expected
+	limit    func(context.Context, *queue.Row) ([]queue.LimitUse, error) // nil: the store keeps none
+	schedule func(context.Context) ([]*queue.Schedule, error)            // nil: the store keeps none
+	schema   func(context.Context) error                                 // nil: not asked, or the schema is right
+	sweeps   bool                                                        // regular sweeps are expected
 
 	mu        sync.Mutex // also lets only one request query
 	queues    part[[]queue.QueueStats]
 	gates     part[[]queue.Gate]
+	limits    part[[]queue.LimitUse]
 	schedules part[[]*queue.Schedule]
 	failures  part[[]queue.FailureGroup]
 	pending   part[[]*queue.Row] // stranded rows that are due
@@ -57,10 +59,12 @@ type statsCache struct {
 type statsView struct {
 	Queues []queue.QueueStats
 	Gates  []queue.Gate
+	Limits []queue.LimitUse
 
 	Schedules   []*queue.Schedule
 	SchedulesAt time.Time
 	Gated       bool      // queues can be paused
+	Limited     bool      // and limited
 	QueuesAt    time.Time // problems are evaluated as of the time at which it was read
 	Failures    []queue.FailureGroup
 	Stranded    []*queue.Row // some of them
@@ -75,7 +79,7 @@ type statsView struct {
 }
 
 func newStatsCache(cfg Config, operator queue.Operator) *statsCache {
-	return &statsCache{operator: operator, gate: cfg.Client.Gates, schedule: cfg.Client.Schedules, schema: cfg.CheckSchema, sweeps: cfg.SweepEvery > 0, from: newFrom()}
+	return &statsCache{operator: operator, gate: cfg.Client.Gates, limit: cfg.Client.LimitUse, schedule: cfg.Client.Schedules, schema: cfg.CheckSchema, sweeps: cfg.SweepEvery > 0, from: newFrom()}
 }
 
 // newFrom has an entry for each view, so that two can be searched at a time.
@@ -87,7 +91,7 @@ func newFrom() map[queue.View]*string {
 func (c *statsCache) forget() {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	for _, r := range []*read{&c.queues.read, &c.gates.read, &c.schedules.read, &c.failures.read, &c.pending.read, &c.delayed.read, &c.running.read} {
+	for _, r := range []*read{&c.queues.read, &c.gates.read, &c.limits.read, &c.schedules.read, &c.failures.read, &c.pending.read, &c.delayed.read, &c.running.read} {
 		r.stale = true
 	}
 }
@@ -102,6 +106,13 @@ func (c *statsCache) known(now time.Time) []queue.QueueStats {
 	return c.queues.value
 }
 
+// limited reports whether the store may have limits.
+func (c *statsCache) limited() bool {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.limit != nil
+}
+
 // look returns the statistics, refreshed as far as a few statements go. The next
 // request refreshes the rest.
 func (c *statsCache) look(ctx context.Context, now time.Time) (statsView, error) {
@@ -113,7 +124,7 @@ func (c *statsCache) look(ctx context.Context, now time.Time) (statsView, error)
 	partial, err := refreshParts(func() []refresh { return c.refreshes(ctx, now) }, now, statsStatements)
 	return statsView{
 		Schedules: c.schedules.value, SchedulesAt: c.schedules.at,
-		Queues: c.queues.value, Gates: c.gates.value, Gated: c.gate != nil, QueuesAt: c.queues.at, Failures: c.failures.value,
+		Queues: c.queues.value, Gates: c.gates.value, Gated: c.gate != nil, Limits: c.limits.value, Limited: c.limit != nil, QueuesAt: c.queues.at, Failures: c.failures.value,
 		Stranded: slices.Concat(c.pending.value, c.delayed.value), Running: c.running.value, RunningAt: c.running.at,
 		Marks: c.marks.value, MarksAt: c.marks.at, History: c.history.value, Counted: !c.history.at.IsZero(),
 		SchemaErr: c.schemaErr.value, Partial: partial,
@@ -134,6 +145,14 @@ func (c *statsCache) refreshes(ctx context.Context, now time.Time) []refresh {
 				c.gate, err = nil, nil
 			}
 			return gates, err
+		}))
+	}
+	if c.limit != nil {
+		list = append(list, newRefresh(&c.limits, keepStats, 1, func() (use []queue.LimitUse, err error) {
+			if use, err = c.limit(ctx, nil); errors.Is(err, queue.ErrUnsupported) {
+				c.limit, err = nil, nil
+			}
+			return use, err
 		}))
 	}
 	for i := range list {

@@ -63,9 +63,13 @@ func (h *handler) task(v *visit) error {
 	if err != nil {
 		return err
 	}
+	use, err := h.limitUse(v, row)
+	if err != nil {
+		return err
+	}
 	whole := v.r.FormValue("whole") != ""
 	page := taskPage{
-		layout: h.layout(v, row.Task, "/tasks"), Row: row, State: stateOf(row, v.now), Flags: h.flags(row, v.now), Why: h.why(row, v.now),
+		layout: h.layout(v, row.Task, "/tasks"), Row: row, State: stateOf(row, v.now), Flags: h.flags(row, v.now), Why: h.why(row, use, v.now),
 		Whole: h.link("/tasks/"+id.String(), "whole", "1"), Known: h.registered(row.Task), KeyHeld: row.HoldsKey(v.now), Audit: h.auditLines(notes),
 		Kind: h.link("/tasks", "task", row.Task), Queue: h.link("/tasks", "queue", row.Queue, "backend", row.Backend),
 	}
@@ -81,7 +85,7 @@ func (h *handler) task(v *visit) error {
 		page.Same = h.link("/tasks", "view", string(queue.ViewFailed), "task", row.Task, "group", row.ErrorGroup)
 	}
 	if page.CanAct() {
-		page.Actions = h.taskActions(page.State, row, page.Paused)
+		page.Actions = h.taskActions(page.State, row, page.Paused || page.State.Kind == "ready" && whyLimited(row, use) != "")
 	}
 	page.DeleteAt = row.Status.Final() && !row.DeleteAt.IsZero()
 	page.Overdue = page.DeleteAt && !row.DeleteAt.After(v.now)
@@ -131,15 +135,16 @@ func (h *handler) paused(ctx context.Context, page *taskPage) error {
 	return err
 }
 
-// taskActions are the buttons that suit a task's state. A task of a paused queue is not run.
-func (h *handler) taskActions(s state, row *queue.Row, paused bool) []taskAction {
+// taskActions are the buttons that suit a task's state. A task of a paused queue, or one
+// that waits for a limit, is not run.
+func (h *handler) taskActions(s state, row *queue.Row, waits bool) []taskAction {
 	id := row.ID.String()
 	cancel := taskAction{"Cancel", queue.ActionCancel, h.link("/confirm", "do", string(queue.ActionCancel), "pick", id, "back", h.link("/tasks/"+id))}
 	// Not back to this page, which is gone then.
 	remove := taskAction{"Delete", queue.ActionDelete, h.link("/confirm", "do", string(queue.ActionDelete), "pick", id, "back", h.link("/tasks"))}
 	switch s.Kind {
 	case "ready", "delayed":
-		if paused || !h.registered(row.Task) { // it would not run
+		if waits || !h.registered(row.Task) { // it would not run
 			return []taskAction{cancel, remove}
 		}
 		return []taskAction{{"Run now", queue.ActionRun, ""}, cancel, remove}

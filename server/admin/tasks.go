@@ -60,7 +60,7 @@ func actionsFor(f filter) []bulkAction {
 	case queue.ViewSuccessful, queue.ViewCancelled:
 		return nil
 	}
-	if f.Parked {
+	if f.Parked || f.Limited {
 		return []bulkAction{cancel}
 	}
 	if f.Stranded {
@@ -109,12 +109,12 @@ func (h *handler) furnish(page *tasksPage) {
 	page.Chips = f.chips(h)
 	if f.OK() {
 		page.Actions = actionsFor(f)
-		page.Whole = f.Stranded || f.Parked || f.View != queue.ViewAll && f.View != ""
+		page.Whole = f.Stranded || f.Parked || f.Limited || f.View != queue.ViewAll && f.View != ""
 	}
 	for name := range f.fixed() {
 		page.Hidden = append(page.Hidden, field{name, f.Written.Get(name)})
 	}
-	for _, name := range []string{"id", "since", "until", "priority", "backend", "stranded", "parked"} {
+	for _, name := range []string{"id", "since", "until", "priority", "backend", "stranded", "parked", "limited"} {
 		page.More = page.More || f.Written.Has(name)
 	}
 	for _, info := range h.Client.Registry().Tasks() {

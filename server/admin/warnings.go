@@ -41,7 +41,7 @@ func (h *handler) warnings(b statsView, t totals, now time.Time) (list []warning
 	list = append(list, h.pausedWarnings(b)...)
 	list = append(list, h.scheduleWarnings(b)...)
 	for _, q := range b.Queues {
-		if b.paused(q.Queue) {
+		if b.paused(q.Queue) || b.rateReached(q.Queue) {
 			continue
 		}
 		if q.Pending > 0 && q.Running == 0 && q.Succeeded+q.Failed == 0 && b.QueuesAt.Sub(q.OldestSince) > unserved {

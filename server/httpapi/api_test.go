@@ -47,6 +47,7 @@ func newAPI(t testing.TB, change func(*httpapi.Config, *queue.Config)) *api {
 	clientCfg := queue.Config{Store: store, Logger: quiet, Registry: queue.NewRegistry(
 		queue.NewTask("t.echo", func(_ context.Context, in json.RawMessage) (json.RawMessage, error) { return in, nil }),
 		queue.NewTask("t.typed", func(_ context.Context, in struct{ N int }) (int, error) { return in.N, nil }),
+		queue.NewTask("t.tenant", func(_ context.Context, in struct{ Tenant string }) (string, error) { return in.Tenant, nil }, queue.LimitKey(func(in struct{ Tenant string }) string { return in.Tenant })),
 		queue.NewTask("t.fail", func(context.Context, any) (any, error) { return nil, errors.New("no luck") }, queue.MaxAttempts(2)),
 		queue.NewTask("t.discard", func(context.Context, any) (any, error) { return nil, queue.Discard(errors.New("never")) }),
 		queue.NewTask("t.cancel", func(context.Context, any) (any, error) { return nil, queue.Cancel(errors.New("gone")) }),

@@ -8,6 +8,7 @@ import (
 	"maps"
 	"math"
 	"net/http"
+	"net/url"
 	"slices"
 	"strconv"
 	"strings"
@@ -143,6 +144,9 @@ var routes = []route{
 	{"queues", "", "", http.MethodGet, false, nil, false, "programs, operators", (*handler).queues},
 	{"queues", "name", "pause", http.MethodPost, false, []string{"reason"}, false, "operators", (*handler).pauseQueue},
 	{"queues", "name", "resume", http.MethodPost, false, nil, false, "operators", (*handler).resumeQueue},
+	{"queues", "name", "limit", http.MethodPut, false, []string{"rate", "running"}, false, "operators", (*handler).limitQueue},
+	{"limits", "", "", http.MethodGet, false, nil, false, "programs, operators", (*handler).limits},
+	{"limits", "name", "", http.MethodPut, false, []string{"each", "rate", "running"}, false, "operators", (*handler).limitNamed},
 	{"openapi.json", "", "", http.MethodGet, false, nil, false, "programmers", (*handler).openapi},
 }
 
@@ -200,7 +204,7 @@ func hasBody(method string) bool { return method == http.MethodPost || method ==
 // not even which routes exist.
 func (h *handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	api.LimitBodyTime(w, r) // authentication may read the body too: a signature covers it
-	route, id, ok := h.match(r.Method, r.URL.Path)
+	route, id, ok := h.match(r.Method, r.URL)
 	auth := h.Auth
 	if own, limited := h.RouteAuth[route.name]; limited && ok {
 		auth = own
@@ -234,7 +238,8 @@ func (h *handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 
 // match finds the route of a path, with or without its trailing slash: the one for the
 // method if there is one, else another with that path. item is what its pattern names.
-func (h *handler) match(method, path string) (found route, item string, ok bool) {
+func (h *handler) match(method string, u *url.URL) (found route, item string, ok bool) {
+	path := u.Path
 	if h.execPrefix != "" {
 		if id, ok := strings.CutPrefix(path, h.execPrefix); ok {
 			id, ok = strings.CutSuffix(strings.TrimSuffix(id, "/"), strings.TrimSuffix(h.execSuffix, "/"))
@@ -248,6 +253,9 @@ func (h *handler) match(method, path string) (found route, item string, ok bool)
 		return route{}, "", false
 	}
 	parts := strings.Split(strings.TrimSuffix(rest, "/"), "/")
+	if name, ok := limitName(u); ok {
+		parts = []string{parts[0], name}
+	}
 	if len(parts) > 1 {
 		item = parts[1]
 	}

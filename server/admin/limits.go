@@ -1,0 +1,220 @@
+package admin
+
+import (
+	"cmp"
+	"fmt"
+	"hash/fnv"
+	"net/http"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/claimcheck-go/claimcheck/queue"
+)
+
+// limitLine is one limit, what is used of it, and what its form has.
+type limitLine struct {
+	queue.LimitUse
+	ID       string // of its fields
+	Subject  string // queue emails
+	Of       string // emails, task send
+	Means    string // at most 20 running
+	Used     string // 3 run now
+	SetBy    string
+	Code     string // what the code sets, if that is not in force
+	Stuck    bool   // it lets no task start now
+	Waiting  string // address of the tasks that wait for a limit
+	MaxLimit int
+}
+
+// limitLines returns the limits, of queues by name, and of tasks and limit keys, with
+// those that the code sets and that are not in force.
+func (h *handler) limitLines(use []queue.LimitUse) (queues map[string]*limitLine, others []*limitLine) {
+	code := h.Client.CodeLimits()
+	queues = make(map[string]*limitLine)
+	same := func(a, b queue.Limit) bool { return a.Kind == b.Kind && a.Name == b.Name }
+	all := slices.Clone(use)
+	for _, l := range code {
+		if !slices.ContainsFunc(use, func(u queue.LimitUse) bool { return same(u.Limit, l) }) {
+			all = append(all, queue.LimitUse{Limit: queue.Limit{Kind: l.Kind, Name: l.Name}})
+		}
+	}
+	slices.SortFunc(all, func(a, b queue.LimitUse) int {
+		return cmp.Or(strings.Compare(a.Name, b.Name), strings.Compare(string(b.Kind), string(a.Kind)))
+	})
+	for _, u := range all {
+		line := h.limitLine(u)
+		for _, l := range code {
+			if set := l; same(u.Limit, l) {
+				if set.Code = u.Code; set != u.Limit {
+					line.Code = limitMeans(l)
+				}
+			}
+		}
+		if u.Kind == queue.LimitQueue {
+			queues[u.Name] = line
+		} else {
+			others = append(others, line)
+		}
+	}
+	return queues, others
+}
+
+func (h *handler) limitLine(u queue.LimitUse) *limitLine {
+	id := fnv.New64a() // the page keeps what is open, by its ID, when it is loaded again
+	_, _ = id.Write([]byte(string(u.Kind) + " " + u.Name))
+	task := ""
+	if h.registered(u.Name) {
+		task = u.Name
+	}
+	line := &limitLine{LimitUse: u, ID: fmt.Sprintf("limit-%x", id.Sum(nil)), Subject: u.Subject(task), Means: limitMeans(u.Limit), Stuck: u.Reached(), MaxLimit: queue.MaxLimit}
+	if line.Of = capitalized(line.Subject); u.Kind == queue.LimitQueue {
+		line.Of = u.Name
+	}
+	switch {
+	case u.Code:
+		line.SetBy = "Set in the code."
+	case u.Set():
+		line.SetBy = "Set by an operator."
+	}
+	line.Used = fmt.Sprintf("%s %s now", num(u.Active), map[bool]string{true: "runs", false: "run"}[u.Active == 1])
+	if u.Starts > 0 {
+		line.Used += fmt.Sprintf(", and %s started within the last %s", num(u.Started), queue.FormatPeriod(u.Per))
+	}
+	switch {
+	case u.Kind == queue.LimitQueue:
+		line.Waiting = h.link("/tasks", "limited", "1", "queue", u.Name)
+	case task != "":
+		line.Waiting = h.link("/tasks", "limited", "1", "task", u.Name)
+	default:
+		line.Waiting = h.link("/tasks", "limited", "1")
+	}
+	return line
+}
+
+// Period is how the form shows the period.
+func (l *limitLine) Period() string {
+	if l.Starts == 0 {
+		return ""
+	}
+	return queue.FormatPeriod(l.Per)
+}
+
+// limitMeans says what a limit is.
+func limitMeans(l queue.Limit) string {
+	var parts []string
+	if l.Running > 0 {
+		parts = append(parts, fmt.Sprintf("at most %s running", num(l.Running)))
+	}
+	if l.Starts > 0 {
+		parts = append(parts, fmt.Sprintf("at most %s within %s", count(l.Starts, "start"), queue.FormatPeriod(l.Per)))
+	}
+	return strings.Join(parts, ", ")
+}
+
+// setLimit sets or removes a limit. An empty field takes its part away.
+func (h *handler) setLimit(v *visit) error {
+	value := func(name string) string { return strings.TrimSpace(v.r.PostFormValue(name)) }
+	l := queue.Limit{Kind: queue.LimitKind(value("kind")), Name: value("name")}
+	switch v.r.PostFormValue("do") {
+	case "remove":
+	case "set":
+		if err := readLimit(&l, value("running"), value("starts"), value("per")); err != nil {
+			return err
+		}
+	default:
+		return &pageError{http.StatusBadRequest, "No such action", "Actions on limits are set and remove."}
+	}
+	set, err := h.Client.SetLimit(v.r.Context(), l, v.person.Name)
+	if err != nil {
+		return err
+	}
+	h.stats.forget()
+	use := queue.LimitUse{Limit: set}
+	task := ""
+	if h.registered(set.Name) {
+		task = set.Name
+	}
+	text := fmt.Sprintf("The limit of %s is now %s.", use.Subject(task), limitMeans(set))
+	if !set.Set() {
+		text = fmt.Sprintf("The limit of %s is removed: tasks that wait for it alone start in a moment.", use.Subject(task))
+	}
+	h.leaveNotice(v, notice{Text: text, Good: true})
+	http.Redirect(v.w, v.r, h.link("/queues"), http.StatusSeeOther)
+	return nil
+}
+
+// readLimit reads the fields of a limit.
+func readLimit(l *queue.Limit, running, starts, per string) error {
+	wrong := func(format string, args ...any) error {
+		return &pageError{http.StatusBadRequest, "Nothing was changed", fmt.Sprintf(format, args...)}
+	}
+	number := func(text string) (int, bool) {
+		n, err := strconv.Atoi(text)
+		return n, text == "" || err == nil && n > 0 && n <= queue.MaxLimit
+	}
+	var ok bool
+	if l.Running, ok = number(running); !ok {
+		return wrong("Running takes a whole number from 1 to %d, or nothing for any number, not %.40q. To run nothing, pause the queue.", queue.MaxLimit, running)
+	}
+	if l.Starts, ok = number(starts); !ok {
+		return wrong("Starts takes a whole number from 1 to %d, or nothing for any number, not %.40q. To start nothing, pause the queue.", queue.MaxLimit, starts)
+	}
+	if l.Starts > 0 {
+		d, err := time.ParseDuration(per)
+		if err != nil || d < queue.MinPeriod || d > queue.MaxPeriod {
+			return wrong("Within takes a duration such as 1s, 1m or 24h, from %s to %s, not %.40q.", queue.MinPeriod, queue.FormatPeriod(queue.MaxPeriod), per)
+		}
+		l.Per = d
+	}
+	if !l.Set() {
+		return wrong("Write how many tasks may run at once, how many may start within a time, or both. Remove takes the limit away.")
+	}
+	return nil
+}
+
+// whyLimited explains which limits keep a READY task from running; empty: none does.
+func whyLimited(row *queue.Row, use []queue.LimitUse) string {
+	var reached, names []string
+	var next time.Duration
+	for _, u := range use {
+		name := u.Subject(row.Task)
+		if names = append(names, name); u.Reached() {
+			reached = append(reached, fmt.Sprintf("%s (%s)", name, u.Reason()))
+			next = max(next, u.Next)
+		}
+	}
+	switch {
+	case len(reached) > 0:
+		text := "It waits for the limit of " + reached[0]
+		if len(reached) > 1 {
+			text = "It waits for the limits of " + strings.Join(reached, ", ")
+		}
+		if text += ". It starts by itself when there is room"; next > 0 {
+			text += fmt.Sprintf(", in %s at the earliest", span(next))
+		}
+		return text + "."
+	case !row.WaitsForLimit():
+		return ""
+	case len(names) == 0:
+		return "It waited for a limit that was removed. The next sweep, or a worker, starts it."
+	}
+	return fmt.Sprintf("It waited for the limit of %s, which has room now. The next task that ends, a worker or the sweeper starts it.", strings.Join(names, ", or of "))
+}
+
+// limitUse returns the limits that concern a task that may wait for one.
+func (h *handler) limitUse(v *visit, row *queue.Row) ([]queue.LimitUse, error) {
+	if row.Status != queue.StatusReady || !h.stats.limited() {
+		return nil, nil
+	}
+	return h.Client.LimitUse(v.r.Context(), row)
+}
+
+// rateReached reports whether a limit may explain that nothing of a queue was started for
+// long: its own, or one of tasks and keys.
+func (b statsView) rateReached(name string) bool {
+	return slices.ContainsFunc(b.Limits, func(u queue.LimitUse) bool {
+		return u.Starts > 0 && u.Started > 0 && u.Per > 10*time.Minute && (u.Kind != queue.LimitQueue || u.Name == name)
+	})
+}

@@ -1,0 +1,119 @@
+package api
+
+import (
+	"encoding/json"
+	"fmt"
+	"time"
+
+	"github.com/claimcheck-go/claimcheck/queue"
+)
+
+// Limit is a limit in answers.
+type Limit struct {
+	Kind    queue.LimitKind  `json:"kind"`
+	Name    string           `json:"name"`
+	Running *int             `json:"running"` // nil: no such part
+	Rate    *queue.QueueRate `json:"rate"`    // nil: no such part
+	SetBy   string           `json:"set_by"`  // code or operator
+	// How many tasks run that the limit counts, in lists.
+	RunningCount *int `json:"running_count,omitempty"`
+}
+
+// Limits is the answer that lists limits.
+type Limits struct {
+	Limits []Limit `json:"limits"`
+}
+
+// LimitOf returns the answer that is one limit.
+func LimitOf(l queue.Limit) Limit {
+	answer := Limit{Kind: l.Kind, Name: l.Name, SetBy: "operator"}
+	if l.Code {
+		answer.SetBy = "code"
+	}
+	if l.Running > 0 {
+		answer.Running = &l.Running
+	}
+	if l.Starts > 0 {
+		answer.Rate = &queue.QueueRate{Starts: l.Starts, Per: queue.FormatPeriod(l.Per)}
+	}
+	return answer
+}
+
+// LimitsOf returns the answer that lists limits.
+func LimitsOf(use []queue.LimitUse) Limits {
+	list := Limits{Limits: make([]Limit, len(use))}
+	for i, u := range use {
+		list.Limits[i] = LimitOf(u.Limit)
+		list.Limits[i].RunningCount = &u.Active
+	}
+	return list
+}
+
+// ParseLimitChange reads the body that changes a limit of a queue or, with each, of a task
+// or a key. Its errors name the field and what it accepts.
+func ParseLimitChange(kind queue.LimitKind, name string, body []byte) (queue.LimitChange, error) {
+	var running, rate json.RawMessage
+	var each *bool
+	fields := map[string]any{"running": &running, "rate": &rate}
+	if kind == queue.LimitName {
+		fields["each"] = &each
+	}
+	c := queue.LimitChange{Kind: kind, Name: name}
+	if err := DecodeObject(body, fields); err != nil {
+		return c, err
+	}
+	if each != nil && *each {
+		c.Kind = queue.LimitEach
+	}
+	if running == nil && rate == nil {
+		return c, BadRequest(`give running, rate or both: {"running":20,"rate":{"starts":10,"per":"1s"}}; null takes a part away`)
+	}
+	var err error
+	if c.Running, err = parseRunning(running); err != nil {
+		return c, err
+	}
+	c.Rate, err = parseRate(rate)
+	return c, err
+}
+
+// parseRunning reads the field running.
+func parseRunning(field json.RawMessage) (*int, error) {
+	n := 0
+	switch {
+	case field == nil:
+		return nil, nil
+	case string(field) == "null":
+		return &n, nil
+	}
+	if err := json.Unmarshal(field, &n); err != nil || n < 1 || n > queue.MaxLimit {
+		return nil, BadRequest("running must be a whole number from 1 to %d, or null to take this part away; to run nothing, pause the queue", queue.MaxLimit)
+	}
+	return &n, nil
+}
+
+// parseRate reads the field rate.
+func parseRate(field json.RawMessage) (*queue.Rate, error) {
+	switch {
+	case field == nil:
+		return nil, nil
+	case string(field) == "null":
+		return &queue.Rate{}, nil
+	}
+	var starts *int
+	var per *string
+	refuse := func(more string) error {
+		return BadRequest(`rate must be {"starts":N,"per":D}, N starts from 1 to %d within a duration D such as "1s" from %s to %s, or null to take this part away%s`,
+			queue.MaxLimit, queue.MinPeriod, queue.FormatPeriod(queue.MaxPeriod), more)
+	}
+	if err := DecodeObject(field, map[string]any{"starts": &starts, "per": &per}); err != nil {
+		return nil, refuse(": " + err.Error())
+	}
+	if starts == nil || per == nil || *starts < 1 || *starts > queue.MaxLimit {
+		return nil, refuse("")
+	}
+	d, err := time.ParseDuration(*per)
+	if err != nil || d < queue.MinPeriod || d > queue.MaxPeriod {
+		return nil, refuse(fmt.Sprintf(": per is %.60q", *per))
+	}
+	return &queue.Rate{Starts: *starts, Per: d}, nil
+}

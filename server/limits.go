@@ -1,0 +1,221 @@
+package server
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"strconv"
+	"strings"
+
+	"github.com/claimcheck-go/claimcheck/queue"
+	"github.com/claimcheck-go/claimcheck/server/internal/api"
+	"github.com/claimcheck-go/claimcheck/server/internal/config"
+)
+
+// limitFlags are the parts of a limit.
+type limitFlags struct {
+	Running *string `placeholder:"N" help:"At most N tasks run at once, in all processes: 1 to 10000, or none."`
+	Starts  *string `placeholder:"N/PERIOD" help:"At most N tasks start within any period of this length, such as 10/1s or 1000/1h: N from 1 to 10000, the period from 1ms to 744h, or none."`
+}
+
+type limitsCmd struct {
+	Action string `arg:"" optional:"" enum:"list,set,remove" default:"list" help:"list (the default), set or remove."`
+	Name   string `arg:"" optional:"" help:"A task, or a limit key, for set and remove."`
+	limitFlags
+	Each bool `help:"The limit of each limit key of the task NAME, apart from that of the task."`
+	JSON bool `name:"json" help:"Print what the endpoint answers."`
+}
+
+// Help describes whom a limit concerns, and shows examples.
+func (*limitsCmd) Help() string {
+	return `A limit of NAME counts the tasks that have this name, and those that have this limit
+key, such as a tenant: the program derives it from the arguments (queue.LimitKey).
+A part that set leaves out stays as it is. list lists the limits of queues too, which
+{name} queues limit sets. What is set here, the code does not change any more.
+
+Examples:
+  {name} limits
+  {name} limits set {task} --running 20 --starts 100/1m
+  {name} limits set {task} --each --running 1
+  {name} limits set tenant-17 --starts none
+  {name} limits remove {task}`
+}
+
+// Run lists the limits, or changes one.
+func (c *limitsCmd) Run(ctx context.Context, p *program) error {
+	if c.Action == "list" {
+		return c.list(ctx, p)
+	}
+	change := queue.LimitChange{Kind: queue.LimitName, Name: c.Name}
+	if c.Each {
+		change.Kind = queue.LimitEach
+	}
+	switch {
+	case c.Name == "":
+		return usagef("limits %s needs a name; usage: %s limits %s NAME", c.Action, p.name, c.Action)
+	case c.Action == "set":
+		if err := c.parse(p.name+" limits set "+c.Name, &change); err != nil {
+			return err
+		}
+	case c.given() != "":
+		return config.Problemf(c.given(), "belongs to limits set: limits remove takes away the whole limit; limits set %s none takes away a part", c.given())
+	default:
+		change.Running, change.Rate = new(int), new(queue.Rate)
+	}
+	return changeLimit(ctx, p, change, c.JSON)
+}
+
+// given names a flag that was given; empty: none was.
+func (f *limitFlags) given() string {
+	switch {
+	case f.Running != nil:
+		return "--running"
+	case f.Starts != nil:
+		return "--starts"
+	}
+	return ""
+}
+
+// parse reads the flags into a change. usage is the command without them.
+func (f *limitFlags) parse(usage string, change *queue.LimitChange) error {
+	if f.given() == "" {
+		return usagef("give --running, --starts or both, as in: %s --running 20 --starts 100/1m", usage)
+	}
+	var problems []error
+	if f.Running != nil {
+		n, ok := limitNumber(*f.Running)
+		if change.Running = &n; !ok {
+			problems = append(problems, config.Problemf("--running", "must be a whole number from 1 to %d, or none, not %.40q; to run nothing, pause the queue", queue.MaxLimit, *f.Running))
+		}
+	}
+	if f.Starts != nil {
+		rate, ok := parseStarts(*f.Starts)
+		if change.Rate = &rate; !ok {
+			problems = append(problems, config.Problemf("--starts", "must be N/PERIOD such as 10/1s, N from 1 to %d and the period from %s to %s, or none, not %.40q",
+				queue.MaxLimit, queue.MinPeriod, queue.FormatPeriod(queue.MaxPeriod), *f.Starts))
+		}
+	}
+	return errors.Join(problems...)
+}
+
+// limitNumber reads a number within bounds, or none, which is 0.
+func limitNumber(text string) (n int, ok bool) {
+	if text == "none" {
+		return 0, true
+	}
+	n, err := strconv.Atoi(text)
+	return n, err == nil && n >= 1 && n <= queue.MaxLimit
+}
+
+// parseStarts reads N/PERIOD, or none.
+func parseStarts(text string) (rate queue.Rate, ok bool) {
+	if text == "none" {
+		return rate, true
+	}
+	number, period, _ := strings.Cut(text, "/")
+	per, err := config.ParseDuration(period)
+	n, ok := limitNumber(number)
+	return queue.Rate{Starts: n, Per: per}, ok && n > 0 && err == nil && per >= queue.MinPeriod && per <= queue.MaxPeriod
+}
+
+// changeLimit changes a limit, and prints what it is now.
+func changeLimit(ctx context.Context, p *program, change queue.LimitChange, inJSON bool) error {
+	if err := p.checkKept(); err != nil {
+		return err
+	}
+	app, err := p.plan(ctx, true, false)
+	if err != nil {
+		return err
+	}
+	defer app.close()
+	app.existing = true // a new database has no limits
+	if err := p.open(ctx, app, nil, false); err != nil {
+		return err
+	}
+	change.Actor = commandLineUser(p.config.Env.Get)
+	limit, err := app.client.ChangeLimit(ctx, change)
+	if err != nil {
+		return p.inJSON(inJSON, refused(err))
+	}
+	if inJSON {
+		return p.printJSON(api.LimitOf(limit))
+	}
+	_, err = fmt.Fprintf(p.stdout, "%s: %s\n", limitSubject(app.client.Registry(), limit), limitWords(limit))
+	return err
+}
+
+// limitSubject says what a limit is of, in words.
+func limitSubject(known *queue.Registry, l queue.Limit) string {
+	use, task := queue.LimitUse{Limit: l}, ""
+	for _, info := range known.Tasks() {
+		if info.Name == l.Name {
+			task = l.Name
+		}
+	}
+	return printable(use.Subject(task))
+}
+
+// limitWords says what a limit is.
+func limitWords(l queue.Limit) string {
+	var parts []string
+	if l.Running > 0 {
+		parts = append(parts, fmt.Sprintf("at most %d running", l.Running))
+	}
+	if l.Starts > 0 {
+		parts = append(parts, fmt.Sprintf("at most %d starts within %s", l.Starts, queue.FormatPeriod(l.Per)))
+	}
+	if len(parts) == 0 {
+		return "no limit"
+	}
+	return strings.Join(parts, ", ")
+}
+
+func (c *limitsCmd) list(ctx context.Context, p *program) error {
+	switch {
+	case c.Name != "":
+		return usagef("limits list takes no name: it lists all limits")
+	case c.Each:
+		return config.Problemf("--each", "belongs to limits set and limits remove")
+	case c.given() != "":
+		return config.Problemf(c.given(), "belongs to limits set")
+	}
+	app, err := p.connect(ctx)
+	if err != nil {
+		return err
+	}
+	defer app.close()
+	use, err := app.client.LimitUse(ctx, nil)
+	if err != nil {
+		return p.inJSON(c.JSON, err)
+	}
+	if c.JSON {
+		return p.printJSON(api.LimitsOf(use))
+	}
+	p.nameDatabase(false)
+	t := p.newTable()
+	t.head("KIND", "NAME", "RUNNING", "AT MOST", "STARTS", "SET BY")
+	for _, u := range use {
+		set := api.LimitOf(u.Limit)
+		t.row(plain(kindWords[u.Kind]), plain(u.Name), plain(fmt.Sprint(u.Active)), plain(runningWords(set.Running)), plain(rateWords(set.Rate)), plain(set.SetBy))
+	}
+	return t.print(p.stdout)
+}
+
+// kindWords are the kinds of limits in lists.
+var kindWords = map[queue.LimitKind]string{queue.LimitQueue: "queue", queue.LimitName: "task or key", queue.LimitEach: "each key of"}
+
+// runningWords is how many may run, for a list.
+func runningWords(n *int) string {
+	if n == nil {
+		return ""
+	}
+	return strconv.Itoa(*n)
+}
+
+// rateWords is how many may start, for a list, as --starts takes it.
+func rateWords(r *queue.QueueRate) string {
+	if r == nil {
+		return ""
+	}
+	return fmt.Sprintf("%d/%s", r.Starts, r.Per)
+}

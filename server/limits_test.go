@@ -1,0 +1,130 @@
+package server
+
+import (
+	"strings"
+	"testing"
+
+	"github.com/claimcheck-go/claimcheck/queue"
+	"github.com/claimcheck-go/claimcheck/server/internal/config"
+)
+
+func TestLimitsAreSetListedAndRemoved(t *testing.T) {
+	c := newCLI(t)
+	c.ok("migrate")
+	for _, step := range []struct{ args, want string }{
+		{"queues limit emails --running 20 --starts 100/1m", "queue emails: at most 20 running, at most 100 starts within 1m\n"},
+		{"queues limit emails --starts none", "queue emails: at most 20 running\n"},
+		{"limits set demo.echo --running=2 --starts=10/1", "task demo.echo: at most 2 running, at most 10 starts within 1s\n"},
+		{"limits set demo.echo --each --running 1", "each key of task demo.echo: at most 1 running\n"},
+		{"limits set tenant/17 --running 3", "key tenant/17: at most 3 running\n"},
+		{"limits remove tenant/17", "key tenant/17: no limit\n"},
+		{"queues limit emails --running 21 --json", `{"kind":"queue","name":"emails","running":21,"rate":null,"set_by":"operator"}` + "\n"},
+		{"limits --json", `{"limits":[{"kind":"each","name":"demo.echo","running":1,"rate":null,"set_by":"operator","running_count":0},` +
+			`{"kind":"name","name":"demo.echo","running":2,"rate":{"starts":10,"per":"1s"},"set_by":"operator","running_count":0},` +
+			`{"kind":"queue","name":"emails","running":21,"rate":null,"set_by":"operator","running_count":0}]}` + "\n"},
+	} {
+		if out := c.ok(strings.Fields(step.args)...); out != step.want {
+			t.Errorf("%s: %s, want %s", step.args, out, step.want)
+		}
+	}
+	wantFields := func(line string, want ...string) {
+		t.Helper()
+		if got := strings.Fields(line); strings.Join(got, " ") != strings.Join(want, " ") {
+			t.Errorf("%q, want %q", got, want)
+		}
+	}
+	lines := strings.Split(c.ok("limits"), "\n")
+	wantFields(lines[1], "each", "key", "of", "demo.echo", "0", "1", "operator")
+	wantFields(lines[2], "task", "or", "key", "demo.echo", "0", "2", "10/1s", "operator")
+	wantFields(lines[3], "queue", "emails", "0", "21", "operator")
+	wantFields(strings.Split(c.ok("queues"), "\n")[1], "emails", "0", "0", "21")
+	c.ok("limits", "remove", "demo.echo", "--each")
+	c.ok("queues", "limit", "emails", "--running=none")
+	if out := c.ok("limits"); strings.Contains(out, "each") || strings.Contains(out, "emails") {
+		t.Error(out)
+	}
+}
+
+func TestLimitsThatAreRefused(t *testing.T) {
+	c := newCLI(t)
+	c.ok("migrate")
+	for args, want := range map[string]string{
+		"queues limit":                         "queues limit needs the name of a queue",
+		"queues limit emails":                  "give --running, --starts or both, as in: server queues limit emails --running 20 --starts 100/1m",
+		"queues limit emails --running 0":      "--running must be a whole number from 1 to 10000, or none, not \"0\"; to run nothing, pause the queue",
+		"queues limit emails --running many":   "--running must be",
+		"queues limit emails --starts 5":       "--starts must be N/PERIOD such as 10/1s, N from 1 to 10000 and the period from 1ms to 744h, or none, not \"5\"",
+		"queues limit emails --starts 5/1d":    "--starts must be",
+		"queues limit emails --starts none/1s": "--starts must be",
+		"queues limit emails --starts 5/800h":  "--starts must be",
+		"queues pause emails --running 5":      "--running belongs to queues limit, and not to queues pause",
+		"queues limit emails --reason x":       "--reason is why a queue is paused",
+		"queues limit a%b --running 1":         "queue \"a%b\"",
+		"limits set":                           "limits set needs a name",
+		"limits set demo.echo":                 "give --running, --starts or both, as in: server limits set demo.echo",
+		"limits set a%b --each --running 1":    "task \"a%b\"",
+		"limits remove demo.echo --running 1":  "--running belongs to limits set",
+		"limits list demo.echo":                "limits list takes no name",
+		"limits --starts 1/1s":                 "--starts belongs to limits set",
+		"limits --each":                        "--each belongs to limits set",
+	} {
+		status, stdout, stderr := c.call("", strings.Fields(args)...)
+		if status != 2 || stdout != "" || !strings.Contains(stderr, want) || strings.Count(stderr, "\n") != 1 {
+			t.Errorf("%s: status %d\n%s%s, want %s", args, status, stdout, stderr, want)
+		}
+	}
+	if out := c.ok("limits", "--json"); out != `{"limits":[]}`+"\n" {
+		t.Error(out)
+	}
+}
+
+// A task that a limit keeps from running is not run by hand, and the reason is printed.
+func TestATaskOverALimitIsNotRun(t *testing.T) {
+	c := newCLI(t)
+	c.env["TASKS_MODE"] = "pull"
+	c.ok("migrate")
+	c.ok("limits", "set", "demo.echo", "--starts", "1/1h")
+	first, second := strings.TrimSpace(c.ok("enqueue", "demo.echo", "1")), strings.TrimSpace(c.ok("enqueue", "demo.echo", "2"))
+	c.ok("run", first)
+	status, stdout, stderr := c.call("", "run", second)
+	if status != 1 || stdout != "" || !strings.Contains(stderr, "not run: ") || !strings.Contains(stderr, "limits lists the limits; it starts by itself when they allow it") {
+		t.Errorf("%d %s%s", status, stdout, stderr)
+	}
+	if out := c.ok("list", "--status", "READY", "--json"); !strings.Contains(out, second) {
+		t.Errorf("the task that waits is not listed: %s", out)
+	}
+}
+
+// The limits of Config are set when the program starts. An operator's are kept.
+func TestLimitsOfTheProgramAreSetAtItsStart(t *testing.T) {
+	c := newCLI(t)
+	open := func(running int) {
+		app, err := Open(t.Context(), Config{Name: "server", Tasks: testTasks, IgnoreEnv: true,
+			Settings: Settings{DatabaseURL: c.env["DATABASE_URL"], TasksMode: config.ModeLocal},
+			Limits:   []queue.Limit{{Kind: queue.LimitQueue, Name: "emails", Running: running}}})
+		if err != nil {
+			t.Fatal(err)
+		}
+		app.storeSchedules(t.Context())
+		if err := app.Shutdown(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+	}
+	open(3)
+	if out := c.ok("limits", "--json"); !strings.Contains(out, `"running":3,"rate":null,"set_by":"code"`) {
+		t.Error(out)
+	}
+	open(4)
+	if out := c.ok("limits", "--json"); !strings.Contains(out, `"running":4,"rate":null,"set_by":"code"`) {
+		t.Error(out)
+	}
+	c.ok("queues", "limit", "emails", "--running", "9")
+	open(5)
+	if out := c.ok("limits", "--json"); !strings.Contains(out, `"running":9,"rate":null,"set_by":"operator"`) {
+		t.Error(out)
+	}
+	_, err := Open(t.Context(), Config{Name: "server", Tasks: testTasks, IgnoreEnv: true, Settings: Settings{DatabaseURL: "sqlite::memory:"}, Limits: []queue.Limit{{Kind: queue.LimitQueue, Name: "emails", Running: -1}}})
+	if err == nil || !strings.Contains(err.Error(), "Config.Limits[0]: running must be a whole number from 1 to 10000, not -1") {
+		t.Error(err)
+	}
+}
