@@ -162,7 +162,7 @@ func TestAnOldReleaseClaimsNothingWhileAQueueIsPaused(t *testing.T) {
 	t.Parallel()
 	v := newVersionSiteWith(t,
 		mutate.Edit{File: "queue/claimrules.go", Old: "	id[6] = 8<<4 | claimVersion\n", New: ""},
-		mutate.Edit{File: "queue/pgstore/gate.go", Old: "const notGated = `queue_name <> ALL(ARRAY` + pausedQueues + `)`", New: "const notGated = `true`"})
+		mutate.Edit{File: "queue/pgstore/gate.go", Old: "notGated = `queue_name <> ALL(ARRAY(SELECT CASE WHEN running IS NULL AND starts IS NULL THEN name END FROM claimcheck_gates WHERE ` + isClosed + `))`", New: "notGated = `true`"})
 	before, oldAddress := v.release(v.old...)
 	after, newAddress := v.release()
 
