@@ -69,7 +69,9 @@ func (e *Executor) handleRefusal(ctx context.Context, err error) error {
 			return fmt.Errorf("%w: %w", ErrNotArmed, armErr)
 		}
 	case ErrLimited:
-		e.client.admitNext(ctx, row) // what has just ended may not have seen that this row waits
+		if refused.Room {
+			e.client.admitNext(ctx, row)
+		}
 		if refused.Wait > 0 && row.Status == StatusReady {
 			later := *row
 			later.RunAfter = time.Now().Add(refused.Wait)

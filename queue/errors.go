@@ -145,6 +145,9 @@ type NotClaimedError struct {
 	// Wait is the time until the lease expires ([ErrLeased]) or the task is due
 	// ([ErrNotDue]), by the database's clock.
 	Wait time.Duration
+	// Room says that the limits may allow the row by now: a task may have ended that did
+	// not see that the row waits ([ErrLimited]).
+	Room bool
 }
 
 // Error is the reason's text. Where the last attempt has left an error record

@@ -15,7 +15,8 @@ import (
 // ClaimNext leaves out the rows that a limit concerns; ClaimLimited claims them. Claim
 // claims both kinds, and refuses a row over a limit with [ErrLimited], after it has made
 // the row wait: then no delivery is expected until Admit returns the row, or, if only a
-// rate was reached, until the time that the error says. A Store may leave Limiter out.
+// rate was reached, until the time that the error says. The error says whether the row must
+// be admitted because there may be room by now. A Store may leave Limiter out.
 type Limiter interface {
 	Gatekeeper
 	// SetLimit sets, changes or removes a limit. One that an operator has set is not

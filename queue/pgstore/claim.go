@@ -129,6 +129,11 @@ func (s *Store) claimOne(ctx context.Context, c claimOf) (row *queue.Row, err er
 	taskID, req := c.id, c.ClaimRequest
 	err = storekit.RetryLocked(ctx, storekit.ClaimPatience, func() error {
 		err := s.on(ctx, "claim task", func(conn *pgx.Conn) error {
+			if s.limits.Load() { // the batch did not claim it, probably because one concerns it
+				if row, err = s.whyNot(ctx, conn, taskID, req); !errors.Is(err, queue.ErrLocked) {
+					return err
+				}
+			}
 			row, err = s.claimFree(ctx, conn, c)
 			if !errors.Is(err, pgx.ErrNoRows) {
 				return err

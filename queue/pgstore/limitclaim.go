@@ -226,16 +226,20 @@ func (c *limitedClaim) take(ctx context.Context, conn *pgx.Conn, ids []uuid.UUID
 // refuse makes the row of a delivery wait, unless a shortage can be ended.
 func (c *limitedClaim) refuse(ctx context.Context, conn *pgx.Conn, row storekit.Waiting, last bool) (short shortage, err error) {
 	needs := needsOf(c.limits.Of(row.Lane))
-	states, err := readSlotsState(ctx, conn, needs, row.ID)
+	states := make(map[need]slotsState)
+	err = pipeline(ctx, conn, func(b *pgx.Batch) { queueSlotsState(b, needs, []uuid.UUID{row.ID}, states) })
 	if err != nil {
 		return short, err
 	}
+	short.see(states)
 	var wait time.Duration
 	var running bool
 	full := make(map[storekit.Scope]bool)
 	for _, n := range needs {
 		state := states[n]
-		short.add(n, state)
+		if state.made < n.bound {
+			short.missing = append(short.missing, n)
+		}
 		full[n.Scope] = full[n.Scope] || state.taken >= n.bound
 		switch {
 		case state.taken < n.bound:
@@ -255,9 +259,14 @@ func (c *limitedClaim) refuse(ctx context.Context, conn *pgx.Conn, row storekit.
 	if running {
 		wait = 0 // a task has to end first
 	}
-	reached := c.limits.Reached(row.Lane, func(b storekit.Bound) bool { return full[b.Scope] })
-	c.refused = &queue.NotClaimedError{Reason: queue.ErrLimited, Wait: wait, Limits: reached}
-	err = pipeline(ctx, conn, func(b *pgx.Batch) {
+	c.refused = &queue.NotClaimedError{Reason: queue.ErrLimited, Wait: wait, Limits: c.limits.Reached(row.Lane, func(b storekit.Bound) bool { return full[b.Scope] })}
+	return shortage{}, c.wait(ctx, conn, row, needs, wait)
+}
+
+// wait makes the row wait, commits, and looks whether there is room then.
+func (c *limitedClaim) wait(ctx context.Context, conn *pgx.Conn, row storekit.Waiting, needs []need, wait time.Duration) error {
+	states := make(map[need]slotsState)
+	err := pipeline(ctx, conn, func(b *pgx.Batch) {
 		b.Queue(waitQuery, uuidValue(row.ID), wait.Microseconds()).QueryRow(func(result pgx.Row) (err error) {
 			c.refused.Row, err = one(result)
 			if errors.Is(err, pgx.ErrNoRows) { // an operator wanted to retry a FAILED row
@@ -266,11 +275,16 @@ func (c *limitedClaim) refuse(ctx context.Context, conn *pgx.Conn, row storekit.
 			return err
 		})
 		b.Queue(`COMMIT`)
+		queueSlotsState(b, needs, nil, states)
 	})
+	c.refused.Room = true
+	for _, n := range needs {
+		c.refused.Room = c.refused.Room && states[n].taken < n.bound
+	}
 	if err == nil && c.refused.Row == nil {
 		c.refused.Row, _, err = load(ctx, conn, row.ID)
 	}
-	return shortage{}, err
+	return err
 }
 
 // waitForStart is how long a row waits that only a rate keeps from being claimed: until

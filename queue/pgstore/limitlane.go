@@ -12,12 +12,12 @@ import (
 
 // Rows that wait for a limit are in lanes: those of one backend, queue, task and limit
 // key, which wait for the same limits. A pull goes from lane to lane, from where the last
-// one ended, so that the keys take turns. It looks at laneWindow of them at a time: with
-// more of them, the highest priority is that of these. If none of them has room, it goes
-// on to the next, up to laneWindows times.
+// one ended, so that the keys take turns. It looks at laneWindow of them at a time, and at
+// those of the first rows by priority. If none of them has room, it goes on to the next, up
+// to laneWindows times.
 const (
-	laneWindow  = 200
-	laneWindows = 10
+	laneWindow  = 64
+	laneWindows = 32
 )
 
 // laneKey and laneOrder are the columns of claimcheck_tasks_limited.
@@ -39,6 +39,14 @@ WITH RECURSIVE lanes AS (
 		ORDER BY ` + laneOrder + ` LIMIT 1) AS n
 )
 SELECT * FROM lanes LIMIT $5::int8`
+
+// topLanesQuery returns the lanes of the first rows by priority, unless all have the same
+// one. Index: claimcheck_tasks_limited_first.
+const topLanesQuery = `
+SELECT DISTINCT * FROM (
+	SELECT ` + laneColumns + ` FROM claimcheck_tasks
+	WHERE hold > 2 AND priority > (SELECT priority FROM claimcheck_tasks WHERE hold > 2 ORDER BY priority, enqueued_at DESC, id DESC LIMIT 1)
+	ORDER BY priority DESC, enqueued_at, id LIMIT 50) AS first`
 
 // lanesOfKeyQuery returns the lanes of one task and limit key, in all queues of a backend:
 // first those of the queues after $4. Index: claimcheck_tasks_limited.
@@ -83,22 +91,31 @@ func (c *laneCursor) set(lane storekit.Lane) {
 
 // walk calls visit with lanes from the cursor on, a window of them at a time and in turn,
 // until visit returns false or it has seen all lanes, or so many that the next call
-// continues there.
-func (s *Store) walk(ctx context.Context, q querier, visit func(lanes []storekit.Lane) (more bool, err error)) error {
+// continues there. first queues what else the first round trip sends.
+func (s *Store) walk(ctx context.Context, conn *pgx.Conn, first func(*pgx.Batch), visit func(lanes []storekit.Lane) (more bool, err error)) error {
 	from := s.lane.get()
 	after, wrapped := from, from == storekit.Lane{}
 	for range laneWindows {
-		seen, err := lanesAfter(ctx, q, after, laneWindow)
-		if err == nil && len(seen) < laneWindow && !wrapped {
-			var first []storekit.Lane
-			first, err = lanesAfter(ctx, q, storekit.Lane{}, laneWindow-len(seen))
-			if i := slices.IndexFunc(first, func(l storekit.Lane) bool { return slices.Contains(seen, l) }); i >= 0 {
-				first = first[:i] // once around
+		var seen, again, top []storekit.Lane
+		err := pipeline(ctx, conn, func(b *pgx.Batch) {
+			if first != nil {
+				first(b)
+				b.Queue(topLanesQuery).Query(func(result pgx.Rows) error { return scanLanes(result, &top) })
 			}
-			seen, wrapped = append(seen, first...), true
-		}
+			lanesAfter(b, after, &seen)
+			if !wrapped {
+				lanesAfter(b, storekit.Lane{}, &again)
+			}
+		})
 		if err != nil {
 			return err
+		}
+		first = nil
+		if len(seen) < laneWindow && !wrapped {
+			if i := slices.IndexFunc(again, func(l storekit.Lane) bool { return slices.Contains(seen, l) }); i >= 0 {
+				again = again[:i] // once around
+			}
+			seen, wrapped = append(seen, again[:min(len(again), laneWindow-len(seen))]...), true
 		}
 		last := wrapped && len(seen) < laneWindow
 		if i := slices.Index(seen, from); wrapped && i >= 0 {
@@ -106,7 +123,8 @@ func (s *Store) walk(ctx context.Context, q querier, visit func(lanes []storekit
 		}
 		if len(seen) > 0 {
 			after = seen[len(seen)-1]
-			if more, err := visit(seen); err != nil || !more {
+			top = slices.DeleteFunc(top, func(l storekit.Lane) bool { return slices.Contains(seen, l) })
+			if more, err := visit(append(seen, top...)); err != nil || !more {
 				return err
 			}
 		}
@@ -118,37 +136,33 @@ func (s *Store) walk(ctx context.Context, q querier, visit func(lanes []storekit
 	return nil
 }
 
-func lanesAfter(ctx context.Context, q querier, after storekit.Lane, limit int) ([]storekit.Lane, error) {
-	return lanes(q.Query(ctx, lanesQuery, after.Backend, after.Queue, after.Task, after.Key, limit))
+func lanesAfter(b *pgx.Batch, after storekit.Lane, lanes *[]storekit.Lane) {
+	b.Queue(lanesQuery, after.Backend, after.Queue, after.Task, after.Key, laneWindow).Query(func(result pgx.Rows) error { return scanLanes(result, lanes) })
 }
 
-func lanes(result pgx.Rows, err error) (lanes []storekit.Lane, _ error) {
-	if err != nil {
-		return nil, err
-	}
+func scanLanes(result pgx.Rows, lanes *[]storekit.Lane) error {
 	var lane storekit.Lane
-	_, err = pgx.ForEachRow(result, []any{&lane.Backend, &lane.Queue, &lane.Task, &lane.Key}, func() error {
-		lanes = append(lanes, lane)
+	_, err := pgx.ForEachRow(result, []any{&lane.Backend, &lane.Queue, &lane.Task, &lane.Key}, func() error {
+		*lanes = append(*lanes, lane)
 		return nil
 	})
-	return lanes, err
+	return err
 }
 
-func firstInLanes(ctx context.Context, q querier, lanes []storekit.Lane, limit int, notAdmitted bool) (rows []storekit.Waiting, err error) {
+// firstInLanes adds the first rows of each lane to rows.
+func firstInLanes(b *pgx.Batch, lanes []storekit.Lane, limit int, notAdmitted bool, rows *[]storekit.Waiting) {
 	var backends, queues, tasks, keys []string
 	for _, lane := range lanes {
 		backends, queues, tasks, keys = append(backends, lane.Backend), append(queues, lane.Queue), append(tasks, lane.Task), append(keys, lane.Key)
 	}
-	result, err := q.Query(ctx, firstInLanesQuery, backends, queues, tasks, keys, limit, notAdmitted)
-	if err != nil {
-		return nil, err
-	}
-	var i int64
-	var row storekit.Waiting
-	_, err = pgx.ForEachRow(result, []any{&i, &row.Priority, (*id)(&row.ID)}, func() error {
-		row.Lane = lanes[i-1]
-		rows = append(rows, row)
-		return nil
+	b.Queue(firstInLanesQuery, backends, queues, tasks, keys, limit, notAdmitted).Query(func(result pgx.Rows) error {
+		var i int64
+		var row storekit.Waiting
+		_, err := pgx.ForEachRow(result, []any{&i, &row.Priority, (*id)(&row.ID)}, func() error {
+			row.Lane = lanes[i-1]
+			*rows = append(*rows, row)
+			return nil
+		})
+		return err
 	})
-	return rows, err
 }

@@ -91,12 +91,9 @@ func (s *Store) choosePull(ctx context.Context, conn *pgx.Conn, req queue.ClaimN
 	queues := append([]string{}, req.Queues...)
 	turn := &storekit.Turn{Limit: req.Limit, Substitutes: substitutes}
 	var g gates
-	err = pipeline(ctx, conn, func(b *pgx.Batch) {
+	first := func(b *pgx.Batch) {
 		b.Queue(moveQuery, req.Tasks, queues, req.Backend)
-		b.Queue(gatesOf + isClosed).Query(func(result pgx.Rows) (err error) {
-			g, err = scanGates(result)
-			return err
-		})
+		queueGates(b, &g)
 		if req.Share {
 			b.Queue(firstPriorityQuery, req.Tasks, queues, req.Backend).QueryRow(func(row pgx.Row) error {
 				err := row.Scan(&turn.First)
@@ -106,61 +103,78 @@ func (s *Store) choosePull(ctx context.Context, conn *pgx.Conn, req queue.ClaimN
 				return err
 			})
 		}
-	})
-	if err != nil {
-		return found, err
 	}
-	turn.Limits = g.limits
-	pulled := func(l storekit.Lane) bool {
-		return !g.paused[l.Queue] && slices.Contains(req.Tasks, l.Task) && (len(req.Queues) == 0 || slices.Contains(req.Queues, l.Queue)) && (req.Backend == "" || req.Backend == l.Backend)
-	}
-	err = s.walk(ctx, conn, func(lanes []storekit.Lane) (more bool, err error) {
-		err = s.pick(ctx, conn, turn, slices.DeleteFunc(lanes, func(l storekit.Lane) bool { return !pulled(l) }), false, &found)
+	err = s.walk(ctx, conn, first, func(lanes []storekit.Lane) (more bool, err error) {
+		turn.Limits = g.limits
+		lanes = slices.DeleteFunc(lanes, func(l storekit.Lane) bool {
+			return g.paused[l.Queue] || !slices.Contains(req.Tasks, l.Task) || len(req.Queues) > 0 && !slices.Contains(req.Queues, l.Queue) || req.Backend != "" && req.Backend != l.Backend
+		})
+		err = s.pick(ctx, conn, turn, lanes, false, &found)
 		return len(found.rows) == 0, err
 	})
 	return found, err
+}
+
+func queueGates(b *pgx.Batch, g *gates) {
+	b.Queue(gatesOf + isClosed).Query(func(result pgx.Rows) (err error) {
+		*g, err = scanGates(result)
+		return err
+	})
 }
 
 // chooseAdmission chooses rows to be admitted, with row those that share a limit with it.
 func (s *Store) chooseAdmission(ctx context.Context, conn *pgx.Conn, backend string, row *queue.Row, limit int) (found chosen, err error) {
-	g, err := readGates(ctx, conn, isClosed)
-	if err != nil || row != nil && len(g.limits) == 0 {
-		return found, err
+	var g gates
+	turn := &storekit.Turn{Limit: limit, Substitutes: substitutes}
+	shares := func(storekit.Lane) bool { return true }
+	admit := func(lanes []storekit.Lane) (more bool, err error) {
+		if turn.Limits = g.limits; row != nil {
+			shares = g.limits.Sharing(storekit.LaneOf(row))
+		}
+		lanes = slices.DeleteFunc(lanes, func(l storekit.Lane) bool { return l.Backend != backend || g.paused[l.Queue] || !shares(l) })
+		err = s.pick(ctx, conn, turn, lanes, true, &found)
+		return len(found.rows) == 0, err
 	}
-	turn := &storekit.Turn{Limits: g.limits, Limit: limit}
-	admits := func(l storekit.Lane) bool { return l.Backend == backend && !g.paused[l.Queue] }
-	if row != nil && g.limits.OnlyEach(storekit.LaneOf(row)) {
+	if row != nil && row.LimitKey != "" {
 		lane := storekit.LaneOf(row)
-		same, err := lanes(conn.Query(ctx, lanesOfKeyQuery, backend, lane.Task, lane.Key, lane.Queue))
+		var same []storekit.Lane
+		err := pipeline(ctx, conn, func(b *pgx.Batch) {
+			queueGates(b, &g)
+			b.Queue(lanesOfKeyQuery, backend, lane.Task, lane.Key, lane.Queue).Query(func(result pgx.Rows) error { return scanLanes(result, &same) })
+		})
 		if err != nil {
 			return found, err
 		}
-		err = s.pick(ctx, conn, turn, slices.DeleteFunc(same, func(l storekit.Lane) bool { return !admits(l) }), true, &found)
-		return found, err
+		if g.limits.OnlyEach(lane) {
+			_, err = admit(same)
+			return found, err
+		}
 	}
-	shares := func(storekit.Lane) bool { return true }
-	if row != nil {
-		shares = g.limits.Sharing(storekit.LaneOf(row))
-	}
-	err = s.walk(ctx, conn, func(lanes []storekit.Lane) (more bool, err error) {
-		err = s.pick(ctx, conn, turn, slices.DeleteFunc(lanes, func(l storekit.Lane) bool { return !admits(l) || !shares(l) }), true, &found)
-		return len(found.rows) == 0, err
-	})
+	err = s.walk(ctx, conn, func(b *pgx.Batch) { queueGates(b, &g) }, admit)
 	return found, err
 }
 
 // pick chooses rows of lanes that have room, and moves the cursor to the last one.
-func (s *Store) pick(ctx context.Context, q querier, turn *storekit.Turn, lanes []storekit.Lane, notAdmitted bool, found *chosen) error {
+func (s *Store) pick(ctx context.Context, conn *pgx.Conn, turn *storekit.Turn, lanes []storekit.Lane, notAdmitted bool, found *chosen) error {
+	if len(lanes) == 0 {
+		return nil
+	}
 	var needs []need
 	for _, lane := range lanes {
 		needs = append(needs, needsOf(turn.Limits.Of(lane))...)
 	}
 	slices.SortFunc(needs, func(a, b need) int { return a.Compare(b.Scope) })
 	needs = slices.Compact(needs)
-	states, err := readSlotsState(ctx, q, needs)
+	var rows []storekit.Waiting
+	states := make(map[need]slotsState, len(needs))
+	err := pipeline(ctx, conn, func(b *pgx.Batch) {
+		queueSlotsState(b, needs, nil, states)
+		firstInLanes(b, lanes, 2*(turn.Limit+turn.Substitutes)/len(lanes)+2, notAdmitted, &rows)
+	})
 	if err != nil {
 		return err
 	}
+	found.short.see(states)
 	turn.Rooms = make(map[storekit.Scope]*storekit.Room)
 	for _, n := range needs {
 		room := turn.Rooms[n.Scope]
@@ -173,19 +187,9 @@ func (s *Store) pick(ctx context.Context, q querier, turn *storekit.Turn, lanes 
 		} else {
 			room.Starts, room.Next = n.bound-states[n].taken, states[n].next
 		}
-		found.short.expired = found.short.expired || states[n].expired
-		found.short.above = found.short.above || states[n].above && states[n].taken < n.bound
 	}
-	open, wait := turn.Open(lanes)
-	if wait > 0 && (found.wait == 0 || wait < found.wait) {
+	if _, wait := turn.Open(lanes); wait > 0 && (found.wait == 0 || wait < found.wait) {
 		found.wait = wait
-	}
-	if len(open) == 0 {
-		return nil
-	}
-	rows, err := firstInLanes(ctx, q, open, 2*(turn.Limit+turn.Substitutes)/len(open)+1, notAdmitted)
-	if err != nil {
-		return err
 	}
 	found.limits = turn.Limits
 	if found.rows, found.limit = turn.Choose(rows); len(found.rows) == 0 {

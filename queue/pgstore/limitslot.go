@@ -106,23 +106,21 @@ type slotsState struct {
 	next           time.Duration
 }
 
-func readSlotsState(ctx context.Context, q querier, needs []need, mine ...uuid.UUID) (states map[need]slotsState, err error) {
-	states = make(map[need]slotsState, len(needs))
+// queueSlotsState reads the states of the slots that the needs are about.
+func queueSlotsState(b *pgx.Batch, needs []need, mine []uuid.UUID, states map[need]slotsState) {
 	if len(needs) == 0 {
-		return states, nil
+		return
 	}
-	result, err := q.Query(ctx, slotsStateQuery, append(needParams(needs), uuidValues(mine))...)
-	if err != nil {
-		return nil, err
-	}
-	var i, next int64
-	var state slotsState
-	_, err = pgx.ForEachRow(result, []any{&i, &state.made, &state.taken, &state.expired, &state.above, &next}, func() error {
-		state.next = time.Duration(next) * time.Microsecond
-		states[needs[i-1]] = state
-		return nil
+	b.Queue(slotsStateQuery, append(needParams(needs), uuidValues(mine))...).Query(func(result pgx.Rows) error {
+		var i, next int64
+		var state slotsState
+		_, err := pgx.ForEachRow(result, []any{&i, &state.made, &state.taken, &state.expired, &state.above, &next}, func() error {
+			state.next = time.Duration(next) * time.Microsecond
+			states[needs[i-1]] = state
+			return nil
+		})
+		return err
 	})
-	return states, err
 }
 
 // shortage is what keeps slots from being free and can be changed.
@@ -132,12 +130,12 @@ type shortage struct {
 	above   bool   // tasks take slots above a bound, although some below it are free
 }
 
-func (s *shortage) add(n need, state slotsState) {
-	if state.made < n.bound {
-		s.missing = append(s.missing, n)
+// see adds what the states of slots show, but for those that are missing.
+func (s *shortage) see(states map[need]slotsState) {
+	for n, state := range states {
+		s.expired = s.expired || state.expired
+		s.above = s.above || state.above && state.taken < n.bound
 	}
-	s.expired = s.expired || state.expired
-	s.above = s.above || state.above && state.taken < n.bound
 }
 
 func (s *shortage) any() bool { return len(s.missing) > 0 || s.expired || s.above }

@@ -15,7 +15,7 @@ import (
 
 // limitUseQuery returns the limits, the tasks that run and those whose tickets are on
 // their way by lane, and the starts within the periods of their limits. $1 are rows that
-// are left out. Indexes: claimcheck_tasks_lease and _admitted.
+// are left out. Indexes: claimcheck_tasks_lease and _limited.
 const limitUseQuery = `
 SELECT 0, kind, name, '', '', coalesce(running, 0)::int8, coalesce(starts, 0)::int8, coalesce(per_us, 0)::int8, origin = 'code'
 FROM claimcheck_gates WHERE ` + isLimit + `

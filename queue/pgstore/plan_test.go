@@ -224,6 +224,7 @@ func TestEveryStatementOfLimitsUsesItsIndex(t *testing.T) {
 		"wait":            {waitQuery, []any{one, 0}, []string{primaryKey}},
 		"waiting":         {waitingQuery, []any{"queue", "q", ""}, []string{limitedIndex}},
 		"lanes":           {lanesQuery, []any{"b", "q", "t", "", 200}, []string{limitedIndex}},
+		"top lanes":       {topLanesQuery, nil, []string{"claimcheck_tasks_limited_first"}},
 		"lanes of a key":  {lanesOfKeyQuery, []any{"b", "t", "k", "q"}, []string{limitedIndex}},
 		"first in lanes":  {firstInLanesQuery, []any{[]string{"b"}, []string{"q"}, []string{"t"}, []string{""}, 10, true}, []string{limitedIndex}},
 		"move":            {moveQuery, []any{[]string{"t"}, []string{}, ""}, []string{primaryKey, claim}},

@@ -307,6 +307,14 @@ var limitTests = map[string]func(*fixture){
 		last := f.insert()
 		f.equal("without limits", ids(f.claimNext(10)), []uuid.UUID{last.ID})
 	},
+	"the highest priority comes first among many keys": func(f *fixture) {
+		f.limit(queue.Limit{Kind: queue.LimitEach, Name: taskName, Running: 1})
+		for i := range 150 {
+			f.insert(limitKey(fmt.Sprintf("k%03d", i)))
+		}
+		urgent := f.insert(limitKey("z"), priority(5))
+		f.equal("first", ids(f.claimLimited(1)), []uuid.UUID{urgent.ID})
+	},
 	"many claimers never exceed a limit": func(f *fixture) { f.raceForSlots(5, 120, 16) },
 	"many claimers of keys never exceed their limits": func(f *fixture) {
 		f.limit(queue.Limit{Kind: queue.LimitEach, Name: taskName, Running: 1})

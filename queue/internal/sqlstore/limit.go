@@ -338,12 +338,12 @@ func limitDelivered(ctx context.Context, tx querier, row *queue.Row, req queue.C
 	}
 	reached := g.limits.Reached(lane, turn.Full)
 	if row.Status == queue.StatusFailed { // an operator wanted to retry it
-		return &queue.NotClaimedError{Reason: queue.ErrLimited, Row: row, Wait: wait, Limits: reached}, false, nil
+		return &queue.NotClaimedError{Reason: queue.ErrLimited, Row: row, Wait: wait, Room: true, Limits: reached}, false, nil
 	}
 	if wait > 0 {
 		wait = spread(ctx, tx, turn, lane, wait)
 	}
-	return &queue.NotClaimedError{Reason: queue.ErrLimited, Row: row, Wait: wait, Limits: reached}, false, waitFor(ctx, tx, row, now, wait)
+	return &queue.NotClaimedError{Reason: queue.ErrLimited, Row: row, Wait: wait, Room: true, Limits: reached}, false, waitFor(ctx, tx, row, now, wait)
 }
 
 // waitFor makes a row wait for a limit: without a delivery, or for one after wait.

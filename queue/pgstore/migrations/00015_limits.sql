@@ -24,8 +24,13 @@ CREATE INDEX claimcheck_gates_closed ON claimcheck_gates (kind, name)
 -- Rows that wait for a limit, of each lane the first one first.
 CREATE INDEX claimcheck_tasks_limited ON claimcheck_tasks (backend_name, queue_name, task_path, (coalesce(limit_key, '')), priority DESC, enqueued_at, id)
     WHERE hold >= 3;
+-- The condition of the first ones of all lanes is written so that no statement can use the
+-- other index for it, with which it would read and sort all of them.
+CREATE INDEX claimcheck_tasks_limited_first ON claimcheck_tasks (priority DESC, enqueued_at, id)
+    WHERE hold > 2;
 
 -- +goose Down
+DROP INDEX claimcheck_tasks_limited_first;
 DROP INDEX claimcheck_tasks_limited;
 DROP INDEX claimcheck_gates_closed;
 ALTER TABLE claimcheck_gates DROP COLUMN limited_at;
