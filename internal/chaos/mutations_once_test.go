@@ -81,7 +81,7 @@ var onceMutations = []mutation{
 		breaks: []string{ruleEnded},
 		edits: []mutate.Edit{{ // those whose delivery was refused
 			File: "queue/pgstore/gate.go",
-			Old:  "dispatch_due_at = `+unparked, `>= `+parkedFrom) + `",
+			Old:  "dispatch_due_at = `+unparked, isParkedDue) + `",
 			New:  "dispatch_due_at = `+unparked, `> `+parkedNow) + `",
 		}},
 		change: func(o *options) { o.duration, o.drain, o.workersSweep = 5*time.Second, 10*time.Second, true },
