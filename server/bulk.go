@@ -51,7 +51,7 @@ func (b *bulk) readAll(ctx context.Context) error {
 			return b.flush(ctx)
 		}
 		if ctx.Err() != nil {
-			return fmt.Errorf("line %d: %w; %s of the lines before stored", b.first(number), ctx.Err(), tasks(b.stored))
+			return fmt.Errorf("line %d: %w; %d tasks of the lines before are stored", b.first(number), ctx.Err(), b.stored)
 		}
 		if err != nil && !errors.Is(err, io.EOF) {
 			return badLine(number, err, b.stored)
@@ -111,7 +111,7 @@ func (b *bulk) storeError(err error) error {
 	if errors.As(err, &refused) {
 		return badLine(b.lines[refused.Index], b.ofLines(refused.Err), b.stored)
 	}
-	return fmt.Errorf("lines from %d: %w; %s of the lines before stored", b.lines[0], err, tasks(b.stored))
+	return fmt.Errorf("lines from %d: %w; %d tasks of the lines before are stored", b.lines[0], err, b.stored)
 }
 
 // ofLines names the line instead of the request of the chunk that has the same key or ID.
@@ -159,7 +159,7 @@ func readLine(r *bufio.Reader, limit int) ([]byte, error) {
 
 // badLine is a usage error that names the line and what is stored.
 func badLine(number int, err error, stored int) error {
-	return usagef("line %d: %w; %s of the lines before its chunk stored, nothing after", number, err, tasks(stored))
+	return usagef("line %d: %w; %d tasks of the lines before its chunk are stored, nothing after", number, err, stored)
 }
 
 // refused makes a usage error of what the queue refuses.

@@ -74,7 +74,7 @@ func TestBulkEnqueueNamesTheLineThatHasTheKey(t *testing.T) {
 	c := newCLI(t)
 	const id = "01890a5d-ac96-774b-bcce-b302099a8057"
 	for lines, want := range map[string]string{
-		`{"task":"demo.echo","unique_key":"k"}|{"task":"demo.echo"}||{"task":"demo.echo","unique_key":"k","on_conflict":"error"}`: `line 4: unique_key "k" is that of line 1 too; 0 tasks of the lines before its chunk stored`,
+		`{"task":"demo.echo","unique_key":"k"}|{"task":"demo.echo"}||{"task":"demo.echo","unique_key":"k","on_conflict":"error"}`: `line 4: unique_key "k" is that of line 1 too; 0 tasks of the lines before its chunk are stored`,
 		`{"task":"demo.echo"}|{"task":"demo.echo","id":"` + id + `"}|{"task":"demo.echo","id":"` + id + `","args":2}`:             `line 3: id ` + id + ` is that of line 2 too, with another task or other arguments;`,
 	} {
 		if status, stdout, stderr := c.call(strings.ReplaceAll(lines, "|", "\n"), "enqueue", "-"); status != 2 || stdout != "" || !strings.Contains(stderr, want) {
