@@ -26,7 +26,7 @@ type Periodic struct {
 // ScheduleOption is an option of [Every]: a [Zone], a [CatchUp], an [Overlap], or an
 // [Option] of the task, which then applies to each task of the schedule: [OnQueue],
 // [OnBackend], [Priority], [MaxAttempts], [Timeout], [Keep], [ExpiresIn], [Unique],
-// [UniqueBy], [UniqueArgs] and [OnFailed]. Those of [ScheduleOptions] are stored with the
+// [UniqueBy], [UniqueArgs], [OnFailed] and [LimitKey]. Those of [ScheduleOptions] are stored with the
 // schedule, so that every program that ticks applies them; other options are refused.
 type ScheduleOption interface {
 	applyTo(p *Periodic)

@@ -18,6 +18,7 @@ type ScheduleOptions struct {
 	UniqueScope UniqueScope   `json:"unique_scope,omitempty"`
 	UniqueFor   time.Duration `json:"unique_for_ns,omitempty"` // as in a NewRow
 	OnFailed    *DeadLetter   `json:"on_failed,omitempty"`
+	LimitKey    string        `json:"limit_key,omitempty"` // likewise the same for all
 }
 
 // notGiven is the value of numeric options that a schedule does not set; none of them
@@ -43,6 +44,7 @@ func givenOptions(more []Option) (options, error) {
 		{given.aliases != nil, "Alias", "pass it to NewTask or Declare"},
 		{given.backoff != nil, "Backoff", "pass it to NewTask or Declare"},
 		{given.strictArgs, "StrictArgs", "pass it to NewTask or Declare"},
+		{given.limits != nil, "A limit", "pass LimitRunning, LimitStarts and their kind to NewTask or Declare"},
 	} {
 		if refused.given {
 			return given, invalidf("%s is not an option of a schedule: %s", refused.name, refused.remedy)
@@ -82,6 +84,12 @@ func (c *Client) complete(s *Schedule, more []Option) error {
 	if given.onFailed != "" {
 		s.Options.OnFailed = row.OnFailed
 	}
+	if given.limitKey != nil {
+		if row.LimitKey == "" {
+			return invalidf("the function of LimitKey returns no key for the arguments of the schedule: leave it out")
+		}
+		s.Options.LimitKey = row.LimitKey
+	}
 	if given.unique != nil {
 		if row.UniqueKey == "" {
 			return invalidf("the function of UniqueBy returns no key for the arguments of the schedule: leave it out")
@@ -98,6 +106,9 @@ func (o *ScheduleOptions) apply(row *NewRow, at time.Time) {
 	}
 	if o.OnFailed != nil {
 		row.OnFailed = o.OnFailed
+	}
+	if o.LimitKey != "" {
+		row.LimitKey = o.LimitKey
 	}
 	if o.UniqueKey != "" {
 		row.UniqueKey, row.UniqueScope, row.UniqueFor = o.UniqueKey, o.UniqueScope, o.UniqueFor

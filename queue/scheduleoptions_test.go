@@ -24,12 +24,13 @@ func TestOptionsThatDoNotFitASchedule(t *testing.T) {
 		"Alias is not an option of a schedule: pass it to NewTask or Declare":                                                 queue.Alias("old"),
 		"Backoff is not an option of a schedule: pass it to NewTask or Declare":                                               queue.Backoff(queue.Exponential(time.Second, time.Minute)),
 		"StrictArgs is not an option of a schedule: pass it to NewTask or Declare":                                            queue.StrictArgs(),
+		"A limit is not an option of a schedule: pass LimitRunning":                                                           queue.LimitRunning(1),
 		"expires_in of a schedule must be at least 1s, not 0s":                                                                queue.ExpiresIn(0),
-		"expires_in must not be negative":            queue.ExpiresIn(-1),
-		"keep must be from 0":                        queue.Keep(-1, 0),
-		"max_attempts must be a whole number from 1": queue.MaxAttempts(0),
-		"priority must be a whole number":            queue.Priority(1000),
-		"unique_key must be 1 to 200 bytes":          queue.Unique(""),
+		"expires_in must not be negative":                                                                                     queue.ExpiresIn(-1),
+		"keep must be from 0":                                                                                                 queue.Keep(-1, 0),
+		"max_attempts must be a whole number from 1":                                                                          queue.MaxAttempts(0),
+		"priority must be a whole number":                                                                                     queue.Priority(1000),
+		"unique_key must be 1 to 200 bytes":                                                                                   queue.Unique(""),
 	} {
 		func() {
 			defer func() {
@@ -46,6 +47,7 @@ func TestOptionsThatDoNotFitASchedule(t *testing.T) {
 	}
 	for want, option := range map[string]queue.Option{
 		"the function of UniqueBy returns no key for the arguments of the schedule": queue.UniqueBy(func(int) string { return "" }),
+		"the function of LimitKey returns no key for the arguments of the schedule": queue.LimitKey(func(int) string { return "" }),
 		"the function of UniqueBy takes the type string":                            queue.UniqueBy(func(string) string { return "" }),
 	} {
 		_, err := queue.NewClient(queue.Config{Store: newStore(t), Registry: queue.NewRegistry(nightly, queue.Every("s", "@daily", nightly, 1, option))})
@@ -63,7 +65,7 @@ func TestOptionsAreInTheDefinition(t *testing.T) {
 	for i, option := range []queue.Option{
 		queue.Priority(0), queue.MaxAttempts(10), queue.Timeout(time.Second), queue.Keep(time.Hour, time.Hour), queue.Keep(time.Hour, 2*time.Hour), queue.ExpiresIn(time.Hour),
 		queue.Unique("a"), queue.Unique("a", queue.WhileKept()), queue.Unique("a", queue.UniqueFor(time.Hour)), queue.UniqueArgs(), queue.OnFailed(letter),
-		queue.UniqueBy(func(n int) string { return fmt.Sprint(n) }),
+		queue.UniqueBy(func(n int) string { return fmt.Sprint(n) }), queue.LimitKey(func(int) string { return "tenant" }),
 	} {
 		s := program(t, store, "app", letter, queue.Every("s", "@daily", nightly, 1, option))
 		hash := s.schedule("s").Definition

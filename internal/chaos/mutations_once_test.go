@@ -82,7 +82,7 @@ var onceMutations = []mutation{
 		edits: []mutate.Edit{{ // those whose delivery was refused
 			File: "queue/pgstore/gate.go",
 			Old:  "dispatch_due_at = `+unparked, isParkedDue) + `",
-			New:  "dispatch_due_at = `+unparked, `> `+parkedNow) + `",
+			New:  "dispatch_due_at = `+unparked, isParkedDue+` AND dispatch_due_at > `+parkedNow) + `",
 		}},
 		change: func(o *options) { o.duration, o.drain, o.workersSweep = 5*time.Second, 10*time.Second, true },
 	},

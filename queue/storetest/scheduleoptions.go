@@ -15,6 +15,7 @@ var allOptions = queue.ScheduleOptions{
 	MaxAttempts: 3, Timeout: time.Minute, Keep: &queue.Retention{Successful: time.Hour, Failed: 48 * time.Hour}, ExpiresIn: 90 * time.Minute,
 	UniqueKey: `é"\{}`, UniqueScope: queue.UniqueKept, UniqueFor: 2 * time.Hour,
 	OnFailed: &queue.DeadLetter{Task: "t.letter", Queue: "letters", Backend: "default", Priority: 7, MaxAttempts: 2, Keep: &queue.Retention{Failed: time.Hour}},
+	LimitKey: "tenant",
 }
 
 // client is a client of the store with some tasks.
@@ -66,13 +67,14 @@ var scheduleOptionTests = map[string]func(*fixture){
 			_, _, err := knows.PutSchedule(f.ctx, queue.ScheduleRequest{Name: name, Task: taskName, Spec: "@every 1h", Args: 1, Options: []queue.Option{
 				queue.MaxAttempts(3), queue.Timeout(time.Minute), queue.Keep(time.Hour, 48*time.Hour), queue.ExpiresIn(90 * time.Minute),
 				queue.Unique(want.UniqueKey, queue.UniqueFor(2*time.Hour)), queue.OnFailed(letter),
+				queue.LimitKey(func(int) string { return "tenant" }),
 			}})
 			f.must(err)
 			f.equal("options", f.schedule(name).Options, want)
 			row, enqueued := f.tickDue(client, name, 10*time.Minute)
 			f.equal(name, enqueued, 1)
-			f.equal(name, []any{row.MaxAttempts, row.Timeout, row.Keep, row.OnFailed, row.UniqueKey, row.UniqueScope},
-				[]any{3, time.Minute, want.Keep, want.OnFailed, want.UniqueKey, queue.UniqueKept})
+			f.equal(name, []any{row.MaxAttempts, row.Timeout, row.Keep, row.OnFailed, row.UniqueKey, row.UniqueScope, row.LimitKey},
+				[]any{3, time.Minute, want.Keep, want.OnFailed, want.UniqueKey, queue.UniqueKept, "tenant"})
 			f.equal(name+": expires_at", row.ExpiresAt, row.ScheduledFor.Add(90*time.Minute))
 			f.between(name+": holds its key for", row.UniqueUntil.Sub(row.EnqueuedAt), 2*time.Hour, 2*time.Hour)
 		}

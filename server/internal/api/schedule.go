@@ -46,10 +46,11 @@ type ScheduleOptions struct {
 	UniqueKey      string `json:"unique_key,omitempty"`
 	UniqueFor      string `json:"unique_for,omitempty"`
 	OnFailed       string `json:"on_failed,omitempty"` // the task's name
+	LimitKey       string `json:"limit_key,omitempty"`
 }
 
 func scheduleOptionsOf(o *queue.ScheduleOptions) ScheduleOptions {
-	body := ScheduleOptions{MaxAttempts: o.MaxAttempts, UniqueKey: o.UniqueKey}
+	body := ScheduleOptions{MaxAttempts: o.MaxAttempts, UniqueKey: o.UniqueKey, LimitKey: o.LimitKey}
 	if o.Timeout > 0 {
 		body.Timeout = o.Timeout.String()
 	}
@@ -106,7 +107,7 @@ func (o ScheduleOptions) List() (list []ScheduleOption) {
 	}
 	for _, option := range []ScheduleOption{
 		{"max_attempts", attempts}, {"timeout", o.Timeout}, {"keep_successful", o.KeepSuccessful}, {"keep_failed", o.KeepFailed},
-		{"expires_in", o.ExpiresIn}, {"unique_key", o.UniqueKey}, {"unique_for", o.UniqueFor}, {"on_failed", o.OnFailed},
+		{"expires_in", o.ExpiresIn}, {"unique_key", o.UniqueKey}, {"unique_for", o.UniqueFor}, {"on_failed", o.OnFailed}, {"limit_key", o.LimitKey},
 	} {
 		if option.Value != "" {
 			list = append(list, option)
