@@ -19,10 +19,10 @@ import (
 // be admitted because there may be room by now. A Store may leave Limiter out.
 type Limiter interface {
 	Gatekeeper
-	// SetLimit sets, changes or removes a limit. One that an operator has set is not
-	// changed by the code: SetLimit then changes nothing. Tasks that run are counted,
+	// SetLimit sets, changes or removes a limit or a part of it. What an operator has set
+	// or removed is not changed by the code: SetLimit then changes nothing. Tasks that run are counted,
 	// also those that were claimed before. It returns the limit as it is now.
-	SetLimit(ctx context.Context, l Limit) (Limit, error)
+	SetLimit(ctx context.Context, r LimitChange) (Limit, error)
 	// Limits returns the limits, ordered by kind and name.
 	Limits(ctx context.Context) ([]Limit, error)
 	// ClaimLimited claims as ClaimNext does, among the rows that a limit concerns:

@@ -3,8 +3,11 @@ package queue
 import (
 	"cmp"
 	"context"
+	"errors"
 	"slices"
 	"time"
+
+	"github.com/google/uuid"
 )
 
 // Rate is a part of a [Limit]: at most Starts within any period of the length Per.
@@ -13,39 +16,91 @@ type Rate struct {
 	Per    time.Duration
 }
 
-// LimitChange changes parts of a limit at run time. A part that is nil stays as it is.
+// LimitChange changes parts of a limit. A part that is nil stays as it is.
 type LimitChange struct {
 	Kind    LimitKind
 	Name    string
 	Running *int  // 0 takes this part away
 	Rate    *Rate // no Starts take this part away
-	Actor   string
+	// Code: the code sets it, and changes nothing that an operator has set, unless Reset
+	// gives that back to the code.
+	Code, Reset bool
 }
 
-// ChangeLimit changes parts of a limit, as [Client.SetLimit] sets all of it. A limit that
-// the code has set becomes the operator's as a whole. Of two changes of one limit at the
-// same time, the later one may revert the other part to what it was.
-func (c *Client) ChangeLimit(ctx context.Context, r LimitChange) (Limit, error) {
-	l := Limit{Kind: r.Kind, Name: r.Name}
-	if err := cmp.Or(c.check(), l.Check()); err != nil {
-		return l, err
-	}
-	limits, err := c.Limits(ctx)
-	if err != nil {
-		return l, err
-	}
-	if i := slices.IndexFunc(limits, func(old Limit) bool { return old.Kind == l.Kind && old.Name == l.Name }); i >= 0 {
-		l = limits[i]
-	}
-	if l.Code = false; r.Running != nil {
+// Change returns the change that sets all of the limit.
+func (l Limit) Change() LimitChange {
+	return LimitChange{Kind: l.Kind, Name: l.Name, Running: &l.Running, Rate: &Rate{l.Starts, l.Per}, Code: l.Code}
+}
+
+// Limit returns what the change makes of a limit. Stores call it.
+func (r *LimitChange) Limit(old Limit) Limit {
+	l := Limit{Kind: r.Kind, Name: r.Name, Running: old.Running, Starts: old.Starts, Per: old.Per, Code: r.Code}
+	if r.Running != nil {
 		l.Running = *r.Running
 	}
 	if r.Rate != nil {
-		if l.Starts, l.Per = r.Rate.Starts, r.Rate.Per; l.Starts == 0 {
-			l.Per = 0
+		l.Starts, l.Per = r.Rate.Starts, r.Rate.Per
+	}
+	if l.Starts == 0 {
+		l.Per = 0
+	}
+	return l
+}
+
+// Check returns [ErrInvalid] for a change that no store can make. Stores call it.
+func (r *LimitChange) Check() error {
+	l := r.Limit(Limit{})
+	return l.Check()
+}
+
+// ChangeLimit changes parts of a limit at run time, as [Client.SetLimit] sets all of it. A
+// limit that the code has set becomes the operator's as a whole.
+func (c *Client) ChangeLimit(ctx context.Context, r LimitChange, actor string) (Limit, error) {
+	store, err := c.limiterOrError()
+	if err := cmp.Or(err, r.Check()); err != nil {
+		return r.Limit(Limit{}), err
+	}
+	var l Limit
+	err = within(ctx, statementTimeout, func(ctx context.Context) (err error) {
+		l, err = store.SetLimit(ctx, r)
+		return err
+	})
+	c.availability.observe(err)
+	if err != nil {
+		return r.Limit(Limit{}), err
+	}
+	if !r.Code || r.Reset {
+		c.auditLimit(ctx, l, actor)
+	}
+	c.admitAll(ctx)
+	return l, nil
+}
+
+// ResetLimit gives a limit that an operator has set or removed back to the code: it is
+// what the code of this program sets ([Client.CodeLimits]), or else none, and the code
+// changes it again. It is otherwise as [Client.SetLimit].
+func (c *Client) ResetLimit(ctx context.Context, kind LimitKind, name, actor string) (Limit, error) {
+	l := Limit{Kind: kind, Name: name}
+	for _, code := range c.CodeLimits() {
+		if code.Kind == kind && code.Name == name {
+			l = code
 		}
 	}
-	return c.SetLimit(ctx, l, r.Actor)
+	r := l.Change()
+	r.Code, r.Reset = true, true
+	return c.ChangeLimit(ctx, r, actor)
+}
+
+// auditLimit records a change of a limit, where the store has an audit log.
+func (c *Client) auditLimit(ctx context.Context, l Limit, actor string) {
+	target := l.String()
+	if l.Code {
+		target += " (as in the code)"
+	}
+	err := c.RecordAudit(context.WithoutCancel(ctx), cleanText(actor, 200), AuditLimit, uuid.Nil, target)
+	if err != nil && !errors.Is(err, ErrUnsupported) {
+		c.cfg.Logger.Warn("an action is missing in the audit log", "action", AuditLimit, "actor", actor, "error", err)
+	}
 }
 
 // checkLimits returns the error of a limit in Config.Limits that is out of bounds, or that

@@ -1,15 +1,12 @@
 package queue
 
 import (
-	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
 	"reflect"
 	"time"
-
-	"github.com/google/uuid"
 
 	"github.com/claimcheck-go/claimcheck/queue/internal/jsonvalue"
 )
@@ -129,26 +126,7 @@ func (c *Client) limiterOrError() (Limiter, error) {
 // it, for the audit log. What an operator has set, the code does not change (Limit.Code).
 // Errors: [ErrInvalid], [ErrUnsupported] if the store is no [Limiter], and the store's.
 func (c *Client) SetLimit(ctx context.Context, l Limit, actor string) (Limit, error) {
-	store, err := c.limiterOrError()
-	if err := cmp.Or(err, l.Check()); err != nil {
-		return l, err
-	}
-	err = within(ctx, statementTimeout, func(ctx context.Context) (err error) {
-		l, err = store.SetLimit(ctx, l)
-		return err
-	})
-	c.availability.observe(err)
-	if err != nil {
-		return l, err
-	}
-	if !l.Code {
-		err := c.RecordAudit(context.WithoutCancel(ctx), cleanText(actor, 200), AuditLimit, uuid.Nil, l.String())
-		if err != nil && !errors.Is(err, ErrUnsupported) {
-			c.cfg.Logger.Warn("an action is missing in the audit log", "action", AuditLimit, "actor", actor, "error", err)
-		}
-	}
-	c.admitAll(ctx)
-	return l, nil
+	return c.ChangeLimit(ctx, l.Change(), actor)
 }
 
 // String describes the limit for people: queue emails: 5 running, 10 starts per 1s.

@@ -74,9 +74,9 @@ func TestPartsOfALimitAreChanged(t *testing.T) {
 		{queue.LimitChange{Running: &n, Rate: &queue.Rate{}}, queue.Limit{Running: 9}},
 		{queue.LimitChange{Running: &none}, queue.Limit{}},
 	} {
-		step.change.Kind, step.change.Name, step.change.Actor = queue.LimitQueue, "emails", "ann"
+		step.change.Kind, step.change.Name = queue.LimitQueue, "emails"
 		step.want.Kind, step.want.Name = queue.LimitQueue, "emails"
-		if got, err := sys.client.ChangeLimit(t.Context(), step.change); err != nil || got != step.want {
+		if got, err := sys.client.ChangeLimit(t.Context(), step.change, "ann"); err != nil || got != step.want {
 			t.Errorf("%+v, %v, want %+v", got, err, step.want)
 		}
 	}
@@ -108,6 +108,37 @@ func TestPeriodsAreWrittenShortly(t *testing.T) {
 		if got := queue.FormatPeriod(d); got != want {
 			t.Errorf("%s, want %s", got, want)
 		}
+	}
+}
+
+// What an operator has set stays until it is given back to the code, and only what somebody
+// does is in the audit log.
+func TestALimitIsGivenBackToTheCode(t *testing.T) {
+	sys := newSystem(t, setup{}, queue.NewTask("t", nothing, queue.LimitRunning(3)))
+	code := queue.Limit{Kind: queue.LimitName, Name: "t", Running: 3, Code: true}
+	sys.limit(queue.Limit{Kind: queue.LimitName, Name: "t", Running: 9})
+	for range 2 {
+		if err := sys.client.ApplyLimits(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if got, err := sys.client.ResetLimit(t.Context(), queue.LimitName, "t", "bob"); err != nil || got != code {
+		t.Errorf("%+v, %v", got, err)
+	}
+	sys.limit(queue.Limit{Kind: queue.LimitQueue, Name: "emails", Running: 9})
+	if got, err := sys.client.ResetLimit(t.Context(), queue.LimitQueue, "emails", "bob"); err != nil || got != (queue.Limit{Kind: queue.LimitQueue, Name: "emails", Code: true}) {
+		t.Errorf("without a limit in the code: %+v, %v", got, err)
+	}
+	if limits, err := sys.client.Limits(t.Context()); err != nil || !cmp.Equal([]queue.Limit{code}, limits) {
+		t.Errorf("limits: %v, %v", limits, err)
+	}
+	operator, err := sys.client.Operator()
+	if err != nil {
+		t.Fatal(err)
+	}
+	log, err := operator.AuditLog(t.Context(), uuid.Nil, time.Time{}, 10)
+	if err != nil || len(log) != 4 || log[2].Target != "name t: 3 running (as in the code)" || log[2].Actor != "bob" {
+		t.Errorf("audit log: %+v, %v", log, err)
 	}
 }
 

@@ -15,6 +15,7 @@ import (
 // limitFlags are the parts of a limit.
 type limitFlags struct {
 	Running *string `placeholder:"N" help:"At most N tasks run at once, in all processes: 1 to 10000, or none."`
+	Reset   bool    `help:"Back to what the code of the program sets, or to none if it sets none."`
 	Starts  *string `placeholder:"N/PERIOD" help:"At most N tasks start within any period of this length, such as 10/1s or 1000/1h: N from 1 to 10000, the period from 1ms to 744h, or none."`
 }
 
@@ -31,7 +32,8 @@ func (*limitsCmd) Help() string {
 	return `A limit of NAME counts the tasks that have this name, and those that have this limit
 key, such as a tenant: the program derives it from the arguments (queue.LimitKey).
 A part that set leaves out stays as it is. list lists the limits of queues too, which
-{name} queues limit sets. What is set here, the code does not change any more.
+{name} queues limit sets. What is set or removed here, the code does not change any
+more, until set --reset gives it back.
 
 Examples:
   {name} limits
@@ -58,7 +60,7 @@ func (c *limitsCmd) Run(ctx context.Context, p *program) error {
 			return err
 		}
 	case c.given() != "":
-		return config.Problemf(c.given(), "belongs to limits set: limits remove takes away the whole limit; limits set %s none takes away a part", c.given())
+		return config.Problemf(c.given(), "belongs to limits set: limits remove takes away the whole limit")
 	default:
 		change.Running, change.Rate = new(int), new(queue.Rate)
 	}
@@ -72,6 +74,8 @@ func (f *limitFlags) given() string {
 		return "--running"
 	case f.Starts != nil:
 		return "--starts"
+	case f.Reset:
+		return "--reset"
 	}
 	return ""
 }
@@ -80,6 +84,12 @@ func (f *limitFlags) given() string {
 func (f *limitFlags) parse(usage string, change *queue.LimitChange) error {
 	if f.given() == "" {
 		return usagef("give --running, --starts or both, as in: %s --running 20 --starts 100/1m", usage)
+	}
+	if f.Reset {
+		if change.Reset = true; f.Running != nil || f.Starts != nil {
+			return config.Problemf("--reset", "sets what the code of the program does: leave out --running and --starts")
+		}
+		return nil
 	}
 	var problems []error
 	if f.Running != nil {
@@ -132,8 +142,12 @@ func changeLimit(ctx context.Context, p *program, change queue.LimitChange, inJS
 	if err := p.open(ctx, app, nil, false); err != nil {
 		return err
 	}
-	change.Actor = commandLineUser(p.config.Env.Get)
-	limit, err := app.client.ChangeLimit(ctx, change)
+	actor := commandLineUser(p.config.Env.Get)
+	set := func() (queue.Limit, error) { return app.client.ChangeLimit(ctx, change, actor) }
+	if change.Reset {
+		set = func() (queue.Limit, error) { return app.client.ResetLimit(ctx, change.Kind, change.Name, actor) }
+	}
+	limit, err := set()
 	if err != nil {
 		return p.inJSON(inJSON, refused(err))
 	}

@@ -66,6 +66,7 @@ func TestLimitsThatAreRefused(t *testing.T) {
 		"limits remove demo.echo --running 1":  "--running belongs to limits set",
 		"limits list demo.echo":                "limits list takes no name",
 		"limits --starts 1/1s":                 "--starts belongs to limits set",
+		"limits set a --reset --running 1":     "--reset sets what the code of the program does: leave out --running and --starts",
 		"limits --each":                        "--each belongs to limits set",
 	} {
 		status, stdout, stderr := c.call("", strings.Fields(args)...)
@@ -121,6 +122,13 @@ func TestLimitsOfTheProgramAreSetAtItsStart(t *testing.T) {
 	c.ok("queues", "limit", "emails", "--running", "9")
 	open(5)
 	if out := c.ok("limits", "--json"); !strings.Contains(out, `"running":9,"rate":null,"set_by":"operator"`) {
+		t.Error(out)
+	}
+	if out := c.ok("queues", "limit", "emails", "--reset"); out != "queue emails: no limit\n" { // this command line has no limits in its code
+		t.Error(out)
+	}
+	open(6)
+	if out := c.ok("limits", "--json"); !strings.Contains(out, `"running":6,"rate":null,"set_by":"code"`) {
 		t.Error(out)
 	}
 	_, err := Open(t.Context(), Config{Name: "server", Tasks: testTasks, IgnoreEnv: true, Settings: Settings{DatabaseURL: "sqlite::memory:"}, Limits: []queue.Limit{{Kind: queue.LimitQueue, Name: "emails", Running: -1}}})

@@ -26,26 +26,38 @@ const (
 // delivery.
 var limitedFrom = `timestamptz '` + queue.LimitedFrom.Format("2006-01-02") + ` 00:00:00+00'`
 
-// setLimitQuery: index: the primary key. What an operator has set, the code ($7) does not
-// change.
+// setLimitQuery: index: the primary key. A part that is NULL stays. What an operator has
+// set, the code ($6) does not change, unless it is reset ($7).
 const setLimitQuery = `
 INSERT INTO claimcheck_gates AS g (kind, name, running, starts, per_us, origin, limited_at)
 SELECT $1::text, $2::text, nullif($3::int8, 0), nullif($4::int8, 0), CASE WHEN $4::int8 > 0 THEN $5::int8 END, $6::text, now()
-ON CONFLICT (kind, name) DO UPDATE SET running = excluded.running, starts = excluded.starts, per_us = excluded.per_us, origin = excluded.origin, limited_at = now()
-WHERE (excluded.origin = 'operator' OR g.origin = 'code' OR g.limited_at IS NULL)
-	AND (g.running, g.starts, g.per_us, g.origin) IS DISTINCT FROM (excluded.running, excluded.starts, excluded.per_us, excluded.origin)`
+ON CONFLICT (kind, name) DO UPDATE SET running = ` + newRunning + `, starts = ` + newStarts + `, per_us = ` + newPer + `, origin = excluded.origin, limited_at = now()
+WHERE (excluded.origin = 'operator' OR g.origin = 'code' OR g.limited_at IS NULL OR $7::bool)
+	AND (g.running, g.starts, g.per_us, g.origin) IS DISTINCT FROM (` + newRunning + `, ` + newStarts + `, ` + newPer + `, excluded.origin)`
+
+// What setLimitQuery sets of a limit that exists.
+const (
+	newRunning = `CASE WHEN $3::int8 IS NULL THEN g.running ELSE excluded.running END`
+	newStarts  = `CASE WHEN $4::int8 IS NULL THEN g.starts ELSE excluded.starts END`
+	newPer     = `CASE WHEN $4::int8 IS NULL THEN g.per_us ELSE excluded.per_us END`
+)
 
 // SetLimit sets, changes or removes a limit.
-func (s *Store) SetLimit(ctx context.Context, l queue.Limit) (now queue.Limit, err error) {
-	if err := l.Check(); err != nil {
+func (s *Store) SetLimit(ctx context.Context, r queue.LimitChange) (now queue.Limit, err error) {
+	l := r.Limit(queue.Limit{})
+	if err := r.Check(); err != nil {
 		return l, err
 	}
 	origin := "operator"
-	if l.Code {
+	if r.Code {
 		origin = "code"
 	}
+	var starts *int
+	if r.Rate != nil {
+		starts = &l.Starts
+	}
 	err = s.on(ctx, "set limit", func(conn *pgx.Conn) error {
-		if _, err := conn.Exec(ctx, setLimitQuery, string(l.Kind), l.Name, l.Running, l.Starts, l.Per.Microseconds(), origin); err != nil {
+		if _, err := conn.Exec(ctx, setLimitQuery, string(l.Kind), l.Name, r.Running, starts, l.Per.Microseconds(), origin, r.Reset); err != nil {
 			return err
 		}
 		g, err := readGates(ctx, conn, `kind = $1::text AND name = $2::text`, string(l.Kind), l.Name)

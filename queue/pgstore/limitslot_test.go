@@ -26,7 +26,7 @@ func TestASlotThatIsTakenMeanwhileIsNotFree(t *testing.T) {
 	t.Cleanup(func() { _ = s.Close() })
 	_, err = s.Migrate(t.Context())
 	check(t, err)
-	_, err = s.SetLimit(t.Context(), queue.Limit{Kind: queue.LimitQueue, Name: "q", Running: 1})
+	_, err = s.SetLimit(t.Context(), (queue.Limit{Kind: queue.LimitQueue, Name: "q", Running: 1}).Change())
 	check(t, err)
 	rows := make([]*queue.NewRow, 3)
 	for i := range rows {

@@ -25,7 +25,7 @@ const killConnections = `SELECT pg_terminate_backend(pid) FROM pg_stat_activity 
 func limitSystem(t *testing.T, l queue.Limit, rows int, key func(i int) string) (*pgstore.Store, string) {
 	config := pgstore.Config{URL: testdb.Postgres(t), MaxConns: 64}
 	s := migrated(t, config)
-	if _, err := s.SetLimit(t.Context(), l); err != nil {
+	if _, err := s.SetLimit(t.Context(), l.Change()); err != nil {
 		t.Fatal(err)
 	}
 	batch := make([]*queue.NewRow, rows)

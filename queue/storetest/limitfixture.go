@@ -13,7 +13,7 @@ func (f *fixture) limiter() queue.Limiter { return f.store.(queue.Limiter) }
 
 func (f *fixture) limit(l queue.Limit) queue.Limit {
 	f.Helper()
-	now, err := f.limiter().SetLimit(f.ctx, l)
+	now, err := f.limiter().SetLimit(f.ctx, l.Change())
 	f.must(err)
 	return now
 }

@@ -1,6 +1,7 @@
 package storetest
 
 import (
+	"sync"
 	"time"
 
 	"github.com/google/uuid"
@@ -90,4 +91,51 @@ func (f *fixture) limitUse(row *queue.Row) []queue.LimitUse {
 		}
 	}
 	return use
+}
+
+// limitChangeTests are about changes of parts of limits.
+var limitChangeTests = map[string]func(*fixture){
+	"changes of different parts at the same time are both kept": func(f *fixture) {
+		for i := range 20 {
+			n, rate := 5+i, queue.Rate{Starts: 7 + i, Per: time.Minute}
+			var group sync.WaitGroup
+			for _, change := range []queue.LimitChange{{Running: &n}, {Rate: &rate}} {
+				change.Kind, change.Name = queue.LimitQueue, "emails"
+				group.Go(func() {
+					if _, err := f.limiter().SetLimit(f.ctx, change); err != nil {
+						f.Errorf("SetLimit: %v", err)
+					}
+				})
+			}
+			group.Wait()
+			f.equal("limits", f.limits(), []queue.Limit{{Kind: queue.LimitQueue, Name: "emails", Running: n, Starts: rate.Starts, Per: time.Minute}})
+		}
+	},
+	"a part is taken away, and the last one ends the limit": func(f *fixture) {
+		none := 0
+		f.limit(queue.Limit{Kind: queue.LimitName, Name: taskName, Running: 3, Starts: 5, Per: time.Minute, Code: true})
+		change := func(r queue.LimitChange) queue.Limit {
+			r.Kind, r.Name = queue.LimitName, taskName
+			now, err := f.limiter().SetLimit(f.ctx, r)
+			f.must(err)
+			return now
+		}
+		f.equal("the rest", change(queue.LimitChange{Rate: &queue.Rate{}}), queue.Limit{Kind: queue.LimitName, Name: taskName, Running: 3})
+		f.equal("of the code", change(queue.LimitChange{Running: &none, Code: true}), queue.Limit{Kind: queue.LimitName, Name: taskName, Running: 3})
+		f.equal("nothing", change(queue.LimitChange{Running: &none}), queue.Limit{Kind: queue.LimitName, Name: taskName})
+		f.equal("limits", f.limits(), []queue.Limit(nil))
+		back := queue.Limit{Kind: queue.LimitName, Name: taskName, Running: 4, Code: true}
+		f.equal("of the code again", f.limit(back), queue.Limit{Kind: queue.LimitName, Name: taskName})
+		reset := back.Change()
+		reset.Reset = true
+		f.equal("given back", change(reset), back)
+		back.Running = 6
+		f.equal("changed by the code", f.limit(back), back)
+	},
+	"a queue that was paused gets a limit from the code": func(f *fixture) {
+		f.pause("emails")
+		f.resume("emails")
+		code := queue.Limit{Kind: queue.LimitQueue, Name: "emails", Running: 3, Code: true}
+		f.equal("of the code", f.limit(code), code)
+	},
 }

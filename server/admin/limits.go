@@ -2,6 +2,7 @@ package admin
 
 import (
 	"cmp"
+	"context"
 	"fmt"
 	"hash/fnv"
 	"net/http"
@@ -113,20 +114,29 @@ func limitMeans(l queue.Limit) string {
 	return strings.Join(parts, ", ")
 }
 
-// setLimit sets or removes a limit. An empty field takes its part away.
+// setLimit sets or removes a limit, or gives it back to the code. An empty field takes its part away.
 func (h *handler) setLimit(v *visit) error {
 	value := func(name string) string { return strings.TrimSpace(v.r.PostFormValue(name)) }
 	l := queue.Limit{Kind: queue.LimitKind(value("kind")), Name: value("name")}
 	switch v.r.PostFormValue("do") {
 	case "remove":
+	case "reset":
+		return h.changedLimit(v, func(ctx context.Context) (queue.Limit, error) {
+			return h.Client.ResetLimit(ctx, l.Kind, l.Name, v.person.Name)
+		})
 	case "set":
 		if err := readLimit(&l, value("running"), value("starts"), value("per")); err != nil {
 			return err
 		}
 	default:
-		return &pageError{http.StatusBadRequest, "No such action", "Actions on limits are set and remove."}
+		return &pageError{http.StatusBadRequest, "No such action", "Actions on limits are set, remove and reset."}
 	}
-	set, err := h.Client.SetLimit(v.r.Context(), l, v.person.Name)
+	return h.changedLimit(v, func(ctx context.Context) (queue.Limit, error) { return h.Client.SetLimit(ctx, l, v.person.Name) })
+}
+
+// changedLimit changes a limit, and says on the page of queues what it is now.
+func (h *handler) changedLimit(v *visit, change func(context.Context) (queue.Limit, error)) error {
+	set, err := change(v.r.Context())
 	if err != nil {
 		return err
 	}

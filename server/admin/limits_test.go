@@ -51,8 +51,8 @@ func TestLimitsAreSetAndRemovedOnThePageOfQueues(t *testing.T) {
 	for want, page := range map[string]string{
 		"The limit of queue emails is now at most 20 running, at most 100 starts within 1m.":           set("kind", "queue", "name", "emails", "running", "20", "starts", "100", "per", "60s"),
 		"The limit of task emails.send_welcome is now at most 1 start within 1h.":                      set("kind", "name", "name", "emails.send_welcome", "starts", "1", "per", "1h"),
-		"The limit of each key of task emails.send_welcome is now at most 2 running.":            set("kind", "each", "name", "emails.send_welcome", "running", "2"),
-		"The limit of key &lt;b&gt;acme is now at most 3 running.":                               set("kind", "name", "name", "<b>acme", "running", "3"),
+		"The limit of each key of task emails.send_welcome is now at most 2 running.":                  set("kind", "each", "name", "emails.send_welcome", "running", "2"),
+		"The limit of key &lt;b&gt;acme is now at most 3 running.":                                     set("kind", "name", "name", "<b>acme", "running", "3"),
 		"The limit of queue nothing-waits-there is now at most 1 running.":                             set("kind", "queue", "name", "nothing-waits-there", "running", "1"),
 		"The limit of queue a is now at most 1 running.</":                                             set("kind", "queue", "name", "a", "running", "1"),
 		"The limit of queue a is removed: tasks that wait for it alone start in a moment.":             s.follow(s.post("/admin/limit", url.Values{"do": {"remove"}, "kind": {"queue"}, "name": {"a"}})).Body.String(),
@@ -79,7 +79,7 @@ func TestLimitsAreSetAndRemovedOnThePageOfQueues(t *testing.T) {
 		"Write how many tasks may run at once":                                {"do": {"set"}, "kind": {"queue"}, "name": {"emails"}},
 		"limit kind &#34;x&#34;":                                              {"do": {"set"}, "kind": {"x"}, "name": {"emails"}, "running": {"1"}},
 		"use the name of a task, or a limit key":                              {"do": {"set"}, "kind": {"name"}, "name": {""}, "running": {"1"}},
-		"Actions on limits are set and remove.":                               {"kind": {"queue"}, "name": {"emails"}, "running": {"1"}},
+		"Actions on limits are set, remove and reset.":                        {"kind": {"queue"}, "name": {"emails"}, "running": {"1"}},
 	} {
 		if w := s.post("/admin/limit", form); w.Code != http.StatusBadRequest || !strings.Contains(w.Body.String(), want) {
 			t.Errorf("%v: %d %s, want %q", form, w.Code, w.Body, want)
@@ -202,5 +202,9 @@ func TestLimitsOfTheCodeAreTold(t *testing.T) {
 	s.contains("/admin/queues", "<b>at most 9 running</b>", "Set by an operator.", "The code sets: at most 4 running.")
 	s.follow(s.post("/admin/limit", url.Values{"do": {"remove"}, "kind": {"queue"}, "name": {"emails"}}))
 	apply()
-	s.contains("/admin/queues", "No limit is in force.", "The code sets: at most 4 running.")
+	s.contains("/admin/queues", "No limit is in force.", "The code sets: at most 4 running.", `value="reset"`)
+	reset := s.follow(s.post("/admin/limit", url.Values{"do": {"reset"}, "kind": {"queue"}, "name": {"emails"}}))
+	if body := reset.Body.String(); !strings.Contains(body, "The limit of queue emails is now at most 4 running.") || !strings.Contains(body, "Set in the code.") || strings.Contains(body, `value="reset"`) {
+		t.Errorf("reset: %s", body)
+	}
 }

@@ -56,10 +56,13 @@ func (h *handler) changeLimit(w http.ResponseWriter, r *http.Request, kind queue
 		h.fail(w, r, err)
 		return
 	}
-	change.Actor = apiActor
 	ctx, cancel := context.WithTimeout(r.Context(), databaseTimeout)
 	defer cancel()
-	limit, err := h.Client.ChangeLimit(ctx, change)
+	set := func() (queue.Limit, error) { return h.Client.ChangeLimit(ctx, change, apiActor) }
+	if change.Reset {
+		set = func() (queue.Limit, error) { return h.Client.ResetLimit(ctx, change.Kind, change.Name, apiActor) }
+	}
+	limit, err := set()
 	if err != nil {
 		h.fail(w, r, err)
 		return

@@ -120,7 +120,8 @@ func TestLimitRequestsThatAreRefused(t *testing.T) {
 		{"PUT", "/tasks/queues/emails/limit/", `{"rate":{"starts":0,"per":"1s"}}`, http.StatusBadRequest, rate},
 		{"PUT", "/tasks/queues/emails/limit/", `{"rate":{"starts":1,"per":"1d"}}`, http.StatusBadRequest, `from 1ms to 744h, or null to take this part away: per is \"1d\"`},
 		{"PUT", "/tasks/queues/emails/limit/", `{"rate":{"starts":1,"per":"1us"}}`, http.StatusBadRequest, rate},
-		{"PUT", "/tasks/queues/emails/limit/", `{"running":1,"each":true}`, http.StatusBadRequest, "accepted: rate, running"},
+		{"PUT", "/tasks/queues/emails/limit/", `{"running":1,"each":true}`, http.StatusBadRequest, "accepted: rate, reset, running"},
+		{"PUT", "/tasks/queues/emails/limit/", `{"running":1,"reset":true}`, http.StatusBadRequest, "leave out running and rate"},
 		{"PUT", "/tasks/queues/a%20b/limit/", `{"running":1}`, http.StatusBadRequest, "queue"},
 		{"POST", "/tasks/queues/emails/limit/", `{"running":1}`, http.StatusMethodNotAllowed, "use PUT"},
 		{"GET", "/tasks/limits/a/", "", http.StatusMethodNotAllowed, "use PUT"},
@@ -165,6 +166,9 @@ func TestLimitsOfTheCodeAreShown(t *testing.T) {
 	apply()
 	if got := a.do("GET", "/tasks/limits/", ""); got.text != `{"limits":[]}`+"\n" {
 		t.Errorf("removed by an operator: %s", got.text)
+	}
+	if got := a.do("PUT", "/tasks/queues/emails/limit/", `{"reset":true}`); got.status != 200 || strings.TrimSpace(got.text) != `{"kind":"queue","name":"emails","running":4,"rate":{"starts":7,"per":"1m"},"set_by":"code"}` {
+		t.Errorf("given back to the code: %d %s", got.status, got.text)
 	}
 }
 

@@ -144,9 +144,9 @@ var routes = []route{
 	{"queues", "", "", http.MethodGet, false, nil, false, "programs, operators", (*handler).queues},
 	{"queues", "name", "pause", http.MethodPost, false, []string{"reason"}, false, "operators", (*handler).pauseQueue},
 	{"queues", "name", "resume", http.MethodPost, false, nil, false, "operators", (*handler).resumeQueue},
-	{"queues", "name", "limit", http.MethodPut, false, []string{"rate", "running"}, false, "operators", (*handler).limitQueue},
+	{"queues", "name", "limit", http.MethodPut, false, []string{"rate", "reset", "running"}, false, "operators", (*handler).limitQueue},
 	{"limits", "", "", http.MethodGet, false, nil, false, "programs, operators", (*handler).limits},
-	{"limits", "name", "", http.MethodPut, false, []string{"each", "rate", "running"}, false, "operators", (*handler).limitNamed},
+	{"limits", "name", "", http.MethodPut, false, []string{"each", "rate", "reset", "running"}, false, "operators", (*handler).limitNamed},
 	{"openapi.json", "", "", http.MethodGet, false, nil, false, "programmers", (*handler).openapi},
 }
 

@@ -113,29 +113,31 @@ func readLimits(ctx context.Context, q querier, rest string, args ...any) (limit
 }
 
 // SetLimit sets, changes or removes a limit.
-func (s *Store) SetLimit(ctx context.Context, l queue.Limit) (now queue.Limit, err error) {
-	if err := l.Check(); err != nil {
-		return l, err
+func (s *Store) SetLimit(ctx context.Context, r queue.LimitChange) (now queue.Limit, err error) {
+	if err := r.Check(); err != nil {
+		return r.Limit(queue.Limit{}), err
 	}
-	origin, per := "operator", l.Per.Microseconds()
-	if l.Code {
+	origin := "operator"
+	if r.Code {
 		origin = "code"
-	}
-	if l.Starts == 0 {
-		per = 0
 	}
 	one := ` WHERE kind = ? AND name = ?`
 	err = s.write(ctx, "set limit", func(ctx context.Context, tx querier, _ time.Time) error {
-		limits, err := readLimits(ctx, tx, one+s.dialect.lockRow, l.Kind, l.Name)
+		limits, err := readLimits(ctx, tx, one+s.dialect.lockRow, r.Kind, r.Name)
 		if err != nil {
 			return err
 		}
-		if now = l; len(limits) > 0 && l.Code && !limits[0].Code {
-			now = limits[0]
+		var old queue.Limit
+		if len(limits) > 0 {
+			old = limits[0]
+		}
+		if len(limits) > 0 && r.Code && !r.Reset && !old.Code {
+			now = old
 			return nil
 		}
-		now.Per = time.Duration(per) * time.Microsecond
-		values := []any{nonZero(l.Running), nonZero(l.Starts), nonZero(per), origin, l.Kind, l.Name}
+		now = r.Limit(old)
+		now.Per = now.Per.Truncate(time.Microsecond)
+		values := []any{nonZero(now.Running), nonZero(now.Starts), nonZero(now.Per.Microseconds()), origin, r.Kind, r.Name}
 		update := statement{`UPDATE claimcheck_gates SET running = ?, starts = ?, per_us = ?, origin = ?` + one, values}
 		insert := statement{`INSERT INTO claimcheck_gates (running, starts, per_us, origin, kind, name) VALUES (?, ?, ?, ?, ?, ?)`, values}
 		if len(limits) > 0 {
@@ -144,7 +146,7 @@ func (s *Store) SetLimit(ctx context.Context, l queue.Limit) (now queue.Limit, e
 		return put(ctx, tx, update, insert)
 	})
 	if err != nil {
-		return l, err
+		return r.Limit(queue.Limit{}), err
 	}
 	return now, nil
 }

@@ -50,11 +50,12 @@ func LimitsOf(use []queue.LimitUse) Limits {
 }
 
 // ParseLimitChange reads the body that changes a limit of a queue or, with each, of a task
-// or a key. Its errors name the field and what it accepts.
+// or a key. A change with Reset gives the limit back to the code. Its errors name the
+// field and what it accepts.
 func ParseLimitChange(kind queue.LimitKind, name string, body []byte) (queue.LimitChange, error) {
 	var running, rate json.RawMessage
-	var each *bool
-	fields := map[string]any{"running": &running, "rate": &rate}
+	var each, reset *bool
+	fields := map[string]any{"running": &running, "rate": &rate, "reset": &reset}
 	if kind == queue.LimitName {
 		fields["each"] = &each
 	}
@@ -64,6 +65,12 @@ func ParseLimitChange(kind queue.LimitKind, name string, body []byte) (queue.Lim
 	}
 	if each != nil && *each {
 		c.Kind = queue.LimitEach
+	}
+	if c.Reset = reset != nil && *reset; c.Reset {
+		if running != nil || rate != nil {
+			return c, BadRequest("reset sets what the code of the program does: leave out running and rate")
+		}
+		return c, nil
 	}
 	if running == nil && rate == nil {
 		return c, BadRequest(`give running, rate or both: {"running":20,"rate":{"starts":10,"per":"1s"}}; null takes a part away`)
