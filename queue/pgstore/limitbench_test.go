@@ -65,7 +65,7 @@ func newLimitBench(b *testing.B, l queue.Limit, key func(int) string) *limitBenc
 	}
 	b.Cleanup(func() { _ = lb.s.Close() })
 	if lb.limited {
-		if _, err := lb.s.SetLimit(b.Context(), l); err != nil {
+		if _, err := lb.s.SetLimit(b.Context(), l.Change()); err != nil {
 			b.Fatal(err)
 		}
 	}
