@@ -39,7 +39,7 @@ func newCloud(t *testing.T, seed uint64) *cloud {
 	var err error
 	c.Server, err = cloudtaskstest.New(cloudtaskstest.Config{
 		Issuer: c.certs.URL, Faults: cloudtaskstest.Faults{Rates: cloudFaults, Seed: seed},
-		Queues: []*cloudtaskspb.Queue{cloudQueue("default"), cloudQueue(pausable)},
+		Queues: []*cloudtaskspb.Queue{cloudQueue("default"), cloudQueue(pausable), cloudQueue(limited)},
 	})
 	if err != nil {
 		t.Fatal(err)

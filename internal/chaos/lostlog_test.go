@@ -138,6 +138,61 @@ func TestADatabaseCrashUndoesClaimsButNoLastAttempt(t *testing.T) {
 	}
 }
 
+// A claim of a task with a limit survives the crash: otherwise others would start beside
+// those that run.
+func TestADatabaseCrashUndoesNoClaimOfALimitedTask(t *testing.T) {
+	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+	defer cancel()
+	server := testdb.StartPostgres(t, "-c", "wal_level=minimal", "-c", "max_wal_senders=0", "-c", "autovacuum=off", "-c", "bgwriter_lru_maxpages=0")
+	c := newCrashed(t, server.URL("postgres"))
+	if _, err := c.client.SetLimit(ctx, queue.Limit{Kind: queue.LimitQueue, Name: againName, Running: 2}, "test"); err != nil {
+		t.Fatal(err)
+	}
+	ids := c.enqueue(ctx, againName)
+	server.HoldLog(t)
+	var deliveries sync.WaitGroup
+	for _, id := range ids[:2] {
+		deliveries.Go(func() { deliver(ctx, c.executor, id) })
+	}
+	c.awaitBegin(ctx, 2)
+	server.LoseLog(t)
+	for _, id := range ids {
+		c.refused(ctx, id)
+	}
+	close(c.recover)
+	for _, id := range ids[2:] {
+		deliveries.Go(func() { deliver(ctx, c.executor, id) })
+	}
+	for _, id := range ids {
+		c.ended(ctx, id, 1)
+	}
+	deliveries.Wait()
+	if err := c.executor.Shutdown(ctx, 10*time.Second); err != nil {
+		t.Error(err)
+	}
+}
+
+// refused checks that a delivery begins no run while the first ones run.
+func (c *crashed) refused(ctx context.Context, id uuid.UUID) {
+	c.Helper()
+	answers := make(chan error, 1)
+	go func() {
+		_, err := c.executor.RunByID(ctx, id, queue.RunOptions{})
+		for errors.Is(err, queue.ErrUnavailable) && ctx.Err() == nil { // by a connection from before the crash
+			_, err = c.executor.RunByID(ctx, id, queue.RunOptions{})
+		}
+		answers <- err
+	}()
+	select {
+	case err := <-answers:
+		if !errors.Is(err, queue.ErrLimited) && !errors.Is(err, queue.ErrLeased) {
+			c.Fatalf("a delivery beside those that run: %v", err)
+		}
+	case <-c.began:
+		c.Fatal("a third task has begun")
+	}
+}
+
 // ended checks that a task has ended with its run of that number, which counts as its
 // first attempt, and has not run after it.
 func (c *crashed) ended(ctx context.Context, id uuid.UUID, run int) {

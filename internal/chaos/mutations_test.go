@@ -120,6 +120,15 @@ var claimMutations = []mutation{
 		}},
 	},
 	{
+		name:   "claims that do not look whether a slot is taken",
+		breaks: []string{ruleLimit},
+		edits: []mutate.Edit{{
+			File: "queue/pgstore/limitslot.go",
+			Old:  "AND s.n <= u.bound AND NOT ` + taken(mine) + ` AND NOT ` + takenAbove(mine)",
+			New:  "AND s.n <= u.bound AND NOT ` + takenAbove(mine)",
+		}},
+	},
+	{
 		name:   "synchronous_commit = off",
 		breaks: []string{ruleStored, ruleAnswer},
 		edits: []mutate.Edit{{ // or the store refuses it
@@ -149,6 +158,15 @@ var claimMutations = []mutation{
 			File: "queue/internal/sqlstore/claim.go",
 			Old:  "isPaused := !locked && ",
 			New:  "isPaused := locked && ",
+		}},
+	},
+	{
+		name: "MariaDB: claims of one limit that do not take turns", site: newMariaDB,
+		breaks: []string{ruleLimit},
+		edits: []mutate.Edit{{
+			File: "queue/internal/sqlstore/limit.go",
+			Old:  `if tx.store.dialect.lockRow == "" {`,
+			New:  `if tx.store.dialect.lockRow != "x" {`,
 		}},
 	},
 	{

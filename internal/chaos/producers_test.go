@@ -100,8 +100,11 @@ func (p *producer) next() request {
 			if p.random.IntN(10) == 0 {
 				r.delay = time.Duration(500+p.random.IntN(2500)) * time.Millisecond
 			}
-			if p.random.IntN(pausableShare) == 0 {
+			switch {
+			case p.random.IntN(pausableShare) == 0:
 				r.queue = pausable
+			case p.random.IntN(limitedShare) == 0:
+				r.queue = limited
 			}
 			p.run.options.keyed(&r, p.random)
 			return r

@@ -83,6 +83,7 @@ func start(t *testing.T, o options, s *site, workers int) *run {
 		r.baseline = append(r.baseline, use)
 	}
 	r.schedule()
+	r.limit()
 	return r
 }
 

@@ -20,6 +20,13 @@ func (y *tally) add(what string, n int) {
 	y.counts[what] += n
 }
 
+// greatest keeps the greatest number.
+func (y *tally) greatest(what string, n int) {
+	y.mu.Lock()
+	defer y.mu.Unlock()
+	y.counts[what] = max(y.counts[what], n)
+}
+
 func (y *tally) all() map[string]int {
 	y.mu.Lock()
 	defer y.mu.Unlock()
