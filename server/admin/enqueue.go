@@ -128,7 +128,7 @@ func (h *handler) enqueue(v *visit) error {
 			page.Wrong[""] = "This form was sent before with other arguments, and that task is stored. Open a new form to enqueue another."
 		case errors.Is(err, queue.ErrDuplicate):
 			page.Wrong[""] = capitalized(err.Error()) + "."
-		case errors.Is(err, queue.ErrInvalid):
+		case errors.Is(err, queue.ErrInvalid), errors.Is(err, queue.ErrBacklogFull):
 			page.Wrong[wrongField(err.Error())] = capitalized(err.Error())
 		default:
 			return err

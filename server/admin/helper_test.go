@@ -188,6 +188,7 @@ type fullStore interface {
 	queue.Operator
 	queue.Limiter
 	queue.Lifecycle
+	queue.BacklogCounter
 }
 
 // operator is the client's store as the pages see it.

@@ -184,6 +184,16 @@ func TestEnqueueFormKeepsWhatWasTyped(t *testing.T) {
 	}
 }
 
+func TestEnqueueFormOfAFullQueue(t *testing.T) {
+	s := newSite(t, func(_ *admin.Config, q *queue.Config) { q.MaxBacklog = map[string]int{"": 1} })
+	s.enqueue("search.reindex", `{}`, queue.OnQueue("small"))
+	form := url.Values{"task": {"search.reindex"}, "args": {`{"index":"kept"}`}, "queue": {"small"}, "priority": {"0"}, "backend": {"default"}}
+	w := s.post("/admin/enqueue", form)
+	if body := html.UnescapeString(w.Body.String()); w.Code != 422 || !strings.Contains(body, `Queue_name "small": the queue's backlog is full: it has 1 READY tasks, and may have 1`) || !strings.Contains(body, "kept") || !strings.Contains(body, `id="w-queue"`) {
+		t.Errorf("%d %s", w.Code, plain(body))
+	}
+}
+
 func TestUniqueKeysOnThePages(t *testing.T) {
 	s := newSite(t, nil)
 	send := func(key, held string) (page, id string) {
