@@ -35,6 +35,9 @@ func (c *Client) operateOn(ctx context.Context, name, actor, action string, chan
 func (c *Client) operate(ctx context.Context, store Scheduler, name, actor, action string, change func(ScheduleState) (*ScheduleChange, error)) error {
 	return c.audited(ctx, actor, action, name, func() error {
 		_, err := c.changeLocked(ctx, store, name, change)
+		if err == nil {
+			c.ticker.soon()
+		}
 		return err
 	})
 }

@@ -70,6 +70,9 @@ func (c *Client) syncSchedules(ctx context.Context) error {
 		}
 	}
 	c.scheduleSync.done = true
+	if len(defined) > 0 {
+		c.ticker.soon()
+	}
 	return nil
 }
 

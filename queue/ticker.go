@@ -35,6 +35,10 @@ func (t *ticker) set(in time.Duration) {
 	}
 }
 
+// soon makes those who pull in this process tick now, because it has changed a schedule:
+// their promotions would notice it only seconds later.
+func (t *ticker) soon() { t.set(1) }
+
 // take reports whether it is time to tick, and then does so to no other caller until it
 // is set again. Otherwise it returns how long that is, 0 for an unknown time, and a
 // channel that is closed when the time changes.

@@ -107,6 +107,44 @@ func TestPullersTickAtTheTimesOfSchedules(t *testing.T) {
 	}
 }
 
+// What a process stores itself, at its start or later, it ticks at its next time.
+func TestPullersTickWhatTheirProcessHasStored(t *testing.T) {
+	for name, puller := range pullers {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				seen := make(chan queue.Info, 1000)
+				task := noted(seen)
+				s, start := puller(t, newStore(t), task, queue.Every("code", "@every 1s", task, "x"))
+				late := func() {
+					t.Helper()
+					time.Sleep(3*time.Second + 100*time.Millisecond)
+					synctest.Wait()
+					if len(seen) < 3 {
+						t.Errorf("%d runs in three seconds", len(seen))
+					}
+					for len(seen) > 0 {
+						info := <-seen
+						if late := s.row(info.ID).StartedAt.Sub(info.ScheduledFor); late > time.Second/2 {
+							t.Errorf("%s started %s after its time %s", info.Schedule, late, info.ScheduledFor)
+						}
+					}
+				}
+				start()
+				if err := s.client.StoreSchedules(t.Context()); err != nil {
+					t.Fatal(err)
+				}
+				late()
+				if _, err := s.client.PauseSchedule(t.Context(), "code", ""); err != nil {
+					t.Fatal(err)
+				}
+				time.Sleep(time.Minute)
+				s.put(queue.ScheduleRequest{Name: "runtime", Spec: "@every 1s"})
+				late()
+			})
+		})
+	}
+}
+
 // A schedule that another process makes is noticed with the next promotion.
 func TestPullersNoticeNewSchedules(t *testing.T) {
 	for name, puller := range pullers {
