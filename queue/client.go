@@ -103,6 +103,7 @@ type Client struct {
 	ticker       ticker
 
 	limitsApplied atomic.Bool // the limits of the code are set
+	paces         paces
 }
 
 // NewClient checks the configuration, among it whether the backends allow the

@@ -155,8 +155,9 @@ func (c *Client) PauseQueue(ctx context.Context, r GateRequest, progress func(ro
 // ResumeQueue lets tasks of a paused queue be claimed again, and makes its parked rows
 // claimable in batches. It dispatches those that are due, or whose deliveries were
 // refused, and wakes workers. If ctx ends before all rows are, GateResult.More is true:
-// workers and the sweeper continue, and so does another ResumeQueue. progress is as in
-// [Client.PauseQueue], and so are the errors.
+// workers and the sweeper continue, and so does another ResumeQueue. If the queue's starts
+// are limited, no more rows are dispatched than may start in a minute, and More is true.
+// progress is as in [Client.PauseQueue], and so are the errors.
 func (c *Client) ResumeQueue(ctx context.Context, r GateRequest, progress func(rows int)) (result GateResult, err error) {
 	store, err := c.gatekeeper()
 	if err := cmp.Or(err, r.check()); err != nil {

@@ -19,16 +19,17 @@ const gateBatch = 500
 // gateSweep is how long one sweep works on gates.
 const gateSweep = 20 * time.Second
 
-// workGate works on one gate until nothing is left or ctx ends. What was done, and
-// whether something is left, is added to result. An error of the store ends it and is
+// workGate works on one gate until nothing is left, ctx ends or its budget is used. What
+// was done, and whether something is left, is added to result. An error of the store ends it and is
 // logged: the work is continued by others.
 func (c *Client) workGate(ctx context.Context, store Gatekeeper, g Gate, result *GateResult, progress func(rows int)) {
-	for {
-		if ctx.Err() != nil {
+	for budget := c.gateBudget(ctx, g); ; {
+		size := min(budget, gateBatch)
+		if ctx.Err() != nil || size == 0 {
 			result.More = true
 			return
 		}
-		n, err := c.gateStep(ctx, store, g, result)
+		n, err := c.gateStep(ctx, store, g, size, result)
 		if err != nil {
 			result.More = true
 			if !errors.Is(err, ErrUnavailable) { // availability logs that
@@ -39,22 +40,22 @@ func (c *Client) workGate(ctx context.Context, store Gatekeeper, g Gate, result 
 		if progress != nil {
 			progress(result.Rows)
 		}
-		if n < gateBatch {
+		if budget -= n; n < size {
 			return
 		}
 	}
 }
 
-// gateStep changes one batch of rows. It is not cut short when ctx ends: it would not be
+// gateStep changes one batch of up to size rows. It is not cut short when ctx ends: it would not be
 // known how many rows were changed.
-func (c *Client) gateStep(ctx context.Context, store Gatekeeper, g Gate, result *GateResult) (n int, err error) {
+func (c *Client) gateStep(ctx context.Context, store Gatekeeper, g Gate, size int, result *GateResult) (n int, err error) {
 	ctx = context.WithoutCancel(ctx)
 	var due []*Row
 	err = within(ctx, statementTimeout, func(ctx context.Context) (err error) {
 		if g.Paused() {
-			n, err = store.Park(ctx, g.Queue, gateBatch)
+			n, err = store.Park(ctx, g.Queue, size)
 		} else {
-			n, due, err = store.Unpark(ctx, g.Queue, gateBatch)
+			n, due, err = store.Unpark(ctx, g.Queue, size)
 		}
 		return err
 	})
@@ -74,13 +75,18 @@ func (c *Client) gateStep(ctx context.Context, store Gatekeeper, g Gate, result 
 }
 
 // workGates works on all gates, in turns so that one with many rows does not delay the
-// others, until nothing is left, ctx ends or stop is closed, which may be nil.
+// others, until nothing is left, their budgets are used, ctx ends or stop is closed, which
+// may be nil.
 func (c *Client) workGates(ctx context.Context, stop <-chan struct{}) error {
 	store, ok := c.cfg.Store.(Gatekeeper)
 	if !ok {
 		return nil
 	}
 	gates, err := c.Gates(ctx)
+	budgets := make(map[string]int, len(gates))
+	for _, g := range gates {
+		budgets[g.Queue] = c.gateBudget(ctx, g)
+	}
 	for err == nil && len(gates) > 0 {
 		gates = slices.DeleteFunc(gates, func(g Gate) bool {
 			select {
@@ -90,12 +96,14 @@ func (c *Client) workGates(ctx context.Context, stop <-chan struct{}) error {
 				return true
 			default:
 			}
-			if err != nil {
+			size := min(budgets[g.Queue], gateBatch)
+			if err != nil || size == 0 {
 				return true
 			}
 			var n int
-			n, err = c.gateStep(ctx, store, g, new(GateResult))
-			return n < gateBatch
+			n, err = c.gateStep(ctx, store, g, size, new(GateResult))
+			budgets[g.Queue] -= n
+			return n < size
 		})
 	}
 	return err
