@@ -103,6 +103,7 @@ type GateResult struct {
 	Rows         int  // rows that this call parked, or made claimable again; other processes may have changed others meanwhile
 	Undispatched int  // of the latter, rows whose tickets were refused; the sweeper dispatches them
 	More         bool // it ended before all rows were; workers and the sweeper continue
+	Paced        bool // it ended because it keeps to the rate of the queue ([Limit].Starts)
 }
 
 // The names of these actions in the audit log.

@@ -22,7 +22,7 @@ func TestAResumeKeepsToTheRateOfTheQueue(t *testing.T) {
 		sys.pause("default") // parks them
 		resumed := func(rows int, more bool) {
 			t.Helper()
-			if result := sys.resume("default"); result.Rows != rows || result.More != more {
+			if result := sys.resume("default"); result.Rows != rows || result.More != more || result.Paced != more {
 				t.Errorf("%+v, want %d rows, more %t", result, rows, more)
 			}
 		}

@@ -26,7 +26,7 @@ func (c *Client) workGate(ctx context.Context, store Gatekeeper, g Gate, result 
 	for budget := c.gateBudget(ctx, g); ; {
 		size := min(budget, gateBatch)
 		if ctx.Err() != nil || size == 0 {
-			result.More = true
+			result.More, result.Paced = true, size == 0
 			return
 		}
 		n, err := c.gateStep(ctx, store, g, size, result)

@@ -129,7 +129,11 @@ func (c *queuesCmd) change(ctx context.Context, p *program, client *queue.Client
 	if result.Undispatched > 0 {
 		p.say("warning: %d of them were not dispatched yet; the next sweep does it", result.Undispatched)
 	}
-	if err == nil && result.More {
+	switch {
+	case err != nil || !result.More:
+	case result.Paced:
+		p.say("more tasks are left: workers and the sweeper make them claimable at the rate of the queue")
+	default:
 		err = errors.New("interrupted: more tasks are left; workers and the sweeper continue, and so does the same command")
 	}
 	return err

@@ -46,3 +46,18 @@ func TestQueuesCommand(t *testing.T) {
 		t.Errorf("a name that no queue has: %d %q", status, stderr)
 	}
 }
+
+// Tasks of a resumed queue with a rate follow at that rate, which is no failure.
+func TestResumeOfAQueueWithARate(t *testing.T) {
+	c := newCLI(t)
+	c.ok("migrate")
+	c.ok("queues", "limit", "emails", "--starts", "2/1m")
+	for range 3 {
+		c.ok("enqueue", "demo.echo", "1", "--queue", "emails")
+	}
+	c.ok("queues", "pause", "emails")
+	status, out, stderr := c.call("", "queues", "resume", "emails")
+	if status != 0 || !strings.Contains(out, "has made claimable 2 tasks") || !strings.Contains(stderr, "at the rate of the queue") {
+		t.Errorf("resume: %d %q %q", status, out, stderr)
+	}
+}
