@@ -26,7 +26,7 @@ func (s *Store) Existing(ctx context.Context, tx queue.Tx, rows ...*queue.NewRow
 	if tx != nil {
 		err = s.in(ctx, op, tx, func(tx pgx.Tx) (err error) {
 			exist, err = storekit.Existing(ctx, keyedInserter{tx, true}, rows)
-			return err
+			return keyConflict(ctx, op, rows, err)
 		})
 		return exist, err
 	}

@@ -39,12 +39,18 @@ func (s *Store) InsertTx(ctx context.Context, tx queue.Tx, rows ...*queue.NewRow
 	var stored []inserted
 	err := s.in(ctx, op, tx, func(tx pgx.Tx) (err error) {
 		stored, err = s.insertAny(ctx, tx, true, rows)
-		if slices.ContainsFunc(rows, storekit.HasKey) && ctx.Err() == nil && inTheWay(err) {
-			return storekit.KeyConflict(op, err)
-		}
-		return err
+		return keyConflict(ctx, op, rows, err)
 	})
 	return copyBack(rows, err, stored...)
+}
+
+// keyConflict makes the failure of a statement about the keys of rows, which another
+// transaction was in the way of, a queue.ErrConflict; it returns other errors as they are.
+func keyConflict(ctx context.Context, op string, rows []*queue.NewRow, err error) error {
+	if slices.ContainsFunc(rows, storekit.HasKey) && ctx.Err() == nil && inTheWay(err) {
+		return storekit.KeyConflict(op, err)
+	}
+	return err
 }
 
 // inTheWay reports whether another transaction made an insert fail.

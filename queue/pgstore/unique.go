@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
 	"slices"
 	"strings"
 
@@ -57,9 +58,10 @@ var (
 	insertKeyedBriefQuery = insertKeyedQuery(waitingBriefly)
 )
 
-// holdersQuery finds the rows that hold keys. Index: claimcheck_tasks_unique.
+// holdersQuery finds the rows that hold keys, and reports whether the transaction sees
+// them as they were when it began. Index: claimcheck_tasks_unique.
 const holdersQuery = `
-SELECT coalesce(` + holdsNoMore + `, false), ` + columns + `
+SELECT coalesce(` + holdsNoMore + `, false), current_setting('transaction_isolation') IN ('repeatable read', 'serializable'), ` + columns + `
 FROM unnest($1::text[], $2::text[]) AS k(of_task, of_key),
 	LATERAL (SELECT * FROM claimcheck_tasks WHERE task_path = k.of_task AND unique_key = k.of_key AND ` + holdsKey + ` LIMIT 1) AS held`
 
@@ -140,14 +142,34 @@ func (k keyedInserter) Holders(ctx context.Context, keys []storekit.Key) (map[st
 		return nil, err
 	}
 	found := make(map[storekit.Key]storekit.Holder, len(keys))
-	var expired bool
+	var expired, snapshot bool
 	var r scanned
-	_, err = pgx.ForEachRow(result, append([]any{&expired}, r.fields()...), func() error {
+	_, err = pgx.ForEachRow(result, append([]any{&expired, &snapshot}, r.fields()...), func() error {
 		row := r.row()
 		found[storekit.KeyOf(row)] = storekit.Holder{Row: row, Expired: expired}
 		return nil
 	})
+	if err == nil && snapshot && k.callers {
+		err = unchanged(ctx, k.q, slices.Collect(maps.Values(found)))
+	}
 	return found, err
+}
+
+// unchanged returns a serialization failure if one of the rows has changed since the
+// caller's transaction began: it may have ended. A row that another transaction has
+// locked has not, since that one has not committed. The savepoint releases the locks,
+// which would keep the rows from being claimed and finished until the commit. Index: the
+// primary key.
+func unchanged(ctx context.Context, q querier, holders []storekit.Holder) error {
+	ids := make([]string, len(holders))
+	for i, holder := range holders {
+		ids[i] = holder.Row.ID.String()
+	}
+	_, err := q.Exec(ctx, `SAVEPOINT claimcheck_holders;
+SELECT FROM claimcheck_tasks WHERE id = ANY('{`+strings.Join(ids, `,`)+`}'::uuid[]) FOR SHARE SKIP LOCKED;
+ROLLBACK TO SAVEPOINT claimcheck_holders;
+RELEASE SAVEPOINT claimcheck_holders`)
+	return err
 }
 
 // Release takes the key from a row whose period is over.

@@ -96,7 +96,48 @@ func TestKeysInCallersTransactions(t *testing.T) {
 			}
 			check("committed while it waits", <-met, conflict)
 			_ = tx.Rollback(t.Context())
+			endedSince(t, config.URL, s, level, policy, conflict)
 		}
+	}
+}
+
+// endedSince checks what a transaction finds under a key whose row has ended, or was
+// deleted, since it began, and that a row which has not is not locked by it.
+func endedSince(t *testing.T, url string, s *pgstore.Store, level pgx.TxIsoLevel, policy queue.Conflict, conflict bool) {
+	t.Helper()
+	for _, deleted := range []bool{false, true} {
+		holder, other := keyedRow(fmt.Sprint(level, policy, deleted)), keyedRow(fmt.Sprint(level, policy, deleted, " other"))
+		if err := s.Insert(t.Context(), holder, other); err != nil {
+			t.Fatal(err)
+		}
+		tx := callersTx(t, url, level)
+		meets := func(holder *queue.NewRow) (*queue.NewRow, error) {
+			row := keyedRow(holder.UniqueKey)
+			row.OnConflict = policy
+			return row, s.InsertTx(t.Context(), pgstore.Tx(tx), row)
+		}
+		if _, err := tx.Exec(t.Context(), `SAVEPOINT s; SELECT 1 FROM claimcheck_tasks`); err != nil { // its snapshot
+			t.Fatal(err)
+		}
+		if _, err := meets(other); policy != queue.RefuseDuplicate && err != nil {
+			t.Fatal(err)
+		}
+		if policy == queue.ReturnExisting {
+			testdb.Exec(t, url, `UPDATE claimcheck_tasks SET priority = 1 WHERE id = '`+other.ID.String()+`'`) // it is not locked
+		}
+		if _, err := tx.Exec(t.Context(), `ROLLBACK TO SAVEPOINT s`); err != nil {
+			t.Fatal(err)
+		}
+		if deleted {
+			testdb.Exec(t, url, `DELETE FROM claimcheck_tasks WHERE id = '`+holder.ID.String()+`'`)
+		} else if _, _, err := s.Cancel(t.Context(), holder.ID); err != nil {
+			t.Fatal(err)
+		}
+		row, err := meets(holder)
+		if errors.Is(err, queue.ErrConflict) != conflict || !conflict && (err != nil || row.Existed) {
+			t.Errorf("%s, %d, ended since (deleted: %t): existed %t, %v", level, policy, deleted, row.Existed, err)
+		}
+		_ = tx.Rollback(t.Context())
 	}
 }
 

@@ -221,6 +221,32 @@ var uniqueTxTests = map[string]func(*fixture){
 			f.equal("existed", second.Existed, commit)
 		}
 	},
+	"a task that has ended since the transaction began does not hold its key": func(f *fixture) {
+		if f.oneWriter {
+			return // it ends after the transaction
+		}
+		for how, ends := range end {
+			for conflict := range queue.RefuseDuplicate + 1 {
+				key := fmt.Sprint(how, conflict)
+				row := f.isNew(keyed(key), maxAttempts(1))
+				tx := f.begin(f.T, f.store)
+				_, err := f.store.(queue.BacklogCounter).Existing(f.ctx, tx, request(keyed("its first statement")))
+				f.must(err)
+				ends(f, row)
+				next := request(keyed(key), onConflict(conflict))
+				err = f.store.InsertTx(f.ctx, tx, next)
+				if err == nil {
+					f.must(tx.Commit(f.ctx))
+					f.unchanged(next.Row)
+				} else {
+					f.must(tx.Rollback(f.ctx))
+				}
+				if err != nil && !errors.Is(err, queue.ErrConflict) || err == nil && next.Existed {
+					f.Errorf("%s: existed %t, %v", key, next.Existed, err)
+				}
+			}
+		}
+	},
 	"a task that is finished in an open transaction holds its key": func(f *fixture) {
 		if f.oneWriter {
 			return // the insert waits for the transaction

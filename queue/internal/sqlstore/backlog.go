@@ -33,8 +33,8 @@ func (s *Store) CountReady(ctx context.Context, tx queue.Tx, backend, name strin
 func (s *Store) Existing(ctx context.Context, tx queue.Tx, rows ...*queue.NewRow) (exist []bool, err error) {
 	const op = "look for tasks"
 	look := atNow(func(ctx context.Context, q querier, now time.Time) (err error) {
-		exist, err = storekit.Existing(ctx, keyedInserter{q, now}, rows)
-		return err
+		exist, err = storekit.Existing(ctx, newKeyedInserter(q, now, rows), rows)
+		return s.keyConflict(ctx, op, tx, rows, err)
 	})
 	if tx != nil {
 		err = s.in(ctx, op, tx, look)

@@ -40,18 +40,25 @@ func (s *Store) DB() *sql.DB { return s.writer }
 func (s *Store) InsertTx(ctx context.Context, tx queue.Tx, rows ...*queue.NewRow) error {
 	const op = "insert tasks"
 	var stored []inserted
-	err := s.in(ctx, op, tx, atNow(func(ctx context.Context, tx querier, now time.Time) (err error) {
-		stored, err = insertAny(ctx, tx, now, rows)
-		if slices.ContainsFunc(rows, storekit.HasKey) && ctx.Err() == nil && (errors.Is(err, queue.ErrLocked) || s.backend.MayRepeat(err)) {
-			return storekit.KeyConflict(op, err)
-		}
-		return err
+	err := s.in(ctx, op, tx, atNow(func(ctx context.Context, q querier, now time.Time) (err error) {
+		stored, err = insertAny(ctx, q, now, rows)
+		return s.keyConflict(ctx, op, tx, rows, err)
 	}))
 	if err != nil {
 		return err
 	}
 	copyBack(rows, stored)
 	return nil
+}
+
+// keyConflict makes the failure of a statement about the keys of rows, which another
+// transaction was in the way of tx, a queue.ErrConflict. Other errors, and those outside a
+// caller's transaction, stay as they are.
+func (s *Store) keyConflict(ctx context.Context, op string, tx queue.Tx, rows []*queue.NewRow, err error) error {
+	if tx != nil && slices.ContainsFunc(rows, storekit.HasKey) && ctx.Err() == nil && (errors.Is(err, queue.ErrLocked) || s.backend.MayRepeat(err)) {
+		return storekit.KeyConflict(op, err)
+	}
+	return err
 }
 
 // FinishTx is Finish as a part of tx.

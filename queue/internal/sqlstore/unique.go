@@ -3,6 +3,7 @@ package sqlstore
 import (
 	"context"
 	"errors"
+	"maps"
 	"slices"
 	"strings"
 	"time"
@@ -29,8 +30,21 @@ func (d *Dialect) keyIsFree() string {
 
 // keyedInserter is a storekit.KeyedInserter.
 type keyedInserter struct {
-	tx  querier
-	now time.Time
+	tx   querier
+	now  time.Time
+	lock string // of the rows that hold keys, in a caller's transaction
+}
+
+func newKeyedInserter(tx querier, now time.Time, rows []*queue.NewRow) keyedInserter {
+	k := keyedInserter{tx: tx, now: now}
+	switch {
+	case !tx.callers:
+	case slices.ContainsFunc(rows, func(r *queue.NewRow) bool { return r.OnConflict == queue.ReplaceExisting }):
+		k.lock = tx.store.dialect.lockRow // two that share a row, and then replace it, would deadlock
+	default:
+		k.lock = tx.store.dialect.lockShared
+	}
+	return k
 }
 
 var _ storekit.KeyedInserter = keyedInserter{}
@@ -45,6 +59,9 @@ func (k keyedInserter) Insert(ctx context.Context, rows []*queue.NewRow) (map[uu
 			keys[i] = storekit.KeyOf(row.Row)
 		}
 		held, err := k.visible(ctx, keys, "")
+		if err == nil && k.tx.callers {
+			held, err = k.visible(ctx, slices.Collect(maps.Keys(held)), k.lock) // they may have ended since its snapshot
+		}
 		if err != nil {
 			return nil, err
 		}
@@ -107,16 +124,7 @@ func (k keyedInserter) ByID(ctx context.Context, ids []uuid.UUID) (map[uuid.UUID
 // Holders returns the rows that the index has under these keys. A caller's transaction
 // reads its snapshot, unless it locks.
 func (k keyedInserter) Holders(ctx context.Context, keys []storekit.Key) (map[storekit.Key]storekit.Holder, error) {
-	found, err := k.visible(ctx, keys, "")
-	if err != nil || !k.tx.callers || len(found) == len(keys) {
-		return found, err
-	}
-	missing := slices.DeleteFunc(slices.Clone(keys), func(key storekit.Key) bool { return found[key].Row != nil })
-	more, err := k.visible(ctx, missing, k.tx.store.dialect.lockRow)
-	for key, holder := range more {
-		found[key] = holder
-	}
-	return found, err
+	return k.visible(ctx, keys, k.lock)
 }
 
 // visible returns those that a SELECT sees.
@@ -184,7 +192,7 @@ func insertAny(ctx context.Context, tx querier, now time.Time, rows []*queue.New
 	if err != nil || len(keyed) == 0 {
 		return first, err
 	}
-	then, err := storekit.InsertKeyed(ctx, keyedInserter{tx, now}, keyed)
+	then, err := storekit.InsertKeyed(ctx, newKeyedInserter(tx, now, keyed), keyed)
 	if err != nil {
 		return nil, err
 	}
@@ -197,6 +205,6 @@ func twin(ctx context.Context, tx querier, row *queue.Row, now time.Time) (*queu
 	if row.Status != queue.StatusFailed || row.UniqueScope != queue.UniqueUnfinished {
 		return nil, nil
 	}
-	held, err := keyedInserter{tx, now}.visible(ctx, []storekit.Key{storekit.KeyOf(row)}, "")
+	held, err := keyedInserter{tx: tx, now: now}.visible(ctx, []storekit.Key{storekit.KeyOf(row)}, "")
 	return held[storekit.KeyOf(row)].Row, err
 }
