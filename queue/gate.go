@@ -174,6 +174,7 @@ func (c *Client) ResumeQueue(ctx context.Context, r GateRequest, progress func(r
 	}
 	if result.Changed {
 		c.auditGate(ctx, AuditResume, r)
+		c.wakePullers(ctx) // for rows that were not parked
 	}
 	c.workGate(ctx, store, Gate{Queue: r.Queue, Parked: true}, &result, progress)
 	return result, nil

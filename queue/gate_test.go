@@ -5,6 +5,7 @@ import (
 	"errors"
 	"strings"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/google/uuid"
@@ -183,6 +184,31 @@ func TestLocalRunsAResumedQueue(t *testing.T) {
 	}
 	sys.resume("default")
 	<-ran
+}
+
+// Rows that were enqueued to a paused queue and are not parked yet run as soon as it is
+// resumed, too.
+func TestLocalRunsAtOnceWhatWasNotParked(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		local := queue.NewLocal()
+		s := newSystem(t, setup{dispatch: local}, nightly)
+		s.startLocal(local)
+		time.Sleep(time.Hour)
+		if _, err := s.client.PauseQueue(t.Context(), queue.GateRequest{Queue: "nights"}, nil); err != nil {
+			t.Fatal(err)
+		}
+		id := s.enqueue("t.nightly", 1)
+		synctest.Wait()
+		resumed, err := s.client.ResumeQueue(t.Context(), queue.GateRequest{Queue: "nights"}, nil)
+		if err != nil || resumed.Rows != 0 {
+			t.Fatalf("%+v %v; the test needs a row that is not parked", resumed, err)
+		}
+		time.Sleep(100 * time.Millisecond)
+		synctest.Wait()
+		if row := s.row(id); row.Status != queue.StatusSuccessful {
+			t.Errorf("it is %s", row.Status)
+		}
+	})
 }
 
 func TestQueueStates(t *testing.T) {
