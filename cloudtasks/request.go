@@ -21,6 +21,10 @@ const (
 	maxAppEngineDeadline = 24*time.Hour + 15*time.Second
 )
 
+// maxClockAhead is how long past a time may be that a task is still scheduled for: to this
+// process's clock it may be past, and not to the service's, which runs what is past at once.
+const maxClockAhead = time.Minute
+
 // deadlineMargin is what Cloud Tasks waits beyond a task's own timeout, so that
 // a task that times out still gets its failure stored and its answer read: a
 // handler's context ends before the dispatch deadline does.
@@ -93,7 +97,7 @@ func newCreateTaskRequest(cfg Config, ticket queue.Ticket, now time.Time) (*clou
 		}
 		task.Name = parent + "/tasks/" + ticket.Name
 	}
-	if ticket.DueAt.After(now) {
+	if ticket.DueAt.After(now.Add(-maxClockAhead)) {
 		if ticket.DueAt.Sub(now) > maxScheduleAhead {
 			return nil, fmt.Errorf("due at %s, but Cloud Tasks schedules at most 30 days ahead; dispatch it within %d days of its time",
 				ticket.DueAt.UTC().Format(time.RFC3339), queue.ArmWithin/(24*time.Hour))

@@ -35,7 +35,8 @@ func TestNewCreateTaskRequest(t *testing.T) {
 		ticket queue.Ticket
 	}{
 		{"now", nil, queue.Ticket{Queue: "default", Timeout: 9 * time.Minute}},
-		{"past", nil, queue.Ticket{Queue: "default", Timeout: time.Minute, DueAt: testNow}},
+		{"past", nil, queue.Ticket{Queue: "default", Timeout: time.Minute, DueAt: testNow.Add(-time.Hour)}},
+		{"just-past", nil, queue.Ticket{Queue: "default", Timeout: time.Minute, DueAt: testNow.Add(-30 * time.Second)}},
 		{"later", nil, queue.Ticket{Queue: "default", Timeout: time.Minute, DueAt: testNow.Add(time.Hour + 1500*time.Microsecond)}},
 		{"named", nil, queue.Ticket{Queue: "default", Timeout: time.Minute, Name: "9f2c-0195528e7c00-1"}},
 		{"alias", nil, queue.Ticket{Queue: "emails", Timeout: time.Minute}},

@@ -48,9 +48,19 @@ func (e *Executor) claim(ctx context.Context, id uuid.UUID, opt RunOptions) (*Ro
 	}
 }
 
+// outdated reports whether a delivery that came before its row is due was not for the
+// row's time, but for one that the row had earlier, before it was replaced or snoozed.
+// Whatever changed the time has dispatched the row for it, or left that to the sweeper:
+// with another ticket for each such delivery, the tickets of a row that is replaced again
+// and again would never be used up. A delivery for the row's own time comes early only if
+// the deliverer's clock and the database's differ.
+func outdated(row *Row, dueAt time.Time) bool {
+	return !dueAt.IsZero() && row.RunAfter.Sub(dueAt) > earlyTolerance
+}
+
 // handleRefusal acts on a refused claim where it must, and returns the error for
 // the caller.
-func (e *Executor) handleRefusal(ctx context.Context, err error) error {
+func (e *Executor) handleRefusal(ctx context.Context, err error, opt RunOptions) error {
 	var refused *NotClaimedError
 	if !errors.As(err, &refused) {
 		return err
@@ -58,6 +68,9 @@ func (e *Executor) handleRefusal(ctx context.Context, err error) error {
 	row := refused.Row
 	switch refused.Reason {
 	case ErrNotDue:
+		if outdated(row, opt.DueAt) {
+			break
+		}
 		// The ticket that came early is used up, so the row needs another. Where
 		// the database's clock is far behind, a ticket for the row's time would
 		// come too early again.

@@ -118,14 +118,14 @@ func (e *DispatchError) Unwrap() []error {
 	return errs
 }
 
-// armed reports whether a row of this backend that is due in wait will be
+// willDispatch reports whether a row of this backend that is due in wait will be
 // dispatched by this client, or pulled by workers. Otherwise the sweeper
 // dispatches it once it comes near.
 func (c *Client) willDispatch(backend string, wait time.Duration) bool {
 	return wait < ArmWithin || c.backends[backend].Dispatcher == nil
 }
 
-// parked reports whether the row is left to the sweeper until it comes near.
+// deferred reports whether the row is left to the sweeper until it comes near.
 // RunAfter may come from the database's clock, so the time alone may disagree with
 // what willDispatch returned when the row was stored.
 func (r *Row) deferred(now time.Time) bool {
@@ -142,10 +142,10 @@ func (c *Client) ticket(row *Row) Ticket {
 // on the rows and left to the sweeper; it is returned for callers whose own result
 // depends on it.
 func (c *Client) dispatch(ctx context.Context, rows ...*Row) error {
-	return c.dispatchBy(ctx, singly, rows)
+	return c.dispatchBy(ctx, singly, rows, c.ticket)
 }
 
-func (c *Client) dispatchBy(ctx context.Context, by func(Dispatcher) sendFunc, rows []*Row) error {
+func (c *Client) dispatchBy(ctx context.Context, by func(Dispatcher) sendFunc, rows []*Row, ticketOf func(*Row) Ticket) error {
 	byBackend := make(map[string][]*Row, 1)
 	for _, row := range rows {
 		byBackend[row.Backend] = append(byBackend[row.Backend], row)
@@ -161,7 +161,7 @@ func (c *Client) dispatchBy(ctx context.Context, by func(Dispatcher) sendFunc, r
 		}
 		tickets := make([]Ticket, len(rows))
 		for i, row := range rows {
-			tickets[i] = c.ticket(row)
+			tickets[i] = ticketOf(row)
 		}
 		if _, err := c.send(ctx, dispatcher, by(dispatcher), rows, tickets); err != nil {
 			errs = append(errs, err)

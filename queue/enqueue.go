@@ -155,19 +155,19 @@ func (c *Client) duplicateOf(ctx context.Context, rows []*NewRow, duplicate *Dup
 // dispatchInserted dispatches rows whose transaction has committed.
 func (c *Client) dispatchInserted(ctx context.Context, handles []*Handle) {
 	now, rows := time.Now(), make([]*Row, 0, len(handles))
-	var seen map[uuid.UUID]bool
-	if slices.ContainsFunc(handles, func(h *Handle) bool { return h.Existed }) { // perhaps twice in this call
-		seen = make(map[uuid.UUID]bool, len(handles))
+	var latest map[uuid.UUID]*Handle // of each row, which one call may have stored and then replaced
+	if slices.ContainsFunc(handles, func(h *Handle) bool { return h.Existed }) {
+		latest = make(map[uuid.UUID]*Handle, len(handles))
+		for _, h := range handles {
+			latest[h.ID] = h
+		}
 	}
 	for _, h := range handles {
-		if seen[h.ID] {
-			continue
-		}
-		if seen != nil {
-			seen[h.ID] = true
-		}
 		if hook := c.cfg.Hooks.Enqueued; hook != nil && !h.Existed {
 			hook(ctx, h.Row)
+		}
+		if latest != nil && latest[h.ID] != h {
+			continue
 		}
 		// A repeated enqueue may be one whose first process died before it
 		// dispatched; the claim makes a second ticket harmless.
@@ -175,7 +175,24 @@ func (c *Client) dispatchInserted(ctx context.Context, handles []*Handle) {
 			rows = append(rows, h.Row)
 		}
 	}
-	_ = c.dispatchBy(ctx, batched, rows) // logged, recorded on the rows and left to the sweeper
+	ticketOf := c.ticket
+	if latest != nil {
+		ticketOf = func(row *Row) Ticket { return c.ticketAgain(row, latest[row.ID].Existed, now) }
+	}
+	_ = c.dispatchBy(ctx, batched, rows, ticketOf) // logged, recorded on the rows and left to the sweeper
+}
+
+// ticketAgain is the ticket of a row that an enqueue has stored, or found. If it was found,
+// and is due later, the ticket has a name, so that any number of enqueues of one key make
+// one ticket for one time. That name is free for as long as the row has the same time and
+// this is ahead, unless its ticket was lost. A ticket for a time that has come has no name:
+// one of that name may have been delivered while the queue was paused.
+func (c *Client) ticketAgain(row *Row, existed bool, now time.Time) Ticket {
+	ticket := c.ticket(row)
+	if existed && row.RunAfter.After(now) {
+		ticket.Name = ticketName(row)
+	}
+	return ticket
 }
 
 // RequestError says which request of an EnqueueMany was refused, and why. Get it

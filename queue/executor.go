@@ -121,6 +121,11 @@ func NewExecutor(c *Client, cfg ExecutorConfig) (*Executor, error) {
 type RunOptions struct {
 	// AllowRetry also runs a FAILED task again, on an operator's request.
 	AllowRetry bool
+	// DueAt is for when the delivery was scheduled, as its deliverer reports it: the
+	// [Ticket].DueAt, or the time of its creation if that was zero or past, or that of a
+	// retry. Zero: not known. With it, a delivery for a time that the row no longer has
+	// makes no new ticket.
+	DueAt time.Time
 }
 
 // RunByID is where a delivered ID becomes a run. It returns the [Run] when the
@@ -141,7 +146,7 @@ func (e *Executor) RunByID(ctx context.Context, id uuid.UUID, opt RunOptions) (*
 	e.client.availability.observe(err)
 	if err != nil {
 		defer e.unreserveSlot()
-		return nil, e.handleRefusal(ctx, err)
+		return nil, e.handleRefusal(ctx, err, opt)
 	}
 	return e.runNow(ctx, row, sent), nil
 }

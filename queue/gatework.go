@@ -65,7 +65,7 @@ func (c *Client) gateStep(ctx context.Context, store Gatekeeper, g Gate, size in
 		return n, err
 	}
 	c.wakePullers(ctx)
-	_ = c.dispatchBy(ctx, batched, due) // logged, recorded on the rows and left to the sweeper
+	_ = c.dispatchBy(ctx, batched, due, c.ticket) // logged, recorded on the rows and left to the sweeper
 	for _, row := range due {
 		if row.DispatchError != "" {
 			result.Undispatched++

@@ -51,7 +51,7 @@ func (c *Client) admit(ctx context.Context, backend string, row *Row, limit int)
 	if err != nil || len(rows) == 0 {
 		return 0, err
 	}
-	_ = c.dispatchBy(ctx, batched, rows) // logged, recorded on the rows and left to the sweeper
+	_ = c.dispatchBy(ctx, batched, rows, c.ticket) // logged, recorded on the rows and left to the sweeper
 	return len(rows), nil
 }
 

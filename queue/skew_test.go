@@ -11,8 +11,15 @@ import (
 	"github.com/claimcheck-go/claimcheck/queue/sqlitestore"
 )
 
-// The database's clock may be behind that of the deliverer.
+// The database's clock may be behind that of the deliverer, whether or not this one says
+// for when the delivery was.
 func TestEarlyDeliveryIsArmedForTheDatabasesTime(t *testing.T) {
+	for _, said := range []bool{false, true} {
+		earlyDelivery(t, said)
+	}
+}
+
+func earlyDelivery(t *testing.T, said bool) {
 	synctest.Test(t, func(t *testing.T) {
 		const behind = 5 * time.Second
 		store, err := sqlitestore.Open(t.Context(), sqlitestore.Config{URL: "sqlite::memory:", Migrate: true, Now: func() time.Time { return time.Now().Add(-behind) }})
@@ -25,7 +32,11 @@ func TestEarlyDeliveryIsArmedForTheDatabasesTime(t *testing.T) {
 		at := time.Now().Add(time.Minute)
 		id := sys.enqueue("t", nil, queue.RunAfter(at))
 		time.Sleep(time.Minute)
-		if _, err := sys.exec.RunByID(t.Context(), id, queue.RunOptions{}); !errors.Is(err, queue.ErrNotDue) {
+		var opt queue.RunOptions
+		if said {
+			opt.DueAt = sent.sent()[0].DueAt
+		}
+		if _, err := sys.exec.RunByID(t.Context(), id, opt); !errors.Is(err, queue.ErrNotDue) {
 			t.Fatal(err)
 		}
 		if tickets := sent.sent(); len(tickets) != 2 || !tickets[1].DueAt.Equal(at.Add(behind)) {

@@ -64,7 +64,7 @@ var failpoints = []mutate.Edit{
 	// Enqueue.
 	after("queue/pgstore/insert.go", "func (s *Store) Insert(ctx context.Context, rows ...*queue.NewRow) error {", `queue.Failpoint("insert")`),
 	after("queue/enqueue.go", "func (c *Client) dispatchInserted(ctx context.Context, handles []*Handle) {", `Failpoint("inserted")`),
-	before("queue/enqueue.go", "_ = c.dispatchBy(ctx, batched, rows)", `defer Failpoint("created")`),
+	before("queue/enqueue.go", "_ = c.dispatchBy(ctx, batched, rows, ticketOf)", `defer Failpoint("created")`),
 
 	// A delivery.
 	after("queue/claim.go", "func (e *Executor) claim(ctx context.Context, id uuid.UUID, opt RunOptions) (*Row, error) {", `Failpoint("delivered")`),

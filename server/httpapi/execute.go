@@ -5,6 +5,7 @@ import (
 	"net/http"
 	"net/url"
 	"strconv"
+	"time"
 
 	"github.com/google/uuid"
 
@@ -33,7 +34,7 @@ func (h *handler) execute(w http.ResponseWriter, r *http.Request, id string) {
 		h.fail(w, r, err)
 		return
 	}
-	run, err := h.Executor.RunByID(r.Context(), taskID, queue.RunOptions{AllowRetry: allowRetry})
+	run, err := h.Executor.RunByID(r.Context(), taskID, queue.RunOptions{AllowRetry: allowRetry, DueAt: dueAt(r)})
 	if errors.Is(err, queue.ErrNotFound) && retryCount(r) >= purgedAfter {
 		h.Logger.WarnContext(r.Context(), "a delivery keeps coming for a task that does not exist: it was deleted, or is in another database; not delivered again",
 			"task_id", taskID, "retry_count", retryCount(r))
@@ -68,6 +69,18 @@ func (h *handler) busy(answer api.Answer, err error) api.Answer {
 // purgedAfter is how many deliveries of an unknown ID are refused before the ID is
 // given up: the first may arrive before its row is committed.
 const purgedAfter = 5
+
+// dueAt returns for when Cloud Tasks had scheduled this delivery; zero if it does not say.
+// It is a hint: any caller can send the header.
+func dueAt(r *http.Request) time.Time {
+	const longest = 1e11 // seconds: the year 5138
+	for _, name := range []string{"X-CloudTasks-TaskETA", "X-AppEngine-TaskETA"} {
+		if eta, err := strconv.ParseFloat(r.Header.Get(name), 64); err == nil && eta > 0 && eta < longest {
+			return time.UnixMicro(int64(eta * 1e6))
+		}
+	}
+	return time.Time{}
+}
 
 // retryCount returns how often this delivery has failed before, as Cloud Tasks counts
 // it. It is a hint: any caller can send the header.
