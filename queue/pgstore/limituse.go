@@ -13,18 +13,21 @@ import (
 	"github.com/claimcheck-go/claimcheck/queue/internal/storekit"
 )
 
-// limitUseQuery returns the limits, the tasks that run and those whose tickets are on
-// their way by lane, and the starts within the periods of their limits. $1 are rows that
-// are left out. Indexes: claimcheck_tasks_lease and _limited.
+// limitUseQuery returns the limits, the tasks that run by lane, the slots of those whose
+// tickets are on their way, and the starts within the periods of their limits. $1 are rows
+// that are left out. Written as hold + 0, the condition does not make the planner read all
+// rows that wait instead of the primary key. Indexes: claimcheck_tasks_lease and the
+// primary keys.
 const limitUseQuery = `
 SELECT 0, kind, name, '', '', coalesce(running, 0)::int8, coalesce(starts, 0)::int8, coalesce(per_us, 0)::int8, origin = 'code'
 FROM claimcheck_gates WHERE ` + isLimit + `
 UNION ALL
 SELECT 1, backend_name, queue_name, task_path, coalesce(limit_key, ''), count(*), 0, 0, false FROM claimcheck_tasks
-WHERE status = 'RUNNING' GROUP BY 2, 3, 4, 5
+WHERE ` + limitsExist + ` AND status = 'RUNNING' GROUP BY 2, 3, 4, 5
 UNION ALL
-SELECT 2, backend_name, queue_name, task_path, coalesce(limit_key, ''), count(*), 0, 0, false FROM claimcheck_tasks
-WHERE hold = 4 AND dispatch_due_at > now() AND id <> ALL($1::uuid[]) GROUP BY 2, 3, 4, 5
+SELECT 2, s.kind, s.name, s.key, '', count(*), 0, 0, false
+FROM claimcheck_slots AS s JOIN claimcheck_tasks AS t ON t.id = s.task_id AND t.hold + 0 = 4 AND t.dispatch_due_at > now()
+WHERE s.part = 'running' AND s.claim_id IS NULL AND t.id <> ALL($1::uuid[]) GROUP BY s.kind, s.name, s.key
 UNION ALL
 SELECT 3, s.kind, s.name, s.key, '', count(*), (extract(epoch FROM min(s.used_at) + g.per_us * interval '1 microsecond' - now()) * 1000000)::int8, 0, false
 FROM claimcheck_slots AS s JOIN claimcheck_gates AS g ON g.kind = s.kind AND g.name = s.name
@@ -79,13 +82,14 @@ func usedOf(lines []useLine, row *queue.Row) []queue.LimitUse {
 	use := storekit.NewUse(limits, row)
 	for _, l := range lines {
 		lane := storekit.Lane{Backend: l.names[0], Queue: l.names[1], Task: l.names[2], Key: l.names[3]}
+		scope := storekit.Scope{Kind: queue.LimitKind(l.names[0]), Name: l.names[1], Key: l.names[2]}
 		switch l.what {
 		case 1:
 			use.Run(lane, int(l.n))
 		case 2:
-			use.Choose(lane, int(l.n))
+			use.Reserve(scope, int(l.n))
 		case 3:
-			use.Start(storekit.Scope{Kind: queue.LimitKind(l.names[0]), Name: l.names[1], Key: l.names[2]}, int(l.n), time.Duration(l.m)*time.Microsecond)
+			use.Start(scope, int(l.n), time.Duration(l.m)*time.Microsecond)
 		}
 	}
 	return use.List()

@@ -228,6 +228,7 @@ func TestEveryStatementOfLimitsUsesItsIndex(t *testing.T) {
 		"lanes of a key":  {lanesOfKeyQuery, []any{"b", "t", "k", "q"}, []string{limitedIndex}},
 		"first in lanes":  {firstInLanesQuery, []any{[]string{"b"}, []string{"q"}, []string{"t"}, []string{""}, 10, true}, []string{limitedIndex}},
 		"move":            {moveQuery, []any{[]string{"t"}, []string{}, ""}, []string{primaryKey, claim}},
+		"use":             {limitUseQuery, []any{ids}, []string{lease, primaryKey, slotsIndex}},
 		"first priority":  {firstPriorityQuery, []any{[]string{"t"}, []string{}, ""}, []string{claim}},
 	} {
 		for _, plan := range explain(t, conn, c.query, c.args) {

@@ -35,16 +35,16 @@ func (s *Store) LimitUse(ctx context.Context, row *queue.Row) (list []queue.Limi
 	return list, err
 }
 
-// countRunning counts the tasks that run, by lane. Index: claimcheck_tasks_lease.
+// countRunning counts the tasks that run.
 func countRunning(ctx context.Context, q querier, use *storekit.Use) error {
 	return each(ctx, q, func(scan func(...any) error) error {
+		var id string
 		var lane storekit.Lane
-		var n int
-		err := scan(&lane.Backend, &lane.Queue, &lane.Task, &lane.Key, &n)
-		use.Run(lane, n)
+		var lease time.Time
+		err := scan(&id, &lane.Backend, &lane.Queue, &lane.Task, &lane.Key, at(&lease))
+		use.Run(lane, 1)
 		return err
-	}, `SELECT backend_name, queue_name, task_path, coalesce(limit_key, ''), count(*) FROM claimcheck_tasks`+q.store.dialect.useIndex("claimcheck_tasks_lease")+`
-		WHERE status = 'RUNNING' AND lease_expires_at IS NOT NULL GROUP BY backend_name, queue_name, task_path, coalesce(limit_key, '')`)
+	}, q.store.dialect.runningQuery())
 }
 
 // countUsedStarts counts the starts within the periods of their limits.

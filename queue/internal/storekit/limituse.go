@@ -83,6 +83,13 @@ func (u *Use) Choose(lane Lane, n int) {
 	}
 }
 
+// Reserve counts n tasks whose tickets are on their way, by scope.
+func (u *Use) Reserve(scope Scope, n int) {
+	if use := u.of(scope); use != nil {
+		use.Chosen += n
+	}
+}
+
 // Start counts n starts of a scope within its period, of which the first one is over in
 // next.
 func (u *Use) Start(scope Scope, n int, next time.Duration) {
