@@ -176,7 +176,7 @@ func (cfg *Config) backends() (map[string]Backend, error) {
 	backends := map[string]Backend{DefaultBackend: {Dispatcher: cfg.Dispatcher, Queues: cfg.Queues}}
 	for name, backend := range cfg.Backends {
 		if name == DefaultBackend || !validName(name) {
-			return nil, fmt.Errorf(`queue: Config.Backends[%q]: use 1 to 100 letters, digits, "-", "_" or ".", and not %q, which Config.Dispatcher is`, name, DefaultBackend)
+			return nil, fmt.Errorf(`queue: Config.Backends[%q]: use 1 to 100 letters, digits, "-", "_" or ".", and not ".", ".." or %q, which Config.Dispatcher is`, name, DefaultBackend)
 		}
 		backends[name] = backend
 	}

@@ -83,11 +83,11 @@ func (l *Limit) Check() error {
 	switch l.Kind {
 	case LimitQueue:
 		if !validName(l.Name) {
-			return invalidf(`queue %.120q: use 1 to 100 letters, digits, "-", "_" or "."`, l.Name)
+			return invalidf(`queue %.120q: use 1 to 100 letters, digits, "-", "_" or ".", and not "." or ".." alone`, l.Name)
 		}
 	case LimitEach:
 		if !validTaskName(l.Name) {
-			return invalidf(`task %.120q: use 1 to 200 letters, digits or "_.:/-"`, l.Name)
+			return invalidf(`task %.120q: use 1 to 200 letters, digits or "_.:/-", and no part "." or ".." between slashes`, l.Name)
 		}
 	case LimitName:
 		if !validLimitKey(l.Name) {

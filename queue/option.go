@@ -53,8 +53,8 @@ func defaultOptions() options {
 	return options{queue: DefaultQueue, backend: DefaultBackend, maxAttempts: DefaultMaxAttempts}
 }
 
-// OnQueue names the queue: 1 to 100 letters, digits, "-", "_" or ".". Without it the
-// queue is [DefaultQueue].
+// OnQueue names the queue: 1 to 100 letters, digits, "-", "_" or ".", but not
+// "." or "..", which no URL can have. Without it the queue is [DefaultQueue].
 func OnQueue(name string) Option { return func(o *options) { o.queue = name } }
 
 // OnBackend names the backend, one of those in [Config].Backends. Without it the

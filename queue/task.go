@@ -97,7 +97,7 @@ func Declare[In, Out any](name string, defaults ...Option) *Task[In, Out] {
 	}
 	for _, n := range append([]string{name}, o.aliases...) {
 		if !validTaskName(n) {
-			panic(fmt.Sprintf(`queue: task name %q: use 1 to 200 letters, digits or "_.:/-"`, n))
+			panic(fmt.Sprintf(`queue: task name %q: use 1 to 200 letters, digits or "_.:/-", and no part "." or ".." between slashes`, n))
 		}
 	}
 	limited := definition{name: name, options: o, in: reflect.TypeFor[In]()}

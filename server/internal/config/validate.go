@@ -31,7 +31,7 @@ func validQueueName(name string) bool { return plainname.Valid(name, 100, "_.-")
 // be, or be mapped to, a queue of Cloud Tasks; unless there is a job too, whose
 // tasks have queues of any name.
 func (c *Config) CheckQueues(target *Target, job string) error {
-	const takes = "names of 1 to 100 letters, digits, _, . and -"
+	const takes = "names of 1 to 100 letters, digits, _, . and -, but not . or .."
 	if err := CheckNamed("TASKS_QUEUES", c.Settings.TasksQueues, takes); err != nil {
 		return err
 	}
