@@ -33,6 +33,8 @@ const KeptForRepeats = 10 * time.Minute
 // arguments and its return value at once, and only what else the row has is kept for
 // that time; a FAILED task without arguments cannot be retried.
 //
+// A row whose key is held for a time ([UniqueFor]) is kept until then.
+//
 // Both durations are from 0 to 50 years. Passed to Enqueue, Keep overrides that of the
 // task, and that of the task [Config].Keep. A store that is no [Lifecycle] refuses it.
 func Keep(successful, failed time.Duration) Option {
@@ -113,8 +115,10 @@ func (r *Row) KeptUntil(status Status, now time.Time) time.Time {
 		}
 	}
 	until := now.Add(r.Keep.of(status))
-	if least := ticket.Add(KeptForRepeats); least.After(until) {
-		until = least
+	for _, least := range []time.Time{ticket.Add(KeptForRepeats), r.UniqueUntil} {
+		if least.After(until) {
+			until = least
+		}
 	}
 	return until
 }

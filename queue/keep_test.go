@@ -233,3 +233,36 @@ func TestAStoreThatIsNoLifecycle(t *testing.T) {
 		}
 	}
 }
+
+// The key of an order is held for a day, though its row is kept for ten minutes only.
+func TestKeepDoesNotFreeAKeyThatIsHeldForATime(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		ran := 0
+		pay := queue.NewTask("pay", func(context.Context, int) (int, error) { ran++; return 0, nil })
+		s := newSystem(t, setup{client: queue.Config{Keep: &queue.Retention{}}}, pay)
+		enqueue := func() *queue.Handle {
+			h, err := s.client.Enqueue(t.Context(), "pay", 1, queue.Unique("order-1", queue.UniqueFor(24*time.Hour)))
+			if err != nil {
+				t.Fatal(err)
+			}
+			return h
+		}
+		s.run(enqueue().ID)
+		for range 100 {
+			time.Sleep(14 * time.Minute)
+			if _, err := s.client.Sweep(t.Context(), 0); err != nil {
+				t.Fatal(err)
+			}
+			if h := enqueue(); !h.Existed || ran != 1 {
+				t.Fatalf("existed %t, ran %d times", h.Existed, ran)
+			}
+		}
+		time.Sleep(time.Hour)
+		if _, err := s.client.Sweep(t.Context(), 0); err != nil {
+			t.Fatal(err)
+		}
+		if h := enqueue(); h.Existed {
+			t.Error("the time is over, and the row is still there")
+		}
+	})
+}

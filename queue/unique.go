@@ -71,8 +71,8 @@ func UniqueArgs(opts ...UniqueOption) Option {
 type UniqueOption func(*uniqueness)
 
 // UniqueFor makes the row hold its key for d from now, whatever becomes of it: also
-// after it has ended, and not longer while it has not. A row that is deleted releases
-// its key.
+// after it has ended, and not longer while it has not. Neither [Keep] nor a purge deletes
+// the row before; [Client.Delete] does, and releases the key.
 func UniqueFor(d time.Duration) UniqueOption {
 	return func(u *uniqueness) { u.scope, u.period, u.periodSet = UniqueKept, d, true }
 }

@@ -10,7 +10,7 @@ import (
 
 // purgeable selects the rows with status s that may be deleted.
 const purgeable = `FROM claimcheck_tasks WHERE status = s AND finished_at <= now() - $2::interval AND ($3::text = '' OR task_path = $3::text)
-			AND (delete_at IS NULL OR delete_at <= now())`
+			AND (delete_at IS NULL OR delete_at <= now()) AND (unique_until IS NULL OR unique_until <= now())`
 
 // purgeQuery locks the first rows of each status and deletes the first of all these.
 // Only locked rows are certain to exist when they are deleted, and deleting fewer than
@@ -64,7 +64,7 @@ func finalNames(r queue.PurgeRequest) []string {
 // countPurgeableQuery adds up the counted periods that are old enough, and counts the
 // rows of the one that is so in part, or those since counted_to, by their index:
 // claimcheck_tasks_finished. Of all these it subtracts what is kept for longer, by
-// claimcheck_tasks_retention.
+// claimcheck_tasks_retention, and, by claimcheck_tasks_unique, what holds its key for longer.
 var countPurgeableQuery = `
 WITH ` + counted + `, edge AS MATERIALIZED (
 	SELECT coalesce((SELECT CASE WHEN until >= counted_to THEN counted_to ELSE (SELECT max(at) FROM claimcheck_periods WHERE at <= until) END FROM counted), '-infinity') AS at, until
@@ -83,6 +83,10 @@ SELECT (
 )::int8 - (
 	SELECT count(*) FROM claimcheck_tasks
 	WHERE ` + deletable + ` AND ` + retentionAt + ` > now() AND status = ANY($1::text[]) AND finished_at <= (SELECT until FROM edge) AND ($3::text = '' OR task_path = $3::text)
+) - (
+	SELECT count(*) FROM claimcheck_tasks
+	WHERE unique_scope = 2 AND unique_until > now() AND (delete_at IS NULL OR delete_at <= now())
+		AND status = ANY($1::text[]) AND finished_at <= (SELECT until FROM edge) AND ($3::text = '' OR task_path = $3::text)
 )`
 
 // CountPurgeable returns the number of rows that Purge would delete in all.

@@ -31,7 +31,7 @@ func setKept(status string) string { return setKeptSince(`now()`, status) }
 // setKeptSince is setKept of a row that ended at a time, which is SQL.
 func setKeptSince(ended, status string) string {
 	return `delete_at = CASE WHEN keep_successful IS NOT NULL THEN greatest(` + ended + ` + (` + keepOf(status) + `) * interval '1 second',
-		greatest(` + ended + `, delete_at, ` + ticketAt + `) + ` + interval(queue.KeptForRepeats) + `) END,
+		greatest(` + ended + `, delete_at, ` + ticketAt + `) + ` + interval(queue.KeptForRepeats) + `, unique_until) END,
 	args = CASE WHEN keep_successful IS NOT NULL AND ` + keepOf(status) + ` = 0
 		THEN to_json('dropped sha256:' || encode(sha256(convert_to(args::text, 'UTF8')), 'hex')) ELSE args END`
 }

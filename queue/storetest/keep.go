@@ -3,6 +3,7 @@ package storetest
 import (
 	"encoding/json"
 	"errors"
+	"fmt"
 	"time"
 
 	"github.com/google/uuid"
@@ -128,6 +129,39 @@ var keepTests = map[string]func(*fixture){
 			f.equal(name+": args", string(row.Args), string(queue.DroppedArgs(json.RawMessage(`{"a": [1, "ü"]}`))))
 			if row.ReturnValue != nil || !row.Dropped() {
 				f.Errorf("%s: result %s, dropped %v", name, row.ReturnValue, row.Dropped())
+			}
+		}
+	},
+	"a row is kept while it holds its key for a time": func(f *fixture) {
+		for name, end := range f.ends() {
+			for _, kept := range []time.Duration{0, time.Hour, 72 * time.Hour} {
+				id, _ := end(keep(kept, kept), keyed(fmt.Sprint(name, kept)), forPeriod(48*time.Hour))
+				row := f.get(id)
+				want := row.UniqueUntil
+				if least := row.FinishedAt.Add(kept); least.After(want) {
+					want = least
+				}
+				f.equal(name, row.DeleteAt, want)
+			}
+			id, status := end(keep(time.Hour, time.Hour), keyed(name), forPeriod(time.Minute))
+			f.keptFor(name+", a short time", id, status, time.Hour)
+		}
+	},
+	"a purge leaves what holds its key for a time": func(f *fixture) {
+		if f.operator == nil {
+			return
+		}
+		n := 0
+		key := func(r *queue.NewRow) { n++; r.UniqueKey = fmt.Sprint(n) }
+		plain, kept := f.finalRows(), f.finalRows(key, forPeriod(time.Hour))
+		short, both := f.finalRows(key, periodIsOver), f.finalRows(key, forPeriod(time.Hour), keep(24*time.Hour, 24*time.Hour))
+		whileKept := f.finalRows(key, whileKept)
+		r := purgeRequest(finalStatuses...)
+		r.Limit = 2
+		f.equal("deleted", f.purge(r)+f.purge(r)+f.purge(r)+f.purge(r)+f.purge(r)+f.purge(r), 9)
+		for i, row := range kept {
+			if f.gone(row.ID) || f.gone(both[i].ID) || !f.gone(plain[i].ID) || !f.gone(short[i].ID) || !f.gone(whileKept[i].ID) {
+				f.Errorf("%s: gone %v and %v, not held %v, %v, %v", row.Status, f.gone(row.ID), f.gone(both[i].ID), f.gone(plain[i].ID), f.gone(short[i].ID), f.gone(whileKept[i].ID))
 			}
 		}
 	},

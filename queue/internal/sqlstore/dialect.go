@@ -76,6 +76,8 @@ type Dialect struct {
 	byID string
 	// holdsKey is the condition of the row of that name which holds a key of a task.
 	holdsKey func(row, task, key string) string
+	// keyKept is the condition of the rows that hold a key after their end, too.
+	keyKept string
 	// useIndex follows the table's name where the database's own choice of an index
 	// would lock or read rows that are not requested.
 	useIndex func(name string) string
@@ -118,6 +120,7 @@ var SQLite = &Dialect{
 		return row + ".task_path = " + task + " AND " + row + ".unique_key = " + key +
 			" AND (" + row + ".unique_scope = 2 OR " + row + ".unique_scope = 1 AND (" + row + ".status = 'READY' OR " + row + ".status = 'RUNNING'))"
 	},
+	keyKept:  "unique_scope = 2",
 	useIndex: func(name string) string { return " INDEXED BY " + name },
 }
 
@@ -153,6 +156,7 @@ var MySQL = &Dialect{
 	holdsKey: func(row, task, key string) string {
 		return row + ".unique_held = CONCAT(" + task + ", 0x00, " + key + ")"
 	},
+	keyKept:       "unique_held IS NOT NULL AND unique_scope = 2",
 	expiryIndex:   "claimcheck_tasks_retention",
 	expiring:      "retention_at > 0",
 	expiryAt:      "retention_at",

@@ -56,7 +56,7 @@ func TestEveryMySQLStatementUsesItsIndex(t *testing.T) {
 		"lose":       {MySQL.updateQuery(setLost(1), 1), []any{now, "x", "e", "x", "e", "x", "e", "x"}, "PRIMARY"},
 		"requeue":    {`SELECT ` + columns + abandoned + skipLocked, abandonedArgs, "claimcheck_tasks_lease"},
 		"holders":    {MySQL.holdersQuery(2), []any{"t", "a", "t", "b"}, "claimcheck_tasks_unique"},
-		"purge":      {firstFinishedQuery("") + skipLocked, []any{"FAILED", now, now, 500}, "claimcheck_tasks_finished"},
+		"purge":      {firstFinishedQuery("") + skipLocked, []any{"FAILED", now, now, now, 500}, "claimcheck_tasks_finished"},
 		"to park":    {MySQL.waiting(`id`, ` < `+parkedFrom) + skipLocked, []any{"b", "q", 10}, "claimcheck_tasks_outbox"},
 		"to unpark":  {MySQL.waiting(lightColumns, ` >= `+parkedFrom) + skipLocked, []any{"b", "q", 10}, "claimcheck_tasks_outbox"},
 		"running":    {MySQL.runningQuery(), nil, "claimcheck_tasks_lease"},

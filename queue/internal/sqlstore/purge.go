@@ -54,7 +54,7 @@ func (s *Store) Working(ctx context.Context) (working bool, err error) {
 // firstFinishedQuery finds rows of one status. Index: claimcheck_tasks_finished,
 // from the start of the status and in its order.
 func firstFinishedQuery(task string) string {
-	query := `SELECT id, finished_at FROM claimcheck_tasks WHERE status = ? AND finished_at <= ? AND (delete_at IS NULL OR delete_at <= ?)`
+	query := `SELECT id, finished_at FROM claimcheck_tasks WHERE status = ? AND finished_at <= ? AND (delete_at IS NULL OR delete_at <= ?) AND (unique_until IS NULL OR unique_until <= ?)`
 	if task != "" {
 		query += ` AND task_path = ?`
 	}
@@ -70,7 +70,7 @@ func firstFinished(ctx context.Context, tx querier, now time.Time, r queue.Purge
 	}
 	var first []finished
 	for _, status := range r.Final() {
-		args := []any{status, micros(now.Add(-r.Age)), micros(now)}
+		args := []any{status, micros(now.Add(-r.Age)), micros(now), micros(now)}
 		if r.Task != "" {
 			args = append(args, r.Task)
 		}
@@ -122,16 +122,18 @@ func deleteFinal(ctx context.Context, tx querier, ids []any) (int, error) {
 	return int(n), err
 }
 
-// countPurgeableQuery counts rows of one status, without those that are kept for longer.
-// Indexes: claimcheck_tasks_finished, the part that is old enough; that of ended rows
-// which are deleted.
+// countPurgeableQuery counts rows of one status, without those that are kept, or hold
+// their keys, for longer. Indexes: claimcheck_tasks_finished, the part that is old enough;
+// that of ended rows which are deleted; claimcheck_tasks_unique.
 func (d *Dialect) countPurgeableQuery(task string) string {
 	rows := `status = ? AND finished_at <= ?`
 	if task != "" {
 		rows += ` AND task_path = ?`
 	}
 	return `SELECT (SELECT count(*) FROM claimcheck_tasks WHERE ` + rows + `)
-		- (SELECT count(*) FROM claimcheck_tasks` + d.useIndex(d.deleteIndex) + ` WHERE ` + rows + ` AND ` + d.deletable + ` AND ` + d.deleteAhead + `)`
+		- (SELECT count(*) FROM claimcheck_tasks` + d.useIndex(d.deleteIndex) + ` WHERE ` + rows + ` AND ` + d.deletable + ` AND ` + d.deleteAhead + `)
+		- (SELECT count(*) FROM claimcheck_tasks` + d.useIndex("claimcheck_tasks_unique") + ` WHERE ` + rows + ` AND ` + d.keyKept + `
+			AND unique_until > ? AND (delete_at IS NULL OR delete_at <= ?))`
 }
 
 // CountPurgeable returns how many rows Purge would delete in all.
@@ -148,7 +150,7 @@ func (s *Store) CountPurgeable(ctx context.Context, r queue.PurgeRequest) (total
 				args = append(args, r.Task)
 			}
 			var n int
-			args = append(slices.Clone(args), append(args, s.dialect.deleteTime(now))...)
+			args = slices.Concat(args, args, []any{s.dialect.deleteTime(now)}, args, []any{micros(now), micros(now)})
 			if err := conn.QueryRowContext(ctx, s.dialect.countPurgeableQuery(r.Task), args...).Scan(&n); err != nil {
 				return err
 			}
