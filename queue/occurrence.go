@@ -2,8 +2,6 @@ package queue
 
 import (
 	"cmp"
-	"crypto/rand"
-	"errors"
 	"fmt"
 	"time"
 
@@ -58,53 +56,31 @@ func (change *ScheduleChange) skipExpired(at time.Time) {
 	change.Skipped = append(change.Skipped, expired)
 }
 
-// occurrence returns the task of a schedule for a time.
+// occurrence returns the task of a schedule for a time. All of it is stored with the
+// schedule, so that it does not depend on the program that ticks: it may be one that does
+// not know the task, or another version. Arguments that do not fit the task any more fail
+// visibly when it runs; a schedule that stood still would not be seen.
 func (c *Client) occurrence(s *Schedule, at, runAfter time.Time) (*NewRow, error) {
-	row, err := c.knownOccurrence(s, at, runAfter)
-	if err != nil && errors.Is(err, ErrInvalid) {
-		row, err = c.unknownOccurrence(s, at, runAfter)
-	}
-	if err != nil {
-		return nil, err
-	}
-	s.Options.apply(row, at)
-	return row, c.checkRetained(row)
-}
-
-// knownOccurrence is occurrence for a task that this program knows.
-func (c *Client) knownOccurrence(s *Schedule, at, runAfter time.Time) (*NewRow, error) {
-	options := []Option{OnQueue(s.Queue), OnBackend(s.Backend), Priority(s.Priority)}
-	if s.Options.MaxAttempts > 0 {
-		options = append(options, MaxAttempts(s.Options.MaxAttempts))
-	}
-	if s.Options.Timeout > 0 {
-		options = append(options, Timeout(s.Options.Timeout))
-	}
-	if !runAfter.IsZero() {
-		options = append(options, RunAfter(runAfter))
-	}
-	row := &NewRow{Row: &Row{}}
-	if err := c.newRow(row, Request{Task: s.Task, Args: s.Args, Options: options}, rand.Reader); err != nil {
-		return nil, err
-	}
-	row.Schedule, row.ScheduledFor = s.Name, at
-	return row, nil
-}
-
-// unknownOccurrence is occurrence for a task that this program does not know, or whose
-// arguments or route it does not accept: another version may, and until then the row is
-// visible. A schedule that stood still would not be.
-func (c *Client) unknownOccurrence(s *Schedule, at, runAfter time.Time) (*NewRow, error) {
 	id, err := uuid.NewV7()
 	if err != nil {
 		return nil, fmt.Errorf("tick: %w", err)
 	}
-	return &NewRow{
+	o := &s.Options
+	row := &NewRow{
 		Row: &Row{
 			ID: id, Task: s.Task, Queue: s.Queue, Backend: s.Backend, Priority: s.Priority, Args: s.Args,
-			MaxAttempts: cmp.Or(s.Options.MaxAttempts, DefaultMaxAttempts), Timeout: s.Options.Timeout, RunAfter: runAfter,
-			Schedule: s.Name, ScheduledFor: at,
+			MaxAttempts: cmp.Or(o.MaxAttempts, DefaultMaxAttempts), Timeout: o.Timeout,
+			RunAfter: runAfter, Schedule: s.Name, ScheduledFor: at,
+			Keep: c.retention(&options{keep: o.Keep}), OnFailed: o.OnFailed, LimitKey: o.LimitKey,
 		},
 		FreshID: true, WillDispatch: c.willDispatch(s.Backend, max(time.Until(runAfter), 0)),
-	}, nil
+		OnConflict: ReturnExisting, // otherwise the schedule would stand still
+	}
+	if o.UniqueKey != "" {
+		row.UniqueKey, row.UniqueScope, row.UniqueFor = o.UniqueKey, o.UniqueScope, o.UniqueFor
+	}
+	if o.ExpiresIn > 0 {
+		row.ExpiresAt = at.Add(o.ExpiresIn).UTC().Truncate(time.Microsecond)
+	}
+	return row, c.checkRetained(row)
 }

@@ -5,12 +5,13 @@ import (
 	"time"
 )
 
-// ScheduleOptions are options of the tasks of a schedule that override the task's own.
-// They are stored with the schedule.
+// ScheduleOptions are options of the tasks of a schedule: its own and, without them, those
+// of the task as they were when the schedule was stored. They are stored with it, so that
+// its tasks are the same whichever program ticks.
 type ScheduleOptions struct {
 	MaxAttempts int           `json:"max_attempts,omitempty"`
-	Timeout     time.Duration `json:"timeout_ns,omitempty"`
-	Keep        *Retention    `json:"keep,omitempty"`
+	Timeout     time.Duration `json:"timeout_ns,omitempty"` // 0: that of the task, as of the version that runs it
+	Keep        *Retention    `json:"keep,omitempty"`       // nil: Config.Keep of the program that ticks
 	// ExpiresIn counts from the time of the occurrence, not from its enqueue.
 	ExpiresIn time.Duration `json:"expires_in_ns,omitempty"`
 	// UniqueKey is the same for all tasks of the schedule: their arguments are the same.
@@ -21,14 +22,13 @@ type ScheduleOptions struct {
 	LimitKey    string        `json:"limit_key,omitempty"` // likewise the same for all
 }
 
-// notGiven is the value of numeric options that a schedule does not set; none of them
-// may have it.
+// notGiven is the expiresIn of a schedule that does not set it.
 const notGiven = -1
 
-// givenOptions returns what the options of a schedule set, with notGiven for the rest.
-// It refuses options that do not fit a schedule.
+// givenOptions returns what the options of a schedule set, and refuses those that do not
+// fit a schedule.
 func givenOptions(more []Option) (options, error) {
-	given := options{maxAttempts: notGiven, expiresIn: notGiven}
+	given := options{expiresIn: notGiven}
 	for _, option := range more {
 		option(&given)
 	}
@@ -66,58 +66,34 @@ func (c *Client) complete(s *Schedule, more []Option) error {
 	if err != nil {
 		return err
 	}
+	request := Request{Task: s.Task, Args: s.Args, Options: more}
 	row := &NewRow{Row: &Row{}}
-	if err := c.newRow(row, Request{Task: s.Task, Args: s.Args, Options: more}, rand.Reader); err != nil {
+	if err := c.newRow(row, request, rand.Reader); err != nil {
 		return err
 	}
-	s.Args, s.Queue, s.Backend, s.Priority = row.Args, row.Queue, row.Backend, row.Priority
-	s.Options, s.Warnings = ScheduleOptions{Timeout: given.timeout}, row.warnings
-	if given.maxAttempts != notGiven {
-		s.Options.MaxAttempts = given.maxAttempts
-	}
-	if given.expiresIn != notGiven {
-		s.Options.ExpiresIn = given.expiresIn
-	}
-	if given.keep != nil {
-		s.Options.Keep = row.Keep
-	}
-	if given.onFailed != "" {
-		s.Options.OnFailed = row.OnFailed
-	}
-	if given.limitKey != nil {
-		if row.LimitKey == "" {
-			return invalidf("the function of LimitKey returns no key for the arguments of the schedule: leave it out")
+	for _, f := range []struct {
+		function   string
+		given, got bool
+	}{
+		{"LimitKey", given.limitKey != nil, row.LimitKey != ""},
+		{"UniqueBy", given.unique != nil, row.UniqueKey != ""},
+	} {
+		if f.given && !f.got {
+			return invalidf("the function of %s returns no key for the arguments of the schedule: leave it out", f.function)
 		}
-		s.Options.LimitKey = row.LimitKey
 	}
-	if given.unique != nil {
-		if row.UniqueKey == "" {
-			return invalidf("the function of UniqueBy returns no key for the arguments of the schedule: leave it out")
-		}
-		s.Options.UniqueKey, s.Options.UniqueScope, s.Options.UniqueFor = row.UniqueKey, row.UniqueScope, row.UniqueFor
+	if row.ExpiresIn > 0 && row.ExpiresIn < time.Second {
+		return invalidf("expires_in of a schedule must be at least 1s, and that of its task is %s: pass a longer one to the schedule", row.ExpiresIn)
+	}
+	d, _ := c.registry.lookup(s.Task) // newRow has found it
+	resolved, err := d.optionsOf(request)
+	if err != nil {
+		return err
+	}
+	s.Args, s.Queue, s.Backend, s.Priority, s.Warnings = row.Args, row.Queue, row.Backend, row.Priority, row.warnings
+	s.Options = ScheduleOptions{
+		MaxAttempts: row.MaxAttempts, Timeout: row.Timeout, Keep: resolved.keep.rounded(), ExpiresIn: row.ExpiresIn,
+		UniqueKey: row.UniqueKey, UniqueScope: row.UniqueScope, UniqueFor: row.UniqueFor, OnFailed: row.OnFailed, LimitKey: row.LimitKey,
 	}
 	return nil
-}
-
-// apply sets what the schedule's options say about a task for a time.
-func (o *ScheduleOptions) apply(row *NewRow, at time.Time) {
-	if o.Keep != nil {
-		row.Keep = o.Keep
-	}
-	if o.OnFailed != nil {
-		row.OnFailed = o.OnFailed
-	}
-	if o.LimitKey != "" {
-		row.LimitKey = o.LimitKey
-	}
-	if o.UniqueKey != "" {
-		row.UniqueKey, row.UniqueScope, row.UniqueFor = o.UniqueKey, o.UniqueScope, o.UniqueFor
-	}
-	row.OnConflict = ReturnExisting // otherwise the schedule would stand still
-	if o.ExpiresIn > 0 {
-		row.ExpiresIn = o.ExpiresIn
-	}
-	if row.ExpiresIn > 0 {
-		row.ExpiresAt, row.ExpiresIn = at.Add(row.ExpiresIn).UTC().Truncate(time.Microsecond), 0
-	}
 }

@@ -63,7 +63,7 @@ func TestOptionsAreInTheDefinition(t *testing.T) {
 	letter := queue.NewTaskFunc("t.letter", func(context.Context, queue.Failed) error { return nil })
 	hashes := make(map[string]int)
 	for i, option := range []queue.Option{
-		queue.Priority(0), queue.MaxAttempts(10), queue.Timeout(time.Second), queue.Keep(time.Hour, time.Hour), queue.Keep(time.Hour, 2*time.Hour), queue.ExpiresIn(time.Hour),
+		queue.Priority(0), queue.MaxAttempts(9), queue.Timeout(time.Second), queue.Keep(time.Hour, time.Hour), queue.Keep(time.Hour, 2*time.Hour), queue.ExpiresIn(time.Hour),
 		queue.Unique("a"), queue.Unique("a", queue.WhileKept()), queue.Unique("a", queue.UniqueFor(time.Hour)), queue.UniqueArgs(), queue.OnFailed(letter),
 		queue.UniqueBy(func(n int) string { return fmt.Sprint(n) }), queue.LimitKey(func(int) string { return "tenant" }),
 	} {

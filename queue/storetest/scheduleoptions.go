@@ -21,9 +21,30 @@ var allOptions = queue.ScheduleOptions{
 // client is a client of the store with some tasks.
 func (f *fixture) client(tasks ...queue.Definition) *queue.Client {
 	f.Helper()
-	client, err := queue.NewClient(queue.Config{Store: f.store, Registry: queue.NewRegistry(tasks...), Logger: slog.New(slog.DiscardHandler)})
+	return f.clientOf(queue.Config{}, tasks...)
+}
+
+func (f *fixture) clientOf(cfg queue.Config, tasks ...queue.Definition) *queue.Client {
+	f.Helper()
+	cfg.Store, cfg.Registry, cfg.Logger = f.store, queue.NewRegistry(tasks...), slog.New(slog.DiscardHandler)
+	client, err := queue.NewClient(cfg)
 	f.must(err)
 	return client
+}
+
+// ticked has one client store a schedule and another one tick it, and compares its options
+// and its task with what is wanted of them.
+func (f *fixture) ticked(knows, ticks *queue.Client, name, task string, want queue.ScheduleOptions, more ...queue.Option) {
+	f.Helper()
+	_, _, err := knows.PutSchedule(f.ctx, queue.ScheduleRequest{Name: name, Task: task, Spec: "@every 1h", Args: name, Options: more})
+	f.must(err)
+	f.equal(name+": options", f.schedule(name).Options, want)
+	row, enqueued := f.tickDue(ticks, name, 10*time.Minute)
+	f.equal(name+": enqueued", enqueued, 1)
+	f.equal(name, []any{row.Task, row.Queue, row.MaxAttempts, row.Timeout, row.Keep, row.OnFailed, row.UniqueKey, row.UniqueScope, row.LimitKey},
+		[]any{task, "q", want.MaxAttempts, want.Timeout, want.Keep, want.OnFailed, want.UniqueKey, want.UniqueScope, want.LimitKey})
+	f.equal(name+": expires_at", row.ExpiresAt, row.ScheduledFor.Add(want.ExpiresIn))
+	f.equal(name+": holds its key for", row.UniqueUntil.Sub(row.EnqueuedAt), want.UniqueFor)
 }
 
 // tickDue makes a schedule due since some time, and ticks.
@@ -52,31 +73,35 @@ var scheduleOptionTests = map[string]func(*fixture){
 		f.put("s", time.Hour, func(s *queue.Schedule) { s.Options = queue.ScheduleOptions{} })
 		f.equal("none", f.schedule("s").Options, queue.ScheduleOptions{})
 	},
-	// Also one that does not know the task.
+	// Also one that does not know the task, or does not serve its queue. The options are the
+	// schedule's or the task's.
 	"every program that ticks applies them": func(f *fixture) {
 		if _, ok := f.store.(queue.Lifecycle); !ok {
 			f.Log("the store is no queue.Lifecycle")
 			return
 		}
 		letter := queue.NewTaskFunc("t.letter", func(context.Context, queue.Failed) error { return nil }, queue.OnQueue("letters"), queue.Priority(7), queue.MaxAttempts(2), queue.Keep(0, time.Hour))
-		task := queue.NewTaskFunc(taskName, func(context.Context, int) error { return nil }, queue.ExpiresIn(time.Second), queue.Keep(time.Minute, time.Minute))
-		knows := f.client(task, letter)
-		for name, client := range map[string]*queue.Client{"knows_the_task": knows, "does_not": f.client(letter)} {
+		all := func(key queue.Option) []queue.Option {
+			return []queue.Option{
+				queue.MaxAttempts(3), queue.Keep(time.Hour, 48*time.Hour), queue.ExpiresIn(90 * time.Minute), queue.OnFailed(letter),
+				queue.LimitKey(func(string) string { return "tenant" }), queue.OnQueue("q"), key,
+			}
+		}
+		work := func(context.Context, string) error { return nil }
+		bare := queue.NewTaskFunc(taskName, work, queue.ExpiresIn(time.Second), queue.Keep(time.Minute, time.Minute))
+		full := queue.NewTaskFunc("t.full", work, all(queue.UniqueBy(func(in string) string { return in }, queue.UniqueFor(2*time.Hour)))...)
+		knows := f.client(bare, full, letter)
+		others := map[string]*queue.Client{
+			"knows_the_task": knows, "does_not": f.client(letter), "has_another_version": f.client(queue.Declare[int, any]("t.full"), queue.Declare[int, any](taskName)),
+			"serves_another_queue": f.clientOf(queue.Config{Queues: []string{"letters"}}, bare, full, letter),
+		}
+		for name, client := range others {
 			want := allOptions
 			want.UniqueKey += name
-			_, _, err := knows.PutSchedule(f.ctx, queue.ScheduleRequest{Name: name, Task: taskName, Spec: "@every 1h", Args: 1, Options: []queue.Option{
-				queue.MaxAttempts(3), queue.Timeout(time.Minute), queue.Keep(time.Hour, 48*time.Hour), queue.ExpiresIn(90 * time.Minute),
-				queue.Unique(want.UniqueKey, queue.UniqueFor(2*time.Hour)), queue.OnFailed(letter),
-				queue.LimitKey(func(int) string { return "tenant" }),
-			}})
-			f.must(err)
-			f.equal("options", f.schedule(name).Options, want)
-			row, enqueued := f.tickDue(client, name, 10*time.Minute)
-			f.equal(name, enqueued, 1)
-			f.equal(name, []any{row.MaxAttempts, row.Timeout, row.Keep, row.OnFailed, row.UniqueKey, row.UniqueScope, row.LimitKey},
-				[]any{3, time.Minute, want.Keep, want.OnFailed, want.UniqueKey, queue.UniqueKept, "tenant"})
-			f.equal(name+": expires_at", row.ExpiresAt, row.ScheduledFor.Add(90*time.Minute))
-			f.between(name+": holds its key for", row.UniqueUntil.Sub(row.EnqueuedAt), 2*time.Hour, 2*time.Hour)
+			own := append(all(queue.Unique(want.UniqueKey, queue.UniqueFor(2*time.Hour))), queue.Timeout(time.Minute))
+			f.ticked(knows, client, name+".own", taskName, want, own...)
+			want.UniqueKey, want.Timeout = name+".task", 0
+			f.ticked(knows, client, name+".task", "t.full", want)
 		}
 	},
 	"a task that has expired before the first tick is not enqueued": func(f *fixture) {

@@ -18,7 +18,7 @@ func TestSchedulesFromMakingToDeleting(t *testing.T) {
 	a.expect("changed", a.do("PUT", "/tasks/schedules/nightly", `{"task":"t.echo","spec":"@every 90s"}`),
 		200, `{"schedule":{"name":"nightly","task_path":"t.echo","spec":"@every 90s","zone":"UTC","args":null,"queue_name":"default","backend_name":"default","priority":0,"catch_up":"one","overlap":"allow","paused":false,"next_at":"`)
 	a.expect("paused", a.do("POST", "/tasks/schedules/nightly/pause/", ""), 200, `"paused":true,"paused_at":"`)
-	a.expect("list", a.do("GET", "/tasks/schedules", ""), 200, `"next_at":null,"last_at":null,"last_task_id":null}]}`)
+	a.expect("list", a.do("GET", "/tasks/schedules", ""), 200, `"next_at":null,"last_at":null,"last_task_id":null,"max_attempts":10}]}`)
 	run := a.do("POST", "/tasks/schedules/nightly/run/", "{}")
 	a.expect("run while paused", run, 201, `{"result":{"id":"`)
 	a.expect("run while paused", run, 201, `"schedule":"nightly","scheduled_for":"`)
@@ -89,7 +89,7 @@ func TestRefusedSchedules(t *testing.T) {
 func TestOptionsOfSchedules(t *testing.T) {
 	a := newAPI(t, nil)
 	a.expect("new", a.do("PUT", "/tasks/schedules/s/", `{"task":"t.echo","spec":"@daily","keep_successful":"24h","keep_failed":"720h","expires_in":"10m","unique_key":"k","unique_for":"1h"}`),
-		201, `"last_task_id":null,"keep_successful":"24h0m0s","keep_failed":"720h0m0s","expires_in":"10m0s","unique_key":"k","unique_for":"1h0m0s"}}`)
+		201, `"last_task_id":null,"max_attempts":10,"keep_successful":"24h0m0s","keep_failed":"720h0m0s","expires_in":"10m0s","unique_key":"k","unique_for":"1h0m0s"}}`)
 	run := a.do("POST", "/tasks/schedules/s/run/", "")
 	a.expect("run", run, 201, `"unique_key":"k"`)
 	a.expect("run", run, 201, `"expires_at":"`)

@@ -35,8 +35,8 @@ type Schedule struct {
 	ScheduleOptions
 }
 
-// ScheduleOptions are the options of a schedule's tasks in answers; those that it does not
-// set are left out. Durations are as Go writes them.
+// ScheduleOptions are the options of a schedule's tasks in answers, its own or those of its
+// task; those that they do not have are left out. Durations are as Go writes them.
 type ScheduleOptions struct {
 	MaxAttempts    int    `json:"max_attempts,omitempty"`
 	Timeout        string `json:"timeout,omitempty"`
@@ -99,7 +99,7 @@ func known(t time.Time) *time.Time {
 // ScheduleOption is an option of a schedule's tasks in a list.
 type ScheduleOption struct{ Name, Value string }
 
-// List returns the options that the schedule sets.
+// List returns the options that the schedule's tasks have.
 func (o ScheduleOptions) List() (list []ScheduleOption) {
 	attempts := ""
 	if o.MaxAttempts > 0 {
