@@ -229,8 +229,10 @@ const (
 		VALUES ($1::text, $2::timestamptz, $3::uuid, nullif($4::text, '')) ON CONFLICT (schedule, scheduled_for) DO NOTHING`
 	moveOccurrenceQuery = `UPDATE claimcheck_occurrences SET task_id = $3::uuid WHERE schedule = $1::text AND scheduled_for = $2::timestamptz`
 	moveLastQuery       = `UPDATE claimcheck_schedules SET last_task_id = $3::uuid WHERE name = $1::text AND last_task_id = $2::uuid`
-	trimQuery           = `DELETE FROM claimcheck_occurrences WHERE schedule = $1::text AND scheduled_for < (
-		SELECT scheduled_for FROM claimcheck_occurrences WHERE schedule = $1::text ORDER BY scheduled_for DESC OFFSET $2::int8 LIMIT 1)`
+	// It looks at the tasks one by one: the planner must not begin with all that are READY.
+	trimQuery = `DELETE FROM claimcheck_occurrences AS o WHERE schedule = $1::text AND scheduled_for < (
+			SELECT scheduled_for FROM claimcheck_occurrences WHERE schedule = $1::text ORDER BY scheduled_for DESC OFFSET $2::int8 LIMIT 1)
+		AND NOT ($3::bool AND coalesce((SELECT status IN ('READY', 'RUNNING') FROM claimcheck_tasks WHERE id = o.task_id), false))`
 	putScheduleQuery = `
 INSERT INTO claimcheck_schedules AS s (name, task_path, spec, zone, args, queue_name, backend_name, priority, options, catch_up, overlap,
 	paused_at, paused_by, program, definition, removed_at, anchored_at, next_at, last_at, last_task_id, made, created_at, changed_at)
@@ -275,7 +277,7 @@ func (s *Store) storeScheduleChange(ctx context.Context, tx pgx.Tx, name string,
 	}
 	stored, err := s.insertOccurrences(ctx, tx, name, change.Rows)
 	if err == nil && storekit.TrimOccurrences(change) {
-		_, err = tx.Exec(ctx, trimQuery, name, queue.OccurrencesKept)
+		_, err = tx.Exec(ctx, trimQuery, name, queue.OccurrencesKept, change.Schedule.Overlap == queue.OverlapSkip)
 	}
 	return stored, err
 }

@@ -149,6 +149,27 @@ var scheduleTests = map[string]func(*fixture){
 		f.finish(claim.Claim())
 		f.equal("SUCCESSFUL", look("s"), false)
 	},
+	"a task that has not ended is known however many occurrences it outlasts": func(f *fixture) {
+		f.put("s", -time.Hour, func(s *queue.Schedule) { s.Overlap = queue.OverlapSkip })
+		row, _ := f.enqueueOccurrence("s", next)
+		skip := func(from, n int) bool {
+			return f.change("s", func(state queue.ScheduleState) *queue.ScheduleChange {
+				change := &queue.ScheduleChange{Schedule: state.Schedule}
+				for i := range n {
+					change.Skipped = append(change.Skipped, queue.Occurrence{ScheduledFor: row.ScheduledFor.Add(time.Duration(from+i) * time.Second), Skipped: queue.SkippedOverlap})
+				}
+				return change
+			}).Unfinished
+		}
+		skip(1, queue.OccurrencesKept+50)
+		f.equal("unfinished", skip(1000, 1), true)
+		list := f.occurrences("s")
+		f.equal("remembered", []any{len(list), list[len(list)-1].TaskID}, []any{queue.OccurrencesKept + 2, row.ID})
+		f.finish(f.claim(row.ID, lease).Claim())
+		f.equal("unfinished after its end", skip(1001, 1), false)
+		list = f.occurrences("s")
+		f.equal("remembered after its end", []any{len(list), list[len(list)-1].TaskID}, []any{queue.OccurrencesKept + 1, uuid.Nil})
+	},
 	"what was enqueued ahead is cancelled while it waits": func(f *fixture) {
 		f.put("s", -time.Minute)
 		last, state := f.enqueueOccurrence("s", next)

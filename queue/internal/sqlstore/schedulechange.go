@@ -84,6 +84,8 @@ func scheduleState(ctx context.Context, tx querier, name string) (state queue.Sc
 const (
 	unfinishedQuery = `SELECT EXISTS (SELECT 1 FROM claimcheck_occurrences AS o JOIN claimcheck_tasks AS t ON t.id = o.task_id
 		WHERE o.schedule = ? AND t.status IN ('READY', 'RUNNING'))`
+	unfinishedBeforeQuery = `SELECT o.scheduled_for FROM claimcheck_occurrences AS o JOIN claimcheck_tasks AS t ON t.id = o.task_id
+		WHERE o.schedule = ? AND o.scheduled_for < ? AND t.status IN ('READY', 'RUNNING')`
 	aheadQuery = `SELECT scheduled_for, task_id FROM claimcheck_occurrences
 		WHERE schedule = ? AND scheduled_for > ? AND task_id IS NOT NULL ORDER BY scheduled_for`
 	lastQuery = `SELECT scheduled_for, task_id FROM claimcheck_occurrences
@@ -143,7 +145,7 @@ func storeScheduleChange(ctx context.Context, tx querier, name string, state que
 	}
 	stored, err := insertOccurrences(ctx, tx, name, state.Now, change.Rows)
 	if err == nil && storekit.TrimOccurrences(change) {
-		err = trimOccurrences(ctx, tx, name)
+		err = trimOccurrences(ctx, tx, change.Schedule)
 	}
 	return stored, err
 }
@@ -234,16 +236,34 @@ func insertOccurrences(ctx context.Context, tx querier, name string, now time.Ti
 	return all, nil
 }
 
-// trimOccurrences removes all but the latest occurrences of a schedule.
-func trimOccurrences(ctx context.Context, tx querier, name string) error {
+// trimOccurrences removes all but the latest occurrences of a schedule, and those whose
+// unfinished task still counts.
+func trimOccurrences(ctx context.Context, tx querier, s *queue.Schedule) error {
 	var last time.Time
-	err := tx.QueryRowContext(ctx, `SELECT scheduled_for FROM claimcheck_occurrences WHERE schedule = ? ORDER BY scheduled_for DESC LIMIT 1 OFFSET ?`, name, queue.OccurrencesKept).Scan(at(&last))
+	err := tx.QueryRowContext(ctx, `SELECT scheduled_for FROM claimcheck_occurrences WHERE schedule = ? ORDER BY scheduled_for DESC LIMIT 1 OFFSET ?`, s.Name, queue.OccurrencesKept).Scan(at(&last))
 	if errors.Is(err, sql.ErrNoRows) {
 		return nil
 	}
 	if err != nil {
 		return err
 	}
-	_, err = tx.ExecContext(ctx, `DELETE FROM claimcheck_occurrences WHERE schedule = ? AND scheduled_for < ?`, name, micros(last))
+	remove, values := `DELETE FROM claimcheck_occurrences WHERE schedule = ? AND scheduled_for < ?`, []any{s.Name, micros(last)}
+	if s.Overlap == queue.OverlapSkip {
+		// Not within the DELETE, where MySQL would lock the tasks.
+		var unfinished []any
+		err := each(ctx, tx, func(scan func(...any) error) error {
+			var scheduledFor int64
+			err := scan(&scheduledFor)
+			unfinished = append(unfinished, scheduledFor)
+			return err
+		}, unfinishedBeforeQuery, values...)
+		if err != nil {
+			return err
+		}
+		if len(unfinished) > 0 {
+			remove, values = remove+` AND scheduled_for NOT IN (`+marks(len(unfinished))+`)`, append(values, unfinished...)
+		}
+	}
+	_, err = tx.ExecContext(ctx, remove, values...)
 	return err
 }
