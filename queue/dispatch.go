@@ -163,7 +163,7 @@ func (c *Client) dispatchBy(ctx context.Context, by func(Dispatcher) sendFunc, r
 		for i, row := range rows {
 			tickets[i] = ticketOf(row)
 		}
-		if _, err := c.send(ctx, dispatcher, by(dispatcher), rows, tickets); err != nil {
+		if _, err := c.send(ctx, dispatcher, by(dispatcher), false, rows, tickets); err != nil {
 			errs = append(errs, err)
 		}
 	}
@@ -171,8 +171,9 @@ func (c *Client) dispatchBy(ctx context.Context, by func(Dispatcher) sendFunc, r
 }
 
 // send passes the tickets of rows to the dispatcher d by its method. It logs a failure
-// and records it on the refused rows, whose IDs it returns.
-func (c *Client) send(ctx context.Context, d Dispatcher, method sendFunc, rows []*Row, tickets []Ticket) (refused map[uuid.UUID]bool, err error) {
+// and records it on the refused rows, whose IDs it returns. swept is as in
+// [Outbox].DispatchFailed.
+func (c *Client) send(ctx context.Context, d Dispatcher, method sendFunc, swept bool, rows []*Row, tickets []Ticket) (refused map[uuid.UUID]bool, err error) {
 	dispatching, cancel := context.WithTimeout(ctx, c.cfg.DispatchTimeout)
 	defer cancel()
 	err = method(dispatching, tickets...)
@@ -187,7 +188,7 @@ func (c *Client) send(ctx context.Context, d Dispatcher, method sendFunc, rows [
 		for _, id := range part.ids {
 			refused[id], reasons[id] = true, reason
 		}
-		c.recordRefusal(ctx, reason, part.ids)
+		c.recordRefusal(ctx, reason, swept, part.ids)
 	}
 	c.dispatched(ctx, rows, func(row *Row) error {
 		if refused[row.ID] {
@@ -262,12 +263,12 @@ func refusals(d Dispatcher, tickets []Ticket, err error) []refusal {
 }
 
 // recordRefusal logs a failed dispatch and records it on the rows.
-func (c *Client) recordRefusal(ctx context.Context, reason string, ids []uuid.UUID) {
+func (c *Client) recordRefusal(ctx context.Context, reason string, swept bool, ids []uuid.UUID) {
 	c.cfg.Logger.Error("dispatch failed; the rows are stored and the sweeper will dispatch them",
 		"tasks", len(ids), "task_id", ids[0], "error", reason)
 	ctx, cancel := context.WithTimeout(ctx, c.cfg.DispatchTimeout)
 	defer cancel()
-	if err := c.cfg.Store.DispatchFailed(ctx, reason, ids...); err != nil {
+	if err := c.cfg.Store.DispatchFailed(ctx, reason, swept, ids...); err != nil {
 		c.availability.observe(err)
 		c.cfg.Logger.Warn("the failed dispatch could not be recorded on the rows", "task_id", ids[0], "error", err)
 	}

@@ -114,10 +114,12 @@ type Store interface {
 // Outbox is the part of [Store] that the sweeper and a failed dispatch need: it is
 // about rows whose Cloud Task was never created, or was lost.
 type Outbox interface {
-	// DispatchFailed records on READY rows that creating their Cloud Tasks failed,
-	// makes them due for the sweeper now, and reverts what TakeStranded counted.
+	// DispatchFailed records on READY rows that creating their Cloud Tasks failed, and
+	// makes them due for the sweeper now. swept says that TakeStranded has taken them for
+	// this dispatch: DispatchFailed then reverts what it counted. Any other count stays:
+	// the sweeper would otherwise give a ticket a name that was used before.
 	// Rows that another transaction has locked are skipped.
-	DispatchFailed(ctx context.Context, reason string, ids ...uuid.UUID) error
+	DispatchFailed(ctx context.Context, reason string, swept bool, ids ...uuid.UUID) error
 
 	// StrandedQueues returns the queues of a backend that have stranded rows:
 	// READY, and past their DispatchDueAt.

@@ -269,7 +269,7 @@ func (s *sweep) batch(ctx context.Context, d Dispatcher, q StrandedQueue, n int,
 		tickets[i].Name = ticketName(row)
 		tickets[i].AnyVersion = s.client.anyVersion(row)
 	}
-	refused, _ := s.client.send(context.WithoutCancel(ctx), d, batched(d), rows, tickets) // logged, and recorded on the rows
+	refused, _ := s.client.send(context.WithoutCancel(ctx), d, batched(d), true, rows, tickets) // logged, and recorded on the rows
 	now := time.Now()
 	for _, row := range rows {
 		switch {

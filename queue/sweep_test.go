@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"slices"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -192,6 +193,60 @@ func TestNoTwoTicketsOfTheSweeperHaveTheSameName(t *testing.T) {
 			t.Errorf("names %v", names)
 		}
 	})
+}
+
+// What the sweeper has counted stays counted when another dispatch is refused.
+func TestTheSweeperUsesNoNameAgainAfterAnotherDispatchWasRefused(t *testing.T) {
+	key := queue.Unique("k", queue.OnConflict(queue.ReplaceExisting))
+	for name, refused := range map[string]func(s *system, id uuid.UUID){
+		"of a resume": func(s *system, id uuid.UUID) {
+			gate := queue.GateRequest{Queue: "default", Actor: "t"}
+			if _, err := s.client.PauseQueue(s.t.Context(), gate, nil); err != nil {
+				s.t.Fatal(err)
+			}
+			if _, err := s.exec.RunByID(s.t.Context(), id, queue.RunOptions{}); !errors.Is(err, queue.ErrPaused) { // its name is used up
+				s.t.Fatal(err)
+			}
+			if result := s.resume("default"); result.Undispatched != 1 {
+				s.t.Fatalf("%+v", result)
+			}
+		},
+		"of a replacement": func(s *system, _ uuid.UUID) { s.enqueue("t", nil, key) },
+	} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				out := &flaky{}
+				sys := newSystem(t, setup{dispatch: out}, task(func(context.Context) (any, error) { return nil, nil }))
+				id := sys.enqueue("t", nil, key)
+				time.Sleep(time.Hour)
+				sys.sweep(0, queue.SweepResult{Dispatched: 1})
+				out.refusing.Store(true)
+				refused(sys, id)
+				out.refusing.Store(false)
+				sys.sweep(0, queue.SweepResult{Dispatched: 1})
+				names := make(map[string]int)
+				for _, ticket := range out.sent() {
+					names[ticket.Name]++
+				}
+				if len(names) != 3 { // one ticket had none
+					t.Errorf("names %v", names)
+				}
+			})
+		})
+	}
+}
+
+// flaky is a recorder that can refuse.
+type flaky struct {
+	recorder
+	refusing atomic.Bool
+}
+
+func (f *flaky) Dispatch(ctx context.Context, tickets ...queue.Ticket) error {
+	if f.refusing.Load() {
+		return errors.New("quota")
+	}
+	return f.recorder.Dispatch(ctx, tickets...)
 }
 
 // stuck is a store that does not answer the sweeper.

@@ -12,11 +12,14 @@ import (
 )
 
 // DispatchFailed makes READY rows due for the sweeper, and notes why.
-func (s *Store) DispatchFailed(ctx context.Context, reason string, ids ...uuid.UUID) error {
+func (s *Store) DispatchFailed(ctx context.Context, reason string, swept bool, ids ...uuid.UUID) error {
 	return s.with(ctx, "note failed dispatch", func(now time.Time) error {
 		for _, id := range ids {
 			if r, ok := s.rows[id]; ok && r.Status == queue.StatusReady {
-				r.DispatchError, r.DispatchDueAt, r.DispatchTries = reason, now, max(0, r.DispatchTries-1)
+				r.DispatchError, r.DispatchDueAt = reason, now
+				if swept { // TakeStranded counted this dispatch
+					r.DispatchTries = max(0, r.DispatchTries-1)
+				}
 			}
 		}
 		return nil

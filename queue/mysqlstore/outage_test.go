@@ -89,7 +89,7 @@ func TestConnectionsThatTheServerClosedAreReplaced(t *testing.T) {
 		if err := s.Insert(t.Context(), task(0)); err != nil {
 			t.Errorf("Insert: %v", err)
 		}
-		if err := s.DispatchFailed(t.Context(), "no", uuid.New()); err != nil {
+		if err := s.DispatchFailed(t.Context(), "no", false, uuid.New()); err != nil {
 			t.Errorf("DispatchFailed: %v", err)
 		}
 	}

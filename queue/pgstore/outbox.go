@@ -13,17 +13,25 @@ import (
 
 // dispatchFailedQuery: index: the primary key.
 var dispatchFailedQuery = `
-UPDATE claimcheck_tasks SET dispatch_error = $2::text, dispatch_due_at = CASE WHEN hold = 2 THEN ` + parkedNow + ` ELSE now() END, dispatch_tries = greatest(dispatch_tries - 1, 0)
+UPDATE claimcheck_tasks SET dispatch_error = $2::text, dispatch_due_at = CASE WHEN hold = 2 THEN ` + parkedNow + ` ELSE now() END, dispatch_tries = greatest(dispatch_tries - $3::int8, 0)
 WHERE id = ANY(ARRAY(SELECT id FROM claimcheck_tasks WHERE id = ANY($1::uuid[]) AND ` + isReady + ` FOR UPDATE SKIP LOCKED))`
 
+// sweeps is how many of the sweeper's dispatches a refused one was.
+func sweeps(swept bool) int64 {
+	if swept {
+		return 1
+	}
+	return 0
+}
+
 // DispatchFailed records on READY rows that creating their Cloud Tasks failed.
-func (s *Store) DispatchFailed(ctx context.Context, reason string, ids ...uuid.UUID) error {
+func (s *Store) DispatchFailed(ctx context.Context, reason string, swept bool, ids ...uuid.UUID) error {
 	values := make([]pgtype.UUID, len(ids))
 	for i, id := range ids {
 		values[i] = uuidValue(id)
 	}
 	return s.on(ctx, "note failed dispatch", func(conn *pgx.Conn) error {
-		_, err := conn.Exec(ctx, dispatchFailedQuery, values, reason)
+		_, err := conn.Exec(ctx, dispatchFailedQuery, values, reason, sweeps(swept))
 		return err
 	})
 }

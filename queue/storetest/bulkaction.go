@@ -134,7 +134,7 @@ var actionTests = map[string]func(*fixture){
 			rows, err := f.operator.Act(f.ctx, queue.ActionRun, queue.Selection{IDs: []uuid.UUID{row.ID, pending.ID}}, before, 10)
 			f.must(err)
 			f.equal("made due", len(rows), want[0])
-			f.must(f.store.DispatchFailed(f.ctx, "no", row.ID, pending.ID))
+			f.must(f.store.DispatchFailed(f.ctx, "no", false, row.ID, pending.ID))
 		}
 		f.equal("chosen by another action", len(f.act(queue.ActionRun, queue.Selection{IDs: []uuid.UUID{row.ID, pending.ID}})), 2)
 	},

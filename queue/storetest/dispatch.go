@@ -73,7 +73,7 @@ var dispatchTests = map[string]func(*fixture){
 	"a failed dispatch is noted, and due now": func(f *fixture) {
 		one, two, running := f.insert(armed), f.insert(armed, delay(time.Hour)), f.claimed(lease)
 		before := f.now()
-		f.must(f.store.DispatchFailed(f.ctx, "queue \"emails\" is missing", one.ID, running.ID, two.ID))
+		f.must(f.store.DispatchFailed(f.ctx, "queue \"emails\" is missing", false, one.ID, running.ID, two.ID))
 		for _, row := range []*queue.Row{one, two} {
 			got := f.get(row.ID)
 			f.between("due", got.DispatchDueAt.Sub(before), 0, time.Minute)
@@ -82,6 +82,6 @@ var dispatchTests = map[string]func(*fixture){
 			f.equal("row", *got, want)
 		}
 		f.unchanged(running)
-		f.must(f.store.DispatchFailed(f.ctx, "nothing"))
+		f.must(f.store.DispatchFailed(f.ctx, "nothing", false))
 	},
 }

@@ -28,7 +28,7 @@ func (f *fixture) everyCall(ctx context.Context, claim queue.Claim) map[string]e
 	errs["Unclaim"] = f.store.Unclaim(ctx, claim)
 	errs["NoteErrors"] = f.store.NoteErrors(ctx, claim, failures(1))
 	_, errs["Claimed"] = f.store.Claimed(ctx, uuid.New())
-	errs["DispatchFailed"] = f.store.DispatchFailed(ctx, "no", claim.ID)
+	errs["DispatchFailed"] = f.store.DispatchFailed(ctx, "no", false, claim.ID)
 	_, errs["StrandedQueues"] = f.store.StrandedQueues(ctx, "default")
 	_, errs["TakeStranded"] = f.store.TakeStranded(ctx, queue.StrandedQueue{Backend: "default", Queue: "default", At: time.Now()}, 1)
 	_, _, errs["Cancel"] = f.store.Cancel(ctx, claim.ID)

@@ -129,7 +129,7 @@ var gateTests = map[string]func(*fixture){
 		queues, _ := f.stranded()
 		f.equal("stranded queues", queues, []string(nil))
 		f.equal("taken", f.takeStranded("emails", f.now(), 10), []*queue.Row(nil))
-		f.must(f.store.DispatchFailed(f.ctx, "quota", parked.ID, waiting.ID))
+		f.must(f.store.DispatchFailed(f.ctx, "quota", false, parked.ID, waiting.ID))
 		queues, _ = f.stranded()
 		f.equal("stranded after refused tickets", queues, []string(nil))
 		f.parkAll("emails", 1)

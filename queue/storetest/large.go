@@ -52,11 +52,11 @@ var largeTests = map[string]func(*fixture){
 	},
 	"a taken row shows no error of the ticket before": func(f *fixture) {
 		row := f.insert()
-		f.must(f.store.DispatchFailed(f.ctx, "refused", row.ID))
+		f.must(f.store.DispatchFailed(f.ctx, "refused", false, row.ID))
 		f.equal("noted", f.get(row.ID).DispatchError, "refused")
 		f.equal("taken", ids(f.takeStranded("default", f.now().Add(time.Hour), 10)), []uuid.UUID{row.ID})
 		f.equal("cleared", f.get(row.ID).DispatchError, "")
-		f.must(f.store.DispatchFailed(f.ctx, "refused again", row.ID))
+		f.must(f.store.DispatchFailed(f.ctx, "refused again", false, row.ID))
 		f.equal("noted again", f.get(row.ID).DispatchError, "refused again")
 	},
 }

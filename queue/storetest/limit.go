@@ -230,7 +230,7 @@ var limitTests = map[string]func(*fixture){
 		f.refusedLimited(waiting.ID, false)
 		f.finish(running.Claim())
 		f.equal("admitted", ids(f.admit(running, 10)), []uuid.UUID{waiting.ID})
-		f.must(f.store.DispatchFailed(f.ctx, "quota", waiting.ID))
+		f.must(f.store.DispatchFailed(f.ctx, "quota", false, waiting.ID))
 		next := f.insert(onQueue("emails"))
 		f.equal("another row", f.claim(next.ID, lease).ID, next.ID)
 		f.finish(f.get(next.ID).Claim())

@@ -114,7 +114,7 @@ func (l *lockedRows) steps() []lockedStep {
 			l.equal("taken", ids(rows), []uuid.UUID{l.stranded[1].ID})
 		}},
 		{"DispatchFailed", atOnce, func() {
-			l.must(l.store.DispatchFailed(l.ctx, "refused", l.stranded[0].ID, l.stranded[1].ID))
+			l.must(l.store.DispatchFailed(l.ctx, "refused", false, l.stranded[0].ID, l.stranded[1].ID))
 			l.equal("dispatch_error", l.get(l.stranded[1].ID).DispatchError, "refused")
 		}},
 		{"ClaimNext", atOnce, func() {

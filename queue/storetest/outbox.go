@@ -102,10 +102,19 @@ var outboxTests = map[string]func(*fixture){
 			got := f.takeStranded("default", f.now(), 10)
 			f.equal("taken", ids(got), []uuid.UUID{row.ID})
 			f.equal("tries", got[0].DispatchTries, 1)
-			f.must(f.store.DispatchFailed(f.ctx, "quota", row.ID))
+			f.must(f.store.DispatchFailed(f.ctx, "quota", true, row.ID))
 		}
 		f.equal("tries", f.get(row.ID).DispatchTries, 0)
 		f.equal("error", f.get(row.ID).DispatchError, "quota")
+	},
+	"a refusal of another dispatch keeps the count": func(f *fixture) {
+		row := f.insert()
+		f.takeStranded("default", f.now(), 10)
+		f.must(f.store.DispatchFailed(f.ctx, "quota", false, row.ID))
+		f.equal("tries", f.get(row.ID).DispatchTries, 1)
+		got := f.takeStranded("default", f.now(), 10)
+		f.equal("taken", ids(got), []uuid.UUID{row.ID})
+		f.equal("tries", got[0].DispatchTries, 2)
 	},
 	"reclaimed rows are stranded": func(f *fixture) {
 		row := f.claimed(expired)

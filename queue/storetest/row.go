@@ -73,7 +73,7 @@ var rowTests = map[string]func(*fixture){
 	},
 	"a claim sets its fields": func(f *fixture) {
 		row := f.insert()
-		f.must(f.store.DispatchFailed(f.ctx, "queue missing", row.ID))
+		f.must(f.store.DispatchFailed(f.ctx, "queue missing", false, row.ID))
 		req := claimRequest(lease, func(r *queue.ClaimRequest) { r.Worker = "worker-1" })
 		got, err := f.store.Claim(f.ctx, row.ID, req)
 		f.must(err)

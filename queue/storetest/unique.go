@@ -240,7 +240,7 @@ var replaceTests = map[string]func(*fixture){
 	"a row that waits after a failed attempt": func(f *fixture) {
 		row := f.isNew(keyed("a"))
 		f.must(f.store.Retry(f.ctx, f.claim(row.ID, lease).Claim(), queue.Retry{Errors: failures(1), In: time.Hour}))
-		f.must(f.store.DispatchFailed(f.ctx, "no", row.ID))
+		f.must(f.store.DispatchFailed(f.ctx, "no", false, row.ID))
 		got := f.meets(row.ID, keyed("a"), onConflict(queue.ReplaceExisting), args(`2`))
 		f.equal("waits, dispatch error, attempts, errors", fmt.Sprintf("%t %q %d %d", got.RetryAt.IsZero(), got.DispatchError, got.Attempts, len(got.Errors)), `true "" 1 1`)
 		f.equal("claimable", ids(f.claimNext(10)), []uuid.UUID{row.ID})

@@ -173,7 +173,7 @@ func TestADispatchThatFailedIsNotedOnManyRowsAtOnce(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	atMost(t, wire.during(func() { err = s.DispatchFailed(t.Context(), "no", ids...) }), 9)
+	atMost(t, wire.during(func() { err = s.DispatchFailed(t.Context(), "no", false, ids...) }), 9)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -183,7 +183,7 @@ func TestADispatchThatFailedIsNotedOnManyRowsAtOnce(t *testing.T) {
 			t.Errorf("%+v, %v", row, err)
 		}
 	}
-	if err := s.DispatchFailed(t.Context(), "no"); err != nil {
+	if err := s.DispatchFailed(t.Context(), "no", false); err != nil {
 		t.Errorf("of no rows: %v", err)
 	}
 }

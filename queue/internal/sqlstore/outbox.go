@@ -19,17 +19,17 @@ func (d *Dialect) readyQuery(n int) string {
 }
 
 // setRefused makes rows due for the sweeper; a parked one as soon as its queue is resumed.
-var setRefused = `dispatch_error = ?, dispatch_due_at = ? + CASE WHEN hold = ` + strconv.Itoa(storekit.HoldParked) + ` THEN ` + strconv.FormatInt(storekit.ParkMicros, 10) + ` ELSE 0 END, dispatch_tries = CASE WHEN dispatch_tries > 0 THEN dispatch_tries - 1 ELSE 0 END`
+var setRefused = `dispatch_error = ?, dispatch_due_at = ? + CASE WHEN hold = ` + strconv.Itoa(storekit.HoldParked) + ` THEN ` + strconv.FormatInt(storekit.ParkMicros, 10) + ` ELSE 0 END, dispatch_tries = CASE WHEN dispatch_tries > 0 AND ? THEN dispatch_tries - 1 ELSE dispatch_tries END`
 
 // DispatchFailed notes on READY rows that creating their Cloud Tasks failed.
-func (s *Store) DispatchFailed(ctx context.Context, reason string, ids ...uuid.UUID) error {
+func (s *Store) DispatchFailed(ctx context.Context, reason string, swept bool, ids ...uuid.UUID) error {
 	return s.write(ctx, "note failed dispatch", func(ctx context.Context, tx querier, now time.Time) error {
 		return inChunks(ids, func(some []uuid.UUID) error {
 			free, err := lockedIDs(ctx, tx, s.dialect.readyQuery(len(some)), anys(some)...)
 			if err != nil || len(free) == 0 {
 				return err
 			}
-			return update(ctx, tx, free, setRefused, reason, micros(now))
+			return update(ctx, tx, free, setRefused, reason, micros(now), swept)
 		})
 	})
 }

@@ -178,7 +178,7 @@ func (k keyedInserter) Replace(ctx context.Context, holder *queue.Row, request *
 	row.KeepTicket(k.now)
 	next := newRow(request, k.now)
 	row.Args, row.Priority, row.RunAfter, row.RetryAt, row.ExpiresAt = next.Args, next.Priority, next.RunAfter, time.Time{}, next.ExpiresAt
-	row.DispatchError, row.DispatchTries, row.DispatchDueAt = "", 0, next.DispatchDueAt
+	row.DispatchError, row.DispatchDueAt = "", next.DispatchDueAt
 	if err := update(ctx, k.tx, []any{row.ID}, `args = ?, priority = ?, expires_at = ?`, string(row.Args), row.Priority, micros(row.ExpiresAt)); err != nil {
 		return nil, false, err
 	}
