@@ -21,18 +21,22 @@ import (
 // its end and, where rows are dispatched, what lets the next one start. trips/op are
 // round trips.
 func BenchmarkLimits(b *testing.B) {
+	server := testdb.StartPostgres(b, "-c", "fsync=on")
+	url := server.URL("postgres")
 	queueOf50 := queue.Limit{Kind: queue.LimitQueue, Name: "q", Running: 50}
 	each := queue.Limit{Kind: queue.LimitEach, Name: "t", Running: 1}
 	one := func(int) string { return "" }
 	key := func(i int) string { return fmt.Sprintf("k%03d", i%1000) }
-	b.Run("deliver/no limit", func(b *testing.B) { newLimitBench(b, queue.Limit{}, one).deliver(b) })
-	b.Run("deliver/a queue of 50", func(b *testing.B) { newLimitBench(b, queueOf50, one).deliver(b) })
-	b.Run("deliver/1000 keys of 1", func(b *testing.B) { newLimitBench(b, each, key).deliver(b) })
-	b.Run("pull 1/no limit", func(b *testing.B) { newLimitBench(b, queue.Limit{}, one).pull(b, 1) })
-	b.Run("pull 1/a queue of 50", func(b *testing.B) { newLimitBench(b, queueOf50, one).pull(b, 1) })
-	b.Run("pull 1/1000 keys of 1", func(b *testing.B) { newLimitBench(b, each, key).pull(b, 1) })
-	b.Run("pull 10/1000 keys of 1", func(b *testing.B) { newLimitBench(b, each, key).pull(b, 10) })
+	b.Run("deliver/no limit", func(b *testing.B) { newLimitBench(b, url, queue.Limit{}, one).deliver(b) })
+	b.Run("deliver/a queue of 50", func(b *testing.B) { newLimitBench(b, url, queueOf50, one).deliver(b) })
+	b.Run("deliver/1000 keys of 1", func(b *testing.B) { newLimitBench(b, url, each, key).deliver(b) })
+	b.Run("pull 1/no limit", func(b *testing.B) { newLimitBench(b, url, queue.Limit{}, one).pull(b, 1) })
+	b.Run("pull 1/a queue of 50", func(b *testing.B) { newLimitBench(b, url, queueOf50, one).pull(b, 1) })
+	b.Run("pull 1/1000 keys of 1", func(b *testing.B) { newLimitBench(b, url, each, key).pull(b, 1) })
+	b.Run("pull 10/1000 keys of 1", func(b *testing.B) { newLimitBench(b, url, each, key).pull(b, 10) })
 }
+
+const benchConns = 64
 
 type limitBench struct {
 	s       *Store
@@ -52,18 +56,19 @@ func (c countedConn) Write(p []byte) (int, error) {
 	return c.Conn.Write(p)
 }
 
-func newLimitBench(b *testing.B, l queue.Limit, key func(int) string) *limitBench {
+func newLimitBench(b *testing.B, url string, l queue.Limit, key func(int) string) *limitBench {
 	lb := &limitBench{limited: l.Set()}
 	dial := func(ctx context.Context, network, address string) (net.Conn, error) {
 		conn, err := (&net.Dialer{}).DialContext(ctx, network, address)
 		return countedConn{conn, &lb.trips}, err
 	}
 	var err error
-	lb.s, err = Open(b.Context(), Config{URL: testdb.Postgres(b), Migrate: true, MaxConns: 65, DialFunc: dial})
+	lb.s, err = Open(b.Context(), Config{URL: url, Migrate: true, MaxConns: benchConns + 1, DialFunc: dial})
 	if err != nil {
 		b.Fatal(err)
 	}
 	b.Cleanup(func() { _ = lb.s.Close() })
+	testdb.Exec(b, url, `TRUNCATE claimcheck_tasks, claimcheck_gates, claimcheck_slots`)
 	if lb.limited {
 		if _, err := lb.s.SetLimit(b.Context(), l.Change()); err != nil {
 			b.Fatal(err)
@@ -86,7 +91,7 @@ func (lb *limitBench) measured(b *testing.B, work func()) {
 	var group sync.WaitGroup
 	trips := lb.trips.Load()
 	b.ResetTimer()
-	for range 64 {
+	for range benchConns {
 		group.Go(work)
 	}
 	group.Wait()
@@ -97,7 +102,7 @@ func (lb *limitBench) measured(b *testing.B, work func()) {
 
 // deliver delivers each row, and those that the end of another lets start.
 func (lb *limitBench) deliver(b *testing.B) {
-	tickets := make(chan uuid.UUID, 4*b.N+64)
+	tickets := make(chan uuid.UUID, 4*b.N+benchConns)
 	for _, id := range lb.ids {
 		tickets <- id
 	}

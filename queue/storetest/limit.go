@@ -28,7 +28,7 @@ var limitTests = map[string]func(*fixture){
 		admitted := f.admit(first, 10)
 		f.equal("admitted", ids(admitted), []uuid.UUID{rows[2].ID})
 		f.light(admitted[0])
-		f.refusedLimited(rows[3].ID, false) // it lets the admitted row pass
+		f.letsPass(admitted[0], rows[3])
 		f.equal("the admitted row", f.claim(rows[2].ID, lease).ID, rows[2].ID)
 		f.finish(second.Claim())
 		f.equal("pulled", ids(f.claimLimited(10)), []uuid.UUID{rows[3].ID})
@@ -314,6 +314,22 @@ var limitTests = map[string]func(*fixture){
 		}
 		urgent := f.insert(limitKey("z"), priority(5))
 		f.equal("first", ids(f.claimLimited(1)), []uuid.UUID{urgent.ID})
+	},
+	"a ticket that is late keeps no slot": func(f *fixture) {
+		f.limit(queue.Limit{Kind: queue.LimitQueue, Name: "emails", Running: 1})
+		running, waiting := f.claimed(lease, onQueue("emails")), f.insert(onQueue("emails"))
+		f.refusedLimited(waiting.ID, false)
+		f.finish(running.Claim())
+		f.equal("admitted", ids(f.admit(running, 1)), []uuid.UUID{waiting.ID})
+		next := f.insert(onQueue("emails"))
+		for f.get(next.ID).Status != queue.StatusRunning {
+			if _, err := f.store.Claim(f.ctx, next.ID, claimRequest(lease)); err != nil && !errors.Is(err, queue.ErrLimited) {
+				f.Fatal(err)
+			}
+		}
+		f.refusedLimited(waiting.ID, false)
+		f.finish(f.get(next.ID).Claim())
+		f.equal("admitted again", ids(f.admit(running, 1)), []uuid.UUID{waiting.ID})
 	},
 	"many claimers never exceed a limit": func(f *fixture) { f.raceForSlots(5, 120, 16) },
 	"many claimers of keys never exceed their limits": func(f *fixture) {

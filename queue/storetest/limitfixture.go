@@ -1,12 +1,14 @@
 package storetest
 
 import (
+	"errors"
 	"sync"
 	"sync/atomic"
 
 	"github.com/google/uuid"
 
 	"github.com/claimcheck-go/claimcheck/queue"
+	"github.com/claimcheck-go/claimcheck/queue/internal/storekit"
 )
 
 func (f *fixture) limiter() queue.Limiter { return f.store.(queue.Limiter) }
@@ -66,6 +68,20 @@ func (f *fixture) refusedLimited(id uuid.UUID, timed bool) *queue.Row {
 	f.equal("refused", []any{got.Status, refused.Wait > 0, got.Parked()}, []any{queue.StatusReady, timed, false})
 	f.equal("expects no delivery", !got.DispatchDueAt.Before(queue.LimitedFrom), !timed)
 	return got
+}
+
+// letsPass checks that a row does not take the slot of one that has just been admitted.
+func (f *fixture) letsPass(admitted, row *queue.Row) {
+	f.Helper()
+	got, err := f.store.Claim(f.ctx, row.ID, claimRequest(lease))
+	if errors.Is(err, queue.ErrLimited) {
+		return
+	}
+	f.must(err)
+	if late := got.LastAttemptedAt.Sub(admitted.DispatchDueAt.Add(-queue.DispatchGrace)); late < storekit.ReservedFor {
+		f.Errorf("a row overtook one that was admitted %s before", late)
+	}
+	f.must(f.store.Unclaim(f.ctx, got.Claim()))
 }
 
 // raceForSlots delivers rows of a queue with a limit, and pulls them, from many

@@ -366,7 +366,7 @@ func waitFor(ctx context.Context, tx querier, row *queue.Row, now time.Time, wai
 // on their way. Such a row itself passes.
 func passesAdmitted(ctx context.Context, tx querier, turn *storekit.Turn, row *queue.Row, now time.Time) (bool, error) {
 	fits, admitted := true, false
-	err := eachAdmitted(ctx, tx, now, func(id string, lane storekit.Lane) {
+	err := eachAdmitted(ctx, tx, reserved(now), func(id string, lane storekit.Lane) {
 		admitted = admitted || id == row.ID.String()
 		turn.TakeRoom(lane, 1)
 	})
@@ -376,16 +376,20 @@ func passesAdmitted(ctx context.Context, tx querier, turn *storekit.Turn, row *q
 	return fits, err
 }
 
-// eachAdmitted calls do for the rows whose tickets are on their way. Index:
+// reserved is after the dispatch_due_at of the admitted rows for which no room is kept any
+// more.
+func reserved(now time.Time) time.Time { return now.Add(queue.DispatchGrace - storekit.ReservedFor) }
+
+// eachAdmitted calls do for the rows whose tickets are overdue after a time. Index:
 // claimcheck_tasks_admitted.
-func eachAdmitted(ctx context.Context, q querier, now time.Time, do func(id string, lane storekit.Lane)) error {
+func eachAdmitted(ctx context.Context, q querier, after time.Time, do func(id string, lane storekit.Lane)) error {
 	return each(ctx, q, func(scan func(...any) error) error {
 		var id string
 		var lane storekit.Lane
 		err := scan(&id, &lane.Backend, &lane.Queue, &lane.Task, &lane.Key)
 		do(id, lane)
 		return err
-	}, q.store.dialect.admittedQuery(), micros(now))
+	}, q.store.dialect.admittedQuery(), micros(after))
 }
 
 func (d *Dialect) admittedQuery() string {

@@ -373,7 +373,7 @@ func (s *Store) chooseAdmitted(ctx context.Context, q querier, backend string, r
 	err = s.walk(ctx, q, accept, func(lanes []storekit.Lane) (bool, error) {
 		turn, _, err := rooms(ctx, q, g.limits, lanes, now, nil)
 		if err == nil {
-			err = eachAdmitted(ctx, q, now, func(_ string, lane storekit.Lane) { turn.TakeRoom(lane, 1) })
+			err = eachAdmitted(ctx, q, reserved(now), func(_ string, lane storekit.Lane) { turn.TakeRoom(lane, 1) })
 		}
 		if err != nil {
 			return false, err

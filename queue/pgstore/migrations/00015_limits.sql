@@ -4,7 +4,7 @@
 -- kind 'each' n slots for each limit key. A slot of 'running' is taken while its task is
 -- RUNNING under its claim, whatever ends that; a slot of 'starts' is taken until the
 -- period of the limit has passed since used_at. A slot without a claim is taken by a task
--- with hold 4 until dispatch_due_at.
+-- with hold 4 for a moment.
 CREATE TABLE claimcheck_slots (
     kind     text        NOT NULL,
     name     text        NOT NULL,
