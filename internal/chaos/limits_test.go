@@ -1,17 +1,21 @@
 package chaos
 
 import (
+	"context"
 	"net/http"
+	"time"
 
 	"github.com/google/uuid"
 )
 
 // limited is the queue of which at most limitRunning tasks run at once; one in
-// limitedShare tasks is enqueued to it.
+// limitedShare tasks is enqueued to it, while less than limitedBacklog wait there: it is
+// slower than the producers, and a long run could not be drained.
 const (
-	limited      = "limited"
-	limitedShare = 6
-	limitRunning = 3
+	limited        = "limited"
+	limitedShare   = 6
+	limitRunning   = 3
+	limitedBacklog = 20
 )
 
 const ruleLimit = "no more tasks of a queue run than its limit allows"
@@ -22,6 +26,17 @@ func (r *run) limit() {
 	status, text, err := r.send(http.MethodPut, "/tasks/queues/"+limited+"/limit/", map[string]any{"running": limitRunning})
 	if err != nil || status != http.StatusOK {
 		r.t.Fatalf("limit: %d %s %v", status, text, err)
+	}
+}
+
+// countLimited counts the tasks of the queue that have not ended.
+func (r *run) countLimited(ctx context.Context) {
+	ctx, cancel := context.WithTimeout(ctx, time.Second)
+	defer cancel()
+	var n int64
+	err := r.site.db.QueryRowContext(ctx, `SELECT count(*) FROM claimcheck_tasks WHERE queue_name = '`+limited+`' AND status IN ('READY', 'RUNNING')`).Scan(&n)
+	if err == nil {
+		r.limitedWaiting.Store(n)
 	}
 }
 

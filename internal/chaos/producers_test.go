@@ -103,7 +103,7 @@ func (p *producer) next() request {
 			switch {
 			case p.random.IntN(pausableShare) == 0:
 				r.queue = pausable
-			case p.random.IntN(limitedShare) == 0:
+			case p.random.IntN(limitedShare) == 0 && p.run.limitedWaiting.Load() < limitedBacklog:
 				r.queue = limited
 			}
 			p.run.options.keyed(&r, p.random)

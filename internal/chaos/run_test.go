@@ -6,6 +6,7 @@ import (
 	"log/slog"
 	"net/http"
 	"sync"
+	"sync/atomic"
 	"syscall"
 	"testing"
 	"time"
@@ -39,6 +40,8 @@ type run struct {
 	// When the schedules were made, and until when they were ticked, in microseconds of the
 	// database's clock.
 	scheduled, ticked int64
+
+	limitedWaiting atomic.Int64 // tasks of the queue with a limit
 
 	mu         sync.Mutex
 	violations []violation // that were noticed during the run
@@ -177,6 +180,7 @@ func (r *run) operate(ctx context.Context, wg *sync.WaitGroup) {
 	wg.Go(func() { r.every(ctx, 400*time.Millisecond, func(ctx context.Context) { r.cancelOne(ctx, random) }) })
 	wg.Go(func() { r.every(ctx, 3*time.Second, r.requeue) })
 	wg.Go(func() { r.every(ctx, 1500*time.Millisecond, r.pauseQueue) })
+	wg.Go(func() { r.every(ctx, 300*time.Millisecond, r.countLimited) })
 	wg.Go(func() { r.every(ctx, 300*time.Millisecond, r.tick) })
 	wg.Go(func() { r.every(ctx, 500*time.Millisecond, r.tick) })
 	wg.Go(func() { r.every(ctx, 400*time.Millisecond, r.tickByGo) })
