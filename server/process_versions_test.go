@@ -156,9 +156,9 @@ func TestATaggedReleaseGetsItsTasksUntilTheTagIsGone(t *testing.T) {
 	}
 }
 
-// A release that does not know that queues can be paused claims nothing while one is, and
-// says so once. What it runs ends.
-func TestAnOldReleaseClaimsNothingWhileAQueueIsPaused(t *testing.T) {
+// A release that does not know that queues can be paused and limited claims nothing while
+// one is, and says so once. What it runs ends.
+func TestAnOldReleaseClaimsNothingWhileAQueueIsPausedOrLimited(t *testing.T) {
 	t.Parallel()
 	v := newVersionSiteWith(t,
 		mutate.Edit{File: "queue/claimrules.go", Old: "	id[6] = 8<<4 | claimVersion\n", New: ""},
@@ -181,6 +181,18 @@ func TestAnOldReleaseClaimsNothingWhileAQueueIsPaused(t *testing.T) {
 	if result := procRun(t, v.dir, slices.Concat(v.settings, v.old), "", "work"); result.status != 1 || !strings.Contains(result.stderr, "deploy the current version") {
 		t.Errorf("work: %+v", result)
 	}
+	v.proxy.Store(newAddress)
+	after.wantEnd(id, queue.StatusSuccessful, 1)
+
+	if reply := after.do(http.MethodPost, "/tasks/queues/bulk/resume/", "{}"); reply.status != http.StatusOK {
+		t.Fatalf("resume: %d %s", reply.status, reply.text)
+	}
+	if reply := after.do(http.MethodPut, "/tasks/queues/bulk/limit/", `{"running":1}`); reply.status != http.StatusOK {
+		t.Fatalf("limit: %d %s", reply.status, reply.text)
+	}
+	v.proxy.Store(oldAddress)
+	id = after.enqueue(`{"task":"demo.echo","args":"waits"}`).ID
+	v.wantRefused(before, id, http.StatusInternalServerError)
 	v.proxy.Store(newAddress)
 	after.wantEnd(id, queue.StatusSuccessful, 1)
 }
