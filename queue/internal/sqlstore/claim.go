@@ -80,6 +80,7 @@ func claimLoaded(ctx context.Context, tx querier, id uuid.UUID, req queue.ClaimR
 			return row, refusal, expired, lockedIfTaken(tx, row, err)
 		}
 		claim(row, now, req.ClaimID, req.Worker, req.Lease)
+		return row, nil, false, lockedIfTaken(tx, row, saveClaim(ctx, tx, row, now))
 	case lost:
 		loseWorker(row, now)
 		return row, refusal, false, saveLost(ctx, tx, row, now)
@@ -186,10 +187,36 @@ func (s *Store) Claimed(ctx context.Context, fence uuid.UUID) (claims []queue.Cl
 	return claims, err
 }
 
-// saveClaims is save of rows that were READY and have just been claimed.
+// errJustPaused rolls back a claim of rows of a queue that was paused after the transaction
+// had read the gates. The transaction is repeated.
+var errJustPaused = errors.New("a queue was paused while its tasks were claimed")
+
+// execClaim is a statement that claims n rows, unless one's queue has just been paused: a
+// process may be stopped between the statements of a transaction, for any time.
+func execClaim(ctx context.Context, tx querier, n int, query string, args ...any) error {
+	result, err := tx.ExecContext(ctx, query+tx.store.dialect.stillOpen, args...)
+	if err != nil {
+		return err
+	}
+	if claimed, err := result.RowsAffected(); err != nil || int(claimed) < n {
+		return cmp.Or(err, errJustPaused)
+	}
+	return nil
+}
+
+// saveClaim is save of a row that has just been claimed.
+func saveClaim(ctx context.Context, tx querier, row *queue.Row, now time.Time) error {
+	values, err := stateValues(row, now)
+	if err != nil {
+		return err
+	}
+	return execClaim(ctx, tx, 1, saveQuery, append(values, row.ID)...)
+}
+
+// saveClaims is saveClaim of rows that were READY.
 func saveClaims(ctx context.Context, tx querier, rows []*queue.Row, now time.Time) error {
 	if len(rows) == 1 {
-		return save(ctx, tx, rows[0], now)
+		return saveClaim(ctx, tx, rows[0], now)
 	}
 	var ids, fences, workers []any
 	for _, row := range rows {
@@ -203,8 +230,8 @@ func saveClaims(ctx context.Context, tx querier, rows []*queue.Row, now time.Tim
 	}
 	set := `status = ?, hold = ?, attempts = attempts + 1, claim_id = ` + byRow(len(rows)) + `, lease_expires_at = ?, worker_ids = ` + byRow(len(rows)) + `,
 		started_at = coalesce(started_at, ?), last_attempted_at = ?, retry_at = NULL, dispatch_error = NULL, dispatch_tries = 0`
-	return update(ctx, tx, ids, set, slices.Concat([]any{queue.StatusRunning, holdNone}, fences,
-		[]any{micros(rows[0].LeaseExpiresAt)}, workers, []any{micros(now), micros(now)})...)
+	return execClaim(ctx, tx, len(ids), tx.store.dialect.updateQuery(set, len(ids)), slices.Concat([]any{queue.StatusRunning, holdNone}, fences,
+		[]any{micros(rows[0].LeaseExpiresAt)}, workers, []any{micros(now), micros(now)}, ids)...)
 }
 
 // wanted selects the first rows that a request asks for, and that no gate keeps from it;

@@ -24,6 +24,9 @@ type Dialect struct {
 	// lockShared follows a SELECT of a gate that must not be changed meanwhile, and waits
 	// for it.
 	lockShared string
+	// stillOpen follows an UPDATE that claims rows: their queues must not have been paused
+	// since the transaction read the gates. Empty: there is one transaction at a time.
+	stillOpen string
 	// jsonList is the aggregate function that makes a JSON list.
 	jsonList string
 	// concat joins values as one text, with spaces between them.
@@ -133,6 +136,7 @@ var MySQL = &Dialect{
 	lockRow:    " FOR UPDATE",
 	lockRows:   " FOR UPDATE SKIP LOCKED",
 	lockShared: " LOCK IN SHARE MODE", // both servers know this one
+	stillOpen:  andNotGated,
 	jsonList:   "JSON_ARRAYAGG",
 	concat:     func(values ...string) string { return "CONCAT_WS(' ', " + strings.Join(values, ", ") + ")" },
 	limited:    "limit_lane IS NOT NULL",

@@ -37,6 +37,8 @@ type full interface {
 	queue.Store
 	queue.Operator
 	queue.Lifecycle
+	queue.Gatekeeper
+	queue.Limiter
 	DB() *sql.DB
 	Close() error
 }

@@ -333,7 +333,7 @@ func limitDelivered(ctx context.Context, tx querier, row *queue.Row, req queue.C
 		if err := recordStart(ctx, tx, g.limits, lane, now); err != nil {
 			return nil, false, err
 		}
-		return nil, false, save(ctx, tx, row, now)
+		return nil, false, saveClaim(ctx, tx, row, now)
 	}
 	if expired && wait == 0 {
 		return nil, true, nil

@@ -47,7 +47,7 @@ func (s *Store) urgently(ctx context.Context, op string, do work) error {
 func (s *Store) repeat(ctx context.Context, conn *sql.Conn, do work) error {
 	for start, try := time.Now(), 1; ; try++ {
 		err := s.transact(ctx, querier{conn, s, true, false}, do)
-		if err == nil || try == 10 || !s.backend.MayRepeat(err) || time.Since(start) > s.options.AcquireTimeout {
+		if err == nil || try == 10 || !s.backend.MayRepeat(err) && !errors.Is(err, errJustPaused) || time.Since(start) > s.options.AcquireTimeout {
 			return err
 		}
 		select {
