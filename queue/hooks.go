@@ -16,7 +16,8 @@ type Hooks struct {
 	// Enqueuing is called before rows are stored, once for all rows of one call. It
 	// may set their TraceContext (printable ASCII, at most [MaxTraceContext] bytes)
 	// and nothing else. Storing and dispatching use the context that it returns;
-	// ended is called afterwards, with the error of storing.
+	// ended is called afterwards, with the error of storing. A tick stores the tasks of
+	// one schedule at a time, and dispatches them together later, in its own context.
 	Enqueuing func(ctx context.Context, rows []*Row) (_ context.Context, ended func(error))
 	Enqueued  func(ctx context.Context, row *Row) // stored, not yet dispatched
 	// Dispatched is called when the dispatcher has accepted the ticket of a row, or

@@ -20,7 +20,7 @@ const (
 	MaxTickAhead = time.Hour
 	tickBudget   = 30 * time.Second
 	tickLimit    = 1000 // schedules that one statement finds due
-	tickBatch    = 100  // occurrences of one transaction
+	tickBatch    = 100  // occurrences of one transaction, and tasks of one dispatch
 )
 
 // Tick enqueues the occurrences of schedules that are due now. With ahead it also
@@ -60,11 +60,14 @@ type tick struct {
 	locked   bool          // a schedule that is due was locked by another tick
 	broken   bool          // a schedule that is due failed
 	next     time.Duration // until another one is due; 0: none
+	made     []*Handle     // tasks that are not dispatched yet
+	until    time.Time     // when its time is over
 }
 
 func (t *tick) run(ctx context.Context) error {
 	ctx, cancel := context.WithTimeout(ctx, tickBudget)
 	defer cancel()
+	t.until, _ = ctx.Deadline()
 	err := t.client.syncSchedules(ctx)
 	for more := err == nil; more && ctx.Err() == nil; {
 		var names []string
@@ -93,6 +96,7 @@ func (t *tick) due(ctx context.Context) (names []string, err error) {
 // more. Its error is about the database.
 func (t *tick) pass(ctx context.Context, names []string) (more bool, _ error) {
 	t.locked, t.broken = false, false
+	defer t.dispatch(ctx)
 	for _, name := range names {
 		if ctx.Err() != nil {
 			break
@@ -112,15 +116,26 @@ func (t *tick) pass(ctx context.Context, names []string) (more bool, _ error) {
 	return more, nil //nolint:nilerr // the others are about one schedule
 }
 
+// dispatch dispatches what a pass has stored, so that a dispatcher that hangs does not
+// keep occurrences from being stored in time. When the time is over, the sweeper does it.
+func (t *tick) dispatch(ctx context.Context) {
+	for first := true; len(t.made) > 0 && (first || time.Now().Before(t.until)); first = false {
+		n := min(len(t.made), tickBatch)
+		t.client.dispatchInserted(context.WithoutCancel(ctx), t.made[:n])
+		t.made = t.made[n:]
+	}
+	t.made = nil
+}
+
 // one enqueues what is due of one schedule, up to tickBatch occurrences.
 func (t *tick) one(ctx context.Context, name string) (changed bool, err error) {
 	// It is not cut short with ctx: it would not be known what was enqueued.
 	ctx = context.WithoutCancel(ctx)
-	made, err := t.client.changeSchedule(ctx, t.store, name, func(s ScheduleState) (*ScheduleChange, error) {
+	made, err := t.client.storeSchedule(ctx, t.store, name, func(s ScheduleState) (*ScheduleChange, error) {
 		change, err := t.client.due(s, t.ahead)
 		changed = err == nil && change != nil
 		return change, err
-	})
+	}, func(_ context.Context, made []*Handle) { t.made = append(t.made, made...) })
 	for _, handle := range made {
 		if !handle.Existed {
 			t.enqueued++
@@ -206,6 +221,11 @@ func (s *Schedule) policies(times []time.Time, state ScheduleState) ([]time.Time
 // changeSchedule changes a schedule, dispatches the tasks that it inserted, and returns
 // them.
 func (c *Client) changeSchedule(ctx context.Context, store Scheduler, name string, change func(ScheduleState) (*ScheduleChange, error)) ([]*Handle, error) {
+	return c.storeSchedule(ctx, store, name, change, c.dispatchInserted)
+}
+
+// storeSchedule is changeSchedule that leaves the dispatch of tasks to a function.
+func (c *Client) storeSchedule(ctx context.Context, store Scheduler, name string, change func(ScheduleState) (*ScheduleChange, error), dispatch func(context.Context, []*Handle)) ([]*Handle, error) {
 	var rows []*NewRow
 	inserting, ended := ctx, func(error) {}
 	err := within(ctx, statementTimeout, func(ctx context.Context) error {
@@ -232,7 +252,7 @@ func (c *Client) changeSchedule(ctx context.Context, store Scheduler, name strin
 	}
 	handles, err := c.inserted(ctx, stored, nil)
 	if err == nil && len(handles) > 0 {
-		c.dispatchInserted(context.WithoutCancel(inserting), handles)
+		dispatch(context.WithoutCancel(inserting), handles)
 	}
 	ended(err)
 	return handles, err

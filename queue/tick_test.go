@@ -391,3 +391,42 @@ func TestOccurrencesOfTasksWithKeys(t *testing.T) {
 		}
 	})
 }
+
+// unanswered is a dispatcher of a service that does not answer.
+type unanswered struct{}
+
+func (unanswered) Dispatch(ctx context.Context, _ ...queue.Ticket) error {
+	<-ctx.Done()
+	return ctx.Err()
+}
+
+// Otherwise each schedule would keep the others waiting for a dispatch, until theirs count
+// as missed.
+func TestTicksStoreWhatIsDueBeforeTheyDispatch(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := newSystem(t, setup{dispatch: unanswered{}}, queue.NewTask("t.noted", nothing))
+		const schedules = 300
+		for i := range schedules {
+			s.put(queue.ScheduleRequest{Name: fmt.Sprint("s", i), Spec: "0 1 * * *", CatchUp: queue.CatchUpSkip})
+		}
+		time.Sleep(time.Hour)
+		wantEqual(t, "enqueued by one tick", s.tick(0), schedules)
+		for i := range schedules {
+			wantEqual(t, "times", s.times(fmt.Sprint("s", i)), []string{"01:00"})
+		}
+	})
+}
+
+func TestTicksDispatchTogether(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		out := &batchRecorder{}
+		s := newSystem(t, setup{dispatch: out}, queue.NewTask("t.noted", nothing))
+		for i := range 250 {
+			s.put(queue.ScheduleRequest{Name: fmt.Sprint("s", i), Spec: "0 1 * * *"})
+		}
+		time.Sleep(time.Hour)
+		wantEqual(t, "enqueued", s.tick(0), 250)
+		out.want(t, "batch 100 batch 100 batch 50 ")
+		wantEqual(t, "tickets", len(out.sent()), 250)
+	})
+}
