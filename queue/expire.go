@@ -5,10 +5,10 @@ import (
 	"time"
 )
 
-// ExpiresAt is the time, later than now, from which the task is not started any more: if it has not been
-// started by then, it becomes CANCELLED, and its error says why. Attempts after the
-// first one, and a first one that is running, are not affected. It is an option of
-// Enqueue; [ExpiresIn] fits a task, too.
+// ExpiresAt is the time, later than now, from which the task is not started any more: if
+// it has not been started by then, it becomes CANCELLED, and its error says why. A task
+// that has begun is not affected, also if its first attempt was interrupted or has ended
+// with [Snooze]. It is an option of Enqueue; [ExpiresIn] fits a task, too.
 func ExpiresAt(t time.Time) Option {
 	return func(o *options) { o.expiresAt, o.expiresIn = t, 0 }
 }

@@ -179,12 +179,16 @@ func finish(ctx context.Context, q querier, query string, claim queue.Claim, f q
 	return at, err
 }
 
-// refundIf undoes the count of the attempt where a condition is true.
+// refundIf undoes the count of the attempt where a condition is true. The row has been
+// started nevertheless, so that it does not expire any more.
 func refundIf(condition string) string {
 	return fmt.Sprintf(`attempts = attempts - CASE WHEN %[1]s THEN 1 ELSE 0 END,
-	worker_ids = CASE WHEN %[1]s THEN worker_ids[:cardinality(worker_ids) - 1] ELSE worker_ids END,
-	started_at = CASE WHEN %[1]s AND attempts = 1 THEN NULL ELSE started_at END`, condition)
+	worker_ids = CASE WHEN %[1]s THEN worker_ids[:cardinality(worker_ids) - 1] ELSE worker_ids END`, condition)
 }
+
+// neverBegan is the condition of claimed rows whose function has not begun under an
+// earlier claim either.
+const neverBegan = `attempts = 1 AND started_at = last_attempted_at`
 
 // The row's run_after and its retry_at after a retry.
 const (
@@ -235,7 +239,7 @@ WITH held AS MATERIALIZED (
 		LATERAL (SELECT id FROM claimcheck_tasks WHERE id = c.wanted AND ` + isRunning + ` AND claim_id = c.fence FOR UPDATE SKIP LOCKED) AS t
 )
 UPDATE claimcheck_tasks SET status = 'READY', lease_expires_at = NULL, hold = CASE WHEN run_after > now() THEN 1 ELSE 0 END,
-	last_attempted_at = CASE WHEN attempts = 1 THEN NULL ELSE last_attempted_at END,
+	last_attempted_at = CASE WHEN ` + neverBegan + ` THEN NULL ELSE last_attempted_at END, started_at = CASE WHEN ` + neverBegan + ` THEN NULL ELSE started_at END,
 	dispatch_due_at = now() + ` + interval(queue.DispatchGrace) + `, ` + refundIf(`true`) + `
 FROM held WHERE id = held.task
 RETURNING id, held.fence`

@@ -2,6 +2,7 @@ package storetest
 
 import (
 	"errors"
+	"fmt"
 	"time"
 
 	"github.com/google/uuid"
@@ -32,13 +33,23 @@ func (f *fixture) expired(id uuid.UUID) *queue.Row {
 }
 
 // claimedInTime claims a row that expires soon.
-func (f *fixture) claimedInTime(lease time.Duration) *queue.Row {
+func (f *fixture) claimedInTime(lease time.Duration, changes ...func(*queue.NewRow)) *queue.Row {
 	f.Helper()
 	for soon := time.Millisecond; ; soon *= 2 {
-		row, err := f.store.Claim(f.ctx, f.insert(expiresIn(soon)).ID, claimRequest(lease))
+		row, err := f.store.Claim(f.ctx, f.insert(append(changes, expiresIn(soon))...).ID, claimRequest(lease))
 		if !errors.Is(err, queue.ErrExpired) {
 			f.must(err)
 			return row
+		}
+	}
+}
+
+// passed waits until the rows would have expired.
+func (f *fixture) passed(rows ...*queue.Row) {
+	f.Helper()
+	for _, row := range rows {
+		for f.now().Before(row.ExpiresAt) {
+			f.must(f.ctx.Err())
 		}
 	}
 }
@@ -95,19 +106,34 @@ var expiryTests = map[string]func(*fixture){
 	"what has started does not expire": func(f *fixture) {
 		running, retried, lost := f.claimedInTime(lease), f.claimedInTime(lease), f.claimedInTime(expired)
 		f.must(f.store.Retry(f.ctx, retried.Claim(), queue.Retry{}))
-		for now := f.now(); now.Before(lost.ExpiresAt) || now.Before(running.ExpiresAt) || now.Before(retried.ExpiresAt); now = f.now() {
-			f.must(f.ctx.Err())
-		}
+		f.passed(running, retried, lost)
 		f.equal("expired", f.promote().Expired, 0)
 		f.finish(running.Claim())
 		f.finish(f.claim(retried.ID, lease).Claim())
 		f.finish(f.claim(lost.ID, lease).Claim())
 	},
+	"what has started does not expire when its attempt does not count": func(f *fixture) {
+		for how, end := range map[string]func(queue.Claim) error{
+			"snoozed":     func(c queue.Claim) error { return f.store.Retry(f.ctx, c, queue.Retry{Refund: true}) },
+			"interrupted": func(c queue.Claim) error { return f.store.Release(f.ctx, c) },
+			"claimed again, and not begun": func(c queue.Claim) error {
+				f.must(f.store.Release(f.ctx, c))
+				return f.store.Unclaim(f.ctx, f.claim(c.ID, lease).Claim())
+			},
+		} {
+			row := f.claimedInTime(lease, keyed(how))
+			f.must(end(row.Claim()))
+			f.passed(row)
+			f.meets(row.ID, keyed(how))
+			f.equal(how+": expired", f.promote().Expired, 0)
+			got := f.get(row.ID)
+			f.equal(how+": started, attempts", fmt.Sprint(got.StartedAt, got.Attempts), fmt.Sprint(row.StartedAt, 0))
+			f.finish(f.claim(row.ID, lease).Claim())
+		}
+	},
 	"a claim that was undone was no start": func(f *fixture) {
 		row := f.claimedInTime(lease)
-		for f.now().Before(row.ExpiresAt) {
-			f.must(f.ctx.Err())
-		}
+		f.passed(row)
 		f.must(f.store.Unclaim(f.ctx, row.Claim()))
 		f.refused(row.ID, queue.ErrExpired)
 		f.expired(row.ID)

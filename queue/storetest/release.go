@@ -67,7 +67,7 @@ var releaseTests = map[string]func(*fixture){
 		row := f.claimed(lease)
 		f.must(f.store.Retry(f.ctx, row.Claim(), queue.Retry{Refund: true}))
 		got := f.get(row.ID)
-		if got.Attempts != 0 || len(got.WorkerIDs) != 0 || !got.StartedAt.IsZero() {
+		if got.Attempts != 0 || len(got.WorkerIDs) != 0 || got.StartedAt != row.StartedAt {
 			f.Errorf("%+v", got)
 		}
 		second := f.claim(row.ID, lease)

@@ -168,12 +168,13 @@ func (s *Store) Unclaim(ctx context.Context, claims ...queue.Claim) error {
 }
 
 // setUnclaimed is what Unclaim makes of n rows; the last two parameters are now,
-// and DispatchGrace later. attempts comes after what reads it, since MySQL reads
-// what the assignments to the left have set.
+// and DispatchGrace later. MySQL reads what the assignments to the left have set: attempts
+// comes after what reads it, and last_attempted_at, NULL where no function has begun,
+// after started_at.
 func setUnclaimed(n int) string {
 	return `status = 'READY', lease_expires_at = NULL, worker_ids = ` + byRow(n) + `,
-		last_attempted_at = CASE WHEN attempts = 1 THEN NULL ELSE last_attempted_at END,
-		started_at = CASE WHEN attempts = 1 THEN NULL ELSE started_at END,
+		started_at = CASE WHEN attempts = 1 AND started_at = last_attempted_at THEN NULL ELSE started_at END,
+		last_attempted_at = CASE WHEN attempts = 1 AND (started_at IS NULL OR started_at = last_attempted_at) THEN NULL ELSE last_attempted_at END,
 		attempts = attempts - 1, hold = CASE WHEN run_after > ? THEN 1 ELSE 0 END, dispatch_due_at = ?`
 }
 
@@ -248,11 +249,9 @@ func (s *Store) NoteErrors(ctx context.Context, claim queue.Claim, history []que
 
 func isReady(status queue.Status) bool { return status == queue.StatusReady }
 
-// refund removes the last attempt.
+// refund removes the last attempt. The row has been started nevertheless, so that it does
+// not expire any more.
 func refund(row *queue.Row) {
 	row.Attempts--
 	row.WorkerIDs = row.WorkerIDs[:max(0, len(row.WorkerIDs)-1)]
-	if row.Attempts == 0 {
-		row.StartedAt = time.Time{}
-	}
 }
