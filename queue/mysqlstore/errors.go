@@ -27,6 +27,7 @@ var (
 	// waits.
 	numberChanged  = []uint16{1020}
 	numberInTheWay = []uint16{1213, 1205, 1020}
+	numberLocked   = []uint16{3572, 1205}
 	// A lock that is not waited for, and statements cut off by a time limit.
 	numberGivenUp   = []uint16{3572, 1317, 1969, 3024}
 	numberForbidden = []uint16{1142, 1143}
@@ -53,6 +54,10 @@ func (*server) Duplicate(err error) bool { return isNumber(err, numberDuplicate)
 
 // MayRepeat reports whether another transaction was in the way.
 func (*server) MayRepeat(err error) bool { return isNumber(err, numberInTheWay) }
+
+// Locked reports whether a lock was not waited for (MySQL), or is not waited for any longer,
+// which is MariaDB's error for both.
+func (*server) Locked(err error) bool { return isNumber(err, numberLocked) }
 
 // Changed reports whether a row has changed since the transaction's snapshot.
 func (*server) Changed(err error) bool { return isNumber(err, numberChanged) }

@@ -63,6 +63,9 @@ func (file) Duplicate(error) bool { return false }
 // MayRepeat is false: there are no deadlocks.
 func (file) MayRepeat(error) bool { return false }
 
+// Locked reports nothing: rows are not locked.
+func (file) Locked(error) bool { return false }
+
 // Changed is false: a transaction has the database to itself.
 func (file) Changed(error) bool { return false }
 

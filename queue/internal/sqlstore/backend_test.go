@@ -22,6 +22,7 @@ func (fake) Name() string                                              { return 
 func (fake) Translate(_ context.Context, _ string, err error) error    { return err }
 func (fake) Duplicate(error) bool                                      { return false }
 func (fake) MayRepeat(error) bool                                      { return false }
+func (fake) Locked(error) bool                                         { return false }
 func (fake) Changed(error) bool                                        { return false }
 func (fake) Broken(error) bool                                         { return false }
 func (fake) TableMissing(error) bool                                   { return true }

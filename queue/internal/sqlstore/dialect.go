@@ -27,6 +27,9 @@ type Dialect struct {
 	// stillOpen follows an UPDATE that claims rows: their queues must not have been paused
 	// since the transaction read the gates. Empty: there is one transaction at a time.
 	stillOpen string
+	// lockNow follows a SELECT of rows none of which another transaction may have locked:
+	// it fails at once.
+	lockNow string
 	// jsonList is the aggregate function that makes a JSON list.
 	jsonList string
 	// concat joins values as one text, with spaces between them.
@@ -137,6 +140,7 @@ var MySQL = &Dialect{
 	lockRows:   " FOR UPDATE SKIP LOCKED",
 	lockShared: " LOCK IN SHARE MODE", // both servers know this one
 	stillOpen:  andNotGated,
+	lockNow:    " FOR UPDATE NOWAIT",
 	jsonList:   "JSON_ARRAYAGG",
 	concat:     func(values ...string) string { return "CONCAT_WS(' ', " + strings.Join(values, ", ") + ")" },
 	limited:    "limit_lane IS NOT NULL",
@@ -189,6 +193,9 @@ type Backend interface {
 	// MayRepeat reports whether the database undid a transaction only because
 	// another one was in the way.
 	MayRepeat(err error) bool
+	// Locked reports whether a statement failed because of a lock that it does not wait
+	// for, or has waited for.
+	Locked(err error) bool
 	// Changed reports whether a row has changed since the transaction's snapshot,
 	// which its isolation level does not allow.
 	Changed(err error) bool

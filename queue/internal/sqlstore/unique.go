@@ -66,6 +66,9 @@ func (k keyedInserter) Insert(ctx context.Context, rows []*queue.NewRow) (map[uu
 			return nil, err
 		}
 		rows = slices.DeleteFunc(slices.Clone(rows), func(row *queue.NewRow) bool { return held[storekit.KeyOf(row.Row)].Row != nil })
+		if err := k.checkStoring(ctx, rows); err != nil {
+			return nil, err
+		}
 	}
 	stored := make(map[uuid.UUID]*queue.Row, len(rows))
 	for len(rows) > 0 {
@@ -82,6 +85,24 @@ func (k keyedInserter) Insert(ctx context.Context, rows []*queue.NewRow) (map[uu
 	return stored, nil
 }
 
+// checkStoring returns a storekit.KeyLocked if another transaction is storing one of the
+// keys, whose INSERT would wait for it and hold a connection meanwhile. A caller's
+// transaction does wait.
+func (k keyedInserter) checkStoring(ctx context.Context, rows []*queue.NewRow) error {
+	if k.tx.callers || len(rows) == 0 {
+		return nil
+	}
+	keys := make([]storekit.Key, len(rows))
+	for i, row := range rows {
+		keys[i] = storekit.KeyOf(row.Row)
+	}
+	_, err := k.visible(ctx, keys, k.tx.store.dialect.lockNow)
+	if err != nil && k.tx.store.backend.Locked(err) {
+		return storekit.KeyLocked(rows[0].Row)
+	}
+	return err
+}
+
 // insertBatch stores rows in one statement, or, if some of them exist, each in its own.
 func (k keyedInserter) insertBatch(ctx context.Context, batch []inserted, stored map[uuid.UUID]*queue.Row) error {
 	try := func(rows []inserted) (bool, error) {
@@ -90,6 +111,9 @@ func (k keyedInserter) insertBatch(ctx context.Context, batch []inserted, stored
 			for _, r := range rows {
 				stored[r.row.ID] = r.row
 			}
+		}
+		if err != nil && !k.tx.callers && k.tx.store.backend.Locked(err) { // stored since checkStoring
+			err = storekit.KeyLocked(rows[0].row)
 		}
 		return areNew, err
 	}

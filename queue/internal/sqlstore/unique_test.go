@@ -4,6 +4,7 @@ import (
 	"database/sql"
 	"errors"
 	"fmt"
+	"strings"
 	"sync"
 	"testing"
 
@@ -99,11 +100,18 @@ func TestAnOpenTransactionDelaysOnlyItsKey(t *testing.T) {
 		t.Fatal(err)
 	}
 	var waiting, others sync.WaitGroup
-	waiting.Go(func() {
-		if err := s.Insert(t.Context(), keyedTask("a")); !errors.Is(err, queue.ErrContended) || !errors.Is(err, queue.ErrNoEffect) {
-			t.Errorf("an enqueue of the key: %v", err)
-		}
-	})
+	for n := range 40 { // more than the pool has connections
+		waiting.Go(func() {
+			rows := []*queue.NewRow{keyedTask("a")}
+			if n%2 == 0 {
+				rows = append(rows, keyedTask(fmt.Sprint("other ", n)))
+			}
+			err := s.Insert(t.Context(), rows...)
+			if !errors.Is(err, queue.ErrContended) || !errors.Is(err, queue.ErrNoEffect) || !strings.Contains(err.Error(), `unique_key "a"`) {
+				t.Errorf("an enqueue of the key: %v", err)
+			}
+		})
+	}
 	for n := range 40 {
 		others.Go(func() {
 			row := keyedTask(fmt.Sprint(n))
