@@ -93,6 +93,35 @@ func TestCodeTakesOverARuntimeSchedule(t *testing.T) {
 	s := program(t, store, "app", queue.Every("s", "@hourly", nightly, 1))
 	got := s.schedule("s") // reading stores them first
 	wantEqual(t, "schedule", []any{got.Spec, string(got.Args), got.InCode()}, []any{"@hourly", "1", true})
+	if want := `a schedule that was made at run time is replaced: the program's code has its name" schedule=s program=app`; strings.Count(s.log.String(), want) != 1 {
+		t.Errorf("log %s, want %s", s.log, want)
+	}
+}
+
+// Programs cannot tell a schedule of another one from their own under an old name.
+func TestReplacingAScheduleOfAnotherProgramIsLogged(t *testing.T) {
+	store := newStore(t)
+	program(t, store, "one", queue.Every("s", "@daily", nightly, 1)).tick(0)
+	two := program(t, store, "two", queue.Every("s", "@hourly", nightly, 1))
+	wantEqual(t, "spec", two.schedule("s").Spec, "@hourly")
+	if want := "give one of the schedules another name\" schedule=s program=two task_path=t.nightly replaced_program=one"; strings.Count(two.log.String(), want) != 1 {
+		t.Errorf("log %s, want %s", two.log, want)
+	}
+	again := program(t, store, "two", queue.Every("s", "@every 1m", nightly, 1))
+	again.tick(0)
+	removed := program(t, store, "two")
+	removed.tick(0)
+	if log := again.log.String() + removed.log.String(); strings.Contains(log, "replaced") {
+		t.Errorf("its own: log %s", log)
+	}
+	if want := "if another program of the same name defines it, give one of the two another name\" schedule=s program=two"; strings.Count(removed.log.String(), want) != 1 {
+		t.Errorf("log %s, want %s", removed.log, want)
+	}
+	three := program(t, store, "three", queue.Every("s", "@daily", nightly, 1))
+	three.tick(0)
+	if log := three.log.String(); strings.Contains(log, "replaced") {
+		t.Errorf("one that was removed: log %s", log)
+	}
 }
 
 func TestEveryPanicsForWhatCouldNotRun(t *testing.T) {

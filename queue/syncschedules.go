@@ -83,20 +83,36 @@ func (s *Schedule) sameDefinition(stored *Schedule) bool {
 // define stores what the code defines.
 func (c *Client) define(ctx context.Context, store Scheduler, want *Schedule) error {
 	changed := false
+	var old *Schedule
 	_, err := c.changeSchedule(ctx, store, want.Name, func(state ScheduleState) (*ScheduleChange, error) {
 		if changed = !want.sameDefinition(state.Schedule); !changed {
 			return nil, nil //nolint:nilnil // another process has stored it
 		}
 		s := *want
-		if old := state.Schedule; old != nil {
+		if old = state.Schedule; old != nil {
 			s.PausedAt, s.PausedBy = old.PausedAt, old.PausedBy
 		}
 		return replaceSchedule(state, &s)
 	})
 	if err == nil && changed {
+		c.warnReplaced(old, want)
 		c.cfg.Logger.Info("schedule stored", "schedule", want.Name, "task_path", want.Task, "spec", want.Spec, "zone", want.Zone)
 	}
 	return err
+}
+
+// warnReplaced logs that what the code defines has replaced a schedule that this program
+// has not defined. It is not refused: the other program may have this one's old name.
+func (c *Client) warnReplaced(old, by *Schedule) {
+	switch {
+	case old == nil || old.Program == by.Program:
+	case old.Program == "":
+		c.cfg.Logger.Warn("a schedule that was made at run time is replaced: the program's code has its name",
+			"schedule", by.Name, "program", by.Program, "task_path", by.Task, "replaced_task_path", old.Task)
+	case old.InCode():
+		c.cfg.Logger.Warn("a schedule of another program is replaced; if that program still defines it, the two replace each other's at each start: give one of the schedules another name",
+			"schedule", by.Name, "program", by.Program, "task_path", by.Task, "replaced_program", old.Program, "replaced_task_path", old.Task)
+	}
 }
 
 // markRemoved stops a schedule that the code of this program no longer defines.
@@ -113,7 +129,8 @@ func (c *Client) markRemoved(ctx context.Context, store Scheduler, name string) 
 		return change, nil
 	})
 	if err == nil {
-		c.cfg.Logger.Warn("a schedule is in the program's code no more; it is kept, and not enqueued", "schedule", name)
+		c.cfg.Logger.Warn("a schedule is in the program's code no more; it is kept, and not enqueued; if another program of the same name defines it, give one of the two another name",
+			"schedule", name, "program", c.cfg.Program)
 	}
 	return err
 }
