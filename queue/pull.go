@@ -27,7 +27,7 @@ func (e *Executor) promote(ctx context.Context) (PromoteResult, error) {
 	e.client.availability.observeRead(err) // with nothing to do it only reads
 	if err == nil {
 		e.client.lastPromote.record(p)
-		e.client.ticker.set(p.NextTick)
+		e.client.ticker.promoted(p.NextTick)
 		e.limits.Store(p.Limits)
 	}
 	e.client.promoted(ctx, p)

@@ -13,6 +13,9 @@ import (
 type TickResult struct {
 	// Enqueued is how many tasks were stored for occurrences of schedules.
 	Enqueued int `json:"enqueued"`
+	// Failed is how many schedules that are due could not be enqueued, for a reason of
+	// their own, which is logged: the same one once a minute.
+	Failed int `json:"failed,omitempty"`
 }
 
 const (
@@ -36,8 +39,9 @@ const (
 // schedules of its [Registry].
 //
 // Errors: [ErrUnsupported] if the store is no [Scheduler], [ErrInvalid] for an ahead
-// that is negative or longer than [MaxTickAhead], and the store's. One schedule's error
-// does not stop the others, and what was enqueued is returned with the error.
+// that is negative or longer than [MaxTickAhead], and the store's, with which what was
+// enqueued before is returned. An error of one schedule does not stop the others: it is
+// logged, and counted as Failed.
 func (c *Client) Tick(ctx context.Context, ahead time.Duration) (TickResult, error) {
 	store, err := c.scheduler()
 	if err != nil {
@@ -48,7 +52,7 @@ func (c *Client) Tick(ctx context.Context, ahead time.Duration) (TickResult, err
 	}
 	t := &tick{client: c, store: store, ahead: ahead}
 	err = t.run(ctx)
-	return TickResult{t.enqueued}, err
+	return TickResult{Enqueued: t.enqueued, Failed: t.failed}, err
 }
 
 // tick is one pass over the schedules that are due.
@@ -58,7 +62,7 @@ type tick struct {
 	ahead    time.Duration
 	enqueued int
 	locked   bool          // a schedule that is due was locked by another tick
-	broken   bool          // a schedule that is due failed
+	failed   int           // schedules that are due and failed
 	next     time.Duration // until another one is due; 0: none
 	made     []*Handle     // tasks that are not dispatched yet
 	until    time.Time     // when its time is over
@@ -95,7 +99,7 @@ func (t *tick) due(ctx context.Context) (names []string, err error) {
 // pass enqueues some of what is due of each schedule, and reports whether there may be
 // more. Its error is about the database.
 func (t *tick) pass(ctx context.Context, names []string) (more bool, _ error) {
-	t.locked, t.broken = false, false
+	t.locked, t.failed = false, 0
 	defer t.dispatch(ctx)
 	for _, name := range names {
 		if ctx.Err() != nil {
@@ -109,8 +113,10 @@ func (t *tick) pass(ctx context.Context, names []string) (more bool, _ error) {
 		case errors.Is(err, ErrUnavailable): // one time-out is enough
 			return false, err
 		case err != nil:
-			t.broken = true
-			t.client.cfg.Logger.Error("a schedule could not be enqueued", "schedule", name, "error", err)
+			t.failed++
+			if t.client.ticker.isNews(name, err) {
+				t.client.cfg.Logger.Error("a schedule could not be enqueued", "schedule", name, "error", err)
+			}
 		}
 	}
 	return more, nil //nolint:nilerr // the others are about one schedule

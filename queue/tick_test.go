@@ -430,3 +430,37 @@ func TestTicksDispatchTogether(t *testing.T) {
 		wantEqual(t, "tickets", len(out.sent()), 250)
 	})
 }
+
+// breakSchedule makes a schedule due that no version could enqueue.
+func (s *system) breakSchedule(name string) {
+	s.t.Helper()
+	store := s.store.(queue.Scheduler)
+	err := store.ChangeSchedule(s.t.Context(), name, func(state queue.ScheduleState) (*queue.ScheduleChange, error) {
+		broken := *state.Schedule
+		broken.Spec, broken.NextAt = "often", state.Now
+		return &queue.ScheduleChange{Schedule: &broken}, nil
+	})
+	if err != nil {
+		s.t.Fatal(err)
+	}
+}
+
+func TestTicksCountSchedulesThatFail(t *testing.T) {
+	bubble(t, func(t *testing.T, s *system, _ chan queue.Info) {
+		s.put(queue.ScheduleRequest{Name: "bad", Spec: "@hourly"})
+		s.put(queue.ScheduleRequest{Name: "good", Spec: "@hourly"})
+		s.breakSchedule("bad")
+		time.Sleep(time.Hour)
+		for range 3 {
+			ticked, err := s.client.Tick(t.Context(), 0)
+			wantEqual(t, "failed", []any{ticked.Failed, err}, []any{1, nil})
+		}
+		wantEqual(t, "the other one", s.times("good"), []string{"01:00"})
+		const line = `a schedule could not be enqueued" schedule=bad`
+		wantEqual(t, "logged within a minute", strings.Count(s.log.String(), line), 1)
+		time.Sleep(time.Minute)
+		_, err := s.client.Tick(t.Context(), 0)
+		wantEqual(t, "error", err, nil)
+		wantEqual(t, "logged later", strings.Count(s.log.String(), line), 2)
+	})
+}

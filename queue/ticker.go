@@ -15,12 +15,72 @@ type ticker struct {
 	known chan struct{}  // is closed when at has changed
 	wakes map[int]func() // wake those who pull, by a number of their own
 	last  int            // such number
+
+	logged      map[string]loggedError // the last error of each schedule
+	lockedPause time.Duration          // after the last tick, if it has met a locked schedule
+	failedPause time.Duration          // likewise, one that failed
+}
+
+type loggedError struct {
+	text string
+	at   time.Time
+}
+
+// isNews reports whether the error of a schedule is to be logged: a ticker meets it again
+// and again.
+func (t *ticker) isNews(name string, err error) bool {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	before, text := t.logged[name], err.Error()
+	if before.text == text && time.Since(before.at) < time.Minute {
+		return false
+	}
+	if t.logged == nil {
+		t.logged = make(map[string]loggedError)
+	}
+	t.logged[name] = loggedError{text, time.Now()}
+	return true
+}
+
+// pause returns how long after a tick that has left something due the next one is: twice
+// as long each time. 0: nothing is left.
+func (t *ticker) pause(locked, failed bool) time.Duration {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	t.lockedPause = doubled(locked, t.lockedPause, lockedTickPause, longestLockedPause)
+	t.failedPause = doubled(failed, t.failedPause, failedTickPause, longestFailedPause)
+	if t.lockedPause > 0 && t.failedPause > 0 {
+		return min(t.lockedPause, t.failedPause)
+	}
+	return t.lockedPause + t.failedPause
+}
+
+func doubled(again bool, last, first, longest time.Duration) time.Duration {
+	if !again {
+		return 0
+	}
+	return min(max(2*last, first), longest)
+}
+
+// promoted records how long it is until a schedule is due, as a promotion has found it.
+// While a pause lasts, one that is due already is that of the last tick.
+func (t *ticker) promoted(in time.Duration) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if pausing := t.lockedPause+t.failedPause > 0 && !t.at.IsZero(); pausing && in > 0 && in <= time.Millisecond {
+		return
+	}
+	t.setLocked(in)
 }
 
 // set records how long it is until a schedule is due; 0: there is none.
 func (t *ticker) set(in time.Duration) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
+	t.setLocked(in)
+}
+
+func (t *ticker) setLocked(in time.Duration) {
 	at := time.Time{}
 	if in > 0 {
 		at = time.Now().Add(in)
@@ -127,11 +187,14 @@ func (c *Client) tickAlong(ctx context.Context, store Scheduler) {
 	}
 }
 
-// How long after a tick that has left something due the next one is: because another
-// tick had locked it, or because it failed.
+// How long after a tick that has left something due the next one is, at first and at
+// most: because another tick had locked it, whose process may have been stopped, or
+// because it failed. Other schedules are ticked at their times.
 const (
-	lockedTickPause = 100 * time.Millisecond
-	failedTickPause = time.Second
+	lockedTickPause    = 100 * time.Millisecond
+	longestLockedPause = 5 * time.Second
+	failedTickPause    = time.Second
+	longestFailedPause = 15 * time.Second
 )
 
 // tickOnce is one tick of a ticker.
@@ -144,17 +207,13 @@ func (c *Client) tickOnce(ctx context.Context, store Scheduler) {
 	if t.enqueued > 0 {
 		c.ticker.wake()
 	}
-	next := t.next
-	until := func(pause time.Duration) {
-		if next == 0 || next > pause {
-			next = pause
-		}
+	pause := c.ticker.pause(t.locked, t.failed > 0)
+	if err != nil {
+		pause = failedTickPause
 	}
-	switch {
-	case err != nil, t.broken:
-		until(failedTickPause)
-	case t.locked:
-		until(lockedTickPause)
+	next := t.next
+	if pause > 0 && (next == 0 || next > pause) {
+		next = pause
 	}
 	c.ticker.set(next)
 }

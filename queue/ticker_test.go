@@ -2,6 +2,7 @@ package queue_test
 
 import (
 	"context"
+	"fmt"
 	"sync"
 	"testing"
 	"testing/synctest"
@@ -14,8 +15,9 @@ import (
 type countedScheduler struct {
 	fullStore
 	queue.Scheduler
-	mu    sync.Mutex
-	calls int
+	mu         sync.Mutex
+	calls      int
+	lockedName string // of a schedule that another transaction holds
 }
 
 func (c *countedScheduler) count() {
@@ -44,6 +46,9 @@ func (c *countedScheduler) DueSchedules(ctx context.Context, ahead time.Duration
 
 func (c *countedScheduler) ChangeSchedule(ctx context.Context, name string, change func(queue.ScheduleState) (*queue.ScheduleChange, error)) error {
 	c.count()
+	if name == c.lockedName {
+		return fmt.Errorf("schedule %s: %w", name, queue.ErrLocked)
+	}
 	return c.Scheduler.ChangeSchedule(ctx, name, change)
 }
 
@@ -203,4 +208,39 @@ func TestSweepsTick(t *testing.T) {
 		synctest.Wait()
 		wantEqual(t, "times", s.times("s"), []string{"01:00", "02:00", "03:00", "04:00"})
 	})
+}
+
+// A schedule that fails, or is locked by a process that was stopped, is looked at less and
+// less often; others are ticked at their times.
+func TestTickersBackOff(t *testing.T) {
+	for name, c := range map[string]struct {
+		locked bool
+		most   int // ticks in ten minutes
+	}{"failed": {false, 60}, "locked": {true, 150}} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				seen := make(chan queue.Info, 1000)
+				inner := newStore(t)
+				store := &countedScheduler{fullStore: inner, Scheduler: inner}
+				task := noted(seen)
+				s, start := pullers["local"](t, store, task)
+				s.put(queue.ScheduleRequest{Name: "bad", Spec: "@every 1s"})
+				s.put(queue.ScheduleRequest{Name: "good", Spec: "@every 5m"})
+				if c.locked {
+					store.lockedName = "bad"
+				} else {
+					s.breakSchedule("bad")
+				}
+				start()
+				time.Sleep(time.Second)
+				store.since()
+				time.Sleep(10 * time.Minute)
+				synctest.Wait()
+				wantEqual(t, "runs of the other one", len(seen), 2)
+				if n := store.since(); n > 2*c.most { // each looks for what is due, and at the schedule
+					t.Errorf("%d statements", n)
+				}
+			})
+		})
+	}
 }

@@ -159,3 +159,23 @@ func TestNamesThatAPathCannotHaveAreRefused(t *testing.T) {
 	a.expect("of an enqueue", a.do("POST", "/tasks/enqueue/", `{"task":"t.echo","queue_name":".."}`), 400, `queue_name`)
 	a.expect("with dots", a.do("PUT", "/tasks/schedules/a..b./", `{"task":"t.echo","spec":"@daily"}`), 201, `a..b.`)
 }
+
+// A scheduler's job shows that a schedule is broken, and the others go on.
+func TestTicksAnswerForSchedulesThatFail(t *testing.T) {
+	a := newAPI(t, nil)
+	for _, name := range []string{"bad", "good"} {
+		a.expect(name, a.do("PUT", "/tasks/schedules/"+name+"/", `{"task":"t.echo","spec":"@hourly"}`), 201, "")
+		err := a.store.(queue.Scheduler).ChangeSchedule(t.Context(), name, func(state queue.ScheduleState) (*queue.ScheduleChange, error) {
+			s := *state.Schedule
+			s.NextAt = state.Now
+			if name == "bad" {
+				s.Spec = "often"
+			}
+			return &queue.ScheduleChange{Schedule: &s}, nil
+		})
+		if err != nil {
+			t.Fatal(err)
+		}
+	}
+	a.expect("tick", a.do("GET", "/tasks/tick/", ""), 500, `{"error":"schedules that are due and could not be enqueued: 1; the log says why; occurrences of others that were: 1"}`)
+}

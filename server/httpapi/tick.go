@@ -1,6 +1,7 @@
 package httpapi
 
 import (
+	"fmt"
 	"net/http"
 	"time"
 
@@ -20,6 +21,11 @@ func (h *handler) tick(w http.ResponseWriter, r *http.Request, _ string) {
 	ticked, err := h.Client.Tick(ctx, ahead)
 	if err != nil && ticked.Enqueued == 0 {
 		h.fail(w, r, err)
+		return
+	}
+	if ticked.Failed > 0 { // so that the scheduler's job shows it
+		writeError(w, http.StatusInternalServerError,
+			fmt.Sprintf("schedules that are due and could not be enqueued: %d; the log says why; occurrences of others that were: %d", ticked.Failed, ticked.Enqueued))
 		return
 	}
 	writeJSON(w, http.StatusOK, ticked)
