@@ -101,15 +101,16 @@ func gateFields(g *queue.Gate) []any {
 // PauseQueue keeps rows of a queue from being claimed.
 func (s *Store) PauseQueue(ctx context.Context, name, by, reason string) (g queue.Gate, changed bool, err error) {
 	err = s.on(ctx, "pause queue", func(conn *pgx.Conn) error {
-		err := conn.QueryRow(ctx, pauseQuery, name, by, reason).Scan(gateFields(&g)...)
-		if changed = err == nil; !errors.Is(err, pgx.ErrNoRows) {
-			return err
+		for { // until it is paused: it may be resumed between the two statements
+			err := conn.QueryRow(ctx, pauseQuery, name, by, reason).Scan(gateFields(&g)...)
+			if changed = err == nil; !errors.Is(err, pgx.ErrNoRows) {
+				return err
+			}
+			err = conn.QueryRow(ctx, gatesQuery+` AND name = $1::text AND paused_at IS NOT NULL`, name).Scan(gateFields(&g)...)
+			if !errors.Is(err, pgx.ErrNoRows) {
+				return err
+			}
 		}
-		err = conn.QueryRow(ctx, gatesQuery+` AND name = $1::text`, name).Scan(gateFields(&g)...)
-		if errors.Is(err, pgx.ErrNoRows) { // it has just been resumed
-			g, err = queue.Gate{Queue: name}, nil
-		}
-		return err
 	})
 	return g, changed, err
 }

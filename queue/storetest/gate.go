@@ -29,6 +29,37 @@ var gateTests = map[string]func(*fixture){
 		free = f.insert()
 		f.equal("one by its ID", f.claim(free.ID, lease).ID, free.ID)
 	},
+	"a pause returns a paused queue, whatever happens at the same time": func(f *fixture) {
+		const times = 100
+		var group sync.WaitGroup
+		begin := make(chan struct{})
+		for range 3 {
+			group.Go(func() {
+				<-begin
+				for range times {
+					gate, _, err := f.gatekeeper().PauseQueue(f.ctx, "emails", "ops", "")
+					if err != nil || !gate.Paused() || gate.Queue != "emails" || gate.PausedBy != "ops" {
+						f.Errorf("PauseQueue: %+v, %v", gate, err)
+						return
+					}
+				}
+			})
+		}
+		group.Go(func() {
+			<-begin
+			for range times {
+				if _, _, err := f.gatekeeper().ResumeQueue(f.ctx, "emails"); err != nil {
+					f.Errorf("ResumeQueue: %v", err)
+					return
+				}
+			}
+		})
+		close(begin)
+		group.Wait()
+		_, _, err := f.gatekeeper().PauseQueue(f.ctx, "emails", "ops", "")
+		f.must(err)
+		f.refusedPaused(f.insert(onQueue("emails")).ID)
+	},
 	"a resumed queue is as it was": func(f *fixture) {
 		at := f.now().Add(time.Hour)
 		rows := []*queue.Row{f.insert(onQueue("emails"), armed), f.insert(onQueue("emails"), armed, priority(3)), f.insert(onQueue("emails"), onBackend("other"), armed)}

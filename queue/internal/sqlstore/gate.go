@@ -57,17 +57,23 @@ func gate(ctx context.Context, q querier, name, lock string) (g queue.Gate, err 
 func (s *Store) PauseQueue(ctx context.Context, name, by, reason string) (g queue.Gate, changed bool, err error) {
 	err = s.write(ctx, "pause queue", func(ctx context.Context, tx querier, now time.Time) (err error) {
 		g, err = gate(ctx, tx, name, s.dialect.lockRow)
-		if changed = !g.Paused(); err != nil || !changed {
-			return err
+		for changed = !g.Paused(); err == nil && !g.Paused(); g, err = gate(ctx, tx, name, s.dialect.lockRow) {
+			err = pauseGate(ctx, tx, name, by, reason, now)
+			if err != nil {
+				return err
+			}
 		}
-		err = put(ctx, tx, statement{`UPDATE claimcheck_gates SET paused_at = ?, paused_by = ?, pause_reason = ?, parked = 1 WHERE kind = 'queue' AND name = ?`, []any{micros(now), by, reason, name}},
-			statement{`INSERT INTO claimcheck_gates (kind, name, paused_at, paused_by, pause_reason, parked, origin) VALUES ('queue', ?, ?, ?, ?, 1, 'code')`, []any{name, micros(now), by, reason}})
-		if err == nil {
-			g, err = gate(ctx, tx, name, s.dialect.lockRow) // another transaction may have inserted it
-		}
+		changed = changed && g.PausedAt.Equal(now)
 		return err
 	})
 	return g, changed, err
+}
+
+// pauseGate makes a gate paused, unless another transaction inserts it in the meantime: a
+// pause, or a limit.
+func pauseGate(ctx context.Context, tx querier, name, by, reason string, now time.Time) error {
+	return put(ctx, tx, statement{`UPDATE claimcheck_gates SET paused_at = ?, paused_by = ?, pause_reason = ?, parked = 1 WHERE kind = 'queue' AND name = ?`, []any{micros(now), by, reason, name}},
+		statement{`INSERT INTO claimcheck_gates (kind, name, paused_at, paused_by, pause_reason, parked, origin) VALUES ('queue', ?, ?, ?, ?, 1, 'code')`, []any{name, micros(now), by, reason}})
 }
 
 // ResumeQueue lets rows of a queue be claimed again. It waits for transactions that park
