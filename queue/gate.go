@@ -243,6 +243,31 @@ func (c *Client) QueueStates(ctx context.Context) ([]QueueState, error) {
 	return queueStates(gates, stats, limits), nil
 }
 
+// KnowsQueue reports whether anything is known of a queue but its gate: whether a
+// registered task or the allow-list of a backend has it, or a task that is unfinished or
+// ended within the last hour. [ErrUnsupported] if the store is no [Operator].
+func (c *Client) KnowsQueue(ctx context.Context, name string) (bool, error) {
+	operator, err := c.Operator()
+	if err != nil {
+		return false, err
+	}
+	if slices.ContainsFunc(c.registry.Tasks(), func(t TaskInfo) bool { return t.Queue == name }) {
+		return true, nil
+	}
+	for _, backend := range c.backends {
+		if slices.Contains(backend.Queues, name) {
+			return true, nil
+		}
+	}
+	var stats []QueueStats
+	err = within(ctx, statementTimeout, func(ctx context.Context) (err error) {
+		stats, err = operator.Queues(ctx)
+		return err
+	})
+	c.availability.observeRead(err)
+	return slices.ContainsFunc(stats, func(s QueueStats) bool { return s.Queue == name }), err
+}
+
 // queueStates puts together what is known of each queue.
 func queueStates(gates []Gate, stats []QueueStats, limits []Limit) []QueueState {
 	states := []QueueState{}

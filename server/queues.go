@@ -126,6 +126,11 @@ func (c *queuesCmd) change(ctx context.Context, p *program, client *queue.Client
 	} else {
 		_, err = fmt.Fprintf(p.stdout, "%s; this command has %s %s\n", c.outcome(result), words, tasks(result.Rows))
 	}
+	if c.Action == "pause" && result.Changed && result.Rows == 0 {
+		if known, err := client.KnowsQueue(ctx, c.Queue); err == nil && !known {
+			p.say("warning: no task of this program, no allow-list and no recent task has the queue %[1]s: is the name right? %[2]s queues lists those with tasks (a name is the one that tasks have, and not that of a Cloud Tasks queue); %[2]s queues resume %[1]s ends this pause", c.Queue, p.name)
+		}
+	}
 	if result.Undispatched > 0 {
 		p.say("warning: %d of them were not dispatched yet; the next sweep does it", result.Undispatched)
 	}

@@ -47,6 +47,20 @@ func TestQueuesCommand(t *testing.T) {
 	}
 }
 
+// A name that nothing has is probably a slip.
+func TestPauseOfAnUnknownQueueIsWarnedAbout(t *testing.T) {
+	t.Parallel()
+	c := newCLI(t)
+	c.ok("migrate")
+	c.ok("enqueue", "demo.echo", "1", "--queue", "emails")
+	for name, warned := range map[string]bool{"emials": true, "emails": false, "default": false} {
+		status, out, stderr := c.call("", "queues", "pause", name)
+		if status != 0 || !strings.HasPrefix(out, "queue "+name+" is paused") || strings.Contains(stderr, "is the name right?") != warned {
+			t.Errorf("%s: %d %q %q", name, status, out, stderr)
+		}
+	}
+}
+
 // Tasks of a resumed queue with a rate follow at that rate, which is no failure.
 func TestResumeOfAQueueWithARate(t *testing.T) {
 	c := newCLI(t)

@@ -42,16 +42,22 @@ func (p *program) runHere(ctx context.Context, app *App, handle *queue.Handle) (
 	}
 }
 
-// waitAfter pauses after a claim that was refused, whatever the reason, and returns
-// any other error of [queue.Executor.RunByID].
+// waitAfter pauses after a claim that was refused, and returns any other error of
+// [queue.Executor.RunByID]. It also ends the wait where only an operator can: each try
+// writes to the row of a paused queue, as to that of a task over a limit, which is tried
+// less often.
 func waitAfter(ctx context.Context, err error) error {
-	const shortest, longest = 10 * time.Millisecond, 100 * time.Millisecond
+	const shortest, longest, limited = 10 * time.Millisecond, 100 * time.Millisecond, time.Second
 	var refused *queue.NotClaimedError
 	switch {
 	case !errors.As(err, &refused):
 		return err
 	case errors.Is(err, queue.ErrUnknownTask):
 		return noFunction(refused.Row.Task)
+	case errors.Is(err, queue.ErrPaused):
+		return notRun(err)
+	case errors.Is(err, queue.ErrLimited):
+		return pause(ctx, limited)
 	default: // the task may end, or be released, long before its lease expires
 		return pause(ctx, min(max(refused.Wait, shortest), longest))
 	}

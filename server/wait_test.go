@@ -25,6 +25,20 @@ func TestEnqueueWaitOfADeclaredTask(t *testing.T) {
 	}
 }
 
+// A wait ends where only an operator can end it.
+func TestEnqueueWaitInAPausedQueue(t *testing.T) {
+	t.Parallel()
+	c := newCLI(t)
+	c.ok("migrate")
+	c.ok("queues", "pause", "default")
+	status, stdout, stderr := c.call("", "enqueue", "demo.echo", "1", "--wait")
+	if status != 1 || !strings.Contains(stderr, "not run: queue default is paused") || !strings.Contains(stderr, "queues resume default") {
+		t.Errorf("status %d\n%s%s", status, stdout, stderr)
+	}
+	c.ok("queues", "resume", "default")
+	c.ok("run", strings.TrimSpace(stdout)) // its row is stored
+}
+
 // Every refused claim is followed by a pause, so that the wait is no busy loop.
 func TestEveryRefusedClaimIsFollowedByAPause(t *testing.T) {
 	t.Parallel()
@@ -39,6 +53,11 @@ func TestEveryRefusedClaimIsFollowedByAPause(t *testing.T) {
 		if err := waitAfter(ended, refused); !errors.Is(err, errInterrupted) {
 			t.Errorf("%v, interrupted: %v", reason, err)
 		}
+	}
+	limited := &queue.NotClaimedError{Reason: queue.ErrLimited, Row: &queue.Row{Task: "greet"}}
+	begun := time.Now()
+	if err := waitAfter(t.Context(), limited); err != nil || time.Since(begun) < time.Second {
+		t.Errorf("over a limit: %v after %s", err, time.Since(begun))
 	}
 	if err := waitAfter(t.Context(), queue.ErrBusy); !errors.Is(err, queue.ErrBusy) {
 		t.Error(err)
