@@ -14,11 +14,30 @@ import (
 // nothing was stored. The same enqueue may succeed later.
 var ErrBacklogFull = errors.New("the queue's backlog is full")
 
+// neverFits is the error, an ErrInvalid, of a call with more tasks for a queue than that may
+// have: unlike one that is ErrBacklogFull, it never succeeds.
+type neverFits struct {
+	queue    string
+	n, limit int
+}
+
+func (e *neverFits) Error() string {
+	return fmt.Sprintf("queue_name %q: %d tasks in one call never fit into its backlog, which may have %d READY tasks: enqueue at most %d at a time, or raise the bound", e.queue, e.n, e.limit, e.limit)
+}
+
+func (e *neverFits) Is(target error) bool { return target == ErrInvalid }
+
+// isFull reports whether a queue has no room, now or ever.
+func isFull(err error) bool {
+	var never *neverFits
+	return errors.Is(err, ErrBacklogFull) || errors.As(err, &never)
+}
+
 // BacklogCounter is a [Store] that counts the READY rows of a queue, up to a limit:
 // [Config].MaxBacklog requires it.
 type BacklogCounter interface {
-	// CountReady need not see what others have committed since tx began, if the store
-	// cannot use another connection while tx, the caller's transaction or nil, is open.
+	// CountReady counts in tx, the caller's transaction, unless it is nil: the pool may
+	// have no other connection while such transactions are open.
 	CountReady(ctx context.Context, tx Tx, backend, queue string, limit int) (int, error)
 	// Existing reports for each of rows whether Insert would store no new row for it: its
 	// ID exists, another row holds its UniqueKey, or an earlier one of rows has one of
@@ -102,7 +121,7 @@ func (c *Client) checkRoom(ctx context.Context, tx Tx, rows []*NewRow) (room, er
 		return nil, nil
 	}
 	reserved, err := c.reserveAll(ctx, tx, c.wanted(rows, nil))
-	if !errors.Is(err, ErrBacklogFull) || !slices.ContainsFunc(rows, mayExist) {
+	if !isFull(err) || !slices.ContainsFunc(rows, mayExist) {
 		return reserved, err
 	}
 	exist, existErr := c.existing(ctx, tx, rows)
@@ -183,6 +202,9 @@ func (c *Client) freeRoom(reserved room, stored []*Handle) {
 // returns when the backlog was counted.
 func (c *Client) reserveRoom(ctx context.Context, tx Tx, r route, n int) (time.Time, error) {
 	limit, b := c.maxBacklog(r.queue), c.backlogs.of(r)
+	if n > limit {
+		return time.Time{}, &neverFits{r.queue, n, limit}
+	}
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	if b.at.IsZero() || time.Since(b.at) >= backlogFreshness {

@@ -37,7 +37,9 @@ func TestAFullQueueRefusesEnqueues(t *testing.T) {
 				t.Errorf("%d for %s: %v", n, name, err)
 			}
 		}
-		full("small", 4)
+		if err := enqueue("small", 4); errors.Is(err, queue.ErrBacklogFull) || !errors.Is(err, queue.ErrInvalid) || !strings.Contains(err.Error(), `queue_name "small": 4 tasks in one call never fit`) {
+			t.Errorf("more than fit into an empty queue: %v", err)
+		}
 		accepted("small", 3)
 		full("small", 1)
 		accepted("any", 5)

@@ -50,10 +50,29 @@ func (o *options) checkExpiry() error {
 		return invalidf("expires_at must be between the years 1970 and 9999, not in %d", o.expiresAt.UTC().Year())
 	case !o.expiresAt.IsZero() && !o.expiresAt.After(time.Now()):
 		return invalidf("expires_at must be later than now, or the task never runs, not %s", o.expiresAt.UTC().Format(time.RFC3339))
-	case !o.expiresAt.IsZero() && !o.runAfter.IsZero() && !o.expiresAt.After(o.runAfter):
-		return invalidf("expires_at must be later than run_after, or the task never runs")
-	case o.expiresIn > 0 && o.delay >= o.expiresIn:
-		return invalidf("expires_in must be longer than the delay of %s, or the task never runs", o.delay)
 	}
-	return nil
+	return o.checkDueBeforeExpiry(time.Now())
+}
+
+// checkDueBeforeExpiry returns the error of a task that is not due before it expires. Of
+// each of both it has the time, or how long it is from now.
+func (o *options) checkDueBeforeExpiry(now time.Time) error {
+	due, expires, field := o.runAfter, o.expiresAt, "expires_at"
+	if due.IsZero() {
+		due = now.Add(o.delay)
+	}
+	if expires.IsZero() {
+		expires, field = now.Add(o.expiresIn), "expires_in"
+	}
+	switch {
+	case expires.After(due):
+		return nil
+	case field == "expires_in" && o.runAfter.IsZero():
+		return invalidf("expires_in must be longer than the delay of %s, or the task never runs", o.delay)
+	case field == "expires_in":
+		return invalidf("expires_in must end after run_after, or the task never runs: %s from now is before %s", o.expiresIn, o.runAfter.UTC().Format(time.RFC3339))
+	case o.runAfter.IsZero():
+		return invalidf("expires_at must be later than the end of the delay of %s, or the task never runs", o.delay)
+	}
+	return invalidf("expires_at must be later than run_after, or the task never runs")
 }

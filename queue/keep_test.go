@@ -177,7 +177,11 @@ func TestALocalWorkerCancelsWhatExpires(t *testing.T) {
 		sys := newSystem(t, setup{dispatch: local}, queue.NewTask("t", echo))
 		sys.startLocal(local)
 		at := time.Now().Add(time.Hour)
-		id := sys.enqueue("t", "x", queue.Delay(2*time.Hour), queue.ExpiresAt(at))
+		id := uuid.Must(uuid.NewV7())
+		row := &queue.Row{ID: id, Task: "t", Queue: "default", Backend: "default", Args: []byte(`"x"`), MaxAttempts: 1, ExpiresAt: at}
+		if err := sys.store.Insert(t.Context(), &queue.NewRow{Row: row, Delay: 2 * time.Hour}); err != nil { // Enqueue refuses it
+			t.Fatal(err)
+		}
 		time.Sleep(time.Hour + queue.LocalPoll*2)
 		if row := sys.row(id); row.Status != queue.StatusCancelled {
 			t.Errorf("the row is %s", row.Status)
@@ -189,16 +193,25 @@ func TestLifecycleOptionsAreChecked(t *testing.T) {
 	sys := newSystem(t, setup{}, queue.NewTask("t", echo))
 	later := time.Now().Add(time.Hour)
 	for want, opts := range map[string][]queue.Option{
-		"keep must be from 0 to 50 years":                {queue.Keep(-1, 0)},
-		"for both ends of the task, not 438001h":         {queue.Keep(0, queue.LongestKeep+time.Hour)},
-		"expires_in must not be negative":                {queue.ExpiresIn(-1)},
-		"expires_at must be between the years 1970":      {queue.ExpiresAt(time.Date(1969, 1, 1, 0, 0, 0, 0, time.UTC))},
-		"expires_at must be later than now":              {queue.ExpiresAt(time.Now().Add(-time.Second))},
-		"expires_at must be later than run_after":        {queue.RunAfter(later), queue.ExpiresAt(later)},
-		"expires_in must be longer than the delay of 1h": {queue.Delay(time.Hour), queue.ExpiresIn(time.Hour)},
+		"keep must be from 0 to 50 years":                                             {queue.Keep(-1, 0)},
+		"for both ends of the task, not 438001h":                                      {queue.Keep(0, queue.LongestKeep+time.Hour)},
+		"expires_in must not be negative":                                             {queue.ExpiresIn(-1)},
+		"expires_at must be between the years 1970":                                   {queue.ExpiresAt(time.Date(1969, 1, 1, 0, 0, 0, 0, time.UTC))},
+		"expires_at must be later than now":                                           {queue.ExpiresAt(time.Now().Add(-time.Second))},
+		"expires_at must be later than run_after":                                     {queue.RunAfter(later), queue.ExpiresAt(later)},
+		"expires_in must be longer than the delay of 1h":                              {queue.Delay(time.Hour), queue.ExpiresIn(time.Hour)},
+		"expires_in must end after run_after, or the task never runs: 59m0s from now": {queue.RunAfter(later), queue.ExpiresIn(59 * time.Minute)},
+		"expires_at must be later than the end of the delay of 2h":                    {queue.Delay(2 * time.Hour), queue.ExpiresAt(later)},
 	} {
 		if _, err := sys.client.Enqueue(t.Context(), "t", "x", opts...); !errors.Is(err, queue.ErrInvalid) || !strings.Contains(err.Error(), want) {
 			t.Errorf("%v, want %s", err, want)
+		}
+	}
+	for _, opts := range [][]queue.Option{
+		{queue.RunAfter(later), queue.ExpiresIn(2 * time.Hour)}, {queue.Delay(time.Minute), queue.ExpiresAt(later)}, {queue.RunAfter(time.Now().Add(-time.Hour)), queue.ExpiresIn(time.Hour)},
+	} {
+		if _, err := sys.client.Enqueue(t.Context(), "t", "x", opts...); err != nil {
+			t.Error(err)
 		}
 	}
 	row := sys.row(sys.enqueue("t", "x", queue.Keep(time.Millisecond, 1500*time.Millisecond)))

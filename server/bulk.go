@@ -12,8 +12,19 @@ import (
 	"github.com/claimcheck-go/claimcheck/server/internal/api"
 )
 
-// chunkSize is how many lines of a bulk enqueue are one transaction.
-const chunkSize = 1000
+// longestChunk is how many lines of a bulk enqueue are one transaction at most.
+const longestChunk = 1000
+
+// chunkSize returns how many lines are one transaction: no more than any queue may have
+// READY tasks, or they would never fit.
+func (p *program) chunkSize() (int, error) {
+	bounds, err := p.config.MaxBacklog()
+	size := longestChunk
+	for _, bound := range bounds {
+		size = min(size, bound)
+	}
+	return size, err
+}
 
 // bulk is an enqueue of many tasks, one for each line of standard input.
 type bulk struct {
@@ -21,6 +32,7 @@ type bulk struct {
 	cmd    *enqueueCmd
 	client *queue.Client
 	shown  progress
+	size   int // of a chunk
 
 	chunk  []queue.Request
 	lines  []int // where each request of the chunk is
@@ -31,8 +43,12 @@ type bulk struct {
 // before it stay stored, and nothing of its own chunk is stored. On a terminal it
 // prints how many tasks are stored, in a pipe or with --ids their IDs.
 func (c *enqueueCmd) bulk(ctx context.Context, p *program, client *queue.Client) error {
-	b := &bulk{program: p, cmd: c, client: client, shown: p.progress("tasks stored")}
-	err := b.readAll(ctx)
+	size, err := p.chunkSize()
+	if err != nil {
+		return err
+	}
+	b := &bulk{program: p, cmd: c, client: client, shown: p.progress("tasks stored"), size: size}
+	err = b.readAll(ctx)
 	b.shown.end()
 	if err == nil && !b.printsIDs() {
 		_, err = fmt.Fprintf(p.stdout, "%s stored\n", tasks(b.stored))
@@ -64,7 +80,7 @@ func (b *bulk) readAll(ctx context.Context) error {
 			return badLine(number, err, b.stored)
 		}
 		b.chunk, b.lines = append(b.chunk, request), append(b.lines, number)
-		if len(b.chunk) < chunkSize {
+		if len(b.chunk) < b.size {
 			continue
 		}
 		if err := b.flush(ctx); err != nil {

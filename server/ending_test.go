@@ -82,6 +82,11 @@ func TestSettingsOfRetentionAndBacklog(t *testing.T) {
 	if status, _, stderr := c.call("", "enqueue", "demo.echo", "--queue", "emails"); status != 1 || !strings.Contains(stderr, "the queue's backlog is full: it has 1 READY tasks, and may have 1") {
 		t.Errorf("a full queue: %d %s", status, stderr)
 	}
+	line := `{"task":"demo.echo","queue_name":"bulk"}` + "\n"
+	c.env["TASKS_MAX_BACKLOG"] = "bulk=2,9" // chunks of no more lines than fit
+	if status, stdout, stderr := c.call(strings.Repeat(line, 3), "enqueue", "-"); status != 1 || strings.Count(stdout, "\n") != 2 || !strings.Contains(stderr, "it has 2 READY tasks, and may have 2") {
+		t.Errorf("one line more than fits: %d %s%s", status, stdout, stderr)
+	}
 	id := strings.TrimSpace(c.ok("enqueue", "demo.echo", `"secret"`))
 	c.ok("run", id)
 	if out := c.ok("result", id, "--args"); strings.Contains(out, "secret") {

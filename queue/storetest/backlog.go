@@ -28,6 +28,14 @@ var backlogTests = map[string]func(*fixture){
 		count("default", "other", 10, 1)
 		count("other", "default", 10, 1)
 	},
+	"they are counted in the caller's transaction": func(f *fixture) {
+		tx := f.begin(f.T, f.store)
+		f.must(f.store.InsertTx(f.ctx, tx, request(), request(), request(onQueue("other"))))
+		n, err := f.store.(queue.BacklogCounter).CountReady(f.ctx, tx, "default", "default", 10)
+		f.must(err)
+		f.equal("counted", n, 2)
+		f.must(tx.Commit(f.ctx))
+	},
 	"rows that an insert would not store are found": func(f *fixture) {
 		held, ended := f.insert(keyed("held")), f.insert(keyed("ended"))
 		f.cancel(ended.ID)

@@ -15,13 +15,14 @@ func (d *Dialect) countReady() string {
 		WHERE ` + d.readyOf + ` AND queue_name = ? LIMIT ?) AS ready`
 }
 
-// CountReady counts the READY rows of a queue, up to limit.
+// CountReady counts the READY rows of a queue, up to limit. It counts in tx if there is
+// one: as many callers' transactions as the pool has connections would wait for another.
 func (s *Store) CountReady(ctx context.Context, tx queue.Tx, backend, name string, limit int) (n int, err error) {
 	const op = "count backlog"
 	count := func(ctx context.Context, q querier) error {
 		return q.QueryRowContext(ctx, s.dialect.countReady(), backend, name, limit).Scan(&n)
 	}
-	if tx != nil && s.embedded() { // it may have the only connection
+	if tx != nil {
 		err = s.in(ctx, op, tx, count)
 		return n, err
 	}

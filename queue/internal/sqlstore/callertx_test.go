@@ -41,3 +41,22 @@ func TestCallersSerializableTransactions(t *testing.T) {
 		}
 	}
 }
+
+// As many transactions of callers as the pool has connections do not wait for another one.
+func TestABacklogIsCountedWithoutAnotherConnection(t *testing.T) {
+	s := migrated(t, testdb.MariaDB(t), config{MaxConns: 2})
+	for range 2 {
+		tx, err := s.DB().BeginTx(t.Context(), nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer func() { _ = tx.Rollback() }()
+		counter := any(s.full).(queue.BacklogCounter)
+		if n, err := counter.CountReady(t.Context(), s.tx(tx), "default", "default", 10); n != 0 || err != nil {
+			t.Errorf("counted %d, %v", n, err)
+		}
+		if err := s.InsertTx(t.Context(), s.tx(tx), task(0)); err != nil {
+			t.Error(err)
+		}
+	}
+}
