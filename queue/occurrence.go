@@ -6,7 +6,101 @@ import (
 	"time"
 
 	"github.com/google/uuid"
+
+	"github.com/claimcheck-go/claimcheck/queue/internal/cronspec"
 )
+
+// due returns the change that enqueues what is due of a schedule; nil if nothing is.
+func (c *Client) due(state ScheduleState, ahead time.Duration) (*ScheduleChange, error) {
+	s, now := state.Schedule, state.Now
+	if s == nil || s.NextAt.IsZero() || s.NextAt.After(now.Add(ahead)) {
+		return nil, nil //nolint:nilnil // no change
+	}
+	spec, err := s.parse()
+	if err != nil {
+		return nil, err
+	}
+	stored := *s
+	change := &ScheduleChange{Schedule: &stored}
+	if !s.NextAt.After(now) {
+		if err := c.addDue(change, state, spec); err != nil {
+			return nil, err
+		}
+	}
+	for _, waiting := range state.Ahead {
+		if !stored.NextAt.IsZero() && !stored.NextAt.After(waiting.ScheduledFor) {
+			stored.NextAt = spec.Next(waiting.ScheduledFor)
+		}
+	}
+	if at := stored.NextAt; at.After(now) && !at.After(now.Add(ahead)) && change.mayBeAhead(state, spec) {
+		if err := c.addAhead(change, at, spec.Next(at)); err != nil {
+			return nil, err
+		}
+	}
+	if len(change.Rows)+len(change.Skipped) == 0 && stored.NextAt.Equal(s.NextAt) {
+		return nil, nil //nolint:nilnil // no change
+	}
+	return change, nil
+}
+
+// addDue adds the occurrences of a schedule that are due now, up to tickBatch, to a
+// change, and sets the time that follows.
+func (c *Client) addDue(change *ScheduleChange, state ScheduleState, spec *cronspec.Spec) error {
+	s, now := state.Schedule, state.Now
+	times := spec.Latest(s.NextAt.Add(1), now, s.catchUpLimit())
+	if len(times) < s.catchUpLimit() { // it counts even if the rules of its zone have changed since
+		times = append([]time.Time{s.NextAt}, times...)
+	}
+	times, change.Skipped = s.policies(times, state)
+	change.Schedule.NextAt = spec.Next(now)
+	if len(times) > tickBatch {
+		change.Schedule.NextAt, times = times[tickBatch], times[:tickBatch]
+	}
+	for _, at := range times {
+		if err := c.addOccurrence(change, now, at); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// mayBeAhead reports whether an occurrence of the schedule may be enqueued ahead of its
+// time, after the change.
+func (change *ScheduleChange) mayBeAhead(state ScheduleState, spec *cronspec.Spec) bool {
+	if spec.Frequent() || len(state.Ahead) > 0 {
+		return false
+	}
+	return state.Schedule.Overlap != OverlapSkip || !state.Unfinished && len(change.Rows) == 0
+}
+
+func (s *Schedule) catchUpLimit() int {
+	if s.CatchUp == CatchUpAll && s.Overlap != OverlapSkip {
+		return CatchUpLimit
+	}
+	return 1
+}
+
+// policies returns the times that are to be enqueued of the latest ones that are due,
+// and what is skipped.
+func (s *Schedule) policies(times []time.Time, state ScheduleState) ([]time.Time, []Occurrence) {
+	var skipped []Occurrence
+	skip := func(at time.Time, why Skipped) {
+		skipped = append(skipped, Occurrence{ScheduledFor: at, Skipped: why})
+	}
+	if first := times[0]; first.After(s.NextAt) {
+		skip(s.NextAt, SkippedMissed)
+	}
+	last := times[len(times)-1]
+	switch {
+	case s.CatchUp == CatchUpSkip && state.Now.Sub(last) > MissedAfter:
+		skip(last, SkippedMissed)
+		return nil, skipped
+	case s.Overlap == OverlapSkip && state.Unfinished:
+		skip(last, SkippedOverlap)
+		return nil, skipped
+	}
+	return times, skipped
+}
 
 // addOccurrence adds the task of an occurrence that is due at the database's time now to
 // a change; or that it is skipped, if the task has expired already.
