@@ -46,6 +46,9 @@ const (
 // it then. Both have to be registered where this one is enqueued. A store that is
 // no [Lifecycle] refuses it.
 //
+// The other row has a copy of the arguments and errors, which neither [Keep] nor
+// [Client.Delete] of this one removes: they are options of, and calls for, the other.
+//
 //	var Deadletter = queue.NewTaskFunc("orders.deadletter", func(ctx context.Context, f queue.Failed) error { … })
 //	var Charge = queue.NewTask("orders.charge", charge, queue.OnFailed(Deadletter))
 func OnFailed[Out any](task *Task[Failed, Out]) Option {
