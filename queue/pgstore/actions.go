@@ -35,8 +35,8 @@ func actionRows(a queue.Action) string {
 
 // Conditions on the keys of the rows that a retry is for.
 var (
-	withFreeKey  = ` AND ` + keyIsFree(`claimcheck_tasks`)
-	withTakenKey = ` AND NOT ` + keyIsFree(`claimcheck_tasks`)
+	withFreeKey  = ` AND ` + keyIsFree
+	withTakenKey = ` AND NOT ` + keyIsFree
 )
 
 const withoutKey, withKey = ` AND unique_scope IS DISTINCT FROM 1`, ` AND unique_scope = 1`

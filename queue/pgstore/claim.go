@@ -80,7 +80,7 @@ func newClaimTexts(gates string) *claimTexts {
 	return &claimTexts{
 		one: claimOneQuery(gates, ``, ``),
 		again: claimOneQuery(gates, notEnded,
-			` OR status = 'FAILED' AND keep_failed IS DISTINCT FROM 0 AND `+keyIsFree(`claimcheck_tasks`)+waitingBriefly),
+			` OR status = 'FAILED' AND keep_failed IS DISTINCT FROM 0 AND `+keyIsFree+waitingBriefly),
 		many: claimManyQuery(gates), next: claimNextQuery(gates), from: claimFromQuery(gates), above: aboveQuery(gates),
 	}
 }

@@ -51,7 +51,7 @@ SELECT NULL, free.kind, free.name, free.key, free.part, free.n FROM u, LATERAL (
 
 var (
 	lockClaimedQuery = lockedOf(`claim_id IS DISTINCT FROM $10::uuid AND ` +
-		claimable(notPaused, `$11::text[]`, `$12::interval`, ` OR $13::bool AND status = 'FAILED' AND keep_failed IS DISTINCT FROM 0 AND `+keyIsFree(`claimcheck_tasks`)))
+		claimable(notPaused, `$11::text[]`, `$12::interval`, ` OR $13::bool AND status = 'FAILED' AND keep_failed IS DISTINCT FROM 0 AND `+keyIsFree))
 	// lockAdmittedQuery locks rows that wait, also those whose tickets were lost.
 	lockAdmittedQuery = lockedOf(`(hold = 3 OR hold = 4 AND dispatch_due_at <= now())`)
 

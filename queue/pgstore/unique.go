@@ -33,10 +33,8 @@ func holdsKeyOf(row string) string {
 
 // keyIsFree is the condition of FAILED rows that could be live again: no live row has
 // taken the key that they held until they ended.
-func keyIsFree(table string) string {
-	return `(` + table + `.unique_scope IS DISTINCT FROM 1 OR NOT EXISTS (SELECT FROM claimcheck_tasks AS twin
-		WHERE twin.task_path = ` + table + `.task_path AND twin.unique_key = ` + table + `.unique_key AND ` + holdsKeyOf(`twin`) + `))`
-}
+var keyIsFree = `(claimcheck_tasks.unique_scope IS DISTINCT FROM 1 OR NOT EXISTS (SELECT FROM claimcheck_tasks AS twin
+	WHERE twin.task_path = claimcheck_tasks.task_path AND twin.unique_key = claimcheck_tasks.unique_key AND ` + holdsKeyOf(`twin`) + `))`
 
 // keyWait is how long a statement waits for another transaction that stores the same key.
 const keyWait = `50ms`
