@@ -110,8 +110,9 @@ func (r *row) release(now time.Time) {
 
 func (r *row) unclaim(now time.Time) {
 	r.refund()
-	if r.Attempts == 0 {
-		r.LastAttemptedAt = time.Time{}
+	first := r.StartedAt.IsZero() || r.StartedAt.Equal(r.LastAttemptedAt)
+	if r.Attempts == 0 && first { // not after a snooze, which refunds an attempt that did start
+		r.StartedAt, r.LastAttemptedAt = time.Time{}, time.Time{}
 	}
 	r.DispatchDueAt = now.Add(queue.DispatchGrace)
 	r.ready(now)
@@ -121,9 +122,6 @@ func (r *row) unclaim(now time.Time) {
 func (r *row) refund() {
 	r.Attempts--
 	r.WorkerIDs = r.WorkerIDs[:max(0, len(r.WorkerIDs)-1)]
-	if r.Attempts == 0 {
-		r.StartedAt = time.Time{}
-	}
 }
 
 // reclaim takes a row from a claim whose lease has expired. The claim ID goes with
