@@ -3,6 +3,7 @@ package queue
 import (
 	"cmp"
 	"context"
+	"errors"
 	"fmt"
 	"slices"
 	"strings"
@@ -261,6 +262,15 @@ func (c *Client) RecordAudit(ctx context.Context, actor, action string, task uui
 	}
 	_, err = c.audit(ctx, store, AuditEntry{ID: id, Actor: actor, Action: action, Task: task, Target: target, Done: 1, Ended: true})
 	return err
+}
+
+// auditDone stores an action that is done, if the store has an audit log; if that fails,
+// the action still counts.
+func (c *Client) auditDone(ctx context.Context, actor, action, target string) {
+	err := c.RecordAudit(context.WithoutCancel(ctx), actor, action, uuid.Nil, target)
+	if err != nil && !errors.Is(err, ErrUnsupported) {
+		c.cfg.Logger.Warn("an action is missing in the audit log", "action", action, "target", target, "actor", actor, "error", err)
+	}
 }
 
 // pausedError is the ErrPaused of an action on one queue.

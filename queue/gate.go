@@ -7,8 +7,6 @@ import (
 	"fmt"
 	"slices"
 	"time"
-
-	"github.com/google/uuid"
 )
 
 // Gatekeeper is a [Store] that can pause queues. A queue is paused by its name, in all
@@ -193,10 +191,7 @@ func (c *Client) auditGate(ctx context.Context, action string, r GateRequest) {
 	if action == AuditPause && r.Reason != "" {
 		target += ": " + r.Reason
 	}
-	err := c.RecordAudit(context.WithoutCancel(ctx), r.Actor, action, uuid.Nil, target)
-	if err != nil && !errors.Is(err, ErrUnsupported) {
-		c.cfg.Logger.Warn("an action is missing in the audit log", "action", action, "actor", r.Actor, "queue_name", r.Queue, "error", err)
-	}
+	c.auditDone(ctx, r.Actor, action, target)
 }
 
 // Gates returns the queues that are paused, and those that are not and may have parked

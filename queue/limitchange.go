@@ -3,11 +3,8 @@ package queue
 import (
 	"cmp"
 	"context"
-	"errors"
 	"slices"
 	"time"
-
-	"github.com/google/uuid"
 )
 
 // Rate is a part of a [Limit]: at most Starts within any period of the length Per.
@@ -97,10 +94,7 @@ func (c *Client) auditLimit(ctx context.Context, l Limit, actor string) {
 	if l.Code {
 		target += " (as in the code)"
 	}
-	err := c.RecordAudit(context.WithoutCancel(ctx), cleanText(actor, 200), AuditLimit, uuid.Nil, target)
-	if err != nil && !errors.Is(err, ErrUnsupported) {
-		c.cfg.Logger.Warn("an action is missing in the audit log", "action", AuditLimit, "actor", actor, "error", err)
-	}
+	c.auditDone(ctx, cleanText(actor, 200), AuditLimit, target)
 }
 
 // checkLimits returns the error of a limit in Config.Limits that is out of bounds, or that

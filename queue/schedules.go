@@ -89,7 +89,7 @@ func (c *Client) PutSchedule(ctx context.Context, r ScheduleRequest) (s *Schedul
 			return nil, false, err
 		}
 	}
-	err = c.operate(ctx, store, r.Name, r.Actor, "put schedule", func(state ScheduleState) (*ScheduleChange, error) {
+	_, err = c.operate(ctx, store, r.Name, r.Actor, "put schedule", func(state ScheduleState) (*ScheduleChange, error) {
 		made := *want
 		s, created = &made, state.Schedule == nil
 		old := state.Schedule
@@ -250,17 +250,13 @@ func (c *Client) RunSchedule(ctx context.Context, name, actor string) (*Handle, 
 	if err != nil {
 		return nil, err
 	}
-	var handles []*Handle
-	err = c.audited(ctx, actor, "run schedule", name, func() (err error) {
-		handles, err = c.changeLocked(ctx, store, name, func(state ScheduleState) (*ScheduleChange, error) {
-			if state.Schedule == nil {
-				return nil, fmt.Errorf("schedule %.120q: %w", name, ErrNoSchedule)
-			}
-			s := *state.Schedule
-			change := &ScheduleChange{Schedule: &s}
-			return change, c.addOccurrence(change, state.Now, state.Now)
-		})
-		return err
+	handles, err := c.operate(ctx, store, name, actor, "run schedule", func(state ScheduleState) (*ScheduleChange, error) {
+		if state.Schedule == nil {
+			return nil, fmt.Errorf("schedule %.120q: %w", name, ErrNoSchedule)
+		}
+		s := *state.Schedule
+		change := &ScheduleChange{Schedule: &s}
+		return change, c.addOccurrence(change, state.Now, state.Now)
 	})
 	if err == nil && len(handles) == 0 {
 		err = fmt.Errorf("schedule %s: %w: another occurrence was enqueued at the same time", name, ErrContended)
