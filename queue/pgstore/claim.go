@@ -237,6 +237,12 @@ func (s *Store) whyNot(ctx context.Context, conn *pgx.Conn, taskID uuid.UUID, re
 	if err != nil {
 		return nil, err
 	}
+	if holder != nil && holder.Expired(now) { // its key is free when it is cancelled
+		if _, err := expireOne(ctx, conn, holder, now); err != nil {
+			return nil, err
+		}
+		return nil, locked // the claim is repeated
+	}
 	if holder != nil {
 		return nil, &queue.NotClaimedError{Reason: queue.ErrDuplicate, Row: row, Holder: holder}
 	}

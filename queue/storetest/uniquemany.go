@@ -295,6 +295,17 @@ var reopenTests = map[string]func(*fixture){
 		f.finish(running.Claim())
 		f.claim(failed.ID, lease, allowRetry)
 	},
+	"a claim takes the key of a twin that has expired": func(f *fixture) {
+		if _, canExpire := f.store.(queue.Lifecycle); !canExpire {
+			return
+		}
+		row := f.isNew(keyed("a"))
+		end["failed"](f, row)
+		twin := f.isNew(keyed("a"), past)
+		f.claim(row.ID, lease, allowRetry)
+		f.expired(twin.ID)
+		f.meets(row.ID, keyed("a"))
+	},
 	"a row that never lost its key is claimed": func(f *fixture) {
 		kept, over := f.isNew(keyed("a"), whileKept), f.isNew(keyed("b"), periodIsOver)
 		for _, row := range []*queue.Row{kept, over} {

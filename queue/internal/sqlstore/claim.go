@@ -69,6 +69,12 @@ func claimLoaded(ctx context.Context, tx querier, id uuid.UUID, req queue.ClaimR
 		return row, refusal, false, err
 	case refusal == nil:
 		holder, err := twin(ctx, tx, row, now)
+		if err == nil && holder != nil && holder.Expired(now) {
+			holder, err = expireHolder(ctx, tx, holder, now)
+		}
+		if errors.Is(err, queue.ErrLocked) {
+			return row, lockedRefusal(row), false, nil
+		}
 		if err != nil {
 			return row, nil, false, err
 		}

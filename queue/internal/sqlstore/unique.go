@@ -232,3 +232,21 @@ func twin(ctx context.Context, tx querier, row *queue.Row, now time.Time) (*queu
 	held, err := keyedInserter{tx: tx, now: now}.visible(ctx, []storekit.Key{storekit.KeyOf(row)}, "")
 	return held[storekit.KeyOf(row)].Row, err
 }
+
+// expireHolder cancels a row that has expired, which frees its key: then it returns nil. It
+// returns a row that still holds its key, and queue.ErrLocked if it is locked.
+func expireHolder(ctx context.Context, tx querier, holder *queue.Row, now time.Time) (*queue.Row, error) {
+	row, err := load(ctx, tx, holder.ID)
+	switch {
+	case errors.Is(err, queue.ErrNotFound):
+		return nil, nil
+	case err != nil:
+		return nil, err
+	case row.Expired(now):
+		expire(row, now)
+		return nil, save(ctx, tx, row, now)
+	case !row.HoldsKey(now):
+		return nil, nil
+	}
+	return row, nil
+}
