@@ -107,6 +107,11 @@ func (l *Limit) Check() error {
 	return nil
 }
 
+// AdmitGrace is how long an admitted row keeps its slots: longer than a ticket usually
+// takes, so that other deliveries do not overtake it, and short where thousands of tickets
+// are before it, whose rows may then run.
+const AdmitGrace = 250 * time.Millisecond
+
 // MaxLimitKey is the length of the longest limit key in bytes.
 const MaxLimitKey = 200
 

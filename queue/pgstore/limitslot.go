@@ -14,7 +14,7 @@ import (
 
 // A limit of n has n slots: rows of claimcheck_slots. A task that runs takes a slot of
 // each limit on what runs while it is RUNNING under the claim that the slot names,
-// whatever ends that; so does an admitted row for a moment (storekit.ReservedFor). A start takes a
+// whatever ends that; so does an admitted row for a moment (queue.AdmitGrace). A start takes a
 // slot of each limit on starts for the period from used_at. A statement that looks for
 // free slots locks them, without waiting for one that another has locked, so that claims
 // of one limit do not form a queue.
@@ -22,7 +22,7 @@ import (
 // takesSlot is the condition of a row t that takes the slot s. Written so, no condition
 // on t makes the planner read all leases instead of the primary key.
 var takesSlot = `t.id = s.task_id AND (t.claim_id = s.claim_id AND t.status || '' = 'RUNNING' OR s.claim_id IS NULL AND t.hold = 4
-	AND t.dispatch_due_at > now() + ` + grace + ` - interval '` + fmt.Sprint(storekit.ReservedFor.Milliseconds()) + ` ms')`
+	AND t.dispatch_due_at > now() + ` + grace + ` - interval '` + fmt.Sprint(queue.AdmitGrace.Milliseconds()) + ` ms')`
 
 // The statements below are about the slots s of each need u, which has the columns kind,
 // name, key, part, bound and per.

@@ -8,7 +8,6 @@ import (
 	"github.com/google/uuid"
 
 	"github.com/claimcheck-go/claimcheck/queue"
-	"github.com/claimcheck-go/claimcheck/queue/internal/storekit"
 )
 
 func (f *fixture) limiter() queue.Limiter { return f.store.(queue.Limiter) }
@@ -78,7 +77,7 @@ func (f *fixture) letsPass(admitted, row *queue.Row) {
 		return
 	}
 	f.must(err)
-	if late := got.LastAttemptedAt.Sub(admitted.DispatchDueAt.Add(-queue.DispatchGrace)); late < storekit.ReservedFor {
+	if late := got.LastAttemptedAt.Sub(admitted.DispatchDueAt.Add(-queue.DispatchGrace)); late < queue.AdmitGrace {
 		f.Errorf("a row overtook one that was admitted %s before", late)
 	}
 	f.must(f.store.Unclaim(f.ctx, got.Claim()))

@@ -378,7 +378,7 @@ func passesAdmitted(ctx context.Context, tx querier, turn *storekit.Turn, row *q
 
 // reserved is after the dispatch_due_at of the admitted rows for which no room is kept any
 // more.
-func reserved(now time.Time) time.Time { return now.Add(queue.DispatchGrace - storekit.ReservedFor) }
+func reserved(now time.Time) time.Time { return now.Add(queue.DispatchGrace - queue.AdmitGrace) }
 
 // eachAdmitted calls do for the rows whose tickets are overdue after a time. Index:
 // claimcheck_tasks_admitted.

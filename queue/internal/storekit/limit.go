@@ -19,11 +19,6 @@ const (
 	HoldAdmitted = 4 // it may be claimed now, and a ticket is on its way
 )
 
-// ReservedFor is how long an admitted row keeps its slots: longer than a ticket usually
-// takes, so that other deliveries do not overtake it, and short where thousands of tickets
-// are before it, whose rows may then run.
-const ReservedFor = 250 * time.Millisecond
-
 // LimitedMicros is by how much the DispatchDueAt of a row is moved that waits for a limit
 // and expects no delivery.
 const LimitedMicros = 2 * ParkMicros
