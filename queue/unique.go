@@ -26,10 +26,10 @@ const (
 	// ReturnExisting returns the row that holds the key, whatever its arguments are,
 	// and sets [Handle].Existed. It is the default.
 	ReturnExisting Conflict = iota
-	// ReplaceExisting gives that row the arguments, the priority, the time and the expiry
-	// of this enqueue while it is READY, and dispatches it again; Handle.Existed is set, too.
-	// A row that is RUNNING or has ended is not changed: the error is a
-	// [*DuplicateError].
+	// ReplaceExisting gives that row the arguments, their limit key, the priority, the time
+	// and the expiry of this enqueue while it is READY, and dispatches it again;
+	// Handle.Existed is set, too. A row that is RUNNING or has ended is not changed: the
+	// error is a [*DuplicateError].
 	ReplaceExisting
 	// RefuseDuplicate returns a [*DuplicateError].
 	RefuseDuplicate

@@ -210,6 +210,29 @@ var limitTests = map[string]func(*fixture){
 		f.open()
 		f.equal("claimed", f.claim(waiting.ID, lease).ID, waiting.ID)
 	},
+	"a row that is replaced counts under its new limit key": func(f *fixture) {
+		f.limit(queue.Limit{Kind: queue.LimitEach, Name: taskName, Running: 1})
+		first := f.claimed(lease, limitKey("a"))
+		row := f.isNew(keyed("u"), limitKey("a"))
+		f.refusedLimited(row.ID, false)
+		replaced := func(key string) {
+			f.Helper()
+			got := f.meets(row.ID, keyed("u"), onConflict(queue.ReplaceExisting), limitKey(key))
+			f.equal("limit key", []any{got.LimitKey, got.WaitsForLimit()}, []any{key, false})
+		}
+		replaced("b")
+		f.equal("of a free key", f.claim(row.ID, lease).Limited, true)
+		f.must(f.store.Unclaim(f.ctx, f.get(row.ID).Claim()))
+		replaced("a")
+		f.equal("pulled", len(f.claimLimited(10)), 0)
+		f.refusedLimited(row.ID, false)
+		replaced("")
+		f.equal("of no key", f.claim(row.ID, lease).Limited, false)
+		f.finish(first.Claim())
+		other := f.isNew(keyed("v"), limitKey("a"), func(r *queue.NewRow) { r.ExpiresIn = time.Hour })
+		f.must(f.store.Insert(f.ctx, request(keyed("v"), onConflict(queue.ReplaceExisting), limitKey("c")), request(keyed("w"), limitKey("c"))))
+		f.equal("one of several", f.get(other.ID).LimitKey, "c")
+	},
 	"a FAILED row is not retried over a limit": func(f *fixture) {
 		failed := f.claimed(lease, onQueue("emails"))
 		f.fail(failed.Claim())

@@ -202,8 +202,8 @@ func (k keyedInserter) Replace(ctx context.Context, holder *queue.Row, request *
 	row.KeepTicket(k.now)
 	next := newRow(request, k.now)
 	row.Args, row.Priority, row.RunAfter, row.RetryAt, row.ExpiresAt = next.Args, next.Priority, next.RunAfter, time.Time{}, next.ExpiresAt
-	row.DispatchError, row.DispatchDueAt = "", next.DispatchDueAt
-	if err := update(ctx, k.tx, []any{row.ID}, `args = ?, priority = ?, expires_at = ?`, string(row.Args), row.Priority, micros(row.ExpiresAt)); err != nil {
+	row.DispatchError, row.DispatchDueAt, row.LimitKey = "", next.DispatchDueAt, next.LimitKey
+	if err := update(ctx, k.tx, []any{row.ID}, `args = ?, priority = ?, expires_at = ?, limit_key = ?`, string(row.Args), row.Priority, micros(row.ExpiresAt), nonZero(row.LimitKey)); err != nil {
 		return nil, false, err
 	}
 	return row, true, save(ctx, k.tx, row, k.now)
