@@ -118,6 +118,9 @@ func (e *Executor) startGateWork() {
 	}
 	go func() {
 		defer e.gating.Store(false)
+		if err := e.client.holdLimited(context.Background(), e.stopping); err != nil && !errors.Is(err, ErrUnavailable) {
+			e.log.Error("tasks could not all be made to wait for limits; the next promotion continues", "error", err)
+		}
 		if err := e.client.workGates(context.Background(), e.stopping); err != nil && !errors.Is(err, ErrUnavailable) {
 			e.log.Error("the rows of paused and resumed queues could not all be changed; the next promotion continues", "error", err)
 		}

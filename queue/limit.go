@@ -37,6 +37,12 @@ type Limiter interface {
 	// row, or with a nil row any. The sweeper dispatches them DispatchGrace from now if
 	// the caller dies. They have no Args, ReturnValue and Errors.
 	Admit(ctx context.Context, backend string, row *Row, limit int) ([]*Row, error)
+	// HoldLimited makes rows of these backends wait for the limits that concern them, so
+	// that ClaimNext need not step over them: it looks at the first limit rows that it could
+	// claim, and returns how many of them wait now; none means that nothing is left to do.
+	// It changes nothing else about them, and no row that no limit concerns. It skips rows
+	// that another transaction has locked, and limits that are just being changed.
+	HoldLimited(ctx context.Context, backends []string, limit int) (int, error)
 	// LimitUse returns how much of the limits is used: of all of them, of a [LimitEach] over
 	// all of its keys; or with a row, of which it reads the names and the limit key, of those
 	// that concern it.

@@ -69,6 +69,7 @@ func (c *Client) ChangeLimit(ctx context.Context, r LimitChange, actor string) (
 	if !r.Code || r.Reset {
 		c.auditLimit(ctx, l, actor)
 	}
+	c.holdBriefly(ctx)
 	c.admitAll(ctx)
 	return l, nil
 }

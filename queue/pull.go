@@ -31,7 +31,7 @@ func (e *Executor) promote(ctx context.Context) (PromoteResult, error) {
 		e.limits.Store(p.Limits)
 	}
 	e.client.promoted(ctx, p)
-	if p.Gates {
+	if p.Gates || p.Unheld {
 		e.startGateWork()
 	}
 	if p.Reclaimed > 0 || p.Failed > 0 {

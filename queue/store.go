@@ -204,6 +204,8 @@ type PromoteResult struct {
 	// Limits reports whether limits are set, or rows wait for one ([Limiter]). Claimable
 	// then counts the waiting rows.
 	Limits bool
+	// Unheld reports whether [Limiter].HoldLimited has something to do.
+	Unheld bool
 }
 
 // Finish is the final outcome of a task.

@@ -106,6 +106,7 @@ type sweep struct {
 	gates      bool // rows of paused or resumed queues are to be changed
 	tick       bool // a schedule may be due
 	limits     bool // limits are set
+	unheld     bool // rows that a limit concerns are in the way of others
 	result     SweepResult
 	failed     error // the store's
 }
@@ -133,7 +134,7 @@ func (s *sweep) run(ctx context.Context, limit int) error {
 		p, err := store.Promote(ctx, limit)
 		s.result.Reclaimed, s.result.Failed, s.result.Expired = p.Reclaimed, p.Failed, p.Expired
 		deletable = p.Deletable
-		s.gates, s.limits = p.Gates, p.Limits
+		s.gates, s.limits, s.unheld = p.Gates, p.Limits, p.Unheld
 		s.client.promoted(ctx, p)
 		s.tick = p.NextTick > 0 && p.NextTick <= time.Millisecond
 		return err
@@ -161,6 +162,11 @@ func (s *sweep) run(ctx context.Context, limit int) error {
 	}
 	if s.limits {
 		s.try(ctx, s.sweepLimits(ctx, slices.Sorted(maps.Keys(s.client.backends))))
+	}
+	if s.unheld {
+		working, cancel := context.WithTimeout(ctx, holdTime)
+		s.try(ctx, s.client.holdLimited(working, nil))
+		cancel()
 	}
 	if s.gates {
 		working, cancel := context.WithTimeout(ctx, gateSweep)

@@ -227,6 +227,7 @@ func TestEveryStatementOfLimitsUsesItsIndex(t *testing.T) {
 		"top lanes":       {topLanesQuery, nil, []string{"claimcheck_tasks_limited_first"}},
 		"lanes of a key":  {lanesOfKeyQuery, []any{"b", "t", "k", "q"}, []string{limitedIndex}},
 		"first in lanes":  {firstInLanesQuery, []any{[]string{"b"}, []string{"q"}, []string{"t"}, []string{""}, 10, true}, []string{limitedIndex}},
+		"hold":            {holdLimitedQuery, []any{[]string{"b"}, 500}, []string{primaryKey, claim}},
 		"move":            {moveQuery, []any{[]string{"t"}, []string{}, ""}, []string{primaryKey, claim}},
 		"use":             {limitUseQuery, []any{ids}, []string{lease, primaryKey, slotsIndex}},
 		"first priority":  {firstPriorityQuery, []any{[]string{"t"}, []string{}, ""}, []string{claim}},

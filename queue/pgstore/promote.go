@@ -47,7 +47,7 @@ func (s *Store) Promote(ctx context.Context, limit int) (p queue.PromoteResult, 
 		}
 	}
 	p.Claimable, p.Next, p.Deletable, p.Gates = state.Claimable || state.Limited, state.Next(), state.Due(state.Deletion), state.Gates
-	p.Limits, p.NextTick = state.Limits || state.Limited, state.NextTick()
+	p.Limits, p.Unheld, p.NextTick = state.Limits || state.Limited, state.Unheld, state.NextTick()
 	return p, storekit.JoinErrors(errs...)
 }
 
@@ -64,7 +64,8 @@ func (s *Store) probe(ctx context.Context) (state storekit.DueState, err error) 
 
 // probeQuery: indexes: the first entry of claimcheck_tasks_held, _lease, _claim and, of
 // both kinds, _retention (ordered, so that none is planned as a scan of the table), and
-// of each paused queue in _waiting, and of claimcheck_schedules_next.
+// of each paused queue in _waiting, and of claimcheck_schedules_next; where there are
+// limits, the first ones of _claim.
 var probeQuery = `WITH RECURSIVE ` + waitingBackends + `
 SELECT now(),
 	(SELECT coalesce(retry_at, run_after) FROM claimcheck_tasks WHERE hold = 1
@@ -75,10 +76,10 @@ SELECT now(),
 	` + firstRetained(expiring) + `, ` + firstRetained(deletable) + `,
 	` + gatesNeedWork + `,
 	(SELECT min(next_at) FROM claimcheck_schedules),
-	` + limitsExist + `, ` + limitedWait
+	` + limitsExist + `, ` + limitedWait + `, ` + unheld
 
 func probe(ctx context.Context, q querier) (state storekit.DueState, err error) {
-	err = q.QueryRow(ctx, probeQuery).Scan((*moment)(&state.Now), (*moment)(&state.Held), (*moment)(&state.Lease), &state.Claimable, (*moment)(&state.Expiry), (*moment)(&state.Deletion), &state.Gates, (*moment)(&state.Schedule), &state.Limits, &state.Limited)
+	err = q.QueryRow(ctx, probeQuery).Scan((*moment)(&state.Now), (*moment)(&state.Held), (*moment)(&state.Lease), &state.Claimable, (*moment)(&state.Expiry), (*moment)(&state.Deletion), &state.Gates, (*moment)(&state.Schedule), &state.Limits, &state.Limited, &state.Unheld)
 	return state, err
 }
 

@@ -3,6 +3,7 @@ package storetest
 import (
 	"errors"
 	"fmt"
+	"sync"
 	"sync/atomic"
 	"time"
 
@@ -209,6 +210,67 @@ var limitTests = map[string]func(*fixture){
 		f.equal("unparked", n, 1)
 		f.open()
 		f.equal("claimed", f.claim(waiting.ID, lease).ID, waiting.ID)
+	},
+	"rows that a limit concerns are moved out of the way of others": func(f *fixture) {
+		hold := func(backends ...string) int {
+			f.Helper()
+			n, err := f.limiter().HoldLimited(f.ctx, backends, 500)
+			f.must(err)
+			return n
+		}
+		tasks := func(r *queue.ClaimNextRequest) { r.Tasks = []string{taskName, "other"} }
+		free := f.insertMany(3)
+		f.insert(limitKey("a"), runAfter(f.now().Add(time.Hour)))
+		queued, named := f.insertMany(2, onQueue("emails")), f.insert(withTask("other"))
+		tenant, each := f.insert(limitKey("tenant")), f.insert(limitKey("a"))
+		parked := f.insert(onQueue("paused"), limitKey("a"))
+		f.equal("without limits", []any{f.promote().Unheld, hold("default")}, []any{false, 0})
+		for _, l := range []queue.Limit{{Kind: queue.LimitQueue, Name: "emails"}, {Kind: queue.LimitName, Name: "other"}, {Kind: queue.LimitName, Name: "tenant"}, {Kind: queue.LimitEach, Name: taskName}} {
+			l.Running = 10
+			f.limit(l)
+		}
+		f.pause("paused")
+		f.equal("to be done", f.promote().Unheld, true)
+		f.equal("of no and another backend", []int{hold(), hold("else")}, []int{0, 0})
+		before := f.get(queued[0].ID)
+		f.equal("moved", hold("else", "default"), 5)
+		f.equal("nothing else", *f.get(queued[0].ID), *before)
+		f.equal("done", []any{f.promote().Unheld, hold("default")}, []any{false, 0})
+		f.equal("not limited", sorted(ids(f.claimNext(20, tasks))), sorted(ids(free)))
+		f.equal("limited", sorted(ids(f.claimLimited(20, tasks))), sorted([]uuid.UUID{queued[0].ID, queued[1].ID, named.ID, tenant.ID, each.ID}))
+		f.refusedPaused(parked.ID)
+	},
+	"rows are moved while their limit is set and removed": func(f *fixture) {
+		rows := f.insertMany(60, onQueue("emails"))
+		free := f.insertMany(60)
+		var moving sync.WaitGroup
+		stop := make(chan struct{})
+		for range 3 {
+			moving.Go(func() {
+				for {
+					select {
+					case <-stop:
+						return
+					default:
+					}
+					if _, err := f.limiter().HoldLimited(f.ctx, []string{"default"}, 7); err != nil {
+						f.Errorf("HoldLimited: %v", err)
+						return
+					}
+				}
+			})
+		}
+		for range 5 {
+			f.limit(queue.Limit{Kind: queue.LimitQueue, Name: "emails", Running: 1})
+			f.limit(queue.Limit{Kind: queue.LimitQueue, Name: "emails"})
+		}
+		got := ids(f.claimLimited(200)) // those that were moved, and since the limit is gone no more become such
+		got = append(got, ids(f.claimNext(200))...)
+		close(stop)
+		moving.Wait()
+		f.equal("all but once", sorted(got), sorted(ids(append(rows, free...))))
+		f.must(f.limiter().TidyLimits(f.ctx))
+		f.equal("nothing is left", f.promote().Unheld, false)
 	},
 	"a row that is replaced counts under its new limit key": func(f *fixture) {
 		f.limit(queue.Limit{Kind: queue.LimitEach, Name: taskName, Running: 1})

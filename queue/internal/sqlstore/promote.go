@@ -27,6 +27,9 @@ func (s *Store) Promote(ctx context.Context, limit int) (p queue.PromoteResult, 
 	}
 	p.Claimable, p.Next, p.Deletable, p.Gates = state.Claimable || state.Limited, state.Next(), state.Due(state.Deletion), state.Gates
 	p.Limits, p.NextTick = state.Limits || state.Limited, state.NextTick()
+	if err == nil && state.Limits {
+		p.Unheld, err = s.unheld(ctx)
+	}
 	return p, err
 }
 

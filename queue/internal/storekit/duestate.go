@@ -14,6 +14,7 @@ type DueState struct {
 	Schedule  time.Time // when the next schedule is due
 	Limits    bool      // limits are set
 	Limited   bool      // rows wait for a limit
+	Unheld    bool      // rows that a limit concerns do not wait for it yet
 }
 
 // Due reports whether a time has come; the zero time has not.

@@ -19,6 +19,10 @@ const (
 	HoldAdmitted = 4 // it may be claimed now, and a ticket is on its way
 )
 
+// UnheldWindow is among how many of the first rows that could be claimed a promotion looks
+// for those that a limit concerns.
+const UnheldWindow = 200
+
 // LimitedMicros is by how much the DispatchDueAt of a row is moved that waits for a limit
 // and expects no delivery.
 const LimitedMicros = 2 * ParkMicros
