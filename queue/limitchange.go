@@ -68,8 +68,8 @@ func (c *Client) ChangeLimit(ctx context.Context, r LimitChange, actor string) (
 	}
 	if !r.Code || r.Reset {
 		c.auditLimit(ctx, l, actor)
+		c.holdBriefly(ctx) // what the code sets is followed by a promotion
 	}
-	c.holdBriefly(ctx)
 	c.admitAll(ctx)
 	return l, nil
 }

@@ -124,6 +124,13 @@ func (s *Store) SetLimit(ctx context.Context, r queue.LimitChange) (now queue.Li
 	one := ` WHERE kind = ? AND name = ?`
 	err = s.write(ctx, "set limit", func(ctx context.Context, tx querier, _ time.Time) error {
 		limits, err := readLimits(ctx, tx, one+s.dialect.lockRow, r.Kind, r.Name)
+		if err == nil && len(limits) == 0 {
+			// Another transaction may insert it in the meantime: then its part is kept.
+			err = putNew(ctx, tx, statement{`INSERT INTO claimcheck_gates (kind, name, origin) VALUES (?, ?, 'code')`, []any{r.Kind, r.Name}})
+			if err == nil {
+				limits, err = readLimits(ctx, tx, one+s.dialect.lockRow, r.Kind, r.Name)
+			}
+		}
 		if err != nil {
 			return err
 		}
@@ -137,13 +144,9 @@ func (s *Store) SetLimit(ctx context.Context, r queue.LimitChange) (now queue.Li
 		}
 		now = r.Limit(old)
 		now.Per = now.Per.Truncate(time.Microsecond)
-		values := []any{nonZero(now.Running), nonZero(now.Starts), nonZero(now.Per.Microseconds()), origin, r.Kind, r.Name}
-		update := statement{`UPDATE claimcheck_gates SET running = ?, starts = ?, per_us = ?, origin = ?` + one, values}
-		insert := statement{`INSERT INTO claimcheck_gates (running, starts, per_us, origin, kind, name) VALUES (?, ?, ?, ?, ?, ?)`, values}
-		if len(limits) > 0 {
-			insert = update // MySQL counts a row that does not change as not affected
-		}
-		return put(ctx, tx, update, insert)
+		_, err = tx.ExecContext(ctx, `UPDATE claimcheck_gates SET running = ?, starts = ?, per_us = ?, origin = ?`+one,
+			nonZero(now.Running), nonZero(now.Starts), nonZero(now.Per.Microseconds()), origin, r.Kind, r.Name)
+		return err
 	})
 	if err != nil {
 		return r.Limit(queue.Limit{}), err

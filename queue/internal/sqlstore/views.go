@@ -172,7 +172,12 @@ func put(ctx context.Context, tx querier, update, insert statement) error {
 	if n, err := result.RowsAffected(); err != nil || n > 0 {
 		return err
 	}
-	_, err = tx.ExecContext(ctx, insert.text, insert.args...)
+	return putNew(ctx, tx, insert)
+}
+
+// putNew inserts a row, unless it exists.
+func putNew(ctx context.Context, tx querier, insert statement) error {
+	_, err := tx.ExecContext(ctx, insert.text, insert.args...)
 	if err != nil && tx.store.backend.Duplicate(err) {
 		return nil // another transaction has inserted it in the meantime
 	}
