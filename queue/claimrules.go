@@ -98,8 +98,9 @@ type ClaimNextRequest struct {
 	// free slot.
 	Prefetch    int
 	NotPrefetch []uuid.UUID
-	// Share is for [Limiter].ClaimLimited.
-	Share bool
+	// Share and OthersFirst are for [Limiter].ClaimLimited.
+	Share       bool
+	OthersFirst bool
 }
 
 // Free is how many of Limit are claimed for free slots.

@@ -78,7 +78,8 @@ type Executor struct {
 	gating atomic.Bool // rows of paused and resumed queues are being changed
 
 	limits  atomic.Bool     // limits are set, or rows wait for one, as the latest promotion saw it
-	turn    atomic.Uint64   // counts claims of one row, which claim rows with and without limits in turn
+	turn    atomic.Uint64   // counts claims, in which rows with and without limits come first in turn
+	sharing atomic.Bool     // rows with limits share the slots with others
 	startAt time.Time       // when wakeIn wakes workers; e.mu is held
 	pullers []chan struct{} // of workers; e.mu is held, and the slice is never changed
 }

@@ -27,9 +27,9 @@ type Limiter interface {
 	Limits(ctx context.Context) ([]Limit, error)
 	// ClaimLimited claims as ClaimNext does, among the rows that a limit concerns:
 	// highest priority first, then from each limit key in turn, then first come. With
-	// req.Share it claims none of a lower priority than the first row that ClaimNext
-	// would claim, and leaves half of req.Limit to rows of the same one. It does not
-	// prefetch. wait is how long until a row that only a rate keeps from being claimed
+	// req.Share it shares req.Limit with the rows that ClaimNext would claim: the highest
+	// priority comes first, and at the same one both kinds take turns, with
+	// req.OthersFirst the rows of ClaimNext first. It does not prefetch. wait is how long until a row that only a rate keeps from being claimed
 	// may be; zero if there is none.
 	ClaimLimited(ctx context.Context, req ClaimNextRequest) (rows []*Row, wait time.Duration, err error)
 	// Admit chooses up to limit rows of a backend that wait for a limit and may be

@@ -213,6 +213,48 @@ func TestWorkersKeepLimits(t *testing.T) {
 	})
 }
 
+// A worker of one slot claims by priority, and tasks with and without limits in turn only
+// at the same one.
+func TestWorkersShareSlotsByPriority(t *testing.T) {
+	for name, c := range map[string]struct {
+		priority int
+		order    string
+	}{
+		"a higher one": {10, "llllllffffff"},
+		"a lower one":  {-10, "ffffffllllll"},
+		"the same":     {0, "flflflflflfl"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				var order strings.Builder
+				runs := func(letter string) func(context.Context, int) error {
+					return func(context.Context, int) error {
+						order.WriteString(letter)
+						time.Sleep(time.Second)
+						return nil
+					}
+				}
+				sys := newSystem(t, setup{exec: queue.ExecutorConfig{Concurrency: 1}},
+					queue.NewTaskFunc("limited", runs("l"), queue.LimitRunning(5), queue.Priority(c.priority)), queue.NewTaskFunc("free", runs("f")))
+				if err := sys.client.ApplyLimits(t.Context()); err != nil {
+					t.Fatal(err)
+				}
+				for i := range 6 {
+					sys.enqueue("free", i)
+					sys.enqueue("limited", i)
+				}
+				if result, err := sys.exec.Work(t.Context(), queue.WorkConfig{}); err != nil || result.Runs != 12 {
+					t.Errorf("%+v, %v", result, err)
+				}
+				sys.shutdown()
+				if got := order.String(); got != c.order {
+					t.Errorf("the order is %s, want %s", got, c.order)
+				}
+			})
+		})
+	}
+}
+
 func TestLocalKeepsLimits(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		var m most

@@ -77,7 +77,7 @@ func (s *sweep) sweepLimits(ctx context.Context, backends []string) error {
 
 // claimRows pulls rows for a reservation. Where limits are set, rows that they concern
 // and others share the slots: by priority, and half to each kind of the same one. Rows
-// that limits concern are not prefetched.
+// that limits concern are not prefetched, and others not while they share with them.
 func (e *Executor) claimRows(ctx context.Context, req ClaimNextRequest) ([]*Row, error) {
 	store := e.client.limiter()
 	if store == nil || !e.limits.Load() {
@@ -85,24 +85,29 @@ func (e *Executor) claimRows(ctx context.Context, req ClaimNextRequest) ([]*Row,
 	}
 	var rows []*Row
 	free := req.Free()
+	othersFirst := e.turn.Add(1)%2 == 1
 	part := func(limit int, share bool) error {
 		if limit < 1 {
 			return nil
 		}
 		limited := req
-		limited.Limit, limited.Prefetch, limited.Share = limit, 0, share
+		limited.Limit, limited.Prefetch, limited.Share, limited.OthersFirst = limit, 0, share, othersFirst
 		more, wait, err := store.ClaimLimited(ctx, limited)
 		rows = append(rows, more...)
 		e.wakeIn(wait)
 		return err
 	}
-	if free > 1 || e.turn.Add(1)%2 == 0 {
-		if err := part(free, true); err != nil {
-			return rows, err
-		}
+	if err := part(free, true); err != nil {
+		return rows, err
 	}
 	first := len(rows)
+	if first > 0 || free > 0 && !othersFirst {
+		e.sharing.Store(first > 0)
+	}
 	rest := req
+	if free > 0 && e.sharing.Load() {
+		rest.Limit, rest.Prefetch = free, 0
+	}
 	if rest.Limit -= first; rest.Limit > 0 {
 		more, err := e.store.ClaimNext(ctx, rest)
 		if rows = append(rows, more...); err != nil {

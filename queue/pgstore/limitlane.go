@@ -11,9 +11,9 @@ import (
 )
 
 // Rows that wait for a limit are in lanes: those of one backend, queue, task and limit
-// key, which wait for the same limits. A pull goes from lane to lane, from where the last
-// one ended, so that the keys take turns. It looks at laneWindow of them at a time, and at
-// those of the first rows by priority. If none of them has room, it goes on to the next, up
+// key, which wait for the same limits. The keys take turns (storekit.Served). With many, a
+// pull looks at laneWindow of them at a time, and at those of the first rows by priority;
+// the next one goes on with others (storekit.Window). If none of them has room, it goes on to the next, up
 // to laneWindows times.
 const (
 	laneWindow  = 64
@@ -71,10 +71,11 @@ SELECT l.i, f.priority, f.id FROM unnest($1::text[], $2::text[], $3::text[], $4:
 		ORDER BY ` + laneOrder + ` LIMIT $5::int8) AS f
 ORDER BY l.i, f.priority DESC`
 
-// laneCursor is where the last pull ended.
+// laneCursor is from where the next pull looks at lanes, and whose turn it is among them.
 type laneCursor struct {
-	mu   sync.Mutex
-	lane storekit.Lane
+	served storekit.Served
+	mu     sync.Mutex
+	lane   storekit.Lane
 }
 
 func (c *laneCursor) get() storekit.Lane {
@@ -89,10 +90,30 @@ func (c *laneCursor) set(lane storekit.Lane) {
 	c.lane = lane
 }
 
+// move sets the cursor unless lane is nil.
+func (c *laneCursor) move(lane *storekit.Lane) {
+	if lane != nil {
+		c.set(*lane)
+	}
+}
+
+// viewed are lanes that a pull looks at.
+type viewed struct {
+	lanes  []storekit.Lane
+	window storekit.Window
+}
+
+// leave leaves lanes out.
+func (v *viewed) leave(out func(storekit.Lane) bool) {
+	n := len(v.lanes)
+	v.lanes = slices.DeleteFunc(v.lanes, out)
+	v.window.Part = v.window.Part || len(v.lanes) < n
+}
+
 // walk calls visit with lanes from the cursor on, a window of them at a time and in turn,
 // until visit returns false or it has seen all lanes, or so many that the next call
 // continues there. first queues what else the first round trip sends.
-func (s *Store) walk(ctx context.Context, conn *pgx.Conn, first func(*pgx.Batch), visit func(lanes []storekit.Lane) (more bool, err error)) error {
+func (s *Store) walk(ctx context.Context, conn *pgx.Conn, first func(*pgx.Batch), visit func(viewed) (more bool, err error)) error {
 	from := s.lane.get()
 	after, wrapped := from, from == storekit.Lane{}
 	for range laneWindows {
@@ -124,7 +145,8 @@ func (s *Store) walk(ctx context.Context, conn *pgx.Conn, first func(*pgx.Batch)
 		if len(seen) > 0 {
 			after = seen[len(seen)-1]
 			top = slices.DeleteFunc(top, func(l storekit.Lane) bool { return slices.Contains(seen, l) })
-			if more, err := visit(append(seen, top...)); err != nil || !more {
+			window := storekit.Window{Lanes: slices.Clone(seen), Part: len(top) > 0}
+			if more, err := visit(viewed{append(seen, top...), window}); err != nil || !more {
 				return err
 			}
 		}

@@ -2,7 +2,6 @@ package pgstore
 
 import (
 	"context"
-	"errors"
 	"slices"
 	"time"
 
@@ -22,9 +21,9 @@ WHERE id = ANY(ARRAY(SELECT id FROM claimcheck_tasks WHERE hold = 0 AND id = ANY
 	SELECT id FROM (SELECT id, ` + limited + ` AS limited FROM claimcheck_tasks WHERE ` + wanted(notPaused, 1) + ` ORDER BY priority DESC, enqueued_at, id LIMIT 200) AS first
 	WHERE limited)) FOR UPDATE SKIP LOCKED))`
 
-// firstPriorityQuery returns the priority of the first row that ClaimNext would claim.
+// othersQuery returns the priorities of the first $4 rows that ClaimNext would claim.
 // Index: claimcheck_tasks_claim.
-var firstPriorityQuery = `SELECT priority FROM claimcheck_tasks WHERE ` + wanted(notLimited, 1) + ` ORDER BY priority DESC, enqueued_at, id LIMIT 1`
+var othersQuery = `SELECT priority FROM claimcheck_tasks WHERE ` + wanted(notLimited, 1) + ` ORDER BY priority DESC, enqueued_at, id LIMIT $4::int8`
 
 // substitutes is how many more rows than a pull wants it tries to lock: others may pull
 // the same ones at the same time.
@@ -37,6 +36,7 @@ type chosen struct {
 	limit  int // how many of the rows are wanted
 	wait   time.Duration
 	short  shortage
+	next   *storekit.Lane // behind which the next pull begins to look at lanes; nil: as this one
 }
 
 // ClaimLimited claims up to req.Limit rows that limits concern.
@@ -52,6 +52,18 @@ func (s *Store) ClaimLimited(ctx context.Context, req queue.ClaimNextRequest) (r
 	c := &limitedClaim{claimOf: claim}
 	wait, err = s.claimChosen(ctx, "claim limited tasks", c, func(conn *pgx.Conn) (chosen, error) { return s.choosePull(ctx, conn, req) })
 	return c.claimed, wait, err
+}
+
+// served returns the rows whose lanes have had their turn: those that were claimed, or if
+// others have taken all, those that were to be.
+func (c *limitedClaim) served() (rows []storekit.Waiting) {
+	if len(c.claimed) == 0 {
+		return c.rows[:c.limit]
+	}
+	for _, row := range c.claimed {
+		rows = append(rows, storekit.Waiting{Lane: storekit.LaneOf(row), Priority: row.Priority})
+	}
+	return rows
 }
 
 // Admit chooses rows that wait for a limit and may be claimed now.
@@ -75,11 +87,13 @@ func (s *Store) claimChosen(ctx context.Context, op string, c *limitedClaim, cho
 			return err
 		})
 		if err != nil || len(found.rows) == 0 {
+			s.lane.move(found.next)
 			return found.wait, err
 		}
 		c.limits, c.rows, c.limit = found.limits, found.rows, found.limit
 		err = s.with(ctx, op, use{ownTransaction: true}, func(conn *pgx.Conn) error { return s.claimLimited(ctx, conn, c) })
-		if err != nil || len(c.claimed) > 0 {
+		s.lane.move(found.next)
+		if s.lane.served.Add(c.served()); err != nil || len(c.claimed) > 0 {
 			return found.wait, err
 		}
 	}
@@ -89,28 +103,25 @@ func (s *Store) claimChosen(ctx context.Context, op string, c *limitedClaim, cho
 // choosePull chooses rows for a pull.
 func (s *Store) choosePull(ctx context.Context, conn *pgx.Conn, req queue.ClaimNextRequest) (found chosen, err error) {
 	queues := append([]string{}, req.Queues...)
-	turn := &storekit.Turn{Limit: req.Limit, Substitutes: substitutes}
+	turn := &storekit.Turn{Limit: req.Limit, Substitutes: substitutes, OthersFirst: req.OthersFirst, Served: &s.lane.served}
 	var g gates
 	first := func(b *pgx.Batch) {
 		b.Queue(moveQuery, req.Tasks, queues, req.Backend)
 		queueGates(b, &g)
 		if req.Share {
-			b.Queue(firstPriorityQuery, req.Tasks, queues, req.Backend).QueryRow(func(row pgx.Row) error {
-				err := row.Scan(&turn.First)
-				if turn.Share = err == nil; errors.Is(err, pgx.ErrNoRows) {
-					return nil
-				}
+			b.Queue(othersQuery, req.Tasks, queues, req.Backend, req.Limit).Query(func(result pgx.Rows) (err error) {
+				turn.Others, err = pgx.CollectRows(result, pgx.RowTo[int])
 				return err
 			})
 		}
 	}
-	err = s.walk(ctx, conn, first, func(lanes []storekit.Lane) (more bool, err error) {
+	err = s.walk(ctx, conn, first, func(lanes viewed) (more bool, err error) {
 		turn.Limits = g.limits
-		lanes = slices.DeleteFunc(lanes, func(l storekit.Lane) bool {
+		lanes.leave(func(l storekit.Lane) bool {
 			return g.paused[l.Queue] || !slices.Contains(req.Tasks, l.Task) || len(req.Queues) > 0 && !slices.Contains(req.Queues, l.Queue) || req.Backend != "" && req.Backend != l.Backend
 		})
 		err = s.pick(ctx, conn, turn, lanes, false, &found)
-		return len(found.rows) == 0, err
+		return len(found.rows) == 0 && !turn.Left, err
 	})
 	return found, err
 }
@@ -125,13 +136,13 @@ func queueGates(b *pgx.Batch, g *gates) {
 // chooseAdmission chooses rows to be admitted, with row those that share a limit with it.
 func (s *Store) chooseAdmission(ctx context.Context, conn *pgx.Conn, backend string, row *queue.Row, limit int) (found chosen, err error) {
 	var g gates
-	turn := &storekit.Turn{Limit: limit, Substitutes: substitutes}
+	turn := &storekit.Turn{Limit: limit, Substitutes: substitutes, Served: &s.lane.served}
 	shares := func(storekit.Lane) bool { return true }
-	admit := func(lanes []storekit.Lane) (more bool, err error) {
+	admit := func(lanes viewed) (more bool, err error) {
 		if turn.Limits = g.limits; row != nil {
 			shares = g.limits.Sharing(storekit.LaneOf(row))
 		}
-		lanes = slices.DeleteFunc(lanes, func(l storekit.Lane) bool { return l.Backend != backend || g.paused[l.Queue] || !shares(l) })
+		lanes.leave(func(l storekit.Lane) bool { return l.Backend != backend || g.paused[l.Queue] || !shares(l) })
 		err = s.pick(ctx, conn, turn, lanes, true, &found)
 		return len(found.rows) == 0, err
 	}
@@ -146,7 +157,7 @@ func (s *Store) chooseAdmission(ctx context.Context, conn *pgx.Conn, backend str
 			return found, err
 		}
 		if g.limits.OnlyEach(lane) {
-			_, err = admit(same)
+			_, err = admit(viewed{lanes: same})
 			return found, err
 		}
 	}
@@ -154,8 +165,9 @@ func (s *Store) chooseAdmission(ctx context.Context, conn *pgx.Conn, backend str
 	return found, err
 }
 
-// pick chooses rows of lanes that have room, and moves the cursor to the last one.
-func (s *Store) pick(ctx context.Context, conn *pgx.Conn, turn *storekit.Turn, lanes []storekit.Lane, notAdmitted bool, found *chosen) error {
+// pick chooses rows of lanes that have room.
+func (s *Store) pick(ctx context.Context, conn *pgx.Conn, turn *storekit.Turn, view viewed, notAdmitted bool, found *chosen) error {
+	lanes := view.lanes
 	if len(lanes) == 0 {
 		return nil
 	}
@@ -192,10 +204,11 @@ func (s *Store) pick(ctx context.Context, conn *pgx.Conn, turn *storekit.Turn, l
 		found.wait = wait
 	}
 	found.limits = turn.Limits
-	if found.rows, found.limit = turn.Choose(rows); len(found.rows) == 0 {
-		return nil
+	found.rows, found.limit = turn.Choose(rows)
+	if len(view.window.Lanes) > 0 && (found.limit > 0 || turn.Left) {
+		next := view.window.Next(rows, found.rows[:found.limit])
+		found.next = &next
 	}
-	s.lane.set(found.rows[min(found.limit, len(found.rows))-1].Lane)
 	for _, row := range found.rows {
 		for _, n := range needsOf(turn.Limits.Of(row.Lane)) {
 			if states[n].made < n.bound && !slices.Contains(found.short.missing, n) {

@@ -230,7 +230,7 @@ func TestEveryStatementOfLimitsUsesItsIndex(t *testing.T) {
 		"hold":            {holdLimitedQuery, []any{[]string{"b"}, 500}, []string{primaryKey, claim}},
 		"move":            {moveQuery, []any{[]string{"t"}, []string{}, ""}, []string{primaryKey, claim}},
 		"use":             {limitUseQuery, []any{ids}, []string{lease, primaryKey, slotsIndex}},
-		"first priority":  {firstPriorityQuery, []any{[]string{"t"}, []string{}, ""}, []string{claim}},
+		"others":          {othersQuery, []any{[]string{"t"}, []string{}, "", 10}, []string{claim}},
 	} {
 		for _, plan := range explain(t, conn, c.query, c.args) {
 			for _, index := range c.indexes {

@@ -69,10 +69,73 @@ var limitTests = map[string]func(*fixture){
 		f.insert(onQueue("emails"), priority(-1))
 		f.insertMany(8)
 		share := func(r *queue.ClaimNextRequest) { r.Share = true }
-		f.equal("half", ids(f.claimLimited(4, share)), []uuid.UUID{higher.ID, same[0].ID})
-		f.equal("of none", len(f.claimLimited(4, share)), 2)
+		othersFirst := func(r *queue.ClaimNextRequest) { r.Share, r.OthersFirst = true, true }
+		f.equal("half", ids(f.claimLimited(4, othersFirst)), []uuid.UUID{higher.ID, same[0].ID})
+		f.equal("of one", len(f.claimLimited(1, othersFirst)), 0)
+		f.equal("one of one", len(f.claimLimited(1, share)), 1)
+		f.equal("of three", len(f.claimLimited(3, othersFirst)), 1)
 		f.claimNext(10)
 		f.equal("all", len(f.claimLimited(10, share)), 6)
+	},
+	"priorities decide between rows with and without a limit": func(f *fixture) {
+		f.limit(queue.Limit{Kind: queue.LimitQueue, Name: "emails", Running: 100})
+		f.insert(priority(5))
+		f.insertMany(10)
+		f.insertMany(4, onQueue("emails"), priority(3))
+		f.insert(onQueue("emails"), priority(-1))
+		othersFirst := func(r *queue.ClaimNextRequest) { r.Share, r.OthersFirst = true, true }
+		f.equal("behind a higher one", len(f.claimLimited(1, othersFirst)), 0)
+		f.equal("between higher and lower ones", len(f.claimLimited(4, othersFirst)), 3)
+		f.claimNext(1)
+		f.equal("before lower ones", len(f.claimLimited(1, othersFirst)), 1)
+		f.equal("behind the same ones", len(f.claimLimited(10, othersFirst)), 0)
+		f.claimNext(3)
+		f.equal("what the others leave", len(f.claimLimited(8, othersFirst)), 1)
+	},
+	"keys take turns at each priority": func(f *fixture) {
+		for i := range 3 {
+			f.insertMany(4, limitKey(fmt.Sprint("m", i)))
+		}
+		f.equal("turns", f.besideHog(6), []string{"hog", "m0", "hog", "m1", "hog", "m2", "hog", "m0", "hog", "m1", "hog", "m2"})
+	},
+	"pulls of two processes do not keep each other from rows": func(f *fixture) {
+		f.limit(queue.Limit{Kind: queue.LimitEach, Name: taskName, Running: 1})
+		f.insertMany(20, limitKey("a"))
+		f.insertMany(20, limitKey("b"))
+		stores := []queue.Limiter{f.limiter(), f.other().(queue.Limiter)}
+		for _, store := range stores { // each finds that limits concern the rows, and begins with the same key
+			rows, _, err := store.ClaimLimited(f.ctx, nextRequest(1))
+			f.must(err)
+			f.equal("the first", keysOf(rows), []string{"a"})
+			f.finish(rows[0].Claim())
+		}
+		for range 18 {
+			var rows [2][]*queue.Row
+			var errs [2]error
+			var group sync.WaitGroup
+			for i, store := range stores {
+				group.Go(func() { rows[i], _, errs[i] = store.ClaimLimited(f.ctx, nextRequest(1)) })
+			}
+			group.Wait()
+			f.must(errors.Join(errs[:]...))
+			claimed := append(rows[0], rows[1]...)
+			f.equal("claimed", len(claimed), 2)
+			for _, row := range claimed {
+				f.finish(row.Claim())
+			}
+		}
+	},
+	"all of many keys have their turn below a higher priority": func(f *fixture) {
+		const keys = 210 // more than a pull looks at
+		for i := range keys {
+			f.insert(limitKey(fmt.Sprintf("m%03d", i)))
+		}
+		f.insertMany(10, limitKey("m000"))
+		had := map[string]bool{}
+		for _, key := range f.besideHog(keys) {
+			had[key] = true
+		}
+		f.equal("keys", len(had), keys+1)
 	},
 	"no more start within a period than the limit": func(f *fixture) {
 		f.limit(queue.Limit{Kind: queue.LimitName, Name: taskName, Starts: 2, Per: time.Hour})

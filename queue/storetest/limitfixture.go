@@ -51,6 +51,34 @@ func (f *fixture) claimLimited(limit int, changes ...func(*queue.ClaimNextReques
 	return rows
 }
 
+func keysOf(rows []*queue.Row) (keys []string) {
+	for _, row := range rows {
+		keys = append(keys, row.LimitKey)
+	}
+	return keys
+}
+
+// besideHog pulls rows one by one, of which two run at once, and one of each key, until n
+// have run that are not of a key with a higher priority, which always has rows. It returns
+// their keys in order.
+func (f *fixture) besideHog(n int) (keys []string) {
+	f.Helper()
+	f.limit(queue.Limit{Kind: queue.LimitName, Name: taskName, Running: 2})
+	f.limit(queue.Limit{Kind: queue.LimitEach, Name: taskName, Running: 1})
+	f.insertMany(n, limitKey("hog"), priority(10))
+	for others := 0; others < n; {
+		rows := append(f.claimLimited(1), f.claimLimited(1)...)
+		f.equal("claimed", len(rows), 2)
+		for _, row := range rows {
+			f.finish(row.Claim())
+			if keys = append(keys, row.LimitKey); row.LimitKey != "hog" {
+				others++
+			}
+		}
+	}
+	return keys
+}
+
 func (f *fixture) admit(row *queue.Row, limit int) []*queue.Row {
 	f.Helper()
 	rows, err := f.limiter().Admit(f.ctx, "default", row, limit)

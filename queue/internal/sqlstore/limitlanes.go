@@ -13,19 +13,20 @@ import (
 	"github.com/claimcheck-go/claimcheck/queue/internal/storekit"
 )
 
-// A pull goes from lane to lane, from where the last one ended, so that the limit keys take
-// turns. It looks at laneWindow of them at a time: with more of them, the
-// highest priority is that of these. If none of them has room, it goes on to the next, up
-// to laneWindows times.
+// The limit keys take turns (storekit.Served). With many lanes, a pull looks at laneWindow of
+// them at a time, and the next one goes on with others (storekit.Window): the highest
+// priority is then that of these. If none of them has room, it looks at the next, up to
+// laneWindows times.
 const (
 	laneWindow  = 200
 	laneWindows = 10
 )
 
-// laneCursor is where the last pull ended.
+// laneCursor is from where the next pull looks at lanes, and whose turn it is among them.
 type laneCursor struct {
-	mu   sync.Mutex
-	lane string
+	served storekit.Served
+	mu     sync.Mutex
+	lane   string
 }
 
 func (c *laneCursor) get() string {
@@ -66,7 +67,7 @@ func (d *Dialect) lanesQuery() string {
 // walk calls visit with lanes from the cursor on, a window of them at a time and in turn,
 // until visit returns false or it has seen all lanes, or so many that the next call
 // continues there.
-func (s *Store) walk(ctx context.Context, q querier, accept func(storekit.Lane) bool, visit func(lanes []storekit.Lane) (more bool, err error)) error {
+func (s *Store) walk(ctx context.Context, q querier, accept func(storekit.Lane) bool, visit func(lanes []storekit.Lane, window storekit.Window) (more bool, err error)) error {
 	from := s.lane.get()
 	after, wrapped := from, from == ""
 	for range laneWindows {
@@ -87,14 +88,17 @@ func (s *Store) walk(ctx context.Context, q querier, accept func(storekit.Lane) 
 			seen, last = seen[:i+1], true
 		}
 		var lanes []storekit.Lane
+		var window storekit.Window
 		for _, text := range seen {
-			if lane, ok := parseLane(text); ok && accept(lane) {
-				lanes = append(lanes, lane)
+			if lane, ok := parseLane(text); ok {
+				if window.Lanes = append(window.Lanes, lane); accept(lane) {
+					lanes = append(lanes, lane)
+				}
 			}
 			after = text
 		}
-		if len(lanes) > 0 {
-			if more, err := visit(lanes); err != nil || !more {
+		if window.Part = len(lanes) < len(window.Lanes); len(lanes) > 0 {
+			if more, err := visit(lanes, window); err != nil || !more {
 				return err
 			}
 		}
@@ -156,6 +160,19 @@ func (s *Store) ClaimLimited(ctx context.Context, req queue.ClaimNextRequest) (r
 	if req.Fence == uuid.Nil {
 		req.Fence = queue.NewClaimID()
 	}
+	for range 3 {
+		rows, wait, err = s.pullLimited(ctx, req)
+		if err != nil || len(rows) > 0 || wait != taken {
+			return rows, wait, err
+		}
+	}
+	return nil, 0, nil
+}
+
+// taken is the wait after a pull whose rows others have claimed, or the room for them.
+const taken = time.Duration(-1)
+
+func (s *Store) pullLimited(ctx context.Context, req queue.ClaimNextRequest) (rows []*queue.Row, wait time.Duration, err error) {
 	var chosen []storekit.Waiting
 	for range 2 {
 		var expired bool
@@ -182,6 +199,9 @@ func (s *Store) ClaimLimited(ctx context.Context, req queue.ClaimNextRequest) (r
 	})
 	if err != nil {
 		return nil, 0, err
+	}
+	if len(rows) == 0 {
+		wait = taken
 	}
 	return rows, wait, nil
 }
@@ -235,10 +255,13 @@ func (s *Store) choose(ctx context.Context, q querier, req queue.ClaimNextReques
 	if err != nil {
 		return nil, 0, false, err
 	}
-	turn := &storekit.Turn{Limits: g.limits, Limit: req.Limit}
+	turn := &storekit.Turn{Limits: g.limits, Limit: req.Limit, OthersFirst: req.OthersFirst, Served: &s.lane.served}
 	if req.Share {
 		query, args := s.dialect.wanted(`priority`, req, g, now)
-		err := each(ctx, q, func(scan func(...any) error) error { turn.Share = true; return scan(&turn.First) }, query, append(args, 1)...)
+		err := each(ctx, q, func(scan func(...any) error) error {
+			turn.Others = append(turn.Others, 0)
+			return scan(&turn.Others[len(turn.Others)-1])
+		}, query, append(args, req.Limit)...)
 		if err != nil {
 			return nil, 0, false, err
 		}
@@ -246,7 +269,7 @@ func (s *Store) choose(ctx context.Context, q querier, req queue.ClaimNextReques
 	accept := func(lane storekit.Lane) bool {
 		return !g.isPaused(lane.Queue) && slices.Contains(req.Tasks, lane.Task) && (len(req.Queues) == 0 || slices.Contains(req.Queues, lane.Queue)) && (req.Backend == "" || req.Backend == lane.Backend)
 	}
-	err = s.walk(ctx, q, accept, func(lanes []storekit.Lane) (bool, error) {
+	err = s.walk(ctx, q, accept, func(lanes []storekit.Lane, window storekit.Window) (bool, error) {
 		left, lost, err := rooms(ctx, q, g.limits, lanes, now, nil)
 		if err != nil {
 			return false, err
@@ -256,14 +279,14 @@ func (s *Store) choose(ctx context.Context, q querier, req queue.ClaimNextReques
 		if until > 0 && (wait == 0 || until < wait) {
 			wait = until
 		}
-		chosen, err = s.pick(ctx, q, turn, open, ``)
-		return len(chosen) == 0, err
+		chosen, err = s.pick(ctx, q, turn, open, window, ``)
+		return len(chosen) == 0 && !turn.Left, err
 	})
 	return chosen, wait, expired, err
 }
 
-// pick chooses rows of lanes that have room, and moves the cursor to the last one.
-func (s *Store) pick(ctx context.Context, q querier, turn *storekit.Turn, open []storekit.Lane, hold string) ([]storekit.Waiting, error) {
+// pick chooses rows of lanes that have room, and moves the cursor.
+func (s *Store) pick(ctx context.Context, q querier, turn *storekit.Turn, open []storekit.Lane, window storekit.Window, hold string) ([]storekit.Waiting, error) {
 	if len(open) == 0 {
 		return nil, nil
 	}
@@ -272,8 +295,9 @@ func (s *Store) pick(ctx context.Context, q querier, turn *storekit.Turn, open [
 		return nil, err
 	}
 	chosen, _ := turn.Choose(rows)
-	if len(chosen) > 0 {
-		s.lane.set(laneText(chosen[len(chosen)-1].Lane))
+	s.lane.served.Add(chosen)
+	if len(chosen) > 0 || turn.Left {
+		s.lane.set(laneText(window.Next(rows, chosen)))
 	}
 	return chosen, nil
 }
@@ -370,7 +394,7 @@ func (s *Store) chooseAdmitted(ctx context.Context, q querier, backend string, r
 		return lane.Backend == backend && !g.isPaused(lane.Queue) && shares(lane)
 	}
 	var chosen []storekit.Waiting
-	err = s.walk(ctx, q, accept, func(lanes []storekit.Lane) (bool, error) {
+	err = s.walk(ctx, q, accept, func(lanes []storekit.Lane, window storekit.Window) (bool, error) {
 		turn, _, err := rooms(ctx, q, g.limits, lanes, now, nil)
 		if err == nil {
 			err = eachAdmitted(ctx, q, reserved(now), func(_ string, lane storekit.Lane) { turn.TakeRoom(lane, 1) })
@@ -378,9 +402,9 @@ func (s *Store) chooseAdmitted(ctx context.Context, q querier, backend string, r
 		if err != nil {
 			return false, err
 		}
-		turn.Limit = limit
+		turn.Limit, turn.Served = limit, &s.lane.served
 		open, _ := turn.Open(lanes)
-		chosen, err = s.pick(ctx, q, turn, open, ` AND hold = 3`)
+		chosen, err = s.pick(ctx, q, turn, open, window, ` AND hold = 3`)
 		return len(chosen) == 0, err
 	})
 	return chosen, err

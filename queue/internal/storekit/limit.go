@@ -120,10 +120,14 @@ type Turn struct {
 	Limit  int
 	// Substitutes is how many further rows are chosen, for those that others take.
 	Substitutes int
-	// With Share, no row has a lower priority than First, and at most half of Limit the
-	// same one.
-	Share bool
-	First int
+	// Others are the priorities of the first rows without a limit, which share Limit, up
+	// to so many of them. At the same priority both kinds take turns.
+	Others      []int
+	OthersFirst bool
+	// Left is set when rows have room and are left for Others.
+	Left bool
+	// Served says which lane's turn it is.
+	Served *Served
 }
 
 // Fits reports whether another row of a lane fits into the rooms of its limits, and how
@@ -150,51 +154,89 @@ func (t *Turn) take(lane Lane) {
 	}
 }
 
-// Choose chooses rows, whose order is that of the lanes in turn, and within a lane that of
-// claims: highest priority first, then one row of each lane after the other. limit is how
+// Choose chooses rows: highest priority first, then one row of each lane after the other,
+// beginning with the lane whose last turn at this priority was longest ago. limit is how
 // many of them are wanted; the others are substitutes.
 func (t *Turn) Choose(rows []Waiting) (chosen []Waiting, limit int) {
-	lanes := make(map[Lane]int)
-	order := slices.Clone(rows)
-	rounds := make(map[uuid.UUID]int, len(rows))
-	for _, row := range rows { // the rows of one priority and lane are numbered
-		if _, known := lanes[row.Lane]; !known {
-			lanes[row.Lane] = len(lanes)
+	share := share{turn: t}
+	for _, row := range t.inTurn(rows) {
+		if fits, _ := t.Fits(row.Lane); !fits {
+			continue
 		}
-	}
-	type group struct {
-		lane     Lane
-		priority int
-	}
-	numbers := make(map[group]int)
-	for _, row := range rows {
-		g := group{row.Lane, row.Priority}
-		rounds[row.ID] = numbers[g]
-		numbers[g]++
-	}
-	slices.SortStableFunc(order, func(a, b Waiting) int {
-		return cmp.Or(cmp.Compare(b.Priority, a.Priority), cmp.Compare(rounds[a.ID], rounds[b.ID]), cmp.Compare(lanes[a.Lane], lanes[b.Lane]))
-	})
-	limit = t.Limit
-	higher := 0
-	for _, row := range order {
-		if t.Share && row.Priority < t.First {
-			break
+		if !share.full {
+			share.yield(row.Priority, len(chosen))
 		}
-		if t.Share && row.Priority == t.First {
-			limit = min(t.Limit, max((t.Limit+1)/2, higher))
+		switch {
+		case !share.full:
+			limit++
+			share.mine++
+		case limit == 0:
+			t.Left = true
+			return nil, 0
+		case len(chosen) >= limit+t.Substitutes || share.behind(row.Priority):
+			return chosen, limit
 		}
-		if len(chosen) >= limit+t.Substitutes {
-			break
-		}
-		if fits, _ := t.Fits(row.Lane); fits {
-			t.take(row.Lane)
-			if chosen = append(chosen, row); row.Priority > t.First {
-				higher++
-			}
-		}
+		t.take(row.Lane)
+		chosen = append(chosen, row)
 	}
 	return chosen, limit
+}
+
+// share is how a turn is shared with the rows without a limit.
+type share struct {
+	turn     *Turn
+	full     bool
+	others   int // how many of Turn.Others have been given a place
+	priority int
+	mine     int // how many rows of this priority have been chosen
+	theirs   int // how many of Others
+}
+
+// yield gives places to those of the others that come before a row, of which so many are
+// chosen.
+func (s *share) yield(priority, chosen int) {
+	if chosen == 0 || priority != s.priority {
+		s.priority, s.mine, s.theirs = priority, 0, 0
+	}
+	for {
+		s.full = chosen+s.others >= s.turn.Limit
+		if s.full || s.others >= len(s.turn.Others) {
+			return
+		}
+		switch other := s.turn.Others[s.others]; {
+		case other < priority, other == priority && (s.theirs > s.mine || s.theirs == s.mine && !s.turn.OthersFirst):
+			return
+		case other == priority:
+			s.theirs++
+		}
+		s.others++
+	}
+}
+
+// behind reports whether a row has a lower priority than the next of the others.
+func (s *share) behind(priority int) bool {
+	return s.others < len(s.turn.Others) && priority < s.turn.Others[s.others]
+}
+
+// inTurn returns rows in the order of their turns.
+func (t *Turn) inTurn(rows []Waiting) []Waiting {
+	type place struct {
+		round int // the rows of one priority and lane are numbered
+		last  uint64
+	}
+	places := make(map[uuid.UUID]place, len(rows))
+	rounds := make(map[laneTurn]int)
+	for _, row := range rows {
+		of := laneTurn{row.Lane, row.Priority}
+		places[row.ID] = place{rounds[of], t.Served.last(of)}
+		rounds[of]++
+	}
+	order := slices.Clone(rows)
+	slices.SortStableFunc(order, func(a, b Waiting) int {
+		p, q := places[a.ID], places[b.ID]
+		return cmp.Or(cmp.Compare(b.Priority, a.Priority), cmp.Compare(p.round, q.round), cmp.Compare(p.last, q.last), a.Lane.Compare(b.Lane))
+	})
+	return order
 }
 
 // TakeRoom takes the room of n rows of a lane, where it is known.
