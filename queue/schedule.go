@@ -40,7 +40,7 @@ type Schedule struct {
 	// NextAt is the time of the next occurrence that was not enqueued yet; zero while the
 	// schedule is paused or removed, and if it has no further time.
 	NextAt     time.Time
-	LastAt     time.Time // of the latest occurrence; an occurrence may be enqueued ahead of its time
+	LastAt     time.Time // of the latest occurrence that was enqueued, maybe ahead of its time
 	LastTaskID uuid.UUID
 	LastStatus Status // of that task, when the schedule was read; empty if it was purged
 	Made       int64  // how many occurrences were enqueued
@@ -117,12 +117,12 @@ const (
 // Occurrence is one time of a schedule.
 type Occurrence struct {
 	ScheduledFor time.Time
-	// TaskID is zero if none was enqueued. If another row held the key of the task
-	// ([Unique]), it is that row's.
+	// TaskID is zero if none was enqueued; with SkippedKey it is that of the row that held
+	// the key.
 	TaskID uuid.UUID
 	// Skipped is why none was.
 	Skipped Skipped
-	// Of its task, when it was read; empty if the task was purged.
+	// Of its task, when it was read; empty if there is none, and if it was purged.
 	Status     Status
 	EnqueuedAt time.Time
 	StartedAt  time.Time
@@ -141,6 +141,7 @@ const (
 	SkippedMissed  Skipped = "missed"  // by CatchUp; it includes those before it
 	SkippedOverlap Skipped = "overlap" // by Overlap
 	SkippedExpired Skipped = "expired" // by ExpiresIn, at the first tick; it includes those before it
+	SkippedKey     Skipped = "key"     // another row held the key of the task (Unique)
 )
 
 // Scheduler is a [Store] that keeps schedules. Without it the methods of [Client] about
@@ -157,7 +158,9 @@ type Scheduler interface {
 
 	// ChangeSchedule locks a schedule, calls change with its state, and stores what that
 	// returns, all in one transaction; nil changes nothing. The rows of the change are
-	// then as they were stored. If the transaction is repeated, change is called again.
+	// then as they were stored; the occurrence of one that got another row, which holds its
+	// key, is stored with SkippedKey and that row's ID, and the schedule's LastAt, LastTaskID
+	// and Made as they are without it. If the transaction is repeated, change is called again.
 	// Errors: change's; [ErrLocked], at once, if another transaction has locked the
 	// schedule.
 	ChangeSchedule(ctx context.Context, name string, change func(ScheduleState) (*ScheduleChange, error)) error

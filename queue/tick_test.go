@@ -382,6 +382,7 @@ func TestOccurrencesOfTasksWithKeys(t *testing.T) {
 		if err != nil || len(occurrences) != 2 || occurrences[0].TaskID != first || occurrences[1].TaskID != first {
 			t.Errorf("%+v %v, want %s twice", occurrences, err, first)
 		}
+		wantEqual(t, "history", s.times("s"), []string{"01:00", "02:00 key"})
 		wantEqual(t, "last", s.schedule("s").LastTaskID, first)
 		s.run(first)
 		time.Sleep(time.Hour)

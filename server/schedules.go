@@ -6,6 +6,8 @@ import (
 	"fmt"
 	"time"
 
+	"github.com/google/uuid"
+
 	"github.com/claimcheck-go/claimcheck/queue"
 	"github.com/claimcheck-go/claimcheck/server/internal/api"
 	"github.com/claimcheck-go/claimcheck/server/internal/config"
@@ -247,7 +249,9 @@ func (c *schedulesCmd) show(ctx context.Context, p *program, client *queue.Clien
 		status, id := statusCell(o.Status), o.TaskID.String()
 		switch {
 		case o.Skipped != "":
-			status, id = plain("skipped: "+string(o.Skipped)), ""
+			if status = plain("skipped: " + string(o.Skipped)); o.TaskID == uuid.Nil { // otherwise it held the key
+				id = ""
+			}
 		case o.Status == "":
 			status = plain("purged")
 		}

@@ -23,6 +23,7 @@ func TestSchedulesFromTheCommandLine(t *testing.T) {
 		{"schedules list nightly", "  expires_in 10m0s\n  unique_key k\n"},
 		{"schedules run nightly", "-"},
 		{"schedules run nightly --json", `"existed":true`},
+		{"schedules list nightly", "skipped: key  0"},
 		{"schedules remove nightly", "nightly removed\n"},
 	} {
 		if out := c.ok(strings.Fields(step.args)...); !strings.Contains(out, step.want) {

@@ -31,10 +31,10 @@ func correct() (state, map[string]uuid.UUID) {
 	for i, name := range []string{"e", "f", "g"} {
 		at := int64(100+i) * second
 		add(name, stored{task: tasks.Scheduled.Name(), schedule: everySecond, scheduledFor: at})
-		s.occurrences = append(s.occurrences, occurrence{everySecond, at, ids[name]})
+		s.occurrences = append(s.occurrences, occurrence{everySecond, at, ids[name], ""})
 	}
 	add("h", stored{task: tasks.Keyed.Name(), key: withKeyOf})
-	s.occurrences = append(s.occurrences, occurrence{withKey, 100 * second, ids["h"]})
+	s.occurrences = append(s.occurrences, occurrence{withKey, 100 * second, ids["h"], "key"})
 	s.promises[uuid.New()] = promise{task: tasks.Keyed.Name(), key: "unfinished-1", met: ids["a"]}
 	return s, ids
 }
@@ -57,13 +57,15 @@ func TestVerdictsOfKeysAndSchedules(t *testing.T) {
 		"an occurrence twice": {ruleOnce, func(s *state, ids map[string]uuid.UUID) {
 			change(s, ids["f"], func(r *stored) { r.scheduledFor -= second })
 		}},
-		"a second without one":                      {ruleEach, func(s *state, ids map[string]uuid.UUID) { delete(s.rows, ids["f"]) }},
-		"the first second without one":              {ruleEach, func(s *state, ids map[string]uuid.UUID) { delete(s.rows, ids["e"]) }},
-		"the last second without one":               {ruleEach, func(s *state, ids map[string]uuid.UUID) { delete(s.rows, ids["g"]) }},
-		"an occurrence whose task does not exist":   {ruleOccurred, func(s *state, ids map[string]uuid.UUID) { delete(s.rows, ids["e"]) }},
-		"an occurrence with the task of another":    {ruleOccurred, func(s *state, ids map[string]uuid.UUID) { s.occurrences[0].task = ids["g"] }},
-		"an occurrence with a task of another key":  {ruleOccurred, func(s *state, ids map[string]uuid.UUID) { s.occurrences[3].task = ids["a"] }},
-		"an occurrence without a key, of another's": {ruleOccurred, func(s *state, ids map[string]uuid.UUID) { s.occurrences[0].task = ids["h"] }},
+		"a second without one":                                 {ruleEach, func(s *state, ids map[string]uuid.UUID) { delete(s.rows, ids["f"]) }},
+		"the first second without one":                         {ruleEach, func(s *state, ids map[string]uuid.UUID) { delete(s.rows, ids["e"]) }},
+		"the last second without one":                          {ruleEach, func(s *state, ids map[string]uuid.UUID) { delete(s.rows, ids["g"]) }},
+		"an occurrence whose task does not exist":              {ruleOccurred, func(s *state, ids map[string]uuid.UUID) { delete(s.rows, ids["e"]) }},
+		"an occurrence with the task of another":               {ruleOccurred, func(s *state, ids map[string]uuid.UUID) { s.occurrences[0].task = ids["g"] }},
+		"an occurrence with a task of another key":             {ruleOccurred, func(s *state, ids map[string]uuid.UUID) { s.occurrences[3].task = ids["a"] }},
+		"an occurrence that was not enqueued, and not skipped": {ruleOccurred, func(s *state, _ map[string]uuid.UUID) { s.occurrences[3].skipped = "" }},
+		"an occurrence that was enqueued and skipped":          {ruleOccurred, func(s *state, _ map[string]uuid.UUID) { s.occurrences[0].skipped = "key" }},
+		"an occurrence without a key, of another's":            {ruleOccurred, func(s *state, ids map[string]uuid.UUID) { s.occurrences[0].task = ids["h"] }},
 	} {
 		s, ids := correct()
 		test.spoil(&s, ids)

@@ -119,8 +119,8 @@ func (v *verdict) occurrences(s state) {
 	for _, o := range s.occurrences {
 		row, exists := s.rows[o.task]
 		own := row.schedule == o.schedule && row.scheduledFor == o.at
-		if !exists || !own && (o.schedule != withKey || row.key != withKeyOf) {
-			v.broken(ruleOccurred, o.task, "%s at %d: exists %t, %+v", o.schedule, o.at, exists, row)
+		if !exists || own != (o.skipped == "") || !own && (o.schedule != withKey || row.key != withKeyOf) {
+			v.broken(ruleOccurred, o.task, "%s at %d: skipped %q, exists %t, %+v", o.schedule, o.at, o.skipped, exists, row)
 		}
 	}
 }
@@ -150,12 +150,13 @@ type occurrence struct {
 	schedule string
 	at       int64
 	task     uuid.UUID
+	skipped  string
 }
 
 // readOccurrences reads the history of all schedules.
 func (r *run) readOccurrences(ctx context.Context) (all []occurrence, err error) {
 	var o occurrence
-	err = each(ctx, r.site.db, `SELECT schedule, `+r.site.micros("scheduled_for")+`, task_id FROM claimcheck_occurrences WHERE task_id IS NOT NULL`,
-		func() { all = append(all, o) }, &o.schedule, &o.at, &o.task)
+	err = each(ctx, r.site.db, `SELECT schedule, `+r.site.micros("scheduled_for")+`, task_id, coalesce(skipped, '') FROM claimcheck_occurrences WHERE task_id IS NOT NULL`,
+		func() { all = append(all, o) }, &o.schedule, &o.at, &o.task, &o.skipped)
 	return all, err
 }

@@ -171,11 +171,11 @@ func scheduleState(ctx context.Context, tx pgx.Tx, name string) (state queue.Sch
 const (
 	unfinishedQuery = `SELECT EXISTS (SELECT FROM claimcheck_occurrences AS o, LATERAL (
 			SELECT status FROM claimcheck_tasks WHERE id = o.task_id LIMIT 1) AS t
-		WHERE o.schedule = $1::text AND t.status IN ('READY', 'RUNNING'))`
+		WHERE o.schedule = $1::text AND o.skipped IS NULL AND t.status IN ('READY', 'RUNNING'))`
 	aheadQuery = `SELECT scheduled_for, task_id FROM claimcheck_occurrences
 		WHERE schedule = $1::text AND scheduled_for > now() AND task_id IS NOT NULL ORDER BY scheduled_for`
 	lastQuery = `SELECT scheduled_for, task_id FROM claimcheck_occurrences
-		WHERE schedule = $1::text AND scheduled_for <= now() AND task_id IS NOT NULL ORDER BY scheduled_for DESC LIMIT 1`
+		WHERE schedule = $1::text AND scheduled_for <= now() AND task_id IS NOT NULL AND skipped IS NULL ORDER BY scheduled_for DESC LIMIT 1`
 	// The task of an occurrence whose key another row held is that row, which is not the schedule's.
 	lockWaitingQuery = `SELECT id, scheduled_for FROM claimcheck_tasks WHERE id = ANY($1::uuid[]) AND status = 'READY' AND schedule = $2::text FOR UPDATE SKIP LOCKED`
 )
@@ -222,17 +222,16 @@ func readAhead(ctx context.Context, tx pgx.Tx, state *queue.ScheduleState) error
 var cancelWaitingQuery = `UPDATE claimcheck_tasks SET ` + setCancelled() + ` WHERE id = ANY($1::uuid[]) AND status = 'READY'`
 
 const (
-	forgetQuery           = `DELETE FROM claimcheck_occurrences WHERE schedule = $1::text AND task_id = ANY($2::uuid[])`
+	forgetQuery           = `DELETE FROM claimcheck_occurrences WHERE schedule = $1::text AND task_id = ANY($2::uuid[]) AND skipped IS NULL`
 	deleteScheduleQuery   = `DELETE FROM claimcheck_schedules WHERE name = $1::text`
 	deleteOccurrenceQuery = `DELETE FROM claimcheck_occurrences WHERE schedule = $1::text`
 	addOccurrenceQuery    = `INSERT INTO claimcheck_occurrences (schedule, scheduled_for, task_id, skipped)
 		VALUES ($1::text, $2::timestamptz, $3::uuid, nullif($4::text, '')) ON CONFLICT (schedule, scheduled_for) DO NOTHING`
-	moveOccurrenceQuery = `UPDATE claimcheck_occurrences SET task_id = $3::uuid WHERE schedule = $1::text AND scheduled_for = $2::timestamptz`
-	moveLastQuery       = `UPDATE claimcheck_schedules SET last_task_id = $3::uuid WHERE name = $1::text AND last_task_id = $2::uuid`
+	skipHeldQuery = `UPDATE claimcheck_occurrences SET task_id = $3::uuid, skipped = $4::text WHERE schedule = $1::text AND scheduled_for = $2::timestamptz`
 	// It looks at the tasks one by one: the planner must not begin with all that are READY.
 	trimQuery = `DELETE FROM claimcheck_occurrences AS o WHERE schedule = $1::text AND scheduled_for < (
 			SELECT scheduled_for FROM claimcheck_occurrences WHERE schedule = $1::text ORDER BY scheduled_for DESC OFFSET $2::int8 LIMIT 1)
-		AND NOT ($3::bool AND coalesce((SELECT status IN ('READY', 'RUNNING') FROM claimcheck_tasks WHERE id = o.task_id), false))`
+		AND NOT ($3::bool AND o.skipped IS NULL AND coalesce((SELECT status IN ('READY', 'RUNNING') FROM claimcheck_tasks WHERE id = o.task_id), false))`
 	putScheduleQuery = `
 INSERT INTO claimcheck_schedules AS s (name, task_path, spec, zone, args, queue_name, backend_name, priority, options, catch_up, overlap,
 	paused_at, paused_by, program, definition, removed_at, anchored_at, next_at, last_at, last_task_id, made, created_at, changed_at)
@@ -275,8 +274,8 @@ func (s *Store) storeScheduleChange(ctx context.Context, tx pgx.Tx, name string,
 			return nil, err
 		}
 	}
-	stored, err := s.insertOccurrences(ctx, tx, name, change.Rows)
-	if err == nil && storekit.TrimOccurrences(change) {
+	stored, held, err := s.insertOccurrences(ctx, tx, state.Schedule, change)
+	if err == nil && (held || storekit.TrimOccurrences(change)) {
 		_, err = tx.Exec(ctx, trimQuery, name, queue.OccurrencesKept, change.Schedule.Overlap == queue.OverlapSkip)
 	}
 	return stored, err
@@ -297,13 +296,15 @@ func putSchedule(ctx context.Context, tx pgx.Tx, s *queue.Schedule, exists bool)
 	return err
 }
 
-// insertOccurrences inserts the tasks of occurrences that do not exist.
-func (s *Store) insertOccurrences(ctx context.Context, tx pgx.Tx, name string, rows []*queue.NewRow) ([]inserted, error) {
+// insertOccurrences inserts the tasks of occurrences that do not exist, and reports whether
+// other rows hold the keys of some.
+func (s *Store) insertOccurrences(ctx context.Context, tx pgx.Tx, old *queue.Schedule, change *queue.ScheduleChange) (all []inserted, anyHeld bool, _ error) {
+	name, rows := change.Schedule.Name, change.Rows
 	var fresh []*queue.NewRow
 	for _, row := range rows {
 		n, err := count(tx.Exec(ctx, addOccurrenceQuery, name, timeValue(row.ScheduledFor), uuidValue(row.ID), ""))
 		if err != nil {
-			return nil, err
+			return nil, false, err
 		}
 		if n > 0 {
 			fresh = append(fresh, row)
@@ -311,35 +312,38 @@ func (s *Store) insertOccurrences(ctx context.Context, tx pgx.Tx, name string, r
 	}
 	stored, err := s.insertAny(ctx, tx, false, fresh)
 	if err != nil {
-		return nil, err
+		return nil, false, err
 	}
+	held := func(i int) bool { return stored[i].row.ID != fresh[i].ID }
 	byID := make(map[uuid.UUID]inserted, len(fresh))
 	for i, row := range fresh {
 		byID[row.ID] = stored[i]
-		if stored[i].row.ID == row.ID {
+		if !held(i) {
 			continue
 		}
-		// Another row holds its key.
-		if _, err := tx.Exec(ctx, moveOccurrenceQuery, name, timeValue(row.ScheduledFor), uuidValue(stored[i].row.ID)); err != nil {
-			return nil, err
-		}
-		if _, err := tx.Exec(ctx, moveLastQuery, name, uuidValue(row.ID), uuidValue(stored[i].row.ID)); err != nil {
-			return nil, err
+		anyHeld = true
+		if _, err := tx.Exec(ctx, skipHeldQuery, name, timeValue(row.ScheduledFor), uuidValue(stored[i].row.ID), string(queue.SkippedKey)); err != nil {
+			return nil, false, err
 		}
 	}
-	all := make([]inserted, len(rows))
+	if anyHeld {
+		if err := putSchedule(ctx, tx, storekit.WithoutHeld(old, change, fresh, held), true); err != nil {
+			return nil, false, err
+		}
+	}
+	all = make([]inserted, len(rows))
 	for i, row := range rows {
 		all[i] = inserted{row: new(queue.Row)}
 		if one, ok := byID[row.ID]; ok {
 			all[i] = one
 		}
 	}
-	return all, nil
+	return all, anyHeld, nil
 }
 
 // occurrencesQuery: index: the primary keys.
 const occurrencesQuery = `SELECT o.scheduled_for, o.task_id, coalesce(o.skipped, ''), coalesce(t.status, ''), t.enqueued_at, t.started_at, t.finished_at, coalesce(t.error_text, '')
-FROM claimcheck_occurrences AS o LEFT JOIN claimcheck_tasks AS t ON t.id = o.task_id
+FROM claimcheck_occurrences AS o LEFT JOIN claimcheck_tasks AS t ON t.id = o.task_id AND o.skipped IS NULL
 WHERE o.schedule = $1::text ORDER BY o.scheduled_for DESC LIMIT $2::int8`
 
 // Occurrences returns the latest occurrences of a schedule, newest first.

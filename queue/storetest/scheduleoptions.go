@@ -116,21 +116,36 @@ var scheduleOptionTests = map[string]func(*fixture){
 		f.equal("enqueued", []any{row, enqueued}, []any{(*queue.Row)(nil), 0})
 		f.equal("skipped", f.occurrences("s")[0].Skipped, queue.SkippedExpired)
 	},
-	"an occurrence whose key another row holds is that row": func(f *fixture) {
+	"an occurrence whose key another row holds is skipped, and names that row": func(f *fixture) {
 		task := queue.NewTaskFunc(taskName, func(context.Context, int) error { return nil })
 		client := f.client(task)
 		_, _, err := client.PutSchedule(f.ctx, queue.ScheduleRequest{Name: "s", Task: taskName, Spec: "@every 1s", CatchUp: queue.CatchUpAll, Args: 1, Options: []queue.Option{queue.Unique("k")}})
 		f.must(err)
+		own, err := client.RunSchedule(f.ctx, "s", "")
+		f.must(err)
+		f.finish(f.claim(own.ID, lease).Claim())
+		before := f.schedule("s")
+		f.equal("last", []any{before.LastTaskID, before.Made}, []any{own.ID, int64(1)})
 		holder := f.isNew(keyed("k"))
-		row, enqueued := f.tickDue(client, "s", 3*time.Second)
+		_, enqueued := f.tickDue(client, "s", 3*time.Second)
 		f.equal("enqueued", enqueued, 0)
-		f.equal("row", row, f.get(holder.ID))
-		f.equal("last", f.schedule("s").LastTaskID, holder.ID)
 		handle, err := client.RunSchedule(f.ctx, "s", "")
 		f.must(err)
 		f.equal("run now", []any{handle.ID, handle.Existed}, []any{holder.ID, true})
+		f.finish(f.claim(holder.ID, lease).Claim())
+		history := f.occurrences("s")
+		skipped := 0
+		for _, o := range history {
+			if o.TaskID != own.ID {
+				skipped++
+				f.equal("skipped", o, queue.Occurrence{ScheduledFor: o.ScheduledFor, TaskID: holder.ID, Skipped: queue.SkippedKey})
+			}
+		}
+		f.between("those of the tick, and that of the run", time.Duration(skipped), 2, 10)
+		after := f.schedule("s")
+		f.equal("last is unchanged", []any{after.LastAt, after.LastTaskID, after.Made}, []any{before.LastAt, own.ID, int64(1)})
 		f.must(client.DeleteSchedule(f.ctx, "s", ""))
-		f.equal("after the schedule was deleted", f.get(holder.ID).Status, queue.StatusReady)
+		f.equal("after the schedule was deleted", f.get(holder.ID).Status, queue.StatusSuccessful)
 	},
 	"several occurrences of one key are one row": func(f *fixture) {
 		task := queue.NewTaskFunc(taskName, func(context.Context, int) error { return nil })
@@ -139,9 +154,38 @@ var scheduleOptionTests = map[string]func(*fixture){
 		f.must(err)
 		row, enqueued := f.tickDue(client, "s", 5*time.Second)
 		f.equal("enqueued", enqueued, 1)
-		for _, o := range f.occurrences("s") {
-			f.equal(o.ScheduledFor.String(), o.TaskID, row.ID)
+		history := f.occurrences("s")
+		first := history[len(history)-1]
+		for _, o := range history {
+			want := queue.SkippedKey
+			if o.ScheduledFor.Equal(row.ScheduledFor) {
+				want = ""
+			}
+			f.equal(o.ScheduledFor.String(), []any{o.TaskID, o.Skipped}, []any{row.ID, want})
 		}
+		last := f.schedule("s")
+		f.equal("last", []any{last.LastAt, last.LastTaskID, last.Made}, []any{first.ScheduledFor, row.ID, int64(1)})
+	},
+	"a task of another that holds the key of occurrences is no unfinished task of the schedule": func(f *fixture) {
+		f.put("s", -time.Hour, func(s *queue.Schedule) { s.Overlap = queue.OverlapSkip })
+		holder := f.isNew(keyed("k"))
+		skip := func(from, n int) bool {
+			return f.change("s", func(state queue.ScheduleState) *queue.ScheduleChange {
+				change := &queue.ScheduleChange{Schedule: state.Schedule}
+				for i := range n {
+					row := occurrence(state.Schedule, state.Schedule.NextAt.Add(time.Duration(from+i)*time.Second))
+					row.UniqueKey, row.UniqueScope = "k", queue.UniqueUnfinished
+					change.Rows = append(change.Rows, row)
+					change.Schedule.Made++
+				}
+				return change
+			}).Unfinished
+		}
+		skip(0, queue.OccurrencesKept)
+		f.equal("unfinished", skip(1000, 2), false)
+		list := f.occurrences("s")
+		f.equal("remembered", []any{len(list), list[0].TaskID, list[0].Skipped}, []any{queue.OccurrencesKept + 1, holder.ID, queue.SkippedKey})
+		f.equal("made", f.schedule("s").Made, int64(0))
 	},
 	"what holds the key of an occurrence that is ahead is not cancelled with it": func(f *fixture) {
 		f.put("s", -time.Minute)

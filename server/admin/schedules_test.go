@@ -62,6 +62,23 @@ func TestSchedulesFromMakingToDeleting(t *testing.T) {
 	}
 }
 
+func TestHistoryNamesTheTaskThatHeldTheKey(t *testing.T) {
+	s := newSite(t, nil)
+	task := s.client.Registry().Tasks()[0].Name
+	request := queue.ScheduleRequest{Name: "s", Task: task, Spec: "@daily", Args: map[string]any{}, Options: []queue.Option{queue.Unique("k")}}
+	if _, _, err := s.client.PutSchedule(t.Context(), request); err != nil {
+		t.Fatal(err)
+	}
+	handle, err := s.client.RunSchedule(t.Context(), "s", "ops")
+	for range 2 {
+		if err != nil {
+			t.Fatal(err)
+		}
+		_, err = s.client.RunSchedule(t.Context(), "s", "ops")
+	}
+	s.shows("/admin/schedules/s", `skipped: <a href="/admin/tasks/`+handle.ID.String()+`">another task</a> held its key`)
+}
+
 func TestLateAndFailingSchedulesAreOnTheOverview(t *testing.T) {
 	s := newSite(t, nil)
 	task := s.client.Registry().Tasks()[0].Name

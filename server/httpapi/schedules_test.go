@@ -94,6 +94,7 @@ func TestOptionsOfSchedules(t *testing.T) {
 	a.expect("run", run, 201, `"unique_key":"k"`)
 	a.expect("run", run, 201, `"expires_at":"`)
 	a.expect("again", a.do("POST", "/tasks/schedules/s/run/", ""), 200, `"existed":true}`)
+	a.expect("history", a.do("GET", "/tasks/schedules/s/", ""), 200, `","skipped":"key"},{"scheduled_for":"`)
 	a.expect("replaced without", a.do("PUT", "/tasks/schedules/s/", `{"task":"t.echo","spec":"@daily"}`), 200, `"args":null`)
 	if got := a.do("GET", "/tasks/schedules/s/", ""); strings.Contains(got.text, "unique_key") || strings.Contains(got.text, "keep_") {
 		t.Errorf("after a replacement: %s", got.text)

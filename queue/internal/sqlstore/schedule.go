@@ -116,7 +116,7 @@ func (s *Store) Occurrences(ctx context.Context, name string, limit int) (list [
 			list = append(list, o)
 			return err
 		}, `SELECT o.scheduled_for, o.task_id, coalesce(o.skipped, ''), coalesce(t.status, ''), t.enqueued_at, t.started_at, t.finished_at, coalesce(t.error_text, '')
-FROM claimcheck_occurrences AS o LEFT JOIN claimcheck_tasks AS t ON t.id = o.task_id
+FROM claimcheck_occurrences AS o LEFT JOIN claimcheck_tasks AS t ON t.id = o.task_id AND o.skipped IS NULL
 WHERE o.schedule = ? ORDER BY o.scheduled_for DESC LIMIT ?`, name, limit)
 	})
 	return list, err

@@ -83,13 +83,13 @@ func scheduleState(ctx context.Context, tx querier, name string) (state queue.Sc
 // Indexes: the primary keys.
 const (
 	unfinishedQuery = `SELECT EXISTS (SELECT 1 FROM claimcheck_occurrences AS o JOIN claimcheck_tasks AS t ON t.id = o.task_id
-		WHERE o.schedule = ? AND t.status IN ('READY', 'RUNNING'))`
+		WHERE o.schedule = ? AND o.skipped IS NULL AND t.status IN ('READY', 'RUNNING'))`
 	unfinishedBeforeQuery = `SELECT o.scheduled_for FROM claimcheck_occurrences AS o JOIN claimcheck_tasks AS t ON t.id = o.task_id
-		WHERE o.schedule = ? AND o.scheduled_for < ? AND t.status IN ('READY', 'RUNNING')`
+		WHERE o.schedule = ? AND o.scheduled_for < ? AND o.skipped IS NULL AND t.status IN ('READY', 'RUNNING')`
 	aheadQuery = `SELECT scheduled_for, task_id FROM claimcheck_occurrences
 		WHERE schedule = ? AND scheduled_for > ? AND task_id IS NOT NULL ORDER BY scheduled_for`
 	lastQuery = `SELECT scheduled_for, task_id FROM claimcheck_occurrences
-		WHERE schedule = ? AND scheduled_for <= ? AND task_id IS NOT NULL ORDER BY scheduled_for DESC LIMIT 1`
+		WHERE schedule = ? AND scheduled_for <= ? AND task_id IS NOT NULL AND skipped IS NULL ORDER BY scheduled_for DESC LIMIT 1`
 )
 
 // readAhead reads the occurrences that were enqueued ahead, and locks those that can be
@@ -143,8 +143,8 @@ func storeScheduleChange(ctx context.Context, tx querier, name string, state que
 			return nil, err
 		}
 	}
-	stored, err := insertOccurrences(ctx, tx, name, state.Now, change.Rows)
-	if err == nil && storekit.TrimOccurrences(change) {
+	stored, held, err := insertOccurrences(ctx, tx, state, change)
+	if err == nil && (held || storekit.TrimOccurrences(change)) {
 		err = trimOccurrences(ctx, tx, change.Schedule)
 	}
 	return stored, err
@@ -195,45 +195,51 @@ func addOccurrence(ctx context.Context, tx querier, name string, o queue.Occurre
 	return err == nil, err
 }
 
-// insertOccurrences inserts the tasks of occurrences that do not exist.
-func insertOccurrences(ctx context.Context, tx querier, name string, now time.Time, rows []*queue.NewRow) ([]inserted, error) {
+// insertOccurrences inserts the tasks of occurrences that do not exist, and reports whether
+// other rows hold the keys of some.
+func insertOccurrences(ctx context.Context, tx querier, state queue.ScheduleState, change *queue.ScheduleChange) (all []inserted, anyHeld bool, _ error) {
+	name, rows := change.Schedule.Name, change.Rows
 	var fresh []*queue.NewRow
 	for _, row := range rows {
 		isNew, err := addOccurrence(ctx, tx, name, queue.Occurrence{ScheduledFor: row.ScheduledFor, TaskID: row.ID})
 		if err != nil {
-			return nil, err
+			return nil, false, err
 		}
 		if isNew {
 			fresh = append(fresh, row)
 		}
 	}
-	stored, err := insertAny(ctx, tx, now, fresh)
+	stored, err := insertAny(ctx, tx, state.Now, fresh)
 	if err != nil {
-		return nil, err
+		return nil, false, err
 	}
+	held := func(i int) bool { return stored[i].row.ID != fresh[i].ID }
 	byID := make(map[uuid.UUID]inserted, len(fresh))
 	for i, row := range fresh {
 		byID[row.ID] = stored[i]
-		if stored[i].row.ID == row.ID {
+		if !held(i) {
 			continue
 		}
-		// Another row holds its key.
-		_, err := tx.ExecContext(ctx, `UPDATE claimcheck_occurrences SET task_id = ? WHERE schedule = ? AND scheduled_for = ?`, stored[i].row.ID, name, micros(row.ScheduledFor))
-		if err == nil {
-			_, err = tx.ExecContext(ctx, `UPDATE claimcheck_schedules SET last_task_id = ? WHERE name = ? AND last_task_id = ?`, stored[i].row.ID, name, row.ID)
-		}
+		anyHeld = true
+		_, err := tx.ExecContext(ctx, `UPDATE claimcheck_occurrences SET task_id = ?, skipped = ? WHERE schedule = ? AND scheduled_for = ?`,
+			stored[i].row.ID, string(queue.SkippedKey), name, micros(row.ScheduledFor))
 		if err != nil {
-			return nil, err
+			return nil, false, err
 		}
 	}
-	all := make([]inserted, len(rows))
+	if anyHeld {
+		if err := putSchedule(ctx, tx, storekit.WithoutHeld(state.Schedule, change, fresh, held), true); err != nil {
+			return nil, false, err
+		}
+	}
+	all = make([]inserted, len(rows))
 	for i, row := range rows {
 		all[i] = inserted{row: new(queue.Row)}
 		if one, ok := byID[row.ID]; ok {
 			all[i] = one
 		}
 	}
-	return all, nil
+	return all, anyHeld, nil
 }
 
 // trimOccurrences removes all but the latest occurrences of a schedule, and those whose

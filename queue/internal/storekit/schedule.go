@@ -1,6 +1,12 @@
 package storekit
 
-import "github.com/claimcheck-go/claimcheck/queue"
+import (
+	"time"
+
+	"github.com/google/uuid"
+
+	"github.com/claimcheck-go/claimcheck/queue"
+)
 
 // trimEvery is how many occurrences a schedule makes between two removals of old ones.
 const trimEvery = 50
@@ -10,4 +16,31 @@ const trimEvery = 50
 func TrimOccurrences(change *queue.ScheduleChange) bool {
 	made, n := change.Schedule.Made, int64(len(change.Rows))
 	return len(change.Skipped) > 0 || n > 0 && made/trimEvery != (made-n)/trimEvery
+}
+
+// WithoutHeld returns what a change makes of a schedule, which was old before, when only
+// some of the rows that it inserts got a task of their own: another row holds the key of
+// the others, so that they are no occurrences that the schedule has enqueued.
+func WithoutHeld(old *queue.Schedule, change *queue.ScheduleChange, rows []*queue.NewRow, held func(i int) bool) *queue.Schedule {
+	s := *change.Schedule
+	lastIsHeld := false
+	for i, row := range rows {
+		if held(i) {
+			s.Made--
+			lastIsHeld = lastIsHeld || row.ID == s.LastTaskID
+		}
+	}
+	if !lastIsHeld {
+		return &s
+	}
+	s.LastAt, s.LastTaskID = time.Time{}, uuid.Nil
+	if old != nil {
+		s.LastAt, s.LastTaskID = old.LastAt, old.LastTaskID
+	}
+	for i, row := range rows {
+		if !held(i) && !row.ScheduledFor.Before(s.LastAt) {
+			s.LastAt, s.LastTaskID = row.ScheduledFor, row.ID
+		}
+	}
+	return &s
 }
