@@ -236,7 +236,8 @@ func (c *schedulesCmd) show(ctx context.Context, p *program, client *queue.Clien
 	p.nameDatabase(false)
 	fmt.Fprintf(p.stdout, "%s: %s at %q in %s, catch_up %s, overlap %s, args %s\n",
 		printable(s.Name), printable(s.Task), printable(s.Spec), printable(s.Zone), s.CatchUp, s.Overlap, printable(string(s.Args)))
-	for _, option := range api.ScheduleOf(s).List() {
+	body := api.ScheduleOf(s)
+	for _, option := range body.List() {
 		fmt.Fprintf(p.stdout, "  %s %s\n", option.Name, printable(option.Value))
 	}
 	fmt.Fprintf(p.stdout, "next: %s\n", nextOf(s))

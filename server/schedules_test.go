@@ -20,6 +20,7 @@ func TestSchedulesFromTheCommandLine(t *testing.T) {
 		{"schedules list nightly --json", `"next_times":["2`},
 		{"schedules add nightly --task demo.echo --spec @daily --keep-successful 24h --keep-failed 720h --expires-in 10m --unique-key k --unique-for kept --json",
 			`"keep_successful":"24h0m0s","keep_failed":"720h0m0s","expires_in":"10m0s","unique_key":"k","unique_for":"kept"}`},
+		{"schedules list nightly", "\n  queue_name default\n  priority 0\n  backend_name default\n"},
 		{"schedules list nightly", "  expires_in 10m0s\n  unique_key k\n"},
 		{"schedules run nightly", "-"},
 		{"schedules run nightly --json", `"existed":true`},

@@ -115,7 +115,8 @@ func (h *handler) schedule(v *visit) error {
 		return err
 	}
 	page := schedulePage{layout: h.layout(v, "Schedule "+s.Name, "/schedules"), scheduleLine: h.scheduleLine(s, v.now), Next: s.Times(v.now, nextTimes)}
-	page.OptionLines = api.ScheduleOf(s).List()
+	body := api.ScheduleOf(s)
+	page.OptionLines = body.List()
 	page.Every = 10
 	for _, o := range occurrences {
 		line := occurrenceLine{Occurrence: o, Error: clip(o.ErrorText, 200)}

@@ -76,7 +76,7 @@ func TestHistoryNamesTheTaskThatHeldTheKey(t *testing.T) {
 		}
 		_, err = s.client.RunSchedule(t.Context(), "s", "ops")
 	}
-	s.shows("/admin/schedules/s", `skipped: <a href="/admin/tasks/`+handle.ID.String()+`">another task</a> held its key`)
+	s.shows("/admin/schedules/s", "<dt>queue_name</dt>", "<dt>priority</dt>", `skipped: <a href="/admin/tasks/`+handle.ID.String()+`">another task</a> held its key`)
 }
 
 func TestLateAndFailingSchedulesAreOnTheOverview(t *testing.T) {

@@ -100,7 +100,13 @@ func known(t time.Time) *time.Time {
 type ScheduleOption struct{ Name, Value string }
 
 // List returns the options that the schedule's tasks have.
-func (o ScheduleOptions) List() (list []ScheduleOption) {
+func (s *Schedule) List() (list []ScheduleOption) {
+	return append([]ScheduleOption{
+		{"queue_name", s.Queue}, {"priority", strconv.Itoa(s.Priority)}, {"backend_name", s.Backend},
+	}, s.ScheduleOptions.list()...)
+}
+
+func (o *ScheduleOptions) list() (list []ScheduleOption) {
 	attempts := ""
 	if o.MaxAttempts > 0 {
 		attempts = strconv.Itoa(o.MaxAttempts)
