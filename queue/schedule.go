@@ -47,6 +47,8 @@ type Schedule struct {
 
 	// Warnings are those of [Handle], for the arguments that PutSchedule got; not stored.
 	Warnings []string
+	// Kept reports that PutSchedule has kept the options; not stored.
+	Kept bool
 
 	CreatedAt time.Time
 	ChangedAt time.Time // the last time that anything but its occurrences changed

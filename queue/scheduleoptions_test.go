@@ -99,6 +99,26 @@ func TestExpiryOfOccurrences(t *testing.T) {
 	})
 }
 
+// What a task makes of its arguments is made anew when a schedule keeps its options.
+func TestKeptOptionsOfSchedules(t *testing.T) {
+	self := func(in string) string { return in }
+	keyed := queue.NewTask("t.keyed", func(context.Context, string) (any, error) { return nil, nil }, queue.UniqueBy(self), queue.LimitKey(self))
+	s := newSystem(t, setup{}, keyed)
+	request := queue.ScheduleRequest{Name: "s", Task: "t.keyed", Spec: "@daily", Args: "a", Options: []queue.Option{queue.Priority(5)}}
+	s.put(request)
+	s.put(queue.ScheduleRequest{Name: "s", Task: "t.keyed", Spec: "@daily", Args: "b", Keep: true})
+	got := s.schedule("s")
+	wantEqual(t, "kept", []any{got.Priority, got.Options.UniqueKey, got.Options.LimitKey}, []any{5, "b", "b"})
+	request.Options = []queue.Option{queue.Unique("own")}
+	s.put(request)
+	made := s.put(queue.ScheduleRequest{Name: "s", Task: "t.keyed", Spec: "@daily", Args: "b", Keep: true})
+	wantEqual(t, "its own key", []any{made.Kept, made.Options.UniqueKey, made.Options.LimitKey}, []any{true, "own", "b"})
+	request.Keep = true
+	if _, _, err := s.client.PutSchedule(t.Context(), request); err == nil || !strings.Contains(err.Error(), "Keep excludes Paused and Options") {
+		t.Errorf("%v", err)
+	}
+}
+
 // An occurrence with a key is not enqueued ahead of its time: a row may hold the key until
 // then, and an enqueue in the meantime would meet a task that waits.
 func TestOccurrencesWithKeysAreNotAhead(t *testing.T) {

@@ -1,6 +1,7 @@
 package queue
 
 import (
+	"bytes"
 	"cmp"
 	"context"
 	"fmt"
@@ -21,7 +22,11 @@ type ScheduleRequest struct {
 	Overlap Overlap
 	Paused  bool
 	Options []Option // of the task, as for Every
-	Actor   string   // who does it, for the audit log; empty: it gets no entry
+	// Keep keeps the pause of a schedule that exists, and, if that one has the same task,
+	// its queue, backend, priority and options; a key that the task makes of its arguments
+	// is made of the new ones. It excludes Paused and Options.
+	Keep  bool
+	Actor string // who does it, for the audit log; empty: it gets no entry
 }
 
 // Schedules returns all schedules by name.
@@ -84,6 +89,9 @@ func (c *Client) PutSchedule(ctx context.Context, r ScheduleRequest) (s *Schedul
 	if err != nil {
 		return nil, false, err
 	}
+	if r.Keep && (r.Paused || len(r.Options) > 0) {
+		return nil, false, invalidf("Keep excludes Paused and Options: leave it out to set them anew")
+	}
 	if len(c.registry.schedules) > 0 {
 		if err := c.syncSchedules(ctx); err != nil {
 			return nil, false, err
@@ -101,6 +109,9 @@ func (c *Client) PutSchedule(ctx context.Context, r ScheduleRequest) (s *Schedul
 			if old != nil && old.Paused() {
 				made.PausedAt, made.PausedBy = old.PausedAt, old.PausedBy
 			}
+		}
+		if r.Keep && old != nil {
+			c.keep(old, &made)
 		}
 		return replaceSchedule(state, &made)
 	})
@@ -128,6 +139,25 @@ func (c *Client) requested(r ScheduleRequest) (*Schedule, error) {
 	}
 	s.Args = args
 	return s, c.complete(s, r.Options)
+}
+
+// keep gives a schedule what its request does not say, from the one that it replaces.
+func (c *Client) keep(old, s *Schedule) {
+	s.PausedAt, s.PausedBy = old.PausedAt, old.PausedBy
+	if s.Kept = old.Task == s.Task; !s.Kept {
+		return
+	}
+	// What the task made of the old arguments is not the schedule's own.
+	ofTask, now := Schedule{Task: old.Task, Args: old.Args}, s.Options
+	known := !bytes.Equal(old.Args, s.Args) && c.complete(&ofTask, nil) == nil
+	was := &ofTask.Options
+	s.Queue, s.Backend, s.Priority, s.Options = old.Queue, old.Backend, old.Priority, old.Options
+	if o := &s.Options; known && o.UniqueKey == was.UniqueKey {
+		o.UniqueKey, o.UniqueScope, o.UniqueFor = now.UniqueKey, now.UniqueScope, now.UniqueFor
+	}
+	if known && s.Options.LimitKey == was.LimitKey {
+		s.Options.LimitKey = now.LimitKey
+	}
 }
 
 // replaceSchedule returns the change that stores s in place of what there is. Its times

@@ -48,8 +48,24 @@ type scheduleForm struct {
 }
 
 func (h *handler) schedules(v *visit) error {
-	return h.schedulesPage(v, http.StatusOK, scheduleForm{Zone: "UTC", Args: "null", CatchUp: "one", Overlap: "allow"})
+	form := scheduleForm{Zone: "UTC", Args: "null", CatchUp: "one", Overlap: "allow"}
+	if name := v.r.URL.Query().Get("change"); name != "" {
+		s, err := h.Client.Schedule(v.r.Context(), name)
+		if err != nil {
+			return scheduleError(err)
+		}
+		if h.changeable(s) {
+			form = scheduleForm{
+				Name: s.Name, Task: s.Task, Spec: s.Spec, Zone: s.Zone, Args: string(s.Args), CatchUp: string(s.CatchUp), Overlap: string(s.Overlap),
+			}
+		}
+	}
+	return h.schedulesPage(v, http.StatusOK, form)
 }
+
+// changeable reports whether the form can be filled in from a schedule: not without its
+// arguments, which a save would lose.
+func (h *handler) changeable(s *queue.Schedule) bool { return !s.InCode() && !h.Redact(s.Task) }
 
 func (h *handler) schedulesPage(v *visit, status int, form scheduleForm) error {
 	all, err := h.Client.Schedules(v.r.Context())
@@ -95,6 +111,7 @@ type schedulePage struct {
 	Next        []time.Time
 	History     []occurrenceLine
 	OptionLines []api.ScheduleOption
+	Change      string // address of the form; empty: it cannot be changed there
 }
 
 // occurrenceLine is one occurrence, with the address of its task.
@@ -117,6 +134,9 @@ func (h *handler) schedule(v *visit) error {
 	page := schedulePage{layout: h.layout(v, "Schedule "+s.Name, "/schedules"), scheduleLine: h.scheduleLine(s, v.now), Next: s.Times(v.now, nextTimes)}
 	body := api.ScheduleOf(s)
 	page.OptionLines = body.List()
+	if h.changeable(s) {
+		page.Change = h.link("/schedules", "change", s.Name) + "#change"
+	}
 	page.Every = 10
 	for _, o := range occurrences {
 		line := occurrenceLine{Occurrence: o, Error: clip(o.ErrorText, 200)}
@@ -144,7 +164,7 @@ func (h *handler) putSchedule(v *visit) error {
 	}
 	made, created, err := h.Client.PutSchedule(v.r.Context(), queue.ScheduleRequest{
 		Name: form.Name, Task: form.Task, Spec: form.Spec, Zone: form.Zone, Args: json.RawMessage(form.Args),
-		CatchUp: queue.CatchUp(form.CatchUp), Overlap: queue.Overlap(form.Overlap), Actor: v.person.Name,
+		CatchUp: queue.CatchUp(form.CatchUp), Overlap: queue.Overlap(form.Overlap), Actor: v.person.Name, Keep: true,
 	})
 	if errors.Is(err, queue.ErrInvalid) || errors.Is(err, queue.ErrScheduleInCode) {
 		form.Wrong = err.Error()
@@ -158,6 +178,15 @@ func (h *handler) putSchedule(v *visit) error {
 		done = "made"
 	}
 	text := fmt.Sprintf("Schedule %s is %s.", form.Name, done)
+	switch {
+	case made.Kept:
+		text += " The options of its tasks are kept."
+	case !created:
+		text += " Its task is another one, so the options are those of that task."
+	}
+	if !created && made.Paused() {
+		text += " It stays paused."
+	}
 	if len(made.Warnings) > 0 {
 		text += " The task ignores some of its arguments: " + clip(strings.Join(made.Warnings, "; "), maxNotice)
 	}

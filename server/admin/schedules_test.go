@@ -3,8 +3,10 @@ package admin_test
 import (
 	"net/http"
 	"net/url"
+	"reflect"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/claimcheck-go/claimcheck/queue"
 )
@@ -77,6 +79,42 @@ func TestHistoryNamesTheTaskThatHeldTheKey(t *testing.T) {
 		_, err = s.client.RunSchedule(t.Context(), "s", "ops")
 	}
 	s.shows("/admin/schedules/s", "<dt>queue_name</dt>", "<dt>priority</dt>", `skipped: <a href="/admin/tasks/`+handle.ID.String()+`">another task</a> held its key`)
+}
+
+func TestFormKeepsTheOptionsThatItDoesNotShow(t *testing.T) {
+	s := newSite(t, nil)
+	tasks := s.client.Registry().Tasks()
+	request := queue.ScheduleRequest{
+		Name: "s", Task: tasks[0].Name, Spec: "@daily", Zone: "Europe/Berlin", Args: map[string]any{}, CatchUp: queue.CatchUpAll, Paused: true,
+		Options: []queue.Option{queue.Priority(7), queue.OnQueue("other"), queue.ExpiresIn(time.Hour), queue.Unique("k"), queue.Keep(time.Hour, 2*time.Hour)},
+	}
+	before, _, err := s.client.PutSchedule(t.Context(), request)
+	if err != nil {
+		t.Fatal(err)
+	}
+	s.shows("/admin/schedules/s", `href="/admin/schedules?change=s#change">Change…`)
+	s.shows("/admin/schedules?change=s", `name="name" value="s"`, `value="`+request.Task+`" list`, `value="@daily"`, `value="Europe/Berlin"`, "<option selected>all", "are kept; so is a pause")
+	form := url.Values{"name": {"s"}, "task": {request.Task}, "spec": {"@hourly"}, "zone": {"UTC"}, "catch_up": {"one"}, "overlap": {"skip"}, "args": {`{}`}}
+	if page := s.follow(s.post("/admin/schedule/put", form)).Body.String(); !strings.Contains(page, "The options of its tasks are kept. It stays paused.") {
+		t.Error(page)
+	}
+	after, err := s.client.Schedule(t.Context(), "s")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if !reflect.DeepEqual(after.Options, before.Options) || after.Priority != 7 || after.Queue != "other" || !after.Paused() || after.Spec != "@hourly" {
+		t.Errorf("%+v, before %+v", after, before)
+	}
+	form.Set("task", tasks[1].Name)
+	if page := s.follow(s.post("/admin/schedule/put", form)).Body.String(); !strings.Contains(page, "Its task is another one, so the options are those of that task.") {
+		t.Error(page)
+	}
+	if after, err = s.client.Schedule(t.Context(), "s"); err != nil || after.Priority == 7 || after.Options.UniqueKey != "" {
+		t.Errorf("%+v %v", after, err)
+	}
+	if page := s.get("/admin/schedules?change=none"); page.Code != http.StatusNotFound {
+		t.Errorf("%d %s", page.Code, page.Body)
+	}
 }
 
 func TestLateAndFailingSchedulesAreOnTheOverview(t *testing.T) {
