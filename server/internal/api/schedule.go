@@ -103,7 +103,7 @@ type ScheduleOption struct{ Name, Value string }
 func (s *Schedule) List() (list []ScheduleOption) {
 	return append([]ScheduleOption{
 		{"queue_name", s.Queue}, {"priority", strconv.Itoa(s.Priority)}, {"backend_name", s.Backend},
-	}, s.ScheduleOptions.list()...)
+	}, s.list()...)
 }
 
 func (o *ScheduleOptions) list() (list []ScheduleOption) {
