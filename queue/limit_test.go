@@ -349,7 +349,7 @@ func TestLimitKeys(t *testing.T) {
 	if err != nil || !slices.Equal(limits, want) {
 		t.Errorf("%+v, %v", limits, err)
 	}
-	for what, option := range map[string]queue.Option{"0 running": queue.LimitRunning(0), "too many": queue.LimitStarts(queue.MaxLimit+1, time.Second), "no period": queue.LimitStarts(1, 0)} {
+	for what, option := range map[string]queue.Option{"0 running": queue.LimitRunning(0), "too many": queue.LimitStarts(queue.MaxLimit+1, time.Second), "no period": queue.LimitStarts(1, 0), "no key": queue.LimitRunningEach(1)} {
 		func() {
 			defer func() {
 				if recover() == nil {

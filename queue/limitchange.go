@@ -98,8 +98,8 @@ func (c *Client) auditLimit(ctx context.Context, l Limit, actor string) {
 	c.auditDone(ctx, cleanText(actor, 200), AuditLimit, target)
 }
 
-// checkLimits returns the error of a limit in Config.Limits that is out of bounds, or that
-// the code sets twice.
+// checkLimits returns the error of a limit in Config.Limits that is out of bounds, of a
+// limit of each key of a task that has no keys, or of one that the code sets twice.
 func (cfg *Config) checkLimits() error {
 	type subject struct {
 		kind LimitKind
@@ -111,6 +111,9 @@ func (cfg *Config) checkLimits() error {
 	}
 	for i, l := range cfg.Limits {
 		if err := l.Check(); err != nil {
+			return invalidf("queue: Config.Limits[%d]: %w", i, err)
+		}
+		if err := cfg.Registry.checkKeys(l); err != nil {
 			return invalidf("queue: Config.Limits[%d]: %w", i, err)
 		}
 		if !l.Set() {

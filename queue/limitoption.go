@@ -38,7 +38,8 @@ func LimitStarts(n int, per time.Duration) Option {
 	return limitOption(LimitName, func(l *Limit) { l.Starts, l.Per = n, per })
 }
 
-// LimitRunningEach is [LimitRunning] for each limit key of the task apart ([LimitKey]).
+// LimitRunningEach is [LimitRunning] for each limit key of the task apart: the task needs
+// [LimitKey].
 func LimitRunningEach(n int) Option { return limitOption(LimitEach, func(l *Limit) { l.Running = n }) }
 
 // LimitStartsEach is [LimitStarts] for each limit key of the task apart ([LimitKey]).
@@ -76,6 +77,9 @@ func (d *definition) checkLimits() error {
 		}
 		if err := l.Check(); err != nil {
 			return fmt.Errorf("limits of %s: %w", d.name, err)
+		}
+		if err := d.checkKeys(l); err != nil {
+			return err
 		}
 	}
 	if key := d.options.limitKey; key != nil && key.in != d.in {

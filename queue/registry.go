@@ -118,10 +118,8 @@ func (r *Registry) lookup(name string) (definition, bool) {
 // enqueue it, so that no error suggests it.
 const probe = "claimcheck.probe"
 
-// unknownTask returns the error of a name that is not registered, with the names that
-// were probably meant, or else those that are registered.
-func (r *Registry) unknownTask(name string) error {
-	var near []string
+// near returns the names of tasks that a name that is not registered probably means.
+func (r *Registry) near(name string) (near []string) {
 	for known := range r.byName {
 		if known == probe || len(name) > 2*len(known) {
 			continue
@@ -131,6 +129,13 @@ func (r *Registry) unknownTask(name string) error {
 		}
 	}
 	slices.Sort(near)
+	return near
+}
+
+// unknownTask returns the error of a name that is not registered, with the names that
+// were probably meant, or else those that are registered.
+func (r *Registry) unknownTask(name string) error {
+	near := r.near(name)
 	if len(near) > 0 {
 		return invalidf("task %.200q is not registered; did you mean %s?", name, strings.Join(near, ", "))
 	}

@@ -151,10 +151,14 @@ func changeLimit(ctx context.Context, p *program, change queue.LimitChange, inJS
 	if err != nil {
 		return p.inJSON(inJSON, refused(err))
 	}
+	answer := api.LimitSet(ctx, app.client, limit)
 	if inJSON {
-		return p.printJSON(api.LimitOf(limit))
+		return p.printJSON(answer)
 	}
 	_, err = fmt.Fprintf(p.stdout, "%s: %s\n", limitSubject(app.client.Registry(), limit), limitWords(limit))
+	if answer.Warning != "" {
+		p.say("warning: %s", printable(answer.Warning))
+	}
 	return err
 }
 

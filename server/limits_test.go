@@ -18,7 +18,7 @@ func TestLimitsAreSetListedAndRemoved(t *testing.T) {
 		{"limits set demo.echo --each --running 1", "each key of task demo.echo: at most 1 running\n"},
 		{"limits set tenant/17 --running 3", "key tenant/17: at most 3 running\n"},
 		{"limits remove tenant/17", "key tenant/17: no limit\n"},
-		{"queues limit emails --running 21 --json", `{"kind":"queue","name":"emails","running":21,"rate":null,"set_by":"operator"}` + "\n"},
+		{"queues limit emails --running 21 --json", `{"kind":"queue","name":"emails","running":21,"rate":null,"set_by":"operator","warning":"no task of this program, no allow-list and no recent task has the queue emails: is the name right?"}` + "\n"},
 		{"limits --json", `{"limits":[{"kind":"each","name":"demo.echo","running":1,"rate":null,"set_by":"operator","running_count":0},` +
 			`{"kind":"name","name":"demo.echo","running":2,"rate":{"starts":10,"per":"1s"},"set_by":"operator","running_count":0},` +
 			`{"kind":"queue","name":"emails","running":21,"rate":null,"set_by":"operator","running_count":0}]}` + "\n"},
@@ -42,6 +42,27 @@ func TestLimitsAreSetListedAndRemoved(t *testing.T) {
 	c.ok("queues", "limit", "emails", "--running=none")
 	if out := c.ok("limits"); strings.Contains(out, "each") || strings.Contains(out, "emails") {
 		t.Error(out)
+	}
+}
+
+// A limit that seems to limit nothing is set with a warning.
+func TestLimitsThatLimitNothingAreWarnedAbout(t *testing.T) {
+	c := newCLI(t)
+	c.ok("migrate")
+	for args, want := range map[string]string{
+		"queues limit defualt --running 1":           "has the queue defualt: is the name right?",
+		"queues limit default --running 1":           "",
+		"limits set demo.ehco --running 1":           "did you mean demo.echo?",
+		"limits set demo.echo --running 1":           "",
+		"limits set default --running 1":             "which is that of a queue",
+		"limits set demo.echo --each --running 1":    "task demo.echo has no LimitKey",
+		"limits set demo.ehco --each --running 1":    "did you mean demo.echo?",
+		"limits set demo.ehco --each --running none": "",
+	} {
+		status, _, stderr := c.call("", strings.Fields(args)...)
+		if status != 0 || strings.Contains(stderr, "warning: ") != (want != "") || !strings.Contains(stderr, want) {
+			t.Errorf("%s: status %d, %s, want %q", args, status, stderr, want)
+		}
 	}
 }
 

@@ -67,5 +67,5 @@ func (h *handler) changeLimit(w http.ResponseWriter, r *http.Request, kind queue
 		h.fail(w, r, err)
 		return
 	}
-	writeJSON(w, http.StatusOK, api.LimitOf(limit))
+	writeJSON(w, http.StatusOK, api.LimitSet(ctx, h.Client, limit))
 }

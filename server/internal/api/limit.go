@@ -1,6 +1,7 @@
 package api
 
 import (
+	"context"
 	"encoding/json"
 	"fmt"
 	"time"
@@ -17,6 +18,8 @@ type Limit struct {
 	SetBy   string           `json:"set_by"`  // code or operator
 	// How many tasks run that the limit counts, in lists.
 	RunningCount *int `json:"running_count,omitempty"`
+	// Why it seems to limit nothing, when it has been set.
+	Warning string `json:"warning,omitempty"`
 }
 
 // Limits is the answer that lists limits.
@@ -35,6 +38,16 @@ func LimitOf(l queue.Limit) Limit {
 	}
 	if l.Starts > 0 {
 		answer.Rate = &queue.QueueRate{Starts: l.Starts, Per: queue.FormatPeriod(l.Per)}
+	}
+	return answer
+}
+
+// LimitSet returns the answer to a change of a limit, with a warning where an operator has
+// set it and it seems to limit nothing.
+func LimitSet(ctx context.Context, client *queue.Client, l queue.Limit) Limit {
+	answer := LimitOf(l)
+	if l.Set() && !l.Code {
+		answer.Warning = client.LimitDoubt(ctx, l)
 	}
 	return answer
 }
