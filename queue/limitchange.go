@@ -51,13 +51,19 @@ func (r *LimitChange) Check() error {
 }
 
 // ChangeLimit changes parts of a limit at run time, as [Client.SetLimit] sets all of it. A
-// limit that the code has set becomes the operator's as a whole.
+// limit that the code has set becomes the operator's as a whole. To remove what neither is
+// set nor in the code changes and records nothing.
 func (c *Client) ChangeLimit(ctx context.Context, r LimitChange, actor string) (Limit, error) {
 	store, err := c.limiterOrError()
 	if err := cmp.Or(err, r.Check()); err != nil {
 		return r.Limit(Limit{}), err
 	}
-	var l Limit
+	l := r.Limit(Limit{})
+	if !l.Set() && !r.Code { // as an operator's removal it would keep out a limit that later code sets
+		if known, err := c.HasLimit(ctx, r.Kind, r.Name); err != nil || !known {
+			return l, err
+		}
+	}
 	err = within(ctx, statementTimeout, func(ctx context.Context) (err error) {
 		l, err = store.SetLimit(ctx, r)
 		return err
@@ -72,6 +78,12 @@ func (c *Client) ChangeLimit(ctx context.Context, r LimitChange, actor string) (
 	}
 	c.admitAll(ctx)
 	return l, nil
+}
+
+// HasLimit reports whether a limit is set, or is in the code ([Client.CodeLimits]).
+func (c *Client) HasLimit(ctx context.Context, kind LimitKind, name string) (bool, error) {
+	set, err := c.Limits(ctx)
+	return slices.ContainsFunc(append(set, c.CodeLimits()...), func(l Limit) bool { return l.Kind == kind && l.Name == name }), err
 }
 
 // ResetLimit gives a limit that an operator has set or removed back to the code: it is

@@ -4,6 +4,9 @@ import (
 	"context"
 	"strings"
 	"testing"
+	"time"
+
+	"github.com/google/uuid"
 
 	"github.com/claimcheck-go/claimcheck/queue"
 )
@@ -52,5 +55,35 @@ func TestDoubtsOfLimits(t *testing.T) {
 		if (got == "") != (c.want == "") || !strings.Contains(got, c.want) {
 			t.Errorf("%s %s: %q, want %q", c.kind, c.name, got, c.want)
 		}
+	}
+}
+
+// What is removed although it never was is not recorded: code may set it later.
+func TestRemovingNoLimitRecordsNothing(t *testing.T) {
+	store := newStore(t)
+	before := newSystem(t, setup{store: store}, queue.NewTask("t", nothing))
+	if l, err := before.client.SetLimit(t.Context(), queue.Limit{Kind: queue.LimitName, Name: "t"}, "ann"); err != nil || l.Set() {
+		t.Errorf("%+v, %v", l, err)
+	}
+	if log, err := before.operator().AuditLog(t.Context(), uuid.Nil, time.Time{}, 10); err != nil || len(log) != 0 {
+		t.Errorf("audit log: %+v, %v", log, err)
+	}
+	after := newSystem(t, setup{store: store}, queue.NewTask("t", nothing, queue.LimitRunning(2)))
+	if err := after.client.ApplyLimits(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	if limits, err := after.client.Limits(t.Context()); err != nil || len(limits) != 1 || limits[0].Running != 2 || !limits[0].Code {
+		t.Errorf("%+v, %v", limits, err)
+	}
+	if log := after.log.String(); strings.Contains(log, "an operator has changed") {
+		t.Error(log)
+	}
+	after.limit(queue.Limit{Kind: queue.LimitName, Name: "t"})
+	again := newSystem(t, setup{store: store}, queue.NewTask("t", nothing, queue.LimitRunning(3)))
+	if err := again.client.ApplyLimits(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	if log := again.log.String(); !strings.Contains(log, "an operator has changed or removed a limit that the code sets") || !strings.Contains(log, "name t: no limit") {
+		t.Error(log)
 	}
 }

@@ -164,7 +164,7 @@ func (c *Client) Limits(ctx context.Context) (limits []Limit, err error) {
 }
 
 // ApplyLimits sets the limits of the code ([Client.CodeLimits]), unless an
-// operator has set others. A limit that has left the code stays until it is removed.
+// operator has set or removed them, which it logs. A limit that has left the code stays until it is removed.
 // Workers, Local and the sweeper call it when they start; a program in which tasks only
 // run by [Executor.RunByID] calls it itself. With no limits in the code it does nothing.
 func (c *Client) ApplyLimits(ctx context.Context) error {
@@ -172,8 +172,12 @@ func (c *Client) ApplyLimits(ctx context.Context) error {
 		return err
 	}
 	for _, l := range c.CodeLimits() {
-		if _, err := c.SetLimit(ctx, l, ""); err != nil {
+		now, err := c.SetLimit(ctx, l, "")
+		if err != nil {
 			return fmt.Errorf("%s: %w", l, err)
+		}
+		if !now.Code && (now.Running != l.Running || now.Starts != l.Starts || now.Per != l.Per.Truncate(time.Microsecond)) {
+			c.cfg.Logger.Warn("an operator has changed or removed a limit that the code sets; a reset gives it back", "limit", now.String(), "code", l.String())
 		}
 	}
 	c.limitsApplied.Store(true)

@@ -7,6 +7,8 @@ import (
 	"strconv"
 	"strings"
 
+	"github.com/fatih/color"
+
 	"github.com/claimcheck-go/claimcheck/queue"
 	"github.com/claimcheck-go/claimcheck/server/internal/api"
 	"github.com/claimcheck-go/claimcheck/server/internal/config"
@@ -64,7 +66,7 @@ func (c *limitsCmd) Run(ctx context.Context, p *program) error {
 	default:
 		change.Running, change.Rate = new(int), new(queue.Rate)
 	}
-	return changeLimit(ctx, p, change, c.JSON)
+	return changeLimit(ctx, p, change, c.Action == "remove", c.JSON)
 }
 
 // given names a flag that was given; empty: none was.
@@ -129,7 +131,7 @@ func parseStarts(text string) (rate queue.Rate, ok bool) {
 }
 
 // changeLimit changes a limit, and prints what it is now.
-func changeLimit(ctx context.Context, p *program, change queue.LimitChange, inJSON bool) error {
+func changeLimit(ctx context.Context, p *program, change queue.LimitChange, remove, inJSON bool) error {
 	if err := p.checkKept(); err != nil {
 		return err
 	}
@@ -144,6 +146,9 @@ func changeLimit(ctx context.Context, p *program, change queue.LimitChange, inJS
 	}
 	actor := commandLineUser(p.config.Env.Get)
 	set := func() (queue.Limit, error) { return app.client.ChangeLimit(ctx, change, actor) }
+	if remove {
+		set = func() (queue.Limit, error) { return removeLimit(ctx, p, app.client, change, actor) }
+	}
 	if change.Reset {
 		set = func() (queue.Limit, error) { return app.client.ResetLimit(ctx, change.Kind, change.Name, actor) }
 	}
@@ -162,6 +167,31 @@ func changeLimit(ctx context.Context, p *program, change queue.LimitChange, inJS
 	return err
 }
 
+// removeLimit removes a limit, or says that there is none and which one may be meant.
+func removeLimit(ctx context.Context, p *program, client *queue.Client, change queue.LimitChange, actor string) (queue.Limit, error) {
+	none := queue.Limit{Kind: change.Kind, Name: change.Name}
+	if err := change.Check(); err != nil {
+		return none, err
+	}
+	for _, kind := range []queue.LimitKind{change.Kind, queue.LimitQueue, queue.LimitName, queue.LimitEach} {
+		known, err := client.HasLimit(ctx, kind, change.Name)
+		switch {
+		case err != nil:
+			return none, err
+		case !known:
+		case kind == change.Kind:
+			return client.ChangeLimit(ctx, change, actor)
+		case kind == queue.LimitQueue:
+			return none, usagef("%s has no limit; the queue %[2]s has one, which %[3]s queues limit %[2]s --running none --starts none removes", limitSubject(client.Registry(), none), change.Name, p.name)
+		case kind == queue.LimitEach:
+			return none, usagef("%s has no limit; each key of this task has one, which --each removes", limitSubject(client.Registry(), none))
+		default:
+			return none, usagef("%s has no limit; to remove that of %s itself, leave out --each", limitSubject(client.Registry(), none), change.Name)
+		}
+	}
+	return none, usagef("%s has no limit, and nothing was changed: %s limits lists those that are set", limitSubject(client.Registry(), none), p.name)
+}
+
 // limitSubject says what a limit is of, in words.
 func limitSubject(known *queue.Registry, l queue.Limit) string {
 	use, task := queue.LimitUse{Limit: l}, ""
@@ -170,7 +200,8 @@ func limitSubject(known *queue.Registry, l queue.Limit) string {
 			task = l.Name
 		}
 	}
-	return printable(use.Subject(task))
+	use.Name = limitName(l.Name)
+	return use.Subject(task)
 }
 
 // limitWords says what a limit is.
@@ -206,17 +237,42 @@ func (c *limitsCmd) list(ctx context.Context, p *program) error {
 	if err != nil {
 		return p.inJSON(c.JSON, err)
 	}
+	limits := api.LimitsOf(use, app.client.CodeLimits())
 	if c.JSON {
-		return p.printJSON(api.LimitsOf(use))
+		return p.printJSON(limits)
 	}
 	p.nameDatabase(false)
 	t := p.newTable()
-	t.head("KIND", "NAME", "RUNNING", "AT MOST", "STARTS", "SET BY")
-	for _, u := range use {
-		set := api.LimitOf(u.Limit)
-		t.row(plain(kindWords[u.Kind]), plain(u.Name), plain(fmt.Sprint(u.Active)), plain(runningWords(set.Running)), plain(rateWords(set.Rate)), plain(set.SetBy))
+	t.head("KIND", "NAME", "RUNNING", "AT MOST", "STARTS", "SET BY", "IN THE CODE")
+	for _, l := range limits.Limits {
+		count, most, rate := runningWords(l.RunningCount), runningWords(l.Running), rateWords(l.Rate)
+		if l.Kind == queue.LimitEach { // the count is of all keys, and the limit is not
+			count, most, rate = words(count, "in all"), words(most, "each"), words(rate, "each")
+		}
+		code := ""
+		if l.Code != nil {
+			code = strings.Trim(words(runningWords(l.Code.Running), "running")+", "+words(rateWords(l.Code.Rate), "starts"), ", ")
+		}
+		t.row(plain(kindWords[l.Kind]), plain(limitName(l.Name)), plain(count), plain(most), plain(rate), plain(l.SetBy), coloured(code, color.FgYellow))
 	}
 	return t.print(p.stdout)
+}
+
+// words puts a word behind a number, if there is one.
+func words(number, word string) string {
+	if number == "" {
+		return ""
+	}
+	return number + " " + word
+}
+
+// limitName is the name of a limit for people: a limit key may begin or end with a space,
+// or have a line break.
+func limitName(name string) string {
+	if name != strings.TrimSpace(name) || name != printable(name) {
+		return strconv.Quote(name)
+	}
+	return name
 }
 
 // kindWords are the kinds of limits in lists.

@@ -1,6 +1,9 @@
 package server
 
 import (
+	"bytes"
+	"log/slog"
+	"strconv"
 	"strings"
 	"testing"
 
@@ -18,6 +21,7 @@ func TestLimitsAreSetListedAndRemoved(t *testing.T) {
 		{"limits set demo.echo --each --running 1", "each key of task demo.echo: at most 1 running\n"},
 		{"limits set tenant/17 --running 3", "key tenant/17: at most 3 running\n"},
 		{"limits remove tenant/17", "key tenant/17: no limit\n"},
+		{"queues limit unused --running none", "queue unused: no limit\n"},
 		{"queues limit emails --running 21 --json", `{"kind":"queue","name":"emails","running":21,"rate":null,"set_by":"operator","warning":"no task of this program, no allow-list and no recent task has the queue emails: is the name right?"}` + "\n"},
 		{"limits --json", `{"limits":[{"kind":"each","name":"demo.echo","running":1,"rate":null,"set_by":"operator","running_count":0},` +
 			`{"kind":"name","name":"demo.echo","running":2,"rate":{"starts":10,"per":"1s"},"set_by":"operator","running_count":0},` +
@@ -34,7 +38,7 @@ func TestLimitsAreSetListedAndRemoved(t *testing.T) {
 		}
 	}
 	lines := strings.Split(c.ok("limits"), "\n")
-	wantFields(lines[1], "each", "key", "of", "demo.echo", "0", "1", "operator")
+	wantFields(lines[1], "each", "key", "of", "demo.echo", "0", "in", "all", "1", "each", "operator")
 	wantFields(lines[2], "task", "or", "key", "demo.echo", "0", "2", "10/1s", "operator")
 	wantFields(lines[3], "queue", "emails", "0", "21", "operator")
 	wantFields(strings.Split(c.ok("queues"), "\n")[1], "emails", "0", "0", "21")
@@ -100,6 +104,45 @@ func TestLimitsThatAreRefused(t *testing.T) {
 	}
 }
 
+// There is nothing to remove: that is refused with what is probably meant, and nothing is
+// recorded that would keep out a limit of later code.
+func TestALimitThatDoesNotExistIsNotRemoved(t *testing.T) {
+	c := newCLI(t)
+	c.ok("migrate")
+	c.ok("queues", "limit", "emails", "--running", "3")
+	c.ok("limits", "set", "demo.echo", "--each", "--running", "1")
+	c.ok("limits", "set", "demo.fail", "--running", "1")
+	for args, want := range map[string]string{
+		"limits remove tenant-9":         "key tenant-9 has no limit, and nothing was changed: server limits lists those that are set",
+		"limits remove emails":           "key emails has no limit; the queue emails has one, which server queues limit emails --running none --starts none removes",
+		"limits remove demo.echo":        "task demo.echo has no limit; each key of this task has one, which --each removes",
+		"limits remove demo.fail --each": "each key of task demo.fail has no limit; to remove that of demo.fail itself, leave out --each",
+	} {
+		if status, _, stderr := c.call("", strings.Fields(args)...); status != 2 || !strings.Contains(stderr, want) {
+			t.Errorf("%s: status %d, %s, want %s", args, status, stderr, want)
+		}
+	}
+	client := c.openWith(queue.Limit{Kind: queue.LimitName, Name: "tenant-9", Running: 4}, queue.Limit{Kind: queue.LimitQueue, Name: "emails", Running: 5})
+	if limits := c.ok("limits", "--json"); !strings.Contains(limits, `"name":"tenant-9","running":4,"rate":null,"set_by":"code"`) || !strings.Contains(client, "an operator has changed or removed a limit that the code sets") ||
+		!strings.Contains(client, "queue emails: 3 running") || strings.Contains(client, "tenant-9") {
+		t.Error(limits, client)
+	}
+}
+
+// Names that a table does not show are quoted.
+func TestNamesOfLimitsAreReadable(t *testing.T) {
+	c := newCLI(t)
+	c.ok("migrate")
+	for _, name := range []string{" w", "€\n", "  "} {
+		if out := c.ok("limits", "set", name, "--running", "1"); !strings.HasPrefix(out, "key "+strconv.Quote(name)+": ") {
+			t.Error(out)
+		}
+		if out := c.ok("limits"); !strings.Contains(out, strconv.Quote(name)) {
+			t.Error(out)
+		}
+	}
+}
+
 // A task that a limit keeps from running is not run by hand, and the reason is printed.
 func TestATaskOverALimitIsNotRun(t *testing.T) {
 	c := newCLI(t)
@@ -117,21 +160,26 @@ func TestATaskOverALimitIsNotRun(t *testing.T) {
 	}
 }
 
+// openWith starts a program with these limits in its configuration, and returns its log.
+func (c *cli) openWith(limits ...queue.Limit) string {
+	c.t.Helper()
+	var log bytes.Buffer
+	app, err := Open(c.t.Context(), Config{Name: "server", Tasks: testTasks, IgnoreEnv: true, Limits: limits, Logger: slog.New(slog.NewTextHandler(&log, nil)),
+		Settings: Settings{DatabaseURL: c.env["DATABASE_URL"], TasksMode: config.ModeLocal}})
+	if err != nil {
+		c.t.Fatal(err)
+	}
+	app.storeSchedules(c.t.Context())
+	if err := app.Shutdown(c.t.Context()); err != nil {
+		c.t.Fatal(err)
+	}
+	return log.String()
+}
+
 // The limits of Config are set when the program starts. An operator's are kept.
 func TestLimitsOfTheProgramAreSetAtItsStart(t *testing.T) {
 	c := newCLI(t)
-	open := func(running int) {
-		app, err := Open(t.Context(), Config{Name: "server", Tasks: testTasks, IgnoreEnv: true,
-			Settings: Settings{DatabaseURL: c.env["DATABASE_URL"], TasksMode: config.ModeLocal},
-			Limits:   []queue.Limit{{Kind: queue.LimitQueue, Name: "emails", Running: running}}})
-		if err != nil {
-			t.Fatal(err)
-		}
-		app.storeSchedules(t.Context())
-		if err := app.Shutdown(t.Context()); err != nil {
-			t.Fatal(err)
-		}
-	}
+	open := func(running int) { c.openWith(queue.Limit{Kind: queue.LimitQueue, Name: "emails", Running: running}) }
 	open(3)
 	if out := c.ok("limits", "--json"); !strings.Contains(out, `"running":3,"rate":null,"set_by":"code"`) {
 		t.Error(out)

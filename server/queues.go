@@ -56,7 +56,7 @@ func (c *queuesCmd) Run(ctx context.Context, p *program) error {
 		if err := c.parse(p.name+" queues limit "+c.Queue, &change); err != nil {
 			return err
 		}
-		return changeLimit(ctx, p, change, c.JSON)
+		return changeLimit(ctx, p, change, false, c.JSON)
 	}
 	if err := p.checkKept(); err != nil {
 		return err

@@ -19,7 +19,7 @@ func (h *handler) limits(w http.ResponseWriter, r *http.Request, _ string) {
 		h.fail(w, r, err)
 		return
 	}
-	writeJSON(w, http.StatusOK, api.LimitsOf(use))
+	writeJSON(w, http.StatusOK, api.LimitsOf(use, h.Client.CodeLimits()))
 }
 
 // limitQueue changes the limit of a queue.

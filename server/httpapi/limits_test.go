@@ -160,12 +160,12 @@ func TestLimitsOfTheCodeAreShown(t *testing.T) {
 	}
 	a.do("PUT", "/tasks/queues/emails/limit/", `{"running":9}`)
 	apply()
-	if got := a.do("GET", "/tasks/limits/", ""); !strings.Contains(got.text, `"running":9,"rate":{"starts":7,"per":"1m"},"set_by":"operator"`) {
+	if got := a.do("GET", "/tasks/limits/", ""); !strings.Contains(got.text, `"running":9,"rate":{"starts":7,"per":"1m"},"set_by":"operator","running_count":0,"code":{"running":4,"rate":{"starts":7,"per":"1m"}}}`) {
 		t.Errorf("of an operator: %s", got.text)
 	}
 	a.do("PUT", "/tasks/queues/emails/limit/", `{"running":null,"rate":null}`)
 	apply()
-	if got := a.do("GET", "/tasks/limits/", ""); got.text != `{"limits":[]}`+"\n" {
+	if got := a.do("GET", "/tasks/limits/", ""); strings.TrimSpace(got.text) != `{"limits":[{"kind":"queue","name":"emails","running":null,"rate":null,"set_by":"none","code":{"running":4,"rate":{"starts":7,"per":"1m"}}}]}` {
 		t.Errorf("removed by an operator: %s", got.text)
 	}
 	if got := a.do("PUT", "/tasks/queues/emails/limit/", `{"reset":true}`); got.status != 200 || strings.TrimSpace(got.text) != `{"kind":"queue","name":"emails","running":4,"rate":{"starts":7,"per":"1m"},"set_by":"code"}` {

@@ -1,9 +1,11 @@
 package api
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"fmt"
+	"slices"
 	"time"
 
 	"github.com/claimcheck-go/claimcheck/queue"
@@ -15,9 +17,11 @@ type Limit struct {
 	Name    string           `json:"name"`
 	Running *int             `json:"running"` // nil: no such part
 	Rate    *queue.QueueRate `json:"rate"`    // nil: no such part
-	SetBy   string           `json:"set_by"`  // code or operator
+	SetBy   string           `json:"set_by"`  // code or operator; none: see CodeLimit
 	// How many tasks run that the limit counts, in lists.
 	RunningCount *int `json:"running_count,omitempty"`
+	// In lists: what the code sets, if that is not in force.
+	Code *CodeLimit `json:"code,omitempty"`
 	// Why it seems to limit nothing, when it has been set.
 	Warning string `json:"warning,omitempty"`
 }
@@ -52,13 +56,33 @@ func LimitSet(ctx context.Context, client *queue.Client, l queue.Limit) Limit {
 	return answer
 }
 
-// LimitsOf returns the answer that lists limits.
-func LimitsOf(use []queue.LimitUse) Limits {
-	list := Limits{Limits: make([]Limit, len(use))}
-	for i, u := range use {
-		list.Limits[i] = LimitOf(u.Limit)
-		list.Limits[i].RunningCount = &u.Active
+// CodeLimit is what the code sets, where an operator has changed or removed it, or it was
+// not set yet.
+type CodeLimit struct {
+	Running *int             `json:"running"`
+	Rate    *queue.QueueRate `json:"rate"`
+}
+
+// LimitsOf returns the answer that lists limits, with those that the code sets and that are
+// not in force.
+func LimitsOf(use []queue.LimitUse, code []queue.Limit) Limits {
+	list := Limits{Limits: make([]Limit, 0, len(use))}
+	for _, u := range use {
+		l := LimitOf(u.Limit)
+		l.RunningCount = &u.Active
+		list.Limits = append(list.Limits, l)
 	}
+	for _, set := range code {
+		i := slices.IndexFunc(use, func(u queue.LimitUse) bool { return u.Kind == set.Kind && u.Name == set.Name })
+		in := LimitOf(set)
+		switch differs := &(CodeLimit{in.Running, in.Rate}); {
+		case i < 0:
+			list.Limits = append(list.Limits, Limit{Kind: set.Kind, Name: set.Name, SetBy: "none", Code: differs})
+		case use[i].Running != set.Running || use[i].Starts != set.Starts || use[i].Per != set.Per.Truncate(time.Microsecond):
+			list.Limits[i].Code = differs
+		}
+	}
+	slices.SortStableFunc(list.Limits, func(a, b Limit) int { return cmp.Or(cmp.Compare(a.Kind, b.Kind), cmp.Compare(a.Name, b.Name)) })
 	return list
 }
 
