@@ -54,7 +54,7 @@ func TestLimitsThatLimitNothingAreWarnedAbout(t *testing.T) {
 	c := newCLI(t)
 	c.ok("migrate")
 	for args, want := range map[string]string{
-		"queues limit defualt --running 1":           "has the queue defualt: is the name right?",
+		"queues limit deflt --running 1":             "has the queue deflt: is the name right?",
 		"queues limit default --running 1":           "",
 		"limits set demo.ehco --running 1":           "did you mean demo.echo?",
 		"limits set demo.echo --running 1":           "",
