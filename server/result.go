@@ -37,7 +37,11 @@ func (c *resultCmd) Run(ctx context.Context, p *program) error {
 	row, err := app.client.Get(ctx, id)
 	if err == nil {
 		p.nameDatabase(c.JSON)
-		return p.printTask(row, c.JSON, c.Args)
+		var why string
+		if !c.JSON {
+			why = p.whyWaiting(ctx, app.client, row)
+		}
+		return p.printTask(row, c.JSON, c.Args, why)
 	}
 	return p.located(id, p.inJSON(c.JSON, err))
 }
@@ -82,10 +86,11 @@ type resultAnswer struct {
 
 // printResult prints a task as a table, or as {"result":…}.
 func (p *program) printResult(row *queue.Row, asJSON bool) error {
-	return p.printTask(row, asJSON, false)
+	return p.printTask(row, asJSON, false, "")
 }
 
-func (p *program) printTask(row *queue.Row, asJSON, withArgs bool) error {
+// printTask prints a task, with its arguments and what it waits for.
+func (p *program) printTask(row *queue.Row, asJSON, withArgs bool, why string) error {
 	if asJSON {
 		answer := resultAnswer{Result: row}
 		if withArgs {
@@ -101,15 +106,21 @@ func (p *program) printTask(row *queue.Row, asJSON, withArgs bool) error {
 	}
 	field("id", plain(row.ID.String()))
 	field("status", statusCell(row.Status))
+	field("waits", coloured(why, color.FgYellow))
 	field("task", plain(row.Task))
 	field("queue", plain(row.Queue))
 	field("priority", plain(fmt.Sprint(row.Priority)))
+	field("unique key", plain(row.UniqueKey))
+	field("limit key", plain(row.LimitKey))
+	field("schedule", plain(row.Schedule))
+	field("scheduled for", plain(when(row.ScheduledFor)))
 	if withArgs {
 		field("arguments", plain(string(row.Args)))
 	}
 	field("attempts", plain(fmt.Sprintf("%d of %d", row.Attempts, row.MaxAttempts)))
 	field("enqueued", plain(when(row.EnqueuedAt)))
 	field("run after", plain(when(row.RunAfter)))
+	field("expires at", plain(when(row.ExpiresAt)))
 	field("retry at", plain(when(row.RetryAt)))
 	field("started", plain(when(row.StartedAt)))
 	field("finished", plain(when(row.FinishedAt)))

@@ -52,5 +52,6 @@ func (c *statusCmd) Run(ctx context.Context, p *program) error {
 			t.row(plain(line.name), value)
 		}
 	}
+	p.rowsOfWaits(ctx, app.client, c.Queue, t)
 	return t.print(p.stdout)
 }

@@ -184,35 +184,6 @@ func readLimit(l *queue.Limit, running, starts, per string) error {
 	return nil
 }
 
-// whyLimited explains which limits keep a READY task from running; empty: none does.
-func whyLimited(row *queue.Row, use []queue.LimitUse) string {
-	var reached, names []string
-	var next time.Duration
-	for _, u := range use {
-		name := u.Subject(row.Task)
-		if names = append(names, name); u.Reached() {
-			reached = append(reached, fmt.Sprintf("%s (%s)", name, u.Reason()))
-			next = max(next, u.Next)
-		}
-	}
-	switch {
-	case len(reached) > 0:
-		text := "It waits for the limit of " + reached[0]
-		if len(reached) > 1 {
-			text = "It waits for the limits of " + strings.Join(reached, ", ")
-		}
-		if text += ". It starts by itself when there is room"; next > 0 {
-			text += fmt.Sprintf(", in %s at the earliest", span(next))
-		}
-		return text + "."
-	case !row.WaitsForLimit():
-		return ""
-	case len(names) == 0:
-		return "It waited for a limit that was removed. The next sweep, or a worker, starts it."
-	}
-	return fmt.Sprintf("It waited for the limit of %s, which has room now. The next task that ends, a worker or the sweeper starts it.", strings.Join(names, ", or of "))
-}
-
 // limitUse returns the limits that concern a task that may wait for one.
 func (h *handler) limitUse(v *visit, row *queue.Row) ([]queue.LimitUse, error) {
 	if row.Status != queue.StatusReady || !h.stats.limited() {

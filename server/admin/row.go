@@ -1,11 +1,11 @@
 package admin
 
 import (
-	"cmp"
 	"fmt"
 	"time"
 
 	"github.com/claimcheck-go/claimcheck/queue"
+	"github.com/claimcheck-go/claimcheck/server/internal/api"
 )
 
 // rowLine is a task in a list.
@@ -30,7 +30,7 @@ func stateOf(row *queue.Row, now time.Time) state {
 	switch row.Status {
 	case queue.StatusReady:
 		s.Kind, s.Verb, s.At = "ready", "waiting since", row.EnqueuedAt
-		due := dueAt(row)
+		due := api.DueAt(row)
 		if due.After(now) {
 			s.Kind, s.Verb = "delayed", "due"
 		}
@@ -50,14 +50,6 @@ func stateOf(row *queue.Row, now time.Time) state {
 		s.Kind = "cancelled"
 	}
 	return s
-}
-
-// dueAt is when a READY task may be claimed; zero: at once.
-func dueAt(row *queue.Row) time.Time {
-	if !row.RetryAt.IsZero() {
-		return row.RetryAt
-	}
-	return row.RunAfter
 }
 
 // flags returns problems of a task that its state does not show.
@@ -105,16 +97,13 @@ func (h *handler) why(row *queue.Row, use []queue.LimitUse, now time.Time) strin
 	tries := fmt.Sprintf("attempt %d of %d", row.Attempts, row.MaxAttempts)
 	took := span(row.FinishedAt.Sub(row.LastAttemptedAt))
 	if row.Parked() {
-		return fmt.Sprintf("Its queue, %s, is paused, or was until a moment ago. It waits until the queue is resumed.", row.Queue)
+		return api.WhyParked(row)
 	}
 	switch s := stateOf(row, now); s.Kind {
 	case "ready":
 		return h.whyReady(row, use, now)
 	case "delayed":
-		if row.Attempts > 0 {
-			return fmt.Sprintf("It runs again in %s: %d of %d attempts are used.", span(s.At.Sub(now)), row.Attempts, row.MaxAttempts)
-		}
-		return fmt.Sprintf("It is due in %s.", span(s.At.Sub(now)))
+		return api.WhyDelayed(row, now)
 	case "running":
 		return fmt.Sprintf("%s has been running for %s. Its claim expires in %s unless the worker renews it.",
 			capitalized(tries), span(now.Sub(row.LastAttemptedAt)), span(row.LeaseExpiresAt.Sub(now)))
@@ -142,15 +131,6 @@ func (h *handler) why(row *queue.Row, use []queue.LimitUse, now time.Time) strin
 	}
 }
 
-// whyPaused explains what a task of a paused queue waits for.
-func whyPaused(g queue.Gate) string {
-	reason := ""
-	if g.PauseReason != "" {
-		reason = " (" + g.PauseReason + ")"
-	}
-	return fmt.Sprintf("Its queue, %s, is paused by %s%s: it waits, and cannot be run, until the queue is resumed.", g.Queue, cmp.Or(g.PausedBy, "an operator"), reason)
-}
-
 // deletion says when a task that has ended is deleted.
 func deletion(row *queue.Row, now time.Time) string {
 	if row.DeleteAt.After(now) {
@@ -161,7 +141,7 @@ func deletion(row *queue.Row, now time.Time) string {
 
 // whyReady explains what a task that is due waits for.
 func (h *handler) whyReady(row *queue.Row, use []queue.LimitUse, now time.Time) string {
-	limited := whyLimited(row, use)
+	limited := api.WhyLimited(row, use)
 	waits := span(now.Sub(stateOf(row, now).At))
 	switch {
 	case !h.registered(row.Task):

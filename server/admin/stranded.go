@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/claimcheck-go/claimcheck/queue"
+	"github.com/claimcheck-go/claimcheck/server/internal/api"
 )
 
 // Stranded rows are READY and should have been claimed, or have a ticket, by now: rows
@@ -60,7 +61,7 @@ func (h *handler) strandedWarning(rows []*queue.Row, n int, now time.Time) warni
 	reasons := make(map[string]int)
 	early := false
 	for _, row := range rows {
-		early = early || dueAt(row).After(now)
+		early = early || api.DueAt(row).After(now)
 		reasons[h.whyStranded(row, now)]++
 	}
 	if len(rows) > 0 {
@@ -80,7 +81,7 @@ func (h *handler) whyStranded(row *queue.Row, now time.Time) string {
 		return "Their tickets could not be created: " + clip(row.DispatchError, 200)
 	case !h.registered(row.Task):
 		return "No program here knows tasks named " + clip(row.Task, 80) + "."
-	case dueAt(row).After(now):
+	case api.DueAt(row).After(now):
 		return "They are due later and have no tickets yet: the sweeper creates them."
 	default:
 		return "They were not claimed in queue " + row.Queue + ": " + h.whyNotClaimed()

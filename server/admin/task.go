@@ -9,6 +9,7 @@ import (
 	"github.com/google/uuid"
 
 	"github.com/claimcheck-go/claimcheck/queue"
+	"github.com/claimcheck-go/claimcheck/server/internal/api"
 )
 
 // taskPage is all that is known of one task.
@@ -85,7 +86,7 @@ func (h *handler) task(v *visit) error {
 		page.Same = h.link("/tasks", "view", string(queue.ViewFailed), "task", row.Task, "group", row.ErrorGroup)
 	}
 	if page.CanAct() {
-		page.Actions = h.taskActions(page.State, row, page.Paused || page.State.Kind == "ready" && whyLimited(row, use) != "")
+		page.Actions = h.taskActions(page.State, row, page.Paused || page.State.Kind == "ready" && api.WhyLimited(row, use) != "")
 	}
 	page.DeleteAt = row.Status.Final() && !row.DeleteAt.IsZero()
 	page.Overdue = page.DeleteAt && !row.DeleteAt.After(v.now)
@@ -129,7 +130,7 @@ func (h *handler) paused(ctx context.Context, page *taskPage) error {
 	}
 	for _, g := range gates {
 		if g.Queue == page.Row.Queue && g.Paused() {
-			page.Paused, page.Why = true, whyPaused(g)
+			page.Paused, page.Why = true, api.WhyPaused(g)
 		}
 	}
 	return err

@@ -1,11 +1,11 @@
 package admin
 
 import (
-	"fmt"
-	"strings"
 	"time"
 
 	"github.com/dustin/go-humanize"
+
+	"github.com/claimcheck-go/claimcheck/server/internal/api"
 )
 
 // words formats times relative to one moment.
@@ -42,32 +42,7 @@ func (w words) Clock() string { return w.now.UTC().Format("15:04:05 UTC") }
 func (w words) Since(t time.Time) string { return span(max(0, w.now.Sub(t))) }
 
 // span is a length of time in one unit, or two where one would be too rough.
-func span(d time.Duration) string {
-	const day = 24 * time.Hour
-	two := func(unit, part time.Duration, unitName, partName string) string {
-		whole, rest := d/unit, d%unit/part
-		if rest == 0 || whole >= 10 {
-			return fmt.Sprintf("%d %s", whole, unitName)
-		}
-		return fmt.Sprintf("%d %s %d %s", whole, unitName, rest, partName)
-	}
-	switch {
-	case d < 0:
-		return "0 s"
-	case d < time.Second:
-		return fmt.Sprintf("%d ms", d.Milliseconds())
-	case d < 10*time.Second:
-		return strings.TrimSuffix(fmt.Sprintf("%.1f", d.Truncate(100*time.Millisecond).Seconds()), ".0") + " s"
-	case d < time.Minute:
-		return fmt.Sprintf("%d s", d/time.Second)
-	case d < time.Hour:
-		return two(time.Minute, time.Second, "min", "s")
-	case d < day:
-		return two(time.Hour, time.Minute, "h", "min")
-	default:
-		return two(day, time.Hour, "d", "h")
-	}
-}
+func span(d time.Duration) string { return api.Span(d) }
 
 // count is a number of things: 1 task, 1,204 tasks.
 func count(n int, thing string) string {
