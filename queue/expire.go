@@ -10,13 +10,13 @@ import (
 // that has begun is not affected, also if its first attempt was interrupted or has ended
 // with [Snooze]. It is an option of Enqueue; [ExpiresIn] fits a task, too.
 func ExpiresAt(t time.Time) Option {
-	return func(o *options) { o.expiresAt, o.expiresIn = t, 0 }
+	return func(o *options) { o.expiry, o.expiresAt, o.expiresIn = "expires_at", t, 0 }
 }
 
 // ExpiresIn is [ExpiresAt] for a time from now, when the task is enqueued, by the
-// database's clock.
+// database's clock: longer than 0.
 func ExpiresIn(d time.Duration) Option {
-	return func(o *options) { o.expiresAt, o.expiresIn = time.Time{}, d }
+	return func(o *options) { o.expiry, o.expiresAt, o.expiresIn = "expires_in", time.Time{}, d }
 }
 
 // ErrExpired is the Reason of a [NotClaimedError]: the task had not been started before
@@ -42,13 +42,15 @@ func (r *Row) Expired(now time.Time) bool {
 // is due.
 func (o *options) checkExpiry() error {
 	switch {
-	case o.expiresIn < 0 || o.expiresIn > latestRunAfter.Sub(earliestRunAfter):
-		return invalidf("expires_in must not be negative, not %s", o.expiresIn)
-	case o.expiresAt.IsZero() && o.expiresIn == 0:
+	case o.expiry == "":
 		return nil
-	case !o.expiresAt.IsZero() && (o.expiresAt.Before(earliestRunAfter) || o.expiresAt.After(latestRunAfter)):
+	case o.expiry == "expires_in" && o.expiresIn <= 0:
+		return invalidf("expires_in must be longer than 0, not %s", o.expiresIn)
+	case o.expiresIn > latestRunAfter.Sub(earliestRunAfter):
+		return invalidf("expires_in must end before the year 10000, not after %s", o.expiresIn)
+	case o.expiry == "expires_at" && (o.expiresAt.Before(earliestRunAfter) || o.expiresAt.After(latestRunAfter)):
 		return invalidf("expires_at must be between the years 1970 and 9999, not in %d", o.expiresAt.UTC().Year())
-	case !o.expiresAt.IsZero() && !o.expiresAt.After(time.Now()):
+	case o.expiry == "expires_at" && !o.expiresAt.After(time.Now()):
 		return invalidf("expires_at must be later than now, or the task never runs, not %s", o.expiresAt.UTC().Format(time.RFC3339))
 	}
 	return o.checkDueBeforeExpiry(time.Now())
@@ -57,19 +59,19 @@ func (o *options) checkExpiry() error {
 // checkDueBeforeExpiry returns the error of a task that is not due before it expires. Of
 // each of both it has the time, or how long it is from now.
 func (o *options) checkDueBeforeExpiry(now time.Time) error {
-	due, expires, field := o.runAfter, o.expiresAt, "expires_at"
+	due, expires := o.runAfter, o.expiresAt
 	if due.IsZero() {
 		due = now.Add(o.delay)
 	}
-	if expires.IsZero() {
-		expires, field = now.Add(o.expiresIn), "expires_in"
+	if o.expiry == "expires_in" {
+		expires = now.Add(o.expiresIn)
 	}
 	switch {
 	case expires.After(due):
 		return nil
-	case field == "expires_in" && o.runAfter.IsZero():
+	case o.expiry == "expires_in" && o.runAfter.IsZero():
 		return invalidf("expires_in must be longer than the delay of %s, or the task never runs", o.delay)
-	case field == "expires_in":
+	case o.expiry == "expires_in":
 		return invalidf("expires_in must end after run_after, or the task never runs: %s from now is before %s", o.expiresIn, o.runAfter.UTC().Format(time.RFC3339))
 	case o.runAfter.IsZero():
 		return invalidf("expires_at must be later than the end of the delay of %s, or the task never runs", o.delay)

@@ -195,7 +195,9 @@ func TestLifecycleOptionsAreChecked(t *testing.T) {
 	for want, opts := range map[string][]queue.Option{
 		"keep must be from 0 to 50 years":                                             {queue.Keep(-1, 0)},
 		"for both ends of the task, not 438001h":                                      {queue.Keep(0, queue.LongestKeep+time.Hour)},
-		"expires_in must not be negative":                                             {queue.ExpiresIn(-1)},
+		"expires_in must be longer than 0, not -1ns":                                  {queue.ExpiresIn(-1)},
+		"expires_in must be longer than 0, not 0s":                                    {queue.ExpiresIn(0)}, // and takes no default away
+		"expires_at must be between the years 1970 and 9999, not in 1":                {queue.ExpiresAt(time.Time{})},
 		"expires_at must be between the years 1970":                                   {queue.ExpiresAt(time.Date(1969, 1, 1, 0, 0, 0, 0, time.UTC))},
 		"expires_at must be later than now":                                           {queue.ExpiresAt(time.Now().Add(-time.Second))},
 		"expires_at must be later than run_after":                                     {queue.RunAfter(later), queue.ExpiresAt(later)},

@@ -42,6 +42,7 @@ type options struct {
 	strictArgs  bool
 	unique      *uniqueness
 	keep        *Retention
+	expiry      string // which of the two was given, as messages name it; empty: none
 	expiresAt   time.Time
 	expiresIn   time.Duration
 	onFailed    string // a task's name

@@ -22,13 +22,10 @@ type ScheduleOptions struct {
 	LimitKey    string        `json:"limit_key,omitempty"` // likewise the same for all
 }
 
-// notGiven is the expiresIn of a schedule that does not set it.
-const notGiven = -1
-
 // givenOptions returns what the options of a schedule set, and refuses those that do not
 // fit a schedule.
 func givenOptions(more []Option) (options, error) {
-	given := options{expiresIn: notGiven}
+	var given options
 	for _, option := range more {
 		option(&given)
 	}
@@ -39,7 +36,7 @@ func givenOptions(more []Option) (options, error) {
 		{given.delay != 0, "Delay", "an occurrence is due at its time, so change the spec"},
 		{!given.runAfter.IsZero(), "RunAfter", "an occurrence is due at its time, so change the spec"},
 		{given.withID, "WithID", "each task of a schedule has its own ID, so use Unique to have no two of them at once"},
-		{!given.expiresAt.IsZero(), "ExpiresAt", "use ExpiresIn, which counts from the time of each occurrence"},
+		{given.expiry == "expires_at", "ExpiresAt", "use ExpiresIn, which counts from the time of each occurrence"},
 		{given.unique != nil && given.unique.conflict != ReturnExisting, "OnConflict", "leave it out: an occurrence whose key another task holds is not enqueued"},
 		{given.aliases != nil, "Alias", "pass it to NewTask or Declare"},
 		{given.backoff != nil, "Backoff", "pass it to NewTask or Declare"},
@@ -53,7 +50,7 @@ func givenOptions(more []Option) (options, error) {
 	if _, err := defaultOptions().with(more); err != nil {
 		return given, err
 	}
-	if given.expiresIn != notGiven && given.expiresIn < time.Second {
+	if given.expiry != "" && given.expiresIn < time.Second {
 		return given, invalidf("expires_in of a schedule must be at least 1s, not %s", given.expiresIn)
 	}
 	return given, nil

@@ -27,12 +27,13 @@ func TestOptionsThatDoNotFitASchedule(t *testing.T) {
 		"Backoff is not an option of a schedule: pass it to NewTask or Declare":                                               queue.Backoff(queue.Exponential(time.Second, time.Minute)),
 		"StrictArgs is not an option of a schedule: pass it to NewTask or Declare":                                            queue.StrictArgs(),
 		"A limit is not an option of a schedule: pass LimitRunning":                                                           queue.LimitRunning(1),
-		"expires_in of a schedule must be at least 1s, not 0s":                                                                queue.ExpiresIn(0),
-		"expires_in must not be negative":                                                                                     queue.ExpiresIn(-1),
-		"keep must be from 0":                                                                                                 queue.Keep(-1, 0),
-		"max_attempts must be a whole number from 1":                                                                          queue.MaxAttempts(0),
-		"priority must be a whole number":                                                                                     queue.Priority(1000),
-		"unique_key must be 1 to 200 bytes":                                                                                   queue.Unique(""),
+		"expires_in of a schedule must be at least 1s, not 1ms":                                                               queue.ExpiresIn(time.Millisecond),
+		"expires_in must be longer than 0, not 0s":                                                                            queue.ExpiresIn(0),
+		"expires_in must be longer than 0, not -1ns":                                                                          queue.ExpiresIn(-1),
+		"keep must be from 0":                        queue.Keep(-1, 0),
+		"max_attempts must be a whole number from 1": queue.MaxAttempts(0),
+		"priority must be a whole number":            queue.Priority(1000),
+		"unique_key must be 1 to 200 bytes":          queue.Unique(""),
 	} {
 		func() {
 			defer func() {
