@@ -60,7 +60,7 @@ func TestTheReadmesProgramRunsAsAModuleOfItsOwn(t *testing.T) {
 		t.Fatalf("the last command is not `go run .`:\n%s", steps[1][1])
 	}
 	// The page's folders lie beside the clone, where a test must not write.
-	places := strings.NewReplacer("../hello", dir, "../claimcheck", root, "mkdir ", "mkdir -p ")
+	places := strings.NewReplacer("../hello", dir, "$PWD", root, "mkdir ", "mkdir -p ")
 	run := func(commands string) string {
 		t.Helper()
 		commands = places.Replace(commands)

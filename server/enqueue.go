@@ -4,8 +4,10 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
+	"fmt"
 	"os"
 	"os/signal"
+	"strings"
 	"syscall"
 	"time"
 
@@ -82,9 +84,10 @@ func (c *enqueueCmd) Run(ctx context.Context, p *program) error {
 	defer stop()
 	handle, err := app.client.Enqueue(ctx, c.Name, args, options...)
 	if err != nil {
-		return p.inJSON(c.JSON, refused(err))
+		return c.inFlags(p.inJSON(c.JSON, refused(err)))
 	}
 	p.warnArgs("", handle)
+	c.sayExisted(p, handle)
 	if c.Wait {
 		return c.wait(waiting, p, app, handle)
 	}
@@ -160,6 +163,34 @@ func (c *enqueueCmd) ending(options []queue.Option) ([]queue.Option, error) {
 		return nil, config.Problemf("--expires", "must be a time such as 2026-01-31T15:04:05Z, a duration longer than 0 such as 90s or 2h, or a number of seconds, not %.60q", c.Expires)
 	}
 	return append(options, queue.ExpiresAt(at)), nil
+}
+
+// sayExisted says that the task is not a new one: its ID, or its result, does not.
+func (c *enqueueCmd) sayExisted(p *program, handle *queue.Handle) {
+	switch {
+	case !handle.Existed:
+	case c.ID != nil && strings.EqualFold(*c.ID, handle.ID.String()):
+		p.say("task %s was stored before: nothing new was", handle.ID)
+	case c.OnConflict != nil && *c.OnConflict == "replace":
+		p.say("task %s had the unique_key %q already, and was replaced", handle.ID, handle.Row.UniqueKey)
+	default:
+		p.sayHeld(handle)
+	}
+}
+
+// sayHeld says which task holds the unique key of one that was not stored.
+func (p *program) sayHeld(handle *queue.Handle) {
+	p.say("task %s, which is %s, holds the unique_key %q: nothing new was stored", handle.ID, handle.Row.Status, handle.Row.UniqueKey)
+}
+
+// inFlags names the flag of a time of expiry, where the error begins with the field.
+func (c *enqueueCmd) inFlags(err error) error {
+	for _, field := range []string{"expires_in", "expires_at"} {
+		if rest, found := strings.CutPrefix(fmt.Sprint(err), field+" "); found && errors.Is(err, queue.ErrInvalid) {
+			return config.Problemf("--expires", "%s", strings.Replace(rest, "run_after", "--run-after", 1))
+		}
+	}
+	return err
 }
 
 // wait prints the result of the task; or, if it could not wait for the end, the ID of

@@ -168,6 +168,9 @@ func (c *schedulesCmd) run(ctx context.Context, p *program, client *queue.Client
 	if err != nil {
 		return c.failed(p, err)
 	}
+	if handle.Existed {
+		p.sayHeld(handle)
+	}
 	if c.JSON {
 		return p.printJSON(api.EnqueueAnswer(handle).Body)
 	}
