@@ -196,6 +196,22 @@ func (a *bulkAction) countLocked(ctx context.Context) int {
 	return n
 }
 
+// KeyHolder returns the row that has the [Unique] key which a FAILED row held until it
+// ended, so that it is not retried; nil if there is none. [ErrUnsupported] if the store is
+// no [Operator].
+func (c *Client) KeyHolder(ctx context.Context, row *Row) (holder *Row, err error) {
+	operator, err := c.Operator()
+	if err != nil {
+		return nil, err
+	}
+	err = within(ctx, statementTimeout, func(ctx context.Context) (err error) {
+		holder, err = operator.KeyHolder(ctx, row)
+		return err
+	})
+	c.availability.observeRead(err)
+	return holder, err
+}
+
 // countRefused counts the rows that a retry has skipped because of their keys, and because
 // their arguments are gone. If they cannot be counted, there are none.
 func (a *bulkAction) countRefused(ctx context.Context) {

@@ -46,6 +46,9 @@ type Operator interface {
 	// CountTaken counts, up to limit, the selected FAILED rows that ActionRetry is not
 	// for, because a live row has the UniqueKey that they held until they ended.
 	CountTaken(ctx context.Context, s Selection, before time.Time, limit int) (int, error)
+	// KeyHolder returns the row that has the UniqueKey which a FAILED row held until it
+	// ended, so that ActionRetry is not for it; nil if there is none.
+	KeyHolder(ctx context.Context, row *Row) (*Row, error)
 	// CountDropped counts, up to limit, the selected FAILED rows that ActionRetry is not
 	// for, because they are [Row.Dropped].
 	CountDropped(ctx context.Context, s Selection, before time.Time, limit int) (int, error)

@@ -111,7 +111,7 @@ func (c *retryCmd) one(ctx context.Context, p *program, client *queue.Client, s 
 	case acted.Done == 0 && acted.Locked > 0:
 		return c.refused(p, row, acted, queue.ErrLocked)
 	case acted.Done == 0 && acted.Taken > 0:
-		return c.refused(p, row, acted, fmt.Errorf("another task that has not ended holds its unique_key %q: wait for its end, or cancel it", row.UniqueKey))
+		return c.refused(p, row, acted, taken(ctx, client, row))
 	case acted.Done == 0:
 		return c.refused(p, row, acted, fmt.Errorf("the other flags do not choose this task (its name is %s, its queue %s)", row.Task, row.Queue))
 	}
@@ -122,6 +122,15 @@ func (c *retryCmd) one(ctx context.Context, p *program, client *queue.Client, s 
 	_, err = fmt.Fprintf(p.stdout, "%s is READY again\n", id)
 	p.warnUndispatched(acted)
 	return err
+}
+
+// taken says which task keeps one from being retried by its key, if that can be read.
+func taken(ctx context.Context, client *queue.Client, row *queue.Row) error {
+	holder, err := client.KeyHolder(ctx, row)
+	if err != nil || holder == nil { // it may have ended meanwhile
+		return fmt.Errorf("another task that has not ended holds its unique_key %q: wait for its end, or cancel it", row.UniqueKey)
+	}
+	return fmt.Errorf("task %s, which is %s, holds its unique_key %q: wait for its end, or cancel it", holder.ID, holder.Status, row.UniqueKey)
 }
 
 // answer is what --json prints of one task, which is nil if it could not be read.

@@ -204,6 +204,15 @@ func twin(ctx context.Context, q querier, row *queue.Row) (*queue.Row, error) {
 	return held[storekit.KeyOf(row)].Row, err
 }
 
+// KeyHolder returns the row because of whose key a FAILED row is not retried.
+func (s *Store) KeyHolder(ctx context.Context, row *queue.Row) (holder *queue.Row, err error) {
+	err = s.on(ctx, "read a unique key", func(conn *pgx.Conn) error {
+		holder, err = twin(ctx, conn, row)
+		return err
+	})
+	return holder, err
+}
+
 // keyIndexQuery reports whether the table has the index that keys need.
 const keyIndexQuery = `SELECT EXISTS (SELECT FROM pg_index WHERE indrelid = to_regclass('claimcheck_tasks') AND indexrelid = to_regclass('claimcheck_tasks_unique') AND indisunique AND indisvalid)`
 

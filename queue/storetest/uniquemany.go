@@ -348,6 +348,15 @@ var uniqueActionTests = map[string]func(*fixture){
 		taken, err := f.operator.CountTaken(f.ctx, all, f.now(), 100)
 		f.must(err)
 		f.equal("taken", taken, 1)
+		for id, want := range map[uuid.UUID]uuid.UUID{failed.ID: live.ID, free.ID: uuid.Nil, plain.ID: uuid.Nil, live.ID: uuid.Nil} {
+			holder, err := f.operator.KeyHolder(f.ctx, f.get(id))
+			f.must(err)
+			got := uuid.Nil
+			if holder != nil {
+				got = holder.ID
+			}
+			f.equal("the holder of the key", got, want)
+		}
 		f.equal("retried", f.act(queue.ActionRetry, all), sorted([]uuid.UUID{free.ID, plain.ID}))
 		f.unchanged(failed)
 		f.meets(free.ID, keyed("b"))

@@ -1,11 +1,14 @@
 package admin
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"net/http"
 	"strconv"
 	"strings"
+
+	"github.com/google/uuid"
 
 	"github.com/claimcheck-go/claimcheck/queue"
 )
@@ -17,6 +20,7 @@ type progress struct {
 	Undispatched int
 	Locked       int    // rows of the last request that another transaction had locked
 	Taken        int    // rows of the last request whose keys live tasks hold
+	TakenBy      string // the task that does, of one row
 	Dropped      int    // rows of the last request whose arguments are gone
 	Paused       string // queues whose tasks the last request has skipped, and how many
 	PausedTasks  int
@@ -111,7 +115,23 @@ func (h *handler) carryOn(v *visit, o order, p *progress) (more bool, err error)
 	p.Undispatched += acted.Undispatched
 	p.Locked, p.Taken, p.Dropped, p.Paused, p.PausedTasks = acted.Locked, acted.Taken, acted.Dropped, acted.PausedQueues, acted.Paused
 	p.LimitedBy, p.LimitedTasks = acted.LimitedBy, acted.Limited
+	if p.TakenBy = ""; acted.Taken == 1 && len(o.Selection.IDs) == 1 {
+		p.TakenBy = h.takenBy(v.r.Context(), o.Selection.IDs[0])
+	}
 	return acted.More && acted.Done > 0 && (!p.bounded() || p.left() > 0), err
+}
+
+// takenBy says which task holds the key of a FAILED one; empty if that cannot be read.
+func (h *handler) takenBy(ctx context.Context, id uuid.UUID) string {
+	row, err := h.Client.Get(ctx, id)
+	if err != nil {
+		return ""
+	}
+	holder, err := h.Client.KeyHolder(ctx, row)
+	if err != nil || holder == nil {
+		return ""
+	}
+	return fmt.Sprintf("task %s, which is %s, holds its unique key", holder.ID, holder.Status)
 }
 
 // stopped returns the error of an action that could not continue, with its progress.
@@ -165,7 +185,7 @@ func (p progress) notice(o order) notice {
 	}
 	if p.Taken > 0 {
 		n.Good = false
-		n.Text += fmt.Sprintf(", %s not retried, because tasks that have not ended hold their unique keys", num(p.Taken))
+		n.Text += fmt.Sprintf(", %s not retried, because %s", num(p.Taken), cmp.Or(p.TakenBy, "tasks that have not ended hold their unique keys"))
 	}
 	if p.Dropped > 0 {
 		n.Good = false

@@ -64,3 +64,16 @@ func TestAFailedTaskWithoutItsArguments(t *testing.T) {
 		t.Error(text)
 	}
 }
+
+// A retry that is refused for a key names the task that holds it.
+func TestARetryRefusedForAKeyNamesItsHolder(t *testing.T) {
+	s, exec := failing(t)
+	id := s.enqueue("t.fail", `1`, queue.Unique("k"))
+	s.run(exec, id)
+	holder := s.enqueue("t.fail", `2`, queue.Unique("k"))
+	form := url.Values{"do": {"retry"}, "pick": {id.String()}, "back": {"/admin/tasks/" + id.String()}}
+	want := "1 not retried, because task " + holder.String() + ", which is READY, holds its unique key."
+	if text := plain(s.follow(s.post("/admin/act", form)).Body.String()); !strings.Contains(text, want) {
+		t.Errorf("%q is missing: %s", want, text)
+	}
+}

@@ -233,6 +233,18 @@ func twin(ctx context.Context, tx querier, row *queue.Row, now time.Time) (*queu
 	return held[storekit.KeyOf(row)].Row, err
 }
 
+// KeyHolder returns the row because of whose key a FAILED row is not retried.
+func (s *Store) KeyHolder(ctx context.Context, row *queue.Row) (holder *queue.Row, err error) {
+	err = s.read(ctx, "read a unique key", func(conn querier) error {
+		now, err := conn.now(ctx)
+		if err == nil {
+			holder, err = twin(ctx, conn, row, now)
+		}
+		return err
+	})
+	return holder, err
+}
+
 // expireHolder cancels a row that has expired, which frees its key: then it returns nil. It
 // returns a row that still holds its key, and queue.ErrLocked if it is locked.
 func expireHolder(ctx context.Context, tx querier, holder *queue.Row, now time.Time) (*queue.Row, error) {
