@@ -2,6 +2,7 @@ package queue
 
 import (
 	"context"
+	"slices"
 	"strings"
 	"time"
 )
@@ -32,11 +33,10 @@ type Limiter interface {
 	// req.OthersFirst the rows of ClaimNext first. It does not prefetch. wait is how long until a row that only a rate keeps from being claimed
 	// may be; zero if there is none.
 	ClaimLimited(ctx context.Context, req ClaimNextRequest) (rows []*Row, wait time.Duration, err error)
-	// Admit chooses up to limit rows of a backend that wait for a limit and may be
-	// claimed now, so that the caller dispatches them: those that share a limit with
-	// row, or with a nil row any. The sweeper dispatches them DispatchGrace from now if
+	// Admit chooses rows that wait for a limit and may be claimed now, so that the caller
+	// dispatches them. The sweeper dispatches them DispatchGrace from now if
 	// the caller dies. They have no Args, ReturnValue and Errors.
-	Admit(ctx context.Context, backend string, row *Row, limit int) ([]*Row, error)
+	Admit(ctx context.Context, req AdmitRequest) ([]*Row, error)
 	// HoldLimited makes rows of these backends wait for the limits that concern them, so
 	// that ClaimNext need not step over them: it looks at the first limit rows that it could
 	// claim, and returns how many of them wait now; none means that nothing is left to do.
@@ -50,6 +50,21 @@ type Limiter interface {
 	// TidyLimits counts tasks that were claimed while a limit was being set, and
 	// removes the records of limits and limit keys that are not used any more.
 	TidyLimits(ctx context.Context) error
+}
+
+// AdmitRequest selects the rows of one Admit.
+type AdmitRequest struct {
+	Backend string
+	// Tasks are the names that the caller knows; none: all. A row of another task would
+	// keep its slots although no delivery claims it.
+	Tasks []string
+	Row   *Row // only rows that share a limit with it; nil: any
+	Limit int  // at most so many
+}
+
+// Knows reports whether the request is for rows of a task. Stores call it.
+func (r *AdmitRequest) Knows(task string) bool {
+	return len(r.Tasks) == 0 || slices.Contains(r.Tasks, task)
 }
 
 // LimitKind is what the name of a [Limit] is.

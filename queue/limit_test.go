@@ -118,6 +118,39 @@ func TestSweepLetsWaitingTasksStart(t *testing.T) {
 	sys.run(second)
 }
 
+// A version that does not know a task, for example after a rollback, does not let it take
+// the slot of the tasks that it knows.
+func TestUnknownTasksTakeNoSlot(t *testing.T) {
+	out := &recorder{}
+	newer := newSystem(t, setup{dispatch: &recorder{}}, queue.NewTask("t", nothing), queue.NewTask("new", nothing))
+	sys := newSystem(t, setup{store: newer.store, dispatch: out}, queue.NewTask("t", nothing))
+	sys.limit(queue.Limit{Kind: queue.LimitQueue, Name: "default", Running: 1})
+	first, unknown, known := sys.enqueue("t", nil), newer.enqueue("new", nil), sys.enqueue("t", nil)
+	row, err := sys.store.Claim(t.Context(), first, queue.ClaimRequest{Tasks: []string{"t"}, Lease: time.Minute, ClaimID: queue.NewClaimID()})
+	if err != nil {
+		t.Fatal(err)
+	}
+	for id, client := range map[uuid.UUID]*system{unknown: newer, known: sys} {
+		if _, err := client.exec.RunByID(t.Context(), id, queue.RunOptions{}); !errors.Is(err, queue.ErrLimited) {
+			t.Fatal(err)
+		}
+	}
+	if _, err := sys.store.Finish(t.Context(), row.Claim(), queue.Finish{Status: queue.StatusSuccessful}); err != nil {
+		t.Fatal(err)
+	}
+	out.tickets = nil
+	if _, err := sys.client.Sweep(t.Context(), 0); err != nil {
+		t.Fatal(err)
+	}
+	if sent := out.sent(); len(sent) != 1 || sent[0].ID != known {
+		t.Errorf("tickets %+v, want one for %s", sent, known)
+	}
+	sys.run(known)
+	if swept, err := newer.client.Sweep(t.Context(), 0); err != nil || swept.Dispatched != 1 {
+		t.Errorf("sweep of the version that knows the task: %+v, %v", swept, err)
+	}
+}
+
 // A task that is cancelled while it runs lets the next one start.
 func TestCancelLetsTheNextStart(t *testing.T) {
 	out := &recorder{}

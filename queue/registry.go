@@ -118,6 +118,18 @@ func (r *Registry) lookup(name string) (definition, bool) {
 // enqueue it, so that no error suggests it.
 const probe = "claimcheck.probe"
 
+// names are the names and aliases of the tasks that the program has declared or runs,
+// sorted.
+func (r *Registry) names() (names []string) {
+	for name := range r.byName {
+		if name != probe {
+			names = append(names, name)
+		}
+	}
+	slices.Sort(names)
+	return names
+}
+
 // near returns the names of tasks that a name that is not registered probably means.
 func (r *Registry) near(name string) (near []string) {
 	for known := range r.byName {

@@ -107,7 +107,7 @@ func (lb *limitBench) deliver(b *testing.B) {
 		tickets <- id
 	}
 	admit := func(row *queue.Row) {
-		rows, err := lb.s.Admit(b.Context(), "b", row, 2)
+		rows, err := lb.s.Admit(b.Context(), queue.AdmitRequest{Backend: "b", Row: row, Limit: 2})
 		if err != nil {
 			b.Error(err)
 		}

@@ -67,9 +67,9 @@ func (c *limitedClaim) served() (rows []storekit.Waiting) {
 }
 
 // Admit chooses rows that wait for a limit and may be claimed now.
-func (s *Store) Admit(ctx context.Context, backend string, row *queue.Row, limit int) ([]*queue.Row, error) {
+func (s *Store) Admit(ctx context.Context, req queue.AdmitRequest) ([]*queue.Row, error) {
 	c := &limitedClaim{admitted: true}
-	_, err := s.claimChosen(ctx, "admit limited tasks", c, func(conn *pgx.Conn) (chosen, error) { return s.chooseAdmission(ctx, conn, backend, row, limit) })
+	_, err := s.claimChosen(ctx, "admit limited tasks", c, func(conn *pgx.Conn) (chosen, error) { return s.chooseAdmission(ctx, conn, req) })
 	return c.claimed, err
 }
 
@@ -133,16 +133,19 @@ func queueGates(b *pgx.Batch, g *gates) {
 	})
 }
 
-// chooseAdmission chooses rows to be admitted, with row those that share a limit with it.
-func (s *Store) chooseAdmission(ctx context.Context, conn *pgx.Conn, backend string, row *queue.Row, limit int) (found chosen, err error) {
+// chooseAdmission chooses rows to be admitted.
+func (s *Store) chooseAdmission(ctx context.Context, conn *pgx.Conn, req queue.AdmitRequest) (found chosen, err error) {
 	var g gates
-	turn := &storekit.Turn{Limit: limit, Substitutes: substitutes, Served: &s.lane.served}
+	row := req.Row
+	turn := &storekit.Turn{Limit: req.Limit, Substitutes: substitutes, Served: &s.lane.served}
 	shares := func(storekit.Lane) bool { return true }
 	admit := func(lanes viewed) (more bool, err error) {
 		if turn.Limits = g.limits; row != nil {
 			shares = g.limits.Sharing(storekit.LaneOf(row))
 		}
-		lanes.leave(func(l storekit.Lane) bool { return l.Backend != backend || g.paused[l.Queue] || !shares(l) })
+		lanes.leave(func(l storekit.Lane) bool {
+			return l.Backend != req.Backend || !req.Knows(l.Task) || g.paused[l.Queue] || !shares(l)
+		})
 		err = s.pick(ctx, conn, turn, lanes, true, &found)
 		return len(found.rows) == 0, err
 	}
@@ -151,7 +154,7 @@ func (s *Store) chooseAdmission(ctx context.Context, conn *pgx.Conn, backend str
 		var same []storekit.Lane
 		err := pipeline(ctx, conn, func(b *pgx.Batch) {
 			queueGates(b, &g)
-			b.Queue(lanesOfKeyQuery, backend, lane.Task, lane.Key, lane.Queue).Query(func(result pgx.Rows) error { return scanLanes(result, &same) })
+			b.Queue(lanesOfKeyQuery, req.Backend, lane.Task, lane.Key, lane.Queue).Query(func(result pgx.Rows) error { return scanLanes(result, &same) })
 		})
 		if err != nil {
 			return found, err

@@ -463,6 +463,21 @@ var limitTests = map[string]func(*fixture){
 		urgent := f.insert(limitKey("z"), priority(5))
 		f.equal("first", ids(f.claimLimited(1)), []uuid.UUID{urgent.ID})
 	},
+	"only rows of tasks that the caller knows are admitted": func(f *fixture) {
+		for kind, name := range map[queue.LimitKind]string{queue.LimitQueue: "emails", queue.LimitName: "a"} {
+			f.limit(queue.Limit{Kind: kind, Name: name, Running: 1})
+		}
+		unknown := func(r *queue.ClaimRequest) { r.Tasks = []string{"newer"} }
+		running := f.claimed(lease, onQueue("emails"), limitKey("a"))
+		newer, waiting := f.insert(onQueue("emails"), limitKey("a"), withTask("newer"), priority(5)), f.insert(onQueue("emails"), limitKey("a"))
+		f.refused(newer.ID, queue.ErrLimited, unknown)
+		f.refusedLimited(waiting.ID, false)
+		f.finish(running.Claim())
+		f.equal("after a run", ids(f.admit(running, 10)), []uuid.UUID{waiting.ID})
+		f.finish(f.claim(waiting.ID, lease).Claim())
+		f.equal("by a sweep", ids(f.admit(nil, 10)), []uuid.UUID{})
+		f.equal("it takes no slot", f.claimed(lease, onQueue("emails")).Status, queue.StatusRunning)
+	},
 	"a ticket that is late keeps no slot": func(f *fixture) {
 		f.limit(queue.Limit{Kind: queue.LimitQueue, Name: "emails", Running: 1})
 		running, waiting := f.claimed(lease, onQueue("emails")), f.insert(onQueue("emails"))

@@ -81,7 +81,7 @@ func (f *fixture) besideHog(n int) (keys []string) {
 
 func (f *fixture) admit(row *queue.Row, limit int) []*queue.Row {
 	f.Helper()
-	rows, err := f.limiter().Admit(f.ctx, "default", row, limit)
+	rows, err := f.limiter().Admit(f.ctx, queue.AdmitRequest{Backend: "default", Tasks: []string{taskName, "other"}, Row: row, Limit: limit})
 	f.must(err)
 	return rows
 }

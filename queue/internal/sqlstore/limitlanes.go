@@ -347,15 +347,15 @@ func claimChosen(ctx context.Context, tx querier, req queue.ClaimNextRequest, ch
 }
 
 // Admit chooses rows that wait for a limit and may be claimed now.
-func (s *Store) Admit(ctx context.Context, backend string, row *queue.Row, limit int) (rows []*queue.Row, err error) {
-	if row == nil {
+func (s *Store) Admit(ctx context.Context, req queue.AdmitRequest) (rows []*queue.Row, err error) {
+	if req.Row == nil {
 		if err := s.returnLost(ctx); err != nil {
 			return nil, err
 		}
 	}
 	var chosen []storekit.Waiting
 	err = s.read(ctx, "admit limited tasks", func(conn querier) (err error) {
-		chosen, err = s.chooseAdmitted(ctx, conn, backend, row, limit)
+		chosen, err = s.chooseAdmitted(ctx, conn, req)
 		return err
 	})
 	if err != nil || len(chosen) == 0 {
@@ -381,17 +381,17 @@ func (s *Store) Admit(ctx context.Context, backend string, row *queue.Row, limit
 	return rows, err
 }
 
-func (s *Store) chooseAdmitted(ctx context.Context, q querier, backend string, row *queue.Row, limit int) ([]storekit.Waiting, error) {
+func (s *Store) chooseAdmitted(ctx context.Context, q querier, req queue.AdmitRequest) ([]storekit.Waiting, error) {
 	now, g, err := q.gated(ctx)
-	if err != nil || row != nil && len(g.limits) == 0 {
+	if err != nil || req.Row != nil && len(g.limits) == 0 {
 		return nil, err
 	}
 	shares := func(storekit.Lane) bool { return true }
-	if row != nil {
-		shares = g.limits.Sharing(storekit.LaneOf(row))
+	if req.Row != nil {
+		shares = g.limits.Sharing(storekit.LaneOf(req.Row))
 	}
 	accept := func(lane storekit.Lane) bool {
-		return lane.Backend == backend && !g.isPaused(lane.Queue) && shares(lane)
+		return lane.Backend == req.Backend && req.Knows(lane.Task) && !g.isPaused(lane.Queue) && shares(lane)
 	}
 	var chosen []storekit.Waiting
 	err = s.walk(ctx, q, accept, func(lanes []storekit.Lane, window storekit.Window) (bool, error) {
@@ -402,7 +402,7 @@ func (s *Store) chooseAdmitted(ctx context.Context, q querier, backend string, r
 		if err != nil {
 			return false, err
 		}
-		turn.Limit, turn.Served = limit, &s.lane.served
+		turn.Limit, turn.Served = req.Limit, &s.lane.served
 		open, _ := turn.Open(lanes)
 		chosen, err = s.pick(ctx, q, turn, open, window, ` AND hold = 3`)
 		return len(chosen) == 0, err
