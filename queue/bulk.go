@@ -100,7 +100,9 @@ func (c *Client) Act(ctx context.Context, r ActRequest, progress func(done int))
 	if a.before, err = c.audit(ctx, store, entry); err != nil {
 		return result, err
 	}
-	if err = a.run(ctx, progress); err == nil {
+	err = a.run(ctx, progress)
+	a.admit(ctx)
+	if err == nil {
 		a.countPaused(ctx)
 		a.countLimited(ctx)
 		a.countRefused(ctx)

@@ -44,6 +44,15 @@ func (a *bulkAction) exceptLimited(ctx context.Context) error {
 	return nil
 }
 
+// admit lets rows start that wait for limits: those that were cancelled or deleted may
+// have been RUNNING, or about to.
+func (a *bulkAction) admit(ctx context.Context) {
+	ends := a.request.Action == ActionCancel || a.request.Action == ActionDelete
+	if ends && a.result.Done > 0 && a.client.limiter() != nil {
+		a.client.admitAll(context.WithoutCancel(ctx))
+	}
+}
+
 // limited counts the rows that wait for a limit and that ActionRun would have changed
 // otherwise, up to limit, and returns some of them.
 func (a *bulkAction) limited(ctx context.Context, limit int) (n int, rows []*Row, err error) {

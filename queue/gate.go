@@ -175,6 +175,9 @@ func (c *Client) ResumeQueue(ctx context.Context, r GateRequest, progress func(r
 		c.wakePullers(ctx) // for rows that were not parked
 	}
 	c.workGate(ctx, store, Gate{Queue: r.Queue, Parked: true}, &result, progress)
+	if c.limiter() != nil {
+		c.admitAll(context.WithoutCancel(ctx)) // those that waited for a limit when the queue was paused
+	}
 	return result, nil
 }
 

@@ -23,8 +23,8 @@ func (c *Client) Cancel(ctx context.Context, id uuid.UUID) (row *Row, cancelled 
 		return err
 	})
 	c.availability.observe(err)
-	if cancelled && row.Attempts > 0 {
-		c.admitNext(ctx, row) // it may have been RUNNING
+	if cancelled {
+		c.admitNext(ctx, row) // it may have been RUNNING, or about to
 	}
 	return row, cancelled, err
 }

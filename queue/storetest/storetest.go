@@ -155,7 +155,7 @@ func Run(t *testing.T, h Harness) {
 		if _, ok := store.(queue.Limiter); ok {
 			run(t, h, []concern{{"Limit", limitTests}, {"LimitChange", limitChangeTests}})
 			if _, ok := store.(queue.Operator); ok {
-				run(t, h, []concern{{"LimitUse", limitUseTests}})
+				run(t, h, []concern{{"LimitUse", limitUseTests}, {"LimitAdmit", limitAdmitTests}})
 			}
 		}
 	})

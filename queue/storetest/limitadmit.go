@@ -1,0 +1,111 @@
+package storetest
+
+import (
+	"context"
+	"sync"
+
+	"github.com/google/uuid"
+
+	"github.com/claimcheck-go/claimcheck/queue"
+)
+
+// tickets is a Dispatcher that keeps what it gets.
+type tickets struct {
+	mu  sync.Mutex
+	ids []uuid.UUID
+}
+
+func (d *tickets) Dispatch(_ context.Context, some ...queue.Ticket) error {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	for _, ticket := range some {
+		d.ids = append(d.ids, ticket.ID)
+	}
+	return nil
+}
+
+// taken returns the tasks that have got tickets since the last call.
+func (d *tickets) taken() []uuid.UUID {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	ids := d.ids
+	d.ids = nil
+	return append([]uuid.UUID{}, ids...)
+}
+
+// pushing is a client of the fixture's store that dispatches to the tickets.
+func (f *fixture) pushing() (*queue.Client, *tickets) {
+	f.Helper()
+	out := &tickets{}
+	task := queue.NewTask(taskName, func(context.Context, any) (any, error) { return nil, nil })
+	client, err := queue.NewClient(queue.Config{Store: f.store, Registry: queue.NewRegistry(task), Dispatcher: out})
+	f.must(err)
+	return client, out
+}
+
+// waitForSlots runs one row of a queue with a limit of one, and makes n others wait.
+func (f *fixture) waitForSlots(n int) (running *queue.Row, waiting []*queue.Row) {
+	f.Helper()
+	f.limit(queue.Limit{Kind: queue.LimitQueue, Name: "emails", Running: 1})
+	running = f.claimed(lease, onQueue("emails"))
+	waiting = f.insertMany(n, onQueue("emails"), armed)
+	for _, row := range waiting {
+		f.refusedLimited(row.ID, false)
+	}
+	return running, waiting
+}
+
+// limitAdmitTests are about what lets the next rows start that wait for a limit, where
+// rows are dispatched.
+var limitAdmitTests = map[string]func(*fixture){
+	"a resume lets rows start that wait for a limit with room": func(f *fixture) {
+		client, out := f.pushing()
+		running, waiting := f.waitForSlots(2)
+		f.pause("emails")
+		f.finish(running.Claim())
+		_, err := client.ResumeQueue(f.ctx, queue.GateRequest{Queue: "emails"}, nil)
+		f.must(err)
+		f.equal("tickets", out.taken(), []uuid.UUID{waiting[0].ID})
+	},
+	"a resume lets rows start whose limit was removed": func(f *fixture) {
+		client, out := f.pushing()
+		_, waiting := f.waitForSlots(2)
+		f.pause("emails")
+		_, err := client.SetLimit(f.ctx, queue.Limit{Kind: queue.LimitQueue, Name: "emails"}, "ann")
+		f.must(err)
+		f.equal("tickets of a paused queue", out.taken(), []uuid.UUID{})
+		_, err = client.ResumeQueue(f.ctx, queue.GateRequest{Queue: "emails"}, nil)
+		f.must(err)
+		f.equal("tickets", sorted(out.taken()), sorted(ids(waiting)))
+	},
+	"a cancelled row that was about to start lets the next one start": func(f *fixture) {
+		client, out := f.pushing()
+		running, waiting := f.waitForSlots(2)
+		f.finish(running.Claim())
+		f.equal("admitted", ids(f.admit(running, 1)), ids(waiting[:1]))
+		_, cancelled, err := client.Cancel(f.ctx, waiting[0].ID)
+		f.must(err)
+		f.equal("cancelled", cancelled, true)
+		f.equal("tickets", out.taken(), ids(waiting[1:]))
+	},
+	"actions on rows that run or were about to start let the next ones start": func(f *fixture) {
+		client, out := f.pushing()
+		running, waiting := f.waitForSlots(4)
+		act := func(action queue.Action, id uuid.UUID) {
+			f.Helper()
+			result, err := client.Act(f.ctx, queue.ActRequest{Action: action, Selection: queue.Selection{IDs: []uuid.UUID{id}}}, nil)
+			f.must(err)
+			f.equal("rows", result.Done, 1)
+		}
+		act(queue.ActionCancel, running.ID)
+		f.equal("after a cancellation", out.taken(), ids(waiting[:1]))
+		act(queue.ActionCancel, waiting[0].ID)
+		f.equal("after that of a row about to start", out.taken(), ids(waiting[1:2]))
+		act(queue.ActionDelete, waiting[1].ID)
+		f.equal("after a deletion", out.taken(), ids(waiting[2:3]))
+		_, deleted, err := client.Delete(f.ctx, waiting[2].ID, "ann")
+		f.must(err)
+		f.equal("deleted", deleted, true)
+		f.equal("after that of one task", out.taken(), ids(waiting[3:]))
+	},
+}
