@@ -78,11 +78,30 @@ UPDATE claimcheck_tasks SET status = 'READY', hold = 3,
 WHERE id = $1::uuid AND status IN ('READY', 'RUNNING')
 RETURNING ` + columns
 
-// waitingQuery returns how many rows wait for a limit, up to a thousand. Index:
-// claimcheck_tasks_limited.
+// waitingQuery returns how many rows wait that a limit concerns, up to a thousand of each
+// task in a queue. It goes through these, and reads one entry of the index for each.
+// Written with an order, the condition does not make the planner read the whole table.
+// Index: claimcheck_tasks_limited.
 const waitingQuery = `
-SELECT count(*) FROM (SELECT FROM claimcheck_tasks WHERE hold >= 3 AND CASE $1::text WHEN 'queue' THEN queue_name = $2::text
-	WHEN 'name' THEN task_path = $2::text OR limit_key = $2::text ELSE task_path = $2::text AND limit_key = $3::text END LIMIT 1000) AS waiting`
+WITH RECURSIVE places AS (
+	(SELECT backend_name, queue_name, task_path FROM claimcheck_tasks WHERE hold >= 3 ORDER BY ` + laneOrder + ` LIMIT 1)
+	UNION ALL
+	SELECT n.* FROM places AS p, LATERAL (SELECT backend_name, queue_name, task_path FROM claimcheck_tasks
+		WHERE hold >= 3 AND (backend_name, queue_name, task_path) > (p.backend_name, p.queue_name, p.task_path)
+		ORDER BY ` + laneOrder + ` LIMIT 1) AS n
+)
+SELECT coalesce(sum(n), 0)::int8 FROM (
+	SELECT a.n FROM places AS p, LATERAL (SELECT count(*) AS n FROM (SELECT FROM claimcheck_tasks AS t
+		WHERE t.hold >= 3 AND t.backend_name = p.backend_name AND t.queue_name = p.queue_name AND t.task_path = p.task_path
+		ORDER BY ` + laneOrder + ` LIMIT 1000) AS counted) AS a
+	WHERE $1::text = 'queue' AND p.queue_name = $2::text OR $1::text = 'name' AND p.task_path = $2::text
+	UNION ALL
+	SELECT k.n FROM places AS p, LATERAL (SELECT count(*) AS n FROM (SELECT FROM claimcheck_tasks AS t
+		WHERE t.hold >= 3 AND t.backend_name = p.backend_name AND t.queue_name = p.queue_name AND t.task_path = p.task_path
+			AND coalesce(t.limit_key, '') = CASE $1::text WHEN 'name' THEN $2::text ELSE $3::text END
+		ORDER BY ` + laneOrder + ` LIMIT 1000) AS counted) AS k
+	WHERE $1::text = 'name' AND p.task_path <> $2::text OR $1::text = 'each' AND p.task_path = $2::text
+) AS counts`
 
 // slotsAt are the numbers of the slots of a part of a scope that are locked.
 type slotsAt map[slotPart][]int64

@@ -2,7 +2,9 @@ package storetest
 
 import (
 	"context"
+	"errors"
 	"sync"
+	"time"
 
 	"github.com/google/uuid"
 
@@ -55,9 +57,46 @@ func (f *fixture) waitForSlots(n int) (running *queue.Row, waiting []*queue.Row)
 	return running, waiting
 }
 
+// refusedFor starts one task of a rate of one an hour, has n rows of it refused, and
+// returns how long the longest of them waits, and the time after which all may have started.
+func (f *fixture) refusedFor(n int, changes ...func(*queue.NewRow)) (longest, all time.Duration) {
+	f.Helper()
+	f.finish(f.claimed(lease, changes...).Claim())
+	for _, row := range f.insertMany(n, changes...) {
+		refused := f.refused(row.ID, queue.ErrLimited)
+		longest = max(longest, refused.Wait)
+	}
+	return longest, time.Duration(n+1) * time.Hour
+}
+
 // limitAdmitTests are about what lets the next rows start that wait for a limit, where
 // rows are dispatched.
 var limitAdmitTests = map[string]func(*fixture){
+	"rows that wait for one limit do not delay those that wait for a rate": func(f *fixture) {
+		f.waitForSlots(60)
+		for _, l := range []queue.Limit{{Kind: queue.LimitQueue, Name: "slow"}, {Kind: queue.LimitName, Name: "key"}, {Kind: queue.LimitEach, Name: taskName}} {
+			l.Starts, l.Per = 1, time.Hour
+			f.limit(l)
+		}
+		for what, change := range map[string]func(*queue.NewRow){"of a queue": onQueue("slow"), "of a key": limitKey("key"), "of another key": limitKey("a|b")} {
+			if longest, all := f.refusedFor(4, change); longest > all {
+				f.Errorf("%s: a row waits %s, want at most %s", what, longest, all)
+			}
+		}
+		for what, change := range map[string]func(*queue.NewRow){"of many of a queue": onQueue("slow"), "of many of a key": limitKey("c")} {
+			for _, row := range f.insertMany(40, change) {
+				if _, err := f.store.Claim(f.ctx, row.ID, claimRequest(lease)); err != nil && !errors.Is(err, queue.ErrLimited) {
+					f.Fatal(err)
+				}
+			}
+			longest := time.Duration(0)
+			for _, row := range f.insertMany(10, change) {
+				refused := f.refused(row.ID, queue.ErrLimited)
+				longest = max(longest, refused.Wait)
+			}
+			f.between(what, longest, 4*time.Hour, 60*time.Hour)
+		}
+	},
 	"a resume lets rows start that wait for a limit with room": func(f *fixture) {
 		client, out := f.pushing()
 		running, waiting := f.waitForSlots(2)

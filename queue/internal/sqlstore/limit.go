@@ -346,7 +346,10 @@ func limitDelivered(ctx context.Context, tx querier, row *queue.Row, req queue.C
 		return &queue.NotClaimedError{Reason: queue.ErrLimited, Row: row, Wait: wait, Room: true, Limits: reached}, false, nil
 	}
 	if wait > 0 {
-		wait = spread(ctx, tx, turn, lane, wait)
+		wait, err = spread(ctx, tx, turn, lane, wait)
+		if err != nil {
+			return nil, false, err
+		}
 	}
 	return &queue.NotClaimedError{Reason: queue.ErrLimited, Row: row, Wait: wait, Room: true, Limits: reached}, false, waitFor(ctx, tx, row, now, wait)
 }
@@ -398,14 +401,4 @@ func eachAdmitted(ctx context.Context, q querier, after time.Time, do func(id st
 func (d *Dialect) admittedQuery() string {
 	return `SELECT id, backend_name, queue_name, task_path, coalesce(limit_key, '') FROM claimcheck_tasks` + d.useIndex("claimcheck_tasks_admitted") + `
 		WHERE ` + d.admitted + ` AND ` + d.admittedUntil + ` > ?`
-}
-
-// spread is a time within which the rows that wait for a rate start, after wait.
-func spread(ctx context.Context, q querier, turn *storekit.Turn, lane storekit.Lane, wait time.Duration) time.Duration {
-	var waiting int
-	err := q.QueryRowContext(ctx, `SELECT count(*) FROM (SELECT 1 FROM claimcheck_tasks`+q.store.dialect.useIndex("claimcheck_tasks_limited")+` WHERE `+q.store.dialect.limited+` LIMIT 1000) AS waiting`).Scan(&waiting)
-	if err != nil {
-		waiting = 1
-	}
-	return storekit.Spread(turn.Limits.Of(lane), waiting, wait)
 }

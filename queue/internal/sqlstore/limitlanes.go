@@ -57,7 +57,7 @@ func parseLane(text string) (storekit.Lane, bool) {
 // lanesQuery returns the first lanes after one. Index: claimcheck_tasks_limited, one
 // entry for each.
 func (d *Dialect) lanesQuery() string {
-	next := `SELECT min(` + d.lane + `) FROM claimcheck_tasks` + d.useIndex("claimcheck_tasks_limited") + ` WHERE ` + d.limited + ` AND ` + d.lane + ` > `
+	next := strings.TrimSuffix(d.nextLane(), `?`)
 	return `WITH RECURSIVE lanes (lane, n) AS (
 		SELECT (` + next + `?), 1
 		UNION ALL SELECT (` + next + `l.lane), l.n + 1 FROM lanes AS l WHERE l.lane IS NOT NULL AND l.n < ?)

@@ -64,6 +64,7 @@ func TestEveryMySQLStatementUsesItsIndex(t *testing.T) {
 		"tickets":    {MySQL.lostTickets() + skipLocked, []any{now, 100}, "claimcheck_tasks_admitted"},
 		"lane":       {MySQL.firstInLane(` AND hold = 3`), []any{"b|q|t|", 10}, "claimcheck_tasks_limited"},
 		"first free": {MySQL.firstFree(), []any{100}, "claimcheck_tasks_claim"},
+		"in lanes":   {MySQL.countInLanes(), []any{"b|q|t|", "b|q|t}", 10}, "claimcheck_tasks_limited"},
 		"park":       {MySQL.updateQuery(setParked, manyRows), someIDs(manyRows), "PRIMARY"},
 		"probe":      {MySQL.probe(), nil, "PRIMARY claimcheck_tasks_claim claimcheck_tasks_held claimcheck_tasks_lease claimcheck_tasks_limited claimcheck_tasks_outbox claimcheck_tasks_outbox claimcheck_tasks_retention claimcheck_tasks_retention"},
 		"backlog":    {MySQL.countReady(), []any{"b", "q", 100}, "claimcheck_tasks_outbox"},

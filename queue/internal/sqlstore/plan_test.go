@@ -50,6 +50,8 @@ func TestEveryStatementUsesItsIndex(t *testing.T) {
 		"lanes":        {SQLite.lanesQuery(), []any{"b|q|t|", 100}, []string{"claimcheck_tasks_limited (<expr>>?)"}},
 		"lane":         {SQLite.firstInLane(` AND hold = 3`), []any{"b|q|t|", 10}, []string{"claimcheck_tasks_limited (<expr>=?)"}},
 		"first free":   {SQLite.firstFree(), []any{100}, []string{"claimcheck_tasks_claim"}},
+		"next lane":    {SQLite.nextLane(), []any{"b|q|t}"}, []string{"claimcheck_tasks_limited (<expr>>?)"}},
+		"in lanes":     {SQLite.countInLanes(), []any{"b|q|t|", "b|q|t}", 10}, []string{"claimcheck_tasks_limited (<expr>>? AND <expr><?)"}},
 		"park":         {SQLite.updateQuery(setParked, 1), []any{"x"}, []string{"autoindex"}},
 		"stats":        {stats, statsArgs, []string{"claimcheck_tasks_held", "claimcheck_tasks_lease", "COVERING INDEX claimcheck_tasks_finished"}},
 		"stats, some":  {statsSome, statsSomeArgs, []string{"claimcheck_tasks_outbox", "claimcheck_tasks_lease", "claimcheck_tasks_finished"}},
