@@ -151,16 +151,10 @@ func (r *Registry) unknownTask(name string) error {
 	if len(near) > 0 {
 		return invalidf("task %.200q is not registered; did you mean %s?", name, strings.Join(near, ", "))
 	}
-	all := make([]string, 0, len(r.byName))
-	for known := range r.byName {
-		if known != probe {
-			all = append(all, known)
-		}
-	}
+	all := r.names()
 	if len(all) == 0 {
 		return invalidf("task %.200q is not registered; no task is: pass the tasks to NewRegistry", name)
 	}
-	slices.Sort(all)
 	const limit = 10
 	if rest := len(all) - limit; rest > 0 {
 		all = append(all[:limit], fmt.Sprintf("and %d more", rest))
