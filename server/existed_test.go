@@ -37,7 +37,7 @@ func TestRunOfAScheduleSaysThatTheTaskExisted(t *testing.T) {
 	if status, stdout, stderr := c.call("", "schedules", "run", "nightly"); status != 0 || stdout != id+"\n" || !strings.Contains(stderr, want) {
 		t.Errorf("%d %q %q, want %q", status, stdout, stderr, want)
 	}
-	if out := c.ok("schedules", "list", "nightly"); !strings.Contains(out, "queue reports, priority 7") {
+	if out := c.ok("schedules", "list", "nightly"); !strings.Contains(out, "queue_name reports\n  priority 7") {
 		t.Error(out)
 	}
 }
