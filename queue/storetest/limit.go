@@ -103,10 +103,10 @@ var limitTests = map[string]func(*fixture){
 		f.insertMany(20, limitKey("a"))
 		f.insertMany(20, limitKey("b"))
 		stores := []queue.Limiter{f.limiter(), f.other().(queue.Limiter)}
-		for _, store := range stores { // each finds that limits concern the rows, and begins with the same key
+		for _, store := range stores { // each finds that limits concern the rows
 			rows, _, err := store.ClaimLimited(f.ctx, nextRequest(1))
 			f.must(err)
-			f.equal("the first", keysOf(rows), []string{"a"})
+			f.equal("the first", len(rows), 1)
 			f.finish(rows[0].Claim())
 		}
 		for range 18 {
