@@ -7,15 +7,15 @@ import (
 	"time"
 )
 
-// Rows that a limit concerns are moved out of the way of others: a claim of those would
-// step over each of them. Whoever promotes does it, whichever queues it serves, and a
-// change of a limit begins it. Pulls of the rows themselves move the first ones, too.
+// Rows that a limit concerns are taken out of the claim index, where every claim of other
+// rows would scan them. Each process that promotes does it, whichever queues it serves, and
+// so does a change of a limit. Pulls of the rows themselves move the first ones, too.
 
 // holdTime is for how long a change of a limit, and one sweep, move rows.
 const holdTime = 5 * time.Second
 
 // holdLimited moves rows until none is left, ctx ends or stop is closed, which may be nil.
-// Rows whose tickets another system delivers are left to their deliveries: nobody pulls
+// Rows whose tickets another system delivers are left to their deliveries: no worker pulls
 // them, and a row that waits may get a second ticket.
 func (c *Client) holdLimited(ctx context.Context, stop <-chan struct{}) error {
 	store := c.limiter()

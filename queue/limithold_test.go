@@ -7,8 +7,8 @@ import (
 	"github.com/claimcheck-go/claimcheck/queue"
 )
 
-// Rows that a limit concerns are moved out of the way of others by whoever promotes, and by
-// a change of a limit, unless their tickets are delivered by another system.
+// A promotion, and a change of a limit, take the rows that a limit concerns out of the claim
+// index, unless another system delivers their tickets.
 func TestRowsThatALimitConcernsAreMovedOutOfTheWay(t *testing.T) {
 	limit := queue.Limit{Kind: queue.LimitQueue, Name: "lim", Running: 1}
 	store := newStore(t)

@@ -111,8 +111,8 @@ func TestPeriodsAreWrittenShortly(t *testing.T) {
 	}
 }
 
-// What an operator has set stays until it is given back to the code, and only what somebody
-// does is in the audit log.
+// What an operator has set stays until a reset, and only an operator's changes are in the
+// audit log.
 func TestALimitIsGivenBackToTheCode(t *testing.T) {
 	sys := newSystem(t, setup{}, queue.NewTask("t", nothing, queue.LimitRunning(3)))
 	code := queue.Limit{Kind: queue.LimitName, Name: "t", Running: 3, Code: true}

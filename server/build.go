@@ -138,6 +138,25 @@ func (p *program) open(ctx context.Context, app *App, local *queue.Local, migrat
 	return app.client.Init(app.config)
 }
 
+// openToChange is plan and open for a command that changes something, and may dispatch.
+// With existing it is about what is there already: no database and no tables are created
+// for it. The caller closes the App.
+func (p *program) openToChange(ctx context.Context, existing bool) (*App, error) {
+	if err := p.checkKept(); err != nil {
+		return nil, err
+	}
+	app, err := p.plan(ctx, true, false)
+	if err != nil {
+		return nil, err
+	}
+	app.existing = existing
+	if err := p.open(ctx, app, nil, false); err != nil {
+		app.close()
+		return nil, err
+	}
+	return app, nil
+}
+
 // connect is plan and open for a command that only looks at tasks or tidies
 // them up, and dispatches nothing. It creates neither a database nor tables.
 func (p *program) connect(ctx context.Context) (*App, error) {

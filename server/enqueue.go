@@ -104,16 +104,32 @@ func (c *enqueueCmd) arguments() (any, error) {
 	return json.RawMessage(c.Args), nil
 }
 
+// sharedOptions are those that a task and a schedule have in common: nil is left out.
+func sharedOptions(queueName, backend *string, priority *int, keepSuccessful, keepFailed *time.Duration) (options []queue.Option, err error) {
+	if queueName != nil {
+		options = append(options, queue.OnQueue(*queueName))
+	}
+	if backend != nil {
+		options = append(options, queue.OnBackend(*backend))
+	}
+	if priority != nil {
+		options = append(options, queue.Priority(*priority))
+	}
+	switch {
+	case keepSuccessful != nil && keepFailed != nil:
+		options = append(options, queue.Keep(*keepSuccessful, *keepFailed))
+	case keepSuccessful != nil:
+		return nil, config.Problemf("--keep-successful", "belongs together with --keep-failed: give both or neither")
+	case keepFailed != nil:
+		return nil, config.Problemf("--keep-failed", "belongs together with --keep-successful: give both or neither")
+	}
+	return options, nil
+}
+
 func (c *enqueueCmd) options() ([]queue.Option, error) {
-	var options []queue.Option
-	if c.Queue != nil {
-		options = append(options, queue.OnQueue(*c.Queue))
-	}
-	if c.Priority != nil {
-		options = append(options, queue.Priority(*c.Priority))
-	}
-	if c.Backend != nil {
-		options = append(options, queue.OnBackend(*c.Backend))
+	options, err := sharedOptions(c.Queue, c.Backend, c.Priority, c.KeepSuccessful, c.KeepFailed)
+	if err != nil {
+		return nil, err
 	}
 	if c.ID != nil {
 		id, err := parseTaskID(*c.ID)
@@ -129,7 +145,7 @@ func (c *enqueueCmd) options() ([]queue.Option, error) {
 	if key != nil {
 		options = append(options, key)
 	}
-	if options, err = c.ending(options); err != nil || c.RunAfter == "" {
+	if options, err = c.expiry(options); err != nil || c.RunAfter == "" {
 		return options, err
 	}
 	if delay, err := config.ParseDuration(c.RunAfter); err == nil {
@@ -142,16 +158,8 @@ func (c *enqueueCmd) options() ([]queue.Option, error) {
 	return append(options, queue.RunAfter(at)), nil
 }
 
-// ending adds the options that say when the task expires, and how long it is kept.
-func (c *enqueueCmd) ending(options []queue.Option) ([]queue.Option, error) {
-	switch {
-	case c.KeepSuccessful != nil && c.KeepFailed != nil:
-		options = append(options, queue.Keep(*c.KeepSuccessful, *c.KeepFailed))
-	case c.KeepSuccessful != nil:
-		return nil, config.Problemf("--keep-successful", "belongs together with --keep-failed: give both or neither")
-	case c.KeepFailed != nil:
-		return nil, config.Problemf("--keep-failed", "belongs together with --keep-successful: give both or neither")
-	}
+// expiry adds the option that says when the task expires.
+func (c *enqueueCmd) expiry(options []queue.Option) ([]queue.Option, error) {
 	if c.Expires == "" {
 		return options, nil
 	}

@@ -132,18 +132,11 @@ func parseStarts(text string) (rate queue.Rate, ok bool) {
 
 // changeLimit changes a limit, and prints what it is now.
 func changeLimit(ctx context.Context, p *program, change queue.LimitChange, remove, inJSON bool) error {
-	if err := p.checkKept(); err != nil {
-		return err
-	}
-	app, err := p.plan(ctx, true, false)
+	app, err := p.openToChange(ctx, true)
 	if err != nil {
 		return err
 	}
 	defer app.close()
-	app.existing = true // a new database has no limits
-	if err := p.open(ctx, app, nil, false); err != nil {
-		return err
-	}
 	actor := commandLineUser(p.config.Env.Get)
 	set := func() (queue.Limit, error) { return app.client.ChangeLimit(ctx, change, actor) }
 	if remove {

@@ -58,18 +58,11 @@ func (c *queuesCmd) Run(ctx context.Context, p *program) error {
 		}
 		return changeLimit(ctx, p, change, false, c.JSON)
 	}
-	if err := p.checkKept(); err != nil {
-		return err
-	}
-	app, err := p.plan(ctx, true, false)
+	app, err := p.openToChange(ctx, true)
 	if err != nil {
 		return err
 	}
 	defer app.close()
-	app.existing = true // a new database has no queues
-	if err := p.open(ctx, app, nil, false); err != nil {
-		return err
-	}
 	return c.change(ctx, p, app.client)
 }
 

@@ -50,18 +50,11 @@ func (c *retryCmd) Run(ctx context.Context, p *program) error {
 	if err != nil {
 		return err
 	}
-	if err := p.checkKept(); err != nil {
-		return err
-	}
-	app, err := p.plan(ctx, true, false)
+	app, err := p.openToChange(ctx, true)
 	if err != nil {
 		return err
 	}
 	defer app.close()
-	app.existing = true // a new database has no FAILED tasks
-	if err := p.open(ctx, app, nil, false); err != nil {
-		return err
-	}
 	if !c.All {
 		return c.one(ctx, p, app.client, selection)
 	}

@@ -87,19 +87,7 @@ func (c *schedulesCmd) open(ctx context.Context, p *program) (*App, error) {
 	if c.Action != "add" && c.Action != "run" {
 		return p.connect(ctx)
 	}
-	if err := p.checkKept(); err != nil {
-		return nil, err
-	}
-	app, err := p.plan(ctx, true, false)
-	if err != nil {
-		return nil, err
-	}
-	app.existing = c.Action == "run"
-	if err := p.open(ctx, app, nil, false); err != nil {
-		app.close()
-		return nil, err
-	}
-	return app, nil
+	return p.openToChange(ctx, c.Action == "run")
 }
 
 // check refuses flags and arguments that do not belong together.

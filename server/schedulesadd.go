@@ -40,23 +40,10 @@ func (c *schedulesCmd) add(ctx context.Context, p *program, client *queue.Client
 }
 
 // options are those of the tasks of a schedule that is added.
-func (c *schedulesCmd) options() (options []queue.Option, err error) {
-	if c.Queue != nil {
-		options = append(options, queue.OnQueue(*c.Queue))
-	}
-	if c.Priority != nil {
-		options = append(options, queue.Priority(*c.Priority))
-	}
-	if c.Backend != nil {
-		options = append(options, queue.OnBackend(*c.Backend))
-	}
-	switch {
-	case c.KeepSuccessful != nil && c.KeepFailed != nil:
-		options = append(options, queue.Keep(*c.KeepSuccessful, *c.KeepFailed))
-	case c.KeepSuccessful != nil:
-		return nil, config.Problemf("--keep-successful", "belongs together with --keep-failed: give both or neither")
-	case c.KeepFailed != nil:
-		return nil, config.Problemf("--keep-failed", "belongs together with --keep-successful: give both or neither")
+func (c *schedulesCmd) options() ([]queue.Option, error) {
+	options, err := sharedOptions(c.Queue, c.Backend, c.Priority, c.KeepSuccessful, c.KeepFailed)
+	if err != nil {
+		return nil, err
 	}
 	if c.ExpiresIn != nil {
 		options = append(options, queue.ExpiresIn(*c.ExpiresIn))

@@ -30,17 +30,11 @@ func (c *sweepCmd) Run(ctx context.Context, p *program) error {
 	if err := within("--limit", c.Limit, 1, api.MaxBatch); err != nil {
 		return err
 	}
-	if err := p.checkKept(); err != nil {
-		return err
-	}
-	app, err := p.plan(ctx, true, false)
+	app, err := p.openToChange(ctx, false)
 	if err != nil {
 		return err
 	}
 	defer app.close()
-	if err := p.open(ctx, app, nil, false); err != nil {
-		return err
-	}
 	swept, err := app.client.Sweep(ctx, c.Limit)
 	if err != nil {
 		return p.inJSON(c.JSON, err)

@@ -5,7 +5,7 @@ import (
 	"testing"
 )
 
-// Who asks by the command line why a task waits is told as by the task's page.
+// The command line gives the same reason for a waiting task as its page.
 func TestResultSaysWhatATaskWaitsFor(t *testing.T) {
 	c := newCLI(t)
 	enqueue := func(args ...string) string {

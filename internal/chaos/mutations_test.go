@@ -164,7 +164,7 @@ var claimMutations = []mutation{
 		name: "MariaDB: claims of one limit that do not take turns", site: newMariaDB,
 		breaks: []string{ruleLimit},
 		edits: []mutate.Edit{{
-			File: "queue/internal/sqlstore/limit.go",
+			File: "queue/internal/sqlstore/limitroom.go",
 			Old:  `if tx.store.dialect.lockRow == "" {`,
 			New:  `if tx.store.dialect.lockRow != "x" {`,
 		}},

@@ -142,7 +142,7 @@ func (s *shortage) see(states map[need]slotsState) {
 
 func (s *shortage) any() bool { return len(s.missing) > 0 || s.expired || s.above }
 
-// end ends the shortage, each part in a transaction of its own.
+// end ends the shortage, each part in a separate transaction.
 func (s *shortage) end(ctx context.Context, conn *pgx.Conn) error {
 	if len(s.missing) > 0 {
 		if _, err := conn.Exec(ctx, makeSlotsQuery, needParams(s.missing)...); err != nil {

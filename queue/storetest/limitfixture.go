@@ -51,13 +51,6 @@ func (f *fixture) claimLimited(limit int, changes ...func(*queue.ClaimNextReques
 	return rows
 }
 
-func keysOf(rows []*queue.Row) (keys []string) {
-	for _, row := range rows {
-		keys = append(keys, row.LimitKey)
-	}
-	return keys
-}
-
 // besideHog pulls rows one by one, of which two run at once, and one of each key, until n
 // have run that are not of a key with a higher priority, which always has rows. It returns
 // their keys in order.

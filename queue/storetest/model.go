@@ -64,6 +64,8 @@ type model struct {
 	touched []uuid.UUID
 }
 
+// A step that does not apply calls t.Skip: rapid then draws another one. No test is skipped.
+
 func (m *model) insert(t *rapid.T) {
 	if len(m.ids) == 6 {
 		t.Skip("enough rows")

@@ -153,7 +153,7 @@ func Run(t *testing.T, h Harness) {
 			run(t, h, []concern{{"GateView", gateViewTests}})
 		}
 		if _, ok := store.(queue.Limiter); ok {
-			run(t, h, []concern{{"Limit", limitTests}, {"LimitChange", limitChangeTests}})
+			run(t, h, []concern{{"Limit", limitTests}, {"LimitPull", limitPullTests}, {"LimitSet", limitSetTests}, {"LimitChange", limitChangeTests}})
 			if _, ok := store.(queue.Operator); ok {
 				run(t, h, []concern{{"LimitUse", limitUseTests}, {"LimitAdmit", limitAdmitTests}})
 			}

@@ -183,8 +183,8 @@ func TestATaskThatWaitsForARateSaysUntilWhen(t *testing.T) {
 	}
 }
 
-// The code's limits are told from an operator's, also one that an operator removed.
-func TestLimitsOfTheCodeAreTold(t *testing.T) {
+// The page distinguishes the code's limits from an operator's, also one that was removed.
+func TestLimitsOfTheCodeAreDistinguished(t *testing.T) {
 	s := newSite(t, func(_ *admin.Config, c *queue.Config) {
 		c.Limits = []queue.Limit{{Kind: queue.LimitQueue, Name: "emails", Running: 4}}
 	})

@@ -30,7 +30,7 @@ const LimitedMicros = 2 * ParkMicros
 // LimitedInterval is the same as an interval of PostgreSQL.
 var LimitedInterval = fmt.Sprintf("interval '%d hours'", 2*parkDays*24)
 
-// The parts of a limit. Each has slots of its own.
+// The parts of a limit. Each has separate slots.
 const (
 	PartRunning = "running" // a slot is taken while its task is RUNNING under its claim
 	PartStarts  = "starts"  // a slot is taken for the period from its last start

@@ -19,8 +19,8 @@ func TrimOccurrences(change *queue.ScheduleChange) bool {
 }
 
 // WithoutHeld returns what a change makes of a schedule, which was old before, when only
-// some of the rows that it inserts got a task of their own: another row holds the key of
-// the others, so that they are no occurrences that the schedule has enqueued.
+// some of its rows were stored: another row holds the key of the rest, which are therefore
+// not occurrences that the schedule has enqueued.
 func WithoutHeld(old *queue.Schedule, change *queue.ScheduleChange, rows []*queue.NewRow, held func(i int) bool) *queue.Schedule {
 	s := *change.Schedule
 	lastIsHeld := false
