@@ -27,6 +27,9 @@ func TestPushBulkEnqueuesAndSweepsCreateBatches(t *testing.T) {
 		t.Errorf("%d tasks in %d batches", len(ids), n)
 	}
 
+	// A busy SQLite might not record the refusal in TASKS_DISPATCH_TIMEOUT.
+	procWaitSuccessful(t, s, ids)
+
 	c.SetFaults(cloudtaskstest.Faults{Rates: map[cloudtaskstest.Fault]float64{cloudtaskstest.RefuseBatch: 1}})
 	ids = append(ids, bulk(2)...)
 	c.SetFaults(cloudtaskstest.Faults{})
@@ -36,6 +39,12 @@ func TestPushBulkEnqueuesAndSweepsCreateBatches(t *testing.T) {
 	if n := c.Stats().Batches; n != 4 {
 		t.Errorf("%d batches after the sweep", n)
 	}
+	procWaitSuccessful(t, s, ids)
+}
+
+// procWaitSuccessful waits until all tasks have succeeded.
+func procWaitSuccessful(t *testing.T, s *procServer, ids []string) {
+	t.Helper()
 	procWait(t, "the end of all tasks", func() bool {
 		for _, id := range ids {
 			if !strings.Contains(s.do(http.MethodGet, "/tasks/result/"+id+"/", "").text, string(queue.StatusSuccessful)) {

@@ -70,7 +70,7 @@ func (r *run) counts(s state) map[string]int {
 		}
 	}
 	for _, o := range s.occurrences {
-		if s.rows[o.task].schedule != o.schedule {
+		if o.skipped != "" {
 			counts["key of an occurrence met"]++
 		}
 		counts["occurrences"]++
