@@ -162,6 +162,7 @@ func TestAnOldReleaseClaimsNothingWhileAQueueIsPausedOrLimited(t *testing.T) {
 	t.Parallel()
 	v := newVersionSiteWith(t,
 		mutate.Edit{File: "queue/claimrules.go", Old: "	id[6] = 8<<4 | claimVersion\n", New: ""},
+		mutate.Edit{File: "queue/pgstore/claim.go", Old: "	attempts = attempts + 1,\n", New: "	attempts = attempts + 1, max_attempts = greatest(max_attempts, attempts + 1),\n"},
 		mutate.Edit{File: "queue/pgstore/gate.go", Old: "notGated = `queue_name <> ALL(ARRAY(SELECT CASE WHEN running IS NULL AND starts IS NULL THEN name END FROM claimcheck_gates WHERE ` + isClosed + `))`", New: "notGated = `true`"})
 	before, oldAddress := v.release(v.old...)
 	after, newAddress := v.release()

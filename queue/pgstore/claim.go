@@ -15,16 +15,15 @@ import (
 	"github.com/claimcheck-go/claimcheck/queue/pgstore/internal/batch"
 )
 
-// setClaimed gives a row to worker $1 for $2, under a new claim. max_attempts is too
-// low only for a FAILED row that an operator retries; that row also starts without
-// interruptions. Nothing can be appended to an array of two dimensions, which the
-// executor treats as invalid (queue.Row.Invalid).
+// setClaimed gives a row to worker $1 for $2, under a new claim. Nothing can be appended to
+// an array of two dimensions, which the executor treats as invalid (queue.Row.Invalid). It
+// leaves max_attempts alone, whose change makes PostgreSQL look at the trigger
+// claimcheck_claim_version.
 const setClaimed = `status = 'RUNNING', hold = NULL,
-	attempts = attempts + 1, max_attempts = greatest(max_attempts, attempts + 1),
+	attempts = attempts + 1,
 	worker_ids = CASE WHEN array_ndims(worker_ids) > 1 THEN worker_ids ELSE worker_ids || $1::text END, lease_expires_at = now() + $2::interval,
 	started_at = coalesce(started_at, now()), last_attempted_at = now(),
-	retry_at = NULL, dispatch_error = NULL, dispatch_tries = 0,
-	interruptions = CASE WHEN status = 'FAILED' THEN 0 ELSE interruptions END`
+	retry_at = NULL, dispatch_error = NULL, dispatch_tries = 0`
 
 // claimable is the condition of the rows that a delivery may claim, whose task is one of
 // tasks, and that may come early by so much. more is a further alternative.
@@ -94,9 +93,10 @@ func (s *Store) claimTexts() *claimTexts {
 	return plainClaims
 }
 
-// notEnded makes a FAILED row, which is claimed again, one that has not ended, and is not
-// to be deleted.
-const notEnded = `, finished_at = NULL, delete_at = CASE WHEN status = 'FAILED' THEN NULL ELSE delete_at END`
+// notEnded makes a FAILED row, which is claimed again, one that has not ended, has attempts
+// left and no interruptions, and is not to be deleted.
+const notEnded = `, max_attempts = greatest(max_attempts, attempts + 1), interruptions = CASE WHEN status = 'FAILED' THEN 0 ELSE interruptions END,
+	finished_at = NULL, delete_at = CASE WHEN status = 'FAILED' THEN NULL ELSE delete_at END`
 
 // claimOneQuery is the whole claim, also of rows for which more holds. set is what it sets
 // besides.
