@@ -64,6 +64,9 @@ type Config struct {
 
 	// Hooks are called at the events of tasks, for traces and metrics.
 	Hooks Hooks
+	// Middleware surrounds all enqueues and runs, the first outermost; [Use] and [Around]
+	// are that of one task.
+	Middleware []Middleware
 	// Logger receives one line a run, and what no caller gets as an error; nil means
 	// slog.Default().
 	Logger *slog.Logger
@@ -104,6 +107,7 @@ type Client struct {
 
 	limitsApplied atomic.Bool // the limits of the code are set
 	paces         paces
+	chains        chains
 }
 
 // NewClient checks the configuration, among it whether the backends allow the
@@ -161,12 +165,16 @@ func (c *Client) Init(cfg Config) error {
 	if err := cfg.checkSchedules(backends); err != nil {
 		return err
 	}
+	chains, err := newChains(&cfg)
+	if err != nil {
+		return err
+	}
 	for _, backend := range backends {
 		if local, ok := backend.Dispatcher.(*Local); ok {
 			local.logTo(cfg.Logger)
 		}
 	}
-	c.cfg, c.registry, c.backends, c.availability.log = cfg, cfg.Registry, backends, cfg.Logger
+	c.cfg, c.registry, c.backends, c.chains, c.availability.log = cfg, cfg.Registry, backends, chains, cfg.Logger
 	c.ready.Store(true)
 	return nil
 }

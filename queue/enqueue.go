@@ -58,6 +58,26 @@ func (c *Client) EnqueueMany(ctx context.Context, requests ...Request) ([]*Handl
 	if err != nil {
 		return nil, err
 	}
+	if c.chains.surrounds(rows) {
+		return c.enqueueAround(ctx, rows, c.enqueueRows)
+	}
+	return c.enqueueRows(ctx, rows)
+}
+
+// enqueueAround calls enqueue inside of the middleware.
+func (c *Client) enqueueAround(ctx context.Context, rows []*NewRow, enqueue func(context.Context, []*NewRow) ([]*Handle, error)) (handles []*Handle, err error) {
+	err = c.chains.around(ctx, rows, func(ctx context.Context) (err error) {
+		handles, err = enqueue(ctx, rows)
+		return err
+	})
+	if err != nil {
+		return nil, err
+	}
+	return handles, nil
+}
+
+// enqueueRows stores and dispatches new rows.
+func (c *Client) enqueueRows(ctx context.Context, rows []*NewRow) ([]*Handle, error) {
 	reserved, err := c.checkRoom(ctx, nil, rows)
 	if err != nil {
 		return nil, err
@@ -265,7 +285,7 @@ func (c *Client) newRow(row *NewRow, request Request, random io.Reader) error {
 // concern the row.
 func (d *definition) optionsOf(request Request) (options, error) {
 	o := d.options
-	o.timeout, o.backoff, o.aliases, o.strictArgs, o.limits = 0, nil, nil, false, nil
+	o.timeout, o.backoff, o.aliases, o.strictArgs, o.limits, o.use, o.around = 0, nil, nil, false, nil, nil, nil
 	if len(request.Options) == 0 { // the task's own were checked when it was declared
 		return o, nil
 	}
@@ -285,6 +305,9 @@ func (o options) with(more []Option) (options, error) {
 	}
 	if o.limits != nil {
 		return o, invalidf("limits are options of the task: pass LimitRunning, LimitStarts and their kind to NewTask or Declare, not to Enqueue")
+	}
+	if o.use != nil || o.around != nil {
+		return o, invalidf("Use and Around are options of the task: pass them to NewTask or Declare, not to Enqueue")
 	}
 	return o, nil
 }

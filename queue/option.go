@@ -48,6 +48,8 @@ type options struct {
 	onFailed    string // a task's name
 	limitKey    *limitKeyOption
 	limits      map[LimitKind]Limit // of the task; never changed
+	use         []Middleware        // of the task
+	around      []typedMiddleware   // of the task
 }
 
 func defaultOptions() options {

@@ -62,8 +62,9 @@ type activeRun struct {
 	cancel   context.CancelCauseFunc
 	stop     context.CancelFunc // of the timeout, if there is one
 	began    time.Time
-	errors   []AttemptError // the row's, without a timeout that was recorded meanwhile
-	run      *Run           // how it ended; set by whatever ends it
+	errors   []AttemptError  // the row's, without a timeout that was recorded meanwhile
+	value    json.RawMessage // what the function returned, inside of middleware
+	run      *Run            // how it ended; set by whatever ends it
 
 	completed       atomic.Bool // CompleteTx has written its success, in a transaction that may or may not commit
 	timeoutRecorded atomic.Bool // the row's errors may contain its timeout already
@@ -260,9 +261,13 @@ func (e *Executor) call(r *activeRun) (res result) {
 		}
 	}()
 	// The claim names only what is registered, so the lookup cannot miss.
-	d, _ := e.client.registry.lookup(r.row.Task)
-	value, err := d.run(r.taskCtx, r.row.Args)
-	res.value = value
+	var err error
+	if chain := e.client.chains.tasks[r.row.Task].run; chain != nil {
+		res.value, err = r.surrounded(chain)
+	} else {
+		d, _ := e.client.registry.lookup(r.row.Task)
+		res.value, err = d.run(r.taskCtx, r.row.Args)
+	}
 	if err != nil {
 		res.failure = classify(err)
 	}

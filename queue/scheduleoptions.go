@@ -42,6 +42,7 @@ func givenOptions(more []Option) (options, error) {
 		{given.backoff != nil, "Backoff", "pass it to NewTask or Declare"},
 		{given.strictArgs, "StrictArgs", "pass it to NewTask or Declare"},
 		{given.limits != nil, "A limit", "pass LimitRunning, LimitStarts and their kind to NewTask or Declare"},
+		{given.use != nil || given.around != nil, "Use or Around", "pass it to NewTask or Declare"},
 	} {
 		if refused.given {
 			return given, invalidf("%s is not an option of a schedule: %s", refused.name, refused.remedy)

@@ -100,6 +100,9 @@ func Declare[In, Out any](name string, defaults ...Option) *Task[In, Out] {
 			panic(fmt.Sprintf(`queue: task name %q: use 1 to 200 letters, digits or "_.:/-", and no part "." or ".." between slashes`, n))
 		}
 	}
+	if err := o.checkAround(reflect.TypeFor[In](), reflect.TypeFor[Out]()); err != nil {
+		panic(fmt.Sprintf("queue: task %q: %v", name, err))
+	}
 	limited := definition{name: name, options: o, in: reflect.TypeFor[In]()}
 	if err := limited.checkLimits(); err != nil {
 		panic(fmt.Sprintf("queue: task %q: %v", name, err))
@@ -131,6 +134,7 @@ func bind[In, Out any](d definition, fn Func[In, Out]) definition {
 	if fn == nil {
 		panic(fmt.Sprintf("queue: task %q: its function is nil: pass a function, or use Declare for a task that another program runs", d.name))
 	}
+	fn = surround(&d, fn)
 	d.run = func(ctx context.Context, args json.RawMessage) (json.RawMessage, error) {
 		in, err := jsonvalue.Decode[In](args)
 		if err != nil {

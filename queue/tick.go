@@ -159,21 +159,30 @@ func (c *Client) changeSchedule(ctx context.Context, store Scheduler, name strin
 // storeSchedule is changeSchedule that leaves the dispatch of tasks to a function.
 func (c *Client) storeSchedule(ctx context.Context, store Scheduler, name string, change func(ScheduleState) (*ScheduleChange, error), dispatch func(context.Context, []*Handle)) ([]*Handle, error) {
 	var rows []*NewRow
+	var middleware *splitEnqueue
 	inserting, ended := ctx, func(error) {}
 	err := within(ctx, statementTimeout, func(ctx context.Context) error {
 		return store.ChangeSchedule(ctx, name, func(s ScheduleState) (*ScheduleChange, error) {
 			ended(ErrContended) // of the transaction that is repeated
-			rows, ended = nil, func(error) {}
+			_ = middleware.end(ErrContended)
+			rows, middleware, ended = nil, nil, func(error) {}
 			made, err := change(s)
 			if err == nil && made != nil && len(made.Rows) > 0 {
 				rows = made.Rows
-				inserting, ended = c.enqueuing(ctx, rows)
+				inserting = ctx
+				if c.chains.surrounds(rows) {
+					if middleware, inserting, err = c.chains.begin(ctx, rows); err != nil {
+						return nil, err
+					}
+				}
+				inserting, ended = c.enqueuing(inserting, rows)
 			}
 			return made, err
 		})
 	})
 	if err != nil {
 		ended(err)
+		_ = middleware.end(err) // the tick acts on the store's
 		return nil, err
 	}
 	stored := rows[:0:0]
@@ -187,7 +196,7 @@ func (c *Client) storeSchedule(ctx context.Context, store Scheduler, name string
 		dispatch(context.WithoutCancel(inserting), handles)
 	}
 	ended(err)
-	return handles, err
+	return handles, middleware.end(err)
 }
 
 // scheduler returns the store as a Scheduler.

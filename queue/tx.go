@@ -58,6 +58,17 @@ func (c *Client) EnqueueManyTx(ctx context.Context, tx Tx, requests ...Request) 
 			row.WillDispatch = false
 		}
 	}
+	if !c.chains.surrounds(rows) {
+		return c.enqueueRowsTx(ctx, tx, own, rows)
+	}
+	return c.enqueueAround(ctx, rows, func(ctx context.Context, rows []*NewRow) ([]*Handle, error) {
+		return c.enqueueRowsTx(ctx, tx, own, rows)
+	})
+}
+
+// enqueueRowsTx stores new rows in the caller's transaction. own, which may be nil, is to
+// dispatch them.
+func (c *Client) enqueueRowsTx(ctx context.Context, tx Tx, own *managedTx, rows []*NewRow) ([]*Handle, error) {
 	reserved, err := c.checkRoom(ctx, tx, rows)
 	if err != nil {
 		return nil, err
@@ -67,7 +78,7 @@ func (c *Client) EnqueueManyTx(ctx context.Context, tx Tx, requests ...Request) 
 	handles, err := c.inserted(ctx, rows, err)
 	c.freeRoom(reserved, handles)
 	ended(err)
-	if managed {
+	if own != nil {
 		own.handles = append(own.handles, handles...)
 	}
 	return handles, err

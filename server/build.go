@@ -62,7 +62,7 @@ func (p *program) plan(ctx context.Context, dispatches, runs bool) (*App, error)
 		return nil, usageError{err}
 	}
 	app.config = queue.Config{
-		Keep: keep, MaxBacklog: backlog, Limits: p.own.Limits,
+		Keep: keep, MaxBacklog: backlog, Limits: p.own.Limits, Middleware: p.own.Middleware,
 		Registry: p.known, Program: p.name, Logger: app.log, Queues: config.NonEmpty(p.config.Settings.TasksQueues),
 		MaxBytes: int(p.config.Settings.TasksMaxBody), StrictArgs: p.config.Settings.TasksStrictArgs, DispatchTimeout: p.config.Settings.TasksDispatchTimeout,
 	}

@@ -36,6 +36,8 @@ type Config struct {
 	// removed is not changed; one that is not here any more stays until an operator
 	// removes it.
 	Limits []queue.Limit
+	// Middleware surrounds all enqueues and runs of the program (see [queue.Middleware]).
+	Middleware []queue.Middleware
 	// Setup returns the tasks that need dependencies made with the settings: a
 	// connection pool, a mailer. A definition that it returns replaces the
 	// declaration of the same name in Tasks. What it opens it registers with
