@@ -44,7 +44,7 @@ type Dialect struct {
 	// database, its time a parameter.
 	clock string
 	// stamp is clock in an INSERT or UPDATE, which then returns the value as its
-	// insert ID: see mysqlfast.go. Empty: the database has no such function.
+	// insert ID: see fast.go. Empty: the database has no such function.
 	stamp string
 	// onDuplicate follows an INSERT, which then does nothing if the ID or the key exists.
 	// Empty: it fails, and backend.duplicate knows the error.

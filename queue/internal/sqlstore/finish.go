@@ -55,7 +55,7 @@ func (s *Store) Finish(ctx context.Context, claim queue.Claim, f queue.Finish) (
 		return err
 	}
 	err := storekit.RetryLocked(ctx, storekit.FinishPatience, func() error {
-		if s.dialect.stamp == "" || f.Letter != nil {
+		if f.Letter != nil {
 			return s.urgently(ctx, "finish task", end)
 		}
 		_, err := s.fast(ctx, "finish task", true, func(conn querier) (done bool, err error) {

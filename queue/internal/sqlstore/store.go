@@ -9,7 +9,7 @@
 // and what a claim or a finish means is decided in Go (claim.go, finish.go). Where
 // many rows are changed in the same way, one statement writes them (many.go), and
 // on MySQL one statement is tried first for a new row and for a finish
-// (mysqlfast.go). It imports no driver: those are behind [Backend].
+// (fast.go). It imports no driver: those are behind [Backend].
 package sqlstore
 
 import (

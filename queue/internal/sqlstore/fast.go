@@ -11,9 +11,9 @@ import (
 	"github.com/claimcheck-go/claimcheck/queue"
 )
 
-// On MySQL a new row and a finish, which every task has, take one statement: a
-// transaction of its own, which returns the database's time as its insert ID. If it
-// has no effect, the transaction that locks, reads and decides follows.
+// A finish and, on MySQL, a new row, which every task has, take one statement: a
+// transaction by itself, to which MySQL returns its time as the insert ID. If it has no
+// effect, the transaction that locks, reads and decides follows.
 
 // fast runs statement and, unless it is done, otherwise in a transaction. lost
 // reports that the connection broke while statement ran: it may have taken effect,
@@ -133,38 +133,4 @@ func (d *Dialect) insertStamped(tuples [][]any) (query string, values []any) {
 func stamped(result sql.Result) (time.Time, error) {
 	now, err := result.LastInsertId()
 	return time.UnixMicro(now).UTC(), err
-}
-
-// finishQuery ends a claim that holds, of a row without queue.Keep. With history it replaces the row's
-// errors. Index: the primary key, and not that of the status, which looks as
-// cheap when few rows run, and would lock rows in another order than other
-// statements do.
-func (d *Dialect) finishQuery(history bool) string {
-	set := `status = ?, return_value = ?, finished_at = ` + d.stamp + `, lease_expires_at = NULL`
-	if history {
-		set += `, errors = ?, error_group = ?, error_text = ?`
-	}
-	return `UPDATE claimcheck_tasks` + d.useIndex("PRIMARY") + ` SET ` + set + ` WHERE id = ? AND status = 'RUNNING' AND claim_id = ? AND keep_successful IS NULL`
-}
-
-// finishFast is Finish of a claim that holds; otherwise it does nothing.
-func finishFast(ctx context.Context, conn querier, claim queue.Claim, f queue.Finish) (at time.Time, done bool, err error) {
-	values := []any{f.Status, resultValue(f.ReturnValue)}
-	if f.Errors != nil {
-		history, err := historyValue(f.Errors)
-		if err != nil {
-			return at, false, err
-		}
-		group, text := queue.LastError(f.Errors)
-		values = append(values, history, nonZero(group), nonZero(text))
-	}
-	result, err := conn.ExecContext(ctx, conn.store.dialect.finishQuery(f.Errors != nil), append(values, claim.ID, claim.ClaimID)...)
-	if err != nil {
-		return at, false, err
-	}
-	if n, err := result.RowsAffected(); err != nil || n == 0 {
-		return at, false, err
-	}
-	at, err = stamped(result)
-	return at, err == nil, err
 }
