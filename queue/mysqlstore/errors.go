@@ -49,8 +49,15 @@ func isNumber(err error, numbers ...[]uint16) bool {
 	return errors.As(err, &failure) && slices.Contains(slices.Concat(numbers...), failure.Number)
 }
 
-// Duplicate reports whether an INSERT failed because the ID exists.
+// Duplicate reports whether an INSERT failed because the ID, or the key, exists.
 func (*server) Duplicate(err error) bool { return isNumber(err, numberDuplicate) }
+
+// DuplicateID reports whether it was the ID: the message names the index, some servers
+// after the table.
+func (*server) DuplicateID(err error) bool {
+	var failure *mysql.MySQLError
+	return errors.As(err, &failure) && isNumber(err, numberDuplicate) && strings.Contains(failure.Message, "PRIMARY'")
+}
 
 // MayRepeat reports whether another transaction was in the way.
 func (*server) MayRepeat(err error) bool { return isNumber(err, numberInTheWay) }

@@ -60,6 +60,9 @@ func (f file) Translate(ctx context.Context, op string, err error) error {
 // Duplicate is false: the statements ask SQLite to ignore a duplicate.
 func (file) Duplicate(error) bool { return false }
 
+// DuplicateID is false, too.
+func (file) DuplicateID(error) bool { return false }
+
 // MayRepeat is false: there are no deadlocks.
 func (file) MayRepeat(error) bool { return false }
 

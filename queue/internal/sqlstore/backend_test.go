@@ -21,6 +21,7 @@ type fake struct{ set storekit.Migrations }
 func (fake) Name() string                                              { return "the test's database" }
 func (fake) Translate(_ context.Context, _ string, err error) error    { return err }
 func (fake) Duplicate(error) bool                                      { return false }
+func (fake) DuplicateID(error) bool                                    { return false }
 func (fake) MayRepeat(error) bool                                      { return false }
 func (fake) Locked(error) bool                                         { return false }
 func (fake) Changed(error) bool                                        { return false }

@@ -34,9 +34,7 @@ func (s *Store) CountReady(ctx context.Context, tx queue.Tx, backend, name strin
 func (s *Store) Existing(ctx context.Context, tx queue.Tx, rows ...*queue.NewRow) (exist []bool, err error) {
 	const op = "look for tasks"
 	look := atNow(func(ctx context.Context, q querier, now time.Time) (err error) {
-		// Without a lock: what it looks for in vain would keep other tasks from ending until
-		// the caller's transaction does. The insert confirms what is found.
-		exist, err = storekit.Existing(ctx, keyedInserter{tx: q, now: now}, rows)
+		exist, err = storekit.Existing(ctx, &keyedInserter{tx: q, now: now}, rows) // without a lock: the insert confirms what is found
 		return s.keyConflict(ctx, op, tx, rows, err)
 	})
 	if tx != nil {

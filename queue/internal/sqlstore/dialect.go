@@ -190,6 +190,8 @@ type Backend interface {
 	Translate(ctx context.Context, op string, err error) error
 	// Duplicate reports whether a statement failed because the ID, or the key, exists.
 	Duplicate(err error) bool
+	// DuplicateID reports whether it was the ID.
+	DuplicateID(err error) bool
 	// MayRepeat reports whether the database undid a transaction only because
 	// another one was in the way.
 	MayRepeat(err error) bool

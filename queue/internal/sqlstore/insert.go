@@ -85,12 +85,12 @@ func batchLength(rows []*queue.NewRow, limit int) int {
 // own.
 func insertBatch(ctx context.Context, tx querier, now time.Time, rows []*queue.NewRow, result []inserted) error {
 	if len(rows) > 1 {
-		if isNew, err := insertRows(ctx, tx, now, result); err != nil || isNew {
+		if isNew, err := insertUnlessExists(ctx, tx, now, result); err != nil || isNew {
 			return err
 		}
 	}
 	for i, row := range rows {
-		isNew, err := insertRows(ctx, tx, now, result[i:i+1])
+		isNew, err := insertUnlessExists(ctx, tx, now, result[i:i+1])
 		if err != nil {
 			return err
 		}
@@ -158,7 +158,17 @@ func later(a, b time.Time) time.Time {
 	return b
 }
 
-// insertRows stores rows, or none of them and returns false if one exists.
+// insertUnlessExists stores rows, or none of them and returns false if one exists.
+func insertUnlessExists(ctx context.Context, tx querier, now time.Time, rows []inserted) (areNew bool, err error) {
+	areNew, err = insertRows(ctx, tx, now, rows)
+	if tx.store.backend.Duplicate(err) {
+		return false, nil
+	}
+	return areNew, err
+}
+
+// insertRows stores rows, or none of them if one exists: then it returns false, or an
+// error that backend.Duplicate knows.
 func insertRows(ctx context.Context, tx querier, now time.Time, rows []inserted) (areNew bool, err error) {
 	var values []any
 	var tuples []string
@@ -174,9 +184,6 @@ func insertRows(ctx context.Context, tx querier, now time.Time, rows []inserted)
 	// Index: the primary key.
 	result, err := tx.ExecContext(ctx, `INSERT INTO claimcheck_tasks (`+columns+`) VALUES `+strings.Join(tuples, `, `)+tx.store.dialect.onDuplicate, values...)
 	if err != nil {
-		if tx.store.backend.Duplicate(err) {
-			return false, nil
-		}
 		return false, err
 	}
 	n, err := result.RowsAffected()
