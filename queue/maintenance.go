@@ -55,8 +55,8 @@ func (c *Client) PendingCount(ctx context.Context, f Filter) (int, error) {
 // default.
 const DefaultBatch = 1000
 
-// Purge deletes final rows in batches of r.Limit until none is left, or until ctx
-// ends: then more is true. A batch under way is cancelled when ctx is cancelled, and
+// Purge deletes final rows in batches of r.Limit, from r.After on, until none is left, or
+// until ctx ends: then more is true. A batch under way is cancelled when ctx is cancelled, and
 // completed when its deadline expires. progress, which may be nil, receives the count
 // so far after each batch. While tasks run, Purge pauses after each batch for twice
 // as long as that took. Errors: [ErrInvalid], [ErrUnsupported] if the store is no
@@ -69,13 +69,15 @@ func (c *Client) Purge(ctx context.Context, r PurgeRequest, progress func(delete
 	if r.Limit == 0 {
 		r.Limit = DefaultBatch
 	}
+	most := cmp.Or(r.Window, PurgeWindow)
+	r.Window = min(2*r.Limit, most) // as many as must be read, usually
 	for batches := 1; ; batches++ {
 		if ctx.Err() != nil {
 			return deleted, true, nil //nolint:nilerr // more reports it
 		}
 		began := time.Now()
-		n, err := c.purgeBatch(ctx, store, r)
-		deleted += n
+		batch, err := c.purgeBatch(ctx, store, r)
+		deleted += batch.Deleted
 		if err != nil && errors.Is(ctx.Err(), context.Canceled) {
 			return deleted, true, nil // the caller cancelled it
 		}
@@ -85,11 +87,15 @@ func (c *Client) Purge(ctx context.Context, r PurgeRequest, progress func(delete
 		if progress != nil {
 			progress(deleted)
 		}
-		if n < r.Limit || batches%countBatches == 0 {
+		last := batch.Next.IsZero()
+		if last || batches%countBatches == 0 {
 			_ = c.countFinished(ctx, 0) // the sweeper does it if this fails
 		}
-		if n < r.Limit {
+		if last {
 			return deleted, false, nil
+		}
+		if r.After = batch.Next; batch.Deleted == 0 { // many rows are kept
+			r.Window = min(2*r.Window, most)
 		}
 		c.yieldToTasks(ctx, store, 2*time.Since(began))
 	}
@@ -126,15 +132,15 @@ func (r PurgeRequest) check() error {
 	if len(r.Final()) == 0 {
 		return invalidf("PurgeRequest.Statuses must name at least one of %s, %s and %s, not %v", StatusSuccessful, StatusFailed, StatusCancelled, r.Statuses)
 	}
-	if r.Age < 0 || r.Limit < 0 {
-		return invalidf("PurgeRequest.Age and Limit must not be negative")
+	if r.Age < 0 || r.Limit < 0 || r.Window < 0 {
+		return invalidf("PurgeRequest.Age, Limit and Window must not be negative")
 	}
 	return nil
 }
 
 // purgeBatch deletes one batch. It ignores the deadline of ctx, since it would not be
 // known how much was deleted, but not its cancellation.
-func (c *Client) purgeBatch(ctx context.Context, store Operator, r PurgeRequest) (n int, err error) {
+func (c *Client) purgeBatch(ctx context.Context, store Operator, r PurgeRequest) (result PurgeResult, err error) {
 	batch, cancel := context.WithCancel(context.WithoutCancel(ctx))
 	defer cancel()
 	stop := context.AfterFunc(ctx, func() {
@@ -144,11 +150,11 @@ func (c *Client) purgeBatch(ctx context.Context, store Operator, r PurgeRequest)
 	})
 	defer stop()
 	err = within(batch, statementTimeout, func(ctx context.Context) (err error) {
-		n, err = store.Purge(ctx, r)
+		result, err = store.Purge(ctx, r)
 		return err
 	})
 	c.availability.observe(err)
-	return n, err
+	return result, err
 }
 
 // yieldToTasks pauses if tasks are running, or until ctx ends.

@@ -19,12 +19,12 @@ type purgeable struct {
 
 func (p *purgeable) Working(context.Context) (bool, error) { return p.working, nil }
 
-func (p *purgeable) Purge(_ context.Context, r queue.PurgeRequest) (int, error) {
+func (p *purgeable) Purge(_ context.Context, r queue.PurgeRequest) (queue.PurgeResult, error) {
 	time.Sleep(time.Second)
 	if p.batches--; p.batches == 0 {
-		return 1, nil
+		return queue.PurgeResult{Deleted: 1}, nil
 	}
-	return r.Limit, nil
+	return queue.PurgeResult{Deleted: r.Limit, Next: time.Unix(1, 0)}, nil
 }
 
 func TestPurgePausesWhileWorkersAreBusy(t *testing.T) {

@@ -20,12 +20,13 @@ type Operator interface {
 	// Stats counts rows by state.
 	Stats(ctx context.Context, f Filter) (Stats, error)
 
-	// Purge deletes at most r.Limit final rows, those that finished first, and
-	// returns how many it deleted: fewer than r.Limit means that no more are
-	// there. It skips rows that another transaction has locked, and never deletes
-	// a live row.
-	Purge(ctx context.Context, r PurgeRequest) (int, error)
-	// CountPurgeable returns how many rows Purge would delete in all.
+	// Purge deletes at most r.Limit final rows, those that finished first, and returns
+	// where the next batch begins. It reads at most r.Window rows of each status, and those
+	// that finished in the same microsecond as the last of them, so that it takes the same
+	// time however many rows are kept. It skips rows that another transaction has locked, and
+	// never deletes a live row.
+	Purge(ctx context.Context, r PurgeRequest) (PurgeResult, error)
+	// CountPurgeable returns how many rows Purge would delete in all, whatever r.After is.
 	CountPurgeable(ctx context.Context, r PurgeRequest) (int, error)
 	// Working reports whether any row is RUNNING.
 	Working(ctx context.Context) (bool, error)
@@ -135,6 +136,14 @@ type PurgeRequest struct {
 	Age      time.Duration // finished at least this long ago, by the database's clock
 	Task     string        // empty: all names
 	Limit    int           // rows in one batch; [Client.Purge] takes 0 as DefaultBatch
+	After    time.Time     // finished after that: [PurgeResult].Next of the batch before
+	Window   int           // rows of each status that one batch reads at most, also those that it keeps; 0: PurgeWindow
+}
+
+// PurgeResult is what one batch did.
+type PurgeResult struct {
+	Deleted int
+	Next    time.Time // After of the next batch; zero: no more rows are there
 }
 
 // Final returns the final ones of r.Statuses, each once.
@@ -173,6 +182,7 @@ const TouchSwept = "swept"
 // Bounds of how many rows one call reads.
 const (
 	ListWindow     = 20_000
+	PurgeWindow    = 20_000
 	FailuresWindow = 50_000
 )
 

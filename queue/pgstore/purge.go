@@ -1,43 +1,62 @@
 package pgstore
 
 import (
+	"cmp"
 	"context"
+	"time"
 
 	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgtype"
 
 	"github.com/claimcheck-go/claimcheck/queue"
 )
 
-// purgeable selects the rows with status s that may be deleted.
-const purgeable = `FROM claimcheck_tasks WHERE status = s AND finished_at <= now() - $2::interval AND ($3::text = '' OR task_path = $3::text)
-			AND (delete_at IS NULL OR delete_at <= now()) AND (unique_until IS NULL OR unique_until <= now())`
-
-// purgeQuery locks the first rows of each status and deletes the first of all these.
-// Only locked rows are certain to exist when they are deleted, and deleting fewer than
-// the limit must mean that no more are left.
-// Index: claimcheck_tasks_finished, from the start of each status and in its
-// order; then the primary key (= ANY of an array is never planned as a scan).
+// purgeQuery locks the first rows of each status and deletes the first of all these: only
+// locked rows are certain to exist when they are deleted. It looks at those that finished
+// until the one of a status that ends the window, and returns when that was.
+// Index: claimcheck_tasks_finished, from $5 in each status and in its order; then the
+// primary key (= ANY of an array is never planned as a scan).
 const purgeQuery = `
-DELETE FROM claimcheck_tasks
-WHERE id = ANY(ARRAY(
-	SELECT first.id FROM unnest($1::text[]) AS s, LATERAL (
-		SELECT id, finished_at ` + purgeable + `
-		ORDER BY finished_at
-		LIMIT $4::int8 FOR UPDATE SKIP LOCKED) AS first
-	ORDER BY first.finished_at
-	LIMIT $4::int8))`
+WITH slice AS MATERIALIZED (
+	SELECT min(last.finished_at) AS until FROM unnest($1::text[]) AS s, LATERAL (
+		SELECT finished_at FROM claimcheck_tasks
+		WHERE status = s AND finished_at > $5::timestamptz AND finished_at <= now() - $2::interval
+		ORDER BY finished_at OFFSET $6::int8 LIMIT 1) AS last
+), gone AS (
+	DELETE FROM claimcheck_tasks
+	WHERE id = ANY(ARRAY(
+		SELECT first.id FROM unnest($1::text[]) AS s, LATERAL (
+			SELECT id, finished_at FROM claimcheck_tasks
+			WHERE status = s AND finished_at > $5::timestamptz AND finished_at <= least((SELECT until FROM slice), now() - $2::interval)
+				AND ($3::text = '' OR task_path = $3::text)
+				AND (delete_at IS NULL OR delete_at <= now()) AND (unique_until IS NULL OR unique_until <= now())
+			ORDER BY finished_at
+			LIMIT $4::int8 FOR UPDATE SKIP LOCKED) AS first
+		ORDER BY first.finished_at
+		LIMIT $4::int8))
+	RETURNING finished_at
+)
+SELECT (SELECT count(*) FROM gone), (SELECT max(finished_at) FROM gone), until FROM slice`
 
 // Purge deletes at most r.Limit final rows, those that finished first.
-func (s *Store) Purge(ctx context.Context, r queue.PurgeRequest) (deleted int, err error) {
+func (s *Store) Purge(ctx context.Context, r queue.PurgeRequest) (result queue.PurgeResult, err error) {
 	statuses := finalNames(r)
 	if len(statuses) == 0 || r.Limit < 1 {
-		return 0, nil
+		return result, nil
+	}
+	after := pgtype.Timestamptz{Time: r.After, Valid: true}
+	if r.After.IsZero() {
+		after.InfinityModifier = pgtype.NegativeInfinity
 	}
 	err = s.on(ctx, "purge tasks", func(conn *pgx.Conn) error {
-		deleted, err = count(conn.Exec(ctx, purgeQuery, statuses, r.Age, r.Task, r.Limit))
+		var last, end moment
+		err := conn.QueryRow(ctx, purgeQuery, statuses, r.Age, r.Task, r.Limit, after, cmp.Or(r.Window, queue.PurgeWindow)-1).Scan(&result.Deleted, &last, &end)
+		if result.Next = time.Time(end); result.Deleted == r.Limit {
+			result.Next = time.Time(last).Add(-time.Microsecond) // others may have finished with it
+		}
 		return err
 	})
-	return deleted, err
+	return result, err
 }
 
 // workingQuery: index: the first entry of claimcheck_tasks_lease.

@@ -122,9 +122,9 @@ func (l *lockedRows) steps() []lockedStep {
 			l.equal("claimed", sorted(ids(l.claimNext(20))), sorted(free))
 		}},
 		{"Purge", atOnce, func() {
-			n, err := l.operator.Purge(l.ctx, queue.PurgeRequest{Statuses: []queue.Status{queue.StatusSuccessful}, Limit: 10})
+			result, err := l.operator.Purge(l.ctx, queue.PurgeRequest{Statuses: []queue.Status{queue.StatusSuccessful}, Limit: 10})
 			l.must(err)
-			l.equal("purged", n, 2) // done[1] and failed[1]
+			l.equal("purged", result.Deleted, 2) // done[1] and failed[1]
 		}},
 		{"Unclaim", withPatience, func() {
 			wrong(l.fixture, "Unclaim", l.store.Unclaim(l.ctx, l.unclaimed[0].Claim(), l.unclaimed[1].Claim()))

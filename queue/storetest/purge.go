@@ -26,10 +26,10 @@ func (f *fixture) purge(r queue.PurgeRequest) int {
 	f.Helper()
 	count, err := f.operator.CountPurgeable(f.ctx, r)
 	f.must(err)
-	deleted, err := f.operator.Purge(f.ctx, r)
+	result, err := f.operator.Purge(f.ctx, r)
 	f.must(err)
-	f.equal("deleted, against the count", deleted, min(count, max(r.Limit, 0)))
-	return deleted
+	f.equal("deleted, against the count", result.Deleted, min(count, max(r.Limit, 0)))
+	return result.Deleted
 }
 
 // gone reports whether a row has been deleted.
@@ -117,9 +117,9 @@ var purgeTests = map[string]func(*fixture){
 		f.equal("after an hour", f.purge(r), 0)
 		r.Age = 20 * time.Millisecond
 		for deleted := 0; deleted < 3; { // the database's clock says when
-			n, err := f.operator.Purge(f.ctx, r)
+			result, err := f.operator.Purge(f.ctx, r)
 			f.must(err)
-			deleted += n
+			deleted += result.Deleted
 		}
 	},
 	"rows without an age go at once": func(f *fixture) {
@@ -182,6 +182,52 @@ var purgeTests = map[string]func(*fixture){
 			f.equal("deleted", f.purge(r), step.deleted)
 		}
 	},
+	"a batch reads no more rows than its window": func(f *fixture) {
+		const others = 7
+		for range others {
+			f.cancel(f.insert(withTask("other")).ID)
+		}
+		row := f.cancel(f.insert().ID)
+		r := purgeRequest(queue.StatusCancelled)
+		r.Task, r.Window = taskName, 3
+		deleted, batches := 0, 0
+		for next := true; next; batches++ {
+			if batches > others {
+				f.Fatalf("there is no end after %d batches", batches)
+			}
+			result, err := f.operator.Purge(f.ctx, r)
+			f.must(err)
+			next = !result.Next.IsZero()
+			if next && !result.Next.After(r.After) || batches == 0 && result.Deleted > 0 {
+				f.Fatalf("batch %d after %s: %+v", batches, r.After, result)
+			}
+			deleted, r.After = deleted+result.Deleted, result.Next
+		}
+		f.equal("deleted", deleted, 1)
+		if !f.gone(row.ID) {
+			f.Error("the row of the task is there")
+		}
+		f.equal("the others", f.purge(purgeRequest(queue.StatusCancelled)), others)
+	},
+	"a batch continues where the one before has ended": func(f *fixture) {
+		const total = 5
+		for range 2 { // rows that finished at the same time, and others
+			for range total {
+				f.insert()
+			}
+			_, err := f.operator.Act(f.ctx, queue.ActionCancel, queue.Selection{}, f.now().Add(time.Hour), total)
+			f.must(err)
+		}
+		r := purgeRequest(queue.StatusCancelled)
+		r.Limit = 2
+		for _, want := range []int{2, 2, 2, 2, 2, 0} {
+			result, err := f.operator.Purge(f.ctx, r)
+			f.must(err)
+			f.equal("deleted", result.Deleted, want)
+			f.equal("more", !result.Next.IsZero(), want > 0)
+			r.After = result.Next
+		}
+	},
 	"many rows go, too": func(f *fixture) {
 		const total = 1200 // more than a store deletes at once
 		rows := make([]*queue.NewRow, total)
@@ -236,11 +282,11 @@ var purgeTests = map[string]func(*fixture){
 			purgers.Go(func() {
 				r := queue.PurgeRequest{Statuses: allStatuses, Limit: 7}
 				for deleted.Load() < total && f.ctx.Err() == nil && !f.Failed() {
-					n, err := f.operator.Purge(f.ctx, r)
+					result, err := f.operator.Purge(f.ctx, r)
 					if err != nil {
 						f.Errorf("Purge: %v", err)
 					}
-					deleted.Add(int64(n))
+					deleted.Add(int64(result.Deleted))
 				}
 			})
 		}
@@ -264,8 +310,8 @@ var purgeTests = map[string]func(*fixture){
 					return err
 				},
 				func() (bool, error) {
-					n, err := f.operator.Purge(f.ctx, purgeRequest(allStatuses...))
-					return n == 1, err
+					result, err := f.operator.Purge(f.ctx, purgeRequest(allStatuses...))
+					return result.Deleted == 1, err
 				})
 			if reopened == purged || purged != f.gone(row.ID) {
 				f.Fatalf("reopened: %v, purged: %v", reopened, purged)

@@ -100,9 +100,9 @@ var scheduleTests = map[string]func(*fixture){
 		at := row.ScheduledFor
 		f.finish(f.claim(row.ID, lease).Claim())
 		if f.operator != nil {
-			n, err := f.operator.Purge(f.ctx, queue.PurgeRequest{Statuses: []queue.Status{queue.StatusSuccessful}, Limit: 10})
+			result, err := f.operator.Purge(f.ctx, queue.PurgeRequest{Statuses: []queue.Status{queue.StatusSuccessful}, Limit: 10})
 			f.must(err)
-			f.equal("purged", n, 1)
+			f.equal("purged", result.Deleted, 1)
 		}
 		again, _ := f.enqueueOccurrence("s", func(queue.ScheduleState) time.Time { return at })
 		f.equal("ID", again.ID, uuid.Nil)

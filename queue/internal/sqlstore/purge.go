@@ -1,7 +1,10 @@
 package sqlstore
 
 import (
+	"cmp"
 	"context"
+	"database/sql"
+	"errors"
 	"slices"
 	"time"
 
@@ -15,30 +18,63 @@ import (
 const purgeBatch = 500
 
 // Purge deletes at most r.Limit final rows, those that finished first.
-func (s *Store) Purge(ctx context.Context, r queue.PurgeRequest) (deleted int, err error) {
-	statuses := r.Final()
-	if len(statuses) == 0 {
-		return 0, nil
+func (s *Store) Purge(ctx context.Context, r queue.PurgeRequest) (result queue.PurgeResult, err error) {
+	if len(r.Final()) == 0 || r.Limit < 1 {
+		return result, nil
 	}
-	for deleted < r.Limit {
-		limit := min(purgeBatch, r.Limit-deleted)
+	end, err := s.purgeEnd(ctx, r)
+	for err == nil && result.Deleted < r.Limit {
+		limit := min(purgeBatch, r.Limit-result.Deleted)
+		var ids []any
+		var last time.Time
 		n := 0
-		err := s.write(ctx, "purge tasks", func(ctx context.Context, tx querier, now time.Time) error {
-			ids, err := firstFinished(ctx, tx, now, r, limit)
-			if err == nil && len(ids) > 0 {
+		err = s.write(ctx, "purge tasks", func(ctx context.Context, tx querier, now time.Time) (err error) {
+			ids, last, err = firstFinished(ctx, tx, now, r, end, limit)
+			if n = 0; err == nil && len(ids) > 0 {
 				n, err = deleteFinal(ctx, tx, ids)
 			}
 			return err
 		})
-		if err != nil {
-			return deleted, err
+		if err == nil && len(ids) < limit {
+			return queue.PurgeResult{Deleted: result.Deleted + n, Next: end}, nil
 		}
-		deleted += n
-		if n < limit {
-			break
+		if err == nil {
+			result.Deleted += n
+			r.After = last.Add(-time.Microsecond) // others may have finished with it
+			result.Next = r.After
 		}
 	}
-	return deleted, nil
+	return result, err
+}
+
+// purgeEndQuery returns when the last of as many rows of a status finished as a batch reads.
+// Index: claimcheck_tasks_finished, from a time and in its order.
+func (d *Dialect) purgeEndQuery() string {
+	return `SELECT finished_at FROM claimcheck_tasks` + d.useIndex("claimcheck_tasks_finished") + `
+		WHERE status = ? AND finished_at > ? AND finished_at <= ? ORDER BY finished_at LIMIT 1 OFFSET ?`
+}
+
+// purgeEnd returns until when the rows finished that a batch reads; zero: it reads all.
+func (s *Store) purgeEnd(ctx context.Context, r queue.PurgeRequest) (end time.Time, err error) {
+	err = s.read(ctx, "purge tasks", func(conn querier) error {
+		end = time.Time{}
+		now, err := conn.now(ctx)
+		for _, status := range r.Final() {
+			if err != nil {
+				return err
+			}
+			var last time.Time
+			args := []any{status, r.After.UnixMicro(), micros(now.Add(-r.Age)), cmp.Or(r.Window, queue.PurgeWindow) - 1}
+			err = conn.QueryRowContext(ctx, s.dialect.purgeEndQuery(), args...).Scan(at(&last))
+			if errors.Is(err, sql.ErrNoRows) {
+				err = nil
+			} else if end.IsZero() || last.Before(end) {
+				end = last
+			}
+		}
+		return err
+	})
+	return end, err
 }
 
 // Working reports whether any row is RUNNING.
@@ -52,25 +88,29 @@ func (s *Store) Working(ctx context.Context) (working bool, err error) {
 }
 
 // firstFinishedQuery finds rows of one status. Index: claimcheck_tasks_finished,
-// from the start of the status and in its order.
+// from a time in the status and in its order.
 func firstFinishedQuery(task string) string {
-	query := `SELECT id, finished_at FROM claimcheck_tasks WHERE status = ? AND finished_at <= ? AND (delete_at IS NULL OR delete_at <= ?) AND (unique_until IS NULL OR unique_until <= ?)`
+	query := `SELECT id, finished_at FROM claimcheck_tasks WHERE status = ? AND finished_at > ? AND finished_at <= ? AND (delete_at IS NULL OR delete_at <= ?) AND (unique_until IS NULL OR unique_until <= ?)`
 	if task != "" {
 		query += ` AND task_path = ?`
 	}
 	return query + ` ORDER BY finished_at LIMIT ?`
 }
 
-// firstFinished returns the IDs of the rows that finished first, of all the
-// statuses together.
-func firstFinished(ctx context.Context, tx querier, now time.Time, r queue.PurgeRequest, limit int) ([]any, error) {
+// firstFinished returns the IDs of the rows that finished first, until end, of all the
+// statuses together, and when the last of them did.
+func firstFinished(ctx context.Context, tx querier, now time.Time, r queue.PurgeRequest, end time.Time, limit int) (ids []any, last time.Time, err error) {
 	type finished struct {
 		id uuid.UUID
 		at time.Time
 	}
+	until := now.Add(-r.Age)
+	if !end.IsZero() && end.Before(until) {
+		until = end
+	}
 	var first []finished
 	for _, status := range r.Final() {
-		args := []any{status, micros(now.Add(-r.Age)), micros(now), micros(now)}
+		args := []any{status, r.After.UnixMicro(), micros(until), micros(now), micros(now)}
 		if r.Task != "" {
 			args = append(args, r.Task)
 		}
@@ -81,15 +121,14 @@ func firstFinished(ctx context.Context, tx querier, now time.Time, r queue.Purge
 			return err
 		}, firstFinishedQuery(r.Task)+tx.store.dialect.lockRows, append(args, limit)...)
 		if err != nil {
-			return nil, err
+			return nil, last, err
 		}
 	}
 	slices.SortStableFunc(first, func(a, b finished) int { return a.at.Compare(b.at) })
-	var ids []any
 	for _, f := range first[:min(limit, len(first))] {
-		ids = append(ids, f.id)
+		ids, last = append(ids, f.id), f.at
 	}
-	return ids, nil
+	return ids, last, nil
 }
 
 // each calls do for each row that a query returns.
