@@ -75,7 +75,7 @@ func (e *Executor) handleRefusal(ctx context.Context, err error, opt RunOptions)
 		// the database's clock is far behind, a ticket for the row's time would
 		// come too early again.
 		later := *row
-		if at := time.Now().Add(refused.Wait); at.Sub(row.RunAfter) > earlyTolerance {
+		if at := e.client.now().Add(refused.Wait); at.Sub(row.RunAfter) > earlyTolerance {
 			later.RunAfter = at
 		}
 		if armErr := e.arm(ctx, &later); armErr != nil {
@@ -87,7 +87,7 @@ func (e *Executor) handleRefusal(ctx context.Context, err error, opt RunOptions)
 		}
 		if refused.Wait > 0 && row.Status == StatusReady {
 			later := *row
-			later.RunAfter = time.Now().Add(refused.Wait)
+			later.RunAfter = e.client.now().Add(refused.Wait)
 			if armErr := e.arm(ctx, &later); armErr != nil {
 				return fmt.Errorf("%w: %w", ErrNotArmed, armErr)
 			}
@@ -105,7 +105,7 @@ func (e *Executor) handleRefusal(ctx context.Context, err error, opt RunOptions)
 // arm dispatches a row for its time, unless that is so far ahead that the sweeper
 // will do it.
 func (e *Executor) arm(ctx context.Context, row *Row) error {
-	if row.deferred(time.Now()) {
+	if row.deferred(e.client.now()) {
 		return nil
 	}
 	return e.client.dispatch(ctx, row)

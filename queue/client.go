@@ -97,6 +97,7 @@ type Client struct {
 	cfg          Config
 	registry     *Registry
 	backends     map[string]Backend // with the default one
+	now          func() time.Time   // for what is compared with times of the store, or stored
 	managed      managedTxs
 	lastPromote  lastPromote
 	availability availability
@@ -175,8 +176,17 @@ func (c *Client) Init(cfg Config) error {
 		}
 	}
 	c.cfg, c.registry, c.backends, c.chains, c.availability.log = cfg, cfg.Registry, backends, chains, cfg.Logger
+	c.now = cfg.clock()
 	c.ready.Store(true)
 	return nil
+}
+
+// clock returns the store's clock, or that of the process.
+func (cfg *Config) clock() func() time.Time {
+	if clocked, ok := cfg.Store.(Clocked); ok {
+		return clocked.Now
+	}
+	return time.Now
 }
 
 // backends returns all backends by name, or the error of one that cannot work.

@@ -174,7 +174,7 @@ func (c *Client) duplicateOf(ctx context.Context, rows []*NewRow, duplicate *Dup
 
 // dispatchInserted dispatches rows whose transaction has committed.
 func (c *Client) dispatchInserted(ctx context.Context, handles []*Handle) {
-	now, rows := time.Now(), make([]*Row, 0, len(handles))
+	now, rows := c.now(), make([]*Row, 0, len(handles))
 	var latest map[uuid.UUID]*Handle // of each row, which one call may have stored and then replaced
 	if slices.ContainsFunc(handles, func(h *Handle) bool { return h.Existed }) {
 		latest = make(map[uuid.UUID]*Handle, len(handles))
@@ -233,7 +233,7 @@ func (c *Client) newRow(row *NewRow, request Request, random io.Reader) error {
 	if !ok {
 		return c.registry.unknownTask(request.Task)
 	}
-	o, err := d.optionsOf(request)
+	o, err := d.optionsOf(request, c.now())
 	if err != nil {
 		return err
 	}
@@ -260,7 +260,7 @@ func (c *Client) newRow(row *NewRow, request Request, random io.Reader) error {
 	}
 	wait := o.delay
 	if !o.runAfter.IsZero() {
-		wait = time.Until(o.runAfter)
+		wait = o.runAfter.Sub(c.now())
 	}
 	row.Delay, row.ExpiresIn, row.WillDispatch = o.delay, o.expiresIn, c.willDispatch(o.backend, wait)
 	*row.Row = Row{
@@ -283,21 +283,21 @@ func (c *Client) newRow(row *NewRow, request Request, random io.Reader) error {
 // optionsOf returns the task's options with those of the request, checked. The
 // task's own timeout, backoff and aliases are left out: only those of the request
 // concern the row.
-func (d *definition) optionsOf(request Request) (options, error) {
+func (d *definition) optionsOf(request Request, now time.Time) (options, error) {
 	o := d.options
 	o.timeout, o.backoff, o.aliases, o.strictArgs, o.limits, o.use, o.around = 0, nil, nil, false, nil, nil, nil
 	if len(request.Options) == 0 { // the task's own were checked when it was declared
 		return o, nil
 	}
-	return o.with(request.Options)
+	return o.with(request.Options, now)
 }
 
 // with returns a copy of the options with more of them, checked.
-func (o options) with(more []Option) (options, error) {
+func (o options) with(more []Option, now time.Time) (options, error) {
 	for _, option := range more {
 		option(&o)
 	}
-	if err := o.check(); err != nil {
+	if err := o.check(now); err != nil {
 		return o, err
 	}
 	if o.backoff != nil || o.aliases != nil || o.strictArgs {

@@ -40,7 +40,7 @@ func (r *Row) Expired(now time.Time) bool {
 
 // checkExpiry returns the error of an expiry that is out of bounds, or before the task
 // is due.
-func (o *options) checkExpiry() error {
+func (o *options) checkExpiry(now time.Time) error {
 	switch {
 	case o.expiry == "":
 		return nil
@@ -50,10 +50,10 @@ func (o *options) checkExpiry() error {
 		return invalidf("expires_in must end before the year 10000, not after %s", o.expiresIn)
 	case o.expiry == "expires_at" && (o.expiresAt.Before(earliestRunAfter) || o.expiresAt.After(latestRunAfter)):
 		return invalidf("expires_at must be between the years 1970 and 9999, not in %d", o.expiresAt.UTC().Year())
-	case o.expiry == "expires_at" && !o.expiresAt.After(time.Now()):
+	case o.expiry == "expires_at" && !o.expiresAt.After(now):
 		return invalidf("expires_at must be later than now, or the task never runs, not %s", o.expiresAt.UTC().Format(time.RFC3339))
 	}
-	return o.checkDueBeforeExpiry(time.Now())
+	return o.checkDueBeforeExpiry(now)
 }
 
 // checkDueBeforeExpiry returns the error of a task that is not due before it expires. Of

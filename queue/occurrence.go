@@ -167,7 +167,7 @@ func (c *Client) occurrence(s *Schedule, at, runAfter time.Time) (*NewRow, error
 			RunAfter: runAfter, Schedule: s.Name, ScheduledFor: at,
 			Keep: c.retention(&options{keep: o.Keep}), OnFailed: o.OnFailed, LimitKey: o.LimitKey,
 		},
-		FreshID: true, WillDispatch: c.willDispatch(s.Backend, max(time.Until(runAfter), 0)),
+		FreshID: true, WillDispatch: c.willDispatch(s.Backend, max(runAfter.Sub(c.now()), 0)),
 		OnConflict: ReturnExisting, // otherwise the schedule would stand still
 	}
 	if o.UniqueKey != "" {

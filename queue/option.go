@@ -126,8 +126,8 @@ func validName(name string) bool { return plainname.Valid(name, 100, "_.-") }
 
 const longestTimeout = 7 * 24 * time.Hour
 
-// check returns the error of the first option that is out of bounds.
-func (o *options) check() error {
+// check returns the error of the first option that is out of bounds at a time.
+func (o *options) check(now time.Time) error {
 	switch {
 	case !validName(o.queue):
 		return invalidf(`queue_name %.120q: use 1 to 100 letters, digits, "-", "_" or ".", and not "." or ".." alone`, o.queue)
@@ -156,5 +156,5 @@ func (o *options) check() error {
 			return err
 		}
 	}
-	return o.checkExpiry()
+	return o.checkExpiry(now)
 }

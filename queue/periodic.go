@@ -125,7 +125,7 @@ func (cfg Config) checkSchedules(backends map[string]Backend) error {
 	if _, ok := cfg.Store.(Scheduler); !ok {
 		return fmt.Errorf("queue: Config.Registry has schedules, and the store cannot keep them: %T does not implement queue.Scheduler", cfg.Store)
 	}
-	c := &Client{cfg: cfg, registry: cfg.Registry, backends: backends}
+	c := &Client{cfg: cfg, registry: cfg.Registry, backends: backends, now: cfg.clock()}
 	for _, p := range cfg.Registry.schedules {
 		if _, err := c.stored(p); err != nil {
 			return fmt.Errorf("queue: schedule %q: %w", p.name, err)

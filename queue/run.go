@@ -195,7 +195,7 @@ func (e *Executor) watch(r *activeRun, timeout time.Duration) {
 func (e *Executor) recordTimeout(r *activeRun, timeout time.Duration) {
 	r.timeoutRecorded.Store(true)
 	row := r.row
-	history := row.withError(notReturned(timeout).record(row, time.Now()))
+	history := row.withError(notReturned(timeout).record(row, e.client.now()))
 	go func() {
 		err := e.persist(r.ctx, func(ctx context.Context) error { return e.store.NoteErrors(ctx, r.claim, history) })
 		if err != nil && !errors.Is(err, ErrLeaseLost) {

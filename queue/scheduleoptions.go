@@ -48,7 +48,7 @@ func givenOptions(more []Option) (options, error) {
 			return given, invalidf("%s is not an option of a schedule: %s", refused.name, refused.remedy)
 		}
 	}
-	if _, err := defaultOptions().with(more); err != nil {
+	if _, err := defaultOptions().with(more, time.Now()); err != nil {
 		return given, err
 	}
 	if given.expiry != "" && given.expiresIn < time.Second {
@@ -84,7 +84,7 @@ func (c *Client) complete(s *Schedule, more []Option) error {
 		return invalidf("expires_in of a schedule must be at least 1s, and that of its task is %s: pass a longer one to the schedule", row.ExpiresIn)
 	}
 	d, _ := c.registry.lookup(s.Task) // newRow has found it
-	resolved, err := d.optionsOf(request)
+	resolved, err := d.optionsOf(request, c.now())
 	if err != nil {
 		return err
 	}

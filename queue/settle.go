@@ -47,7 +47,7 @@ func (e *Executor) fail(r *activeRun, f *failure) *Run {
 	if f.snoozed() {
 		return e.retry(ctx, row, Retry{RunIn: f.reschedule.in, Refund: true, Errors: r.restoredErrors()}, f)
 	}
-	history := row.withError(f.record(row, time.Now()))
+	history := row.withError(f.record(row, e.client.now()))
 	switch {
 	case f.cancel:
 		return e.finish(ctx, row, Finish{Status: StatusCancelled, Errors: history, Kept: row.Keep != nil}, OutcomeCancelled, f)
@@ -128,7 +128,7 @@ func (e *Executor) finished(row *Row, f Finish, outcome Outcome, cause *failure)
 // attempt after the default backoff comes from where this one came from.
 func (e *Executor) retry(ctx context.Context, row *Row, r Retry, cause *failure) *Run {
 	hard := r.In == 0
-	r.WillDispatch = e.client.willDispatch(row.Backend, max(r.RunIn, time.Until(r.RunAfter)))
+	r.WillDispatch = e.client.willDispatch(row.Backend, max(r.RunIn, r.RunAfter.Sub(e.client.now())))
 	err := e.persist(ctx, func(ctx context.Context) error { return e.store.Retry(ctx, row.Claim(), r) })
 	if errors.Is(err, ErrTooLarge) {
 		return e.finishTooLarge(ctx, row, Finish{Errors: r.Errors}, err)
@@ -212,7 +212,7 @@ func (e *Executor) finishTooLarge(ctx context.Context, row *Row, f Finish, err e
 	if history == nil {
 		history = row.Errors
 	}
-	history = append(slices.Clone(history), cause.record(row, time.Now()))
+	history = append(slices.Clone(history), cause.record(row, e.client.now()))
 	for _, kept := range []int{MaxErrors, 2, 1} {
 		end.Errors = history[max(0, len(history)-kept):]
 		end.Letter = e.letter(row, end)

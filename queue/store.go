@@ -11,7 +11,7 @@ import (
 // Store keeps the rows. The packages pgstore, sqlitestore and mysqlstore implement
 // it; queue/storetest is the suite that every implementation passes, and
 // docs/stores.md shows how to write one. A Store may also implement [Operator],
-// [Gatekeeper], [Scheduler], [Waker], [AsyncFinisher], [Counter] and [Pooled].
+// [Gatekeeper], [Scheduler], [Waker], [AsyncFinisher], [Counter], [Clocked] and [Pooled].
 //
 // Two rules guarantee that exactly one claim finishes a row. Both use only the
 // database's clock:
@@ -265,6 +265,14 @@ type PoolStats struct {
 // use.
 type Pooled interface {
 	Pool() PoolStats
+}
+
+// Clocked is a [Store] with a clock that this process can read, such as a fake one in a
+// test. Its clients use that clock where they compare times with the store's, or store
+// them: without it they use that of the process, which may differ. Pauses and timeouts take
+// the time of the process all the same. Now is safe for concurrent use.
+type Clocked interface {
+	Now() time.Time
 }
 
 // AsyncFinisher is a [Store] that ends claims together, without a goroutine that

@@ -276,7 +276,7 @@ func (s *sweep) batch(ctx context.Context, d Dispatcher, q StrandedQueue, n int,
 		tickets[i].AnyVersion = s.client.anyVersion(row)
 	}
 	refused, _ := s.client.send(context.WithoutCancel(ctx), d, batched(d), true, rows, tickets) // logged, and recorded on the rows
-	now := time.Now()
+	now := s.client.now()
 	for _, row := range rows {
 		switch {
 		case refused[row.ID]:

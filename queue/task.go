@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"reflect"
+	"time"
 
 	"github.com/google/uuid"
 
@@ -86,7 +87,7 @@ func Declare[In, Out any](name string, defaults ...Option) *Task[In, Out] {
 	for _, option := range defaults {
 		option(&o)
 	}
-	if err := o.check(); err != nil {
+	if err := o.check(time.Now()); err != nil {
 		panic(fmt.Sprintf("queue: task %q: %v", name, err))
 	}
 	if o.withID || o.delay != 0 || !o.runAfter.IsZero() || o.expiry == "expires_at" || o.unique != nil && o.unique.derive == nil {

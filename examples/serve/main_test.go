@@ -7,9 +7,7 @@ import (
 	"strings"
 	"testing"
 
-	"github.com/claimcheck-go/claimcheck/queue"
 	"github.com/claimcheck-go/claimcheck/queue/queuetest"
-	"github.com/claimcheck-go/claimcheck/queue/sqlitestore"
 )
 
 func TestTheWelcomeMailIsWritten(t *testing.T) {
@@ -19,20 +17,13 @@ func TestTheWelcomeMailIsWritten(t *testing.T) {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { _ = mails.Close() })
-	store, err := sqlitestore.Open(t.Context(), sqlitestore.Config{URL: "sqlite::memory:", Migrate: true})
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { _ = store.Close() })
-	client, _, err := queuetest.Immediate(queue.Config{Store: store, Registry: queue.NewRegistry(SendWelcome.Handle(mails.sendWelcome))})
-	if err != nil {
-		t.Fatal(err)
-	}
+	client, _ := queuetest.New(t, SendWelcome.Handle(mails.sendWelcome))
 
-	handle, err := SendWelcome.Enqueue(t.Context(), client, Welcome{Email: "zoe@example.com"}) // runs it
+	handle, err := SendWelcome.Enqueue(t.Context(), client, Welcome{Email: "zoe@example.com"})
 	if err != nil {
 		t.Fatal(err)
 	}
+	queuetest.Drain(t, client)
 	id, err := SendWelcome.Result(t.Context(), client, handle.ID)
 	text, _ := os.ReadFile(mailbox)
 	if err != nil || !strings.Contains(string(text), "Message-ID: <"+id+">\nTo: <zoe@example.com>") {

@@ -10,18 +10,13 @@ import (
 
 	"github.com/claimcheck-go/claimcheck/queue"
 	"github.com/claimcheck-go/claimcheck/queue/queuetest"
-	"github.com/claimcheck-go/claimcheck/queue/sqlitestore"
 )
 
 var double = queue.NewTask("double", func(_ context.Context, n int) (int, error) { return 2 * n, nil })
 
 func ExampleImmediate() {
 	ctx := context.Background()
-	store, err := sqlitestore.Open(ctx, sqlitestore.Config{URL: "sqlite::memory:", Migrate: true})
-	if err != nil {
-		panic(err)
-	}
-	defer func() { _ = store.Close() }()
+	store := queuetest.NewStore(nil)
 	client, _, err := queuetest.Immediate(queue.Config{Store: store, Registry: queue.NewRegistry(double), Logger: slog.New(slog.DiscardHandler)})
 	if err != nil {
 		panic(err)
@@ -35,11 +30,7 @@ func ExampleImmediate() {
 }
 
 func TestImmediateRunsOneAttemptOfWhatIsDue(t *testing.T) {
-	store, err := sqlitestore.Open(t.Context(), sqlitestore.Config{URL: "sqlite::memory:", Migrate: true})
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { _ = store.Close() })
+	store := queuetest.NewStore(nil)
 	twice := queue.NewTask("twice", func(ctx context.Context, _ int) (int, error) {
 		if info, _ := queue.InfoFrom(ctx); info.Attempt == 1 {
 			return 0, errors.New("not yet")
@@ -71,11 +62,7 @@ func TestImmediateRunsOneAttemptOfWhatIsDue(t *testing.T) {
 }
 
 func TestRecorderOnlyRecords(t *testing.T) {
-	store, err := sqlitestore.Open(t.Context(), sqlitestore.Config{URL: "sqlite::memory:", Migrate: true})
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { _ = store.Close() })
+	store := queuetest.NewStore(nil)
 	var sent queuetest.Recorder
 	client, err := queue.NewClient(queue.Config{Store: store, Registry: queue.NewRegistry(double), Dispatcher: &sent})
 	if err != nil {
@@ -89,11 +76,7 @@ func TestRecorderOnlyRecords(t *testing.T) {
 
 func ExampleRecorder() {
 	ctx := context.Background()
-	store, err := sqlitestore.Open(ctx, sqlitestore.Config{URL: "sqlite::memory:", Migrate: true})
-	if err != nil {
-		panic(err)
-	}
-	defer func() { _ = store.Close() }()
+	store := queuetest.NewStore(nil)
 	var sent queuetest.Recorder
 	client, err := queue.NewClient(queue.Config{Store: store, Registry: queue.NewRegistry(double), Dispatcher: &sent})
 	if err != nil {

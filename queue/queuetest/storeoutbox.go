@@ -1,4 +1,4 @@
-package memstore
+package queuetest
 
 import (
 	"context"
@@ -17,6 +17,9 @@ func (s *Store) DispatchFailed(ctx context.Context, reason string, swept bool, i
 		for _, id := range ids {
 			if r, ok := s.rows[id]; ok && r.Status == queue.StatusReady {
 				r.DispatchError, r.DispatchDueAt = reason, now
+				if r.hold == parked { // due as soon as its queue is resumed
+					r.DispatchDueAt = park(now)
+				}
 				if swept { // TakeStranded counted this dispatch
 					r.DispatchTries = max(0, r.DispatchTries-1)
 				}
@@ -31,7 +34,7 @@ func (s *Store) StrandedQueues(ctx context.Context, backend string) (queues []qu
 	err = s.with(ctx, "look for stranded tasks", func(now time.Time) error {
 		names := make(map[string]bool)
 		for _, r := range s.rows {
-			if r.Status == queue.StatusReady && r.Backend == backend && !r.DispatchDueAt.After(now) {
+			if r.Status == queue.StatusReady && r.Backend == backend && !r.DispatchDueAt.After(now) && !s.isPaused(r.Queue) {
 				names[r.Queue] = true
 			}
 		}
@@ -47,16 +50,14 @@ func (s *Store) StrandedQueues(ctx context.Context, backend string) (queues []qu
 func (s *Store) TakeStranded(ctx context.Context, q queue.StrandedQueue, limit int) (taken []*queue.Row, err error) {
 	err = s.with(ctx, "take stranded tasks", func(now time.Time) error {
 		first := s.find(limit, func(a, b *row) int { return a.DispatchDueAt.Compare(b.DispatchDueAt) }, func(r *row) bool {
-			return r.Status == queue.StatusReady && r.Backend == q.Backend && r.Queue == q.Queue &&
+			return r.Status == queue.StatusReady && r.Backend == q.Backend && r.Queue == q.Queue && !s.isPaused(r.Queue) &&
 				!r.DispatchDueAt.After(q.At) && !r.RunAfter.After(now.Add(queue.ArmWithin))
 		})
 		for _, r := range first {
 			r.DispatchDueAt = later(now, r.RunAfter).Add(queue.StrandedPause(r.DispatchTries))
 			r.DispatchTries++
 			r.DispatchError = ""
-			light := r.copied()
-			light.Args, light.ReturnValue, light.Errors = nil, nil, nil // the sweeper needs none of them
-			taken = append(taken, light)
+			taken = append(taken, r.light())
 		}
 		return nil
 	})

@@ -1,4 +1,4 @@
-package memstore
+package queuetest
 
 import (
 	"context"
@@ -27,7 +27,7 @@ func (s *Store) Begin(ctx context.Context) (queue.Tx, error) {
 	}
 	before := maps.Clone(s.rows)
 	for id, r := range before {
-		before[id] = &row{*r.copied(), r.held}
+		before[id] = &row{*r.copied(), r.hold, r.acted}
 	}
 	return &tx{s, before, release}, nil
 }
@@ -51,6 +51,9 @@ func (t *tx) Rollback(ctx context.Context) error {
 	return t.Commit(ctx)
 }
 
+// Transaction identifies the transaction ([queue.Identified]).
+func (t *tx) Transaction() any { return t }
+
 var errEnded = fmt.Errorf("%w: the transaction has ended", queue.ErrInvalid)
 
 // in calls do as a part of a transaction of this store.
@@ -62,7 +65,15 @@ func (s *Store) in(t queue.Tx, do func(now time.Time) error) error {
 	case own.release == nil:
 		return errEnded
 	}
-	return do(time.Now().UTC().Truncate(time.Microsecond))
+	return do(s.Now())
+}
+
+// withOrIn is in for a transaction, and with for none.
+func (s *Store) withOrIn(ctx context.Context, op string, t queue.Tx, do func(now time.Time) error) error {
+	if t != nil {
+		return s.in(t, do)
+	}
+	return s.with(ctx, op, do)
 }
 
 // InsertTx is Insert as a part of a transaction.

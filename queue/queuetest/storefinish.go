@@ -1,4 +1,4 @@
-package memstore
+package queuetest
 
 import (
 	"context"
@@ -37,10 +37,21 @@ func (s *Store) finish(claim queue.Claim, f queue.Finish, now time.Time) (time.T
 	switch {
 	case r.runsUnder(claim):
 		r.finish(now, f)
+		if err := s.insertLetter(f.Letter, now); err != nil {
+			return time.Time{}, err
+		}
 	case !r.under(claim) || r.Status != f.Status: // else this very call took effect before
 		return time.Time{}, queue.ErrLeaseLost
 	}
 	return r.FinishedAt, nil
+}
+
+// insertLetter inserts what the final failure of a row enqueues, if anything.
+func (s *Store) insertLetter(letter *queue.NewRow, now time.Time) error {
+	if letter == nil {
+		return nil
+	}
+	return s.insert([]*queue.NewRow{letter}, now)
 }
 
 // end changes a row under a claim that holds. Repeating a call that made the row

@@ -1,4 +1,4 @@
-package memstore
+package queuetest
 
 import (
 	"maps"
@@ -46,7 +46,7 @@ func (c changes) get(id uuid.UUID) *row {
 func (c changes) edit(id uuid.UUID) *row {
 	if c.new[id] == nil {
 		old := c.rows[id]
-		c.new[id] = &row{*old.copied(), old.held}
+		c.new[id] = &row{*old.copied(), old.hold, old.acted}
 	}
 	return c.new[id]
 }
@@ -98,7 +98,9 @@ func (c changes) holder(r *queue.Row, now time.Time) *row {
 
 // replace gives a READY row what a new request wants.
 func (r *row) replace(wanted *row, now time.Time) {
+	r.KeepTicket(now)
 	r.Args, r.Priority, r.RunAfter, r.RetryAt, r.ExpiresAt = wanted.Args, wanted.Priority, wanted.RunAfter, time.Time{}, wanted.ExpiresAt
+	r.LimitKey = wanted.LimitKey
 	r.DispatchError, r.DispatchTries, r.DispatchDueAt = "", 0, wanted.DispatchDueAt
 	r.ready(now)
 }
@@ -110,4 +112,16 @@ func (s *Store) twin(r *row, now time.Time) *row {
 		return nil
 	}
 	return changes{s.rows, make(map[uuid.UUID]*row)}.holder(&r.Row, now)
+}
+
+// expireTwin cancels a row that has the key of a FAILED one and has expired.
+func (s *Store) expireTwin(r *row, now time.Time) {
+	if r.Status != queue.StatusFailed || r.UniqueKey == "" {
+		return
+	}
+	for _, other := range s.rows {
+		if other.Task == r.Task && other.UniqueKey == r.UniqueKey && other.Expired(now) {
+			other.expire(now)
+		}
+	}
 }

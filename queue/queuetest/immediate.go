@@ -1,6 +1,3 @@
-// Package queuetest is for tests of programs that enqueue tasks: [Immediate] runs
-// tasks inside Enqueue, and a [Recorder] only records what was dispatched. The store
-// is a real one: sqlitestore with the URL "sqlite::memory:" opens in milliseconds.
 package queuetest
 
 import (
@@ -21,7 +18,10 @@ func Immediate(cfg queue.Config) (*queue.Client, *queue.Executor, error) {
 	if cfg.Dispatcher != nil {
 		return nil, nil, errors.New("queuetest: Immediate sets Config.Dispatcher: leave it nil")
 	}
-	d := &immediate{}
+	d := &immediate{now: time.Now}
+	if store, ok := cfg.Store.(queue.Clocked); ok {
+		d.now = store.Now
+	}
 	cfg.Dispatcher = d
 	client, err := queue.NewClient(cfg)
 	if err != nil {
@@ -32,11 +32,14 @@ func Immediate(cfg queue.Config) (*queue.Client, *queue.Executor, error) {
 	return client, d.executor, err
 }
 
-type immediate struct{ executor *queue.Executor }
+type immediate struct {
+	executor *queue.Executor
+	now      func() time.Time
+}
 
 func (d *immediate) Dispatch(ctx context.Context, tickets ...queue.Ticket) error {
 	for _, ticket := range tickets {
-		if ticket.DueAt.After(time.Now()) {
+		if ticket.DueAt.After(d.now()) {
 			continue
 		}
 		if _, err := d.executor.RunByID(ctx, ticket.ID, queue.RunOptions{}); err != nil {

@@ -1,7 +1,6 @@
-package memstore
+package queuetest
 
 import (
-	"errors"
 	"slices"
 	"time"
 
@@ -20,7 +19,7 @@ func newRow(request *queue.NewRow, now time.Time) *row {
 		TraceContext: request.TraceContext,
 		UniqueKey:    request.UniqueKey, UniqueScope: request.UniqueScope, UniqueUntil: hardTime(now, request.UniqueUntil, request.UniqueFor),
 		Schedule: request.Schedule, ScheduledFor: hardTime(now, request.ScheduledFor, 0), LimitKey: request.LimitKey,
-		ExpiresAt: hardTime(now, request.ExpiresAt, request.ExpiresIn), Keep: request.Keep,
+		ExpiresAt: hardTime(now, request.ExpiresAt, request.ExpiresIn), Keep: request.Keep, OnFailed: request.OnFailed,
 	}}
 	r.DispatchDueAt = later(now, r.RunAfter.Add(-queue.ArmWithin)) // the sweeper dispatches it
 	if request.WillDispatch {
@@ -33,7 +32,10 @@ func newRow(request *queue.NewRow, now time.Time) *row {
 // ready makes a row READY, and claimable unless its time is in the future.
 func (r *row) ready(now time.Time) {
 	r.Status, r.LeaseExpiresAt = queue.StatusReady, time.Time{}
-	r.held = r.due().After(now)
+	r.hold = free
+	if r.due().After(now) {
+		r.hold = delayed
+	}
 }
 
 // due is when a pulling worker may claim a READY row.
@@ -43,9 +45,9 @@ func (r *row) due() time.Time { return later(r.RunAfter, r.RetryAt) }
 // ends it.
 func (r *row) claim(now time.Time, claimID uuid.UUID, worker string, lease time.Duration) {
 	if r.Status == queue.StatusFailed { // an operator retries it
-		r.Interruptions = 0
+		r.Interruptions, r.DeleteAt = 0, time.Time{}
 	}
-	r.Status, r.held, r.ClaimID = queue.StatusRunning, false, claimID
+	r.Status, r.hold, r.ClaimID = queue.StatusRunning, free, claimID
 	r.Attempts++
 	r.MaxAttempts = max(r.MaxAttempts, r.Attempts)
 	r.LeaseExpiresAt = now.Add(lease).Truncate(time.Microsecond)
@@ -68,11 +70,11 @@ func (r *row) under(claim queue.Claim) bool {
 }
 
 func (r *row) finish(now time.Time, f queue.Finish) {
-	r.Status, r.FinishedAt, r.LeaseExpiresAt = f.Status, now, time.Time{}
 	r.ReturnValue = slices.Clone(f.ReturnValue)
 	if f.Errors != nil {
 		r.setErrors(f.Errors)
 	}
+	r.end(f.Status, now)
 }
 
 func (r *row) retry(now time.Time, retry queue.Retry) {
@@ -131,24 +133,47 @@ func (r *row) reclaim(now time.Time) {
 	r.ready(now)
 }
 
-// loseWorker fails a row whose lease has expired with no attempt left.
-func (r *row) loseWorker(now time.Time) {
+// loseWorker fails a row whose lease has expired with no attempt left, and returns what
+// that enqueues.
+func (r *row) loseWorker(now time.Time) (letter *queue.NewRow) {
 	r.setErrors(r.LostErrors(now))
+	letter = r.Letter()
 	r.end(queue.StatusFailed, now)
+	r.ClaimID = uuid.Nil
+	return letter
 }
 
-// end ends a row without its claim.
+// cancel ends a row without its claim, so that a function that runs does not take this
+// end for its own.
+func (r *row) cancel(now time.Time) {
+	r.end(queue.StatusCancelled, now)
+	r.ClaimID = uuid.Nil
+}
+
+// expire cancels a row that was not started in time.
+func (r *row) expire(now time.Time) {
+	r.setErrors(queue.ExpiredErrors(now))
+	r.cancel(now)
+}
+
+// end ends a row, and drops what is not to be kept of it.
 func (r *row) end(status queue.Status, now time.Time) {
-	r.Status, r.held, r.ClaimID = status, false, uuid.Nil
-	r.FinishedAt, r.LeaseExpiresAt = now, time.Time{}
+	r.DeleteAt = r.KeptUntil(status, now)
+	r.Status, r.hold, r.FinishedAt, r.LeaseExpiresAt = status, free, now, time.Time{}
+	r.drop()
+}
+
+// drop removes what a row with a Keep of 0 has not after its end.
+func (r *row) drop() {
+	if r.Dropped() {
+		r.Args, r.ReturnValue = queue.DroppedArgs(r.Args), nil
+	}
 }
 
 func (r *row) setErrors(history []queue.AttemptError) {
 	r.Errors = slices.Clone(history)
 	r.ErrorGroup, r.ErrorText = queue.LastError(history)
 }
-
-func isWorkerLost(err error) bool { return errors.Is(err, queue.ErrWorkerLost) }
 
 // hardTime is an absolute time, or one that is some time from now, or zero.
 func hardTime(now, absolute time.Time, in time.Duration) time.Time {
@@ -179,4 +204,12 @@ func copied(rows []*row) []*queue.Row {
 		list = append(list, r.copied())
 	}
 	return list
+}
+
+// light is copied without what may be long.
+func (r *row) light() *queue.Row {
+	c := r.Row
+	c.Args, c.ReturnValue, c.Errors = nil, nil, nil
+	c.WorkerIDs = slices.Clone(c.WorkerIDs)
+	return &c
 }

@@ -1,0 +1,281 @@
+package queuetest
+
+import (
+	"cmp"
+	"context"
+	"maps"
+	"slices"
+	"time"
+
+	"github.com/google/uuid"
+
+	"github.com/claimcheck-go/claimcheck/queue"
+)
+
+// waits returns since when a READY row has been due; false if it is not due.
+func (r *row) waits(now time.Time) (since time.Time, due bool) {
+	at := r.RetryAt
+	if at.IsZero() {
+		at = r.RunAfter
+	}
+	return later(r.EnqueuedAt, at), r.hold == free || !at.After(now)
+}
+
+// Stats counts rows by state.
+func (s *Store) Stats(ctx context.Context, f queue.Filter) (stats queue.Stats, err error) {
+	err = s.with(ctx, "count tasks", func(now time.Time) error {
+		for _, r := range s.rows {
+			if !r.passes(f) {
+				continue
+			}
+			switch r.Status {
+			case queue.StatusRunning:
+				stats.Running++
+			case queue.StatusSuccessful:
+				stats.Successful++
+			case queue.StatusFailed:
+				stats.Failed++
+			case queue.StatusCancelled:
+				stats.Cancelled++
+			case queue.StatusReady:
+				since, due := r.waits(now)
+				if due {
+					stats.Pending++
+					stats.OldestPendingSince = earlier(stats.OldestPendingSince, since)
+					stats.NewestPendingSince = later(stats.NewestPendingSince, since)
+				} else {
+					stats.Delayed++
+				}
+				if s.isStranded(r, now) {
+					stats.Stranded++
+					stats.OldestStrandedSince = earlier(stats.OldestStrandedSince, earlier(r.DispatchDueAt, since))
+				}
+			}
+		}
+		return nil
+	})
+	return stats, err
+}
+
+// earlier is the earlier of two times; the zero time is none.
+func earlier(a, b time.Time) time.Time {
+	if a.IsZero() || b.Before(a) {
+		return b
+	}
+	return a
+}
+
+// Queues returns the stats of each queue that has live rows, or had some lately.
+func (s *Store) Queues(ctx context.Context) (queues []queue.QueueStats, err error) {
+	err = s.with(ctx, "count tasks by queue", func(now time.Time) error {
+		type name struct{ backend, queue string }
+		found := make(map[name]*queue.QueueStats)
+		of := func(r *row) *queue.QueueStats {
+			n := name{r.Backend, r.Queue}
+			if found[n] == nil {
+				found[n] = &queue.QueueStats{Backend: n.backend, Queue: n.queue}
+			}
+			return found[n]
+		}
+		for _, r := range s.rows {
+			lately := r.FinishedAt.After(now.Add(-time.Hour))
+			switch {
+			case r.Status == queue.StatusRunning:
+				of(r).Running++
+			case r.Status == queue.StatusSuccessful && lately:
+				of(r).Succeeded++
+			case r.Status == queue.StatusFailed && lately:
+				of(r).Failed++
+			case r.Status == queue.StatusReady:
+				q := of(r)
+				if since, due := r.waits(now); due {
+					q.Pending++
+					q.OldestSince = earlier(q.OldestSince, since)
+				} else {
+					q.Delayed++
+				}
+				if s.isStranded(r, now) {
+					q.Stranded++
+				}
+			}
+		}
+		for _, q := range found {
+			queues = append(queues, *q)
+		}
+		slices.SortFunc(queues, func(a, b queue.QueueStats) int {
+			return cmp.Or(cmp.Compare(a.Backend, b.Backend), cmp.Compare(a.Queue, b.Queue))
+		})
+		return nil
+	})
+	return queues, err
+}
+
+// History counts the rows that have ended since then, by hour.
+func (s *Store) History(ctx context.Context, since time.Time) (hours []queue.HourStats, err error) {
+	err = s.with(ctx, "count tasks by hour", func(time.Time) error {
+		found := make(map[time.Time]*queue.HourStats)
+		for _, r := range s.rows {
+			if r.FinishedAt.Before(since) || r.Status != queue.StatusSuccessful && r.Status != queue.StatusFailed {
+				continue
+			}
+			hour := r.FinishedAt.Truncate(time.Hour)
+			if found[hour] == nil {
+				found[hour] = &queue.HourStats{Hour: hour}
+			}
+			if r.Status == queue.StatusFailed {
+				found[hour].Failed++
+			} else {
+				found[hour].Succeeded++
+			}
+		}
+		for _, h := range found {
+			hours = append(hours, *h)
+		}
+		slices.SortFunc(hours, func(a, b queue.HourStats) int { return a.Hour.Compare(b.Hour) })
+		return nil
+	})
+	return hours, err
+}
+
+// Failures groups the rows that have FAILED since then, the largest groups first.
+func (s *Store) Failures(ctx context.Context, since time.Time, limit int) (groups []queue.FailureGroup, err error) {
+	err = s.with(ctx, "group failed tasks", func(time.Time) error {
+		type name struct{ task, group string }
+		found := make(map[name]*queue.FailureGroup)
+		for _, r := range s.rows {
+			if r.Status != queue.StatusFailed || r.FinishedAt.Before(since) {
+				continue
+			}
+			n := name{r.Task, r.ErrorGroup}
+			if found[n] == nil {
+				found[n] = &queue.FailureGroup{Task: n.task, Group: n.group}
+			}
+			g := found[n]
+			g.Count, g.Last, g.Error = g.Count+1, later(g.Last, r.FinishedAt), max(g.Error, r.ErrorText)
+		}
+		for _, g := range found {
+			groups = append(groups, *g)
+		}
+		slices.SortFunc(groups, func(a, b queue.FailureGroup) int {
+			return cmp.Or(cmp.Compare(b.Count, a.Count), b.Last.Compare(a.Last), cmp.Compare(a.Task, b.Task), cmp.Compare(a.Group, b.Group))
+		})
+		groups = groups[:min(max(0, limit), len(groups))]
+		return nil
+	})
+	return groups, err
+}
+
+// purgeable returns up to limit rows that a purge deletes, those first that ended first.
+func (s *Store) purgeable(r queue.PurgeRequest, now time.Time, limit int) []*row {
+	final := r.Final()
+	byEnd := func(a, b *row) int { return a.FinishedAt.Compare(b.FinishedAt) }
+	return s.find(limit, byEnd, func(f *row) bool {
+		return slices.Contains(final, f.Status) && !f.FinishedAt.After(now.Add(-r.Age)) && (r.Task == "" || r.Task == f.Task) &&
+			!f.DeleteAt.After(now) && !f.UniqueUntil.After(now)
+	})
+}
+
+// Purge deletes final rows.
+func (s *Store) Purge(ctx context.Context, r queue.PurgeRequest) (deleted int, err error) {
+	err = s.with(ctx, "purge tasks", func(now time.Time) error {
+		rows := s.purgeable(r, now, r.Limit)
+		for _, found := range rows {
+			delete(s.rows, found.ID)
+		}
+		deleted = len(rows)
+		return nil
+	})
+	return deleted, err
+}
+
+// CountPurgeable returns how many rows Purge would delete in all.
+func (s *Store) CountPurgeable(ctx context.Context, r queue.PurgeRequest) (n int, err error) {
+	err = s.with(ctx, "count tasks to purge", func(now time.Time) error {
+		n = len(s.purgeable(r, now, len(s.rows)))
+		return nil
+	})
+	return n, err
+}
+
+// Working reports whether any row is RUNNING.
+func (s *Store) Working(ctx context.Context) (working bool, err error) {
+	err = s.with(ctx, "find running tasks", func(time.Time) error {
+		working = s.any(func(r *row) bool { return r.Status == queue.StatusRunning })
+		return nil
+	})
+	return working, err
+}
+
+// Touch records that the event of this name happened now.
+func (s *Store) Touch(ctx context.Context, name string) error {
+	return s.with(ctx, "touch", func(now time.Time) error {
+		s.touched[name] = now
+		return nil
+	})
+}
+
+// Touched returns when each event last happened.
+func (s *Store) Touched(ctx context.Context) (all map[string]time.Time, err error) {
+	err = s.with(ctx, "read marks", func(time.Time) error {
+		all = maps.Clone(s.touched)
+		return nil
+	})
+	return all, err
+}
+
+// RecordAudit stores an entry of the audit log.
+func (s *Store) RecordAudit(ctx context.Context, e queue.AuditEntry) (at time.Time, err error) {
+	err = s.with(ctx, "write the audit log", func(now time.Time) error {
+		i := slices.IndexFunc(s.audit, func(old queue.AuditEntry) bool { return old.ID == e.ID })
+		if i < 0 {
+			e.At = now
+			s.audit = append(s.audit, e)
+			i = len(s.audit) - 1
+		}
+		entry := &s.audit[i]
+		entry.Done, entry.Failed, entry.Ended = e.Done, e.Failed, e.Ended
+		at = entry.At
+		return nil
+	})
+	return at, err
+}
+
+// AuditLog returns the latest entries of the audit log.
+func (s *Store) AuditLog(ctx context.Context, task uuid.UUID, before time.Time, limit int) (entries []queue.AuditEntry, err error) {
+	err = s.with(ctx, "read the audit log", func(time.Time) error {
+		for _, e := range slices.Backward(s.audit) {
+			if len(entries) < limit && (task == uuid.Nil || e.Task == task) && (before.IsZero() || e.At.Before(before)) {
+				entries = append(entries, e)
+			}
+		}
+		return nil
+	})
+	return entries, err
+}
+
+// CountReady counts the READY rows of a queue, up to limit.
+func (s *Store) CountReady(ctx context.Context, t queue.Tx, backend, name string, limit int) (n int, err error) {
+	err = s.withOrIn(ctx, "count backlog", t, func(time.Time) error {
+		n = len(s.find(limit, inClaimOrder, func(r *row) bool {
+			return r.Status == queue.StatusReady && r.Backend == backend && r.Queue == name
+		}))
+		return nil
+	})
+	return n, err
+}
+
+// Existing reports which rows an insert would not store.
+func (s *Store) Existing(ctx context.Context, t queue.Tx, rows ...*queue.NewRow) (exist []bool, err error) {
+	err = s.withOrIn(ctx, "look for tasks", t, func(now time.Time) error {
+		c := changes{s.rows, make(map[uuid.UUID]*row)}
+		for _, r := range rows {
+			exists := c.get(r.ID) != nil || c.holder(r.Row, now) != nil
+			if !exists {
+				c.new[r.ID] = newRow(r, now)
+			}
+			exist = append(exist, exists)
+		}
+		return nil
+	})
+	return exist, err
+}
