@@ -165,33 +165,64 @@ func (s *Store) Failures(ctx context.Context, since time.Time, limit int) (group
 	return groups, err
 }
 
-// purgeable returns up to limit rows that a purge deletes, those first that ended first.
-func (s *Store) purgeable(r queue.PurgeRequest, now time.Time, limit int) []*row {
-	final := r.Final()
-	byEnd := func(a, b *row) int { return a.FinishedAt.Compare(b.FinishedAt) }
-	return s.find(limit, byEnd, func(f *row) bool {
-		return slices.Contains(final, f.Status) && !f.FinishedAt.After(now.Add(-r.Age)) && (r.Task == "" || r.Task == f.Task) &&
-			!f.DeleteAt.After(now) && !f.UniqueUntil.After(now)
-	})
+// purgeable reports whether a purge deletes a row.
+func purgeable(r queue.PurgeRequest, f *row, now time.Time) bool {
+	return slices.Contains(r.Final(), f.Status) && !f.FinishedAt.After(now.Add(-r.Age)) && (r.Task == "" || r.Task == f.Task) &&
+		!f.DeleteAt.After(now) && !f.UniqueUntil.After(now)
 }
 
-// Purge deletes final rows.
-func (s *Store) Purge(ctx context.Context, r queue.PurgeRequest) (deleted int, err error) {
+// Purge deletes final rows, those first that ended first, of a window.
+func (s *Store) Purge(ctx context.Context, r queue.PurgeRequest) (result queue.PurgeResult, err error) {
 	err = s.with(ctx, "purge tasks", func(now time.Time) error {
-		rows := s.purgeable(r, now, r.Limit)
+		rows, end := s.purgeWindow(r)
 		for _, found := range rows {
-			delete(s.rows, found.ID)
+			switch {
+			case !purgeable(r, found, now):
+			case result.Deleted < r.Limit:
+				delete(s.rows, found.ID)
+				result.Deleted++
+				result.Next = found.FinishedAt.Add(-time.Microsecond) // others may have ended with it
+			}
 		}
-		deleted = len(rows)
+		if result.Deleted < r.Limit {
+			result.Next = end
+		}
 		return nil
 	})
-	return deleted, err
+	return result, err
+}
+
+// purgeWindow returns the rows that a purge reads, those first that ended first, and when
+// the last of them ended if there may be more.
+func (s *Store) purgeWindow(r queue.PurgeRequest) (rows []*row, end time.Time) {
+	window := cmp.Or(r.Window, queue.PurgeWindow)
+	byEnd := func(a, b *row) int { return a.FinishedAt.Compare(b.FinishedAt) }
+	for _, status := range r.Final() {
+		some := s.find(len(s.rows), byEnd, func(f *row) bool { return f.Status == status && f.FinishedAt.After(r.After) })
+		if n := window; n < len(some) {
+			for n < len(some) && some[n].FinishedAt.Equal(some[n-1].FinishedAt) {
+				n++
+			}
+			some = some[:n]
+			end = earlier(end, some[n-1].FinishedAt)
+		}
+		rows = append(rows, some...)
+	}
+	if !end.IsZero() {
+		rows = slices.DeleteFunc(rows, func(f *row) bool { return f.FinishedAt.After(end) })
+	}
+	slices.SortStableFunc(rows, byEnd)
+	return rows, end
 }
 
 // CountPurgeable returns how many rows Purge would delete in all.
 func (s *Store) CountPurgeable(ctx context.Context, r queue.PurgeRequest) (n int, err error) {
 	err = s.with(ctx, "count tasks to purge", func(now time.Time) error {
-		n = len(s.purgeable(r, now, len(s.rows)))
+		for _, found := range s.rows {
+			if purgeable(r, found, now) {
+				n++
+			}
+		}
 		return nil
 	})
 	return n, err
