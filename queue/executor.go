@@ -47,6 +47,7 @@ type Executor struct {
 	client      *Client
 	store       Store
 	async       AsyncFinisher // the store, if it is one
+	reporter    Reporter      // the store, if it is one
 	log         *slog.Logger
 	heartbeater heartbeater
 	goroutines  goroutines
@@ -114,7 +115,8 @@ func NewExecutor(c *Client, cfg ExecutorConfig) (*Executor, error) {
 		stopping: make(chan struct{}), interrupt: make(chan struct{}),
 	}
 	e.async, _ = e.store.(AsyncFinisher)
-	e.heartbeater = heartbeater{store: e.store, lease: cfg.Lease, log: e.log, availability: &c.availability, leases: make(map[Claim]*lease)}
+	e.reporter, _ = e.store.(Reporter)
+	e.heartbeater = heartbeater{store: e.store, reporter: e.reporter, lease: cfg.Lease, log: e.log, availability: &c.availability, leases: make(map[Claim]*lease)}
 	return e, nil
 }
 

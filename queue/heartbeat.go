@@ -4,6 +4,7 @@ import (
 	"context"
 	"log/slog"
 	"sync"
+	"sync/atomic"
 	"time"
 )
 
@@ -13,6 +14,7 @@ import (
 // its function is cancelled with ErrLeaseLost.
 type heartbeater struct {
 	store        Store
+	reporter     Reporter // the store, if it is one
 	lease        time.Duration
 	log          *slog.Logger
 	availability *availability
@@ -28,14 +30,21 @@ type heartbeater struct {
 type lease struct {
 	lost      context.CancelCauseFunc
 	expiresAt time.Time // by this process's monotonic clock, from before the renewal was sent
+	reports   *atomic.Pointer[reporting]
+}
+
+// sentReport is a report that a renewal carries.
+type sentReport struct {
+	reporting *reporting
+	version   int
 }
 
 // add begins to renew a claim whose lease began no earlier than since; l is for its
-// own use until remove.
-func (h *heartbeater) add(c Claim, l *lease, since time.Time, lost context.CancelCauseFunc) {
+// own use until remove. reports has what the function reports, once it does.
+func (h *heartbeater) add(c Claim, l *lease, since time.Time, lost context.CancelCauseFunc, reports *atomic.Pointer[reporting]) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
-	*l = lease{lost: lost, expiresAt: since.Add(h.lease)}
+	*l = lease{lost: lost, expiresAt: since.Add(h.lease), reports: reports}
 	h.leases[c] = l
 	if !h.renewing {
 		h.renewing = true
@@ -54,6 +63,29 @@ func (h *heartbeater) remove(c Claim) {
 	delete(h.leases, c)
 }
 
+// pending returns what the functions have reported since it was last stored. h.mu is
+// held.
+func (h *heartbeater) pending() (reports map[Claim]Report, sent map[Claim]sentReport) {
+	if h.reporter == nil {
+		return nil, nil
+	}
+	for c, l := range h.leases {
+		reporting := l.reports.Load()
+		if reporting == nil {
+			continue
+		}
+		report, version, pending := reporting.pending()
+		if !pending {
+			continue
+		}
+		if reports == nil {
+			reports, sent = make(map[Claim]Report), make(map[Claim]sentReport)
+		}
+		reports[c], sent[c] = report, sentReport{reporting, version}
+	}
+	return reports, sent
+}
+
 // renew renews all claims, and schedules itself again while there are any.
 func (h *heartbeater) renew() {
 	h.mu.Lock()
@@ -66,14 +98,24 @@ func (h *heartbeater) renew() {
 		h.mu.Unlock()
 		return
 	}
+	reports, carried := h.pending()
 	h.mu.Unlock()
 
 	sent := time.Now()
 	var renewed, lost []Claim
 	err := within(context.Background(), h.lease/3, func(ctx context.Context) (err error) {
-		renewed, lost, err = h.store.Heartbeat(ctx, h.lease, claims...)
+		if len(reports) > 0 {
+			renewed, lost, err = h.reporter.HeartbeatReports(ctx, h.lease, reports, claims...)
+		} else {
+			renewed, lost, err = h.store.Heartbeat(ctx, h.lease, claims...)
+		}
 		return err
 	})
+	for _, c := range renewed {
+		if report, ok := carried[c]; ok {
+			report.reporting.saved(report.version)
+		}
+	}
 	h.availability.observe(err)
 	h.recordRenewal(renewed, lost, sent, err)
 	time.AfterFunc(max(h.lease/3-time.Since(sent), h.lease/10), h.renew)

@@ -16,15 +16,15 @@ func (e *Executor) finishAsync(r *activeRun, res result) bool {
 	if e.async == nil || !r.pulled && !r.crowd || res.failure != nil || r.completed.Load() || checkResult(res.value, e.client.cfg.MaxBytes) != nil {
 		return false
 	}
-	f := Finish{Status: StatusSuccessful, ReturnValue: res.value, Errors: r.restoredErrors(), Kept: r.row.Keep != nil}
+	f := r.ending(Finish{Status: StatusSuccessful, ReturnValue: res.value, Errors: r.restoredErrors()})
 	e.async.FinishAsync(r.claim, f, func(at time.Time, err error) {
 		if err != nil { // finish repeats it, and acts on the error
-			e.goroutines.run(func() { e.conclude(r, e.finish(r.ctx, r.row, f, OutcomeSucceeded, nil)) })
+			e.goroutines.run(func() { e.conclude(r, e.finish(r, f, OutcomeSucceeded, nil)) })
 			return
 		}
 		e.client.availability.observe(nil)
 		r.row.FinishedAt = at
-		r.run = e.finished(r.row, f, OutcomeSucceeded, nil)
+		r.run = e.finished(r, f, OutcomeSucceeded, nil)
 		e.report(r)
 	})
 	return true

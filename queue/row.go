@@ -85,6 +85,10 @@ type Row struct {
 	LimitKey string `json:"limit_key,omitempty"`
 	// ExpiresAt is the time from which the row is not started.
 	ExpiresAt time.Time `json:"expires_at,omitzero"`
+	// Progress and Note are what the function last reported ([Progress], [Note]), in this
+	// attempt or an earlier one.
+	Progress *TaskProgress `json:"progress,omitempty"`
+	Note     string        `json:"note,omitempty"`
 	// Keep is how long the ended row is kept; nil leaves it to the purges.
 	Keep *Retention `json:"-"`
 	// OnFailed is what is enqueued when the row has FAILED; nil is nothing.

@@ -66,6 +66,7 @@ type activeRun struct {
 	value    json.RawMessage // what the function returned, inside of middleware
 	run      *Run            // how it ended; set by whatever ends it
 
+	reports         atomic.Pointer[reporting]
 	completed       atomic.Bool // CompleteTx has written its success, in a transaction that may or may not commit
 	timeoutRecorded atomic.Bool // the row's errors may contain its timeout already
 
@@ -99,7 +100,7 @@ func (e *Executor) begin(t claimedTask) *activeRun {
 		r.taskCtx, r.stop = context.WithTimeoutCause(r.taskCtx, timeout, &TimeoutError{Timeout: timeout})
 	}
 	e.register(r)
-	e.heartbeater.add(r.claim, &r.lease, t.claimedAt, r.cancel)
+	e.heartbeater.add(r.claim, &r.lease, t.claimedAt, r.cancel, &r.reports)
 	if hook := e.client.cfg.Hooks.Started; hook != nil {
 		hook(r.ctx, row)
 	}

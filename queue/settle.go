@@ -29,11 +29,11 @@ func (e *Executor) settle(r *activeRun, res result, cause error) *Run {
 	var timeout *TimeoutError
 	switch {
 	case f == nil:
-		return e.finish(ctx, row, Finish{Status: StatusSuccessful, ReturnValue: res.value, Errors: r.restoredErrors(), Kept: row.Keep != nil}, OutcomeSucceeded, nil)
+		return e.finish(r, Finish{Status: StatusSuccessful, ReturnValue: res.value, Errors: r.restoredErrors()}, OutcomeSucceeded, nil)
 	case errors.Is(cause, ErrLeaseLost):
 		return e.lost(ctx, row)
 	case errors.Is(cause, ErrShutdown) && !f.panicked:
-		return e.release(ctx, row)
+		return e.release(r)
 	case errors.As(cause, &timeout) && f.contextEnded:
 		f = timedOut(timeout.Timeout, f)
 	}
@@ -43,25 +43,25 @@ func (e *Executor) settle(r *activeRun, res result, cause error) *Run {
 // fail decides what follows a failed attempt: a final status, another attempt at
 // the time that the task asked for, or one after the backoff.
 func (e *Executor) fail(r *activeRun, f *failure) *Run {
-	ctx, row := r.ctx, r.row
+	row := r.row
 	if f.snoozed() {
-		return e.retry(ctx, row, Retry{RunIn: f.reschedule.in, Refund: true, Errors: r.restoredErrors()}, f)
+		return e.retry(r, Retry{RunIn: f.reschedule.in, Refund: true, Errors: r.restoredErrors()}, f)
 	}
 	history := row.withError(f.record(row, e.client.now()))
 	switch {
 	case f.cancel:
-		return e.finish(ctx, row, Finish{Status: StatusCancelled, Errors: history, Kept: row.Keep != nil}, OutcomeCancelled, f)
+		return e.finish(r, Finish{Status: StatusCancelled, Errors: history}, OutcomeCancelled, f)
 	case f.discard, row.Attempts >= row.MaxAttempts:
-		return e.finish(ctx, row, Finish{Status: StatusFailed, Errors: history, Kept: row.Keep != nil}, OutcomeFailed, f)
+		return e.finish(r, Finish{Status: StatusFailed, Errors: history}, OutcomeFailed, f)
 	case f.reschedule != nil:
-		return e.retry(ctx, row, Retry{Errors: history, RunAfter: clampTime(f.reschedule.at)}, f)
+		return e.retry(r, Retry{Errors: history, RunAfter: clampTime(f.reschedule.at)}, f)
 	}
 	if d, _ := e.client.registry.lookup(row.Task); d.options.backoff != nil {
 		if wait, ok := e.taskBackoff(d, row.Attempts); ok {
-			return e.retry(ctx, row, Retry{Errors: history, RunIn: wait}, f)
+			return e.retry(r, Retry{Errors: history, RunIn: wait}, f)
 		}
 	}
-	return e.retry(ctx, row, Retry{Errors: history, In: backoff(row.Attempts)}, f)
+	return e.retry(r, Retry{Errors: history, In: backoff(row.Attempts)}, f)
 }
 
 // taskBackoff calls the task's own Backoff function, which may panic.
@@ -87,20 +87,28 @@ func clampTime(t time.Time) time.Time {
 	return t.UTC().Truncate(time.Microsecond)
 }
 
-func (e *Executor) finish(ctx context.Context, row *Row, f Finish, outcome Outcome, cause *failure) *Run {
+// ending adds to a finish what it stores besides the outcome.
+func (r *activeRun) ending(f Finish) Finish {
+	f.Kept, f.Report = r.row.Keep != nil, r.unstored()
+	return f
+}
+
+func (e *Executor) finish(r *activeRun, f Finish, outcome Outcome, cause *failure) *Run {
+	ctx, row := r.ctx, r.row
+	f = r.ending(f)
 	f.Letter = e.letter(row, f)
 	err := e.persist(ctx, func(ctx context.Context) (err error) {
 		row.FinishedAt, err = e.store.Finish(ctx, row.Claim(), f)
 		return err
 	})
 	if errors.Is(err, ErrTooLarge) {
-		return e.finishTooLarge(ctx, row, f, err)
+		return e.finishTooLarge(r, f, err)
 	}
 	if err != nil {
 		return e.notStored(ctx, row, err)
 	}
 	e.dispatchLetter(ctx, f.Letter)
-	return e.finished(row, f, outcome, cause)
+	return e.finished(r, f, outcome, cause)
 }
 
 // dispatchLetter dispatches what the end of a row has enqueued. One whose insert was not
@@ -112,7 +120,9 @@ func (e *Executor) dispatchLetter(ctx context.Context, letter *NewRow) {
 }
 
 // finished is the run of a row whose final status is stored.
-func (e *Executor) finished(row *Row, f Finish, outcome Outcome, cause *failure) *Run {
+func (e *Executor) finished(r *activeRun, f Finish, outcome Outcome, cause *failure) *Run {
+	row := r.row
+	r.applyReports()
 	row.Status, row.ReturnValue, row.LeaseExpiresAt = f.Status, f.ReturnValue, time.Time{}
 	if f.Errors != nil {
 		row.Errors = f.Errors
@@ -126,12 +136,14 @@ func (e *Executor) finished(row *Row, f Finish, outcome Outcome, cause *failure)
 
 // retry makes the row READY. A row with a hard time is also dispatched for it; an
 // attempt after the default backoff comes from where this one came from.
-func (e *Executor) retry(ctx context.Context, row *Row, r Retry, cause *failure) *Run {
-	hard := r.In == 0
-	r.WillDispatch = e.client.willDispatch(row.Backend, max(r.RunIn, r.RunAfter.Sub(e.client.now())))
-	err := e.persist(ctx, func(ctx context.Context) error { return e.store.Retry(ctx, row.Claim(), r) })
+func (e *Executor) retry(r *activeRun, next Retry, cause *failure) *Run {
+	ctx, row := r.ctx, r.row
+	hard := next.In == 0
+	next.Report = r.unstored()
+	next.WillDispatch = e.client.willDispatch(row.Backend, max(next.RunIn, next.RunAfter.Sub(e.client.now())))
+	err := e.persist(ctx, func(ctx context.Context) error { return e.store.Retry(ctx, row.Claim(), next) })
 	if errors.Is(err, ErrTooLarge) {
-		return e.finishTooLarge(ctx, row, Finish{Errors: r.Errors}, err)
+		return e.finishTooLarge(r, Finish{Errors: next.Errors}, err)
 	}
 	if err != nil {
 		return e.notStored(ctx, row, err)
@@ -144,8 +156,14 @@ func (e *Executor) retry(ctx context.Context, row *Row, r Retry, cause *failure)
 	return run
 }
 
-func (e *Executor) release(ctx context.Context, row *Row) *Run {
-	err := e.persist(ctx, func(ctx context.Context) error { return e.store.Release(ctx, row.Claim()) })
+func (e *Executor) release(r *activeRun) *Run {
+	ctx, row := r.ctx, r.row
+	err := e.persist(ctx, func(ctx context.Context) error {
+		if report := r.unstored(); report != nil {
+			return e.reporter.ReleaseReport(ctx, row.Claim(), *report)
+		}
+		return e.store.Release(ctx, row.Claim())
+	})
 	if err != nil {
 		return e.notStored(ctx, row, err)
 	}
@@ -198,13 +216,14 @@ func (e *Executor) persist(ctx context.Context, write func(context.Context) erro
 // the row becomes FAILED, or CANCELLED as it asked, and says why. Another attempt
 // would repeat the side effects and end in the same way. Where the error history
 // is too large, only its latest records are kept.
-func (e *Executor) finishTooLarge(ctx context.Context, row *Row, f Finish, err error) *Run {
+func (e *Executor) finishTooLarge(r *activeRun, f Finish, err error) *Run {
+	ctx, row := r.ctx, r.row
 	what := fmt.Sprintf("the error history of %d records", len(f.Errors))
 	if f.Status == StatusSuccessful {
 		what = fmt.Sprintf("the return value of %d bytes of JSON", len(f.ReturnValue))
 	}
 	cause := classify(Discard(fmt.Errorf("%s cannot be stored: %w", what, err)))
-	end, outcome := Finish{Status: StatusFailed}, OutcomeFailed
+	end, outcome := r.ending(Finish{Status: StatusFailed}), OutcomeFailed
 	if f.Status == StatusCancelled {
 		end.Status, outcome = StatusCancelled, OutcomeCancelled
 	}
@@ -228,5 +247,5 @@ func (e *Executor) finishTooLarge(ctx context.Context, row *Row, f Finish, err e
 		return e.notStored(ctx, row, err)
 	}
 	e.dispatchLetter(ctx, end.Letter)
-	return e.finished(row, end, outcome, cause)
+	return e.finished(r, end, outcome, cause)
 }

@@ -11,7 +11,7 @@ import (
 // Store keeps the rows. The packages pgstore, sqlitestore and mysqlstore implement
 // it; queue/storetest is the suite that every implementation passes, and
 // docs/stores.md shows how to write one. A Store may also implement [Operator],
-// [Gatekeeper], [Scheduler], [Waker], [AsyncFinisher], [Counter], [Clocked] and [Pooled].
+// [Gatekeeper], [Scheduler], [Reporter], [Waker], [AsyncFinisher], [Counter], [Clocked] and [Pooled].
 //
 // Two rules guarantee that exactly one claim finishes a row. Both use only the
 // database's clock:
@@ -219,6 +219,9 @@ type Finish struct {
 	// Kept tells the store that the row has a Keep. It is a hint, without which the same
 	// happens more slowly.
 	Kept bool
+	// Report is what the function has reported since it was last stored ([Reporter]); nil
+	// is nothing.
+	Report *Report
 }
 
 // Retry is a return to READY. At most one of In, RunAfter and RunIn is set.
@@ -234,6 +237,7 @@ type Retry struct {
 	// WillDispatch is as in [NewRow], with LongestBackoff added for the queue's own
 	// backoff.
 	WillDispatch bool
+	Report       *Report // as in Finish
 }
 
 // Pauses of the sweeper: a row that it dispatched and that is still READY is

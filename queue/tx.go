@@ -230,7 +230,7 @@ func CompleteTx(ctx context.Context, tx Tx, out any) error {
 		tx = managed.Tx
 	}
 	r.completed.Store(true)
-	_, err = r.executor.store.FinishTx(ctx, tx, r.claim, Finish{Status: StatusSuccessful, ReturnValue: value, Errors: r.restoredErrors()})
+	_, err = r.executor.store.FinishTx(ctx, tx, r.claim, Finish{Status: StatusSuccessful, ReturnValue: value, Errors: r.restoredErrors(), Report: r.unstored()})
 	r.executor.client.availability.observe(err)
 	if errors.Is(err, ErrTooLarge) {
 		return Discard(fmt.Errorf("complete: %w", err))

@@ -18,12 +18,13 @@ import (
 )
 
 type resultCmd struct {
-	ID   string `arg:"" help:"The task's ID."`
-	Args bool   `help:"Print the task's arguments too."`
-	JSON bool   `name:"json" help:"Print what the endpoint answers."`
+	ID    string `arg:"" help:"The task's ID."`
+	Args  bool   `help:"Print the task's arguments too."`
+	Watch bool   `help:"Print a line whenever its status, progress or note changes, and the task once it has ended."`
+	JSON  bool   `name:"json" help:"Print what the endpoint answers."`
 }
 
-// Run prints one task. It fails if there is no such task.
+// Run prints one task, with --watch once it has ended. It fails if there is no such task.
 func (c *resultCmd) Run(ctx context.Context, p *program) error {
 	id, err := parseTaskID(c.ID)
 	if err != nil {
@@ -34,7 +35,13 @@ func (c *resultCmd) Run(ctx context.Context, p *program) error {
 		return err
 	}
 	defer app.close()
-	row, err := app.client.Get(ctx, id)
+	read := app.client.Get
+	if c.Watch {
+		read = func(ctx context.Context, id uuid.UUID) (*queue.Row, error) {
+			return p.watch(ctx, app.client, id, c.JSON)
+		}
+	}
+	row, err := read(ctx, id)
 	if err == nil {
 		p.nameDatabase(c.JSON)
 		var why string
@@ -118,6 +125,10 @@ func (p *program) printTask(row *queue.Row, asJSON, withArgs bool, why string) e
 		field("arguments", plain(string(row.Args)))
 	}
 	field("attempts", plain(fmt.Sprintf("%d of %d", row.Attempts, row.MaxAttempts)))
+	if row.Progress != nil {
+		field("progress", plain(api.Progress(*row.Progress)))
+	}
+	field("note", plain(row.Note))
 	field("enqueued", plain(when(row.EnqueuedAt)))
 	field("run after", plain(when(row.RunAfter)))
 	field("expires at", plain(when(row.ExpiresAt)))

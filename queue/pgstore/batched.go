@@ -85,19 +85,21 @@ func alike(a, b queue.ClaimRequest) bool {
 // finishManyQuery returns the numbers of the finishes that it applied, counted from 1. It
 // finds each row by the primary key, locks it, and updates it where it lies: one that
 // changed after the statement began does not lie there, and is left to a statement of its
-// own. Of several ends of one claim it applies the first. The arrays of errors are
-// empty if there are none: the shorter arrays continue with NULL. finishManyPlainQuery
-// leaves rows with queue.Keep to finishManyQuery.
+// own. Of several ends of one claim it applies the first. The arrays of errors and of
+// reports are empty if there are none: the shorter arrays continue with NULL.
+// finishManyPlainQuery stores no reports, and leaves rows with queue.Keep to finishManyQuery.
 var (
-	finishManyQuery      = finishManyWhere(`true`, setFinishedKept("ended", "value", "history", "error", "message"))
-	finishManyPlainQuery = finishManyWhere(notKept, setFinished("ended", "value", "history", "error", "message"))
+	finishManyQuery = finishManyWhere(`, $8::int8[], $9::int8[], $10::text[]`, `, done, total, said`, `true`,
+		setFinishedKept("ended", "value", "history", "error", "message")+`, `+setReported(`held.done`, `held.total`, `held.said`))
+	finishManyPlainQuery = finishManyWhere(``, ``, notKept, setFinished("ended", "value", "history", "error", "message"))
 )
 
-func finishManyWhere(rows, set string) string {
+// finishManyWhere is the statement for these rows, with further parameters and their names.
+func finishManyWhere(params, names, rows, set string) string {
 	return `
 WITH held AS MATERIALIZED (
-	SELECT t.place, c.* FROM unnest($1::uuid[], $2::uuid[], $3::text[], $4::text[], $5::text[], $6::text[], $7::text[]) WITH ORDINALITY
-			AS c(wanted, fence, ended, value, history, error, message, number),
+	SELECT t.place, c.* FROM unnest($1::uuid[], $2::uuid[], $3::text[], $4::text[], $5::text[], $6::text[], $7::text[]` + params + `) WITH ORDINALITY
+			AS c(wanted, fence, ended, value, history, error, message` + names + `, number),
 		LATERAL (SELECT ctid AS place FROM claimcheck_tasks WHERE id = c.wanted AND ` + isRunning + ` AND ` + rows + ` AND claim_id = c.fence FOR UPDATE SKIP LOCKED) AS t
 )
 UPDATE claimcheck_tasks SET ` + set + `
@@ -112,8 +114,9 @@ func (s *Store) finishMany(ctx context.Context, finishes []finishOf) ([]batch.Re
 		return nil, err
 	}
 	query := finishManyPlainQuery
-	if slices.ContainsFunc(finishes, func(f finishOf) bool { return f.Kept }) {
+	if slices.ContainsFunc(finishes, func(f finishOf) bool { return !f.plain() }) {
 		query = finishManyQuery
+		values = append(values, reportsOf(finishes)...)
 	}
 	answers := make([]batch.Result[time.Time], len(finishes))
 	err = s.with(ctx, "finish tasks", use{urgent: true}, func(conn *pgx.Conn) error {
@@ -132,7 +135,18 @@ func (s *Store) finishMany(ctx context.Context, finishes []finishOf) ([]batch.Re
 	return answers, err
 }
 
-// finishValues returns the parameters of finishManyQuery.
+// reportsOf returns the parameters that only finishManyQuery has.
+func reportsOf(finishes []finishOf) []any {
+	reports := newReportColumns()
+	for i, f := range finishes {
+		if f.Report != nil {
+			reports.set(i, f.Report)
+		}
+	}
+	return []any{reports.done, reports.total, reports.note}
+}
+
+// finishValues returns the parameters of finishManyPlainQuery.
 func finishValues(finishes []finishOf) ([]any, error) {
 	n := len(finishes)
 	ids, fences, ended, values := make([]pgtype.UUID, n), make([]pgtype.UUID, n), make([]string, n), make([]pgtype.Text, n)

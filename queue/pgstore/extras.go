@@ -16,13 +16,14 @@ import (
 // JSON value, which is NULL for all other rows. A claim reads only whether there are any,
 // and then them: even the expression for the value costs each claim a few per cent.
 
-// hasExtras is queue.Row.HasExtras.
+// hasExtras is queue.Row.HasExtras, or whether the row has what a run has reported.
 const hasExtras = `(unique_key IS NOT NULL OR schedule IS NOT NULL OR scheduled_for IS NOT NULL OR limit_key IS NOT NULL OR expires_at IS NOT NULL
-	OR keep_successful IS NOT NULL OR keep_failed IS NOT NULL OR on_failed IS NOT NULL)`
+	OR keep_successful IS NOT NULL OR keep_failed IS NOT NULL OR on_failed IS NOT NULL OR progress_done IS NOT NULL OR note IS NOT NULL)`
 
 // extrasColumn is the value.
 const extrasColumn = `CASE WHEN ` + hasExtras + ` THEN json_build_object('unique_key', unique_key, 'unique_scope', unique_scope, 'unique_until', unique_until, 'schedule', schedule, 'scheduled_for', scheduled_for,
-		'limit_key', limit_key, 'expires_at', expires_at, 'keep_successful', keep_successful, 'keep_failed', keep_failed, 'delete_at', delete_at, 'on_failed', on_failed) END`
+		'limit_key', limit_key, 'expires_at', expires_at, 'keep_successful', keep_successful, 'keep_failed', keep_failed, 'delete_at', delete_at, 'on_failed', on_failed,
+		'progress_done', progress_done, 'progress_total', progress_total, 'note', note) END`
 
 // extrasQuery reads those of some rows. Index: the primary key.
 const extrasQuery = `SELECT id, ` + extrasColumn + ` FROM claimcheck_tasks WHERE id = ANY($1::uuid[])`
@@ -52,6 +53,9 @@ type extras struct {
 	KeepFailed     *int64            `json:"keep_failed,omitempty"`
 	DeleteAt       *time.Time        `json:"delete_at,omitempty"`
 	OnFailed       string            `json:"on_failed,omitempty"`
+	ProgressDone   *int              `json:"progress_done,omitempty"`
+	ProgressTotal  int               `json:"progress_total,omitempty"`
+	Note           string            `json:"note,omitempty"`
 }
 
 // decodeExtras sets the extras of a row; nil is NULL.
@@ -71,6 +75,9 @@ func decodeExtras(row *queue.Row, stored []byte) {
 		row.Keep = &queue.Retention{Successful: seconds(e.KeepSuccessful), Failed: seconds(e.KeepFailed)}
 	}
 	row.DecodeOnFailed(e.OnFailed)
+	if row.Note = e.Note; e.ProgressDone != nil {
+		row.Progress = &queue.TaskProgress{Done: *e.ProgressDone, Total: e.ProgressTotal}
+	}
 }
 
 // loadExtras sets the extras of rows that have some.

@@ -73,11 +73,11 @@ func setFinishedKept(status, value, history, group, text string) string {
 		setKept(status) + `, ` + setErrors(history, group, text)
 }
 
-// finishQuery is Finish, finishTxQuery FinishTx; finishPlainQuery leaves rows with
-// queue.Keep to finishQuery. Index: the primary key.
+// finishQuery is Finish, finishTxQuery FinishTx; finishPlainQuery stores no report, and
+// leaves rows with queue.Keep to finishQuery. Index: the primary key.
 var (
-	finishQuery      = finishSetting(setFinishedKept) + underFreeClaim + returnFinished
-	finishTxQuery    = finishSetting(setFinishedKept) + underClaim + returnFinished
+	finishQuery      = finishSettingAll() + underFreeClaim + returnFinished
+	finishTxQuery    = finishSettingAll() + underClaim + returnFinished
 	finishPlainQuery = finishSetting(setFinished) + ` WHERE id = ` + freeRow(holds+` AND `+notKept) + returnFinished
 )
 
@@ -89,11 +89,19 @@ func finishSetting(set func(status, value, history, group, text string) string) 
 UPDATE claimcheck_tasks SET ` + set(`$3::text`, `$4::text`, `$5::text`, `$6::text`, `$7::text`)
 }
 
+// finishSettingAll is finishSetting of any row, with a report.
+func finishSettingAll() string {
+	return finishSetting(setFinishedKept) + `, ` + setReported(`$8::int8`, `$9::int8`, `$10::text`)
+}
+
 // finishOf is the request to end a claim.
 type finishOf struct {
 	queue.Claim
 	queue.Finish
 }
+
+// plain reports whether finishPlainQuery and finishManyPlainQuery may serve the request.
+func (f finishOf) plain() bool { return !f.Kept && f.Report == nil }
 
 // Finish ends a claim with a final status, and returns the time.
 func (s *Store) Finish(ctx context.Context, claim queue.Claim, f queue.Finish) (time.Time, error) {
@@ -139,7 +147,7 @@ func atomically(ctx context.Context, conn *pgx.Conn, do func(q querier) error) e
 func (s *Store) tryFinish(ctx context.Context, f finishOf) (result batch.Result[time.Time], err error) {
 	err = s.with(ctx, "finish task", use{urgent: true}, func(conn *pgx.Conn) error {
 		query := finishPlainQuery
-		if f.Kept {
+		if !f.plain() {
 			query = finishQuery
 		}
 		result.Answer, err = finishHeld(ctx, conn, query, f.Claim, f.Finish)
@@ -157,7 +165,12 @@ func finishHeld(ctx context.Context, q querier, query string, claim queue.Claim,
 	if err != nil {
 		return at, err
 	}
-	err = q.QueryRow(ctx, query, uuidValue(claim.ID), uuidValue(claim.ClaimID), string(f.Status), jsonValue(f.ReturnValue), history.list, history.group, history.text).Scan((*moment)(&at))
+	args := []any{uuidValue(claim.ID), uuidValue(claim.ClaimID), string(f.Status), jsonValue(f.ReturnValue), history.list, history.group, history.text}
+	if query != finishPlainQuery {
+		v := reportValue(f.Report)
+		args = append(args, v.done, v.total, v.note)
+	}
+	err = q.QueryRow(ctx, query, args...).Scan((*moment)(&at))
 	return at, err
 }
 
@@ -202,6 +215,7 @@ UPDATE claimcheck_tasks SET status = 'READY', lease_expires_at = NULL, ` + setEr
 	hold = CASE WHEN coalesce(` + nextSoft + `, ` + nextHard + `) > now() THEN 1 ELSE 0 END,
 	dispatch_due_at = CASE WHEN $7::bool THEN greatest(now() + ` + interval(queue.LongestBackoff) + `, ` + nextHard + `) + ` + interval(queue.DispatchGrace) + `
 		ELSE greatest(now(), ` + nextHard + ` - ` + interval(queue.ArmWithin) + `) END,
+	` + setReported(`$11::int8`, `$12::int8`, `$13::text`) + `,
 	` + refundIf(`$8::bool`) + underFreeClaim
 
 // Retry ends a claim and makes the row READY again for a later attempt.
@@ -210,18 +224,25 @@ func (s *Store) Retry(ctx context.Context, claim queue.Claim, r queue.Retry) err
 	if err != nil {
 		return err
 	}
+	report := reportValue(r.Report)
 	return s.makeReady(ctx, "retry task", claim, retryQuery, history.list,
-		max(r.In.Microseconds(), 0), timeValue(r.RunAfter), max(r.RunIn.Microseconds(), 0), r.WillDispatch, r.Refund, history.group, history.text)
+		max(r.In.Microseconds(), 0), timeValue(r.RunAfter), max(r.RunIn.Microseconds(), 0), r.WillDispatch, r.Refund, history.group, history.text,
+		report.done, report.total, report.note)
 }
 
 // releaseQuery: index: the primary key. A row without attempts left stays RUNNING with
 // an expired lease, and Promote fails it.
-var releaseQuery = fmt.Sprintf(`
+var (
+	releaseQuery       = releaseSetting + underFreeClaim
+	releaseReportQuery = releaseSetting + `, ` + setReported(`$3::int8`, `$4::int8`, `$5::text`) + underFreeClaim
+)
+
+var releaseSetting = fmt.Sprintf(`
 UPDATE claimcheck_tasks SET interruptions = interruptions + 1, %[1]s,
 	status = CASE WHEN %[2]s THEN 'RUNNING' ELSE 'READY' END, lease_expires_at = CASE WHEN %[2]s THEN now() END,
 	hold = CASE WHEN %[2]s THEN NULL WHEN run_after > now() THEN 1 ELSE 0 END,
 	dispatch_due_at = now() + %[3]s`,
-	refundIf(interrupted), `NOT (`+interrupted+`) AND attempts >= max_attempts`, interval(queue.DispatchGrace)) + underFreeClaim
+	refundIf(interrupted), `NOT (`+interrupted+`) AND attempts >= max_attempts`, interval(queue.DispatchGrace))
 
 var interrupted = fmt.Sprintf(`interruptions < %d`, queue.MaxInterruptions)
 

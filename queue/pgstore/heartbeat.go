@@ -30,12 +30,19 @@ JOIN claimcheck_tasks t ON t.id = c.id AND t.claim_id = c.claim_id AND ` + isRun
 // Heartbeat makes the leases of the given claims expire after lease, and returns the
 // claims that it renewed and those that are lost. Claims on locked rows are neither.
 func (s *Store) Heartbeat(ctx context.Context, lease time.Duration, claims ...queue.Claim) (renewed, lost []queue.Claim, err error) {
+	return s.heartbeat(ctx, claims, func(conn *pgx.Conn, ids, fences []pgtype.UUID) (pgx.Rows, error) {
+		return conn.Query(ctx, heartbeatQuery, ids, fences, lease)
+	})
+}
+
+// heartbeat renews claims by a statement that returns those it has renewed.
+func (s *Store) heartbeat(ctx context.Context, claims []queue.Claim, renew func(conn *pgx.Conn, ids, fences []pgtype.UUID) (pgx.Rows, error)) (renewed, lost []queue.Claim, err error) {
 	if len(claims) == 0 {
 		return nil, nil, nil
 	}
 	err = s.with(ctx, "heartbeat", use{urgent: true}, func(conn *pgx.Conn) error {
 		ids, claimIDs := claimValues(claims)
-		held, err := claimSet(conn.Query(ctx, heartbeatQuery, ids, claimIDs, lease))
+		held, err := claimSet(renew(conn, ids, claimIDs))
 		if err != nil {
 			return err
 		}

@@ -103,6 +103,9 @@ func twoFinishes(t *testing.T) []any {
 	return values
 }
 
+// noReport are the parameters of a report that changes nothing.
+var noReport = []any{pgtype.Int8{}, pgtype.Int8{}, pgtype.Text{}}
+
 func TestEveryStatementUsesItsIndex(t *testing.T) {
 	conn := planned(t, backlog)
 
@@ -135,7 +138,7 @@ func TestEveryStatementUsesItsIndex(t *testing.T) {
 		"release key":                  {releaseKeyQuery, []any{one}, []string{primaryKey}},
 		"replace":                      {replaceQuery, []any{one, "[]", 1, timeValue(time.Time{}), int64(0), true, timeValue(time.Time{}), int64(0), ""}, []string{primaryKey}},
 		"finish many":                  {finishManyPlainQuery, twoFinishes(t), []string{primaryKey}},
-		"finish many kept":             {finishManyQuery, twoFinishes(t), []string{primaryKey}},
+		"finish many kept":             {finishManyQuery, append(twoFinishes(t), reportsOf(nil)...), []string{primaryKey}},
 		"claim next":                   {plainClaims.next.free, []any{"w", time.Minute, []string{"t", "u"}, []string{"q"}, "b", 100, someFence, queue.MaxClaimBytes}, []string{claim, place}},
 		"claim next, with limits":      {limitClaims.next.free, []any{"w", time.Minute, []string{"t", "u"}, []string{"q"}, "b", 100, someFence, queue.MaxClaimBytes}, []string{claim, place}},
 		"claim next, all":              {plainClaims.next.free, []any{"w", time.Minute, []string{"t"}, []string{}, "", 1, someFence, queue.MaxClaimBytes}, []string{claim, place}},
@@ -152,10 +155,12 @@ func TestEveryStatementUsesItsIndex(t *testing.T) {
 		"unclaim":                      {unclaimQuery, []any{ids, ids}, []string{primaryKey}},
 		"note errors":                  {noteErrorsQuery, []any{one, one, jsonValue([]byte("[]")), jsonValue([]byte("g")), jsonValue([]byte("t"))}, []string{primaryKey}},
 		"lose worker":                  {loseWorkerQuery, []any{one, "[]", "RUNNING", 1, one, timeValue(time.Now()), "g", "t"}, []string{primaryKey}},
-		"finish":                       {finishQuery, []any{one, one, "FAILED", jsonValue(nil), jsonValue(nil), jsonValue(nil), jsonValue(nil)}, []string{primaryKey}},
-		"retry":                        {retryQuery, []any{one, one, jsonValue(nil), int64(1), timeValue(time.Time{}), int64(0), true, true, jsonValue(nil), jsonValue(nil)}, []string{primaryKey}},
+		"finish":                       {finishQuery, append([]any{one, one, "FAILED", jsonValue(nil), jsonValue(nil), jsonValue(nil), jsonValue(nil)}, noReport...), []string{primaryKey}},
+		"retry":                        {retryQuery, append([]any{one, one, jsonValue(nil), int64(1), timeValue(time.Time{}), int64(0), true, true, jsonValue(nil), jsonValue(nil)}, noReport...), []string{primaryKey}},
 		"release":                      {releaseQuery, []any{one, one}, []string{primaryKey}},
 		"heartbeat":                    {heartbeatQuery, []any{ids, ids, time.Minute}, []string{primaryKey}},
+		"release with a report":        {releaseReportQuery, append([]any{one, one}, noReport...), []string{primaryKey}},
+		"heartbeat with reports":       {heartbeatReportsQuery, append([]any{ids, ids, time.Minute}, reportsOf(nil)...), []string{primaryKey}},
 		"count ready":                  {countReadyQuery, []any{"b", "q", 1000}, []string{waiting}},
 		"expire":                       {expireQuery, []any{100, "[]", "g", "t"}, []string{primaryKey, retention}},
 		"expire one":                   {expireOneQuery, []any{one, "[]", "g", "t"}, []string{primaryKey}},
@@ -294,12 +299,13 @@ func checkFrequentPlans(t *testing.T, conn *pgx.Conn) {
 		"insert keyed":               {insertKeyedBriefQuery, keyedRows(t), "claimcheck_tasks_unique"},
 		"holders":                    {holdersQuery, []any{[]string{"t", "u"}, []string{"a", "b"}}, "claimcheck_tasks_unique"},
 		"replace":                    {replaceQuery, []any{ids[0], "[]", 1, timeValue(time.Time{}), int64(0), true, timeValue(time.Time{}), int64(0), ""}, "claimcheck_tasks_pkey"},
-		"finish":                     {finishQuery, []any{ids[0], ids[1], "FAILED", jsonValue(nil), jsonValue(nil), jsonValue(nil), jsonValue(nil)}, "claimcheck_tasks_pkey"},
+		"finish":                     {finishQuery, append([]any{ids[0], ids[1], "FAILED", jsonValue(nil), jsonValue(nil), jsonValue(nil), jsonValue(nil)}, noReport...), "claimcheck_tasks_pkey"},
 		"finish many":                {finishManyPlainQuery, twoFinishes(t), "claimcheck_tasks_pkey"},
-		"finish many kept":           {finishManyQuery, twoFinishes(t), "claimcheck_tasks_pkey"},
-		"retry":                      {retryQuery, []any{ids[0], ids[1], jsonValue(nil), int64(1), timeValue(time.Time{}), int64(0), true, true, jsonValue(nil), jsonValue(nil)}, "claimcheck_tasks_pkey"},
+		"finish many kept":           {finishManyQuery, append(twoFinishes(t), reportsOf(nil)...), "claimcheck_tasks_pkey"},
+		"retry":                      {retryQuery, append([]any{ids[0], ids[1], jsonValue(nil), int64(1), timeValue(time.Time{}), int64(0), true, true, jsonValue(nil), jsonValue(nil)}, noReport...), "claimcheck_tasks_pkey"},
 		"release":                    {releaseQuery, []any{ids[0], ids[1]}, "claimcheck_tasks_pkey"},
 		"heartbeat":                  {heartbeatQuery, []any{ids, ids, time.Minute}, "claimcheck_tasks_pkey"},
+		"heartbeat with reports":     {heartbeatReportsQuery, append([]any{ids, ids, time.Minute}, reportsOf(nil)...), "claimcheck_tasks_pkey"},
 		"still held":                 {stillHeldQuery, []any{ids, ids}, "claimcheck_tasks_pkey"},
 		"requeue":                    {requeueQuery, []any{ids, ids, []pgtype.Timestamptz{timeValue(time.Now())}}, "claimcheck_tasks_pkey"},
 		"cancel":                     {cancelQuery, []any{ids[0]}, "claimcheck_tasks_pkey"},

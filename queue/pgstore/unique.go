@@ -89,7 +89,7 @@ var (
 func replaceReady(condition string) string {
 	return `
 UPDATE claimcheck_tasks SET args = $2::text::json, priority = $3::int8, run_after = due.at, hold = CASE WHEN due.at > now() THEN 1 ELSE 0 END,
-	retry_at = NULL, dispatch_error = NULL, limit_key = nullif($9::text, ''), ` + keepTicket + `,
+	retry_at = NULL, dispatch_error = NULL, progress_done = NULL, progress_total = NULL, note = NULL, checkpoint = NULL, limit_key = nullif($9::text, ''), ` + keepTicket + `,
 	expires_at = coalesce($7::timestamptz, now() + nullif($8::int8, 0) * interval '1 microsecond'),
 	dispatch_due_at = CASE WHEN $6::bool THEN greatest(now(), due.at) + ` + interval(queue.DispatchGrace) + ` ELSE greatest(now(), due.at - ` + interval(queue.ArmWithin) + `) END
 FROM (SELECT coalesce($4::timestamptz, now() + nullif($5::int8, 0) * interval '1 microsecond') AS at) AS due

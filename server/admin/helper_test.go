@@ -189,6 +189,7 @@ type fullStore interface {
 	queue.Limiter
 	queue.Lifecycle
 	queue.BacklogCounter
+	queue.Reporter
 }
 
 // operator is the client's store as the pages see it.

@@ -21,6 +21,9 @@ type taskPage struct {
 	Why      string
 	Attempts []attempt
 	Lost     int // attempts that are not shown, since they are too many
+	Progress *taskProgress
+	Note     string
+	NoNote   bool // the note may not be shown
 	Args     document
 	Result   document
 	Whole    string // address of the page with all of what is long
@@ -38,6 +41,12 @@ type taskPage struct {
 	Queue    string // address of the tasks of its queue
 	Same     string // address of the tasks that fail in the same way
 	Audit    []auditLine
+}
+
+// taskProgress is how far a task has come.
+type taskProgress struct {
+	queue.TaskProgress
+	Words string
 }
 
 // taskAction is a button.
@@ -99,10 +108,16 @@ func (h *handler) task(v *visit) error {
 	return h.render(v, http.StatusOK, "task", page)
 }
 
-// show adds what the task was given and returned, and the ways elsewhere.
+// show adds what the task was given, reported and returned, and the ways elsewhere.
 func (h *handler) show(page *taskPage, whole bool) {
 	row := page.Row
 	redacted := h.Redact(row.Task)
+	if row.Progress != nil {
+		page.Progress = &taskProgress{*row.Progress, api.Progress(*row.Progress)}
+	}
+	if page.NoNote = redacted && row.Note != ""; !redacted {
+		page.Note = row.Note
+	}
 	if redacted {
 		page.Args, page.Result = document{Redacted: true}, document{Redacted: len(row.ReturnValue) > 0}
 	} else {

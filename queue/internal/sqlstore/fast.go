@@ -98,7 +98,7 @@ func insertNew(ctx context.Context, conn querier, rows []*queue.NewRow) ([]inser
 	return stored, nil
 }
 
-var columnNames = strings.Fields(strings.ReplaceAll(columns, ",", " "))
+var columnNames = strings.Fields(strings.ReplaceAll(newColumns, ",", " "))
 
 // insertStamped stores tuples of columns that a new row may have. The database's
 // time is added to the times. Columns that are NULL in all tuples are left out, which

@@ -16,8 +16,9 @@ import (
 
 // underClaim applies change, which ends the claim, if it still holds. Otherwise done
 // reports whether the row shows that this very call took effect before; if not, the
-// error is queue.ErrLeaseLost. It returns the row as it is afterwards.
-func underClaim(ctx context.Context, tx querier, claim queue.Claim, change func(*queue.Row, time.Time), done func(queue.Status) bool) (*queue.Row, error) {
+// error is queue.ErrLeaseLost. It returns the row as it is afterwards, without more, which
+// is set with the change.
+func underClaim(ctx context.Context, tx querier, claim queue.Claim, change func(*queue.Row, time.Time), done func(queue.Status) bool, more ...assignment) (*queue.Row, error) {
 	row, now, err := loadNow(ctx, tx, claim.ID)
 	switch {
 	case err == queue.ErrNotFound:
@@ -30,21 +31,11 @@ func underClaim(ctx context.Context, tx querier, claim queue.Claim, change func(
 		return nil, err // locked
 	case row.Status == queue.StatusRunning:
 		change(row, now)
-		return row, save(ctx, tx, row, now)
+		return row, save(ctx, tx, row, now, more...)
 	case done(row.Status):
 		return row, nil
 	}
 	return nil, queue.ErrLeaseLost
-}
-
-// end is underClaim in a transaction of its own.
-func (s *Store) end(ctx context.Context, op string, claim queue.Claim, change func(*queue.Row, time.Time), done func(queue.Status) bool) error {
-	return storekit.RetryLocked(ctx, storekit.FinishPatience, func() error {
-		return s.urgently(ctx, op, func(ctx context.Context, tx querier) error {
-			_, err := underClaim(ctx, tx, claim, change, done)
-			return err
-		})
-	})
 }
 
 // Finish ends a claim for good and returns the time of it.
@@ -76,7 +67,7 @@ func (s *Store) Finish(ctx context.Context, claim queue.Claim, f queue.Finish) (
 func finishIn(ctx context.Context, tx querier, claim queue.Claim, f queue.Finish) (time.Time, error) {
 	ended := false // by this call
 	row, err := underClaim(ctx, tx, claim, func(row *queue.Row, now time.Time) { finish(row, now, f); ended = true },
-		func(status queue.Status) bool { return status == f.Status })
+		func(status queue.Status) bool { return status == f.Status }, reported(f.Report)...)
 	if err != nil {
 		return time.Time{}, err
 	}
@@ -119,11 +110,13 @@ func (s *Store) Retry(ctx context.Context, claim queue.Claim, r queue.Retry) err
 		if r.WillDispatch {
 			row.DispatchDueAt = later(now.Add(queue.LongestBackoff), row.RunAfter).Add(queue.DispatchGrace)
 		}
-	}, isReady)
+	}, isReady, reported(r.Report)...)
 }
 
 // Release releases a claim whose function was interrupted.
-func (s *Store) Release(ctx context.Context, claim queue.Claim) error {
+func (s *Store) Release(ctx context.Context, claim queue.Claim) error { return s.release(ctx, claim) }
+
+func (s *Store) release(ctx context.Context, claim queue.Claim, more ...assignment) error {
 	return s.end(ctx, "release task", claim, func(row *queue.Row, now time.Time) {
 		if row.Interruptions < queue.MaxInterruptions {
 			refund(row)
@@ -138,7 +131,7 @@ func (s *Store) Release(ctx context.Context, claim queue.Claim) error {
 		row.Status = queue.StatusReady
 		row.LeaseExpiresAt = time.Time{}
 		row.DispatchDueAt = now.Add(queue.DispatchGrace)
-	}, isReady)
+	}, isReady, more...)
 }
 
 // Unclaim releases claims whose functions never began. Rows that another

@@ -8,9 +8,9 @@ import (
 )
 
 // finishQuery ends a claim that holds, of a row without queue.Keep. With history it replaces
-// the row's errors. Index: the primary key (MySQL might prefer that of the status, and lock
+// the row's errors, and more is what it sets besides. Index: the primary key (MySQL might prefer that of the status, and lock
 // rows in another order than other statements do).
-func (d *Dialect) finishQuery(history bool) string {
+func (d *Dialect) finishQuery(history bool, more string) string {
 	at := d.stamp
 	if at == "" {
 		at = "?"
@@ -19,7 +19,7 @@ func (d *Dialect) finishQuery(history bool) string {
 	if history {
 		set += `, errors = ?, error_group = ?, error_text = ?`
 	}
-	return `UPDATE claimcheck_tasks` + d.byID + ` SET ` + set + ` WHERE id = ? AND status = 'RUNNING' AND claim_id = ? AND keep_successful IS NULL`
+	return `UPDATE claimcheck_tasks` + d.byID + ` SET ` + set + more + ` WHERE id = ? AND status = 'RUNNING' AND claim_id = ? AND keep_successful IS NULL`
 }
 
 // finishFast is Finish of a claim that holds; otherwise it does nothing.
@@ -38,7 +38,9 @@ func finishFast(ctx context.Context, conn querier, claim queue.Claim, f queue.Fi
 		group, text := queue.LastError(f.Errors)
 		values = append(values, history, nonZero(group), nonZero(text))
 	}
-	result, err := conn.ExecContext(ctx, d.finishQuery(f.Errors != nil), append(values, claim.ID, claim.ClaimID)...)
+	set, more := assigned(reported(f.Report))
+	values = append(values, more...)
+	result, err := conn.ExecContext(ctx, d.finishQuery(f.Errors != nil, set), append(values, claim.ID, claim.ClaimID)...)
 	if err != nil {
 		return at, false, err
 	}

@@ -13,10 +13,14 @@ import (
 // returns those that it renewed and those that are lost. It skips rows that are
 // locked: a task that holds its own row in CompleteTx must not delay the others.
 func (s *Store) Heartbeat(ctx context.Context, lease time.Duration, claims ...queue.Claim) (renewed, lost []queue.Claim, err error) {
+	return s.heartbeat(ctx, lease, claims, nil)
+}
+
+func (s *Store) heartbeat(ctx context.Context, lease time.Duration, claims []queue.Claim, reports map[queue.Claim]queue.Report) (renewed, lost []queue.Claim, err error) {
 	err = s.urgently(ctx, "heartbeat", atNow(func(ctx context.Context, tx querier, now time.Time) error {
 		renewed, lost = nil, nil
 		return inChunks(claims, func(some []queue.Claim) error {
-			kept, gone, err := renew(ctx, tx, now.Add(lease), some)
+			kept, gone, err := renew(ctx, tx, now.Add(lease), some, reports)
 			renewed, lost = append(renewed, kept...), append(lost, gone...)
 			return err
 		})
@@ -27,8 +31,8 @@ func (s *Store) Heartbeat(ctx context.Context, lease time.Duration, claims ...qu
 	return renewed, lost, nil
 }
 
-// renew is Heartbeat of claims that fit into one statement.
-func renew(ctx context.Context, tx querier, until time.Time, claims []queue.Claim) (renewed, lost []queue.Claim, err error) {
+// renew is heartbeat of claims that fit into one statement.
+func renew(ctx context.Context, tx querier, until time.Time, claims []queue.Claim, reports map[queue.Claim]queue.Report) (renewed, lost []queue.Claim, err error) {
 	free, err := holding(ctx, tx, claims, tx.store.dialect.lockRows)
 	if err != nil {
 		return nil, nil, err
@@ -43,7 +47,8 @@ func renew(ctx context.Context, tx querier, until time.Time, claims []queue.Clai
 		}
 	}
 	if len(ids) > 0 {
-		if err := update(ctx, tx, ids, setRenewed, micros(until)); err != nil {
+		set, values := renewal(until, renewed, reports)
+		if err := update(ctx, tx, ids, set, values...); err != nil {
 			return nil, nil, err
 		}
 	}

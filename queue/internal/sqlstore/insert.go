@@ -182,7 +182,7 @@ func insertRows(ctx context.Context, tx querier, now time.Time, rows []inserted)
 		tuples = append(tuples, `(`+marks(len(values)-before)+`)`)
 	}
 	// Index: the primary key.
-	result, err := tx.ExecContext(ctx, `INSERT INTO claimcheck_tasks (`+columns+`) VALUES `+strings.Join(tuples, `, `)+tx.store.dialect.onDuplicate, values...)
+	result, err := tx.ExecContext(ctx, `INSERT INTO claimcheck_tasks (`+newColumns+`) VALUES `+strings.Join(tuples, `, `)+tx.store.dialect.onDuplicate, values...)
 	if err != nil {
 		return false, err
 	}

@@ -36,7 +36,7 @@ func TestEveryMySQLStatementUsesItsIndex(t *testing.T) {
 	}{
 		"load":       {loadQuery + forUpdate, []any{uuid.New()}, ""}, // no row: decided before any index is chosen
 		"save":       {saveQuery, state, "PRIMARY"},
-		"finish":     {MySQL.finishQuery(false), []any{"FAILED", nil, uuid.New(), uuid.New()}, "PRIMARY"},
+		"finish":     {MySQL.finishQuery(false, ""), []any{"FAILED", nil, uuid.New(), uuid.New()}, "PRIMARY"},
 		"holding":    {MySQL.holdingQuery(manyRows) + skipLocked, someIDs(2 * manyRows), "PRIMARY"},
 		"renew":      {MySQL.updateQuery(setRenewed, manyRows), append([]any{now}, someIDs(manyRows)...), "PRIMARY"},
 		"not sent":   {MySQL.readyQuery(manyRows) + skipLocked, someIDs(manyRows), "PRIMARY"},
@@ -100,7 +100,7 @@ func TestAFinishIsFoundByItsID(t *testing.T) {
 	}
 	analyze(t, s)
 	for _, history := range []bool{false, true} {
-		query := MySQL.finishQuery(history)
+		query := MySQL.finishQuery(history, "")
 		args := make([]any, strings.Count(query, "?"))
 		args[0], args[len(args)-2], args[len(args)-1] = "FAILED", row.ID, uuid.New()
 		if keys, _ := explain(t, s.writer, query, args...); keys != "PRIMARY" {

@@ -18,15 +18,17 @@ import (
 	"github.com/claimcheck-go/claimcheck/queue/internal/storekit"
 )
 
-// The columns of a row in two parts: the request, which never changes, and the
-// state, which every change writes as a whole.
+// The columns of a row in three parts: the request, which never changes, the state, which
+// every change writes as a whole, and what only the statements of a run write.
 const (
 	requestColumns = `id, task_path, queue_name, backend_name, priority, args, timeout_ms, enqueued_at, trace_context,
 		unique_key, schedule, scheduled_for, limit_key, expires_at, keep_successful, keep_failed, on_failed`
 	stateColumns = `status, hold, attempts, max_attempts, interruptions, run_after, retry_at, started_at, last_attempted_at,
 		finished_at, return_value, errors, error_group, error_text, worker_ids, dispatch_error, dispatch_due_at, dispatch_tries, claim_id, lease_expires_at,
 		unique_scope, unique_until, delete_at`
-	columns = requestColumns + `, ` + stateColumns
+	newColumns    = requestColumns + `, ` + stateColumns
+	reportColumns = `progress_done, progress_total, note`
+	columns       = newColumns + `, ` + reportColumns
 )
 
 // historyColumns are columns without the arguments and the result, which may be
@@ -109,8 +111,8 @@ func holdAt(row *queue.Row, now time.Time) int {
 func scanRow(scan func(dest ...any) error) (*queue.Row, error) {
 	row := new(queue.Row)
 	var args string
-	var claimID, workers, value, history, group, text, dispatchError, trace, key, schedule, limitKey, onFailed sql.NullString
-	var timeout, scope, keepSuccessful, keepFailed sql.NullInt64
+	var claimID, workers, value, history, group, text, dispatchError, trace, key, schedule, limitKey, onFailed, note sql.NullString
+	var timeout, scope, keepSuccessful, keepFailed, done, total sql.NullInt64
 	var hold int
 	err := scan(
 		&row.ID, &row.Task, &row.Queue, &row.Backend, &row.Priority, &args, &timeout, at(&row.EnqueuedAt), &trace,
@@ -119,6 +121,7 @@ func scanRow(scan func(dest ...any) error) (*queue.Row, error) {
 		at(&row.StartedAt), at(&row.LastAttemptedAt), at(&row.FinishedAt), &value, &history, &group, &text, &workers,
 		&dispatchError, at(&row.DispatchDueAt), &row.DispatchTries, &claimID, at(&row.LeaseExpiresAt),
 		&scope, at(&row.UniqueUntil), at(&row.DeleteAt),
+		&done, &total, &note,
 	)
 	if err != nil {
 		return nil, err
@@ -130,6 +133,9 @@ func scanRow(scan func(dest ...any) error) (*queue.Row, error) {
 		row.Keep = &queue.Retention{Successful: time.Duration(keepSuccessful.Int64) * time.Second, Failed: time.Duration(keepFailed.Int64) * time.Second}
 	}
 	row.DecodeOnFailed(onFailed.String)
+	if row.Note = note.String; done.Valid {
+		row.Progress = &queue.TaskProgress{Done: int(done.Int64), Total: int(total.Int64)}
+	}
 	if history.Valid {
 		row.DecodeErrors([]byte(history.String))
 	}
@@ -259,15 +265,25 @@ func list(ctx context.Context, q querier, query string, args ...any) ([]*queue.R
 }
 
 // Index: the primary key.
-var saveQuery = `UPDATE claimcheck_tasks SET ` + strings.ReplaceAll(stateColumns, `,`, ` = ?,`) + ` = ? WHERE id = ?`
+const saveRow = ` WHERE id = ?`
 
-// save writes the state of a row that was read in the same transaction.
-func save(ctx context.Context, q querier, row *queue.Row, now time.Time) error {
+var (
+	saveState = `UPDATE claimcheck_tasks SET ` + strings.ReplaceAll(stateColumns, `,`, ` = ?,`) + ` = ?`
+	saveQuery = saveState + saveRow
+)
+
+// save writes the state of a row that was read in the same transaction, and more.
+func save(ctx context.Context, q querier, row *queue.Row, now time.Time, more ...assignment) error {
 	values, err := stateValues(row, now)
 	if err != nil {
 		return err
 	}
-	if _, err = q.ExecContext(ctx, saveQuery, append(values, row.ID)...); err == nil && row.Dropped() {
+	query := saveQuery
+	if len(more) > 0 {
+		set, other := assigned(more)
+		query, values = saveState+set+saveRow, append(values, other...)
+	}
+	if _, err = q.ExecContext(ctx, query, append(values, row.ID)...); err == nil && row.Dropped() {
 		row.Args, err = dropArgs(ctx, q, row)
 	}
 	return err

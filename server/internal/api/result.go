@@ -86,6 +86,16 @@ func (a *appender) extras(r *queue.Row) {
 	if !r.ExpiresAt.IsZero() {
 		a.time("expires_at", r.ExpiresAt)
 	}
+	if p := r.Progress; p != nil {
+		a.name("progress")
+		a.b = append(a.b, '{')
+		a.number("done", p.Done)
+		a.number("total", p.Total)
+		a.b = append(a.b, '}')
+	}
+	if r.Note != "" {
+		a.text("note", r.Note)
+	}
 }
 
 // appender appends the members of an object. ok is false after a value that needs

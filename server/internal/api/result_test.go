@@ -64,6 +64,8 @@ func TestAppendJSONIsWhatEncodingJSONMakes(t *testing.T) {
 			*field = json.RawMessage(`null`)
 		case *[]string:
 			*field = []string{"one", "two"}
+		case **queue.TaskProgress:
+			*field = &queue.TaskProgress{Done: 3, Total: 40}
 		case *[]queue.AttemptError:
 			*field = []queue.AttemptError{}
 		default:
