@@ -7,6 +7,8 @@ import (
 	"fmt"
 	"sync"
 	"time"
+
+	"github.com/google/uuid"
 )
 
 // Tx is a transaction of the caller's in the database of the Client's Store:
@@ -26,6 +28,51 @@ type Transactional interface {
 	// FinishTx is Finish as a part of tx: it takes effect with its commit, and
 	// keeps the row locked until then.
 	FinishTx(ctx context.Context, tx Tx, claim Claim, f Finish) (time.Time, error)
+}
+
+// TxReader is a [Store] that also reads within a caller's transaction: what that has
+// stored, too. Without it the methods of [Client] that need it return [ErrUnsupported].
+type TxReader interface {
+	// GetTx is [Store].Get, and ListTx [Operator].List, as a part of tx. They lock nothing.
+	GetTx(ctx context.Context, tx Tx, id uuid.UUID) (*Row, error)
+	ListTx(ctx context.Context, tx Tx, r ListRequest) (ListPage, error)
+}
+
+// GetTx is [Client.Get] as a part of the caller's transaction: it finds what EnqueueTx has
+// stored in it. [ErrUnsupported] if the store is no [TxReader].
+func (c *Client) GetTx(ctx context.Context, tx Tx, id uuid.UUID) (row *Row, err error) {
+	err = c.readTx(tx, func(store TxReader, tx Tx) (err error) {
+		row, err = store.GetTx(ctx, tx, id)
+		return err
+	})
+	return row, err
+}
+
+// ListTx returns a page of rows as a part of the caller's transaction, as
+// [Operator].List does, with what EnqueueTx has stored in it. [ErrUnsupported] if the
+// store is no [TxReader].
+func (c *Client) ListTx(ctx context.Context, tx Tx, r ListRequest) (page ListPage, err error) {
+	err = c.readTx(tx, func(store TxReader, tx Tx) (err error) {
+		page, err = store.ListTx(ctx, tx, r)
+		return err
+	})
+	return page, err
+}
+
+func (c *Client) readTx(tx Tx, read func(TxReader, Tx) error) error {
+	if err := cmp.Or(c.check(), checkTx(tx)); err != nil {
+		return err
+	}
+	store, ok := c.cfg.Store.(TxReader)
+	if !ok {
+		return fmt.Errorf("%w: %T does not implement queue.TxReader", ErrUnsupported, c.cfg.Store)
+	}
+	if managed, ok := tx.(*managedTx); ok {
+		tx = managed.Tx
+	}
+	err := read(store, tx)
+	c.availability.observeRead(err)
+	return err
 }
 
 // EnqueueTx is [Task.EnqueueTx] for a task known by its name only.

@@ -186,6 +186,23 @@ func listQueries(r queue.ListRequest) (page, last statement, err error) {
 // List returns a page of rows. Indexes: claimcheck_tasks_claim, _held, _lease,
 // _finished or the primary key, each in its order.
 func (s *Store) List(ctx context.Context, r queue.ListRequest) (page queue.ListPage, err error) {
+	err = s.on(ctx, "list tasks", func(conn *pgx.Conn) error {
+		page, err = listRows(ctx, conn, r)
+		return err
+	})
+	return page, err
+}
+
+// ListTx is List as a part of tx.
+func (s *Store) ListTx(ctx context.Context, tx queue.Tx, r queue.ListRequest) (page queue.ListPage, err error) {
+	err = s.in(ctx, "list tasks", tx, func(tx pgx.Tx) error {
+		page, err = listRows(ctx, tx, r)
+		return err
+	})
+	return page, err
+}
+
+func listRows(ctx context.Context, q querier, r queue.ListRequest) (page queue.ListPage, err error) {
 	if err := r.Check(); err != nil {
 		return page, err
 	}
@@ -193,23 +210,19 @@ func (s *Store) List(ctx context.Context, r queue.ListRequest) (page queue.ListP
 	if err != nil {
 		return page, err
 	}
-	err = s.on(ctx, "list tasks", func(conn *pgx.Conn) error {
-		rows, err := many(conn.Query(ctx, query.text, query.args...))
-		if err != nil {
-			return err
+	rows, err := many(q.Query(ctx, query.text, query.args...))
+	if err != nil {
+		return page, err
+	}
+	windowEnd := func() (end queue.Cursor, found bool, err error) {
+		err = q.QueryRow(ctx, last.text, last.args...).Scan((*id)(&end.ID), (*moment)(&end.At), &end.Priority)
+		if errors.Is(err, pgx.ErrNoRows) {
+			return end, false, nil
 		}
-		windowEnd := func() (end queue.Cursor, found bool, err error) {
-			err = conn.QueryRow(ctx, last.text, last.args...).Scan((*id)(&end.ID), (*moment)(&end.At), &end.Priority)
-			if errors.Is(err, pgx.ErrNoRows) {
-				return end, false, nil
-			}
-			return end, err == nil, err
-		}
-		if last.text == "" {
-			windowEnd = nil
-		}
-		page, err = storekit.Page(r, rows, windowEnd)
-		return err
-	})
-	return page, err
+		return end, err == nil, err
+	}
+	if last.text == "" {
+		windowEnd = nil
+	}
+	return storekit.Page(r, rows, windowEnd)
 }

@@ -118,6 +118,15 @@ func (s *Store) Get(ctx context.Context, taskID uuid.UUID) (row *queue.Row, err 
 	return row, err
 }
 
+// GetTx is Get as a part of tx.
+func (s *Store) GetTx(ctx context.Context, tx queue.Tx, taskID uuid.UUID) (row *queue.Row, err error) {
+	err = s.in(ctx, "get task", tx, func(tx pgx.Tx) error {
+		row, _, err = load(ctx, tx, taskID)
+		return err
+	})
+	return row, err
+}
+
 // load reads one row, and the database's time.
 func load(ctx context.Context, q querier, taskID uuid.UUID) (row *queue.Row, now time.Time, err error) {
 	return loaded(q.QueryRow(ctx, loadQuery, uuidValue(taskID)))

@@ -19,7 +19,8 @@
 // All functions but [DrainFor] work with every client, whatever its store and dispatcher
 // are: with that of a PostgreSQL, for example, when the program writes its own data and
 // enqueues in one transaction. Time is that of the database then, so a task that waits for
-// a retry stays where it is.
+// a retry stays where it is. [RequireEnqueuedTx] and [RequireNoneTx] look into a transaction
+// that the test rolls back at its end.
 //
 // # With Cloud Tasks
 //

@@ -28,14 +28,32 @@ const newest = 1000
 // the test, and says what was enqueued instead and how that differs.
 func RequireEnqueued[In, Out any](t testing.TB, c *queue.Client, task *queue.Task[In, Out], match ...Match) *Enqueued[In] {
 	t.Helper()
-	return require(t, reader{t, c}, task, match)
+	return require(t, reader{t, c, nil}, task, match)
+}
+
+// RequireEnqueuedTx is [RequireEnqueued] within a transaction that the code under test has
+// enqueued in, so that the test can roll it back: pgstore.Tx(tx), for example.
+func RequireEnqueuedTx[In, Out any](t testing.TB, c *queue.Client, tx queue.Tx, task *queue.Task[In, Out], match ...Match) *Enqueued[In] {
+	t.Helper()
+	return require(t, reader{t, c, tx}, task, match)
 }
 
 // RequireNone requires that the task was not enqueued so that all of match hold; without
 // match, not at all.
 func RequireNone[In, Out any](t testing.TB, c *queue.Client, task *queue.Task[In, Out], match ...Match) {
 	t.Helper()
-	matching, _ := find(t, reader{t, c}, task, match)
+	requireNone(t, reader{t, c, nil}, task, match)
+}
+
+// RequireNoneTx is [RequireNone] within a transaction.
+func RequireNoneTx[In, Out any](t testing.TB, c *queue.Client, tx queue.Tx, task *queue.Task[In, Out], match ...Match) {
+	t.Helper()
+	requireNone(t, reader{t, c, tx}, task, match)
+}
+
+func requireNone[In, Out any](t testing.TB, rows reader, task *queue.Task[In, Out], match []Match) {
+	t.Helper()
+	matching, _ := find(t, rows, task, match)
 	if len(matching) == 0 {
 		return
 	}
@@ -51,7 +69,7 @@ func RequireNone[In, Out any](t testing.TB, c *queue.Client, task *queue.Task[In
 // first.
 func All[In, Out any](t testing.TB, c *queue.Client, task *queue.Task[In, Out], match ...Match) []*Enqueued[In] {
 	t.Helper()
-	matching, _ := find(t, reader{t, c}, task, match)
+	matching, _ := find(t, reader{t, c, nil}, task, match)
 	return matching
 }
 
@@ -133,22 +151,19 @@ func find[In, Out any](t testing.TB, rows reader, task *queue.Task[In, Out], mat
 	return matching, others
 }
 
-// reader reads the rows of a client's store.
+// reader reads the rows of a client's store, in a transaction if there is one.
 type reader struct {
-	t testing.TB
-	c *queue.Client
+	t  testing.TB
+	c  *queue.Client
+	tx queue.Tx
 }
 
 // list returns up to limit of the selected rows, in the order of the view.
 func (r reader) list(s queue.Selection, limit int) []*queue.Row {
 	r.t.Helper()
-	operator, err := r.c.Operator()
-	if err != nil {
-		r.t.Fatalf("queuetest: the tasks cannot be listed: %v", err)
-	}
 	var rows []*queue.Row
 	for after := ""; len(rows) < limit; {
-		page, err := operator.List(r.t.Context(), queue.ListRequest{Selection: s, After: after, Limit: limit - len(rows)})
+		page, err := r.page(queue.ListRequest{Selection: s, After: after, Limit: limit - len(rows)})
 		if err != nil {
 			r.t.Fatalf("queuetest: listing tasks: %v", err)
 		}
@@ -160,9 +175,25 @@ func (r reader) list(s queue.Selection, limit int) []*queue.Row {
 	return rows
 }
 
-func (r reader) get(id uuid.UUID) *queue.Row {
+func (r reader) page(list queue.ListRequest) (queue.ListPage, error) {
+	if r.tx != nil {
+		return r.c.ListTx(r.t.Context(), r.tx, list)
+	}
+	operator, err := r.c.Operator()
+	if err != nil {
+		return queue.ListPage{}, err
+	}
+	return operator.List(r.t.Context(), list)
+}
+
+func (r reader) get(id uuid.UUID) (row *queue.Row) {
 	r.t.Helper()
-	row, err := r.c.Get(r.t.Context(), id)
+	var err error
+	if r.tx != nil {
+		row, err = r.c.GetTx(r.t.Context(), r.tx, id)
+	} else {
+		row, err = r.c.Get(r.t.Context(), id)
+	}
 	if err != nil {
 		r.t.Fatalf("queuetest: reading task %s: %v", id, err)
 	}

@@ -155,7 +155,7 @@ func waiting(t testing.TB, c *queue.Client) string {
 	t.Helper()
 	var parts []string
 	for _, view := range []queue.View{queue.ViewPending, queue.ViewDelayed, queue.ViewRunning} {
-		for _, row := range (reader{t, c}).list(queue.Selection{View: view}, 10) {
+		for _, row := range (reader{t, c, nil}).list(queue.Selection{View: view}, 10) {
 			parts = append(parts, describe(row))
 		}
 	}

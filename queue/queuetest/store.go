@@ -20,6 +20,7 @@ var (
 	_ queue.BacklogCounter = (*Store)(nil)
 	_ queue.Limiter        = (*Store)(nil)
 	_ queue.Scheduler      = (*Store)(nil)
+	_ queue.TxReader       = (*Store)(nil)
 	_ queue.Clocked        = (*Store)(nil)
 )
 
@@ -116,8 +117,13 @@ func (s *Store) Insert(ctx context.Context, rows ...*queue.NewRow) error {
 }
 
 // Get returns one row.
-func (s *Store) Get(ctx context.Context, id uuid.UUID) (found *queue.Row, err error) {
-	err = s.with(ctx, "get task", func(time.Time) error {
+func (s *Store) Get(ctx context.Context, id uuid.UUID) (*queue.Row, error) {
+	return s.GetTx(ctx, nil, id)
+}
+
+// GetTx is Get as a part of a transaction.
+func (s *Store) GetTx(ctx context.Context, t queue.Tx, id uuid.UUID) (found *queue.Row, err error) {
+	err = s.withOrIn(ctx, "get task", t, func(time.Time) error {
 		r, ok := s.rows[id]
 		if !ok {
 			return queue.ErrNotFound

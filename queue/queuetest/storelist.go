@@ -12,7 +12,12 @@ import (
 )
 
 // List returns a page of rows. It looks at all rows, so that no page is partial.
-func (s *Store) List(ctx context.Context, r queue.ListRequest) (page queue.ListPage, err error) {
+func (s *Store) List(ctx context.Context, r queue.ListRequest) (queue.ListPage, error) {
+	return s.ListTx(ctx, nil, r)
+}
+
+// ListTx is List as a part of a transaction.
+func (s *Store) ListTx(ctx context.Context, t queue.Tx, r queue.ListRequest) (page queue.ListPage, err error) {
 	if err := r.Check(); err != nil {
 		return page, err
 	}
@@ -28,7 +33,7 @@ func (s *Store) List(ctx context.Context, r queue.ListRequest) (page queue.ListP
 		}
 		return inViewOrder(r.View, a, b)
 	}
-	err = s.with(ctx, "list tasks", func(now time.Time) error {
+	err = s.withOrIn(ctx, "list tasks", t, func(now time.Time) error {
 		position := func(r2 *row) queue.Cursor { return queue.CursorOf(r.View, &r2.Row) }
 		found := s.find(r.Limit+1, func(a, b *row) int { return order(position(a), position(b)) }, func(row *row) bool {
 			return row.isIn(r.View) && s.selects(&r.Selection, row, now) && (r.After == "" || order(after, position(row)) < 0)

@@ -66,6 +66,35 @@ var txTests = map[string]func(*fixture){
 		f.equal("finished", got.FinishedAt, at)
 		f.equal("repeated", f.finish(row.Claim()), at)
 	},
+	"what a transaction has stored is read in it": func(f *fixture) {
+		store, ok := f.store.(queue.TxReader)
+		if !ok {
+			f.Log("the store is no queue.TxReader, which is optional")
+			return
+		}
+		before := f.insert()
+		tx := f.begin(f.T, f.store)
+		row := request(keyed("k"), priority(3))
+		f.must(f.store.InsertTx(f.ctx, tx, row))
+		got, err := store.GetTx(f.ctx, tx, row.ID)
+		f.must(err)
+		f.equal("row", got, row.Row)
+		page, err := store.ListTx(f.ctx, tx, queue.ListRequest{Selection: queue.Selection{Task: taskName}, Limit: 10})
+		f.must(err)
+		f.equal("listed", ids(page.Rows), []uuid.UUID{row.ID, before.ID})
+		page, err = store.ListTx(f.ctx, tx, queue.ListRequest{Limit: 1})
+		f.must(err)
+		f.equal("first page", []any{ids(page.Rows), page.Next != ""}, []any{[]uuid.UUID{row.ID}, true})
+		f.must(tx.Rollback(f.ctx))
+		f.absent(row.ID)
+		f.claim(before.ID, lease)
+		if _, err := store.GetTx(f.ctx, tx, before.ID); !errors.Is(err, queue.ErrInvalid) {
+			f.Errorf("GetTx in a transaction that has ended: %v", err)
+		}
+		if _, err := store.ListTx(f.ctx, struct{ queue.Tx }{}, queue.ListRequest{Limit: 1}); !errors.Is(err, queue.ErrInvalid) {
+			f.Errorf("ListTx in another store's transaction: %v", err)
+		}
+	},
 	"a finish is undone by a rollback": func(f *fixture) {
 		row := f.claimed(lease)
 		tx := f.begin(f.T, f.store)

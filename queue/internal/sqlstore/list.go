@@ -176,34 +176,48 @@ func (d *Dialect) listQueries(r queue.ListRequest, now time.Time) (page, last st
 
 // List returns a page of rows.
 func (s *Store) List(ctx context.Context, r queue.ListRequest) (page queue.ListPage, err error) {
-	if err := r.Check(); err != nil {
-		return page, err
-	}
 	err = s.read(ctx, "list tasks", func(conn querier) error {
-		now, err := conn.now(ctx)
-		if err != nil {
-			return err
-		}
-		query, last, err := s.dialect.listQueries(r, now)
-		if err != nil {
-			return err
-		}
-		rows, err := list(ctx, conn, query.text, query.args...)
-		if err != nil {
-			return err
-		}
-		windowEnd := func() (end queue.Cursor, found bool, err error) {
-			err = conn.QueryRowContext(ctx, last.text, last.args...).Scan(&end.ID, at(&end.At), &end.Priority)
-			if errors.Is(err, sql.ErrNoRows) {
-				return end, false, nil
-			}
-			return end, err == nil, err
-		}
-		if last.text == "" {
-			windowEnd = nil
-		}
-		page, err = storekit.Page(r, rows, windowEnd)
+		page, err = listRows(ctx, conn, r)
 		return err
 	})
 	return page, err
+}
+
+// ListTx is List as a part of tx.
+func (s *Store) ListTx(ctx context.Context, tx queue.Tx, r queue.ListRequest) (page queue.ListPage, err error) {
+	err = s.in(ctx, "list tasks", tx, func(ctx context.Context, q querier) error {
+		q.locks = false
+		page, err = listRows(ctx, q, r)
+		return err
+	})
+	return page, err
+}
+
+func listRows(ctx context.Context, q querier, r queue.ListRequest) (page queue.ListPage, err error) {
+	if err := r.Check(); err != nil {
+		return page, err
+	}
+	now, err := q.now(ctx)
+	if err != nil {
+		return page, err
+	}
+	query, last, err := q.store.dialect.listQueries(r, now)
+	if err != nil {
+		return page, err
+	}
+	rows, err := list(ctx, q, query.text, query.args...)
+	if err != nil {
+		return page, err
+	}
+	windowEnd := func() (end queue.Cursor, found bool, err error) {
+		err = q.QueryRowContext(ctx, last.text, last.args...).Scan(&end.ID, at(&end.At), &end.Priority)
+		if errors.Is(err, sql.ErrNoRows) {
+			return end, false, nil
+		}
+		return end, err == nil, err
+	}
+	if last.text == "" {
+		windowEnd = nil
+	}
+	return storekit.Page(r, rows, windowEnd)
 }

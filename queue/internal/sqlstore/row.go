@@ -186,6 +186,16 @@ func (s *Store) Get(ctx context.Context, id uuid.UUID) (row *queue.Row, err erro
 	return row, err
 }
 
+// GetTx is Get as a part of tx.
+func (s *Store) GetTx(ctx context.Context, tx queue.Tx, id uuid.UUID) (row *queue.Row, err error) {
+	err = s.in(ctx, "get task", tx, func(ctx context.Context, q querier) error {
+		q.locks = false
+		row, err = load(ctx, q, id)
+		return err
+	})
+	return row, err
+}
+
 // load reads one row, and locks it in a transaction. Only a caller's transaction
 // waits for a row that is locked: the store's own would hold a connection
 // meanwhile. There the error is queue.ErrLocked, and comes with the row as it was
