@@ -41,6 +41,7 @@ var environment = map[string]string{
 	"docs/long-tasks.md": "PROJECT_ID=my-project PROJECT_NUMBER=1 REGION=r SERVICE=s IMAGE=i " +
 		"SERVER_ACCOUNT=s@x INVOKER=i@x CLOUD_SQL_INSTANCE=p:r:i",
 	"docs/telemetry.md": "PROJECT_ID=my-project",
+	"docs/http.md":      "PROJECT_ID=my-project REGION=r SERVICE=s CALLER=c@x",
 	"docs/security.md":  "PROJECT_ID=my-project REGION=r SERVICE=s",
 	"docs/doctor.md":    "PROJECT_ID=my-project PROJECT_NUMBER=1 REGION=r SERVICE=s IMAGE=i URL=u RUNTIME=r@x INVOKER=i@x",
 }

@@ -41,6 +41,10 @@ command -v curl >/dev/null || missing+=(curl)
 command -v zsh >/dev/null || missing+=(zsh)
 command -v fish >/dev/null || missing+=(fish)
 
+# The clients of docs/http.md, which use the standard libraries only: no npm, no pip.
+python3 -c 'import json, ssl, urllib.request' 2>/dev/null || missing+=(python3)
+node -e 'fetch' 2>/dev/null || missing+=(nodejs)
+
 [ ${#missing[@]} -eq 0 ] && exit 0
 
 if [ "$(id -u)" = 0 ]; then
