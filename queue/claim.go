@@ -2,9 +2,12 @@ package queue
 
 import (
 	"context"
+	"crypto/sha256"
 	"errors"
 	"fmt"
 	"slices"
+	"strconv"
+	"strings"
 	"time"
 
 	"github.com/google/uuid"
@@ -24,6 +27,7 @@ func (e *Executor) claim(ctx context.Context, id uuid.UUID, opt RunOptions) (*Ro
 	req := ClaimRequest{
 		Tasks: e.client.registry.runnable, Worker: e.cfg.WorkerID, Lease: e.cfg.Lease,
 		ClaimID: claimID, Early: earlyTolerance, AllowRetry: opt.AllowRetry,
+		KeepTicket: opt.Ticket != "", Ticket: rateTicketTime(opt.Ticket),
 	}
 	giveUp := time.Now().Add(min(claimBudget, e.cfg.Lease/2))
 	lost := false
@@ -86,9 +90,7 @@ func (e *Executor) handleRefusal(ctx context.Context, err error, opt RunOptions)
 			e.client.admitNext(ctx, row)
 		}
 		if refused.Wait > 0 && row.Status == StatusReady {
-			later := *row
-			later.RunAfter = e.client.now().Add(refused.Wait)
-			if armErr := e.arm(ctx, &later); armErr != nil {
+			if armErr := e.armForRate(ctx, row, refused.Wait); armErr != nil {
 				return fmt.Errorf("%w: %w", ErrNotArmed, armErr)
 			}
 		}
@@ -109,6 +111,37 @@ func (e *Executor) arm(ctx context.Context, row *Row) error {
 		return nil
 	}
 	return e.client.dispatch(ctx, row)
+}
+
+// armForRate dispatches a row that waits for a rate. Its ticket has the same name for every
+// delivery that finds the row waiting for the same time: it is made once, and duplicate
+// deliveries end.
+func (e *Executor) armForRate(ctx context.Context, row *Row, wait time.Duration) error {
+	later := *row
+	later.RunAfter = e.client.now().Add(wait)
+	return e.client.dispatchBy(ctx, singly, []*Row{&later}, func(later *Row) Ticket {
+		ticket := e.client.ticket(later)
+		ticket.Name = rateTicketName(row)
+		return ticket
+	})
+}
+
+// rateTicketName is the name of the ticket of a row that waits for a rate. It begins with a
+// hash, as that of [ticketName] does, and ends with the row's DispatchDueAt.
+func rateTicketName(row *Row) string {
+	due := row.DispatchDueAt.UnixMicro()
+	return fmt.Sprintf("%x-%s-%d", sha256.Sum256(fmt.Append(nil, row.ID, due)), row.ID, due)
+}
+
+// rateTicketTime returns the DispatchDueAt in a rateTicketName; zero if name is another one.
+func rateTicketTime(name string) time.Time {
+	const parts = 7 // the ID has five
+	if fields := strings.Split(name, "-"); len(fields) == parts {
+		if due, err := strconv.ParseInt(fields[parts-1], 10, 64); err == nil {
+			return time.UnixMicro(due).UTC()
+		}
+	}
+	return time.Time{}
 }
 
 // claimNext pulls up to the reserved number of rows. If the answer is lost, what

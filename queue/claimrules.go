@@ -20,6 +20,20 @@ type ClaimRequest struct {
 	// AllowRetry also claims a FAILED row, and raises its MaxAttempts to at least
 	// Attempts + 1.
 	AllowRetry bool
+	// KeepTicket lets a row that waits for a rate keep the time for which it has a ticket,
+	// unless that is the one by which this delivery came: Ticket is the DispatchDueAt of the
+	// row when that was made, zero for any other ticket. The caller makes the ticket for that
+	// time again, under the same name.
+	KeepTicket bool
+	Ticket     time.Time
+}
+
+// Kept returns how long a row still waits that a rate refuses and that keeps its ticket,
+// and whether it does. longest is the longest time that it could have to wait otherwise.
+// Stores call it.
+func (r *ClaimRequest) Kept(row *Row, now time.Time, longest time.Duration) (wait time.Duration, kept bool) {
+	wait = row.DispatchDueAt.Sub(now) - DispatchGrace
+	return wait, r.KeepTicket && row.Status == StatusReady && wait > 0 && wait <= longest && !row.DispatchDueAt.Equal(r.Ticket)
 }
 
 // Holds reports whether row is RUNNING under the requested claim: the request was

@@ -129,6 +129,10 @@ type RunOptions struct {
 	// retry. Zero: not known. With it, a delivery for a time that the row no longer has
 	// makes no new ticket.
 	DueAt time.Time
+	// Ticket is the name of the delivery's ticket, as its deliverer reports it: [Ticket].Name,
+	// or one that the deliverer has given it. Empty: not known. With it, duplicate tickets of
+	// a task that waits for a rate become one.
+	Ticket string
 }
 
 // RunByID is where a delivered ID becomes a run. It returns the [Run] when the

@@ -203,6 +203,47 @@ func TestDeliveriesOverARateAreArmedForTheirTime(t *testing.T) {
 	})
 }
 
+// Duplicate tickets of a task that waits for a rate become one. A delivery by that one, or
+// after it could not be made, makes another.
+func TestDuplicateTicketsOfARateBecomeOne(t *testing.T) {
+	out := &recorder{}
+	sys := newSystem(t, setup{dispatch: out}, queue.NewTask("t", nothing))
+	sys.limit(queue.Limit{Kind: queue.LimitName, Name: "t", Starts: 1, Per: time.Hour})
+	sys.run(sys.enqueue("t", nil))
+	id := sys.enqueue("t", nil)
+	deliver := func(by string, want error) (made string) {
+		t.Helper()
+		out.tickets = nil
+		if _, err := sys.exec.RunByID(t.Context(), id, queue.RunOptions{Ticket: by}); !errors.Is(err, want) {
+			t.Fatal(err)
+		}
+		sent := out.sent()
+		if len(sent) != 1 || sent[0].Name == "" || time.Until(sent[0].DueAt) < time.Minute {
+			t.Fatalf("tickets %+v", sent)
+		}
+		return sent[0].Name
+	}
+	name := deliver("1", queue.ErrLimited)
+	for _, by := range []string{"2", "3-4", name + "-5"} {
+		if made := deliver(by, queue.ErrLimited); made != name {
+			t.Errorf("by %s another ticket is made, %s", by, made)
+		}
+	}
+	for range 3 {
+		next := deliver(name, queue.ErrLimited)
+		if next == name {
+			t.Error("the ticket is used up, and no other one is made")
+		}
+		name = next
+	}
+	out.err = errors.New("refused")
+	refused := deliver(name, queue.ErrNotArmed)
+	out.err = nil
+	if made := deliver(name, queue.ErrLimited); made == name || made == refused {
+		t.Errorf("after a refusal of %s the ticket %s is made", refused, made)
+	}
+}
+
 // testPulled runs tasks with a limit of 3 that are pulled, and others, which may not wait
 // for them.
 func testPulled(t *testing.T, sys *system, m *most, wait func(ids []uuid.UUID)) {

@@ -70,10 +70,13 @@ RETURNING ` + lightColumns
 )
 
 // waitQuery makes a row wait for a limit: without a delivery, or if $2 is positive, for
-// one in so many microseconds. An expired claim ends. Index: the primary key.
+// one in so many microseconds, or the one for which it waits, if that is within $3 and the
+// delivery was not by that ($4): see queue.ClaimRequest.Kept. An expired claim ends. Index:
+// the primary key.
 var waitQuery = `
 UPDATE claimcheck_tasks SET status = 'READY', hold = 3,
-	dispatch_due_at = CASE WHEN $2::int8 > 0 THEN now() + $2::int8 * interval '1 microsecond' + ` + grace + ` ELSE now() + ` + storekit.LimitedInterval + ` END,
+	dispatch_due_at = CASE WHEN $2::int8 > 0 AND status = 'READY' AND dispatch_due_at > now() + ` + grace + ` AND dispatch_due_at <= now() + $3::int8 * interval '1 microsecond' + ` + grace + `
+		AND dispatch_due_at IS DISTINCT FROM $4::timestamptz THEN dispatch_due_at WHEN $2::int8 > 0 THEN now() + $2::int8 * interval '1 microsecond' + ` + grace + ` ELSE now() + ` + storekit.LimitedInterval + ` END,
 	claim_id = CASE WHEN status = 'RUNNING' THEN NULL ELSE claim_id END, lease_expires_at = NULL
 WHERE id = $1::uuid AND status IN ('READY', 'RUNNING')
 RETURNING ` + columns
@@ -251,7 +254,7 @@ func (c *limitedClaim) refuse(ctx context.Context, conn *pgx.Conn, row storekit.
 		return short, err
 	}
 	short.see(states)
-	var wait time.Duration
+	var wait, longest time.Duration
 	var running bool
 	full := make(map[storekit.Scope]bool)
 	for _, n := range needs {
@@ -265,11 +268,11 @@ func (c *limitedClaim) refuse(ctx context.Context, conn *pgx.Conn, row storekit.
 		case n.part == storekit.PartRunning:
 			running = true
 		default:
-			until, err := waitForStart(ctx, conn, n, state.next)
+			until, share, err := waitForStart(ctx, conn, n, state.next)
 			if err != nil {
 				return short, err
 			}
-			wait = max(wait, until)
+			wait, longest = max(wait, until+rand.N(share)), max(longest, until+share)
 		}
 	}
 	if short.any() && !last {
@@ -278,24 +281,33 @@ func (c *limitedClaim) refuse(ctx context.Context, conn *pgx.Conn, row storekit.
 	if running {
 		wait = 0 // a task has to end first
 	}
+	if !c.KeepTicket {
+		longest = 0
+	}
 	c.refused = &queue.NotClaimedError{Reason: queue.ErrLimited, Wait: wait, Limits: c.limits.Reached(row.Lane, func(b storekit.Bound) bool { return full[b.Scope] })}
-	return shortage{}, c.wait(ctx, conn, row, needs, wait)
+	return shortage{}, c.wait(ctx, conn, row, needs, longest)
 }
 
-// wait makes the row wait, commits, and looks whether there is room then.
-func (c *limitedClaim) wait(ctx context.Context, conn *pgx.Conn, row storekit.Waiting, needs []need, wait time.Duration) error {
+// wait makes the row wait, for as long as the refusal says or the ticket that it keeps, at
+// most for longest, commits, and looks whether there is room then.
+func (c *limitedClaim) wait(ctx context.Context, conn *pgx.Conn, row storekit.Waiting, needs []need, longest time.Duration) error {
 	states := make(map[need]slotsState)
+	var now moment
 	err := pipeline(ctx, conn, func(b *pgx.Batch) {
-		b.Queue(waitQuery, uuidValue(row.ID), wait.Microseconds()).QueryRow(func(result pgx.Row) (err error) {
+		b.Queue(waitQuery, uuidValue(row.ID), c.refused.Wait.Microseconds(), longest.Microseconds(), timeValue(c.Ticket)).QueryRow(func(result pgx.Row) (err error) {
 			c.refused.Row, err = one(result)
 			if errors.Is(err, pgx.ErrNoRows) { // an operator wanted to retry a FAILED row
 				return nil
 			}
 			return err
 		})
+		b.Queue(`SELECT now()`).QueryRow(func(result pgx.Row) error { return result.Scan(&now) })
 		b.Queue(`COMMIT`)
 		queueSlotsState(b, needs, nil, states)
 	})
+	if err == nil && c.refused.Row != nil && c.refused.Wait > 0 {
+		c.refused.Wait = c.refused.Row.DispatchDueAt.Sub(time.Time(now)) - queue.DispatchGrace
+	}
 	c.refused.Room = true
 	for _, n := range needs {
 		c.refused.Room = c.refused.Room && states[n].taken < n.bound
@@ -307,14 +319,14 @@ func (c *limitedClaim) wait(ctx context.Context, conn *pgx.Conn, row storekit.Wa
 }
 
 // waitForStart is how long a row waits that only a rate keeps from being claimed: until
-// the next start, and for its share of the time that the rows before it take.
-func waitForStart(ctx context.Context, q querier, n need, next time.Duration) (time.Duration, error) {
+// the next start, and for a part of the share that the rows take which wait.
+func waitForStart(ctx context.Context, q querier, n need, next time.Duration) (until, share time.Duration, err error) {
 	var waiting int64
 	if err := q.QueryRow(ctx, waitingQuery, string(n.Kind), n.Name, n.Key).Scan(&waiting); err != nil {
-		return 0, err
+		return 0, 0, err
 	}
-	behind := time.Duration(float64(n.per) * float64(waiting+1) / float64(n.bound))
-	return max(next, time.Microsecond) + rand.N(max(behind, time.Millisecond)), nil
+	share = time.Duration(float64(n.per) * float64(waiting+1) / float64(n.bound))
+	return max(next, time.Microsecond), max(share, time.Millisecond), nil
 }
 
 // claimLimited makes a claim, and tries again after it has ended a shortage of slots.

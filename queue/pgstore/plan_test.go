@@ -226,7 +226,7 @@ func TestEveryStatementOfLimitsUsesItsIndex(t *testing.T) {
 		"lock admitted":   {lockAdmittedQuery, append(oneNeed(), ids[:1], ids, 2), []string{primaryKey, slotsIndex}},
 		"take claimed":    {takeClaimedQuery, append([]any{"w", time.Minute, ids, ids}, (&slots{}).params()...), []string{primaryKey, slotsIndex}},
 		"take admitted":   {takeAdmittedQuery, append([]any{ids}, (&slots{}).params()...), []string{primaryKey, slotsIndex}},
-		"wait":            {waitQuery, []any{one, 0}, []string{primaryKey}},
+		"wait":            {waitQuery, []any{one, 0, 0, timeValue(time.Time{})}, []string{primaryKey}},
 		"waiting":         {waitingQuery, []any{"queue", "q", ""}, []string{limitedIndex}},
 		"lanes":           {lanesQuery, []any{"b", "q", "t", "", 200}, []string{limitedIndex}},
 		"top lanes":       {topLanesQuery, nil, []string{"claimcheck_tasks_limited_first"}},

@@ -41,7 +41,7 @@ func (s *Store) claim(r *row, req queue.ClaimRequest, now time.Time) (*queue.Row
 		if twin := s.twin(r, now); twin != nil {
 			return nil, &queue.NotClaimedError{Reason: queue.ErrDuplicate, Row: r.copied(), Holder: twin.copied()}
 		}
-		if refusal := s.overLimit(r, now); refusal != nil {
+		if refusal := s.overLimit(r, req, now); refusal != nil {
 			return nil, refusal
 		}
 		r.claim(now, req.ClaimID, req.Worker, req.Lease)

@@ -88,7 +88,7 @@ func (m *room) next(b bound) time.Duration {
 
 // overLimit returns why limits keep a row from being claimed by a delivery, after it has
 // made it wait for them; nil if none does.
-func (s *Store) overLimit(r *row, now time.Time) error {
+func (s *Store) overLimit(r *row, req queue.ClaimRequest, now time.Time) error {
 	if !s.limits.concern(r) {
 		return nil
 	}
@@ -109,7 +109,7 @@ func (s *Store) overLimit(r *row, now time.Time) error {
 	}
 	refusal := &queue.NotClaimedError{Reason: queue.ErrLimited, Wait: wait, Room: true, Limits: m.reached(r)}
 	if r.Status != queue.StatusFailed { // else an operator wanted to retry it
-		refusal.Wait = s.waitFor(r, m, wait)
+		refusal.Wait = s.waitFor(r, req, m, wait)
 	}
 	refusal.Row = r.copied()
 	return refusal
@@ -126,8 +126,8 @@ func (m *room) reached(r *row) (list []queue.LimitUse) {
 }
 
 // waitFor makes a row wait for its limits: without a delivery, or, if only limits of starts
-// are reached, for one at the time when its turn has come.
-func (s *Store) waitFor(r *row, m *room, wait time.Duration) time.Duration {
+// are reached, for one at the time when its turn has come, or the one that it expects.
+func (s *Store) waitFor(r *row, req queue.ClaimRequest, m *room, wait time.Duration) time.Duration {
 	if r.Status == queue.StatusRunning {
 		r.reclaim(m.now)
 	}
@@ -136,11 +136,18 @@ func (s *Store) waitFor(r *row, m *room, wait time.Duration) time.Duration {
 		r.DispatchDueAt = park(park(m.now))
 		return 0
 	}
-	turn := wait
+	turn, longest := wait, wait
 	for _, b := range m.limits.of(&r.Row) {
 		if m.next(b) > 0 {
 			turn = max(turn, wait+time.Duration(s.waitingFor(b.scope, r))*b.Per/time.Duration(b.Starts))
+			longest = max(longest, turn+b.Per)
 		}
+	}
+	if left, kept := req.Kept(&r.Row, m.now, longest); kept {
+		return left
+	}
+	if used := r.DispatchDueAt; m.now.Add(turn + queue.DispatchGrace).Truncate(time.Microsecond).Equal(used) {
+		turn += time.Millisecond // another time than that of the ticket that is used up
 	}
 	r.DispatchDueAt = m.now.Add(turn + queue.DispatchGrace).Truncate(time.Microsecond)
 	return turn

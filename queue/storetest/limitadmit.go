@@ -97,6 +97,29 @@ var limitAdmitTests = map[string]func(*fixture){
 			f.between(what, longest, 4*time.Hour, 60*time.Hour)
 		}
 	},
+	"a row that waits for a rate keeps the time of its ticket": func(f *fixture) {
+		f.limit(queue.Limit{Kind: queue.LimitName, Name: taskName, Starts: 1, Per: time.Hour})
+		f.finish(f.claimed(lease).Claim())
+		row := f.insert()
+		keep := func(ticket time.Time) func(*queue.ClaimRequest) {
+			return func(r *queue.ClaimRequest) { r.KeepTicket, r.Ticket = true, ticket }
+		}
+		first := f.refused(row.ID, queue.ErrLimited, keep(time.Time{}))
+		due := first.Row.DispatchDueAt
+		for range 3 {
+			again := f.refused(row.ID, queue.ErrLimited, keep(due.Add(-time.Hour)))
+			f.equal("by another ticket", again.Row.DispatchDueAt, due)
+			f.between("its wait", again.Wait, first.Wait-time.Minute, first.Wait)
+		}
+		for _, what := range []string{"by that ticket", "by one that is not known"} {
+			again := f.refused(row.ID, queue.ErrLimited, func(r *queue.ClaimRequest) { r.KeepTicket, r.Ticket = what == "by that ticket", due })
+			if again.Row.DispatchDueAt.Equal(due) {
+				f.Errorf("%s: the row keeps its time", what)
+			}
+			f.between(what, again.Row.DispatchDueAt.Sub(f.now())-queue.DispatchGrace, again.Wait-time.Minute, again.Wait)
+			due = again.Row.DispatchDueAt
+		}
+	},
 	"a resume lets rows start that wait for a limit with room": func(f *fixture) {
 		client, out := f.pushing()
 		running, waiting := f.waitForSlots(2)

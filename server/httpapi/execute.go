@@ -1,6 +1,7 @@
 package httpapi
 
 import (
+	"cmp"
 	"errors"
 	"net/http"
 	"net/url"
@@ -34,7 +35,7 @@ func (h *handler) execute(w http.ResponseWriter, r *http.Request, id string) {
 		h.fail(w, r, err)
 		return
 	}
-	run, err := h.Executor.RunByID(r.Context(), taskID, queue.RunOptions{AllowRetry: allowRetry, DueAt: dueAt(r)})
+	run, err := h.Executor.RunByID(r.Context(), taskID, queue.RunOptions{AllowRetry: allowRetry, DueAt: dueAt(r), Ticket: ticketName(r)})
 	if errors.Is(err, queue.ErrNotFound) && retryCount(r) >= purgedAfter {
 		h.Logger.WarnContext(r.Context(), "a delivery keeps coming for a task that does not exist: it was deleted, or is in another database; not delivered again",
 			"task_id", taskID, "retry_count", retryCount(r))
@@ -80,6 +81,12 @@ func dueAt(r *http.Request) time.Time {
 		}
 	}
 	return time.Time{}
+}
+
+// ticketName returns the name of the Cloud Task of this delivery; empty if it does not say.
+// It is a hint: any caller can send the header.
+func ticketName(r *http.Request) string {
+	return cmp.Or(r.Header.Get("X-CloudTasks-TaskName"), r.Header.Get("X-AppEngine-TaskName"))
 }
 
 // retryCount returns how often this delivery has failed before, as Cloud Tasks counts

@@ -148,6 +148,29 @@ func TestAKeyTwiceInOneCallIsDispatchedForTheLastTime(t *testing.T) {
 	}
 }
 
+// The duplicates of a ticket of a task that waits for a rate become one.
+func TestDuplicatesDoNotLiveAsLongAsATaskWaitsForARate(t *testing.T) {
+	withPushed(t, succeed, func(p *pushed) {
+		if _, err := p.client.SetLimit(p.t.Context(), queue.Limit{Kind: queue.LimitName, Name: "t", Starts: 1, Per: time.Hour}, "ann"); err != nil {
+			p.t.Fatal(err)
+		}
+		p.put(1)
+		p.ranAt(0)
+		handle := p.put(2)
+		for range 20 { // as the sweeper does, or a call whose answer was lost
+			p.client.Dispatch(p.t.Context(), &queue.Handle{ID: handle.ID, Row: handle.Row})
+		}
+		time.Sleep(time.Minute) // a delivery to a full process comes again
+		p.atMost(1)
+		for len(p.runs) < 2 && p.t.Context().Err() == nil {
+			time.Sleep(time.Hour)
+			synctest.Wait()
+			p.atMost(1)
+		}
+		p.atMost(0)
+	})
+}
+
 // The duplicates of a ticket end with the next time of a task that snoozes.
 func TestDuplicatesDoNotLiveAsLongAsATaskThatSnoozes(t *testing.T) {
 	withPushed(t, func() error { return queue.Snooze(time.Minute) }, func(p *pushed) {

@@ -48,9 +48,12 @@ func limitDelivered(ctx context.Context, tx querier, row *queue.Row, req queue.C
 		return &queue.NotClaimedError{Reason: queue.ErrLimited, Row: row, Wait: wait, Room: true, Limits: reached}, false, nil
 	}
 	if wait > 0 {
-		wait, err = spread(ctx, tx, turn, lane, wait)
-		if err != nil {
+		var longest time.Duration
+		if wait, longest, err = spread(ctx, tx, turn, lane, wait); err != nil {
 			return nil, false, err
+		}
+		if left, kept := req.Kept(row, now, longest); kept {
+			wait = left
 		}
 	}
 	return &queue.NotClaimedError{Reason: queue.ErrLimited, Row: row, Wait: wait, Room: true, Limits: reached}, false, waitFor(ctx, tx, row, now, wait)

@@ -3,6 +3,7 @@ package sqlstore
 import (
 	"context"
 	"database/sql"
+	"math/rand/v2"
 	"strings"
 	"time"
 
@@ -13,20 +14,22 @@ import (
 // spreadOver is how many of the rows that wait for a rate are counted.
 const spreadOver = 1000
 
-// spread is a time within which the rows that wait for the same rates start, after wait.
-func spread(ctx context.Context, q querier, turn *storekit.Turn, lane storekit.Lane, wait time.Duration) (until time.Duration, err error) {
-	until = wait
+// spread is a random time after wait within which the rows start that wait for the same
+// rates, and the longest one.
+func spread(ctx context.Context, q querier, turn *storekit.Turn, lane storekit.Lane, wait time.Duration) (until, longest time.Duration, err error) {
+	until, longest = wait, wait
 	for _, bound := range turn.Limits.Of(lane) {
 		if bound.Starts == 0 || turn.Rooms[bound.Scope].Starts > 0 {
 			continue
 		}
 		waiting, err := waitingFor(ctx, q, bound.Scope)
 		if err != nil {
-			return 0, err
+			return 0, 0, err
 		}
-		until = max(until, storekit.Spread([]storekit.Bound{bound}, waiting, wait))
+		share := storekit.Share(bound, waiting)
+		until, longest = max(until, wait+rand.N(share)), max(longest, wait+share)
 	}
-	return until, nil
+	return until, longest, nil
 }
 
 // waitingFor counts the rows that wait for limits and that a limit concerns, up to

@@ -3,7 +3,6 @@ package storekit
 import (
 	"cmp"
 	"fmt"
-	"math/rand/v2"
 	"slices"
 	"time"
 
@@ -291,14 +290,7 @@ func (t *Turn) Open(lanes []Lane) (open []Lane, wait time.Duration) {
 // delivery.
 func WaitForLimit(now time.Time) time.Time { return now.AddDate(0, 0, 2*parkDays) }
 
-// Spread returns a random time after wait, within which the rows start that wait for the
-// same rates.
-func Spread(bounds []Bound, waiting int, wait time.Duration) time.Duration {
-	for _, b := range bounds {
-		if b.Starts > 0 {
-			share := time.Duration(float64(b.Per) * float64(waiting+1) / float64(b.Starts))
-			return wait + rand.N(max(share, time.Millisecond))
-		}
-	}
-	return wait
+// Share returns how long the rows take to start that wait for the rate of a bound.
+func Share(b Bound, waiting int) time.Duration {
+	return max(time.Duration(float64(b.Per)*float64(waiting+1)/float64(b.Starts)), time.Millisecond)
 }
