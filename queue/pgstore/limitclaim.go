@@ -141,7 +141,7 @@ func (c *limitedClaim) once(ctx context.Context, conn *pgx.Conn, last bool) (sho
 	case c.id == uuid.Nil:
 		return short, nil
 	}
-	return c.refuse(ctx, conn, c.rows[0], last)
+	return c.refuse(ctx, conn, c.rows[0], free, last)
 }
 
 // lock begins the transaction, and locks rows and slots.
@@ -245,8 +245,9 @@ func (c *limitedClaim) take(ctx context.Context, conn *pgx.Conn, ids []uuid.UUID
 	return loadExtras(ctx, conn, more)
 }
 
-// refuse makes the row of a delivery wait, unless a shortage can be ended.
-func (c *limitedClaim) refuse(ctx context.Context, conn *pgx.Conn, row storekit.Waiting, last bool) (short shortage, err error) {
+// refuse makes the row of a delivery wait, unless a shortage can be ended. A limit without
+// a slot among free is reached: if it is not yet, other claims have locked its slots.
+func (c *limitedClaim) refuse(ctx context.Context, conn *pgx.Conn, row storekit.Waiting, free slotsAt, last bool) (short shortage, err error) {
 	needs := needsOf(c.limits.Of(row.Lane))
 	states := make(map[need]slotsState)
 	err = pipeline(ctx, conn, func(b *pgx.Batch) { queueSlotsState(b, needs, []uuid.UUID{row.ID}, states) })
@@ -262,9 +263,10 @@ func (c *limitedClaim) refuse(ctx context.Context, conn *pgx.Conn, row storekit.
 		if state.made < n.bound {
 			short.missing = append(short.missing, n)
 		}
-		full[n.Scope] = full[n.Scope] || state.taken >= n.bound
+		reached := state.taken >= n.bound || len(free[slotPart{n.Scope, n.part}]) == 0
+		full[n.Scope] = full[n.Scope] || reached
 		switch {
-		case state.taken < n.bound:
+		case !reached:
 		case n.part == storekit.PartRunning:
 			running = true
 		default:
@@ -324,6 +326,9 @@ func waitForStart(ctx context.Context, q querier, n need, next time.Duration) (u
 	var waiting int64
 	if err := q.QueryRow(ctx, waitingQuery, string(n.Kind), n.Name, n.Key).Scan(&waiting); err != nil {
 		return 0, 0, err
+	}
+	if next <= 0 { // the slots are being taken
+		next = n.per / time.Duration(n.bound)
 	}
 	share = time.Duration(float64(n.per) * float64(waiting+1) / float64(n.bound))
 	return max(next, time.Microsecond), max(share, time.Millisecond), nil

@@ -2,6 +2,7 @@ package pgstore
 
 import (
 	"encoding/json"
+	"errors"
 	"strings"
 	"testing"
 	"time"
@@ -56,6 +57,32 @@ func TestASlotThatIsTakenMeanwhileIsNotFree(t *testing.T) {
 	check(t, err)
 	if n := <-slots; n != 0 {
 		t.Error("the statement returned a slot that was taken after it began")
+	}
+}
+
+// A delivery whose slot another claim is about to take is armed for a later time, and the
+// answer names the limit.
+func TestADeliveryIsArmedWhileAnotherClaimTakesTheSlot(t *testing.T) {
+	url := testdb.Postgres(t)
+	s, err := Open(t.Context(), Config{URL: url, Migrate: true})
+	check(t, err)
+	t.Cleanup(func() { _ = s.Close() })
+	_, err = s.SetLimit(t.Context(), (queue.Limit{Kind: queue.LimitQueue, Name: "q", Starts: 1, Per: time.Hour}).Change())
+	check(t, err)
+	row := &queue.NewRow{Row: &queue.Row{ID: uuid.Must(uuid.NewV7()), Task: "t", Queue: "q", Backend: "b", Args: json.RawMessage(`{}`), MaxAttempts: 3}}
+	check(t, s.Insert(t.Context(), row))
+	other := connected(t, url)
+	_, err = other.Exec(t.Context(), `INSERT INTO claimcheck_slots (kind, name, part, n, used_at) VALUES ('queue', 'q', 'starts', 1, now() - interval '2 hours')`)
+	check(t, err)
+	_, err = other.Exec(t.Context(), `BEGIN; SELECT FROM claimcheck_slots FOR UPDATE`)
+	check(t, err)
+	_, err = s.Claim(t.Context(), row.ID, queue.ClaimRequest{Tasks: []string{"t"}, Worker: "w", Lease: time.Minute, ClaimID: queue.NewClaimID()})
+	var refused *queue.NotClaimedError
+	if !errors.As(err, &refused) || !errors.Is(err, queue.ErrLimited) || refused.Wait < 10*time.Minute || len(refused.Limits) != 1 {
+		t.Fatalf("%+v, want a time to wait and the limit", err)
+	}
+	if due := time.Until(refused.Row.DispatchDueAt); due > 10*time.Hour {
+		t.Errorf("the sweeper looks after it in %s", due)
 	}
 }
 

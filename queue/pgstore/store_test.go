@@ -2,11 +2,13 @@ package pgstore_test
 
 import (
 	"context"
+	"errors"
 	"testing"
 	"time"
 
 	"github.com/google/uuid"
 	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgconn"
 
 	"github.com/claimcheck-go/claimcheck/internal/testdb"
 	"github.com/claimcheck-go/claimcheck/queue"
@@ -27,8 +29,40 @@ func TestStoreMerged(t *testing.T) {
 	})
 }
 
+// This program is as a later migration makes it: too old.
 func TestOutdated(t *testing.T) {
-	storetest.RunOutdated(t, open(t, pgstore.Config{URL: testdb.Postgres(t), Migrate: true}))
+	url := testdb.Postgres(t)
+	s := open(t, pgstore.Config{URL: url, Migrate: true})
+	testdb.Exec(t, url, `DROP TRIGGER claimcheck_claim_version ON claimcheck_tasks`)
+	testdb.Exec(t, url, `CREATE TRIGGER claimcheck_claim_version AFTER UPDATE OF claim_id ON claimcheck_tasks
+		FOR EACH ROW WHEN (substr(NEW.claim_id::text, 15, 2) < '81') EXECUTE FUNCTION claimcheck_refuse_claim()`)
+	storetest.RunOutdated(t, s)
+}
+
+// The claims of programs from before versions set max_attempts.
+func TestTheSchemaRefusesClaimsWithoutAVersion(t *testing.T) {
+	url := testdb.Postgres(t)
+	s := open(t, pgstore.Config{URL: url, Migrate: true})
+	if err := s.Insert(t.Context(), &queue.NewRow{Row: &queue.Row{ID: uuid.Must(uuid.NewV7()), Task: "t", Queue: "q", Backend: "b", Args: []byte(`{}`), MaxAttempts: 3}}); err != nil {
+		t.Fatal(err)
+	}
+	if _, _, err := s.PauseQueue(t.Context(), "another", "ops", ""); err != nil {
+		t.Fatal(err)
+	}
+	conn, err := pgx.Connect(t.Context(), url)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = conn.Close(context.WithoutCancel(t.Context())) })
+	const claim = `UPDATE claimcheck_tasks SET status = 'RUNNING', hold = NULL, attempts = attempts + 1, max_attempts = greatest(max_attempts, attempts + 1),
+		lease_expires_at = now() + interval '1 minute', claim_id = $1`
+	var refused *pgconn.PgError
+	if _, err := conn.Exec(t.Context(), claim, uuid.NewString()); !errors.As(err, &refused) || refused.Code != "CC001" {
+		t.Errorf("without a version: %v", err)
+	}
+	if _, err := conn.Exec(t.Context(), claim, queue.NewClaimID().String()); err != nil {
+		t.Errorf("with a version: %v", err)
+	}
 }
 
 func runSuite(t *testing.T, pooler bool, open func(*testing.T, pgstore.Config) *pgstore.Store) {
