@@ -65,6 +65,9 @@ func encode(name string, v any) (json.RawMessage, error) {
 // SameRequest reports whether a and b are the same task with the same
 // arguments, whatever the order of keys and the white space in them.
 func SameRequest(a, b *Row) bool {
+	if a.Group != b.Group {
+		return false
+	}
 	if a.Dropped() { // only the same text has the same sum
 		return a.Task == b.Task && bytes.Equal(a.Args, DroppedArgs(b.Args))
 	}

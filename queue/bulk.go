@@ -244,7 +244,9 @@ func (a *bulkAction) batch(ctx context.Context, limit int) (int, error) {
 	if err != nil {
 		return 0, err
 	}
-	if a.request.Action != ActionCancel && a.request.Action != ActionDelete {
+	if a.request.Action == ActionCancel || a.request.Action == ActionDelete {
+		a.client.membersEnded(ctx, rows)
+	} else {
 		_ = a.client.dispatch(ctx, rows...) // logged, and recorded on the rows
 		for _, row := range rows {
 			if row.DispatchError != "" {

@@ -70,6 +70,9 @@ func (e *Executor) handleRefusal(ctx context.Context, err error, opt RunOptions)
 		return err
 	}
 	row := refused.Row
+	if refused.Reason == ErrWorkerLost || refused.Reason == ErrExpired {
+		e.client.memberEnded(ctx, row)
+	}
 	switch refused.Reason {
 	case ErrNotDue:
 		if outdated(row, opt.DueAt) {

@@ -137,8 +137,8 @@ func (r *ClaimNextRequest) Claimable(rows []*Row) []*Row {
 }
 
 // claimVersion is the version of the rules for claims that this program knows, 1 to 15:
-// 1 has pauses and limits. A rule that older programs would break adds one.
-const claimVersion = 1
+// 1 has pauses and limits, 2 groups. A rule that older programs would break adds one.
+const claimVersion = 2
 
 // NewClaimID returns a fresh random claim ID, or fence of a ClaimNext. It is a UUID of
 // version 8 whose next four bits are the version of the rules for claims that this

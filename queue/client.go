@@ -105,6 +105,7 @@ type Client struct {
 	backlogs     backlogs
 	scheduleSync scheduleSync
 	ticker       ticker
+	groups       groupChecks
 
 	limitsApplied atomic.Bool // the limits of the code are set
 	paces         paces

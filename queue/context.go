@@ -21,6 +21,9 @@ type Info struct {
 	// ScheduledFor the time of the occurrence; zero for other tasks.
 	Schedule     string
 	ScheduledFor time.Time
+	// Group is the group whose member the task is, or whose end it handles; zero for other
+	// tasks.
+	Group uuid.UUID
 }
 
 // taskKey is the key of the running task in its function's context.
@@ -75,9 +78,13 @@ func Stopping(ctx context.Context) <-chan struct{} {
 }
 
 func infoOf(row *Row) Info {
+	group := row.Group
+	if group == uuid.Nil {
+		group = row.Completes
+	}
 	return Info{
 		ID: row.ID, Task: row.Task, Queue: row.Queue, Backend: row.Backend, Priority: row.Priority,
 		Attempt: row.Attempts, MaxAttempts: row.MaxAttempts, EnqueuedAt: row.EnqueuedAt,
-		Schedule: row.Schedule, ScheduledFor: row.ScheduledFor,
+		Schedule: row.Schedule, ScheduledFor: row.ScheduledFor, Group: group,
 	}
 }

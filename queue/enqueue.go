@@ -255,7 +255,7 @@ func (c *Client) newRow(row *NewRow, request Request, random io.Reader) error {
 		}
 	}
 	letter, err := c.deadLetter(&o)
-	if err != nil {
+	if err := cmp.Or(err, c.checkGroup(&o)); err != nil {
 		return err
 	}
 	wait := o.delay
@@ -267,7 +267,7 @@ func (c *Client) newRow(row *NewRow, request Request, random io.Reader) error {
 		ID: o.id, Task: request.Task, Queue: o.queue, Backend: o.backend,
 		Priority: o.priority, MaxAttempts: o.maxAttempts, Timeout: o.timeout,
 		RunAfter: o.runAfter.UTC().Truncate(time.Microsecond), Args: args,
-		ExpiresAt: o.expiresAt.UTC().Truncate(time.Microsecond), Keep: c.retention(&o), OnFailed: letter,
+		ExpiresAt: o.expiresAt.UTC().Truncate(time.Microsecond), Keep: c.retention(&o), OnFailed: letter, Group: o.group,
 	}
 	if row.LimitKey, err = o.limitKey.keyOf(&d, args); err != nil {
 		return err

@@ -25,6 +25,7 @@ func (c *Client) Cancel(ctx context.Context, id uuid.UUID) (row *Row, cancelled 
 	c.availability.observe(err)
 	if cancelled {
 		c.admitNext(ctx, row) // it may have been RUNNING, or about to
+		c.memberEnded(ctx, row)
 	}
 	return row, cancelled, err
 }
@@ -92,7 +93,7 @@ func (c *Client) Purge(ctx context.Context, r PurgeRequest, progress func(delete
 			_ = c.countFinished(ctx, 0) // the sweeper does it if this fails
 		}
 		if last {
-			return deleted, false, nil
+			return deleted, false, c.deleteGroups(ctx, r)
 		}
 		if r.After = batch.Next; batch.Deleted == 0 { // many rows are kept
 			r.Window = min(2*r.Window, most)
@@ -218,6 +219,9 @@ func (c *Client) Requeue(ctx context.Context, r RequeueRequest) (total RequeueRe
 		c.availability.observe(err)
 		total.Ready += n.Ready
 		total.Failed += n.Failed
+		if !r.DryRun && n.Failed > 0 {
+			_, _ = c.completeDue(ctx) // the sweeper does it if this fails
+		}
 		if err != nil && !errors.Is(err, ctx.Err()) {
 			return total, err
 		}

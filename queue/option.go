@@ -46,6 +46,8 @@ type options struct {
 	expiresAt   time.Time
 	expiresIn   time.Duration
 	onFailed    string // a task's name
+	group       uuid.UUID
+	inGroup     bool // group is set
 	limitKey    *limitKeyOption
 	limits      map[LimitKind]Limit // of the task; never changed
 	use         []Middleware        // of the task

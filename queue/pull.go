@@ -31,6 +31,13 @@ func (e *Executor) promote(ctx context.Context) (PromoteResult, error) {
 		e.limits.Store(p.Limits)
 	}
 	e.client.promoted(ctx, p)
+	if p.Groups {
+		enqueued, err := e.client.completeDue(ctx)
+		if err != nil && !errors.Is(err, ErrUnavailable) {
+			e.log.Error("groups could not be completed; the next promotion does it", "error", err)
+		}
+		p.Claimable = p.Claimable || enqueued > 0
+	}
 	if p.Gates || p.Unheld {
 		e.startGateWork()
 	}

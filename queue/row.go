@@ -81,6 +81,11 @@ type Row struct {
 	Schedule     string    `json:"schedule,omitempty"`
 	ScheduledFor time.Time `json:"scheduled_for,omitzero"`
 
+	// Group is the group whose member the row is ([InGroup]), and Completes the group that
+	// has enqueued the row because its members have ended.
+	Group     uuid.UUID `json:"group_id,omitzero"`
+	Completes uuid.UUID `json:"completes_group,omitzero"`
+
 	// LimitKey is what limits for each key count the row under.
 	LimitKey string `json:"limit_key,omitempty"`
 	// ExpiresAt is the time from which the row is not started.
@@ -142,9 +147,9 @@ const (
 )
 
 // HasExtras reports whether the row has any of what only some rows have: a key, a
-// schedule, a limit's key, an expiry, a retention or a dead letter.
+// schedule, a limit's key, an expiry, a retention, a dead letter or a group.
 func (r *Row) HasExtras() bool {
-	return r.UniqueKey != "" || r.Schedule != "" || !r.ScheduledFor.IsZero() || r.LimitKey != "" || !r.ExpiresAt.IsZero() || r.Keep != nil || r.OnFailed != nil
+	return r.UniqueKey != "" || r.Schedule != "" || !r.ScheduledFor.IsZero() || r.LimitKey != "" || !r.ExpiresAt.IsZero() || r.Keep != nil || r.OnFailed != nil || r.Group != uuid.Nil || r.Completes != uuid.Nil
 }
 
 // Claim identifies one claim of one row: the right to finish it.

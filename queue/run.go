@@ -8,6 +8,8 @@ import (
 	"runtime/debug"
 	"sync/atomic"
 	"time"
+
+	"github.com/google/uuid"
 )
 
 // Outcome is how the run of a claimed row ended. [Run].Row.Status is the new state of
@@ -117,7 +119,7 @@ func (e *Executor) returned(r *activeRun, res result) (next claimedTask, more bo
 	if !expected {
 		return next, more
 	}
-	if !r.row.Limited && e.finishAsync(r, res) {
+	if !r.row.Limited && r.row.Group == uuid.Nil && e.finishAsync(r, res) {
 		return next, more
 	}
 	if more {
@@ -135,6 +137,7 @@ func (e *Executor) conclude(r *activeRun, run *Run) {
 	if r.row.Limited && run.Outcome != OutcomeAbandoned {
 		e.client.admitNext(r.ctx, r.row)
 	}
+	e.client.memberEnded(r.ctx, run.Row)
 	e.endAll([]*activeRun{r})
 }
 

@@ -11,7 +11,7 @@ import (
 // Store keeps the rows. The packages pgstore, sqlitestore and mysqlstore implement
 // it; queue/storetest is the suite that every implementation passes, and
 // docs/stores.md shows how to write one. A Store may also implement [Operator],
-// [Gatekeeper], [Scheduler], [Reporter], [Waker], [AsyncFinisher], [Counter], [TxReader], [Clocked] and [Pooled].
+// [Gatekeeper], [Scheduler], [Grouper], [Reporter], [Waker], [AsyncFinisher], [Counter], [TxReader], [Clocked] and [Pooled].
 //
 // Two rules guarantee that exactly one claim finishes a row. Both use only the
 // database's clock:
@@ -206,6 +206,9 @@ type PromoteResult struct {
 	Limits bool
 	// Unheld reports whether [Limiter].HoldLimited has something to do.
 	Unheld bool
+	// Groups reports whether there are groups that have not succeeded ([Grouper]), some of
+	// which [Grouper].DueGroups may return.
+	Groups bool
 }
 
 // Finish is the final outcome of a task.

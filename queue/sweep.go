@@ -107,6 +107,7 @@ type sweep struct {
 	tick       bool // a schedule may be due
 	limits     bool // limits are set
 	unheld     bool // rows that a limit concerns are in the way of others
+	groups     bool // there are groups that have not succeeded
 	result     SweepResult
 	failed     error // the store's
 }
@@ -134,7 +135,7 @@ func (s *sweep) run(ctx context.Context, limit int) error {
 		p, err := store.Promote(ctx, limit)
 		s.result.Reclaimed, s.result.Failed, s.result.Expired = p.Reclaimed, p.Failed, p.Expired
 		deletable = p.Deletable
-		s.gates, s.limits, s.unheld = p.Gates, p.Limits, p.Unheld
+		s.gates, s.limits, s.unheld, s.groups = p.Gates, p.Limits, p.Unheld, p.Groups
 		s.client.promoted(ctx, p)
 		s.tick = p.NextTick > 0 && p.NextTick <= time.Millisecond
 		return err
@@ -142,6 +143,10 @@ func (s *sweep) run(ctx context.Context, limit int) error {
 	s.try(ctx, within(ctx, statementTimeout*time.Duration(1+limit/1000), promote))
 	if !errors.Is(s.failed, ErrUnavailable) { // one time-out is enough
 		s.enqueueDue(ctx)
+	}
+	if s.groups && !errors.Is(s.failed, ErrUnavailable) {
+		_, err := s.client.completeDue(ctx)
+		s.try(ctx, err)
 	}
 	if s.failed == nil && nothing && !mark {
 		return nil

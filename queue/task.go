@@ -90,8 +90,8 @@ func Declare[In, Out any](name string, defaults ...Option) *Task[In, Out] {
 	if err := o.check(time.Now()); err != nil {
 		panic(fmt.Sprintf("queue: task %q: %v", name, err))
 	}
-	if o.withID || o.delay != 0 || !o.runAfter.IsZero() || o.expiry == "expires_at" || o.unique != nil && o.unique.derive == nil {
-		panic(fmt.Sprintf("queue: task %q: WithID, Delay, RunAfter, ExpiresAt and Unique are options of Enqueue: pass them there (UniqueBy and UniqueArgs are options of the task)", name))
+	if o.withID || o.delay != 0 || !o.runAfter.IsZero() || o.expiry == "expires_at" || o.inGroup || o.unique != nil && o.unique.derive == nil {
+		panic(fmt.Sprintf("queue: task %q: WithID, Delay, RunAfter, ExpiresAt, InGroup and Unique are options of Enqueue: pass them there (UniqueBy and UniqueArgs are options of the task)", name))
 	}
 	if err := o.unique.fits(reflect.TypeFor[In]()); err != nil {
 		panic(fmt.Sprintf("queue: task %q: %v", name, err))

@@ -135,6 +135,7 @@ func (c *Client) enqueueRowsTx(ctx context.Context, tx Tx, own *managedTx, rows 
 type managedTx struct {
 	Tx
 	handles []*Handle
+	closed  []uuid.UUID // groups
 }
 
 // InTx calls fn, commits tx, and dispatches what fn has enqueued with the Tx that
@@ -177,6 +178,9 @@ func (c *Client) InTx(ctx context.Context, tx Tx, fn func(tx Tx) error) error {
 	}
 	committed = true
 	c.dispatchInserted(ctx, own.handles)
+	for _, id := range own.closed {
+		c.completeGroup(ctx, id)
+	}
 	return nil
 }
 

@@ -18,6 +18,9 @@ import (
 // Insert stores rows in one transaction: all of them, or none. A single row is one
 // statement, or a part of a batched one.
 func (s *Store) Insert(ctx context.Context, rows ...*queue.NewRow) error {
+	if slices.ContainsFunc(rows, storekit.HasGroup) {
+		return s.insertMembers(ctx, rows)
+	}
 	if slices.ContainsFunc(rows, storekit.HasKey) {
 		return s.insertKeyed(ctx, rows)
 	}

@@ -48,6 +48,7 @@ func (s *Store) Promote(ctx context.Context, limit int) (p queue.PromoteResult, 
 	}
 	p.Claimable, p.Next, p.Deletable, p.Gates = state.Claimable || state.Limited, state.Next(), state.Due(state.Deletion), state.Gates
 	p.Limits, p.Unheld, p.NextTick = state.Limits || state.Limited, state.Unheld, state.NextTick()
+	p.Groups = state.Groups
 	return p, storekit.JoinErrors(errs...)
 }
 
@@ -76,10 +77,10 @@ SELECT now(),
 	` + firstRetained(expiring) + `, ` + firstRetained(deletable) + `,
 	` + gatesNeedWork + `,
 	(SELECT min(next_at) FROM claimcheck_schedules),
-	` + limitsExist + `, ` + limitedWait + `, ` + unheld
+	` + limitsExist + `, ` + limitedWait + `, ` + unheld + `, ` + groupsWait
 
 func probe(ctx context.Context, q querier) (state storekit.DueState, err error) {
-	err = q.QueryRow(ctx, probeQuery).Scan((*moment)(&state.Now), (*moment)(&state.Held), (*moment)(&state.Lease), &state.Claimable, (*moment)(&state.Expiry), (*moment)(&state.Deletion), &state.Gates, (*moment)(&state.Schedule), &state.Limits, &state.Limited, &state.Unheld)
+	err = q.QueryRow(ctx, probeQuery).Scan((*moment)(&state.Now), (*moment)(&state.Held), (*moment)(&state.Lease), &state.Claimable, (*moment)(&state.Expiry), (*moment)(&state.Deletion), &state.Gates, (*moment)(&state.Schedule), &state.Limits, &state.Limited, &state.Unheld, &state.Groups)
 	return state, err
 }
 

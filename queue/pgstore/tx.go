@@ -38,7 +38,7 @@ func (s *Store) InsertTx(ctx context.Context, tx queue.Tx, rows ...*queue.NewRow
 	const op = "insert tasks"
 	var stored []inserted
 	err := s.in(ctx, op, tx, func(tx pgx.Tx) (err error) {
-		stored, err = s.insertAny(ctx, tx, true, rows)
+		stored, err = s.insertGrouped(ctx, tx, true, rows)
 		return keyConflict(ctx, op, rows, err)
 	})
 	return copyBack(rows, err, stored...)

@@ -3,6 +3,7 @@ package sqlitestore_test
 import (
 	"database/sql"
 	"encoding/json"
+	"errors"
 	"path/filepath"
 	"testing"
 	"time"
@@ -123,6 +124,34 @@ func task(delay time.Duration) *queue.NewRow {
 
 func TestOutdated(t *testing.T) {
 	storetest.RunOutdated(t, migrated(t, "sqlite:"+filepath.Join(t.TempDir(), "tasks.db"), sqlitestore.Config{}))
+}
+
+// A program that knows no groups does not claim their members, and claims everything else.
+func TestOutdatedForGroups(t *testing.T) {
+	s := migrated(t, "sqlite:"+filepath.Join(t.TempDir(), "tasks.db"), sqlitestore.Config{})
+	group := &queue.Group{ID: uuid.New()}
+	if err := s.CreateGroup(t.Context(), nil, group); err != nil {
+		t.Fatal(err)
+	}
+	plain, member := task(0), task(0)
+	member.Group = group.ID
+	if err := s.Insert(t.Context(), plain, member); err != nil {
+		t.Fatal(err)
+	}
+	claim := func(id, claimID uuid.UUID) error {
+		_, err := s.Claim(t.Context(), id, queue.ClaimRequest{Tasks: []string{"t"}, Worker: "w", Lease: time.Minute, ClaimID: claimID})
+		return err
+	}
+	gates := queue.NewClaimID()
+	gates[6] = 0x81
+	for _, old := range []uuid.UUID{uuid.New(), gates} {
+		if err := claim(member.ID, old); !errors.Is(err, queue.ErrOutdated) {
+			t.Errorf("%s: %v, want ErrOutdated", old, err)
+		}
+	}
+	if err := errors.Join(claim(plain.ID, uuid.New()), claim(member.ID, queue.NewClaimID())); err != nil {
+		t.Error(err)
+	}
 }
 
 func TestWhatSQLiteRefusesForItsSizeFailsAtOnce(t *testing.T) {

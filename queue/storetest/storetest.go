@@ -173,6 +173,13 @@ func Run(t *testing.T, h Harness) {
 		}
 		run(t, h, []concern{{"Schedule", scheduleTests}, {"ScheduleOptions", scheduleOptionTests}})
 	})
+	t.Run("Grouper", func(t *testing.T) {
+		if _, ok := h.Open(t).(queue.Grouper); !ok {
+			t.Log("the store is no queue.Grouper, which is optional")
+			return
+		}
+		run(t, h, []concern{{"Group", groupTests}, {"GroupEnd", groupEndTests}, {"GroupTx", groupTxTests}})
+	})
 	if h.OpenUnmigrated != nil {
 		t.Run("Unmigrated", func(t *testing.T) { testUnmigrated(newFixture(t, h, h.OpenUnmigrated(t))) })
 	}

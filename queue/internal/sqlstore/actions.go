@@ -145,6 +145,9 @@ func (s *Store) Act(ctx context.Context, a queue.Action, selection queue.Selecti
 // with one key, the first is changed.
 func act(ctx context.Context, tx querier, a queue.Action, rows []*queue.Row, now time.Time) (changed []*queue.Row, err error) {
 	if a == queue.ActionDelete {
+		if err := deleteMembers(ctx, tx, rows); err != nil {
+			return nil, err
+		}
 		return rows, deleteRows(ctx, tx, rows)
 	}
 	for _, row := range rows {

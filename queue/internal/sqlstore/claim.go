@@ -216,7 +216,10 @@ func saveClaim(ctx context.Context, tx querier, row *queue.Row, now time.Time) e
 	if err != nil {
 		return err
 	}
-	return execClaim(ctx, tx, 1, saveQuery, append(values, row.ID)...)
+	if err := execClaim(ctx, tx, 1, saveQuery, append(values, row.ID)...); err != nil {
+		return err
+	}
+	return saveMember(ctx, tx, row) // it may have been FAILED
 }
 
 // saveClaims is saveClaim of rows that were READY.

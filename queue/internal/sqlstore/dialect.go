@@ -49,6 +49,9 @@ type Dialect struct {
 	// onDuplicate follows an INSERT, which then does nothing if the ID or the key exists.
 	// Empty: it fails, and backend.duplicate knows the error.
 	onDuplicate string
+	// memberAgain follows an INSERT of members of groups, and makes those that exist
+	// unfinished again.
+	memberAgain string
 	// touch records the current time under a name. Empty: that takes a transaction,
 	// which costs nothing where this process is the database.
 	touch string
@@ -96,6 +99,7 @@ var SQLite = &Dialect{
 	embedded:    true,
 	begin:       "BEGIN IMMEDIATE",
 	onDuplicate: " ON CONFLICT DO NOTHING",
+	memberAgain: " ON CONFLICT (group_id, task_id) DO UPDATE SET state = CASE WHEN claimcheck_group_members.state >= 2 THEN 4 ELSE 0 END",
 	batch:       1,
 	free:        "status = 'READY' AND hold = 0",
 	freeOrder:   "priority DESC, enqueued_at, id",
@@ -150,6 +154,7 @@ var MySQL = &Dialect{
 	clock:       MySQLClock,
 	stamp:       "LAST_INSERT_ID(" + MySQLClock + ")",
 	touch:       "INSERT INTO claimcheck_marks (name, at) VALUES (?, " + MySQLClock + ") ON DUPLICATE KEY UPDATE at = VALUES(at)",
+	memberAgain: " ON DUPLICATE KEY UPDATE state = CASE WHEN state >= 2 THEN 4 ELSE 0 END",
 	batch:       100,
 	free:        "claim_order IS NOT NULL",
 	freeOrder:   "claim_order, enqueued_at, id",

@@ -7,8 +7,8 @@ import (
 	"github.com/claimcheck-go/claimcheck/queue"
 )
 
-// finishQuery ends a claim that holds, of a row without queue.Keep. With history it replaces
-// the row's errors, and more is what it sets besides. Index: the primary key (MySQL might prefer that of the status, and lock
+// finishQuery ends a claim that holds, of a row without queue.Keep and without a group. With history it
+// replaces the row's errors, and more is what it sets besides. Index: the primary key (MySQL might prefer that of the status, and lock
 // rows in another order than other statements do).
 func (d *Dialect) finishQuery(history bool, more string) string {
 	at := d.stamp
@@ -19,7 +19,7 @@ func (d *Dialect) finishQuery(history bool, more string) string {
 	if history {
 		set += `, errors = ?, error_group = ?, error_text = ?`
 	}
-	return `UPDATE claimcheck_tasks` + d.byID + ` SET ` + set + more + ` WHERE id = ? AND status = 'RUNNING' AND claim_id = ? AND keep_successful IS NULL`
+	return `UPDATE claimcheck_tasks` + d.byID + ` SET ` + set + more + ` WHERE id = ? AND status = 'RUNNING' AND claim_id = ? AND keep_successful IS NULL AND group_id IS NULL`
 }
 
 // finishFast is Finish of a claim that holds; otherwise it does nothing.

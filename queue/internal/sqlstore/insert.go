@@ -22,9 +22,9 @@ func (s *Store) Insert(ctx context.Context, rows ...*queue.NewRow) error {
 	if s.insertsFast(rows) {
 		stored, err = s.insertFast(ctx, rows)
 	} else {
-		err = storekit.RetryLocked(ctx, storekit.KeyPatience, func() error { // without a key it is never locked
+		err = storekit.RetryLocked(ctx, storekit.KeyPatience, func() error { // without a key and a group it is never locked
 			return s.write(ctx, op, func(ctx context.Context, tx querier, now time.Time) (err error) {
-				stored, err = insertAny(ctx, tx, now, rows)
+				stored, err = insertGrouped(ctx, tx, now, rows)
 				return err
 			})
 		})
@@ -129,6 +129,7 @@ func newRow(request *queue.NewRow, now time.Time) *queue.Row {
 		UniqueKey: request.UniqueKey, UniqueScope: request.UniqueScope, UniqueUntil: hardTime(now, request.UniqueUntil, request.UniqueFor),
 		Schedule: request.Schedule, ScheduledFor: hardTime(now, request.ScheduledFor, 0), LimitKey: request.LimitKey,
 		ExpiresAt: hardTime(now, request.ExpiresAt, request.ExpiresIn), Keep: request.Keep, OnFailed: request.OnFailed,
+		Group: request.Group, Completes: request.Completes,
 	}
 	row.DispatchDueAt = deferredUntil(row, now)
 	if request.WillDispatch {

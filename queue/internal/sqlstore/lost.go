@@ -29,7 +29,7 @@ func loseWorkers(ctx context.Context, tx querier, now time.Time, n int) (int, er
 	var some lostRows
 	for _, row := range rows {
 		loseWorker(row, now)
-		if row.Keep != nil || row.OnFailed != nil { // which the statement for many does not know
+		if row.Keep != nil || row.OnFailed != nil || row.Group != uuid.Nil { // which the statement for many does not know
 			if err := saveLost(ctx, tx, row, now); err != nil {
 				return 0, err
 			}

@@ -67,7 +67,7 @@ func TestEveryMySQLStatementUsesItsIndex(t *testing.T) {
 		"first free": {MySQL.firstFree(), []any{100}, "claimcheck_tasks_claim"},
 		"in lanes":   {MySQL.countInLanes(), []any{"b|q|t|", "b|q|t}", 10}, "claimcheck_tasks_limited"},
 		"park":       {MySQL.updateQuery(setParked, manyRows), someIDs(manyRows), "PRIMARY"},
-		"probe":      {MySQL.probe(), nil, "PRIMARY claimcheck_tasks_claim claimcheck_tasks_held claimcheck_tasks_lease claimcheck_tasks_limited claimcheck_tasks_outbox claimcheck_tasks_outbox claimcheck_tasks_retention claimcheck_tasks_retention"},
+		"probe":      {MySQL.probe(), nil, "PRIMARY claimcheck_groups_unfinished claimcheck_tasks_claim claimcheck_tasks_held claimcheck_tasks_lease claimcheck_tasks_limited claimcheck_tasks_outbox claimcheck_tasks_outbox claimcheck_tasks_retention claimcheck_tasks_retention"},
 		"backlog":    {MySQL.countReady(), []any{"b", "q", 100}, "claimcheck_tasks_outbox"},
 		"expiry":     {MySQL.expiryDue() + skipLocked, []any{now, 100}, "claimcheck_tasks_retention"},
 		"delete":     {MySQL.deleteDue() + skipLocked, []any{-now, 100}, "claimcheck_tasks_retention"},

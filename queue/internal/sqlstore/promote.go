@@ -26,7 +26,7 @@ func (s *Store) Promote(ctx context.Context, limit int) (p queue.PromoteResult, 
 		err = storekit.JoinErrors(err, probeErr)
 	}
 	p.Claimable, p.Next, p.Deletable, p.Gates = state.Claimable || state.Limited, state.Next(), state.Due(state.Deletion), state.Gates
-	p.Limits, p.NextTick = state.Limits || state.Limited, state.NextTick()
+	p.Limits, p.NextTick, p.Groups = state.Limits || state.Limited, state.NextTick(), state.Groups
 	if err == nil && state.Limits {
 		p.Unheld, err = s.unheld(ctx)
 	}
@@ -146,7 +146,7 @@ func (d *Dialect) probe() string {
 		AND status IN ('SUCCESSFUL', 'FAILED', 'CANCELLED') ORDER BY ` + d.deleteOrder + ` LIMIT 1),
 	` + d.gatesNeedWork() + `,
 	(SELECT min(next_at) FROM claimcheck_schedules),
-	` + limitsExist + `, ` + d.limitsWait()
+	` + limitsExist + `, ` + d.limitsWait() + `, ` + groupsWait
 }
 
 func (s *Store) probe(ctx context.Context) (state storekit.DueState, err error) {
@@ -155,7 +155,7 @@ func (s *Store) probe(ctx context.Context) (state storekit.DueState, err error) 
 		if s.dialect.clock == "" {
 			clock = append(clock, micros(s.now()))
 		}
-		return conn.QueryRowContext(ctx, s.dialect.probe(), clock...).Scan(at(&state.Now), at(&state.Held), at(&state.Lease), &state.Claimable, at(&state.Expiry), at(&state.Deletion), &state.Gates, at(&state.Schedule), &state.Limits, &state.Limited)
+		return conn.QueryRowContext(ctx, s.dialect.probe(), clock...).Scan(at(&state.Now), at(&state.Held), at(&state.Lease), &state.Claimable, at(&state.Expiry), at(&state.Deletion), &state.Gates, at(&state.Schedule), &state.Limits, &state.Limited, &state.Groups)
 	})
 	return state, err
 }

@@ -34,6 +34,12 @@ func (s *Store) MissingRights(ctx context.Context) (missing []string, err error)
 			{"UPDATE", "claimcheck_schedules", "UPDATE claimcheck_schedules SET name = name WHERE 1 = 0"},
 			{"DELETE", "claimcheck_schedules", "DELETE FROM claimcheck_schedules WHERE 1 = 0"},
 			{"INSERT", "claimcheck_occurrences", "INSERT INTO claimcheck_occurrences SELECT * FROM claimcheck_occurrences WHERE 1 = 0"},
+			{"INSERT", "claimcheck_groups", "INSERT INTO claimcheck_groups SELECT * FROM claimcheck_groups WHERE 1 = 0"},
+			{"UPDATE", "claimcheck_groups", "UPDATE claimcheck_groups SET name = name WHERE 1 = 0"},
+			{"DELETE", "claimcheck_groups", "DELETE FROM claimcheck_groups WHERE 1 = 0"},
+			{"INSERT", "claimcheck_group_members", "INSERT INTO claimcheck_group_members SELECT * FROM claimcheck_group_members WHERE 1 = 0"},
+			{"UPDATE", "claimcheck_group_members", "UPDATE claimcheck_group_members SET state = state WHERE 1 = 0"},
+			{"DELETE", "claimcheck_group_members", "DELETE FROM claimcheck_group_members WHERE 1 = 0"},
 			{"DELETE", "claimcheck_occurrences", "DELETE FROM claimcheck_occurrences WHERE 1 = 0"},
 		} {
 			if _, err := tx.ExecContext(ctx, try.statement); err != nil {

@@ -22,7 +22,7 @@ import (
 // every change writes as a whole, and what only the statements of a run write.
 const (
 	requestColumns = `id, task_path, queue_name, backend_name, priority, args, timeout_ms, enqueued_at, trace_context,
-		unique_key, schedule, scheduled_for, limit_key, expires_at, keep_successful, keep_failed, on_failed`
+		unique_key, schedule, scheduled_for, limit_key, expires_at, keep_successful, keep_failed, on_failed, group_id, completes_group`
 	stateColumns = `status, hold, attempts, max_attempts, interruptions, run_after, retry_at, started_at, last_attempted_at,
 		finished_at, return_value, errors, error_group, error_text, worker_ids, dispatch_error, dispatch_due_at, dispatch_tries, claim_id, lease_expires_at,
 		unique_scope, unique_until, delete_at`
@@ -44,6 +44,7 @@ func requestValues(row *queue.Row) []any {
 		row.ID, row.Task, row.Queue, row.Backend, row.Priority, string(row.Args),
 		nonZero(row.Timeout.Milliseconds()), micros(row.EnqueuedAt), nonZero(row.TraceContext),
 		nonZero(row.UniqueKey), nonZero(row.Schedule), micros(row.ScheduledFor), nonZero(row.LimitKey), micros(row.ExpiresAt), successful, failed, nonZero(row.EncodeOnFailed()),
+		nonZero(row.Group), nonZero(row.Completes),
 	}
 }
 
@@ -113,10 +114,11 @@ func scanRow(scan func(dest ...any) error) (*queue.Row, error) {
 	var args string
 	var claimID, workers, value, history, group, text, dispatchError, trace, key, schedule, limitKey, onFailed, note sql.NullString
 	var timeout, scope, keepSuccessful, keepFailed, done, total sql.NullInt64
+	var member, completes uuid.NullUUID
 	var hold int
 	err := scan(
 		&row.ID, &row.Task, &row.Queue, &row.Backend, &row.Priority, &args, &timeout, at(&row.EnqueuedAt), &trace,
-		&key, &schedule, at(&row.ScheduledFor), &limitKey, at(&row.ExpiresAt), &keepSuccessful, &keepFailed, &onFailed,
+		&key, &schedule, at(&row.ScheduledFor), &limitKey, at(&row.ExpiresAt), &keepSuccessful, &keepFailed, &onFailed, &member, &completes,
 		&row.Status, &hold, &row.Attempts, &row.MaxAttempts, &row.Interruptions, at(&row.RunAfter), at(&row.RetryAt),
 		at(&row.StartedAt), at(&row.LastAttemptedAt), at(&row.FinishedAt), &value, &history, &group, &text, &workers,
 		&dispatchError, at(&row.DispatchDueAt), &row.DispatchTries, &claimID, at(&row.LeaseExpiresAt),
@@ -136,6 +138,7 @@ func scanRow(scan func(dest ...any) error) (*queue.Row, error) {
 	if row.Note = note.String; done.Valid {
 		row.Progress = &queue.TaskProgress{Done: int(done.Int64), Total: int(total.Int64)}
 	}
+	row.Group, row.Completes = member.UUID, completes.UUID
 	if history.Valid {
 		row.DecodeErrors([]byte(history.String))
 	}
@@ -296,7 +299,10 @@ func save(ctx context.Context, q querier, row *queue.Row, now time.Time, more ..
 	if _, err = q.ExecContext(ctx, query, append(values, row.ID)...); err == nil && row.Dropped() {
 		row.Args, err = dropArgs(ctx, q, row)
 	}
-	return err
+	if err != nil {
+		return err
+	}
+	return saveMember(ctx, q, row)
 }
 
 // saveLight is save for a row that was read without its result and its errors. These
@@ -318,7 +324,10 @@ func saveLight(ctx context.Context, q querier, row *queue.Row, now time.Time) er
 	if err == nil && row.Dropped() {
 		_, err = dropArgs(ctx, q, row)
 	}
-	return err
+	if err != nil {
+		return err
+	}
+	return saveMember(ctx, q, row)
 }
 
 var (

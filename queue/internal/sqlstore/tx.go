@@ -41,7 +41,7 @@ func (s *Store) InsertTx(ctx context.Context, tx queue.Tx, rows ...*queue.NewRow
 	const op = "insert tasks"
 	var stored []inserted
 	err := s.in(ctx, op, tx, atNow(func(ctx context.Context, q querier, now time.Time) (err error) {
-		stored, err = insertAny(ctx, q, now, rows)
+		stored, err = insertGrouped(ctx, q, now, rows)
 		return s.keyConflict(ctx, op, tx, rows, err)
 	}))
 	if err != nil {

@@ -15,6 +15,7 @@ type DueState struct {
 	Limits    bool      // limits are set
 	Limited   bool      // rows wait for a limit
 	Unheld    bool      // rows that a limit concerns do not wait for it yet
+	Groups    bool      // there are groups that have not succeeded
 }
 
 // Due reports whether a time has come; the zero time has not.

@@ -1,0 +1,146 @@
+package queue
+
+import (
+	"context"
+	"errors"
+	"sync"
+
+	"github.com/google/uuid"
+)
+
+// When a task of a group has ended, the process that has ended it looks whether the group
+// is complete. Whichever of several looks after the last commit finds that, and the row of
+// the group makes only one of them enqueue. A process that dies in between leaves it to the
+// next promotion or sweep: [PromoteResult].Groups reports groups that are not complete.
+
+// dueGroups is how many groups a promotion or a sweep completes at a time.
+const dueGroups = 100
+
+// groupChecks lets the ends of tasks of one group that come at once share a look at it.
+type groupChecks struct {
+	mu    sync.Mutex
+	under map[uuid.UUID]chan struct{} // the groups that are being looked at; whoever waits for the next look waits for the channel, which may be nil
+}
+
+// begin returns nil if the caller is to look at the group, and otherwise a channel that is
+// closed after a look that began later than this call.
+func (g *groupChecks) begin(id uuid.UUID) <-chan struct{} {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	next, busy := g.under[id]
+	if !busy {
+		if g.under == nil {
+			g.under = make(map[uuid.UUID]chan struct{})
+		}
+		g.under[id] = nil
+		return nil
+	}
+	if next == nil {
+		next = make(chan struct{})
+		g.under[id] = next
+	}
+	return next
+}
+
+// next ends a look, and returns the channel of those that wait for another one; nil if
+// there are none.
+func (g *groupChecks) next(id uuid.UUID) chan struct{} {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	waiting := g.under[id]
+	if waiting == nil {
+		delete(g.under, id)
+	} else {
+		g.under[id] = nil
+	}
+	return waiting
+}
+
+// memberEnded completes the group of a row, if it has one and the row has ended.
+func (c *Client) memberEnded(ctx context.Context, row *Row) {
+	if row != nil && row.Group != uuid.Nil && row.Status.Final() {
+		c.completeGroup(ctx, row.Group)
+	}
+}
+
+// membersEnded is memberEnded of many rows, all of which have ended or were deleted.
+func (c *Client) membersEnded(ctx context.Context, rows []*Row) {
+	seen := make(map[uuid.UUID]bool)
+	for _, row := range rows {
+		if row.Group != uuid.Nil && !seen[row.Group] {
+			seen[row.Group] = true
+			c.completeGroup(ctx, row.Group)
+		}
+	}
+}
+
+// completeGroup enqueues what is due of a group. Errors are logged: the sweeper does it
+// later.
+func (c *Client) completeGroup(ctx context.Context, id uuid.UUID) {
+	if looked := c.groups.begin(id); looked != nil {
+		<-looked
+		return
+	}
+	c.completeNow(ctx, id)
+	if waiting := c.groups.next(id); waiting != nil {
+		go func() { // the caller does not wait for what came later
+			for ; waiting != nil; waiting = c.groups.next(id) {
+				c.completeNow(ctx, id)
+				close(waiting)
+			}
+		}()
+	}
+}
+
+// completeNow enqueues what is due of a group, and returns how many tasks that are.
+func (c *Client) completeNow(ctx context.Context, id uuid.UUID) int {
+	store, err := c.grouper()
+	if err != nil {
+		return 0
+	}
+	ctx = context.WithoutCancel(ctx)
+	var rows []*NewRow
+	err = within(ctx, statementTimeout, func(ctx context.Context) (err error) {
+		rows, err = store.CompleteGroup(ctx, id, func(row *NewRow) { row.WillDispatch = c.willDispatch(row.Backend, 0) })
+		return err
+	})
+	c.availability.observe(err)
+	if err != nil {
+		if !errors.Is(err, ErrUnavailable) { // availability logs that
+			c.cfg.Logger.Error("the end of a group could not be handled; the next sweep does it", "group_id", id, "error", err)
+		}
+		return 0
+	}
+	handles := make([]*Handle, len(rows))
+	for i, row := range rows {
+		handles[i] = &Handle{ID: row.ID, Row: row.Row, Existed: row.Existed}
+	}
+	if len(handles) > 0 {
+		c.dispatchInserted(ctx, handles)
+	}
+	return len(handles)
+}
+
+// completeDue completes groups whose end no process has handled, and returns how many
+// tasks were enqueued.
+func (c *Client) completeDue(ctx context.Context) (enqueued int, err error) {
+	store, err := c.grouper()
+	if errors.Is(err, ErrUnsupported) {
+		return 0, nil
+	}
+	for more := err == nil; more && ctx.Err() == nil; {
+		var ids []uuid.UUID
+		err = within(ctx, statementTimeout, func(ctx context.Context) (err error) {
+			ids, err = store.DueGroups(ctx, dueGroups)
+			return err
+		})
+		c.availability.observeRead(err)
+		n := 0
+		for _, id := range ids {
+			n += c.completeNow(ctx, id)
+		}
+		enqueued += n
+		more = err == nil && len(ids) == dueGroups && n > 0
+	}
+	return enqueued, err
+}

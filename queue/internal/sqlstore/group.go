@@ -1,0 +1,369 @@
+package sqlstore
+
+import (
+	"context"
+	"database/sql"
+	"errors"
+	"fmt"
+	"slices"
+	"time"
+
+	"github.com/google/uuid"
+
+	"github.com/claimcheck-go/claimcheck/queue"
+	"github.com/claimcheck-go/claimcheck/queue/internal/storekit"
+)
+
+var _ queue.Grouper = (*Store)(nil)
+
+// Whatever writes the state of a row that is a member of a group also writes the state of
+// the member, which is a row of its own: ends of tasks of one group do not wait for each
+// other. On MySQL the row of the group is locked, shared, while members are added, and
+// alone to close or to complete it.
+
+const groupColumns = `id, name, created_at, closed_at, succeeded_at, failed_at, on_success, on_failure`
+
+func scanGroup(scan func(dest ...any) error) (*queue.Group, error) {
+	g := new(queue.Group)
+	var success, failure sql.NullString
+	if err := scan(&g.ID, &g.Name, at(&g.CreatedAt), at(&g.ClosedAt), at(&g.SucceededAt), at(&g.FailedAt), &success, &failure); err != nil {
+		return nil, err
+	}
+	var err, failureErr error
+	g.OnSuccess, err = queue.DecodeCompletion(success.String)
+	g.OnFailure, failureErr = queue.DecodeCompletion(failure.String)
+	if err = errors.Join(err, failureErr); err != nil {
+		return nil, fmt.Errorf("group %s: %w", g.ID, err)
+	}
+	return g, nil
+}
+
+// Index: the primary key.
+const groupQuery = `SELECT ` + groupColumns + ` FROM claimcheck_groups WHERE id = ?`
+
+// loadGroup reads a group, locked as lock says. If it is not found, or skipped because it
+// is locked, the error is queue.ErrGroupNotFound.
+func loadGroup(ctx context.Context, q querier, id uuid.UUID, lock string) (*queue.Group, error) {
+	g, err := scanGroup(q.QueryRowContext(ctx, groupQuery+lock, id).Scan)
+	if errors.Is(err, sql.ErrNoRows) {
+		return nil, queue.ErrGroupNotFound
+	}
+	return g, err
+}
+
+// lockGroup reads a group and locks it. Only a caller's transaction waits for it: else the
+// error is queue.ErrLocked.
+func lockGroup(ctx context.Context, tx querier, id uuid.UUID) (*queue.Group, error) {
+	if tx.callers {
+		return loadGroup(ctx, tx, id, tx.store.dialect.lockRow)
+	}
+	g, err := loadGroup(ctx, tx, id, tx.store.dialect.lockRows)
+	if errors.Is(err, queue.ErrGroupNotFound) && tx.store.dialect.lockRows != "" {
+		if _, err := loadGroup(ctx, tx, id, ""); err != nil {
+			return nil, err
+		}
+		return nil, storekit.GroupLocked(id)
+	}
+	return g, err
+}
+
+// CreateGroup stores a group.
+func (s *Store) CreateGroup(ctx context.Context, tx queue.Tx, g *queue.Group) error {
+	const op = "create group"
+	create := func(ctx context.Context, q querier, now time.Time) error {
+		result, err := q.ExecContext(ctx, `INSERT INTO claimcheck_groups (id, name, created_at, on_success, on_failure) VALUES (?, ?, ?, ?, ?)`+s.dialect.onDuplicate,
+			g.ID, g.Name, micros(now), nonZero(queue.EncodeCompletion(g.OnSuccess)), nonZero(queue.EncodeCompletion(g.OnFailure)))
+		if err != nil && !s.backend.Duplicate(err) {
+			return err
+		}
+		lock, n := "", int64(0)
+		if err != nil {
+			lock = s.dialect.lockShared // a caller's transaction may have begun before it was created
+		} else if n, err = result.RowsAffected(); err != nil {
+			return err
+		}
+		stored, err := loadGroup(ctx, q, g.ID, lock)
+		if err != nil {
+			return err
+		}
+		*g, g.Existed = *stored, n == 0
+		return nil
+	}
+	if tx != nil {
+		return s.in(ctx, op, tx, atNow(create))
+	}
+	return s.write(ctx, op, create)
+}
+
+// CloseGroup closes a group.
+func (s *Store) CloseGroup(ctx context.Context, tx queue.Tx, id uuid.UUID) error {
+	const op = "close group"
+	closing := func(ctx context.Context, q querier) error {
+		g, err := lockGroup(ctx, q, id)
+		if err != nil || !g.ClosedAt.IsZero() {
+			return err
+		}
+		now, err := q.now(ctx)
+		if err != nil {
+			return err
+		}
+		_, err = q.ExecContext(ctx, `UPDATE claimcheck_groups SET closed_at = ? WHERE id = ?`, micros(now), id)
+		return err
+	}
+	if tx != nil {
+		return s.in(ctx, op, tx, closing)
+	}
+	return storekit.RetryLocked(ctx, storekit.CancelPatience, func() error { return s.transaction(ctx, op, closing) })
+}
+
+// Index: claimcheck_groups_created, from a position.
+const groupsQuery = `SELECT ` + groupColumns + ` FROM claimcheck_groups WHERE created_at <= ? AND (created_at < ? OR id < ?) ORDER BY created_at DESC, id DESC LIMIT ?`
+
+// Groups returns a page of groups with their counts.
+func (s *Store) Groups(ctx context.Context, r queue.GroupsRequest) (page queue.GroupsPage, err error) {
+	before, beforeID, err := storekit.GroupsBefore(r.After)
+	if err != nil {
+		return page, err
+	}
+	query, args := groupsQuery, []any{micros(before), micros(before), beforeID, r.Limit + 1}
+	if len(r.IDs) > 0 {
+		query = `SELECT ` + groupColumns + ` FROM claimcheck_groups WHERE id IN (` + marks(len(r.IDs)) + `) ORDER BY created_at DESC, id DESC`
+		args = anys(r.IDs)
+	}
+	err = s.read(ctx, "list groups", func(conn querier) error {
+		var groups []*queue.Group
+		err := each(ctx, conn, func(scan func(...any) error) error {
+			g, err := scanGroup(scan)
+			groups = append(groups, g)
+			return err
+		}, query, args...)
+		if err != nil {
+			return err
+		}
+		page = storekit.GroupPage(groups, r.Limit)
+		return countMembers(ctx, conn, page.Groups)
+	})
+	return page, err
+}
+
+// countMembers fills in the counts of groups. Indexes: claimcheck_group_members_state,
+// claimcheck_tasks_lease.
+func countMembers(ctx context.Context, q querier, groups []*queue.Group) error {
+	if len(groups) == 0 {
+		return nil
+	}
+	ids := make([]any, len(groups))
+	for i, g := range groups {
+		ids[i] = g.ID
+	}
+	members, running := make(map[uuid.UUID]map[queue.MemberState]int), make(map[uuid.UUID]int)
+	err := each(ctx, q, func(scan func(...any) error) error {
+		var group uuid.UUID
+		var state queue.MemberState
+		var n int
+		err := scan(&group, &state, &n)
+		if members[group] == nil {
+			members[group] = make(map[queue.MemberState]int)
+		}
+		members[group][state] = n
+		return err
+	}, `SELECT group_id, state, count(*) FROM claimcheck_group_members WHERE group_id IN (`+marks(len(ids))+`) GROUP BY group_id, state`, ids...)
+	if err != nil {
+		return err
+	}
+	err = each(ctx, q, func(scan func(...any) error) error {
+		var group uuid.UUID
+		var n int
+		err := scan(&group, &n)
+		running[group] = n
+		return err
+	}, `SELECT group_id, count(*) FROM claimcheck_tasks`+q.store.dialect.useIndex("claimcheck_tasks_lease")+`
+		WHERE status = 'RUNNING' AND lease_expires_at IS NOT NULL AND group_id IN (`+marks(len(ids))+`) GROUP BY group_id`, ids...)
+	storekit.SetCounts(groups, members, running)
+	return err
+}
+
+// GroupMembers returns members of a group. Index: the primary key; of a few states
+// claimcheck_group_members_state.
+func (s *Store) GroupMembers(ctx context.Context, r queue.MembersRequest) (ids []uuid.UUID, err error) {
+	query, args := `SELECT task_id FROM claimcheck_group_members WHERE group_id = ? AND task_id > ?`, []any{r.Group, r.After}
+	if len(r.States) > 0 {
+		query += ` AND state IN (` + marks(len(r.States)) + `)`
+		args = append(args, anys(r.States)...)
+	}
+	err = s.read(ctx, "list members of a group", func(conn querier) error {
+		ids = nil
+		return each(ctx, conn, func(scan func(...any) error) error {
+			var id uuid.UUID
+			err := scan(&id)
+			ids = append(ids, id)
+			return err
+		}, query+` ORDER BY task_id LIMIT ?`, append(args, r.Limit)...)
+	})
+	return ids, err
+}
+
+// overQuery finds groups of which nothing else is left. Indexes: claimcheck_groups_created,
+// claimcheck_group_members_state, the primary keys.
+const overQuery = `SELECT id FROM claimcheck_groups
+	WHERE created_at <= ? AND closed_at <= ? AND coalesce(succeeded_at, failed_at) <= ? AND coalesce(failed_at, succeeded_at) <= ?
+		AND NOT EXISTS (SELECT 1 FROM claimcheck_group_members AS m WHERE m.group_id = claimcheck_groups.id AND m.state IN (0, 4))
+		AND NOT EXISTS (SELECT 1 FROM claimcheck_group_members AS m JOIN claimcheck_tasks AS t ON t.id = m.task_id WHERE m.group_id = claimcheck_groups.id)
+	ORDER BY created_at LIMIT ?`
+
+// DeleteGroups deletes groups of which nothing else is left.
+func (s *Store) DeleteGroups(ctx context.Context, age time.Duration, limit int) (deleted int, err error) {
+	err = s.write(ctx, "delete groups", func(ctx context.Context, tx querier, now time.Time) error {
+		before := micros(now.Add(-age))
+		ids, err := lockedIDs(ctx, tx, overQuery, before, before, before, before, limit)
+		if deleted = len(ids); err != nil || deleted == 0 {
+			return err
+		}
+		if _, err := tx.ExecContext(ctx, `DELETE FROM claimcheck_group_members WHERE group_id IN (`+marks(len(ids))+`)`, ids...); err != nil {
+			return err
+		}
+		_, err = tx.ExecContext(ctx, `DELETE FROM claimcheck_groups WHERE id IN (`+marks(len(ids))+`)`, ids...)
+		return err
+	})
+	return deleted, err
+}
+
+// insertGrouped is insertAny of rows some of which are members.
+func insertGrouped(ctx context.Context, tx querier, now time.Time, rows []*queue.NewRow) ([]inserted, error) {
+	groups := storekit.GroupsOf(rows)
+	if len(groups) == 0 {
+		return insertAny(ctx, tx, now, rows)
+	}
+	open, err := shareGroups(ctx, tx, groups)
+	if err != nil {
+		return nil, err
+	}
+	stored, err := insertAny(ctx, tx, now, rows)
+	if err != nil {
+		return nil, err
+	}
+	members, err := storekit.MembersOf(rows, func(i int) bool { return stored[i].existed }, open)
+	if err != nil {
+		return nil, err
+	}
+	return stored, inChunks(members, func(some []*queue.NewRow) error { return addMembers(ctx, tx, some) })
+}
+
+// addMembers makes rows that were inserted members of their groups. A task that was one
+// before, and was deleted, is one again. Index: the primary key.
+func addMembers(ctx context.Context, tx querier, rows []*queue.NewRow) error {
+	var values []any
+	for _, row := range rows {
+		values = append(values, row.Group, row.ID)
+	}
+	query := `INSERT INTO claimcheck_group_members (group_id, task_id, state) VALUES (?, ?, 0)`
+	for range rows[1:] {
+		query += `, (?, ?, 0)`
+	}
+	_, err := tx.ExecContext(ctx, query+tx.store.dialect.memberAgain, values...)
+	return err
+}
+
+// shareGroups locks groups against being closed, and returns which are open. Only a
+// caller's transaction waits for one that closes a group.
+func shareGroups(ctx context.Context, tx querier, groups []uuid.UUID) (open map[uuid.UUID]bool, err error) {
+	lock := tx.store.dialect.lockShared
+	if !tx.callers && lock != "" {
+		lock += " SKIP LOCKED"
+	}
+	open = make(map[uuid.UUID]bool, len(groups))
+	for _, id := range groups {
+		g, err := loadGroup(ctx, tx, id, lock)
+		if errors.Is(err, queue.ErrGroupNotFound) {
+			if _, err := loadGroup(ctx, tx, id, ""); err == nil && lock != "" {
+				return nil, storekit.GroupLocked(id)
+			}
+			continue
+		}
+		if err != nil {
+			return nil, err
+		}
+		open[id] = g.ClosedAt.IsZero()
+	}
+	return open, nil
+}
+
+// memberQuery sets the state of a member to one of the first four states. Index: the
+// primary key.
+const memberQuery = `UPDATE claimcheck_group_members SET state = CASE WHEN ? IN (2, 3) OR state < 2 THEN ? ELSE ? + 4 END WHERE group_id = ? AND task_id = ?`
+
+// saveMember writes what the group of a row counts it as, if it has one.
+func saveMember(ctx context.Context, q querier, row *queue.Row) error {
+	if row.Group == uuid.Nil {
+		return nil
+	}
+	state := queue.MemberStateOf(row.Status)
+	_, err := q.ExecContext(ctx, memberQuery, state, state, state, row.Group, row.ID)
+	return err
+}
+
+// deleteMembers counts members as cancelled that are deleted before their end.
+func deleteMembers(ctx context.Context, tx querier, rows []*queue.Row) error {
+	for _, row := range rows {
+		if row.Group == uuid.Nil || row.Status.Final() {
+			continue
+		}
+		gone := *row
+		gone.Status = queue.StatusCancelled
+		if err := saveMember(ctx, tx, &gone); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// wrongMembers finds members whose tasks have ended, or are gone, and that are counted as
+// unfinished, and those counted as failed that are not: what older programs and statements
+// by hand leave. Indexes: claimcheck_groups_unfinished, claimcheck_group_members_state, the primary key.
+const wrongMembers = `SELECT m.group_id, m.task_id, coalesce(t.status, 'CANCELLED')
+	FROM claimcheck_groups AS g JOIN claimcheck_group_members AS m ON m.group_id = g.id AND m.state IN (0, 2, 4) LEFT JOIN claimcheck_tasks AS t ON t.id = m.task_id
+	WHERE g.succeeded_at IS NULL AND (m.state <> 2 AND (t.id IS NULL OR t.status NOT IN ('READY', 'RUNNING')) OR m.state = 2 AND t.status <> 'FAILED')
+	LIMIT ?`
+
+// repairMembers corrects the states of up to limit members.
+func (s *Store) repairMembers(ctx context.Context, limit int) error {
+	var wrong []*queue.Row
+	err := s.read(ctx, "find groups to complete", func(conn querier) error {
+		wrong = nil
+		return each(ctx, conn, func(scan func(...any) error) error {
+			row := new(queue.Row)
+			err := scan(&row.Group, &row.ID, &row.Status)
+			wrong = append(wrong, row)
+			return err
+		}, wrongMembers, limit)
+	})
+	for some := range slices.Chunk(wrong, manyRows) {
+		if err != nil {
+			return err
+		}
+		err = s.transaction(ctx, "repair groups", func(ctx context.Context, tx querier) error {
+			for _, row := range some {
+				if err := repairMember(ctx, tx, row); err != nil {
+					return err
+				}
+			}
+			return nil
+		})
+	}
+	return err
+}
+
+// repairMember corrects the state of a member, unless its task is locked: then it is
+// changing.
+func repairMember(ctx context.Context, tx querier, seen *queue.Row) error {
+	row, err := load(ctx, tx, seen.ID)
+	switch {
+	case errors.Is(err, queue.ErrLocked):
+		return nil
+	case errors.Is(err, queue.ErrNotFound):
+		row = &queue.Row{ID: seen.ID, Group: seen.Group, Status: queue.StatusCancelled}
+	case err != nil:
+		return err
+	}
+	return saveMember(ctx, tx, row)
+}

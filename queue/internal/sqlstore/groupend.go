@@ -1,0 +1,95 @@
+package sqlstore
+
+import (
+	"context"
+	"time"
+
+	"github.com/google/uuid"
+
+	"github.com/claimcheck-go/claimcheck/queue"
+	"github.com/claimcheck-go/claimcheck/queue/internal/storekit"
+)
+
+// The conditions of a group g of which all members have succeeded, and of which any has
+// FAILED or was CANCELLED. Index: claimcheck_group_members_state.
+const (
+	allSucceeded = `NOT EXISTS (SELECT 1 FROM claimcheck_group_members AS m WHERE m.group_id = g.id AND m.state IN (0, 2, 3, 4))`
+	anyFailed    = `EXISTS (SELECT 1 FROM claimcheck_group_members AS m WHERE m.group_id = g.id AND m.state >= 2)`
+	// groupDue is the condition of the groups that CompleteGroup changes.
+	groupDue = `g.succeeded_at IS NULL AND (g.closed_at IS NOT NULL AND ` + allSucceeded + ` OR g.failed_at IS NULL AND ` + anyFailed + `)`
+)
+
+// groupsWait reports, for probe, whether there are groups that have not succeeded. Index:
+// claimcheck_groups_unfinished, its first entry.
+const groupsWait = `EXISTS (SELECT 1 FROM claimcheck_groups WHERE succeeded_at IS NULL)`
+
+// DueGroups returns groups that CompleteGroup changes. It first corrects up to limit
+// members. Index: claimcheck_groups_unfinished.
+func (s *Store) DueGroups(ctx context.Context, limit int) (ids []uuid.UUID, err error) {
+	if err := s.repairMembers(ctx, limit); err != nil {
+		return nil, err
+	}
+	err = s.read(ctx, "find groups to complete", func(conn querier) error {
+		ids = nil
+		return each(ctx, conn, func(scan func(...any) error) error {
+			var id uuid.UUID
+			err := scan(&id)
+			ids = append(ids, id)
+			return err
+		}, `SELECT g.id FROM claimcheck_groups AS g WHERE `+groupDue+` LIMIT ?`, limit)
+	})
+	return ids, err
+}
+
+// CompleteGroup inserts what a group enqueues now.
+func (s *Store) CompleteGroup(ctx context.Context, id uuid.UUID, prepare func(*queue.NewRow)) (rows []*queue.NewRow, err error) {
+	const op = "complete group"
+	due := false
+	err = s.read(ctx, op, func(conn querier) error {
+		return conn.QueryRowContext(ctx, `SELECT EXISTS (SELECT 1 FROM claimcheck_groups AS g WHERE g.id = ? AND `+groupDue+`)`, id).Scan(&due)
+	})
+	if err != nil || !due {
+		return nil, err
+	}
+	var stored []inserted
+	err = storekit.RetryLocked(ctx, storekit.FinishPatience, func() error {
+		return s.transaction(ctx, op, func(ctx context.Context, tx querier) (err error) {
+			rows, stored, err = completeGroup(ctx, tx, id, prepare)
+			return err
+		})
+	})
+	if err != nil {
+		return nil, err
+	}
+	copyBack(rows, stored)
+	return rows, nil
+}
+
+func completeGroup(ctx context.Context, tx querier, id uuid.UUID, prepare func(*queue.NewRow)) (rows []*queue.NewRow, stored []inserted, err error) {
+	g, err := lockGroup(ctx, tx, id)
+	if err != nil {
+		return nil, nil, err
+	}
+	now, err := tx.now(ctx)
+	if err != nil {
+		return nil, nil, err
+	}
+	var succeeded, failed bool // by what was committed before the lock
+	err = tx.QueryRowContext(ctx, `SELECT `+allSucceeded+`, `+anyFailed+` FROM claimcheck_groups AS g WHERE g.id = ?`, id).Scan(&succeeded, &failed)
+	if err != nil {
+		return nil, nil, err
+	}
+	before := [2]time.Time{g.SucceededAt, g.FailedAt}
+	rows = g.Due(succeeded, failed, now)
+	if before == [2]time.Time{g.SucceededAt, g.FailedAt} {
+		return nil, nil, nil
+	}
+	for _, row := range rows {
+		prepare(row)
+	}
+	if stored, err = insert(ctx, tx, now, rows); err != nil {
+		return nil, nil, err
+	}
+	_, err = tx.ExecContext(ctx, `UPDATE claimcheck_groups SET succeeded_at = ?, failed_at = ? WHERE id = ?`, micros(g.SucceededAt), micros(g.FailedAt), id)
+	return rows, stored, err
+}

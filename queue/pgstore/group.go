@@ -1,0 +1,340 @@
+package pgstore
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"time"
+
+	"github.com/google/uuid"
+	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgtype"
+
+	"github.com/claimcheck-go/claimcheck/queue"
+	"github.com/claimcheck-go/claimcheck/queue/internal/storekit"
+)
+
+var _ queue.Grouper = (*Store)(nil)
+
+// The states of members are kept by the triggers that count finished rows (00016), so that
+// no statement that ends a task says anything about groups. Each member has its own row, and
+// whoever changes it has locked the row of the task: ends of tasks of one group neither wait
+// for each other nor deadlock.
+//
+// The row of the group is locked FOR KEY SHARE while members are added, FOR UPDATE to close
+// it, and FOR NO KEY UPDATE to complete it, which excludes other completions only.
+
+// groupColumns are the columns of a group, in the order of groupFields.
+const groupColumns = `id, name, created_at, closed_at, succeeded_at, failed_at, coalesce(on_success, ''), coalesce(on_failure, '')`
+
+// scannedGroup is a group while it is being read.
+type scannedGroup struct {
+	queue.Group
+	success, failure string
+}
+
+func (g *scannedGroup) fields() []any {
+	return []any{(*id)(&g.ID), &g.Name, (*moment)(&g.CreatedAt), (*moment)(&g.ClosedAt), (*moment)(&g.SucceededAt), (*moment)(&g.FailedAt), &g.success, &g.failure}
+}
+
+func (g *scannedGroup) group() (*queue.Group, error) {
+	group := g.Group
+	var err, failureErr error
+	group.OnSuccess, err = queue.DecodeCompletion(g.success)
+	group.OnFailure, failureErr = queue.DecodeCompletion(g.failure)
+	if err = errors.Join(err, failureErr); err != nil {
+		return nil, fmt.Errorf("group %s: %w", group.ID, err)
+	}
+	return &group, nil
+}
+
+// Indexes: the primary key.
+const (
+	createGroupQuery = `
+INSERT INTO claimcheck_groups (id, name, created_at, on_success, on_failure) VALUES ($1::uuid, $2::text, now(), nullif($3::text, ''), nullif($4::text, ''))
+ON CONFLICT (id) DO NOTHING
+RETURNING ` + groupColumns
+	groupQuery = `SELECT ` + groupColumns + ` FROM claimcheck_groups WHERE id = $1::uuid`
+)
+
+// CreateGroup stores a group.
+func (s *Store) CreateGroup(ctx context.Context, tx queue.Tx, g *queue.Group) error {
+	const op = "create group"
+	create := func(q querier) error {
+		var r scannedGroup
+		err := q.QueryRow(ctx, createGroupQuery, uuidValue(g.ID), g.Name, queue.EncodeCompletion(g.OnSuccess), queue.EncodeCompletion(g.OnFailure)).Scan(r.fields()...)
+		existed := errors.Is(err, pgx.ErrNoRows)
+		if existed {
+			err = q.QueryRow(ctx, groupQuery, uuidValue(g.ID)).Scan(r.fields()...)
+		}
+		if errors.Is(err, pgx.ErrNoRows) { // it is not visible to this transaction, or it was just deleted
+			return fmt.Errorf("group %s: %w: another transaction is creating or deleting it", g.ID, queue.ErrContended)
+		}
+		if err != nil {
+			return err
+		}
+		stored, err := r.group()
+		if err == nil {
+			*g, g.Existed = *stored, existed
+		}
+		return err
+	}
+	if tx != nil {
+		return s.in(ctx, op, tx, func(tx pgx.Tx) error { return create(tx) })
+	}
+	return s.on(ctx, op, func(conn *pgx.Conn) error { return create(conn) })
+}
+
+// Indexes: the primary key.
+const (
+	closeGroup   = `UPDATE claimcheck_groups SET closed_at = now() WHERE closed_at IS NULL AND id = `
+	lockToClose  = `(SELECT id FROM claimcheck_groups WHERE id = $1::uuid FOR UPDATE`
+	closeTxQuery = closeGroup + lockToClose + `)`
+	closeQuery   = closeGroup + lockToClose + ` SKIP LOCKED)`
+	isOpenQuery  = `SELECT closed_at IS NULL FROM claimcheck_groups WHERE id = $1::uuid`
+)
+
+// CloseGroup closes a group.
+func (s *Store) CloseGroup(ctx context.Context, tx queue.Tx, groupID uuid.UUID) error {
+	const op = "close group"
+	closing := func(q querier, query string) error {
+		n, err := count(q.Exec(ctx, query, uuidValue(groupID)))
+		if err != nil || n > 0 {
+			return err
+		}
+		var open bool
+		err = q.QueryRow(ctx, isOpenQuery, uuidValue(groupID)).Scan(&open)
+		switch {
+		case errors.Is(err, pgx.ErrNoRows):
+			return queue.ErrGroupNotFound
+		case err == nil && open:
+			return storekit.GroupLocked(groupID)
+		}
+		return err
+	}
+	if tx != nil {
+		return s.in(ctx, op, tx, func(tx pgx.Tx) error { return closing(tx, closeTxQuery) })
+	}
+	return storekit.RetryLocked(ctx, storekit.CancelPatience, func() error {
+		return s.on(ctx, op, func(conn *pgx.Conn) error { return closing(conn, closeQuery) })
+	})
+}
+
+// Indexes: claimcheck_groups_created, from a position; the primary key.
+const (
+	groupsQuery   = `SELECT ` + groupColumns + ` FROM claimcheck_groups WHERE (created_at, id) < ($1::timestamptz, $2::uuid) ORDER BY created_at DESC, id DESC LIMIT $3::int8`
+	groupsOfQuery = `SELECT ` + groupColumns + ` FROM claimcheck_groups WHERE id = ANY($1::uuid[]) ORDER BY created_at DESC, id DESC`
+)
+
+// Indexes: claimcheck_group_members_state, and nothing of the table;
+// claimcheck_tasks_lease.
+const (
+	memberCountsQuery = `SELECT group_id, state, count(*) FROM claimcheck_group_members WHERE group_id = ANY($1::uuid[]) GROUP BY group_id, state`
+	runningOfQuery    = `SELECT group_id, 0, count(*) FROM claimcheck_tasks WHERE status = 'RUNNING' AND group_id = ANY($1::uuid[]) GROUP BY group_id`
+)
+
+// Groups returns a page of groups with their counts.
+func (s *Store) Groups(ctx context.Context, r queue.GroupsRequest) (page queue.GroupsPage, err error) {
+	before, beforeID, err := storekit.GroupsBefore(r.After)
+	if err != nil {
+		return page, err
+	}
+	err = s.with(ctx, "list groups", use{ownTransaction: true}, func(conn *pgx.Conn) error {
+		return pgx.BeginTxFunc(ctx, conn, pgx.TxOptions{IsoLevel: pgx.RepeatableRead, AccessMode: pgx.ReadOnly}, func(tx pgx.Tx) error {
+			query, args := groupsQuery, []any{timeValue(before), uuidValue(beforeID), r.Limit + 1}
+			if len(r.IDs) > 0 {
+				query, args = groupsOfQuery, []any{uuidValues(r.IDs)}
+			}
+			groups, err := scanGroups(tx.Query(ctx, query, args...))
+			if err != nil {
+				return err
+			}
+			page = storekit.GroupPage(groups, r.Limit)
+			return countMembers(ctx, tx, page.Groups)
+		})
+	})
+	return page, err
+}
+
+func scanGroups(result pgx.Rows, err error) (groups []*queue.Group, _ error) {
+	if err != nil {
+		return nil, err
+	}
+	var r scannedGroup
+	_, err = pgx.ForEachRow(result, r.fields(), func() error {
+		g, err := r.group()
+		groups = append(groups, g)
+		return err
+	})
+	return groups, err
+}
+
+// countMembers fills in the counts of groups.
+func countMembers(ctx context.Context, q querier, groups []*queue.Group) error {
+	if len(groups) == 0 {
+		return nil
+	}
+	ids := make([]uuid.UUID, len(groups))
+	for i, g := range groups {
+		ids[i] = g.ID
+	}
+	members, running := make(map[uuid.UUID]map[queue.MemberState]int), make(map[uuid.UUID]int)
+	read := func(query string, add func(group uuid.UUID, state queue.MemberState, n int)) error {
+		result, err := q.Query(ctx, query, uuidValues(ids))
+		if err != nil {
+			return err
+		}
+		var group uuid.UUID
+		var state, n int
+		_, err = pgx.ForEachRow(result, []any{(*id)(&group), &state, &n}, func() error {
+			add(group, queue.MemberState(state), n)
+			return nil
+		})
+		return err
+	}
+	err := read(memberCountsQuery, func(group uuid.UUID, state queue.MemberState, n int) {
+		if members[group] == nil {
+			members[group] = make(map[queue.MemberState]int)
+		}
+		members[group][state] = n
+	})
+	if err == nil {
+		err = read(runningOfQuery, func(group uuid.UUID, _ queue.MemberState, n int) { running[group] = n })
+	}
+	storekit.SetCounts(groups, members, running)
+	return err
+}
+
+// membersQuery: index: the primary key; of a few states claimcheck_group_members_state.
+const membersQuery = `SELECT task_id FROM claimcheck_group_members
+	WHERE group_id = $1::uuid AND task_id > $2::uuid AND ($3::int8[] = '{}' OR state = ANY($3::int8[]))
+	ORDER BY task_id LIMIT $4::int8`
+
+// GroupMembers returns members of a group.
+func (s *Store) GroupMembers(ctx context.Context, r queue.MembersRequest) (ids []uuid.UUID, err error) {
+	states := []int64{}
+	for _, state := range r.States {
+		states = append(states, int64(state))
+	}
+	err = s.on(ctx, "list members of a group", func(conn *pgx.Conn) error {
+		ids = nil
+		result, err := conn.Query(ctx, membersQuery, uuidValue(r.Group), pgtype.UUID{Bytes: r.After, Valid: true}, states, r.Limit)
+		if err != nil {
+			return err
+		}
+		var found id
+		_, err = pgx.ForEachRow(result, []any{&found}, func() error {
+			ids = append(ids, uuid.UUID(found))
+			return nil
+		})
+		return err
+	})
+	return ids, err
+}
+
+// deleteGroupsQuery deletes groups with their members. Indexes: claimcheck_groups_created,
+// claimcheck_group_members_state, the primary keys.
+const deleteGroupsQuery = `
+WITH over AS MATERIALIZED (
+	SELECT id FROM claimcheck_groups AS g
+	WHERE created_at <= now() - $1::interval AND greatest(closed_at, succeeded_at, failed_at) <= now() - $1::interval AND closed_at IS NOT NULL
+		AND (succeeded_at IS NOT NULL OR failed_at IS NOT NULL)
+		AND NOT EXISTS (SELECT FROM claimcheck_group_members AS m WHERE m.group_id = g.id AND m.state IN (0, 4))
+		AND NOT EXISTS (SELECT FROM claimcheck_group_members AS m JOIN claimcheck_tasks AS t ON t.id = m.task_id WHERE m.group_id = g.id)
+	ORDER BY created_at LIMIT $2::int8 FOR UPDATE SKIP LOCKED),
+members AS (DELETE FROM claimcheck_group_members WHERE group_id IN (SELECT id FROM over))
+DELETE FROM claimcheck_groups WHERE id = ANY(ARRAY(SELECT id FROM over))`
+
+// DeleteGroups deletes groups of which nothing else is left.
+func (s *Store) DeleteGroups(ctx context.Context, age time.Duration, limit int) (deleted int, err error) {
+	err = s.on(ctx, "delete groups", func(conn *pgx.Conn) error {
+		deleted, err = count(conn.Exec(ctx, deleteGroupsQuery, age, limit))
+		return err
+	})
+	return deleted, err
+}
+
+// insertGrouped is insertAny of rows some of which are members.
+func (s *Store) insertGrouped(ctx context.Context, q querier, callers bool, rows []*queue.NewRow) ([]inserted, error) {
+	groups := storekit.GroupsOf(rows)
+	if len(groups) == 0 {
+		return s.insertAny(ctx, q, callers, rows)
+	}
+	open, err := shareGroups(ctx, q, callers, groups)
+	if err != nil {
+		return nil, err
+	}
+	stored, err := s.insertAny(ctx, q, callers, rows)
+	if err != nil {
+		return nil, err
+	}
+	members, err := storekit.MembersOf(rows, func(i int) bool { return stored[i].existed }, open)
+	if err != nil || len(members) == 0 {
+		return stored, err
+	}
+	of, tasks := make([]uuid.UUID, len(members)), make([]uuid.UUID, len(members))
+	for i, row := range members {
+		of[i], tasks[i] = row.Group, row.ID
+	}
+	_, err = q.Exec(ctx, addMembersQuery, uuidValues(of), uuidValues(tasks))
+	return stored, err
+}
+
+// addMembersQuery: a task that was a member before, and was deleted, is one again. Index:
+// the primary key.
+const addMembersQuery = `
+INSERT INTO claimcheck_group_members AS m (group_id, task_id, state) SELECT *, 0 FROM unnest($1::uuid[], $2::uuid[])
+ON CONFLICT (group_id, task_id) DO UPDATE SET state = CASE WHEN m.state >= 2 THEN 4 ELSE 0 END`
+
+// shareQuery locks groups against being closed. Index: the primary key.
+const shareQuery = `SELECT id, closed_at IS NULL FROM claimcheck_groups WHERE id = ANY($1::uuid[]) ORDER BY id FOR KEY SHARE`
+
+// shareGroups locks groups against being closed, and returns which are open. Only a
+// caller's transaction waits for one that closes a group.
+func shareGroups(ctx context.Context, q querier, callers bool, groups []uuid.UUID) (open map[uuid.UUID]bool, err error) {
+	open = make(map[uuid.UUID]bool, len(groups))
+	read := func(query string) error {
+		result, err := q.Query(ctx, query, uuidValues(groups))
+		if err != nil {
+			return err
+		}
+		var group uuid.UUID
+		var isOpen bool
+		_, err = pgx.ForEachRow(result, []any{(*id)(&group), &isOpen}, func() error {
+			open[group] = isOpen
+			return nil
+		})
+		return err
+	}
+	if callers {
+		return open, read(shareQuery)
+	}
+	if err := read(shareQuery + ` SKIP LOCKED`); err != nil || len(open) == len(groups) {
+		return open, err
+	}
+	locked := slices.DeleteFunc(slices.Clone(groups), func(group uuid.UUID) bool { _, ok := open[group]; return ok })
+	found, err := scanGroups(q.Query(ctx, groupsOfQuery, uuidValues(locked)))
+	if err == nil && len(found) > 0 {
+		err = storekit.GroupLocked(found[0].ID)
+	}
+	return open, err
+}
+
+// insertMembers is Insert of rows some of which are members.
+func (s *Store) insertMembers(ctx context.Context, rows []*queue.NewRow) error {
+	const op = "insert tasks"
+	var stored []inserted
+	err := storekit.RetryLocked(ctx, storekit.KeyPatience, func() error {
+		return s.with(ctx, op, use{ownTransaction: true}, func(conn *pgx.Conn) error {
+			return pgx.BeginTxFunc(ctx, conn, readCommitted, func(tx pgx.Tx) (err error) {
+				stored, err = s.insertGrouped(ctx, tx, false, rows)
+				return err
+			})
+		})
+	})
+	if slices.ContainsFunc(rows, func(r *queue.NewRow) bool { return r.OnConflict == queue.ReplaceExisting }) {
+		s.hints.forget() // a row that was replaced may precede them
+	}
+	return copyBack(rows, storekit.KeyContended(op, err), stored...)
+}
