@@ -100,6 +100,9 @@ func (c *Client) Act(ctx context.Context, r ActRequest, progress func(done int))
 	if a.before, err = c.audit(ctx, store, entry); err != nil {
 		return result, err
 	}
+	if r.Action == ActionRetry {
+		c.expireDue(ctx)
+	}
 	err = a.run(ctx, progress)
 	a.admit(ctx)
 	if err == nil {
@@ -182,6 +185,21 @@ func (a *bulkAction) run(ctx context.Context, progress func(done int)) error {
 	}
 }
 
+// expireDue cancels tasks that have expired, so that they hold no keys of FAILED ones that
+// are to be retried. If that fails, those are not retried.
+func (c *Client) expireDue(ctx context.Context) {
+	for more := true; more; {
+		var p PromoteResult
+		err := within(ctx, statementTimeout, func(ctx context.Context) (err error) {
+			p, err = c.cfg.Store.Promote(ctx, promoteLimit)
+			return err
+		})
+		c.availability.observe(err)
+		c.promoted(ctx, p)
+		more = err == nil && p.Expired == promoteLimit
+	}
+}
+
 // countLocked counts the rows that the action is for and has not changed: they are
 // locked by another transaction. If they cannot be counted, it returns 0.
 func (a *bulkAction) countLocked(ctx context.Context) int {
@@ -211,6 +229,9 @@ func (c *Client) KeyHolder(ctx context.Context, row *Row) (holder *Row, err erro
 		return err
 	})
 	c.availability.observeRead(err)
+	if holder != nil && holder.Expired(c.now()) {
+		holder = nil // a retry cancels it
+	}
 	return holder, err
 }
 
@@ -347,7 +368,8 @@ func (a *bulkAction) countPaused(ctx context.Context) {
 }
 
 // CountMatching counts the rows that an action would change, up to limit: for ActionRun
-// without those of paused queues, and those that wait for a limit, as in [Client.Act]. [ErrUnsupported] if the store is no
+// without those of paused queues, and those that wait for a limit, as in [Client.Act]. If ActionRetry would
+// change none, it cancels the rows that have expired, which may hold keys of these. [ErrUnsupported] if the store is no
 // [Operator].
 func (c *Client) CountMatching(ctx context.Context, a Action, s Selection, limit int) (int, error) {
 	store, err := c.Operator()
@@ -360,11 +382,18 @@ func (c *Client) CountMatching(ctx context.Context, a Action, s Selection, limit
 		}
 		s.ExceptLimited = c.limiter() != nil
 	}
-	var n int
-	err = within(ctx, statementTimeout, func(ctx context.Context) (err error) {
-		n, err = store.CountMatching(ctx, a, s, time.Time{}, limit)
-		return err
-	})
-	c.availability.observeRead(err)
-	return n, err
+	count := func() (n int, err error) {
+		err = within(ctx, statementTimeout, func(ctx context.Context) (err error) {
+			n, err = store.CountMatching(ctx, a, s, time.Time{}, limit)
+			return err
+		})
+		c.availability.observeRead(err)
+		return n, err
+	}
+	n, err := count()
+	if n > 0 || err != nil || a != ActionRetry {
+		return n, err
+	}
+	c.expireDue(ctx)
+	return count()
 }

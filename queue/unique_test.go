@@ -6,6 +6,7 @@ import (
 	"errors"
 	"strings"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/google/uuid"
@@ -264,6 +265,34 @@ func TestUniqueOptionsThatAreRefused(t *testing.T) {
 	}
 	if _, err := sys.client.Enqueue(t.Context(), "t", 1, queue.Unique(strings.Repeat("я", 100))); err != nil {
 		t.Errorf("a key of 200 bytes: %v", err)
+	}
+}
+
+// A task that has expired does not keep a failed one with its key from being retried.
+func TestARetryIsNotSkippedForATaskThatHasExpired(t *testing.T) {
+	for name, retry := range map[string]func(ctx context.Context, sys *system, s queue.Selection) (int, error){
+		"a retry": func(ctx context.Context, sys *system, s queue.Selection) (int, error) {
+			acted, err := sys.client.Act(ctx, queue.ActRequest{Action: queue.ActionRetry, Selection: s}, nil)
+			return acted.Done, err
+		},
+		"the count before it": func(ctx context.Context, sys *system, s queue.Selection) (int, error) {
+			return sys.client.CountMatching(ctx, queue.ActionRetry, s, 10)
+		},
+	} {
+		synctest.Test(t, func(t *testing.T) {
+			sys := newSystem(t, setup{}, queue.NewTask("t", func(context.Context, any) (any, error) { return nil, queue.Discard(errors.New("no")) }))
+			failed := sys.enqueue("t", nil, queue.Unique("k"))
+			sys.run(failed)
+			sys.enqueue("t", nil, queue.Unique("k"), queue.ExpiresIn(time.Minute))
+			time.Sleep(2 * time.Minute)
+			if holder, err := sys.client.KeyHolder(t.Context(), sys.row(failed)); holder != nil || err != nil {
+				t.Errorf("its key is held by %+v, %v", holder, err)
+			}
+			if n, err := retry(t.Context(), sys, queue.Selection{IDs: []uuid.UUID{failed}}); n != 1 || err != nil {
+				t.Errorf("%s: %d tasks, %v", name, n, err)
+			}
+			sys.shutdown()
+		})
 	}
 }
 
