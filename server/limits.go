@@ -166,23 +166,21 @@ func removeLimit(ctx context.Context, p *program, client *queue.Client, change q
 	if err := change.Check(); err != nil {
 		return none, err
 	}
-	for _, kind := range []queue.LimitKind{change.Kind, queue.LimitQueue, queue.LimitName, queue.LimitEach} {
-		known, err := client.HasLimit(ctx, kind, change.Name)
-		switch {
-		case err != nil:
-			return none, err
-		case !known:
-		case kind == change.Kind:
-			return client.ChangeLimit(ctx, change, actor)
-		case kind == queue.LimitQueue:
-			return none, usagef("%s has no limit; the queue %[2]s has one, which %[3]s queues limit %[2]s --running none --starts none removes", limitSubject(client.Registry(), none), change.Name, p.name)
-		case kind == queue.LimitEach:
-			return none, usagef("%s has no limit; each key of this task has one, which --each removes", limitSubject(client.Registry(), none))
-		default:
-			return none, usagef("%s has no limit; to remove that of %s itself, leave out --each", limitSubject(client.Registry(), none), change.Name)
-		}
+	exists, other, err := api.LimitNamed(ctx, client, change.Kind, change.Name)
+	subject := limitSubject(client.Registry(), none)
+	switch {
+	case err != nil:
+		return none, err
+	case exists:
+		return client.ChangeLimit(ctx, change, actor)
+	case other == queue.LimitQueue:
+		return none, usagef("%s has no limit; the queue %[2]s has one, which %[3]s queues limit %[2]s --running none --starts none removes", subject, change.Name, p.name)
+	case other == queue.LimitEach:
+		return none, usagef("%s has no limit; each key of this task has one, which --each removes", subject)
+	case other == queue.LimitName:
+		return none, usagef("%s has no limit; to remove that of %s itself, leave out --each", subject, change.Name)
 	}
-	return none, usagef("%s has no limit, and nothing was changed: %s limits lists those that are set", limitSubject(client.Registry(), none), p.name)
+	return none, usagef("%s has no limit, and nothing was changed: %s limits lists those that are set", subject, p.name)
 }
 
 // limitSubject says what a limit is of, in words.
@@ -238,7 +236,7 @@ func (c *limitsCmd) list(ctx context.Context, p *program) error {
 	t := p.newTable()
 	t.head("KIND", "NAME", "RUNNING", "AT MOST", "STARTS", "SET BY", "IN THE CODE")
 	for _, l := range limits.Limits {
-		count, most, rate := runningWords(l.RunningCount), runningWords(l.Running), rateWords(l.Rate)
+		count, most, rate := usedWords(l), runningWords(l.Running), rateWords(l.Rate)
 		if l.Kind == queue.LimitEach { // the count is of all keys, and the limit is not
 			count, most, rate = words(count, "in all"), words(most, "each"), words(rate, "each")
 		}
@@ -270,6 +268,15 @@ func limitName(name string) string {
 
 // kindWords are the kinds of limits in lists.
 var kindWords = map[queue.LimitKind]string{queue.LimitQueue: "queue", queue.LimitName: "task or key", queue.LimitEach: "each key of"}
+
+// usedWords is how many run, and were chosen to start next, for a list.
+func usedWords(l api.Limit) string {
+	count := runningWords(l.RunningCount)
+	if l.ChosenCount > 0 {
+		count += fmt.Sprintf(" (%d chosen)", l.ChosenCount)
+	}
+	return count
+}
 
 // runningWords is how many may run, for a list.
 func runningWords(n *int) string {

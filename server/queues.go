@@ -142,7 +142,14 @@ func (c *queuesCmd) outcome(r queue.GateResult) string {
 	case c.Action == "pause" && r.Changed:
 		return "queue " + c.Queue + " is paused"
 	case c.Action == "pause":
-		return fmt.Sprintf("queue %s was paused already, by %s at %s", c.Queue, r.Gate.PausedBy, when(r.Gate.PausedAt))
+		text := fmt.Sprintf("queue %s was paused already, by %s at %s", c.Queue, r.Gate.PausedBy, when(r.Gate.PausedAt))
+		if r.Gate.PauseReason != "" {
+			text += ": " + printable(r.Gate.PauseReason)
+		}
+		if c.Reason != "" && c.Reason != r.Gate.PauseReason {
+			text += " (the reason stays as it was)"
+		}
+		return text
 	case r.Changed:
 		return "queue " + c.Queue + " is resumed"
 	}

@@ -12,7 +12,7 @@ func TestQueuesCommand(t *testing.T) {
 	if out := c.ok("queues", "pause", "emails", "--reason", "maintenance"); out != "queue emails is paused; this command has set aside 1 task\n" {
 		t.Errorf("pause: %q", out)
 	}
-	if out := c.ok("queues", "pause", "emails"); !strings.HasPrefix(out, "queue emails was paused already, by command line") {
+	if out := c.ok("queues", "pause", "emails", "--reason", "another"); !strings.HasPrefix(out, "queue emails was paused already, by command line") || !strings.Contains(out, ": maintenance (the reason stays as it was);") {
 		t.Errorf("pause again: %q", out)
 	}
 	for _, args := range [][]string{{"queues"}, {"queues", "list"}} {

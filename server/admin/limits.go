@@ -80,6 +80,9 @@ func (h *handler) limitLine(u queue.LimitUse) *limitLine {
 		line.SetBy = "Set by an operator."
 	}
 	line.Used = fmt.Sprintf("%s %s now", num(u.Active), map[bool]string{true: "runs", false: "run"}[u.Active == 1])
+	if u.Chosen > 0 {
+		line.Used += fmt.Sprintf(", and %s chosen to start next", map[bool]string{true: "1 was", false: num(u.Chosen) + " were"}[u.Chosen == 1])
+	}
 	if u.Starts > 0 {
 		line.Used += fmt.Sprintf(", and %s started within the last %s", num(u.Started), queue.FormatPeriod(u.Per))
 	}

@@ -120,7 +120,11 @@ func (h *handler) queueLines(stats statsView) []queueLine {
 func (h *handler) pauseQueue(v *visit) error {
 	return h.changeGate(v, h.Client.PauseQueue, func(r queue.GateResult) string {
 		if !r.Changed {
-			return fmt.Sprintf("Queue %s was paused already, by %s.", r.Gate.Queue, r.Gate.PausedBy)
+			text := fmt.Sprintf("Queue %s was paused already, by %s.", r.Gate.Queue, r.Gate.PausedBy)
+			if r.Gate.PauseReason != "" {
+				text += " The reason is still: " + clip(r.Gate.PauseReason, 200)
+			}
+			return text
 		}
 		return fmt.Sprintf("Queue %s is paused: no task of it starts until it is resumed.", r.Gate.Queue)
 	})

@@ -1,6 +1,7 @@
 package httpapi
 
 import (
+	"cmp"
 	"context"
 	"net/http"
 	"net/url"
@@ -58,6 +59,11 @@ func (h *handler) changeLimit(w http.ResponseWriter, r *http.Request, kind queue
 	}
 	ctx, cancel := context.WithTimeout(r.Context(), databaseTimeout)
 	defer cancel()
+	nothing, err := api.RemovesNothing(ctx, h.Client, change)
+	if err != nil {
+		h.fail(w, r, err)
+		return
+	}
 	set := func() (queue.Limit, error) { return h.Client.ChangeLimit(ctx, change, apiActor) }
 	if change.Reset {
 		set = func() (queue.Limit, error) { return h.Client.ResetLimit(ctx, change.Kind, change.Name, apiActor) }
@@ -67,5 +73,7 @@ func (h *handler) changeLimit(w http.ResponseWriter, r *http.Request, kind queue
 		h.fail(w, r, err)
 		return
 	}
-	writeJSON(w, http.StatusOK, api.LimitSet(ctx, h.Client, limit))
+	answer := api.LimitSet(ctx, h.Client, limit)
+	answer.Warning = cmp.Or(answer.Warning, nothing)
+	writeJSON(w, http.StatusOK, answer)
 }

@@ -40,6 +40,52 @@ func TestLimitsOfAQueueAreSetAndTakenAway(t *testing.T) {
 	}
 }
 
+// A removal of what does not exist says so, and what may be meant.
+func TestRemovingALimitThatDoesNotExistIsWarnedAbout(t *testing.T) {
+	a := newAPI(t, nil)
+	for path, body := range map[string]string{"/tasks/queues/emails/limit/": `{"running":3}`, "/tasks/limits/t.tenant/": `{"each":true,"running":1}`, "/tasks/limits/t.fail/": `{"running":1}`} {
+		if got := a.do("PUT", path, body); got.status != 200 {
+			t.Fatalf("%s: %d %s", path, got.status, got.text)
+		}
+	}
+	for _, c := range []struct{ path, body, want string }{
+		{"/tasks/limits/emails/", `{"running":null,"rate":null}`, "this name had no limit; the queue of this name has one, which PUT /tasks/queues/NAME/limit/ removes"},
+		{"/tasks/limits/t.tenant/", `{"running":null}`, "this name had no limit; each key of the task of this name has one"},
+		{"/tasks/limits/t.fail/", `{"each":true,"running":null,"rate":null}`, "each key of this task had no limit; the task or key of this name has one"},
+		{"/tasks/queues/other/limit/", `{"rate":null}`, "this queue had no limit: GET /tasks/limits/ lists those that are set"},
+		{"/tasks/queues/emails/limit/", `{"running":null,"rate":null}`, ""},
+	} {
+		got := a.do("PUT", c.path, c.body)
+		if warning, _ := got.body["warning"].(string); got.status != 200 || got.body["running"] != nil || !strings.HasPrefix(warning, c.want) || c.want == "" && warning != "" {
+			t.Errorf("%s %s: %d %s, want %s", c.path, c.body, got.status, got.text, c.want)
+		}
+	}
+}
+
+// A task that was chosen to start next takes up its limit although it does not run.
+func TestLimitsCountTheTasksThatWereChosen(t *testing.T) {
+	a := newAPI(t, nil)
+	a.do("PUT", "/tasks/limits/t.echo/", `{"running":1}`)
+	first, second := uuid.MustParse(a.enqueue(`{"task":"t.echo"}`)), a.enqueue(`{"task":"t.echo"}`)
+	row, err := a.store.Claim(t.Context(), first, queue.ClaimRequest{Tasks: []string{"t.echo"}, Lease: time.Hour, ClaimID: queue.NewClaimID()})
+	if err != nil {
+		t.Fatal(err)
+	}
+	a.do("POST", "/tasks/execute/"+second+"/", "")
+	if listed := a.do("GET", "/tasks/limits/", ""); !strings.Contains(listed.text, `"running_count":1}`) {
+		t.Errorf("while one runs: %s", listed.text)
+	}
+	if _, err := a.store.Finish(t.Context(), row.Claim(), queue.Finish{Status: queue.StatusSuccessful}); err != nil {
+		t.Fatal(err)
+	}
+	if rows, err := a.store.(queue.Limiter).Admit(t.Context(), queue.AdmitRequest{Backend: "default", Limit: 1}); err != nil || len(rows) != 1 {
+		t.Fatal(rows, err)
+	}
+	if listed := a.do("GET", "/tasks/limits/", ""); !strings.Contains(listed.text, `"running_count":0,"chosen_count":1}`) {
+		t.Errorf("while one is about to start: %s", listed.text)
+	}
+}
+
 // A delivery over a limit is answered with 200 and parked; no other task is affected.
 func TestADeliveryOverALimitIsAnswered(t *testing.T) {
 	a := newAPI(t, nil)

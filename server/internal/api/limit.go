@@ -20,6 +20,9 @@ type Limit struct {
 	SetBy   string           `json:"set_by"`  // code or operator; none: see CodeLimit
 	// How many tasks run that the limit counts, in lists.
 	RunningCount *int `json:"running_count,omitempty"`
+	// In lists: how many were chosen to start next, and take up the limit until their
+	// deliveries come.
+	ChosenCount int `json:"chosen_count,omitempty"`
 	// In lists: what the code sets, if that is not in force.
 	Code *CodeLimit `json:"code,omitempty"`
 	// Why it seems to limit nothing, when it has been set.
@@ -56,6 +59,46 @@ func LimitSet(ctx context.Context, client *queue.Client, l queue.Limit) Limit {
 	return answer
 }
 
+// LimitNamed reports whether a limit exists, or has existed, and else the kind of another
+// limit of that name; none if there is none.
+func LimitNamed(ctx context.Context, client *queue.Client, kind queue.LimitKind, name string) (exists bool, other queue.LimitKind, err error) {
+	for _, k := range []queue.LimitKind{kind, queue.LimitQueue, queue.LimitName, queue.LimitEach} {
+		known, err := client.HasLimit(ctx, k, name)
+		switch {
+		case err != nil:
+			return false, "", err
+		case known && k == kind:
+			return true, "", nil
+		case known:
+			return false, k, nil
+		}
+	}
+	return false, "", nil
+}
+
+// RemovesNothing says, before a change, that it only takes parts away from a limit that
+// does not exist, and which one may be meant; else it returns an empty text.
+func RemovesNothing(ctx context.Context, client *queue.Client, c queue.LimitChange) (string, error) {
+	if c.Reset || c.Running != nil && *c.Running > 0 || c.Rate != nil && c.Rate.Starts > 0 || c.Check() != nil {
+		return "", nil
+	}
+	exists, other, err := LimitNamed(ctx, client, c.Kind, c.Name)
+	if exists || err != nil {
+		return "", err
+	}
+	what := map[queue.LimitKind]string{queue.LimitQueue: "this queue", queue.LimitName: "this name", queue.LimitEach: "each key of this task"}
+	text := what[c.Kind] + " had no limit"
+	switch other {
+	case queue.LimitQueue:
+		return text + "; the queue of this name has one, which PUT /tasks/queues/NAME/limit/ removes", nil
+	case queue.LimitName:
+		return text + "; the task or key of this name has one, which PUT /tasks/limits/NAME/ without each removes", nil
+	case queue.LimitEach:
+		return text + "; each key of the task of this name has one, which PUT /tasks/limits/NAME/ with each removes", nil
+	}
+	return text + ": GET /tasks/limits/ lists those that are set", nil
+}
+
 // CodeLimit is what the code sets, where an operator has changed or removed it, or it was
 // not set yet.
 type CodeLimit struct {
@@ -69,7 +112,7 @@ func LimitsOf(use []queue.LimitUse, code []queue.Limit) Limits {
 	list := Limits{Limits: make([]Limit, 0, len(use))}
 	for _, u := range use {
 		l := LimitOf(u.Limit)
-		l.RunningCount = &u.Active
+		l.RunningCount, l.ChosenCount = &u.Active, u.Chosen
 		list.Limits = append(list.Limits, l)
 	}
 	for _, set := range code {
