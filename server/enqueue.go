@@ -27,6 +27,7 @@ type enqueueCmd struct {
 	KeepFailed     *time.Duration `placeholder:"720h" help:"How long it is kept after it FAILED; with --keep-successful."`
 	Backend        *string        `placeholder:"NAME" help:"Backend, instead of the task's own."`
 	ID             *string        `name:"id" placeholder:"UUID" help:"The task's ID: repeating the same enqueue then stores nothing new."`
+	Group          *string        `placeholder:"UUID" help:"The group that it becomes a member of."`
 	UniqueKey      *string        `placeholder:"KEY" help:"Idempotency key: while a task of this name holds it, no other is stored."`
 	UniqueFor      *string        `placeholder:"TIME" help:"How long it holds the key: unfinished (the default), kept, or a time from now such as 1h."`
 	OnConflict     *string        `placeholder:"WHAT" help:"If a task holds the key: return (the default), replace or error."`
@@ -137,6 +138,13 @@ func (c *enqueueCmd) options() ([]queue.Option, error) {
 			return nil, config.Problemf("--id", ": %s", err)
 		}
 		options = append(options, queue.WithID(id))
+	}
+	if c.Group != nil {
+		id, err := parseTaskID(*c.Group)
+		if err != nil {
+			return nil, config.Problemf("--group", ": %s", err)
+		}
+		options = append(options, queue.InGroup(id))
 	}
 	key, err := api.Unique{Key: c.UniqueKey, For: c.UniqueFor, OnConflict: c.OnConflict}.Option("--unique-key", "--unique-for", "--on-conflict")
 	if err != nil {

@@ -36,6 +36,7 @@ type grammar struct {
 	List    listCmd    `cmd:"" help:"List tasks, newest first."`
 	Retry   retryCmd   `cmd:"" help:"Retry one FAILED task, or all that match."`
 	Queues  queuesCmd  `cmd:"" help:"List the queues, pause one, resume it, or limit what runs of it."`
+	Groups  groupsCmd  `cmd:"" help:"List the groups of tasks, show one, create it, close it, or cancel its tasks."`
 	Limits  limitsCmd  `cmd:"" help:"List the limits on what runs and starts, set one, or remove it."`
 	Tasks   tasksCmd   `cmd:"" help:"List the registered tasks."`
 

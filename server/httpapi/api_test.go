@@ -171,7 +171,7 @@ func TestEnqueueRefusesBadBodiesAndStoresNothing(t *testing.T) {
 		`{"task":null}`:                        "400 task must be the name of a registered task",
 		`{"task":7}`:                           "400 task must be a string",
 		`{"task":"t.ecko"}`:                    `400 task "t.ecko" is not registered; did you mean t.echo?`,
-		`{"Task":"t.echo"}`:                    `400 unknown field "Task"; accepted: args, backend_name, expires_at, expires_in, id, keep_failed, keep_successful, on_conflict, priority, queue_name, run_after, task, unique_for, unique_key`,
+		`{"Task":"t.echo"}`:                    `400 unknown field "Task"; accepted: args, backend_name, expires_at, expires_in, group_id, id, keep_failed, keep_successful, on_conflict, priority, queue_name, run_after, task, unique_for, unique_key`,
 		`{"task":"t.echo","task":"t.fail"}`:    `400 field "task" is given twice`,
 		`{"task":"t.echo","x":1}`:              `400 unknown field "x"`,
 		`{"task":"t.echo","priority":"7"}`:     "400 priority must be a whole number",

@@ -23,7 +23,7 @@ func TestParametersAreNeverIgnored(t *testing.T) {
 		"POST /tasks/sweep/?limit=1":                                         inBody("limit", "limit"),
 		"POST /tasks/run/?max_tasks=1":                                       inBody("max_tasks", "backend_name, max_tasks, queue_name"),
 		"POST /tasks/run-one/?queue_name=x":                                  inBody("queue_name", "backend_name, queue_name"),
-		"POST /tasks/enqueue/?id=x {\"task\":\"t.echo\"}":                    inBody("id", "args, backend_name, expires_at, expires_in, id, keep_failed, keep_successful, on_conflict, priority, queue_name, run_after, task, unique_for, unique_key"),
+		"POST /tasks/enqueue/?id=x {\"task\":\"t.echo\"}":                    inBody("id", "args, backend_name, expires_at, expires_in, group_id, id, keep_failed, keep_successful, on_conflict, priority, queue_name, run_after, task, unique_for, unique_key"),
 		"POST /tasks/cancel/" + id + "/?x=1":                                 inBody("x", "none"),
 		"GET /tasks/purge/ {\"days\":30}":                                    "GET takes no body; its parameters are in the query; accepted: " + purge,
 		"GET /tasks/sweep/ {}":                                               "GET takes no body",

@@ -124,7 +124,7 @@ type route struct {
 // routes is every endpoint under /tasks/.
 var routes = []route{
 	{"execute", "task_id", "", http.MethodPost, false, []string{"allow_retry", "fail_on_error"}, true, "Cloud Tasks", (*handler).execute},
-	{"enqueue", "", "", http.MethodPost, false, []string{"args", "backend_name", "expires_at", "expires_in", "id", "keep_failed", "keep_successful", "on_conflict", "priority", "queue_name", "run_after", "task", "unique_for", "unique_key"}, false, "programs", (*handler).enqueue},
+	{"enqueue", "", "", http.MethodPost, false, []string{"args", "backend_name", "expires_at", "expires_in", "group_id", "id", "keep_failed", "keep_successful", "on_conflict", "priority", "queue_name", "run_after", "task", "unique_for", "unique_key"}, false, "programs", (*handler).enqueue},
 	{"result", "task_id", "", http.MethodGet, false, nil, false, "programs", (*handler).result},
 	{"cancel", "task_id", "", http.MethodPost, false, nil, false, "programs", (*handler).cancel},
 	{"delete", "task_id", "", http.MethodPost, false, nil, false, "programs", (*handler).delete},
@@ -147,6 +147,11 @@ var routes = []route{
 	{"queues", "name", "limit", http.MethodPut, false, []string{"rate", "reset", "running"}, false, "operators", (*handler).limitQueue},
 	{"limits", "", "", http.MethodGet, false, nil, false, "programs, operators", (*handler).limits},
 	{"limits", "name", "", http.MethodPut, false, []string{"each", "rate", "reset", "running"}, false, "operators", (*handler).limitNamed},
+	{"groups", "", "", http.MethodGet, false, []string{"cursor", "limit"}, false, "programs, operators", (*handler).groups},
+	{"groups", "", "", http.MethodPost, false, []string{"id", "name", "on_failure", "on_success"}, false, "programs", (*handler).createGroup},
+	{"groups", "group_id", "", http.MethodGet, false, nil, false, "programs, operators", (*handler).group},
+	{"groups", "group_id", "close", http.MethodPost, false, nil, false, "programs, operators", (*handler).closeGroup},
+	{"groups", "group_id", "cancel", http.MethodPost, false, nil, false, "programs, operators", (*handler).cancelGroup},
 	{"openapi.json", "", "", http.MethodGet, false, nil, false, "programmers", (*handler).openapi},
 }
 

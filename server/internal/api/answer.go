@@ -156,6 +156,12 @@ func ErrorAnswer(err error) Answer {
 		return Answer{Status: http.StatusNotFound, Body: ErrorBody{"Task not found"}}
 	case errors.Is(err, queue.ErrNoSchedule):
 		return Answer{Status: http.StatusNotFound, Body: ErrorBody{"Schedule not found"}}
+	case errors.Is(err, queue.ErrGroupNotFound):
+		return Answer{Status: http.StatusNotFound, Body: ErrorBody{"Group not found"}}
+	case errors.Is(err, queue.ErrGroupExists):
+		return Answer{Status: http.StatusConflict, Body: ErrorBody{queue.ErrGroupExists.Error()}}
+	case errors.Is(err, queue.ErrGroupClosed):
+		return Answer{Status: http.StatusConflict, Body: ErrorBody{queue.ErrGroupClosed.Error()}}
 	case errors.Is(err, queue.ErrScheduleInCode):
 		return Answer{Status: http.StatusConflict, Body: ErrorBody{queue.ErrScheduleInCode.Error()}}
 	case errors.Is(err, queue.ErrIDConflict):

@@ -16,15 +16,15 @@ import (
 // it has none. Its errors name the field and what it accepts.
 func ParseEnqueue(body []byte) (_ queue.Request, backend *string, _ error) {
 	var (
-		task, queueName, runAfter, id *string
-		end                           ending
-		priority                      *int
-		args                          json.RawMessage
-		unique                        Unique
+		task, queueName, runAfter, id, group *string
+		end                                  ending
+		priority                             *int
+		args                                 json.RawMessage
+		unique                               Unique
 	)
 	err := DecodeObject(body, map[string]any{
 		"task": &task, "args": &args, "queue_name": &queueName, "priority": &priority,
-		"run_after": &runAfter, "backend_name": &backend, "id": &id,
+		"run_after": &runAfter, "backend_name": &backend, "id": &id, "group_id": &group,
 		"expires_at": &end.expiresAt, "expires_in": &end.expiresIn, "keep_successful": &end.keepSuccessful, "keep_failed": &end.keepFailed,
 		"unique_key": &unique.Key, "unique_for": &unique.For, "on_conflict": &unique.OnConflict,
 	})
@@ -58,6 +58,13 @@ func ParseEnqueue(body []byte) (_ queue.Request, backend *string, _ error) {
 			return request, nil, BadRequest("id must be a UUID such as 01890a5d-ac96-774b-bcce-b302099a8057")
 		}
 		set(queue.WithID(parsed))
+	}
+	if group != nil {
+		parsed, err := ParseID(*group)
+		if err != nil || parsed == uuid.Nil {
+			return request, nil, BadRequest("group_id must be the UUID of a group")
+		}
+		set(queue.InGroup(parsed))
 	}
 	key, err := unique.Option("unique_key", "unique_for", "on_conflict")
 	if err != nil {

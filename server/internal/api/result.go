@@ -6,6 +6,8 @@ import (
 	"strconv"
 	"time"
 
+	"github.com/google/uuid"
+
 	"github.com/claimcheck-go/claimcheck/queue"
 )
 
@@ -79,6 +81,12 @@ func (a *appender) extras(r *queue.Row) {
 	}
 	if !r.ScheduledFor.IsZero() {
 		a.time("scheduled_for", r.ScheduledFor)
+	}
+	if r.Group != uuid.Nil {
+		a.text("group_id", r.Group.String())
+	}
+	if r.Completes != uuid.Nil {
+		a.text("completes_group", r.Completes.String())
 	}
 	if r.LimitKey != "" {
 		a.text("limit_key", r.LimitKey)
