@@ -10,7 +10,7 @@ import (
 	"testing"
 )
 
-var pages = []string{"docs/deploy-cloud-run.md", "docs/deploy-app-engine.md", "docs/security.md", "docs/operations.md", "docs/teardown.md", "docs/long-tasks.md"}
+var pages = []string{"docs/deploy-cloud-run.md", "docs/deploy-app-engine.md", "docs/security.md", "docs/operations.md", "docs/teardown.md", "docs/long-tasks.md", "docs/worker-pools.md"}
 
 // source is all of the product's code, without tests.
 func source(t *testing.T) string {
@@ -72,7 +72,7 @@ func TestSettingsNamedInTheDocsExist(t *testing.T) {
 	for _, command := range []string{"work", "enqueue", "run", "status", "purge", "requeue", "sweep", "list", "retry", "doctor"} {
 		known = append(known, all(`\(\$(CLAIMCHECK_[A-Z_]+)\)`, run(t, nil, server(t), command, "--help").stdout)...)
 	}
-	known = append(known, "PROJECT_NUMBER", "PROJECT_ID", "REGION_ID", "SIGNATURE_REMOVED_BY_GOOGLE", "SHORT_SHA", "COMMIT_SHA", "OTHER_REGION", "IAM_BASED")
+	known = append(known, "PROJECT_NUMBER", "PROJECT_ID", "REGION_ID", "SIGNATURE_REMOVED_BY_GOOGLE", "SHORT_SHA", "COMMIT_SHA", "OTHER_REGION", "IAM_BASED", "CLOUD_RUN_WORKER_POOL")
 	for _, page := range pages {
 		for _, name := range all("`(?:[^`]*[^A-Z_a-z`])?([A-Z]+(?:_[A-Z]+)+)", read(t, page)) {
 			if !slices.Contains(known, name) {

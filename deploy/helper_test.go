@@ -113,6 +113,14 @@ var values = map[string][]string{
 		"SERVICE_URL=https://claimcheck-123456789.europe-west1.run.app",
 		"CLOUD_SQL_INSTANCE=my-project:europe-west1:claimcheck-db",
 	},
+	"deploy/worker-pool.yaml": {
+		"SERVICE=claimcheck", "REGION=europe-west1", "IMAGE=europe-west1-docker.pkg.dev/my-project/claimcheck/server:abc123", "QUEUES=default,emails",
+		"RUNTIME_ACCOUNT=claimcheck-run@my-project.iam.gserviceaccount.com", "CLOUD_SQL_INSTANCE=my-project:europe-west1:claimcheck-db",
+	},
+	"deploy/job.yaml": {
+		"SERVICE=claimcheck", "IMAGE=europe-west1-docker.pkg.dev/my-project/claimcheck/server:abc123", "QUEUES=default,emails",
+		"RUNTIME_ACCOUNT=claimcheck-run@my-project.iam.gserviceaccount.com", "CLOUD_SQL_INSTANCE=my-project:europe-west1:claimcheck-db",
+	},
 	"app.yaml": {
 		"QUEUES=default,emails", "QUEUE_ALIASES=default=claimcheck", "DATABASE=claimcheck", "DATABASE_USER=claimcheck-run%40my-project.iam",
 		"RUNTIME_ACCOUNT=claimcheck-run@my-project.iam.gserviceaccount.com",
@@ -129,4 +137,14 @@ func rendered(t *testing.T, file string) string {
 		t.Fatal(got.stderr)
 	}
 	return got.stdout
+}
+
+// filled is the path of a file with a rendered manifest of deploy/.
+func filled(t *testing.T, kind string) string {
+	t.Helper()
+	path := filepath.Join(t.TempDir(), kind+".yaml")
+	if err := os.WriteFile(path, []byte(rendered(t, "deploy/"+kind+".yaml")), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	return path
 }

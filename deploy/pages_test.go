@@ -40,10 +40,11 @@ var environment = map[string]string{
 	"docs/scaling.md": "REGION=r",
 	"docs/long-tasks.md": "PROJECT_ID=my-project PROJECT_NUMBER=1 REGION=r SERVICE=s IMAGE=i " +
 		"SERVER_ACCOUNT=s@x INVOKER=i@x CLOUD_SQL_INSTANCE=p:r:i",
-	"docs/telemetry.md": "PROJECT_ID=my-project",
-	"docs/http.md":      "PROJECT_ID=my-project REGION=r SERVICE=s CALLER=c@x",
-	"docs/security.md":  "PROJECT_ID=my-project REGION=r SERVICE=s",
-	"docs/doctor.md":    "PROJECT_ID=my-project PROJECT_NUMBER=1 REGION=r SERVICE=s IMAGE=i URL=u RUNTIME=r@x INVOKER=i@x",
+	"docs/telemetry.md":    "PROJECT_ID=my-project",
+	"docs/worker-pools.md": "PROJECT_ID=my-project REGION=r SERVICE=s IMAGE=i INVOKER=i@x",
+	"docs/http.md":         "PROJECT_ID=my-project REGION=r SERVICE=s CALLER=c@x",
+	"docs/security.md":     "PROJECT_ID=my-project REGION=r SERVICE=s",
+	"docs/doctor.md":       "PROJECT_ID=my-project PROJECT_NUMBER=1 REGION=r SERVICE=s IMAGE=i URL=u RUNTIME=r@x INVOKER=i@x",
 }
 
 var shellBlock = regexp.MustCompile("(?ms)^```sh\n(.*?)^```$")
@@ -89,7 +90,13 @@ func shell(t *testing.T, where, environment, script string) []invocation {
 	}
 	var found []invocation
 	for call := range strings.SplitSeq(strings.TrimSuffix(string(text), "\x01\x00"), "\x01\x00") {
-		found = append(found, invocation{where: where, args: strings.Split(strings.TrimSuffix(call, "\x00"), "\x00")})
+		args := strings.Split(strings.TrimSuffix(call, "\x00"), "\x00")
+		for i, arg := range args {
+			if kind, ok := strings.CutSuffix(arg, ".filled.yaml"); ok { // gcloud reads the file when it parses
+				args[i] = filled(t, kind)
+			}
+		}
+		found = append(found, invocation{where: where, args: args})
 	}
 	return found
 }
@@ -100,7 +107,7 @@ var codeSpan = regexp.MustCompile("`gcloud ([^`]+)`")
 // messages of scripts and manifests.
 func spanCommands(t *testing.T) []invocation {
 	t.Helper()
-	files := texts(t, "README.md", "docs/*.md", "*.yaml", "deploy/*.sh", "deploy/lib/*.sh", "deploy/terraform/*.tf")
+	files := texts(t, "README.md", "docs/*.md", "*.yaml", "deploy/*.yaml", "deploy/*.sh", "deploy/lib/*.sh", "deploy/terraform/*.tf")
 	var found []invocation
 	for _, file := range files {
 		text := regexp.MustCompile(`\n\s*# ?`).ReplaceAllString(shellBlock.ReplaceAllString(read(t, file), ""), " ")

@@ -36,6 +36,45 @@ type knativeService struct {
 	} `yaml:"spec"`
 }
 
+// workerPool and cloudRunJob are of the same reference.
+type workerPool struct {
+	APIVersion string          `yaml:"apiVersion"`
+	Kind       string          `yaml:"kind"`
+	Metadata   knativeMetadata `yaml:"metadata"`
+	Spec       struct {
+		Template struct {
+			Metadata knativeMetadata `yaml:"metadata"`
+			Spec     struct {
+				ServiceAccountName string             `yaml:"serviceAccountName"`
+				Containers         []knativeContainer `yaml:"containers"`
+			} `yaml:"spec"`
+		} `yaml:"template"`
+	} `yaml:"spec"`
+}
+
+type cloudRunJob struct {
+	APIVersion string          `yaml:"apiVersion"`
+	Kind       string          `yaml:"kind"`
+	Metadata   knativeMetadata `yaml:"metadata"`
+	Spec       struct {
+		Template struct {
+			Metadata knativeMetadata `yaml:"metadata"`
+			Spec     struct {
+				TaskCount   int `yaml:"taskCount"`
+				Parallelism int `yaml:"parallelism"`
+				Template    struct {
+					Spec struct {
+						ServiceAccountName string             `yaml:"serviceAccountName"`
+						MaxRetries         int                `yaml:"maxRetries"`
+						TimeoutSeconds     int                `yaml:"timeoutSeconds"`
+						Containers         []knativeContainer `yaml:"containers"`
+					} `yaml:"spec"`
+				} `yaml:"template"`
+			} `yaml:"spec"`
+		} `yaml:"template"`
+	} `yaml:"spec"`
+}
+
 type knativeMetadata struct {
 	Name        string            `yaml:"name"`
 	Labels      map[string]string `yaml:"labels"`

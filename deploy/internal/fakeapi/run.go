@@ -11,14 +11,14 @@ import (
 // getRun answers for the knative API of Cloud Run.
 func (a *API) getRun(key, last string) (int, Object) {
 	switch last {
-	case "services", "jobs":
-		kind := map[string]string{"services": "ServiceList", "jobs": "JobList"}[last]
+	case "services", "jobs", "workerpools":
+		kind := map[string]string{"services": "ServiceList", "jobs": "JobList", "workerpools": "WorkerPoolList"}[last]
 		return http.StatusOK, Object{"kind": kind, "items": a.list(key)}
 	}
 	return http.StatusNotFound, nil
 }
 
-// putRun creates or replaces a service or a job.
+// putRun creates or replaces a service, a job or a worker pool.
 func (a *API) putRun(r Request, key string, body Object) (int, Object) {
 	metadata := asObject(body["metadata"])
 	name, _ := metadata["name"].(string)

@@ -22,7 +22,7 @@ var parser string
 type Real struct {
 	Version string // such as 528.0.0
 	root    string
-	python  string
+	python  []string // the interpreter and its flags
 }
 
 // FindReal finds the gcloud in PATH. It returns nil without an error where there is
@@ -37,11 +37,14 @@ func FindReal() (*Real, error) {
 		if err != nil {
 			continue
 		}
-		python := filepath.Join(root, "platform/bundledpythonunix/bin/python3")
-		if _, err := os.Stat(python); err != nil {
-			if python, err = exec.LookPath("python3"); err != nil {
+		// As gcloud's own wrapper: site packages count in the bundled Python only.
+		python := []string{filepath.Join(root, "platform/bundledpythonunix/bin/python3")}
+		if _, err := os.Stat(python[0]); err != nil {
+			found, err := exec.LookPath("python3")
+			if err != nil {
 				return nil, fmt.Errorf("gcloud is installed in %s, and no python3 to run its parser in", root)
 			}
+			python = []string{found, "-S"}
 		}
 		return &Real{Version: strings.TrimSpace(string(version)), root: root, python: python}, nil
 	}
@@ -80,7 +83,7 @@ func (r *Real) Parse(ctx context.Context, configDir string, lines [][]string) ([
 	if err := os.WriteFile(script, []byte(parser), 0o600); err != nil { //nolint:gosec // the caller's directory
 		return nil, err
 	}
-	cmd := exec.CommandContext(ctx, r.python, "-S", script, r.root) //nolint:gosec // the installation's own Python
+	cmd := exec.CommandContext(ctx, r.python[0], slices.Concat(r.python[1:], []string{script, r.root})...) //nolint:gosec // the installation's own Python
 	cmd.Env = []string{"PATH=" + os.Getenv("PATH"), "HOME=" + configDir, "CLOUDSDK_CONFIG=" + configDir, "CLOUDSDK_CORE_DISABLE_PROMPTS=1", "PYTHONDONTWRITEBYTECODE=1"}
 	cmd.Stdin, cmd.Stdout, cmd.Stderr = &input, &stdout, &stderr
 	if err := cmd.Run(); err != nil {
