@@ -86,15 +86,23 @@ func StrictArgs() Option { return func(o *options) { o.strictArgs = true } }
 
 // checkType panics when JSON cannot store values of a task's type, or loses them.
 func checkType[T any](task, what string) {
+	if problem := typeProblem[T](what); problem != "" {
+		panic(fmt.Sprintf("queue: task %q: %s", task, problem))
+	}
+}
+
+// typeProblem says why JSON cannot store values of a type, or loses them; empty if it can.
+func typeProblem[T any](what string) string {
 	t := reflect.TypeFor[T]()
 	if path, part := jsonvalue.UnsupportedPart(what, t); part != nil {
 		remedy := "use data that JSON can store, such as an ID or a name"
 		if path != what {
 			remedy += ", or exclude the field with the tag `json:\"-\"`"
 		}
-		panic(fmt.Sprintf("queue: task %q: %s has the type %s, which JSON cannot store: %s", task, path, part, remedy))
+		return fmt.Sprintf("%s has the type %s, which JSON cannot store: %s", path, part, remedy)
 	}
 	if path := jsonvalue.LostField(what, t); path != "" {
-		panic(fmt.Sprintf("queue: task %q: %s (%s) has only unexported fields, which encoding/json does not store, so its values would be lost: begin the names of the fields with capital letters, with tags such as `json:\"user_id\"`", task, path, t))
+		return fmt.Sprintf("%s (%s) has only unexported fields, which encoding/json does not store, so its values would be lost: begin the names of the fields with capital letters, with tags such as `json:\"user_id\"`", path, t)
 	}
+	return ""
 }

@@ -115,6 +115,7 @@ type failure struct {
 	discard      bool
 	cancel       bool
 	reschedule   *rescheduleError // the task asked for a time
+	continuation *continuation    // the task asked for another attempt at once
 	contextEnded bool             // err is that of a context that has ended
 	panicked     bool
 }
@@ -131,6 +132,7 @@ func classify(err error) *failure {
 	var cancel *cancelError
 	f.cancel = errors.As(err, &cancel)
 	errors.As(err, &f.reschedule)
+	errors.As(err, &f.continuation)
 	if p, ok := err.(*PanicError); ok {
 		f.panicked, f.trace = true, cleanText(string(p.Stack), maxTracebackBytes)
 		return f

@@ -94,6 +94,9 @@ type Row struct {
 	// attempt or an earlier one.
 	Progress *TaskProgress `json:"progress,omitempty"`
 	Note     string        `json:"note,omitempty"`
+	// Checkpoint is what the task has saved for its next attempt ([Step],
+	// [SaveCheckpoint], [Continue]), if the row comes from Get.
+	Checkpoint json.RawMessage `json:"checkpoint,omitempty"`
 	// Keep is how long the ended row is kept; nil leaves it to the purges.
 	Keep *Retention `json:"-"`
 	// OnFailed is what is enqueued when the row has FAILED; nil is nothing.

@@ -24,7 +24,7 @@ const (
 	// OutcomeCancelled: the task asked for it.
 	OutcomeCancelled Outcome = "cancelled"
 	// OutcomeRescheduled: READY for the time that the task asked for ([RetryAt],
-	// [Snooze], [Backoff]). If Run.DispatchErr is set, it could not be dispatched
+	// [Snooze], [Backoff], and [Continue] for now). If Run.DispatchErr is set, it could not be dispatched
 	// for that time.
 	OutcomeRescheduled Outcome = "rescheduled"
 	// OutcomeInterrupted: the process is stopping, and the claim was released
@@ -69,6 +69,7 @@ type activeRun struct {
 	run      *Run            // how it ended; set by whatever ends it
 
 	reports         atomic.Pointer[reporting]
+	keeps           atomic.Pointer[keeper]
 	completed       atomic.Bool // CompleteTx has written its success, in a transaction that may or may not commit
 	timeoutRecorded atomic.Bool // the row's errors may contain its timeout already
 
@@ -119,6 +120,7 @@ func (e *Executor) returned(r *activeRun, res result) (next claimedTask, more bo
 	if !expected {
 		return next, more
 	}
+	r.row.MaxAttempts = r.allowedAttempts()
 	if !r.row.Limited && r.row.Group == uuid.Nil && e.finishAsync(r, res) {
 		return next, more
 	}
@@ -322,7 +324,10 @@ func runLine(run *Run, f *failure) (slog.Level, string) {
 	case OutcomeCancelled:
 		return slog.LevelInfo, "task cancelled itself"
 	case OutcomeRescheduled:
-		if f != nil && f.snoozed() {
+		switch {
+		case f != nil && f.continuation != nil:
+			return slog.LevelInfo, "task continues in another attempt"
+		case f != nil && f.snoozed():
 			return slog.LevelInfo, "task runs again at the time it asked for"
 		}
 		return slog.LevelWarn, "task runs again at the time it asked for"

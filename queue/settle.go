@@ -32,6 +32,8 @@ func (e *Executor) settle(r *activeRun, res result, cause error) *Run {
 		return e.finish(r, Finish{Status: StatusSuccessful, ReturnValue: res.value, Errors: r.restoredErrors()}, OutcomeSucceeded, nil)
 	case errors.Is(cause, ErrLeaseLost):
 		return e.lost(ctx, row)
+	case f.continuation != nil:
+		return e.continueLater(r, f)
 	case errors.Is(cause, ErrShutdown) && !f.panicked:
 		return e.release(r)
 	case errors.As(cause, &timeout) && f.contextEnded:
@@ -89,7 +91,7 @@ func clampTime(t time.Time) time.Time {
 
 // ending adds to a finish what it stores besides the outcome.
 func (r *activeRun) ending(f Finish) Finish {
-	f.Kept, f.Report = r.row.Keep != nil, r.unstored()
+	f.Kept, f.Report = r.row.Keep != nil || r.hasCheckpoint(), r.unstored()
 	return f
 }
 
@@ -142,7 +144,10 @@ func (e *Executor) retry(r *activeRun, next Retry, cause *failure) *Run {
 	next.Report = r.unstored()
 	next.WillDispatch = e.client.willDispatch(row.Backend, max(next.RunIn, next.RunAfter.Sub(e.client.now())))
 	err := e.persist(ctx, func(ctx context.Context) error { return e.store.Retry(ctx, row.Claim(), next) })
-	if errors.Is(err, ErrTooLarge) {
+	switch {
+	case errors.Is(err, ErrTooLarge) && next.Checkpoint != nil:
+		return e.fail(r, classify(Discard(fmt.Errorf("the checkpoint of %d bytes of JSON cannot be stored: %w", len(next.Checkpoint), err))))
+	case errors.Is(err, ErrTooLarge):
 		return e.finishTooLarge(r, Finish{Errors: next.Errors}, err)
 	}
 	if err != nil {

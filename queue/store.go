@@ -11,7 +11,7 @@ import (
 // Store keeps the rows. The packages pgstore, sqlitestore and mysqlstore implement
 // it; queue/storetest is the suite that every implementation passes, and
 // docs/stores.md shows how to write one. A Store may also implement [Operator],
-// [Gatekeeper], [Scheduler], [Grouper], [Reporter], [Waker], [AsyncFinisher], [Counter], [TxReader], [Clocked] and [Pooled].
+// [Gatekeeper], [Scheduler], [Grouper], [Reporter], [Checkpointer], [Waker], [AsyncFinisher], [Counter], [TxReader], [Clocked] and [Pooled].
 //
 // Two rules guarantee that exactly one claim finishes a row. Both use only the
 // database's clock:
@@ -219,7 +219,7 @@ type Finish struct {
 	// Letter is a new row that is inserted in the same transaction if this call ends the
 	// claim, as by Insert; nil, except for a FAILED row with [OnFailed].
 	Letter *NewRow
-	// Kept tells the store that the row has a Keep. It is a hint, without which the same
+	// Kept tells the store that the row has a Keep or a checkpoint. It is a hint, without which the same
 	// happens more slowly.
 	Kept bool
 	// Report is what the function has reported since it was last stored ([Reporter]); nil
@@ -241,6 +241,10 @@ type Retry struct {
 	// backoff.
 	WillDispatch bool
 	Report       *Report // as in Finish
+	// Checkpoint replaces the row's, unless it is nil, and MoreAttempts raises its
+	// MaxAttempts ([MoreAttempts]); only for a [Checkpointer].
+	Checkpoint   json.RawMessage
+	MoreAttempts int
 }
 
 // Pauses of the sweeper: a row that it dispatched and that is still READY is

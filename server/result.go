@@ -19,7 +19,7 @@ import (
 
 type resultCmd struct {
 	ID    string `arg:"" help:"The task's ID."`
-	Args  bool   `help:"Print the task's arguments too."`
+	Args  bool   `help:"Print the task's arguments and its checkpoint too."`
 	Watch bool   `help:"Print a line whenever its status, progress or note changes, and the task once it has ended."`
 	JSON  bool   `name:"json" help:"Print what the endpoint answers."`
 }
@@ -123,6 +123,9 @@ func (p *program) printTask(row *queue.Row, asJSON, withArgs bool, why string) e
 	field("scheduled for", plain(when(row.ScheduledFor)))
 	if withArgs {
 		field("arguments", plain(string(row.Args)))
+	}
+	if withArgs {
+		field("checkpoint", plain(string(row.Checkpoint)))
 	}
 	field("attempts", plain(fmt.Sprintf("%d of %d", row.Attempts, row.MaxAttempts)))
 	if row.Progress != nil {

@@ -87,7 +87,8 @@ func alike(a, b queue.ClaimRequest) bool {
 // changed after the statement began does not lie there, and is left to a statement of its
 // own. Of several ends of one claim it applies the first. The arrays of errors and of
 // reports are empty if there are none: the shorter arrays continue with NULL.
-// finishManyPlainQuery stores no reports, and leaves rows with queue.Keep to finishManyQuery.
+// finishManyPlainQuery stores no reports, and leaves rows with queue.Keep or a checkpoint to
+// finishManyQuery.
 var (
 	finishManyQuery = finishManyWhere(`, $8::int8[], $9::int8[], $10::text[]`, `, done, total, said`, `true`,
 		setFinishedKept("ended", "value", "history", "error", "message")+`, `+setReported(`held.done`, `held.total`, `held.said`))

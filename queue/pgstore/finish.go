@@ -58,9 +58,9 @@ func setErrors(history, group, text string) string {
 	error_group = nullif(coalesce(%[2]s, error_group), ''), error_text = nullif(coalesce(%[3]s, error_text), '')`, history, group, text)
 }
 
-// notKept is the condition of the rows without queue.Keep: setting what Keep requires
-// costs the others a tenth of their finish.
-const notKept = `keep_successful IS NULL`
+// notKept is the condition of the rows without queue.Keep and without a checkpoint:
+// setting what these require costs the others a tenth of their finish.
+const notKept = `keep_successful IS NULL AND checkpoint IS NULL`
 
 // setFinished ends a claim with these values, of a row for which notKept holds.
 func setFinished(status, value, history, group, text string) string {
@@ -74,7 +74,7 @@ func setFinishedKept(status, value, history, group, text string) string {
 }
 
 // finishQuery is Finish, finishTxQuery FinishTx; finishPlainQuery stores no report, and
-// leaves rows with queue.Keep to finishQuery. Index: the primary key.
+// leaves rows with queue.Keep or a checkpoint to finishQuery. Index: the primary key.
 var (
 	finishQuery      = finishSettingAll() + underFreeClaim + returnFinished
 	finishTxQuery    = finishSettingAll() + underClaim + returnFinished
@@ -215,7 +215,7 @@ UPDATE claimcheck_tasks SET status = 'READY', lease_expires_at = NULL, ` + setEr
 	hold = CASE WHEN coalesce(` + nextSoft + `, ` + nextHard + `) > now() THEN 1 ELSE 0 END,
 	dispatch_due_at = CASE WHEN $7::bool THEN greatest(now() + ` + interval(queue.LongestBackoff) + `, ` + nextHard + `) + ` + interval(queue.DispatchGrace) + `
 		ELSE greatest(now(), ` + nextHard + ` - ` + interval(queue.ArmWithin) + `) END,
-	` + setReported(`$11::int8`, `$12::int8`, `$13::text`) + `,
+	` + setReported(`$11::int8`, `$12::int8`, `$13::text`) + `, ` + setCheckpoint(`$14::text`, `$15::int8`) + `,
 	` + refundIf(`$8::bool`) + underFreeClaim
 
 // Retry ends a claim and makes the row READY again for a later attempt.
@@ -227,7 +227,7 @@ func (s *Store) Retry(ctx context.Context, claim queue.Claim, r queue.Retry) err
 	report := reportValue(r.Report)
 	return s.makeReady(ctx, "retry task", claim, retryQuery, history.list,
 		max(r.In.Microseconds(), 0), timeValue(r.RunAfter), max(r.RunIn.Microseconds(), 0), r.WillDispatch, r.Refund, history.group, history.text,
-		report.done, report.total, report.note)
+		report.done, report.total, report.note, jsonValue(r.Checkpoint), r.MoreAttempts)
 }
 
 // releaseQuery: index: the primary key. A row without attempts left stays RUNNING with

@@ -2,6 +2,7 @@ package pgstore
 
 import (
 	"context"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -106,6 +107,9 @@ func twoFinishes(t *testing.T) []any {
 // noReport are the parameters of a report that changes nothing.
 var noReport = []any{pgtype.Int8{}, pgtype.Int8{}, pgtype.Text{}}
 
+// noProgress are those of a retry that reports nothing and continues nothing.
+var noProgress = append(slices.Clone(noReport), jsonValue(nil), 0)
+
 func TestEveryStatementUsesItsIndex(t *testing.T) {
 	conn := planned(t, backlog)
 
@@ -156,9 +160,11 @@ func TestEveryStatementUsesItsIndex(t *testing.T) {
 		"note errors":                  {noteErrorsQuery, []any{one, one, jsonValue([]byte("[]")), jsonValue([]byte("g")), jsonValue([]byte("t"))}, []string{primaryKey}},
 		"lose worker":                  {loseWorkerQuery, []any{one, "[]", "RUNNING", 1, one, timeValue(time.Now()), "g", "t"}, []string{primaryKey}},
 		"finish":                       {finishQuery, append([]any{one, one, "FAILED", jsonValue(nil), jsonValue(nil), jsonValue(nil), jsonValue(nil)}, noReport...), []string{primaryKey}},
-		"retry":                        {retryQuery, append([]any{one, one, jsonValue(nil), int64(1), timeValue(time.Time{}), int64(0), true, true, jsonValue(nil), jsonValue(nil)}, noReport...), []string{primaryKey}},
+		"retry":                        {retryQuery, append([]any{one, one, jsonValue(nil), int64(1), timeValue(time.Time{}), int64(0), true, true, jsonValue(nil), jsonValue(nil)}, noProgress...), []string{primaryKey}},
 		"release":                      {releaseQuery, []any{one, one}, []string{primaryKey}},
 		"heartbeat":                    {heartbeatQuery, []any{ids, ids, time.Minute}, []string{primaryKey}},
+		"checkpoint":                   {checkpointQuery, []any{one, one}, []string{primaryKey}},
+		"save checkpoint":              {saveCheckpointQuery, []any{one, one, jsonValue(nil), 0}, []string{primaryKey}},
 		"release with a report":        {releaseReportQuery, append([]any{one, one}, noReport...), []string{primaryKey}},
 		"heartbeat with reports":       {heartbeatReportsQuery, append([]any{ids, ids, time.Minute}, reportsOf(nil)...), []string{primaryKey}},
 		"count ready":                  {countReadyQuery, []any{"b", "q", 1000}, []string{waiting}},
@@ -302,9 +308,11 @@ func checkFrequentPlans(t *testing.T, conn *pgx.Conn) {
 		"finish":                     {finishQuery, append([]any{ids[0], ids[1], "FAILED", jsonValue(nil), jsonValue(nil), jsonValue(nil), jsonValue(nil)}, noReport...), "claimcheck_tasks_pkey"},
 		"finish many":                {finishManyPlainQuery, twoFinishes(t), "claimcheck_tasks_pkey"},
 		"finish many kept":           {finishManyQuery, append(twoFinishes(t), reportsOf(nil)...), "claimcheck_tasks_pkey"},
-		"retry":                      {retryQuery, append([]any{ids[0], ids[1], jsonValue(nil), int64(1), timeValue(time.Time{}), int64(0), true, true, jsonValue(nil), jsonValue(nil)}, noReport...), "claimcheck_tasks_pkey"},
+		"retry":                      {retryQuery, append([]any{ids[0], ids[1], jsonValue(nil), int64(1), timeValue(time.Time{}), int64(0), true, true, jsonValue(nil), jsonValue(nil)}, noProgress...), "claimcheck_tasks_pkey"},
 		"release":                    {releaseQuery, []any{ids[0], ids[1]}, "claimcheck_tasks_pkey"},
 		"heartbeat":                  {heartbeatQuery, []any{ids, ids, time.Minute}, "claimcheck_tasks_pkey"},
+		"checkpoint":                 {checkpointQuery, []any{ids[0], ids[1]}, "claimcheck_tasks_pkey"},
+		"save checkpoint":            {saveCheckpointQuery, []any{ids[0], ids[1], jsonValue(nil), 0}, "claimcheck_tasks_pkey"},
 		"heartbeat with reports":     {heartbeatReportsQuery, append([]any{ids, ids, time.Minute}, reportsOf(nil)...), "claimcheck_tasks_pkey"},
 		"still held":                 {stillHeldQuery, []any{ids, ids}, "claimcheck_tasks_pkey"},
 		"requeue":                    {requeueQuery, []any{ids, ids, []pgtype.Timestamptz{timeValue(time.Now())}}, "claimcheck_tasks_pkey"},

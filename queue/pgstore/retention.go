@@ -24,8 +24,8 @@ var ticketAt = `CASE WHEN run_after <= now() + ` + interval(queue.ArmWithin) + `
 // keepTicket is queue.Row.KeepTicket, for a change of run_after.
 var keepTicket = `delete_at = CASE WHEN keep_successful IS NOT NULL THEN greatest(delete_at, ` + ticketAt + `) END`
 
-// setKept is what every end of a row sets: queue.Row.KeptUntil, and arguments that are
-// dropped. Rows without queue.Keep pay for the first conditions only.
+// setKept is what every end of a row sets: queue.Row.KeptUntil, arguments that are dropped,
+// and no checkpoint if it is not for another attempt. Rows without queue.Keep pay for the first conditions only.
 func setKept(status string) string { return setKeptSince(`now()`, status) }
 
 // setKeptSince is setKept of a row that ended at a time, which is SQL.
@@ -33,7 +33,8 @@ func setKeptSince(ended, status string) string {
 	return `delete_at = CASE WHEN keep_successful IS NOT NULL THEN greatest(` + ended + ` + (` + keepOf(status) + `) * interval '1 second',
 		greatest(` + ended + `, delete_at, ` + ticketAt + `) + ` + interval(queue.KeptForRepeats) + `, unique_until) END,
 	args = CASE WHEN keep_successful IS NOT NULL AND ` + keepOf(status) + ` = 0
-		THEN to_json('dropped sha256:' || encode(sha256(convert_to(args::text, 'UTF8')), 'hex')) ELSE args END`
+		THEN to_json('dropped sha256:' || encode(sha256(convert_to(args::text, 'UTF8')), 'hex')) ELSE args END,
+	checkpoint = CASE WHEN ` + status + ` = 'SUCCESSFUL' OR keep_successful IS NOT NULL AND ` + keepOf(status) + ` = 0 THEN NULL ELSE checkpoint END`
 }
 
 // keptValue is a return value that is dropped with the arguments.

@@ -112,7 +112,7 @@ func many(result pgx.Rows, err error) (rows []*queue.Row, _ error) {
 // Get returns one row, or [queue.ErrNotFound].
 func (s *Store) Get(ctx context.Context, taskID uuid.UUID) (row *queue.Row, err error) {
 	err = s.on(ctx, "get task", func(conn *pgx.Conn) error {
-		row, _, err = load(ctx, conn, taskID)
+		row, err = get(ctx, conn, taskID)
 		return err
 	})
 	return row, err
@@ -121,11 +121,27 @@ func (s *Store) Get(ctx context.Context, taskID uuid.UUID) (row *queue.Row, err 
 // GetTx is Get as a part of tx.
 func (s *Store) GetTx(ctx context.Context, tx queue.Tx, taskID uuid.UUID) (row *queue.Row, err error) {
 	err = s.in(ctx, "get task", tx, func(tx pgx.Tx) error {
-		row, _, err = load(ctx, tx, taskID)
+		row, err = get(ctx, tx, taskID)
 		return err
 	})
 	return row, err
 }
+
+// get reads one row with its checkpoint.
+func get(ctx context.Context, q querier, taskID uuid.UUID) (*queue.Row, error) {
+	var checkpoint []byte
+	row, err := one(q.QueryRow(ctx, getQuery, uuidValue(taskID)), &checkpoint)
+	if errors.Is(err, pgx.ErrNoRows) {
+		return nil, queue.ErrNotFound
+	}
+	if err == nil {
+		row.Checkpoint = checkpoint
+	}
+	return row, err
+}
+
+// getQuery: index: the primary key.
+const getQuery = `SELECT checkpoint, ` + columns + ` FROM claimcheck_tasks WHERE id = $1::uuid`
 
 // load reads one row, and the database's time.
 func load(ctx context.Context, q querier, taskID uuid.UUID) (row *queue.Row, now time.Time, err error) {

@@ -10,17 +10,22 @@ import (
 // Heartbeat renews leases.
 func (s *Store) Heartbeat(ctx context.Context, lease time.Duration, claims ...queue.Claim) (renewed, lost []queue.Claim, err error) {
 	err = s.with(ctx, "heartbeat", func(now time.Time) error {
-		for _, claim := range claims {
-			if r := s.rows[claim.ID]; r.runsUnder(claim) {
-				r.LeaseExpiresAt = now.Add(lease).Truncate(time.Microsecond)
-				renewed = append(renewed, claim)
-			} else {
-				lost = append(lost, claim)
-			}
-		}
+		renewed, lost = s.renew(now, lease, claims)
 		return nil
 	})
 	return renewed, lost, err
+}
+
+func (s *Store) renew(now time.Time, lease time.Duration, claims []queue.Claim) (renewed, lost []queue.Claim) {
+	for _, claim := range claims {
+		if r := s.rows[claim.ID]; r.runsUnder(claim) {
+			r.LeaseExpiresAt = now.Add(lease).Truncate(time.Microsecond)
+			renewed = append(renewed, claim)
+		} else {
+			lost = append(lost, claim)
+		}
+	}
+	return renewed, lost
 }
 
 // Finish ends a claim for good.

@@ -74,6 +74,7 @@ func (r *row) finish(now time.Time, f queue.Finish) {
 	if f.Errors != nil {
 		r.setErrors(f.Errors)
 	}
+	f.Report.Apply(&r.Row)
 	r.end(f.Status, now)
 }
 
@@ -90,6 +91,8 @@ func (r *row) retry(now time.Time, retry queue.Retry) {
 	if retry.Refund {
 		r.refund()
 	}
+	retry.Report.Apply(&r.Row)
+	r.progress(retry.Checkpoint, retry.MoreAttempts)
 	r.DispatchDueAt = later(now, r.RunAfter.Add(-queue.ArmWithin))
 	if retry.WillDispatch {
 		r.DispatchDueAt = later(now.Add(queue.LongestBackoff), r.RunAfter).Add(queue.DispatchGrace)
@@ -160,13 +163,16 @@ func (r *row) expire(now time.Time) {
 func (r *row) end(status queue.Status, now time.Time) {
 	r.DeleteAt = r.KeptUntil(status, now)
 	r.Status, r.hold, r.FinishedAt, r.LeaseExpiresAt = status, free, now, time.Time{}
+	if status == queue.StatusSuccessful {
+		r.Row.Checkpoint = nil
+	}
 	r.drop()
 }
 
 // drop removes what a row with a Keep of 0 has not after its end.
 func (r *row) drop() {
 	if r.Dropped() {
-		r.Args, r.ReturnValue = queue.DroppedArgs(r.Args), nil
+		r.Args, r.ReturnValue, r.Row.Checkpoint = queue.DroppedArgs(r.Args), nil, nil
 	}
 }
 
@@ -193,7 +199,7 @@ func later(a, b time.Time) time.Time {
 // copied is a row for the caller, who may change it.
 func (r *row) copied() *queue.Row {
 	c := r.Row
-	c.Args, c.ReturnValue = slices.Clone(c.Args), slices.Clone(c.ReturnValue)
+	c.Args, c.ReturnValue, c.Checkpoint = slices.Clone(c.Args), slices.Clone(c.ReturnValue), slices.Clone(c.Checkpoint)
 	c.Errors, c.WorkerIDs = slices.Clone(c.Errors), slices.Clone(c.WorkerIDs)
 	return &c
 }
@@ -209,7 +215,7 @@ func copied(rows []*row) []*queue.Row {
 // light is copied without what may be long.
 func (r *row) light() *queue.Row {
 	c := r.Row
-	c.Args, c.ReturnValue, c.Errors = nil, nil, nil
+	c.Args, c.ReturnValue, c.Errors, c.Checkpoint = nil, nil, nil, nil
 	c.WorkerIDs = slices.Clone(c.WorkerIDs)
 	return &c
 }

@@ -127,6 +127,13 @@ func Run(t *testing.T, h Harness) {
 		}
 		run(t, h, []concern{{"Report", reportTests}})
 	})
+	t.Run("Checkpointer", func(t *testing.T) {
+		if _, ok := h.Open(t).(queue.Checkpointer); !ok {
+			t.Log("the store is no queue.Checkpointer, which is optional")
+			return
+		}
+		run(t, h, []concern{{"Checkpoint", checkpointTests}})
+	})
 	t.Run("BacklogCounter", func(t *testing.T) {
 		if _, ok := h.Open(t).(queue.BacklogCounter); !ok {
 			t.Log("the store is no queue.BacklogCounter, which is optional")

@@ -190,6 +190,7 @@ type fullStore interface {
 	queue.Lifecycle
 	queue.BacklogCounter
 	queue.Reporter
+	queue.Checkpointer
 }
 
 // operator is the client's store as the pages see it.

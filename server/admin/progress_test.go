@@ -10,7 +10,7 @@ import (
 	"github.com/claimcheck-go/claimcheck/server/admin"
 )
 
-func TestTaskPageShowsProgressAndNote(t *testing.T) {
+func TestTaskPageShowsProgressNoteAndCheckpoint(t *testing.T) {
 	attempts := 0
 	work := func(ctx context.Context, _ any) (any, error) {
 		if attempts++; attempts%2 == 1 {
@@ -19,6 +19,9 @@ func TestTaskPageShowsProgressAndNote(t *testing.T) {
 		}
 		queue.Progress(ctx, 300, 400)
 		queue.Note(ctx, "page <3> of pst-secret")
+		if err := queue.SaveCheckpoint(ctx, "after pst-secret"); err != nil {
+			return nil, err
+		}
 		return nil, errors.New("boom")
 	}
 	registry := queue.NewRegistry(queue.NewTask("t.shown", work), queue.NewTask("t.hidden", work))
@@ -31,6 +34,10 @@ func TestTaskPageShowsProgressAndNote(t *testing.T) {
 		t.Fatal(err)
 	}
 	for name, note := range map[string]string{"t.shown": "page <3> of pst-secret", "t.hidden": "note redacted"} {
+		saved := "\"data\": \"after pst-secret\""
+		if name == "t.hidden" {
+			saved = "for its next attempt redacted"
+		}
 		id := s.enqueue(name, `null`)
 		path := "/admin/tasks/" + id.String()
 		if body := s.get(path).Body.String(); strings.Contains(body, "Progress") {
@@ -42,14 +49,14 @@ func TestTaskPageShowsProgressAndNote(t *testing.T) {
 		}
 		s.run(exec, id)
 		body := s.get(path).Body.String()
-		if text := plain(body); !strings.Contains(text, "Progress: 300 of 400 (75%)") || !strings.Contains(text, note) {
+		if text := plain(body); !strings.Contains(text, "Progress: 300 of 400 (75%)") || !strings.Contains(text, note) || !strings.Contains(text, saved) {
 			t.Errorf("%s: %s", name, text)
 		}
 		if !strings.Contains(body, `max="400" value="300"`) {
 			t.Errorf("%s: no bar", name)
 		}
 		if name == "t.hidden" && strings.Contains(body, "pst-secret") {
-			t.Error("the note of a redacted task is shown")
+			t.Error("the note or the checkpoint of a redacted task is shown")
 		}
 	}
 }

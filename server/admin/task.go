@@ -26,10 +26,11 @@ type taskPage struct {
 	NoNote   bool // the note may not be shown
 	Args     document
 	Result   document
-	Whole    string // address of the page with all of what is long
-	Known    bool   // its name is registered here
-	KeyHeld  bool   // it holds its unique key
-	Paused   bool   // its queue is, so that it is not run
+	Saved    document // its checkpoint
+	Whole    string   // address of the page with all of what is long
+	Known    bool     // its name is registered here
+	KeyHeld  bool     // it holds its unique key
+	Paused   bool     // its queue is, so that it is not run
 	Actions  []taskAction
 	Links    []Link
 	Curls    []curl
@@ -119,9 +120,9 @@ func (h *handler) show(page *taskPage, whole bool) {
 		page.Note = row.Note
 	}
 	if redacted {
-		page.Args, page.Result = document{Redacted: true}, document{Redacted: len(row.ReturnValue) > 0}
+		page.Args, page.Result, page.Saved = document{Redacted: true}, document{Redacted: len(row.ReturnValue) > 0}, document{Redacted: len(row.Checkpoint) > 0}
 	} else {
-		page.Args, page.Result = pretty(row.Args, whole), pretty(row.ReturnValue, whole)
+		page.Args, page.Result, page.Saved = pretty(row.Args, whole), pretty(row.ReturnValue, whole), pretty(row.Checkpoint, whole)
 	}
 	page.Curls = curls(row, redacted || row.Dropped(), page.KeyHeld)
 	if h.Links == nil {

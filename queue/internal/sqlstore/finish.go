@@ -110,7 +110,8 @@ func (s *Store) Retry(ctx context.Context, claim queue.Claim, r queue.Retry) err
 		if r.WillDispatch {
 			row.DispatchDueAt = later(now.Add(queue.LongestBackoff), row.RunAfter).Add(queue.DispatchGrace)
 		}
-	}, isReady, reported(r.Report)...)
+		row.MaxAttempts = queue.MoreAttempts(row.MaxAttempts, row.Attempts, r.MoreAttempts)
+	}, isReady, append(reported(r.Report), saved(r.Checkpoint)...)...)
 }
 
 // Release releases a claim whose function was interrupted.

@@ -39,6 +39,9 @@ func finishFast(ctx context.Context, conn querier, claim queue.Claim, f queue.Fi
 		values = append(values, history, nonZero(group), nonZero(text))
 	}
 	set, more := assigned(reported(f.Report))
+	if f.Status == queue.StatusSuccessful {
+		set += dropCheckpoint
+	}
 	values = append(values, more...)
 	result, err := conn.ExecContext(ctx, d.finishQuery(f.Errors != nil, set), append(values, claim.ID, claim.ClaimID)...)
 	if err != nil {

@@ -28,7 +28,8 @@ func expire(row *queue.Row, now time.Time) {
 	row.Errors = queue.ExpiredErrors(now)
 }
 
-// dropArgs replaces the arguments of a row that has ended with a Keep of 0. They may not
+// dropArgs replaces the arguments of a row that has ended with a Keep of 0, and removes its
+// checkpoint. They may not
 // have been read with the row.
 func dropArgs(ctx context.Context, q querier, row *queue.Row) (dropped json.RawMessage, err error) {
 	var args string
@@ -36,7 +37,7 @@ func dropArgs(ctx context.Context, q querier, row *queue.Row) (dropped json.RawM
 		return nil, err
 	}
 	dropped = queue.DroppedArgs([]byte(args))
-	_, err = q.ExecContext(ctx, `UPDATE claimcheck_tasks`+q.store.dialect.byID+` SET args = ?, return_value = NULL WHERE id = ?`, string(dropped), row.ID)
+	_, err = q.ExecContext(ctx, `UPDATE claimcheck_tasks`+q.store.dialect.byID+` SET args = ?, return_value = NULL`+dropCheckpoint+` WHERE id = ?`, string(dropped), row.ID)
 	return dropped, err
 }
 

@@ -183,7 +183,7 @@ func document(row *queue.Row, column, text string) json.RawMessage {
 // Get returns one row, or queue.ErrNotFound.
 func (s *Store) Get(ctx context.Context, id uuid.UUID) (row *queue.Row, err error) {
 	err = s.read(ctx, "get task", func(conn querier) error {
-		row, err = load(ctx, conn, id)
+		row, err = get(ctx, conn, id)
 		return err
 	})
 	return row, err
@@ -192,8 +192,7 @@ func (s *Store) Get(ctx context.Context, id uuid.UUID) (row *queue.Row, err erro
 // GetTx is Get as a part of tx.
 func (s *Store) GetTx(ctx context.Context, tx queue.Tx, id uuid.UUID) (row *queue.Row, err error) {
 	err = s.in(ctx, "get task", tx, func(ctx context.Context, q querier) error {
-		q.locks = false
-		row, err = load(ctx, q, id)
+		row, err = get(ctx, q, id)
 		return err
 	})
 	return row, err
@@ -292,8 +291,11 @@ func save(ctx context.Context, q querier, row *queue.Row, now time.Time, more ..
 		return err
 	}
 	query := saveQuery
-	if len(more) > 0 {
+	if len(more) > 0 || row.Status == queue.StatusSuccessful {
 		set, other := assigned(more)
+		if row.Status == queue.StatusSuccessful {
+			set += dropCheckpoint
+		}
 		query, values = saveState+set+saveRow, append(values, other...)
 	}
 	if _, err = q.ExecContext(ctx, query, append(values, row.ID)...); err == nil && row.Dropped() {

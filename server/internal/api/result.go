@@ -104,6 +104,10 @@ func (a *appender) extras(r *queue.Row) {
 	if r.Note != "" {
 		a.text("note", r.Note)
 	}
+	if len(r.Checkpoint) > 0 {
+		a.name("checkpoint")
+		a.raw(r.Checkpoint)
+	}
 }
 
 // appender appends the members of an object. ok is false after a value that needs

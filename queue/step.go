@@ -1,0 +1,150 @@
+package queue
+
+import (
+	"context"
+	"fmt"
+	"reflect"
+	"time"
+
+	"github.com/claimcheck-go/claimcheck/queue/internal/jsonvalue"
+)
+
+// MaxStepName is how many bytes the name of a [Step] may have.
+const MaxStepName = 200
+
+// Step calls f and stores its result under a name, so that no later attempt of the task
+// calls f again: it gets the stored result. A task that charges a card, writes an invoice
+// and sends a mail repeats, after a failure of the last, only that.
+//
+//	receipt, err := queue.Step(ctx, "charge", func(ctx context.Context) (Receipt, error) {
+//		return card.Charge(ctx, in.Amount)
+//	})
+//	if err != nil {
+//		return err
+//	}
+//
+// The result is JSON, and Step returns what later attempts will get: it decodes the
+// result even the first time. It is stored in one statement when f returns, and survives
+// a crash of the process and of the database from then on. If the process ends between
+// the last effect of f and that statement, f is called again: it should be idempotent, or
+// use the task's ID and the step's name as an idempotency key elsewhere.
+//
+// An error of f is returned as it is, and not stored. Once the task's context has ended,
+// f is not called; the error is the context's cause.
+//
+// A step that is stored is progress: the task may be attempted so many times more as its
+// own limit says ([MaxAttempts]), up to 1000 attempts in all. The results are kept until
+// the task succeeds, so an operator's retry of a FAILED task skips its steps as well.
+// Together they are at most [Config].MaxBytes of JSON: a result that exceeds that, or that
+// JSON cannot represent, is a permanent error ([Discard]). Store large results elsewhere,
+// and return where.
+//
+// The name is 1 to [MaxStepName] bytes, and unique within the task: the error of a second step
+// of that name in one attempt is [ErrInvalid], unless the first has failed. A stored result
+// that is no T, because the program has changed, is an error that names the step: give
+// the changed step another name. Steps may run concurrently. ctx is the task's own, or
+// one made from it.
+//
+// The error is [ErrLeaseLost] if the claim is lost, for example because the task was
+// cancelled; then nothing is stored. It is [ErrUnsupported] if the store is no
+// [Checkpointer], and [ErrInvalid] outside a task.
+func Step[T any](ctx context.Context, name string, f func(context.Context) (T, error)) (T, error) {
+	value, err := step(ctx, name, f)
+	if err != nil {
+		var none T
+		return none, err
+	}
+	return value, nil
+}
+
+func step[T any](ctx context.Context, name string, f func(context.Context) (T, error)) (value T, err error) {
+	k, err := keeperFrom(ctx, "Step")
+	if err == nil {
+		err = checkStep[T](name)
+	}
+	if err != nil {
+		return value, err
+	}
+	stored, err := k.begin(ctx, name)
+	if err != nil {
+		return value, err
+	}
+	if stored != nil {
+		return decodeStep[T](stored)
+	}
+	ended := false
+	defer func() { // also if f panics
+		if !ended {
+			k.abandon(name)
+		}
+	}()
+	if ctx.Err() != nil {
+		return value, context.Cause(ctx)
+	}
+	if value, err = f(ctx); err != nil {
+		return value, err
+	}
+	stored, err = k.end(ctx, name, value)
+	if err != nil {
+		return value, err
+	}
+	ended = true
+	return decodeStep[T](stored)
+}
+
+// checkStep refuses a step before its function has an effect that could not be stored.
+func checkStep[T any](name string) error {
+	if name == "" || cleanText(name, MaxStepName) != name {
+		return invalidf("the name of a step must have 1 to %d bytes of UTF-8 without NUL, not %.100q", MaxStepName, name)
+	}
+	if problem := typeProblem[T]("the result"); problem != "" {
+		return invalidf("step %q: %s", name, problem)
+	}
+	return nil
+}
+
+// begin returns the result of a step, or nil if it is to be called.
+func (k *keeper) begin(ctx context.Context, name string) (*storedStep, error) {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	if k.steps[name] {
+		return nil, invalidf("step %q was called before in this attempt: each step of a task needs a name of its own", name)
+	}
+	if err := k.load(ctx); err != nil {
+		return nil, fmt.Errorf("step %q: %w", name, err)
+	}
+	k.steps[name] = true
+	return k.stored.step(name), nil
+}
+
+// abandon makes a step that has failed one that may be called again.
+func (k *keeper) abandon(name string) {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	delete(k.steps, name)
+}
+
+// end stores the result of a step.
+func (k *keeper) end(ctx context.Context, name string, value any) (*storedStep, error) {
+	what := fmt.Sprintf("the result of step %q", name)
+	data, err := encode(what, value)
+	if err == nil {
+		err = invalid(jsonvalue.CheckEncoded(what, data))
+	}
+	if err != nil {
+		return nil, Discard(err)
+	}
+	s := storedStep{Name: name, Result: data, Attempt: k.run.info.Attempt, At: time.Now().UTC().Truncate(time.Microsecond)}
+	if err := k.save(ctx, true, func(c *checkpoint) { c.Steps = append(c.Steps, s) }); err != nil {
+		return nil, fmt.Errorf("store %s: %w", what, err)
+	}
+	return &s, nil
+}
+
+func decodeStep[T any](s *storedStep) (T, error) {
+	value, err := decodeStored[T](s.Result)
+	if err != nil {
+		return value, fmt.Errorf("step %q: its result, which attempt %d stored, is no %s: %w; give the changed step another name", s.Name, s.Attempt, reflect.TypeFor[T](), err)
+	}
+	return value, nil
+}
