@@ -55,3 +55,17 @@ func Example() {
 	// received {"order":1}, signed: true
 	// the receiver answered 200
 }
+
+// A task of the program's own: at most two run at once for each tenant.
+func ExampleSender() {
+	type event struct{ Tenant, URL string }
+	sender, err := webhook.NewSender(webhook.Config{Secret: "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw"})
+	if err != nil {
+		log.Fatal(err)
+	}
+	deliver := queue.NewTask("tenants.webhook", func(ctx context.Context, e event) (webhook.Result, error) {
+		return sender.Send(ctx, webhook.Args{URL: e.URL, Body: []byte(`{}`)})
+	}, queue.LimitKey(func(e event) string { return e.Tenant }), queue.LimitRunningEach(2), queue.MaxAttempts(8))
+	fmt.Println(deliver.Name())
+	// Output: tenants.webhook
+}

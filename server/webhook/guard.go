@@ -26,7 +26,7 @@ type blockedAddressError struct {
 }
 
 func (e *blockedAddressError) Error() string {
-	return fmt.Sprintf("%s is %s, which is not a public address; add the host to the allowed hosts of webhook.deliver to reach it", e.host, e.address)
+	return fmt.Sprintf("%s is %s, which is not a public address; add the host to the allowed hosts of webhooks to reach it", e.host, e.address)
 }
 
 // guardedTransport returns a transport that connects to public addresses only,

@@ -77,47 +77,51 @@ func (e *ConfigError) Error() string { return "webhook: Config." + e.Field + ": 
 
 // New returns [Deliver] with its function. The error is a *[ConfigError].
 func New(cfg Config) (queue.Definition, error) {
-	d, err := newDeliverer(cfg)
+	s, err := NewSender(cfg)
 	if err != nil {
 		return nil, err
 	}
-	return Deliver.Handle(d.deliver), nil
+	return Deliver.Handle(s.Send), nil
 }
 
-// deliverer delivers webhooks. It is safe for concurrent use.
-type deliverer struct {
+// Sender sends webhooks in a task of the program's own: with its limits, or with a secret
+// for each receiver. It is safe for concurrent use. Make one with [NewSender].
+type Sender struct {
 	client *http.Client
 	signer *standardwebhooks.Webhook // nil: unsigned
 }
 
-func newDeliverer(cfg Config) (*deliverer, error) {
+// NewSender makes a [Sender]. The error is a *[ConfigError].
+func NewSender(cfg Config) (*Sender, error) {
 	if err := checkHosts(cfg.AllowHosts); err != nil {
 		return nil, err
 	}
-	d := &deliverer{client: &http.Client{
+	s := &Sender{client: &http.Client{
 		Transport: guardedTransport(cfg.AllowHosts),
 		// A redirect leads to a place that the caller of Enqueue did not name.
 		CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
 	}}
 	if cfg.Secret == "" {
-		return d, nil
+		return s, nil
 	}
 	signer, err := standardwebhooks.NewWebhook(cfg.Secret)
 	if err != nil {
 		return nil, &ConfigError{Field: "Secret", Text: "must be whsec_ followed by base64"}
 	}
-	d.signer = signer
-	return d, nil
+	s.signer = signer
+	return s, nil
 }
 
-// deliver is the task's function.
-func (d *deliverer) deliver(ctx context.Context, args Args) (Result, error) {
-	request, err := d.request(ctx, args)
+// Send sends one webhook, once. ctx is that of the running task, whose ID becomes that of
+// the message. The error says what follows: another attempt after 408, 425, 429, 5xx and
+// network errors, not before the time of a Retry-After header; none after any other answer.
+func (s *Sender) Send(ctx context.Context, args Args) (Result, error) {
+	request, err := s.request(ctx, args)
 	if err != nil {
 		return Result{}, queue.Discard(err)
 	}
 	started := time.Now()
-	response, err := d.client.Do(request)
+	response, err := s.client.Do(request)
 	if err != nil {
 		var blocked *blockedAddressError
 		if errors.As(err, &blocked) {
@@ -170,7 +174,7 @@ func retryAfter(value string, now time.Time) time.Duration {
 }
 
 // request builds the signed POST.
-func (d *deliverer) request(ctx context.Context, args Args) (*http.Request, error) {
+func (s *Sender) request(ctx context.Context, args Args) (*http.Request, error) {
 	target, err := url.Parse(args.URL)
 	if err != nil || target.Scheme != "https" && target.Scheme != "http" || target.Host == "" {
 		return nil, fmt.Errorf("url must be an http or https URL, not %.200q", args.URL)
@@ -195,20 +199,20 @@ func (d *deliverer) request(ctx context.Context, args Args) (*http.Request, erro
 		}
 		request.Header.Set(name, value)
 	}
-	return request, d.sign(ctx, request, body)
+	return request, s.sign(ctx, request, body)
 }
 
 // sign adds the headers of the Standard Webhooks specification. The message's ID
 // is the task's, the same on every attempt, so that a receiver can detect repeats.
-func (d *deliverer) sign(ctx context.Context, request *http.Request, body []byte) error {
+func (s *Sender) sign(ctx context.Context, request *http.Request, body []byte) error {
 	info, _ := queue.InfoFrom(ctx)
 	now := time.Now()
 	request.Header.Set(standardwebhooks.HeaderWebhookID, info.ID.String())
 	request.Header.Set(standardwebhooks.HeaderWebhookTimestamp, strconv.FormatInt(now.Unix(), 10))
-	if d.signer == nil {
+	if s.signer == nil {
 		return nil
 	}
-	signature, err := d.signer.Sign(info.ID.String(), now, body)
+	signature, err := s.signer.Sign(info.ID.String(), now, body)
 	request.Header.Set(standardwebhooks.HeaderWebhookSignature, signature)
 	return err
 }
