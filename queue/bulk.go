@@ -100,10 +100,10 @@ func (c *Client) Act(ctx context.Context, r ActRequest, progress func(done int))
 	if a.before, err = c.audit(ctx, store, entry); err != nil {
 		return result, err
 	}
-	if r.Action == ActionRetry {
-		c.expireDue(ctx)
-	}
 	err = a.run(ctx, progress)
+	if err == nil && a.freesKeys(ctx) {
+		err = a.run(ctx, progress)
+	}
 	a.admit(ctx)
 	if err == nil {
 		a.countPaused(ctx)
@@ -185,9 +185,17 @@ func (a *bulkAction) run(ctx context.Context, progress func(done int)) error {
 	}
 }
 
+// freesKeys cancels tasks that have expired if a retry has skipped rows because of their
+// keys, and reports whether there were any.
+func (a *bulkAction) freesKeys(ctx context.Context) bool {
+	a.countRefused(ctx)
+	return a.result.Taken > 0 && (a.request.Limit == 0 || a.result.Done < a.request.Limit) && a.client.expireDue(ctx)
+}
+
 // expireDue cancels tasks that have expired, so that they hold no keys of FAILED ones that
-// are to be retried. If that fails, those are not retried.
-func (c *Client) expireDue(ctx context.Context) {
+// are to be retried, and reports whether there were any. If that fails, those are not
+// retried.
+func (c *Client) expireDue(ctx context.Context) (expired bool) {
 	for more := true; more; {
 		var p PromoteResult
 		err := within(ctx, statementTimeout, func(ctx context.Context) (err error) {
@@ -196,8 +204,10 @@ func (c *Client) expireDue(ctx context.Context) {
 		})
 		c.availability.observe(err)
 		c.promoted(ctx, p)
+		expired = expired || p.Expired > 0
 		more = err == nil && p.Expired == promoteLimit
 	}
+	return expired
 }
 
 // countLocked counts the rows that the action is for and has not changed: they are
@@ -394,6 +404,8 @@ func (c *Client) CountMatching(ctx context.Context, a Action, s Selection, limit
 	if n > 0 || err != nil || a != ActionRetry {
 		return n, err
 	}
-	c.expireDue(ctx)
+	if !c.expireDue(ctx) {
+		return 0, nil
+	}
 	return count()
 }
