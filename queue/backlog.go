@@ -97,8 +97,12 @@ func (cfg *Config) checkBacklogs() error {
 	return nil
 }
 
-// maxBacklog returns the bound of a queue; 0 is none.
-func (c *Client) maxBacklog(queue string) int {
+// MaxBacklog returns how many READY tasks a queue may have in each backend before enqueues
+// are refused ([Config].MaxBacklog); 0: any number.
+func (c *Client) MaxBacklog(queue string) int {
+	if c.check() != nil {
+		return 0
+	}
 	if n, named := c.cfg.MaxBacklog[queue]; named {
 		return n
 	}
@@ -154,7 +158,7 @@ func (c *Client) existing(ctx context.Context, tx Tx, rows []*NewRow) (exist []b
 func (c *Client) wanted(rows []*NewRow, exist []bool) map[route]int {
 	wanted := make(map[route]int)
 	for i, row := range rows {
-		if c.maxBacklog(row.Queue) > 0 && (exist == nil || !exist[i]) {
+		if c.MaxBacklog(row.Queue) > 0 && (exist == nil || !exist[i]) {
 			wanted[route{row.Backend, row.Queue}]++
 		}
 	}
@@ -201,7 +205,7 @@ func (c *Client) freeRoom(reserved room, stored []*Handle) {
 // reserveRoom adds n rows to a queue's backlog, or returns ErrBacklogFull. It also
 // returns when the backlog was counted.
 func (c *Client) reserveRoom(ctx context.Context, tx Tx, r route, n int) (time.Time, error) {
-	limit, b := c.maxBacklog(r.queue), c.backlogs.of(r)
+	limit, b := c.MaxBacklog(r.queue), c.backlogs.of(r)
 	if n > limit {
 		return time.Time{}, &neverFits{r.queue, n, limit}
 	}

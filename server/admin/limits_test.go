@@ -183,6 +183,57 @@ func TestATaskThatWaitsForARateSaysUntilWhen(t *testing.T) {
 	}
 }
 
+// A queue that lets no task start, and one that accepts none, are named on the overview.
+func TestTheOverviewNamesQueuesThatAreFull(t *testing.T) {
+	s := newSite(t, func(_ *admin.Config, c *queue.Config) { c.MaxBacklog = map[string]int{"reports": 2, "emails": 3} })
+	limit := queue.Limit{Kind: queue.LimitQueue, Name: "emails", Running: 1}
+	if _, err := s.client.SetLimit(t.Context(), limit, "ops"); err != nil {
+		t.Fatal(err)
+	}
+	running := s.enqueue("emails.send_welcome", `{}`, queue.OnQueue("emails"))
+	claim := queue.ClaimRequest{ClaimID: queue.NewClaimID(), Tasks: []string{"emails.send_welcome"}, Worker: "killed", Lease: 4 * time.Hour}
+	if _, err := s.store.Claim(t.Context(), running, claim); err != nil {
+		t.Fatal(err)
+	}
+	s.enqueue("emails.send_welcome", `{}`, queue.OnQueue("emails"))
+	s.enqueue("reports.render_pdf", `{}`, queue.OnQueue("reports"))
+	const atLimit, refused = "Queue emails is at its limit, and none of its tasks ended in the last hour", "The backlog of queue reports is full: new tasks are refused"
+	if page := s.get("/admin/").Body.String(); strings.Contains(page, "is at its limit") || strings.Contains(page, "is full") {
+		t.Errorf("too early: %s", page)
+	}
+	s.enqueue("reports.render_pdf", `{}`, queue.OnQueue("reports"), queue.Delay(time.Hour))
+	if _, err := s.db.ExecContext(context.Background(), `UPDATE claimcheck_tasks SET enqueued_at = enqueued_at - 7200000000`); err != nil {
+		t.Fatal(err)
+	}
+	page := s.anew().get("/admin/").Body.String()
+	for _, want := range []string{atLimit, "1 task is due, the oldest for 2 h. 1 of 1 tasks run.", refused, "2 tasks are READY, and the bound is 2."} {
+		if !strings.Contains(page, want) {
+			t.Errorf("the overview does not say %q: %s", want, page)
+		}
+	}
+	if strings.Contains(page, "backlog of queue emails") {
+		t.Error("a queue with room is called full")
+	}
+}
+
+// The page of task types shows the limits that concern each.
+func TestTaskTypesShowTheirLimits(t *testing.T) {
+	s := newSite(t, nil)
+	s.enqueue("emails.send_welcome", `{}`)
+	for _, l := range []queue.Limit{
+		{Kind: queue.LimitQueue, Name: "default", Running: 9}, {Kind: queue.LimitName, Name: "emails.send_welcome", Starts: 5, Per: time.Minute},
+		{Kind: queue.LimitEach, Name: "emails.send_welcome", Running: 2}, {Kind: queue.LimitQueue, Name: "other-queue", Running: 7},
+	} {
+		if _, err := s.client.SetLimit(t.Context(), l, "ops"); err != nil {
+			t.Fatal(err)
+		}
+	}
+	page := s.contains("/admin/types", "limit of queue default: at most 9 running", "limit of task emails.send_welcome: at most 5 starts within 1m", "limit of each key of task emails.send_welcome: at most 2 running")
+	if strings.Contains(page, "other-queue") {
+		t.Error("a limit of another queue is shown")
+	}
+}
+
 // The page distinguishes the code's limits from an operator's, also one that was removed.
 func TestLimitsOfTheCodeAreDistinguished(t *testing.T) {
 	s := newSite(t, func(_ *admin.Config, c *queue.Config) {

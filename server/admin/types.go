@@ -1,6 +1,7 @@
 package admin
 
 import (
+	"errors"
 	"net/http"
 
 	"github.com/claimcheck-go/claimcheck/queue"
@@ -15,17 +16,28 @@ type typesPage struct {
 type typeLine struct {
 	queue.TaskInfo
 	TimeLimit string // empty: the executor's default
+	Limits    []string
 	Form      string // address of its form
 	List      string // address of its tasks
 }
 
-// types lists the registered names, which asks the database nothing.
+// types lists the registered names, with the limits that concern them.
 func (h *handler) types(v *visit) error {
+	limits, err := h.Client.Limits(v.r.Context())
+	if err != nil && !errors.Is(err, queue.ErrUnsupported) {
+		return err
+	}
 	page := typesPage{layout: h.layout(v, "Task types", "/types")}
 	for _, info := range h.Client.Registry().Tasks() {
 		line := typeLine{TaskInfo: info, Form: h.link("/types/" + info.Name), List: h.link("/tasks", "task", info.Name)}
 		if info.Timeout > 0 {
 			line.TimeLimit = span(info.Timeout)
+		}
+		for _, l := range limits {
+			if l.Name == info.Name && l.Kind != queue.LimitQueue || l.Name == info.Queue && l.Kind == queue.LimitQueue {
+				use := queue.LimitUse{Limit: l}
+				line.Limits = append(line.Limits, use.Subject(info.Name)+": "+limitMeans(l))
+			}
 		}
 		page.Types = append(page.Types, line)
 	}

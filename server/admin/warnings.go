@@ -39,6 +39,7 @@ func (h *handler) warnings(b statsView, t totals, now time.Time) (list []warning
 	}
 	list = append(list, h.unknownWarnings(b)...)
 	list = append(list, h.pausedWarnings(b)...)
+	list = append(list, h.fullWarnings(b)...)
 	list = append(list, h.scheduleWarnings(b)...)
 	for _, q := range b.Queues {
 		if b.paused(q.Queue) || b.rateReached(q.Queue) {
