@@ -79,8 +79,11 @@ func LimitNamed(ctx context.Context, client *queue.Client, kind queue.LimitKind,
 // RemovesNothing says, before a change, that it only takes parts away from a limit that
 // does not exist, and which one may be meant; else it returns an empty text.
 func RemovesNothing(ctx context.Context, client *queue.Client, c queue.LimitChange) (string, error) {
-	if c.Reset || c.Running != nil && *c.Running > 0 || c.Rate != nil && c.Rate.Starts > 0 || c.Check() != nil {
+	if c.Reset || c.Running != nil && *c.Running > 0 || c.Rate != nil && c.Rate.Starts > 0 {
 		return "", nil
+	}
+	if err := c.Check(); err != nil {
+		return "", err
 	}
 	exists, other, err := LimitNamed(ctx, client, c.Kind, c.Name)
 	if exists || err != nil {
