@@ -50,13 +50,14 @@ func pageBlocks(t *testing.T, section, fence string) map[string]string {
 	return blocks
 }
 
-// lossy is a proxy before a server. It loses the answer to each enqueue and cancel that
-// may be repeated, answers one of them with 503, and checks all others with openapi.json.
+// lossy is a proxy before a server. It loses the first answer to each enqueue and
+// cancel, answers one of them with 503, and checks all others with openapi.json.
 type lossy struct {
 	*httptest.Server
 	t      *testing.T
 	server string
 	router routers.Router
+	once   string // the body of a request that is not repeated, and so not lost
 
 	mu      sync.Mutex
 	seen    map[string]int
@@ -84,8 +85,7 @@ func newLossy(t *testing.T, server string) *lossy {
 
 // fault says what happens to a request: it is "lost", "refused" or neither.
 func (l *lossy) fault(r *http.Request, body []byte) string {
-	repeatable := strings.HasPrefix(r.URL.Path, "/tasks/cancel/") || bytes.Contains(body, []byte(`"id"`)) || bytes.Contains(body, []byte(`"unique_key"`))
-	if r.Method != http.MethodPost || !repeatable {
+	if r.Method != http.MethodPost || string(body) == l.once {
 		return ""
 	}
 	l.mu.Lock()
@@ -224,7 +224,7 @@ func TestThePagesClientsStoreEachTaskOnce(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			s := procServe(t, t.TempDir(), []string{"TASKS_MODE=local", procToken})
-			env := []string{"TASKS_URL=" + newLossy(t, s.url).URL, "TASKS_TOKEN=" + s.token}
+			env := []string{"QUEUE_URL=" + newLossy(t, s.url).URL, "QUEUE_TOKEN=" + s.token}
 			blocks := pageBlocks(t, name, language.fence)
 			language.run(t, blocks[language.client], blocks["1"], env...)
 			if n := s.stored(); n != 4 {
@@ -241,7 +241,9 @@ func TestThePagesClientsStoreEachTaskOnce(t *testing.T) {
 func TestThePagesCurlCommandsStoreEachTaskOnce(t *testing.T) {
 	t.Parallel()
 	s := procServe(t, t.TempDir(), []string{"TASKS_MODE=local", procToken})
-	dir, env := t.TempDir(), []string{"TASKS_URL=" + newLossy(t, s.url).URL, "TASKS_TOKEN=" + s.token}
+	front := newLossy(t, s.url)
+	front.once = `{"task":"demo.echo","args":{"hello":"world"}}`
+	dir, env := t.TempDir(), []string{"QUEUE_URL=" + front.URL, "QUEUE_TOKEN=" + s.token}
 	var script, lines strings.Builder
 	blocks := pageBlocks(t, "curl", "sh")
 	for i := range len(blocks) {
@@ -283,7 +285,7 @@ func TestThePagesProgramsAuthenticateWithIdentityTokens(t *testing.T) {
 		_, _ = io.WriteString(w, token)
 	}))
 	t.Cleanup(metadata.Close)
-	env := []string{"TASKS_URL=" + c.front.URL, "GCE_METADATA_HOST=" + strings.TrimPrefix(metadata.URL, "http://")}
+	env := []string{"QUEUE_URL=" + c.front.URL, "GCE_METADATA_HOST=" + strings.TrimPrefix(metadata.URL, "http://")}
 	for name, language := range pageLanguages {
 		blocks := pageBlocks(t, name, language.fence)
 		other := pageBlocks(t, "Authentication", language.fence)[language.client+" authorize"]
@@ -298,5 +300,25 @@ func TestThePagesProgramsAuthenticateWithIdentityTokens(t *testing.T) {
 	output := runPage(t, t.TempDir(), env, "bash", "-euo", "pipefail", "-c", token+pageBlocks(t, "curl", "sh")["0"])
 	if !strings.Contains(output, `"task_path":"demo.echo"`) {
 		t.Error(output)
+	}
+}
+
+// A shell that has the page's variables may also run the server's commands, which warn
+// about variables that look like settings.
+func TestThePagesVariablesAreNotTakenForSettings(t *testing.T) {
+	t.Parallel()
+	page, err := os.ReadFile("../docs/http.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	var env []string
+	for _, match := range regexp.MustCompile(`(?:process\.env\.|os\.environ\["|export |=\S+ )([A-Z_]+)`).FindAllStringSubmatch(string(page), -1) {
+		env = append(env, match[1]+"=x")
+	}
+	if len(env) < 6 {
+		t.Fatalf("the page has the variables %q", env)
+	}
+	if got := procRun(t, t.TempDir(), env, "", "version"); got.status != 0 || got.stderr != "" {
+		t.Errorf("with %q: %+v", env, got)
 	}
 }
