@@ -20,6 +20,7 @@ var (
 	_ queue.BacklogCounter = (*Store)(nil)
 	_ queue.Limiter        = (*Store)(nil)
 	_ queue.Scheduler      = (*Store)(nil)
+	_ queue.Grouper        = (*Store)(nil)
 	_ queue.TxReader       = (*Store)(nil)
 	_ queue.Clocked        = (*Store)(nil)
 )
@@ -40,6 +41,7 @@ type Store struct {
 	gates     map[string]*queue.Gate // by queue
 	limits    limits
 	schedules map[string]*schedule
+	groups    map[uuid.UUID]*group
 	touched   map[string]time.Time
 	audit     []queue.AuditEntry // oldest first
 }
@@ -68,7 +70,7 @@ func NewStore(clock *Clock) *Store {
 	s := &Store{
 		lock: make(chan struct{}, 1), clock: clock, now: time.Now,
 		rows: make(map[uuid.UUID]*row), gates: make(map[string]*queue.Gate), limits: newLimits(),
-		schedules: make(map[string]*schedule), touched: make(map[string]time.Time),
+		schedules: make(map[string]*schedule), groups: make(map[uuid.UUID]*group), touched: make(map[string]time.Time),
 	}
 	if clock != nil {
 		s.now = clock.Now
@@ -93,6 +95,7 @@ func (s *Store) with(ctx context.Context, op string, do func(now time.Time) erro
 		return err
 	}
 	defer release()
+	defer s.countMembers()
 	return do(s.Now())
 }
 

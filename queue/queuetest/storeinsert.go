@@ -19,6 +19,9 @@ func (s *Store) insert(rows []*queue.NewRow, now time.Time) error {
 			return err
 		}
 		if existed[i] = old != nil; old == nil {
+			if err := s.checkGroup(r); err != nil {
+				return err
+			}
 			old = newRow(r, now)
 			c.new[old.ID] = old
 		}

@@ -74,6 +74,7 @@ func (s *Store) look(p *queue.PromoteResult, now time.Time) {
 		tick.earlier(schedule.NextAt, now)
 	}
 	p.Next, p.NextTick = next.orZero(), tick.orZero()
+	p.Groups = s.groupsWait()
 	p.Gates, p.Limits = s.gatesNeedWork(), p.Limits || s.limits.any()
 }
 

@@ -15,7 +15,8 @@ import (
 type tx struct {
 	store   *Store
 	before  map[uuid.UUID]*row // what Rollback restores
-	release func()             // nil: it has ended
+	groups  map[uuid.UUID]*group
+	release func() // nil: it has ended
 }
 
 // Begin begins a transaction for queue.Client.InTx, EnqueueTx and CompleteTx. Until
@@ -29,7 +30,7 @@ func (s *Store) Begin(ctx context.Context) (queue.Tx, error) {
 	for id, r := range before {
 		before[id] = &row{*r.copied(), r.hold, r.acted}
 	}
-	return &tx{s, before, release}, nil
+	return &tx{s, before, s.copiedGroups(), release}, nil
 }
 
 // Commit keeps what was done in the transaction.
@@ -47,7 +48,7 @@ func (t *tx) Rollback(ctx context.Context) error {
 	if t.release == nil {
 		return errEnded
 	}
-	t.store.rows = t.before
+	t.store.rows, t.store.groups = t.before, t.groups
 	return t.Commit(ctx)
 }
 
@@ -65,6 +66,7 @@ func (s *Store) in(t queue.Tx, do func(now time.Time) error) error {
 	case own.release == nil:
 		return errEnded
 	}
+	defer s.countMembers()
 	return do(s.Now())
 }
 
