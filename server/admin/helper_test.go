@@ -187,6 +187,7 @@ type fullStore interface {
 	queue.Store
 	queue.Operator
 	queue.Limiter
+	queue.Grouper
 	queue.Lifecycle
 	queue.BacklogCounter
 	queue.Reporter

@@ -111,10 +111,13 @@ func testEveryPage(t *testing.T, browser context.Context) {
 		t.Fatal(err)
 	}
 	limited := s.limitTasks()
+	group := s.groups()
 	pages := []struct{ name, path string }{
 		{"overview", "/admin/"},
 		{"schedules", "/admin/schedules"},
 		{"schedule", "/admin/schedules/nightly-report"},
+		{"groups", "/admin/groups"},
+		{"group", "/admin/groups/" + group.String()},
 		{"tasks", "/admin/tasks?error=5003"},
 		{"failed", "/admin/tasks?view=failed&task=reports.*"},
 		{"filtered", "/admin/tasks?view=failed&task=billing.*&error=5003&since=12h&priority=0"},

@@ -15,33 +15,36 @@ import (
 // taskPage is all that is known of one task.
 type taskPage struct {
 	layout
-	Row      *queue.Row
-	State    state
-	Flags    []string
-	Why      string
-	Attempts []attempt
-	Lost     int // attempts that are not shown, since they are too many
-	Progress *taskProgress
-	Note     string
-	NoNote   bool // the note may not be shown
-	Args     document
-	Result   document
-	Saved    document // its checkpoint
-	Whole    string   // address of the page with all of what is long
-	Known    bool     // its name is registered here
-	KeyHeld  bool     // it holds its unique key
-	Paused   bool     // its queue is, so that it is not run
-	Actions  []taskAction
-	Links    []Link
-	Curls    []curl
-	Repeat   string // address of the form with its arguments
-	DeleteAt bool   // it has ended, and is deleted after Row.DeleteAt
-	Overdue  bool   // that time is past
-	Schedule string // address of the schedule that it is of
-	Kind     string // address of the tasks of its name
-	Queue    string // address of the tasks of its queue
-	Same     string // address of the tasks that fail in the same way
-	Audit    []auditLine
+	Row       *queue.Row
+	State     state
+	Flags     []string
+	Why       string
+	Attempts  []attempt
+	Lost      int // attempts that are not shown, since they are too many
+	Progress  *taskProgress
+	Note      string
+	NoNote    bool // the note may not be shown
+	Args      document
+	Result    document
+	Saved     document // its checkpoint
+	Whole     string   // address of the page with all of what is long
+	Known     bool     // its name is registered here
+	KeyHeld   bool     // it holds its unique key
+	Paused    bool     // its queue is, so that it is not run
+	Actions   []taskAction
+	Links     []Link
+	Curls     []curl
+	Repeat    string // address of the form with its arguments
+	DeleteAt  bool   // it has ended, and is deleted after Row.DeleteAt
+	Overdue   bool   // that time is past
+	Schedule  string // address of the schedule that it is of
+	Group     string // address of the group that it belongs to
+	GroupName string
+	GroupEnd  bool   // it was enqueued at the end of the group
+	Kind      string // address of the tasks of its name
+	Queue     string // address of the tasks of its queue
+	Same      string // address of the tasks that fail in the same way
+	Audit     []auditLine
 }
 
 // taskProgress is how far a task has come.
@@ -87,6 +90,7 @@ func (h *handler) task(v *visit) error {
 	if row.Schedule != "" {
 		page.Schedule = h.link("/schedules/" + row.Schedule)
 	}
+	h.ofGroup(ctx, &page)
 	if err := h.paused(ctx, &page); err != nil {
 		return err
 	}
@@ -132,6 +136,21 @@ func (h *handler) show(page *taskPage, whole bool) {
 		if u, err := url.Parse(link.URL); err == nil && (u.Scheme == "https" || u.Scheme == "http") {
 			page.Links = append(page.Links, link)
 		}
+	}
+}
+
+// ofGroup adds the group of the task, with its name if it can be read.
+func (h *handler) ofGroup(ctx context.Context, page *taskPage) {
+	id := page.Row.Group
+	if page.GroupEnd = id == uuid.Nil; page.GroupEnd {
+		id = page.Row.Completes
+	}
+	if id == uuid.Nil {
+		return
+	}
+	page.Group, page.GroupName = h.groupURL(id), id.String()
+	if g, err := h.Client.Group(ctx, id); err == nil && g.Name != "" {
+		page.GroupName = g.Name
 	}
 }
 
