@@ -87,6 +87,51 @@ var onceMutations = []mutation{
 		change: func(o *options) { o.duration, o.drain, o.workersSweep = 5*time.Second, 10*time.Second, true },
 	},
 	{
+		name:   "groups that succeed while their tasks run",
+		breaks: []string{ruleGroupEnd},
+		edits: []mutate.Edit{{
+			File: "queue/pgstore/groupend.go",
+			Old:  "m.state IN (0, 2, 3, 4))`",
+			New:  "m.state IN (2, 3, 4))`",
+		}},
+	},
+	{
+		name:   "groups that enqueue their end without a lock, under any ID",
+		breaks: []string{ruleGroupEnd},
+		edits: []mutate.Edit{
+			{File: "queue/pgstore/groupend.go", Old: "groupQuery + ` FOR NO KEY UPDATE SKIP LOCKED`", New: "groupQuery"},
+			{File: "queue/group.go", Old: "	if success {\n		return uuid.NewSHA1(", New: "	if group != uuid.Nil {\n		return uuid.New()\n	}\n	if success {\n		return uuid.NewSHA1("},
+		},
+	},
+	{
+		name:   "groups whose end nobody looks for after a kill",
+		breaks: []string{ruleEnded, ruleGroupEnd},
+		edits: []mutate.Edit{
+			{File: "queue/groupend.go", Old: "	for more := err == nil; more", New: "	for more := false; more"},
+			{File: "queue/groupend.go", Old: "	if looked := c.groups.begin(id)", New: "	time.Sleep(300 * time.Millisecond)\n	if looked := c.groups.begin(id)"},
+			{File: "queue/groupend.go", Old: "	\"sync\"\n", New: "	\"sync\"\n	\"time\"\n"},
+		},
+		change: func(o *options) {
+			manyKills(o)
+			o.duration, o.drain, o.workersSweep = 8*time.Second, 15*time.Second, true
+		},
+	},
+	{
+		name:   "ends of members that are not counted",
+		breaks: []string{ruleCounted},
+		schema: []string{`ALTER TABLE claimcheck_tasks DISABLE TRIGGER claimcheck_count_finished`},
+		change: func(o *options) { o.duration, o.drain = 4*time.Second, 8*time.Second },
+	},
+	{
+		name: "MariaDB: groups that succeed while their tasks run", site: newMariaDB,
+		breaks: []string{ruleGroupEnd},
+		edits: []mutate.Edit{{
+			File: "queue/internal/sqlstore/groupend.go",
+			Old:  "m.state IN (0, 2, 3, 4))`",
+			New:  "m.state IN (2, 3, 4))`",
+		}},
+	},
+	{
 		name: "MariaDB: ticks that do not compare the next time under the lock", site: newMariaDB,
 		breaks: []string{ruleOnce},
 		edits: []mutate.Edit{

@@ -34,6 +34,7 @@ type run struct {
 	promises promises
 	tally    tally
 	pauses   pauses
+	groups   groups
 	baseline []usage // of the workers, before the load
 	samples  []usage // of the survivor
 
@@ -148,6 +149,7 @@ func (r *run) execute() *verdict {
 	producers.Wait()
 	if len(r.caught) == 0 { // else there would only be more of the same
 		r.endSchedules()
+		r.endGroups()
 		r.drain()
 	}
 	v.drained = time.Since(faultsEnded)
@@ -181,6 +183,8 @@ func (r *run) operate(ctx context.Context, wg *sync.WaitGroup) {
 	wg.Go(func() { r.every(ctx, 3*time.Second, r.requeue) })
 	wg.Go(func() { r.every(ctx, 1500*time.Millisecond, r.pauseQueue) })
 	wg.Go(func() { r.every(ctx, 300*time.Millisecond, r.countLimited) })
+	ofGroups := r.options.random(300)
+	wg.Go(func() { r.every(ctx, 400*time.Millisecond, func(context.Context) { r.produceGroup(ofGroups) }) })
 	wg.Go(func() { r.every(ctx, 300*time.Millisecond, r.tick) })
 	wg.Go(func() { r.every(ctx, 500*time.Millisecond, r.tick) })
 	wg.Go(func() { r.every(ctx, 400*time.Millisecond, r.tickByGo) })
@@ -221,9 +225,9 @@ func (r *run) drain() {
 	tick := time.NewTicker(100 * time.Millisecond)
 	defer tick.Stop()
 	for {
-		var live int
-		err := r.site.db.QueryRow(`SELECT count(*) FROM claimcheck_tasks WHERE status IN ('READY', 'RUNNING')`).Scan(&live)
-		if err == nil && live == 0 {
+		var live, open int
+		err := r.site.db.QueryRow(`SELECT (SELECT count(*) FROM claimcheck_tasks WHERE status IN ('READY', 'RUNNING')), (`+unfinishedGroups+`)`).Scan(&live, &open)
+		if err == nil && live+open == 0 {
 			return
 		}
 		select {

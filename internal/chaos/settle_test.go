@@ -40,7 +40,8 @@ type stored struct {
 	queue, key          string
 	schedule            string
 	// In microseconds; 0 is NULL.
-	enqueued, scheduledFor int64
+	enqueued, scheduledFor, finished int64
+	completes                        uuid.UUID // the group that has enqueued it
 }
 
 // state is everything that is validated, read in this order at the end, or during the
@@ -80,10 +81,11 @@ func (r *run) readState(ctx context.Context) (s state, err error) {
 		return s, err
 	}
 	var row stored
+	var completes uuid.NullUUID
 	err = each(ctx, db, `SELECT id, task_path, status, attempts, dispatch_tries, coalesce(`+r.site.value+`, ''), queue_name, coalesce(unique_key, ''),
-			coalesce(schedule, ''), `+r.site.micros("enqueued_at")+`, `+r.site.micros("scheduled_for")+` FROM claimcheck_tasks`,
-		func() { s.rows[id] = row }, &id, &row.task, &row.status, &row.attempts, &row.tries, &row.value, &row.queue, &row.key,
-		&row.schedule, &row.enqueued, &row.scheduledFor)
+			coalesce(schedule, ''), `+r.site.micros("enqueued_at")+`, `+r.site.micros("scheduled_for")+`, `+r.site.micros("finished_at")+`, completes_group FROM claimcheck_tasks`,
+		func() { row.completes = completes.UUID; s.rows[id] = row }, &id, &row.task, &row.status, &row.attempts, &row.tries, &row.value, &row.queue, &row.key,
+		&row.schedule, &row.enqueued, &row.scheduledFor, &row.finished, &completes)
 	if err != nil {
 		return s, err
 	}
@@ -154,6 +156,8 @@ func (r *run) settle(v *verdict) {
 	v.limits(s)
 	v.keys(s)
 	v.occurrences(s)
+	v.groupsSoFar(s)
+	v.groups(ctx, s)
 	v.workers()
 	v.flat()
 	v.counts = r.counts(s)
@@ -178,6 +182,7 @@ func (r *run) watch(ctx context.Context, stop func()) {
 		v.limits(s)
 		v.keys(s)
 		v.occurrences(s)
+		v.groupsSoFar(s)
 		v.split(ctx)
 		if len(v.violations) > 0 {
 			r.mu.Lock()
@@ -247,7 +252,7 @@ func (v *verdict) rows(s state) {
 		if !final(row.status) {
 			v.broken(ruleEnded, id, "%+v", row)
 		}
-		if _, known := s.promises[id]; !known && row.task != tasks.Letter.Name() && row.schedule == "" {
+		if _, known := s.promises[id]; !known && row.task != tasks.Letter.Name() && row.schedule == "" && row.completes == uuid.Nil {
 			v.broken(ruleKnown, id, "%s is %s", row.task, row.status)
 		}
 		if e := last[id.String()]; e == nil || e.status[1] != row.status || e.attempts[1] != row.attempts || e.value != row.value {

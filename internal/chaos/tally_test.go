@@ -84,7 +84,7 @@ func (r *run) missing(counts map[string]int) (missing []string) {
 	if r.options.impatient {
 		return nil
 	}
-	want := []string{"cancel", "sweep by HTTP", "taken over", "released", "worker lost", "pause", "resume", "key met", "key of an occurrence met", "tick", "occurrences"}
+	want := []string{"cancel", "sweep by HTTP", "taken over", "released", "worker lost", "pause", "resume", "key met", "key of an occurrence met", "tick", "occurrences", "group"}
 	for _, f := range r.faults() {
 		want = append(want, f.name)
 	}
