@@ -34,8 +34,10 @@ type Limiter interface {
 	// may be; zero if there is none.
 	ClaimLimited(ctx context.Context, req ClaimNextRequest) (rows []*Row, wait time.Duration, err error)
 	// Admit chooses rows that wait for a limit and may be claimed now, so that the caller
-	// dispatches them. The sweeper dispatches them DispatchGrace from now if
-	// the caller dies. They have no Args, ReturnValue and Errors.
+	// dispatches them. If there are none, it chooses rows that expect no delivery and that
+	// only rates keep from being claimed: Claim refuses them, with the time of the next
+	// delivery. The sweeper dispatches what is chosen DispatchGrace from now if
+	// the caller dies. The rows have no Args, ReturnValue and Errors.
 	Admit(ctx context.Context, req AdmitRequest) ([]*Row, error)
 	// HoldLimited makes rows of these backends wait for the limits that concern them, so
 	// that ClaimNext need not step over them: it looks at the first limit rows that it could

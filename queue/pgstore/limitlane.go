@@ -61,15 +61,28 @@ SELECT $1::text, q.queue_name, $2::text, $3::text FROM queues AS q, LATERAL (
 	SELECT FROM claimcheck_tasks AS t WHERE t.hold >= 3 AND t.backend_name = $1::text AND t.queue_name = q.queue_name AND t.task_path = $2::text AND coalesce(t.limit_key, '') = $3::text LIMIT 1) AS first
 ORDER BY q.queue_name <= $4::text, q.queue_name`
 
-// firstInLanesQuery returns the first $5 rows of each lane; with $6 only those that are
-// not admitted. Index: claimcheck_tasks_limited.
-const firstInLanesQuery = `
+// firstInLanesQuery returns the first $5 rows of each lane; notAdmittedQuery only those that
+// are not admitted, and noTicketQuery only those that expect no delivery.
+var (
+	firstInLanesQuery = firstInLanesOf(`true`)
+	notAdmittedQuery  = firstInLanesOf(`(hold = 3 OR dispatch_due_at <= now())`)
+	noTicketQuery     = firstInLanesOf(hasNoTicket)
+)
+
+// hasNoTicket is the condition of the rows that wait for a limit and expect no delivery.
+var hasNoTicket = `hold = 3 AND dispatch_due_at >= ` + limitedFrom
+
+// firstInLanesOf is a statement that returns the first $5 rows of each lane for which a
+// condition holds. Index: claimcheck_tasks_limited.
+func firstInLanesOf(condition string) string {
+	return `
 SELECT l.i, f.priority, f.id FROM unnest($1::text[], $2::text[], $3::text[], $4::text[]) WITH ORDINALITY AS l(backend, queue, task, key, i),
 	LATERAL (SELECT priority, id FROM claimcheck_tasks
 		WHERE hold >= 3 AND backend_name = l.backend AND queue_name = l.queue AND task_path = l.task AND coalesce(limit_key, '') = l.key
-			AND attempts < max_attempts AND (NOT $6::bool OR hold = 3 OR dispatch_due_at <= now())
+			AND attempts < max_attempts AND ` + condition + `
 		ORDER BY ` + laneOrder + ` LIMIT $5::int8) AS f
 ORDER BY l.i, f.priority DESC`
+}
 
 // laneCursor is from where the next pull looks at lanes, and whose turn it is among them.
 type laneCursor struct {
@@ -171,13 +184,13 @@ func scanLanes(result pgx.Rows, lanes *[]storekit.Lane) error {
 	return err
 }
 
-// firstInLanes adds the first rows of each lane to rows.
-func firstInLanes(b *pgx.Batch, lanes []storekit.Lane, limit int, notAdmitted bool, rows *[]storekit.Waiting) {
+// firstInLanes adds the first rows of each lane, by one of those statements, to rows.
+func firstInLanes(b *pgx.Batch, query string, lanes []storekit.Lane, limit int, rows *[]storekit.Waiting) {
 	var backends, queues, tasks, keys []string
 	for _, lane := range lanes {
 		backends, queues, tasks, keys = append(backends, lane.Backend), append(queues, lane.Queue), append(tasks, lane.Task), append(keys, lane.Key)
 	}
-	b.Queue(firstInLanesQuery, backends, queues, tasks, keys, limit, notAdmitted).Query(func(result pgx.Rows) error {
+	b.Queue(query, backends, queues, tasks, keys, limit).Query(func(result pgx.Rows) error {
 		var i int64
 		var row storekit.Waiting
 		_, err := pgx.ForEachRow(result, []any{&i, &row.Priority, (*id)(&row.ID)}, func() error {

@@ -33,6 +33,7 @@ const substitutes = 32
 type chosen struct {
 	limits storekit.Limits
 	rows   []storekit.Waiting
+	rated  []storekit.Waiting // of an admission without rows: only rates keep them from being claimed
 	limit  int // how many of the rows are wanted
 	wait   time.Duration
 	short  shortage
@@ -69,8 +70,39 @@ func (c *limitedClaim) served() (rows []storekit.Waiting) {
 // Admit chooses rows that wait for a limit and may be claimed now.
 func (s *Store) Admit(ctx context.Context, req queue.AdmitRequest) ([]*queue.Row, error) {
 	c := &limitedClaim{admitted: true}
-	_, err := s.claimChosen(ctx, "admit limited tasks", c, func(conn *pgx.Conn) (chosen, error) { return s.chooseAdmission(ctx, conn, req) })
-	return c.claimed, err
+	var rated []storekit.Waiting
+	_, err := s.claimChosen(ctx, "admit limited tasks", c, func(conn *pgx.Conn) (found chosen, err error) {
+		found, err = s.chooseAdmission(ctx, conn, req)
+		rated = found.rated
+		return found, err
+	})
+	if err != nil || len(c.claimed) > 0 || len(rated) == 0 {
+		return c.claimed, err
+	}
+	return s.expectDelivery(ctx, rated)
+}
+
+// expectDeliveryQuery: index: the primary key.
+var expectDeliveryQuery = `
+UPDATE claimcheck_tasks SET dispatch_due_at = now() + ` + grace + `
+WHERE id = ANY(ARRAY(SELECT id FROM claimcheck_tasks WHERE id = ANY($1::uuid[]) AND ` + hasNoTicket + ` FOR UPDATE SKIP LOCKED))
+RETURNING ` + lightColumns
+
+// expectDelivery returns those of the rows that expected no delivery, and do now.
+func (s *Store) expectDelivery(ctx context.Context, rows []storekit.Waiting) (expecting []*queue.Row, err error) {
+	ids := make([]uuid.UUID, len(rows))
+	for i, row := range rows {
+		ids[i] = row.ID
+	}
+	err = s.on(ctx, "admit limited tasks", func(conn *pgx.Conn) error {
+		result, err := conn.Query(ctx, expectDeliveryQuery, uuidValues(ids))
+		if err != nil {
+			return err
+		}
+		expecting, err = many(result, nil)
+		return err
+	})
+	return expecting, err
 }
 
 // claimChosen claims or admits what choose returns. It chooses again if others have taken
@@ -120,7 +152,7 @@ func (s *Store) choosePull(ctx context.Context, conn *pgx.Conn, req queue.ClaimN
 		lanes.leave(func(l storekit.Lane) bool {
 			return g.paused[l.Queue] || !slices.Contains(req.Tasks, l.Task) || len(req.Queues) > 0 && !slices.Contains(req.Queues, l.Queue) || req.Backend != "" && req.Backend != l.Backend
 		})
-		err = s.pick(ctx, conn, turn, lanes, false, &found)
+		err = s.pick(ctx, conn, turn, lanes, firstInLanesQuery, &found)
 		return len(found.rows) == 0 && !turn.Left, err
 	})
 	return found, err
@@ -146,7 +178,10 @@ func (s *Store) chooseAdmission(ctx context.Context, conn *pgx.Conn, req queue.A
 		lanes.leave(func(l storekit.Lane) bool {
 			return l.Backend != req.Backend || !req.Knows(l.Task) || g.paused[l.Queue] || !shares(l)
 		})
-		err = s.pick(ctx, conn, turn, lanes, true, &found)
+		err = s.pick(ctx, conn, turn, lanes, notAdmittedQuery, &found)
+		if err == nil && len(found.rows) == 0 && len(found.rated) == 0 && found.wait > 0 {
+			err = s.pickForRate(ctx, conn, turn, lanes, &found)
+		}
 		return len(found.rows) == 0, err
 	}
 	if row != nil && row.LimitKey != "" {
@@ -168,8 +203,8 @@ func (s *Store) chooseAdmission(ctx context.Context, conn *pgx.Conn, req queue.A
 	return found, err
 }
 
-// pick chooses rows of lanes that have room.
-func (s *Store) pick(ctx context.Context, conn *pgx.Conn, turn *storekit.Turn, view viewed, notAdmitted bool, found *chosen) error {
+// pick chooses, of the rows that a statement returns, those of lanes that have room.
+func (s *Store) pick(ctx context.Context, conn *pgx.Conn, turn *storekit.Turn, view viewed, query string, found *chosen) error {
 	lanes := view.lanes
 	if len(lanes) == 0 {
 		return nil
@@ -184,7 +219,7 @@ func (s *Store) pick(ctx context.Context, conn *pgx.Conn, turn *storekit.Turn, v
 	states := make(map[need]slotsState, len(needs))
 	err := pipeline(ctx, conn, func(b *pgx.Batch) {
 		queueSlotsState(b, needs, nil, states)
-		firstInLanes(b, lanes, 2*(turn.Limit+turn.Substitutes)/len(lanes)+2, notAdmitted, &rows)
+		firstInLanes(b, query, lanes, 2*(turn.Limit+turn.Substitutes)/len(lanes)+2, &rows)
 	})
 	if err != nil {
 		return err
@@ -220,4 +255,12 @@ func (s *Store) pick(ctx context.Context, conn *pgx.Conn, turn *storekit.Turn, v
 		}
 	}
 	return nil
+}
+
+// pickForRate chooses rows of lanes that only rates keep from having room.
+func (s *Store) pickForRate(ctx context.Context, conn *pgx.Conn, turn *storekit.Turn, view viewed, found *chosen) error {
+	var rows []storekit.Waiting
+	err := pipeline(ctx, conn, func(b *pgx.Batch) { firstInLanes(b, noTicketQuery, view.lanes, turn.Limit, &rows) })
+	found.rated = turn.ChooseForRate(rows)
+	return err
 }

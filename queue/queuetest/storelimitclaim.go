@@ -228,6 +228,16 @@ func (s *Store) Admit(ctx context.Context, req queue.AdmitRequest) (chosen []*qu
 			r.hold, r.DispatchDueAt = admitted, now.Add(queue.DispatchGrace)
 			chosen = append(chosen, r.light())
 		}
+		if len(chosen) > 0 {
+			return nil
+		}
+		for _, r := range waiting { // which only rates keep from being claimed
+			if fits, wait := m.fits(&r.Row); !fits && wait > 0 && len(chosen) < req.Limit && !r.DispatchDueAt.Before(queue.LimitedFrom) {
+				m.take(&r.Row)
+				r.DispatchDueAt = now.Add(queue.DispatchGrace)
+				chosen = append(chosen, r.light())
+			}
+		}
 		return nil
 	})
 	return chosen, err

@@ -46,9 +46,13 @@ func (f *fixture) pushing() (*queue.Client, *tickets) {
 }
 
 // waitForSlots runs one row of a queue with a limit of one, and makes n others wait.
-func (f *fixture) waitForSlots(n int) (running *queue.Row, waiting []*queue.Row) {
+func (f *fixture) waitForSlots(n int, changes ...func(*queue.Limit)) (running *queue.Row, waiting []*queue.Row) {
 	f.Helper()
-	f.limit(queue.Limit{Kind: queue.LimitQueue, Name: "emails", Running: 1})
+	limit := queue.Limit{Kind: queue.LimitQueue, Name: "emails", Running: 1}
+	for _, change := range changes {
+		change(&limit)
+	}
+	f.limit(limit)
 	running = f.claimed(lease, onQueue("emails"))
 	waiting = f.insertMany(n, onQueue("emails"), armed)
 	for _, row := range waiting {
@@ -119,6 +123,15 @@ var limitAdmitTests = map[string]func(*fixture){
 			f.between(what, again.Row.DispatchDueAt.Sub(f.now())-queue.DispatchGrace, again.Wait-time.Minute, again.Wait)
 			due = again.Row.DispatchDueAt
 		}
+	},
+	"a row that only a rate keeps from starting when another one has ended gets a ticket": func(f *fixture) {
+		running, waiting := f.waitForSlots(2, func(l *queue.Limit) { l.Starts, l.Per = 1, time.Hour })
+		f.equal("while it runs", ids(f.admit(running, 2)), []uuid.UUID{})
+		f.finish(running.Claim())
+		f.equal("after its end", ids(f.admit(running, 2)), ids(waiting[:1]))
+		f.refusedLimited(waiting[0].ID, true)
+		f.equal("while it expects its ticket", ids(f.admit(nil, 2)), ids(waiting[1:]))
+		f.equal("at last", ids(f.admit(nil, 2)), []uuid.UUID{})
 	},
 	"a resume lets rows start that wait for a limit with room": func(f *fixture) {
 		client, out := f.pushing()

@@ -2,6 +2,7 @@ package sqlstore
 
 import (
 	"context"
+	"fmt"
 	"time"
 
 	"github.com/claimcheck-go/claimcheck/queue"
@@ -15,11 +16,15 @@ func (s *Store) Admit(ctx context.Context, req queue.AdmitRequest) (rows []*queu
 			return nil, err
 		}
 	}
-	var chosen []storekit.Waiting
+	var chosen, rated []storekit.Waiting
 	err = s.read(ctx, "admit limited tasks", func(conn querier) (err error) {
-		chosen, err = s.chooseAdmitted(ctx, conn, req)
+		chosen, rated, err = s.chooseAdmitted(ctx, conn, req)
 		return err
 	})
+	condition, set := ` AND status = 'READY' AND hold = 3`, `hold = 4, dispatch_due_at = ?`
+	if len(chosen) == 0 {
+		chosen, condition, set = rated, hasNoTicket, `dispatch_due_at = ?`
+	}
 	if err != nil || len(chosen) == 0 {
 		return nil, err
 	}
@@ -28,7 +33,7 @@ func (s *Store) Admit(ctx context.Context, req queue.AdmitRequest) (rows []*queu
 		ids = append(ids, w.ID)
 	}
 	err = s.write(ctx, "admit limited tasks", func(ctx context.Context, tx querier, now time.Time) error {
-		rows, err = list(ctx, tx, `SELECT `+lightColumns+` FROM claimcheck_tasks`+s.dialect.byID+` WHERE id IN (`+marks(len(ids))+`) AND status = 'READY' AND hold = 3`, ids...)
+		rows, err = list(ctx, tx, `SELECT `+lightColumns+` FROM claimcheck_tasks`+s.dialect.byID+` WHERE id IN (`+marks(len(ids))+`)`+condition, ids...)
 		if err != nil || len(rows) == 0 {
 			return err
 		}
@@ -38,15 +43,21 @@ func (s *Store) Admit(ctx context.Context, req queue.AdmitRequest) (rows []*queu
 			row.DispatchDueAt = due
 			locked = append(locked, row.ID)
 		}
-		return update(ctx, tx, locked, `hold = 4, dispatch_due_at = ?`, micros(due))
+		return update(ctx, tx, locked, set, micros(due))
 	})
 	return rows, err
 }
 
-func (s *Store) chooseAdmitted(ctx context.Context, q querier, req queue.AdmitRequest) ([]storekit.Waiting, error) {
+// hasNoTicket follows a condition on rows, and leaves those that wait for a limit and expect
+// no delivery.
+var hasNoTicket = fmt.Sprintf(` AND status = 'READY' AND hold = 3 AND dispatch_due_at >= %d`, queue.LimitedFrom.UnixMicro())
+
+// chooseAdmitted chooses rows to be admitted. If there are none, rated are some that only
+// rates keep from being claimed.
+func (s *Store) chooseAdmitted(ctx context.Context, q querier, req queue.AdmitRequest) (chosen, rated []storekit.Waiting, err error) {
 	now, g, err := q.gated(ctx)
 	if err != nil || req.Row != nil && len(g.limits) == 0 {
-		return nil, err
+		return nil, nil, err
 	}
 	shares := func(storekit.Lane) bool { return true }
 	if req.Row != nil {
@@ -55,7 +66,6 @@ func (s *Store) chooseAdmitted(ctx context.Context, q querier, req queue.AdmitRe
 	accept := func(lane storekit.Lane) bool {
 		return lane.Backend == req.Backend && req.Knows(lane.Task) && !g.isPaused(lane.Queue) && shares(lane)
 	}
-	var chosen []storekit.Waiting
 	err = s.walk(ctx, q, accept, func(lanes []storekit.Lane, window storekit.Window) (bool, error) {
 		turn, _, err := rooms(ctx, q, g.limits, lanes, now, nil)
 		if err == nil {
@@ -65,11 +75,20 @@ func (s *Store) chooseAdmitted(ctx context.Context, q querier, req queue.AdmitRe
 			return false, err
 		}
 		turn.Limit, turn.Served = req.Limit, &s.lane.served
-		open, _ := turn.Open(lanes)
-		chosen, err = s.pick(ctx, q, turn, open, window, ` AND hold = 3`)
-		return len(chosen) == 0, err
+		open, wait := turn.Open(lanes)
+		if chosen, err = s.pick(ctx, q, turn, open, window, ` AND hold = 3`); err != nil || len(chosen) > 0 {
+			return false, err
+		}
+		if wait > 0 && len(rated) == 0 {
+			rows, err := firstInLanes(ctx, q, lanes, turn.Limit, hasNoTicket)
+			if err != nil {
+				return false, err
+			}
+			rated = turn.ChooseForRate(rows)
+		}
+		return true, nil
 	})
-	return chosen, err
+	return chosen, rated, err
 }
 
 // returnLost makes admitted rows wait again whose tickets were lost, or refused by

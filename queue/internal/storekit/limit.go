@@ -181,6 +181,18 @@ func (t *Turn) Choose(rows []Waiting) (chosen []Waiting, limit int) {
 	return chosen, limit
 }
 
+// ChooseForRate chooses rows that only rates keep from being claimed, in the order of their
+// turns.
+func (t *Turn) ChooseForRate(rows []Waiting) (chosen []Waiting) {
+	for _, row := range t.inTurn(rows) {
+		if fits, wait := t.Fits(row.Lane); !fits && wait > 0 && len(chosen) < t.Limit {
+			t.take(row.Lane)
+			chosen = append(chosen, row)
+		}
+	}
+	return chosen
+}
+
 // share is how a turn is shared with the rows without a limit.
 type share struct {
 	turn     *Turn
