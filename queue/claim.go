@@ -72,6 +72,7 @@ func (e *Executor) handleRefusal(ctx context.Context, err error, opt RunOptions)
 	row := refused.Row
 	if refused.Reason == ErrWorkerLost || refused.Reason == ErrExpired {
 		e.client.memberEnded(ctx, row)
+		e.client.admitNext(ctx, row)
 	}
 	switch refused.Reason {
 	case ErrNotDue:

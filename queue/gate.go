@@ -148,6 +148,9 @@ func (c *Client) PauseQueue(ctx context.Context, r GateRequest, progress func(ro
 		c.auditGate(ctx, AuditPause, r)
 	}
 	c.workGate(ctx, store, result.Gate, &result, progress)
+	if result.Changed && c.limiter() != nil {
+		c.admitAll(context.WithoutCancel(ctx)) // in the place of rows of the queue that were about to start
+	}
 	return result, nil
 }
 

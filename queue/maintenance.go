@@ -222,6 +222,9 @@ func (c *Client) Requeue(ctx context.Context, r RequeueRequest) (total RequeueRe
 		if !r.DryRun && n.Failed > 0 {
 			_, _ = c.completeDue(ctx) // the sweeper does it if this fails
 		}
+		if !r.DryRun && n.Ready+n.Failed > 0 && c.limiter() != nil {
+			c.admitAll(context.WithoutCancel(ctx))
+		}
 		if err != nil && !errors.Is(err, ctx.Err()) {
 			return total, err
 		}

@@ -157,6 +157,16 @@ func (p *program) openToChange(ctx context.Context, existing bool) (*App, error)
 	return app, nil
 }
 
+// openToAct is for a command that changes tasks that exist, which lets others start: it is
+// openToChange where that works, and connect where it does not, because a setting of Cloud
+// Tasks or what Setup needs is missing. Then the sweeper dispatches the others.
+func (p *program) openToAct(ctx context.Context) (*App, error) {
+	if app, err := p.openToChange(ctx, true); err == nil {
+		return app, nil
+	}
+	return p.connect(ctx)
+}
+
 // connect is plan and open for a command that only looks at tasks or tidies
 // them up, and dispatches nothing. It creates neither a database nor tables.
 func (p *program) connect(ctx context.Context) (*App, error) {

@@ -29,7 +29,7 @@ func (c *cancelCmd) Run(ctx context.Context, p *program) error {
 	if err != nil {
 		return err
 	}
-	app, err := p.connect(ctx)
+	app, err := p.openToAct(ctx)
 	if err != nil {
 		return err
 	}

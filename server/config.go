@@ -47,8 +47,9 @@ type Config struct {
 	// It is called once by [Open] and by the commands serve, work, run, enqueue,
 	// sweep, tasks, schedules add and run, queues pause, resume and limit, limits set and
 	// remove, doctor and retry, once the settings are known to be right and
-	// before the database is contacted; never by migrate, status, purge, requeue,
-	// result, list, cancel, the other actions of schedules, queues and limits, version, help and completion.
+	// before the database is contacted; by cancel, delete and requeue, which also work
+	// where it fails; never by migrate, status, purge, result, list, the other actions of
+	// schedules, queues and limits, version, help and completion.
 	Setup func(ctx context.Context, app *App) ([]queue.Definition, error)
 	// Handler returns the program's own routes: it answers every request whose path
 	// is none of /tasks/, TASK_HANDLER_PATH, /admin/, /health/ and /metrics. It is

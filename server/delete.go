@@ -34,7 +34,7 @@ func (c *deleteCmd) Run(ctx context.Context, p *program) error {
 	if !c.Yes && (c.JSON || !isTerminal(p.stdin)) {
 		return usagef("delete asks before it deletes, and can ask only on a terminal: add --yes")
 	}
-	app, err := p.connect(ctx)
+	app, err := p.openToAct(ctx)
 	if err != nil {
 		return err
 	}

@@ -47,6 +47,31 @@ func TestDeliveriesOverALimitAreAnsweredAndParked(t *testing.T) {
 	}
 }
 
+// The commands that end a task let the next one start, as the endpoints do.
+func TestCommandsThatEndATaskLetTheNextOneStart(t *testing.T) {
+	t.Parallel()
+	c, database := procNewCloud(t), testdb.Postgres(t)
+	dir, env := t.TempDir(), c.env("DATABASE_URL="+database)
+	s := c.serve(dir, env)
+	if reply := s.do(http.MethodPut, "/tasks/queues/default/limit/", `{"running":1}`); reply.status != http.StatusOK {
+		t.Fatalf("limit: %d %s", reply.status, reply.text)
+	}
+	running := s.enqueue(`{"task":"demo.sleep","args":{"duration_ms":60000}}`).ID
+	procWait(t, "the task that hangs", func() bool { return s.task(running).Status == queue.StatusRunning })
+	waiting := s.enqueue(`{"task":"demo.echo","args":1}`).ID
+	c.wantAnswers(waiting, http.StatusOK)
+	if result := procRun(t, dir, env, "", "cancel", running.String()); result.status != 0 {
+		t.Fatalf("cancel: %+v", result)
+	}
+	s.wantEnd(waiting, queue.StatusSuccessful, 1)
+
+	// Without the settings of Cloud Tasks a cancellation works, and the sweeper does the rest.
+	last := s.enqueue(`{"task":"demo.echo","args":1,"run_after":"2099-01-01T00:00:00Z"}`).ID
+	if result := procRun(t, dir, []string{"DATABASE_URL=" + database, "TASKS_MODE=cloudtasks"}, "", "cancel", last.String()); result.status != 0 || result.stderr != "" {
+		t.Errorf("cancel: %+v", result)
+	}
+}
+
 // A limit that one process sets holds in all others, and a task that ends lets the next one
 // start where they are pulled.
 func TestALimitHoldsInAllProcesses(t *testing.T) {

@@ -63,7 +63,7 @@ func (c *requeueCmd) Run(ctx context.Context, p *program) error {
 			return err
 		}
 	}
-	app, err := p.connect(ctx)
+	app, err := p.openToAct(ctx)
 	if err != nil {
 		return err
 	}

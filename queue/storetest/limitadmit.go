@@ -133,6 +133,31 @@ var limitAdmitTests = map[string]func(*fixture){
 		f.equal("while it expects its ticket", ids(f.admit(nil, 2)), ids(waiting[1:]))
 		f.equal("at last", ids(f.admit(nil, 2)), []uuid.UUID{})
 	},
+	"a delivery that cancels an expired row lets the next one start": func(f *fixture) {
+		client, out := f.pushing()
+		executor, err := queue.NewExecutor(client, queue.ExecutorConfig{})
+		f.must(err)
+		running, waiting := f.waitForSlots(1)
+		f.finish(running.Claim())
+		expired := f.insert(onQueue("emails"), armed, past)
+		if _, err := executor.RunByID(f.ctx, expired.ID, queue.RunOptions{}); !errors.Is(err, queue.ErrExpired) {
+			f.Fatal(err)
+		}
+		f.equal("tickets", out.taken(), ids(waiting))
+	},
+	"a pause lets rows of other queues start in the place of one that was about to": func(f *fixture) {
+		client, out := f.pushing()
+		f.limit(queue.Limit{Kind: queue.LimitName, Name: taskName, Running: 1})
+		running := f.claimed(lease)
+		about, other := f.insert(onQueue("before"), armed), f.insert(armed)
+		f.refusedLimited(about.ID, false)
+		f.refusedLimited(other.ID, false)
+		f.finish(running.Claim())
+		f.equal("admitted", ids(f.admit(running, 1)), []uuid.UUID{about.ID})
+		_, err := client.PauseQueue(f.ctx, queue.GateRequest{Queue: "before"}, nil)
+		f.must(err)
+		f.equal("tickets", out.taken(), []uuid.UUID{other.ID})
+	},
 	"a resume lets rows start that wait for a limit with room": func(f *fixture) {
 		client, out := f.pushing()
 		running, waiting := f.waitForSlots(2)
