@@ -34,7 +34,7 @@ type chosen struct {
 	limits storekit.Limits
 	rows   []storekit.Waiting
 	rated  []storekit.Waiting // of an admission without rows: only rates keep them from being claimed
-	limit  int // how many of the rows are wanted
+	limit  int                // how many of the rows are wanted
 	wait   time.Duration
 	short  shortage
 	next   *storekit.Lane // behind which the next pull begins to look at lanes; nil: as this one
