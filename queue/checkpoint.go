@@ -33,6 +33,9 @@ type Checkpointer interface {
 	// raises its MaxAttempts to [MoreAttempts] of its Attempts. It may be repeated when its
 	// answer was lost.
 	SaveCheckpoint(ctx context.Context, claim Claim, checkpoint json.RawMessage, more int) error
+
+	// SaveCheckpointTx is SaveCheckpoint as a part of tx.
+	SaveCheckpointTx(ctx context.Context, tx Tx, claim Claim, checkpoint json.RawMessage, more int) error
 }
 
 // MoreAttempts returns the MaxAttempts of a row after progress that allows so many more
@@ -201,8 +204,10 @@ type keeper struct {
 	run   *activeRun
 	store Checkpointer
 
-	mu          sync.Mutex // is held while the database is asked
-	loaded      bool
+	writing chan struct{} // has a value while the checkpoint is read, changed and stored
+	loaded  bool          // of a writer
+
+	mu          sync.Mutex
 	stored      checkpoint
 	maxAttempts int             // as this run has raised it
 	steps       map[string]bool // those that run or have ended in this run
@@ -214,7 +219,7 @@ func (r *activeRun) keeper() *keeper {
 		return k
 	}
 	store, _ := r.executor.store.(Checkpointer)
-	r.keeps.CompareAndSwap(nil, &keeper{run: r, store: store, steps: make(map[string]bool)})
+	r.keeps.CompareAndSwap(nil, &keeper{run: r, store: store, writing: make(chan struct{}, 1), steps: make(map[string]bool)})
 	return r.keeps.Load()
 }
 
@@ -227,6 +232,9 @@ func keeperFrom(ctx context.Context, call string) (*keeper, error) {
 	if r.completed.Load() {
 		return nil, invalidf("%s must not follow CompleteTx in the same attempt", call)
 	}
+	if s := stepFrom(ctx); s != nil && s.inTx != nil {
+		return nil, invalidf("%s must not follow StoreTx in the function of step %q", call, s.name)
+	}
 	return r.keeper().supported()
 }
 
@@ -237,12 +245,47 @@ func (k *keeper) supported() (*keeper, error) {
 	return k, nil
 }
 
-// current returns the checkpoint as it is.
-func (k *keeper) current(ctx context.Context) (checkpoint, error) {
+// write makes the caller the only writer until it calls done. It waits for another step's
+// transaction ([StoreTx]), but not for long once ctx has ended: that one may never end.
+func (k *keeper) write(ctx context.Context) (done func(), err error) {
+	done = func() { <-k.writing }
+	select {
+	case k.writing <- struct{}{}:
+		return done, nil
+	case <-ctx.Done():
+	}
+	select {
+	case k.writing <- struct{}{}:
+		return done, nil
+	case <-time.After(settleBudget):
+		return nil, fmt.Errorf("another step's transaction (StoreTx) has not ended: %w", context.Cause(ctx))
+	}
+}
+
+// now returns the checkpoint as this run knows it.
+func (k *keeper) now() checkpoint {
 	k.mu.Lock()
 	defer k.mu.Unlock()
-	err := k.load(ctx)
-	return k.stored, err
+	return k.stored
+}
+
+// set records what is stored, and how many more attempts that allows.
+func (k *keeper) set(c checkpoint, more int) {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	k.stored = c
+	k.maxAttempts = MoreAttempts(k.maxAttempts, k.run.row.Attempts, more)
+}
+
+// current returns the checkpoint as it is.
+func (k *keeper) current(ctx context.Context) (checkpoint, error) {
+	done, err := k.write(ctx)
+	if err != nil {
+		return checkpoint{}, err
+	}
+	defer done()
+	err = k.load(ctx)
+	return k.now(), err
 }
 
 // isFirst reports whether the run's attempt is the first that has begun, also of those
@@ -253,30 +296,41 @@ func (k *keeper) isFirst() bool {
 	return !fake && row.Attempts == 1 && row.StartedAt.Equal(row.LastAttemptedAt)
 }
 
-// load reads the checkpoint, once. A first attempt has none. k.mu is held.
+// load reads the checkpoint, once. A first attempt has none. The caller is the writer.
 func (k *keeper) load(ctx context.Context) error {
 	if k.loaded || k.isFirst() {
 		k.loaded = true
 		return nil
 	}
+	c, err := k.read(ctx)
+	if err == nil {
+		k.loaded = true
+		k.set(c, 0)
+	}
+	return err
+}
+
+// read returns the checkpoint that the row has.
+func (k *keeper) read(ctx context.Context) (checkpoint, error) {
 	var data json.RawMessage
 	err := k.run.executor.persist(context.WithoutCancel(ctx), func(ctx context.Context) (err error) {
 		data, err = k.store.Checkpoint(ctx, k.run.claim)
 		return err
 	})
 	if err != nil {
-		return k.failed(err)
+		return checkpoint{}, k.failed(err)
 	}
-	k.stored, err = decodeCheckpoint(data)
-	k.loaded = err == nil
-	return err
+	return decodeCheckpoint(data)
 }
 
 // save changes the checkpoint, and stores it. If that is progress, it allows further
 // attempts. A function whose context has ended may still save.
 func (k *keeper) save(ctx context.Context, progress bool, change func(*checkpoint)) error {
-	k.mu.Lock()
-	defer k.mu.Unlock()
+	done, err := k.write(ctx)
+	if err != nil {
+		return err
+	}
+	defer done()
 	if err := k.load(ctx); err != nil {
 		return err
 	}
@@ -295,14 +349,13 @@ func (k *keeper) save(ctx context.Context, progress bool, change func(*checkpoin
 	if err != nil {
 		return k.failed(err)
 	}
-	k.stored = next
-	k.maxAttempts = MoreAttempts(k.maxAttempts, k.run.row.Attempts, more)
+	k.set(next, more)
 	return nil
 }
 
-// changed returns the checkpoint with a change, and its JSON. k.mu is held.
+// changed returns the checkpoint with a change, and its JSON. The caller is the writer.
 func (k *keeper) changed(change func(*checkpoint)) (next checkpoint, data json.RawMessage, err error) {
-	next = k.stored
+	next = k.now()
 	next.Steps = slices.Clone(next.Steps)
 	if next.Limit == 0 {
 		next.Limit = k.run.row.MaxAttempts

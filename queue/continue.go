@@ -51,8 +51,13 @@ func (e *Executor) continueLater(r *activeRun, f *failure) *Run {
 
 // continued is the retry that stores a continuation.
 func (k *keeper) continued(ctx context.Context, asked *continuation) (Retry, error) {
-	k.mu.Lock()
-	defer k.mu.Unlock()
+	returned, cancel := context.WithCancel(ctx)
+	cancel() // what the function has left behind is not waited for
+	done, err := k.write(returned)
+	if err != nil {
+		return Retry{}, err
+	}
+	defer done()
 	if err := k.load(ctx); err != nil {
 		return Retry{}, err
 	}
@@ -60,7 +65,7 @@ func (k *keeper) continued(ctx context.Context, asked *continuation) (Retry, err
 	if err != nil {
 		return Retry{}, Discard(err)
 	}
-	k.stored = next
+	k.set(next, 0)
 	return Retry{Checkpoint: data, MoreAttempts: next.Limit}, nil
 }
 

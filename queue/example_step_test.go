@@ -2,10 +2,13 @@ package queue_test
 
 import (
 	"context"
+	"database/sql"
 	"errors"
 	"fmt"
+	"log/slog"
 
 	"github.com/claimcheck-go/claimcheck/queue"
+	"github.com/claimcheck-go/claimcheck/queue/sqlitestore"
 )
 
 // The mail fails the first time. The second attempt gets the receipt of the first, and
@@ -102,4 +105,46 @@ func ExampleSaveCheckpoint() {
 	// from row 0
 	// from row 200
 	// SUCCESSFUL
+}
+
+// A step whose booking and whose result commit together takes effect exactly once.
+func ExampleStoreTx() {
+	ctx := context.Background()
+	store := inMemory(ctx)
+	db := store.DB()
+	must(db.ExecContext(ctx, "CREATE TABLE bookings (seats INTEGER)"))
+	attempts := 0
+	book := queue.NewTask("seats.book", func(ctx context.Context, seats int) (any, error) {
+		_, err := queue.Step(ctx, "book", func(ctx context.Context) (int, error) {
+			tx, err := db.BeginTx(ctx, nil)
+			if err != nil {
+				return 0, err
+			}
+			defer func() { _ = tx.Rollback() }()
+			if _, err := tx.ExecContext(ctx, "INSERT INTO bookings VALUES (?)", seats); err != nil {
+				return 0, err
+			}
+			if err := queue.StoreTx(ctx, sqlitestore.Tx(tx), seats); err != nil {
+				return 0, err
+			}
+			return seats, tx.Commit()
+		})
+		if attempts++; attempts == 1 {
+			err = errors.Join(err, errors.New("connection reset"))
+		}
+		return nil, err
+	})
+	client := must(queue.NewClient(queue.Config{Store: store, Registry: queue.NewRegistry(book), Logger: slog.New(slog.DiscardHandler)}))
+	executor := must(queue.NewExecutor(client, queue.ExecutorConfig{}))
+	handle := must(book.Enqueue(ctx, client, 2))
+	for range 2 {
+		fmt.Println(must(executor.RunByID(ctx, handle.ID, queue.RunOptions{})).Outcome)
+	}
+	var booked sql.NullInt64
+	err := db.QueryRowContext(ctx, "SELECT sum(seats) FROM bookings").Scan(&booked)
+	fmt.Println(booked.Int64, err)
+	// Output:
+	// failed
+	// succeeded
+	// 2 <nil>
 }

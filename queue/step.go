@@ -27,7 +27,8 @@ const MaxStepName = 200
 // result even the first time. It is stored in one statement when f returns, and survives
 // a crash of the process and of the database from then on. If the process ends between
 // the last effect of f and that statement, f is called again: it should be idempotent, or
-// use the task's ID and the step's name as an idempotency key elsewhere.
+// use the task's ID and the step's name as an idempotency key elsewhere, or write in the
+// task's database and store its result with [StoreTx].
 //
 // An error of f is returned as it is, and not stored. Once the task's context has ended,
 // f is not called; the error is the context's cause.
@@ -72,24 +73,52 @@ func step[T any](ctx context.Context, name string, f func(context.Context) (T, e
 	if stored != nil {
 		return decodeStep[T](stored)
 	}
-	ended := false
-	defer func() { // also if f panics
-		if !ended {
-			k.abandon(name)
-		}
-	}()
+	s := &runningStep{keeper: k, name: name}
+	defer s.ended() // also if f panics
 	if ctx.Err() != nil {
 		return value, context.Cause(ctx)
 	}
-	if value, err = f(ctx); err != nil {
-		return value, err
+	value, err = f(context.WithValue(ctx, stepKey{}, s))
+	switch {
+	case s.inTx != nil:
+		err = s.committed(ctx, err)
+	case err == nil:
+		err = s.store(ctx, value)
 	}
-	stored, err = k.end(ctx, name, value)
 	if err != nil {
 		return value, err
 	}
-	ended = true
-	return decodeStep[T](stored)
+	return decodeStep[T](s.stored)
+}
+
+// runningStep is a step whose function is called.
+type runningStep struct {
+	keeper *keeper
+	name   string
+	stored *storedStep
+	inTx   *storedStep // what StoreTx has written
+	done   func()      // ends the write of StoreTx
+}
+
+// stepKey is the key of the step in its function's context.
+type stepKey struct{}
+
+// stepFrom returns the step whose function got ctx, or nil.
+func stepFrom(ctx context.Context) *runningStep {
+	s, _ := ctx.Value(stepKey{}).(*runningStep)
+	return s
+}
+
+// ended makes a step that has failed one that may be called again.
+func (s *runningStep) ended() {
+	if s.done != nil {
+		s.done()
+	}
+	if s.stored == nil {
+		s.keeper.mu.Lock()
+		defer s.keeper.mu.Unlock()
+		delete(s.keeper.steps, s.name)
+	}
 }
 
 // checkStep refuses a step before its function has an effect that could not be stored.
@@ -105,40 +134,46 @@ func checkStep[T any](name string) error {
 
 // begin returns the result of a step, or nil if it is to be called.
 func (k *keeper) begin(ctx context.Context, name string) (*storedStep, error) {
+	current, err := k.current(ctx)
+	if err != nil {
+		return nil, fmt.Errorf("step %q: %w", name, err)
+	}
 	k.mu.Lock()
 	defer k.mu.Unlock()
 	if k.steps[name] {
 		return nil, invalidf("step %q was called before in this attempt: each step of a task needs a name of its own", name)
 	}
-	if err := k.load(ctx); err != nil {
-		return nil, fmt.Errorf("step %q: %w", name, err)
-	}
 	k.steps[name] = true
-	return k.stored.step(name), nil
+	return current.step(name), nil
 }
 
-// abandon makes a step that has failed one that may be called again.
-func (k *keeper) abandon(name string) {
-	k.mu.Lock()
-	defer k.mu.Unlock()
-	delete(k.steps, name)
-}
+// what is how errors call the step's result.
+func (s *runningStep) what() string { return fmt.Sprintf("the result of step %q", s.name) }
 
-// end stores the result of a step.
-func (k *keeper) end(ctx context.Context, name string, value any) (*storedStep, error) {
-	what := fmt.Sprintf("the result of step %q", name)
-	data, err := encode(what, value)
+// result is what is stored of a value.
+func (s *runningStep) result(value any) (*storedStep, error) {
+	data, err := encode(s.what(), value)
 	if err == nil {
-		err = invalid(jsonvalue.CheckEncoded(what, data))
+		err = invalid(jsonvalue.CheckEncoded(s.what(), data))
 	}
 	if err != nil {
 		return nil, Discard(err)
 	}
-	s := storedStep{Name: name, Result: data, Attempt: k.run.info.Attempt, At: time.Now().UTC().Truncate(time.Microsecond)}
-	if err := k.save(ctx, true, func(c *checkpoint) { c.Steps = append(c.Steps, s) }); err != nil {
-		return nil, fmt.Errorf("store %s: %w", what, err)
+	e := s.keeper.run.executor
+	return &storedStep{Name: s.name, Result: data, Attempt: s.keeper.run.info.Attempt, At: e.client.now().UTC().Truncate(time.Microsecond)}, nil
+}
+
+// store stores the result of a step whose function has returned.
+func (s *runningStep) store(ctx context.Context, value any) error {
+	result, err := s.result(value)
+	if err != nil {
+		return err
 	}
-	return &s, nil
+	if err := s.keeper.save(ctx, true, func(c *checkpoint) { c.Steps = append(c.Steps, *result) }); err != nil {
+		return fmt.Errorf("store %s: %w", s.what(), err)
+	}
+	s.stored = result
+	return nil
 }
 
 func decodeStep[T any](s *storedStep) (T, error) {

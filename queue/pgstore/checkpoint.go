@@ -20,11 +20,13 @@ func setCheckpoint(value, more string) string {
 	max_attempts = CASE WHEN %[2]s > 0 THEN greatest(max_attempts, least(attempts + %[2]s, %[3]d)) ELSE max_attempts END`, value, more, queue.MaxAttemptsLimit)
 }
 
-// Index of both: the primary key.
+// Index of all: the primary key.
 var (
 	checkpointQuery     = `SELECT checkpoint FROM claimcheck_tasks` + underClaim
-	saveCheckpointQuery = `
-UPDATE claimcheck_tasks SET ` + setCheckpoint(`$3::text`, `$4::int8`) + underFreeClaim
+	saveCheckpointQuery = savingCheckpoint + underFreeClaim
+	saveCheckpointTx    = savingCheckpoint + underClaim
+	savingCheckpoint    = `
+UPDATE claimcheck_tasks SET ` + setCheckpoint(`$3::text`, `$4::int8`)
 )
 
 // Checkpoint returns the checkpoint of a row that is RUNNING under claim.
@@ -42,4 +44,15 @@ func (s *Store) Checkpoint(ctx context.Context, claim queue.Claim) (checkpoint j
 // SaveCheckpoint replaces the checkpoint of a row that stays RUNNING under claim.
 func (s *Store) SaveCheckpoint(ctx context.Context, claim queue.Claim, checkpoint json.RawMessage, more int) error {
 	return s.changeClaimed(ctx, "save checkpoint", claim, func(queue.Status) bool { return false }, saveCheckpointQuery, jsonValue(checkpoint), more)
+}
+
+// SaveCheckpointTx is SaveCheckpoint as a part of tx.
+func (s *Store) SaveCheckpointTx(ctx context.Context, tx queue.Tx, claim queue.Claim, checkpoint json.RawMessage, more int) error {
+	return s.in(ctx, "save checkpoint", tx, func(tx pgx.Tx) error {
+		tag, err := tx.Exec(ctx, saveCheckpointTx, uuidValue(claim.ID), uuidValue(claim.ClaimID), jsonValue(checkpoint), more)
+		if err == nil && tag.RowsAffected() == 0 {
+			err = queue.ErrLeaseLost
+		}
+		return err
+	})
 }

@@ -50,7 +50,12 @@ func (s *Store) Checkpoint(ctx context.Context, claim queue.Claim) (checkpoint j
 
 // SaveCheckpoint replaces the checkpoint of a row that stays RUNNING under claim.
 func (s *Store) SaveCheckpoint(ctx context.Context, claim queue.Claim, checkpoint json.RawMessage, more int) error {
-	return s.with(ctx, "save checkpoint", func(time.Time) error {
+	return s.SaveCheckpointTx(ctx, nil, claim, checkpoint, more)
+}
+
+// SaveCheckpointTx is SaveCheckpoint as a part of a transaction.
+func (s *Store) SaveCheckpointTx(ctx context.Context, t queue.Tx, claim queue.Claim, checkpoint json.RawMessage, more int) error {
+	return s.withOrIn(ctx, "save checkpoint", t, func(time.Time) error {
 		r := s.rows[claim.ID]
 		if !r.runsUnder(claim) {
 			return queue.ErrLeaseLost

@@ -181,6 +181,33 @@ var checkpointTests = map[string]func(*fixture){
 		f.must(f.store.Insert(f.ctx, request(keyed("k"), onConflict(queue.ReplaceExisting), args(`{"a":2}`))))
 		f.saved("replaced", row.ID, "")
 	},
+	"a checkpoint within a transaction is saved by its commit": func(f *fixture) {
+		row := f.claimed(lease, maxAttempts(1))
+		save := func(claim queue.Claim, checkpoint string) (queue.Tx, error) {
+			tx := f.begin(f.T, f.store)
+			return tx, f.checkpointer().SaveCheckpointTx(f.ctx, tx, claim, json.RawMessage(checkpoint), 3)
+		}
+		tx, err := save(row.Claim(), `"undone"`)
+		f.must(err)
+		f.must(tx.Rollback(f.ctx))
+		f.held("rolled back", row.Claim(), "")
+		f.equal("max_attempts", f.get(row.ID).MaxAttempts, 1)
+		tx, err = save(row.Claim(), someCheckpoint)
+		f.must(err)
+		f.must(tx.Commit(f.ctx))
+		f.held("committed", row.Claim(), someCheckpoint)
+		f.equal("max_attempts", f.get(row.ID).MaxAttempts, 4)
+		f.must(f.store.Release(f.ctx, row.Claim()))
+		tx, err = save(row.Claim(), `"lost"`)
+		if !errors.Is(err, queue.ErrLeaseLost) {
+			f.Errorf("SaveCheckpointTx under a lost claim: %v", err)
+		}
+		f.must(tx.Rollback(f.ctx))
+		f.saved("lost", row.ID, someCheckpoint)
+		if err := f.checkpointer().SaveCheckpointTx(f.ctx, struct{ queue.Tx }{}, row.Claim(), json.RawMessage(`1`), 0); !errors.Is(err, queue.ErrInvalid) {
+			f.Errorf("in another store's transaction: %v", err)
+		}
+	},
 	"success within a rolled back transaction keeps it": func(f *fixture) {
 		row := f.claimed(lease)
 		f.save(row.Claim(), someCheckpoint, 0)

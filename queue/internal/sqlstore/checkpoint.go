@@ -65,7 +65,22 @@ func (s *Store) Checkpoint(ctx context.Context, claim queue.Claim) (checkpoint j
 
 // SaveCheckpoint replaces the checkpoint of a row that stays RUNNING under claim.
 func (s *Store) SaveCheckpoint(ctx context.Context, claim queue.Claim, checkpoint json.RawMessage, more int) error {
-	return s.end(ctx, "save checkpoint", claim, func(row *queue.Row, _ time.Time) {
-		row.MaxAttempts = queue.MoreAttempts(row.MaxAttempts, row.Attempts, more)
-	}, func(queue.Status) bool { return false }, saved(checkpoint)...)
+	return s.end(ctx, "save checkpoint", claim, allow(more), never, saved(checkpoint)...)
 }
+
+// SaveCheckpointTx is SaveCheckpoint as a part of tx.
+func (s *Store) SaveCheckpointTx(ctx context.Context, tx queue.Tx, claim queue.Claim, checkpoint json.RawMessage, more int) error {
+	return s.in(ctx, "save checkpoint", tx, func(ctx context.Context, q querier) error {
+		_, err := underClaim(ctx, q, claim, allow(more), never, saved(checkpoint)...)
+		return err
+	})
+}
+
+// allow is the change of a row that allows more attempts.
+func allow(more int) func(*queue.Row, time.Time) {
+	return func(row *queue.Row, _ time.Time) {
+		row.MaxAttempts = queue.MoreAttempts(row.MaxAttempts, row.Attempts, more)
+	}
+}
+
+func never(queue.Status) bool { return false }

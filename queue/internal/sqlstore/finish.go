@@ -238,7 +238,7 @@ func withoutLast(names string) (string, error) {
 // NoteErrors stores the error history of a row that stays RUNNING.
 func (s *Store) NoteErrors(ctx context.Context, claim queue.Claim, history []queue.AttemptError) error {
 	return s.end(ctx, "note errors", claim, func(row *queue.Row, _ time.Time) { row.Errors = history },
-		func(queue.Status) bool { return false })
+		never)
 }
 
 func isReady(status queue.Status) bool { return status == queue.StatusReady }
