@@ -36,7 +36,9 @@ func stepTx(t *testing.T, f func(ctx context.Context, l *ledger, tx *sql.Tx) (st
 }
 
 func TestStoreTxCommitsAStepWithItsOwnWrites(t *testing.T) {
-	store := func(ctx context.Context, tx *sql.Tx) error { return queue.StoreTx(ctx, sqlitestore.Tx(tx), "receipt 1") }
+	store := func(ctx context.Context, tx *sql.Tx) error {
+		return queue.StoreTx(ctx, sqlitestore.Tx(tx), "receipt 1")
+	}
 	for name, f := range map[string]func(ctx context.Context, l *ledger, tx *sql.Tx) (string, error){
 		"committed": func(ctx context.Context, _ *ledger, tx *sql.Tx) (string, error) {
 			return "not this", errors.Join(store(ctx, tx), tx.Commit())

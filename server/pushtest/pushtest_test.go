@@ -3,6 +3,7 @@ package pushtest_test
 import (
 	"context"
 	"errors"
+	"fmt"
 	"net/http"
 	"net/http/httptest"
 	"os/exec"
@@ -101,4 +102,38 @@ func TestNoDriverIsLinked(t *testing.T) {
 			t.Errorf("it links %s", path)
 		}
 	}
+}
+
+// pieces continues twice, each time with a ticket of its own.
+var pieces = queue.NewTask("pieces", func(ctx context.Context, in string) (string, error) {
+	done, _, err := queue.Checkpoint[int](ctx)
+	if err != nil {
+		return "", err
+	}
+	first, err := queue.Step(ctx, "first", func(ctx context.Context) (int, error) {
+		info, _ := queue.InfoFrom(ctx)
+		return info.Attempt, nil
+	})
+	if err != nil {
+		return "", err
+	}
+	if done < 2 {
+		return "", queue.Continue(done + 1)
+	}
+	return fmt.Sprintf("%s in %d pieces, the first step in attempt %d", in, done+1, first), nil
+}, queue.MaxAttempts(1))
+
+func TestATaskContinuesThroughCloudTasks(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := pushtest.Start(t, queue.Config{Registry: queue.NewRegistry(pieces)})
+		handle, err := pieces.Enqueue(t.Context(), s.Client, "it")
+		if err != nil {
+			t.Fatal(err)
+		}
+		s.Wait(t, time.Minute)
+		out, err := pieces.Result(t.Context(), s.Client, handle.ID)
+		if stats := s.CloudTasks.Stats(); err != nil || out != "it in 3 pieces, the first step in attempt 1" || stats.Delivered != 3 || stats.Failed != 0 {
+			t.Errorf("%q, %v, %+v", out, err, stats)
+		}
+	})
 }
