@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -16,20 +17,20 @@ import (
 // counting counts the heartbeats with and without reports.
 type counting struct {
 	*sqlitestore.Store
-	plain, reports int
-	err            error // of the next heartbeat with reports
+	plain, reports atomic.Int64
+	fails          atomic.Bool // the next heartbeat with reports
 }
 
 func (c *counting) Heartbeat(ctx context.Context, lease time.Duration, claims ...queue.Claim) (renewed, lost []queue.Claim, err error) {
-	c.plain++
+	c.plain.Add(1)
 	return c.Store.Heartbeat(ctx, lease, claims...)
 }
 
 func (c *counting) HeartbeatReports(ctx context.Context, lease time.Duration, reports map[queue.Claim]queue.Report, claims ...queue.Claim) (renewed, lost []queue.Claim, err error) {
-	if err, c.err = c.err, nil; err != nil {
-		return nil, nil, err
+	if c.fails.CompareAndSwap(true, false) {
+		return nil, nil, fmt.Errorf("%w: once", queue.ErrUnavailable)
 	}
-	c.reports++
+	c.reports.Add(1)
 	return c.Store.HeartbeatReports(ctx, lease, reports, claims...)
 }
 
@@ -43,7 +44,8 @@ func shows(t *testing.T, row *queue.Row, done, total int, note string) {
 
 func TestHeartbeatsCarryProgressAndNotes(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		store := &counting{Store: newStore(t), err: fmt.Errorf("%w: once", queue.ErrUnavailable)}
+		store := &counting{Store: newStore(t)}
+		store.fails.Store(true)
 		const beat = queue.DefaultLease / 3
 		var sys *system
 		sys = newSystem(t, setup{store: store}, task(func(ctx context.Context) (any, error) {
@@ -61,8 +63,8 @@ func TestHeartbeatsCarryProgressAndNotes(t *testing.T) {
 			shows(t, sys.row(info.ID), 1000, 2000, "page 999")
 			queue.Progress(ctx, 1000, 2000) // unchanged
 			time.Sleep(beat)
-			if store.plain != 1 || store.reports != 1 {
-				t.Errorf("%d heartbeats with reports, %d without", store.reports, store.plain)
+			if plain, reports := store.plain.Load(), store.reports.Load(); plain != 1 || reports != 1 {
+				t.Errorf("%d heartbeats with reports, %d without", reports, plain)
 			}
 			queue.Progress(ctx, 2000, 2000)
 			return "done", nil

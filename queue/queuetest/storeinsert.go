@@ -104,7 +104,7 @@ func (r *row) replace(wanted *row, now time.Time) {
 	r.KeepTicket(now)
 	r.Args, r.Priority, r.RunAfter, r.RetryAt, r.ExpiresAt = wanted.Args, wanted.Priority, wanted.RunAfter, time.Time{}, wanted.ExpiresAt
 	r.LimitKey = wanted.LimitKey
-	r.Progress, r.Note, r.Row.Checkpoint = nil, "", nil
+	r.Progress, r.Note, r.Checkpoint = nil, "", nil
 	r.DispatchError, r.DispatchTries, r.DispatchDueAt = "", 0, wanted.DispatchDueAt
 	r.ready(now)
 }

@@ -42,7 +42,7 @@ func (s *Store) Checkpoint(ctx context.Context, claim queue.Claim) (checkpoint j
 		if !r.runsUnder(claim) {
 			return queue.ErrLeaseLost
 		}
-		checkpoint = slices.Clone(r.Row.Checkpoint)
+		checkpoint = slices.Clone(r.Checkpoint)
 		return nil
 	})
 	return checkpoint, err
@@ -68,7 +68,7 @@ func (s *Store) SaveCheckpointTx(ctx context.Context, t queue.Tx, claim queue.Cl
 // progress sets the checkpoint, unless it is nil, and allows more attempts.
 func (r *row) progress(checkpoint json.RawMessage, more int) {
 	if checkpoint != nil {
-		r.Row.Checkpoint = slices.Clone(checkpoint)
+		r.Checkpoint = slices.Clone(checkpoint)
 	}
 	r.MaxAttempts = queue.MoreAttempts(r.MaxAttempts, r.Attempts, more)
 }

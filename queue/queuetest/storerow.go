@@ -165,7 +165,7 @@ func (r *row) end(status queue.Status, now time.Time) {
 	r.DeleteAt = r.KeptUntil(status, now)
 	r.Status, r.hold, r.FinishedAt, r.LeaseExpiresAt = status, free, now, time.Time{}
 	if status == queue.StatusSuccessful {
-		r.Row.Checkpoint = nil
+		r.Checkpoint = nil
 	}
 	r.drop()
 }
@@ -173,7 +173,7 @@ func (r *row) end(status queue.Status, now time.Time) {
 // drop removes what a row with a Keep of 0 has not after its end.
 func (r *row) drop() {
 	if r.Dropped() {
-		r.Args, r.ReturnValue, r.Row.Checkpoint = queue.DroppedArgs(r.Args), nil, nil
+		r.Args, r.ReturnValue, r.Checkpoint = queue.DroppedArgs(r.Args), nil, nil
 	}
 }
 
