@@ -293,8 +293,8 @@ func TestAStreamThatFailsLeavesAnOpenGroup(t *testing.T) {
 	all := slices.Repeat([]string{"x"}, 2500)
 	broken := errors.New("the source is gone")
 	group, err := g.client.EnqueueGroup(t.Context(), spec, func(yield func(queue.Request, error) bool) {
-		for r := range requests(all[:1700]...) {
-			if !yield(r, nil) {
+		for r, err := range requests(all[:1700]...) {
+			if !yield(r, err) {
 				return
 			}
 		}

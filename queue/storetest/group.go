@@ -124,7 +124,7 @@ var groupTests = map[string]func(*fixture){
 		second := request(inGroup(f.createGroup().ID), key)
 		f.must(f.store.Insert(f.ctx, second))
 		f.equal("the holder of the key", second.Row, first)
-		f.counted("the other group", second.Row.Group, queue.GroupCounts{Ready: 2})
+		f.counted("the other group", second.Group, queue.GroupCounts{Ready: 2})
 	},
 	"a task has one group": func(f *fixture) {
 		row := f.insert(inGroup(f.createGroup().ID))

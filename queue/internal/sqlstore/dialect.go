@@ -24,6 +24,9 @@ type Dialect struct {
 	// lockShared follows a SELECT of a gate that must not be changed meanwhile, and waits
 	// for it.
 	lockShared string
+	// lockSharedFree is lockShared that skips a row that another transaction has locked
+	// alone.
+	lockSharedFree string
 	// stillOpen follows an UPDATE that claims rows: their queues must not have been paused
 	// since the transaction read the gates. Empty: there is one transaction at a time.
 	stillOpen string
@@ -143,14 +146,16 @@ var MySQL = &Dialect{
 	lockRow:    " FOR UPDATE",
 	lockRows:   " FOR UPDATE SKIP LOCKED",
 	lockShared: " LOCK IN SHARE MODE", // both servers know this one
-	stillOpen:  andNotGated,
-	lockNow:    " FOR UPDATE NOWAIT",
-	jsonList:   "JSON_ARRAYAGG",
-	concat:     func(values ...string) string { return "CONCAT_WS(' ', " + strings.Join(values, ", ") + ")" },
-	limited:    "limit_lane IS NOT NULL",
-	lane:       "limit_lane",
-	laneOrder:  "limit_order, enqueued_at, id",
-	admitted:   "admitted_until IS NOT NULL", admittedUntil: "admitted_until",
+	// Each server reads one of the two comments. Both require a version that skips locks.
+	lockSharedFree: " /*!80001 FOR SHARE SKIP LOCKED */ /*M! LOCK IN SHARE MODE SKIP LOCKED */",
+	stillOpen:      andNotGated,
+	lockNow:        " FOR UPDATE NOWAIT",
+	jsonList:       "JSON_ARRAYAGG",
+	concat:         func(values ...string) string { return "CONCAT_WS(' ', " + strings.Join(values, ", ") + ")" },
+	limited:        "limit_lane IS NOT NULL",
+	lane:           "limit_lane",
+	laneOrder:      "limit_order, enqueued_at, id",
+	admitted:       "admitted_until IS NOT NULL", admittedUntil: "admitted_until",
 	clock:       MySQLClock,
 	stamp:       "LAST_INSERT_ID(" + MySQLClock + ")",
 	touch:       "INSERT INTO claimcheck_marks (name, at) VALUES (?, " + MySQLClock + ") ON DUPLICATE KEY UPDATE at = VALUES(at)",

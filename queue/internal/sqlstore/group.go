@@ -268,8 +268,8 @@ func addMembers(ctx context.Context, tx querier, rows []*queue.NewRow) error {
 // caller's transaction waits for one that closes a group.
 func shareGroups(ctx context.Context, tx querier, groups []uuid.UUID) (open map[uuid.UUID]bool, err error) {
 	lock := tx.store.dialect.lockShared
-	if !tx.callers && lock != "" {
-		lock += " SKIP LOCKED"
+	if !tx.callers {
+		lock = tx.store.dialect.lockSharedFree
 	}
 	open = make(map[uuid.UUID]bool, len(groups))
 	for _, id := range groups {
