@@ -14,7 +14,7 @@ import (
 
 // apps are the examples of whole jobs: each is a module with a README, tests of its own
 // through queuetest and through the fake of Cloud Tasks, and a program for "go run .".
-var apps = []string{"signup", "thumbnails", "webhooks", "report"}
+var apps = []string{"signup", "thumbnails", "webhooks", "report", "import"}
 
 // Their own tests pass where they are, by the committed go.mod and go.sum alone.
 func TestTheAppsOwnTests(t *testing.T) {
@@ -53,6 +53,8 @@ func TestWhatTheAppsPrint(t *testing.T) {
 	for app, want := range map[string]string{
 		"signup": "signed up: ann@example.com\nmail sent: Welcome, to <ann@example.com>\nsigned up: bob@example.com\nmail sent: Welcome, to <bob@example.com>\n" +
 			"refused, and no second mail: ann@example.com\n",
+		"import": "imported 19980 customers and rejected 20 lines, in 5 attempts, of which 1 failed (the database is away)\n" +
+			"progress: 20000 of 20000; note: 19980 customers, 20 lines rejected\n",
 		"report":     "the schedule: 0 2 * * * Europe/Berlin\nreport:\n  east    120\n  north    80\n  south   200\n  west     45\n  total   445\n",
 		"thumbnails": "thumbnail: 160 × 120\nthumbnail: 53 × 160\nknown already: 160 × 120\nno thumbnail: image: unknown format\n",
 	} {
