@@ -320,6 +320,9 @@ func (k *keeper) read(ctx context.Context) (checkpoint, error) {
 	if err != nil {
 		return checkpoint{}, k.failed(err)
 	}
+	if data, err = k.run.executor.client.openValue(context.WithoutCancel(ctx), k.run.row, checkpointKind, data); err != nil {
+		return checkpoint{}, err
+	}
 	return decodeCheckpoint(data)
 }
 
@@ -364,7 +367,10 @@ func (k *keeper) changed(change func(*checkpoint)) (next checkpoint, data json.R
 	if change(&next); before == nil || next.Data == nil || &before[0] != &next.Data[0] {
 		next.DataFrom = k.run.info.Attempt
 	}
-	data, err = next.encode(k.run.executor.client.cfg.MaxBytes)
+	client := k.run.executor.client
+	if data, err = next.encode(client.cfg.MaxBytes); err == nil {
+		data, err = client.sealCheckpoint(k.run, data)
+	}
 	return next, data, err
 }
 

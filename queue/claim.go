@@ -25,7 +25,7 @@ const claimBudget = 3 * time.Second
 func (e *Executor) claim(ctx context.Context, id uuid.UUID, opt RunOptions) (*Row, error) {
 	claimID := NewClaimID()
 	req := ClaimRequest{
-		Tasks: e.client.registry.runnable, Worker: e.cfg.WorkerID, Lease: e.cfg.Lease,
+		Tasks: e.client.registry.runnable, Keys: e.client.keys, Worker: e.cfg.WorkerID, Lease: e.cfg.Lease,
 		ClaimID: claimID, Early: earlyTolerance, AllowRetry: opt.AllowRetry,
 		KeepTicket: opt.Ticket != "", Ticket: rateTicketTime(opt.Ticket),
 	}
@@ -70,6 +70,7 @@ func (e *Executor) handleRefusal(ctx context.Context, err error, opt RunOptions)
 		return err
 	}
 	row := refused.Row
+	e.client.reveal(ctx, row)
 	if refused.Reason == ErrWorkerLost || refused.Reason == ErrExpired {
 		e.client.memberEnded(ctx, row)
 		e.client.admitNext(ctx, row)
@@ -101,6 +102,9 @@ func (e *Executor) handleRefusal(ctx context.Context, err error, opt RunOptions)
 	case ErrUnknownTask:
 		e.log.Warn("task name is not registered in this version; its row waits",
 			"task_id", row.ID, "task_path", row.Task, "queue_name", row.Queue)
+	case ErrUnknownKey:
+		e.log.Warn("task is encrypted with a key that this program does not have; its row waits",
+			"task_id", row.ID, "task_path", row.Task, "queue_name", row.Queue, "key_id", row.KeyID)
 	case ErrWorkerLost:
 		e.log.Error("task failed: its lease expired on its last attempt", "error", refused.Error(),
 			"task_id", row.ID, "task_path", row.Task, "attempt", row.Attempts, "max_attempts", row.MaxAttempts)
@@ -156,7 +160,7 @@ func (e *Executor) claimNext(ctx context.Context, from From, r reservation) ([]*
 	sent := time.Now()
 	err := within(ctx, statementTimeout, func(ctx context.Context) (err error) {
 		rows, err = e.claimRows(ctx, ClaimNextRequest{
-			Tasks: e.client.registry.runnable, Queues: from.Queues, Backend: from.Backend,
+			Tasks: e.client.registry.runnable, Keys: e.client.keys, Queues: from.Queues, Backend: from.Backend,
 			Limit: r.limit, Prefetch: r.prefetch, NotPrefetch: r.notPrefetch, Fence: fence, Worker: e.cfg.WorkerID, Lease: e.cfg.Lease,
 		})
 		return err

@@ -12,6 +12,7 @@ import (
 // is one statement or one transaction of the store.
 type ClaimRequest struct {
 	Tasks   []string      // the names that have a function in this process
+	Keys    []string      // the keys that it has ([KeyCounter])
 	Worker  string        // goes into WorkerIDs
 	Lease   time.Duration // how long the claim holds without a heartbeat
 	ClaimID uuid.UUID     // fresh: [NewClaimID]
@@ -68,6 +69,9 @@ func WhyNotClaimed(row *Row, req ClaimRequest, now time.Time) error {
 		if !slices.Contains(req.Tasks, row.Task) {
 			return refuse(ErrUnknownTask, 0)
 		}
+		if !HasKey(req.Keys, row) {
+			return refuse(ErrUnknownKey, 0)
+		}
 		return nil
 	case row.Status.Final():
 		return refuse(ErrFinal, 0)
@@ -81,9 +85,14 @@ func WhyNotClaimed(row *Row, req ClaimRequest, now time.Time) error {
 		return refuse(ErrWorkerLost, 0)
 	case !slices.Contains(req.Tasks, row.Task):
 		return refuse(ErrUnknownTask, 0)
+	case !HasKey(req.Keys, row):
+		return refuse(ErrUnknownKey, 0)
 	}
 	return nil
 }
+
+// HasKey reports whether a row is not encrypted, or its key is one of keys. Stores call it.
+func HasKey(keys []string, row *Row) bool { return row.KeyID == "" || slices.Contains(keys, row.KeyID) }
 
 // MaxClaimBytes is how many bytes of arguments the rows of one ClaimNext have in all,
 // so that a claim of many rows bounds the memory of the process, too. The first row is
@@ -95,6 +104,7 @@ const MaxClaimBytes = 8 << 20
 // queues.
 type ClaimNextRequest struct {
 	Tasks   []string
+	Keys    []string // as in ClaimRequest
 	Queues  []string // empty: all
 	Backend string   // empty: all
 	Limit   int      // rows at most; with MaxClaimBytes of arguments at most

@@ -56,6 +56,12 @@ type Config struct {
 	// The store must be a [Limiter].
 	Limits []Limit
 
+	// Codec encrypts the arguments, return values and checkpoints of all tasks but those
+	// with Encrypt(false), or if EncryptMarked, of those with Encrypt(true) ([Encrypt]). The
+	// store must be a [KeyCounter]. nil: nothing is encrypted, and rows that are wait.
+	Codec         Codec
+	EncryptMarked bool
+
 	// Program names the program whose code has the schedules of Registry. One that it
 	// has stored, and does not have any more, counts as removed from the code: two
 	// programs on one database that have different schedules need different names. Empty
@@ -110,6 +116,7 @@ type Client struct {
 	limitsApplied atomic.Bool // the limits of the code are set
 	paces         paces
 	chains        chains
+	keys          []string // of Config.Codec
 }
 
 // NewClient checks the configuration, among it whether the backends allow the
@@ -143,7 +150,7 @@ func (c *Client) Init(cfg Config) error {
 	if cfg.DispatchTimeout < 0 || cfg.MaxBytes < 0 {
 		return errors.New("queue: Config.DispatchTimeout and MaxBytes must not be negative")
 	}
-	if err := cmp.Or(cfg.checkKeep(), cfg.checkBacklogs(), cfg.checkLimits(), cfg.Registry.checkOnFailed()); err != nil {
+	if err := cmp.Or(cfg.checkKeep(), cfg.checkBacklogs(), cfg.checkLimits(), cfg.checkCodec(), cfg.Registry.checkOnFailed()); err != nil {
 		return err
 	}
 	if cfg.DispatchTimeout == 0 {
@@ -176,7 +183,7 @@ func (c *Client) Init(cfg Config) error {
 			local.logTo(cfg.Logger)
 		}
 	}
-	c.cfg, c.registry, c.backends, c.chains, c.availability.log = cfg, cfg.Registry, backends, chains, cfg.Logger
+	c.cfg, c.registry, c.backends, c.chains, c.keys, c.availability.log = cfg, cfg.Registry, backends, chains, cfg.keys(), cfg.Logger
 	c.now = cfg.clock()
 	c.ready.Store(true)
 	return nil

@@ -84,7 +84,9 @@ func (c *Client) enqueueRows(ctx context.Context, rows []*NewRow) ([]*Handle, er
 	}
 	ctx, ended := c.enqueuing(ctx, rows)
 	limit := statementTimeout * time.Duration(1+len(rows)/1000)
-	err = within(ctx, limit, func(ctx context.Context) error { return c.cfg.Store.Insert(ctx, rows...) })
+	if err = c.sealRows(ctx, rows); err == nil {
+		err = within(ctx, limit, func(ctx context.Context) error { return c.cfg.Store.Insert(ctx, rows...) })
+	}
 	handles, err := c.inserted(ctx, rows, err)
 	c.freeRoom(reserved, handles)
 	if err == nil {
@@ -133,27 +135,47 @@ func (c *Client) inserted(ctx context.Context, rows []*NewRow, err error) ([]*Ha
 			last--
 		}
 		for i, row := range rows[:last] {
-			if row.ID == conflict.ID && !SameRequest(row.Row, rows[last].Row) {
+			if row.ID == conflict.ID && !rows[last].Matches(ctx, row.Row) {
 				conflict = &IDConflictError{ID: conflict.ID, Earlier: i + 1}
 				break
 			}
+		}
+		if conflict.Earlier == 0 {
+			conflict = c.whyConflict(ctx, conflict)
 		}
 		return nil, &RequestError{Index: last, Err: conflict}
 	}
 	var duplicate *DuplicateError
 	if errors.As(err, &duplicate) {
 		index := slices.IndexFunc(rows, func(r *NewRow) bool { return r.ID == duplicate.ID })
+		c.reveal(ctx, duplicate.Row)
 		return nil, &RequestError{Index: index, Err: c.duplicateOf(ctx, rows, duplicate)}
+	}
+	if refused := (*RequestError)(nil); errors.As(err, &refused) {
+		return nil, err
 	}
 	if err != nil {
 		return nil, fmt.Errorf("enqueue: %w", err)
 	}
+	c.revealRows(ctx, rows)
 	handles, made := make([]*Handle, len(rows)), make([]Handle, len(rows))
 	for i, row := range rows {
 		made[i] = Handle{ID: row.ID, Row: row.Row, Existed: row.Existed, Warnings: row.warnings}
 		handles[i] = &made[i]
 	}
 	return handles, nil
+}
+
+// whyConflict returns the conflict with a row whose arguments could not be compared, because
+// this program lacks their key.
+func (c *Client) whyConflict(ctx context.Context, conflict *IDConflictError) *IDConflictError {
+	if c.cfg.Codec == nil {
+		return conflict
+	}
+	if row, err := c.Get(ctx, conflict.ID); err == nil && !c.Knows(row) {
+		return &IDConflictError{ID: conflict.ID, KeyID: row.KeyID}
+	}
+	return conflict
 }
 
 // duplicateOf says whether the row that holds the key is of the same call, which was rolled
@@ -233,6 +255,9 @@ func (c *Client) newRow(row *NewRow, request Request, random io.Reader) error {
 	if !ok {
 		return c.registry.unknownTask(request.Task)
 	}
+	if d.mustEncrypt() && c.cfg.Codec == nil {
+		return invalidf("task %s is to be encrypted (Encrypt), and Config.Codec is nil: it would be stored in plain text", d.name)
+	}
 	o, err := d.optionsOf(request, c.now())
 	if err != nil {
 		return err
@@ -273,7 +298,7 @@ func (c *Client) newRow(row *NewRow, request Request, random io.Reader) error {
 		return err
 	}
 	if o.unique != nil {
-		if err := o.unique.set(row, &d); err != nil {
+		if err := o.unique.set(c, row, &d); err != nil {
 			return err
 		}
 	}
@@ -285,7 +310,7 @@ func (c *Client) newRow(row *NewRow, request Request, random io.Reader) error {
 // concern the row.
 func (d *definition) optionsOf(request Request, now time.Time) (options, error) {
 	o := d.options
-	o.timeout, o.backoff, o.aliases, o.strictArgs, o.limits, o.use, o.around = 0, nil, nil, false, nil, nil, nil
+	o.timeout, o.backoff, o.aliases, o.strictArgs, o.limits, o.use, o.around, o.encrypt = 0, nil, nil, false, nil, nil, nil, nil
 	if len(request.Options) == 0 { // the task's own were checked when it was declared
 		return o, nil
 	}
@@ -305,6 +330,9 @@ func (o options) with(more []Option, now time.Time) (options, error) {
 	}
 	if o.limits != nil {
 		return o, invalidf("limits are options of the task: pass LimitRunning, LimitStarts and their kind to NewTask or Declare, not to Enqueue")
+	}
+	if o.encrypt != nil {
+		return o, invalidf("Encrypt is an option of the task: pass it to NewTask or Declare, not to Enqueue")
 	}
 	if o.use != nil || o.around != nil {
 		return o, invalidf("Use and Around are options of the task: pass them to NewTask or Declare, not to Enqueue")

@@ -117,6 +117,9 @@ var (
 	ErrNotDue = errors.New("task is not due yet")
 	// ErrUnknownTask: no function is registered here under its name.
 	ErrUnknownTask = errors.New("task name is not registered in this version")
+	// ErrUnknownKey: it is encrypted with a key that this program does not have ([Codec]).
+	// The row waits for a program that has the key.
+	ErrUnknownKey = errors.New("the task is encrypted with a key that this program does not have")
 	// ErrPaused: its queue is paused ([Gatekeeper]). The row waits, and is dispatched
 	// when the queue is resumed.
 	ErrPaused = errors.New("the queue of the task is paused")
@@ -216,9 +219,15 @@ type IDConflictError struct {
 	// Earlier is the number, from 1, of a request of the same EnqueueMany that has the ID
 	// too, with another task or other arguments; 0: there is none.
 	Earlier int
+	// KeyID is the key of the stored row, if this program does not have it: whether the row
+	// has the same arguments is not known.
+	KeyID string
 }
 
 func (e *IDConflictError) Error() string {
+	if e.KeyID != "" {
+		return fmt.Sprintf("id %s: a task with it is encrypted with key %s, which this program does not have, so it is not known whether it is the same task; nothing is stored", e.ID, e.KeyID)
+	}
 	if e.Earlier > 0 {
 		return fmt.Sprintf("id %s: request %d of this call has it too, with another task or other arguments, so nothing of the call is stored", e.ID, e.Earlier)
 	}

@@ -126,7 +126,7 @@ func (to *Completion) row(group uuid.UUID, success bool) *NewRow {
 	return &NewRow{ExpiresIn: to.ExpiresIn, Row: &Row{
 		ID: CompletionID(group, success), Completes: group,
 		Task: to.Task, Queue: to.Queue, Backend: to.Backend, Priority: to.Priority, MaxAttempts: to.MaxAttempts,
-		Timeout: to.Timeout, Args: to.Args, LimitKey: to.LimitKey, Keep: to.Keep, OnFailed: to.OnFailed,
+		Timeout: to.Timeout, Args: to.Args, LimitKey: to.LimitKey, Keep: to.Keep, OnFailed: to.OnFailed, KeyID: keyOfSealed(to.Args),
 	}}
 }
 

@@ -75,7 +75,7 @@ func (c *Client) createGroup(ctx context.Context, tx Tx, spec GroupSpec) (*Group
 	if err != nil {
 		return nil, err
 	}
-	g, err := c.newGroup(spec)
+	g, err := c.newGroup(ctx, spec)
 	if err != nil {
 		return nil, err
 	}
@@ -89,7 +89,7 @@ func (c *Client) createGroup(ctx context.Context, tx Tx, spec GroupSpec) (*Group
 	if err != nil {
 		return nil, fmt.Errorf("create group: %w", err)
 	}
-	if g.Existed && (g.Name != made.Name || !made.OnSuccess.equal(g.OnSuccess) || !made.OnFailure.equal(g.OnFailure)) {
+	if g.Existed && (g.Name != made.Name || !c.sameCompletion(ctx, CompletionID(g.ID, true), made.OnSuccess, g.OnSuccess) || !c.sameCompletion(ctx, CompletionID(g.ID, false), made.OnFailure, g.OnFailure)) {
 		return nil, fmt.Errorf("create group %s: %w", g.ID, ErrGroupExists)
 	}
 	g.client = c
@@ -97,7 +97,7 @@ func (c *Client) createGroup(ctx context.Context, tx Tx, spec GroupSpec) (*Group
 }
 
 // newGroup checks a spec.
-func (c *Client) newGroup(spec GroupSpec) (*Group, error) {
+func (c *Client) newGroup(ctx context.Context, spec GroupSpec) (*Group, error) {
 	if len(spec.Name) > maxGroupName || cleanText(spec.Name, maxGroupName) != spec.Name {
 		return nil, invalidf("name: use up to %d bytes of UTF-8 for the name of a group", maxGroupName)
 	}
@@ -110,17 +110,17 @@ func (c *Client) newGroup(spec GroupSpec) (*Group, error) {
 		g.ID = id
 	}
 	var err error
-	if g.OnSuccess, err = c.completion("on_success", spec.OnSuccess, CompletionID(g.ID, true)); err != nil {
+	if g.OnSuccess, err = c.completion(ctx, "on_success", spec.OnSuccess, CompletionID(g.ID, true)); err != nil {
 		return nil, err
 	}
-	g.OnFailure, err = c.completion("on_failure", spec.OnFailure, CompletionID(g.ID, false))
+	g.OnFailure, err = c.completion(ctx, "on_failure", spec.OnFailure, CompletionID(g.ID, false))
 	return g, err
 }
 
 const maxGroupName = 200
 
 // completion checks what a group enqueues under an ID.
-func (c *Client) completion(field string, request *Request, id uuid.UUID) (*Completion, error) {
+func (c *Client) completion(ctx context.Context, field string, request *Request, id uuid.UUID) (*Completion, error) {
 	if request == nil {
 		return nil, nil
 	}
@@ -137,18 +137,24 @@ func (c *Client) completion(field string, request *Request, id uuid.UUID) (*Comp
 	if err := c.newRow(row, with, nil); err != nil {
 		return nil, fmt.Errorf("%s: %w", field, err)
 	}
+	if err := cmp.Or(checkSealedPrefix(row.Args), c.sealRow(ctx, row)); err != nil {
+		return nil, fmt.Errorf("%s: %w", field, err)
+	}
 	return &Completion{
 		Task: row.Task, Args: row.Args, Queue: row.Queue, Backend: row.Backend, Priority: row.Priority, MaxAttempts: row.MaxAttempts,
 		Timeout: row.Timeout, LimitKey: row.LimitKey, Keep: row.Keep, OnFailed: row.OnFailed, ExpiresIn: row.ExpiresIn,
 	}, nil
 }
 
-// equal reports whether both enqueue the same.
-func (to *Completion) equal(other *Completion) bool {
-	if to == nil || other == nil {
-		return to == other
+// sameCompletion reports whether both enqueue the same under an ID, once they are decrypted.
+func (c *Client) sameCompletion(ctx context.Context, id uuid.UUID, made, stored *Completion) bool {
+	if made == nil || stored == nil {
+		return made == stored
 	}
-	return to.Task == other.Task && jsonvalue.Equal(to.Args, other.Args)
+	row := &Row{ID: id, Task: made.Task}
+	a, err := openWith(ctx, c.cfg.Codec, row, argsKind, made.Args)
+	b, storedErr := openWith(ctx, c.cfg.Codec, row, argsKind, stored.Args)
+	return err == nil && storedErr == nil && made.Task == stored.Task && jsonvalue.Equal(a, b)
 }
 
 // Close closes the group: no task can be added to it any more, and when all of its tasks

@@ -60,8 +60,9 @@ type AdmitRequest struct {
 	// Tasks are the names that the caller knows; none: all. A row of another task would
 	// keep its slots although no delivery claims it.
 	Tasks []string
-	Row   *Row // only rows that share a limit with it; nil: any
-	Limit int  // at most so many
+	Keys  []string // as in ClaimRequest, likewise
+	Row   *Row     // only rows that share a limit with it; nil: any
+	Limit int      // at most so many
 }
 
 // Knows reports whether the request is for rows of a task. Stores call it.

@@ -44,7 +44,7 @@ func (c *Client) admitNext(ctx context.Context, row *Row) {
 func (c *Client) admit(ctx context.Context, backend string, row *Row, limit int) (int, error) {
 	var rows []*Row
 	err := within(ctx, statementTimeout, func(ctx context.Context) (err error) {
-		rows, err = c.limiter().Admit(ctx, AdmitRequest{Backend: backend, Tasks: c.registry.names(), Row: row, Limit: limit})
+		rows, err = c.limiter().Admit(ctx, AdmitRequest{Backend: backend, Tasks: c.registry.names(), Keys: c.keys, Row: row, Limit: limit})
 		return err
 	})
 	c.availability.observe(err)

@@ -23,6 +23,7 @@ func (c *Client) Cancel(ctx context.Context, id uuid.UUID) (row *Row, cancelled 
 		return err
 	})
 	c.availability.observe(err)
+	c.reveal(ctx, row)
 	if cancelled {
 		c.admitNext(ctx, row) // it may have been RUNNING, or about to
 		c.memberEnded(ctx, row)

@@ -33,7 +33,7 @@ type RunFunc func(ctx context.Context, row *Row) error
 // once, with a context made from its own. Its error is the caller's; an error after next
 // has stored the rows does not remove them. A panic is the caller's, too; in a tick it is
 // the error of the schedule. It does not surround the row that [OnFailed] stores, which is
-// a part of the transaction that ends another one.
+// a part of the transaction that ends another one, nor what a [Group] enqueues.
 //
 // Run surrounds the function in its goroutine, and its decoding and encoding. It gets the
 // function's context ([InfoFrom], [ClientFrom], [CompleteTx]) and must pass on one made

@@ -85,7 +85,7 @@ func runNext(d definition) RunFunc {
 		if r == nil {
 			return Discard(errors.New("a middleware has called next with a context that is not made from its own, so the function was not called"))
 		}
-		value, err := d.run(ctx, r.row.Args)
+		value, err := d.run(ctx, r.args)
 		r.value = value
 		return err
 	}
@@ -93,7 +93,12 @@ func runNext(d definition) RunFunc {
 
 // surrounded calls the function of a run inside of its middleware.
 func (r *activeRun) surrounded(chain RunFunc) (json.RawMessage, error) {
-	if err := chain(r.taskCtx, r.row); err != nil {
+	row := r.row
+	if row.KeyID != "" {
+		opened := *row // the row keeps its arguments as they are stored
+		opened.Args, row = r.args, &opened
+	}
+	if err := chain(r.taskCtx, row); err != nil {
 		return nil, err
 	}
 	if r.value == nil { // the function was not called, or its error was dropped

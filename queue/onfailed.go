@@ -24,6 +24,8 @@ type Failed struct {
 	Attempts    int             `json:"attempts"`
 	MaxAttempts int             `json:"max_attempts"`
 	EnqueuedAt  time.Time       `json:"enqueued_at"`
+	// Schedule is the name of the schedule whose occurrence it was.
+	Schedule string `json:"schedule,omitempty"`
 	// Errors are its latest errors, oldest first: up to 64 KiB of them, and at least the
 	// last one.
 	Errors []AttemptError `json:"errors"`
@@ -96,7 +98,7 @@ func (r *Row) Letter() *NewRow {
 	}
 	failed := Failed{
 		ID: r.ID, Task: r.Task, Queue: r.Queue, Backend: r.Backend, Priority: r.Priority, Args: r.Args,
-		Attempts: r.Attempts, MaxAttempts: r.MaxAttempts, EnqueuedAt: r.EnqueuedAt, Errors: latestErrors(r.Errors),
+		Attempts: r.Attempts, MaxAttempts: r.MaxAttempts, EnqueuedAt: r.EnqueuedAt, Schedule: r.Schedule, Errors: latestErrors(r.Errors),
 	}
 	if failed.ArgsOmitted = len(r.Args) > failedArgsBytes; failed.ArgsOmitted || len(r.Args) == 0 {
 		failed.Args = json.RawMessage(`null`)
@@ -106,10 +108,14 @@ func (r *Row) Letter() *NewRow {
 		failed.Args, failed.ArgsOmitted = json.RawMessage(`null`), true
 		args, _ = json.Marshal(failed)
 	}
+	keyID := ""
+	if !failed.ArgsOmitted { // they stay encrypted
+		keyID = r.KeyID
+	}
 	to := r.OnFailed
 	return &NewRow{FreshID: true, Row: &Row{
 		ID: uuid.Must(uuid.NewV7()), Task: to.Task, Queue: to.Queue, Backend: to.Backend, Priority: to.Priority, MaxAttempts: to.MaxAttempts,
-		Args: args, Keep: to.Keep, TraceContext: r.TraceContext,
+		Args: args, KeyID: keyID, Keep: to.Keep, TraceContext: r.TraceContext,
 	}}
 }
 

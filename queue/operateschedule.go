@@ -26,6 +26,7 @@ func (c *Client) operateOn(ctx context.Context, name, actor, action string, chan
 	if err != nil {
 		return nil, err
 	}
+	c.revealSchedule(ctx, after)
 	return after, nil
 }
 

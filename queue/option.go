@@ -52,6 +52,7 @@ type options struct {
 	limits      map[LimitKind]Limit // of the task; never changed
 	use         []Middleware        // of the task
 	around      []typedMiddleware   // of the task
+	encrypt     *bool               // of the task; nil: the client decides
 }
 
 func defaultOptions() options {

@@ -2,6 +2,7 @@ package queue
 
 import (
 	"cmp"
+	"context"
 	"crypto/sha256"
 	"encoding/hex"
 	"encoding/json"
@@ -107,25 +108,36 @@ func (c *Client) stored(p *Periodic) (*Schedule, error) {
 	if err := c.complete(s, p.options); err != nil {
 		return nil, err
 	}
-	hash := sha256.New()
-	if err := json.NewEncoder(hash).Encode([]any{
+	definition, err := json.Marshal([]any{
 		s.Task, s.Spec, s.Zone, s.Args, s.Queue, s.Backend, s.Priority, s.Options, s.CatchUp, s.Overlap,
-	}); err != nil {
+	})
+	if err != nil {
 		return nil, err
 	}
-	s.Definition = hex.EncodeToString(hash.Sum(nil))[:32]
-	return s, nil
+	definition = append(definition, '\n')
+	s.Definition = c.definitionHash(s.Task, definition)[:32]
+	return s, c.sealSchedule(context.Background(), s)
+}
+
+// definitionHash is what is stored of what the code defines: a keyed hash if the arguments
+// are encrypted.
+func (c *Client) definitionHash(task string, definition []byte) string {
+	if d, _ := c.registry.lookup(task); c.encrypts(&d) {
+		return hex.EncodeToString(c.cfg.Codec.Hash(append([]byte("schedule\x00"), definition...)))
+	}
+	sum := sha256.Sum256(definition)
+	return hex.EncodeToString(sum[:])
 }
 
 // checkSchedules returns the error of a schedule that could not be enqueued.
-func (cfg Config) checkSchedules(backends map[string]Backend) error {
+func (cfg *Config) checkSchedules(backends map[string]Backend) error {
 	if len(cfg.Registry.schedules) == 0 {
 		return nil
 	}
 	if _, ok := cfg.Store.(Scheduler); !ok {
 		return fmt.Errorf("queue: Config.Registry has schedules, and the store cannot keep them: %T does not implement queue.Scheduler", cfg.Store)
 	}
-	c := &Client{cfg: cfg, registry: cfg.Registry, backends: backends, now: cfg.clock()}
+	c := &Client{cfg: *cfg, registry: cfg.Registry, backends: backends, keys: cfg.keys(), now: cfg.clock()}
 	for _, p := range cfg.Registry.schedules {
 		if _, err := c.stored(p); err != nil {
 			return fmt.Errorf("queue: schedule %q: %w", p.name, err)

@@ -75,6 +75,7 @@ type TaskInfo struct {
 	StrictArgs  bool          `json:"strict_args,omitempty"` // arguments with unknown fields are refused
 	Unique      bool          `json:"unique,omitempty"`      // the arguments have a key: UniqueBy or UniqueArgs
 	OnFailed    string        `json:"on_failed,omitempty"`   // the task that a final failure enqueues
+	Encrypted   bool          `json:"encrypted,omitempty"`   // it is never stored in plain text: Encrypt(true)
 }
 
 // Tasks describes the registered tasks, sorted by name.
@@ -88,6 +89,7 @@ func (r *Registry) Tasks() []TaskInfo {
 			Name: d.name, Aliases: d.options.aliases, Queue: d.options.queue, Backend: d.options.backend,
 			Priority: d.options.priority, MaxAttempts: d.options.maxAttempts, Timeout: d.options.timeout,
 			Runnable: d.run != nil, StrictArgs: d.options.strictArgs, Unique: d.options.unique != nil, OnFailed: d.options.onFailed,
+			Encrypted: d.mustEncrypt(),
 		})
 	}
 	slices.SortFunc(infos, func(a, b TaskInfo) int { return strings.Compare(a.Name, b.Name) })

@@ -45,6 +45,7 @@ func (c *Client) Get(ctx context.Context, id uuid.UUID) (*Row, error) {
 		return err
 	})
 	c.availability.observeRead(err)
+	c.reveal(ctx, row)
 	return row, err
 }
 
@@ -74,6 +75,12 @@ func resultOf[Out any](c *Client, task string, row *Row) (Out, error) {
 	}
 	if err := row.outcome(); err != nil {
 		return out, err
+	}
+	if row.Unreadable != "" && !c.Knows(row) {
+		return out, unknownKey(row.KeyID)
+	}
+	if row.Unreadable != "" {
+		return out, errors.New(row.Unreadable)
 	}
 	out, err := jsonvalue.Decode[Out](row.ReturnValue)
 	if err == nil && jsonvalue.SharesNoField(reflect.TypeFor[Out](), row.ReturnValue) {

@@ -86,6 +86,12 @@ type Row struct {
 	Group     uuid.UUID `json:"group_id,omitzero"`
 	Completes uuid.UUID `json:"completes_group,omitzero"`
 
+	// KeyID is the key with which the row's values are encrypted; empty: they are not. Rows
+	// that a [Client] returns are decrypted, if it has the key: otherwise Unreadable says why
+	// Args and ReturnValue are as they are stored.
+	KeyID      string `json:"key_id,omitempty"`
+	Unreadable string `json:"unreadable,omitempty"`
+
 	// LimitKey is what limits for each key count the row under.
 	LimitKey string `json:"limit_key,omitempty"`
 	// ExpiresAt is the time from which the row is not started.
@@ -150,9 +156,10 @@ const (
 )
 
 // HasExtras reports whether the row has any of what only some rows have: a key, a
-// schedule, a limit's key, an expiry, a retention, a dead letter or a group.
+// schedule, a limit's key, an expiry, a retention, a dead letter, a group or encrypted
+// values.
 func (r *Row) HasExtras() bool {
-	return r.UniqueKey != "" || r.Schedule != "" || !r.ScheduledFor.IsZero() || r.LimitKey != "" || !r.ExpiresAt.IsZero() || r.Keep != nil || r.OnFailed != nil || r.Group != uuid.Nil || r.Completes != uuid.Nil
+	return r.UniqueKey != "" || r.Schedule != "" || !r.ScheduledFor.IsZero() || r.LimitKey != "" || !r.ExpiresAt.IsZero() || r.Keep != nil || r.OnFailed != nil || r.Group != uuid.Nil || r.Completes != uuid.Nil || r.KeyID != ""
 }
 
 // Claim identifies one claim of one row: the right to finish it.

@@ -65,6 +65,7 @@ type activeRun struct {
 	stop     context.CancelFunc // of the timeout, if there is one
 	began    time.Time
 	errors   []AttemptError  // the row's, without a timeout that was recorded meanwhile
+	args     json.RawMessage // of the function: the row's, decrypted
 	value    json.RawMessage // what the function returned, inside of middleware
 	run      *Run            // how it ended; set by whatever ends it
 
@@ -146,6 +147,9 @@ func (e *Executor) conclude(r *activeRun, run *Run) {
 // finalize stops the heartbeat of a run that has ended, cancels its context, writes
 // its log line and calls its hook.
 func (e *Executor) finalize(r *activeRun) {
+	if r.run.Outcome != OutcomeAbandoned { // then the function still has the row
+		e.client.reveal(context.WithoutCancel(r.ctx), r.run.Row)
+	}
 	if r.run.Outcome != OutcomeAbandoned {
 		r.run.Duration = time.Since(r.began)
 		e.logRun(r.ctx, r.run)
@@ -268,11 +272,18 @@ func (e *Executor) call(r *activeRun) (res result) {
 	}()
 	// The claim names only what is registered, so the lookup cannot miss.
 	var err error
+	if r.args, err = e.client.openValue(r.taskCtx, r.row, argsKind, r.row.Args); err != nil {
+		res.failure, called = classify(err), true
+		return res
+	}
 	if chain := e.client.chains.tasks[r.row.Task].run; chain != nil {
 		res.value, err = r.surrounded(chain)
 	} else {
 		d, _ := e.client.registry.lookup(r.row.Task)
-		res.value, err = d.run(r.taskCtx, r.row.Args)
+		res.value, err = d.run(r.taskCtx, r.args)
+	}
+	if err == nil {
+		res.value, err = e.client.sealResult(r.taskCtx, r.row, res.value)
 	}
 	if err != nil {
 		res.failure = classify(err)

@@ -49,6 +49,9 @@ type Schedule struct {
 	Warnings []string
 	// Kept reports that PutSchedule has kept the options; not stored.
 	Kept bool
+	// KeyID is the key with which Args are encrypted, and Unreadable why they could not be
+	// decrypted, as of a [Row]; not stored.
+	KeyID, Unreadable string
 
 	CreatedAt time.Time
 	ChangedAt time.Time // the last time that anything but its occurrences changed

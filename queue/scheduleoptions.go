@@ -43,6 +43,7 @@ func givenOptions(more []Option) (options, error) {
 		{given.strictArgs, "StrictArgs", "pass it to NewTask or Declare"},
 		{given.limits != nil, "A limit", "pass LimitRunning, LimitStarts and their kind to NewTask or Declare"},
 		{given.inGroup, "InGroup", "the task of an occurrence can create a group and enqueue tasks in it"},
+		{given.encrypt != nil, "Encrypt", "pass it to NewTask or Declare"},
 		{given.use != nil || given.around != nil, "Use or Around", "pass it to NewTask or Declare"},
 	} {
 		if refused.given {

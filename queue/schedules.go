@@ -45,6 +45,9 @@ func (c *Client) Schedules(ctx context.Context) (all []*Schedule, err error) {
 		return err
 	})
 	c.availability.observeRead(err)
+	for _, s := range all {
+		c.revealSchedule(ctx, s)
+	}
 	return all, err
 }
 
@@ -111,13 +114,17 @@ func (c *Client) PutSchedule(ctx context.Context, r ScheduleRequest) (s *Schedul
 			}
 		}
 		if r.Keep && old != nil {
-			c.keep(old, &made)
+			c.keep(ctx, old, &made)
+		}
+		if err := c.sealSchedule(ctx, &made); err != nil {
+			return nil, err
 		}
 		return replaceSchedule(state, &made)
 	})
 	if err != nil {
 		return nil, false, err
 	}
+	c.revealSchedule(ctx, s)
 	return s, created, nil
 }
 
@@ -142,7 +149,10 @@ func (c *Client) requested(r ScheduleRequest) (*Schedule, error) {
 }
 
 // keep gives a schedule what its request does not say, from the one that it replaces.
-func (c *Client) keep(old, s *Schedule) {
+func (c *Client) keep(ctx context.Context, old, s *Schedule) {
+	opened := *old
+	old = &opened
+	c.revealSchedule(ctx, old)
 	s.PausedAt, s.PausedBy = old.PausedAt, old.PausedBy
 	if s.Kept = old.Task == s.Task; !s.Kept {
 		return

@@ -31,7 +31,7 @@ import (
 type Store interface {
 	// Insert stores rows in one transaction: all of them, or none. A row whose
 	// ID is stored already is not written: if the stored one is the same task
-	// with the same arguments ([SameRequest]), it is copied over *rows[i].Row and
+	// with the same arguments ([NewRow.Matches]), it is copied over *rows[i].Row and
 	// Existed is set; otherwise Insert fails with an [*IDConflictError]. Nor is a row
 	// written whose UniqueKey another row of its task holds ([Row.HoldsKey]):
 	// [NewRow.AgainstHolder] decides, the holder is copied over *rows[i].Row and
@@ -177,6 +177,7 @@ type NewRow struct {
 	Existed bool
 
 	warnings []string // of Handle
+	sealing  *sealing // nil: the arguments are not encrypted by this call
 }
 
 // HasExtras is [Row.HasExtras] of the row that will be stored.

@@ -297,12 +297,12 @@ func (s *sweep) batch(ctx context.Context, d Dispatcher, q StrandedQueue, n int,
 }
 
 // anyVersion reports whether the ticket of a stranded row may go to any version of
-// the program: where this one does not know the task, and every other time. So
+// the program: where this one does not know the task or its key, and every other time. So
 // neither a version that is gone, nor one that alone knows the task and has no
 // traffic, makes a row wait for ever.
 func (c *Client) anyVersion(row *Row) bool {
 	_, known := c.registry.lookup(row.Task)
-	return !known || row.DispatchTries%2 == 0
+	return !known || !c.Knows(row) || row.DispatchTries%2 == 0
 }
 
 // recordRefusing adds to refusing the shards that refused everything in this batch,

@@ -68,6 +68,11 @@ func (c *Client) syncSchedules(ctx context.Context) error {
 				return err
 			}
 		}
+		if !s.InCode() {
+			if err := c.resealSchedule(ctx, store, s); err != nil {
+				return err
+			}
+		}
 	}
 	c.scheduleSync.done = true
 	if len(defined) > 0 {
@@ -77,7 +82,7 @@ func (c *Client) syncSchedules(ctx context.Context) error {
 }
 
 func (s *Schedule) sameDefinition(stored *Schedule) bool {
-	return stored != nil && stored.InCode() && stored.Program == s.Program && stored.Definition == s.Definition
+	return stored != nil && stored.InCode() && stored.Program == s.Program && stored.Definition == s.Definition && keyOfSealed(stored.Args) == keyOfSealed(s.Args)
 }
 
 // define stores what the code defines.

@@ -45,6 +45,7 @@ func (c *Client) GetTx(ctx context.Context, tx Tx, id uuid.UUID) (row *Row, err 
 		row, err = store.GetTx(ctx, tx, id)
 		return err
 	})
+	c.reveal(ctx, row)
 	return row, err
 }
 
@@ -121,7 +122,9 @@ func (c *Client) enqueueRowsTx(ctx context.Context, tx Tx, own *managedTx, rows 
 		return nil, err
 	}
 	ctx, ended := c.enqueuing(ctx, rows)
-	err = c.cfg.Store.InsertTx(ctx, tx, rows...)
+	if err = c.sealRows(ctx, rows); err == nil {
+		err = c.cfg.Store.InsertTx(ctx, tx, rows...)
+	}
 	handles, err := c.inserted(ctx, rows, err)
 	c.freeRoom(reserved, handles)
 	ended(err)
@@ -271,6 +274,12 @@ func CompleteTx(ctx context.Context, tx Tx, out any) error {
 		return err
 	}
 	value, err := encode("return value", out)
+	if err == nil {
+		err = checkResult(value, r.executor.client.cfg.MaxBytes)
+	}
+	if err == nil {
+		value, err = r.executor.client.sealResult(ctx, r.row, value)
+	}
 	if err == nil {
 		err = checkResult(value, r.executor.client.cfg.MaxBytes)
 	}

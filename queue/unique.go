@@ -58,10 +58,11 @@ func UniqueBy[In any](key func(In) string, opts ...UniqueOption) Option {
 }
 
 // UniqueArgs makes the arguments the key of [Unique]: "sha256:" and the hash of their
-// JSON, whatever the order of its fields and the white space in it. It is usually an
-// option of [NewTask] or [Declare].
+// JSON, whatever the order of its fields and the white space in it. For a task that is
+// encrypted ([Config].Codec) it is "hmac-sha256:" and a keyed hash. It is usually an option
+// of [NewTask] or [Declare].
 func UniqueArgs(opts ...UniqueOption) Option {
-	return unique(uniqueness{derive: func(args json.RawMessage) (string, error) {
+	return unique(uniqueness{ofArgs: true, derive: func(args json.RawMessage) (string, error) {
 		sum := sha256.Sum256(jsonvalue.Canonical(args))
 		return "sha256:" + hex.EncodeToString(sum[:]), nil
 	}}, opts)
@@ -90,6 +91,7 @@ type uniqueness struct {
 	key       string
 	derive    func(args json.RawMessage) (string, error) // nil: key is the key
 	in        reflect.Type                               // the arguments that derive takes; nil: any
+	ofArgs    bool                                       // it is UniqueArgs
 	scope     UniqueScope
 	period    time.Duration
 	periodSet bool
@@ -141,14 +143,16 @@ func (u *uniqueness) fits(in reflect.Type) error {
 }
 
 // set gives row the key, unless the arguments have none.
-func (u *uniqueness) set(row *NewRow, d *definition) error {
+func (u *uniqueness) set(c *Client, row *NewRow, d *definition) error {
 	if err := u.fits(d.in); err != nil {
 		return err
 	}
 	key := u.key
 	if u.derive != nil {
 		var err error
-		if key, err = u.derived(row.Args); err != nil {
+		if u.ofArgs && c.encrypts(d) {
+			key = c.keyedHash(d, row.Args)
+		} else if key, err = u.derived(row.Args); err != nil {
 			return invalidf("UniqueBy of %s: %w", d.name, err)
 		}
 		if key == "" {

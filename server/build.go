@@ -58,10 +58,13 @@ func (p *program) plan(ctx context.Context, dispatches, runs bool) (*App, error)
 	problems = append(problems, err)
 	backlog, err := p.config.MaxBacklog()
 	problems = append(problems, err)
+	codec, err := p.codec(dispatches || runs)
+	problems = append(problems, err)
 	if err := errors.Join(problems...); err != nil {
 		return nil, usageError{err}
 	}
 	app.config = queue.Config{
+		Codec: codec, EncryptMarked: codec != nil && p.config.Settings.TasksEncryption == "marked",
 		Keep: keep, MaxBacklog: backlog, Limits: p.own.Limits, Middleware: p.own.Middleware,
 		Registry: p.known, Program: p.name, Logger: app.log, Queues: config.NonEmpty(p.config.Settings.TasksQueues),
 		MaxBytes: int(p.config.Settings.TasksMaxBody), StrictArgs: p.config.Settings.TasksStrictArgs, DispatchTimeout: p.config.Settings.TasksDispatchTimeout,

@@ -38,6 +38,9 @@ type Config struct {
 	Limits []queue.Limit
 	// Middleware surrounds all enqueues and runs of the program (see [queue.Middleware]).
 	Middleware []queue.Middleware
+	// Codec encrypts the arguments and return values of tasks, in place of the keys in
+	// TASKS_ENCRYPTION_KEYS: for keys that a service of your own keeps (see [queue.Codec]).
+	Codec queue.Codec
 	// Setup returns the tasks that need dependencies made with the settings: a
 	// connection pool, a mailer. A definition that it returns replaces the
 	// declaration of the same name in Tasks. What it opens it registers with

@@ -134,6 +134,9 @@ func (p *program) diagnosis(c *doctorCmd) doctor.Config {
 		DialJobs: p.dialJobs,
 		OnClose:  setup.close,
 	}
+	if p.own.Codec != nil {
+		cfg.OwnKeys = p.own.Codec.Keys()
+	}
 	if p.own.Setup != nil {
 		cfg.Setup, cfg.OwnPool = setup.check, setup.ownPool
 	}

@@ -18,7 +18,7 @@ var settingValues = map[string]string{
 	"ALLOYDB_INSTANCE": "projects/p/locations/r/clusters/c/instances/i", "ALLOYDB_IAM_AUTH": "true", "ALLOYDB_ADDRESS": "psc",
 	"TASKS_MODE": "pull", "TASKS_LEASE": "90s", "TASKS_SWEEP_INTERVAL": "20s", "TASKS_TIMEOUT": "7m",
 	"TASKS_STRICT_ARGS": "true", "TASKS_DISPATCH_TIMEOUT": "2s", "TASKS_BATCH_CREATE": "true", "TASKS_MAX_BODY": "2MiB", "TASKS_QUEUES": "a,b",
-	"TASKS_KEEP_SUCCESSFUL": "1h", "TASKS_KEEP_FAILED": "2h", "TASKS_MAX_BACKLOG": "a=1,2", "TASKS_QUEUE_ALIASES": "a=b",
+	"TASKS_KEEP_SUCCESSFUL": "1h", "TASKS_KEEP_FAILED": "2h", "TASKS_MAX_BACKLOG": "a=1,2", "TASKS_ENCRYPTION_KEYS": "hash:x,a:y", "TASKS_ENCRYPTION_KEYS_FILE": "f", "TASKS_ENCRYPTION": "marked", "TASKS_QUEUE_ALIASES": "a=b",
 	"CLOUD_TASKS_PROJECT": "p", "CLOUD_TASKS_LOCATION": "l", "TASK_HANDLER_URL": "https://h/{task_id}/", "TASK_HANDLER_PATH": "/x/{task_id}/",
 	"CLOUD_RUN_TAG": "green", "APP_ENGINE_TARGET": "true", "JOBS_NAME": "j", "REQUEST_TIMEOUT": "100s", "CLOUD_TASKS_EMULATOR_HOST": "h:1",
 	"OIDC_SERVICE_ACCOUNT_EMAIL": "a@b.c", "OIDC_AUDIENCE": "https://h", "OIDC_ALLOWED_EMAILS": "d@e.f", "OIDC_TRUST_PLATFORM": "true",

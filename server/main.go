@@ -39,6 +39,7 @@ type grammar struct {
 	Groups  groupsCmd  `cmd:"" help:"List the groups of tasks, show one, create it, close it, or cancel its tasks."`
 	Limits  limitsCmd  `cmd:"" help:"List the limits on what runs and starts, set one, or remove it."`
 	Tasks   tasksCmd   `cmd:"" help:"List the registered tasks."`
+	Keys    keysCmd    `cmd:"" help:"List the keys that encrypt tasks, or make one."`
 
 	Schedules schedulesCmd `cmd:"" help:"List schedules, add and remove, pause and resume them, or run one now."`
 

@@ -119,6 +119,8 @@ func (p *program) printTask(row *queue.Row, asJSON, withArgs bool, why string) e
 	field("priority", plain(fmt.Sprint(row.Priority)))
 	field("unique key", plain(row.UniqueKey))
 	field("limit key", plain(row.LimitKey))
+	field("encrypted with", plain(row.KeyID))
+	field("unreadable", coloured(row.Unreadable, color.FgYellow))
 	field("schedule", plain(row.Schedule))
 	field("scheduled for", plain(when(row.ScheduledFor)))
 	if withArgs {

@@ -29,18 +29,21 @@ type Settings struct {
 	AlloyDBIAMAuth    *bool  // ALLOYDB_IAM_AUTH
 	AlloyDBAddress    string // ALLOYDB_ADDRESS: private, public or psc
 
-	TasksMode            string         // TASKS_MODE: auto, local, cloudtasks or pull
-	TasksLease           time.Duration  // TASKS_LEASE: how long a claim holds without a heartbeat, at least 1s
-	TasksSweepInterval   *time.Duration // TASKS_SWEEP_INTERVAL: how often local mode and workers sweep; 0 never
-	TasksTimeout         *time.Duration // TASKS_TIMEOUT: how long a task may run that sets no limit itself; 0 is the default
-	TasksDispatchTimeout time.Duration  // TASKS_DISPATCH_TIMEOUT: how long an enqueue may spend on creating the Cloud Task
-	TasksBatchCreate     *bool          // TASKS_BATCH_CREATE: create up to a hundred Cloud Tasks a call in bulk enqueues and sweeps
-	TasksMaxBody         int64          // TASKS_MAX_BODY: bytes of the largest request body
-	TasksStrictArgs      *bool          // TASKS_STRICT_ARGS: refuse arguments with unknown fields
-	TasksKeepSuccessful  string         // TASKS_KEEP_SUCCESSFUL: how long tasks that succeeded or were cancelled are kept, such as 24h
-	TasksKeepFailed      string         // TASKS_KEEP_FAILED: the same for FAILED tasks; both or neither
-	TasksMaxBacklog      []string       // TASKS_MAX_BACKLOG: how many READY tasks a queue may have, such as emails=500, or 10000 for all others
-	TasksQueues          []string       // TASKS_QUEUES: allow-list of queue names
+	TasksMode               string         // TASKS_MODE: auto, local, cloudtasks or pull
+	TasksLease              time.Duration  // TASKS_LEASE: how long a claim holds without a heartbeat, at least 1s
+	TasksSweepInterval      *time.Duration // TASKS_SWEEP_INTERVAL: how often local mode and workers sweep; 0 never
+	TasksTimeout            *time.Duration // TASKS_TIMEOUT: how long a task may run that sets no limit itself; 0 is the default
+	TasksDispatchTimeout    time.Duration  // TASKS_DISPATCH_TIMEOUT: how long an enqueue may spend on creating the Cloud Task
+	TasksBatchCreate        *bool          // TASKS_BATCH_CREATE: create up to a hundred Cloud Tasks a call in bulk enqueues and sweeps
+	TasksMaxBody            int64          // TASKS_MAX_BODY: bytes of the largest request body
+	TasksStrictArgs         *bool          // TASKS_STRICT_ARGS: refuse arguments with unknown fields
+	TasksKeepSuccessful     string         // TASKS_KEEP_SUCCESSFUL: how long tasks that succeeded or were cancelled are kept, such as 24h
+	TasksKeepFailed         string         // TASKS_KEEP_FAILED: the same for FAILED tasks; both or neither
+	TasksMaxBacklog         []string       // TASKS_MAX_BACKLOG: how many READY tasks a queue may have, such as emails=500, or 10000 for all others
+	TasksEncryptionKeys     string         // TASKS_ENCRYPTION_KEYS: keys that encrypt arguments and return values
+	TasksEncryptionKeysFile string         // TASKS_ENCRYPTION_KEYS_FILE: a file with these keys
+	TasksEncryption         string         // TASKS_ENCRYPTION: all or marked
+	TasksQueues             []string       // TASKS_QUEUES: allow-list of queue names
 
 	CloudTasksProject      string              // CLOUD_TASKS_PROJECT
 	CloudTasksLocation     string              // CLOUD_TASKS_LOCATION

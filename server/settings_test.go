@@ -12,7 +12,8 @@ import (
 
 // settingSamples are values for settings that do not take any.
 var settingSamples = map[string]any{
-	"DatabaseURL": "sqlite:other.db", "DBMaxConns": 7, "TasksMode": "pull", "AlloyDBAddress": "psc", "Metrics": "127.0.0.1:9464", "LogLevel": "warn", "LogFormat": "json",
+	"TasksEncryption": "marked",
+	"DatabaseURL":     "sqlite:other.db", "DBMaxConns": 7, "TasksMode": "pull", "AlloyDBAddress": "psc", "Metrics": "127.0.0.1:9464", "LogLevel": "warn", "LogFormat": "json",
 }
 
 // sampleOf returns a value of a field's type that is not its default.

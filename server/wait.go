@@ -54,7 +54,7 @@ func waitAfter(ctx context.Context, err error) error {
 		return err
 	case errors.Is(err, queue.ErrUnknownTask):
 		return noFunction(refused.Row.Task)
-	case errors.Is(err, queue.ErrPaused):
+	case errors.Is(err, queue.ErrPaused), errors.Is(err, queue.ErrUnknownKey):
 		return notRun(err)
 	case errors.Is(err, queue.ErrLimited):
 		return pause(ctx, limited)

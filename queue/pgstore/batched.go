@@ -67,7 +67,7 @@ func (s *Store) claimMany(ctx context.Context, claims []claimOf) ([]batch.Result
 	answers := make([]batch.Result[*queue.Row], len(claims))
 	err := s.on(ctx, "claim tasks", func(conn *pgx.Conn) error {
 		var number int
-		result, err := conn.Query(ctx, s.claimTexts().many, first.Worker, first.Lease, first.Tasks, first.Early, ids, fences)
+		result, err := conn.Query(ctx, s.claimTexts().many, first.Worker, first.Lease, knows(first.Tasks, first.Keys), first.Early, ids, fences)
 		return eachClaimed(ctx, conn, result, err, func(r *scanned) *queue.Row {
 			row := r.claimed(claims[number-1].ClaimID, first.Lease)
 			answers[number-1] = batch.Result[*queue.Row]{Answer: row, Served: true}
@@ -79,7 +79,7 @@ func (s *Store) claimMany(ctx context.Context, claims []claimOf) ([]batch.Result
 
 // alike reports whether two claims may share a statement.
 func alike(a, b queue.ClaimRequest) bool {
-	return a.Worker == b.Worker && a.Lease == b.Lease && a.Early == b.Early && slices.Equal(a.Tasks, b.Tasks)
+	return a.Worker == b.Worker && a.Lease == b.Lease && a.Early == b.Early && slices.Equal(a.Tasks, b.Tasks) && slices.Equal(a.Keys, b.Keys)
 }
 
 // finishManyQuery returns the numbers of the finishes that it applied, counted from 1. It

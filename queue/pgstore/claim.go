@@ -28,7 +28,7 @@ const setClaimed = `status = 'RUNNING', hold = NULL,
 // claimable is the condition of the rows that a delivery may claim, whose task is one of
 // tasks, and that may come early by so much. more is a further alternative.
 func claimable(gates, tasks, early, more string) string {
-	return `task_path = ANY(` + tasks + `) AND ` + gates + `
+	return `task_path = ANY(` + tasks + `) AND ` + hasKey(tasks) + ` AND ` + gates + `
 	AND (status = 'READY' AND attempts < max_attempts AND (run_after IS NULL OR run_after <= now() + ` + early + `) AND ` + mayStart + `
 		OR status = 'RUNNING' AND attempts < max_attempts AND lease_expires_at <= now()` + more + `)`
 }
@@ -164,7 +164,7 @@ func (s *Store) claimFree(ctx context.Context, conn *pgx.Conn, c claimOf) (*queu
 		query = s.claimTexts().again
 	}
 	var r scanned
-	err := conn.QueryRow(ctx, query, c.Worker, c.Lease, c.Tasks, c.Early, uuidValue(c.id), uuidValue(c.ClaimID)).Scan(r.claimedFields()...)
+	err := conn.QueryRow(ctx, query, c.Worker, c.Lease, knows(c.Tasks, c.Keys), c.Early, uuidValue(c.id), uuidValue(c.ClaimID)).Scan(r.claimedFields()...)
 	if err != nil {
 		return nil, err
 	}

@@ -63,7 +63,7 @@ func satisfied(req queue.ClaimNextRequest, rows []*queue.Row) bool {
 // claimNext claims rows with one of the two statements below, with room for so many
 // bytes of arguments, and returns how long that took, without the wait for a connection, which says nothing about the scan.
 func (s *Store) claimNext(ctx context.Context, req queue.ClaimNextRequest, room int, query claimStatement, more ...any) (rows []*queue.Row, took time.Duration, err error) {
-	args := append([]any{req.Worker, req.Lease, req.Tasks, append([]string{}, req.Queues...), req.Backend, req.Limit, req.Fence.String()[:fencePrefix]}, more...)
+	args := append([]any{req.Worker, req.Lease, knows(req.Tasks, req.Keys), append([]string{}, req.Queues...), req.Backend, req.Limit, req.Fence.String()[:fencePrefix]}, more...)
 	text := query.free
 	if req.Prefetch > 0 {
 		args, text = append(args, req.Free(), uuidValues(req.NotPrefetch)), query.prefetching
@@ -101,7 +101,7 @@ func (s *Store) timeAbove(ctx context.Context, req queue.ClaimNextRequest, claim
 	var took time.Duration
 	err := s.on(ctx, "measure a claim", func(conn *pgx.Conn) error {
 		began := time.Now()
-		_, err := conn.Exec(ctx, s.claimTexts().above, req.Tasks, append([]string{}, req.Queues...), req.Backend, from.priority, req.Limit, slowScan)
+		_, err := conn.Exec(ctx, s.claimTexts().above, knows(req.Tasks, req.Keys), append([]string{}, req.Queues...), req.Backend, from.priority, req.Limit, slowScan)
 		took = time.Since(began)
 		return err
 	})
@@ -116,10 +116,10 @@ func (s *Store) timeAbove(ctx context.Context, req queue.ClaimNextRequest, claim
 // fifth of the whole claim.
 const fencePrefix = len("00000000-0000-4000-")
 
-// wanted is the condition of the rows that a request asks for. Parameter p holds the
-// names of their tasks; the queues and the backend follow.
+// wanted is the condition of the rows that a request asks for. Parameter p holds what
+// knows returns; the queues and the backend follow.
 func wanted(gates string, p int) string {
-	return fmt.Sprintf(`hold = 0 AND attempts < max_attempts AND `+mayStart+` AND `+gates+` AND task_path = ANY($%[1]d::text[])
+	return fmt.Sprintf(`hold = 0 AND attempts < max_attempts AND `+mayStart+` AND `+gates+` AND task_path = ANY($%[1]d::text[]) AND `+hasKey(fmt.Sprintf(`$%d::text[]`, p))+`
 		AND (cardinality($%[2]d::text[]) = 0 OR queue_name = ANY($%[2]d::text[])) AND ($%[3]d::text = '' OR backend_name = $%[3]d::text)`, p, p+1, p+2)
 }
 

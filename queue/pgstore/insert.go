@@ -98,7 +98,7 @@ func insert(ctx context.Context, q querier, rows []*queue.NewRow) ([]inserted, e
 	result := make([]inserted, len(rows))
 	for i, row := range rows {
 		old := stored[row.ID]
-		if existed[row.ID] && !queue.SameRequest(old, row.Row) {
+		if existed[row.ID] && !row.Matches(ctx, old) {
 			return nil, &queue.IDConflictError{ID: row.ID}
 		}
 		result[i] = inserted{old, existed[row.ID]}

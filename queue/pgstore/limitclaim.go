@@ -156,7 +156,7 @@ func (c *limitedClaim) lock(ctx context.Context, conn *pgx.Conn) (locked map[uui
 	}
 	query, args := lockAdmittedQuery, append(needParams(needs), uuidValues(neededBy), uuidValues(ids), c.limit)
 	if !c.admitted {
-		query, args = lockClaimedQuery, append(args, uuidValue(c.ClaimID), c.Tasks, c.Early, c.AllowRetry)
+		query, args = lockClaimedQuery, append(args, uuidValue(c.ClaimID), knows(c.Tasks, c.Keys), c.Early, c.AllowRetry)
 	}
 	locked, free = make(map[uuid.UUID]bool), make(slotsAt)
 	err = pipeline(ctx, conn, func(b *pgx.Batch) {

@@ -73,13 +73,14 @@ var (
 var hasNoTicket = `hold = 3 AND dispatch_due_at >= ` + limitedFrom
 
 // firstInLanesOf is a statement that returns the first $5 rows of each lane for which a
-// condition holds. Index: claimcheck_tasks_limited.
+// condition holds, and whose key is in $6, which knows returns. Index:
+// claimcheck_tasks_limited.
 func firstInLanesOf(condition string) string {
 	return `
 SELECT l.i, f.priority, f.id FROM unnest($1::text[], $2::text[], $3::text[], $4::text[]) WITH ORDINALITY AS l(backend, queue, task, key, i),
 	LATERAL (SELECT priority, id FROM claimcheck_tasks
 		WHERE hold >= 3 AND backend_name = l.backend AND queue_name = l.queue AND task_path = l.task AND coalesce(limit_key, '') = l.key
-			AND attempts < max_attempts AND ` + condition + `
+			AND attempts < max_attempts AND ` + hasKey(`$6::text[]`) + ` AND ` + condition + `
 		ORDER BY ` + laneOrder + ` LIMIT $5::int8) AS f
 ORDER BY l.i, f.priority DESC`
 }
@@ -185,12 +186,12 @@ func scanLanes(result pgx.Rows, lanes *[]storekit.Lane) error {
 }
 
 // firstInLanes adds the first rows of each lane, by one of those statements, to rows.
-func firstInLanes(b *pgx.Batch, query string, lanes []storekit.Lane, limit int, rows *[]storekit.Waiting) {
-	var backends, queues, tasks, keys []string
+func firstInLanes(b *pgx.Batch, query string, lanes []storekit.Lane, limit int, known []string, rows *[]storekit.Waiting) {
+	var backends, queues, tasks, limitKeys []string
 	for _, lane := range lanes {
-		backends, queues, tasks, keys = append(backends, lane.Backend), append(queues, lane.Queue), append(tasks, lane.Task), append(keys, lane.Key)
+		backends, queues, tasks, limitKeys = append(backends, lane.Backend), append(queues, lane.Queue), append(tasks, lane.Task), append(limitKeys, lane.Key)
 	}
-	b.Queue(query, backends, queues, tasks, keys, limit).Query(func(result pgx.Rows) error {
+	b.Queue(query, backends, queues, tasks, limitKeys, limit, knows([]string{}, known)).Query(func(result pgx.Rows) error {
 		var i int64
 		var row storekit.Waiting
 		_, err := pgx.ForEachRow(result, []any{&i, &row.Priority, (*id)(&row.ID)}, func() error {

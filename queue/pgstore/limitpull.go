@@ -49,7 +49,7 @@ func (s *Store) ClaimLimited(ctx context.Context, req queue.ClaimNextRequest) (r
 		req.Fence = queue.NewClaimID()
 	}
 	req.Fence[7] |= 1
-	claim := claimOf{ClaimRequest: queue.ClaimRequest{Tasks: req.Tasks, Worker: req.Worker, Lease: req.Lease, ClaimID: req.Fence}}
+	claim := claimOf{ClaimRequest: queue.ClaimRequest{Tasks: req.Tasks, Keys: req.Keys, Worker: req.Worker, Lease: req.Lease, ClaimID: req.Fence}}
 	c := &limitedClaim{claimOf: claim}
 	wait, err = s.claimChosen(ctx, "claim limited tasks", c, func(conn *pgx.Conn) (chosen, error) { return s.choosePull(ctx, conn, req) })
 	return c.claimed, wait, err
@@ -138,10 +138,10 @@ func (s *Store) choosePull(ctx context.Context, conn *pgx.Conn, req queue.ClaimN
 	turn := &storekit.Turn{Limit: req.Limit, Substitutes: substitutes, OthersFirst: req.OthersFirst, Served: &s.lane.served}
 	var g gates
 	first := func(b *pgx.Batch) {
-		b.Queue(moveQuery, req.Tasks, queues, req.Backend)
+		b.Queue(moveQuery, knows(req.Tasks, req.Keys), queues, req.Backend)
 		queueGates(b, &g)
 		if req.Share {
-			b.Queue(othersQuery, req.Tasks, queues, req.Backend, req.Limit).Query(func(result pgx.Rows) (err error) {
+			b.Queue(othersQuery, knows(req.Tasks, req.Keys), queues, req.Backend, req.Limit).Query(func(result pgx.Rows) (err error) {
 				turn.Others, err = pgx.CollectRows(result, pgx.RowTo[int])
 				return err
 			})
@@ -152,7 +152,7 @@ func (s *Store) choosePull(ctx context.Context, conn *pgx.Conn, req queue.ClaimN
 		lanes.leave(func(l storekit.Lane) bool {
 			return g.paused[l.Queue] || !slices.Contains(req.Tasks, l.Task) || len(req.Queues) > 0 && !slices.Contains(req.Queues, l.Queue) || req.Backend != "" && req.Backend != l.Backend
 		})
-		err = s.pick(ctx, conn, turn, lanes, firstInLanesQuery, &found)
+		err = s.pick(ctx, conn, turn, lanes, firstInLanesQuery, req.Keys, &found)
 		return len(found.rows) == 0 && !turn.Left, err
 	})
 	return found, err
@@ -178,9 +178,9 @@ func (s *Store) chooseAdmission(ctx context.Context, conn *pgx.Conn, req queue.A
 		lanes.leave(func(l storekit.Lane) bool {
 			return l.Backend != req.Backend || !req.Knows(l.Task) || g.paused[l.Queue] || !shares(l)
 		})
-		err = s.pick(ctx, conn, turn, lanes, notAdmittedQuery, &found)
+		err = s.pick(ctx, conn, turn, lanes, notAdmittedQuery, req.Keys, &found)
 		if err == nil && len(found.rows) == 0 && len(found.rated) == 0 && found.wait > 0 {
-			err = s.pickForRate(ctx, conn, turn, lanes, &found)
+			err = s.pickForRate(ctx, conn, turn, lanes, req.Keys, &found)
 		}
 		return len(found.rows) == 0, err
 	}
@@ -204,7 +204,7 @@ func (s *Store) chooseAdmission(ctx context.Context, conn *pgx.Conn, req queue.A
 }
 
 // pick chooses, of the rows that a statement returns, those of lanes that have room.
-func (s *Store) pick(ctx context.Context, conn *pgx.Conn, turn *storekit.Turn, view viewed, query string, found *chosen) error {
+func (s *Store) pick(ctx context.Context, conn *pgx.Conn, turn *storekit.Turn, view viewed, query string, keys []string, found *chosen) error {
 	lanes := view.lanes
 	if len(lanes) == 0 {
 		return nil
@@ -219,7 +219,7 @@ func (s *Store) pick(ctx context.Context, conn *pgx.Conn, turn *storekit.Turn, v
 	states := make(map[need]slotsState, len(needs))
 	err := pipeline(ctx, conn, func(b *pgx.Batch) {
 		queueSlotsState(b, needs, nil, states)
-		firstInLanes(b, query, lanes, 2*(turn.Limit+turn.Substitutes)/len(lanes)+2, &rows)
+		firstInLanes(b, query, lanes, 2*(turn.Limit+turn.Substitutes)/len(lanes)+2, keys, &rows)
 	})
 	if err != nil {
 		return err
@@ -258,9 +258,9 @@ func (s *Store) pick(ctx context.Context, conn *pgx.Conn, turn *storekit.Turn, v
 }
 
 // pickForRate chooses rows of lanes that only rates keep from having room.
-func (s *Store) pickForRate(ctx context.Context, conn *pgx.Conn, turn *storekit.Turn, view viewed, found *chosen) error {
+func (s *Store) pickForRate(ctx context.Context, conn *pgx.Conn, turn *storekit.Turn, view viewed, keys []string, found *chosen) error {
 	var rows []storekit.Waiting
-	err := pipeline(ctx, conn, func(b *pgx.Batch) { firstInLanes(b, noTicketQuery, view.lanes, turn.Limit, &rows) })
+	err := pipeline(ctx, conn, func(b *pgx.Batch) { firstInLanes(b, noTicketQuery, view.lanes, turn.Limit, keys, &rows) })
 	found.rated = turn.ChooseForRate(rows)
 	return err
 }

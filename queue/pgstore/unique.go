@@ -89,7 +89,7 @@ var (
 func replaceReady(condition string) string {
 	return `
 UPDATE claimcheck_tasks SET args = $2::text::json, priority = $3::int8, run_after = due.at, hold = CASE WHEN due.at > now() THEN 1 ELSE 0 END,
-	retry_at = NULL, dispatch_error = NULL, progress_done = NULL, progress_total = NULL, note = NULL, checkpoint = NULL, limit_key = nullif($9::text, ''), ` + keepTicket + `,
+	retry_at = NULL, dispatch_error = NULL, progress_done = NULL, progress_total = NULL, note = NULL, checkpoint = NULL, limit_key = nullif($9::text, ''), key_id = nullif($10::text, ''), ` + keepTicket + `,
 	expires_at = coalesce($7::timestamptz, now() + nullif($8::int8, 0) * interval '1 microsecond'),
 	dispatch_due_at = CASE WHEN $6::bool THEN greatest(now(), due.at) + ` + interval(queue.DispatchGrace) + ` ELSE greatest(now(), due.at - ` + interval(queue.ArmWithin) + `) END
 FROM (SELECT coalesce($4::timestamptz, now() + nullif($5::int8, 0) * interval '1 microsecond') AS at) AS due
@@ -186,8 +186,12 @@ func (k keyedInserter) Replace(ctx context.Context, row *queue.Row, request *que
 	if k.callers {
 		query = replaceTxQuery
 	}
-	replaced, err = one(k.q.QueryRow(ctx, query, uuidValue(row.ID), string(request.Args), request.Priority, timeValue(request.RunAfter), delayMicros(request), request.WillDispatch,
-		timeValue(request.ExpiresAt), request.ExpiresIn.Microseconds(), request.LimitKey))
+	args, keyID, err := request.ReplacedArgs(ctx, row)
+	if err != nil {
+		return nil, false, err
+	}
+	replaced, err = one(k.q.QueryRow(ctx, query, uuidValue(row.ID), string(args), request.Priority, timeValue(request.RunAfter), delayMicros(request), request.WillDispatch,
+		timeValue(request.ExpiresAt), request.ExpiresIn.Microseconds(), request.LimitKey, keyID))
 	if errors.Is(err, pgx.ErrNoRows) {
 		return nil, false, nil
 	}

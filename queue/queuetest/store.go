@@ -116,7 +116,7 @@ func (s *Store) acquire(ctx context.Context, op string) (release func(), err err
 
 // Insert stores rows, all of them or none.
 func (s *Store) Insert(ctx context.Context, rows ...*queue.NewRow) error {
-	return s.with(ctx, "insert tasks", func(now time.Time) error { return s.insert(rows, now) })
+	return s.with(ctx, "insert tasks", func(now time.Time) error { return s.insert(ctx, rows, now) })
 }
 
 // Get returns one row.

@@ -79,7 +79,7 @@ func (s *Store) ClaimNext(ctx context.Context, req queue.ClaimNextRequest) (clai
 
 // wanted reports whether a request is for a row, which may have to wait all the same.
 func (s *Store) wanted(r *row, req queue.ClaimNextRequest, now time.Time) bool {
-	return r.Status == queue.StatusReady && r.Attempts < r.MaxAttempts && slices.Contains(req.Tasks, r.Task) &&
+	return r.Status == queue.StatusReady && r.Attempts < r.MaxAttempts && slices.Contains(req.Tasks, r.Task) && queue.HasKey(req.Keys, &r.Row) &&
 		(len(req.Queues) == 0 || slices.Contains(req.Queues, r.Queue)) && (req.Backend == "" || req.Backend == r.Backend) &&
 		!r.Expired(now) && !s.isPaused(r.Queue)
 }

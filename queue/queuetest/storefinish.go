@@ -56,7 +56,7 @@ func (s *Store) insertLetter(letter *queue.NewRow, now time.Time) error {
 	if letter == nil {
 		return nil
 	}
-	return s.insert([]*queue.NewRow{letter}, now)
+	return s.insert(context.Background(), []*queue.NewRow{letter}, now) // it meets no other row
 }
 
 // end changes a row under a claim that holds. Repeating a call that made the row

@@ -182,7 +182,7 @@ func (s *Store) CompleteGroup(ctx context.Context, id uuid.UUID, prepare func(*q
 		for _, r := range rows {
 			prepare(r)
 		}
-		if err := s.insert(rows, now); err != nil {
+		if err := s.insert(ctx, rows, now); err != nil {
 			return err
 		}
 		g.Group = ended

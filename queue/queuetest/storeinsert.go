@@ -1,6 +1,7 @@
 package queuetest
 
 import (
+	"context"
 	"maps"
 	"time"
 
@@ -10,11 +11,11 @@ import (
 )
 
 // insert stores rows, all of them or none.
-func (s *Store) insert(rows []*queue.NewRow, now time.Time) error {
+func (s *Store) insert(ctx context.Context, rows []*queue.NewRow, now time.Time) error {
 	c := changes{s.rows, make(map[uuid.UUID]*row)}
 	stored, existed := make([]uuid.UUID, len(rows)), make([]bool, len(rows))
 	for i, r := range rows {
-		old, err := c.meets(r, now)
+		old, err := c.meets(ctx, r, now)
 		if err != nil {
 			return err
 		}
@@ -56,9 +57,9 @@ func (c changes) edit(id uuid.UUID) *row {
 
 // meets returns the row that exists in place of a new one: under its ID, or else the one
 // that holds its key, which it may replace. The rules are queue's.
-func (c changes) meets(r *queue.NewRow, now time.Time) (*row, error) {
+func (c changes) meets(ctx context.Context, r *queue.NewRow, now time.Time) (*row, error) {
 	if old := c.get(r.ID); old != nil {
-		if !queue.SameRequest(&old.Row, r.Row) {
+		if !r.Matches(ctx, &old.Row) {
 			return nil, &queue.IDConflictError{ID: r.ID}
 		}
 		return old, nil
@@ -72,8 +73,12 @@ func (c changes) meets(r *queue.NewRow, now time.Time) (*row, error) {
 		return nil, err
 	}
 	if replace {
+		wanted := newRow(r, now)
+		if wanted.Args, wanted.KeyID, err = r.ReplacedArgs(ctx, holder.copied()); err != nil {
+			return nil, err
+		}
 		holder = c.edit(holder.ID)
-		holder.replace(newRow(r, now), now)
+		holder.replace(wanted, now)
 	}
 	return holder, nil
 }
@@ -103,7 +108,7 @@ func (c changes) holder(r *queue.Row, now time.Time) *row {
 func (r *row) replace(wanted *row, now time.Time) {
 	r.KeepTicket(now)
 	r.Args, r.Priority, r.RunAfter, r.RetryAt, r.ExpiresAt = wanted.Args, wanted.Priority, wanted.RunAfter, time.Time{}, wanted.ExpiresAt
-	r.LimitKey = wanted.LimitKey
+	r.LimitKey, r.KeyID = wanted.LimitKey, wanted.KeyID
 	r.Progress, r.Note, r.Checkpoint = nil, "", nil
 	r.DispatchError, r.DispatchTries, r.DispatchDueAt = "", 0, wanted.DispatchDueAt
 	r.ready(now)

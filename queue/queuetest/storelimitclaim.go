@@ -220,7 +220,7 @@ func (s *Store) Admit(ctx context.Context, req queue.AdmitRequest) (chosen []*qu
 		}
 		waiting := s.find(len(s.rows), inClaimOrder, func(r *row) bool {
 			return r.Status == queue.StatusReady && r.hold == limited && r.Attempts < r.MaxAttempts && r.Backend == req.Backend &&
-				req.Knows(r.Task) && !s.isPaused(r.Queue) && (req.Row == nil || s.limits.share(&r.Row, req.Row))
+				req.Knows(r.Task) && queue.HasKey(req.Keys, &r.Row) && !s.isPaused(r.Queue) && (req.Row == nil || s.limits.share(&r.Row, req.Row))
 		})
 		m := s.room(now, nil)
 		m.reserve(s, nil)

@@ -20,7 +20,7 @@ func newRow(request *queue.NewRow, now time.Time) *row {
 		UniqueKey:    request.UniqueKey, UniqueScope: request.UniqueScope, UniqueUntil: hardTime(now, request.UniqueUntil, request.UniqueFor),
 		Schedule: request.Schedule, ScheduledFor: hardTime(now, request.ScheduledFor, 0), LimitKey: request.LimitKey,
 		ExpiresAt: hardTime(now, request.ExpiresAt, request.ExpiresIn), Keep: request.Keep, OnFailed: request.OnFailed,
-		Group: request.Group, Completes: request.Completes,
+		Group: request.Group, Completes: request.Completes, KeyID: request.KeyID,
 	}}
 	r.DispatchDueAt = later(now, r.RunAfter.Add(-queue.ArmWithin)) // the sweeper dispatches it
 	if request.WillDispatch {

@@ -170,7 +170,7 @@ func (s *Store) changeSchedule(name string, old *schedule, made *queue.ScheduleC
 		o := queue.Occurrence{ScheduledFor: r.ScheduledFor.UTC().Truncate(time.Microsecond), TaskID: r.ID}
 		occurrences[at], fresh, wanted = o, append(fresh, r), append(wanted, o)
 	}
-	if err := s.insert(fresh, now); err != nil {
+	if err := s.insert(context.Background(), fresh, now); err != nil {
 		for r, was := range before {
 			*r = was
 		}

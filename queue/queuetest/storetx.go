@@ -79,8 +79,8 @@ func (s *Store) withOrIn(ctx context.Context, op string, t queue.Tx, do func(now
 }
 
 // InsertTx is Insert as a part of a transaction.
-func (s *Store) InsertTx(_ context.Context, t queue.Tx, rows ...*queue.NewRow) error {
-	return s.in(t, func(now time.Time) error { return s.insert(rows, now) })
+func (s *Store) InsertTx(ctx context.Context, t queue.Tx, rows ...*queue.NewRow) error {
+	return s.in(t, func(now time.Time) error { return s.insert(ctx, rows, now) })
 }
 
 // FinishTx is Finish as a part of a transaction.

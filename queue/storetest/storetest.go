@@ -134,6 +134,13 @@ func Run(t *testing.T, h Harness) {
 		}
 		run(t, h, []concern{{"Checkpoint", checkpointTests}})
 	})
+	t.Run("KeyCounter", func(t *testing.T) {
+		if _, ok := h.Open(t).(queue.KeyCounter); !ok {
+			t.Log("the store is no queue.KeyCounter, which is optional")
+			return
+		}
+		run(t, h, []concern{{"Keys", keyTests}, {"Encrypted", encryptedTests}})
+	})
 	t.Run("BacklogCounter", func(t *testing.T) {
 		if _, ok := h.Open(t).(queue.BacklogCounter); !ok {
 			t.Log("the store is no queue.BacklogCounter, which is optional")

@@ -81,6 +81,8 @@ func (h *handler) whyStranded(row *queue.Row, now time.Time) string {
 		return "Their tickets could not be created: " + clip(row.DispatchError, 200)
 	case !h.registered(row.Task):
 		return "No program here knows tasks named " + clip(row.Task, 80) + "."
+	case !h.Client.Knows(row):
+		return "They are encrypted with key " + row.KeyID + ", which this program does not have."
 	case api.DueAt(row).After(now):
 		return "They are due later and have no tickets yet: the sweeper creates them."
 	default:

@@ -3,6 +3,7 @@ package admin
 import (
 	"cmp"
 	"fmt"
+	"maps"
 	"slices"
 	"strings"
 	"time"
@@ -38,6 +39,7 @@ func (h *handler) warnings(b statsView, t totals, now time.Time) (list []warning
 		list = append(list, w)
 	}
 	list = append(list, h.unknownWarnings(b)...)
+	list = append(list, h.keyWarnings(b)...)
 	list = append(list, h.pausedWarnings(b)...)
 	list = append(list, h.fullWarnings(b)...)
 	list = append(list, h.scheduleWarnings(b)...)
@@ -116,6 +118,24 @@ func (h *handler) unknownWarnings(b statsView) (list []warning) {
 			Title: "No task named " + clip(name, 80) + " is registered here",
 			Why:   "Rows of this name wait until a program that knows the name is deployed. If it was renamed, queue.Alias keeps the old name working.",
 			Show:  h.link("/tasks", "task", name),
+		})
+	}
+	return list
+}
+
+// keyWarnings warn of rows that cannot be run, since this program lacks their keys, among the
+// rows that were read.
+func (h *handler) keyWarnings(b statsView) (list []warning) {
+	found := make(map[string]bool)
+	for _, row := range slices.Concat(b.Stranded, b.Running) {
+		if !h.Client.Knows(row) {
+			found[row.KeyID] = true
+		}
+	}
+	for _, key := range slices.Sorted(maps.Keys(found)) {
+		list = append(list, warning{
+			Title: "Tasks are encrypted with key " + clip(key, 80) + ", which this program does not have",
+			Why:   "They wait until a program that has the key is deployed, and their arguments and results cannot be shown here.",
 		})
 	}
 	return list

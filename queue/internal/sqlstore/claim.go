@@ -257,6 +257,8 @@ func (d *Dialect) wanted(what string, req queue.ClaimNextRequest, closed gates, 
 		}
 	}
 	oneOf("task_path", req.Tasks...)
+	keys, known := hasKey(req.Keys)
+	query, args = query+keys, append(args, known...)
 	if len(req.Queues) > 0 {
 		oneOf("queue_name", req.Queues...)
 	}

@@ -101,7 +101,7 @@ func insertBatch(ctx context.Context, tx querier, now time.Time, rows []*queue.N
 		if err != nil {
 			return err
 		}
-		if !queue.SameRequest(old, row.Row) {
+		if !row.Matches(ctx, old) {
 			return &queue.IDConflictError{ID: row.ID}
 		}
 		result[i] = inserted{old, true}
@@ -129,7 +129,7 @@ func newRow(request *queue.NewRow, now time.Time) *queue.Row {
 		UniqueKey: request.UniqueKey, UniqueScope: request.UniqueScope, UniqueUntil: hardTime(now, request.UniqueUntil, request.UniqueFor),
 		Schedule: request.Schedule, ScheduledFor: hardTime(now, request.ScheduledFor, 0), LimitKey: request.LimitKey,
 		ExpiresAt: hardTime(now, request.ExpiresAt, request.ExpiresIn), Keep: request.Keep, OnFailed: request.OnFailed,
-		Group: request.Group, Completes: request.Completes,
+		Group: request.Group, Completes: request.Completes, KeyID: request.KeyID,
 	}
 	row.DispatchDueAt = deferredUntil(row, now)
 	if request.WillDispatch {

@@ -267,10 +267,15 @@ func (k *keyedInserter) Replace(ctx context.Context, holder *queue.Row, request 
 	}
 	row.KeepTicket(k.now)
 	next := newRow(request, k.now)
-	row.Args, row.Priority, row.RunAfter, row.RetryAt, row.ExpiresAt = next.Args, next.Priority, next.RunAfter, time.Time{}, next.ExpiresAt
+	replacement, keyID, err := request.ReplacedArgs(ctx, row)
+	if err != nil {
+		return nil, false, err
+	}
+	row.KeyID = keyID
+	row.Args, row.Priority, row.RunAfter, row.RetryAt, row.ExpiresAt = replacement, next.Priority, next.RunAfter, time.Time{}, next.ExpiresAt
 	row.DispatchError, row.DispatchDueAt, row.LimitKey = "", next.DispatchDueAt, next.LimitKey
 	row.Progress, row.Note = nil, ""
-	if err := update(ctx, k.tx, []any{row.ID}, `args = ?, priority = ?, expires_at = ?, limit_key = ?, progress_done = NULL, progress_total = NULL, note = NULL, checkpoint = NULL`, string(row.Args), row.Priority, micros(row.ExpiresAt), nonZero(row.LimitKey)); err != nil {
+	if err := update(ctx, k.tx, []any{row.ID}, `args = ?, priority = ?, expires_at = ?, limit_key = ?, key_id = ?, progress_done = NULL, progress_total = NULL, note = NULL, checkpoint = NULL`, string(row.Args), row.Priority, micros(row.ExpiresAt), nonZero(row.LimitKey), nonZero(row.KeyID)); err != nil {
 		return nil, false, err
 	}
 	return row, true, save(ctx, k.tx, row, k.now)

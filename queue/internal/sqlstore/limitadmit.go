@@ -76,11 +76,11 @@ func (s *Store) chooseAdmitted(ctx context.Context, q querier, req queue.AdmitRe
 		}
 		turn.Limit, turn.Served = req.Limit, &s.lane.served
 		open, wait := turn.Open(lanes)
-		if chosen, err = s.pick(ctx, q, turn, open, window, ` AND hold = 3`); err != nil || len(chosen) > 0 {
+		if chosen, err = s.pick(ctx, q, turn, open, window, ` AND hold = 3`, req.Keys); err != nil || len(chosen) > 0 {
 			return false, err
 		}
 		if wait > 0 && len(rated) == 0 {
-			rows, err := firstInLanes(ctx, q, lanes, turn.Limit, hasNoTicket)
+			rows, err := firstInLanes(ctx, q, lanes, turn.Limit, hasNoTicket, req.Keys)
 			if err != nil {
 				return false, err
 			}

@@ -118,20 +118,21 @@ func (s *Store) lanesAfter(ctx context.Context, q querier, after string, limit i
 }
 
 // firstInLane returns the first rows of a lane. Index: claimcheck_tasks_limited.
-func (d *Dialect) firstInLane(hold string) string {
+func (d *Dialect) firstInLane(hold, key string) string {
 	return `SELECT ` + d.lane + ` AS lane, priority, id FROM claimcheck_tasks` + d.useIndex("claimcheck_tasks_limited") + `
-		WHERE ` + d.limited + ` AND ` + d.lane + ` = ? AND attempts < max_attempts` + hold + ` ORDER BY ` + d.laneOrder + ` LIMIT ?`
+		WHERE ` + d.limited + ` AND ` + d.lane + ` = ? AND attempts < max_attempts` + key + hold + ` ORDER BY ` + d.laneOrder + ` LIMIT ?`
 }
 
 // firstInLanes returns the first rows of each lane.
-func firstInLanes(ctx context.Context, q querier, lanes []storekit.Lane, limit int, hold string) (rows []storekit.Waiting, err error) {
+func firstInLanes(ctx context.Context, q querier, lanes []storekit.Lane, limit int, hold string, keys []string) (rows []storekit.Waiting, err error) {
 	d := q.store.dialect
+	key, known := hasKey(keys)
 	for some := range slices.Chunk(lanes, 50) {
 		var parts []string
 		var args []any
 		for _, lane := range some {
-			parts = append(parts, `SELECT * FROM (`+d.firstInLane(hold)+`) AS f`)
-			args = append(args, laneText(lane), limit)
+			parts = append(parts, `SELECT * FROM (`+d.firstInLane(hold, key)+`) AS f`)
+			args = append(append(append(args, laneText(lane)), known...), limit)
 		}
 		err = each(ctx, q, func(scan func(...any) error) error {
 			var text string

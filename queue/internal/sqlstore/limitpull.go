@@ -138,18 +138,18 @@ func (s *Store) choose(ctx context.Context, q querier, req queue.ClaimNextReques
 		if until > 0 && (wait == 0 || until < wait) {
 			wait = until
 		}
-		chosen, err = s.pick(ctx, q, turn, open, window, ``)
+		chosen, err = s.pick(ctx, q, turn, open, window, ``, req.Keys)
 		return len(chosen) == 0 && !turn.Left, err
 	})
 	return chosen, wait, expired, err
 }
 
 // pick chooses rows of lanes that have room, and moves the cursor.
-func (s *Store) pick(ctx context.Context, q querier, turn *storekit.Turn, open []storekit.Lane, window storekit.Window, hold string) ([]storekit.Waiting, error) {
+func (s *Store) pick(ctx context.Context, q querier, turn *storekit.Turn, open []storekit.Lane, window storekit.Window, hold string, keys []string) ([]storekit.Waiting, error) {
 	if len(open) == 0 {
 		return nil, nil
 	}
-	rows, err := firstInLanes(ctx, q, open, 2*turn.Limit/len(open)+1, hold)
+	rows, err := firstInLanes(ctx, q, open, 2*turn.Limit/len(open)+1, hold, keys)
 	if err != nil {
 		return nil, err
 	}

@@ -63,7 +63,7 @@ func TestEveryMySQLStatementUsesItsIndex(t *testing.T) {
 		"running":    {MySQL.runningQuery(), nil, "claimcheck_tasks_lease"},
 		"admitted":   {MySQL.admittedQuery(), []any{now}, "claimcheck_tasks_admitted"},
 		"tickets":    {MySQL.lostTickets() + skipLocked, []any{now, 100}, "claimcheck_tasks_admitted"},
-		"lane":       {MySQL.firstInLane(` AND hold = 3`), []any{"b|q|t|", 10}, "claimcheck_tasks_limited"},
+		"lane":       {MySQL.firstInLane(` AND hold = 3`, ` AND key_id IS NULL`), []any{"b|q|t|", 10}, "claimcheck_tasks_limited"},
 		"first free": {MySQL.firstFree(), []any{100}, "claimcheck_tasks_claim"},
 		"in lanes":   {MySQL.countInLanes(), []any{"b|q|t|", "b|q|t}", 10}, "claimcheck_tasks_limited"},
 		"park":       {MySQL.updateQuery(setParked, manyRows), someIDs(manyRows), "PRIMARY"},

@@ -48,7 +48,7 @@ func TestEveryStatementUsesItsIndex(t *testing.T) {
 		"admitted":     {SQLite.admittedQuery(), []any{1}, []string{"claimcheck_tasks_admitted"}},
 		"lost tickets": {SQLite.lostTickets(), []any{1, 100}, []string{"claimcheck_tasks_admitted"}},
 		"lanes":        {SQLite.lanesQuery(), []any{"b|q|t|", 100}, []string{"claimcheck_tasks_limited (<expr>>?)"}},
-		"lane":         {SQLite.firstInLane(` AND hold = 3`), []any{"b|q|t|", 10}, []string{"claimcheck_tasks_limited (<expr>=?)"}},
+		"lane":         {SQLite.firstInLane(` AND hold = 3`, ` AND key_id IS NULL`), []any{"b|q|t|", 10}, []string{"claimcheck_tasks_limited (<expr>=?)"}},
 		"first free":   {SQLite.firstFree(), []any{100}, []string{"claimcheck_tasks_claim"}},
 		"next lane":    {SQLite.nextLane(), []any{"b|q|t}"}, []string{"claimcheck_tasks_limited (<expr>>?)"}},
 		"in lanes":     {SQLite.countInLanes(), []any{"b|q|t|", "b|q|t}", 10}, []string{"claimcheck_tasks_limited (<expr>>? AND <expr><?)"}},

@@ -22,7 +22,7 @@ import (
 // every change writes as a whole, and what only the statements of a run write.
 const (
 	requestColumns = `id, task_path, queue_name, backend_name, priority, args, timeout_ms, enqueued_at, trace_context,
-		unique_key, schedule, scheduled_for, limit_key, expires_at, keep_successful, keep_failed, on_failed, group_id, completes_group`
+		unique_key, schedule, scheduled_for, limit_key, expires_at, keep_successful, keep_failed, on_failed, group_id, completes_group, key_id`
 	stateColumns = `status, hold, attempts, max_attempts, interruptions, run_after, retry_at, started_at, last_attempted_at,
 		finished_at, return_value, errors, error_group, error_text, worker_ids, dispatch_error, dispatch_due_at, dispatch_tries, claim_id, lease_expires_at,
 		unique_scope, unique_until, delete_at`
@@ -44,7 +44,7 @@ func requestValues(row *queue.Row) []any {
 		row.ID, row.Task, row.Queue, row.Backend, row.Priority, string(row.Args),
 		nonZero(row.Timeout.Milliseconds()), micros(row.EnqueuedAt), nonZero(row.TraceContext),
 		nonZero(row.UniqueKey), nonZero(row.Schedule), micros(row.ScheduledFor), nonZero(row.LimitKey), micros(row.ExpiresAt), successful, failed, nonZero(row.EncodeOnFailed()),
-		nonZero(row.Group), nonZero(row.Completes),
+		nonZero(row.Group), nonZero(row.Completes), nonZero(row.KeyID),
 	}
 }
 
@@ -112,13 +112,13 @@ func holdAt(row *queue.Row, now time.Time) int {
 func scanRow(scan func(dest ...any) error) (*queue.Row, error) {
 	row := new(queue.Row)
 	var args string
-	var claimID, workers, value, history, group, text, dispatchError, trace, key, schedule, limitKey, onFailed, note sql.NullString
+	var claimID, workers, value, history, group, text, dispatchError, trace, key, schedule, limitKey, onFailed, keyID, note sql.NullString
 	var timeout, scope, keepSuccessful, keepFailed, done, total sql.NullInt64
 	var member, completes uuid.NullUUID
 	var hold int
 	err := scan(
 		&row.ID, &row.Task, &row.Queue, &row.Backend, &row.Priority, &args, &timeout, at(&row.EnqueuedAt), &trace,
-		&key, &schedule, at(&row.ScheduledFor), &limitKey, at(&row.ExpiresAt), &keepSuccessful, &keepFailed, &onFailed, &member, &completes,
+		&key, &schedule, at(&row.ScheduledFor), &limitKey, at(&row.ExpiresAt), &keepSuccessful, &keepFailed, &onFailed, &member, &completes, &keyID,
 		&row.Status, &hold, &row.Attempts, &row.MaxAttempts, &row.Interruptions, at(&row.RunAfter), at(&row.RetryAt),
 		at(&row.StartedAt), at(&row.LastAttemptedAt), at(&row.FinishedAt), &value, &history, &group, &text, &workers,
 		&dispatchError, at(&row.DispatchDueAt), &row.DispatchTries, &claimID, at(&row.LeaseExpiresAt),
@@ -131,6 +131,7 @@ func scanRow(scan func(dest ...any) error) (*queue.Row, error) {
 	row.Timeout = time.Duration(timeout.Int64) * time.Millisecond
 	row.DispatchError, row.ErrorGroup, row.ErrorText, row.TraceContext = dispatchError.String, group.String, text.String, trace.String
 	row.UniqueKey, row.UniqueScope, row.Schedule, row.LimitKey = key.String, queue.UniqueScope(scope.Int64), schedule.String, limitKey.String
+	row.KeyID = keyID.String
 	if keepSuccessful.Valid || keepFailed.Valid {
 		row.Keep = &queue.Retention{Successful: time.Duration(keepSuccessful.Int64) * time.Second, Failed: time.Duration(keepFailed.Int64) * time.Second}
 	}

@@ -259,7 +259,7 @@ func (k *keyedInsert) settle(ctx context.Context, i int) (settled bool, err erro
 	}
 	old := k.byID[request.ID]
 	switch {
-	case old != nil && !queue.SameRequest(old, request.Row):
+	case old != nil && !request.Matches(ctx, old):
 		return false, &queue.IDConflictError{ID: request.ID}
 	case old != nil:
 		k.done[i] = Inserted{Row: old, Existed: true}

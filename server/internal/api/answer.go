@@ -108,6 +108,7 @@ var refusals = []struct {
 	{queue.ErrDuplicate, http.StatusConflict},
 	{queue.ErrLocked, http.StatusConflict}, // not 503, which slows the whole queue down
 	{queue.ErrUnknownTask, http.StatusInternalServerError},
+	{queue.ErrUnknownKey, http.StatusInternalServerError},
 	{queue.ErrOutdated, http.StatusInternalServerError}, // a newer version gets the next delivery
 	{queue.ErrShutdown, http.StatusInternalServerError},
 	{queue.ErrBusy, http.StatusTooManyRequests},

@@ -88,6 +88,12 @@ func (a *appender) extras(r *queue.Row) {
 	if r.Completes != uuid.Nil {
 		a.text("completes_group", r.Completes.String())
 	}
+	if r.KeyID != "" {
+		a.text("key_id", r.KeyID)
+	}
+	if r.Unreadable != "" {
+		a.text("unreadable", r.Unreadable)
+	}
 	if r.LimitKey != "" {
 		a.text("limit_key", r.LimitKey)
 	}

@@ -23,18 +23,21 @@ type Settings struct {
 	AlloyDBIAMAuth  bool   `env:"ALLOYDB_IAM_AUTH" name:"alloydb-iam-auth" group:"database" help:"Log in to AlloyDB with IAM instead of a password."`
 	AlloyDBAddress  string `env:"ALLOYDB_ADDRESS" name:"alloydb-address" group:"database" enum:"private,public,psc" default:"private" help:"Address of the instance to dial: private, public or psc (Private Service Connect)."`
 
-	TasksMode            string        `env:"TASKS_MODE" group:"tasks" enum:"auto,local,cloudtasks,pull" default:"auto" help:"auto, local (run in this process), cloudtasks, or pull (only store). auto is cloudtasks on Cloud Run and App Engine or with an emulator, else local."`
-	TasksLease           time.Duration `env:"TASKS_LEASE" group:"tasks" default:"60s" help:"How long a claim holds without a heartbeat; at least 1s."`
-	TasksSweepInterval   time.Duration `env:"TASKS_SWEEP_INTERVAL" group:"tasks" default:"30s" help:"How often local and worker modes sweep; 0 never."`
-	TasksTimeout         time.Duration `env:"TASKS_TIMEOUT" group:"tasks" placeholder:"9m" help:"How long a task may run that sets no limit itself. Default: 9m in cloudtasks mode, else none."`
-	TasksDispatchTimeout time.Duration `env:"TASKS_DISPATCH_TIMEOUT" group:"tasks" default:"3s" help:"How long an enqueue may spend on creating the Cloud Task before it leaves that to the sweeper."`
-	TasksBatchCreate     bool          `env:"TASKS_BATCH_CREATE" group:"tasks" help:"Create up to a hundred Cloud Tasks a call in bulk enqueues and sweeps (BatchCreateTasks). Not yet tried on the real service."`
-	TasksMaxBody         int64         `env:"TASKS_MAX_BODY" type:"bytes" group:"tasks" default:"1MiB" help:"Largest request body, arguments included."`
-	TasksStrictArgs      bool          `env:"TASKS_STRICT_ARGS" group:"tasks" help:"Refuse arguments with fields that the task's type does not have, instead of warning about them."`
-	TasksKeepSuccessful  string        `env:"TASKS_KEEP_SUCCESSFUL" group:"tasks" placeholder:"24h" help:"How long tasks that succeeded or were cancelled are kept, unless they say so themselves. Default: until a purge."`
-	TasksKeepFailed      string        `env:"TASKS_KEEP_FAILED" group:"tasks" placeholder:"720h" help:"The same for FAILED tasks; set both or neither."`
-	TasksMaxBacklog      []string      `env:"TASKS_MAX_BACKLOG" group:"tasks" placeholder:"[QUEUE=]N" help:"How many READY tasks a queue may have; an enqueue beyond it is refused (429). A number without a name is for all other queues. Approximate."`
-	TasksQueues          []string      `env:"TASKS_QUEUES" group:"tasks" placeholder:"NAME" help:"Allow-list of queue names; empty allows all."`
+	TasksMode               string        `env:"TASKS_MODE" group:"tasks" enum:"auto,local,cloudtasks,pull" default:"auto" help:"auto, local (run in this process), cloudtasks, or pull (only store). auto is cloudtasks on Cloud Run and App Engine or with an emulator, else local."`
+	TasksLease              time.Duration `env:"TASKS_LEASE" group:"tasks" default:"60s" help:"How long a claim holds without a heartbeat; at least 1s."`
+	TasksSweepInterval      time.Duration `env:"TASKS_SWEEP_INTERVAL" group:"tasks" default:"30s" help:"How often local and worker modes sweep; 0 never."`
+	TasksTimeout            time.Duration `env:"TASKS_TIMEOUT" group:"tasks" placeholder:"9m" help:"How long a task may run that sets no limit itself. Default: 9m in cloudtasks mode, else none."`
+	TasksDispatchTimeout    time.Duration `env:"TASKS_DISPATCH_TIMEOUT" group:"tasks" default:"3s" help:"How long an enqueue may spend on creating the Cloud Task before it leaves that to the sweeper."`
+	TasksBatchCreate        bool          `env:"TASKS_BATCH_CREATE" group:"tasks" help:"Create up to a hundred Cloud Tasks a call in bulk enqueues and sweeps (BatchCreateTasks). Not yet tried on the real service."`
+	TasksMaxBody            int64         `env:"TASKS_MAX_BODY" type:"bytes" group:"tasks" default:"1MiB" help:"Largest request body, arguments included."`
+	TasksStrictArgs         bool          `env:"TASKS_STRICT_ARGS" group:"tasks" help:"Refuse arguments with fields that the task's type does not have, instead of warning about them."`
+	TasksKeepSuccessful     string        `env:"TASKS_KEEP_SUCCESSFUL" group:"tasks" placeholder:"24h" help:"How long tasks that succeeded or were cancelled are kept, unless they say so themselves. Default: until a purge."`
+	TasksKeepFailed         string        `env:"TASKS_KEEP_FAILED" group:"tasks" placeholder:"720h" help:"The same for FAILED tasks; set both or neither."`
+	TasksMaxBacklog         []string      `env:"TASKS_MAX_BACKLOG" group:"tasks" placeholder:"[QUEUE=]N" help:"How many READY tasks a queue may have; an enqueue beyond it is refused (429). A number without a name is for all other queues. Approximate."`
+	TasksEncryptionKeys     string        `env:"TASKS_ENCRYPTION_KEYS" group:"tasks" placeholder:"SECRET" help:"Keys that encrypt arguments and return values, as the command keys new prints them; the first is for new tasks."`
+	TasksEncryptionKeysFile string        `env:"TASKS_ENCRYPTION_KEYS_FILE" group:"tasks" placeholder:"PATH" help:"File with these keys, instead."`
+	TasksEncryption         string        `env:"TASKS_ENCRYPTION" group:"tasks" enum:"all,marked" default:"all" help:"With keys: all encrypts all tasks but those that the code excludes, marked those that the code marks."`
+	TasksQueues             []string      `env:"TASKS_QUEUES" group:"tasks" placeholder:"NAME" help:"Allow-list of queue names; empty allows all."`
 
 	CloudTasksProject      string              `env:"CLOUD_TASKS_PROJECT" group:"cloud" placeholder:"PROJECT" help:"Project of the queues. Default: detected."`
 	CloudTasksLocation     string              `env:"CLOUD_TASKS_LOCATION" group:"cloud" placeholder:"REGION" help:"Location of the queues. Default: detected."`

@@ -59,6 +59,7 @@ func (d *Diagnosis) databaseChecks() []Check {
 		pooler,
 		schema,
 		{Name: "rights", Needs: []string{"database", "schema"}, Look: d.checkRights},
+		{Name: "encryption", Needs: []string{"database", "schema", "TASKS_ENCRYPTION_KEYS", "TASKS_ENCRYPTION_KEYS_FILE"}, Look: d.checkEncryption},
 		integrity,
 		server("database clock", d.checkDatabaseClock),
 	}

@@ -54,6 +54,9 @@ type Config struct {
 	// OwnPool reports whether Setup has a pool beside the queue's; nil: it has none.
 	OwnPool func() bool
 
+	// OwnKeys are the keys of the program's own Codec; nil: it has none.
+	OwnKeys []string
+
 	// The clients of Google Cloud. A nil one is the real client.
 	Dial         func(context.Context) (*apiv2.Client, error)
 	DialJobs     func(context.Context) (*run.JobsClient, error)

@@ -1,0 +1,190 @@
+// Package aead encrypts what tasks store, with AES-256-GCM and keys that can be rotated. A
+// [Keyring] is the Codec of a queue.Config:
+//
+//	keyring, err := aead.Parse(os.Getenv("TASK_KEYS"))
+//	…
+//	client, err := queue.NewClient(queue.Config{…, Codec: keyring})
+//
+// It uses the standard library only. docs/encryption.md describes keys, their rotation, and
+// what is not encrypted.
+package aead
+
+import (
+	"context"
+	"crypto/aes"
+	"crypto/cipher"
+	"crypto/hkdf"
+	"crypto/hmac"
+	"crypto/rand"
+	"crypto/sha256"
+	"encoding/base64"
+	"errors"
+	"fmt"
+	"strings"
+
+	"github.com/claimcheck-go/claimcheck/queue"
+)
+
+// KeyBytes is the length of every key.
+const KeyBytes = 32
+
+// HashKey is the ID of the key for hashes.
+const HashKey = "hash"
+
+// Key is a key with its ID, by which stored values name it.
+type Key struct {
+	ID     string // 1 to 64 letters, digits, "-", "_" or "."; not HashKey
+	Secret []byte // KeyBytes random bytes
+}
+
+// String returns the key as [Parse] reads it: ID:BASE64.
+func (k Key) String() string { return k.ID + ":" + base64.StdEncoding.EncodeToString(k.Secret) }
+
+// NewKey returns a key with a random secret.
+func NewKey(id string) Key {
+	k := Key{ID: id, Secret: make([]byte, KeyBytes)}
+	_, _ = rand.Read(k.Secret) // it never fails
+	return k
+}
+
+// Keyring has keys. It is a [queue.Codec], and safe for concurrent use.
+type Keyring struct {
+	ids     []string
+	secrets map[string][]byte
+	hash    []byte
+}
+
+var _ queue.Codec = (*Keyring)(nil)
+
+// New returns a keyring. The first of keys is the one for new rows; with the others, rows
+// can be decrypted. hash is the key for hashes, which must never change: KeyBytes bytes.
+func New(hash []byte, keys ...Key) (*Keyring, error) {
+	if len(hash) != KeyBytes {
+		return nil, fmt.Errorf("aead: the key %q must have %d bytes, not %d", HashKey, KeyBytes, len(hash))
+	}
+	if len(keys) == 0 {
+		return nil, fmt.Errorf("aead: at least one key besides %q is required", HashKey)
+	}
+	r := &Keyring{hash: hash, secrets: make(map[string][]byte, len(keys))}
+	for _, k := range keys {
+		_, twice := r.secrets[k.ID]
+		switch {
+		case !queue.ValidKeyID(k.ID) || k.ID == HashKey:
+			return nil, fmt.Errorf(`aead: %.80q is not the ID of a key: use 1 to 64 letters, digits, "-", "_" or "."`, k.ID)
+		case twice:
+			return nil, fmt.Errorf("aead: key %q is given twice", k.ID)
+		case len(k.Secret) != KeyBytes:
+			return nil, fmt.Errorf("aead: key %q must have %d bytes, not %d", k.ID, KeyBytes, len(k.Secret))
+		}
+		r.ids, r.secrets[k.ID] = append(r.ids, k.ID), k.Secret
+	}
+	return r, nil
+}
+
+// Parse returns the keyring of a text: keys as [Key.String] writes them, separated by commas
+// or white space, one of them with the ID [HashKey]. The first other key is the one for new
+// rows. Errors never contain a secret.
+func Parse(text string) (*Keyring, error) {
+	var hash []byte
+	var keys []Key
+	for i, part := range strings.FieldsFunc(text, func(r rune) bool { return r == ',' || r == ' ' || r == '\t' || r == '\n' || r == '\r' }) {
+		id, encoded, ok := strings.Cut(part, ":")
+		if !ok {
+			return nil, fmt.Errorf("aead: key %d has no ID: write it as ID:BASE64", i+1)
+		}
+		secret, err := decode(encoded)
+		switch {
+		case err != nil || len(secret) != KeyBytes:
+			return nil, fmt.Errorf("aead: key %.80q must be %d bytes in base64 (%d characters), not %d characters", id, KeyBytes, base64.StdEncoding.EncodedLen(KeyBytes), len(encoded))
+		case id != HashKey:
+			keys = append(keys, Key{id, secret})
+		case hash != nil:
+			return nil, fmt.Errorf("aead: key %q is given twice", HashKey)
+		default:
+			hash = secret
+		}
+	}
+	if hash == nil {
+		return nil, fmt.Errorf("aead: the key %q is missing: it makes the keys of UniqueArgs, and must never change", HashKey)
+	}
+	return New(hash, keys...)
+}
+
+// decode reads base64 of either alphabet, with or without padding.
+func decode(text string) ([]byte, error) {
+	text = strings.NewReplacer("-", "+", "_", "/").Replace(strings.TrimRight(text, "="))
+	return base64.RawStdEncoding.DecodeString(text)
+}
+
+// Keys returns the IDs of the keys, the one for new rows first.
+func (r *Keyring) Keys() []string { return append([]string(nil), r.ids...) }
+
+// Hash returns the HMAC-SHA256 of data under the key for hashes.
+func (r *Keyring) Hash(data []byte) []byte { return mac(r.hash, data) }
+
+func mac(key, data []byte) []byte {
+	h := hmac.New(sha256.New, key)
+	h.Write(data)
+	return h.Sum(nil)
+}
+
+// A sealed value is a version, a nonce and the output of AES-256-GCM. Each place has keys of
+// its own (HKDF-SHA256 of the key and the place), and the nonce is an HMAC of the plain
+// value: the same value in the same place is sealed to the same bytes, which a repeated
+// enqueue of a row whose arguments were dropped relies on, and no two values of a place have
+// the same nonce, but with a probability of 2⁻⁹⁶. So neither a weak random source nor the
+// number of rows under one key is a danger, as they are with random nonces.
+const version = 1
+
+var (
+	errNotSealed = errors.New("it was not sealed as it is: another key has this ID, or the value was changed or moved")
+	errNoKey     = errors.New("the keyring has no such key")
+)
+
+// Seal encrypts plain with a key, bound to a place.
+func (r *Keyring) Seal(_ context.Context, key string, bound, plain []byte) ([]byte, error) {
+	seal, nonceKey, err := r.derive(key, bound)
+	if err != nil {
+		return nil, err
+	}
+	nonce := mac(nonceKey, plain)[:seal.NonceSize()]
+	out := make([]byte, 0, 1+len(nonce)+len(plain)+seal.Overhead())
+	out = append(append(out, version), nonce...)
+	return seal.Seal(out, nonce, plain, bound), nil
+}
+
+// Open decrypts what Seal returned for the same key and place. Anything else fails for good
+// ([queue.Discard]).
+func (r *Keyring) Open(_ context.Context, key string, bound, sealed []byte) ([]byte, error) {
+	seal, _, err := r.derive(key, bound)
+	if err != nil {
+		return nil, err
+	}
+	if len(sealed) < 1+seal.NonceSize()+seal.Overhead() || sealed[0] != version {
+		return nil, queue.Discard(errNotSealed)
+	}
+	nonce, data := sealed[1:1+seal.NonceSize()], sealed[1+seal.NonceSize():]
+	plain, err := seal.Open(nil, nonce, data, bound)
+	if err != nil {
+		return nil, queue.Discard(errNotSealed)
+	}
+	return plain, nil
+}
+
+// derive returns the cipher of a place, and the key of its nonces.
+func (r *Keyring) derive(key string, bound []byte) (cipher.AEAD, []byte, error) {
+	secret, ok := r.secrets[key]
+	if !ok {
+		return nil, nil, errNoKey
+	}
+	keys, err := hkdf.Key(sha256.New, secret, nil, "claimcheck/aead/1\x00"+string(bound), 2*KeyBytes)
+	if err != nil {
+		return nil, nil, err
+	}
+	block, err := aes.NewCipher(keys[:KeyBytes])
+	if err != nil {
+		return nil, nil, err
+	}
+	seal, err := cipher.NewGCM(block)
+	return seal, keys[KeyBytes:], err
+}

@@ -1,0 +1,142 @@
+package aead_test
+
+import (
+	"bytes"
+	"errors"
+	"strings"
+	"testing"
+
+	"github.com/claimcheck-go/claimcheck/queue"
+	"github.com/claimcheck-go/claimcheck/queue/aead"
+)
+
+func keyring(t testing.TB, keys ...aead.Key) *aead.Keyring {
+	t.Helper()
+	r, err := aead.New(bytes.Repeat([]byte{7}, aead.KeyBytes), keys...)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return r
+}
+
+func TestSealedValuesOpenInTheirPlaceOnly(t *testing.T) {
+	r, plain := keyring(t, aead.NewKey("a"), aead.NewKey("b")), []byte(`{"card":"4711"}`)
+	sealed, err := r.Seal(t.Context(), "b", []byte("place"), plain)
+	if err != nil || bytes.Contains(sealed, []byte("4711")) {
+		t.Fatalf("%q %v", sealed, err)
+	}
+	if opened, err := r.Open(t.Context(), "b", []byte("place"), sealed); err != nil || !bytes.Equal(opened, plain) {
+		t.Errorf("%q %v", opened, err)
+	}
+	changed := bytes.Clone(sealed)
+	changed[len(changed)-1]++
+	for name, c := range map[string]struct {
+		key, place string
+		sealed     []byte
+	}{
+		"another key": {"a", "place", sealed}, "another place": {"b", "other", sealed}, "changed": {"b", "place", changed}, "cut": {"b", "place", sealed[:20]},
+		"empty": {"b", "place", nil}, "another version": {"b", "place", append([]byte{2}, sealed[1:]...)},
+	} {
+		if opened, err := r.Open(t.Context(), c.key, []byte(c.place), c.sealed); err == nil || opened != nil {
+			t.Errorf("%s: %q %v", name, opened, err)
+		}
+	}
+	if _, err := r.Open(t.Context(), "c", []byte("place"), sealed); err == nil {
+		t.Error("an unknown key opens")
+	}
+	if _, err := r.Seal(t.Context(), "c", nil, plain); err == nil {
+		t.Error("an unknown key seals")
+	}
+}
+
+func TestTheSameValueHasTheSameFormInOnePlaceOnly(t *testing.T) {
+	r := keyring(t, aead.NewKey("a"))
+	seal := func(place, plain string) string {
+		sealed, err := r.Seal(t.Context(), "a", []byte(place), []byte(plain))
+		if err != nil {
+			t.Fatal(err)
+		}
+		return string(sealed)
+	}
+	if seal("p", "x") != seal("p", "x") {
+		t.Error("it differs")
+	}
+	nonce := func(s string) string { return s[1:13] }
+	if nonce(seal("p", "x")) == nonce(seal("q", "x")) || nonce(seal("p", "x")) == nonce(seal("p", "y")) {
+		t.Error("a nonce is repeated")
+	}
+}
+
+func TestParse(t *testing.T) {
+	hash, a, b := aead.NewKey(aead.HashKey), aead.NewKey("2026-11"), aead.NewKey("2026-05")
+	r, err := aead.Parse("\n" + a.String() + ",\n" + hash.String() + " " + strings.TrimRight(b.String(), "=") + "\n")
+	if err != nil || strings.Join(r.Keys(), " ") != "2026-11 2026-05" {
+		t.Fatalf("%v %v", r, err)
+	}
+	if again := keyring(t, a); bytes.Equal(again.Hash([]byte("x")), r.Hash([]byte("x"))) || !bytes.Equal(r.Hash([]byte("x")), r.Hash([]byte("x"))) {
+		t.Error("the hash does not depend on its key only")
+	}
+	secret := a.String()[8:]
+	for text, want := range map[string]string{
+		"":                                  `the key "hash" is missing`,
+		a.String():                          `the key "hash" is missing`,
+		hash.String():                       `at least one key besides "hash" is required`,
+		hash.String() + "," + hash.String(): `key "hash" is given twice`,
+		hash.String() + " " + a.String() + " " + a.String(): `key "2026-11" is given twice`,
+		secret + " " + hash.String():                        "key 1 has no ID",
+		"a:" + secret[:20] + hash.String():                  `key "a" must be 32 bytes in base64`,
+		"a b:" + secret + " " + hash.String():               "key 1 has no ID",
+		"ü:" + secret + " " + hash.String():                 "is not the ID of a key",
+	} {
+		_, err := aead.Parse(text)
+		if err == nil || !strings.Contains(err.Error(), want) {
+			t.Errorf("%q: %v, want %s", text, err, want)
+		}
+		if err != nil && strings.Contains(err.Error(), secret[:16]) {
+			t.Errorf("the error has a secret: %v", err)
+		}
+	}
+}
+
+// A value that cannot be opened makes a task fail for good.
+func TestOpenFailsForGood(t *testing.T) {
+	r := keyring(t, aead.NewKey("a"))
+	_, err := r.Open(t.Context(), "a", nil, []byte("not sealed at all, not at all"))
+	row := &queue.Row{Attempts: 1, MaxAttempts: 10}
+	if err == nil || row.StatusAfter(err) != queue.StatusFailed {
+		t.Errorf("%v", err)
+	}
+	if _, err = r.Open(t.Context(), "b", nil, nil); row.StatusAfter(err) != queue.StatusReady || errors.Is(err, queue.ErrInvalid) {
+		t.Errorf("%v", err)
+	}
+}
+
+// BenchmarkKeyring seals and opens arguments of 100 bytes and of 10 KiB:
+//
+//	go test -run '^$' -bench Keyring -benchmem ./queue/aead
+func BenchmarkKeyring(b *testing.B) {
+	r, place := keyring(b, aead.NewKey("a")), []byte("claimcheck/1\x00args\x00emails.send\x00row\x000197e6c8-0000-7000-8000-000000000000")
+	for name, size := range map[string]int{"100B": 100, "10KiB": 10 << 10} {
+		plain := bytes.Repeat([]byte("x"), size)
+		sealed, err := r.Seal(b.Context(), "a", place, plain)
+		if err != nil {
+			b.Fatal(err)
+		}
+		b.Run("seal/"+name, func(b *testing.B) {
+			b.ReportAllocs()
+			for b.Loop() {
+				if _, err := r.Seal(b.Context(), "a", place, plain); err != nil {
+					b.Fatal(err)
+				}
+			}
+		})
+		b.Run("open/"+name, func(b *testing.B) {
+			b.ReportAllocs()
+			for b.Loop() {
+				if _, err := r.Open(b.Context(), "a", place, sealed); err != nil {
+					b.Fatal(err)
+				}
+			}
+		})
+	}
+}
