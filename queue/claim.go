@@ -27,7 +27,7 @@ func (e *Executor) claim(ctx context.Context, id uuid.UUID, opt RunOptions) (*Ro
 	req := ClaimRequest{
 		Tasks: e.client.registry.runnable, Keys: e.client.keys, Worker: e.cfg.WorkerID, Lease: e.cfg.Lease,
 		ClaimID: claimID, Early: earlyTolerance, AllowRetry: opt.AllowRetry,
-		KeepTicket: opt.Ticket != "", Ticket: rateTicketTime(opt.Ticket),
+		TicketKnown: opt.Ticket != "", Ticket: rateTicketTime(opt.Ticket),
 	}
 	giveUp := time.Now().Add(min(claimBudget, e.cfg.Lease/2))
 	lost := false

@@ -21,12 +21,13 @@ type ClaimRequest struct {
 	// AllowRetry also claims a FAILED row, and raises its MaxAttempts to at least
 	// Attempts + 1.
 	AllowRetry bool
-	// KeepTicket lets a row that waits for a rate keep the time for which it has a ticket,
-	// unless that is the one by which this delivery came: Ticket is the DispatchDueAt of the
-	// row when that was made, zero for any other ticket. The caller makes the ticket for that
-	// time again, under the same name.
-	KeepTicket bool
-	Ticket     time.Time
+	// A row that waits for a rate keeps the time for which it has a ticket, unless that is
+	// the one by which this delivery came: with TicketKnown, Ticket is the DispatchDueAt of
+	// the row when that was made, zero for any other ticket. Otherwise the delivery was not
+	// by it if that is further ahead than Early: deliveries are not early. The caller makes
+	// the ticket for that time again, under the same name.
+	TicketKnown bool
+	Ticket      time.Time
 }
 
 // Kept returns how long a row still waits that a rate refuses and that keeps its ticket,
@@ -34,7 +35,15 @@ type ClaimRequest struct {
 // Stores call it.
 func (r *ClaimRequest) Kept(row *Row, now time.Time, longest time.Duration) (wait time.Duration, kept bool) {
 	wait = row.DispatchDueAt.Sub(now) - DispatchGrace
-	return wait, r.KeepTicket && row.Status == StatusReady && wait > 0 && wait <= longest && !row.DispatchDueAt.Equal(r.Ticket)
+	return wait, row.Status == StatusReady && wait > r.KeptFrom() && wait <= longest && !row.DispatchDueAt.Equal(r.Ticket)
+}
+
+// KeptFrom is the time that a row has to wait for its ticket at least to keep it.
+func (r *ClaimRequest) KeptFrom() time.Duration {
+	if r.TicketKnown {
+		return 0
+	}
+	return r.Early
 }
 
 // Holds reports whether row is RUNNING under the requested claim: the request was

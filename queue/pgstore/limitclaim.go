@@ -69,22 +69,26 @@ WHERE id = ANY($1::uuid[])
 RETURNING ` + lightColumns
 )
 
+// rateTicketAt is the dispatch_due_at of a row that waits for $2 microseconds.
+var rateTicketAt = `now() + $2::int8 * interval '1 microsecond' + ` + grace
+
 // waitQuery makes a row wait for a limit: without a delivery, or if $2 is positive, for
-// one in so many microseconds, or the one for which it waits, if that is within $3 and the
-// delivery was not by that ($4): see queue.ClaimRequest.Kept. An expired claim ends. Index:
-// the primary key.
+// one in so many microseconds, or the one for which it waits, if that is between $5 and $3
+// and the delivery was not by that ($4): see queue.ClaimRequest.Kept. A row that does not
+// keep it gets another time, since the ticket of that name is used up. An expired claim
+// ends. Index: the primary key.
 var waitQuery = `
 UPDATE claimcheck_tasks SET status = 'READY', hold = 3,
-	dispatch_due_at = CASE WHEN $2::int8 > 0 AND status = 'READY' AND dispatch_due_at > now() + ` + grace + ` AND dispatch_due_at <= now() + $3::int8 * interval '1 microsecond' + ` + grace + `
-		AND dispatch_due_at IS DISTINCT FROM $4::timestamptz THEN dispatch_due_at WHEN $2::int8 > 0 THEN now() + $2::int8 * interval '1 microsecond' + ` + grace + ` ELSE now() + ` + storekit.LimitedInterval + ` END,
+	dispatch_due_at = CASE WHEN $2::int8 > 0 AND status = 'READY' AND dispatch_due_at > now() + $5::int8 * interval '1 microsecond' + ` + grace + ` AND dispatch_due_at <= now() + $3::int8 * interval '1 microsecond' + ` + grace + `
+		AND dispatch_due_at IS DISTINCT FROM $4::timestamptz THEN dispatch_due_at WHEN $2::int8 > 0 THEN ` + rateTicketAt + ` + CASE dispatch_due_at WHEN ` + rateTicketAt + ` THEN interval '1 ms' ELSE interval '0' END ELSE now() + ` + storekit.LimitedInterval + ` END,
 	claim_id = CASE WHEN status = 'RUNNING' THEN NULL ELSE claim_id END, lease_expires_at = NULL
 WHERE id = $1::uuid AND status IN ('READY', 'RUNNING')
 RETURNING ` + columns
 
-// waitingQuery returns how many rows wait that a limit concerns, up to a thousand of each
-// task in a queue. It goes through these, and reads one entry of the index for each.
+// waitingQuery returns how many rows besides $4 wait that a limit concerns, up to a thousand
+// of each task in a queue. It goes through these, and reads one entry of the index for each.
 // Written with an order, the condition does not make the planner read the whole table.
-// Index: claimcheck_tasks_limited.
+// Indexes: claimcheck_tasks_limited, the primary key.
 const waitingQuery = `
 WITH RECURSIVE places AS (
 	(SELECT backend_name, queue_name, task_path FROM claimcheck_tasks WHERE hold >= 3 ORDER BY ` + laneOrder + ` LIMIT 1)
@@ -93,7 +97,7 @@ WITH RECURSIVE places AS (
 		WHERE hold >= 3 AND (backend_name, queue_name, task_path) > (p.backend_name, p.queue_name, p.task_path)
 		ORDER BY ` + laneOrder + ` LIMIT 1) AS n
 )
-SELECT coalesce(sum(n), 0)::int8 FROM (
+SELECT greatest(coalesce(sum(n), 0) - (SELECT count(*) FILTER (WHERE hold >= 3) FROM claimcheck_tasks WHERE id = $4::uuid), 0)::int8 FROM (
 	SELECT a.n FROM places AS p, LATERAL (SELECT count(*) AS n FROM (SELECT FROM claimcheck_tasks AS t
 		WHERE t.hold >= 3 AND t.backend_name = p.backend_name AND t.queue_name = p.queue_name AND t.task_path = p.task_path
 		ORDER BY ` + laneOrder + ` LIMIT 1000) AS counted) AS a
@@ -270,11 +274,11 @@ func (c *limitedClaim) refuse(ctx context.Context, conn *pgx.Conn, row storekit.
 		case n.part == storekit.PartRunning:
 			running = true
 		default:
-			until, share, err := waitForStart(ctx, conn, n, state.next)
+			until, share, err := waitForStart(ctx, conn, n, row.ID, state.next)
 			if err != nil {
 				return short, err
 			}
-			wait, longest = max(wait, until+rand.N(share)), max(longest, until+share)
+			wait, longest = max(wait, until+rand.N(share)), max(longest, until+share+time.Millisecond)
 		}
 	}
 	if short.any() && !last {
@@ -282,9 +286,6 @@ func (c *limitedClaim) refuse(ctx context.Context, conn *pgx.Conn, row storekit.
 	}
 	if running {
 		wait = 0 // a task has to end first
-	}
-	if !c.KeepTicket {
-		longest = 0
 	}
 	c.refused = &queue.NotClaimedError{Reason: queue.ErrLimited, Wait: wait, Limits: c.limits.Reached(row.Lane, func(b storekit.Bound) bool { return full[b.Scope] })}
 	return shortage{}, c.wait(ctx, conn, row, needs, longest)
@@ -296,7 +297,7 @@ func (c *limitedClaim) wait(ctx context.Context, conn *pgx.Conn, row storekit.Wa
 	states := make(map[need]slotsState)
 	var now moment
 	err := pipeline(ctx, conn, func(b *pgx.Batch) {
-		b.Queue(waitQuery, uuidValue(row.ID), c.refused.Wait.Microseconds(), longest.Microseconds(), timeValue(c.Ticket)).QueryRow(func(result pgx.Row) (err error) {
+		b.Queue(waitQuery, uuidValue(row.ID), c.refused.Wait.Microseconds(), longest.Microseconds(), timeValue(c.Ticket), c.KeptFrom().Microseconds()).QueryRow(func(result pgx.Row) (err error) {
 			c.refused.Row, err = one(result)
 			if errors.Is(err, pgx.ErrNoRows) { // an operator wanted to retry a FAILED row
 				return nil
@@ -321,16 +322,16 @@ func (c *limitedClaim) wait(ctx context.Context, conn *pgx.Conn, row storekit.Wa
 }
 
 // waitForStart is how long a row waits that only a rate keeps from being claimed: until
-// the next start, and for a part of the share that the rows take which wait.
-func waitForStart(ctx context.Context, q querier, n need, next time.Duration) (until, share time.Duration, err error) {
+// the next start, and for a part of the share that the other rows take which wait.
+func waitForStart(ctx context.Context, q querier, n need, row uuid.UUID, next time.Duration) (until, share time.Duration, err error) {
 	var waiting int64
-	if err := q.QueryRow(ctx, waitingQuery, string(n.Kind), n.Name, n.Key).Scan(&waiting); err != nil {
+	if err := q.QueryRow(ctx, waitingQuery, string(n.Kind), n.Name, n.Key, uuidValue(row)).Scan(&waiting); err != nil {
 		return 0, 0, err
 	}
 	if next <= 0 { // the slots are being taken
 		next = n.per / time.Duration(n.bound)
 	}
-	share = time.Duration(float64(n.per) * float64(waiting+1) / float64(n.bound))
+	share = time.Duration(float64(n.per) * float64(waiting) / float64(n.bound))
 	return max(next, time.Microsecond), max(share, time.Millisecond), nil
 }
 

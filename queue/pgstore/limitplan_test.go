@@ -3,6 +3,8 @@ package pgstore
 import (
 	"strings"
 	"testing"
+
+	"github.com/google/uuid"
 )
 
 // Where most rows wait for limits, those of one limit are counted in the index.
@@ -15,11 +17,11 @@ ANALYZE claimcheck_tasks`)
 		want int64
 		args []any
 	}{
-		{1000, []any{"queue", "q", ""}},
-		{1000, []any{"name", "t", ""}},
-		{200, []any{"each", "t", "k7"}},
-		{200, []any{"name", "k8", ""}},
-		{0, []any{"queue", "other", ""}},
+		{1000, []any{"queue", "q", "", uuidValue(uuid.New())}},
+		{1000, []any{"name", "t", "", uuidValue(uuid.New())}},
+		{200, []any{"each", "t", "k7", uuidValue(uuid.New())}},
+		{200, []any{"name", "k8", "", uuidValue(uuid.New())}},
+		{0, []any{"queue", "other", "", uuidValue(uuid.New())}},
 	} {
 		for _, plan := range explain(t, conn, waitingQuery, c.args) {
 			if !strings.Contains(plan, "claimcheck_tasks_limited ") || strings.Contains(plan, "Seq Scan") || strings.Contains(plan, "Sort") {

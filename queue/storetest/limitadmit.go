@@ -106,7 +106,7 @@ var limitAdmitTests = map[string]func(*fixture){
 		f.finish(f.claimed(lease).Claim())
 		row := f.insert()
 		keep := func(ticket time.Time) func(*queue.ClaimRequest) {
-			return func(r *queue.ClaimRequest) { r.KeepTicket, r.Ticket = true, ticket }
+			return func(r *queue.ClaimRequest) { r.TicketKnown, r.Ticket = true, ticket }
 		}
 		first := f.refused(row.ID, queue.ErrLimited, keep(time.Time{}))
 		due := first.Row.DispatchDueAt
@@ -115,13 +115,27 @@ var limitAdmitTests = map[string]func(*fixture){
 			f.equal("by another ticket", again.Row.DispatchDueAt, due)
 			f.between("its wait", again.Wait, first.Wait-time.Minute, first.Wait)
 		}
-		for _, what := range []string{"by that ticket", "by one that is not known"} {
-			again := f.refused(row.ID, queue.ErrLimited, func(r *queue.ClaimRequest) { r.KeepTicket, r.Ticket = what == "by that ticket", due })
+		f.equal("by a request without a ticket", f.refused(row.ID, queue.ErrLimited).Row.DispatchDueAt, due)
+		for what, by := range map[string]func(*queue.ClaimRequest){
+			"by that ticket":       func(r *queue.ClaimRequest) { r.TicketKnown, r.Ticket = true, due },
+			"by what may be it":    func(r *queue.ClaimRequest) { r.Early = 3 * time.Hour },
+			"by that ticket again": func(r *queue.ClaimRequest) { r.TicketKnown, r.Ticket = true, due },
+		} {
+			again := f.refused(row.ID, queue.ErrLimited, by)
 			if again.Row.DispatchDueAt.Equal(due) {
 				f.Errorf("%s: the row keeps its time", what)
 			}
 			f.between(what, again.Row.DispatchDueAt.Sub(f.now())-queue.DispatchGrace, again.Wait-time.Minute, again.Wait)
 			due = again.Row.DispatchDueAt
+		}
+	},
+	"the only row that waits for a rate has a ticket for the next start": func(f *fixture) {
+		f.limit(queue.Limit{Kind: queue.LimitName, Name: taskName, Starts: 1, Per: time.Hour})
+		f.finish(f.claimed(lease).Claim())
+		row := f.insert()
+		for range 4 {
+			refused := f.refused(row.ID, queue.ErrLimited, func(r *queue.ClaimRequest) { r.Early = 3 * time.Hour })
+			f.between("its wait", refused.Wait, 59*time.Minute, time.Hour+time.Second)
 		}
 	},
 	"a row that only a rate keeps from starting when another one has ended gets a ticket": func(f *fixture) {

@@ -49,11 +49,13 @@ func limitDelivered(ctx context.Context, tx querier, row *queue.Row, req queue.C
 	}
 	if wait > 0 {
 		var longest time.Duration
-		if wait, longest, err = spread(ctx, tx, turn, lane, wait); err != nil {
+		if wait, longest, err = spread(ctx, tx, turn, row, wait); err != nil {
 			return nil, false, err
 		}
 		if left, kept := req.Kept(row, now, longest); kept {
 			wait = left
+		} else if ticketAt(now, wait).Equal(row.DispatchDueAt) {
+			wait += time.Millisecond // the ticket of the same name is used up
 		}
 	}
 	return &queue.NotClaimedError{Reason: queue.ErrLimited, Row: row, Wait: wait, Room: true, Limits: reached}, false, waitFor(ctx, tx, row, now, wait)
@@ -65,10 +67,15 @@ func waitFor(ctx context.Context, tx querier, row *queue.Row, now time.Time, wai
 		reclaim(row, now)
 	}
 	if row.DispatchDueAt = storekit.WaitForLimit(now); wait > 0 {
-		row.DispatchDueAt = now.Add(wait + queue.DispatchGrace).Truncate(time.Microsecond)
+		row.DispatchDueAt = ticketAt(now, wait)
 	}
 	if err := save(ctx, tx, row, now); err != nil {
 		return err
 	}
 	return update(ctx, tx, []any{row.ID}, `hold = 3`)
+}
+
+// ticketAt is the DispatchDueAt of a row that is dispatched for a time after now.
+func ticketAt(now time.Time, wait time.Duration) time.Time {
+	return now.Add(wait + queue.DispatchGrace).Truncate(time.Microsecond)
 }

@@ -14,11 +14,15 @@ import (
 // spreadOver is how many of the rows that wait for a rate are counted.
 const spreadOver = 1000
 
-// spread is a random time after wait within which the rows start that wait for the same
-// rates, and the longest one.
-func spread(ctx context.Context, q querier, turn *storekit.Turn, lane storekit.Lane, wait time.Duration) (until, longest time.Duration, err error) {
+// spread is a random time after wait within which the other rows start that wait for the
+// same rates as a row, and the longest one.
+func spread(ctx context.Context, q querier, turn *storekit.Turn, row *queue.Row, wait time.Duration) (until, longest time.Duration, err error) {
 	until, longest = wait, wait
-	for _, bound := range turn.Limits.Of(lane) {
+	var itself int
+	if err := q.QueryRowContext(ctx, `SELECT count(*) FROM claimcheck_tasks WHERE id = ? AND `+q.store.dialect.limited, row.ID).Scan(&itself); err != nil {
+		return 0, 0, err
+	}
+	for _, bound := range turn.Limits.Of(storekit.LaneOf(row)) {
 		if bound.Starts == 0 || turn.Rooms[bound.Scope].Starts > 0 {
 			continue
 		}
@@ -26,8 +30,8 @@ func spread(ctx context.Context, q querier, turn *storekit.Turn, lane storekit.L
 		if err != nil {
 			return 0, 0, err
 		}
-		share := storekit.Share(bound, waiting)
-		until, longest = max(until, wait+rand.N(share)), max(longest, wait+share)
+		share := storekit.Share(bound, max(waiting-itself, 0))
+		until, longest = max(until, wait+rand.N(share)), max(longest, wait+share+time.Millisecond)
 	}
 	return until, longest, nil
 }

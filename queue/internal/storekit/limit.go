@@ -304,5 +304,5 @@ func WaitForLimit(now time.Time) time.Time { return now.AddDate(0, 0, 2*parkDays
 
 // Share returns how long the rows take to start that wait for the rate of a bound.
 func Share(b Bound, waiting int) time.Duration {
-	return max(time.Duration(float64(b.Per)*float64(waiting+1)/float64(b.Starts)), time.Millisecond)
+	return max(time.Duration(float64(b.Per)*float64(waiting)/float64(b.Starts)), time.Millisecond)
 }
