@@ -44,7 +44,7 @@ func (a *availability) record(err error, write bool) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	switch {
-	case reason == ErrLocked: // the caller's answer says so
+	case reason == ErrLocked, reason == ErrConflict: // the caller's answer says so
 	case reason == ErrContended:
 		if time.Since(a.contentionLogged) > contentionLogInterval {
 			a.contentionLogged = time.Now()

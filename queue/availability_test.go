@@ -36,6 +36,24 @@ func TestAReadOnlyWindowIsOneOutage(t *testing.T) {
 	}
 }
 
+// conflicting is a database in which another transaction holds each key.
+type conflicting struct{ fullStore }
+
+func (conflicting) Insert(context.Context, ...*queue.NewRow) error {
+	return fmt.Errorf("insert tasks: %w", queue.ErrConflict)
+}
+
+// A conflict is the caller's to retry: the database answers.
+func TestAConflictIsNoOutage(t *testing.T) {
+	sys := newSystem(t, setup{store: conflicting{newStore(t)}}, task(func(context.Context) (any, error) { return nil, nil }))
+	if _, err := sys.client.Enqueue(t.Context(), "t", nil, queue.Unique("k")); !errors.Is(err, queue.ErrConflict) {
+		t.Fatal(err)
+	}
+	if log := sys.log.String(); strings.Contains(log, "level=ERROR") || strings.Contains(log, "level=WARN") {
+		t.Errorf("log:\n%s", log)
+	}
+}
+
 // hanging does not answer.
 type hanging struct{ queue.Store }
 
