@@ -102,15 +102,11 @@ var (
 	findScheduleQuery = `SELECT now(), EXISTS (SELECT FROM claimcheck_schedules WHERE name = $1::text)`
 )
 
-// errScheduleAppeared repeats a change of a schedule that another transaction has made
-// in the meantime.
-var errScheduleAppeared = errors.New("the schedule was inserted by another transaction")
-
 // ChangeSchedule changes a schedule in one transaction.
 func (s *Store) ChangeSchedule(ctx context.Context, name string, change func(queue.ScheduleState) (*queue.ScheduleChange, error)) error {
 	var made *queue.ScheduleChange
 	var stored []inserted
-	once := func() error {
+	err := storekit.ChangeSchedule(func() error {
 		return s.with(ctx, "change schedule", use{ownTransaction: true}, func(conn *pgx.Conn) error {
 			return pgx.BeginTxFunc(ctx, conn, readCommitted, func(tx pgx.Tx) error {
 				state, err := scheduleState(ctx, tx, name)
@@ -124,14 +120,7 @@ func (s *Store) ChangeSchedule(ctx context.Context, name string, change func(que
 				return err
 			})
 		})
-	}
-	err := once()
-	for range 3 {
-		if !errors.Is(err, errScheduleAppeared) {
-			break
-		}
-		err = once()
-	}
+	})
 	if err != nil || made == nil {
 		return err
 	}
@@ -291,7 +280,7 @@ func putSchedule(ctx context.Context, tx pgx.Tx, s *queue.Schedule, exists bool)
 		string(s.CatchUp), string(s.Overlap), timeValue(s.PausedAt), s.PausedBy, s.Program, s.Definition, timeValue(s.RemovedAt), timeValue(s.AnchoredAt),
 		timeValue(s.NextAt), timeValue(s.LastAt), uuidValue(s.LastTaskID), s.Made, timeValue(s.CreatedAt), timeValue(s.ChangedAt), exists))
 	if err == nil && n == 0 {
-		return errScheduleAppeared
+		return storekit.ErrScheduleAppeared
 	}
 	return err
 }

@@ -14,15 +14,11 @@ import (
 	"github.com/claimcheck-go/claimcheck/queue/internal/storekit"
 )
 
-// errScheduleAppeared repeats a change of a schedule that another transaction has made
-// in the meantime.
-var errScheduleAppeared = errors.New("the schedule was inserted by another transaction")
-
 // ChangeSchedule changes a schedule in one transaction.
 func (s *Store) ChangeSchedule(ctx context.Context, name string, change func(queue.ScheduleState) (*queue.ScheduleChange, error)) error {
 	var made *queue.ScheduleChange
 	var stored []inserted
-	once := func() error {
+	err := storekit.ChangeSchedule(func() error {
 		return s.transaction(ctx, "change schedule", func(ctx context.Context, tx querier) error {
 			state, err := scheduleState(ctx, tx, name)
 			if err != nil {
@@ -34,14 +30,7 @@ func (s *Store) ChangeSchedule(ctx context.Context, name string, change func(que
 			stored, err = storeScheduleChange(ctx, tx, name, state, made)
 			return err
 		})
-	}
-	err := once()
-	for range 3 {
-		if !errors.Is(err, errScheduleAppeared) {
-			break
-		}
-		err = once()
-	}
+	})
 	if err != nil || made == nil {
 		return err
 	}
@@ -177,7 +166,7 @@ func putSchedule(ctx context.Context, tx querier, s *queue.Schedule, exists bool
 	}
 	_, err = tx.ExecContext(ctx, `INSERT INTO claimcheck_schedules (`+scheduleColumns+`) VALUES (`+marks(len(values)+1)+`)`, append([]any{s.Name}, values...)...)
 	if err != nil && tx.store.backend.Duplicate(err) {
-		return errScheduleAppeared
+		return storekit.ErrScheduleAppeared
 	}
 	return err
 }

@@ -1,6 +1,7 @@
 package storekit
 
 import (
+	"errors"
 	"time"
 
 	"github.com/google/uuid"
@@ -10,6 +11,21 @@ import (
 
 // trimEvery is how many occurrences a schedule makes between two removals of old ones.
 const trimEvery = 50
+
+// ErrScheduleAppeared is the error of a change that inserts a schedule which another
+// transaction has inserted in the meantime.
+var ErrScheduleAppeared = errors.New("the schedule was inserted by another transaction")
+
+// ChangeSchedule calls once, which changes a schedule in one transaction, and again after
+// ErrScheduleAppeared.
+func ChangeSchedule(once func() error) (err error) {
+	for range 4 {
+		if err = once(); !errors.Is(err, ErrScheduleAppeared) {
+			break
+		}
+	}
+	return err
+}
 
 // TrimOccurrences reports whether a change of a schedule also removes occurrences beyond
 // [queue.OccurrencesKept].
