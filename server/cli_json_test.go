@@ -48,7 +48,7 @@ func TestAbsentTasksAreNamedOnce(t *testing.T) {
 	for _, command := range []string{"result", "run", "cancel", "retry"} {
 		id := uuid.NewString()
 		status, stdout, stderr := c.call("", command, id)
-		if status != 1 || stdout != "" || !strings.HasSuffix(stderr, "task "+id+" not found: it was never in this database ("+c.env["DATABASE_URL"]+"), or was purged\n") || strings.Count(stderr, "not found") != 1 {
+		if status != 1 || stdout != "" || !strings.HasSuffix(stderr, "task "+id+" not found: it was never in this database ("+c.env["DATABASE_URL"]+"), or was deleted or purged\n") || strings.Count(stderr, "not found") != 1 {
 			t.Errorf("%s: %d %s%s", command, status, stdout, stderr)
 		}
 	}

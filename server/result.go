@@ -65,7 +65,7 @@ func (p *program) located(id uuid.UUID, err error) error {
 // notFound names the database that has no such task.
 func (p *program) notFound(id uuid.UUID) error {
 	rawURL, _ := p.config.DatabaseURL()
-	return fmt.Errorf("task %s not found: it was never in this database (%s), or was purged", id, stores.Describe(rawURL))
+	return fmt.Errorf("task %s not found: it was never in this database (%s), or was deleted or purged", id, stores.Describe(rawURL))
 }
 
 // inJSON prints the endpoints' answer to an error, with --json, and returns the

@@ -178,7 +178,7 @@ func (c *schedulesCmd) list(ctx context.Context, p *program, client *queue.Clien
 	t := p.newTable()
 	t.head("NAME", "TASK", "SPEC", "ZONE", "NEXT", "LAST", "STATUS")
 	for _, s := range all {
-		t.row(plain(s.Name), plain(s.Task), plain(s.Spec), plain(s.Zone), plain(nextOf(s)), plain(inZone(s, s.LastAt)), statusCell(s.LastStatus))
+		t.row(plain(s.Name), plain(s.Task), plain(s.Spec), plain(s.Zone), plain(nextOf(s)), plain(lastOf(s, time.Now())), statusCell(s.LastStatus))
 	}
 	return t.print(p.stdout)
 }
@@ -192,6 +192,15 @@ func nextOf(s *queue.Schedule) string {
 		return "paused"
 	}
 	return inZone(s, s.NextAt)
+}
+
+// lastOf is a schedule's last time in its zone, marked if it was enqueued ahead of that.
+func lastOf(s *queue.Schedule, now time.Time) string {
+	last := inZone(s, s.LastAt)
+	if s.LastAt.After(now) {
+		last += " (enqueued ahead)"
+	}
+	return last
 }
 
 // inZone is a time in the zone of a schedule.

@@ -3,6 +3,9 @@ package server
 import (
 	"strings"
 	"testing"
+	"time"
+
+	"github.com/claimcheck-go/claimcheck/queue"
 )
 
 func TestSchedulesFromTheCommandLine(t *testing.T) {
@@ -45,6 +48,17 @@ func TestRefusedOptionsOfSchedules(t *testing.T) {
 	} {
 		if status, stdout, stderr := c.call("", append([]string{"schedules"}, strings.Fields(args)...)...); status != 2 || stdout != "" || !strings.Contains(stderr, want) {
 			t.Errorf("%s: %d %s", args, status, stderr)
+		}
+	}
+}
+
+// A task that was enqueued ahead of its time has not run yet.
+func TestALastTimeThatIsStillToCome(t *testing.T) {
+	now := time.Date(2026, 3, 1, 12, 0, 0, 0, time.UTC)
+	for after, want := range map[time.Duration]bool{time.Minute: true, -time.Minute: false} {
+		s := &queue.Schedule{Zone: "UTC", LastAt: now.Add(after)}
+		if got := lastOf(s, now); strings.HasSuffix(got, " (enqueued ahead)") != want {
+			t.Errorf("%s after now: %q", after, got)
 		}
 	}
 }

@@ -41,6 +41,7 @@ func TestEnqueueSaysHowATaskEnds(t *testing.T) {
 		`"keep_successful":"1h"`:                                "keep_successful and keep_failed belong together",
 		`"keep_failed":"1h"`:                                    "keep_successful and keep_failed belong together",
 		`"keep_failed":"1h","keep_successful":"1d"`:             "keep_successful must be a duration such as",
+		`"keep_failed":"1h","keep_successful":"9999999h"`:       `at most 50 years ("438000h")`,
 		`"keep_failed":"-1h","keep_successful":"1h"`:            "keep_failed must be a duration such as",
 		`"keep_failed":"500000h","keep_successful":"1h"`:        "keep_failed must be a duration such as",
 	} {

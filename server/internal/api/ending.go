@@ -44,7 +44,7 @@ func (e ending) options() (options []queue.Option, err error) {
 func keepField(name, text string) (time.Duration, error) {
 	d, err := time.ParseDuration(text)
 	if err != nil || d < 0 || d > queue.LongestKeep {
-		return 0, BadRequest("%s must be a duration such as \"0\", \"24h\" or \"720h\"", name)
+		return 0, BadRequest("%s must be a duration such as \"0\", \"24h\" or \"720h\", at most 50 years (\"%dh\")", name, queue.LongestKeep/time.Hour)
 	}
 	return d, nil
 }
