@@ -266,7 +266,7 @@ func refusals(d Dispatcher, tickets []Ticket, err error) []refusal {
 func (c *Client) recordRefusal(ctx context.Context, reason string, swept bool, ids []uuid.UUID) {
 	c.cfg.Logger.Error("dispatch failed; the rows are stored and the sweeper will dispatch them",
 		"tasks", len(ids), "task_id", ids[0], "error", reason)
-	ctx, cancel := context.WithTimeout(ctx, c.cfg.DispatchTimeout)
+	ctx, cancel := context.WithTimeout(ctx, max(c.cfg.DispatchTimeout, DefaultDispatchTimeout)) // the database may be busy
 	defer cancel()
 	if err := c.cfg.Store.DispatchFailed(ctx, reason, swept, ids...); err != nil {
 		c.availability.observe(err)

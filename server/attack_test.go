@@ -178,7 +178,7 @@ func described(t *testing.T, document []byte, id string) (endpoints []endpoint) 
 	}
 	for _, path := range slices.Sorted(maps.Keys(api.Paths)) {
 		for method := range api.Paths[path] {
-			e := endpoint{method: strings.ToUpper(method), path: strings.NewReplacer("{task_id}", id, "{name}", "nightly").Replace(path)}
+			e := endpoint{method: strings.ToUpper(method), path: strings.NewReplacer("{task_id}", id, "{group_id}", id, "{name}", "nightly").Replace(path)}
 			switch {
 			case strings.Contains(path, "enqueue"):
 				e.body = `{"task":"demo.echo"}`

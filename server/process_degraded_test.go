@@ -24,7 +24,7 @@ func TestOneServerLivesThroughEveryDegradedDependency(t *testing.T) {
 	d.sql("CREATE ROLE app LOGIN; GRANT CREATE ON SCHEMA public TO app")
 	app := strings.Replace(d.url, "postgres@", "app@", 1)
 	// One connection, so that every request meets the fault on the same one.
-	d.procServer = d.cloud.serve(t.TempDir(), d.cloud.env("DATABASE_URL="+app+"?statement_timeout=300",
+	d.procServer = d.cloud.serve(t.TempDir(), d.cloud.env("DATABASE_URL="+app+"?statement_timeout=1000",
 		"DB_MAX_CONNS=2", "TASKS_DISPATCH_TIMEOUT=1s"))
 	for _, fault := range databaseFaults {
 		t.Run("database "+fault.name, func(t *testing.T) { d.databaseFault(t, fault) })

@@ -84,6 +84,10 @@ func checkEverySecond(t *testing.T, databaseURL string, long time.Duration) {
 	}
 	t.Cleanup(func() { _ = store.Close() })
 	dir, env := t.TempDir(), []string{"DATABASE_URL=" + databaseURL, "TASKS_MODE=pull", "TASKS_LEASE=1s"}
+	// The last processes may have been killed before they ticked.
+	if r := procRun(t, dir, env, "", "work"); r.status != 0 {
+		t.Fatalf("%+v", r)
+	}
 	procRun(t, dir, env, "", "schedules", "pause", "every-second")
 	testdb.Exec(t, databaseURL, "UPDATE claimcheck_tasks SET lease_expires_at = now() - interval '1 second' WHERE status = 'RUNNING'") // of killed processes
 	if r := procRun(t, dir, env, "", "work", "--concurrency=4"); r.status != 0 {

@@ -111,7 +111,7 @@ func TestSecondSignalReleasesWhatIsRunningAndEndsTheProcess(t *testing.T) {
 			began := time.Now()
 			signal()
 			err = command.Wait()
-			if took := time.Since(began); err != nil || took > 3*time.Second {
+			if took := time.Since(began); err != nil || took > 7*time.Second {
 				t.Errorf("ended with %v after %s: %s", err, took, log)
 			}
 			row := procStored(t, dir, nil, id)
