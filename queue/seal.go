@@ -108,7 +108,7 @@ func (c *Client) sealValue(ctx context.Context, row *Row, kind sealKind, plain j
 // refuses it.
 func (c *Client) sealResult(ctx context.Context, row *Row, value json.RawMessage) (json.RawMessage, error) {
 	if row.KeyID == "" || checkResult(value, c.cfg.MaxBytes) != nil {
-		return value, nil
+		return value, nil //nolint:nilerr // the finish reports it
 	}
 	sealed, err := c.sealValue(context.WithoutCancel(ctx), row, resultKind, value)
 	if err != nil {
@@ -242,7 +242,7 @@ func (c *Client) revealRows(ctx context.Context, rows []*NewRow) {
 		return
 	}
 	for _, row := range rows {
-		if row.sealing != nil && !row.Existed && row.Row.KeyID != "" {
+		if row.sealing != nil && !row.Existed && row.KeyID != "" {
 			row.Args = row.sealing.plain
 		} else {
 			c.reveal(ctx, row.Row)
