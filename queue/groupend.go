@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"sync"
+	"time"
 
 	"github.com/google/uuid"
 )
@@ -16,10 +17,27 @@ import (
 // dueGroups is how many groups a promotion or a sweep completes at a time.
 const dueGroups = 100
 
+// dueInterval is the least time between two promotions of a process that look for groups
+// whose end no process has handled: that reads all groups that have not succeeded. Sweeps
+// always look.
+const dueInterval = 15 * time.Second
+
+// lookDue reports whether a promotion is to look for such groups.
+func (g *groupChecks) lookDue() bool {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	if !g.looked.IsZero() && time.Since(g.looked) < dueInterval {
+		return false
+	}
+	g.looked = time.Now()
+	return true
+}
+
 // groupChecks lets the ends of tasks of one group that come at once share a look at it.
 type groupChecks struct {
-	mu    sync.Mutex
-	under map[uuid.UUID]chan struct{} // the groups that are being looked at; whoever waits for the next look waits for the channel, which may be nil
+	mu     sync.Mutex
+	looked time.Time                   // when a promotion last looked for groups that are due
+	under  map[uuid.UUID]chan struct{} // the groups that are being looked at; whoever waits for the next look waits for the channel, which may be nil
 }
 
 // begin returns nil if the caller is to look at the group, and otherwise a channel that is

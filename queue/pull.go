@@ -31,7 +31,7 @@ func (e *Executor) promote(ctx context.Context) (PromoteResult, error) {
 		e.limits.Store(p.Limits)
 	}
 	e.client.promoted(ctx, p)
-	if p.Groups {
+	if p.Groups && e.client.groups.lookDue() {
 		enqueued, err := e.client.completeDue(ctx)
 		if err != nil && !errors.Is(err, ErrUnavailable) {
 			e.log.Error("groups could not be completed; the next promotion does it", "error", err)

@@ -109,7 +109,6 @@ var onceMutations = []mutation{
 		edits: []mutate.Edit{
 			{File: "queue/groupend.go", Old: "	for more := err == nil; more", New: "	for more := false; more"},
 			{File: "queue/groupend.go", Old: "	if looked := c.groups.begin(id)", New: "	time.Sleep(300 * time.Millisecond)\n	if looked := c.groups.begin(id)"},
-			{File: "queue/groupend.go", Old: "	\"sync\"\n", New: "	\"sync\"\n	\"time\"\n"},
 		},
 		change: func(o *options) {
 			manyKills(o)
