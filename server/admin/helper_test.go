@@ -183,6 +183,7 @@ func (s *site) row(id uuid.UUID) *queue.Row {
 
 // fullStore is a store with all that the pages require.
 type fullStore interface {
+	queue.KeyCounter
 	queue.Scheduler
 	queue.Store
 	queue.Operator

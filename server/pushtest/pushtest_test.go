@@ -14,6 +14,7 @@ import (
 
 	"github.com/claimcheck-go/claimcheck/cloudtasks/cloudtaskstest"
 	"github.com/claimcheck-go/claimcheck/queue"
+	"github.com/claimcheck-go/claimcheck/queue/aead"
 	"github.com/claimcheck-go/claimcheck/queue/queuetest"
 	"github.com/claimcheck-go/claimcheck/server/pushtest"
 )
@@ -134,6 +135,57 @@ func TestATaskContinuesThroughCloudTasks(t *testing.T) {
 		out, err := pieces.Result(t.Context(), s.Client, handle.ID)
 		if stats := s.CloudTasks.Stats(); err != nil || out != "it in 3 pieces, the first step in attempt 1" || stats.Delivered != 3 || stats.Failed != 0 {
 			t.Errorf("%q, %v, %+v", out, err, stats)
+		}
+	})
+}
+
+// A delivered task is encrypted in the database, and one whose key the program lacks is
+// answered with 500, which uses no attempt up.
+func TestATaskIsEncryptedOnItsWay(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		echo := queue.NewTask("echo", func(_ context.Context, in string) (string, error) { return in, nil })
+		hash, old := aead.NewKey(aead.HashKey).Secret, aead.NewKey("k1")
+		keyring := func(keys ...aead.Key) *aead.Keyring {
+			r, err := aead.New(hash, keys...)
+			if err != nil {
+				t.Fatal(err)
+			}
+			return r
+		}
+		store := queuetest.NewStore(nil)
+		writer, err := queue.NewClient(queue.Config{Store: store, Registry: queue.NewRegistry(echo), Codec: keyring(old)})
+		if err != nil {
+			t.Fatal(err)
+		}
+		s := pushtest.Start(t, queue.Config{Store: store, Registry: queue.NewRegistry(echo), Codec: keyring(aead.NewKey("k2"))})
+		mine, err := echo.Enqueue(t.Context(), s.Client, "4711")
+		if err != nil {
+			t.Fatal(err)
+		}
+		s.Wait(t, time.Minute)
+		if out, err := echo.Result(t.Context(), s.Client, mine.ID); err != nil || out != "4711" {
+			t.Errorf("%q, %v", out, err)
+		}
+		if row, err := store.Get(t.Context(), mine.ID); err != nil || row.KeyID != "k2" || strings.Contains(string(row.Args)+string(row.ReturnValue), "4711") {
+			t.Errorf("%+v, %v", row, err)
+		}
+		theirs, err := echo.Enqueue(t.Context(), writer, "4711")
+		if err != nil {
+			t.Fatal(err)
+		}
+		token, err := s.CloudTasks.Token(pushtest.Account, pushtest.Audience)
+		if err != nil {
+			t.Fatal(err)
+		}
+		r := httptest.NewRequest(http.MethodPost, "/tasks/execute/"+theirs.ID.String()+"/", nil)
+		r.Header.Set("Authorization", "Bearer "+token)
+		w := httptest.NewRecorder()
+		s.Handler.ServeHTTP(w, r)
+		if status, body := w.Code, w.Body.String(); status != http.StatusInternalServerError || !strings.Contains(body, "is encrypted with a key that this program does not have") {
+			t.Errorf("%d %s", status, body)
+		}
+		if row, err := store.Get(t.Context(), theirs.ID); err != nil || row.Attempts != 0 || row.Status != queue.StatusReady {
+			t.Errorf("%+v, %v", row, err)
 		}
 	})
 }

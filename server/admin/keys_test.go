@@ -1,0 +1,46 @@
+package admin_test
+
+import (
+	"strings"
+	"testing"
+
+	"github.com/claimcheck-go/claimcheck/queue"
+	"github.com/claimcheck-go/claimcheck/queue/aead"
+	"github.com/claimcheck-go/claimcheck/server/admin"
+)
+
+// A task whose key the program lacks is warned about, and its page shows no values.
+func TestTasksWithoutAKeyAreWarnedAbout(t *testing.T) {
+	hash, key := aead.NewKey(aead.HashKey).Secret, aead.NewKey("k1")
+	keyring, err := aead.New(hash, key)
+	if err != nil {
+		t.Fatal(err)
+	}
+	with := newSite(t, func(_ *admin.Config, q *queue.Config) { q.Codec = keyring })
+	id := with.enqueue("search.reindex", `{"secret":"4711"}`)
+	if page := with.get("/admin/tasks/" + id.String()).Body.String(); !strings.Contains(page, "4711") || !strings.Contains(page, "with key k1") {
+		t.Error("with the key the arguments are not shown")
+	}
+	if _, err := with.db.ExecContext(t.Context(), `UPDATE claimcheck_tasks SET dispatch_due_at = dispatch_due_at - 86400000000`); err != nil {
+		t.Fatal(err)
+	}
+	other, err := aead.New(hash, aead.NewKey("k2"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	var path string
+	if err := with.db.QueryRowContext(t.Context(), `SELECT file FROM pragma_database_list`).Scan(&path); err != nil {
+		t.Fatal(err)
+	}
+	without := openSite(t, path, func(_ *admin.Config, q *queue.Config) { q.Codec = other })
+	if w := without.warning("encrypted with key k1"); !strings.Contains(w.why, "wait until a program that has the key is deployed") {
+		t.Errorf("%+v", w)
+	}
+	if w := without.warning("stranded"); !strings.Contains(w.why, "encrypted with key k1, which this program does not have") {
+		t.Errorf("%+v", w)
+	}
+	page := without.get("/admin/tasks/" + id.String()).Body.String()
+	if strings.Contains(page, "4711") || !strings.Contains(page, "the task is encrypted with key k1, which this program does not have") {
+		t.Error("without the key the page shows the arguments, or does not say why not")
+	}
+}
