@@ -3,6 +3,7 @@ package queue_test
 import (
 	"runtime"
 	"testing"
+	"time"
 
 	"github.com/claimcheck-go/claimcheck/queue"
 )
@@ -46,10 +47,21 @@ func TestRowsThatALimitConcernsAreMovedOutOfTheWay(t *testing.T) {
 	for unheld() { // the worker of another queue works in the background
 		runtime.Gosched()
 	}
+	if err := sys.exec.Shutdown(t.Context(), time.Second); err != nil { // it moves rows once more at most
+		t.Fatal(err)
+	}
 	push := newSystem(t, setup{store: store, dispatch: &recorder{}}, task)
-	add(push)
 	push.limit(limit)
-	if _, err := push.client.Sweep(t.Context(), 100); err != nil || !unheld() {
-		t.Errorf("rows whose tickets are delivered were moved, %v", err)
+	for tries := 2; ; tries-- {
+		add(push)
+		if _, err := push.client.Sweep(t.Context(), 100); err != nil {
+			t.Fatal(err)
+		}
+		if unheld() {
+			return
+		}
+		if tries == 0 {
+			t.Fatal("rows whose tickets are delivered were moved")
+		}
 	}
 }

@@ -7,6 +7,7 @@ import (
 	"log/slog"
 	"math/rand/v2"
 	"sync"
+	"sync/atomic"
 	"syscall"
 	"testing"
 	"time"
@@ -49,7 +50,7 @@ func TestAGroupSucceedsOnceUnderKills(t *testing.T) {
 			t.Cleanup(front.close)
 			killing, stop := context.WithCancel(t.Context())
 			var killers sync.WaitGroup
-			var kills counter
+			var kills atomic.Int64
 			for i := range site.workers {
 				w := &worker{name: fmt.Sprintf("w%d", i), program: workerProgram(t), number: i, front: front, args: []string{"-database", s.url, "-lease", "1s", "-token", token}}
 				t.Cleanup(func() { w.end(syscall.SIGKILL) })
@@ -59,28 +60,16 @@ func TestAGroupSucceedsOnceUnderKills(t *testing.T) {
 			for range *groupsFlag {
 				succeedsOnce(t, s, client, *membersFlag)
 			}
-			t.Logf("%d groups of %d tasks, %d kills, %s", *groupsFlag, *membersFlag, kills.n, time.Since(began).Round(time.Second))
+			t.Logf("%d groups of %d tasks, %d kills, %s", *groupsFlag, *membersFlag, kills.Load(), time.Since(began).Round(time.Second))
 			stop()
 			killers.Wait()
 		})
 	}
 }
 
-// counter counts.
-type counter struct {
-	mu sync.Mutex
-	n  int
-}
-
-func (c *counter) add() {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	c.n++
-}
-
 // dieAgainAndAgain starts the process, and kills it after a few hundred milliseconds, until
 // ctx ends.
-func (w *worker) dieAgainAndAgain(ctx context.Context, t *testing.T, kills *counter) {
+func (w *worker) dieAgainAndAgain(ctx context.Context, t *testing.T, kills *atomic.Int64) {
 	for ctx.Err() == nil {
 		if err := w.start(); err != nil {
 			t.Error(err)
@@ -91,7 +80,7 @@ func (w *worker) dieAgainAndAgain(ctx context.Context, t *testing.T, kills *coun
 		case <-time.After(100*time.Millisecond + rand.N(500*time.Millisecond)):
 		}
 		w.end(syscall.SIGKILL)
-		kills.add()
+		kills.Add(1)
 	}
 }
 
