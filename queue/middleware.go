@@ -97,21 +97,52 @@ func surround[In, Out any](d *definition, fn Func[In, Out]) Func[In, Out] {
 }
 
 // StatusAfter returns the status that the attempt of a RUNNING row leads to if its function
-// returns err: READY if it will run again, and a final one otherwise. It is for [Middleware];
-// a lost claim or a stop of the process may lead to another one.
+// returns err: READY if it will run again, and a final one otherwise. It is for [Middleware],
+// and counts the attempts that progress has allowed ([Step], [Continue]). A lost claim, a
+// stop of the process, or a value that cannot be stored may lead to another one.
 func (r *Row) StatusAfter(err error) Status {
 	var cancel *cancelError
 	var discard *discardError
 	var reschedule *rescheduleError
+	var again *continuation
+	allowed := r.MaxAttempts
+	if r.active != nil {
+		allowed = r.active.allowedAttempts()
+	}
 	switch {
 	case err == nil:
 		return StatusSuccessful
+	case errors.As(err, &again):
+		return again.statusAfter(r)
+	case r.active != nil && r.active.timedOut(err):
+		// What the function asked for besides does not count then.
 	case errors.As(err, &reschedule) && reschedule.snooze:
 		return StatusReady
 	case errors.As(err, &cancel):
 		return StatusCancelled
-	case errors.As(err, &discard), r.Attempts >= r.MaxAttempts:
+	case errors.As(err, &discard):
+		return StatusFailed
+	}
+	if r.Attempts >= allowed {
 		return StatusFailed
 	}
 	return StatusReady
+}
+
+// statusAfter is that of a row whose function has returned Continue.
+func (c *continuation) statusAfter(r *Row) Status {
+	supported := true
+	if r.active != nil {
+		_, supported = r.active.executor.store.(Checkpointer)
+	}
+	if c.err != nil || !supported || r.Attempts >= MaxAttemptsLimit {
+		return StatusFailed
+	}
+	return StatusReady
+}
+
+// timedOut reports whether err is that of a function which its timeout has ended.
+func (r *activeRun) timedOut(err error) bool {
+	var timeout *TimeoutError
+	return errors.As(context.Cause(r.taskCtx), &timeout) && (errors.Is(err, context.DeadlineExceeded) || errors.Is(err, context.Canceled))
 }

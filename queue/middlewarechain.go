@@ -98,6 +98,7 @@ func (r *activeRun) surrounded(chain RunFunc) (json.RawMessage, error) {
 		opened := *row // the row keeps its arguments as they are stored
 		opened.Args, row = r.args, &opened
 	}
+	row.active = r // for StatusAfter, until returned
 	if err := chain(r.taskCtx, row); err != nil {
 		return nil, err
 	}
