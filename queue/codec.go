@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"slices"
-	"strings"
 
 	"github.com/claimcheck-go/claimcheck/internal/plainname"
 )
@@ -54,8 +53,9 @@ type KeyCount struct {
 	KeyID string
 	Live  int // READY or RUNNING
 	Ended int
-	// Schedules whose arguments are; [Client.CountKeys] counts them.
-	Schedules int
+	// Schedules whose arguments are, and groups that have still to enqueue a task whose
+	// arguments are; [Client.CountKeys] counts them.
+	Schedules, Groups int
 }
 
 // checkCodec returns the error of a codec, or of tasks, that cannot encrypt.
@@ -99,50 +99,6 @@ func (c *Client) Keys() []string {
 		return nil
 	}
 	return slices.Clone(c.keys)
-}
-
-// CountKeys counts the rows and schedules that are encrypted, by their keys: a key that none
-// has, and that no program uses for new rows, can be removed. Errors: [ErrUnsupported] if the store
-// is no [KeyCounter], and the store's.
-func (c *Client) CountKeys(ctx context.Context) (counts []KeyCount, err error) {
-	if err := c.check(); err != nil {
-		return nil, err
-	}
-	counter, ok := c.cfg.Store.(KeyCounter)
-	if !ok {
-		return nil, fmt.Errorf("%w: %T does not implement queue.KeyCounter", ErrUnsupported, c.cfg.Store)
-	}
-	err = within(ctx, statementTimeout, func(ctx context.Context) (err error) {
-		counts, err = counter.CountKeys(ctx)
-		return err
-	})
-	c.availability.observeRead(err)
-	if scheduler, ok := c.cfg.Store.(Scheduler); ok && err == nil {
-		counts, err = c.countSchedules(ctx, scheduler, counts)
-	}
-	return counts, err
-}
-
-// countSchedules adds the schedules to the counts of rows.
-func (c *Client) countSchedules(ctx context.Context, store Scheduler, counts []KeyCount) ([]KeyCount, error) {
-	var all []*Schedule
-	err := within(ctx, statementTimeout, func(ctx context.Context) (err error) {
-		all, err = store.Schedules(ctx)
-		return err
-	})
-	for _, s := range all {
-		key := keyOfSealed(s.Args)
-		if key == "" {
-			continue
-		}
-		i := slices.IndexFunc(counts, func(n KeyCount) bool { return n.KeyID == key })
-		if i < 0 {
-			i, counts = len(counts), append(counts, KeyCount{KeyID: key})
-		}
-		counts[i].Schedules++
-	}
-	slices.SortFunc(counts, func(a, b KeyCount) int { return strings.Compare(a.KeyID, b.KeyID) })
-	return counts, err
 }
 
 // Reveal decrypts rows that were read from the store itself ([Operator].List), as [Client.Get]

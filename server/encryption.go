@@ -45,8 +45,8 @@ type keysCmd struct {
 
 // Help describes the rotation, and shows examples.
 func (*keysCmd) Help() string {
-	return `list counts the tasks and schedules that each key encrypts, and names keys that
-this program lacks. A key that none has, and that is not the first, can be removed.
+	return `list counts the tasks, schedules and groups (with a task still to be enqueued at
+their end) that each key encrypts, and names keys that this program lacks. A key that none has, and that is not the first, can be removed.
 
 new prints a key, and where TASKS_ENCRYPTION_KEYS is not set yet, the key for hashes
 too, which never changes. It stores nothing. To rotate: add a new key at the end
@@ -83,9 +83,9 @@ func (c *keysCmd) Run(ctx context.Context, p *program) error {
 	}
 	p.nameDatabase(false)
 	t := p.newTable()
-	t.head("KEY", "WAITING OR RUNNING", "ENDED", "SCHEDULES", "THIS PROGRAM")
+	t.head("KEY", "WAITING OR RUNNING", "ENDED", "SCHEDULES", "GROUPS", "THIS PROGRAM")
 	for _, k := range keys {
-		t.row(plain(k.ID), plain(fmt.Sprint(k.Live)), plain(fmt.Sprint(k.Ended)), plain(fmt.Sprint(k.Schedules)), k.use())
+		t.row(plain(k.ID), plain(fmt.Sprint(k.Live)), plain(fmt.Sprint(k.Ended)), plain(fmt.Sprint(k.Schedules)), plain(fmt.Sprint(k.Groups)), k.use())
 	}
 	return t.print(p.stdout)
 }
@@ -122,6 +122,7 @@ type listedKey struct {
 	Live      int    `json:"live_count"`
 	Ended     int    `json:"ended_count"`
 	Schedules int    `json:"schedule_count"`
+	Groups    int    `json:"group_count"` // that have still to enqueue a task
 	Known     bool   `json:"known"`   // to this program
 	Current   bool   `json:"current"` // it encrypts new tasks
 }
@@ -151,7 +152,7 @@ func listKeys(ctx context.Context, client *queue.Client) ([]listedKey, error) {
 		if i < 0 {
 			i, keys = len(keys), append(keys, listedKey{ID: n.KeyID})
 		}
-		keys[i].Live, keys[i].Ended, keys[i].Schedules = n.Live, n.Ended, n.Schedules
+		keys[i].Live, keys[i].Ended, keys[i].Schedules, keys[i].Groups = n.Live, n.Ended, n.Schedules, n.Groups
 	}
 	return keys, nil
 }

@@ -70,8 +70,8 @@ func TestKeysAreMadeUsedAndRotated(t *testing.T) {
 	delete(c.env, "TASKS_ENCRYPTION_KEYS_FILE")
 	c.env["TASKS_ENCRYPTION_KEYS"] = second + "," + strings.Join(strings.Fields(first), ",")
 	c.ok("schedules", "add", "s", "--task", "demo.echo", "--spec", "@daily", "--args", `"4711"`)
-	if out := c.ok("keys", "--json"); out != `{"keys":[{"key_id":"k2","live_count":0,"ended_count":0,"schedule_count":1,"known":true,"current":true},`+
-		`{"key_id":"k1","live_count":1,"ended_count":1,"schedule_count":0,"known":true,"current":false}]}`+"\n" {
+	if out := c.ok("keys", "--json"); out != `{"keys":[{"key_id":"k2","live_count":0,"ended_count":0,"schedule_count":1,"group_count":0,"known":true,"current":true},`+
+		`{"key_id":"k1","live_count":1,"ended_count":1,"schedule_count":0,"group_count":0,"known":true,"current":false}]}`+"\n" {
 		t.Errorf("keys: %s", out)
 	}
 	if out := c.ok("schedules", "list", "s"); !strings.Contains(out, "4711") {
@@ -95,12 +95,37 @@ func TestKeysAreMadeUsedAndRotated(t *testing.T) {
 	if out := c.ok("keys"); !strings.Contains(out, "lacks it") {
 		t.Errorf("keys: %s", out)
 	}
-	if out := c.ok("doctor"); !strings.Contains(out, "keys that this program does not have: k1; 1 of them wait or run") {
+	if out := c.ok("doctor"); !strings.Contains(out, "keys that this program does not have: k1; with them are encrypted 1 waiting or running tasks") {
 		t.Errorf("doctor: %s", out)
 	}
 	c.env["TASKS_ENCRYPTION_KEYS"] += "," + strings.Fields(first)[1]
 	if out := c.ok("run", waiting, "--json"); !strings.Contains(out, `"return_value":"number 4711"`) {
 		t.Errorf("run: %s", out)
+	}
+}
+
+// A key that only a schedule or an open group has is needed: keys counts them, and doctor
+// neither calls the key unused nor misses that a program lacks it.
+func TestKeysOfSchedulesAndGroupsAreNeeded(t *testing.T) {
+	for what, make := range map[string][]string{
+		`"schedule_count":1,"group_count":0`: {"schedules", "add", "s", "--task", "demo.echo", "--spec", "@daily"},
+		`"schedule_count":0,"group_count":1`: {"groups", "create", "g", "--on-success", "demo.echo", "--success-args", `"4711"`},
+	} {
+		c := newCLI(t)
+		hash, k1, k2 := strings.Fields(c.ok("keys", "new", "x"))[0], c.newKey("k1"), c.newKey("k2")
+		c.env["TASKS_ENCRYPTION_KEYS"] = hash + "," + k1
+		c.ok(make...)
+		c.env["TASKS_ENCRYPTION_KEYS"] = hash + "," + k2 + "," + k1
+		if out := c.ok("keys", "--json"); !strings.Contains(out, `"key_id":"k1","live_count":0,"ended_count":0,`+what) {
+			t.Errorf("keys: %s", out)
+		}
+		if out := c.ok("doctor"); strings.Contains(out, "can be removed") {
+			t.Errorf("doctor: %s", out)
+		}
+		c.env["TASKS_ENCRYPTION_KEYS"] = hash + "," + k2
+		if out := c.ok("doctor"); !strings.Contains(out, "keys that this program does not have: k1") {
+			t.Errorf("doctor without the key: %s", out)
+		}
 	}
 }
 

@@ -354,7 +354,7 @@ var encryptedTests = map[string]func(*fixture){
 		keys, task := newSealKeys(), echo("t")
 		p := f.program(queue.Config{Codec: keys.codec(f, "k1")}, task)
 		done := task.Request(secret)
-		spec := queue.GroupSpec{ID: uuid.New(), OnSuccess: &done}
+		spec := queue.GroupSpec{ID: uuid.New(), OnSuccess: &done, OnFailure: &done}
 		g, err := p.CreateGroup(f.ctx, spec)
 		f.must(err)
 		if !strings.HasPrefix(string(g.OnSuccess.Args), `"claimcheck:1:k1:row:`) {
@@ -364,9 +364,18 @@ var encryptedTests = map[string]func(*fixture){
 		again, err := rotated.CreateGroup(f.ctx, spec)
 		f.must(err)
 		f.equal("the same again", again.Existed, true)
+		count := func(want queue.KeyCount) {
+			f.Helper()
+			counts, err := rotated.CountKeys(f.ctx)
+			f.must(err)
+			f.equal("counts", counts, []queue.KeyCount{want})
+		}
+		count(queue.KeyCount{KeyID: "k1", Groups: 1})
 		member := p.enqueue("t", "member", queue.InGroup(g.ID))
 		f.must(g.Close(f.ctx))
+		count(queue.KeyCount{KeyID: "k1", Live: 1, Groups: 1})
 		p.run(member.ID)
+		count(queue.KeyCount{KeyID: "k1", Live: 1, Ended: 1}) // neither is enqueued any more
 		id := queue.CompletionID(g.ID, true)
 		f.wantSealed(id, "k1")
 		f.equal("ran", string(p.run(id).Row.ReturnValue), `"`+secret+`"`)

@@ -2,13 +2,14 @@ package doctor
 
 import (
 	"context"
+	"errors"
 	"fmt"
+	"log/slog"
 	"os"
 	"slices"
 	"strings"
 
 	"github.com/claimcheck-go/claimcheck/queue"
-	"github.com/claimcheck-go/claimcheck/server/internal/stores"
 )
 
 // checkEncryption compares the keys of the stored tasks with those of this program.
@@ -27,19 +28,23 @@ func (d *Diagnosis) checkEncryption(ctx context.Context) Finding {
 	if d.file != "" || d.db == nil {
 		return Okf("%s; there is no database yet", encryptsWith(known))
 	}
-	db, err := stores.As[queue.KeyCounter](d.db)
-	if err != nil {
-		return Skipf("%s", err)
-	}
-	counts, err := db.CountKeys(ctx)
+	client, err := queue.NewClient(queue.Config{Store: d.db, Registry: queue.NewRegistry(), Logger: slog.New(slog.DiscardHandler)})
 	if err != nil {
 		return Failf("", "%s", err)
 	}
+	counts, err := client.CountKeys(ctx)
+	switch {
+	case errors.Is(err, queue.ErrUnsupported):
+		return Skipf("%s", err)
+	case err != nil:
+		return Failf("", "%s", err)
+	}
 	var unknown, unused []string
-	live := 0
+	var lacking queue.KeyCount
 	for _, n := range counts {
 		if !slices.Contains(known, n.KeyID) {
-			unknown, live = append(unknown, n.KeyID), live+n.Live
+			unknown = append(unknown, n.KeyID)
+			lacking.Live, lacking.Schedules, lacking.Groups = lacking.Live+n.Live, lacking.Schedules+n.Schedules, lacking.Groups+n.Groups
 		}
 	}
 	for _, key := range known[min(1, len(known)):] {
@@ -49,10 +54,11 @@ func (d *Diagnosis) checkEncryption(ctx context.Context) Finding {
 	}
 	switch {
 	case len(unknown) > 0:
-		return Warnf("add these keys to TASKS_ENCRYPTION_KEYS, or purge the tasks",
-			"tasks are encrypted with keys that this program does not have: %s; %d of them wait or run, and wait for a program that has the key", strings.Join(unknown, ", "), live)
+		return Warnf("add these keys to TASKS_ENCRYPTION_KEYS, or remove what they encrypt",
+			"the database has keys that this program does not have: %s; with them are encrypted %d waiting or running tasks, which wait for a program that has the key, %d schedules, and %d groups with a task to enqueue",
+			strings.Join(unknown, ", "), lacking.Live, lacking.Schedules, lacking.Groups)
 	case len(unused) > 0:
-		return Okf("%s; no task has %s, which can be removed once no program has it first and %s keys counts no schedule of it", encryptsWith(known), strings.Join(unused, ", "), d.Name)
+		return Okf("%s; no task, schedule or group has %s, which can be removed once no program has it first", encryptsWith(known), strings.Join(unused, ", "))
 	}
 	return Okf("%s", encryptsWith(known))
 }
