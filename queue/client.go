@@ -165,7 +165,7 @@ func (c *Client) Init(cfg Config) error {
 	if cfg.Program == "" && len(os.Args) > 0 {
 		cfg.Program = filepath.Base(os.Args[0])
 	}
-	cfg.Hooks = cfg.Hooks.guarded(cfg.Logger)
+	cfg.Hooks, cfg.Codec = cfg.Hooks.guarded(cfg.Logger), guarded(cfg.Codec)
 	for _, task := range cfg.Registry.Tasks() {
 		if err := checkTimeout(backends[task.Backend].Dispatcher, task.Timeout); err != nil {
 			return fmt.Errorf("queue: task %q: %w", task.Name, err)

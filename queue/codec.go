@@ -15,15 +15,20 @@ import (
 // Each value is bound to its place by context: what it is, and of which row. Open must
 // fail for a value that was sealed with another context, so that values cannot be moved
 // between rows. Seal should return the same for the same key, context and value; otherwise
-// a repeated [WithID] of a row that [Row.Dropped] is not recognized.
+// a repeated [WithID] of a row that [Row.Dropped] is not recognized. A panic of a method is
+// an error of it ([*PanicError]).
 type Codec interface {
 	// Keys returns the IDs of the keys that Open knows, the one for new rows first: 1 to 64
 	// letters, digits, "-", "_" or ".". The list does not change.
 	Keys() []string
-	// Seal encrypts a value with a key of Keys.
+	// Seal encrypts a value with a key of Keys. An error is that of the enqueue. In a run,
+	// where the return value or a checkpoint is sealed, it fails the attempt: the next one
+	// calls the function again, whatever effects it has had, so an implementation
+	// that asks a service for keys should keep them, or repeat its requests.
 	Seal(ctx context.Context, key string, bound, plain []byte) ([]byte, error)
 	// Open decrypts what Seal has returned. An error fails the attempt of a task: with
-	// [Discard] for good, as it should be for a value that is not what Seal returned.
+	// [Discard] for good, as it should be for a value that is not what Seal returned. A
+	// reader gets the row with the error in [Row].Unreadable.
 	Open(ctx context.Context, key string, bound, sealed []byte) ([]byte, error)
 	// Hash returns a keyed hash of data, for [UniqueArgs] and for definitions of schedules.
 	// Its key is not among Keys and never changes: the same data has the same hash for ever.

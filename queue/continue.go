@@ -2,6 +2,7 @@ package queue
 
 import (
 	"context"
+	"errors"
 	"fmt"
 )
 
@@ -63,7 +64,7 @@ func (k *keeper) continued(ctx context.Context, asked *continuation) (Retry, err
 	}
 	next, data, err := k.changed(asked.apply)
 	if err != nil {
-		return Retry{}, Discard(err)
+		return Retry{}, permanent(err)
 	}
 	k.set(next, 0)
 	return Retry{Checkpoint: data, MoreAttempts: next.Limit}, nil
@@ -78,7 +79,8 @@ func (c *continuation) apply(to *checkpoint) {
 
 // notContinued ends a run whose checkpoint could not be read or made.
 func (e *Executor) notContinued(r *activeRun, err error) *Run {
-	if f := classify(err); f.discard {
+	f, ofCodec := classify(err), (*codecError)(nil)
+	if f.discard || errors.As(err, &ofCodec) {
 		return e.fail(r, f)
 	}
 	return e.notStored(r.ctx, r.row, err)

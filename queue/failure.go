@@ -178,6 +178,8 @@ func withoutMarks(err error) error {
 			err = e.error
 		case *invalidError:
 			err = e.error
+		case *codecError:
+			err = e.error
 		case *rescheduleError:
 			err = e.err
 		default:
@@ -203,6 +205,8 @@ func writeChain(b *strings.Builder, err error) {
 	err = withoutMarks(err)
 	fmt.Fprintf(b, "%T: %v\n", err, err)
 	switch e := err.(type) {
+	case *PanicError:
+		b.Write(e.Stack)
 	case interface{ Unwrap() error }:
 		if inner := e.Unwrap(); inner != nil {
 			writeChain(b, inner)

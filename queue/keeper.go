@@ -150,7 +150,7 @@ func (k *keeper) save(ctx context.Context, progress bool, change func(*checkpoin
 	}
 	next, data, err := k.changed(change)
 	if err != nil {
-		return Discard(err)
+		return permanent(err)
 	}
 	more := 0
 	if progress {

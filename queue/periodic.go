@@ -115,18 +115,23 @@ func (c *Client) stored(p *Periodic) (*Schedule, error) {
 		return nil, err
 	}
 	definition = append(definition, '\n')
-	s.Definition = c.definitionHash(s.Task, definition)[:32]
+	hash, err := c.definitionHash(s.Task, definition)
+	if err != nil {
+		return nil, err
+	}
+	s.Definition = hash[:32]
 	return s, c.sealSchedule(context.Background(), s)
 }
 
 // definitionHash is what is stored of what the code defines: a keyed hash if the arguments
 // are encrypted.
-func (c *Client) definitionHash(task string, definition []byte) string {
+func (c *Client) definitionHash(task string, definition []byte) (string, error) {
 	if d, _ := c.registry.lookup(task); c.encrypts(&d) {
-		return hex.EncodeToString(c.cfg.Codec.Hash(append([]byte("schedule\x00"), definition...)))
+		hash, err := hashed(c.cfg.Codec, append([]byte("schedule\x00"), definition...))
+		return hex.EncodeToString(hash), err
 	}
 	sum := sha256.Sum256(definition)
-	return hex.EncodeToString(sum[:])
+	return hex.EncodeToString(sum[:]), nil
 }
 
 // checkSchedules returns the error of a schedule that could not be enqueued.

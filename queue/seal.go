@@ -87,7 +87,7 @@ func bound(kind sealKind, place string, row *Row) []byte {
 func sealAt(ctx context.Context, codec Codec, key string, kind sealKind, place string, row *Row, plain json.RawMessage) (json.RawMessage, error) {
 	data, err := codec.Seal(ctx, key, bound(kind, place, row), plain)
 	if err != nil {
-		return nil, fmt.Errorf("encrypt %s of task %s with key %s: %w", kind, row.Task, key, err)
+		return nil, &codecError{fmt.Errorf("encrypt %s of task %s with key %s: %w", kind, row.Task, key, err)}
 	}
 	return json.RawMessage(sealed{key, place, data}.String()), nil
 }
@@ -105,16 +105,13 @@ func (c *Client) sealValue(ctx context.Context, row *Row, kind sealKind, plain j
 }
 
 // sealResult is sealValue of a return value that can be stored. Another one is left to what
-// refuses it.
+// refuses it. An error of the codec fails the attempt: the function has returned, and the
+// next attempt calls it again.
 func (c *Client) sealResult(ctx context.Context, row *Row, value json.RawMessage) (json.RawMessage, error) {
 	if row.KeyID == "" || checkResult(value, c.cfg.MaxBytes) != nil {
 		return value, nil //nolint:nilerr // the finish reports it
 	}
-	sealed, err := c.sealValue(context.WithoutCancel(ctx), row, resultKind, value)
-	if err != nil {
-		return nil, Discard(err) // another attempt would only repeat its side effects
-	}
-	return sealed, nil
+	return c.sealValue(context.WithoutCancel(ctx), row, resultKind, value)
 }
 
 // sealCheckpoint is sealValue of the checkpoint of a run. The size that is stored counts.
@@ -150,7 +147,7 @@ func openWith(ctx context.Context, codec Codec, row *Row, kind sealKind, stored 
 	}
 	plain, err := codec.Open(ctx, s.key, bound(kind, s.place, row), s.data)
 	if err != nil {
-		return nil, fmt.Errorf("decrypt %s of task %s with key %s: %w", kind, row.ID, s.key, err)
+		return nil, &codecError{fmt.Errorf("decrypt %s of task %s with key %s: %w", kind, row.ID, s.key, err)}
 	}
 	return plain, nil
 }
@@ -293,7 +290,7 @@ func (r *NewRow) Matches(ctx context.Context, stored *Row) bool {
 }
 
 // keyedHash is the hash of the arguments of a task that are encrypted, in UniqueArgs.
-func (c *Client) keyedHash(d *definition, args json.RawMessage) string {
-	data := slices.Concat([]byte("unique\x00"+d.name+"\x00"), jsonvalue.Canonical(args))
-	return "hmac-sha256:" + hex.EncodeToString(c.cfg.Codec.Hash(data))
+func (c *Client) keyedHash(d *definition, args json.RawMessage) (string, error) {
+	hash, err := hashed(c.cfg.Codec, slices.Concat([]byte("unique\x00"+d.name+"\x00"), jsonvalue.Canonical(args)))
+	return "hmac-sha256:" + hex.EncodeToString(hash), err
 }

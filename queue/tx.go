@@ -284,7 +284,7 @@ func CompleteTx(ctx context.Context, tx Tx, out any) error {
 		err = checkResult(value, r.executor.client.cfg.MaxBytes)
 	}
 	if err != nil {
-		return Discard(err)
+		return permanent(err)
 	}
 	if managed, ok := tx.(*managedTx); ok {
 		tx = managed.Tx

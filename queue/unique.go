@@ -151,7 +151,9 @@ func (u *uniqueness) set(c *Client, row *NewRow, d *definition) error {
 	if u.derive != nil {
 		var err error
 		if u.ofArgs && c.encrypts(d) {
-			key = c.keyedHash(d, row.Args)
+			if key, err = c.keyedHash(d, row.Args); err != nil {
+				return err
+			}
 		} else if key, err = u.derived(row.Args); err != nil {
 			return invalidf("UniqueBy of %s: %w", d.name, err)
 		}
