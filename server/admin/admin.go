@@ -32,8 +32,9 @@ type Config struct {
 	// Logger gets the details that pages leave out; nil means slog.Default().
 	Logger *slog.Logger
 
-	// Redact reports whether the arguments and results of a task's name are hidden;
-	// nil hides none.
+	// Redact reports whether the arguments and results of a task's name are hidden,
+	// its arguments also where [queue.OnFailed] gave them to another task; nil hides
+	// none.
 	Redact func(task string) bool
 	// Links returns pages elsewhere about a task, such as its logs and its trace. May
 	// be nil.

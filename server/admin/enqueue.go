@@ -81,7 +81,7 @@ func (p *enqueuePage) fill(h *handler, row *queue.Row) {
 	if h.Client.HasBackend(row.Backend) {
 		p.Fields.Backend = row.Backend
 	}
-	if p.Redacted = h.Redact(row.Task); !p.Redacted && h.names[row.Task] == p.Info.Name {
+	if p.Redacted = h.hidesArgs(row); !p.Redacted && h.names[row.Task] == p.Info.Name {
 		p.Fields.Args = pretty(row.Args, true).Text
 	}
 }

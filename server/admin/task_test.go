@@ -110,6 +110,34 @@ func TestRedactedTasksShowNothingOfTheirArguments(t *testing.T) {
 	}
 }
 
+func TestTheFailureOfARedactedTaskShowsNothingOfItsArguments(t *testing.T) {
+	s := newSite(t, func(c *admin.Config, _ *queue.Config) {
+		c.Redact = func(task string) bool { return task == "billing.charge_card" }
+	})
+	args, err := json.Marshal(queue.Failed{
+		ID: uuid.New(), Task: "billing.charge_card", Args: json.RawMessage(`{"method":"pst-secret"}`), Errors: []queue.AttemptError{{Message: "declined"}},
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	more := append(args[:len(args)-1:len(args)-1], `,"more":1}`...) // as another version makes it
+	for args, want := range map[string]string{string(args): "declined", string(more): "redacted"} {
+		id := s.enqueue("search.reindex", args).String()
+		for _, path := range []string{"/admin/tasks/" + id, "/admin/tasks/" + id + "?whole=1", "/admin/types/search.reindex?from=" + id, "/admin/tasks"} {
+			if body := s.get(path).Body.String(); strings.Contains(body, "pst-secret") {
+				t.Errorf("%s shows it", path)
+			}
+		}
+		if body := s.get("/admin/tasks/" + id).Body.String(); !strings.Contains(body, want) || !strings.Contains(body, "redacted") {
+			t.Errorf("no %q, or nothing says that it is redacted", want)
+		}
+	}
+	id := s.enqueue("search.reindex", strings.Replace(string(args), "billing.charge_card", "search.other", 1)).String()
+	if body := s.get("/admin/tasks/" + id).Body.String(); !strings.Contains(body, "pst-secret") {
+		t.Error("that of another task is hidden")
+	}
+}
+
 func TestCurlCommandsAreQuoted(t *testing.T) {
 	s := newSite(t, nil)
 	id := s.enqueue("search.reindex", `{"q":"it's $(rm -rf /)"}`).String()
