@@ -66,15 +66,16 @@ func New(hash []byte, keys ...Key) (*Keyring, error) {
 		return nil, fmt.Errorf("aead: at least one key besides %q is required", HashKey)
 	}
 	r := &Keyring{hash: hash, secrets: make(map[string][]byte, len(keys))}
-	for _, k := range keys {
+	for i, k := range keys {
 		_, twice := r.secrets[k.ID]
+		name := nameOf(k.ID, "key %d besides %q", i+1, HashKey)
 		switch {
 		case !queue.ValidKeyID(k.ID) || k.ID == HashKey:
-			return nil, fmt.Errorf(`aead: %.80q is not the ID of a key: use 1 to 64 letters, digits, "-", "_" or "."`, k.ID)
+			return nil, invalidID(name)
 		case twice:
-			return nil, fmt.Errorf("aead: key %q is given twice", k.ID)
+			return nil, fmt.Errorf("aead: %s is given twice", name)
 		case len(k.Secret) != KeyBytes:
-			return nil, fmt.Errorf("aead: key %q must have %d bytes, not %d", k.ID, KeyBytes, len(k.Secret))
+			return nil, fmt.Errorf("aead: %s must have %d bytes, not %d", name, KeyBytes, len(k.Secret))
 		}
 		r.ids, r.secrets[k.ID] = append(r.ids, k.ID), k.Secret
 	}
@@ -87,6 +88,7 @@ func New(hash []byte, keys ...Key) (*Keyring, error) {
 func Parse(text string) (*Keyring, error) {
 	var hash []byte
 	var keys []Key
+	text = strings.TrimPrefix(text, "\ufeff") // of an editor
 	for i, part := range strings.FieldsFunc(text, func(r rune) bool { return r == ',' || r == ' ' || r == '\t' || r == '\n' || r == '\r' }) {
 		id, encoded, ok := strings.Cut(part, ":")
 		if !ok {
@@ -95,7 +97,9 @@ func Parse(text string) (*Keyring, error) {
 		secret, err := decode(encoded)
 		switch {
 		case err != nil || len(secret) != KeyBytes:
-			return nil, fmt.Errorf("aead: key %.80q must be %d bytes in base64 (%d characters), not %d characters", id, KeyBytes, base64.StdEncoding.EncodedLen(KeyBytes), len(encoded))
+			return nil, fmt.Errorf("aead: %s must be ID:BASE64, with %d bytes in base64 (%d characters), not %d characters", nameOf(id, "key %d", i+1), KeyBytes, base64.StdEncoding.EncodedLen(KeyBytes), len(encoded))
+		case !queue.ValidKeyID(id):
+			return nil, invalidID(nameOf(id, "key %d", i+1))
 		case id != HashKey:
 			keys = append(keys, Key{id, secret})
 		case hash != nil:
@@ -108,6 +112,21 @@ func Parse(text string) (*Keyring, error) {
 		return nil, fmt.Errorf("aead: the key %q is missing: it makes the keys of UniqueArgs, and must never change", HashKey)
 	}
 	return New(hash, keys...)
+}
+
+// maxNamed is the longest ID that errors have: what is longer may be a secret in its place.
+const maxNamed = 32
+
+// nameOf names a key in an error, otherwise than by an ID that may be a secret.
+func nameOf(id, otherwise string, args ...any) string {
+	if len(id) <= maxNamed && queue.ValidKeyID(id) {
+		return fmt.Sprintf("key %q", id)
+	}
+	return fmt.Sprintf(otherwise, args...)
+}
+
+func invalidID(name string) error {
+	return fmt.Errorf(`aead: %s has no valid ID: use 1 to 64 letters, digits, "-", "_" or ".", and not %q`, name, HashKey)
 }
 
 // decode reads base64 of either alphabet, with or without padding.

@@ -84,9 +84,10 @@ func TestParse(t *testing.T) {
 		hash.String() + "," + hash.String(): `key "hash" is given twice`,
 		hash.String() + " " + a.String() + " " + a.String(): `key "2026-11" is given twice`,
 		secret + " " + hash.String():                        "key 1 has no ID",
-		"a:" + secret[:20] + hash.String():                  `key "a" must be 32 bytes in base64`,
+		"a:" + secret[:20] + hash.String():                  `key "a" must be ID:BASE64, with 32 bytes in base64`,
+		secret + ":2026-11 " + hash.String():                `key 1 must be ID:BASE64, with 32 bytes in base64`,
 		"a b:" + secret + " " + hash.String():               "key 1 has no ID",
-		"ü:" + secret + " " + hash.String():                 "is not the ID of a key",
+		"ü:" + secret + " " + hash.String():                 "key 1 has no valid ID",
 	} {
 		_, err := aead.Parse(text)
 		if err == nil || !strings.Contains(err.Error(), want) {
@@ -95,6 +96,30 @@ func TestParse(t *testing.T) {
 		if err != nil && strings.Contains(err.Error(), secret[:16]) {
 			t.Errorf("the error has a secret: %v", err)
 		}
+	}
+}
+
+// A secret that is given as an ID is in no error, also if all of its characters are
+// those of an ID.
+func TestErrorsHaveNoSecretThatIsGivenAsAnID(t *testing.T) {
+	swapped, id := strings.Repeat("zlE9", 11), aead.NewKey("a")
+	for name, keys := range map[string][]aead.Key{
+		"short": {{ID: swapped, Secret: []byte("2026")}}, "invalid": {{ID: swapped + "=", Secret: id.Secret}}, "twice": {{ID: swapped, Secret: id.Secret}, {ID: swapped, Secret: id.Secret}},
+	} {
+		if _, err := aead.New(id.Secret, keys...); err == nil || strings.Contains(err.Error(), swapped[:16]) {
+			t.Errorf("%s: %v", name, err)
+		}
+	}
+	if _, err := aead.Parse(swapped + ":2026-11"); err == nil || strings.Contains(err.Error(), swapped[:16]) {
+		t.Errorf("%v", err)
+	}
+}
+
+// Editors of Windows put a byte order mark before the text.
+func TestParseSkipsAByteOrderMark(t *testing.T) {
+	r, err := aead.Parse("\ufeff" + aead.NewKey(aead.HashKey).String() + "\r\n" + aead.NewKey("a").String() + "\r\n")
+	if err != nil || strings.Join(r.Keys(), " ") != "a" {
+		t.Errorf("%v %v", r, err)
 	}
 }
 
