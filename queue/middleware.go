@@ -32,7 +32,8 @@ type RunFunc func(ctx context.Context, row *Row) error
 // to exist already; that of a task gets the rows of that task only. It calls next at most
 // once, with a context made from its own. Its error is the caller's; an error after next
 // has stored the rows does not remove them. A panic is the caller's, too; in a tick it is
-// the error of the schedule. It does not surround the row that [OnFailed] stores, which is
+// the error of the schedule. An occurrence passes within the transaction that has locked
+// its schedule: there, middleware must not wait for the database. It does not surround the row that [OnFailed] stores, which is
 // a part of the transaction that ends another one, nor what a [Group] enqueues.
 //
 // Run surrounds the function in its goroutine, and its decoding and encoding. It gets the

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"strings"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -76,4 +77,30 @@ func TestStatusAfterIsWhatIsStored(t *testing.T) {
 			})
 		}
 	}
+}
+
+// Middleware of an encrypted schedule's occurrences gets their arguments, and they are
+// stored encrypted.
+func TestMiddlewareOfOccurrencesGetsTheirArguments(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var l trail
+		more := enqueueing(func(ctx context.Context, rows []*queue.Row, next queue.EnqueueFunc) error {
+			l.add("%s before", rows[0].Args)
+			err := next(ctx, rows)
+			l.add("%s after", rows[0].Args)
+			return err
+		})
+		store := newStore(t)
+		sys := newSystem(t, setup{store: store, client: queue.Config{Middleware: more, Codec: testRing(t)}}, nightly, queue.Every("report", "@hourly", nightly, 1))
+		sys.tick(0)
+		time.Sleep(time.Hour)
+		if n := sys.tick(0); n != 1 {
+			t.Fatalf("%d occurrences", n)
+		}
+		wantSteps(t, &l, "1 before", "1 after")
+		stored, err := store.Get(t.Context(), sys.schedule("report").LastTaskID)
+		if err != nil || stored.KeyID != "k1" || !strings.Contains(string(stored.Args), "claimcheck:1:k1:schedule:") {
+			t.Errorf("stored %+v, %v", stored, err)
+		}
+	})
 }

@@ -3,6 +3,7 @@ package queue
 import (
 	"bytes"
 	"context"
+	"encoding/json"
 )
 
 // The arguments of a schedule whose task is encrypted are sealed with the schedule's name,
@@ -78,4 +79,22 @@ func (c *Client) resealSchedule(ctx context.Context, store Scheduler, s *Schedul
 		return &ScheduleChange{Schedule: &resealed}, err
 	})
 	return err
+}
+
+// openOccurrences opens the arguments of occurrences for middleware, as it sees those of
+// other enqueues, and returns what puts back the sealed ones, to be stored. What this
+// program has no key for stays sealed: its ticks enqueue that too.
+func (c *Client) openOccurrences(ctx context.Context, rows []*NewRow) (seal func()) {
+	stored := make([]json.RawMessage, len(rows))
+	for i, row := range rows {
+		stored[i] = row.Args
+		if args, err := c.openValue(ctx, row.Row, argsKind, row.Args); err == nil {
+			row.Args = args
+		}
+	}
+	return func() {
+		for i, row := range rows {
+			row.Args = stored[i]
+		}
+	}
 }

@@ -171,9 +171,11 @@ func (c *Client) storeSchedule(ctx context.Context, store Scheduler, name string
 				rows = made.Rows
 				inserting = ctx
 				if c.chains.surrounds(rows) {
+					seal := c.openOccurrences(ctx, rows)
 					if middleware, inserting, err = c.chains.begin(ctx, rows); err != nil {
 						return nil, err
 					}
+					seal()
 				}
 				inserting, ended = c.enqueuing(inserting, rows)
 			}
