@@ -246,7 +246,8 @@ type Grouper interface {
 	// database cannot see what older programs do with members looks for that, too.
 	DueGroups(ctx context.Context, limit int) ([]uuid.UUID, error)
 	// DeleteGroups deletes at most limit closed groups of which all members have ended, and
-	// are deleted, and nothing has changed since so long ago.
+	// are deleted, like the rows of CompleteGroup (both [CompletionID]), and nothing has
+	// changed since so long ago.
 	DeleteGroups(ctx context.Context, age time.Duration, limit int) (int, error)
 }
 

@@ -233,26 +233,71 @@ func (s *Store) GroupMembers(ctx context.Context, r queue.MembersRequest) (ids [
 	return ids, err
 }
 
-// deleteGroupsQuery deletes groups with their members. Indexes: claimcheck_groups_created,
-// claimcheck_group_members_state, the primary keys.
-const deleteGroupsQuery = `
-WITH over AS MATERIALIZED (
-	SELECT id FROM claimcheck_groups AS g
-	WHERE created_at <= now() - $1::interval AND greatest(closed_at, succeeded_at, failed_at) <= now() - $1::interval AND closed_at IS NOT NULL
+// Indexes: claimcheck_groups_created, from a position; claimcheck_group_members_state, the
+// primary keys.
+const (
+	overQuery = `
+SELECT created_at, id FROM claimcheck_groups AS g
+	WHERE (created_at, id) > ($3::timestamptz, $4::uuid)
+		AND created_at <= now() - $1::interval AND greatest(closed_at, succeeded_at, failed_at) <= now() - $1::interval AND closed_at IS NOT NULL
 		AND (succeeded_at IS NOT NULL OR failed_at IS NOT NULL)
 		AND NOT EXISTS (SELECT FROM claimcheck_group_members AS m WHERE m.group_id = g.id AND m.state IN (0, 4))
 		AND NOT EXISTS (SELECT FROM claimcheck_group_members AS m JOIN claimcheck_tasks AS t ON t.id = m.task_id WHERE m.group_id = g.id)
-	ORDER BY created_at LIMIT $2::int8 FOR UPDATE SKIP LOCKED),
-members AS (DELETE FROM claimcheck_group_members WHERE group_id IN (SELECT id FROM over))
-DELETE FROM claimcheck_groups WHERE id = ANY(ARRAY(SELECT id FROM over))`
+	ORDER BY created_at, id LIMIT $2::int8 FOR UPDATE SKIP LOCKED`
+	completionsQuery  = `SELECT id FROM claimcheck_tasks WHERE id = ANY($1::uuid[])`
+	deleteGroupsQuery = `
+WITH members AS (DELETE FROM claimcheck_group_members WHERE group_id = ANY($1::uuid[]))
+DELETE FROM claimcheck_groups WHERE id = ANY($1::uuid[])`
+)
 
 // DeleteGroups deletes groups of which nothing else is left.
 func (s *Store) DeleteGroups(ctx context.Context, age time.Duration, limit int) (deleted int, err error) {
-	err = s.on(ctx, "delete groups", func(conn *pgx.Conn) error {
-		deleted, err = count(conn.Exec(ctx, deleteGroupsQuery, age, limit))
-		return err
-	})
+	var after queue.Cursor
+	for more := true; more && err == nil && deleted < limit; {
+		n, last := 0, after
+		err = s.with(ctx, "delete groups", use{ownTransaction: true}, func(conn *pgx.Conn) error {
+			return pgx.BeginTxFunc(ctx, conn, readCommitted, func(tx pgx.Tx) (err error) {
+				n, last, more, err = deleteOver(ctx, tx, age, limit-deleted, after)
+				return err
+			})
+		})
+		if err == nil {
+			deleted, after = deleted+n, last
+		}
+	}
 	return deleted, err
+}
+
+// deleteOver deletes some groups of which nothing else is left, and returns where it
+// stopped, and whether there may be more.
+func deleteOver(ctx context.Context, tx pgx.Tx, age time.Duration, limit int, after queue.Cursor) (deleted int, last queue.Cursor, more bool, err error) {
+	result, err := tx.Query(ctx, overQuery, age, limit, after.At, pgtype.UUID{Bytes: after.ID, Valid: true})
+	if err != nil {
+		return 0, after, false, err
+	}
+	var over []uuid.UUID
+	last = after
+	_, err = pgx.ForEachRow(result, []any{(*moment)(&last.At), (*id)(&last.ID)}, func() error {
+		over = append(over, last.ID)
+		return nil
+	})
+	if err != nil || len(over) == 0 {
+		return 0, last, false, err
+	}
+	existing := make(map[uuid.UUID]bool)
+	if result, err = tx.Query(ctx, completionsQuery, uuidValues(storekit.CompletionsOf(over))); err != nil {
+		return 0, last, false, err
+	}
+	var found id
+	_, err = pgx.ForEachRow(result, []any{&found}, func() error {
+		existing[uuid.UUID(found)] = true
+		return nil
+	})
+	if err != nil {
+		return 0, last, false, err
+	}
+	deleted, err = count(tx.Exec(ctx, deleteGroupsQuery, uuidValues(storekit.WithoutCompletions(over, existing))))
+	return deleted, last, len(over) == limit, err
 }
 
 // insertGrouped is insertAny of rows some of which are members.

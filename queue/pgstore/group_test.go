@@ -47,7 +47,9 @@ func TestStatementsAboutGroupsUseTheirIndexes(t *testing.T) {
 			"running":     {runningOfQuery, []any{two}, []string{"claimcheck_tasks_lease"}},
 			"members":     {membersQuery, []any{one, one, []int64{0, 4}, 1000}, []string{"claimcheck_group_members_"}},
 			"all members": {membersQuery, []any{one, one, []int64{}, 1000}, []string{members}},
-			"delete":      {deleteGroupsQuery, []any{time.Hour, 100}, []string{state, "claimcheck_tasks_pkey"}},
+			"over":        {overQuery, []any{time.Hour, 100, time.Time{}, one}, []string{state, "claimcheck_tasks_pkey"}},
+			"completions": {completionsQuery, []any{two}, []string{"claimcheck_tasks_pkey"}},
+			"delete":      {deleteGroupsQuery, []any{two}, []string{groups}},
 		} {
 			for _, plan := range explain(t, conn, c.query, c.args) {
 				for _, index := range c.indexes {

@@ -231,8 +231,8 @@ func (s *Store) DeleteGroups(ctx context.Context, age time.Duration, limit int) 
 	return deleted, err
 }
 
-// isOver reports whether all members of a group have ended and are deleted, and nothing has
-// changed since a time.
+// isOver reports whether all members of a group have ended, these and what it has enqueued
+// are deleted, and nothing has changed since a time.
 func (s *Store) isOver(g *group, before time.Time) bool {
 	last := later(g.SucceededAt, g.FailedAt)
 	if g.ClosedAt.IsZero() || last.IsZero() || later(later(g.CreatedAt, g.ClosedAt), last).After(before) {
@@ -243,7 +243,7 @@ func (s *Store) isOver(g *group, before time.Time) bool {
 			return false
 		}
 	}
-	return true
+	return s.rows[queue.CompletionID(g.ID, true)] == nil && s.rows[queue.CompletionID(g.ID, false)] == nil
 }
 
 // copiedGroups are the groups as they are now, for a transaction that is rolled back.

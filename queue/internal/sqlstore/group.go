@@ -203,29 +203,72 @@ func (s *Store) GroupMembers(ctx context.Context, r queue.MembersRequest) (ids [
 	return ids, err
 }
 
-// overQuery finds groups of which nothing else is left. Indexes: claimcheck_groups_created,
-// claimcheck_group_members_state, the primary keys.
-const overQuery = `SELECT id FROM claimcheck_groups
-	WHERE created_at <= ? AND closed_at <= ? AND coalesce(succeeded_at, failed_at) <= ? AND coalesce(failed_at, succeeded_at) <= ?
+// overQuery finds groups whose members have ended and are deleted, from a position. Indexes:
+// claimcheck_groups_created, claimcheck_group_members_state, the primary keys.
+const overQuery = `SELECT created_at, id FROM claimcheck_groups
+	WHERE created_at >= ? AND (created_at > ? OR id > ?)
+		AND created_at <= ? AND closed_at <= ? AND coalesce(succeeded_at, failed_at) <= ? AND coalesce(failed_at, succeeded_at) <= ?
 		AND NOT EXISTS (SELECT 1 FROM claimcheck_group_members AS m WHERE m.group_id = claimcheck_groups.id AND m.state IN (0, 4))
 		AND NOT EXISTS (SELECT 1 FROM claimcheck_group_members AS m JOIN claimcheck_tasks AS t ON t.id = m.task_id WHERE m.group_id = claimcheck_groups.id)
-	ORDER BY created_at LIMIT ?`
+	ORDER BY created_at, id LIMIT ?`
+
+// groupPosition is the position of a group in the order of creation.
+type groupPosition struct {
+	createdAt int64
+	id        uuid.UUID
+}
 
 // DeleteGroups deletes groups of which nothing else is left.
 func (s *Store) DeleteGroups(ctx context.Context, age time.Duration, limit int) (deleted int, err error) {
-	err = s.write(ctx, "delete groups", func(ctx context.Context, tx querier, now time.Time) error {
-		before := micros(now.Add(-age))
-		ids, err := lockedIDs(ctx, tx, overQuery, before, before, before, before, limit)
-		if deleted = len(ids); err != nil || deleted == 0 {
+	var after groupPosition
+	for more := true; more && err == nil && deleted < limit; {
+		n, last := 0, after
+		err = s.write(ctx, "delete groups", func(ctx context.Context, tx querier, now time.Time) (err error) {
+			n, last, more, err = deleteOver(ctx, tx, now.Add(-age), limit-deleted, after)
+			return err
+		})
+		if err == nil {
+			deleted, after = deleted+n, last
+		}
+	}
+	return deleted, err
+}
+
+// deleteOver deletes some groups of which nothing else is left, and returns where it
+// stopped, and whether there may be more. Index: the primary keys.
+func deleteOver(ctx context.Context, tx querier, age time.Time, limit int, after groupPosition) (deleted int, last groupPosition, more bool, err error) {
+	before := micros(age)
+	var over []uuid.UUID
+	last = after
+	err = each(ctx, tx, func(scan func(...any) error) error {
+		err := scan(&last.createdAt, &last.id)
+		over = append(over, last.id)
+		return err
+	}, overQuery+tx.store.dialect.lockRows, after.createdAt, after.createdAt, after.id, before, before, before, before, limit)
+	if err != nil || len(over) == 0 {
+		return 0, last, false, err
+	}
+	existing := make(map[uuid.UUID]bool)
+	err = inChunks(storekit.CompletionsOf(over), func(some []uuid.UUID) error {
+		return each(ctx, tx, func(scan func(...any) error) error {
+			var id uuid.UUID
+			err := scan(&id)
+			existing[id] = true
+			return err
+		}, `SELECT id FROM claimcheck_tasks WHERE id IN (`+marks(len(some))+`)`, anys(some)...)
+	})
+	if err != nil {
+		return 0, last, false, err
+	}
+	gone := storekit.WithoutCompletions(over, existing)
+	err = inChunks(gone, func(some []uuid.UUID) error {
+		if _, err := tx.ExecContext(ctx, `DELETE FROM claimcheck_group_members WHERE group_id IN (`+marks(len(some))+`)`, anys(some)...); err != nil {
 			return err
 		}
-		if _, err := tx.ExecContext(ctx, `DELETE FROM claimcheck_group_members WHERE group_id IN (`+marks(len(ids))+`)`, ids...); err != nil {
-			return err
-		}
-		_, err = tx.ExecContext(ctx, `DELETE FROM claimcheck_groups WHERE id IN (`+marks(len(ids))+`)`, ids...)
+		_, err := tx.ExecContext(ctx, `DELETE FROM claimcheck_groups WHERE id IN (`+marks(len(some))+`)`, anys(some)...)
 		return err
 	})
-	return deleted, err
+	return len(gone), last, len(over) == limit, err
 }
 
 // insertGrouped is insertAny of rows some of which are members.

@@ -24,7 +24,7 @@ func TestStatementsAboutGroupsUseTheirIndexes(t *testing.T) {
 		"list":    {groupsQuery, []any{1, 1, "g", 10}, []string{"claimcheck_groups_created"}},
 		"member":  {memberQuery, []any{1, 1, 1, "g", "t"}, []string{"PRIMARY KEY (group_id=? AND task_id=?)"}},
 		"wrong":   {wrongMembers, []any{100}, []string{"claimcheck_groups_unfinished", state, "autoindex"}},
-		"over":    {overQuery, []any{1, 1, 1, 1, 10}, []string{"claimcheck_groups_created", state}},
+		"over":    {overQuery, []any{1, 1, "g", 1, 1, 1, 1, 10}, []string{"claimcheck_groups_created", state}},
 		"waiting": {`SELECT ` + groupsWait, nil, []string{"claimcheck_groups_unfinished"}},
 	} {
 		var plan strings.Builder

@@ -86,3 +86,20 @@ func SetCounts(groups []*queue.Group, members map[uuid.UUID]map[queue.MemberStat
 		g.Ready -= g.Running
 	}
 }
+
+// CompletionsOf returns the IDs of all tasks that groups may have enqueued.
+func CompletionsOf(groups []uuid.UUID) []uuid.UUID {
+	ids := make([]uuid.UUID, 0, 2*len(groups))
+	for _, id := range groups {
+		ids = append(ids, queue.CompletionID(id, true), queue.CompletionID(id, false))
+	}
+	return ids
+}
+
+// WithoutCompletions returns the groups none of whose tasks at their end exists. One that
+// is created again under its ID enqueues such a task again only if the first is gone.
+func WithoutCompletions(groups []uuid.UUID, existing map[uuid.UUID]bool) []uuid.UUID {
+	return slices.DeleteFunc(slices.Clone(groups), func(id uuid.UUID) bool {
+		return existing[queue.CompletionID(id, true)] || existing[queue.CompletionID(id, false)]
+	})
+}
