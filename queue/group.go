@@ -268,6 +268,7 @@ type GroupsPage struct {
 type MembersRequest struct {
 	Group  uuid.UUID
 	States []MemberState // in one of these; empty: all
+	IDs    []uuid.UUID   // only these; empty: all
 	After  uuid.UUID     // only those with a greater ID
 	Limit  int
 }

@@ -321,6 +321,67 @@ func TestAStreamThatFailsLeavesAnOpenGroup(t *testing.T) {
 	}
 }
 
+// A repeated stream stores nothing that has succeeded, whether its row was purged or not, and
+// one of a closed group is not read.
+func TestARepeatedStreamRunsNothingAgain(t *testing.T) {
+	g := newGrouped(t, setup{})
+	spec := g.spec()
+	spec.ID = uuid.New()
+	if _, err := g.client.CreateGroup(t.Context(), spec); err != nil {
+		t.Fatal(err)
+	}
+	ids := []uuid.UUID{uuid.NewSHA1(spec.ID, make([]byte, 8)), uuid.New(), uuid.New()} // the first has the ID of its position
+	for _, id := range ids[:2] {
+		if _, err := g.client.Enqueue(t.Context(), "member", "x", queue.WithID(id), queue.InGroup(spec.ID)); err != nil {
+			t.Fatal(err)
+		}
+		g.run(id)
+	}
+	purge := func() {
+		t.Helper()
+		if n, _, err := g.client.Purge(t.Context(), queue.PurgeRequest{Statuses: []queue.Status{queue.StatusSuccessful}, Task: "member"}, nil); err != nil || n == 0 {
+			t.Fatalf("purged %d, %v", n, err)
+		}
+	}
+	purge()
+	stream := func(yield func(queue.Request, error) bool) {
+		_ = yield(queue.Request{Task: "member", Args: "x"}, nil) &&
+			yield(queue.Request{Task: "member", Args: "x", Options: []queue.Option{queue.WithID(ids[1])}}, nil) &&
+			yield(queue.Request{Task: "member", Args: "x", Options: []queue.Option{queue.WithID(ids[2])}}, nil)
+	}
+	group, err := g.client.EnqueueGroup(t.Context(), spec, stream)
+	if want := (queue.GroupCounts{Total: 3, Ready: 1, Successful: 2}); err != nil || group.GroupCounts != want {
+		t.Fatalf("%+v, %v", group, err)
+	}
+	for _, id := range ids[:2] {
+		if _, err := g.client.Get(t.Context(), id); !errors.Is(err, queue.ErrNotFound) {
+			t.Errorf("it was stored again: %v", err)
+		}
+	}
+	g.run(ids[2])
+	purge()
+	group, err = g.client.EnqueueGroup(t.Context(), spec, func(func(queue.Request, error) bool) { t.Error("the stream was read") })
+	if err != nil || !group.Existed || group.State() != queue.GroupSucceeded || group.Total != 3 {
+		t.Errorf("%+v, %v", group, err)
+	}
+	g.ended("once", spec.ID, "yes")
+}
+
+func TestAGroupThatIsClosedWhileItsStreamIsReadIsNotSaidToBeOpen(t *testing.T) {
+	g := newGrouped(t, setup{})
+	spec := g.spec()
+	spec.ID = uuid.New()
+	group, err := g.client.EnqueueGroup(t.Context(), spec, func(yield func(queue.Request, error) bool) {
+		if _, err := g.client.CloseGroup(t.Context(), spec.ID); err != nil {
+			t.Error(err)
+		}
+		yield(queue.Request{Task: "member", Args: "x"}, nil)
+	})
+	if !errors.Is(err, queue.ErrGroupClosed) || strings.Contains(err.Error(), "not closed") || group.ClosedAt.IsZero() {
+		t.Errorf("%+v, %v", group, err)
+	}
+}
+
 func TestTypedGroups(t *testing.T) {
 	g := newGrouped(t, setup{})
 	task := queue.Declare[string, string]("member")

@@ -241,8 +241,8 @@ func (c *Client) GroupMembers(ctx context.Context, r MembersRequest) (ids []uuid
 	if err != nil {
 		return nil, err
 	}
-	if r.Limit < 1 || r.Limit > 1000 {
-		return nil, invalidf("limit must be from 1 to 1000, not %d", r.Limit)
+	if r.Limit < 1 || r.Limit > 1000 || len(r.IDs) > 1000 {
+		return nil, invalidf("limit must be from 1 to 1000, not %d, and at most 1000 IDs can be given, not %d", r.Limit, len(r.IDs))
 	}
 	err = within(ctx, statementTimeout, func(ctx context.Context) (err error) {
 		ids, err = store.GroupMembers(ctx, r)

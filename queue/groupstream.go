@@ -19,11 +19,22 @@ const groupChunk = 1000
 // tasks of the chunks before. The caller can cancel these ([Client.CancelGroup]), add the
 // missing tasks, or repeat the call: with spec.ID set, tasks without an ID get one that
 // depends on it and on their position, so that a repeated call with the same stream stores
-// only what is missing.
+// only what is missing. What has succeeded is not missing, even if it was purged, and a
+// group that is closed has all of its tasks: it is returned with Existed, and the stream is
+// not read.
 func (c *Client) EnqueueGroup(ctx context.Context, spec GroupSpec, tasks iter.Seq2[Request, error]) (*Group, error) {
 	g, err := c.CreateGroup(ctx, spec)
 	if err != nil {
 		return nil, err
+	}
+	if !g.ClosedAt.IsZero() { // the call is a repeated one
+		c.completeGroup(ctx, g.ID)
+		existing, err := c.Group(ctx, g.ID)
+		if err != nil {
+			return nil, err
+		}
+		existing.Existed = true
+		return existing, nil
 	}
 	s := &groupStream{client: c, group: g, derive: spec.ID != uuid.Nil}
 	for request, err := range tasks {
@@ -91,16 +102,55 @@ func (s *groupStream) flush(ctx context.Context) error {
 	if len(s.chunk) == 0 {
 		return nil
 	}
-	_, err := s.client.EnqueueMany(ctx, s.chunk...)
+	missing, err := s.missing(ctx)
+	if err == nil && len(missing) > 0 {
+		_, err = s.client.EnqueueMany(ctx, missing...)
+	}
 	s.chunk = s.chunk[:0]
 	return err
 }
 
+// missing returns the requests of the chunk whose tasks have not succeeded as members
+// already: the rows of these may be purged, and would be stored and run again.
+func (s *groupStream) missing(ctx context.Context) ([]Request, error) {
+	if !s.group.Existed {
+		return s.chunk, nil
+	}
+	ids := make([]uuid.UUID, len(s.chunk))
+	for i, request := range s.chunk {
+		var o options
+		for _, option := range request.Options {
+			option(&o)
+		}
+		ids[i] = o.id
+	}
+	done, err := s.client.GroupMembers(ctx, MembersRequest{
+		Group: s.group.ID, States: []MemberState{MemberSuccessful, MemberSuccessfulAgain}, IDs: ids, Limit: groupChunk,
+	})
+	if err != nil {
+		return nil, err
+	}
+	succeeded := make(map[uuid.UUID]bool, len(done))
+	for _, id := range done {
+		succeeded[id] = true
+	}
+	missing := make([]Request, 0, len(s.chunk)-len(done))
+	for i, request := range s.chunk {
+		if !succeeded[ids[i]] {
+			missing = append(missing, request)
+		}
+	}
+	return missing, nil
+}
+
 // partial returns the group as it is after an error.
 func (s *groupStream) partial(ctx context.Context, err error) (*Group, error) {
-	err = fmt.Errorf("group %s is not closed, because a task or the end of its stream was refused: %w", s.group.ID, err)
-	if now, getErr := s.client.Group(context.WithoutCancel(ctx), s.group.ID); getErr == nil {
-		return now, err
+	now, getErr := s.client.Group(context.WithoutCancel(ctx), s.group.ID)
+	if getErr != nil {
+		return s.group, fmt.Errorf("group %s: %w", s.group.ID, err)
 	}
-	return s.group, err
+	if now.ClosedAt.IsZero() {
+		return now, fmt.Errorf("group %s is not closed: %w", s.group.ID, err)
+	}
+	return now, fmt.Errorf("group %s: %w", s.group.ID, err)
 }

@@ -206,10 +206,15 @@ func countMembers(ctx context.Context, q querier, groups []*queue.Group) error {
 	return err
 }
 
-// membersQuery: index: the primary key; of a few states claimcheck_group_members_state.
-const membersQuery = `SELECT task_id FROM claimcheck_group_members
-	WHERE group_id = $1::uuid AND task_id > $2::uuid AND ($3::int8[] = '{}' OR state = ANY($3::int8[]))
+// Indexes: the primary key; of a few states claimcheck_group_members_state.
+const (
+	selectMembers = `SELECT task_id FROM claimcheck_group_members
+	WHERE group_id = $1::uuid AND task_id > $2::uuid AND ($3::int8[] = '{}' OR state = ANY($3::int8[]))`
+	membersInOrder = `
 	ORDER BY task_id LIMIT $4::int8`
+	membersQuery     = selectMembers + membersInOrder
+	someMembersQuery = selectMembers + ` AND task_id = ANY($5::uuid[])` + membersInOrder
+)
 
 // GroupMembers returns members of a group.
 func (s *Store) GroupMembers(ctx context.Context, r queue.MembersRequest) (ids []uuid.UUID, err error) {
@@ -219,7 +224,11 @@ func (s *Store) GroupMembers(ctx context.Context, r queue.MembersRequest) (ids [
 	}
 	err = s.on(ctx, "list members of a group", func(conn *pgx.Conn) error {
 		ids = nil
-		result, err := conn.Query(ctx, membersQuery, uuidValue(r.Group), pgtype.UUID{Bytes: r.After, Valid: true}, states, r.Limit)
+		query, args := membersQuery, []any{uuidValue(r.Group), pgtype.UUID{Bytes: r.After, Valid: true}, states, r.Limit}
+		if len(r.IDs) > 0 {
+			query, args = someMembersQuery, append(args, uuidValues(r.IDs))
+		}
+		result, err := conn.Query(ctx, query, args...)
 		if err != nil {
 			return err
 		}

@@ -46,6 +46,7 @@ func TestStatementsAboutGroupsUseTheirIndexes(t *testing.T) {
 			"counts":      {memberCountsQuery, []any{two}, []string{state}},
 			"running":     {runningOfQuery, []any{two}, []string{"claimcheck_tasks_lease"}},
 			"members":     {membersQuery, []any{one, one, []int64{0, 4}, 1000}, []string{"claimcheck_group_members_"}},
+			"some":        {someMembersQuery, []any{one, one, []int64{1, 5}, 1000, two}, []string{"claimcheck_group_members_"}},
 			"all members": {membersQuery, []any{one, one, []int64{}, 1000}, []string{members}},
 			"over":        {overQuery, []any{time.Hour, 100, time.Time{}, one}, []string{state, "claimcheck_tasks_pkey"}},
 			"completions": {completionsQuery, []any{two}, []string{"claimcheck_tasks_pkey"}},

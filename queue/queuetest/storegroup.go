@@ -142,7 +142,7 @@ func (s *Store) GroupMembers(ctx context.Context, r queue.MembersRequest) (ids [
 		}
 		inOrder := func(a, b uuid.UUID) int { return bytes.Compare(a[:], b[:]) }
 		for _, id := range slices.SortedFunc(maps.Keys(g.members), inOrder) {
-			wanted := len(r.States) == 0 || slices.Contains(r.States, g.members[id])
+			wanted := (len(r.States) == 0 || slices.Contains(r.States, g.members[id])) && (len(r.IDs) == 0 || slices.Contains(r.IDs, id))
 			if wanted && inOrder(id, r.After) > 0 && len(ids) < r.Limit {
 				ids = append(ids, id)
 			}

@@ -216,5 +216,12 @@ var groupTests = map[string]func(*fixture){
 		f.equal("members", read(), members)
 		f.equal("unfinished", read(queue.MemberUnfinished, queue.MemberUnfinishedAgain), []uuid.UUID{members[0], members[2], members[3], members[4]})
 		f.equal("successful", read(queue.MemberSuccessful), members[1:2])
+		some := queue.MembersRequest{Group: groups[0], IDs: []uuid.UUID{members[1], members[3], uuid.New()}, Limit: 3}
+		for want, states := range map[int][]queue.MemberState{2: nil, 1: {queue.MemberSuccessful, queue.MemberSuccessfulAgain}} {
+			some.States = states
+			ids, err := f.grouper().GroupMembers(f.ctx, some)
+			f.must(err)
+			f.equal("some", ids, []uuid.UUID{members[1], members[3]}[:want])
+		}
 	},
 }

@@ -191,6 +191,10 @@ func (s *Store) GroupMembers(ctx context.Context, r queue.MembersRequest) (ids [
 		query += ` AND state IN (` + marks(len(r.States)) + `)`
 		args = append(args, anys(r.States)...)
 	}
+	if len(r.IDs) > 0 {
+		query += ` AND task_id IN (` + marks(len(r.IDs)) + `)`
+		args = append(args, anys(r.IDs)...)
+	}
 	err = s.read(ctx, "list members of a group", func(conn querier) error {
 		ids = nil
 		return each(ctx, conn, func(scan func(...any) error) error {
