@@ -240,11 +240,13 @@ type Grouper interface {
 	GroupMembers(ctx context.Context, r MembersRequest) ([]uuid.UUID, error)
 	// CompleteGroup inserts the rows that are due ([Group.Due]), after prepare was called
 	// with each, and records that. It does nothing, in one statement, if none is due.
-	// ErrLocked if another transaction has locked the group.
-	CompleteGroup(ctx context.Context, id uuid.UUID, prepare func(*NewRow)) ([]*NewRow, error)
-	// DueGroups returns groups for which CompleteGroup has something to do. A store whose
-	// database cannot see what older programs do with members looks for that, too.
-	DueGroups(ctx context.Context, limit int) ([]uuid.UUID, error)
+	// ErrLocked if another transaction has locked the group for that long; zero: it does
+	// not wait.
+	CompleteGroup(ctx context.Context, id uuid.UUID, patience time.Duration, prepare func(*NewRow)) ([]*NewRow, error)
+	// DueGroups returns groups for which CompleteGroup has something to do, with greater
+	// IDs than after and in the order of their IDs. A store whose database cannot see what
+	// older programs do with members looks for that, too.
+	DueGroups(ctx context.Context, after uuid.UUID, limit int) ([]uuid.UUID, error)
 	// DeleteGroups deletes at most limit closed groups of which all members have ended, and
 	// are deleted, like the rows of CompleteGroup (both [CompletionID]), and nothing has
 	// changed since so long ago.

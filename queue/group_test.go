@@ -258,6 +258,77 @@ func TestAGroupWhoseProcessDiedIsCompletedByTheNext(t *testing.T) {
 	}
 }
 
+// impatient records how long the client waits for locked groups, all of which are locked
+// for those that do not wait.
+type impatient struct {
+	*sqlitestore.Store
+	waited []time.Duration
+}
+
+func (s *impatient) CompleteGroup(ctx context.Context, id uuid.UUID, patience time.Duration, prepare func(*queue.NewRow)) ([]*queue.NewRow, error) {
+	s.waited = append(s.waited, patience)
+	if patience == 0 {
+		return nil, queue.ErrLocked
+	}
+	return s.Store.CompleteGroup(ctx, id, patience, prepare)
+}
+
+// Only the process that has ended a task waits for the lock of its group: a promotion would
+// keep all other tasks waiting.
+func TestNobodyElseWaitsForALockedGroup(t *testing.T) {
+	store := &impatient{Store: newStore(t)}
+	g := newGrouped(t, setup{store: store})
+	spec := g.spec()
+	for range 3 {
+		group, err := g.client.CreateGroup(t.Context(), spec)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := store.CloseGroup(t.Context(), nil, group.ID); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if _, err := g.client.Sweep(t.Context(), 0); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := g.exec.Work(t.Context(), queue.WorkConfig{}); err != nil {
+		t.Fatal(err)
+	}
+	if want := make([]time.Duration, 6); !slices.Equal(store.waited, want) {
+		t.Errorf("a sweep and a promotion: %v", store.waited)
+	}
+	store.waited = nil
+	_, ids := g.create("x") // which looks at the group when it closes it
+	g.run(ids[0])
+	if want := []time.Duration{time.Second, time.Second}; !slices.Equal(store.waited, want) {
+		t.Errorf("an end: %v", store.waited)
+	}
+}
+
+// Groups that cannot be completed do not keep others from it, however many they are.
+func TestGroupsThatCannotBeCompletedDoNotStarveOthers(t *testing.T) {
+	g := newGrouped(t, setup{})
+	spec := g.spec()
+	for i := range 101 {
+		spec.ID = uuid.UUID{0: 1, 15: byte(i)}
+		if i == 100 {
+			spec.ID = uuid.UUID{0: 2}
+		} else if _, err := g.client.Enqueue(t.Context(), "member", "x", queue.WithID(queue.CompletionID(spec.ID, true))); err != nil {
+			t.Fatal(err)
+		}
+		if _, err := g.client.CreateGroup(t.Context(), spec); err != nil {
+			t.Fatal(err)
+		}
+		if err := g.store.(queue.Grouper).CloseGroup(t.Context(), nil, spec.ID); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if _, err := g.client.Sweep(t.Context(), 0); err != nil {
+		t.Fatal(err)
+	}
+	g.ended("swept", spec.ID, "yes")
+}
+
 // A worker that ends when nothing is due also runs what the ends of groups enqueue.
 func TestAWorkerRunsTheEndOfAGroup(t *testing.T) {
 	g := newGrouped(t, setup{exec: queue.ExecutorConfig{Concurrency: 20}})

@@ -17,6 +17,11 @@ import (
 // dueGroups is how many groups a promotion or a sweep completes at a time.
 const dueGroups = 100
 
+// endPatience is how long the process that has ended a task waits for a lock of its group:
+// another process may just be looking, and may not have seen the end. Promotions and sweeps
+// do not wait, because other tasks would wait for them.
+const endPatience = time.Second
+
 // dueInterval is the least time between two promotions of a process that look for groups
 // whose end no process has handled: that reads all groups that have not succeeded. Sweeps
 // always look.
@@ -99,11 +104,11 @@ func (c *Client) completeGroup(ctx context.Context, id uuid.UUID) {
 		<-looked
 		return
 	}
-	c.completeNow(ctx, id)
+	c.completeNow(ctx, id, endPatience)
 	if waiting := c.groups.next(id); waiting != nil {
 		go func() { // the caller does not wait for what came later
 			for ; waiting != nil; waiting = c.groups.next(id) {
-				c.completeNow(ctx, id)
+				c.completeNow(ctx, id, endPatience)
 				close(waiting)
 			}
 		}()
@@ -111,7 +116,7 @@ func (c *Client) completeGroup(ctx context.Context, id uuid.UUID) {
 }
 
 // completeNow enqueues what is due of a group, and returns how many tasks that are.
-func (c *Client) completeNow(ctx context.Context, id uuid.UUID) int {
+func (c *Client) completeNow(ctx context.Context, id uuid.UUID, patience time.Duration) int {
 	store, err := c.grouper()
 	if err != nil {
 		return 0
@@ -119,7 +124,7 @@ func (c *Client) completeNow(ctx context.Context, id uuid.UUID) int {
 	ctx = context.WithoutCancel(ctx)
 	var rows []*NewRow
 	err = within(ctx, statementTimeout, func(ctx context.Context) (err error) {
-		rows, err = store.CompleteGroup(ctx, id, func(row *NewRow) { row.WillDispatch = c.willDispatch(row.Backend, 0) })
+		rows, err = store.CompleteGroup(ctx, id, patience, func(row *NewRow) { row.WillDispatch = c.willDispatch(row.Backend, 0) })
 		return err
 	})
 	c.availability.observe(err)
@@ -146,19 +151,20 @@ func (c *Client) completeDue(ctx context.Context) (enqueued int, err error) {
 	if errors.Is(err, ErrUnsupported) {
 		return 0, nil
 	}
+	var after uuid.UUID // groups that cannot be completed do not keep others from it
 	for more := err == nil; more && ctx.Err() == nil; {
 		var ids []uuid.UUID
 		err = within(ctx, statementTimeout, func(ctx context.Context) (err error) {
-			ids, err = store.DueGroups(ctx, dueGroups)
+			ids, err = store.DueGroups(ctx, after, dueGroups)
 			return err
 		})
 		c.availability.observeRead(err)
-		n := 0
 		for _, id := range ids {
-			n += c.completeNow(ctx, id)
+			enqueued += c.completeNow(ctx, id, 0)
 		}
-		enqueued += n
-		more = err == nil && len(ids) == dueGroups && n > 0
+		if more = err == nil && len(ids) == dueGroups; more {
+			after = ids[len(ids)-1]
+		}
 	}
 	return enqueued, err
 }

@@ -35,7 +35,7 @@ func TestStatementsAboutGroupsUseTheirIndexes(t *testing.T) {
 			indexes []string
 		}{
 			"is due":      {isDueQuery, []any{one}, []string{state}},
-			"due":         {dueGroupsQuery, []any{100}, []string{state, "claimcheck_groups_unfinished"}},
+			"due":         {dueGroupsQuery, []any{100, one}, []string{state, "claimcheck_groups_unfinished"}},
 			"end":         {groupEndQuery, []any{one}, []string{groups, state}},
 			"lock":        {lockGroupQuery, []any{one}, []string{groups}},
 			"close":       {closeQuery, []any{one}, []string{groups}},

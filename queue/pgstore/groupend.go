@@ -7,6 +7,7 @@ import (
 
 	"github.com/google/uuid"
 	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgtype"
 
 	"github.com/claimcheck-go/claimcheck/queue"
 	"github.com/claimcheck-go/claimcheck/queue/internal/storekit"
@@ -28,7 +29,7 @@ const groupsWait = `EXISTS (SELECT FROM claimcheck_groups WHERE succeeded_at IS 
 // Indexes: the primary key, or claimcheck_groups_unfinished.
 const (
 	isDueQuery     = `SELECT EXISTS (SELECT FROM claimcheck_groups AS g WHERE id = $1::uuid AND ` + groupDue + `)`
-	dueGroupsQuery = `SELECT id FROM claimcheck_groups AS g WHERE ` + groupDue + ` LIMIT $1::int8`
+	dueGroupsQuery = `SELECT id FROM claimcheck_groups AS g WHERE ` + groupDue + ` AND id > $2::uuid ORDER BY id LIMIT $1::int8`
 
 	lockGroupQuery = groupQuery + ` FOR NO KEY UPDATE SKIP LOCKED`
 	// groupEndQuery sees what was committed before the lock.
@@ -37,10 +38,10 @@ const (
 )
 
 // DueGroups returns groups that CompleteGroup changes.
-func (s *Store) DueGroups(ctx context.Context, limit int) (ids []uuid.UUID, err error) {
+func (s *Store) DueGroups(ctx context.Context, after uuid.UUID, limit int) (ids []uuid.UUID, err error) {
 	err = s.on(ctx, "find groups to complete", func(conn *pgx.Conn) error {
 		ids = nil
-		result, err := conn.Query(ctx, dueGroupsQuery, limit)
+		result, err := conn.Query(ctx, dueGroupsQuery, limit, pgtype.UUID{Bytes: after, Valid: true})
 		if err != nil {
 			return err
 		}
@@ -55,7 +56,7 @@ func (s *Store) DueGroups(ctx context.Context, limit int) (ids []uuid.UUID, err 
 }
 
 // CompleteGroup inserts what a group enqueues now.
-func (s *Store) CompleteGroup(ctx context.Context, groupID uuid.UUID, prepare func(*queue.NewRow)) (rows []*queue.NewRow, err error) {
+func (s *Store) CompleteGroup(ctx context.Context, groupID uuid.UUID, patience time.Duration, prepare func(*queue.NewRow)) (rows []*queue.NewRow, err error) {
 	const op = "complete group"
 	due := false
 	err = s.on(ctx, op, func(conn *pgx.Conn) error { return conn.QueryRow(ctx, isDueQuery, uuidValue(groupID)).Scan(&due) })
@@ -63,7 +64,7 @@ func (s *Store) CompleteGroup(ctx context.Context, groupID uuid.UUID, prepare fu
 		return nil, err
 	}
 	var stored []inserted
-	err = storekit.RetryLocked(ctx, storekit.FinishPatience, func() error {
+	err = storekit.RetryLocked(ctx, patience, func() error {
 		return s.with(ctx, op, use{ownTransaction: true}, func(conn *pgx.Conn) error {
 			return pgx.BeginTxFunc(ctx, conn, readCommitted, func(tx pgx.Tx) (err error) {
 				rows, stored, err = completeGroup(ctx, tx, groupID, prepare)

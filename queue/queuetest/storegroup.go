@@ -133,6 +133,8 @@ func (s *Store) counts(g *group) (n queue.GroupCounts) {
 	return n
 }
 
+func inOrder(a, b uuid.UUID) int { return bytes.Compare(a[:], b[:]) }
+
 // GroupMembers returns members of a group in the order of their IDs.
 func (s *Store) GroupMembers(ctx context.Context, r queue.MembersRequest) (ids []uuid.UUID, err error) {
 	err = s.with(ctx, "list members of a group", func(time.Time) error {
@@ -140,7 +142,6 @@ func (s *Store) GroupMembers(ctx context.Context, r queue.MembersRequest) (ids [
 		if g == nil {
 			return nil
 		}
-		inOrder := func(a, b uuid.UUID) int { return bytes.Compare(a[:], b[:]) }
 		for _, id := range slices.SortedFunc(maps.Keys(g.members), inOrder) {
 			wanted := (len(r.States) == 0 || slices.Contains(r.States, g.members[id])) && (len(r.IDs) == 0 || slices.Contains(r.IDs, id))
 			if wanted && inOrder(id, r.After) > 0 && len(ids) < r.Limit {
@@ -170,7 +171,7 @@ func (g *group) isDue() bool {
 }
 
 // CompleteGroup inserts what a group enqueues now.
-func (s *Store) CompleteGroup(ctx context.Context, id uuid.UUID, prepare func(*queue.NewRow)) (rows []*queue.NewRow, err error) {
+func (s *Store) CompleteGroup(ctx context.Context, id uuid.UUID, _ time.Duration, prepare func(*queue.NewRow)) (rows []*queue.NewRow, err error) {
 	err = s.with(ctx, "complete group", func(now time.Time) error {
 		g := s.groups[id]
 		if g == nil || !g.isDue() {
@@ -195,10 +196,10 @@ func (s *Store) CompleteGroup(ctx context.Context, id uuid.UUID, prepare func(*q
 }
 
 // DueGroups returns groups for which CompleteGroup has something to do.
-func (s *Store) DueGroups(ctx context.Context, limit int) (ids []uuid.UUID, err error) {
+func (s *Store) DueGroups(ctx context.Context, after uuid.UUID, limit int) (ids []uuid.UUID, err error) {
 	err = s.with(ctx, "find groups to complete", func(time.Time) error {
-		for id, g := range s.groups {
-			if len(ids) < limit && g.isDue() {
+		for _, id := range slices.SortedFunc(maps.Keys(s.groups), inOrder) {
+			if len(ids) < limit && inOrder(id, after) > 0 && s.groups[id].isDue() {
 				ids = append(ids, id)
 			}
 		}

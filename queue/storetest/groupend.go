@@ -111,8 +111,25 @@ var groupEndTests = map[string]func(*fixture){
 		f.completes("closed", g.ID, successTask)
 		f.equal("succeeded", f.promote().Groups, false)
 	},
+	"groups that are due are listed in pages": func(f *fixture) {
+		var want, got []uuid.UUID
+		for range 5 {
+			g := f.createGroup()
+			f.closeGroup(g.ID)
+			want = append(want, g.ID) // their order is that of the IDs
+		}
+		f.createGroup()
+		for after := uuid.Nil; ; after = got[len(got)-1] {
+			ids, err := f.grouper().DueGroups(f.ctx, after, 2)
+			f.must(err)
+			if got = append(got, ids...); len(ids) < 2 {
+				break
+			}
+		}
+		f.equal("due", got, want)
+	},
 	"no such group": func(f *fixture) {
-		rows, err := f.grouper().CompleteGroup(f.ctx, uuid.New(), func(*queue.NewRow) {})
+		rows, err := f.grouper().CompleteGroup(f.ctx, uuid.New(), 0, func(*queue.NewRow) {})
 		f.equal("completed", []any{len(rows), err}, []any{0, nil})
 	},
 	"of ends at once one completes the group": func(f *fixture) {
@@ -128,7 +145,7 @@ var groupEndTests = map[string]func(*fixture){
 			for _, claim := range claims {
 				workers.Go(func() {
 					f.finish(claim)
-					rows, err := f.grouper().CompleteGroup(f.ctx, g.ID, func(*queue.NewRow) {})
+					rows, err := f.grouper().CompleteGroup(f.ctx, g.ID, time.Second, func(*queue.NewRow) {})
 					if err != nil && !errors.Is(err, queue.ErrLocked) {
 						f.Errorf("CompleteGroup: %v", err)
 					}

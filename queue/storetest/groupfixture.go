@@ -58,12 +58,12 @@ func (f *fixture) counted(what string, id uuid.UUID, want queue.GroupCounts) {
 // store found the group to be due just then.
 func (f *fixture) completes(what string, id uuid.UUID, want ...string) {
 	f.Helper()
-	due, err := f.grouper().DueGroups(f.ctx, 10)
+	due, err := f.grouper().DueGroups(f.ctx, uuid.Nil, 10)
 	f.must(err)
 	before := f.group(id)
 	prepared := 0
 	var tasks []string
-	rows, err := f.grouper().CompleteGroup(f.ctx, id, func(r *queue.NewRow) { r.WillDispatch = true; prepared++ })
+	rows, err := f.grouper().CompleteGroup(f.ctx, id, 0, func(r *queue.NewRow) { r.WillDispatch = true; prepared++ })
 	f.must(err)
 	for _, row := range rows {
 		f.unchanged(row.Row)

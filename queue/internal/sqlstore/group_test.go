@@ -19,7 +19,7 @@ func TestStatementsAboutGroupsUseTheirIndexes(t *testing.T) {
 		args    []any
 		indexes []string
 	}{
-		"due":     {`SELECT g.id FROM claimcheck_groups AS g WHERE ` + groupDue + ` LIMIT ?`, []any{1}, []string{"claimcheck_groups_unfinished", state}},
+		"due":     {dueGroupsQuery, []any{"g", 1}, []string{"claimcheck_groups_unfinished", state}},
 		"end":     {`SELECT ` + allSucceeded + `, ` + anyFailed + ` FROM claimcheck_groups AS g WHERE g.id = ?`, []any{"g"}, []string{state}},
 		"list":    {groupsQuery, []any{1, 1, "g", 10}, []string{"claimcheck_groups_created"}},
 		"member":  {memberQuery, []any{1, 1, 1, "g", "t"}, []string{"PRIMARY KEY (group_id=? AND task_id=?)"}},
@@ -84,7 +84,7 @@ func TestMembersThatNobodyCountedAreRepaired(t *testing.T) {
 		}
 		expect := func(what string, due int, want queue.GroupCounts) {
 			t.Helper()
-			ids, err := s.DueGroups(t.Context(), 10)
+			ids, err := s.DueGroups(t.Context(), uuid.Nil, 10)
 			if err != nil || len(ids) != due {
 				t.Errorf("%s, %s: %v, %v", name, what, ids, err)
 			}
@@ -98,7 +98,7 @@ func TestMembersThatNobodyCountedAreRepaired(t *testing.T) {
 		byHand(`UPDATE claimcheck_tasks SET status = 'FAILED', finished_at = 1 WHERE id = ?`, 1)
 		byHand(`DELETE FROM claimcheck_tasks WHERE id = ?`, 2)
 		expect("ended", 1, queue.GroupCounts{Ready: 2, Successful: 1, Failed: 1, Cancelled: 1})
-		if _, err := s.CompleteGroup(t.Context(), group.ID, func(*queue.NewRow) {}); err != nil {
+		if _, err := s.CompleteGroup(t.Context(), group.ID, 0, func(*queue.NewRow) {}); err != nil {
 			t.Fatal(err)
 		}
 		byHand(`UPDATE claimcheck_tasks SET status = 'READY', finished_at = NULL WHERE id = ?`, 1)

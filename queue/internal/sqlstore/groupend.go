@@ -23,9 +23,11 @@ const (
 // claimcheck_groups_unfinished, its first entry.
 const groupsWait = `EXISTS (SELECT 1 FROM claimcheck_groups WHERE succeeded_at IS NULL)`
 
+const dueGroupsQuery = `SELECT g.id FROM claimcheck_groups AS g WHERE ` + groupDue + ` AND g.id > ? ORDER BY g.id LIMIT ?`
+
 // DueGroups returns groups that CompleteGroup changes. It first corrects up to limit
-// members. Index: claimcheck_groups_unfinished.
-func (s *Store) DueGroups(ctx context.Context, limit int) (ids []uuid.UUID, err error) {
+// members. Index: claimcheck_groups_unfinished, from a position.
+func (s *Store) DueGroups(ctx context.Context, after uuid.UUID, limit int) (ids []uuid.UUID, err error) {
 	if err := s.repairMembers(ctx, limit); err != nil {
 		return nil, err
 	}
@@ -36,13 +38,13 @@ func (s *Store) DueGroups(ctx context.Context, limit int) (ids []uuid.UUID, err 
 			err := scan(&id)
 			ids = append(ids, id)
 			return err
-		}, `SELECT g.id FROM claimcheck_groups AS g WHERE `+groupDue+` LIMIT ?`, limit)
+		}, dueGroupsQuery, after, limit)
 	})
 	return ids, err
 }
 
 // CompleteGroup inserts what a group enqueues now.
-func (s *Store) CompleteGroup(ctx context.Context, id uuid.UUID, prepare func(*queue.NewRow)) (rows []*queue.NewRow, err error) {
+func (s *Store) CompleteGroup(ctx context.Context, id uuid.UUID, patience time.Duration, prepare func(*queue.NewRow)) (rows []*queue.NewRow, err error) {
 	const op = "complete group"
 	due := false
 	err = s.read(ctx, op, func(conn querier) error {
@@ -52,7 +54,7 @@ func (s *Store) CompleteGroup(ctx context.Context, id uuid.UUID, prepare func(*q
 		return nil, err
 	}
 	var stored []inserted
-	err = storekit.RetryLocked(ctx, storekit.FinishPatience, func() error {
+	err = storekit.RetryLocked(ctx, patience, func() error {
 		return s.transaction(ctx, op, func(ctx context.Context, tx querier) (err error) {
 			rows, stored, err = completeGroup(ctx, tx, id, prepare)
 			return err
