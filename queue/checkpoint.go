@@ -91,7 +91,7 @@ func Checkpoint[T any](ctx context.Context) (value T, ok bool, err error) {
 	if c.Data == nil {
 		return value, false, nil
 	}
-	value, err = decodeStored[T](c.Data)
+	value, err = decodeStored[T](keeper.run.row, c.Data)
 	if err != nil {
 		return value, false, fmt.Errorf("the checkpoint that attempt %d saved is no %s: %w", c.DataFrom, reflect.TypeFor[T](), err)
 	}
@@ -190,8 +190,8 @@ func (c *checkpoint) step(name string) *storedStep {
 
 // decodeStored reads a value that an earlier attempt, perhaps of another version of the
 // program, has stored.
-func decodeStored[T any](data json.RawMessage) (T, error) {
-	value, err := jsonvalue.Decode[T](data)
+func decodeStored[T any](row *Row, data json.RawMessage) (T, error) {
+	value, err := decodeOf[T](row, data)
 	if err == nil && jsonvalue.SharesNoField(reflect.TypeFor[T](), data) {
 		err = errors.New("it has none of the type's fields")
 	}

@@ -82,7 +82,7 @@ func resultOf[Out any](c *Client, task string, row *Row) (Out, error) {
 	if row.Unreadable != "" {
 		return out, errors.New(row.Unreadable)
 	}
-	out, err := jsonvalue.Decode[Out](row.ReturnValue)
+	out, err := decodeOf[Out](row, row.ReturnValue)
 	if err == nil && jsonvalue.SharesNoField(reflect.TypeFor[Out](), row.ReturnValue) {
 		err = errors.New("it has none of the type's fields")
 	}

@@ -71,7 +71,7 @@ func step[T any](ctx context.Context, name string, f func(context.Context) (T, e
 		return value, err
 	}
 	if stored != nil {
-		return decodeStep[T](stored)
+		return decodeStep[T](k.run.row, stored)
 	}
 	s := &runningStep{keeper: k, name: name}
 	defer s.ended() // also if f panics
@@ -88,7 +88,7 @@ func step[T any](ctx context.Context, name string, f func(context.Context) (T, e
 	if err != nil {
 		return value, err
 	}
-	return decodeStep[T](s.stored)
+	return decodeStep[T](k.run.row, s.stored)
 }
 
 // runningStep is a step whose function is called.
@@ -176,8 +176,8 @@ func (s *runningStep) store(ctx context.Context, value any) error {
 	return nil
 }
 
-func decodeStep[T any](s *storedStep) (T, error) {
-	value, err := decodeStored[T](s.Result)
+func decodeStep[T any](row *Row, s *storedStep) (T, error) {
+	value, err := decodeStored[T](row, s.Result)
 	if err != nil {
 		return value, fmt.Errorf("step %q: its result, which attempt %d stored, is no %s: %w; give the changed step another name", s.Name, s.Attempt, reflect.TypeFor[T](), err)
 	}

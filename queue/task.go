@@ -137,7 +137,7 @@ func bind[In, Out any](d definition, fn Func[In, Out]) definition {
 	}
 	fn = surround(&d, fn)
 	d.run = func(ctx context.Context, args json.RawMessage) (json.RawMessage, error) {
-		in, err := jsonvalue.Decode[In](args)
+		in, err := decodeArgs[In](ctx, args)
 		if err != nil {
 			return nil, err
 		}
