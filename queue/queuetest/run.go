@@ -26,19 +26,20 @@ var mostRuns = 10_000
 // themselves without a delay would never end.
 func Drain(t testing.TB, c *queue.Client) []*queue.Run {
 	t.Helper()
-	return drain(t, c, newExecutor(t, c))
+	runs, _ := drain(t, c, newExecutor(t, c))
+	return runs
 }
 
-func drain(t testing.TB, c *queue.Client, e *queue.Executor) (runs []*queue.Run) {
+func drain(t testing.TB, c *queue.Client, e *queue.Executor) (runs []*queue.Run, refused bool) {
 	t.Helper()
-	tick(t, c)
+	refused = tick(t, c).Failed > 0
 	for {
 		run, err := e.ProcessOne(t.Context(), queue.From{})
 		switch {
 		case err != nil:
 			t.Fatalf("queuetest: running what is due: %v", err)
 		case run == nil:
-			return runs
+			return runs, refused
 		}
 		if runs = append(runs, run); len(runs) > mostRuns {
 			t.Fatalf("queuetest: more than %d tasks have run and others are due, so they may enqueue one another without end: %s", mostRuns, names(runs))
@@ -73,24 +74,37 @@ func newExecutor(t testing.TB, c *queue.Client) *queue.Executor {
 }
 
 // tick enqueues the occurrences of schedules that are due, where there can be any.
-func tick(t testing.TB, c *queue.Client) {
+func tick(t testing.TB, c *queue.Client) queue.TickResult {
 	t.Helper()
-	if _, err := c.Tick(t.Context(), 0); err != nil && !errors.Is(err, queue.ErrUnsupported) {
+	ticked, err := c.Tick(t.Context(), 0)
+	if err != nil && !errors.Is(err, queue.ErrUnsupported) {
 		t.Fatalf("queuetest: enqueueing what schedules say: %v", err)
 	}
+	return ticked
 }
+
+// refusedTick is how long DrainFor lets pass between ticks while a schedule that is due
+// cannot be enqueued.
+const refusedTick = time.Minute
 
 // DrainFor is [Drain] for a time ahead: it moves the clock of a [Store] to each time at
 // which something becomes due, such as a delayed task, a retry, an occurrence of a
-// schedule or a start that a limit allows, runs that, and stops when d is over. The client's
+// schedule or a start that a limit allows, runs that, and stops when d is over. While a
+// schedule that is due cannot be enqueued, for example because middleware refuses it,
+// schedules are tried once a minute. The client's
 // store must be a Store with a [Clock].
 func DrainFor(t testing.TB, c *queue.Client, d time.Duration) (runs []*queue.Run) {
 	t.Helper()
 	store := clocked(t, c)
 	e, end := newExecutor(t, c), store.clock.Now().Add(d)
 	for range mostRuns {
-		runs = append(runs, drain(t, c, e)...)
-		next, err := store.next(t.Context())
+		more, refused := drain(t, c, e)
+		runs = append(runs, more...)
+		var tickIn time.Duration
+		if refused {
+			tickIn = refusedTick
+		}
+		next, err := store.next(t.Context(), tickIn)
 		if err != nil {
 			t.Fatalf("queuetest: %v", err)
 		}
@@ -119,13 +133,14 @@ func clocked(t testing.TB, c *queue.Client) *Store {
 	return store
 }
 
-// next is how long it is until something is due; 0 if nothing is.
-func (s *Store) next(ctx context.Context) (next time.Duration, err error) {
+// next is how long it is until something is due; 0 if nothing is. A tick is not due before
+// tickIn.
+func (s *Store) next(ctx context.Context, tickIn time.Duration) (next time.Duration, err error) {
 	err = s.with(ctx, "look ahead", func(now time.Time) error {
 		var p queue.PromoteResult
 		s.look(&p, now)
 		waiting := s.find(len(s.rows), inClaimOrder, func(r *row) bool { return r.Status == queue.StatusReady && r.hold >= limited })
-		for _, d := range []time.Duration{p.Next, p.NextTick, s.room(now, nil).shortest(waiting)} {
+		for _, d := range []time.Duration{p.Next, max(p.NextTick, tickIn), s.room(now, nil).shortest(waiting)} {
 			if d > 0 && (next == 0 || d < next) {
 				next = d
 			}
