@@ -55,7 +55,10 @@ func (c *Client) syncSchedules(ctx context.Context) error {
 			return err // not possible: Init has checked it
 		}
 		defined[p.name] = true
-		if want.sameDefinition(known[p.name]) {
+		if stored := known[p.name]; c.sameDefinition(want, stored) {
+			if c.cannotCompare(stored) {
+				c.cfg.Logger.Warn("a schedule is stored encrypted and this program has no keys, so that it stays as it is; to store it in plain text, delete it first", "schedule", p.name)
+			}
 			continue
 		}
 		if err := c.define(ctx, store, want); err != nil {
@@ -81,8 +84,18 @@ func (c *Client) syncSchedules(ctx context.Context) error {
 	return nil
 }
 
-func (s *Schedule) sameDefinition(stored *Schedule) bool {
-	return stored != nil && stored.InCode() && stored.Program == s.Program && stored.Definition == s.Definition && keyOfSealed(stored.Args) == keyOfSealed(s.Args)
+// sameDefinition reports whether the stored schedule is what the code defines, and is
+// encrypted as it is to be. A program without keys cannot compare what is encrypted, and
+// leaves it.
+func (c *Client) sameDefinition(want, stored *Schedule) bool {
+	if stored == nil || !stored.InCode() || stored.Program != want.Program {
+		return false
+	}
+	return c.cannotCompare(stored) || stored.Definition == want.Definition && keyOfSealed(stored.Args) == keyOfSealed(want.Args)
+}
+
+func (c *Client) cannotCompare(stored *Schedule) bool {
+	return len(c.keys) == 0 && keyOfSealed(stored.Args) != ""
 }
 
 // define stores what the code defines.
@@ -90,7 +103,7 @@ func (c *Client) define(ctx context.Context, store Scheduler, want *Schedule) er
 	changed := false
 	var old *Schedule
 	_, err := c.changeSchedule(ctx, store, want.Name, func(state ScheduleState) (*ScheduleChange, error) {
-		if changed = !want.sameDefinition(state.Schedule); !changed {
+		if changed = !c.sameDefinition(want, state.Schedule); !changed {
 			return nil, nil //nolint:nilnil // another process has stored it
 		}
 		s := *want

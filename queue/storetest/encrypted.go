@@ -380,6 +380,20 @@ var encryptedTests = map[string]func(*fixture){
 		f.wantSealed(id, "k1")
 		f.equal("ran", string(p.run(id).Row.ReturnValue), `"`+secret+`"`)
 	},
+	"a start without keys leaves the code's schedules encrypted": func(f *fixture) {
+		if _, ok := f.store.(queue.Scheduler); !ok {
+			f.Log("the store is no queue.Scheduler, which is optional")
+			return
+		}
+		task := echo("t")
+		every := queue.Every("s", "@every 1h", task, secret)
+		for _, codec := range []queue.Codec{newSealKeys().codec(f, "k1"), nil} {
+			f.must(f.program(queue.Config{Codec: codec}, task, every).StoreSchedules(f.ctx))
+			if stored := string(f.schedule("s").Args); !strings.HasPrefix(stored, `"claimcheck:1:k1:schedule:`) {
+				f.Errorf("stored %s", stored)
+			}
+		}
+	},
 	"schedules are encrypted, and ticked without the key": func(f *fixture) {
 		if _, ok := f.store.(queue.Scheduler); !ok {
 			f.Log("the store is no queue.Scheduler, which is optional")
