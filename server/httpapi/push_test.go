@@ -3,6 +3,8 @@ package httpapi_test
 import (
 	"context"
 	"net/http"
+	"slices"
+	"sync"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -17,6 +19,7 @@ import (
 type pushed struct {
 	*api
 	fake *cloudtaskstest.Server
+	mu   sync.Mutex
 	runs []time.Duration // since the beginning
 }
 
@@ -40,7 +43,9 @@ func withPushed(t *testing.T, result func() error, f func(p *pushed)) {
 		p.api = newAPI(t, func(_ *httpapi.Config, c *queue.Config) {
 			c.Dispatcher = dispatcher
 			c.Registry = queue.NewRegistry(queue.NewTask("t", func(context.Context, int) (int, error) {
+				p.mu.Lock()
 				p.runs = append(p.runs, time.Since(began))
+				p.mu.Unlock()
 				return 0, result()
 			}))
 		})
@@ -49,6 +54,13 @@ func withPushed(t *testing.T, result func() error, f func(p *pushed)) {
 }
 
 func succeed() error { return nil }
+
+// times returns when it ran.
+func (p *pushed) times() []time.Duration {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return slices.Clone(p.runs)
+}
 
 // put enqueues under a key.
 func (p *pushed) put(args int, opts ...queue.Option) *queue.Handle {
@@ -64,12 +76,13 @@ func (p *pushed) put(args int, opts ...queue.Option) *queue.Handle {
 func (p *pushed) ranAt(want ...time.Duration) {
 	p.t.Helper()
 	synctest.Wait()
-	if len(p.runs) != len(want) {
-		p.t.Fatalf("it ran %d times, at %v, want %v", len(p.runs), p.runs, want)
+	runs := p.times()
+	if len(runs) != len(want) {
+		p.t.Fatalf("it ran %d times, at %v, want %v", len(runs), runs, want)
 	}
 	for i, at := range want {
-		if d := p.runs[i] - at; d < -2*time.Second || d > time.Second {
-			p.t.Errorf("it ran at %v, want %v", p.runs, want)
+		if d := runs[i] - at; d < -2*time.Second || d > time.Second {
+			p.t.Errorf("it ran at %v, want %v", runs, want)
 		}
 	}
 }
@@ -162,7 +175,7 @@ func TestDuplicatesDoNotLiveAsLongAsATaskWaitsForARate(t *testing.T) {
 		}
 		time.Sleep(time.Minute) // a delivery to a full process comes again
 		p.atMost(1)
-		for len(p.runs) < 2 && p.t.Context().Err() == nil {
+		for len(p.times()) < 2 && p.t.Context().Err() == nil {
 			time.Sleep(time.Hour)
 			synctest.Wait()
 			p.atMost(1)
