@@ -7,6 +7,7 @@ import (
 	"encoding/hex"
 	"encoding/json"
 	"fmt"
+	"reflect"
 	"slices"
 	"strings"
 
@@ -131,7 +132,7 @@ func (c *Client) openValue(ctx context.Context, row *Row, kind sealKind, stored 
 		return stored, nil
 	}
 	if kind == argsKind && stored[0] == '{' {
-		return c.openFailed(ctx, stored)
+		return c.openFailed(ctx, row, stored)
 	}
 	return openWith(ctx, c.cfg.Codec, row, kind, stored)
 }
@@ -153,11 +154,15 @@ func openWith(ctx context.Context, codec Codec, row *Row, kind sealKind, stored 
 }
 
 // openFailed opens the arguments in those that OnFailed has made: the Failed of a row that
-// was encrypted.
-func (c *Client) openFailed(ctx context.Context, stored json.RawMessage) (json.RawMessage, error) {
+// was encrypted. It does so only for a task that takes a Failed, since anyone who can write
+// to the table can copy the encrypted arguments of a row into a Failed, in a row of any task.
+func (c *Client) openFailed(ctx context.Context, row *Row, stored json.RawMessage) (json.RawMessage, error) {
 	failed, err := jsonvalue.Decode[Failed](stored)
 	if err != nil || keyOfSealed(failed.Args) == "" {
 		return stored, nil //nolint:nilerr // then it is no Failed
+	}
+	if d, known := c.registry.lookup(row.Task); !known || d.in != reflect.TypeFor[Failed]() {
+		return nil, Discard(fmt.Errorf("the arguments have encrypted ones of task %s in them, which are decrypted only for a registered task that takes a queue.Failed: %s is not one in this program", failed.Task, row.Task))
 	}
 	of := &Row{ID: failed.ID, Task: failed.Task, Schedule: failed.Schedule}
 	if failed.Args, err = openWith(ctx, c.cfg.Codec, of, argsKind, failed.Args); err != nil {

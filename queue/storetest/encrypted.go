@@ -296,6 +296,23 @@ var encryptedTests = map[string]func(*fixture){
 			}
 		}
 	},
+	"the arguments of a failure are decrypted only for a task that takes them": func(f *fixture) {
+		called := false
+		task := queue.NewTaskFunc("t", func(context.Context, map[string]any) error { called = true; return nil })
+		p := f.program(queue.Config{Codec: newSealKeys().codec(f, "k1")}, echo("victim"), task)
+		victim := f.get(p.enqueue("victim", secret).ID)
+		args, err := json.Marshal(queue.Failed{ID: victim.ID, Task: victim.Task, Args: victim.Args})
+		f.must(err)
+		// As with an INSERT of someone who has no key.
+		copied := f.insert(withKey("k1"), func(r *queue.NewRow) { r.Task, r.Args = "t", args })
+		run := p.run(copied.ID)
+		f.equal("ended", []any{run.Outcome, called}, []any{queue.OutcomeFailed, false})
+		row, err := p.Get(f.ctx, copied.ID)
+		f.must(err)
+		if bytes.Contains(row.Args, []byte(secret)) || !strings.Contains(row.Unreadable, "takes a queue.Failed") {
+			f.Errorf("read %s, unreadable: %s", row.Args, row.Unreadable)
+		}
+	},
 	"a success within the task's own transaction is encrypted": func(f *fixture) {
 		task := queue.NewTask("t", func(ctx context.Context, in string) (string, error) {
 			tx := f.begin(f.T, f.store)
