@@ -106,16 +106,16 @@ func (r *Row) StatusAfter(err error) Status {
 	var discard *discardError
 	var reschedule *rescheduleError
 	var again *continuation
-	allowed := r.MaxAttempts
-	if r.active != nil {
-		allowed = r.active.allowedAttempts()
+	allowed, active := r.MaxAttempts, r.surrounding()
+	if active != nil {
+		allowed = active.allowedAttempts()
 	}
 	switch {
 	case err == nil:
 		return StatusSuccessful
 	case errors.As(err, &again):
-		return again.statusAfter(r)
-	case r.active != nil && r.active.timedOut(err):
+		return again.statusAfter(r, active)
+	case active != nil && active.timedOut(err):
 		// What the function asked for besides does not count then.
 	case errors.As(err, &reschedule) && reschedule.snooze:
 		return StatusReady
@@ -131,10 +131,10 @@ func (r *Row) StatusAfter(err error) Status {
 }
 
 // statusAfter is that of a row whose function has returned Continue.
-func (c *continuation) statusAfter(r *Row) Status {
+func (c *continuation) statusAfter(r *Row, active *activeRun) Status {
 	supported := true
-	if r.active != nil {
-		_, supported = r.active.executor.store.(Checkpointer)
+	if active != nil {
+		_, supported = active.executor.store.(Checkpointer)
 	}
 	if c.err != nil || !supported || r.Attempts >= MaxAttemptsLimit {
 		return StatusFailed

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"runtime/debug"
 	"slices"
+	"sync"
 )
 
 // chains are the middleware of a client, put together once. Where there is none, an
@@ -91,6 +92,17 @@ func runNext(d definition) RunFunc {
 	}
 }
 
+// runsOf has the runs of the rows that middleware has, for StatusAfter. A Row has no
+// unexported field for it: programs compare rows.
+var runsOf sync.Map
+
+// surrounding returns the run whose middleware has the row; nil if there is none.
+func (r *Row) surrounding() *activeRun {
+	run, _ := runsOf.Load(r)
+	active, _ := run.(*activeRun)
+	return active
+}
+
 // surrounded calls the function of a run inside of its middleware.
 func (r *activeRun) surrounded(chain RunFunc) (json.RawMessage, error) {
 	row := r.row
@@ -98,7 +110,8 @@ func (r *activeRun) surrounded(chain RunFunc) (json.RawMessage, error) {
 		opened := *row // the row keeps its arguments as they are stored
 		opened.Args, row = r.args, &opened
 	}
-	row.active = r // for StatusAfter, until returned
+	runsOf.Store(row, r)
+	defer runsOf.Delete(row)
 	if err := chain(r.taskCtx, row); err != nil {
 		return nil, err
 	}

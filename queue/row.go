@@ -143,8 +143,6 @@ type Row struct {
 	// past it the sweeper dispatches the row again.
 	DispatchDueAt time.Time `json:"-"`
 	DispatchTries int       `json:"-"` // how often the sweeper has dispatched it since the last claim
-
-	active *activeRun // while its function runs inside of middleware
 }
 
 // UniqueScope is how long a row holds its UniqueKey.

@@ -121,7 +121,7 @@ func (e *Executor) returned(r *activeRun, res result) (next claimedTask, more bo
 	if !expected {
 		return next, more
 	}
-	r.row.MaxAttempts, r.row.active = r.allowedAttempts(), nil
+	r.row.MaxAttempts = r.allowedAttempts()
 	if !r.row.Limited && r.row.Group == uuid.Nil && e.finishAsync(r, res) {
 		return next, more
 	}

@@ -123,8 +123,8 @@ type listedKey struct {
 	Ended     int    `json:"ended_count"`
 	Schedules int    `json:"schedule_count"`
 	Groups    int    `json:"group_count"` // that have still to enqueue a task
-	Known     bool   `json:"known"`   // to this program
-	Current   bool   `json:"current"` // it encrypts new tasks
+	Known     bool   `json:"known"`       // to this program
+	Current   bool   `json:"current"`     // it encrypts new tasks
 }
 
 func (k listedKey) use() cell {
