@@ -3,10 +3,8 @@ package queue
 import (
 	"cmp"
 	"context"
-	"errors"
 	"fmt"
 	"slices"
-	"strings"
 	"time"
 
 	"github.com/google/uuid"
@@ -286,95 +284,6 @@ func (a *bulkAction) batch(ctx context.Context, limit int) (int, error) {
 		}
 	}
 	return len(rows), nil
-}
-
-// audit stores an entry of the audit log and returns when it was made.
-func (c *Client) audit(ctx context.Context, store Operator, e AuditEntry) (time.Time, error) {
-	e.Actor, e.Target = cleanText(e.Actor, 200), cleanText(e.Target, 1000)
-	var at time.Time
-	err := within(ctx, statementTimeout, func(ctx context.Context) (err error) {
-		at, err = store.RecordAudit(ctx, e)
-		return err
-	})
-	c.availability.observe(err)
-	return at, err
-}
-
-// RecordAudit stores an action on one task in the audit log: who did what. actor is
-// cut to 200 bytes, target to 1000. [ErrUnsupported] if the store is no [Operator].
-func (c *Client) RecordAudit(ctx context.Context, actor, action string, task uuid.UUID, target string) error {
-	store, err := c.Operator()
-	if err != nil {
-		return err
-	}
-	id, err := uuid.NewV7()
-	if err != nil {
-		return fmt.Errorf("record audit: %w", err)
-	}
-	_, err = c.audit(ctx, store, AuditEntry{ID: id, Actor: actor, Action: action, Task: task, Target: target, Done: 1, Ended: true})
-	return err
-}
-
-// auditDone stores an action that is done, if the store has an audit log; if that fails,
-// the action still counts.
-func (c *Client) auditDone(ctx context.Context, actor, action, target string) {
-	err := c.RecordAudit(context.WithoutCancel(ctx), actor, action, uuid.Nil, target)
-	if err != nil && !errors.Is(err, ErrUnsupported) {
-		c.cfg.Logger.Warn("an action is missing in the audit log", "action", action, "target", target, "actor", actor, "error", err)
-	}
-}
-
-// pausedError is the ErrPaused of an action on one queue.
-type pausedError struct{ queue string }
-
-func (e *pausedError) Error() string {
-	return "queue " + e.queue + " is paused, so its tasks are not run: resume it first"
-}
-func (*pausedError) Is(target error) bool { return target == ErrPaused }
-
-// exceptPaused returns the selection of ActionRun without the paused queues, and these. It
-// is an error if the selection is of one of them.
-func (c *Client) exceptPaused(ctx context.Context, s Selection) (Selection, []string, error) {
-	paused, err := c.pausedQueues(ctx)
-	if err != nil {
-		return s, nil, err
-	}
-	if slices.Contains(paused, s.Queue) {
-		return s, nil, &pausedError{s.Queue}
-	}
-	s.ExceptQueues = append(slices.Clip(s.ExceptQueues), paused...)
-	return s, paused, nil
-}
-
-// exceptPaused makes ActionRun skip the rows of paused queues.
-func (a *bulkAction) exceptPaused(ctx context.Context) (err error) {
-	if a.request.Action == ActionRun {
-		a.request.Selection, a.paused, err = a.client.exceptPaused(ctx, a.request.Selection)
-	}
-	return err
-}
-
-// countPaused counts the rows that were skipped because their queues are paused.
-func (a *bulkAction) countPaused(ctx context.Context) {
-	if a.request.Queue != "" {
-		return // another one
-	}
-	for _, name := range a.paused {
-		s := a.request.Selection
-		s.Queue, s.ExceptQueues = name, nil
-		n := 0
-		err := within(context.WithoutCancel(ctx), statementTimeout, func(ctx context.Context) (err error) {
-			n, err = a.store.CountMatching(ctx, ActionRun, s, a.before, lockedLimit-a.result.Paused)
-			return err
-		})
-		a.client.availability.observeRead(err)
-		if a.result.Paused += n; n > 0 {
-			a.result.PausedQueues = strings.TrimPrefix(a.result.PausedQueues+", "+name, ", ")
-		}
-		if a.result.Paused == lockedLimit {
-			return
-		}
-	}
 }
 
 // CountMatching counts the rows that an action would change, up to limit: for ActionRun

@@ -42,7 +42,7 @@ func (g *groupChecks) lookDue() bool {
 type groupChecks struct {
 	mu     sync.Mutex
 	looked time.Time                   // when a promotion last looked for groups that are due
-	under  map[uuid.UUID]chan struct{} // the groups that are being looked at; whoever waits for the next look waits for the channel, which may be nil
+	under  map[uuid.UUID]chan struct{} // the groups that are being looked at; a caller that needs the next look waits for the channel, which may be nil
 }
 
 // begin returns nil if the caller is to look at the group, and otherwise a channel that is

@@ -7,7 +7,7 @@ import (
 )
 
 // The arguments of a schedule whose task is encrypted are sealed with the schedule's name,
-// and its rows get them as they are: whoever ticks need not have the key, nor know the task.
+// and its rows get them as they are: a tick needs neither the key nor the task.
 
 // rowOf is what the arguments of a schedule are bound to.
 func (s *Schedule) rowOf() *Row { return &Row{Task: s.Task, Schedule: s.Name} }

@@ -19,7 +19,7 @@ var _ queue.Grouper = (*Store)(nil)
 
 // The states of members are kept by the triggers that count finished rows (00016), so that
 // no statement that ends a task says anything about groups. Each member has its own row, and
-// whoever changes it has locked the row of the task: ends of tasks of one group neither wait
+// a transaction that changes it has locked the row of the task: ends of tasks of one group neither wait
 // for each other nor deadlock.
 //
 // The row of the group is locked FOR KEY SHARE while members are added, FOR UPDATE to close
