@@ -15,10 +15,10 @@ import (
 	"github.com/google/uuid"
 )
 
-// Access decides who may open the pages. Identify returns [ErrLogin], [ErrForbidden]
-// or another error, whose method HTTPStatus() int, if it has one, is the status code,
-// else 403; its text is shown. It is called for every request and must be safe for
-// concurrent use.
+// Access decides who may open the pages. Identify returns [ErrLogin], [ErrForbidden],
+// [Redirect] to a login of the program's own, a [Challenge] for the browser, or another
+// error, whose method HTTPStatus() int, if it has one, is the status code, else 403; its
+// text is shown. It is called for every request and must be safe for concurrent use.
 type Access interface {
 	Identify(r *http.Request) (Person, error)
 }

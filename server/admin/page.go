@@ -28,8 +28,9 @@ type layout struct {
 	Person  Person
 	Logout  bool
 	Notice  *notice
-	Every   int  // seconds between reloads; 0: never
-	Again   bool // reload at once, since not all is counted yet
+	Every   int    // seconds between reloads; 0: never
+	Again   bool   // reload at once, since not all is counted yet
+	Forward string // address to continue at without a click; empty: none
 	Mode    string
 	Version string
 }
@@ -152,6 +153,9 @@ func (h *handler) refuse(v *visit, err error) error {
 	var unknown *unknownSession
 	if errors.As(err, &unknown) {
 		return unknown.error
+	}
+	if handled, failed := h.ownLogin(v, err); handled {
+		return failed
 	}
 	if _, ok := withLogin(h.Access); ok && errors.Is(err, ErrLogin) {
 		return h.loginPage(v, http.StatusUnauthorized, "", h.wanted(v))

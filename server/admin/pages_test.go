@@ -70,6 +70,7 @@ func TestInChromium(t *testing.T) {
 		"looks again":        testLooksAgain,
 		"goes on by itself":  testGoesOn,
 		"keeps what it has":  testKeepsWhatItHas,
+		"own login":          testOwnLoginInTheBrowser,
 		"hostile text":       testHostileText,
 		"another site":       testAnotherSite,
 		"transfer":           testTransfer,

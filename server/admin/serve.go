@@ -5,7 +5,6 @@ import (
 	"errors"
 	"net/http"
 	"net/url"
-	"path"
 	"slices"
 	"strings"
 	"time"
@@ -191,16 +190,7 @@ func (h *handler) self(v *visit) string {
 func (h *handler) back(v *visit) string { return h.safe(v.r.FormValue("back")) }
 
 // safe returns an address if it is that of one of these pages, else that of the first.
-// A browser resolves .. and %2e before a request, so they could leave the prefix.
-func (h *handler) safe(address string) string {
-	u, err := url.Parse(address)
-	if err != nil || u.IsAbs() || u.Host != "" || u.User != nil || strings.ContainsAny(address, "\\\r\n\t") ||
-		!strings.HasPrefix(u.Path, h.Prefix+"/") || strings.ContainsAny(u.Path, "\\\r\n\t") ||
-		path.Clean(u.Path) != strings.TrimSuffix(u.Path, "/") && u.Path != "/" {
-		return h.link("/")
-	}
-	return u.String()
-}
+func (h *handler) safe(address string) string { return safeReturn(h.Prefix, address) }
 
 // pageError is a refusal or a failure as a page shows it.
 type pageError struct {

@@ -57,6 +57,11 @@
       say("Not reachable" + (status ? " (the answer was " + status + ")" : "") + "; retrying.");
     }
   };
+  // A redirect is a login's: followed, it would be refused by the page's policy, which
+  // looks like an unreachable server.
+  document.addEventListener("htmx:before:request", (event) => {
+    event.detail.ctx.request.redirect = "manual";
+  });
   document.addEventListener("htmx:after:request", (event) => {
     if (!live() || event.target !== live()) return;
     const { response, text } = event.detail.ctx;
@@ -66,7 +71,7 @@
       return;
     }
     event.preventDefault(); // nothing is swapped
-    failed(response.status === 200 ? 401 : response.status);
+    failed(response.status === 200 || response.raw.type === "opaqueredirect" ? 401 : response.status);
   });
   document.addEventListener("htmx:error", (event) => {
     if (event.target === live()) failed(0); // no answer at all
