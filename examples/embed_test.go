@@ -134,8 +134,8 @@ func TestEmbed(t *testing.T) {
 	}{
 		{"/tasks/status/", "", 401, "log in as staff"}, {"/tasks/status/", "wrong", 401, "log in as staff"},
 		{"/tasks/status/", "open sesame", 200, `"successful_count":2,"failed_count":0`},
-		{"/admin/", "", 401, "log in as staff"}, {"/admin/", "open sesame", 200, "claimcheck"},
-		{"/admin/tasks", "open sesame", 200, "emails.send_welcome"},
+		{"/staff/tasks/", "", 401, "Log in first"}, {"/staff/tasks/", "open sesame", 200, `href="/staff/tasks/queues"`},
+		{"/staff/tasks/tasks", "open sesame", 200, "emails.send_welcome"}, {"/admin/", "open sesame", 404, ""},
 		{"/health/live", "", 200, ""}, {"/health/ready", "", 200, ""},
 	} {
 		if status, body := s.ask("GET", c.path, c.password, nil); status != c.status || !strings.Contains(body, c.want) {

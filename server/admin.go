@@ -16,6 +16,7 @@ import (
 	"github.com/claimcheck-go/claimcheck/server/admin"
 	"github.com/claimcheck-go/claimcheck/server/httpapi"
 	"github.com/claimcheck-go/claimcheck/server/internal/config"
+	"github.com/claimcheck-go/claimcheck/server/internal/site"
 	"github.com/claimcheck-go/claimcheck/server/internal/stores"
 	"github.com/claimcheck-go/claimcheck/server/telemetry"
 )
@@ -34,6 +35,7 @@ func (p *program) adminPages(app *App, access admin.Access) (http.Handler, error
 			Connections: "DB_MAX_CONNS allows more.",
 			Sweeper:     "Check the schedule that calls /tasks/sweep/, or run: " + p.name + " sweep",
 		},
+		Prefix: p.own.AdminPrefix, ProxyPrefix: p.config.Settings.AdminProxyPrefix, ForwardedPrefix: p.config.Settings.AdminForwardedPrefix,
 		Redact: func(task string) bool { return slices.Contains(p.config.Settings.AdminRedact, task) },
 	}
 	switch app.mode {
@@ -59,6 +61,20 @@ func links(t *config.Target, row *queue.Row) []admin.Link {
 			URL: "https://console.cloud.google.com/cloudtasks/queue/" + url.PathEscape(t.Tasks.Location) + "/" + url.PathEscape(id) + "/tasks" + project})
 	}
 	return links
+}
+
+// checkAdmin checks what configures the pages, besides who may open them.
+func (p *program) checkAdmin() error {
+	if err := site.CheckPrefix(p.own.AdminPrefix); err != nil {
+		return usagef("Config.AdminPrefix %s", err)
+	}
+	if first, _, _ := strings.Cut(strings.Trim(p.own.AdminPrefix, "/"), "/"); p.own.AdminPrefix != "" && slices.Contains([]string{"", "tasks", "health", "metrics"}, first) {
+		return usagef("Config.AdminPrefix must not be %q: other parts of the server answer there", p.own.AdminPrefix)
+	}
+	if err := site.CheckPrefix(p.config.Settings.AdminProxyPrefix); err != nil {
+		return config.Problemf("ADMIN_PROXY_PREFIX", "%s", err)
+	}
+	return nil
 }
 
 // adminAccess decides who may open /admin/: the program's own access, or else any of
@@ -127,5 +143,3 @@ func (localAccess) Identify(r *http.Request) (admin.Person, error) {
 	return admin.Person{Name: "local"}, nil
 }
 
-// isAdmin reports whether a path is one of the pages.
-func isAdmin(path string) bool { return path == "/admin" || strings.HasPrefix(path, "/admin/") }

@@ -103,8 +103,8 @@ func (app *App) Handler() http.Handler { return app.all }
 // TASK_HANDLER_PATH. Mount it under these paths, without stripping them.
 func (app *App) TasksHandler() http.Handler { return app.api }
 
-// AdminHandler returns the part of [App.Handler] that answers /admin/. Mount it
-// under that path, without stripping it.
+// AdminHandler returns the part of [App.Handler] that answers /admin/, or
+// [Config].AdminPrefix. Mount it under that path, with or without stripping it.
 func (app *App) AdminHandler() http.Handler { return app.pages }
 
 // OnClose registers what to close when the program ends, or when a later step of

@@ -55,7 +55,8 @@ type Config struct {
 	// schedules, queues and limits, version, help and completion.
 	Setup func(ctx context.Context, app *App) ([]queue.Definition, error)
 	// Handler returns the program's own routes: it answers every request whose path
-	// is none of /tasks/, TASK_HANDLER_PATH, /admin/, /health/ and /metrics. It is
+	// is none of /tasks/, TASK_HANDLER_PATH, /admin/ (or AdminPrefix), /health/ and
+	// /metrics. It is
 	// called once, when the App is otherwise complete. Authentication of these
 	// routes is the handler's.
 	Handler func(app *App) http.Handler
@@ -76,6 +77,9 @@ type Config struct {
 	TasksAuth httpapi.Authenticator
 	// AdminAccess decides who may open /admin/, in place of the settings.
 	AdminAccess admin.Access
+	// AdminPrefix is the path of the pages, by default /admin. It is not below /tasks,
+	// /health and /metrics.
+	AdminPrefix string
 	// Logger is used in place of one with LOG_LEVEL and LOG_FORMAT on standard error.
 	Logger *slog.Logger
 

@@ -55,7 +55,7 @@ func (p *program) makeHandlers(app *App, auth httpapi.Authenticator, access admi
 			ready(w, r, app.db)
 		case path == "/metrics":
 			metrics.ServeHTTP(w, r)
-		case isAdmin(r.URL.Path):
+		case p.config.IsAdmin(r.URL.Path):
 			api.LimitBodyTime(w, r)
 			app.pages.ServeHTTP(w, r)
 		case path == "/tasks", strings.HasPrefix(path, "/tasks/"), strings.HasPrefix(path, "/health/"), executes(cfg.ExecutePath, path):

@@ -167,7 +167,7 @@ func realMain(ctx context.Context, args []string, process config.Environment, p 
 		return 2
 	}
 	var g grammar
-	p.config = &config.Config{Settings: &g.Settings, Env: env, OwnRoutes: p.own.Handler != nil}
+	p.config = &config.Config{Settings: &g.Settings, Env: env, OwnRoutes: p.own.Handler != nil, AdminPrefix: p.own.AdminPrefix}
 	p.sources = config.NewSources(args, env)
 	p.sources.SetFields(fields)
 	exited, status := false, 0

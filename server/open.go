@@ -51,7 +51,7 @@ func (p *program) load(process config.Environment) error {
 		return err
 	}
 	var settings struct{ config.Settings }
-	p.config = &config.Config{Settings: &settings.Settings, Env: env, OwnRoutes: p.own.Handler != nil}
+	p.config = &config.Config{Settings: &settings.Settings, Env: env, OwnRoutes: p.own.Handler != nil, AdminPrefix: p.own.AdminPrefix}
 	p.sources = config.NewSources(nil, env)
 	p.sources.SetFields(fields)
 	parser, err := kong.New(&settings, p.sources.Options()...)
@@ -109,6 +109,9 @@ func (p *program) assemble(ctx context.Context, how assembly) (*App, error) {
 	}
 	app.open = auth == httpapi.LoopbackOnly()
 	access, err := p.adminAccess(app)
+	if err == nil {
+		err = p.checkAdmin()
+	}
 	if err != nil {
 		return nil, err
 	}

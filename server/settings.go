@@ -70,6 +70,9 @@ type Settings struct {
 	IAPAudience        []string // IAP_AUDIENCE: of Identity-Aware Proxy's tokens
 	AdminRedact        []string // ADMIN_REDACT: tasks whose arguments and results are hidden
 
+	AdminProxyPrefix     string // ADMIN_PROXY_PREFIX: what a proxy removes from the path, before /admin/
+	AdminForwardedPrefix *bool  // ADMIN_FORWARDED_PREFIX: take that from X-Forwarded-Prefix
+
 	WebhookSecret     string   // WEBHOOK_SECRET: signs what webhook.deliver sends
 	WebhookAllowHosts []string // WEBHOOK_ALLOW_HOSTS: private hosts that webhook.deliver may reach
 

@@ -37,6 +37,7 @@ func run(ctx context.Context) error {
 		Setup:       s.setup,
 		TasksAuth:   login,
 		AdminAccess: login,
+		AdminPrefix: "/staff/tasks",
 		Migrate:     true,
 	})
 	if err != nil {
@@ -48,7 +49,7 @@ func run(ctx context.Context) error {
 	mux.HandleFunc("GET /{$}", s.users)
 	mux.HandleFunc("POST /sign-up", s.signUp)
 	mux.Handle("/tasks/", app.TasksHandler())
-	mux.Handle("/admin/", login.require(app.AdminHandler()))
+	mux.Handle("/staff/tasks/", app.AdminHandler())
 	mux.Handle("/health/", app.Handler()) // for Cloud Run's probes
 	return serve(ctx, mux, app)
 }

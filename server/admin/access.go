@@ -79,11 +79,11 @@ func (f firstOf) Identify(r *http.Request) (who Person, err error) {
 // loginer is an Access with a login form.
 type loginer interface {
 	Access
-	// login begins a session, whose cookie it sets, if the token is right. The
-	// error is a *wrongToken.
-	login(w http.ResponseWriter, r *http.Request, token string) error
+	// login begins a session, whose cookie it sets for a path, if the token is right.
+	// The error is a *wrongToken.
+	login(w http.ResponseWriter, r *http.Request, path, token string) error
 	// logout ends the session in its browser.
-	logout(w http.ResponseWriter, r *http.Request)
+	logout(w http.ResponseWriter, r *http.Request, path string)
 }
 
 // withLogin returns the first Access that has a login form.
@@ -191,7 +191,7 @@ func (r role) sign(content string) string {
 	return base64.RawURLEncoding.EncodeToString(mac.Sum(nil))
 }
 
-func (t *tokens) login(w http.ResponseWriter, r *http.Request, token string) error {
+func (t *tokens) login(w http.ResponseWriter, r *http.Request, path, token string) error {
 	provided, known := sha256.Sum256([]byte(strings.TrimSpace(token))), -1
 	for i, role := range t.roles { // all of them, so that every login takes the same time
 		want := sha256.Sum256([]byte(role.secret))
@@ -208,15 +208,17 @@ func (t *tokens) login(w http.ResponseWriter, r *http.Request, token string) err
 	}
 	role := t.roles[known]
 	content := role.name + "." + session.String() + "." + strconv.FormatInt(time.Now().Add(sessionLength).Unix(), 10)
-	setSession(w, r, content+"."+role.sign(content), int(sessionLength.Seconds()))
+	setSession(w, r, path, content+"."+role.sign(content), int(sessionLength.Seconds()))
 	return nil
 }
 
-func (t *tokens) logout(w http.ResponseWriter, r *http.Request) { setSession(w, r, "", -1) }
+func (t *tokens) logout(w http.ResponseWriter, r *http.Request, path string) {
+	setSession(w, r, path, "", -1)
+}
 
-func setSession(w http.ResponseWriter, r *http.Request, value string, maxAge int) {
+func setSession(w http.ResponseWriter, r *http.Request, path, value string, maxAge int) {
 	http.SetCookie(w, &http.Cookie{ //nolint:gosec // secure wherever there is TLS
-		Name: sessionCookie, Value: value, Path: "/", MaxAge: maxAge, HttpOnly: true, SameSite: http.SameSiteLaxMode,
+		Name: sessionCookie, Value: value, Path: path, MaxAge: maxAge, HttpOnly: true, SameSite: http.SameSiteLaxMode,
 		// Cloud Run and App Engine speak plain HTTP to the process.
 		Secure: r.TLS != nil || r.Header.Get("X-Forwarded-Proto") == "https",
 	})

@@ -18,7 +18,7 @@ func login(access Access, token string, header ...string) *http.Cookie {
 	if len(header) > 0 {
 		r.Header.Set(header[0], header[1])
 	}
-	if l, ok := withLogin(access); !ok || l.login(w, r, token) != nil {
+	if l, ok := withLogin(access); !ok || l.login(w, r, "/", token) != nil {
 		return nil
 	}
 	return w.Result().Cookies()[0]

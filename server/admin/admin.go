@@ -18,6 +18,7 @@ import (
 	"time"
 
 	"github.com/claimcheck-go/claimcheck/queue"
+	"github.com/claimcheck-go/claimcheck/server/internal/site"
 )
 
 // Config has the parts and the settings of the pages.
@@ -29,6 +30,15 @@ type Config struct {
 	// Prefix is the path under which the handler is mounted, with or without
 	// http.StripPrefix; empty means /admin, and / means none.
 	Prefix string
+	// ProxyPrefix is what a proxy in front of the program removes from the beginning of
+	// the path, such as /ops: in links, redirects and cookies it comes before Prefix.
+	// Empty: nothing.
+	ProxyPrefix string
+	// ForwardedPrefix takes that from the proxy's header X-Forwarded-Prefix, and
+	// ProxyPrefix if a request has none. Set it only if the proxy sets or removes this
+	// header of every request: whoever sends it decides where the links of the answer
+	// lead.
+	ForwardedPrefix bool
 	// Logger gets the details that pages leave out; nil means slog.Default().
 	Logger *slog.Logger
 
@@ -76,6 +86,8 @@ type Link struct {
 // handler serves the pages.
 type handler struct {
 	Config
+	base      string         // the path of the pages in the browser's address
+	prefixes  *prefixed      // for ForwardedPrefix
 	operator  queue.Operator // Client's store
 	stats     *statsCache
 	sessions  *sessions
@@ -113,6 +125,7 @@ func New(cfg Config) (http.Handler, error) {
 		cfg.Redact = func(string) bool { return false }
 	}
 	h := &handler{Config: cfg, operator: operator, csrf: http.NewCrossOriginProtection(), now: time.Now, budget: bulkBudget}
+	h.base, h.prefixes = strings.TrimRight(cfg.ProxyPrefix, "/")+cfg.Prefix, &prefixed{known: make(map[string]*handler)}
 	h.stats = newStatsCache(cfg, operator)
 	h.sessions = newSessions(operator, time.Now)
 	h.names = make(map[string]string)
@@ -136,7 +149,11 @@ func (cfg Config) check() error {
 	}
 	wrong(cfg.Client == nil, "Client is required")
 	wrong(cfg.Access == nil, "Access is required: it decides who may open the pages")
-	wrong(cfg.Prefix != "" && !strings.HasPrefix(cfg.Prefix, "/"), "Prefix must begin with /")
+	for name, prefix := range map[string]string{"Prefix": cfg.Prefix, "ProxyPrefix": cfg.ProxyPrefix} {
+		if err := site.CheckPrefix(prefix); err != nil {
+			problems = append(problems, fmt.Errorf("admin: Config.%s %w", name, err))
+		}
+	}
 	wrong(cfg.SweepEvery < 0, "SweepEvery must not be negative: 0 means that no sweeps are expected")
 	return errors.Join(problems...)
 }

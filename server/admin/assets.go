@@ -70,7 +70,7 @@ func (h *handler) assetURL(name string) (string, error) {
 	if err != nil {
 		return "", err
 	}
-	return h.Prefix + assetPath + a.served[name], nil
+	return h.base + assetPath + a.served[name], nil
 }
 
 // serveAsset sends an embedded file. It needs no login: the login form uses the files,

@@ -17,7 +17,7 @@ func tryFrom(access Access, address, token string) error {
 	r := httptest.NewRequest(http.MethodPost, "/admin/login", nil)
 	r.RemoteAddr = netip.AddrPortFrom(netip.MustParseAddr(address), 1234).String()
 	l, _ := withLogin(access)
-	return l.login(httptest.NewRecorder(), r, token)
+	return l.login(httptest.NewRecorder(), r, "/", token)
 }
 
 // A guesser does not lock the operator out, where addresses distinguish clients and

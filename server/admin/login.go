@@ -37,7 +37,7 @@ func (h *handler) session(v *visit) (handled bool, err error) {
 	}
 	if v.path == "/logout" {
 		h.endSession(v, access)
-		access.logout(v.w, v.r)
+		access.logout(v.w, v.r, h.cookiePath())
 		http.Redirect(v.w, v.r, h.link("/"), http.StatusSeeOther)
 		return true, nil
 	}
@@ -46,7 +46,7 @@ func (h *handler) session(v *visit) (handled bool, err error) {
 		return true, err
 	}
 	back := h.safe(form.Get("back"))
-	err = access.login(v.w, v.r, form.Get("token"))
+	err = access.login(v.w, v.r, h.cookiePath(), form.Get("token"))
 	var wrong *wrongToken
 	switch {
 	case err == nil:

@@ -128,7 +128,7 @@ func (h *handler) ownLogin(v *visit, refusal error) (handled bool, err error) {
 	if len(back) > maxNext {
 		back = h.link("/")
 	}
-	if page.Login, err = to.address(h.Prefix+v.path, h.safe(back)); err != nil {
+	if page.Login, err = to.address(h.base+v.path, h.safe(back)); err != nil {
 		return true, err
 	}
 	switch {
@@ -151,5 +151,5 @@ func (v *visit) refreshes() bool {
 // redirects too: the login could not be opened by one.
 func (h *handler) fromPages(v *visit) bool {
 	u, err := url.Parse(v.r.Referer())
-	return err == nil && u.Host == v.r.Host && strings.HasPrefix(u.Path, h.Prefix+"/")
+	return err == nil && u.Host == v.r.Host && strings.HasPrefix(u.Path, h.base+"/")
 }

@@ -63,10 +63,12 @@ const maxForm = 4 << 20
 // ServeHTTP admits a request before it looks at its path.
 func (h *handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	setHeaders(w.Header())
-	asked := r.URL.Path
-	if rest, under := strings.CutPrefix(asked, h.Prefix); under && (rest == "" || rest[0] == '/') {
-		asked = rest
+	h, err := h.forRequest(r)
+	if err != nil {
+		http.Error(w, err.Error(), http.StatusBadRequest)
+		return
 	}
+	asked := h.below(r)
 	if name, ok := strings.CutPrefix(asked, assetPath); ok {
 		h.serveAsset(w, r, name)
 		return
@@ -95,7 +97,7 @@ func (h *handler) serve(v *visit) (err error) {
 		return h.refuse(v, err)
 	}
 	if v.path == "" {
-		http.Redirect(v.w, v.r, h.Prefix+"/", http.StatusMovedPermanently)
+		http.Redirect(v.w, v.r, h.base+"/", http.StatusMovedPermanently)
 		return nil
 	}
 	if changes {
@@ -178,19 +180,19 @@ func (h *handler) link(path string, pairs ...string) string {
 			query.Add(pairs[i], pairs[i+1])
 		}
 	}
-	return (&url.URL{Path: h.Prefix + path, RawQuery: query.Encode()}).String()
+	return (&url.URL{Path: h.base + path, RawQuery: query.Encode()}).String()
 }
 
 // self is the address that was asked for.
 func (h *handler) self(v *visit) string {
-	return (&url.URL{Path: h.Prefix + v.path, RawQuery: v.r.URL.RawQuery}).String()
+	return (&url.URL{Path: h.base + v.path, RawQuery: v.r.URL.RawQuery}).String()
 }
 
 // back returns the page that a form came from, if it is one of these.
 func (h *handler) back(v *visit) string { return h.safe(v.r.FormValue("back")) }
 
 // safe returns an address if it is that of one of these pages, else that of the first.
-func (h *handler) safe(address string) string { return safeReturn(h.Prefix, address) }
+func (h *handler) safe(address string) string { return safeReturn(h.base, address) }
 
 // pageError is a refusal or a failure as a page shows it.
 type pageError struct {

@@ -33,7 +33,8 @@ type Config struct {
 	Env      Environment
 	Role     Role
 
-	OwnRoutes bool // the program answers the paths that the server does not
+	OwnRoutes   bool   // the program answers the paths that the server does not
+	AdminPrefix string // of the pages; empty: /admin
 }
 
 // Detector returns what asks the platform.

@@ -64,6 +64,9 @@ type Settings struct {
 	IAPAudience        []string `env:"IAP_AUDIENCE" name:"iap-audience" group:"admin" placeholder:"AUDIENCE" help:"Let in whom Identity-Aware Proxy names in tokens for this audience, such as /projects/123/locations/europe-west1/services/admin."`
 	AdminRedact        []string `env:"ADMIN_REDACT" group:"admin" placeholder:"TASK" help:"Tasks whose arguments and results the pages never show."`
 
+	AdminProxyPrefix     string `env:"ADMIN_PROXY_PREFIX" group:"admin" placeholder:"PATH" help:"What a proxy removes from the beginning of the path, such as /ops: links and cookies of the pages have it."`
+	AdminForwardedPrefix bool   `env:"ADMIN_FORWARDED_PREFIX" group:"admin" help:"Take that from the proxy's header X-Forwarded-Prefix. Only if the proxy sets or removes it on every request."`
+
 	WebhookSecret     string   `env:"WEBHOOK_SECRET" group:"webhook" placeholder:"whsec_…" help:"Signs what webhook.deliver sends, as Standard Webhooks says."`
 	WebhookAllowHosts []string `env:"WEBHOOK_ALLOW_HOSTS" group:"webhook" placeholder:"HOST" help:"Hosts that webhook.deliver may reach though they are private or loopback."`
 

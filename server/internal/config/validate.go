@@ -1,6 +1,7 @@
 package config
 
 import (
+	"cmp"
 	"errors"
 	"net"
 	"strconv"
@@ -88,8 +89,8 @@ func (c *Config) CheckExecutePath() error {
 	if c.Settings.TaskHandlerURL != "" && path != c.Settings.TaskHandlerPath {
 		name = "TASK_HANDLER_URL"
 	}
-	if path == "/admin" || strings.HasPrefix(path, "/admin/") || strings.HasPrefix(path, "/health/") {
-		return Problemf(name, "must not have the path %.200q, since /admin/ and /health/ are pages of this server: it takes one such as /tasks/execute/{task_id}/", path)
+	if c.IsAdmin(path) || strings.HasPrefix(path, "/health/") {
+		return Problemf(name, "must not have the path %.200q, since %s/ and /health/ are pages of this server: it takes one such as /tasks/execute/{task_id}/", path, c.adminPrefix())
 	}
 	if c.OwnRoutes && strings.Trim(path, "/") == handlerpath.Placeholder {
 		return Problemf(name, "must not have the path %.200q, which takes every path of one part from Config.Handler: it takes one such as %s", path, handlerpath.Default)
@@ -98,6 +99,16 @@ func (c *Config) CheckExecutePath() error {
 		return Problemf(name, "%s", err)
 	}
 	return nil
+}
+
+// IsAdmin reports whether a path is one of the admin's pages.
+func (c *Config) IsAdmin(path string) bool {
+	rest, under := strings.CutPrefix(path, c.adminPrefix())
+	return under && (rest == "" || rest[0] == '/')
+}
+
+func (c *Config) adminPrefix() string {
+	return cmp.Or(strings.TrimRight(c.AdminPrefix, "/"), "/admin")
 }
 
 // ExecutePath returns where deliveries arrive: the path of TASK_HANDLER_URL, if
