@@ -35,6 +35,7 @@ func (p *program) adminPages(app *App, access admin.Access) (http.Handler, error
 			Connections: "DB_MAX_CONNS allows more.",
 			Sweeper:     "Check the schedule that calls /tasks/sweep/, or run: " + p.name + " sweep",
 		},
+		Brand:  admin.Brand{Name: p.config.Settings.AdminBrand, URL: p.config.Settings.AdminBrandURL},
 		Prefix: p.own.AdminPrefix, ProxyPrefix: p.config.Settings.AdminProxyPrefix, ForwardedPrefix: p.config.Settings.AdminForwardedPrefix,
 		Redact: func(task string) bool { return slices.Contains(p.config.Settings.AdminRedact, task) },
 	}
@@ -71,10 +72,17 @@ func (p *program) checkAdmin() error {
 	if first, _, _ := strings.Cut(strings.Trim(p.own.AdminPrefix, "/"), "/"); p.own.AdminPrefix != "" && slices.Contains([]string{"", "tasks", "health", "metrics"}, first) {
 		return usagef("Config.AdminPrefix must not be %q: other parts of the server answer there", p.own.AdminPrefix)
 	}
-	if err := site.CheckPrefix(p.config.Settings.AdminProxyPrefix); err != nil {
-		return config.Problemf("ADMIN_PROXY_PREFIX", "%s", err)
+	s := p.config.Settings
+	var problems []error
+	check := func(setting string, err error) {
+		if err != nil {
+			problems = append(problems, config.Problemf(setting, "%s", err))
+		}
 	}
-	return nil
+	check("ADMIN_PROXY_PREFIX", site.CheckPrefix(s.AdminProxyPrefix))
+	check("ADMIN_BRAND", site.CheckBrand(s.AdminBrand))
+	check("ADMIN_BRAND_URL", site.CheckBrandURL(s.AdminBrandURL))
+	return errors.Join(problems...)
 }
 
 // adminAccess decides who may open /admin/: the program's own access, or else any of
@@ -142,4 +150,3 @@ func (localAccess) Identify(r *http.Request) (admin.Person, error) {
 	}
 	return admin.Person{Name: "local"}, nil
 }
-

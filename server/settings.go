@@ -70,6 +70,9 @@ type Settings struct {
 	IAPAudience        []string // IAP_AUDIENCE: of Identity-Aware Proxy's tokens
 	AdminRedact        []string // ADMIN_REDACT: tasks whose arguments and results are hidden
 
+	AdminBrand    string // ADMIN_BRAND: name that the pages bear
+	AdminBrandURL string // ADMIN_BRAND_URL: where it leads
+
 	AdminProxyPrefix     string // ADMIN_PROXY_PREFIX: what a proxy removes from the path, before /admin/
 	AdminForwardedPrefix *bool  // ADMIN_FORWARDED_PREFIX: take that from X-Forwarded-Prefix
 

@@ -50,6 +50,9 @@ type Config struct {
 	// be nil.
 	Links func(*queue.Row) []Link
 
+	// Brand is whose pages these are: its name takes the place of this product's in
+	// titles and in the header, where it can link to a page of yours.
+	Brand Brand
 	// Mode is a word for how tasks are delivered, shown in the foot of the pages.
 	Mode string
 	// Version of the program, for the foot of the pages that only admitted people
@@ -75,6 +78,14 @@ type Remedies struct {
 	Schema      string // the database schema is behind
 	Connections string // no database connection was free
 	Sweeper     string // the sweeper has not run for a long time
+}
+
+// Brand is a name that the pages bear.
+type Brand struct {
+	Name string // at most 40 characters in one line; empty: claimcheck
+	// URL is where the name in the header leads: an http or https URL, or a path of this
+	// host. Empty: to the overview.
+	URL string
 }
 
 // Link is a page elsewhere about a task.
@@ -152,6 +163,11 @@ func (cfg Config) check() error {
 	for name, prefix := range map[string]string{"Prefix": cfg.Prefix, "ProxyPrefix": cfg.ProxyPrefix} {
 		if err := site.CheckPrefix(prefix); err != nil {
 			problems = append(problems, fmt.Errorf("admin: Config.%s %w", name, err))
+		}
+	}
+	for name, err := range map[string]error{"Name": site.CheckBrand(cfg.Brand.Name), "URL": site.CheckBrandURL(cfg.Brand.URL)} {
+		if err != nil {
+			problems = append(problems, fmt.Errorf("admin: Config.Brand.%s %w", name, err))
 		}
 	}
 	wrong(cfg.SweepEvery < 0, "SweepEvery must not be negative: 0 means that no sweeps are expected")

@@ -2,6 +2,7 @@ package admin
 
 import (
 	"bytes"
+	"cmp"
 	"compress/gzip"
 	"embed"
 	"errors"
@@ -23,6 +24,7 @@ type templates map[string]*template.Template
 type layout struct {
 	words
 	Title   string
+	Brand   Brand
 	Nav     string // the current entry of the navigation
 	Self    string // the page's address
 	Person  Person
@@ -42,9 +44,14 @@ func (l layout) CanAct() bool { return l.Person.Name != "" && !l.Person.ReadOnly
 func (h *handler) layout(v *visit, title, nav string) layout {
 	_, canLogout := withLogin(h.Access)
 	return layout{
-		words: words{now: v.now}, Title: title, Nav: nav, Self: h.self(v), Person: v.person,
+		words: words{now: v.now}, Title: title, Brand: h.brand(), Nav: nav, Self: h.self(v), Person: v.person,
 		Logout: canLogout, Notice: h.takeNotice(v), Mode: h.Mode, Version: h.Version,
 	}
+}
+
+// brand returns what the header shows, and where it leads.
+func (h *handler) brand() Brand {
+	return Brand{Name: cmp.Or(strings.TrimSpace(h.Brand.Name), "claimcheck"), URL: cmp.Or(h.Brand.URL, h.link("/"))}
 }
 
 // parse reads the templates: each page with the layout and the parts.

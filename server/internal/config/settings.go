@@ -64,6 +64,9 @@ type Settings struct {
 	IAPAudience        []string `env:"IAP_AUDIENCE" name:"iap-audience" group:"admin" placeholder:"AUDIENCE" help:"Let in whom Identity-Aware Proxy names in tokens for this audience, such as /projects/123/locations/europe-west1/services/admin."`
 	AdminRedact        []string `env:"ADMIN_REDACT" group:"admin" placeholder:"TASK" help:"Tasks whose arguments and results the pages never show."`
 
+	AdminBrand    string `env:"ADMIN_BRAND" group:"admin" placeholder:"NAME" help:"Name that the pages bear in their titles and header. Default: claimcheck."`
+	AdminBrandURL string `env:"ADMIN_BRAND_URL" name:"admin-brand-url" group:"admin" placeholder:"URL" help:"Where that name leads: a URL, or a path of this host. Default: to the overview."`
+
 	AdminProxyPrefix     string `env:"ADMIN_PROXY_PREFIX" group:"admin" placeholder:"PATH" help:"What a proxy removes from the beginning of the path, such as /ops: links and cookies of the pages have it."`
 	AdminForwardedPrefix bool   `env:"ADMIN_FORWARDED_PREFIX" group:"admin" help:"Take that from the proxy's header X-Forwarded-Prefix. Only if the proxy sets or removes it on every request."`
 
