@@ -136,3 +136,30 @@ func TestOwnAccessAndOwnRoutes(t *testing.T) {
 		}
 	}
 }
+
+// A program chooses where its pages are, and what is at /admin/ is its own.
+func TestOwnAdminPrefix(t *testing.T) {
+	t.Parallel()
+	cfg := appConfig(t, testTasks...)
+	cfg.AdminPrefix, cfg.AdminAccess = "/ops/deep/tasks", admin.Open("staff")
+	cfg.Settings.AdminBrand, cfg.Settings.AdminProxyPrefix = "Shop", "/proxied"
+	cfg.Handler = func(*App) http.Handler {
+		return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { _, _ = io.WriteString(w, "own "+r.URL.Path) })
+	}
+	app := openApp(t, cfg)
+	for path, want := range map[string]string{
+		"/ops/deep/tasks/": `href="/proxied/ops/deep/tasks/queues"`, "/ops/deep/tasks/tasks": "<title>Tasks · Shop</title>", "/admin/": "own /admin/", "/ops/deep/tasksx": "own /ops/deep/tasksx",
+	} {
+		w := httptest.NewRecorder()
+		if app.Handler().ServeHTTP(w, httptest.NewRequest(http.MethodGet, path, nil)); w.Code != http.StatusOK || !strings.Contains(w.Body.String(), want) {
+			t.Errorf("%s: %d, no %s\n%.500s", path, w.Code, want, w.Body)
+		}
+	}
+	for _, prefix := range []string{"/", "/tasks/ops", "/health", "ops", "/a/../b"} {
+		cfg := appConfig(t, testTasks...)
+		cfg.AdminPrefix = prefix
+		if _, err := Open(t.Context(), cfg); err == nil || !strings.Contains(err.Error(), "Config.AdminPrefix must") {
+			t.Errorf("%q: %v", prefix, err)
+		}
+	}
+}
