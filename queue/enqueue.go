@@ -141,7 +141,7 @@ func (c *Client) inserted(ctx context.Context, rows []*NewRow, err error) ([]*Ha
 			}
 		}
 		if conflict.Earlier == 0 {
-			conflict = c.whyConflict(ctx, conflict)
+			conflict = c.whyConflict(ctx, rows[last].Task, conflict)
 		}
 		return nil, &RequestError{Index: last, Err: conflict}
 	}
@@ -166,14 +166,11 @@ func (c *Client) inserted(ctx context.Context, rows []*NewRow, err error) ([]*Ha
 	return handles, nil
 }
 
-// whyConflict returns the conflict with a row whose arguments could not be compared, because
-// this program lacks their key.
-func (c *Client) whyConflict(ctx context.Context, conflict *IDConflictError) *IDConflictError {
-	if c.cfg.Codec == nil {
-		return conflict
-	}
-	if row, err := c.Get(ctx, conflict.ID); err == nil && !c.Knows(row) {
-		return &IDConflictError{ID: conflict.ID, KeyID: row.KeyID}
+// whyConflict decrypts the row that has the ID, and says whether it could be compared.
+func (c *Client) whyConflict(ctx context.Context, task string, stored *IDConflictError) *IDConflictError {
+	conflict := &IDConflictError{ID: stored.ID, Row: stored.Row}
+	if c.reveal(ctx, conflict.Row); conflict.Row != nil && conflict.Row.Task == task && conflict.Row.Unreadable != "" {
+		conflict.KeyID = conflict.Row.KeyID
 	}
 	return conflict
 }

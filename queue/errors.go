@@ -219,14 +219,16 @@ type IDConflictError struct {
 	// Earlier is the number, from 1, of a request of the same EnqueueMany that has the ID
 	// too, with another task or other arguments; 0: there is none.
 	Earlier int
-	// KeyID is the key of the stored row, if this program does not have it: whether the row
-	// has the same arguments is not known.
+	// Row is the stored row; nil if Earlier is set, or if the store does not tell.
+	Row *Row
+	// KeyID is the key of the stored row of the same task, if it could not be decrypted:
+	// whether the row has the same arguments is not known.
 	KeyID string
 }
 
 func (e *IDConflictError) Error() string {
 	if e.KeyID != "" {
-		return fmt.Sprintf("id %s: a task with it is encrypted with key %s, which this program does not have, so it is not known whether it is the same task; nothing is stored", e.ID, e.KeyID)
+		return fmt.Sprintf("id %s: its arguments could not be decrypted (%s), so it is not known whether it is the same task; nothing is stored", e.ID, e.Row.Unreadable)
 	}
 	if e.Earlier > 0 {
 		return fmt.Sprintf("id %s: request %d of this call has it too, with another task or other arguments, so nothing of the call is stored", e.ID, e.Earlier)

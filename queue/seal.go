@@ -201,11 +201,8 @@ func (c *Client) reveal(ctx context.Context, row *Row) {
 	}
 }
 
-// sealing is how the arguments of a new row were sealed.
-type sealing struct {
-	codec Codec
-	plain json.RawMessage
-}
+// sealing is what was sealed as the arguments of a new row.
+type sealing struct{ plain json.RawMessage }
 
 // sealRows seals the arguments of new rows, just before they are stored. The size that is
 // stored counts.
@@ -214,6 +211,7 @@ func (c *Client) sealRows(ctx context.Context, rows []*NewRow) error {
 		return nil
 	}
 	for i, row := range rows {
+		row.codec = c.cfg.Codec
 		if err := c.sealRow(ctx, row); err != nil {
 			return &RequestError{Index: i, Err: err}
 		}
@@ -234,7 +232,7 @@ func (c *Client) sealRow(ctx context.Context, row *NewRow) error {
 	if len(args) > c.cfg.MaxBytes {
 		return invalidf("args are %d bytes of JSON, encrypted %d; at most %d are accepted", len(plain), len(args), c.cfg.MaxBytes)
 	}
-	row.Args, row.KeyID, row.sealing = args, c.keys[0], &sealing{c.cfg.Codec, plain}
+	row.Args, row.KeyID, row.sealing, row.codec = args, c.keys[0], &sealing{plain}, c.cfg.Codec
 	return nil
 }
 
@@ -259,7 +257,7 @@ func (r *NewRow) ReplacedArgs(ctx context.Context, holder *Row) (args json.RawMe
 	if r.sealing == nil {
 		return r.Args, r.KeyID, nil
 	}
-	args, err = sealAt(ctx, r.sealing.codec, r.KeyID, argsKind, placeRow, holder, r.sealing.plain)
+	args, err = sealAt(ctx, r.codec, r.KeyID, argsKind, placeRow, holder, r.sealing.plain)
 	return args, r.KeyID, err
 }
 
@@ -267,13 +265,16 @@ func (r *NewRow) ReplacedArgs(ctx context.Context, holder *Row) (args json.RawMe
 // same arguments: [SameRequest] of what both are without encryption. Arguments that cannot
 // be decrypted are not the same. Stores call it.
 func (r *NewRow) Matches(ctx context.Context, stored *Row) bool {
-	if r.sealing == nil && stored.KeyID == "" {
+	if r.sealing == nil && (stored.KeyID == "" || stored.KeyID == r.KeyID) { // those of one schedule
 		return SameRequest(stored, r.Row)
 	}
-	if r.sealing == nil || stored.Task != r.Task {
-		return stored.Task == r.Task && stored.KeyID == r.KeyID && SameRequest(stored, r.Row) // those of one schedule
+	codec, plain := r.codec, r.Args
+	if r.sealing != nil {
+		plain = r.sealing.plain
 	}
-	codec, plain := r.sealing.codec, r.sealing.plain
+	if codec == nil || stored.Task != r.Task || stored.Group != r.Group {
+		return false
+	}
 	if stored.Dropped() {
 		want := plain
 		if stored.KeyID != "" {

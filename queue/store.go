@@ -178,6 +178,7 @@ type NewRow struct {
 
 	warnings []string // of Handle
 	sealing  *sealing // nil: the arguments are not encrypted by this call
+	codec    Codec    // that of the client, which may not encrypt this task; nil: none
 }
 
 // HasExtras is [Row.HasExtras] of the row that will be stored.

@@ -26,7 +26,7 @@ func TestErrorsAreJSONTooWhereTheEndpointAnswersThem(t *testing.T) {
 	}{
 		{[]string{"result", uuid.NewString()}, 1, `{"error":"Task not found"}`, "not found: it was never in this database"},
 		{[]string{"run", uuid.NewString()}, 1, `{"error":"Task not found"}`, ""},
-		{[]string{"enqueue", "demo.echo", "2", "--id", id}, 2, `{"error":"this id belongs to another task already"}`, "server: "},
+		{[]string{"enqueue", "demo.echo", "2", "--id", id}, 2, `{"error":"this id belongs to another task already","result":{`, "server: "},
 		{[]string{"enqueue", "demo.ecko"}, 2, `{"error":"task \"demo.ecko\" is not registered`, "is not registered"},
 		{[]string{"enqueue", "demo.echo", "--backend", "x"}, 2, `{"error":"Invalid backend name"}`, `--backend "x" is not known`},
 		{[]string{"status", "--backend", "x"}, 2, `{"error":"Invalid backend name"}`, `--backend "x" is not known`},

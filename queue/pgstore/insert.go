@@ -99,7 +99,7 @@ func insert(ctx context.Context, q querier, rows []*queue.NewRow) ([]inserted, e
 	for i, row := range rows {
 		old := stored[row.ID]
 		if existed[row.ID] && !row.Matches(ctx, old) {
-			return nil, &queue.IDConflictError{ID: row.ID}
+			return nil, &queue.IDConflictError{ID: row.ID, Row: old}
 		}
 		result[i] = inserted{old, existed[row.ID]}
 		existed[row.ID] = true

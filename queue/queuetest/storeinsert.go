@@ -60,7 +60,7 @@ func (c changes) edit(id uuid.UUID) *row {
 func (c changes) meets(ctx context.Context, r *queue.NewRow, now time.Time) (*row, error) {
 	if old := c.get(r.ID); old != nil {
 		if !r.Matches(ctx, &old.Row) {
-			return nil, &queue.IDConflictError{ID: r.ID}
+			return nil, &queue.IDConflictError{ID: r.ID, Row: old.copied()}
 		}
 		return old, nil
 	}

@@ -110,7 +110,8 @@ var encryptedTests = map[string]func(*fixture){
 		old := f.program(queue.Config{Codec: keys.codec(f, "k1")}, task)
 		old.enqueue("t", one, queue.WithID(sealed))
 		rotated := f.program(queue.Config{Codec: keys.codec(f, "k2", "k1")}, task)
-		for name, p := range map[string]*program{"the same key": old, "a later key": rotated} {
+		marked := f.program(queue.Config{Codec: keys.codec(f, "k1"), EncryptMarked: true}, task)
+		for name, p := range map[string]*program{"the same key": old, "a later key": rotated, "no longer encrypted": marked} {
 			for kind, id := range map[string]uuid.UUID{"plain": plain, "sealed": sealed} {
 				handle := p.enqueue("t", same, queue.WithID(id))
 				f.equal(name+", "+kind, handle.Existed, true)
@@ -126,13 +127,21 @@ var encryptedTests = map[string]func(*fixture){
 			f.Errorf("with a strange key: %v", err)
 		}
 
+		// Without any key.
+		_, err = f.program(queue.Config{}, task).Enqueue(f.ctx, "t", same, queue.WithID(sealed))
+		var conflict *queue.IDConflictError
+		if !errors.As(err, &conflict) || conflict.KeyID != "k1" || !strings.Contains(err.Error(), "k1, which this program does not have") {
+			f.Errorf("without keys: %v", err)
+		}
+		f.equal("its row", conflict.Row.ID, sealed)
+
 		// Once ended, the arguments are dropped, and only a hash is left.
 		if _, ok := f.store.(queue.Lifecycle); !ok {
 			return
 		}
 		for kind, id := range map[string]uuid.UUID{"plain": plain, "sealed": sealed} {
 			old.run(id)
-			for name, p := range map[string]*program{"the same key": old, "a later key": rotated} {
+			for name, p := range map[string]*program{"the same key": old, "a later key": rotated, "no longer encrypted": marked} {
 				f.equal(name+", dropped, "+kind, p.enqueue("t", one, queue.WithID(id)).Existed, true)
 				if _, err := p.Enqueue(f.ctx, "t", other, queue.WithID(id)); !errors.Is(err, queue.ErrIDConflict) {
 					f.Errorf("%s, dropped, %s: %v", name, kind, err)

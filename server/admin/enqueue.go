@@ -119,11 +119,14 @@ func (h *handler) enqueue(v *visit) error {
 		id = uuid.MustParse(page.ID)
 	}
 	options := page.options()
+	var conflict *queue.IDConflictError
 	if len(page.Wrong) == 0 {
 		handle, err := h.Client.Enqueue(v.r.Context(), info.Name, json.RawMessage(page.Fields.Args), append(options, queue.WithID(id))...)
 		switch {
 		case err == nil:
 			return h.enqueued(v, handle)
+		case errors.As(err, &conflict) && conflict.KeyID != "":
+			page.Wrong[""] = capitalized(conflict.Error()) + "."
 		case errors.Is(err, queue.ErrIDConflict):
 			page.Wrong[""] = "This form was sent before with other arguments, and that task is stored. Open a new form to enqueue another."
 		case errors.Is(err, queue.ErrDuplicate):

@@ -102,7 +102,7 @@ func insertBatch(ctx context.Context, tx querier, now time.Time, rows []*queue.N
 			return err
 		}
 		if !row.Matches(ctx, old) {
-			return &queue.IDConflictError{ID: row.ID}
+			return &queue.IDConflictError{ID: row.ID, Row: old}
 		}
 		result[i] = inserted{old, true}
 	}

@@ -260,7 +260,7 @@ func (k *keyedInsert) settle(ctx context.Context, i int) (settled bool, err erro
 	old := k.byID[request.ID]
 	switch {
 	case old != nil && !request.Matches(ctx, old):
-		return false, &queue.IDConflictError{ID: request.ID}
+		return false, &queue.IDConflictError{ID: request.ID, Row: old}
 	case old != nil:
 		k.done[i] = Inserted{Row: old, Existed: true}
 		return true, nil

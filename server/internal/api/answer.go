@@ -41,7 +41,7 @@ type (
 		Existed  bool       `json:"existed,omitempty"`
 		Warnings []string   `json:"warnings,omitempty"` // Handle.Warnings
 	}
-	// duplicateBody is the answer to an enqueue whose key another task holds.
+	// duplicateBody is the answer to an enqueue whose ID or key another task holds.
 	duplicateBody struct {
 		Error  string     `json:"error"`
 		Result *queue.Row `json:"result"` // that task
@@ -146,9 +146,12 @@ func notRunAnswer(err error) Answer {
 func ErrorAnswer(err error) Answer {
 	var body *BodyError
 	var duplicate *queue.DuplicateError
+	var conflict *queue.IDConflictError
 	switch {
 	case errors.As(err, &body):
 		return Answer{Status: body.Status, Body: ErrorBody{body.Text}}
+	case errors.As(err, &conflict):
+		return conflictAnswer(conflict)
 	case errors.As(err, &duplicate):
 		return Answer{Status: http.StatusConflict, Body: duplicateBody{duplicate.Error(), duplicate.Row}}
 	case errors.Is(err, queue.ErrInvalid):
@@ -184,6 +187,18 @@ func ErrorAnswer(err error) Answer {
 	default:
 		return Answer{Status: http.StatusInternalServerError, Body: ErrorBody{"internal error"}}
 	}
+}
+
+// conflictAnswer names the task that has the ID, and says whether it could be compared.
+func conflictAnswer(conflict *queue.IDConflictError) Answer {
+	text := queue.ErrIDConflict.Error()
+	if conflict.KeyID != "" {
+		text = conflict.Error()
+	}
+	if conflict.Row == nil {
+		return Answer{Status: http.StatusConflict, Body: ErrorBody{text}}
+	}
+	return Answer{Status: http.StatusConflict, Body: duplicateBody{text, conflict.Row}}
 }
 
 // deleteBody is the answer of delete.
