@@ -19,7 +19,8 @@ import (
 // an error of it ([*PanicError]).
 type Codec interface {
 	// Keys returns the IDs of the keys that Open knows, the one for new rows first: 1 to 64
-	// letters, digits, "-", "_" or ".". The list does not change.
+	// letters, digits, "-", "_" or ".". The list does not change. An ID means one secret for
+	// ever: rows wait for a program with their key's ID, and fail where that has another one.
 	Keys() []string
 	// Seal encrypts a value with a key of Keys. An error is that of the enqueue. In a run,
 	// where the return value or a checkpoint is sealed, it fails the attempt: the next one

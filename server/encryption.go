@@ -39,7 +39,7 @@ func (p *program) codec(uses bool) (queue.Codec, error) {
 
 type keysCmd struct {
 	Action string `arg:"" optional:"" enum:"list,new" default:"list" help:"list (the default) or new."`
-	ID     string `arg:"" optional:"" name:"id" help:"Of the new key; by default the date."`
+	ID     string `arg:"" optional:"" name:"id" help:"Of the new key, to which eight digits that depend on its secret are added; by default the date."`
 	JSON   bool   `name:"json" help:"Print JSON."`
 }
 
@@ -72,7 +72,7 @@ func (c *keysCmd) Run(ctx context.Context, p *program) error {
 		return err
 	}
 	defer app.close()
-	keys, err := listKeys(ctx, app.client)
+	keys, err := listKeys(ctx, app.client, p.own.Codec == nil)
 	if err != nil {
 		return p.inJSON(c.JSON, err)
 	}
@@ -99,8 +99,9 @@ func (c *keysCmd) new(p *program) error {
 	if id == "" {
 		id = time.Now().UTC().Format(time.DateOnly)
 	}
-	if !queue.ValidKeyID(id) || id == aead.HashKey {
-		return usagef("the ID of a key must be 1 to 64 letters, digits, \"-\", \"_\" or \".\", and not %s, not %.80q", aead.HashKey, id)
+	key := aead.NewKey(id)
+	if !queue.ValidKeyID(id) || !queue.ValidKeyID(key.ID) || id == aead.HashKey {
+		return usagef("the ID of a key must be 1 to %d letters, digits, \"-\", \"_\" or \".\", and not %s, not %.80q", aead.MaxID, aead.HashKey, id)
 	}
 	keyring, err := p.config.Keyring(os.ReadFile)
 	if err != nil {
@@ -109,10 +110,8 @@ func (c *keysCmd) new(p *program) error {
 	var lines []string
 	if keyring == nil {
 		lines = append(lines, aead.NewKey(aead.HashKey).String())
-	} else if slices.Contains(keyring.Keys(), id) {
-		return usagef("there is a key %s already: give the new one another ID", id)
 	}
-	_, err = fmt.Fprintln(p.stdout, strings.Join(append(lines, aead.NewKey(id).String()), "\n"))
+	_, err = fmt.Fprintln(p.stdout, strings.Join(append(lines, key.String()), "\n"))
 	return err
 }
 
@@ -125,6 +124,7 @@ type listedKey struct {
 	Groups    int    `json:"group_count"` // that have still to enqueue a task
 	Known     bool   `json:"known"`       // to this program
 	Current   bool   `json:"current"`     // it encrypts new tasks
+	same      string // a key of this program with the same short ID, and so another secret
 }
 
 func (k listedKey) use() cell {
@@ -134,11 +134,15 @@ func (k listedKey) use() cell {
 	case k.Known:
 		return plain("decrypts with it")
 	}
+	if k.same != "" {
+		return coloured("lacks it: its "+k.same+" has another secret", color.FgYellow)
+	}
 	return coloured("lacks it", color.FgYellow)
 }
 
 // listKeys returns the keys of this program in their order, and then those that it lacks.
-func listKeys(ctx context.Context, client *queue.Client) ([]listedKey, error) {
+// ours reports that their IDs are those of package aead.
+func listKeys(ctx context.Context, client *queue.Client, ours bool) ([]listedKey, error) {
 	counts, err := client.CountKeys(ctx)
 	if err != nil {
 		return nil, err
@@ -151,6 +155,9 @@ func listKeys(ctx context.Context, client *queue.Client) ([]listedKey, error) {
 		i := slices.IndexFunc(keys, func(k listedKey) bool { return k.ID == n.KeyID })
 		if i < 0 {
 			i, keys = len(keys), append(keys, listedKey{ID: n.KeyID})
+			if ours {
+				keys[i].same = aead.SameShortID(client.Keys(), n.KeyID)
+			}
 		}
 		keys[i].Live, keys[i].Ended, keys[i].Schedules, keys[i].Groups = n.Live, n.Ended, n.Schedules, n.Groups
 	}

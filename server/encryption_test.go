@@ -23,6 +23,12 @@ func (c *cli) newKey(id string) string {
 	return lines[len(lines)-1]
 }
 
+// idOf is the ID of the key of a line of keys new.
+func idOf(line string) string {
+	id, _, _ := strings.Cut(line, ":")
+	return id
+}
+
 // stored is a row of the database of c as it is stored.
 func (c *cli) stored(id string) *queue.Row {
 	c.t.Helper()
@@ -48,6 +54,7 @@ func TestKeysAreMadeUsedAndRotated(t *testing.T) {
 	if !strings.HasPrefix(first, "hash:") || strings.Count(first, "\n") != 2 {
 		t.Fatalf("keys new printed %q", first)
 	}
+	k1 := idOf(strings.Fields(first)[1])
 	file := filepath.Join(t.TempDir(), "keys.txt")
 	if err := os.WriteFile(file, []byte(first), 0o600); err != nil {
 		t.Fatal(err)
@@ -55,29 +62,30 @@ func TestKeysAreMadeUsedAndRotated(t *testing.T) {
 	c.env["TASKS_ENCRYPTION_KEYS_FILE"] = file
 	waiting := strings.TrimSpace(c.ok("enqueue", "demo.echo", `"number 4711"`))
 	ended := strings.TrimSpace(c.ok("enqueue", "demo.echo", `"number 4711"`, "--wait", "--json"))
-	if !strings.Contains(ended, `"return_value":"number 4711"`) || !strings.Contains(ended, `"key_id":"k1"`) {
+	if !strings.Contains(ended, `"return_value":"number 4711"`) || !strings.Contains(ended, `"key_id":"`+k1+`"`) {
 		t.Errorf("enqueue --wait: %s", ended)
 	}
-	if row := c.stored(waiting); bytes.Contains(row.Args, []byte("4711")) || row.KeyID != "k1" {
+	if row := c.stored(waiting); bytes.Contains(row.Args, []byte("4711")) || row.KeyID != k1 {
 		t.Errorf("stored: %s with key %q", row.Args, row.KeyID)
 	}
-	if out := c.ok("result", waiting, "--args"); !strings.Contains(out, "number 4711") || !strings.Contains(out, "k1") {
+	if out := c.ok("result", waiting, "--args"); !strings.Contains(out, "number 4711") || !strings.Contains(out, k1) {
 		t.Errorf("result: %s", out)
 	}
 
 	// Another key at the front; the old one still decrypts.
 	second := c.newKey("k2")
+	k2 := idOf(second)
 	delete(c.env, "TASKS_ENCRYPTION_KEYS_FILE")
 	c.env["TASKS_ENCRYPTION_KEYS"] = second + "," + strings.Join(strings.Fields(first), ",")
 	c.ok("schedules", "add", "s", "--task", "demo.echo", "--spec", "@daily", "--args", `"4711"`)
-	if out := c.ok("keys", "--json"); out != `{"keys":[{"key_id":"k2","live_count":0,"ended_count":0,"schedule_count":1,"group_count":0,"known":true,"current":true},`+
-		`{"key_id":"k1","live_count":1,"ended_count":1,"schedule_count":0,"group_count":0,"known":true,"current":false}]}`+"\n" {
+	if out := c.ok("keys", "--json"); out != `{"keys":[{"key_id":"`+k2+`","live_count":0,"ended_count":0,"schedule_count":1,"group_count":0,"known":true,"current":true},`+
+		`{"key_id":"`+k1+`","live_count":1,"ended_count":1,"schedule_count":0,"group_count":0,"known":true,"current":false}]}`+"\n" {
 		t.Errorf("keys: %s", out)
 	}
 	if out := c.ok("schedules", "list", "s"); !strings.Contains(out, "4711") {
 		t.Errorf("schedules list: %s", out)
 	}
-	if out := c.ok("doctor"); !strings.Contains(out, "new tasks are encrypted with key k2; k1 decrypt too") {
+	if out := c.ok("doctor"); !strings.Contains(out, "new tasks are encrypted with key "+k2+"; "+k1+" decrypt too") {
 		t.Errorf("doctor: %s", out)
 	}
 
@@ -86,7 +94,7 @@ func TestKeysAreMadeUsedAndRotated(t *testing.T) {
 	if status, _, stderr := c.call("", "run", waiting); status != 1 || !strings.Contains(stderr, "is encrypted with a key that this program does not have") {
 		t.Errorf("run: %d %s", status, stderr)
 	}
-	if out := c.ok("result", waiting, "--args"); strings.Contains(out, "4711") || !strings.Contains(out, "encrypted with key k1, which this program does not have") {
+	if out := c.ok("result", waiting, "--args"); strings.Contains(out, "4711") || !strings.Contains(out, "encrypted with key "+k1+", which this program does not have") {
 		t.Errorf("result: %s", out)
 	}
 	if row := c.stored(waiting); row.Attempts != 0 || row.Status != queue.StatusReady {
@@ -95,7 +103,7 @@ func TestKeysAreMadeUsedAndRotated(t *testing.T) {
 	if out := c.ok("keys"); !strings.Contains(out, "lacks it") {
 		t.Errorf("keys: %s", out)
 	}
-	if out := c.ok("doctor"); !strings.Contains(out, "keys that this program does not have: k1; with them are encrypted 1 waiting or running tasks") {
+	if out := c.ok("doctor"); !strings.Contains(out, "keys that this program does not have: "+k1+"; with them are encrypted 1 waiting or running tasks") {
 		t.Errorf("doctor: %s", out)
 	}
 	c.env["TASKS_ENCRYPTION_KEYS"] += "," + strings.Fields(first)[1]
@@ -116,16 +124,41 @@ func TestKeysOfSchedulesAndGroupsAreNeeded(t *testing.T) {
 		c.env["TASKS_ENCRYPTION_KEYS"] = hash + "," + k1
 		c.ok(make...)
 		c.env["TASKS_ENCRYPTION_KEYS"] = hash + "," + k2 + "," + k1
-		if out := c.ok("keys", "--json"); !strings.Contains(out, `"key_id":"k1","live_count":0,"ended_count":0,`+what) {
+		if out := c.ok("keys", "--json"); !strings.Contains(out, `"key_id":"`+idOf(k1)+`","live_count":0,"ended_count":0,`+what) {
 			t.Errorf("keys: %s", out)
 		}
 		if out := c.ok("doctor"); strings.Contains(out, "can be removed") {
 			t.Errorf("doctor: %s", out)
 		}
 		c.env["TASKS_ENCRYPTION_KEYS"] = hash + "," + k2
-		if out := c.ok("doctor"); !strings.Contains(out, "keys that this program does not have: k1") {
+		if out := c.ok("doctor"); !strings.Contains(out, "keys that this program does not have: "+idOf(k1)) {
 			t.Errorf("doctor without the key: %s", out)
 		}
+	}
+}
+
+// Two key files of one day have keys of one name. A program with the wrong file leaves
+// tasks to one with the right one, and keys and doctor say what is wrong.
+func TestAnotherSecretUnderTheSameIDLeavesTasksWaiting(t *testing.T) {
+	c := newCLI(t)
+	hash, right, wrong := strings.Fields(c.ok("keys", "new", "x"))[0], c.newKey("2026-11-29"), c.newKey("2026-11-29")
+	c.env["TASKS_ENCRYPTION_KEYS"] = hash + "," + right
+	id := strings.TrimSpace(c.ok("enqueue", "demo.echo", `"4711"`))
+	c.env["TASKS_ENCRYPTION_KEYS"] = hash + "," + wrong
+	c.ok("work")
+	if row := c.stored(id); row.Attempts != 0 || row.Status != queue.StatusReady {
+		t.Errorf("%+v", row)
+	}
+	if out := c.ok("keys"); !strings.Contains(out, "lacks it: its "+idOf(wrong)+" has another secret") {
+		t.Errorf("keys: %s", out)
+	}
+	if out := c.ok("doctor"); !strings.Contains(out, "does not have: "+idOf(right)+" (its "+idOf(wrong)+" has another secret)") {
+		t.Errorf("doctor: %s", out)
+	}
+	c.env["TASKS_ENCRYPTION_KEYS"] += "," + right
+	c.ok("work")
+	if row := c.stored(id); row.Status != queue.StatusSuccessful {
+		t.Errorf("%+v", row)
 	}
 }
 

@@ -18,6 +18,7 @@ import (
 	"crypto/rand"
 	"crypto/sha256"
 	"encoding/base64"
+	"encoding/hex"
 	"errors"
 	"fmt"
 	"strings"
@@ -28,22 +29,65 @@ import (
 // KeyBytes is the length of every key.
 const KeyBytes = 32
 
+// MaxID is the longest ID of a key, without the end that [Key.FullID] appends.
+const MaxID = 64 - endLength
+
 // HashKey is the ID of the key for hashes.
 const HashKey = "hash"
 
 // Key is a key with its ID, by which stored values name it.
 type Key struct {
-	ID     string // 1 to 64 letters, digits, "-", "_" or "."; not HashKey
+	ID     string // 1 to MaxID letters, digits, "-", "_" or "."; not HashKey
 	Secret []byte // KeyBytes random bytes
 }
 
 // String returns the key as [Parse] reads it: ID:BASE64.
 func (k Key) String() string { return k.ID + ":" + base64.StdEncoding.EncodeToString(k.Secret) }
 
-// NewKey returns a key with a random secret.
+// FullID returns the ID that stored values have: it ends in a dot and eight hexadecimal
+// digits that are derived from the secret. So keys with the same ID and different secrets
+// are different keys: a program with the wrong one lacks the key of a row, which waits,
+// instead of failing to decrypt it. The ID of the key itself may have that end.
+func (k Key) FullID() string {
+	if end := endOf(k.Secret); k.ID != HashKey && !strings.HasSuffix(k.ID, end) {
+		return k.ID + end
+	}
+	return k.ID
+}
+
+// endLength is the length of what FullID appends.
+const endLength = 9
+
+func endOf(secret []byte) string {
+	return "." + hex.EncodeToString(mac(secret, []byte("claimcheck/aead/1 id")))[:endLength-1]
+}
+
+// ShortID returns a [Key.FullID] without its end, and any other ID as it is. Two of one short
+// ID are of keys with the same ID and different secrets.
+func ShortID(full string) string {
+	at := len(full) - endLength
+	if at < 1 || full[at] != '.' || strings.Trim(full[at+1:], "0123456789abcdef") != "" {
+		return full
+	}
+	return full[:at]
+}
+
+// SameShortID returns the one of ids that has the [ShortID] of another ID; empty if none has.
+func SameShortID(ids []string, id string) string {
+	for _, other := range ids {
+		if other != id && ShortID(other) == ShortID(id) {
+			return other
+		}
+	}
+	return ""
+}
+
+// NewKey returns a key with a random secret. Its ID is id with the end of [Key.FullID], but
+// for [HashKey].
 func NewKey(id string) Key {
 	k := Key{ID: id, Secret: make([]byte, KeyBytes)}
 	_, _ = rand.Read(k.Secret) // it never fails
+	k.ID = k.FullID()
 	return k
 }
 
@@ -58,6 +102,7 @@ var _ queue.Codec = (*Keyring)(nil)
 
 // New returns a keyring. The first of keys is the one for new rows; with the others, rows
 // can be decrypted. hash is the key for hashes, which must never change: KeyBytes bytes.
+// The secrets differ.
 func New(hash []byte, keys ...Key) (*Keyring, error) {
 	if len(hash) != KeyBytes {
 		return nil, fmt.Errorf("aead: the key %q must have %d bytes, not %d", HashKey, KeyBytes, len(hash))
@@ -66,18 +111,20 @@ func New(hash []byte, keys ...Key) (*Keyring, error) {
 		return nil, fmt.Errorf("aead: at least one key besides %q is required", HashKey)
 	}
 	r := &Keyring{hash: hash, secrets: make(map[string][]byte, len(keys))}
+	names := map[string]string{string(hash): fmt.Sprintf("key %q", HashKey)} // by secrets
 	for i, k := range keys {
-		_, twice := r.secrets[k.ID]
-		name := nameOf(k.ID, "key %d besides %q", i+1, HashKey)
+		id, name := k.FullID(), nameOf(k.ID, "key %d besides %q", i+1, HashKey)
+		other, twice := names[string(k.Secret)]
 		switch {
-		case !queue.ValidKeyID(k.ID) || k.ID == HashKey:
+		case k.ID == HashKey || !queue.ValidKeyID(k.ID) || !queue.ValidKeyID(id):
 			return nil, invalidID(name)
-		case twice:
-			return nil, fmt.Errorf("aead: %s is given twice", name)
 		case len(k.Secret) != KeyBytes:
 			return nil, fmt.Errorf("aead: %s must have %d bytes, not %d", name, KeyBytes, len(k.Secret))
+		case twice:
+			return nil, fmt.Errorf("aead: %s has the secret of %s: each key needs one of its own", name, other)
 		}
-		r.ids, r.secrets[k.ID] = append(r.ids, k.ID), k.Secret
+		names[string(k.Secret)] = name
+		r.ids, r.secrets[id] = append(r.ids, id), k.Secret
 	}
 	return r, nil
 }
@@ -126,7 +173,7 @@ func nameOf(id, otherwise string, args ...any) string {
 }
 
 func invalidID(name string) error {
-	return fmt.Errorf(`aead: %s has no valid ID: use 1 to 64 letters, digits, "-", "_" or ".", and not %q`, name, HashKey)
+	return fmt.Errorf(`aead: %s has no valid ID: use 1 to %d letters, digits, "-", "_" or ".", and not %q`, name, MaxID, HashKey)
 }
 
 // decode reads base64 of either alphabet, with or without padding.
@@ -135,7 +182,7 @@ func decode(text string) ([]byte, error) {
 	return base64.RawStdEncoding.DecodeString(text)
 }
 
-// Keys returns the IDs of the keys, the one for new rows first.
+// Keys returns the IDs of the keys ([Key.FullID]), the one for new rows first.
 func (r *Keyring) Keys() []string { return append([]string(nil), r.ids...) }
 
 // Hash returns the HMAC-SHA256 of data under the key for hashes.
@@ -156,7 +203,7 @@ func mac(key, data []byte) []byte {
 const version = 1
 
 var (
-	errNotSealed = errors.New("it was not sealed as it is: another key has this ID, or the value was changed or moved")
+	errNotSealed = errors.New("the stored value was changed, or moved from another place")
 	errNoKey     = errors.New("the keyring has no such key")
 )
 

@@ -41,7 +41,7 @@ func Example() {
 	if err != nil {
 		log.Fatal(err)
 	}
-	fmt.Println("key", stored.KeyID, "in plain text:", bytes.Contains(stored.Args, []byte("4111")))
+	fmt.Println("key", aead.ShortID(stored.KeyID), "in plain text:", bytes.Contains(stored.Args, []byte("4111")))
 
 	executor, err := queue.NewExecutor(client, queue.ExecutorConfig{})
 	if err != nil {
@@ -64,6 +64,10 @@ func ExampleParse() {
 	if err != nil {
 		log.Fatal(err)
 	}
-	fmt.Println(keyring.Keys())
-	// Output: [2027-01 2026-11]
+	for _, id := range keyring.Keys() {
+		fmt.Println(aead.ShortID(id)) // the whole ID depends on the secret
+	}
+	// Output:
+	// 2027-01
+	// 2026-11
 }

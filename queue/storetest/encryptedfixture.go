@@ -21,19 +21,44 @@ func newSealKeys() *sealKeys {
 	return &sealKeys{hash: bytes.Repeat([]byte{9}, aead.KeyBytes), keys: make(map[string]aead.Key)}
 }
 
+// shortIDs is a codec whose keys have the IDs that a test writes.
+type shortIDs struct {
+	*aead.Keyring
+	full map[string]string
+}
+
 // codec has the keys of these IDs, the first for new rows.
-func (s *sealKeys) codec(f *fixture, ids ...string) *aead.Keyring {
+func (s *sealKeys) codec(f *fixture, ids ...string) shortIDs {
 	f.Helper()
+	codec := shortIDs{full: make(map[string]string)}
 	var keys []aead.Key
 	for _, id := range ids {
 		if _, known := s.keys[id]; !known {
 			s.keys[id] = aead.NewKey(id)
 		}
 		keys = append(keys, s.keys[id])
+		codec.full[id] = s.keys[id].FullID()
 	}
-	keyring, err := aead.New(s.hash, keys...)
+	var err error
+	codec.Keyring, err = aead.New(s.hash, keys...)
 	f.must(err)
-	return keyring
+	return codec
+}
+
+func (c shortIDs) Keys() []string {
+	ids := c.Keyring.Keys()
+	for i := range ids {
+		ids[i] = aead.ShortID(ids[i])
+	}
+	return ids
+}
+
+func (c shortIDs) Seal(ctx context.Context, key string, bound, plain []byte) ([]byte, error) {
+	return c.Keyring.Seal(ctx, c.full[key], bound, plain)
+}
+
+func (c shortIDs) Open(ctx context.Context, key string, bound, sealed []byte) ([]byte, error) {
+	return c.Keyring.Open(ctx, c.full[key], bound, sealed)
 }
 
 // program is a client with an executor, which have keys.

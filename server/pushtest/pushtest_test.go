@@ -166,7 +166,7 @@ func TestATaskIsEncryptedOnItsWay(t *testing.T) {
 		if out, err := echo.Result(t.Context(), s.Client, mine.ID); err != nil || out != "4711" {
 			t.Errorf("%q, %v", out, err)
 		}
-		if row, err := store.Get(t.Context(), mine.ID); err != nil || row.KeyID != "k2" || strings.Contains(string(row.Args)+string(row.ReturnValue), "4711") {
+		if row, err := store.Get(t.Context(), mine.ID); err != nil || aead.ShortID(row.KeyID) != "k2" || strings.Contains(string(row.Args)+string(row.ReturnValue), "4711") {
 			t.Errorf("%+v, %v", row, err)
 		}
 		theirs, err := echo.Enqueue(t.Context(), writer, "4711")

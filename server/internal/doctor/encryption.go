@@ -10,6 +10,7 @@ import (
 	"strings"
 
 	"github.com/claimcheck-go/claimcheck/queue"
+	"github.com/claimcheck-go/claimcheck/queue/aead"
 )
 
 // checkEncryption compares the keys of the stored tasks with those of this program.
@@ -43,7 +44,11 @@ func (d *Diagnosis) checkEncryption(ctx context.Context) Finding {
 	var lacking queue.KeyCount
 	for _, n := range counts {
 		if !slices.Contains(known, n.KeyID) {
-			unknown = append(unknown, n.KeyID)
+			name := n.KeyID
+			if same := aead.SameShortID(known, n.KeyID); d.OwnKeys == nil && same != "" {
+				name += " (its " + same + " has another secret)"
+			}
+			unknown = append(unknown, name)
 			lacking.Live, lacking.Schedules, lacking.Groups = lacking.Live+n.Live, lacking.Schedules+n.Schedules, lacking.Groups+n.Groups
 		}
 	}
