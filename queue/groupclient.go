@@ -7,8 +7,6 @@ import (
 	"fmt"
 
 	"github.com/google/uuid"
-
-	"github.com/claimcheck-go/claimcheck/queue/internal/jsonvalue"
 )
 
 // GroupSpec is a group to be created. Its zero value has no tasks of its own, and can be
@@ -68,93 +66,6 @@ func callersTx(tx Tx) Tx {
 		return managed.Tx
 	}
 	return tx
-}
-
-func (c *Client) createGroup(ctx context.Context, tx Tx, spec GroupSpec) (*Group, error) {
-	store, err := c.grouper()
-	if err != nil {
-		return nil, err
-	}
-	g, err := c.newGroup(ctx, spec)
-	if err != nil {
-		return nil, err
-	}
-	made := *g
-	if tx != nil {
-		err = store.CreateGroup(ctx, tx, g)
-	} else {
-		err = within(ctx, statementTimeout, func(ctx context.Context) error { return store.CreateGroup(ctx, nil, g) })
-	}
-	c.availability.observe(err)
-	if err != nil {
-		return nil, fmt.Errorf("create group: %w", err)
-	}
-	if g.Existed && (g.Name != made.Name || !c.sameCompletion(ctx, CompletionID(g.ID, true), made.OnSuccess, g.OnSuccess) || !c.sameCompletion(ctx, CompletionID(g.ID, false), made.OnFailure, g.OnFailure)) {
-		return nil, fmt.Errorf("create group %s: %w", g.ID, ErrGroupExists)
-	}
-	g.client = c
-	return g, nil
-}
-
-// newGroup checks a spec.
-func (c *Client) newGroup(ctx context.Context, spec GroupSpec) (*Group, error) {
-	if len(spec.Name) > maxGroupName || cleanText(spec.Name, maxGroupName) != spec.Name {
-		return nil, invalidf("name: use up to %d bytes of UTF-8 for the name of a group", maxGroupName)
-	}
-	g := &Group{ID: spec.ID, Name: spec.Name}
-	if g.ID == uuid.Nil {
-		id, err := uuid.NewV7()
-		if err != nil {
-			return nil, fmt.Errorf("create group: %w", err)
-		}
-		g.ID = id
-	}
-	var err error
-	if g.OnSuccess, err = c.completion(ctx, "on_success", spec.OnSuccess, CompletionID(g.ID, true)); err != nil {
-		return nil, err
-	}
-	g.OnFailure, err = c.completion(ctx, "on_failure", spec.OnFailure, CompletionID(g.ID, false))
-	return g, err
-}
-
-const maxGroupName = 200
-
-// completion checks what a group enqueues under an ID.
-func (c *Client) completion(ctx context.Context, field string, request *Request, id uuid.UUID) (*Completion, error) {
-	if request == nil {
-		return nil, nil
-	}
-	var o options
-	for _, option := range request.Options {
-		option(&o)
-	}
-	if o.withID || o.delay != 0 || !o.runAfter.IsZero() || o.expiry == "expires_at" || o.unique != nil || o.inGroup {
-		return nil, invalidf("%s: the task that a group enqueues runs at once and once: leave out WithID, Delay, RunAfter, ExpiresAt, Unique and InGroup", field)
-	}
-	row := &NewRow{Row: new(Row)}
-	with := *request
-	with.Options = append(append([]Option{}, request.Options...), WithID(id), func(o *options) { o.unique = nil })
-	if err := c.newRow(row, with, nil); err != nil {
-		return nil, fmt.Errorf("%s: %w", field, err)
-	}
-	if err := cmp.Or(checkSealedPrefix(row.Args), c.sealRow(ctx, row)); err != nil {
-		return nil, fmt.Errorf("%s: %w", field, err)
-	}
-	return &Completion{
-		Task: row.Task, Args: row.Args, Queue: row.Queue, Backend: row.Backend, Priority: row.Priority, MaxAttempts: row.MaxAttempts,
-		Timeout: row.Timeout, LimitKey: row.LimitKey, Keep: row.Keep, OnFailed: row.OnFailed, ExpiresIn: row.ExpiresIn,
-	}, nil
-}
-
-// sameCompletion reports whether both enqueue the same under an ID, once they are decrypted.
-func (c *Client) sameCompletion(ctx context.Context, id uuid.UUID, made, stored *Completion) bool {
-	if made == nil || stored == nil {
-		return made == stored
-	}
-	row := &Row{ID: id, Task: made.Task}
-	a, err := openWith(ctx, c.cfg.Codec, row, argsKind, made.Args)
-	b, storedErr := openWith(ctx, c.cfg.Codec, row, argsKind, stored.Args)
-	return err == nil && storedErr == nil && made.Task == stored.Task && jsonvalue.Equal(a, b)
 }
 
 // Close closes the group: no task can be added to it any more, and when all of its tasks

@@ -165,7 +165,7 @@ func (c *Client) occurrence(s *Schedule, at, runAfter time.Time) (*NewRow, error
 			ID: id, Task: s.Task, Queue: s.Queue, Backend: s.Backend, Priority: s.Priority, Args: s.Args,
 			MaxAttempts: cmp.Or(o.MaxAttempts, DefaultMaxAttempts), Timeout: o.Timeout,
 			RunAfter: runAfter, Schedule: s.Name, ScheduledFor: at,
-			Keep: c.retention(&options{keep: o.Keep}), OnFailed: o.OnFailed, LimitKey: o.LimitKey, KeyID: keyOfSealed(s.Args),
+			Keep: c.retention(&options{keep: o.Keep}), OnFailed: c.withKey(o.OnFailed), LimitKey: o.LimitKey, KeyID: keyOfSealed(s.Args),
 		},
 		FreshID: true, WillDispatch: c.willDispatch(s.Backend, max(runAfter.Sub(c.now()), 0)),
 		OnConflict: ReturnExisting, // otherwise the schedule would stand still

@@ -1,6 +1,7 @@
 package queue
 
 import (
+	"cmp"
 	"encoding/json"
 	"fmt"
 	"slices"
@@ -66,6 +67,9 @@ type DeadLetter struct {
 	Priority    int        `json:"priority,omitempty"`
 	MaxAttempts int        `json:"max_attempts"`
 	Keep        *Retention `json:"keep,omitempty"`
+	// KeyID is the key of its return value and checkpoints, if its task is encrypted: a row
+	// that is encrypted itself passes on its own key instead.
+	KeyID string `json:"key_id,omitempty"`
 }
 
 // EncodeOnFailed returns the value of the column on_failed; empty is NULL.
@@ -108,14 +112,10 @@ func (r *Row) Letter() *NewRow {
 		failed.Args, failed.ArgsOmitted = json.RawMessage(`null`), true
 		args, _ = json.Marshal(failed)
 	}
-	keyID := ""
-	if !failed.ArgsOmitted { // they stay encrypted
-		keyID = r.KeyID
-	}
 	to := r.OnFailed
 	return &NewRow{FreshID: true, Row: &Row{
 		ID: uuid.Must(uuid.NewV7()), Task: to.Task, Queue: to.Queue, Backend: to.Backend, Priority: to.Priority, MaxAttempts: to.MaxAttempts,
-		Args: args, KeyID: keyID, Keep: to.Keep, TraceContext: r.TraceContext,
+		Args: args, KeyID: cmp.Or(r.KeyID, to.KeyID), Keep: to.Keep, TraceContext: r.TraceContext,
 	}}
 }
 
@@ -157,8 +157,33 @@ func (c *Client) deadLetter(o *options) (*DeadLetter, error) {
 	}
 	to := &d.options
 	return &DeadLetter{
-		Task: d.name, Queue: to.queue, Backend: to.backend, Priority: to.priority, MaxAttempts: to.maxAttempts, Keep: c.retention(to),
+		Task: d.name, Queue: to.queue, Backend: to.backend, Priority: to.priority, MaxAttempts: to.maxAttempts, Keep: c.retention(to), KeyID: c.keyFor(&d),
 	}, nil
+}
+
+// keyFor returns the key of new rows of a task; empty if they are not encrypted.
+func (c *Client) keyFor(d *definition) string {
+	if !c.encrypts(d) {
+		return ""
+	}
+	return c.keys[0]
+}
+
+// withKey returns a letter with the key that new rows of its task have now, where this
+// program encrypts it: what is stored may be older than the key, or come from a program
+// without keys.
+func (c *Client) withKey(to *DeadLetter) *DeadLetter {
+	if to == nil || c.cfg.Codec == nil {
+		return to
+	}
+	d, known := c.registry.lookup(to.Task)
+	key := c.keyFor(&d)
+	if !known || key == "" || key == to.KeyID {
+		return to
+	}
+	with := *to
+	with.KeyID = key
+	return &with
 }
 
 // letter returns the row that the end of a row enqueues; nil for most.
@@ -167,7 +192,7 @@ func (e *Executor) letter(row *Row, f Finish) *NewRow {
 		return nil
 	}
 	failed := *row
-	failed.Status = StatusFailed
+	failed.Status, failed.OnFailed = StatusFailed, e.client.withKey(row.OnFailed)
 	if f.Errors != nil {
 		failed.Errors = f.Errors
 	}

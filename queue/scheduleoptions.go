@@ -90,6 +90,9 @@ func (c *Client) complete(s *Schedule, more []Option) error {
 	if err != nil {
 		return err
 	}
+	if row.OnFailed != nil {
+		row.OnFailed.KeyID = "" // it is that of each occurrence
+	}
 	s.Args, s.Queue, s.Backend, s.Priority, s.Warnings = row.Args, row.Queue, row.Backend, row.Priority, row.warnings
 	s.Options = ScheduleOptions{
 		MaxAttempts: row.MaxAttempts, Timeout: row.Timeout, Keep: resolved.keep.rounded(), ExpiresIn: row.ExpiresIn,

@@ -227,6 +227,33 @@ var encryptedTests = map[string]func(*fixture){
 			}
 		}
 	},
+	"the letter of a failure is encrypted if its task is": func(f *fixture) {
+		if _, ok := f.store.(queue.Lifecycle); !ok {
+			f.Log("the store is no queue.Lifecycle, which is optional")
+			return
+		}
+		letter := queue.NewTask(deadTask, func(context.Context, queue.Failed) (string, error) { return secret, nil }, queue.Encrypt(true))
+		fails := func(context.Context, string) error { return errors.New("no") }
+		plain := queue.NewTaskFunc("t", fails, queue.OnFailed(letter), queue.MaxAttempts(1), queue.Encrypt(false))
+		large := queue.NewTaskFunc("large", fails, queue.OnFailed(letter), queue.MaxAttempts(1))
+		keys := newSealKeys()
+		p := f.program(queue.Config{Codec: keys.codec(f, "k1")}, plain, large, letter)
+		p.run(p.enqueue("t", "plain").ID)
+		p.run(p.enqueue("large", strings.Repeat("x", 600<<10)).ID) // the letter leaves these out
+		lost := p.enqueue("t", "plain")
+		f.claim(lost.ID, expired, knowing("t"))
+		f.promote()
+		runs, err := p.exec.Process(f.ctx, 10, queue.From{})
+		f.must(err)
+		f.equal("letters", len(runs), 3)
+		for _, run := range runs {
+			f.equal("its task", run.Row.Task, deadTask)
+			f.equal("outcome", run.Outcome, queue.OutcomeSucceeded)
+			if stored := f.get(run.Row.ID); stored.KeyID != "k1" || bytes.Contains(stored.ReturnValue, []byte(secret)) {
+				f.Errorf("stored: %s with key %q", stored.ReturnValue, stored.KeyID)
+			}
+		}
+	},
 	"the arguments of a failure are decrypted only for a task that takes them": func(f *fixture) {
 		called := false
 		task := queue.NewTaskFunc("t", func(context.Context, map[string]any) error { called = true; return nil })
@@ -312,6 +339,12 @@ var encryptedTests = map[string]func(*fixture){
 		again, err := rotated.CreateGroup(f.ctx, spec)
 		f.must(err)
 		f.equal("the same again", again.Existed, true)
+		for _, codec := range []queue.Codec{keys.codec(f, "k3"), nil} {
+			_, err := f.program(queue.Config{Codec: codec}, task).CreateGroup(f.ctx, spec)
+			if !errors.Is(err, queue.ErrGroupExists) || !errors.Is(err, queue.ErrUnknownKey) || !strings.Contains(err.Error(), "cannot be compared") {
+				f.Errorf("without the key: %v", err)
+			}
+		}
 		count := func(want queue.KeyCount) {
 			f.Helper()
 			counts, err := rotated.CountKeys(f.ctx)

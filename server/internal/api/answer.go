@@ -162,6 +162,8 @@ func ErrorAnswer(err error) Answer {
 		return Answer{Status: http.StatusNotFound, Body: ErrorBody{"Schedule not found"}}
 	case errors.Is(err, queue.ErrGroupNotFound):
 		return Answer{Status: http.StatusNotFound, Body: ErrorBody{"Group not found"}}
+	case errors.Is(err, queue.ErrGroupExists) && errors.Is(err, queue.ErrUnknownKey):
+		return Answer{Status: http.StatusConflict, Body: ErrorBody{err.Error()}}
 	case errors.Is(err, queue.ErrGroupExists):
 		return Answer{Status: http.StatusConflict, Body: ErrorBody{queue.ErrGroupExists.Error()}}
 	case errors.Is(err, queue.ErrGroupClosed):
