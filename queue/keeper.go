@@ -20,8 +20,8 @@ type keeper struct {
 
 	mu          sync.Mutex
 	stored      checkpoint
-	maxAttempts int             // as this run has raised it
-	steps       map[string]bool // those that run or have ended in this run
+	maxAttempts int                  // as this run has raised it
+	steps       map[string]stepState // those that run or have ended in this call of the function
 }
 
 // keeper returns the run's, which most runs do not have.
@@ -30,7 +30,7 @@ func (r *activeRun) keeper() *keeper {
 		return k
 	}
 	store, _ := r.executor.store.(Checkpointer)
-	r.keeps.CompareAndSwap(nil, &keeper{run: r, store: store, writing: make(chan struct{}, 1), steps: make(map[string]bool)})
+	r.keeps.CompareAndSwap(nil, &keeper{run: r, store: store, writing: make(chan struct{}, 1), steps: make(map[string]stepState)})
 	return r.keeps.Load()
 }
 
@@ -182,7 +182,7 @@ func (k *keeper) changed(change func(*checkpoint)) (next checkpoint, data json.R
 	if data, err = next.encode(client.cfg.MaxBytes); err == nil {
 		data, err = client.sealCheckpoint(k.run, data)
 	}
-	return next, data, err
+	return next, data, hiding(k.run.row, err)
 }
 
 // failed returns the error of a read or write, and ends the function's context if the

@@ -85,6 +85,15 @@ func (o *options) checkAround(in, out reflect.Type) error {
 
 // surround returns fn inside of the typed middleware of a task.
 func surround[In, Out any](d *definition, fn Func[In, Out]) Func[In, Out] {
+	if len(d.options.around) > 0 {
+		called := fn
+		fn = func(ctx context.Context, in In) (Out, error) {
+			if r := runFrom(ctx); r != nil {
+				r.calls()
+			}
+			return called(ctx, in)
+		}
+	}
 	for _, m := range slices.Backward(d.options.around) {
 		wrap, _ := m.wrap.(func(Func[In, Out]) Func[In, Out])
 		if wrap != nil {

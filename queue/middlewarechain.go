@@ -86,6 +86,7 @@ func runNext(d definition) RunFunc {
 		if r == nil {
 			return Discard(errors.New("a middleware has called next with a context that is not made from its own, so the function was not called"))
 		}
+		r.calls()
 		value, err := d.run(ctx, r.args)
 		r.value = value
 		return err

@@ -3,6 +3,7 @@ package queue
 import (
 	"context"
 	"fmt"
+	"maps"
 	"reflect"
 	"time"
 
@@ -100,6 +101,14 @@ type runningStep struct {
 	done   func()      // ends the write of StoreTx
 }
 
+// stepState is how far a step has come in a run.
+type stepState int
+
+const (
+	stepRuns stepState = iota
+	stepEnded
+)
+
 // stepKey is the key of the step in its function's context.
 type stepKey struct{}
 
@@ -109,16 +118,31 @@ func stepFrom(ctx context.Context) *runningStep {
 	return s
 }
 
-// ended makes a step that has failed one that may be called again.
+// ended makes a step that has failed one that may be called again; one that is stored may be
+// in another call of the task's function.
 func (s *runningStep) ended() {
 	if s.done != nil {
 		s.done()
 	}
+	s.keeper.mu.Lock()
+	defer s.keeper.mu.Unlock()
 	if s.stored == nil {
-		s.keeper.mu.Lock()
-		defer s.keeper.mu.Unlock()
 		delete(s.keeper.steps, s.name)
+	} else {
+		s.keeper.steps[s.name] = stepEnded
 	}
+}
+
+// calls lets a call of the task's function, which middleware may repeat in the same attempt,
+// call the steps that have ended in the one before: it gets their stored results.
+func (r *activeRun) calls() {
+	k := r.keeps.Load()
+	if k == nil {
+		return
+	}
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	maps.DeleteFunc(k.steps, func(_ string, state stepState) bool { return state == stepEnded })
 }
 
 // checkStep refuses a step before its function has an effect that could not be stored.
@@ -140,11 +164,14 @@ func (k *keeper) begin(ctx context.Context, name string) (*storedStep, error) {
 	}
 	k.mu.Lock()
 	defer k.mu.Unlock()
-	if k.steps[name] {
+	if _, called := k.steps[name]; called {
 		return nil, invalidf("step %q was called before in this attempt: each step of a task needs a name of its own", name)
 	}
-	k.steps[name] = true
-	return current.step(name), nil
+	stored := current.step(name)
+	if k.steps[name] = stepRuns; stored != nil {
+		k.steps[name] = stepEnded
+	}
+	return stored, nil
 }
 
 // what is how errors call the step's result.
@@ -157,7 +184,7 @@ func (s *runningStep) result(value any) (*storedStep, error) {
 		err = invalid(jsonvalue.CheckEncoded(s.what(), data))
 	}
 	if err != nil {
-		return nil, Discard(err)
+		return nil, Discard(hiding(s.keeper.run.row, err))
 	}
 	e := s.keeper.run.executor
 	return &storedStep{Name: s.name, Result: data, Attempt: s.keeper.run.info.Attempt, At: e.client.now().UTC().Truncate(time.Microsecond)}, nil
