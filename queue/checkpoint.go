@@ -68,7 +68,7 @@ func SaveCheckpoint(ctx context.Context, value any) error {
 	}
 	data, err := encode("checkpoint", value)
 	if err != nil {
-		return Discard(err)
+		return Discard(hiding(keeper.run.row, err))
 	}
 	err = keeper.save(ctx, false, func(c *checkpoint) { c.Data = data })
 	if err != nil {

@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
+	"fmt"
 	"reflect"
 
 	"github.com/claimcheck-go/claimcheck/queue/internal/jsonvalue"
@@ -23,6 +24,16 @@ func decodeOf[T any](row *Row, data json.RawMessage) (T, error) {
 		return none, Discard(hidden)
 	}
 	return none, hidden
+}
+
+// hiding returns an error of a value that is to be stored with a row, as decodeOf returns
+// those of stored ones.
+func hiding(row *Row, err error) error {
+	var problem *jsonvalue.Problem
+	if row.KeyID == "" || !errors.As(err, &problem) {
+		return err
+	}
+	return invalid(fmt.Errorf("%w; where and why is left out, since the task is encrypted", problem.Hidden()))
 }
 
 // decodeArgs decodes the arguments of the run whose function is to get ctx.

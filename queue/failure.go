@@ -193,7 +193,7 @@ func typeName(err error) string {
 	for {
 		err = withoutMarks(err)
 		name, inner := reflect.TypeOf(err).String(), errors.Unwrap(err)
-		if name != "*fmt.wrapError" || inner == nil {
+		if name != "*fmt.wrapError" && name != "*jsonvalue.Problem" || inner == nil {
 			return name
 		}
 		err = inner

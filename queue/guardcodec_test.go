@@ -70,7 +70,7 @@ func TestACodecThatPanicsFailsWhatNeedsIt(t *testing.T) {
 
 	codec.open = panics
 	run := sys.run(id)
-	const want = "with key k1: panic: Config.Codec.Open: no answer"
+	want := "with key " + sys.client.Keys()[0] + ": panic: Config.Codec.Open: no answer"
 	if run.Outcome != queue.OutcomeFailed || run.Row.Status != queue.StatusReady || len(run.Row.Errors) != 1 || !strings.Contains(run.Row.Errors[0].Message, want) {
 		t.Errorf("run: %s, %s, %+v", run.Outcome, run.Row.Status, run.Row.Errors)
 	}

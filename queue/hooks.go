@@ -25,7 +25,8 @@ type Hooks struct {
 	Dispatched func(ctx context.Context, row *Row, err error)
 
 	// Running is called for a claimed row before Started. The function, the log line
-	// and the next two hooks get the context that it returns.
+	// and the next two hooks get the context that it returns. Running, Started and Dispatched
+	// get the arguments of an encrypted task as they are stored.
 	Running  func(ctx context.Context, row *Row) context.Context
 	Started  func(ctx context.Context, row *Row) // claimed, before its function is called
 	Finished func(ctx context.Context, run *Run) // its outcome, whatever it is, was stored or given up

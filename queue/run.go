@@ -286,6 +286,10 @@ func (e *Executor) call(r *activeRun) (res result) {
 		res.value, err = e.client.sealResult(r.taskCtx, r.row, res.value)
 	}
 	if err != nil {
+		var again *continuation
+		if r.row.KeyID != "" && errors.As(err, &again) && again.err != nil {
+			again.err = hiding(r.row, again.err)
+		}
 		res.failure = classify(err)
 	}
 	called = true

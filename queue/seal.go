@@ -112,7 +112,11 @@ func (c *Client) sealResult(ctx context.Context, row *Row, value json.RawMessage
 	if row.KeyID == "" || checkResult(value, c.cfg.MaxBytes) != nil {
 		return value, nil //nolint:nilerr // the finish reports it
 	}
-	return c.sealValue(context.WithoutCancel(ctx), row, resultKind, value)
+	sealed, err := c.sealValue(context.WithoutCancel(ctx), row, resultKind, value)
+	if err == nil && len(sealed) > c.cfg.MaxBytes {
+		err = Discard(invalidf("the return value is %d bytes of JSON, encrypted %d; at most %d are accepted", len(value), len(sealed), c.cfg.MaxBytes))
+	}
+	return sealed, err
 }
 
 // sealCheckpoint is sealValue of the checkpoint of a run. The size that is stored counts.
@@ -182,8 +186,8 @@ func (e *unknownKeyError) Error() string {
 
 func (e *unknownKeyError) Is(target error) bool { return target == ErrUnknownKey }
 
-// reveal opens the arguments, the return value and the checkpoint of a row for its reader. What cannot be
-// opened stays sealed, and Unreadable says why.
+// reveal opens the arguments, the return value and the checkpoint of a row for its reader. Arguments and
+// a checkpoint that cannot be opened stay sealed, a return value is left out, and Unreadable says why.
 func (c *Client) reveal(ctx context.Context, row *Row) {
 	if row == nil || row.KeyID == "" {
 		return
@@ -195,10 +199,27 @@ func (c *Client) reveal(ctx context.Context, row *Row) {
 		plain, err := c.openValue(ctx, row, v.kind, *v.value)
 		if err != nil {
 			row.Unreadable = cleanText(err.Error(), maxTextBytes)
+			if v.kind == resultKind {
+				row.ReturnValue = nil
+			}
 			continue
 		}
 		*v.value = plain
 	}
+}
+
+// Sealed reports whether a value of the row, such as its Args, is still encrypted, or has a
+// part that is: Unreadable says why it could not be decrypted. Such a value is not to be
+// shown, nor used for another task.
+func (r *Row) Sealed(value json.RawMessage) bool {
+	if r.KeyID == "" || len(value) == 0 {
+		return false
+	}
+	if value[0] == '{' {
+		var failed struct{ Args json.RawMessage } // of OnFailed
+		return json.Unmarshal(value, &failed) == nil && keyOfSealed(failed.Args) != ""
+	}
+	return keyOfSealed(value) != ""
 }
 
 // sealing is what was sealed as the arguments of a new row.

@@ -23,7 +23,7 @@ func (e *Executor) settle(r *activeRun, res result, cause error) *Run {
 	f := res.failure
 	if f == nil {
 		if err := checkResult(res.value, e.client.cfg.MaxBytes); err != nil {
-			f = classify(Discard(err)) // another attempt would only repeat its side effects
+			f = classify(Discard(hiding(row, err))) // another attempt would only repeat its side effects
 		}
 	}
 	var timeout *TimeoutError

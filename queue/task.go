@@ -147,6 +147,9 @@ func bind[In, Out any](d definition, fn Func[In, Out]) definition {
 		}
 		value, err := encode("return value", out)
 		if err != nil {
+			if r := runFrom(ctx); r != nil {
+				err = hiding(r.row, err)
+			}
 			err = Discard(err) // another attempt would only repeat its side effects
 		}
 		return value, err

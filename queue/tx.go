@@ -284,7 +284,7 @@ func CompleteTx(ctx context.Context, tx Tx, out any) error {
 		err = checkResult(value, r.executor.client.cfg.MaxBytes)
 	}
 	if err != nil {
-		return permanent(err)
+		return permanent(hiding(r.row, err))
 	}
 	if managed, ok := tx.(*managedTx); ok {
 		tx = managed.Tx

@@ -7,7 +7,6 @@ package jsonvalue
 
 import (
 	"encoding/json"
-	"errors"
 	"fmt"
 	"strconv"
 	"strings"
@@ -100,7 +99,33 @@ type walker struct {
 }
 
 func (w *walker) fail(format string, args ...any) error {
-	return errors.New(strings.Join(w.path, "") + " " + fmt.Sprintf(format, args...))
+	return &Problem{Name: w.path[0], path: strings.Join(w.path[1:], ""), text: fmt.Sprintf(format, args...)}
+}
+
+// Problem is the error of a part of a value.
+type Problem struct {
+	Name       string // of the value
+	path, text string
+	err        error // of encoding/json; may be nil
+}
+
+func (p *Problem) Error() string {
+	text := p.Name + p.path + " " + p.text
+	if p.err != nil {
+		text += ": " + p.err.Error()
+	}
+	return text
+}
+
+func (p *Problem) Unwrap() error { return p.err }
+
+// Hidden returns the error without what may be of the value: the path, which has the names
+// of a map's members, and the text of a MarshalJSON method.
+func (p *Problem) Hidden() error {
+	if p.err != nil {
+		return fmt.Errorf("%s %s (%T)", p.Name, p.text, p.err)
+	}
+	return fmt.Errorf("%s %s", p.Name, p.text)
 }
 
 func (w *walker) skipSpace() {

@@ -37,7 +37,7 @@ func Encode(name string, v any) (json.RawMessage, error) {
 	e.text.Reset()
 	if err := e.json.Encode(v); err != nil {
 		// encoding/json's own error does not name the place.
-		return nil, fmt.Errorf("%s cannot be encoded as JSON: %w", name+badPath(reflect.ValueOf(v), MaxDepth), err)
+		return nil, &Problem{Name: name, path: badPath(reflect.ValueOf(v), MaxDepth), text: "cannot be encoded as JSON", err: err}
 	}
 	text := bytes.Clone(bytes.TrimSuffix(e.text.Bytes(), []byte("\n")))
 	if e.text.Cap() <= maxPooledBuffer {
