@@ -23,6 +23,7 @@ type enqueuePage struct {
 	From     string // ID of the task that it repeats
 	FromURL  string
 	Redacted bool // the arguments of that task may not be shown
+	Sealed   bool // they could not be decrypted
 	ID       string
 	Fields   enqueueFields
 	Wrong    map[string]string // by field; "" is the whole form
@@ -81,7 +82,8 @@ func (p *enqueuePage) fill(h *handler, row *queue.Row) {
 	if h.Client.HasBackend(row.Backend) {
 		p.Fields.Backend = row.Backend
 	}
-	if p.Redacted = h.hidesArgs(row); !p.Redacted && h.names[row.Task] == p.Info.Name {
+	p.Sealed = row.Sealed(row.Args)
+	if p.Redacted = h.hidesArgs(row) && !p.Sealed; !p.Redacted && !p.Sealed && h.names[row.Task] == p.Info.Name {
 		p.Fields.Args = pretty(row.Args, true).Text
 	}
 }
@@ -121,7 +123,7 @@ func (h *handler) enqueue(v *visit) error {
 	options := page.options()
 	var conflict *queue.IDConflictError
 	if len(page.Wrong) == 0 {
-		handle, err := h.Client.Enqueue(v.r.Context(), info.Name, json.RawMessage(page.Fields.Args), append(options, queue.WithID(id))...)
+		handle, err := api.Enqueue(v.r.Context(), h.Client, queue.Request{Task: info.Name, Args: json.RawMessage(page.Fields.Args), Options: append(options, queue.WithID(id))})
 		switch {
 		case err == nil:
 			return h.enqueued(v, handle)

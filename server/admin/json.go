@@ -17,6 +17,7 @@ type document struct {
 	Text     string // empty: there is none
 	Size     string // of the whole, if more is there than Text
 	Redacted bool
+	Sealed   bool // it could not be decrypted
 }
 
 // pretty is JSON with a member a line. Numbers stay as they were written: they

@@ -40,6 +40,14 @@ func TestTasksWithoutAKeyAreWarnedAbout(t *testing.T) {
 		t.Errorf("%+v", w)
 	}
 	page := without.get("/admin/tasks/" + id.String()).Body.String()
+	// The ciphertext is not offered as the arguments of another task.
+	if strings.Contains(page, "claimcheck:1:") || !strings.Contains(page, `<p class="empty">encrypted</p>`) || strings.Contains(page, "curl-enqueue") {
+		t.Error("the page shows what is stored, or offers to enqueue it")
+	}
+	form := without.get("/admin/types/search.reindex?from=" + id.String()).Body.String()
+	if strings.Contains(form, "claimcheck:1:") || !strings.Contains(form, "could not be decrypted, so they are not filled in") {
+		t.Error("the form has what is stored as its arguments")
+	}
 	if strings.Contains(page, "4711") || !strings.Contains(page, "the task is encrypted with key "+key.ID+", which this program does not have") {
 		t.Error("without the key the page shows the arguments, or does not say why not")
 	}

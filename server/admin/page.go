@@ -12,6 +12,8 @@ import (
 	"strconv"
 	"strings"
 	"time"
+
+	"github.com/claimcheck-go/claimcheck/server/internal/api"
 )
 
 //go:embed templates
@@ -140,7 +142,7 @@ type errorPage struct {
 func (h *handler) fail(v *visit, err error) {
 	shown := h.explain(err)
 	if shown.status == http.StatusInternalServerError {
-		h.Logger.Error("admin page failed", "method", v.r.Method, "path", v.path, "error", err)
+		h.Logger.Error("admin page failed", append([]any{"method", v.r.Method, "path", v.path}, api.ErrorAttrs(err)...)...)
 	}
 	page := errorPage{h.layout(v, shown.title, ""), shown.text}
 	if shown.status == http.StatusServiceUnavailable {

@@ -8,7 +8,9 @@ import (
 )
 
 // hidesArgs reports whether not all of a task's arguments may be shown.
-func (h *handler) hidesArgs(row *queue.Row) bool { return h.Redact(row.Task) || h.ofRedacted(row) }
+func (h *handler) hidesArgs(row *queue.Row) bool {
+	return h.Redact(row.Task) || row.Sealed(row.Args) || h.ofRedacted(row)
+}
 
 // ofRedacted reports whether a task's arguments are those that OnFailed makes, of a
 // redacted task that has FAILED: they have a copy of its arguments.
@@ -19,10 +21,18 @@ func (h *handler) ofRedacted(row *queue.Row) bool {
 	return json.Unmarshal(row.Args, &failed) == nil && failed.Task != "" && h.Redact(failed.Task)
 }
 
+// decrypted is a value of a task, unless it is still encrypted.
+func decrypted(row *queue.Row, value json.RawMessage, whole bool) document {
+	if row.Sealed(value) {
+		return document{Sealed: true}
+	}
+	return pretty(value, whole)
+}
+
 // shownArgs are the arguments of a task that is not redacted itself.
 func (h *handler) shownArgs(row *queue.Row, whole bool) document {
-	if !h.ofRedacted(row) {
-		return pretty(row.Args, whole)
+	if row.Sealed(row.Args) || !h.ofRedacted(row) {
+		return decrypted(row, row.Args, whole)
 	}
 	var failed queue.Failed
 	d := json.NewDecoder(bytes.NewReader(row.Args))

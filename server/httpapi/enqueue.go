@@ -28,7 +28,7 @@ func (h *handler) enqueue(w http.ResponseWriter, r *http.Request, _ string) {
 	}
 	ctx, cancel := context.WithTimeout(r.Context(), databaseTimeout)
 	defer cancel()
-	handle, err := h.Client.Enqueue(ctx, request.Task, request.Args, request.Options...)
+	handle, err := api.Enqueue(ctx, h.Client, request)
 	if err != nil {
 		h.fail(w, r, err)
 		return

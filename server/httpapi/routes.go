@@ -285,7 +285,7 @@ func (h *handler) fail(w http.ResponseWriter, r *http.Request, err error) {
 // write sends an answer. Internal details go to the log and not to the caller.
 func (h *handler) write(w http.ResponseWriter, r *http.Request, a api.Answer, err error) {
 	if _, isError := a.Body.(api.ErrorBody); isError && a.Status >= 500 && !errors.Is(err, queue.ErrUnavailable) && !errors.Is(err, queue.ErrUnsupported) {
-		h.Logger.ErrorContext(r.Context(), "request failed", "method", r.Method, "path", r.URL.Path, "error", err)
+		h.Logger.ErrorContext(r.Context(), "request failed", append([]any{"method", r.Method, "path", r.URL.Path}, api.ErrorAttrs(err)...)...)
 	}
 	if a.RetryAfter > 0 {
 		w.Header().Set("Retry-After", seconds(a.RetryAfter))
