@@ -27,7 +27,7 @@ func (c *Clock) Now() time.Time {
 	return c.now
 }
 
-// Advance moves the clock by d.
+// Advance moves the clock by d; back, if d is negative, as a database's clock can be set.
 func (c *Clock) Advance(d time.Duration) {
 	c.mu.Lock()
 	defer c.mu.Unlock()

@@ -39,7 +39,8 @@ func RequireEnqueuedTx[In, Out any](t testing.TB, c *queue.Client, tx queue.Tx, 
 }
 
 // RequireNone requires that the task was not enqueued so that all of match hold; without
-// match, not at all.
+// match, not at all. A task that the client does not know ends the test: a mistake in the
+// name would pass otherwise.
 func RequireNone[In, Out any](t testing.TB, c *queue.Client, task *queue.Task[In, Out], match ...Match) {
 	t.Helper()
 	requireNone(t, reader{t, c, nil}, task, match)
@@ -53,6 +54,9 @@ func RequireNoneTx[In, Out any](t testing.TB, c *queue.Client, tx queue.Tx, task
 
 func requireNone[In, Out any](t testing.TB, rows reader, task *queue.Task[In, Out], match []Match) {
 	t.Helper()
+	if _, known := registered(rows.c, task.Name()); !known {
+		t.Fatalf("queuetest: task %s is not registered in this client, which cannot have enqueued it: pass the client of the code under test", task.Name())
+	}
 	matching, _ := find(t, rows, task, match)
 	if len(matching) == 0 {
 		return

@@ -5,6 +5,11 @@ import (
 	"runtime"
 	"strings"
 	"testing"
+	"time"
+
+	"github.com/claimcheck-go/claimcheck/queue"
+	"github.com/claimcheck-go/claimcheck/queue/aead"
+	"github.com/claimcheck-go/claimcheck/queue/queuetest"
 )
 
 // failing is a test that is expected to fail.
@@ -53,4 +58,28 @@ func says(t *testing.T, do func(t testing.TB), parts ...string) {
 		}
 		rest = after
 	}
+}
+
+// What a client cannot run, or cannot have enqueued, is said to be so.
+func TestMistakesOfATestAreNamed(t *testing.T) {
+	bare := queue.Declare[mail, string]("mail.elsewhere")
+	hash := aead.NewKey(aead.HashKey).Secret
+	keyring, err := aead.New(hash, aead.NewKey("k1"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	other, err := aead.New(hash, aead.NewKey("k2"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	clock := queuetest.NewClock(time.Now())
+	store := queuetest.NewStore(clock)
+	client := queuetest.NewClient(t, queue.Config{Store: store, Registry: queue.NewRegistry(bare, sendMail), Codec: keyring})
+	enqueue(t, client, bare, mail{})
+	says(t, func(t testing.TB) { queuetest.RunOne(t, client) }, "no task is due", "mail.elsewhere READY, whose function this client does not have")
+	enqueue(t, client, sendMail, mail{})
+	without := queuetest.NewClient(t, queue.Config{Store: store, Registry: queue.NewRegistry(sendMail), Codec: other})
+	says(t, func(t testing.TB) { queuetest.RunOne(t, without) }, "mail.send READY, encrypted with key "+keyring.Keys()[0]+", which this client does not have")
+	says(t, func(t testing.TB) { queuetest.RequireNone(t, without, bare) }, "mail.elsewhere is not registered in this client")
+	says(t, func(t testing.TB) { queuetest.DrainFor(t, client, -time.Hour) }, "DrainFor(-1h0m0s): the time must not be negative")
 }

@@ -92,9 +92,12 @@ const refusedTick = time.Minute
 // schedule or a start that a limit allows, runs that, and stops when d is over. While a
 // schedule that is due cannot be enqueued, for example because middleware refuses it,
 // schedules are tried once a minute. The client's
-// store must be a Store with a [Clock].
+// store must be a Store with a [Clock]. A negative d ends the test.
 func DrainFor(t testing.TB, c *queue.Client, d time.Duration) (runs []*queue.Run) {
 	t.Helper()
+	if d < 0 {
+		t.Fatalf("queuetest: DrainFor(%s): the time must not be negative", d)
+	}
 	store := clocked(t, c)
 	e, end := newExecutor(t, c), store.clock.Now().Add(d)
 	for range mostRuns {
@@ -171,13 +174,41 @@ func waiting(t testing.TB, c *queue.Client) string {
 	var parts []string
 	for _, view := range []queue.View{queue.ViewPending, queue.ViewDelayed, queue.ViewRunning} {
 		for _, row := range (reader{t, c, nil}).list(queue.Selection{View: view}, 10) {
-			parts = append(parts, describe(row))
+			parts = append(parts, describe(row)+whyLeft(c, row))
 		}
 	}
 	if len(parts) == 0 {
 		return "none waits for a later time, either"
 	}
 	return "there are:\n  " + strings.Join(parts, "\n  ")
+}
+
+// whyLeft says why this client does not run a task that may be due.
+func whyLeft(c *queue.Client, row *queue.Row) string {
+	switch {
+	case row.Status != queue.StatusReady:
+	case !runs(c, row.Task):
+		return ", whose function this client does not have: the name is not registered, or only declared"
+	case !c.Knows(row):
+		return ", encrypted with key " + row.KeyID + ", which this client does not have"
+	}
+	return ""
+}
+
+// runs reports whether a client has the function of a task, under its name or an alias.
+func runs(c *queue.Client, name string) bool {
+	task, known := registered(c, name)
+	return known && task.Runnable
+}
+
+// registered describes a task of a client by its name or an alias.
+func registered(c *queue.Client, name string) (task queue.TaskInfo, known bool) {
+	for _, task := range c.Registry().Tasks() {
+		if task.Name == name || slices.Contains(task.Aliases, name) {
+			return task, true
+		}
+	}
+	return task, false
 }
 
 // describe describes a row in one line.
