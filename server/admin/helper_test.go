@@ -70,7 +70,7 @@ var night = sync.OnceValues(func() ([]byte, error) {
 	}
 	db, err := sql.Open("sqlite", path)
 	if err == nil {
-		err = demodata.Fill(context.Background(), db, time.Now(), 300)
+		err = demodata.Fill(context.Background(), db, demodata.SQLite, time.Now(), demodata.Night{Successful: 300})
 	}
 	// The last to close a file puts all of it into one.
 	if err := errors.Join(err, store.Close(), db.Close()); err != nil {

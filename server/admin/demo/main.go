@@ -1,10 +1,10 @@
 // Command demo shows the admin's pages with invented tasks: go run ./server/admin/demo.
+// -measure prints how long each page takes instead.
 // No worker is up, so that the night stays as bad as it is until an operator retries.
 package main
 
 import (
 	"context"
-	"database/sql"
 	"errors"
 	"flag"
 	"fmt"
@@ -12,14 +12,10 @@ import (
 	"net/http"
 	"os"
 	"os/signal"
-	"path/filepath"
 	"syscall"
 	"time"
 
-	_ "modernc.org/sqlite" // registers the driver with which the data is written
-
 	"github.com/claimcheck-go/claimcheck/queue"
-	"github.com/claimcheck-go/claimcheck/queue/sqlitestore"
 	"github.com/claimcheck-go/claimcheck/server/admin"
 	"github.com/claimcheck-go/claimcheck/server/admin/internal/demodata"
 	"github.com/claimcheck-go/claimcheck/server/httpapi"
@@ -28,49 +24,62 @@ import (
 func main() {
 	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGTERM, syscall.SIGINT)
 	defer stop()
-	listen := flag.String("listen", "127.0.0.1:8090", "loopback address to listen on")
-	rows := flag.Int("rows", 100_000, "successful tasks to make up")
+	var o options
+	flag.StringVar(&o.listen, "listen", "127.0.0.1:8090", "loopback address to listen on")
+	flag.StringVar(&o.database, "database", "", "URL of an empty database: sqlite:FILE, postgres://… or mysql://…; without it a temporary file")
+	flag.IntVar(&o.night.Successful, "rows", 100_000, "successful tasks to make up")
+	flag.IntVar(&o.night.Failed, "failed", 0, "failed tasks to make up, beside the usual ones")
+	flag.BoolVar(&o.measure, "measure", false, "print how long each page takes, and end")
 	flag.Parse()
-	if err := run(ctx, *listen, *rows); err != nil {
+	if err := run(ctx, o); err != nil {
 		fmt.Fprintln(os.Stderr, err)
 		os.Exit(1)
 	}
 }
 
-// run serves the pages over a database in a temporary folder until ctx ends.
-func run(ctx context.Context, listen string, rows int) error {
-	folder, err := os.MkdirTemp("", "claimcheck-demo")
+// options are the flags.
+type options struct {
+	listen, database string
+	night            demodata.Night
+	measure          bool
+}
+
+// run fills a database, and serves the pages over it until ctx ends.
+func run(ctx context.Context, o options) error {
+	store, end, err := openNight(ctx, o.database, o.night)
 	if err != nil {
 		return err
 	}
-	defer func() { _ = os.RemoveAll(folder) }() // it is the system's to clean up too
-	path := filepath.Join(folder, "demo.db")
-	store, err := sqlitestore.Open(ctx, sqlitestore.Config{URL: "sqlite:" + path, Migrate: true})
-	if err != nil {
-		return err
-	}
-	defer func() { _ = store.Close() }()
-	db, err := sql.Open("sqlite", path)
-	if err != nil {
-		return err
-	}
-	err = demodata.Fill(ctx, db, time.Now(), rows)
-	if err := errors.Join(err, db.Close()); err != nil {
-		return err
-	}
+	defer end()
 	client, err := queue.NewClient(queue.Config{Store: store, Registry: demodata.Registry()})
 	if err != nil {
 		return err
 	}
-	pages, err := admin.New(admin.Config{
+	if o.measure {
+		operator, err := client.Operator()
+		if err != nil {
+			return err
+		}
+		return measure(ctx, operator, func() (http.Handler, error) { return newPages(client) })
+	}
+	pages, err := newPages(client)
+	if err != nil {
+		return err
+	}
+	return serve(ctx, o.listen, pages)
+}
+
+func newPages(client *queue.Client) (http.Handler, error) {
+	return admin.New(admin.Config{
 		Client: client, Access: admin.Open("you"), Mode: "pull", SweepEvery: 30 * time.Second,
 		Links: func(row *queue.Row) []admin.Link {
 			return []admin.Link{{Name: "Cloud Logging", URL: "https://console.cloud.google.com/logs/query;query=" + row.ID.String()}}
 		},
 	})
-	if err != nil {
-		return err
-	}
+}
+
+// serve answers until ctx ends.
+func serve(ctx context.Context, listen string, pages http.Handler) error {
 	mux := http.NewServeMux()
 	mux.Handle("/admin/", httpapi.Require(httpapi.LoopbackOnly())(pages))
 	mux.Handle("/{$}", http.RedirectHandler("/admin/", http.StatusFound))

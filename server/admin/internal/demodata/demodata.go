@@ -1,6 +1,6 @@
-// Package demodata fills a SQLite database with tasks as a busy shop would have
-// them on a bad night: for the pages' tests, and for trying the pages out. It
-// writes the table itself, since no API makes a task that failed yesterday.
+// Package demodata fills a database with tasks as a busy shop would have them on a bad
+// night: for the pages' tests, and for trying the pages out. It writes the table itself,
+// since no API makes a task that failed yesterday.
 package demodata
 
 import (
@@ -46,24 +46,31 @@ type ChargeArgs struct {
 	Method string      `json:"method"`
 }
 
+// Night says how many rows there are.
+type Night struct {
+	Successful int // tasks that succeeded in the last day
+	Failed     int // further deliveries that failed in the last day, as one kind of failure
+}
+
 // data is what is being written.
 type data struct {
-	ctx context.Context
-	tx  *sql.Tx
+	*writer
 	now time.Time
 	n   int // rows so far, so that each ID and each time is another
 }
 
-// Fill writes successful tasks that ended in the last day, as many as are asked
-// for, and a bad night: the failures, and what is stuck.
-func Fill(ctx context.Context, db *sql.DB, now time.Time, successful int) error {
+// Fill writes the tasks of a bad night in one transaction: successful ones, the failures,
+// and what is stuck. The store's tables must exist.
+func Fill(ctx context.Context, db *sql.DB, dialect Dialect, now time.Time, night Night) error {
 	tx, err := db.BeginTx(ctx, nil)
 	if err != nil {
 		return err
 	}
 	defer func() { _ = tx.Rollback() }() // nothing is left after a commit
-	d := &data{ctx: ctx, tx: tx, now: now.UTC()}
-	for _, step := range []func() error{func() error { return d.successes(successful) }, d.failures, d.live, d.marks} {
+	d := &data{writer: &writer{ctx: ctx, tx: tx, dialect: dialect}, now: now.UTC().Truncate(time.Microsecond)}
+	for _, step := range []func() error{
+		func() error { return d.successes(night.Successful) }, func() error { return d.failures(night.Failed) }, d.live, d.flush, d.marks,
+	} {
 		if err := step(); err != nil {
 			return err
 		}
@@ -71,24 +78,37 @@ func Fill(ctx context.Context, db *sql.DB, now time.Time, successful int) error 
 	if err := tx.Commit(); err != nil {
 		return err
 	}
-	_, err = db.ExecContext(ctx, `ANALYZE`)
+	_, err = db.ExecContext(ctx, dialect.analyze())
 	return err
 }
 
-// successes are made by the database itself: there may be many.
+// kinds are the names and queues of ten successful tasks in turn.
+var kinds = [10][2]string{
+	{"billing.charge_card", "billing"}, {"search.reindex", "default"}, {"media.transcode", "media"}, {"reports.render_pdf", "reports"},
+	{"webhook.deliver", "webhooks"}, {"webhook.deliver", "webhooks"}, {"webhook.deliver", "webhooks"}, {"emails.send_receipt", "emails"},
+	{"emails.send_welcome", "emails"}, {"emails.send_welcome", "emails"},
+}
+
+// successes are spread over the last day, more in its last hours.
 func (d *data) successes(n int) error {
-	_, err := d.tx.ExecContext(d.ctx, `
-WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < ?1),
-ended(i, at) AS (SELECT i, ?2 - abs((i * 2654435761) % (3600000 * (6 + i % 19))) * 1000 FROM n)
-INSERT INTO claimcheck_tasks (id, task_path, queue_name, backend_name, priority, args, enqueued_at, status, hold, attempts, max_attempts,
-	started_at, last_attempted_at, finished_at, return_value, worker_ids, dispatch_due_at)
-SELECT printf('%08x-%04x-7%03x-8%03x-%012x', (at / 1000) >> 16, (at / 1000) & 65535, i & 4095, (i >> 12) & 4095, i * 48271),
-	CASE i % 10 WHEN 0 THEN 'billing.charge_card' WHEN 1 THEN 'search.reindex' WHEN 2 THEN 'media.transcode' WHEN 3 THEN 'reports.render_pdf'
-		WHEN 4 THEN 'webhook.deliver' WHEN 5 THEN 'webhook.deliver' WHEN 6 THEN 'webhook.deliver' WHEN 7 THEN 'emails.send_receipt' ELSE 'emails.send_welcome' END,
-	CASE i % 10 WHEN 0 THEN 'billing' WHEN 1 THEN 'default' WHEN 2 THEN 'media' WHEN 3 THEN 'reports' WHEN 4 THEN 'webhooks' WHEN 5 THEN 'webhooks' WHEN 6 THEN 'webhooks' ELSE 'emails' END,
-	'default', 0, '{"user_id":' || (1000 + i) || '}', at - 2000000, 'SUCCESSFUL', 0, 1 + (i % 37 = 0), 8,
-	at - 900000, at - 400000 - i % 300000, at, '{"ok":true}', '["web-00042-k7d/' || (1 + i % 6) || '"]', at FROM ended`, n, d.now.UnixMicro())
-	return err
+	for i := 1; i <= n; i++ {
+		period := int64(3_600_000 * (6 + i%19))
+		end := d.now.Add(-time.Duration(int64(i)*2654435761%period) * time.Millisecond)
+		row := &queue.Row{
+			ID: idAt(end.Add(-2*time.Second), i), Task: kinds[i%10][0], Queue: kinds[i%10][1], Backend: "default",
+			Args: json.RawMessage(fmt.Sprintf(`{"user_id":%d}`, 1000+i)), ReturnValue: json.RawMessage(`{"ok":true}`),
+			Status: queue.StatusSuccessful, Attempts: 1, MaxAttempts: 8, EnqueuedAt: end.Add(-2 * time.Second), StartedAt: end.Add(-900 * time.Millisecond),
+			FinishedAt: end, WorkerIDs: []string{fmt.Sprintf("web-00042-k7d/%d", 1+i%6)}, DispatchDueAt: end,
+		}
+		if i%37 == 0 {
+			row.Attempts = 2
+		}
+		row.LastAttemptedAt = end.Add(-time.Duration(400_000+i%300_000) * time.Microsecond)
+		if err := d.put(row); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // task is one row to be written, with what differs from the usual.
@@ -107,45 +127,4 @@ func (d *data) task(name, queueName string, args string, change func(*queue.Row)
 func idAt(at time.Time, n int) uuid.UUID {
 	ms := uint64(at.UnixMilli()) // after 1970
 	return uuid.MustParse(fmt.Sprintf("%08x-%04x-7%03x-9%03x-%012x", ms>>16, ms&0xffff, n&0xfff, (n>>12)&0xfff, (n*2862933)&0xffffffffffff))
-}
-
-func (d *data) put(row *queue.Row) error {
-	history, err := json.Marshal(row.Errors)
-	if err != nil {
-		return err
-	}
-	workers, err := json.Marshal(append([]string{}, row.WorkerIDs...))
-	if err != nil {
-		return err
-	}
-	hold := 0
-	if row.RunAfter.After(d.now) || row.RetryAt.After(d.now) {
-		hold = 1
-	}
-	var group, text, errors any
-	if len(row.Errors) > 0 {
-		group, text = queue.LastError(row.Errors)
-		errors = string(history)
-	}
-	var dispatchError any
-	if row.DispatchError != "" {
-		dispatchError = row.DispatchError
-	}
-	_, err = d.tx.ExecContext(d.ctx, `INSERT INTO claimcheck_tasks (id, task_path, queue_name, backend_name, priority, args, enqueued_at,
-	status, hold, attempts, max_attempts, run_after, retry_at, started_at, last_attempted_at, finished_at, errors, error_group, error_text,
-	worker_ids, dispatch_error, dispatch_due_at, dispatch_tries, lease_expires_at)
-	VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)`,
-		row.ID.String(), row.Task, row.Queue, row.Backend, row.Priority, string(row.Args), row.EnqueuedAt.UnixMicro(),
-		string(row.Status), hold, row.Attempts, row.MaxAttempts, micros(row.RunAfter), micros(row.RetryAt), micros(row.StartedAt),
-		micros(row.LastAttemptedAt), micros(row.FinishedAt), errors, group, text, string(workers), dispatchError,
-		row.DispatchDueAt.UnixMicro(), row.DispatchTries, micros(row.LeaseExpiresAt))
-	return err
-}
-
-// micros is a time as the table has it; zero is NULL.
-func micros(t time.Time) any {
-	if t.IsZero() {
-		return nil
-	}
-	return t.UnixMicro()
 }

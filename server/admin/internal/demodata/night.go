@@ -2,6 +2,7 @@ package demodata
 
 import (
 	"fmt"
+	"slices"
 	"time"
 
 	"github.com/claimcheck-go/claimcheck/queue"
@@ -42,9 +43,14 @@ shop/reports.renderPDF({0xc0001a4000, 0x7})
 github.com/claimcheck-go/claimcheck/queue.bind[...].func1()
 	github.com/claimcheck-go/claimcheck/queue/task.go:96 +0x4d`
 
-// failures are FAILED tasks, each with all its attempts.
-func (d *data) failures() error {
-	for _, f := range failed {
+// failures are FAILED tasks, each with all its attempts, and so many more of one kind.
+func (d *data) failures(more int) error {
+	kinds := failed
+	if more > 0 {
+		kinds = append(slices.Clone(failed), failure{"emails.send_welcome", "emails", `{"user_id":4711}`, "*smtp.Error",
+			"421 4.7.0 mail %d: try again later", "", more, 8, time.Minute, min(23*time.Hour/time.Duration(more), 10*time.Second)})
+	}
+	for _, f := range kinds {
 		for i := range f.count {
 			end := d.now.Add(-f.latest - time.Duration(i)*f.apart)
 			err := d.task(f.task, f.queue, f.args, func(row *queue.Row) {
@@ -121,10 +127,4 @@ func (d *data) live() error {
 		}
 	}
 	return nil
-}
-
-// marks says when the sweeper was last seen.
-func (d *data) marks() error {
-	_, err := d.tx.ExecContext(d.ctx, `INSERT INTO claimcheck_marks (name, at) VALUES (?, ?)`, queue.TouchSwept, d.now.Add(-20*time.Second).UnixMicro())
-	return err
 }
