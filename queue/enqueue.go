@@ -303,11 +303,11 @@ func (c *Client) newRow(row *NewRow, request Request, random io.Reader) error {
 }
 
 // optionsOf returns the task's options with those of the request, checked. The
-// task's own timeout, backoff and aliases are left out: only those of the request
+// task's own timeout, backoff, aliases and description are left out: only those of the request
 // concern the row.
 func (d *definition) optionsOf(request Request, now time.Time) (options, error) {
 	o := d.options
-	o.timeout, o.backoff, o.aliases, o.strictArgs, o.limits, o.use, o.around, o.encrypt = 0, nil, nil, false, nil, nil, nil, nil
+	o.timeout, o.backoff, o.aliases, o.description, o.strictArgs, o.limits, o.use, o.around, o.encrypt = 0, nil, nil, "", false, nil, nil, nil, nil
 	if len(request.Options) == 0 { // the task's own were checked when it was declared
 		return o, nil
 	}
@@ -322,8 +322,8 @@ func (o options) with(more []Option, now time.Time) (options, error) {
 	if err := o.check(now); err != nil {
 		return o, err
 	}
-	if o.backoff != nil || o.aliases != nil || o.strictArgs {
-		return o, invalidf("Backoff, Alias and StrictArgs are options of the task: pass them to NewTask or Declare, not to Enqueue")
+	if o.backoff != nil || o.aliases != nil || o.strictArgs || o.description != "" {
+		return o, invalidf("Backoff, Alias, Description and StrictArgs are options of the task: pass them to NewTask or Declare, not to Enqueue")
 	}
 	if o.limits != nil {
 		return o, invalidf("limits are options of the task: pass LimitRunning, LimitStarts and their kind to NewTask or Declare, not to Enqueue")

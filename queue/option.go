@@ -38,6 +38,7 @@ type options struct {
 	id          uuid.UUID
 	withID      bool // id is set
 	aliases     []string
+	description string
 	backoff     func(attempt int) time.Duration
 	strictArgs  bool
 	unique      *uniqueness
@@ -105,6 +106,11 @@ func WithID(id uuid.UUID) Option {
 func Alias(names ...string) Option {
 	return func(o *options) { o.aliases = append(o.aliases, names...) }
 }
+
+// Description says what a task does, in a sentence or two, for the people who operate it:
+// TaskInfo, the command tasks and the admin's page of the type show it. It is an option of
+// [NewTask] or [Declare].
+func Description(text string) Option { return func(o *options) { o.description = text } }
 
 // Backoff gives a task its own backoff: after attempt n (1 for the first) has failed,
 // the task runs again after next(n), not before, wherever it runs; the backoff of a

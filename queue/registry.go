@@ -2,6 +2,7 @@ package queue
 
 import (
 	"fmt"
+	"reflect"
 	"slices"
 	"strings"
 	"time"
@@ -76,6 +77,8 @@ type TaskInfo struct {
 	Unique      bool          `json:"unique,omitempty"`      // the arguments have a key: UniqueBy or UniqueArgs
 	OnFailed    string        `json:"on_failed,omitempty"`   // the task that a final failure enqueues
 	Encrypted   bool          `json:"encrypted,omitempty"`   // it is never stored in plain text: Encrypt(true)
+	Description string        `json:"description,omitempty"`
+	Args        reflect.Type  `json:"-"` // of its arguments; package argschema describes it
 }
 
 // Tasks describes the registered tasks, sorted by name.
@@ -89,7 +92,7 @@ func (r *Registry) Tasks() []TaskInfo {
 			Name: d.name, Aliases: d.options.aliases, Queue: d.options.queue, Backend: d.options.backend,
 			Priority: d.options.priority, MaxAttempts: d.options.maxAttempts, Timeout: d.options.timeout,
 			Runnable: d.run != nil, StrictArgs: d.options.strictArgs, Unique: d.options.unique != nil, OnFailed: d.options.onFailed,
-			Encrypted: d.mustEncrypt(),
+			Encrypted: d.mustEncrypt(), Description: d.options.description, Args: d.in,
 		})
 	}
 	slices.SortFunc(infos, func(a, b TaskInfo) int { return strings.Compare(a.Name, b.Name) })

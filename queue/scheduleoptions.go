@@ -39,6 +39,7 @@ func givenOptions(more []Option) (options, error) {
 		{given.expiry == "expires_at", "ExpiresAt", "use ExpiresIn, which counts from the time of each occurrence"},
 		{given.unique != nil && given.unique.conflict != ReturnExisting, "OnConflict", "leave it out: an occurrence whose key another task holds is not enqueued"},
 		{given.aliases != nil, "Alias", "pass it to NewTask or Declare"},
+		{given.description != "", "Description", "pass it to NewTask or Declare"},
 		{given.backoff != nil, "Backoff", "pass it to NewTask or Declare"},
 		{given.strictArgs, "StrictArgs", "pass it to NewTask or Declare"},
 		{given.limits != nil, "A limit", "pass LimitRunning, LimitStarts and their kind to NewTask or Declare"},

@@ -7,6 +7,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"path/filepath"
+	"reflect"
 	"strings"
 	"testing"
 
@@ -233,6 +234,14 @@ func TestTasksListsWhatIsRegisteredWithoutADatabase(t *testing.T) {
 	}
 	if err := json.Unmarshal([]byte(c.ok("tasks", "--json")), &list); err != nil || len(list.Tasks) != 6 || list.Tasks[5]["timeout_ms"] != 30000.0 || list.Tasks[5]["max_attempts"] != 8.0 {
 		t.Errorf("%+v, %v", list, err)
+	}
+	for task, want := range map[int]any{
+		0: true, // demo.echo takes any JSON
+		4: map[string]any{"type": "object", "properties": map[string]any{"duration_ms": map[string]any{"type": "integer"}}},
+	} {
+		if got := list.Tasks[task]["args_schema"]; !reflect.DeepEqual(got, want) {
+			t.Errorf("args_schema of %s: %v, want %v", list.Tasks[task]["name"], got, want)
+		}
 	}
 }
 

@@ -5,7 +5,10 @@ import (
 	"fmt"
 	"slices"
 
+	"github.com/invopop/jsonschema"
+
 	"github.com/claimcheck-go/claimcheck/queue"
+	"github.com/claimcheck-go/claimcheck/queue/argschema"
 	"github.com/claimcheck-go/claimcheck/server/internal/doctor"
 )
 
@@ -30,11 +33,12 @@ func (c *tasksCmd) Run(ctx context.Context, p *program) error {
 	if c.JSON {
 		type described struct {
 			queue.TaskInfo
-			TimeoutMS int64 `json:"timeout_ms,omitempty"`
+			TimeoutMS  int64              `json:"timeout_ms,omitempty"`
+			ArgsSchema *jsonschema.Schema `json:"args_schema"`
 		}
 		list := make([]described, len(tasks))
 		for i, t := range tasks {
-			list[i] = described{t, t.Timeout.Milliseconds()}
+			list[i] = described{t, t.Timeout.Milliseconds(), argschema.Of(t.Args)}
 		}
 		return p.printJSON(map[string]any{"tasks": list})
 	}

@@ -12,6 +12,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"sync"
 	"time"
 
 	"github.com/claimcheck-go/claimcheck/internal/handlerpath"
@@ -54,6 +55,7 @@ type handler struct {
 	Config
 	execPrefix, execSuffix string
 	refusals               refusalLog
+	document               func() ([]byte, error) // in OpenAPI; made when it is first asked for
 }
 
 // New returns the handler of /tasks/*. It expects full paths, so use
@@ -73,6 +75,7 @@ func New(cfg Config) (http.Handler, error) {
 		cfg.Logger = slog.Default()
 	}
 	h := &handler{Config: cfg}
+	h.document = sync.OnceValues(func() ([]byte, error) { return describe(cfg.Client.Registry().Tasks()) })
 	if cfg.ExecutePath != "" {
 		h.execPrefix, h.execSuffix, _ = strings.Cut(cfg.ExecutePath, handlerpath.Placeholder)
 	}

@@ -16,8 +16,47 @@ import (
 type field struct {
 	name   string
 	typ    reflect.Type
+	tag    reflect.StructTag
 	depth  int
 	tagged bool
+}
+
+// Field is a field of a struct, for what describes the type.
+type Field struct {
+	Name string // in JSON
+	Type reflect.Type
+	Tag  reflect.StructTag
+	// Omits says that encoding/json leaves the field out when it is empty, and Quoted
+	// that it writes the value as a string.
+	Omits, Quoted bool
+}
+
+// Fields returns the fields that encoding/json writes and reads of a struct, promoted
+// ones included, in their order.
+func Fields(t reflect.Type) []Field {
+	all := fieldsOf(t)
+	fields := make([]Field, len(all))
+	for i, f := range all {
+		_, text, _ := strings.Cut(f.tag.Get("json"), ",")
+		options := strings.Split(text, ",")
+		omits := slices.Contains(options, "omitempty") || slices.Contains(options, "omitzero")
+		fields[i] = Field{f.name, f.typ, f.tag, omits, slices.Contains(options, "string") && canBeQuoted(f.typ)}
+	}
+	return fields
+}
+
+// canBeQuoted reports whether the tag's option string applies to a type.
+func canBeQuoted(t reflect.Type) bool {
+	if t.Kind() == reflect.Pointer && t.Name() == "" {
+		t = t.Elem()
+	}
+	switch t.Kind() {
+	case reflect.Bool, reflect.String, reflect.Float32, reflect.Float64,
+		reflect.Int, reflect.Int8, reflect.Int16, reflect.Int32, reflect.Int64,
+		reflect.Uint, reflect.Uint8, reflect.Uint16, reflect.Uint32, reflect.Uint64, reflect.Uintptr:
+		return true
+	}
+	return false
 }
 
 type fields []field
@@ -61,7 +100,7 @@ func collectFields(t reflect.Type, depth int, above []reflect.Type, all *fields)
 		case f.Anonymous && name == "" && embedded.Kind() == reflect.Struct:
 			collectFields(embedded, depth+1, above, all)
 		case f.IsExported():
-			*all = append(*all, field{name: fieldName(f), typ: f.Type, depth: depth, tagged: name != ""})
+			*all = append(*all, field{name: fieldName(f), typ: f.Type, tag: f.Tag, depth: depth, tagged: name != ""})
 		}
 	}
 }
@@ -174,6 +213,12 @@ func hasHiddenField(t reflect.Type) bool {
 		}
 	}
 	return false
+}
+
+// OwnDecoding reports whether t decodes itself, from any JSON or only from strings.
+func OwnDecoding(t reflect.Type) (fromJSON, fromText bool) {
+	p := reflect.PointerTo(t)
+	return p.Implements(reflect.TypeFor[json.Unmarshaler]()), p.Implements(reflect.TypeFor[encoding.TextUnmarshaler]())
 }
 
 // decodesItself reports whether t has its own decoding, which alone knows what
