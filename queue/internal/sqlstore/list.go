@@ -33,7 +33,7 @@ func (d *Dialect) view(name queue.View) view {
 	case queue.ViewDelayed:
 		return byTime(d.held, "claimcheck_tasks_held", d.heldUntil, "")
 	case queue.ViewRunning:
-		return byTime(`status = 'RUNNING'`, "claimcheck_tasks_lease", `lease_expires_at`, "")
+		return byTime(`status = 'RUNNING' AND lease_expires_at IS NOT NULL`, "claimcheck_tasks_lease", `lease_expires_at`, "")
 	case queue.ViewSuccessful, queue.ViewFailed, queue.ViewCancelled:
 		return byTime(`status = '`+strings.ToUpper(string(name))+`' AND finished_at IS NOT NULL`, "claimcheck_tasks_finished", `finished_at`, " DESC")
 	default:

@@ -3,6 +3,7 @@ package sqlstore
 import (
 	"database/sql"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"slices"
 	"strings"
@@ -192,4 +193,63 @@ func analyze(t *testing.T, s *Store) {
 	if err := s.writer.QueryRowContext(t.Context(), "ANALYZE TABLE claimcheck_tasks").Scan(&unused[0], &unused[1], &unused[2], &unused[3]); err != nil {
 		t.Fatal(fmt.Errorf("analyze: %w", err))
 	}
+}
+
+// TestMySQLListsReadOnlyTheirRows: an index over all rows begins with those of other views,
+// for which its column is NULL.
+func TestMySQLListsReadOnlyTheirRows(t *testing.T) {
+	s := onMariaDB(t)
+	fill(t, s, 50_000)
+	conn, err := s.writer.Conn(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer conn.Close()
+	for _, view := range queue.Views() {
+		for _, reverse := range []bool{false, true} {
+			request := queue.ListRequest{Selection: queue.Selection{View: view}, Reverse: reverse, Limit: 10}
+			query, _, err := MySQL.listQueries(request, time.Now())
+			if err != nil {
+				t.Fatal(err)
+			}
+			if n := rowsRead(t, conn, query); n > 100 {
+				t.Errorf("%s, reverse %v: %d rows were read for a page of 10", view, reverse, n)
+			}
+		}
+	}
+}
+
+// rowsRead runs a query, and returns how many rows of tables and indexes it read.
+func rowsRead(t *testing.T, conn *sql.Conn, query statement) (n int) {
+	t.Helper()
+	counts := func() (sum int) {
+		t.Helper()
+		rows, err := conn.QueryContext(t.Context(), `SHOW SESSION STATUS LIKE 'Handler_read%'`)
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer rows.Close()
+		for rows.Next() {
+			name, count := "", 0
+			if err := rows.Scan(&name, &count); err != nil {
+				t.Fatal(err)
+			}
+			sum += count
+		}
+		if err := rows.Err(); err != nil {
+			t.Fatal(err)
+		}
+		return sum
+	}
+	before := counts()
+	rows, err := conn.QueryContext(t.Context(), query.text, query.args...)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for rows.Next() {
+	}
+	if err := errors.Join(rows.Err(), rows.Close()); err != nil {
+		t.Fatal(err)
+	}
+	return counts() - before
 }
