@@ -144,6 +144,7 @@ func (app *App) Run(ctx context.Context) error {
 	defer context.AfterFunc(app.stopped, cancel)()
 	var storing sync.WaitGroup
 	storing.Go(func() { app.storeSchedules(ctx) })
+	storing.Go(func() { app.warnKeys(ctx) })
 	defer storing.Wait()
 	if app.mode == config.ModeLocal {
 		var claiming sync.WaitGroup

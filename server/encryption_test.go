@@ -162,6 +162,34 @@ func TestAnotherSecretUnderTheSameIDLeavesTasksWaiting(t *testing.T) {
 	}
 }
 
+// A program that lacks the keys of the latest tasks says so when it starts.
+func TestAStartWithoutTheKeysInUseIsWarnedAbout(t *testing.T) {
+	c := newCLI(t)
+	hash, k1, k2 := strings.Fields(c.ok("keys", "new", "x"))[0], c.newKey("k1"), c.newKey("k2")
+	c.env["TASKS_ENCRYPTION_KEYS"] = hash + "," + k1
+	c.ok("enqueue", "demo.echo")
+	for _, test := range []struct{ keys, want string }{
+		{hash + "," + k1, ""},
+		{hash + "," + k2 + "," + k1, ""},
+		{hash + "," + k2, "keys that this program does not have: it runs none of those"},
+		{"", "this program has no keys: it runs none of those, and stores its own in plain text"},
+	} {
+		var log bytes.Buffer
+		app, err := Open(t.Context(), Config{Name: "server", Tasks: testTasks, IgnoreEnv: true, Logger: slog.New(slog.NewTextHandler(&log, &slog.HandlerOptions{Level: slog.LevelWarn})),
+			Settings: Settings{DatabaseURL: c.env["DATABASE_URL"], TasksMode: config.ModeLocal, TasksEncryptionKeys: test.keys}})
+		if err != nil {
+			t.Fatal(err)
+		}
+		app.warnKeys(t.Context())
+		if err := app.Shutdown(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+		if got := log.String(); !strings.Contains(got, test.want) || (test.want == "") != (got == "") || test.want != "" && !strings.Contains(got, "keys="+idOf(k1)) {
+			t.Errorf("%q: %s", test.want, got)
+		}
+	}
+}
+
 func TestSettingsOfEncryption(t *testing.T) {
 	empty := filepath.Join(t.TempDir(), "empty")
 	if err := os.WriteFile(empty, []byte("\n"), 0o600); err != nil {

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"sync"
 	"time"
 
 	"github.com/claimcheck-go/claimcheck/queue"
@@ -58,6 +59,9 @@ func (c *workCmd) Run(ctx context.Context, p *program) error {
 	ctx = working
 	if c.Continuous {
 		defer p.sweepAlong(ctx, app.client)()
+		var comparing sync.WaitGroup
+		comparing.Go(func() { app.warnKeys(ctx) })
+		defer comparing.Wait()
 	}
 	progress := p.progress("tasks run")
 	worked, err := executor.Work(ctx, queue.WorkConfig{
