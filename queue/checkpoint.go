@@ -18,9 +18,9 @@ import (
 //
 //   - Retry replaces the checkpoint by its own, if it has one, and raises MaxAttempts by
 //     its MoreAttempts.
-//   - Finish and FinishTx remove the checkpoint of a task that has succeeded, and every
-//     end of a row removes it if the row is [Row.Dropped] then. An enqueue that replaces
-//     the row's arguments removes it too.
+//   - Every end of a row removes its checkpoint, unless the row is FAILED then, and could be
+//     retried: it is not [Row.Dropped]. An enqueue that replaces the row's arguments removes
+//     it too.
 //
 // These writes, like a Finish, must survive a crash of the database.
 type Checkpointer interface {
@@ -53,7 +53,7 @@ func MoreAttempts(maxAttempts, attempts, more int) int {
 // and of the database. It is one statement, so save after a batch of work rather than
 // after each item.
 //
-// A checkpoint is kept until the task succeeds. With the results of the task's steps
+// A checkpoint is kept until the task succeeds or is cancelled. With the results of the task's steps
 // ([Step]) it is at most [Config].MaxBytes of JSON; a larger one is a permanent error
 // ([Discard]).
 //
@@ -100,8 +100,8 @@ func Checkpoint[T any](ctx context.Context) (value T, ok bool, err error) {
 
 // Continue makes a task that returns it run again at once, in a new attempt, and stores
 // a checkpoint for that: work that takes longer than one attempt may is done in pieces,
-// of which each ends well before its deadline. What the function returns besides is
-// ignored. A nil checkpoint keeps the one that was saved.
+// of which each ends well before its deadline. The value that the function returns is
+// ignored, and an error that is joined with it is logged as a warning and stored nowhere. A nil checkpoint keeps the one that was saved.
 //
 //	for !done {
 //		if deadline, ok := ctx.Deadline(); ok && time.Until(deadline) < time.Minute {

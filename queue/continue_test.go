@@ -238,3 +238,23 @@ func TestPulledTasksDropTheirCheckpoints(t *testing.T) {
 		}
 	}
 }
+
+// What Continue and Snooze do not record must not vanish.
+func TestAnErrorBesideContinueOrSnoozeIsLogged(t *testing.T) {
+	for name, asked := range map[string]error{"Continue": queue.Continue(1), "Snooze": queue.Snooze(0)} {
+		s := newStepped(t, setup{})
+		id := s.enqueue("t", nil)
+		s.try(id, func(context.Context) (any, error) { return nil, fmt.Errorf("piece 1: %w", asked) })
+		if log := s.log.String(); strings.Contains(log, "level=WARN") {
+			t.Errorf("%s alone: %s", name, log)
+		}
+		s.try(id, func(context.Context) (any, error) { return nil, fmt.Errorf("piece 2: %w", errors.Join(errBoom, asked)) })
+		log := s.log.String()
+		if !strings.Contains(log, "level=WARN") || !strings.Contains(log, "the error that it returned with "+name+" is stored nowhere") || !strings.Contains(log, errBoom.Error()) {
+			t.Errorf("%s: %s", name, log)
+		}
+		if row := s.row(id); row.Status != queue.StatusReady || len(row.Errors) != 0 {
+			t.Errorf("%s: %s, errors %v", name, row.Status, row.Errors)
+		}
+	}
+}

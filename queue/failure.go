@@ -39,7 +39,8 @@ func RetryAt(t time.Time, err error) error {
 }
 
 // Snooze makes a task that returns it run again after d, by the database's clock,
-// without recording an error and without counting this attempt. A negative d is 0.
+// without recording an error and without counting this attempt. A negative d is 0. An
+// error that is joined with it is logged as a warning and stored nowhere.
 func Snooze(d time.Duration) error {
 	return &rescheduleError{err: fmt.Errorf("snoozed for %s", d), in: max(d, 0), snooze: true}
 }
@@ -116,6 +117,7 @@ type failure struct {
 	cancel       bool
 	reschedule   *rescheduleError // the task asked for a time
 	continuation *continuation    // the task asked for another attempt at once
+	drops        bool             // err is joined with another one, which Continue and Snooze do not record
 	contextEnded bool             // err is that of a context that has ended
 	panicked     bool
 }
@@ -133,6 +135,7 @@ func classify(err error) *failure {
 	f.cancel = errors.As(err, &cancel)
 	errors.As(err, &f.reschedule)
 	errors.As(err, &f.continuation)
+	f.drops = joined(err)
 	if p, ok := err.(*PanicError); ok {
 		f.panicked, f.trace = true, cleanText(string(p.Stack), maxTracebackBytes)
 		return f
@@ -141,6 +144,20 @@ func classify(err error) *failure {
 	writeChain(&chain, err)
 	f.trace = cleanText(chain.String(), maxTracebackBytes)
 	return f
+}
+
+// joined reports whether err wraps several errors.
+func joined(err error) bool {
+	for {
+		switch e := err.(type) {
+		case interface{ Unwrap() error }:
+			err = e.Unwrap()
+		case interface{ Unwrap() []error }:
+			return len(e.Unwrap()) > 1
+		default:
+			return false
+		}
+	}
 }
 
 // timedOut is the failure of a function that returned f after its timeout.

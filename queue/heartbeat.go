@@ -1,6 +1,7 @@
 package queue
 
 import (
+	"cmp"
 	"context"
 	"log/slog"
 	"sync"
@@ -19,17 +20,17 @@ type heartbeater struct {
 	log          *slog.Logger
 	availability *availability
 
-	mu          sync.Mutex
-	leases      map[Claim]*lease
-	renewing    bool   // renew is scheduled or under way
-	expiring    bool   // expire is scheduled
-	lastFailure string // why the last renewal did not renew all
+	mu       sync.Mutex
+	leases   map[Claim]*lease
+	renewing bool // renew is scheduled or under way
+	expiring bool // expire is scheduled
 }
 
 // lease is the heartbeater's view of one claim.
 type lease struct {
 	lost      context.CancelCauseFunc
 	expiresAt time.Time // by this process's monotonic clock, from before the renewal was sent
+	failure   string    // why the last renewal did not renew it; empty: it did, or none was answered yet
 	reports   *atomic.Pointer[reporting]
 }
 
@@ -117,18 +118,27 @@ func (h *heartbeater) renew() {
 		}
 	}
 	h.availability.observe(err)
-	h.recordRenewal(renewed, lost, sent, err)
+	h.recordRenewal(claims, renewed, lost, sent, err)
 	time.AfterFunc(max(h.lease/3-time.Since(sent), h.lease/10), h.renew)
 }
 
-// recordRenewal records how a renewal ended, and cancels the functions whose
+// recordRenewal records how a renewal of claims ended, and cancels the functions whose
 // claims are lost.
-func (h *heartbeater) recordRenewal(renewed, lost []Claim, sent time.Time, err error) {
+func (h *heartbeater) recordRenewal(claims, renewed, lost []Claim, sent time.Time, err error) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
+	failure := "its row stayed locked" // a claim that is neither renewed nor lost
+	if err != nil {
+		failure = err.Error()
+	}
+	for _, c := range claims {
+		if l := h.leases[c]; l != nil {
+			l.failure = failure
+		}
+	}
 	for _, c := range renewed {
 		if l := h.leases[c]; l != nil {
-			l.expiresAt = sent.Add(h.lease)
+			l.expiresAt, l.failure = sent.Add(h.lease), ""
 		}
 	}
 	for _, c := range lost {
@@ -137,11 +147,10 @@ func (h *heartbeater) recordRenewal(renewed, lost []Claim, sent time.Time, err e
 			delete(h.leases, c)
 		}
 	}
-	h.lastFailure = "its row stayed locked"
-	if err != nil {
-		h.lastFailure = err.Error()
-	}
 }
+
+// errNotRenewed is why a lease expired of which no renewal was answered in its time.
+const errNotRenewed = "no renewal was answered in time: this process was stopped or had no CPU, or the database did not answer"
 
 // expire cancels the functions whose leases have expired without a renewal, and
 // schedules itself for the next expiry while there are any. It runs apart from
@@ -155,7 +164,7 @@ func (h *heartbeater) expire() {
 			next = min(next, left)
 			continue
 		}
-		h.log.Warn("lease expired: it could not be renewed", "task_id", c.ID, "error", h.lastFailure)
+		h.log.Warn("lease expired: it could not be renewed", "task_id", c.ID, "error", cmp.Or(l.failure, errNotRenewed))
 		l.lost(ErrLeaseLost)
 		delete(h.leases, c)
 	}

@@ -2,6 +2,8 @@ package queue_test
 
 import (
 	"context"
+	"strings"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -43,6 +45,50 @@ func TestContextsAreCancelledWhenLeasesExpire(t *testing.T) {
 					}
 				}
 				time.Sleep(queue.DefaultLease) // until the last heartbeat has given up
+			})
+		})
+	}
+}
+
+// stopped is a store that answers the first heartbeat only, as for a process that is
+// stopped then.
+type stopped struct {
+	queue.Store
+	calls *atomic.Int32
+}
+
+func (s stopped) Heartbeat(ctx context.Context, lease time.Duration, claims ...queue.Claim) (renewed, lost []queue.Claim, err error) {
+	if s.calls.Add(1) > 1 {
+		time.Sleep(2 * lease)
+		return claims, nil, nil
+	}
+	return s.Store.Heartbeat(ctx, lease, claims...)
+}
+
+// unrenewed is a store in which all rows are locked.
+type unrenewed struct{ queue.Store }
+
+func (unrenewed) Heartbeat(context.Context, time.Duration, ...queue.Claim) (renewed, lost []queue.Claim, err error) {
+	return nil, nil, nil
+}
+
+func TestAnExpiredLeaseSaysWhyItWasNotRenewed(t *testing.T) {
+	for why, cut := range map[string]func(queue.Store) queue.Store{
+		"its row stayed locked":           func(s queue.Store) queue.Store { return unrenewed{s} },
+		"no renewal was answered in time": func(s queue.Store) queue.Store { return stopped{s, new(atomic.Int32)} },
+		context.DeadlineExceeded.Error():  func(s queue.Store) queue.Store { return deaf{s} },
+	} {
+		t.Run(why, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				sys := newSystem(t, setup{store: cut(newStore(t))}, task(func(ctx context.Context) (any, error) {
+					<-ctx.Done()
+					return nil, context.Cause(ctx)
+				}))
+				sys.run(sys.enqueue("t", nil))
+				time.Sleep(3 * queue.DefaultLease) // until the last heartbeat has returned
+				if log := sys.log.String(); !strings.Contains(log, "lease expired: it could not be renewed") || !strings.Contains(log, why) {
+					t.Error(log)
+				}
 			})
 		})
 	}

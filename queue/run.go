@@ -34,7 +34,7 @@ const (
 	// RUNNING until its lease expires.
 	OutcomeAbandoned Outcome = "abandoned"
 	// OutcomeLost: the claim was lost while the function ran, and nothing was
-	// written. Run.Row is the row as another claim left it.
+	// written. Run.Row is the row as another claim, or a cancellation, left it.
 	OutcomeLost Outcome = "lost"
 	// OutcomeUnknown: it is not known whether the outcome was stored.
 	OutcomeUnknown Outcome = "unknown"
@@ -316,7 +316,7 @@ func (e *Executor) logRun(ctx context.Context, run *Run) {
 		if f.panicked {
 			attrs = append(attrs, slog.String("stack", f.trace))
 		}
-	case run.Err != nil:
+	case run.Err != nil && !run.cancelled():
 		attrs = append(attrs, slog.Any("error", run.Err))
 	}
 	if run.Outcome == OutcomeRescheduled {
@@ -324,6 +324,9 @@ func (e *Executor) logRun(ctx context.Context, run *Run) {
 	}
 	e.log.LogAttrs(ctx, level, message, attrs...)
 }
+
+// cancelled reports whether the task was cancelled while it ran.
+func (r *Run) cancelled() bool { return r.Outcome == OutcomeLost && r.Row.Status == StatusCancelled }
 
 // runLine is the level and the message of a run's log line. f is the failure of its
 // function, if it failed.
@@ -340,6 +343,10 @@ func runLine(run *Run, f *failure) (slog.Level, string) {
 		return slog.LevelInfo, "task cancelled itself"
 	case OutcomeRescheduled:
 		switch {
+		case f != nil && f.drops && f.continuation != nil:
+			return slog.LevelWarn, "task continues in another attempt; the error that it returned with Continue is stored nowhere"
+		case f != nil && f.drops && f.snoozed():
+			return slog.LevelWarn, "task runs again at the time it asked for; the error that it returned with Snooze is stored nowhere"
 		case f != nil && f.continuation != nil:
 			return slog.LevelInfo, "task continues in another attempt"
 		case f != nil && f.snoozed():
@@ -348,7 +355,10 @@ func runLine(run *Run, f *failure) (slog.Level, string) {
 		return slog.LevelWarn, "task runs again at the time it asked for"
 	case OutcomeInterrupted:
 		return slog.LevelInfo, "task interrupted; its attempt does not count"
-	default:
-		return slog.LevelError, "task ended, but its result was not stored: " + string(run.Outcome)
+	case OutcomeLost:
+		if run.cancelled() {
+			return slog.LevelInfo, "task was cancelled while it ran"
+		}
 	}
+	return slog.LevelError, "task ended, but its result was not stored: " + string(run.Outcome)
 }

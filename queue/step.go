@@ -36,14 +36,14 @@ const MaxStepName = 200
 //
 // A step that is stored is progress: the task may be attempted so many times more as its
 // own limit says ([MaxAttempts]), up to 1000 attempts in all. The results are kept until
-// the task succeeds, so an operator's retry of a FAILED task skips its steps as well.
-// Together they are at most [Config].MaxBytes of JSON: a result that exceeds that, or that
+// the task succeeds or is cancelled, so an operator's retry of a FAILED task skips its
+// steps as well. Together they are at most [Config].MaxBytes of JSON: a result that exceeds that, or that
 // JSON cannot represent, is a permanent error ([Discard]). Store large results elsewhere,
 // and return where.
 //
-// The name is 1 to [MaxStepName] bytes, and unique within the task: the error of a second step
-// of that name in one attempt is [ErrInvalid], unless the first has failed. A stored result
-// that is no T, because the program has changed, is an error that names the step: give
+// The name is 1 to [MaxStepName] bytes, and unique within the task. Another name, and a
+// second step of one name in an attempt unless the first has failed, are permanent errors
+// that are [ErrInvalid]. A stored result that is no T, because the program has changed, is an error that names the step: give
 // the changed step another name. Steps may run concurrently. ctx is the task's own, or
 // one made from it.
 //
@@ -62,7 +62,7 @@ func Step[T any](ctx context.Context, name string, f func(context.Context) (T, e
 func step[T any](ctx context.Context, name string, f func(context.Context) (T, error)) (value T, err error) {
 	k, err := keeperFrom(ctx, "Step")
 	if err == nil {
-		err = checkStep[T](name)
+		err = permanent(checkStep[T](name)) // another attempt would make the same mistake
 	}
 	if err != nil {
 		return value, err
@@ -165,7 +165,7 @@ func (k *keeper) begin(ctx context.Context, name string) (*storedStep, error) {
 	k.mu.Lock()
 	defer k.mu.Unlock()
 	if _, called := k.steps[name]; called {
-		return nil, invalidf("step %q was called before in this attempt: each step of a task needs a name of its own", name)
+		return nil, Discard(invalidf("step %q was called before in this attempt: each step of a task needs a name of its own", name))
 	}
 	stored := current.step(name)
 	if k.steps[name] = stepRuns; stored != nil {

@@ -188,18 +188,18 @@ func TestStepsThatAreRefused(t *testing.T) {
 			_, err := queue.Step(ctx, "pay", one)
 			_, second := queue.Step(ctx, "pay", one)
 			return errors.Join(err, second)
-		}, false, []string{`step "pay"`, "needs a name of its own"}},
-		"no name":  {func(ctx context.Context) error { _, err := queue.Step(ctx, "", one); return err }, false, []string{"1 to 200 bytes"}},
-		"too long": {func(ctx context.Context) error { _, err := queue.Step(ctx, strings.Repeat("x", 201), one); return err }, false, []string{"1 to 200 bytes"}},
-		"NUL":      {func(ctx context.Context) error { _, err := queue.Step(ctx, "a\x00", one); return err }, false, []string{"1 to 200 bytes"}},
+		}, true, []string{`step "pay"`, "needs a name of its own"}},
+		"no name":  {func(ctx context.Context) error { _, err := queue.Step(ctx, "", one); return err }, true, []string{"1 to 200 bytes"}},
+		"too long": {func(ctx context.Context) error { _, err := queue.Step(ctx, strings.Repeat("x", 201), one); return err }, true, []string{"1 to 200 bytes"}},
+		"NUL":      {func(ctx context.Context) error { _, err := queue.Step(ctx, "a\x00", one); return err }, true, []string{"1 to 200 bytes"}},
 		"a type without JSON": {func(ctx context.Context) error {
 			_, err := queue.Step(ctx, "chan", func(context.Context) (chan int, error) { panic("it was called") })
 			return err
-		}, false, []string{`step "chan"`, "chan int"}},
+		}, true, []string{`step "chan"`, "chan int"}},
 		"a type whose fields are lost": {func(ctx context.Context) error {
 			_, err := queue.Step(ctx, "lost", func(context.Context) (struct{ a int }, error) { panic("it was called") })
 			return err
-		}, false, []string{`step "lost"`, "unexported"}},
+		}, true, []string{`step "lost"`, "unexported"}},
 		"a value without JSON": {func(ctx context.Context) error {
 			_, err := queue.Step(ctx, "inf", func(context.Context) (any, error) { return func() {}, nil })
 			return err
@@ -373,6 +373,9 @@ func TestNoStepBeginsOrIsStoredUnderALostClaim(t *testing.T) {
 	})
 	if run.Outcome != queue.OutcomeLost || run.Row.Status != queue.StatusCancelled || run.Row.Checkpoint != nil {
 		t.Errorf("%s, %s, %s", run.Outcome, run.Row.Status, run.Row.Checkpoint)
+	}
+	if log := s.log.String(); !strings.Contains(log, `level=INFO msg="task was cancelled while it ran"`) || strings.Contains(log, "level=ERROR") {
+		t.Errorf("what was asked for is logged as a failure: %s", log)
 	}
 }
 

@@ -25,7 +25,7 @@ var ticketAt = `CASE WHEN run_after <= now() + ` + interval(queue.ArmWithin) + `
 var keepTicket = `delete_at = CASE WHEN keep_successful IS NOT NULL THEN greatest(delete_at, ` + ticketAt + `) END`
 
 // setKept is what every end of a row sets: queue.Row.KeptUntil, arguments that are dropped,
-// and no checkpoint if it is not for another attempt. Rows without queue.Keep pay for the first conditions only.
+// and no checkpoint unless it is FAILED and may be retried. Rows without queue.Keep pay for the first conditions only.
 func setKept(status string) string { return setKeptSince(`now()`, status) }
 
 // setKeptSince is setKept of a row that ended at a time, which is SQL.
@@ -34,7 +34,7 @@ func setKeptSince(ended, status string) string {
 		greatest(` + ended + `, delete_at, ` + ticketAt + `) + ` + interval(queue.KeptForRepeats) + `, unique_until) END,
 	args = CASE WHEN keep_successful IS NOT NULL AND ` + keepOf(status) + ` = 0
 		THEN to_json('dropped sha256:' || encode(sha256(convert_to(args::text, 'UTF8')), 'hex')) ELSE args END,
-	checkpoint = CASE WHEN ` + status + ` = 'SUCCESSFUL' OR keep_successful IS NOT NULL AND ` + keepOf(status) + ` = 0 THEN NULL ELSE checkpoint END`
+	checkpoint = CASE WHEN ` + status + ` <> 'FAILED' OR keep_successful IS NOT NULL AND ` + keepOf(status) + ` = 0 THEN NULL ELSE checkpoint END`
 }
 
 // keptValue is a return value that is dropped with the arguments.

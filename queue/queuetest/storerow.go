@@ -164,7 +164,7 @@ func (r *row) expire(now time.Time) {
 func (r *row) end(status queue.Status, now time.Time) {
 	r.DeleteAt = r.KeptUntil(status, now)
 	r.Status, r.hold, r.FinishedAt, r.LeaseExpiresAt = status, free, now, time.Time{}
-	if status == queue.StatusSuccessful {
+	if status != queue.StatusFailed {
 		r.Checkpoint = nil
 	}
 	r.drop()

@@ -139,7 +139,7 @@ var checkpointTests = map[string]func(*fixture){
 		}
 		f.saved("FAILED", row.ID, `1`)
 	},
-	"success removes it": func(f *fixture) {
+	"success and cancellation remove it": func(f *fixture) {
 		for name, end := range f.reportingEnds() {
 			for _, kept := range []bool{false, true} {
 				var changes []func(*queue.NewRow)
@@ -150,12 +150,28 @@ var checkpointTests = map[string]func(*fixture){
 				f.save(row.Claim(), someCheckpoint, 0)
 				f.must(end(row.Claim(), nil))
 				want := someCheckpoint
-				if f.get(row.ID).Status == queue.StatusSuccessful {
+				if status := f.get(row.ID).Status; status.Final() && status != queue.StatusFailed {
 					want = ""
 				}
 				f.saved(name, row.ID, want)
 			}
 		}
+		row := f.claimed(lease)
+		f.save(row.Claim(), someCheckpoint, 0)
+		_, _, err := f.store.Cancel(f.ctx, row.ID)
+		f.must(err)
+		f.saved("Cancel", row.ID, "")
+	},
+	"an action that cancels many removes it": func(f *fixture) {
+		operator, ok := f.store.(queue.Operator)
+		if !ok {
+			return
+		}
+		row := f.claimed(lease)
+		f.save(row.Claim(), someCheckpoint, 0)
+		_, err := operator.Act(f.ctx, queue.ActionCancel, queue.Selection{IDs: []uuid.UUID{row.ID}}, f.now(), 10)
+		f.must(err)
+		f.saved("Act", row.ID, "")
 	},
 	"it is dropped with the arguments": func(f *fixture) {
 		if _, ok := f.store.(queue.Lifecycle); !ok {

@@ -18,6 +18,9 @@ var _ queue.Checkpointer = (*Store)(nil)
 // no other attempt.
 const dropCheckpoint = `, checkpoint = NULL`
 
+// endsForGood reports whether no attempt can follow a status: a FAILED task can be retried.
+func endsForGood(status queue.Status) bool { return status.Final() && status != queue.StatusFailed }
+
 // saved is what a checkpoint sets; nil is nothing.
 func saved(checkpoint json.RawMessage) []assignment {
 	if checkpoint == nil {

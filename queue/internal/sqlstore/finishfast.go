@@ -39,7 +39,7 @@ func finishFast(ctx context.Context, conn querier, claim queue.Claim, f queue.Fi
 		values = append(values, history, nonZero(group), nonZero(text))
 	}
 	set, more := assigned(reported(f.Report))
-	if f.Status == queue.StatusSuccessful {
+	if endsForGood(f.Status) {
 		set += dropCheckpoint
 	}
 	values = append(values, more...)

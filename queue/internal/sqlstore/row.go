@@ -292,9 +292,9 @@ func save(ctx context.Context, q querier, row *queue.Row, now time.Time, more ..
 		return err
 	}
 	query := saveQuery
-	if len(more) > 0 || row.Status == queue.StatusSuccessful {
+	if len(more) > 0 || endsForGood(row.Status) {
 		set, other := assigned(more)
-		if row.Status == queue.StatusSuccessful {
+		if endsForGood(row.Status) {
 			set += dropCheckpoint
 		}
 		query, values = saveState+set+saveRow, append(values, other...)
@@ -322,6 +322,9 @@ func saveLight(ctx context.Context, q querier, row *queue.Row, now time.Time) er
 		if !slices.Contains(longNames, name) {
 			set, kept = append(set, name+` = ?`), append(kept, values[i])
 		}
+	}
+	if endsForGood(row.Status) {
+		set = append(set, `checkpoint = NULL`)
 	}
 	_, err = q.ExecContext(ctx, `UPDATE claimcheck_tasks SET `+strings.Join(set, `, `)+` WHERE id = ?`, append(kept, row.ID)...)
 	if err == nil && row.Dropped() {
