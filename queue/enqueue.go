@@ -270,7 +270,7 @@ func (c *Client) newRow(row *NewRow, request Request, random io.Reader) error {
 		return err
 	}
 	row.warnings = warnings
-	row.FreshID = o.id == uuid.Nil
+	row.FreshID, row.UnlessSucceeded = o.id == uuid.Nil, o.once
 	if row.FreshID {
 		if o.id, err = uuid.NewV7FromReader(random); err != nil {
 			return fmt.Errorf("enqueue: %w", err)

@@ -87,6 +87,9 @@ var (
 	ErrGroupExists = errors.New("a group with this id exists already, with another name or with other tasks")
 	// ErrGroupNotFound: there is no such group.
 	ErrGroupNotFound = errors.New("group not found")
+	// ErrMemberSucceeded: the group has counted the task as SUCCESSFUL, and its row was
+	// deleted since ([NewRow].UnlessSucceeded).
+	ErrMemberSucceeded = errors.New("a task of the group has succeeded and was deleted, and must not run again")
 )
 
 // InGroup makes the task a member of a group, which must not be closed
@@ -221,7 +224,8 @@ func (n *GroupCounts) Add(state MemberState, members int) {
 // The record stays when the ended task is deleted, until the group is.
 //
 // Insert stores rows with a Group as its members, unless the row exists, and otherwise
-// fails with [ErrGroupClosed] or [ErrGroupNotFound]. A group that is closed has all of its
+// fails with [ErrGroupClosed], [ErrGroupNotFound] or, where the row says so,
+// [ErrMemberSucceeded]. A group that is closed has all of its
 // members: CloseGroup does not overlap with a transaction that adds some.
 //
 // Its methods are as safe for concurrent use as those of [Store], and return the same
@@ -244,8 +248,7 @@ type Grouper interface {
 	// not wait.
 	CompleteGroup(ctx context.Context, id uuid.UUID, patience time.Duration, prepare func(*NewRow)) ([]*NewRow, error)
 	// DueGroups returns groups for which CompleteGroup has something to do, with greater
-	// IDs than after and in the order of their IDs. A store whose database cannot see what
-	// older programs do with members looks for that, too.
+	// IDs than after and in the order of their IDs.
 	DueGroups(ctx context.Context, after uuid.UUID, limit int) ([]uuid.UUID, error)
 	// DeleteGroups deletes at most limit closed groups of which all members have ended, and
 	// are deleted, like the rows of CompleteGroup (both [CompletionID]), and nothing has

@@ -305,6 +305,102 @@ func TestNobodyElseWaitsForALockedGroup(t *testing.T) {
 	}
 }
 
+// waiting is a store in which the end of a group takes until another task has run.
+type waiting struct {
+	*sqlitestore.Store
+	ran chan struct{}
+}
+
+func (s waiting) CompleteGroup(ctx context.Context, id uuid.UUID, patience time.Duration, prepare func(*queue.NewRow)) ([]*queue.NewRow, error) {
+	select {
+	case <-s.ran:
+	case <-ctx.Done():
+		return nil, ctx.Err()
+	}
+	return s.Store.CompleteGroup(ctx, id, patience, prepare)
+}
+
+// However long the ends of groups take that a promotion finds, other tasks run meanwhile.
+func TestAPromotionDoesNotWaitForTheEndsOfGroups(t *testing.T) {
+	for name, work := range map[string]func(*grouped) error{
+		"Work":       func(g *grouped) error { _, err := g.exec.Work(t.Context(), queue.WorkConfig{}); return err },
+		"ProcessOne": func(g *grouped) error { _, err := g.exec.Process(t.Context(), 10, queue.From{}); return err },
+	} {
+		store := waiting{newStore(t), make(chan struct{})}
+		g := newGrouped(t, setup{store: store, client: queue.Config{Hooks: queue.Hooks{Finished: func(_ context.Context, run *queue.Run) {
+			if run.Row.Task == "member" {
+				close(store.ran)
+			}
+		}}}})
+		group, err := g.client.CreateGroup(t.Context(), g.spec())
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := store.CloseGroup(t.Context(), nil, group.ID); err != nil { // its process dies then
+			t.Fatal(err)
+		}
+		g.enqueue("member", "x")
+		if err := work(g); err != nil {
+			t.Fatal(err)
+		}
+		if want := fmt.Sprintf("yes a %s", group.ID); !slices.Equal(g.ends, []string{want}) {
+			t.Errorf("%s: %v, want %s; %s", name, g.ends, want, g.log)
+		}
+	}
+}
+
+// maintained counts the upkeep of groups.
+type maintained struct {
+	*sqlitestore.Store
+	after []uuid.UUID
+}
+
+func (s *maintained) MaintainGroups(ctx context.Context, after uuid.UUID, limit int) (uuid.UUID, error) {
+	s.after = append(s.after, after)
+	return s.Store.MaintainGroups(ctx, after, limit)
+}
+
+// The upkeep of groups may read all of their members: background sweeps do it seldom, also
+// beside an executor, whose promotions never do.
+func TestTheUpkeepOfGroupsIsSeldom(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		store, local := &maintained{Store: newStore(t)}, queue.NewLocal()
+		g := newGrouped(t, setup{store: store, dispatch: local})
+		var last uuid.UUID
+		for i := range 21 {
+			spec := g.spec()
+			spec.ID = uuid.UUID{15: byte(i + 1)}
+			if _, err := g.client.CreateGroup(t.Context(), spec); err != nil {
+				t.Fatal(err)
+			}
+			if i == 19 {
+				last = spec.ID
+			}
+		}
+		g.startLocal(local)
+		time.Sleep(time.Second)
+		if len(store.after) > 0 {
+			t.Errorf("promotions did it: %v", store.after)
+		}
+		ctx, cancel := context.WithCancel(t.Context())
+		ended := make(chan struct{})
+		go func() {
+			defer close(ended)
+			g.client.SweepEvery(ctx, 30*time.Second)
+		}()
+		time.Sleep(9*time.Minute + time.Second)
+		cancel()
+		<-ended
+		if want := []uuid.UUID{uuid.Nil, last, uuid.Nil, last}; !slices.Equal(store.after, want) {
+			t.Errorf("in nine minutes: %v, want %v", store.after, want)
+		}
+		store.after = nil
+		if _, err := g.client.Sweep(t.Context(), 0); err != nil || len(store.after) != 2 {
+			t.Errorf("a sweep that was asked for: %v, %v", store.after, err)
+		}
+	})
+}
+
 // Groups that cannot be completed do not keep others from it, however many they are.
 func TestGroupsThatCannotBeCompletedDoNotStarveOthers(t *testing.T) {
 	g := newGrouped(t, setup{})
@@ -436,6 +532,68 @@ func TestARepeatedStreamRunsNothingAgain(t *testing.T) {
 		t.Errorf("%+v, %v", group, err)
 	}
 	g.ended("once", spec.ID, "yes")
+}
+
+// purging is a store whose members end and are purged right after the first look at them.
+type purging struct {
+	*sqlitestore.Store
+	looked func()
+}
+
+func (s *purging) GroupMembers(ctx context.Context, r queue.MembersRequest) ([]uuid.UUID, error) {
+	ids, err := s.Store.GroupMembers(ctx, r)
+	if looked := s.looked; looked != nil {
+		s.looked = nil
+		looked()
+	}
+	return ids, err
+}
+
+func TestARepeatedStreamRunsNothingAgainThatIsPurgedMeanwhile(t *testing.T) {
+	for _, creator := range []bool{false, true} { // whether the call has created the group
+		store := &purging{Store: newStore(t)}
+		g := newGrouped(t, setup{store: store})
+		spec := g.spec()
+		spec.ID = uuid.New()
+		first := uuid.NewSHA1(spec.ID, make([]byte, 8))
+		add := func() {
+			if _, err := g.client.Enqueue(t.Context(), "member", "x", queue.WithID(first), queue.InGroup(spec.ID)); err != nil {
+				t.Fatal(err)
+			}
+		}
+		runs := 0
+		ends := func() {
+			g.run(first)
+			runs++
+			if n, _, err := g.client.Purge(t.Context(), queue.PurgeRequest{Statuses: []queue.Status{queue.StatusSuccessful}}, nil); n != 1 || err != nil {
+				t.Fatalf("purged %d, %v", n, err)
+			}
+		}
+		if !creator {
+			if _, err := g.client.CreateGroup(t.Context(), spec); err != nil {
+				t.Fatal(err)
+			}
+			add()
+			store.looked = ends
+		}
+		group, err := g.client.EnqueueGroup(t.Context(), spec, func(yield func(queue.Request, error) bool) {
+			if creator { // another call has stored the same task
+				add()
+				ends()
+			}
+			for r, err := range requests("x", "y") {
+				if !yield(r, err) {
+					return
+				}
+			}
+		})
+		if want := (queue.GroupCounts{Total: 2, Ready: 1, Successful: 1}); err != nil || runs != 1 || group.GroupCounts != want {
+			t.Errorf("creator %v: %+v, ran %d times, %v", creator, group, runs, err)
+		}
+		if _, err := g.client.Get(t.Context(), first); !errors.Is(err, queue.ErrNotFound) {
+			t.Errorf("creator %v: it was stored again: %v", creator, err)
+		}
+	}
 }
 
 func TestAGroupThatIsClosedWhileItsStreamIsReadIsNotSaidToBeOpen(t *testing.T) {

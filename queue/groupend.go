@@ -13,9 +13,14 @@ import (
 // is complete. Whichever of several looks after the last commit finds that, and the row of
 // the group makes only one of them enqueue. A process that dies in between leaves it to the
 // next promotion or sweep: [PromoteResult].Groups reports groups that are not complete.
+// Promotions start that in the background, because claims of other tasks must not wait.
 
-// dueGroups is how many groups a promotion or a sweep completes at a time.
-const dueGroups = 100
+// dueGroups is how many groups a promotion or a sweep completes at a time, and groupSweep
+// for how long.
+const (
+	dueGroups  = 100
+	groupSweep = 10 * time.Second
+)
 
 // endPatience is how long the process that has ended a task waits for a lock of its group:
 // another process may just be looking, and may not have seen the end. Promotions and sweeps
@@ -27,22 +32,42 @@ const endPatience = time.Second
 // always look.
 const dueInterval = 15 * time.Second
 
-// lookDue reports whether a promotion is to look for such groups.
-func (g *groupChecks) lookDue() bool {
+// beginDue reports whether a promotion is to look for such groups, which it then must end
+// with endDue. ended says that it has ended tasks.
+func (g *groupChecks) beginDue(ended bool) bool {
 	g.mu.Lock()
 	defer g.mu.Unlock()
-	if !g.looked.IsZero() && time.Since(g.looked) < dueInterval {
+	if g.looking != nil || !ended && !g.looked.IsZero() && time.Since(g.looked) < dueInterval {
 		return false
 	}
-	g.looked = time.Now()
+	g.looked, g.looking = time.Now(), make(chan struct{})
 	return true
+}
+
+func (g *groupChecks) endDue(enqueued int) {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	close(g.looking)
+	g.looking = nil
+	g.enqueued += enqueued
+}
+
+// due returns how many tasks such looks have enqueued, and a channel that is closed when
+// the one under way ends; nil if there is none.
+func (g *groupChecks) due() (enqueued int, looking <-chan struct{}) {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	return g.enqueued, g.looking
 }
 
 // groupChecks lets the ends of tasks of one group that come at once share a look at it.
 type groupChecks struct {
-	mu     sync.Mutex
-	looked time.Time                   // when a promotion last looked for groups that are due
-	under  map[uuid.UUID]chan struct{} // the groups that are being looked at; a caller that needs the next look waits for the channel, which may be nil
+	mu       sync.Mutex
+	looked   time.Time                   // when a promotion last looked for groups that are due
+	looking  chan struct{}               // closed when that ends; nil: no promotion looks
+	enqueued int                         // tasks, by such looks
+	kept     groupUpkeep                 // of sweeps
+	under    map[uuid.UUID]chan struct{} // the groups that are being looked at; a caller that needs the next look waits for the channel, which may be nil
 }
 
 // begin returns nil if the caller is to look at the group, and otherwise a channel that is
@@ -144,8 +169,50 @@ func (c *Client) completeNow(ctx context.Context, id uuid.UUID, patience time.Du
 	return len(handles)
 }
 
-// completeDue completes groups whose end no process has handled, and returns how many
-// tasks were enqueued.
+// startGroupWork completes groups whose end no process has handled in the background,
+// unless that is under way or was done a moment ago. It ends with the executor; the next
+// promotion or sweep anywhere continues what it leaves.
+func (e *Executor) startGroupWork(p PromoteResult) {
+	groups := &e.client.groups
+	if !p.Groups || !groups.beginDue(p.Failed+p.Expired > 0) {
+		return
+	}
+	go func() {
+		ctx, cancel := context.WithTimeout(context.Background(), groupSweep)
+		defer cancel()
+		go func() {
+			select {
+			case <-e.stopping:
+				cancel()
+			case <-ctx.Done():
+			}
+		}()
+		enqueued, err := e.client.completeDue(ctx)
+		if err != nil && !errors.Is(err, ErrUnavailable) {
+			e.log.Error("groups could not be completed; the next promotion does it", "error", err)
+		}
+		groups.endDue(enqueued)
+	}()
+}
+
+// groupWork waits for the end of such work, if it is under way, and reports whether it has
+// enqueued more than *seen tasks, which it sets.
+func (e *Executor) groupWork(ctx context.Context, seen *int) bool {
+	before := *seen
+	_, looking := e.client.groups.due()
+	if looking != nil {
+		select {
+		case <-looking:
+		case <-e.stopping:
+		case <-ctx.Done():
+		}
+	}
+	*seen, _ = e.client.groups.due()
+	return *seen > before
+}
+
+// completeDue completes groups whose end no process has handled, until ctx ends, and
+// returns how many tasks were enqueued.
 func (c *Client) completeDue(ctx context.Context) (enqueued int, err error) {
 	store, err := c.grouper()
 	if errors.Is(err, ErrUnsupported) {
@@ -158,8 +225,14 @@ func (c *Client) completeDue(ctx context.Context) (enqueued int, err error) {
 			ids, err = store.DueGroups(ctx, after, dueGroups)
 			return err
 		})
+		if err != nil && ctx.Err() != nil {
+			return enqueued, nil //nolint:nilerr // the next look continues
+		}
 		c.availability.observeRead(err)
 		for _, id := range ids {
+			if ctx.Err() != nil {
+				return enqueued, nil //nolint:nilerr // likewise
+			}
 			enqueued += c.completeNow(ctx, id, 0)
 		}
 		if more = err == nil && len(ids) == dueGroups; more {

@@ -3,6 +3,7 @@ package queue
 import (
 	"context"
 	"encoding/binary"
+	"errors"
 	"fmt"
 	"iter"
 
@@ -81,11 +82,12 @@ func (s *groupStream) add(ctx context.Context, request Request) error {
 	if s.total == MaxGroup {
 		return invalidf("a group has at most %d tasks", MaxGroup)
 	}
-	own := []Option{InGroup(s.group.ID)}
+	var opts []Option
 	if s.derive {
-		own = append([]Option{WithID(s.memberID(s.total))}, own...)
+		opts = append(opts, WithID(s.memberID(s.total)))
 	}
-	request.Options = append(own[:len(own)-1:len(own)-1], append(append([]Option{}, request.Options...), own[len(own)-1])...)
+	opts = append(opts, request.Options...)
+	request.Options = append(opts, InGroup(s.group.ID), func(o *options) { o.once = s.derive })
 	s.chunk = append(s.chunk, request)
 	if s.total++; len(s.chunk) < groupChunk {
 		return nil
@@ -102,20 +104,24 @@ func (s *groupStream) flush(ctx context.Context) error {
 	if len(s.chunk) == 0 {
 		return nil
 	}
-	missing, err := s.missing(ctx)
-	if err == nil && len(missing) > 0 {
-		_, err = s.client.EnqueueMany(ctx, missing...)
+	defer func() { s.chunk = s.chunk[:0] }()
+	for again := s.group.Existed; ; again = true {
+		missing, err := s.chunk, error(nil)
+		if again {
+			missing, err = s.missing(ctx)
+		}
+		if err == nil && len(missing) > 0 {
+			_, err = s.client.EnqueueMany(ctx, missing...)
+		}
+		if !errors.Is(err, ErrMemberSucceeded) { // a task that another call has stored, and that was purged since the look
+			return err
+		}
 	}
-	s.chunk = s.chunk[:0]
-	return err
 }
 
 // missing returns the requests of the chunk whose tasks have not succeeded as members
 // already: the rows of these may be purged, and would be stored and run again.
 func (s *groupStream) missing(ctx context.Context) ([]Request, error) {
-	if !s.group.Existed {
-		return s.chunk, nil
-	}
 	ids := make([]uuid.UUID, len(s.chunk))
 	for i, request := range s.chunk {
 		var o options

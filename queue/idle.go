@@ -34,6 +34,7 @@ type lastPromote struct {
 	empty     bool      // it found no row that is READY or RUNNING, and none to delete
 	deletable bool      // it found rows to delete
 	limits    bool      // limits were set
+	groups    bool      // there were groups that have not succeeded
 	touched   time.Time // when this process last recorded that it sweeps
 }
 
@@ -42,7 +43,7 @@ func (l *lastPromote) record(p PromoteResult) {
 	defer l.mu.Unlock()
 	l.at = time.Now()
 	l.empty = !p.Claimable && p.Next == 0 && !p.Gates && !p.Deletable && !p.Limits
-	l.deletable, l.limits = p.Deletable, p.Limits
+	l.deletable, l.limits, l.groups = p.Deletable, p.Limits, p.Groups
 }
 
 // fresh reports whether there was a promotion a moment ago, whether it found no READY
@@ -59,6 +60,13 @@ func (l *lastPromote) hasLimits() bool {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	return l.limits
+}
+
+// hasGroups reports whether the latest promotion found groups that have not succeeded.
+func (l *lastPromote) hasGroups() bool {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.groups
 }
 
 // touchDue reports whether it is time to record another sweep.

@@ -49,6 +49,7 @@ type options struct {
 	onFailed    string // a task's name
 	group       uuid.UUID
 	inGroup     bool // group is set
+	once        bool // the row is not stored if its group has counted it as SUCCESSFUL
 	limitKey    *limitKeyOption
 	limits      map[LimitKind]Limit // of the task; never changed
 	use         []Middleware        // of the task

@@ -10,7 +10,7 @@ import (
 // givenOptions or ScheduleOptions, and here.
 func TestSchedulesKnowAllOptions(t *testing.T) {
 	applied := []string{"queue", "backend", "priority", "maxAttempts", "timeout", "unique", "keep", "expiry", "expiresIn", "onFailed", "limitKey"}
-	refused := []string{"delay", "runAfter", "id", "withID", "expiresAt", "aliases", "description", "backoff", "strictArgs", "limits", "use", "around", "encrypt", "group", "inGroup"}
+	refused := []string{"delay", "runAfter", "id", "withID", "expiresAt", "aliases", "description", "backoff", "strictArgs", "limits", "use", "around", "encrypt", "group", "inGroup", "once"}
 	for _, field := range reflect.VisibleFields(reflect.TypeFor[options]()) {
 		if !slices.Contains(applied, field.Name) && !slices.Contains(refused, field.Name) {
 			t.Errorf("the option %s is not known to schedules", field.Name)

@@ -1,7 +1,6 @@
 package queue
 
 import (
-	"cmp"
 	"context"
 	"errors"
 	"time"
@@ -31,13 +30,7 @@ func (e *Executor) promote(ctx context.Context) (PromoteResult, error) {
 		e.limits.Store(p.Limits)
 	}
 	e.client.promoted(ctx, p)
-	if p.Groups && e.client.groups.lookDue() {
-		enqueued, err := e.client.completeDue(ctx)
-		if err != nil && !errors.Is(err, ErrUnavailable) {
-			e.log.Error("groups could not be completed; the next promotion does it", "error", err)
-		}
-		p.Claimable = p.Claimable || enqueued > 0
-	}
+	e.startGroupWork(p)
 	if p.Gates || p.Unheld {
 		e.startGateWork()
 	}
@@ -72,7 +65,20 @@ func (e *Executor) ProcessOne(ctx context.Context, from From) (*Run, error) {
 	if err := e.checkPull(from); err != nil {
 		return nil, err
 	}
+	ended, _ := e.client.groups.due()
 	_, promoteErr := e.promote(ctx) // other rows can be claimed all the same
+	run, err := e.processNext(ctx, from)
+	if run == nil && err == nil && e.groupWork(ctx, &ended) {
+		run, err = e.processNext(ctx, from)
+	}
+	if run == nil && err == nil {
+		err = promoteErr
+	}
+	return run, err
+}
+
+// processNext claims the next due task and runs it; nil if none is due.
+func (e *Executor) processNext(ctx context.Context, from From) (*Run, error) {
 	if err := e.reserve(); err != nil {
 		return nil, err
 	}
@@ -81,7 +87,7 @@ func (e *Executor) ProcessOne(ctx context.Context, from From) (*Run, error) {
 	rows, err := e.claimNext(ctx, from, reservation{limit: 1})
 	if err != nil || len(rows) == 0 {
 		e.unreserveSlot()
-		return nil, cmp.Or(err, promoteErr)
+		return nil, err
 	}
 	return e.runNow(ctx, rows[0], since), nil
 }

@@ -173,6 +173,9 @@ type NewRow struct {
 	// where these are zero.
 	UniqueFor time.Duration
 	ExpiresIn time.Duration
+	// UnlessSucceeded makes Insert fail with [ErrMemberSucceeded] if it would store a row
+	// whose Group has counted it as SUCCESSFUL before: it has run, and was deleted.
+	UnlessSucceeded bool
 	// Existed is set by Insert.
 	Existed bool
 

@@ -107,7 +107,8 @@ type sweep struct {
 	tick       bool // a schedule may be due
 	limits     bool // limits are set
 	unheld     bool // rows that a limit concerns are in the way of others
-	groups     bool // there are groups that have not succeeded
+	groups     bool // there are groups that have not succeeded, and no executor of this process completes them
+	upkeep     bool // such groups are to be looked at
 	result     SweepResult
 	failed     error // the store's
 }
@@ -130,12 +131,14 @@ func (s *sweep) run(ctx context.Context, limit int) error {
 	}
 	promote := func(ctx context.Context) error {
 		if s.limits = seen.hasLimits(); s.background && looked {
+			s.upkeep = seen.hasGroups() && s.client.groups.upkeepDue(true)
 			return nil
 		}
 		p, err := store.Promote(ctx, limit)
 		s.result.Reclaimed, s.result.Failed, s.result.Expired = p.Reclaimed, p.Failed, p.Expired
 		deletable = p.Deletable
 		s.gates, s.limits, s.unheld, s.groups = p.Gates, p.Limits, p.Unheld, p.Groups
+		s.upkeep = p.Groups && s.client.groups.upkeepDue(s.background)
 		s.client.promoted(ctx, p)
 		s.tick = p.NextTick > 0 && p.NextTick <= time.Millisecond
 		return err
@@ -144,11 +147,7 @@ func (s *sweep) run(ctx context.Context, limit int) error {
 	if !errors.Is(s.failed, ErrUnavailable) { // one time-out is enough
 		s.enqueueDue(ctx)
 	}
-	if s.groups && !errors.Is(s.failed, ErrUnavailable) {
-		_, err := s.client.completeDue(ctx)
-		s.try(ctx, err)
-	}
-	if s.failed == nil && nothing && !mark {
+	if s.failed == nil && nothing && !mark && !s.upkeep {
 		return nil
 	}
 	for _, name := range slices.Sorted(maps.Keys(s.client.backends)) {
@@ -164,6 +163,9 @@ func (s *sweep) run(ctx context.Context, limit int) error {
 		if s.try(ctx, err) {
 			s.queues(ctx, dispatcher, queues)
 		}
+	}
+	if (s.groups || s.upkeep) && !errors.Is(s.failed, ErrUnavailable) {
+		s.completeGroups(ctx)
 	}
 	if s.limits {
 		s.try(ctx, s.sweepLimits(ctx, slices.Sorted(maps.Keys(s.client.backends))))
@@ -201,6 +203,19 @@ func (s *sweep) try(ctx context.Context, err error) bool {
 		s.failed = fmt.Errorf("%w; %w", s.failed, err)
 	}
 	return false
+}
+
+// completeGroups completes groups whose end no process has handled, and does their upkeep.
+func (s *sweep) completeGroups(ctx context.Context) {
+	working, cancel := context.WithTimeout(ctx, groupSweep)
+	defer cancel()
+	if s.upkeep {
+		s.try(ctx, s.client.maintainGroups(working))
+	}
+	if s.groups {
+		_, err := s.client.completeDue(working)
+		s.try(ctx, err)
+	}
 }
 
 // enqueueDue enqueues the occurrences of schedules that are due, unless an executor of

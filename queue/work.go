@@ -35,6 +35,8 @@ type worker struct {
 	woken chan struct{} // receives a value when another process has enqueued something
 	ended chan struct{} // receives a value when Work has to look at the runs that have ended
 
+	groups int // tasks that promotions have enqueued at the ends of groups, as Work last saw
+
 	mu      sync.Mutex
 	started int    // tasks that were claimed and not released
 	runs    []*Run // those for which OnRun is to be called
@@ -66,6 +68,7 @@ func (e *Executor) Work(ctx context.Context, cfg WorkConfig) (WorkResult, error)
 		listener.Go(func() { e.listen(listening, w.woken, cfg.Interval) })
 		defer e.client.tickBeside(ctx, w.wake)()
 	}
+	w.groups, _ = e.client.groups.due()
 	remove := e.addPuller(w.woken)
 	defer remove()
 	err := w.loop(ctx)
@@ -111,6 +114,8 @@ func (w *worker) loop(ctx context.Context) error {
 			w.waitForTasks(ctx)
 		case !promote:
 			promoted = time.Time{} // promote once more before nothing is due
+		case !w.cfg.Continuous && w.e.groupWork(ctx, &w.groups):
+			promoted = time.Time{} // what the ends of groups have enqueued is due
 		case !w.cfg.Continuous:
 			return nil
 		default:

@@ -26,16 +26,17 @@ var _ queue.Grouper = (*Store)(nil)
 // it, and FOR NO KEY UPDATE to complete it, which excludes other completions only.
 
 // groupColumns are the columns of a group, in the order of groupFields.
-const groupColumns = `id, name, created_at, closed_at, succeeded_at, failed_at, coalesce(on_success, ''), coalesce(on_failure, '')`
+const groupColumns = `id, name, created_at, closed_at, succeeded_at, failed_at, coalesce(on_success, ''), coalesce(on_failure, ''), coalesce(total, -1), coalesce(cancelled, -1)`
 
 // scannedGroup is a group while it is being read.
 type scannedGroup struct {
 	queue.Group
 	success, failure string
+	kept             storekit.KeptCounts
 }
 
 func (g *scannedGroup) fields() []any {
-	return []any{(*id)(&g.ID), &g.Name, (*moment)(&g.CreatedAt), (*moment)(&g.ClosedAt), (*moment)(&g.SucceededAt), (*moment)(&g.FailedAt), &g.success, &g.failure}
+	return []any{(*id)(&g.ID), &g.Name, (*moment)(&g.CreatedAt), (*moment)(&g.ClosedAt), (*moment)(&g.SucceededAt), (*moment)(&g.FailedAt), &g.success, &g.failure, &g.kept.Total, &g.kept.Cancelled}
 }
 
 func (g *scannedGroup) group() (*queue.Group, error) {
@@ -131,6 +132,7 @@ const (
 // claimcheck_tasks_lease.
 const (
 	memberCountsQuery = `SELECT group_id, state, count(*) FROM claimcheck_group_members WHERE group_id = ANY($1::uuid[]) GROUP BY group_id, state`
+	otherCountsQuery  = `SELECT group_id, state, count(*) FROM claimcheck_group_members WHERE group_id = ANY($1::uuid[]) AND state IN (0, 2, 3, 4) GROUP BY group_id, state`
 	runningOfQuery    = `SELECT group_id, 0, count(*) FROM claimcheck_tasks WHERE status = 'RUNNING' AND group_id = ANY($1::uuid[]) GROUP BY group_id`
 )
 
@@ -146,41 +148,40 @@ func (s *Store) Groups(ctx context.Context, r queue.GroupsRequest) (page queue.G
 			if len(r.IDs) > 0 {
 				query, args = groupsOfQuery, []any{uuidValues(r.IDs)}
 			}
-			groups, err := scanGroups(tx.Query(ctx, query, args...))
+			groups, kept, err := scanGroups(tx.Query(ctx, query, args...))
 			if err != nil {
 				return err
 			}
 			page = storekit.GroupPage(groups, r.Limit)
-			return countMembers(ctx, tx, page.Groups)
+			return countMembers(ctx, tx, page.Groups, kept)
 		})
 	})
 	return page, err
 }
 
-func scanGroups(result pgx.Rows, err error) (groups []*queue.Group, _ error) {
+func scanGroups(result pgx.Rows, err error) (groups []*queue.Group, kept map[uuid.UUID]storekit.KeptCounts, _ error) {
 	if err != nil {
-		return nil, err
+		return nil, nil, err
 	}
 	var r scannedGroup
+	kept = make(map[uuid.UUID]storekit.KeptCounts)
 	_, err = pgx.ForEachRow(result, r.fields(), func() error {
 		g, err := r.group()
-		groups = append(groups, g)
+		groups, kept[r.ID] = append(groups, g), r.kept
 		return err
 	})
-	return groups, err
+	return groups, kept, err
 }
 
 // countMembers fills in the counts of groups.
-func countMembers(ctx context.Context, q querier, groups []*queue.Group) error {
-	if len(groups) == 0 {
-		return nil
-	}
-	ids := make([]uuid.UUID, len(groups))
-	for i, g := range groups {
-		ids[i] = g.ID
-	}
-	members, running := make(map[uuid.UUID]map[queue.MemberState]int), make(map[uuid.UUID]int)
-	read := func(query string, add func(group uuid.UUID, state queue.MemberState, n int)) error {
+func countMembers(ctx context.Context, q querier, groups []*queue.Group, kept map[uuid.UUID]storekit.KeptCounts) error {
+	counts := storekit.NewGroupCounts()
+	counts.Kept = kept
+	all, some := counts.ToCount(groups)
+	read := func(query string, ids []uuid.UUID, add func(group uuid.UUID, state queue.MemberState, n int)) error {
+		if len(ids) == 0 {
+			return nil
+		}
 		result, err := q.Query(ctx, query, uuidValues(ids))
 		if err != nil {
 			return err
@@ -193,16 +194,14 @@ func countMembers(ctx context.Context, q querier, groups []*queue.Group) error {
 		})
 		return err
 	}
-	err := read(memberCountsQuery, func(group uuid.UUID, state queue.MemberState, n int) {
-		if members[group] == nil {
-			members[group] = make(map[queue.MemberState]int)
-		}
-		members[group][state] = n
-	})
+	err := read(memberCountsQuery, all, counts.Add)
 	if err == nil {
-		err = read(runningOfQuery, func(group uuid.UUID, _ queue.MemberState, n int) { running[group] = n })
+		err = read(otherCountsQuery, some, counts.Add)
 	}
-	storekit.SetCounts(groups, members, running)
+	if err == nil {
+		err = read(runningOfQuery, slices.Concat(all, some), func(group uuid.UUID, _ queue.MemberState, n int) { counts.Running[group] = n })
+	}
+	counts.Set(groups)
 	return err
 }
 
@@ -327,19 +326,37 @@ func (s *Store) insertGrouped(ctx context.Context, q querier, callers bool, rows
 	if err != nil || len(members) == 0 {
 		return stored, err
 	}
+	once, others := storekit.MembersOnce(members)
+	if err := addMembers(ctx, q, addMembersQuery, others); err != nil {
+		return nil, err
+	}
+	return stored, addMembers(ctx, q, addMembersOnceQuery, once)
+}
+
+// addMembers makes rows that were inserted members of their groups.
+func addMembers(ctx context.Context, q querier, query string, members []*queue.NewRow) error {
+	if len(members) == 0 {
+		return nil
+	}
 	of, tasks := make([]uuid.UUID, len(members)), make([]uuid.UUID, len(members))
 	for i, row := range members {
 		of[i], tasks[i] = row.Group, row.ID
 	}
-	_, err = q.Exec(ctx, addMembersQuery, uuidValues(of), uuidValues(tasks))
-	return stored, err
+	added, err := count(q.Exec(ctx, query, uuidValues(of), uuidValues(tasks)))
+	if err == nil && added < len(members) {
+		err = queue.ErrMemberSucceeded
+	}
+	return err
 }
 
-// addMembersQuery: a task that was a member before, and was deleted, is one again. Index:
-// the primary key.
-const addMembersQuery = `
+// addMembersQuery: a task that was a member before, and was deleted, is one again;
+// addMembersOnceQuery adds none that has succeeded. Index: the primary key.
+const (
+	addMembersQuery = `
 INSERT INTO claimcheck_group_members AS m (group_id, task_id, state) SELECT *, 0 FROM unnest($1::uuid[], $2::uuid[])
 ON CONFLICT (group_id, task_id) DO UPDATE SET state = CASE WHEN m.state >= 2 THEN 4 ELSE 0 END`
+	addMembersOnceQuery = addMembersQuery + ` WHERE m.state NOT IN (1, 5)`
+)
 
 // shareQuery locks groups against being closed. Index: the primary key.
 const shareQuery = `SELECT id, closed_at IS NULL FROM claimcheck_groups WHERE id = ANY($1::uuid[]) ORDER BY id FOR KEY SHARE`
@@ -368,7 +385,7 @@ func shareGroups(ctx context.Context, q querier, callers bool, groups []uuid.UUI
 		return open, err
 	}
 	locked := slices.DeleteFunc(slices.Clone(groups), func(group uuid.UUID) bool { _, ok := open[group]; return ok })
-	found, err := scanGroups(q.Query(ctx, groupsOfQuery, uuidValues(locked)))
+	found, _, err := scanGroups(q.Query(ctx, groupsOfQuery, uuidValues(locked)))
 	if err == nil && len(found) > 0 {
 		err = storekit.GroupLocked(found[0].ID)
 	}

@@ -41,9 +41,13 @@ func TestStatementsAboutGroupsUseTheirIndexes(t *testing.T) {
 			"close":       {closeQuery, []any{one}, []string{groups}},
 			"share":       {shareQuery, []any{two}, []string{groups}},
 			"add":         {addMembersQuery, []any{two, two}, nil},
+			"add once":    {addMembersOnceQuery, []any{two, two}, nil},
 			"list":        {groupsQuery, []any{timeValue(time.Now()), one, 51}, []string{"claimcheck_groups_created"}},
 			"list some":   {groupsOfQuery, []any{two}, []string{groups}},
 			"counts":      {memberCountsQuery, []any{two}, []string{state}},
+			"others":      {otherCountsQuery, []any{two}, []string{state}},
+			"upkeep":      {unfinishedGroupsQuery, []any{one, 20}, []string{"claimcheck_groups_unfinished"}},
+			"keep counts": {keepCountsQuery, []any{two}, []string{groups, state}},
 			"running":     {runningOfQuery, []any{two}, []string{"claimcheck_tasks_lease"}},
 			"members":     {membersQuery, []any{one, one, []int64{0, 4}, 1000}, []string{"claimcheck_group_members_"}},
 			"some":        {someMembersQuery, []any{one, one, []int64{1, 5}, 1000, two}, []string{"claimcheck_group_members_"}},
@@ -189,6 +193,56 @@ func TestAnOldSnapshotAddsNothingToAClosedGroup(t *testing.T) {
 		}
 		if err := tx.Rollback(t.Context()); err != nil {
 			t.Fatal(err)
+		}
+	}
+}
+
+// A page of groups that cannot change any more counts nothing: the members are changed by
+// hand, and their counts stay.
+func TestCountsThatCannotChangeAreKept(t *testing.T) {
+	url := testdb.Postgres(t)
+	s, err := Open(t.Context(), Config{URL: url, Migrate: true})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = s.Close() }()
+	want := make(map[uuid.UUID]queue.GroupCounts)
+	for _, ends := range []queue.GroupCounts{{Successful: 3}, {Successful: 1, Cancelled: 2}, {Cancelled: 1}} {
+		group := &queue.Group{ID: uuid.New()}
+		if err := s.CreateGroup(t.Context(), nil, group); err != nil {
+			t.Fatal(err)
+		}
+		ends.Total = ends.Successful + ends.Cancelled
+		for i := range ends.Total {
+			row := &queue.NewRow{Row: &queue.Row{ID: uuid.New(), Task: "t", Queue: "q", Backend: "b", Args: []byte(`1`), MaxAttempts: 3, Group: group.ID}}
+			if err := s.Insert(t.Context(), row); err != nil {
+				t.Fatal(err)
+			}
+			status := "SUCCESSFUL"
+			if i >= ends.Successful {
+				status = "CANCELLED"
+			}
+			testdb.Exec(t, url, fmt.Sprintf("UPDATE claimcheck_tasks SET status = '%s', hold = NULL, finished_at = now() WHERE id = '%s'", status, row.ID))
+		}
+		if err := s.CloseGroup(t.Context(), nil, group.ID); err != nil {
+			t.Fatal(err)
+		}
+		if _, err := s.CompleteGroup(t.Context(), group.ID, 0, func(*queue.NewRow) {}); err != nil {
+			t.Fatal(err)
+		}
+		want[group.ID] = ends
+	}
+	if _, err := s.MaintainGroups(t.Context(), uuid.Nil, 10); err != nil {
+		t.Fatal(err)
+	}
+	testdb.Exec(t, url, "DELETE FROM claimcheck_group_members")
+	page, err := s.Groups(t.Context(), queue.GroupsRequest{Limit: 10})
+	if err != nil || len(page.Groups) != len(want) {
+		t.Fatalf("%d groups, %v", len(page.Groups), err)
+	}
+	for _, g := range page.Groups {
+		if g.GroupCounts != want[g.ID] {
+			t.Errorf("counted again: %+v, want %+v", g.GroupCounts, want[g.ID])
 		}
 	}
 }

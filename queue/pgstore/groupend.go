@@ -34,7 +34,10 @@ const (
 	lockGroupQuery = groupQuery + ` FOR NO KEY UPDATE SKIP LOCKED`
 	// groupEndQuery sees what was committed before the lock.
 	groupEndQuery = `SELECT now(), ` + allSucceeded + `, ` + anyFailed + ` FROM claimcheck_groups AS g WHERE id = $1::uuid`
-	endGroupQuery = `UPDATE claimcheck_groups SET succeeded_at = $2::timestamptz, failed_at = $3::timestamptz WHERE id = $1::uuid`
+	endGroupQuery = `UPDATE claimcheck_groups SET succeeded_at = $2::timestamptz, failed_at = $3::timestamptz,
+	total = CASE WHEN $2::timestamptz IS NULL THEN total ELSE coalesce(total, (SELECT count(*) FROM claimcheck_group_members WHERE group_id = $1::uuid)) END,
+	cancelled = CASE WHEN $2::timestamptz IS NULL THEN cancelled ELSE 0 END
+	WHERE id = $1::uuid`
 )
 
 // DueGroups returns groups that CompleteGroup changes.

@@ -61,6 +61,8 @@ func (s *Store) checkGroup(r *queue.NewRow) error {
 		return fmt.Errorf("task %s: group %s: %w", r.Task, r.Group, queue.ErrGroupNotFound)
 	case !g.ClosedAt.IsZero():
 		return fmt.Errorf("task %s: group %s: %w", r.Task, r.Group, queue.ErrGroupClosed)
+	case r.UnlessSucceeded && g.succeeded(r.ID):
+		return queue.ErrMemberSucceeded
 	}
 	return nil
 }
@@ -153,12 +155,18 @@ func (s *Store) GroupMembers(ctx context.Context, r queue.MembersRequest) (ids [
 	return ids, err
 }
 
+// succeeded reports whether the group counts a task as SUCCESSFUL.
+func (g *group) succeeded(id uuid.UUID) bool {
+	state := g.members[id]
+	return state == queue.MemberSuccessful || state == queue.MemberSuccessfulAgain
+}
+
 // ends reports whether all members of a group have succeeded, and whether any has FAILED
 // or was CANCELLED.
 func (g *group) ends() (succeeded, failed bool) {
 	succeeded = true
-	for _, state := range g.members {
-		succeeded = succeeded && (state == queue.MemberSuccessful || state == queue.MemberSuccessfulAgain)
+	for id, state := range g.members {
+		succeeded = succeeded && g.succeeded(id)
 		failed = failed || state >= queue.MemberFailed
 	}
 	return succeeded, failed

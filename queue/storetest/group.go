@@ -181,6 +181,31 @@ var groupTests = map[string]func(*fixture){
 		f.finish(f.claim(again.ID, lease).Claim())
 		f.counted("successful", g.ID, queue.GroupCounts{Successful: 1})
 	},
+	"a member that must run once is not stored again after its success": func(f *fixture) {
+		if f.operator == nil {
+			return
+		}
+		once := func(r *queue.NewRow) { r.FreshID, r.UnlessSucceeded = false, true }
+		g := f.createGroup()
+		for _, fails := range []bool{false, true} {
+			row := f.insert(inGroup(g.ID), once)
+			again := f.insertExisting(row.ID, inGroup(g.ID), once)
+			f.equal("existed", again.Existed, true)
+			if fails {
+				f.fail(f.claim(row.ID, lease).Claim())
+			}
+			f.finish(f.claim(row.ID, lease, allowRetry).Claim())
+			f.equal("existed, SUCCESSFUL", f.insertExisting(row.ID, inGroup(g.ID), once).Existed, true)
+			f.deletes(row.ID)
+			f.refusesMember(request(inGroup(g.ID), withID(row.ID), once), queue.ErrMemberSucceeded)
+			f.absent(row.ID)
+		}
+		f.counted("successful", g.ID, queue.GroupCounts{Successful: 2})
+		row := f.insert(inGroup(g.ID), once)
+		f.deletes(row.ID)
+		f.insert(inGroup(g.ID), once, withID(row.ID))
+		f.counted("one that was deleted before its end", g.ID, queue.GroupCounts{Successful: 2, Ready: 1})
+	},
 	"members and groups are listed in pages": func(f *fixture) {
 		var groups []uuid.UUID
 		for range 5 {

@@ -128,6 +128,62 @@ var groupEndTests = map[string]func(*fixture){
 		}
 		f.equal("due", got, want)
 	},
+	"counts are the same before and after the upkeep, and those of FAILED tasks change with their retries": func(f *fixture) {
+		upkeep, ok := f.store.(queue.GroupMaintainer)
+		if !ok {
+			return
+		}
+		maintain := func() {
+			f.Helper()
+			for after := uuid.Nil; ; {
+				last, err := upkeep.MaintainGroups(f.ctx, after, 2)
+				f.must(err)
+				if after = last; last == uuid.Nil {
+					return
+				}
+			}
+		}
+		want := make(map[uuid.UUID]queue.GroupCounts)
+		check := func(what string) {
+			f.Helper()
+			for id, counts := range want {
+				f.counted(what, id, counts)
+			}
+		}
+		open, running, failed, cancelled := f.createGroup(), f.createGroup(), f.createGroup(), f.createGroup()
+		var retried *queue.Row
+		for _, g := range []*queue.Group{open, running, failed, cancelled} {
+			f.finish(f.claimed(lease, inGroup(g.ID)).Claim())
+			f.cancel(f.insert(inGroup(g.ID)).ID)
+			want[g.ID] = queue.GroupCounts{Successful: 1, Cancelled: 1}
+			if g == failed {
+				retried = f.claimed(lease, inGroup(g.ID))
+				f.fail(retried.Claim())
+				want[g.ID] = queue.GroupCounts{Successful: 1, Cancelled: 1, Failed: 1}
+			}
+		}
+		f.insert(inGroup(running.ID))
+		f.claimed(lease, inGroup(running.ID))
+		want[running.ID] = queue.GroupCounts{Successful: 1, Cancelled: 1, Ready: 1, Running: 1}
+		for _, g := range []*queue.Group{running, failed, cancelled} {
+			f.closeGroup(g.ID)
+		}
+		check("before")
+		maintain()
+		check("after")
+		f.insert(inGroup(open.ID))
+		want[open.ID] = queue.GroupCounts{Successful: 1, Cancelled: 1, Ready: 1}
+		again := f.claim(retried.ID, lease, allowRetry)
+		want[failed.ID] = queue.GroupCounts{Successful: 1, Cancelled: 1, Running: 1}
+		check("a retry")
+		maintain()
+		f.cancel(again.ID)
+		want[failed.ID] = queue.GroupCounts{Successful: 1, Cancelled: 2}
+		check("cancelled")
+		maintain()
+		maintain()
+		check("at the end")
+	},
 	"no such group": func(f *fixture) {
 		rows, err := f.grouper().CompleteGroup(f.ctx, uuid.New(), 0, func(*queue.NewRow) {})
 		f.equal("completed", []any{len(rows), err}, []any{0, nil})

@@ -84,6 +84,14 @@ func (f *fixture) closeGroup(id uuid.UUID) {
 	f.must(f.grouper().CloseGroup(f.ctx, nil, id))
 }
 
+// insertExisting inserts a row with an ID that exists.
+func (f *fixture) insertExisting(id uuid.UUID, changes ...func(*queue.NewRow)) *queue.NewRow {
+	f.Helper()
+	row := request(append(changes, withID(id))...)
+	f.must(f.store.Insert(f.ctx, row))
+	return row
+}
+
 // refusesMember expects an insert of a row to fail, and to store nothing.
 func (f *fixture) refusesMember(row *queue.NewRow, want error) {
 	f.Helper()

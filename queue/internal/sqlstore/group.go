@@ -1,10 +1,12 @@
 package sqlstore
 
 import (
+	"cmp"
 	"context"
 	"database/sql"
 	"errors"
 	"fmt"
+	"slices"
 	"time"
 
 	"github.com/google/uuid"
@@ -20,21 +22,22 @@ var _ queue.Grouper = (*Store)(nil)
 // other. On MySQL the row of the group is locked, shared, while members are added, and
 // alone to close or to complete it.
 
-const groupColumns = `id, name, created_at, closed_at, succeeded_at, failed_at, on_success, on_failure`
+const groupColumns = `id, name, created_at, closed_at, succeeded_at, failed_at, on_success, on_failure, coalesce(total, -1), coalesce(cancelled, -1)`
 
-func scanGroup(scan func(dest ...any) error) (*queue.Group, error) {
-	g := new(queue.Group)
+func scanGroup(scan func(dest ...any) error) (g *queue.Group, kept storekit.KeptCounts, err error) {
+	g = new(queue.Group)
 	var success, failure sql.NullString
-	if err := scan(&g.ID, &g.Name, at(&g.CreatedAt), at(&g.ClosedAt), at(&g.SucceededAt), at(&g.FailedAt), &success, &failure); err != nil {
-		return nil, err
+	err = scan(&g.ID, &g.Name, at(&g.CreatedAt), at(&g.ClosedAt), at(&g.SucceededAt), at(&g.FailedAt), &success, &failure, &kept.Total, &kept.Cancelled)
+	if err != nil {
+		return nil, kept, err
 	}
-	var err, failureErr error
+	var failureErr error
 	g.OnSuccess, err = queue.DecodeCompletion(success.String)
 	g.OnFailure, failureErr = queue.DecodeCompletion(failure.String)
 	if err = errors.Join(err, failureErr); err != nil {
-		return nil, fmt.Errorf("group %s: %w", g.ID, err)
+		return nil, kept, fmt.Errorf("group %s: %w", g.ID, err)
 	}
-	return g, nil
+	return g, kept, nil
 }
 
 // Index: the primary key.
@@ -43,7 +46,7 @@ const groupQuery = `SELECT ` + groupColumns + ` FROM claimcheck_groups WHERE id 
 // loadGroup reads a group, locked as lock says. If it is not found, or skipped because it
 // is locked, the error is queue.ErrGroupNotFound.
 func loadGroup(ctx context.Context, q querier, id uuid.UUID, lock string) (*queue.Group, error) {
-	g, err := scanGroup(q.QueryRowContext(ctx, groupQuery+lock, id).Scan)
+	g, _, err := scanGroup(q.QueryRowContext(ctx, groupQuery+lock, id).Scan)
 	if errors.Is(err, sql.ErrNoRows) {
 		return nil, queue.ErrGroupNotFound
 	}
@@ -131,54 +134,55 @@ func (s *Store) Groups(ctx context.Context, r queue.GroupsRequest) (page queue.G
 	}
 	err = s.read(ctx, "list groups", func(conn querier) error {
 		var groups []*queue.Group
+		counts := storekit.NewGroupCounts()
 		err := each(ctx, conn, func(scan func(...any) error) error {
-			g, err := scanGroup(scan)
-			groups = append(groups, g)
+			g, kept, err := scanGroup(scan)
+			if err == nil {
+				groups, counts.Kept[g.ID] = append(groups, g), kept
+			}
 			return err
 		}, query, args...)
 		if err != nil {
 			return err
 		}
 		page = storekit.GroupPage(groups, r.Limit)
-		return countMembers(ctx, conn, page.Groups)
+		return countMembers(ctx, conn, page.Groups, counts)
 	})
 	return page, err
 }
 
-// countMembers fills in the counts of groups. Indexes: claimcheck_group_members_state,
-// claimcheck_tasks_lease.
-func countMembers(ctx context.Context, q querier, groups []*queue.Group) error {
-	if len(groups) == 0 {
-		return nil
-	}
-	ids := make([]any, len(groups))
-	for i, g := range groups {
-		ids[i] = g.ID
-	}
-	members, running := make(map[uuid.UUID]map[queue.MemberState]int), make(map[uuid.UUID]int)
-	err := each(ctx, q, func(scan func(...any) error) error {
-		var group uuid.UUID
-		var state queue.MemberState
-		var n int
-		err := scan(&group, &state, &n)
-		if members[group] == nil {
-			members[group] = make(map[queue.MemberState]int)
+// countMembers fills in the counts of groups, of which counts has those that are kept.
+// Indexes: claimcheck_group_members_state, claimcheck_tasks_lease.
+func countMembers(ctx context.Context, q querier, groups []*queue.Group, counts *storekit.GroupCounts) error {
+	all, some := counts.ToCount(groups)
+	read := func(ids []uuid.UUID, which string) error {
+		if len(ids) == 0 {
+			return nil
 		}
-		members[group][state] = n
-		return err
-	}, `SELECT group_id, state, count(*) FROM claimcheck_group_members WHERE group_id IN (`+marks(len(ids))+`) GROUP BY group_id, state`, ids...)
-	if err != nil {
+		return each(ctx, q, func(scan func(...any) error) error {
+			var group uuid.UUID
+			var state queue.MemberState
+			var n int
+			err := scan(&group, &state, &n)
+			counts.Add(group, state, n)
+			return err
+		}, `SELECT group_id, state, count(*) FROM claimcheck_group_members WHERE group_id IN (`+marks(len(ids))+`)`+which+` GROUP BY group_id, state`, anys(ids)...)
+	}
+	if err := cmp.Or(read(all, ``), read(some, ` AND state IN (0, 2, 3, 4)`)); err != nil {
 		return err
 	}
-	err = each(ctx, q, func(scan func(...any) error) error {
-		var group uuid.UUID
-		var n int
-		err := scan(&group, &n)
-		running[group] = n
-		return err
-	}, `SELECT group_id, count(*) FROM claimcheck_tasks`+q.store.dialect.useIndex("claimcheck_tasks_lease")+`
-		WHERE status = 'RUNNING' AND lease_expires_at IS NOT NULL AND group_id IN (`+marks(len(ids))+`) GROUP BY group_id`, ids...)
-	storekit.SetCounts(groups, members, running)
+	err := error(nil)
+	if live := slices.Concat(all, some); len(live) > 0 {
+		err = each(ctx, q, func(scan func(...any) error) error {
+			var group uuid.UUID
+			var n int
+			err := scan(&group, &n)
+			counts.Running[group] = n
+			return err
+		}, `SELECT group_id, count(*) FROM claimcheck_tasks`+q.store.dialect.useIndex("claimcheck_tasks_lease")+`
+		WHERE status = 'RUNNING' AND lease_expires_at IS NOT NULL AND group_id IN (`+marks(len(live))+`) GROUP BY group_id`, anys(live)...)
+	}
+	counts.Set(groups)
 	return err
 }
 

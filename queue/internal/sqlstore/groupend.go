@@ -25,12 +25,9 @@ const groupsWait = `EXISTS (SELECT 1 FROM claimcheck_groups WHERE succeeded_at I
 
 const dueGroupsQuery = `SELECT g.id FROM claimcheck_groups AS g WHERE ` + groupDue + ` AND g.id > ? ORDER BY g.id LIMIT ?`
 
-// DueGroups returns groups that CompleteGroup changes. It first corrects up to limit
-// members. Index: claimcheck_groups_unfinished, from a position.
+// DueGroups returns groups that CompleteGroup changes. Index: claimcheck_groups_unfinished,
+// from a position.
 func (s *Store) DueGroups(ctx context.Context, after uuid.UUID, limit int) (ids []uuid.UUID, err error) {
-	if err := s.repairMembers(ctx, limit); err != nil {
-		return nil, err
-	}
 	err = s.read(ctx, "find groups to complete", func(conn querier) error {
 		ids = nil
 		return each(ctx, conn, func(scan func(...any) error) error {
@@ -93,5 +90,19 @@ func completeGroup(ctx context.Context, tx querier, id uuid.UUID, prepare func(*
 		return nil, nil, err
 	}
 	_, err = tx.ExecContext(ctx, `UPDATE claimcheck_groups SET succeeded_at = ?, failed_at = ? WHERE id = ?`, micros(g.SucceededAt), micros(g.FailedAt), id)
+	if err == nil && !g.SucceededAt.IsZero() {
+		err = keepSuccess(ctx, tx, id)
+	}
 	return rows, stored, err
+}
+
+// keepSuccess records the counts of a group that has succeeded, which cannot change any
+// more. Index: the primary key.
+func keepSuccess(ctx context.Context, tx querier, id uuid.UUID) error {
+	var total int
+	if err := tx.QueryRowContext(ctx, `SELECT count(*) FROM claimcheck_group_members WHERE group_id = ?`, id).Scan(&total); err != nil {
+		return err
+	}
+	_, err := tx.ExecContext(ctx, `UPDATE claimcheck_groups SET total = ?, cancelled = 0 WHERE id = ?`, total, id)
+	return err
 }

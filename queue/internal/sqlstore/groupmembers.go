@@ -3,7 +3,6 @@ package sqlstore
 import (
 	"context"
 	"errors"
-	"slices"
 	"time"
 
 	"github.com/google/uuid"
@@ -30,7 +29,34 @@ func insertGrouped(ctx context.Context, tx querier, now time.Time, rows []*queue
 	if err != nil {
 		return nil, err
 	}
+	once, _ := storekit.MembersOnce(members)
+	if err := inChunks(once, func(some []*queue.NewRow) error { return notSucceeded(ctx, tx, some) }); err != nil {
+		return nil, err
+	}
 	return stored, inChunks(members, func(some []*queue.NewRow) error { return addMembers(ctx, tx, some) })
+}
+
+// notSucceeded returns queue.ErrMemberSucceeded if a group has counted any of these rows
+// as SUCCESSFUL. They were inserted before, so that nothing else changes that meanwhile.
+// Index: the primary key.
+func notSucceeded(ctx context.Context, tx querier, rows []*queue.NewRow) error {
+	for _, group := range storekit.GroupsOf(rows) {
+		values := []any{group}
+		for _, row := range rows {
+			if row.Group == group {
+				values = append(values, row.ID)
+			}
+		}
+		var found bool
+		err := tx.QueryRowContext(ctx, `SELECT EXISTS (SELECT 1 FROM claimcheck_group_members WHERE group_id = ? AND task_id IN (`+marks(len(values)-1)+`) AND state IN (1, 5))`, values...).Scan(&found)
+		if err != nil {
+			return err
+		}
+		if found {
+			return queue.ErrMemberSucceeded
+		}
+	}
+	return nil
 }
 
 // addMembers makes rows that were inserted members of their groups. A task that was one
@@ -99,55 +125,4 @@ func deleteMembers(ctx context.Context, tx querier, rows []*queue.Row) error {
 		}
 	}
 	return nil
-}
-
-// wrongMembers finds members whose tasks have ended, or are gone, and that are counted as
-// unfinished, and those counted as failed that are not: what older programs and statements
-// by hand leave. Indexes: claimcheck_groups_unfinished, claimcheck_group_members_state, the primary key.
-const wrongMembers = `SELECT m.group_id, m.task_id, coalesce(t.status, 'CANCELLED')
-	FROM claimcheck_groups AS g JOIN claimcheck_group_members AS m ON m.group_id = g.id AND m.state IN (0, 2, 4) LEFT JOIN claimcheck_tasks AS t ON t.id = m.task_id
-	WHERE g.succeeded_at IS NULL AND (m.state <> 2 AND (t.id IS NULL OR t.status NOT IN ('READY', 'RUNNING')) OR m.state = 2 AND t.status <> 'FAILED')
-	LIMIT ?`
-
-// repairMembers corrects the states of up to limit members.
-func (s *Store) repairMembers(ctx context.Context, limit int) error {
-	var wrong []*queue.Row
-	err := s.read(ctx, "find groups to complete", func(conn querier) error {
-		wrong = nil
-		return each(ctx, conn, func(scan func(...any) error) error {
-			row := new(queue.Row)
-			err := scan(&row.Group, &row.ID, &row.Status)
-			wrong = append(wrong, row)
-			return err
-		}, wrongMembers, limit)
-	})
-	for some := range slices.Chunk(wrong, manyRows) {
-		if err != nil {
-			return err
-		}
-		err = s.transaction(ctx, "repair groups", func(ctx context.Context, tx querier) error {
-			for _, row := range some {
-				if err := repairMember(ctx, tx, row); err != nil {
-					return err
-				}
-			}
-			return nil
-		})
-	}
-	return err
-}
-
-// repairMember corrects the state of a member, unless its task is locked: then it is
-// changing.
-func repairMember(ctx context.Context, tx querier, seen *queue.Row) error {
-	row, err := load(ctx, tx, seen.ID)
-	switch {
-	case errors.Is(err, queue.ErrLocked):
-		return nil
-	case errors.Is(err, queue.ErrNotFound):
-		row = &queue.Row{ID: seen.ID, Group: seen.Group, Status: queue.StatusCancelled}
-	case err != nil:
-		return err
-	}
-	return saveMember(ctx, tx, row)
 }

@@ -46,6 +46,18 @@ func MembersOf(rows []*queue.NewRow, existed func(i int) bool, open map[uuid.UUI
 	return members, nil
 }
 
+// MembersOnce returns the rows that must not have succeeded before, and the others.
+func MembersOnce(rows []*queue.NewRow) (once, others []*queue.NewRow) {
+	for _, row := range rows {
+		if row.UnlessSucceeded {
+			once = append(once, row)
+		} else {
+			others = append(others, row)
+		}
+	}
+	return once, others
+}
+
 // GroupLocked is the error of a group that another transaction has locked.
 func GroupLocked(id uuid.UUID) error {
 	return fmt.Errorf("group %s: %w", id, queue.ErrLocked)
@@ -75,14 +87,61 @@ func GroupsBefore(after string) (at time.Time, id uuid.UUID, err error) {
 	return cursor.At, cursor.ID, err
 }
 
-// SetCounts fills in the counts of groups, which are by group and state, and by group.
-func SetCounts(groups []*queue.Group, members map[uuid.UUID]map[queue.MemberState]int, running map[uuid.UUID]int) {
+// KeptCounts are what the row of a closed group has of its counts; -1 is not known.
+type KeptCounts struct {
+	Total     int // since the group was closed
+	Cancelled int // since all members are SUCCESSFUL or CANCELLED, which nothing changes
+}
+
+// GroupCounts counts the members of some groups.
+type GroupCounts struct {
+	Kept    map[uuid.UUID]KeptCounts
+	Members map[uuid.UUID]map[queue.MemberState]int
+	Running map[uuid.UUID]int
+}
+
+// NewGroupCounts returns counts without members.
+func NewGroupCounts() *GroupCounts {
+	return &GroupCounts{make(map[uuid.UUID]KeptCounts), make(map[uuid.UUID]map[queue.MemberState]int), make(map[uuid.UUID]int)}
+}
+
+// ToCount returns the groups of which all members must be counted, and those of which only
+// the members that are not SUCCESSFUL must be.
+func (c *GroupCounts) ToCount(groups []*queue.Group) (all, some []uuid.UUID) {
+	for _, g := range groups {
+		switch kept := c.Kept[g.ID]; {
+		case kept.Total < 0:
+			all = append(all, g.ID)
+		case kept.Cancelled < 0:
+			some = append(some, g.ID)
+		}
+	}
+	return all, some
+}
+
+// Add adds n members of a state.
+func (c *GroupCounts) Add(group uuid.UUID, state queue.MemberState, n int) {
+	if c.Members[group] == nil {
+		c.Members[group] = make(map[queue.MemberState]int)
+	}
+	c.Members[group][state] += n
+}
+
+// Set fills in the counts of groups.
+func (c *GroupCounts) Set(groups []*queue.Group) {
 	for _, g := range groups {
 		g.GroupCounts = queue.GroupCounts{}
-		for state, n := range members[g.ID] {
+		kept := c.Kept[g.ID]
+		if kept.Cancelled > 0 {
+			g.Add(queue.MemberCancelled, kept.Cancelled)
+		}
+		for state, n := range c.Members[g.ID] {
 			g.Add(state, n)
 		}
-		g.Running = min(running[g.ID], g.Ready)
+		if kept.Total >= 0 {
+			g.Add(queue.MemberSuccessful, max(kept.Total-g.Total, 0))
+		}
+		g.Running = min(c.Running[g.ID], g.Ready)
 		g.Ready -= g.Running
 	}
 }

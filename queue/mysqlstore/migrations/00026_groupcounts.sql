@@ -1,0 +1,9 @@
+-- +goose Up
+
+-- What cannot change any more is not counted at each view.
+ALTER TABLE claimcheck_groups
+    ADD COLUMN total     INT COMMENT 'members of a closed group; NULL: they are counted',
+    ADD COLUMN cancelled INT COMMENT 'of these, when all are SUCCESSFUL or CANCELLED; NULL: they are counted';
+
+-- +goose Down
+ALTER TABLE claimcheck_groups DROP COLUMN total, DROP COLUMN cancelled;
