@@ -38,6 +38,7 @@ type grammar struct {
 	Queues  queuesCmd  `cmd:"" help:"List the queues, pause one, resume it, or limit what runs of it."`
 	Groups  groupsCmd  `cmd:"" help:"List the groups of tasks, show one, create it, close it, or cancel its tasks."`
 	Limits  limitsCmd  `cmd:"" help:"List the limits on what runs and starts, set one, or remove it."`
+	Audit   auditCmd   `cmd:"" help:"Print the audit log: who did what, when, on what, with what result."`
 	Tasks   tasksCmd   `cmd:"" help:"List the registered tasks."`
 	Keys    keysCmd    `cmd:"" help:"List the keys that encrypt tasks, or make one."`
 

@@ -8,6 +8,7 @@ import (
 	"github.com/jackc/pgx/v5"
 
 	"github.com/claimcheck-go/claimcheck/queue"
+	"github.com/claimcheck-go/claimcheck/queue/internal/storekit"
 )
 
 // Touch skips a name that another transaction has locked, which usually is another
@@ -76,9 +77,45 @@ func auditLogQuery(task uuid.UUID, before time.Time, limit int) statement {
 	return q
 }
 
+// readAuditQuery: index: claimcheck_audit_at, from its end; entries of one moment are
+// sorted.
+func readAuditQuery(r queue.AuditRequest) (q statement, err error) {
+	q.add(`SELECT id, at, actor, action, task_id, target, done, failed, ended FROM claimcheck_audit WHERE true`)
+	if !r.Since.IsZero() {
+		q.add(` AND at >= %s::timestamptz`, timeValue(r.Since))
+	}
+	if !r.Until.IsZero() {
+		q.add(` AND at < %s::timestamptz`, timeValue(r.Until))
+	}
+	if r.After != "" {
+		after, err := queue.ParseCursor(r.After)
+		if err != nil {
+			return q, err
+		}
+		q.add(` AND (at, id) < (%s::timestamptz, %s::uuid)`, timeValue(after.At), uuidValue(after.ID))
+	}
+	q.add(` ORDER BY at DESC, id DESC LIMIT %s::int8`, r.Limit+1)
+	return q, nil
+}
+
+var _ queue.AuditReader = (*Store)(nil)
+
+// ReadAudit returns a page of the audit log.
+func (s *Store) ReadAudit(ctx context.Context, r queue.AuditRequest) (queue.AuditPage, error) {
+	q, err := readAuditQuery(r)
+	if err != nil {
+		return queue.AuditPage{}, err
+	}
+	entries, err := s.auditEntries(ctx, q)
+	return storekit.AuditPage(entries, r.Limit), err
+}
+
 // AuditLog returns the latest entries of the audit log, newest first.
-func (s *Store) AuditLog(ctx context.Context, task uuid.UUID, before time.Time, limit int) (entries []queue.AuditEntry, err error) {
-	q := auditLogQuery(task, before, limit)
+func (s *Store) AuditLog(ctx context.Context, task uuid.UUID, before time.Time, limit int) ([]queue.AuditEntry, error) {
+	return s.auditEntries(ctx, auditLogQuery(task, before, limit))
+}
+
+func (s *Store) auditEntries(ctx context.Context, q statement) (entries []queue.AuditEntry, err error) {
 	err = s.on(ctx, "read the audit log", func(conn *pgx.Conn) error {
 		entries = nil
 		result, err := conn.Query(ctx, q.text, q.args...)

@@ -75,3 +75,23 @@ func TestFiguresReadOnlyAnIndex(t *testing.T) {
 		}
 	}
 }
+
+// However long the audit log is, a page of it reads as many entries as it has.
+func TestAPageOfTheAuditLogSortsOnlyEntriesOfOneMoment(t *testing.T) {
+	conn := planned(t, `INSERT INTO claimcheck_audit (id, at, actor, action, target, done, failed, ended)
+		SELECT gen_random_uuid(), now() - n * interval '1 second', 'ann', 'retry', 'task', 1, 0, true FROM generate_series(1, 50000) n; ANALYZE claimcheck_audit`)
+	for _, r := range []queue.AuditRequest{
+		{}, {Since: time.Now().Add(-10 * time.Hour)},
+		{Since: time.Now().Add(-10 * time.Hour), Until: time.Now(), After: queue.Cursor{ID: uuid.New(), At: time.Now().Add(-time.Hour)}.String()},
+	} {
+		r.Limit = 100
+		q, err := readAuditQuery(r)
+		if err != nil {
+			t.Fatal(err)
+		}
+		plan := explain(t, conn, q.text, q.args)[0]
+		if !strings.Contains(plan, "claimcheck_audit_at") || !strings.Contains(plan, "Incremental Sort") {
+			t.Errorf("%+v sorts all of it:\n%s", r, plan)
+		}
+	}
+}

@@ -1,6 +1,7 @@
 package queuetest
 
 import (
+	"bytes"
 	"cmp"
 	"context"
 	"maps"
@@ -282,6 +283,32 @@ func (s *Store) AuditLog(ctx context.Context, task uuid.UUID, before time.Time, 
 		return nil
 	})
 	return entries, err
+}
+
+// ReadAudit returns a page of the audit log.
+func (s *Store) ReadAudit(ctx context.Context, r queue.AuditRequest) (page queue.AuditPage, err error) {
+	var after queue.Cursor
+	if r.After != "" {
+		if after, err = queue.ParseCursor(r.After); err != nil {
+			return page, err
+		}
+	}
+	order := func(a, b queue.Cursor) int { return cmp.Or(b.At.Compare(a.At), bytes.Compare(b.ID[:], a.ID[:])) } // the latest first
+	position := func(e queue.AuditEntry) queue.Cursor { return queue.Cursor{ID: e.ID, At: e.At} }
+	err = s.with(ctx, "read the audit log", func(time.Time) error {
+		for _, e := range s.audit {
+			if !e.At.Before(r.Since) && (r.Until.IsZero() || e.At.Before(r.Until)) && (r.After == "" || order(after, position(e)) < 0) {
+				page.Entries = append(page.Entries, e)
+			}
+		}
+		slices.SortFunc(page.Entries, func(a, b queue.AuditEntry) int { return order(position(a), position(b)) })
+		if len(page.Entries) > r.Limit {
+			page.Entries = page.Entries[:r.Limit]
+			page.Next = position(page.Entries[r.Limit-1]).String()
+		}
+		return nil
+	})
+	return page, err
 }
 
 // CountReady counts the READY rows of a queue, up to limit.

@@ -163,6 +163,13 @@ func Run(t *testing.T, h Harness) {
 			{"Large", largeTests},
 		})
 	})
+	t.Run("AuditReader", func(t *testing.T) {
+		if _, ok := h.Open(t).(queue.AuditReader); !ok {
+			t.Log("the store is no queue.AuditReader, which is optional")
+			return
+		}
+		run(t, h, []concern{{"Audit", auditTests}})
+	})
 	t.Run("Gatekeeper", func(t *testing.T) {
 		store := h.Open(t)
 		if _, ok := store.(queue.Gatekeeper); !ok {

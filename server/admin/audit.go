@@ -19,6 +19,8 @@ type auditPage struct {
 	Entries []auditLine
 	Older   string // address of the next page; empty: there is none
 	Newest  string // address of the first page; empty: this is it
+	Range   auditRange
+	Exports bool // the store can page all of it
 }
 
 // auditLine is an entry in words.
@@ -29,6 +31,10 @@ type auditLine struct {
 }
 
 func (h *handler) audit(v *visit) error {
+	return h.auditPage(v, http.StatusOK, auditRange{})
+}
+
+func (h *handler) auditPage(v *visit, status int, bounds auditRange) error {
 	var before time.Time
 	if text := v.r.FormValue("before"); text != "" {
 		micros, err := strconv.ParseInt(text, 10, 64)
@@ -41,7 +47,8 @@ func (h *handler) audit(v *visit) error {
 	if err != nil {
 		return err
 	}
-	page := auditPage{layout: h.layout(v, "Audit", "/audit")}
+	_, exports := h.operator.(queue.AuditReader)
+	page := auditPage{layout: h.layout(v, "Audit", "/audit"), Range: bounds, Exports: exports}
 	if len(entries) > auditPageSize {
 		entries = entries[:auditPageSize]
 		page.Older = h.link("/audit", "before", strconv.FormatInt(entries[auditPageSize-1].At.UnixMicro(), 10))
@@ -50,7 +57,7 @@ func (h *handler) audit(v *visit) error {
 		page.Newest = h.link("/audit")
 	}
 	page.Entries = h.auditLines(entries)
-	return h.render(v, http.StatusOK, "audit", page)
+	return h.render(v, status, "audit", page)
 }
 
 func (h *handler) auditLines(entries []queue.AuditEntry) []auditLine {

@@ -85,7 +85,7 @@ func (h *handler) act(v *visit) error {
 		return h.render(v, http.StatusOK, "progress", page)
 	}
 	h.leaveNotice(v, p.notice(o))
-	http.Redirect(v.w, v.r, h.back(v), http.StatusSeeOther) //nolint:gosec // a page below the prefix
+	v.redirect(h.back(v))
 	return nil
 }
 

@@ -161,7 +161,7 @@ func (h *handler) enqueued(v *visit, handle *queue.Handle) error {
 		}
 	}
 	h.leaveNotice(v, shown)
-	http.Redirect(v.w, v.r, h.link("/tasks/"+handle.ID.String()), http.StatusSeeOther) //nolint:gosec // a page below the prefix
+	v.redirect(h.link("/tasks/"+handle.ID.String()))
 	return nil
 }
 

@@ -106,6 +106,8 @@ func (f filter) Elsewhere() (problems []string) {
 	return problems
 }
 
+const wrongTime = "Write a time in UTC, such as 2026-01-31 15:04, or how long ago: 90m, 12h, 7d."
+
 // time reads a field that is a time, or how long ago one was.
 func (f filter) time(name string, now time.Time) time.Time {
 	text := f.Written.Get(name)
@@ -115,7 +117,7 @@ func (f filter) time(name string, now time.Time) time.Time {
 	if t, ok := timearg.Past(text, now); ok {
 		return t
 	}
-	f.Wrong[name] = "Write a time in UTC, such as 2026-01-31 15:04, or how long ago: 90m, 12h, 7d."
+	f.Wrong[name] = wrongTime
 	return time.Time{}
 }
 

@@ -192,7 +192,7 @@ func (h *handler) actOnGroup(v *visit) error {
 	}
 	h.stats.forget()
 	h.leaveNotice(v, done)
-	http.Redirect(v.w, v.r, h.groupURL(id), http.StatusSeeOther) //nolint:gosec // a page below the prefix
+	v.redirect(h.groupURL(id))
 	return nil
 }
 

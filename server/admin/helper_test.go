@@ -193,6 +193,7 @@ type fullStore interface {
 	queue.BacklogCounter
 	queue.Reporter
 	queue.Checkpointer
+	queue.AuditReader
 }
 
 // operator is the client's store as the pages see it.

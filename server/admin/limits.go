@@ -154,7 +154,7 @@ func (h *handler) changedLimit(v *visit, change func(context.Context) (queue.Lim
 		text = fmt.Sprintf("The limit of %s is removed: tasks that wait for it alone start in a moment.", use.Subject(task))
 	}
 	h.leaveNotice(v, notice{Text: text, Good: true})
-	http.Redirect(v.w, v.r, h.link("/queues"), http.StatusSeeOther)
+	v.redirect(h.link("/queues"))
 	return nil
 }
 

@@ -32,13 +32,13 @@ func (h *handler) session(v *visit) (handled bool, err error) {
 		return false, nil
 	}
 	if v.r.Method != http.MethodPost {
-		http.Redirect(v.w, v.r, h.link("/"), http.StatusSeeOther)
+		v.redirect(h.link("/"))
 		return true, nil
 	}
 	if v.path == "/logout" {
 		h.endSession(v, access)
 		access.logout(v.w, v.r, h.cookiePath())
-		http.Redirect(v.w, v.r, h.link("/"), http.StatusSeeOther)
+		v.redirect(h.link("/"))
 		return true, nil
 	}
 	form, err := readLogin(v)
@@ -50,7 +50,7 @@ func (h *handler) session(v *visit) (handled bool, err error) {
 	var wrong *wrongToken
 	switch {
 	case err == nil:
-		http.Redirect(v.w, v.r, back, http.StatusSeeOther)
+		v.redirect(back)
 		return true, nil
 	case !errors.As(err, &wrong):
 		return true, err

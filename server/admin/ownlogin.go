@@ -133,7 +133,7 @@ func (h *handler) ownLogin(v *visit, refusal error) (handled bool, err error) {
 	}
 	switch {
 	case !changes && !v.refreshes() && !h.fromPages(v):
-		http.Redirect(v.w, v.r, page.Login, http.StatusSeeOther)
+		v.redirect(page.Login)
 		return true, nil
 	case !changes && !v.refreshes():
 		page.Forward = page.Login

@@ -157,6 +157,6 @@ func (h *handler) changeGate(v *visit, change func(context.Context, queue.GateRe
 	}
 	h.stats.forget()
 	h.leaveNotice(v, notice{Text: words(result), Good: result.Undispatched == 0})
-	http.Redirect(v.w, v.r, h.link("/queues"), http.StatusSeeOther)
+	v.redirect(h.link("/queues"))
 	return nil
 }

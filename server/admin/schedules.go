@@ -191,7 +191,7 @@ func (h *handler) putSchedule(v *visit) error {
 		text += " The task ignores some of its arguments: " + clip(strings.Join(made.Warnings, "; "), maxNotice)
 	}
 	h.leaveNotice(v, notice{Text: text, Good: len(made.Warnings) == 0})
-	http.Redirect(v.w, v.r, h.link("/schedules/"+form.Name), http.StatusSeeOther)
+	v.redirect(h.link("/schedules/"+form.Name))
 	return nil
 }
 
@@ -229,7 +229,7 @@ func (h *handler) actOnSchedule(v *visit) error {
 	if v.r.PostFormValue("do") == "delete" {
 		to = "/schedules"
 	}
-	http.Redirect(v.w, v.r, h.link(to), http.StatusSeeOther)
+	v.redirect(h.link(to))
 	return nil
 }
 

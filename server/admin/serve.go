@@ -48,6 +48,7 @@ var routes = []route{
 	{"/types/", http.MethodGet, true, (*handler).enqueueForm},
 	{"/workers", http.MethodGet, false, (*handler).workers},
 	{"/audit", http.MethodGet, false, (*handler).audit},
+	{"/audit.jsonl", http.MethodGet, false, (*handler).auditExport},
 	{"/confirm", http.MethodGet, false, (*handler).confirm},
 	{"/pause", http.MethodPost, false, (*handler).pauseQueue},
 	{"/resume", http.MethodPost, false, (*handler).resumeQueue},
@@ -246,4 +247,9 @@ func (h *handler) explain(err error) *pageError {
 // sentences joins those that are not empty.
 func sentences(list ...string) string {
 	return strings.Join(slices.DeleteFunc(list, func(s string) bool { return s == "" }), " ")
+}
+
+// redirect sends the browser to another page, or to a login of the program's own.
+func (v *visit) redirect(address string) {
+	http.Redirect(v.w, v.r, address, http.StatusSeeOther) //nolint:gosec // made or checked by the handler
 }

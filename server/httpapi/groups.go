@@ -3,7 +3,6 @@ package httpapi
 import (
 	"context"
 	"net/http"
-	"strconv"
 
 	"github.com/google/uuid"
 
@@ -16,25 +15,14 @@ const groupsPage = 50
 
 // groups lists groups with their counts.
 func (h *handler) groups(w http.ResponseWriter, r *http.Request, _ string) {
-	query := r.URL.Query()
-	if cursor := provided(query, "cursor"); cursor != nil {
-		if _, err := queue.ParseCursor(*cursor); err != nil {
-			h.fail(w, r, api.BadRequest("cursor must be the next of an earlier page"))
-			return
-		}
-	}
-	request := queue.GroupsRequest{Limit: groupsPage, After: query.Get("cursor")}
-	if limit := provided(query, "limit"); limit != nil {
-		n, err := strconv.Atoi(*limit)
-		if err != nil || n < 1 || n > 1000 {
-			h.fail(w, r, api.BadRequest("limit must be a whole number from 1 to 1000"))
-			return
-		}
-		request.Limit = n
+	limit, cursor, err := pageOf(r.URL.Query(), groupsPage)
+	if err != nil {
+		h.fail(w, r, err)
+		return
 	}
 	ctx, cancel := context.WithTimeout(r.Context(), databaseTimeout)
 	defer cancel()
-	page, err := h.Client.Groups(ctx, request)
+	page, err := h.Client.Groups(ctx, queue.GroupsRequest{Limit: limit, After: cursor})
 	if err != nil {
 		h.fail(w, r, err)
 		return

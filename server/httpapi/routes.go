@@ -155,6 +155,7 @@ var routes = []route{
 	{"groups", "group_id", "", http.MethodGet, false, nil, false, "programs, operators", (*handler).group},
 	{"groups", "group_id", "close", http.MethodPost, false, nil, false, "programs, operators", (*handler).closeGroup},
 	{"groups", "group_id", "cancel", http.MethodPost, false, nil, false, "programs, operators", (*handler).cancelGroup},
+	{"audit", "", "", http.MethodGet, false, []string{"cursor", "limit", "since", "until"}, false, "operators", (*handler).audit},
 	{"openapi.json", "", "", http.MethodGet, false, nil, false, "programmers", (*handler).openapi},
 }
 

@@ -12,6 +12,7 @@ import (
 	"github.com/google/uuid"
 
 	"github.com/claimcheck-go/claimcheck/queue"
+	"github.com/claimcheck-go/claimcheck/queue/internal/storekit"
 )
 
 // The three parts of Queues. Indexes: claimcheck_tasks_outbox or _finished for
@@ -227,11 +228,47 @@ func notesQuery(task uuid.UUID, before time.Time, limit int) statement {
 	return q
 }
 
+// readAuditQuery: index: claimcheck_audit_at, from its end. SQLite sorts the entries of one
+// moment.
+func readAuditQuery(r queue.AuditRequest) (q statement, err error) {
+	q.add(`SELECT id, at, actor, action, task_id, target, done, failed, ended FROM claimcheck_audit WHERE 1 = 1`)
+	if !r.Since.IsZero() {
+		q.add(` AND at >= ?`, micros(r.Since))
+	}
+	if !r.Until.IsZero() {
+		q.add(` AND at < ?`, micros(r.Until))
+	}
+	if r.After != "" {
+		after, err := queue.ParseCursor(r.After)
+		if err != nil {
+			return q, err
+		}
+		q.add(` AND at <= ? AND (at < ? OR id < ?)`, micros(after.At), micros(after.At), after.ID)
+	}
+	q.add(` ORDER BY at DESC, id DESC LIMIT ?`, r.Limit+1)
+	return q, nil
+}
+
+var _ queue.AuditReader = (*Store)(nil)
+
+// ReadAudit returns a page of the audit log.
+func (s *Store) ReadAudit(ctx context.Context, r queue.AuditRequest) (queue.AuditPage, error) {
+	q, err := readAuditQuery(r)
+	if err != nil {
+		return queue.AuditPage{}, err
+	}
+	entries, err := s.auditEntries(ctx, q)
+	return storekit.AuditPage(entries, r.Limit), err
+}
+
 // AuditLog returns the latest entries of the audit log.
-func (s *Store) AuditLog(ctx context.Context, task uuid.UUID, before time.Time, limit int) (entries []queue.AuditEntry, err error) {
+func (s *Store) AuditLog(ctx context.Context, task uuid.UUID, before time.Time, limit int) ([]queue.AuditEntry, error) {
+	return s.auditEntries(ctx, notesQuery(task, before, limit))
+}
+
+func (s *Store) auditEntries(ctx context.Context, q statement) (entries []queue.AuditEntry, err error) {
 	err = s.read(ctx, "read the audit log", func(conn querier) error {
 		entries = nil
-		q := notesQuery(task, before, limit)
 		return each(ctx, conn, func(scan func(...any) error) error {
 			var e queue.AuditEntry
 			err := scan(&e.ID, at(&e.At), &e.Actor, &e.Action, &e.Task, &e.Target, &e.Done, &e.Failed, &e.Ended)

@@ -139,7 +139,7 @@
 
   // Empty fields of a filter stay out of the address.
   document.addEventListener("submit", (event) => {
-    if (!event.target.matches(".filters, .find")) return;
+    if (!event.target.matches(".filters:not([data-download]), .find")) return;
     for (const field of event.target.querySelectorAll("input[name]")) {
       if (!field.value.trim()) field.disabled = true;
     }

@@ -1,0 +1,113 @@
+package admin_test
+
+import (
+	"bufio"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"net/http"
+	"net/http/httptest"
+	"strings"
+	"testing"
+
+	"github.com/google/uuid"
+
+	"github.com/claimcheck-go/claimcheck/queue"
+	"github.com/claimcheck-go/claimcheck/server/admin"
+)
+
+// fillAudit stores entries of the audit log.
+func (s *site) fillAudit(n int) {
+	s.t.Helper()
+	for i := range n {
+		if err := s.client.RecordAudit(s.t.Context(), "ann", "retry", uuid.Nil, fmt.Sprintf("entry %d <&>", i)); err != nil {
+			s.t.Fatal(err)
+		}
+	}
+}
+
+// failingReader fails at a page of the audit log, and counts what the pages had.
+type failingReader struct {
+	*countingStore
+	queue.AuditReader
+	failAt, pages, most int
+}
+
+func (r *failingReader) ReadAudit(ctx context.Context, request queue.AuditRequest) (queue.AuditPage, error) {
+	if r.pages++; r.pages == r.failAt {
+		return queue.AuditPage{}, errors.New("gone")
+	}
+	page, err := r.AuditReader.ReadAudit(ctx, request)
+	r.most = max(r.most, len(page.Entries))
+	return page, err
+}
+
+func newAuditSite(t *testing.T, failAt int, access admin.Access) (*site, *failingReader) {
+	t.Helper()
+	reader := &failingReader{failAt: failAt}
+	s := newSite(t, func(a *admin.Config, c *queue.Config) {
+		a.Access = access
+		reader.countingStore = c.Store.(*countingStore)
+		reader.AuditReader = reader.fullStore
+		c.Store = reader
+	})
+	return s, reader
+}
+
+func TestTheAuditLogIsDownloadedAsJSONLines(t *testing.T) {
+	s, reader := newAuditSite(t, 0, looker{}) // who only looks may have it
+	s.fillAudit(1203)
+	w := s.get("/admin/audit.jsonl")
+	if w.Code != 200 || w.Header().Get("Content-Type") != "application/jsonl; charset=utf-8" || !strings.HasPrefix(w.Header().Get("Content-Disposition"), `attachment; filename="audit-20`) {
+		t.Fatalf("%d %v", w.Code, w.Header())
+	}
+	lines, n := bufio.NewScanner(w.Body), 0
+	for ; lines.Scan(); n++ {
+		var entry struct{ At, Actor, Action, Target string }
+		if err := json.Unmarshal(lines.Bytes(), &entry); err != nil || entry.Actor != "ann" || entry.Action != "retry" || entry.At == "" || entry.Target != fmt.Sprintf("entry %d <&>", 1202-n) {
+			t.Fatalf("line %d: %s, %v", n, lines.Text(), err)
+		}
+	}
+	if n != 1203 || reader.pages != 3 || reader.most > 500 {
+		t.Errorf("%d lines, in %d pages of at most %d entries", n, reader.pages, reader.most)
+	}
+	for query, want := range map[string]int{"since=1h": 1203, "since=2099-01-01": 0, "until=2099-01-01": 1203, "since=&until=": 1203, "until=1h": 0} {
+		if w := s.get("/admin/audit.jsonl?" + query); w.Code != 200 || strings.Count(w.Body.String(), "\n") != want {
+			t.Errorf("%s: %d, %d lines", query, w.Code, strings.Count(w.Body.String(), "\n"))
+		}
+	}
+	if w := s.get("/admin/audit.jsonl?since=soon"); w.Code != http.StatusBadRequest || !strings.Contains(w.Body.String(), "or how long ago") || !strings.Contains(w.Body.String(), `value="soon"`) {
+		t.Errorf("a bad time: %d", w.Code)
+	}
+	if body := s.get("/admin/audit").Body.String(); !strings.Contains(body, `action="/admin/audit.jsonl"`) {
+		t.Error("the page offers no download")
+	}
+}
+
+// A download that cannot be completed must not look complete.
+func TestAnExportThatFailsIsBroken(t *testing.T) {
+	s, _ := newAuditSite(t, 2, admin.Open("ops"))
+	s.fillAudit(600)
+	server := httptest.NewServer(s.handler)
+	defer server.Close()
+	r, err := http.NewRequestWithContext(t.Context(), http.MethodGet, server.URL+"/admin/audit.jsonl", nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	response, err := http.DefaultClient.Do(r)
+	if err != nil {
+		return // nothing was sent yet
+	}
+	defer func() { _ = response.Body.Close() }()
+	lines := bufio.NewScanner(response.Body)
+	for lines.Scan() {
+	}
+	if lines.Err() == nil {
+		t.Error("the download ends as if it were complete")
+	}
+	s, _ = newAuditSite(t, 1, admin.Open("ops"))
+	if w := s.get("/admin/audit.jsonl"); w.Code != http.StatusInternalServerError || strings.Contains(w.Body.String(), "gone") {
+		t.Errorf("the first page: %d", w.Code)
+	}
+}
