@@ -35,6 +35,7 @@ type ActRequest struct {
 	Action Action
 	Selection
 	Limit  int    // how many rows are changed at most; 0: all
+	After  string // only for a selection by contents: where the search begins, a Next of ActionResult or ListPage
 	Actor  string // who requests it, for the audit log
 	Target string // what is selected, in words, for the audit log
 }
@@ -55,6 +56,11 @@ type ActionResult struct {
 	// for a limit, and LimitedBy what the limits of the first of them are of.
 	Limited   int
 	LimitedBy string
+	// Next is where the search goes on ([ActRequest].After), if More, and Unreadable how many
+	// rows could not be decrypted, so that it is not known whether they match: both only for
+	// a selection by contents.
+	Next       string
+	Unreadable int
 }
 
 // lockedLimit bounds the count of locked rows.
@@ -69,7 +75,8 @@ const actBatch = 200
 
 // Act applies an action to all selected rows that it is for, in batches, and
 // dispatches those that may run again. Rows that it makes run and that fail
-// meanwhile are not selected again. ActionRun skips the rows of paused queues, which
+// meanwhile are not selected again. A selection by contents finds rows as [Client.List]
+// does, in the order of its view. ActionRun skips the rows of paused queues, which
 // ActionResult.Paused counts, and those that wait for a limit, which ActionResult.Limited
 // counts; a selection of a paused queue, or of one row that waits for a limit, is refused
 // ([ErrPaused], [ErrLimited]). It stops when ctx ends; ActionResult.More then is true. progress, which may be nil, receives the count so far after each batch.
@@ -98,16 +105,12 @@ func (c *Client) Act(ctx context.Context, r ActRequest, progress func(done int))
 	if a.before, err = c.audit(ctx, store, entry); err != nil {
 		return result, err
 	}
-	err = a.run(ctx, progress)
-	if err == nil && a.freesKeys(ctx) {
-		err = a.run(ctx, progress)
+	if r.ByContents() {
+		err = a.applyFound(ctx, progress)
+	} else {
+		err = a.apply(ctx, progress)
 	}
 	a.admit(ctx)
-	if err == nil {
-		a.countPaused(ctx)
-		a.countLimited(ctx)
-		a.countRefused(ctx)
-	}
 	entry.Done, entry.Failed, entry.Ended = a.result.Done, a.result.Undispatched+a.result.Locked+a.result.Taken+a.result.Dropped, err == nil && !a.result.More
 	ending, cancel := context.WithTimeout(context.WithoutCancel(ctx), statementTimeout)
 	defer cancel()
@@ -125,6 +128,9 @@ func (r *ActRequest) check() error {
 	if r.Limit < 0 {
 		return invalidf("ActRequest.Limit must not be negative, not %d", r.Limit)
 	}
+	if r.After != "" && !r.ByContents() {
+		return invalidf("ActRequest.After is for a selection by contents")
+	}
 	if !slices.Contains(actions, r.Action) {
 		return invalidf("action %.40q is not known; known: %v", r.Action, actions)
 	}
@@ -139,6 +145,20 @@ type bulkAction struct {
 	paused  []string  // the queues whose rows are skipped
 	before  time.Time // the start, by the database: rows that changed after it are left alone
 	result  ActionResult
+}
+
+// apply changes all selected rows, and counts those that it has skipped.
+func (a *bulkAction) apply(ctx context.Context, progress func(done int)) error {
+	err := a.run(ctx, progress)
+	if err == nil && a.freesKeys(ctx) {
+		err = a.run(ctx, progress)
+	}
+	if err == nil {
+		a.countPaused(ctx)
+		a.countLimited(ctx)
+		a.countRefused(ctx)
+	}
+	return err
 }
 
 // run changes batches until none is left, and retries locked rows for a while.
@@ -284,37 +304,4 @@ func (a *bulkAction) batch(ctx context.Context, limit int) (int, error) {
 		}
 	}
 	return len(rows), nil
-}
-
-// CountMatching counts the rows that an action would change, up to limit: for ActionRun
-// without those of paused queues, and those that wait for a limit, as in [Client.Act]. If ActionRetry would
-// change none, it cancels the rows that have expired, which may hold keys of these. [ErrUnsupported] if the store is no
-// [Operator].
-func (c *Client) CountMatching(ctx context.Context, a Action, s Selection, limit int) (int, error) {
-	store, err := c.Operator()
-	if err != nil {
-		return 0, err
-	}
-	if a == ActionRun {
-		if s, _, err = c.exceptPaused(ctx, s); err != nil {
-			return 0, err
-		}
-		s.ExceptLimited = c.limiter() != nil
-	}
-	count := func() (n int, err error) {
-		err = within(ctx, statementTimeout, func(ctx context.Context) (err error) {
-			n, err = store.CountMatching(ctx, a, s, time.Time{}, limit)
-			return err
-		})
-		c.availability.observeRead(err)
-		return n, err
-	}
-	n, err := count()
-	if n > 0 || err != nil || a != ActionRetry {
-		return n, err
-	}
-	if !c.expireDue(ctx) {
-		return 0, nil
-	}
-	return count()
 }

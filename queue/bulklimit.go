@@ -27,7 +27,7 @@ func (a *bulkAction) exceptLimited(ctx context.Context) error {
 	if a.request.Action != ActionRun || a.client.limiter() == nil {
 		return nil
 	}
-	if len(a.request.IDs) == 1 {
+	if len(a.request.IDs) == 1 && !a.request.ByContents() {
 		n, rows, err := a.limited(ctx, 1)
 		if err != nil {
 			return err

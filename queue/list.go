@@ -3,7 +3,6 @@ package queue
 import (
 	"encoding/base64"
 	"encoding/json"
-	"slices"
 	"time"
 
 	"github.com/google/uuid"
@@ -28,47 +27,26 @@ func Views() []View {
 	return []View{ViewAll, ViewPending, ViewDelayed, ViewRunning, ViewFailed, ViewSuccessful, ViewCancelled}
 }
 
-// Selection selects rows; an empty field selects all.
-type Selection struct {
-	IDs      []uuid.UUID // at most 1000
-	View     View        // empty: ViewAll
-	Queue    string
-	Backend  string
-	Task     string // the whole name, or its beginning and a *
-	Priority *int
-	// Enqueued at or after Since, and before Until.
-	Since, Until time.Time
-	Group        string // AttemptError.Group of the last error
-	Error        string // part of the last error's type or text, ignoring case
-	Stranded     bool   // READY, and past DispatchDueAt, unless its queue is paused
-	Parked       bool   // as Row.Parked; such rows are in no view but ViewAll
-	Limited      bool   // READY, and found to be over a limit ([Limiter]); such rows are in no view but ViewAll
-	// Rows that are left out: those of queues, and those that Limited selects.
-	ExceptQueues  []string
-	ExceptLimited bool
-}
-
-// Check returns [ErrInvalid] for a selection that no store understands. Stores call
-// it.
-func (s *Selection) Check() error {
-	if s.View == "" {
-		s.View = ViewAll
-	}
-	switch {
-	case !slices.Contains(Views(), s.View):
-		return invalidf("view %.40q is not known; known: %v", s.View, Views())
-	case len(s.IDs) > 1000:
-		return invalidf("at most 1000 IDs are accepted, not %d", len(s.IDs))
-	}
-	return nil
-}
-
 // ListRequest requests one page of a list.
 type ListRequest struct {
 	Selection
 	Reverse bool   // reverses the view's order
 	After   string // ListPage.Next of the page before; empty: from the start
 	Limit   int    // rows in the page: 1 to 1000
+	// Values is how many characters of JSON Args, ReturnValue and Errors of a listed row may
+	// have: longer ones are left out, and with 0 all of them.
+	Values int
+	// Window is how many rows are read at most, if the selection requires a search; 0:
+	// ListWindow.
+	Window int
+	// Match, which is only for a selection by contents ([Selection.ByContents]), reports
+	// whether a row is in the list. A store calls it, in the order of the list, for every row
+	// for which [Selection.MatchesContents] may hold, with all of its values, encrypted as
+	// they are stored. nil: [Selection.MatchesContents]. It must not call the store.
+	Match func(*Row) bool
+	// Budget is for [Client.List] only, which searches further windows until the page is
+	// full, or that time is over; 0: one window.
+	Budget time.Duration
 }
 
 // Check returns [ErrInvalid] for what no store can do. Stores call it.
@@ -76,16 +54,46 @@ func (r *ListRequest) Check() error {
 	if r.Limit < 1 || r.Limit > 1000 {
 		return invalidf("limit must be from 1 to 1000, not %d", r.Limit)
 	}
+	if r.Window < 0 || r.Window > ListWindow {
+		return invalidf("ListRequest.Window must be from 0 to %d, not %d", ListWindow, r.Window)
+	}
+	if r.Values != 0 && r.Values < ArgsBeginning {
+		return invalidf("ListRequest.Values must be 0 or at least %d, not %d", ArgsBeginning, r.Values)
+	}
+	if r.Window == 0 {
+		r.Window = ListWindow
+	}
 	return r.Selection.Check()
 }
 
-// ListPage is a page of rows, without their Args, ReturnValue and Errors.
+// Matches reports whether a row for which all else holds has the contents that are
+// searched for. Stores call it.
+func (r *ListRequest) Matches(row *Row) bool {
+	if r.Match != nil {
+		return r.Match(row)
+	}
+	return r.MatchesContents(row)
+}
+
+// ListPage is a page of rows, without their Args, ReturnValue and Errors, except as
+// [ListRequest].Values says.
 type ListPage struct {
 	Rows []*Row
 	Next string // After of the next page; empty: there is none
-	// Partial says that the page ends because [ListWindow] rows were read.
+	// Partial says that the page ends because the rows of a window were read, or because
+	// [ListRequest].Budget was spent.
 	Partial bool
+	// Beginnings are the first [ArgsBeginning] characters of Args that are longer than
+	// [ListRequest].Values and not encrypted, by the ID of their row.
+	Beginnings map[uuid.UUID]string
+
+	// Searched is how many rows [Client.List] has searched, if Partial, and Unreadable how many of them
+	// could not be decrypted, so that it is not known whether they match.
+	Searched, Unreadable int
 }
+
+// ArgsBeginning is how many characters of long arguments a list has.
+const ArgsBeginning = 200
 
 // Cursor is a position in the order of a [View]: the key of a row. Stores share its
 // form in ListRequest.After and ListPage.Next; callers pass it on unread.

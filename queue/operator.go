@@ -36,12 +36,14 @@ type Operator interface {
 	// leases expired first, at most r.Limit.
 	Requeue(ctx context.Context, r RequeueRequest) (RequeueResult, error)
 
-	// List returns a page of rows. It reads at most ListWindow rows at a time, so
+	// List returns a page of rows. It reads at most r.Window rows at a time, so
 	// that it takes the same time on any table: a page may be short, or empty,
-	// and more may follow.
+	// and more may follow. [ListRequest.Matches] decides about contents. [Client.List]
+	// decrypts, and searches further.
 	List(ctx context.Context, r ListRequest) (ListPage, error)
 
-	// CountMatching counts the rows that an action would change, up to limit.
+	// CountMatching counts the rows that an action would change, up to limit. As in Act, a
+	// selection by contents ([Selection.ByContents]) is [ErrInvalid]: [Client.Act] finds its rows.
 	// before is as in Act; zero is no limit.
 	CountMatching(ctx context.Context, a Action, s Selection, before time.Time, limit int) (int, error)
 	// CountTaken counts, up to limit, the selected FAILED rows that ActionRetry is not

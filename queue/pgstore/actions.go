@@ -48,7 +48,7 @@ func (s *statement) matching(a queue.Action, selection queue.Selection, before t
 	}
 	s.args = append(s.args, timeValue(before)) // $1
 	s.add(` FROM claimcheck_tasks WHERE ` + actionRows(a) + ` AND ` + views[selection.View].rows + more)
-	s.ids(selection.IDs)
+	s.chosen(selection)
 	s.filter(selection)
 	return nil
 }

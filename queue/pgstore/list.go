@@ -72,7 +72,7 @@ func (s *statement) named(text string, c queue.Cursor) {
 	s.text += text
 }
 
-// filter appends the conditions of a selection except its view and its IDs, and
+// filter appends the conditions of a selection except its view and those of chosen, and
 // reports whether there are any.
 func (s *statement) filter(selection queue.Selection) bool {
 	before := len(s.text)
@@ -82,8 +82,8 @@ func (s *statement) filter(selection queue.Selection) bool {
 	if selection.Backend != "" {
 		s.add(` AND backend_name = %s::text`, selection.Backend)
 	}
-	if prefix, ok := strings.CutSuffix(selection.Task, "*"); ok {
-		s.add(` AND starts_with(task_path, %s::text)`, prefix)
+	if strings.Contains(selection.Task, "*") {
+		s.add(` AND task_path LIKE %s::text`, storekit.TaskPattern(selection.Task, `%`, `%_\`, `\`))
 	} else if selection.Task != "" {
 		s.add(` AND task_path = %s::text`, selection.Task)
 	}
@@ -117,6 +117,7 @@ func (s *statement) filter(selection queue.Selection) bool {
 	if len(selection.ExceptQueues) > 0 {
 		s.add(` AND queue_name <> ALL(%s::text[])`, selection.ExceptQueues)
 	}
+	s.contents(selection)
 	return len(s.text) > before
 }
 
@@ -128,7 +129,7 @@ func (s *statement) window(r queue.ListRequest) error {
 		beyond = v.before
 	}
 	s.add(` FROM claimcheck_tasks WHERE ` + v.rows)
-	s.ids(r.IDs)
+	s.chosen(r.Selection)
 	if r.After != "" {
 		cursor, err := queue.ParseCursor(r.After)
 		if err != nil {
@@ -147,16 +148,19 @@ func order(r queue.ListRequest) string {
 	return views[r.View].order
 }
 
-// ids appends the condition that a row has one of these IDs, if there are any.
-func (s *statement) ids(list []uuid.UUID) {
-	if len(list) == 0 {
-		return
+// chosen appends the conditions on IDs, which indexes serve whatever the view.
+func (s *statement) chosen(selection queue.Selection) {
+	if len(selection.IDs)+len(selection.IDPrefixes) > 0 {
+		s.add(` AND (id = ANY(%s::uuid[])`, uuidValues(selection.IDs))
+		for _, prefix := range selection.IDPrefixes {
+			first, last := queue.IDRange(prefix)
+			s.add(` OR id BETWEEN %s::uuid AND %s::uuid`, pgtype.UUID{Bytes: first, Valid: true}, uuidValue(last))
+		}
+		s.add(`)`)
 	}
-	values := make([]pgtype.UUID, len(list))
-	for i, id := range list {
-		values[i] = uuidValue(id)
+	if selection.MemberOf != uuid.Nil {
+		s.add(` AND id IN (SELECT task_id FROM claimcheck_group_members WHERE group_id = %s::uuid)`, uuidValue(selection.MemberOf))
 	}
-	s.add(` AND id = ANY(%s::uuid[])`, values)
 }
 
 // listQueries returns the statement for the page and, if the selection has more
@@ -169,17 +173,24 @@ func listQueries(r queue.ListRequest) (page, last statement, err error) {
 		page.add(` LIMIT %s::int8`, r.Limit+1)
 		return page, last, err
 	}
-	page.add(`SELECT ` + lightColumns + ` FROM (SELECT *`)
+	listed := lightColumns
+	if r.ByContents() {
+		listed = columns
+	}
+	page.add(`SELECT ` + listed + ` FROM (SELECT *`)
 	if err = page.window(r); err != nil {
 		return page, last, err
 	}
-	page.add(fmt.Sprintf(` LIMIT %d) AS rows WHERE true`, queue.ListWindow))
+	page.add(` LIMIT %s::int8) AS rows WHERE true`, r.Window)
 	page.filter(r.Selection)
-	page.add(` ORDER BY `+order(r)+` LIMIT %s::int8`, r.Limit+1)
+	page.add(` ORDER BY ` + order(r))
+	if !r.ByContents() { // else Go decides which rows are listed
+		page.add(` LIMIT %s::int8`, r.Limit+1)
+	}
 
 	last.add(`SELECT id, ` + views[r.View].key)
 	err = last.window(r)
-	last.add(fmt.Sprintf(` OFFSET %d LIMIT 1`, queue.ListWindow-1))
+	last.add(` OFFSET %s::int8 LIMIT 1`, r.Window-1)
 	return page, last, err
 }
 
@@ -210,7 +221,11 @@ func listRows(ctx context.Context, q querier, r queue.ListRequest) (page queue.L
 	if err != nil {
 		return page, err
 	}
-	rows, err := many(q.Query(ctx, query.text, query.args...))
+	read := many
+	if r.ByContents() {
+		read = func(result pgx.Rows, err error) ([]*queue.Row, error) { return matching(r, result, err) }
+	}
+	rows, err := read(q.Query(ctx, query.text, query.args...))
 	if err != nil {
 		return page, err
 	}
@@ -224,5 +239,8 @@ func listRows(ctx context.Context, q querier, r queue.ListRequest) (page queue.L
 	if last.text == "" {
 		windowEnd = nil
 	}
-	return storekit.Page(r, rows, windowEnd)
+	if page, err = storekit.Page(r, rows, windowEnd); err != nil || r.Values == 0 || len(page.Rows) == 0 {
+		return page, err
+	}
+	return page, addValues(ctx, q, r, &page)
 }

@@ -85,6 +85,9 @@ func checkAction(a queue.Action, c *queue.Selection) error {
 	if actions[a] == nil {
 		return fmt.Errorf("%w: action %q is not known", queue.ErrInvalid, a)
 	}
+	if c.ByContents() {
+		return fmt.Errorf("%w: a store does not act by the contents of rows: queue.Client finds them first", queue.ErrInvalid)
+	}
 	return c.Check()
 }
 

@@ -4,14 +4,18 @@ import (
 	"bytes"
 	"cmp"
 	"context"
+	"encoding/json"
 	"slices"
 	"strings"
 	"time"
+	"unicode/utf8"
+
+	"github.com/google/uuid"
 
 	"github.com/claimcheck-go/claimcheck/queue"
 )
 
-// List returns a page of rows. It looks at all rows, so that no page is partial.
+// List returns a page of rows. It searches all rows, so that no page is partial.
 func (s *Store) List(ctx context.Context, r queue.ListRequest) (queue.ListPage, error) {
 	return s.ListTx(ctx, nil, r)
 }
@@ -36,10 +40,11 @@ func (s *Store) ListTx(ctx context.Context, t queue.Tx, r queue.ListRequest) (pa
 	err = s.withOrIn(ctx, "list tasks", t, func(now time.Time) error {
 		position := func(r2 *row) queue.Cursor { return queue.CursorOf(r.View, &r2.Row) }
 		found := s.find(r.Limit+1, func(a, b *row) int { return order(position(a), position(b)) }, func(row *row) bool {
-			return row.isIn(r.View) && s.selects(&r.Selection, row, now) && (r.After == "" || order(after, position(row)) < 0)
+			return row.isIn(r.View) && s.selects(&r.Selection, row, now) && (r.After == "" || order(after, position(row)) < 0) &&
+				(!r.ByContents() || r.Matches(row.copied()))
 		})
 		for _, row := range found[:min(r.Limit, len(found))] {
-			page.Rows = append(page.Rows, row.light())
+			page.Rows = append(page.Rows, row.listed(&r, &page))
 		}
 		if len(found) > r.Limit {
 			page.Next = position(found[r.Limit-1]).String()
@@ -47,6 +52,30 @@ func (s *Store) ListTx(ctx context.Context, t queue.Tx, r queue.ListRequest) (pa
 		return nil
 	})
 	return page, err
+}
+
+// listed returns a row of a page, with the values that are requested.
+func (r *row) listed(request *queue.ListRequest, page *queue.ListPage) *queue.Row {
+	whole, listed := r.copied(), r.light()
+	short := func(value []byte) bool { return utf8.RuneCount(value) <= request.Values }
+	if request.Values == 0 {
+		return listed
+	}
+	if short(whole.Args) {
+		listed.Args = whole.Args
+	} else if whole.KeyID == "" {
+		if page.Beginnings == nil {
+			page.Beginnings = make(map[uuid.UUID]string)
+		}
+		page.Beginnings[r.ID] = string([]rune(string(whole.Args))[:queue.ArgsBeginning])
+	}
+	if short(whole.ReturnValue) {
+		listed.ReturnValue = whole.ReturnValue
+	}
+	if history, err := json.Marshal(whole.Errors); err == nil && short(history) {
+		listed.Errors = whole.Errors
+	}
+	return listed
 }
 
 // isIn reports whether a row is in a view.
@@ -80,13 +109,12 @@ func inViewOrder(view queue.View, a, b queue.Cursor) int {
 // selects reports whether a row is selected, whatever the view.
 func (s *Store) selects(c *queue.Selection, r *row, now time.Time) bool {
 	ready := r.Status == queue.StatusReady
-	prefix, isPrefix := strings.CutSuffix(c.Task, "*")
 	for _, excluded := range []bool{
-		len(c.IDs) > 0 && !slices.Contains(c.IDs, r.ID),
+		!c.HasID(r.ID),
+		c.MemberOf != uuid.Nil && c.MemberOf != r.Group,
 		c.Queue != "" && c.Queue != r.Queue,
 		c.Backend != "" && c.Backend != r.Backend,
-		isPrefix && !strings.HasPrefix(r.Task, prefix),
-		!isPrefix && c.Task != "" && c.Task != r.Task,
+		!c.HasTask(r.Task),
 		c.Priority != nil && *c.Priority != r.Priority,
 		!c.Since.IsZero() && r.EnqueuedAt.Before(c.Since),
 		!c.Until.IsZero() && !r.EnqueuedAt.Before(c.Until),

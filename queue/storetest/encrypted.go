@@ -102,6 +102,38 @@ var encryptedTests = map[string]func(*fixture){
 		f.must(err)
 		f.equal("result", out, "plain")
 	},
+	"encrypted rows are found by what they have": func(f *fixture) {
+		operator, ok := f.store.(queue.Operator)
+		if !ok {
+			return
+		}
+		keys, task := newSealKeys(), echo("t")
+		other := f.program(queue.Config{Codec: keys.codec(f, "k2")}, task).enqueue("t", secret)
+		plain := f.program(queue.Config{}, task).enqueue("t", secret)
+		p := f.program(queue.Config{Codec: keys.codec(f, "k1")}, task)
+		p.enqueue("t", "something else")
+		sealed := p.enqueue("t", secret)
+		p.run(sealed.ID)
+		f.wantSealed(sealed.ID, "k1")
+		search := queue.ListRequest{Selection: queue.Selection{Text: secret}, Limit: 10, Values: 1000}
+		page, err := p.List(f.ctx, search)
+		f.must(err)
+		f.equal("found", ids(page.Rows), []uuid.UUID{sealed.ID, plain.ID})
+		f.equal("unreadable", page.Unreadable, 1)
+		f.equal("decrypted", []string{string(page.Rows[0].Args), string(page.Rows[0].ReturnValue)}, []string{`"` + secret + `"`, `"` + secret + `"`})
+		search.Hidden = func(string) bool { return true }
+		page, err = p.List(f.ctx, search)
+		f.must(err)
+		f.equal("hidden", []int{len(page.Rows), page.Unreadable}, []int{0, 0})
+		both := queue.ActRequest{Action: queue.ActionCancel, Selection: queue.Selection{Text: secret}}
+		done, err := p.Act(f.ctx, both, nil)
+		f.must(err)
+		f.equal("cancelled", done, queue.ActionResult{Done: 1, Unreadable: 1})
+		f.equal("not the unreadable one", f.get(other.ID).Status, queue.StatusReady)
+		page, err = operator.List(f.ctx, queue.ListRequest{Selection: queue.Selection{Text: secret}, Limit: 10})
+		f.must(err)
+		f.equal("by the store", ids(page.Rows), []uuid.UUID{plain.ID})
+	},
 	"a repeated id compares what is decrypted": func(f *fixture) {
 		keys, task := newSealKeys(), queue.NewTask("t", func(_ context.Context, in map[string]int) (any, error) { return nil, nil }, queue.Keep(0, 0))
 		plain, sealed := uuid.New(), uuid.New()

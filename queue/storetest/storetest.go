@@ -155,6 +155,7 @@ func Run(t *testing.T, h Harness) {
 		}
 		run(t, h, []concern{
 			{"View", viewTests},
+			{"Contents", contentTests},
 			{"Actions", actionTests},
 			{"UniqueActions", uniqueActionTests},
 			{"Stats", statsTests},
@@ -200,6 +201,9 @@ func Run(t *testing.T, h Harness) {
 			return
 		}
 		run(t, h, []concern{{"Group", groupTests}, {"GroupEnd", groupEndTests}, {"GroupTx", groupTxTests}})
+		if _, ok := h.Open(t).(queue.Operator); ok {
+			run(t, h, []concern{{"GroupView", memberViewTests}})
+		}
 	})
 	if h.OpenUnmigrated != nil {
 		t.Run("Unmigrated", func(t *testing.T) { testUnmigrated(newFixture(t, h, h.OpenUnmigrated(t))) })

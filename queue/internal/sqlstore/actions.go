@@ -63,8 +63,8 @@ func (s *Store) matching(q *statement, a queue.Action, selection queue.Selection
 	number := func(n int64) string { return strconv.FormatInt(n, 10) }
 	rows := storekit.ActionRows(a, number(before.UnixMicro()), number(now.UnixMicro()), number(queue.DispatchGrace.Microseconds()))
 	q.add(` FROM claimcheck_tasks WHERE ` + rows + ` AND ` + s.dialect.view(selection.View).rows + more)
-	q.ids(selection)
-	q.filter(selection, now)
+	q.chosen(selection)
+	q.filter(s.dialect, selection, now)
 	return nil
 }
 

@@ -37,6 +37,8 @@ type Dialect struct {
 	jsonList string
 	// concat joins values as one text, with spaces between them.
 	concat func(values ...string) string
+	// likeTask follows a column that a pattern of [Dialect.taskPattern] is compared with.
+	likeTask string
 	// limited is the condition of the rows that wait for a limit, lane the text of their
 	// lane, and laneOrder their order within one.
 	limited, lane, laneOrder string
@@ -113,6 +115,7 @@ var SQLite = &Dialect{
 	heldUntil:   "coalesce(retry_at, run_after)",
 	jsonList:    "json_group_array",
 	concat:      func(values ...string) string { return strings.Join(values, " || ' ' || ") },
+	likeTask:    "GLOB ?",
 	limited:     "status = 'READY' AND hold >= 3",
 	lane:        "backend_name || '|' || queue_name || '|' || task_path || '|' || coalesce(limit_key, '')",
 	laneOrder:   "priority DESC, enqueued_at, id",
@@ -152,6 +155,7 @@ var MySQL = &Dialect{
 	lockNow:        " FOR UPDATE NOWAIT",
 	jsonList:       "JSON_ARRAYAGG",
 	concat:         func(values ...string) string { return "CONCAT_WS(' ', " + strings.Join(values, ", ") + ")" },
+	likeTask:       "LIKE ? ESCAPE '!'",
 	limited:        "limit_lane IS NOT NULL",
 	lane:           "limit_lane",
 	laneOrder:      "limit_order, enqueued_at, id",
@@ -190,6 +194,14 @@ var MySQL = &Dialect{
 
 // MySQLClock is the time of MySQL in microseconds.
 const MySQLClock = "TIMESTAMPDIFF(MICROSECOND, '1970-01-01', UTC_TIMESTAMP(6))"
+
+// taskPattern returns a pattern of task names in the form of likeTask.
+func (d *Dialect) taskPattern(pattern string) string {
+	if d.embedded {
+		return strings.NewReplacer("[", "[[]", "?", "[?]").Replace(pattern)
+	}
+	return storekit.TaskPattern(pattern, "%", "%_!", "!")
+}
 
 // Backend is the driver's side of a Store: its errors, its migrations and its
 // connections.

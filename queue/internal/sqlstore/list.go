@@ -4,10 +4,12 @@ import (
 	"context"
 	"database/sql"
 	"errors"
-	"fmt"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
+
+	"github.com/google/uuid"
 
 	"github.com/claimcheck-go/claimcheck/queue"
 	"github.com/claimcheck-go/claimcheck/queue/internal/storekit"
@@ -86,14 +88,14 @@ func (s *statement) named(text string, c queue.Cursor) {
 	}
 }
 
-// filter appends the conditions of a selection except its view and its IDs, and
+// filter appends the conditions of a selection except its view and those of chosen, and
 // reports whether there are any.
-func (s *statement) filter(selection queue.Selection, now time.Time) bool {
+func (s *statement) filter(d *Dialect, selection queue.Selection, now time.Time) bool {
 	before := len(s.text)
 	filter, args := within(queue.Filter{Queue: selection.Queue, Backend: selection.Backend})
 	s.add(filter, args...)
-	if prefix, ok := strings.CutSuffix(selection.Task, "*"); ok {
-		s.add(` AND substr(task_path, 1, ?) = ?`, len([]rune(prefix)), prefix)
+	if strings.Contains(selection.Task, "*") {
+		s.add(` AND task_path `+d.likeTask, d.taskPattern(selection.Task))
 	} else if selection.Task != "" {
 		s.add(` AND task_path = ?`, selection.Task)
 	}
@@ -127,18 +129,29 @@ func (s *statement) filter(selection queue.Selection, now time.Time) bool {
 	if len(selection.ExceptQueues) > 0 {
 		s.add(` AND queue_name NOT IN (`+marks(len(selection.ExceptQueues))+`)`, anys(selection.ExceptQueues)...)
 	}
+	s.contents(selection)
 	return len(s.text) > before
 }
 
-// ids appends the condition that a row has one of the selected IDs, if there are any.
-func (s *statement) ids(selection queue.Selection) {
-	if len(selection.IDs) == 0 {
-		return
+// chosen appends the conditions on IDs, which the primary key serves whatever the view, and
+// reports whether there are any.
+func (s *statement) chosen(selection queue.Selection) bool {
+	before := len(s.text)
+	if len(selection.IDs)+len(selection.IDPrefixes) > 0 {
+		s.add(` AND (1 = 0`)
+		if len(selection.IDs) > 0 {
+			s.add(` OR id IN (`+marks(len(selection.IDs))+`)`, anys(selection.IDs)...)
+		}
+		for _, prefix := range selection.IDPrefixes {
+			first, last := queue.IDRange(prefix)
+			s.add(` OR id BETWEEN ? AND ?`, first, last)
+		}
+		s.add(`)`)
 	}
-	s.add(` AND id IN (` + marks(len(selection.IDs)) + `)`)
-	for _, id := range selection.IDs {
-		s.args = append(s.args, id)
+	if selection.MemberOf != uuid.Nil {
+		s.add(` AND id IN (SELECT task_id FROM claimcheck_group_members WHERE group_id = ?)`, selection.MemberOf)
 	}
+	return len(s.text) > before
 }
 
 // listQueries returns the statement for the page and, if the selection has more
@@ -150,12 +163,12 @@ func (d *Dialect) listQueries(r queue.ListRequest, now time.Time) (page, last st
 		order, beyond = v.reverse, v.before
 	}
 	var from, filter statement
+	var chosen statement
 	from.add(` FROM claimcheck_tasks`)
-	if v.index != "" && len(r.IDs) == 0 {
+	if !chosen.chosen(r.Selection) && v.index != "" {
 		from.add(d.useIndex(v.index))
 	}
-	from.add(` WHERE ` + v.rows)
-	from.ids(r.Selection)
+	from.add(` WHERE `+v.rows+chosen.text, chosen.args...)
 	if r.After != "" {
 		cursor, err := queue.ParseCursor(r.After)
 		if err != nil {
@@ -164,13 +177,20 @@ func (d *Dialect) listQueries(r queue.ListRequest, now time.Time) (page, last st
 		from.named(` AND `+beyond, cursor)
 	}
 	from.add(` ORDER BY ` + order)
-	if !filter.filter(r.Selection, now) {
+	if !filter.filter(d, r.Selection, now) {
 		page.add(`SELECT `+lightColumns+from.text+` LIMIT ?`, append(from.args, r.Limit+1)...)
 		return page, last, nil
 	}
-	page.add(`SELECT `+columns+` FROM (SELECT `+lightColumns+d.keyColumns+from.text+fmt.Sprintf(` LIMIT %d) AS listed WHERE 1 = 1`, queue.ListWindow), from.args...)
-	page.add(filter.text+` ORDER BY `+order+` LIMIT ?`, append(filter.args, r.Limit+1)...)
-	last.add(`SELECT id, `+v.key+from.text+fmt.Sprintf(` LIMIT 1 OFFSET %d`, queue.ListWindow-1), from.args...)
+	listed := lightColumns
+	if r.ByContents() {
+		listed = columns
+	}
+	page.add(`SELECT `+columns+` FROM (SELECT `+listed+d.keyColumns+from.text+` LIMIT ?) AS listed WHERE 1 = 1`, append(slices.Clip(from.args), r.Window)...)
+	page.add(filter.text+` ORDER BY `+order, filter.args...)
+	if !r.ByContents() { // else Go decides which rows are listed
+		page.add(` LIMIT ?`, r.Limit+1)
+	}
+	last.add(`SELECT id, `+v.key+from.text+` LIMIT 1 OFFSET ?`, append(slices.Clip(from.args), r.Window-1)...)
 	return page, last, nil
 }
 
@@ -205,7 +225,13 @@ func listRows(ctx context.Context, q querier, r queue.ListRequest) (page queue.L
 	if err != nil {
 		return page, err
 	}
-	rows, err := list(ctx, q, query.text, query.args...)
+	read := list
+	if r.ByContents() {
+		read = func(ctx context.Context, q querier, query string, args ...any) ([]*queue.Row, error) {
+			return matching(ctx, q, r, query, args...)
+		}
+	}
+	rows, err := read(ctx, q, query.text, query.args...)
 	if err != nil {
 		return page, err
 	}
@@ -219,5 +245,8 @@ func listRows(ctx context.Context, q querier, r queue.ListRequest) (page queue.L
 	if last.text == "" {
 		windowEnd = nil
 	}
-	return storekit.Page(r, rows, windowEnd)
+	if page, err = storekit.Page(r, rows, windowEnd); err != nil || r.Values == 0 || len(page.Rows) == 0 {
+		return page, err
+	}
+	return page, addValues(ctx, q, r, &page)
 }

@@ -37,10 +37,13 @@ func ActionRows(a queue.Action, before, now, grace string) string {
 }
 
 // CheckAction refuses an action that is not known, and a selection that is not
-// valid, whose empty view becomes ViewAll.
+// valid, whose empty view becomes ViewAll, or by contents, which only a list searches.
 func CheckAction(a queue.Action, s *queue.Selection) error {
 	if _, known := actionRows[a]; !known {
 		return fmt.Errorf("%w: action %q is not known", queue.ErrInvalid, a)
+	}
+	if s.ByContents() {
+		return fmt.Errorf("%w: a store does not act by the contents of rows: queue.Client finds them first", queue.ErrInvalid)
 	}
 	return s.Check()
 }
