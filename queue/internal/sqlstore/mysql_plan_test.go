@@ -68,7 +68,7 @@ func TestEveryMySQLStatementUsesItsIndex(t *testing.T) {
 		"first free": {MySQL.firstFree(), []any{100}, "claimcheck_tasks_claim"},
 		"in lanes":   {MySQL.countInLanes(), []any{"b|q|t|", "b|q|t}", 10}, "claimcheck_tasks_limited"},
 		"park":       {MySQL.updateQuery(setParked, manyRows), someIDs(manyRows), "PRIMARY"},
-		"probe":      {MySQL.probe(), nil, "PRIMARY claimcheck_groups_unfinished claimcheck_tasks_claim claimcheck_tasks_held claimcheck_tasks_lease claimcheck_tasks_limited claimcheck_tasks_outbox claimcheck_tasks_outbox claimcheck_tasks_retention claimcheck_tasks_retention"},
+		"probe":      {MySQL.probe(), nil, "PRIMARY claimcheck_groups_unfinished claimcheck_tasks_claim claimcheck_tasks_held claimcheck_tasks_lease claimcheck_tasks_limited claimcheck_tasks_outbox claimcheck_tasks_retention"},
 		"backlog":    {MySQL.countReady(), []any{"b", "q", 100}, "claimcheck_tasks_outbox"},
 		"expiry":     {MySQL.expiryDue() + skipLocked, []any{now, 100}, "claimcheck_tasks_retention"},
 		"delete":     {MySQL.deleteDue() + skipLocked, []any{-now, 100}, "claimcheck_tasks_retention"},
@@ -118,10 +118,10 @@ func someIDs(n int) []any {
 	return ids
 }
 
-// explain returns the indexes that a statement uses, sorted, and the remarks.
+// explain returns the indexes that a statement uses, sorted, each once, and the remarks.
 func explain(t *testing.T, db *sql.DB, query string, args ...any) (keys, extra string) {
 	t.Helper()
-	rows, err := db.QueryContext(t.Context(), "EXPLAIN "+query, args...)
+	rows, err := db.QueryContext(t.Context(), "EXPLAIN FORMAT=TRADITIONAL "+query, args...)
 	if err != nil {
 		t.Fatalf("%s: %v", query, err)
 	}
@@ -152,8 +152,9 @@ func explain(t *testing.T, db *sql.DB, query string, args ...any) (keys, extra s
 	if err := rows.Err(); err != nil {
 		t.Fatal(err)
 	}
+	// MySQL answers some parts of a statement while it plans, and names no index for them.
 	slices.Sort(used)
-	return strings.Join(used, " "), extra
+	return strings.Join(slices.Compact(used), " "), extra
 }
 
 // fill stores rows, of which nine in ten are finished, and the rest is READY,
