@@ -161,7 +161,7 @@ func (h *handler) enqueued(v *visit, handle *queue.Handle) error {
 		}
 	}
 	h.leaveNotice(v, shown)
-	v.redirect(h.link("/tasks/"+handle.ID.String()))
+	v.redirect(h.link("/tasks/" + handle.ID.String()))
 	return nil
 }
 

@@ -194,11 +194,3 @@ func (h *handler) limitUse(v *visit, row *queue.Row) ([]queue.LimitUse, error) {
 	}
 	return h.Client.LimitUse(v.r.Context(), row)
 }
-
-// rateReached reports whether a limit may explain that nothing of a queue was started for
-// long: its own, or one of tasks and keys.
-func (b statsView) rateReached(name string) bool {
-	return slices.ContainsFunc(b.Limits, func(u queue.LimitUse) bool {
-		return u.Starts > 0 && u.Started > 0 && u.Per > 10*time.Minute && (u.Kind != queue.LimitQueue || u.Name == name)
-	})
-}

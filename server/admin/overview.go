@@ -59,7 +59,7 @@ func (h *handler) overview(v *visit) error {
 			page.Older = append(page.Older, f)
 		}
 	}
-	page.Warnings = h.warnings(stats, page.Totals, v.now)
+	page.Warnings = h.warnings(stats, v.now)
 	if stats.Counted {
 		page.Charts = newCharts(stats.History, v.now)
 	}

@@ -9,6 +9,7 @@ import (
 	"strings"
 
 	"github.com/claimcheck-go/claimcheck/queue"
+	"github.com/claimcheck-go/claimcheck/server/internal/problems"
 )
 
 // queueLine is one queue, with the addresses of its tasks.
@@ -97,7 +98,7 @@ func (h *handler) queueLines(stats statsView) []queueLine {
 		g.Queue = q.Queue
 		lines[i] = queueLine{
 			QueueStats: q, Gate: g, Limit: limits[q.Queue],
-			Late:       !g.Paused() && (limits[q.Queue] == nil || !limits[q.Queue].Stuck) && !q.OldestSince.IsZero() && stats.QueuesAt.Sub(q.OldestSince) > unserved,
+			Late:       !g.Paused() && (limits[q.Queue] == nil || !limits[q.Queue].Stuck) && !q.OldestSince.IsZero() && stats.QueuesAt.Sub(q.OldestSince) > problems.UnservedAfter,
 			PendingURL: list(queue.ViewPending), DelayedURL: list(queue.ViewDelayed), RunningURL: list(queue.ViewRunning),
 			StrandedURL: list("", "stranded", "1"), FailedURL: list(queue.ViewFailed),
 		}

@@ -13,6 +13,7 @@ import (
 
 	"github.com/claimcheck-go/claimcheck/queue"
 	"github.com/claimcheck-go/claimcheck/server/internal/api"
+	"github.com/claimcheck-go/claimcheck/server/internal/problems"
 )
 
 // What the page of one schedule shows.
@@ -29,9 +30,6 @@ type scheduleLine struct {
 	Late         bool
 	Arguments    string
 }
-
-// tickGrace is how late a schedule may be until the pages warn.
-const tickGrace = 5 * time.Minute
 
 type schedulesPage struct {
 	layout
@@ -85,7 +83,7 @@ func (h *handler) schedulesPage(v *visit, status int, form scheduleForm) error {
 func (h *handler) scheduleLine(s *queue.Schedule, now time.Time) scheduleLine {
 	line := scheduleLine{
 		Schedule: s, URL: h.link("/schedules/" + s.Name), Unknown: !h.registered(s.Task), Arguments: string(s.Args),
-		Late: !s.NextAt.IsZero() && now.Sub(s.NextAt) > tickGrace,
+		Late: problems.Late(s, now),
 	}
 	if h.Redact(s.Task) {
 		line.Arguments = "redacted"
@@ -191,7 +189,7 @@ func (h *handler) putSchedule(v *visit) error {
 		text += " The task ignores some of its arguments: " + clip(strings.Join(made.Warnings, "; "), maxNotice)
 	}
 	h.leaveNotice(v, notice{Text: text, Good: len(made.Warnings) == 0})
-	v.redirect(h.link("/schedules/"+form.Name))
+	v.redirect(h.link("/schedules/" + form.Name))
 	return nil
 }
 
@@ -244,22 +242,4 @@ func scheduleError(err error) error {
 		return &pageError{http.StatusNotImplemented, "No schedules here", "The store of this program cannot keep schedules."}
 	}
 	return err
-}
-
-// scheduleWarnings returns schedules that are late, and those whose latest task failed.
-func (h *handler) scheduleWarnings(b statsView) (list []warning) {
-	for _, s := range b.Schedules {
-		line := h.scheduleLine(s, b.SchedulesAt)
-		switch {
-		case line.Late:
-			list = append(list, warning{
-				Title: "Schedule " + s.Name + " is late",
-				Why:   fmt.Sprintf("Its time was %s ago, and nothing has enqueued it. Does a schedule call /tasks/tick/ or /tasks/sweep/, or a worker run?", span(b.SchedulesAt.Sub(s.NextAt))),
-				Show:  line.URL,
-			})
-		case s.LastStatus == queue.StatusFailed && !s.Paused() && !s.Removed():
-			list = append(list, warning{Title: "Schedule " + s.Name + " fails", Why: "Its latest task is FAILED.", Show: line.URL})
-		}
-	}
-	return list
 }

@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/claimcheck-go/claimcheck/queue"
+	"github.com/claimcheck-go/claimcheck/server/internal/problems"
 )
 
 // How long each part of the statistics stays fresh: many open tabs together query no
@@ -57,25 +58,12 @@ type statsCache struct {
 
 // statsView is the statistics as one page shows them; unknown parts are nil.
 type statsView struct {
-	Queues []queue.QueueStats
-	Gates  []queue.Gate
-	Limits []queue.LimitUse
-
-	Schedules   []*queue.Schedule
-	SchedulesAt time.Time
-	Gated       bool      // queues can be paused
-	Limited     bool      // and limited
-	QueuesAt    time.Time // problems are evaluated as of the time at which it was read
-	Failures    []queue.FailureGroup
-	Stranded    []*queue.Row // some of them
-	Running     []*queue.Row
-	RunningAt   time.Time
-	Marks       map[string]time.Time // nil: unknown
-	MarksAt     time.Time
-	History     []queue.HourStats
-	Counted     bool // History is known
-	SchemaErr   error
-	Partial     bool // some parts are unknown yet: reload
+	problems.State
+	Gated   bool // queues can be paused
+	Limited bool // and limited
+	History []queue.HourStats
+	Counted bool // History is known
+	Partial bool // some parts are unknown yet: reload
 }
 
 func newStatsCache(cfg Config, operator queue.Operator) *statsCache {
@@ -123,11 +111,13 @@ func (c *statsCache) look(ctx context.Context, now time.Time) (statsView, error)
 	defer c.mu.Unlock()
 	partial, err := refreshParts(func() []refresh { return c.refreshes(ctx, now) }, now, statsStatements)
 	return statsView{
-		Schedules: c.schedules.value, SchedulesAt: c.schedules.at,
-		Queues: c.queues.value, Gates: c.gates.value, Gated: c.gate != nil, Limits: c.limits.value, Limited: c.limit != nil, QueuesAt: c.queues.at, Failures: c.failures.value,
-		Stranded: slices.Concat(c.pending.value, c.delayed.value), Running: c.running.value, RunningAt: c.running.at,
-		Marks: c.marks.value, MarksAt: c.marks.at, History: c.history.value, Counted: !c.history.at.IsZero(),
-		SchemaErr: c.schemaErr.value, Partial: partial,
+		State: problems.State{
+			Queues: c.queues.value, QueuesAt: c.queues.at, Gates: c.gates.value, Limits: c.limits.value,
+			Schedules: c.schedules.value, SchedulesAt: c.schedules.at, Failures: c.failures.value,
+			Stranded: slices.Concat(c.pending.value, c.delayed.value), Running: c.running.value, RunningAt: c.running.at,
+			Marks: c.marks.value, MarksAt: c.marks.at, SchemaErr: c.schemaErr.value,
+		},
+		Gated: c.gate != nil, Limited: c.limit != nil, History: c.history.value, Counted: !c.history.at.IsZero(), Partial: partial,
 	}, err
 }
 

@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"github.com/claimcheck-go/claimcheck/queue"
+	"github.com/claimcheck-go/claimcheck/server/internal/problems"
 )
 
 // fakeStats is an operator whose statistics all have something to report.
@@ -87,7 +88,7 @@ func TestPartsAreRenewedInTurn(t *testing.T) {
 		if b.spent > 4 {
 			t.Errorf("look %d: %d statements", i, b.spent)
 		}
-		for _, w := range h.warnings(view, sum(view), now) {
+		for _, w := range h.warnings(view, now) {
 			if strings.Contains(w.Title, "sweeper") || strings.Contains(w.Title, "worker") {
 				t.Errorf("look %d: false alarm: %s", i, w.Title)
 			}
@@ -127,7 +128,7 @@ func TestOldPartsRaiseNoAlarm(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		for _, w := range h.warnings(view, sum(view), now) {
+		for _, w := range h.warnings(view, now) {
 			said += w.Title + "\n"
 		}
 		return said
@@ -153,16 +154,16 @@ func TestOldPartsRaiseNoAlarm(t *testing.T) {
 func TestWarningsAreOfTheTimeOfReading(t *testing.T) {
 	then := time.Now()
 	h, _ := newFakeStats(then)
-	view := statsView{
+	view := statsView{State: problems.State{
 		Marks: map[string]time.Time{queue.TouchSwept: then.Add(-20 * time.Second)}, MarksAt: then,
 		Running: []*queue.Row{{Task: "a", LeaseExpiresAt: then.Add(time.Minute)}}, RunningAt: then,
 		Queues: []queue.QueueStats{{Queue: "q", Pending: 1, OldestSince: then.Add(-time.Minute)}}, QueuesAt: then,
-	}
-	if found := h.warnings(view, sum(view), then.Add(9*time.Minute)); len(found) > 0 {
+	}}
+	if found := h.warnings(view, then.Add(9*time.Minute)); len(found) > 0 {
 		t.Errorf("false alarms: %+v", found)
 	}
 	view.MarksAt, view.RunningAt, view.QueuesAt = then.Add(9*time.Minute), then.Add(9*time.Minute), then.Add(9*time.Minute)
-	if found := h.warnings(view, sum(view), then.Add(9*time.Minute)); len(found) != 3 {
+	if found := h.warnings(view, then.Add(9*time.Minute)); len(found) != 3 {
 		t.Errorf("%d warnings: %+v", len(found), found)
 	}
 }

@@ -74,7 +74,7 @@ func (h *handler) tasks(v *visit) error {
 	query := v.r.URL.Query()
 	f := parseFilter(query, v.now)
 	if len(f.IDs) == 1 && f.OK() && len(f.Written) == 1 {
-		v.redirect(h.link("/tasks/"+f.IDs[0].String()))
+		v.redirect(h.link("/tasks/" + f.IDs[0].String()))
 		return nil
 	}
 	page := tasksPage{layout: h.layout(v, "Tasks", "/tasks"), Filter: f, Window: queue.ListWindow}

@@ -3,8 +3,6 @@ package admin
 import (
 	"time"
 
-	"github.com/dustin/go-humanize"
-
 	"github.com/claimcheck-go/claimcheck/server/internal/api"
 )
 
@@ -45,23 +43,13 @@ func (w words) Since(t time.Time) string { return span(max(0, w.now.Sub(t))) }
 func span(d time.Duration) string { return api.Span(d) }
 
 // count is a number of things: 1 task, 1,204 tasks.
-func count(n int, thing string) string {
-	if n == 1 {
-		return "1 " + thing
-	}
-	return num(n) + " " + thing + "s"
-}
+func count(n int, thing string) string { return api.CountOf(n, thing) }
 
 // num is a number with separators: 38,200.
-func num(n int) string { return humanize.Comma(int64(n)) }
+func num(n int) string { return api.Number(n) }
 
-// isAre, itsTheir and hasHave return the form of a word for a number.
-func isAre(n int) string {
-	if n == 1 {
-		return "is"
-	}
-	return "are"
-}
+// isAre and itsTheir return the form of a word for a number.
+func isAre(n int) string { return api.IsAre(n) }
 
 func itsTheir(n int) string {
 	if n == 1 {
@@ -70,20 +58,5 @@ func itsTheir(n int) string {
 	return "their"
 }
 
-func hasHave(n int) string {
-	if n == 1 {
-		return "has"
-	}
-	return "have"
-}
-
 // clip cuts a text that is longer than most bytes, between characters.
-func clip(text string, most int) string {
-	if len(text) <= most {
-		return text
-	}
-	for most > 0 && text[most]&0xC0 == 0x80 { // within a character
-		most--
-	}
-	return text[:most] + "…"
-}
+func clip(text string, most int) string { return api.Clip(text, most) }

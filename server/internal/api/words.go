@@ -1,0 +1,41 @@
+package api
+
+import "github.com/dustin/go-humanize"
+
+// CountOf is a number of things: 1 task, 1,204 tasks.
+func CountOf(n int, thing string) string {
+	if n == 1 {
+		return "1 " + thing
+	}
+	return Number(n) + " " + thing + "s"
+}
+
+// Number is a number with separators: 38,200.
+func Number(n int) string { return humanize.Comma(int64(n)) }
+
+// IsAre returns the form of the verb for a number.
+func IsAre(n int) string {
+	if n == 1 {
+		return "is"
+	}
+	return "are"
+}
+
+// HasHave returns the form of the verb for a number.
+func HasHave(n int) string {
+	if n == 1 {
+		return "has"
+	}
+	return "have"
+}
+
+// Clip cuts a text that is longer than most bytes, between characters.
+func Clip(text string, most int) string {
+	if len(text) <= most {
+		return text
+	}
+	for most > 0 && text[most]&0xC0 == 0x80 { // within a character
+		most--
+	}
+	return text[:most] + "…"
+}

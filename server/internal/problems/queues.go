@@ -1,0 +1,161 @@
+package problems
+
+import (
+	"cmp"
+	"fmt"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/claimcheck-go/claimcheck/queue"
+	"github.com/claimcheck-go/claimcheck/server/internal/api"
+)
+
+// unserved are queues with tasks that are due, none of which runs or has run.
+func (f finder) unserved() (list []Problem) {
+	for _, q := range f.Queues {
+		if f.Paused(q.Queue) || f.RateReached(q.Queue) {
+			continue
+		}
+		if q.Pending > 0 && q.Running == 0 && q.Succeeded+q.Failed == 0 && f.QueuesAt.Sub(q.OldestSince) > UnservedAfter {
+			list = append(list, Problem{
+				Kind: Unserved, Subject: q.Queue, Count: q.Pending,
+				Title: fmt.Sprintf("No worker serves queue %s", q.Queue),
+				Why: fmt.Sprintf("%s %s due, the oldest for %s, and none was run in the last hour. Is the name right, and does a worker or a Cloud Tasks queue exist for it?",
+					api.CountOf(q.Pending, "task"), api.IsAre(q.Pending), api.Span(f.QueuesAt.Sub(q.OldestSince))),
+				Show: page("/tasks", "view", string(queue.ViewPending), "queue", q.Queue, "backend", q.Backend),
+			})
+		}
+	}
+	return list
+}
+
+// pausedQueues are paused queues with tasks that are due: the pause may have been forgotten.
+func (f finder) pausedQueues() (list []Problem) {
+	for _, g := range f.Gates {
+		waiting := 0
+		for _, q := range f.Queues {
+			if q.Queue == g.Queue {
+				waiting += q.Pending
+			}
+		}
+		if !g.Paused() || waiting == 0 {
+			continue
+		}
+		why := fmt.Sprintf("%s %s due and %s until it is resumed. Paused %s ago by %s", api.CountOf(waiting, "task"), api.IsAre(waiting),
+			map[bool]string{true: "waits", false: "wait"}[waiting == 1], api.Span(f.QueuesAt.Sub(g.PausedAt)), cmp.Or(g.PausedBy, "an unknown user"))
+		if g.PauseReason != "" {
+			why += ": " + api.Clip(g.PauseReason, 200)
+		}
+		list = append(list, Problem{
+			Kind: Paused, Subject: g.Queue, Count: waiting, Title: "Queue " + g.Queue + " is paused", Why: why,
+			Show: page("/tasks", "queue", g.Queue, "parked", "1"),
+			Act:  page("/queues"), ActName: "Resume it…",
+		})
+	}
+	return list
+}
+
+// Paused reports whether a queue is paused.
+func (s State) Paused(name string) bool {
+	return slices.ContainsFunc(s.Gates, func(g queue.Gate) bool { return g.Queue == name && g.Paused() })
+}
+
+// RateReached reports whether a limit may explain that nothing of a queue was started for
+// long: its own, or one of tasks and keys.
+func (s State) RateReached(name string) bool {
+	return slices.ContainsFunc(s.Limits, func(u queue.LimitUse) bool {
+		return u.Starts > 0 && u.Started > 0 && u.Per > 10*time.Minute && (u.Kind != queue.LimitQueue || u.Name == name)
+	})
+}
+
+// fullLimits are queues that let no task start: a limit that is reached although nothing
+// has ended for long, usually by tasks whose workers are gone.
+func (f finder) fullLimits() (list []Problem) {
+	for _, u := range f.Limits {
+		if u.Kind != queue.LimitQueue || u.Running == 0 || u.Active+u.Chosen < u.Running || f.Paused(u.Name) {
+			continue
+		}
+		q := OfQueue(f.Queues, u.Name)
+		if q.Pending == 0 || q.Succeeded+q.Failed > 0 || f.QueuesAt.Sub(q.OldestSince) <= UnservedAfter {
+			continue
+		}
+		reason := u.Reason()
+		list = append(list, Problem{
+			Kind: Limit, Subject: q.Queue, Count: q.Pending,
+			Title: fmt.Sprintf("Queue %s is at its limit, and none of its tasks ended in the last hour", q.Queue),
+			Why: fmt.Sprintf("%s %s due, the oldest for %s. %s. Do these tasks make progress? One whose worker is gone takes up the limit until its lease expires, and a sweep or a worker takes it back.",
+				api.CountOf(q.Pending, "task"), api.IsAre(q.Pending), api.Span(f.QueuesAt.Sub(q.OldestSince)), strings.ToUpper(reason[:1])+reason[1:]),
+			Show: page("/tasks", "view", string(queue.ViewRunning), "queue", q.Queue),
+		})
+	}
+	return list
+}
+
+// fullBacklogs are queues that accept no task.
+func (f finder) fullBacklogs() (list []Problem) {
+	for _, q := range f.Queues {
+		most := f.MaxBacklog(q.Queue)
+		ready := q.Pending + q.Delayed
+		if most == 0 || ready < most {
+			continue
+		}
+		list = append(list, Problem{
+			Kind: Backlog, Subject: q.Queue, Count: ready,
+			Title: fmt.Sprintf("The backlog of queue %s is full: new tasks are refused", q.Queue),
+			Why: fmt.Sprintf("%s %s READY, and the bound is %s. Enqueues are accepted again when some of them have started: are there enough workers, and is the bound right?",
+				api.CountOf(ready, "task"), api.IsAre(ready), api.Number(most)),
+			Show: page("/tasks", "view", string(queue.ViewPending), "queue", q.Queue, "backend", q.Backend),
+		})
+	}
+	return list
+}
+
+// OfQueue adds up the statistics of a queue in all backends.
+func OfQueue(all []queue.QueueStats, name string) queue.QueueStats {
+	sum := queue.QueueStats{Queue: name}
+	for _, q := range all {
+		if q.Queue != name {
+			continue
+		}
+		sum.Pending, sum.Running = sum.Pending+q.Pending, sum.Running+q.Running
+		sum.Succeeded, sum.Failed = sum.Succeeded+q.Succeeded, sum.Failed+q.Failed
+		sum.OldestSince = earlier(sum.OldestSince, q.OldestSince)
+	}
+	return sum
+}
+
+// earlier returns the earlier of two times; a zero one counts as none.
+func earlier(a, b time.Time) time.Time {
+	if a.IsZero() || !b.IsZero() && b.Before(a) {
+		return b
+	}
+	return a
+}
+
+// TickGrace is how late a schedule may be until it is a problem.
+const TickGrace = 5 * time.Minute
+
+// Late reports whether the task of a schedule should have been enqueued long ago.
+func Late(s *queue.Schedule, now time.Time) bool {
+	return !s.NextAt.IsZero() && now.Sub(s.NextAt) > TickGrace
+}
+
+// schedules are schedules that are late, and those whose latest task failed.
+func (f finder) schedules() (list []Problem) {
+	for _, s := range f.State.Schedules {
+		show := page("/schedules/" + s.Name)
+		switch {
+		case Late(s, f.SchedulesAt):
+			list = append(list, Problem{
+				Kind: LateSchedule, Subject: s.Name,
+				Title: "Schedule " + s.Name + " is late",
+				Why:   fmt.Sprintf("Its time was %s ago, and nothing has enqueued it. Does a schedule call /tasks/tick/ or /tasks/sweep/, or a worker run?", api.Span(f.SchedulesAt.Sub(s.NextAt))),
+				Show:  show,
+			})
+		case s.LastStatus == queue.StatusFailed && !s.Paused() && !s.Removed():
+			list = append(list, Problem{Kind: FailedSchedule, Subject: s.Name, Title: "Schedule " + s.Name + " fails", Why: "Its latest task is FAILED.", Show: show})
+		}
+	}
+	return list
+}

@@ -1,0 +1,89 @@
+package problems
+
+import (
+	"fmt"
+
+	"github.com/claimcheck-go/claimcheck/queue"
+	"github.com/claimcheck-go/claimcheck/server/internal/api"
+)
+
+// stranded says why rows are stranded, as far as a sample shows. Its number, its page and
+// its action concern the same rows.
+func (f finder) stranded() []Problem {
+	n := 0
+	for _, q := range f.Queues {
+		n += q.Stranded
+	}
+	if n == 0 {
+		return nil
+	}
+	rows := f.State.Stranded
+	p := Problem{
+		Kind: Stranded, Count: n,
+		Title:   fmt.Sprintf("%s %s stranded", api.CountOf(n, "task"), api.IsAre(n)),
+		Why:     "The reason is not known yet: none of them is among the tasks searched so far.",
+		Show:    page("/tasks", "stranded", "1"),
+		ActName: "Dispatch them again",
+		Act:     page("/confirm", "stranded", "1", "all", string(queue.ActionRun)),
+	}
+	reasons := make(map[string]int)
+	early := false
+	for _, row := range rows {
+		early = early || api.DueAt(row).After(f.now)
+		reasons[f.whyStranded(row)]++
+	}
+	if len(rows) > 0 {
+		p.Why = "They should have been claimed, or have a ticket, by now. "
+		if early {
+			p.Why += "Some are not due yet: the sweeper creates their tickets for their time; running them now ignores it. "
+			p.ActName = "Run them now"
+		}
+		p.Why += most(reasons, len(rows), n)
+	}
+	return []Problem{p}
+}
+
+func (f finder) whyStranded(row *queue.Row) string {
+	switch {
+	case row.DispatchError != "":
+		return "Their tickets could not be created: " + api.Clip(row.DispatchError, 200)
+	case !f.Registered(row.Task):
+		return "No program here knows tasks named " + api.Clip(row.Task, 80) + "."
+	case !f.Knows(row):
+		return "They are encrypted with key " + row.KeyID + ", which this program does not have."
+	case api.DueAt(row).After(f.now):
+		return "They are due later and have no tickets yet: the sweeper creates them."
+	default:
+		return "They were not claimed in queue " + row.Queue + ": " + f.whyNotClaimed()
+	}
+}
+
+// whyNotClaimed says why a task that is due may not have been claimed.
+func (f finder) whyNotClaimed() string {
+	if f.Dispatches {
+		return "their tickets were lost, the queue is paused or slow, or the program refuses its deliveries."
+	}
+	return "no worker that pulls from it is up, or all are busy."
+}
+
+// most returns the reason with the highest count, of a sample of rows out of all.
+func most(reasons map[string]int, looked, all int) (reason string) {
+	for text, n := range reasons {
+		if best := reasons[reason]; n > best || n == best && text < reason {
+			reason = text
+		}
+	}
+	more := len(reasons) - 1
+	if more == 0 && looked >= all {
+		return reason
+	}
+	of := " of " + api.Number(looked)
+	if looked < all {
+		of += " in the sample"
+	}
+	said := api.Number(reasons[reason]) + of
+	if more > 0 {
+		said += ", and " + api.CountOf(more, "other reason")
+	}
+	return reason + " (" + said + ")"
+}
