@@ -56,8 +56,12 @@ func (c *Client) syncSchedules(ctx context.Context) error {
 		}
 		defined[p.name] = true
 		if stored := known[p.name]; c.sameDefinition(want, stored) {
-			if c.cannotCompare(stored) {
-				c.cfg.Logger.Warn("a schedule is stored encrypted and this program has no keys, so that it stays as it is; to store it in plain text, delete it first", "schedule", p.name)
+			switch key := c.lackingKey(stored); {
+			case key == "":
+			case len(c.keys) == 0:
+				c.cfg.Logger.Warn("a schedule is stored encrypted and this program has no keys, so that it stays as it is; to store it in plain text, delete it first", "schedule", p.name, "key_id", key)
+			default:
+				c.cfg.Logger.Warn("a schedule is encrypted with a key that this program does not have, so that it stays as it is; to store it with a key of this program, delete it first", "schedule", p.name, "key_id", key)
 			}
 			continue
 		}
@@ -85,17 +89,26 @@ func (c *Client) syncSchedules(ctx context.Context) error {
 }
 
 // sameDefinition reports whether the stored schedule is what the code defines, and is
-// encrypted as it is to be. A program without keys cannot compare what is encrypted, and
-// leaves it.
+// encrypted as it is to be. A program that lacks its key leaves it: programs that have the
+// key may lack that of this one. Without any keys, it cannot compare what is encrypted.
 func (c *Client) sameDefinition(want, stored *Schedule) bool {
 	if stored == nil || !stored.InCode() || stored.Program != want.Program {
 		return false
 	}
-	return c.cannotCompare(stored) || stored.Definition == want.Definition && keyOfSealed(stored.Args) == keyOfSealed(want.Args)
+	lacks := c.lackingKey(stored) != ""
+	if lacks && len(c.keys) == 0 {
+		return true
+	}
+	return stored.Definition == want.Definition && (lacks || keyOfSealed(stored.Args) == keyOfSealed(want.Args))
 }
 
-func (c *Client) cannotCompare(stored *Schedule) bool {
-	return len(c.keys) == 0 && keyOfSealed(stored.Args) != ""
+// lackingKey returns the key of a schedule that this program does not have; empty if it has
+// the key, or if the schedule is not encrypted.
+func (c *Client) lackingKey(stored *Schedule) string {
+	if key := keyOfSealed(stored.Args); !HasKey(c.keys, &Row{KeyID: key}) {
+		return key
+	}
+	return ""
 }
 
 // define stores what the code defines.

@@ -393,19 +393,25 @@ var encryptedTests = map[string]func(*fixture){
 		f.wantSealed(id, "k1")
 		f.equal("ran", string(p.run(id).Row.ReturnValue), `"`+secret+`"`)
 	},
-	"a start without keys leaves the code's schedules encrypted": func(f *fixture) {
+	"a start without the key leaves the code's schedules as they are": func(f *fixture) {
 		if _, ok := f.store.(queue.Scheduler); !ok {
 			f.Log("the store is no queue.Scheduler, which is optional")
 			return
 		}
-		task := echo("t")
+		task, keys := echo("t"), newSealKeys()
 		every := queue.Every("s", "@every 1h", task, secret)
-		for _, codec := range []queue.Codec{newSealKeys().codec(f, "k1"), nil} {
+		start := func(codec queue.Codec, every queue.Definition, want string) {
+			f.Helper()
 			f.must(f.program(queue.Config{Codec: codec}, task, every).StoreSchedules(f.ctx))
-			if stored := string(f.schedule("s").Args); !strings.HasPrefix(stored, `"claimcheck:1:k1:schedule:`) {
+			if stored := string(f.schedule("s").Args); !strings.HasPrefix(stored, `"claimcheck:1:`+want+`:schedule:`) {
 				f.Errorf("stored %s", stored)
 			}
 		}
+		start(keys.codec(f, "k1"), every, "k1")
+		start(nil, every, "k1")
+		start(keys.codec(f, "k2"), every, "k1")
+		start(keys.codec(f, "k2", "k1"), every, "k2")
+		start(keys.codec(f, "k3"), queue.Every("s", "@every 2h", task, secret), "k3") // the code has changed
 	},
 	"schedules are encrypted, and ticked without the key": func(f *fixture) {
 		if _, ok := f.store.(queue.Scheduler); !ok {
