@@ -37,15 +37,15 @@ const MaxStepName = 200
 // A step that is stored is progress: the task may be attempted so many times more as its
 // own limit says ([MaxAttempts]), up to 1000 attempts in all. The results are kept until
 // the task succeeds or is cancelled, so an operator's retry of a FAILED task skips its
-// steps as well. Together they are at most [Config].MaxBytes of JSON: a result that exceeds that, or that
-// JSON cannot represent, is a permanent error ([Discard]). Store large results elsewhere,
-// and return where.
+// steps as well. Together they are at most [Config].MaxBytes of JSON: a result that exceeds
+// that, or that JSON cannot represent, is a permanent error ([Discard]). Store large results
+// elsewhere, and return where.
 //
 // The name is 1 to [MaxStepName] bytes, and unique within the task. Another name, and a
 // second step of one name in an attempt unless the first has failed, are permanent errors
-// that are [ErrInvalid]. A stored result that is no T, because the program has changed, is an error that names the step: give
-// the changed step another name. Steps may run concurrently. ctx is the task's own, or
-// one made from it.
+// that are [ErrInvalid]. A stored result that is no T, because the program has changed, is
+// an error that names the step: give the changed step another name. Steps may run
+// concurrently. ctx is the task's own, or one made from it.
 //
 // The error is [ErrLeaseLost] if the claim is lost, for example because the task was
 // cancelled; then nothing is stored. It is [ErrUnsupported] if the store is no
