@@ -194,9 +194,10 @@ type QueueStats struct {
 	Pending        int // READY and due
 	Delayed        int // READY and not due
 	Running        int
+	Expired        int // of Running: their leases have expired, so that their workers may be gone
 	Stranded       int
 	OldestSince    time.Time // since when the oldest pending row has been due
-	// Of the last hour.
+	// Rows that ended so within the last hour, and still have that status.
 	Succeeded, Failed int
 }
 
@@ -211,8 +212,14 @@ type FailureGroup struct {
 	Task  string
 	Group string // AttemptError.Group
 	Count int
-	Last  time.Time // of the latest
-	Error string    // the text of one
+	// Of Count: those that FAILED within the last hour, and those that have attempts left,
+	// since their error was permanent ([Discard]) or they were given up.
+	LastHour, Permanent int
+	// Of Count: those that FAILED since the time that was asked for. It is less than Count
+	// in an [Overview] only.
+	Recent int
+	Last   time.Time // of the latest
+	Error  string    // the text of one
 }
 
 // AuditEntry is one action in the audit log.

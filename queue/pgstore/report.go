@@ -11,7 +11,10 @@ import (
 	"github.com/claimcheck-go/claimcheck/queue"
 )
 
-var _ queue.Reporter = (*Store)(nil)
+var (
+	_ queue.Reporter   = (*Store)(nil)
+	_ queue.Overviewer = (*Store)(nil)
+)
 
 // setReported applies a queue.Report, whose values are SQL: NULL leaves a column
 // unchanged, and an empty note removes the row's.

@@ -89,21 +89,27 @@ const byQueue = ` GROUP BY backend_name, queue_name, xid '0'`
 
 // queuesQuery: indexes: claimcheck_tasks_waiting for the rows that are READY, in its
 // order, _lease, and the last hour of _finished.
-const queuesQuery = `
-WITH live AS (
+const queuesQuery = `WITH ` + queueParts + `
+SELECT backend_name, queue_name, coalesce(live.pending, 0), coalesce(live.delayed, 0), coalesce(running.n, 0), coalesce(running.expired, 0),
+	coalesce(live.stranded, 0), live.oldest, coalesce(ended.succeeded, 0), coalesce(ended.failed, 0)
+FROM ` + joinedParts + `
+ORDER BY backend_name, queue_name`
+
+// queueParts and joinedParts are the queues with their statistics.
+const (
+	queueParts = `live AS (
 	SELECT backend_name, queue_name, count(*) FILTER (WHERE ` + isDue + `) AS pending, count(*) FILTER (WHERE ` + isLater + `) AS delayed,
 		count(*) FILTER (WHERE ` + isStranded + `) AS stranded, min(` + dueAt + `) FILTER (WHERE ` + isDue + `) AS oldest
 	FROM claimcheck_tasks WHERE status = 'READY' GROUP BY backend_name, queue_name
 ), running AS (
-	SELECT backend_name, queue_name, count(*) AS n FROM claimcheck_tasks WHERE status = 'RUNNING'` + byQueue + `
+	SELECT backend_name, queue_name, count(*) AS n, count(*) FILTER (WHERE lease_expires_at < now()) AS expired
+	FROM claimcheck_tasks WHERE status = 'RUNNING'` + byQueue + `
 ), ended AS (
 	SELECT backend_name, queue_name, count(*) FILTER (WHERE status = 'SUCCESSFUL') AS succeeded, count(*) FILTER (WHERE status = 'FAILED') AS failed
 	FROM claimcheck_tasks WHERE status IN ('SUCCESSFUL', 'FAILED') AND finished_at IS NOT NULL AND finished_at > now() - interval '1 hour' AND finished_at <= 'infinity'` + byQueue + `
+)`
+	joinedParts = `live FULL JOIN running USING (backend_name, queue_name) FULL JOIN ended USING (backend_name, queue_name)`
 )
-SELECT backend_name, queue_name, coalesce(live.pending, 0), coalesce(live.delayed, 0), coalesce(running.n, 0), coalesce(live.stranded, 0), live.oldest,
-	coalesce(ended.succeeded, 0), coalesce(ended.failed, 0)
-FROM live FULL JOIN running USING (backend_name, queue_name) FULL JOIN ended USING (backend_name, queue_name)
-ORDER BY backend_name, queue_name`
 
 // Queues returns the statistics of each queue that has unfinished rows, or rows that
 // ended within the last hour.
@@ -116,7 +122,7 @@ func (s *Store) Queues(ctx context.Context) (queues []queue.QueueStats, err erro
 		}
 		var q queue.QueueStats
 		_, err = pgx.ForEachRow(result, []any{
-			&q.Backend, &q.Queue, &q.Pending, &q.Delayed, &q.Running, &q.Stranded, (*moment)(&q.OldestSince), &q.Succeeded, &q.Failed,
+			&q.Backend, &q.Queue, &q.Pending, &q.Delayed, &q.Running, &q.Expired, &q.Stranded, (*moment)(&q.OldestSince), &q.Succeeded, &q.Failed,
 		}, func() error {
 			queues = append(queues, q)
 			return nil
@@ -165,15 +171,22 @@ func (s *Store) History(ctx context.Context, since time.Time) (hours []queue.Hou
 	return hours, err
 }
 
-// failuresQuery: index: claimcheck_tasks_finished, from its end.
-var failuresQuery = fmt.Sprintf(`
-SELECT task_path, coalesce(error_group, ''), count(*), max(finished_at), coalesce(max(error_text), '')
+// failureGroups groups the FAILED rows that ended since the first of two times; those of
+// Recent, since the second. Index: claimcheck_tasks_finished, from its end.
+func failureGroups(since, recent string) string {
+	return fmt.Sprintf(`
+SELECT task_path, coalesce(error_group, '') AS error_group, count(*) AS n, count(*) FILTER (WHERE finished_at >= %s::timestamptz) AS recent,
+	count(*) FILTER (WHERE finished_at > now() - interval '1 hour') AS last_hour, count(*) FILTER (WHERE attempts < max_attempts) AS permanent,
+	max(finished_at) AS last, coalesce(max(error_text), '') AS error_text
 FROM (
-	SELECT task_path, error_group, finished_at, error_text FROM claimcheck_tasks
-	WHERE status = 'FAILED' AND finished_at IS NOT NULL AND finished_at >= $1::timestamptz
+	SELECT task_path, error_group, finished_at, error_text, attempts, max_attempts FROM claimcheck_tasks
+	WHERE status = 'FAILED' AND finished_at IS NOT NULL AND finished_at >= %s::timestamptz
 	ORDER BY finished_at DESC LIMIT %d
 ) AS latest
-GROUP BY 1, 2 ORDER BY 3 DESC, 4 DESC, 1, 2 LIMIT $2::int8`, queue.FailuresWindow)
+GROUP BY 1, 2 ORDER BY 3 DESC, last DESC, 1, 2 LIMIT $2::int8`, recent, since, queue.FailuresWindow)
+}
+
+var failuresQuery = failureGroups("$1", "$1")
 
 // Failures groups the rows that FAILED since a time.
 func (s *Store) Failures(ctx context.Context, since time.Time, limit int) (groups []queue.FailureGroup, err error) {
@@ -184,7 +197,7 @@ func (s *Store) Failures(ctx context.Context, since time.Time, limit int) (group
 			return err
 		}
 		var g queue.FailureGroup
-		_, err = pgx.ForEachRow(result, []any{&g.Task, &g.Group, &g.Count, (*moment)(&g.Last), &g.Error}, func() error {
+		_, err = pgx.ForEachRow(result, []any{&g.Task, &g.Group, &g.Count, &g.Recent, &g.LastHour, &g.Permanent, (*moment)(&g.Last), &g.Error}, func() error {
 			groups = append(groups, g)
 			return nil
 		})

@@ -66,51 +66,6 @@ func earlier(a, b time.Time) time.Time {
 	return a
 }
 
-// Queues returns the stats of each queue that has live rows, or had some lately.
-func (s *Store) Queues(ctx context.Context) (queues []queue.QueueStats, err error) {
-	err = s.with(ctx, "count tasks by queue", func(now time.Time) error {
-		type name struct{ backend, queue string }
-		found := make(map[name]*queue.QueueStats)
-		of := func(r *row) *queue.QueueStats {
-			n := name{r.Backend, r.Queue}
-			if found[n] == nil {
-				found[n] = &queue.QueueStats{Backend: n.backend, Queue: n.queue}
-			}
-			return found[n]
-		}
-		for _, r := range s.rows {
-			lately := r.FinishedAt.After(now.Add(-time.Hour))
-			switch {
-			case r.Status == queue.StatusRunning:
-				of(r).Running++
-			case r.Status == queue.StatusSuccessful && lately:
-				of(r).Succeeded++
-			case r.Status == queue.StatusFailed && lately:
-				of(r).Failed++
-			case r.Status == queue.StatusReady:
-				q := of(r)
-				if since, due := r.waits(now); due {
-					q.Pending++
-					q.OldestSince = earlier(q.OldestSince, since)
-				} else {
-					q.Delayed++
-				}
-				if s.isStranded(r, now) {
-					q.Stranded++
-				}
-			}
-		}
-		for _, q := range found {
-			queues = append(queues, *q)
-		}
-		slices.SortFunc(queues, func(a, b queue.QueueStats) int {
-			return cmp.Or(cmp.Compare(a.Backend, b.Backend), cmp.Compare(a.Queue, b.Queue))
-		})
-		return nil
-	})
-	return queues, err
-}
-
 // History counts the rows that have ended since then, by hour.
 func (s *Store) History(ctx context.Context, since time.Time) (hours []queue.HourStats, err error) {
 	err = s.with(ctx, "count tasks by hour", func(time.Time) error {
@@ -136,34 +91,6 @@ func (s *Store) History(ctx context.Context, since time.Time) (hours []queue.Hou
 		return nil
 	})
 	return hours, err
-}
-
-// Failures groups the rows that have FAILED since then, the largest groups first.
-func (s *Store) Failures(ctx context.Context, since time.Time, limit int) (groups []queue.FailureGroup, err error) {
-	err = s.with(ctx, "group failed tasks", func(time.Time) error {
-		type name struct{ task, group string }
-		found := make(map[name]*queue.FailureGroup)
-		for _, r := range s.rows {
-			if r.Status != queue.StatusFailed || r.FinishedAt.Before(since) {
-				continue
-			}
-			n := name{r.Task, r.ErrorGroup}
-			if found[n] == nil {
-				found[n] = &queue.FailureGroup{Task: n.task, Group: n.group}
-			}
-			g := found[n]
-			g.Count, g.Last, g.Error = g.Count+1, later(g.Last, r.FinishedAt), max(g.Error, r.ErrorText)
-		}
-		for _, g := range found {
-			groups = append(groups, *g)
-		}
-		slices.SortFunc(groups, func(a, b queue.FailureGroup) int {
-			return cmp.Or(cmp.Compare(b.Count, a.Count), b.Last.Compare(a.Last), cmp.Compare(a.Task, b.Task), cmp.Compare(a.Group, b.Group))
-		})
-		groups = groups[:min(max(0, limit), len(groups))]
-		return nil
-	})
-	return groups, err
 }
 
 // purgeable reports whether a purge deletes a row.

@@ -167,7 +167,7 @@ var viewTests = map[string]func(*fixture){
 		if len(got) != 2 || got[0].Count != 3 || got[0].Group != "*x.E: order … is gone" || got[0].Error != "*x.E: order 2 is gone" {
 			f.Fatalf("%+v", got)
 		}
-		f.equal("second", got[1], queue.FailureGroup{Task: taskName, Group: "*x.E: else", Count: 1, Last: last.FinishedAt, Error: "*x.E: else"})
+		f.equal("second", got[1], queue.FailureGroup{Task: taskName, Group: "*x.E: else", Count: 1, Recent: 1, LastHour: 1, Permanent: 1, Last: last.FinishedAt, Error: "*x.E: else"})
 		got, err = f.operator.Failures(f.ctx, last.FinishedAt.Add(-time.Hour), 1)
 		f.must(err)
 		f.equal("limited", len(got), 1)

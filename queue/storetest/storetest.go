@@ -120,6 +120,13 @@ func Run(t *testing.T, h Harness) {
 		}
 		run(t, h, []concern{{"Keep", keepTests}, {"Expiry", expiryTests}, {"OnFailed", onFailedTests}})
 	})
+	t.Run("Overviewer", func(t *testing.T) {
+		if _, ok := h.Open(t).(queue.Overviewer); !ok {
+			t.Log("the store is no queue.Overviewer, which is optional")
+			return
+		}
+		run(t, h, []concern{{"Overview", overviewTests}})
+	})
 	t.Run("Reporter", func(t *testing.T) {
 		if _, ok := h.Open(t).(queue.Reporter); !ok {
 			t.Log("the store is no queue.Reporter, which is optional")

@@ -1,12 +1,10 @@
 package sqlstore
 
 import (
-	"cmp"
 	"context"
 	"database/sql"
 	"errors"
 	"fmt"
-	"slices"
 	"time"
 
 	"github.com/google/uuid"
@@ -14,82 +12,6 @@ import (
 	"github.com/claimcheck-go/claimcheck/queue"
 	"github.com/claimcheck-go/claimcheck/queue/internal/storekit"
 )
-
-// The three parts of Queues. Indexes: claimcheck_tasks_outbox or _finished for
-// what is READY (the database chooses), _lease, and the last hour of _finished.
-const (
-	isPending    = `(hold = 0 OR hold >= 2 AND retry_at IS NULL AND run_after IS NULL OR coalesce(retry_at, run_after) <= ?)`
-	readyByQueue = `SELECT backend_name, queue_name, sum(CASE WHEN ` + isPending + ` THEN 1 ELSE 0 END),
-	sum(CASE WHEN hold <> 0 AND coalesce(retry_at, run_after) > ? THEN 1 ELSE 0 END), sum(CASE WHEN dispatch_due_at <= ?` + andNotGated + ` THEN 1 ELSE 0 END),
-	min(CASE WHEN ` + isPending + ` THEN ` + waitingSince + ` END)
-	FROM claimcheck_tasks WHERE status = 'READY' GROUP BY backend_name, queue_name`
-	runningByQueue = `SELECT backend_name, queue_name, count(*) FROM claimcheck_tasks WHERE status = 'RUNNING' GROUP BY backend_name, queue_name`
-	endedByQueue   = `SELECT backend_name, queue_name, status, count(*) FROM claimcheck_tasks
-	WHERE status IN ('SUCCESSFUL', 'FAILED') AND finished_at IS NOT NULL AND finished_at > ? GROUP BY backend_name, queue_name, status`
-)
-
-// Queues returns the stats of each queue that has live rows, or had some lately.
-func (s *Store) Queues(ctx context.Context) ([]queue.QueueStats, error) {
-	type name struct{ backend, queue string }
-	var found map[name]*queue.QueueStats
-	of := func(n name) *queue.QueueStats {
-		if found[n] == nil {
-			found[n] = &queue.QueueStats{Backend: n.backend, Queue: n.queue}
-		}
-		return found[n]
-	}
-	err := s.read(ctx, "count tasks by queue", func(conn querier) error {
-		found = make(map[name]*queue.QueueStats)
-		now, err := conn.now(ctx)
-		if err != nil {
-			return err
-		}
-		err = each(ctx, conn, func(scan func(...any) error) error {
-			var n name
-			var f queue.QueueStats
-			err := scan(&n.backend, &n.queue, &f.Pending, &f.Delayed, &f.Stranded, at(&f.OldestSince))
-			q := of(n)
-			q.Pending, q.Delayed, q.Stranded, q.OldestSince = f.Pending, f.Delayed, f.Stranded, f.OldestSince
-			return err
-		}, readyByQueue, micros(now), micros(now), micros(now), micros(now))
-		if err != nil {
-			return err
-		}
-		err = each(ctx, conn, func(scan func(...any) error) error {
-			var n name
-			var count int
-			err := scan(&n.backend, &n.queue, &count)
-			of(n).Running = count
-			return err
-		}, runningByQueue)
-		if err != nil {
-			return err
-		}
-		return each(ctx, conn, func(scan func(...any) error) error {
-			var n name
-			var status queue.Status
-			var count int
-			err := scan(&n.backend, &n.queue, &status, &count)
-			if status == queue.StatusFailed {
-				of(n).Failed = count
-			} else {
-				of(n).Succeeded = count
-			}
-			return err
-		}, endedByQueue, micros(now.Add(-time.Hour)))
-	})
-	if err != nil {
-		return nil, err
-	}
-	var queues []queue.QueueStats
-	for _, q := range found {
-		queues = append(queues, *q)
-	}
-	slices.SortFunc(queues, func(a, b queue.QueueStats) int {
-		return cmp.Or(cmp.Compare(a.Backend, b.Backend), cmp.Compare(a.Queue, b.Queue))
-	})
-	return queues, nil
-}
 
 // historyQuery: index: claimcheck_tasks_finished, and nothing of the table.
 var historyQuery = fmt.Sprintf(`SELECT finished_at - finished_at %% %d AS hour,
@@ -109,26 +31,6 @@ func (s *Store) History(ctx context.Context, since time.Time) (hours []queue.Hou
 		}, historyQuery, micros(since))
 	})
 	return hours, err
-}
-
-// failuresQuery: index: claimcheck_tasks_finished, from its end.
-var failuresQuery = fmt.Sprintf(`SELECT task_path, coalesce(error_group, ''), count(*), max(finished_at), coalesce(max(error_text), '')
-	FROM (SELECT task_path, error_group, finished_at, error_text FROM claimcheck_tasks
-		WHERE status = 'FAILED' AND finished_at IS NOT NULL AND finished_at >= ? ORDER BY finished_at DESC LIMIT %d) AS latest
-	GROUP BY 1, 2 ORDER BY 3 DESC, 4 DESC, 1, 2 LIMIT ?`, queue.FailuresWindow)
-
-// Failures groups the rows that have FAILED since then.
-func (s *Store) Failures(ctx context.Context, since time.Time, limit int) (groups []queue.FailureGroup, err error) {
-	err = s.read(ctx, "group failed tasks", func(conn querier) error {
-		groups = nil
-		return each(ctx, conn, func(scan func(...any) error) error {
-			var g queue.FailureGroup
-			err := scan(&g.Task, &g.Group, &g.Count, at(&g.Last), &g.Error)
-			groups = append(groups, g)
-			return err
-		}, failuresQuery, micros(since), limit)
-	})
-	return groups, err
 }
 
 // Touch records that the event of this name happened now.
