@@ -78,6 +78,9 @@ type TaskInfo struct {
 	OnFailed    string        `json:"on_failed,omitempty"`   // the task that a final failure enqueues
 	Encrypted   bool          `json:"encrypted,omitempty"`   // it is never stored in plain text: Encrypt(true)
 	Description string        `json:"description,omitempty"`
+	Keep        *Retention    `json:"-"` // nil: the client's
+	LimitKey    bool          `json:"-"` // the arguments have a limit key
+	Backoff     bool          `json:"-"` // the task has a backoff of its own: Registry.Backoff
 	Args        reflect.Type  `json:"-"` // of its arguments; package argschema describes it
 }
 
@@ -93,10 +96,26 @@ func (r *Registry) Tasks() []TaskInfo {
 			Priority: d.options.priority, MaxAttempts: d.options.maxAttempts, Timeout: d.options.timeout,
 			Runnable: d.run != nil, StrictArgs: d.options.strictArgs, Unique: d.options.unique != nil, OnFailed: d.options.onFailed,
 			Encrypted: d.mustEncrypt(), Description: d.options.description, Args: d.in,
+			Keep: d.options.keep, LimitKey: d.options.limitKey != nil, Backoff: d.options.backoff != nil,
 		})
 	}
 	slices.SortFunc(infos, func(a, b TaskInfo) int { return strings.Compare(a.Name, b.Name) })
 	return infos
+}
+
+// Backoff returns how long after a failed attempt (1 for the first) a task runs again, and
+// whether it has a [Backoff] of its own that says so.
+func (r *Registry) Backoff(task string, attempt int) (wait time.Duration, own bool) {
+	d, ok := r.byName[task]
+	if !ok || d.options.backoff == nil {
+		return 0, false
+	}
+	defer func() {
+		if recover() != nil { // then the default applies
+			wait, own = 0, false
+		}
+	}()
+	return max(d.options.backoff(attempt), 0), true
 }
 
 // limits are the limits that tasks have in the code, by kind and name.

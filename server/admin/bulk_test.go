@@ -201,3 +201,21 @@ func TestEnqueueFormNamesFieldsThatTheTypeLacks(t *testing.T) {
 		t.Errorf("strict: %d %s", w.Code, w.Body)
 	}
 }
+
+var (
+	inputField  = regexp.MustCompile(`<input id="[^"]*" name="([^"]*)" value="([^"]*)"`)
+	checkedBox  = regexp.MustCompile(`<input id="[^"]*" type="checkbox" name="([^"]*)" value="([^"]*)" checked`)
+	areaField   = regexp.MustCompile(`(?s)<textarea id="[^"]*" name="([^"]*)"[^>]*>\n(.*?)</textarea>`)
+	chosenField = regexp.MustCompile(`(?s)<select id="[^"]*" name="([^"]*)".*?<option value="([^"]*)" selected>`)
+)
+
+// typedIn is what a page's visible fields are filled with.
+func typedIn(body string) url.Values {
+	form := url.Values{}
+	for _, kind := range []*regexp.Regexp{inputField, checkedBox, areaField, chosenField} {
+		for _, m := range kind.FindAllStringSubmatch(body[strings.Index(body, "<main"):], -1) {
+			form.Set(m[1], html.UnescapeString(m[2]))
+		}
+	}
+	return form
+}

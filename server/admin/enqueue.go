@@ -13,6 +13,8 @@ import (
 
 	"github.com/claimcheck-go/claimcheck/internal/timearg"
 	"github.com/claimcheck-go/claimcheck/queue"
+	"github.com/claimcheck-go/claimcheck/queue/argschema"
+	"github.com/claimcheck-go/claimcheck/server/admin/internal/argform"
 	"github.com/claimcheck-go/claimcheck/server/internal/api"
 )
 
@@ -26,6 +28,8 @@ type enqueuePage struct {
 	Sealed   bool // they could not be decrypted
 	ID       string
 	Fields   enqueueFields
+	Form     *argform.Form     // of the arguments; nil: they are edited as JSON
+	HasForm  bool              // they can be edited in a form
 	Wrong    map[string]string // by field; "" is the whole form
 	List     string
 	Strict   bool // unknown fields are refused
@@ -36,10 +40,13 @@ type enqueueFields struct {
 	Args, Queue, Backend, Priority, When, Key, For string
 }
 
-// enqueueForm shows the form of a registered name, filled with what the name's
-// defaults are, or with an earlier task.
-func (h *handler) enqueueForm(v *visit) error {
-	info, err := h.info(v.rest)
+// enqueueAgain shows the form of a registered name, filled with an earlier task.
+func (h *handler) enqueueAgain(v *visit, info queue.TaskInfo, from string) error {
+	id, err := uuid.Parse(from)
+	if err != nil {
+		return queue.ErrNotFound
+	}
+	row, err := h.Client.Get(v.r.Context(), id)
 	if err != nil {
 		return err
 	}
@@ -47,32 +54,24 @@ func (h *handler) enqueueForm(v *visit) error {
 	if err != nil {
 		return err
 	}
-	page.Fields = enqueueFields{Args: "{}", Queue: info.Queue, Backend: info.Backend, Priority: strconv.Itoa(info.Priority)}
-	if from := v.r.FormValue("from"); from != "" {
-		id, err := uuid.Parse(from)
-		if err != nil {
-			return queue.ErrNotFound
-		}
-		row, err := h.Client.Get(v.r.Context(), id)
-		if err != nil {
-			return err
-		}
-		page.fill(h, row)
-	}
+	page.fill(h, row)
 	return h.render(v, http.StatusOK, "enqueue", page)
 }
 
-// newEnqueuePage is an empty form. Its ID becomes the task's, so that sending it
+// newEnqueuePage is an empty form with the name's defaults. Its ID becomes the task's, so that sending it
 // twice enqueues one task.
 func (h *handler) newEnqueuePage(v *visit, info queue.TaskInfo) (*enqueuePage, error) {
 	id, err := uuid.NewV7()
 	if err != nil {
 		return nil, err
 	}
-	return &enqueuePage{
-		layout: h.layout(v, "Enqueue "+info.Name, "/types"), Info: info, ID: id.String(),
+	page := &enqueuePage{
+		layout: h.layout(v, "Enqueue "+info.Name, "/types"), Info: info, ID: id.String(), Form: argform.New(argschema.Of(info.Args)),
 		Wrong: map[string]string{}, List: h.link("/tasks", "task", info.Name), Strict: info.StrictArgs || h.Client.StrictArgs(),
-	}, nil
+		Fields: enqueueFields{Args: "{}", Queue: info.Queue, Backend: info.Backend, Priority: strconv.Itoa(info.Priority)},
+	}
+	page.HasForm = page.Form != nil
+	return page, nil
 }
 
 // fill takes over what an earlier task had.
@@ -85,6 +84,9 @@ func (p *enqueuePage) fill(h *handler, row *queue.Row) {
 	p.Sealed = row.Sealed(row.Args)
 	if p.Redacted = h.hidesArgs(row) && !p.Sealed; !p.Redacted && !p.Sealed && h.names[row.Task] == p.Info.Name {
 		p.Fields.Args = pretty(row.Args, true).Text
+		if p.HasForm && !p.Form.Fill(row.Args) {
+			p.Form = nil
+		}
 	}
 }
 
@@ -109,16 +111,18 @@ func (h *handler) enqueue(v *visit) error {
 		return err
 	}
 	page.Nav, page.Self = "/types", h.link("/types/"+info.Name)
-	page.Fields = enqueueFields{
-		Args: v.r.PostFormValue("args"), Queue: strings.TrimSpace(v.r.PostFormValue("queue")), Backend: v.r.PostFormValue("backend"),
-		Priority: strings.TrimSpace(v.r.PostFormValue("priority")), When: strings.TrimSpace(v.r.PostFormValue("when")),
-		Key: v.r.PostFormValue("key"), For: strings.TrimSpace(v.r.PostFormValue("for")),
-	}
+	page.read(v.r)
 	id, err := uuid.Parse(v.r.PostFormValue("id"))
 	if err == nil {
 		page.ID = id.String()
 	} else {
 		id = uuid.MustParse(page.ID)
+	}
+	if do := v.r.PostFormValue("do"); do != "" {
+		if !page.edit(do) {
+			return &pageError{http.StatusBadRequest, "No such action", "The form has no such button."}
+		}
+		return h.render(v, http.StatusOK, "enqueue", page)
 	}
 	options := page.options()
 	var conflict *queue.IDConflictError
@@ -134,7 +138,7 @@ func (h *handler) enqueue(v *visit) error {
 		case errors.Is(err, queue.ErrDuplicate):
 			page.Wrong[""] = capitalized(err.Error()) + "."
 		case errors.Is(err, queue.ErrInvalid), errors.Is(err, queue.ErrBacklogFull):
-			page.Wrong[wrongField(err.Error())] = capitalized(err.Error())
+			page.refused(err.Error())
 		default:
 			return err
 		}
@@ -165,12 +169,10 @@ func (h *handler) enqueued(v *visit, handle *queue.Handle) error {
 	return nil
 }
 
-// options returns the settings of the form besides the arguments; problems are noted at
-// their fields.
+// options returns the settings of the form besides the arguments; problems, also of the
+// arguments, are noted at their fields.
 func (p *enqueuePage) options() (options []queue.Option) {
-	if problem := badJSON(p.Fields.Args); problem != "" {
-		p.Wrong["args"] = problem
-	}
+	p.checkArgs()
 	if p.Fields.Queue != "" {
 		options = append(options, queue.OnQueue(p.Fields.Queue))
 	}

@@ -3,8 +3,6 @@ package admin
 import (
 	"bytes"
 	"encoding/json"
-	"errors"
-	"fmt"
 
 	"github.com/dustin/go-humanize"
 )
@@ -36,21 +34,4 @@ func pretty(raw json.RawMessage, whole bool) document {
 		return document{Text: text}
 	}
 	return document{Text: clip(text, shownJSON), Size: humanize.IBytes(uint64(len(raw)))}
-}
-
-// badJSON says where a text stops being JSON; empty if it is.
-func badJSON(text string) string {
-	var syntax *json.SyntaxError
-	var ignored json.RawMessage
-	err := json.Unmarshal([]byte(text), &ignored)
-	if err == nil {
-		return ""
-	}
-	if !errors.As(err, &syntax) {
-		return err.Error()
-	}
-	before := text[:min(len(text), max(0, int(syntax.Offset)-1))]
-	line := bytes.Count([]byte(before), []byte("\n")) + 1
-	column := len([]rune(before[bytes.LastIndexByte([]byte(before), '\n')+1:])) + 1
-	return fmt.Sprintf("This is not JSON: %s (line %d, column %d).", syntax.Error(), line, column)
 }

@@ -45,7 +45,7 @@ var routes = []route{
 	{"/groups/", http.MethodGet, true, (*handler).group},
 	{"/group/act", http.MethodPost, false, (*handler).actOnGroup},
 	{"/types", http.MethodGet, false, (*handler).types},
-	{"/types/", http.MethodGet, true, (*handler).enqueueForm},
+	{"/types/", http.MethodGet, true, (*handler).taskType},
 	{"/workers", http.MethodGet, false, (*handler).workers},
 	{"/audit", http.MethodGet, false, (*handler).audit},
 	{"/audit.jsonl", http.MethodGet, false, (*handler).auditExport},

@@ -115,6 +115,7 @@ func TestPagesAreFewStatementsOnManyRows(t *testing.T) {
 		"/admin/tasks/" + failed,
 		"/admin/queues",
 		"/admin/types",
+		"/admin/types/billing.charge_card",
 		"/admin/types/billing.charge_card?from=" + failed,
 		"/admin/workers",
 		"/admin/audit",

@@ -63,6 +63,7 @@ type statsView struct {
 	Limited bool // and limited
 	History []queue.HourStats
 	Counted bool // History is known
+	Failed  bool // Failures are known
 	Partial bool // some parts are unknown yet: reload
 }
 
@@ -104,12 +105,17 @@ func (c *statsCache) limited() bool {
 // look returns the statistics, refreshed as far as a few statements go. The next
 // request refreshes the rest.
 func (c *statsCache) look(ctx context.Context, now time.Time) (statsView, error) {
+	return c.lookWithin(ctx, now, statsStatements)
+}
+
+// lookWithin is look for a page that sends other statements too.
+func (c *statsCache) lookWithin(ctx context.Context, now time.Time, statements int) (statsView, error) {
 	// Other requests wait for the result, so it outlives this one.
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), statsTimeout)
 	defer cancel()
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	partial, err := refreshParts(func() []refresh { return c.refreshes(ctx, now) }, now, statsStatements)
+	partial, err := refreshParts(func() []refresh { return c.refreshes(ctx, now) }, now, statements)
 	return statsView{
 		State: problems.State{
 			Queues: c.queues.value, QueuesAt: c.queues.at, Gates: c.gates.value, Limits: c.limits.value,
@@ -117,7 +123,7 @@ func (c *statsCache) look(ctx context.Context, now time.Time) (statsView, error)
 			Stranded: slices.Concat(c.pending.value, c.delayed.value), Running: c.running.value, RunningAt: c.running.at,
 			Marks: c.marks.value, MarksAt: c.marks.at, SchemaErr: c.schemaErr.value,
 		},
-		Gated: c.gate != nil, Limited: c.limit != nil, History: c.history.value, Counted: !c.history.at.IsZero(), Partial: partial,
+		Gated: c.gate != nil, Limited: c.limit != nil, History: c.history.value, Counted: !c.history.at.IsZero(), Failed: !c.failures.at.IsZero(), Partial: partial,
 	}, err
 }
 

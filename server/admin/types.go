@@ -17,8 +17,8 @@ type typeLine struct {
 	queue.TaskInfo
 	TimeLimit string // empty: the executor's default
 	Limits    []string
+	Page      string // address of its page
 	Form      string // address of its form
-	List      string // address of its tasks
 }
 
 // types lists the registered names, with the limits that concern them.
@@ -29,7 +29,8 @@ func (h *handler) types(v *visit) error {
 	}
 	page := typesPage{layout: h.layout(v, "Task types", "/types")}
 	for _, info := range h.Client.Registry().Tasks() {
-		line := typeLine{TaskInfo: info, Form: h.link("/types/" + info.Name), List: h.link("/tasks", "task", info.Name)}
+		line := typeLine{TaskInfo: info, Page: h.link("/types/" + info.Name)}
+		line.Form = line.Page + "#enqueue"
 		if info.Timeout > 0 {
 			line.TimeLimit = span(info.Timeout)
 		}
