@@ -67,7 +67,7 @@ func sent(f *Form) url.Values {
 			if !field.Box() || field.Text == "true" {
 				values.Set(field.Name, field.Text)
 			}
-			if field.Text == "" {
+			if field.Text == "" && !field.Box() {
 				values.Set(field.Name, Meaning+field.Empty)
 			}
 		default:
