@@ -71,6 +71,7 @@ func (c *Client) Purge(ctx context.Context, r PurgeRequest, progress func(delete
 	if r.Limit == 0 {
 		r.Limit = DefaultBatch
 	}
+	_ = c.countFigures(ctx) // else the store counts what it deletes
 	most := cmp.Or(r.Window, PurgeWindow)
 	r.Window = min(2*r.Limit, most) // as many as must be read, usually
 	for batches := 1; ; batches++ {

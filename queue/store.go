@@ -11,7 +11,7 @@ import (
 // Store keeps the rows. The packages pgstore, sqlitestore and mysqlstore implement
 // it; queue/storetest is the suite that every implementation passes, and
 // docs/stores.md shows how to write one. A Store may also implement [Operator],
-// [Gatekeeper], [Scheduler], [Grouper], [Reporter], [Checkpointer], [Waker], [AsyncFinisher], [Counter], [TxReader], [Clocked] and [Pooled].
+// [Gatekeeper], [Scheduler], [Grouper], [Reporter], [Checkpointer], [Waker], [AsyncFinisher], [Counter], [FigureStore], [TxReader], [Clocked] and [Pooled].
 //
 // Two rules guarantee that exactly one claim finishes a row. Both use only the
 // database's clock:

@@ -40,7 +40,8 @@ func (s SweepResult) NothingWorked() bool { return s.Errors > 0 && s.Dispatched+
 // attempt left, and dispatches READY rows that should have been claimed by now,
 // among them far-future ones that have come near. It also cancels rows that have
 // expired ([ExpiresAt]), and deletes those whose [Keep] is over, in batches of limit
-// for up to ten seconds, and ticks ([Client.Tick]). It handles at most limit rows of each other kind (0 means [DefaultSweepLimit]), a fair share of each queue, and ends with
+// for up to ten seconds, ticks ([Client.Tick]), and counts figures ([Client.Figures]) for
+// up to two seconds. It handles at most limit rows of each other kind (0 means [DefaultSweepLimit]), a fair share of each queue, and ends with
 // ctx or after half a minute. Any number of sweeps may run at once: rows locked by
 // one are skipped by the others. A part of the sweep that fails does not stop the
 // others, and what was done is returned with the error: one of [Store]'s, or
@@ -184,7 +185,9 @@ func (s *sweep) run(ctx context.Context, limit int) error {
 		s.try(ctx, s.deleteKept(ctx, limit))
 	}
 	if !errors.Is(s.failed, ErrUnavailable) { // one time-out is enough, and the next sweep counts
-		s.try(ctx, s.client.countFinished(ctx, countBudget))
+		if s.try(ctx, s.client.countFinished(ctx, countBudget)) {
+			s.try(ctx, s.client.countFigures(ctx))
+		}
 	}
 	return s.failed
 }

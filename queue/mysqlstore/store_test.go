@@ -47,6 +47,7 @@ func TestNew(t *testing.T) {
 		},
 		Begin:          begin,
 		SetDeleteAt:    setDeleteAt,
+		SetFinishedAt:  setFinishedAt,
 		OpenUnmigrated: func(t *testing.T) queue.Store { return fresh(t) },
 	})
 }
@@ -71,12 +72,19 @@ func harness(url func(t *testing.T) string) storetest.Harness {
 		Second:         func(t *testing.T, store queue.Store) queue.Store { return open(t, urls[store], mysqlstore.Config{}) },
 		Begin:          begin,
 		SetDeleteAt:    setDeleteAt,
+		SetFinishedAt:  setFinishedAt,
 		OpenUnmigrated: func(t *testing.T) queue.Store { return fresh(t) },
 	}
 }
 
 func setDeleteAt(t *testing.T, store queue.Store, id uuid.UUID, at time.Time) {
 	if _, err := store.(*mysqlstore.Store).DB().ExecContext(t.Context(), "UPDATE claimcheck_tasks SET delete_at = nullif(?, ?) WHERE id = ?", at.UnixMicro(), time.Time{}.UnixMicro(), id); err != nil {
+		t.Fatal(err)
+	}
+}
+
+func setFinishedAt(t *testing.T, store queue.Store, id uuid.UUID, at time.Time) {
+	if _, err := store.(*mysqlstore.Store).DB().ExecContext(t.Context(), "UPDATE claimcheck_tasks SET finished_at = ? WHERE id = ?", at.UnixMicro(), id); err != nil {
 		t.Fatal(err)
 	}
 }

@@ -165,6 +165,7 @@ func (c Config) store(pool *pgxpool.Pool) *Store {
 		reserve:        storekit.NewReserve(int(pool.Config().MaxConns)),
 		observe:        c.Observe,
 		counts:         defaultCounts,
+		figures:        figureRows,
 	}
 	s.setBatching(defaultLimits)
 	return s

@@ -58,6 +58,8 @@ type Store struct {
 	lane   laneCursor
 	hints  scanHints
 	counts countLimits
+	// figures is how many rows of each status one step counts.
+	figures int
 }
 
 // Ping reports whether the database answers.

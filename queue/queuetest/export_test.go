@@ -30,5 +30,8 @@ func SetMostRuns(n int) (restore func()) {
 	return func() { mostRuns = before }
 }
 
+// SetFinishedAt sets when a row has ended.
+func (s *Store) SetFinishedAt(id uuid.UUID, at time.Time) { s.rows[id].FinishedAt = at }
+
 // SetDeleteAt sets when a row is deleted.
 func (s *Store) SetDeleteAt(id uuid.UUID, at time.Time) { s.rows[id].DeleteAt = at }

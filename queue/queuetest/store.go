@@ -21,6 +21,7 @@ var (
 	_ queue.Limiter        = (*Store)(nil)
 	_ queue.Scheduler      = (*Store)(nil)
 	_ queue.Grouper        = (*Store)(nil)
+	_ queue.FigureStore    = (*Store)(nil)
 	_ queue.TxReader       = (*Store)(nil)
 	_ queue.Clocked        = (*Store)(nil)
 )
@@ -42,6 +43,7 @@ type Store struct {
 	limits    limits
 	schedules map[string]*schedule
 	groups    map[uuid.UUID]*group
+	figures   map[time.Time][]queue.HourFigures // by hour
 	touched   map[string]time.Time
 	audit     []queue.AuditEntry // oldest first
 }
@@ -49,8 +51,9 @@ type Store struct {
 // row is a queue.Row with what keeps it from being claimed.
 type row struct {
 	queue.Row
-	hold  hold
-	acted acted
+	hold    hold
+	acted   acted
+	counted bool // in figures, if it has ended
 }
 
 // hold is what keeps a READY row from being claimed by ClaimNext.
@@ -70,7 +73,7 @@ func NewStore(clock *Clock) *Store {
 	s := &Store{
 		lock: make(chan struct{}, 1), clock: clock, now: time.Now,
 		rows: make(map[uuid.UUID]*row), gates: make(map[string]*queue.Gate), limits: newLimits(),
-		schedules: make(map[string]*schedule), groups: make(map[uuid.UUID]*group), touched: make(map[string]time.Time),
+		schedules: make(map[string]*schedule), groups: make(map[uuid.UUID]*group), figures: make(map[time.Time][]queue.HourFigures), touched: make(map[string]time.Time),
 	}
 	if clock != nil {
 		s.now = clock.Now

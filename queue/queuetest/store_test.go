@@ -23,6 +23,9 @@ func TestStore(t *testing.T) {
 			return tx
 		},
 		OneWriter: true, // a transaction locks all rows
+		SetFinishedAt: func(_ *testing.T, store queue.Store, id uuid.UUID, at time.Time) {
+			store.(*queuetest.Store).SetFinishedAt(id, at)
+		},
 		SetDeleteAt: func(_ *testing.T, store queue.Store, id uuid.UUID, at time.Time) {
 			store.(*queuetest.Store).SetDeleteAt(id, at)
 		},

@@ -131,11 +131,14 @@ func (s *Store) Act(ctx context.Context, a queue.Action, c queue.Selection, befo
 			if a == queue.ActionRetry && !s.canRetry(r, now) {
 				continue
 			}
+			if a == queue.ActionRetry {
+				s.countOutcome(r)
+			}
 			actions[a](r, now)
 			r.acted = acted{a, before, len(s.audit)}
 			changed = append(changed, r.light())
 			if a == queue.ActionDelete {
-				delete(s.rows, r.ID)
+				s.remove(r)
 			}
 		}
 		return nil

@@ -44,6 +44,7 @@ func (s *Store) claim(r *row, req queue.ClaimRequest, now time.Time) (*queue.Row
 		if refusal := s.overLimit(r, req, now); refusal != nil {
 			return nil, refusal
 		}
+		s.countOutcome(r) // an operator may retry it
 		r.claim(now, req.ClaimID, req.Worker, req.Lease)
 		return s.started(r, now), nil
 	case isLost(refusal):

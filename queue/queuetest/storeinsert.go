@@ -50,7 +50,7 @@ func (c changes) get(id uuid.UUID) *row {
 func (c changes) edit(id uuid.UUID) *row {
 	if c.new[id] == nil {
 		old := c.rows[id]
-		c.new[id] = &row{*old.copied(), old.hold, old.acted}
+		c.new[id] = &row{*old.copied(), old.hold, old.acted, old.counted}
 	}
 	return c.new[id]
 }

@@ -112,7 +112,7 @@ func (s *Store) DeleteKept(ctx context.Context, limit int) (deleted int, err err
 				r.DeleteAt = r.KeptUntil(r.Status, r.FinishedAt)
 				r.drop()
 			case deleted < limit:
-				delete(s.rows, r.ID)
+				s.remove(r)
 				deleted++
 			}
 		}

@@ -32,7 +32,7 @@ func newRow(request *queue.NewRow, now time.Time) *row {
 
 // ready makes a row READY, and claimable unless its time is in the future.
 func (r *row) ready(now time.Time) {
-	r.Status, r.LeaseExpiresAt = queue.StatusReady, time.Time{}
+	r.Status, r.LeaseExpiresAt, r.counted = queue.StatusReady, time.Time{}, false
 	r.hold = free
 	if r.due().After(now) {
 		r.hold = delayed
@@ -48,7 +48,7 @@ func (r *row) claim(now time.Time, claimID uuid.UUID, worker string, lease time.
 	if r.Status == queue.StatusFailed { // an operator retries it
 		r.Interruptions, r.DeleteAt = 0, time.Time{}
 	}
-	r.Status, r.hold, r.ClaimID = queue.StatusRunning, free, claimID
+	r.Status, r.hold, r.ClaimID, r.counted = queue.StatusRunning, free, claimID, false
 	r.Attempts++
 	r.MaxAttempts = max(r.MaxAttempts, r.Attempts)
 	r.LeaseExpiresAt = now.Add(lease).Truncate(time.Microsecond)

@@ -107,7 +107,7 @@ func (s *Store) Purge(ctx context.Context, r queue.PurgeRequest) (result queue.P
 			switch {
 			case !purgeable(r, found, now):
 			case result.Deleted < r.Limit:
-				delete(s.rows, found.ID)
+				s.remove(found)
 				result.Deleted++
 				result.Next = found.FinishedAt.Add(-time.Microsecond) // others may have ended with it
 			}

@@ -16,6 +16,7 @@ type tx struct {
 	store   *Store
 	before  map[uuid.UUID]*row // what Rollback restores
 	groups  map[uuid.UUID]*group
+	figures map[time.Time][]queue.HourFigures
 	release func() // nil: it has ended
 }
 
@@ -28,9 +29,9 @@ func (s *Store) Begin(ctx context.Context) (queue.Tx, error) {
 	}
 	before := maps.Clone(s.rows)
 	for id, r := range before {
-		before[id] = &row{*r.copied(), r.hold, r.acted}
+		before[id] = &row{*r.copied(), r.hold, r.acted, r.counted}
 	}
-	return &tx{s, before, s.copiedGroups(), release}, nil
+	return &tx{s, before, s.copiedGroups(), maps.Clone(s.figures), release}, nil
 }
 
 // Commit keeps what was done in the transaction.
@@ -48,7 +49,7 @@ func (t *tx) Rollback(ctx context.Context) error {
 	if t.release == nil {
 		return errEnded
 	}
-	t.store.rows, t.store.groups = t.before, t.groups
+	t.store.rows, t.store.groups, t.store.figures = t.before, t.groups, t.figures
 	return t.Commit(ctx)
 }
 

@@ -39,6 +39,9 @@ type Harness struct {
 	// SetDeleteAt sets the DeleteAt of a row, whatever its state, or removes it (the zero
 	// time): no test waits until a row's Keep is over. Required if the store is a queue.Lifecycle.
 	SetDeleteAt func(t *testing.T, store queue.Store, id uuid.UUID, at time.Time)
+	// SetFinishedAt sets when a row that has ended did: stores count figures some seconds
+	// later. Required if the store is a queue.FigureStore.
+	SetFinishedAt func(t *testing.T, store queue.Store, id uuid.UUID, at time.Time)
 }
 
 // checked returns the harness with functions that end the test instead of returning
@@ -126,6 +129,16 @@ func Run(t *testing.T, h Harness) {
 			return
 		}
 		run(t, h, []concern{{"Overview", overviewTests}})
+	})
+	t.Run("FigureStore", func(t *testing.T) {
+		if _, ok := h.Open(t).(queue.FigureStore); !ok {
+			t.Log("the store is no queue.FigureStore, which is optional")
+			return
+		}
+		if h.SetFinishedAt == nil {
+			t.Fatal("Harness.SetFinishedAt is required for a queue.FigureStore: it sets when a row has ended")
+		}
+		run(t, h, []concern{{"Figures", figureTests}, {"FiguresOnce", figuresOnceTests}})
 	})
 	t.Run("Reporter", func(t *testing.T) {
 		if _, ok := h.Open(t).(queue.Reporter); !ok {
@@ -246,14 +259,14 @@ type fixture struct {
 	oneWriter bool
 	second    func(*testing.T, queue.Store) queue.Store // may be nil
 
-	setDeleteAt func(*testing.T, queue.Store, uuid.UUID, time.Time)
+	setDeleteAt, setFinishedAt func(*testing.T, queue.Store, uuid.UUID, time.Time)
 }
 
 func newFixture(t *testing.T, h Harness, store queue.Store) *fixture {
 	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
 	t.Cleanup(cancel)
 	operator, _ := store.(queue.Operator)
-	return &fixture{T: t, ctx: ctx, store: store, operator: operator, begin: h.Begin, oneWriter: h.OneWriter, second: h.Second, setDeleteAt: h.SetDeleteAt}
+	return &fixture{T: t, ctx: ctx, store: store, operator: operator, begin: h.Begin, oneWriter: h.OneWriter, second: h.Second, setDeleteAt: h.SetDeleteAt, setFinishedAt: h.SetFinishedAt}
 }
 
 // request is a new row, as changes make it.

@@ -50,6 +50,9 @@ func deleteRows(ctx context.Context, tx querier, rows []*queue.Row) error {
 		for i, row := range some {
 			ids[i] = row.ID
 		}
+		if err := countRemoved(ctx, tx, ids); err != nil {
+			return err
+		}
 		_, err := tx.ExecContext(ctx, `DELETE FROM claimcheck_tasks WHERE id IN (`+marks(len(ids))+`)`, ids...)
 		return err
 	})
@@ -149,6 +152,15 @@ func act(ctx context.Context, tx querier, a queue.Action, rows []*queue.Row, now
 			return nil, err
 		}
 		return rows, deleteRows(ctx, tx, rows)
+	}
+	if a == queue.ActionRetry {
+		ids := make([]any, len(rows))
+		for i, row := range rows {
+			ids[i] = row.ID
+		}
+		if err := countRemoved(ctx, tx, ids); err != nil {
+			return nil, err
+		}
 	}
 	for _, row := range rows {
 		holder, err := twin(ctx, tx, row, now)

@@ -85,6 +85,9 @@ func claimLoaded(ctx context.Context, tx querier, id uuid.UUID, req queue.ClaimR
 			refusal, expired, err = limitDelivered(ctx, tx, row, req, closed)
 			return row, refusal, expired, lockedIfTaken(tx, row, err)
 		}
+		if err := countReopened(ctx, tx, row); err != nil {
+			return row, nil, false, err
+		}
 		claim(row, now, req.ClaimID, req.Worker, req.Lease)
 		return row, nil, false, lockedIfTaken(tx, row, saveClaim(ctx, tx, row, now))
 	case lost:

@@ -27,6 +27,9 @@ type Dialect struct {
 	// lockSharedFree is lockShared that skips a row that another transaction has locked
 	// alone.
 	lockSharedFree string
+	// lockSharedNow follows a SELECT of rows none of which another transaction may have
+	// changed: it fails at once.
+	lockSharedNow string
 	// stillOpen follows an UPDATE that claims rows: their queues must not have been paused
 	// since the transaction read the gates. Empty: there is one transaction at a time.
 	stillOpen string
@@ -151,6 +154,7 @@ var MySQL = &Dialect{
 	lockShared: " LOCK IN SHARE MODE", // both servers know this one
 	// Each server reads one of the two comments. Both require a version that skips locks.
 	lockSharedFree: " /*!80001 FOR SHARE SKIP LOCKED */ /*M! LOCK IN SHARE MODE SKIP LOCKED */",
+	lockSharedNow:  " /*!80001 FOR SHARE NOWAIT */ /*M! LOCK IN SHARE MODE NOWAIT */",
 	stillOpen:      andNotGated,
 	lockNow:        " FOR UPDATE NOWAIT",
 	jsonList:       "JSON_ARRAYAGG",

@@ -33,6 +33,9 @@ func limitDelivered(ctx context.Context, tx querier, row *queue.Row, req queue.C
 		}
 	}
 	if fits {
+		if err := countReopened(ctx, tx, row); err != nil {
+			return nil, false, err
+		}
 		claim(row, now, req.ClaimID, req.Worker, req.Lease)
 		row.Limited = true
 		if err := recordStart(ctx, tx, g.limits, lane, now); err != nil {

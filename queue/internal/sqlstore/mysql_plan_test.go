@@ -59,6 +59,8 @@ func TestEveryMySQLStatementUsesItsIndex(t *testing.T) {
 		"holders":    {MySQL.holdersQuery(2), []any{"t", "a", "t", "b"}, "claimcheck_tasks_unique"},
 		"purge":      {firstFinishedQuery("") + skipLocked, []any{"FAILED", 1, now, now, now, 500}, "claimcheck_tasks_finished"},
 		"purge end":  {MySQL.purgeEndQuery(), []any{"FAILED", 1, now, 20}, "claimcheck_tasks_finished"},
+		"figures":    {MySQL.figureRowsQuery() + MySQL.lockSharedNow, []any{"SUCCESSFUL", "FAILED", "CANCELLED", 1, now}, "claimcheck_tasks_finished"},
+		"tail":       {MySQL.figuresTailQuery(), []any{"FAILED", 1, now, 100}, "claimcheck_tasks_finished"},
 		"to park":    {MySQL.waiting(`id`, ` < `+parkedFrom) + skipLocked, []any{"b", "q", 10}, "claimcheck_tasks_outbox"},
 		"to unpark":  {MySQL.waiting(lightColumns, ` >= `+parkedFrom) + skipLocked, []any{"b", "q", 10}, "claimcheck_tasks_outbox"},
 		"running":    {MySQL.runningQuery(), nil, "claimcheck_tasks_lease"},

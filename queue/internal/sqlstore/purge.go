@@ -153,6 +153,9 @@ func deleteFinalQuery(n int) string {
 }
 
 func deleteFinal(ctx context.Context, tx querier, ids []any) (int, error) {
+	if err := countRemoved(ctx, tx, ids); err != nil {
+		return 0, err
+	}
 	result, err := tx.ExecContext(ctx, deleteFinalQuery(len(ids)), ids...)
 	if err != nil {
 		return 0, err

@@ -40,6 +40,9 @@ func (s *Store) MissingRights(ctx context.Context) (missing []string, err error)
 			{"INSERT", "claimcheck_group_members", "INSERT INTO claimcheck_group_members SELECT * FROM claimcheck_group_members WHERE 1 = 0"},
 			{"UPDATE", "claimcheck_group_members", "UPDATE claimcheck_group_members SET state = state WHERE 1 = 0"},
 			{"DELETE", "claimcheck_group_members", "DELETE FROM claimcheck_group_members WHERE 1 = 0"},
+			{"INSERT", "claimcheck_figures", "INSERT INTO claimcheck_figures SELECT * FROM claimcheck_figures WHERE 1 = 0"},
+			{"DELETE", "claimcheck_figures", "DELETE FROM claimcheck_figures WHERE 1 = 0"},
+			{"UPDATE", "claimcheck_figures_state", "UPDATE claimcheck_figures_state SET counted_to = counted_to WHERE 1 = 0"},
 			{"DELETE", "claimcheck_occurrences", "DELETE FROM claimcheck_occurrences WHERE 1 = 0"},
 		} {
 			if _, err := tx.ExecContext(ctx, try.statement); err != nil {
