@@ -37,7 +37,7 @@ func (p *program) adminPages(app *App, access admin.Access) (http.Handler, error
 		},
 		Brand:  admin.Brand{Name: p.config.Settings.AdminBrand, URL: p.config.Settings.AdminBrandURL},
 		Prefix: p.own.AdminPrefix, ProxyPrefix: p.config.Settings.AdminProxyPrefix, ForwardedPrefix: p.config.Settings.AdminForwardedPrefix,
-		Redact: func(task string) bool { return slices.Contains(p.config.Settings.AdminRedact, task) },
+		Redact: p.redacts(),
 	}
 	switch app.mode {
 	case config.ModeLocal:
@@ -47,6 +47,15 @@ func (p *program) adminPages(app *App, access admin.Access) (http.Handler, error
 		cfg.Links = func(row *queue.Row) []admin.Link { return links(app.target, row) }
 	}
 	return admin.New(cfg)
+}
+
+// redacts returns which tasks' arguments are hidden, nil if those of none are.
+func (p *program) redacts() func(task string) bool {
+	tasks := p.config.Settings.AdminRedact
+	if len(tasks) == 0 {
+		return nil
+	}
+	return func(task string) bool { return slices.Contains(tasks, task) }
 }
 
 // links lead to what Google Cloud's console knows of a task.

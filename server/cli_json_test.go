@@ -85,7 +85,7 @@ func TestFlagsNameTheirBounds(t *testing.T) {
 	bounds := map[string]string{
 		"purge --days": fmt.Sprintf("from 0 to %d", api.MaxDays), "purge --batch-size": fmt.Sprintf("from 1 to %d", api.MaxBatch),
 		"requeue --batch-size": fmt.Sprintf("from 1 to %d", api.MaxBatch), "sweep --limit": fmt.Sprintf("from 1 to %d", api.MaxBatch),
-		"list --limit": fmt.Sprintf("from 1 to %d", maxListLimit), "list --priority": fmt.Sprintf("from %d to %d", queue.MinPriority, queue.MaxPriority),
+		"list --limit": fmt.Sprintf("from 1 to %d", api.MaxListLimit), "list --priority": fmt.Sprintf("from %d to %d", queue.MinPriority, queue.MaxPriority),
 	}
 	for _, command := range commandLine(t).Children {
 		for _, flag := range command.Flags {

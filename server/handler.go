@@ -20,6 +20,7 @@ func (p *program) makeHandlers(app *App, auth httpapi.Authenticator, access admi
 		Client: app.client, Executor: app.executor, Auth: auth, RouteAuth: p.routeAuth(auth), Logger: app.log,
 		RequestTimeout: p.config.RequestTimeout(),
 		ExecutePath:    p.config.ExecutePath(), MaxBody: p.config.Settings.TasksMaxBody,
+		Redact: p.redacts(),
 	}
 	if p.config.Detector().Platform() == detect.AppEngine {
 		cfg.BusyStatus = http.StatusServiceUnavailable

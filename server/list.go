@@ -2,19 +2,19 @@ package server
 
 import (
 	"context"
+	"errors"
 	"fmt"
-	"slices"
-	"strings"
 	"time"
 
 	"github.com/claimcheck-go/claimcheck/queue"
+	"github.com/claimcheck-go/claimcheck/server/internal/api"
 	"github.com/claimcheck-go/claimcheck/server/internal/config"
 )
 
 type listCmd struct {
 	filterFlags
 	Status *string  `placeholder:"STATUS" help:"Only tasks of this status: READY, RUNNING, SUCCESSFUL, FAILED or CANCELLED."`
-	ID     []string `name:"id" placeholder:"UUID" help:"Only the tasks with these IDs; repeatable, or separated by commas."`
+	ID     []string `name:"id" placeholder:"UUID" help:"Only the tasks with these IDs, or with IDs that begin so; repeatable, or separated by commas."`
 	Limit  int      `default:"50" accepts:"from 1 to 1000" help:"How many tasks to print, up to 1000."`
 	Cursor string   `placeholder:"NEXT" help:"Continue after an earlier page, which names this value."`
 	JSON   bool     `name:"json" help:"Print one JSON object a line."`
@@ -23,19 +23,21 @@ type listCmd struct {
 // Help describes the order, and shows examples.
 func (*listCmd) Help() string {
 	return `Newest first: without --status by ID, else by when tasks ended, are due, or were
-claimed. Arguments, return values and error histories are in result.
+claimed. --args and --text search for ten seconds, newest first, and name the
+--cursor to go on with. Arguments are in the admin pages.
 
 Examples:
   {name} list --status FAILED --since 24h
-  {name} list --task 'emails.*' --error timeout --json`
+  {name} list --args user_id=4711 --args plan=pro
+  {name} list --task '*.send' --text 'no route to host' --json`
 }
 
-// The most that one page of a list holds, and the most IDs in one.
-const maxListLimit, maxListIDs = 1000, 100
+// listBudget is how long one page searches for contents.
+const listBudget = 10 * time.Second
 
 // Run prints one page.
 func (c *listCmd) Run(ctx context.Context, p *program) error {
-	selection, order, err := c.read(p)
+	request, err := c.read(p)
 	if err != nil {
 		return err
 	}
@@ -44,29 +46,36 @@ func (c *listCmd) Run(ctx context.Context, p *program) error {
 		return err
 	}
 	defer app.close()
-	tasks, err := app.client.Operator()
-	if err != nil {
-		return err
+	page, err := api.List(ctx, app.client, request)
+	if errors.Is(err, api.ErrCursor) {
+		err = config.Problemf("--cursor", "must be what an earlier page with the same filters named, not %.80q", c.Cursor)
 	}
-	if order, err = withoutAside(ctx, app.client, order); err != nil {
-		return p.inJSON(c.JSON, err)
-	}
-	page, err := listStatus(ctx, tasks, order, queue.ListRequest{Selection: selection, After: c.Cursor, Limit: c.Limit})
 	if err != nil {
 		return p.inJSON(c.JSON, refused(err))
 	}
 	p.nameDatabase(c.JSON)
-	if err := c.print(p, page.Rows); err != nil {
+	if err := c.print(p, page.Results); err != nil {
 		return err
 	}
+	p.saySearched(page.NotSearched != "", page.Unreadable)
 	if page.Next != "" {
 		searched := ""
 		if page.Partial {
-			searched = fmt.Sprintf("%d tasks were searched; ", queue.ListWindow)
+			searched = fmt.Sprintf("%d tasks were searched; ", max(page.Searched, queue.ListWindow))
 		}
 		p.say("%smore with --cursor %s", searched, page.Next)
 	}
 	return nil
+}
+
+// saySearched says what filters by contents have left out.
+func (p *program) saySearched(hidden bool, unreadable int) {
+	if hidden {
+		p.say("%s (ADMIN_REDACT) were not searched", api.NotSearched)
+	}
+	if unreadable > 0 {
+		p.say("warning: %s could not be decrypted and may match: run this with their keys (TASKS_ENCRYPTION_KEYS)", tasks(unreadable))
+	}
 }
 
 func (c *listCmd) print(p *program, rows []*queue.Row) error {
@@ -87,132 +96,30 @@ func (c *listCmd) print(p *program, rows []*queue.Row) error {
 	return t.print(p.stdout)
 }
 
-// read checks the flags, and returns what is listed and the order of it.
-func (c *listCmd) read(p *program) (s queue.Selection, order []listOrder, err error) {
-	if s, err = c.selection(p, time.Now()); err != nil {
-		return s, nil, err
+// read checks the flags.
+func (c *listCmd) read(p *program) (r api.ListRequest, err error) {
+	r = api.ListRequest{Cursor: c.Cursor, Limit: c.Limit, Budget: listBudget}
+	if r.Selection, err = c.selection(p, time.Now()); err != nil {
+		return r, err
 	}
-	if err := within("--limit", c.Limit, 1, maxListLimit); err != nil {
-		return s, nil, err
+	if err := within("--limit", c.Limit, 1, api.MaxListLimit); err != nil {
+		return r, err
 	}
 	for _, text := range c.ID {
-		id, err := parseTaskID(strings.TrimSpace(text))
-		if err != nil {
-			return s, nil, config.Problemf("--id", ": %v", err)
+		if !api.AddID(&r.Selection, text) {
+			return r, config.Problemf("--id", "takes IDs of tasks, such as 01890a5d-ac96-774b-bcce-b302099a8057, or their beginnings, not %.60q", text)
 		}
-		s.IDs = append(s.IDs, id)
 	}
-	if len(s.IDs) > maxListIDs {
-		return s, nil, config.Problemf("--id", "takes at most %d IDs, not %d", maxListIDs, len(s.IDs))
+	if n := len(r.IDs) + len(r.IDPrefixes); n > api.MaxListIDs {
+		return r, config.Problemf("--id", "takes at most %d IDs, not %d", api.MaxListIDs, n)
 	}
-	status := queue.Status("")
 	if c.Status != nil {
-		status = queue.Status(strings.ToUpper(*c.Status))
-	}
-	if order = ordersOf(status); order == nil || c.Status != nil && status == "" {
-		return s, nil, config.Problemf("--status", "must be READY, RUNNING, SUCCESSFUL, FAILED or CANCELLED, not %.40q", *c.Status)
-	}
-	return s, order, nil
-}
-
-// listOrder is a view, which an index serves, read so that the newest come first.
-type listOrder struct {
-	view    queue.View
-	reverse bool
-	parked  bool // only the tasks of paused queues that no other view has
-	limited bool // only the tasks that wait for a limit, likewise
-}
-
-// ordersOf returns the views that together hold the tasks of a status; nil: there is
-// no such status. An empty one is any.
-func ordersOf(status queue.Status) []listOrder {
-	switch status {
-	case "":
-		return []listOrder{{view: queue.ViewAll}}
-	case queue.StatusReady:
-		return []listOrder{{view: queue.ViewDelayed, reverse: true}, {view: queue.ViewPending, reverse: true}, {view: queue.ViewAll, parked: true}, {view: queue.ViewAll, limited: true}}
-	case queue.StatusRunning:
-		return []listOrder{{view: queue.ViewRunning, reverse: true}}
-	case queue.StatusSuccessful:
-		return []listOrder{{view: queue.ViewSuccessful}}
-	case queue.StatusFailed:
-		return []listOrder{{view: queue.ViewFailed}}
-	case queue.StatusCancelled:
-		return []listOrder{{view: queue.ViewCancelled}}
-	}
-	return nil
-}
-
-// name is what a cursor in the view begins with.
-func (o listOrder) name() string {
-	if o.limited {
-		return "limited"
-	}
-	return string(o.view)
-}
-
-// withoutAside leaves out the views of tasks that are parked or wait for a limit, which
-// have to be searched for, where there can be none.
-func withoutAside(ctx context.Context, client *queue.Client, order []listOrder) ([]listOrder, error) {
-	if !slices.ContainsFunc(order, func(o listOrder) bool { return o.parked || o.limited }) {
-		return order, nil
-	}
-	gates, err := client.Gates(ctx)
-	if err != nil {
-		return nil, err
-	}
-	// Tasks may wait for a limit that was removed just now.
-	n, err := client.CountMatching(ctx, queue.ActionCancel, queue.Selection{Limited: true}, 1)
-	return slices.DeleteFunc(order, func(o listOrder) bool { return o.parked && len(gates) == 0 || o.limited && n == 0 }), err
-}
-
-// listStatus lists a page across the views of a status.
-func listStatus(ctx context.Context, tasks queue.Operator, order []listOrder, r queue.ListRequest) (page queue.ListPage, err error) {
-	named := len(order) > 1
-	if order, r.After, err = startAt(order, r.After); err != nil {
-		return page, err
-	}
-	for i, o := range order {
-		r.View, r.Reverse, r.Parked, r.Limited = o.view, o.reverse, o.parked, o.limited
-		part, err := tasks.List(ctx, r)
-		if err != nil {
-			return page, err
+		var ok bool
+		if r.Status, ok = api.ListStatus(*c.Status); !ok {
+			return r, config.Problemf("--status", "must be READY, RUNNING, SUCCESSFUL, FAILED or CANCELLED, not %.40q", *c.Status)
 		}
-		page.Rows = append(page.Rows, part.Rows...)
-		r.Limit -= len(part.Rows)
-		next, more := o.name(), part.Next != ""
-		if !more && r.Limit == 0 && i+1 < len(order) {
-			next, more = order[i+1].name(), true
-		}
-		if more {
-			page.Next, page.Partial = part.Next, part.Partial
-			if named {
-				page.Next = next + "." + part.Next
-			}
-			return page, nil
-		}
-		r.After = ""
 	}
-	return page, nil
-}
-
-// startAt returns the views that are left at a cursor, and where the first of them
-// starts. With several views the cursor begins with the name of one.
-func startAt(order []listOrder, cursor string) (rest []listOrder, after string, err error) {
-	if rest, after = order, cursor; cursor == "" {
-		return rest, "", nil
-	}
-	if len(order) > 1 {
-		view, in, _ := strings.Cut(cursor, ".")
-		for len(rest) > 0 && rest[0].name() != view {
-			rest = rest[1:]
-		}
-		after = in
-	}
-	if _, err := queue.ParseCursor(after); len(rest) == 0 || after != "" && err != nil {
-		return nil, "", config.Problemf("--cursor", "must be what an earlier page with the same filters named, not %.80q", cursor)
-	}
-	return rest, after, nil
+	return r, nil
 }
 
 // shorten cuts a text that is longer than n characters.

@@ -53,6 +53,12 @@ func TestListFiltersNewestFirst(t *testing.T) {
 		{"--until 1h", nil},
 		{"--since 2026-01-01 --until 2026-01-02", nil},
 		{"--limit 2", []string{later, ready}},
+		{"--id " + done[:len(done)-1] + " --id " + ready, []string{ready, done}},
+		{"--task *.echo", []string{ready, done}},
+		{"--args message=no", nil},
+		{"--args duration_ms=5 --args other=1", nil},
+		{"--text ROUTE", []string{failed}},
+		{"--text ROUTE --status FAILED", []string{failed}},
 	} {
 		if got := c.ids(strings.Fields(step.args)...); !slices.Equal(got, step.want) {
 			t.Errorf("%q: %q, want %q", step.args, got, step.want)
@@ -110,7 +116,10 @@ func TestListRefusesWhatItDoesNotUnderstand(t *testing.T) {
 		"not \"\"":                                   "--status=",
 		"--limit must be from 1 to 1000, not 0":      "--limit=0",
 		"--limit must be from 1 to 1000, not 1001":   "--limit=1001",
-		"--id: ID must be a UUID":                    "--id=7",
+		"--id takes IDs of tasks":                    "--id=x7",
+		"--group must be the ID of a group":          "--group=7",
+		"--args must be FIELD=VALUE":                 "--args=user_id",
+		"--text must not be empty":                   "--text=",
 		"--task must not be empty":                   "--task=",
 		"--queue must not be empty":                  "--queue=",
 		"--backend \"x\" is not known":               "--backend=x",
@@ -125,5 +134,37 @@ func TestListRefusesWhatItDoesNotUnderstand(t *testing.T) {
 		if status != 2 || !strings.Contains(stderr, want) || stdout != "" || strings.Count(stderr, "\n") != 1 {
 			t.Errorf("%s: status %d\n%s%s", args, status, stdout, stderr)
 		}
+	}
+}
+
+// Filters by contents find no task whose arguments are hidden, in no command, and say so.
+func TestContentsAreFoundUnlessTheyAreHidden(t *testing.T) {
+	c := newCLI(t)
+	enqueue := func(args ...string) string { return strings.TrimSpace(c.ok(append([]string{"enqueue"}, args...)...)) }
+	open, hidden := enqueue("demo.fail", `{"message":"a,b=c 4711"}`), enqueue("demo.echo", `{"message":"a,b=c 4711"}`)
+	c.ok("work")
+	search := []string{"--args", "message=a,b=c 4711"}
+	if got := c.ids(search...); !slices.Equal(got, []string{hidden, open}) {
+		t.Errorf("%q", got)
+	}
+	c.env["ADMIN_REDACT"] = "demo.echo"
+	for _, search := range [][]string{search, {"--text", "4711"}} {
+		status, stdout, stderr := c.call("", append([]string{"list"}, search...)...)
+		if status != 0 || !strings.Contains(stdout, open) || strings.Contains(stdout, hidden) || !strings.Contains(stderr, "tasks whose arguments are hidden (ADMIN_REDACT) were not searched") {
+			t.Errorf("%q: %s%s", search, stdout, stderr)
+		}
+	}
+	c.env["ADMIN_REDACT"] = "demo.fail"
+	for _, flags := range [][]string{{"--dry-run"}, {"--yes"}} {
+		if got := c.ok(append(append([]string{"retry", "--all"}, search...), flags...)...); !strings.HasPrefix(got, "0 tasks") {
+			t.Errorf("%q: %s", flags, got)
+		}
+	}
+	c.env["ADMIN_REDACT"] = ""
+	if got := c.ok(append([]string{"retry", "--all", "--yes"}, search...)...); got != "1 task retried\n" {
+		t.Error(got)
+	}
+	if got := c.ids("--status=READY"); !slices.Equal(got, []string{open}) {
+		t.Errorf("READY: %q", got)
 	}
 }

@@ -177,6 +177,7 @@ func (c *retryCmd) all(ctx context.Context, p *program, client *queue.Client, s 
 	} else {
 		_, err = fmt.Fprintf(p.stdout, "%s retried\n", tasks(acted.Done))
 		p.warnUndispatched(acted)
+		p.saySearched(s.ByContents() && s.Hidden != nil, acted.Unreadable)
 	}
 	if err == nil && acted.More {
 		err = errors.New("interrupted: more tasks are left")

@@ -293,7 +293,9 @@ func TestRoutes(t *testing.T) {
 		{"GET", "/hooks/run" + unknown + "/now", 405, "POST"},
 		{"POST", "/tasks//enqueue/", 404, ""},
 		{"GET", "/", 404, ""},
-		{"GET", "/tasks", 404, ""},
+		{"POST", "/tasks", 405, "GET"},
+		{"POST", "/tasks/", 405, "GET"},
+		{"GET", "/tasks//", 404, ""},
 	} {
 		answer := a.do(c.method, c.path, "")
 		if answer.status != c.status || answer.header.Get("Allow") != c.allow || answer.body["error"] == nil {

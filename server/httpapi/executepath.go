@@ -9,14 +9,15 @@ import (
 
 // CheckExecutePath returns why a path cannot be [Config].ExecutePath, so that a
 // program can check its settings before it opens a database. That path is matched
-// before all others: one that fits another route's pattern would take its requests.
+// before all others, but for that of the list: one that fits another route's pattern would
+// take its requests.
 func CheckExecutePath(path string) error {
 	const such = "such as " + handlerpath.Default
 	if err := handlerpath.Check(path); err != nil {
 		return fmt.Errorf("%w, not be %.200q: it takes a path %s", err, path, such)
 	}
 	for _, r := range routes {
-		if r.name != "execute" && overlap(path, r.pattern()) {
+		if r.name != "execute" && r.name != "list" && overlap(path, r.pattern()) {
 			return fmt.Errorf("must not be %.200q, which takes requests for %s: it takes a path that no other route has, %s", path, r.pattern(), such)
 		}
 	}

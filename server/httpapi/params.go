@@ -36,10 +36,10 @@ func (r route) checkParameters(w http.ResponseWriter, req *http.Request) error {
 		case withBody && !r.queryToo && !r.ownQuery():
 			const post = "the query parameter %.100q is not read with POST, whose parameters are fields of its JSON body; accepted there: %s"
 			return api.BadRequest(strings.Replace(post, http.MethodPost, req.Method, 1), name, accepted)
-		case !slices.Contains(r.params, name) && r.queryToo:
+		case !r.accepts(name) && r.queryToo:
 			// The operator chooses the URL of deliveries, and a gateway may add to it:
 			// a parameter that every delivery has must not fail them all.
-		case !slices.Contains(r.params, name):
+		case !r.accepts(name):
 			return api.BadRequest("unknown query parameter %.100q; accepted: %s", name, accepted)
 		case len(values) > 1:
 			return api.BadRequest("the query parameter %q is given twice; give it once", name)

@@ -45,6 +45,10 @@ type Config struct {
 	// Around wraps the handling of each accepted request, for telemetry; route is
 	// its pattern, such as /tasks/execute/{task_id}/. May be nil.
 	Around func(route string, next http.HandlerFunc) http.HandlerFunc
+	// Redact reports whether the arguments of tasks of this name are hidden: filters by
+	// arguments and text then find none of them, and the list says so. It should be the
+	// Redact of package admin. nil hides none.
+	Redact func(task string) bool
 	// Logger gets the details that answers leave out, and refused requests: at most
 	// one line a minute for each status and text. nil means slog.Default().
 	Logger *slog.Logger
@@ -110,7 +114,7 @@ func (cfg Config) check() error {
 
 // route is one endpoint; caller says which callers it is for.
 type route struct {
-	name   string // after /tasks/
+	name   string // its path's first part after /tasks/, but for list
 	item   string // the pattern's name of what follows, such as task_id; empty: nothing does
 	action string // what follows the item; empty: nothing does
 	method string // POST and PUT also say that there is a body
@@ -156,11 +160,23 @@ var routes = []route{
 	{"groups", "group_id", "close", http.MethodPost, false, nil, false, "programs, operators", (*handler).closeGroup},
 	{"groups", "group_id", "cancel", http.MethodPost, false, nil, false, "programs, operators", (*handler).cancelGroup},
 	{"audit", "", "", http.MethodGet, false, []string{"cursor", "limit", "since", "until"}, false, "operators", (*handler).audit},
+	{"list", "", "", http.MethodGet, false, []string{"args.FIELD", "backend_name", "cursor", "error", "group_id", "id", "limit", "priority", "queue_name", "since", "status", "task", "text", "until"}, false, "programs, operators", (*handler).list},
 	{"openapi.json", "", "", http.MethodGet, false, nil, false, "programmers", (*handler).openapi},
 }
 
+// segment is what follows /tasks/ in its path: nothing in that of list.
+func (r route) segment() string {
+	if r.name == "list" {
+		return ""
+	}
+	return r.name
+}
+
 func (r route) pattern() string {
-	path := "/tasks/" + r.name + "/"
+	path := "/tasks/"
+	if segment := r.segment(); segment != "" {
+		path += segment + "/"
+	}
 	if r.item != "" {
 		path += "{" + r.item + "}/"
 	}
@@ -173,7 +189,7 @@ func (r route) pattern() string {
 // fits reports whether the route is that of a path below /tasks/, in parts.
 func (r route) fits(parts []string) bool {
 	switch {
-	case parts[0] != r.name:
+	case parts[0] != r.segment():
 		return false
 	case r.item == "":
 		return len(parts) == 1
@@ -202,6 +218,15 @@ func (r route) allowed() string {
 	}
 	return strings.Join(methods, ", ")
 }
+
+// accepts reports whether a parameter is one of the route's.
+func (r route) accepts(name string) bool {
+	isArg := strings.HasPrefix(name, api.ArgsPrefix) && len(name) > len(api.ArgsPrefix)
+	return slices.Contains(r.params, name) || isArg && slices.Contains(r.params, argsField)
+}
+
+// argsField stands for the parameters that are filters on arguments.
+const argsField = api.ArgsPrefix + "FIELD"
 
 // ownQuery reports whether a POST has its parameters in the body or in the query.
 func (r route) ownQuery() bool { return r.name == "tick" }
@@ -249,7 +274,7 @@ func (h *handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 // method if there is one, else another with that path. item is what its pattern names.
 func (h *handler) match(method string, u *url.URL) (found route, item string, ok bool) {
 	path := u.Path
-	if h.execPrefix != "" {
+	if h.execPrefix != "" && strings.Trim(path, "/") != "tasks" {
 		if id, ok := strings.CutPrefix(path, h.execPrefix); ok {
 			id, ok = strings.CutSuffix(strings.TrimSuffix(id, "/"), strings.TrimSuffix(h.execSuffix, "/"))
 			if ok && id != "" && !strings.Contains(id, "/") {
@@ -257,8 +282,11 @@ func (h *handler) match(method string, u *url.URL) (found route, item string, ok
 			}
 		}
 	}
+	if path == "/tasks" {
+		path = "/tasks/"
+	}
 	rest, ok := strings.CutPrefix(path, "/tasks/")
-	if !ok {
+	if !ok || rest == "/" {
 		return route{}, "", false
 	}
 	parts := strings.Split(strings.TrimSuffix(rest, "/"), "/")

@@ -62,7 +62,7 @@ type Settings struct {
 	AdminToken         string   `env:"ADMIN_TOKEN" group:"admin" placeholder:"SECRET" help:"Who has it may log in to /admin/."`
 	AdminReadonlyToken string   `env:"ADMIN_READONLY_TOKEN" group:"admin" placeholder:"SECRET" help:"Who has it may log in to /admin/, and change nothing."`
 	IAPAudience        []string `env:"IAP_AUDIENCE" name:"iap-audience" group:"admin" placeholder:"AUDIENCE" help:"Let in whom Identity-Aware Proxy names in tokens for this audience, such as /projects/123/locations/europe-west1/services/admin."`
-	AdminRedact        []string `env:"ADMIN_REDACT" group:"admin" placeholder:"TASK" help:"Tasks whose arguments and results the pages never show."`
+	AdminRedact        []string `env:"ADMIN_REDACT" group:"admin" placeholder:"TASK" help:"Tasks whose arguments and results the pages never show, and which filters by arguments and text never find."`
 
 	AdminBrand    string `env:"ADMIN_BRAND" group:"admin" placeholder:"NAME" help:"Name that the pages bear in their titles and header. Default: claimcheck."`
 	AdminBrandURL string `env:"ADMIN_BRAND_URL" name:"admin-brand-url" group:"admin" placeholder:"URL" help:"Where that name leads: a URL, or a path of this host. Default: to the overview."`
