@@ -29,9 +29,10 @@ type RunFunc func(ctx context.Context, row *Row) error
 //
 // Enqueue surrounds the checks of backlogs, the hook Enqueuing, storing and dispatching.
 // It is called once for all rows of a call, also of schedules and for rows that turn out
-// to exist already; that of a task gets the rows of that task only. It calls next at most
-// once, with a context made from its own. Its error is the caller's; an error after next
-// has stored the rows does not remove them. A panic is the caller's, too; in a tick it is
+// to exist already; that of a task gets the rows of that task only. It calls next
+// with a context made from its own; again, if an inner one has refused: that calls all inner
+// ones again. The store is called once, and a call of next after that is an error. Its error
+// is the caller's; an error after next has stored the rows does not remove them. A panic is the caller's, too; in a tick it is
 // the error of the schedule. An occurrence passes within the transaction that has locked
 // its schedule: there, middleware must not wait for the database. It does not surround the row that [OnFailed] stores, which is
 // a part of the transaction that ends another one, nor what a [Group] enqueues.

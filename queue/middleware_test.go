@@ -150,7 +150,7 @@ func TestMiddlewareThatForgetsNextStoresNothingAndSaysSo(t *testing.T) {
 		}, "context canceled"},
 		"twice": {func(ctx context.Context, rows []*queue.Row, next queue.EnqueueFunc) error {
 			return errors.Join(next(ctx, rows), next(ctx, rows))
-		}, "a second time"},
+		}, "has called next again"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			sys := newSystem(t, setup{client: queue.Config{Middleware: enqueueing(c.f)}}, task(func(context.Context) (any, error) { return nil, nil }))
@@ -330,47 +330,5 @@ func TestMiddlewareOfTheWrongTypeIsRefused(t *testing.T) {
 	_, err := sys.client.Enqueue(t.Context(), "t", 1, queue.Use(queue.Middleware{}))
 	if !errors.Is(err, queue.ErrInvalid) || !strings.Contains(err.Error(), "Use and Around are options of the task") {
 		t.Errorf("got %v", err)
-	}
-}
-
-// Middleware that retries within the attempt repeats no step that has ended.
-func TestMiddlewareThatCallsNextAgainSkipsTheStoredSteps(t *testing.T) {
-	var stepped, called int
-	work := func(ctx context.Context, _ any) (any, error) {
-		first, err := queue.Step(ctx, "first", func(context.Context) (int, error) { stepped++; return stepped, nil })
-		if err != nil {
-			return nil, err
-		}
-		if called++; called%2 == 1 {
-			return nil, errors.New("flaky")
-		}
-		if _, err := queue.Step(ctx, "first", func(context.Context) (int, error) { return 0, nil }); !errors.Is(err, queue.ErrInvalid) {
-			t.Errorf("a name that is used twice in one call: %v", err)
-		}
-		return first, nil
-	}
-	again := func(next queue.Func[any, any]) queue.Func[any, any] {
-		return func(ctx context.Context, in any) (any, error) {
-			out, err := next(ctx, in)
-			if err != nil {
-				out, err = next(ctx, in)
-			}
-			return out, err
-		}
-	}
-	sys := newSystem(t, setup{},
-		queue.NewTask("use", work, queue.Use(running(func(ctx context.Context, row *queue.Row, next queue.RunFunc) error {
-			if err := next(ctx, row); err == nil {
-				t.Error("the first call has succeeded")
-			}
-			return next(ctx, row)
-		})...)),
-		queue.NewTask("around", work, queue.Around(again)))
-	for _, name := range []string{"use", "around"} {
-		stepped, called = 0, 0
-		run := sys.run(sys.enqueue(name, nil))
-		if run.Outcome != queue.OutcomeSucceeded || string(run.Row.ReturnValue) != "1" || stepped != 1 || called != 2 || run.Row.Attempts != 1 {
-			t.Errorf("%s: %s %v, stepped %d times in %d calls", name, run.Outcome, run.Err, stepped, called)
-		}
 	}
 }

@@ -131,16 +131,21 @@ func (c *chains) surrounds(rows []*NewRow) bool {
 }
 
 // enqueueCall is one enqueue on its way through the middleware. Each chain ends in
-// enqueueNext, which finds it in the context.
+// enqueueNext, which finds in the context what follows it. So a chain that calls next again
+// calls all of them again that are inside of it.
 type enqueueCall struct {
-	chains []enqueueStep // that are still to be called
-	store  func(ctx context.Context) error
-	called bool
+	steps []enqueueStep // the last one has no chain: it stores the rows
+	store func(ctx context.Context) error
+
+	mu     sync.Mutex
+	called bool  // store was, or the middleware has returned
 	err    error // store's
 }
 
 // enqueueStep is a chain with the rows that it gets.
 type enqueueStep struct {
+	call  *enqueueCall
+	at    int // among the steps
 	chain EnqueueFunc
 	rows  []*Row
 }
@@ -148,44 +153,68 @@ type enqueueStep struct {
 type enqueueKey struct{}
 
 var (
-	errNextTwice  = errors.New("a middleware around an enqueue has called next a second time; nothing was done then")
+	errNextTwice  = errors.New("a middleware around an enqueue has called next again after the store was called, or after the enqueue has ended: the call did nothing")
 	errNoNext     = errors.New("a middleware around the enqueue returned neither an error nor the result of next, so nothing was stored")
 	errNextNoCall = errors.New("a middleware around an enqueue has called next with a context that is not made from its own; nothing was stored")
 )
 
 // enqueueNext is the end of each chain around an enqueue.
 func enqueueNext(ctx context.Context, _ []*Row) error {
-	call, ok := ctx.Value(enqueueKey{}).(*enqueueCall)
+	step, ok := ctx.Value(enqueueKey{}).(*enqueueStep)
 	if !ok {
 		return errNextNoCall
 	}
-	return call.next(ctx)
+	return step.next(ctx)
 }
 
-func (call *enqueueCall) next(ctx context.Context) error {
-	if len(call.chains) > 0 {
-		step := call.chains[0]
-		call.chains = call.chains[1:]
-		return step.chain(ctx, step.rows)
+// next calls the chain of a step, or stores the rows.
+func (s *enqueueStep) next(ctx context.Context) error {
+	if s.chain == nil {
+		return s.call.storeOnce(ctx)
 	}
-	if call.called {
+	return s.chain(context.WithValue(ctx, enqueueKey{}, &s.call.steps[s.at+1]), s.rows)
+}
+
+// storeOnce stores the rows. A second call is refused, with the error of the first one: the
+// store may be in the caller's transaction, or hold the lock of a schedule.
+func (call *enqueueCall) storeOnce(ctx context.Context) error {
+	if first, err := call.begin(); !first {
+		if err != nil {
+			return fmt.Errorf("%w; %w", err, errNextTwice)
+		}
 		return errNextTwice
 	}
-	call.called = true
-	call.err = call.store(ctx)
-	return call.err
+	err := call.store(ctx)
+	call.mu.Lock()
+	defer call.mu.Unlock()
+	call.err = err
+	return err
+}
+
+// begin reports whether the store was not called before, and then counts as a call of it;
+// otherwise it returns the error of that call.
+func (call *enqueueCall) begin() (first bool, err error) {
+	call.mu.Lock()
+	defer call.mu.Unlock()
+	first, call.called = !call.called, true
+	return first, call.err
+}
+
+// add adds a chain with the rows that it gets.
+func (call *enqueueCall) add(chain EnqueueFunc, rows ...*Row) {
+	call.steps = append(call.steps, enqueueStep{call, len(call.steps), chain, rows})
 }
 
 // around calls store inside of the middleware of the rows: that of the Config with all
 // rows, then those of each task with its rows.
 func (c *chains) around(ctx context.Context, rows []*NewRow, store func(context.Context) error) error {
-	call := &enqueueCall{store: store}
+	call := &enqueueCall{store: store, steps: make([]enqueueStep, 0, 3)}
 	if c.enqueue != nil {
 		all := make([]*Row, len(rows))
 		for i, row := range rows {
 			all[i] = row.Row
 		}
-		call.chains = append(call.chains, enqueueStep{c.enqueue, all})
+		call.add(c.enqueue, all...)
 	}
 	steps := make(map[string]int)
 	for _, row := range rows {
@@ -193,22 +222,22 @@ func (c *chains) around(ctx context.Context, rows []*NewRow, store func(context.
 		if chain == nil {
 			continue
 		}
-		i, known := steps[row.Task]
-		if !known {
-			i = len(call.chains)
-			steps[row.Task] = i
-			call.chains = append(call.chains, enqueueStep{chain: chain})
+		if i, known := steps[row.Task]; known {
+			call.steps[i].rows = append(call.steps[i].rows, row.Row)
+			continue
 		}
-		call.chains[i].rows = append(call.chains[i].rows, row.Row)
+		steps[row.Task] = len(call.steps)
+		call.add(chain, row.Row)
 	}
-	err := call.next(context.WithValue(ctx, enqueueKey{}, call))
-	switch {
-	case err != nil:
+	call.add(nil)
+	if err := call.steps[0].next(ctx); err != nil {
+		_, _ = call.begin() // what calls next from now on stores nothing
 		return err
-	case !call.called:
-		return errNoNext
 	}
-	return call.err
+	if first, err := call.begin(); !first {
+		return err
+	}
+	return errNoNext
 }
 
 // splitEnqueue is an enqueue whose rows are stored by a transaction that calls back: the
