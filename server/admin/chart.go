@@ -12,6 +12,12 @@ import (
 // chartHours is how far back the charts go.
 const chartHours = 24
 
+// dayBegins is when the first hour of the charts begins. "The last 24 hours" are those since
+// then wherever a page says so: 23 whole hours, and the one that has not ended.
+func dayBegins(now time.Time) time.Time {
+	return now.UTC().Truncate(time.Hour).Add(-(chartHours - 1) * time.Hour)
+}
+
 // Size of a chart, in its own units.
 const (
 	chartHeight = 100

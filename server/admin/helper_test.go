@@ -105,6 +105,7 @@ func openSite(t testing.TB, path string, change func(*admin.Config, *queue.Confi
 	if s.handler, err = admin.New(cfg); err != nil {
 		t.Fatal(err)
 	}
+	admin.WaitForStats(s.handler)
 	s.cfg = cfg
 	return s
 }
@@ -117,6 +118,7 @@ func (s *site) anew() *site {
 	if again.handler, err = admin.New(s.cfg); err != nil {
 		s.t.Fatal(err)
 	}
+	admin.WaitForStats(again.handler)
 	return &again
 }
 
@@ -187,6 +189,7 @@ type fullStore interface {
 	queue.Scheduler
 	queue.Store
 	queue.Operator
+	queue.Overviewer
 	queue.Limiter
 	queue.Grouper
 	queue.Lifecycle
@@ -272,18 +275,11 @@ func (c *countingStore) List(ctx context.Context, r queue.ListRequest) (queue.Li
 	return c.fullStore.List(ctx, r)
 }
 
-func (c *countingStore) Queues(ctx context.Context) ([]queue.QueueStats, error) {
-	if err := c.count("Queues"); err != nil {
-		return nil, err
+func (c *countingStore) Overview(ctx context.Context, r queue.OverviewRequest) (queue.Overview, error) {
+	if err := c.count("Overview"); err != nil {
+		return queue.Overview{}, err
 	}
-	return c.fullStore.Queues(ctx)
-}
-
-func (c *countingStore) Failures(ctx context.Context, since time.Time, limit int) ([]queue.FailureGroup, error) {
-	if err := c.count("Failures"); err != nil {
-		return nil, err
-	}
-	return c.fullStore.Failures(ctx, since, limit)
+	return c.fullStore.Overview(ctx, r)
 }
 
 func (c *countingStore) History(ctx context.Context, since time.Time) ([]queue.HourStats, error) {

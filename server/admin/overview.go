@@ -11,7 +11,8 @@ import (
 // overviewPage is health at a glance.
 type overviewPage struct {
 	layout
-	State    string // calm, uneasy or bad
+	Known    bool   // the tasks have been counted
+	State    string // calm, uneasy, bad, or empty while the tasks have not been counted
 	Summary  string
 	Detail   string
 	Warnings []warning
@@ -49,7 +50,7 @@ func (h *handler) overview(v *visit) error {
 	if err != nil {
 		return err
 	}
-	page := overviewPage{layout: h.layout(v, "Overview", "/"), Totals: sum(stats)}
+	page := overviewPage{layout: h.layout(v, "Overview", "/"), Known: stats.Known, Totals: sum(stats)}
 	page.Every, page.Again = 10, stats.Partial
 	for _, group := range stats.Failures {
 		f := h.failing(group)
@@ -111,6 +112,9 @@ func (p *overviewPage) say() {
 	}
 	p.Detail = fmt.Sprintf("%s finished in the last hour.", count(p.Totals.Succeeded+p.Totals.Failed, "task"))
 	switch {
+	case !p.Known:
+		p.State, p.Summary, p.Detail = "", "Counting the tasks…", "This page reloads when they are counted."
+		return
 	case len(p.Warnings) > 0:
 		p.State, p.Summary = "bad", count(len(p.Warnings), "thing")+" to look at"
 	case recent > 0:

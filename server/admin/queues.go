@@ -25,6 +25,7 @@ type queueLine struct {
 
 type queuesPage struct {
 	layout
+	Known    bool // the tasks have been counted
 	Queues   []queueLine
 	Backends bool        // there is more than one
 	Gates    []queueLine // one for each name
@@ -43,8 +44,8 @@ func (h *handler) queues(v *visit) error {
 	if err != nil {
 		return err
 	}
-	page := queuesPage{layout: h.layout(v, "Queues", "/queues"), Queues: h.queueLines(stats)}
-	page.Every, page.Again = 10, stats.Partial && stats.Queues == nil
+	page := queuesPage{layout: h.layout(v, "Queues", "/queues"), Known: stats.Known, Queues: h.queueLines(stats)}
+	page.Every, page.Again = 10, stats.Unread
 	page.Backends = manyBackends(stats.Queues)
 	page.Gates = slices.CompactFunc(slices.Clone(page.Queues), func(a, b queueLine) bool { return a.Queue == b.Queue })
 	page.Gated, page.Limited, page.MaxLimit = stats.Gated, stats.Limited, queue.MaxLimit

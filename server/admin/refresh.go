@@ -2,10 +2,10 @@ package admin
 
 import (
 	"cmp"
-	"errors"
 	"fmt"
 	"math"
 	"slices"
+	"sync"
 	"sync/atomic"
 	"time"
 
@@ -20,8 +20,9 @@ type part[T any] struct {
 
 // read is when a part was read.
 type read struct {
-	at    time.Time // zero: it is unknown
-	stale bool      // an action has changed tasks since
+	at      time.Time // zero: it is unknown
+	stale   bool      // an action has changed tasks since
+	changes int       // how many actions have
 }
 
 // refresh reads a part again.
@@ -30,19 +31,16 @@ type refresh struct {
 	keep     time.Duration // how long the part stays fresh
 	cost     int           // statements at most
 	affected bool          // by actions: after one, it is read before all others
-	ask      func() error
+	ask      func() (keep func(), err error)
 	drop     func()
 }
 
 func newRefresh[T any](p *part[T], keep time.Duration, cost int, ask func() (T, error)) refresh {
 	return refresh{
 		read: &p.read, keep: keep, cost: cost,
-		ask: func() error {
+		ask: func() (func(), error) {
 			value, err := ask()
-			if err == nil {
-				p.value = value
-			}
-			return err
+			return func() { p.value = value }, err
 		},
 		drop: func() { *p = part[T]{} },
 	}
@@ -66,32 +64,30 @@ func (r refresh) urgency(now time.Time) float64 {
 
 // wanting reports whether a page that shows the part should reload at once, also
 // after a time without requests.
-func (r refresh) wanting(now time.Time) bool {
-	return r.at.IsZero() || r.stale || now.Sub(r.at) > max(2*r.keep, time.Minute)
+func (r *read) wanting(now time.Time, keep time.Duration) bool {
+	return r.at.IsZero() || r.stale || now.Sub(r.at) > max(2*keep, time.Minute)
 }
 
 // refreshParts does the most urgent refreshes within a number of statements, some at a
 // time. In a fixed order, the parts that stay fresh for a short time would use up the
 // statements of every request. list is called again after each round: which parts are
-// needed depends on what was read. It reports whether parts are still wanting.
-func refreshParts(list func() []refresh, now time.Time, statements int) (wanting bool, err error) {
-	for err == nil {
+// needed depends on what was read. The lock is that of the parts, and not held while one is
+// read.
+func refreshParts(lock sync.Locker, list func() []refresh, now time.Time, statements int) error {
+	for {
+		lock.Lock()
 		round := urgent(list(), now, statements)
+		lock.Unlock()
 		if len(round) == 0 {
-			break
+			return nil
 		}
 		for _, r := range round {
 			statements -= r.cost
 		}
-		err = askAll(round, now)
-	}
-	for _, r := range list() {
-		if !r.at.IsZero() && now.Sub(r.at) > tooOld {
-			r.drop()
+		if err := askAll(lock, round, now); err != nil {
+			return err
 		}
-		wanting = wanting || r.wanting(now)
 	}
-	return wanting, err
 }
 
 // urgent returns the refreshes to do, the most urgent first.
@@ -110,14 +106,15 @@ func urgent(list []refresh, now time.Time, statements int) (round []refresh) {
 // connections to tasks, and the slowest two parts take as long as the slower one.
 const askedAtOnce = 2
 
-// askAll does refreshes, and begins none after one has failed.
-func askAll(round []refresh, now time.Time) error {
+// askAll does refreshes, and begins none after one has failed. A panic is the error
+// panicked.
+func askAll(lock sync.Locker, round []refresh, now time.Time) error {
 	var all errgroup.Group
 	all.SetLimit(askedAtOnce)
 	var failed atomic.Bool
 	for _, r := range round {
 		all.Go(func() (err error) {
-			defer func() { // a panic here would end the process, and in the request ends only that
+			defer func() { // a panic here would end the process
 				if p := recover(); p != nil {
 					err = panicked{p}
 				}
@@ -128,20 +125,25 @@ func askAll(round []refresh, now time.Time) error {
 			if failed.Load() {
 				return nil
 			}
-			if err = r.ask(); err == nil {
-				*r.read = read{at: now}
+			lock.Lock()
+			changes := r.changes
+			lock.Unlock()
+			keep, err := r.ask()
+			if err != nil {
+				return err
 			}
-			return err
+			lock.Lock()
+			defer lock.Unlock()
+			keep()
+			r.at = now
+			r.stale = r.changes != changes // it may have been read before
+			return nil
 		})
 	}
-	err := all.Wait()
-	if p, ok := errors.AsType[panicked](err); ok {
-		panic(p.value)
-	}
-	return err
+	return all.Wait()
 }
 
-// panicked carries a panic to the goroutine of the request.
+// panicked carries a panic to the goroutine of a request.
 type panicked struct{ value any }
 
 func (p panicked) Error() string { return fmt.Sprint("panic: ", p.value) }

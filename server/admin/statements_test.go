@@ -100,7 +100,7 @@ func TestPagesAreFewStatementsOnManyRows(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	s := &site{t: t, handler: pages, client: client}
+	s := &site{t: t, handler: admin.WaitForStats(pages), client: client}
 	failed := s.someRow(queue.Selection{View: queue.ViewFailed}).ID.String()
 	for _, path := range []string{
 		"/admin/", // with nothing known yet

@@ -29,46 +29,63 @@ const (
 	statsGroups     = 100
 	statsRows       = 100
 	statsTimeout    = 15 * time.Second
+	// statsPatience is how long a page waits for statistics: what is not known by then is
+	// on the page that is loaded next.
+	statsPatience = 80 * time.Millisecond
 )
 
 // statsCache keeps the statistics of the process for all requests.
 type statsCache struct {
 	operator queue.Operator
+	patience time.Duration
+	overview func(context.Context, queue.OverviewRequest) (queue.Overview, error)
 	gate     func(context.Context) ([]queue.Gate, error)
 	limit    func(context.Context, *queue.Row) ([]queue.LimitUse, error) // nil: the store keeps none
 	schedule func(context.Context) ([]*queue.Schedule, error)            // nil: the store keeps none
 	schema   func(context.Context) error                                 // nil: not asked, or the schema is right
 	sweeps   bool                                                        // regular sweeps are expected
 
-	mu        sync.Mutex // also lets only one request query
-	queues    part[[]queue.QueueStats]
+	mu        sync.Mutex
+	running   *running // the refresh that is under way; nil: none is
+	failed    error    // of the last refresh; nil if it succeeded
+	counted   part[queue.Overview]
 	gates     part[[]queue.Gate]
 	limits    part[[]queue.LimitUse]
 	schedules part[[]*queue.Schedule]
-	failures  part[[]queue.FailureGroup]
 	pending   part[[]*queue.Row] // stranded rows that are due
 	delayed   part[[]*queue.Row] // stranded rows that wait for their time
-	running   part[[]*queue.Row]
+	claimed   part[[]*queue.Row] // RUNNING rows
 	marks     part[map[string]time.Time]
 	history   part[[]queue.HourStats]
 	schemaErr part[error]
 
-	from map[queue.View]*string // where stranded rows are looked for next
+	from map[queue.View]*string // where stranded rows are looked for next; only a refresh has it
+}
+
+// running is a refresh of some parts, which any number of requests wait for.
+type running struct {
+	started time.Time
+	done    chan struct{}
+	err     error // set before done is closed
 }
 
 // statsView is the statistics as one page shows them; unknown parts are nil.
 type statsView struct {
 	problems.State
+	Known   bool // Queues and Failures are known, as of QueuesAt
 	Gated   bool // queues can be paused
 	Limited bool // and limited
 	History []queue.HourStats
 	Counted bool // History is known
-	Failed  bool // Failures are known
 	Partial bool // some parts are unknown yet: reload
+	Unread  bool // of these, queues, their gates or their limits
 }
 
 func newStatsCache(cfg Config, operator queue.Operator) *statsCache {
-	return &statsCache{operator: operator, gate: cfg.Client.Gates, limit: cfg.Client.LimitUse, schedule: cfg.Client.Schedules, schema: cfg.CheckSchema, sweeps: cfg.SweepEvery > 0, from: newFrom()}
+	return &statsCache{
+		operator: operator, patience: statsPatience, overview: cfg.Client.Overview, gate: cfg.Client.Gates, limit: cfg.Client.LimitUse,
+		schedule: cfg.Client.Schedules, schema: cfg.CheckSchema, sweeps: cfg.SweepEvery > 0, from: newFrom(),
+	}
 }
 
 // newFrom has an entry for each view, so that two can be searched at a time.
@@ -80,8 +97,9 @@ func newFrom() map[queue.View]*string {
 func (c *statsCache) forget() {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	for _, r := range []*read{&c.queues.read, &c.gates.read, &c.limits.read, &c.schedules.read, &c.failures.read, &c.pending.read, &c.delayed.read, &c.running.read} {
+	for _, r := range []*read{&c.counted.read, &c.gates.read, &c.limits.read, &c.schedules.read, &c.pending.read, &c.delayed.read, &c.claimed.read} {
 		r.stale = true
+		r.changes++
 	}
 }
 
@@ -89,10 +107,10 @@ func (c *statsCache) forget() {
 func (c *statsCache) known(now time.Time) []queue.QueueStats {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	if now.Sub(c.queues.at) > tooOld {
+	if now.Sub(c.counted.at) > tooOld {
 		return nil
 	}
-	return c.queues.value
+	return c.counted.value.Queues
 }
 
 // limited reports whether the store may have limits.
@@ -102,53 +120,107 @@ func (c *statsCache) limited() bool {
 	return c.limit != nil
 }
 
-// look returns the statistics, refreshed as far as a few statements go. The next
-// request refreshes the rest.
+// look returns the statistics as far as they are known. It starts a refresh of what is due,
+// a few statements, unless one is under way, and waits for it for a moment only: a page
+// never takes as long as the database. The next request starts the refresh of the rest.
 func (c *statsCache) look(ctx context.Context, now time.Time) (statsView, error) {
 	return c.lookWithin(ctx, now, statsStatements)
 }
 
 // lookWithin is look for a page that sends other statements too.
 func (c *statsCache) lookWithin(ctx context.Context, now time.Time, statements int) (statsView, error) {
-	// Other requests wait for the result, so it outlives this one.
-	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), statsTimeout)
-	defer cancel()
+	patience := time.NewTimer(c.patience)
+	defer patience.Stop()
+	for started := false; !started; {
+		var r *running
+		if r, started = c.refreshed(ctx, now, statements); r == nil {
+			break
+		}
+		select {
+		case <-r.done:
+		case <-patience.C:
+			started = true
+		case <-ctx.Done():
+			started = true
+		}
+	}
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	partial, err := refreshParts(func() []refresh { return c.refreshes(ctx, now) }, now, statements)
+	if p, ok := errors.AsType[panicked](c.failed); ok {
+		c.failed = nil
+		panic(p.value) // it ends the request only
+	}
+	return c.view(ctx, now), c.failed
+}
+
+// view is what is known. c.mu is held.
+func (c *statsCache) view(ctx context.Context, now time.Time) statsView {
+	wanting := false
+	for _, r := range c.refreshes(ctx, now) {
+		if !r.at.IsZero() && now.Sub(r.at) > tooOld {
+			r.drop()
+		}
+		wanting = wanting || r.wanting(now, r.keep)
+	}
 	return statsView{
 		State: problems.State{
-			Queues: c.queues.value, QueuesAt: c.queues.at, Gates: c.gates.value, Limits: c.limits.value,
-			Schedules: c.schedules.value, SchedulesAt: c.schedules.at, Failures: c.failures.value,
-			Stranded: slices.Concat(c.pending.value, c.delayed.value), Running: c.running.value, RunningAt: c.running.at,
+			Queues: c.counted.value.Queues, QueuesAt: c.counted.at, Gates: c.gates.value, Limits: c.limits.value,
+			Schedules: c.schedules.value, SchedulesAt: c.schedules.at, Failures: c.counted.value.Failures,
+			Stranded: slices.Concat(c.pending.value, c.delayed.value), Running: c.claimed.value, RunningAt: c.claimed.at,
 			Marks: c.marks.value, MarksAt: c.marks.at, SchemaErr: c.schemaErr.value,
 		},
-		Gated: c.gate != nil, Limited: c.limit != nil, History: c.history.value, Counted: !c.history.at.IsZero(), Failed: !c.failures.at.IsZero(), Partial: partial,
-	}, err
+		Known: !c.counted.at.IsZero(), Gated: c.gate != nil, Limited: c.limit != nil,
+		History: c.history.value, Counted: !c.history.at.IsZero(), Partial: wanting,
+		Unread: c.counted.wanting(now, keepStats) || c.gate != nil && c.gates.wanting(now, keepStats) || c.limit != nil && c.limits.wanting(now, keepStats),
+	}
+}
+
+// refreshed returns the refresh that is under way, or one that it starts, if anything is
+// due.
+func (c *statsCache) refreshed(ctx context.Context, now time.Time, statements int) (r *running, started bool) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.running != nil {
+		return c.running, false
+	}
+	if len(urgent(c.refreshes(ctx, now), now, statements)) == 0 {
+		return nil, false
+	}
+	r = &running{started: time.Now(), done: make(chan struct{})}
+	c.running = r
+	// Other requests wait for the result, and the next ones show it, so it outlives this one.
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), statsTimeout)
+	go func() {
+		defer cancel()
+		err := refreshParts(&c.mu, func() []refresh { return c.refreshes(ctx, now) }, now, statements)
+		c.mu.Lock()
+		defer c.mu.Unlock()
+		c.running = nil
+		// A process that was frozen meanwhile, as between two requests on Cloud Run, knows
+		// nothing of the database.
+		if frozen := time.Since(r.started) > statsTimeout+5*time.Second; !frozen || err == nil {
+			c.failed = err
+		}
+		close(r.done)
+	}()
+	return r, true
 }
 
 // refreshes returns those of the needed parts, in the order of a first request.
 func (c *statsCache) refreshes(ctx context.Context, now time.Time) []refresh {
-	list := []refresh{
-		newRefresh(&c.queues, keepStats, 1, func() ([]queue.QueueStats, error) { return c.operator.Queues(ctx) }),
-		newRefresh(&c.failures, keepStats, 1, func() ([]queue.FailureGroup, error) {
-			return c.operator.Failures(ctx, time.Unix(0, 0), statsGroups)
-		}),
-	}
-	if c.gate != nil {
-		list = append(list, newRefresh(&c.gates, keepStats, 1, func() (gates []queue.Gate, err error) {
-			if gates, err = c.gate(ctx); errors.Is(err, queue.ErrUnsupported) {
-				c.gate, err = nil, nil
-			}
-			return gates, err
+	list := []refresh{newRefresh(&c.counted, keepStats, 1, func() (queue.Overview, error) {
+		return c.overview(ctx, queue.OverviewRequest{Since: dayBegins(now), Groups: statsGroups})
+	})}
+	if gate := c.gate; gate != nil {
+		list = append(list, newRefresh(&c.gates, keepStats, 1, func() ([]queue.Gate, error) {
+			gates, err := gate(ctx)
+			return gates, c.unless(err, func() { c.gate = nil })
 		}))
 	}
-	if c.limit != nil {
-		list = append(list, newRefresh(&c.limits, keepStats, 1, func() (use []queue.LimitUse, err error) {
-			if use, err = c.limit(ctx, nil); errors.Is(err, queue.ErrUnsupported) {
-				c.limit, err = nil, nil
-			}
-			return use, err
+	if limit := c.limit; limit != nil {
+		list = append(list, newRefresh(&c.limits, keepStats, 1, func() ([]queue.LimitUse, error) {
+			use, err := limit(ctx, nil)
+			return use, c.unless(err, func() { c.limit = nil })
 		}))
 	}
 	for i := range list {
@@ -157,35 +229,47 @@ func (c *statsCache) refreshes(ctx context.Context, now time.Time) []refresh {
 	if c.sweeps {
 		list = append(list, newRefresh(&c.marks, keepMarks, 1, func() (map[string]time.Time, error) { return c.operator.Touched(ctx) }))
 	}
-	if c.schema != nil {
+	if schema := c.schema; schema != nil {
 		list = append(list, newRefresh(&c.schemaErr, keepSchema, 1, func() (error, error) {
-			behind := c.schema(ctx)
+			behind := schema(ctx)
 			if behind == nil { // it does not fall behind again
+				c.mu.Lock()
+				defer c.mu.Unlock()
 				c.schema = nil
 			}
 			return behind, nil
 		}))
 	}
 	list = append(list, c.rowRefreshes(ctx)...)
-	if c.schedule != nil {
-		list = append(list, newRefresh(&c.schedules, keepMarks, 1, func() (all []*queue.Schedule, err error) {
-			if all, err = c.schedule(ctx); errors.Is(err, queue.ErrUnsupported) {
-				c.schedule, err = nil, nil
-			}
-			return all, err
+	if schedule := c.schedule; schedule != nil {
+		list = append(list, newRefresh(&c.schedules, keepMarks, 1, func() ([]*queue.Schedule, error) {
+			all, err := schedule(ctx)
+			return all, c.unless(err, func() { c.schedule = nil })
 		}))
 	}
 	return append(list,
 		newRefresh(&c.history, keepHistory, 1, func() ([]queue.HourStats, error) {
-			return c.operator.History(ctx, now.Add(-chartHours*time.Hour).Truncate(time.Hour).Add(time.Hour))
+			return c.operator.History(ctx, dayBegins(now))
 		}))
+}
+
+// unless returns err, unless it says that the store has nothing of the kind: that is not
+// asked for again.
+func (c *statsCache) unless(err error, unsupported func()) error {
+	if !errors.Is(err, queue.ErrUnsupported) {
+		return err
+	}
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	unsupported()
+	return nil
 }
 
 // rowRefreshes read the rows whose lease ends first and some of the stranded ones, if
 // there are any.
 func (c *statsCache) rowRefreshes(ctx context.Context) (list []refresh) {
 	var t totals
-	for _, q := range c.queues.value {
+	for _, q := range c.counted.value.Queues {
 		t.Stranded, t.Running, t.Pending = t.Stranded+q.Stranded, t.Running+q.Running, t.Pending+q.Pending
 	}
 	add := func(p *part[[]*queue.Row], needed bool, cost int, ask func() ([]*queue.Row, error)) {
@@ -196,7 +280,7 @@ func (c *statsCache) rowRefreshes(ctx context.Context) (list []refresh) {
 		}
 		list = append(list, e)
 	}
-	add(&c.running, t.Running > 0, 1, func() ([]*queue.Row, error) {
+	add(&c.claimed, t.Running > 0, 1, func() ([]*queue.Row, error) {
 		page, err := c.operator.List(ctx, queue.ListRequest{Selection: queue.Selection{View: queue.ViewRunning}, Limit: statsRows})
 		return page.Rows, err
 	})

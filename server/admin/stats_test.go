@@ -31,14 +31,11 @@ func (b *fakeStats) ask(what string, statements int) {
 	b.spent += statements
 }
 
-func (b *fakeStats) Queues(context.Context) ([]queue.QueueStats, error) {
-	b.ask("queues", 1)
-	return []queue.QueueStats{{Queue: "default", Backend: "default", Pending: 9, Delayed: 2, Running: 3, Stranded: 4, Succeeded: 1, OldestSince: b.now}}, nil
-}
-
-func (b *fakeStats) Failures(context.Context, time.Time, int) ([]queue.FailureGroup, error) {
-	b.ask("failures", 1)
-	return nil, nil
+func (b *fakeStats) Overview(context.Context, queue.OverviewRequest) (queue.Overview, error) {
+	b.ask("overview", 1)
+	return queue.Overview{Queues: []queue.QueueStats{
+		{Queue: "default", Backend: "default", Pending: 9, Delayed: 2, Running: 3, Stranded: 4, Succeeded: 1, OldestSince: b.now},
+	}}, nil
 }
 
 func (b *fakeStats) List(_ context.Context, r queue.ListRequest) (queue.ListPage, error) {
@@ -65,14 +62,14 @@ func (b *fakeStats) History(context.Context, time.Time) ([]queue.HourStats, erro
 func newFakeStats(now time.Time) (*handler, *fakeStats) {
 	b := &fakeStats{now: now, asked: make(map[string]time.Time)}
 	h := &handler{Config: Config{SweepEvery: 30 * time.Second}, names: map[string]string{"a": "a"}}
-	h.stats = &statsCache{operator: b, sweeps: true, from: newFrom(), schema: func(context.Context) error {
+	h.stats = &statsCache{operator: b, patience: time.Minute, overview: b.Overview, sweeps: true, from: newFrom(), schema: func(context.Context) error {
 		b.ask("schema", 1)
 		return errors.New("schema 3, want 4")
 	}}
 	return h, b
 }
 
-var allParts = []string{"delayed", "failures", "history", "marks", "pending", "queues", "running", "schema"}
+var allParts = []string{"delayed", "history", "marks", "overview", "pending", "running", "schema"}
 
 // Requests every 6 s, which is longer than counts stay fresh: all parts are
 // there after three, and none is left to grow old.
@@ -183,7 +180,7 @@ func TestWhatWasChangedComesFirst(t *testing.T) {
 	if _, err := h.stats.look(t.Context(), now); err != nil {
 		t.Fatal(err)
 	}
-	if !b.asked["queues"].Equal(now) || !b.asked["failures"].Equal(now) {
+	if !b.asked["overview"].Equal(now) {
 		t.Errorf("asked: %v", b.asked)
 	}
 }
@@ -224,9 +221,9 @@ func TestPartsAreReadTwoAtATime(t *testing.T) {
 		}
 		return list
 	}
-	wanting, err := refreshParts(list, time.Now(), 3)
-	if err != nil || !wanting || most != 2 || parts[2].value != 2 || !parts[3].at.IsZero() {
-		t.Errorf("%v, wanting %v, %d at a time: %+v", err, wanting, most, parts)
+	err := refreshParts(&sync.Mutex{}, list, time.Now(), 3)
+	if err != nil || most != 2 || parts[2].value != 2 || !parts[3].at.IsZero() {
+		t.Errorf("%v, %d at a time: %+v", err, most, parts)
 	}
 }
 
@@ -240,23 +237,18 @@ func TestAPartThatFails(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			var parts [3]part[int]
 			var asked [3]bool
-			result := func() (err error) {
-				defer func() {
-					if p := recover(); p != nil {
-						err = p.(error)
-					}
-				}()
-				_, err = refreshParts(func() (list []refresh) {
-					for i := range parts {
-						list = append(list, newRefresh(&parts[i], time.Minute, 1+i, func() (int, error) {
-							asked[i] = true
-							return ask()
-						}))
-					}
-					return list
-				}, time.Now(), 3)
-				return err
-			}()
+			result := refreshParts(&sync.Mutex{}, func() (list []refresh) {
+				for i := range parts {
+					list = append(list, newRefresh(&parts[i], time.Minute, 1+i, func() (int, error) {
+						asked[i] = true
+						return ask()
+					}))
+				}
+				return list
+			}, time.Now(), 3)
+			if p, ok := errors.AsType[panicked](result); ok {
+				result = p.value.(error)
+			}
 			if !errors.Is(result, broken) || asked[2] || !parts[0].at.IsZero() {
 				t.Errorf("%v, asked %v", result, asked)
 			}

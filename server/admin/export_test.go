@@ -1,0 +1,12 @@
+package admin
+
+import (
+	"net/http"
+	"time"
+)
+
+// WaitForStats makes pages wait for statistics for as long as they take.
+func WaitForStats(pages http.Handler) http.Handler {
+	pages.(*handler).stats.patience = time.Minute
+	return pages
+}
