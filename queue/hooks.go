@@ -33,6 +33,16 @@ type Hooks struct {
 
 	// Promoted is called when Promote found expired leases: their workers are gone.
 	Promoted func(ctx context.Context, p PromoteResult)
+	// Swept is called after each sweep of a client, by [Client.Sweep] or
+	// [Client.SweepEvery], which wait for it.
+	Swept func(ctx context.Context, s Swept)
+}
+
+// Swept is one sweep, for [Hooks].
+type Swept struct {
+	Client *Client // that has swept
+	Result SweepResult
+	Err    error // of a part of it
 }
 
 // JoinHooks combines several Hooks, such as your own and those of package
@@ -51,6 +61,7 @@ func JoinHooks(hooks ...Hooks) Hooks {
 			Started:    inTurn(joined.Started, next.Started),
 			Finished:   inTurn(next.Finished, joined.Finished),
 			Promoted:   inTurn(joined.Promoted, next.Promoted),
+			Swept:      inTurn(joined.Swept, next.Swept),
 		}
 	}
 	return joined
@@ -200,6 +211,7 @@ func (h Hooks) guarded(log *slog.Logger) Hooks {
 	h.Started = guardedHook("Started", h.Started, contain)
 	h.Finished = guardedHook("Finished", h.Finished, contain)
 	h.Promoted = guardedHook("Promoted", h.Promoted, contain)
+	h.Swept = guardedHook("Swept", h.Swept, contain)
 	return h
 }
 

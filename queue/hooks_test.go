@@ -68,6 +68,7 @@ func recordingHooks(name string, calls *[]string) queue.Hooks {
 		Started:    func(ctx context.Context, _ *queue.Row) { record(ctx, "started") },
 		Finished:   func(ctx context.Context, _ *queue.Run) { record(ctx, "finished") },
 		Promoted:   func(ctx context.Context, _ queue.PromoteResult) { record(ctx, "promoted") },
+		Swept:      func(ctx context.Context, _ queue.Swept) { record(ctx, "swept") },
 	}
 }
 
@@ -83,10 +84,11 @@ func TestJoinedHooksAreCalledInTurn(t *testing.T) {
 	hooks.Started(ctx, nil)
 	hooks.Finished(ctx, nil)
 	hooks.Promoted(t.Context(), queue.PromoteResult{})
+	hooks.Swept(t.Context(), queue.Swept{})
 	want := []string{
 		"a enqueuing in ", "b enqueuing in a", "a enqueued in ab", "b enqueued in ab", "a dispatched refused in ab", "b dispatched refused in ab",
 		"b ended <nil> in a", "a ended <nil> in ", "a running in ", "b running in a", "a started in ab", "b started in ab",
-		"b finished in ab", "a finished in ab", "a promoted in ", "b promoted in ",
+		"b finished in ab", "a finished in ab", "a promoted in ", "b promoted in ", "a swept in ", "b swept in ",
 	}
 	if !slices.Equal(calls, want) {
 		t.Errorf("calls %q\nwant %q", calls, want)

@@ -62,6 +62,7 @@ func (c *Client) Sweep(ctx context.Context, limit int) (SweepResult, error) {
 // sweep is one pass. A background one leaves out the promotion if an executor of
 // this process has just made one.
 func (c *Client) sweep(ctx context.Context, limit int, background bool) (SweepResult, error) {
+	around := ctx
 	ctx, cancel := context.WithTimeout(ctx, sweepBudget)
 	defer cancel()
 	s := &sweep{client: c, left: limit, background: background}
@@ -70,6 +71,9 @@ func (c *Client) sweep(ctx context.Context, limit int, background bool) (SweepRe
 	if s.result != (SweepResult{}) {
 		c.cfg.Logger.Log(ctx, s.level(), "swept", "dispatched", s.result.Dispatched, "reclaimed", s.result.Reclaimed,
 			"armed", s.result.Armed, "failed", s.result.Failed, "errors", s.result.Errors, "expired", s.result.Expired, "deleted", s.result.Deleted, "enqueued", s.result.Enqueued)
+	}
+	if hook := c.cfg.Hooks.Swept; hook != nil {
+		hook(around, Swept{Client: c, Result: s.result, Err: err})
 	}
 	return s.result, err
 }

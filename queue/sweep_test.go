@@ -24,6 +24,24 @@ func (s *system) sweep(limit int, want queue.SweepResult) {
 	}
 }
 
+func TestTheHookOfASweepGetsWhatItDid(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var got []queue.Swept
+		out := &recorder{err: errors.New("quota")}
+		sys := newSystem(t, setup{dispatch: out, client: queue.Config{Hooks: queue.Hooks{Swept: func(_ context.Context, s queue.Swept) { got = append(got, s) }}}}, queue.NewTask("t", nothing))
+		sys.enqueue("t", nil)
+		sys.sweep(0, queue.SweepResult{Errors: 1})
+		ctx, cancel := context.WithCancel(t.Context())
+		go sys.client.SweepEvery(ctx, time.Hour)
+		synctest.Wait()
+		cancel()
+		synctest.Wait()
+		if len(got) != 2 || got[0].Client != sys.client || got[0].Result.Errors != 1 || got[0].Err != nil {
+			t.Errorf("%+v", got)
+		}
+	})
+}
+
 func TestARowWhoseTicketWasRefusedIsSwept(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		out := &recorder{err: errors.New("quota")}

@@ -33,17 +33,14 @@ func (p *program) adminPages(app *App, access admin.Access) (http.Handler, error
 			Login:       "It is the secret in ADMIN_TOKEN, or ADMIN_READONLY_TOKEN.",
 			Schema:      "Run: " + p.name + " migrate",
 			Connections: "DB_MAX_CONNS allows more.",
-			Sweeper:     "Check the schedule that calls /tasks/sweep/, or run: " + p.name + " sweep",
+			Sweeper:     p.sweeperRemedy(),
 		},
 		Brand:  admin.Brand{Name: p.config.Settings.AdminBrand, URL: p.config.Settings.AdminBrandURL},
 		Prefix: p.own.AdminPrefix, ProxyPrefix: p.config.Settings.AdminProxyPrefix, ForwardedPrefix: p.config.Settings.AdminForwardedPrefix,
-		Redact: p.redacts(),
+		SweepEvery: p.sweepsExpected(app.mode),
+		Redact:     p.redacts(),
 	}
-	switch app.mode {
-	case config.ModeLocal:
-		cfg.SweepEvery = p.config.Settings.TasksSweepInterval
-	case config.ModeCloudTasks:
-		cfg.SweepEvery = cloudSweepInterval
+	if app.mode == config.ModeCloudTasks {
 		cfg.Links = func(row *queue.Row) []admin.Link { return links(app.target, row) }
 	}
 	return admin.New(cfg)
@@ -56,6 +53,21 @@ func (p *program) redacts() func(task string) bool {
 		return nil
 	}
 	return func(task string) bool { return slices.Contains(tasks, task) }
+}
+
+// sweepsExpected is the interval at which sweeps are expected; 0: none are.
+func (p *program) sweepsExpected(mode string) time.Duration {
+	switch mode {
+	case config.ModeLocal:
+		return p.config.Settings.TasksSweepInterval
+	case config.ModeCloudTasks:
+		return cloudSweepInterval
+	}
+	return 0
+}
+
+func (p *program) sweeperRemedy() string {
+	return "Check the schedule that calls /tasks/sweep/, or run: " + p.name + " sweep"
 }
 
 // links lead to what Google Cloud's console knows of a task.

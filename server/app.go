@@ -17,6 +17,7 @@ import (
 	"github.com/claimcheck-go/claimcheck/queue"
 	"github.com/claimcheck-go/claimcheck/server/internal/config"
 	"github.com/claimcheck-go/claimcheck/server/internal/stores"
+	"github.com/claimcheck-go/claimcheck/server/notice"
 )
 
 // App is a program's settings and the running parts that they describe. [Open]
@@ -33,9 +34,10 @@ type App struct {
 	target  *config.Target // in cloudtasks mode
 
 	exports  exports
-	observer *observer // nil: nothing is exported
-	runs     bool      // this process runs tasks
-	existing bool      // the database must exist, with its tables
+	observer *observer       // nil: nothing is exported
+	runs     bool            // this process runs tasks
+	existing bool            // the database must exist, with its tables
+	notices  *notice.Notices // nil: there are none
 
 	hurried atomic.Bool // a second signal has come
 
@@ -151,6 +153,10 @@ func (app *App) Run(ctx context.Context) error {
 		claiming.Go(func() { app.local.Run(ctx, app.executor) })
 		defer claiming.Wait()
 		defer app.program.sweepAlong(ctx, app.client)()
+	} else if app.notices != nil {
+		var looking sync.WaitGroup
+		looking.Go(func() { app.notices.CheckEvery(ctx, app.client) })
+		defer looking.Wait()
 	}
 	<-ctx.Done()
 	return nil

@@ -58,6 +58,11 @@ func (p *program) plan(ctx context.Context, dispatches, runs bool) (*App, error)
 	problems = append(problems, err)
 	backlog, err := p.config.MaxBacklog()
 	problems = append(problems, err)
+	if dispatches || runs {
+		p.notices, err = p.makeNotices(app)
+		app.notices = p.notices
+		problems = append(problems, err)
+	}
 	codec, err := p.codec(dispatches || runs)
 	problems = append(problems, err)
 	if err := errors.Join(problems...); err != nil {
@@ -137,6 +142,9 @@ func (p *program) open(ctx context.Context, app *App, local *queue.Local, migrat
 			return err
 		}
 		app.config.Hooks = app.observer.Hooks()
+	}
+	if app.notices != nil {
+		app.config.Hooks = queue.JoinHooks(app.config.Hooks, app.notices.Hooks())
 	}
 	return app.client.Init(app.config)
 }

@@ -24,6 +24,7 @@ var settingValues = map[string]string{
 	"OIDC_SERVICE_ACCOUNT_EMAIL": "a@b.c", "OIDC_AUDIENCE": "https://h", "OIDC_ALLOWED_EMAILS": "d@e.f", "OIDC_TRUST_PLATFORM": "true",
 	"OIDC_ISSUER": "https://i", "OIDC_CERTS_URL": "https://c", "TASK_API_TOKEN": "secret", "TASK_HMAC_SECRET": "secret",
 	"ADMIN_TOKEN": "secret", "ADMIN_READONLY_TOKEN": "secret", "IAP_AUDIENCE": "/x", "ADMIN_REDACT": "t",
+	"TASKS_NOTICE_URL": "https://h/x", "TASKS_NOTICE_FORMAT": "slack", "TASKS_NOTICE_INTERVAL": "1m", "TASKS_NOTICE_FAILURES": "3", "TASKS_NOTICE_QUEUE": "ops", "TASKS_NOTICE_ADMIN_URL": "https://h/admin",
 	"ADMIN_BRAND": "Shop", "ADMIN_BRAND_URL": "/", "ADMIN_PROXY_PREFIX": "/ops", "ADMIN_FORWARDED_PREFIX": "true",
 	"WEBHOOK_SECRET": "whsec_eA==", "WEBHOOK_ALLOW_HOSTS": "h", "METRICS": "on", "TRACE_DATABASE": "true",
 	"LOG_LEVEL": "warn", "LOG_FORMAT": "json",

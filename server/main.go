@@ -16,6 +16,7 @@ import (
 
 	"github.com/claimcheck-go/claimcheck/queue"
 	"github.com/claimcheck-go/claimcheck/server/internal/config"
+	"github.com/claimcheck-go/claimcheck/server/notice"
 )
 
 // grammar is the whole command line.
@@ -57,10 +58,11 @@ type grammar struct {
 // program is one call of a program: what its author gave, its settings, and where
 // it writes.
 type program struct {
-	own   Config
-	name  string
-	known *queue.Registry // the tasks; those of Setup once it was called
-	opens bool            // Open called, which changes nothing that is global
+	own     Config
+	name    string
+	known   *queue.Registry // the tasks; those of Setup once it was called
+	notices *notice.Notices // nil: there are none
+	opens   bool            // Open called, which changes nothing that is global
 
 	config   *config.Config
 	sources  *config.Sources

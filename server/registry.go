@@ -29,8 +29,10 @@ func (p *program) registryOf(complete bool, made ...queue.Definition) (_ *queue.
 		err = usagef("the tasks of %s: %s", source, strings.TrimPrefix(strings.TrimPrefix(text, "queue: "), "NewRegistry: "))
 	}()
 	refuseProbe(queue.NewRegistry(p.own.Tasks...))
+	refuseNotices(queue.NewRegistry(p.own.Tasks...))
 	source = "Config.Setup"
 	refuseProbe(queue.NewRegistry(made...))
+	refuseNotices(queue.NewRegistry(made...))
 	replaced := map[string]bool{}
 	for _, task := range queue.NewRegistry(made...).Tasks() {
 		replaced[task.Name] = true
@@ -61,7 +63,11 @@ func (p *program) registryOf(complete bool, made ...queue.Definition) (_ *queue.
 			all = append(all, schedule)
 		}
 	}
-	return queue.NewRegistry(append(all, doctor.Probe())...), nil
+	all = append(all, doctor.Probe())
+	if complete && p.notices != nil {
+		all = append(all, p.notices.Task())
+	}
+	return queue.NewRegistry(all...), nil
 }
 
 func isSchedule(definition queue.Definition) bool {
@@ -142,9 +148,13 @@ func (app *App) warnDeclared() {
 	}
 }
 
-// warnEmpty logs that there is no task at all, besides doctor's own.
+// warnEmpty logs that there is no task at all, besides the server's own.
 func (app *App) warnEmpty() {
-	if len(app.config.Registry.Tasks()) == 1 {
+	own := 1
+	if app.notices != nil {
+		own++
+	}
+	if len(app.config.Registry.Tasks()) == own {
 		app.log.Warn("no tasks are registered: pass them to server.Main, or set Config.Tasks or Config.Setup")
 	}
 }

@@ -79,6 +79,13 @@ type Settings struct {
 	WebhookSecret     string   // WEBHOOK_SECRET: signs what webhook.deliver sends
 	WebhookAllowHosts []string // WEBHOOK_ALLOW_HOSTS: private hosts that webhook.deliver may reach
 
+	TasksNoticeURL      string        // TASKS_NOTICE_URL: where notices of problems are posted
+	TasksNoticeFormat   string        // TASKS_NOTICE_FORMAT: auto, json or slack
+	TasksNoticeInterval time.Duration // TASKS_NOTICE_INTERVAL: shortest time between two notices
+	TasksNoticeFailures int           // TASKS_NOTICE_FAILURES: FAILED tasks of one kind within an hour that are a problem
+	TasksNoticeQueue    string        // TASKS_NOTICE_QUEUE: queue of the task that delivers notices
+	TasksNoticeAdminURL string        // TASKS_NOTICE_ADMIN_URL: address of the pages, for links
+
 	Metrics       string // METRICS: off, on, or HOST:PORT
 	TraceDatabase *bool  // TRACE_DATABASE: spans for the database's part
 

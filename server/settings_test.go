@@ -12,6 +12,7 @@ import (
 
 // settingSamples are values for settings that do not take any.
 var settingSamples = map[string]any{
+	"TasksNoticeFormat": "slack", "TasksNoticeFailures": 7,
 	"TasksEncryption": "marked",
 	"DatabaseURL":     "sqlite:other.db", "DBMaxConns": 7, "TasksMode": "pull", "AlloyDBAddress": "psc", "Metrics": "127.0.0.1:9464", "LogLevel": "warn", "LogFormat": "json",
 }

@@ -70,7 +70,7 @@ func runSuite(t *testing.T, pooler bool, open func(*testing.T, pgstore.Config) *
 	migrated(t, config)
 	storetest.Run(t, storetest.Harness{
 		Open: func(t *testing.T) queue.Store {
-			testdb.Exec(t, config.URL, "TRUNCATE claimcheck_tasks, claimcheck_gates, claimcheck_slots, claimcheck_schedules, claimcheck_occurrences, claimcheck_groups, claimcheck_group_members, claimcheck_audit, claimcheck_marks, claimcheck_figures, claimcheck_figures_pending, claimcheck_figures_state")
+			testdb.Exec(t, config.URL, "TRUNCATE claimcheck_tasks, claimcheck_gates, claimcheck_slots, claimcheck_schedules, claimcheck_occurrences, claimcheck_groups, claimcheck_group_members, claimcheck_audit, claimcheck_marks, claimcheck_figures, claimcheck_figures_pending, claimcheck_figures_state, claimcheck_state")
 			return open(t, config)
 		},
 		Second: func(t *testing.T, _ queue.Store) queue.Store { return open(t, config) },

@@ -45,6 +45,7 @@ type Store struct {
 	groups    map[uuid.UUID]*group
 	figures   map[time.Time][]queue.HourFigures // by hour
 	touched   map[string]time.Time
+	documents map[string]document
 	audit     []queue.AuditEntry // oldest first
 }
 
@@ -73,7 +74,7 @@ func NewStore(clock *Clock) *Store {
 	s := &Store{
 		lock: make(chan struct{}, 1), clock: clock, now: time.Now,
 		rows: make(map[uuid.UUID]*row), gates: make(map[string]*queue.Gate), limits: newLimits(),
-		schedules: make(map[string]*schedule), groups: make(map[uuid.UUID]*group), figures: make(map[time.Time][]queue.HourFigures), touched: make(map[string]time.Time),
+		schedules: make(map[string]*schedule), groups: make(map[uuid.UUID]*group), figures: make(map[time.Time][]queue.HourFigures), touched: make(map[string]time.Time), documents: make(map[string]document),
 	}
 	if clock != nil {
 		s.now = clock.Now

@@ -191,6 +191,13 @@ func Run(t *testing.T, h Harness) {
 		}
 		run(t, h, []concern{{"Audit", auditTests}})
 	})
+	t.Run("StateKeeper", func(t *testing.T) {
+		if _, ok := h.Open(t).(queue.StateKeeper); !ok {
+			t.Log("the store is no queue.StateKeeper, which is optional")
+			return
+		}
+		run(t, h, []concern{{"State", stateTests}})
+	})
 	t.Run("Gatekeeper", func(t *testing.T) {
 		store := h.Open(t)
 		if _, ok := store.(queue.Gatekeeper); !ok {

@@ -98,7 +98,7 @@ func (h *handler) serve(v *visit) (err error) {
 		return h.refuse(v, err)
 	}
 	if v.path == "" {
-		http.Redirect(v.w, v.r, h.base+"/", http.StatusMovedPermanently)
+		http.Redirect(v.w, v.r, h.base+"/", http.StatusMovedPermanently) //nolint:gosec // the path of these pages
 		return nil
 	}
 	if changes {

@@ -43,6 +43,8 @@ func (s *Store) MissingRights(ctx context.Context) (missing []string, err error)
 			{"INSERT", "claimcheck_figures", "INSERT INTO claimcheck_figures SELECT * FROM claimcheck_figures WHERE 1 = 0"},
 			{"DELETE", "claimcheck_figures", "DELETE FROM claimcheck_figures WHERE 1 = 0"},
 			{"UPDATE", "claimcheck_figures_state", "UPDATE claimcheck_figures_state SET counted_to = counted_to WHERE 1 = 0"},
+			{"INSERT", "claimcheck_state", "INSERT INTO claimcheck_state SELECT * FROM claimcheck_state WHERE 1 = 0"},
+			{"UPDATE", "claimcheck_state", "UPDATE claimcheck_state SET version = version WHERE 1 = 0"},
 			{"DELETE", "claimcheck_occurrences", "DELETE FROM claimcheck_occurrences WHERE 1 = 0"},
 		} {
 			if _, err := tx.ExecContext(ctx, try.statement); err != nil {

@@ -73,6 +73,13 @@ type Settings struct {
 	WebhookSecret     string   `env:"WEBHOOK_SECRET" group:"webhook" placeholder:"whsec_…" help:"Signs what webhook.deliver sends, as Standard Webhooks says."`
 	WebhookAllowHosts []string `env:"WEBHOOK_ALLOW_HOSTS" group:"webhook" placeholder:"HOST" help:"Hosts that webhook.deliver may reach though they are private or loopback."`
 
+	TasksNoticeURL      string        `env:"TASKS_NOTICE_URL" name:"tasks-notice-url" group:"notices" placeholder:"URL" help:"Where notices of problems are posted, such as an incoming webhook of Slack. Default: there are none."`
+	TasksNoticeFormat   string        `env:"TASKS_NOTICE_FORMAT" group:"notices" enum:"auto,json,slack" default:"auto" help:"json, or slack. auto is slack for hooks.slack.com, else json."`
+	TasksNoticeInterval time.Duration `env:"TASKS_NOTICE_INTERVAL" group:"notices" default:"5m" help:"Shortest time between two notices, and how long a problem has to be gone to be over; at least 1s."`
+	TasksNoticeFailures int           `env:"TASKS_NOTICE_FAILURES" group:"notices" default:"20" accepts:"of at least 1" help:"How many tasks of one name must be FAILED for one reason within an hour to be a problem."`
+	TasksNoticeQueue    string        `env:"TASKS_NOTICE_QUEUE" group:"notices" default:"default" placeholder:"NAME" help:"Queue of the task that delivers notices."`
+	TasksNoticeAdminURL string        `env:"TASKS_NOTICE_ADMIN_URL" name:"tasks-notice-admin-url" group:"notices" placeholder:"URL" help:"Address of the pages for links, such as https://tasks.example.com/admin. Default: that of TASK_HANDLER_URL's host in cloudtasks mode."`
+
 	Metrics       string `env:"METRICS" type:"metrics" group:"telemetry" default:"off" placeholder:"WHERE" help:"GET /metrics for Prometheus: off; on, for callers admitted to /tasks/*; or HOST:PORT, a listener of its own without authentication."`
 	TraceDatabase bool   `env:"TRACE_DATABASE" group:"telemetry" help:"With traces (OTEL_EXPORTER_OTLP_ENDPOINT): spans for what a task's enqueue and run ask of the database."`
 
@@ -88,6 +95,7 @@ var groups = []kong.Group{
 	{Key: "auth", Title: "Who may call /tasks/*:"},
 	{Key: "admin", Title: "Who may open /admin/:"},
 	{Key: "webhook", Title: "webhook.deliver:"},
+	{Key: "notices", Title: "Notices of problems (signed and guarded as webhook.deliver is):"},
 	{Key: "telemetry", Title: "Telemetry (OpenTelemetry's OTEL_* variables count too; nothing is exported unless one names an endpoint):"},
 	{Key: "log", Title: "Log:"},
 }

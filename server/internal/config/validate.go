@@ -90,7 +90,7 @@ func (c *Config) CheckExecutePath() error {
 		name = "TASK_HANDLER_URL"
 	}
 	if c.IsAdmin(path) || strings.HasPrefix(path, "/health/") {
-		return Problemf(name, "must not have the path %.200q, since %s/ and /health/ are pages of this server: it takes one such as /tasks/execute/{task_id}/", path, c.adminPrefix())
+		return Problemf(name, "must not have the path %.200q, since %s/ and /health/ are pages of this server: it takes one such as /tasks/execute/{task_id}/", path, c.AdminPath())
 	}
 	if c.OwnRoutes && strings.Trim(path, "/") == handlerpath.Placeholder {
 		return Problemf(name, "must not have the path %.200q, which takes every path of one part from Config.Handler: it takes one such as %s", path, handlerpath.Default)
@@ -103,11 +103,12 @@ func (c *Config) CheckExecutePath() error {
 
 // IsAdmin reports whether a path is one of the admin's pages.
 func (c *Config) IsAdmin(path string) bool {
-	rest, under := strings.CutPrefix(path, c.adminPrefix())
+	rest, under := strings.CutPrefix(path, c.AdminPath())
 	return under && (rest == "" || rest[0] == '/')
 }
 
-func (c *Config) adminPrefix() string {
+// AdminPath returns the path of the pages, without a slash at its end.
+func (c *Config) AdminPath() string {
 	return cmp.Or(strings.TrimRight(c.AdminPrefix, "/"), "/admin")
 }
 

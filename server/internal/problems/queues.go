@@ -143,7 +143,7 @@ func Late(s *queue.Schedule, now time.Time) bool {
 
 // schedules are schedules that are late, and those whose latest task failed.
 func (f finder) schedules() (list []Problem) {
-	for _, s := range f.State.Schedules {
+	for _, s := range f.Schedules {
 		show := page("/schedules/" + s.Name)
 		switch {
 		case Late(s, f.SchedulesAt):

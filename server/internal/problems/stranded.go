@@ -17,7 +17,7 @@ func (f finder) stranded() []Problem {
 	if n == 0 {
 		return nil
 	}
-	rows := f.State.Stranded
+	rows := f.Stranded
 	p := Problem{
 		Kind: Stranded, Count: n,
 		Title:   fmt.Sprintf("%s %s stranded", api.CountOf(n, "task"), api.IsAre(n)),

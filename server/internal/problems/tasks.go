@@ -22,7 +22,7 @@ func (f finder) sweeper() []Problem {
 		p.Title = "The sweeper was last seen " + api.Span(f.MarksAt.Sub(last)) + " ago"
 	}
 	p.Why = strings.TrimSpace(fmt.Sprintf("It should run every %s. Until it does, tasks whose ticket was lost, or whose worker stopped, stay where they are. ",
-		api.Span(f.SweepEvery)) + f.Rules.Sweeper)
+		api.Span(f.SweepEvery)) + f.Sweeper)
 	return []Problem{p}
 }
 
@@ -56,7 +56,7 @@ func (f finder) expired() []Problem {
 // arguments in them, are left out.
 func (f finder) failing() (list []Problem) {
 	for _, g := range f.Failures {
-		if f.Rules.Failing == 0 || g.Count < f.Rules.Failing {
+		if f.Failing == 0 || g.Count < f.Failing {
 			continue
 		}
 		list = append(list, Problem{
@@ -73,7 +73,7 @@ func (f finder) failing() (list []Problem) {
 // the rows that were read.
 func (f finder) unknownTasks() (list []Problem) {
 	found := make(map[string]int)
-	for _, row := range slices.Concat(f.State.Stranded, f.Running) {
+	for _, row := range slices.Concat(f.Stranded, f.Running) {
 		if !f.Registered(row.Task) {
 			found[row.Task]++
 		}
@@ -98,7 +98,7 @@ func (f finder) unknownTasks() (list []Problem) {
 // rows that were read.
 func (f finder) unknownKeys() (list []Problem) {
 	found := make(map[string]int)
-	for _, row := range slices.Concat(f.State.Stranded, f.Running) {
+	for _, row := range slices.Concat(f.Stranded, f.Running) {
 		if !f.Knows(row) {
 			found[row.KeyID]++
 		}
