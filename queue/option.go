@@ -134,6 +134,9 @@ func validTaskName(name string) bool { return plainname.Valid(name, 200, "_.:/-"
 // validName reports whether a queue or a backend can have this name.
 func validName(name string) bool { return plainname.Valid(name, 100, "_.-") }
 
+// ValidQueueName reports whether a queue can have this name, as [OnQueue] says.
+func ValidQueueName(name string) bool { return validName(name) }
+
 const longestTimeout = 7 * 24 * time.Hour
 
 // check returns the error of the first option that is out of bounds at a time.

@@ -102,6 +102,7 @@ type handler struct {
 	operator  queue.Operator // Client's store
 	stats     *statsCache
 	sessions  *sessions
+	inspected *inspections
 	names     map[string]string // the registered names, by themselves and their aliases
 	csrf      *http.CrossOriginProtection
 	templates func() (templates, error) // parsed when first needed
@@ -139,6 +140,7 @@ func New(cfg Config) (http.Handler, error) {
 	h.base, h.prefixes = strings.TrimRight(cfg.ProxyPrefix, "/")+cfg.Prefix, &prefixed{known: make(map[string]*handler)}
 	h.stats = newStatsCache(cfg, operator)
 	h.sessions = newSessions(operator, time.Now)
+	h.inspected = &inspections{ask: cfg.Client.InspectQueue, known: make(map[inspectedQueue]*inspection)}
 	h.names = make(map[string]string)
 	for _, info := range cfg.Client.Registry().Tasks() {
 		for _, name := range append(info.Aliases, info.Name) {

@@ -27,6 +27,7 @@ type limitLine struct {
 	Stuck    bool   // it lets no task start now
 	Waiting  string // address of the tasks that wait for a limit
 	MaxLimit int
+	Back     string // where its form leads afterwards; empty: the page of all queues
 }
 
 // limitLines returns the limits, of queues by name, and of tasks and limit keys, with
@@ -154,7 +155,7 @@ func (h *handler) changedLimit(v *visit, change func(context.Context) (queue.Lim
 		text = fmt.Sprintf("The limit of %s is removed: tasks that wait for it alone start in a moment.", use.Subject(task))
 	}
 	h.leaveNotice(v, notice{Text: text, Good: true})
-	v.redirect(h.link("/queues"))
+	h.toQueues(v)
 	return nil
 }
 

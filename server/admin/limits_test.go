@@ -62,7 +62,7 @@ func TestLimitsAreSetAndRemovedOnThePageOfQueues(t *testing.T) {
 			t.Errorf("%q is missing in %s", want, page)
 		}
 	}
-	page := s.contains("/admin/queues", "Set by an operator.", "<h3>nothing-waits-there</h3>", "<h3>Key &lt;b&gt;acme</h3>", "<h3>Each key of task emails.send_welcome</h3>", "<h3>Task emails.send_welcome</h3>",
+	page := s.contains("/admin/queues", "Set by an operator.", ">nothing-waits-there</a></h3>", "<h3>Key &lt;b&gt;acme</h3>", "<h3>Each key of task emails.send_welcome</h3>", "<h3>Task emails.send_welcome</h3>",
 		`name="starts" type="number" min="1" max="10000" value="100"`, `value="1m"`)
 	if strings.Contains(page, "<h3>a</h3>") {
 		t.Error("a queue without tasks is listed after its limit was removed")

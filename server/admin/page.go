@@ -13,6 +13,8 @@ import (
 	"strings"
 	"time"
 
+	"github.com/dustin/go-humanize"
+
 	"github.com/claimcheck-go/claimcheck/server/internal/api"
 )
 
@@ -60,7 +62,7 @@ func (h *handler) brand() Brand {
 func (h *handler) parse() (templates, error) {
 	base, err := template.New("layout.html").Funcs(template.FuncMap{
 		"url": h.link, "asset": h.assetURL, "lower": strings.ToLower, "add": func(a, b int) int { return a + b },
-		"num": num, "count": count,
+		"num": num, "num64": humanize.Comma, "count": count, "span": span,
 	}).ParseFS(templateFiles, "templates/layout.html", "templates/parts.html", "templates/fields.html")
 	if err != nil {
 		return nil, err

@@ -131,6 +131,7 @@ func testEveryPage(t *testing.T, browser context.Context) {
 		{"task-running", "/admin/tasks/" + s.someRow(queue.Selection{View: queue.ViewRunning}).ID.String()},
 		{"task-limited", "/admin/tasks/" + limited.String()},
 		{"queues", "/admin/queues"},
+		{"queue", "/admin/queues/emails"},
 		{"types", "/admin/types"},
 		{"type", "/admin/types/billing.charge_card"},
 		{"enqueue", "/admin/types/billing.charge_card?from=" + s.someRow(queue.Selection{View: queue.ViewFailed, Task: "billing.charge_card"}).ID.String()},

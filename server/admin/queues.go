@@ -17,6 +17,7 @@ type queueLine struct {
 	queue.QueueStats
 	Gate                               queue.Gate
 	Limit                              *limitLine
+	URL                                string // address of its page
 	Late                               bool   // the oldest waits long
 	Rate                               string // of failures in the last hour
 	PendingURL, DelayedURL             string
@@ -98,7 +99,7 @@ func (h *handler) queueLines(stats statsView) []queueLine {
 		g := gates[q.Queue]
 		g.Queue = q.Queue
 		lines[i] = queueLine{
-			QueueStats: q, Gate: g, Limit: limits[q.Queue],
+			QueueStats: q, Gate: g, Limit: limits[q.Queue], URL: h.link("/queues/" + q.Queue),
 			Late:       !g.Paused() && (limits[q.Queue] == nil || !limits[q.Queue].Stuck) && !q.OldestSince.IsZero() && stats.QueuesAt.Sub(q.OldestSince) > problems.UnservedAfter,
 			PendingURL: list(queue.ViewPending), DelayedURL: list(queue.ViewDelayed), RunningURL: list(queue.ViewRunning),
 			StrandedURL: list("", "stranded", "1"), FailedURL: list(queue.ViewFailed),
@@ -159,6 +160,15 @@ func (h *handler) changeGate(v *visit, change func(context.Context, queue.GateRe
 	}
 	h.stats.forget()
 	h.leaveNotice(v, notice{Text: words(result), Good: result.Undispatched == 0})
-	v.redirect(h.link("/queues"))
+	h.toQueues(v)
 	return nil
+}
+
+// toQueues leads back to the page of a queue, or to that of all.
+func (h *handler) toQueues(v *visit) {
+	if v.r.PostFormValue("back") != "" {
+		v.redirect(h.back(v))
+		return
+	}
+	v.redirect(h.link("/queues"))
 }

@@ -37,6 +37,7 @@ var routes = []route{
 	{"/tasks", http.MethodGet, false, (*handler).tasks},
 	{"/tasks/", http.MethodGet, true, (*handler).task},
 	{"/queues", http.MethodGet, false, (*handler).queues},
+	{"/queues/", http.MethodGet, true, (*handler).queue},
 	{"/schedules", http.MethodGet, false, (*handler).schedules},
 	{"/schedules/", http.MethodGet, true, (*handler).schedule},
 	{"/schedule/put", http.MethodPost, false, (*handler).putSchedule},

@@ -114,6 +114,8 @@ func TestPagesAreFewStatementsOnManyRows(t *testing.T) {
 		"/admin/tasks?stranded=1",
 		"/admin/tasks/" + failed,
 		"/admin/queues",
+		"/admin/queues/billing",
+		"/admin/queues/billing",
 		"/admin/types",
 		"/admin/types/billing.charge_card",
 		"/admin/types/billing.charge_card?from=" + failed,

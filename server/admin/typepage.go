@@ -65,7 +65,7 @@ func (h *handler) taskType(v *visit) error {
 	if err != nil {
 		return err
 	}
-	stats, err := h.stats.lookWithin(v.r.Context(), v.now, 1)
+	stats, err := h.stats.lookWithin(v.r.Context(), v.now, pageStatements-listStatements)
 	if err != nil {
 		return err
 	}
@@ -75,7 +75,7 @@ func (h *handler) taskType(v *visit) error {
 	}
 	page := typePage{
 		layout: form.layout, Enqueue: form, Info: info, List: form.List, Failed: h.link("/tasks", "view", string(queue.ViewFailed), "task", info.Name),
-		QueueURL: h.link("/queues"), Backoffs: h.backoffs(info), Known: stats.Known, Recent: h.rowLines(listed.Rows, v.now), Looked: len(listed.Rows),
+		QueueURL: h.link("/queues/" + info.Queue), Backoffs: h.backoffs(info), Known: stats.Known, Recent: h.rowLines(listed.Rows, v.now), Looked: len(listed.Rows),
 	}
 	page.Title, page.Every, page.Again = info.Name, 10, !page.Known
 	page.Limits = h.limitsOf(info, stats.Limits)

@@ -1,0 +1,124 @@
+package admin
+
+import (
+	"fmt"
+	"net/http"
+	"slices"
+	"strings"
+
+	"github.com/claimcheck-go/claimcheck/queue"
+)
+
+// queueWorkersLooked is how many of the latest successes of a queue are looked at for who
+// serves it.
+const queueWorkersLooked = 100
+
+// A page sends at most pageStatements, and a list is as many as listStatements. What that
+// leaves no room for comes with the next request.
+const (
+	pageStatements = 4
+	listStatements = 2
+)
+
+// queuePage is what is known of one queue.
+type queuePage struct {
+	layout
+	Name    string
+	Lines   []queueLine // one for each backend
+	First   queueLine   // what concerns all of them: pause and limit
+	Gated   bool
+	Limited bool
+	Types   []string // registered here with this queue
+	Served  bool     // Workers are known
+	Workers []worker
+	Looked  int
+	Service []inspection // of the dispatchers that can describe their queues
+	States  []stateLink
+	Max     int // bound on the backlog; 0: none
+}
+
+// stateLink leads to the queue's tasks of one state.
+type stateLink struct{ Name, URL string }
+
+// queue shows one queue.
+func (h *handler) queue(v *visit) error {
+	name := v.rest
+	base := h.layout(v, "Queue "+name, "/queues")
+	statements := pageStatements - listStatements
+	if base.Notice != nil { // it says what has changed, so that matters most
+		statements = pageStatements
+	}
+	stats, err := h.stats.lookWithin(v.r.Context(), v.now, statements)
+	if err != nil {
+		return err
+	}
+	page := queuePage{layout: base, Name: name, Gated: stats.Gated, Limited: stats.Limited, Max: h.Client.MaxBacklog(name)}
+	page.Every, page.Again = 10, stats.Unread
+	backends := h.registeredIn(&page)
+	for _, line := range h.queueLines(stats) {
+		if line.Queue == name {
+			page.Lines = append(page.Lines, line)
+			backends = append(backends, line.Backend)
+		}
+	}
+	known := len(page.Lines) > 0 || len(page.Types) > 0
+	if !known && (stats.Known && !stats.Unread || !queue.ValidQueueName(name)) {
+		return &pageError{http.StatusNotFound, "No such queue", fmt.Sprintf("No task of this program has the queue %.100q, none waits, runs or ended in it in the last hour, and it is neither paused nor limited.", name)}
+	}
+	if len(page.Lines) == 0 {
+		page.Lines = []queueLine{{QueueStats: queue.QueueStats{Queue: name, Backend: queue.DefaultBackend}, Gate: queue.Gate{Queue: name}, Limit: h.limitLine(queue.LimitUse{Limit: queue.Limit{Kind: queue.LimitQueue, Name: name}})}}
+	}
+	page.First = page.Lines[0]
+	page.First.Limit.Back = h.link("/queues/" + name)
+	if page.Served = base.Notice == nil; page.Served {
+		if err := h.serves(v, &page, stats.Running); err != nil {
+			return err
+		}
+	}
+	page.Again = page.Again || !page.Served
+	slices.Sort(backends)
+	for _, backend := range slices.Compact(backends) {
+		if backend != "" && h.Client.InspectsQueues(backend) {
+			page.Service = append(page.Service, h.inspected.look(backend, name, v.now))
+			page.Again = page.Again || page.Service[len(page.Service)-1].At.IsZero()
+		}
+	}
+	for _, view := range queue.Views() {
+		page.States = append(page.States, stateLink{viewNames[view], h.link("/tasks", "view", string(view), "queue", name)})
+	}
+	return h.render(v, http.StatusOK, "queue", page)
+}
+
+// registeredIn adds the types that this program registers with the queue, and returns
+// their backends.
+func (h *handler) registeredIn(page *queuePage) (backends []string) {
+	for _, info := range h.Client.Registry().Tasks() {
+		if info.Queue == page.Name {
+			page.Types = append(page.Types, info.Name)
+			backends = append(backends, info.Backend)
+		}
+	}
+	return backends
+}
+
+// serves adds the workers that run tasks of the queue, or have lately.
+func (h *handler) serves(v *visit, page *queuePage, running []*queue.Row) error {
+	listed, err := h.list(v.r.Context(), queue.ListRequest{Selection: queue.Selection{View: queue.ViewSuccessful, Queue: page.Name}, Limit: queueWorkersLooked})
+	if err != nil {
+		return err
+	}
+	rows := listed.Rows
+	for _, row := range running {
+		if row.Queue == page.Name {
+			rows = append(rows, row)
+		}
+	}
+	page.Workers, page.Looked = groupWorkers(rows, v.now), queueWorkersLooked
+	return nil
+}
+
+// Short is the last part of the service's name of a queue.
+func (i inspection) Short(name string) string { return name[strings.LastIndexByte(name, '/')+1:] }
+
+// Rate is a number of dispatches a second.
+func (i inspection) Rate(perSecond float64) string { return fmt.Sprintf("%.4g", perSecond) }

@@ -1,0 +1,139 @@
+package admin_test
+
+import (
+	"context"
+	"errors"
+	"net/http"
+	"net/url"
+	"strings"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/claimcheck-go/claimcheck/queue"
+	"github.com/claimcheck-go/claimcheck/server/admin"
+)
+
+// cloud is a dispatcher whose service describes its queues.
+type cloud struct {
+	answer func(ctx context.Context, name string) []queue.DispatchQueue
+	asked  chan string
+}
+
+func (cloud) Dispatch(context.Context, ...queue.Ticket) error { return nil }
+
+func (c cloud) InspectQueue(ctx context.Context, name string) []queue.DispatchQueue {
+	c.asked <- name
+	return c.answer(ctx, name)
+}
+
+// overCloud is a site whose queues are described so.
+func overCloud(t testing.TB, answer func(ctx context.Context, name string) []queue.DispatchQueue) (*site, cloud) {
+	c := cloud{answer, make(chan string, 100)}
+	return newNight(t, func(_ *admin.Config, q *queue.Config) {
+		q.Dispatcher = c
+	}), c
+}
+
+func TestQueuePage(t *testing.T) {
+	s := newNight(t, nil)
+	if _, err := s.client.PauseQueue(t.Context(), queue.GateRequest{Queue: "emails", Actor: "sam", Reason: "the provider is down"}, nil); err != nil {
+		t.Fatal(err)
+	}
+	for _, name := range []string{"emails", "billing"} {
+		for range 4 { // until all parts are read
+			s.get("/admin/queues/" + name)
+		}
+	}
+	text := plain(s.get("/admin/queues/emails").Body.String())
+	for _, want := range []string{"emails paused", "by sam: the provider is down", "Pending", "Resume emails", "No limit is in force", "web-00042-k7d/", "emails.send_receipt , emails.send_welcome"} {
+		if !strings.Contains(text, want) {
+			t.Errorf("no %q in %s", want, text)
+		}
+	}
+	body := s.get("/admin/queues/billing").Body.String()
+	for _, want := range []string{`href="/admin/tasks?queue=billing&amp;view=failed"`, `name="back" value="/admin/queues/billing"`, `href="/admin/types/billing.charge_card"`} {
+		if !strings.Contains(body, want) {
+			t.Errorf("no %s in %s", want, body)
+		}
+	}
+	if strings.Contains(body, "Queue of the service") {
+		t.Error("a queue without a dispatcher has one of a service")
+	}
+	form := url.Values{"queue": {"billing"}, "reason": {"why"}, "back": {"/admin/queues/billing"}}
+	if w := s.post("/admin/pause", form); w.Header().Get("Location") != "/admin/queues/billing" {
+		t.Errorf("after a pause to %q", w.Header().Get("Location"))
+	}
+	form = url.Values{"kind": {"queue"}, "name": {"billing"}, "running": {"2"}, "do": {"set"}, "back": {"/admin/queues/billing"}}
+	if page := plain(s.follow(s.post("/admin/limit", form)).Body.String()); !strings.Contains(page, "billing paused") || !strings.Contains(page, "at most 2 running") {
+		t.Errorf("after both: %s", page)
+	}
+	for name, want := range map[string]int{"nowhere": 404, "no%20name": 404, "a%2Fb": 404, "partner": 200} {
+		if w := s.get("/admin/queues/" + name); w.Code != want {
+			t.Errorf("%s: %d, want %d", name, w.Code, want)
+		}
+	}
+}
+
+func TestTheServicesQueueIsAskedInTheBackground(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		release := make(chan struct{})
+		s, c := overCloud(t, func(ctx context.Context, name string) []queue.DispatchQueue {
+			select {
+			case <-release:
+			case <-ctx.Done():
+				return []queue.DispatchQueue{{Name: "projects/p/queues/" + name, Err: errors.New("no answer in time")}}
+			}
+			return []queue.DispatchQueue{{
+				Name: "projects/p/queues/" + name, State: "PAUSED", MaxPerSecond: 12.5, MaxBurst: 10, MaxConcurrent: 80, MaxAttempts: -1, MinBackoff: time.Second, MaxBackoff: time.Minute, MaxDoublings: 5,
+				Depth: &queue.DispatchDepth{Tickets: 1234, LastMinute: 60, Concurrent: 7, EffectiveLimit: 2.5},
+			}, {Name: "projects/p/queues/other", Err: errors.New("this process's account needs roles/cloudtasks.viewer")}, {Name: "projects/p/queues/third", State: "RUNNING", DepthErr: errors.New("what answers does not say")}}
+		})
+		if w := s.get("/admin/queues/billing"); w.Code != http.StatusOK || !strings.Contains(w.Body.String(), "The service is being asked…") || !strings.Contains(w.Body.String(), "data-again") {
+			t.Errorf("%d, the page does not say that the service is being asked", w.Code)
+		}
+		s.get("/admin/queues/billing")
+		synctest.Wait()
+		if n := len(c.asked); n != 1 {
+			t.Errorf("asked %d times at once", n)
+		}
+		time.Sleep(6 * time.Second) // in the bubble
+		if text := plain(s.get("/admin/queues/billing").Body.String()); !strings.Contains(text, "Its settings are not known: no answer in time") {
+			t.Errorf("a look without an answer: %s", text)
+		}
+		close(release)
+		time.Sleep(time.Minute)
+		s.get("/admin/queues/billing")
+		synctest.Wait()
+		text := plain(s.get("/admin/queues/billing").Body.String())
+		for _, want := range []string{
+			"billing PAUSED", "at most 12.5 a second, 80 at once bursts of 10", "any number of attempts after 1 s, doubled 5 times, up to 1 min", "about 1,234 tickets", "60 in the last minute, 7 not answered yet at most 2.5 a second now",
+			"other Its settings are not known: this process's account needs roles/cloudtasks.viewer", "not known: what answers does not say",
+		} {
+			if !strings.Contains(text, want) {
+				t.Errorf("no %q in %s", want, text)
+			}
+		}
+		if n := len(c.asked); n != 2 {
+			t.Errorf("asked %d times", n)
+		}
+		for _, name := range []string{"nowhere", "no%20name"} { // whatever an address says is not asked for
+			s.get("/admin/queues/" + name)
+		}
+		synctest.Wait()
+		if n := len(c.asked); n != 2 {
+			t.Error("the service is asked about queues that nobody has")
+		}
+	})
+}
+
+func TestADispatcherThatPanicsWhenAskedFailsItsPartOnly(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s, _ := overCloud(t, func(context.Context, string) []queue.DispatchQueue { panic("no such luck") })
+		s.get("/admin/queues/billing")
+		synctest.Wait()
+		if w := s.get("/admin/queues/billing"); w.Code != http.StatusOK || !strings.Contains(w.Body.String(), "the dispatcher panicked: no such luck") {
+			t.Errorf("%d", w.Code)
+		}
+	})
+}
