@@ -78,7 +78,7 @@ func (r *Row) ContentsHidden(hidden func(task string) bool) bool {
 
 // readable returns a value of a row, or nothing if it is encrypted.
 func (r *Row) readable(value json.RawMessage) json.RawMessage {
-	if r.KeyID != "" && keyOfSealed(value) != "" {
+	if r.Sealed(value) {
 		return nil
 	}
 	return value

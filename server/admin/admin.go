@@ -97,9 +97,10 @@ type Link struct {
 // handler serves the pages.
 type handler struct {
 	Config
-	base      string         // the path of the pages in the browser's address
-	prefixes  *prefixed      // for ForwardedPrefix
-	operator  queue.Operator // Client's store
+	base      string                 // the path of the pages in the browser's address
+	prefixes  *prefixed              // for ForwardedPrefix
+	hidden    func(task string) bool // Config.Redact, nil if that was
+	operator  queue.Operator         // Client's store
 	stats     *statsCache
 	sessions  *sessions
 	inspected *inspections
@@ -133,10 +134,11 @@ func New(cfg Config) (http.Handler, error) {
 	if cfg.Logger == nil {
 		cfg.Logger = slog.Default()
 	}
-	if cfg.Redact == nil {
+	hidden := cfg.Redact
+	if hidden == nil {
 		cfg.Redact = func(string) bool { return false }
 	}
-	h := &handler{Config: cfg, operator: operator, csrf: http.NewCrossOriginProtection(), now: time.Now, budget: bulkBudget}
+	h := &handler{Config: cfg, hidden: hidden, operator: operator, csrf: http.NewCrossOriginProtection(), now: time.Now, budget: bulkBudget}
 	h.base, h.prefixes = strings.TrimRight(cfg.ProxyPrefix, "/")+cfg.Prefix, &prefixed{known: make(map[string]*handler)}
 	h.stats = newStatsCache(cfg, operator)
 	h.sessions = newSessions(operator, time.Now)

@@ -26,7 +26,9 @@ type progress struct {
 	PausedTasks  int
 	LimitedBy    string // limits that keep tasks waiting which the last request has skipped, and how many
 	LimitedTasks int
-	Beyond       int // tasks that matched at the first request and were not confirmed
+	Beyond       int    // tasks that matched at the first request and were not confirmed
+	Next         string // where a search goes on
+	Unreadable   int    // tasks that the last request's search could not decrypt
 }
 
 // readProgress reads the progress from the form of the confirmation or of the
@@ -46,10 +48,14 @@ func (p progress) bounded() bool { return p.Expected > 0 && p.Expected < countMo
 func (p progress) left() int { return max(0, p.Expected-p.Done) }
 
 func (p progress) fields() []field {
-	return []field{
+	list := []field{
 		{"expected", fmt.Sprint(p.Expected)}, {"done", fmt.Sprint(p.Done)},
 		{"undispatched", fmt.Sprint(p.Undispatched)}, {"beyond", fmt.Sprint(p.Beyond)},
 	}
+	if p.Next != "" {
+		list = append(list, field{"after", p.Next})
+	}
+	return list
 }
 
 // progressPage shows the progress of an action, and continues it.
@@ -94,12 +100,12 @@ func (h *handler) act(v *visit) error {
 // whether something is left to do.
 func (h *handler) carryOn(v *visit, o order, p *progress) (more bool, err error) {
 	ctx := v.r.Context()
-	r := queue.ActRequest{Action: o.Action, Selection: o.Selection, Actor: v.person.Name, Target: o.Words}
+	r := queue.ActRequest{Action: o.Action, Selection: o.Selection, After: o.After, Actor: v.person.Name, Target: o.Words}
 	if p.bounded() {
 		if r.Limit = p.left(); r.Limit == 0 { // a form that was sent again
 			return false, nil
 		}
-		if p.Done == 0 {
+		if p.Done == 0 && !o.Selection.ByContents() { // a search would be repeated
 			n, err := h.Client.CountMatching(ctx, o.Action, o.Selection, countMost)
 			if err != nil {
 				return false, err
@@ -115,10 +121,12 @@ func (h *handler) carryOn(v *visit, o order, p *progress) (more bool, err error)
 	p.Undispatched += acted.Undispatched
 	p.Locked, p.Taken, p.Dropped, p.Paused, p.PausedTasks = acted.Locked, acted.Taken, acted.Dropped, acted.PausedQueues, acted.Paused
 	p.LimitedBy, p.LimitedTasks = acted.LimitedBy, acted.Limited
+	p.Next, p.Unreadable = acted.Next, acted.Unreadable
 	if p.TakenBy = ""; acted.Taken == 1 && len(o.Selection.IDs) == 1 {
 		p.TakenBy = h.takenBy(v.r.Context(), o.Selection.IDs[0])
 	}
-	return acted.More && acted.Done > 0 && (!p.bounded() || p.left() > 0), err
+	advanced := acted.Done > 0 || acted.Next != o.After
+	return acted.More && advanced && (!p.bounded() || p.left() > 0), err
 }
 
 // takenBy says which task holds the key of a FAILED one; empty if that cannot be read.
@@ -190,6 +198,10 @@ func (p progress) notice(o order) notice {
 	if p.Dropped > 0 {
 		n.Good = false
 		n.Text += fmt.Sprintf(", %s not retried, because retention dropped %s arguments", num(p.Dropped), itsTheir(p.Dropped))
+	}
+	if p.Unreadable > 0 {
+		n.Good = false
+		n.Text += fmt.Sprintf(", %s not decrypted, so that it is not known whether they match", num(p.Unreadable))
 	}
 	if skipped > 0 {
 		n.Text += fmt.Sprintf(", %s skipped: they %s", num(skipped), d.Passed)

@@ -26,6 +26,7 @@ type order struct {
 	Words     string     // describes the chosen tasks
 	Fields    url.Values // the form's fields, to be sent again
 	Picked    int        // tasks chosen one by one; 0: all that match
+	After     string     // where a search begins
 }
 
 // readOrder reads which action is to be done to which tasks: to those picked
@@ -34,12 +35,15 @@ type order struct {
 func (h *handler) readOrder(v *visit) (order, error) {
 	form := v.r.Form
 	if all := form.Get("all"); all != "" {
-		f := parseFilter(form, v.now)
+		f := h.parseFilter(form, v.now)
 		for _, problem := range f.Wrong { // one is enough: nothing is done
 			return order{}, &pageError{http.StatusBadRequest, "The filter is not understood", problem}
 		}
 		o := order{Action: queue.Action(all), Selection: f.Selection, Words: f.String(), Fields: f.fixed()}
 		o.Fields.Set("all", all)
+		if o.After = form.Get("after"); !f.ByContents() {
+			o.After = ""
+		}
 		return o.checked()
 	}
 	o := order{Action: queue.Action(form.Get("do")), Fields: url.Values{"do": {form.Get("do")}}}
@@ -115,10 +119,15 @@ type confirmPage struct {
 	ActionText actionText
 	Count      int
 	Many       bool // there are at least Count
-	Sample     []rowLine
-	Button     string
-	Hidden     []field
-	Back       string
+	// Of a search: whether its time was over before all tasks were searched, how many could
+	// not be decrypted, and whether those with hidden arguments were left out.
+	More          bool
+	Unreadable    int
+	HiddenLeftOut bool
+	Sample        []rowLine
+	Button        string
+	Hidden        []field
+	Back          string
 }
 
 // confirm counts what an action would change, and shows some of it. It changes
@@ -135,13 +144,17 @@ func (h *handler) confirm(v *visit) error {
 		return err
 	}
 	ctx := v.r.Context()
-	n, err := h.Client.CountMatching(ctx, o.Action, o.Selection, countMost)
+	counted, err := h.Client.Count(ctx, queue.CountRequest{Action: o.Action, Selection: o.Selection, After: o.After, Limit: countMost, Budget: h.budget})
 	if err != nil {
 		return err
 	}
-	page := confirmPage{layout: h.layout(v, "Confirm", "/tasks"), Order: o, ActionText: actionTexts[o.Action], Count: n, Many: n >= countMost, Back: h.back(v)}
+	n := counted.Count
+	page := confirmPage{
+		layout: h.layout(v, "Confirm", "/tasks"), Order: o, ActionText: actionTexts[o.Action], Count: n, Many: n >= countMost, Back: h.back(v),
+		More: counted.More, Unreadable: counted.Unreadable, HiddenLeftOut: o.Selection.ByContents() && h.hidden != nil,
+	}
 	if n > 0 {
-		listed, err := h.operator.List(ctx, queue.ListRequest{Selection: o.Selection, Limit: sampleRows})
+		listed, err := h.Client.List(ctx, queue.ListRequest{Selection: o.Selection, After: o.After, Limit: sampleRows})
 		if err != nil {
 			return err
 		}
@@ -157,6 +170,9 @@ func (h *handler) confirm(v *visit) error {
 		page.Button = "Run " + tasks + " now"
 	}
 	page.Hidden = append(fields(o.Fields), field{"expected", fmt.Sprint(n)}, field{"back", page.Back})
+	if o.After != "" {
+		page.Hidden = append(page.Hidden, field{"after", o.After})
+	}
 	return h.render(v, http.StatusOK, "confirm", page)
 }
 

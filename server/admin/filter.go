@@ -26,33 +26,61 @@ type filter struct {
 
 // filterFields are the fields of an address that choose tasks, in the order in
 // which problems with them are reported.
-var filterFields = []string{"view", "task", "queue", "backend", "group", "error", "id", "since", "until", "priority", "stranded", "parked", "limited"}
+var filterFields = []string{"view", "task", "queue", "backend", "group", "error", "text", "id", "since", "until", "priority", "stranded", "parked", "limited"}
+
+// argField begins the names of the fields that are filters on arguments.
+const argField = "args."
+
+// filterNames are the names of the fields that an address may have: filterFields, and those
+// of its filters on arguments.
+func filterNames(query url.Values) []string {
+	names := slices.Clone(filterFields)
+	for _, name := range slices.Sorted(maps.Keys(query)) {
+		if strings.HasPrefix(name, argField) && len(name) > len(argField) {
+			names = append(names, name)
+		}
+	}
+	return names
+}
 
 // maxFilterIDs bounds the IDs in one field.
 const maxFilterIDs = 100
 
 // parseFilter reads a filter. A field with a problem is left out, and the problem is
 // noted: the page shows both.
-func parseFilter(query url.Values, now time.Time) filter {
+func (h *handler) parseFilter(query url.Values, now time.Time) filter {
 	f := filter{Written: url.Values{}, Wrong: map[string]string{}, Reverse: query.Get("order") == "reverse"}
-	for _, name := range filterFields {
+	names := filterNames(query)
+	for _, name := range names {
 		value := strings.TrimSpace(query.Get(name))
 		if !utf8.ValidString(value) || strings.ContainsRune(value, 0) {
 			f.Wrong[name] = "This is not text: it has bytes that no name and no error can have."
 			value = strings.ToValidUTF8(strings.ReplaceAll(value, "\x00", "\uFFFD"), "\uFFFD")
 		}
-		if value != "" {
+		path, isArg := strings.CutPrefix(name, argField)
+		if value != "" || isArg && query.Has(name) {
 			f.Written.Set(name, value)
 		}
+		if isArg {
+			f.Args = append(f.Args, queue.ArgFilter{Path: path, Value: value})
+		}
 	}
-	f.refuseUnknown(query)
+	f.refuseUnknown(query, names)
 	get := f.Written.Get
-	f.View, f.Task, f.Queue, f.Backend = queue.View(get("view")), get("task"), get("queue"), get("backend")
-	f.Group, f.Error, f.Stranded = get("group"), get("error"), get("stranded") != ""
-	f.Parked, f.Limited = get("parked") != "", get("limited") != ""
-	if err := f.Check(); err != nil { // of what is read so far, only the view can be wrong
-		f.Wrong["view"] = err.Error()
-		f.View = queue.ViewAll
+	f.View = queue.View(get("view"))
+	if err := f.Check(); err != nil { // of the view, or a filter on arguments
+		f.Wrong[map[bool]string{true: "text", false: "view"}[slices.Contains(queue.Views(), f.View)]] = err.Error()
+		f.View, f.Args = queue.ViewAll, nil
+	}
+	f.Task, f.Queue, f.Backend, f.Error, f.Text = get("task"), get("queue"), get("backend"), get("error"), get("text")
+	f.Stranded, f.Parked, f.Limited = get("stranded") != "", get("parked") != "", get("limited") != ""
+	if f.Hidden = h.hidden; len(f.Text) > maxFilterText {
+		f.Wrong["text"], f.Text = fmt.Sprintf("Write at most %d characters.", maxFilterText), ""
+	}
+	if group, err := uuid.Parse(get("group")); err == nil {
+		f.MemberOf = group
+	} else {
+		f.Group = get("group") // of failures
 	}
 	f.Since = f.time("since", now)
 	f.Until = f.time("until", now)
@@ -63,18 +91,29 @@ func parseFilter(query url.Values, now time.Time) filter {
 			f.Wrong["priority"] = "Priority is a whole number, such as 10 or -5."
 		}
 	}
-	for _, text := range strings.FieldsFunc(get("id"), func(r rune) bool { return r == ',' || r == ' ' || r == '\n' || r == '\r' || r == '\t' }) {
+	f.parseIDs(get("id"))
+	return f
+}
+
+// maxFilterText bounds the text that is searched for.
+const maxFilterText = 1000
+
+// parseIDs reads IDs and beginnings of IDs.
+func (f *filter) parseIDs(list string) {
+	for _, text := range strings.FieldsFunc(list, func(r rune) bool { return r == ',' || r == ' ' || r == '\n' || r == '\r' || r == '\t' }) {
 		id, err := uuid.Parse(text)
+		prefix, begins := queue.IDPrefix(text)
 		switch {
-		case err != nil:
-			f.Wrong["id"] = fmt.Sprintf("%.60q is not a whole task ID.", text)
-		case len(f.IDs) < maxFilterIDs:
+		case err != nil && !begins:
+			f.Wrong["id"] = fmt.Sprintf("%.60q is neither a task ID nor the beginning of one.", text)
+		case len(f.IDs)+len(f.IDPrefixes) == maxFilterIDs:
+			f.Wrong["id"] = fmt.Sprintf("At most %d IDs can be looked for at once.", maxFilterIDs)
+		case err == nil:
 			f.IDs = append(f.IDs, id)
 		default:
-			f.Wrong["id"] = fmt.Sprintf("At most %d IDs can be looked for at once.", maxFilterIDs)
+			f.IDPrefixes = append(f.IDPrefixes, prefix)
 		}
 	}
-	return f
 }
 
 // beside are parameters of an address that select no tasks: those of these pages'
@@ -83,10 +122,10 @@ var beside = []string{"order", "after", "all", "do", "pick", "back", "expected",
 
 // refuseUnknown notes unknown parameters: "status=FAILED" would otherwise select all
 // tasks.
-func (f filter) refuseUnknown(query url.Values) {
+func (f filter) refuseUnknown(query url.Values, known []string) {
 	for _, name := range slices.Sorted(maps.Keys(query)) {
-		if !slices.Contains(filterFields, name) && !slices.Contains(beside, name) && !strings.HasPrefix(name, "gcp-iap-") {
-			f.Wrong[""] = fmt.Sprintf("There is no filter %.40q. The filters are: %s.", name, strings.Join(filterFields, ", "))
+		if !slices.Contains(known, name) && !slices.Contains(beside, name) && !strings.HasPrefix(name, "gcp-iap-") {
+			f.Wrong[""] = fmt.Sprintf("There is no filter %.40q. The filters are: %s, and args. with the name of a field.", name, strings.Join(filterFields, ", "))
 			return
 		}
 	}
@@ -98,7 +137,7 @@ func (f filter) OK() bool { return len(f.Wrong) == 0 }
 
 // Elsewhere returns the problems of parameters that have no field on the page.
 func (f filter) Elsewhere() (problems []string) {
-	for _, name := range []string{"", "view", "group", "stranded", "parked", "limited"} {
+	for _, name := range append([]string{"", "view", "group", "text", "stranded", "parked", "limited"}, filterNames(f.Written)[len(filterFields):]...) {
 		if problem := f.Wrong[name]; problem != "" {
 			problems = append(problems, problem)
 		}
@@ -152,7 +191,7 @@ type chip struct{ Words, Without string }
 // chips are the parts of a filter beyond its view.
 func (f filter) chips(h *handler) []chip {
 	var chips []chip
-	for _, name := range filterFields[1:] {
+	for _, name := range filterNames(f.Written)[1:] {
 		if !f.Written.Has(name) || f.Wrong[name] != "" {
 			continue
 		}
@@ -178,11 +217,19 @@ func (f filter) part(name string) string {
 	case "backend":
 		return "of backend " + value
 	case "group":
+		if f.MemberOf != uuid.Nil {
+			return "of group " + value
+		}
 		return "failing with " + value
+	case "text":
+		return "with the text “" + value + "”"
 	case "error":
 		return "with “" + value + "” in the error"
 	case "id":
-		return count(len(f.IDs), "ID")
+		if len(f.IDs) == 0 && len(f.IDPrefixes) == 1 {
+			return "with an ID that begins " + f.IDPrefixes[0]
+		}
+		return count(len(f.IDs)+len(f.IDPrefixes), "ID")
 	case "since":
 		return "enqueued since " + f.Since.Format("2006-01-02 15:04:05 UTC")
 	case "until":
@@ -193,8 +240,10 @@ func (f filter) part(name string) string {
 		return "set aside, because their queue is paused"
 	case "limited":
 		return "that wait for a limit"
-	default:
+	case "stranded":
 		return "stranded"
+	default:
+		return clip(strings.TrimPrefix(name, argField), 120) + " = " + value
 	}
 }
 
@@ -205,7 +254,7 @@ func (f filter) String() string {
 		kind = string(f.View) + " tasks"
 	}
 	var parts []string
-	for _, name := range filterFields[1:] {
+	for _, name := range filterNames(f.Written)[1:] {
 		if f.Written.Has(name) {
 			parts = append(parts, f.part(name))
 		}

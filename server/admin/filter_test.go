@@ -71,7 +71,7 @@ func TestWrongFiltersSayWhatIsWrongAndListNothing(t *testing.T) {
 		"since=yesterday":  "Write a time in UTC",
 		"until=-1h":        "Write a time in UTC",
 		"priority=high":    "Priority is a whole number",
-		"id=123":           "is not a whole task ID",
+		"id=x123":          "is neither a task ID nor the beginning of one",
 		"view=everything":  "is not known",
 		"after=%00garbage": "after must be",
 		"task=%00":         `id="w-task">This is not text`,

@@ -14,12 +14,7 @@ func (h *handler) hidesArgs(row *queue.Row) bool {
 
 // ofRedacted reports whether a task's arguments are those that OnFailed makes, of a
 // redacted task that has FAILED: they have a copy of its arguments.
-func (h *handler) ofRedacted(row *queue.Row) bool {
-	var failed struct {
-		Task string `json:"task_path"`
-	}
-	return json.Unmarshal(row.Args, &failed) == nil && failed.Task != "" && h.Redact(failed.Task)
-}
+func (h *handler) ofRedacted(row *queue.Row) bool { return row.ContentsHidden(h.hidden) }
 
 // decrypted is a value of a task, unless it is still encrypted.
 func decrypted(row *queue.Row, value json.RawMessage, whole bool) document {

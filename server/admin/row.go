@@ -14,6 +14,7 @@ type rowLine struct {
 	URL   string
 	State state
 	Flags []string // what is wrong with it beyond its state
+	Args  listedArgs
 }
 
 // state is the state of a task in a word or two, and since or until when.

@@ -15,20 +15,19 @@ import (
 // time.
 const inDelayed = "delayed:"
 
-// list is Operator.List. Of all stranded rows it lists those that are pending, and
+// list is Client.List. Of all stranded rows it lists those that are pending, and
 // then those that are delayed: READY rows are in no other view, and among all
 // rows they would be looked for in the latest only. Four statements at most.
 func (h *handler) list(ctx context.Context, r queue.ListRequest) (queue.ListPage, error) {
-	operator := h.operator
 	if !r.Stranded || r.View != queue.ViewAll && r.View != "" {
-		return operator.List(ctx, r)
+		return h.Client.List(ctx, r)
 	}
 	var pending queue.ListPage
 	after, further := strings.CutPrefix(r.After, inDelayed)
 	if !further {
 		var err error
 		r.View = queue.ViewPending
-		if pending, err = operator.List(ctx, r); err != nil || pending.Next != "" {
+		if pending, err = h.Client.List(ctx, r); err != nil || pending.Next != "" {
 			return pending, err
 		}
 		after = ""
@@ -37,8 +36,12 @@ func (h *handler) list(ctx context.Context, r queue.ListRequest) (queue.ListPage
 		return queue.ListPage{Rows: pending.Rows, Next: inDelayed}, nil
 	}
 	r.View, r.After = queue.ViewDelayed, after
-	page, err := operator.List(ctx, r)
+	page, err := h.Client.List(ctx, r)
 	page.Rows = append(pending.Rows, page.Rows...)
+	page.Unreadable += pending.Unreadable
+	for id, text := range pending.Beginnings {
+		page.Beginnings[id] = text
+	}
 	if page.Next != "" {
 		page.Next = inDelayed + page.Next
 	}

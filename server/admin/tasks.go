@@ -3,6 +3,8 @@ package admin
 import (
 	"net/http"
 	"net/url"
+	"slices"
+	"strings"
 
 	"github.com/claimcheck-go/claimcheck/queue"
 )
@@ -19,6 +21,7 @@ type tasksPage struct {
 	Actions []bulkAction
 	Whole   bool    // they may apply to all that match
 	Hidden  []field // the filter, for the form of actions
+	Kept    []field // the parts of the filter that the form for it has no fields for
 	Tasks   []string
 	Queues  []string
 	Rows    []rowLine
@@ -26,9 +29,16 @@ type tasksPage struct {
 	Next    string // address of the next page
 	First   string // address of the first page; empty: this is it
 	Turned  string // address of the other order
-	Partial bool   // the page ends because the search limit was reached
-	Window  int
+	Partial bool   // the page ends because the search did
+	// Of a search: how many tasks were looked at, how many of them could not be decrypted,
+	// and whether tasks with hidden arguments were left out.
+	Searched, Unreadable int
+	HiddenLeftOut        bool
+	after                string
 }
+
+// shownFields are the parts of a filter that have fields on the page.
+var shownFields = []string{"task", "queue", "error", "id", "since", "until", "priority", "backend", "stranded"}
 
 // tab is a view.
 type tab struct {
@@ -72,21 +82,30 @@ func actionsFor(f filter) []bulkAction {
 // tasks lists tasks. A whole ID alone leads to its task.
 func (h *handler) tasks(v *visit) error {
 	query := v.r.URL.Query()
-	f := parseFilter(query, v.now)
-	if len(f.IDs) == 1 && f.OK() && len(f.Written) == 1 {
+	if query.Has("find") {
+		http.Redirect(v.w, v.r, h.found(query), http.StatusSeeOther) //nolint:gosec // it is the path of these pages, with another query
+		return nil
+	}
+	f := h.parseFilter(query, v.now)
+	if len(f.IDs) == 1 && len(f.IDPrefixes) == 0 && f.OK() && len(f.Written) == 1 {
 		v.redirect(h.link("/tasks/" + f.IDs[0].String()))
 		return nil
 	}
-	page := tasksPage{layout: h.layout(v, "Tasks", "/tasks"), Filter: f, Window: queue.ListWindow}
+	page := tasksPage{layout: h.layout(v, "Tasks", "/tasks"), Filter: f, HiddenLeftOut: f.ByContents() && h.hidden != nil}
 	status := http.StatusOK
 	if f.OK() {
 		listed, err := h.list(v.r.Context(), queue.ListRequest{
-			Selection: f.Selection, Reverse: f.Reverse, After: query.Get("after"), Limit: listPageSize,
+			Selection: f.Selection, Reverse: f.Reverse, After: query.Get("after"), Limit: listPageSize, Values: listedValues,
 		})
 		if err != nil {
 			return err
 		}
-		page.Rows, page.Partial = h.rowLines(listed.Rows, v.now), listed.Partial
+		page.Rows, page.Partial, page.Unreadable = h.rowLines(listed.Rows, v.now), listed.Partial, listed.Unreadable
+		page.Searched = max(listed.Searched, queue.ListWindow)
+		if f.ByContents() {
+			page.Searched = listed.Searched
+		}
+		h.addArgs(page.Rows, listed.Beginnings)
 		if listed.Next != "" {
 			page.Next = h.with(query, "after", listed.Next)
 		}
@@ -95,9 +114,10 @@ func (h *handler) tasks(v *visit) error {
 	}
 	if query.Get("after") != "" {
 		page.First = h.with(query, "after", "")
-	} else if f.OK() { // a filter with problems does not change by itself
+	} else if f.OK() && (!page.Partial || !f.ByContents()) { // a filter with problems does not change by itself, and a search takes long
 		page.Every = 10
 	}
+	page.after = query.Get("after")
 	page.Turned = h.with(query, "after", "", "order", map[bool]string{false: "reverse", true: ""}[f.Reverse])
 	h.furnish(&page)
 	return h.render(v, status, "tasks", page)
@@ -113,6 +133,12 @@ func (h *handler) furnish(page *tasksPage) {
 	}
 	for name := range f.fixed() {
 		page.Hidden = append(page.Hidden, field{name, f.Written.Get(name)})
+		if !slices.Contains(shownFields, name) {
+			page.Kept = append(page.Kept, field{name, f.Written.Get(name)})
+		}
+	}
+	if after := page.after; after != "" && f.ByContents() { // an action on all that match begins where the list does
+		page.Hidden = append(page.Hidden, field{"after", after})
 	}
 	for _, name := range []string{"id", "since", "until", "priority", "backend", "stranded", "parked", "limited"} {
 		page.More = page.More || f.Written.Has(name)
@@ -151,8 +177,8 @@ var viewNames = map[queue.View]string{
 // with is the address of the list with some parameters changed; empty ones go.
 func (h *handler) with(query url.Values, pairs ...string) string {
 	changed := url.Values{}
-	for _, name := range append([]string{"order", "after"}, filterFields...) {
-		if value := query.Get(name); value != "" {
+	for _, name := range append([]string{"order", "after"}, filterNames(query)...) {
+		if value := query.Get(name); value != "" || strings.HasPrefix(name, argField) {
 			changed.Set(name, value)
 		}
 	}

@@ -1,0 +1,65 @@
+package admin
+
+import (
+	"bytes"
+	"encoding/json"
+	"strings"
+
+	"github.com/google/uuid"
+
+	"github.com/claimcheck-go/claimcheck/queue"
+)
+
+// listedValues is how many characters values may have that a list reads, and shownArgs how
+// many of arguments it shows.
+const (
+	listedValues    = 2000
+	listedArgsShown = 140
+)
+
+// listedArgs are the arguments of a task in a list.
+type listedArgs struct {
+	Text string
+	Why  string // they are not shown
+}
+
+// addArgs adds the arguments to the lines of a list. beginnings are those of long ones.
+func (h *handler) addArgs(lines []rowLine, beginnings map[uuid.UUID]string) {
+	for i := range lines {
+		lines[i].Args = h.listedArgs(lines[i].Row, beginnings[lines[i].ID])
+	}
+}
+
+func (h *handler) listedArgs(row *queue.Row, beginning string) listedArgs {
+	switch {
+	case h.Redact(row.Task):
+		return listedArgs{Why: "hidden"}
+	case row.Sealed(row.Args), row.KeyID != "" && row.Unreadable != "":
+		return listedArgs{Why: "not decrypted"}
+	case row.Dropped():
+		return listedArgs{Why: "dropped"}
+	case len(row.Args) == 0 && beginning == "":
+		return listedArgs{Why: "long"} // encrypted, and not read
+	case h.hidden != nil && (strings.Contains(beginning, `"task_path"`) || h.ofRedacted(row)):
+		return listedArgs{Why: "hidden"} // or may be
+	case beginning != "":
+		return listedArgs{Text: cut(beginning, listedArgsShown)}
+	}
+	var compact bytes.Buffer
+	text := string(row.Args)
+	if json.Compact(&compact, row.Args) == nil {
+		text = compact.String()
+	}
+	if text == "null" || text == "{}" {
+		return listedArgs{}
+	}
+	return listedArgs{Text: cut(text, listedArgsShown)}
+}
+
+// cut shortens a text to so many characters.
+func cut(text string, most int) string {
+	if runes := []rune(text); len(runes) > most {
+		return string(runes[:most]) + "…"
+	}
+	return text
+}
