@@ -174,7 +174,7 @@ func TestATaskThatWaitsForARateSaysUntilWhen(t *testing.T) {
 	if strings.Contains(page, "tasks run)") {
 		t.Error("the page names another part of the limit")
 	}
-	s.contains("/admin/queues", `emails <b class="tag">limit reached</b></th>`)
+	s.contains("/admin/queues", `emails</a> <b class="tag">limit reached</b></th>`)
 	if _, err := s.db.ExecContext(context.Background(), `UPDATE claimcheck_tasks SET finished_at = finished_at - 7200000000, enqueued_at = enqueued_at - 7200000000`); err != nil {
 		t.Fatal(err)
 	}
