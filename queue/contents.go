@@ -76,16 +76,24 @@ func (r *Row) ContentsHidden(hidden func(task string) bool) bool {
 	return false
 }
 
-// readable returns a value of a row, or nothing if it is encrypted.
-func (r *Row) readable(value json.RawMessage) json.RawMessage {
-	if r.Sealed(value) {
+// readableArgs returns the arguments of a row, or nothing if they are encrypted.
+func (r *Row) readableArgs() json.RawMessage {
+	if r.ArgsSealed() {
 		return nil
 	}
-	return value
+	return r.Args
+}
+
+// readableResult is readableArgs of the return value.
+func (r *Row) readableResult() json.RawMessage {
+	if r.KeyID != "" && !r.Decrypted.ReturnValue && keyOfSealed(r.ReturnValue) != "" {
+		return nil
+	}
+	return r.ReturnValue
 }
 
 func (s *Selection) matchesArgs(row *Row) bool {
-	args := row.readable(row.Args)
+	args := row.readableArgs()
 	if len(args) == 0 || row.Dropped() {
 		return false
 	}
@@ -152,11 +160,11 @@ func (s *Selection) matchesText(row *Row) bool {
 			return true
 		}
 	}
-	args := row.readable(row.Args)
+	args := row.readableArgs()
 	if row.Dropped() {
 		args = nil
 	}
-	return jsonHas(args, has) || jsonHas(row.readable(row.ReturnValue), has)
+	return jsonHas(args, has) || jsonHas(row.readableResult(), has)
 }
 
 // jsonHas reports whether a JSON text has a text, as it is written or in a string or name.

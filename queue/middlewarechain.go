@@ -109,7 +109,7 @@ func (r *activeRun) surrounded(chain RunFunc) (json.RawMessage, error) {
 	row := r.row
 	if row.KeyID != "" {
 		opened := *row // the row keeps its arguments as they are stored
-		opened.Args, row = r.args, &opened
+		opened.Args, opened.Decrypted.Args, row = r.args, true, &opened
 	}
 	runsOf.Store(row, r)
 	defer runsOf.Delete(row)

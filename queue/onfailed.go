@@ -22,9 +22,11 @@ type Failed struct {
 	// ArgsOmitted is true, and [Client.Get] of the ID has them.
 	Args        json.RawMessage `json:"args"`
 	ArgsOmitted bool            `json:"args_omitted,omitempty"`
-	Attempts    int             `json:"attempts"`
-	MaxAttempts int             `json:"max_attempts"`
-	EnqueuedAt  time.Time       `json:"enqueued_at"`
+	// KeyID is the key with which it was encrypted; empty: it was not. Args are decrypted.
+	KeyID       string    `json:"key_id,omitempty"`
+	Attempts    int       `json:"attempts"`
+	MaxAttempts int       `json:"max_attempts"`
+	EnqueuedAt  time.Time `json:"enqueued_at"`
 	// Schedule is the name of the schedule whose occurrence it was.
 	Schedule string `json:"schedule,omitempty"`
 	// Errors are its latest errors, oldest first: up to 64 KiB of them, and at least the
@@ -101,7 +103,7 @@ func (r *Row) Letter() *NewRow {
 		return nil
 	}
 	failed := Failed{
-		ID: r.ID, Task: r.Task, Queue: r.Queue, Backend: r.Backend, Priority: r.Priority, Args: r.Args,
+		ID: r.ID, Task: r.Task, Queue: r.Queue, Backend: r.Backend, Priority: r.Priority, Args: r.Args, KeyID: r.KeyID,
 		Attempts: r.Attempts, MaxAttempts: r.MaxAttempts, EnqueuedAt: r.EnqueuedAt, Schedule: r.Schedule, Errors: latestErrors(r.Errors),
 	}
 	if failed.ArgsOmitted = len(r.Args) > failedArgsBytes; failed.ArgsOmitted || len(r.Args) == 0 {
@@ -118,6 +120,10 @@ func (r *Row) Letter() *NewRow {
 		Args: args, KeyID: cmp.Or(r.KeyID, to.KeyID), Keep: to.Keep, TraceContext: r.TraceContext,
 	}}
 }
+
+// sealed reports whether Args are stored encrypted: those of a task that was encrypted, and
+// never those of another one that only look so.
+func (f *Failed) sealed() bool { return f.KeyID != "" && keyOfSealed(f.Args) != "" }
 
 // latestErrors returns the last errors, up to failedErrorsBytes as JSON, and at least one.
 func latestErrors(all []AttemptError) []AttemptError {

@@ -87,10 +87,11 @@ type Row struct {
 	Completes uuid.UUID `json:"completes_group,omitzero"`
 
 	// KeyID is the key with which the row's values are encrypted; empty: they are not. Rows
-	// that a [Client] returns are decrypted, if it has the key: otherwise Unreadable says why
-	// Args and ReturnValue are as they are stored.
-	KeyID      string `json:"key_id,omitempty"`
-	Unreadable string `json:"unreadable,omitempty"`
+	// that a [Client] returns are decrypted, as far as Decrypted says. Otherwise Unreadable
+	// says why not, Args are as they are stored, and ReturnValue and Checkpoint are left out.
+	KeyID      string    `json:"key_id,omitempty"`
+	Unreadable string    `json:"unreadable,omitempty"`
+	Decrypted  Decrypted `json:"-"`
 
 	// LimitKey is what limits for each key count the row under.
 	LimitKey string `json:"limit_key,omitempty"`

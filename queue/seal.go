@@ -162,7 +162,7 @@ func openWith(ctx context.Context, codec Codec, row *Row, kind sealKind, stored 
 // to the table can copy the encrypted arguments of a row into a Failed, in a row of any task.
 func (c *Client) openFailed(ctx context.Context, row *Row, stored json.RawMessage) (json.RawMessage, error) {
 	failed, err := jsonvalue.Decode[Failed](stored)
-	if err != nil || keyOfSealed(failed.Args) == "" {
+	if err != nil || !failed.sealed() {
 		return stored, nil //nolint:nilerr // then it is no Failed
 	}
 	if d, known := c.registry.lookup(row.Task); !known || d.in != reflect.TypeFor[Failed]() {
@@ -186,8 +186,13 @@ func (e *unknownKeyError) Error() string {
 
 func (e *unknownKeyError) Is(target error) bool { return target == ErrUnknownKey }
 
-// reveal opens the arguments, the return value and the checkpoint of a row for its reader. Arguments and
-// a checkpoint that cannot be opened stay sealed, a return value is left out, and Unreadable says why.
+// Decrypted says which values of a [Row] with a KeyID a [Client] has decrypted. What a value
+// looks like does not tell: a caller may enqueue a string that looks encrypted.
+type Decrypted struct{ Args, ReturnValue, Checkpoint bool }
+
+// reveal opens the arguments, the return value and the checkpoint of a row for its reader.
+// Arguments that cannot be opened stay sealed, the others are left out, and Unreadable says
+// why.
 func (c *Client) reveal(ctx context.Context, row *Row) {
 	if row == nil || row.KeyID == "" {
 		return
@@ -195,31 +200,40 @@ func (c *Client) reveal(ctx context.Context, row *Row) {
 	for _, v := range []struct {
 		kind  sealKind
 		value *json.RawMessage
-	}{{argsKind, &row.Args}, {resultKind, &row.ReturnValue}, {checkpointKind, &row.Checkpoint}} {
-		plain, err := c.openValue(ctx, row, v.kind, *v.value)
-		if err != nil {
-			row.Unreadable = cleanText(err.Error(), maxTextBytes)
-			if v.kind == resultKind {
-				row.ReturnValue = nil
-			}
+		done  *bool
+	}{
+		{argsKind, &row.Args, &row.Decrypted.Args},
+		{resultKind, &row.ReturnValue, &row.Decrypted.ReturnValue},
+		{checkpointKind, &row.Checkpoint, &row.Decrypted.Checkpoint},
+	} {
+		if *v.done {
 			continue
 		}
-		*v.value = plain
+		plain, err := c.openValue(ctx, row, v.kind, *v.value)
+		switch *v.done = err == nil; {
+		case *v.done:
+			*v.value = plain
+		case v.kind != argsKind:
+			*v.value = nil
+			fallthrough
+		default:
+			row.Unreadable = cleanText(err.Error(), maxTextBytes)
+		}
 	}
 }
 
-// Sealed reports whether a value of the row, such as its Args, is still encrypted, or has a
-// part that is: Unreadable says why it could not be decrypted. Such a value is not to be
-// shown, nor used for another task.
-func (r *Row) Sealed(value json.RawMessage) bool {
-	if r.KeyID == "" || len(value) == 0 {
+// ArgsSealed reports whether the Args of the row are still encrypted, or have a part that is:
+// Unreadable says why they could not be decrypted. They are not to be shown then, nor used
+// for another task.
+func (r *Row) ArgsSealed() bool {
+	if r.KeyID == "" || r.Decrypted.Args || len(r.Args) == 0 {
 		return false
 	}
-	if value[0] == '{' {
-		var failed struct{ Args json.RawMessage } // of OnFailed
-		return json.Unmarshal(value, &failed) == nil && keyOfSealed(failed.Args) != ""
+	if r.Args[0] == '{' {
+		failed, err := jsonvalue.Decode[Failed](r.Args)
+		return err == nil && failed.sealed()
 	}
-	return keyOfSealed(value) != ""
+	return keyOfSealed(r.Args) != ""
 }
 
 // sealing is what was sealed as the arguments of a new row.
@@ -264,7 +278,7 @@ func (c *Client) revealRows(ctx context.Context, rows []*NewRow) {
 	}
 	for _, row := range rows {
 		if row.sealing != nil && !row.Existed && row.KeyID != "" {
-			row.Args = row.sealing.plain
+			row.Args, row.Decrypted.Args = row.sealing.plain, true
 		} else {
 			c.reveal(ctx, row.Row)
 		}

@@ -89,12 +89,12 @@ func (c *Client) openOccurrences(ctx context.Context, rows []*NewRow) (seal func
 	for i, row := range rows {
 		stored[i] = row.Args
 		if args, err := c.openValue(ctx, row.Row, argsKind, row.Args); err == nil {
-			row.Args = args
+			row.Args, row.Decrypted.Args = args, row.KeyID != ""
 		}
 	}
 	return func() {
 		for i, row := range rows {
-			row.Args = stored[i]
+			row.Args, row.Decrypted.Args = stored[i], false
 		}
 	}
 }

@@ -52,11 +52,16 @@ type search struct {
 
 // matches decrypts a row, and reports whether it has the contents that are searched for.
 func (s *search) matches(ctx context.Context, row *Row) bool {
-	s.client.reveal(ctx, row)
-	if s.request.MatchesContents(row) {
+	if row.KeyID == "" {
+		return s.request.MatchesContents(row)
+	}
+	opened := *row // the store still has the row, whose values it may drop or read again
+	s.client.reveal(ctx, &opened)
+	row.Unreadable = opened.Unreadable
+	if s.request.MatchesContents(&opened) {
 		return true
 	}
-	if row.Unreadable != "" && !row.ContentsHidden(s.request.Hidden) {
+	if opened.Unreadable != "" && !opened.ContentsHidden(s.request.Hidden) {
 		s.unreadable++
 	}
 	return false

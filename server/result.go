@@ -98,7 +98,7 @@ func (p *program) printResult(row *queue.Row, asJSON bool) error {
 
 // printTask prints a task, with its arguments and what it waits for.
 func (p *program) printTask(row *queue.Row, asJSON, withArgs bool, why string) error {
-	withArgs = withArgs && !row.Sealed(row.Args)
+	withArgs = withArgs && !row.ArgsSealed()
 	if asJSON {
 		answer := resultAnswer{Result: row}
 		if withArgs {
@@ -127,7 +127,7 @@ func (p *program) printTask(row *queue.Row, asJSON, withArgs bool, why string) e
 	if withArgs {
 		field("arguments", plain(string(row.Args)))
 	}
-	if withArgs && !row.Sealed(row.Checkpoint) {
+	if withArgs {
 		field("checkpoint", plain(string(row.Checkpoint)))
 	}
 	field("attempts", plain(fmt.Sprintf("%d of %d", row.Attempts, row.MaxAttempts)))

@@ -159,7 +159,7 @@ func Run(t *testing.T, h Harness) {
 			t.Log("the store is no queue.KeyCounter, which is optional")
 			return
 		}
-		run(t, h, []concern{{"Keys", keyTests}, {"Encrypted", encryptedTests}})
+		run(t, h, []concern{{"Keys", keyTests}, {"Encrypted", encryptedTests}, {"EncryptedFailure", encryptedFailureTests}, {"EncryptedRepeat", encryptedRepeatTests}, {"EncryptedEnqueued", encryptedEnqueuedTests}})
 	})
 	t.Run("BacklogCounter", func(t *testing.T) {
 		if _, ok := h.Open(t).(queue.BacklogCounter); !ok {

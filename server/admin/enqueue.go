@@ -81,7 +81,7 @@ func (p *enqueuePage) fill(h *handler, row *queue.Row) {
 	if h.Client.HasBackend(row.Backend) {
 		p.Fields.Backend = row.Backend
 	}
-	p.Sealed = row.Sealed(row.Args)
+	p.Sealed = row.ArgsSealed()
 	if p.Redacted = h.hidesArgs(row) && !p.Sealed; !p.Redacted && !p.Sealed && h.names[row.Task] == p.Info.Name {
 		p.Fields.Args = pretty(row.Args, true).Text
 		if p.HasForm && !p.Form.Fill(row.Args) {

@@ -34,7 +34,7 @@ func (h *handler) listedArgs(row *queue.Row, beginning string) listedArgs {
 	switch {
 	case h.Redact(row.Task):
 		return listedArgs{Why: "hidden"}
-	case row.Sealed(row.Args), row.KeyID != "" && row.Unreadable != "":
+	case row.ArgsSealed(), row.KeyID != "" && row.Unreadable != "":
 		return listedArgs{Why: "not decrypted"}
 	case row.Dropped():
 		return listedArgs{Why: "dropped"}

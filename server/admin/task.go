@@ -126,7 +126,7 @@ func (h *handler) show(page *taskPage, whole bool) {
 	if redacted {
 		page.Args, page.Result, page.Saved = document{Redacted: true}, document{Redacted: len(row.ReturnValue) > 0}, document{Redacted: len(row.Checkpoint) > 0}
 	} else {
-		page.Args, page.Result, page.Saved = h.shownArgs(row, whole), decrypted(row, row.ReturnValue, whole), decrypted(row, row.Checkpoint, whole)
+		page.Args, page.Result, page.Saved = h.shownArgs(row, whole), pretty(row.ReturnValue, whole), pretty(row.Checkpoint, whole)
 	}
 	page.Curls = curls(row, h.hidesArgs(row) || row.Dropped(), page.KeyHeld)
 	if h.Links == nil {
