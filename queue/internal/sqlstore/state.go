@@ -31,7 +31,12 @@ func (s *Store) SetState(ctx context.Context, name string, document []byte, vers
 	err = s.transaction(ctx, "store a document", func(ctx context.Context, tx querier) error {
 		stored = false
 		if version == 0 {
-			_, err := tx.ExecContext(ctx, `INSERT INTO claimcheck_state (name, version, document) VALUES (?, 1, ?)`, name, string(document))
+			var known int64
+			err := tx.QueryRowContext(ctx, `SELECT version FROM claimcheck_state WHERE name = ?`, name).Scan(&known)
+			if !errors.Is(err, sql.ErrNoRows) {
+				return err
+			}
+			_, err = tx.ExecContext(ctx, `INSERT INTO claimcheck_state (name, version, document) VALUES (?, 1, ?)`, name, string(document))
 			if err != nil && s.backend.Duplicate(err) {
 				return nil
 			}
