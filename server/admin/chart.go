@@ -43,6 +43,7 @@ type chart struct {
 type bar struct {
 	X, Y, Width, Height int
 	Says                string
+	Now                 bool // the hour is not over
 }
 
 // hour is a line of the table.
@@ -51,20 +52,23 @@ type hour struct {
 	Succeeded, Failed int
 }
 
-func newCharts(history []queue.HourStats, now time.Time) *charts {
-	last := now.UTC().Truncate(time.Hour)
-	known := make(map[time.Time]queue.HourStats, len(history))
-	for _, stats := range history {
-		known[stats.Hour.UTC()] = stats
-	}
+func newCharts(f *figures) *charts {
+	first := f.periods()[1].Since
+	known := queue.GroupFigures(f.Hours, func(h *queue.HourFigures) time.Time { return h.Hour.UTC() })
 	c := &charts{}
 	var succeeded, failed []int
 	var names []string
 	for i := range chartHours {
-		at := last.Add(time.Duration(i-chartHours+1) * time.Hour)
+		at := first.Add(time.Duration(i) * time.Hour)
+		name := at.Format("15:04") + " to " + at.Add(time.Hour).Format("15:04")
+		if i == chartHours-1 {
+			name = at.Format("15:04") + " to now"
+		}
 		stats := known[at]
-		succeeded, failed = append(succeeded, stats.Succeeded), append(failed, stats.Failed)
-		names = append(names, at.Format("15:04")+" to "+at.Add(time.Hour).Format("15:04"))
+		if stats == nil {
+			stats = new(queue.Outcomes)
+		}
+		succeeded, failed, names = append(succeeded, stats.Succeeded), append(failed, stats.Failed), append(names, name)
 	}
 	for i := chartHours - 1; i >= 0; i-- {
 		c.Hours = append(c.Hours, hour{names[i], succeeded[i], failed[i]})
@@ -81,7 +85,7 @@ func newChart(id, verb string, names []string, values []int) chart {
 		c.Most = max(c.Most, n)
 	}
 	for i, n := range values {
-		b := bar{X: i * (barWidth + barGap), Width: barWidth, Says: fmt.Sprintf("%s: %s %s", names[i], humanize.Comma(int64(n)), verb)}
+		b := bar{X: i * (barWidth + barGap), Width: barWidth, Now: i == len(values)-1, Says: fmt.Sprintf("%s: %s %s", names[i], humanize.Comma(int64(n)), verb)}
 		if n > 0 {
 			b.Height = max(2, n*chartHeight/c.Most) // one of many is seen too
 		}
@@ -89,6 +93,6 @@ func newChart(id, verb string, names []string, values []int) chart {
 		c.Bars = append(c.Bars, b)
 	}
 	c.Title = fmt.Sprintf("%s %s in the last 24 hours", count(c.Total, "task"), verb)
-	c.Desc = fmt.Sprintf("One bar an hour, at most %s. The table below has the same counts.", humanize.Comma(int64(c.Most)))
+	c.Desc = fmt.Sprintf("One bar an hour, at most %s; the last hour is not over. The table below has the same counts.", humanize.Comma(int64(c.Most)))
 	return c
 }

@@ -197,6 +197,7 @@ type fullStore interface {
 	queue.Reporter
 	queue.Checkpointer
 	queue.AuditReader
+	queue.FigureStore
 }
 
 // operator is the client's store as the pages see it.
@@ -282,11 +283,11 @@ func (c *countingStore) Overview(ctx context.Context, r queue.OverviewRequest) (
 	return c.fullStore.Overview(ctx, r)
 }
 
-func (c *countingStore) History(ctx context.Context, since time.Time) ([]queue.HourStats, error) {
-	if err := c.count("History"); err != nil {
-		return nil, err
+func (c *countingStore) Figures(ctx context.Context, r queue.FiguresRequest) (queue.Figures, error) {
+	if err := c.count("Figures"); err != nil {
+		return queue.Figures{}, err
 	}
-	return c.fullStore.History(ctx, since)
+	return c.fullStore.Figures(ctx, r)
 }
 
 func (c *countingStore) Touched(ctx context.Context) (map[string]time.Time, error) {

@@ -19,7 +19,9 @@ type overviewPage struct {
 	Totals   totals
 	Failing  []failing // in the last day, the largest first
 	Older    []failing
-	Charts   *charts // nil: not counted yet
+	Figured  bool     // the store keeps figures
+	Charts   *charts  // nil: not counted yet
+	Heat     *heatmap // likewise
 	Queues   []queueLine
 	Backends bool // there is more than one
 }
@@ -61,8 +63,8 @@ func (h *handler) overview(v *visit) error {
 		}
 	}
 	page.Warnings = h.warnings(stats, v.now)
-	if stats.Counted {
-		page.Charts = newCharts(stats.History, v.now)
+	if page.Figured = stats.Figured; stats.Figures != nil {
+		page.Charts, page.Heat = newCharts(stats.Figures), stats.Figures.heatmap()
 	}
 	page.Queues, page.Backends = h.queueLines(stats), manyBackends(stats.Queues)
 	page.say()

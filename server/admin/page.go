@@ -63,7 +63,7 @@ func (h *handler) parse() (templates, error) {
 	base, err := template.New("layout.html").Funcs(template.FuncMap{
 		"url": h.link, "asset": h.assetURL, "lower": strings.ToLower, "add": func(a, b int) int { return a + b },
 		"num": num, "num64": humanize.Comma, "count": count, "span": span,
-	}).ParseFS(templateFiles, "templates/layout.html", "templates/parts.html", "templates/fields.html")
+	}).ParseFS(templateFiles, "templates/layout.html", "templates/parts.html", "templates/fields.html", "templates/figures.html")
 	if err != nil {
 		return nil, err
 	}

@@ -35,6 +35,7 @@ type queuesPage struct {
 	Limits   []*limitLine
 	Tasks    []string // for a new limit
 	MaxLimit int
+	Fares    []*fares // of each queue
 }
 
 // New is an empty limit, for the form that makes one.
@@ -46,7 +47,8 @@ func (h *handler) queues(v *visit) error {
 		return err
 	}
 	page := queuesPage{layout: h.layout(v, "Queues", "/queues"), Known: stats.Known, Queues: h.queueLines(stats)}
-	page.Every, page.Again = 10, stats.Unread
+	page.Every, page.Again = 10, stats.Unread || stats.Figured && stats.Figures == nil
+	page.Fares = stats.Figures.ofQueues()
 	page.Backends = manyBackends(stats.Queues)
 	page.Gates = slices.CompactFunc(slices.Clone(page.Queues), func(a, b queueLine) bool { return a.Queue == b.Queue })
 	page.Gated, page.Limited, page.MaxLimit = stats.Gated, stats.Limited, queue.MaxLimit

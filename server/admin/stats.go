@@ -17,7 +17,7 @@ const (
 	keepStats   = 5 * time.Second
 	keepRows    = 10 * time.Second
 	keepMarks   = 15 * time.Second
-	keepHistory = time.Minute
+	keepFigures = time.Minute
 	keepSchema  = time.Minute
 	// tooOld is the age from which a part is no longer shown.
 	tooOld = 10 * time.Minute
@@ -40,10 +40,11 @@ type statsCache struct {
 	patience time.Duration
 	overview func(context.Context, queue.OverviewRequest) (queue.Overview, error)
 	gate     func(context.Context) ([]queue.Gate, error)
-	limit    func(context.Context, *queue.Row) ([]queue.LimitUse, error) // nil: the store keeps none
-	schedule func(context.Context) ([]*queue.Schedule, error)            // nil: the store keeps none
-	schema   func(context.Context) error                                 // nil: not asked, or the schema is right
-	sweeps   bool                                                        // regular sweeps are expected
+	limit    func(context.Context, *queue.Row) ([]queue.LimitUse, error)        // nil: the store keeps none
+	schedule func(context.Context) ([]*queue.Schedule, error)                   // nil: the store keeps none
+	figure   func(context.Context, queue.FiguresRequest) (queue.Figures, error) // nil: the store keeps none
+	schema   func(context.Context) error                                        // nil: not asked, or the schema is right
+	sweeps   bool                                                               // regular sweeps are expected
 
 	mu        sync.Mutex
 	running   *running // the refresh that is under way; nil: none is
@@ -56,7 +57,7 @@ type statsCache struct {
 	delayed   part[[]*queue.Row] // stranded rows that wait for their time
 	claimed   part[[]*queue.Row] // RUNNING rows
 	marks     part[map[string]time.Time]
-	history   part[[]queue.HourStats]
+	figures   part[*figures]
 	schemaErr part[error]
 
 	from map[queue.View]*string // where stranded rows are looked for next; only a refresh has it
@@ -72,19 +73,19 @@ type running struct {
 // statsView is the statistics as one page shows them; unknown parts are nil.
 type statsView struct {
 	problems.State
-	Known   bool // Queues and Failures are known, as of QueuesAt
-	Gated   bool // queues can be paused
-	Limited bool // and limited
-	History []queue.HourStats
-	Counted bool // History is known
-	Partial bool // some parts are unknown yet: reload
-	Unread  bool // of these, queues, their gates or their limits
+	Known   bool     // Queues and Failures are known, as of QueuesAt
+	Gated   bool     // queues can be paused
+	Limited bool     // and limited
+	Figures *figures // nil: they are unknown yet, or the store keeps none
+	Figured bool     // the store keeps figures
+	Partial bool     // some parts are unknown yet: reload
+	Unread  bool     // of these, queues, their gates or their limits
 }
 
 func newStatsCache(cfg Config, operator queue.Operator) *statsCache {
 	return &statsCache{
 		operator: operator, patience: statsPatience, overview: cfg.Client.Overview, gate: cfg.Client.Gates, limit: cfg.Client.LimitUse,
-		schedule: cfg.Client.Schedules, schema: cfg.CheckSchema, sweeps: cfg.SweepEvery > 0, from: newFrom(),
+		schedule: cfg.Client.Schedules, figure: cfg.Client.Figures, schema: cfg.CheckSchema, sweeps: cfg.SweepEvery > 0, from: newFrom(),
 	}
 }
 
@@ -129,11 +130,22 @@ func (c *statsCache) look(ctx context.Context, now time.Time) (statsView, error)
 
 // lookWithin is look for a page that sends other statements too.
 func (c *statsCache) lookWithin(ctx context.Context, now time.Time, statements int) (statsView, error) {
+	return c.lookFor(ctx, now, statements, c.refreshes)
+}
+
+// lookAtFigures returns what is known, with figures that are refreshed if they are old, in
+// one statement at most.
+func (c *statsCache) lookAtFigures(ctx context.Context, now time.Time) (statsView, error) {
+	return c.lookFor(ctx, now, 1, c.figureRefresh)
+}
+
+// lookFor is look for some parts.
+func (c *statsCache) lookFor(ctx context.Context, now time.Time, statements int, list func(context.Context, time.Time) []refresh) (statsView, error) {
 	patience := time.NewTimer(c.patience)
 	defer patience.Stop()
 	for started := false; !started; {
 		var r *running
-		if r, started = c.refreshed(ctx, now, statements); r == nil {
+		if r, started = c.refreshed(ctx, now, statements, list); r == nil {
 			break
 		}
 		select {
@@ -170,20 +182,20 @@ func (c *statsCache) view(ctx context.Context, now time.Time) statsView {
 			Marks: c.marks.value, MarksAt: c.marks.at, SchemaErr: c.schemaErr.value,
 		},
 		Known: !c.counted.at.IsZero(), Gated: c.gate != nil, Limited: c.limit != nil,
-		History: c.history.value, Counted: !c.history.at.IsZero(), Partial: wanting,
+		Figures: c.figures.value, Figured: c.figure != nil, Partial: wanting,
 		Unread: c.counted.wanting(now, keepStats) || c.gate != nil && c.gates.wanting(now, keepStats) || c.limit != nil && c.limits.wanting(now, keepStats),
 	}
 }
 
 // refreshed returns the refresh that is under way, or one that it starts, if anything is
-// due.
-func (c *statsCache) refreshed(ctx context.Context, now time.Time, statements int) (r *running, started bool) {
+// due of a list of parts.
+func (c *statsCache) refreshed(ctx context.Context, now time.Time, statements int, list func(context.Context, time.Time) []refresh) (r *running, started bool) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if c.running != nil {
 		return c.running, false
 	}
-	if len(urgent(c.refreshes(ctx, now), now, statements)) == 0 {
+	if len(urgent(list(ctx, now), now, statements)) == 0 {
 		return nil, false
 	}
 	r = &running{started: time.Now(), done: make(chan struct{})}
@@ -192,7 +204,7 @@ func (c *statsCache) refreshed(ctx context.Context, now time.Time, statements in
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), statsTimeout)
 	go func() {
 		defer cancel()
-		err := refreshParts(&c.mu, func() []refresh { return c.refreshes(ctx, now) }, now, statements)
+		err := refreshParts(&c.mu, func() []refresh { return list(ctx, now) }, now, statements)
 		c.mu.Lock()
 		defer c.mu.Unlock()
 		c.running = nil
@@ -247,10 +259,20 @@ func (c *statsCache) refreshes(ctx context.Context, now time.Time) []refresh {
 			return all, c.unless(err, func() { c.schedule = nil })
 		}))
 	}
-	return append(list,
-		newRefresh(&c.history, keepHistory, 1, func() ([]queue.HourStats, error) {
-			return c.operator.History(ctx, dayBegins(now))
-		}))
+	return append(list, c.figureRefresh(ctx, now)...)
+}
+
+// figureRefresh reads the figures, if the store keeps some.
+func (c *statsCache) figureRefresh(ctx context.Context, now time.Time) []refresh {
+	figure := c.figure
+	if figure == nil {
+		return nil
+	}
+	known := c.figures.value
+	return []refresh{newRefresh(&c.figures, keepFigures, 1, func() (*figures, error) {
+		read, err := known.read(ctx, figure, now)
+		return read, c.unless(err, func() { c.figure = nil })
+	})}
 }
 
 // unless returns err, unless it says that the store has nothing of the kind: that is not

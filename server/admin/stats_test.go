@@ -52,9 +52,9 @@ func (b *fakeStats) Touched(context.Context) (map[string]time.Time, error) {
 	return map[string]time.Time{queue.TouchSwept: b.swept}, nil
 }
 
-func (b *fakeStats) History(context.Context, time.Time) ([]queue.HourStats, error) {
-	b.ask("history", 1)
-	return nil, nil
+func (b *fakeStats) figures(context.Context, queue.FiguresRequest) (queue.Figures, error) {
+	b.ask("figures", 1)
+	return queue.Figures{Through: b.now}, nil
 }
 
 // newFakeStats is a handler that expects sweeps, and whose schema is
@@ -62,14 +62,14 @@ func (b *fakeStats) History(context.Context, time.Time) ([]queue.HourStats, erro
 func newFakeStats(now time.Time) (*handler, *fakeStats) {
 	b := &fakeStats{now: now, asked: make(map[string]time.Time)}
 	h := &handler{Config: Config{SweepEvery: 30 * time.Second}, names: map[string]string{"a": "a"}}
-	h.stats = &statsCache{operator: b, patience: time.Minute, overview: b.Overview, sweeps: true, from: newFrom(), schema: func(context.Context) error {
+	h.stats = &statsCache{operator: b, patience: time.Minute, overview: b.Overview, figure: b.figures, sweeps: true, from: newFrom(), schema: func(context.Context) error {
 		b.ask("schema", 1)
 		return errors.New("schema 3, want 4")
 	}}
 	return h, b
 }
 
-var allParts = []string{"delayed", "history", "marks", "overview", "pending", "running", "schema"}
+var allParts = []string{"delayed", "figures", "marks", "overview", "pending", "running", "schema"}
 
 // Requests every 6 s, which is longer than counts stay fresh: all parts are
 // there after three, and none is left to grow old.
@@ -99,7 +99,7 @@ func TestPartsAreRenewedInTurn(t *testing.T) {
 		}
 		for what, at := range b.asked {
 			most := 30 * time.Second
-			if what == "history" || what == "schema" {
+			if what == "figures" || what == "schema" {
 				most = 90 * time.Second
 			}
 			if age := now.Sub(at); age > most {

@@ -32,6 +32,7 @@ type typePage struct {
 	Sources  []source
 	Looked   int // rows
 	Recent   []rowLine
+	Fares    *fares // nil: unknown
 }
 
 // keptFor is how long rows are kept, in words.
@@ -77,6 +78,11 @@ func (h *handler) taskType(v *visit) error {
 		layout: form.layout, Enqueue: form, Info: info, List: form.List, Failed: h.link("/tasks", "view", string(queue.ViewFailed), "task", info.Name),
 		QueueURL: h.link("/queues/" + info.Queue), Backoffs: h.backoffs(info), Known: stats.Known, Recent: h.rowLines(listed.Rows, v.now), Looked: len(listed.Rows),
 	}
+	stats, err = h.stats.lookAtFigures(v.r.Context(), v.now)
+	if err != nil {
+		return err
+	}
+	page.Fares = stats.Figures.ofType(h.names, info.Name)
 	page.Title, page.Every, page.Again = info.Name, 10, !page.Known
 	page.Limits = h.limitsOf(info, stats.Limits)
 	if info.Keep != nil {

@@ -9,7 +9,8 @@ import (
 
 type typesPage struct {
 	layout
-	Types []typeLine
+	Types   []typeLine
+	Figures bool // how the types have fared is known
 }
 
 // typeLine is one registered name.
@@ -17,6 +18,7 @@ type typeLine struct {
 	queue.TaskInfo
 	TimeLimit string // empty: the executor's default
 	Limits    []string
+	Fares     *fares // nil: unknown
 	Page      string // address of its page
 	Form      string // address of its form
 }
@@ -27,10 +29,16 @@ func (h *handler) types(v *visit) error {
 	if err != nil && !errors.Is(err, queue.ErrUnsupported) {
 		return err
 	}
-	page := typesPage{layout: h.layout(v, "Task types", "/types")}
+	stats, err := h.stats.lookAtFigures(v.r.Context(), v.now)
+	if err != nil {
+		return err
+	}
+	page := typesPage{layout: h.layout(v, "Task types", "/types"), Figures: stats.Figures != nil}
+	page.Every, page.Again = 60, stats.Figured && stats.Figures == nil
+	fared := stats.Figures.ofTypes(h.names)
 	for _, info := range h.Client.Registry().Tasks() {
 		line := typeLine{TaskInfo: info, Page: h.link("/types/" + info.Name)}
-		line.Form = line.Page + "#enqueue"
+		line.Form, line.Fares = line.Page+"#enqueue", fared[subject{Task: info.Name}]
 		if info.Timeout > 0 {
 			line.TimeLimit = span(info.Timeout)
 		}

@@ -1,0 +1,246 @@
+package admin
+
+import (
+	"cmp"
+	"context"
+	"fmt"
+	"slices"
+	"time"
+
+	"github.com/claimcheck-go/claimcheck/queue"
+)
+
+// figuresDays is how many days of figures the pages show, today included.
+const figuresDays = 7
+
+// figuresAgain is how often all of these days are read again. In between only the latest
+// hours are.
+const figuresAgain = time.Hour
+
+// figures are how tasks ended in the last days.
+type figures struct {
+	queue.Figures
+	complete time.Time // when all hours were read
+}
+
+// read returns the figures as they are now.
+func (f *figures) read(ctx context.Context, ask func(context.Context, queue.FiguresRequest) (queue.Figures, error), now time.Time) (*figures, error) {
+	hour := now.UTC().Truncate(time.Hour)
+	r := queue.FiguresRequest{Since: hour.Truncate(24*time.Hour).AddDate(0, 0, 1-figuresDays), Until: hour.Add(time.Hour)}
+	week := hour.Add((1 - 24*figuresDays) * time.Hour)
+	if week.Before(r.Since) {
+		r.Since = week
+	}
+	since, complete := r.Since, now
+	if f != nil && now.Sub(f.complete) < figuresAgain {
+		r.Since, complete = f.Through.Truncate(time.Hour).Add(-time.Hour), f.complete
+	}
+	read, err := ask(ctx, r)
+	if err != nil {
+		return nil, err
+	}
+	if r.Since.After(since) {
+		kept := slices.Clone(f.Hours)
+		kept = slices.DeleteFunc(kept, func(h queue.HourFigures) bool { return h.Hour.Before(since) || !h.Hour.Before(r.Since) })
+		read.Hours = append(kept, read.Hours...)
+	}
+	return &figures{read, complete}, nil
+}
+
+// period is a length of time up to now: since the beginning of an hour.
+type period struct {
+	ID    string // hour, day, week
+	Since time.Time
+	Words string // since 19:00
+}
+
+// periods are those that pages show. An hour alone would be empty at its beginning.
+func (f *figures) periods() []period {
+	hour := f.Through.Add(-1).UTC().Truncate(time.Hour)
+	list := []period{{"hour", hour.Add(-time.Hour), ""}, {"day", hour.Add(-23 * time.Hour), ""}, {"week", hour.Add((1 - 24*figuresDays) * time.Hour), ""}}
+	for i := range list {
+		list[i].Words = "since " + list[i].Since.Format("15:04")
+		if i > 0 {
+			list[i].Words = "since " + list[i].Since.Format("2 Jan 15:04")
+		}
+	}
+	return list
+}
+
+// subject is what figures are about: a type, or a queue of a backend. Empty names are all.
+type subject struct{ Task, Queue, Backend string }
+
+// fares is how the tasks of a subject have fared: for a table, and with a sparkline.
+type fares struct {
+	Subject string // a name, for texts that stand alone
+	Spark   spark
+	Periods []faring
+}
+
+// Any reports whether there is anything to show.
+func (f *fares) Any() bool { return f.Periods[len(f.Periods)-1].Ended > 0 }
+
+// Day is the last day.
+func (f *fares) Day() faring { return f.Periods[1] }
+
+// faring is how tasks have fared in a period.
+type faring struct {
+	period
+	Ended, Failed, Cancelled, Retried int
+	Rate                              string // how many have ended in a time
+	Errors                            string // the share of those that failed; empty if none has ended
+	Wait, Run, Attempts               quantiles
+}
+
+// quantiles are percentiles, in words; empty if nothing was counted.
+type quantiles struct{ P50, P95, P99 string }
+
+// Any reports whether something was counted.
+func (q quantiles) Any() bool { return q.P50 != "" }
+
+// faresOf returns how each of some subjects has fared. It reads the figures once.
+func (f *figures) faresOf(key func(*queue.HourFigures) subject) map[subject]*fares {
+	periods := f.periods()
+	hours := make(map[subject]*[24]queue.Outcomes)
+	sums := make(map[subject][]queue.Outcomes)
+	for i := range f.Hours {
+		h := &f.Hours[i]
+		k := key(h)
+		if sums[k] == nil {
+			sums[k], hours[k] = make([]queue.Outcomes, len(periods)), new([24]queue.Outcomes)
+		}
+		for j, p := range periods {
+			if !h.Hour.Before(p.Since) {
+				sums[k][j].Merge(&h.Outcomes)
+			}
+		}
+		if n := int(h.Hour.Sub(periods[1].Since) / time.Hour); n >= 0 && n < 24 {
+			o := &hours[k][n]
+			o.Succeeded, o.Failed, o.Cancelled = o.Succeeded+h.Succeeded, o.Failed+h.Failed, o.Cancelled+h.Cancelled
+		}
+	}
+	all := make(map[subject]*fares, len(sums))
+	for k, outcomes := range sums {
+		all[k] = f.fares(k, outcomes, hours[k])
+	}
+	return all
+}
+
+func (f *figures) fares(k subject, sums []queue.Outcomes, hours *[24]queue.Outcomes) *fares {
+	name := k.Task
+	if name == "" {
+		name = k.Queue
+	}
+	result := &fares{Subject: name, Spark: newSpark(name, hours)}
+	for i, p := range f.periods() {
+		o := &sums[i]
+		row := faring{period: p, Ended: o.Ended(), Failed: o.Failed, Cancelled: o.Cancelled, Retried: o.Retried, Rate: throughput(o.Ended(), f.Through.Sub(p.Since))}
+		if o.Succeeded+o.Failed > 0 {
+			row.Errors = percent(o.ErrorRate())
+		}
+		row.Wait, row.Run = durations(o.Wait), durations(o.Run)
+		if o.Attempts.Count() > 0 {
+			row.Attempts = quantiles{num(o.Attempts.Quantile(.5)), num(o.Attempts.Quantile(.95)), num(o.Attempts.Quantile(.99))}
+		}
+		result.Periods = append(result.Periods, row)
+	}
+	return result
+}
+
+// ofType returns how one type has fared; nil if nothing is known.
+func (f *figures) ofType(names map[string]string, name string) *fares {
+	if f == nil {
+		return nil
+	}
+	if fared := f.ofTypes(names)[subject{Task: name}]; fared != nil {
+		return fared
+	}
+	return f.fares(subject{Task: name}, make([]queue.Outcomes, len(f.periods())), new([24]queue.Outcomes))
+}
+
+// ofTypes returns how each type has fared, by its name now: names maps the others to it.
+func (f *figures) ofTypes(names map[string]string) map[subject]*fares {
+	if f == nil {
+		return nil
+	}
+	return f.faresOf(func(h *queue.HourFigures) subject {
+		if name := names[h.Task]; name != "" {
+			return subject{Task: name}
+		}
+		return subject{Task: h.Task}
+	})
+}
+
+// ofQueues returns how each queue has fared, in their order; queues of one name are told
+// apart by their backends.
+func (f *figures) ofQueues() (list []*fares) {
+	if f == nil {
+		return nil
+	}
+	all := f.faresOf(func(h *queue.HourFigures) subject { return subject{Queue: h.Queue, Backend: h.Backend} })
+	keys := make([]subject, 0, len(all))
+	for k := range all {
+		keys = append(keys, k)
+	}
+	slices.SortFunc(keys, func(a, b subject) int {
+		return cmp.Or(cmp.Compare(a.Queue, b.Queue), cmp.Compare(a.Backend, b.Backend))
+	})
+	for i, k := range keys {
+		if i > 0 && keys[i-1].Queue == k.Queue || i+1 < len(keys) && keys[i+1].Queue == k.Queue {
+			all[k].Subject = k.Queue + " (" + k.Backend + ")"
+		}
+		if k.Queue == "" {
+			all[k].Subject = "Other queues"
+		}
+		list = append(list, all[k])
+	}
+	return list
+}
+
+func durations(h queue.Histogram) quantiles {
+	if h.Count() == 0 {
+		return quantiles{}
+	}
+	return quantiles{brief(h.Duration(.5)), brief(h.Duration(.95)), brief(h.Duration(.99))}
+}
+
+// brief is a length of time with as many digits as a histogram is precise.
+func brief(d time.Duration) string {
+	switch {
+	case d < time.Millisecond:
+		return "< 1 ms"
+	case d < time.Second:
+		return fmt.Sprintf("%d ms", d.Milliseconds())
+	case d < 10*time.Second:
+		return fmt.Sprintf("%.1f s", d.Seconds())
+	}
+	return span(d)
+}
+
+// percent is a share: 0.3 %, and never 0 % of something.
+func percent(share float64) string {
+	if share > 0 && share < 0.0005 {
+		return "< 0.1 %"
+	}
+	return fmt.Sprintf("%.1f %%", 100*share)
+}
+
+// throughput is a number within a time, as a number within the shortest unit in which it is at
+// least one.
+func throughput(n int, d time.Duration) string {
+	if n == 0 || d <= 0 {
+		return ""
+	}
+	for _, unit := range []struct {
+		name string
+		of   time.Duration
+	}{{"s", time.Second}, {"min", time.Minute}, {"h", time.Hour}} {
+		if per := float64(n) * float64(unit.of) / float64(d); per >= 1 || unit.name == "h" {
+			if per >= 10 {
+				return num(int(per+.5)) + "/" + unit.name
+			}
+			return fmt.Sprintf("%.1f/%s", per, unit.name)
+		}
+	}
+	return ""
+}
