@@ -67,8 +67,6 @@ type Operator interface {
 	// Queues returns the stats of each queue that has live rows, or had some
 	// that ended within the last hour.
 	Queues(ctx context.Context) ([]QueueStats, error)
-	// History counts the rows that have ended since then, by hour.
-	History(ctx context.Context, since time.Time) ([]HourStats, error)
 	// Failures groups the rows that have FAILED since then, the largest groups
 	// first. It reads the latest FailuresWindow of them.
 	Failures(ctx context.Context, since time.Time, limit int) ([]FailureGroup, error)
@@ -198,12 +196,6 @@ type QueueStats struct {
 	Stranded       int
 	OldestSince    time.Time // since when the oldest pending row has been due
 	// Rows that ended so within the last hour, and still have that status.
-	Succeeded, Failed int
-}
-
-// HourStats counts the rows that ended within one hour.
-type HourStats struct {
-	Hour              time.Time // its start, UTC
 	Succeeded, Failed int
 }
 

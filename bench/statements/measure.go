@@ -90,8 +90,8 @@ func calls(store *pgstore.Store) ([]call, error) {
 			return err
 		}},
 		{"Queues", func(ctx context.Context) error { _, err := store.Queues(ctx); return err }},
-		{"History of a day", func(ctx context.Context) error {
-			_, err := store.History(ctx, time.Now().Add(-day).Truncate(time.Hour))
+		{"Figures of a week", func(ctx context.Context) error {
+			_, err := store.Figures(ctx, queue.FiguresRequest{Since: time.Now().Add(-7 * day).Truncate(time.Hour), Until: time.Now().Add(time.Hour)})
 			return err
 		}},
 		{"Failures", func(ctx context.Context) error { _, err := store.Failures(ctx, time.Unix(0, 0), 100); return err }},

@@ -270,29 +270,9 @@ func (m *countModel) number(sql string, args ...any) (n int) {
 	return n
 }
 
-// compareHistory compares the hours since some time, which need not be full ones.
-func (m *countModel) compareHistory(t *rapid.T) {
-	since := time.Now().Add(-time.Duration(rapid.IntRange(0, 400).Draw(t, "minutes of history")) * time.Minute)
-	got, err := m.stores[0].History(m.ctx, since)
-	m.check(err)
-	rows, err := m.conn.Query(m.ctx, `SELECT date_bin('1 hour', finished_at, '2000-01-01T00:00:00Z'), count(*) FILTER (WHERE status = 'SUCCESSFUL'), count(*) FILTER (WHERE status = 'FAILED')
-		FROM claimcheck_tasks WHERE status IN ('SUCCESSFUL', 'FAILED') AND finished_at >= $1 GROUP BY 1 ORDER BY 1`, since)
-	m.check(err)
-	want, err := pgx.CollectRows(rows, func(row pgx.CollectableRow) (h queue.HourStats, err error) {
-		return h, row.Scan((*moment)(&h.Hour), &h.Succeeded, &h.Failed)
-	})
-	m.check(err)
-	if !slices.EqualFunc(got, want, func(a, b queue.HourStats) bool {
-		return a.Hour.Equal(b.Hour) && a.Succeeded == b.Succeeded && a.Failed == b.Failed
-	}) {
-		t.Fatalf("history since %s: %v, want %v", since, got, want)
-	}
-}
-
 // compare compares the statistics with the rows.
 func (m *countModel) compare(t *rapid.T) {
 	s := m.stores[0]
-	m.compareHistory(t)
 	for _, f := range []queue.Filter{{}, {Queue: "q1"}, {Backend: "b1"}, {Queue: "moved", Backend: "b0"}} {
 		stats, err := s.Stats(m.ctx, f)
 		m.check(err)

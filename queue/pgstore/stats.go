@@ -132,45 +132,6 @@ func (s *Store) Queues(ctx context.Context) (queues []queue.QueueStats, err erro
 	return queues, err
 }
 
-// historyQuery counts like finalCount, by hour. No period is longer than an hour by the
-// clock, so that those from the first full hour on are counted ahead, and the rows before
-// it by their index. What finished before earliestHour is one period.
-const historyQuery = `
-WITH ` + counted + `, bounds AS MATERIALIZED (
-	SELECT first.at AS first, greatest(first.at, (SELECT counted_to FROM counted)) AS rest
-	FROM (SELECT greatest(date_bin('1 hour', $1::timestamptz + interval '1 hour - 1 microsecond', '2000-01-01T00:00:00Z'), timestamptz '1900-01-01T00:00:00Z') AS at) AS first
-)
-SELECT date_bin('1 hour', at, '2000-01-01T00:00:00Z'), coalesce(sum(n) FILTER (WHERE status = 'SUCCESSFUL'), 0)::int8, coalesce(sum(n) FILTER (WHERE status = 'FAILED'), 0)::int8 FROM (
-	SELECT at, status, n FROM claimcheck_periods WHERE at >= (SELECT first FROM bounds) AND EXISTS (SELECT FROM counted)
-	UNION ALL
-	SELECT at, status, n FROM claimcheck_changes WHERE at >= (SELECT first FROM bounds) AND at < (SELECT counted_to FROM counted)
-	UNION ALL
-	SELECT finished_at, status, 1 FROM claimcheck_tasks
-	WHERE status IN ('SUCCESSFUL', 'FAILED') AND finished_at IS NOT NULL AND finished_at >= $1::timestamptz AND finished_at < (SELECT first FROM bounds)
-	UNION ALL
-	SELECT finished_at, status, 1 FROM claimcheck_tasks
-	WHERE status IN ('SUCCESSFUL', 'FAILED') AND finished_at IS NOT NULL AND finished_at >= (SELECT rest FROM bounds) AND finished_at <= 'infinity'
-) AS parts
-WHERE status IN ('SUCCESSFUL', 'FAILED') GROUP BY 1 HAVING sum(n) <> 0 ORDER BY 1`
-
-// History counts by hour the rows that ended since a time.
-func (s *Store) History(ctx context.Context, since time.Time) (hours []queue.HourStats, err error) {
-	err = s.on(ctx, "count tasks by hour", func(conn *pgx.Conn) error {
-		hours = nil
-		result, err := conn.Query(ctx, historyQuery, timeValue(since))
-		if err != nil {
-			return err
-		}
-		var h queue.HourStats
-		_, err = pgx.ForEachRow(result, []any{(*moment)(&h.Hour), &h.Succeeded, &h.Failed}, func() error {
-			hours = append(hours, h)
-			return nil
-		})
-		return err
-	})
-	return hours, err
-}
-
 // failureGroups groups the FAILED rows that ended since the first of two times; those of
 // Recent, since the second. Index: claimcheck_tasks_finished, from its end.
 func failureGroups(since, recent string) string {

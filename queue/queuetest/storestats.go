@@ -66,33 +66,6 @@ func earlier(a, b time.Time) time.Time {
 	return a
 }
 
-// History counts the rows that have ended since then, by hour.
-func (s *Store) History(ctx context.Context, since time.Time) (hours []queue.HourStats, err error) {
-	err = s.with(ctx, "count tasks by hour", func(time.Time) error {
-		found := make(map[time.Time]*queue.HourStats)
-		for _, r := range s.rows {
-			if r.FinishedAt.Before(since) || r.Status != queue.StatusSuccessful && r.Status != queue.StatusFailed {
-				continue
-			}
-			hour := r.FinishedAt.Truncate(time.Hour)
-			if found[hour] == nil {
-				found[hour] = &queue.HourStats{Hour: hour}
-			}
-			if r.Status == queue.StatusFailed {
-				found[hour].Failed++
-			} else {
-				found[hour].Succeeded++
-			}
-		}
-		for _, h := range found {
-			hours = append(hours, *h)
-		}
-		slices.SortFunc(hours, func(a, b queue.HourStats) int { return a.Hour.Compare(b.Hour) })
-		return nil
-	})
-	return hours, err
-}
-
 // purgeable reports whether a purge deletes a row.
 func purgeable(r queue.PurgeRequest, f *row, now time.Time) bool {
 	return slices.Contains(r.Final(), f.Status) && !f.FinishedAt.After(now.Add(-r.Age)) && (r.Task == "" || r.Task == f.Task) &&

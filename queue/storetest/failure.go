@@ -44,7 +44,6 @@ func (f *fixture) everyOperatorCall(ctx context.Context, claim queue.Claim, errs
 	_, errs["CountMatching"] = f.operator.CountMatching(ctx, queue.ActionCancel, queue.Selection{}, time.Time{}, 1)
 	_, errs["Act"] = f.operator.Act(ctx, queue.ActionCancel, queue.Selection{}, time.Now(), 1)
 	_, errs["Queues"] = f.operator.Queues(ctx)
-	_, errs["History"] = f.operator.History(ctx, time.Now())
 	_, errs["Failures"] = f.operator.Failures(ctx, time.Now(), 1)
 	errs["Mark"] = f.operator.Touch(ctx, "x")
 	_, errs["Marks"] = f.operator.Touched(ctx)

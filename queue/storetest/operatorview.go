@@ -140,23 +140,6 @@ var viewTests = map[string]func(*fixture){
 			{Backend: "z", Queue: "c", Failed: 1},
 		})
 	},
-	"history counts by hour": func(f *fixture) {
-		for i := range 3 {
-			at := f.finish(f.claimed(lease).Claim())
-			f.failed("x", "y")
-			got, err := f.operator.History(f.ctx, at.Add(-time.Hour))
-			f.must(err)
-			succeeded, failed := 0, 0
-			for _, h := range got { // two, if an hour ends meanwhile
-				succeeded, failed = succeeded+h.Succeeded, failed+h.Failed
-				f.equal("hour", h.Hour, h.Hour.Truncate(time.Hour))
-			}
-			f.equal("counts", [2]int{succeeded, failed}, [2]int{i + 1, i + 1})
-			got, err = f.operator.History(f.ctx, at.Add(time.Hour))
-			f.must(err)
-			f.equal("later", got, []queue.HourStats(nil))
-		}
-	},
 	"failures are grouped": func(f *fixture) {
 		for i := range 3 {
 			f.failed("*x.E", fmt.Sprintf("order %d is gone", i), withTask(taskName))

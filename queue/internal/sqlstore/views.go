@@ -4,7 +4,6 @@ import (
 	"context"
 	"database/sql"
 	"errors"
-	"fmt"
 	"time"
 
 	"github.com/google/uuid"
@@ -12,26 +11,6 @@ import (
 	"github.com/claimcheck-go/claimcheck/queue"
 	"github.com/claimcheck-go/claimcheck/queue/internal/storekit"
 )
-
-// historyQuery: index: claimcheck_tasks_finished, and nothing of the table.
-var historyQuery = fmt.Sprintf(`SELECT finished_at - finished_at %% %d AS hour,
-	sum(CASE WHEN status = 'SUCCESSFUL' THEN 1 ELSE 0 END), sum(CASE WHEN status = 'FAILED' THEN 1 ELSE 0 END)
-	FROM claimcheck_tasks WHERE status IN ('SUCCESSFUL', 'FAILED') AND finished_at IS NOT NULL AND finished_at >= ? GROUP BY 1 ORDER BY 1`,
-	time.Hour.Microseconds())
-
-// History counts the rows that have ended since then by hour.
-func (s *Store) History(ctx context.Context, since time.Time) (hours []queue.HourStats, err error) {
-	err = s.read(ctx, "count tasks by hour", func(conn querier) error {
-		hours = nil
-		return each(ctx, conn, func(scan func(...any) error) error {
-			var h queue.HourStats
-			err := scan(at(&h.Hour), &h.Succeeded, &h.Failed)
-			hours = append(hours, h)
-			return err
-		}, historyQuery, micros(since))
-	})
-	return hours, err
-}
 
 // Touch records that the event of this name happened now.
 func (s *Store) Touch(ctx context.Context, name string) error {

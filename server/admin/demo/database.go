@@ -15,6 +15,7 @@ import (
 	_ "github.com/jackc/pgx/v5/stdlib" // registers the driver with which the data is written
 	_ "modernc.org/sqlite"             // likewise
 
+	"github.com/claimcheck-go/claimcheck/queue"
 	"github.com/claimcheck-go/claimcheck/queue/mysqlstore"
 	"github.com/claimcheck-go/claimcheck/queue/pgstore"
 	"github.com/claimcheck-go/claimcheck/queue/sqlitestore"
@@ -45,6 +46,9 @@ func openNight(ctx context.Context, databaseURL string, night demodata.Night) (s
 		if err = refuseRows(ctx, db); err == nil {
 			err = demodata.Fill(ctx, db, dialect, time.Now(), night)
 		}
+		if err == nil {
+			err = count(ctx, store)
+		}
 		err = errors.Join(err, db.Close())
 	}
 	if err != nil {
@@ -52,6 +56,27 @@ func openNight(ctx context.Context, databaseURL string, night demodata.Night) (s
 		return nil, nil, err
 	}
 	return store, end, nil
+}
+
+// count counts the figures of the night, as a sweeper would have: a sweep would also change
+// what the night has left behind.
+func count(ctx context.Context, store stores.Database) error {
+	steps := []func(context.Context) (bool, error){}
+	if counter, ok := store.(queue.Counter); ok {
+		steps = append(steps, counter.CountFinished)
+	}
+	if counter, ok := store.(queue.FigureStore); ok {
+		steps = append(steps, counter.CountFigures)
+	}
+	for _, step := range steps {
+		for more := true; more; {
+			var err error
+			if more, err = step(ctx); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
 }
 
 // open opens a database with claimcheck and with its driver.

@@ -1,0 +1,39 @@
+package admin_test
+
+import (
+	"net/http"
+	"strings"
+	"testing"
+
+	"github.com/claimcheck-go/claimcheck/queue"
+)
+
+// What the pages say about the last days stays when the tasks are purged.
+func TestFiguresOfPagesOutliveAPurge(t *testing.T) {
+	s := newNight(t, nil)
+	check := func(when string) {
+		t.Helper()
+		for path, wants := range map[string][]string{
+			"/admin/":                          {"551</b> failed", `<caption class="hide">Failed tasks of the last 7 days, by hour (UTC): 551,`, `class="now"`},
+			"/admin/types":                     {`aria-label="billing.charge_card, the last 24 hours: `, `371<span class="sub dim">9`, "none ended"},
+			"/admin/types/billing.charge_card": {`aria-label="How billing.charge_card has fared"`, "p95", "since "},
+			"/admin/queues":                    {`aria-label="How queues have fared in the last 24 hours"`, "Percentiles of billing"},
+		} {
+			pages := s.anew()
+			page := pages.get(path)
+			for range 3 { // a first visit reads some of it
+				page = pages.get(path)
+			}
+			for _, want := range wants {
+				if page.Code != http.StatusOK || !strings.Contains(page.Body.String(), want) {
+					t.Errorf("%s %s: %d, without %s", path, when, page.Code, want)
+				}
+			}
+		}
+	}
+	check("before")
+	if deleted, _, err := s.client.Purge(t.Context(), queue.PurgeRequest{Statuses: []queue.Status{queue.StatusSuccessful, queue.StatusFailed, queue.StatusCancelled}}, nil); err != nil || deleted < 800 {
+		t.Fatalf("%d deleted, %v", deleted, err)
+	}
+	check("after a purge")
+}
