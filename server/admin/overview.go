@@ -1,11 +1,13 @@
 package admin
 
 import (
+	"cmp"
 	"fmt"
 	"net/http"
-	"time"
+	"slices"
 
 	"github.com/claimcheck-go/claimcheck/queue"
+	"github.com/claimcheck-go/claimcheck/server/internal/problems"
 )
 
 // overviewPage is health at a glance.
@@ -17,7 +19,8 @@ type overviewPage struct {
 	Detail   string
 	Warnings []warning
 	Totals   totals
-	Failing  []failing // in the last day, the largest first
+	Problems bool      // some failures are among the warnings
+	Failing  []failing // others, of the last 24 hours, those that weigh most first
 	Older    []failing
 	Figured  bool     // the store keeps figures
 	Charts   *charts  // nil: not counted yet
@@ -26,26 +29,14 @@ type overviewPage struct {
 	Backends bool // there is more than one
 }
 
-// totals are the counts of all queues together.
-type totals struct {
-	Pending, Delayed, Running, Stranded int
-	OldestSince                         time.Time
-	Succeeded, Failed                   int // in the last hour
-	FailedNow                           int // FAILED rows that are kept
-	FailedMany                          bool
-}
-
 // failing is a kind of failure, with the way to run its tasks again.
 type failing struct {
 	queue.FailureGroup
 	Unknown bool   // the name is not registered here
 	Text    string // an example of the error
 	List    string // address of its tasks
-	Retry   string // address of the confirmation
+	Retry   string // address of the confirmation; empty: a retry would not help
 }
-
-// lately is the age up to which a failure counts as recent.
-const lately = 24 * time.Hour
 
 func (h *handler) overview(v *visit) error {
 	stats, err := h.stats.look(v.r.Context(), v.now)
@@ -54,15 +45,8 @@ func (h *handler) overview(v *visit) error {
 	}
 	page := overviewPage{layout: h.layout(v, "Overview", "/"), Known: stats.Known, Totals: sum(stats)}
 	page.Every, page.Again = 10, stats.Partial
-	for _, group := range stats.Failures {
-		f := h.failing(group)
-		if v.now.Sub(group.Last) < lately {
-			page.Failing = append(page.Failing, f)
-		} else {
-			page.Older = append(page.Older, f)
-		}
-	}
 	page.Warnings = h.warnings(stats, v.now)
+	h.divide(&page, stats.Failures)
 	if page.Figured = stats.Figured; stats.Figures != nil {
 		page.Charts, page.Heat = newCharts(stats.Figures), stats.Figures.heatmap()
 	}
@@ -71,24 +55,23 @@ func (h *handler) overview(v *visit) error {
 	return h.render(v, http.StatusOK, "overview", page)
 }
 
-// sum adds up what is known of the queues.
-func sum(stats statsView) (t totals) {
-	for _, q := range stats.Queues {
-		t.Pending += q.Pending
-		t.Delayed += q.Delayed
-		t.Running += q.Running
-		t.Stranded += q.Stranded
-		t.Succeeded += q.Succeeded
-		t.Failed += q.Failed
-		if !q.OldestSince.IsZero() && (t.OldestSince.IsZero() || q.OldestSince.Before(t.OldestSince)) {
-			t.OldestSince = q.OldestSince
+// divide divides the failures into those that are among the problems, and others that are
+// recent or older.
+func (h *handler) divide(page *overviewPage, groups []queue.FailureGroup) {
+	rules := h.rules()
+	groups = slices.Clone(groups)
+	slices.SortStableFunc(groups, func(a, b queue.FailureGroup) int { return cmp.Compare(rules.Weight(b), rules.Weight(a)) })
+	for _, group := range groups {
+		f := h.failing(group)
+		switch {
+		case slices.ContainsFunc(page.Warnings, func(w warning) bool { return w.failure == problems.FailureOf(group) }):
+			page.Problems = true
+		case group.Recent > 0:
+			page.Failing = append(page.Failing, f)
+		default:
+			page.Older = append(page.Older, f)
 		}
 	}
-	for _, group := range stats.Failures {
-		t.FailedNow += group.Count
-	}
-	t.FailedMany = t.FailedNow >= queue.FailuresWindow || len(stats.Failures) == statsGroups
-	return t
 }
 
 func (h *handler) failing(group queue.FailureGroup) failing {
@@ -97,7 +80,7 @@ func (h *handler) failing(group queue.FailureGroup) failing {
 		FailureGroup: group, Text: clip(group.Error, 300), Unknown: !h.registered(group.Task),
 		List: h.link("/tasks", pairs...),
 	}
-	if group.Group != "" { // else it would mean failures of any kind
+	if h.rules().Retriable(group) { // without a group it would mean failures of any kind
 		f.Retry = h.link("/confirm", append(pairs, "all", string(queue.ActionRetry))...)
 	}
 	return f
@@ -108,25 +91,19 @@ func (h *handler) registered(name string) bool { return h.names[name] != "" }
 
 // say sums the page up in a sentence.
 func (p *overviewPage) say() {
-	recent := 0
-	for _, f := range p.Failing {
-		recent += f.Count
-	}
-	p.Detail = fmt.Sprintf("%s finished in the last hour.", count(p.Totals.Succeeded+p.Totals.Failed, "task"))
-	switch {
-	case !p.Known:
-		p.State, p.Summary, p.Detail = "", "Counting the tasks…", "This page reloads when they are counted."
+	if !p.Known {
+		p.Summary, p.Detail = "Counting the tasks…", "This page reloads when they are counted."
 		return
+	}
+	p.Detail = fmt.Sprintf("In the last hour %s succeeded, and %s FAILED.", count(p.Totals.Succeeded, "task"), num(p.Totals.Failed))
+	switch {
 	case len(p.Warnings) > 0:
 		p.State, p.Summary = "bad", count(len(p.Warnings), "thing")+" to look at"
-	case recent > 0:
+	case len(p.Failing) > 0:
 		p.State, p.Summary = "uneasy", "Running, with failures"
 	default:
 		p.State, p.Summary = "calm", "All is well"
 		p.Detail = "Nothing is stuck. " + p.Detail
-	}
-	if recent > 0 {
-		p.Detail += fmt.Sprintf(" %s FAILED and can be retried.", count(recent, "task"))
 	}
 }
 

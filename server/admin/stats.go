@@ -67,7 +67,6 @@ type statsCache struct {
 type running struct {
 	started time.Time
 	done    chan struct{}
-	err     error // set before done is closed
 }
 
 // statsView is the statistics as one page shows them; unknown parts are nil.

@@ -159,6 +159,7 @@ func TestWarningsAreOfTheTimeOfReading(t *testing.T) {
 	if found := h.warnings(view, then.Add(9*time.Minute)); len(found) > 0 {
 		t.Errorf("false alarms: %+v", found)
 	}
+	view.Queues = append(view.Queues, queue.QueueStats{Queue: "r", Running: 1, Expired: 1}) // as of then
 	view.MarksAt, view.RunningAt, view.QueuesAt = then.Add(9*time.Minute), then.Add(9*time.Minute), then.Add(9*time.Minute)
 	if found := h.warnings(view, then.Add(9*time.Minute)); len(found) != 3 {
 		t.Errorf("%d warnings: %+v", len(found), found)

@@ -6,18 +6,34 @@ import (
 	"github.com/claimcheck-go/claimcheck/server/internal/problems"
 )
 
+// Limits of the failures that are problems. Others are in the table of failures only.
+const (
+	manyFailures = 10 // of one kind in the last 24 hours
+	mostFailures = 3  // kinds
+)
+
 // warning is a problem as the overview shows it.
 type warning struct {
 	Title, Why string
+	Example    string // of an error
 	Show       string // address of the rows; empty: there is nothing to show
 	Act        string // address of the confirmation; empty: nothing to be done here
 	ActName    string
+	Main       bool   // of all actions, this one is the first to be thought of
+	failure    string // the kind of failures that it is about; empty: none
 }
 
 // warnings returns the problems in the statistics, the worst first.
 func (h *handler) warnings(b statsView, now time.Time) (list []warning) {
+	main := false
 	for _, p := range problems.Find(b.State, h.rules(), now) {
-		list = append(list, warning{Title: p.Title, Why: p.Why, Show: h.pageOf(p.Show), Act: h.pageOf(p.Act), ActName: p.ActName})
+		w := warning{Title: p.Title, Why: p.Why, Example: clip(p.Example, 300), Show: h.pageOf(p.Show), Act: h.pageOf(p.Act), ActName: p.ActName}
+		if p.Kind == problems.Failing {
+			w.failure = p.Subject
+		}
+		w.Main = w.Act != "" && !main
+		main = main || w.Main
+		list = append(list, w)
 	}
 	return list
 }
@@ -26,8 +42,19 @@ func (h *handler) warnings(b statsView, now time.Time) (list []warning) {
 func (h *handler) rules() problems.Rules {
 	return problems.Rules{
 		Registered: h.registered, Knows: h.Client.Knows, MaxBacklog: h.Client.MaxBacklog,
-		Dispatches: h.Dispatches, SweepEvery: h.SweepEvery, Sweeper: h.Remedies.Sweeper, Sample: statsRows,
+		Dispatches: h.Dispatches, SweepEvery: h.SweepEvery, Sweeper: h.Remedies.Sweeper,
+		Failing: manyFailures, Failures: mostFailures, Priority: h.priority,
 	}
+}
+
+// priority is that of tasks of a name.
+func (h *handler) priority(task string) int {
+	for _, info := range h.Client.Registry().Tasks() {
+		if info.Name == h.names[task] {
+			return info.Priority
+		}
+	}
+	return 0
 }
 
 // pageOf is the address of a page; empty: there is none.

@@ -187,7 +187,7 @@ func TestNoticesInPushMode(t *testing.T) {
 		}
 	})[0]
 	var text struct{ Text string }
-	const want = "*<https://ops.example.com/admin/|shop>*: 1 thing to look at\n• <https://ops.example.com/admin/tasks?task=billing.charge&view=failed|3 tasks named billing.charge FAILED for one reason>: The latest FAILED "
+	const want = "*<https://ops.example.com/admin/|shop>*: 1 thing to look at\n• <https://ops.example.com/admin/tasks?task=billing.charge&view=failed|3 tasks named billing.charge are FAILED for one reason>: 3 FAILED in the last hour, the latest "
 	if err := json.Unmarshal(body, &text); err != nil || !strings.HasPrefix(text.Text, want) {
 		t.Errorf("%s, %v", body, err)
 	}

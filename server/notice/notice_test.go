@@ -140,7 +140,7 @@ func TestOneNoticeAtTheBeginningAndOneAtTheEnd(t *testing.T) {
 			t.Fatalf("%+v", sent)
 		}
 		p := sent[0].Problems[0]
-		if p.Count != 3 || p.Title != "3 tasks named billing.charge FAILED for one reason" || p.URL != "https://ops.example.com/admin/tasks?task=billing.charge&view=failed" ||
+		if p.Count != 3 || p.Title != "3 tasks named billing.charge are FAILED for one reason" || p.URL != "https://ops.example.com/admin/tasks?task=billing.charge&view=failed" ||
 			sent[0].Program != "shop" || sent[0].URL != "https://ops.example.com/admin/" || sent[0].At.Sub(began) > 3*time.Minute {
 			t.Errorf("%+v", sent[0])
 		}

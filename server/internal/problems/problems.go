@@ -32,11 +32,13 @@ const (
 type Problem struct {
 	Kind    Kind
 	Subject string // the queue, task, key or schedule; empty: there is one problem of the kind
+	Task    string // name of the tasks that fail; empty for other kinds
 	Count   int    // tasks concerned, as far as known
 	Title   string
 	Why     string
-	Show    Page // where the tasks are
-	Act     Page // the confirmation of an action
+	Example string // the text of an error, which may have arguments in it; empty: none
+	Show    Page   // where the tasks are
+	Act     Page   // the confirmation of an action
 	ActName string
 }
 
@@ -74,8 +76,10 @@ type Rules struct {
 	Dispatches bool                   // tasks are dispatched, and not only pulled by workers
 	SweepEvery time.Duration          // 0: no sweeps are expected
 	Sweeper    string                 // what to do about a sweeper that does not run
-	Sample     int                    // how many rows were read at most
-	Failing    int                    // how many of State.Failures of one kind are a problem; 0: none
+	Each       bool                   // a problem counts all of its tasks, also those that another one is about: for what reports when each begins and ends
+	Failing    int                    // how many recent failures of one kind are a problem; 0: none
+	Failures   int                    // how many kinds of failures are problems at most; 0: any number
+	Priority   func(task string) int  // weighs failures; nil: all are 0
 }
 
 // UnservedAfter is how long the oldest task of a queue waits until the queue counts as not
@@ -84,20 +88,61 @@ const UnservedAfter = 5 * time.Minute
 
 // Find returns the problems, the worst first.
 func Find(s State, r Rules, now time.Time) (list []Problem) {
-	f := finder{s, r, now}
+	f := finder{State: s, Rules: r, now: now}
 	if s.SchemaErr != nil {
 		list = append(list, Problem{Kind: Schema, Title: "The database schema is behind", Why: s.SchemaErr.Error()})
 	}
+	f.look()
+	if r.Each {
+		f.told = nil
+	}
 	for _, part := range []func() []Problem{
-		f.sweeper, f.stranded, f.expired, f.failing, f.unknownTasks, f.unknownKeys, f.pausedQueues, f.fullLimits, f.fullBacklogs, f.schedules, f.unserved,
+		f.sweeper, f.failing, f.unserved, f.stranded, f.expired, f.unknownTasks, f.unknownKeys, f.pausedQueues, f.fullLimits, f.fullBacklogs, f.schedules,
 	} {
 		list = append(list, part()...)
 	}
 	return list
 }
 
+// look finds which tasks and queues have a cause of their own, so that it is told once:
+// tasks of a queue without a worker, or whose names or keys are unknown here, are not
+// reported as stranded as well.
+func (f *finder) look() {
+	f.told, f.names, f.keys = make(map[string]bool), make(map[string]int), make(map[string]int)
+	byQueue := make(map[string]int)
+	for _, row := range f.Stranded {
+		switch {
+		case !f.Registered(row.Task):
+			f.names[row.Task]++
+		case !f.Knows(row):
+			f.keys[row.KeyID]++
+		default:
+			continue
+		}
+		byQueue[row.Queue]++
+	}
+	for _, q := range f.Queues {
+		// What has a cause of its own in a queue that nothing serves is all that is due there.
+		if n := byQueue[q.Queue]; f.isUnserved(q) && (n == 0 || n < q.Pending) {
+			f.told[q.Queue] = true
+		}
+	}
+	for _, p := range f.fullLimits() {
+		f.told[p.Subject] = true
+	}
+	all := 0
+	for _, q := range f.Queues {
+		all += q.Stranded
+	}
+	f.sampled = len(f.Stranded) < all
+}
+
 type finder struct {
 	State
 	Rules
-	now time.Time
+	now     time.Time
+	told    map[string]bool // queues whose tasks wait for a reason that is a problem of its own
+	names   map[string]int  // of the stranded rows that were read, those whose names are unknown
+	keys    map[string]int  // those whose keys are
+	sampled bool            // not all stranded rows were read
 }

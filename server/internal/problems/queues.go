@@ -11,27 +11,38 @@ import (
 	"github.com/claimcheck-go/claimcheck/server/internal/api"
 )
 
-// unserved are queues with tasks that are due, none of which runs or has run.
-func (f finder) unserved() (list []Problem) {
+// isUnserved reports whether a queue has tasks that are due, none of which runs or has run.
+func (f *finder) isUnserved(q queue.QueueStats) bool {
+	return !f.Paused(q.Queue) && !f.RateReached(q.Queue) &&
+		q.Pending > 0 && q.Running == 0 && q.Succeeded+q.Failed == 0 && f.QueuesAt.Sub(q.OldestSince) > UnservedAfter
+}
+
+// unserved are queues without a worker, and with what refuses their tickets, if it does.
+func (f *finder) unserved() (list []Problem) {
 	for _, q := range f.Queues {
-		if f.Paused(q.Queue) || f.RateReached(q.Queue) {
+		if !f.isUnserved(q) || !f.told[q.Queue] && !f.Each {
 			continue
 		}
-		if q.Pending > 0 && q.Running == 0 && q.Succeeded+q.Failed == 0 && f.QueuesAt.Sub(q.OldestSince) > UnservedAfter {
-			list = append(list, Problem{
-				Kind: Unserved, Subject: q.Queue, Count: q.Pending,
-				Title: fmt.Sprintf("No worker serves queue %s", q.Queue),
-				Why: fmt.Sprintf("%s %s due, the oldest for %s, and none was run in the last hour. Is the name right, and does a worker or a Cloud Tasks queue exist for it?",
-					api.CountOf(q.Pending, "task"), api.IsAre(q.Pending), api.Span(f.QueuesAt.Sub(q.OldestSince))),
-				Show: page("/tasks", "view", string(queue.ViewPending), "queue", q.Queue, "backend", q.Backend),
-			})
+		p := Problem{
+			Kind: Unserved, Subject: q.Queue, Count: q.Pending,
+			Title: fmt.Sprintf("No worker serves queue %s", q.Queue),
+			Why: fmt.Sprintf("%s %s due, the oldest for %s, and none was run in the last hour. Is the name right, and does a worker or a Cloud Tasks queue exist for it?",
+				api.CountOf(q.Pending, "task"), api.IsAre(q.Pending), api.Span(f.QueuesAt.Sub(q.OldestSince))),
+			Show: page("/tasks", "view", string(queue.ViewPending), "queue", q.Queue, "backend", q.Backend),
 		}
+		for _, row := range f.Stranded {
+			if row.Queue == q.Queue && row.DispatchError != "" {
+				p.Why += " Their tickets could not be created: " + api.Clip(row.DispatchError, 200)
+				break
+			}
+		}
+		list = append(list, p)
 	}
 	return list
 }
 
 // pausedQueues are paused queues with tasks that are due: the pause may have been forgotten.
-func (f finder) pausedQueues() (list []Problem) {
+func (f *finder) pausedQueues() (list []Problem) {
 	for _, g := range f.Gates {
 		waiting := 0
 		for _, q := range f.Queues {
@@ -71,7 +82,7 @@ func (s State) RateReached(name string) bool {
 
 // fullLimits are queues that let no task start: a limit that is reached although nothing
 // has ended for long, usually by tasks whose workers are gone.
-func (f finder) fullLimits() (list []Problem) {
+func (f *finder) fullLimits() (list []Problem) {
 	for _, u := range f.Limits {
 		if u.Kind != queue.LimitQueue || u.Running == 0 || u.Active+u.Chosen < u.Running || f.Paused(u.Name) {
 			continue
@@ -93,7 +104,7 @@ func (f finder) fullLimits() (list []Problem) {
 }
 
 // fullBacklogs are queues that accept no task.
-func (f finder) fullBacklogs() (list []Problem) {
+func (f *finder) fullBacklogs() (list []Problem) {
 	for _, q := range f.Queues {
 		most := f.MaxBacklog(q.Queue)
 		ready := q.Pending + q.Delayed
@@ -118,7 +129,7 @@ func OfQueue(all []queue.QueueStats, name string) queue.QueueStats {
 		if q.Queue != name {
 			continue
 		}
-		sum.Pending, sum.Running = sum.Pending+q.Pending, sum.Running+q.Running
+		sum.Pending, sum.Running, sum.Expired = sum.Pending+q.Pending, sum.Running+q.Running, sum.Expired+q.Expired
 		sum.Succeeded, sum.Failed = sum.Succeeded+q.Succeeded, sum.Failed+q.Failed
 		sum.OldestSince = earlier(sum.OldestSince, q.OldestSince)
 	}
@@ -141,19 +152,24 @@ func Late(s *queue.Schedule, now time.Time) bool {
 	return !s.NextAt.IsZero() && now.Sub(s.NextAt) > TickGrace
 }
 
-// schedules are schedules that are late, and those whose latest task failed.
-func (f finder) schedules() (list []Problem) {
+// schedules are schedules that are late, and those whose latest task failed, unless that the
+// sweeper does not run, or that all tasks of the name fail, is a problem already.
+func (f *finder) schedules() (list []Problem) {
+	var failing []Problem
+	if !f.Each {
+		failing = f.failing()
+	}
 	for _, s := range f.Schedules {
 		show := page("/schedules/" + s.Name)
 		switch {
-		case Late(s, f.SchedulesAt):
+		case Late(s, f.SchedulesAt) && (f.Each || !f.sweepless()):
 			list = append(list, Problem{
 				Kind: LateSchedule, Subject: s.Name,
 				Title: "Schedule " + s.Name + " is late",
 				Why:   fmt.Sprintf("Its time was %s ago, and nothing has enqueued it. Does a schedule call /tasks/tick/ or /tasks/sweep/, or a worker run?", api.Span(f.SchedulesAt.Sub(s.NextAt))),
 				Show:  show,
 			})
-		case s.LastStatus == queue.StatusFailed && !s.Paused() && !s.Removed():
+		case s.LastStatus == queue.StatusFailed && !s.Paused() && !s.Removed() && !slices.ContainsFunc(failing, func(p Problem) bool { return p.Task == s.Task }):
 			list = append(list, Problem{Kind: FailedSchedule, Subject: s.Name, Title: "Schedule " + s.Name + " fails", Why: "Its latest task is FAILED.", Show: show})
 		}
 	}

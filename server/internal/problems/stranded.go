@@ -2,55 +2,73 @@ package problems
 
 import (
 	"fmt"
+	"slices"
+	"strings"
 
 	"github.com/claimcheck-go/claimcheck/queue"
 	"github.com/claimcheck-go/claimcheck/server/internal/api"
 )
 
-// stranded says why rows are stranded, as far as a sample shows. Its number, its page and
-// its action concern the same rows.
-func (f finder) stranded() []Problem {
-	n := 0
+// stranded says why rows are stranded, as far as a sample shows. Those that another problem
+// is about are not counted, but in its page and its action: it says so.
+func (f *finder) stranded() []Problem {
+	n, elsewhere := 0, 0
 	for _, q := range f.Queues {
-		n += q.Stranded
+		if f.told[q.Queue] {
+			elsewhere += q.Stranded
+		} else {
+			n += q.Stranded
+		}
 	}
-	if n == 0 {
+	rows := slices.DeleteFunc(slices.Clone(f.Stranded), func(row *queue.Row) bool { return f.told[row.Queue] })
+	known := slices.DeleteFunc(slices.Clone(rows), func(row *queue.Row) bool { return !f.Registered(row.Task) || !f.Knows(row) })
+	unknown := len(rows) - len(known)
+	if !f.Each {
+		n, elsewhere = n-unknown, elsewhere+unknown
+	}
+	if n <= 0 {
 		return nil
 	}
-	rows := f.Stranded
+	about := ""
+	if unknown > 0 && f.sampled && !f.Each { // there may be more of those
+		about = "about "
+	}
 	p := Problem{
 		Kind: Stranded, Count: n,
-		Title:   fmt.Sprintf("%s %s stranded", api.CountOf(n, "task"), api.IsAre(n)),
+		Title:   fmt.Sprintf("%s%s %s stranded", about, api.CountOf(n, "task"), api.IsAre(n)),
 		Why:     "The reason is not known yet: none of them is among the tasks searched so far.",
 		Show:    page("/tasks", "stranded", "1"),
 		ActName: "Dispatch them again",
 		Act:     page("/confirm", "stranded", "1", "all", string(queue.ActionRun)),
 	}
+	p.Title = capitalized(p.Title)
+	if unknown > 0 {
+		p.Why = "Nothing here can run them: their names are not registered, or their keys are missing."
+	}
 	reasons := make(map[string]int)
 	early := false
-	for _, row := range rows {
+	for _, row := range known {
 		early = early || api.DueAt(row).After(f.now)
 		reasons[f.whyStranded(row)]++
 	}
-	if len(rows) > 0 {
+	if len(known) > 0 {
 		p.Why = "They should have been claimed, or have a ticket, by now. "
 		if early {
 			p.Why += "Some are not due yet: the sweeper creates their tickets for their time; running them now ignores it. "
 			p.ActName = "Run them now"
 		}
-		p.Why += most(reasons, len(rows), n)
+		p.Why += most(reasons, len(known), n)
+	}
+	if elsewhere > 0 {
+		p.Why += fmt.Sprintf(" The list has %s more, which another of these problems is about.", api.Number(elsewhere))
 	}
 	return []Problem{p}
 }
 
-func (f finder) whyStranded(row *queue.Row) string {
+func (f *finder) whyStranded(row *queue.Row) string {
 	switch {
 	case row.DispatchError != "":
 		return "Their tickets could not be created: " + api.Clip(row.DispatchError, 200)
-	case !f.Registered(row.Task):
-		return "No program here knows tasks named " + api.Clip(row.Task, 80) + "."
-	case !f.Knows(row):
-		return "They are encrypted with key " + row.KeyID + ", which this program does not have."
 	case api.DueAt(row).After(f.now):
 		return "They are due later and have no tickets yet: the sweeper creates them."
 	default:
@@ -58,8 +76,10 @@ func (f finder) whyStranded(row *queue.Row) string {
 	}
 }
 
+func capitalized(text string) string { return strings.ToUpper(text[:1]) + text[1:] }
+
 // whyNotClaimed says why a task that is due may not have been claimed.
-func (f finder) whyNotClaimed() string {
+func (f *finder) whyNotClaimed() string {
 	if f.Dispatches {
 		return "their tickets were lost, the queue is paused or slow, or the program refuses its deliveries."
 	}

@@ -14,6 +14,7 @@ type failure struct {
 	kind, message, trace string // a %d in the message is a different number each time
 	count, attempts      int
 	latest, apart        time.Duration // how long ago the latest was, and the time between two
+	permanent            bool          // attempts were left
 }
 
 // LargestFailure is how many tasks the largest kind of failure has.
@@ -22,15 +23,15 @@ const LargestFailure = 371
 var failed = []failure{
 	{"billing.charge_card", "billing", `{"order":"90071992547409931234","cents":4999,"method":"card"}`, "*net.OpError",
 		"charge order %d: dial tcp 10.0.3.7:443: i/o timeout", "charge order: dial tcp 10.0.3.7:443: i/o timeout\ndial tcp 10.0.3.7:443: i/o timeout\ni/o timeout",
-		LargestFailure, 3, 40 * time.Second, 21 * time.Second},
+		LargestFailure, 3, 40 * time.Second, 21 * time.Second, false},
 	{"webhook.deliver", "webhooks", `{"url":"https://hooks.example.com/orders","body":{"order":77123456789012345678},"headers":{}}`, "*webhook.StatusError",
-		"POST https://hooks.example.com/orders/%d: 503 Service Unavailable", "", 128, 8, 3 * time.Minute, 95 * time.Second},
+		"POST https://hooks.example.com/orders/%d: 503 Service Unavailable", "", 128, 8, 3 * time.Minute, 95 * time.Second, false},
 	{"emails.send_receipt", "emails", `{"to":"someone@example.org","order":5512}`, "*textproto.Error",
-		"550 5.1.1 mailbox %d does not exist", "", 42, 1, 11 * time.Minute, 17 * time.Minute},
+		"550 5.1.1 mailbox %d does not exist", "", 42, 1, 11 * time.Minute, 17 * time.Minute, true},
 	{"reports.render_pdf", "reports", `{"report":"monthly","month":"2026-10"}`, "panic",
-		"runtime error: index out of range [%d] with length 12", stack, 7, 2, 25 * time.Minute, 40 * time.Minute},
-	{"reports.legacy_export", "reports", `{}`, "WorkerLost", "the lease of worker web-00041-x2p/3 expired %d s before during attempt 2 of 2, and no result was stored; the worker may be gone", "", 3, 2, 2 * time.Hour, time.Hour},
-	{"search.reindex", "default", `{"index":"products"}`, "*url.Error", "Get https://search.internal/%d: context deadline exceeded", "", 19, 8, 9 * 24 * time.Hour, time.Hour},
+		"runtime error: index out of range [%d] with length 12", stack, 7, 2, 25 * time.Minute, 40 * time.Minute, false},
+	{"reports.legacy_export", "reports", `{}`, "WorkerLost", "the lease of worker web-00041-x2p/3 expired %d s before during attempt 2 of 2, and no result was stored; the worker may be gone", "", 3, 2, 2 * time.Hour, time.Hour, false},
+	{"search.reindex", "default", `{"index":"products"}`, "*url.Error", "Get https://search.internal/%d: context deadline exceeded", "", 19, 8, 9 * 24 * time.Hour, time.Hour, false},
 }
 
 const stack = `goroutine 1843 [running]:
@@ -48,13 +49,16 @@ func (d *data) failures(more int) error {
 	kinds := failed
 	if more > 0 {
 		kinds = append(slices.Clone(failed), failure{"emails.send_welcome", "emails", `{"user_id":4711}`, "*smtp.Error",
-			"421 4.7.0 mail %d: try again later", "", more, 8, time.Minute, min(23*time.Hour/time.Duration(more), 10*time.Second)})
+			"421 4.7.0 mail %d: try again later", "", more, 8, time.Minute, min(23*time.Hour/time.Duration(more), 10*time.Second), false})
 	}
 	for _, f := range kinds {
 		for i := range f.count {
 			end := d.now.Add(-f.latest - time.Duration(i)*f.apart)
 			err := d.task(f.task, f.queue, f.args, func(row *queue.Row) {
 				row.Status, row.Attempts, row.MaxAttempts, row.FinishedAt = queue.StatusFailed, f.attempts, f.attempts, end
+					if f.permanent {
+						row.MaxAttempts = 8
+					}
 				for n := f.attempts; n >= 1; n-- {
 					at := end.Add(-time.Duration((f.attempts-n)*(f.attempts-n)) * 70 * time.Second)
 					started := at.Add(-time.Duration(5+i%7) * time.Second)
