@@ -1,6 +1,7 @@
 package admin_test
 
 import (
+	"context"
 	"strings"
 	"testing"
 
@@ -42,5 +43,30 @@ func TestBrandsAreChecked(t *testing.T) {
 	}
 	if _, err := admin.New(admin.Config{Client: client, Access: admin.Open("x"), Brand: admin.Brand{Name: strings.Repeat("ä", 40)}}); err != nil {
 		t.Error(err)
+	}
+}
+
+// The longest name breaks nothing, on a phone and on a desk, light and dark; nor does the
+// page that leads to a login of the program's own.
+func testALongBrandFits(t *testing.T, browser context.Context) {
+	for _, name := range []string{strings.Repeat("W", 40), strings.Repeat("Wide ", 8)} {
+		brand := admin.Brand{Name: name, URL: "/tools"}
+		s := newSite(t, func(c *admin.Config, _ *queue.Config) { c.Brand = brand })
+		away := newSite(t, func(c *admin.Config, _ *queue.Config) {
+			c.Brand, c.Access = brand, closedBy{admin.Challenge("Negotiate")}
+		})
+		for page, site := range map[string]*site{"/admin/audit": s, "/admin/queues": away} {
+			b := newTab(t, browser, site)
+			for _, width := range []int64{390, 1280} {
+				for _, dark := range []bool{false, true} {
+					b.look(dark, width, 900)
+					b.open(page)
+					b.fits(page)
+					b.audited(page)
+					b.picture("brand"+map[bool]string{true: "-dark", false: ""}[dark]+map[int64]string{390: "-phone", 1280: ""}[width]+strings.ReplaceAll(page, "/", "-")+name[:2], false)
+				}
+			}
+			b.ignore("Failed to load resource")
+		}
 	}
 }

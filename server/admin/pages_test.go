@@ -72,6 +72,7 @@ func TestInChromium(t *testing.T) {
 		"goes on by itself":  testGoesOn,
 		"keeps what it has":  testKeepsWhatItHas,
 		"own login":          testOwnLoginInTheBrowser,
+		"long brand":         testALongBrandFits,
 		"hostile text":       testHostileText,
 		"another site":       testAnotherSite,
 		"transfer":           testTransfer,
