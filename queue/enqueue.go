@@ -169,8 +169,15 @@ func (c *Client) inserted(ctx context.Context, rows []*NewRow, err error) ([]*Ha
 // whyConflict decrypts the row that has the ID, and says whether it could be compared.
 func (c *Client) whyConflict(ctx context.Context, task string, stored *IDConflictError) *IDConflictError {
 	conflict := &IDConflictError{ID: stored.ID, Row: stored.Row}
-	if c.reveal(ctx, conflict.Row); conflict.Row != nil && conflict.Row.Task == task && conflict.Row.Unreadable != "" {
-		conflict.KeyID = conflict.Row.KeyID
+	row := conflict.Row
+	if c.reveal(ctx, row); row == nil || row.Task != task {
+		return conflict
+	}
+	if row.Unreadable == "" && row.Dropped() && !c.Knows(row) { // their hash is of what was encrypted
+		row.Unreadable = unknownKey(row.KeyID).Error()
+	}
+	if row.Unreadable != "" {
+		conflict.KeyID = row.KeyID
 	}
 	return conflict
 }

@@ -228,7 +228,7 @@ type IDConflictError struct {
 
 func (e *IDConflictError) Error() string {
 	if e.KeyID != "" {
-		return fmt.Sprintf("id %s: its arguments could not be decrypted (%s), so it is not known whether it is the same task; nothing is stored", e.ID, e.Row.Unreadable)
+		return fmt.Sprintf("id %s: its arguments could not be compared (%s), so it is not known whether it is the same task; nothing is stored", e.ID, e.Row.Unreadable)
 	}
 	if e.Earlier > 0 {
 		return fmt.Sprintf("id %s: request %d of this call has it too, with another task or other arguments, so nothing of the call is stored", e.ID, e.Earlier)

@@ -138,6 +138,37 @@ func TestMiddlewareThatCallsNextAtOnceStoresOnce(t *testing.T) {
 	}
 }
 
+// A step of the first call that still runs fails the attempt, and not the task.
+func TestMiddlewareThatCallsNextAgainWhileAStepRunsMayBeRetried(t *testing.T) {
+	ends, ended := make(chan struct{}), make(chan error)
+	work := task(func(ctx context.Context) (any, error) {
+		started := make(chan struct{})
+		result := make(chan error, 1)
+		go func() {
+			_, err := queue.Step(ctx, "a", func(context.Context) (int, error) { close(started); <-ends; return 1, nil })
+			result <- err
+		}()
+		select {
+		case <-started:
+			go func() { ended <- <-result }()
+			return nil, errors.New("given up")
+		case err := <-result:
+			return nil, err
+		}
+	})
+	sys := newSystem(t, setup{client: queue.Config{Middleware: running(func(ctx context.Context, row *queue.Row, next queue.RunFunc) error {
+		_ = next(ctx, row)
+		err := next(ctx, row)
+		close(ends)
+		<-ended
+		return err
+	})}}, work)
+	run := sys.run(sys.enqueue("t", nil))
+	if run.Row.Status != queue.StatusReady || !strings.Contains(fmt.Sprint(run.Row.Errors), "still runs, from an earlier call") {
+		t.Errorf("%s %v", run.Row.Status, run.Row.Errors)
+	}
+}
+
 // Middleware that retries within the attempt repeats no step that has ended.
 func TestMiddlewareThatCallsNextAgainSkipsTheStoredSteps(t *testing.T) {
 	var stepped, called int

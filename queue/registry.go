@@ -53,6 +53,11 @@ func NewRegistry(defs ...Definition) *Registry {
 // HasSchedules reports whether the registry has any schedule.
 func (r *Registry) HasSchedules() bool { return len(r.schedules) > 0 }
 
+// definesSchedule reports whether the registry has a schedule of a name.
+func (r *Registry) definesSchedule(name string) bool {
+	return slices.ContainsFunc(r.schedules, func(p *Periodic) bool { return p.name == name })
+}
+
 func (r *Registry) addSchedule(p *Periodic) {
 	if p.name == "" {
 		panic("queue: NewRegistry: a schedule has no name: make it with Every")

@@ -234,18 +234,34 @@ func (s *Schedule) start(state ScheduleState, change *ScheduleChange) error {
 }
 
 // DeleteSchedule deletes a schedule and its history; its tasks stay, apart from one that
-// was enqueued ahead. Errors: [ErrNoSchedule], [ErrScheduleInCode], [ErrUnsupported] if
-// the store is no [Scheduler], and the store's.
+// was enqueued ahead. One of this program's code that is encrypted with a key which the
+// program does not have is stored anew at once, as the code defines it: no start replaces
+// it, since other programs may have the key. Errors: [ErrNoSchedule], [ErrScheduleInCode],
+// [ErrUnsupported] if the store is no [Scheduler], and the store's.
 func (c *Client) DeleteSchedule(ctx context.Context, name, actor string) error {
+	inCode := false
 	_, err := c.operateOn(ctx, name, actor, "delete schedule", func(state ScheduleState, s *Schedule) (*ScheduleChange, error) {
-		if s.InCode() {
+		if inCode = s.InCode(); !c.CanDeleteSchedule(s) {
 			return nil, ErrScheduleInCode
 		}
 		change := new(ScheduleChange)
 		change.takeBack(state)
 		return change, nil
 	})
+	if err == nil && inCode {
+		c.scheduleSync.again()
+		err = c.syncSchedules(ctx)
+	}
 	return err
+}
+
+// CanDeleteSchedule reports whether [Client.DeleteSchedule] accepts a schedule: not one that
+// the code of a program defines, unless it is this program and lacks the key of its own.
+func (c *Client) CanDeleteSchedule(s *Schedule) bool {
+	if !s.InCode() {
+		return true
+	}
+	return c.check() == nil && s.Program == c.cfg.Program && c.registry.definesSchedule(s.Name) && c.lackingKey(s) != ""
 }
 
 // PauseSchedule stops a schedule until it is resumed, also across new versions of the

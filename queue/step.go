@@ -107,6 +107,7 @@ type stepState int
 const (
 	stepRuns stepState = iota
 	stepEnded
+	stepLeft // it runs, and the function was called again since
 )
 
 // stepKey is the key of the step in its function's context.
@@ -143,6 +144,9 @@ func (r *activeRun) calls() {
 	k.mu.Lock()
 	defer k.mu.Unlock()
 	maps.DeleteFunc(k.steps, func(_ string, state stepState) bool { return state == stepEnded })
+	for name := range k.steps {
+		k.steps[name] = stepLeft
+	}
 }
 
 // checkStep refuses a step before its function has an effect that could not be stored.
@@ -164,7 +168,10 @@ func (k *keeper) begin(ctx context.Context, name string) (*storedStep, error) {
 	}
 	k.mu.Lock()
 	defer k.mu.Unlock()
-	if _, called := k.steps[name]; called {
+	switch state, called := k.steps[name]; {
+	case called && state == stepLeft:
+		return nil, invalidf("step %q still runs, from an earlier call of the function in this attempt", name)
+	case called:
 		return nil, Discard(invalidf("step %q was called before in this attempt: each step of a task needs a name of its own", name))
 	}
 	stored := current.step(name)

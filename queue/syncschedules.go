@@ -56,13 +56,7 @@ func (c *Client) syncSchedules(ctx context.Context) error {
 		}
 		defined[p.name] = true
 		if stored := known[p.name]; c.sameDefinition(want, stored) {
-			switch key := c.lackingKey(stored); {
-			case key == "":
-			case len(c.keys) == 0:
-				c.cfg.Logger.Warn("a schedule is stored encrypted and this program has no keys, so that it stays as it is; to store it in plain text, delete it first", "schedule", p.name, "key_id", key)
-			default:
-				c.cfg.Logger.Warn("a schedule is encrypted with a key that this program does not have, so that it stays as it is; to store it with a key of this program, delete it first", "schedule", p.name, "key_id", key)
-			}
+			c.warnLeft(want, stored)
 			continue
 		}
 		if err := c.define(ctx, store, want); err != nil {
@@ -100,6 +94,19 @@ func (c *Client) sameDefinition(want, stored *Schedule) bool {
 		return true
 	}
 	return stored.Definition == want.Definition && (lacks || keyOfSealed(stored.Args) == keyOfSealed(want.Args))
+}
+
+// warnLeft logs that a schedule stays as it is stored because this program lacks its key.
+func (c *Client) warnLeft(want, stored *Schedule) {
+	switch key := c.lackingKey(stored); {
+	case key == "":
+	case len(c.keys) == 0:
+		c.cfg.Logger.Warn("a schedule of the code is stored encrypted and this program has no keys, so that it stays as it is stored, also if the code has changed; deleting it stores it anew, in plain text",
+			"schedule", want.Name, "key_id", key, "spec", stored.Spec, "spec_in_code", want.Spec)
+	default:
+		c.cfg.Logger.Warn("a schedule of the code is encrypted with a key that this program does not have, so that it stays as it is stored; deleting it stores it anew, as this program encrypts it",
+			"schedule", want.Name, "key_id", key)
+	}
 }
 
 // lackingKey returns the key of a schedule that this program does not have; empty if it has
@@ -164,6 +171,13 @@ func (c *Client) markRemoved(ctx context.Context, store Scheduler, name string) 
 			"schedule", name, "program", c.cfg.Program)
 	}
 	return err
+}
+
+// again makes the next call store the schedules once more.
+func (s *scheduleSync) again() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.done = false
 }
 
 func (s *scheduleSync) isDone() bool {

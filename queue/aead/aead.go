@@ -72,10 +72,12 @@ func ShortID(full string) string {
 	return full[:at]
 }
 
-// SameShortID returns the one of ids that has the [ShortID] of another ID; empty if none has.
+// SameShortID returns the one of ids that has the [ShortID] of another ID, and so another
+// secret; empty if none has. Nothing is known of the secret of an ID without the end.
 func SameShortID(ids []string, id string) string {
+	short := ShortID(id)
 	for _, other := range ids {
-		if other != id && ShortID(other) == ShortID(id) {
+		if short != id && other != id && other != short && ShortID(other) == short {
 			return other
 		}
 	}

@@ -151,6 +151,12 @@ func TestAnotherSecretIsAnotherKey(t *testing.T) {
 			t.Errorf("%s is %s, want %s", id, got, want)
 		}
 	}
+	// Of an ID without the end, the secret is not known.
+	for id, want := range map[string]string{b.ID: a.ID, a.ID: "", "2026-11": "", "2026-12.00000000": ""} {
+		if got := aead.SameShortID([]string{a.ID}, id); got != want {
+			t.Errorf("with the ID of %s: %q, want %q", id, got, want)
+		}
+	}
 }
 
 // A value that cannot be opened makes a task fail for good.

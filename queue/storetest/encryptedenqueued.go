@@ -72,6 +72,31 @@ var encryptedEnqueuedTests = map[string]func(*fixture){
 		start(keys.codec(f, "k2", "k1"), every, "k2")
 		start(keys.codec(f, "k3"), queue.Every("s", "@every 2h", task, secret), "k3") // the code has changed
 	},
+	"deleting a schedule of the code whose key is lacking stores it anew": func(f *fixture) {
+		if _, ok := f.store.(queue.Scheduler); !ok {
+			f.Log("the store is no queue.Scheduler, which is optional")
+			return
+		}
+		task, keys := echo("t"), newSealKeys()
+		every := func(spec string) queue.Definition { return queue.Every("s", spec, task, secret) }
+		with := f.program(queue.Config{Codec: keys.codec(f, "k1")}, task, every("@every 1h"))
+		f.must(with.StoreSchedules(f.ctx))
+		without := f.program(queue.Config{}, task, every("@every 2h"))
+		f.must(without.StoreSchedules(f.ctx))
+		f.equal("left", f.schedule("s").Spec, "@every 1h")
+		others := f.program(queue.Config{Program: "another"}, task)
+		for name, p := range map[string]*program{"that has the key": with, "that does not define it": others} {
+			if err := p.DeleteSchedule(f.ctx, "s", ""); !errors.Is(err, queue.ErrScheduleInCode) || p.CanDeleteSchedule(f.schedule("s")) {
+				f.Errorf("a program %s: %v", name, err)
+			}
+		}
+		f.must(without.DeleteSchedule(f.ctx, "s", ""))
+		stored := f.schedule("s")
+		f.equal("stored anew", []string{stored.Spec, string(stored.Args)}, []string{"@every 2h", `"` + secret + `"`})
+		if err := without.DeleteSchedule(f.ctx, "s", ""); !errors.Is(err, queue.ErrScheduleInCode) {
+			f.Errorf("once more: %v", err)
+		}
+	},
 	"schedules are encrypted, and ticked without the key": func(f *fixture) {
 		if _, ok := f.store.(queue.Scheduler); !ok {
 			f.Log("the store is no queue.Scheduler, which is optional")

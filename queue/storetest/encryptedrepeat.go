@@ -59,6 +59,12 @@ var encryptedRepeatTests = map[string]func(*fixture){
 				}
 			}
 		}
+		for name, p := range map[string]*program{"a strange key": strange, "no key": f.program(queue.Config{}, task)} {
+			_, err := p.Enqueue(f.ctx, "t", one, queue.WithID(sealed))
+			if !errors.As(err, &conflict) || conflict.KeyID != "k1" || !strings.Contains(err.Error(), "not known whether") {
+				f.Errorf("dropped, with %s: %v", name, err)
+			}
+		}
 	},
 	"repeats in one call are compared, too": func(f *fixture) {
 		p := f.program(queue.Config{Codec: newSealKeys().codec(f, "k1")}, echo("t"))

@@ -18,6 +18,11 @@ func TestTasksWithoutAKeyAreWarnedAbout(t *testing.T) {
 	}
 	with := newSite(t, func(_ *admin.Config, q *queue.Config) { q.Codec = keyring })
 	id := with.enqueue("search.reindex", `{"secret":"4711"}`)
+	if _, _, err := with.client.PutSchedule(t.Context(), queue.ScheduleRequest{Name: "s", Task: "search.reindex", Spec: "@daily", Args: map[string]any{"secret": "4711"}}); err != nil {
+		t.Fatal(err)
+	}
+	with.shows("/admin/schedules/s", "4711")
+	with.shows("/admin/schedules?change=s", "4711")
 	if page := with.get("/admin/tasks/" + id.String()).Body.String(); !strings.Contains(page, "4711") || !strings.Contains(page, "with key "+key.ID) {
 		t.Error("with the key the arguments are not shown")
 	}
@@ -38,6 +43,12 @@ func TestTasksWithoutAKeyAreWarnedAbout(t *testing.T) {
 	}
 	if page := without.get("/admin/").Body.String(); strings.Contains(page, "stranded</h2>") {
 		t.Error("the same task is reported as stranded, too")
+	}
+	without.shows("/admin/schedules/s", `<p class="empty">encrypted</p>`, "which this program does not have", `value="delete">Delete<`)
+	for _, path := range []string{"/admin/schedules/s", "/admin/schedules", "/admin/schedules?change=s"} {
+		if page := without.get(path).Body.String(); strings.Contains(page, "claimcheck:1:") || strings.Contains(page, "Change…") {
+			t.Errorf("%s shows what is stored, or offers to change it", path)
+		}
 	}
 	page := without.get("/admin/tasks/" + id.String()).Body.String()
 	// The ciphertext is not offered as the arguments of another task.

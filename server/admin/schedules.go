@@ -63,7 +63,9 @@ func (h *handler) schedules(v *visit) error {
 
 // changeable reports whether the form can be filled in from a schedule: not without its
 // arguments, which a save would lose.
-func (h *handler) changeable(s *queue.Schedule) bool { return !s.InCode() && !h.Redact(s.Task) }
+func (h *handler) changeable(s *queue.Schedule) bool {
+	return !s.InCode() && !h.Redact(s.Task) && s.Unreadable == ""
+}
 
 func (h *handler) schedulesPage(v *visit, status int, form scheduleForm) error {
 	all, err := h.Client.Schedules(v.r.Context())
@@ -85,8 +87,11 @@ func (h *handler) scheduleLine(s *queue.Schedule, now time.Time) scheduleLine {
 		Schedule: s, URL: h.link("/schedules/" + s.Name), Unknown: !h.registered(s.Task), Arguments: string(s.Args),
 		Late: problems.Late(s, now),
 	}
-	if h.Redact(s.Task) {
+	switch {
+	case h.Redact(s.Task):
 		line.Arguments = "redacted"
+	case s.Unreadable != "":
+		line.Arguments = "encrypted"
 	}
 	if s.LastTaskID != uuid.Nil {
 		line.LastURL = h.link("/tasks/" + s.LastTaskID.String())
@@ -110,6 +115,7 @@ type schedulePage struct {
 	History     []occurrenceLine
 	OptionLines []api.ScheduleOption
 	Change      string // address of the form; empty: it cannot be changed there
+	Deletable   bool
 }
 
 // occurrenceLine is one occurrence, with the address of its task.
@@ -129,7 +135,10 @@ func (h *handler) schedule(v *visit) error {
 	if err != nil {
 		return err
 	}
-	page := schedulePage{layout: h.layout(v, "Schedule "+s.Name, "/schedules"), scheduleLine: h.scheduleLine(s, v.now), Next: s.Times(v.now, nextTimes)}
+	page := schedulePage{
+		layout: h.layout(v, "Schedule "+s.Name, "/schedules"), scheduleLine: h.scheduleLine(s, v.now), Next: s.Times(v.now, nextTimes),
+		Deletable: h.Client.CanDeleteSchedule(s),
+	}
 	body := api.ScheduleOf(s)
 	page.OptionLines = body.List()
 	if h.changeable(s) {
