@@ -69,6 +69,7 @@ func TestInChromium(t *testing.T) {
 		"without JavaScript": testWithoutJavaScript,
 		"form of a type":     testTypeForm,
 		"looks again":        testLooksAgain,
+		"running tasks":      testLive,
 		"goes on by itself":  testGoesOn,
 		"keeps what it has":  testKeepsWhatItHas,
 		"own login":          testOwnLoginInTheBrowser,

@@ -11,10 +11,12 @@ import (
 // rowLine is a task in a list.
 type rowLine struct {
 	*queue.Row
-	URL   string
-	State state
-	Flags []string // what is wrong with it beyond its state
-	Args  listedArgs
+	URL    string
+	State  state
+	Flags  []string // what is wrong with it beyond its state
+	Args   listedArgs
+	Report *taskProgress // how far it is, while it runs
+	Said   string        // its note, while it runs
 }
 
 // state is the state of a task in a word or two, and since or until when.
@@ -23,6 +25,20 @@ type state struct {
 	Name string // READY, RUNNING, …
 	Verb string // what the time means
 	At   time.Time
+	Runs string // how long it has been running, as a clock; empty: it is not
+}
+
+// Start is when it began, for the browser, which counts on.
+func (s state) Start() string { return s.At.UTC().Format(time.RFC3339Nano) }
+
+// clock is a length of time as a clock shows it: 0:05, 12:30, 1:02:03. It is the same in
+// every language, and the page's script counts on in the same way.
+func clock(d time.Duration) string {
+	seconds := int(max(0, d) / time.Second)
+	if seconds < 3600 {
+		return fmt.Sprintf("%d:%02d", seconds/60, seconds%60)
+	}
+	return fmt.Sprintf("%d:%02d:%02d", seconds/3600, seconds/60%60, seconds%60)
 }
 
 // stateOf returns the state of a task.
@@ -42,7 +58,9 @@ func stateOf(row *queue.Row, now time.Time) state {
 		s.Kind, s.Verb, s.At = "running", "started", row.LastAttemptedAt
 		if row.LeaseExpiresAt.Before(now) {
 			s.Kind, s.Verb, s.At = "lost", "worker lost", row.LeaseExpiresAt
+			break
 		}
+		s.Runs = clock(now.Sub(s.At))
 	case queue.StatusSuccessful:
 		s.Kind = "successful"
 	case queue.StatusFailed:
@@ -80,6 +98,15 @@ func (h *handler) rowLines(rows []*queue.Row, now time.Time) []rowLine {
 	lines := make([]rowLine, len(rows))
 	for i, row := range rows {
 		lines[i] = rowLine{Row: row, URL: h.link("/tasks/" + row.ID.String()), State: stateOf(row, now), Flags: h.flags(row, now)}
+		if row.Status != queue.StatusRunning {
+			continue
+		}
+		if row.Progress != nil {
+			lines[i].Report = &taskProgress{*row.Progress, api.Progress(*row.Progress)}
+		}
+		if !h.Redact(row.Task) {
+			lines[i].Said = clip(row.Note, 240)
+		}
 	}
 	return lines
 }
@@ -106,8 +133,7 @@ func (h *handler) why(row *queue.Row, use []queue.LimitUse, now time.Time) strin
 	case "delayed":
 		return api.WhyDelayed(row, now)
 	case "running":
-		return fmt.Sprintf("%s has been running for %s. Its claim expires in %s unless the worker renews it.",
-			capitalized(tries), span(now.Sub(row.LastAttemptedAt)), span(row.LeaseExpiresAt.Sub(now)))
+		return fmt.Sprintf("%s is running. Its claim expires in %s unless the worker renews it.", capitalized(tries), span(row.LeaseExpiresAt.Sub(now)))
 	case "lost":
 		return fmt.Sprintf("No result of %s was stored, and its lease expired %s ago: the worker may be gone. The next delivery, worker or sweep takes it back.",
 			tries, span(now.Sub(row.LeaseExpiresAt)))

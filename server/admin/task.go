@@ -107,7 +107,10 @@ func (h *handler) task(v *visit) error {
 	if page.Known && !row.Dropped() {
 		page.Repeat = h.link("/types/"+h.names[row.Task], "from", id.String())
 	}
-	if !row.Status.Final() {
+	switch {
+	case page.State.Runs != "": // it may report how far it is at any time
+		page.Every = 2
+	case !row.Status.Final():
 		page.Every = 5
 	}
 	return h.render(v, http.StatusOK, "task", page)

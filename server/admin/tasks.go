@@ -115,7 +115,9 @@ func (h *handler) tasks(v *visit) error {
 	if query.Get("after") != "" {
 		page.First = h.with(query, "after", "")
 	} else if f.OK() && (!page.Partial || !f.ByContents()) { // a filter with problems does not change by itself, and a search takes long
-		page.Every = 10
+		if page.Every = 10; f.View == queue.ViewRunning {
+			page.Every = 5
+		}
 	}
 	page.after = query.Get("after")
 	page.Turned = h.with(query, "after", "", "order", map[bool]string{false: "reverse", true: ""}[f.Reverse])

@@ -36,6 +36,9 @@ func (w words) When(t time.Time) moment {
 // Clock is the moment itself.
 func (w words) Clock() string { return w.now.UTC().Format("15:04:05 UTC") }
 
+// Now is the moment for the page's script, in milliseconds.
+func (w words) Now() int64 { return w.now.UnixMilli() }
+
 // Since is how long ago a time was.
 func (w words) Since(t time.Time) string { return span(max(0, w.now.Sub(t))) }
 

@@ -90,6 +90,25 @@
     });
   }
 
+  // How long tasks have been running is counted here between two reloads, by the server's
+  // clock, as long as what is shown is current and seen.
+  let ahead = 0; // of the server's clock, in milliseconds
+  const synchronize = () => {
+    if (live()) ahead = Date.now() - live().dataset.now;
+  };
+  const two = (n) => String(n).padStart(2, "0");
+  const elapse = () => {
+    if (document.hidden || paused() || !live() || !away.hidden) return;
+    for (const since of document.querySelectorAll("time[data-elapsed]")) {
+      const s = Math.max(0, Math.floor((Date.now() - ahead - Date.parse(since.dateTime)) / 1000));
+      const minutes = Math.floor(s / 60);
+      since.textContent = minutes < 60 ? minutes + ":" + two(s % 60) : Math.floor(minutes / 60) + ":" + two(minutes % 60) + ":" + two(s % 60);
+    }
+  };
+  synchronize();
+  setInterval(elapse, 1000);
+  document.addEventListener("htmx:after:swap", synchronize);
+
   // Times that are also shown in the reader's zone.
   const localize = () => {
     for (const at of document.querySelectorAll("time[data-reader]")) {
