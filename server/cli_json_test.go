@@ -71,7 +71,7 @@ func TestEveryCommandThatPrintsHasJSON(t *testing.T) {
 	if out := c.ok("migrate", "status", "--json"); !strings.Contains(out, `"applied":true,"applied_at":"2`) || strings.Contains(out, `"applied":false`) {
 		t.Error(out)
 	}
-	prints := []string{"enqueue", "run", "result", "status", "purge", "requeue", "sweep", "cancel", "delete", "audit", "list", "retry", "tasks", "schedules", "queues", "groups", "limits", "keys", "migrate", "doctor", "version"}
+	prints := []string{"enqueue", "run", "result", "status", "purge", "requeue", "sweep", "cancel", "delete", "audit", "figures", "list", "retry", "tasks", "schedules", "queues", "groups", "limits", "keys", "migrate", "doctor", "version"}
 	for _, command := range commandLine(t).Children {
 		has := slices.ContainsFunc(command.Flags, func(flag *kong.Flag) bool { return flag.Name == "json" })
 		if want := slices.Contains(prints, command.Name); has != want {

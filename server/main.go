@@ -28,6 +28,7 @@ type grammar struct {
 	Enqueue enqueueCmd `cmd:"" help:"Store one task and dispatch it; or many, from standard input."`
 	Run     runCmd     `cmd:"" help:"Run one stored task now, in this process."`
 	Result  resultCmd  `cmd:"" help:"Print one task's result."`
+	Figures figuresCmd `cmd:"" help:"Print how tasks have ended, and how long they waited and ran."`
 	Status  statusCmd  `cmd:"" help:"Print how many tasks are pending, running and so on."`
 	Purge   purgeCmd   `cmd:"" help:"Delete finished tasks."`
 	Requeue requeueCmd `cmd:"" help:"Recover RUNNING tasks whose lease has expired."`

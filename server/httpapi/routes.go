@@ -136,6 +136,7 @@ var routes = []route{
 	{"cancel", "task_id", "", http.MethodPost, false, nil, false, "programs", (*handler).cancel},
 	{"delete", "task_id", "", http.MethodPost, false, nil, false, "programs", (*handler).delete},
 	{"status", "", "", http.MethodGet, false, []string{"backend_name", "queue_name"}, false, "programs, monitoring", (*handler).status},
+	{"figures", "", "", http.MethodGet, false, []string{"backend_name", "queue_name", "since", "task", "until"}, false, "programs, operators", (*handler).figures},
 	{"run", "", "", http.MethodPost, false, []string{"backend_name", "max_tasks", "queue_name"}, false, "schedulers", (*handler).run},
 	{"run-one", "", "", http.MethodPost, false, []string{"backend_name", "queue_name"}, false, "schedulers", (*handler).runOne},
 	{"purge", "", "", http.MethodPost, true, []string{"batch_size", "days", "dry_run", "status", "task", "task_path"}, false, "schedulers; App Engine's cron by GET", (*handler).purge},
