@@ -44,7 +44,18 @@ func newSite(t testing.TB, change func(*admin.Config, *queue.Config)) *site {
 // newNight is newSite on a bad night.
 func newNight(t testing.TB, change func(*admin.Config, *queue.Config)) *site {
 	t.Helper()
-	data, err := night()
+	return nightSite(t, night, change)
+}
+
+// newestNight is newNight before any of its tasks has become late.
+func newestNight(t testing.TB, change func(*admin.Config, *queue.Config)) *site {
+	t.Helper()
+	return nightSite(t, makeNight, change)
+}
+
+func nightSite(t testing.TB, make func() ([]byte, error), change func(*admin.Config, *queue.Config)) *site {
+	t.Helper()
+	data, err := make()
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -57,7 +68,9 @@ func newNight(t testing.TB, change func(*admin.Config, *queue.Config)) *site {
 
 // night is a database file of a bad night. Making it takes longer than all else,
 // so that it is made once.
-var night = sync.OnceValues(func() ([]byte, error) {
+var night = sync.OnceValues(makeNight)
+
+func makeNight() ([]byte, error) {
 	folder, err := os.MkdirTemp("", "claimcheck-admin")
 	if err != nil {
 		return nil, err
@@ -77,7 +90,7 @@ var night = sync.OnceValues(func() ([]byte, error) {
 		return nil, err
 	}
 	return os.ReadFile(path)
-})
+}
 
 func openSite(t testing.TB, path string, change func(*admin.Config, *queue.Config)) *site {
 	t.Helper()
