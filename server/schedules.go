@@ -234,8 +234,12 @@ func (c *schedulesCmd) show(ctx context.Context, p *program, client *queue.Clien
 		return c.failed(p, err)
 	}
 	p.nameDatabase(false)
+	args := string(s.Args)
+	if s.Unreadable != "" {
+		args = "encrypted (" + s.Unreadable + ")"
+	}
 	fmt.Fprintf(p.stdout, "%s: %s at %q in %s, catch_up %s, overlap %s, args %s\n",
-		printable(s.Name), printable(s.Task), printable(s.Spec), printable(s.Zone), s.CatchUp, s.Overlap, printable(string(s.Args)))
+		printable(s.Name), printable(s.Task), printable(s.Spec), printable(s.Zone), s.CatchUp, s.Overlap, printable(args))
 	body := api.ScheduleOf(s)
 	for _, option := range body.List() {
 		fmt.Fprintf(p.stdout, "  %s %s\n", option.Name, printable(option.Value))

@@ -31,6 +31,7 @@ type Schedule struct {
 	LastAt     *time.Time    `json:"last_at"`
 	LastTaskID *uuid.UUID    `json:"last_task_id"`
 	LastStatus queue.Status  `json:"last_status,omitempty"`
+	Unreadable string        `json:"unreadable,omitempty"` // why Args are encrypted, and left out
 
 	ScheduleOptions
 }
@@ -81,7 +82,10 @@ func ScheduleOf(s *queue.Schedule) Schedule {
 		Name: s.Name, Task: s.Task, Spec: s.Spec, Zone: s.Zone, Args: s.Args, Queue: s.Queue, Backend: s.Backend, Priority: s.Priority,
 		CatchUp: s.CatchUp, Overlap: s.Overlap, Paused: s.Paused(), PausedAt: known(s.PausedAt), PausedBy: s.PausedBy,
 		Program: s.Program, RemovedAt: known(s.RemovedAt), NextAt: known(s.NextAt), LastAt: known(s.LastAt), LastStatus: s.LastStatus,
-		ScheduleOptions: scheduleOptionsOf(&s.Options),
+		Unreadable: s.Unreadable, ScheduleOptions: scheduleOptionsOf(&s.Options),
+	}
+	if s.Unreadable != "" {
+		body.Args = nil
 	}
 	if s.LastTaskID != uuid.Nil {
 		body.LastTaskID = &s.LastTaskID
