@@ -160,7 +160,9 @@ func TestMiddlewareThatCallsNextAgainWhileAStepRunsMayBeRetried(t *testing.T) {
 		_ = next(ctx, row)
 		err := next(ctx, row)
 		close(ends)
-		<-ended
+		if stepped := <-ended; stepped != nil {
+			t.Errorf("the step: %v", stepped)
+		}
 		return err
 	})}}, work)
 	run := sys.run(sys.enqueue("t", nil))
