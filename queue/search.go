@@ -4,12 +4,13 @@ import (
 	"cmp"
 	"context"
 	"errors"
+	"math/bits"
 	"time"
 )
 
 // firstWindow is how many rows the first statement of a search by contents reads: the time
 // that it takes decides about the next ones, because rows may be large.
-const firstWindow = 2000
+const firstWindow = 2048
 
 // defaultBudget is that of a search by contents without [ListRequest].Budget.
 const defaultBudget = time.Second
@@ -147,5 +148,6 @@ func (s *search) resize(took time.Duration) {
 	}
 	want := s.budget / 8
 	times := min(4, max(0.25, float64(want)/float64(max(took, time.Microsecond))))
-	s.request.Window = min(s.most, max(1, int(float64(s.request.Window)*times)))
+	next := max(1, int(float64(s.request.Window)*times))
+	s.request.Window = min(s.most, 1<<(bits.Len(uint(next))-1)) // a power of two: stores may prepare a statement for each size
 }

@@ -33,7 +33,7 @@ func Clue(text string, fold bool) string {
 // databases may not know the case are none.
 func plain(r rune, fold bool) bool {
 	if r < unicode.MaxASCII {
-		return r >= ' ' && !strings.ContainsRune(`"\/<>&`, r)
+		return r >= ' ' && !strings.ContainsRune(`"\/<>&'=`, r) // encoders of JSON escape some of these
 	}
 	escaped := r == '\u2028' || r == '\u2029' || r == unicode.ReplacementChar || r == unicode.MaxASCII
 	return !escaped && (!fold || unicode.SimpleFold(r) == r)
