@@ -171,6 +171,18 @@ func (f *figures) ofTypes(names map[string]string) map[subject]*fares {
 	})
 }
 
+// ofQueue returns how one queue has fared, of all backends; nil if nothing is known.
+func (f *figures) ofQueue(name string) *fares {
+	if f == nil {
+		return nil
+	}
+	named := subject{Queue: name}
+	if fared := f.faresOf(func(h *queue.HourFigures) subject { return subject{Queue: h.Queue} })[named]; fared != nil {
+		return fared
+	}
+	return f.fares(named, make([]queue.Outcomes, len(f.periods())), new([24]queue.Outcomes))
+}
+
 // ofQueues returns how each queue has fared, in their order; queues of one name are told
 // apart by their backends.
 func (f *figures) ofQueues() (list []*fares) {

@@ -34,6 +34,7 @@ type queuePage struct {
 	Looked  int
 	Service []inspection // of the dispatchers that can describe their queues
 	States  []stateLink
+	Fares   *fares // nil: unknown
 	Max     int // bound on the backlog; 0: none
 }
 
@@ -48,12 +49,16 @@ func (h *handler) queue(v *visit) error {
 	if base.Notice != nil { // it says what has changed, so that matters most
 		statements = pageStatements
 	}
-	stats, err := h.stats.lookWithin(v.r.Context(), v.now, statements)
+	look := h.stats.lookFigured
+	if base.Notice != nil {
+		look = h.stats.lookWithin
+	}
+	stats, err := look(v.r.Context(), v.now, statements)
 	if err != nil {
 		return err
 	}
 	page := queuePage{layout: base, Name: name, Gated: stats.Gated, Limited: stats.Limited, Max: h.Client.MaxBacklog(name)}
-	page.Every, page.Again = 10, stats.Unread
+	page.Every, page.Again = 10, stats.Unread || stats.Figured && stats.Figures == nil
 	backends := h.registeredIn(&page)
 	for _, line := range h.queueLines(stats) {
 		if line.Queue == name {
@@ -76,6 +81,7 @@ func (h *handler) queue(v *visit) error {
 		}
 	}
 	page.Again = page.Again || !page.Served
+	page.Fares = stats.Figures.ofQueue(name)
 	slices.Sort(backends)
 	for _, backend := range slices.Compact(backends) {
 		if backend != "" && h.Client.InspectsQueues(backend) {

@@ -138,6 +138,15 @@ func (c *statsCache) lookAtFigures(ctx context.Context, now time.Time) (statsVie
 	return c.lookFor(ctx, now, 1, c.figureRefresh)
 }
 
+// lookFigured is lookWithin for a page that shows figures above all.
+func (c *statsCache) lookFigured(ctx context.Context, now time.Time, statements int) (statsView, error) {
+	return c.lookFor(ctx, now, statements, func(ctx context.Context, now time.Time) []refresh {
+		list := c.refreshes(ctx, now)
+		figures := len(c.figureRefresh(ctx, now)) // they are the last ones
+		return slices.Concat(list[len(list)-figures:], list[:len(list)-figures])
+	})
+}
+
 // lookFor is look for some parts.
 func (c *statsCache) lookFor(ctx context.Context, now time.Time, statements int, list func(context.Context, time.Time) []refresh) (statsView, error) {
 	patience := time.NewTimer(c.patience)

@@ -66,7 +66,7 @@ func (h *handler) taskType(v *visit) error {
 	if err != nil {
 		return err
 	}
-	stats, err := h.stats.lookWithin(v.r.Context(), v.now, pageStatements-listStatements)
+	stats, err := h.stats.lookFigured(v.r.Context(), v.now, pageStatements-listStatements)
 	if err != nil {
 		return err
 	}
@@ -78,12 +78,8 @@ func (h *handler) taskType(v *visit) error {
 		layout: form.layout, Enqueue: form, Info: info, List: form.List, Failed: h.link("/tasks", "view", string(queue.ViewFailed), "task", info.Name),
 		QueueURL: h.link("/queues/" + info.Queue), Backoffs: h.backoffs(info), Known: stats.Known, Recent: h.rowLines(listed.Rows, v.now), Looked: len(listed.Rows),
 	}
-	stats, err = h.stats.lookAtFigures(v.r.Context(), v.now)
-	if err != nil {
-		return err
-	}
 	page.Fares = stats.Figures.ofType(h.names, info.Name)
-	page.Title, page.Every, page.Again = info.Name, 10, !page.Known
+	page.Title, page.Every, page.Again = info.Name, 10, !page.Known || stats.Figured && stats.Figures == nil
 	page.Limits = h.limitsOf(info, stats.Limits)
 	if info.Keep != nil {
 		page.Keep = &keptFor{Successful: span(info.Keep.Successful), Failed: span(info.Keep.Failed)}
