@@ -12,6 +12,7 @@ import (
 
 	"github.com/claimcheck-go/claimcheck/queue"
 	"github.com/claimcheck-go/claimcheck/server/internal/config"
+	"github.com/claimcheck-go/claimcheck/server/internal/problems"
 )
 
 type retryCmd struct {
@@ -146,6 +147,11 @@ const countMost = 100_000
 // all retries what matches, and never more than was confirmed.
 func (c *retryCmd) all(ctx context.Context, p *program, client *queue.Client, s queue.Selection) error {
 	most := 0
+	if !c.JSON {
+		if err := c.warnUnknown(ctx, p, client, s); err != nil {
+			return err
+		}
+	}
 	if c.DryRun || !c.Yes {
 		n, err := client.CountMatching(ctx, queue.ActionRetry, s, countMost)
 		if err != nil || c.DryRun {
@@ -183,6 +189,36 @@ func (c *retryCmd) all(ctx context.Context, p *program, client *queue.Client, s 
 		err = errors.New("interrupted: more tasks are left")
 	}
 	return err
+}
+
+// warnUnknown says, before anything is changed, how many of the tasks nothing here can run.
+func (c *retryCmd) warnUnknown(ctx context.Context, p *program, client *queue.Client, s queue.Selection) error {
+	operator, err := client.Operator()
+	if err != nil {
+		return err
+	}
+	failures, err := operator.Failures(ctx, time.Unix(0, 0), 1000)
+	if err != nil {
+		return err
+	}
+	registered := make(map[string]bool)
+	for _, info := range client.Registry().Tasks() {
+		for _, name := range append(info.Aliases, info.Name) {
+			registered[name] = true
+		}
+	}
+	for _, name := range problems.UnknownNames(failures, s.Task, func(name string) bool { return registered[name] }) {
+		of := s
+		of.Task = name
+		n, err := client.CountMatching(ctx, queue.ActionRetry, of, countMost)
+		if err != nil {
+			return err
+		}
+		if n > 0 {
+			p.say("warning: %s named %s cannot run here, because this program does not register the name; retried, they wait until one that does is deployed", tasks(n), name)
+		}
+	}
+	return nil
 }
 
 func (c *retryCmd) counted(p *program, n int, err error) error {

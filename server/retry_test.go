@@ -1,6 +1,7 @@
 package server
 
 import (
+	"database/sql"
 	"path/filepath"
 	"strings"
 	"testing"
@@ -145,5 +146,31 @@ func TestRetryOfATaskWhoseArgumentsWereDropped(t *testing.T) {
 	}
 	if out := c.ok("retry", "--all", "--yes", "--json"); out != `{"retried":0,"undispatched":0,"locked":0,"dropped":1}`+"\n" {
 		t.Error(out)
+	}
+}
+
+// How many of the tasks nothing here can run is said before the question.
+func TestRetryWarnsOfNamesThatAreNotRegistered(t *testing.T) {
+	c := newCLI(t)
+	c.failTasks(3)
+	db, err := sql.Open("sqlite", strings.TrimPrefix(c.env["DATABASE_URL"], "sqlite:"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = db.Close() }()
+	if _, err := db.ExecContext(t.Context(), `UPDATE claimcheck_tasks SET task_path = 'demo.gone' WHERE id IN (SELECT id FROM claimcheck_tasks LIMIT 2)`); err != nil {
+		t.Fatal(err)
+	}
+	const want = "warning: 2 tasks named demo.gone cannot run here, because this program does not register the name; retried, they wait until one that does is deployed"
+	for args, warns := range map[string]bool{"--dry-run": true, "--dry-run --task d*gone": true, "--dry-run --task demo.fail": false, "--yes --queue none": false, "--yes": true} {
+		if status, stdout, stderr := c.call("", append([]string{"retry", "--all"}, strings.Fields(args)...)...); status != 0 || strings.Contains(stderr, want) != warns {
+			t.Errorf("%s: status %d\n%s%s", args, status, stdout, stderr)
+		}
+		if args == "--yes" {
+			c.ok("work") // what is registered fails again
+			if _, err := db.ExecContext(t.Context(), `UPDATE claimcheck_tasks SET status = 'FAILED', finished_at = 1, attempts = 2, max_attempts = 2 WHERE status = 'READY'`); err != nil {
+				t.Fatal(err)
+			}
+		}
 	}
 }

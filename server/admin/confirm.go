@@ -124,6 +124,7 @@ type confirmPage struct {
 	More          bool
 	Unreadable    int
 	HiddenLeftOut bool
+	Cautions      []string // what speaks against it
 	Sample        []rowLine
 	Button        string
 	Hidden        []field
@@ -154,12 +155,15 @@ func (h *handler) confirm(v *visit) error {
 		More: counted.More, Unreadable: counted.Unreadable, HiddenLeftOut: o.Selection.ByContents() && h.hidden != nil,
 	}
 	if n > 0 {
-		listed, err := h.Client.List(ctx, queue.ListRequest{Selection: o.Selection, After: o.After, Limit: sampleRows})
+		listed, err := h.Client.List(ctx, queue.ListRequest{Selection: o.Selection, After: o.After, Limit: max(sampleRows, o.Picked)})
 		if err != nil {
 			return err
 		}
 		fitting := slices.DeleteFunc(listed.Rows, func(row *queue.Row) bool { return !page.ActionText.suits(row) })
 		page.Sample = h.rowLines(fitting[:min(sampleShown, len(fitting))], v.now)
+		if page.Cautions, err = h.cautions(v, o, fitting); err != nil {
+			return err
+		}
 	}
 	tasks := count(n, "task")
 	if page.Many { // then all that match are changed, and the button must not say less

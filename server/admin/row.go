@@ -144,7 +144,7 @@ func (h *handler) why(row *queue.Row, use []queue.LimitUse, now time.Time) strin
 			return "It FAILED. Its retention dropped its arguments when it ended, so it cannot be retried. " + deletion(row, now)
 		}
 		if row.Attempts < row.MaxAttempts {
-			return fmt.Sprintf("It FAILED for good on %s: its error was permanent, or it was given up.", tries)
+			return fmt.Sprintf("It FAILED for good on %s: its error was permanent, or it was given up. Retried as it is, it fails again.", tries)
 		}
 		if row.MaxAttempts == 1 {
 			return "It FAILED: its only attempt is used. Retry gives it one more."

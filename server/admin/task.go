@@ -195,6 +195,9 @@ func (h *handler) taskActions(s state, row *queue.Row, waits bool) []taskAction 
 		if row.Dropped() {
 			return []taskAction{remove}
 		}
+		if row.Attempts < row.MaxAttempts || !h.registered(row.Task) { // a retry is not what helps
+			return []taskAction{{"Retry anyway…", queue.ActionRetry, h.link("/confirm", "do", string(queue.ActionRetry), "pick", id, "back", h.link("/tasks/"+id))}, remove}
+		}
 		return []taskAction{{"Retry", queue.ActionRetry, ""}, remove}
 	}
 	return []taskAction{remove}
