@@ -6,6 +6,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"reflect"
+	"runtime/debug"
 	"strings"
 	"time"
 	"unicode/utf8"
@@ -155,7 +156,7 @@ func (u *uniqueness) set(c *Client, row *NewRow, d *definition) error {
 				return err
 			}
 		} else if key, err = u.derived(row.Args); err != nil {
-			return invalidf("UniqueBy of %s: %w", d.name, err)
+			return fmt.Errorf("UniqueBy of %s: %w", d.name, err)
 		}
 		if key == "" {
 			return nil
@@ -168,14 +169,18 @@ func (u *uniqueness) set(c *Client, row *NewRow, d *definition) error {
 	return nil
 }
 
-// derived calls the function of UniqueBy, which may panic.
+// derived calls the function of UniqueBy. A panic of it is a mistake of the program, and
+// not of the caller whose arguments it got; other errors are [ErrInvalid].
 func (u *uniqueness) derived(args json.RawMessage) (key string, err error) {
 	defer func() {
 		if value := recover(); value != nil {
-			err = fmt.Errorf("its function panicked: %v", value)
+			err = fmt.Errorf("its function ended in a %w", &PanicError{Value: value, Stack: debug.Stack()})
 		}
 	}()
-	return u.derive(args)
+	if key, err = u.derive(args); err != nil {
+		err = invalidf("%w", err)
+	}
+	return key, err
 }
 
 // HoldsKey reports whether the row holds its UniqueKey at the database's time now, so

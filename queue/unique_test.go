@@ -225,7 +225,7 @@ func TestUniqueByAndUniqueArgs(t *testing.T) {
 			t.Errorf("%s: %+v, %v", args, h, err)
 		}
 	}
-	if _, err := broken.Enqueue(t.Context(), sys.client, order{}); !errors.Is(err, queue.ErrInvalid) || !strings.Contains(err.Error(), "UniqueBy of broken: its function panicked: runtime error: integer divide by zero") {
+	if _, err := broken.Enqueue(t.Context(), sys.client, order{}); errors.Is(err, queue.ErrInvalid) || !strings.Contains(err.Error(), "UniqueBy of broken: its function ended in a panic: runtime error: integer divide by zero") {
 		t.Errorf("a function that panics: %v", err)
 	}
 }

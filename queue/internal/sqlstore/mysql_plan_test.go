@@ -3,7 +3,6 @@ package sqlstore
 import (
 	"database/sql"
 	"encoding/json"
-	"errors"
 	"fmt"
 	"slices"
 	"strings"
@@ -249,9 +248,10 @@ func rowsRead(t *testing.T, conn *sql.Conn, query statement) (n int) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	for rows.Next() {
+	defer rows.Close()
+	for rows.Next() { // to the end, which closes it
 	}
-	if err := errors.Join(rows.Err(), rows.Close()); err != nil {
+	if err := rows.Err(); err != nil {
 		t.Fatal(err)
 	}
 	return counts() - before
