@@ -244,9 +244,9 @@ type Grouper interface {
 	GroupMembers(ctx context.Context, r MembersRequest) ([]uuid.UUID, error)
 	// CompleteGroup inserts the rows that are due ([Group.Due]), after prepare was called
 	// with each, and records that. It does nothing, in one statement, if none is due.
-	// ErrLocked if another transaction has locked the group for that long; zero: it does
-	// not wait.
-	CompleteGroup(ctx context.Context, id uuid.UUID, patience time.Duration, prepare func(*NewRow)) ([]*NewRow, error)
+	// It does not wait for another transaction that has locked the group: then it fails with
+	// ErrLocked.
+	CompleteGroup(ctx context.Context, id uuid.UUID, prepare func(*NewRow)) ([]*NewRow, error)
 	// DueGroups returns groups for which CompleteGroup has something to do, with greater
 	// IDs than after and in the order of their IDs.
 	DueGroups(ctx context.Context, after uuid.UUID, limit int) ([]uuid.UUID, error)

@@ -258,66 +258,19 @@ func TestAGroupWhoseProcessDiedIsCompletedByTheNext(t *testing.T) {
 	}
 }
 
-// impatient records how long the client waits for locked groups, all of which are locked
-// for those that do not wait.
-type impatient struct {
-	*sqlitestore.Store
-	waited []time.Duration
-}
-
-func (s *impatient) CompleteGroup(ctx context.Context, id uuid.UUID, patience time.Duration, prepare func(*queue.NewRow)) ([]*queue.NewRow, error) {
-	s.waited = append(s.waited, patience)
-	if patience == 0 {
-		return nil, queue.ErrLocked
-	}
-	return s.Store.CompleteGroup(ctx, id, patience, prepare)
-}
-
-// Only the process that has ended a task waits for the lock of its group: a promotion would
-// keep all other tasks waiting.
-func TestNobodyElseWaitsForALockedGroup(t *testing.T) {
-	store := &impatient{Store: newStore(t)}
-	g := newGrouped(t, setup{store: store})
-	spec := g.spec()
-	for range 3 {
-		group, err := g.client.CreateGroup(t.Context(), spec)
-		if err != nil {
-			t.Fatal(err)
-		}
-		if err := store.CloseGroup(t.Context(), nil, group.ID); err != nil {
-			t.Fatal(err)
-		}
-	}
-	if _, err := g.client.Sweep(t.Context(), 0); err != nil {
-		t.Fatal(err)
-	}
-	if _, err := g.exec.Work(t.Context(), queue.WorkConfig{}); err != nil {
-		t.Fatal(err)
-	}
-	if want := make([]time.Duration, 6); !slices.Equal(store.waited, want) {
-		t.Errorf("a sweep and a promotion: %v", store.waited)
-	}
-	store.waited = nil
-	_, ids := g.create("x") // which looks at the group when it closes it
-	g.run(ids[0])
-	if want := []time.Duration{time.Second, time.Second}; !slices.Equal(store.waited, want) {
-		t.Errorf("an end: %v", store.waited)
-	}
-}
-
 // waiting is a store in which the end of a group takes until another task has run.
 type waiting struct {
 	*sqlitestore.Store
 	ran chan struct{}
 }
 
-func (s waiting) CompleteGroup(ctx context.Context, id uuid.UUID, patience time.Duration, prepare func(*queue.NewRow)) ([]*queue.NewRow, error) {
+func (s waiting) CompleteGroup(ctx context.Context, id uuid.UUID, prepare func(*queue.NewRow)) ([]*queue.NewRow, error) {
 	select {
 	case <-s.ran:
 	case <-ctx.Done():
 		return nil, ctx.Err()
 	}
-	return s.Store.CompleteGroup(ctx, id, patience, prepare)
+	return s.Store.CompleteGroup(ctx, id, prepare)
 }
 
 // However long the ends of groups take that a promotion finds, other tasks run meanwhile.

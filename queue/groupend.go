@@ -22,11 +22,6 @@ const (
 	groupSweep = 10 * time.Second
 )
 
-// endPatience is how long the process that has ended a task waits for a lock of its group:
-// another process may just be looking, and may not have seen the end. Promotions and sweeps
-// do not wait, because other tasks would wait for them.
-const endPatience = time.Second
-
 // dueInterval is the least time between two promotions of a process that look for groups
 // whose end no process has handled: that reads all groups that have not succeeded. Sweeps
 // always look.
@@ -52,6 +47,13 @@ func (g *groupChecks) endDue(enqueued int) {
 	g.enqueued += enqueued
 }
 
+// enqueuedBeside counts tasks that a look at a locked group has enqueued.
+func (g *groupChecks) enqueuedBeside(n int) {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	g.enqueued += n
+}
+
 // due returns how many tasks such looks have enqueued, and a channel that is closed when
 // the one under way ends; nil if there is none.
 func (g *groupChecks) due() (enqueued int, looking <-chan struct{}) {
@@ -65,7 +67,8 @@ type groupChecks struct {
 	mu       sync.Mutex
 	looked   time.Time                   // when a promotion last looked for groups that are due
 	looking  chan struct{}               // closed when that ends; nil: no promotion looks
-	enqueued int                         // tasks, by such looks
+	enqueued int                         // tasks, by such looks and those at locked groups
+	locked   lockedGroups                // has a mutex of its own
 	kept     groupUpkeep                 // of sweeps
 	under    map[uuid.UUID]chan struct{} // the groups that are being looked at; a caller that needs the next look waits for the channel, which may be nil
 }
@@ -106,7 +109,7 @@ func (g *groupChecks) next(id uuid.UUID) chan struct{} {
 
 // memberEnded completes the group of a row, if it has one and the row has ended.
 func (c *Client) memberEnded(ctx context.Context, row *Row) {
-	if row != nil && row.Group != uuid.Nil && row.Status.Final() {
+	if row != nil && row.Group != uuid.Nil && row.Status.Final() && !c.groups.locked.ended(row.Group) {
 		c.completeGroup(ctx, row.Group)
 	}
 }
@@ -117,47 +120,60 @@ func (c *Client) membersEnded(ctx context.Context, rows []*Row) {
 	for _, row := range rows {
 		if row.Group != uuid.Nil && !seen[row.Group] {
 			seen[row.Group] = true
-			c.completeGroup(ctx, row.Group)
+			if !c.groups.locked.ended(row.Group) {
+				c.completeGroup(ctx, row.Group)
+			}
 		}
 	}
 }
 
-// completeGroup enqueues what is due of a group. Errors are logged: the sweeper does it
-// later.
+// completeGroup enqueues what is due of a group, unless the group is locked: then a later
+// look does it. Errors are logged: the sweeper does it later.
 func (c *Client) completeGroup(ctx context.Context, id uuid.UUID) {
 	if looked := c.groups.begin(id); looked != nil {
 		<-looked
 		return
 	}
-	c.completeNow(ctx, id, endPatience)
+	c.completeNow(ctx, id, true)
 	if waiting := c.groups.next(id); waiting != nil {
 		go func() { // the caller does not wait for what came later
 			for ; waiting != nil; waiting = c.groups.next(id) {
-				c.completeNow(ctx, id, endPatience)
+				c.completeNow(ctx, id, true)
 				close(waiting)
 			}
 		}()
 	}
 }
 
-// completeNow enqueues what is due of a group, and returns how many tasks that are.
-func (c *Client) completeNow(ctx context.Context, id uuid.UUID, patience time.Duration) int {
+// completeNow enqueues what is due of a group, and returns how many tasks that are. A
+// locked group is left to later looks; awaited: a task of this process has ended.
+func (c *Client) completeNow(ctx context.Context, id uuid.UUID, awaited bool) int {
+	enqueued, err := c.lookAtGroup(ctx, id)
+	if errors.Is(err, ErrLocked) {
+		c.endsLater(id, awaited)
+	}
+	return enqueued
+}
+
+// lookAtGroup enqueues what is due of a group, and returns how many tasks that are. It logs
+// errors, but [ErrLocked].
+func (c *Client) lookAtGroup(ctx context.Context, id uuid.UUID) (int, error) {
 	store, err := c.grouper()
 	if err != nil {
-		return 0
+		return 0, err
 	}
 	ctx = context.WithoutCancel(ctx)
 	var rows []*NewRow
 	err = within(ctx, statementTimeout, func(ctx context.Context) (err error) {
-		rows, err = store.CompleteGroup(ctx, id, patience, func(row *NewRow) { row.WillDispatch = c.willDispatch(row.Backend, 0) })
+		rows, err = store.CompleteGroup(ctx, id, func(row *NewRow) { row.WillDispatch = c.willDispatch(row.Backend, 0) })
 		return err
 	})
 	c.availability.observe(err)
 	if err != nil {
-		if !errors.Is(err, ErrUnavailable) { // availability logs that
+		if !errors.Is(err, ErrUnavailable) { // availability logs that; ErrLocked is one
 			c.cfg.Logger.Error("the end of a group could not be handled; the next sweep does it", "group_id", id, "error", err)
 		}
-		return 0
+		return 0, err
 	}
 	handles := make([]*Handle, len(rows))
 	for i, row := range rows {
@@ -166,7 +182,7 @@ func (c *Client) completeNow(ctx context.Context, id uuid.UUID, patience time.Du
 	if len(handles) > 0 {
 		c.dispatchInserted(ctx, handles)
 	}
-	return len(handles)
+	return len(handles), nil
 }
 
 // startGroupWork completes groups whose end no process has handled in the background,
@@ -195,8 +211,9 @@ func (e *Executor) startGroupWork(p PromoteResult) {
 	}()
 }
 
-// groupWork waits for the end of such work, if it is under way, and reports whether it has
-// enqueued more than *seen tasks, which it sets.
+// groupWork waits for the end of such work, if it is under way, and a moment for locked
+// groups in which tasks of this process have ended. It reports whether more than *seen tasks
+// were enqueued, which it sets.
 func (e *Executor) groupWork(ctx context.Context, seen *int) bool {
 	before := *seen
 	_, looking := e.client.groups.due()
@@ -206,6 +223,15 @@ func (e *Executor) groupWork(ctx context.Context, seen *int) bool {
 		case <-e.stopping:
 		case <-ctx.Done():
 		}
+	}
+	for looked := e.client.groups.locked.awaited(); looked != nil; looked = e.client.groups.locked.awaited() {
+		select {
+		case <-looked:
+			continue
+		case <-e.stopping:
+		case <-ctx.Done():
+		}
+		break
 	}
 	*seen, _ = e.client.groups.due()
 	return *seen > before
@@ -233,7 +259,7 @@ func (c *Client) completeDue(ctx context.Context) (enqueued int, err error) {
 			if ctx.Err() != nil {
 				return enqueued, nil //nolint:nilerr // likewise
 			}
-			enqueued += c.completeNow(ctx, id, 0)
+			enqueued += c.completeNow(ctx, id, false)
 		}
 		if more = err == nil && len(ids) == dueGroups; more {
 			after = ids[len(ids)-1]

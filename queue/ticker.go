@@ -117,7 +117,8 @@ func (t *ticker) take() (due bool, wait time.Duration, changed <-chan struct{}) 
 	return false, wait, t.known
 }
 
-// add registers a function that is called after a tick that has enqueued something.
+// add registers a function that is called after a tick that has enqueued something, and
+// after the end of a group that was locked.
 func (t *ticker) add(wake func()) (remove func()) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
@@ -147,11 +148,11 @@ func (t *ticker) wake() {
 // returns is called, which waits for its end. wake is called when something was
 // enqueued; it must not block. Several callers share one tick at a time.
 func (c *Client) tickBeside(ctx context.Context, wake func()) (stop func()) {
+	remove := c.ticker.add(wake)
 	store, err := c.scheduler()
 	if err != nil { // there are no schedules
-		return func() {}
+		return remove
 	}
-	remove := c.ticker.add(wake)
 	ctx, cancel := context.WithCancel(ctx)
 	done := make(chan struct{})
 	go func() {

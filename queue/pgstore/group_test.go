@@ -227,7 +227,7 @@ func TestCountsThatCannotChangeAreKept(t *testing.T) {
 		if err := s.CloseGroup(t.Context(), nil, group.ID); err != nil {
 			t.Fatal(err)
 		}
-		if _, err := s.CompleteGroup(t.Context(), group.ID, 0, func(*queue.NewRow) {}); err != nil {
+		if _, err := s.CompleteGroup(t.Context(), group.ID, func(*queue.NewRow) {}); err != nil {
 			t.Fatal(err)
 		}
 		want[group.ID] = ends

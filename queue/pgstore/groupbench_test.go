@@ -79,7 +79,7 @@ func finishAll(b *testing.B, s *Store, claimed []*queue.Row, finishers int) {
 				if row.Group == uuid.Nil {
 					continue
 				}
-				if _, err := s.CompleteGroup(b.Context(), row.Group, time.Second, func(*queue.NewRow) {}); err != nil {
+				if _, err := s.CompleteGroup(b.Context(), row.Group, func(*queue.NewRow) {}); err != nil {
 					b.Error(err)
 				}
 			}

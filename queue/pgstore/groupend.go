@@ -59,7 +59,7 @@ func (s *Store) DueGroups(ctx context.Context, after uuid.UUID, limit int) (ids 
 }
 
 // CompleteGroup inserts what a group enqueues now.
-func (s *Store) CompleteGroup(ctx context.Context, groupID uuid.UUID, patience time.Duration, prepare func(*queue.NewRow)) (rows []*queue.NewRow, err error) {
+func (s *Store) CompleteGroup(ctx context.Context, groupID uuid.UUID, prepare func(*queue.NewRow)) (rows []*queue.NewRow, err error) {
 	const op = "complete group"
 	due := false
 	err = s.on(ctx, op, func(conn *pgx.Conn) error { return conn.QueryRow(ctx, isDueQuery, uuidValue(groupID)).Scan(&due) })
@@ -67,12 +67,10 @@ func (s *Store) CompleteGroup(ctx context.Context, groupID uuid.UUID, patience t
 		return nil, err
 	}
 	var stored []inserted
-	err = storekit.RetryLocked(ctx, patience, func() error {
-		return s.with(ctx, op, use{ownTransaction: true}, func(conn *pgx.Conn) error {
-			return pgx.BeginTxFunc(ctx, conn, readCommitted, func(tx pgx.Tx) (err error) {
-				rows, stored, err = completeGroup(ctx, tx, groupID, prepare)
-				return err
-			})
+	err = s.with(ctx, op, use{ownTransaction: true}, func(conn *pgx.Conn) error {
+		return pgx.BeginTxFunc(ctx, conn, readCommitted, func(tx pgx.Tx) (err error) {
+			rows, stored, err = completeGroup(ctx, tx, groupID, prepare)
+			return err
 		})
 	})
 	return rows, copyBack(rows, err, stored...)

@@ -179,7 +179,7 @@ func (g *group) isDue() bool {
 }
 
 // CompleteGroup inserts what a group enqueues now.
-func (s *Store) CompleteGroup(ctx context.Context, id uuid.UUID, _ time.Duration, prepare func(*queue.NewRow)) (rows []*queue.NewRow, err error) {
+func (s *Store) CompleteGroup(ctx context.Context, id uuid.UUID, prepare func(*queue.NewRow)) (rows []*queue.NewRow, err error) {
 	err = s.with(ctx, "complete group", func(now time.Time) error {
 		g := s.groups[id]
 		if g == nil || !g.isDue() {

@@ -185,7 +185,7 @@ var groupEndTests = map[string]func(*fixture){
 		check("at the end")
 	},
 	"no such group": func(f *fixture) {
-		rows, err := f.grouper().CompleteGroup(f.ctx, uuid.New(), 0, func(*queue.NewRow) {})
+		rows, err := f.grouper().CompleteGroup(f.ctx, uuid.New(), func(*queue.NewRow) {})
 		f.equal("completed", []any{len(rows), err}, []any{0, nil})
 	},
 	"of ends at once one completes the group": func(f *fixture) {
@@ -201,7 +201,7 @@ var groupEndTests = map[string]func(*fixture){
 			for _, claim := range claims {
 				workers.Go(func() {
 					f.finish(claim)
-					rows, err := f.grouper().CompleteGroup(f.ctx, g.ID, time.Second, func(*queue.NewRow) {})
+					rows, err := f.grouper().CompleteGroup(f.ctx, g.ID, func(*queue.NewRow) {})
 					if err != nil && !errors.Is(err, queue.ErrLocked) {
 						f.Errorf("CompleteGroup: %v", err)
 					}

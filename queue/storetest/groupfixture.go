@@ -63,7 +63,7 @@ func (f *fixture) completes(what string, id uuid.UUID, want ...string) {
 	before := f.group(id)
 	prepared := 0
 	var tasks []string
-	rows, err := f.grouper().CompleteGroup(f.ctx, id, 0, func(r *queue.NewRow) { r.WillDispatch = true; prepared++ })
+	rows, err := f.grouper().CompleteGroup(f.ctx, id, func(r *queue.NewRow) { r.WillDispatch = true; prepared++ })
 	f.must(err)
 	for _, row := range rows {
 		f.unchanged(row.Row)

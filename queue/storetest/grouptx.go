@@ -78,6 +78,24 @@ var groupTxTests = map[string]func(*fixture){
 		f.closeGroup(g.ID)
 		f.counted("closed", g.ID, queue.GroupCounts{Ready: 2})
 	},
+	"a locked group is completed after its lock": func(f *fixture) {
+		if f.oneWriter {
+			return
+		}
+		g := f.createGroup()
+		f.fail(f.claimed(lease, inGroup(g.ID)).Claim())
+		last := f.claimed(lease, inGroup(g.ID))
+		tx := f.begin(f.T, f.store)
+		f.must(f.grouper().CloseGroup(f.ctx, tx, g.ID))
+		rows, err := f.grouper().CompleteGroup(f.ctx, g.ID, func(*queue.NewRow) { f.Error("prepared") })
+		if !errors.Is(err, queue.ErrLocked) || len(rows) > 0 {
+			f.Errorf("CompleteGroup: %v, %v", rows, err)
+		}
+		f.finish(last.Claim()) // for which the lock does not matter
+		f.must(tx.Commit(f.ctx))
+		f.completes("after the lock", g.ID, failureTask)
+		f.completes("again", g.ID)
+	},
 	"members are not added while the group is being closed": func(f *fixture) {
 		if f.oneWriter {
 			return

@@ -102,7 +102,7 @@ func TestMembersThatNobodyCountedAreRepaired(t *testing.T) {
 		byHand(`UPDATE claimcheck_tasks SET status = 'FAILED', finished_at = 1 WHERE id = ?`, 1)
 		byHand(`DELETE FROM claimcheck_tasks WHERE id = ?`, 2)
 		expect("ended", 1, queue.GroupCounts{Ready: 2, Successful: 1, Failed: 1, Cancelled: 1})
-		if _, err := s.CompleteGroup(t.Context(), group.ID, 0, func(*queue.NewRow) {}); err != nil {
+		if _, err := s.CompleteGroup(t.Context(), group.ID, func(*queue.NewRow) {}); err != nil {
 			t.Fatal(err)
 		}
 		byHand(`UPDATE claimcheck_tasks SET status = 'READY', finished_at = NULL WHERE id = ?`, 1)
@@ -145,7 +145,7 @@ func TestCountsThatCannotChangeAreKept(t *testing.T) {
 			if err := s.CloseGroup(t.Context(), nil, group.ID); err != nil {
 				t.Fatal(err)
 			}
-			if _, err := s.CompleteGroup(t.Context(), group.ID, 0, func(*queue.NewRow) {}); err != nil {
+			if _, err := s.CompleteGroup(t.Context(), group.ID, func(*queue.NewRow) {}); err != nil {
 				t.Fatal(err)
 			}
 			return group.ID

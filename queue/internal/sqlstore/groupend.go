@@ -7,7 +7,6 @@ import (
 	"github.com/google/uuid"
 
 	"github.com/claimcheck-go/claimcheck/queue"
-	"github.com/claimcheck-go/claimcheck/queue/internal/storekit"
 )
 
 // The conditions of a group g of which all members have succeeded, and of which any has
@@ -41,7 +40,7 @@ func (s *Store) DueGroups(ctx context.Context, after uuid.UUID, limit int) (ids 
 }
 
 // CompleteGroup inserts what a group enqueues now.
-func (s *Store) CompleteGroup(ctx context.Context, id uuid.UUID, patience time.Duration, prepare func(*queue.NewRow)) (rows []*queue.NewRow, err error) {
+func (s *Store) CompleteGroup(ctx context.Context, id uuid.UUID, prepare func(*queue.NewRow)) (rows []*queue.NewRow, err error) {
 	const op = "complete group"
 	due := false
 	err = s.read(ctx, op, func(conn querier) error {
@@ -51,11 +50,9 @@ func (s *Store) CompleteGroup(ctx context.Context, id uuid.UUID, patience time.D
 		return nil, err
 	}
 	var stored []inserted
-	err = storekit.RetryLocked(ctx, patience, func() error {
-		return s.transaction(ctx, op, func(ctx context.Context, tx querier) (err error) {
-			rows, stored, err = completeGroup(ctx, tx, id, prepare)
-			return err
-		})
+	err = s.transaction(ctx, op, func(ctx context.Context, tx querier) (err error) {
+		rows, stored, err = completeGroup(ctx, tx, id, prepare)
+		return err
 	})
 	if err != nil {
 		return nil, err
