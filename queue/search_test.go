@@ -83,6 +83,25 @@ func TestActByContentsChangesWhatTheListShows(t *testing.T) {
 	}
 }
 
+// Found rows of paused queues are skipped and counted, as those of other selections are.
+func TestRunByContentsSkipsPausedQueues(t *testing.T) {
+	sys := newSystem(t, setup{dispatch: &recorder{}}, failing()...)
+	for _, name := range []string{"a", "b", "a"} {
+		sys.enqueue("open", userArgs{UserID: 4711}, queue.OnQueue(name), queue.Delay(time.Hour))
+	}
+	if _, err := sys.client.PauseQueue(t.Context(), queue.GateRequest{Queue: "a", Actor: "ops"}, nil); err != nil {
+		t.Fatal(err)
+	}
+	s := queue.Selection{Args: []queue.ArgFilter{{Path: "user_id", Value: "4711"}}}
+	if n, err := sys.client.CountMatching(t.Context(), queue.ActionRun, s, 10); n != 1 || err != nil {
+		t.Errorf("%d counted, %v", n, err)
+	}
+	acted, err := sys.client.Act(t.Context(), queue.ActRequest{Action: queue.ActionRun, Selection: s}, nil)
+	if err != nil || acted != (queue.ActionResult{Done: 1, Paused: 2, PausedQueues: "a"}) {
+		t.Errorf("%+v, %v", acted, err)
+	}
+}
+
 // What is hidden is not found, in no answer: neither lists nor counts nor actions tell it.
 func TestHiddenContentsAreNotFound(t *testing.T) {
 	sys := newSystem(t, setup{}, failing()...)

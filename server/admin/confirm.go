@@ -58,7 +58,7 @@ func (h *handler) readOrder(v *visit) (order, error) {
 		}
 	}
 	if o.Picked = len(o.Selection.IDs); o.Picked == 0 {
-		return order{}, &pageError{http.StatusBadRequest, "No task is selected", "Go back and tick the tasks, or choose all that match."}
+		return order{}, &pageError{http.StatusBadRequest, "No task is selected", "Go back and tick the tasks, or choose all matching."}
 	}
 	if o.Words = count(o.Picked, "selected task"); o.Picked == 1 {
 		o.Words = "task " + o.Selection.IDs[0].String()

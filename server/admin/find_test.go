@@ -63,7 +63,7 @@ func TestListsAreSearched(t *testing.T) {
 	body := s.get("/admin/tasks?view=pending&args.user.id=4711&text=user&task=*").Body.String()
 	for _, want := range []string{
 		"user.id = 4711 <a ", "with the text “user” <a ", `href="/admin/tasks?args.user.id=4711&amp;task=%2A&amp;view=pending" aria-label="Take away: with the text`,
-		`<code class="sub">{&#34;user&#34;:{&#34;id&#34;:4711},&#34;name&#34;:&#34;&lt;b&gt;Ann`, `<input type="hidden" name="args.user.id" value="4711">`, "üü…</code>",
+		`<code class="sub">{&#34;user&#34;:<wbr>{&#34;id&#34;:<wbr>4711},<wbr>&#34;name&#34;:<wbr>&#34;&lt;b&gt;Ann`, `<input type="hidden" name="args.user.id" value="4711">`, "üü…<wbr></code>",
 	} {
 		if !strings.Contains(body, want) {
 			t.Errorf("the page lacks %s", want)

@@ -23,6 +23,15 @@ type listedArgs struct {
 	Why  string // they are not shown
 }
 
+// Pieces are the parts of the text between which a line may break: after a comma or a colon.
+func (a listedArgs) Pieces() []string {
+	var pieces []string
+	for part := range strings.SplitAfterSeq(a.Text, ",") {
+		pieces = append(pieces, strings.SplitAfter(part, ":")...)
+	}
+	return pieces
+}
+
 // addArgs adds the arguments to the lines of a list. beginnings are those of long ones.
 func (h *handler) addArgs(lines []rowLine, beginnings map[uuid.UUID]string) {
 	for i := range lines {

@@ -53,13 +53,14 @@ type field struct{ Name, Value string }
 // bulkAction is an action that suits a view.
 type bulkAction struct {
 	Action queue.Action
-	Name   string
+	Name   string // with the number of selected tasks after it
+	All    string // of the button for all tasks that match
 }
 
 // actionsFor are the actions for the rows of a view, or for stranded ones.
 func actionsFor(f filter) []bulkAction {
-	run, retry := bulkAction{queue.ActionRun, "Run now"}, bulkAction{queue.ActionRetry, "Retry"}
-	requeue, cancel := bulkAction{queue.ActionRequeue, "Requeue"}, bulkAction{queue.ActionCancel, "Cancel"}
+	run, retry := bulkAction{queue.ActionRun, "Run now", "Run all matching now"}, bulkAction{queue.ActionRetry, "Retry", "Retry all matching"}
+	requeue, cancel := bulkAction{queue.ActionRequeue, "Requeue", "Requeue all matching"}, bulkAction{queue.ActionCancel, "Cancel", "Cancel all matching"}
 	switch f.View {
 	case queue.ViewPending, queue.ViewDelayed:
 		return []bulkAction{run, cancel}
