@@ -131,6 +131,16 @@ func (c *Client) Knows(row *Row) bool {
 // mustEncrypt reports whether the task must not be stored in plain text.
 func (d *definition) mustEncrypt() bool { return d.options.encrypt != nil && *d.options.encrypt }
 
+// Encrypts reports whether a task's arguments, return values and checkpoints are stored
+// encrypted.
+func (c *Client) Encrypts(task string) bool {
+	if c.check() != nil {
+		return false
+	}
+	d, ok := c.registry.lookup(task)
+	return ok && c.encrypts(&d)
+}
+
 // encrypts reports whether new rows of a task are encrypted.
 func (c *Client) encrypts(d *definition) bool {
 	switch {

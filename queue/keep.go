@@ -90,6 +90,16 @@ func (r *Retention) rounded() *Retention {
 	return &Retention{Successful: up(r.Successful), Failed: up(r.Failed)}
 }
 
+// Retention returns how long rows of a task are kept after their end, as the task or
+// [Config].Keep says; nil: until a purge.
+func (c *Client) Retention(task string) *Retention {
+	if c.check() != nil {
+		return nil
+	}
+	d, _ := c.registry.lookup(task)
+	return c.retention(&d.options)
+}
+
 // retention returns the Keep of a row with these options.
 func (c *Client) retention(o *options) *Retention { return cmp.Or(o.keep, c.cfg.Keep).rounded() }
 

@@ -83,7 +83,6 @@ type TaskInfo struct {
 	OnFailed    string        `json:"on_failed,omitempty"`   // the task that a final failure enqueues
 	Encrypted   bool          `json:"encrypted,omitempty"`   // it is never stored in plain text: Encrypt(true)
 	Description string        `json:"description,omitempty"`
-	Keep        *Retention    `json:"-"` // nil: the client's
 	LimitKey    bool          `json:"-"` // the arguments have a limit key
 	Backoff     bool          `json:"-"` // the task has a backoff of its own: Registry.Backoff
 	Args        reflect.Type  `json:"-"` // of its arguments; package argschema describes it
@@ -101,7 +100,7 @@ func (r *Registry) Tasks() []TaskInfo {
 			Priority: d.options.priority, MaxAttempts: d.options.maxAttempts, Timeout: d.options.timeout,
 			Runnable: d.run != nil, StrictArgs: d.options.strictArgs, Unique: d.options.unique != nil, OnFailed: d.options.onFailed,
 			Encrypted: d.mustEncrypt(), Description: d.options.description, Args: d.in,
-			Keep: d.options.keep, LimitKey: d.options.limitKey != nil, Backoff: d.options.backoff != nil,
+			LimitKey: d.options.limitKey != nil, Backoff: d.options.backoff != nil,
 		})
 	}
 	slices.SortFunc(infos, func(a, b TaskInfo) int { return strings.Compare(a.Name, b.Name) })

@@ -63,6 +63,9 @@ type Config struct {
 	// SweepEvery is the interval at which sweeps are expected: after three times as
 	// long without one, the pages warn. 0: no sweeps are expected.
 	SweepEvery time.Duration
+	// Timeout is the time limit of tasks without one of their own
+	// ([queue.ExecutorConfig].Timeout), for the pages of types; 0: there is none.
+	Timeout time.Duration
 	// CheckSchema returns an error if the schema is behind. It is called until it
 	// returns nil, at most once a minute. May be nil.
 	CheckSchema func(ctx context.Context) error
@@ -174,6 +177,7 @@ func (cfg Config) check() error {
 			problems = append(problems, fmt.Errorf("admin: Config.Brand.%s %w", name, err))
 		}
 	}
+	wrong(cfg.Timeout < 0, "Timeout must not be negative: 0 means that tasks without a time limit have none")
 	wrong(cfg.SweepEvery < 0, "SweepEvery must not be negative: 0 means that no sweeps are expected")
 	return errors.Join(problems...)
 }

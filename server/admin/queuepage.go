@@ -5,6 +5,7 @@ import (
 	"net/http"
 	"slices"
 	"strings"
+	"time"
 
 	"github.com/claimcheck-go/claimcheck/queue"
 )
@@ -35,7 +36,7 @@ type queuePage struct {
 	Service []inspection // of the dispatchers that can describe their queues
 	States  []stateLink
 	Fares   *fares // nil: unknown
-	Max     int // bound on the backlog; 0: none
+	Max     int    // bound on the backlog; 0: none
 }
 
 // stateLink leads to the queue's tasks of one state.
@@ -128,3 +129,17 @@ func (i inspection) Short(name string) string { return name[strings.LastIndexByt
 
 // Rate is a number of dispatches a second.
 func (i inspection) Rate(perSecond float64) string { return fmt.Sprintf("%.4g", perSecond) }
+
+// Drain is how long what is pending takes at the rate at which tasks ended in the last hour;
+// empty if nothing is, none ended, or nothing starts now. How much was pending earlier is not
+// kept.
+func (p queuePage) Drain() string {
+	pending, ended := 0, 0
+	for _, line := range p.Lines {
+		pending, ended = pending+line.Pending, ended+line.Succeeded+line.Failed
+	}
+	if pending == 0 || ended == 0 || p.First.Gate.Paused() {
+		return ""
+	}
+	return span(time.Duration(float64(pending) / float64(ended) * float64(time.Hour)).Round(time.Second))
+}

@@ -37,19 +37,30 @@ func overCloud(t testing.TB, answer func(ctx context.Context, name string) []que
 
 func TestQueuePage(t *testing.T) {
 	s := newNight(t, nil)
+	for range 3 { // until all parts are read
+		s.get("/admin/queues/emails")
+	}
+	// 240 are pending, and 15 have ended within the last hour.
+	if text := plain(s.get("/admin/queues/emails").Body.String()); !strings.Contains(text, "At the rate of the last hour, what is pending would take about 16 h") {
+		t.Errorf("%s", text)
+	}
 	if _, err := s.client.PauseQueue(t.Context(), queue.GateRequest{Queue: "emails", Actor: "sam", Reason: "the provider is down"}, nil); err != nil {
 		t.Fatal(err)
 	}
+	s = s.anew()
 	for _, name := range []string{"emails", "billing"} {
 		for range 4 { // until all parts are read
 			s.get("/admin/queues/" + name)
 		}
 	}
 	text := plain(s.get("/admin/queues/emails").Body.String())
-	for _, want := range []string{"emails paused", "by sam: the provider is down", "Pending", "Resume emails", "No limit is in force", "web-00042-k7d/", "emails.send_receipt , emails.send_welcome"} {
+	for _, want := range []string{"emails paused", "by sam: the provider is down", "Pending", "Resume emails", "No limit is in force", "How it fares", "Oldest pending 3 min", "web-00042-k7d/", "emails.send_receipt , emails.send_welcome"} {
 		if !strings.Contains(text, want) {
 			t.Errorf("no %q in %s", want, text)
 		}
+	}
+	if strings.Contains(text, "At the rate") {
+		t.Error("it says how long the backlog of a paused queue would take")
 	}
 	body := s.get("/admin/queues/billing").Body.String()
 	for _, want := range []string{`href="/admin/tasks?queue=billing&amp;view=failed"`, `name="back" value="/admin/queues/billing"`, `href="/admin/types/billing.charge_card"`} {

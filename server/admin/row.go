@@ -94,6 +94,9 @@ func (h *handler) flags(row *queue.Row, now time.Time) (flags []string) {
 	return flags
 }
 
+// Short is the end of the ID, which differs most between tasks of the same time.
+func (l rowLine) Short() string { return "…" + l.ID.String()[24:] }
+
 func (h *handler) rowLines(rows []*queue.Row, now time.Time) []rowLine {
 	lines := make([]rowLine, len(rows))
 	for i, row := range rows {

@@ -6,7 +6,6 @@ import (
 	"net/http"
 	"slices"
 	"strings"
-	"time"
 
 	"github.com/google/uuid"
 
@@ -14,7 +13,7 @@ import (
 )
 
 // recentShown is how many of the latest tasks of a type are looked at.
-const recentShown = 20
+const recentShown = 8
 
 // typePage is what is known of a registered name.
 type typePage struct {
@@ -26,7 +25,10 @@ type typePage struct {
 	QueueURL string
 	Limits   []string
 	Backoffs []string // after each of the first attempts
-	Keep     *keptFor
+	Service  bool     // the dispatcher's service decides about the backoff
+	Keep     *keptFor // nil: until a purge
+	Timeout  string   // empty: none
+	Sealed   bool     // it is stored encrypted
 	Failures []failureLine
 	Known    bool // Failures are
 	Sources  []source
@@ -81,9 +83,7 @@ func (h *handler) taskType(v *visit) error {
 	page.Fares = stats.Figures.ofType(h.names, info.Name)
 	page.Title, page.Every, page.Again = info.Name, 10, !page.Known || stats.Figured && stats.Figures == nil
 	page.Limits = h.limitsOf(info, stats.Limits)
-	if info.Keep != nil {
-		page.Keep = &keptFor{Successful: span(info.Keep.Successful), Failed: span(info.Keep.Failed)}
-	}
+	h.inForce(&page)
 	for _, g := range stats.Failures {
 		if h.names[g.Task] == info.Name {
 			page.Failures = append(page.Failures, failureLine{g, h.link("/tasks", "view", string(queue.ViewFailed), "task", g.Task, "group", g.Group)})
@@ -91,6 +91,18 @@ func (h *handler) taskType(v *visit) error {
 	}
 	page.Sources = h.sources(info, stats.Schedules, listed.Rows)
 	return h.render(v, http.StatusOK, "type", page)
+}
+
+// inForce adds what the program decides where the type does not.
+func (h *handler) inForce(page *typePage) {
+	name := page.Info.Name
+	page.Service, page.Sealed = h.Client.InspectsQueues(page.Info.Backend), h.Client.Encrypts(name)
+	if keep := h.Client.Retention(name); keep != nil {
+		page.Keep = &keptFor{Successful: span(keep.Successful), Failed: span(keep.Failed)}
+	}
+	if limit := cmp.Or(page.Info.Timeout, h.Timeout); limit > 0 {
+		page.Timeout = span(limit)
+	}
 }
 
 // backoffsShown is after how many attempts the page says what the wait is.
@@ -175,13 +187,5 @@ func (h *handler) failedTask(row *queue.Row) string {
 	return ""
 }
 
-// Wait is the backoff of the program, where the type has none of its own.
-func (p typePage) Wait() bool { return len(p.Backoffs) == 0 && p.Info.MaxAttempts > 1 }
-
-// Timeout is the type's time limit in words; empty: the program's.
-func (p typePage) Timeout() string {
-	if p.Info.Timeout == 0 {
-		return ""
-	}
-	return span(p.Info.Timeout.Round(time.Millisecond))
-}
+// Waits reports whether a task may wait for another attempt.
+func (p typePage) Waits() bool { return len(p.Backoffs) == 0 && p.Info.MaxAttempts > 1 }
