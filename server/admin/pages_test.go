@@ -78,6 +78,8 @@ func TestInChromium(t *testing.T) {
 		"another site":       testAnotherSite,
 		"transfer":           testTransfer,
 		"long names":         testLongNames,
+		"crawl the night":    testCrawlTheNight,
+		"shortcuts":          testShortcuts,
 	} {
 		t.Run(name, func(t *testing.T) { test(t, browser) })
 	}

@@ -86,7 +86,7 @@
     pause.addEventListener("click", () => {
       const now = !paused();
       pause.setAttribute("aria-pressed", now);
-      pause.textContent = now ? "Paused: continue" : "Pause";
+      document.getElementById("paused").hidden = !now; // the name of the button stays, since its state is read out
     });
   }
 
@@ -176,6 +176,27 @@
       setTimeout(() => { button.innerHTML = before; }, 1500);
     });
   });
+
+  // Shortcuts, which a user can switch off: programs for speech input send letters.
+  const keys = document.getElementById("keys");
+  if (keys) {
+    const use = document.getElementById("use-keys"), find = document.getElementById("find-id"), kept = "claimcheck-keys";
+    try { use.checked = localStorage.getItem(kept) !== "off"; } catch { /* storage is blocked: they are on */ }
+    use.addEventListener("change", () => {
+      try { localStorage.setItem(kept, use.checked ? "on" : "off"); } catch { /* until the next page */ }
+    });
+    const show = () => keys.showModal();
+    document.getElementById("show-keys").addEventListener("click", show);
+    document.getElementById("hide-keys").addEventListener("click", () => keys.close());
+    const shortcuts = { "/": () => find.focus(), "?": show, r: () => live() ? look() : location.reload() };
+    document.addEventListener("keydown", (event) => {
+      const does = shortcuts[event.key];
+      if (!does || !use.checked || keys.open || event.ctrlKey || event.metaKey || event.altKey || event.isComposing || event.repeat) return;
+      if (event.target.closest("input:not([type=checkbox]), textarea, select, [contenteditable]")) return;
+      event.preventDefault(); // else the field that is focused receives the character
+      does();
+    });
+  }
 
   // What was done, or is wrong, is read out first.
   const first = document.querySelector("[data-focus]");
