@@ -316,10 +316,10 @@ func (e *Executor) logRun(ctx context.Context, run *Run) {
 		if f.panicked {
 			attrs = append(attrs, slog.String("stack", f.trace))
 		}
-	case run.Err != nil && !run.cancelled():
+	case run.Err != nil && !run.cancelled() && run.Outcome != OutcomeRescheduled: // else the message says it
 		attrs = append(attrs, slog.Any("error", run.Err))
 	}
-	if run.Outcome == OutcomeRescheduled {
+	if run.Outcome == OutcomeRescheduled && !row.RunAfter.IsZero() { // it is zero after Continue
 		attrs = append(attrs, slog.Time("run_after", row.RunAfter))
 	}
 	e.log.LogAttrs(ctx, level, message, attrs...)

@@ -103,7 +103,7 @@ func TestKeysAreMadeUsedAndRotated(t *testing.T) {
 	if out := c.ok("keys"); !strings.Contains(out, "lacks it") {
 		t.Errorf("keys: %s", out)
 	}
-	if out := c.ok("doctor"); !strings.Contains(out, "keys that this program does not have: "+k1+"; with them are encrypted 1 waiting or running tasks") {
+	if out := c.ok("doctor"); !strings.Contains(out, "keys that this program does not have: "+k1+"; they encrypt 1 unfinished task, 0 schedules") {
 		t.Errorf("doctor: %s", out)
 	}
 	c.env["TASKS_ENCRYPTION_KEYS"] += "," + strings.Fields(first)[1]

@@ -11,6 +11,7 @@ import (
 
 	"github.com/claimcheck-go/claimcheck/queue"
 	"github.com/claimcheck-go/claimcheck/queue/aead"
+	"github.com/claimcheck-go/claimcheck/server/internal/api"
 )
 
 // checkEncryption compares the keys of the stored tasks with those of this program.
@@ -60,8 +61,8 @@ func (d *Diagnosis) checkEncryption(ctx context.Context) Finding {
 	switch {
 	case len(unknown) > 0:
 		return Warnf("add these keys to TASKS_ENCRYPTION_KEYS, or remove what they encrypt",
-			"the database has keys that this program does not have: %s; with them are encrypted %d waiting or running tasks, which wait for a program that has the key, %d schedules, and %d groups with a task to enqueue",
-			strings.Join(unknown, ", "), lacking.Live, lacking.Schedules, lacking.Groups)
+			"the database has keys that this program does not have: %s; they encrypt %s, %s, and %s with a task to enqueue, which wait for a program that has them",
+			strings.Join(unknown, ", "), api.CountOf(lacking.Live, "unfinished task"), api.CountOf(lacking.Schedules, "schedule"), api.CountOf(lacking.Groups, "group"))
 	case len(unused) > 0:
 		return Okf("%s; no task, schedule or group has %s, which can be removed once no program has it first", encryptsWith(known), strings.Join(unused, ", "))
 	}
