@@ -33,7 +33,10 @@ const (
 	lateFinish  = 5 * time.Second // as in the trigger claimcheck_count_finished
 	clockMargin = 5 * time.Second // by which the clock of a server that takes over may be behind
 	countGrid   = 10 * time.Second
-	countRows   = 50_000 // of each status in one step, and about as many in all in one period
+	countRows   = 20_000 // of each status in one step
+	// periodRows is about how many rows of all statuses are in one period, unless a step
+	// counts more. Statistics of the last hour read the rows of one period at most.
+	periodRows = 10_000
 )
 
 // lockCountQuery keeps other processes out. What is counted can be counted again, so
@@ -113,13 +116,13 @@ type counting struct {
 	checked    pgtype.Timestamptz
 }
 
-// countLimits are countRows, and lateFinish with clockMargin.
+// countLimits are countRows, periodRows, and lateFinish with clockMargin.
 type countLimits struct {
-	rows int
-	lag  time.Duration
+	rows, period int
+	lag          time.Duration
 }
 
-var defaultCounts = countLimits{rows: countRows, lag: lateFinish + clockMargin}
+var defaultCounts = countLimits{rows: countRows, period: periodRows, lag: lateFinish + clockMargin}
 
 type countMark struct {
 	at  pgtype.Timestamptz // not valid: there is none
@@ -204,7 +207,7 @@ func (c *counting) step(ctx context.Context, tx pgx.Tx) (more bool, err error) {
 				return false, err
 			}
 			more = upTo.Time.Before(safe)
-			if !period.Valid || !sameHour(period.Time, from) || rows >= int64(c.limits.rows) {
+			if !period.Valid || !sameHour(period.Time, from) || rows >= int64(c.limits.period) {
 				period, rows = timeValue(from), 0
 			}
 		}

@@ -28,7 +28,7 @@ func TestCountsAreExact(t *testing.T) {
 			t.Fatal(err)
 		}
 		t.Cleanup(func() { _ = s.Close() })
-		s.counts.rows = 5 // many short periods
+		s.counts.rows, s.counts.period = 5, 5 // many short periods
 		m.stores = append(m.stores, s)
 	}
 	began := time.Now()
@@ -270,9 +270,30 @@ func (m *countModel) number(sql string, args ...any) (n int) {
 	return n
 }
 
+// compareQueues compares what has ended within an hour of one time.
+func (m *countModel) compareQueues(t *rapid.T) {
+	tx, err := m.conn.Begin(m.ctx)
+	m.check(err)
+	defer func() { _ = tx.Rollback(m.ctx) }()
+	ended := func(query string) (all []string) {
+		rows, err := tx.Query(m.ctx, query)
+		m.check(err)
+		all, err = pgx.CollectRows(rows, pgx.RowTo[string])
+		m.check(err)
+		return all
+	}
+	got := ended(`WITH ` + queueParts + ` SELECT concat_ws(' ', backend_name, queue_name, succeeded, failed) FROM ended WHERE succeeded + failed <> 0 ORDER BY 1`)
+	want := ended(`SELECT concat_ws(' ', backend_name, queue_name, count(*) FILTER (WHERE status = 'SUCCESSFUL'), count(*) FILTER (WHERE status = 'FAILED')) FROM claimcheck_tasks
+		WHERE status IN ('SUCCESSFUL', 'FAILED') AND finished_at > now() - interval '1 hour' GROUP BY backend_name, queue_name ORDER BY 1`)
+	if !slices.Equal(got, want) {
+		t.Fatalf("ended within an hour: %q, want %q", got, want)
+	}
+}
+
 // compare compares the statistics with the rows.
 func (m *countModel) compare(t *rapid.T) {
 	s := m.stores[0]
+	m.compareQueues(t)
 	for _, f := range []queue.Filter{{}, {Queue: "q1"}, {Backend: "b1"}, {Queue: "moved", Backend: "b0"}} {
 		stats, err := s.Stats(m.ctx, f)
 		m.check(err)

@@ -35,7 +35,7 @@ func TestFiguresCountEachEndOnce(t *testing.T) {
 			t.Fatal(err)
 		}
 		t.Cleanup(func() { _ = s.Close() })
-		s.counts.rows, s.figures = 5, 3 // many short steps
+		s.counts.rows, s.counts.period, s.figures = 5, 5, 3 // many short steps
 		m.stores = append(m.stores, s)
 	}
 	began := time.Now()

@@ -95,7 +95,9 @@ SELECT backend_name, queue_name, coalesce(live.pending, 0), coalesce(live.delaye
 FROM ` + joinedParts + `
 ORDER BY backend_name, queue_name`
 
-// queueParts and joinedParts are the queues with their statistics.
+// queueParts and joinedParts are the queues with their statistics. What has ended within an
+// hour is counted by the periods that began within it (count.go), and by their index the
+// rows that ended before the first of these, or are not counted ahead yet.
 const (
 	queueParts = `live AS (
 	SELECT backend_name, queue_name, count(*) FILTER (WHERE ` + isDue + `) AS pending, count(*) FILTER (WHERE ` + isLater + `) AS delayed,
@@ -104,9 +106,21 @@ const (
 ), running AS (
 	SELECT backend_name, queue_name, count(*) AS n, count(*) FILTER (WHERE lease_expires_at < now()) AS expired
 	FROM claimcheck_tasks WHERE status = 'RUNNING'` + byQueue + `
+), ` + counted + `, bounds AS MATERIALIZED (
+	SELECT first.at AS first, greatest(first.at, (SELECT counted_to FROM counted)) AS rest
+	FROM (SELECT coalesce((SELECT min(at) FROM claimcheck_periods WHERE at > now() - interval '1 hour' AND EXISTS (SELECT FROM counted)), 'infinity') AS at) AS first
 ), ended AS (
-	SELECT backend_name, queue_name, count(*) FILTER (WHERE status = 'SUCCESSFUL') AS succeeded, count(*) FILTER (WHERE status = 'FAILED') AS failed
-	FROM claimcheck_tasks WHERE status IN ('SUCCESSFUL', 'FAILED') AND finished_at IS NOT NULL AND finished_at > now() - interval '1 hour' AND finished_at <= 'infinity'` + byQueue + `
+	SELECT backend_name, queue_name, coalesce(sum(n) FILTER (WHERE status = 'SUCCESSFUL'), 0)::int8 AS succeeded, coalesce(sum(n) FILTER (WHERE status = 'FAILED'), 0)::int8 AS failed FROM (
+		SELECT backend_name, queue_name, status, n FROM claimcheck_periods WHERE at >= (SELECT first FROM bounds)
+		UNION ALL
+		SELECT backend_name, queue_name, status, n FROM claimcheck_changes WHERE at >= (SELECT first FROM bounds) AND at < (SELECT counted_to FROM counted)
+		UNION ALL
+		SELECT backend_name, queue_name, status, 1 FROM claimcheck_tasks
+		WHERE status IN ('SUCCESSFUL', 'FAILED') AND finished_at IS NOT NULL AND finished_at > now() - interval '1 hour' AND finished_at < (SELECT first FROM bounds)
+		UNION ALL
+		SELECT backend_name, queue_name, status, 1 FROM claimcheck_tasks
+		WHERE status IN ('SUCCESSFUL', 'FAILED') AND finished_at IS NOT NULL AND finished_at >= (SELECT rest FROM bounds) AND finished_at < 'infinity'
+	) AS parts WHERE status IN ('SUCCESSFUL', 'FAILED')` + byQueue + ` HAVING coalesce(sum(n), 0) <> 0
 )`
 	joinedParts = `live FULL JOIN running USING (backend_name, queue_name) FULL JOIN ended USING (backend_name, queue_name)`
 )
