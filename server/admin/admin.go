@@ -69,6 +69,13 @@ type Config struct {
 	// CheckSchema returns an error if the schema is behind. It is called until it
 	// returns nil, at most once a minute. May be nil.
 	CheckSchema func(ctx context.Context) error
+	// EnqueueCommand is the program's command to enqueue a task, to which its name and
+	// arguments are appended: the overview of an empty database shows it. Empty: it has none.
+	EnqueueCommand string
+	// API is the path of the HTTP API on the host of the pages, such as /tasks, for the same
+	// purpose. Empty: there is none. APIToken says that its callers send a token.
+	API      string
+	APIToken bool
 	// Remedies complete messages whose remedy depends on the program.
 	Remedies Remedies
 }

@@ -26,7 +26,8 @@ type overviewPage struct {
 	Charts   *charts  // nil: not counted yet
 	Heat     *heatmap // likewise
 	Queues   []queueLine
-	Backends bool // there is more than one
+	Backends bool       // there is more than one
+	First    *firstStep // nil: there are tasks, or were
 }
 
 // failing is a kind of failure, with the way to run its tasks again.
@@ -52,6 +53,9 @@ func (h *handler) overview(v *visit) error {
 	}
 	page.Queues, page.Backends = h.queueLines(stats), manyBackends(stats.Queues)
 	page.say()
+	if stats.Empty && len(page.Warnings) == 0 {
+		page.Summary, page.Detail, page.First = "No tasks yet", "The database has none.", h.firstStep(v.r)
+	}
 	return h.render(v, http.StatusOK, "overview", page)
 }
 

@@ -80,6 +80,7 @@ func TestInChromium(t *testing.T) {
 		"long names":         testLongNames,
 		"crawl the night":    testCrawlTheNight,
 		"shortcuts":          testShortcuts,
+		"crawl nothing":      testCrawlEmpty,
 	} {
 		t.Run(name, func(t *testing.T) { test(t, browser) })
 	}

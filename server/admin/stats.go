@@ -56,6 +56,7 @@ type statsCache struct {
 	pending   part[[]*queue.Row] // stranded rows that are due
 	delayed   part[[]*queue.Row] // stranded rows that wait for their time
 	claimed   part[[]*queue.Row] // RUNNING rows
+	stored    part[bool]         // there is a task; read only if none waits, runs or has failed
 	marks     part[map[string]time.Time]
 	figures   part[*figures]
 	schemaErr part[error]
@@ -78,6 +79,7 @@ type statsView struct {
 	Figures *figures // nil: they are unknown yet, or the store keeps none
 	Figured bool     // the store keeps figures
 	Partial bool     // some parts are unknown yet: reload
+	Empty   bool     // there is no task, and no figure of an earlier one
 	Unread  bool     // of these, queues, their gates or their limits
 }
 
@@ -191,6 +193,7 @@ func (c *statsCache) view(ctx context.Context, now time.Time) statsView {
 		},
 		Known: !c.counted.at.IsZero(), Gated: c.gate != nil, Limited: c.limit != nil,
 		Figures: c.figures.value, Figured: c.figure != nil, Partial: wanting,
+		Empty:  !c.stored.at.IsZero() && !c.stored.value && (c.figures.value == nil || len(c.figures.value.Hours) == 0),
 		Unread: c.counted.wanting(now, keepStats) || c.gate != nil && c.gates.wanting(now, keepStats) || c.limit != nil && c.limits.wanting(now, keepStats),
 	}
 }
@@ -309,6 +312,15 @@ func (c *statsCache) rowRefreshes(ctx context.Context) (list []refresh) {
 			return
 		}
 		list = append(list, e)
+	}
+	quiet := !c.counted.at.IsZero() && len(c.counted.value.Queues)+len(c.counted.value.Failures) == 0
+	if e := newRefresh(&c.stored, keepRows, 1, func() (bool, error) {
+		page, err := c.operator.List(ctx, queue.ListRequest{Limit: 1})
+		return len(page.Rows) > 0, err
+	}); quiet {
+		list = append(list, e)
+	} else {
+		e.drop()
 	}
 	add(&c.claimed, t.Running > 0, 1, func() ([]*queue.Row, error) {
 		page, err := c.operator.List(ctx, queue.ListRequest{Selection: queue.Selection{View: queue.ViewRunning}, Limit: statsRows})
