@@ -21,7 +21,7 @@ var searchedArgs = []string{
 	`{"name":"Grüße, MÜLLER"}`, `{"name":"grüße, müller"}`, `{"name":"\u0047r\u00fc\u00dfe"}`, `{"name":"山田太郎"}`, `{"name":"\u5c71\u7530"}`,
 	`{"url":"https://x.example/?a=1&b=<2>"}`, `{"url":"https:\/\/x.example\/?a=1\u0026b=\u003c2\u003e"}`, `{"path":"C:\\temp\\\"x\""}`, `{"text":"one\ntwo\ttwo"}`,
 	`{"100%_\\":"[x]*?"}`, `{"K":"` + "\u212a" + `elvin"}`, `{"user_id":{"a":4711}}`, `{"user_id":[4711]}`, `{"User_ID":4711}`, `{"\u0075ser_id":4711}`,
-	`"claimcheck:1:k1:row:NDcxMQ"`,
+	`"claimcheck:1:k1:row:NDcxMQ"`, `{"city":"İstanbul"}`,
 }
 
 // withArgs are filters on arguments, each a path and a value.
@@ -47,7 +47,7 @@ func searches() (all []queue.Selection) {
 	}
 	for _, text := range []string{
 		"4711", "USER_ID", `"user_id":4711`, "ann", "grüße", "GRÜSSE", "müller", "Müller", "ß", "山田", "太郎", "x.example/?A=1&b", "<2>", `temp\"x`, "one\ntwo", "two\ttwo",
-		`\n`, "100%_", "%", "_", "[x]", "*", "kelvin", "elvin", "true", "9007199254740993", "1e3", "in the note", "IN THE NOTE", "timeout", "goroutine 7", "errors.thing", "no such text", "\u212aelvin",
+		`\n`, "100%_", "%", "_", "[x]", "*", "kelvin", "elvin", "true", "9007199254740993", "1e3", "in the note", "IN THE NOTE", "timeout", "goroutine 7", "errors.thing", "no such text", "\u212aelvin", "İstanbul", "İ",
 	} {
 		all = append(all, queue.Selection{Text: text})
 	}

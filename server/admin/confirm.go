@@ -41,8 +41,8 @@ func (h *handler) readOrder(v *visit) (order, error) {
 		}
 		o := order{Action: queue.Action(all), Selection: f.Selection, Words: f.String(), Fields: f.fixed()}
 		o.Fields.Set("all", all)
-		if o.After = form.Get("after"); !f.ByContents() {
-			o.After = ""
+		if f.ByContents() && form.Get("after") != "" {
+			o.After, o.Words = form.Get("after"), o.Words+", beginning with the page that was shown"
 		}
 		return o.checked()
 	}

@@ -1,7 +1,9 @@
 package admin_test
 
 import (
+	"html"
 	"net/url"
+	"regexp"
 	"slices"
 	"strings"
 	"testing"
@@ -107,6 +109,26 @@ func TestActionsOnWhatASearchFinds(t *testing.T) {
 	}
 	if log := s.get("/admin/audit").Body.String(); !strings.Contains(log, "failed tasks order = 90071992547409931234") {
 		t.Error("the audit log does not say which tasks")
+	}
+}
+
+// An action on all matching of a further page begins where that page does, and says so; in
+// the other order it is one on all of them.
+func TestActionsOnFurtherPagesOfASearch(t *testing.T) {
+	s := newNight(t, nil)
+	const query = "/admin/tasks?view=failed&args.order=90071992547409931234"
+	for order, want := range map[string]string{"": "Retry 321 tasks?", "&order=reverse": "Retry 371 tasks?"} {
+		first := s.get(query + order).Body.String()
+		next := html.UnescapeString(match(regexp.MustCompile(`href="([^"]*after=[^"]*)"`), first))
+		form := formOf(s.get(next).Body.String())
+		form.Set("all", "retry")
+		confirm := s.get("/admin/confirm?" + form.Encode()).Body.String()
+		if got := match(firstH1, confirm); got != want {
+			t.Errorf("%q: %q", order, got)
+		}
+		if said := strings.Contains(confirm, "beginning with the page that was shown"); said != (order == "") {
+			t.Errorf("%q: the confirmation says where it begins: %v", order, said)
+		}
 	}
 }
 

@@ -140,7 +140,9 @@ func (h *handler) furnish(page *tasksPage) {
 			page.Kept = append(page.Kept, field{name, f.Written.Get(name)})
 		}
 	}
-	if after := page.after; after != "" && f.ByContents() { // an action on all that match begins where the list does
+	// An action on all matching begins where the list does, since a search may not get there
+	// from the start; in the other order it would go the other way from there.
+	if after := page.after; after != "" && f.ByContents() && !f.Reverse {
 		page.Hidden = append(page.Hidden, field{"after", after})
 	}
 	for _, name := range []string{"id", "since", "until", "priority", "backend", "stranded", "parked", "limited"} {

@@ -30,13 +30,13 @@ func Clue(text string, fold bool) string {
 }
 
 // plain reports whether a JSON text has a character as it is. With fold, letters of which
-// databases may not know the case are none.
+// databases may not know the case are none; U+0130 (İ) has one although nothing folds to it.
 func plain(r rune, fold bool) bool {
 	if r < unicode.MaxASCII {
 		return r >= ' ' && !strings.ContainsRune(`"\/<>&'=`, r) // encoders of JSON escape some of these
 	}
 	escaped := r == '\u2028' || r == '\u2029' || r == unicode.ReplacementChar || r == unicode.MaxASCII
-	return !escaped && (!fold || unicode.SimpleFold(r) == r)
+	return !escaped && (!fold || unicode.SimpleFold(r) == r && unicode.ToLower(r) == r)
 }
 
 // Clues returns clues to one value in arguments: to its name, unless that is a position in
