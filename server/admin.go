@@ -38,7 +38,7 @@ func (p *program) adminPages(app *App, access admin.Access) (http.Handler, error
 		Brand:  admin.Brand{Name: p.config.Settings.AdminBrand, URL: p.config.Settings.AdminBrandURL},
 		Prefix: p.own.AdminPrefix, ProxyPrefix: p.config.Settings.AdminProxyPrefix, ForwardedPrefix: p.config.Settings.AdminForwardedPrefix,
 		SweepEvery: p.sweepsExpected(app.mode), EnqueueCommand: p.name + " enqueue", API: "/tasks", APIToken: !app.open,
-		Redact:     p.redacts(), Timeout: p.config.DefaultTimeout(app.mode),
+		Redact: p.redacts(), Timeout: p.config.DefaultTimeout(app.mode),
 	}
 	if app.mode == config.ModeCloudTasks {
 		cfg.Links = func(row *queue.Row) []admin.Link { return links(app.target, row) }
