@@ -4,6 +4,7 @@ import (
 	"context"
 	_ "embed"
 	"encoding/json"
+	"errors"
 	"net/http/httptest"
 	"os"
 	"os/exec"
@@ -153,12 +154,17 @@ func eval[T any](b *tab, expression string, options ...chromedp.EvaluateOption) 
 	return value
 }
 
-// until waits for an expression to be true.
+// until waits for an expression to be true, also in a page that follows: while a page
+// leaves, none can be evaluated.
 func (b *tab) until(expression string) {
 	b.t.Helper()
-	for !eval[bool](b, "!!("+expression+")") {
-		if err := chromedp.Do(b.ctx, chromedp.Sleep(20*time.Millisecond)); err != nil {
-			b.t.Fatalf("waiting for %s: %v", expression, err)
+	for {
+		is, err := chromedp.Run(b.ctx, chromedp.Evaluate[bool]("!!("+expression+")"))
+		if err == nil && is {
+			return
+		}
+		if ended := chromedp.Do(b.ctx, chromedp.Sleep(20*time.Millisecond)); ended != nil {
+			b.t.Fatalf("waiting for %s: %v", expression, errors.Join(ended, err))
 		}
 	}
 }
