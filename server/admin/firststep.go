@@ -48,11 +48,11 @@ func (h *handler) firstStep(r *http.Request) *firstStep {
 	}
 	body, err := json.Marshal(map[string]any{"task": chosen.Name, "args": json.RawMessage(args)})
 	if h.API != "" && err == nil {
-		token := ""
+		header := ""
 		if h.APIToken {
-			token = `-H "Authorization: Bearer $TOKEN" `
+			header = `-H "Authorization: Bearer $TOKEN" `
 		}
-		step.Curl = "curl -X POST " + token + `-H "Content-Type: application/json" -d ` + shellQuote(escaped(string(body))) + " " + shellQuote(h.apiAddress(r))
+		step.Curl = "curl -X POST " + header + `-H "Content-Type: application/json" -d ` + shellQuote(escaped(string(body))) + " " + shellQuote(h.apiAddress(r))
 	}
 	return step
 }
