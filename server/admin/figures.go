@@ -246,8 +246,8 @@ func throughput(n int, d time.Duration) string {
 	for _, unit := range []struct {
 		name string
 		of   time.Duration
-	}{{"s", time.Second}, {"min", time.Minute}, {"h", time.Hour}} {
-		if per := float64(n) * float64(unit.of) / float64(d); per >= 1 || unit.name == "h" {
+	}{{"s", time.Second}, {"min", time.Minute}, {"h", time.Hour}, {"day", 24 * time.Hour}} {
+		if per := float64(n) * float64(unit.of) / float64(d); per >= 1 || unit.name == "day" {
 			if per >= 10 {
 				return num(int(per+.5)) + "/" + unit.name
 			}

@@ -81,6 +81,11 @@ func TestFiguresInWords(t *testing.T) {
 			t.Errorf("%s: %s, want %s", d, got, want)
 		}
 	}
+	for n, want := range map[int]string{1: "0.1/day", 24: "3.4/day", 168: "1.0/h"} {
+		if got := throughput(n, 7*24*time.Hour); got != want {
+			t.Errorf("%d a week: %s, want %s", n, got, want)
+		}
+	}
 	for n, want := range map[int]string{0: "", 1: "1.0/h", 59: "59/h", 90: "1.5/min", 1_000_000: "278/s"} {
 		if got := throughput(n, time.Hour); got != want {
 			t.Errorf("%d an hour: %s, want %s", n, got, want)

@@ -112,7 +112,7 @@ func TestReasonsAreFoundBehindManyPendingTasks(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	for _, why := range []string{"The reason is not known yet", "They were not claimed in queue"} {
+	for _, why := range []string{"The reason is not known yet", "It was not claimed in queue"} {
 		if w := s.warning("stranded"); !strings.Contains(w.why, why) {
 			t.Errorf("got %q, want %q", w.why, why)
 		}

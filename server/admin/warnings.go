@@ -8,8 +8,9 @@ import (
 
 // Limits of the failures that are problems. Others are in the table of failures only.
 const (
-	manyFailures = 10 // of one kind in the last 24 hours
-	mostFailures = 3  // kinds
+	recentFailures = 24 * time.Hour
+	manyFailures   = 10 // of one kind, recent
+	mostFailures   = 3  // kinds
 )
 
 // warning is a problem as the overview shows it.
@@ -43,7 +44,7 @@ func (h *handler) rules() problems.Rules {
 	return problems.Rules{
 		Registered: h.registered, Knows: h.Client.Knows, MaxBacklog: h.Client.MaxBacklog,
 		Dispatches: h.Dispatches, SweepEvery: h.SweepEvery, Sweeper: h.Remedies.Sweeper,
-		Failing: manyFailures, Failures: mostFailures, Priority: h.priority,
+		Errors: true, Recent: recentFailures, Failing: manyFailures, Failures: mostFailures, Priority: h.priority,
 	}
 }
 

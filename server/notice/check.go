@@ -53,7 +53,7 @@ func (n *Notices) CheckEvery(ctx context.Context, client *queue.Client) {
 
 func (n *Notices) checkLogged(ctx context.Context, client *queue.Client) {
 	if err := n.Check(ctx, client); err != nil && ctx.Err() == nil && !errors.Is(err, queue.ErrUnavailable) { // the client logs that
-		n.cfg.Logger.Warn("problems were not looked for, or no notice of them was enqueued; the next sweep does", "error", err)
+		n.cfg.Logger.Warn("a look for problems, or the enqueue of a notice of them, failed; a sweep tries again", "error", err)
 	}
 }
 
@@ -76,10 +76,11 @@ func (n *Notices) Check(ctx context.Context, client *queue.Client) error {
 	if json.Unmarshal(document, &s) != nil {
 		s = state{} // of another version of this package
 	}
-	if lost == 0 && s.Pending == nil && now.Sub(s.CheckedAt) < n.checkEvery && !s.CheckedAt.After(now.Add(n.checkEvery)) {
+	// A process that has just decided on a notice enqueues it: what it finds meanwhile waits.
+	if (lost == 0 || s.Pending != nil) && now.Sub(s.CheckedAt) < n.checkEvery && !s.CheckedAt.After(now.Add(n.checkEvery)) {
 		return nil
 	}
-	// One that a process has decided on, and perhaps not enqueued.
+	// One that a process has decided on, and that it did not come to note as enqueued.
 	if err := n.enqueue(ctx, client, s.Pending); err != nil {
 		return err
 	}
@@ -93,21 +94,39 @@ func (n *Notices) Check(ctx context.Context, client *queue.Client) error {
 	if s.Pending, err = n.decide(&s, now); err != nil {
 		return err
 	}
-	document, err = json.Marshal(s)
-	if err != nil {
-		return fmt.Errorf("notice: %w", err)
-	}
-	stored, err := client.SetState(ctx, stateName, document, version)
-	if err != nil {
-		return fmt.Errorf("notice: %w", err)
-	}
-	if !stored { // another process was faster
-		return nil
+	stored, err := s.store(ctx, client, version)
+	if err != nil || !stored { // not stored: another process was faster
+		return err
 	}
 	n.mu.Lock()
 	n.lost -= lost
 	n.mu.Unlock()
-	return n.enqueue(ctx, client, s.Pending)
+	return n.send(ctx, client, &s)
+}
+
+// send enqueues the notice that is decided on, and notes that it did: its row may be
+// deleted before the next look, and enqueued again it would be posted again.
+func (n *Notices) send(ctx context.Context, client *queue.Client, s *state) error {
+	if s.Pending == nil {
+		return nil
+	}
+	if err := n.enqueue(ctx, client, s.Pending); err != nil {
+		return err
+	}
+	id := s.Pending.ID
+	document, version, err := client.State(ctx, stateName)
+	if err != nil {
+		return fmt.Errorf("notice: %w", err)
+	}
+	var latest state
+	if err := json.Unmarshal(document, &latest); err != nil {
+		return fmt.Errorf("notice: %w", err)
+	}
+	if latest.Pending != nil && latest.Pending.ID == id { // no other process has noted it
+		latest.Pending = nil
+		_, err = latest.store(ctx, client, version)
+	}
+	return err
 }
 
 // begin reports whether this process is to look, and how many leases it has found expired.
@@ -187,8 +206,8 @@ func (n *Notices) items(found []problems.Problem, lost int) (items []Item) {
 	if lost > 0 {
 		items = append(items, Item{
 			Kind: string(problems.Lost), Count: lost,
-			Title: "The workers of " + api.CountOf(lost, "task") + " are gone",
-			Text:  "No result was stored in time. Tasks with attempts left run again.",
+			Title: api.OneMany(lost, "The worker of 1 task is gone", "The workers of "+api.Number(lost)+" tasks are gone"),
+			Text:  api.OneMany(lost, "No result was stored in time. If it has attempts left, it runs again.", "No result was stored in time. Tasks with attempts left run again."),
 			URL:   n.link(problems.Page{Path: "/workers"}),
 		})
 	}

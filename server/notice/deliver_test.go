@@ -153,6 +153,9 @@ func TestNoticesOnEveryDatabase(t *testing.T) {
 			if err := json.Unmarshal(first, &m); err != nil || m.Type != "claimcheck.notice" || len(m.Problems) != 1 || len(m.Over) != 0 || m.Problems[0].Kind != "failing" || m.Problems[0].Count != 3 || m.Problems[0].Name != "billing.charge" {
 				t.Errorf("%s, %v", first, err)
 			}
+			if !strings.Contains(string(first), `"over":[]`) {
+				t.Errorf("a list is null: %s", first)
+			}
 			if text := string(first); strings.Contains(text, "4711") || strings.Contains(text, "customer") {
 				t.Errorf("the notice has arguments or texts of errors: %s", text)
 			}
@@ -163,6 +166,9 @@ func TestNoticesOnEveryDatabase(t *testing.T) {
 				t.Fatal(err)
 			}
 			got := s.until(2, work)
+			if !strings.Contains(string(got[1]), `"problems":[]`) {
+				t.Errorf("a list is null: %s", got[1])
+			}
 			m = notice.Message{}
 			if err := json.Unmarshal(got[1], &m); err != nil || len(got) != 2 || len(m.Problems) != 0 || len(m.Over) != 1 || m.Over[0].Kind != "failing" {
 				t.Errorf("%d notices, the last %s, %v", len(got), got[len(got)-1], err)

@@ -68,6 +68,7 @@ func (n *Notices) link(p problems.Page) string {
 
 // deliver posts one notice.
 func (n *Notices) deliver(ctx context.Context, m Message) (webhook.Result, error) {
+	m.Problems, m.Over = append([]Item{}, m.Problems...), append([]Item{}, m.Over...) // [] and not null
 	var body any = m
 	if n.cfg.Format == Slack {
 		body = map[string]string{"text": slackText(m)}

@@ -164,6 +164,6 @@ func (n *Notices) rules(client *queue.Client) problems.Rules {
 	}
 	return problems.Rules{
 		Registered: func(task string) bool { return registered[task] }, Knows: client.Knows, MaxBacklog: client.MaxBacklog,
-		Dispatches: n.cfg.Dispatches, SweepEvery: n.cfg.SweepEvery, Sweeper: n.cfg.Sweeper, Failing: n.cfg.Failures, Each: true,
+		Dispatches: n.cfg.Dispatches, SweepEvery: n.cfg.SweepEvery, Sweeper: n.cfg.Sweeper, Recent: recent, Failing: n.cfg.Failures, Each: true,
 	}
 }

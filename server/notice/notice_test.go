@@ -152,7 +152,11 @@ func TestOneNoticeAtTheBeginningAndOneAtTheEnd(t *testing.T) {
 		k.fail(2)
 		k.sweepFor(10 * time.Minute)
 		if sent = k.sent(); len(sent) != 3 || titles(sent[2].Problems) != "failing billing.charge" {
-			t.Errorf("again: %+v", sent)
+			t.Fatalf("again: %+v", sent)
+		}
+		// All are counted, as in the overview.
+		if p := sent[2].Problems[0]; p.Count != 5 || p.Title != "5 tasks named billing.charge are FAILED for one reason" || !strings.HasPrefix(p.Text, "2 FAILED in the last hour, 3 before, the latest ") {
+			t.Errorf("again: %+v", p)
 		}
 	})
 }
@@ -213,7 +217,9 @@ func TestAMomentIsNoProblem(t *testing.T) {
 // refusing is a dispatcher that accepts nothing.
 type refusing struct{}
 
-func (refusing) Dispatch(context.Context, ...queue.Ticket) error { return errors.New("quota") }
+func (refusing) Dispatch(context.Context, ...queue.Ticket) error {
+	return errors.New("quota of customer 17")
+}
 
 // Tasks that deliver notices make no notices, however they fare.
 func TestNoticesAreNotAboutThemselves(t *testing.T) {
@@ -272,8 +278,50 @@ func TestStrandedTasksUnservedQueuesAndSweepersAreReported(t *testing.T) {
 		if got := titles(all); got != "stranded , unserved_queue slow" || all[0].Count != 4 || all[1].Count != 4 {
 			t.Errorf("problems: %s %+v", got, all)
 		}
+		for _, item := range all { // sent fails if there is the text of an error
+			if !strings.Contains(item.Text, "Their tickets could not be created: the pages of the tasks have the errors.") {
+				t.Errorf("%s: %s", item.Kind, item.Text)
+			}
+		}
 		if got := titles(over); got != "sweeper " {
 			t.Errorf("over: %s", got)
+		}
+	})
+}
+
+// A notice whose task is deleted at once is not enqueued again, by whichever process.
+func TestANoticeIsEnqueuedOnce(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		enqueued := 0
+		k := newKit(t, 3, func(_ *Config, q *queue.Config) {
+			q.Middleware = []queue.Middleware{{Enqueue: func(next queue.EnqueueFunc) queue.EnqueueFunc {
+				return func(ctx context.Context, rows []*queue.Row) error {
+					enqueued++
+					return next(ctx, rows)
+				}
+			}}}
+		})
+		operator, err := k.clients[0].Operator()
+		if err != nil {
+			t.Fatal(err)
+		}
+		k.notices[0].Hooks().Promoted(t.Context(), queue.PromoteResult{Failed: 1})
+		for range 20 {
+			for i, client := range k.clients {
+				if i == 1 { // finds something between the notice and the next look
+					k.notices[i].Hooks().Promoted(t.Context(), queue.PromoteResult{Reclaimed: 1})
+				}
+				if _, err := client.Sweep(t.Context(), 0); err != nil {
+					t.Fatal(err)
+				}
+				if _, err := operator.Act(t.Context(), queue.ActionDelete, queue.Selection{View: queue.ViewAll, Task: TaskName}, time.Now().Add(time.Hour), 10); err != nil {
+					t.Fatal(err)
+				}
+			}
+			time.Sleep(10 * time.Second)
+		}
+		if enqueued != 1 {
+			t.Errorf("enqueued %d times", enqueued)
 		}
 	})
 }

@@ -28,10 +28,9 @@ func (n *Notices) read(ctx context.Context, client *queue.Client, now time.Time)
 		return s, err
 	}
 	s.QueuesAt, s.RunningAt, s.SchedulesAt, s.MarksAt = now, now, now, now
-	if s.Failures, err = operator.Failures(ctx, now.Add(-recent), kinds); err != nil {
+	if s.Failures, err = n.failures(ctx, operator, now); err != nil {
 		return s, err
 	}
-	s.Failures = slices.DeleteFunc(s.Failures, func(g queue.FailureGroup) bool { return g.Task == TaskName })
 	if err := errors.Join(
 		optional(&s.Gates, func() ([]queue.Gate, error) { return client.Gates(ctx) }),
 		optional(&s.Limits, func() ([]queue.LimitUse, error) { return client.LimitUse(ctx, nil) }),
@@ -48,6 +47,25 @@ func (n *Notices) read(ctx context.Context, client *queue.Client, now time.Time)
 		return s, err
 	}
 	return s, readRows(ctx, operator, &s)
+}
+
+// failures reads the kinds of failures of which enough are recent, each with all of its
+// tasks, as the overview counts them. What is not recent is read if there are any only.
+func (n *Notices) failures(ctx context.Context, operator queue.Operator, now time.Time) ([]queue.FailureGroup, error) {
+	groups, err := operator.Failures(ctx, now.Add(-recent), kinds)
+	groups = slices.DeleteFunc(groups, func(g queue.FailureGroup) bool { return g.Task == TaskName || g.Count < n.cfg.Failures })
+	if err != nil || len(groups) == 0 {
+		return nil, err
+	}
+	all, err := operator.Failures(ctx, time.Unix(0, 0), kinds)
+	for i, g := range groups {
+		same := func(a queue.FailureGroup) bool { return a.Task == g.Task && a.Group == g.Group && a.Count >= g.Count }
+		if at := slices.IndexFunc(all, same); at >= 0 {
+			groups[i] = all[at]
+			groups[i].Recent = g.Count
+		}
+	}
+	return groups, err
 }
 
 // optional reads a part that a store may not have.

@@ -2,14 +2,18 @@ package notice
 
 import (
 	"cmp"
+	"context"
 	"crypto/sha256"
 	"encoding/hex"
+	"encoding/json"
+	"fmt"
 	"maps"
 	"slices"
 	"time"
 
 	"github.com/google/uuid"
 
+	"github.com/claimcheck-go/claimcheck/queue"
 	"github.com/claimcheck-go/claimcheck/server/internal/problems"
 )
 
@@ -21,8 +25,8 @@ type state struct {
 	CheckedAt time.Time           `json:"checked_at"`
 	SentAt    time.Time           `json:"sent_at"`
 	Episodes  map[string]*episode `json:"episodes"`
-	// Pending is the notice that was decided on last. The next check enqueues it again,
-	// in case that its process stopped before.
+	// Pending is a notice that was decided on, and is not known to be enqueued. The next
+	// check enqueues it, in case that its process stopped before.
 	Pending *pending `json:"pending,omitempty"`
 }
 
@@ -84,6 +88,18 @@ func (s *state) merge(found []Item, now time.Time, interval time.Duration) {
 	maps.DeleteFunc(s.Episodes, func(key string, e *episode) bool {
 		return !seen[key] && !e.Announced && (!e.certain() || e.over(now, interval))
 	})
+}
+
+// store stores the state if its version is still this one, and reports whether it was.
+func (s *state) store(ctx context.Context, client *queue.Client, version int64) (stored bool, err error) {
+	document, err := json.Marshal(s)
+	if err == nil {
+		stored, err = client.SetState(ctx, stateName, document, version)
+	}
+	if err != nil {
+		return false, fmt.Errorf("notice: %w", err)
+	}
+	return stored, nil
 }
 
 // keys are those of the problems, those that began first coming first.

@@ -29,6 +29,14 @@ func HasHave(n int) string {
 	return "have"
 }
 
+// OneMany returns the sentence for a number of things.
+func OneMany(n int, one, many string) string {
+	if n == 1 {
+		return one
+	}
+	return many
+}
+
 // Clip cuts a text that is longer than most bytes, between characters.
 func Clip(text string, most int) string {
 	if len(text) <= most {

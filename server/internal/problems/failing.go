@@ -43,7 +43,7 @@ func (f *finder) failing() (list []Problem) {
 		p.Why = f.when(g) + " " + f.remedy(g)
 		if f.Retriable(g) {
 			p.Act = page("/confirm", "view", string(queue.ViewFailed), "task", g.Task, "group", g.Group, "all", string(queue.ActionRetry))
-			p.ActName = "Retry all " + api.Number(g.Count)
+			p.ActName = api.OneMany(g.Count, "Retry it", "Retry all "+api.Number(g.Count))
 		}
 		list = append(list, p)
 	}
@@ -62,6 +62,9 @@ func (r Rules) Retriable(g queue.FailureGroup) bool {
 // when says when failures of a kind have occurred.
 func (f *finder) when(g queue.FailureGroup) string {
 	latest := api.Span(max(time.Second, f.now.Sub(g.Last)))
+	if g.Recent < g.Count && f.Recent <= time.Hour {
+		return fmt.Sprintf("%s FAILED in the last hour, %s before, the latest %s ago.", api.Number(g.LastHour), api.Number(g.Count-g.LastHour), latest)
+	}
 	if g.Recent < g.Count {
 		return fmt.Sprintf("%s FAILED in the last hour, %s before the last 24 hours, the latest %s ago.", api.Number(g.LastHour), api.Number(g.Count-g.Recent), latest)
 	}
@@ -72,11 +75,12 @@ func (f *finder) when(g queue.FailureGroup) string {
 func (f *finder) remedy(g queue.FailureGroup) string {
 	switch {
 	case !f.Registered(g.Task):
-		return "The name is not registered here: retried, they would wait until a program that knows it is deployed."
+		return api.OneMany(g.Count, "The name is not registered here: retried, it would wait until a program that knows it is deployed.",
+			"The name is not registered here: retried, they would wait until a program that knows it is deployed.")
 	case g.Permanent == g.Count:
-		return "Their errors are permanent: retried as they are, they fail again."
+		return api.OneMany(g.Count, "Its error is permanent: retried as it is, it fails again.", "Their errors are permanent: retried as they are, they fail again.")
 	case g.Permanent > 0:
 		return fmt.Sprintf("The errors of %s are permanent. When the cause is fixed, the others can be retried together.", api.Number(g.Permanent))
 	}
-	return "When the cause is fixed, they can be retried together."
+	return api.OneMany(g.Count, "When the cause is fixed, it can be retried.", "When the cause is fixed, they can be retried together.")
 }

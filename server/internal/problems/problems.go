@@ -35,7 +35,7 @@ type Problem struct {
 	Task    string // name of the tasks that fail; empty for other kinds
 	Count   int    // tasks concerned, as far as known
 	Title   string
-	Why     string
+	Why     string // with texts of errors only if Rules.Errors is set
 	Example string // the text of an error, which may have arguments in it; empty: none
 	Show    Page   // where the tasks are
 	Act     Page   // the confirmation of an action
@@ -77,6 +77,8 @@ type Rules struct {
 	SweepEvery time.Duration          // 0: no sweeps are expected
 	Sweeper    string                 // what to do about a sweeper that does not run
 	Each       bool                   // a problem counts all of its tasks, also those that another one is about: for what reports when each begins and ends
+	Errors     bool                   // texts of errors, which may have arguments in them, are told: not for what leaves the program
+	Recent     time.Duration          // within which failures are recent: those that FailureGroup.Recent counts
 	Failing    int                    // how many recent failures of one kind are a problem; 0: none
 	Failures   int                    // how many kinds of failures are problems at most; 0: any number
 	Priority   func(task string) int  // weighs failures; nil: all are 0

@@ -32,7 +32,7 @@ func (f *finder) unserved() (list []Problem) {
 		}
 		for _, row := range f.Stranded {
 			if row.Queue == q.Queue && row.DispatchError != "" {
-				p.Why += " Their tickets could not be created: " + api.Clip(row.DispatchError, 200)
+				p.Why += " " + f.noTicket(row, q.Pending)
 				break
 			}
 		}

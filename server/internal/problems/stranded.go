@@ -36,26 +36,27 @@ func (f *finder) stranded() []Problem {
 	p := Problem{
 		Kind: Stranded, Count: n,
 		Title:   fmt.Sprintf("%s%s %s stranded", about, api.CountOf(n, "task"), api.IsAre(n)),
-		Why:     "The reason is not known yet: none of them is among the tasks searched so far.",
+		Why:     api.OneMany(n, "The reason is not known yet: it is not among the tasks searched so far.", "The reason is not known yet: none of them is among the tasks searched so far."),
 		Show:    page("/tasks", "stranded", "1"),
-		ActName: "Dispatch them again",
+		ActName: api.OneMany(n, "Dispatch it again", "Dispatch them again"),
 		Act:     page("/confirm", "stranded", "1", "all", string(queue.ActionRun)),
 	}
 	p.Title = capitalized(p.Title)
 	if unknown > 0 {
-		p.Why = "Nothing here can run them: their names are not registered, or their keys are missing."
+		p.Why = api.OneMany(n, "Nothing here can run it: its name is not registered, or its key is missing.", "Nothing here can run them: their names are not registered, or their keys are missing.")
 	}
 	reasons := make(map[string]int)
 	early := false
 	for _, row := range known {
 		early = early || api.DueAt(row).After(f.now)
-		reasons[f.whyStranded(row)]++
+		reasons[f.whyStranded(row, n)]++
 	}
 	if len(known) > 0 {
-		p.Why = "They should have been claimed, or have a ticket, by now. "
+		p.Why = api.OneMany(n, "It should have been claimed, or have a ticket, by now. ", "They should have been claimed, or have a ticket, by now. ")
 		if early {
-			p.Why += "Some are not due yet: the sweeper creates their tickets for their time; running them now ignores it. "
-			p.ActName = "Run them now"
+			p.Why += api.OneMany(n, "It is not due yet: the sweeper creates its ticket for its time; running it now ignores it. ",
+				"Some are not due yet: the sweeper creates their tickets for their time; running them now ignores it. ")
+			p.ActName = api.OneMany(n, "Run it now", "Run them now")
 		}
 		p.Why += most(reasons, len(known), n)
 	}
@@ -65,23 +66,33 @@ func (f *finder) stranded() []Problem {
 	return []Problem{p}
 }
 
-func (f *finder) whyStranded(row *queue.Row) string {
+// whyStranded says why a row, one of n, is stranded.
+func (f *finder) whyStranded(row *queue.Row, n int) string {
 	switch {
 	case row.DispatchError != "":
-		return "Their tickets could not be created: " + api.Clip(row.DispatchError, 200)
+		return f.noTicket(row, n)
 	case api.DueAt(row).After(f.now):
-		return "They are due later and have no tickets yet: the sweeper creates them."
+		return api.OneMany(n, "It is due later and has no ticket yet: the sweeper creates it.", "They are due later and have no tickets yet: the sweeper creates them.")
 	default:
-		return "They were not claimed in queue " + row.Queue + ": " + f.whyNotClaimed()
+		return api.OneMany(n, "It was not claimed in queue ", "They were not claimed in queue ") + row.Queue + ": " + f.whyNotClaimed(n)
 	}
+}
+
+// noTicket says why a row, one of n, has no ticket.
+func (f *finder) noTicket(row *queue.Row, n int) string {
+	if f.Errors {
+		return api.OneMany(n, "Its ticket could not be created: ", "Their tickets could not be created: ") + api.Clip(row.DispatchError, 200)
+	}
+	return api.OneMany(n, "Its ticket could not be created: the page of the task has the error.", "Their tickets could not be created: the pages of the tasks have the errors.")
 }
 
 func capitalized(text string) string { return strings.ToUpper(text[:1]) + text[1:] }
 
 // whyNotClaimed says why a task that is due may not have been claimed.
-func (f *finder) whyNotClaimed() string {
+func (f *finder) whyNotClaimed(n int) string {
 	if f.Dispatches {
-		return "their tickets were lost, the queue is paused or slow, or the program refuses its deliveries."
+		return api.OneMany(n, "its ticket was lost, the queue is paused or slow, or the program refuses its deliveries.",
+			"their tickets were lost, the queue is paused or slow, or the program refuses its deliveries.")
 	}
 	return "no worker that pulls from it is up, or all are busy."
 }

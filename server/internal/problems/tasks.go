@@ -57,10 +57,10 @@ func (f *finder) expired() []Problem {
 	return []Problem{{
 		Kind: Lost, Count: n,
 		Title:   fmt.Sprintf("The %s of %s %s expired", map[bool]string{true: "lease", false: "leases"}[n == 1], api.CountOf(n, "task"), api.HasHave(n)),
-		Why:     "No result was stored in time, so the worker may be gone" + first + ". The sweeper, a worker or the next delivery takes them back; you can do it now.",
+		Why:     "No result was stored in time, so the worker may be gone" + first + api.OneMany(n, ". The sweeper, a worker or the next delivery takes it back; you can do it now.", ". The sweeper, a worker or the next delivery takes them back; you can do it now."),
 		Show:    page("/tasks", "view", string(queue.ViewRunning)),
 		Act:     page("/confirm", "view", string(queue.ViewRunning), "all", string(queue.ActionRequeue)),
-		ActName: "Requeue them",
+		ActName: api.OneMany(n, "Requeue it", "Requeue them"),
 	}}
 }
 
