@@ -76,6 +76,7 @@ func TestDoctorNamesEachSingleFault(t *testing.T) {
 		{"strange Cloud SQL", set("CLOUD_SQL_INSTANCE", "a"), "fail CLOUD_SQL_INSTANCE: CLOUD_SQL_INSTANCE"},
 		{"blank token", set("TASK_API_TOKEN", " "), "fail TASK_API_TOKEN: is blank"},
 		{"token that is a word", set("TASK_API_TOKEN", "short"), "warn TASK_API_TOKEN: set, 5 characters … short enough to be guessed … openssl rand -hex 32"},
+		{"URL that is a secret", set("TASKS_NOTICE_URL", "https://hooks.slack.com/services/T0/B0/x"), "ok TASKS_NOTICE_URL: set, 40 characters"},
 		{"weak token", set("TASK_API_TOKEN", "hunter2"), "warn TASK_API_TOKEN: set, 7 characters … short enough to be guessed … openssl rand -hex 32"},
 		{"same admin tokens", func(p *target) { p.env["ADMIN_TOKEN"], p.env["ADMIN_READONLY_TOKEN"] = targetSecret, targetSecret }, "fail ADMIN_TOKEN: must differ"},
 		{"issuer without keys", set("OIDC_CERTS_URL", ""), "fail OIDC_ISSUER: must be given together"},

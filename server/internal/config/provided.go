@@ -36,7 +36,7 @@ func (s *Sources) Provided() []Provided {
 		case s.variables[p.Flag] != "":
 			p.Source = "variable " + p.Name
 		}
-		if flag.PlaceHolder == "SECRET" || strings.HasPrefix(flag.PlaceHolder, "whsec") {
+		if strings.HasPrefix(flag.PlaceHolder, "SECRET") || strings.HasPrefix(flag.PlaceHolder, "whsec") {
 			p.Secret = p.Value
 			p.Value = fmt.Sprintf("set, %d characters", len(strings.TrimSpace(p.Secret)))
 		}

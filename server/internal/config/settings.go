@@ -73,7 +73,7 @@ type Settings struct {
 	WebhookSecret     string   `env:"WEBHOOK_SECRET" group:"webhook" placeholder:"whsec_…" help:"Signs what webhook.deliver sends, as Standard Webhooks says."`
 	WebhookAllowHosts []string `env:"WEBHOOK_ALLOW_HOSTS" group:"webhook" placeholder:"HOST" help:"Hosts that webhook.deliver may reach though they are private or loopback."`
 
-	TasksNoticeURL      string        `env:"TASKS_NOTICE_URL" name:"tasks-notice-url" group:"notices" placeholder:"URL" help:"Where notices of problems are posted, such as an incoming webhook of Slack. Default: there are none."`
+	TasksNoticeURL      string        `env:"TASKS_NOTICE_URL" name:"tasks-notice-url" group:"notices" placeholder:"SECRET-URL" help:"Where notices of problems are posted, such as an incoming webhook of Slack. Default: there are none."`
 	TasksNoticeFormat   string        `env:"TASKS_NOTICE_FORMAT" group:"notices" enum:"auto,json,slack" default:"auto" help:"json, or slack. auto is slack for hooks.slack.com, else json."`
 	TasksNoticeInterval time.Duration `env:"TASKS_NOTICE_INTERVAL" group:"notices" default:"5m" help:"Shortest time between two notices, and how long a problem has to be gone to be over; at least 1s."`
 	TasksNoticeFailures int           `env:"TASKS_NOTICE_FAILURES" group:"notices" default:"20" accepts:"of at least 1" help:"How many tasks of one name must be FAILED for one reason within an hour to be a problem."`

@@ -247,7 +247,7 @@ func (d *Diagnosis) settingFinding(p config.Provided) Finding {
 		}
 	case source == "":
 		return Finding{}
-	case p.Secret != "" && p.Name != "WEBHOOK_SECRET" && len(strings.TrimSpace(p.Secret)) < config.StrongSecret:
+	case p.Secret != "" && p.Name != "WEBHOOK_SECRET" && p.Name != "TASKS_NOTICE_URL" && len(strings.TrimSpace(p.Secret)) < config.StrongSecret:
 		return Warnf(p.Name+"=$(openssl rand -hex 32)", "%s (%s): short enough to be guessed", value, source)
 	}
 	return Okf("%s (%s)", value, source)
