@@ -56,9 +56,9 @@ func (d *data) failures(more int) error {
 			end := d.now.Add(-f.latest - time.Duration(i)*f.apart)
 			err := d.task(f.task, f.queue, f.args, func(row *queue.Row) {
 				row.Status, row.Attempts, row.MaxAttempts, row.FinishedAt = queue.StatusFailed, f.attempts, f.attempts, end
-					if f.permanent {
-						row.MaxAttempts = 8
-					}
+				if f.permanent {
+					row.MaxAttempts = 8
+				}
 				for n := f.attempts; n >= 1; n-- {
 					at := end.Add(-time.Duration((f.attempts-n)*(f.attempts-n)) * 70 * time.Second)
 					started := at.Add(-time.Duration(5+i%7) * time.Second)
