@@ -137,6 +137,23 @@ func (r *Registry) limits() (limits []Limit) {
 	return limits
 }
 
+// ByAnyName returns a function that is true for a task if is is true for any of its names:
+// the one that it has, the one that it is registered with, and the aliases of that ([Alias]).
+// Rows keep the name that they were stored with, so what is said of a task is to hold for
+// all of them. It returns nil for nil.
+func (r *Registry) ByAnyName(is func(task string) bool) func(task string) bool {
+	if is == nil {
+		return nil
+	}
+	return func(task string) bool {
+		if is(task) {
+			return true
+		}
+		d, ok := r.lookup(task)
+		return ok && (is(d.name) || slices.ContainsFunc(d.options.aliases, is))
+	}
+}
+
 func (r *Registry) lookup(name string) (definition, bool) {
 	d, ok := r.byName[name]
 	return d, ok

@@ -28,6 +28,7 @@ func (c *Client) List(ctx context.Context, r ListRequest) (ListPage, error) {
 	if err := r.Check(); err != nil {
 		return ListPage{}, err
 	}
+	r.Hidden = c.Registry().ByAnyName(r.Hidden)
 	s := &search{client: c, store: store, request: r, budget: r.Budget, most: r.Window}
 	if s.request.Match == nil && r.ByContents() {
 		s.request.Match = func(row *Row) bool { return s.matches(ctx, row) }

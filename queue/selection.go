@@ -39,7 +39,8 @@ type Selection struct {
 	Text string
 	// Hidden reports whether the contents of a task of this name are hidden: Args and Text
 	// then match none of its rows, nor the rows that [OnFailed] made of them. Otherwise a
-	// reader could find out, by searching, what is hidden. nil: none are.
+	// reader could find out, by searching, what is hidden. nil: none are. A [Client] asks it
+	// for all names of a task ([Registry.ByAnyName]).
 	Hidden func(task string) bool
 }
 

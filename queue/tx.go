@@ -53,6 +53,7 @@ func (c *Client) GetTx(ctx context.Context, tx Tx, id uuid.UUID) (row *Row, err 
 // [Operator].List does, with what EnqueueTx has stored in it. [ErrUnsupported] if the
 // store is no [TxReader].
 func (c *Client) ListTx(ctx context.Context, tx Tx, r ListRequest) (page ListPage, err error) {
+	r.Hidden = c.Registry().ByAnyName(r.Hidden)
 	err = c.readTx(tx, func(store TxReader, tx Tx) (err error) {
 		page, err = store.ListTx(ctx, tx, r)
 		return err

@@ -13,6 +13,7 @@ import (
 
 	"github.com/google/uuid"
 
+	"github.com/claimcheck-go/claimcheck/queue"
 	"github.com/claimcheck-go/claimcheck/server/internal/config"
 	"github.com/claimcheck-go/claimcheck/server/internal/stores"
 )
@@ -23,6 +24,7 @@ type cli struct {
 	t             *testing.T
 	name, version string
 	env           map[string]string
+	tasks         []queue.Definition // nil: testTasks
 }
 
 func newCLI(t *testing.T) *cli {
@@ -33,7 +35,11 @@ func newCLI(t *testing.T) *cli {
 func (c *cli) call(stdin string, args ...string) (status int, stdout, stderr string) {
 	c.t.Helper()
 	var out, errs bytes.Buffer
-	status = realMain(context.Background(), args, config.Environment(c.env), &program{own: Config{Name: cmp.Or(c.name, "server"), Version: c.version, Tasks: testTasks},
+	tasks := c.tasks
+	if tasks == nil {
+		tasks = testTasks
+	}
+	status = realMain(context.Background(), args, config.Environment(c.env), &program{own: Config{Name: cmp.Or(c.name, "server"), Version: c.version, Tasks: tasks},
 		stdin: strings.NewReader(stdin), stdout: &out, stderr: &errs,
 	})
 	return status, out.String(), errs.String()

@@ -6,6 +6,8 @@ import (
 	"slices"
 	"strings"
 	"testing"
+
+	"github.com/claimcheck-go/claimcheck/queue"
 )
 
 // ids are those of a list in JSON, one object a line.
@@ -166,5 +168,28 @@ func TestContentsAreFoundUnlessTheyAreHidden(t *testing.T) {
 	}
 	if got := c.ids("--status=READY"); !slices.Equal(got, []string{open}) {
 		t.Errorf("READY: %q", got)
+	}
+}
+
+// What ADMIN_REDACT hides by one name of a task is not found under another.
+func TestContentsAreHiddenUnderAllNamesOfATask(t *testing.T) {
+	names := []string{"new.pay", "old.pay", "older.pay"}
+	c := newCLI(t)
+	c.tasks = []queue.Definition{queue.Declare[any, any]("new.pay", queue.Alias(names[1:]...)), queue.Declare[any, any]("dead.letter")}
+	for _, name := range names {
+		c.ok("enqueue", name, `{"card":"5555"}`)
+		c.ok("enqueue", "dead.letter", `{"task_path":"`+name+`","args":{"card":"5555"}}`)
+	}
+	if got := c.ids("--text=5555"); len(got) != 6 {
+		t.Fatalf("without it: %q", got)
+	}
+	for _, hidden := range names {
+		c.env["ADMIN_REDACT"] = hidden
+		for _, search := range []string{"--text=5555", "--args=card=5555", "--args=args.card=5555"} {
+			status, stdout, stderr := c.call("", "list", search)
+			if status != 0 || strings.Contains(stdout, ".pay") || strings.Contains(stdout, "dead.letter") || !strings.Contains(stderr, "(ADMIN_REDACT) were not searched") {
+				t.Errorf("hidden: %s, %s: %s%s", hidden, search, stdout, stderr)
+			}
+		}
 	}
 }

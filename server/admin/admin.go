@@ -44,7 +44,7 @@ type Config struct {
 
 	// Redact reports whether the arguments and results of a task's name are hidden,
 	// its arguments also where [queue.OnFailed] gave them to another task; nil hides
-	// none.
+	// none. It is asked for all names of a task: its aliases are hidden with it.
 	Redact func(task string) bool
 	// Links returns pages elsewhere about a task, such as its logs and its trace. May
 	// be nil.
@@ -144,8 +144,8 @@ func New(cfg Config) (http.Handler, error) {
 	if cfg.Logger == nil {
 		cfg.Logger = slog.Default()
 	}
-	hidden := cfg.Redact
-	if hidden == nil {
+	hidden := cfg.Client.Registry().ByAnyName(cfg.Redact)
+	if cfg.Redact = hidden; hidden == nil {
 		cfg.Redact = func(string) bool { return false }
 	}
 	h := &handler{Config: cfg, hidden: hidden, operator: operator, csrf: http.NewCrossOriginProtection(), now: time.Now, budget: bulkBudget}

@@ -133,6 +133,29 @@ func TestListDoesNotFindHiddenContents(t *testing.T) {
 	}
 }
 
+// What is hidden by one name of a task is not found under another.
+func TestListDoesNotFindHiddenContentsUnderAnotherName(t *testing.T) {
+	for _, hidden := range []string{"new.pay", "old.pay", "older.pay"} {
+		a := newAPI(t, func(cfg *httpapi.Config, q *queue.Config) {
+			cfg.Redact = func(task string) bool { return task == hidden }
+			q.Registry = queue.NewRegistry(queue.Declare[any, any]("new.pay", queue.Alias("old.pay", "older.pay")), queue.Declare[any, any]("dead.letter"))
+		})
+		for _, name := range []string{"new.pay", "old.pay", "older.pay"} {
+			a.enqueue(`{"task":"` + name + `","args":{"card":"5555"}}`)
+			a.enqueue(`{"task":"dead.letter","args":{"task_path":"` + name + `","args":{"card":"5555"}}}`)
+		}
+		open := a.enqueue(`{"task":"dead.letter","args":{"task_path":"other","args":{"card":"5555"}}}`)
+		for _, query := range []string{"text=5555", "args.args.card=5555"} {
+			if ids := a.listed(a.do("GET", "/tasks/?"+query, "")); !slices.Equal(ids, []string{open}) {
+				t.Errorf("hidden: %s; %s: %q", hidden, query, ids)
+			}
+		}
+		if ids := a.listed(a.do("GET", "/tasks/?args.card=5555", "")); len(ids) > 0 {
+			t.Errorf("hidden: %s: %q", hidden, ids)
+		}
+	}
+}
+
 // A page with large values is short, and none is lost.
 func TestListsOfLargeValuesAreShort(t *testing.T) {
 	a := newAPI(t, nil)

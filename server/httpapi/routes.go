@@ -47,7 +47,7 @@ type Config struct {
 	Around func(route string, next http.HandlerFunc) http.HandlerFunc
 	// Redact reports whether the arguments of tasks of this name are hidden: filters by
 	// arguments and text then find none of them, and the list says so. It should be the
-	// Redact of package admin. nil hides none.
+	// Redact of package admin, and is asked for all names of a task. nil hides none.
 	Redact func(task string) bool
 	// Logger gets the details that answers leave out, and refused requests: at most
 	// one line a minute for each status and text. nil means slog.Default().
