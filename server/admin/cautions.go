@@ -46,7 +46,9 @@ func (h *handler) cautions(v *visit, o order, rows []*queue.Row) ([]string, erro
 // retryCautions are about FAILED tasks that match. If the selection is that of some kinds of
 // failures, their numbers are known; else those of one name are counted, with one statement.
 func (h *handler) retryCautions(ctx context.Context, s queue.Selection, failures []queue.FailureGroup) (list []string, err error) {
-	kinds := reflect.DeepEqual(s, queue.Selection{View: s.View, Task: s.Task, Group: s.Group, Hidden: s.Hidden})
+	plain := s
+	plain.Hidden = nil // it selects nothing here, and functions are never equal
+	kinds := reflect.DeepEqual(plain, queue.Selection{View: s.View, Task: s.Task, Group: s.Group})
 	numbers, permanent := make(map[string]int), 0
 	for _, g := range failures {
 		if (s.Group == "" || g.Group == s.Group) && problems.MatchesName(s.Task, g.Task) {
