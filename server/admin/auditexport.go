@@ -2,8 +2,11 @@ package admin
 
 import (
 	"encoding/json"
+	"fmt"
+	"maps"
 	"net/http"
 	"net/url"
+	"slices"
 	"time"
 
 	"github.com/claimcheck-go/claimcheck/internal/timearg"
@@ -27,6 +30,10 @@ func readRange(query url.Values, now time.Time) (written auditRange, r queue.Aud
 		text string
 		into *time.Time
 	}{"since": {written.Since, &r.Since}, "until": {written.Until, &r.Until}} {
+		if len(query[name]) > 1 {
+			written.Wrong[name] = givenTwice(name)
+			continue
+		}
 		if field.text == "" {
 			continue
 		}
@@ -42,7 +49,13 @@ func readRange(query url.Values, now time.Time) (written auditRange, r queue.Aud
 // auditExport sends the audit log as JSON lines, the latest entries first, a page of them
 // at a time.
 func (h *handler) auditExport(v *visit) error {
-	written, request := readRange(v.r.URL.Query(), v.now)
+	query := v.r.URL.Query()
+	for _, name := range slices.Sorted(maps.Keys(query)) {
+		if name != "since" && name != "until" && !byProxy(name) { // "sinze=1h" would otherwise export everything
+			return &pageError{http.StatusBadRequest, "The parameters are not understood", fmt.Sprintf("There is no parameter %.40q. An export has since and until.", name)}
+		}
+	}
+	written, request := readRange(query, v.now)
 	if len(written.Wrong) > 0 {
 		return h.auditPage(v, http.StatusBadRequest, written)
 	}

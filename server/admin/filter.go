@@ -57,6 +57,9 @@ func (h *handler) parseFilter(query url.Values, now time.Time) filter {
 			f.Wrong[name] = "This is not text: it has bytes that no name and no error can have."
 			value = strings.ToValidUTF8(strings.ReplaceAll(value, "\x00", "\uFFFD"), "\uFFFD")
 		}
+		if len(query[name]) > 1 {
+			f.Wrong[name] = givenTwice(name)
+		}
 		path, isArg := strings.CutPrefix(name, argField)
 		if value != "" || isArg && query.Has(name) {
 			f.Written.Set(name, value)
@@ -117,14 +120,28 @@ func (f *filter) parseIDs(list string) {
 }
 
 // beside are parameters of an address that select no tasks: those of these pages'
-// lists and forms, and those that a proxy adds.
-var beside = []string{"order", "after", "all", "do", "pick", "back", "expected", "done", "undispatched", "beyond", "authuser"}
+// lists and forms.
+var beside = []string{"order", "after", "all", "do", "pick", "back", "expected", "done", "undispatched", "beyond"}
+
+// byProxy reports whether a parameter is one that a proxy adds.
+func byProxy(name string) bool { return name == "authuser" || strings.HasPrefix(name, "gcp-iap-") }
+
+// givenTwice is what is wrong with a parameter of which only one value would be read: an
+// action would be one on other tasks than its address has.
+func givenTwice(name string) string {
+	return fmt.Sprintf("%.40q is given twice. Give it once.", name)
+}
 
 // refuseUnknown notes unknown parameters: "status=FAILED" would otherwise select all
 // tasks.
 func (f filter) refuseUnknown(query url.Values, known []string) {
+	for _, name := range []string{"order", "after"} {
+		if len(query[name]) > 1 {
+			f.Wrong[""] = givenTwice(name)
+		}
+	}
 	for _, name := range slices.Sorted(maps.Keys(query)) {
-		if !slices.Contains(known, name) && !slices.Contains(beside, name) && !strings.HasPrefix(name, "gcp-iap-") {
+		if !slices.Contains(known, name) && !slices.Contains(beside, name) && !byProxy(name) {
 			f.Wrong[""] = fmt.Sprintf("There is no filter %.40q. The filters are: %s, and args. with the name of a field.", name, strings.Join(filterFields, ", "))
 			return
 		}

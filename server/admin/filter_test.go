@@ -82,6 +82,15 @@ func TestWrongFiltersSayWhatIsWrongAndListNothing(t *testing.T) {
 		"group=%00":        "This is not text",
 		"status=FAILED":    "There is no filter &#34;status&#34;. The filters are: view, task, queue",
 		"Task=emails.*":    "There is no filter &#34;Task&#34;",
+
+		"task=a&task=b":                 `id="w-task">&#34;task&#34; is given twice`,
+		"view=failed&view=failed":       "&#34;view&#34; is given twice",
+		"text=a&text=":                  "&#34;text&#34; is given twice",
+		"id=0&id=1":                     `id="w-id">&#34;id&#34; is given twice`,
+		"args.user_id=1&args.user_id=2": "&#34;args.user_id&#34; is given twice",
+		"stranded=1&stranded=1":         "&#34;stranded&#34; is given twice",
+		"find=a&find=b":                 "There is no filter &#34;find&#34;",
+		"order=reverse&order=":          "&#34;order&#34; is given twice",
 	} {
 		w := s.get("/admin/tasks?" + query)
 		if body := w.Body.String(); w.Code != 400 || !strings.Contains(body, says) || len(listed(body)) > 0 || strings.Contains(body, `name="all"`) {
@@ -94,7 +103,8 @@ func TestWrongFiltersSayWhatIsWrongAndListNothing(t *testing.T) {
 func TestActionsRefuseFiltersThatAreNone(t *testing.T) {
 	s := newSite(t, nil)
 	s.enqueue("emails.send_welcome", `{}`)
-	for _, query := range []string{"task=%00", "task=%ff", "error=%00", "queue=%00", "group=%00", "status=FAILED"} {
+	for _, query := range []string{"task=%00", "task=%ff", "error=%00", "queue=%00", "group=%00", "status=FAILED",
+		"args.user_id=4711&args.user_id=1", "view=pending&view=all", "queue=a&queue=", "since=1h&since=2h", "after=&after=x"} {
 		if w := s.get("/admin/confirm?all=cancel&" + query); w.Code != 400 {
 			t.Errorf("confirm %s: %d", query, w.Code)
 		}

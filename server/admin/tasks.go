@@ -83,7 +83,7 @@ func actionsFor(f filter) []bulkAction {
 // tasks lists tasks. A whole ID alone leads to its task.
 func (h *handler) tasks(v *visit) error {
 	query := v.r.URL.Query()
-	if query.Has("find") {
+	if len(query["find"]) == 1 { // else it is no filter
 		http.Redirect(v.w, v.r, h.found(query), http.StatusSeeOther) //nolint:gosec // it is the path of these pages, with another query
 		return nil
 	}
@@ -184,7 +184,7 @@ func (h *handler) with(query url.Values, pairs ...string) string {
 	changed := url.Values{}
 	for _, name := range append([]string{"order", "after"}, filterNames(query)...) {
 		if value := query.Get(name); value != "" || strings.HasPrefix(name, argField) {
-			changed.Set(name, value)
+			changed[name] = slices.Clone(query[name]) // all values, so that a repeated one is refused
 		}
 	}
 	for i := 0; i+1 < len(pairs); i += 2 {
