@@ -114,6 +114,7 @@ type handler struct {
 	stats     *statsCache
 	sessions  *sessions
 	inspected *inspections
+	listings  *listings
 	names     map[string]string // the registered names, by themselves and their aliases
 	csrf      *http.CrossOriginProtection
 	templates func() (templates, error) // parsed when first needed
@@ -153,6 +154,7 @@ func New(cfg Config) (http.Handler, error) {
 	h.stats = newStatsCache(cfg, operator)
 	h.sessions = newSessions(operator, time.Now)
 	h.inspected = &inspections{ask: cfg.Client.InspectQueue, known: make(map[inspectedQueue]*inspection)}
+	h.listings = &listings{list: cfg.Client.List, patience: func() time.Duration { return h.stats.patience }, known: make(map[listing]*listed)}
 	h.names = make(map[string]string)
 	for _, info := range cfg.Client.Registry().Tasks() {
 		for _, name := range append(info.Aliases, info.Name) {

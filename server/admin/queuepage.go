@@ -10,7 +10,7 @@ import (
 	"github.com/claimcheck-go/claimcheck/queue"
 )
 
-// queueWorkersLooked is how many of the latest successes of a queue are looked at for who
+// queueWorkersLooked is how many tasks of a queue, that succeeded last, are looked at for who
 // serves it.
 const queueWorkersLooked = 100
 
@@ -31,6 +31,7 @@ type queuePage struct {
 	Limited bool
 	Types   []string // registered here with this queue
 	Served  bool     // Workers are known
+	Within  int      // they were looked for in the latest so many tasks of all queues; 0: in all
 	Workers []worker
 	Looked  int
 	Service []inspection // of the dispatchers that can describe their queues
@@ -67,22 +68,27 @@ func (h *handler) queue(v *visit) error {
 			backends = append(backends, line.Backend)
 		}
 	}
-	known := len(page.Lines) > 0 || len(page.Types) > 0
-	if !known && (stats.Known && !stats.Unread || !queue.ValidQueueName(name)) {
-		return &pageError{http.StatusNotFound, "No such queue", fmt.Sprintf("No task of this program has the queue %.100q, none waits, runs or ended in it in the last hour, and it is neither paused nor limited.", name)}
+	page.Fares = stats.Figures.ofQueue(name)
+	known := len(page.Lines) > 0 || len(page.Types) > 0 || page.Fares != nil && page.Fares.Any()
+	if !known && !queue.ValidQueueName(name) {
+		return noSuchQueue(name, 0)
+	}
+	if base.Notice == nil { // which has taken all statements
+		none, err := h.serves(v, &page, known, stats.Running)
+		if err != nil {
+			return err
+		}
+		// What the statistics say is some seconds old, and of the last hour: a row decides.
+		if !known && none && stats.Known && !stats.Unread {
+			return noSuchQueue(name, page.Within)
+		}
 	}
 	if len(page.Lines) == 0 {
 		page.Lines = []queueLine{{QueueStats: queue.QueueStats{Queue: name, Backend: queue.DefaultBackend}, Gate: queue.Gate{Queue: name}, Limit: h.limitLine(queue.LimitUse{Limit: queue.Limit{Kind: queue.LimitQueue, Name: name}})}}
 	}
 	page.First = page.Lines[0]
 	page.First.Limit.Back = h.link("/queues/" + name)
-	if page.Served = base.Notice == nil; page.Served {
-		if err := h.serves(v, &page, stats.Running); err != nil {
-			return err
-		}
-	}
 	page.Again = page.Again || !page.Served
-	page.Fares = stats.Figures.ofQueue(name)
 	slices.Sort(backends)
 	for _, backend := range slices.Compact(backends) {
 		if backend != "" && h.Client.InspectsQueues(backend) {
@@ -108,20 +114,44 @@ func (h *handler) registeredIn(page *queuePage) (backends []string) {
 	return backends
 }
 
-// serves adds the workers that run tasks of the queue, or have lately.
-func (h *handler) serves(v *visit, page *queuePage, running []*queue.Row) error {
-	listed, err := h.list(v.r.Context(), queue.ListRequest{Selection: queue.Selection{View: queue.ViewSuccessful, Queue: page.Name}, Limit: queueWorkersLooked})
-	if err != nil {
-		return err
+// noSuchQueue is for a name that nothing has. within is in how many tasks, the latest, it was
+// looked for; 0: in all.
+func noSuchQueue(name string, within int) error {
+	where := "No stored task, and no task of this program, has the queue %.100q, and it is neither paused nor limited."
+	if within > 0 {
+		where = fmt.Sprintf("None of the latest %s stored tasks, and no task of this program, has the queue %%.100q; none waits or runs in it, and it is neither paused nor limited.", num(within))
 	}
-	rows := listed.Rows
+	return &pageError{http.StatusNotFound, "No such queue", fmt.Sprintf(where, name)}
+}
+
+// serves adds the workers that run tasks of the queue, or have lately, if they are known
+// yet. Of a queue that the statistics do not know, it looks at its tasks of every state, and
+// reports whether there was none just now.
+func (h *handler) serves(v *visit, page *queuePage, known bool, running []*queue.Row) (none bool, err error) {
+	key := listing{View: queue.ViewSuccessful, Queue: page.Name}
+	if !known {
+		key.View = queue.ViewAll
+	}
+	listed, at, err := h.listings.look(v.r.Context(), key, queueWorkersLooked, v.now)
+	if err != nil || at.IsZero() {
+		return false, err
+	}
+	var rows []*queue.Row
+	for _, row := range listed.Rows {
+		if row.Status == queue.StatusSuccessful {
+			rows = append(rows, row)
+		}
+	}
 	for _, row := range running {
 		if row.Queue == page.Name {
 			rows = append(rows, row)
 		}
 	}
 	page.Workers, page.Looked = groupWorkers(rows, v.now), queueWorkersLooked
-	return nil
+	if page.Served = true; listed.Partial {
+		page.Within = queue.ListWindow
+	}
+	return len(listed.Rows) == 0 && v.now.Sub(at) <= keepStats, nil
 }
 
 // Short is the last part of the service's name of a queue.

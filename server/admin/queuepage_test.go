@@ -148,3 +148,76 @@ func TestADispatcherThatPanicsWhenAskedFailsItsPartOnly(t *testing.T) {
 		}
 	})
 }
+
+// slowLists is a store in which a list of one name or queue takes until release is closed.
+type slowLists struct {
+	*countingStore
+	release chan struct{}
+}
+
+func (s slowLists) List(ctx context.Context, r queue.ListRequest) (queue.ListPage, error) {
+	if r.Queue+r.Task != "" {
+		select {
+		case <-s.release:
+		case <-ctx.Done():
+			return queue.ListPage{}, ctx.Err()
+		}
+	}
+	return s.countingStore.List(ctx, r)
+}
+
+// A page of a queue or a type does not wait for a list of what is rare among many tasks.
+func TestPagesDoNotWaitForListsOfOneNameOrQueue(t *testing.T) {
+	for path, words := range map[string][2]string{
+		"/admin/queues/billing":            {"Looking for them…", "web-00042-k7d/"},
+		"/admin/types/billing.charge_card": {"Looking at its latest tasks…", "of the latest 8"},
+	} {
+		synctest.Test(t, func(t *testing.T) {
+			release := make(chan struct{})
+			s := newNight(t, func(_ *admin.Config, q *queue.Config) {
+				q.Store = slowLists{q.Store.(*countingStore), release}
+			})
+			var err error
+			if s.handler, err = admin.New(s.cfg); err != nil { // with the patience of a server
+				t.Fatal(err)
+			}
+			for range 2 { // the second one waits for the same list
+				if w := s.get(path); w.Code != http.StatusOK || !strings.Contains(w.Body.String(), words[0]) || !strings.Contains(w.Body.String(), "data-again") {
+					t.Errorf("%s: %d without %s", path, w.Code, words[0])
+				}
+			}
+			close(release)
+			synctest.Wait()
+			if w := s.get(path); w.Code != http.StatusOK || strings.Contains(w.Body.String(), words[0]) || !strings.Contains(w.Body.String(), words[1]) {
+				t.Errorf("%s: %d without %s: %s", path, w.Code, words[1], plain(w.Body.String()))
+			}
+		})
+	}
+}
+
+// A queue whose first task was enqueued just now, or whose tasks ended long ago, is there,
+// although the statistics do not know it.
+func TestAQueueIsThereIfATaskIs(t *testing.T) {
+	s := newSite(t, nil)
+	for range 3 { // until all parts are read
+		s.get("/admin/queues/fresh")
+	}
+	if w := s.get("/admin/queues/fresh"); w.Code != http.StatusNotFound || !strings.Contains(w.Body.String(), "No stored task") {
+		t.Errorf("without a task: %d %s", w.Code, plain(w.Body.String()))
+	}
+	id := s.enqueue("search.reindex", `{}`, queue.OnQueue("fresh"))
+	if w := s.get("/admin/queues/fresh"); w.Code != http.StatusOK {
+		t.Errorf("with a new task: %d", w.Code)
+	}
+	if _, err := s.db.ExecContext(t.Context(), `UPDATE claimcheck_tasks SET status = 'SUCCESSFUL', worker_ids = '["web-7"]', attempts = 1,
+		enqueued_at = enqueued_at - 9000000000, finished_at = enqueued_at - 7200000000 WHERE id = ?`, id.String()); err != nil {
+		t.Fatal(err)
+	}
+	s = s.anew()
+	for range 3 { // until all parts are read
+		s.get("/admin/queues/fresh")
+	}
+	if w := s.get("/admin/queues/fresh"); w.Code != http.StatusOK || !strings.Contains(w.Body.String(), "web-7") {
+		t.Errorf("with a task that ended two hours ago: %d %s", w.Code, plain(w.Body.String()))
+	}
+}

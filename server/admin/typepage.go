@@ -32,7 +32,9 @@ type typePage struct {
 	Failures []failureLine
 	Known    bool // Failures are
 	Sources  []source
-	Looked   int // rows
+	Searched bool // Recent and what it shows about Sources are known
+	Within   int  // they are of the latest so many tasks of all names; 0: of all
+	Looked   int  // rows
 	Recent   []rowLine
 	Fares    *fares // nil: unknown
 }
@@ -72,16 +74,19 @@ func (h *handler) taskType(v *visit) error {
 	if err != nil {
 		return err
 	}
-	listed, err := h.list(v.r.Context(), queue.ListRequest{Selection: queue.Selection{Task: info.Name}, Limit: recentShown})
+	listed, at, err := h.listings.look(v.r.Context(), listing{Task: info.Name}, recentShown, v.now)
 	if err != nil {
 		return err
 	}
 	page := typePage{
 		layout: form.layout, Enqueue: form, Info: info, List: form.List, Failed: h.link("/tasks", "view", string(queue.ViewFailed), "task", info.Name),
-		QueueURL: h.link("/queues/" + info.Queue), Backoffs: h.backoffs(info), Known: stats.Known, Recent: h.rowLines(listed.Rows, v.now), Looked: len(listed.Rows),
+		QueueURL: h.link("/queues/" + info.Queue), Backoffs: h.backoffs(info), Known: stats.Known, Recent: h.rowLines(listed.Rows, v.now), Looked: len(listed.Rows), Searched: !at.IsZero(),
+	}
+	if listed.Partial {
+		page.Within = queue.ListWindow
 	}
 	page.Fares = stats.Figures.ofType(h.names, info.Name)
-	page.Title, page.Every, page.Again = info.Name, 10, !page.Known || stats.Figured && stats.Figures == nil
+	page.Title, page.Every, page.Again = info.Name, 10, !page.Known || at.IsZero() || stats.Figured && stats.Figures == nil
 	page.Limits = h.limitsOf(info, stats.Limits)
 	h.inForce(&page)
 	for _, g := range stats.Failures {
