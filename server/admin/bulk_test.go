@@ -139,6 +139,15 @@ func TestConfirmationSaysWhenThereIsNothingToDo(t *testing.T) {
 }
 
 // A filter that says "since 2h" means the same two hours when it is applied.
+// Nothing is said of tasks that are not there.
+func TestConfirmationOfASearchThatNothingMatches(t *testing.T) {
+	s := newNight(t, nil)
+	text := plain(s.get("/admin/confirm?view=successful&text=zzzzqq&all=delete").Body.String())
+	if !strings.Contains(text, "No task matches, or the action fits none of those that do.") || strings.Contains(text, "gone already") {
+		t.Errorf("%s", text)
+	}
+}
+
 func TestConfirmedTimesDoNotMoveOn(t *testing.T) {
 	s := newNight(t, nil)
 	form := formOf(s.get("/admin/confirm?all=retry&view=failed&since=2h").Body.String())
