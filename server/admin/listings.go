@@ -36,11 +36,11 @@ type listed struct {
 	done chan struct{} // closed when the reading that is under way has ended; nil: none is
 }
 
-// look reads a list again, unless that is under way, and waits for it for a moment only. It
-// returns what is known then, and as of when; zero: nothing is.
-func (l *listings) look(ctx context.Context, key listing, limit int, now time.Time) (queue.ListPage, time.Time, error) {
+// look reads a list again, unless that is under way, and waits for it for what is left of
+// the patience of a page that was begun at some time. It returns what is known then, and as of when; zero: nothing is.
+func (l *listings) look(ctx context.Context, key listing, limit int, now, begun time.Time) (queue.ListPage, time.Time, error) {
 	of, done := l.reading(ctx, key, limit, now)
-	patience := time.NewTimer(l.patience())
+	patience := time.NewTimer(l.patience() - time.Since(begun))
 	defer patience.Stop()
 	select {
 	case <-done:

@@ -55,6 +55,7 @@ func (h *handler) queue(v *visit) error {
 	if base.Notice != nil {
 		look = h.stats.lookWithin
 	}
+	begun := time.Now()
 	stats, err := look(v.r.Context(), v.now, statements)
 	if err != nil {
 		return err
@@ -74,7 +75,7 @@ func (h *handler) queue(v *visit) error {
 		return noSuchQueue(name, 0)
 	}
 	if base.Notice == nil { // which has taken all statements
-		none, err := h.serves(v, &page, known, stats.Running)
+		none, err := h.serves(v, &page, known, stats.Running, begun)
 		if err != nil {
 			return err
 		}
@@ -127,12 +128,12 @@ func noSuchQueue(name string, within int) error {
 // serves adds the workers that run tasks of the queue, or have lately, if they are known
 // yet. Of a queue that the statistics do not know, it looks at its tasks of every state, and
 // reports whether there was none just now.
-func (h *handler) serves(v *visit, page *queuePage, known bool, running []*queue.Row) (none bool, err error) {
+func (h *handler) serves(v *visit, page *queuePage, known bool, running []*queue.Row, begun time.Time) (none bool, err error) {
 	key := listing{View: queue.ViewSuccessful, Queue: page.Name}
 	if !known {
 		key.View = queue.ViewAll
 	}
-	listed, at, err := h.listings.look(v.r.Context(), key, queueWorkersLooked, v.now)
+	listed, at, err := h.listings.look(v.r.Context(), key, queueWorkersLooked, v.now, begun)
 	if err != nil || at.IsZero() {
 		return false, err
 	}

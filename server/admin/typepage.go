@@ -6,6 +6,7 @@ import (
 	"net/http"
 	"slices"
 	"strings"
+	"time"
 
 	"github.com/google/uuid"
 
@@ -70,11 +71,12 @@ func (h *handler) taskType(v *visit) error {
 	if err != nil {
 		return err
 	}
+	begun := time.Now()
 	stats, err := h.stats.lookFigured(v.r.Context(), v.now, pageStatements-listStatements)
 	if err != nil {
 		return err
 	}
-	listed, at, err := h.listings.look(v.r.Context(), listing{Task: info.Name}, recentShown, v.now)
+	listed, at, err := h.listings.look(v.r.Context(), listing{Task: info.Name}, recentShown, v.now, begun)
 	if err != nil {
 		return err
 	}
