@@ -129,6 +129,7 @@ func TestNoTaskWaitsForALockedGroup(t *testing.T) {
 				g.startLocal(local)
 			}
 			work(g, ids)
+			synctest.Wait() // what Local runs has ended
 			if want := []string{"yes a " + group.ID.String()}; !slices.Equal(g.ends, want) {
 				t.Errorf("%s: %v, want %v; %s", name, g.ends, want, g.log)
 			}
