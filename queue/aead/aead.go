@@ -123,7 +123,7 @@ func New(hash []byte, keys ...Key) (*Keyring, error) {
 		case len(k.Secret) != KeyBytes:
 			return nil, fmt.Errorf("aead: %s must have %d bytes, not %d", name, KeyBytes, len(k.Secret))
 		case twice:
-			return nil, fmt.Errorf("aead: %s has the secret of %s: each key needs one of its own", name, other)
+			return nil, fmt.Errorf("aead: %s has the secret of %s: give each key a different secret", name, other)
 		}
 		names[string(k.Secret)] = name
 		r.ids, r.secrets[id] = append(r.ids, id), k.Secret

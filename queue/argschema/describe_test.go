@@ -109,7 +109,7 @@ func TestTypesOfOneNameHaveOneDefinitionEach(t *testing.T) {
 // broken panics when it is to describe itself.
 type broken struct{ Name string }
 
-func (b *broken) JSONSchema() *invopop.Schema { panic("not implemented") }
+func (b *broken) JSONSchema() *invopop.Schema { panic("a schema that cannot be made") }
 
 func TestASchemaIsMadeOnce(t *testing.T) {
 	first, second := argschema.Of(reflect.TypeFor[order]()), argschema.Of(reflect.TypeFor[order]())

@@ -15,7 +15,7 @@ import (
 	"github.com/claimcheck-go/claimcheck/queue/internal/jsonvalue"
 )
 
-// describesItself is a type with a schema of its own.
+// describesItself is a type that provides its schema.
 type describesItself interface{ JSONSchema() *jsonschema.Schema }
 
 // known are types whose kind does not say what encoding/json makes of them.
