@@ -18,6 +18,7 @@ import (
 	"time"
 
 	"github.com/claimcheck-go/claimcheck/queue"
+	"github.com/claimcheck-go/claimcheck/server/internal/lang"
 	"github.com/claimcheck-go/claimcheck/server/internal/site"
 )
 
@@ -117,7 +118,8 @@ type handler struct {
 	listings  *listings
 	names     map[string]string // the registered names, by themselves and their aliases
 	csrf      *http.CrossOriginProtection
-	templates func() (templates, error) // parsed when first needed
+	templates *templates
+	language  func(*http.Request) *lang.Printer
 	assets    func() (*assets, error)
 	now       func() time.Time
 	budget    time.Duration // of one request of a bulk action
@@ -162,7 +164,7 @@ func New(cfg Config) (http.Handler, error) {
 		}
 	}
 	h.assets = sync.OnceValues(loadAssets)
-	h.templates = sync.OnceValues(h.parse)
+	h.templates, h.language = newTemplates(h), language
 	return h, nil
 }
 

@@ -9,6 +9,7 @@ import (
 	"github.com/google/uuid"
 
 	"github.com/claimcheck-go/claimcheck/queue"
+	"github.com/claimcheck-go/claimcheck/server/internal/lang"
 )
 
 // auditPageSize is how many entries a page shows.
@@ -39,7 +40,7 @@ func (h *handler) auditPage(v *visit, status int, bounds auditRange) error {
 	if text := v.r.FormValue("before"); text != "" {
 		micros, err := strconv.ParseInt(text, 10, 64)
 		if err != nil {
-			return &pageError{http.StatusBadRequest, "No such page", "The address is not one of this page's."}
+			return &pageError{http.StatusBadRequest, lang.M("No such page"), lang.M("The address is not one of this page's.")}
 		}
 		before = time.UnixMicro(micros).UTC()
 	}

@@ -2,7 +2,6 @@ package admin
 
 import (
 	"encoding/json"
-	"fmt"
 	"maps"
 	"net/http"
 	"net/url"
@@ -12,6 +11,7 @@ import (
 	"github.com/claimcheck-go/claimcheck/internal/timearg"
 	"github.com/claimcheck-go/claimcheck/queue"
 	"github.com/claimcheck-go/claimcheck/server/internal/api"
+	"github.com/claimcheck-go/claimcheck/server/internal/lang"
 )
 
 // exportPage is how many entries an export has in memory.
@@ -52,7 +52,7 @@ func (h *handler) auditExport(v *visit) error {
 	query := v.r.URL.Query()
 	for _, name := range slices.Sorted(maps.Keys(query)) {
 		if name != "since" && name != "until" && !byProxy(name) { // "sinze=1h" would otherwise export everything
-			return &pageError{http.StatusBadRequest, "The parameters are not understood", fmt.Sprintf("There is no parameter %.40q. An export has since and until.", name)}
+			return &pageError{http.StatusBadRequest, lang.M("The parameters are not understood"), lang.M("There is no parameter %.40q. An export has since and until.", name)}
 		}
 	}
 	written, request := readRange(query, v.now)

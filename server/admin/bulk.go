@@ -11,6 +11,7 @@ import (
 	"github.com/google/uuid"
 
 	"github.com/claimcheck-go/claimcheck/queue"
+	"github.com/claimcheck-go/claimcheck/server/internal/lang"
 )
 
 // progress of a bulk action, over all its requests.
@@ -78,7 +79,7 @@ func (h *handler) act(v *visit) error {
 	}
 	p := readProgress(v)
 	if o.Picked == 0 && p.Expected == 0 {
-		return &pageError{http.StatusBadRequest, "Not confirmed", "The form does not say how many tasks were confirmed. Nothing was done: go back and choose again."}
+		return &pageError{http.StatusBadRequest, lang.M("Not confirmed"), lang.M("The form does not say how many tasks were confirmed. Nothing was done: go back and choose again.")}
 	}
 	more, err := h.carryOn(v, o, &p)
 	if err != nil {
@@ -149,7 +150,7 @@ func (h *handler) stopped(o order, p progress, err error) error {
 	if p.Done == 0 {
 		return shown
 	}
-	return &pageError{shown.status, shown.title, fmt.Sprintf("%s %s %s before it stopped. %s", count(p.Done, "task"), isAre(p.Done), actionTexts[o.Action].Are, shown.text)}
+	return &pageError{shown.status, shown.title, lang.M("%s %s", verbatim(count(p.Done, "task")+" "+isAre(p.Done)+" "+actionTexts[o.Action].Are+" before it stopped."), shown.text)}
 }
 
 // formNumber reads a number from a form that one of these pages made.

@@ -10,6 +10,7 @@ import (
 	"github.com/google/uuid"
 
 	"github.com/claimcheck-go/claimcheck/queue"
+	"github.com/claimcheck-go/claimcheck/server/internal/lang"
 )
 
 // Limits of what a confirmation reads.
@@ -37,7 +38,7 @@ func (h *handler) readOrder(v *visit) (order, error) {
 	if all := form.Get("all"); all != "" {
 		f := h.parseFilter(form, v.now)
 		for _, problem := range f.Wrong { // one is enough: nothing is done
-			return order{}, &pageError{http.StatusBadRequest, "The filter is not understood", problem}
+			return order{}, &pageError{http.StatusBadRequest, lang.M("The filter is not understood"), verbatim(problem)}
 		}
 		o := order{Action: queue.Action(all), Selection: f.Selection, Words: f.String(), Fields: f.fixed()}
 		o.Fields.Set("all", all)
@@ -50,7 +51,7 @@ func (h *handler) readOrder(v *visit) (order, error) {
 	for _, text := range form["pick"] {
 		id, err := uuid.Parse(text)
 		if err != nil {
-			return order{}, &pageError{http.StatusBadRequest, "No such task", "One of the IDs is not a task ID."}
+			return order{}, &pageError{http.StatusBadRequest, lang.M("No such task"), lang.M("One of the IDs is not a task ID.")}
 		}
 		if !slices.Contains(o.Selection.IDs, id) {
 			o.Selection.IDs = append(o.Selection.IDs, id)
@@ -58,7 +59,7 @@ func (h *handler) readOrder(v *visit) (order, error) {
 		}
 	}
 	if o.Picked = len(o.Selection.IDs); o.Picked == 0 {
-		return order{}, &pageError{http.StatusBadRequest, "No task is selected", "Go back and tick the tasks, or choose all matching."}
+		return order{}, &pageError{http.StatusBadRequest, lang.M("No task is selected"), lang.M("Go back and tick the tasks, or choose all matching.")}
 	}
 	if o.Words = count(o.Picked, "selected task"); o.Picked == 1 {
 		o.Words = "task " + o.Selection.IDs[0].String()
@@ -68,7 +69,7 @@ func (h *handler) readOrder(v *visit) (order, error) {
 
 func (o order) checked() (order, error) {
 	if _, ok := actionTexts[o.Action]; !ok {
-		return order{}, &pageError{http.StatusBadRequest, "No such action", "Actions are run, retry, requeue, cancel and delete."}
+		return order{}, &pageError{http.StatusBadRequest, lang.M("No such action"), lang.M("Actions are run, retry, requeue, cancel and delete.")}
 	}
 	return o, o.Selection.Check()
 }
@@ -135,7 +136,7 @@ type confirmPage struct {
 // nothing, so it is an ordinary page that can be reloaded.
 func (h *handler) confirm(v *visit) error {
 	if err := v.r.ParseForm(); err != nil {
-		return &pageError{http.StatusBadRequest, "The address is not understood", err.Error()}
+		return &pageError{http.StatusBadRequest, lang.M("The address is not understood"), verbatim(err.Error())}
 	}
 	if v.person.ReadOnly {
 		return errReadOnly

@@ -3,7 +3,6 @@ package admin
 import (
 	"encoding/json"
 	"errors"
-	"fmt"
 	"net/http"
 	"strconv"
 	"strings"
@@ -16,6 +15,7 @@ import (
 	"github.com/claimcheck-go/claimcheck/queue/argschema"
 	"github.com/claimcheck-go/claimcheck/server/admin/internal/argform"
 	"github.com/claimcheck-go/claimcheck/server/internal/api"
+	"github.com/claimcheck-go/claimcheck/server/internal/lang"
 )
 
 // enqueuePage is the form to enqueue a task.
@@ -97,7 +97,7 @@ func (h *handler) info(name string) (queue.TaskInfo, error) {
 			return info, nil
 		}
 	}
-	return queue.TaskInfo{}, &pageError{http.StatusNotFound, "No such task type", fmt.Sprintf("No task named %.200q is registered in this program.", name)}
+	return queue.TaskInfo{}, &pageError{http.StatusNotFound, lang.M("No such task type"), lang.M("No task named %.200q is registered in this program.", name)}
 }
 
 // enqueue stores what the form says, or shows it again with what is wrong.
@@ -120,7 +120,7 @@ func (h *handler) enqueue(v *visit) error {
 	}
 	if do := v.r.PostFormValue("do"); do != "" {
 		if !page.edit(do) {
-			return &pageError{http.StatusBadRequest, "No such action", "The form has no such button."}
+			return &pageError{http.StatusBadRequest, lang.M("No such action"), lang.M("The form has no such button.")}
 		}
 		return h.render(v, http.StatusOK, "enqueue", page)
 	}

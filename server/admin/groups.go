@@ -9,6 +9,7 @@ import (
 	"github.com/google/uuid"
 
 	"github.com/claimcheck-go/claimcheck/queue"
+	"github.com/claimcheck-go/claimcheck/server/internal/lang"
 )
 
 // What the pages of groups show.
@@ -34,7 +35,7 @@ func (h *handler) groups(v *visit) error {
 	after := v.r.URL.Query().Get("after")
 	list, err := h.Client.Groups(v.r.Context(), queue.GroupsRequest{Limit: groupsShown, After: after})
 	if errors.Is(err, queue.ErrInvalid) {
-		return &pageError{http.StatusBadRequest, "No such page", "This is not the address of a page of groups. Begin at the first one."}
+		return &pageError{http.StatusBadRequest, lang.M("No such page"), lang.M("This is not the address of a page of groups. Begin at the first one.")}
 	}
 	if err != nil {
 		return groupError(err)
@@ -185,7 +186,7 @@ func (h *handler) actOnGroup(v *visit) error {
 			}
 		}
 	default:
-		return &pageError{http.StatusBadRequest, "No such action", "Actions on groups are close and cancel."}
+		return &pageError{http.StatusBadRequest, lang.M("No such action"), lang.M("Actions on groups are close and cancel.")}
 	}
 	if err != nil {
 		return groupError(err)
@@ -200,9 +201,9 @@ func (h *handler) actOnGroup(v *visit) error {
 func groupError(err error) error {
 	switch {
 	case errors.Is(err, queue.ErrGroupNotFound):
-		return &pageError{http.StatusNotFound, "No such group", "No group has this ID. It may have been purged."}
+		return &pageError{http.StatusNotFound, lang.M("No such group"), lang.M("No group has this ID. It may have been purged.")}
 	case errors.Is(err, queue.ErrUnsupported):
-		return &pageError{http.StatusNotImplemented, "No groups here", "The store of this program cannot keep groups."}
+		return &pageError{http.StatusNotImplemented, lang.M("No groups here"), lang.M("The store of this program cannot keep groups.")}
 	}
 	return err
 }

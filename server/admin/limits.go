@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"github.com/claimcheck-go/claimcheck/queue"
+	"github.com/claimcheck-go/claimcheck/server/internal/lang"
 )
 
 // limitLine is one limit, what is used of it, and what its form has.
@@ -133,7 +134,7 @@ func (h *handler) setLimit(v *visit) error {
 			return err
 		}
 	default:
-		return &pageError{http.StatusBadRequest, "No such action", "Actions on limits are set, remove and reset."}
+		return &pageError{http.StatusBadRequest, lang.M("No such action"), lang.M("Actions on limits are set, remove and reset.")}
 	}
 	return h.changedLimit(v, func(ctx context.Context) (queue.Limit, error) { return h.Client.SetLimit(ctx, l, v.person.Name) })
 }
@@ -162,7 +163,7 @@ func (h *handler) changedLimit(v *visit, change func(context.Context) (queue.Lim
 // readLimit reads the fields of a limit.
 func readLimit(l *queue.Limit, running, starts, per string) error {
 	wrong := func(format string, args ...any) error {
-		return &pageError{http.StatusBadRequest, "Nothing was changed", fmt.Sprintf(format, args...)}
+		return &pageError{http.StatusBadRequest, lang.M("Nothing was changed"), verbatim(fmt.Sprintf(format, args...))}
 	}
 	number := func(text string) (int, bool) {
 		n, err := strconv.Atoi(text)

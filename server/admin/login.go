@@ -8,6 +8,8 @@ import (
 	"strconv"
 	"strings"
 	"time"
+
+	"github.com/claimcheck-go/claimcheck/server/internal/lang"
 )
 
 // loginForm is the login page.
@@ -67,7 +69,7 @@ func (h *handler) session(v *visit) (handled bool, err error) {
 // readLogin reads the login form, and no more than such a form can have.
 func readLogin(v *visit) (url.Values, error) {
 	if mediaType, _, _ := strings.Cut(v.r.Header.Get("Content-Type"), ";"); !strings.EqualFold(strings.TrimSpace(mediaType), "application/x-www-form-urlencoded") {
-		return nil, &pageError{http.StatusUnsupportedMediaType, "The form could not be read", "Send it as application/x-www-form-urlencoded."}
+		return nil, &pageError{http.StatusUnsupportedMediaType, lang.M("The form could not be read"), lang.M("Send it as application/x-www-form-urlencoded.")}
 	}
 	if v.r.ContentLength > maxLogin {
 		return nil, &http.MaxBytesError{Limit: maxLogin}

@@ -28,7 +28,7 @@ func (h *handler) leaveNotice(v *visit, n notice) {
 func (h *handler) setNotice(v *visit, value string, age int) {
 	http.SetCookie(v.w, &http.Cookie{ //nolint:gosec // Secure wherever the browser came by HTTPS; a local server has none
 		Name: noticeCookie, Value: value, Path: h.cookiePath(), MaxAge: age, HttpOnly: true, SameSite: http.SameSiteStrictMode,
-		Secure: v.r.TLS != nil || v.r.Header.Get("X-Forwarded-Proto") == "https",
+		Secure: v.secure(),
 	})
 }
 

@@ -4,30 +4,23 @@ import (
 	"bytes"
 	"cmp"
 	"compress/gzip"
-	"embed"
 	"errors"
 	"fmt"
-	"html/template"
 	"net/http"
 	"strconv"
 	"strings"
 	"time"
 
-	"github.com/dustin/go-humanize"
-
 	"github.com/claimcheck-go/claimcheck/server/internal/api"
+	"github.com/claimcheck-go/claimcheck/server/internal/lang"
 )
-
-//go:embed templates
-var templateFiles embed.FS
-
-// templates are the pages by name.
-type templates map[string]*template.Template
 
 // layout is what every page has.
 type layout struct {
 	words
 	Title   string
+	Lang    string // BCP 47
+	Script  string // the messages of the script, as JSON
 	Brand   Brand
 	Nav     string // the current entry of the navigation
 	Self    string // the page's address
@@ -41,6 +34,9 @@ type layout struct {
 	Version string
 }
 
+// Interval is the time between reloads.
+func (l layout) Interval() string { return l.p.Span(time.Duration(l.Every) * time.Second) }
+
 // CanAct reports whether the person may change anything.
 func (l layout) CanAct() bool { return l.Person.Name != "" && !l.Person.ReadOnly }
 
@@ -48,7 +44,7 @@ func (l layout) CanAct() bool { return l.Person.Name != "" && !l.Person.ReadOnly
 func (h *handler) layout(v *visit, title, nav string) layout {
 	_, canLogout := withLogin(h.Access)
 	return layout{
-		words: words{now: v.now}, Title: title, Brand: h.brand(), Nav: nav, Self: h.self(v), Person: v.person,
+		words: words{now: v.now, p: v.p}, Title: title, Lang: v.p.Tag(), Script: scriptWords(v.p), Brand: h.brand(), Nav: nav, Self: h.self(v), Person: v.person,
 		Logout: canLogout, Notice: h.takeNotice(v), Mode: h.Mode, Version: h.Version,
 	}
 }
@@ -58,45 +54,20 @@ func (h *handler) brand() Brand {
 	return Brand{Name: cmp.Or(strings.TrimSpace(h.Brand.Name), "claimcheck"), URL: cmp.Or(h.Brand.URL, h.link("/"))}
 }
 
-// parse reads the templates: each page with the layout and the parts.
-func (h *handler) parse() (templates, error) {
-	base, err := template.New("layout.html").Funcs(template.FuncMap{
-		"url": h.link, "asset": h.assetURL, "lower": strings.ToLower, "add": func(a, b int) int { return a + b },
-		"num": num, "num64": humanize.Comma, "count": count, "span": span,
-	}).ParseFS(templateFiles, "templates/layout.html", "templates/parts.html", "templates/fields.html", "templates/figures.html")
-	if err != nil {
-		return nil, err
-	}
-	entries, err := templateFiles.ReadDir("templates")
-	if err != nil {
-		return nil, err
-	}
-	pages := make(templates)
-	for _, entry := range entries {
-		page, err := base.Clone()
-		if err == nil {
-			page, err = page.ParseFS(templateFiles, "templates/"+entry.Name())
-		}
-		if err != nil {
-			return nil, err
-		}
-		pages[strings.TrimSuffix(entry.Name(), ".html")] = page
-	}
-	return pages, nil
-}
-
 // render sends a page. It is made in memory first, so that an error in the
 // middle of it is an error page and not half a page.
 func (h *handler) render(v *visit, status int, name string, data any) error {
-	pages, err := h.templates()
+	tmpl, err := h.templates.page(name, v.p)
 	if err != nil {
 		return err
 	}
 	var page bytes.Buffer
-	if err := pages[name].ExecuteTemplate(&page, "page", data); err != nil {
+	if err := tmpl.ExecuteTemplate(&page, "page", data); err != nil {
 		return fmt.Errorf("page %s: %w", name, err)
 	}
 	v.w.Header().Set("Content-Type", "text/html; charset=utf-8")
+	v.w.Header().Set("Content-Language", v.p.Tag())
+	v.w.Header().Add("Vary", "Accept-Language, Cookie")
 	h.send(v, status, visible(page.Bytes()))
 	return nil
 }
@@ -146,7 +117,7 @@ func (h *handler) fail(v *visit, err error) {
 	if shown.status == http.StatusInternalServerError {
 		h.Logger.Error("admin page failed", append([]any{"method", v.r.Method, "path", v.path}, api.ErrorAttrs(err)...)...)
 	}
-	page := errorPage{h.layout(v, shown.title, ""), shown.text}
+	page := errorPage{h.layout(v, v.p.Text(shown.title), ""), v.p.Text(shown.text)}
 	if shown.status == http.StatusServiceUnavailable {
 		v.w.Header().Set("Retry-After", strconv.Itoa(int(unavailableRetry.Seconds())))
 	}
@@ -171,12 +142,12 @@ func (h *handler) refuse(v *visit, err error) error {
 	if _, ok := withLogin(h.Access); ok && errors.Is(err, ErrLogin) {
 		return h.loginPage(v, http.StatusUnauthorized, "", h.wanted(v))
 	}
-	status, title := http.StatusForbidden, "Access denied"
+	status, title := http.StatusForbidden, lang.M("Access denied")
 	var coded interface{ HTTPStatus() int }
 	if errors.As(err, &coded) {
 		status = coded.HTTPStatus()
 	} else if errors.Is(err, ErrLogin) {
 		status = http.StatusUnauthorized
 	}
-	return &pageError{status, title, err.Error()}
+	return &pageError{status, title, verbatim(err.Error())}
 }

@@ -79,7 +79,7 @@ func (h *handler) forRequest(r *http.Request) (*handler, error) {
 func (h *handler) withBase(base string) *handler {
 	own := *h
 	own.base = base
-	own.templates = sync.OnceValues(own.parse)
+	own.templates = newTemplates(&own)
 	return &own
 }
 

@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/claimcheck-go/claimcheck/queue"
+	"github.com/claimcheck-go/claimcheck/server/internal/lang"
 )
 
 // queueWorkersLooked is how many tasks of a queue, that succeeded last, are looked at for who
@@ -118,11 +119,11 @@ func (h *handler) registeredIn(page *queuePage) (backends []string) {
 // noSuchQueue is for a name that nothing has. within is in how many tasks, the latest, it was
 // looked for; 0: in all.
 func noSuchQueue(name string, within int) error {
-	where := "No stored task, and no task of this program, has the queue %.100q, and it is neither paused nor limited."
+	where := lang.M("No stored task, and no task of this program, has the queue %.100q, and it is neither paused nor limited.", name)
 	if within > 0 {
-		where = fmt.Sprintf("None of the latest %s stored tasks, and no task of this program, has the queue %%.100q; none waits or runs in it, and it is neither paused nor limited.", num(within))
+		where = lang.M("None of the latest %[2]d stored tasks, and no task of this program, has the queue %.100[1]q; none waits or runs in it, and it is neither paused nor limited.", name, within)
 	}
-	return &pageError{http.StatusNotFound, "No such queue", fmt.Sprintf(where, name)}
+	return &pageError{http.StatusNotFound, lang.M("No such queue"), where}
 }
 
 // serves adds the workers that run tasks of the queue, or have lately, if they are known

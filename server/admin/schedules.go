@@ -13,6 +13,7 @@ import (
 
 	"github.com/claimcheck-go/claimcheck/queue"
 	"github.com/claimcheck-go/claimcheck/server/internal/api"
+	"github.com/claimcheck-go/claimcheck/server/internal/lang"
 	"github.com/claimcheck-go/claimcheck/server/internal/problems"
 )
 
@@ -224,7 +225,7 @@ func (h *handler) actOnSchedule(v *visit) error {
 	}
 	act := actions[v.r.PostFormValue("do")]
 	if act == nil {
-		return &pageError{http.StatusBadRequest, "No such action", "Actions on schedules are pause, resume, run and delete."}
+		return &pageError{http.StatusBadRequest, lang.M("No such action"), lang.M("Actions on schedules are pause, resume, run and delete.")}
 	}
 	done, err := act(ctx)
 	if err != nil {
@@ -244,11 +245,11 @@ func (h *handler) actOnSchedule(v *visit) error {
 func scheduleError(err error) error {
 	switch {
 	case errors.Is(err, queue.ErrNoSchedule):
-		return &pageError{http.StatusNotFound, "No such schedule", "No schedule has this name. It may have been deleted."}
+		return &pageError{http.StatusNotFound, lang.M("No such schedule"), lang.M("No schedule has this name. It may have been deleted.")}
 	case errors.Is(err, queue.ErrScheduleInCode):
-		return &pageError{http.StatusConflict, "The code defines it", "This schedule is defined in a program's code: change it there. It can be paused, resumed and run here."}
+		return &pageError{http.StatusConflict, lang.M("The code defines it"), lang.M("This schedule is defined in a program's code: change it there. It can be paused, resumed and run here.")}
 	case errors.Is(err, queue.ErrUnsupported):
-		return &pageError{http.StatusNotImplemented, "No schedules here", "The store of this program cannot keep schedules."}
+		return &pageError{http.StatusNotImplemented, lang.M("No schedules here"), lang.M("The store of this program cannot keep schedules.")}
 	}
 	return err
 }

@@ -5,13 +5,13 @@ import (
 	"errors"
 	"net/http"
 	"net/url"
-	"slices"
 	"strings"
 	"time"
 
 	"github.com/google/uuid"
 
 	"github.com/claimcheck-go/claimcheck/queue"
+	"github.com/claimcheck-go/claimcheck/server/internal/lang"
 )
 
 // visit is one request, with its user.
@@ -22,6 +22,7 @@ type visit struct {
 	path   string // below the prefix
 	rest   string // of the path, below the route's
 	now    time.Time
+	p      *lang.Printer // of the reader's language
 }
 
 // route is one page or action.
@@ -75,7 +76,7 @@ func (h *handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		h.serveAsset(w, r, name)
 		return
 	}
-	v := &visit{w: w, r: r, path: asked, now: h.now()}
+	v := &visit{w: w, r: r, path: asked, now: h.now(), p: h.language(r)}
 	if err := h.serve(v); err != nil {
 		h.fail(v, err)
 	}
@@ -87,10 +88,13 @@ func (h *handler) serve(v *visit) (err error) {
 	changes := v.r.Method != http.MethodGet && v.r.Method != http.MethodHead
 	if changes {
 		if err := h.csrf.Check(v.r); err != nil {
-			return &pageError{http.StatusForbidden, "Refused", "This request came from a page of another site. Nothing was done."}
+			return &pageError{http.StatusForbidden, lang.M("Refused"), lang.M("This request came from a page of another site. Nothing was done.")}
 		}
 	} else {
 		v.r.Body = http.NoBody // the address has everything
+	}
+	if v.path == "/language" {
+		return h.setLanguage(v)
 	}
 	if handled, err := h.session(v); handled {
 		return err
@@ -104,7 +108,7 @@ func (h *handler) serve(v *visit) (err error) {
 	}
 	if changes {
 		if coding := v.r.Header.Get("Content-Encoding"); coding != "" && !strings.EqualFold(coding, "identity") {
-			return &pageError{http.StatusUnsupportedMediaType, "The form could not be read", "Send it without compression."}
+			return &pageError{http.StatusUnsupportedMediaType, lang.M("The form could not be read"), lang.M("Send it without compression.")}
 		}
 		v.r.Body = http.MaxBytesReader(v.w, v.r.Body, maxForm)
 		if err := v.r.ParseForm(); err != nil {
@@ -138,7 +142,7 @@ func unreadable(err error) error {
 	if errors.As(err, &tooLarge) {
 		return err
 	}
-	return &pageError{http.StatusBadRequest, "The form could not be read", err.Error()}
+	return &pageError{http.StatusBadRequest, lang.M("The form could not be read"), verbatim(err.Error())}
 }
 
 // dispatch finds the route of a path, with or without a trailing slash.
@@ -153,14 +157,14 @@ func (h *handler) dispatch(v *visit) error {
 		case route.method == http.MethodGet && v.r.Method != http.MethodGet && v.r.Method != http.MethodHead,
 			route.method == http.MethodPost && v.r.Method != http.MethodPost:
 			v.w.Header().Set("Allow", route.method)
-			return &pageError{http.StatusMethodNotAllowed, "Not possible this way", "Use " + route.method + "."}
+			return &pageError{http.StatusMethodNotAllowed, lang.M("Method not allowed"), lang.M("Use %s.", route.method)}
 		case route.method == http.MethodPost && v.person.ReadOnly:
 			return errReadOnly
 		}
 		v.rest = strings.TrimSuffix(rest, "/")
 		return route.serve(h, v)
 	}
-	return &pageError{http.StatusNotFound, "No such page", "Nothing is at this address."}
+	return &pageError{http.StatusNotFound, lang.M("No such page"), lang.M("Nothing is at this address.")}
 }
 
 // setHeaders allows pages to load only what this handler serves, and forbids frames.
@@ -199,12 +203,12 @@ func (h *handler) safe(address string) string { return safeReturn(h.base, addres
 // pageError is a refusal or a failure as a page shows it.
 type pageError struct {
 	status      int
-	title, text string
+	title, text lang.Text
 }
 
-func (e *pageError) Error() string { return e.title + ": " + e.text }
+func (e *pageError) Error() string { return e.title.String() + ": " + e.text.String() }
 
-var errReadOnly = &pageError{http.StatusForbidden, "You may look, not change", "You are logged in read-only. Nothing was done."}
+var errReadOnly = &pageError{http.StatusForbidden, lang.M("You may look, not change"), lang.M("You are logged in read-only. Nothing was done.")}
 
 // explain returns an error as a page shows it.
 func (h *handler) explain(err error) *pageError {
@@ -214,40 +218,43 @@ func (h *handler) explain(err error) *pageError {
 	case errors.As(err, &page):
 		return page
 	case errors.As(err, &tooLarge):
-		return &pageError{http.StatusRequestEntityTooLarge, "Too large", "The form is larger than is accepted. Nothing was done."}
+		return &pageError{http.StatusRequestEntityTooLarge, lang.M("Too large"), lang.M("The form is larger than is accepted. Nothing was done.")}
 	case errors.Is(err, queue.ErrNotFound):
-		return &pageError{http.StatusNotFound, "No such task", "No task has this ID. It may have been purged."}
+		return &pageError{http.StatusNotFound, lang.M("No such task"), lang.M("No task has this ID. It may have been purged.")}
 	case errors.Is(err, queue.ErrPaused):
-		return &pageError{http.StatusConflict, "The queue is paused", capitalized(err.Error()) + "."}
+		return &pageError{http.StatusConflict, lang.M("The queue is paused"), verbatim(capitalized(err.Error()) + ".")}
 	case errors.Is(err, queue.ErrLimited):
-		return &pageError{http.StatusConflict, "A limit is reached", capitalized(err.Error()) + "."}
+		return &pageError{http.StatusConflict, lang.M("A limit is reached"), verbatim(capitalized(err.Error()) + ".")}
 	case errors.Is(err, queue.ErrUnsupported):
-		return &pageError{http.StatusNotImplemented, "That cannot be done", "The store of this program does not support it."}
+		return &pageError{http.StatusNotImplemented, lang.M("That cannot be done"), lang.M("The store of this program does not support it.")}
 	case errors.Is(err, queue.ErrInvalid):
-		return &pageError{http.StatusBadRequest, "That cannot be done", err.Error()}
+		return &pageError{http.StatusBadRequest, lang.M("That cannot be done"), verbatim(err.Error())}
 	case errors.Is(err, queue.ErrSchema):
-		return &pageError{http.StatusServiceUnavailable, "The database is behind", sentences("Its tables are missing or old.", h.Remedies.Schema)}
+		return &pageError{http.StatusServiceUnavailable, lang.M("The database is behind"), sentences(lang.M("Its tables are missing or old."), h.Remedies.Schema)}
 	case errors.Is(err, queue.ErrLocked):
-		return &pageError{http.StatusConflict, "The task is locked", "Another transaction has locked it. It was not changed: retry when that has ended."}
+		return &pageError{http.StatusConflict, lang.M("The task is locked"), lang.M("Another transaction has locked it. It was not changed: retry when that has ended.")}
 	case errors.Is(err, queue.ErrContended):
-		return &pageError{http.StatusServiceUnavailable, "The database was busy", "It gave up because of other transactions or a time limit. Nothing was changed: retry in a moment."}
+		return &pageError{http.StatusServiceUnavailable, lang.M("The database was busy"), lang.M("It gave up because of other transactions or a time limit. Nothing was changed: retry in a moment.")}
 	case errors.Is(err, queue.ErrPoolExhausted):
-		return &pageError{http.StatusServiceUnavailable, "No database connection was free", sentences("All connections of this process are in use. Retry in a moment.", h.Remedies.Connections)}
+		return &pageError{http.StatusServiceUnavailable, lang.M("No database connection was free"), sentences(lang.M("All connections of this process are in use. Retry in a moment."), h.Remedies.Connections)}
 	case errors.Is(err, queue.ErrTooLarge):
-		return &pageError{http.StatusRequestEntityTooLarge, "Too large", "The database does not accept a task of this size. Nothing was done."}
+		return &pageError{http.StatusRequestEntityTooLarge, lang.M("Too large"), lang.M("The database does not accept a task of this size. Nothing was done.")}
 	case errors.Is(err, queue.ErrNoAnswer):
-		return &pageError{http.StatusServiceUnavailable, "The database did not answer in time", "Whether anything was changed is unknown. Retry in a moment."}
+		return &pageError{http.StatusServiceUnavailable, lang.M("The database did not answer in time"), lang.M("Whether anything was changed is unknown. Retry in a moment.")}
 	case errors.Is(err, queue.ErrUnavailable), errors.Is(err, queue.ErrClosed):
-		return &pageError{http.StatusServiceUnavailable, "The database is unavailable", "The log of this program says what is wrong. Retry in a moment."}
+		return &pageError{http.StatusServiceUnavailable, lang.M("The database is unavailable"), lang.M("The log of this program says what is wrong. Retry in a moment.")}
 	case errors.Is(err, context.DeadlineExceeded), errors.Is(err, context.Canceled):
-		return &pageError{http.StatusServiceUnavailable, "It took too long", "The database did not finish in time. Retry in a moment."}
+		return &pageError{http.StatusServiceUnavailable, lang.M("It took too long"), lang.M("The database did not finish in time. Retry in a moment.")}
 	}
-	return &pageError{http.StatusInternalServerError, "Something went wrong", "The log of this program says what."}
+	return &pageError{http.StatusInternalServerError, lang.M("Something went wrong"), lang.M("The log of this program says what.")}
 }
 
-// sentences joins those that are not empty.
-func sentences(list ...string) string {
-	return strings.Join(slices.DeleteFunc(list, func(s string) bool { return s == "" }), " ")
+// sentences appends a remedy of the program to a message, if there is one.
+func sentences(first lang.Text, remedy string) lang.Text {
+	if remedy == "" {
+		return first
+	}
+	return lang.M("%s %s", first, lang.Text{Key: remedy})
 }
 
 // redirect sends the browser to another page, or to a login of the program's own.

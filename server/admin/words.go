@@ -4,10 +4,14 @@ import (
 	"time"
 
 	"github.com/claimcheck-go/claimcheck/server/internal/api"
+	"github.com/claimcheck-go/claimcheck/server/internal/lang"
 )
 
-// words formats times relative to one moment.
-type words struct{ now time.Time }
+// words formats times relative to one moment, in one language.
+type words struct {
+	now time.Time
+	p   *lang.Printer
+}
 
 // moment is a time as a page shows it.
 type moment struct {
@@ -24,11 +28,11 @@ func (w words) When(t time.Time) moment {
 	m := moment{ISO: t.UTC().Format(time.RFC3339Nano), UTC: t.UTC().Format("2006-01-02 15:04:05 UTC")}
 	switch d := w.now.Sub(t); {
 	case d < -time.Second:
-		m.Words = "in " + span(-d)
+		m.Words = w.p.T("in %s", w.p.Span(-d))
 	case d < time.Second:
-		m.Words = "now"
+		m.Words = w.p.T("now")
 	default:
-		m.Words = span(d) + " ago"
+		m.Words = w.p.T("%s ago", w.p.Span(d))
 	}
 	return m
 }
@@ -40,7 +44,7 @@ func (w words) Clock() string { return w.now.UTC().Format("15:04:05 UTC") }
 func (w words) Now() int64 { return w.now.UnixMilli() }
 
 // Since is how long ago a time was.
-func (w words) Since(t time.Time) string { return span(max(0, w.now.Sub(t))) }
+func (w words) Since(t time.Time) string { return w.p.Span(max(0, w.now.Sub(t))) }
 
 // span is a length of time in one unit, or two where one would be too rough.
 func span(d time.Duration) string { return api.Span(d) }

@@ -4,6 +4,10 @@
   const root = document.documentElement;
   root.classList.add("js");
 
+  // Messages in the language of the page: {} is replaced by what they are about.
+  const words = JSON.parse(document.body.dataset.words);
+  const t = (key, about) => (words[key] || key).replace("{}", about);
+
   // htmx moves elements with moveBefore where there is one. In Chromium 156 a
   // page whose list was clicked and then lost a row by it stops answering, so
   // htmx is left its older way, insertBefore.
@@ -38,7 +42,7 @@
   const away = document.getElementById("away");
   const say = (text, link) => {
     const [says, leads] = away.children;
-    text = text && text + " Shown as of " + live().dataset.at + ". ";
+    text = text && text + " " + t("Shown as of {}.", live().dataset.at) + " ";
     if (says.textContent === text) return; // it is read out once
     says.textContent = text;
     leads.textContent = link || "";
@@ -48,13 +52,13 @@
   };
   const failed = (status) => {
     if (status === 401) {
-      say("Your session has ended.", "Log in again");
+      say(t("Your session has ended."), t("Log in again"));
     } else if (status === 404) {
-      say("This no longer exists.");
+      say(t("This no longer exists."));
     } else if (status === 403) {
-      say("You no longer have access.");
+      say(t("You no longer have access."));
     } else {
-      say("Not reachable" + (status ? " (the answer was " + status + ")" : "") + "; retrying.");
+      say(status ? t("Not reachable (the answer was {}); retrying.", status) : t("Not reachable; retrying."));
     }
   };
   // A redirect is a login's: followed, it would be refused by the page's policy, which
@@ -112,8 +116,8 @@
   // Times that are also shown in the reader's zone.
   const localize = () => {
     for (const at of document.querySelectorAll("time[data-reader]")) {
-      at.textContent = new Date(at.dateTime).toLocaleString([], { dateStyle: "medium", timeStyle: "medium" });
-      at.title = "your time";
+      at.textContent = new Date(at.dateTime).toLocaleString(root.lang, { dateStyle: "medium", timeStyle: "medium" });
+      at.title = t("your time");
     }
   };
   localize();
@@ -124,7 +128,7 @@
     const boxes = [...list.querySelectorAll("[name=pick]")];
     const picked = boxes.filter((box) => box.checked).length;
     for (const says of list.querySelectorAll("[data-picked]")) {
-      says.textContent = picked ? picked + " selected" : "selected";
+      says.textContent = picked ? t("{} selected", picked) : t("selected");
       says.parentElement.disabled = !picked;
     }
     const all = list.querySelector("[data-all]");
@@ -172,7 +176,7 @@
     if (!button || !navigator.clipboard) return;
     navigator.clipboard.writeText(button.dataset.copy).then(() => {
       const before = button.innerHTML;
-      button.textContent = "Copied";
+      button.textContent = t("Copied");
       setTimeout(() => { button.innerHTML = before; }, 1500);
     });
   });

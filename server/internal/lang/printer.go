@@ -1,0 +1,158 @@
+package lang
+
+import (
+	"fmt"
+	"html/template"
+	"time"
+
+	"golang.org/x/text/language"
+	"golang.org/x/text/message"
+)
+
+// Printer formats messages in one language. It is safe for concurrent use.
+type Printer struct {
+	tag     string
+	printer *message.Printer
+	known   map[string]bool // the keys of the catalogue
+	marked  bool            // each message is marked, for tests
+}
+
+func newPrinter(tag string) *Printer {
+	messages, known, err := load(tag)
+	if err != nil {
+		panic(err) // the catalogues are embedded, and tests read each
+	}
+	return &Printer{tag: tag, printer: message.NewPrinter(language.MustParse(tag), message.Catalog(messages)), known: known}
+}
+
+// Marked is [English] with each message between ⟦ and ⟧: what a page has outside of them
+// is not a message.
+func Marked() *Printer {
+	p := newPrinter("en")
+	p.marked = true
+	return p
+}
+
+// Text is a message for a reader whose language is not known yet. Its arguments may be
+// messages as well.
+type Text struct {
+	Key  string
+	Args []any
+}
+
+// M is the message with a key.
+func M(key string, args ...any) Text { return Text{key, args} }
+
+// String is the message in English.
+func (t Text) String() string { return English().Text(t) }
+
+// Tag is the language, as in the attribute lang.
+func (p *Printer) Tag() string { return p.tag }
+
+// T formats the message with a key. Arguments that are a [Text] are formatted as well. A
+// message without arguments has no %.
+func (p *Printer) T(key string, args ...any) string {
+	resolved := make([]any, len(args))
+	for i, arg := range args {
+		if text, ok := arg.(Text); ok {
+			arg = p.Text(text)
+		}
+		resolved[i] = arg
+	}
+	text := key
+	if len(args) > 0 || p.known[key] {
+		text = p.printer.Sprintf(key, resolved...)
+	}
+	if p.marked {
+		return "⟦" + text + "⟧"
+	}
+	return text
+}
+
+// Text formats a message. That with no key is empty.
+func (p *Printer) Text(t Text) string {
+	if t.Key == "" {
+		return ""
+	}
+	return p.T(t.Key, t.Args...)
+}
+
+// Known returns the translation of a text that may be a message: one that the program which
+// serves the pages has provided. Any other is returned as it is.
+func (p *Printer) Known(text string) string {
+	if p.known[text] {
+		return p.T(text)
+	}
+	return text
+}
+
+// HTML formats a message whose arguments are elements. Other arguments are escaped; the
+// messages themselves have nothing to escape, as a test ensures.
+func (p *Printer) HTML(key string, args ...any) template.HTML {
+	escaped := make([]any, len(args))
+	for i, arg := range args {
+		switch arg := arg.(type) {
+		case int, int64, template.HTML:
+			escaped[i] = arg
+		case Text:
+			escaped[i] = template.HTMLEscapeString(p.Text(arg))
+		default:
+			escaped[i] = template.HTMLEscapeString(fmt.Sprint(arg))
+		}
+	}
+	return template.HTML(p.T(key, escaped...)) //nolint:gosec // each argument is an element or escaped
+}
+
+// Number is a number with separators: 38,200.
+func (p *Printer) Number(n int) string { return p.printer.Sprintf("%d", n) }
+
+// Units of time, behind a number, and what has two of them.
+var (
+	milliseconds = M("%s ms")
+	seconds      = M("%s s")
+	minutes      = M("%s min")
+	hours        = M("%s h")
+	days         = M("%s d")
+	twoUnits     = M("%s %s")
+)
+
+// Span is a length of time in one unit, or two where one would be too rough: 850 ms, 4.2 s,
+// 2 min 5 s, 3 d.
+func (p *Printer) Span(d time.Duration) string {
+	const day = 24 * time.Hour
+	switch {
+	case d < 0:
+		return p.unit(seconds, 0)
+	case d < time.Second:
+		return p.unit(milliseconds, int(d.Milliseconds()))
+	case d < 10*time.Second:
+		tenths := d.Truncate(100 * time.Millisecond)
+		if tenths%time.Second == 0 {
+			return p.unit(seconds, int(tenths/time.Second))
+		}
+		return p.part(seconds, p.printer.Sprintf("%.1f", tenths.Seconds()))
+	case d < time.Minute:
+		return p.unit(seconds, int(d/time.Second))
+	case d < time.Hour:
+		return p.two(d, time.Minute, time.Second, minutes, seconds)
+	case d < day:
+		return p.two(d, time.Hour, time.Minute, hours, minutes)
+	default:
+		return p.two(d, day, time.Hour, days, hours)
+	}
+}
+
+// two is a length of time in two units. The second is left out if it is 0, or the first is 10
+// or more.
+func (p *Printer) two(d, unit, small time.Duration, unitText, smallText Text) string {
+	whole, rest := int(d/unit), int(d%unit/small)
+	if rest == 0 || whole >= 10 {
+		return p.unit(unitText, whole)
+	}
+	return p.part(twoUnits, p.unit(unitText, whole), p.unit(smallText, rest))
+}
+
+func (p *Printer) unit(t Text, n int) string { return p.part(t, p.Number(n)) }
+
+// part formats a part of a message, which tests do not mark.
+func (p *Printer) part(t Text, args ...any) string { return p.printer.Sprintf(t.Key, args...) }
