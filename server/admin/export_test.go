@@ -10,3 +10,6 @@ func WaitForStats(pages http.Handler) http.Handler {
 	pages.(*handler).stats.patience = time.Minute
 	return pages
 }
+
+// HurryStats makes pages not wait for statistics at all.
+func HurryStats(pages http.Handler) { pages.(*handler).stats.patience = 0 }

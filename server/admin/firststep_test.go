@@ -7,6 +7,7 @@ import (
 	"regexp"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/claimcheck-go/claimcheck/queue"
 	"github.com/claimcheck-go/claimcheck/server/admin"
@@ -43,6 +44,11 @@ func TestTheFirstStep(t *testing.T) {
 			t.Errorf("no %q in %s", want, body)
 		}
 	}
+	for _, wrong := range []string{`class="tiles"`, "What fails", "The last 24 hours", "No queue has tasks"} {
+		if strings.Contains(body, wrong) {
+			t.Errorf("%q on the page of an empty database", wrong)
+		}
+	}
 	args := regexp.MustCompile(`shop enqueue orders.pack '(.*)'`).FindStringSubmatch(body)
 	if args == nil {
 		t.Fatal("no command")
@@ -52,6 +58,17 @@ func TestTheFirstStep(t *testing.T) {
 	}
 	if body := s.anew().settled("/admin/"); strings.Contains(body, "first task") {
 		t.Error("it is still there")
+	}
+}
+
+// A sweeper that has never run does not hide it.
+func TestTheFirstStepBesideAWarning(t *testing.T) {
+	s := newSite(t, func(cfg *admin.Config, c *queue.Config) { cfg.EnqueueCommand, cfg.SweepEvery = "shop enqueue", time.Minute })
+	body := s.settled("/admin/")
+	for _, want := range []string{"1 thing to look at", "The sweeper has never been seen", "The database has no tasks yet.", "Enqueue a first task"} {
+		if !strings.Contains(body, want) {
+			t.Errorf("no %q in %s", want, body)
+		}
 	}
 }
 

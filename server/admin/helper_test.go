@@ -230,7 +230,18 @@ type countingStore struct {
 	calls []string
 	err   error // of everything, if it is set
 
-	afterAct func() // called after each batch of an action; may be nil
+	afterAct   func() // called after each batch of an action; may be nil
+	beforeRead map[string]func()
+}
+
+// onOverview has something done before tasks are counted, and onGates before pauses are read.
+func (c *countingStore) onOverview(do func()) { c.onRead("Overview", do) }
+func (c *countingStore) onGates(do func())    { c.onRead("Gates", do) }
+
+func (c *countingStore) onRead(name string, do func()) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.beforeRead = map[string]func(){name: do}
 }
 
 func (c *countingStore) Gates(ctx context.Context) ([]queue.Gate, error) {
@@ -242,9 +253,13 @@ func (c *countingStore) Gates(ctx context.Context) ([]queue.Gate, error) {
 
 func (c *countingStore) count(name string) error {
 	c.mu.Lock()
-	defer c.mu.Unlock()
 	c.calls = append(c.calls, name)
-	return c.err
+	err, before := c.err, c.beforeRead[name]
+	c.mu.Unlock()
+	if before != nil {
+		before()
+	}
+	return err
 }
 
 // onAct has something done after each batch of an action.

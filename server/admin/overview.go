@@ -14,6 +14,7 @@ import (
 type overviewPage struct {
 	layout
 	Known    bool   // the tasks have been counted
+	Changed  bool   // but an action has changed some since
 	State    string // calm, uneasy, bad, or empty while the tasks have not been counted
 	Summary  string
 	Detail   string
@@ -44,29 +45,35 @@ func (h *handler) overview(v *visit) error {
 	if err != nil {
 		return err
 	}
-	page := overviewPage{layout: h.layout(v, "Overview", "/"), Known: stats.Known, Totals: sum(stats)}
+	page := overviewPage{layout: h.layout(v, "Overview", "/"), Known: stats.Known, Changed: stats.Changed, Totals: sum(stats)}
 	page.Every, page.Again = 10, stats.Partial
 	page.Warnings = h.warnings(stats, v.now)
-	h.divide(&page, stats.Failures)
+	h.divide(&page, stats)
 	if page.Figured = stats.Figured; stats.Figures != nil {
 		page.Charts, page.Heat = newCharts(stats.Figures), stats.Figures.heatmap()
 	}
 	page.Queues, page.Backends = h.queueLines(stats), manyBackends(stats.Queues)
 	page.say()
-	if stats.Empty && len(page.Warnings) == 0 {
-		page.Summary, page.Detail, page.First = "No tasks yet", "The database has none.", h.firstStep(v.r)
+	if stats.Empty {
+		page.First, page.Detail = h.firstStep(v.r), "The database has no tasks yet."
+		if len(page.Warnings) == 0 {
+			page.Summary, page.Detail = "No tasks yet", "The database has none."
+		}
 	}
 	return h.render(v, http.StatusOK, "overview", page)
 }
 
 // divide divides the failures into those that are among the problems, and others that are
 // recent or older.
-func (h *handler) divide(page *overviewPage, groups []queue.FailureGroup) {
+func (h *handler) divide(page *overviewPage, stats statsView) {
 	rules := h.rules()
-	groups = slices.Clone(groups)
+	groups := slices.Clone(stats.Failures)
 	slices.SortStableFunc(groups, func(a, b queue.FailureGroup) int { return cmp.Compare(rules.Weight(b), rules.Weight(a)) })
 	for _, group := range groups {
 		f := h.failing(group)
+		if stats.Changed { // as for warnings
+			f.Retry = ""
+		}
 		switch {
 		case slices.ContainsFunc(page.Warnings, func(w warning) bool { return w.failure == problems.FailureOf(group) }):
 			page.Problems = true
@@ -99,7 +106,7 @@ func (p *overviewPage) say() {
 		p.Summary, p.Detail = "Counting the tasks…", "This page reloads when they are counted."
 		return
 	}
-	p.Detail = fmt.Sprintf("In the last hour %s succeeded, and %s FAILED.", count(p.Totals.Succeeded, "task"), num(p.Totals.Failed))
+	p.Detail = fmt.Sprintf("Tasks that ended in the last hour, as they are now: %s SUCCESSFUL, %s FAILED.", num(p.Totals.Succeeded), num(p.Totals.Failed))
 	switch {
 	case len(p.Warnings) > 0:
 		p.State, p.Summary = "bad", count(len(p.Warnings), "thing")+" to look at"

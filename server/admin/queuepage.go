@@ -30,6 +30,7 @@ type queuePage struct {
 	First   queueLine   // what concerns all of them: pause and limit
 	Gated   bool
 	Limited bool
+	Regated bool     // an action may have paused or resumed it since its gate was read
 	Types   []string // registered here with this queue
 	Served  bool     // Workers are known
 	Within  int      // they were looked for in the latest so many tasks of all queues; 0: in all
@@ -61,7 +62,7 @@ func (h *handler) queue(v *visit) error {
 	if err != nil {
 		return err
 	}
-	page := queuePage{layout: base, Name: name, Gated: stats.Gated, Limited: stats.Limited, Max: h.Client.MaxBacklog(name)}
+	page := queuePage{layout: base, Name: name, Gated: stats.Gated, Limited: stats.Limited, Regated: stats.Regated, Max: h.Client.MaxBacklog(name)}
 	page.Every, page.Again = 10, stats.Unread || stats.Figured && stats.Figures == nil
 	backends := h.registeredIn(&page)
 	for _, line := range h.queueLines(stats) {

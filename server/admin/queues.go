@@ -32,6 +32,7 @@ type queuesPage struct {
 	Gates    []queueLine // one for each name
 	Gated    bool        // queues can be paused here
 	Limited  bool        // and limited
+	Regated  bool        // an action may have paused or resumed some since Gates were read
 	Limits   []*limitLine
 	Tasks    []string // for a new limit
 	MaxLimit int
@@ -51,7 +52,7 @@ func (h *handler) queues(v *visit) error {
 	page.Fares = stats.Figures.ofQueues()
 	page.Backends = manyBackends(stats.Queues)
 	page.Gates = slices.CompactFunc(slices.Clone(page.Queues), func(a, b queueLine) bool { return a.Queue == b.Queue })
-	page.Gated, page.Limited, page.MaxLimit = stats.Gated, stats.Limited, queue.MaxLimit
+	page.Gated, page.Limited, page.Regated, page.MaxLimit = stats.Gated, stats.Limited, stats.Regated, queue.MaxLimit
 	_, page.Limits = h.limitLines(stats.Limits)
 	for _, info := range h.Client.Registry().Tasks() {
 		page.Tasks = append(page.Tasks, info.Name)

@@ -81,6 +81,8 @@ type statsView struct {
 	Partial bool     // some parts are unknown yet: reload
 	Empty   bool     // there is no task, and no figure of an earlier one
 	Unread  bool     // of these, queues, their gates or their limits
+	Changed bool     // an action of this process may have changed Queues, Failures or Gates since they were read
+	Regated bool     // of these, Gates
 }
 
 func newStatsCache(cfg Config, operator queue.Operator) *statsCache {
@@ -194,7 +196,8 @@ func (c *statsCache) view(ctx context.Context, now time.Time) statsView {
 		Known: !c.counted.at.IsZero(), Gated: c.gate != nil, Limited: c.limit != nil,
 		Figures: c.figures.value, Figured: c.figure != nil, Partial: wanting,
 		Empty:  !c.stored.at.IsZero() && !c.stored.value && (c.figures.value == nil || len(c.figures.value.Hours) == 0),
-		Unread: c.counted.wanting(now, keepStats) || c.gate != nil && c.gates.wanting(now, keepStats) || c.limit != nil && c.limits.wanting(now, keepStats),
+		Changed: c.counted.stale || c.gates.stale, Regated: c.gates.stale,
+		Unread:  c.counted.wanting(now, keepStats) || c.gate != nil && c.gates.wanting(now, keepStats) || c.limit != nil && c.limits.wanting(now, keepStats),
 	}
 }
 

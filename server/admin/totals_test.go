@@ -80,7 +80,7 @@ func TestNumbersAgree(t *testing.T) {
 	if byGroup := number(t, page, `(?:<p>|dim">)([\d,]+) (?:FAILED )?in the last hour[,<]`); hour != byGroup {
 		t.Errorf("in the last hour: %d, by kind %d", hour, byGroup)
 	}
-	if sentence := number(t, page, `succeeded, and ([\d,]+) FAILED`); hour != sentence {
+	if sentence := number(t, page, `ended in the last hour, as they are now: [\d,]+ SUCCESSFUL, ([\d,]+) FAILED`); hour != sentence {
 		t.Errorf("in the last hour: %d, in the sentence %d", hour, sentence)
 	}
 	if byQueue := number(t, page, `<td class="n">(?:<a class="bad"[^>]*>)?([\d,]+)</a> <span class="dim">[\d.]+ %</span>`); hour != byQueue {

@@ -28,6 +28,9 @@ type warning struct {
 func (h *handler) warnings(b statsView, now time.Time) (list []warning) {
 	main := false
 	for _, p := range problems.Find(b.State, h.rules(), now) {
+		if b.Changed { // perhaps by this very action: it is offered when its effect is known
+			p.Act = problems.Page{}
+		}
 		w := warning{Title: p.Title, Why: p.Why, Example: clip(p.Example, 300), Show: h.pageOf(p.Show), Act: h.pageOf(p.Act), ActName: p.ActName}
 		if p.Kind == problems.Failing {
 			w.failure = p.Subject

@@ -38,27 +38,33 @@ func (f *finder) stranded() []Problem {
 		Title:   fmt.Sprintf("%s%s %s stranded", about, api.CountOf(n, "task"), api.IsAre(n)),
 		Why:     api.OneMany(n, "The reason is not known yet: it is not among the tasks searched so far.", "The reason is not known yet: none of them is among the tasks searched so far."),
 		Show:    page("/tasks", "stranded", "1"),
-		ActName: api.OneMany(n, "Dispatch it again", "Dispatch them again"),
-		Act:     page("/confirm", "stranded", "1", "all", string(queue.ActionRun)),
+	}
+	if f.Dispatches { // else a worker has to claim them, and nothing to be done here makes one do it
+		p.Act = page("/confirm", "stranded", "1", "all", string(queue.ActionRun))
+		p.ActName = api.OneMany(n, "Dispatch it again", "Dispatch them again")
 	}
 	p.Title = capitalized(p.Title)
 	if unknown > 0 {
 		p.Why = api.OneMany(n, "Nothing here can run it: its name is not registered, or its key is missing.", "Nothing here can run them: their names are not registered, or their keys are missing.")
 	}
 	reasons := make(map[string]int)
-	early := false
+	early, due := false, false
 	for _, row := range known {
-		early = early || api.DueAt(row).After(f.now)
+		later := api.DueAt(row).After(f.now)
+		early, due = early || later, due || !later
 		reasons[f.whyStranded(row, n)]++
 	}
 	if len(known) > 0 {
-		p.Why = api.OneMany(n, "It should have been claimed, or have a ticket, by now. ", "They should have been claimed, or have a ticket, by now. ")
-		if early {
+		p.Why = f.overdue(n, due)
+		if early && f.Dispatches {
 			p.Why += api.OneMany(n, "It is not due yet: the sweeper creates its ticket for its time; running it now ignores it. ",
 				"Some are not due yet: the sweeper creates their tickets for their time; running them now ignores it. ")
 			p.ActName = api.OneMany(n, "Run it now", "Run them now")
 		}
 		p.Why += most(reasons, len(known), n)
+		if !f.Dispatches && due {
+			p.Why += api.OneMany(n, " Start a worker for its queue, or more of them.", " Start workers for their queues, or more of them.")
+		}
 	}
 	if elsewhere > 0 {
 		p.Why += fmt.Sprintf(" The list has %s more, which another of these problems is about.", api.Number(elsewhere))
@@ -66,9 +72,22 @@ func (f *finder) stranded() []Problem {
 	return []Problem{p}
 }
 
+// overdue says what should have become of n rows by now. due is that some of them are due.
+func (f *finder) overdue(n int, due bool) string {
+	switch {
+	case !f.Dispatches && !due:
+		return ""
+	case !f.Dispatches:
+		return api.OneMany(n, "It should have been claimed by now. ", "They should have been claimed by now. ")
+	}
+	return api.OneMany(n, "It should have been claimed, or have a ticket, by now. ", "They should have been claimed, or have a ticket, by now. ")
+}
+
 // whyStranded says why a row, one of n, is stranded.
 func (f *finder) whyStranded(row *queue.Row, n int) string {
 	switch {
+	case !f.Dispatches && api.DueAt(row).After(f.now):
+		return api.OneMany(n, "It is due later: a worker claims it then.", "They are due later: a worker claims them then.")
 	case row.DispatchError != "":
 		return f.noTicket(row, n)
 	case api.DueAt(row).After(f.now):

@@ -85,3 +85,39 @@ func TestTextsOfErrorsAreLeftOut(t *testing.T) {
 		}
 	}
 }
+
+// Where tasks are not dispatched, no ticket is spoken of, and no action is offered that would
+// create one.
+func TestStrandedTasksThatWorkersPull(t *testing.T) {
+	now := time.Date(2026, 1, 2, 3, 4, 5, 0, time.UTC)
+	for n, want := range map[int]string{
+		1: "It should have been claimed by now. It was not claimed in queue default: no worker that pulls from it is up, or all are busy. Start a worker for its queue, or more of them.",
+		2: "They should have been claimed by now. They were not claimed in queue default: no worker that pulls from it is up, or all are busy. Start workers for their queues, or more of them.",
+	} {
+		r := rules()
+		r.Dispatches = false
+		p := stranded(t, newState(n, now, func(*queue.Row) {}), r, now)
+		if p.Why != want || p.Act.Path != "" || p.ActName != "" {
+			t.Errorf("%+v", p)
+		}
+		p = stranded(t, newState(n, now, func(row *queue.Row) { row.RunAfter, row.DispatchError = now.Add(time.Hour), "quota" }), r, now)
+		if want := map[int]string{1: "It is due later: a worker claims it then.", 2: "They are due later: a worker claims them then."}[n]; p.Why != want || p.Act.Path != "" {
+			t.Errorf("%+v", p)
+		}
+		if p := stranded(t, newState(n, now, func(*queue.Row) {}), rules(), now); p.Act.Path == "" || !strings.HasPrefix(p.ActName, "Dispatch") {
+			t.Errorf("dispatched: %+v", p)
+		}
+	}
+}
+
+// stranded is the problem of stranded tasks.
+func stranded(t *testing.T, s State, r Rules, now time.Time) Problem {
+	t.Helper()
+	for _, p := range Find(s, r, now) {
+		if p.Kind == Stranded {
+			return p
+		}
+	}
+	t.Fatal("none is stranded")
+	return Problem{}
+}
