@@ -66,7 +66,7 @@ func (t *templates) page(name string, p *lang.Printer) (*template.Template, erro
 // elements as arguments, which link, when and strong return.
 func (h *handler) functions(p *lang.Printer) template.FuncMap {
 	return template.FuncMap{
-		"t": p.T, "th": p.HTML, "known": p.Known,
+		"t": p.T, "th": p.HTML, "known": p.Known, "text": p.Text,
 		"num": p.Number, "num64": humanize.Comma, "span": p.Span,
 		"link": link, "when": when, "strong": strong,
 		"languages": lang.Languages,
