@@ -73,8 +73,9 @@ type Config struct {
 	// EnqueueCommand is the program's command to enqueue a task, to which its name and
 	// arguments are appended: the overview of an empty database shows it. Empty: it has none.
 	EnqueueCommand string
-	// API is the path of the HTTP API on the host of the pages, such as /tasks, for the same
-	// purpose. Empty: there is none. APIToken says that its callers send a token.
+	// API is where the HTTP API is, for the same purpose: a path on the host of the pages,
+	// such as /tasks, or a URL, where browsers use another host, or a proxy changes the Host of
+	// requests. Empty: there is none. APIToken says that its callers send a token.
 	API      string
 	APIToken bool
 	// Remedies complete messages whose remedy depends on the program.

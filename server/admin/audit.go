@@ -1,7 +1,10 @@
 package admin
 
 import (
+	"context"
+	"errors"
 	"net/http"
+	"net/url"
 	"strconv"
 	"strings"
 	"time"
@@ -32,33 +35,62 @@ type auditLine struct {
 }
 
 func (h *handler) audit(v *visit) error {
+	if name := unknownParam(v.r.URL.Query(), "after", "before"); name != "" { // "actor=ann" would otherwise show what all have done
+		return &pageError{http.StatusBadRequest, lang.M("The parameters are not understood"), lang.M("There is no parameter %.40q. The log is not filtered.", name)}
+	}
 	return h.auditPage(v, http.StatusOK, auditRange{})
 }
 
 func (h *handler) auditPage(v *visit, status int, bounds auditRange) error {
-	var before time.Time
-	if text := v.r.FormValue("before"); text != "" {
-		micros, err := strconv.ParseInt(text, 10, 64)
-		if err != nil {
-			return &pageError{http.StatusBadRequest, lang.M("No such page"), lang.M("The address is not one of this page's.")}
-		}
-		before = time.UnixMicro(micros).UTC()
+	_, exports := h.operator.(queue.AuditReader)
+	page := auditPage{layout: h.layout(v, "Audit", "/audit"), Range: bounds, Exports: exports}
+	read := h.auditBefore
+	if exports {
+		read = h.auditAfter
 	}
-	entries, err := h.operator.AuditLog(v.r.Context(), uuid.Nil, before, auditPageSize+1)
+	query := v.r.URL.Query()
+	entries, older, err := read(v.r.Context(), query)
 	if err != nil {
 		return err
 	}
-	_, exports := h.operator.(queue.AuditReader)
-	page := auditPage{layout: h.layout(v, "Audit", "/audit"), Range: bounds, Exports: exports}
-	if len(entries) > auditPageSize {
-		entries = entries[:auditPageSize]
-		page.Older = h.link("/audit", "before", strconv.FormatInt(entries[auditPageSize-1].At.UnixMicro(), 10))
+	if older[1] != "" {
+		page.Older = h.link("/audit", older[:]...)
 	}
-	if !before.IsZero() {
+	if query.Has("after") || query.Has("before") {
 		page.Newest = h.link("/audit")
 	}
 	page.Entries = h.auditLines(entries)
 	return h.render(v, status, "audit", page)
+}
+
+var errNoAuditPage = &pageError{http.StatusBadRequest, lang.M("No such page"), lang.M("The address is not one of this page's.")}
+
+// auditAfter reads a page of the log, and returns the parameter of the next one. Of entries
+// of one moment none is lost and none is shown twice.
+func (h *handler) auditAfter(ctx context.Context, query url.Values) (entries []queue.AuditEntry, older [2]string, err error) {
+	page, err := h.Client.ReadAudit(ctx, queue.AuditRequest{After: query.Get("after"), Limit: auditPageSize})
+	if errors.Is(err, queue.ErrInvalid) || query.Has("before") { // which was of an older version
+		err = errNoAuditPage
+	}
+	return page.Entries, [2]string{"after", page.Next}, err
+}
+
+// auditBefore is auditAfter for a store that is no [queue.AuditReader]. Of entries of one
+// moment some may be lost.
+func (h *handler) auditBefore(ctx context.Context, query url.Values) (entries []queue.AuditEntry, older [2]string, err error) {
+	var before time.Time
+	if text := query.Get("before"); text != "" {
+		micros, err := strconv.ParseInt(text, 10, 64)
+		if err != nil {
+			return nil, older, errNoAuditPage
+		}
+		before = time.UnixMicro(micros).UTC()
+	}
+	if entries, err = h.operator.AuditLog(ctx, uuid.Nil, before, auditPageSize+1); len(entries) > auditPageSize {
+		entries = entries[:auditPageSize]
+		older = [2]string{"before", strconv.FormatInt(entries[auditPageSize-1].At.UnixMicro(), 10)}
+	}
+	return entries, older, err
 }
 
 func (h *handler) auditLines(entries []queue.AuditEntry) []auditLine {

@@ -46,14 +46,22 @@ func readRange(query url.Values, now time.Time) (written auditRange, r queue.Aud
 	return written, r
 }
 
+// unknownParam returns a parameter that a page does not have; empty: there is none.
+func unknownParam(query url.Values, known ...string) string {
+	for _, name := range slices.Sorted(maps.Keys(query)) {
+		if !slices.Contains(known, name) && !byProxy(name) {
+			return name
+		}
+	}
+	return ""
+}
+
 // auditExport sends the audit log as JSON lines, the latest entries first, a page of them
 // at a time.
 func (h *handler) auditExport(v *visit) error {
 	query := v.r.URL.Query()
-	for _, name := range slices.Sorted(maps.Keys(query)) {
-		if name != "since" && name != "until" && !byProxy(name) { // "sinze=1h" would otherwise export everything
-			return &pageError{http.StatusBadRequest, lang.M("The parameters are not understood"), lang.M("There is no parameter %.40q. An export has since and until.", name)}
-		}
+	if name := unknownParam(query, "since", "until"); name != "" { // "sinze=1h" would otherwise export everything
+		return &pageError{http.StatusBadRequest, lang.M("The parameters are not understood"), lang.M("There is no parameter %.40q. An export has since and until.", name)}
 	}
 	written, request := readRange(query, v.now)
 	if len(written.Wrong) > 0 {

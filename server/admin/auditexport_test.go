@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"net/http"
 	"net/http/httptest"
+	"regexp"
 	"strings"
 	"testing"
 
@@ -117,5 +118,66 @@ func TestAnExportThatFailsIsBroken(t *testing.T) {
 	s, _ = newAuditSite(t, 1, admin.Open("ops"))
 	if w := s.get("/admin/audit.jsonl"); w.Code != http.StatusInternalServerError || strings.Contains(w.Body.String(), "gone") {
 		t.Errorf("the first page: %d", w.Code)
+	}
+}
+
+// Entries of one moment are on one page each, wherever the pages end.
+func TestPagesOfTheAuditLogLoseNothing(t *testing.T) {
+	s := newSite(t, nil)
+	const entries = 173
+	s.fillAudit(entries)
+	if _, err := s.db.ExecContext(t.Context(), `UPDATE claimcheck_audit SET at = (SELECT min(at) FROM claimcheck_audit)`); err != nil {
+		t.Fatal(err)
+	}
+	shown := make(map[string]int)
+	pages, older := 0, regexp.MustCompile(`href="([^"]*)" rel="next"`)
+	for path := "/admin/audit"; path != "" && pages < 9; pages++ {
+		body := s.get(path).Body.String()
+		for _, m := range regexp.MustCompile(`entry (\d+) &lt;`).FindAllStringSubmatch(body, -1) {
+			shown[m[1]]++
+		}
+		if strings.Contains(body, "Newest") != (pages > 0) {
+			t.Errorf("page %d: the way to the newest", pages)
+		}
+		path = match(older, body)
+	}
+	if len(shown) != entries || pages != 4 {
+		t.Errorf("%d entries on %d pages", len(shown), pages)
+	}
+	for entry, n := range shown {
+		if n != 1 {
+			t.Errorf("entry %s is shown %d times", entry, n)
+		}
+	}
+	for query, want := range map[string]string{
+		"actor=ann": "There is no parameter &#34;actor&#34;", "after=x": "not one of this page&#39;s", "before=1": "not one of this page&#39;s",
+	} {
+		if w := s.get("/admin/audit?" + query); w.Code != http.StatusBadRequest || !strings.Contains(w.Body.String(), want) {
+			t.Errorf("%s: %d", query, w.Code)
+		}
+	}
+	if w := s.get("/admin/audit?authuser=1"); w.Code != http.StatusOK {
+		t.Errorf("what a proxy adds: %d", w.Code)
+	}
+}
+
+// pagedOnly is a store with no more than what an operator needs.
+type pagedOnly struct{ queue.Operator }
+
+// A store that cannot page all of the log has pages by time.
+func TestPagesOfTheAuditLogByTime(t *testing.T) {
+	s := newSite(t, nil)
+	s.fillAudit(60)
+	s.handler = admin.OperatedBy(s.handler, pagedOnly{s.operator()})
+	first := s.get("/admin/audit").Body.String()
+	next := match(regexp.MustCompile(`href="([^"]*before=[^"]*)" rel="next"`), first)
+	if next == "" || strings.Contains(first, "audit.jsonl") {
+		t.Fatal(first)
+	}
+	if body := s.get(next).Body.String(); strings.Count(body, "entry ") == 0 || !strings.Contains(body, "entry 0 ") || !strings.Contains(body, "Newest") {
+		t.Error(body)
+	}
+	if w := s.get("/admin/audit?before=x"); w.Code != http.StatusBadRequest {
+		t.Errorf("status %d", w.Code)
 	}
 }

@@ -3,6 +3,8 @@ package admin
 import (
 	"net/http"
 	"time"
+
+	"github.com/claimcheck-go/claimcheck/queue"
 )
 
 // WaitForStats makes pages wait for statistics for as long as they take.
@@ -13,3 +15,9 @@ func WaitForStats(pages http.Handler) http.Handler {
 
 // HurryStats makes pages not wait for statistics at all.
 func HurryStats(pages http.Handler) { pages.(*handler).stats.patience = 0 }
+
+// OperatedBy makes pages read through an operator.
+func OperatedBy(pages http.Handler, operator queue.Operator) http.Handler {
+	pages.(*handler).operator = operator
+	return pages
+}

@@ -140,12 +140,16 @@ func (f filter) refuseUnknown(query url.Values, known []string) {
 			f.Wrong[""] = givenTwice(name)
 		}
 	}
-	for _, name := range slices.Sorted(maps.Keys(query)) {
-		if !slices.Contains(known, name) && !slices.Contains(beside, name) && !byProxy(name) {
-			f.Wrong[""] = fmt.Sprintf("There is no filter %.40q. The filters are: %s, and args. with the name of a field.", name, strings.Join(filterFields, ", "))
-			return
-		}
+	if unknown := unknownFilters(query, known); len(unknown) > 0 {
+		f.Wrong[""] = fmt.Sprintf("There is no filter %.40q. The filters are: %s, and args. with the name of a field.", unknown[0], strings.Join(filterFields, ", "))
 	}
+}
+
+// unknownFilters returns the parameters that are neither known nor beside the filters.
+func unknownFilters(query url.Values, known []string) []string {
+	return slices.DeleteFunc(slices.Sorted(maps.Keys(query)), func(name string) bool {
+		return slices.Contains(known, name) || slices.Contains(beside, name) || byProxy(name)
+	})
 }
 
 // OK reports whether every field was understood: only then may an action apply to all

@@ -2,6 +2,7 @@ package admin_test
 
 import (
 	"html"
+	"net/http"
 	"net/url"
 	"regexp"
 	"slices"
@@ -40,6 +41,19 @@ func TestTheFieldFindLeadsToAList(t *testing.T) {
 		if got, _ := url.QueryUnescape(query.Encode()); got != want || location.Query().Get("view") != "failed" {
 			t.Errorf("%q leads to %q, want %q", find, got, want)
 		}
+	}
+}
+
+// What a list refuses, it refuses also behind the field: the search would be one of all tasks.
+func TestTheFieldFindKeepsUnknownFilters(t *testing.T) {
+	s := newSite(t, nil)
+	s.enqueue("search.reindex", `{"user_id":4711}`)
+	w := s.follow(s.get("/admin/tasks?find=user_id+%3D+4711&status=FAILED&authuser=1&pick=x"))
+	if w.Code != http.StatusBadRequest || !strings.Contains(w.Body.String(), "There is no filter &#34;status&#34;") {
+		t.Errorf("status %d: %s", w.Code, w.Body)
+	}
+	if to := s.get("/admin/tasks?find=user_id+%3D+4711&authuser=1&pick=x").Header().Get("Location"); to != "/admin/tasks?args.user_id=4711" {
+		t.Errorf("leads to %s", to)
 	}
 }
 

@@ -57,16 +57,29 @@ func (h *handler) firstStep(r *http.Request) *firstStep {
 	return step
 }
 
-// apiAddress is where tasks are enqueued over HTTP: on the host that the browser asked,
-// below what a proxy has removed from the path.
+// apiAddress is where tasks are enqueued over HTTP: at Config.API, if that is a URL, else on
+// the host that the browser asked, below what a proxy has removed from the path.
 func (h *handler) apiAddress(r *http.Request) string {
-	scheme, host := "https", r.Host
+	below := strings.TrimRight(h.API, "/") + "/enqueue/"
+	if strings.Contains(h.API, "://") {
+		return below
+	}
+	removed := strings.TrimSuffix(h.base, h.Prefix)
+	return (&url.URL{Scheme: schemeOf(r), Host: r.Host, Path: removed + below}).String()
+}
+
+// schemeOf is that of the address in the browser, as a proxy says or else as is usual.
+func schemeOf(r *http.Request) string {
+	forwarded, _, _ := strings.Cut(r.Header.Get("X-Forwarded-Proto"), ",") // the first proxy's
+	host := r.Host
 	if name, _, err := net.SplitHostPort(host); err == nil {
 		host = name
 	}
-	if r.TLS == nil && r.Header.Get("X-Forwarded-Proto") != "https" && loopback.Host(host) {
-		scheme = "http"
+	switch forwarded = strings.ToLower(strings.TrimSpace(forwarded)); {
+	case forwarded == "https" || forwarded == "http":
+		return forwarded
+	case r.TLS == nil && loopback.Host(host):
+		return "http"
 	}
-	removed := strings.TrimSuffix(h.base, h.Prefix)
-	return (&url.URL{Scheme: scheme, Host: r.Host, Path: removed + strings.TrimRight(h.API, "/") + "/enqueue/"}).String()
+	return "https"
 }

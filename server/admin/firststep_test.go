@@ -4,6 +4,8 @@ import (
 	"context"
 	"encoding/json"
 	"html"
+	"net/http"
+	"net/http/httptest"
 	"regexp"
 	"strings"
 	"testing"
@@ -61,9 +63,32 @@ func TestTheFirstStep(t *testing.T) {
 	}
 }
 
+// The address of the API is that of the browser, or what the program says.
+func TestTheAddressOfTheFirstStep(t *testing.T) {
+	for _, test := range []struct{ api, host, forwarded, want string }{
+		{"/tasks", "tasks.example", "", "https://tasks.example/tasks/enqueue/"},
+		{"/tasks", "tasks.example", "http", "http://tasks.example/tasks/enqueue/"},
+		{"/tasks", "tasks.example:8443", "HTTPS, http", "https://tasks.example:8443/tasks/enqueue/"},
+		{"/tasks", "tasks.example", "gopher", "https://tasks.example/tasks/enqueue/"},
+		{"/tasks", "localhost:8080", "", "http://localhost:8080/tasks/enqueue/"},
+		{"/tasks", "localhost:8080", "https", "https://localhost:8080/tasks/enqueue/"},
+		{"http://tasks.internal:8080/tasks/", "tasks.example", "https", "http://tasks.internal:8080/tasks/enqueue/"},
+	} {
+		s := newSite(t, func(cfg *admin.Config, _ *queue.Config) { cfg.API = test.api })
+		s.settled("/admin/")
+		r := httptest.NewRequest(http.MethodGet, "http://"+test.host+"/admin/", nil)
+		r.Header.Set("X-Forwarded-Proto", test.forwarded)
+		if body := html.UnescapeString(s.do(r).Body.String()); !strings.Contains(body, " '"+test.want+"'") {
+			t.Errorf("%+v: %s", test, match(regexp.MustCompile(`(curl .*)</pre>`), body))
+		}
+	}
+}
+
 // A sweeper that has never run does not hide it.
 func TestTheFirstStepBesideAWarning(t *testing.T) {
-	s := newSite(t, func(cfg *admin.Config, c *queue.Config) { cfg.EnqueueCommand, cfg.SweepEvery = "shop enqueue", time.Minute })
+	s := newSite(t, func(cfg *admin.Config, c *queue.Config) {
+		cfg.EnqueueCommand, cfg.SweepEvery = "shop enqueue", time.Minute
+	})
 	body := s.settled("/admin/")
 	for _, want := range []string{"1 thing to look at", "The sweeper has never been seen", "The database has no tasks yet.", "Enqueue a first task"} {
 		if !strings.Contains(body, want) {

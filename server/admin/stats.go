@@ -195,9 +195,9 @@ func (c *statsCache) view(ctx context.Context, now time.Time) statsView {
 		},
 		Known: !c.counted.at.IsZero(), Gated: c.gate != nil, Limited: c.limit != nil,
 		Figures: c.figures.value, Figured: c.figure != nil, Partial: wanting,
-		Empty:  !c.stored.at.IsZero() && !c.stored.value && (c.figures.value == nil || len(c.figures.value.Hours) == 0),
+		Empty:   !c.stored.at.IsZero() && !c.stored.value && (c.figures.value == nil || len(c.figures.value.Hours) == 0),
 		Changed: c.counted.stale || c.gates.stale, Regated: c.gates.stale,
-		Unread:  c.counted.wanting(now, keepStats) || c.gate != nil && c.gates.wanting(now, keepStats) || c.limit != nil && c.limits.wanting(now, keepStats),
+		Unread: c.counted.wanting(now, keepStats) || c.gate != nil && c.gates.wanting(now, keepStats) || c.limit != nil && c.limits.wanting(now, keepStats),
 	}
 }
 

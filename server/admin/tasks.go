@@ -187,6 +187,9 @@ func (h *handler) with(query url.Values, pairs ...string) string {
 			changed[name] = slices.Clone(query[name]) // all values, so that a repeated one is refused
 		}
 	}
+	for _, name := range unknownFilters(query, filterNames(query)) { // which are refused too
+		changed[name] = slices.Clone(query[name])
+	}
 	for i := 0; i+1 < len(pairs); i += 2 {
 		if changed.Set(pairs[i], pairs[i+1]); pairs[i+1] == "" {
 			changed.Del(pairs[i])

@@ -35,9 +35,9 @@ func (f *finder) stranded() []Problem {
 	}
 	p := Problem{
 		Kind: Stranded, Count: n,
-		Title:   fmt.Sprintf("%s%s %s stranded", about, api.CountOf(n, "task"), api.IsAre(n)),
-		Why:     api.OneMany(n, "The reason is not known yet: it is not among the tasks searched so far.", "The reason is not known yet: none of them is among the tasks searched so far."),
-		Show:    page("/tasks", "stranded", "1"),
+		Title: fmt.Sprintf("%s%s %s stranded", about, api.CountOf(n, "task"), api.IsAre(n)),
+		Why:   api.OneMany(n, "The reason is not known yet: it is not among the tasks searched so far.", "The reason is not known yet: none of them is among the tasks searched so far."),
+		Show:  page("/tasks", "stranded", "1"),
 	}
 	if f.Dispatches { // else a worker has to claim them, and nothing to be done here makes one do it
 		p.Act = page("/confirm", "stranded", "1", "all", string(queue.ActionRun))
