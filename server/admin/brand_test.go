@@ -11,10 +11,10 @@ import (
 
 func TestBrand(t *testing.T) {
 	for brand, want := range map[admin.Brand][]string{
-		{}: {"<title>Overview · claimcheck</title>", `class="brand" href="/admin/"`, "<span>claimcheck</span>"},
-		{Name: `Shop & <b>"Söhne"</b>`, URL: "https://ops.example.com/?a=1&b=2"}: {"<title>Overview · Shop &amp; &lt;b&gt;", `class="brand" href="https://ops.example.com/?a=1&amp;b=2"`, "<span>Shop &amp; &lt;b&gt;&#34;Söhne&#34;&lt;/b&gt;</span>"},
+		{}: {"<title>Overview · claimcheck</title>", `class="brand" href="/admin/"`, `<span translate="no">claimcheck</span>`},
+		{Name: `Shop & <b>"Söhne"</b>`, URL: "https://ops.example.com/?a=1&b=2"}: {"<title>Overview · Shop &amp; &lt;b&gt;", `class="brand" href="https://ops.example.com/?a=1&amp;b=2"`, `<span translate="no">Shop &amp; &lt;b&gt;&#34;Söhne&#34;&lt;/b&gt;</span>`},
 		{Name: "Shop", URL: "/tools"}: {`class="brand" href="/tools"`},
-		{URL: "/tools"}:               {`href="/tools"`, "<span>claimcheck</span>"},
+		{URL: "/tools"}:               {`href="/tools"`, `<span translate="no">claimcheck</span>`},
 	} {
 		s := newSite(t, func(c *admin.Config, _ *queue.Config) { c.Brand = brand })
 		body := s.get("/admin/").Body.String()

@@ -5,6 +5,7 @@ import (
 	"time"
 
 	"github.com/claimcheck-go/claimcheck/queue"
+	"github.com/claimcheck-go/claimcheck/server/internal/lang"
 )
 
 // WaitForStats makes pages wait for statistics for as long as they take.
@@ -20,4 +21,10 @@ func HurryStats(pages http.Handler) { pages.(*handler).stats.patience = 0 }
 func OperatedBy(pages http.Handler, operator queue.Operator) http.Handler {
 	pages.(*handler).operator = operator
 	return pages
+}
+
+// MarkMessages makes pages mark each message, so that other words are found.
+func MarkMessages(pages http.Handler) {
+	marked := lang.Marked()
+	pages.(*handler).language = func(*http.Request) *lang.Printer { return marked }
 }

@@ -122,7 +122,7 @@ func (h *handler) registeredIn(page *queuePage) (backends []string) {
 func noSuchQueue(name string, within int) error {
 	where := lang.M("No stored task, and no task of this program, has the queue %.100q, and it is neither paused nor limited.", name)
 	if within > 0 {
-		where = lang.M("None of the latest %[2]d stored tasks, and no task of this program, has the queue %.100[1]q; none waits or runs in it, and it is neither paused nor limited.", name, within)
+		where = lang.M("Queue %.100q: none of the latest %d stored tasks is in it, no task of this program uses it, nothing waits or runs in it, and it is neither paused nor limited.", name, within)
 	}
 	return &pageError{http.StatusNotFound, lang.M("No such queue"), where}
 }

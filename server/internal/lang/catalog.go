@@ -16,9 +16,10 @@ var catalogFiles embed.FS
 
 // entry is a message of a catalogue: a text, or its plural forms.
 type entry struct {
-	Text       string
-	One, Other string
-	Arg        int // the number that chooses the form; 0: the first %d
+	Text  string
+	One   *string // nil: the language has no such form, or the message does not need it
+	Other string
+	Arg   int // the number that chooses the form; 0: the first %d
 }
 
 // UnmarshalJSON accepts a string, or an object with plural forms.
@@ -27,9 +28,10 @@ func (e *entry) UnmarshalJSON(data []byte) error {
 		return json.Unmarshal(data, &e.Text)
 	}
 	return json.Unmarshal(data, (*struct {
-		Text       string `json:"-"`
-		One, Other string
-		Arg        int
+		Text  string `json:"-"`
+		One   *string
+		Other string
+		Arg   int
 	})(e))
 }
 
@@ -42,10 +44,10 @@ func (e entry) message(key string) catalog.Message {
 	if arg == 0 {
 		arg = numberArg(key)
 	}
-	if e.One == "" {
+	if e.One == nil {
 		return plural.Selectf(arg, "%d", plural.Other, e.Other)
 	}
-	return plural.Selectf(arg, "%d", plural.One, e.One, plural.Other, e.Other)
+	return plural.Selectf(arg, "%d", plural.One, *e.One, plural.Other, e.Other)
 }
 
 // numberArg returns the position of the first %d of a key, from 1.

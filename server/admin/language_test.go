@@ -1,0 +1,166 @@
+package admin_test
+
+import (
+	"net/http"
+	"net/http/httptest"
+	"net/url"
+	"regexp"
+	"slices"
+	"strings"
+	"testing"
+
+	"golang.org/x/net/html"
+
+	"github.com/claimcheck-go/claimcheck/server/admin"
+)
+
+// markedPages are pages whose words are all messages, or data.
+var markedPages = []string{"/admin/nothing"}
+
+// Each word of a page is of a message, or is data: within an element with translate="no",
+// which also keeps a browser's translation away from it.
+func TestEachWordOfAPageIsOfAMessage(t *testing.T) {
+	s := newNight(t, nil)
+	admin.MarkMessages(s.handler)
+	for _, path := range markedPages {
+		for _, text := range strayWords(t, strings.Replace(s.body(path), " · claimcheck</title>", "</title>", 1)) {
+			t.Errorf("%s: %q is not a message", path, text)
+		}
+	}
+}
+
+// body is a page, whatever its status.
+func (s *site) body(path string) string {
+	s.t.Helper()
+	r := httptest.NewRequest(http.MethodGet, path, nil)
+	w := httptest.NewRecorder()
+	s.handler.ServeHTTP(w, r)
+	return w.Body.String()
+}
+
+var (
+	marked = regexp.MustCompile(`⟦[^⟦⟧]*⟧`)
+	word   = regexp.MustCompile(`\pL{2,}`)
+)
+
+// unmarked is what a text has outside of messages.
+func unmarked(text string) string {
+	for marked.MatchString(text) {
+		text = marked.ReplaceAllString(text, "")
+	}
+	return text
+}
+
+// strayWords are the texts of a page that are neither messages nor data. An element that is
+// an argument of a message stands between the marks of that.
+func strayWords(t *testing.T, page string) (found []string) {
+	t.Helper()
+	root, err := html.Parse(strings.NewReader(page))
+	if err != nil {
+		t.Fatal(err)
+	}
+	depth := 0 // of marks
+	var walk func(*html.Node)
+	walk = func(n *html.Node) {
+		switch n.Type {
+		case html.TextNode:
+			outside := ""
+			for _, r := range n.Data {
+				switch r {
+				case '⟦':
+					depth++
+				case '⟧':
+					depth--
+				default:
+					if depth == 0 {
+						outside += string(r)
+					}
+				}
+			}
+			if word.MatchString(outside) {
+				found = append(found, strings.TrimSpace(n.Data))
+			}
+			return
+		case html.ElementNode:
+			if slices.Contains([]string{"script", "style", "noscript", "svg"}, n.Data) {
+				return
+			}
+			for _, a := range n.Attr {
+				if a.Key == "translate" && a.Val == "no" {
+					return
+				}
+				if slices.Contains([]string{"aria-label", "title", "placeholder", "alt", "data-busy"}, a.Key) && n.Data != "time" && word.MatchString(unmarked(a.Val)) {
+					found = append(found, a.Key+": "+a.Val)
+				}
+			}
+		}
+		for child := n.FirstChild; child != nil; child = child.NextSibling {
+			walk(child)
+		}
+	}
+	walk(root)
+	if depth != 0 {
+		t.Errorf("%d messages do not end", depth)
+	}
+	return found
+}
+
+// The language is the browser's, unless another one was chosen.
+func TestLanguageOfAPage(t *testing.T) {
+	s := newSite(t, nil)
+	get := func(accept string, cookies ...*http.Cookie) *httptest.ResponseRecorder {
+		r := httptest.NewRequest(http.MethodGet, "/admin/", nil)
+		r.Header.Set("Accept-Language", accept)
+		for _, c := range cookies {
+			r.AddCookie(c)
+		}
+		w := httptest.NewRecorder()
+		s.handler.ServeHTTP(w, r)
+		if w.Code != http.StatusOK {
+			t.Fatalf("%d: %s", w.Code, w.Body)
+		}
+		return w
+	}
+	in := func(w *httptest.ResponseRecorder) string {
+		_, rest, _ := strings.Cut(w.Body.String(), `<html lang="`)
+		tag, _, _ := strings.Cut(rest, `"`)
+		if w.Header().Get("Content-Language") != tag {
+			t.Errorf("header %q, attribute %q", w.Header().Get("Content-Language"), tag)
+		}
+		return tag
+	}
+	if got := in(get("")); got != "en" {
+		t.Errorf("without a header: %q", got)
+	}
+	page := get("ja,en;q=0.5")
+	if got := in(page); got != "ja" {
+		t.Errorf("of a Japanese browser: %q", got)
+	}
+	if !strings.Contains(strings.Join(page.Header().Values("Vary"), ","), "Accept-Language") {
+		t.Error("no Vary")
+	}
+	choose := func(form url.Values, want int) *http.Response {
+		r := httptest.NewRequest(http.MethodPost, "/admin/language", strings.NewReader(form.Encode()))
+		r.Header.Set("Content-Type", "application/x-www-form-urlencoded")
+		w := httptest.NewRecorder()
+		s.handler.ServeHTTP(w, r)
+		if w.Code != want {
+			t.Errorf("%v: %d, want %d: %s", form, w.Code, want, w.Body)
+		}
+		return w.Result()
+	}
+	answer := choose(url.Values{"to": {"pt-BR"}, "back": {"/admin/tasks?view=failed"}}, http.StatusSeeOther)
+	if got := answer.Header.Get("Location"); got != "/admin/tasks?view=failed" {
+		t.Errorf("back at %s", got)
+	}
+	if got := in(get("ja", answer.Cookies()...)); got != "pt-BR" {
+		t.Errorf("after the choice: %q", got)
+	}
+	if got := choose(url.Values{"to": {"es"}, "back": {"https://elsewhere.example/"}}, http.StatusSeeOther).Header.Get("Location"); got != "/admin/" {
+		t.Errorf("back elsewhere: %s", got)
+	}
+	choose(url.Values{"to": {"xx"}}, http.StatusBadRequest)
+	if got := in(get("ja", &http.Cookie{Name: "claimcheck_language", Value: "xx"})); got != "ja" {
+		t.Errorf("with an unknown choice: %q", got)
+	}
+}
