@@ -27,6 +27,9 @@ type Access interface {
 type Person struct {
 	Name     string // for the audit log
 	ReadOnly bool   // sees everything and changes nothing
+	// Logout is where the program's own login is ended: a path of this host, such as /logout,
+	// or an http or https URL. The header of the pages links to it. Empty: it does not.
+	Logout string
 
 	session uuid.UUID // can be ended by a logout; zero: there is none
 }

@@ -22,7 +22,7 @@ func (u users) Identify(r *http.Request) (admin.Person, error) {
 	if err != nil || u.byCookie[cookie.Value] == "" {
 		return admin.Person{}, admin.Redirect("/login")
 	}
-	return admin.Person{Name: u.byCookie[cookie.Value]}, nil
+	return admin.Person{Name: u.byCookie[cookie.Value], Logout: "/logout"}, nil
 }
 
 // login is the handler of /login. Keep the page to return to while the provider asks who

@@ -187,3 +187,28 @@ func (a *ssoAccess) Identify(*http.Request) (admin.Person, error) {
 	}
 	return admin.Person{Name: "ann"}, nil
 }
+
+// withLogout admits a user who logs out elsewhere.
+type withLogout string
+
+func (l withLogout) Identify(*http.Request) (admin.Person, error) {
+	return admin.Person{Name: "ann", Logout: string(l)}, nil
+}
+
+// The pages link to the logout of the program's own, and not to one of a session that there is
+// not.
+func TestThePagesLinkToTheProgramsOwnLogout(t *testing.T) {
+	for logout, want := range map[string]string{
+		"/logout?x=1&y=2": `href="/logout?x=1&amp;y=2">Log out</a>`, "https://sso.example.com/end": `href="https://sso.example.com/end">Log out</a>`, "": "",
+	} {
+		s := newSite(t, func(c *admin.Config, _ *queue.Config) { c.Access = admin.FirstOf(withLogout(logout), admin.Tokens("secret", "")) })
+		body := s.get("/admin/audit").Body.String()
+		if !strings.Contains(body, want) || strings.Contains(body, `action="/admin/logout"`) != (want == "") {
+			t.Errorf("%q: %s", logout, body)
+		}
+	}
+	s := newSite(t, func(c *admin.Config, _ *queue.Config) { c.Access = withLogout("javascript:alert(1)") })
+	if body := s.get("/admin/audit").Body.String(); strings.Contains(body, "javascript:") {
+		t.Error(body)
+	}
+}
