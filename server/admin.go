@@ -16,6 +16,7 @@ import (
 	"github.com/claimcheck-go/claimcheck/server/admin"
 	"github.com/claimcheck-go/claimcheck/server/httpapi"
 	"github.com/claimcheck-go/claimcheck/server/internal/config"
+	"github.com/claimcheck-go/claimcheck/server/internal/lang"
 	"github.com/claimcheck-go/claimcheck/server/internal/site"
 	"github.com/claimcheck-go/claimcheck/server/internal/stores"
 	"github.com/claimcheck-go/claimcheck/server/telemetry"
@@ -30,9 +31,9 @@ func (p *program) adminPages(app *App, access admin.Access) (http.Handler, error
 		Client: app.client, Access: access, Logger: app.log, Mode: app.mode, Version: p.build().Version, CheckSchema: func(ctx context.Context) error { return stores.CheckSchema(ctx, app.db) },
 		Dispatches: app.mode != config.ModePull,
 		Remedies: admin.Remedies{
-			Login:       "It is the secret in ADMIN_TOKEN, or ADMIN_READONLY_TOKEN.",
-			Schema:      "Run: " + p.name + " migrate",
-			Connections: "DB_MAX_CONNS allows more.",
+			Login:       lang.Provide(lang.M("It is the value of %s or %s.", "ADMIN_TOKEN", "ADMIN_READONLY_TOKEN")),
+			Schema:      lang.Provide(lang.M("Run: %s", p.name+" migrate")),
+			Connections: lang.Provide(lang.M("%s allows more.", "DB_MAX_CONNS")),
 			Sweeper:     p.sweeperRemedy(),
 		},
 		Brand:  admin.Brand{Name: p.config.Settings.AdminBrand, URL: p.config.Settings.AdminBrandURL},
@@ -67,7 +68,7 @@ func (p *program) sweepsExpected(mode string) time.Duration {
 }
 
 func (p *program) sweeperRemedy() string {
-	return "Check the schedule that calls /tasks/sweep/, or run: " + p.name + " sweep"
+	return lang.Provide(lang.M("Check the schedule that calls %s, or run: %s", "/tasks/sweep/", p.name+" sweep"))
 }
 
 // links lead to what Google Cloud's console knows of a task.

@@ -52,7 +52,7 @@ func (v *visit) secure() bool {
 func (v *visit) t(key string, args ...any) string { return v.p.T(key, args...) }
 
 // verbatim is a text that is not translated: one of an error, or of the program.
-func verbatim(text string) lang.Text { return lang.M("%s", text) }
+func verbatim(text string) lang.Text { return lang.Verbatim(text) }
 
 // scriptMessages are those of the script, which replaces %s itself.
 var scriptMessages = []lang.Text{

@@ -35,3 +35,16 @@ func TestHTMLEscapesArguments(t *testing.T) {
 		t.Errorf("%s, want %s", got, want)
 	}
 }
+
+func TestProvidedTexts(t *testing.T) {
+	text := lang.Provide(lang.M("Run: %s", "shop migrate"))
+	if text != "Run: shop migrate" {
+		t.Errorf("%q", text)
+	}
+	if got := lang.Provided(text); got.Key != "Run: %s" {
+		t.Errorf("%+v", got)
+	}
+	if got := lang.English().Known("100 % of mine"); got != "100 % of mine" {
+		t.Errorf("%q", got)
+	}
+}

@@ -3,6 +3,7 @@ package lang
 import (
 	"fmt"
 	"html/template"
+	"sync"
 	"time"
 
 	"golang.org/x/text/language"
@@ -77,14 +78,30 @@ func (p *Printer) Text(t Text) string {
 	return p.T(t.Key, t.Args...)
 }
 
-// Known returns the translation of a text that may be a message: one that the program which
-// serves the pages has provided. Any other is returned as it is.
-func (p *Printer) Known(text string) string {
-	if p.known[text] {
-		return p.T(text)
-	}
+// provided are the messages of [Provide] by their English texts.
+var provided sync.Map
+
+// Provide returns a message in English, for a program that configures its pages with texts:
+// [Provided] finds it again.
+func Provide(t Text) string {
+	text := t.String()
+	provided.Store(text, t)
 	return text
 }
+
+// Provided is the message that a text was made of by [Provide]; any other is [Verbatim].
+func Provided(text string) Text {
+	if t, ok := provided.Load(text); ok {
+		return t.(Text)
+	}
+	return Verbatim(text)
+}
+
+// Verbatim is a text that is the same in all languages: that of an error, or of a program.
+func Verbatim(text string) Text { return Text{"%s", []any{text}} }
+
+// Known is [Provided], formatted.
+func (p *Printer) Known(text string) string { return p.Text(Provided(text)) }
 
 // HTML formats a message whose arguments are elements. Other arguments are escaped; the
 // messages themselves have nothing to escape, as a test ensures.
