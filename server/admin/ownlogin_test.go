@@ -201,7 +201,9 @@ func TestThePagesLinkToTheProgramsOwnLogout(t *testing.T) {
 	for logout, want := range map[string]string{
 		"/logout?x=1&y=2": `href="/logout?x=1&amp;y=2">Log out</a>`, "https://sso.example.com/end": `href="https://sso.example.com/end">Log out</a>`, "": "",
 	} {
-		s := newSite(t, func(c *admin.Config, _ *queue.Config) { c.Access = admin.FirstOf(withLogout(logout), admin.Tokens("secret", "")) })
+		s := newSite(t, func(c *admin.Config, _ *queue.Config) {
+			c.Access = admin.FirstOf(withLogout(logout), admin.Tokens("secret", ""))
+		})
 		body := s.get("/admin/audit").Body.String()
 		if !strings.Contains(body, want) || strings.Contains(body, `action="/admin/logout"`) != (want == "") {
 			t.Errorf("%q: %s", logout, body)

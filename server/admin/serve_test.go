@@ -166,7 +166,8 @@ func TestReadOnlyPersonsHaveNoButtons(t *testing.T) {
 	failed := s.someRow(queue.Selection{View: queue.ViewFailed})
 	for _, path := range append(everyPage, "/admin/tasks?view=failed", "/admin/tasks/"+failed.ID.String()) {
 		w := s.get(path)
-		if body := w.Body.String(); w.Code != 200 || strings.Contains(body, "/admin/act") || strings.Contains(body, "/admin/confirm?") ||
+		body := strings.Replace(w.Body.String(), `method="post" action="/admin/language"`, "", 1) // which is for all
+		if w.Code != 200 || strings.Contains(body, "/admin/act") || strings.Contains(body, "/admin/confirm?") ||
 			strings.Contains(body, `name="pick"`) || strings.Contains(body, `method="post"`) {
 			t.Errorf("%s: %d, with something that changes things", path, w.Code)
 		}

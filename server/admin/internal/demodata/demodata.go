@@ -44,6 +44,7 @@ type ChargeArgs struct {
 	Order  json.Number `json:"order"`
 	Cents  int         `json:"cents"`
 	Method string      `json:"method"`
+	UserID int         `json:"user_id,omitempty"`
 }
 
 // Night says how many rows there are.
@@ -57,6 +58,8 @@ type data struct {
 	*writer
 	now time.Time
 	n   int // rows so far, so that each ID and each time is another
+
+	users int // how many the shop has
 }
 
 // Fill writes the tasks of a bad night in one transaction: successful ones, the failures,
@@ -68,6 +71,7 @@ func Fill(ctx context.Context, db *sql.DB, dialect Dialect, now time.Time, night
 	}
 	defer func() { _ = tx.Rollback() }() // nothing is left after a commit
 	d := &data{writer: &writer{ctx: ctx, tx: tx, dialect: dialect}, now: now.UTC().Truncate(time.Microsecond)}
+	d.people(night)
 	for _, step := range []func() error{
 		func() error { return d.successes(night.Successful) }, func() error { return d.failures(night.Failed) }, d.live, d.flush, d.marks,
 	} {
@@ -96,7 +100,7 @@ func (d *data) successes(n int) error {
 		end := d.now.Add(-time.Duration(int64(i)*2654435761%period) * time.Millisecond)
 		row := &queue.Row{
 			ID: idAt(end.Add(-2*time.Second), i), Task: kinds[i%10][0], Queue: kinds[i%10][1], Backend: "default",
-			Args: json.RawMessage(fmt.Sprintf(`{"user_id":%d}`, 1000+i)), ReturnValue: json.RawMessage(`{"ok":true}`),
+			Args: json.RawMessage(d.argsOf(kinds[i%10][0], i)), ReturnValue: json.RawMessage(`{"ok":true}`),
 			Status: queue.StatusSuccessful, Attempts: 1, MaxAttempts: 8, EnqueuedAt: end.Add(-2 * time.Second), StartedAt: end.Add(-900 * time.Millisecond),
 			FinishedAt: end, WorkerIDs: []string{fmt.Sprintf("web-00042-k7d/%d", 1+i%6)}, DispatchDueAt: end,
 		}
