@@ -68,7 +68,7 @@ func TestPermanentErrorsDoNotInviteARetry(t *testing.T) {
 		t.Fatal(err)
 	}
 	overview := s.overviewNow()
-	if !strings.Contains(overview, "12 tasks named mail.send are FAILED") || !strings.Contains(overview, "Their errors are permanent") || strings.Contains(overview, "Retry all") {
+	if !strings.Contains(overview, "12 tasks named mail.send are FAILED") || !strings.Contains(overview, "The error is permanent") || strings.Contains(overview, "Retry all") {
 		t.Errorf("the overview:\n%s", match(mainPart, overview))
 	}
 	row := s.someRow(queue.Selection{View: queue.ViewFailed})

@@ -90,7 +90,7 @@ func TestTheFirstStepBesideAWarning(t *testing.T) {
 		cfg.EnqueueCommand, cfg.SweepEvery = "shop enqueue", time.Minute
 	})
 	body := s.settled("/admin/")
-	for _, want := range []string{"1 thing to look at", "The sweeper has never been seen", "The database has no tasks yet.", "Enqueue a first task"} {
+	for _, want := range []string{"1 thing to look at", "The sweeper has never run", "The database has no tasks yet.", "Enqueue a first task"} {
 		if !strings.Contains(body, want) {
 			t.Errorf("no %q in %s", want, body)
 		}

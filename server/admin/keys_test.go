@@ -38,7 +38,7 @@ func TestTasksWithoutAKeyAreWarnedAbout(t *testing.T) {
 		t.Fatal(err)
 	}
 	without := openSite(t, path, func(_ *admin.Config, q *queue.Config) { q.Codec = other })
-	if w := without.warning("encrypted with key " + key.ID); !strings.Contains(w.why, "1 task waits until a program that has the key is deployed") {
+	if w := without.warning("Encryption key " + key.ID); !strings.Contains(w.why, "1 task waits. Deploy a program that has the key.") {
 		t.Errorf("%+v", w)
 	}
 	if page := without.get("/admin/").Body.String(); strings.Contains(page, "stranded</h2>") {

@@ -206,7 +206,7 @@ func TestTheOverviewNamesQueuesThatAreFull(t *testing.T) {
 		t.Fatal(err)
 	}
 	page := s.anew().get("/admin/").Body.String()
-	for _, want := range []string{atLimit, "1 task is due, the oldest for 2 h. 1 of 1 tasks run.", refused, "2 tasks are READY, and the bound is 2."} {
+	for _, want := range []string{atLimit, "1 task is due, for 2 h. The limit is 1 running task, and 1 is running or about to start.", refused, "2 tasks are READY, and the limit is 2."} {
 		if !strings.Contains(page, want) {
 			t.Errorf("the overview does not say %q: %s", want, page)
 		}

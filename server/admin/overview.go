@@ -47,7 +47,7 @@ func (h *handler) overview(v *visit) error {
 	}
 	page := overviewPage{layout: h.layout(v, "Overview", "/"), Known: stats.Known, Changed: stats.Changed, Totals: sum(stats)}
 	page.Every, page.Again = 10, stats.Partial
-	page.Warnings = h.warnings(stats, v.now)
+	page.Warnings = h.warnings(stats, page.words)
 	h.divide(&page, stats)
 	if page.Figured = stats.Figured; stats.Figures != nil {
 		page.Charts, page.Heat = newCharts(stats.Figures), stats.Figures.heatmap()

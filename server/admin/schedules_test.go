@@ -136,5 +136,5 @@ func TestLateAndFailingSchedulesAreOnTheOverview(t *testing.T) {
 		t.Fatal(err)
 	}
 	s.shows("/admin/", "")
-	s.shows("/admin/", "Schedule late is late", "Schedule failing fails")
+	s.shows("/admin/", "Schedule late is late", "Schedule failing is failing")
 }

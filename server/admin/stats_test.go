@@ -85,7 +85,7 @@ func TestPartsAreRenewedInTurn(t *testing.T) {
 		if b.spent > 4 {
 			t.Errorf("look %d: %d statements", i, b.spent)
 		}
-		for _, w := range h.warnings(view, now) {
+		for _, w := range h.warnings(view, words{now: now}) {
 			if strings.Contains(w.Title, "sweeper") || strings.Contains(w.Title, "worker") {
 				t.Errorf("look %d: false alarm: %s", i, w.Title)
 			}
@@ -125,7 +125,7 @@ func TestOldPartsRaiseNoAlarm(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		for _, w := range h.warnings(view, now) {
+		for _, w := range h.warnings(view, words{now: now}) {
 			said += w.Title + "\n"
 		}
 		return said
@@ -142,7 +142,7 @@ func TestOldPartsRaiseNoAlarm(t *testing.T) {
 		b.now = now
 		_ = titles()
 	}
-	if said := titles(); !strings.Contains(said, "The sweeper was last seen") {
+	if said := titles(); !strings.Contains(said, "The sweeper last ran") {
 		t.Errorf("a real fault is hidden:\n%s", said)
 	}
 }
@@ -156,12 +156,12 @@ func TestWarningsAreOfTheTimeOfReading(t *testing.T) {
 		Running: []*queue.Row{{Task: "a", LeaseExpiresAt: then.Add(time.Minute)}}, RunningAt: then,
 		Queues: []queue.QueueStats{{Queue: "q", Pending: 1, OldestSince: then.Add(-time.Minute)}}, QueuesAt: then,
 	}}
-	if found := h.warnings(view, then.Add(9*time.Minute)); len(found) > 0 {
+	if found := h.warnings(view, words{now: then.Add(9 * time.Minute)}); len(found) > 0 {
 		t.Errorf("false alarms: %+v", found)
 	}
 	view.Queues = append(view.Queues, queue.QueueStats{Queue: "r", Running: 1, Expired: 1}) // as of then
 	view.MarksAt, view.RunningAt, view.QueuesAt = then.Add(9*time.Minute), then.Add(9*time.Minute), then.Add(9*time.Minute)
-	if found := h.warnings(view, then.Add(9*time.Minute)); len(found) != 3 {
+	if found := h.warnings(view, words{now: then.Add(9 * time.Minute)}); len(found) != 3 {
 		t.Errorf("%d warnings: %+v", len(found), found)
 	}
 }

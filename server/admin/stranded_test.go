@@ -48,13 +48,13 @@ func TestStrandedNumbersListsAndButtonsAgree(t *testing.T) {
 		s.enqueue("search.reindex", `{}`, queue.Delay(24*time.Hour))
 	}
 	w := s.warning("stranded")
-	if w.title != "3 tasks are stranded" || !strings.Contains(w.why, "Some are not due yet") || !strings.HasSuffix(w.why, "could not be created: context deadline exceeded") {
+	if w.title != "3 tasks are stranded" || !strings.Contains(w.why, "A task that is not due yet gets its ticket from the sweeper") || !strings.HasSuffix(w.why, "could not be created (context deadline exceeded).") {
 		t.Errorf("%+v", w)
 	}
 	if n := len(listed(s.get(w.show).Body.String())); n != 3 {
 		t.Errorf("%s shows %d", w.show, n)
 	}
-	if got := match(firstH1, s.get(w.act).Body.String()); got != "Run 3 tasks now?" || w.button != "Run them now" {
+	if got := match(firstH1, s.get(w.act).Body.String()); got != "Run 3 tasks now?" || w.button != "Run now" {
 		t.Errorf("%q leads to %q", w.button, got)
 	}
 	for range 2 {
@@ -85,7 +85,7 @@ func TestReasonsAreOfASample(t *testing.T) {
 	if _, err := s.db.ExecContext(t.Context(), `UPDATE claimcheck_tasks SET dispatch_due_at = dispatch_due_at - 86400000000`); err != nil {
 		t.Fatal(err)
 	}
-	if w := s.warning("stranded"); w.title != "150 tasks are stranded" || !strings.Contains(w.why, "Their tickets could not be created: context deadline exceeded (60 of 100 in the sample, and 1 other reason)") {
+	if w := s.warning("stranded"); w.title != "150 tasks are stranded" || !strings.Contains(w.why, "The ticket could not be created (context deadline exceeded). That is the cause for 60 of 100 in the sample. There is 1 other cause.") {
 		t.Errorf("%+v", w)
 	}
 }
@@ -112,7 +112,7 @@ func TestReasonsAreFoundBehindManyPendingTasks(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	for _, why := range []string{"The reason is not known yet", "It was not claimed in queue"} {
+	for _, why := range []string{"The cause is not known yet", "No worker that pulls from queue"} {
 		if w := s.warning("stranded"); !strings.Contains(w.why, why) {
 			t.Errorf("got %q, want %q", w.why, why)
 		}

@@ -77,7 +77,7 @@ func TestNumbersAgree(t *testing.T) {
 		t.Errorf("in the last 24 hours: %d, in the chart %d, of %d", day, chart, failed)
 	}
 	hour := number(t, page, `in the last 24 h, ([\d,]+) in the last hour`)
-	if byGroup := number(t, page, `(?:<p>|dim">)([\d,]+) (?:FAILED )?in the last hour[,<]`); hour != byGroup {
+	if byGroup := number(t, page, `(?:<p>|dim">)([\d,]+) in the last hour[,;<]`); hour != byGroup {
 		t.Errorf("in the last hour: %d, by kind %d", hour, byGroup)
 	}
 	if sentence := number(t, page, `ended in the last hour, as they are now: [\d,]+ SUCCESSFUL, ([\d,]+) FAILED`); hour != sentence {
@@ -95,7 +95,7 @@ func TestNumbersAgree(t *testing.T) {
 	if problem := number(t, page, `The leases of ([\d,]+) tasks have expired`); expired != problem {
 		t.Errorf("%d expired leases, in the problem %d", expired, problem)
 	}
-	stranded := number(t, page, `<p>([\d,]+) tasks are due, the oldest`) + number(t, page, `<p>([\d,]+) tasks wait until a program that knows the name`)
+	stranded := number(t, page, `<p>([\d,]+) tasks are due, the oldest`) + number(t, page, `<p>([\d,]+) tasks wait\.`)
 	if byQueue := number(t, page, `<a class="bad" href="[^"]*stranded=1">([\d,]+)</a>`); stranded != byQueue {
 		t.Errorf("stranded: %d, by queue %d", stranded, byQueue)
 	}

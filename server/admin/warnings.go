@@ -25,9 +25,11 @@ type warning struct {
 }
 
 // warnings returns the problems in the statistics, the worst first.
-func (h *handler) warnings(b statsView, now time.Time) (list []warning) {
+func (h *handler) warnings(b statsView, w words) (list []warning) {
 	main := false
-	for _, p := range problems.Find(b.State, h.rules(), now) {
+	rules := h.rules()
+	rules.Printer = w.p
+	for _, p := range problems.Find(b.State, rules, w.now) {
 		if b.Changed { // perhaps by this very action: it is offered when its effect is known
 			p.Act = problems.Page{}
 		}

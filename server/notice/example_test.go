@@ -63,6 +63,6 @@ func Example() {
 	fmt.Println(problem.Title)
 	fmt.Println(problem.URL)
 	// Output:
-	// 2 tasks named billing.charge are FAILED for one reason
+	// 2 tasks named billing.charge are FAILED with the same error
 	// https://shop.example.com/admin/tasks?task=billing.charge&view=failed
 }

@@ -140,7 +140,7 @@ func TestOneNoticeAtTheBeginningAndOneAtTheEnd(t *testing.T) {
 			t.Fatalf("%+v", sent)
 		}
 		p := sent[0].Problems[0]
-		if p.Count != 3 || p.Title != "3 tasks named billing.charge are FAILED for one reason" || p.URL != "https://ops.example.com/admin/tasks?task=billing.charge&view=failed" ||
+		if p.Count != 3 || p.Title != "3 tasks named billing.charge are FAILED with the same error" || p.URL != "https://ops.example.com/admin/tasks?task=billing.charge&view=failed" ||
 			sent[0].Program != "shop" || sent[0].URL != "https://ops.example.com/admin/" || sent[0].At.Sub(began) > 3*time.Minute {
 			t.Errorf("%+v", sent[0])
 		}
@@ -155,7 +155,7 @@ func TestOneNoticeAtTheBeginningAndOneAtTheEnd(t *testing.T) {
 			t.Fatalf("again: %+v", sent)
 		}
 		// All are counted, as in the overview.
-		if p := sent[2].Problems[0]; p.Count != 5 || p.Title != "5 tasks named billing.charge are FAILED for one reason" || !strings.HasPrefix(p.Text, "2 FAILED in the last hour, 3 before, the latest ") {
+		if p := sent[2].Problems[0]; p.Count != 5 || p.Title != "5 tasks named billing.charge are FAILED with the same error" || !strings.HasPrefix(p.Text, "2 in the last hour, 3 earlier; latest ") {
 			t.Errorf("again: %+v", p)
 		}
 	})
@@ -279,7 +279,7 @@ func TestStrandedTasksUnservedQueuesAndSweepersAreReported(t *testing.T) {
 			t.Errorf("problems: %s %+v", got, all)
 		}
 		for _, item := range all { // sent fails if there is the text of an error
-			if !strings.Contains(item.Text, "Their tickets could not be created: the pages of the tasks have the errors.") {
+			if !strings.Contains(item.Text, "The ticket could not be created: the page of the task has the error.") {
 				t.Errorf("%s: %s", item.Kind, item.Text)
 			}
 		}

@@ -3,6 +3,7 @@ package lang
 import (
 	"fmt"
 	"html/template"
+	"strings"
 	"sync"
 	"time"
 
@@ -118,6 +119,19 @@ func (p *Printer) HTML(key string, args ...any) template.HTML {
 		}
 	}
 	return template.HTML(p.T(key, escaped...)) //nolint:gosec // each argument is an element or escaped
+}
+
+// Sentences joins formatted sentences; empty ones are left out. Scripts whose full stops have
+// the width of a character need no space behind them.
+func Sentences(list ...string) string {
+	joined := ""
+	for _, sentence := range list {
+		if joined != "" && sentence != "" && !strings.HasSuffix(joined, "。") {
+			joined += " "
+		}
+		joined += sentence
+	}
+	return joined
 }
 
 // Number is a number with separators: 38,200.

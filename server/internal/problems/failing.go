@@ -2,13 +2,13 @@ package problems
 
 import (
 	"cmp"
-	"fmt"
 	"math"
 	"slices"
 	"time"
 
 	"github.com/claimcheck-go/claimcheck/queue"
 	"github.com/claimcheck-go/claimcheck/server/internal/api"
+	"github.com/claimcheck-go/claimcheck/server/internal/lang"
 )
 
 // Weight is how much attention failures of one kind deserve: the logarithm of how many are
@@ -36,14 +36,14 @@ func (f *finder) failing() (list []Problem) {
 	for _, g := range groups {
 		p := Problem{
 			Kind: Failing, Subject: FailureOf(g), Task: g.Task, Count: g.Count,
-			Title:   fmt.Sprintf("%s named %s %s FAILED for one reason", api.CountOf(g.Count, "task"), api.Clip(g.Task, 80), api.IsAre(g.Count)),
+			Title:   f.t("%d tasks named %s are FAILED with the same error", g.Count, api.Clip(g.Task, 80)),
 			Example: g.Error,
 			Show:    page("/tasks", "view", string(queue.ViewFailed), "task", g.Task, "group", g.Group),
 		}
-		p.Why = f.when(g) + " " + f.remedy(g)
+		p.Why = lang.Sentences(f.when(g), f.remedy(g))
 		if f.Retriable(g) {
 			p.Act = page("/confirm", "view", string(queue.ViewFailed), "task", g.Task, "group", g.Group, "all", string(queue.ActionRetry))
-			p.ActName = api.OneMany(g.Count, "Retry it", "Retry all "+api.Number(g.Count))
+			p.ActName = f.t("Retry all %d", g.Count)
 		}
 		list = append(list, p)
 	}
@@ -61,26 +61,26 @@ func (r Rules) Retriable(g queue.FailureGroup) bool {
 
 // when says when failures of a kind have occurred.
 func (f *finder) when(g queue.FailureGroup) string {
-	latest := api.Span(max(time.Second, f.now.Sub(g.Last)))
+	latest := f.span(max(time.Second, f.now.Sub(g.Last)))
 	if g.Recent < g.Count && f.Recent <= time.Hour {
-		return fmt.Sprintf("%s FAILED in the last hour, %s before, the latest %s ago.", api.Number(g.LastHour), api.Number(g.Count-g.LastHour), latest)
+		return f.t("%d in the last hour, %s earlier; latest %s ago.", g.LastHour, f.Printer.Number(g.Count-g.LastHour), latest)
 	}
 	if g.Recent < g.Count {
-		return fmt.Sprintf("%s FAILED in the last hour, %s before the last 24 hours, the latest %s ago.", api.Number(g.LastHour), api.Number(g.Count-g.Recent), latest)
+		return f.t("%d in the last hour, %s more than 24 hours ago; latest %s ago.", g.LastHour, f.Printer.Number(g.Count-g.Recent), latest)
 	}
-	return fmt.Sprintf("%s FAILED in the last hour, the latest %s ago.", api.Number(g.LastHour), latest)
+	return f.t("%d in the last hour; latest %s ago.", g.LastHour, latest)
 }
 
 // remedy says what can be done about failures of a kind.
 func (f *finder) remedy(g queue.FailureGroup) string {
 	switch {
 	case !f.Registered(g.Task):
-		return api.OneMany(g.Count, "The name is not registered here: retried, it would wait until a program that knows it is deployed.",
-			"The name is not registered here: retried, they would wait until a program that knows it is deployed.")
+		return f.t("This name is not registered here: a retry waits until a program that registers it is deployed.")
 	case g.Permanent == g.Count:
-		return api.OneMany(g.Count, "Its error is permanent: retried as it is, it fails again.", "Their errors are permanent: retried as they are, they fail again.")
-	case g.Permanent > 0:
-		return fmt.Sprintf("The errors of %s are permanent. When the cause is fixed, the others can be retried together.", api.Number(g.Permanent))
+		return f.t("The error is permanent: a retry fails the same way.")
 	}
-	return api.OneMany(g.Count, "When the cause is fixed, it can be retried.", "When the cause is fixed, they can be retried together.")
+	if g.Permanent > 0 {
+		return f.t("%d of these can be retried once the cause is fixed; the other errors are permanent.", g.Count-g.Permanent)
+	}
+	return f.t("%d of these can be retried once the cause is fixed.", g.Count)
 }

@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"github.com/claimcheck-go/claimcheck/queue"
+	"github.com/claimcheck-go/claimcheck/server/internal/lang"
 )
 
 // Kind is a kind of problem.
@@ -70,6 +71,7 @@ type State struct {
 
 // Rules are what a program knows, and expects.
 type Rules struct {
+	Printer    *lang.Printer // of the reader's language; nil: English
 	Registered func(task string) bool
 	Knows      func(*queue.Row) bool  // whether it has the key of a row
 	MaxBacklog func(queue string) int // 0: none
@@ -91,8 +93,11 @@ const UnservedAfter = 5 * time.Minute
 // Find returns the problems, the worst first.
 func Find(s State, r Rules, now time.Time) (list []Problem) {
 	f := finder{State: s, Rules: r, now: now}
+	if f.Printer == nil {
+		f.Printer = lang.English()
+	}
 	if s.SchemaErr != nil {
-		list = append(list, Problem{Kind: Schema, Title: "The database schema is behind", Why: s.SchemaErr.Error()})
+		list = append(list, Problem{Kind: Schema, Title: f.t("The database schema is outdated"), Why: f.t("%s", s.SchemaErr.Error())})
 	}
 	f.look()
 	if r.Each {
@@ -148,3 +153,9 @@ type finder struct {
 	keys    map[string]int  // those whose keys are
 	sampled bool            // not all stranded rows were read
 }
+
+// t formats a message in the reader's language.
+func (f *finder) t(key string, args ...any) string { return f.Printer.T(key, args...) }
+
+// span is a length of time.
+func (f *finder) span(d time.Duration) string { return f.Printer.Span(d) }

@@ -2,13 +2,12 @@ package problems
 
 import (
 	"cmp"
-	"fmt"
 	"slices"
-	"strings"
 	"time"
 
 	"github.com/claimcheck-go/claimcheck/queue"
 	"github.com/claimcheck-go/claimcheck/server/internal/api"
+	"github.com/claimcheck-go/claimcheck/server/internal/lang"
 )
 
 // isUnserved reports whether a queue has tasks that are due, none of which runs or has run.
@@ -25,14 +24,14 @@ func (f *finder) unserved() (list []Problem) {
 		}
 		p := Problem{
 			Kind: Unserved, Subject: q.Queue, Count: q.Pending,
-			Title: fmt.Sprintf("No worker serves queue %s", q.Queue),
-			Why: fmt.Sprintf("%s %s due, the oldest for %s, and none was run in the last hour. Is the name right, and does a worker or a Cloud Tasks queue exist for it?",
-				api.CountOf(q.Pending, "task"), api.IsAre(q.Pending), api.Span(f.QueuesAt.Sub(q.OldestSince))),
+			Title: f.t("No worker serves queue %s", q.Queue),
+			Why: lang.Sentences(f.t("%d tasks are due, the oldest for %s, and none ran in the last hour.", q.Pending, f.span(f.QueuesAt.Sub(q.OldestSince))),
+				f.t("Check the name of the queue, and that a worker or a Cloud Tasks queue serves it.")),
 			Show: page("/tasks", "view", string(queue.ViewPending), "queue", q.Queue, "backend", q.Backend),
 		}
 		for _, row := range f.Stranded {
 			if row.Queue == q.Queue && row.DispatchError != "" {
-				p.Why += " " + f.noTicket(row, q.Pending)
+				p.Why = lang.Sentences(p.Why, f.noTicket(row))
 				break
 			}
 		}
@@ -53,15 +52,16 @@ func (f *finder) pausedQueues() (list []Problem) {
 		if !g.Paused() || waiting == 0 {
 			continue
 		}
-		why := fmt.Sprintf("%s %s due and %s until it is resumed. Paused %s ago by %s", api.CountOf(waiting, "task"), api.IsAre(waiting),
-			map[bool]string{true: "waits", false: "wait"}[waiting == 1], api.Span(f.QueuesAt.Sub(g.PausedAt)), cmp.Or(g.PausedBy, "an unknown user"))
+		ago, by := f.span(f.QueuesAt.Sub(g.PausedAt)), cmp.Or(g.PausedBy, f.t("an unknown user"))
+		paused := f.t("Paused %s ago by %s.", ago, by)
 		if g.PauseReason != "" {
-			why += ": " + api.Clip(g.PauseReason, 200)
+			paused = f.t("Paused %s ago by %s: %s", ago, by, api.Clip(g.PauseReason, 200))
 		}
 		list = append(list, Problem{
-			Kind: Paused, Subject: g.Queue, Count: waiting, Title: "Queue " + g.Queue + " is paused", Why: why,
+			Kind: Paused, Subject: g.Queue, Count: waiting, Title: f.t("Queue %s is paused", g.Queue),
+			Why:  lang.Sentences(f.t("%d tasks are due and wait until it is resumed.", waiting), paused),
 			Show: page("/tasks", "queue", g.Queue, "parked", "1"),
-			Act:  page("/queues"), ActName: "Resume it…",
+			Act:  page("/queues"), ActName: f.t("Resume…"),
 		})
 	}
 	return list
@@ -91,12 +91,12 @@ func (f *finder) fullLimits() (list []Problem) {
 		if q.Pending == 0 || q.Succeeded+q.Failed > 0 || f.QueuesAt.Sub(q.OldestSince) <= UnservedAfter {
 			continue
 		}
-		reason := u.Reason()
 		list = append(list, Problem{
 			Kind: Limit, Subject: q.Queue, Count: q.Pending,
-			Title: fmt.Sprintf("Queue %s is at its limit, and none of its tasks ended in the last hour", q.Queue),
-			Why: fmt.Sprintf("%s %s due, the oldest for %s. %s. Do these tasks make progress? One whose worker is gone takes up the limit until its lease expires, and a sweep or a worker takes it back.",
-				api.CountOf(q.Pending, "task"), api.IsAre(q.Pending), api.Span(f.QueuesAt.Sub(q.OldestSince)), strings.ToUpper(reason[:1])+reason[1:]),
+			Title: f.t("Queue %s is at its limit, and none of its tasks ended in the last hour", q.Queue),
+			Why: lang.Sentences(f.t("%d tasks are due, the oldest for %s.", q.Pending, f.span(f.QueuesAt.Sub(q.OldestSince))),
+				f.t("The limit is %d running tasks, and %s are running or about to start.", u.Running, f.Printer.Number(u.Active+u.Chosen)),
+				f.t("Check that they make progress: a task whose worker is gone counts until its lease has expired and it was requeued.")),
 			Show: page("/tasks", "view", string(queue.ViewRunning), "queue", q.Queue),
 		})
 	}
@@ -113,9 +113,9 @@ func (f *finder) fullBacklogs() (list []Problem) {
 		}
 		list = append(list, Problem{
 			Kind: Backlog, Subject: q.Queue, Count: ready,
-			Title: fmt.Sprintf("The backlog of queue %s is full: new tasks are refused", q.Queue),
-			Why: fmt.Sprintf("%s %s READY, and the bound is %s. Enqueues are accepted again when some of them have started: are there enough workers, and is the bound right?",
-				api.CountOf(ready, "task"), api.IsAre(ready), api.Number(most)),
+			Title: f.t("The backlog of queue %s is full: new tasks are refused", q.Queue),
+			Why: lang.Sentences(f.t("%d tasks are READY, and the limit is %s.", ready, f.Printer.Number(most)),
+				f.t("New tasks are accepted again once some have started. Add workers, or raise the limit.")),
 			Show: page("/tasks", "view", string(queue.ViewPending), "queue", q.Queue, "backend", q.Backend),
 		})
 	}
@@ -165,12 +165,13 @@ func (f *finder) schedules() (list []Problem) {
 		case Late(s, f.SchedulesAt) && (f.Each || !f.sweepless()):
 			list = append(list, Problem{
 				Kind: LateSchedule, Subject: s.Name,
-				Title: "Schedule " + s.Name + " is late",
-				Why:   fmt.Sprintf("Its time was %s ago, and nothing has enqueued it. Does a schedule call /tasks/tick/ or /tasks/sweep/, or a worker run?", api.Span(f.SchedulesAt.Sub(s.NextAt))),
-				Show:  show,
+				Title: f.t("Schedule %s is late", s.Name),
+				Why: lang.Sentences(f.t("Its task was due %s ago and is not enqueued.", f.span(f.SchedulesAt.Sub(s.NextAt))),
+					f.t("Check that a worker runs, or that /tasks/tick/ or /tasks/sweep/ is called regularly.")),
+				Show: show,
 			})
 		case s.LastStatus == queue.StatusFailed && !s.Paused() && !s.Removed() && !slices.ContainsFunc(failing, func(p Problem) bool { return p.Task == s.Task }):
-			list = append(list, Problem{Kind: FailedSchedule, Subject: s.Name, Title: "Schedule " + s.Name + " fails", Why: "Its latest task is FAILED.", Show: show})
+			list = append(list, Problem{Kind: FailedSchedule, Subject: s.Name, Title: f.t("Schedule %s is failing", s.Name), Why: f.t("Its latest task is FAILED."), Show: show})
 		}
 	}
 	return list

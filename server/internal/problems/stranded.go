@@ -1,12 +1,11 @@
 package problems
 
 import (
-	"fmt"
 	"slices"
-	"strings"
 
 	"github.com/claimcheck-go/claimcheck/queue"
 	"github.com/claimcheck-go/claimcheck/server/internal/api"
+	"github.com/claimcheck-go/claimcheck/server/internal/lang"
 )
 
 // stranded says why rows are stranded, as far as a sample shows. Those that another problem
@@ -29,95 +28,85 @@ func (f *finder) stranded() []Problem {
 	if n <= 0 {
 		return nil
 	}
-	about := ""
-	if unknown > 0 && f.sampled && !f.Each { // there may be more of those
-		about = "about "
-	}
 	p := Problem{
 		Kind: Stranded, Count: n,
-		Title: fmt.Sprintf("%s%s %s stranded", about, api.CountOf(n, "task"), api.IsAre(n)),
-		Why:   api.OneMany(n, "The reason is not known yet: it is not among the tasks searched so far.", "The reason is not known yet: none of them is among the tasks searched so far."),
+		Title: f.t("%d tasks are stranded", n),
+		Why:   f.t("The cause is not known yet: not all tasks have been searched."),
 		Show:  page("/tasks", "stranded", "1"),
 	}
-	if f.Dispatches { // else a worker has to claim them, and nothing to be done here makes one do it
-		p.Act = page("/confirm", "stranded", "1", "all", string(queue.ActionRun))
-		p.ActName = api.OneMany(n, "Dispatch it again", "Dispatch them again")
+	if unknown > 0 && f.sampled && !f.Each { // there may be more of those
+		p.Title = f.t("About %d tasks are stranded", n)
 	}
-	p.Title = capitalized(p.Title)
 	if unknown > 0 {
-		p.Why = api.OneMany(n, "Nothing here can run it: its name is not registered, or its key is missing.", "Nothing here can run them: their names are not registered, or their keys are missing.")
+		p.Why = f.t("Not runnable here: the name is not registered, or the key is missing.")
 	}
-	reasons := make(map[string]int)
 	early, due := false, false
 	for _, row := range known {
 		later := api.DueAt(row).After(f.now)
 		early, due = early || later, due || !later
-		reasons[f.whyStranded(row, n)]++
 	}
 	if len(known) > 0 {
-		p.Why = f.overdue(n, due)
-		if early && f.Dispatches {
-			p.Why += api.OneMany(n, "It is not due yet: the sweeper creates its ticket for its time; running it now ignores it. ",
-				"Some are not due yet: the sweeper creates their tickets for their time; running them now ignores it. ")
-			p.ActName = api.OneMany(n, "Run it now", "Run them now")
-		}
-		p.Why += most(reasons, len(known), n)
-		if !f.Dispatches && due {
-			p.Why += api.OneMany(n, " Start a worker for its queue, or more of them.", " Start workers for their queues, or more of them.")
+		p.Why = f.whyAll(known, n, early, due)
+	}
+	if f.Dispatches { // else a worker has to claim them, and nothing to be done here makes one do it
+		p.Act = page("/confirm", "stranded", "1", "all", string(queue.ActionRun))
+		p.ActName = f.t("Dispatch again")
+		if early {
+			p.ActName = f.t("Run now")
 		}
 	}
 	if elsewhere > 0 {
-		p.Why += fmt.Sprintf(" The list has %s more, which another of these problems is about.", api.Number(elsewhere))
+		p.Why = lang.Sentences(p.Why, f.t("The list has %d more, which another problem explains.", elsewhere))
 	}
 	return []Problem{p}
 }
 
-// overdue says what should have become of n rows by now. due is that some of them are due.
-func (f *finder) overdue(n int, due bool) string {
-	switch {
-	case !f.Dispatches && !due:
-		return ""
-	case !f.Dispatches:
-		return api.OneMany(n, "It should have been claimed by now. ", "They should have been claimed by now. ")
+// whyAll says why n rows are stranded, of which known were read. early and due are that some
+// of them are due later or now.
+func (f *finder) whyAll(known []*queue.Row, n int, early, due bool) string {
+	reasons := make(map[string]int)
+	for _, row := range known {
+		reasons[f.whyStranded(row)]++
 	}
-	return api.OneMany(n, "It should have been claimed, or have a ticket, by now. ", "They should have been claimed, or have a ticket, by now. ")
+	overdue, ignored, remedy := "", "", ""
+	switch {
+	case f.Dispatches:
+		overdue = f.t("Neither claimed nor dispatched in time.")
+	case due:
+		overdue, remedy = f.t("Not claimed in time."), f.t("Start a worker for the queue, or add more.")
+	}
+	if early && f.Dispatches {
+		ignored = f.t("A task that is not due yet gets its ticket from the sweeper; Run now does not wait until it is due.")
+	}
+	return lang.Sentences(overdue, ignored, f.most(reasons, len(known), n), remedy)
 }
 
-// whyStranded says why a row, one of n, is stranded.
-func (f *finder) whyStranded(row *queue.Row, n int) string {
+// whyStranded says why a row is stranded.
+func (f *finder) whyStranded(row *queue.Row) string {
+	later := api.DueAt(row).After(f.now)
 	switch {
-	case !f.Dispatches && api.DueAt(row).After(f.now):
-		return api.OneMany(n, "It is due later: a worker claims it then.", "They are due later: a worker claims them then.")
+	case !f.Dispatches && later:
+		return f.t("Not due yet: a worker claims it when it is.")
 	case row.DispatchError != "":
-		return f.noTicket(row, n)
-	case api.DueAt(row).After(f.now):
-		return api.OneMany(n, "It is due later and has no ticket yet: the sweeper creates it.", "They are due later and have no tickets yet: the sweeper creates them.")
-	default:
-		return api.OneMany(n, "It was not claimed in queue ", "They were not claimed in queue ") + row.Queue + ": " + f.whyNotClaimed(n)
+		return f.noTicket(row)
+	case later:
+		return f.t("Not due yet and without a ticket: the sweeper creates it.")
+	case f.Dispatches:
+		return f.t("Not claimed in queue %s: a lost ticket, a paused or slow queue, or refused deliveries.", row.Queue)
 	}
+	return f.t("No worker that pulls from queue %s is free.", row.Queue)
 }
 
-// noTicket says why a row, one of n, has no ticket.
-func (f *finder) noTicket(row *queue.Row, n int) string {
+// noTicket says why a row has no ticket.
+func (f *finder) noTicket(row *queue.Row) string {
 	if f.Errors {
-		return api.OneMany(n, "Its ticket could not be created: ", "Their tickets could not be created: ") + api.Clip(row.DispatchError, 200)
+		return f.t("The ticket could not be created (%s).", api.Clip(row.DispatchError, 200))
 	}
-	return api.OneMany(n, "Its ticket could not be created: the page of the task has the error.", "Their tickets could not be created: the pages of the tasks have the errors.")
-}
-
-func capitalized(text string) string { return strings.ToUpper(text[:1]) + text[1:] }
-
-// whyNotClaimed says why a task that is due may not have been claimed.
-func (f *finder) whyNotClaimed(n int) string {
-	if f.Dispatches {
-		return api.OneMany(n, "its ticket was lost, the queue is paused or slow, or the program refuses its deliveries.",
-			"their tickets were lost, the queue is paused or slow, or the program refuses its deliveries.")
-	}
-	return "no worker that pulls from it is up, or all are busy."
+	return f.t("The ticket could not be created: the page of the task has the error.")
 }
 
 // most returns the reason with the highest count, of a sample of rows out of all.
-func most(reasons map[string]int, looked, all int) (reason string) {
+func (f *finder) most(reasons map[string]int, looked, all int) (reason string) {
 	for text, n := range reasons {
 		if best := reasons[reason]; n > best || n == best && text < reason {
 			reason = text
@@ -127,13 +116,13 @@ func most(reasons map[string]int, looked, all int) (reason string) {
 	if more == 0 && looked >= all {
 		return reason
 	}
-	of := " of " + api.Number(looked)
+	share := f.t("That is the cause for %d of %s.", reasons[reason], f.Printer.Number(looked))
 	if looked < all {
-		of += " in the sample"
+		share = f.t("That is the cause for %d of %s in the sample.", reasons[reason], f.Printer.Number(looked))
 	}
-	said := api.Number(reasons[reason]) + of
+	others := ""
 	if more > 0 {
-		said += ", and " + api.CountOf(more, "other reason")
+		others = f.t("There are %d other causes.", more)
 	}
-	return reason + " (" + said + ")"
+	return lang.Sentences(reason, share, others)
 }

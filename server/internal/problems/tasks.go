@@ -2,13 +2,13 @@ package problems
 
 import (
 	"cmp"
-	"fmt"
 	"maps"
 	"slices"
 	"strings"
 
 	"github.com/claimcheck-go/claimcheck/queue"
 	"github.com/claimcheck-go/claimcheck/server/internal/api"
+	"github.com/claimcheck-go/claimcheck/server/internal/lang"
 )
 
 // sweepless reports whether the last sweep is three intervals ago.
@@ -23,11 +23,12 @@ func (f *finder) sweeper() []Problem {
 		return nil
 	}
 	last, seen := f.Marks[queue.TouchSwept]
-	p := Problem{Kind: Sweeper, Title: "The sweeper has never been seen"}
+	p := Problem{Kind: Sweeper, Title: f.t("The sweeper has never run")}
 	if seen {
-		p.Title = "The sweeper was last seen " + api.Span(f.MarksAt.Sub(last)) + " ago"
+		p.Title = f.t("The sweeper last ran %s ago", f.span(f.MarksAt.Sub(last)))
 	}
-	p.Why = fmt.Sprintf("It should run every %s. Until it does, tasks whose ticket was lost, or whose worker stopped, stay where they are. ", api.Span(f.SweepEvery))
+	p.Why = lang.Sentences(f.t("It should run every %s.", f.span(f.SweepEvery)),
+		f.t("Without it, tasks whose ticket was lost or whose worker is gone are not run again."))
 	late := 0
 	for _, s := range f.Schedules {
 		if Late(s, f.SchedulesAt) {
@@ -35,9 +36,9 @@ func (f *finder) sweeper() []Problem {
 		}
 	}
 	if late > 0 {
-		p.Why += fmt.Sprintf("%s %s late. ", api.CountOf(late, "schedule"), api.IsAre(late))
+		p.Why = lang.Sentences(p.Why, f.t("%d schedules are late.", late))
 	}
-	p.Why = strings.TrimSpace(p.Why + f.Sweeper)
+	p.Why = lang.Sentences(p.Why, f.Printer.Known(f.Sweeper))
 	return []Problem{p}
 }
 
@@ -52,15 +53,16 @@ func (f *finder) expired() []Problem {
 	}
 	first := ""
 	if len(f.Running) > 0 && f.Running[0].LeaseExpiresAt.Before(f.RunningAt) {
-		first = fmt.Sprintf("; the first lease expired %s ago", api.Span(f.RunningAt.Sub(f.Running[0].LeaseExpiresAt)))
+		first = f.t("The first lease expired %s ago.", f.span(f.RunningAt.Sub(f.Running[0].LeaseExpiresAt)))
 	}
 	return []Problem{{
 		Kind: Lost, Count: n,
-		Title:   fmt.Sprintf("The %s of %s %s expired", map[bool]string{true: "lease", false: "leases"}[n == 1], api.CountOf(n, "task"), api.HasHave(n)),
-		Why:     "No result was stored in time, so the worker may be gone" + first + api.OneMany(n, ". The sweeper, a worker or the next delivery takes it back; you can do it now.", ". The sweeper, a worker or the next delivery takes them back; you can do it now."),
+		Title: f.t("The leases of %d tasks have expired", n),
+		Why: lang.Sentences(f.t("No result was stored in time, so the worker may be gone."), first,
+			f.t("The sweeper, a worker or the next delivery requeues such a task; you can do it now.")),
 		Show:    page("/tasks", "view", string(queue.ViewRunning)),
 		Act:     page("/confirm", "view", string(queue.ViewRunning), "all", string(queue.ActionRequeue)),
-		ActName: api.OneMany(n, "Requeue it", "Requeue them"),
+		ActName: f.t("Requeue"),
 	}}
 }
 
@@ -71,9 +73,10 @@ func (f *finder) unknownTasks() (list []Problem) {
 	for _, name := range names[:min(3, len(names))] {
 		list = append(list, Problem{
 			Kind: UnknownTask, Subject: name, Count: f.names[name],
-			Title: "No task named " + api.Clip(name, 80) + " is registered here",
-			Why:   f.waiting(f.names[name]) + " until a program that knows the name is deployed. If it was renamed, queue.Alias keeps the old name working.",
-			Show:  page("/tasks", "task", name, "stranded", "1"),
+			Title: f.t("No task named %s is registered here", api.Clip(name, 80)),
+			Why: lang.Sentences(f.waiting(f.names[name]), f.t("Deploy a program that registers the name."),
+				f.t("After a rename, queue.Alias keeps the old name working.")),
+			Show: page("/tasks", "task", name, "stranded", "1"),
 		})
 	}
 	return list
@@ -84,8 +87,8 @@ func (f *finder) unknownKeys() (list []Problem) {
 	for _, key := range slices.Sorted(maps.Keys(f.keys)) {
 		list = append(list, Problem{
 			Kind: UnknownKey, Subject: key, Count: f.keys[key],
-			Title: "Tasks are encrypted with key " + api.Clip(key, 80) + ", which this program does not have",
-			Why:   f.waiting(f.keys[key]) + " until a program that has the key is deployed, and their arguments and results cannot be shown here.",
+			Title: f.t("Encryption key %s is missing here", api.Clip(key, 80)),
+			Why:   lang.Sentences(f.waiting(f.keys[key]), f.t("Deploy a program that has the key. Arguments and results encrypted with it cannot be shown here.")),
 		})
 	}
 	return list
@@ -93,9 +96,8 @@ func (f *finder) unknownKeys() (list []Problem) {
 
 // waiting says how many of the stranded rows wait, as far as they were read.
 func (f *finder) waiting(n int) string {
-	verb := map[bool]string{true: " waits", false: " wait"}[n == 1]
 	if f.sampled {
-		return "At least " + api.CountOf(n, "task") + verb
+		return f.t("At least %d tasks wait.", n)
 	}
-	return api.CountOf(n, "task") + verb
+	return f.t("%d tasks wait.", n)
 }

@@ -76,7 +76,7 @@ func TestTextsOfErrorsAreLeftOut(t *testing.T) {
 			if strings.Contains(p.Title+p.Why, "SECRET") {
 				found++
 			}
-			if p.Kind == Stranded && !errors && !strings.HasSuffix(p.Why, "Their tickets could not be created: the pages of the tasks have the errors.") {
+			if p.Kind == Stranded && !errors && !strings.HasSuffix(p.Why, "The ticket could not be created: the page of the task has the error.") {
 				t.Errorf("%s", p.Why)
 			}
 		}
@@ -90,10 +90,8 @@ func TestTextsOfErrorsAreLeftOut(t *testing.T) {
 // create one.
 func TestStrandedTasksThatWorkersPull(t *testing.T) {
 	now := time.Date(2026, 1, 2, 3, 4, 5, 0, time.UTC)
-	for n, want := range map[int]string{
-		1: "It should have been claimed by now. It was not claimed in queue default: no worker that pulls from it is up, or all are busy. Start a worker for its queue, or more of them.",
-		2: "They should have been claimed by now. They were not claimed in queue default: no worker that pulls from it is up, or all are busy. Start workers for their queues, or more of them.",
-	} {
+	const want = "Not claimed in time. No worker that pulls from queue default is free. Start a worker for the queue, or add more."
+	for n := 1; n <= 2; n++ {
 		r := rules()
 		r.Dispatches = false
 		p := stranded(t, newState(n, now, func(*queue.Row) {}), r, now)
@@ -101,10 +99,10 @@ func TestStrandedTasksThatWorkersPull(t *testing.T) {
 			t.Errorf("%+v", p)
 		}
 		p = stranded(t, newState(n, now, func(row *queue.Row) { row.RunAfter, row.DispatchError = now.Add(time.Hour), "quota" }), r, now)
-		if want := map[int]string{1: "It is due later: a worker claims it then.", 2: "They are due later: a worker claims them then."}[n]; p.Why != want || p.Act.Path != "" {
+		if want := "Not due yet: a worker claims it when it is."; p.Why != want || p.Act.Path != "" {
 			t.Errorf("%+v", p)
 		}
-		if p := stranded(t, newState(n, now, func(*queue.Row) {}), rules(), now); p.Act.Path == "" || !strings.HasPrefix(p.ActName, "Dispatch") {
+		if p := stranded(t, newState(n, now, func(*queue.Row) {}), rules(), now); p.Act.Path == "" || p.ActName != "Dispatch again" {
 			t.Errorf("dispatched: %+v", p)
 		}
 	}
