@@ -15,6 +15,9 @@
 // describes itself. Names of members are matched without regard to case, and unknown
 // members are ignored, so no schema forbids further members.
 //
+// A member with the option string in its tag (json:",string") is a string whose content is
+// JSON, which contentSchema describes.
+//
 // A member is required only if its tag says so (jsonschema:"required"), because queue
 // accepts arguments without any member. The keyword x-optional marks those that Go leaves
 // out when they are empty (omitempty, omitzero).

@@ -2,6 +2,7 @@ package argschema_test
 
 import (
 	"encoding/json"
+	"errors"
 	"reflect"
 	"strings"
 	"testing"
@@ -121,5 +122,32 @@ func TestASchemaIsMadeOnce(t *testing.T) {
 	}
 	if text, err := argschema.Text(reflect.TypeFor[broken]()); err != nil || string(text) != "true" {
 		t.Errorf("%s, %v", text, err)
+	}
+}
+
+// A member that is read from a string of JSON is described with the schema of its content, to
+// which its tags belong.
+func TestSchemaOfMembersInStrings(t *testing.T) {
+	type quoted struct {
+		ID   int     `json:"id,string" jsonschema:"minimum=1,title=Order,description=Its number"`
+		Plan *string `json:"plan,string,omitempty" jsonschema:"enum=free,enum=team"`
+	}
+	const want = `{
+	"type": "object",
+	"properties": {
+		"id": {"type": "string", "contentMediaType": "application/json", "contentSchema": {"type": "integer", "minimum": 1}, "title": "Order", "description": "Its number"},
+		"plan": {"type": ["string", "null"], "contentMediaType": "application/json", "contentSchema": {"type": "string", "enum": ["free", "team"]}, "x-optional": true}
+	}
+}`
+	text, err := argschema.Text(reflect.TypeFor[quoted]())
+	if err != nil {
+		t.Fatal(err)
+	}
+	var got, wanted any
+	if err := errors.Join(json.Unmarshal(text, &got), json.Unmarshal([]byte(want), &wanted)); err != nil {
+		t.Fatal(err)
+	}
+	if diff := cmp.Diff(wanted, got); diff != "" {
+		t.Errorf("-want +got\n%s", diff)
 	}
 }

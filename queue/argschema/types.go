@@ -170,17 +170,7 @@ func (s *Set) ofStruct(t reflect.Type) *jsonschema.Schema {
 		if tags.hidden {
 			continue
 		}
-		member := s.value(f.Type)
-		if f.Quoted {
-			member = &jsonschema.Schema{Type: "string"}
-			if f.Type.Kind() == reflect.Pointer {
-				member = nullable(member)
-			}
-		}
-		if tags.nullable {
-			member = nullable(member)
-		}
-		member = tags.apply(member)
+		member := s.member(f, tags)
 		if f.Omits {
 			member = with(member, Optional, true)
 		}
@@ -190,6 +180,34 @@ func (s *Set) ofStruct(t reflect.Type) *jsonschema.Schema {
 		schema.Properties.Set(f.Name, member)
 	}
 	return schema
+}
+
+// member is the schema of a field.
+func (s *Set) member(f jsonvalue.Field, tags tags) *jsonschema.Schema {
+	if f.Quoted {
+		return s.quoted(f.Type, tags)
+	}
+	member := s.value(f.Type)
+	if tags.nullable {
+		member = nullable(member)
+	}
+	return tags.apply(member)
+}
+
+// quoted is the schema of a field that encoding/json writes as a string of JSON, which the
+// tags of the field are about.
+func (s *Set) quoted(t reflect.Type, tags tags) *jsonschema.Schema {
+	null := tags.nullable
+	if t.Kind() == reflect.Pointer {
+		t, null = t.Elem(), true
+	}
+	content := tags.apply(s.value(t))
+	member := &jsonschema.Schema{Type: "string", Title: content.Title, Description: content.Description, ContentMediaType: "application/json", ContentSchema: content}
+	content.Title, content.Description = "", ""
+	if null {
+		return nullable(member)
+	}
+	return member
 }
 
 // with returns a schema with one more keyword.

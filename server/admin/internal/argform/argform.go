@@ -110,6 +110,7 @@ type shape struct {
 	title    string
 	nullable bool
 	integer  bool
+	quoted   bool // the value is in a string, as JSON
 	place    place
 }
 
@@ -136,10 +137,15 @@ func (f *Form) shape(schema *jsonschema.Schema) (s shape) {
 			s.schema = definition
 			continue
 		}
+		if content := s.schema.ContentSchema; content != nil && s.schema.ContentMediaType == "application/json" && !s.quoted {
+			s.nullable, s.quoted = s.nullable || argschema.Nullable(s.schema), true
+			s.schema = content
+			continue
+		}
 		break
 	}
 	types := slices.DeleteFunc(slices.Clone(argschema.Types(s.schema)), func(t string) bool { return t == "null" })
-	s.nullable = s.nullable || argschema.Nullable(s.schema)
+	s.nullable = s.nullable || !s.quoted && argschema.Nullable(s.schema)
 	s.kind = kindOf(s.schema, types)
 	s.integer = len(types) == 1 && types[0] == "integer"
 	return s
@@ -193,8 +199,12 @@ func (f *Form) field(name, label string, schema *jsonschema.Schema, at place) *F
 	}
 	field.Empties = s.empties()
 	field.Empty = field.Empties[0]
-	if text, err := json.Marshal(schema.Default); err == nil && schema.Default != nil && s.kind != Object {
-		f.fill(field, text)
+	usual := schema.Default
+	if s.quoted {
+		usual = s.schema.Default
+	}
+	if text, err := json.Marshal(usual); err == nil && usual != nil && s.kind != Object {
+		f.fillPlain(field, text)
 	}
 	switch s.kind {
 	case Object:

@@ -220,3 +220,60 @@ func TestEdits(t *testing.T) {
 		t.Error("a form with a billion fields is not too large")
 	}
 }
+
+// quotedArgs have members that encoding/json reads from strings.
+type quotedArgs struct {
+	N     int      `json:"n,string"`
+	F     float64  `json:"f,string,omitempty" jsonschema:"minimum=0.5,description=a share"`
+	B     bool     `json:"b,string"`
+	P     *bool    `json:"p,string"`
+	S     string   `json:"s,string"`
+	Plan  string   `json:"plan,string,omitempty" jsonschema:"enum=free,enum=team,default=free"`
+	Level *int8    `json:"level,string,omitempty" jsonschema:"enum=1,enum=2"`
+	Plain []string `json:"plain,string"` // the option is for simple values
+}
+
+func TestMembersInStrings(t *testing.T) {
+	typ := reflect.TypeFor[quotedArgs]()
+	for text, want := range map[string]string{
+		"":                               `{"b":"false","p":null,"s":"\"\"","plan":"\"free\"","plain":[]}`,
+		"n=-5 s=a\"b f=0.5":              `{"n":"-5","f":"0.5","b":"false","p":null,"s":"\"a\\\"b\"","plan":"\"free\"","plain":[]}`,
+		`b=true p=false plan="team"`:     `{"b":"true","p":"false","s":"\"\"","plan":"\"team\"","plain":[]}`,
+		"n=9007199254740993 level=2 s=5": `{"n":"9007199254740993","b":"false","p":null,"s":"\"5\"","plan":"\"free\"","level":"2","plain":[]}`,
+	} {
+		values := sent(formOf(typ))
+		for _, pair := range strings.Fields(text) {
+			name, value, _ := strings.Cut(pair, "=")
+			values.Set("args/"+name, value)
+		}
+		f := formOf(typ)
+		f.Read(values)
+		got := f.Args()
+		if f.Wrong || string(got) != want {
+			t.Errorf("%s: %s %v, want %s", text, got, problems(f), want)
+		}
+		var decoded quotedArgs
+		if err := json.Unmarshal(got, &decoded); err != nil {
+			t.Errorf("%s: %v", got, err)
+		}
+		f = formOf(typ) // "run like this one"
+		if !f.Fill(got) || string(again(t, f, typ).Args()) != want {
+			t.Errorf("%s does not fit, or becomes %s", got, f.Args())
+		}
+	}
+	for text, want := range map[string]string{"n=x": "Write a whole number.", "f=0.1": "At least 0.5.", "plan=other": "Choose one of these."} {
+		values := sent(formOf(typ))
+		name, value, _ := strings.Cut(text, "=")
+		values.Set("args/"+name, value)
+		f := formOf(typ)
+		f.Read(values)
+		if f.Args(); !f.Wrong || len(problems(f)) != 1 || problems(f)[0] != "args/"+name+": "+want {
+			t.Errorf("%s: %v", text, problems(f))
+		}
+	}
+	for _, text := range []string{`{"n":5}`, `{"n":"x"}`, `{"s":"a"}`, `{"b":"yes"}`, `{"n":"\"5\""}`} {
+		if formOf(typ).Fill(json.RawMessage(text)) {
+			t.Errorf("%s fits", text)
+		}
+	}
+}

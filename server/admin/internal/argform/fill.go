@@ -12,6 +12,18 @@ import (
 func (f *Form) Fill(args json.RawMessage) bool { return f.fill(f.Root, args) && f.fields <= MaxFields }
 
 func (f *Form) fill(field *Field, value json.RawMessage) bool {
+	var content string
+	if field.shape.quoted && string(value) != "null" {
+		if json.Unmarshal(value, &content) != nil || !json.Valid([]byte(content)) {
+			return false
+		}
+		value = json.RawMessage(content)
+	}
+	return f.fillPlain(field, value)
+}
+
+// fillPlain is fill for a value that is not in a string.
+func (f *Form) fillPlain(field *Field, value json.RawMessage) bool {
 	value = bytes.TrimSpace(value)
 	if f.fields > MaxFields || len(value) == 0 {
 		return false

@@ -32,6 +32,15 @@ func (f *Form) wrong(field *Field, format string, args ...any) string {
 
 // value is the JSON of a field; empty if it is left out or wrong.
 func (f *Form) value(field *Field) string {
+	text := f.plain(field)
+	if field.shape.quoted && text != "" && text != "null" {
+		return quote(text)
+	}
+	return text
+}
+
+// plain is value before it is put into a string.
+func (f *Form) plain(field *Field) string {
 	switch field.Kind {
 	case Object:
 		if !field.Present {
