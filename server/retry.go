@@ -147,10 +147,8 @@ const countMost = 100_000
 // all retries what matches, and never more than was confirmed.
 func (c *retryCmd) all(ctx context.Context, p *program, client *queue.Client, s queue.Selection) error {
 	most := 0
-	if !c.JSON {
-		if err := c.warnUnknown(ctx, p, client, s); err != nil {
-			return err
-		}
+	if err := c.warnUnknown(ctx, p, client, s); err != nil {
+		return p.inJSON(c.JSON, err)
 	}
 	if c.DryRun || !c.Yes {
 		n, err := client.CountMatching(ctx, queue.ActionRetry, s, countMost)

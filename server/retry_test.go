@@ -2,6 +2,7 @@ package server
 
 import (
 	"database/sql"
+	"encoding/json"
 	"path/filepath"
 	"strings"
 	"testing"
@@ -162,9 +163,12 @@ func TestRetryWarnsOfNamesThatAreNotRegistered(t *testing.T) {
 		t.Fatal(err)
 	}
 	const want = "warning: 2 tasks named demo.gone cannot run here, because this program does not register the name; retried, they wait until one that does is deployed"
-	for args, warns := range map[string]bool{"--dry-run": true, "--dry-run --task d*gone": true, "--dry-run --task demo.fail": false, "--yes --queue none": false, "--yes": true} {
+	for args, warns := range map[string]bool{"--dry-run": true, "--dry-run --task d*gone": true, "--dry-run --task demo.fail": false, "--yes --queue none": false, "--dry-run --json": true,
+		"--dry-run --json --task demo.fail": false, "--yes --json --queue none": false, "--yes": true} {
 		if status, stdout, stderr := c.call("", append([]string{"retry", "--all"}, strings.Fields(args)...)...); status != 0 || strings.Contains(stderr, want) != warns {
 			t.Errorf("%s: status %d\n%s%s", args, status, stdout, stderr)
+		} else if strings.Contains(args, "--json") && (!json.Valid([]byte(stdout)) || strings.Count(stdout, "\n") != 1) {
+			t.Errorf("%s: %s", args, stdout)
 		}
 		if args == "--yes" {
 			c.ok("work") // what is registered fails again
