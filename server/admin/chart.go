@@ -1,12 +1,11 @@
 package admin
 
 import (
-	"fmt"
+	"html/template"
 	"time"
 
-	"github.com/dustin/go-humanize"
-
 	"github.com/claimcheck-go/claimcheck/queue"
+	"github.com/claimcheck-go/claimcheck/server/internal/lang"
 )
 
 // chartHours is how far back the charts go.
@@ -35,6 +34,7 @@ type charts struct {
 // chart is bars of one kind.
 type chart struct {
 	ID, Title, Desc string
+	Caption         template.HTML
 	Total, Most     int
 	Width, Height   int
 	Bars            []bar
@@ -52,7 +52,7 @@ type hour struct {
 	Succeeded, Failed int
 }
 
-func newCharts(f *figures) *charts {
+func newCharts(f *figures, p *lang.Printer) *charts {
 	first := f.periods()[1].Since
 	known := queue.GroupFigures(f.Hours, func(h *queue.HourFigures) time.Time { return h.Hour.UTC() })
 	c := &charts{}
@@ -60,9 +60,9 @@ func newCharts(f *figures) *charts {
 	var names []string
 	for i := range chartHours {
 		at := first.Add(time.Duration(i) * time.Hour)
-		name := at.Format("15:04") + " to " + at.Add(time.Hour).Format("15:04")
+		name := p.T("%s to %s", at.Format("15:04"), at.Add(time.Hour).Format("15:04"))
 		if i == chartHours-1 {
-			name = at.Format("15:04") + " to now"
+			name = p.T("%s to now", at.Format("15:04"))
 		}
 		stats := known[at]
 		if stats == nil {
@@ -73,26 +73,35 @@ func newCharts(f *figures) *charts {
 	for i := chartHours - 1; i >= 0; i-- {
 		c.Hours = append(c.Hours, hour{names[i], succeeded[i], failed[i]})
 	}
-	c.Succeeded = newChart("succeeded", "succeeded", names, succeeded)
-	c.Failed = newChart("failed", "failed", names, failed)
+	c.Succeeded, c.Failed = newChart("succeeded", succeeded), newChart("failed", failed)
+	for i, name := range names {
+		c.Succeeded.Bars[i].Says = p.T("%s: %d succeeded", name, succeeded[i])
+		c.Failed.Bars[i].Says = p.T("%s: %d failed", name, failed[i])
+	}
+	c.Succeeded.Caption = p.HTML("Succeeded: %s", strong(p.Number(c.Succeeded.Total)))
+	c.Failed.Caption = p.HTML("Failed: %s", strong(p.Number(c.Failed.Total)))
+	c.Succeeded.Title = p.T("%d tasks succeeded in the last 24 hours", c.Succeeded.Total)
+	c.Failed.Title = p.T("%d tasks failed in the last 24 hours", c.Failed.Total)
+	for _, chart := range []*chart{&c.Succeeded, &c.Failed} {
+		chart.Desc = lang.Sentences(p.T("One bar an hour, at most %d; the last hour is not over.", chart.Most), p.T("The table below has the same counts."))
+	}
 	return c
 }
 
-func newChart(id, verb string, names []string, values []int) chart {
+// newChart is a chart without its words.
+func newChart(id string, values []int) chart {
 	c := chart{ID: id, Width: len(values)*(barWidth+barGap) - barGap, Height: chartHeight}
 	for _, n := range values {
 		c.Total += n
 		c.Most = max(c.Most, n)
 	}
 	for i, n := range values {
-		b := bar{X: i * (barWidth + barGap), Width: barWidth, Now: i == len(values)-1, Says: fmt.Sprintf("%s: %s %s", names[i], humanize.Comma(int64(n)), verb)}
+		b := bar{X: i * (barWidth + barGap), Width: barWidth, Now: i == len(values)-1}
 		if n > 0 {
 			b.Height = max(2, n*chartHeight/c.Most) // one of many is seen too
 		}
 		b.Y = chartHeight - b.Height
 		c.Bars = append(c.Bars, b)
 	}
-	c.Title = fmt.Sprintf("%s %s in the last 24 hours", count(c.Total, "task"), verb)
-	c.Desc = fmt.Sprintf("One bar an hour, at most %s; the last hour is not over. The table below has the same counts.", humanize.Comma(int64(c.Most)))
 	return c
 }

@@ -14,7 +14,7 @@ func TestFiguresOfPagesOutliveAPurge(t *testing.T) {
 	check := func(when string) {
 		t.Helper()
 		for path, wants := range map[string][]string{
-			"/admin/":                          {"551</b> failed", `<caption class="hide">Failed tasks of the last 7 days, by hour (UTC): 551,`, `class="now"`},
+			"/admin/":                          {"Failed: <b>551</b>", `<caption class="hide">Failed tasks of the last 7 days, by hour (UTC): 551,`, `class="now"`},
 			"/admin/types":                     {`aria-label="billing.charge_card, the last 24 hours: `, `371<span class="sub dim">9`, "none ended"},
 			"/admin/types/billing.charge_card": {`aria-label="How billing.charge_card has fared"`, "p95", "since "},
 			"/admin/queues/billing":            {`aria-label="How billing has fared"`, "billing, the last 24 hours: "},

@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/claimcheck-go/claimcheck/queue"
+	"github.com/claimcheck-go/claimcheck/server/internal/lang"
 )
 
 var figuresHour = time.Date(2026, 5, 3, 10, 0, 0, 0, time.UTC)
@@ -29,7 +30,7 @@ func TestTheUnfinishedHourOfASparklineIsAnOutline(t *testing.T) {
 	if want := "t, the last 24 hours: 18 ended, at most 12 in an hour, 1 failed; 6 in the hour that is not over"; s.Says != want {
 		t.Errorf("it says %s", s.Says)
 	}
-	charts := newCharts(f)
+	charts := newCharts(f, lang.English())
 	if last := charts.Succeeded.Bars[23]; !last.Now || last.Says != "10:00 to now: 5 succeeded" || charts.Succeeded.Bars[22].Now || charts.Succeeded.Total != 17 {
 		t.Errorf("the chart ends with %+v", last)
 	}

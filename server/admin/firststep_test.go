@@ -46,7 +46,7 @@ func TestTheFirstStep(t *testing.T) {
 			t.Errorf("no %q in %s", want, body)
 		}
 	}
-	for _, wrong := range []string{`class="tiles"`, "What fails", "The last 24 hours", "No queue has tasks"} {
+	for _, wrong := range []string{`class="tiles"`, `id="failing"`, "The last 24 hours", "No queue has tasks"} {
 		if strings.Contains(body, wrong) {
 			t.Errorf("%q on the page of an empty database", wrong)
 		}
@@ -90,7 +90,7 @@ func TestTheFirstStepBesideAWarning(t *testing.T) {
 		cfg.EnqueueCommand, cfg.SweepEvery = "shop enqueue", time.Minute
 	})
 	body := s.settled("/admin/")
-	for _, want := range []string{"1 thing to look at", "The sweeper has never run", "The database has no tasks yet.", "Enqueue a first task"} {
+	for _, want := range []string{"1 problem needs attention", "The sweeper has never run", "The database has no tasks yet.", "Enqueue a first task"} {
 		if !strings.Contains(body, want) {
 			t.Errorf("no %q in %s", want, body)
 		}

@@ -2,11 +2,11 @@ package admin
 
 import (
 	"cmp"
-	"fmt"
 	"net/http"
 	"slices"
 
 	"github.com/claimcheck-go/claimcheck/queue"
+	"github.com/claimcheck-go/claimcheck/server/internal/lang"
 	"github.com/claimcheck-go/claimcheck/server/internal/problems"
 )
 
@@ -45,19 +45,19 @@ func (h *handler) overview(v *visit) error {
 	if err != nil {
 		return err
 	}
-	page := overviewPage{layout: h.layout(v, "Overview", "/"), Known: stats.Known, Changed: stats.Changed, Totals: sum(stats)}
+	page := overviewPage{layout: h.layout(v, v.t("Overview"), "/"), Known: stats.Known, Changed: stats.Changed, Totals: sum(stats)}
 	page.Every, page.Again = 10, stats.Partial
 	page.Warnings = h.warnings(stats, page.words)
 	h.divide(&page, stats)
 	if page.Figured = stats.Figured; stats.Figures != nil {
-		page.Charts, page.Heat = newCharts(stats.Figures), stats.Figures.heatmap()
+		page.Charts, page.Heat = newCharts(stats.Figures, v.p), stats.Figures.heatmap()
 	}
 	page.Queues, page.Backends = h.queueLines(stats), manyBackends(stats.Queues)
 	page.say()
 	if stats.Empty {
-		page.First, page.Detail = h.firstStep(v.r), "The database has no tasks yet."
+		page.First, page.Detail = h.firstStep(v.r), v.t("The database has no tasks yet.")
 		if len(page.Warnings) == 0 {
-			page.Summary, page.Detail = "No tasks yet", "The database has none."
+			page.Summary, page.Detail = v.t("No tasks yet"), v.t("The database is empty.")
 		}
 	}
 	return h.render(v, http.StatusOK, "overview", page)
@@ -103,18 +103,18 @@ func (h *handler) registered(name string) bool { return h.names[name] != "" }
 // say sums the page up in a sentence.
 func (p *overviewPage) say() {
 	if !p.Known {
-		p.Summary, p.Detail = "Counting the tasks…", "This page reloads when they are counted."
+		p.Summary, p.Detail = p.p.T("Counting the tasks…"), p.p.T("This page reloads when they are counted.")
 		return
 	}
-	p.Detail = fmt.Sprintf("Tasks that ended in the last hour, as they are now: %s SUCCESSFUL, %s FAILED.", num(p.Totals.Succeeded), num(p.Totals.Failed))
+	p.Detail = p.p.T("Ended in the last hour, by current status: %d SUCCESSFUL, %s FAILED.", p.Totals.Succeeded, p.p.Number(p.Totals.Failed))
 	switch {
 	case len(p.Warnings) > 0:
-		p.State, p.Summary = "bad", count(len(p.Warnings), "thing")+" to look at"
+		p.State, p.Summary = "bad", p.p.T("%d problems need attention", len(p.Warnings))
 	case len(p.Failing) > 0:
-		p.State, p.Summary = "uneasy", "Running, with failures"
+		p.State, p.Summary = "uneasy", p.p.T("Running, with failures")
 	default:
-		p.State, p.Summary = "calm", "All is well"
-		p.Detail = "Nothing is stuck. " + p.Detail
+		p.State, p.Summary = "calm", p.p.T("No problems")
+		p.Detail = lang.Sentences(p.p.T("Nothing is stuck."), p.Detail)
 	}
 }
 

@@ -247,7 +247,7 @@ func TestFailuresAreExplained(t *testing.T) {
 		}
 	}
 	s.store.fail(nil)
-	if w := s.get("/admin/"); w.Code != 200 || !strings.Contains(w.Body.String(), "All is well") {
+	if w := s.get("/admin/"); w.Code != 200 || !strings.Contains(w.Body.String(), "No problems") {
 		t.Errorf("after the outage: %d", w.Code)
 	}
 }

@@ -18,7 +18,7 @@ import (
 // warned is one warning of the overview: what it says, and where it leads.
 type warned struct{ title, why, show, act, button string }
 
-var warningItem = regexp.MustCompile(`(?s)<li>\s*<div><h2>(.*?)</h2><p>(.*?)</p></div>\s*<p class="acts">(?:<a class="button" href="([^"]*)">Show them</a>)?(?:<a class="button main" href="([^"]*)">(.*?)</a>)?`)
+var warningItem = regexp.MustCompile(`(?s)<li>\s*<div><h2>(.*?)</h2><p>(.*?)</p></div>\s*<p class="acts">(?:<a class="button" href="([^"]*)">Show</a>)?(?:<a class="button main" href="([^"]*)">(.*?)</a>)?`)
 
 // warning is the warning whose title contains a text, once all is looked at.
 func (s *site) warning(part string) warned {

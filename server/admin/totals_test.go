@@ -72,7 +72,7 @@ func TestNumbersAgree(t *testing.T) {
 	if failed != groups || failed != listed {
 		t.Errorf("FAILED now: %d, in groups %d, in the table %d", failed, groups, listed)
 	}
-	day, chart := number(t, page, `([\d,]+) in the last 24 h,`), number(t, page, `<b>([\d,]+)</b> failed`)
+	day, chart := number(t, page, `([\d,]+) in the last 24 h,`), number(t, page, `Failed: <b>([\d,]+)</b>`)
 	if day != chart || day != failed-102-19 {
 		t.Errorf("in the last 24 hours: %d, in the chart %d, of %d", day, chart, failed)
 	}
@@ -80,7 +80,7 @@ func TestNumbersAgree(t *testing.T) {
 	if byGroup := number(t, page, `(?:<p>|dim">)([\d,]+) in the last hour[,;<]`); hour != byGroup {
 		t.Errorf("in the last hour: %d, by kind %d", hour, byGroup)
 	}
-	if sentence := number(t, page, `ended in the last hour, as they are now: [\d,]+ SUCCESSFUL, ([\d,]+) FAILED`); hour != sentence {
+	if sentence := number(t, page, `Ended in the last hour, by current status: [\d,]+ SUCCESSFUL, ([\d,]+) FAILED`); hour != sentence {
 		t.Errorf("in the last hour: %d, in the sentence %d", hour, sentence)
 	}
 	if byQueue := number(t, page, `<td class="n">(?:<a class="bad"[^>]*>)?([\d,]+)</a> <span class="dim">[\d.]+ %</span>`); hour != byQueue {
