@@ -17,39 +17,60 @@ import (
 // clocks of the deliverer and the database differ.
 const earlyTolerance = 2 * time.Second
 
-// claimBudget is how long a claim whose answer was lost is repeated, but at most
-// half a lease: if the first request did claim the row, the lease has to last until then.
+// claimBudget is how long a claim is tried again after an answer was lost.
 const claimBudget = 3 * time.Second
 
-// claim claims one row by its ID, for a delivery.
-func (e *Executor) claim(ctx context.Context, id uuid.UUID, opt RunOptions) (*Row, error) {
-	claimID := NewClaimID()
+// claim claims one row by its ID, for a delivery. The claim was made after sent.
+//
+// A request whose answer was lost may have claimed the row, or may do so later. It is not
+// sent again: once its claim was taken from the row, no statement can tell that it was
+// ever made, and a claim ID that is used twice does not distinguish the two claims. The
+// next request has an ID of its own, and the store recognizes the earlier claims; those
+// that it did not find are undone.
+func (e *Executor) claim(ctx context.Context, id uuid.UUID, opt RunOptions) (row *Row, sent time.Time, err error) {
 	req := ClaimRequest{
 		Tasks: e.client.registry.runnable, Keys: e.client.keys, Worker: e.cfg.WorkerID, Lease: e.cfg.Lease,
-		ClaimID: claimID, Early: earlyTolerance, AllowRetry: opt.AllowRetry,
+		Early: earlyTolerance, AllowRetry: opt.AllowRetry,
 		TicketKnown: opt.Ticket != "", Ticket: rateTicketTime(opt.Ticket),
 	}
-	giveUp := time.Now().Add(min(claimBudget, e.cfg.Lease/2))
-	lost := false
+	var lost []lostClaim
+	var giveUp time.Time
 	for pause := 20 * time.Millisecond; ; pause *= 2 {
-		sent := time.Now()
-		var row *Row
-		err := within(ctx, statementTimeout, func(ctx context.Context) (err error) {
+		req.ClaimID, req.Unanswered, sent = NewClaimID(), e.recent(lost), time.Now()
+		err = within(ctx, statementTimeout, func(ctx context.Context) (err error) {
 			row, err = e.store.Claim(ctx, id, req)
 			return err
 		})
-		if lost = lost || effectUnknown(err); err == nil || !lost {
-			return row, err
-		}
-		if errors.Is(err, ErrUnavailable) && time.Until(giveUp) > pause {
-			time.Sleep(pause)
-			if time.Now().Before(giveUp) {
-				continue // the store recognizes the claim by its ID
+		if effectUnknown(err) {
+			if len(lost) == 0 {
+				giveUp = time.Now().Add(claimBudget)
 			}
+			lost = append(lost, lostClaim{claim: Claim{ID: id, ClaimID: req.ClaimID}, sent: sent})
 		}
-		e.undoLater(lostClaim{claim: Claim{ID: id, ClaimID: claimID}, sent: sent})
-		return nil, err
+		if len(lost) == 0 || !errors.Is(err, ErrUnavailable) || time.Until(giveUp) <= pause {
+			break
+		}
+		time.Sleep(pause)
 	}
+	for _, l := range lost {
+		if err == nil && row.Claim() == l.claim {
+			sent = l.sent
+		} else {
+			e.undoLater(l)
+		}
+	}
+	return row, sent, err
+}
+
+// recent returns the IDs of lost claims whose leases, if they were made, last long enough
+// for a run to begin.
+func (e *Executor) recent(lost []lostClaim) (ids []uuid.UUID) {
+	for _, l := range lost {
+		if time.Since(l.sent) < e.cfg.Lease/2 {
+			ids = append(ids, l.claim.ClaimID)
+		}
+	}
+	return ids
 }
 
 // outdated reports whether a delivery that came before its row is due was not for the

@@ -15,7 +15,10 @@ type ClaimRequest struct {
 	Keys    []string      // the keys that it has ([KeyCounter])
 	Worker  string        // goes into WorkerIDs
 	Lease   time.Duration // how long the claim holds without a heartbeat
-	ClaimID uuid.UUID     // fresh: [NewClaimID]
+	ClaimID uuid.UUID     // fresh for each request: [NewClaimID]
+	// Unanswered are the claim IDs of earlier requests for the same run whose answers
+	// were lost: a row that is RUNNING under one of them is returned as it is.
+	Unanswered []uuid.UUID
 	// Early is how long before RunAfter a row can be claimed.
 	Early time.Duration
 	// AllowRetry also claims a FAILED row, and raises its MaxAttempts to at least
@@ -46,15 +49,16 @@ func (r *ClaimRequest) KeptFrom() time.Duration {
 	return r.Early
 }
 
-// Holds reports whether row is RUNNING under the requested claim: the request was
-// made before, and its answer was lost.
+// Holds reports whether row is RUNNING under the requested claim, or under one of
+// Unanswered: an earlier request claimed it, and its answer was lost.
 func (r *ClaimRequest) Holds(row *Row) bool {
-	return row.Status == StatusRunning && row.ClaimID == r.ClaimID && r.ClaimID != uuid.Nil
+	return row.Status == StatusRunning && row.ClaimID != uuid.Nil && (row.ClaimID == r.ClaimID || slices.Contains(r.Unanswered, row.ClaimID))
 }
 
 // Spent reports whether the requested claim was made before and has ended. It must
 // not be made again: a copy of the request that arrives late would claim a row
-// that no process would run.
+// that no process would run. A row that has lost its claim, or had another one since,
+// does not show this; so the caller sends no request twice.
 func (r *ClaimRequest) Spent(row *Row) bool {
 	reopens := row.Status == StatusReady || row.Status == StatusFailed && r.AllowRetry
 	return reopens && row.ClaimID == r.ClaimID && r.ClaimID != uuid.Nil
@@ -171,8 +175,8 @@ func NewClaimID() uuid.UUID {
 
 // PullClaimID is the claim ID of a row that a ClaimNext with this fence claims:
 // the first half is the fence's, the second that of the row's ID. Fences that
-// differ only in the last bit of their first half belong together, so that a
-// store can claim in two steps.
+// differ only in the last three bits of their first half belong together, so that a
+// pull can claim in several steps; the last bit is for the steps of a store.
 func PullClaimID(fence, id uuid.UUID) (claim uuid.UUID) {
 	copy(claim[:8], fence[:8])
 	copy(claim[8:], id[8:])
@@ -186,7 +190,17 @@ func PullClaimIDs(fence uuid.UUID) (first, last uuid.UUID) {
 	}
 	copy(first[:8], fence[:8])
 	copy(last[:8], fence[:8])
-	first[7] &^= 1
-	last[7] |= 1
+	first[7] &^= fenceParts
+	last[7] |= fenceParts
 	return first, last
+}
+
+// fenceParts are the bits of a fence's byte 7 that number the parts of a pull.
+const fenceParts = 7
+
+// partFence is the fence of one of up to four parts of a pull. With the same fence, a row whose
+// lease expires between two parts would be claimed twice under one claim ID.
+func partFence(fence uuid.UUID, n byte) uuid.UUID {
+	fence[7] = fence[7]&^fenceParts | n<<1
+	return fence
 }

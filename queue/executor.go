@@ -148,8 +148,7 @@ func (e *Executor) RunByID(ctx context.Context, id uuid.UUID, opt RunOptions) (*
 		return nil, err
 	}
 	ctx = context.WithoutCancel(ctx)
-	sent := time.Now()
-	row, err := e.claim(ctx, id, opt)
+	row, sent, err := e.claim(ctx, id, opt)
 	e.client.availability.observe(err)
 	if err != nil {
 		defer e.unreserveSlot()

@@ -14,6 +14,7 @@ import (
 	"github.com/google/uuid"
 
 	"github.com/claimcheck-go/claimcheck/queue"
+	"github.com/claimcheck-go/claimcheck/queue/sqlitestore"
 )
 
 // most counts what runs, and keeps the greatest number.
@@ -283,6 +284,54 @@ func TestWorkersKeepLimits(t *testing.T) {
 				t.Errorf("%+v, %v", result, err)
 			}
 		})
+		sys.shutdown()
+	})
+}
+
+// slowPull is a store in which the process is stopped between the first claim of a pull and
+// the last one, for longer than the lease.
+type slowPull struct {
+	*sqlitestore.Store
+	t      *testing.T
+	claims []queue.Claim
+}
+
+func (s *slowPull) ClaimLimited(ctx context.Context, r queue.ClaimNextRequest) ([]*queue.Row, time.Duration, error) {
+	if !r.Share && len(s.claims) == 1 {
+		time.Sleep(r.Lease)
+		if p, err := s.Promote(s.t.Context(), 10); err != nil || p.Reclaimed != 1 {
+			s.t.Errorf("%+v, %v", p, err)
+		}
+	}
+	rows, wait, err := s.Store.ClaimLimited(ctx, r)
+	for _, row := range rows {
+		s.claims = append(s.claims, row.Claim())
+	}
+	return rows, wait, err
+}
+
+// Two runs with one claim ID would both be its owner.
+func TestAPullDoesNotUseAClaimIDTwice(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		store := &slowPull{Store: newStore(t), t: t}
+		var outcomes []queue.Outcome
+		sys := newSystem(t, setup{store: store, exec: queue.ExecutorConfig{Concurrency: 2, Lease: 2 * time.Second}},
+			queue.NewTask("limited", nothing, queue.LimitRunning(5)))
+		if err := sys.client.ApplyLimits(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+		id := sys.enqueue("limited", 1)
+		_, err := sys.exec.Work(t.Context(), queue.WorkConfig{OnRun: func(run *queue.Run) { outcomes = append(outcomes, run.Outcome) }})
+		if err != nil || sys.row(id).Status != queue.StatusSuccessful {
+			t.Errorf("%+v, %v", sys.row(id), err)
+		}
+		if len(store.claims) != 2 || store.claims[0] == store.claims[1] {
+			t.Errorf("claims %v", store.claims)
+		}
+		slices.Sort(outcomes)
+		if !slices.Equal(outcomes, []queue.Outcome{queue.OutcomeLost, queue.OutcomeSucceeded}) {
+			t.Errorf("outcomes %v", outcomes)
+		}
 		sys.shutdown()
 	})
 }

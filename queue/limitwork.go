@@ -86,18 +86,19 @@ func (e *Executor) claimRows(ctx context.Context, req ClaimNextRequest) ([]*Row,
 	var rows []*Row
 	free := req.Free()
 	othersFirst := e.turn.Add(1)%2 == 1
-	part := func(limit int, share bool) error {
+	part := func(n byte, limit int, share bool) error {
 		if limit < 1 {
 			return nil
 		}
 		limited := req
+		limited.Fence = partFence(req.Fence, n)
 		limited.Limit, limited.Prefetch, limited.Share, limited.OthersFirst = limit, 0, share, othersFirst
 		more, wait, err := store.ClaimLimited(ctx, limited)
 		rows = append(rows, more...)
 		e.wakeIn(wait)
 		return err
 	}
-	if err := part(free, true); err != nil {
+	if err := part(0, free, true); err != nil {
 		return rows, err
 	}
 	first := len(rows)
@@ -105,6 +106,7 @@ func (e *Executor) claimRows(ctx context.Context, req ClaimNextRequest) ([]*Row,
 		e.sharing.Store(first > 0)
 	}
 	rest := req
+	rest.Fence = partFence(req.Fence, 1)
 	if free > 0 && e.sharing.Load() {
 		rest.Limit, rest.Prefetch = free, 0
 	}
@@ -114,7 +116,7 @@ func (e *Executor) claimRows(ctx context.Context, req ClaimNextRequest) ([]*Row,
 			return rows, err
 		}
 	}
-	return rows, part(free-len(rows), false)
+	return rows, part(2, free-len(rows), false)
 }
 
 // wakeIn wakes the workers of this process when a limit allows another start.

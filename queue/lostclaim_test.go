@@ -17,7 +17,9 @@ import (
 // mute is a store whose claims take effect, but whose first answers are lost.
 type mute struct {
 	queue.Store
-	lost atomic.Int32 // answers that still get lost
+	lost   atomic.Int32 // answers that still get lost
+	before func()       // is called before each Claim; may be nil
+	sent   []uuid.UUID  // the claim IDs of all calls of Claim
 }
 
 func (m *mute) lose() error {
@@ -36,6 +38,10 @@ func (m *mute) ClaimNext(ctx context.Context, r queue.ClaimNextRequest) ([]*queu
 }
 
 func (m *mute) Claim(ctx context.Context, id uuid.UUID, r queue.ClaimRequest) (*queue.Row, error) {
+	m.sent = append(m.sent, r.ClaimID)
+	if m.before != nil {
+		m.before()
+	}
 	row, err := m.Store.Claim(ctx, id, r)
 	if err == nil {
 		if err := m.lose(); err != nil {
@@ -93,4 +99,61 @@ func TestADeliveryRecognisesItsOwnClaim(t *testing.T) {
 			t.Error(err)
 		}
 	})
+}
+
+// Once the lease of a claim has expired, the row no longer has its ID: the same request
+// would claim the row for the second time, under an ID that was used before.
+func TestARequestWhoseAnswerWasLostIsNotSentAgain(t *testing.T) {
+	for name, again := range map[string]func(*testing.T, queue.Store, uuid.UUID){
+		"taken back": func(t *testing.T, store queue.Store, _ uuid.UUID) {
+			if p, err := store.Promote(t.Context(), 10); err != nil || !p.Claimable {
+				t.Errorf("%+v, %v", p, err)
+			}
+		},
+		"claimed and retried by another worker": func(t *testing.T, store queue.Store, id uuid.UUID) {
+			row, err := store.Claim(t.Context(), id, queue.ClaimRequest{Tasks: []string{"t"}, Worker: "other", Lease: time.Minute, ClaimID: queue.NewClaimID()})
+			if err != nil {
+				t.Error(err)
+				return
+			}
+			if err := store.Retry(t.Context(), row.Claim(), queue.Retry{}); err != nil {
+				t.Error(err)
+			}
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				const lease = 2 * time.Second
+				store := &mute{Store: newStore(t)}
+				var ran []uuid.UUID
+				sys := newSystem(t, setup{store: store, exec: queue.ExecutorConfig{Lease: lease}, client: queue.Config{Hooks: queue.Hooks{
+					Started: func(_ context.Context, row *queue.Row) { ran = append(ran, row.ClaimID) },
+				}}}, task(func(ctx context.Context) (any, error) {
+					select {
+					case <-ctx.Done():
+						return nil, context.Cause(ctx)
+					case <-time.After(lease * 3 / 4): // of the second claim
+						return nil, nil
+					}
+				}))
+				id := sys.enqueue("t", nil)
+				store.lost.Store(1)
+				store.before = func() {
+					if len(store.sent) == 2 { // the process was stopped before it sent this one
+						time.Sleep(lease)
+						again(t, store.Store, id)
+					}
+				}
+				if run := sys.run(id); run.Outcome != queue.OutcomeSucceeded {
+					t.Errorf("%+v", run)
+				}
+				if len(store.sent) != 2 || store.sent[0] == store.sent[1] || len(ran) != 1 || ran[0] != store.sent[1] {
+					t.Errorf("sent %v, run %v", store.sent, ran)
+				}
+				if err := sys.exec.Shutdown(t.Context(), time.Second); err != nil { // the first request counts as on its way for a while
+					t.Error(err)
+				}
+			})
+		})
+	}
 }

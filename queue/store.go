@@ -43,9 +43,10 @@ type Store interface {
 	Get(ctx context.Context, id uuid.UUID) (*Row, error)
 
 	// Claim claims one row by its ID, for a delivery, or returns ErrNotFound or a
-	// [*NotClaimedError] that says why not. It ignores RetryAt. Repeating a Claim
-	// with the same ClaimID returns the row that the first one claimed, and never
-	// claims a row for the second time ([ClaimRequest.Holds], [ClaimRequest.Spent]).
+	// [*NotClaimedError] that says why not. It ignores RetryAt. A row that
+	// an earlier request of the caller has claimed is returned as it is, and a claim
+	// that the row shows to have ended is not made again ([ClaimRequest.Holds],
+	// [ClaimRequest.Spent]).
 	// A FAILED row that would hold its UniqueKey again while another row holds it is
 	// refused with [ErrDuplicate] and the Holder.
 	Claim(ctx context.Context, id uuid.UUID, req ClaimRequest) (*Row, error)

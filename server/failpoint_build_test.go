@@ -67,7 +67,7 @@ var failpoints = []mutate.Edit{
 	before("queue/enqueue.go", "_ = c.dispatchBy(ctx, batched, rows, ticketOf)", `defer Failpoint("created")`),
 
 	// A delivery.
-	after("queue/claim.go", "func (e *Executor) claim(ctx context.Context, id uuid.UUID, opt RunOptions) (*Row, error) {", `Failpoint("delivered")`),
+	after("queue/claim.go", "func (e *Executor) claim(ctx context.Context, id uuid.UUID, opt RunOptions) (row *Row, sent time.Time, err error) {", `Failpoint("delivered")`),
 	after("queue/run.go", "func (e *Executor) begin(t claimedTask) *activeRun {", `Failpoint("claimed")`),
 	after("server/webhook/webhook.go", "defer func() { _ = response.Body.Close() }()", `queue.Failpoint("running")`),
 	before("queue/run.go", "e.conclude(r, e.settle(", `Failpoint("returned")`),

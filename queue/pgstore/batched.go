@@ -10,6 +10,7 @@ import (
 	"github.com/jackc/pgx/v5/pgtype"
 
 	"github.com/claimcheck-go/claimcheck/queue"
+	"github.com/claimcheck-go/claimcheck/queue/internal/storekit"
 	"github.com/claimcheck-go/claimcheck/queue/pgstore/internal/batch"
 )
 
@@ -74,6 +75,9 @@ func (s *Store) claimMany(ctx context.Context, claims []claimOf) ([]batch.Result
 			return row
 		}, &number)
 	})
+	if err != nil && ctx.Err() != nil {
+		err = storekit.Outage("claim tasks: "+queue.ErrNoAnswer.Error()+": "+s.where(), queue.ErrNoAnswer, nil)
+	}
 	return answers, err
 }
 

@@ -26,10 +26,10 @@ const (
 	// batchTimeout bounds a batched statement, which no caller's context cancels. Its
 	// callers then have a statement of their own, on other connections, and must have
 	// time left for it: usually they have ten seconds, and the end of a run is retried
-	// for fifteen. An insert can be repeated only here, since an Enqueue that is repeated
+	// for twenty. An insert can be repeated only here, since an Enqueue that is repeated
 	// creates another task. What was stored although the answer was lost is not stored
-	// twice: a finish is recognized by its claim, a row by its ID, and a claim that took
-	// effect refuses its repetition until its lease expires.
+	// twice: a finish is recognized by its claim, and a row by its ID. A claim is not
+	// repeated here (mayHaveClaimed): its caller claims again, under another claim ID.
 	batchTimeout = 4 * time.Second
 )
 
@@ -42,7 +42,7 @@ var defaultLimits = batch.Limits{
 func (s *Store) setBatching(limits batch.Limits) {
 	s.claims = batch.New(batch.Config[claimOf, *queue.Row]{
 		Op: "claim task", One: s.claimOne, Try: s.tryClaim, Many: s.claimMany, Undo: s.undoClaim,
-		Size: func(claimOf) int { return 0 }, AffectsAll: affectsAll, Limits: limits,
+		Size: func(claimOf) int { return 0 }, AffectsAll: mayHaveClaimed, Limits: limits,
 	})
 	s.finishes = batch.New(batch.Config[finishOf, time.Time]{
 		Op: "finish task", One: s.finishOne, Try: s.tryFinish, Many: s.finishMany,
@@ -72,6 +72,14 @@ func historySize(history []queue.AttemptError) (size int) {
 // its values or by the lock that it waits for.
 func affectsAll(err error) bool {
 	return !errors.Is(err, queue.ErrContended) && (errors.Is(err, queue.ErrUnavailable) || errors.Is(err, queue.ErrClosed) || errors.Is(err, queue.ErrSchema))
+}
+
+// mayHaveClaimed is affectsAll for claims: it also reports true if the batch has claimed
+// rows, but did not return them. A repetition of such a request would claim the row again,
+// under the same claim ID, if the lease of the first claim had expired and the row had been
+// made READY.
+func mayHaveClaimed(err error) bool {
+	return affectsAll(err) || hasClaimed(err)
 }
 
 const undoTimeout = 10 * time.Second

@@ -7,6 +7,8 @@ import (
 	"testing"
 	"time"
 
+	"github.com/jackc/pgerrcode"
+	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgconn"
 
 	"github.com/claimcheck-go/claimcheck/queue"
@@ -28,6 +30,25 @@ func TestOnlyErrorsOfTheDatabaseAffectAWholeBatch(t *testing.T) {
 	} {
 		if got := affectsAll(c.err); got != c.want {
 			t.Errorf("%s: %t", name, got)
+		}
+	}
+}
+
+// A claim whose extras could not be read has been made: it is neither repeated nor
+// reported as one without effect.
+func TestAnErrorAfterAClaimDoesNotSayThatNothingWasClaimed(t *testing.T) {
+	s, _ := backlogOf(t, 1)
+	for name, cause := range map[string]error{
+		"contended":    &pgconn.PgError{Code: pgerrcode.QueryCanceled},
+		"a stale plan": &pgconn.PgError{Code: pgerrcode.FeatureNotSupported, Message: "cached plan must not change result type"},
+	} {
+		calls := 0
+		err := s.on(t.Context(), "claim task", func(*pgx.Conn) error {
+			calls++
+			return &claimedError{cause}
+		})
+		if calls != 1 || errors.Is(err, queue.ErrNoEffect) || !mayHaveClaimed(err) || !errors.Is(err, cause) {
+			t.Errorf("%s: %d calls, %v", name, calls, err)
 		}
 	}
 }

@@ -64,7 +64,7 @@ func (s *Store) once(ctx context.Context, op string, u use, do func(*pgx.Conn) e
 	}
 	defer release()
 	explicit := s.explicit.Load()
-	if err = s.isolated(ctx, conn.Conn(), u, explicit, do); isStalePlan(err) || s.mustIsolate(err, u, explicit) {
+	if err = s.isolated(ctx, conn.Conn(), u, explicit, do); !hasClaimed(err) && (isStalePlan(err) || s.mustIsolate(err, u, explicit)) {
 		err = s.isolated(ctx, conn.Conn(), u, s.explicit.Load(), do)
 	}
 	if isCode(err, pgerrcode.ReadOnlySQLTransaction) {
@@ -73,8 +73,11 @@ func (s *Store) once(ctx context.Context, op string, u use, do func(*pgx.Conn) e
 		_ = conn.Conn().Close(ctx)
 	}
 	if err != nil && conn.Conn().IsClosed() {
-		unsent = pgconn.SafeToRetry(err)
+		unsent = !hasClaimed(err) && pgconn.SafeToRetry(err)
 		return unsent, s.unavailable(ctx, op, err)
+	}
+	if hasClaimed(err) {
+		return false, s.translate(ctx, op, err)
 	}
 	return false, storekit.NoEffect(s.translate(ctx, op, err)) // the server returned an error, and has rolled the statement back
 }

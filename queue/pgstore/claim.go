@@ -170,7 +170,7 @@ func (s *Store) claimFree(ctx context.Context, conn *pgx.Conn, c claimOf) (*queu
 	}
 	row := r.claimed(c.ClaimID, c.Lease)
 	if r.more {
-		err = loadExtras(ctx, conn, []*queue.Row{row})
+		err = loadClaimedExtras(ctx, conn, []*queue.Row{row})
 	}
 	return row, err
 }
@@ -189,8 +189,8 @@ func (s *Store) tryClaim(ctx context.Context, c claimOf) (result batch.Result[*q
 }
 
 // whyNot returns why a claim changed nothing: if the row as it was read could be
-// claimed, it is locked, or the claim did not know that there are limits. It returns the row if an earlier copy of the same request
-// claimed it.
+// claimed, it is locked, or the claim did not know that there are limits. It returns the row if an earlier request
+// claimed it (queue.ClaimRequest.Holds).
 func (s *Store) whyNot(ctx context.Context, conn *pgx.Conn, taskID uuid.UUID, req queue.ClaimRequest) (*queue.Row, error) {
 	row, now, g, err := loadGated(ctx, conn, taskID)
 	if err != nil {

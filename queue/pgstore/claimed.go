@@ -2,6 +2,7 @@ package pgstore
 
 import (
 	"context"
+	"errors"
 	"time"
 
 	"github.com/google/uuid"
@@ -44,7 +45,27 @@ func eachClaimed(ctx context.Context, conn *pgx.Conn, result pgx.Rows, err error
 	if err != nil {
 		return err
 	}
-	return loadExtras(ctx, conn, more)
+	return loadClaimedExtras(ctx, conn, more)
+}
+
+// claimedError is the error of a call that has claimed rows before it failed. The claims
+// are made, unless an explicit transaction was rolled back.
+type claimedError struct{ error }
+
+func (e *claimedError) Unwrap() error { return e.error }
+
+// hasClaimed reports whether the call that ended with err may have claimed rows before.
+func hasClaimed(err error) bool {
+	var claimed *claimedError
+	return errors.As(err, &claimed)
+}
+
+// loadClaimedExtras is loadExtras of rows that have just been claimed.
+func loadClaimedExtras(ctx context.Context, conn *pgx.Conn, rows []*queue.Row) error {
+	if err := loadExtras(ctx, conn, rows); err != nil {
+		return &claimedError{err}
+	}
+	return nil
 }
 
 // scanClaimed is eachClaimed, and returns the rows whose extras are to be loaded.

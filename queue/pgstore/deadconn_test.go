@@ -127,13 +127,47 @@ func TestARequestOnADeadConnectionIsRepeatedOnAnother(t *testing.T) {
 			if now, err := s.Get(t.Context(), rows[1].ID); err != nil || now.Status != queue.StatusSuccessful || string(now.ReturnValue) != "2" {
 				t.Errorf("the finished row: %+v, %v", now, err)
 			}
-			if answersOnly {
-				return // a claim whose answer was lost is not recognized: its lease expires
+		})
+	}
+}
+
+// The lease of a claim may have expired before its batch has timed out, and the row may be
+// READY again: the same request would then claim it twice, under one claim ID.
+func TestAClaimOnADeadConnectionIsNotRepeated(t *testing.T) {
+	for name, answersOnly := range map[string]bool{"request lost": false, "answer lost": true} {
+		t.Run(name, func(t *testing.T) {
+			s, w, rows, _ := connected(t, time.Hour, 200*time.Millisecond, answersOnly)
+			id := rows[0].ID
+			first := claimBy(queue.NewClaimID())
+			first.Lease = -time.Second
+			answer := make(chan error, 1)
+			w.next.Store(true)
+			go func() {
+				_, err := s.Claim(t.Context(), id, first)
+				answer <- err
+			}()
+			dead := <-w.died
+			defer func() { _ = dead.Close() }() // Close of the store would wait for it
+			for claimed := !answersOnly; !claimed; {
+				p, err := s.Promote(t.Context(), 10)
+				if err != nil {
+					t.Fatal(err)
+				}
+				claimed = p.Reclaimed > 0
 			}
-			onDead("Claim", func() error {
-				_, err := s.Claim(t.Context(), rows[0].ID, claimBy(uuid.New()))
-				return err
-			})
+			if err := <-answer; !errors.Is(err, queue.ErrNoAnswer) || errors.Is(err, queue.ErrNoEffect) {
+				t.Errorf("got %v, want %v", err, queue.ErrNoAnswer)
+			}
+			before, err := s.Get(t.Context(), id)
+			if err != nil || before.Status != queue.StatusReady {
+				t.Fatalf("%+v, %v", before, err)
+			}
+			again := claimBy(queue.NewClaimID())
+			again.Unanswered = []uuid.UUID{first.ClaimID}
+			row, err := s.Claim(t.Context(), id, again)
+			if err != nil || row.ClaimID != again.ClaimID || row.Attempts != before.Attempts+1 {
+				t.Errorf("%+v, %v", row, err)
+			}
 		})
 	}
 }

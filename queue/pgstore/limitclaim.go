@@ -243,10 +243,13 @@ func (c *limitedClaim) take(ctx context.Context, conn *pgx.Conn, ids []uuid.UUID
 		b.Queue(`COMMIT`)
 	})
 	slices.SortFunc(c.claimed, func(a, b *queue.Row) int { return slices.Index(ids, a.ID) - slices.Index(ids, b.ID) })
-	if err != nil {
-		return err
+	if err == nil {
+		err = loadClaimedExtras(ctx, conn, more)
 	}
-	return loadExtras(ctx, conn, more)
+	if err != nil {
+		c.claimed = nil // it is not known whether they are, or they are not complete
+	}
+	return err
 }
 
 // refuse makes the row of a delivery wait, unless a shortage can be ended. A limit without

@@ -20,7 +20,7 @@ func (s *Store) Claim(ctx context.Context, id uuid.UUID, req queue.ClaimRequest)
 		if !ok {
 			return queue.ErrNotFound
 		}
-		if req.Holds(&r.Row) { // the answer to an earlier copy of this request was lost
+		if req.Holds(&r.Row) { // the answer to an earlier request was lost
 			claimed = r.copied()
 			return nil
 		}

@@ -137,6 +137,37 @@ var lostAnswerTests = map[string]func(*fixture){
 			f.unchanged(row)
 		}
 	},
+	"a claim whose answer was lost is found by a later request": func(f *fixture) {
+		first, again := claimRequest(lease), claimRequest(lease)
+		row, err := f.store.Claim(f.ctx, f.insert(maxAttempts(1)).ID, first)
+		f.must(err)
+		again.Unanswered = []uuid.UUID{uuid.New(), first.ClaimID}
+		found, err := f.store.Claim(f.ctx, row.ID, again)
+		f.must(err)
+		f.equal("row", *found, *row)
+		f.unchanged(row)
+	},
+	"a later request claims the row if the earlier claim was lost": func(f *fixture) {
+		for what, lose := range map[string]func(*queue.Row){
+			"never made": func(*queue.Row) {},
+			"unclaimed":  func(row *queue.Row) { f.must(f.store.Unclaim(f.ctx, f.claim(row.ID, lease).Claim())) },
+			"taken back": func(row *queue.Row) { f.claim(row.ID, expired); f.promote() },
+			"retried":    func(row *queue.Row) { f.must(f.store.Retry(f.ctx, f.claim(row.ID, lease).Claim(), queue.Retry{})) },
+			"had another": func(row *queue.Row) {
+				f.claim(row.ID, expired)
+				f.must(f.store.Retry(f.ctx, f.claim(row.ID, lease).Claim(), queue.Retry{}))
+			},
+		} {
+			row := f.insert()
+			lose(row)
+			before := f.get(row.ID)
+			req := claimRequest(lease)
+			req.Unanswered = []uuid.UUID{before.ClaimID, uuid.New()}
+			got, err := f.store.Claim(f.ctx, row.ID, req)
+			f.must(err)
+			f.equal(what, []any{got.ClaimID, got.Attempts}, []any{req.ClaimID, before.Attempts + 1})
+		}
+	},
 	"a claim that has ended is not made again": func(f *fixture) {
 		for what, end := range map[string]func(*queue.Row) error{
 			"released":  func(row *queue.Row) error { return f.store.Release(f.ctx, row.Claim()) },

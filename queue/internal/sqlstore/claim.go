@@ -55,7 +55,7 @@ func claimLoaded(ctx context.Context, tx querier, id uuid.UUID, req queue.ClaimR
 		return row, nil, false, err
 	}
 	if req.Holds(row) {
-		return row, nil, false, nil // an earlier copy of the same request claimed it
+		return row, nil, false, nil // an earlier request claimed it
 	}
 	refusal = queue.WhyNotClaimed(row, req, now)
 	isPaused := !locked && closed.isPaused(row.Queue) && storekit.MayBePaused(refusal)

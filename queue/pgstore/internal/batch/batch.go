@@ -50,8 +50,8 @@ type Config[Q, A any] struct {
 	Size func(Q) int
 	// Undo reverts a served request whose caller has left.
 	Undo func(Q, A)
-	// AffectsAll reports whether an error of Many affects every request in it, and
-	// a statement of its own would serve none of them either.
+	// AffectsAll reports whether an error of Many is the answer to every request in it:
+	// a statement of its own would serve none of them either, or must not be sent.
 	AffectsAll func(error) bool
 
 	Limits Limits
