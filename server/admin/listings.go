@@ -12,6 +12,10 @@ import (
 // maxListings is how many listings are kept.
 const maxListings = 200
 
+// listingBudget is for how long one reading of tasks of all states searches; the next one goes
+// on from there.
+const listingBudget = time.Second
+
 // listings are short lists that pages show beside other things. A list of what is rare among
 // many tasks takes a moment: it is read beside requests, and a page shows what is known.
 type listings struct {
@@ -75,7 +79,14 @@ func (l *listings) reading(ctx context.Context, key listing, limit int, now time
 	if of.done == nil {
 		of.done = make(chan struct{})
 		// Other pages wait for it, or show it later, so it outlives the request.
-		go l.read(context.WithoutCancel(ctx), of, queue.ListRequest{Selection: queue.Selection{View: key.View, Task: key.Task, Queue: key.Queue}, Limit: limit}, now)
+		r := queue.ListRequest{Selection: queue.Selection{View: key.View, Task: key.Task, Queue: key.Queue}, Limit: limit}
+		if key.View == queue.ViewAll { // whether there is any task decides, however old it is
+			r.Budget = listingBudget
+			if len(of.page.Rows) == 0 {
+				r.After = of.page.Next
+			}
+		}
+		go l.read(context.WithoutCancel(ctx), of, r, now)
 	}
 	return of, of.done
 }

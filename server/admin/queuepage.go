@@ -74,7 +74,7 @@ func (h *handler) queue(v *visit) error {
 	page.Fares = stats.Figures.ofQueue(name)
 	known := len(page.Lines) > 0 || len(page.Types) > 0 || page.Fares != nil && page.Fares.Any()
 	if !known && !queue.ValidQueueName(name) {
-		return noSuchQueue(name, 0)
+		return noSuchQueue(name)
 	}
 	if base.Notice == nil { // which has taken all statements
 		none, err := h.serves(v, &page, known, stats.Running, begun)
@@ -83,7 +83,7 @@ func (h *handler) queue(v *visit) error {
 		}
 		// What the statistics say is some seconds old, and of the last hour: a row decides.
 		if !known && none && stats.Known && !stats.Unread {
-			return noSuchQueue(name, page.Within)
+			return noSuchQueue(name)
 		}
 	}
 	if len(page.Lines) == 0 {
@@ -117,26 +117,21 @@ func (h *handler) registeredIn(page *queuePage) (backends []string) {
 	return backends
 }
 
-// noSuchQueue is for a name that nothing has. within is in how many tasks, the latest, it was
-// looked for; 0: in all.
-func noSuchQueue(name string, within int) error {
-	where := lang.M("No stored task, and no task of this program, has the queue %.100q, and it is neither paused nor limited.", name)
-	if within > 0 {
-		where = lang.M("Queue %.100q: none of the latest %d stored tasks is in it, no task of this program uses it, nothing waits or runs in it, and it is neither paused nor limited.", name, within)
-	}
-	return &pageError{http.StatusNotFound, lang.M("No such queue"), where}
+// noSuchQueue is for a name that nothing has.
+func noSuchQueue(name string) error {
+	return &pageError{http.StatusNotFound, lang.M("No such queue"), lang.M("No stored task, and no task of this program, has the queue %.100q, and it is neither paused nor limited.", name)}
 }
 
 // serves adds the workers that run tasks of the queue, or have lately, if they are known
-// yet. Of a queue that the statistics do not know, it looks at its tasks of every state, and
-// reports whether there was none just now.
+// yet. Of a queue that the statistics do not know, it looks at its tasks of every state, over
+// several requests if that takes long, and reports whether there was none just now.
 func (h *handler) serves(v *visit, page *queuePage, known bool, running []*queue.Row, begun time.Time) (none bool, err error) {
 	key := listing{View: queue.ViewSuccessful, Queue: page.Name}
 	if !known {
 		key.View = queue.ViewAll
 	}
 	listed, at, err := h.listings.look(v.r.Context(), key, queueWorkersLooked, v.now, begun)
-	if err != nil || at.IsZero() {
+	if err != nil || at.IsZero() || !known && listed.Partial && len(listed.Rows) == 0 {
 		return false, err
 	}
 	var rows []*queue.Row

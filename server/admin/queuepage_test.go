@@ -3,7 +3,9 @@ package admin_test
 import (
 	"context"
 	"errors"
+	"fmt"
 	"net/http"
+	"net/http/httptest"
 	"net/url"
 	"strings"
 	"testing"
@@ -230,5 +232,44 @@ func TestAQueueIsThereIfATaskIs(t *testing.T) {
 	}
 	if w := s.get("/admin/queues/fresh"); w.Code != http.StatusOK || !strings.Contains(w.Body.String(), "web-7") {
 		t.Errorf("with a task that ended two hours ago: %d %s", w.Code, plain(w.Body.String()))
+	}
+}
+
+// However many tasks there are that are later, a queue whose tasks are kept is there, and one
+// that none has is not.
+func TestAQueueIsThereIfItsTasksAreOld(t *testing.T) {
+	s := newSite(t, nil)
+	s.enqueue("search.reindex", `{}`, queue.OnQueue("old"))
+	s.enqueue("search.reindex", `{}`, queue.OnQueue("busy"))
+	columns := s.columns()
+	for i, name := range columns {
+		if name == "id" {
+			columns[i] = "printf('ffff%04x-0000-7000-8000-%012x', i >> 16, i)"
+		}
+	}
+	for _, statement := range []string{
+		`UPDATE claimcheck_tasks SET status = 'SUCCESSFUL', worker_ids = '["web-7"]', attempts = 1, finished_at = enqueued_at - CASE queue_name WHEN 'old' THEN 86000000000 ELSE 90000000000 END`,
+		fmt.Sprintf(`WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < %d)
+			INSERT INTO claimcheck_tasks SELECT %s FROM claimcheck_tasks, n WHERE queue_name = 'busy'`, 2*queue.ListWindow+100, strings.Join(columns, ", ")),
+	} {
+		if _, err := s.db.ExecContext(t.Context(), statement); err != nil {
+			t.Fatal(err)
+		}
+	}
+	s = s.anew()
+	last := func(path string) *httptest.ResponseRecorder {
+		for range 9 {
+			if w := s.get(path); w.Code != http.StatusOK || !strings.Contains(w.Body.String(), "data-again") {
+				return w
+			}
+		}
+		t.Fatalf("%s is never whole", path)
+		return nil
+	}
+	if w := last("/admin/queues/old"); w.Code != http.StatusOK || !strings.Contains(w.Body.String(), "web-7") {
+		t.Errorf("status %d: %s", w.Code, plain(w.Body.String()))
+	}
+	if w := last("/admin/queues/absent"); w.Code != http.StatusNotFound || !strings.Contains(w.Body.String(), "No stored task") {
+		t.Errorf("status %d: %s", w.Code, plain(w.Body.String()))
 	}
 }
