@@ -14,11 +14,11 @@ func TestFiguresOfPagesOutliveAPurge(t *testing.T) {
 	check := func(when string) {
 		t.Helper()
 		for path, wants := range map[string][]string{
-			"/admin/":                          {"Failed: <b>551</b>", `<caption class="hide">Failed tasks of the last 7 days, by hour (UTC): 551,`, `class="now"`},
-			"/admin/types":                     {`aria-label="billing.charge_card, the last 24 hours: `, `371<span class="sub dim">9`, "none ended"},
-			"/admin/types/billing.charge_card": {`aria-label="How billing.charge_card has fared"`, "p95", "since "},
-			"/admin/queues/billing":            {`aria-label="How billing has fared"`, "billing, the last 24 hours: "},
-			"/admin/queues":                    {`aria-label="How queues have fared in the last 24 hours"`, "Percentiles of billing"},
+			"/admin/":                          {"Failed: <b>551</b>", `<caption class="hide">Failed tasks of the last 7 days by hour (UTC). Total: 551.`, `class="now"`},
+			"/admin/types":                     {`aria-label="billing.charge_card, last 24 hours. `, `371<span class="sub dim">9`, "none ended"},
+			"/admin/types/billing.charge_card": {`aria-label="Throughput and latency of billing.charge_card"`, "p95", "since "},
+			"/admin/queues/billing":            {`aria-label="Throughput and latency of billing"`, "billing, last 24 hours. "},
+			"/admin/queues":                    {`aria-label="Throughput and latency of queues in the last 24 hours"`, "Percentiles of billing"},
 		} {
 			pages := s.anew()
 			page := pages.get(path)

@@ -3,11 +3,11 @@ package admin
 import (
 	"cmp"
 	"context"
-	"fmt"
 	"slices"
 	"time"
 
 	"github.com/claimcheck-go/claimcheck/queue"
+	"github.com/claimcheck-go/claimcheck/server/internal/lang"
 )
 
 // figuresDays is how many days of figures the pages show, today included.
@@ -51,20 +51,22 @@ func (f *figures) read(ctx context.Context, ask func(context.Context, queue.Figu
 type period struct {
 	ID    string // hour, day, week
 	Since time.Time
-	Words string // since 19:00
+	Words string // since 19:00; empty where only the time matters
 }
 
 // periods are those that pages show. An hour alone would be empty at its beginning.
 func (f *figures) periods() []period {
 	hour := f.Through.Add(-1).UTC().Truncate(time.Hour)
-	list := []period{{"hour", hour.Add(-time.Hour), ""}, {"day", hour.Add(-23 * time.Hour), ""}, {"week", hour.Add((1 - 24*figuresDays) * time.Hour), ""}}
-	for i := range list {
-		list[i].Words = "since " + list[i].Since.Format("15:04")
-		if i > 0 {
-			list[i].Words = "since " + list[i].Since.Format("2 Jan 15:04")
-		}
+	return []period{{"hour", hour.Add(-time.Hour), ""}, {"day", hour.Add(-23 * time.Hour), ""}, {"week", hour.Add((1 - 24*figuresDays) * time.Hour), ""}}
+}
+
+// since describes the beginning of a period.
+func (d period) since(p *lang.Printer) string {
+	format := "2006-01-02 15:04"
+	if d.ID == "hour" {
+		format = "15:04"
 	}
-	return list
+	return p.T("since %s", d.Since.Format(format))
 }
 
 // subject is what figures are about: a type, or a queue of a backend. Empty names are all.
@@ -73,6 +75,7 @@ type subject struct{ Task, Queue, Backend string }
 // fares is how the tasks of a subject have fared: for a table, and with a sparkline.
 type fares struct {
 	Subject string // a name, for texts that stand alone
+	ID      string // the same in every language
 	Spark   spark
 	Periods []faring
 }
@@ -99,7 +102,7 @@ type quantiles struct{ P50, P95, P99 string }
 func (q quantiles) Any() bool { return q.P50 != "" }
 
 // faresOf returns how each of some subjects has fared. It reads the figures once.
-func (f *figures) faresOf(key func(*queue.HourFigures) subject) map[subject]*fares {
+func (f *figures) faresOf(p *lang.Printer, key func(*queue.HourFigures) subject) map[subject]*fares {
 	periods := f.periods()
 	hours := make(map[subject]*[24]queue.Outcomes)
 	sums := make(map[subject][]queue.Outcomes)
@@ -109,8 +112,8 @@ func (f *figures) faresOf(key func(*queue.HourFigures) subject) map[subject]*far
 		if sums[k] == nil {
 			sums[k], hours[k] = make([]queue.Outcomes, len(periods)), new([24]queue.Outcomes)
 		}
-		for j, p := range periods {
-			if !h.Hour.Before(p.Since) {
+		for j, d := range periods {
+			if !h.Hour.Before(d.Since) {
 				sums[k][j].Merge(&h.Outcomes)
 			}
 		}
@@ -121,26 +124,30 @@ func (f *figures) faresOf(key func(*queue.HourFigures) subject) map[subject]*far
 	}
 	all := make(map[subject]*fares, len(sums))
 	for k, outcomes := range sums {
-		all[k] = f.fares(k, outcomes, hours[k])
+		all[k] = f.fares(p, k, outcomes, hours[k])
 	}
 	return all
 }
 
-func (f *figures) fares(k subject, sums []queue.Outcomes, hours *[24]queue.Outcomes) *fares {
+func (f *figures) fares(p *lang.Printer, k subject, sums []queue.Outcomes, hours *[24]queue.Outcomes) *fares {
 	name := k.Task
 	if name == "" {
 		name = k.Queue
 	}
-	result := &fares{Subject: name, Spark: newSpark(name, hours)}
-	for i, p := range f.periods() {
+	if name == "" {
+		name = p.T("Other queues")
+	}
+	result := &fares{Subject: name, ID: cmp.Or(k.Task, k.Queue) + "-" + k.Backend, Spark: newSpark(p, name, hours)}
+	for i, d := range f.periods() {
 		o := &sums[i]
-		row := faring{period: p, Ended: o.Ended(), Failed: o.Failed, Cancelled: o.Cancelled, Retried: o.Retried, Rate: throughput(o.Ended(), f.Through.Sub(p.Since))}
+		d.Words = d.since(p)
+		row := faring{period: d, Ended: o.Ended(), Failed: o.Failed, Cancelled: o.Cancelled, Retried: o.Retried, Rate: throughput(p, o.Ended(), f.Through.Sub(d.Since))}
 		if o.Succeeded+o.Failed > 0 {
-			row.Errors = percent(o.ErrorRate())
+			row.Errors = percent(p, o.ErrorRate())
 		}
-		row.Wait, row.Run = durations(o.Wait), durations(o.Run)
+		row.Wait, row.Run = durations(p, o.Wait), durations(p, o.Run)
 		if o.Attempts.Count() > 0 {
-			row.Attempts = quantiles{num(o.Attempts.Quantile(.5)), num(o.Attempts.Quantile(.95)), num(o.Attempts.Quantile(.99))}
+			row.Attempts = quantiles{p.Number(o.Attempts.Quantile(.5)), p.Number(o.Attempts.Quantile(.95)), p.Number(o.Attempts.Quantile(.99))}
 		}
 		result.Periods = append(result.Periods, row)
 	}
@@ -148,22 +155,22 @@ func (f *figures) fares(k subject, sums []queue.Outcomes, hours *[24]queue.Outco
 }
 
 // ofType returns how one type has fared; nil if nothing is known.
-func (f *figures) ofType(names map[string]string, name string) *fares {
+func (f *figures) ofType(p *lang.Printer, names map[string]string, name string) *fares {
 	if f == nil {
 		return nil
 	}
-	if fared := f.ofTypes(names)[subject{Task: name}]; fared != nil {
+	if fared := f.ofTypes(p, names)[subject{Task: name}]; fared != nil {
 		return fared
 	}
-	return f.fares(subject{Task: name}, make([]queue.Outcomes, len(f.periods())), new([24]queue.Outcomes))
+	return f.fares(p, subject{Task: name}, make([]queue.Outcomes, len(f.periods())), new([24]queue.Outcomes))
 }
 
 // ofTypes returns how each type has fared, by its name now: names maps the others to it.
-func (f *figures) ofTypes(names map[string]string) map[subject]*fares {
+func (f *figures) ofTypes(p *lang.Printer, names map[string]string) map[subject]*fares {
 	if f == nil {
 		return nil
 	}
-	return f.faresOf(func(h *queue.HourFigures) subject {
+	return f.faresOf(p, func(h *queue.HourFigures) subject {
 		if name := names[h.Task]; name != "" {
 			return subject{Task: name}
 		}
@@ -172,24 +179,24 @@ func (f *figures) ofTypes(names map[string]string) map[subject]*fares {
 }
 
 // ofQueue returns how one queue has fared, of all backends; nil if nothing is known.
-func (f *figures) ofQueue(name string) *fares {
+func (f *figures) ofQueue(p *lang.Printer, name string) *fares {
 	if f == nil {
 		return nil
 	}
 	named := subject{Queue: name}
-	if fared := f.faresOf(func(h *queue.HourFigures) subject { return subject{Queue: h.Queue} })[named]; fared != nil {
+	if fared := f.faresOf(p, func(h *queue.HourFigures) subject { return subject{Queue: h.Queue} })[named]; fared != nil {
 		return fared
 	}
-	return f.fares(named, make([]queue.Outcomes, len(f.periods())), new([24]queue.Outcomes))
+	return f.fares(p, named, make([]queue.Outcomes, len(f.periods())), new([24]queue.Outcomes))
 }
 
 // ofQueues returns how each queue has fared, in their order; queues of one name are told
 // apart by their backends.
-func (f *figures) ofQueues() (list []*fares) {
+func (f *figures) ofQueues(p *lang.Printer) (list []*fares) {
 	if f == nil {
 		return nil
 	}
-	all := f.faresOf(func(h *queue.HourFigures) subject { return subject{Queue: h.Queue, Backend: h.Backend} })
+	all := f.faresOf(p, func(h *queue.HourFigures) subject { return subject{Queue: h.Queue, Backend: h.Backend} })
 	keys := make([]subject, 0, len(all))
 	for k := range all {
 		keys = append(keys, k)
@@ -198,61 +205,57 @@ func (f *figures) ofQueues() (list []*fares) {
 		return cmp.Or(cmp.Compare(a.Queue, b.Queue), cmp.Compare(a.Backend, b.Backend))
 	})
 	for i, k := range keys {
-		if i > 0 && keys[i-1].Queue == k.Queue || i+1 < len(keys) && keys[i+1].Queue == k.Queue {
+		if k.Queue != "" && (i > 0 && keys[i-1].Queue == k.Queue || i+1 < len(keys) && keys[i+1].Queue == k.Queue) {
 			all[k].Subject = k.Queue + " (" + k.Backend + ")"
-		}
-		if k.Queue == "" {
-			all[k].Subject = "Other queues"
 		}
 		list = append(list, all[k])
 	}
 	return list
 }
 
-func durations(h queue.Histogram) quantiles {
+func durations(p *lang.Printer, h queue.Histogram) quantiles {
 	if h.Count() == 0 {
 		return quantiles{}
 	}
-	return quantiles{brief(h.Duration(.5)), brief(h.Duration(.95)), brief(h.Duration(.99))}
+	return quantiles{brief(p, h.Duration(.5)), brief(p, h.Duration(.95)), brief(p, h.Duration(.99))}
 }
 
-// brief is a length of time with as many digits as a histogram is precise.
-func brief(d time.Duration) string {
-	switch {
-	case d < time.Millisecond:
-		return "< 1 ms"
-	case d < time.Second:
-		return fmt.Sprintf("%d ms", d.Milliseconds())
-	case d < 10*time.Second:
-		return fmt.Sprintf("%.1f s", d.Seconds())
+// brief is a length of time, and never none: a histogram has no finer steps than milliseconds.
+func brief(p *lang.Printer, d time.Duration) string {
+	if d < time.Millisecond {
+		return p.T("under %s", p.Span(time.Millisecond))
 	}
-	return span(d)
+	return p.Span(d)
 }
 
-// percent is a share: 0.3 %, and never 0 % of something.
-func percent(share float64) string {
+// percent is a share: 0.3%, and never 0% of something.
+func percent(p *lang.Printer, share float64) string {
 	if share > 0 && share < 0.0005 {
-		return "< 0.1 %"
+		return p.T("under %s", p.Percent(0.001))
 	}
-	return fmt.Sprintf("%.1f %%", 100*share)
+	return p.Percent(share)
 }
 
 // throughput is a number within a time, as a number within the shortest unit in which it is at
 // least one.
-func throughput(n int, d time.Duration) string {
+func throughput(p *lang.Printer, n int, d time.Duration) string {
 	if n == 0 || d <= 0 {
 		return ""
 	}
-	for _, unit := range []struct {
-		name string
-		of   time.Duration
-	}{{"s", time.Second}, {"min", time.Minute}, {"h", time.Hour}, {"day", 24 * time.Hour}} {
-		if per := float64(n) * float64(unit.of) / float64(d); per >= 1 || unit.name == "day" {
-			if per >= 10 {
-				return num(int(per+.5)) + "/" + unit.name
-			}
-			return fmt.Sprintf("%.1f/%s", per, unit.name)
+	per := func(unit time.Duration) float64 { return float64(n) * float64(unit) / float64(d) }
+	rate := func(unit time.Duration) string {
+		if per(unit) >= 10 {
+			return p.Number(int(per(unit) + .5))
 		}
+		return p.Tenths(per(unit))
 	}
-	return ""
+	switch {
+	case per(time.Second) >= 1:
+		return p.T("%s/s", rate(time.Second))
+	case per(time.Minute) >= 1:
+		return p.T("%s/min", rate(time.Minute))
+	case per(time.Hour) >= 1:
+		return p.T("%s/h", rate(time.Hour))
+	}
+	return p.T("%s/day", rate(24*time.Hour))
 }

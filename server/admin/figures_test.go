@@ -23,11 +23,11 @@ func figuresUntil(ago map[time.Duration]queue.Outcomes) *figures {
 
 func TestTheUnfinishedHourOfASparklineIsAnOutline(t *testing.T) {
 	f := figuresUntil(map[time.Duration]queue.Outcomes{0: {Succeeded: 5, Failed: 1}, 2 * time.Hour: {Succeeded: 12}, 25 * time.Hour: {Succeeded: 100}})
-	s := f.ofType(map[string]string{"t": "t"}, "t").Spark
+	s := f.ofType(lang.English(), map[string]string{"t": "t"}, "t").Spark
 	if s.Ended != "M105 24v-24h4v24z" || s.Now != "M115.5 24v-12h3v12z" || s.Failed != "M115 24v-2h4v2z" {
 		t.Errorf("%+v", s)
 	}
-	if want := "t, the last 24 hours: 18 ended, at most 12 in an hour, 1 failed; 6 in the hour that is not over"; s.Says != want {
+	if want := "t, last 24 hours. Ended: 18. Failed: 1. Most in one hour: 12. This hour so far: 6."; s.Says != want {
 		t.Errorf("it says %s", s.Says)
 	}
 	charts := newCharts(f, lang.English())
@@ -42,11 +42,11 @@ func TestPeriodsOfFigures(t *testing.T) {
 		slow.Add(&queue.Row{Status: queue.StatusSuccessful, Attempts: 2, EnqueuedAt: figuresHour, StartedAt: figuresHour.Add(time.Minute), LastAttemptedAt: figuresHour.Add(time.Minute), FinishedAt: figuresHour.Add(time.Minute + 300*time.Millisecond)})
 	}
 	f := figuresUntil(map[time.Duration]queue.Outcomes{time.Hour: {Succeeded: 89, Failed: 1}, 23 * time.Hour: slow, 24 * time.Hour: {Failed: 10}, 7*24*time.Hour - time.Hour: {Cancelled: 1}, 7 * 24 * time.Hour: {Failed: 5}})
-	fared := f.ofType(nil, "t")
+	fared := f.ofType(lang.English(), nil, "t")
 	for i, want := range []struct {
 		words, rate, errors string
 		ended               int
-	}{{"since 09:00", "1.0/min", "1.1 %", 90}, {"since 2 May 11:00", "8.1/h", "0.5 %", 190}, {"since 26 Apr 11:00", "1.2/h", "5.5 %", 201}} {
+	}{{"since 09:00", "1.0/min", "1.1%", 90}, {"since 2026-05-02 11:00", "8.1/h", "0.5%", 190}, {"since 2026-04-26 11:00", "1.2/h", "5.5%", 201}} {
 		if p := fared.Periods[i]; p.Words != want.words || p.Rate != want.rate || p.Errors != want.errors || p.Ended != want.ended {
 			t.Errorf("%+v, want %+v", p, want)
 		}
@@ -55,20 +55,20 @@ func TestPeriodsOfFigures(t *testing.T) {
 	if day.Attempts.P99 != "2" || !strings.HasSuffix(day.Run.P95, " ms") || !strings.HasPrefix(day.Wait.P50, "1 min") || fared.Periods[0].Wait.Any() {
 		t.Errorf("%+v", day)
 	}
-	none := f.ofType(nil, "other")
-	if none.Any() || none.Day().Errors != "" || none.Day().Rate != "" || (*figures)(nil).ofType(nil, "t") != nil || (*figures)(nil).ofQueues() != nil {
+	none := f.ofType(lang.English(), nil, "other")
+	if none.Any() || none.Day().Errors != "" || none.Day().Rate != "" || (*figures)(nil).ofType(lang.English(), nil, "t") != nil || (*figures)(nil).ofQueues(lang.English()) != nil {
 		t.Errorf("%+v", none)
 	}
 }
 
 func TestFailuresByHour(t *testing.T) {
 	f := figuresUntil(map[time.Duration]queue.Outcomes{0: {Failed: 1}, time.Hour: {Failed: 8, Succeeded: 3}, 24 * time.Hour: {Failed: 3}, 7 * 24 * time.Hour: {Failed: 50}})
-	m := f.heatmap()
+	m := f.heatmap(lang.English())
 	if m.Total != 12 || m.Most != 8 || len(m.Days) != 8 || len(m.Hours) != 24 || m.Hours[9] != "09" {
 		t.Fatalf("%+v", m)
 	}
 	today, first := m.Days[7], m.Days[0]
-	if today.Says != "Sun 3 May" || today.Total != 9 || today.Cells[10] != (heatCell{Failed: 1, Level: 1, Now: true}) || today.Cells[9] != (heatCell{Failed: 8, Level: 4}) || !today.Cells[11].Ahead {
+	if today.Says != "Sun 2026-05-03" || today.Total != 9 || today.Cells[10] != (heatCell{Failed: 1, Level: 1, Now: true}) || today.Cells[9] != (heatCell{Failed: 8, Level: 4}) || !today.Cells[11].Ahead {
 		t.Errorf("today is %+v", today)
 	}
 	if yesterday := m.Days[6].Cells[10]; yesterday != (heatCell{Failed: 3, Level: 2}) || !first.Cells[10].Ahead || first.Cells[11].Ahead {
@@ -77,23 +77,23 @@ func TestFailuresByHour(t *testing.T) {
 }
 
 func TestFiguresInWords(t *testing.T) {
-	for d, want := range map[time.Duration]string{0: "< 1 ms", 1500 * time.Microsecond: "1 ms", 1540 * time.Millisecond: "1.5 s", 75 * time.Second: "1 min 15 s"} {
-		if got := brief(d); got != want {
+	for d, want := range map[time.Duration]string{0: "under 1 ms", 1500 * time.Microsecond: "1 ms", 1540 * time.Millisecond: "1.5 s", 75 * time.Second: "1 min 15 s"} {
+		if got := brief(lang.English(), d); got != want {
 			t.Errorf("%s: %s, want %s", d, got, want)
 		}
 	}
 	for n, want := range map[int]string{1: "0.1/day", 24: "3.4/day", 168: "1.0/h"} {
-		if got := throughput(n, 7*24*time.Hour); got != want {
+		if got := throughput(lang.English(), n, 7*24*time.Hour); got != want {
 			t.Errorf("%d a week: %s, want %s", n, got, want)
 		}
 	}
 	for n, want := range map[int]string{0: "", 1: "1.0/h", 59: "59/h", 90: "1.5/min", 1_000_000: "278/s"} {
-		if got := throughput(n, time.Hour); got != want {
+		if got := throughput(lang.English(), n, time.Hour); got != want {
 			t.Errorf("%d an hour: %s, want %s", n, got, want)
 		}
 	}
-	for share, want := range map[float64]string{0: "0.0 %", .0001: "< 0.1 %", .0123: "1.2 %", 1: "100.0 %"} {
-		if got := percent(share); got != want {
+	for share, want := range map[float64]string{0: "0.0%", .0001: "under 0.1%", .0123: "1.2%", 1: "100.0%"} {
+		if got := percent(lang.English(), share); got != want {
 			t.Errorf("%v: %s, want %s", share, got, want)
 		}
 	}

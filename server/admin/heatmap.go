@@ -2,6 +2,8 @@ package admin
 
 import (
 	"time"
+
+	"github.com/claimcheck-go/claimcheck/server/internal/lang"
 )
 
 // heatmap is how many tasks failed in each hour of the last days: a row a day.
@@ -29,7 +31,7 @@ type heatCell struct {
 // heatLevels is the highest level.
 const heatLevels = 4
 
-func (f *figures) heatmap() *heatmap {
+func (f *figures) heatmap(p *lang.Printer) *heatmap {
 	failed := make(map[time.Time]int)
 	m := &heatmap{}
 	first := f.periods()[2].Since
@@ -47,7 +49,7 @@ func (f *figures) heatmap() *heatmap {
 		m.Hours = append(m.Hours, time.Time{}.Add(time.Duration(hour)*time.Hour).Format("15"))
 	}
 	for day := first.Truncate(24 * time.Hour); !day.After(last); day = day.AddDate(0, 0, 1) {
-		d := heatDay{Says: day.Format("Mon 2 Jan")}
+		d := heatDay{Says: onWeekday(p, day, time.DateOnly)}
 		for hour := range 24 {
 			at := day.Add(time.Duration(hour) * time.Hour)
 			n := failed[at]
@@ -61,4 +63,24 @@ func (f *figures) heatmap() *heatmap {
 		m.Days = append(m.Days, d)
 	}
 	return m
+}
+
+// onWeekday formats a time behind its day of the week.
+func onWeekday(p *lang.Printer, t time.Time, layout string) string {
+	switch date := t.Format(layout); t.Weekday() {
+	case time.Monday:
+		return p.T("Mon %s", date)
+	case time.Tuesday:
+		return p.T("Tue %s", date)
+	case time.Wednesday:
+		return p.T("Wed %s", date)
+	case time.Thursday:
+		return p.T("Thu %s", date)
+	case time.Friday:
+		return p.T("Fri %s", date)
+	case time.Saturday:
+		return p.T("Sat %s", date)
+	default:
+		return p.T("Sun %s", date)
+	}
 }

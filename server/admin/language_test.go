@@ -15,7 +15,7 @@ import (
 )
 
 // markedPages are pages whose words are all messages, or data.
-var markedPages = []string{"/admin/nothing"}
+var markedPages = []string{"/admin/nothing", "/admin/queues", "/admin/queues/billing"}
 
 // Each word of a page is of a message, or is data: within an element with translate="no",
 // which also keeps a browser's translation away from it.

@@ -18,11 +18,11 @@ import (
 // limitLine is one limit, what is used of it, and what its form has.
 type limitLine struct {
 	queue.LimitUse
-	ID       string // of its fields
-	Subject  string // queue emails
-	Of       string // emails, task send
-	Means    string // at most 20 running
-	Used     string // 3 run now
+	ID       string   // of its fields
+	Subject  string   // queue emails
+	Of       string   // Queue emails
+	Means    string   // at most 20 running
+	Used     []string // sentences: 3 running now.
 	SetBy    string
 	Code     string // what the code sets, if that is not in force
 	Stuck    bool   // it lets no task start now
@@ -33,7 +33,7 @@ type limitLine struct {
 
 // limitLines returns the limits, of queues by name, and of tasks and limit keys, with
 // those that the code sets and that are not in force.
-func (h *handler) limitLines(use []queue.LimitUse) (queues map[string]*limitLine, others []*limitLine) {
+func (h *handler) limitLines(p *lang.Printer, use []queue.LimitUse) (queues map[string]*limitLine, others []*limitLine) {
 	code := h.Client.CodeLimits()
 	queues = make(map[string]*limitLine)
 	same := func(a, b queue.Limit) bool { return a.Kind == b.Kind && a.Name == b.Name }
@@ -47,11 +47,11 @@ func (h *handler) limitLines(use []queue.LimitUse) (queues map[string]*limitLine
 		return cmp.Or(strings.Compare(a.Name, b.Name), strings.Compare(string(b.Kind), string(a.Kind)))
 	})
 	for _, u := range all {
-		line := h.limitLine(u)
+		line := h.limitLine(p, u)
 		for _, l := range code {
 			if set := l; same(u.Limit, l) {
 				if set.Code = u.Code; set != u.Limit {
-					line.Code = limitMeans(l)
+					line.Code = limitMeans(p, l)
 				}
 			}
 		}
@@ -64,34 +64,30 @@ func (h *handler) limitLines(use []queue.LimitUse) (queues map[string]*limitLine
 	return queues, others
 }
 
-func (h *handler) limitLine(u queue.LimitUse) *limitLine {
+func (h *handler) limitLine(p *lang.Printer, u queue.LimitUse) *limitLine {
 	id := fnv.New64a() // the page keeps what is open, by its ID, when it is loaded again
 	_, _ = id.Write([]byte(string(u.Kind) + " " + u.Name))
-	task := ""
-	if h.registered(u.Name) {
-		task = u.Name
+	line := &limitLine{
+		LimitUse: u, ID: fmt.Sprintf("limit-%x", id.Sum(nil)), Subject: p.Text(h.limited(u)), Means: limitMeans(p, u.Limit), Stuck: u.Reached(), MaxLimit: queue.MaxLimit,
 	}
-	line := &limitLine{LimitUse: u, ID: fmt.Sprintf("limit-%x", id.Sum(nil)), Subject: u.Subject(task), Means: limitMeans(u.Limit), Stuck: u.Reached(), MaxLimit: queue.MaxLimit}
-	if line.Of = capitalized(line.Subject); u.Kind == queue.LimitQueue {
-		line.Of = u.Name
-	}
+	line.Of = capitalized(line.Subject)
 	switch {
 	case u.Code:
-		line.SetBy = "Set in the code."
+		line.SetBy = p.T("Set in the code.")
 	case u.Set():
-		line.SetBy = "Set by an operator."
+		line.SetBy = p.T("Set by an operator.")
 	}
-	line.Used = fmt.Sprintf("%s %s now", num(u.Active), map[bool]string{true: "runs", false: "run"}[u.Active == 1])
+	line.Used = append(line.Used, p.T("%d running now.", u.Active))
 	if u.Chosen > 0 {
-		line.Used += fmt.Sprintf(", and %s chosen to start next", map[bool]string{true: "1 was", false: num(u.Chosen) + " were"}[u.Chosen == 1])
+		line.Used = append(line.Used, p.T("%d chosen to start next.", u.Chosen))
 	}
 	if u.Starts > 0 {
-		line.Used += fmt.Sprintf(", and %s started within the last %s", num(u.Started), queue.FormatPeriod(u.Per))
+		line.Used = append(line.Used, p.T("%d started within the last %s.", u.Started, queue.FormatPeriod(u.Per)))
 	}
 	switch {
 	case u.Kind == queue.LimitQueue:
 		line.Waiting = h.link("/tasks", "limited", "1", "queue", u.Name)
-	case task != "":
+	case h.registered(u.Name):
 		line.Waiting = h.link("/tasks", "limited", "1", "task", u.Name)
 	default:
 		line.Waiting = h.link("/tasks", "limited", "1")
@@ -107,16 +103,33 @@ func (l *limitLine) Period() string {
 	return queue.FormatPeriod(l.Per)
 }
 
+// limited describes what a limit is of.
+func (h *handler) limited(u queue.LimitUse) lang.Text {
+	switch {
+	case u.Kind == queue.LimitQueue:
+		return lang.M("queue %s", u.Name)
+	case u.Kind == queue.LimitEach && u.Key == "":
+		return lang.M("each limit key of task %s", u.Name)
+	case u.Kind == queue.LimitEach:
+		return lang.M("limit key %s of task %s", u.Key, u.Name)
+	case h.registered(u.Name):
+		return lang.M("task %s", u.Name)
+	}
+	return lang.M("limit key %s", u.Name)
+}
+
 // limitMeans says what a limit is.
-func limitMeans(l queue.Limit) string {
-	var parts []string
-	if l.Running > 0 {
-		parts = append(parts, fmt.Sprintf("at most %s running", num(l.Running)))
+func limitMeans(p *lang.Printer, l queue.Limit) string {
+	running, starts := lang.M("at most %d running", l.Running), lang.M("at most %d starts within %s", l.Starts, queue.FormatPeriod(l.Per))
+	switch {
+	case l.Running > 0 && l.Starts > 0:
+		return p.T("%s, %s", running, starts)
+	case l.Running > 0:
+		return p.Text(running)
+	case l.Starts > 0:
+		return p.Text(starts)
 	}
-	if l.Starts > 0 {
-		parts = append(parts, fmt.Sprintf("at most %s within %s", count(l.Starts, "start"), queue.FormatPeriod(l.Per)))
-	}
-	return strings.Join(parts, ", ")
+	return ""
 }
 
 // setLimit sets or removes a limit, or gives it back to the code. An empty field takes its part away.
@@ -146,14 +159,10 @@ func (h *handler) changedLimit(v *visit, change func(context.Context) (queue.Lim
 		return err
 	}
 	h.stats.forget()
-	use := queue.LimitUse{Limit: set}
-	task := ""
-	if h.registered(set.Name) {
-		task = set.Name
-	}
-	text := fmt.Sprintf("The limit of %s is now %s.", use.Subject(task), limitMeans(set))
+	of := h.limited(queue.LimitUse{Limit: set})
+	text := v.t("Limit of %s: %s.", of, limitMeans(v.p, set))
 	if !set.Set() {
-		text = fmt.Sprintf("The limit of %s is removed: tasks that wait for it alone start in a moment.", use.Subject(task))
+		text = v.t("Limit of %s: removed. Tasks that wait only for this limit start in a moment.", of)
 	}
 	h.leaveNotice(v, notice{Text: text, Good: true})
 	h.toQueues(v)
@@ -162,8 +171,8 @@ func (h *handler) changedLimit(v *visit, change func(context.Context) (queue.Lim
 
 // readLimit reads the fields of a limit.
 func readLimit(l *queue.Limit, running, starts, per string) error {
-	wrong := func(format string, args ...any) error {
-		return &pageError{http.StatusBadRequest, lang.M("Nothing was changed"), verbatim(fmt.Sprintf(format, args...))}
+	wrong := func(why lang.Text) error {
+		return &pageError{http.StatusBadRequest, lang.M("Nothing was changed"), why}
 	}
 	number := func(text string) (int, bool) {
 		n, err := strconv.Atoi(text)
@@ -171,20 +180,20 @@ func readLimit(l *queue.Limit, running, starts, per string) error {
 	}
 	var ok bool
 	if l.Running, ok = number(running); !ok {
-		return wrong("Running takes a whole number from 1 to %d, or nothing for any number, not %.40q. To run nothing, pause the queue.", queue.MaxLimit, running)
+		return wrong(lang.M("%q is not a maximum of running tasks: enter a whole number from 1 to %d, or nothing for no maximum. To let no task start, pause the queue.", clip(running, 40), queue.MaxLimit))
 	}
 	if l.Starts, ok = number(starts); !ok {
-		return wrong("Starts takes a whole number from 1 to %d, or nothing for any number, not %.40q. To start nothing, pause the queue.", queue.MaxLimit, starts)
+		return wrong(lang.M("%q is not a maximum of starts: enter a whole number from 1 to %d, or nothing for no maximum. To let no task start, pause the queue.", clip(starts, 40), queue.MaxLimit))
 	}
 	if l.Starts > 0 {
 		d, err := time.ParseDuration(per)
 		if err != nil || d < queue.MinPeriod || d > queue.MaxPeriod {
-			return wrong("Within takes a duration such as 1s, 1m or 24h, from %s to %s, not %.40q.", queue.MinPeriod, queue.FormatPeriod(queue.MaxPeriod), per)
+			return wrong(lang.M("%q is not a period: enter one from %s to %s, such as 1s, 1m or 24h.", clip(per, 40), queue.MinPeriod.String(), queue.FormatPeriod(queue.MaxPeriod)))
 		}
 		l.Per = d
 	}
 	if !l.Set() {
-		return wrong("Write how many tasks may run at once, how many may start within a time, or both. Remove takes the limit away.")
+		return wrong(lang.M("Enter how many tasks may run at once, how many may start within a period, or both. To have no limit, use Remove limit."))
 	}
 	return nil
 }

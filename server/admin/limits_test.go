@@ -49,20 +49,20 @@ func TestLimitsAreSetAndRemovedOnThePageOfQueues(t *testing.T) {
 		return s.follow(s.post("/admin/limit", form)).Body.String()
 	}
 	for want, page := range map[string]string{
-		"The limit of queue emails is now at most 20 running, at most 100 starts within 1m.":           set("kind", "queue", "name", "emails", "running", "20", "starts", "100", "per", "60s"),
-		"The limit of task emails.send_welcome is now at most 1 start within 1h.":                      set("kind", "name", "name", "emails.send_welcome", "starts", "1", "per", "1h"),
-		"The limit of each key of task emails.send_welcome is now at most 2 running.":                  set("kind", "each", "name", "emails.send_welcome", "running", "2"),
-		"The limit of key &lt;b&gt;acme is now at most 3 running.":                                     set("kind", "name", "name", "<b>acme", "running", "3"),
-		"The limit of queue nothing-waits-there is now at most 1 running.":                             set("kind", "queue", "name", "nothing-waits-there", "running", "1"),
-		"The limit of queue a is now at most 1 running.</":                                             set("kind", "queue", "name", "a", "running", "1"),
-		"The limit of queue a is removed: tasks that wait for it alone start in a moment.":             s.follow(s.post("/admin/limit", url.Values{"do": {"remove"}, "kind": {"queue"}, "name": {"a"}})).Body.String(),
-		"<b>at most 20 running, at most 100 starts within 1m</b>. 0 run now, and 0 started within the": s.get("/admin/queues").Body.String(),
+		"Limit of queue emails: at most 20 running, at most 100 starts within 1m.":                              set("kind", "queue", "name", "emails", "running", "20", "starts", "100", "per", "60s"),
+		"Limit of task emails.send_welcome: at most 1 start within 1h.":                                         set("kind", "name", "name", "emails.send_welcome", "starts", "1", "per", "1h"),
+		"Limit of each limit key of task emails.send_welcome: at most 2 running.":                               set("kind", "each", "name", "emails.send_welcome", "running", "2"),
+		"Limit of limit key &lt;b&gt;acme: at most 3 running.":                                                  set("kind", "name", "name", "<b>acme", "running", "3"),
+		"Limit of queue nothing-waits-there: at most 1 running.":                                                set("kind", "queue", "name", "nothing-waits-there", "running", "1"),
+		"Limit of queue a: at most 1 running.</":                                                                set("kind", "queue", "name", "a", "running", "1"),
+		"Limit of queue a: removed. Tasks that wait only for this limit start in a moment.":                     s.follow(s.post("/admin/limit", url.Values{"do": {"remove"}, "kind": {"queue"}, "name": {"a"}})).Body.String(),
+		"<b>at most 20 running, at most 100 starts within 1m</b>. 0 running now. 0 started within the last 1m.": s.get("/admin/queues").Body.String(),
 	} {
 		if !strings.Contains(page, want) {
 			t.Errorf("%q is missing in %s", want, page)
 		}
 	}
-	page := s.contains("/admin/queues", "Set by an operator.", ">nothing-waits-there</a></h3>", "<h3>Key &lt;b&gt;acme</h3>", "<h3>Each key of task emails.send_welcome</h3>", "<h3>Task emails.send_welcome</h3>",
+	page := s.contains("/admin/queues", "Set by an operator.", ">nothing-waits-there</a></h3>", "<h3>Limit key &lt;b&gt;acme</h3>", "<h3>Each limit key of task emails.send_welcome</h3>", "<h3>Task emails.send_welcome</h3>",
 		`name="starts" type="number" min="1" max="10000" value="100"`, `value="1m"`)
 	if strings.Contains(page, "<h3>a</h3>") {
 		t.Error("a queue without tasks is listed after its limit was removed")
@@ -73,13 +73,13 @@ func TestLimitsAreSetAndRemovedOnThePageOfQueues(t *testing.T) {
 	}
 	s.contains("/admin/audit", "set limit", "queue emails: 20 running 100 starts per 1m")
 	for want, form := range map[string]url.Values{
-		"Running takes a whole number from 1 to 10000, or nothing for any number, not &#34;0&#34;. To run nothing, pause the queue.": {"do": {"set"}, "kind": {"queue"}, "name": {"emails"}, "running": {"0"}},
-		"Starts takes a whole number from 1 to 10000":                         {"do": {"set"}, "kind": {"queue"}, "name": {"emails"}, "starts": {"many"}, "per": {"1s"}},
-		"Within takes a duration such as 1s, 1m or 24h, from 1ms to 744h, no": {"do": {"set"}, "kind": {"queue"}, "name": {"emails"}, "starts": {"1"}},
-		"Write how many tasks may run at once":                                {"do": {"set"}, "kind": {"queue"}, "name": {"emails"}},
-		"limit kind &#34;x&#34;":                                              {"do": {"set"}, "kind": {"x"}, "name": {"emails"}, "running": {"1"}},
-		"use the name of a task, or a limit key":                              {"do": {"set"}, "kind": {"name"}, "name": {""}, "running": {"1"}},
-		"Actions on limits are set, remove and reset.":                        {"kind": {"queue"}, "name": {"emails"}, "running": {"1"}},
+		"&#34;0&#34; is not a maximum of running tasks: enter a whole number from 1 to 10,000, or nothing for no maximum. To let no task start, pause the queue.": {"do": {"set"}, "kind": {"queue"}, "name": {"emails"}, "running": {"0"}},
+		"&#34;many&#34; is not a maximum of starts: enter a whole number from 1 to 10,000":                                                                        {"do": {"set"}, "kind": {"queue"}, "name": {"emails"}, "starts": {"many"}, "per": {"1s"}},
+		"&#34;&#34; is not a period: enter one from 1ms to 744h, such as 1s, 1m or 24h.":                                                                          {"do": {"set"}, "kind": {"queue"}, "name": {"emails"}, "starts": {"1"}},
+		"Enter how many tasks may run at once":         {"do": {"set"}, "kind": {"queue"}, "name": {"emails"}},
+		"limit kind &#34;x&#34;":                       {"do": {"set"}, "kind": {"x"}, "name": {"emails"}, "running": {"1"}},
+		"use the name of a task, or a limit key":       {"do": {"set"}, "kind": {"name"}, "name": {""}, "running": {"1"}},
+		"Actions on limits are set, remove and reset.": {"kind": {"queue"}, "name": {"emails"}, "running": {"1"}},
 	} {
 		if w := s.post("/admin/limit", form); w.Code != http.StatusBadRequest || !strings.Contains(w.Body.String(), want) {
 			t.Errorf("%v: %d %s, want %q", form, w.Code, w.Body, want)
@@ -228,7 +228,7 @@ func TestTaskTypesShowTheirLimits(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	page := s.contains("/admin/types", "limit of queue default: at most 9 running", "limit of task emails.send_welcome: at most 5 starts within 1m", "limit of each key of task emails.send_welcome: at most 2 running")
+	page := s.contains("/admin/types", "Limit of queue default: at most 9 running", "Limit of task emails.send_welcome: at most 5 starts within 1m", "Limit of each limit key of task emails.send_welcome: at most 2 running")
 	if strings.Contains(page, "other-queue") {
 		t.Error("a limit of another queue is shown")
 	}
@@ -246,17 +246,17 @@ func TestLimitsOfTheCodeAreDistinguished(t *testing.T) {
 		}
 	}
 	apply()
-	if page := s.contains("/admin/queues", "<b>at most 4 running</b>", "Set in the code."); strings.Contains(page, "The code sets") {
+	if page := s.contains("/admin/queues", "<b>at most 4 running</b>", "Set in the code."); strings.Contains(page, "Limit in the code") {
 		t.Error("a limit of the code is called replaced")
 	}
 	s.follow(s.post("/admin/limit", url.Values{"do": {"set"}, "kind": {"queue"}, "name": {"emails"}, "running": {"9"}}))
 	apply()
-	s.contains("/admin/queues", "<b>at most 9 running</b>", "Set by an operator.", "The code sets: at most 4 running.")
+	s.contains("/admin/queues", "<b>at most 9 running</b>", "Set by an operator.", "Limit in the code: at most 4 running.")
 	s.follow(s.post("/admin/limit", url.Values{"do": {"remove"}, "kind": {"queue"}, "name": {"emails"}}))
 	apply()
-	s.contains("/admin/queues", "No limit is in force.", "The code sets: at most 4 running.", `value="reset"`)
+	s.contains("/admin/queues", "No limit is set.", "Limit in the code: at most 4 running.", `value="reset"`)
 	reset := s.follow(s.post("/admin/limit", url.Values{"do": {"reset"}, "kind": {"queue"}, "name": {"emails"}}))
-	if body := reset.Body.String(); !strings.Contains(body, "The limit of queue emails is now at most 4 running.") || !strings.Contains(body, "Set in the code.") || strings.Contains(body, `value="reset"`) {
+	if body := reset.Body.String(); !strings.Contains(body, "Limit of queue emails: at most 4 running.") || !strings.Contains(body, "Set in the code.") || strings.Contains(body, `value="reset"`) {
 		t.Errorf("reset: %s", body)
 	}
 }

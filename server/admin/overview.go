@@ -50,9 +50,9 @@ func (h *handler) overview(v *visit) error {
 	page.Warnings = h.warnings(stats, page.words)
 	h.divide(&page, stats)
 	if page.Figured = stats.Figured; stats.Figures != nil {
-		page.Charts, page.Heat = newCharts(stats.Figures, v.p), stats.Figures.heatmap()
+		page.Charts, page.Heat = newCharts(stats.Figures, v.p), stats.Figures.heatmap(v.p)
 	}
-	page.Queues, page.Backends = h.queueLines(stats), manyBackends(stats.Queues)
+	page.Queues, page.Backends = h.queueLines(v.p, stats), manyBackends(stats.Queues)
 	page.say()
 	if stats.Empty {
 		page.First, page.Detail = h.firstStep(v.r), v.t("The database has no tasks yet.")

@@ -48,7 +48,7 @@ type stateLink struct{ Name, URL string }
 // queue shows one queue.
 func (h *handler) queue(v *visit) error {
 	name := v.rest
-	base := h.layout(v, "Queue "+name, "/queues")
+	base := h.layout(v, v.t("Queue %s", name), "/queues")
 	statements := pageStatements - listStatements
 	if base.Notice != nil { // it says what has changed, so that matters most
 		statements = pageStatements
@@ -65,13 +65,13 @@ func (h *handler) queue(v *visit) error {
 	page := queuePage{layout: base, Name: name, Gated: stats.Gated, Limited: stats.Limited, Regated: stats.Regated, Max: h.Client.MaxBacklog(name)}
 	page.Every, page.Again = 10, stats.Unread || stats.Figured && stats.Figures == nil
 	backends := h.registeredIn(&page)
-	for _, line := range h.queueLines(stats) {
+	for _, line := range h.queueLines(v.p, stats) {
 		if line.Queue == name {
 			page.Lines = append(page.Lines, line)
 			backends = append(backends, line.Backend)
 		}
 	}
-	page.Fares = stats.Figures.ofQueue(name)
+	page.Fares = stats.Figures.ofQueue(v.p, name)
 	known := len(page.Lines) > 0 || len(page.Types) > 0 || page.Fares != nil && page.Fares.Any()
 	if !known && !queue.ValidQueueName(name) {
 		return noSuchQueue(name)
@@ -87,7 +87,7 @@ func (h *handler) queue(v *visit) error {
 		}
 	}
 	if len(page.Lines) == 0 {
-		page.Lines = []queueLine{{QueueStats: queue.QueueStats{Queue: name, Backend: queue.DefaultBackend}, Gate: queue.Gate{Queue: name}, Limit: h.limitLine(queue.LimitUse{Limit: queue.Limit{Kind: queue.LimitQueue, Name: name}})}}
+		page.Lines = []queueLine{{QueueStats: queue.QueueStats{Queue: name, Backend: queue.DefaultBackend}, Gate: queue.Gate{Queue: name}, Limit: h.limitLine(v.p, queue.LimitUse{Limit: queue.Limit{Kind: queue.LimitQueue, Name: name}})}}
 	}
 	page.First = page.Lines[0]
 	page.First.Limit.Back = h.link("/queues/" + name)
@@ -100,7 +100,7 @@ func (h *handler) queue(v *visit) error {
 		}
 	}
 	for _, view := range queue.Views() {
-		page.States = append(page.States, stateLink{viewNames[view], h.link("/tasks", "view", string(view), "queue", name)})
+		page.States = append(page.States, stateLink{v.p.Text(viewNames[view]), h.link("/tasks", "view", string(view), "queue", name)})
 	}
 	return h.render(v, http.StatusOK, "queue", page)
 }
@@ -169,5 +169,5 @@ func (p queuePage) Drain() string {
 	if pending == 0 || ended == 0 || p.First.Gate.Paused() {
 		return ""
 	}
-	return span(time.Duration(float64(pending) / float64(ended) * float64(time.Hour)).Round(time.Second))
+	return p.p.Span(time.Duration(float64(pending) / float64(ended) * float64(time.Hour)).Round(time.Second))
 }

@@ -43,7 +43,7 @@ func TestQueuePage(t *testing.T) {
 		s.get("/admin/queues/emails")
 	}
 	// 240 are pending, and some 15 have ended within the last hour.
-	if text := plain(s.get("/admin/queues/emails").Body.String()); !strings.Contains(text, "At the rate of the last hour, what is pending would take about ") {
+	if text := plain(s.get("/admin/queues/emails").Body.String()); !strings.Contains(text, "At the rate of the last hour, the pending tasks take about ") {
 		t.Errorf("%s", text)
 	}
 	if _, err := s.client.PauseQueue(t.Context(), queue.GateRequest{Queue: "emails", Actor: "sam", Reason: "the provider is down"}, nil); err != nil {
@@ -56,7 +56,7 @@ func TestQueuePage(t *testing.T) {
 		}
 	}
 	text := plain(s.get("/admin/queues/emails").Body.String())
-	for _, want := range []string{"emails paused", "by sam: the provider is down", "Pending", "Resume emails", "No limit is in force", "How it fares", "Oldest pending", "web-00042-k7d/", "emails.send_receipt , emails.send_welcome"} {
+	for _, want := range []string{"emails paused", "by sam: the provider is down", "Pending", "Resume emails", "No limit is set.", "Throughput and latency", "Oldest pending", "web-00042-k7d/", "emails.send_receipt , emails.send_welcome"} {
 		if !strings.Contains(text, want) {
 			t.Errorf("no %q in %s", want, text)
 		}
@@ -70,7 +70,7 @@ func TestQueuePage(t *testing.T) {
 			t.Errorf("no %s in %s", want, body)
 		}
 	}
-	if strings.Contains(body, "Queue of the service") {
+	if strings.Contains(body, "Queue in the delivery service") {
 		t.Error("a queue without a dispatcher has one of a service")
 	}
 	form := url.Values{"queue": {"billing"}, "reason": {"why"}, "back": {"/admin/queues/billing"}}
@@ -102,7 +102,7 @@ func TestTheServicesQueueIsAskedInTheBackground(t *testing.T) {
 				Depth: &queue.DispatchDepth{Tickets: 1234, LastMinute: 60, Concurrent: 7, EffectiveLimit: 2.5},
 			}, {Name: "projects/p/queues/other", Err: errors.New("this process's account needs roles/cloudtasks.viewer")}, {Name: "projects/p/queues/third", State: "RUNNING", DepthErr: errors.New("what answers does not say")}}
 		})
-		if w := s.get("/admin/queues/billing"); w.Code != http.StatusOK || !strings.Contains(w.Body.String(), "The service is being asked…") || !strings.Contains(w.Body.String(), "data-again") {
+		if w := s.get("/admin/queues/billing"); w.Code != http.StatusOK || !strings.Contains(w.Body.String(), "Asking the service…") || !strings.Contains(w.Body.String(), "data-again") {
 			t.Errorf("%d, the page does not say that the service is being asked", w.Code)
 		}
 		s.get("/admin/queues/billing")
@@ -111,7 +111,7 @@ func TestTheServicesQueueIsAskedInTheBackground(t *testing.T) {
 			t.Errorf("asked %d times at once", n)
 		}
 		time.Sleep(6 * time.Second) // in the bubble
-		if text := plain(s.get("/admin/queues/billing").Body.String()); !strings.Contains(text, "Its settings are not known: no answer in time") {
+		if text := plain(s.get("/admin/queues/billing").Body.String()); !strings.Contains(text, "Settings unknown: no answer in time") {
 			t.Errorf("a look without an answer: %s", text)
 		}
 		close(release)
@@ -120,8 +120,8 @@ func TestTheServicesQueueIsAskedInTheBackground(t *testing.T) {
 		synctest.Wait()
 		text := plain(s.get("/admin/queues/billing").Body.String())
 		for _, want := range []string{
-			"billing PAUSED", "at most 12.5 a second, 80 at once bursts of 10", "any number of attempts after 1 s, doubled 5 times, up to 1 min", "about 1,234 tickets", "60 in the last minute, 7 not answered yet at most 2.5 a second now",
-			"other Its settings are not known: this process's account needs roles/cloudtasks.viewer", "not known: what answers does not say",
+			"billing PAUSED", "at most 12.5 per second, 80 at once bursts of 10", "any number of attempts after 1 s, doubled 5 times, up to 1 min", "about 1,234 tickets", "60 in the last minute · 7 not answered yet now at most 2.5 per second",
+			"other Settings unknown: this process's account needs roles/cloudtasks.viewer", "unknown: what answers does not say",
 		} {
 			if !strings.Contains(text, want) {
 				t.Errorf("no %q in %s", want, text)
@@ -177,7 +177,7 @@ func (s slowLists) Overview(ctx context.Context, r queue.OverviewRequest) (queue
 // A page of a queue or a type does not wait for a list of what is rare among many tasks.
 func TestPagesDoNotWaitForListsOfOneNameOrQueue(t *testing.T) {
 	for path, words := range map[string][2]string{
-		"/admin/queues/billing":            {"Looking for them…", "web-00042-k7d/"},
+		"/admin/queues/billing":            {"Looking for workers…", "web-00042-k7d/"},
 		"/admin/types/billing.charge_card": {"Looking at its latest tasks…", "of the latest 8"},
 	} {
 		synctest.Test(t, func(t *testing.T) {

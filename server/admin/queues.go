@@ -3,12 +3,12 @@ package admin
 import (
 	"cmp"
 	"context"
-	"fmt"
 	"net/http"
 	"slices"
 	"strings"
 
 	"github.com/claimcheck-go/claimcheck/queue"
+	"github.com/claimcheck-go/claimcheck/server/internal/lang"
 	"github.com/claimcheck-go/claimcheck/server/internal/problems"
 )
 
@@ -47,13 +47,13 @@ func (h *handler) queues(v *visit) error {
 	if err != nil {
 		return err
 	}
-	page := queuesPage{layout: h.layout(v, "Queues", "/queues"), Known: stats.Known, Queues: h.queueLines(stats)}
+	page := queuesPage{layout: h.layout(v, v.t("Queues"), "/queues"), Known: stats.Known, Queues: h.queueLines(v.p, stats)}
 	page.Every, page.Again = 10, stats.Unread || stats.Figured && stats.Figures == nil
-	page.Fares = stats.Figures.ofQueues()
+	page.Fares = stats.Figures.ofQueues(v.p)
 	page.Backends = manyBackends(stats.Queues)
 	page.Gates = slices.CompactFunc(slices.Clone(page.Queues), func(a, b queueLine) bool { return a.Queue == b.Queue })
 	page.Gated, page.Limited, page.Regated, page.MaxLimit = stats.Gated, stats.Limited, stats.Regated, queue.MaxLimit
-	_, page.Limits = h.limitLines(stats.Limits)
+	_, page.Limits = h.limitLines(v.p, stats.Limits)
 	for _, info := range h.Client.Registry().Tasks() {
 		page.Tasks = append(page.Tasks, info.Name)
 	}
@@ -71,7 +71,7 @@ func manyBackends(queues []queue.QueueStats) bool {
 
 // queueLines returns the queues that have statistics, those that are paused and those that
 // have a limit, by name.
-func (h *handler) queueLines(stats statsView) []queueLine {
+func (h *handler) queueLines(p *lang.Printer, stats statsView) []queueLine {
 	gates := make(map[string]queue.Gate)
 	for _, g := range stats.Gates {
 		gates[g.Queue] = g
@@ -87,7 +87,7 @@ func (h *handler) queueLines(stats statsView) []queueLine {
 			add(g.Queue)
 		}
 	}
-	limits, _ := h.limitLines(stats.Limits)
+	limits, _ := h.limitLines(p, stats.Limits)
 	for name := range limits {
 		add(name)
 	}
@@ -108,14 +108,14 @@ func (h *handler) queueLines(stats statsView) []queueLine {
 			StrandedURL: list("", "stranded", "1"), FailedURL: list(queue.ViewFailed),
 		}
 		if lines[i].Limit == nil {
-			lines[i].Limit = h.limitLine(queue.LimitUse{Limit: queue.Limit{Kind: queue.LimitQueue, Name: q.Queue}})
+			lines[i].Limit = h.limitLine(p, queue.LimitUse{Limit: queue.Limit{Kind: queue.LimitQueue, Name: q.Queue}})
 		}
 		if g.Paused() { // its tasks are in neither view
 			lines[i].PendingURL = list("", "parked", "1")
 			lines[i].DelayedURL = lines[i].PendingURL
 		}
 		if ended := q.Succeeded + q.Failed; ended > 0 {
-			lines[i].Rate = fmt.Sprintf("%.1f %%", 100*float64(q.Failed)/float64(ended))
+			lines[i].Rate = percent(p, float64(q.Failed)/float64(ended))
 		}
 	}
 	return lines
@@ -125,31 +125,28 @@ func (h *handler) queueLines(stats statsView) []queueLine {
 // workers and the sweeper continue with the rest.
 func (h *handler) pauseQueue(v *visit) error {
 	return h.changeGate(v, h.Client.PauseQueue, func(r queue.GateResult) string {
-		if !r.Changed {
-			text := fmt.Sprintf("Queue %s was paused already, by %s.", r.Gate.Queue, r.Gate.PausedBy)
-			if r.Gate.PauseReason != "" {
-				text += " The reason is still: " + clip(r.Gate.PauseReason, 200)
-			}
-			return text
+		switch reason := clip(r.Gate.PauseReason, 200); {
+		case r.Changed:
+			return v.t("Queue %s is paused. None of its tasks starts until it is resumed.", r.Gate.Queue)
+		case reason != "":
+			return v.t("Queue %s was already paused by %s. The reason was not changed: %s", r.Gate.Queue, r.Gate.PausedBy, reason)
 		}
-		return fmt.Sprintf("Queue %s is paused: no task of it starts until it is resumed.", r.Gate.Queue)
+		return v.t("Queue %s was already paused by %s.", r.Gate.Queue, r.Gate.PausedBy)
 	})
 }
 
 // resumeQueue lets tasks of a queue run again.
 func (h *handler) resumeQueue(v *visit) error {
 	return h.changeGate(v, h.Client.ResumeQueue, func(r queue.GateResult) string {
-		text := fmt.Sprintf("Queue %s is resumed", r.Gate.Queue)
-		if !r.Changed {
-			text = fmt.Sprintf("Queue %s was not paused", r.Gate.Queue)
-		}
 		switch {
-		case r.More:
-			return text + ". Some of its tasks are still set aside, and may run in a moment."
+		case r.Changed && r.More:
+			return v.t("Queue %s is resumed. Some of its tasks become available in a moment.", r.Gate.Queue)
 		case r.Changed:
-			return text + ": all of its tasks may run again."
+			return v.t("Queue %s is resumed. All of its tasks can run again.", r.Gate.Queue)
+		case r.More:
+			return v.t("Queue %s was not paused. Some of its tasks become available in a moment.", r.Gate.Queue)
 		}
-		return text + "."
+		return v.t("Queue %s was not paused.", r.Gate.Queue)
 	})
 }
 

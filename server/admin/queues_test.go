@@ -20,7 +20,7 @@ func TestQueuesArePausedAndResumedOnTheirPage(t *testing.T) {
 	}
 	done := s.follow(s.post("/admin/pause", url.Values{"queue": {"emails"}, "reason": {"the <provider> is down"}}))
 	page := done.Body.String()
-	for _, want := range []string{"Queue emails is paused: no task of it starts until it is resumed.", "the &lt;provider&gt; is down", `action="/admin/resume"`, "paused</b>"} {
+	for _, want := range []string{"Queue emails is paused. None of its tasks starts until it is resumed.", "the &lt;provider&gt; is down", `action="/admin/resume"`, "paused</b>"} {
 		if !strings.Contains(page, want) {
 			t.Errorf("the page of queues does not contain %q: %s", want, page)
 		}
@@ -48,7 +48,7 @@ func TestQueuesArePausedAndResumedOnTheirPage(t *testing.T) {
 		t.Errorf("Run now of all: %d %s", all.Code, all.Body)
 	}
 	resumed := s.follow(s.post("/admin/resume", url.Values{"queue": {"emails"}}))
-	if !strings.Contains(resumed.Body.String(), "Queue emails is resumed: all of its tasks may run again.") || s.row(id).Parked() {
+	if !strings.Contains(resumed.Body.String(), "Queue emails is resumed. All of its tasks can run again.") || s.row(id).Parked() {
 		t.Errorf("resume: %s", resumed.Body)
 	}
 	log, err := s.operator().AuditLog(t.Context(), uuid.Nil, time.Time{}, 10)

@@ -5,6 +5,7 @@ import (
 	"strings"
 
 	"github.com/claimcheck-go/claimcheck/queue"
+	"github.com/claimcheck-go/claimcheck/server/internal/lang"
 )
 
 // Size of a sparkline, in its own units.
@@ -23,7 +24,7 @@ type spark struct {
 	Says          string // the same in words
 }
 
-func newSpark(name string, hours *[24]queue.Outcomes) spark {
+func newSpark(p *lang.Printer, name string, hours *[24]queue.Outcomes) spark {
 	s := spark{Width: len(hours)*(sparkBar+sparkGap) - sparkGap, Height: sparkHeight}
 	most, ended, failed := 0, 0, 0
 	for i := range hours {
@@ -48,7 +49,7 @@ func newSpark(name string, hours *[24]queue.Outcomes) spark {
 		}
 	}
 	s.Ended, s.Failed = all.String(), bad.String()
-	s.Says = fmt.Sprintf("%s, the last 24 hours: %s ended, at most %s in an hour, %s failed; %s in the hour that is not over", name, num(ended), num(most), num(failed), num(hours[len(hours)-1].Ended()))
+	s.Says = p.T("%s, last 24 hours. Ended: %d. Failed: %d. Most in one hour: %d. This hour so far: %d.", name, ended, failed, most, hours[len(hours)-1].Ended())
 	return s
 }
 

@@ -7,6 +7,7 @@ import (
 	"strings"
 
 	"github.com/claimcheck-go/claimcheck/queue"
+	"github.com/claimcheck-go/claimcheck/server/internal/lang"
 )
 
 // listPageSize is how many tasks a page lists.
@@ -160,7 +161,7 @@ func (h *handler) furnish(page *tasksPage) {
 		counts[queue.ViewRunning] += q.Running
 	}
 	for _, view := range queue.Views() {
-		t := tab{Name: viewNames[view], Current: f.View == view, Count: -1}
+		t := tab{Name: page.p.Text(viewNames[view]), Current: f.View == view, Count: -1}
 		values := f.fixed()
 		for name := range values {
 			values.Set(name, f.Written.Get(name))
@@ -174,9 +175,9 @@ func (h *handler) furnish(page *tasksPage) {
 	}
 }
 
-var viewNames = map[queue.View]string{
-	queue.ViewAll: "All", queue.ViewPending: "Pending", queue.ViewDelayed: "Delayed", queue.ViewRunning: "Running",
-	queue.ViewFailed: "Failed", queue.ViewSuccessful: "Successful", queue.ViewCancelled: "Cancelled",
+var viewNames = map[queue.View]lang.Text{
+	queue.ViewAll: lang.M("All"), queue.ViewPending: lang.M("Pending"), queue.ViewDelayed: lang.M("Delayed"), queue.ViewRunning: lang.M("Running"),
+	queue.ViewFailed: lang.M("Failed"), queue.ViewSuccessful: lang.M("Successful"), queue.ViewCancelled: lang.M("Cancelled"),
 }
 
 // with is the address of the list with some parameters changed; empty ones go.

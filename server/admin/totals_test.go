@@ -83,7 +83,7 @@ func TestNumbersAgree(t *testing.T) {
 	if sentence := number(t, page, `Ended in the last hour, by current status: [\d,]+ SUCCESSFUL, ([\d,]+) FAILED`); hour != sentence {
 		t.Errorf("in the last hour: %d, in the sentence %d", hour, sentence)
 	}
-	if byQueue := number(t, page, `<td class="n">(?:<a class="bad"[^>]*>)?([\d,]+)</a> <span class="dim">[\d.]+ %</span>`); hour != byQueue {
+	if byQueue := number(t, page, `<td class="n">(?:<a class="bad"[^>]*>)?([\d,]+)</a> <span class="dim">[\d.]+%</span>`); hour != byQueue {
 		t.Errorf("in the last hour: %d, by queue %d", hour, byQueue)
 	}
 	for tile, view := range map[string]string{"Pending": "pending", "Delayed": "delayed", "Running": "running"} {

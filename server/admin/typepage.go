@@ -87,9 +87,9 @@ func (h *handler) taskType(v *visit) error {
 	if listed.Partial {
 		page.Within = queue.ListWindow
 	}
-	page.Fares = stats.Figures.ofType(h.names, info.Name)
+	page.Fares = stats.Figures.ofType(v.p, h.names, info.Name)
 	page.Title, page.Every, page.Again = info.Name, 10, !page.Known || at.IsZero() || stats.Figured && stats.Figures == nil
-	page.Limits = h.limitsOf(info, stats.Limits)
+	page.Limits = h.limitsOf(v, info, stats.Limits)
 	h.inForce(&page)
 	for _, g := range stats.Failures {
 		if h.names[g.Task] == info.Name {
@@ -128,14 +128,14 @@ func (h *handler) backoffs(info queue.TaskInfo) (waits []string) {
 }
 
 // limitsOf are the limits that concern a type.
-func (h *handler) limitsOf(info queue.TaskInfo, limits []queue.LimitUse) (lines []string) {
+func (h *handler) limitsOf(v *visit, info queue.TaskInfo, limits []queue.LimitUse) (lines []string) {
 	for _, l := range limits {
 		name := info.Name
 		if l.Kind == queue.LimitQueue {
 			name = info.Queue
 		}
 		if l.Set() && l.Name == name {
-			lines = append(lines, l.Subject(info.Name)+": "+limitMeans(l.Limit))
+			lines = append(lines, v.t("Limit of %s: %s.", h.limited(l), limitMeans(v.p, l.Limit)))
 		}
 	}
 	return lines

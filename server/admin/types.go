@@ -35,7 +35,7 @@ func (h *handler) types(v *visit) error {
 	}
 	page := typesPage{layout: h.layout(v, "Task types", "/types"), Figures: stats.Figures != nil}
 	page.Every, page.Again = 60, stats.Figured && stats.Figures == nil
-	fared := stats.Figures.ofTypes(h.names)
+	fared := stats.Figures.ofTypes(v.p, h.names)
 	for _, info := range h.Client.Registry().Tasks() {
 		line := typeLine{TaskInfo: info, Page: h.link("/types/" + info.Name)}
 		line.Form, line.Fares = line.Page+"#enqueue", fared[subject{Task: info.Name}]
@@ -44,8 +44,7 @@ func (h *handler) types(v *visit) error {
 		}
 		for _, l := range limits {
 			if l.Name == info.Name && l.Kind != queue.LimitQueue || l.Name == info.Queue && l.Kind == queue.LimitQueue {
-				use := queue.LimitUse{Limit: l}
-				line.Limits = append(line.Limits, use.Subject(info.Name)+": "+limitMeans(l))
+				line.Limits = append(line.Limits, v.t("Limit of %s: %s.", h.limited(queue.LimitUse{Limit: l}), limitMeans(v.p, l)))
 			}
 		}
 		page.Types = append(page.Types, line)

@@ -137,6 +137,14 @@ func Sentences(list ...string) string {
 // Number is a number with separators: 38,200.
 func (p *Printer) Number(n int) string { return p.printer.Sprintf("%d", n) }
 
+// Tenths is a number with one decimal: 1.5.
+func (p *Printer) Tenths(x float64) string { return p.printer.Sprintf("%.1f", x) }
+
+// Percent is a share: 0.3%.
+func (p *Printer) Percent(share float64) string { return p.part(percentage, 100*share) }
+
+var percentage = M("%.1f%%")
+
 // Units of time, behind a number, and what has two of them.
 var (
 	milliseconds = M("%s ms")
