@@ -12,6 +12,7 @@ import (
 
 	"github.com/claimcheck-go/claimcheck/queue"
 	"github.com/claimcheck-go/claimcheck/server/internal/api"
+	"github.com/claimcheck-go/claimcheck/server/internal/waiting"
 )
 
 // whyWaiting explains what keeps a READY task from starting, as the page of the task
@@ -24,14 +25,14 @@ func (p *program) whyWaiting(ctx context.Context, client *queue.Client, row *que
 	var parts []string
 	gates := p.pauses(ctx, client, row.Queue)
 	for _, g := range gates {
-		parts = append(parts, api.WhyPaused(g)+" The pause began at "+when(g.PausedAt)+".")
+		parts = append(parts, waiting.Paused(g).String()+" The pause began at "+when(g.PausedAt)+".")
 	}
 	if len(gates) == 0 && row.Parked() {
-		parts = append(parts, api.WhyParked(row))
+		parts = append(parts, waiting.Parked(row).String())
 	}
 	if now := time.Now(); api.DueAt(row).After(now) {
-		parts = append(parts, api.WhyDelayed(row, now))
-	} else if why := api.WhyLimited(row, p.limits(ctx, client, row)); why != "" && !row.Parked() {
+		parts = append(parts, waiting.Delayed(row, now).String())
+	} else if why := waiting.Limited(row, p.limits(ctx, client, row)).String(); why != "" && !row.Parked() {
 		parts = append(parts, why)
 	}
 	return strings.Join(parts, " ")

@@ -24,22 +24,22 @@ type auditRange struct {
 }
 
 // readRange reads the bounds of an export.
-func readRange(query url.Values, now time.Time) (written auditRange, r queue.AuditRequest) {
+func readRange(query url.Values, w words) (written auditRange, r queue.AuditRequest) {
 	written = auditRange{Since: query.Get("since"), Until: query.Get("until"), Wrong: make(map[string]string)}
 	for name, field := range map[string]struct {
 		text string
 		into *time.Time
 	}{"since": {written.Since, &r.Since}, "until": {written.Until, &r.Until}} {
 		if len(query[name]) > 1 {
-			written.Wrong[name] = givenTwice(name)
+			written.Wrong[name] = w.p.Text(givenTwice(name))
 			continue
 		}
 		if field.text == "" {
 			continue
 		}
-		at, ok := timearg.Past(field.text, now)
+		at, ok := timearg.Past(field.text, w.now)
 		if !ok {
-			written.Wrong[name] = wrongTime
+			written.Wrong[name] = w.p.Text(wrongTime)
 		}
 		*field.into = at
 	}
@@ -63,7 +63,7 @@ func (h *handler) auditExport(v *visit) error {
 	if name := unknownParam(query, "since", "until"); name != "" { // "sinze=1h" would otherwise export everything
 		return &pageError{http.StatusBadRequest, lang.M("The parameters are not understood"), lang.M("There is no parameter %.40q. An export has since and until.", name)}
 	}
-	written, request := readRange(query, v.now)
+	written, request := readRange(query, v.words())
 	if len(written.Wrong) > 0 {
 		return h.auditPage(v, http.StatusBadRequest, written)
 	}

@@ -81,7 +81,7 @@ func TestTheAuditLogIsDownloadedAsJSONLines(t *testing.T) {
 	if w := s.get("/admin/audit.jsonl?since=soon"); w.Code != http.StatusBadRequest || !strings.Contains(w.Body.String(), "or how long ago") || !strings.Contains(w.Body.String(), `value="soon"`) {
 		t.Errorf("a bad time: %d", w.Code)
 	}
-	for query, want := range map[string]string{"sinze=1h": "There is no parameter &#34;sinze&#34;. An export has since and until.", "since=1h&since=2h": "&#34;since&#34; is given twice"} {
+	for query, want := range map[string]string{"sinze=1h": "There is no parameter &#34;sinze&#34;. An export has since and until.", "since=1h&since=2h": "&#34;since&#34; is given more than once"} {
 		if w := s.get("/admin/audit.jsonl?" + query); w.Code != http.StatusBadRequest || !strings.Contains(w.Body.String(), want) {
 			t.Errorf("%s: %d", query, w.Code)
 		}

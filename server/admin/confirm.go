@@ -36,7 +36,7 @@ type order struct {
 func (h *handler) readOrder(v *visit) (order, error) {
 	form := v.r.Form
 	if all := form.Get("all"); all != "" {
-		f := h.parseFilter(form, v.now)
+		f := h.parseFilter(form, v.words())
 		for _, problem := range f.Wrong { // one is enough: nothing is done
 			return order{}, &pageError{http.StatusBadRequest, lang.M("The filter is not understood"), verbatim(problem)}
 		}
@@ -161,7 +161,7 @@ func (h *handler) confirm(v *visit) error {
 			return err
 		}
 		fitting := slices.DeleteFunc(listed.Rows, func(row *queue.Row) bool { return !page.ActionText.suits(row) })
-		page.Sample = h.rowLines(fitting[:min(sampleShown, len(fitting))], v.now)
+		page.Sample = h.rowLines(fitting[:min(sampleShown, len(fitting))], v.words())
 		if page.Cautions, err = h.cautions(v, o, fitting); err != nil {
 			return err
 		}

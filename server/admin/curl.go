@@ -5,12 +5,14 @@ import (
 	"strings"
 
 	"github.com/claimcheck-go/claimcheck/queue"
+	"github.com/claimcheck-go/claimcheck/server/internal/lang"
 )
 
 // curl is a call of the HTTP API, to be copied into a terminal.
 type curl struct {
-	ID, Name, Command string
-	Note              string // what the command does otherwise than its name says
+	ID, Command string
+	Name        lang.Text
+	Notes       []lang.Text // what the command does otherwise than its name says
 }
 
 // curlArgs bounds the arguments that are put into a command.
@@ -58,7 +60,7 @@ func curls(row *queue.Row, redacted, keyHeld bool) []curl {
 	}
 	var list []curl
 	if !row.Dropped() || row.Status != queue.StatusFailed {
-		list = append(list, curl{ID: "curl-execute", Name: "Run it inside this call", Command: post + `"$BASE_URL` + address + `"`})
+		list = append(list, curl{ID: "curl-execute", Name: lang.M("Run it within the request"), Command: post + `"$BASE_URL` + address + `"`})
 	}
 	if redacted || len(row.Args) > curlArgs {
 		return list
@@ -67,26 +69,24 @@ func curls(row *queue.Row, redacted, keyHeld bool) []curl {
 	if err != nil {
 		return list
 	}
-	return append(list, curl{ID: "curl-enqueue", Name: "Enqueue the same again", Note: curlNote(row, keyHeld),
+	return append(list, curl{ID: "curl-enqueue", Name: lang.M("Enqueue a copy"), Notes: curlNotes(row, keyHeld),
 		Command: post + `-H "Content-Type: application/json" -d ` + shellQuote(escaped(string(body))) + ` "$BASE_URL/tasks/enqueue/"`})
 }
 
-// curlNote says what the command to enqueue a task again leaves out, and what it meets.
-func curlNote(row *queue.Row, keyHeld bool) string {
-	var without, notes []string
-	if !row.RunAfter.IsZero() {
-		without = append(without, "run_after")
-	}
-	if !row.ExpiresAt.IsZero() {
-		without = append(without, "expires_at")
-	}
-	if len(without) > 0 {
-		notes = append(notes, "Without its "+strings.Join(without, " and ")+".")
+// curlNotes say what the command to enqueue a task again leaves out, and what it meets.
+func curlNotes(row *queue.Row, keyHeld bool) (notes []lang.Text) {
+	switch runAfter, expires := !row.RunAfter.IsZero(), !row.ExpiresAt.IsZero(); {
+	case runAfter && expires:
+		notes = append(notes, lang.M("The copy has no run_after and no expires_at."))
+	case runAfter:
+		notes = append(notes, lang.M("The copy has no run_after."))
+	case expires:
+		notes = append(notes, lang.M("The copy has no expires_at."))
 	}
 	if keyHeld {
-		notes = append(notes, "This task holds the unique key, so it is returned as long as it does.")
+		notes = append(notes, lang.M("While this task holds its unique key, the command returns this task."))
 	}
-	return strings.Join(notes, " ")
+	return notes
 }
 
 // shellQuote makes any text one word of a POSIX shell.

@@ -37,7 +37,7 @@ func TestAFailedTaskWithoutItsArguments(t *testing.T) {
 	}
 	id, path := dropped()
 	text := plain(s.get(path).Body.String())
-	if !strings.Contains(text, "Its retention dropped its arguments when it ended, so it cannot be retried. A sweep deletes it in 9 min 5") || strings.Contains(text, "Retry gives it") {
+	if !strings.Contains(text, "Its retention setting dropped its arguments at its end, so it cannot be retried. A sweep deletes it in 9 min 5") || strings.Contains(text, "retry gives it") {
 		t.Errorf("why: %s", text)
 	}
 	if strings.Contains(text, "allow_retry") {
@@ -47,7 +47,7 @@ func TestAFailedTaskWithoutItsArguments(t *testing.T) {
 		t.Fatal(err)
 	}
 	text = plain(s.get(path).Body.String())
-	if !strings.Contains(text, "The next sweep deletes it.") || !strings.Contains(text, "Deleted by the next sweep") || strings.Contains(text, "Deleted 50 min ago") {
+	if !strings.Contains(text, "The next sweep deletes it.") || !strings.Contains(text, "the next sweep deletes it") || strings.Contains(text, "Deletion 50 min ago") {
 		t.Errorf("overdue: %s", text)
 	}
 

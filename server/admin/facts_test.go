@@ -23,7 +23,7 @@ func TestATaskOfAScheduleShowsIt(t *testing.T) {
 		t.Fatal(err)
 	}
 	body := s.get("/admin/tasks/" + handle.ID.String()).Body.String()
-	if !strings.Contains(body, `<a href="/admin/schedules/nightly">nightly</a>`) || !strings.Contains(plain(body), "Schedule nightly Scheduled for ") {
+	if !strings.Contains(body, `<a href="/admin/schedules/nightly" translate="no">nightly</a>`) || !strings.Contains(plain(body), "Schedule nightly Scheduled for ") {
 		t.Error(plain(body))
 	}
 }
@@ -73,7 +73,7 @@ func TestTheCommandThatEnqueuesAgainSaysWhatItLeavesOut(t *testing.T) {
 	s := newSite(t, func(_ *admin.Config, _ *queue.Config) {})
 	id := s.enqueue("search.reindex", `{}`, queue.Unique("k", queue.UniqueFor(time.Hour)), queue.Keep(time.Hour, 48*time.Hour), queue.ExpiresIn(3*time.Hour), queue.Delay(time.Hour))
 	text := html.UnescapeString(s.get("/admin/tasks/" + id.String()).Body.String())
-	for _, want := range []string{`"unique_key":"k","unique_for":"1h0m0s"`, `"keep_successful":"1h0m0s","keep_failed":"48h0m0s"`, "Without its run_after and expires_at.", "This task holds the unique key, so it is returned as long as it does."} {
+	for _, want := range []string{`"unique_key":"k","unique_for":"1h0m0s"`, `"keep_successful":"1h0m0s","keep_failed":"48h0m0s"`, "The copy has no run_after and no expires_at.", "While this task holds its unique key, the command returns this task."} {
 		if !strings.Contains(text, want) {
 			t.Errorf("no %q in %s", want, text)
 		}
@@ -81,7 +81,7 @@ func TestTheCommandThatEnqueuesAgainSaysWhatItLeavesOut(t *testing.T) {
 	for held, option := range map[string]queue.UniqueOption{"kept": queue.WhileKept(), "unfinished": queue.OnConflict(queue.ReturnExisting)} {
 		id := s.enqueue("search.reindex", `{}`, queue.Unique("k2", option))
 		text := html.UnescapeString(s.get("/admin/tasks/" + id.String()).Body.String())
-		if !strings.Contains(text, `"unique_key":"k2","unique_for":"`+held+`"`) || strings.Contains(text, "Without its") {
+		if !strings.Contains(text, `"unique_key":"k2","unique_for":"`+held+`"`) || strings.Contains(text, "The copy has no") {
 			t.Errorf("%s: %s", held, text)
 		}
 		if _, _, err := s.client.Delete(t.Context(), id, "ops"); err != nil {

@@ -1,7 +1,6 @@
 package admin
 
 import (
-	"fmt"
 	"maps"
 	"net/url"
 	"slices"
@@ -14,6 +13,8 @@ import (
 
 	"github.com/claimcheck-go/claimcheck/internal/timearg"
 	"github.com/claimcheck-go/claimcheck/queue"
+	"github.com/claimcheck-go/claimcheck/server/internal/lang"
+	"github.com/claimcheck-go/claimcheck/server/internal/waiting"
 )
 
 // filter is the selection of a list of tasks, as its address has it.
@@ -22,6 +23,7 @@ type filter struct {
 	Reverse bool
 	Written url.Values        // the fields as they were written, without empty ones
 	Wrong   map[string]string // what is wrong with a field, by its name
+	p       *lang.Printer     // of Wrong
 }
 
 // filterFields are the fields of an address that choose tasks, in the order in
@@ -48,17 +50,17 @@ const maxFilterIDs = 100
 
 // parseFilter reads a filter. A field with a problem is left out, and the problem is
 // noted: the page shows both.
-func (h *handler) parseFilter(query url.Values, now time.Time) filter {
-	f := filter{Written: url.Values{}, Wrong: map[string]string{}, Reverse: query.Get("order") == "reverse"}
+func (h *handler) parseFilter(query url.Values, w words) filter {
+	f := filter{Written: url.Values{}, Wrong: map[string]string{}, Reverse: query.Get("order") == "reverse", p: w.p}
 	names := filterNames(query)
 	for _, name := range names {
 		value := strings.TrimSpace(query.Get(name))
 		if !utf8.ValidString(value) || strings.ContainsRune(value, 0) {
-			f.Wrong[name] = "This is not text: it has bytes that no name and no error can have."
+			f.Wrong[name] = f.p.T("This is not text: it has bytes that no name and no error can have.")
 			value = strings.ToValidUTF8(strings.ReplaceAll(value, "\x00", "\uFFFD"), "\uFFFD")
 		}
 		if len(query[name]) > 1 {
-			f.Wrong[name] = givenTwice(name)
+			f.Wrong[name] = f.p.Text(givenTwice(name))
 		}
 		path, isArg := strings.CutPrefix(name, argField)
 		if value != "" || isArg && query.Has(name) {
@@ -72,26 +74,26 @@ func (h *handler) parseFilter(query url.Values, now time.Time) filter {
 	get := f.Written.Get
 	f.View = queue.View(get("view"))
 	if err := f.Check(); err != nil { // of the view, or a filter on arguments
-		f.Wrong[map[bool]string{true: "text", false: "view"}[slices.Contains(queue.Views(), f.View)]] = err.Error()
+		f.Wrong[map[bool]string{true: "text", false: "view"}[slices.Contains(queue.Views(), f.View)]] = f.p.Text(verbatim(err.Error()))
 		f.View, f.Args = queue.ViewAll, nil
 	}
 	f.Task, f.Queue, f.Backend, f.Error, f.Text = get("task"), get("queue"), get("backend"), get("error"), get("text")
 	f.Stranded, f.Parked, f.Limited = get("stranded") != "", get("parked") != "", get("limited") != ""
 	if f.Hidden = h.hidden; len(f.Text) > maxFilterText {
-		f.Wrong["text"], f.Text = fmt.Sprintf("Write at most %d characters.", maxFilterText), ""
+		f.Wrong["text"], f.Text = f.p.T("Use at most %d characters.", maxFilterText), ""
 	}
 	if group, err := uuid.Parse(get("group")); err == nil {
 		f.MemberOf = group
 	} else {
 		f.Group = get("group") // of failures
 	}
-	f.Since = f.time("since", now)
-	f.Until = f.time("until", now)
+	f.Since = f.time("since", w.now)
+	f.Until = f.time("until", w.now)
 	if text := get("priority"); text != "" {
 		if n, err := strconv.Atoi(text); err == nil {
 			f.Priority = &n
 		} else {
-			f.Wrong["priority"] = "Priority is a whole number, such as 10 or -5."
+			f.Wrong["priority"] = f.p.T("Enter a whole number, such as 10 or -5.")
 		}
 	}
 	f.parseIDs(get("id"))
@@ -108,9 +110,9 @@ func (f *filter) parseIDs(list string) {
 		prefix, begins := queue.IDPrefix(text)
 		switch {
 		case err != nil && !begins:
-			f.Wrong["id"] = fmt.Sprintf("%.60q is neither a task ID nor the beginning of one.", text)
+			f.Wrong["id"] = f.p.T("%.60q is neither a task ID nor the beginning of one.", text)
 		case len(f.IDs)+len(f.IDPrefixes) == maxFilterIDs:
-			f.Wrong["id"] = fmt.Sprintf("At most %d IDs can be looked for at once.", maxFilterIDs)
+			f.Wrong["id"] = f.p.T("Enter at most %d IDs.", maxFilterIDs)
 		case err == nil:
 			f.IDs = append(f.IDs, id)
 		default:
@@ -128,8 +130,8 @@ func byProxy(name string) bool { return name == "authuser" || strings.HasPrefix(
 
 // givenTwice is what is wrong with a parameter of which only one value would be read: an
 // action would be one on other tasks than its address has.
-func givenTwice(name string) string {
-	return fmt.Sprintf("%.40q is given twice. Give it once.", name)
+func givenTwice(name string) lang.Text {
+	return lang.M("%.40q is given more than once. Give it once.", name)
 }
 
 // refuseUnknown notes unknown parameters: "status=FAILED" would otherwise select all
@@ -137,11 +139,11 @@ func givenTwice(name string) string {
 func (f filter) refuseUnknown(query url.Values, known []string) {
 	for _, name := range []string{"order", "after"} {
 		if len(query[name]) > 1 {
-			f.Wrong[""] = givenTwice(name)
+			f.Wrong[""] = f.p.Text(givenTwice(name))
 		}
 	}
 	if unknown := unknownFilters(query, known); len(unknown) > 0 {
-		f.Wrong[""] = fmt.Sprintf("There is no filter %.40q. The filters are: %s, and args. with the name of a field.", unknown[0], strings.Join(filterFields, ", "))
+		f.Wrong[""] = f.p.T("There is no filter %.40q. The filters are: %s, and args. with the name of a field.", unknown[0], strings.Join(filterFields, ", "))
 	}
 }
 
@@ -166,7 +168,7 @@ func (f filter) Elsewhere() (problems []string) {
 	return problems
 }
 
-const wrongTime = "Write a time in UTC, such as 2026-01-31 15:04, or how long ago: 90m, 12h, 7d."
+var wrongTime = lang.M("Enter a time in UTC, such as 2026-01-31 15:04, or how long ago: 90m, 12h, 7d.")
 
 // time reads a field that is a time, or how long ago one was.
 func (f filter) time(name string, now time.Time) time.Time {
@@ -177,7 +179,7 @@ func (f filter) time(name string, now time.Time) time.Time {
 	if t, ok := timearg.Past(text, now); ok {
 		return t
 	}
-	f.Wrong[name] = wrongTime
+	f.Wrong[name] = f.p.Text(wrongTime)
 	return time.Time{}
 }
 
@@ -222,66 +224,86 @@ func (f filter) chips(h *handler) []chip {
 				rest.Set(other, f.Written.Get(other))
 			}
 		}
-		chips = append(chips, chip{f.part(name), h.link("/tasks") + "?" + rest.Encode()})
+		chips = append(chips, chip{f.p.Text(f.part(name)), h.link("/tasks") + "?" + rest.Encode()})
 	}
 	return chips
 }
 
 // part describes one field.
-func (f filter) part(name string) string {
+func (f filter) part(name string) lang.Text {
 	value := clip(f.Written.Get(name), 120)
 	switch name {
 	case "task":
-		return "named " + value
+		return lang.M("named %s", value)
 	case "queue":
-		return "in queue " + value
+		return lang.M("in queue %s", value)
 	case "backend":
-		return "of backend " + value
+		return lang.M("of backend %s", value)
 	case "group":
 		if f.MemberOf != uuid.Nil {
-			return "of group " + value
+			return lang.M("of group %s", value)
 		}
-		return "failing with " + value
+		return lang.M("of failure group %s", value)
 	case "text":
-		return "with the text “" + value + "”"
+		return lang.M("with the text “%s”", value)
 	case "error":
-		return "with “" + value + "” in the error"
+		return lang.M("with “%s” in the error", value)
 	case "id":
 		if len(f.IDs) == 0 && len(f.IDPrefixes) == 1 {
-			return "with an ID that begins " + f.IDPrefixes[0]
+			return lang.M("with an ID that begins with %s", f.IDPrefixes[0])
 		}
-		return count(len(f.IDs)+len(f.IDPrefixes), "ID")
+		return lang.M("with one of %d IDs", len(f.IDs)+len(f.IDPrefixes))
 	case "since":
-		return "enqueued since " + f.Since.Format("2006-01-02 15:04:05 UTC")
+		return lang.M("enqueued since %s", f.Since.Format("2006-01-02 15:04:05 UTC"))
 	case "until":
-		return "enqueued before " + f.Until.Format("2006-01-02 15:04:05 UTC")
+		return lang.M("enqueued before %s", f.Until.Format("2006-01-02 15:04:05 UTC"))
 	case "priority":
-		return "of priority " + value
+		return lang.M("of priority %s", value)
 	case "parked":
-		return "set aside, because their queue is paused"
+		return lang.M("held because their queue is paused")
 	case "limited":
-		return "that wait for a limit"
+		return lang.M("waiting for a limit")
 	case "stranded":
-		return "stranded"
+		return lang.M("stranded")
 	default:
-		return clip(strings.TrimPrefix(name, argField), 120) + " = " + value
+		return lang.M("%s = %s", clip(strings.TrimPrefix(name, argField), 120), value)
 	}
 }
 
-// String describes the selection, for pages and the audit log.
-func (f filter) String() string {
-	kind := "tasks"
-	if f.View != queue.ViewAll {
-		kind = string(f.View) + " tasks"
-	}
-	var parts []string
+// Words describe the selection, for pages.
+func (f filter) Words() lang.Text {
+	var parts []lang.Text
 	for _, name := range filterNames(f.Written)[1:] {
 		if f.Written.Has(name) {
 			parts = append(parts, f.part(name))
 		}
 	}
-	if len(parts) == 0 {
-		return "all " + kind
+	list := waiting.List(parts)
+	all := len(parts) == 0
+	switch f.View {
+	case queue.ViewPending:
+		return either(all, lang.M("all pending tasks"), lang.M("pending tasks %s", list))
+	case queue.ViewDelayed:
+		return either(all, lang.M("all delayed tasks"), lang.M("delayed tasks %s", list))
+	case queue.ViewRunning:
+		return either(all, lang.M("all running tasks"), lang.M("running tasks %s", list))
+	case queue.ViewFailed:
+		return either(all, lang.M("all failed tasks"), lang.M("failed tasks %s", list))
+	case queue.ViewSuccessful:
+		return either(all, lang.M("all successful tasks"), lang.M("successful tasks %s", list))
+	case queue.ViewCancelled:
+		return either(all, lang.M("all cancelled tasks"), lang.M("cancelled tasks %s", list))
 	}
-	return kind + " " + strings.Join(parts, ", ")
+	return either(all, lang.M("all tasks"), lang.M("tasks %s", list))
 }
+
+// either returns the first message if a condition holds, else the second.
+func either(first bool, yes, no lang.Text) lang.Text {
+	if first {
+		return yes
+	}
+	return no
+}
+
+// String describes the selection in English, for the audit log.
+func (f filter) String() string { return f.Words().String() }

@@ -68,9 +68,9 @@ func TestWrongFiltersSayWhatIsWrongAndListNothing(t *testing.T) {
 	s := newSite(t, nil)
 	s.enqueue("emails.send_welcome", `{}`)
 	for query, says := range map[string]string{
-		"since=yesterday":  "Write a time in UTC",
-		"until=-1h":        "Write a time in UTC",
-		"priority=high":    "Priority is a whole number",
+		"since=yesterday":  "Enter a time in UTC",
+		"until=-1h":        "Enter a time in UTC",
+		"priority=high":    "Enter a whole number",
 		"id=x123":          "is neither a task ID nor the beginning of one",
 		"view=everything":  "is not known",
 		"after=%00garbage": "after must be",
@@ -83,14 +83,14 @@ func TestWrongFiltersSayWhatIsWrongAndListNothing(t *testing.T) {
 		"status=FAILED":    "There is no filter &#34;status&#34;. The filters are: view, task, queue",
 		"Task=emails.*":    "There is no filter &#34;Task&#34;",
 
-		"task=a&task=b":                 `id="w-task">&#34;task&#34; is given twice`,
-		"view=failed&view=failed":       "&#34;view&#34; is given twice",
-		"text=a&text=":                  "&#34;text&#34; is given twice",
-		"id=0&id=1":                     `id="w-id">&#34;id&#34; is given twice`,
-		"args.user_id=1&args.user_id=2": "&#34;args.user_id&#34; is given twice",
-		"stranded=1&stranded=1":         "&#34;stranded&#34; is given twice",
+		"task=a&task=b":                 `id="w-task">&#34;task&#34; is given more than once`,
+		"view=failed&view=failed":       "&#34;view&#34; is given more than once",
+		"text=a&text=":                  "&#34;text&#34; is given more than once",
+		"id=0&id=1":                     `id="w-id">&#34;id&#34; is given more than once`,
+		"args.user_id=1&args.user_id=2": "&#34;args.user_id&#34; is given more than once",
+		"stranded=1&stranded=1":         "&#34;stranded&#34; is given more than once",
 		"find=a&find=b":                 "There is no filter &#34;find&#34;",
-		"order=reverse&order=":          "&#34;order&#34; is given twice",
+		"order=reverse&order=":          "&#34;order&#34; is given more than once",
 	} {
 		w := s.get("/admin/tasks?" + query)
 		if body := w.Body.String(); w.Code != 400 || !strings.Contains(body, says) || len(listed(body)) > 0 || strings.Contains(body, `name="all"`) {

@@ -80,7 +80,7 @@ func TestGroupsAreShownClosedAndCancelled(t *testing.T) {
 	}
 	end := "/admin/tasks/" + queue.CompletionID(id, false).String()
 	s.shows(page, end, "was enqueued", "FAILED and CANCELLED")
-	s.shows(end, "<dt>Group</dt>", "whose end it handles")
+	s.shows(end, "<dt>Group</dt>", "enqueued by the end of the group")
 	s.shows("/admin/audit", "close group", "tasks of group "+id.String())
 }
 

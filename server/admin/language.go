@@ -51,6 +51,9 @@ func (v *visit) secure() bool {
 // t formats a message in the reader's language.
 func (v *visit) t(key string, args ...any) string { return v.p.T(key, args...) }
 
+// words formats times for the reader, relative to the moment of the request.
+func (v *visit) words() words { return words{now: v.now, p: v.p} }
+
 // verbatim is a text that is not translated: one of an error, or of the program.
 func verbatim(text string) lang.Text { return lang.Verbatim(text) }
 

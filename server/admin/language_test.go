@@ -11,18 +11,27 @@ import (
 
 	"golang.org/x/net/html"
 
+	"github.com/claimcheck-go/claimcheck/queue"
 	"github.com/claimcheck-go/claimcheck/server/admin"
 )
 
 // markedPages are pages whose words are all messages, or data.
-var markedPages = []string{"/admin/nothing", "/admin/queues", "/admin/queues/billing"}
+var markedPages = []string{
+	"/admin/nothing", "/admin/queues", "/admin/queues/billing",
+	"/admin/tasks", "/admin/tasks?view=running", "/admin/tasks?view=pending&since=2h", "/admin/tasks?view=failed&task=billing.*&order=reverse",
+	"/admin/tasks?args.user_id=1&text=ab&error=a&group=ab&queue=a&backend=a&priority=1&id=0&until=1h&stranded=1&parked=1&limited=1", "/admin/tasks?id=x&since=x&priority=x&view=x&x=x",
+}
 
 // Each word of a page is of a message, or is data: within an element with translate="no",
 // which also keeps a browser's translation away from it.
 func TestEachWordOfAPageIsOfAMessage(t *testing.T) {
 	s := newNight(t, nil)
 	admin.MarkMessages(s.handler)
-	for _, path := range markedPages {
+	pages := markedPages
+	for _, view := range []queue.View{queue.ViewFailed, queue.ViewRunning, queue.ViewPending, queue.ViewSuccessful} {
+		pages = append(pages, "/admin/tasks/"+s.someRow(queue.Selection{View: view}).ID.String())
+	}
+	for _, path := range pages {
 		for _, text := range strayWords(t, strings.Replace(s.body(path), " · claimcheck</title>", "</title>", 1)) {
 			t.Errorf("%s: %q is not a message", path, text)
 		}

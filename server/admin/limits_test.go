@@ -127,13 +127,13 @@ func TestATaskThatWaitsSaysForWhichLimit(t *testing.T) {
 	if err := s.deliver(waiting); !errors.Is(err, queue.ErrLimited) {
 		t.Fatal(err)
 	}
-	page := s.contains("/admin/tasks/"+waiting.String(), why, "waits for a limit</li>")
-	for _, wrong := range []string{"queue emails (", "stranded", "Claimed by", "22026", "to be claimed", ">Run now<"} {
+	page := s.contains("/admin/tasks/"+waiting.String(), why, "waiting for a limit</li>")
+	for _, wrong := range []string{"queue emails (", "stranded", "Next dispatch", "22026", "to be claimed", ">Run now<"} {
 		if strings.Contains(page, wrong) {
 			t.Errorf("the page says %q", wrong)
 		}
 	}
-	s.contains("/admin/tasks?limited=1&queue=emails", waiting.String(), "that wait for a limit")
+	s.contains("/admin/tasks?limited=1&queue=emails", waiting.String(), "waiting for a limit <a ")
 	refused := s.post("/admin/act", url.Values{"do": {"run"}, "pick": {waiting.String()}})
 	if body := refused.Body.String(); refused.Code != http.StatusConflict || !strings.Contains(body, "waits for the limit of task emails.send_welcome (1 of 1 tasks run), so it is not run") {
 		t.Errorf("Run now: %d %s", refused.Code, refused.Body)
@@ -146,7 +146,7 @@ func TestATaskThatWaitsSaysForWhichLimit(t *testing.T) {
 	if _, err := s.store.Finish(t.Context(), claimed.Claim(), queue.Finish{Status: queue.StatusSuccessful}); err != nil {
 		t.Fatal(err)
 	}
-	s.contains("/admin/tasks/"+waiting.String(), "It waited for the limit of task emails.send_welcome, or of queue emails, which has room now.")
+	s.contains("/admin/tasks/"+waiting.String(), "It waited for one of the limits of task emails.send_welcome, queue emails, which have room now.")
 	limit(queue.Limit{Kind: queue.LimitQueue, Name: "emails"})
 	limit(queue.Limit{Kind: queue.LimitName, Name: "emails.send_welcome"})
 	for _, wrong := range []string{"has room", "It waits for the limit of"} {

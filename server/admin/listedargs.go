@@ -8,6 +8,7 @@ import (
 	"github.com/google/uuid"
 
 	"github.com/claimcheck-go/claimcheck/queue"
+	"github.com/claimcheck-go/claimcheck/server/internal/lang"
 )
 
 // listedValues is how many characters values may have that a list reads, and shownArgs how
@@ -33,24 +34,24 @@ func (a listedArgs) Pieces() []string {
 }
 
 // addArgs adds the arguments to the lines of a list. beginnings are those of long ones.
-func (h *handler) addArgs(lines []rowLine, beginnings map[uuid.UUID]string) {
+func (h *handler) addArgs(lines []rowLine, beginnings map[uuid.UUID]string, p *lang.Printer) {
 	for i := range lines {
-		lines[i].Args = h.listedArgs(lines[i].Row, beginnings[lines[i].ID])
+		lines[i].Args = h.listedArgs(lines[i].Row, beginnings[lines[i].ID], p)
 	}
 }
 
-func (h *handler) listedArgs(row *queue.Row, beginning string) listedArgs {
+func (h *handler) listedArgs(row *queue.Row, beginning string, p *lang.Printer) listedArgs {
 	switch {
 	case h.Redact(row.Task):
-		return listedArgs{Why: "hidden"}
+		return listedArgs{Why: p.T("arguments hidden")}
 	case row.ArgsSealed(), row.KeyID != "" && row.Unreadable != "":
-		return listedArgs{Why: "not decrypted"}
+		return listedArgs{Why: p.T("arguments not decrypted")}
 	case row.Dropped():
-		return listedArgs{Why: "dropped"}
+		return listedArgs{Why: p.T("arguments dropped")}
 	case len(row.Args) == 0 && beginning == "":
-		return listedArgs{Why: "long"} // encrypted, and not read
+		return listedArgs{Why: p.T("arguments too long")} // encrypted, and not read
 	case h.hidden != nil && (strings.Contains(beginning, `"task_path"`) || h.ofRedacted(row)):
-		return listedArgs{Why: "hidden"} // or may be
+		return listedArgs{Why: p.T("arguments hidden")} // or may be
 	case beginning != "":
 		return listedArgs{Text: cut(beginning, listedArgsShown)}
 	}

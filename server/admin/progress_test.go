@@ -44,7 +44,7 @@ func TestTaskPageShowsProgressNoteAndCheckpoint(t *testing.T) {
 			t.Errorf("%s: progress of a task that has reported none", name)
 		}
 		s.run(exec, id)
-		if body := s.get(path).Body.String(); !strings.Contains(plain(body), "Progress: 1250") || strings.Contains(body, "<progress") {
+		if body := s.get(path).Body.String(); !strings.Contains(plain(body), "Progress: 1,250") || strings.Contains(body, "<progress") {
 			t.Errorf("%s: without a total: %s", name, plain(body))
 		}
 		s.run(exec, id)

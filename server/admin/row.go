@@ -2,6 +2,7 @@ package admin
 
 import (
 	"fmt"
+	"html/template"
 	"time"
 
 	"github.com/claimcheck-go/claimcheck/queue"
@@ -23,9 +24,9 @@ type rowLine struct {
 type state struct {
 	Kind string // class of its colour and name of its icon: ready, delayed, running, lost, …
 	Name string // READY, RUNNING, …
-	Verb string // what the time means
 	At   time.Time
-	Runs string // how long it has been running, as a clock; empty: it is not
+	Runs string        // how long it has been running, as a clock; empty: it is not
+	Time template.HTML // what the time means, with the time
 }
 
 // Start is when it began, for the browser, which counts on.
@@ -42,25 +43,31 @@ func clock(d time.Duration) string {
 }
 
 // stateOf returns the state of a task.
-func stateOf(row *queue.Row, now time.Time) state {
-	s := state{Name: string(row.Status), At: row.FinishedAt, Verb: "ended"}
+func stateOf(row *queue.Row, w words) state {
+	s := state{Name: string(row.Status), At: row.FinishedAt}
 	switch row.Status {
 	case queue.StatusReady:
-		s.Kind, s.Verb, s.At = "ready", "waiting since", row.EnqueuedAt
+		s.Kind, s.At = "ready", row.EnqueuedAt
 		due := api.DueAt(row)
-		if due.After(now) {
-			s.Kind, s.Verb = "delayed", "due"
-		}
 		if !due.IsZero() {
 			s.At = due
 		}
-	case queue.StatusRunning:
-		s.Kind, s.Verb, s.At = "running", "started", row.LastAttemptedAt
-		if row.LeaseExpiresAt.Before(now) {
-			s.Kind, s.Verb, s.At = "lost", "worker lost", row.LeaseExpiresAt
-			break
+		if due.After(w.now) {
+			s.Kind, s.Time = "delayed", w.p.HTML("due %s", when(w.When(s.At)))
+			return s
 		}
-		s.Runs = clock(now.Sub(s.At))
+		s.Time = w.p.HTML("waiting for %s", when(w.length(s.At)))
+		return s
+	case queue.StatusRunning:
+		if row.LeaseExpiresAt.Before(w.now) {
+			s.Kind, s.At = "lost", row.LeaseExpiresAt
+			s.Time = w.p.HTML("lease expired %s", when(w.When(s.At)))
+			return s
+		}
+		s.Kind, s.At = "running", row.LastAttemptedAt
+		s.Runs = clock(w.now.Sub(s.At))
+		s.Time = w.p.HTML("running for %s", elapsed(s))
+		return s
 	case queue.StatusSuccessful:
 		s.Kind = "successful"
 	case queue.StatusFailed:
@@ -68,28 +75,29 @@ func stateOf(row *queue.Row, now time.Time) state {
 	default:
 		s.Kind = "cancelled"
 	}
+	s.Time = w.p.HTML("ended %s", when(w.When(s.At)))
 	return s
 }
 
 // flags returns problems of a task that its state does not show.
-func (h *handler) flags(row *queue.Row, now time.Time) (flags []string) {
+func (h *handler) flags(row *queue.Row, w words) (flags []string) {
 	if row.Status.Final() {
 		return nil
 	}
 	if !h.registered(row.Task) {
-		flags = append(flags, "name not registered here")
+		flags = append(flags, w.p.T("not registered here"))
 	}
-	if row.Status == queue.StatusReady && !row.DispatchDueAt.IsZero() && !row.DispatchDueAt.After(now) {
-		flags = append(flags, "stranded")
+	if row.Status == queue.StatusReady && !row.DispatchDueAt.IsZero() && !row.DispatchDueAt.After(w.now) {
+		flags = append(flags, w.p.T("stranded"))
 	}
 	if row.Parked() {
-		flags = append(flags, "queue paused")
+		flags = append(flags, w.p.T("queue paused"))
 	}
 	if row.WaitsForLimit() {
-		flags = append(flags, "waits for a limit")
+		flags = append(flags, w.p.T("waiting for a limit"))
 	}
 	if row.DispatchError != "" {
-		flags = append(flags, "ticket refused")
+		flags = append(flags, w.p.T("ticket refused"))
 	}
 	return flags
 }
@@ -97,15 +105,15 @@ func (h *handler) flags(row *queue.Row, now time.Time) (flags []string) {
 // Short is the end of the ID, which differs most between tasks of the same time.
 func (l rowLine) Short() string { return "…" + l.ID.String()[24:] }
 
-func (h *handler) rowLines(rows []*queue.Row, now time.Time) []rowLine {
+func (h *handler) rowLines(rows []*queue.Row, w words) []rowLine {
 	lines := make([]rowLine, len(rows))
 	for i, row := range rows {
-		lines[i] = rowLine{Row: row, URL: h.link("/tasks/" + row.ID.String()), State: stateOf(row, now), Flags: h.flags(row, now)}
+		lines[i] = rowLine{Row: row, URL: h.link("/tasks/" + row.ID.String()), State: stateOf(row, w), Flags: h.flags(row, w)}
 		if row.Status != queue.StatusRunning {
 			continue
 		}
 		if row.Progress != nil {
-			lines[i].Report = &taskProgress{*row.Progress, api.Progress(*row.Progress)}
+			lines[i].Report = progressOf(row, w)
 		}
 		if !h.Redact(row.Task) {
 			lines[i].Said = clip(row.Note, 240)
@@ -120,69 +128,4 @@ func (l rowLine) LastError() string {
 		return clip(l.DispatchError, 240)
 	}
 	return clip(l.ErrorText, 240)
-}
-
-// why explains in a sentence or two the state of a task, and what happens next. use are
-// the limits that concern it.
-func (h *handler) why(row *queue.Row, use []queue.LimitUse, now time.Time) string {
-	tries := fmt.Sprintf("attempt %d of %d", row.Attempts, row.MaxAttempts)
-	took := span(row.FinishedAt.Sub(row.LastAttemptedAt))
-	if row.Parked() {
-		return api.WhyParked(row)
-	}
-	switch s := stateOf(row, now); s.Kind {
-	case "ready":
-		return h.whyReady(row, use, now)
-	case "delayed":
-		return api.WhyDelayed(row, now)
-	case "running":
-		return fmt.Sprintf("%s is running. Its claim expires in %s unless the worker renews it.", capitalized(tries), span(row.LeaseExpiresAt.Sub(now)))
-	case "lost":
-		return fmt.Sprintf("No result of %s was stored, and its lease expired %s ago: the worker may be gone. The next delivery, worker or sweep takes it back.",
-			tries, span(now.Sub(row.LeaseExpiresAt)))
-	case "successful":
-		return fmt.Sprintf("Done on %s, in %s.", tries, took)
-	case "failed":
-		if row.Dropped() {
-			return "It FAILED. Its retention dropped its arguments when it ended, so it cannot be retried. " + deletion(row, now)
-		}
-		if row.Attempts < row.MaxAttempts {
-			return fmt.Sprintf("It FAILED for good on %s: its error was permanent, or it was given up. Retried as it is, it fails again.", tries)
-		}
-		if row.MaxAttempts == 1 {
-			return "It FAILED: its only attempt is used. Retry gives it one more."
-		}
-		return fmt.Sprintf("It FAILED: all %s are used. Retry gives it one more.", count(row.MaxAttempts, "attempt"))
-	default:
-		if n := len(row.Errors); n > 0 && row.Errors[n-1].ExceptionClassPath == "Expired" {
-			return "It expired: it was not started before its expires_at, so it was cancelled and will not run. Enqueue it again if it should."
-		}
-		return "It was cancelled and will not run again. Enqueue it again if it should."
-	}
-}
-
-// deletion says when a task that has ended is deleted.
-func deletion(row *queue.Row, now time.Time) string {
-	if row.DeleteAt.After(now) {
-		return fmt.Sprintf("A sweep deletes it in %s.", span(row.DeleteAt.Sub(now)))
-	}
-	return "The next sweep deletes it."
-}
-
-// whyReady explains what a task that is due waits for.
-func (h *handler) whyReady(row *queue.Row, use []queue.LimitUse, now time.Time) string {
-	limited := api.WhyLimited(row, use)
-	waits := span(now.Sub(stateOf(row, now).At))
-	switch {
-	case !h.registered(row.Task):
-		return "It cannot run: this name is not registered here. It waits until a program that registers it is deployed."
-	case limited != "":
-		return limited
-	case row.DispatchError != "":
-		return "It has been waiting for " + waits + ": its ticket could not be created. The sweeper retries."
-	case row.DispatchDueAt.After(now):
-		return fmt.Sprintf("It has been waiting for %s to be claimed. If it is not within %s, the sweeper dispatches it again.", waits, span(row.DispatchDueAt.Sub(now)))
-	default:
-		return fmt.Sprintf("It is stranded: it has been waiting for %s and should have been claimed %s ago. The sweeper dispatches it again.", waits, span(now.Sub(row.DispatchDueAt)))
-	}
 }

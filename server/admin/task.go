@@ -5,11 +5,14 @@ import (
 	"errors"
 	"net/http"
 	"net/url"
+	"strconv"
 
 	"github.com/google/uuid"
 
 	"github.com/claimcheck-go/claimcheck/queue"
 	"github.com/claimcheck-go/claimcheck/server/internal/api"
+	"github.com/claimcheck-go/claimcheck/server/internal/lang"
+	"github.com/claimcheck-go/claimcheck/server/internal/waiting"
 )
 
 // taskPage is all that is known of one task.
@@ -53,9 +56,18 @@ type taskProgress struct {
 	Words string
 }
 
+// progressOf is how far a task has come: 120 of 400 (30%), or 120.
+func progressOf(row *queue.Row, w words) *taskProgress {
+	p := *row.Progress
+	if p.Total == 0 {
+		return &taskProgress{p, w.p.Number(p.Done)}
+	}
+	return &taskProgress{p, w.p.T("%d of %d (%s)", p.Done, p.Total, strconv.Itoa(api.Percent(p))+"%")}
+}
+
 // taskAction is a button.
 type taskAction struct {
-	Name   string
+	Name   lang.Text
 	Action queue.Action
 	URL    string // of a confirmation; empty: the button does it
 }
@@ -81,9 +93,9 @@ func (h *handler) task(v *visit) error {
 	if err != nil {
 		return err
 	}
-	whole := v.r.FormValue("whole") != ""
+	whole, state := v.r.FormValue("whole") != "", stateOf(row, v.words())
 	page := taskPage{
-		layout: h.layout(v, row.Task, "/tasks"), Row: row, State: stateOf(row, v.now), Flags: h.flags(row, v.now), Why: h.why(row, use, v.now),
+		layout: h.layout(v, v.t("Task %s", row.Task), "/tasks"), Row: row, State: state, Flags: h.flags(row, v.words()), Why: v.p.Text(h.why(row, state, use, v.now)),
 		Whole: h.link("/tasks/"+id.String(), "whole", "1"), Known: h.registered(row.Task), KeyHeld: row.HoldsKey(v.now), Audit: h.auditLines(notes),
 		Kind: h.link("/tasks", "task", row.Task), Queue: h.link("/tasks", "queue", row.Queue, "backend", row.Backend),
 	}
@@ -100,7 +112,7 @@ func (h *handler) task(v *visit) error {
 		page.Same = h.link("/tasks", "view", string(queue.ViewFailed), "task", row.Task, "group", row.ErrorGroup)
 	}
 	if page.CanAct() {
-		page.Actions = h.taskActions(page.State, row, page.Paused || page.State.Kind == "ready" && api.WhyLimited(row, use) != "")
+		page.Actions = h.taskActions(page.State, row, page.Paused || page.State.Kind == "ready" && waiting.Limited(row, use).Key != "")
 	}
 	page.DeleteAt = row.Status.Final() && !row.DeleteAt.IsZero()
 	page.Overdue = page.DeleteAt && !row.DeleteAt.After(v.now)
@@ -121,7 +133,7 @@ func (h *handler) show(page *taskPage, whole bool) {
 	row := page.Row
 	redacted := h.Redact(row.Task)
 	if row.Progress != nil {
-		page.Progress = &taskProgress{*row.Progress, api.Progress(*row.Progress)}
+		page.Progress = progressOf(row, page.words)
 	}
 	if page.NoNote = redacted && row.Note != ""; !redacted {
 		page.Note = row.Note
@@ -168,7 +180,7 @@ func (h *handler) paused(ctx context.Context, page *taskPage) error {
 	}
 	for _, g := range gates {
 		if g.Queue == page.Row.Queue && g.Paused() {
-			page.Paused, page.Why = true, api.WhyPaused(g)
+			page.Paused, page.Why = true, page.p.Text(waiting.Paused(g))
 		}
 	}
 	return err
@@ -178,17 +190,17 @@ func (h *handler) paused(ctx context.Context, page *taskPage) error {
 // that waits for a limit, is not run.
 func (h *handler) taskActions(s state, row *queue.Row, waits bool) []taskAction {
 	id := row.ID.String()
-	cancel := taskAction{"Cancel", queue.ActionCancel, h.link("/confirm", "do", string(queue.ActionCancel), "pick", id, "back", h.link("/tasks/"+id))}
+	cancel := taskAction{lang.M("Cancel"), queue.ActionCancel, h.link("/confirm", "do", string(queue.ActionCancel), "pick", id, "back", h.link("/tasks/"+id))}
 	// Not back to this page, which is gone then.
-	remove := taskAction{"Delete", queue.ActionDelete, h.link("/confirm", "do", string(queue.ActionDelete), "pick", id, "back", h.link("/tasks"))}
+	remove := taskAction{lang.M("Delete"), queue.ActionDelete, h.link("/confirm", "do", string(queue.ActionDelete), "pick", id, "back", h.link("/tasks"))}
 	switch s.Kind {
 	case "ready", "delayed":
 		if waits || !h.registered(row.Task) { // it would not run
 			return []taskAction{cancel, remove}
 		}
-		return []taskAction{{"Run now", queue.ActionRun, ""}, cancel, remove}
+		return []taskAction{{lang.M("Run now"), queue.ActionRun, ""}, cancel, remove}
 	case "lost":
-		return []taskAction{{"Requeue", queue.ActionRequeue, ""}, cancel}
+		return []taskAction{{lang.M("Requeue"), queue.ActionRequeue, ""}, cancel}
 	case "running":
 		return []taskAction{cancel}
 	case "failed":
@@ -196,9 +208,9 @@ func (h *handler) taskActions(s state, row *queue.Row, waits bool) []taskAction 
 			return []taskAction{remove}
 		}
 		if row.Attempts < row.MaxAttempts || !h.registered(row.Task) { // a retry is not what helps
-			return []taskAction{{"Retry anyway…", queue.ActionRetry, h.link("/confirm", "do", string(queue.ActionRetry), "pick", id, "back", h.link("/tasks/"+id))}, remove}
+			return []taskAction{{lang.M("Retry anyway…"), queue.ActionRetry, h.link("/confirm", "do", string(queue.ActionRetry), "pick", id, "back", h.link("/tasks/"+id))}, remove}
 		}
-		return []taskAction{{"Retry", queue.ActionRetry, ""}, remove}
+		return []taskAction{{lang.M("Retry"), queue.ActionRetry, ""}, remove}
 	}
 	return []taskAction{remove}
 }

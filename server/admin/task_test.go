@@ -75,7 +75,7 @@ func TestTimelineShowsEveryAttempt(t *testing.T) {
 	}
 	id := s.enqueue("t.flaky", `null`)
 	path := "/admin/tasks/" + id.String()
-	if text := plain(s.get(path).Body.String()); !strings.Contains(text, "It has not been tried yet") || !strings.Contains(text, "the sweeper dispatches it again") {
+	if text := plain(s.get(path).Body.String()); !strings.Contains(text, "No attempt yet") || !strings.Contains(text, "the sweeper dispatches it again") {
 		t.Errorf("before: %s", text)
 	}
 	s.run(exec, id)
@@ -143,7 +143,7 @@ func TestCurlCommandsAreQuoted(t *testing.T) {
 	id := s.enqueue("search.reindex", `{"q":"it's $(rm -rf /)"}`).String()
 	body := html.UnescapeString(s.get("/admin/tasks/" + id).Body.String())
 	if !strings.Contains(body, `-d '{"task":"search.reindex","args":{"q":"it'\''s $(rm -rf /)"}`) || !strings.Contains(body, `"$BASE_URL/tasks/execute/`+id+`/"`) {
-		t.Errorf("no such commands in %s", body[strings.Index(body, "As curl"):])
+		t.Errorf("no such commands in %s", body[strings.Index(body, "As curl commands"):])
 	}
 }
 

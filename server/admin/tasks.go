@@ -54,14 +54,14 @@ type field struct{ Name, Value string }
 // bulkAction is an action that suits a view.
 type bulkAction struct {
 	Action queue.Action
-	Name   string // with the number of selected tasks after it
-	All    string // of the button for all tasks that match
+	Name   lang.Text // with the number of selected tasks after it
+	All    lang.Text // of the button for all tasks that match
 }
 
 // actionsFor are the actions for the rows of a view, or for stranded ones.
 func actionsFor(f filter) []bulkAction {
-	run, retry := bulkAction{queue.ActionRun, "Run now", "Run all matching now"}, bulkAction{queue.ActionRetry, "Retry", "Retry all matching"}
-	requeue, cancel := bulkAction{queue.ActionRequeue, "Requeue", "Requeue all matching"}, bulkAction{queue.ActionCancel, "Cancel", "Cancel all matching"}
+	run, retry := bulkAction{queue.ActionRun, lang.M("Run now"), lang.M("Run all matching now")}, bulkAction{queue.ActionRetry, lang.M("Retry"), lang.M("Retry all matching")}
+	requeue, cancel := bulkAction{queue.ActionRequeue, lang.M("Requeue"), lang.M("Requeue all matching")}, bulkAction{queue.ActionCancel, lang.M("Cancel"), lang.M("Cancel all matching")}
 	switch f.View {
 	case queue.ViewPending, queue.ViewDelayed:
 		return []bulkAction{run, cancel}
@@ -88,12 +88,12 @@ func (h *handler) tasks(v *visit) error {
 		http.Redirect(v.w, v.r, h.found(query), http.StatusSeeOther) //nolint:gosec // it is the path of these pages, with another query
 		return nil
 	}
-	f := h.parseFilter(query, v.now)
+	f := h.parseFilter(query, v.words())
 	if len(f.IDs) == 1 && len(f.IDPrefixes) == 0 && f.OK() && len(f.Written) == 1 {
 		v.redirect(h.link("/tasks/" + f.IDs[0].String()))
 		return nil
 	}
-	page := tasksPage{layout: h.layout(v, "Tasks", "/tasks"), Filter: f, HiddenLeftOut: f.ByContents() && h.hidden != nil}
+	page := tasksPage{layout: h.layout(v, v.t("Tasks"), "/tasks"), Filter: f, HiddenLeftOut: f.ByContents() && h.hidden != nil}
 	status := http.StatusOK
 	if f.OK() {
 		listed, err := h.list(v.r.Context(), queue.ListRequest{
@@ -102,12 +102,12 @@ func (h *handler) tasks(v *visit) error {
 		if err != nil {
 			return err
 		}
-		page.Rows, page.Partial, page.Unreadable = h.rowLines(listed.Rows, v.now), listed.Partial, listed.Unreadable
+		page.Rows, page.Partial, page.Unreadable = h.rowLines(listed.Rows, v.words()), listed.Partial, listed.Unreadable
 		page.Searched = max(listed.Searched, queue.ListWindow)
 		if f.ByContents() {
 			page.Searched = listed.Searched
 		}
-		h.addArgs(page.Rows, listed.Beginnings)
+		h.addArgs(page.Rows, listed.Beginnings, v.p)
 		if listed.Next != "" {
 			page.Next = h.with(query, "after", listed.Next)
 		}

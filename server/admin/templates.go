@@ -68,7 +68,7 @@ func (h *handler) functions(p *lang.Printer) template.FuncMap {
 	return template.FuncMap{
 		"t": p.T, "th": p.HTML, "known": p.Known, "text": p.Text,
 		"num": p.Number, "num64": humanize.Comma, "span": p.Span,
-		"link": link, "when": when, "strong": strong,
+		"link": link, "when": when, "strong": strong, "code": code, "elapsed": elapsed, "both": both, "data": data,
 		"languages": lang.Languages,
 		"url":       h.link, "asset": h.assetURL, "lower": strings.ToLower, "add": func(a, b int) int { return a + b },
 		"count": count,
@@ -82,10 +82,37 @@ func link(address, text string) template.HTML {
 
 // when is a time, as an argument of a message.
 func when(m moment) template.HTML {
+	if m.ISO == "" {
+		return "–"
+	}
 	return template.HTML(`<time datetime="` + m.ISO + `" title="` + m.UTC + `">` + template.HTMLEscapeString(m.Words) + `</time>`) //nolint:gosec // escaped
+}
+
+// both is a time in words and in figures, as an argument of a message.
+func both(m moment) template.HTML {
+	if m.ISO == "" {
+		return "–"
+	}
+	return template.HTML(`<time datetime="` + m.ISO + `">` + template.HTMLEscapeString(m.Words) + ` <span class="dim" translate="no">` + m.UTC + `</span></time>`) //nolint:gosec // escaped
+}
+
+// data is a text that is not translated, as an argument of a message: a name or an ID.
+func data(text string) template.HTML {
+	return template.HTML(`<span translate="no">` + template.HTMLEscapeString(text) + `</span>`) //nolint:gosec // escaped
 }
 
 // strong is a text that stands out, as an argument of a message.
 func strong(text string) template.HTML {
 	return template.HTML(`<b>` + template.HTMLEscapeString(text) + `</b>`) //nolint:gosec // escaped
+}
+
+// code is something to be written as it is, as an argument of a message.
+func code(text string) template.HTML {
+	return template.HTML(`<code translate="no">` + template.HTMLEscapeString(text) + `</code>`) //nolint:gosec // escaped
+}
+
+// elapsed is how long a task has been running, as an argument of a message. The browser
+// counts on.
+func elapsed(s state) template.HTML {
+	return template.HTML(`<time datetime="` + s.Start() + `" data-elapsed>` + s.Runs + `</time>`) //nolint:gosec // made of digits
 }

@@ -5,6 +5,7 @@ import (
 	"time"
 
 	"github.com/claimcheck-go/claimcheck/queue"
+	"github.com/claimcheck-go/claimcheck/server/internal/lang"
 )
 
 // Bounds of what a task's page shows of a long history, unless all is asked for.
@@ -21,10 +22,9 @@ type attempt struct {
 	Worker  string
 	Started time.Time // zero: not known
 	Ended   time.Time // zero: not known, or it has not
-	Took    string
-	Kind    string // successful, failed, running, lost, cancelled, ready (not known)
-	Outcome string
-	Type    string // of the error
+	Kind    string    // successful, failed, running, lost, cancelled, ready (not known)
+	Outcome lang.Text // the attempt, and how it ended
+	Type    string    // of the error
 	Message string
 	Stack   string
 	Long    bool // a stack is there, and not shown
@@ -46,7 +46,7 @@ func attempts(row *queue.Row, whole bool) (list []attempt, lost int) {
 		if len(list) == most {
 			return list, n
 		}
-		a := attempt{Number: n, Kind: "ready", Outcome: "how it ended is not stored"}
+		a := attempt{Number: n, Kind: "ready"}
 		if n <= len(row.WorkerIDs) {
 			a.Worker = row.WorkerIDs[n-1]
 		}
@@ -58,9 +58,7 @@ func attempts(row *queue.Row, whole bool) (list []attempt, lost int) {
 		if failed {
 			a.failed(failure)
 		}
-		if !a.Started.IsZero() && !a.Ended.IsZero() {
-			a.Took = span(a.Ended.Sub(a.Started))
-		}
+		a.Outcome = a.outcome()
 		if a.Stack != "" && !whole && len(list) >= stacksShown {
 			a.Stack, a.Long = "", true
 		}
@@ -73,19 +71,19 @@ func attempts(row *queue.Row, whole bool) (list []attempt, lost int) {
 func (a *attempt) last(row *queue.Row, failed bool) {
 	switch {
 	case row.Status == queue.StatusRunning && !failed:
-		a.Kind, a.Outcome = "running", "is running"
+		a.Kind = "running"
 	case row.Status == queue.StatusSuccessful:
-		a.Kind, a.Outcome, a.Ended = "successful", "succeeded", row.FinishedAt
+		a.Kind, a.Ended = "successful", row.FinishedAt
 	case row.Status == queue.StatusCancelled && !failed:
-		a.Kind, a.Outcome, a.Ended = "cancelled", "was cancelled", row.FinishedAt
+		a.Kind, a.Ended = "cancelled", row.FinishedAt
 	}
 }
 
 // failed is what the record of a failure says.
 func (a *attempt) failed(e queue.AttemptError) {
-	a.Kind, a.Outcome, a.Ended = "failed", "failed", e.At
+	a.Kind, a.Ended = "failed", e.At
 	if e.ExceptionClassPath == "WorkerLost" {
-		a.Kind, a.Outcome = "lost", "ended without a result"
+		a.Kind = "lost"
 	}
 	if !e.StartedAt.IsZero() {
 		a.Started = e.StartedAt
@@ -97,4 +95,23 @@ func (a *attempt) failed(e queue.AttemptError) {
 	if strings.TrimSpace(e.Traceback) != strings.TrimSpace(e.Message) { // a chain of one says nothing more
 		a.Stack = e.Traceback
 	}
+}
+
+// outcome names the attempt, says how it ended and, if that is known, after how long.
+func (a *attempt) outcome() lang.Text {
+	timed := !a.Started.IsZero() && !a.Ended.IsZero()
+	took := a.Ended.Sub(a.Started)
+	switch a.Kind {
+	case "running":
+		return lang.M("Attempt %d is running", a.Number)
+	case "successful":
+		return either(timed, lang.M("Attempt %d succeeded after %s", a.Number, took), lang.M("Attempt %d succeeded", a.Number))
+	case "cancelled":
+		return either(timed, lang.M("Attempt %d was cancelled after %s", a.Number, took), lang.M("Attempt %d was cancelled", a.Number))
+	case "failed":
+		return either(timed, lang.M("Attempt %d failed after %s", a.Number, took), lang.M("Attempt %d failed", a.Number))
+	case "lost":
+		return either(timed, lang.M("Attempt %d ended without a result after %s", a.Number, took), lang.M("Attempt %d ended without a result", a.Number))
+	}
+	return lang.M("Attempt %d: its outcome is not stored", a.Number)
 }

@@ -82,7 +82,7 @@ func (h *handler) taskType(v *visit) error {
 	}
 	page := typePage{
 		layout: form.layout, Enqueue: form, Info: info, List: form.List, Failed: h.link("/tasks", "view", string(queue.ViewFailed), "task", info.Name),
-		QueueURL: h.link("/queues/" + info.Queue), Backoffs: h.backoffs(info), Known: stats.Known, Recent: h.rowLines(listed.Rows, v.now), Looked: len(listed.Rows), Searched: !at.IsZero(),
+		QueueURL: h.link("/queues/" + info.Queue), Backoffs: h.backoffs(info), Known: stats.Known, Recent: h.rowLines(listed.Rows, v.words()), Looked: len(listed.Rows), Searched: !at.IsZero(),
 	}
 	if listed.Partial {
 		page.Within = queue.ListWindow

@@ -37,6 +37,15 @@ func (w words) When(t time.Time) moment {
 	return m
 }
 
+// length is how long ago a time was, as a moment.
+func (w words) length(t time.Time) moment {
+	m := w.When(t)
+	if m.ISO != "" {
+		m.Words = w.Since(t)
+	}
+	return m
+}
+
 // Clock is the moment itself.
 func (w words) Clock() string { return w.now.UTC().Format("15:04:05 UTC") }
 

@@ -11,11 +11,11 @@ func Progress(p queue.TaskProgress) string {
 	if p.Total == 0 {
 		return fmt.Sprint(p.Done)
 	}
-	return fmt.Sprintf("%d of %d (%d%%)", p.Done, p.Total, percent(p))
+	return fmt.Sprintf("%d of %d (%d%%)", p.Done, p.Total, Percent(p))
 }
 
-// percent never says 100 before all is done.
-func percent(p queue.TaskProgress) int {
+// Percent never says 100 before all is done.
+func Percent(p queue.TaskProgress) int {
 	if p.Done >= p.Total {
 		return 100
 	}

@@ -19,14 +19,17 @@ import (
 
 // Where messages are: folders of sources, of templates, and scripts.
 var (
-	sourceFolders   = []string{".", "../problems", "../../admin", "../../admin/internal/argform", "../../../server"}
+	sourceFolders   = []string{".", "../problems", "../waiting", "../../admin", "../../admin/internal/argform", "../../../server"}
 	templateFolders = []string{"../../admin/templates"}
 	scripts         = []string{"../../admin/static/admin.js"}
 )
 
 // converted are the templates whose words are messages.
-var converted = []string{"layout.html", "error.html", "overview.html",
-	"figures.html", "parts.html", "queue.html", "queues.html"}
+var converted = []string{
+	"layout.html", "error.html", "overview.html",
+	"figures.html", "parts.html", "queue.html", "queues.html",
+	"task.html", "tasks.html",
+}
 
 // messages are all keys of the sources, with the place of one use.
 func messages(t *testing.T) map[string]string {
@@ -38,7 +41,11 @@ func messages(t *testing.T) map[string]string {
 	for _, folder := range templateFolders {
 		for _, file := range files(t, folder, ".html") {
 			for _, tree := range parseTemplate(t, file) {
-				walkTemplate(tree.Root, func(key string) { found[key] = filepath.Base(file) })
+				walkTemplate(tree.Root, func(key string) {
+					if found[key] == "" {
+						found[key] = filepath.Base(file)
+					}
+				})
 			}
 		}
 	}

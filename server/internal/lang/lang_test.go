@@ -48,3 +48,12 @@ func TestProvidedTexts(t *testing.T) {
 		t.Errorf("%q", got)
 	}
 }
+
+func TestLengthsOfTimeAreArguments(t *testing.T) {
+	if got, want := lang.M("in %s: %s", 90*time.Second, lang.M("after %s", time.Hour)).String(), "in 1 min 30 s: after 1 h"; got != want {
+		t.Errorf("%s, want %s", got, want)
+	}
+	if got, want := lang.English().HTML("in %s", 2*time.Second), "in 2 s"; string(got) != want {
+		t.Errorf("%s, want %s", got, want)
+	}
+}

@@ -36,7 +36,7 @@ func Marked() *Printer {
 }
 
 // Text is a message for a reader whose language is not known yet. Its arguments may be
-// messages as well.
+// messages and lengths of time as well.
 type Text struct {
 	Key  string
 	Args []any
@@ -51,13 +51,16 @@ func (t Text) String() string { return English().Text(t) }
 // Tag is the language, as in the attribute lang.
 func (p *Printer) Tag() string { return p.tag }
 
-// T formats the message with a key. Arguments that are a [Text] are formatted as well. A
-// message without arguments has no %.
+// T formats the message with a key. Arguments that are a [Text] or a [time.Duration] are
+// formatted as well, as %s. A message without arguments has no %.
 func (p *Printer) T(key string, args ...any) string {
 	resolved := make([]any, len(args))
 	for i, arg := range args {
-		if text, ok := arg.(Text); ok {
-			arg = p.Text(text)
+		switch of := arg.(type) {
+		case Text:
+			arg = p.Text(of)
+		case time.Duration:
+			arg = p.Span(of)
 		}
 		resolved[i] = arg
 	}
@@ -114,6 +117,8 @@ func (p *Printer) HTML(key string, args ...any) template.HTML {
 			escaped[i] = arg
 		case Text:
 			escaped[i] = template.HTMLEscapeString(p.Text(arg))
+		case time.Duration:
+			escaped[i] = p.Span(arg)
 		default:
 			escaped[i] = template.HTMLEscapeString(fmt.Sprint(arg))
 		}
