@@ -178,7 +178,7 @@ func (s slowLists) Overview(ctx context.Context, r queue.OverviewRequest) (queue
 func TestPagesDoNotWaitForListsOfOneNameOrQueue(t *testing.T) {
 	for path, words := range map[string][2]string{
 		"/admin/queues/billing":            {"Looking for workers…", "web-00042-k7d/"},
-		"/admin/types/billing.charge_card": {"Looking at its latest tasks…", "of the latest 8"},
+		"/admin/types/billing.charge_card": {"Looking for its latest tasks…", "of the latest 8"},
 	} {
 		synctest.Test(t, func(t *testing.T) {
 			release := make(chan struct{})

@@ -11,6 +11,7 @@ import (
 	"github.com/google/uuid"
 
 	"github.com/claimcheck-go/claimcheck/queue"
+	"github.com/claimcheck-go/claimcheck/server/internal/lang"
 )
 
 // recentShown is how many of the latest tasks of a type are looked at.
@@ -82,13 +83,13 @@ func (h *handler) taskType(v *visit) error {
 	}
 	page := typePage{
 		layout: form.layout, Enqueue: form, Info: info, List: form.List, Failed: h.link("/tasks", "view", string(queue.ViewFailed), "task", info.Name),
-		QueueURL: h.link("/queues/" + info.Queue), Backoffs: h.backoffs(info), Known: stats.Known, Recent: h.rowLines(listed.Rows, v.words()), Looked: len(listed.Rows), Searched: !at.IsZero(),
+		QueueURL: h.link("/queues/" + info.Queue), Backoffs: h.backoffs(v.p, info), Known: stats.Known, Recent: h.rowLines(listed.Rows, v.words()), Looked: len(listed.Rows), Searched: !at.IsZero(),
 	}
 	if listed.Partial {
 		page.Within = queue.ListWindow
 	}
 	page.Fares = stats.Figures.ofType(v.p, h.names, info.Name)
-	page.Title, page.Every, page.Again = info.Name, 10, !page.Known || at.IsZero() || stats.Figured && stats.Figures == nil
+	page.Title, page.Every, page.Again = v.t("Task type %s", info.Name), 10, !page.Known || at.IsZero() || stats.Figured && stats.Figures == nil
 	page.Limits = h.limitsOf(v, info, stats.Limits)
 	h.inForce(&page)
 	for _, g := range stats.Failures {
@@ -105,10 +106,10 @@ func (h *handler) inForce(page *typePage) {
 	name := page.Info.Name
 	page.Service, page.Sealed = h.Client.InspectsQueues(page.Info.Backend), h.Client.Encrypts(name)
 	if keep := h.Client.Retention(name); keep != nil {
-		page.Keep = &keptFor{Successful: span(keep.Successful), Failed: span(keep.Failed)}
+		page.Keep = &keptFor{Successful: page.p.Span(keep.Successful), Failed: page.p.Span(keep.Failed)}
 	}
 	if limit := cmp.Or(page.Info.Timeout, h.Timeout); limit > 0 {
-		page.Timeout = span(limit)
+		page.Timeout = page.p.Span(limit)
 	}
 }
 
@@ -116,13 +117,13 @@ func (h *handler) inForce(page *typePage) {
 const backoffsShown = 5
 
 // backoffs are the waits after the first attempts, if the type decides about them.
-func (h *handler) backoffs(info queue.TaskInfo) (waits []string) {
+func (h *handler) backoffs(p *lang.Printer, info queue.TaskInfo) (waits []string) {
 	for attempt := 1; attempt < info.MaxAttempts && attempt <= backoffsShown; attempt++ {
 		wait, own := h.Client.Registry().Backoff(info.Name, attempt)
 		if !own {
 			return nil
 		}
-		waits = append(waits, span(wait))
+		waits = append(waits, p.Span(wait))
 	}
 	return waits
 }

@@ -33,14 +33,14 @@ func (h *handler) types(v *visit) error {
 	if err != nil {
 		return err
 	}
-	page := typesPage{layout: h.layout(v, "Task types", "/types"), Figures: stats.Figures != nil}
+	page := typesPage{layout: h.layout(v, v.t("Task types"), "/types"), Figures: stats.Figures != nil}
 	page.Every, page.Again = 60, stats.Figured && stats.Figures == nil
 	fared := stats.Figures.ofTypes(v.p, h.names)
 	for _, info := range h.Client.Registry().Tasks() {
 		line := typeLine{TaskInfo: info, Page: h.link("/types/" + info.Name)}
 		line.Form, line.Fares = line.Page+"#enqueue", fared[subject{Task: info.Name}]
 		if info.Timeout > 0 {
-			line.TimeLimit = span(info.Timeout)
+			line.TimeLimit = v.p.Span(info.Timeout)
 		}
 		for _, l := range limits {
 			if l.Name == info.Name && l.Kind != queue.LimitQueue || l.Name == info.Queue && l.Kind == queue.LimitQueue {

@@ -209,8 +209,8 @@ func TestTypePage(t *testing.T) {
 	}
 	text := plain(s.get("/admin/types/shop.order").Body.String())
 	for _, want := range []string{
-		"Sends what was ordered.", "Backoff about 10 s, 20 s", "Kept 1 h after success, 2 d after a failure", "enqueues shop.tell", "Also named shop.buy", "at most 3 running",
-		"Schedule nightly-orders 1 of the latest 2", "Time limit none", "Encrypted no", "Programs 1 of the latest 2", "No task of this name has FAILED", "Latest tasks",
+		"Sends what was ordered.", "Backoff 10 s, 20 s", "Retention 1 h after success, 2 d after failure", "enqueues shop.tell", "Aliases shop.buy", "at most 3 running",
+		"Schedule nightly-orders 1 of the latest 2", "Time limit none", "Encrypted no", "Programs 1 of the latest 2", "No task of this type is FAILED", "Latest tasks",
 	} {
 		if !strings.Contains(text, want) {
 			t.Errorf("no %q in %s", want, text)
@@ -220,7 +220,7 @@ func TestTypePage(t *testing.T) {
 		t.Errorf("%s", text)
 	}
 	timed := orders(t, func(c *admin.Config, _ *queue.Config) { c.Timeout = 90 * time.Second })
-	if text := plain(timed.get("/admin/types/shop.tell").Body.String()); !strings.Contains(text, "Time limit 1 min 30 s by default") || !strings.Contains(text, "Kept until a purge") {
+	if text := plain(timed.get("/admin/types/shop.tell").Body.String()); !strings.Contains(text, "Time limit 1 min 30 s by default") || !strings.Contains(text, "Retention until a purge") {
 		t.Errorf("%s", text)
 	}
 	night := newNight(t, nil)

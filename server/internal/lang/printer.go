@@ -68,6 +68,10 @@ func (p *Printer) T(key string, args ...any) string {
 	if len(args) > 0 || p.known[key] {
 		text = p.printer.Sprintf(key, resolved...)
 	}
+	return p.mark(text)
+}
+
+func (p *Printer) mark(text string) string {
 	if p.marked {
 		return "⟦" + text + "⟧"
 	}
@@ -162,7 +166,9 @@ var (
 
 // Span is a length of time in one unit, or two where one would be too rough: 850 ms, 4.2 s,
 // 2 min 5 s, 3 d.
-func (p *Printer) Span(d time.Duration) string {
+func (p *Printer) Span(d time.Duration) string { return p.mark(p.span(d)) }
+
+func (p *Printer) span(d time.Duration) string {
 	const day = 24 * time.Hour
 	switch {
 	case d < 0:
