@@ -68,7 +68,7 @@ func TestTheBoundHoldsOverSeveralRequests(t *testing.T) {
 	ctx, stop := context.WithCancel(t.Context())
 	s.store.onAct(stop) // the time of the first request is over after one batch
 	first := s.do(formRequest(form).WithContext(ctx), "Sec-Fetch-Site", "same-origin")
-	if body := first.Body.String(); !strings.Contains(body, "200 of 250 tasks are CANCELLED") {
+	if body := first.Body.String(); !strings.Contains(body, "200 of 250 tasks are done") {
 		t.Fatalf("%d %s", first.Code, body)
 	}
 	form = formOf(first.Body.String())

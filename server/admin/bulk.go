@@ -1,12 +1,10 @@
 package admin
 
 import (
-	"cmp"
 	"context"
 	"fmt"
 	"net/http"
 	"strconv"
-	"strings"
 
 	"github.com/google/uuid"
 
@@ -19,11 +17,11 @@ type progress struct {
 	Expected     int // tasks that were confirmed; 0: tasks that were picked one by one
 	Done         int
 	Undispatched int
-	Locked       int    // rows of the last request that another transaction had locked
-	Taken        int    // rows of the last request whose keys live tasks hold
-	TakenBy      string // the task that does, of one row
-	Dropped      int    // rows of the last request whose arguments are gone
-	Paused       string // queues whose tasks the last request has skipped, and how many
+	Locked       int       // rows of the last request that another transaction had locked
+	Taken        int       // rows of the last request whose keys live tasks hold
+	TakenBy      lang.Text // the task that does, of one row
+	Dropped      int       // rows of the last request whose arguments are gone
+	Paused       string    // queues whose tasks the last request has skipped, and how many
 	PausedTasks  int
 	LimitedBy    string // limits that keep tasks waiting which the last request has skipped, and how many
 	LimitedTasks int
@@ -63,7 +61,7 @@ func (p progress) fields() []field {
 type progressPage struct {
 	layout
 	ActionText actionText
-	Words      string
+	Order      order
 	Progress   progress
 	Most       int // of the bar
 	Hidden     []field
@@ -86,12 +84,12 @@ func (h *handler) act(v *visit) error {
 		return h.stopped(o, p, err)
 	}
 	if more {
-		page := progressPage{layout: h.layout(v, actionTexts[o.Action].Verb, "/tasks"), ActionText: actionTexts[o.Action], Words: o.Words, Progress: p, Back: h.back(v)}
+		page := progressPage{layout: h.layout(v, v.p.Text(actionTexts[o.Action].Verb), "/tasks"), ActionText: actionTexts[o.Action], Order: o, Progress: p, Back: h.back(v)}
 		page.Most = max(p.Expected, p.Done)
 		page.Hidden = append(append(fields(o.Fields), p.fields()...), field{"back", page.Back})
 		return h.render(v, http.StatusOK, "progress", page)
 	}
-	h.leaveNotice(v, p.notice(o))
+	h.leaveNotice(v, p.notice(o, v.p))
 	v.redirect(h.back(v))
 	return nil
 }
@@ -101,7 +99,7 @@ func (h *handler) act(v *visit) error {
 // whether something is left to do.
 func (h *handler) carryOn(v *visit, o order, p *progress) (more bool, err error) {
 	ctx := v.r.Context()
-	r := queue.ActRequest{Action: o.Action, Selection: o.Selection, After: o.After, Actor: v.person.Name, Target: o.Words}
+	r := queue.ActRequest{Action: o.Action, Selection: o.Selection, After: o.After, Actor: v.person.Name, Target: o.Words.String()}
 	if p.bounded() {
 		if r.Limit = p.left(); r.Limit == 0 { // a form that was sent again
 			return false, nil
@@ -123,7 +121,7 @@ func (h *handler) carryOn(v *visit, o order, p *progress) (more bool, err error)
 	p.Locked, p.Taken, p.Dropped, p.Paused, p.PausedTasks = acted.Locked, acted.Taken, acted.Dropped, acted.PausedQueues, acted.Paused
 	p.LimitedBy, p.LimitedTasks = acted.LimitedBy, acted.Limited
 	p.Next, p.Unreadable = acted.Next, acted.Unreadable
-	if p.TakenBy = ""; acted.Taken == 1 && len(o.Selection.IDs) == 1 {
+	if p.TakenBy = (lang.Text{}); acted.Taken == 1 && len(o.Selection.IDs) == 1 {
 		p.TakenBy = h.takenBy(v.r.Context(), o.Selection.IDs[0])
 	}
 	advanced := acted.Done > 0 || acted.Next != o.After
@@ -131,26 +129,26 @@ func (h *handler) carryOn(v *visit, o order, p *progress) (more bool, err error)
 }
 
 // takenBy says which task holds the key of a FAILED one; empty if that cannot be read.
-func (h *handler) takenBy(ctx context.Context, id uuid.UUID) string {
+func (h *handler) takenBy(ctx context.Context, id uuid.UUID) (none lang.Text) {
 	row, err := h.Client.Get(ctx, id)
 	if err != nil {
-		return ""
+		return none
 	}
 	holder, err := h.Client.KeyHolder(ctx, row)
 	if err != nil || holder == nil {
-		return ""
+		return none
 	}
-	return fmt.Sprintf("task %s, which is %s, holds its unique key", holder.ID, holder.Status)
+	return lang.M("Not retried: task %s, which is %s, holds its unique key.", holder.ID, holder.Status)
 }
 
 // stopped returns the error of an action that could not continue, with its progress.
 func (h *handler) stopped(o order, p progress, err error) error {
 	shown := h.explain(err)
-	h.Logger.Warn("an action on the admin's pages stopped", "action", o.Action, "target", o.Words, "done", p.Done, "error", err)
+	h.Logger.Warn("an action on the admin's pages stopped", "action", o.Action, "target", o.Words.String(), "done", p.Done, "error", err)
 	if p.Done == 0 {
 		return shown
 	}
-	return &pageError{shown.status, shown.title, lang.M("%s %s", verbatim(count(p.Done, "task")+" "+isAre(p.Done)+" "+actionTexts[o.Action].Are+" before it stopped."), shown.text)}
+	return &pageError{shown.status, shown.title, lang.Join(lang.M("The action stopped after %d tasks.", p.Done), shown.text)}
 }
 
 // formNumber reads a number from a form that one of these pages made.
@@ -163,53 +161,53 @@ func formNumber(v *visit, name string) int {
 }
 
 // notice describes what was done.
-func (p progress) notice(o order) notice {
-	d := actionTexts[o.Action]
-	expected := max(p.Expected, o.Picked)
-	skipped := 0
-	if expected < countMost {
-		skipped = max(0, expected-p.Done-p.Locked-p.Taken-p.Dropped-p.PausedTasks-p.LimitedTasks)
-	}
-	n := notice{Good: p.Undispatched == 0 && p.Done > 0}
-	switch {
-	case p.Done > 0:
-		n.Text = fmt.Sprintf("%s %s %s", count(p.Done, "task"), isAre(p.Done), d.Are)
-	default:
-		n.Text = "Nothing was changed"
+func (p progress) notice(o order, printer *lang.Printer) notice {
+	sentences := []lang.Text{lang.M("Nothing was changed.")}
+	if p.Done > 0 {
+		sentences[0] = actionTexts[o.Action].done(p.Done)
 	}
 	if p.Undispatched > 0 {
-		n.Text += fmt.Sprintf(", %s of them could not be dispatched (the sweeper will)", num(p.Undispatched))
+		sentences = append(sentences, lang.M("%d could not be dispatched; the sweeper will dispatch them.", p.Undispatched))
 	}
-	if p.Locked > 0 {
-		n.Good = false
-		n.Text += fmt.Sprintf(", %s locked by another transaction and not changed: retry when that has ended", num(p.Locked))
+	unchanged := p.unchanged()
+	sentences = append(sentences, unchanged...)
+	if skipped := p.skipped(o); skipped > 0 {
+		sentences = append(sentences, lang.M("%d were skipped.", skipped), actionTexts[o.Action].Only)
 	}
-	if p.PausedTasks > 0 {
-		n.Good = false
-		n.Text += fmt.Sprintf(", %s skipped because %s %s paused", num(p.PausedTasks), p.Paused, isAre(1+strings.Count(p.Paused, ",")))
-	}
-	if p.LimitedTasks > 0 {
-		n.Good = false
-		n.Text += fmt.Sprintf(", %s skipped because %s for %s", num(p.LimitedTasks), map[bool]string{true: "it waits", false: "they wait"}[p.LimitedTasks == 1], p.LimitedBy)
-	}
-	if p.Taken > 0 {
-		n.Good = false
-		n.Text += fmt.Sprintf(", %s not retried, because %s", num(p.Taken), cmp.Or(p.TakenBy, "tasks that have not ended hold their unique keys"))
-	}
-	if p.Dropped > 0 {
-		n.Good = false
-		n.Text += fmt.Sprintf(", %s not retried, because retention dropped %s arguments", num(p.Dropped), itsTheir(p.Dropped))
-	}
-	if p.Unreadable > 0 {
-		n.Good = false
-		n.Text += fmt.Sprintf(", %s not decrypted, so that it is not known whether they match", num(p.Unreadable))
-	}
-	if skipped > 0 {
-		n.Text += fmt.Sprintf(", %s skipped: they %s", num(skipped), d.Passed)
-	}
-	n.Text += "."
 	if p.Beyond > 0 && p.Done > 0 {
-		n.Text += fmt.Sprintf(" %s more matched by then: they were not confirmed and are unchanged.", num(p.Beyond))
+		sentences = append(sentences, lang.M("%d more matched by then: they were not confirmed and are unchanged.", p.Beyond))
 	}
-	return n
+	return notice{
+		Text: printer.Text(lang.Join(sentences...)),
+		Good: p.Undispatched == 0 && p.Done > 0 && len(unchanged) == 0,
+	}
+}
+
+// unchanged says which tasks the action was for and has not changed.
+func (p progress) unchanged() (sentences []lang.Text) {
+	say := func(n int, why lang.Text) {
+		if n > 0 {
+			sentences = append(sentences, why)
+		}
+	}
+	say(p.Locked, lang.M("%d were locked by another transaction and not changed: retry when that has ended.", p.Locked))
+	say(p.PausedTasks, lang.M("%d were skipped because their queue is paused (%s).", p.PausedTasks, p.Paused))
+	say(p.LimitedTasks, lang.M("%d were skipped because they wait for a limit (%s).", p.LimitedTasks, p.LimitedBy))
+	taken := p.TakenBy
+	if taken.Key == "" {
+		taken = lang.M("%d were not retried: unfinished tasks hold their unique keys.", p.Taken)
+	}
+	say(p.Taken, taken)
+	say(p.Dropped, lang.M("%d were not retried: retention removed their arguments.", p.Dropped))
+	say(p.Unreadable, lang.M("%d could not be decrypted: whether they match is unknown.", p.Unreadable))
+	return sentences
+}
+
+// skipped is how many tasks the action was not for any more.
+func (p progress) skipped(o order) int {
+	expected := max(p.Expected, o.Picked)
+	if expected >= countMost {
+		return 0
+	}
+	return max(0, expected-p.Done-p.Locked-p.Taken-p.Dropped-p.PausedTasks-p.LimitedTasks)
 }

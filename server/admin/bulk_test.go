@@ -91,11 +91,11 @@ func TestResultsAreSaidInWords(t *testing.T) {
 		form.Add("pick", row.ID.String())
 	}
 	w := s.post("/admin/act", form)
-	if got, want := match(noticeText, s.follow(w).Body.String()), "10 tasks are READY again, 2 of them could not be dispatched (the sweeper will), 1 skipped: they were not FAILED any more."; got != want {
+	if got, want := match(noticeText, s.follow(w).Body.String()), "10 tasks are READY again. 2 could not be dispatched; the sweeper will dispatch them. 1 was skipped. Only FAILED tasks can be retried."; got != want {
 		t.Errorf("got  %q\nwant %q", got, want)
 	}
 	w = s.post("/admin/act", form)
-	if got := match(noticeText, s.follow(w).Body.String()); got != "Nothing was changed, 11 skipped: they were not FAILED any more." {
+	if got := match(noticeText, s.follow(w).Body.String()); got != "Nothing was changed. 11 were skipped. Only FAILED tasks can be retried." {
 		t.Errorf("again: %q", got)
 	}
 }
@@ -143,7 +143,7 @@ func TestConfirmationSaysWhenThereIsNothingToDo(t *testing.T) {
 func TestConfirmationOfASearchThatNothingMatches(t *testing.T) {
 	s := newNight(t, nil)
 	text := plain(s.get("/admin/confirm?view=successful&text=zzzzqq&all=delete").Body.String())
-	if !strings.Contains(text, "No task matches, or the action fits none of those that do.") || strings.Contains(text, "gone already") {
+	if !strings.Contains(text, "No matching task can be changed.") || strings.Contains(text, "gone already") {
 		t.Errorf("%s", text)
 	}
 }
@@ -174,7 +174,7 @@ func TestLongActionsContinue(t *testing.T) {
 	s.store.onAct(stop) // the time is over after one batch
 	first := act(ctx)
 	body := first.Body.String()
-	if first.Code != http.StatusOK || !strings.Contains(body, "data-continue") || !strings.Contains(body, "200 of 371 tasks are READY again") {
+	if first.Code != http.StatusOK || !strings.Contains(body, "data-continue") || !strings.Contains(body, "200 of 371 tasks are done") {
 		t.Fatalf("%d %s", first.Code, body)
 	}
 	form = formOf(body)

@@ -2,18 +2,18 @@ package admin
 
 import (
 	"context"
-	"fmt"
 	"reflect"
 	"time"
 
 	"github.com/claimcheck-go/claimcheck/queue"
+	"github.com/claimcheck-go/claimcheck/server/internal/lang"
 	"github.com/claimcheck-go/claimcheck/server/internal/problems"
 )
 
 // cautions returns what speaks against an action before it is done: tasks that nothing here
 // can run, and errors that are permanent. rows are those that it is for, all of them if they
 // were picked.
-func (h *handler) cautions(v *visit, o order, rows []*queue.Row) ([]string, error) {
+func (h *handler) cautions(v *visit, o order, rows []*queue.Row) ([]lang.Text, error) {
 	if o.Action != queue.ActionRetry && o.Action != queue.ActionRun {
 		return nil, nil
 	}
@@ -27,9 +27,9 @@ func (h *handler) cautions(v *visit, o order, rows []*queue.Row) ([]string, erro
 				permanent++
 			}
 		}
-		var list []string
+		var list []lang.Text
 		for name, n := range unknown {
-			list = append(list, unknownCaution(name, n, ""))
+			list = append(list, unknownCaution(name, n))
 		}
 		return append(list, permanentCaution(permanent)...), nil
 	}
@@ -45,7 +45,7 @@ func (h *handler) cautions(v *visit, o order, rows []*queue.Row) ([]string, erro
 
 // retryCautions are about FAILED tasks that match. If the selection is that of some kinds of
 // failures, their numbers are known; else those of one name are counted, with one statement.
-func (h *handler) retryCautions(ctx context.Context, s queue.Selection, failures []queue.FailureGroup) (list []string, err error) {
+func (h *handler) retryCautions(ctx context.Context, s queue.Selection, failures []queue.FailureGroup) (list []lang.Text, err error) {
 	plain := s
 	plain.Hidden = nil // it selects nothing here, and functions are never equal
 	kinds := reflect.DeepEqual(plain, queue.Selection{View: s.View, Task: s.Task, Group: s.Group})
@@ -60,7 +60,7 @@ func (h *handler) retryCautions(ctx context.Context, s queue.Selection, failures
 		n := numbers[name]
 		if !kinds {
 			if i > 0 {
-				list = append(list, "Tasks named "+clip(name, 80)+" may be among them, too.")
+				list = append(list, lang.M("Tasks named %s may be among these, too.", clip(name, 80)))
 				continue
 			}
 			of := s
@@ -70,7 +70,7 @@ func (h *handler) retryCautions(ctx context.Context, s queue.Selection, failures
 			}
 		}
 		if n > 0 {
-			list = append(list, unknownCaution(name, n, ""))
+			list = append(list, unknownCaution(name, n))
 		}
 	}
 	if kinds {
@@ -80,7 +80,7 @@ func (h *handler) retryCautions(ctx context.Context, s queue.Selection, failures
 }
 
 // runCautions are about READY tasks that match, as far as stranded ones were read.
-func (h *handler) runCautions(s queue.Selection, stranded []*queue.Row) (list []string) {
+func (h *handler) runCautions(s queue.Selection, stranded []*queue.Row) (list []lang.Text) {
 	numbers := make(map[string]int)
 	var names []string
 	for _, row := range stranded {
@@ -92,24 +92,20 @@ func (h *handler) runCautions(s queue.Selection, stranded []*queue.Row) (list []
 		}
 	}
 	for _, name := range names {
-		list = append(list, unknownCaution(name, numbers[name], "At least "))
+		list = append(list, lang.M("At least %d of these are named %s, which is not registered here: they would wait until a program that registers it is deployed.", numbers[name], clip(name, 80)))
 	}
 	return list
 }
 
-func unknownCaution(name string, n int, least string) string {
-	return fmt.Sprintf("%s%s of them %s named %s, which is not registered here: nothing here can run %s until a program that knows the name is deployed.",
-		least, num(n), isAre(n), clip(name, 80), map[bool]string{true: "it", false: "them"}[n == 1])
+func unknownCaution(name string, n int) lang.Text {
+	return lang.M("%d of these are named %s, which is not registered here: they would wait until a program that registers it is deployed.", n, clip(name, 80))
 }
 
-func permanentCaution(n int) []string {
-	switch n {
-	case 0:
+func permanentCaution(n int) []lang.Text {
+	if n == 0 {
 		return nil
-	case 1:
-		return []string{"The error of 1 of them is permanent: retried as it is, it fails again."}
 	}
-	return []string{fmt.Sprintf("The errors of %s of them are permanent: retried as they are, they fail again.", num(n))}
+	return []lang.Text{lang.M("%d of these have a permanent error: a retry fails the same way.", n)}
 }
 
 // latest returns the statistics as they were read last, and reads the first part of them if

@@ -20,16 +20,16 @@ func TestRetriesOfUnknownNamesAreWarnedOf(t *testing.T) {
 		c.Redact = func(task string) bool { return task == "other" } // as if nothing was hidden
 	})
 	s.overviewNow()
-	const warns = "3 of them are named reports.legacy_export, which is not registered here"
+	const warns = "3 of these are named reports.legacy_export, which is not registered here"
 	for address, want := range map[string]string{
 		"/admin/confirm?all=retry&view=failed":                            warns,
 		"/admin/confirm?all=retry&view=failed&queue=reports":              warns,
 		"/admin/confirm?all=retry&view=failed&task=*legacy*":              warns,
 		"/admin/confirm?all=retry&view=failed&task=billing.charge_card":   "",
 		"/admin/confirm?all=retry&view=failed&queue=billing":              "",
-		"/admin/confirm?all=run&stranded=1":                               "At least 6 of them are named reports.legacy_export",
+		"/admin/confirm?all=run&stranded=1":                               "At least 6 of these are named reports.legacy_export",
 		"/admin/confirm?all=cancel&stranded=1":                            "",
-		"/admin/confirm?all=retry&view=failed&task=emails.*":              "The errors of 42 of them are permanent",
+		"/admin/confirm?all=retry&view=failed&task=emails.*":              "42 of these have a permanent error",
 		"/admin/confirm?all=retry&view=failed&task=reports.legacy_export": warns,
 	} {
 		s.store.asked()
@@ -44,7 +44,7 @@ func TestRetriesOfUnknownNamesAreWarnedOf(t *testing.T) {
 	}
 	row := s.someRow(queue.Selection{View: queue.ViewFailed, Task: "reports.legacy_export"})
 	page := s.get("/admin/confirm?do=retry&pick=" + row.ID.String()).Body.String()
-	if !strings.Contains(page, "1 of them is named reports.legacy_export") {
+	if !strings.Contains(page, "1 of these is named reports.legacy_export") {
 		t.Errorf("of one task:\n%s", match(mainPart, page))
 	}
 }
@@ -77,7 +77,7 @@ func TestPermanentErrorsDoNotInviteARetry(t *testing.T) {
 		t.Errorf("its page:\n%s", match(mainPart, page))
 	}
 	confirm := s.get("/admin/confirm?do=retry&pick=" + row.ID.String()).Body.String()
-	if !strings.Contains(confirm, "The error of 1 of them is permanent") {
+	if !strings.Contains(confirm, "1 of these has a permanent error") {
 		t.Errorf("the confirmation:\n%s", match(mainPart, confirm))
 	}
 	w := s.follow(s.post("/admin/act", url.Values{"do": {"retry"}, "pick": {row.ID.String()}, "expected": {"1"}, "back": {"/admin/"}}))

@@ -24,7 +24,7 @@ const (
 type order struct {
 	Action    queue.Action
 	Selection queue.Selection
-	Words     string     // describes the chosen tasks
+	Words     lang.Text  // describes the chosen tasks; the audit log has it in English
 	Fields    url.Values // the form's fields, to be sent again
 	Picked    int        // tasks chosen one by one; 0: all that match
 	After     string     // where a search begins
@@ -40,10 +40,10 @@ func (h *handler) readOrder(v *visit) (order, error) {
 		for _, problem := range f.Wrong { // one is enough: nothing is done
 			return order{}, &pageError{http.StatusBadRequest, lang.M("The filter is not understood"), verbatim(problem)}
 		}
-		o := order{Action: queue.Action(all), Selection: f.Selection, Words: f.String(), Fields: f.fixed()}
+		o := order{Action: queue.Action(all), Selection: f.Selection, Words: verbatim(f.String()), Fields: f.fixed()}
 		o.Fields.Set("all", all)
 		if f.ByContents() && form.Get("after") != "" {
-			o.After, o.Words = form.Get("after"), o.Words+", beginning with the page that was shown"
+			o.After, o.Words = form.Get("after"), lang.M("%s, beginning with the page that was shown", o.Words)
 		}
 		return o.checked()
 	}
@@ -59,10 +59,10 @@ func (h *handler) readOrder(v *visit) (order, error) {
 		}
 	}
 	if o.Picked = len(o.Selection.IDs); o.Picked == 0 {
-		return order{}, &pageError{http.StatusBadRequest, lang.M("No task is selected"), lang.M("Go back and tick the tasks, or choose all matching.")}
+		return order{}, &pageError{http.StatusBadRequest, lang.M("No task is selected"), lang.M("Go back and select tasks, or choose all matching.")}
 	}
-	if o.Words = count(o.Picked, "selected task"); o.Picked == 1 {
-		o.Words = "task " + o.Selection.IDs[0].String()
+	if o.Words = lang.M("%d selected tasks", o.Picked); o.Picked == 1 {
+		o.Words = lang.M("task %s", o.Selection.IDs[0].String())
 	}
 	return o.checked()
 }
@@ -72,45 +72,6 @@ func (o order) checked() (order, error) {
 		return order{}, &pageError{http.StatusBadRequest, lang.M("No such action"), lang.M("Actions are run, retry, requeue, cancel and delete.")}
 	}
 	return o, o.Selection.Check()
-}
-
-// actionText describes an action.
-type actionText struct {
-	Verb     string // Retry
-	Means    string // what it does
-	Are      string // what the tasks are afterwards
-	Passed   string // why others were skipped
-	Danger   bool
-	suits    func(*queue.Row) bool
-	dispatch bool
-}
-
-var actionTexts = map[queue.Action]actionText{
-	queue.ActionRun: {
-		Verb: "Run now", Are: "dispatched and may run now", Passed: "were not READY, or had been made due already", dispatch: true,
-		Means: "READY tasks become due now, whatever time they were to wait for, and are dispatched again. Nothing runs inside this page.",
-		suits: func(row *queue.Row) bool { return row.Status == queue.StatusReady },
-	},
-	queue.ActionRetry: {
-		Verb: "Retry", Are: "READY again", Passed: "were not FAILED any more", dispatch: true,
-		Means: "FAILED tasks become READY, with at least one attempt left, and are dispatched again. Their errors are kept. What an attempt did before it failed may be done twice.",
-		suits: func(row *queue.Row) bool { return row.Status == queue.StatusFailed && !row.Dropped() },
-	},
-	queue.ActionRequeue: {
-		Verb: "Requeue", Are: "READY again", Passed: "still had a live claim, or were not RUNNING", dispatch: true,
-		Means: "RUNNING tasks whose claim has run out are taken from their worker and dispatched again. Tasks whose worker is alive are left alone.",
-		suits: func(row *queue.Row) bool { return row.Status == queue.StatusRunning },
-	},
-	queue.ActionCancel: {
-		Verb: "Cancel", Are: "CANCELLED", Passed: "had ended already", Danger: true,
-		Means: "READY and RUNNING tasks become CANCELLED, for good: retry does not reopen them. The context of a running function is cancelled, and its result is not stored.",
-		suits: func(row *queue.Row) bool { return !row.Status.Final() },
-	},
-	queue.ActionDelete: {
-		Verb: "Delete", Are: "deleted", Passed: "were RUNNING, or gone already", Danger: true,
-		Means: "Tasks that are not RUNNING are deleted for good, with their arguments, results and errors. One that is READY never runs. The audit log keeps who did it, and the ID.",
-		suits: func(row *queue.Row) bool { return row.Status != queue.StatusRunning },
-	},
 }
 
 // confirmPage asks before many tasks are changed.
@@ -125,9 +86,10 @@ type confirmPage struct {
 	More          bool
 	Unreadable    int
 	HiddenLeftOut bool
-	Cautions      []string // what speaks against it
+	Cautions      []lang.Text // what speaks against it
 	Sample        []rowLine
 	Button        string
+	Number        string // how many tasks are changed
 	Hidden        []field
 	Back          string
 }
@@ -152,7 +114,7 @@ func (h *handler) confirm(v *visit) error {
 	}
 	n := counted.Count
 	page := confirmPage{
-		layout: h.layout(v, "Confirm", "/tasks"), Order: o, ActionText: actionTexts[o.Action], Count: n, Many: n >= countMost, Back: h.back(v),
+		layout: h.layout(v, v.t("Confirm"), "/tasks"), Order: o, ActionText: actionTexts[o.Action], Count: n, Many: n >= countMost, Back: h.back(v),
 		More: counted.More, Unreadable: counted.Unreadable, HiddenLeftOut: o.Selection.ByContents() && h.hidden != nil,
 	}
 	if n > 0 {
@@ -166,13 +128,13 @@ func (h *handler) confirm(v *visit) error {
 			return err
 		}
 	}
-	tasks := count(n, "task")
-	if page.Many { // then all that match are changed, and the button must not say less
-		tasks += " or more"
-	}
-	page.Button = page.ActionText.Verb + " " + tasks
-	if o.Action == queue.ActionRun {
-		page.Button = "Run " + tasks + " now"
+	page.Button = v.p.Text(page.ActionText.button(n, page.Many))
+	page.Number = v.t("%d tasks will be changed.", n)
+	switch {
+	case page.Many:
+		page.Number = v.t("%d or more tasks will be changed.", n)
+	case o.Picked > n:
+		page.Number = v.t("%d tasks will be changed; the others are skipped.", n)
 	}
 	page.Hidden = append(fields(o.Fields), field{"expected", fmt.Sprint(n)}, field{"back", page.Back})
 	if o.After != "" {

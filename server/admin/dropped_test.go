@@ -54,13 +54,13 @@ func TestAFailedTaskWithoutItsArguments(t *testing.T) {
 	other := s.enqueue("t.fail", `2`)
 	s.run(exec, other)
 	form := url.Values{"all": {"retry"}, "view": {"failed"}, "expected": {"2"}, "back": {"/admin/tasks"}}
-	if text := plain(s.follow(s.post("/admin/act", form)).Body.String()); !strings.Contains(text, "1 task is READY again, 1 not retried, because retention dropped its arguments") {
+	if text := plain(s.follow(s.post("/admin/act", form)).Body.String()); !strings.Contains(text, "1 task is READY again. 1 was not retried: retention removed its arguments") {
 		t.Error(text)
 	}
 	second, _ := dropped()
 	s.run(exec, other)
 	form = url.Values{"do": {"retry"}, "pick": {id.String(), second.String(), other.String()}, "back": {"/admin/tasks"}}
-	if text := plain(s.follow(s.post("/admin/act", form)).Body.String()); !strings.Contains(text, "1 task is READY again, 2 not retried, because retention dropped their arguments.") {
+	if text := plain(s.follow(s.post("/admin/act", form)).Body.String()); !strings.Contains(text, "1 task is READY again. 2 were not retried: retention removed their arguments.") {
 		t.Error(text)
 	}
 }
@@ -72,7 +72,7 @@ func TestARetryRefusedForAKeyNamesItsHolder(t *testing.T) {
 	s.run(exec, id)
 	holder := s.enqueue("t.fail", `2`, queue.Unique("k"))
 	form := url.Values{"do": {"retry"}, "pick": {id.String()}, "back": {"/admin/tasks/" + id.String()}}
-	want := "1 not retried, because task " + holder.String() + ", which is READY, holds its unique key."
+	want := "Not retried: task " + holder.String() + ", which is READY, holds its unique key."
 	if text := plain(s.follow(s.post("/admin/act", form)).Body.String()); !strings.Contains(text, want) {
 		t.Errorf("%q is missing: %s", want, text)
 	}

@@ -166,7 +166,7 @@ func testGoesOn(t *testing.T, browser context.Context) {
 	b := newTab(t, browser, s)
 	b.open("/admin/confirm?all=retry&view=failed&task=billing.charge_card&back=/admin/tasks")
 	b.click("form.confirm button")
-	if got := b.text("h1"); got != "Retry: not finished yet" {
+	if got := b.text("h1"); got != "Retry: in progress" {
 		t.Errorf("%q", got)
 	}
 	// In one evaluation: the next one may be in another document.

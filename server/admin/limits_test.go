@@ -140,7 +140,7 @@ func TestATaskThatWaitsSaysForWhichLimit(t *testing.T) {
 	}
 	other := s.enqueue("reports.render_pdf", `{}`)
 	both := s.follow(s.post("/admin/act", url.Values{"do": {"run"}, "pick": {waiting.String(), other.String()}}))
-	if !strings.Contains(both.Body.String(), "1 task is dispatched and may run now, 1 skipped because it waits for the limit of task emails.send_welcome.") {
+	if !strings.Contains(both.Body.String(), "1 task was dispatched and can run now. 1 was skipped because it waits for a limit (the limit of task emails.send_welcome).") {
 		t.Errorf("Run now of two: %s", both.Body)
 	}
 	if _, err := s.store.Finish(t.Context(), claimed.Claim(), queue.Finish{Status: queue.StatusSuccessful}); err != nil {

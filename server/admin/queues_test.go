@@ -41,7 +41,7 @@ func TestQueuesArePausedAndResumedOnTheirPage(t *testing.T) {
 		t.Error("the task's page does not say what it waits for")
 	}
 	acted := s.follow(s.post("/admin/act", url.Values{"do": {"run"}, "pick": {id.String()}}))
-	if !strings.Contains(acted.Body.String(), "Nothing was changed, 1 skipped because emails is paused.") {
+	if !strings.Contains(acted.Body.String(), "Nothing was changed. 1 was skipped because its queue is paused (emails).") {
 		t.Errorf("Run now: %s", acted.Body)
 	}
 	if all := s.get("/admin/confirm?all=run&queue=emails"); all.Code != http.StatusConflict || !strings.Contains(all.Body.String(), "queue emails is paused") && !strings.Contains(all.Body.String(), "Queue emails is paused") {

@@ -254,7 +254,7 @@ func sentences(first lang.Text, remedy string) lang.Text {
 	if remedy == "" {
 		return first
 	}
-	return lang.M("%s %s", first, lang.Provided(remedy))
+	return lang.Join(first, lang.Provided(remedy))
 }
 
 // redirect sends the browser to another page, or to a login of the program's own.

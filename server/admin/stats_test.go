@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"github.com/claimcheck-go/claimcheck/queue"
+	"github.com/claimcheck-go/claimcheck/server/internal/lang"
 	"github.com/claimcheck-go/claimcheck/server/internal/problems"
 )
 
@@ -189,9 +190,9 @@ func TestWhatWasChangedComesFirst(t *testing.T) {
 // Numbers in notices are written as everywhere on the pages.
 func TestNumbersOfNotices(t *testing.T) {
 	so := progress{Expected: 60_000, Done: 21_800, Undispatched: 1_200, Beyond: 5_000}
-	want := "21,800 tasks are READY again, 1,200 of them could not be dispatched (the sweeper will), 38,200 skipped: they were not FAILED any more. " +
+	want := "21,800 tasks are READY again. 1,200 could not be dispatched; the sweeper will dispatch them. 38,200 were skipped. Only FAILED tasks can be retried. " +
 		"5,000 more matched by then: they were not confirmed and are unchanged."
-	if got := so.notice(order{Action: queue.ActionRetry}).Text; got != want {
+	if got := so.notice(order{Action: queue.ActionRetry}, lang.English()).Text; got != want {
 		t.Errorf("got  %q\nwant %q", got, want)
 	}
 }

@@ -38,12 +38,16 @@ func Marked() *Printer {
 // Text is a message for a reader whose language is not known yet. Its arguments may be
 // messages and lengths of time as well.
 type Text struct {
-	Key  string
-	Args []any
+	Key       string
+	Args      []any
+	sentences []Text // instead of them
 }
 
 // M is the message with a key.
-func M(key string, args ...any) Text { return Text{key, args} }
+func M(key string, args ...any) Text { return Text{Key: key, Args: args} }
+
+// Join is a text of several sentences. Those with no key are left out.
+func Join(sentences ...Text) Text { return Text{sentences: sentences} }
 
 // String is the message in English.
 func (t Text) String() string { return English().Text(t) }
@@ -80,6 +84,13 @@ func (p *Printer) mark(text string) string {
 
 // Text formats a message. That with no key is empty.
 func (p *Printer) Text(t Text) string {
+	if t.sentences != nil {
+		formatted := make([]string, len(t.sentences))
+		for i, sentence := range t.sentences {
+			formatted[i] = p.Text(sentence)
+		}
+		return Sentences(formatted...)
+	}
 	if t.Key == "" {
 		return ""
 	}
@@ -106,7 +117,7 @@ func Provided(text string) Text {
 }
 
 // Verbatim is a text that is the same in all languages: that of an error, or of a program.
-func Verbatim(text string) Text { return Text{"%s", []any{text}} }
+func Verbatim(text string) Text { return M("%s", text) }
 
 // Known is [Provided], formatted.
 func (p *Printer) Known(text string) string { return p.Text(Provided(text)) }
