@@ -40,7 +40,7 @@ func (h *handler) readOrder(v *visit) (order, error) {
 		for _, problem := range f.Wrong { // one is enough: nothing is done
 			return order{}, &pageError{http.StatusBadRequest, lang.M("The filter is not understood"), verbatim(problem)}
 		}
-		o := order{Action: queue.Action(all), Selection: f.Selection, Words: verbatim(f.String()), Fields: f.fixed()}
+		o := order{Action: queue.Action(all), Selection: f.Selection, Words: f.Words(), Fields: f.fixed()}
 		o.Fields.Set("all", all)
 		if f.ByContents() && form.Get("after") != "" {
 			o.After, o.Words = form.Get("after"), lang.M("%s, beginning with the page that was shown", o.Words)

@@ -64,15 +64,5 @@ func count(n int, thing string) string { return api.CountOf(n, thing) }
 // num is a number with separators: 38,200.
 func num(n int) string { return api.Number(n) }
 
-// isAre and itsTheir return the form of a word for a number.
-func isAre(n int) string { return api.IsAre(n) }
-
-func itsTheir(n int) string {
-	if n == 1 {
-		return "its"
-	}
-	return "their"
-}
-
 // clip cuts a text that is longer than most bytes, between characters.
 func clip(text string, most int) string { return api.Clip(text, most) }
