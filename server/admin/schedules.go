@@ -4,7 +4,6 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
-	"fmt"
 	"net/http"
 	"strings"
 	"time"
@@ -29,7 +28,9 @@ type scheduleLine struct {
 	URL, LastURL string
 	Unknown      bool // the task's name is not registered here
 	Late         bool
+	Redacted     bool // Arguments are hidden
 	Arguments    string
+	printer      *lang.Printer
 }
 
 type schedulesPage struct {
@@ -42,8 +43,39 @@ type schedulesPage struct {
 type scheduleForm struct {
 	Name, Task, Spec, Zone, Args string
 	CatchUp, Overlap             string
+	CatchUps, Overlaps           []choice
 	Tasks                        []string
 	Wrong                        string // why it was refused
+}
+
+// choice is an option of a select.
+type choice struct {
+	Value    string
+	Name     lang.Text
+	Selected bool
+}
+
+// missed are the values of [queue.CatchUp] in words.
+func missed(selected queue.CatchUp) []choice {
+	return []choice{
+		{"one", lang.M("enqueue once"), selected == queue.CatchUpOne}, {"skip", lang.M("skip"), selected == queue.CatchUpSkip},
+		{"all", lang.M("enqueue each"), selected == queue.CatchUpAll},
+	}
+}
+
+// overlapping are the values of [queue.Overlap] in words.
+func overlapping(selected queue.Overlap) []choice {
+	return []choice{{"allow", lang.M("enqueue anyway"), selected == queue.OverlapAllow}, {"skip", lang.M("skip"), selected == queue.OverlapSkip}}
+}
+
+// chosen is the name of the choice that is selected.
+func chosen(choices []choice) lang.Text {
+	for _, c := range choices {
+		if c.Selected {
+			return c.Name
+		}
+	}
+	return lang.Text{}
 }
 
 func (h *handler) schedules(v *visit) error {
@@ -73,26 +105,24 @@ func (h *handler) schedulesPage(v *visit, status int, form scheduleForm) error {
 	if err != nil {
 		return scheduleError(err)
 	}
-	page := schedulesPage{layout: h.layout(v, "Schedules", "/schedules"), Form: form}
+	page := schedulesPage{layout: h.layout(v, v.t("Schedules"), "/schedules"), Form: form}
+	page.Form.CatchUps, page.Form.Overlaps = missed(queue.CatchUp(form.CatchUp)), overlapping(queue.Overlap(form.Overlap))
 	for _, info := range h.Client.Registry().Tasks() {
 		page.Form.Tasks = append(page.Form.Tasks, info.Name)
 	}
 	for _, s := range all {
-		page.Schedules = append(page.Schedules, h.scheduleLine(s, v.now))
+		page.Schedules = append(page.Schedules, h.scheduleLine(v, s))
 	}
 	return h.render(v, status, "schedules", page)
 }
 
-func (h *handler) scheduleLine(s *queue.Schedule, now time.Time) scheduleLine {
+func (h *handler) scheduleLine(v *visit, s *queue.Schedule) scheduleLine {
 	line := scheduleLine{
 		Schedule: s, URL: h.link("/schedules/" + s.Name), Unknown: !h.registered(s.Task), Arguments: string(s.Args),
-		Late: problems.Late(s, now),
+		Late: problems.Late(s, v.now), Redacted: h.Redact(s.Task), printer: v.p,
 	}
-	switch {
-	case h.Redact(s.Task):
-		line.Arguments = "redacted"
-	case s.Unreadable != "":
-		line.Arguments = "encrypted"
+	if line.Redacted || s.Unreadable != "" {
+		line.Arguments = ""
 	}
 	if s.LastTaskID != uuid.Nil {
 		line.LastURL = h.link("/tasks/" + s.LastTaskID.String())
@@ -106,7 +136,7 @@ func (l scheduleLine) Local(t time.Time) string {
 	if err != nil || t.IsZero() {
 		return ""
 	}
-	return t.In(zone).Format("Mon 2006-01-02 15:04:05 MST")
+	return onWeekday(l.printer, t.In(zone), "2006-01-02 15:04:05 MST")
 }
 
 type schedulePage struct {
@@ -116,6 +146,8 @@ type schedulePage struct {
 	History     []occurrenceLine
 	OptionLines []api.ScheduleOption
 	Change      string // address of the form; empty: it cannot be changed there
+	Missed      lang.Text // what is done about missed times
+	Overlapping lang.Text // and while a task is unfinished
 	Deletable   bool
 }
 
@@ -137,8 +169,8 @@ func (h *handler) schedule(v *visit) error {
 		return err
 	}
 	page := schedulePage{
-		layout: h.layout(v, "Schedule "+s.Name, "/schedules"), scheduleLine: h.scheduleLine(s, v.now), Next: s.Times(v.now, nextTimes),
-		Deletable: h.Client.CanDeleteSchedule(s),
+		layout: h.layout(v, v.t("Schedule %s", s.Name), "/schedules"), scheduleLine: h.scheduleLine(v, s), Next: s.Times(v.now, nextTimes),
+		Missed: chosen(missed(s.CatchUp)), Overlapping: chosen(overlapping(s.Overlap)), Deletable: h.Client.CanDeleteSchedule(s),
 	}
 	body := api.ScheduleOf(s)
 	page.OptionLines = body.List()
@@ -167,7 +199,7 @@ func (h *handler) putSchedule(v *visit) error {
 		form.Args = "null"
 	}
 	if !json.Valid([]byte(form.Args)) {
-		form.Wrong = "The arguments are not JSON."
+		form.Wrong = v.t("The arguments are not JSON.")
 		return h.schedulesPage(v, http.StatusBadRequest, form)
 	}
 	made, created, err := h.Client.PutSchedule(v.r.Context(), queue.ScheduleRequest{
@@ -175,30 +207,29 @@ func (h *handler) putSchedule(v *visit) error {
 		CatchUp: queue.CatchUp(form.CatchUp), Overlap: queue.Overlap(form.Overlap), Actor: v.person.Name, Keep: true,
 	})
 	if errors.Is(err, queue.ErrInvalid) || errors.Is(err, queue.ErrScheduleInCode) {
-		form.Wrong = err.Error()
+		form.Wrong = v.p.Text(verbatim(err.Error()))
 		return h.schedulesPage(v, http.StatusBadRequest, form)
 	}
 	if err != nil {
 		return scheduleError(err)
 	}
-	done := "changed"
-	if created {
-		done = "made"
+	said := []string{v.t("Schedule %s is created.", form.Name)}
+	if !created {
+		said[0] = v.t("Schedule %s is changed.", form.Name)
 	}
-	text := fmt.Sprintf("Schedule %s is %s.", form.Name, done)
 	switch {
 	case made.Kept:
-		text += " The options of its tasks are kept."
+		said = append(said, v.t("The options of its tasks are kept."))
 	case !created:
-		text += " Its task is another one, so the options are those of that task."
+		said = append(said, v.t("Its task is a different one, so its options are that task's defaults."))
 	}
 	if !created && made.Paused() {
-		text += " It stays paused."
+		said = append(said, v.t("It stays paused."))
 	}
 	if len(made.Warnings) > 0 {
-		text += " The task ignores some of its arguments: " + clip(strings.Join(made.Warnings, "; "), maxNotice)
+		said = append(said, v.t("The task ignores some of its arguments: %s", clip(strings.Join(made.Warnings, "; "), maxNotice)))
 	}
-	h.leaveNotice(v, notice{Text: text, Good: len(made.Warnings) == 0})
+	h.leaveNotice(v, notice{Text: strings.Join(said, " "), Good: len(made.Warnings) == 0})
 	v.redirect(h.link("/schedules/" + form.Name))
 	return nil
 }
@@ -209,18 +240,18 @@ func (h *handler) actOnSchedule(v *visit) error {
 	actions := map[string]func(context.Context) (string, error){
 		"pause": func(ctx context.Context) (string, error) {
 			_, err := h.Client.PauseSchedule(ctx, name, actor)
-			return "is paused", err
+			return v.t("Schedule %s is paused.", name), err
 		},
 		"resume": func(ctx context.Context) (string, error) {
 			_, err := h.Client.ResumeSchedule(ctx, name, actor)
-			return "is resumed", err
+			return v.t("Schedule %s is resumed.", name), err
 		},
 		"run": func(ctx context.Context) (string, error) {
 			_, err := h.Client.RunSchedule(ctx, name, actor)
-			return "was enqueued once", err
+			return v.t("The task of schedule %s was enqueued once.", name), err
 		},
 		"delete": func(ctx context.Context) (string, error) {
-			return "is deleted", h.Client.DeleteSchedule(ctx, name, actor)
+			return v.t("Schedule %s is deleted.", name), h.Client.DeleteSchedule(ctx, name, actor)
 		},
 	}
 	act := actions[v.r.PostFormValue("do")]
@@ -232,7 +263,7 @@ func (h *handler) actOnSchedule(v *visit) error {
 		return scheduleError(err)
 	}
 	h.stats.forget()
-	h.leaveNotice(v, notice{Text: fmt.Sprintf("Schedule %s %s.", name, done), Good: true})
+	h.leaveNotice(v, notice{Text: done, Good: true})
 	to := "/schedules/" + name
 	if v.r.PostFormValue("do") == "delete" {
 		to = "/schedules"
@@ -247,9 +278,9 @@ func scheduleError(err error) error {
 	case errors.Is(err, queue.ErrNoSchedule):
 		return &pageError{http.StatusNotFound, lang.M("No such schedule"), lang.M("No schedule has this name. It may have been deleted.")}
 	case errors.Is(err, queue.ErrScheduleInCode):
-		return &pageError{http.StatusConflict, lang.M("The code defines it"), lang.M("This schedule is defined in a program's code: change it there. It can be paused, resumed and run here.")}
+		return &pageError{http.StatusConflict, lang.M("Defined in code"), lang.M("This schedule is defined in the code of a program: change it there. Here it can be paused, resumed and run.")}
 	case errors.Is(err, queue.ErrUnsupported):
-		return &pageError{http.StatusNotImplemented, lang.M("No schedules here"), lang.M("The store of this program cannot keep schedules.")}
+		return &pageError{http.StatusNotImplemented, lang.M("Schedules are not supported"), lang.M("The store of this program does not support schedules.")}
 	}
 	return err
 }

@@ -23,7 +23,7 @@ func (s *site) shows(path string, wants ...string) {
 
 func TestSchedulesFromMakingToDeleting(t *testing.T) {
 	s := newSite(t, nil)
-	s.shows("/admin/schedules", "There are none.", "Make or change a schedule")
+	s.shows("/admin/schedules", "No schedules.", "Create or change a schedule")
 	task := s.client.Registry().Tasks()[0].Name
 	form := url.Values{"name": {"nightly"}, "task": {task}, "spec": {"0 9 * * 1-5"}, "zone": {"Europe/Berlin"}, "catch_up": {"all"}, "overlap": {"skip"}, "args": {`{}`}}
 	wrong := url.Values{"name": {"nightly"}, "task": {task}, "spec": {"<often>"}, "args": {`{}`}}
@@ -31,7 +31,7 @@ func TestSchedulesFromMakingToDeleting(t *testing.T) {
 		t.Errorf("%d %s", refused.Code, refused.Body)
 	}
 	made := s.follow(s.post("/admin/schedule/put", form))
-	for _, want := range []string{"Schedule nightly is made.", "Next times", "Europe/Berlin", "data-reader", "It has enqueued nothing yet."} {
+	for _, want := range []string{"Schedule nightly is created.", "Next times", "Europe/Berlin", "data-reader", "It has not enqueued anything yet."} {
 		if !strings.Contains(made.Body.String(), want) {
 			t.Errorf("no %q: %s", want, made.Body)
 		}
@@ -39,7 +39,7 @@ func TestSchedulesFromMakingToDeleting(t *testing.T) {
 	act := func(do string) string {
 		return s.follow(s.post("/admin/schedule/act", url.Values{"name": {"nightly"}, "do": {do}})).Body.String()
 	}
-	if page := act("pause"); !strings.Contains(page, "Schedule nightly is paused.") || !strings.Contains(page, "Paused by ops") {
+	if page := act("pause"); !strings.Contains(page, "Schedule nightly is paused.") || !strings.Contains(page, " by ops.") {
 		t.Error(page)
 	}
 	s.shows("/admin/schedules", `<b class="tag warn">paused</b>`)
@@ -93,7 +93,7 @@ func TestFormKeepsTheOptionsThatItDoesNotShow(t *testing.T) {
 		t.Fatal(err)
 	}
 	s.shows("/admin/schedules/s", `href="/admin/schedules?change=s#change">Change…`)
-	s.shows("/admin/schedules?change=s", `name="name" value="s"`, `value="`+request.Task+`" list`, `value="@daily"`, `value="Europe/Berlin"`, "<option selected>all", "are kept; so is a pause")
+	s.shows("/admin/schedules?change=s", `name="name" value="s"`, `value="`+request.Task+`" list`, `value="@daily"`, `value="Europe/Berlin"`, `<option value="all" selected>enqueue each<`, "are kept, and so is a pause")
 	form := url.Values{"name": {"s"}, "task": {request.Task}, "spec": {"@hourly"}, "zone": {"UTC"}, "catch_up": {"one"}, "overlap": {"skip"}, "args": {`{}`}}
 	if page := s.follow(s.post("/admin/schedule/put", form)).Body.String(); !strings.Contains(page, "The options of its tasks are kept. It stays paused.") {
 		t.Error(page)
@@ -106,7 +106,7 @@ func TestFormKeepsTheOptionsThatItDoesNotShow(t *testing.T) {
 		t.Errorf("%+v, before %+v", after, before)
 	}
 	form.Set("task", tasks[1].Name)
-	if page := s.follow(s.post("/admin/schedule/put", form)).Body.String(); !strings.Contains(page, "Its task is another one, so the options are those of that task.") {
+	if page := s.follow(s.post("/admin/schedule/put", form)).Body.String(); !strings.Contains(page, "Its task is a different one, so its options are that task&#39;s defaults.") {
 		t.Error(page)
 	}
 	if after, err = s.client.Schedule(t.Context(), "s"); err != nil || after.Priority == 7 || after.Options.UniqueKey != "" {
