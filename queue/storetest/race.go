@@ -103,7 +103,13 @@ var raceTests = map[string]func(*fixture){
 			})
 		}
 		group.Wait()
-		if n := reclaimed.Load(); n != total {
+		// Each skips rows that another one has locked, perhaps only to look at them: the next
+		// promotion finds those.
+		last, err := f.store.Promote(f.ctx, total)
+		if err != nil {
+			f.Errorf("the last Promote: %v", err)
+		}
+		if n := int(reclaimed.Load()) + last.Reclaimed; n != total {
 			f.Errorf("%d rows were reclaimed, of %d", n, total)
 		}
 	},
