@@ -153,7 +153,7 @@ func cancelLocked(s *procServer, row *queue.Row) {
 		s.t.Errorf("cancel: %d %s", reply.status, reply.text)
 	}
 	page := procAct(s, url.Values{"do": {"cancel"}, "pick": {row.ID.String()}})
-	if !strings.Contains(page, "1 locked by another transaction and not changed") || strings.Contains(page, "ended already") {
+	if !strings.Contains(page, "1 was locked by another transaction and not changed") || strings.Contains(page, "were skipped") {
 		s.t.Errorf("the admin's page does not say that the row is locked:\n%s", page)
 	}
 	if took := time.Since(began); took > 8*time.Second {

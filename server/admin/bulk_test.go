@@ -167,7 +167,7 @@ func TestLongActionsContinue(t *testing.T) {
 	}
 	over, stop := context.WithCancel(t.Context())
 	stop()
-	if w := act(over); w.Code != http.StatusServiceUnavailable || !strings.Contains(w.Body.String(), "It took too long") {
+	if w := act(over); w.Code != http.StatusServiceUnavailable || !strings.Contains(w.Body.String(), "Timed out") {
 		t.Errorf("with no time at all: %d", w.Code)
 	}
 	ctx, stop := context.WithCancel(t.Context())

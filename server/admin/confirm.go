@@ -38,7 +38,7 @@ func (h *handler) readOrder(v *visit) (order, error) {
 	if all := form.Get("all"); all != "" {
 		f := h.parseFilter(form, v.words())
 		for _, problem := range f.Wrong { // one is enough: nothing is done
-			return order{}, &pageError{http.StatusBadRequest, lang.M("The filter is not understood"), verbatim(problem)}
+			return order{}, &pageError{http.StatusBadRequest, lang.M("Invalid filter"), verbatim(problem)}
 		}
 		o := order{Action: queue.Action(all), Selection: f.Selection, Words: f.Words(), Fields: f.fixed()}
 		o.Fields.Set("all", all)
@@ -51,7 +51,7 @@ func (h *handler) readOrder(v *visit) (order, error) {
 	for _, text := range form["pick"] {
 		id, err := uuid.Parse(text)
 		if err != nil {
-			return order{}, &pageError{http.StatusBadRequest, lang.M("No such task"), lang.M("One of the IDs is not a task ID.")}
+			return order{}, &pageError{http.StatusBadRequest, lang.M("Task not found"), lang.M("One of the IDs is not a task ID.")}
 		}
 		if !slices.Contains(o.Selection.IDs, id) {
 			o.Selection.IDs = append(o.Selection.IDs, id)
@@ -98,7 +98,7 @@ type confirmPage struct {
 // nothing, so it is an ordinary page that can be reloaded.
 func (h *handler) confirm(v *visit) error {
 	if err := v.r.ParseForm(); err != nil {
-		return &pageError{http.StatusBadRequest, lang.M("The address is not understood"), verbatim(err.Error())}
+		return &pageError{http.StatusBadRequest, lang.M("Invalid address"), verbatim(err.Error())}
 	}
 	if v.person.ReadOnly {
 		return errReadOnly

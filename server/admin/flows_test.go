@@ -197,7 +197,7 @@ func testAnotherSite(t *testing.T, browser context.Context) {
 	defer evil.Close()
 	b.do(chromedp.Navigate(strings.Replace(evil.URL, "127.0.0.1", "localhost", 1)))
 	b.click("button")
-	if got := b.text("h1"); got != "Refused" {
+	if got := b.text("h1"); got != "Request refused" {
 		t.Errorf("%q", got)
 	}
 	if row := s.row(id); row.Status != queue.StatusReady {

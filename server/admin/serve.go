@@ -88,7 +88,7 @@ func (h *handler) serve(v *visit) (err error) {
 	changes := v.r.Method != http.MethodGet && v.r.Method != http.MethodHead
 	if changes {
 		if err := h.csrf.Check(v.r); err != nil {
-			return &pageError{http.StatusForbidden, lang.M("Refused"), lang.M("This request came from a page of another site. Nothing was done.")}
+			return &pageError{http.StatusForbidden, lang.M("Request refused"), lang.M("It came from a page of another site. Nothing was changed.")}
 		}
 	} else {
 		v.r.Body = http.NoBody // the address has everything
@@ -164,7 +164,7 @@ func (h *handler) dispatch(v *visit) error {
 		v.rest = strings.TrimSuffix(rest, "/")
 		return route.serve(h, v)
 	}
-	return &pageError{http.StatusNotFound, lang.M("No such page"), lang.M("Nothing is at this address.")}
+	return &pageError{http.StatusNotFound, lang.M("Page not found"), lang.M("There is no page at this address.")}
 }
 
 // setHeaders allows pages to load only what this handler serves, and forbids frames.
@@ -208,7 +208,7 @@ type pageError struct {
 
 func (e *pageError) Error() string { return e.title.String() + ": " + e.text.String() }
 
-var errReadOnly = &pageError{http.StatusForbidden, lang.M("You may look, not change"), lang.M("You are logged in read-only. Nothing was done.")}
+var errReadOnly = &pageError{http.StatusForbidden, lang.M("Read-only access"), lang.M("You may view these pages, but not change anything. Nothing was changed.")}
 
 // explain returns an error as a page shows it.
 func (h *handler) explain(err error) *pageError {
@@ -218,35 +218,35 @@ func (h *handler) explain(err error) *pageError {
 	case errors.As(err, &page):
 		return page
 	case errors.As(err, &tooLarge):
-		return &pageError{http.StatusRequestEntityTooLarge, lang.M("Too large"), lang.M("The form is larger than is accepted. Nothing was done.")}
+		return &pageError{http.StatusRequestEntityTooLarge, lang.M("Too large"), lang.M("The form is too large. Nothing was changed.")}
 	case errors.Is(err, queue.ErrNotFound):
-		return &pageError{http.StatusNotFound, lang.M("No such task"), lang.M("No task has this ID. It may have been purged.")}
+		return &pageError{http.StatusNotFound, lang.M("Task not found"), lang.M("No task has this ID. It may have been deleted or purged.")}
 	case errors.Is(err, queue.ErrPaused):
 		return &pageError{http.StatusConflict, lang.M("The queue is paused"), verbatim(capitalized(err.Error()) + ".")}
 	case errors.Is(err, queue.ErrLimited):
-		return &pageError{http.StatusConflict, lang.M("A limit is reached"), verbatim(capitalized(err.Error()) + ".")}
+		return &pageError{http.StatusConflict, lang.M("Limit reached"), verbatim(capitalized(err.Error()) + ".")}
 	case errors.Is(err, queue.ErrUnsupported):
-		return &pageError{http.StatusNotImplemented, lang.M("That cannot be done"), lang.M("The store of this program does not support it.")}
+		return &pageError{http.StatusNotImplemented, lang.M("Not supported"), lang.M("The store of this program does not support this.")}
 	case errors.Is(err, queue.ErrInvalid):
-		return &pageError{http.StatusBadRequest, lang.M("That cannot be done"), verbatim(err.Error())}
+		return &pageError{http.StatusBadRequest, lang.M("Invalid request"), verbatim(err.Error())}
 	case errors.Is(err, queue.ErrSchema):
-		return &pageError{http.StatusServiceUnavailable, lang.M("The database is behind"), sentences(lang.M("Its tables are missing or old."), h.Remedies.Schema)}
+		return &pageError{http.StatusServiceUnavailable, lang.M("The database schema is outdated"), sentences(lang.M("Tables are missing or outdated."), h.Remedies.Schema)}
 	case errors.Is(err, queue.ErrLocked):
-		return &pageError{http.StatusConflict, lang.M("The task is locked"), lang.M("Another transaction has locked it. It was not changed: retry when that has ended.")}
+		return &pageError{http.StatusConflict, lang.M("The task is locked"), lang.M("Another transaction has locked it. Nothing was changed: retry when that has ended.")}
 	case errors.Is(err, queue.ErrContended):
-		return &pageError{http.StatusServiceUnavailable, lang.M("The database was busy"), lang.M("It gave up because of other transactions or a time limit. Nothing was changed: retry in a moment.")}
+		return &pageError{http.StatusServiceUnavailable, lang.M("The database is busy"), lang.M("It cancelled the statement because of other transactions or a time limit. Nothing was changed: retry in a moment.")}
 	case errors.Is(err, queue.ErrPoolExhausted):
-		return &pageError{http.StatusServiceUnavailable, lang.M("No database connection was free"), sentences(lang.M("All connections of this process are in use. Retry in a moment."), h.Remedies.Connections)}
+		return &pageError{http.StatusServiceUnavailable, lang.M("No free database connection"), sentences(lang.M("All connections of this process are in use. Retry in a moment."), h.Remedies.Connections)}
 	case errors.Is(err, queue.ErrTooLarge):
-		return &pageError{http.StatusRequestEntityTooLarge, lang.M("Too large"), lang.M("The database does not accept a task of this size. Nothing was done.")}
+		return &pageError{http.StatusRequestEntityTooLarge, lang.M("Too large"), lang.M("The database does not accept a task of this size. Nothing was changed.")}
 	case errors.Is(err, queue.ErrNoAnswer):
-		return &pageError{http.StatusServiceUnavailable, lang.M("The database did not answer in time"), lang.M("Whether anything was changed is unknown. Retry in a moment.")}
+		return &pageError{http.StatusServiceUnavailable, lang.M("The database did not answer in time"), lang.M("It is unknown whether anything was changed. Retry in a moment.")}
 	case errors.Is(err, queue.ErrUnavailable), errors.Is(err, queue.ErrClosed):
-		return &pageError{http.StatusServiceUnavailable, lang.M("The database is unavailable"), lang.M("The log of this program says what is wrong. Retry in a moment.")}
+		return &pageError{http.StatusServiceUnavailable, lang.M("The database is unavailable"), lang.M("The log of this program has the cause. Retry in a moment.")}
 	case errors.Is(err, context.DeadlineExceeded), errors.Is(err, context.Canceled):
-		return &pageError{http.StatusServiceUnavailable, lang.M("It took too long"), lang.M("The database did not finish in time. Retry in a moment.")}
+		return &pageError{http.StatusServiceUnavailable, lang.M("Timed out"), lang.M("The database did not finish in time. Retry in a moment.")}
 	}
-	return &pageError{http.StatusInternalServerError, lang.M("Something went wrong"), lang.M("The log of this program says what.")}
+	return &pageError{http.StatusInternalServerError, lang.M("Internal error"), lang.M("The log of this program has the cause.")}
 }
 
 // sentences appends a remedy of the program to a message, if there is one.

@@ -236,9 +236,9 @@ func TestFailuresAreExplained(t *testing.T) {
 	}{
 		queue.ErrUnavailable:           {503, "The database is unavailable"},
 		queue.ErrNoAnswer:              {503, "The database did not answer in time"},
-		queue.ErrSchema:                {503, "Its tables are missing or old. Run: my-program migrate</p>"},
+		queue.ErrSchema:                {503, "Tables are missing or outdated. Run: my-program migrate</p>"},
 		queue.ErrPoolExhausted:         {503, "Retry in a moment. MY_POOL allows more.</p>"},
-		errors.New("secret: dsn=p4ss"): {500, "The log of this program says what"},
+		errors.New("secret: dsn=p4ss"): {500, "The log of this program has the cause."},
 	} {
 		s.store.fail(err)
 		w := s.get("/admin/")
