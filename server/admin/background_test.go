@@ -56,6 +56,28 @@ func TestAPageDoesNotWaitForSlowStatistics(t *testing.T) {
 	})
 }
 
+// What a page needs after other statements is read beside them, and it waits 80 ms in all.
+func TestStatisticsAreReadBesideOtherStatements(t *testing.T) {
+	for took, wait := range map[time.Duration]time.Duration{0: statsPatience, 50 * time.Millisecond: 30 * time.Millisecond, time.Second: 0} {
+		synctest.Test(t, func(t *testing.T) {
+			c, begun, read := slowStats(time.Now())
+			start := time.Now()
+			c.prepare(t.Context(), start)
+			time.Sleep(took)
+			view, err := c.latest(t.Context(), start, start)
+			if waited := time.Since(start) - took; err != nil || view.Known || waited != wait || begun.Load() != 1 {
+				t.Errorf("after %v it waits for %v, read %d times, %v", took, waited, begun.Load(), err)
+			}
+			read <- nil
+			synctest.Wait()
+			c.prepare(t.Context(), start)
+			if view, err := c.latest(t.Context(), start, start); err != nil || !view.Known || begun.Load() != 1 {
+				t.Errorf("known %t, read %d times, %v", view.Known, begun.Load(), err)
+			}
+		})
+	}
+}
+
 // An action's effect is not hidden by a refresh that began before it.
 func TestAnActionDuringARefresh(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {

@@ -13,7 +13,7 @@ import (
 // cautions returns what speaks against an action before it is done: tasks that nothing here
 // can run, and errors that are permanent. rows are those that it is for, all of them if they
 // were picked.
-func (h *handler) cautions(v *visit, o order, rows []*queue.Row) ([]lang.Text, error) {
+func (h *handler) cautions(v *visit, o order, rows []*queue.Row, begun time.Time) ([]lang.Text, error) {
 	if o.Action != queue.ActionRetry && o.Action != queue.ActionRun {
 		return nil, nil
 	}
@@ -33,7 +33,7 @@ func (h *handler) cautions(v *visit, o order, rows []*queue.Row) ([]lang.Text, e
 		}
 		return append(list, permanentCaution(permanent)...), nil
 	}
-	stats, err := h.stats.latest(v.r.Context(), v.now)
+	stats, err := h.stats.latest(v.r.Context(), v.now, begun)
 	if err != nil {
 		return nil, err
 	}
@@ -108,14 +108,26 @@ func permanentCaution(n int) []lang.Text {
 	return []lang.Text{lang.M("%d of these have a permanent error: a retry fails the same way.", n)}
 }
 
-// latest returns the statistics as they were read last, and reads the first part of them if
-// nothing is known.
-func (c *statsCache) latest(ctx context.Context, now time.Time) (statsView, error) {
-	c.mu.Lock()
-	view := c.view(ctx, now)
-	c.mu.Unlock()
-	if view.Known {
+// prepare starts to read the first part of the statistics, if nothing is known, for a page
+// that needs them later.
+func (c *statsCache) prepare(ctx context.Context, now time.Time) {
+	if !c.asRead(ctx, now).Known {
+		c.refreshed(ctx, now, 1, c.refreshes)
+	}
+}
+
+// latest returns the statistics as they were read last. If nothing is known, it waits for their
+// first part, for what is left of the patience of a page that was begun at some time.
+func (c *statsCache) latest(ctx context.Context, now, begun time.Time) (statsView, error) {
+	if view := c.asRead(ctx, now); view.Known {
 		return view, nil
 	}
-	return c.lookWithin(ctx, now, 1)
+	return c.lookUntil(ctx, now, begun, 1, c.refreshes)
+}
+
+// asRead returns the statistics as they were read last.
+func (c *statsCache) asRead(ctx context.Context, now time.Time) statsView {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.view(ctx, now)
 }

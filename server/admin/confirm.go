@@ -6,6 +6,7 @@ import (
 	"net/url"
 	"slices"
 	"strings"
+	"time"
 
 	"github.com/google/uuid"
 
@@ -107,7 +108,8 @@ func (h *handler) confirm(v *visit) error {
 	if err != nil {
 		return err
 	}
-	ctx := v.r.Context()
+	ctx, begun := v.r.Context(), time.Now()
+	h.stats.prepare(ctx, v.now) // while tasks are counted
 	counted, err := h.Client.Count(ctx, queue.CountRequest{Action: o.Action, Selection: o.Selection, After: o.After, Limit: countMost, Budget: h.budget})
 	if err != nil {
 		return err
@@ -124,7 +126,7 @@ func (h *handler) confirm(v *visit) error {
 		}
 		fitting := slices.DeleteFunc(listed.Rows, func(row *queue.Row) bool { return !page.ActionText.suits(row) })
 		page.Sample = h.rowLines(fitting[:min(sampleShown, len(fitting))], v.words())
-		if page.Cautions, err = h.cautions(v, o, fitting); err != nil {
+		if page.Cautions, err = h.cautions(v, o, fitting, begun); err != nil {
 			return err
 		}
 	}

@@ -153,7 +153,12 @@ func (c *statsCache) lookFigured(ctx context.Context, now time.Time, statements 
 
 // lookFor is look for some parts.
 func (c *statsCache) lookFor(ctx context.Context, now time.Time, statements int, list func(context.Context, time.Time) []refresh) (statsView, error) {
-	patience := time.NewTimer(c.patience)
+	return c.lookUntil(ctx, now, time.Now(), statements, list)
+}
+
+// lookUntil is lookFor for a page that was begun at some time, and has waited since.
+func (c *statsCache) lookUntil(ctx context.Context, now, begun time.Time, statements int, list func(context.Context, time.Time) []refresh) (statsView, error) {
+	patience := time.NewTimer(c.patience - time.Since(begun))
 	defer patience.Stop()
 	for started := false; !started; {
 		var r *running
