@@ -66,7 +66,7 @@ func (h *handler) newEnqueuePage(v *visit, info queue.TaskInfo) (*enqueuePage, e
 		return nil, err
 	}
 	page := &enqueuePage{
-		layout: h.layout(v, "Enqueue "+info.Name, "/types"), Info: info, ID: id.String(), Form: argform.New(argschema.Of(info.Args)),
+		layout: h.layout(v, v.t("Enqueue %s", info.Name), "/types"), Info: info, ID: id.String(), Form: argform.New(argschema.Of(info.Args), v.p),
 		Wrong: map[string]string{}, List: h.link("/tasks", "task", info.Name), Strict: info.StrictArgs || h.Client.StrictArgs(),
 		Fields: enqueueFields{Args: "{}", Queue: info.Queue, Backend: info.Backend, Priority: strconv.Itoa(info.Priority)},
 	}
@@ -132,11 +132,11 @@ func (h *handler) enqueue(v *visit) error {
 		case err == nil:
 			return h.enqueued(v, handle)
 		case errors.As(err, &conflict) && conflict.KeyID != "":
-			page.Wrong[""] = capitalized(conflict.Error()) + "."
+			page.Wrong[""] = v.p.Text(verbatim(capitalized(conflict.Error()) + "."))
 		case errors.Is(err, queue.ErrIDConflict):
-			page.Wrong[""] = "This form was sent before with other arguments, and that task is stored. Open a new form to enqueue another."
+			page.Wrong[""] = v.t("This form was already sent with other arguments, and that task is stored. Open a new form to enqueue another.")
 		case errors.Is(err, queue.ErrDuplicate):
-			page.Wrong[""] = capitalized(err.Error()) + "."
+			page.Wrong[""] = v.p.Text(verbatim(capitalized(err.Error()) + "."))
 		case errors.Is(err, queue.ErrInvalid), errors.Is(err, queue.ErrBacklogFull):
 			page.refused(err.Error())
 		default:
@@ -149,15 +149,15 @@ func (h *handler) enqueue(v *visit) error {
 // enqueued records the user in the audit log, and shows the task.
 func (h *handler) enqueued(v *visit, handle *queue.Handle) error {
 	h.stats.forget()
-	shown := notice{Text: "Enqueued. The task is stored, and its ticket is being delivered.", Good: true}
+	shown := notice{Text: v.t("Enqueued. The task is stored, and its ticket is being delivered."), Good: true}
 	switch {
 	case handle.Existed:
-		shown.Text = "It was enqueued already: this is the task."
+		shown.Text = v.t("It was already enqueued: this is the task.")
 	case handle.Row.DispatchError != "":
-		shown = notice{Text: "Enqueued. Its ticket could not be created; the sweeper retries."}
+		shown = notice{Text: v.t("Enqueued. Its ticket could not be created; the sweeper retries.")}
 	}
 	if len(handle.Warnings) > 0 {
-		shown = notice{Text: shown.Text + " The task ignores some of its arguments: " + clip(strings.Join(handle.Warnings, "; "), maxNotice)}
+		shown = notice{Text: lang.Sentences(shown.Text, v.t("The task ignores some of its arguments: %s", clip(strings.Join(handle.Warnings, "; "), maxNotice)))}
 	}
 	if !handle.Existed {
 		if err := h.Client.RecordAudit(v.r.Context(), v.person.Name, "enqueue", handle.ID, handle.Row.Task); err != nil {
@@ -182,7 +182,7 @@ func (p *enqueuePage) options() (options []queue.Option) {
 	if text := p.Fields.Priority; text != "" {
 		n, err := strconv.Atoi(text)
 		if err != nil {
-			p.Wrong["priority"] = "Priority is a whole number from -100 to 100."
+			p.Wrong["priority"] = p.p.T("Enter a whole number from -100 to 100.")
 		}
 		options = append(options, queue.Priority(n))
 	}
@@ -192,7 +192,7 @@ func (p *enqueuePage) options() (options []queue.Option) {
 		} else if at, ok := timearg.Time(text); ok {
 			options = append(options, queue.RunAfter(at))
 		} else {
-			p.Wrong["when"] = "Write how long to wait (90s, 15m, 2h, 3d) or a time in UTC, such as " + time.Now().UTC().Add(time.Hour).Format("2006-01-02 15:04") + "."
+			p.Wrong["when"] = p.p.T("Enter how long to wait (90s, 15m, 2h, 3d) or a time in UTC, such as %s.", time.Now().UTC().Add(time.Hour).Format("2006-01-02 15:04"))
 		}
 	}
 	return append(options, p.unique()...)
@@ -207,12 +207,14 @@ func (p *enqueuePage) unique() []queue.Option {
 	if p.Fields.For != "" {
 		given.For = &p.Fields.For
 	}
-	option, err := given.Option("the unique key", "the time for which it is held", "")
+	option, err := given.Option("unique_key", "unique_for", "")
 	switch {
-	case err != nil && given.Key != nil && given.For != nil:
-		p.Wrong["for"] = capitalized(err.Error()) + "."
+	case err != nil && given.Key == nil:
+		p.Wrong["key"] = p.p.T("Enter a unique key, or do not say how long it is held.")
+	case len(p.Fields.Key) > queue.MaxUniqueKey:
+		p.Wrong["key"] = p.p.T("Use at most %d bytes.", queue.MaxUniqueKey)
 	case err != nil:
-		p.Wrong["key"] = capitalized(err.Error()) + "."
+		p.Wrong["for"] = p.p.T("Enter %s, %s or a length of time such as %s.", "unfinished", "kept", "1h")
 	case option != nil:
 		return []queue.Option{option}
 	}

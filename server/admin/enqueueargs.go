@@ -32,15 +32,15 @@ func (p *enqueuePage) read(r *http.Request) {
 // checkArgs makes the arguments of the form, or checks the JSON.
 func (p *enqueuePage) checkArgs() {
 	if p.Form == nil {
-		if problem := argform.BadJSON(p.Fields.Args); problem != "" {
-			p.Wrong["args"] = problem
+		if problem := argform.BadJSON(p.Fields.Args); problem.Key != "" {
+			p.Wrong["args"] = p.p.Text(problem)
 		}
 		return
 	}
 	args := p.Form.Args()
 	switch {
 	case p.Form.Large:
-		p.Wrong["args"] = "The form has more fields than it can show. Edit the arguments as JSON."
+		p.Wrong["args"] = p.p.T("The form has more fields than it can show. Edit the arguments as JSON.")
 	case p.Form.Wrong:
 		p.Wrong["form"] = "wrong"
 	}
@@ -72,11 +72,11 @@ func (p *enqueuePage) asForm() {
 	if p.checkArgs(); len(p.Wrong) > 0 {
 		return
 	}
-	if form := argform.New(argschema.Of(p.Info.Args)); form.Fill(json.RawMessage(p.Fields.Args)) {
+	if form := argform.New(argschema.Of(p.Info.Args), p.p); form.Fill(json.RawMessage(p.Fields.Args)) {
 		p.Form = form
 		return
 	}
-	p.Wrong["args"] = "These arguments do not fit the form: a member has another type than the schema says, or the form would be too large."
+	p.Wrong["args"] = p.p.T("These arguments do not fit the form: a member has another type than the schema says, or the form would be too large.")
 }
 
 // refused notes a refusal at the field that it is about.
@@ -89,5 +89,5 @@ func (p *enqueuePage) refused(refusal string) {
 			return
 		}
 	}
-	p.Wrong[field] = capitalized(refusal)
+	p.Wrong[field] = p.p.Text(verbatim(capitalized(refusal)))
 }

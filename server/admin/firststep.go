@@ -11,6 +11,7 @@ import (
 	"github.com/claimcheck-go/claimcheck/queue"
 	"github.com/claimcheck-go/claimcheck/queue/argschema"
 	"github.com/claimcheck-go/claimcheck/server/admin/internal/argform"
+	"github.com/claimcheck-go/claimcheck/server/internal/lang"
 )
 
 // firstStep is how a first task is enqueued, for the overview of an empty database.
@@ -38,7 +39,7 @@ func (h *handler) firstStep(r *http.Request) *firstStep {
 	}
 	step := &firstStep{Task: chosen.Name, Form: h.link("/types/"+chosen.Name) + "#enqueue", Token: h.APIToken}
 	args := "{}"
-	if form := argform.New(argschema.Of(chosen.Args)); form != nil {
+	if form := argform.New(argschema.Of(chosen.Args), lang.English()); form != nil {
 		if zero := form.Args(); !form.Wrong {
 			args = string(zero)
 		}

@@ -34,6 +34,36 @@ func TestEachWordOfAPageIsOfAMessage(t *testing.T) {
 	}
 }
 
+// The same of the form to enqueue a task, with problems at its fields.
+func TestEachWordOfAFormIsOfAMessage(t *testing.T) {
+	s := orders(t, nil)
+	admin.MarkMessages(s.handler)
+	id := s.enqueue("shop.order", `{"user":7,"items":[{"price":2}],"more":{"a":"b"},"unknown":1}`)
+	form := formOf(s.body("/admin/types/shop.order?from=" + id.String()))
+	if form.Get("args/items/~n") != "1" {
+		t.Fatalf("the form is not filled in: %v", form)
+	}
+	for _, change := range []url.Values{
+		{}, {"args/user": {"x"}, "args/at": {"soon"}, "args/plan": {"x"}, "args/items/0/price": {""}, "priority": {"x"}, "when": {"x"}, "for": {"x"}, "queue": {"x y"}},
+		{"do": {"json"}}, {"do": {"add:args/items"}}, {"do": {"open:args/to"}}, {"as": {""}, "args": {"{"}, "key": {strings.Repeat("k", 201)}}, {"as": {""}, "args": {`{"user":"x"}`}},
+	} {
+		sent := url.Values{}
+		for name := range form {
+			sent.Set(name, form.Get(name))
+		}
+		for name := range change {
+			sent.Set(name, change.Get(name))
+		}
+		page := s.body("/admin/types/shop.order?from=" + id.String())
+		if len(change) > 0 {
+			page = s.post("/admin/enqueue", sent).Body.String()
+		}
+		for _, text := range strayWords(t, strings.Replace(page, " · claimcheck</title>", "</title>", 1)) {
+			t.Errorf("%v: %q is not a message", change, text)
+		}
+	}
+}
+
 // body is a page, whatever its status.
 func (s *site) body(path string) string {
 	s.t.Helper()

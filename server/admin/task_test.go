@@ -176,7 +176,7 @@ func TestEnqueueForm(t *testing.T) {
 		t.Errorf("%+v", row)
 	}
 	again := s.post("/admin/enqueue", form) // a double click
-	if got := match(noticeText, s.follow(again).Body.String()); again.Header().Get("Location") != w.Header().Get("Location") || !strings.HasPrefix(got, "It was enqueued already") {
+	if got := match(noticeText, s.follow(again).Body.String()); again.Header().Get("Location") != w.Header().Get("Location") || !strings.HasPrefix(got, "It was already enqueued") {
 		t.Errorf("the same again: %q", got)
 	}
 	if log := s.get("/admin/audit").Body.String(); strings.Count(log, "<b>enqueue</b>") != 1 {
@@ -194,10 +194,10 @@ func TestEnqueueFormKeepsWhatWasTyped(t *testing.T) {
 		{"queue", "no spaces here", "use 1 to 100 letters"},
 		{"priority", "101", "from -100 to 100"},
 		{"priority", "high", "whole number"},
-		{"when", "tomorrow", "Write how long to wait"},
+		{"when", "tomorrow", "Enter how long to wait"},
 		{"backend", "elsewhere", "is not known; known: default"},
-		{"key", strings.Repeat("k", 201), "The unique key must be 1 to 200 bytes, not 201"},
-		{"for", "ever", "The time for which it is held must be"},
+		{"key", strings.Repeat("k", 201), "Use at most 200 bytes."},
+		{"for", "ever", "Enter unfinished, kept or a length of time such as 1h."},
 	} {
 		form := url.Values{"key": {"k"}, "task": {"billing.charge_card"}, "args": {`{}`}, "queue": {"billing"}, "priority": {"0"}, "backend": {"default"}, "when": {""}}
 		form.Set(c.field, c.value)
@@ -236,7 +236,7 @@ func TestUniqueKeysOnThePages(t *testing.T) {
 	if !strings.Contains(page, "order 1 &lt;b&gt;") || !strings.Contains(page, "held until the task has ended") {
 		t.Error(page)
 	}
-	if again, same := send("order 1 <b>", "kept"); same != id || !strings.HasPrefix(match(noticeText, again), "It was enqueued already") {
+	if again, same := send("order 1 <b>", "kept"); same != id || !strings.HasPrefix(match(noticeText, again), "It was already enqueued") {
 		t.Errorf("again: %s, want %s", same, id)
 	}
 	row := uuid.MustParse(strings.TrimPrefix(id, "/admin/tasks/"))

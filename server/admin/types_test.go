@@ -141,7 +141,7 @@ func TestAFormIsFilledInWithoutJavaScript(t *testing.T) {
 	if string(row.Args) != args {
 		t.Errorf("%s, want %s", row.Args, args)
 	}
-	if body := s.get("/admin/types/shop.order?from=" + row.ID.String()).Body.String(); !strings.Contains(body, `name="args/items/0/note" value="x"`) || !strings.Contains(body, `<option value="&#34;team&#34;" selected>`) {
+	if body := s.get("/admin/types/shop.order?from=" + row.ID.String()).Body.String(); !strings.Contains(body, `name="args/items/0/note" value="x"`) || !strings.Contains(body, `<option translate="no" value="&#34;team&#34;" selected>`) {
 		t.Errorf("not filled with the task's arguments: %s", body)
 	}
 }
@@ -154,7 +154,7 @@ func TestProblemsAreAtTheFieldsOfTheForm(t *testing.T) {
 	}
 	w := s.post("/admin/enqueue", form)
 	body := html.UnescapeString(w.Body.String())
-	for _, want := range []string{"Correct the fields marked below", "Write a whole number.", "Write a time in UTC", "This is not JSON", "Choose one of these.", `id="w-priority"`, `value="<seven>"`, `value="soon"`} {
+	for _, want := range []string{"Correct the fields marked below", "Enter a whole number.", "Enter a time in UTC", "This is not JSON", "Choose one of the options.", `id="w-priority"`, `value="<seven>"`, `value="soon"`} {
 		if w.Code != 422 || !strings.Contains(body, want) {
 			t.Errorf("%d, no %s", w.Code, want)
 		}
@@ -163,7 +163,7 @@ func TestProblemsAreAtTheFieldsOfTheForm(t *testing.T) {
 		t.Errorf("%d fields are marked, %d tasks stored: %s", n, s.stored(), body)
 	}
 	empty := s.post("/admin/enqueue", formOf(s.get("/admin/types/shop.order").Body.String()))
-	if body := html.UnescapeString(empty.Body.String()); empty.Code != 422 || !strings.Contains(body, "Fill this in.") {
+	if body := html.UnescapeString(empty.Body.String()); empty.Code != 422 || !strings.Contains(body, "This is required.") {
 		t.Errorf("without what is required: %d", empty.Code)
 	}
 	for _, do := range []string{"add:args/user", "add:nothing", "enqueue"} {

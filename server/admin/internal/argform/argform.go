@@ -5,6 +5,7 @@ package argform
 
 import (
 	"encoding/json"
+	"html/template"
 	"slices"
 	"strconv"
 	"strings"
@@ -12,6 +13,7 @@ import (
 	"github.com/invopop/jsonschema"
 
 	"github.com/claimcheck-go/claimcheck/queue/argschema"
+	"github.com/claimcheck-go/claimcheck/server/internal/lang"
 )
 
 // Kind says how a field is filled in.
@@ -49,6 +51,7 @@ type Field struct {
 	Name  string // in what the form sends
 	ID    string // in the page
 	Label string
+	Named bool   // the label is a name, and not in the reader's language
 	Hint  string // the schema's description
 	Kind  Kind
 	Text  string // as it was typed; of a Choice the JSON of the value
@@ -82,18 +85,20 @@ type Form struct {
 	Large bool // it has more than MaxFields, so that not all are there
 
 	definitions jsonschema.Definitions
+	p           *lang.Printer // of labels and problems
 	fields      int
 }
 
 // New returns the form of a schema with nothing filled in, but for the defaults of the
-// schema. Of arguments without a structure, which are edited as JSON, it is nil.
-func New(schema *jsonschema.Schema) *Form {
-	f := &Form{definitions: schema.Definitions}
+// schema. Of arguments without a structure, which are edited as JSON, it is nil. Labels and
+// problems are in the language of p.
+func New(schema *jsonschema.Schema, p *lang.Printer) *Form {
+	f := &Form{definitions: schema.Definitions, p: p}
 	root := f.shape(schema)
 	if root.kind == JSON {
 		return nil
 	}
-	f.Root = f.field(Root, "Arguments", schema, place{})
+	f.Root = f.field(Root, p.T("Arguments"), schema, place{})
 	return f
 }
 
@@ -193,7 +198,7 @@ func (f *Form) field(name, label string, schema *jsonschema.Schema, at place) *F
 	f.fields++
 	s := f.shape(schema)
 	s.place = at
-	field := &Field{Name: name, Label: label, Hint: s.hint, Kind: s.kind, shape: s}
+	field := &Field{Name: name, Label: label, Named: at.member, Hint: s.hint, Kind: s.kind, shape: s}
 	if s.title != "" && at.member {
 		field.Label = s.title
 	}
@@ -277,17 +282,17 @@ func (f *Form) grow(field *Field) *Field {
 	if field.Kind == Map {
 		schema = field.shape.schema.AdditionalProperties
 	}
-	part := f.field(field.Name+"/"+n, item(len(field.Parts)), schema, place{})
+	part := f.field(field.Name+"/"+n, f.item(len(field.Parts)), schema, place{})
 	part.Removable = true
 	if part.Keyed = field.Kind == Map; part.Keyed {
-		part.Label = "Value"
+		part.Label = f.p.T("Value")
 	}
 	field.Parts = append(field.Parts, part)
 	return part
 }
 
 // item is the label of the item of a list.
-func item(i int) string { return "Item " + strconv.Itoa(i+1) }
+func (f *Form) item(i int) string { return f.p.T("Item %d", i+1) }
 
 // escape is a member's name in the name of a field, as a JSON pointer has it.
 func escape(member string) string { return strings.NewReplacer("~", "~0", "/", "~1").Replace(member) }
@@ -310,14 +315,21 @@ func (f *Form) Shown() *Field {
 // Several reports whether it has to be said what the field means when it is empty.
 func (field *Field) Several() bool { return len(field.Empties) > 1 }
 
-// Describes are the IDs of what the page says about the field.
-func (field *Field) Describes() string {
-	var ids []string
+// Marks are the attributes that tell a browser of what the page says about the field.
+func (field *Field) Marks() template.HTMLAttr {
+	var ids, marks []string
 	if field.Hint != "" {
 		ids = append(ids, field.ID+"-h")
 	}
 	if field.Wrong != "" {
 		ids = append(ids, field.ID+"-w")
+		marks = append(marks, `aria-invalid="true"`)
 	}
-	return strings.Join(ids, " ")
+	if len(ids) > 0 {
+		marks = append(marks, `aria-describedby="`+strings.Join(ids, " ")+`"`)
+	}
+	if field.Focus && !field.Keyed {
+		marks = append(marks, "autofocus")
+	}
+	return template.HTMLAttr(strings.Join(marks, " ")) //nolint:gosec // Shown has made the IDs
 }

@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/claimcheck-go/claimcheck/queue/argschema"
+	"github.com/claimcheck-go/claimcheck/server/internal/lang"
 )
 
 type part struct {
@@ -43,7 +44,7 @@ type args struct {
 	Odd    map[string]string `json:"a/b~c.d"`
 }
 
-func formOf(t reflect.Type) *Form { return New(argschema.Of(t)) }
+func formOf(t reflect.Type) *Form { return New(argschema.Of(t), lang.English()) }
 
 // sent is what a browser sends of a form.
 func sent(f *Form) url.Values {
@@ -177,9 +178,9 @@ func TestProblemsAreAtTheirFields(t *testing.T) {
 	f.Args()
 	got := strings.Join(problems(f), "\n")
 	for _, want := range []string{
-		"args/id: Write a number", "args/short: At most 3 characters.", "args/age: At most 127.", "args/limit: Write a whole number.", "args/plan: Choose one", "args/at: Write a time in UTC",
-		"args/rates/1: Fill this in.", "args/rates/1: Another value has this key.", "args/by_id/0: Write a whole number.", "args/any: This is not JSON", `args: Other members have "name"`,
-		"args/other/price: Write a number",
+		"args/id: Enter a number", "args/short: Use at most 3 characters.", "args/age: This must be at most 127.", "args/limit: Enter a whole number.", "args/plan: Choose one", "args/at: Enter a time in UTC",
+		"args/rates/1: This is required.", "args/rates/1: Another value has this key.", "args/by_id/0: Enter a whole number.", "args/any: This is not JSON", `args: Other members have "name"`,
+		"args/other/price: Enter a number",
 	} {
 		if !strings.Contains(got, want) {
 			t.Errorf("no %q in\n%s", want, got)
@@ -261,7 +262,7 @@ func TestMembersInStrings(t *testing.T) {
 			t.Errorf("%s does not fit, or becomes %s", got, f.Args())
 		}
 	}
-	for text, want := range map[string]string{"n=x": "Write a whole number.", "f=0.1": "At least 0.5.", "plan=other": "Choose one of these."} {
+	for text, want := range map[string]string{"n=x": "Enter a whole number.", "f=0.1": "This must be at least 0.5.", "plan=other": "Choose one of the options."} {
 		values := sent(formOf(typ))
 		name, value, _ := strings.Cut(text, "=")
 		values.Set("args/"+name, value)

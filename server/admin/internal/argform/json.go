@@ -3,15 +3,16 @@ package argform
 import (
 	"encoding/json"
 	"errors"
-	"fmt"
 	"math/big"
 	"regexp"
 	"slices"
+	"strconv"
 	"strings"
 	"time"
 	"unicode/utf8"
 
 	"github.com/claimcheck-go/claimcheck/internal/timearg"
+	"github.com/claimcheck-go/claimcheck/server/internal/lang"
 )
 
 // Args returns the arguments that the form says. If there is a problem, it is at its
@@ -25,8 +26,8 @@ func (f *Form) Args() json.RawMessage {
 }
 
 // wrong notes a problem at a field.
-func (f *Form) wrong(field *Field, format string, args ...any) string {
-	field.Wrong, f.Wrong = fmt.Sprintf(format, args...), true
+func (f *Form) wrong(field *Field, problem lang.Text) string {
+	field.Wrong, f.Wrong = f.p.Text(problem), true
 	return ""
 }
 
@@ -64,12 +65,12 @@ func (f *Form) plain(field *Field) string {
 		return f.time(field, text)
 	case Boolean, Choice:
 		if !slices.ContainsFunc(field.Choices, func(o Option) bool { return o.Value == text }) {
-			return f.wrong(field, "Choose one of these.")
+			return f.wrong(field, lang.M("Choose one of the options."))
 		}
 		return text
 	case JSON:
-		if problem := BadJSON(text); problem != "" {
-			return f.wrong(field, "%s", problem)
+		if problem := BadJSON(text); problem.Key != "" {
+			return f.wrong(field, problem)
 		}
 		return text
 	}
@@ -87,7 +88,7 @@ func (f *Form) empty(field *Field, value string) string {
 	case Null:
 		return "null"
 	case Missing:
-		return f.wrong(field, "Fill this in.")
+		return f.wrong(field, lang.M("This is required."))
 	}
 	return ""
 }
@@ -96,11 +97,11 @@ func (f *Form) text(field *Field, text string) string {
 	s, n := field.shape.schema, uint64(max(0, utf8.RuneCountInString(text)))
 	switch pattern, err := regexp.Compile(s.Pattern); {
 	case s.MinLength != nil && n < *s.MinLength:
-		return f.wrong(field, "At least %d characters.", *s.MinLength)
+		return f.wrong(field, lang.M("Use at least %d characters.", *s.MinLength))
 	case s.MaxLength != nil && n > *s.MaxLength:
-		return f.wrong(field, "At most %d characters.", *s.MaxLength)
+		return f.wrong(field, lang.M("Use at most %d characters.", *s.MaxLength))
 	case err == nil && !pattern.MatchString(text):
-		return f.wrong(field, "This must match %s.", s.Pattern)
+		return f.wrong(field, lang.M("This must match %s.", s.Pattern))
 	}
 	return quote(text)
 }
@@ -114,23 +115,23 @@ func (f *Form) number(field *Field, text string) string {
 	s := field.shape.schema
 	switch {
 	case field.shape.integer && !whole.MatchString(text):
-		return f.wrong(field, "Write a whole number.")
+		return f.wrong(field, lang.M("Enter a whole number."))
 	case !numeral.MatchString(text):
-		return f.wrong(field, "Write a number, such as 12 or -0.5.")
+		return f.wrong(field, lang.M("Enter a number, such as 12 or -0.5."))
 	}
 	n, _ := new(big.Rat).SetString(text)
 	for _, bound := range []struct {
 		at      json.Number
 		outside func(compared int) bool
-		says    string
+		says    lang.Text
 	}{
-		{s.Minimum, func(c int) bool { return c < 0 }, "At least %s."},
-		{s.Maximum, func(c int) bool { return c > 0 }, "At most %s."},
-		{s.ExclusiveMinimum, func(c int) bool { return c <= 0 }, "More than %s."},
-		{s.ExclusiveMaximum, func(c int) bool { return c >= 0 }, "Less than %s."},
+		{s.Minimum, func(c int) bool { return c < 0 }, lang.M("This must be at least %s.", s.Minimum)},
+		{s.Maximum, func(c int) bool { return c > 0 }, lang.M("This must be at most %s.", s.Maximum)},
+		{s.ExclusiveMinimum, func(c int) bool { return c <= 0 }, lang.M("This must be more than %s.", s.ExclusiveMinimum)},
+		{s.ExclusiveMaximum, func(c int) bool { return c >= 0 }, lang.M("This must be less than %s.", s.ExclusiveMaximum)},
 	} {
 		if limit, ok := new(big.Rat).SetString(bound.at.String()); ok && bound.outside(n.Cmp(limit)) {
-			return f.wrong(field, bound.says, bound.at)
+			return f.wrong(field, bound.says)
 		}
 	}
 	return text
@@ -142,7 +143,7 @@ func (f *Form) time(field *Field, text string) string {
 	}
 	at, ok := timearg.Time(text)
 	if !ok {
-		return f.wrong(field, "Write a time in UTC, such as 2026-01-31 15:04, or with its zone: 2026-01-31T15:04:05+02:00.")
+		return f.wrong(field, lang.M("Enter a time in UTC, such as 2026-01-31 15:04, or with its zone: 2026-01-31T15:04:05+02:00."))
 	}
 	return quote(at.UTC().Format(time.RFC3339Nano))
 }
@@ -156,12 +157,15 @@ func (f *Form) object(field *Field) string {
 	}
 	if field.Rest != "" {
 		rest, ok := membersOf(json.RawMessage(field.Rest))
-		if problem := BadJSON(field.Rest); problem != "" || !ok {
-			return f.wrong(field, "Other members must be one JSON object. %s", problem)
+		if problem := BadJSON(field.Rest); problem.Key != "" {
+			return f.wrong(field, lang.M("Other members must be one JSON object. %s", problem))
+		}
+		if !ok {
+			return f.wrong(field, lang.M("Other members must be one JSON object."))
 		}
 		for _, m := range rest {
 			if slices.ContainsFunc(field.Parts, func(part *Field) bool { return part.member == m.name }) {
-				return f.wrong(field, "Other members have %.100q, which has a field of its own.", m.name)
+				return f.wrong(field, lang.M("Other members have %.100q, which has its own field.", m.name))
 			}
 			members = append(members, quote(m.name)+":"+string(m.value))
 		}
@@ -191,9 +195,9 @@ func (f *Form) several(field *Field) string {
 	s, n := field.shape.schema, uint64(len(parts))
 	switch {
 	case s.MinItems != nil && n < *s.MinItems:
-		return f.wrong(field, "At least %d.", *s.MinItems)
+		return f.wrong(field, lang.M("Add at least %d.", *s.MinItems))
 	case s.MaxItems != nil && n > *s.MaxItems:
-		return f.wrong(field, "At most %d.", *s.MaxItems)
+		return f.wrong(field, lang.M("Keep at most %d.", *s.MaxItems))
 	}
 	return begin + strings.Join(parts, ",") + end
 }
@@ -206,14 +210,14 @@ func (f *Form) key(field, part *Field) string {
 			break
 		}
 		if other.Key == part.Key {
-			part.KeyWrong, f.Wrong = "Another value has this key.", true
+			part.KeyWrong, f.Wrong = f.p.T("Another value has this key."), true
 		}
 	}
 	if names != nil {
 		if pattern, err := regexp.Compile(names.Pattern); err == nil && !pattern.MatchString(part.Key) {
-			part.KeyWrong, f.Wrong = "Write a whole number.", true
+			part.KeyWrong, f.Wrong = f.p.T("Enter a whole number."), true
 			if names.Pattern == "" || !strings.Contains(names.Pattern, "0-9") {
-				part.KeyWrong = fmt.Sprintf("This must match %s.", names.Pattern)
+				part.KeyWrong = f.p.T("This must match %s.", names.Pattern)
 			}
 		}
 	}
@@ -237,23 +241,23 @@ func (f *Form) Refused(path, problem string) bool {
 	if field == f.Root || strings.Contains(field.Name, "/0") {
 		return false
 	}
-	f.wrong(field, "%s", problem)
+	f.wrong(field, lang.Verbatim(problem))
 	return true
 }
 
-// BadJSON says where a text stops being JSON; empty if it is.
-func BadJSON(text string) string {
+// BadJSON says where a text stops being JSON; the zero Text if it is.
+func BadJSON(text string) lang.Text {
 	var syntax *json.SyntaxError
 	var ignored json.RawMessage
 	err := json.Unmarshal([]byte(text), &ignored)
 	if err == nil {
-		return ""
+		return lang.Text{}
 	}
 	if !errors.As(err, &syntax) {
-		return err.Error()
+		return lang.Verbatim(err.Error())
 	}
 	before := text[:min(len(text), max(0, int(syntax.Offset)-1))]
 	line := strings.Count(before, "\n") + 1
 	column := utf8.RuneCountInString(before[strings.LastIndexByte(before, '\n')+1:]) + 1
-	return fmt.Sprintf("This is not JSON: %s (line %d, column %d).", syntax.Error(), line, column)
+	return lang.M("This is not JSON: %s (line %s, column %s).", syntax.Error(), strconv.Itoa(line), strconv.Itoa(column))
 }

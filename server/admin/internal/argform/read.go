@@ -117,7 +117,7 @@ func (f *Form) Edit(do string) bool {
 		for ; i < len(parent.Parts); i++ {
 			parent.Parts[i].rename(parent.Name + "/" + strconv.Itoa(i))
 			if parent.Kind == List {
-				parent.Parts[i].Label = item(i)
+				parent.Parts[i].Label = f.item(i)
 			}
 		}
 		parent.Focus = true
