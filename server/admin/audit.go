@@ -30,20 +30,20 @@ type auditPage struct {
 // auditLine is an entry in words.
 type auditLine struct {
 	queue.AuditEntry
-	Task   string // address of the one task, if it was one
-	Result string
+	Task    string // address of the one task, if it was one
+	Results []string
 }
 
 func (h *handler) audit(v *visit) error {
 	if name := unknownParam(v.r.URL.Query(), "after", "before"); name != "" { // "actor=ann" would otherwise show what all have done
-		return &pageError{http.StatusBadRequest, lang.M("The parameters are not understood"), lang.M("There is no parameter %.40q. The log is not filtered.", name)}
+		return &pageError{http.StatusBadRequest, lang.M("Unknown parameter"), lang.M("There is no parameter %.40q. The log cannot be filtered.", name)}
 	}
 	return h.auditPage(v, http.StatusOK, auditRange{})
 }
 
 func (h *handler) auditPage(v *visit, status int, bounds auditRange) error {
 	_, exports := h.operator.(queue.AuditReader)
-	page := auditPage{layout: h.layout(v, "Audit", "/audit"), Range: bounds, Exports: exports}
+	page := auditPage{layout: h.layout(v, v.t("Audit log"), "/audit"), Range: bounds, Exports: exports}
 	read := h.auditBefore
 	if exports {
 		read = h.auditAfter
@@ -59,11 +59,11 @@ func (h *handler) auditPage(v *visit, status int, bounds auditRange) error {
 	if query.Has("after") || query.Has("before") {
 		page.Newest = h.link("/audit")
 	}
-	page.Entries = h.auditLines(entries)
+	page.Entries = h.auditLines(v, entries)
 	return h.render(v, status, "audit", page)
 }
 
-var errNoAuditPage = &pageError{http.StatusBadRequest, lang.M("No such page"), lang.M("The address is not one of this page's.")}
+var errNoAuditPage = &pageError{http.StatusBadRequest, lang.M("No such page"), lang.M("This address does not belong to a page of the log.")}
 
 // auditAfter reads a page of the log, and returns the parameter of the next one. Of entries
 // of one moment none is lost and none is shown twice.
@@ -93,30 +93,26 @@ func (h *handler) auditBefore(ctx context.Context, query url.Values) (entries []
 	return entries, older, err
 }
 
-func (h *handler) auditLines(entries []queue.AuditEntry) []auditLine {
+func (h *handler) auditLines(v *visit, entries []queue.AuditEntry) []auditLine {
 	lines := make([]auditLine, len(entries))
 	for i, e := range entries {
-		lines[i] = auditLine{AuditEntry: e, Result: count(e.Done, "task")}
-		switch e.Action { // neither a session nor a queue is a task
-		case actionLogout:
-			lines[i].Result = "ended"
-			continue
-		case queue.AuditPause, queue.AuditResume:
-			lines[i].Result = "done"
-			continue
-		}
-		if strings.HasSuffix(e.Action, " schedule") { // its own actions, and not its tasks'
-			lines[i].Result = "done"
-			continue
-		}
-		if e.Task != uuid.Nil {
-			lines[i].Task = h.link("/tasks/" + e.Task.String())
-		}
-		if e.Failed > 0 {
-			lines[i].Result += ", " + num(e.Failed) + " not changed or not dispatched"
-		}
-		if !e.Ended {
-			lines[i].Result += ", not to the end"
+		lines[i] = auditLine{AuditEntry: e}
+		switch { // neither a session, a queue nor a schedule is a task
+		case e.Action == actionLogout:
+			lines[i].Results = []string{v.t("ended")}
+		case e.Action == queue.AuditPause, e.Action == queue.AuditResume, strings.HasSuffix(e.Action, " schedule"):
+			lines[i].Results = []string{v.t("done")}
+		default:
+			if e.Task != uuid.Nil {
+				lines[i].Task = h.link("/tasks/" + e.Task.String())
+			}
+			lines[i].Results = []string{v.t("%d tasks", e.Done)}
+			if e.Failed > 0 {
+				lines[i].Results = append(lines[i].Results, v.t("%d not changed or not dispatched", e.Failed))
+			}
+			if !e.Ended {
+				lines[i].Results = append(lines[i].Results, v.t("stopped early"))
+			}
 		}
 	}
 	return lines

@@ -61,7 +61,7 @@ func unknownParam(query url.Values, known ...string) string {
 func (h *handler) auditExport(v *visit) error {
 	query := v.r.URL.Query()
 	if name := unknownParam(query, "since", "until"); name != "" { // "sinze=1h" would otherwise export everything
-		return &pageError{http.StatusBadRequest, lang.M("The parameters are not understood"), lang.M("There is no parameter %.40q. An export has since and until.", name)}
+		return &pageError{http.StatusBadRequest, lang.M("Unknown parameter"), lang.M("There is no parameter %.40q. An export has since and until.", name)}
 	}
 	written, request := readRange(query, v.words())
 	if len(written.Wrong) > 0 {

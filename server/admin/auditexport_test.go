@@ -150,7 +150,7 @@ func TestPagesOfTheAuditLogLoseNothing(t *testing.T) {
 		}
 	}
 	for query, want := range map[string]string{
-		"actor=ann": "There is no parameter &#34;actor&#34;", "after=x": "not one of this page&#39;s", "before=1": "not one of this page&#39;s",
+		"actor=ann": "There is no parameter &#34;actor&#34;", "after=x": "does not belong to a page of the log", "before=1": "does not belong to a page of the log",
 	} {
 		if w := s.get("/admin/audit?" + query); w.Code != http.StatusBadRequest || !strings.Contains(w.Body.String(), want) {
 			t.Errorf("%s: %d", query, w.Code)

@@ -1,7 +1,6 @@
 package admin
 
 import (
-	"fmt"
 	"math"
 	"net/http"
 	"net/netip"
@@ -9,6 +8,8 @@ import (
 	"time"
 
 	"golang.org/x/time/rate"
+
+	"github.com/claimcheck-go/claimcheck/server/internal/lang"
 )
 
 // Limits of wrong tokens.
@@ -23,12 +24,12 @@ const (
 // wrongToken is a login that was refused.
 type wrongToken struct {
 	status  int
-	text    string
+	text    lang.Text
 	wait    time.Duration // before the next try; 0: none
 	counted bool          // within the limit of logged refusals
 }
 
-func (e *wrongToken) Error() string { return e.text }
+func (e *wrongToken) Error() string { return e.text.String() }
 
 // guesses limits wrong tokens. A client's own wrong tokens block it for a while; those
 // of other clients never do: tokens from addresses that many clients share, and those
@@ -51,8 +52,7 @@ func (g *guesses) check(from netip.Addr, right bool) error {
 	own := g.limiter(from)
 	if own != nil && own.Tokens() < 1 {
 		wait := time.Duration(math.Ceil((1-own.Tokens())*guessEvery.Seconds())) * time.Second
-		return &wrongToken{http.StatusTooManyRequests, fmt.Sprintf("Too many wrong tokens came from your address, %s. "+
-			"The next one is checked in %s.", from, wait), wait, g.all.Allow()}
+		return &wrongToken{http.StatusTooManyRequests, lang.M("Too many wrong tokens came from your address, %s. Retry in %d seconds.", from.String(), int(wait/time.Second)), wait, g.all.Allow()}
 	}
 	if right {
 		return nil
@@ -61,9 +61,9 @@ func (g *guesses) check(from netip.Addr, right bool) error {
 		own.Allow()
 	}
 	if !g.all.Allow() {
-		return &wrongToken{http.StatusTooManyRequests, "This token is not accepted. Many wrong ones are coming in; the right one is accepted all the same.", time.Second, false}
+		return &wrongToken{http.StatusTooManyRequests, lang.M("This token is wrong. Many wrong tokens are coming in at the moment; the right one is still accepted."), time.Second, false}
 	}
-	return &wrongToken{http.StatusUnauthorized, "This token is not accepted.", 0, true}
+	return &wrongToken{http.StatusUnauthorized, lang.M("This token is wrong."), 0, true}
 }
 
 // limiter returns the limiter of an address; nil where clients cannot be distinguished:

@@ -59,13 +59,13 @@ func TestOneAddressGuessesSlowly(t *testing.T) {
 		from := "203.0.113.7"
 		var wrong *wrongToken
 		for n := range addressBurst {
-			if err := tryFrom(access, from, "guess"); !errors.As(err, &wrong) || wrong.status != http.StatusUnauthorized || wrong.text != "This token is not accepted." {
+			if err := tryFrom(access, from, "guess"); !errors.As(err, &wrong) || wrong.status != http.StatusUnauthorized || wrong.Error() != "This token is wrong." {
 				t.Fatalf("guess %d: %v", n, err)
 			}
 		}
 		for _, token := range []string{"guess", "secret-of-admins"} {
 			err := tryFrom(access, from, token)
-			if !errors.As(err, &wrong) || wrong.status != http.StatusTooManyRequests || wrong.wait != guessEvery || !strings.Contains(wrong.text, from) {
+			if !errors.As(err, &wrong) || wrong.status != http.StatusTooManyRequests || wrong.wait != guessEvery || !strings.Contains(wrong.Error(), from) {
 				t.Fatalf("%q: %+v", token, wrong)
 			}
 		}

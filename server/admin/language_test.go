@@ -16,7 +16,7 @@ import (
 )
 
 // markedPages are pages whose words are all messages, or data.
-var markedPages = []string{"/admin/nothing", "/admin/queues", "/admin/queues/billing", "/admin/tasks", "/admin/tasks?view=running", "/admin/tasks?view=pending&since=2h", "/admin/tasks?view=failed&task=billing.*&order=reverse", "/admin/tasks?args.user_id=1&text=ab&error=a&group=ab&queue=a&backend=a&priority=1&id=0&until=1h&stranded=1&parked=1&limited=1", "/admin/tasks?id=x&since=x&priority=x&view=x&x=x", "/admin/types", "/admin/", "/admin/confirm?all=retry&view=failed", "/admin/confirm?all=delete&view=successful&text=zzzz", "/admin/confirm?all=cancel&view=pending", "/admin/schedules"}
+var markedPages = []string{"/admin/nothing", "/admin/queues", "/admin/queues/billing", "/admin/tasks", "/admin/tasks?view=running", "/admin/tasks?view=pending&since=2h", "/admin/tasks?view=failed&task=billing.*&order=reverse", "/admin/tasks?args.user_id=1&text=ab&error=a&group=ab&queue=a&backend=a&priority=1&id=0&until=1h&stranded=1&parked=1&limited=1", "/admin/tasks?id=x&since=x&priority=x&view=x&x=x", "/admin/types", "/admin/workers", "/admin/audit", "/admin/", "/admin/confirm?all=retry&view=failed", "/admin/confirm?all=delete&view=successful&text=zzzz", "/admin/confirm?all=cancel&view=pending", "/admin/schedules"}
 
 // Each word of a page is of a message, or is data: within an element with translate="no",
 // which also keeps a browser's translation away from it.

@@ -16,7 +16,7 @@ import (
 type loginForm struct {
 	layout
 	Next  string
-	Wrong string
+	Wrong lang.Text
 	Where string // where the token is found
 }
 
@@ -58,7 +58,7 @@ func (h *handler) session(v *visit) (handled bool, err error) {
 		return true, err
 	}
 	if wrong.counted {
-		h.Logger.Warn("login to the admin pages refused", "remote", v.r.RemoteAddr, "reason", wrong.text)
+		h.Logger.Warn("login to the admin pages refused", "remote", v.r.RemoteAddr, "reason", wrong.text.String())
 	}
 	if wrong.wait > 0 {
 		v.w.Header().Set("Retry-After", strconv.Itoa(int(wrong.wait/time.Second)))
@@ -86,8 +86,8 @@ func readLogin(v *visit) (url.Values, error) {
 }
 
 // loginPage asks for the token, and then returns to next.
-func (h *handler) loginPage(v *visit, status int, wrong, next string) error {
-	page := loginForm{layout: h.layout(v, "Log in", ""), Wrong: wrong, Next: next, Where: h.Remedies.Login}
+func (h *handler) loginPage(v *visit, status int, wrong lang.Text, next string) error {
+	page := loginForm{layout: h.layout(v, v.t("Log in"), ""), Wrong: wrong, Next: next, Where: h.Remedies.Login}
 	if len(page.Next) > maxNext {
 		page.Next = h.link("/")
 	}

@@ -99,19 +99,15 @@ func asksByDialog(value string) bool {
 // ownLoginPage says that a login is needed, and leads to it.
 type ownLoginPage struct {
 	layout
-	Text  string
-	Login string // address; empty: the browser asks by itself
+	Changes bool   // the request would have changed something
+	Login   string // address; empty: the browser asks by itself
 }
 
 // ownLogin answers a request that a program's own Access has refused with a redirect or a
 // challenge. handled is false for any other error.
 func (h *handler) ownLogin(v *visit, refusal error) (handled bool, err error) {
-	page := ownLoginPage{layout: h.layout(v, "Log in first", ""), Text: "Your session has ended, or you have not logged in yet."}
+	page := ownLoginPage{layout: h.layout(v, v.t("Log in first"), ""), Changes: v.r.Method != http.MethodGet && v.r.Method != http.MethodHead}
 	page.Logout = false
-	changes := v.r.Method != http.MethodGet && v.r.Method != http.MethodHead
-	if changes {
-		page.Text += " Nothing was done."
-	}
 	if c, ok := errors.AsType[*challenge](refusal); ok {
 		for _, value := range c.values {
 			if !v.refreshes() || !asksByDialog(value) {
@@ -132,10 +128,10 @@ func (h *handler) ownLogin(v *visit, refusal error) (handled bool, err error) {
 		return true, err
 	}
 	switch {
-	case !changes && !v.refreshes() && !h.fromPages(v):
+	case !page.Changes && !v.refreshes() && !h.fromPages(v):
 		v.redirect(page.Login)
 		return true, nil
-	case !changes && !v.refreshes():
+	case !page.Changes && !v.refreshes():
 		page.Forward = page.Login
 	}
 	return true, h.render(v, http.StatusUnauthorized, "ownlogin", page)

@@ -140,7 +140,7 @@ func (h *handler) refuse(v *visit, err error) error {
 		return failed
 	}
 	if _, ok := withLogin(h.Access); ok && errors.Is(err, ErrLogin) {
-		return h.loginPage(v, http.StatusUnauthorized, "", h.wanted(v))
+		return h.loginPage(v, http.StatusUnauthorized, lang.Text{}, h.wanted(v))
 	}
 	status, title := http.StatusForbidden, lang.M("Access denied")
 	var coded interface{ HTTPStatus() int }

@@ -195,7 +195,7 @@ func TestLogin(t *testing.T) {
 	if w := s.post("/admin/act", url.Values{"do": {"retry"}}); w.Code != http.StatusUnauthorized {
 		t.Errorf("act without a session: %d", w.Code)
 	}
-	if w := s.post("/admin/login", url.Values{"token": {"wrong"}}); w.Code != http.StatusUnauthorized || !strings.Contains(w.Body.String(), "not accepted") || len(w.Result().Cookies()) > 0 {
+	if w := s.post("/admin/login", url.Values{"token": {"wrong"}}); w.Code != http.StatusUnauthorized || !strings.Contains(w.Body.String(), "This token is wrong.") || len(w.Result().Cookies()) > 0 {
 		t.Errorf("wrong token: %d", w.Code)
 	}
 	if w := s.post("/admin/login", url.Values{"token": {"right-token-of-admins"}}, "Sec-Fetch-Site", "cross-site"); w.Code != http.StatusForbidden {

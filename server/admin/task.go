@@ -96,7 +96,7 @@ func (h *handler) task(v *visit) error {
 	whole, state := v.r.FormValue("whole") != "", stateOf(row, v.words())
 	page := taskPage{
 		layout: h.layout(v, v.t("Task %s", row.Task), "/tasks"), Row: row, State: state, Flags: h.flags(row, v.words()), Why: v.p.Text(h.why(row, state, use, v.now)),
-		Whole: h.link("/tasks/"+id.String(), "whole", "1"), Known: h.registered(row.Task), KeyHeld: row.HoldsKey(v.now), Audit: h.auditLines(notes),
+		Whole: h.link("/tasks/"+id.String(), "whole", "1"), Known: h.registered(row.Task), KeyHeld: row.HoldsKey(v.now), Audit: h.auditLines(v, notes),
 		Kind: h.link("/tasks", "task", row.Task), Queue: h.link("/tasks", "queue", row.Queue, "backend", row.Backend),
 	}
 	if row.Schedule != "" {

@@ -43,7 +43,7 @@ func (h *handler) workers(v *visit) error {
 		}
 		rows = append(rows, page.Rows...)
 	}
-	page := workersPage{layout: h.layout(v, "Workers", "/workers"), Workers: groupWorkers(rows, v.now)}
+	page := workersPage{layout: h.layout(v, v.t("Workers"), "/workers"), Workers: groupWorkers(rows, v.now)}
 	page.Every, page.Looked = 15, workersLooked
 	return h.render(v, http.StatusOK, "workers", page)
 }
