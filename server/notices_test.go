@@ -47,7 +47,7 @@ func TestAServerSendsNotices(t *testing.T) {
 	select {
 	case body := <-bodies:
 		var slack struct{ Text string }
-		if err := json.Unmarshal(body, &slack); err != nil || !strings.Contains(slack.Text, "|shop>*: 1 thing to look at\n• <https://ops.example.com/admin/tasks?task=demo.fail&view=failed|2 tasks named demo.fail are FAILED with the same error>") || strings.Contains(slack.Text, "secret") {
+		if err := json.Unmarshal(body, &slack); err != nil || !strings.Contains(slack.Text, "|shop>*: 1 new problem\n• <https://ops.example.com/admin/tasks?task=demo.fail&view=failed|2 tasks named demo.fail are FAILED with the same error>") || strings.Contains(slack.Text, "secret") {
 			t.Errorf("%s, %v", body, err)
 		}
 	case <-time.After(time.Minute):

@@ -193,7 +193,7 @@ func TestNoticesInPushMode(t *testing.T) {
 		}
 	})[0]
 	var text struct{ Text string }
-	const want = "*<https://ops.example.com/admin/|shop>*: 1 thing to look at\n• <https://ops.example.com/admin/tasks?task=billing.charge&view=failed|3 tasks named billing.charge are FAILED with the same error>: 3 in the last hour; latest "
+	const want = "*<https://ops.example.com/admin/|shop>*: 1 new problem\n• <https://ops.example.com/admin/tasks?task=billing.charge&view=failed|3 tasks named billing.charge are FAILED with the same error>: 3 in the last hour; latest "
 	if err := json.Unmarshal(body, &text); err != nil || !strings.HasPrefix(text.Text, want) {
 		t.Errorf("%s, %v", body, err)
 	}

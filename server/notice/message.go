@@ -88,15 +88,15 @@ func slackText(m Message) string {
 		program = "*<" + m.URL + "|" + slackEscape(m.Program) + ">*"
 	}
 	if n := len(m.Problems); n > 0 {
-		fmt.Fprintf(&b, "%s: %s to look at\n", program, api.CountOf(n, "thing"))
+		fmt.Fprintf(&b, "%s: %s\n", program, api.CountOf(n, "new problem"))
 		for _, i := range m.Problems {
 			fmt.Fprintf(&b, "• %s: %s\n", i.slackTitle(), slackEscape(i.Text))
 		}
 	}
 	if n := len(m.Over); n > 0 {
-		fmt.Fprintf(&b, "%s: %s over\n", program, api.CountOf(n, "problem")+" "+api.IsAre(n))
+		fmt.Fprintf(&b, "%s: %s resolved\n", program, api.CountOf(n, "problem"))
 		for _, i := range m.Over {
-			fmt.Fprintf(&b, "• %s (for %s)\n", i.slackTitle(), api.Span(i.Until.Sub(i.Since)))
+			fmt.Fprintf(&b, "• %s (lasted %s)\n", i.slackTitle(), api.Span(i.Until.Sub(i.Since)))
 		}
 	}
 	if m.More > 0 {

@@ -15,15 +15,15 @@ func TestSlackText(t *testing.T) {
 		Problems: []Item{{Title: "No task named <!channel> & <https://evil.example|x> is registered here", Text: "Rows > 1 wait.", URL: "https://h/admin/tasks?task=%3C%21channel%3E", Since: since}},
 		Over:     []Item{{Title: "4 tasks are stranded", Since: since, Until: &until}},
 	}
-	const want = `*<https://h/admin/|shop>*: 1 thing to look at
+	const want = `*<https://h/admin/|shop>*: 1 new problem
 • <https://h/admin/tasks?task=%3C%21channel%3E|No task named &lt;!channel&gt; &amp; &lt;https://evil.example¦x&gt; is registered here>: Rows &gt; 1 wait.
-*<https://h/admin/|shop>*: 1 problem is over
-• 4 tasks are stranded (for 12 min)
+*<https://h/admin/|shop>*: 1 problem resolved
+• 4 tasks are stranded (lasted 12 min)
 3 more`
 	if got := slackText(m); got != want {
 		t.Errorf("%s\nwant\n%s", got, want)
 	}
-	if got := slackText(Message{Program: "a*b", Problems: []Item{{Title: "x", Text: "y"}, {Title: "z", Text: "w"}}}); !strings.HasPrefix(got, "*a*b*: 2 things to look at\n• x: y\n• z: w") {
+	if got := slackText(Message{Program: "a*b", Problems: []Item{{Title: "x", Text: "y"}, {Title: "z", Text: "w"}}}); !strings.HasPrefix(got, "*a*b*: 2 new problems\n• x: y\n• z: w") {
 		t.Errorf("%s", got)
 	}
 }

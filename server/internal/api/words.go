@@ -13,22 +13,6 @@ func CountOf(n int, thing string) string {
 // Number is a number with separators: 38,200.
 func Number(n int) string { return humanize.Comma(int64(n)) }
 
-// IsAre returns the form of the verb for a number.
-func IsAre(n int) string {
-	if n == 1 {
-		return "is"
-	}
-	return "are"
-}
-
-// HasHave returns the form of the verb for a number.
-func HasHave(n int) string {
-	if n == 1 {
-		return "has"
-	}
-	return "have"
-}
-
 // OneMany returns the sentence for a number of things.
 func OneMany(n int, one, many string) string {
 	if n == 1 {
