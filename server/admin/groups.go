@@ -1,9 +1,9 @@
 package admin
 
 import (
+	"cmp"
 	"context"
 	"errors"
-	"fmt"
 	"net/http"
 
 	"github.com/google/uuid"
@@ -35,12 +35,12 @@ func (h *handler) groups(v *visit) error {
 	after := v.r.URL.Query().Get("after")
 	list, err := h.Client.Groups(v.r.Context(), queue.GroupsRequest{Limit: groupsShown, After: after})
 	if errors.Is(err, queue.ErrInvalid) {
-		return &pageError{http.StatusBadRequest, lang.M("No such page"), lang.M("This is not the address of a page of groups. Begin at the first one.")}
+		return &pageError{http.StatusBadRequest, lang.M("No such page"), lang.M("This is not the address of a page of groups. Start at the first one.")}
 	}
 	if err != nil {
 		return groupError(err)
 	}
-	page := groupsPage{layout: h.layout(v, "Groups", "/groups")}
+	page := groupsPage{layout: h.layout(v, v.t("Groups"), "/groups")}
 	for _, g := range list.Groups {
 		page.Groups = append(page.Groups, groupLine{g, h.groupURL(g.ID)})
 	}
@@ -94,20 +94,16 @@ func (h *handler) group(v *visit) error {
 	if err != nil {
 		return groupError(err)
 	}
-	title := "Group " + g.Name
-	if g.Name == "" {
-		title = "Group " + id.String()
-	}
-	page := groupPage{layout: h.layout(v, title, "/groups"), groupLine: groupLine{g, h.groupURL(id)}}
-	page.end("When all have succeeded", g.OnSuccess, h, true, !g.SucceededAt.IsZero())
-	page.end("When the first has failed or is cancelled", g.OnFailure, h, false, !g.FailedAt.IsZero())
+	page := groupPage{layout: h.layout(v, v.t("Group %s", cmp.Or(g.Name, id.String())), "/groups"), groupLine: groupLine{g, h.groupURL(id)}}
+	page.end(v.t("When all tasks have succeeded"), g.OnSuccess, h, true, !g.SucceededAt.IsZero())
+	page.end(v.t("When the first task fails or is cancelled"), g.OnFailure, h, false, !g.FailedAt.IsZero())
 	for _, s := range []struct {
 		title  string
 		states []queue.MemberState
 	}{
-		{"FAILED and CANCELLED", []queue.MemberState{queue.MemberFailed, queue.MemberCancelled}},
-		{"Not ended", []queue.MemberState{queue.MemberUnfinished, queue.MemberUnfinishedAgain}},
-		{"SUCCESSFUL", []queue.MemberState{queue.MemberSuccessful, queue.MemberSuccessfulAgain}},
+		{v.t("Failed and cancelled"), []queue.MemberState{queue.MemberFailed, queue.MemberCancelled}},
+		{v.t("Unfinished"), []queue.MemberState{queue.MemberUnfinished, queue.MemberUnfinishedAgain}},
+		{v.t("Successful"), []queue.MemberState{queue.MemberSuccessful, queue.MemberSuccessfulAgain}},
 	} {
 		sample, err := h.groupSample(v.r.Context(), id, s.title, s.states)
 		if err != nil {
@@ -174,15 +170,15 @@ func (h *handler) actOnGroup(v *visit) error {
 	switch v.r.PostFormValue("do") {
 	case "close":
 		if _, err = h.Client.CloseGroup(ctx, id); err == nil {
-			done.Text = "The group is closed: it succeeds when all of its tasks have."
+			done.Text = v.t("The group is closed. It succeeds when all of its tasks have succeeded.")
 			err = h.Client.RecordAudit(ctx, v.person.Name, "close group", uuid.Nil, "group "+id.String())
 		}
 	case "cancel":
 		var result queue.ActionResult
 		if result, err = h.Client.CancelGroup(ctx, id, v.person.Name, nil); err == nil {
-			done.Text = fmt.Sprintf("%s cancelled.", count(result.Done, "task"))
+			done.Text = v.t("%d tasks were cancelled.", result.Done)
 			if done.Good = result.Locked == 0 && !result.More; !done.Good {
-				done.Text += " Some are left, because another transaction has locked them or the time was over: repeat it."
+				done.Text = lang.Sentences(done.Text, v.t("Some are left, because another transaction has locked them or time ran out. Repeat the action."))
 			}
 		}
 	default:
@@ -203,7 +199,7 @@ func groupError(err error) error {
 	case errors.Is(err, queue.ErrGroupNotFound):
 		return &pageError{http.StatusNotFound, lang.M("No such group"), lang.M("No group has this ID. It may have been purged.")}
 	case errors.Is(err, queue.ErrUnsupported):
-		return &pageError{http.StatusNotImplemented, lang.M("No groups here"), lang.M("The store of this program cannot keep groups.")}
+		return &pageError{http.StatusNotImplemented, lang.M("Groups are not available"), lang.M("The store of this program does not support groups.")}
 	}
 	return err
 }

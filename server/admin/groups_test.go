@@ -61,11 +61,11 @@ func (s *site) groups() uuid.UUID {
 
 func TestGroupsAreShownClosedAndCancelled(t *testing.T) {
 	s := newSite(t, nil)
-	s.shows("/admin/groups", "There are none.")
+	s.shows("/admin/groups", "There are no groups.")
 	id := s.group("import <7>", "emails.send_welcome", 2)
 	page := "/admin/groups/" + id.String()
 	s.shows("/admin/groups", "import &lt;7&gt;", ">open</b>", page)
-	s.shows(page, "It is not closed", "When all have succeeded", "emails.send_welcome", "Not ended", `value="close"`, "2 tasks that have not ended are cancelled")
+	s.shows(page, "It is open: tasks may be added", "When all tasks have succeeded", "emails.send_welcome", "Unfinished", `value="close"`, "2 unfinished tasks will be cancelled. This cannot be undone")
 	member, err := s.client.GroupMembers(t.Context(), queue.MembersRequest{Group: id, Limit: 1})
 	if err != nil {
 		t.Fatal(err)
@@ -75,11 +75,11 @@ func TestGroupsAreShownClosedAndCancelled(t *testing.T) {
 	if got := s.follow(s.post("/admin/group/act", url.Values{"group": {id.String()}, "do": {"close"}})).Body.String(); !strings.Contains(got, "The group is closed") || strings.Contains(got, `value="close"`) || !strings.Contains(got, ">running</b>") {
 		t.Errorf("close: %s", got)
 	}
-	if got := s.follow(s.post("/admin/group/act", url.Values{"group": {id.String()}, "do": {"cancel"}})).Body.String(); !strings.Contains(got, "2 tasks cancelled.") || !strings.Contains(got, ">failed</b>") || strings.Contains(got, `value="cancel"`) {
+	if got := s.follow(s.post("/admin/group/act", url.Values{"group": {id.String()}, "do": {"cancel"}})).Body.String(); !strings.Contains(got, "2 tasks were cancelled.") || !strings.Contains(got, ">failed</b>") || strings.Contains(got, `value="cancel"`) {
 		t.Errorf("cancel: %s", got)
 	}
 	end := "/admin/tasks/" + queue.CompletionID(id, false).String()
-	s.shows(page, end, "was enqueued", "FAILED and CANCELLED")
+	s.shows(page, end, "was enqueued", "Failed and cancelled")
 	s.shows(end, "<dt>Group</dt>", "enqueued by the end of the group")
 	s.shows("/admin/audit", "close group", "tasks of group "+id.String())
 }

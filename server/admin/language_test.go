@@ -9,6 +9,7 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/google/uuid"
 	"golang.org/x/net/html"
 
 	"github.com/claimcheck-go/claimcheck/queue"
@@ -23,7 +24,8 @@ var markedPages = []string{"/admin/nothing", "/admin/queues", "/admin/queues/bil
 func TestEachWordOfAPageIsOfAMessage(t *testing.T) {
 	s := newNight(t, nil)
 	admin.MarkMessages(s.handler)
-	pages := markedPages
+	group := s.group("import", "emails.send_welcome", 2)
+	pages := append(markedPages, "/admin/groups", "/admin/groups/"+group.String(), "/admin/groups/"+uuid.NewString())
 	for _, view := range []queue.View{queue.ViewFailed, queue.ViewRunning, queue.ViewPending, queue.ViewSuccessful} {
 		pages = append(pages, "/admin/tasks/"+s.someRow(queue.Selection{View: view}).ID.String())
 	}

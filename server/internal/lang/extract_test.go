@@ -25,7 +25,7 @@ var (
 )
 
 // converted are the templates whose words are messages.
-var converted = []string{"layout.html", "error.html", "overview.html", "figures.html", "parts.html", "queue.html", "queues.html", "task.html", "tasks.html", "types.html", "type.html", "confirm.html", "progress.html", "schedule.html", "schedules.html", "enqueue.html", "fields.html", "audit.html", "login.html", "ownlogin.html", "workers.html"}
+var converted = []string{"layout.html", "error.html", "overview.html", "figures.html", "parts.html", "queue.html", "queues.html", "task.html", "tasks.html", "types.html", "type.html", "confirm.html", "progress.html", "schedule.html", "schedules.html", "enqueue.html", "fields.html", "audit.html", "login.html", "ownlogin.html", "workers.html", "group.html", "groups.html"}
 
 // messages are all keys of the sources, with the place of one use.
 func messages(t *testing.T) map[string]string {
