@@ -174,7 +174,7 @@ func TestLongActionsContinue(t *testing.T) {
 	s.store.onAct(stop) // the time is over after one batch
 	first := act(ctx)
 	body := first.Body.String()
-	if first.Code != http.StatusOK || !strings.Contains(body, "data-continue") || !strings.Contains(body, "200 of 371 tasks are done") {
+	if first.Code != http.StatusOK || !strings.Contains(body, "data-continue") || match(firstH1, body) != "Retry: in progress" || !strings.Contains(body, "200 of 371 tasks are done") {
 		t.Fatalf("%d %s", first.Code, body)
 	}
 	form = formOf(body)

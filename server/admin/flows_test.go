@@ -6,6 +6,7 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"strings"
+	"sync/atomic"
 	"testing"
 
 	"github.com/chromedp/cdproto/emulation"
@@ -157,7 +158,11 @@ func testStaysOpen(b *tab) {
 func testGoesOn(t *testing.T, browser context.Context) {
 	s := newNight(t, nil)
 	pages := s.handler
+	var acts atomic.Int32
 	s.handler = http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if r.URL.Path == "/admin/act" {
+			acts.Add(1)
+		}
 		ctx, cancel := context.WithCancel(r.Context())
 		defer cancel()
 		s.store.onAct(cancel) // each request has time for one batch
@@ -166,11 +171,11 @@ func testGoesOn(t *testing.T, browser context.Context) {
 	b := newTab(t, browser, s)
 	b.open("/admin/confirm?all=retry&view=failed&task=billing.charge_card&back=/admin/tasks")
 	b.click("form.confirm button")
-	if got := b.text("h1"); got != "Retry: in progress" {
-		t.Errorf("%q", got)
-	}
 	// In one evaluation: the next one may be in another document.
 	b.until(`document.querySelector(".notice")?.innerText === "371 tasks are READY again."`)
+	if n := acts.Load(); n < 2 {
+		t.Errorf("%d requests", n)
+	}
 }
 
 func testHostileText(t *testing.T, browser context.Context) {
