@@ -106,7 +106,7 @@ func (h *handler) task(v *visit) error {
 	if err := h.paused(ctx, &page); err != nil {
 		return err
 	}
-	page.Attempts, page.Lost = attempts(row, whole)
+	page.Attempts, page.Lost = attempts(row, whole, v.now)
 	h.show(&page, whole)
 	if row.Status == queue.StatusFailed && row.ErrorGroup != "" {
 		page.Same = h.link("/tasks", "view", string(queue.ViewFailed), "task", row.Task, "group", row.ErrorGroup)

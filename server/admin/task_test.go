@@ -10,6 +10,7 @@ import (
 	"regexp"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/google/uuid"
 
@@ -261,5 +262,22 @@ func TestEnqueueAgainTakesTheArgumentsOver(t *testing.T) {
 		if !strings.Contains(body, want) {
 			t.Errorf("no %s", want)
 		}
+	}
+}
+
+func TestAnAttemptWhoseLeaseHasExpiredIsNotSaidToRun(t *testing.T) {
+	s := newNight(t, nil)
+	row := s.someRow(queue.Selection{View: queue.ViewRunning})
+	if !row.LeaseExpiresAt.Before(time.Now()) {
+		t.Fatalf("its lease has not expired: %v", row.LeaseExpiresAt)
+	}
+	text := plain(s.get("/admin/tasks/" + row.ID.String()).Body.String())
+	for _, want := range []string{"Attempt 1: its lease expired", "Lease expired "} {
+		if !strings.Contains(text, want) {
+			t.Errorf("no %q in %s", want, text)
+		}
+	}
+	if strings.Contains(text, "is running") || strings.Contains(text, "Lease expires") {
+		t.Error(text)
 	}
 }

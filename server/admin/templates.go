@@ -6,8 +6,6 @@ import (
 	"strings"
 	"sync"
 
-	"github.com/dustin/go-humanize"
-
 	"github.com/claimcheck-go/claimcheck/server/internal/lang"
 )
 
@@ -67,11 +65,10 @@ func (t *templates) page(name string, p *lang.Printer) (*template.Template, erro
 func (h *handler) functions(p *lang.Printer) template.FuncMap {
 	return template.FuncMap{
 		"t": p.T, "th": p.HTML, "known": p.Known, "text": p.Text,
-		"num": p.Number, "num64": humanize.Comma, "span": p.Span,
+		"num": p.Number, "span": p.Span,
 		"link": link, "when": when, "strong": strong, "code": code, "elapsed": elapsed, "both": both, "data": data,
 		"languages": lang.Languages,
 		"url":       h.link, "asset": h.assetURL, "lower": strings.ToLower, "add": func(a, b int) int { return a + b },
-		"count": count,
 	}
 }
 

@@ -33,7 +33,7 @@ type attempt struct {
 // attempts is the timeline of a task, the latest attempt first, and how many
 // are left out. Workers come from the row's list of workers, outcomes from its stored
 // errors.
-func attempts(row *queue.Row, whole bool) (list []attempt, lost int) {
+func attempts(row *queue.Row, whole bool, now time.Time) (list []attempt, lost int) {
 	failures := make(map[int]queue.AttemptError, len(row.Errors))
 	for _, e := range row.Errors {
 		failures[e.Attempt] = e
@@ -53,7 +53,7 @@ func attempts(row *queue.Row, whole bool) (list []attempt, lost int) {
 		failure, failed := failures[n]
 		if n == row.Attempts {
 			a.Started = row.LastAttemptedAt
-			a.last(row, failed)
+			a.last(row, failed, now)
 		}
 		if failed {
 			a.failed(failure)
@@ -68,8 +68,10 @@ func attempts(row *queue.Row, whole bool) (list []attempt, lost int) {
 }
 
 // last is what the row itself says of its latest attempt.
-func (a *attempt) last(row *queue.Row, failed bool) {
+func (a *attempt) last(row *queue.Row, failed bool, now time.Time) {
 	switch {
+	case row.Status == queue.StatusRunning && !failed && row.LeaseExpiresAt.Before(now):
+		a.Kind = "lost"
 	case row.Status == queue.StatusRunning && !failed:
 		a.Kind = "running"
 	case row.Status == queue.StatusSuccessful:
@@ -111,6 +113,9 @@ func (a *attempt) outcome() lang.Text {
 	case "failed":
 		return either(timed, lang.M("Attempt %d failed after %s", a.Number, took), lang.M("Attempt %d failed", a.Number))
 	case "lost":
+		if a.Ended.IsZero() {
+			return lang.M("Attempt %d: its lease expired", a.Number)
+		}
 		return either(timed, lang.M("Attempt %d ended without a result after %s", a.Number, took), lang.M("Attempt %d ended without a result", a.Number))
 	}
 	return lang.M("Attempt %d: its outcome is not stored", a.Number)

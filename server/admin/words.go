@@ -55,14 +55,5 @@ func (w words) Now() int64 { return w.now.UnixMilli() }
 // Since is how long ago a time was.
 func (w words) Since(t time.Time) string { return w.p.Span(max(0, w.now.Sub(t))) }
 
-// span is a length of time in one unit, or two where one would be too rough.
-func span(d time.Duration) string { return api.Span(d) }
-
-// count is a number of things: 1 task, 1,204 tasks.
-func count(n int, thing string) string { return api.CountOf(n, thing) }
-
-// num is a number with separators: 38,200.
-func num(n int) string { return api.Number(n) }
-
 // clip cuts a text that is longer than most bytes, between characters.
 func clip(text string, most int) string { return api.Clip(text, most) }
