@@ -7,6 +7,8 @@ import (
 	"strconv"
 	"strings"
 	"time"
+	"unicode"
+	"unicode/utf8"
 
 	"github.com/google/uuid"
 
@@ -237,4 +239,7 @@ func wrongField(refusal string) string {
 }
 
 // capitalized makes the first letter of a sentence a capital.
-func capitalized(text string) string { return strings.ToUpper(text[:1]) + text[1:] }
+func capitalized(text string) string {
+	first, n := utf8.DecodeRuneInString(text)
+	return string(unicode.ToUpper(first)) + text[n:]
+}

@@ -145,7 +145,7 @@ type schedulePage struct {
 	Next        []time.Time
 	History     []occurrenceLine
 	OptionLines []api.ScheduleOption
-	Change      string // address of the form; empty: it cannot be changed there
+	Change      string    // address of the form; empty: it cannot be changed there
 	Missed      lang.Text // what is done about missed times
 	Overlapping lang.Text // and while a task is unfinished
 	Deletable   bool
