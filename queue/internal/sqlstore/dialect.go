@@ -75,7 +75,11 @@ type Dialect struct {
 	held                               string // READY, and waits for its time
 	heldUntil                          string // that time
 	keyColumns                         string // what views order by beside columns, to be appended
-	readyOf                            string // READY, and of the backend that is its parameter
+	freeKey                            string // the columns of a cursor's time and priority, from the index
+	// windowFirst: a subquery with a LIMIT is read to its end, and copied, before the first
+	// row of it is known. So a list that narrows a window of rows reads first where it ends.
+	windowFirst bool
+	readyOf     string // READY, and of the backend that is its parameter
 	// readyBackend is the backend of a READY row; other rows have none, or andReady, which
 	// follows a condition on it, leaves them out.
 	readyBackend, andReady string
@@ -114,6 +118,7 @@ var SQLite = &Dialect{
 	freeReverse: "priority, enqueued_at DESC, id DESC",
 	freeAfter:   "priority <= :priority AND (priority < :priority OR enqueued_at >= :at AND (enqueued_at > :at OR id > :id))",
 	freeBefore:  "priority >= :priority AND (priority > :priority OR enqueued_at <= :at AND (enqueued_at < :at OR id < :id))",
+	freeKey:     "enqueued_at, priority",
 	held:        "status = 'READY' AND hold = 1",
 	heldUntil:   "coalesce(retry_at, run_after)",
 	jsonList:    "json_group_array",
@@ -174,7 +179,9 @@ var MySQL = &Dialect{
 	freeReverse: "claim_order DESC, enqueued_at DESC, id DESC",
 	freeAfter:   "claim_order >= - :priority AND (claim_order > - :priority OR enqueued_at >= :at AND (enqueued_at > :at OR id > :id))",
 	freeBefore:  "claim_order <= - :priority AND (claim_order < - :priority OR enqueued_at <= :at AND (enqueued_at < :at OR id < :id))",
+	freeKey:     "enqueued_at, -claim_order",
 	keyColumns:  ", claim_order, held_until",
+	windowFirst: true,
 	held:        "held_until IS NOT NULL",
 	heldUntil:   "held_until",
 	readyOf:     "dispatch_backend = ?", readyBackend: "dispatch_backend", dispatchDue: "dispatch_until",

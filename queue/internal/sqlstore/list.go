@@ -2,8 +2,6 @@ package sqlstore
 
 import (
 	"context"
-	"database/sql"
-	"errors"
 	"slices"
 	"strconv"
 	"strings"
@@ -31,7 +29,7 @@ type view struct {
 func (d *Dialect) view(name queue.View) view {
 	switch name {
 	case queue.ViewPending:
-		return view{d.free, "claimcheck_tasks_claim", d.freeOrder, d.freeReverse, d.freeAfter, d.freeBefore, `enqueued_at, priority`}
+		return view{d.free, "claimcheck_tasks_claim", d.freeOrder, d.freeReverse, d.freeAfter, d.freeBefore, d.freeKey}
 	case queue.ViewDelayed:
 		return byTime(d.held, "claimcheck_tasks_held", d.heldUntil, "")
 	case queue.ViewRunning:
@@ -154,44 +152,88 @@ func (s *statement) chosen(selection queue.Selection) bool {
 	return len(s.text) > before
 }
 
-// listQueries returns the statement for the page and, if the selection has more
-// conditions than its view, the one for the last row of the window that is searched.
-func (d *Dialect) listQueries(r queue.ListRequest, now time.Time) (page, last statement, err error) {
+// listQueries are the statements of a list.
+type listQueries struct {
+	page statement
+	// last reads the last row of the window that is searched, if the selection has more
+	// conditions than its view.
+	last statement
+	// Where between is not nil, last comes first, and reads the row after that one too. Up to
+	// the window's end the page is then what between returns for this row.
+	between func(next queue.Cursor) statement
+}
+
+// listQueries returns the statements of a list.
+func (d *Dialect) listQueries(r queue.ListRequest, now time.Time) (q listQueries, err error) {
 	v := d.view(r.View)
-	order, beyond := v.order, v.after
+	order, beyond, within := v.order, v.after, v.before
 	if r.Reverse {
-		order, beyond = v.reverse, v.before
+		order, beyond, within = v.reverse, v.before, v.after
 	}
-	var from, filter statement
-	var chosen statement
+	var from, filter, chosen statement
 	from.add(` FROM claimcheck_tasks`)
-	if !chosen.chosen(r.Selection) && v.index != "" {
+	if isChosen := chosen.chosen(r.Selection); !isChosen && v.index != "" {
 		from.add(d.useIndex(v.index))
+	} else if !isChosen {
+		from.add(d.byID)
 	}
 	from.add(` WHERE `+v.rows+chosen.text, chosen.args...)
 	if r.After != "" {
 		cursor, err := queue.ParseCursor(r.After)
 		if err != nil {
-			return page, last, err
+			return q, err
 		}
 		from.named(` AND `+beyond, cursor)
 	}
-	from.add(` ORDER BY ` + order)
+	// plain is a page of rows that nothing is done with before they are listed.
+	plain := func() (page statement) {
+		page.add(`SELECT `+lightColumns+from.text+filter.text+` ORDER BY `+order+` LIMIT ?`, append(append(slices.Clip(from.args), filter.args...), r.Limit+1)...)
+		return page
+	}
 	if !filter.filter(d, r.Selection, now) {
-		page.add(`SELECT `+lightColumns+from.text+` LIMIT ?`, append(from.args, r.Limit+1)...)
-		return page, last, nil
+		q.page = plain()
+		return q, nil
+	}
+	last := func(rows int) {
+		q.last.add(`SELECT id, `+v.key+from.text+` ORDER BY `+order+` LIMIT ? OFFSET ?`, append(slices.Clip(from.args), rows, r.Window-1)...)
+	}
+	if d.windowFirst && !r.ByContents() && chosen.text == "" {
+		last(2)
+		q.page = plain()
+		q.between = func(next queue.Cursor) statement {
+			from.named(` AND `+within, next)
+			return plain()
+		}
+		return q, nil
 	}
 	listed := lightColumns
 	if r.ByContents() {
 		listed = columns
 	}
-	page.add(`SELECT `+columns+` FROM (SELECT `+listed+d.keyColumns+from.text+` LIMIT ?) AS listed WHERE 1 = 1`, append(slices.Clip(from.args), r.Window)...)
-	page.add(filter.text+` ORDER BY `+order, filter.args...)
+	q.page.add(`SELECT `+columns+` FROM (SELECT `+listed+d.keyColumns+from.text+` ORDER BY `+order+` LIMIT ?) AS listed WHERE 1 = 1`, append(slices.Clip(from.args), r.Window)...)
+	q.page.add(filter.text+` ORDER BY `+order, filter.args...)
 	if !r.ByContents() { // else Go decides which rows are listed
-		page.add(` LIMIT ?`, r.Limit+1)
+		q.page.add(` LIMIT ?`, r.Limit+1)
 	}
-	last.add(`SELECT id, `+v.key+from.text+` LIMIT 1 OFFSET ?`, append(slices.Clip(from.args), r.Window-1)...)
-	return page, last, nil
+	last(1)
+	return q, nil
+}
+
+// ends reads the last row of the window, and the row after it if q.between requires it.
+func (l listQueries) ends(ctx context.Context, q querier) (ends []queue.Cursor, err error) {
+	rows, err := q.QueryContext(ctx, l.last.text, l.last.args...)
+	if err != nil {
+		return nil, err
+	}
+	defer rows.Close()
+	for rows.Next() {
+		var end queue.Cursor
+		if err := rows.Scan(&end.ID, at(&end.At), &end.Priority); err != nil {
+			return nil, err
+		}
+		ends = append(ends, end)
+	}
+	return ends, rows.Err()
 }
 
 // List returns a page of rows.
@@ -221,9 +263,31 @@ func listRows(ctx context.Context, q querier, r queue.ListRequest) (page queue.L
 	if err != nil {
 		return page, err
 	}
-	query, last, err := q.store.dialect.listQueries(r, now)
+	queries, err := q.store.dialect.listQueries(r, now)
 	if err != nil {
 		return page, err
+	}
+	query := queries.page
+	windowEnd := func() (end queue.Cursor, found bool, err error) {
+		ends, err := queries.ends(ctx, q)
+		if err != nil || len(ends) == 0 {
+			return end, false, err
+		}
+		return ends[0], true, nil
+	}
+	switch {
+	case queries.last.text == "":
+		windowEnd = nil
+	case queries.between != nil:
+		ends, err := queries.ends(ctx, q)
+		if err != nil {
+			return page, err
+		}
+		windowEnd = nil
+		if len(ends) == 2 {
+			query = queries.between(ends[1])
+			windowEnd = func() (queue.Cursor, bool, error) { return ends[0], true, nil }
+		}
 	}
 	read := list
 	if r.ByContents() {
@@ -234,16 +298,6 @@ func listRows(ctx context.Context, q querier, r queue.ListRequest) (page queue.L
 	rows, err := read(ctx, q, query.text, query.args...)
 	if err != nil {
 		return page, err
-	}
-	windowEnd := func() (end queue.Cursor, found bool, err error) {
-		err = q.QueryRowContext(ctx, last.text, last.args...).Scan(&end.ID, at(&end.At), &end.Priority)
-		if errors.Is(err, sql.ErrNoRows) {
-			return end, false, nil
-		}
-		return end, err == nil, err
-	}
-	if last.text == "" {
-		windowEnd = nil
 	}
 	if page, err = storekit.Page(r, rows, windowEnd); err != nil || r.Values == 0 || len(page.Rows) == 0 {
 		return page, err

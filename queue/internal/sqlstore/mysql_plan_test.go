@@ -210,12 +210,52 @@ func TestMySQLListsReadOnlyTheirRows(t *testing.T) {
 	for _, view := range queue.Views() {
 		for _, reverse := range []bool{false, true} {
 			request := queue.ListRequest{Selection: queue.Selection{View: view}, Reverse: reverse, Limit: 10}
-			query, _, err := MySQL.listQueries(request, time.Now())
+			query, err := MySQL.listQueries(request, time.Now())
 			if err != nil {
 				t.Fatal(err)
 			}
-			if n := rowsRead(t, conn, query); n > 100 {
+			if n := rowsRead(t, conn, query.page); n > 100 {
 				t.Errorf("%s, reverse %v: %d rows were read for a page of 10", view, reverse, n)
+			}
+		}
+	}
+}
+
+// TestMySQLListsStopAtTheirLastRow: a page of a narrowed list reads neither all rows of the
+// window that is searched, if there are enough before, nor rows beyond it.
+func TestMySQLListsStopAtTheirLastRow(t *testing.T) {
+	s := onMariaDB(t)
+	fill(t, s, 50_000)
+	if _, err := s.writer.ExecContext(t.Context(), "UPDATE claimcheck_tasks SET finished_at = finished_at + CONV(RIGHT(id, 5), 16, 10) WHERE finished_at IS NOT NULL"); err != nil {
+		t.Fatal(err) // not all of one moment
+	}
+	conn, err := s.writer.Conn(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer conn.Close()
+	for _, view := range queue.Views() {
+		for _, reverse := range []bool{false, true} {
+			for queueName, most := range map[string]int{"": 100, "none": 2100} {
+				request := queue.ListRequest{Selection: queue.Selection{View: view, Queue: queueName, Backend: "b"}, Reverse: reverse, Limit: 10, Window: 1000}
+				query, err := MySQL.listQueries(request, time.Now())
+				if err != nil {
+					t.Fatal(err)
+				}
+				err = s.read(t.Context(), "list", func(q querier) error {
+					ends, err := query.ends(t.Context(), q)
+					if err != nil || len(ends) < 2 {
+						return err
+					}
+					query.page = query.between(ends[1])
+					return nil
+				})
+				if err != nil {
+					t.Fatal(err)
+				}
+				if n := rowsRead(t, conn, query.page); n > most {
+					t.Errorf("%s, reverse %v, queue %q: %d rows were read for a page of 10", view, reverse, queueName, n)
+				}
 			}
 		}
 	}
