@@ -231,7 +231,7 @@ type quotedArgs struct {
 	S     string   `json:"s,string"`
 	Plan  string   `json:"plan,string,omitempty" jsonschema:"enum=free,enum=team,default=free"`
 	Level *int8    `json:"level,string,omitempty" jsonschema:"enum=1,enum=2"`
-	Plain []string `json:"plain,string"` // the option is for simple values
+	Plain []string `json:"plain,string"` //nolint:staticcheck // the option is for simple values
 }
 
 func TestMembersInStrings(t *testing.T) {
