@@ -27,8 +27,9 @@ type Selection struct {
 	Stranded     bool      // READY, and past DispatchDueAt, unless its queue is paused
 	Parked       bool      // as Row.Parked; such rows are in no view but ViewAll
 	Limited      bool      // READY, and found to be over a limit ([Limiter]); such rows are in no view but ViewAll
-	// Rows that are left out: those of queues, and those that Limited selects.
+	// Rows that are left out: those of queues, those of names, and those that Limited selects.
 	ExceptQueues  []string
+	ExceptTasks   []string
 	ExceptLimited bool
 
 	// Args are values in the arguments, all of which a row must have, and Text is text in

@@ -117,6 +117,9 @@ func (s *statement) filter(selection queue.Selection) bool {
 	if len(selection.ExceptQueues) > 0 {
 		s.add(` AND queue_name <> ALL(%s::text[])`, selection.ExceptQueues)
 	}
+	if len(selection.ExceptTasks) > 0 {
+		s.add(` AND task_path <> ALL(%s::text[])`, selection.ExceptTasks)
+	}
 	s.contents(selection)
 	return len(s.text) > before
 }

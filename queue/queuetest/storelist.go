@@ -125,6 +125,7 @@ func (s *Store) selects(c *queue.Selection, r *row, now time.Time) bool {
 		c.Limited && (!ready || r.hold < limited),
 		c.ExceptLimited && ready && r.hold >= limited,
 		slices.Contains(c.ExceptQueues, r.Queue),
+		slices.Contains(c.ExceptTasks, r.Task),
 	} {
 		if excluded {
 			return false

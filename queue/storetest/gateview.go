@@ -47,6 +47,8 @@ var gateViewTests = map[string]func(*fixture){
 		except := queue.Selection{ExceptQueues: []string{"emails", "x"}}
 		f.equal("except the queue", f.listed(queue.ListRequest{Selection: except, Limit: 10}), []uuid.UUID{other.ID})
 		f.equal("stranded", f.listed(queue.ListRequest{Selection: queue.Selection{Stranded: true}, Limit: 10}), []uuid.UUID{other.ID})
+		f.equal("except other names", f.listed(queue.ListRequest{Selection: queue.Selection{View: queue.ViewPending, ExceptTasks: []string{"x", other.Task + "2"}}, Limit: 10}), []uuid.UUID{other.ID})
+		f.equal("except the name", len(f.listed(queue.ListRequest{Selection: queue.Selection{ExceptTasks: []string{"x", other.Task}}, Limit: 10})), 0)
 		n, err := f.operator.CountMatching(f.ctx, queue.ActionRun, except, time.Time{}, 10)
 		f.must(err)
 		f.equal("to be run", n, 1)

@@ -12,7 +12,9 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"maps"
 	"net/http"
+	"slices"
 	"strings"
 	"sync"
 	"time"
@@ -154,7 +156,6 @@ func New(cfg Config) (http.Handler, error) {
 	}
 	h := &handler{Config: cfg, hidden: hidden, operator: operator, csrf: http.NewCrossOriginProtection(), now: time.Now, budget: bulkBudget}
 	h.base, h.prefixes = strings.TrimRight(cfg.ProxyPrefix, "/")+cfg.Prefix, &prefixed{known: make(map[string]*handler)}
-	h.stats = newStatsCache(cfg, operator)
 	h.sessions = newSessions(operator, time.Now)
 	h.inspected = &inspections{ask: cfg.Client.InspectQueue, known: make(map[inspectedQueue]*inspection)}
 	h.listings = &listings{list: cfg.Client.List, patience: func() time.Duration { return h.stats.patience }, known: make(map[listing]*listed)}
@@ -164,6 +165,7 @@ func New(cfg Config) (http.Handler, error) {
 			h.names[name] = info.Name
 		}
 	}
+	h.stats = newStatsCache(cfg, operator, slices.Sorted(maps.Keys(h.names)))
 	h.assets = sync.OnceValues(loadAssets)
 	h.templates, h.language = newTemplates(h), language
 	return h, nil

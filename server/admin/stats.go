@@ -7,6 +7,8 @@ import (
 	"sync"
 	"time"
 
+	"github.com/google/uuid"
+
 	"github.com/claimcheck-go/claimcheck/queue"
 	"github.com/claimcheck-go/claimcheck/server/internal/problems"
 )
@@ -45,6 +47,7 @@ type statsCache struct {
 	figure   func(context.Context, queue.FiguresRequest) (queue.Figures, error) // nil: the store keeps none
 	schema   func(context.Context) error                                        // nil: not asked, or the schema is right
 	sweeps   bool                                                               // regular sweeps are expected
+	names    []string                                                           // that the program registers
 
 	mu        sync.Mutex
 	running   *running // the refresh that is under way; nil: none is
@@ -55,13 +58,17 @@ type statsCache struct {
 	schedules part[[]*queue.Schedule]
 	pending   part[[]*queue.Row] // stranded rows that are due
 	delayed   part[[]*queue.Row] // stranded rows that wait for their time
+	strangers part[[]*queue.Row] // stranded rows that are due and whose names are not registered, if pending has not all
 	claimed   part[[]*queue.Row] // RUNNING rows
 	stored    part[bool]         // there is a task; read only if none waits, runs or has failed
 	marks     part[map[string]time.Time]
 	figures   part[*figures]
 	schemaErr part[error]
 
-	from map[queue.View]*string // where stranded rows are looked for next; only a refresh has it
+	// Where stranded rows are looked for next, and those whose names are not registered; only a
+	// refresh has them.
+	from          map[queue.View]*string
+	strangersFrom string
 }
 
 // running is a refresh of some parts, which any number of requests wait for.
@@ -85,8 +92,9 @@ type statsView struct {
 	Regated bool     // of these, Gates
 }
 
-func newStatsCache(cfg Config, operator queue.Operator) *statsCache {
+func newStatsCache(cfg Config, operator queue.Operator, names []string) *statsCache {
 	return &statsCache{
+		names:    names,
 		operator: operator, patience: statsPatience, overview: cfg.Client.Overview, gate: cfg.Client.Gates, limit: cfg.Client.LimitUse,
 		schedule: cfg.Client.Schedules, figure: cfg.Client.Figures, schema: cfg.CheckSchema, sweeps: cfg.SweepEvery > 0, from: newFrom(),
 	}
@@ -101,7 +109,7 @@ func newFrom() map[queue.View]*string {
 func (c *statsCache) forget() {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	for _, r := range []*read{&c.counted.read, &c.gates.read, &c.limits.read, &c.schedules.read, &c.pending.read, &c.delayed.read, &c.claimed.read} {
+	for _, r := range []*read{&c.counted.read, &c.gates.read, &c.limits.read, &c.schedules.read, &c.pending.read, &c.delayed.read, &c.strangers.read, &c.claimed.read} {
 		r.stale = true
 		r.changes++
 	}
@@ -195,7 +203,7 @@ func (c *statsCache) view(ctx context.Context, now time.Time) statsView {
 		State: problems.State{
 			Queues: c.counted.value.Queues, QueuesAt: c.counted.at, Gates: c.gates.value, Limits: c.limits.value,
 			Schedules: c.schedules.value, SchedulesAt: c.schedules.at, Failures: c.counted.value.Failures,
-			Stranded: slices.Concat(c.pending.value, c.delayed.value), Running: c.claimed.value, RunningAt: c.claimed.at,
+			Stranded: distinct(slices.Concat(c.pending.value, c.delayed.value, c.strangers.value)), Running: c.claimed.value, RunningAt: c.claimed.at,
 			Marks: c.marks.value, MarksAt: c.marks.at, SchemaErr: c.schemaErr.value,
 		},
 		Known: !c.counted.at.IsZero(), Gated: c.gate != nil, Limited: c.limit != nil,
@@ -336,15 +344,35 @@ func (c *statsCache) rowRefreshes(ctx context.Context) (list []refresh) {
 	})
 	add(&c.pending, t.Stranded > 0 && t.Pending > 0, 2, func() ([]*queue.Row, error) { return c.stranded(ctx, queue.ViewPending) })
 	add(&c.delayed, t.Stranded > 0, 2, func() ([]*queue.Row, error) { return c.stranded(ctx, queue.ViewDelayed) })
+	// A name that nothing here registers may be behind all that were read.
+	searched := !c.pending.at.IsZero() && t.Stranded > len(c.pending.value)+len(c.delayed.value)
+	add(&c.strangers, searched && t.Pending > 0 && len(c.names) > 0, 2, func() ([]*queue.Row, error) {
+		return c.search(ctx, queue.Selection{View: queue.ViewPending, Stranded: true, ExceptTasks: c.names}, &c.strangersFrom)
+	})
 	return list
 }
 
-// stranded searches a view for stranded rows. If none is within the rows of one
-// search, the next one continues from there.
+// stranded searches a view for stranded rows.
 func (c *statsCache) stranded(ctx context.Context, view queue.View) ([]*queue.Row, error) {
-	page, err := c.operator.List(ctx, queue.ListRequest{Selection: queue.Selection{View: view, Stranded: true}, After: *c.from[view], Limit: statsRows})
+	return c.search(ctx, queue.Selection{View: view, Stranded: true}, c.from[view])
+}
+
+// search reads some rows of a selection. If none is within the rows of one search, the next
+// one continues from there.
+func (c *statsCache) search(ctx context.Context, selection queue.Selection, from *string) ([]*queue.Row, error) {
+	page, err := c.operator.List(ctx, queue.ListRequest{Selection: selection, After: *from, Limit: statsRows})
 	if err == nil && len(page.Rows) == 0 {
-		*c.from[view] = page.Next
+		*from = page.Next
 	}
 	return page.Rows, err
+}
+
+// distinct returns each of the rows once.
+func distinct(rows []*queue.Row) []*queue.Row {
+	known := make(map[uuid.UUID]bool, len(rows))
+	return slices.DeleteFunc(rows, func(row *queue.Row) bool {
+		again := known[row.ID]
+		known[row.ID] = true
+		return again
+	})
 }

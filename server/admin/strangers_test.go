@@ -11,6 +11,7 @@ import (
 
 	"github.com/claimcheck-go/claimcheck/queue"
 	"github.com/claimcheck-go/claimcheck/server/admin"
+	"github.com/google/uuid"
 )
 
 // counted is a body of any length that counts what is read of it.
@@ -126,5 +127,44 @@ func TestCompressedFormsAreRefused(t *testing.T) {
 	s := newSite(t, nil)
 	if w := s.post("/admin/act", url.Values{"do": {"run"}}, "Content-Encoding", "gzip"); w.Code != http.StatusUnsupportedMediaType {
 		t.Errorf("%d", w.Code)
+	}
+}
+
+// A name that nothing here registers is found behind many stranded tasks that can run, more
+// than are read to find the reason.
+func TestAnUnknownNameIsFoundBehindManyStrandedTasks(t *testing.T) {
+	s := newSite(t, nil)
+	s.enqueue("search.reindex", `{}`)
+	columns := s.columns()
+	for i, name := range columns {
+		switch name {
+		case "id":
+			columns[i] = "printf('%08x-0000-7000-8000-%012x', i, i)"
+		case "enqueued_at":
+			columns[i] = "enqueued_at + i"
+		case "task_path":
+			columns[i] = fmt.Sprintf("CASE WHEN i > %d THEN 'shop.gone' ELSE task_path END", queue.ListWindow+500)
+		}
+	}
+	for _, statement := range []string{
+		fmt.Sprintf(`WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < %d)
+			INSERT INTO claimcheck_tasks SELECT %s FROM claimcheck_tasks, n`, queue.ListWindow+503, strings.Join(columns, ", ")),
+		`UPDATE claimcheck_tasks SET dispatch_due_at = 1`,
+	} {
+		if _, err := s.db.ExecContext(t.Context(), statement); err != nil {
+			t.Fatal(err)
+		}
+	}
+	for range 3 { // the search goes on with each refresh
+		for range 4 {
+			s.get("/admin/")
+		}
+		if strings.Contains(s.get("/admin/").Body.String(), "shop.gone") {
+			break
+		}
+		s.post("/admin/act", url.Values{"do": {"cancel"}, "pick": {uuid.NewString()}}) // what is known is read anew
+	}
+	if body := s.get("/admin/").Body.String(); !strings.Contains(body, "shop.gone") || !strings.Contains(body, "At least 3 tasks wait") {
+		t.Errorf("%s", plain(body))
 	}
 }

@@ -127,6 +127,9 @@ func (s *statement) filter(d *Dialect, selection queue.Selection, now time.Time)
 	if len(selection.ExceptQueues) > 0 {
 		s.add(` AND queue_name NOT IN (`+marks(len(selection.ExceptQueues))+`)`, anys(selection.ExceptQueues)...)
 	}
+	if len(selection.ExceptTasks) > 0 {
+		s.add(` AND task_path NOT IN (`+marks(len(selection.ExceptTasks))+`)`, anys(selection.ExceptTasks)...)
+	}
 	s.contents(selection)
 	return len(s.text) > before
 }
