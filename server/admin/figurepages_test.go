@@ -14,7 +14,7 @@ func TestFiguresOfPagesOutliveAPurge(t *testing.T) {
 	check := func(when string) {
 		t.Helper()
 		for path, wants := range map[string][]string{
-			"/admin/":                          {"Failed: <b>551</b>", `<caption class="hide">Failed tasks of the last 7 days by hour (UTC). Total: 551.`, `class="now"`},
+			"/admin/":                          {"Failed: <b>551</b>", `<caption class="hide">Failed tasks of the last 7 days by hour (UTC). Total: 551.`, ` now">`},
 			"/admin/types":                     {`aria-label="billing.charge_card, last 24 hours. `, `371<span class="sub dim">9`, "none ended"},
 			"/admin/types/billing.charge_card": {`aria-label="Throughput and latency of billing.charge_card"`, "p95", "since "},
 			"/admin/queues/billing":            {`aria-label="Throughput and latency of billing"`, "billing, last 24 hours. "},
