@@ -1,12 +1,15 @@
 package admin_test
 
 import (
+	"context"
+	"fmt"
 	"html"
 	"net/url"
 	"regexp"
 	"strings"
 	"testing"
 
+	"github.com/claimcheck-go/claimcheck/queue"
 	"github.com/claimcheck-go/claimcheck/server/admin"
 )
 
@@ -67,4 +70,38 @@ func TestAPauseIsNotOfferedUntilItsEffectIsKnown(t *testing.T) {
 			t.Errorf("%s has no button to resume it", path)
 		}
 	}
+}
+
+// The page between an action and its effect, and the header with a program's own logout, are
+// complete on every screen.
+func testBeforeTheEffect(t *testing.T, browser context.Context) {
+	s := newNight(t, func(c *admin.Config, _ *queue.Config) { c.Access = withLogout("/logout") })
+	b := newTab(t, browser, s)
+	b.open("/admin/")
+	b.until(`!document.querySelector("[data-again]")`)
+	b.click(`a[href*="group="].button.main`)
+	counted := make(chan struct{})
+	s.store.onOverview(func() { <-counted })
+	admin.HurryStats(s.handler)
+	b.click("form.confirm button")
+	if got := b.text(".notice"); got != "371 tasks are READY again." {
+		t.Errorf("notice: %q", got)
+	}
+	if got := b.text("section.health p"); !strings.Contains(got, "before the latest action") {
+		t.Errorf("it says %q", got)
+	}
+	if got := b.text(".who a"); got != "Log out" {
+		t.Errorf("the header has %q", got)
+	}
+	for _, dark := range []bool{false, true} {
+		for _, width := range []int64{1280, 390} {
+			b.look(dark, width, 900)
+			b.laidOut("before the effect")
+			b.audited("before the effect")
+			b.picture(fmt.Sprintf("before-the-effect-%v-%d", dark, width), false)
+		}
+	}
+	b.look(false, 1280, 900)
+	close(counted)
+	b.until(`!document.querySelector("[data-again]") && !!document.querySelector("a.button.main")`)
 }

@@ -81,6 +81,7 @@ func TestInChromium(t *testing.T) {
 		"crawl the night":    testCrawlTheNight,
 		"shortcuts":          testShortcuts,
 		"crawl nothing":      testCrawlEmpty,
+		"before the effect":  testBeforeTheEffect,
 	} {
 		t.Run(name, func(t *testing.T) { test(t, browser) })
 	}
