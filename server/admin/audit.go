@@ -97,10 +97,10 @@ func (h *handler) auditLines(v *visit, entries []queue.AuditEntry) []auditLine {
 	lines := make([]auditLine, len(entries))
 	for i, e := range entries {
 		lines[i] = auditLine{AuditEntry: e}
-		switch { // neither a session, a queue nor a schedule is a task
+		switch { // neither a session, a queue, a limit, a group nor a schedule is a task
 		case e.Action == actionLogout:
 			lines[i].Results = []string{v.t("ended")}
-		case e.Action == queue.AuditPause, e.Action == queue.AuditResume, strings.HasSuffix(e.Action, " schedule"):
+		case e.Action == queue.AuditPause, e.Action == queue.AuditResume, e.Action == queue.AuditLimit, e.Action == actionCloseGroup, strings.HasSuffix(e.Action, " schedule"):
 			lines[i].Results = []string{v.t("done")}
 		default:
 			if e.Task != uuid.Nil {

@@ -171,7 +171,7 @@ func (h *handler) actOnGroup(v *visit) error {
 	case "close":
 		if _, err = h.Client.CloseGroup(ctx, id); err == nil {
 			done.Text = v.t("The group is closed. It succeeds when all of its tasks have succeeded.")
-			err = h.Client.RecordAudit(ctx, v.person.Name, "close group", uuid.Nil, "group "+id.String())
+			err = h.Client.RecordAudit(ctx, v.person.Name, actionCloseGroup, uuid.Nil, "group "+id.String())
 		}
 	case "cancel":
 		var result queue.ActionResult

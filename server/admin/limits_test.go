@@ -260,3 +260,14 @@ func TestLimitsOfTheCodeAreDistinguished(t *testing.T) {
 		t.Errorf("reset: %s", body)
 	}
 }
+
+// The audit log counts tasks of actions on tasks only.
+func TestAuditOfALimitCountsNoTasks(t *testing.T) {
+	s := newSite(t, nil)
+	if _, err := s.client.SetLimit(t.Context(), queue.Limit{Kind: queue.LimitName, Name: "billing.charge_card", Running: 1}, "dana"); err != nil {
+		t.Fatal(err)
+	}
+	if page := s.get("/admin/audit").Body.String(); !strings.Contains(page, "<td>done</td>") || strings.Contains(page, "1 task") {
+		t.Errorf("%s", page)
+	}
+}

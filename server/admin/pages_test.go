@@ -74,6 +74,7 @@ func TestInChromium(t *testing.T) {
 		"keeps what it has":  testKeepsWhatItHas,
 		"own login":          testOwnLoginInTheBrowser,
 		"long brand":         testALongBrandFits,
+		"languages":          testLanguages,
 		"hostile text":       testHostileText,
 		"another site":       testAnotherSite,
 		"transfer":           testTransfer,
@@ -90,7 +91,44 @@ func TestInChromium(t *testing.T) {
 // Each page, light and dark, wide and on a phone: nothing is wrong in the
 // browser's eyes or axe's, and nothing is wider than the window.
 func testEveryPage(t *testing.T, browser context.Context) {
-	s := newNight(t, func(c *admin.Config, _ *queue.Config) {
+	s, pages := eventfulNight(t)
+	b := newTab(t, browser, s)
+	for _, page := range pages {
+		for _, look := range []struct {
+			name          string
+			dark          bool
+			width, height int64
+		}{{"", false, 1280, 900}, {"-dark", true, 1280, 900}, {"-phone", false, 390, 844}, {"-phone-dark", true, 390, 844}} {
+			b.look(look.dark, look.width, look.height)
+			if look.name == "" {
+				b.open(page.path)
+				b.until(`!document.querySelector("[data-again]")`)
+			}
+			name := page.name + look.name
+			b.fits(name)
+			switch look.name {
+			case "":
+				b.audited(name)
+			case "-dark": // the colours are all that differs, and these pages have all of them
+				switch page.name {
+				case "overview", "failed", "nothing", "task-panic", "confirm", "schedules", "schedule", "queues":
+					b.audited(name, "color-contrast")
+				}
+			}
+			b.picture(name, true)
+		}
+	}
+	b.ignore("404")
+	b.ignore("400")
+}
+
+// namedPage is a page to look at.
+type namedPage struct{ name, path string }
+
+// eventfulNight is a bad night on which all pages have something to show.
+func eventfulNight(t *testing.T) (s *site, pages []namedPage) {
+	t.Helper()
+	s = newNight(t, func(c *admin.Config, _ *queue.Config) {
 		c.SweepEvery = 30 * time.Second
 		c.Links = func(row *queue.Row) []admin.Link {
 			return []admin.Link{{Name: "Cloud Logging", URL: "https://console.cloud.google.com/logs/query;query=" + row.ID.String()}}
@@ -120,7 +158,7 @@ func testEveryPage(t *testing.T, browser context.Context) {
 	}
 	limited := s.limitTasks()
 	group := s.groups()
-	pages := []struct{ name, path string }{
+	return s, []namedPage{
 		{"overview", "/admin/"},
 		{"schedules", "/admin/schedules"},
 		{"schedule", "/admin/schedules/nightly-report"},
@@ -146,32 +184,4 @@ func testEveryPage(t *testing.T, browser context.Context) {
 		{"confirm", "/admin/confirm?all=retry&view=failed&task=billing.charge_card"},
 		{"missing", "/admin/tasks/" + uuid.NewString()},
 	}
-	b := newTab(t, browser, s)
-	for _, page := range pages {
-		for _, look := range []struct {
-			name          string
-			dark          bool
-			width, height int64
-		}{{"", false, 1280, 900}, {"-dark", true, 1280, 900}, {"-phone", false, 390, 844}, {"-phone-dark", true, 390, 844}} {
-			b.look(look.dark, look.width, look.height)
-			if look.name == "" {
-				b.open(page.path)
-				b.until(`!document.querySelector("[data-again]")`)
-			}
-			name := page.name + look.name
-			b.fits(name)
-			switch look.name {
-			case "":
-				b.audited(name)
-			case "-dark": // the colours are all that differs, and these pages have all of them
-				switch page.name {
-				case "overview", "failed", "nothing", "task-panic", "confirm", "schedules", "schedule", "queues":
-					b.audited(name, "color-contrast")
-				}
-			}
-			b.picture(name, true)
-		}
-	}
-	b.ignore("404")
-	b.ignore("400")
 }

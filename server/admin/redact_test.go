@@ -24,28 +24,28 @@ func TestTasksAreRedactedUnderAllTheirNames(t *testing.T) {
 		})
 		pages := []string{"/admin/", "/admin/tasks", "/admin/schedules"}
 		for _, name := range names {
-			failed, err := json.Marshal(queue.Failed{ID: uuid.New(), Task: name, Args: json.RawMessage(`{"card":"5555"}`)})
+			failed, err := json.Marshal(queue.Failed{ID: uuid.New(), Task: name, Args: json.RawMessage(`{"card":"no-card-5555"}`)})
 			if err != nil {
 				t.Fatal(err)
 			}
-			for _, id := range []uuid.UUID{s.enqueue(name, `{"card":"5555"}`), s.enqueue("dead.letter", string(failed))} {
+			for _, id := range []uuid.UUID{s.enqueue(name, `{"card":"no-card-5555"}`), s.enqueue("dead.letter", string(failed))} {
 				page := "/admin/tasks/" + id.String()
 				if body := s.get(page).Body.String(); !strings.Contains(body, "redacted") {
 					t.Errorf("hidden: %s; the page of %s does not say so", hidden, name)
 				}
 				pages = append(pages, page, page+"?whole=1", "/admin/types/new.pay?from="+id.String(), "/admin/types/dead.letter?from="+id.String())
 			}
-			if _, _, err := s.client.PutSchedule(t.Context(), queue.ScheduleRequest{Name: "of-" + name, Task: name, Spec: "@hourly", Args: json.RawMessage(`{"card":"5555"}`)}); err != nil {
+			if _, _, err := s.client.PutSchedule(t.Context(), queue.ScheduleRequest{Name: "of-" + name, Task: name, Spec: "@hourly", Args: json.RawMessage(`{"card":"no-card-5555"}`)}); err != nil {
 				t.Fatal(err)
 			}
 			pages = append(pages, "/admin/schedules/of-"+name, "/admin/schedules?change=of-"+name)
 		}
 		for _, page := range pages {
-			if body := s.get(page).Body.String(); strings.Contains(body, "5555") {
+			if body := s.get(page).Body.String(); strings.Contains(body, "no-card-5555") {
 				t.Errorf("hidden: %s; %s shows it", hidden, page)
 			}
 		}
-		for _, query := range []string{"text=5555", "args.card=5555", "args.args.card=5555"} {
+		for _, query := range []string{"text=no-card-5555", "args.card=no-card-5555", "args.args.card=no-card-5555"} {
 			if ids := listed(s.get("/admin/tasks?" + query).Body.String()); len(ids) > 0 {
 				t.Errorf("hidden: %s; %s finds %d", hidden, query, len(ids))
 			}

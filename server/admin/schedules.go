@@ -229,7 +229,7 @@ func (h *handler) putSchedule(v *visit) error {
 	if len(made.Warnings) > 0 {
 		said = append(said, v.t("The task ignores some of its arguments: %s", clip(strings.Join(made.Warnings, "; "), maxNotice)))
 	}
-	h.leaveNotice(v, notice{Text: strings.Join(said, " "), Good: len(made.Warnings) == 0})
+	h.leaveNotice(v, notice{Text: lang.Sentences(said...), Good: len(made.Warnings) == 0})
 	v.redirect(h.link("/schedules/" + form.Name))
 	return nil
 }

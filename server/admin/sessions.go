@@ -11,8 +11,11 @@ import (
 	"github.com/claimcheck-go/claimcheck/queue"
 )
 
-// actionLogout is the audit log's entry that ends a session.
-const actionLogout = "logout"
+// Entries of the audit log that are not made with an action of package queue.
+const (
+	actionLogout     = "logout" // ends a session
+	actionCloseGroup = "close group"
+)
 
 const (
 	// sessionFresh is how long the state of a session is reused: a logout on another

@@ -80,7 +80,7 @@ func TestTimelineShowsEveryAttempt(t *testing.T) {
 		t.Errorf("before: %s", text)
 	}
 	s.run(exec, id)
-	if text := plain(s.get(path).Body.String()); !strings.Contains(text, "Attempt 1 failed") || !strings.Contains(text, "load order 7: connection refused") || !strings.Contains(text, "1 of 10 attempts are used") {
+	if text := plain(s.get(path).Body.String()); !strings.Contains(text, "Attempt 1 failed") || !strings.Contains(text, "load order 7: connection refused") || !strings.Contains(text, "Attempts used: 1 of 10") {
 		t.Errorf("after the first: %s", text)
 	}
 	s.run(exec, id)

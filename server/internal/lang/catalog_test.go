@@ -28,7 +28,7 @@ func wanted(tag string, all map[string]string) []string {
 func TestCataloguesAreComplete(t *testing.T) {
 	all := messages(t)
 	for _, l := range Languages() {
-		if l.Tag != "en" { // translated when all pages are converted
+		if l.Tag == "pt-BR" { // is being translated
 			continue
 		}
 		keys := wanted(l.Tag, all)

@@ -30,7 +30,7 @@ func Parked(row *queue.Row) lang.Text {
 func Delayed(row *queue.Row, now time.Time) lang.Text {
 	in := api.DueAt(row).Sub(now)
 	if row.Attempts > 0 {
-		return lang.M("It runs again in %s: %d of %d attempts are used.", in, row.Attempts, row.MaxAttempts)
+		return lang.M("It runs again in %s. Attempts used: %d of %d.", in, row.Attempts, row.MaxAttempts)
 	}
 	return lang.M("It is due in %s.", in)
 }
@@ -53,9 +53,9 @@ func Limited(row *queue.Row, use []queue.LimitUse) lang.Text {
 			starts = lang.M("It starts by itself when there is room, in %s at the earliest.", next)
 		}
 		if len(reached) == 1 {
-			return lang.M("%s %s", lang.M("It waits for the limit of %s.", reached[0]), starts)
+			return lang.Join(lang.M("It waits for the limit of %s.", reached[0]), starts)
 		}
-		return lang.M("%s %s", lang.M("It waits for the limits of %s.", List(reached)), starts)
+		return lang.Join(lang.M("It waits for the limits of %s.", List(reached)), starts)
 	case !row.WaitsForLimit():
 		return lang.Text{}
 	case len(subjects) == 0:
