@@ -194,7 +194,7 @@ func (p progress) unchanged() (sentences []lang.Text) {
 	say(p.PausedTasks, lang.M("%d were skipped because their queue is paused (%s).", p.PausedTasks, p.Paused))
 	say(p.LimitedTasks, lang.M("%d were skipped because they wait for a limit (%s).", p.LimitedTasks, p.LimitedBy))
 	taken := p.TakenBy
-	if taken.Key == "" {
+	if taken.IsEmpty() {
 		taken = lang.M("%d were not retried: unfinished tasks hold their unique keys.", p.Taken)
 	}
 	say(p.Taken, taken)

@@ -32,7 +32,7 @@ func (p *enqueuePage) read(r *http.Request) {
 // checkArgs makes the arguments of the form, or checks the JSON.
 func (p *enqueuePage) checkArgs() {
 	if p.Form == nil {
-		if problem := argform.BadJSON(p.Fields.Args); problem.Key != "" {
+		if problem := argform.BadJSON(p.Fields.Args); !problem.IsEmpty() {
 			p.Wrong["args"] = p.p.Text(problem)
 		}
 		return

@@ -112,7 +112,7 @@ func (h *handler) task(v *visit) error {
 		page.Same = h.link("/tasks", "view", string(queue.ViewFailed), "task", row.Task, "group", row.ErrorGroup)
 	}
 	if page.CanAct() {
-		page.Actions = h.taskActions(page.State, row, page.Paused || page.State.Kind == "ready" && waiting.Limited(row, use).Key != "")
+		page.Actions = h.taskActions(page.State, row, page.Paused || page.State.Kind == "ready" && !waiting.Limited(row, use).IsEmpty())
 	}
 	page.DeleteAt = row.Status.Final() && !row.DeleteAt.IsZero()
 	page.Overdue = page.DeleteAt && !row.DeleteAt.After(v.now)

@@ -57,7 +57,7 @@ func (h *handler) whyReady(row *queue.Row, s state, use []queue.LimitUse, now ti
 	switch {
 	case !h.registered(row.Task):
 		return lang.M("It cannot run: its name is not registered here. It waits until a program that registers it is deployed.")
-	case limited.Key != "":
+	case !limited.IsEmpty():
 		return limited
 	case row.DispatchError != "":
 		return lang.M("It has been waiting for %s: its ticket could not be created. The sweeper retries.", waits)

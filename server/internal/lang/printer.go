@@ -49,6 +49,9 @@ func M(key string, args ...any) Text { return Text{Key: key, Args: args} }
 // Join is a text of several sentences. Those with no key are left out.
 func Join(sentences ...Text) Text { return Text{sentences: sentences} }
 
+// IsEmpty reports whether there is no message.
+func (t Text) IsEmpty() bool { return t.Key == "" && len(t.sentences) == 0 }
+
 // String is the message in English.
 func (t Text) String() string { return English().Text(t) }
 

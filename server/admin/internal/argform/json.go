@@ -69,7 +69,7 @@ func (f *Form) plain(field *Field) string {
 		}
 		return text
 	case JSON:
-		if problem := BadJSON(text); problem.Key != "" {
+		if problem := BadJSON(text); !problem.IsEmpty() {
 			return f.wrong(field, problem)
 		}
 		return text
@@ -157,7 +157,7 @@ func (f *Form) object(field *Field) string {
 	}
 	if field.Rest != "" {
 		rest, ok := membersOf(json.RawMessage(field.Rest))
-		if problem := BadJSON(field.Rest); problem.Key != "" {
+		if problem := BadJSON(field.Rest); !problem.IsEmpty() {
 			return f.wrong(field, lang.M("Other members must be one JSON object. %s", problem))
 		}
 		if !ok {
