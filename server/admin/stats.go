@@ -33,7 +33,7 @@ const (
 	statsTimeout    = 15 * time.Second
 	// statsPatience is how long a page waits for statistics: what is not known by then is
 	// on the page that is loaded next.
-	statsPatience = 80 * time.Millisecond
+	statsPatience = 60 * time.Millisecond
 )
 
 // statsCache keeps the statistics of the process for all requests.
