@@ -228,3 +228,19 @@ func typedIn(body string) url.Values {
 	}
 	return form
 }
+
+// A task that the action will skip is not said to be among those that it changes.
+func TestConfirmationOfTasksOfWhichOneIsPaused(t *testing.T) {
+	s := newSite(t, nil)
+	form := url.Values{"do": {"run"}}
+	for _, q := range []string{"emails", "billing"} {
+		form.Add("pick", s.enqueue("emails.send_welcome", `{"user_id":1}`, queue.OnQueue(q)).String())
+	}
+	if _, err := s.client.PauseQueue(t.Context(), queue.GateRequest{Queue: "billing", Actor: "dana"}, nil); err != nil {
+		t.Fatal(err)
+	}
+	page := plain(s.get("/admin/confirm?" + form.Encode()).Body.String())
+	if !strings.Contains(page, "1 task will be changed; the others are skipped.") || !strings.Contains(page, "Some of the selected tasks") || strings.Contains(page, "All of them") {
+		t.Errorf("%s", page)
+	}
+}

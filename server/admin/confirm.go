@@ -89,6 +89,7 @@ type confirmPage struct {
 	HiddenLeftOut bool
 	Cautions      []lang.Text // what speaks against it
 	Sample        []rowLine
+	Sampled       lang.Text // what they are
 	Button        string
 	Number        string // how many tasks are changed
 	Hidden        []field
@@ -126,6 +127,7 @@ func (h *handler) confirm(v *visit) error {
 		}
 		fitting := slices.DeleteFunc(listed.Rows, func(row *queue.Row) bool { return !page.ActionText.suits(row) })
 		page.Sample = h.rowLines(fitting[:min(sampleShown, len(fitting))], v.words())
+		page.Sampled = sampled(len(page.Sample), len(fitting), n)
 		if page.Cautions, err = h.cautions(v, o, fitting, begun); err != nil {
 			return err
 		}
@@ -143,6 +145,19 @@ func (h *handler) confirm(v *visit) error {
 		page.Hidden = append(page.Hidden, field{"after", o.After})
 	}
 	return h.render(v, http.StatusOK, "confirm", page)
+}
+
+// sampled describes the tasks shown, of those whose states suit the action, of which it changes
+// n: it skips more, such as those of paused queues.
+func sampled(shown, fitting, n int) lang.Text {
+	switch {
+	case fitting > n:
+		return lang.M("Some of the selected tasks")
+	case shown < n:
+		return lang.M("Some of them")
+	default:
+		return lang.M("All of them")
+	}
 }
 
 // fields returns values as hidden fields of a form.
