@@ -25,8 +25,8 @@ import (
 
 // openNight opens an empty database and fills it with a bad night. Without a URL it is a
 // file in a temporary folder, which end deletes.
-func openNight(ctx context.Context, databaseURL string, night demodata.Night) (store stores.Database, end func(), err error) {
-	folder := ""
+func openNight(ctx context.Context, o options) (store stores.Database, end func(), err error) {
+	folder, databaseURL := "", o.database
 	if databaseURL == "" {
 		if folder, err = os.MkdirTemp("", "claimcheck-demo"); err != nil {
 			return nil, nil, err
@@ -43,11 +43,8 @@ func openNight(ctx context.Context, databaseURL string, night demodata.Night) (s
 	}
 	store, db, dialect, err := open(ctx, databaseURL)
 	if err == nil {
-		if err = refuseRows(ctx, db); err == nil {
-			err = demodata.Fill(ctx, db, dialect, time.Now(), night)
-		}
-		if err == nil {
-			err = count(ctx, store)
+		if !o.filled {
+			err = fill(ctx, store, db, dialect, o.night)
 		}
 		err = errors.Join(err, db.Close())
 	}
@@ -107,6 +104,17 @@ func open(ctx context.Context, databaseURL string) (store stores.Database, db *s
 }
 
 // mysqlSource is a URL in the words of the driver.
+// fill makes up tasks, and counts them as sweeps do.
+func fill(ctx context.Context, store stores.Database, db *sql.DB, dialect demodata.Dialect, night demodata.Night) error {
+	if err := refuseRows(ctx, db); err != nil {
+		return err
+	}
+	if err := demodata.Fill(ctx, db, dialect, time.Now(), night); err != nil {
+		return err
+	}
+	return count(ctx, store)
+}
+
 func mysqlSource(databaseURL string) (string, error) {
 	u, err := url.Parse(databaseURL)
 	if err != nil {

@@ -27,6 +27,7 @@ func main() {
 	var o options
 	flag.StringVar(&o.listen, "listen", "127.0.0.1:8090", "loopback address to listen on")
 	flag.StringVar(&o.database, "database", "", "URL of an empty database: sqlite:FILE, postgres://… or mysql://…; without it a temporary file")
+	flag.BoolVar(&o.filled, "filled", false, "use the tasks that an earlier run has put into -database")
 	flag.IntVar(&o.night.Successful, "rows", 100_000, "successful tasks to make up")
 	flag.IntVar(&o.night.Failed, "failed", 0, "failed tasks to make up, beside the usual ones")
 	flag.BoolVar(&o.measure, "measure", false, "print how long each page takes, and end")
@@ -40,13 +41,14 @@ func main() {
 // options are the flags.
 type options struct {
 	listen, database string
+	filled           bool // by an earlier run
 	night            demodata.Night
 	measure          bool
 }
 
 // run fills a database, and serves the pages over it until ctx ends.
 func run(ctx context.Context, o options) error {
-	store, end, err := openNight(ctx, o.database, o.night)
+	store, end, err := openNight(ctx, o)
 	if err != nil {
 		return err
 	}
