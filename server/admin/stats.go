@@ -125,6 +125,13 @@ func (c *statsCache) known(now time.Time) []queue.QueueStats {
 	return c.counted.value.Queues
 }
 
+// holds reports whether queues are paused, and whether limits exist, as far as is known.
+func (c *statsCache) holds() (paused, limited bool) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return slices.ContainsFunc(c.gates.value, func(g queue.Gate) bool { return g.Paused() }), len(c.limits.value) > 0
+}
+
 // limited reports whether the store may have limits.
 func (c *statsCache) limited() bool {
 	c.mu.Lock()

@@ -35,7 +35,10 @@ type tasksPage struct {
 	// and whether tasks with hidden arguments were left out.
 	Searched, Unreadable int
 	HiddenLeftOut        bool
-	after                string
+	// Addresses of pending tasks that this list does not have, since a pause or a limit holds
+	// them; empty: there are none.
+	Paused, Limited string
+	after           string
 }
 
 // shownFields are the parts of a filter that have fields on the page.
@@ -151,6 +154,15 @@ func (h *handler) furnish(page *tasksPage) {
 	}
 	for _, info := range h.Client.Registry().Tasks() {
 		page.Tasks = append(page.Tasks, info.Name)
+	}
+	if f.View == queue.ViewPending && f.OK() {
+		paused, limited := h.stats.holds()
+		if paused {
+			page.Paused = h.with(f.Written, "view", "", "parked", "1")
+		}
+		if limited {
+			page.Limited = h.with(f.Written, "view", "", "limited", "1")
+		}
 	}
 	queues := h.stats.known(page.now)
 	counts := map[queue.View]int{}

@@ -140,3 +140,31 @@ func TestACauseIsToldOnce(t *testing.T) {
 		t.Errorf("%d primary buttons", n)
 	}
 }
+
+// The list of pending tasks leads to those that a pause or a limit holds, which the count of
+// pending tasks includes.
+func TestPendingTasksThatAreHeldAreLinked(t *testing.T) {
+	s := newSite(t, nil)
+	s.get("/admin/")
+	if page := s.get("/admin/tasks?view=pending").Body.String(); strings.Contains(page, "Held tasks") {
+		t.Error("nothing is held, and the list says so")
+	}
+	s.enqueue("emails.send_welcome", `{"user_id":1}`, queue.OnQueue("emails"))
+	if _, err := s.client.PauseQueue(t.Context(), queue.GateRequest{Queue: "emails", Actor: "dana"}, nil); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := s.client.SetLimit(t.Context(), queue.Limit{Kind: queue.LimitQueue, Name: "reports", Running: 1}, "dana"); err != nil {
+		t.Fatal(err)
+	}
+	s = s.anew()
+	s.get("/admin/")
+	page := s.get("/admin/tasks?view=pending&task=emails.*").Body.String()
+	for _, want := range []string{`href="/admin/tasks?parked=1&amp;task=emails.%2A"`, `href="/admin/tasks?limited=1&amp;task=emails.%2A"`} {
+		if !strings.Contains(page, want) {
+			t.Errorf("no %s", want)
+		}
+	}
+	if held := s.get("/admin/tasks?parked=1&task=emails.*").Body.String(); !strings.Contains(held, "emails.send_welcome") {
+		t.Error("the held task is not listed there")
+	}
+}
