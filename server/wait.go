@@ -102,7 +102,20 @@ func releaseOnSignal(ctx context.Context, e *queue.Executor) (_ context.Context,
 		_ = e.Shutdown(signalled, lingerTime) // the run's outcome reports how that went
 	})
 	return signalled, func() {
+		_ = settleClaims(signalled, e)
 		stopWatch()
 		stopSignals()
 	}
+}
+
+// settleTime is how long a command waits at its end for claims whose answers were lost: longer
+// than such a request can be on its way.
+const settleTime = 10 * time.Second
+
+// settleClaims waits until claims whose answers were lost are undone. Nothing else is left
+// when a command ends by itself.
+func settleClaims(ctx context.Context, e *queue.Executor) error {
+	ctx, cancel := context.WithTimeout(ctx, settleTime)
+	defer cancel()
+	return e.Shutdown(ctx, lingerTime)
 }

@@ -168,6 +168,9 @@ func (c *workCmd) stopOnSignal(ctx, working context.Context, p *program, app *Ap
 	go func() {
 		<-working.Done()
 		if ctx.Err() == nil && !errors.Is(context.Cause(working), errSignal) { // the work has ended by itself
+			if err := settleClaims(context.WithoutCancel(ctx), e); err != nil {
+				app.log.Error("claims whose answers were lost could not be released; they expire with their leases", "error", err)
+			}
 			result <- nil
 			return
 		}

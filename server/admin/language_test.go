@@ -202,3 +202,15 @@ func TestLanguageOfAPage(t *testing.T) {
 		t.Errorf("with an unknown choice: %q", got)
 	}
 }
+
+// A page that answers a form cannot be loaded again: the choice of a language leads to the
+// page that has the form.
+func TestLanguageOfAPageThatAnswersAForm(t *testing.T) {
+	s := newSite(t, nil)
+	for referer, want := range map[string]string{"http://tasks.example/admin/types/billing.charge_card": "/admin/types/billing.charge_card", "": "/admin/", "http://elsewhere.example/admin/types": "/admin/"} {
+		page := s.post("/admin/enqueue", url.Values{"task": {"billing.charge_card"}, "args": {"{"}}, "Referer", referer).Body.String()
+		if !strings.Contains(page, `<input type="hidden" name="back" value="`+want+`">`) {
+			t.Errorf("from %q: %s", referer, page[strings.Index(page, "languages"):][:200])
+		}
+	}
+}

@@ -24,6 +24,7 @@ type layout struct {
 	Brand   Brand
 	Nav     string // the current entry of the navigation
 	Self    string // the page's address
+	Wanted  string // that, or of the page whose form was sent
 	Person  Person
 	Logout  bool
 	Notice  *notice
@@ -44,7 +45,7 @@ func (l layout) CanAct() bool { return l.Person.Name != "" && !l.Person.ReadOnly
 func (h *handler) layout(v *visit, title, nav string) layout {
 	_, canLogout := withLogin(h.Access)
 	return layout{
-		words: words{now: v.now, p: v.p}, Title: title, Lang: v.p.Tag(), Script: scriptWords(v.p), Brand: h.brand(), Nav: nav, Self: h.self(v), Person: v.person,
+		words: words{now: v.now, p: v.p}, Title: title, Lang: v.p.Tag(), Script: scriptWords(v.p), Brand: h.brand(), Nav: nav, Self: h.self(v), Wanted: h.wanted(v), Person: v.person,
 		Logout: canLogout, Notice: h.takeNotice(v), Mode: h.Mode, Version: h.Version,
 	}
 }
