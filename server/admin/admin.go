@@ -167,7 +167,7 @@ func New(cfg Config) (http.Handler, error) {
 	}
 	h.stats = newStatsCache(cfg, operator, slices.Sorted(maps.Keys(h.names)))
 	h.assets = sync.OnceValues(loadAssets)
-	h.templates, h.language = newTemplates(h), language
+	h.templates, h.language = newTemplates(), language
 	return h, nil
 }
 

@@ -10,6 +10,7 @@ import (
 const (
 	languageCookie = "claimcheck_language"
 	languageAge    = 365 * 24 * 60 * 60 // seconds
+	maxLanguage    = 64 << 10           // bytes of the form, which has the address of the page
 )
 
 // language returns the printer of the language that a browser has chosen on these pages,
@@ -29,7 +30,7 @@ func (h *handler) setLanguage(v *visit) error {
 		v.w.Header().Set("Allow", http.MethodPost)
 		return &pageError{http.StatusMethodNotAllowed, lang.M("Method not allowed"), lang.M("Use %s.", http.MethodPost)}
 	}
-	form, err := readLogin(v)
+	form, err := readForm(v, maxLanguage)
 	if err != nil {
 		return err
 	}

@@ -7,6 +7,7 @@ import (
 	"regexp"
 	"slices"
 	"strings"
+	"sync"
 	"testing"
 
 	"github.com/google/uuid"
@@ -14,6 +15,7 @@ import (
 
 	"github.com/claimcheck-go/claimcheck/queue"
 	"github.com/claimcheck-go/claimcheck/server/admin"
+	"github.com/claimcheck-go/claimcheck/server/internal/lang"
 )
 
 // markedPages are pages whose words are all messages, or data.
@@ -197,6 +199,7 @@ func TestLanguageOfAPage(t *testing.T) {
 	if got := choose(url.Values{"to": {"es"}, "back": {"https://elsewhere.example/"}}, http.StatusSeeOther).Header.Get("Location"); got != "/admin/" {
 		t.Errorf("back elsewhere: %s", got)
 	}
+	choose(url.Values{"to": {"es"}, "back": {"/admin/tasks?text=" + strings.Repeat("%E6%97%A5", 1000)}}, http.StatusSeeOther)
 	choose(url.Values{"to": {"xx"}}, http.StatusBadRequest)
 	if got := in(get("ja", &http.Cookie{Name: "claimcheck_language", Value: "xx"})); got != "ja" {
 		t.Errorf("with an unknown choice: %q", got)
@@ -213,4 +216,26 @@ func TestLanguageOfAPageThatAnswersAForm(t *testing.T) {
 			t.Errorf("from %q: %s", referer, page[strings.Index(page, "languages"):][:200])
 		}
 	}
+}
+
+// One set of templates serves readers of all languages, behind proxies with other prefixes, at
+// once.
+func TestReadersOfManyLanguagesAtOnce(t *testing.T) {
+	s := newSite(t, func(c *admin.Config, _ *queue.Config) { c.ForwardedPrefix = true })
+	var group sync.WaitGroup
+	for i, l := range lang.Languages() {
+		for _, prefix := range []string{"", "/ops", "/deep/er"} {
+			group.Go(func() {
+				for _, path := range []string{"/admin/", "/admin/tasks", "/admin/nothing", "/admin/types"} {
+					page := s.get(path, "Accept-Language", l.Tag, "X-Forwarded-Prefix", prefix).Body.String()
+					next := lang.For(lang.Languages()[(i+1)%len(lang.Languages())].Tag).T("Skip to content")
+					if !strings.Contains(page, `<html lang="`+l.Tag+`">`) || !strings.Contains(page, `href="`+prefix+`/admin/tasks"`) ||
+						!strings.Contains(page, ">"+lang.For(l.Tag).T("Skip to content")+"<") || strings.Contains(page, next) {
+						t.Errorf("%s below %q in %s: %.300s", path, prefix, l.Tag, page)
+					}
+				}
+			})
+		}
+	}
+	group.Wait()
 }

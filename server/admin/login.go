@@ -43,7 +43,7 @@ func (h *handler) session(v *visit) (handled bool, err error) {
 		v.redirect(h.link("/"))
 		return true, nil
 	}
-	form, err := readLogin(v)
+	form, err := readForm(v, maxLogin)
 	if err != nil {
 		return true, err
 	}
@@ -66,15 +66,16 @@ func (h *handler) session(v *visit) (handled bool, err error) {
 	return true, h.loginPage(v, wrong.status, wrong.text, back)
 }
 
-// readLogin reads the login form, and no more than such a form can have.
-func readLogin(v *visit) (url.Values, error) {
+// readForm reads a form of a user who may not have logged in, and no more than such a form
+// can have.
+func readForm(v *visit, most int64) (url.Values, error) {
 	if mediaType, _, _ := strings.Cut(v.r.Header.Get("Content-Type"), ";"); !strings.EqualFold(strings.TrimSpace(mediaType), "application/x-www-form-urlencoded") {
 		return nil, &pageError{http.StatusUnsupportedMediaType, lang.M("The form could not be read"), lang.M("Send it as application/x-www-form-urlencoded.")}
 	}
-	if v.r.ContentLength > maxLogin {
-		return nil, &http.MaxBytesError{Limit: maxLogin}
+	if v.r.ContentLength > most {
+		return nil, &http.MaxBytesError{Limit: most}
 	}
-	body, err := io.ReadAll(http.MaxBytesReader(v.w, v.r.Body, maxLogin))
+	body, err := io.ReadAll(http.MaxBytesReader(v.w, v.r.Body, most))
 	if err != nil {
 		return nil, unreadable(err)
 	}

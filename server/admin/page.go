@@ -58,18 +58,14 @@ func (h *handler) brand() Brand {
 // render sends a page. It is made in memory first, so that an error in the
 // middle of it is an error page and not half a page.
 func (h *handler) render(v *visit, status int, name string, data any) error {
-	tmpl, err := h.templates.page(name, v.p)
+	page, err := h.templates.render(name, h, v.p, data)
 	if err != nil {
-		return err
-	}
-	var page bytes.Buffer
-	if err := tmpl.ExecuteTemplate(&page, "page", data); err != nil {
 		return fmt.Errorf("page %s: %w", name, err)
 	}
 	v.w.Header().Set("Content-Type", "text/html; charset=utf-8")
 	v.w.Header().Set("Content-Language", v.p.Tag())
 	v.w.Header().Add("Vary", "Accept-Language, Cookie")
-	h.send(v, status, visible(page.Bytes()))
+	h.send(v, status, visible(page))
 	return nil
 }
 

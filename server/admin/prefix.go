@@ -17,7 +17,7 @@ const forwardedPrefix = "X-Forwarded-Prefix"
 // Limits of what comes in [forwardedPrefix].
 const (
 	maxPrefix   = 200 // bytes
-	maxPrefixes = 8   // whose templates are kept
+	maxPrefixes = 8   // whose handlers are kept
 )
 
 // below returns the path of a request below the prefix, under which the handler is mounted
@@ -79,7 +79,6 @@ func (h *handler) forRequest(r *http.Request) (*handler, error) {
 func (h *handler) withBase(base string) *handler {
 	own := *h
 	own.base = base
-	own.templates = newTemplates(&own)
 	return &own
 }
 

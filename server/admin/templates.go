@@ -1,10 +1,12 @@
 package admin
 
 import (
+	"bytes"
 	"embed"
 	"html/template"
 	"strings"
 	"sync"
+	"time"
 
 	"github.com/claimcheck-go/claimcheck/server/internal/lang"
 )
@@ -15,60 +17,68 @@ var templateFiles embed.FS
 // sharedTemplates are read with each page.
 var sharedTemplates = []string{"templates/layout.html", "templates/parts.html", "templates/fields.html", "templates/figures.html"}
 
-// templates are the pages in each language, parsed when first needed: most programs show a
-// few of them in one language. It is safe for concurrent use.
+// templates are the pages, parsed when first needed: most programs show a few of them. One set
+// is for all languages and all prefixes, because it takes megabytes; so the functions of the
+// templates are those of the page that is being rendered, and pages are rendered one at a
+// time. It is safe for concurrent use.
 type templates struct {
-	h     *handler
 	mu    sync.Mutex
-	bases map[*lang.Printer]*template.Template // the shared templates
-	pages map[templateKey]*template.Template
+	base  *template.Template // the shared templates
+	pages map[string]*template.Template
+	h     *handler      // of the page that is being rendered
+	p     *lang.Printer // likewise
 }
 
-type templateKey struct {
-	name string
-	p    *lang.Printer
-}
+func newTemplates() *templates { return &templates{pages: make(map[string]*template.Template)} }
 
-func newTemplates(h *handler) *templates {
-	return &templates{h: h, bases: make(map[*lang.Printer]*template.Template), pages: make(map[templateKey]*template.Template)}
+// render renders a page of a handler in a language, to memory.
+func (t *templates) render(name string, h *handler, p *lang.Printer, data any) ([]byte, error) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	page, err := t.page(name)
+	if err != nil {
+		return nil, err
+	}
+	var rendered bytes.Buffer
+	t.h, t.p = h, p
+	err = page.ExecuteTemplate(&rendered, "page", data)
+	return rendered.Bytes(), err
 }
 
 // page returns the template of a page.
-func (t *templates) page(name string, p *lang.Printer) (*template.Template, error) {
-	t.mu.Lock()
-	defer t.mu.Unlock()
-	key := templateKey{name, p}
-	if page := t.pages[key]; page != nil {
+func (t *templates) page(name string) (page *template.Template, err error) {
+	if page := t.pages[name]; page != nil {
 		return page, nil
 	}
-	base := t.bases[p]
-	if base == nil {
-		var err error
-		if base, err = template.New("layout.html").Funcs(t.h.functions(p)).ParseFS(templateFiles, sharedTemplates...); err != nil {
+	if t.base == nil {
+		if t.base, err = template.New("layout.html").Funcs(t.functions()).ParseFS(templateFiles, sharedTemplates...); err != nil {
 			return nil, err
 		}
-		t.bases[p] = base
 	}
-	page, err := base.Clone()
-	if err == nil {
+	if page, err = t.base.Clone(); err == nil {
 		page, err = page.ParseFS(templateFiles, "templates/"+name+".html")
 	}
 	if err != nil {
 		return nil, err
 	}
-	t.pages[key] = page
+	t.pages[name] = page
 	return page, nil
 }
 
 // functions are those of the templates. t and th format messages: th those that have
 // elements as arguments, which link, when and strong return.
-func (h *handler) functions(p *lang.Printer) template.FuncMap {
+func (t *templates) functions() template.FuncMap {
 	return template.FuncMap{
-		"t": p.T, "th": p.HTML, "known": p.Known, "text": p.Text,
-		"num": p.Number, "span": p.Span,
-		"link": link, "when": when, "strong": strong, "code": code, "elapsed": elapsed, "both": both, "data": data,
-		"languages": lang.Languages,
-		"url":       h.link, "asset": h.assetURL, "lower": strings.ToLower, "add": func(a, b int) int { return a + b },
+		"t":     func(key string, args ...any) string { return t.p.T(key, args...) },
+		"th":    func(key string, args ...any) template.HTML { return t.p.HTML(key, args...) },
+		"known": func(text string) string { return t.p.Known(text) },
+		"text":  func(text lang.Text) string { return t.p.Text(text) },
+		"num":   func(n int) string { return t.p.Number(n) },
+		"span":  func(d time.Duration) string { return t.p.Span(d) },
+		"url":   func(path string, pairs ...string) string { return t.h.link(path, pairs...) },
+		"asset": func(name string) (string, error) { return t.h.assetURL(name) },
+		"link":  link, "when": when, "strong": strong, "code": code, "elapsed": elapsed, "both": both, "data": data,
+		"languages": lang.Languages, "lower": strings.ToLower, "add": func(a, b int) int { return a + b },
 	}
 }
 
