@@ -1,6 +1,8 @@
 package admin
 
 import (
+	"time"
+
 	"github.com/claimcheck-go/claimcheck/queue"
 	"github.com/claimcheck-go/claimcheck/server/internal/lang"
 )
@@ -12,10 +14,10 @@ type actionText struct {
 	Only   lang.Text // which tasks it is for: others are skipped
 	Danger bool
 
-	ask   func(n int) lang.Text // Retry 2 tasks
-	atMin func(n int) lang.Text // Retry 100,000 or more tasks
-	done  func(n int) lang.Text // 2 tasks are READY again.
-	suits func(*queue.Row) bool
+	ask   func(n int) lang.Text                    // Retry 2 tasks
+	atMin func(n int) lang.Text                    // Retry 100,000 or more tasks
+	done  func(n int) lang.Text                    // 2 tasks are READY again.
+	suits func(row *queue.Row, now time.Time) bool // as far as a row shows
 }
 
 // button is what does the action to n tasks, or to n or more.
@@ -34,7 +36,9 @@ var actionTexts = map[queue.Action]actionText{
 		ask:   func(n int) lang.Text { return lang.M("Run %d tasks now", n) },
 		atMin: func(n int) lang.Text { return lang.M("Run %d or more tasks now", n) },
 		done:  func(n int) lang.Text { return lang.M("%d tasks were dispatched and can run now.", n) },
-		suits: func(row *queue.Row) bool { return row.Status == queue.StatusReady },
+		suits: func(row *queue.Row, _ time.Time) bool {
+			return row.Status == queue.StatusReady && !row.Parked() && !row.WaitsForLimit()
+		},
 	},
 	queue.ActionRetry: {
 		Verb:  lang.M("Retry"),
@@ -43,7 +47,7 @@ var actionTexts = map[queue.Action]actionText{
 		ask:   func(n int) lang.Text { return lang.M("Retry %d tasks", n) },
 		atMin: func(n int) lang.Text { return lang.M("Retry %d or more tasks", n) },
 		done:  func(n int) lang.Text { return lang.M("%d tasks are READY again.", n) },
-		suits: func(row *queue.Row) bool { return row.Status == queue.StatusFailed && !row.Dropped() },
+		suits: func(row *queue.Row, _ time.Time) bool { return row.Status == queue.StatusFailed && !row.Dropped() },
 	},
 	queue.ActionRequeue: {
 		Verb:  lang.M("Requeue"),
@@ -52,7 +56,9 @@ var actionTexts = map[queue.Action]actionText{
 		ask:   func(n int) lang.Text { return lang.M("Requeue %d tasks", n) },
 		atMin: func(n int) lang.Text { return lang.M("Requeue %d or more tasks", n) },
 		done:  func(n int) lang.Text { return lang.M("%d tasks are READY again.", n) },
-		suits: func(row *queue.Row) bool { return row.Status == queue.StatusRunning },
+		suits: func(row *queue.Row, now time.Time) bool {
+			return row.Status == queue.StatusRunning && !row.LeaseExpiresAt.After(now)
+		},
 	},
 	queue.ActionCancel: {
 		Verb:   lang.M("Cancel"),
@@ -62,16 +68,16 @@ var actionTexts = map[queue.Action]actionText{
 		ask:    func(n int) lang.Text { return lang.M("Cancel %d tasks", n) },
 		atMin:  func(n int) lang.Text { return lang.M("Cancel %d or more tasks", n) },
 		done:   func(n int) lang.Text { return lang.M("%d tasks are CANCELLED.", n) },
-		suits:  func(row *queue.Row) bool { return !row.Status.Final() },
+		suits:  func(row *queue.Row, _ time.Time) bool { return !row.Status.Final() },
 	},
 	queue.ActionDelete: {
 		Verb:   lang.M("Delete"),
 		Danger: true,
-		Means:  lang.M("Tasks that are not RUNNING are deleted, with their arguments, results and errors. This cannot be undone. READY tasks never run. The audit log keeps their IDs and who deleted them."),
+		Means:  lang.M("Tasks that are not RUNNING are deleted, with their arguments, results and errors. This cannot be undone. READY tasks among them never run. The audit log keeps their IDs and who deleted them."),
 		Only:   lang.M("RUNNING tasks cannot be deleted."),
 		ask:    func(n int) lang.Text { return lang.M("Delete %d tasks", n) },
 		atMin:  func(n int) lang.Text { return lang.M("Delete %d or more tasks", n) },
 		done:   func(n int) lang.Text { return lang.M("%d tasks are deleted.", n) },
-		suits:  func(row *queue.Row) bool { return row.Status != queue.StatusRunning },
+		suits:  func(row *queue.Row, _ time.Time) bool { return row.Status != queue.StatusRunning },
 	},
 }

@@ -9,6 +9,7 @@ import (
 	"regexp"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/google/uuid"
 
@@ -229,7 +230,7 @@ func typedIn(body string) url.Values {
 	return form
 }
 
-// A task that the action will skip is not said to be among those that it changes.
+// A task that the action will skip is not shown among those that it changes.
 func TestConfirmationOfTasksOfWhichOneIsPaused(t *testing.T) {
 	s := newSite(t, nil)
 	form := url.Values{"do": {"run"}}
@@ -240,7 +241,29 @@ func TestConfirmationOfTasksOfWhichOneIsPaused(t *testing.T) {
 		t.Fatal(err)
 	}
 	page := plain(s.get("/admin/confirm?" + form.Encode()).Body.String())
-	if !strings.Contains(page, "1 task will be changed; the others are skipped.") || !strings.Contains(page, "Some of the selected tasks") || strings.Contains(page, "All of them") {
+	if !strings.Contains(page, "1 task will be changed; the others are skipped.") || !strings.Contains(page, "Selected: 2 tasks") || strings.Count(page, "emails.send_welcome") != 1 {
 		t.Errorf("%s", page)
+	}
+}
+
+// The tasks that a confirmation shows are those that it changes: of the running ones, those
+// whose leases have expired.
+func TestConfirmationOfARequeueShowsExpiredLeases(t *testing.T) {
+	s := newNight(t, nil)
+	rows, err := s.operator().List(t.Context(), queue.ListRequest{Selection: queue.Selection{View: queue.ViewRunning}, Limit: 100})
+	if err != nil {
+		t.Fatal(err)
+	}
+	form, expired := url.Values{"do": {"requeue"}}, 0
+	for i := range rows.Rows {
+		row := rows.Rows[len(rows.Rows)-1-i] // the live ones first
+		form.Add("pick", row.ID.String())
+		if row.LeaseExpiresAt.Before(time.Now()) {
+			expired++
+		}
+	}
+	page := s.get("/admin/confirm?" + form.Encode()).Body.String()
+	if expired == 0 || expired == len(rows.Rows) || strings.Count(page, `<li><span class="state lost">`) != expired || strings.Contains(page, `<li><span class="state running">`) || !strings.Contains(page, "All of them") {
+		t.Errorf("%d of %d have expired: %s", expired, len(rows.Rows), page)
 	}
 }

@@ -68,6 +68,14 @@ func (h *handler) readOrder(v *visit) (order, error) {
 	return o.checked()
 }
 
+// Chosen describes the chosen tasks behind the word for it.
+func (o order) Chosen() lang.Text {
+	if o.Picked > 1 {
+		return lang.M("%d tasks", o.Picked)
+	}
+	return o.Words
+}
+
 func (o order) checked() (order, error) {
 	if _, ok := actionTexts[o.Action]; !ok {
 		return order{}, &pageError{http.StatusBadRequest, lang.M("No such action"), lang.M("Actions are run, retry, requeue, cancel and delete.")}
@@ -125,7 +133,7 @@ func (h *handler) confirm(v *visit) error {
 		if err != nil {
 			return err
 		}
-		fitting := slices.DeleteFunc(listed.Rows, func(row *queue.Row) bool { return !page.ActionText.suits(row) })
+		fitting := slices.DeleteFunc(listed.Rows, func(row *queue.Row) bool { return !page.ActionText.suits(row, v.now) })
 		page.Sample = h.rowLines(fitting[:min(sampleShown, len(fitting))], v.words())
 		page.Sampled = sampled(len(page.Sample), len(fitting), n)
 		if page.Cautions, err = h.cautions(v, o, fitting, begun); err != nil {

@@ -264,7 +264,7 @@ func (f filter) part(name string) lang.Text {
 	case "limited":
 		return lang.M("waiting for a limit")
 	case "stranded":
-		return lang.M("that are stranded")
+		return lang.M("currently stranded")
 	default:
 		return lang.M("%s = %s", clip(strings.TrimPrefix(name, argField), 120), value)
 	}

@@ -125,11 +125,17 @@ func (c *statsCache) known(now time.Time) []queue.QueueStats {
 	return c.counted.value.Queues
 }
 
-// holds reports whether queues are paused, and whether limits exist, as far as is known.
-func (c *statsCache) holds() (paused, limited bool) {
+// holds returns which queues are paused, and whether limits exist, as far as is known.
+func (c *statsCache) holds() (paused map[string]bool, limited bool) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	return slices.ContainsFunc(c.gates.value, func(g queue.Gate) bool { return g.Paused() }), len(c.limits.value) > 0
+	paused = make(map[string]bool)
+	for _, g := range c.gates.value {
+		if g.Paused() {
+			paused[g.Queue] = true
+		}
+	}
+	return paused, len(c.limits.value) > 0
 }
 
 // limited reports whether the store may have limits.

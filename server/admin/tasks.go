@@ -155,9 +155,9 @@ func (h *handler) furnish(page *tasksPage) {
 	for _, info := range h.Client.Registry().Tasks() {
 		page.Tasks = append(page.Tasks, info.Name)
 	}
+	paused, limited := h.stats.holds()
 	if f.View == queue.ViewPending && f.OK() {
-		paused, limited := h.stats.holds()
-		if paused {
+		if len(paused) > 0 {
 			page.Paused = h.with(f.Written, "view", "", "parked", "1")
 		}
 		if limited {
@@ -168,7 +168,9 @@ func (h *handler) furnish(page *tasksPage) {
 	counts := map[queue.View]int{}
 	for _, q := range queues {
 		page.Queues = append(page.Queues, q.Queue)
-		counts[queue.ViewPending] += q.Pending
+		if !paused[q.Queue] { // those are not in the list
+			counts[queue.ViewPending] += q.Pending
+		}
 		counts[queue.ViewDelayed] += q.Delayed
 		counts[queue.ViewRunning] += q.Running
 	}
