@@ -86,7 +86,7 @@ func (h *handler) send(v *visit, status int, body []byte) {
 	v.w.Header().Set("Content-Length", strconv.Itoa(len(body)))
 	v.w.WriteHeader(status)
 	if v.r.Method != http.MethodHead {
-		_, _ = v.w.Write(body) // the browser may have gone
+		_, _ = v.w.Write(body) //nolint:gosec // rendered by html/template; the browser may have gone
 	}
 }
 

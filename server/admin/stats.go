@@ -7,8 +7,6 @@ import (
 	"sync"
 	"time"
 
-	"github.com/google/uuid"
-
 	"github.com/claimcheck-go/claimcheck/queue"
 	"github.com/claimcheck-go/claimcheck/server/internal/problems"
 )
@@ -67,8 +65,8 @@ type statsCache struct {
 
 	// Where stranded rows are looked for next, and those whose names are not registered; only a
 	// refresh has them.
-	from          map[queue.View]*string
-	strangersFrom string
+	from    map[queue.View]*string
+	unknown unknownNames
 }
 
 // running is a refresh of some parts, which any number of requests wait for.
@@ -325,67 +323,4 @@ func (c *statsCache) unless(err error, unsupported func()) error {
 	defer c.mu.Unlock()
 	unsupported()
 	return nil
-}
-
-// rowRefreshes read the rows whose lease ends first and some of the stranded ones, if
-// there are any.
-func (c *statsCache) rowRefreshes(ctx context.Context) (list []refresh) {
-	var t totals
-	for _, q := range c.counted.value.Queues {
-		t.Stranded, t.Running, t.Pending = t.Stranded+q.Stranded, t.Running+q.Running, t.Pending+q.Pending
-	}
-	add := func(p *part[[]*queue.Row], needed bool, cost int, ask func() ([]*queue.Row, error)) {
-		e := newRefresh(p, keepRows, cost, ask)
-		if !needed {
-			e.drop()
-			return
-		}
-		list = append(list, e)
-	}
-	quiet := !c.counted.at.IsZero() && len(c.counted.value.Queues)+len(c.counted.value.Failures) == 0
-	if e := newRefresh(&c.stored, keepRows, 1, func() (bool, error) {
-		page, err := c.operator.List(ctx, queue.ListRequest{Limit: 1})
-		return len(page.Rows) > 0, err
-	}); quiet {
-		list = append(list, e)
-	} else {
-		e.drop()
-	}
-	add(&c.claimed, t.Running > 0, 1, func() ([]*queue.Row, error) {
-		page, err := c.operator.List(ctx, queue.ListRequest{Selection: queue.Selection{View: queue.ViewRunning}, Limit: statsRows})
-		return page.Rows, err
-	})
-	add(&c.pending, t.Stranded > 0 && t.Pending > 0, 2, func() ([]*queue.Row, error) { return c.stranded(ctx, queue.ViewPending) })
-	add(&c.delayed, t.Stranded > 0, 2, func() ([]*queue.Row, error) { return c.stranded(ctx, queue.ViewDelayed) })
-	// A name that nothing here registers may be behind all that were read.
-	searched := !c.pending.at.IsZero() && t.Stranded > len(c.pending.value)+len(c.delayed.value)
-	add(&c.strangers, searched && t.Pending > 0 && len(c.names) > 0, 2, func() ([]*queue.Row, error) {
-		return c.search(ctx, queue.Selection{View: queue.ViewPending, Stranded: true, ExceptTasks: c.names}, &c.strangersFrom)
-	})
-	return list
-}
-
-// stranded searches a view for stranded rows.
-func (c *statsCache) stranded(ctx context.Context, view queue.View) ([]*queue.Row, error) {
-	return c.search(ctx, queue.Selection{View: view, Stranded: true}, c.from[view])
-}
-
-// search reads some rows of a selection. If none is within the rows of one search, the next
-// one continues from there.
-func (c *statsCache) search(ctx context.Context, selection queue.Selection, from *string) ([]*queue.Row, error) {
-	page, err := c.operator.List(ctx, queue.ListRequest{Selection: selection, After: *from, Limit: statsRows})
-	if err == nil && len(page.Rows) == 0 {
-		*from = page.Next
-	}
-	return page.Rows, err
-}
-
-// distinct returns each of the rows once.
-func distinct(rows []*queue.Row) []*queue.Row {
-	known := make(map[uuid.UUID]bool, len(rows))
-	return slices.DeleteFunc(rows, func(row *queue.Row) bool {
-		again := known[row.ID]
-		known[row.ID] = true
-		return again
-	})
 }

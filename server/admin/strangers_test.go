@@ -131,7 +131,7 @@ func TestCompressedFormsAreRefused(t *testing.T) {
 }
 
 // A name that nothing here registers is found behind many stranded tasks that can run, more
-// than are read to find the reason.
+// than are read to find the reason, and behind those of another such name.
 func TestAnUnknownNameIsFoundBehindManyStrandedTasks(t *testing.T) {
 	s := newSite(t, nil)
 	s.enqueue("search.reindex", `{}`)
@@ -143,7 +143,7 @@ func TestAnUnknownNameIsFoundBehindManyStrandedTasks(t *testing.T) {
 		case "enqueued_at":
 			columns[i] = "enqueued_at + i"
 		case "task_path":
-			columns[i] = fmt.Sprintf("CASE WHEN i > %d THEN 'shop.gone' ELSE task_path END", queue.ListWindow+500)
+			columns[i] = fmt.Sprintf("CASE WHEN i > %d THEN 'shop.gone' WHEN i < 3 THEN 'shop.first' ELSE task_path END", queue.ListWindow+500)
 		}
 	}
 	for _, statement := range []string{
@@ -155,7 +155,7 @@ func TestAnUnknownNameIsFoundBehindManyStrandedTasks(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	for range 3 { // the search goes on with each refresh
+	for range 6 { // the search goes on with each refresh
 		for range 4 {
 			s.get("/admin/")
 		}
@@ -164,7 +164,7 @@ func TestAnUnknownNameIsFoundBehindManyStrandedTasks(t *testing.T) {
 		}
 		s.post("/admin/act", url.Values{"do": {"cancel"}, "pick": {uuid.NewString()}}) // what is known is read anew
 	}
-	if body := s.get("/admin/").Body.String(); !strings.Contains(body, "shop.gone") || !strings.Contains(body, "At least 3 tasks wait") {
+	if body := s.get("/admin/").Body.String(); !strings.Contains(body, "shop.gone") || !strings.Contains(body, "At least 3 tasks wait") || !strings.Contains(body, "shop.first") {
 		t.Errorf("%s", plain(body))
 	}
 }
