@@ -17,7 +17,8 @@ import (
 // clocks of the deliverer and the database differ.
 const earlyTolerance = 2 * time.Second
 
-// claimBudget is how long a claim is tried again after an answer was lost.
+// claimBudget is how long a claim is tried again after an answer was lost, unless the database
+// has not answered for [statementTimeout] by then.
 const claimBudget = 3 * time.Second
 
 // claim claims one row by its ID, for a delivery. The claim was made after sent.
@@ -43,7 +44,7 @@ func (e *Executor) claim(ctx context.Context, id uuid.UUID, opt RunOptions) (row
 		})
 		if effectUnknown(err) {
 			if len(lost) == 0 {
-				giveUp = time.Now().Add(claimBudget)
+				giveUp = time.Now().Add(min(claimBudget, statementTimeout-time.Since(sent)))
 			}
 			lost = append(lost, lostClaim{claim: Claim{ID: id, ClaimID: req.ClaimID}, sent: sent})
 		}
