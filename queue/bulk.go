@@ -145,14 +145,13 @@ type bulkAction struct {
 	paused  []string  // the queues whose rows are skipped
 	before  time.Time // the start, by the database: rows that changed after it are left alone
 	result  ActionResult
+	// keysFreed is whether a retry has cancelled the tasks that have expired.
+	keysFreed bool
 }
 
 // apply changes all selected rows, and counts those that it has skipped.
 func (a *bulkAction) apply(ctx context.Context, progress func(done int)) error {
 	err := a.run(ctx, progress)
-	if err == nil && a.freesKeys(ctx) {
-		err = a.run(ctx, progress)
-	}
 	if err == nil {
 		a.countPaused(ctx)
 		a.countLimited(ctx)
@@ -190,6 +189,9 @@ func (a *bulkAction) run(ctx context.Context, progress func(done int)) error {
 		if a.result.Locked = a.countLocked(ctx); a.result.Locked == 0 {
 			return nil
 		}
+		if a.freesKeys(ctx) {
+			continue
+		}
 		if n > 0 || lockedSince.IsZero() {
 			lockedSince = time.Now()
 		}
@@ -203,11 +205,15 @@ func (a *bulkAction) run(ctx context.Context, progress func(done int)) error {
 	}
 }
 
-// freesKeys cancels tasks that have expired if a retry has skipped rows because of their
-// keys, and reports whether there were any.
+// freesKeys cancels tasks that have expired when a retry has left rows for the first time:
+// such a task may hold the key of one of these, and is not counted as its holder. It reports
+// whether there were any.
 func (a *bulkAction) freesKeys(ctx context.Context) bool {
-	a.countRefused(ctx)
-	return a.result.Taken > 0 && (a.request.Limit == 0 || a.result.Done < a.request.Limit) && a.client.expireDue(ctx)
+	if a.request.Action != ActionRetry || a.keysFreed {
+		return false
+	}
+	a.keysFreed = true
+	return a.client.expireDue(ctx)
 }
 
 // expireDue cancels tasks that have expired, so that they hold no keys of FAILED ones that
@@ -229,7 +235,8 @@ func (c *Client) expireDue(ctx context.Context) (expired bool) {
 }
 
 // countLocked counts the rows that the action is for and has not changed: they are
-// locked by another transaction. If they cannot be counted, it returns 0.
+// locked by another transaction, as may be a row that has expired and holds the key of one of
+// these. If they cannot be counted, it returns 0.
 func (a *bulkAction) countLocked(ctx context.Context) int {
 	limit := lockedLimit
 	if a.request.Limit > 0 {
@@ -257,7 +264,7 @@ func (c *Client) KeyHolder(ctx context.Context, row *Row) (holder *Row, err erro
 		return err
 	})
 	c.availability.observeRead(err)
-	if holder != nil && holder.Expired(c.now()) {
+	if holder != nil && holder.UniqueScope == UniqueUnfinished && holder.Expired(c.now()) {
 		holder = nil // a retry cancels it
 	}
 	return holder, err

@@ -35,9 +35,10 @@ func (c *Client) CountMatching(ctx context.Context, a Action, s Selection, limit
 }
 
 // Count counts the rows that an action would change, up to r.Limit: for ActionRun
-// without those of paused queues, and those that wait for a limit, as in [Client.Act]. If ActionRetry would
-// change none, it cancels the rows that have expired, which may hold keys of these. [ErrUnsupported] if the store is no
-// [Operator].
+// without those of paused queues, and those that wait for a limit, as in [Client.Act]. It changes
+// nothing: a row that has expired, and holds the key of a FAILED one until [Client.Act] cancels
+// it, does not keep that one from being counted for ActionRetry. [ErrUnsupported] if the store
+// is no [Operator].
 func (c *Client) Count(ctx context.Context, r CountRequest) (result CountResult, err error) {
 	if _, err := c.Operator(); err != nil {
 		return result, err
@@ -48,15 +49,10 @@ func (c *Client) Count(ctx context.Context, r CountRequest) (result CountResult,
 		}
 		r.ExceptLimited = c.limiter() != nil
 	}
-	count := c.countPlain
 	if r.ByContents() {
-		count = c.countFound
+		return c.countFound(ctx, r)
 	}
-	result, err = count(ctx, r)
-	if result.Count > 0 || err != nil || r.Action != ActionRetry || !c.expireDue(ctx) {
-		return result, err
-	}
-	return count(ctx, r)
+	return c.countPlain(ctx, r)
 }
 
 // countPlain counts rows that the store can count.

@@ -44,10 +44,12 @@ type Operator interface {
 
 	// CountMatching counts the rows that an action would change, up to limit. As in Act, a
 	// selection by contents ([Selection.ByContents]) is [ErrInvalid]: [Client.Act] finds its rows.
-	// before is as in Act; zero is no limit.
+	// before is as in Act; zero is no limit. For ActionRetry a row that has expired
+	// ([Row.Expired]) has no UniqueKey of [UniqueUnfinished]: [Client.Act] cancels such rows. No count changes rows.
 	CountMatching(ctx context.Context, a Action, s Selection, before time.Time, limit int) (int, error)
 	// CountTaken counts, up to limit, the selected FAILED rows that ActionRetry is not
-	// for, because a live row has the UniqueKey that they held until they ended.
+	// for, because a live row that has not expired has the UniqueKey that they held until
+	// they ended.
 	CountTaken(ctx context.Context, s Selection, before time.Time, limit int) (int, error)
 	// KeyHolder returns the row that has the UniqueKey which a FAILED row held until it
 	// ended, so that ActionRetry is not for it; nil if there is none.

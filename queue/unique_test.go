@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
+	"slices"
 	"strings"
 	"testing"
 	"testing/synctest"
@@ -294,6 +295,33 @@ func TestARetryIsNotSkippedForATaskThatHasExpired(t *testing.T) {
 			sys.shutdown()
 		})
 	}
+}
+
+// A count is asked for by a request that must change nothing, such as a GET.
+func TestACountChangesNothing(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		sys := newSystem(t, setup{exec: queue.ExecutorConfig{Lease: time.Minute}},
+			queue.NewTask("t", func(context.Context, any) (any, error) { return nil, queue.Discard(errors.New("no")) }))
+		failed := sys.enqueue("t", nil, queue.Unique("k"))
+		sys.run(failed)
+		over := sys.enqueue("t", nil, queue.Unique("k"), queue.ExpiresIn(time.Minute))
+		lost := sys.enqueue("t", nil)
+		if _, err := sys.store.Claim(t.Context(), lost, queue.ClaimRequest{Tasks: []string{"t"}, ClaimID: queue.NewClaimID(), Worker: "w", Lease: time.Minute}); err != nil {
+			t.Fatal(err)
+		}
+		time.Sleep(2 * time.Minute)
+		for _, s := range []queue.Selection{{}, {Task: "no.such"}, {Text: "no such"}, {IDs: []uuid.UUID{failed}}} {
+			for _, action := range []queue.Action{queue.ActionRun, queue.ActionRetry, queue.ActionRequeue, queue.ActionCancel, queue.ActionDelete} {
+				if _, err := sys.client.CountMatching(t.Context(), action, s, 10); err != nil {
+					t.Errorf("%s %+v: %v", action, s, err)
+				}
+			}
+		}
+		if got := []queue.Status{sys.row(failed).Status, sys.row(over).Status, sys.row(lost).Status}; !slices.Equal(got, []queue.Status{queue.StatusFailed, queue.StatusReady, queue.StatusRunning}) {
+			t.Errorf("after the counts: %v", got)
+		}
+		sys.shutdown()
+	})
 }
 
 func TestActCountsWhatItSkipsForItsKey(t *testing.T) {

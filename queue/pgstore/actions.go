@@ -33,10 +33,12 @@ func actionRows(a queue.Action) string {
 	return rows
 }
 
-// Conditions on the keys of the rows that a retry is for.
+// Conditions on the keys of the rows that a retry is for. Its counts regard the keys of rows
+// that have expired as free: they change nothing, and queue.Client.Act cancels these rows.
 var (
-	withFreeKey  = ` AND ` + keyIsFree
-	withTakenKey = ` AND NOT ` + keyIsFree
+	withFreeKey    = ` AND ` + keyIsFree
+	withKeyToBeHad = ` AND ` + keyWillBeFree
+	withTakenKey   = ` AND NOT ` + keyWillBeFree
 )
 
 const withoutKey, withKey = ` AND unique_scope IS DISTINCT FROM 1`, ` AND unique_scope = 1`
@@ -57,7 +59,7 @@ func (s *statement) matching(a queue.Action, selection queue.Selection, before t
 func (s *Store) CountMatching(ctx context.Context, a queue.Action, selection queue.Selection, before time.Time, limit int) (int, error) {
 	more := ``
 	if a == queue.ActionRetry {
-		more = withFreeKey
+		more = withKeyToBeHad
 	}
 	return s.countMatching(ctx, a, selection, before, limit, more)
 }

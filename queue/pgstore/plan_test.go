@@ -136,6 +136,7 @@ func TestEveryStatementUsesItsIndex(t *testing.T) {
 		"claim many, with limits":      {limitClaims.many, []any{"w", time.Minute, []string{"t"}, time.Second, ids, ids}, []string{primaryKey}},
 		"claim again":                  {plainClaims.again, []any{"w", time.Minute, []string{"t"}, time.Second, one, one}, []string{primaryKey, unique}},
 		"claim again, with limits":     {limitClaims.again, []any{"w", time.Minute, []string{"t"}, time.Second, one, one}, []string{primaryKey, unique}},
+		"live twins":                   {`SELECT count(*) FROM claimcheck_tasks WHERE id = $1 AND ` + keyWillBeFree, []any{one}, []string{primaryKey, unique}},
 		"insert keyed":                 {insertKeyedBriefQuery, keyedRows(t), []string{unique}},
 		"insert keyed tx":              {insertKeyedTxQuery, keyedRows(t), []string{unique}},
 		"holders":                      {holdersQuery, []any{[]string{"t", "u"}, []string{"a", "b"}}, []string{unique}},

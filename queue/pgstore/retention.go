@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"strings"
 	"time"
 
 	"github.com/google/uuid"
@@ -92,6 +93,11 @@ func (s *Store) DeleteKept(ctx context.Context, limit int) (deleted int, err err
 
 // mayStart is the condition of READY rows that have not expired.
 const mayStart = `(expires_at IS NULL OR expires_at > now() OR started_at IS NOT NULL)`
+
+// mayStartOf is mayStart of a row of that name.
+func mayStartOf(row string) string {
+	return strings.NewReplacer(`expires_at`, row+`.expires_at`, `started_at`, row+`.started_at`).Replace(mayStart)
+}
 
 // setExpired is queue.Row.Expire. Its parameters are the error history and what lists
 // need of it.

@@ -36,6 +36,9 @@ func holdsKeyOf(row string) string {
 var keyIsFree = `(claimcheck_tasks.unique_scope IS DISTINCT FROM 1 OR NOT EXISTS (SELECT FROM claimcheck_tasks AS twin
 	WHERE twin.task_path = claimcheck_tasks.task_path AND twin.unique_key = claimcheck_tasks.unique_key AND ` + holdsKeyOf(`twin`) + `))`
 
+// keyWillBeFree is keyIsFree once the rows that have expired are CANCELLED.
+var keyWillBeFree = strings.Replace(keyIsFree, holdsKeyOf(`twin`), holdsKeyOf(`twin`)+` AND (twin.unique_scope = 2 OR twin.status <> 'READY' OR `+mayStartOf(`twin`)+`)`, 1)
+
 // keyWait is how long a statement waits for another transaction that stores the same key.
 const keyWait = `50ms`
 

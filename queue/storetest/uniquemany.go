@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"sync"
+	"time"
 
 	"github.com/google/uuid"
 
@@ -362,6 +363,74 @@ var uniqueActionTests = map[string]func(*fixture){
 		f.meets(free.ID, keyed("b"))
 		f.cancel(live.ID)
 		f.equal("retried", f.act(queue.ActionRetry, all), []uuid.UUID{failed.ID})
+	},
+	"counts regard the key of a row that has expired as free, and change nothing": func(f *fixture) {
+		if _, canExpire := f.store.(queue.Lifecycle); !canExpire {
+			return
+		}
+		failed, live := f.twins("a")
+		all := queue.Selection{IDs: []uuid.UUID{failed.ID}}
+		counted := func(matching, taken int) {
+			f.Helper()
+			n, err := f.operator.CountMatching(f.ctx, queue.ActionRetry, all, time.Time{}, 10)
+			f.must(err)
+			f.equal("counted for a retry", n, matching)
+			n, err = f.operator.CountTaken(f.ctx, all, f.now(), 10)
+			f.must(err)
+			f.equal("taken", n, taken)
+		}
+		counted(0, 1)
+		f.cancel(live.ID)
+		over, lost := f.isNew(keyed("a"), past), f.insert()
+		f.claim(lost.ID, expired)
+		lost = f.get(lost.ID)
+		counted(1, 0)
+		for _, row := range []*queue.Row{failed, over, lost} {
+			f.unchanged(row)
+		}
+		f.equal("expired", f.promote().Expired, 1)
+		f.equal("retried", f.act(queue.ActionRetry, all), []uuid.UUID{failed.ID})
+	},
+	"what has started keeps its key when its expiry is over": func(f *fixture) {
+		if _, canExpire := f.store.(queue.Lifecycle); !canExpire {
+			return
+		}
+		failed := f.isNew(keyed("a"))
+		end["failed"](f, failed)
+		var started *queue.Row
+		for started == nil { // it expires before its claim on a slow machine
+			row := f.isNew(keyed("a"), expiresIn(100*time.Millisecond))
+			claimed, err := f.store.Claim(f.ctx, row.ID, claimRequest(lease))
+			if !errors.Is(err, queue.ErrExpired) {
+				f.must(err)
+				started = claimed
+			}
+		}
+		f.passed(started)
+		counted := func() {
+			f.Helper()
+			n, err := f.operator.CountMatching(f.ctx, queue.ActionRetry, queue.Selection{IDs: []uuid.UUID{failed.ID}}, time.Time{}, 10)
+			f.must(err)
+			f.equal("counted for a retry", n, 0)
+		}
+		counted()
+		f.must(f.store.Retry(f.ctx, started.Claim(), queue.Retry{}))
+		counted()
+	},
+	"a row that keeps its key after its end is its holder when it has expired": func(f *fixture) {
+		if _, canExpire := f.store.(queue.Lifecycle); !canExpire {
+			return
+		}
+		failed := f.isNew(keyed("a"))
+		end["failed"](f, failed)
+		f.isNew(keyed("a"), whileKept, past)
+		all := queue.Selection{IDs: []uuid.UUID{failed.ID}}
+		for range 2 {
+			n, err := f.operator.CountMatching(f.ctx, queue.ActionRetry, all, time.Time{}, 10)
+			f.must(err)
+			f.equal("counted for a retry", n, 0)
+			f.promote()
+		}
 	},
 	"of several failed rows with one key one is retried": func(f *fixture) {
 		var failed []uuid.UUID

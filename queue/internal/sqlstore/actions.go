@@ -81,20 +81,30 @@ func (d *Dialect) forAction(a queue.Action) string {
 
 // CountMatching counts the rows that an action would change, up to limit.
 func (s *Store) CountMatching(ctx context.Context, a queue.Action, selection queue.Selection, before time.Time, limit int) (int, error) {
-	return s.countMatching(ctx, a, selection, before, limit, s.dialect.forAction(a))
+	return s.countMatching(ctx, a, selection, before, limit, func(now time.Time) string {
+		if a != queue.ActionRetry {
+			return ``
+		}
+		return ` AND ` + s.dialect.keyWillBeFree(now)
+	})
 }
 
 // CountTaken counts the FAILED rows that a retry skips because of their keys.
 func (s *Store) CountTaken(ctx context.Context, selection queue.Selection, before time.Time, limit int) (int, error) {
-	return s.countMatching(ctx, queue.ActionRetry, selection, before, limit, ` AND NOT `+s.dialect.keyIsFree())
+	return s.countMatching(ctx, queue.ActionRetry, selection, before, limit, func(now time.Time) string {
+		return ` AND NOT ` + s.dialect.keyWillBeFree(now)
+	})
 }
 
 // CountDropped counts the FAILED rows that a retry skips because they have no arguments.
 func (s *Store) CountDropped(ctx context.Context, selection queue.Selection, before time.Time, limit int) (int, error) {
-	return s.countMatching(ctx, storekit.DroppedRetry, selection, before, limit, ``)
+	return s.countMatching(ctx, storekit.DroppedRetry, selection, before, limit, func(time.Time) string { return `` })
 }
 
-func (s *Store) countMatching(ctx context.Context, a queue.Action, selection queue.Selection, before time.Time, limit int, more string) (n int, err error) {
+// countMatching counts rows that an action would change, and for which more holds. For a
+// retry that regards the keys of rows that have expired as free: counting changes nothing,
+// and queue.Client.Act cancels these rows.
+func (s *Store) countMatching(ctx context.Context, a queue.Action, selection queue.Selection, before time.Time, limit int, more func(now time.Time) string) (n int, err error) {
 	if before.IsZero() {
 		before = storekit.Forever
 	}
@@ -104,7 +114,7 @@ func (s *Store) countMatching(ctx context.Context, a queue.Action, selection que
 			return err
 		}
 		q := statement{text: `SELECT count(*) FROM (SELECT 1 AS one`}
-		if err := s.matching(&q, a, selection, before, now, more); err != nil {
+		if err := s.matching(&q, a, selection, before, now, more(now)); err != nil {
 			return err
 		}
 		q.add(` LIMIT ?) AS aimed`, limit)

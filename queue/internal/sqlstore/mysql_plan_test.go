@@ -56,6 +56,7 @@ func TestEveryMySQLStatementUsesItsIndex(t *testing.T) {
 		"lose":       {MySQL.updateQuery(setLost(1), 1), []any{now, "x", "e", "x", "e", "x", "e", "x"}, "PRIMARY"},
 		"requeue":    {`SELECT ` + columns + abandoned + skipLocked, abandonedArgs, "claimcheck_tasks_lease"},
 		"holders":    {MySQL.holdersQuery(2), []any{"t", "a", "t", "b"}, "claimcheck_tasks_unique"},
+		"live twins": {`SELECT count(*) FROM claimcheck_tasks WHERE task_path = 't' AND ` + MySQL.keyWillBeFree(time.Now()), nil, "claimcheck_tasks_unique"},
 		"purge":      {firstFinishedQuery("") + skipLocked, []any{"FAILED", 1, now, now, now, 500}, "claimcheck_tasks_finished"},
 		"purge end":  {MySQL.purgeEndQuery(), []any{"FAILED", 1, now, 20}, "claimcheck_tasks_finished"},
 		"figures":    {MySQL.figureRowsQuery() + MySQL.lockSharedNow, []any{"SUCCESSFUL", "FAILED", "CANCELLED", 1, now}, "claimcheck_tasks_finished"},

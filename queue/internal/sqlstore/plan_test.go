@@ -68,6 +68,7 @@ func TestEveryStatementUsesItsIndex(t *testing.T) {
 		"delete":       {deleteFinalQuery(2), []any{"x", "y"}, []string{"autoindex"}},
 		"holders":      {SQLite.holdersQuery(1), []any{"t", "a"}, []string{"claimcheck_tasks_unique"}},
 		"twins":        {`SELECT count(*) FROM claimcheck_tasks WHERE id = ? AND ` + SQLite.keyIsFree(), []any{"x"}, []string{"autoindex", "claimcheck_tasks_unique"}},
+		"live twins":   {`SELECT count(*) FROM claimcheck_tasks WHERE id = ? AND ` + SQLite.keyWillBeFree(time.Now()), []any{"x"}, []string{"autoindex", "claimcheck_tasks_unique"}},
 		"purgeable":    {SQLite.countPurgeableQuery(""), []any{"FAILED", 1, "FAILED", 1, 1, "FAILED", 1, 1, 1}, []string{"claimcheck_tasks_finished", "claimcheck_tasks_delete", "claimcheck_tasks_unique"}},
 		"backlog":      {SQLite.countReady(), []any{"b", "q", 1}, []string{"COVERING INDEX claimcheck_tasks_outbox"}},
 		"expiry":       {SQLite.expiryDue(), []any{1, 1}, []string{"claimcheck_tasks_expiry"}},

@@ -3,6 +3,7 @@ package sqlstore
 import (
 	"context"
 	"errors"
+	"strconv"
 	"time"
 
 	"github.com/claimcheck-go/claimcheck/queue"
@@ -11,9 +12,17 @@ import (
 
 // keyIsFree is the condition of FAILED rows that could be live again: no live row has
 // taken the key that they held until they ended.
-func (d *Dialect) keyIsFree() string {
+func (d *Dialect) keyIsFree() string { return d.noTwin(``) }
+
+// keyWillBeFree is keyIsFree once the rows that have expired at now are CANCELLED.
+func (d *Dialect) keyWillBeFree(now time.Time) string {
+	return d.noTwin(` AND (twin.unique_scope = 2 OR twin.status <> 'READY' OR twin.started_at IS NOT NULL OR twin.expires_at IS NULL OR twin.expires_at > ` + strconv.FormatInt(now.UnixMicro(), 10) + `)`)
+}
+
+// noTwin is the condition of FAILED rows whose keys no row has for which more holds.
+func (d *Dialect) noTwin(more string) string {
 	return `(unique_scope IS NULL OR unique_scope <> 1 OR NOT EXISTS (SELECT 1 FROM claimcheck_tasks AS twin` + d.useIndex("claimcheck_tasks_unique") +
-		` WHERE ` + d.holdsKey(`twin`, `claimcheck_tasks.task_path`, `claimcheck_tasks.unique_key`) + `))`
+		` WHERE ` + d.holdsKey(`twin`, `claimcheck_tasks.task_path`, `claimcheck_tasks.unique_key`) + more + `))`
 }
 
 // insertAny stores rows with and without keys; those without come first.
