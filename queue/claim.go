@@ -248,12 +248,9 @@ func (e *Executor) undoLostClaims() {
 		e.mu.Lock()
 		lost := slices.Clone(e.lostClaims)
 		e.mu.Unlock()
-		done := make(map[*lostClaim]bool)
-		for _, l := range lost {
-			done[l] = e.undo(l) || last
-		}
+		done := e.undo(lost)
 		e.mu.Lock()
-		e.lostClaims = slices.DeleteFunc(e.lostClaims, func(l *lostClaim) bool { return done[l] })
+		e.lostClaims = slices.DeleteFunc(e.lostClaims, func(l *lostClaim) bool { return done[l] || last && slices.Contains(lost, l) })
 		none := len(e.lostClaims) == 0
 		e.mu.Unlock()
 		if none {
@@ -266,30 +263,70 @@ func (e *Executor) undoLostClaims() {
 	}
 }
 
-// undo looks for a lost claim once, and reports whether it is done with.
-func (e *Executor) undo(l *lostClaim) (done bool) {
-	began := time.Now()
-	claims := []Claim{l.claim}
-	err := within(context.Background(), statementTimeout, func(ctx context.Context) (err error) {
-		if l.fence != uuid.Nil {
-			claims, err = e.store.Claimed(ctx, l.fence)
-			claims = slices.DeleteFunc(claims, func(c Claim) bool { return slices.Contains(l.known, c) })
+// undo looks once for what lost claims have claimed, and returns those that are done with.
+// Claims by ID, of which one delivery may have lost several, are undone together: after an
+// outage there are many.
+func (e *Executor) undo(lost []*lostClaim) (done map[*lostClaim]bool) {
+	done = make(map[*lostClaim]bool)
+	var byID []*lostClaim
+	for _, l := range lost {
+		if l.fence == uuid.Nil {
+			byID = append(byID, l)
+		} else {
+			done[l] = e.undoPull(l)
 		}
+	}
+	for part := range slices.Chunk(byID, 1000) {
+		claims := make([]Claim, len(part))
+		for i, l := range part {
+			claims[i] = l.claim
+		}
+		began := time.Now()
+		err := e.unclaimWithin(claims...)
+		for _, l := range part {
+			of := err
+			if errors.Is(err, ErrLocked) && began.Sub(l.sent) >= statementTimeout {
+				of = e.unclaimWithin(l.claim) // the row of another one is locked, perhaps for long
+			}
+			done[l] = e.undone(l, began, of)
+		}
+	}
+	return done
+}
+
+func (e *Executor) unclaimWithin(claims ...Claim) error {
+	return within(context.Background(), statementTimeout, func(ctx context.Context) error { return e.store.Unclaim(ctx, claims...) })
+}
+
+// undoPull is undo for the claims of a pull.
+func (e *Executor) undoPull(l *lostClaim) (done bool) {
+	began := time.Now()
+	var claims []Claim
+	err := within(context.Background(), statementTimeout, func(ctx context.Context) (err error) {
+		claims, err = e.store.Claimed(ctx, l.fence)
+		claims = slices.DeleteFunc(claims, func(c Claim) bool { return slices.Contains(l.known, c) })
 		if err == nil && len(claims) > 0 {
 			err = e.store.Unclaim(ctx, claims...)
 		}
 		return err
 	})
+	if err == nil && len(claims) > 0 {
+		e.log.Warn("tasks were claimed but the answer was lost; released", "tasks", len(claims))
+		e.client.wake(context.Background())
+		return true
+	}
+	return e.undone(l, began, err)
+}
+
+// undone reports whether a lost claim is done with after an attempt to undo it: when the
+// request can no longer be on its way, or the database has failed for too long.
+func (e *Executor) undone(l *lostClaim, began time.Time, err error) bool {
 	switch {
 	case err != nil && time.Since(l.sent) > lostClaimBudget:
 		e.log.Error("a claim whose answer was lost could not be released; it expires with its lease", "task_id", l.claim.ID, "error", err)
 		return true
 	case err != nil:
 		return false
-	case l.fence != uuid.Nil && len(claims) > 0:
-		e.log.Warn("tasks were claimed but the answer was lost; released", "tasks", len(claims))
-		e.client.wake(context.Background())
-		return true
 	}
 	return began.Sub(l.sent) >= statementTimeout
 }

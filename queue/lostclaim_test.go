@@ -4,6 +4,8 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"math"
+	"sync"
 	"sync/atomic"
 	"testing"
 	"testing/synctest"
@@ -156,4 +158,59 @@ func TestARequestWhoseAnswerWasLostIsNotSentAgain(t *testing.T) {
 			})
 		})
 	}
+}
+
+// slowMute is mute with a slow network: each statement that undoes claims takes a while.
+type slowMute struct {
+	mute
+	undone atomic.Int32 // statements
+}
+
+func (m *slowMute) Unclaim(ctx context.Context, claims ...queue.Claim) error {
+	time.Sleep(15 * time.Millisecond)
+	m.undone.Add(1)
+	return m.Store.Unclaim(ctx, claims...)
+}
+
+func (m *slowMute) Claim(ctx context.Context, id uuid.UUID, r queue.ClaimRequest) (*queue.Row, error) {
+	row, err := m.Store.Claim(ctx, id, r)
+	if err == nil {
+		err = m.lose()
+	}
+	return row, err
+}
+
+// After an outage in which the answers to all claims were lost, the rows do not wait until
+// each claim of each delivery was undone by itself.
+func TestLostClaimsOfManyDeliveriesAreUndoneTogether(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		const deliveries = 40
+		store := &slowMute{mute: mute{Store: newStore(t)}}
+		store.lost.Store(math.MaxInt32)
+		sys := newSystem(t, setup{store: store, exec: queue.ExecutorConfig{Concurrency: deliveries}}, task(func(context.Context) (any, error) { return nil, nil }))
+		var ids []uuid.UUID
+		var group sync.WaitGroup
+		for range deliveries {
+			id := sys.enqueue("t", nil, queue.MaxAttempts(1))
+			ids = append(ids, id)
+			group.Go(func() {
+				if _, err := sys.exec.RunByID(t.Context(), id, queue.RunOptions{}); !errors.Is(err, queue.ErrUnavailable) {
+					t.Errorf("%v", err)
+				}
+			})
+		}
+		group.Wait()
+		store.lost.Store(0)
+		time.Sleep(2 * time.Second)
+		for _, id := range ids {
+			if row := sys.row(id); row.Status != queue.StatusReady || row.Attempts != 0 {
+				t.Errorf("2 s later: %s, %d attempts", row.Status, row.Attempts)
+				break
+			}
+		}
+		if n := store.undone.Load(); n > 40 {
+			t.Errorf("%d statements have undone claims", n)
+		}
+		sys.shutdown()
+	})
 }
