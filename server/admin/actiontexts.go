@@ -32,7 +32,7 @@ var actionTexts = map[queue.Action]actionText{
 	queue.ActionRun: {
 		Verb:  lang.M("Run now"),
 		Means: lang.M("READY tasks become due now, whatever time they wait for, and are dispatched again. Until they start, they can be cancelled."),
-		Only:  lang.M("Only READY tasks that have not just been made due can be run now."),
+		Only:  lang.M("Only READY tasks that were not dispatched in the last minutes can be run now."),
 		ask:   func(n int) lang.Text { return lang.M("Run %d tasks now", n) },
 		atMin: func(n int) lang.Text { return lang.M("Run %d or more tasks now", n) },
 		done:  func(n int) lang.Text { return lang.M("%d tasks were dispatched and can run now.", n) },

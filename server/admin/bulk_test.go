@@ -2,6 +2,7 @@ package admin_test
 
 import (
 	"context"
+	"fmt"
 	"html"
 	"net/http"
 	"net/http/httptest"
@@ -265,5 +266,59 @@ func TestConfirmationOfARequeueShowsExpiredLeases(t *testing.T) {
 	page := s.get("/admin/confirm?" + form.Encode()).Body.String()
 	if expired == 0 || expired == len(rows.Rows) || strings.Count(page, `<li><span class="state lost">`) != expired || strings.Contains(page, `<li><span class="state running">`) || !strings.Contains(page, "All of them") {
 		t.Errorf("%d of %d have expired: %s", expired, len(rows.Rows), page)
+	}
+}
+
+// A confirmation that changes nothing says why, and not what is not so.
+func TestConfirmationSaysWhyNothingIsChanged(t *testing.T) {
+	s := newSite(t, nil)
+	failed := s.enqueue("emails.send_welcome", `{"user_id":1}`, queue.Unique("k"))
+	s.exec(`UPDATE claimcheck_tasks SET status = 'FAILED', finished_at = ?1, attempts = 1, hold = 0`, time.Now().UnixMicro())
+	s.enqueue("emails.send_welcome", `{"user_id":1}`, queue.Unique("k"))
+	for id, want := range map[string]string{
+		failed.String():  "None of the selected tasks can be changed. Unfinished tasks hold the unique keys of the selected tasks.",
+		uuid.NewString(): "None of the selected tasks can be changed. The selected tasks do not exist.",
+	} {
+		page := plain(s.get("/admin/confirm?do=retry&pick=" + id).Body.String())
+		if !strings.Contains(page, want) || strings.Contains(page, "Only FAILED") {
+			t.Errorf("%s", page)
+		}
+	}
+}
+
+// The cautions of a run are about tasks that match: not about due ones where it is for
+// delayed ones, nor with a number where other filters choose.
+func TestCautionsOfARunAreAboutItsTasks(t *testing.T) {
+	s := newNight(t, nil)
+	for range 3 {
+		s.get("/admin/")
+	}
+	for query, want := range map[string]string{
+		"view=delayed&queue=reports":            "",
+		"view=pending&queue=reports":            "At least 6 of these are named reports.legacy_export",
+		"view=pending&queue=reports&priority=0": "Tasks named reports.legacy_export may be among these, too.",
+	} {
+		page := plain(s.get("/admin/confirm?all=run&" + query).Body.String())
+		if want == "" && strings.Contains(page, "legacy_export") || !strings.Contains(page, want) {
+			t.Errorf("%s: %s", query, page)
+		}
+	}
+}
+
+// A notice is short enough for a cookie of any browser.
+func TestNoticesFitIntoACookie(t *testing.T) {
+	s := newSite(t, nil)
+	form := url.Values{"do": {"run"}, "expected": {"60"}, "back": {"/admin/tasks"}}
+	for i := range 60 {
+		name := fmt.Sprintf("%060d", i)
+		form.Add("pick", s.enqueue("emails.send_welcome", `{}`, queue.OnQueue(name)).String())
+		if _, err := s.client.PauseQueue(t.Context(), queue.GateRequest{Queue: name, Actor: "dana"}, nil); err != nil {
+			t.Fatal(err)
+		}
+	}
+	w := s.post("/admin/act", form)
+	cookie := w.Header().Get("Set-Cookie")
+	if w.Code != http.StatusSeeOther || len(cookie) < 1000 || len(cookie) > 4000 {
+		t.Errorf("%d, a cookie of %d bytes", w.Code, len(cookie))
 	}
 }

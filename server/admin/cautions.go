@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"github.com/claimcheck-go/claimcheck/queue"
+	"github.com/claimcheck-go/claimcheck/server/internal/api"
 	"github.com/claimcheck-go/claimcheck/server/internal/lang"
 	"github.com/claimcheck-go/claimcheck/server/internal/problems"
 )
@@ -38,7 +39,7 @@ func (h *handler) cautions(v *visit, o order, rows []*queue.Row, begun time.Time
 		return nil, err
 	}
 	if o.Action == queue.ActionRun {
-		return h.runCautions(o.Selection, stats.Stranded), nil
+		return h.runCautions(o.Selection, stats.Stranded, v.now), nil
 	}
 	return h.retryCautions(v.r.Context(), o.Selection, stats.Failures)
 }
@@ -80,10 +81,17 @@ func (h *handler) retryCautions(ctx context.Context, s queue.Selection, failures
 }
 
 // runCautions are about READY tasks that match, as far as stranded ones were read.
-func (h *handler) runCautions(s queue.Selection, stranded []*queue.Row) (list []lang.Text) {
+func (h *handler) runCautions(s queue.Selection, stranded []*queue.Row, now time.Time) (list []lang.Text) {
+	plain := s
+	plain.Hidden = nil // it selects nothing here, and functions are never equal
+	others := !reflect.DeepEqual(plain, queue.Selection{View: s.View, Task: s.Task, Queue: s.Queue, Stranded: s.Stranded})
 	numbers := make(map[string]int)
 	var names []string
 	for _, row := range stranded {
+		later := api.DueAt(row).After(now)
+		if s.View == queue.ViewPending && later || s.View == queue.ViewDelayed && !later {
+			continue
+		}
 		if h.registered(row.Task) || s.Queue != "" && s.Queue != row.Queue || !problems.MatchesName(s.Task, row.Task) {
 			continue
 		}
@@ -92,6 +100,10 @@ func (h *handler) runCautions(s queue.Selection, stranded []*queue.Row) (list []
 		}
 	}
 	for _, name := range names {
+		if others { // by which the rows were not chosen
+			list = append(list, lang.M("Tasks named %s may be among these, too.", clip(name, 80)))
+			continue
+		}
 		list = append(list, lang.M("At least %d of these are named %s, which is not registered here: they would wait until a program that registers it is deployed.", numbers[name], clip(name, 80)))
 	}
 	return list

@@ -98,6 +98,7 @@ type confirmPage struct {
 	Cautions      []lang.Text // what speaks against it
 	Sample        []rowLine
 	Sampled       lang.Text // what they are
+	Reason        lang.Text // why none is changed; empty: the action is not for any of them
 	Button        string
 	Number        string // how many tasks are changed
 	Hidden        []field
@@ -140,6 +141,11 @@ func (h *handler) confirm(v *visit) error {
 			return err
 		}
 	}
+	if n == 0 && o.Picked > 0 {
+		if page.Reason, err = h.whyNone(v, o, page.ActionText); err != nil {
+			return err
+		}
+	}
 	page.Button = v.p.Text(page.ActionText.button(n, page.Many))
 	page.Number = v.t("%d tasks will be changed.", n)
 	switch {
@@ -153,6 +159,21 @@ func (h *handler) confirm(v *visit) error {
 		page.Hidden = append(page.Hidden, field{"after", o.After})
 	}
 	return h.render(v, http.StatusOK, "confirm", page)
+}
+
+// whyNone says why an action changes none of the tasks that were picked, if their states are
+// not the reason.
+func (h *handler) whyNone(v *visit, o order, of actionText) (lang.Text, error) {
+	listed, err := h.Client.List(v.r.Context(), queue.ListRequest{Selection: o.Selection, Limit: o.Picked})
+	switch {
+	case err != nil:
+		return lang.Text{}, err
+	case len(listed.Rows) == 0:
+		return lang.M("The selected tasks do not exist. They may have been deleted or purged."), nil
+	case o.Action == queue.ActionRetry && slices.ContainsFunc(listed.Rows, func(row *queue.Row) bool { return of.suits(row, v.now) }):
+		return lang.M("Unfinished tasks hold the unique keys of the selected tasks."), nil
+	}
+	return lang.Text{}, nil
 }
 
 // sampled describes the tasks shown, of those whose states suit the action, of which it changes

@@ -159,7 +159,7 @@ func (h *handler) enqueued(v *visit, handle *queue.Handle) error {
 		shown = notice{Text: v.t("Enqueued. Its ticket could not be created; the sweeper retries.")}
 	}
 	if len(handle.Warnings) > 0 {
-		shown = notice{Text: lang.Sentences(shown.Text, v.t("The task ignores some of its arguments: %s", clip(strings.Join(handle.Warnings, "; "), maxNotice)))}
+		shown = notice{Text: lang.Sentences(shown.Text, v.t("The task ignores some of its arguments: %s", clip(strings.Join(handle.Warnings, "; "), maxQuoted)))}
 	}
 	if !handle.Existed {
 		if err := h.Client.RecordAudit(v.r.Context(), v.person.Name, "enqueue", handle.ID, handle.Row.Task); err != nil {
@@ -223,8 +223,8 @@ func (p *enqueuePage) unique() []queue.Option {
 	return nil
 }
 
-// maxNotice bounds what a notice quotes, since a cookie holds 4 kB.
-const maxNotice = 1000
+// maxQuoted bounds what a notice quotes of errors and warnings, in bytes.
+const maxQuoted = 1000
 
 // wrongField returns the field of the form that the text of a refusal begins with.
 func wrongField(refusal string) string {

@@ -266,7 +266,7 @@ func (f filter) part(name string) lang.Text {
 	case "stranded":
 		return lang.M("currently stranded")
 	default:
-		return lang.M("%s = %s", clip(strings.TrimPrefix(name, argField), 120), value)
+		return lang.M("with %s = %s", clip(strings.TrimPrefix(name, argField), 120), value)
 	}
 }
 

@@ -144,7 +144,7 @@ func TestActionsOnWhatASearchFinds(t *testing.T) {
 	if got := s.statuses("emails.send_receipt"); got[queue.StatusFailed] == 0 {
 		t.Errorf("others were changed, too: %v", got)
 	}
-	if log := s.get("/admin/audit").Body.String(); !strings.Contains(log, "failed tasks method = card") {
+	if log := s.get("/admin/audit").Body.String(); !strings.Contains(log, "failed tasks with method = card") {
 		t.Error("the audit log does not say which tasks")
 	}
 }

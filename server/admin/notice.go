@@ -14,13 +14,15 @@ type notice struct {
 }
 
 const (
-	noticeCookie = "claimcheck_notice"
-	noticeAge    = 60 // seconds
+	noticeCookie  = "claimcheck_notice"
+	noticeAge     = 60   // seconds
+	maxNoticeText = 2400 // bytes of its text: browsers drop cookies of more than 4 KB
 )
 
 // leaveNotice keeps a notice for the next page, in a cookie: no server-side
 // state, so that any instance can show it. It is text, and shown as such.
 func (h *handler) leaveNotice(v *visit, n notice) {
+	n.Text = clip(n.Text, maxNoticeText)
 	data, _ := json.Marshal(n) // it cannot fail
 	h.setNotice(v, base64.RawURLEncoding.EncodeToString(data), noticeAge)
 }

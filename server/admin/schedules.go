@@ -227,7 +227,7 @@ func (h *handler) putSchedule(v *visit) error {
 		said = append(said, v.t("It stays paused."))
 	}
 	if len(made.Warnings) > 0 {
-		said = append(said, v.t("The task ignores some of its arguments: %s", clip(strings.Join(made.Warnings, "; "), maxNotice)))
+		said = append(said, v.t("The task ignores some of its arguments: %s", clip(strings.Join(made.Warnings, "; "), maxQuoted)))
 	}
 	h.leaveNotice(v, notice{Text: lang.Sentences(said...), Good: len(made.Warnings) == 0})
 	v.redirect(h.link("/schedules/" + form.Name))

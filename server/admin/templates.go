@@ -77,7 +77,7 @@ func (t *templates) functions() template.FuncMap {
 		"span":  func(d time.Duration) string { return t.p.Span(d) },
 		"url":   func(path string, pairs ...string) string { return t.h.link(path, pairs...) },
 		"asset": func(name string) (string, error) { return t.h.assetURL(name) },
-		"link":  link, "when": when, "strong": strong, "code": code, "elapsed": elapsed, "both": both, "data": data,
+		"link":  link, "named": named, "when": when, "strong": strong, "code": code, "elapsed": elapsed, "both": both, "data": data,
 		"languages": lang.Languages, "lower": strings.ToLower, "add": func(a, b int) int { return a + b },
 	}
 }
@@ -85,6 +85,11 @@ func (t *templates) functions() template.FuncMap {
 // link is a link of these pages, as an argument of a message.
 func link(address, text string) template.HTML {
 	return template.HTML(`<a href="` + template.HTMLEscapeString(address) + `">` + template.HTMLEscapeString(text) + `</a>`) //nolint:gosec // escaped
+}
+
+// named is a link whose text is data, as an argument of a message.
+func named(address, name string) template.HTML {
+	return template.HTML(`<a href="` + template.HTMLEscapeString(address) + `" translate="no">` + template.HTMLEscapeString(name) + `</a>`) //nolint:gosec // escaped
 }
 
 // when is a time, as an argument of a message.

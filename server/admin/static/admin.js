@@ -71,6 +71,12 @@
     const { response, text } = event.detail.ctx;
     // An answer without the part is not this page: a proxy's login, perhaps.
     if (response.status === 200 && text.includes('id="live"')) {
+      const [, language] = text.match(/<html lang="([^"]+)"/) || [];
+      if (language !== root.lang) { // chosen in another tab
+        event.preventDefault();
+        location.reload();
+        return;
+      }
       say("");
       return;
     }
