@@ -179,7 +179,6 @@ func rateTicketTime(name string) time.Time {
 func (e *Executor) claimNext(ctx context.Context, from From, r reservation) ([]*Row, error) {
 	fence := NewClaimID()
 	var rows []*Row
-	sent := time.Now()
 	err := within(ctx, statementTimeout, func(ctx context.Context) (err error) {
 		rows, err = e.claimRows(ctx, ClaimNextRequest{
 			Tasks: e.client.registry.runnable, Keys: e.client.keys, Queues: from.Queues, Backend: from.Backend,
@@ -189,7 +188,7 @@ func (e *Executor) claimNext(ctx context.Context, from From, r reservation) ([]*
 	})
 	e.client.availability.observe(err)
 	if effectUnknown(err) {
-		lost := lostClaim{fence: fence, sent: sent}
+		lost := lostClaim{fence: fence, sent: time.Now()} // a pull may be several requests
 		for _, row := range rows {
 			lost.known = append(lost.known, row.Claim())
 		}
@@ -201,7 +200,7 @@ func (e *Executor) claimNext(ctx context.Context, from From, r reservation) ([]*
 // lostClaim is a claim that may have been made although its answer did not
 // arrive. No goroutine of this process runs what it claimed, so it is undone.
 type lostClaim struct {
-	sent  time.Time // the latest request
+	sent  time.Time // no request was sent later
 	claim Claim     // of one row by its ID; or else
 	fence uuid.UUID // of a pull
 	known []Claim   // claims of that pull that the answer did contain

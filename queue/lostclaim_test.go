@@ -14,6 +14,7 @@ import (
 	"github.com/google/uuid"
 
 	"github.com/claimcheck-go/claimcheck/queue"
+	"github.com/claimcheck-go/claimcheck/queue/sqlitestore"
 )
 
 // mute is a store whose claims take effect, but whose first answers are lost.
@@ -210,6 +211,56 @@ func TestLostClaimsOfManyDeliveriesAreUndoneTogether(t *testing.T) {
 		}
 		if n := store.undone.Load(); n > 40 {
 			t.Errorf("%d statements have undone claims", n)
+		}
+		sys.shutdown()
+	})
+}
+
+// latePull is a store of which the first request of a pull takes long, and whose second one is
+// carried out after its answer was lost.
+type latePull struct {
+	*sqlitestore.Store
+	t    *testing.T
+	late bool
+}
+
+func (s *latePull) ClaimLimited(ctx context.Context, r queue.ClaimNextRequest) ([]*queue.Row, time.Duration, error) {
+	if !s.late {
+		time.Sleep(8 * time.Second)
+	}
+	return s.Store.ClaimLimited(ctx, r)
+}
+
+func (s *latePull) ClaimNext(ctx context.Context, r queue.ClaimNextRequest) ([]*queue.Row, error) {
+	if s.late {
+		return s.Store.ClaimNext(ctx, r)
+	}
+	s.late = true
+	time.AfterFunc(4*time.Second, func() {
+		if rows, err := s.Store.ClaimNext(context.WithoutCancel(ctx), r); err != nil || len(rows) != 1 {
+			s.t.Errorf("late: %d rows, %v", len(rows), err)
+		}
+	})
+	return nil, fmt.Errorf("%w: the connection broke", queue.ErrUnavailable)
+}
+
+// What a pull may have claimed is looked for until its latest request can no longer be on its
+// way, not its first.
+func TestALatePartOfAPullIsUndone(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		store := &latePull{Store: newStore(t), t: t}
+		sys := newSystem(t, setup{store: store, exec: queue.ExecutorConfig{Concurrency: 2}},
+			queue.NewTask("limited", nothing, queue.LimitRunning(5)), task(func(context.Context) (any, error) { return nil, nil }))
+		if err := sys.client.ApplyLimits(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+		id := sys.enqueue("t", nil, queue.MaxAttempts(1))
+		if _, err := sys.exec.Work(t.Context(), queue.WorkConfig{}); !errors.Is(err, queue.ErrUnavailable) {
+			t.Errorf("%v", err)
+		}
+		time.Sleep(6 * time.Second)
+		if row := sys.row(id); row.Status != queue.StatusReady || row.Attempts != 0 {
+			t.Errorf("2 s after the late claim: %s, %d attempts", row.Status, row.Attempts)
 		}
 		sys.shutdown()
 	})

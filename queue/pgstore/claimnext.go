@@ -110,7 +110,7 @@ func (s *Store) timeAbove(ctx context.Context, req queue.ClaimNextRequest, claim
 	}
 }
 
-// fencePrefix is the part of a claim ID that comes from the fence: 53 random bits and
+// fencePrefix is the part of a claim ID that comes from the fence: 57 random bits and
 // three that distinguish the statements of a pull. The rest is the end of the
 // row's own ID, as in queue.PullClaimID: a random ID for each row took PostgreSQL a
 // fifth of the whole claim.
