@@ -204,6 +204,7 @@ type lostClaim struct {
 	claim Claim     // of one row by its ID; or else
 	fence uuid.UUID // of a pull
 	known []Claim   // claims of that pull that the answer did contain
+	err   error     // of the last attempt to undo it
 }
 
 // lostClaimBudget is how long a lost claim is looked for while the database fails.
@@ -225,7 +226,8 @@ func effectUnknown(err error) bool {
 
 // undoLater releases what a lost claim has claimed, in the background: until the
 // database has answered, and the request can no longer be on its way. Shutdown
-// waits for that. All lost claims share one goroutine, and so one connection.
+// waits for that, but not for long after the last task has ended. All lost claims share one
+// goroutine, and so one connection.
 func (e *Executor) undoLater(l lostClaim) {
 	e.mu.Lock()
 	defer e.mu.Unlock()
@@ -236,7 +238,8 @@ func (e *Executor) undoLater(l lostClaim) {
 }
 
 func (e *Executor) undoLostClaims() {
-	const shortest, longest = 50 * time.Millisecond, time.Second
+	const shortest = 50 * time.Millisecond
+	longest := min(time.Second, max(shortest, e.cfg.Lease/10)) // a claim is to be undone before its lease expires
 	for pause := shortest; ; pause = min(2*pause, longest) {
 		last := false
 		select {
@@ -249,6 +252,7 @@ func (e *Executor) undoLostClaims() {
 		e.mu.Unlock()
 		done := e.undo(lost)
 		e.mu.Lock()
+		e.unsettled = e.unsettled || last && slices.ContainsFunc(lost, func(l *lostClaim) bool { return l.err != nil })
 		e.lostClaims = slices.DeleteFunc(e.lostClaims, func(l *lostClaim) bool { return done[l] || last && slices.Contains(lost, l) })
 		none := len(e.lostClaims) == 0
 		e.mu.Unlock()
@@ -309,7 +313,7 @@ func (e *Executor) undoPull(l *lostClaim) (done bool) {
 		}
 		return err
 	})
-	if err == nil && len(claims) > 0 {
+	if l.err = err; err == nil && len(claims) > 0 {
 		e.log.Warn("tasks were claimed but the answer was lost; released", "tasks", len(claims))
 		e.client.wake(context.Background())
 		return true
@@ -320,6 +324,7 @@ func (e *Executor) undoPull(l *lostClaim) (done bool) {
 // undone reports whether a lost claim is done with after an attempt to undo it: when the
 // request can no longer be on its way, or the database has failed for too long.
 func (e *Executor) undone(l *lostClaim, began time.Time, err error) bool {
+	l.err = err
 	switch {
 	case err != nil && time.Since(l.sent) > lostClaimBudget:
 		e.log.Error("a claim whose answer was lost could not be released; it expires with its lease", "task_id", l.claim.ID, "error", err)

@@ -75,6 +75,7 @@ type Executor struct {
 	prefetchPaused bool         // nothing is claimed ahead until a function returns
 	bounced        []uuid.UUID  // tasks released from the buffer, the latest last
 	lostClaims     []*lostClaim // claims whose answers were lost, to be undone
+	unsettled      bool         // the last attempt to undo one failed
 
 	gating atomic.Bool // rows of paused and resumed queues are being changed
 

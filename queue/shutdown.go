@@ -13,6 +13,10 @@ import (
 // attempt. The claims of the others expire with their leases, and the error says
 // how many those are. Shutdown may be called again, also concurrently, with a ctx
 // that has ended, to cut an earlier call short.
+//
+// It also waits until claims whose answers were lost are released. Once no task is running,
+// that takes at most 20 s, or a lease if that is shorter, and linger, whatever ctx allows;
+// then the error says that some expire with their leases.
 func (e *Executor) Shutdown(ctx context.Context, linger time.Duration) error {
 	e.mu.Lock()
 	if !e.closing {
@@ -21,8 +25,8 @@ func (e *Executor) Shutdown(ctx context.Context, linger time.Duration) error {
 		e.unclaimBuffered(len(e.buffer))
 	}
 	e.mu.Unlock()
-	if e.drained(ctx) {
-		return nil
+	if e.drained(ctx, min(settleBudget, e.cfg.Lease)) {
+		return e.settled()
 	}
 	e.mu.Lock()
 	if !e.interrupted {
@@ -33,12 +37,12 @@ func (e *Executor) Shutdown(ctx context.Context, linger time.Duration) error {
 	e.each(func(r *activeRun) { r.cancel(ErrShutdown) })
 	lingering, cancel := context.WithTimeout(context.WithoutCancel(ctx), linger)
 	defer cancel()
-	if e.drained(lingering) {
-		return nil
+	if e.drained(lingering, linger) {
+		return e.settled()
 	}
 	left := e.each(func(r *activeRun) { e.goroutines.run(func() { e.abandon(r) }) })
 	if left == 0 {
-		return fmt.Errorf("shutdown: %w within %s", errNotSettled, linger)
+		return fmt.Errorf("shutdown: %w", errNotSettled)
 	}
 	return fmt.Errorf("shutdown: %d tasks did not return within %s after their contexts were cancelled: %w", left, linger, errAbandoned)
 }
@@ -58,16 +62,35 @@ func (e *Executor) each(f func(*activeRun)) int {
 	return len(e.active)
 }
 
+// settled returns the error of lost claims that could not be undone.
+func (e *Executor) settled() error {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	if e.unsettled {
+		return fmt.Errorf("shutdown: %w", errNotSettled)
+	}
+	return nil
+}
+
 // drained waits until nothing is reserved and no lost claim is to be undone, and
-// reports whether that was so before ctx ended.
-func (e *Executor) drained(ctx context.Context) bool {
+// reports whether that was so before ctx ended, and before only lost claims were left for
+// longer than patience.
+func (e *Executor) drained(ctx context.Context, patience time.Duration) bool {
 	const interval = 5 * time.Millisecond
+	var idle time.Time // since when nothing is reserved
 	for {
 		e.mu.Lock()
-		left := e.reserved + len(e.lostClaims)
+		reserved, lost := e.reserved, len(e.lostClaims)
 		e.mu.Unlock()
-		if left == 0 {
+		switch {
+		case reserved+lost == 0:
 			return true
+		case reserved > 0:
+			idle = time.Time{}
+		case idle.IsZero():
+			idle = time.Now()
+		case time.Since(idle) >= patience:
+			return false
 		}
 		select {
 		case <-ctx.Done():

@@ -77,7 +77,7 @@ func drain(app *App, server *http.Server, signals <-chan os.Signal) error {
 	defer cancel()
 	context.AfterFunc(app.hurryOn(draining, signals), cancel)
 	if err := app.drain(draining, lingerTime); err != nil {
-		app.log.Error("stopped with tasks still running", "error", err)
+		app.log.Error("stopped with claims that were not released; they expire with their leases", "error", err)
 	}
 	// The answers of the runs above are being sent.
 	closing, cancelClose := context.WithTimeout(context.Background(), app.endTime(time.Second))

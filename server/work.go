@@ -70,7 +70,7 @@ func (c *workCmd) Run(ctx context.Context, p *program) error {
 	})
 	progress.end()
 	if err := stopped(); err != nil {
-		app.log.Error("stopped with tasks still running; they keep their claims until their leases expire", "error", err)
+		app.log.Error("stopped with claims that were not released; they expire with their leases", "error", err)
 		return errSilent
 	}
 	if err != nil {
