@@ -297,6 +297,31 @@ func TestARetryIsNotSkippedForATaskThatHasExpired(t *testing.T) {
 	}
 }
 
+// A task that has expired keeps its key until it is cancelled: then nothing is left over.
+func TestARetryCancelsATaskThatHasExpired(t *testing.T) {
+	sys := newSystem(t, setup{}, queue.NewTask("t", func(context.Context, any) (any, error) { return nil, queue.Discard(errors.New("no")) }))
+	failed := sys.enqueue("t", nil, queue.Unique("k"))
+	sys.run(failed)
+	expiring := &queue.NewRow{Row: &queue.Row{
+		ID: uuid.Must(uuid.NewV7()), Task: "t", Queue: "default", Backend: "default", Args: []byte(`null`), MaxAttempts: 1,
+		UniqueKey: sys.row(failed).UniqueKey, UniqueScope: queue.UniqueUnfinished, ExpiresAt: time.Now().Add(-time.Hour),
+	}}
+	if err := sys.store.Insert(t.Context(), expiring); err != nil || expiring.Existed {
+		t.Fatal(expiring.Existed, err)
+	}
+	selection := queue.Selection{IDs: []uuid.UUID{failed}}
+	if n, err := sys.client.CountMatching(t.Context(), queue.ActionRetry, selection, 10); n != 1 || err != nil {
+		t.Errorf("counted: %d, %v", n, err)
+	}
+	if acted, err := sys.client.Act(t.Context(), queue.ActRequest{Action: queue.ActionRetry, Selection: selection}, nil); err != nil || acted != (queue.ActionResult{Done: 1}) {
+		t.Errorf("%+v, %v", acted, err)
+	}
+	if got := []queue.Status{sys.row(failed).Status, sys.row(expiring.Row.ID).Status}; !slices.Equal(got, []queue.Status{queue.StatusReady, queue.StatusCancelled}) {
+		t.Errorf("after the retry: %v", got)
+	}
+	sys.shutdown()
+}
+
 // A count is asked for by a request that must change nothing, such as a GET.
 func TestACountChangesNothing(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
