@@ -104,9 +104,12 @@ func (p *Printer) Text(t Text) string {
 var provided sync.Map
 
 // Provide returns a message in English, for a program that configures its pages with texts:
-// [Provided] finds it again.
+// [Provided] finds it again. It has no number; a start reads no catalogue for it.
 func Provide(t Text) string {
-	text := t.String()
+	text := t.Key
+	if len(t.Args) > 0 {
+		text = fmt.Sprintf(t.Key, t.Args...)
+	}
 	provided.Store(text, t)
 	return text
 }
