@@ -13,6 +13,7 @@ import (
 
 	"github.com/claimcheck-go/claimcheck/queue"
 	"github.com/claimcheck-go/claimcheck/server/internal/lang"
+	"github.com/claimcheck-go/claimcheck/server/internal/waiting"
 )
 
 // limitLine is one limit, what is used of it, and what its form has.
@@ -105,17 +106,7 @@ func (l *limitLine) Period() string {
 
 // limited describes what a limit is of.
 func (h *handler) limited(u queue.LimitUse) lang.Text {
-	switch {
-	case u.Kind == queue.LimitQueue:
-		return lang.M("queue %s", u.Name)
-	case u.Kind == queue.LimitEach && u.Key == "":
-		return lang.M("each limit key of task %s", u.Name)
-	case u.Kind == queue.LimitEach:
-		return lang.M("limit key %s of task %s", u.Key, u.Name)
-	case h.registered(u.Name):
-		return lang.M("task %s", u.Name)
-	}
-	return lang.M("limit key %s", u.Name)
+	return waiting.Subject(u, h.registered(u.Name))
 }
 
 // limitMeans says what a limit is.

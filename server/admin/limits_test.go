@@ -51,8 +51,8 @@ func TestLimitsAreSetAndRemovedOnThePageOfQueues(t *testing.T) {
 	for want, page := range map[string]string{
 		"Limit of queue emails: at most 20 running, at most 100 starts within 1m.":                              set("kind", "queue", "name", "emails", "running", "20", "starts", "100", "per", "60s"),
 		"Limit of task emails.send_welcome: at most 1 start within 1h.":                                         set("kind", "name", "name", "emails.send_welcome", "starts", "1", "per", "1h"),
-		"Limit of each limit key of task emails.send_welcome: at most 2 running.":                               set("kind", "each", "name", "emails.send_welcome", "running", "2"),
-		"Limit of limit key &lt;b&gt;acme: at most 3 running.":                                                  set("kind", "name", "name", "<b>acme", "running", "3"),
+		"Limit of each key of task emails.send_welcome: at most 2 running.":                               set("kind", "each", "name", "emails.send_welcome", "running", "2"),
+		"Limit of key &lt;b&gt;acme: at most 3 running.":                                                  set("kind", "name", "name", "<b>acme", "running", "3"),
 		"Limit of queue nothing-waits-there: at most 1 running.":                                                set("kind", "queue", "name", "nothing-waits-there", "running", "1"),
 		"Limit of queue a: at most 1 running.</":                                                                set("kind", "queue", "name", "a", "running", "1"),
 		"Limit of queue a: removed. Tasks that wait only for this limit start in a moment.":                     s.follow(s.post("/admin/limit", url.Values{"do": {"remove"}, "kind": {"queue"}, "name": {"a"}})).Body.String(),
@@ -62,7 +62,7 @@ func TestLimitsAreSetAndRemovedOnThePageOfQueues(t *testing.T) {
 			t.Errorf("%q is missing in %s", want, page)
 		}
 	}
-	page := s.contains("/admin/queues", "Set by an operator.", ">nothing-waits-there</a></h3>", "<h3>Limit key &lt;b&gt;acme</h3>", "<h3>Each limit key of task emails.send_welcome</h3>", "<h3>Task emails.send_welcome</h3>",
+	page := s.contains("/admin/queues", "Set by an operator.", ">nothing-waits-there</a></h3>", "<h3>Key &lt;b&gt;acme</h3>", "<h3>Each key of task emails.send_welcome</h3>", "<h3>Task emails.send_welcome</h3>",
 		`name="starts" type="number" min="1" max="10000" value="100"`, `value="1m"`)
 	if strings.Contains(page, "<h3>a</h3>") {
 		t.Error("a queue without tasks is listed after its limit was removed")
@@ -228,7 +228,7 @@ func TestTaskTypesShowTheirLimits(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	page := s.contains("/admin/types", "Limit of queue default: at most 9 running", "Limit of task emails.send_welcome: at most 5 starts within 1m", "Limit of each limit key of task emails.send_welcome: at most 2 running")
+	page := s.contains("/admin/types", "Limit of queue default: at most 9 running", "Limit of task emails.send_welcome: at most 5 starts within 1m", "Limit of each key of task emails.send_welcome: at most 2 running")
 	if strings.Contains(page, "other-queue") {
 		t.Error("a limit of another queue is shown")
 	}

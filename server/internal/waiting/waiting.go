@@ -40,7 +40,7 @@ func Limited(row *queue.Row, use []queue.LimitUse) lang.Text {
 	var reached, subjects []lang.Text
 	var next time.Duration
 	for _, u := range use {
-		subject := Subject(u, row.Task)
+		subject := Subject(u, u.Name == row.Task)
 		if subjects = append(subjects, subject); u.Reached() {
 			reached = append(reached, lang.M("%s (%s)", subject, Reason(u)))
 			next = max(next, u.Next)
@@ -66,8 +66,9 @@ func Limited(row *queue.Row, use []queue.LimitUse) lang.Text {
 	return lang.M("It waited for the limit of %s, which has room now. The next task that ends, a worker or the sweeper starts it.", subjects[0])
 }
 
-// Subject describes what a limit is of, as [queue.LimitUse.Subject] does.
-func Subject(u queue.LimitUse, task string) lang.Text {
+// Subject describes what a limit is of, as [queue.LimitUse.Subject] does. isTask says that the
+// name of a limit that is of neither a queue nor each key is that of a task.
+func Subject(u queue.LimitUse, isTask bool) lang.Text {
 	switch {
 	case u.Kind == queue.LimitQueue:
 		return lang.M("queue %s", u.Name)
@@ -75,7 +76,7 @@ func Subject(u queue.LimitUse, task string) lang.Text {
 		return lang.M("each key of task %s", u.Name)
 	case u.Kind == queue.LimitEach:
 		return lang.M("key %s of task %s", u.Key, u.Name)
-	case u.Name == task:
+	case isTask:
 		return lang.M("task %s", u.Name)
 	}
 	return lang.M("key %s", u.Name)
