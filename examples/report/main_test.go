@@ -19,10 +19,16 @@ const want = `report:
   total   445
 `
 
+// newClient is a client whose clock begins at noon, far from the time of the report.
+func newClient(t *testing.T, r *reports) (*queue.Client, *queuetest.Clock) {
+	clock := queuetest.NewClock(time.Date(2026, 6, 1, 12, 0, 0, 0, time.UTC))
+	return queuetest.NewClient(t, queue.Config{Store: queuetest.NewStore(clock), Registry: queue.NewRegistry(r.tasks()...)}), clock
+}
+
 func TestTheReportOfThreeNights(t *testing.T) {
 	var out strings.Builder
 	r := newReports(&out)
-	client, _ := queuetest.New(t, r.tasks()...)
+	client, _ := newClient(t, r)
 	queuetest.DrainFor(t, client, 72*time.Hour)
 	queuetest.RequireEnqueued(t, client, StartReport, queuetest.Times(3))
 	queuetest.RequireEnqueued(t, client, ReportRegion, queuetest.Times(12))
@@ -45,7 +51,7 @@ func TestAPartThatFailsForGoodIsAnAlert(t *testing.T) {
 	var out strings.Builder
 	r := newReports(&out)
 	r.broken["west"] = 1000
-	client, clock := queuetest.New(t, r.tasks()...)
+	client, clock := newClient(t, r)
 	queuetest.Drain(t, client) // stores the schedule
 	if _, err := client.RunSchedule(t.Context(), "nightly-report", ""); err != nil {
 		t.Fatal(err)
