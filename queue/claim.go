@@ -298,14 +298,14 @@ func (e *Executor) undo(lost []*lostClaim) (done map[*lostClaim]bool) {
 }
 
 func (e *Executor) unclaimWithin(claims ...Claim) error {
-	return within(context.Background(), statementTimeout, func(ctx context.Context) error { return e.store.Unclaim(ctx, claims...) })
+	return within(e.undoing, statementTimeout, func(ctx context.Context) error { return e.store.Unclaim(ctx, claims...) })
 }
 
 // undoPull is undo for the claims of a pull.
 func (e *Executor) undoPull(l *lostClaim) (done bool) {
 	began := time.Now()
 	var claims []Claim
-	err := within(context.Background(), statementTimeout, func(ctx context.Context) (err error) {
+	err := within(e.undoing, statementTimeout, func(ctx context.Context) (err error) {
 		claims, err = e.store.Claimed(ctx, l.fence)
 		claims = slices.DeleteFunc(claims, func(c Claim) bool { return slices.Contains(l.known, c) })
 		if err == nil && len(claims) > 0 {

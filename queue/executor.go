@@ -64,10 +64,12 @@ type Executor struct {
 	wakeAt          int           // freed receives a value when reserved has decreased to this, or a slot is free
 	typicalDuration time.Duration // of recent functions; unknownDuration until one has returned
 	freed           chan struct{}
-	closing         bool          // Shutdown has begun
-	interrupted     bool          // Shutdown has cancelled the functions
-	stopping        chan struct{} // closed when closing is set
-	interrupt       chan struct{} // closed when interrupted is set
+	closing         bool            // Shutdown has begun
+	interrupted     bool            // Shutdown has cancelled the functions
+	stopping        chan struct{}   // closed when closing is set
+	interrupt       chan struct{}   // closed when interrupted is set
+	undoing         context.Context // of the statements that undo lost claims
+	stopUndoing     context.CancelFunc
 
 	// fitting is how many rows to claim at most, after a claim whose arguments reached
 	// MaxClaimBytes: a store may have to read those of all rows. 0: no bound.
@@ -110,10 +112,11 @@ func NewExecutor(c *Client, cfg ExecutorConfig) (*Executor, error) {
 		cfg.WorkerID = fmt.Sprintf("%s-%d-%s", host, os.Getpid(), uuid.NewString()[:8])
 	}
 	cfg.WorkerID = cleanText(cfg.WorkerID, 200)
+	undoing, stopUndoing := context.WithCancel(context.Background())
 	e := &Executor{
 		cfg: cfg, client: c, store: c.cfg.Store, log: c.cfg.Logger,
 		active: make(map[Claim]*activeRun), typicalDuration: unknownDuration, idleSince: time.Now(), freed: make(chan struct{}, 1),
-		stopping: make(chan struct{}), interrupt: make(chan struct{}),
+		stopping: make(chan struct{}), interrupt: make(chan struct{}), undoing: undoing, stopUndoing: stopUndoing,
 	}
 	e.async, _ = e.store.(AsyncFinisher)
 	e.reporter, _ = e.store.(Reporter)

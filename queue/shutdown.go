@@ -40,11 +40,27 @@ func (e *Executor) Shutdown(ctx context.Context, linger time.Duration) error {
 	if e.drained(lingering, linger) {
 		return e.settled()
 	}
+	e.cancelUndoing()
 	left := e.each(func(r *activeRun) { e.goroutines.run(func() { e.abandon(r) }) })
 	if left == 0 {
 		return fmt.Errorf("shutdown: %w", errNotSettled)
 	}
 	return fmt.Errorf("shutdown: %d tasks did not return within %s after their contexts were cancelled: %w", left, linger, errAbandoned)
+}
+
+// cancelUndoing cancels the statement that undoes lost claims, and waits a moment until it has
+// ended: else the server would go on with it after the process has gone.
+func (e *Executor) cancelUndoing() {
+	e.stopUndoing()
+	for range 200 {
+		e.mu.Lock()
+		lost := len(e.lostClaims)
+		e.mu.Unlock()
+		if lost == 0 {
+			return
+		}
+		time.Sleep(5 * time.Millisecond)
+	}
 }
 
 // errNotSettled: the functions have returned, and the database does not answer.
