@@ -51,8 +51,8 @@ func TestLimitsAreSetAndRemovedOnThePageOfQueues(t *testing.T) {
 	for want, page := range map[string]string{
 		"Limit of queue emails: at most 20 running, at most 100 starts within 1m.":                              set("kind", "queue", "name", "emails", "running", "20", "starts", "100", "per", "60s"),
 		"Limit of task emails.send_welcome: at most 1 start within 1h.":                                         set("kind", "name", "name", "emails.send_welcome", "starts", "1", "per", "1h"),
-		"Limit of each key of task emails.send_welcome: at most 2 running.":                               set("kind", "each", "name", "emails.send_welcome", "running", "2"),
-		"Limit of key &lt;b&gt;acme: at most 3 running.":                                                  set("kind", "name", "name", "<b>acme", "running", "3"),
+		"Limit of each key of task emails.send_welcome: at most 2 running.":                                     set("kind", "each", "name", "emails.send_welcome", "running", "2"),
+		"Limit of key &lt;b&gt;acme: at most 3 running.":                                                        set("kind", "name", "name", "<b>acme", "running", "3"),
 		"Limit of queue nothing-waits-there: at most 1 running.":                                                set("kind", "queue", "name", "nothing-waits-there", "running", "1"),
 		"Limit of queue a: at most 1 running.</":                                                                set("kind", "queue", "name", "a", "running", "1"),
 		"Limit of queue a: removed. Tasks that wait only for this limit start in a moment.":                     s.follow(s.post("/admin/limit", url.Values{"do": {"remove"}, "kind": {"queue"}, "name": {"a"}})).Body.String(),
