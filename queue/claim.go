@@ -26,7 +26,7 @@ const claimBudget = 3 * time.Second
 // A request whose answer was lost may have claimed the row, or may do so later. It is not
 // sent again: once its claim was taken from the row, no statement can tell that it was
 // ever made, and a claim ID that is used twice does not distinguish the two claims. The
-// next request has an ID of its own, and the store recognizes the earlier claims; those
+// next request has another ID, and the store recognizes the earlier claims; those
 // that it did not find are undone.
 func (e *Executor) claim(ctx context.Context, id uuid.UUID, opt RunOptions) (row *Row, sent time.Time, err error) {
 	req := ClaimRequest{

@@ -79,7 +79,7 @@ type Rules struct {
 	SweepEvery time.Duration          // 0: no sweeps are expected
 	Sweeper    string                 // what to do about a sweeper that does not run
 	Each       bool                   // a problem counts all of its tasks, also those that another one is about: for what reports when each begins and ends
-	Errors     bool                   // texts of errors, which may have arguments in them, are told: not for what leaves the program
+	Errors     bool                   // include texts of errors, which may contain arguments: not for what leaves the program
 	Recent     time.Duration          // within which failures are recent: those that FailureGroup.Recent counts
 	Failing    int                    // how many recent failures of one kind are a problem; 0: none
 	Failures   int                    // how many kinds of failures are problems at most; 0: any number

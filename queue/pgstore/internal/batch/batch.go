@@ -51,7 +51,7 @@ type Config[Q, A any] struct {
 	// Undo reverts a served request whose caller has left.
 	Undo func(Q, A)
 	// AffectsAll reports whether an error of Many is the answer to every request in it:
-	// a statement of its own would serve none of them either, or must not be sent.
+	// a separate statement for each would fail too, or must not be sent.
 	AffectsAll func(error) bool
 
 	Limits Limits
